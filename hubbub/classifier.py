@@ -24,7 +24,8 @@ from hubbub.features import LogMel
 from hubbub.models import build_network
 from hubbub.models.heads import Head, build_head, candidates
 from hubbub.models.yamnet import class_names, load_yamnet
-from hubbub.recipe import Data, Network, Recipe
+from hubbub.recipe import Recipe
+from hubbub.settings import Data, Network
 from hubbub.windows import Heard
 
 __all__ = ["Classifier", "ClassifierError", "load"]

@@ -29,7 +29,7 @@ from hubbub import metrics, windows
 from hubbub.classifier import Classifier
 from hubbub.data.cache import Segments, Waves
 from hubbub.models.heads import build_head, candidates
-from hubbub.recipe import Train
+from hubbub.settings import Train
 
 __all__ = ["Fitted", "Training", "fit_head", "fit_network"]
 

@@ -14,7 +14,8 @@ from hubbub.classifier import Classifier
 from hubbub.data import cache
 from hubbub.data.cache import Segments
 from hubbub.data.clips import Clips, ClipsError, build
-from hubbub.recipe import Data, FrontEnd, Network, Recipe, Windows
+from hubbub.recipe import Recipe
+from hubbub.settings import Data, FrontEnd, Network, Windows
 
 Array = npt.NDArray[np.float32]
 RATE_HZ = 16_000

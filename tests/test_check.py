@@ -8,7 +8,8 @@ import soundfile
 
 from hubbub.data.check import check, leaks
 from hubbub.data.clips import ClipsError
-from hubbub.recipe import Data, Protocol, Recipe
+from hubbub.recipe import Recipe
+from hubbub.settings import Data, Protocol
 
 RATE_HZ = 8_000
 

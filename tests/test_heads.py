@@ -26,7 +26,7 @@ from hubbub.models.heads import (
     build_head,
     candidates,
 )
-from hubbub.recipe import Head as HeadSettings
+from hubbub.settings import Head as HeadSettings
 
 SIZE = 12
 KINDS: dict[str, Callable[[], Head]] = {

@@ -13,12 +13,12 @@ ROOT = Path(__file__).parents[1] / "hubbub"
 # From the bottom up; a name with a slash is a folder, whose files may import each other.
 ORDER = (
     ("errors",),
-    ("files", "progress"),
+    ("files", "progress", "settings"),
     ("features/", "augment", "windows", "audio", "metrics", "store", "recipe"),
     ("onnx_model", "models/"),
     ("classifier",),
     ("data/",),
-    ("predict",),
+    ("predict", "trackers"),
     ("train",),
     ("plots", "explain", "export"),
     ("report",),

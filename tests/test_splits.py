@@ -17,7 +17,8 @@ from hubbub.data import splits
 from hubbub.data.clips import Clips, build
 from hubbub.data.sets import DATASETS, open_data
 from hubbub.data.splits import Audit, LeakError, Split, SplitError, audit, make
-from hubbub.recipe import Data, Protocol, Recipe
+from hubbub.recipe import Recipe
+from hubbub.settings import Data, Protocol
 
 Home = Callable[[str, str], Path]
 

@@ -20,7 +20,8 @@ from hubbub.data.clips import Clips
 from hubbub.data.sets import open_data
 from hubbub.errors import HubbubError, did_you_mean, examples
 from hubbub.files import write_csv
-from hubbub.recipe import Protocol, Recipe
+from hubbub.recipe import Recipe
+from hubbub.settings import Protocol
 
 __all__ = ["Audit", "LeakError", "Split", "SplitError", "audit", "make", "open_clips", "part_of_groups", "write"]
 

@@ -16,7 +16,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from torch import Tensor, nn
 
 from hubbub.progress import track
-from hubbub.recipe import Head as HeadSettings
+from hubbub.settings import Head as HeadSettings
 
 __all__ = [
     "HEADS",

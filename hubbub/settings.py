@@ -1,0 +1,321 @@
+"""The sections of a recipe: every setting with its default, its rule and its meaning.
+
+Each section is a frozen pydantic model, so a setting that breaks its rule is refused when it is made. This room holds
+values; it knows nothing of how they are used, nor of files.
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+__all__ = [
+    "Augment",
+    "AudioSettings",
+    "Data",
+    "Evaluate",
+    "FrontEnd",
+    "Gain",
+    "Head",
+    "Invert",
+    "Network",
+    "Noise",
+    "Pitch",
+    "Protocol",
+    "Roll",
+    "Scale",
+    "Stretch",
+    "Train",
+    "Windows",
+    "Section",
+]
+
+
+class Section(BaseModel):
+    """What all sections share: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True, allow_inf_nan=False)
+
+
+class Data(Section):
+    """Which clips."""
+
+    name: str = Field(
+        description="a known data set (hubbub data list), a CSV file, or a folder with one folder a class"
+    )
+    columns: dict[str, str] = Field(
+        default_factory=dict,
+        description="for a CSV: which column holds path, label, fold, group, clip, start or end, e.g. {path = 'file'}",
+    )
+    root: str = Field("", description="the folder a CSV's paths start from; default: the CSV's own folder")
+    labels: tuple[str, ...] = Field((), description="the classes and their order; default: the data set's own")
+    allow_missing: bool = Field(False, description="go on with the clips that are there, and say so in every result")
+    limit: int | None = Field(None, ge=1, description="at most this many clips a class and fold (for --quick)")
+
+
+class Protocol(Section):
+    """How clips are split into training, validation and test."""
+
+    kind: Literal["kfold", "fixed", "holdout", "logo", "csv"] = Field(
+        "kfold", description="official folds, named folds, a grouped hold-out, leave one group out, or given CSV files"
+    )
+    validation: Literal["next", "previous", "none"] = Field(
+        "next", description="kfold and logo: which fold choices are made on"
+    )
+    folds: tuple[str, ...] = Field((), description="kfold and logo: the test folds to run; default: all")
+    train: tuple[str, ...] = Field((), description="fixed: folds to train on; csv: the one training file")
+    val: tuple[str, ...] = Field((), description="fixed: folds to choose on; csv: the one validation file")
+    test: tuple[str, ...] = Field((), description="fixed: folds to test on; csv: the one test file")
+    test_ratio: float = Field(0.2, gt=0, lt=1, description="holdout: share of clips in the test part")
+    val_ratio: float = Field(0.2, gt=0, lt=1, description="holdout: share of clips in the validation part")
+    seed: int = Field(0, ge=0, description="holdout: which split is drawn")
+    allow_leaky: bool = Field(False, description="run a split that leaks; everything written says NOT COMPARABLE")
+
+    @model_validator(mode="after")
+    def _parts_leave_something_to_train_on(self) -> Self:
+        if self.kind == "holdout" and self.test_ratio + self.val_ratio >= 1:
+            raise ValueError(
+                f"test_ratio {self.test_ratio:g} and val_ratio {self.val_ratio:g} leave nothing to train on"
+            )
+        return self
+
+
+class AudioSettings(Section):
+    """What a wave is before it is cut."""
+
+    rate_hz: int = Field(16_000, ge=1_000, description="every recording is resampled to this rate [Hz]")
+
+
+class Windows(Section):
+    """How a clip is cut into segments."""
+
+    length: int = Field(15_600, ge=1, description="samples a segment")
+    hop: int = Field(7_680, ge=1, description="samples from one segment's start to the next")
+    pad: Literal["zeros", "repeat"] = Field("zeros", description="what fills the last or only segment of a short clip")
+
+    levels: tuple[Literal["recorded", "rms"], ...] = Field(
+        ("recorded",), min_length=1, description="heads: loudnesses each segment is heard at; their scores are averaged"
+    )
+
+    @model_validator(mode="after")
+    def _hop_within_length(self) -> Self:
+        if self.hop > self.length:
+            raise ValueError(f"a hop of {self.hop} samples leaves gaps between segments of {self.length}")
+        return self
+
+
+class FrontEnd(Section):
+    """Waves to time-frequency arrays, for networks that have no front end of their own."""
+
+    name: Literal["none", "logmel"] = Field("none", description="none where the network holds its own")
+    n_fft: int = Field(1024, ge=2, description="FFT length [samples]")
+    win_length: int | None = Field(None, ge=2, description="window length [samples]; default: the FFT's")
+    hop: int = Field(320, ge=1, description="samples from one frame to the next")
+    n_mels: int = Field(64, ge=1, description="mel bands")
+    f_min_hz: float = Field(0.0, ge=0, description="lower edge of the lowest band [Hz]")
+    f_max_hz: float | None = Field(
+        None, gt=0, description="upper edge of the highest band [Hz]; default: half the rate"
+    )
+    convention: Literal["librosa", "tensorflow"] = Field("librosa", description="framing and triangles, see LogMel")
+    mel_scale: Literal["htk", "slaney"] = Field("slaney", description="mel scale")
+    norm: Literal["slaney", "none"] = Field("slaney", description="whether each band is divided by its width")
+    power: float = Field(2.0, gt=0, description="1 for magnitude, 2 for power")
+    centre: bool = Field(True, description="centre frames on their hop, padding both ends")
+    pad_mode: Literal["constant", "reflect"] = Field("constant", description="what centred frames are padded with")
+    log: Literal["db", "offset"] = Field("db", description="decibels, or ln(mel + offset)")
+    offset: float = Field(1e-3, gt=0, description="added before the natural logarithm")
+    ref: Literal["one", "max"] = Field("one", description="decibels relative to 1 or to the clip's loudest cell")
+    amin: float = Field(1e-10, gt=0, description="floor before the decibels")
+    top_db: float = Field(80.0, ge=0, description="decibels kept below the loudest cell; 0 keeps all")
+
+
+class Network(Section):
+    """The network between front end and head."""
+
+    name: str = Field("cnn", description="a key of hubbub.models.NETWORKS")
+    weights: str = Field(
+        "default",
+        description="weights to start from: default (the network's published ones, if any), none (drawn from the "
+        "seed), the name of published ones, or a checkpoint file",
+    )
+    mode: Literal["finetune", "head", "auto"] = Field(
+        "finetune",
+        description="train all of it, or its last layer on the frozen rest, or all where there is an accelerator",
+    )
+    width: int = Field(16, ge=1, description="cnn: channels of the first block; each further block doubles them")
+    dropout: float = Field(0.2, ge=0, lt=1, description="cnn: dropout before the last layer")
+
+
+class Head(Section):
+    """The classifier on frozen embeddings; `none` where the network is trained itself."""
+
+    name: Literal["none", "logreg", "lda", "mlp", "lightgbm", "ensemble"] = Field("none", description="which head")
+    pool: Literal["segment", "mean", "max", "mean+max"] = Field(
+        "segment", description="fit on each segment's embedding, or on a clip's pooled one"
+    )
+    compress: bool = Field(False, description="logreg, lda, mlp: take the embeddings' signed logarithm first")
+    c: tuple[PositiveFloat, ...] = Field(
+        (0.003, 0.01, 0.03), min_length=1, description="logreg: inverse penalties tried on validation"
+    )
+    shrinkage: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(
+        (0.1, 0.2, 0.3), min_length=1, description="lda: shrinkages tried on validation"
+    )
+    hidden: int = Field(256, ge=1, description="mlp: hidden units")
+    epochs: tuple[PositiveInt, ...] = Field(
+        (10, 20, 40), min_length=1, description="mlp: training lengths tried on validation"
+    )
+    learning_rate: float = Field(1e-3, gt=0, description="mlp: Adam's step")
+    alpha: float = Field(1e-3, ge=0, description="mlp: L2 penalty")
+    trees: int = Field(700, ge=1, description="lightgbm: boosting rounds")
+    leaves: int = Field(64, ge=2, description="lightgbm: leaves a tree")
+    tree_learning_rate: float = Field(0.05, gt=0, description="lightgbm: shrinkage")
+    subsample: float = Field(0.9, gt=0, le=1, description="lightgbm: share of rows a tree sees")
+    subsample_freq: int = Field(0, ge=0, description="lightgbm: redraw the rows every so many trees; 0 turns it off")
+    colsample: float = Field(0.9, gt=0, le=1, description="lightgbm: share of columns a tree sees")
+    max_bin: int = Field(255, ge=2, description="lightgbm: histogram bins; fewer is faster")
+    balanced: bool = Field(True, description="weigh classes by 1 / their count")
+
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Range = tuple[float, float]
+
+
+class _Augmentation(Section):
+    p: Probability = Field(1.0, description="share of segments it is applied to")
+
+    @model_validator(mode="after")
+    def _ranges_rise(self) -> Self:
+        for name, value in self:
+            if isinstance(value, tuple) and value[0] > value[1]:
+                raise ValueError(f"{name} from {value[0]:g} to {value[1]:g}: the first must not be the larger")
+        return self
+
+
+class Gain(_Augmentation):
+    """Louder or softer."""
+
+    db: Range = Field((-6.0, 6.0), description="change of level [dB], drawn evenly")
+
+
+class Noise(_Augmentation):
+    """Gaussian noise; give `sd` or `snr_db`."""
+
+    sd: Range | None = Field(None, description="standard deviation of the noise, full scale 1")
+    snr_db: Range | None = Field(None, description="level of the segment above the noise [dB]")
+
+    @model_validator(mode="after")
+    def _one_measure(self) -> Self:
+        if (self.sd is None) == (self.snr_db is None):
+            raise ValueError("noise takes either sd or snr_db")
+        if self.sd is not None and self.sd[0] < 0:
+            raise ValueError(f"sd from {self.sd[0]:g}: a standard deviation is not negative")
+        return self
+
+
+class Roll(_Augmentation):
+    """Shifted in time, what leaves at one end coming back at the other."""
+
+    fraction: float = Field(0.1, gt=0, le=1, description="at most this share of the segment, to either side")
+
+
+class Invert(_Augmentation):
+    """Played backwards."""
+
+
+class Scale(_Augmentation):
+    """Played faster or slower, pitch and all, then cropped or padded at random to the segment's length."""
+
+    factor: float = Field(1.5, gt=1, le=4, description="speed is factor ** u, u drawn evenly from -1 to 1")
+
+
+class Pitch(_Augmentation):
+    """Higher or lower, as long as before."""
+
+    semitones: tuple[Annotated[float, Field(ge=-24)], Annotated[float, Field(le=24)]] = Field(
+        (-2.0, 2.0), description="shift [semitones], drawn evenly"
+    )
+
+
+class Stretch(_Augmentation):
+    """Slower or faster at the same pitch, then cropped or padded to the segment's length."""
+
+    rate: tuple[Annotated[float, Field(ge=0.25)], Annotated[float, Field(le=4)]] = Field(
+        (0.9, 1.1), description="speed, drawn evenly"
+    )
+
+
+class Augment(Section):
+    """What training segments go through, in this order; validation and test are never augmented."""
+
+    crop: bool = Field(
+        False, description="segments start anywhere in their clip; a shorter clip lies anywhere in zeros"
+    )
+    invert: Invert | None = Field(None, description="playing some backwards")
+    scale: Scale | None = Field(None, description="playing some faster or slower")
+    stretch: Stretch | None = Field(None, description="stretching some in time")
+    pitch: Pitch | None = Field(None, description="shifting the pitch of some")
+    roll: Roll | None = Field(None, description="rolling some in time")
+    gain: Gain | None = Field(None, description="making some louder or softer")
+    noise: Noise | None = Field(None, description="adding noise to some")
+
+
+class Train(Section):
+    """How a network is trained."""
+
+    seeds: tuple[NonNegativeInt, ...] = Field((42,), min_length=1, description="one run of every fold for each")
+    epochs: int = Field(30, ge=1, description="the longest training, freeze_epochs included")
+    batch_size: int = Field(32, ge=1, description="segments a step and device, at most: an epoch is cut evenly")
+    accumulate: int = Field(1, ge=1, description="batches whose gradients are summed before a step")
+    optimizer: Literal["adamw", "adam", "sgd"] = Field("adamw", description="sgd: with Nesterov momentum")
+    momentum: float = Field(0.9, ge=0, lt=1, description="sgd: momentum")
+    learning_rate: float = Field(1e-3, gt=0, description="largest step of the head; of all without the next field")
+    backbone_learning_rate: float | None = Field(None, gt=0, description="largest step of all but the head")
+    weight_decay: float = Field(1e-2, ge=0, description="the optimizer's decay")
+    schedule: Literal["constant", "onecycle", "cosine", "exponential", "plateau"] = Field(
+        "onecycle", description="learning rate over the steps; plateau: lowered when the monitor stands still"
+    )
+    min_learning_rate: float = Field(1e-6, ge=0, description="cosine: where it ends")
+    gamma: float = Field(0.99, gt=0, le=1, description="exponential: factor an epoch")
+    plateau_factor: float = Field(0.5, gt=0, lt=1, description="plateau: factor when the monitor stands still")
+    plateau_patience: int = Field(3, ge=0, description="plateau: epochs it may stand still")
+    warmup_epochs: int = Field(0, ge=0, description="epochs over which the learning rate rises evenly from zero")
+    freeze_epochs: int = Field(0, ge=0, description="first epochs in which only the head learns, at full rate")
+    bn_eval: bool = Field(False, description="keep BatchNorm's statistics as they were loaded")
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the target spread over all classes")
+    balance: Literal["none", "weights", "sampler", "weights+sampler"] = Field(
+        "none", description="rare classes weigh more, or are drawn more often; both correct twice"
+    )
+    clip_norm: float = Field(0.0, ge=0, description="largest norm of a step's gradient; 0 leaves it")
+    patience: int = Field(10, ge=1, description="epochs without a better monitor before training stops")
+    monitor: Literal["val_loss", "val_accuracy", "val_macro_f1"] = Field(
+        "val_loss", description="the validation metric (segment level) that picks the epoch"
+    )
+    precision: Literal["fp32", "bf16", "fp16", "amp"] = Field(
+        "fp32", description="arithmetic of the forward pass; amp: bf16 or fp16, whichever the device is made for"
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where networks run")
+    devices: int = Field(1, ge=1, description="how many of them train one network together")
+    trackers: tuple[Literal["mlflow", "wandb"], ...] = Field((), description="besides TensorBoard, which always runs")
+
+    @model_validator(mode="after")
+    def _stages_fit(self) -> Self:
+        if self.freeze_epochs + self.warmup_epochs > self.epochs:
+            raise ValueError(
+                f"freeze_epochs {self.freeze_epochs} and warmup_epochs {self.warmup_epochs} do not fit into "
+                f"{self.epochs} epochs"
+            )
+        if self.warmup_epochs and self.schedule in ("plateau", "onecycle"):
+            raise ValueError(f"warmup_epochs do not go with schedule '{self.schedule}': use cosine or exponential")
+        return self
+
+
+class Evaluate(Section):
+    """How segments become a decision, and how sure a figure is."""
+
+    pooling: Literal["mean_prob", "mean_logit", "max"] = Field("mean_prob", description="segments to clip")
+    hop: int | None = Field(
+        None, ge=1, description="multi-crop: samples from one scored segment to the next; default: windows.hop"
+    )
+    shifts: tuple[Annotated[float, Field(gt=-1, lt=1)], ...] = Field(
+        (), description="each segment is also heard rolled right by these shares of its length; scores are averaged"
+    )
+    resamples: int = Field(1000, ge=10, description="bootstrap resamples for the 95 % interval")
