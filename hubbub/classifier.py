@@ -6,7 +6,9 @@ LightGBM, its text dump: loading one never executes anything from it.
 """
 
 import hashlib
+import itertools
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -18,17 +20,17 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from hubbub import audio, files, windows
+from hubbub import audio, files, settings, windows
 from hubbub.errors import HubbubError
 from hubbub.features import LogMel
 from hubbub.models import build_network
 from hubbub.models.heads import Head, build_head, candidates
+from hubbub.models.network import Network
 from hubbub.models.yamnet import class_names, load_yamnet
 from hubbub.recipe import Recipe
-from hubbub.settings import Data, Network
 from hubbub.windows import Heard
 
-__all__ = ["Classifier", "ClassifierError", "load"]
+__all__ = ["Classifier", "ClassifierError", "best_device", "load"]
 
 Array = npt.NDArray[np.float32]
 FORMAT = 1
@@ -54,7 +56,7 @@ class Classifier:
         recipe: Recipe,
         labels: tuple[str, ...],
         *,
-        network: nn.Module | None = None,
+        network: Network | None = None,
         head: Head | None = None,
         activation: windows.Activation = "softmax",
         card: dict[str, Any] | None = None,
@@ -69,8 +71,8 @@ class Classifier:
         self.to("cpu").eval()
 
     def to(self, device: str | torch.device) -> Self:
-        """Move front end and network; heads stay on the processor."""
-        self.device = torch.device(device)
+        """Move front end and network to a device, `auto` being the fastest here; heads stay on the processor."""
+        self.device = torch.device(best_device() if device == "auto" else device)
         self.frontend.to(self.device)
         self.network.to(self.device)
         return self
@@ -83,58 +85,93 @@ class Classifier:
     def rate_hz(self) -> int:
         return self.recipe.audio.rate_hz
 
+    @property
+    def hop(self) -> int:
+        """Samples from one segment to the next where the classifier answers."""
+        return self.recipe.evaluate.hop or self.recipe.windows.hop
+
+    @property
+    def frozen(self) -> bool:
+        """Whether all that was fitted to the data comes after the embeddings."""
+        return self.recipe.head.name != "none" or self.recipe.network.mode == "head"
+
+    @property
+    def views(self) -> list[tuple[windows.Level, float]]:
+        """The forms each segment is heard in: its level, and the share of its length it is rolled to the right."""
+        return list(itertools.product(self.recipe.windows.levels, (0.0, *self.recipe.evaluate.shifts)))
+
     def cut(self, wave: Array) -> Array:
-        """Wave `[T]` at `rate_hz` -> segments `[S, N]`."""
+        """Wave `[T]` at `rate_hz` -> segments `[S, N]`, as they are when it answers."""
         settings = self.recipe.windows
-        return windows.cut(wave, settings.length, settings.hop, settings.pad)
+        return windows.cut(wave, settings.length, self.hop, settings.pad)
+
+    def spans(self, samples: int) -> npt.NDArray[np.float64]:
+        """Start and end of each segment that `cut` makes of a wave of `samples`: `[S, 2]` in seconds."""
+        return windows.spans(samples, self.rate_hz, self.recipe.windows.length, self.hop)
+
+    def embed(self, segments: Tensor) -> Tensor:
+        """Segments `[B, N]` on the classifier's device -> embeddings `[B, D]`, with gradients."""
+        # Spectra span more decades than half precision holds.
+        with torch.autocast(segments.device.type, enabled=False):
+            features = self.frontend(segments)
+        return self.network.embed(features)
 
     def logits(self, segments: Tensor) -> Tensor:
         """Segments `[B, N]` on the classifier's device -> the network's own logits `[B, K]`, with gradients."""
-        return self.network.fc(self.network.embed(self.frontend(segments)))  # type: ignore[operator]
+        return self.network.head(self.embed(segments))
 
     def evidence(self, segments: Array) -> Array:
-        """Segments `[S, N]` -> what a decision is made from: embeddings `[S, D]` for a head, else logits `[S, K]`.
+        """Segments `[S, N]` -> what a decision is made from: embeddings where the network is frozen, else logits.
 
-        Heard at several levels, the embeddings stand side by side: `[S, levels * D]`.
+        Those of all `views` stand side by side: `[S, views * D]` or `[S, views * K]`.
         """
+        heard = []
         with torch.inference_mode():
-            heard = [
-                [
-                    self._evidence(windows.at_level(segments[i : i + BATCH], level))
-                    for level in self.recipe.windows.levels
-                ]
-                for i in range(0, len(segments), BATCH)
-            ]
-        return np.concatenate([np.concatenate(batch, axis=1) for batch in heard])
+            for start in range(0, len(segments), BATCH):
+                batch = segments[start : start + BATCH]
+                heard.append(np.concatenate([self._evidence(batch, *view) for view in self.views], axis=1))
+        return np.concatenate(heard)
 
-    def _evidence(self, segments: Array) -> Array:
-        batch = torch.from_numpy(np.array(segments)).to(self.device)
-        if self.recipe.head.name == "none":
-            return self.logits(batch).float().cpu().numpy()
-        return self.network.embed(self.frontend(batch)).float().cpu().numpy()  # type: ignore[operator]
+    def _evidence(self, segments: Array, level: windows.Level, shift: float) -> Array:
+        heard = windows.at_level(segments, level)
+        heard = np.roll(heard, round(shift * heard.shape[1]), axis=1) if shift else np.array(heard)
+        batch = torch.from_numpy(heard).to(self.device)
+        return (self.embed if self.frozen else self.logits)(batch).float().cpu().numpy()
 
     def judge(self, evidence: Array, offsets: npt.ArrayLike) -> tuple[Array, Array]:
         """Evidence `[S, ...]` of clips that start at `offsets` `[C]` -> probabilities `[S, K]` and `[C, K]`.
 
-        A head on pooled embeddings scores a segment as a clip of one segment.
+        Views are averaged as segments are: their logits under `mean_logit`, else their probabilities. A head on
+        pooled embeddings scores a segment as a clip of one segment.
         """
-        heard = [self._judge(level, offsets) for level in np.split(evidence, len(self.recipe.windows.levels), axis=1)]
-        by_segment, by_clip = (sum(scores) / np.float32(len(heard)) for scores in zip(*heard, strict=True))
-        return by_segment, by_clip
-
-    def _judge(self, evidence: Array, offsets: npt.ArrayLike) -> tuple[Array, Array]:
-        pooling, head_pool = self.recipe.evaluate.pooling, self.recipe.head.pool
         if self.recipe.head.name != "none" and self.head is None:
             raise ClassifierError("this classifier's head has not been fitted. Train it before it is asked anything.")
-        if self.head is None:
-            logits = evidence
-        elif head_pool == "segment":
-            logits = self.head.decision_function(evidence)
+        views = np.split(evidence, len(self.views), axis=1)
+        head_pool, pooling = self.recipe.head.pool, self.recipe.evaluate.pooling
+        if self.head is not None and head_pool != "segment":
+            heard = [
+                (self.head.predict_proba(windows.pool_embeddings(view, np.arange(len(view)), head_pool)),
+                 self.head.predict_proba(windows.pool_embeddings(view, offsets, head_pool)))
+                for view in views
+            ]  # fmt: skip
         else:
-            single = windows.pool_embeddings(evidence, np.arange(len(evidence)), head_pool)
-            whole = windows.pool_embeddings(evidence, offsets, head_pool)
-            return self.head.predict_proba(single), self.head.predict_proba(whole)
-        return windows.probabilities(logits, self.activation), windows.pool(logits, offsets, pooling, self.activation)
+            logits = [self._last_layer(view) for view in views]
+            if pooling == "mean_logit":
+                logits = [_mean(logits)]
+            heard = [
+                (windows.probabilities(view, self.activation), windows.pool(view, offsets, pooling, self.activation))
+                for view in logits
+            ]
+        by_segment, by_clip = (_mean(scores) for scores in zip(*heard, strict=True))
+        return by_segment, by_clip
+
+    def _last_layer(self, evidence: Array) -> Array:
+        if self.head is not None:
+            return self.head.decision_function(evidence)
+        if not self.frozen:
+            return evidence
+        with torch.inference_mode():
+            return self.network.head(torch.from_numpy(evidence).to(self.device)).float().cpu().numpy()
 
     def classify(self, source: str | Path | BinaryIO | npt.ArrayLike, rate_hz: int | None = None) -> Heard:
         """A file, an open stream or a wave -> `Heard`.
@@ -149,8 +186,7 @@ class Classifier:
         seconds = len(wave) / own_rate
         wave = audio.resample(wave, own_rate, self.rate_hz)
         segments, clip = self.judge(self.evidence(self.cut(wave)), [0])
-        settings = self.recipe.windows
-        spans = windows.spans(len(wave), self.rate_hz, settings.length, settings.hop)
+        spans = self.spans(len(wave))
         table = pd.DataFrame(segments, columns=list(self.labels))
         table.insert(0, "start", spans[:, 0])
         table.insert(1, "end", spans[:, 1])
@@ -160,7 +196,7 @@ class Classifier:
 
     def fingerprint(self) -> str:
         """sha256 of all that evidence depends on: rate, windows, front end, network and its weights."""
-        digest = hashlib.sha256(f"{FORMAT} {self.recipe.head.name == 'none'}".encode())
+        digest = hashlib.sha256(f"{FORMAT} {self.frozen} {self.hop} {self.views}".encode())
         for section in (self.recipe.audio, self.recipe.windows, self.recipe.frontend, self.recipe.network):
             digest.update(section.model_dump_json().encode())
         for name, tensor in sorted(self.network.state_dict().items()):
@@ -226,8 +262,18 @@ def load(name: str | Path) -> Classifier:
     return Classifier.load(folder if (folder / CARD).is_file() else folder / "classifier")
 
 
+def best_device() -> str:
+    """The accelerator of this machine, else `cpu`."""
+    found = torch.accelerator.current_accelerator(check_available=True)
+    return found.type if found else "cpu"
+
+
 def _audioset() -> Classifier:
-    recipe = Recipe(data=Data(name="audioset"), network=Network(name="yamnet"), title="YAMNet, AudioSet's classes")
+    recipe = Recipe(
+        data=settings.Data(name="audioset"),
+        network=settings.Network(name="yamnet"),
+        title="YAMNet, AudioSet's classes",
+    )
     card = {"trained_on": "AudioSet, by YAMNet's authors"}
     return Classifier(recipe, class_names(), network=load_yamnet(), activation="sigmoid", card=card)
 
@@ -250,6 +296,10 @@ def _checked(wave: Array, rate_hz: int | None) -> tuple[Array, int]:
     if not np.isfinite(wave).all():
         raise ClassifierError(f"the wave holds {int((~np.isfinite(wave)).sum())} samples that are NaN or infinite.")
     return audio.mix_down(wave), rate_hz
+
+
+def _mean(arrays: Sequence[Array]) -> Array:
+    return arrays[0] if len(arrays) == 1 else np.mean(arrays, axis=0, dtype=np.float32)
 
 
 def _plain(arrays: dict[str, Array]) -> dict[str, Array]:

@@ -6,6 +6,7 @@ always computed from the files of the cells, never from memory. This room does n
 """
 
 import hashlib
+import itertools
 import json
 import platform
 import shutil
@@ -13,6 +14,7 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -23,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from hubbub import files, metrics, plots, report, store
+from hubbub import files, metrics, plots, report, trackers
 from hubbub.data import cache, splits
 from hubbub.data.cache import Segments, Waves
 from hubbub.data.clips import Clips
@@ -31,9 +33,10 @@ from hubbub.data.splits import Audit, Split
 from hubbub.errors import HubbubError
 from hubbub.recipe import Recipe
 from hubbub.report import read_json
-from hubbub.windows import spans
 
 if TYPE_CHECKING:
+    from lightning.pytorch.loggers import Logger
+
     from hubbub.classifier import Classifier
     from hubbub.train import Fitted
 
@@ -42,7 +45,8 @@ __all__ = ["ExperimentError", "run"]
 Array = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.intp]
 Say = Callable[[str], None]
-SPEED_SEGMENTS = 512
+SPEED_BATCH, SPEED_SECONDS = 32, 1.0
+TRACKED = ("clip_accuracy", "clip_macro_f1", "segment_accuracy", "segment_macro_f1")
 _LIBRARIES = ("torch", "lightning", "numpy", "scipy", "scikit-learn", "lightgbm", "soundfile", "soxr", "pandas")
 
 
@@ -60,10 +64,11 @@ class Material:
     splits: list[Split]
     audit: Audit
     base: "Classifier"
-    weights: list[Path]
+    weights: Path | None
     embedded: Segments | None
     targets: npt.NDArray[np.int64]
     quick: bool
+    remarks: tuple[str, ...]
 
 
 def run(
@@ -79,46 +84,78 @@ def run(
     Returns the summary. Raises `ExperimentError` where `folder` holds another recipe's run.
     """
     material = prepare(recipe, say, quick=quick)
-    _begin(material, folder)
-    cells = [(split, seed) for split in material.splits for seed in recipe.train.seeds]
-    for number, (split, seed) in enumerate(cells, 1):
-        place = _cell_folder(folder, split.name, seed)
-        if (place / "metrics_test.json").is_file():
-            say(f"[{number}/{len(cells)}] test fold {split.name}, seed {seed}: done before")
-            continue
-        figures = _run_cell(material, split, seed, place)
-        say(
-            f"[{number}/{len(cells)}] test fold {split.name}, seed {seed}: "
-            f"clip accuracy {figures['clip_accuracy']:.4f}, segment {figures['segment_accuracy']:.4f} "
-            f"({_in_words(figures['choice'])})"
-        )
-    summary = report.summarise(folder)
-    if refit and not (folder / "classifier").is_dir():
-        say("refitting on all folds: the classifier that hubbub.load gives")
-        _refit(material, folder, summary)
-    report.write_page(folder)
+    recipe = material.recipe
+    with files.lock(folder):
+        _begin(material, folder)
+        cells = [(split, seed) for split in material.splits for seed in recipe.train.seeds]
+        for number, (split, seed) in enumerate(cells, 1):
+            place = _cell_folder(folder, split.name, seed)
+            if (place / "metrics_test.json").is_file():
+                say(f"[{number}/{len(cells)}] test fold {split.name}, seed {seed}: done before")
+                continue
+            figures = _run_cell(material, split, seed, place)
+            say(
+                f"[{number}/{len(cells)}] test fold {split.name}, seed {seed}: "
+                f"clip accuracy {figures['clip_accuracy']:.4f}, segment {figures['segment_accuracy']:.4f} "
+                f"({_in_words(figures['choice'])})"
+            )
+        summary = report.summarise(folder)
+        if refit and not (folder / "classifier").is_dir():
+            say("refitting on all folds: the classifier that hubbub.load gives")
+            _refit(material, folder, summary)
+        report.write_page(folder)
     return summary
 
 
 def prepare(recipe: Recipe, say: Say = lambda line: None, *, quick: bool = False) -> Material:
     """Find and decode the clips, split them, audit the splits, and embed once where the network is frozen."""
+    from hubbub import models
     from hubbub.classifier import Classifier
-    from hubbub.models.yamnet import load_yamnet
 
+    recipe, remarks = _for_this_machine(recipe)
+    weights = _weights(recipe, quick)
     protocol, clips = recipe.protocol, splits.open_clips(recipe)
+    base = Classifier(recipe, clips.labels)
+    if weights:
+        say(models.load_weights(base.network, weights))
+    elif base.frozen or (recipe.network.weights != "none" and recipe.network.name in models.PUBLISHED):
+        remarks += (f"RANDOM INITIALISATION: the {recipe.network.name}'s weights were drawn, not trained",)
     made = splits.make(clips, protocol)
     say(f"{clips.name}: {len(clips):,} clips, {len(clips.labels)} classes, {len(made)} test folds; decoding")
     waves = cache.decode(clips, recipe.audio.rate_hz)
     audit = splits.audit(clips, made, waves.contents, allow_leaky=protocol.allow_leaky)
-    for line in (*clips.notes, *audit.warnings, *(f"NOT COMPARABLE, the split leaks: {leak}" for leak in audit.leaks)):
+    for line in (*clips.notes, *remarks, *audit.warnings, *(f"NOT COMPARABLE, it leaks: {x}" for x in audit.leaks)):
         say(f"warning: {line}")
-    weights = [store.get("yamnet")] if recipe.network.name == "yamnet" else []
-    base = Classifier(recipe, clips.labels, network=load_yamnet(*weights) if weights else None)
     embedded = None
-    if recipe.head.name != "none":
+    if base.frozen:
         say(f"{recipe.network.name}: embedding {len(clips):,} clips once")
-        embedded = cache.embed(waves, base)
-    return Material(recipe, clips, waves, made, audit, base, weights, embedded, clips.targets(), quick)
+        embedded = cache.embed(waves, base.to(recipe.train.device))
+    return Material(recipe, clips, waves, made, audit, base, weights, embedded, clips.targets(), quick, remarks)
+
+
+def _for_this_machine(recipe: Recipe) -> tuple[Recipe, tuple[str, ...]]:
+    """The recipe with `network.mode = "auto"` decided, and what is to be said of that."""
+    from hubbub.classifier import best_device
+
+    if recipe.network.mode != "auto":
+        return recipe, ()
+    device = best_device() if recipe.train.device == "auto" else recipe.train.device
+    mode = "head" if device == "cpu" else "finetune"
+    network = recipe.network.model_copy(update={"mode": mode})
+    remark = "HEAD ONLY: without an accelerator the network stayed frozen and its last layer alone was trained"
+    return recipe.model_copy(update={"network": network}), (remark,) if mode == "head" else ()
+
+
+def _weights(recipe: Recipe, quick: bool) -> Path | None:
+    """The weights to start from; a quick run goes on without published ones that cannot be had."""
+    from hubbub import models
+
+    try:
+        return models.find_weights(recipe)
+    except files.StoreError:
+        if quick:
+            return None
+        raise
 
 
 def _begin(material: Material, folder: Path) -> None:
@@ -163,7 +200,7 @@ def _environment(material: Material) -> dict[str, Any]:
             "warnings": list(material.audit.warnings),
             "manifest": hashlib.sha256(table.to_csv(index=False).encode()).hexdigest(),
         },
-        "weights": {path.name: files.sha256(path) for path in material.weights},
+        "weights": {path.name: files.sha256(path) for path in [material.weights] if path},
         "protocol": _protocol_in_words(material),
         "test_folds": [split.name for split in material.splits],
         "why_not_comparable": _reasons(material),
@@ -175,40 +212,73 @@ def _cell_folder(folder: Path, fold: str, seed: int) -> Path:
 
 
 def _run_cell(material: Material, split: Split, seed: int, place: Path) -> dict[str, Any]:
-    if place.exists():
+    if not (place / "checkpoints" / "last.ckpt").is_file() and place.exists():
         shutil.rmtree(place)
-    place.mkdir(parents=True)
-    began = time.perf_counter()
-    fitted = _fit(material, split.train, split.validation, seed, place)
-    seconds = {"fit": time.perf_counter() - began}
-    if len(split.validation):
-        _score(material, fitted.chosen, split.validation, place, "val", {"choice": fitted.choice})
-    fitted.final.card = _card(material, f"the training part of test fold {split.name}, seed {seed}")
-    fitted.final.save(place / "classifier")
-    files.write_json(place / "metrics_throughput.json", _throughput(material, fitted.final, split.test))
-    opened = datetime.now(UTC).isoformat(timespec="seconds")
-    extra = {"choice": fitted.choice, "test_opened": opened, "seconds": seconds}
-    return _score(material, fitted.final, split.test, place, "test", extra)
+    place.mkdir(parents=True, exist_ok=True)
+    with _tracked(material, place, f"fold {split.name}, seed {seed}") as loggers:
+        began = time.perf_counter()
+        fitted = _fit(material, split.train, split.validation, seed, place, loggers)
+        seconds = {"fit": time.perf_counter() - began}
+        if len(split.validation):
+            _score(material, fitted.chosen, split.validation, place, "val", {"choice": fitted.choice})
+        fitted.final.card = _card(material, f"the training part of test fold {split.name}, seed {seed}")
+        fitted.final.save(place / "classifier")
+        files.write_json(place / "metrics_throughput.json", _throughput(material, fitted.final, split.test))
+        opened = datetime.now(UTC).isoformat(timespec="seconds")
+        extra = {
+            "choice": fitted.choice,
+            "trainable_parameters": fitted.trainable,
+            "test_opened": opened,
+            "seconds": seconds,
+        }
+        figures = _score(material, fitted.final, split.test, place, "test", extra)
+        trackers.record(loggers, {f"test_{name}": figures[name] for name in TRACKED})
+    return figures
+
+
+def _tracked(material: Material, place: Path, run: str) -> AbstractContextManager[list["Logger"]]:
+    settings = material.recipe.model_dump(mode="json", exclude_none=True, exclude={"quick"})
+    runs = place.parents[1].parent
+    return trackers.tracked(
+        material.recipe.train.trackers, place, run=run, group=place.parents[1].name, settings=settings,
+        store=runs / "mlflow.db",
+    )  # fmt: skip
 
 
 def _fit(
-    material: Material, rows: Rows, validation: Rows, seed: int, place: Path, choice: dict[str, Any] | None = None
+    material: Material,
+    rows: Rows,
+    validation: Rows,
+    seed: int,
+    place: Path,
+    loggers: list["Logger"],
+    choice: dict[str, Any] | None = None,
 ) -> "Fitted":
     from hubbub import train
-    from hubbub.classifier import Classifier
 
-    if material.embedded is not None:
-        return train.fit_head(
-            material.base, material.embedded, material.targets, rows, validation, seed=seed, choice=choice
-        )
-    model = Classifier(material.recipe, material.clips.labels, seed=seed)
+    embedded, targets = material.embedded, material.targets
+    if material.recipe.head.name != "none":
+        assert embedded is not None
+        return train.fit_head(material.base, embedded, targets, rows, validation, seed=seed, choice=choice)
+    model, sound = _fresh(material, seed), material.waves if embedded is None else embedded
     fitted = train.fit_network(
-        model, material.waves, material.targets, rows, validation, place, seed=seed, choice=choice
+        model, sound, targets, rows, validation, place, seed=seed, choice=choice, loggers=loggers
     )
     assert fitted.history is not None
     files.write_csv(place / "history.csv", fitted.history)
     plots.curves(fitted.history, fitted.choice["epoch"], place / "curves.png")
     return fitted
+
+
+def _fresh(material: Material, seed: int) -> "Classifier":
+    """A classifier to train: drawn from the seed, but for what comes from published weights or stays frozen."""
+    from hubbub.classifier import Classifier
+
+    model = Classifier(material.recipe, material.clips.labels, seed=seed)
+    if material.weights or material.embedded is not None:
+        ours = {name: tensor for name, tensor in model.network.state_dict().items() if name.startswith("fc.")}
+        model.network.load_state_dict(material.base.network.state_dict() | ours)
+    return model
 
 
 def _score(
@@ -248,9 +318,9 @@ def _score(
 
 def _predictions(material: Material, rows: Rows, segments: Segments, by_segment: Array, by_clip: Array) -> pd.DataFrame:
     """One row a segment, then one row a clip (`level`), with the truth and one probability a class."""
-    settings, waves, clips = material.recipe.windows, material.waves, material.clips
+    waves, clips = material.waves, material.clips
     lengths = np.diff(waves.offsets)[rows]
-    cuts = [spans(int(n), waves.rate_hz, settings.length, settings.hop) for n in lengths]
+    cuts = [material.base.spans(int(n)) for n in lengths]
     whole = np.stack([np.zeros(len(rows)), lengths / waves.rate_hz], axis=1)
     tables = []
     for level, owner, times, scores in (
@@ -265,12 +335,16 @@ def _predictions(material: Material, rows: Rows, segments: Segments, by_segment:
 
 
 def _throughput(material: Material, model: "Classifier", rows: Rows) -> dict[str, float]:
-    """Segments a second from waves in memory to probabilities, over some hundred segments."""
-    segments = np.concatenate([model.cut(material.waves.wave(i)) for i in rows[:SPEED_SEGMENTS]])[:SPEED_SEGMENTS]
-    model.judge(model.evidence(segments[:8]), np.arange(8))
-    began = time.perf_counter()
-    model.judge(model.evidence(segments), np.arange(len(segments)))
-    return {"segments_per_second": len(segments) / (time.perf_counter() - began), "segments": len(segments)}
+    """Segments a second from waves in memory to probabilities, over about a second's work."""
+    cuts = (model.cut(material.waves.wave(row)) for row in rows)
+    segments = np.concatenate(list(itertools.islice(cuts, SPEED_BATCH)))[: 16 * SPEED_BATCH]
+    model.judge(model.evidence(segments[:8]), np.arange(len(segments[:8])))
+    done, began = 0, time.perf_counter()
+    while done < len(segments) and time.perf_counter() - began < SPEED_SECONDS:
+        batch = segments[done : done + SPEED_BATCH]
+        model.judge(model.evidence(batch), np.arange(len(batch)))
+        done += len(batch)
+    return {"segments_per_second": done / (time.perf_counter() - began), "segments": done}
 
 
 def _card(material: Material, trained_on: str) -> dict[str, Any]:
@@ -297,8 +371,7 @@ def _reasons(material: Material) -> list[str]:
         reasons.append(
             f"ANOTHER VERSION: every utterance lasts {seconds:.3f} s here; the original ones differ in length"
         )
-    if material.embedded is not None and not material.weights:
-        reasons.append(f"RANDOM INITIALISATION: the {material.recipe.network.name}'s weights were drawn, not trained")
+    reasons += material.remarks
     if material.quick:
         reasons.append("QUICK: a reduced run to see that it works")
     return reasons
@@ -312,12 +385,12 @@ def _refit(material: Material, folder: Path, summary: dict[str, Any]) -> None:
         for split in material.splits
         for seed in seeds
     ]
-    if material.embedded is None:
+    if material.recipe.head.name == "none":
         choice = {"epoch": statistics.median_low(c["epoch"] for c in choices)}
     else:
         choice = json.loads(Counter(json.dumps(c) for c in choices).most_common(1)[0][0])
     nothing = np.zeros(0, dtype=np.intp)
-    model = _fit(material, np.arange(len(material.clips)), nothing, seeds[0], place, choice).final
+    model = _fit(material, np.arange(len(material.clips)), nothing, seeds[0], place, [], choice).final
     accuracy = summary["clip"]["accuracy"]
     model.card = _card(material, "all folds, refitted after the evaluation") | {
         "choice": choice,

@@ -9,11 +9,13 @@ import errno
 import hashlib
 import json
 import os
+import platform
 import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +31,7 @@ __all__ = [
     "find",
     "find_in",
     "homes",
+    "lock",
     "sha256",
     "whole_file",
     "whole_folder",
@@ -154,6 +157,51 @@ def write_csv(path: str | os.PathLike[str], table: "pandas.DataFrame") -> None:
 def write_json(path: str | os.PathLike[str], obj: object) -> None:
     """Writes JSON, whole or not at all. Raises ValueError on NaN and infinity, which JSON does not have."""
     write_text(path, json.dumps(obj, indent=2, allow_nan=False) + "\n")
+
+
+@contextmanager
+def lock(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Holds a folder, created where it is missing, for this process until the block ends.
+
+    The lock is the operating system's, on the file `.lock`, so it vanishes with a process that is killed; the file
+    itself stays and means nothing. `.holder.json` says who holds it. Raises StoreError where another process does, and
+    where the folder cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    place = absolute(folder)
+    holder = place / ".holder.json"
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        held = FileLock(place / ".lock", timeout=0)
+        held.acquire()
+    except Timeout:
+        raise StoreError(
+            f"{place} is in use by {_holder(holder)}. Wait for it to end, or give another --name."
+        ) from None
+    except OSError as error:
+        why = error.strerror or error
+        raise StoreError(f"{place} cannot be written: {why}. Choose a folder that can be.") from error
+    try:
+        me = {"pid": os.getpid(), "machine": platform.node(), "since": datetime.now(UTC).isoformat(timespec="seconds")}
+        write_json(holder, me)
+        yield
+    finally:
+        with suppress(OSError):
+            holder.unlink()
+        held.release()
+
+
+def _holder(path: Path) -> str:
+    """The process that holds a lock, as far as it can be told: one that was killed leaves its name behind."""
+    try:
+        who = json.loads(path.read_text(encoding="utf-8"))
+        if os.name == "posix" and who["machine"] == platform.node():
+            with suppress(PermissionError):  # it lives, and is another user's
+                os.kill(who["pid"], 0)
+        return f"process {who['pid']} on {who['machine']} since {who['since']}"
+    except (OSError, ValueError, KeyError):
+        return "another process"
 
 
 @contextmanager

@@ -67,6 +67,13 @@ class Asset:
 
 
 _YAMNET = "Plakal, Ellis: YAMNet, TensorFlow Model Garden, 2019"
+_ESRESNEXT = (
+    "Guzhov, Raue, Hees, Dengel: ESResNe(X)t-fbsp: Learning Robust Time-Frequency Transformation of Audio, "
+    "IJCNN, 2021, arXiv 2104.11587"
+)
+_AUDIOCLIP = (
+    "Guzhov, Raue, Hees, Dengel: AudioCLIP: Extending CLIP to Image, Text and Audio, ICASSP, 2022, arXiv 2106.13043"
+)
 
 # fmt: off
 _CATALOGUE = (
@@ -76,6 +83,18 @@ _CATALOGUE = (
           "https://raw.githubusercontent.com/tensorflow/models/master/research/audioset/yamnet/yamnet_class_map.csv",
           "yamnet_class_map.csv", "sha256:cdf24d193e196d9e95912a2667051ae203e92a2ba09449218ccb40ef787c6df2", 14_096,
           "Apache-2.0", _YAMNET),
+    Asset("esresnext_audioset", "weights",
+          "https://github.com/AndreyGuzhov/ESResNeXt-fbsp/releases/download/v0.1/ESResNeXtFBSP_AudioSet.pt",
+          "ESResNeXtFBSP_AudioSet.pt", "sha256:502a5dcde1771cf6f3c636780a428575322f842ceb2efac5ed72b0f68b858afe",
+          124_801_585, "none stated, its repository has no licence file", _ESRESNEXT),
+    Asset("audioclip_full", "weights",
+          "https://github.com/AndreyGuzhov/AudioCLIP/releases/download/v0.1/AudioCLIP-Full-Training.pt",
+          "AudioCLIP-Full-Training.pt", "sha256:2441d35b353352c8b1bbfb8f7c687f46314c3d2909e940eaf763b8c17f632c44",
+          537_302_068, "MIT", _AUDIOCLIP),
+    Asset("audioclip_partial", "weights",
+          "https://github.com/AndreyGuzhov/AudioCLIP/releases/download/v0.1/AudioCLIP-Partial-Training.pt",
+          "AudioCLIP-Partial-Training.pt", "sha256:1921885b6c3b5de0619f2ef4a9700ecbade758a398b34eb064230c30baef0c75",
+          537_302_068, "MIT", _AUDIOCLIP),
     Asset("esc50", "data", "https://github.com/karolpiczak/ESC-50/archive/refs/heads/master.zip", "ESC-50-master.zip",
           None, 647_000_000, "CC BY-NC 3.0 (the ESC-10 subset: CC BY 3.0)",
           "Piczak: ESC: Dataset for Environmental Sound Classification, ACM Multimedia, 2015",

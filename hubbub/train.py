@@ -1,14 +1,13 @@
 """Fit one network, or one head on frozen embeddings, on one split.
 
-A network: the one training loop (Lightning). Segments are cut from the resident waves and shuffled by a seeded
-generator; validation picks the epoch, and its weights are read back from the checkpoint on disk, never from a shallow
-copy. A head: every candidate on the training part, the best on validation fitted again on both.
+A network: the one training loop (Lightning, one LightningModule). Every random draw of a step is a function of seed,
+epoch and step, so a run that was killed goes on from its last checkpoint to the weights it would have had. Validation
+picks the epoch, and its weights are read back from the checkpoint on disk, never from a shallow copy. A head: every
+candidate on the training part, the best on validation fitted again on both.
 This room does not see the test part.
 """
 
-import logging
-import sys
-import warnings
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,22 +19,25 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import Logger
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.data import DataLoader
 
-from hubbub import metrics, windows
+from hubbub import batches, metrics, windows
+from hubbub.augment import Waveform
+from hubbub.batches import Embeddings, Source, Waveforms
 from hubbub.classifier import Classifier
 from hubbub.data.cache import Segments, Waves
 from hubbub.models.heads import build_head, candidates
-from hubbub.settings import Train
+from hubbub.models.network import Network
+from hubbub.schedule import learning_rate
+from hubbub.trainer import TrainError, build_trainer, in_words, quiet
 
-__all__ = ["Fitted", "Training", "fit_head", "fit_network"]
+__all__ = ["Fitted", "TrainError", "Training", "fit_head", "fit_network"]
 
 Rows = npt.NDArray[np.intp]
 Targets = npt.NDArray[np.int64]
-WARM_UP = 0.3
 
 
 @dataclass(frozen=True)
@@ -44,64 +46,124 @@ class Fitted:
 
     `chosen` was fitted on the training part: its validation figures are honest. `final` is the one to test: the same
     for a network, refitted on training + validation for a head. `choice` is what validation decided, and `history`
-    the losses and validation metrics of each epoch of a network.
+    the losses and validation metrics of each epoch of a network, `trainable` how many numbers of it were trained.
     """
 
     chosen: Classifier
     final: Classifier
     choice: dict[str, Any]
     history: pd.DataFrame | None = None
-
-
-class SegmentData(Dataset[tuple[Tensor, Tensor]]):
-    """The segments of some clips, fetched a whole batch at a time."""
-
-    def __init__(self, classifier: Classifier, waves: Waves, clips: Rows, targets: Targets) -> None:
-        self.classifier, self.waves = classifier, waves
-        settings = classifier.recipe.windows
-        counts = [windows.count(len(waves.wave(i)), settings.length, settings.hop) for i in clips]
-        self.index = [(clip, k) for clip, count in zip(clips, counts, strict=True) for k in range(count)]
-        self.targets = torch.from_numpy(np.repeat(targets[clips], counts))
-
-    def __len__(self) -> int:
-        return len(self.index)
-
-    def __getitems__(self, rows: list[int]) -> tuple[Tensor, Tensor]:
-        segments = [self.classifier.cut(self.waves.wave(clip))[k] for clip, k in (self.index[r] for r in rows)]
-        return torch.from_numpy(np.stack(segments)), self.targets[rows]
+    trainable: int | None = None
 
 
 class Training(lightning.LightningModule):
-    """Cross-entropy on segments, AdamW, one schedule; logs `train_loss` and, on validation segments, `val_*`."""
+    """The training of one network: what a step does, what is validated, which rate a step has.
 
-    def __init__(self, classifier: Classifier, settings: Train, steps: int) -> None:
+    Cross-entropy on segments; logs `train_loss` and, on validation segments, `val_*`. `history` holds them by epoch.
+    """
+
+    def __init__(self, classifier: Classifier, train: Source, validation: Source | None, seed: int) -> None:
         super().__init__()
-        self.classifier, self.settings, self.steps = classifier, settings, steps
-        self.network, self.frontend = classifier.network, classifier.frontend
+        self.classifier, self.settings = classifier, classifier.recipe.train
+        # What is trained, and so what a checkpoint holds.
+        self.learning = classifier.network.fc if classifier.frozen else classifier.network
+        self.source, self.checks, self.seed = train, validation, seed
+        self.augment = Waveform(classifier.recipe.augment)
+        classes, balance = len(classifier.labels), self.settings.balance
+        weights = batches.class_weights(train.targets, classes) if "weights" in balance else None
+        self.class_weights: Tensor | None
+        self.register_buffer("class_weights", weights, persistent=False)
         self.history: list[dict[str, float]] = []
         self._losses: list[Tensor] = []
         self._figures: dict[str, float] = {}
         self._validated: list[tuple[Tensor, Tensor]] = []
 
-    def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
-        segments, targets = batch
-        loss = nn.functional.cross_entropy(self.classifier.logits(segments), targets)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True)
+    def train_dataloader(self) -> DataLoader[Any]:
+        rng = np.random.default_rng([self.seed, self.current_epoch])
+        return self._loader(self.source, rng, balanced="sampler" in self.settings.balance)
+
+    def val_dataloader(self) -> DataLoader[Any] | list[Any]:
+        return self._loader(self.checks, None) if self.checks else []
+
+    def _loader(self, source: Source, rng: np.random.Generator | None, *, balanced: bool = False) -> DataLoader[Any]:
+        rank, world, size = self.global_rank, self.trainer.world_size, self.settings.batch_size
+        parts = batches.epoch_batches(source.targets, size, rng, rank=rank, world=world, balanced=balanced)
+        return DataLoader(parts, batch_size=None)  # type: ignore[arg-type]
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, _: int) -> Any:
+        return batch  # numbers of examples; what they stand for is fetched on the device
+
+    @property
+    def network(self) -> Network:
+        return self.classifier.network
+
+    def on_fit_start(self) -> None:
+        self.classifier.to(self.device)
+        for source in (self.source, self.checks):
+            if source:
+                source.to(self.device)
+
+    @property
+    def freezing(self) -> bool:
+        """Whether only the last layer learns in this epoch."""
+        return self.classifier.frozen or self.current_epoch < self.settings.freeze_epochs
+
+    def on_train_epoch_start(self) -> None:
+        self.network.train(not self.freezing)
+        self.network.dropout.train()
+        if self.settings.bn_eval:
+            for module in self.network.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+
+    def on_train_batch_start(self, batch: Any, index: int) -> None:
+        for group in self.optimizers().param_groups:  # type: ignore[union-attr]
+            group["lr"] = self._rate(group["name"])
+
+    def training_step(self, batch: tuple[Tensor, float], index: int) -> Tensor:
+        rows, share = batch
+        entropy = [self.seed, self.current_epoch, index, self.global_rank]
+        step_seed = int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1)
+        torch.manual_seed(step_seed)  # dropout's
+        generator = torch.Generator(self.device if self.device.type == "cuda" else "cpu").manual_seed(step_seed)
+        inputs = self.source.fetch(rows, generator)
+        targets = self.source.targets[rows].to(self.device)
+        loss = nn.functional.cross_entropy(
+            self._logits(inputs, generator), targets, self.class_weights, label_smoothing=self.settings.label_smoothing
+        )
+        loss = loss * share + self.network.regulariser()
+        self._refuse_unless_finite(loss.detach(), "the loss")
         self._losses.append(loss.detach())
         return loss
 
-    def on_train_epoch_end(self) -> None:
-        loss = float(torch.stack(self._losses).mean())
-        self._losses.clear()
-        self.history.append({"epoch": self.current_epoch + 1, "train_loss": loss, **self._figures})
+    def _logits(self, inputs: Tensor, generator: torch.Generator) -> Tensor:
+        if self.classifier.frozen:
+            return self.network.head(inputs)
+        inputs = self.augment(inputs, generator)
+        with torch.set_grad_enabled(not self.freezing):
+            embeddings = self.classifier.embed(inputs)
+        return self.network.head(embeddings)
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
-        segments, targets = batch
-        self._validated.append((self.classifier.logits(segments).float().cpu(), targets.cpu()))
+    def on_train_epoch_end(self) -> None:
+        (losses,) = self._from_all_devices(float(torch.stack(self._losses).mean()))
+        self._losses.clear()
+        row = {"epoch": self.current_epoch + 1, "train_loss": float(np.mean(losses)), **self._figures}
+        self.history.append(row)
+        self.log("train_loss", row["train_loss"], prog_bar=True, rank_zero_only=True)
+        self.log("learning_rate", self._rate("head"), rank_zero_only=True)
+
+    def validation_step(self, batch: tuple[Tensor, float], _: int) -> None:
+        rows = batch[0]
+        inputs = self.checks.fetch(rows)  # type: ignore[union-attr]
+        logits = self.network.head(inputs) if self.classifier.frozen else self.classifier.logits(inputs)
+        self._validated.append((rows, logits.float().cpu()))
 
     def on_validation_epoch_end(self) -> None:
-        logits, targets = (torch.cat(parts) for parts in zip(*self._validated, strict=True))
+        rows, logits = (torch.cat(parts) for parts in zip(*self._validated, strict=True))
         self._validated.clear()
+        rows, logits = (torch.cat(parts) for parts in self._from_all_devices(rows, logits))
+        self._refuse_unless_finite(logits.sum(), "the sum of the validation logits")
+        targets = self.checks.targets[rows]  # type: ignore[union-attr]
         figures = metrics.evaluate(targets.numpy(), logits.softmax(1).numpy())
         self._figures = {
             f"val_{name}": float(figures[ours] or 0.0)
@@ -109,22 +171,52 @@ class Training(lightning.LightningModule):
         }
         self.log_dict(self._figures, prog_bar=True)
 
-    def configure_optimizers(self) -> Any:
+    def _refuse_unless_finite(self, value: Tensor, name: str) -> None:
+        if not torch.isfinite(value):
+            raise TrainError(
+                f"{name} became {float(value)} in epoch {self.current_epoch + 1}, step {self.global_step + 1}. "
+                "The last good checkpoint is kept. Lower train.learning_rate, or set train.clip_norm."
+            )
+
+    def _from_all_devices(self, *values: Any) -> list[list[Any]]:
+        """Each value as a list of every device's."""
+        gathered: list[Any] = [values] * self.trainer.world_size
+        if self.trainer.world_size > 1:
+            torch.distributed.all_gather_object(gathered, values)
+        return [list(parts) for parts in zip(*gathered, strict=True)]
+
+    def _rate(self, group: str) -> float:
         settings = self.settings
-        optimiser = torch.optim.AdamW(
-            self.network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-        )
-        if settings.schedule == "constant":
-            return optimiser
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, settings.learning_rate, total_steps=self.steps, pct_start=WARM_UP
-        )
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        largest = settings.learning_rate
+        if group == "backbone" and settings.backbone_learning_rate:
+            largest = settings.backbone_learning_rate
+        per_epoch = math.ceil(self.trainer.num_training_batches / settings.accumulate)
+        return learning_rate(settings, largest, self.global_step, per_epoch, self.history)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        groups = [
+            {"params": parameters, "name": name, "lr": self.settings.learning_rate}
+            for name, parameters in self.network.groups().items()
+            if name == "head" or not self.classifier.frozen
+        ]
+        decay = self.settings.weight_decay
+        if self.settings.optimizer == "sgd":
+            momentum = self.settings.momentum
+            return torch.optim.SGD(groups, momentum=momentum, nesterov=momentum > 0, weight_decay=decay)
+        kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[self.settings.optimizer]
+        return kind(groups, weight_decay=decay)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["history"] = self.history
+        checkpoint["stopped"] = self.trainer.should_stop
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.history = checkpoint["history"]
 
 
 def fit_network(
     classifier: Classifier,
-    waves: Waves,
+    material: Waves | Segments,
     targets: Targets,
     train: Rows,
     validation: Rows,
@@ -132,37 +224,47 @@ def fit_network(
     *,
     seed: int,
     choice: dict[str, Any] | None = None,
+    loggers: list[Logger] | None = None,
 ) -> Fitted:
     """Train `classifier.network` in place on the clips `train`; the epoch is chosen on the clips `validation`.
 
-    Without validation clips nothing is chosen: the last epoch is kept, of `choice["epoch"]` where that is given.
-    Checkpoints `best.ckpt` and `last.ckpt` and TensorBoard's files go to `folder`. `targets` `[clips]` are class
-    numbers.
+    `material` is the clips' sound or, where the network is frozen, its embeddings of their segments. Without
+    validation clips nothing is chosen: the last epoch is kept, or epoch `choice["epoch"]` where that is given.
+    Checkpoints `best.ckpt` and `last.ckpt` go to `folder`/checkpoints; a `last.ckpt` found there is gone on from.
+    `targets` `[clips]` are class numbers; `loggers` follow the figures of each epoch. Raises `TrainError`.
     """
-    settings = classifier.recipe.train
-    epochs = choice["epoch"] if choice else settings.epochs
-    with _seeded(seed), _quiet():
-        loader = _loader(classifier, waves, train, targets, torch.Generator().manual_seed(seed))
-        module = Training(classifier, settings, epochs * len(loader))
-        trainer = lightning.Trainer(
-            accelerator=settings.device,
-            devices=1,
-            max_epochs=epochs,
-            callbacks=_callbacks(settings, folder / "checkpoints", choosing=len(validation) > 0),
-            logger=TensorBoardLogger(folder, name="", version="tensorboard"),
-            enable_progress_bar=sys.stderr.isatty(),
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            log_every_n_steps=10,
-        )
-        classifier.to(trainer.strategy.root_device)
-        checks = _loader(classifier, waves, validation, targets, None) if len(validation) else None
-        trainer.fit(module, loader, checks)
-        best = folder / "checkpoints" / ("best.ckpt" if len(validation) else "last.ckpt")
-        state = torch.load(best, map_location="cpu", weights_only=True)
-    module.load_state_dict(state["state_dict"], strict=True)
-    classifier.to("cpu").eval()
-    return Fitted(classifier, classifier, {"epoch": int(state["epoch"]) + 1}, pd.DataFrame(module.history))
+    settings, checkpoints = classifier.recipe.train, folder / "checkpoints"
+    sources = [_source(classifier, material, targets, rows) for rows in (train, validation) if len(rows)]
+    if len(sources[0]) < 2 * settings.devices:
+        raise TrainError(f"{len(sources[0])} training segments are too few for {settings.devices} devices.")
+    module = Training(classifier, sources[0], sources[1] if len(validation) else None, seed)
+    last = checkpoints / "last.ckpt"
+    with _seeded(seed), quiet(), in_words(settings):
+        if not last.is_file() or not _read(last)["stopped"]:
+            epochs = choice["epoch"] if choice else settings.epochs
+            # Frozen embeddings are few and quick: one device has them done before a second has started.
+            devices = 1 if classifier.frozen else settings.devices
+            trainer = build_trainer(
+                settings, checkpoints, epochs, devices, choosing=len(validation) > 0, loggers=loggers or []
+            )
+            trainer.fit(module, ckpt_path=last if last.is_file() else None, weights_only=True)
+    kept = _read(checkpoints / "best.ckpt" if len(validation) else last)
+    module.load_state_dict(kept["state_dict"], strict=True)
+    classifier.to(settings.device).eval()
+    trainable = sum(p.numel() for p in module.learning.parameters())
+    history = pd.DataFrame(_read(last)["history"])
+    return Fitted(classifier, classifier, {"epoch": int(kept["epoch"]) + 1}, history, trainable)
+
+
+def _read(checkpoint: Path) -> dict[str, Any]:
+    return torch.load(checkpoint, map_location="cpu", weights_only=True)
+
+
+def _source(classifier: Classifier, material: Waves | Segments, targets: Targets, clips: Rows) -> Source:
+    if isinstance(material, Segments):
+        return Embeddings(material, clips, targets, classifier.network.fc.in_features)
+    recipe = classifier.recipe
+    return Waveforms(material, clips, targets, recipe.windows, crop=recipe.augment.crop)
 
 
 def fit_head(
@@ -208,51 +310,9 @@ def _fit_once(
     return Classifier(base.recipe, base.labels, network=base.network, head=head)
 
 
-def _loader(
-    classifier: Classifier, waves: Waves, clips: Rows, targets: Targets, shuffle: torch.Generator | None
-) -> DataLoader[Any]:
-    data, batch_size = SegmentData(classifier, waves, clips, targets), classifier.recipe.train.batch_size
-    return DataLoader(
-        data,
-        batch_size=batch_size,
-        shuffle=shuffle is not None,
-        generator=shuffle,
-        collate_fn=lambda batch: batch,
-        # One left-over segment would give BatchNorm nothing to average; the next shuffle brings it back.
-        drop_last=shuffle is not None and len(data) > batch_size and len(data) % batch_size == 1,
-    )
-
-
-def _callbacks(settings: Train, folder: Path, *, choosing: bool) -> list[Callback]:
-    if not choosing:
-        return [ModelCheckpoint(folder, filename="last", enable_version_counter=False)]
-    mode = "min" if settings.monitor == "val_loss" else "max"
-    keep = ModelCheckpoint(
-        folder, filename="best", monitor=settings.monitor, mode=mode, save_last=True, enable_version_counter=False
-    )
-    return [keep, EarlyStopping(settings.monitor, mode=mode, patience=settings.patience)]
-
-
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
     """torch's global generator (dropout) seeded inside, as it was outside."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         yield
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Lightning's remarks about loaders and hardware, which say nothing about this data."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"lightning\..*")
-            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

@@ -111,11 +111,11 @@ def test_choices_see_validation_only_and_the_test_part_is_opened_after(headed: P
     """Scrambling every test label changes the figures but neither the choice nor the classifier."""
     material = experiment.prepare(Recipe.load("street-cnn", HEAD))
     split = material.splits[0]
-    honest = experiment._fit(material, split.train, split.validation, 1, Path("unused"))
+    honest = experiment._fit(material, split.train, split.validation, 1, Path("unused"), [])
     targets = material.targets.copy()
     targets[split.test] = (targets[split.test] + 1) % 10
     scrambled = replace(material, targets=targets)
-    other = experiment._fit(scrambled, split.train, split.validation, 1, Path("unused"))
+    other = experiment._fit(scrambled, split.train, split.validation, 1, Path("unused"), [])
     assert other.choice == honest.choice
     for name, array in honest.final.head.arrays().items():
         assert np.array_equal(array, other.final.head.arrays()[name])
@@ -124,10 +124,10 @@ def test_choices_see_validation_only_and_the_test_part_is_opened_after(headed: P
 def test_a_head_is_refitted_on_training_and_validation(headed: Path) -> None:
     material = experiment.prepare(Recipe.load("street-cnn", HEAD))
     split = material.splits[0]
-    fitted = experiment._fit(material, split.train, split.validation, 1, Path("unused"))
+    fitted = experiment._fit(material, split.train, split.validation, 1, Path("unused"), [])
     both = np.union1d(split.train, split.validation)
     nothing = np.zeros(0, dtype=np.intp)
-    again = experiment._fit(material, both, nothing, 1, Path("unused"), fitted.choice)
+    again = experiment._fit(material, both, nothing, 1, Path("unused"), [], fitted.choice)
     assert np.array_equal(again.final.head.arrays()["weight0"], fitted.final.head.arrays()["weight0"])
     assert not np.array_equal(fitted.chosen.head.arrays()["weight0"], fitted.final.head.arrays()["weight0"])
 
@@ -139,7 +139,7 @@ def test_levels_are_more_training_rows_of_the_same_clips(headed: Path, monkeypat
     for levels in ('["recorded"]', '["recorded","rms"]'):
         material = experiment.prepare(Recipe.load("street-cnn", [*HEAD, "head.c=[0.1]", f"windows.levels={levels}"]))
         split = material.splits[0]
-        experiment._fit(material, split.train, np.zeros(0, dtype=np.intp), 1, Path("unused"))
+        experiment._fit(material, split.train, np.zeros(0, dtype=np.intp), 1, Path("unused"), [])
     (one, targets), (two, doubled) = rows
     assert np.allclose(two[: len(one)], one, atol=1e-5)
     assert len(two) == 2 * len(one)
@@ -227,7 +227,7 @@ def test_a_saved_classifier_in_a_new_process_gives_the_probabilities_of_training
 def test_a_clip_that_was_listed_but_not_predicted_is_an_error(headed: Path, tmp_path: Path, monkeypatch) -> None:
     material = experiment.prepare(Recipe.load("street-cnn", HEAD))
     split = material.splits[0]
-    model = experiment._fit(material, split.train, split.validation, 1, tmp_path).final
+    model = experiment._fit(material, split.train, split.validation, 1, tmp_path, []).final
     judge = model.judge
     monkeypatch.setattr(model, "judge", lambda *given: (judge(*given)[0], judge(*given)[1][:-1]))
     with pytest.raises(experiment.ExperimentError, match="20 clips were listed, 19 predicted"):

@@ -3,9 +3,12 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -145,3 +148,103 @@ def test_an_error_about_another_file_is_passed_on(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StoreError, match="file/out could not be written"):
         files.write_text(tmp_path / "file" / "out", "text")
+
+
+# One process a run folder
+
+HOLDER = """
+import sys
+from hubbub import files
+with files.lock(sys.argv[1]):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def holder(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds `folder` until its input ends."""
+    command = [sys.executable, "-c", HOLDER, str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == "held\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_folder_in_use_by_another_process_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "esc50"
+    with holder(folder) as other:
+        rule = rf"runs/esc50 is in use by process {other.pid} on .* since 20.*--name"
+        for _ in range(2):  # a refusal leaves the other's lock and its name as they were
+            with pytest.raises(StoreError, match=rule), files.lock(folder):
+                pytest.fail("two processes hold one folder")
+        other.communicate()
+        assert other.returncode == 0
+    with files.lock(folder):
+        assert json.loads((folder / ".holder.json").read_text())["pid"] == os.getpid()
+        with pytest.raises(StoreError, match=f"in use by process {os.getpid()} "), files.lock(folder):
+            pytest.fail("held twice")
+    assert files_under(folder) == [".lock"]
+
+
+def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:
+    with holder(tmp_path) as other:
+        other.send_signal(signal.SIGKILL)
+        other.wait()
+    assert files_under(tmp_path) == [".holder.json", ".lock"]
+    with files.lock(tmp_path):
+        assert json.loads((tmp_path / ".holder.json").read_text())["pid"] == os.getpid()
+
+
+@pytest.mark.parametrize("left", ["", "{", '{"pid": 0}', "dead"])
+def test_a_holder_that_cannot_be_told_is_another_process(tmp_path: Path, left: str) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait()
+    with holder(tmp_path):
+        who = json.loads((tmp_path / ".holder.json").read_text())
+        (tmp_path / ".holder.json").write_text(json.dumps(who | {"pid": ended.pid}) if left == "dead" else left)
+        with pytest.raises(StoreError, match="is in use by another process"), files.lock(tmp_path):
+            pytest.fail("two processes hold one folder")
+
+
+def test_a_lock_is_released_where_its_block_raises(tmp_path: Path) -> None:
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt), files.lock(tmp_path):
+            raise KeyboardInterrupt
+    assert files_under(tmp_path) == [".lock"]
+
+
+LOCK_UNPRIVILEGED = """
+import os, sys
+import filelock
+from hubbub import files
+if os.getuid() == 0:
+    os.setgroups([]); os.setgid(65534); os.setuid(65534)
+for folder in sys.argv[1:]:
+    try:
+        with files.lock(folder):
+            print("held")
+    except files.StoreError as error:
+        print(error)
+"""
+
+
+def test_a_read_only_folder_cannot_be_held() -> None:
+    place = Path(tempfile.mkdtemp())
+    try:
+        locked, free = place / "locked", place / "free"
+        locked.mkdir()
+        free.mkdir()
+        place.chmod(0o755)
+        free.chmod(0o777)
+        (locked / ".lock").touch(0o644)
+        locked.chmod(0o555)
+        command = [sys.executable, "-c", LOCK_UNPRIVILEGED, str(locked), str(locked / "new"), str(free)]
+        there, new, held = subprocess.check_output(command, text=True).splitlines()
+        assert there.startswith(f"{locked} cannot be written: Permission denied")
+        assert new.startswith(f"{locked / 'new'} cannot be written: Permission denied") and held == "held"
+    finally:
+        shutil.rmtree(place)

@@ -1,5 +1,13 @@
 """networks: one contract for every entry of NETWORKS, and the recipes each refuses."""
 
+import copy
+import json
+import math
+import pickle
+import re
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,107 +15,333 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from hubbub import store
 from hubbub.features import LogMel
-from hubbub.models import NETWORKS, NetworkError, build_network, cnn
+from hubbub.models import NETWORKS, PUBLISHED, Network, NetworkError, build_network, cnn, find_weights, load_weights
+from hubbub.models.checkpoint import CheckpointError
+from hubbub.models.yamnet import load_yamnet
 from hubbub.recipe import Recipe
 
 CLASSES = 7
-#: Network weights that are published for other classes, and so ignore how many are asked for.
-OWN_CLASSES = {"yamnet": 521}
+_44_KHZ = {"audio": {"rate_hz": 44_100}, "windows": {"length": 42_336, "hop": 21_168}}
 SETTINGS: dict[str, dict[str, Any]] = {
     "cnn": {"frontend": {"name": "logmel", "n_mels": 40}, "network": {"name": "cnn", "width": 8}},
     "yamnet": {"network": {"name": "yamnet"}},
+    "esresnext": {**_44_KHZ, "network": {"name": "esresnext"}},
+    "audioclip": {**_44_KHZ, "network": {"name": "audioclip"}},
 }
+#: One whole input of YAMNet; the larger networks get an eighth of a second, for speed.
+SAMPLES = {"cnn": 15_600, "yamnet": 15_600, "esresnext": 5_512, "audioclip": 5_512}
+#: Inputs of other sizes than the usual: samples, or bands and frames.
+SIZES: dict[str, list[tuple[int, ...]]] = {
+    "cnn": [(40, 8), (40, 9), (40, 131)],
+    "yamnet": [(1,), (399,), (7_919,), (15_360,)],
+    "esresnext": [(1,), (1_653,), (5_003,), (11_027,)],
+    "audioclip": [(1,), (7_919,)],
+}
+EMBEDDING = {"cnn": 8 * 8, "yamnet": 1024, "esresnext": 2048, "audioclip": 1024}
+
+each = pytest.mark.parametrize("name", NETWORKS)
 
 
 def recipe(name: str, **sections: Any) -> Recipe:
     return Recipe.of({"data": {"name": "street"}, **SETTINGS[name], **sections})
 
 
-def build(name: str) -> tuple[nn.Module, Tensor]:
-    """A network with fresh weights, and what it takes: four noises of different loudness, through its front end."""
+@cache
+def fresh(name: str) -> tuple[Network, Tensor]:
+    """A network with fresh weights in eval mode, and four of what it takes; for tests that leave both as they are."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        network = build_network(recipe(name), CLASSES)
-    loudness = torch.tensor([0.03, 0.1, 0.3, 0.9])[:, None]
-    waves = loudness * torch.randn(4, 15_600, generator=torch.Generator().manual_seed(0))
-    return network, LogMel(16_000, n_mels=40)(waves) if name == "cnn" else waves
+        network = build_network(recipe(name), CLASSES).eval()
+    noise = torch.randn(4, SAMPLES[name], generator=torch.Generator().manual_seed(0))
+    # A tone without noise has bins that hold rounding errors alone.
+    tone = torch.sin(0.3 * torch.arange(SAMPLES[name])) + 0.01 * noise[2]
+    return network, heard(name, torch.stack([0.03 * noise[0], 0.02 * noise[1].cumsum(0), 0.3 * tone, 0.9 * noise[3]]))
 
 
-def logits(network: nn.Module, inputs: Tensor) -> Tensor:
-    return network.fc(network.embed(inputs))
+def build(name: str) -> tuple[Network, Tensor]:
+    """The same for tests that change them, in training mode."""
+    network, inputs = fresh(name)
+    return copy.deepcopy(network).train(), inputs.clone()
+
+
+def heard(name: str, waves: Tensor) -> Tensor:
+    """Waves as the network takes them: for the cnn through a front end."""
+    return LogMel(16_000, n_mels=40)(waves) if name == "cnn" else waves
+
+
+def loss_of(network: Network, inputs: Tensor) -> Tensor:
+    """As training has it."""
+    targets = torch.arange(len(inputs))
+    return nn.functional.cross_entropy(network.logits(inputs), targets) + network.regulariser()
+
+
+def state_of(network: Network) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in network.state_dict().items()}
 
 
 def test_every_network_is_tested() -> None:
-    assert set(SETTINGS) == set(NETWORKS)
+    assert set(SETTINGS) == set(SAMPLES) == set(SIZES) == set(EMBEDDING) == set(NETWORKS)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@each
 def test_contract(name: str) -> None:
-    network, inputs = build(name)
-    network.eval()
+    network, inputs = fresh(name)
     with torch.inference_mode():
-        out = logits(network, inputs)
-        assert out.shape == (4, OWN_CLASSES.get(name, CLASSES))
+        out = network.logits(inputs)
+        assert out.shape == (4, CLASSES)
         assert out.dtype == torch.float32
         assert torch.isfinite(out).all()
-        assert (out - out[0]).abs().amax(dim=1)[1:].min() > 1e-6, "inputs do not matter"
+        assert (out - out[0]).abs().amax(dim=1)[1:].min() > 1e-3, "inputs do not matter"
         # Rows do not see each other: alone, or in another order, each gives the same.
-        torch.testing.assert_close(logits(network, inputs[2:3]), out[2:3], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(network.logits(inputs[2:3]), out[2:3], rtol=1e-4, atol=1e-5)
         order = torch.tensor([2, 0, 3, 1])
-        torch.testing.assert_close(logits(network, inputs[order]), out[order], rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(logits(network, inputs), out, rtol=0, atol=0)
+        torch.testing.assert_close(network.logits(inputs[order]), out[order], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(network.logits(inputs), out, rtol=0, atol=0)
+        embeddings = network.embed(inputs)
+        assert embeddings.shape == (4, EMBEDDING[name]) == (4, network.fc.in_features)
+        torch.testing.assert_close(network.head(embeddings), out, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(network.fc(embeddings), out, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(("name", "size"), [(name, size) for name, sizes in SIZES.items() for size in sizes])
+def test_any_length(name: str, size: tuple[int, ...]) -> None:
+    network, _ = fresh(name)
+    inputs = 0.1 * torch.randn(2, *size, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        out = network.logits(inputs)
+        assert out.shape == (2, CLASSES)
+        assert torch.isfinite(out).all()
+        torch.testing.assert_close(network.logits(inputs[1:]), out[1:], rtol=1e-4, atol=1e-5)
+
+
+@each
+def test_silence_and_full_scale_are_heard(name: str) -> None:
+    network, _ = build(name)
+    waves = torch.stack([torch.zeros(SAMPLES[name]), torch.ones(SAMPLES[name]), -torch.ones(SAMPLES[name])])
+    loss = loss_of(network, heard(name, waves))
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert all(torch.isfinite(value.grad).all() for value in network.parameters())
+
+
+@each
 def test_gradients_reach_every_parameter(name: str) -> None:
     network, inputs = build(name)
-    nn.functional.cross_entropy(logits(network.train(), inputs), torch.tensor([0, 1, 2, 3])).backward()
+    loss_of(network, inputs).backward()
     for parameter, value in network.named_parameters():
         assert value.grad is not None, parameter
         assert torch.isfinite(value.grad).all(), parameter
         assert value.grad.any(), parameter
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@each
+def test_gradients_reach_the_wave(name: str) -> None:
+    network, inputs = fresh(name)
+    inputs = inputs.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(network.logits(inputs)[:, 0].sum(), inputs)
+    assert torch.isfinite(gradient).all()
+    assert (gradient.flatten(1).norm(dim=1) > 0).all()
+
+
+@each
+def test_parameters_are_as_many_as_published(name: str, home: Callable[[str, str], Path]) -> None:
+    network, _ = fresh(name)
+    if name == "cnn":
+        convolutions = 9 * (1 * 8 + 8 * 16 + 16 * 32 + 32 * 64)
+        expected = 2 * 40 + convolutions + 2 * (8 + 16 + 32 + 64) + (64 + 1) * CLASSES
+    elif name == "yamnet":
+        # What Keras counts as trainable (the statistics of BatchNorm come on top), with 521 outputs.
+        expected = 3_729_481 - 1025 * 521 + 1025 * CLASSES
+    else:
+        path = home("data", "esc50").parents[1] / "golden" / "esresnext_state_dict.json"
+        if not path.is_file():
+            pytest.skip(f"{path} is not there")
+        layout = json.loads(path.read_text())["state_dict"]
+        buffers = {"window", "running_mean", "running_var", "num_batches_tracked"}
+        learnt = {n: s for n, s in layout.items() if n.rpartition(".")[2] not in buffers and n != "fbsp.bias"}
+        body = sum(math.prod(shape) for n, shape in learnt.items() if not n.startswith("fc."))
+        assert len(layout) - len(learnt) == 1 + 1 + 3 * (53 + 5), "window, empty bias, statistics of 53 + 5 BatchNorms"
+        head = (2048 + 1) * CLASSES if name == "esresnext" else (2048 + 1) * 1024 + (1024 + 1) * CLASSES
+        expected = body + head
+    assert sum(parameter.numel() for parameter in network.parameters()) == expected
+
+
+@each
+def test_half_precision_is_close(name: str) -> None:
+    network, inputs = fresh(name)
+    with torch.inference_mode():
+        exact = network.logits(inputs)
+        with torch.autocast("cpu", torch.bfloat16):
+            rough = network.logits(inputs).float()
+    # bfloat16 rounds by 2**-9 at most: over some 50 layers at random about 1.4 %, thrice that is unlikely.
+    error = (rough - exact).norm(dim=1) / exact.norm(dim=1)
+    assert 0 < error.max() < 0.05
+
+
+@each
+def test_half_precision_learns(name: str) -> None:
+    network, _ = build(name)
+    # Not shorter: where a map is one frame wide, oneDNN leaves parts of a weight's bfloat16 gradient unwritten.
+    waves = 0.1 * torch.randn(2, 15_600, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = loss_of(network, heard(name, waves))
+    loss.backward()
+    assert all(value.grad is not None and torch.isfinite(value.grad).all() for value in network.parameters())
+
+
+@each
 def test_weights_travel_through_safetensors(name: str) -> None:
     network, inputs = build(name)
-    network.train()
     with torch.no_grad():
-        logits(network, inputs)  # so that running statistics are not those of a new network
-    data = safetensors.torch.save(network.state_dict())
-    other = build_network(recipe(name), CLASSES)
+        network.logits(inputs)  # so that running statistics are not those of a new network
+    data = safetensors.torch.save({key: tensor.contiguous() for key, tensor in network.state_dict().items()})
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        other = build_network(recipe(name), CLASSES)
     other.load_state_dict(safetensors.torch.load(data), strict=True)
     with torch.inference_mode():
-        ours, theirs = (logits(n.eval(), inputs) for n in (network, other))
+        ours, theirs = (n.eval().logits(inputs) for n in (network, other))
     torch.testing.assert_close(theirs, ours, rtol=0, atol=0)
+
+
+def pickled(network: Network) -> Network:
+    return pickle.loads(pickle.dumps(network))
+
+
+@each
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, pickled])
+def test_a_copy_in_the_middle_of_training(name: str, duplicate: Callable[[Network], Network]) -> None:
+    network, inputs = build(name)
+    inputs = inputs[:2]
+    state = state_of(network)
+    network.load_state_dict(state)
+    with torch.inference_mode():
+        network.eval().logits(inputs)
+    network.train().logits(inputs).sum().backward()  # and the regulariser still waits
+    for module in network.modules():
+        for attribute, value in module.__getstate__().items():
+            assert getattr(value, "grad_fn", None) is None, f"{attribute} has a graph: no other process may have it"
+    other = duplicate(network)
+    assert other.training
+    assert {id(p) for p in other.parameters()}.isdisjoint(id(p) for p in network.parameters())
+    with torch.inference_mode():
+        expected = network.eval().logits(inputs)
+        torch.testing.assert_close(other.eval().logits(inputs), expected, rtol=0, atol=0)
+        # It follows the weights that it is given, and the first one does not.
+        changed = {key: 0.9 * tensor if tensor.is_floating_point() else tensor for key, tensor in state.items()}
+        other.load_state_dict(changed)
+        torch.testing.assert_close(network.logits(inputs), expected, rtol=0, atol=0)
+        network.load_state_dict(changed)
+        torch.testing.assert_close(other.logits(inputs), network.logits(inputs), rtol=0, atol=0)
+        assert (network.logits(inputs) - expected).abs().max() > 1e-4
+
+
+@each
+def test_dropout_acts_in_training_only(name: str) -> None:
+    network, inputs = build(name)
+    network.dropout.p = 0.5
+    network.eval()
+    with torch.inference_mode():
+        embeddings = network.embed(inputs)
+        torch.testing.assert_close(network.head(embeddings), network.fc(embeddings), rtol=0, atol=0)
+        network.dropout.train()  # alone: the head of a frozen network
+        torch.testing.assert_close(network.embed(inputs), embeddings, rtol=0, atol=0)
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            drawn = torch.stack([network.head(embeddings) for _ in range(200)])
+        assert (drawn[0] - drawn[1]).abs().max() > 1e-4
+        # Half of the embedding is left out at a time, and the rest doubled: the mean stays.
+        error = (drawn.mean(0) - network.fc(embeddings)).abs()
+        assert (error < 6 * drawn.std(0) / math.sqrt(200)).all()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.35])
+@each
+def test_dropout_is_the_recipes(name: str, share: float) -> None:
+    settings = {**SETTINGS[name]["network"], "dropout": share}
+    assert build_network(recipe(name, network=settings), 3).dropout.p == share
+
+
+@each
+def test_a_fresh_head_changes_the_last_layer_alone(name: str) -> None:
+    network, inputs = build(name)
+    before = state_of(network)
+    with torch.inference_mode():
+        embeddings = network.eval().embed(inputs)
+    network.reset_head(3)
+    after = state_of(network)
+    assert after.keys() == before.keys()
+    assert all(torch.equal(after[key], before[key]) for key in after if not key.startswith("fc."))
+    assert after["fc.weight"].shape == (3, EMBEDDING[name]) and after["fc.bias"].shape == (3,)
+    assert after["fc.weight"].std() > 0 and network.fc.weight.requires_grad
+    with torch.inference_mode():
+        torch.testing.assert_close(network.embed(inputs), embeddings, rtol=0, atol=0)
+        assert network.logits(inputs).shape == (4, 3)
+    assert {id(p) for p in network.groups()["head"]} == {id(p) for p in network.fc.parameters()}
+
+
+@each
+def test_groups_hold_every_parameter_once(name: str) -> None:
+    network, _ = fresh(name)
+    groups = network.groups()
+    assert list(groups) == ["head", "backbone"]
+    assert [id(p) for p in groups["head"]] == [id(network.fc.weight), id(network.fc.bias)]
+    grouped = [id(p) for group in groups.values() for p in group]
+    assert len(grouped) == len(set(grouped))
+    assert set(grouped) == {id(p) for p in network.parameters()}
+
+
+@each
+def test_the_cam_layer_is_a_map_that_decides(name: str) -> None:
+    network, inputs = fresh(name)
+    assert any(module is network.cam_layer for module in network.modules())
+    maps: list[Tensor] = []
+
+    handle = network.cam_layer.register_forward_hook(lambda module, given, out: maps.append(out))
+    out = network.logits(inputs)[:, 0].sum()
+    handle.remove()
+    assert len(maps) == 1, "the layer runs once a pass"
+    assert maps[0].dim() == 4 and len(maps[0]) == len(inputs)
+    assert maps[0].shape[2] > 1, "it tells low from high"
+    (gradient,) = torch.autograd.grad(out, maps[0])
+    assert (gradient.flatten(1).norm(dim=1) > 0).all()
+
+
+@each
+def test_the_regulariser_is_asked_for_once_a_pass(name: str) -> None:
+    network, inputs = build(name)
+    assert network.regulariser() == 0.0
+    network.logits(inputs)
+    first = network.regulariser()
+    assert bool(first > 0) == (name in ("esresnext", "audioclip"))
+    assert network.regulariser() == 0.0
+    network.eval().logits(inputs)
+    assert network.regulariser() == 0.0
 
 
 def test_cnn_statistics_are_the_training_batches() -> None:
     network, inputs = build("cnn")
-    network.train()
-    logits(network, inputs)
+    network.logits(inputs)
     expected = 0.1 * inputs.mean(dim=(0, 2))  # one step of momentum 0.1, from 0
     torch.testing.assert_close(network.norm.running_mean, expected)
     network.eval()
-    logits(network, inputs + 100)
+    network.logits(inputs + 100)
     torch.testing.assert_close(network.norm.running_mean, expected)
 
 
-def test_cnn_drops_only_in_training() -> None:
-    network, inputs = build("cnn")
-    network.eval()
-    torch.testing.assert_close(network(inputs), logits(network, inputs), rtol=0, atol=0)
-    network.dropout.train()
-    assert (network(inputs) - network(inputs)).abs().max() > 0
-
-
-@pytest.mark.parametrize("shape", [(16, 16), (64, 101), (33, 17)])
+@pytest.mark.parametrize("shape", [(8, 8), (16, 16), (64, 101), (33, 17)])
 def test_cnn_takes_any_shape(shape: tuple[int, int]) -> None:
     bands, frames = shape
     network = cnn.SmallCNN(3, bands, width=4).eval()
     assert network(torch.zeros(2, bands, frames)).shape == (2, 3)
     assert network.embed(torch.zeros(2, bands, frames)).shape == (2, 8 * 4)
+
+
+def test_yamnet_under_a_head_keeps_its_own_classes() -> None:
+    network = build_network(recipe("yamnet", head={"name": "logreg"}), 3)
+    assert network.fc.out_features == 521
 
 
 def test_an_unknown_network_names_the_near_one() -> None:
@@ -122,6 +356,10 @@ def test_an_unknown_network_names_the_near_one() -> None:
         ("yamnet", {"audio": {"rate_hz": 22_050}}, "yamnet hears 16000 Hz, not 22050"),
         ("yamnet", {"frontend": {"name": "logmel"}}, "set frontend.name = 'none', not 'logmel'"),
         ("yamnet", {"windows": {"length": 15_601}}, "15600 samples at a time, not 15601"),
+        ("esresnext", {"audio": {"rate_hz": 16_000}}, "esresnext hears 44100 Hz, not 16000"),
+        ("esresnext", {"frontend": {"name": "logmel"}}, "esresnext holds its own front end: set frontend.name"),
+        ("audioclip", {"audio": {"rate_hz": 48_000}}, "audioclip hears 44100 Hz, not 48000"),
+        ("audioclip", {"frontend": {"name": "logmel"}}, "audioclip holds its own front end: set frontend.name"),
     ],
 )
 def test_a_recipe_that_does_not_fit_is_refused(name: str, sections: dict[str, Any], message: str) -> None:
@@ -138,3 +376,81 @@ def test_a_cnn_too_small_to_pool_is_refused() -> None:
     for setting in ("frontend.n_mels=7", "frontend.hop=8000"):
         with pytest.raises(NetworkError, match="needs 8 bands and frames"):
             build_network(Recipe.load("street-cnn", [setting]), 3)
+
+
+# The weights they start from
+
+
+@pytest.fixture
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home that holds something under the name of each network's published weights."""
+    monkeypatch.setenv("HUBBUB_HOME", str(tmp_path / "home"))
+    folder = tmp_path / "home" / "weights"
+    folder.mkdir(parents=True)
+    for asset in store.ASSETS.values():
+        if asset.kind == "weights":
+            (folder / asset.file).write_bytes(b"weights")
+    return folder
+
+
+def starting_from(name: str, weights: str) -> Recipe:
+    return recipe(name, network={**SETTINGS[name]["network"], "weights": weights})
+
+
+def test_published_weights_are_found_by_default(own_home: Path) -> None:
+    assert set(PUBLISHED) == set(NETWORKS) - {"cnn"}
+    assert find_weights(recipe("cnn")) is None
+    assert find_weights(recipe("yamnet")) == own_home / "yamnet.h5"
+    assert find_weights(recipe("esresnext")) == own_home / "ESResNeXtFBSP_AudioSet.pt"
+    assert find_weights(recipe("audioclip")) == own_home / "AudioCLIP-Full-Training.pt"
+
+
+def test_other_weights_are_found_by_name_or_path(own_home: Path, tmp_path: Path) -> None:
+    partial = find_weights(starting_from("audioclip", "audioclip_partial"))
+    assert partial == own_home / "AudioCLIP-Partial-Training.pt"
+    assert find_weights(starting_from("esresnext", "audioclip_full")) == own_home / "AudioCLIP-Full-Training.pt"
+    (tmp_path / "mine.safetensors").write_bytes(b"weights")
+    for name in NETWORKS:
+        assert find_weights(starting_from(name, "none")) is None
+        path = find_weights(starting_from(name, str(tmp_path / "mine.safetensors")))
+        assert path == tmp_path / "mine.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("given", "near"),
+    [("audioclip_ful", "audioclip_full"), ("defualt", "default"), ("mine.pt", ""), ("esc50", ""), (".", "")],
+)
+def test_unknown_weights_are_refused(own_home: Path, given: str, near: str) -> None:
+    with pytest.raises(NetworkError, match=rf"network\.weights: '{re.escape(given)}' is no file") as caught:
+        find_weights(starting_from("audioclip", given))
+    assert (f"Did you mean '{near}'?" if near else "esresnext_audioset") in str(caught.value)
+
+
+def test_yamnets_file_under_other_classes(home: Callable[[str, str], Path]) -> None:
+    path = home("weights", "yamnet.h5")
+    network, published = build_network(recipe("yamnet"), CLASSES), load_yamnet(path)
+    head = network.fc.weight.clone()
+    report = load_weights(network, path).splitlines()
+    assert report[0].startswith("yamnet.h5: 54 tensors (3.2 M values) loaded")
+    assert report[1:] == [f"fc replaced by a fresh one (521 -> {CLASSES} outputs)"]
+    assert torch.equal(network.fc.weight, head)
+    wave = fresh("yamnet")[1]
+    with torch.inference_mode():
+        torch.testing.assert_close(network.eval().embed(wave), published.embed(wave), rtol=0, atol=0)
+    whole = build_network(recipe("yamnet", head={"name": "logreg"}), 3)
+    assert len(load_weights(whole, path).splitlines()) == 1
+    assert torch.equal(whole.fc.weight, published.fc.weight)
+
+
+def test_a_trained_networks_file_loads_back(tmp_path: Path) -> None:
+    network, inputs = build("cnn")
+    with torch.no_grad():
+        network.logits(inputs)
+    safetensors.torch.save_file(network.state_dict(), tmp_path / "cnn.safetensors")
+    other = build_network(recipe("cnn"), CLASSES)
+    assert len(load_weights(other, tmp_path / "cnn.safetensors").splitlines()) == 1
+    with torch.inference_mode():
+        torch.testing.assert_close(other.eval().logits(inputs), network.eval().logits(inputs), rtol=0, atol=0)
+    wider = build_network(recipe("cnn", network={"name": "cnn", "width": 16}), CLASSES)
+    with pytest.raises(CheckpointError, match=r"cnn\.safetensors does not fit SmallCNN"):
+        load_weights(wider, tmp_path / "cnn.safetensors")

@@ -48,11 +48,11 @@ def test_shipped_recipe_loads_and_comes_back_from_toml(name: str, quick: bool, t
 def test_quick_is_another_recipe_on_the_same_data(name: str) -> None:
     full, quick = Recipe.load(name), Recipe.load(name, quick=True)
     assert quick != full
-    assert quick.data.name == full.data.name
+    assert quick.data.name == full.data.name or (full.data.name, quick.data.name) == ("esc50", "esc10")  # its subset
     for section, changes in full.quick.items():
         for key, value in changes.items():
             now = getattr(getattr(quick, section), key)
-            assert now == (tuple(value) if isinstance(value, list) else value)
+            assert now == (tuple(value) if isinstance(value, list) else value), key
 
 
 def test_names_and_values_of_system_a1() -> None:

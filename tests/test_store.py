@@ -275,12 +275,80 @@ def test_an_unknown_name_names_the_near_one() -> None:
 
 
 def test_the_catalogue_is_complete() -> None:
-    assert list(ASSETS) == ["yamnet", "yamnet_class_map", "esc50", "urbansound8k", "emodb"]
+    weights = ["yamnet", "yamnet_class_map", "esresnext_audioset", "audioclip_full", "audioclip_partial"]
+    assert list(ASSETS) == [*weights, "esc50", "urbansound8k", "emodb"]
     for name, asset in ASSETS.items():
         assert name == asset.name and asset.kind == ("data" if asset.unpack else "weights")
         assert asset.url.startswith("http") and asset.licence and asset.citation and asset.size
         algorithm, _, digits = (asset.hash or "none:").partition(":")
         assert len(digits) == {"sha256": 64, "md5": 32, "none": 0}[algorithm]
+
+
+# Published checkpoints
+
+
+PUBLISHED = {
+    "esresnext_audioset": "ESResNeXtFBSP_AudioSet.pt",
+    "audioclip_full": "AudioCLIP-Full-Training.pt",
+    "audioclip_partial": "AudioCLIP-Partial-Training.pt",
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_published_checkpoint_is_fetched_in_parts_and_can_be_read(
+    site: Site, home: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    import torch
+
+    from hubbub.models import checkpoint
+
+    stream = io.BytesIO()
+    torch.save({"conv1.weight": torch.ones(100, 100)}, stream)
+    site.body, site.breaks = stream.getvalue(), [10_000, 10_000]
+    digest = "sha256:" + hashlib.sha256(site.body).hexdigest()
+    monkeypatch.setitem(ASSETS, name, replace(ASSETS[name], url=site.url, hash=digest))
+    path = store.get(name)
+    assert path == home / "weights" / PUBLISHED[name] and files_under(home) == [f"weights/{path.name}"]
+    assert [asked.get("Range") for asked in site.asked] == [None, "bytes=10000-", "bytes=20000-"]
+    assert checkpoint.read(path)["conv1.weight"].sum() == 10_000
+    assert store.get(name) == files.find("weights", path.name) == path and len(site.asked) == 3
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_another_file_in_place_of_a_published_checkpoint_is_refused(
+    site: Site, home: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setitem(ASSETS, name, replace(ASSETS[name], url=site.url))
+    with pytest.raises(StoreError, match=f"{name} from .* was refused: .* expected {ASSETS[name].hash} but got "):
+        store.get(name)
+    assert files_under(home) == []
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_offline_a_published_checkpoint_can_be_put_there_by_hand(
+    home: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    with socket.socket() as unheard:  # a proxy that refuses every connection, so that nothing leaves this machine
+        unheard.bind(("127.0.0.1", 0))
+        for variable in ("HTTPS_PROXY", "https_proxy"):
+            monkeypatch.setenv(variable, f"http://127.0.0.1:{unheard.getsockname()[1]}")
+        for variable in ("NO_PROXY", "no_proxy"):
+            monkeypatch.setenv(variable, "127.0.0.1")
+        with pytest.raises(StoreError) as caught:
+            store.get(name)
+    said, asset, place = str(caught.value), ASSETS[name], home / "weights" / PUBLISHED[name]
+    assert f"{name} could not be downloaded: no connection to github.com" in said
+    size = "124.8 MB" if name == "esresnext_audioset" else "537.3 MB"
+    assert f"Fetch {asset.url} ({size}, licence: {asset.licence})" in said and asset.url.endswith(f"/{place.name}")
+    assert f"put it at {place}," in said and f"a folder that has weights/{place.name}" in said
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text("by hand")
+    assert store.get(name) == place
+
+
+def test_a_checkpoint_without_a_licence_says_so() -> None:
+    assert ASSETS["esresnext_audioset"].licence == "none stated, its repository has no licence file"
+    assert ASSETS["audioclip_full"].licence == ASSETS["audioclip_partial"].licence == "MIT"
 
 
 # Archives

@@ -49,6 +49,17 @@ class Waves:
     def __len__(self) -> int:
         return len(self.contents)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A memory map travels to another process by its file's name."""
+        if not isinstance(self.samples, np.memmap):
+            return self.__dict__
+        return {**self.__dict__, "samples": Path(str(self.samples.filename))}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if isinstance(state["samples"], Path):
+            state = {**state, "samples": _mapped(state["samples"])}
+        self.__dict__.update(state)
+
     def wave(self, clip: int) -> Array:
         """Clip number -> wave `[T]`, a view of the memory map."""
         return self.samples[self.offsets[clip] : self.offsets[clip + 1]]
@@ -87,7 +98,7 @@ def decode(clips: Clips, rate_hz: int) -> Waves:
     if not (folder / "clips.json").is_file():
         _decode_into(folder, clips, rate_hz)
     content = json.loads((folder / "clips.json").read_text(encoding="utf-8"))
-    samples = np.memmap(folder / "samples.f32", dtype=np.float32, mode="r")
+    samples = _mapped(folder / "samples.f32")
     return Waves(samples, np.asarray(content["offsets"]), tuple(content["contents"]), rate_hz, key)
 
 
@@ -130,6 +141,11 @@ def _decode_into(folder: Path, clips: Clips, rate_hz: int) -> None:
         _refuse_unreadable(clips, found)
         content = {"offsets": np.cumsum(lengths).tolist(), "contents": [f["content"] for f in found]}
         (temporary / "clips.json").write_text(json.dumps(content), encoding="utf-8")
+
+
+def _mapped(path: Path) -> Array:
+    """A memory map that torch may take; copy on write, so the file never changes."""
+    return np.memmap(path, dtype=np.float32, mode="c")
 
 
 def _refuse_unreadable(clips: Clips, found: list[dict[str, Any]]) -> None:

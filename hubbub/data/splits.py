@@ -7,7 +7,7 @@ split that has not passed it. This room does not know what is trained.
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
 from pathlib import Path
@@ -146,6 +146,11 @@ def open_clips(recipe: Recipe) -> Clips:
         open_data, columns=data.columns, root=data.root, labels=data.labels, allow_missing=data.allow_missing,
         most=data.limit,
     )  # fmt: skip
+    if protocol.kind == "fixed":
+        clips, named = opened(data.name), {*protocol.train, *protocol.val, *protocol.test}
+        # What no part names need not be decoded.
+        kept = clips.table["fold"].isin(named) | (not named <= set(clips.folds))
+        return replace(clips, table=clips.table[kept].reset_index(drop=True))
     if protocol.kind != "csv":
         return opened(data.name)
     given = {

@@ -6,13 +6,15 @@ The plain design of the field (VGG-style blocks, global pooling); small enough f
 import torch
 from torch import Tensor, nn
 
+from hubbub.models.network import Network
+
 __all__ = ["SMALLEST_INPUT", "SmallCNN"]
 
 BLOCKS = 4
 SMALLEST_INPUT = 2 ** (BLOCKS - 1)
 
 
-class SmallCNN(nn.Module):
+class SmallCNN(Network):
     """Spectrograms `[B, F, W]` -> logits `[B, num_classes]`.
 
     The first BatchNorm standardises each band, with statistics that come from training batches alone. Any F and W from
@@ -20,7 +22,7 @@ class SmallCNN(nn.Module):
     """
 
     def __init__(self, num_classes: int, n_mels: int = 64, width: int = 16, dropout: float = 0.2) -> None:
-        super().__init__()
+        super().__init__(dropout)
         self.norm = nn.BatchNorm1d(n_mels)
         blocks: list[nn.Module] = []
         channels = 1
@@ -30,15 +32,14 @@ class SmallCNN(nn.Module):
             blocks += [nn.MaxPool2d(2)] if block < BLOCKS - 1 else []
             channels = filters
         self.body = nn.Sequential(*blocks)
-        self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(channels, num_classes)
+
+    @property
+    def cam_layer(self) -> nn.Module:
+        return self.body
 
     def embed(self, spectrogram: Tensor) -> Tensor:
         """Spectrograms `[B, F, W]` -> embeddings `[B, 8 * width]`: the mean plus the maximum over the map."""
         x = self.norm(spectrogram).unsqueeze(1).contiguous(memory_format=torch.channels_last)
         x = self.body(x)
         return x.mean(dim=(2, 3)) + x.amax(dim=(2, 3))
-
-    def forward(self, spectrogram: Tensor) -> Tensor:
-        logits: Tensor = self.fc(self.dropout(self.embed(spectrogram)))
-        return logits

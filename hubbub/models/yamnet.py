@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from hubbub import files, store
 from hubbub.errors import HubbubError
 from hubbub.features.logmel import LogMel
+from hubbub.models.network import Network
 
 __all__ = ["YAMNet", "YAMNetError", "class_names", "load_yamnet"]
 
@@ -50,11 +51,11 @@ class _SameConv(nn.Conv2d):
         return super().forward(nn.functional.pad(x, pads) if any(pads) else x)
 
 
-class YAMNet(nn.Module):
+class YAMNet(Network):
     """Waves `[B, T]` at 16 kHz in [-1, 1] -> log-mel, embeddings, scores; see `forward`."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, dropout: float = 0.0) -> None:
+        super().__init__(dropout)
         self.frontend = LogMel(
             RATE_HZ, 512, 400, STFT_HOP, 64, 125.0, 7500.0, convention="tensorflow", mel_scale="htk", norm=None,
             power=1.0, centre=False, log="offset", offset=1e-3,
@@ -72,6 +73,10 @@ class YAMNet(nn.Module):
         self.body = nn.Sequential(*layers)
         self.fc = nn.Linear(EMBEDDING, CLASSES)
 
+    @property
+    def cam_layer(self) -> nn.Module:
+        return self.body
+
     def embed(self, segments: Tensor) -> Tensor:
         """Segments `[B, N]`, each zero-padded to one patch (15,600 samples) and cut there -> `[B, 1024]`."""
         missing = PATCH_SAMPLES - segments.shape[-1]
@@ -82,7 +87,7 @@ class YAMNet(nn.Module):
         """Patches `[P, 1, 96, 64]` -> embeddings `[P, 1024]`."""
         return self.body(patches.contiguous(memory_format=torch.channels_last)).mean(dim=(2, 3))
 
-    def forward(self, wave: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, wave: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
         """Waves `[B, T]` -> (log_mel `[B, frames, 64]`, embeddings `[B, patches, 1024]`, scores `[B, patches, 521]`).
 
         Each wave is zero-padded to .975 s, then to a whole number of .48 s hops, as the reference does.
@@ -96,7 +101,7 @@ class YAMNet(nn.Module):
         return log_mel, embeddings, self.fc(embeddings).sigmoid()
 
 
-def _read_h5(path: Path) -> dict[str, Tensor]:
+def read_h5(path: Path) -> dict[str, Tensor]:
     """The tensors of the Keras file by our own parameter names, BatchNorm folded in."""
     import h5py
 
@@ -150,7 +155,7 @@ def load_yamnet(path: Path | str | None = None) -> YAMNet:
     source = Path(path) if path else store.get("yamnet")
     network = YAMNet()
     try:
-        network.load_state_dict(_read_h5(source), strict=True)
+        network.load_state_dict(read_h5(source), strict=True)
     except RuntimeError as error:
         raise YAMNetError(f"{source} has other shapes than YAMNet's yamnet.h5 ({error}). Fetch that file.") from error
     return network.eval().requires_grad_(False)

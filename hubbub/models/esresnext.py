@@ -1,0 +1,203 @@
+"""ESResNeXt-fbsp and AudioCLIP's audio branch: a learnable spectrogram, a ResNeXt-50 and time-frequency attention.
+
+The ideas are Guzhov, Raue, Hees, Dengel: ESResNe(X)t-fbsp (arXiv 2104.11587) and AudioCLIP (arXiv 2106.13043). The
+parameters carry the published names, so the published checkpoints load as they are. The front end is inside because
+the checkpoint holds it. This room does not know where checkpoints come from.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import scipy.signal
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.models.resnet import Bottleneck, ResNet
+
+from hubbub.models.network import Network
+
+__all__ = ["FBSP", "RATE_HZ", "AudioCLIP", "ESResNeXt"]
+
+RATE_HZ = 44_100
+WINDOW = 1_654
+HOP = 561
+N_FFT = 2_048
+BANDS = 3  # of the spectrum, which become the three channels of an image
+BAND_BINS = (N_FFT // 2 + 1) // BANDS
+BINS = BANDS * BAND_BINS
+INT16 = 32_768.0
+QUIETEST = 1e-18
+EMBEDDING = 1_024  # AudioCLIP's
+_TINY = 1e-8
+
+
+class _UnitGradient(torch.autograd.Function):
+    """The identity, whose gradient is divided by its largest absolute value."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (gradient,) = gradients
+        return gradient / (gradient.abs().max() + _TINY)
+
+
+class FBSP(nn.Module):
+    """Frequency B-spline filters: N_FFT // 2 + 1 complex wavelets with learnable order `m`, bandwidth `fb` and centre
+    `fc`, which begin as nearly a centred DFT.
+
+    In training the gradients of the three are divided by their largest absolute value.
+    """
+
+    bias: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        bins = N_FFT // 2 + 1
+        self.m = nn.Parameter(torch.zeros(bins))
+        self.fb = nn.Parameter(torch.ones(bins))
+        self.fc = nn.Parameter(torch.arange(bins, dtype=torch.float32))
+        # The published checkpoints carry an empty bias.
+        self.register_buffer("bias", torch.zeros(0))
+
+    def filters(self) -> Tensor:
+        """Real and imaginary parts of the filters, `[2, bins, N_FFT]`."""
+        m, fb, fc = (_UnitGradient.apply(p)[:, None] for p in (self.m, self.fb, self.fc))
+        t = math.pi * torch.linspace(-1, 1, N_FFT, device=m.device) + _TINY
+        x = fb * t / (m + _TINY)
+        spline = torch.sin(x) / x
+        # A real number's complex power: where the spline is negative, its phase of pi is multiplied by m.
+        size = spline.abs().clamp_min(torch.finfo(torch.float32).tiny).pow(m) * fb.sqrt() / math.sqrt(N_FFT)
+        phase = torch.where(spline < 0, math.pi * m, 0.0) - fc * t
+        return size * torch.stack([torch.cos(phase), torch.sin(phase)])
+
+
+class Attention(nn.Module):
+    """Weights in (0, 1) for the output of a stage, from the stage's input."""
+
+    def __init__(self, channels: int, filters: int, kernel: tuple[int, int]) -> None:
+        super().__init__()
+        padding = (kernel[0] // 2, kernel[1] // 2)
+        self.conv_depth = nn.Conv2d(channels, channels, kernel, padding=padding, groups=channels)
+        self.conv_point = nn.Conv2d(channels, filters, 1)
+        self.bn = nn.BatchNorm2d(filters)
+
+    def forward(self, x: Tensor, size: torch.Size) -> Tensor:
+        """Maps `[B, channels, F, W]` -> weights `[B, filters, *size]`."""
+        pooled = functional.adaptive_max_pool2d(x, list(size))
+        return torch.sigmoid(self.bn(self.conv_point(self.conv_depth(pooled))))
+
+
+class ESResNeXt(Network):
+    """Waves `[B, T]` or `[B, channels, T]` at 44.1 kHz in [-1, 1] -> logits `[B, num_classes]`.
+
+    Channels go through the network one by one and their features are summed. The state dict is the published one.
+    """
+
+    window: Tensor
+
+    def __init__(self, num_classes: int = 527, dropout: float = 0.0) -> None:
+        super().__init__(dropout)
+        window = scipy.signal.get_window("blackmanharris", WINDOW, fftbins=True)
+        self.register_buffer("window", torch.from_numpy(window.astype(np.float32)))
+        self.fbsp = FBSP()
+        body = ResNet(Bottleneck, [3, 4, 6, 3], num_classes, groups=32, width_per_group=4)
+        self.conv1, self.bn1, self.relu, self.maxpool = body.conv1, body.bn1, body.relu, body.maxpool
+        self.layer1, self.layer2, self.layer3, self.layer4 = body.layer1, body.layer2, body.layer3, body.layer4
+        self.fc = body.fc
+        self.att1 = Attention(64, 256, (3, 1))
+        self.att2 = Attention(256, 512, (1, 5))
+        self.att3 = Attention(512, 1024, (3, 1))
+        self.att4 = Attention(1024, 2048, (1, 5))
+        self.att5 = Attention(2048, 2048, (3, 5))
+        self.to(memory_format=torch.channels_last)
+        self._norms: Tensor | None = None
+        self._constant: tuple[object, Tensor] | None = None
+        self.register_load_state_dict_pre_hook(_fill_in)
+
+    @property
+    def cam_layer(self) -> nn.Module:
+        return self.layer4
+
+    def log_power(self, wave: Tensor) -> Tensor:
+        """Waves `[B, T]` in [-1, 1] -> decibels `[B, 3, 341, frames]`: the low, middle and high third of the bins."""
+        wave = (wave.float() * INT16 + INT16) * 2 / (2 * INT16 - 1) - 1
+        frames = 1 + max(math.ceil((wave.shape[-1] - WINDOW) / HOP), 0)
+        missing = WINDOW + (frames - 1) * HOP - wave.shape[-1]
+        wave = functional.pad(wave, (missing // 2, missing - missing // 2))
+        # Half precision would drown quiet bins: power spans more decades than it holds.
+        with torch.autocast(wave.device.type, enabled=False):
+            spectrum = functional.conv1d(wave[:, None], self._kernels(), stride=HOP)
+        power = spectrum.view(-1, 2, BANDS, BAND_BINS, frames).square().sum(1)
+        return 10 * torch.log10(torch.where(power > 0, power, QUIETEST))
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Waves `[B, T]` or `[B, channels, T]` -> features `[B, 2048]`."""
+        if x.dim() == 3:
+            return self.embed(x.flatten(0, 1)).view(*x.shape[:2], -1).sum(1)
+        x = self.log_power(x).contiguous(memory_format=torch.channels_last)
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        for stage, attention in (
+            (self.layer1, self.att1),
+            (self.layer2, self.att2),
+            (self.layer3, self.att3),
+            (self.layer4, self.att4),
+        ):
+            out = stage(x)
+            x = out * attention(x, out.shape[2:])
+        pooled = x.mean(dim=(2, 3), keepdim=True)
+        return (pooled * self.att5(x, pooled.shape[2:])).flatten(1)
+
+    def regulariser(self) -> Tensor | float:
+        """Mean squared distance of the filters' norms from 1, of the last forward pass in training."""
+        norms, self._norms = self._norms, None
+        return 0.0 if norms is None else (norms - 1).square().mean()
+
+    def _kernels(self) -> Tensor:
+        """The windowed filters as convolution kernels `[2 * BINS, 1, WINDOW]`; outside training they are constant."""
+        if self.training and torch.is_grad_enabled():
+            filters = self.fbsp.filters()
+            self._norms = filters.square().sum(dim=(0, 2)).sqrt()
+            return self._windowed(filters)
+        state = tuple((p._version, p.device) for p in self.fbsp.parameters())
+        if self._constant is None or self._constant[0] != state:
+            with torch.inference_mode(False), torch.no_grad():
+                self._constant = (state, self._windowed(self.fbsp.filters()))
+        return self._constant[1]
+
+    def _windowed(self, filters: Tensor) -> Tensor:
+        start = (N_FFT - WINDOW) // 2
+        return (filters[:, :BINS, start : start + WINDOW] * self.window).flatten(0, 1)[:, None]
+
+
+class AudioCLIP(Network):
+    """AudioCLIP's audio branch under a new head: waves as for `ESResNeXt` -> logits `[B, num_classes]`.
+
+    Embeddings are of length 1, as in the space that AudioCLIP shares with images and text.
+    """
+
+    def __init__(self, num_classes: int, dropout: float = 0.0) -> None:
+        super().__init__(dropout)
+        self.audio = ESResNeXt(EMBEDDING)
+        self.fc = nn.Linear(EMBEDDING, num_classes)
+
+    @property
+    def cam_layer(self) -> nn.Module:
+        return self.audio.layer4
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Waves `[B, T]` or `[B, channels, T]` -> embeddings `[B, 1024]` of length 1."""
+        return functional.normalize(self.audio(x).float(), dim=1)
+
+    def regulariser(self) -> Tensor | float:
+        return self.audio.regulariser()
+
+
+def _fill_in(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
+    """The window and the empty bias hold nothing learnt: a checkpoint may leave them out."""
+    own = dict(module.named_buffers())
+    for name in ("window", "fbsp.bias"):
+        state.setdefault(prefix + name, own[name])

@@ -1,0 +1,51 @@
+"""What every network is, so that one training loop, one classifier and one explanation serve them all.
+
+Segments `[B, N]` or spectrograms `[B, F, W]` in, embeddings `[B, D]` between, logits `[B, K]` out.
+"""
+
+from torch import Tensor, nn
+
+__all__ = ["Network"]
+
+
+class Network(nn.Module):
+    """`embed` makes embeddings, `head` makes logits of them; `fc`, the last layer, is all that knows the classes."""
+
+    fc: nn.Linear
+
+    def __init__(self, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+
+    @property
+    def cam_layer(self) -> nn.Module:
+        """The layer whose map `[B, C, f, w]` Grad-CAM weighs."""
+        raise NotImplementedError
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Segments `[B, N]` or spectrograms `[B, F, W]` -> embeddings `[B, D]`."""
+        raise NotImplementedError
+
+    def head(self, embeddings: Tensor) -> Tensor:
+        """Embeddings `[B, D]` -> logits `[B, K]`."""
+        return self.fc(self.dropout(embeddings))
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Segments `[B, N]` or spectrograms `[B, F, W]` -> logits `[B, K]`."""
+        return self.head(self.embed(x))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.logits(x)
+
+    def reset_head(self, num_classes: int) -> None:
+        """A fresh last layer for `num_classes` classes; everything before it stays."""
+        self.fc = nn.Linear(self.fc.in_features, num_classes).to(self.fc.weight.device)
+
+    def groups(self) -> dict[str, list[nn.Parameter]]:
+        """All parameters, each once: `head`, the last layer's, and `backbone`, all others."""
+        own = {id(p) for p in self.fc.parameters()}
+        return {"head": list(self.fc.parameters()), "backbone": [p for p in self.parameters() if id(p) not in own]}
+
+    def regulariser(self) -> Tensor | float:
+        """What the network adds to the training loss of its last forward pass; asked for once a pass."""
+        return 0.0

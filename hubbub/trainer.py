@@ -1,0 +1,128 @@
+"""The machine that drives a training: devices, precision, checkpoints, early stop (a Lightning Trainer), and its
+errors in words.
+
+What a training step does is in `train.py`; this room does not know it.
+"""
+
+import logging
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.strategies import DDPStrategy
+
+from hubbub import files
+from hubbub.classifier import best_device
+from hubbub.errors import HubbubError
+from hubbub.settings import Train
+
+__all__ = ["TrainError", "build_trainer", "in_words", "quiet"]
+
+
+class TrainError(HubbubError):
+    """A training that cannot go on, or was asked for in a way that cannot work."""
+
+
+def build_trainer(
+    settings: Train, folder: Path, epochs: int, devices: int, *, choosing: bool, loggers: list[Logger]
+) -> lightning.Trainer:
+    """A trainer that keeps `last.ckpt` and, when choosing, `best.ckpt` in `folder`."""
+    device = best_device() if settings.device == "auto" else settings.device
+    strategy = DDPStrategy(start_method="spawn", find_unused_parameters=settings.freeze_epochs > 0)
+    return lightning.Trainer(
+        accelerator=device,
+        devices=devices,
+        strategy=strategy if devices > 1 else "auto",
+        precision=_precision(settings.precision, device),
+        max_epochs=epochs,
+        accumulate_grad_batches=settings.accumulate,
+        gradient_clip_val=settings.clip_norm or None,
+        callbacks=_callbacks(settings, folder, choosing=choosing),
+        plugins=[_WholeCheckpoints()],
+        logger=loggers,
+        use_distributed_sampler=False,
+        reload_dataloaders_every_n_epochs=1,
+        enable_progress_bar=sys.stderr.isatty(),
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=10,
+    )
+
+
+def _precision(asked: str, device: str) -> Any:
+    """Lightning's name of a precision; `amp` is what the device computes fastest in, among those that train well."""
+    if asked == "amp":
+        if device == "cuda":
+            asked = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+        else:
+            asked = "bf16" if device == "cpu" and torch.cpu._is_avx512_bf16_supported() else "fp32"
+    if asked == "fp16" and device == "cpu":
+        raise TrainError("train.precision 'fp16' needs an accelerator. Use bf16, fp32, or amp for what fits here.")
+    return {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}[asked]
+
+
+def _callbacks(settings: Train, folder: Path, *, choosing: bool) -> list[Callback]:
+    last = ModelCheckpoint(folder, filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
+    if not choosing:
+        return [last]
+    mode = "min" if settings.monitor == "val_loss" else "max"
+    stop = EarlyStopping(
+        settings.monitor, mode=mode, patience=settings.patience, check_finite=False, check_on_train_epoch_end=True
+    )
+    best = ModelCheckpoint(
+        folder, filename="best", monitor=settings.monitor, mode=mode, save_weights_only=True,
+        enable_version_counter=False, save_on_train_epoch_end=True,
+    )  # fmt: skip
+    return [stop, best, last]
+
+
+class _WholeCheckpoints(TorchCheckpointIO):
+    """Checkpoints appear whole or not at all."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        with files.whole_file(path) as temporary:
+            torch.save(checkpoint, temporary)
+
+
+@contextmanager
+def in_words(settings: Train) -> Iterator[None]:
+    """Errors of memory and of BatchNorm as what to do about them."""
+    try:
+        yield
+    except (RuntimeError, ValueError, MemoryError) as error:
+        text = str(error)
+        if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text:
+            raise TrainError(
+                f"a batch of {settings.batch_size} segments does not fit into memory. Lower train.batch_size and raise "
+                "train.accumulate by the same factor, or use shorter windows."
+            ) from error
+        if "more than 1 value per channel" in text:
+            raise TrainError(
+                "BatchNorm cannot learn from a batch of one. Raise train.batch_size, or set train.bn_eval = true."
+            ) from error
+        raise
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without Lightning's remarks about loaders and hardware, which say nothing about this data."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"lightning\..*")
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
