@@ -210,7 +210,7 @@ def crop_starts(lengths: Tensor, size: int, generator: Generator) -> Tensor:
     In a longer clip: from 0 to length - size. A shorter clip lies anywhere in zeros: from -(size - length) to 0.
     """
     room = lengths - size
-    # Whole numbers, as a float has not one for every sample of a long recording; the remainder of so large ones is even.
+    # Whole numbers: a float has not one for every sample of a long recording. Remainders of so large ones are even.
     chance = torch.randint(2**48, lengths.shape, generator=generator, device=generator.device).to(lengths.device)
     return chance % (room.abs() + 1) * room.sign()
 

@@ -10,9 +10,24 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from hubbub import cli_data
+from hubbub.cli_options import (
+    AllowLeaky,
+    AllowMissing,
+    Debug,
+    Device,
+    Folds,
+    Name,
+    Out,
+    Quick,
+    Seeds,
+    Settings,
+    as_settings,
+    err,
+    out,
+)
 from hubbub.errors import HubbubError
 
 __all__ = ["main"]
@@ -24,29 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="From labelled recordings of sounds to a classifier one can trust. Start with: hubbub demo",
 )
-data_app = typer.Typer(no_args_is_help=True, help="Data sets: list, check, get, synth, leaks, split.")
-app.add_typer(data_app, name="data")
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
-
-Settings = Annotated[
-    list[str] | None, typer.Option("--set", help="Override a recipe field, e.g. --set train.epochs=3. May be repeated.")
-]
-Out = Annotated[Path, typer.Option("--out", help="Folder that holds run folders.")]
-Quick = Annotated[
-    bool, typer.Option("--quick", help="The recipe's reduced form: to see that it works, not for figures.")
-]
-Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda or mps.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-AllowMissing = Annotated[
-    bool, typer.Option("--allow-missing", help="Go on without missing files; every result says so.")
-]
-AllowLeaky = Annotated[
-    bool, typer.Option("--allow-leaky", help="Run a leaking split; every result says NOT COMPARABLE.")
-]
-Folds = Annotated[str | None, typer.Option("--folds", help="Test folds to run, e.g. 1,2. Default: all.")]
-Seeds = Annotated[str | None, typer.Option("--seeds", help="Seeds to run, e.g. 42,43. Default: the recipe's.")]
-Name = Annotated[str | None, typer.Option("--name", help="The run folder's name. Default: the recipe's.")]
+app.add_typer(cli_data.app, name="data")
 
 
 def _print_version(asked: bool) -> None:
@@ -74,7 +67,7 @@ def demo(out_dir: Out = Path("runs"), device: Device = None, debug: Debug = Fals
     """
     from hubbub import demo as main_job
 
-    main_job.run(out_dir, _settings(None, device), say=_say)
+    main_job.run(out_dir, as_settings(None, device), say=_say)
 
 
 @app.command()
@@ -95,7 +88,7 @@ def bench(
 
     Example: hubbub bench esc50-yamnet
     """
-    extra = _settings(settings, device, folds, seeds, allow_missing, allow_leaky)
+    extra = as_settings(settings, device, folds, seeds, allow_missing, allow_leaky)
     _run(recipe, extra, out_dir / (name or _run_name(recipe, quick)), quick=quick, refit=True)
 
 
@@ -124,7 +117,7 @@ def train(
     """
     given = {"train.epochs": epochs, "train.learning_rate": lr, "train.batch_size": batch_size}
     extra = [f"{key}={value}" for key, value in given.items() if value is not None]
-    extra = _settings(settings, device, fold, str(seed), allow_missing, allow_leaky) + extra
+    extra = as_settings(settings, device, fold, str(seed), allow_missing, allow_leaky) + extra
     folder = out_dir / (name or f"{_run_name(recipe, quick)}-fold{fold or ''}-seed{seed}")
     _run(recipe, extra, folder, quick=quick, refit=False)
 
@@ -142,7 +135,11 @@ def recipes() -> None:
 
 @app.command()
 def report(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders.")],
+    runs: Annotated[list[Path] | None, typer.Argument(help="Run folders.")] = None,
+    goals: Annotated[
+        bool, typer.Option("--goals", help="System A's comparison: its four recipes, as far as they have been run.")
+    ] = False,
+    out_dir: Out = Path("runs"),
     debug: Debug = False,
 ) -> None:
     """Write a run's page again and print its figures.
@@ -153,11 +150,21 @@ def report(
 
     from hubbub import report as pages
 
-    for folder in runs:
+    if not runs and not goals:
+        raise HubbubError("name a run folder, for example: hubbub report runs/demo, or ask for --goals.")
+    for folder in runs or []:
         if not (folder / "summary.json").is_file():
             raise HubbubError(f"{folder} has no summary.json: it is not a finished run. Finish it with hubbub bench.")
         _print_summary(json.loads((folder / "summary.json").read_text(encoding="utf-8")))
         out.print(f"page: {pages.write_page(folder)}")
+    if goals:
+        frame = pages.goals(out_dir)
+        table = Table("", title="system A: UrbanSound8K, test fold 10 alone")
+        for goal in frame.columns:
+            table.add_column(goal, overflow="fold")
+        for row in frame.itertuples():
+            table.add_row(*row)
+        out.print(table)
 
 
 @app.command()
@@ -188,148 +195,6 @@ def classify(
         print_answer(answer)
     if failed:
         raise typer.Exit(1)
-
-
-@data_app.command("list")
-def data_list() -> None:
-    """Known data sets, and which of them are here."""
-    from hubbub.data.sets import DATASETS
-    from hubbub.files import find
-
-    table = Table("name", "clips", "classes", "folds", "licence", "where")
-    for name, known in DATASETS.items():
-        where = (
-            "synthesised on demand"
-            if known.synthetic
-            else str(find("data", known.folder) or "not here: hubbub data get")
-        )
-        table.add_row(name, f"{known.clips:,}", str(known.classes), str(len(known.folds)), known.licence, where)
-    out.print(table)
-
-
-@data_app.command("check")
-def data_check(
-    name: Annotated[str, typer.Argument(help="A known data set, a CSV file or a folder.")],
-    allow_missing: AllowMissing = False,
-    debug: Debug = False,
-) -> None:
-    """Verify counts, durations, decodability, duplicates by content, and that files, folds and labels agree.
-
-    Example: hubbub data check esc50
-    """
-    from hubbub.data import check
-
-    clips, findings = check.check(name, allow_missing)
-    out.print(
-        f"{clips.name}: {len(clips):,} clips, {len(clips.labels)} classes, folds {', '.join(clips.folds) or 'none'}"
-    )
-    for line in clips.notes:
-        out.print(f"note: {line}")
-    for line in findings:
-        out.print(f"wrong: {line}")
-    if findings:
-        raise typer.Exit(1)
-    out.print("everything agrees")
-
-
-@data_app.command("get")
-def data_get(
-    name: Annotated[str, typer.Argument(help="What to fetch: a data set or weights.")],
-    debug: Debug = False,
-) -> None:
-    """Download a data set or weights into the first writable home, verified; goes on where it broke off.
-
-    Example: hubbub data get esc50
-    """
-    from hubbub import store
-
-    out.print(str(store.get(name)))
-
-
-@data_app.command("synth")
-def data_synth(
-    folder: Annotated[Path, typer.Argument(help="Where to write audio/ and street.csv.")],
-    clips: Annotated[int, typer.Option("--clips", help="How many.")] = 400,
-    seed: Annotated[int, typer.Option("--seed", help="Another seed, another city.")] = 0,
-    debug: Debug = False,
-) -> None:
-    """Synthesise `street`: ten classes of city sounds, with sources, folds and background noise.
-
-    Example: hubbub data synth city --clips 400
-    """
-    from hubbub.data import synthetic
-
-    out.print(str(synthetic.write(folder, clips, seed=seed)))
-
-
-@data_app.command("leaks")
-def data_leaks(
-    recipe: Annotated[str, typer.Argument(help="A recipe: its data and protocol are audited.")],
-    allow_missing: AllowMissing = False,
-    settings: Settings = None,
-    debug: Debug = False,
-) -> None:
-    """Audit a recipe's splits for shared recordings, identical sounds and augmented copies.
-
-    Example: hubbub data leaks us8k-yamnet-logreg --allow-missing
-    """
-    from hubbub.data import check
-    from hubbub.recipe import Recipe
-
-    audit = check.leaks(Recipe.load(recipe, _settings(settings, None, allow_missing=allow_missing)))
-    for line in audit.warnings:
-        out.print(f"warning: {line}")
-    for line in audit.leaks:
-        out.print(f"leak: {line}")
-    if audit.leaks:
-        raise typer.Exit(1)
-    out.print("no leaks")
-
-
-@data_app.command("split")
-def data_split(
-    name: Annotated[str, typer.Argument(help="A known data set, a CSV file or a folder.")],
-    folder: Annotated[Path, typer.Argument(help="Where to write train.csv and val.csv.")],
-    val_ratio: Annotated[
-        float, typer.Option("--val-ratio", min=0.01, max=0.99, help="Share of clips in val.csv.")
-    ] = 0.2,
-    seed: Annotated[int, typer.Option("--seed", help="Another seed, another split.")] = 0,
-    allow_missing: AllowMissing = False,
-    debug: Debug = False,
-) -> None:
-    """Write grouped, stratified train and validation lists: no source recording stands in both.
-
-    Example: hubbub data split esc50 lists --val-ratio 0.2
-    """
-    from hubbub.data import sets, splits
-
-    lists, root = splits.write(sets.open_data(name, allow_missing=allow_missing), folder, val_ratio, seed)
-    for path in lists:
-        out.print(str(path), soft_wrap=True)
-    out.print(f'their paths start from data.root = "{root}"', soft_wrap=True)
-
-
-def _settings(
-    given: list[str] | None,
-    device: str | None,
-    folds: str | None = None,
-    seeds: str | None = None,
-    allow_missing: bool = False,
-    allow_leaky: bool = False,
-) -> list[str]:
-    """The common options as --set settings, so that the resolved recipe holds them all."""
-    settings = list(given or [])
-    if device:
-        settings.append(f'train.device="{device}"')
-    if folds:
-        settings.append(f"protocol.folds={[f.strip() for f in folds.split(',')]!r}".replace("'", '"'))
-    if seeds:
-        settings.append(f"train.seeds=[{seeds}]")
-    if allow_missing:
-        settings.append("data.allow_missing=true")
-    if allow_leaky:
-        settings.append("protocol.allow_leaky=true")
-    return settings
 
 
 def _run_name(recipe: str, quick: bool) -> str:

@@ -5,19 +5,14 @@ Each cell (test fold, seed) makes its choices on its validation part and opens i
 always computed from the files of the cells, never from memory. This room does not know how a network is fitted.
 """
 
-import hashlib
 import itertools
 import json
-import platform
 import shutil
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,11 +21,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from hubbub import files, metrics, plots, report, trackers
-from hubbub.data import cache, splits
-from hubbub.data.cache import Segments, Waves
-from hubbub.data.clips import Clips
-from hubbub.data.splits import Audit, Split
+from hubbub.data import cache
+from hubbub.data.cache import Segments
+from hubbub.data.splits import Split
 from hubbub.errors import HubbubError
+from hubbub.material import Material, Say, card, environment, prepare
 from hubbub.recipe import Recipe
 from hubbub.report import read_json
 
@@ -44,31 +39,12 @@ __all__ = ["ExperimentError", "run"]
 
 Array = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.intp]
-Say = Callable[[str], None]
 SPEED_BATCH, SPEED_SECONDS = 32, 1.0
 TRACKED = ("clip_accuracy", "clip_macro_f1", "segment_accuracy", "segment_macro_f1")
-_LIBRARIES = ("torch", "lightning", "numpy", "scipy", "scikit-learn", "lightgbm", "soundfile", "soxr", "pandas")
 
 
 class ExperimentError(HubbubError):
     """A run that cannot go on as asked."""
-
-
-@dataclass(frozen=True)
-class Material:
-    """Everything the cells of a run share: clips, sound, splits, and the evidence of a frozen network."""
-
-    recipe: Recipe
-    clips: Clips
-    waves: Waves
-    splits: list[Split]
-    audit: Audit
-    base: "Classifier"
-    weights: Path | None
-    embedded: Segments | None
-    targets: npt.NDArray[np.int64]
-    quick: bool
-    remarks: tuple[str, ...]
 
 
 def run(
@@ -107,104 +83,20 @@ def run(
     return summary
 
 
-def prepare(recipe: Recipe, say: Say = lambda line: None, *, quick: bool = False) -> Material:
-    """Find and decode the clips, split them, audit the splits, and embed once where the network is frozen."""
-    from hubbub import models
-    from hubbub.classifier import Classifier
-
-    recipe, remarks = _for_this_machine(recipe)
-    weights = _weights(recipe, quick)
-    protocol, clips = recipe.protocol, splits.open_clips(recipe)
-    base = Classifier(recipe, clips.labels)
-    if weights:
-        say(models.load_weights(base.network, weights))
-    elif base.frozen or (recipe.network.weights != "none" and recipe.network.name in models.PUBLISHED):
-        remarks += (f"RANDOM INITIALISATION: the {recipe.network.name}'s weights were drawn, not trained",)
-    made = splits.make(clips, protocol)
-    say(f"{clips.name}: {len(clips):,} clips, {len(clips.labels)} classes, {len(made)} test folds; decoding")
-    waves = cache.decode(clips, recipe.audio.rate_hz)
-    audit = splits.audit(clips, made, waves.contents, allow_leaky=protocol.allow_leaky)
-    for line in (*clips.notes, *remarks, *audit.warnings, *(f"NOT COMPARABLE, it leaks: {x}" for x in audit.leaks)):
-        say(f"warning: {line}")
-    embedded = None
-    if base.frozen:
-        say(f"{recipe.network.name}: embedding {len(clips):,} clips once")
-        embedded = cache.embed(waves, base.to(recipe.train.device))
-    return Material(recipe, clips, waves, made, audit, base, weights, embedded, clips.targets(), quick, remarks)
-
-
-def _for_this_machine(recipe: Recipe) -> tuple[Recipe, tuple[str, ...]]:
-    """The recipe with `network.mode = "auto"` decided, and what is to be said of that."""
-    from hubbub.classifier import best_device
-
-    if recipe.network.mode != "auto":
-        return recipe, ()
-    device = best_device() if recipe.train.device == "auto" else recipe.train.device
-    mode = "head" if device == "cpu" else "finetune"
-    network = recipe.network.model_copy(update={"mode": mode})
-    remark = "HEAD ONLY: without an accelerator the network stayed frozen and its last layer alone was trained"
-    return recipe.model_copy(update={"network": network}), (remark,) if mode == "head" else ()
-
-
-def _weights(recipe: Recipe, quick: bool) -> Path | None:
-    """The weights to start from; a quick run goes on without published ones that cannot be had."""
-    from hubbub import models
-
-    try:
-        return models.find_weights(recipe)
-    except files.StoreError:
-        if quick:
-            return None
-        raise
-
-
 def _begin(material: Material, folder: Path) -> None:
     """Write what the run is; or, where it was begun before, make sure that it is the same one."""
-    recipe, environment = material.recipe.to_toml(), _environment(material)
+    recipe, facts = material.recipe.to_toml(), environment(material)
     if (folder / "recipe.toml").is_file():
         before = read_json(folder / "environment.json")
         if (folder / "recipe.toml").read_text(encoding="utf-8") != recipe:
             raise ExperimentError(
                 f"{folder} holds the run of another recipe. Give another --name, or remove that folder."
             )
-        if before["data"]["manifest"] != environment["data"]["manifest"]:
+        if before["data"]["manifest"] != facts["data"]["manifest"]:
             raise ExperimentError(f"{folder} was begun on other clips than are here now. Give another --name.")
         return
-    files.write_json(folder / "environment.json", environment)
+    files.write_json(folder / "environment.json", facts)
     files.write_text(folder / "recipe.toml", recipe)
-
-
-def _environment(material: Material) -> dict[str, Any]:
-    import torch
-
-    clips = material.clips
-    table = clips.table[["clip", "start", "end", "label", "fold", "group"]].assign(content=material.waves.contents)
-    return {
-        "hubbub": metadata.version("hubbub"),
-        "python": platform.python_version(),
-        "libraries": {name: metadata.version(name) for name in _LIBRARIES},
-        "machine": {
-            "system": platform.platform(),
-            "processor": platform.processor() or platform.machine(),
-            "threads": torch.get_num_threads(),
-            "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
-        },
-        "data": {
-            "name": clips.name,
-            "licence": clips.licence,
-            "citation": clips.citation,
-            "clips": len(clips),
-            "listed": clips.listed,
-            "missing": list(clips.missing),
-            "notes": list(clips.notes),
-            "warnings": list(material.audit.warnings),
-            "manifest": hashlib.sha256(table.to_csv(index=False).encode()).hexdigest(),
-        },
-        "weights": {path.name: files.sha256(path) for path in [material.weights] if path},
-        "protocol": _protocol_in_words(material),
-        "test_folds": [split.name for split in material.splits],
-        "why_not_comparable": _reasons(material),
-    }
 
 
 def _cell_folder(folder: Path, fold: str, seed: int) -> Path:
@@ -221,7 +113,7 @@ def _run_cell(material: Material, split: Split, seed: int, place: Path) -> dict[
         seconds = {"fit": time.perf_counter() - began}
         if len(split.validation):
             _score(material, fitted.chosen, split.validation, place, "val", {"choice": fitted.choice})
-        fitted.final.card = _card(material, f"the training part of test fold {split.name}, seed {seed}")
+        fitted.final.card = card(material, f"the training part of test fold {split.name}, seed {seed}")
         fitted.final.save(place / "classifier")
         files.write_json(place / "metrics_throughput.json", _throughput(material, fitted.final, split.test))
         opened = datetime.now(UTC).isoformat(timespec="seconds")
@@ -271,11 +163,14 @@ def _fit(
 
 
 def _fresh(material: Material, seed: int) -> "Classifier":
-    """A classifier to train: drawn from the seed, but for what comes from published weights or stays frozen."""
+    """A classifier to train: drawn from the seed, but for what was given or stays frozen."""
+    from hubbub import models
     from hubbub.classifier import Classifier
 
     model = Classifier(material.recipe, material.clips.labels, seed=seed)
-    if material.weights or material.embedded is not None:
+    if material.weights:
+        models.load_weights(model.network, material.weights)
+    elif material.embedded is not None:
         ours = {name: tensor for name, tensor in model.network.state_dict().items() if name.startswith("fc.")}
         model.network.load_state_dict(material.base.network.state_dict() | ours)
     return model
@@ -347,36 +242,6 @@ def _throughput(material: Material, model: "Classifier", rows: Rows) -> dict[str
     return {"segments_per_second": done / (time.perf_counter() - began), "segments": done}
 
 
-def _card(material: Material, trained_on: str) -> dict[str, Any]:
-    clips = material.clips
-    return {
-        "trained_on": f"{clips.name}: {trained_on}",
-        "not_comparable": _reasons(material),
-        "licence": clips.licence,
-        "citation": clips.citation,
-        "hubbub": metadata.version("hubbub"),
-    }
-
-
-def _reasons(material: Material) -> list[str]:
-    """Why the figures may not stand beside published ones; empty where they may."""
-    reasons = [f"NOT COMPARABLE: {leak}" for leak in material.audit.leaks] + list(material.clips.notes)
-    protocol, folds = material.recipe.protocol, material.clips.folds
-    names = [split.name for split in material.splits]
-    if protocol.folds or protocol.kind == "fixed":
-        reasons.append(f"PART OF THE FOLDS: tested on fold {', '.join(names)} alone, of {len(folds)} folds")
-    lengths = np.diff(material.waves.offsets)
-    if material.clips.name == "emodb" and lengths.min() == lengths.max():
-        seconds = lengths[0] / material.waves.rate_hz
-        reasons.append(
-            f"ANOTHER VERSION: every utterance lasts {seconds:.3f} s here; the original ones differ in length"
-        )
-    reasons += material.remarks
-    if material.quick:
-        reasons.append("QUICK: a reduced run to see that it works")
-    return reasons
-
-
 def _refit(material: Material, folder: Path, summary: dict[str, Any]) -> None:
     """The same recipe on all clips; what validation chose most often (the middle epoch for a network) is kept."""
     seeds, place = material.recipe.train.seeds, folder / "refit"
@@ -392,26 +257,12 @@ def _refit(material: Material, folder: Path, summary: dict[str, Any]) -> None:
     nothing = np.zeros(0, dtype=np.intp)
     model = _fit(material, np.arange(len(material.clips)), nothing, seeds[0], place, [], choice).final
     accuracy = summary["clip"]["accuracy"]
-    model.card = _card(material, "all folds, refitted after the evaluation") | {
+    model.card = card(material, "all folds, refitted after the evaluation") | {
         "choice": choice,
         "evaluated": f"clip accuracy {accuracy['mean']:.4f} by models that had not heard the clips; "
         f"{summary['protocol']}",
     }
     model.save(folder / "classifier")
-
-
-def _protocol_in_words(material: Material) -> str:
-    protocol, count = material.recipe.protocol, len(material.splits)
-    chosen = "nothing chosen" if protocol.validation == "none" else "choices on the validation part"
-    if protocol.kind == "fixed":
-        train, val, test = ("+".join(part) for part in (protocol.train, protocol.val, protocol.test))
-        words = f"train on folds {train}, validate on {val}, test on {test}"
-    elif protocol.kind in ("kfold", "logo"):
-        left_out = "official folds" if protocol.kind == "kfold" else "groups"
-        words = f"{count} {left_out}, each the test part once"
-    else:
-        words = {"holdout": "grouped hold-out", "csv": "given split files"}[protocol.kind]
-    return f"{words}; {chosen}; test opened once"
 
 
 def _in_words(choice: dict[str, Any]) -> str:

@@ -27,7 +27,7 @@ __all__ = ["TrackerError", "record", "tracked"]
 
 _log = logging.getLogger("hubbub")
 # What the trackers are told while a run lasts, wherever the user has not said otherwise: print nothing, report nothing
-# about the user to their makers, and give up in about a minute instead of hours.
+# about the user to their makers, and give up in a minute or two instead of hours.
 _MANNERS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4",
@@ -244,7 +244,9 @@ def _why(error: BaseException) -> str:
     while cause := chain[-1].__cause__ or (None if chain[-1].__suppress_context__ else chain[-1].__context__):
         chain.append(cause)
     reason = next((link for link in reversed(chain) if isinstance(link, OSError)), error)
-    return _without_secrets((str(reason).strip() or type(reason).__name__).splitlines()[0].rstrip("."))
+    line = (str(reason).strip() or type(reason).__name__).splitlines()[0].rstrip(".")
+    _, requests_says, cause_in_words = line.rpartition("(Caused by ")
+    return _without_secrets(cause_in_words.removesuffix(")") if requests_says else line)
 
 
 def _without_secrets(text: str) -> str:

@@ -12,13 +12,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
-from hubbub import experiment, metrics, report
+from hubbub import experiment, files, metrics, report, train
 from hubbub.classifier import Classifier, load
-from hubbub.data import cache
+from hubbub.data import cache, splits
 from hubbub.data.sets import DATASETS
 from hubbub.data.splits import LeakError
 from hubbub.errors import HubbubError
+from hubbub.material import prepare
 from hubbub.models.heads import LogisticHead
 from hubbub.recipe import Recipe, shipped
 
@@ -109,7 +111,7 @@ def test_pooled_figures_are_those_of_the_predictions(headed: Path) -> None:
 
 def test_choices_see_validation_only_and_the_test_part_is_opened_after(headed: Path, monkeypatch) -> None:
     """Scrambling every test label changes the figures but neither the choice nor the classifier."""
-    material = experiment.prepare(Recipe.load("street-cnn", HEAD))
+    material = prepare(Recipe.load("street-cnn", HEAD))
     split = material.splits[0]
     honest = experiment._fit(material, split.train, split.validation, 1, Path("unused"), [])
     targets = material.targets.copy()
@@ -122,7 +124,7 @@ def test_choices_see_validation_only_and_the_test_part_is_opened_after(headed: P
 
 
 def test_a_head_is_refitted_on_training_and_validation(headed: Path) -> None:
-    material = experiment.prepare(Recipe.load("street-cnn", HEAD))
+    material = prepare(Recipe.load("street-cnn", HEAD))
     split = material.splits[0]
     fitted = experiment._fit(material, split.train, split.validation, 1, Path("unused"), [])
     both = np.union1d(split.train, split.validation)
@@ -137,7 +139,7 @@ def test_levels_are_more_training_rows_of_the_same_clips(headed: Path, monkeypat
     fit = LogisticHead.fit
     monkeypatch.setattr(LogisticHead, "fit", lambda self, x, y: (rows.append((x, y)), fit(self, x, y))[1])
     for levels in ('["recorded"]', '["recorded","rms"]'):
-        material = experiment.prepare(Recipe.load("street-cnn", [*HEAD, "head.c=[0.1]", f"windows.levels={levels}"]))
+        material = prepare(Recipe.load("street-cnn", [*HEAD, "head.c=[0.1]", f"windows.levels={levels}"]))
         split = material.splits[0]
         experiment._fit(material, split.train, np.zeros(0, dtype=np.intp), 1, Path("unused"), [])
     (one, targets), (two, doubled) = rows
@@ -151,7 +153,7 @@ def test_embeddings_are_computed_once_for_all_folds_seeds_and_heads(headed: Path
         raise AssertionError("embedded again")
 
     monkeypatch.setattr(Classifier, "evidence", refuse)
-    material = experiment.prepare(Recipe.load("street-cnn", [*HEAD, "head.name=mlp", "train.seeds=[7]"]))
+    material = prepare(Recipe.load("street-cnn", [*HEAD, "head.name=mlp", "train.seeds=[7]"]))
     assert len(material.embedded.offsets) == 101
 
 
@@ -204,7 +206,7 @@ def test_a_saved_classifier_in_a_new_process_gives_the_probabilities_of_training
     table = pd.read_parquet(cell / "predictions.parquet")
     row = table[table["level"] == "clip"].iloc[3]
     recipe = Recipe.load(folder / "recipe.toml")
-    clips = experiment.splits.open_clips(recipe).table.set_index("clip")
+    clips = splits.open_clips(recipe).table.set_index("clip")
     command = [
         sys.executable,
         "-m",
@@ -225,7 +227,7 @@ def test_a_saved_classifier_in_a_new_process_gives_the_probabilities_of_training
 
 
 def test_a_clip_that_was_listed_but_not_predicted_is_an_error(headed: Path, tmp_path: Path, monkeypatch) -> None:
-    material = experiment.prepare(Recipe.load("street-cnn", HEAD))
+    material = prepare(Recipe.load("street-cnn", HEAD))
     split = material.splits[0]
     model = experiment._fit(material, split.train, split.validation, 1, tmp_path, []).final
     judge = model.judge
@@ -235,7 +237,7 @@ def test_a_clip_that_was_listed_but_not_predicted_is_an_error(headed: Path, tmp_
 
 
 def test_a_leaking_run_is_refused_and_stamped_when_allowed(tmp_path: Path) -> None:
-    clips = experiment.splits.open_clips(recipe()).table
+    clips = splits.open_clips(recipe()).table
     table = clips.assign(fold=[str(k % 3) for k in range(len(clips))])  # folds that ignore the sources
     table.drop(columns="split_hint").to_csv(tmp_path / "mixed.csv", index=False)
     settings = [*HEAD, f'data.name="{tmp_path / "mixed.csv"}"', 'data.root="/"', "data.limit=1"]
@@ -258,7 +260,7 @@ def test_a_protocol_without_validation_keeps_the_last_epoch(tmp_path: Path) -> N
 
 
 def test_missing_clips_are_written_into_every_result(tmp_path: Path) -> None:
-    table = experiment.splits.open_clips(recipe()).table.drop(columns="split_hint")
+    table = splits.open_clips(recipe()).table.drop(columns="split_hint")
     root = tmp_path / "data"
     (root / "audio").mkdir(parents=True)
     for path in table["path"][5:]:
@@ -282,7 +284,135 @@ def test_the_page_is_self_contained(trained: Path) -> None:
 
 def test_waves_are_decoded_once_for_every_recipe_at_their_rate(trained: Path, headed: Path, monkeypatch) -> None:
     monkeypatch.setattr(cache.audio, "decode", lambda *_: pytest.fail("decoded again"))
-    assert len(experiment.prepare(recipe()).waves) == 100
+    assert len(prepare(recipe()).waves) == 100
+
+
+def test_a_training_that_broke_off_goes_on_from_its_checkpoint(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step, epochs = train.Training.training_step, []
+
+    def fatal(self: train.Training, *batch: object) -> object:
+        epochs.append(self.current_epoch)
+        if self.current_epoch == 1 and "broke" not in epochs:
+            epochs.append("broke")
+            raise RuntimeError("power cut")
+        return step(self, *batch)
+
+    monkeypatch.setattr(train.Training, "training_step", fatal)
+    plan = recipe('protocol.folds=["1","2"]')
+    with pytest.raises(RuntimeError, match="power cut"):
+        experiment.run(plan, tmp_path / "run")
+    assert epochs[-2:] == [1, "broke"]
+    epochs.append("again")
+    experiment.run(plan, tmp_path / "run")
+    assert epochs[epochs.index("again") + 1] == 1, "the first epoch is not repeated"
+    resumed, whole = read(tmp_path / "run" / "summary.json"), read(trained / "summary.json")
+    assert resumed["folds"] == whole["folds"]
+
+
+def test_auto_trains_the_head_alone_without_an_accelerator(tmp_path: Path) -> None:
+    plan = recipe('protocol.folds=["1"]', 'network.mode="auto"', "network.dropout=0", 'train.device="cpu"')
+    summary = experiment.run(plan, tmp_path / "run")
+    assert Recipe.load(tmp_path / "run" / "recipe.toml").network.mode == "head"
+    assert any(reason.startswith("HEAD ONLY: without an accelerator") for reason in summary["why_not_comparable"])
+    cell = tmp_path / "run" / "test-1" / "seed-42"
+    assert read(cell / "metrics_test.json")["trainable_parameters"] == (4 * 8) * 10 + 10
+    table = pd.read_parquet(cell / "predictions.parquet")
+    row = table[table["level"] == "clip"].iloc[3]
+    model, clips = load(cell / "classifier"), splits.open_clips(plan)
+    heard = model.classify(clips.table.set_index("clip").loc[row["clip"], "path"])
+    assert list(heard.scores.values()) == pytest.approx(row[list(heard.scores)].tolist(), abs=1e-5)
+
+
+def test_a_network_starts_from_the_weights_it_is_given(trained: Path, tmp_path: Path) -> None:
+    """Trained for one epoch at a rate of nothing, it is still the network that was given."""
+    weights = trained / "classifier" / "network.safetensors"
+    lines: list[str] = []
+    still = [f'network.weights="{weights}"', "train.epochs=1", "train.learning_rate=1e-30", "train.bn_eval=true"]
+    plan = recipe('protocol.folds=["1"]', 'train.schedule="constant"', "train.weight_decay=0", *still)
+    experiment.run(plan, tmp_path / "run", refit=False, say=lines.append)
+    assert any(line.startswith("network.safetensors: 31 tensors") for line in lines), lines
+    state = read(tmp_path / "run" / "environment.json")["weights"]
+    assert state == {"network.safetensors": files.sha256(weights)}
+    given = load(trained).network.state_dict()
+    ours = load(tmp_path / "run" / "test-1" / "seed-42" / "classifier").network.state_dict()
+    assert all(torch.equal(ours[name], tensor) for name, tensor in given.items())
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"), [("esresnet", "Did you mean 'esresnext_audioset'"), ("yamnet", "does not fit")]
+)
+def test_weights_of_another_network_are_refused(weights: str, message: str, home, tmp_path: Path) -> None:
+    home("weights", "yamnet.h5")
+    with pytest.raises(HubbubError, match=message):
+        experiment.run(recipe(f'network.weights="{weights}"'), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [("us8k-esresnext", "ESResNeXtFBSP_AudioSet.pt"), ("us8k-audioclip", "AudioCLIP-Full-Training.pt")],
+)
+def test_published_weights_that_cannot_be_had_are_named(
+    name: str, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HUBBUB_HOME", str(tmp_path))
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # nobody answers there
+    monkeypatch.setattr("hubbub.store.RETRIES", 0)
+    with pytest.raises(HubbubError) as caught:
+        experiment.run(Recipe.load(name), tmp_path / "run")
+    assert file in str(caught.value)
+    assert str(tmp_path / "weights") in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_folder_in_use_is_refused_and_left_alone(trained: Path) -> None:
+    before = (trained / "summary.json").stat().st_mtime_ns
+    with files.lock(trained), pytest.raises(HubbubError, match="is in use"):
+        experiment.run(recipe('protocol.folds=["1","2"]'), trained)
+    assert (trained / "summary.json").stat().st_mtime_ns == before
+
+
+@pytest.mark.slow
+def test_mlflow_has_the_figures_of_a_run(tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    plan = recipe('protocol.folds=["1"]', 'train.trackers=["mlflow"]')
+    experiment.run(plan, tmp_path / "tracked", refit=False)
+    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    (run,) = client.search_runs([client.get_experiment_by_name("tracked").experiment_id])
+    cell = tmp_path / "tracked" / "test-1" / "seed-42"
+    assert run.info.run_name == "fold 1, seed 42"
+    assert run.data.metrics["test_clip_accuracy"] == read(cell / "metrics_test.json")["clip_accuracy"]
+    losses = [point.value for point in client.get_metric_history(run.info.run_id, "train_loss")]
+    assert losses == pytest.approx(pd.read_csv(cell / "history.csv")["train_loss"].tolist())
+    assert run.data.params["train/epochs"] == "2"
+
+
+@pytest.mark.slow
+def test_two_devices_give_a_whole_run_folder(tmp_path: Path) -> None:
+    settings = [part for s in (*TINY, "train.devices=2", 'train.device="cpu"') for part in ("--set", s)]
+    command = [sys.executable, "-m", "hubbub", "train", "street-cnn", "--fold", "1", "--out", str(tmp_path)]
+    subprocess.run([*command, "--name", "two", *settings], check=True, capture_output=True)
+    cell = tmp_path / "two" / "test-1" / "seed-42"
+    assert len(pd.read_csv(cell / "history.csv")) == 2
+    assert read(tmp_path / "two" / "summary.json")["clips"] == 20
+
+
+def test_the_goals_table_shows_what_was_run_and_how_to_run_the_rest(tmp_path: Path) -> None:
+    done = Recipe.load("street-cnn", [*TINY, 'protocol.folds=["1"]'])
+    summary = experiment.run(done, tmp_path / "us8k-esresnext", refit=False)
+    table = report.goals(tmp_path)
+    assert list(table) == ["A1", "A1-V5", "A2", "A3"]
+    assert table.loc["run", "A1"] == "not yet: hubbub bench us8k-yamnet-lgbm"
+    assert table.loc["clip accuracy", "A2"] == f"{summary['clip']['accuracy']['mean']:.4f}"
+    assert table.loc["segment macro-F1", "A2"] == f"{summary['segment']['macro_f1']['mean']:.4f}"
+    network = load(tmp_path / "us8k-esresnext" / "test-1" / "seed-42" / "classifier").network
+    trainable = sum(p.numel() for p in network.parameters())
+    assert table.loc["trainable parameters", "A2"] == f"{trainable:,}"
+    assert table.loc["GPU needed", "A2"] == "yes"
+    assert "SYNTHETIC" in table.loc["read first", "A2"]
 
 
 @pytest.mark.slow
@@ -298,9 +428,9 @@ def test_every_shipped_recipe_runs_quick_and_its_classifier_classifies(name: str
     assert load(tmp_path / "run").card["not_comparable"] == summary["why_not_comparable"]
     if plan.data.name == "emodb":
         assert any(reason.startswith("ANOTHER VERSION: every") for reason in summary["why_not_comparable"])
-    assert summary["clips"] == len({c for split in experiment.prepare(plan).splits for c in split.test})
-    clip = experiment.splits.open_clips(plan).table["path"].iloc[0]
-    assert tuple(load(tmp_path / "run").classify(clip).scores) == experiment.splits.open_clips(plan).labels
+    assert summary["clips"] == len({c for split in prepare(plan).splits for c in split.test})
+    clip = splits.open_clips(plan).table["path"].iloc[0]
+    assert tuple(load(tmp_path / "run").classify(clip).scores) == splits.open_clips(plan).labels
 
 
 @pytest.mark.slow

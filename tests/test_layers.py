@@ -21,10 +21,12 @@ ORDER = (
     ("predict", "trackers", "batches", "trainer"),
     ("train",),
     ("plots", "explain", "export"),
-    ("report",),
+    ("report", "material"),
     ("experiment",),
     ("serve", "tune"),
     ("demo",),
+    ("cli_options",),
+    ("cli_data",),
     ("cli",),
 )
 RANKS = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}

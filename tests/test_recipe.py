@@ -55,23 +55,6 @@ def test_quick_is_another_recipe_on_the_same_data(name: str) -> None:
             assert now == (tuple(value) if isinstance(value, list) else value), key
 
 
-def test_names_and_values_of_system_a1() -> None:
-    recipe = Recipe.load("us8k-yamnet-lgbm")
-    head = recipe.head
-    assert recipe.data.name == "urbansound8k"
-    assert recipe.network.name == "yamnet"
-    assert head.name == "lightgbm"
-    assert head.pool == "segment"
-    assert (head.trees, head.leaves, head.tree_learning_rate) == (700, 64, 0.05)
-    assert (head.subsample, head.subsample_freq, head.colsample) == (0.9, 0, 0.9)
-    assert head.balanced is True
-    assert recipe.audio.rate_hz == 16_000
-    assert (recipe.windows.length, recipe.windows.hop) == (15_360, 7_680)  # .96 s and .48 s
-    assert recipe.protocol.kind == "fixed"
-    assert recipe.protocol.train == tuple("12345678")
-    assert (recipe.protocol.val, recipe.protocol.test) == (("9",), ("10",))
-
-
 def test_the_ensemble_is_a1_with_an_mlp_beside_it() -> None:
     trees, both = Recipe.load("us8k-yamnet-lgbm"), Recipe.load("us8k-yamnet-ensemble")
     assert both.head.name == "ensemble"

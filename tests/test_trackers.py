@@ -399,9 +399,9 @@ def test_an_mlflow_server_gets_the_figures_and_may_die(
             for step in (1, 2):
                 for logger in loggers:
                     logger.log_metrics({"val_loss": 0.5}, step)
-    assert [r.getMessage() for r in caplog.records if r.name == "hubbub"] == [
-        "MLflow takes no more figures ([Errno 111] Connection refused); training goes on, TensorBoard has them all"
-    ]
+    (said,) = [r.getMessage() for r in caplog.records if r.name == "hubbub"]
+    assert re.fullmatch(r"MLflow takes no more figures \(.*[Cc]onnection.*\); training goes on, Tensor.*", said)
+    assert "/api/" not in said
     assert scalars(tmp_path / "runs" / "fold-2")["val_loss"] == [(1, 0.5), (2, 0.5)]
 
 

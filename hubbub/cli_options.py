@@ -1,0 +1,55 @@
+"""What the commands share: their common options, and where they print."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+__all__ = ["AllowLeaky", "AllowMissing", "Debug", "Device", "Folds", "Name", "Out", "Quick", "Seeds", "Settings",
+           "as_settings", "err", "out"]  # fmt: skip
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="Override a recipe field, e.g. --set train.epochs=3. May be repeated.")
+]
+Out = Annotated[Path, typer.Option("--out", help="Folder that holds run folders.")]
+Quick = Annotated[
+    bool, typer.Option("--quick", help="The recipe's reduced form: to see that it works, not for figures.")
+]
+Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+AllowMissing = Annotated[
+    bool, typer.Option("--allow-missing", help="Go on without missing files; every result says so.")
+]
+AllowLeaky = Annotated[
+    bool, typer.Option("--allow-leaky", help="Run a leaking split; every result says NOT COMPARABLE.")
+]
+Folds = Annotated[str | None, typer.Option("--folds", help="Test folds to run, e.g. 1,2. Default: all.")]
+Seeds = Annotated[str | None, typer.Option("--seeds", help="Seeds to run, e.g. 42,43. Default: the recipe's.")]
+Name = Annotated[str | None, typer.Option("--name", help="The run folder's name. Default: the recipe's.")]
+
+
+def as_settings(
+    given: list[str] | None,
+    device: str | None,
+    folds: str | None = None,
+    seeds: str | None = None,
+    allow_missing: bool = False,
+    allow_leaky: bool = False,
+) -> list[str]:
+    """The common options as --set settings, so that the resolved recipe holds them all."""
+    settings = list(given or [])
+    if device:
+        settings.append(f'train.device="{device}"')
+    if folds:
+        settings.append(f"protocol.folds={[f.strip() for f in folds.split(',')]!r}".replace("'", '"'))
+    if seeds:
+        settings.append(f"train.seeds=[{seeds}]")
+    if allow_missing:
+        settings.append("data.allow_missing=true")
+    if allow_leaky:
+        settings.append("protocol.allow_leaky=true")
+    return settings

@@ -1,0 +1,177 @@
+"""What the cells of a run share, and what must be said of every figure that comes from it.
+
+Clips, sound, splits, the network they start from, and a frozen network's evidence, made once; then in words: the
+environment, the protocol, and the reasons why a figure may not stand beside published ones.
+This room fits nothing and writes nothing.
+"""
+
+import hashlib
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hubbub import files
+from hubbub.data import cache, splits
+from hubbub.data.cache import Segments, Waves
+from hubbub.data.clips import Clips
+from hubbub.data.splits import Audit, Split
+from hubbub.recipe import Recipe
+
+if TYPE_CHECKING:
+    from hubbub.classifier import Classifier
+
+__all__ = ["Material", "card", "environment", "prepare"]
+
+Say = Callable[[str], None]
+_LIBRARIES = ("torch", "lightning", "numpy", "scipy", "scikit-learn", "lightgbm", "soundfile", "soxr", "pandas")
+
+
+@dataclass(frozen=True)
+class Material:
+    """Everything the cells of a run share: clips, sound, splits, and the evidence of a frozen network."""
+
+    recipe: Recipe
+    clips: Clips
+    waves: Waves
+    splits: list[Split]
+    audit: Audit
+    base: "Classifier"
+    weights: Path | None
+    embedded: Segments | None
+    targets: npt.NDArray[np.int64]
+    quick: bool
+    remarks: tuple[str, ...]
+
+
+def prepare(recipe: Recipe, say: Say = lambda line: None, *, quick: bool = False) -> Material:
+    """Find and decode the clips, split them, audit the splits, and embed once where the network is frozen."""
+    from hubbub import models
+    from hubbub.classifier import Classifier
+
+    recipe, remarks = _for_this_machine(recipe)
+    weights = _weights(recipe, quick)
+    protocol, clips = recipe.protocol, splits.open_clips(recipe)
+    base = Classifier(recipe, clips.labels)
+    if weights:
+        say(models.load_weights(base.network, weights))
+    elif base.frozen or (recipe.network.weights != "none" and recipe.network.name in models.PUBLISHED):
+        remarks += (f"RANDOM INITIALISATION: the {recipe.network.name}'s weights were drawn, not trained",)
+    made = splits.make(clips, protocol)
+    say(f"{clips.name}: {len(clips):,} clips, {len(clips.labels)} classes, {len(made)} test folds; decoding")
+    waves = cache.decode(clips, recipe.audio.rate_hz)
+    audit = splits.audit(clips, made, waves.contents, allow_leaky=protocol.allow_leaky)
+    for line in (*clips.notes, *remarks, *audit.warnings, *(f"NOT COMPARABLE, it leaks: {x}" for x in audit.leaks)):
+        say(f"warning: {line}")
+    embedded = None
+    if base.frozen:
+        say(f"{recipe.network.name}: embedding {len(clips):,} clips once")
+        embedded = cache.embed(waves, base.to(recipe.train.device))
+    return Material(recipe, clips, waves, made, audit, base, weights, embedded, clips.targets(), quick, remarks)
+
+
+def _for_this_machine(recipe: Recipe) -> tuple[Recipe, tuple[str, ...]]:
+    """The recipe with `network.mode = "auto"` decided, and what is to be said of that."""
+    from hubbub.classifier import best_device
+
+    if recipe.network.mode != "auto":
+        return recipe, ()
+    device = best_device() if recipe.train.device == "auto" else recipe.train.device
+    mode = "head" if device == "cpu" else "finetune"
+    network = recipe.network.model_copy(update={"mode": mode})
+    remark = "HEAD ONLY: without an accelerator the network stayed frozen and its last layer alone was trained"
+    return recipe.model_copy(update={"network": network}), (remark,) if mode == "head" else ()
+
+
+def _weights(recipe: Recipe, quick: bool) -> Path | None:
+    """The weights to start from; a quick run goes on without published ones that cannot be had."""
+    from hubbub import models
+
+    try:
+        return models.find_weights(recipe)
+    except files.StoreError:
+        if quick:
+            return None
+        raise
+
+
+def environment(material: Material) -> dict[str, Any]:
+    import torch
+
+    clips = material.clips
+    table = clips.table[["clip", "start", "end", "label", "fold", "group"]].assign(content=material.waves.contents)
+    return {
+        "hubbub": metadata.version("hubbub"),
+        "python": platform.python_version(),
+        "libraries": {name: metadata.version(name) for name in _LIBRARIES},
+        "machine": {
+            "system": platform.platform(),
+            "processor": platform.processor() or platform.machine(),
+            "threads": torch.get_num_threads(),
+            "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+        },
+        "data": {
+            "name": clips.name,
+            "licence": clips.licence,
+            "citation": clips.citation,
+            "clips": len(clips),
+            "listed": clips.listed,
+            "missing": list(clips.missing),
+            "notes": list(clips.notes),
+            "warnings": list(material.audit.warnings),
+            "manifest": hashlib.sha256(table.to_csv(index=False).encode()).hexdigest(),
+        },
+        "weights": {path.name: files.sha256(path) for path in [material.weights] if path},
+        "protocol": _protocol_in_words(material),
+        "test_folds": [split.name for split in material.splits],
+        "why_not_comparable": _reasons(material),
+    }
+
+
+def card(material: Material, trained_on: str) -> dict[str, Any]:
+    clips = material.clips
+    return {
+        "trained_on": f"{clips.name}: {trained_on}",
+        "not_comparable": _reasons(material),
+        "licence": clips.licence,
+        "citation": clips.citation,
+        "hubbub": metadata.version("hubbub"),
+    }
+
+
+def _reasons(material: Material) -> list[str]:
+    """Why the figures may not stand beside published ones; empty where they may."""
+    reasons = [f"NOT COMPARABLE: {leak}" for leak in material.audit.leaks] + list(material.clips.notes)
+    protocol, folds = material.recipe.protocol, material.clips.folds
+    names = [split.name for split in material.splits]
+    if protocol.folds or protocol.kind == "fixed":
+        reasons.append(f"PART OF THE FOLDS: tested on fold {', '.join(names)} alone, of {len(folds)} folds")
+    lengths = np.diff(material.waves.offsets)
+    if material.clips.name == "emodb" and lengths.min() == lengths.max():
+        seconds = lengths[0] / material.waves.rate_hz
+        reasons.append(
+            f"ANOTHER VERSION: every utterance lasts {seconds:.3f} s here; the original ones differ in length"
+        )
+    reasons += material.remarks
+    if material.quick:
+        reasons.append("QUICK: a reduced run to see that it works")
+    return reasons
+
+
+def _protocol_in_words(material: Material) -> str:
+    protocol, count = material.recipe.protocol, len(material.splits)
+    chosen = "nothing chosen" if protocol.validation == "none" else "choices on the validation part"
+    if protocol.kind == "fixed":
+        train, val, test = ("+".join(part) for part in (protocol.train, protocol.val, protocol.test))
+        words = f"train on folds {train}, validate on {val}, test on {test}"
+    elif protocol.kind in ("kfold", "logo"):
+        left_out = "official folds" if protocol.kind == "kfold" else "groups"
+        words = f"{count} {left_out}, each the test part once"
+    else:
+        words = {"holdout": "grouped hold-out", "csv": "given split files"}[protocol.kind]
+    return f"{words}; {chosen}; test opened once"
