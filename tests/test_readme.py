@@ -21,7 +21,8 @@ def test_the_tree_names_every_module_and_no_other() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_every_command_and_recipe_in_the_docs_exists(page: Path) -> None:
-    from hubbub.cli import app, data_app
+    from hubbub.cli import app
+    from hubbub.cli_data import app as data_app
 
     commands = {c.name or c.callback.__name__ for c in app.registered_commands} | {"data"}
     data = {c.name for c in data_app.registered_commands}

@@ -1,0 +1,319 @@
+"""batches: segments are those that `windows.cut` makes, and an epoch is every example once, however it is shared."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
+from sklearn.utils.class_weight import compute_class_weight
+from torch import Tensor
+
+from hubbub import windows
+from hubbub.batches import Embeddings, Waveforms, class_weights, epoch_batches
+from hubbub.data.cache import Segments, Waves
+from hubbub.settings import Windows
+
+CPU = torch.device("cpu")
+#: Clips shorter than a window, as long as one, and longer; the fifth is one sample.
+LENGTHS = (250, 30, 100, 101, 1, 149, 150, 400, 99)
+
+
+def waves_of(lengths: Sequence[int] = LENGTHS) -> Waves:
+    """Sound in which every sample has its own value, none of them 0."""
+    samples = np.arange(1, sum(lengths) + 1, dtype=np.float32)
+    offsets = np.append(0, np.cumsum(lengths)).astype(np.int64)
+    return Waves(samples, offsets, tuple(map(str, lengths)), 16_000, "key")
+
+
+def source_of(clips: Sequence[int], waves: Waves | None = None, crop: bool = False, **settings: Any) -> Waveforms:
+    targets = np.arange(len(LENGTHS), dtype=np.int64) % 4
+    made = Waveforms(
+        waves or waves_of(),
+        np.array(clips, dtype=np.intp),
+        targets,
+        Windows(**{"length": 100, "hop": 50, **settings}),
+        crop=crop,
+    )
+    made.to(CPU)
+    return made
+
+
+def rows(*numbers: int) -> Tensor:
+    return torch.tensor(numbers, dtype=torch.int64)
+
+
+# Segments of sound
+
+
+@pytest.mark.parametrize("pad", ["zeros", "repeat"])
+@pytest.mark.parametrize(("length", "hop"), [(100, 50), (100, 100), (100, 33), (1, 1), (401, 7)])
+@pytest.mark.parametrize("clips", [range(9), [7, 0, 4], [1], [2, 2, 5]])
+def test_segments_are_those_that_cut_makes(pad: windows.Pad, length: int, hop: int, clips: Sequence[int]) -> None:
+    waves = waves_of()
+    source = source_of(clips, waves, length=length, hop=hop, pad=pad)
+    expected = [windows.cut(waves.wave(clip), length, hop, pad) for clip in clips]
+    every = np.concatenate(expected)
+    assert len(source) == len(source.targets) == len(every)
+    order = torch.randperm(len(source), generator=torch.Generator().manual_seed(0))
+    for some in (torch.arange(len(source)), order, order[:3], order[:1], order[:0]):
+        fetched = source.fetch(some)
+        assert fetched.dtype == torch.float32
+        np.testing.assert_array_equal(fetched.numpy(), every[some.numpy()])
+    owners = np.repeat(clips, [len(segments) for segments in expected])
+    np.testing.assert_array_equal(source.targets.numpy(), owners % 4)
+    assert source.targets.dtype == torch.int64
+
+
+def test_a_memory_map_serves_as_well(tmp_path: Any) -> None:
+    waves = waves_of()
+    waves.samples.tofile(tmp_path / "samples.f32")
+    mapped = np.memmap(tmp_path / "samples.f32", dtype=np.float32, mode="c")
+    kept = Waves(mapped, waves.offsets, waves.contents, waves.rate_hz, waves.key)
+    source = source_of(range(9), kept)
+    fetched = source.fetch(torch.arange(len(source)))
+    torch.testing.assert_close(fetched, source_of(range(9)).fetch(torch.arange(len(source))), rtol=0, atol=0)
+    fetched.zero_()
+    assert source.fetch(rows(0)).any(), "what a step does to its batch does not reach the clips"
+
+
+def test_no_clips_are_no_segments() -> None:
+    source = source_of([])
+    assert len(source) == len(source.targets) == 0
+
+
+def test_without_crop_a_generator_changes_nothing() -> None:
+    source = source_of(range(9))
+    every = torch.arange(len(source))
+    varied = source.fetch(every, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(varied, source.fetch(every), rtol=0, atol=0)
+
+
+def test_without_a_generator_crop_changes_nothing() -> None:
+    plain, cropped = source_of(range(9)), source_of(range(9), crop=True)
+    assert len(plain) == len(cropped)
+    every = torch.arange(len(plain))
+    torch.testing.assert_close(cropped.fetch(every), plain.fetch(every), rtol=0, atol=0)
+
+
+def is_part(segment: npt.NDArray[np.float32], wave: npt.NDArray[np.float32]) -> int:
+    """The start of the segment in its clip, negative where it begins before it. Fails where it is no part of it."""
+    sound = np.flatnonzero(segment)
+    if len(wave) >= len(segment):
+        start = int(segment[0] - wave[0])
+        assert 0 <= start <= len(wave) - len(segment)
+        np.testing.assert_array_equal(segment, wave[start : start + len(segment)])
+        return start
+    np.testing.assert_array_equal(segment[sound], wave)
+    np.testing.assert_array_equal(sound, np.arange(sound[0], sound[0] + len(wave)))
+    return -int(sound[0])
+
+
+def test_cropped_segments_lie_anywhere_in_their_clip() -> None:
+    waves = waves_of()
+    source = source_of(range(9), waves, crop=True)
+    owner = np.repeat(np.arange(9), [windows.count(n, 100, 50) for n in LENGTHS])
+    generator = torch.Generator().manual_seed(0)
+    starts: dict[int, list[int]] = {clip: [] for clip in range(9)}
+    for _ in range(300):
+        segments = source.fetch(torch.arange(len(source)), generator).numpy()
+        for clip, segment in zip(owner, segments, strict=True):
+            starts[clip].append(is_part(segment, waves.wave(clip)))
+    for clip, length in enumerate(LENGTHS):
+        low, high = min(length - 100, 0), max(length - 100, 0)
+        found = np.array(starts[clip])
+        assert found.min() >= low and found.max() <= high, clip
+        # Drawn evenly: the mean is that of the range, to 5 standard errors, and the outer places are reached.
+        sd = math.sqrt(((high - low + 1) ** 2 - 1) / 12)
+        assert abs(found.mean() - (low + high) / 2) <= 5 * sd / math.sqrt(len(found)), clip
+        assert np.ptp(found) >= 0.9 * (high - low), clip
+
+
+def test_cropped_and_repeated_clips_have_no_silence() -> None:
+    waves = waves_of()
+    source = source_of([1, 4, 0], waves, crop=True, pad="repeat")
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(20):
+        short, one, *long = source.fetch(torch.arange(len(source)), generator).numpy()
+        first = np.flatnonzero(waves.wave(1) == short[0])[0]
+        np.testing.assert_array_equal(short, np.resize(np.roll(waves.wave(1), -first), 100))
+        assert (one == waves.wave(4)[0]).all()
+        for segment in long:
+            is_part(segment, waves.wave(0))
+
+
+def test_the_generator_alone_decides_a_crop() -> None:
+    source = source_of(range(9), crop=True)
+    every = torch.arange(len(source))
+    first, again, other = (source.fetch(every, torch.Generator().manual_seed(seed)) for seed in (3, 3, 4))
+    torch.testing.assert_close(again, first, rtol=0, atol=0)
+    assert (other - first).abs().max() > 0
+
+
+# Embeddings
+
+
+def test_embeddings_are_those_of_the_clips_segments() -> None:
+    values = np.random.default_rng(0).normal(size=(10, 6)).astype(np.float32)
+    segments = Segments(values, np.array([0, 3, 4, 8, 10]))
+    targets = np.array([2, 0, 1, 5])
+    source = Embeddings(segments, np.array([3, 0], dtype=np.intp), targets, 6)
+    source.to(CPU)
+    own = [8, 9, 0, 1, 2]
+    assert len(source) == 5
+    assert source.targets.tolist() == [5, 5, 2, 2, 2] and source.targets.dtype == torch.int64
+    np.testing.assert_array_equal(source.fetch(torch.arange(5)).numpy(), values[own])
+    np.testing.assert_array_equal(source.fetch(rows(4, 0, 4)).numpy(), values[[2, 8, 2]])
+    generator = torch.Generator().manual_seed(0)
+    np.testing.assert_array_equal(source.fetch(rows(1), generator).numpy(), values[[9]])
+    # Shifted forms stand behind, and are not learnt from.
+    first = Embeddings(segments, np.array([3, 0], dtype=np.intp), targets, 2)
+    np.testing.assert_array_equal(first.fetch(torch.arange(5)).numpy(), values[own, :2])
+
+
+# Epochs
+
+
+def parts_of(count: int, batch: int, world: int, seed: int | None) -> list[list[tuple[list[int], float]]]:
+    """By step and device: example numbers and weight."""
+    targets = torch.zeros(count, dtype=torch.int64)
+    by_device = []
+    for rank in range(world):
+        rng = None if seed is None else np.random.default_rng(seed)
+        made = epoch_batches(targets, batch, rng, rank=rank, world=world)
+        by_device.append([(part.tolist(), weight) for part, weight in made])
+    return [list(step) for step in zip(*by_device, strict=True)]
+
+
+epochs = given(
+    count=st.integers(1, 300), batch=st.integers(1, 40), world=st.integers(1, 5), seed=st.none() | st.integers(0, 9)
+)
+
+
+@epochs
+@example(count=33, batch=32, world=1, seed=0)
+@example(count=17, batch=4, world=4, seed=0)
+def test_an_epoch_holds_every_example_once(count: int, batch: int, world: int, seed: int | None) -> None:
+    steps = parts_of(count, batch, world, seed)
+    assert sorted(n for step in steps for part, _ in step for n in part) == list(range(count))
+
+
+@epochs
+@example(count=33, batch=32, world=1, seed=0)
+@example(count=17, batch=4, world=4, seed=0)
+def test_batches_are_even(count: int, batch: int, world: int, seed: int | None) -> None:
+    steps = parts_of(count, batch, world, seed)
+    assert len(steps) == math.ceil(count / (batch * world)), "no more steps than are needed"
+    sizes = [sum(len(part) for part, _ in step) for step in steps]
+    assert max(sizes) - min(sizes) <= 1
+    for step in steps:
+        parts = [len(part) for part, _ in step]
+        assert max(parts) <= batch
+        assert max(parts) - min(parts) <= 1
+
+
+@given(count=st.integers(1, 300), batch=st.integers(2, 40), world=st.integers(1, 5))
+def test_each_device_has_something_to_do(count: int, batch: int, world: int) -> None:
+    if count >= 2 * world:  # fewer are refused before
+        assert all(part for step in parts_of(count, batch, world, 0) for part, _ in step)
+
+
+@epochs
+def test_devices_share_the_steps_of_one(count: int, batch: int, world: int, seed: int | None) -> None:
+    steps, alone = parts_of(count, batch, world, seed), parts_of(count, batch * world, 1, seed)
+    shared = [[n for part, _ in step for n in part] for step in steps]
+    assert shared == [step[0][0] for step in alone]
+    assert all(step[0][1] == 1.0 for step in alone)
+
+
+@epochs
+def test_weights_make_the_mean_over_devices_the_mean_over_examples(
+    count: int, batch: int, world: int, seed: int | None
+) -> None:
+    losses = np.random.default_rng(1).normal(size=count)
+    for step in parts_of(count, batch, world, seed):
+        means = [weight * losses[part].mean() if part else 0.0 for part, weight in step]
+        every = [n for part, _ in step for n in part]
+        assert np.mean(means) == pytest.approx(losses[every].mean(), abs=1e-12)
+
+
+def test_without_a_generator_the_order_is_kept() -> None:
+    steps = parts_of(103, 10, 2, None)
+    assert [n for step in steps for part, _ in step for n in part] == list(range(103))
+
+
+def test_the_order_is_the_generators_alone() -> None:
+    first, again, other = (parts_of(200, 16, 1, seed) for seed in (5, 5, 6))
+    assert first == again != other
+    longer = parts_of(200, 50, 1, 5)
+    flat = [[n for step in steps for part, _ in step for n in part] for steps in (first, longer)]
+    assert flat[0] == flat[1] != sorted(flat[0])
+
+
+def test_every_order_is_as_likely() -> None:
+    rng = np.random.default_rng(0)
+    targets = torch.zeros(3, dtype=torch.int64)
+    orders = [tuple(epoch_batches(targets, 3, rng)[0][0].tolist()) for _ in range(1_200)]
+    counts = np.array([orders.count(order) for order in set(orders)])
+    assert len(counts) == 6
+    assert np.abs(counts - 200).max() < 5 * math.sqrt(200)
+
+
+# Rare classes
+
+TARGETS = torch.from_numpy(np.repeat([0, 1, 2, 4], [500, 90, 9, 1]))  # of class 3 there is none
+
+
+def test_balanced_epochs_draw_each_class_as_often() -> None:
+    counts = np.zeros(5)
+    drawn = 0
+    for epoch in range(50):
+        made = epoch_batches(TARGETS, 64, np.random.default_rng(epoch), balanced=True)
+        picked = torch.cat([part for part, _ in made])
+        assert len(picked) == len(TARGETS) and len(made) == math.ceil(600 / 64)
+        counts += np.bincount(TARGETS[picked], minlength=5)
+        drawn += len(picked)
+    assert counts[3] == 0
+    expected = drawn / 4
+    assert np.abs(counts[[0, 1, 2, 4]] - expected).max() < 5 * math.sqrt(drawn * 0.25 * 0.75)
+
+
+def test_balanced_epochs_draw_within_a_class_as_often() -> None:
+    made = [epoch_batches(TARGETS, 600, np.random.default_rng(e), balanced=True)[0][0] for e in range(200)]
+    of_class_2 = torch.cat(made)
+    counts = np.bincount(of_class_2, minlength=600)[590:599]
+    expected = 200 * 600 / 4 / 9
+    assert np.abs(counts - expected).max() < 5 * math.sqrt(expected)
+
+
+def test_devices_share_a_balanced_epoch() -> None:
+    def made(rank: int, world: int, batch: int) -> list[list[int]]:
+        rng = np.random.default_rng(3)
+        parts = epoch_batches(TARGETS, batch, rng, rank=rank, world=world, balanced=True)
+        return [part.tolist() for part, _ in parts]
+
+    both = [a + b for a, b in zip(made(0, 2, 32), made(1, 2, 32), strict=True)]
+    assert both == made(0, 1, 64)
+
+
+def test_without_a_generator_nothing_is_balanced() -> None:
+    made = epoch_batches(TARGETS, 64, None, balanced=True)
+    assert torch.cat([part for part, _ in made]).tolist() == list(range(600))
+
+
+@given(st.lists(st.integers(0, 6), min_size=1, max_size=60))
+def test_class_weights_are_scikit_learns(classes: list[int]) -> None:
+    targets = torch.tensor(classes)
+    weights = class_weights(targets)
+    present = np.unique(classes)
+    expected = compute_class_weight("balanced", classes=present, y=classes)
+    np.testing.assert_allclose(weights[present].numpy(), expected, rtol=1e-6)
+    assert torch.isfinite(weights).all()
+    assert float(weights[targets].mean()) == pytest.approx(1, rel=1e-5)
+    # Each class weighs as much as any other.
+    sums = [float(weights[k]) * classes.count(k) for k in present]
+    assert sums == pytest.approx([len(classes) / len(present)] * len(present), rel=1e-5)
