@@ -134,7 +134,7 @@ def epoch_batches(
 def class_weights(targets: Tensor, classes: int = 0) -> Tensor:
     """A weight for each class, 1 / its count, so scaled that the mean over examples is 1. `[S]` -> `[K]`.
 
-    Where fewer than `classes` occur, the others have a weight too, which nothing asks for.
+    Of `classes`, those that do not occur weigh nothing: label smoothing would draw all towards them.
     """
     counts = torch.bincount(targets, minlength=classes)
-    return len(targets) / ((counts > 0).sum() * counts.clamp_min(1).float())
+    return (counts > 0) * len(targets) / ((counts > 0).sum() * counts.clamp_min(1).float())

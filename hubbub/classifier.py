@@ -197,10 +197,12 @@ class Classifier:
     def fingerprint(self) -> str:
         """sha256 of all that evidence depends on: rate, windows, front end, network and its weights."""
         digest = hashlib.sha256(f"{FORMAT} {self.frozen} {self.hop} {self.views}".encode())
-        for section in (self.recipe.audio, self.recipe.windows, self.recipe.frontend, self.recipe.network):
+        for section in (self.recipe.audio, self.recipe.windows, self.recipe.frontend):
             digest.update(section.model_dump_json().encode())
+        digest.update(self.recipe.network.model_dump_json(include={"name", "width"}).encode())
         for name, tensor in sorted(self.network.state_dict().items()):
-            digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+            if not (self.frozen and name.startswith("fc.")):  # embeddings come before it
+                digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
 
     def save(self, folder: str | Path) -> Path:

@@ -4,6 +4,7 @@ Exit status: 0 done, 1 some inputs failed, 2 unusable request.
 """
 
 import logging
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -268,6 +269,8 @@ def _say(line: str) -> None:
 
 def main() -> None:
     """Run the command line; an error of hubbub's own is one line and exit status 2."""
+    # Waiting threads that spin make everything ten times slower as soon as another program needs a core.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     try:
         app()

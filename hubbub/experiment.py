@@ -8,7 +8,6 @@ always computed from the files of the cells, never from memory. This room does n
 import itertools
 import json
 import shutil
-import statistics
 import time
 from collections import Counter
 from contextlib import AbstractContextManager
@@ -251,7 +250,7 @@ def _refit(material: Material, folder: Path, summary: dict[str, Any]) -> None:
         for seed in seeds
     ]
     if material.recipe.head.name == "none":
-        choice = {"epoch": statistics.median_low(c["epoch"] for c in choices)}
+        choice = sorted(choices, key=lambda choice: choice["epoch"])[(len(choices) - 1) // 2]
     else:
         choice = json.loads(Counter(json.dumps(c) for c in choices).most_common(1)[0][0])
     nothing = np.zeros(0, dtype=np.intp)
@@ -266,4 +265,4 @@ def _refit(material: Material, folder: Path, summary: dict[str, Any]) -> None:
 
 
 def _in_words(choice: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {value:g}" for name, value in choice.items()) or "nothing to choose"
+    return ", ".join(f"{name} {value}" for name, value in choice.items()) or "nothing to choose"

@@ -6,21 +6,23 @@ This room knows no optimizer.
 """
 
 import math
+from collections.abc import Sequence
 
 from hubbub.settings import Train
 
-__all__ = ["learning_rate"]
+__all__ = ["learning_rate", "plateaus"]
 
 ONE_CYCLE_RISE = 0.3  # the share of the steps in which the rate rises
 ONE_CYCLE_START, ONE_CYCLE_END = 1 / 25, 1 / 25e4  # shares of the largest rate, as torch's OneCycleLR has them
 
 
-def learning_rate(settings: Train, largest: float, step: int, per_epoch: int, history: list[dict[str, float]]) -> float:
+def learning_rate(settings: Train, largest: float, step: int, per_epoch: int, lowered: Sequence[int] = ()) -> float:
     """The rate of optimizer step `step`, counted from 0, with `per_epoch` steps an epoch and a largest rate.
 
     Frozen epochs run at the largest rate; after them the rate rises for `warmup_epochs` and then follows the schedule,
-    which ends with the last of `epochs`. `history` is what plateau looks at: the epochs so far with their figures.
+    which ends with the last of `epochs`. Under plateau, `lowered` are the epochs, from 1, at whose end it was lowered.
     """
+    finished = step // per_epoch
     step -= settings.freeze_epochs * per_epoch
     steps = (settings.epochs - settings.freeze_epochs) * per_epoch
     warm_up = settings.warmup_epochs * per_epoch
@@ -35,7 +37,7 @@ def learning_rate(settings: Train, largest: float, step: int, per_epoch: int, hi
     if settings.schedule == "exponential":
         return largest * settings.gamma ** ((step - warm_up) // per_epoch)
     if settings.schedule == "plateau":
-        return largest * settings.plateau_factor ** _stalls(settings, history)
+        return largest * settings.plateau_factor ** sum(epoch <= finished for epoch in lowered)
     return _one_cycle(largest, step, steps)
 
 
@@ -49,13 +51,17 @@ def _one_cycle(largest: float, step: int, steps: int) -> float:
     return last + (first - last) * (1 + math.cos(math.pi * done)) / 2
 
 
-def _stalls(settings: Train, history: list[dict[str, float]]) -> int:
-    """How often the monitor has stood still for longer than `plateau_patience` epochs."""
+def plateaus(settings: Train, history: list[dict[str, float]]) -> list[int]:
+    """The epochs, from 1, at whose end the monitor had stood still for longer than `plateau_patience` epochs.
+
+    `history` holds the figures of the epochs so far; frozen ones are not looked at.
+    """
     sign = 1 if settings.monitor == "val_loss" else -1
-    stalls, still, best = 0, 0, math.inf
-    for row in history[settings.freeze_epochs :]:
+    found, still, best = [], 0, math.inf
+    for epoch, row in enumerate(history[settings.freeze_epochs :], settings.freeze_epochs + 1):
         value = sign * row[settings.monitor]
         best, still = (value, 0) if value < best else (best, still + 1)
         if still > settings.plateau_patience:
-            stalls, still = stalls + 1, 0
-    return stalls
+            found.append(epoch)
+            still = 0
+    return found

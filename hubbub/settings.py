@@ -142,7 +142,7 @@ class Network(Section):
         description="train all of it, or its last layer on the frozen rest, or all where there is an accelerator",
     )
     width: int = Field(16, ge=1, description="cnn: channels of the first block; each further block doubles them")
-    dropout: float = Field(0.2, ge=0, lt=1, description="cnn: dropout before the last layer")
+    dropout: float = Field(0.2, ge=0, lt=1, description="dropout before the last layer")
 
 
 class Head(Section):
@@ -303,6 +303,8 @@ class Train(Section):
                 f"freeze_epochs {self.freeze_epochs} and warmup_epochs {self.warmup_epochs} do not fit into "
                 f"{self.epochs} epochs"
             )
+        if self.devices > 1 and self.batch_size < 2:
+            raise ValueError(f"batch_size {self.batch_size} is too small for {self.devices} devices: give 2 or more")
         if self.warmup_epochs and self.schedule in ("plateau", "onecycle"):
             raise ValueError(f"warmup_epochs do not go with schedule '{self.schedule}': use cosine or exponential")
         return self

@@ -8,7 +8,7 @@ This room does not see the test part.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,7 @@ from hubbub.classifier import Classifier
 from hubbub.data.cache import Segments, Waves
 from hubbub.models.heads import build_head, candidates
 from hubbub.models.network import Network
-from hubbub.schedule import learning_rate
+from hubbub.schedule import learning_rate, plateaus
 from hubbub.trainer import TrainError, build_trainer, in_words, quiet
 
 __all__ = ["Fitted", "TrainError", "Training", "fit_head", "fit_network"]
@@ -60,10 +60,19 @@ class Training(lightning.LightningModule):
     """The training of one network: what a step does, what is validated, which rate a step has.
 
     Cross-entropy on segments; logs `train_loss` and, on validation segments, `val_*`. `history` holds them by epoch.
+    `lowered` is for a plateau schedule without validation: the epochs at whose end an earlier fit lowered its rate.
     """
 
-    def __init__(self, classifier: Classifier, train: Source, validation: Source | None, seed: int) -> None:
+    def __init__(
+        self,
+        classifier: Classifier,
+        train: Source,
+        validation: Source | None,
+        seed: int,
+        lowered: Sequence[int] = (),
+    ) -> None:
         super().__init__()
+        self.lowered = lowered
         self.classifier, self.settings = classifier, classifier.recipe.train
         # What is trained, and so what a checkpoint holds.
         self.learning = classifier.network.fc if classifier.frozen else classifier.network
@@ -191,7 +200,9 @@ class Training(lightning.LightningModule):
         if group == "backbone" and settings.backbone_learning_rate:
             largest = settings.backbone_learning_rate
         per_epoch = math.ceil(self.trainer.num_training_batches / settings.accumulate)
-        return learning_rate(settings, largest, self.global_step, per_epoch, self.history)
+        looking = settings.schedule == "plateau" and self.checks is not None
+        lowered = plateaus(settings, self.history) if looking else self.lowered
+        return learning_rate(settings, largest, self.global_step, per_epoch, lowered)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         groups = [
@@ -229,7 +240,8 @@ def fit_network(
     """Train `classifier.network` in place on the clips `train`; the epoch is chosen on the clips `validation`.
 
     `material` is the clips' sound or, where the network is frozen, its embeddings of their segments. Without
-    validation clips nothing is chosen: the last epoch is kept, or epoch `choice["epoch"]` where that is given.
+    validation clips nothing is chosen: the last epoch is kept, or epoch `choice["epoch"]` where an earlier fit's choice
+    is given.
     Checkpoints `best.ckpt` and `last.ckpt` go to `folder`/checkpoints; a `last.ckpt` found there is gone on from.
     `targets` `[clips]` are class numbers; `loggers` follow the figures of each epoch. Raises `TrainError`.
     """
@@ -237,7 +249,8 @@ def fit_network(
     sources = [_source(classifier, material, targets, rows) for rows in (train, validation) if len(rows)]
     if len(sources[0]) < 2 * settings.devices:
         raise TrainError(f"{len(sources[0])} training segments are too few for {settings.devices} devices.")
-    module = Training(classifier, sources[0], sources[1] if len(validation) else None, seed)
+    lowered = choice.get("lowered", ()) if choice else ()
+    module = Training(classifier, sources[0], sources[1] if len(validation) else None, seed, lowered)
     last = checkpoints / "last.ckpt"
     with _seeded(seed), quiet(), in_words(settings):
         if not last.is_file() or not _read(last)["stopped"]:
@@ -252,8 +265,11 @@ def fit_network(
     module.load_state_dict(kept["state_dict"], strict=True)
     classifier.to(settings.device).eval()
     trainable = sum(p.numel() for p in module.learning.parameters())
-    history = pd.DataFrame(_read(last)["history"])
-    return Fitted(classifier, classifier, {"epoch": int(kept["epoch"]) + 1}, history, trainable)
+    history = _read(last)["history"]
+    chosen: dict[str, Any] = {"epoch": int(kept["epoch"]) + 1}
+    if settings.schedule == "plateau":
+        chosen["lowered"] = plateaus(settings, history) if len(validation) else list(lowered)
+    return Fitted(classifier, classifier, chosen, pd.DataFrame(history), trainable)
 
 
 def _read(checkpoint: Path) -> dict[str, Any]:

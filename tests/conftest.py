@@ -9,6 +9,8 @@ from hypothesis import settings
 
 from hubbub import files
 
+# As the command line has it; before torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # The same examples every time, on a busy machine too, and no .hypothesis folder.
 settings.register_profile("hubbub", deadline=None, derandomize=True, database=None)
 settings.load_profile("hubbub")

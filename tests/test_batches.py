@@ -317,3 +317,12 @@ def test_class_weights_are_scikit_learns(classes: list[int]) -> None:
     # Each class weighs as much as any other.
     sums = [float(weights[k]) * classes.count(k) for k in present]
     assert sums == pytest.approx([len(classes) / len(present)] * len(present), rel=1e-5)
+
+
+def test_classes_that_do_not_occur_weigh_nothing() -> None:
+    targets = torch.tensor([0] * 30 + [1] * 10)
+    weights = class_weights(targets, 5)
+    assert weights.shape == (5,)
+    torch.testing.assert_close(weights[:2], class_weights(targets))
+    # Label smoothing asks for them: they must not draw the network towards what is never heard.
+    assert weights[2:].tolist() == [0.0, 0.0, 0.0]

@@ -1,6 +1,7 @@
 """cache: what is kept is what would be computed again, and is found only while its sources are the same."""
 
 import os
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,12 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 import soundfile
+import torch
 
 from hubbub import audio, files
 from hubbub.classifier import Classifier
 from hubbub.data import cache
-from hubbub.data.cache import Segments
+from hubbub.data.cache import Segments, Waves
 from hubbub.data.clips import Clips, ClipsError, build
 from hubbub.recipe import Recipe
 from hubbub.settings import Data, FrontEnd, Network, Windows
@@ -76,10 +78,39 @@ def test_a_second_call_reads_what_the_first_one_kept(
     assert len(kept) == 2 and all(name.startswith(f"decoded/{first.key}/") for name in kept)
     monkeypatch.setattr(audio, "decode", None)
     again = cache.decode(clips, RATE_HZ)
-    assert isinstance(again.samples, np.memmap) and again.samples.mode == "r"
+    assert isinstance(again.samples, np.memmap) and again.samples.mode == "c"
     np.testing.assert_array_equal(again.samples, first.samples)
     np.testing.assert_array_equal(again.offsets, first.offsets)
     assert (again.contents, again.key) == (first.contents, first.key) and entries(own_cache) == kept
+
+
+def test_what_is_done_to_waves_does_not_reach_the_cache(clips: Clips) -> None:
+    waves = cache.decode(clips, RATE_HZ)
+    expected = np.array(waves.samples)
+    torch.from_numpy(waves.samples).zero_()  # what torch takes, it takes for writable
+    assert not waves.samples.any()
+    np.testing.assert_array_equal(cache.decode(clips, RATE_HZ).samples, expected)
+
+
+def test_waves_travel_to_another_process_by_the_name_of_their_file(clips: Clips) -> None:
+    waves = cache.decode(clips, RATE_HZ)
+    sent = pickle.dumps(waves)
+    assert waves.samples.nbytes > 200_000 and len(sent) < 5_000
+    received = pickle.loads(sent)
+    assert isinstance(received.samples, np.memmap) and received.samples.filename == waves.samples.filename
+    np.testing.assert_array_equal(received.samples, waves.samples)
+    np.testing.assert_array_equal(received.offsets, waves.offsets)
+    assert (received.contents, received.rate_hz, received.key) == (waves.contents, RATE_HZ, waves.key)
+    np.testing.assert_array_equal(received.wave(3), waves.wave(3))
+    again = pickle.loads(pickle.dumps(received))
+    np.testing.assert_array_equal(again.samples, waves.samples)
+
+
+def test_waves_in_memory_travel_whole() -> None:
+    waves = Waves(np.arange(5, dtype=np.float32), np.array([0, 2, 5]), ("a", "b"), RATE_HZ, "key")
+    received = pickle.loads(pickle.dumps(waves))
+    np.testing.assert_array_equal(received.wave(1), [2, 3, 4])
+    assert (received.contents, received.rate_hz, received.key) == (("a", "b"), RATE_HZ, "key")
 
 
 def test_what_shapes_the_result_shapes_the_key(clips: Clips, tmp_path: Path) -> None:

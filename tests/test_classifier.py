@@ -14,7 +14,9 @@ import torch
 import hubbub
 from hubbub import windows
 from hubbub.audio import AudioError
+from hubbub.batches import Waveforms
 from hubbub.classifier import Classifier, ClassifierError, load
+from hubbub.data.cache import Waves
 from hubbub.models.heads import build_head, candidates
 from hubbub.recipe import Recipe
 
@@ -43,6 +45,10 @@ HEADS = [
     ("head.name=lightgbm", "head.trees=5", "evaluate.pooling=max"),
     ("head.name=ensemble", "head.trees=5", "head.pool=max"),
     ("head.name=lda", "head.pool=mean+max", 'windows.levels=["recorded","rms"]'),
+    ("network.mode=head",),
+    ("evaluate.shifts=[0.01,-0.2]",),
+    ("network.mode=head", "evaluate.shifts=[0.3]", "evaluate.pooling=mean_logit"),
+    ("evaluate.shifts=[0.3]", "evaluate.pooling=max"),
 ]
 
 
@@ -102,6 +108,135 @@ def test_several_levels_average_what_each_would_say() -> None:
         assert heard.scores[label] == pytest.approx(np.mean([h.scores[label] for h in said]), abs=1e-6)
     expected = (said[0].segments + said[1].segments) / 2
     assert np.allclose(heard.segments, expected, atol=1e-6)
+
+
+# Test-time shifts, crops, and a network that is frozen but for its last layer
+
+
+def test_views_are_levels_and_in_each_the_shifts() -> None:
+    assert make().views == [("recorded", 0.0)]
+    assert make("evaluate.shifts=[0.1,-0.25]").views == [("recorded", 0.0), ("recorded", 0.1), ("recorded", -0.25)]
+    levels = make("head.name=logreg", 'windows.levels=["rms","recorded"]')
+    assert levels.views == [("rms", 0.0), ("recorded", 0.0)]
+
+
+def rolled(segments: np.ndarray, share: float) -> torch.Tensor:
+    return torch.from_numpy(np.roll(segments, round(share * segments.shape[1]), axis=1).copy())
+
+
+@pytest.mark.parametrize("mode", ["finetune", "head"])
+@pytest.mark.parametrize("pooling", ["mean_prob", "mean_logit", "max"])
+def test_shifted_segments_are_heard_and_averaged(mode: str, pooling: windows.Pooling) -> None:
+    model = make(f"network.mode={mode}", "evaluate.shifts=[0.1,-0.25]", f"evaluate.pooling={pooling}")
+    segments = np.concatenate([model.cut(wave) for wave in (NOISE, 3 * NOISE[:40_000])])
+    offsets = [0, len(model.cut(NOISE))]
+    with torch.inference_mode():
+        views = [rolled(segments, share) for share in (0.0, 0.1, -0.25)]
+        blocks = [(model.embed if mode == "head" else model.logits)(view).numpy() for view in views]
+        logits = np.stack([model.logits(view).numpy() for view in views])
+    evidence = model.evidence(segments)
+    np.testing.assert_allclose(evidence, np.concatenate(blocks, axis=1), rtol=1e-4, atol=1e-5)
+    assert np.abs(logits[1:] - logits[0]).max() > 1e-3, "a shift is heard"
+    if pooling == "mean_logit":
+        by_segment = windows.probabilities(logits.mean(axis=0))
+        by_clip = windows.pool(logits.mean(axis=0), offsets, pooling)
+    else:
+        by_segment = windows.probabilities(logits).mean(axis=0)
+        by_clip = np.mean([windows.pool(view, offsets, pooling) for view in logits], axis=0)
+    ours = model.judge(evidence, offsets)
+    np.testing.assert_allclose(ours[0], by_segment, atol=1e-6)
+    np.testing.assert_allclose(ours[1], by_clip, atol=1e-6)
+    if pooling != "max":  # then the order of averaging does not matter
+        flat = [windows.pool(np.concatenate(logits[:, a:b]), [0], pooling)[0] for a, b in ((0, 2), (2, len(segments)))]
+        np.testing.assert_allclose(ours[1], flat, atol=1e-6)
+
+
+def test_a_positive_shift_is_to_the_right() -> None:
+    wave = np.zeros(2 * RATE, np.float32)
+    wave[1_000:2_000] = NOISE[:1_000]
+    later = np.zeros_like(wave)
+    later[1_000 + 8_000 : 2_000 + 8_000] = NOISE[:1_000]
+    plain, shifted = make(), make("evaluate.shifts=[0.25]")
+    heard = shifted.evidence(shifted.cut(wave))
+    np.testing.assert_allclose(heard[:, :3], plain.evidence(plain.cut(wave)), atol=1e-5)
+    np.testing.assert_allclose(heard[:, 3:], plain.evidence(plain.cut(later)), atol=1e-5)
+    assert np.abs(heard[:, :3] - heard[:, 3:]).max() > 1e-4
+
+
+@pytest.mark.parametrize("hop", [4_000, 32_000])
+def test_what_is_scored_may_lie_closer_or_wider_than_what_is_learnt(hop: int) -> None:
+    plain, other = make(), make(f"evaluate.hop={hop}")
+    assert (plain.hop, other.hop) == (16_000, hop)
+    np.testing.assert_array_equal(other.cut(NOISE), windows.cut(NOISE, 32_000, hop))
+    np.testing.assert_array_equal(other.spans(len(NOISE)), windows.spans(len(NOISE), RATE, 32_000, hop))
+    heard = other.classify(NOISE, RATE)
+    assert len(heard.segments) == windows.count(len(NOISE), 32_000, hop) == {4_000: 5, 32_000: 2}[hop]
+    assert heard.segments["start"].tolist() == [n * hop / RATE for n in range(len(heard.segments))]
+    # Training cuts as before.
+    assert other.recipe.windows == plain.recipe.windows
+    waves = Waves(NOISE, np.array([0, len(NOISE)]), ("noise",), RATE, "key")
+    learnt = Waveforms(waves, np.array([0]), np.array([0]), other.recipe.windows)
+    assert len(learnt) == len(plain.cut(NOISE)) == 2
+
+
+def test_a_last_layer_on_frozen_embeddings_says_what_the_network_says() -> None:
+    whole, frozen = make(), make("network.mode=head")
+    assert (whole.frozen, frozen.frozen, make("head.name=lda").frozen) == (False, True, True)
+    segments = frozen.cut(NOISE)
+    evidence = frozen.evidence(segments)
+    with torch.inference_mode():
+        features = frozen.frontend(torch.from_numpy(segments.copy()))
+        np.testing.assert_allclose(evidence, frozen.network.embed(features).numpy(), rtol=1e-4, atol=1e-5)
+        logits = frozen.network.logits(features).numpy()
+    by_segment, by_clip = frozen.judge(evidence, [0])
+    np.testing.assert_allclose(by_segment, windows.probabilities(logits), atol=1e-6)
+    np.testing.assert_allclose(by_clip, windows.pool(logits, [0], "mean_prob"), atol=1e-6)
+    # Frozen or not, the same weights give the same answer.
+    expected = whole.judge(whole.evidence(segments), [0])
+    np.testing.assert_allclose(by_segment, expected[0], atol=1e-6)
+    np.testing.assert_allclose(by_clip, expected[1], atol=1e-6)
+    # And its last layer may go on learning, without the embeddings being made again.
+    with torch.no_grad():
+        frozen.network.fc.bias[0] += 1
+        logits[:, 0] += 1
+    np.testing.assert_allclose(frozen.judge(evidence, [0])[0], windows.probabilities(logits), atol=1e-6)
+
+
+def test_logits_and_embeddings_have_gradients() -> None:
+    model = make("network.mode=head")
+    segments = torch.from_numpy(model.cut(NOISE).copy()).requires_grad_()
+    embeddings = model.embed(segments)
+    torch.testing.assert_close(model.logits(segments), model.network.head(embeddings))
+    model.logits(segments)[:, 0].sum().backward()
+    assert segments.grad is not None and (segments.grad.norm(dim=1) > 0).all()
+
+
+def test_spectra_stay_in_full_precision() -> None:
+    model = make()
+    segments = torch.from_numpy(model.cut(NOISE).copy())
+    seen: list[torch.Tensor] = []
+    model.frontend.register_forward_hook(lambda module, given, out: seen.append(out))
+    with torch.inference_mode():
+        exact = model.logits(segments)
+        with torch.autocast("cpu", torch.bfloat16):
+            rough = model.logits(segments)
+    assert rough.dtype == torch.bfloat16
+    torch.testing.assert_close(seen[1], seen[0], rtol=0, atol=0)
+    assert ((rough - exact).norm() / exact.norm()) < 0.05
+
+
+@pytest.mark.parametrize(("name", "embedding"), [("esresnext", 2_048), ("audioclip", 1_024)])
+def test_the_large_networks_make_classifiers(name: str, embedding: int, tmp_path: Path) -> None:
+    rate = 44_100
+    settings = ["windows.length=5512", "windows.hop=5512", "network.mode=head", "evaluate.shifts=[0.01]"]
+    model = Classifier(Recipe.load(f"esc50-{name}", settings), LABELS, seed=1)
+    noise = NOISE[:11_024]
+    assert model.evidence(model.cut(noise)).shape == (2, 2 * embedding)
+    expected = model.classify(noise, rate)
+    model.save(tmp_path / "model")
+    heard = Classifier.load(tmp_path / "model").classify(noise, rate)
+    assert heard.scores == pytest.approx(expected.scores, abs=1e-6)
+    assert len(heard.segments) == 2
 
 
 def test_a_recording_at_another_rate_in_stereo_or_a_file_is_heard_alike(tmp_path: Path) -> None:
@@ -197,8 +332,14 @@ def test_the_fingerprint_follows_what_evidence_depends_on() -> None:
     base = make().fingerprint()
     assert make().fingerprint() == base
     assert make("evaluate.pooling=max", "train.epochs=1").fingerprint() == base
-    for setting in ("windows.hop=8000", "frontend.n_fft=1024", "network.width=8", "head.name=logreg"):
-        assert make(setting).fingerprint() != base, setting
+    assert make("evaluate.hop=16000", "evaluate.pooling=mean_logit").fingerprint() == base
+    prints = {base}
+    for setting in (
+        "windows.hop=8000", "frontend.n_fft=1024", "network.width=8", "head.name=logreg", "network.mode=head",
+        "evaluate.hop=8001", "evaluate.shifts=[0.1]", "evaluate.shifts=[0.2]",
+    ):  # fmt: skip
+        prints.add(make(setting).fingerprint())
+    assert len(prints) == 8  # a head and a last layer on frozen embeddings ask for the same ones
     other = make()
     with torch.no_grad():
         other.network.fc.bias[0] += 1

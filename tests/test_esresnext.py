@@ -534,11 +534,16 @@ def test_another_networks_file_is_refused_and_changes_nothing(filled: ESResNeXt,
         torch.save(held, tmp_path / name)
     tower_of_another = {f"audio.{n}": t for n, t in wrong["images.pt"].items()}
     torch.save(tower_of_another, tmp_path / "tower.pt")
+    # A tower whose last layer would have to be drawn has no embeddings.
+    torch.save({f"audio.{n}": t for n, t in whole.items()}, tmp_path / "other space.pt")
     torch.save(whole, tmp_path / "esresnext.pt")
     yamnet = home("weights", "yamnet.h5")
     refusals: list[tuple[Network, list[Path]]] = [
         (ESResNeXt(5), [*(tmp_path / name for name in wrong), tmp_path / "tower.pt", yamnet]),
-        (AudioCLIP(5), [tmp_path / "esresnext.pt", tmp_path / "tower.pt", tmp_path / "image tower.pt", yamnet]),
+        (
+            AudioCLIP(5),
+            [*(tmp_path / f"{name}.pt" for name in ("esresnext", "tower", "image tower", "other space")), yamnet],
+        ),
     ]
     for network, paths in refusals:
         before = copied(network)

@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch.optim import lr_scheduler
 
-from hubbub.schedule import learning_rate
+from hubbub.schedule import learning_rate, plateaus
 from hubbub.settings import Train
 
 LARGEST = 3e-3
@@ -19,7 +19,9 @@ History = list[dict[str, float]]
 
 def rates(settings: Train, per_epoch: int, largest: float = LARGEST, history: History | None = None) -> list[float]:
     steps = settings.epochs * per_epoch
-    return [learning_rate(settings, largest, step, per_epoch, history or []) for step in range(steps)]
+    return [
+        learning_rate(settings, largest, step, per_epoch, plateaus(settings, history or [])) for step in range(steps)
+    ]
 
 
 def torchs(build: Any, steps: int, every: int = 1, largest: float = LARGEST) -> list[float]:
@@ -87,18 +89,21 @@ def test_plateau_is_torchs(values: list[float], patience: int, factor: float, mo
         history.append({"val_loss": -value, "val_accuracy": -value, "val_macro_f1": -value} | {monitor: value})
         scheduler.step(value)
         for step in (3 * epoch + 3, 3 * epoch + 5):  # the epoch that follows, of three steps
-            ours = learning_rate(settings, LARGEST, step, 3, history)
+            ours = learning_rate(settings, LARGEST, step, 3, plateaus(settings, history))
             assert ours == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-9)
 
 
 def test_plateau_begins_when_all_learn() -> None:
     settings = Train(schedule="plateau", epochs=20, freeze_epochs=3, plateau_patience=1, plateau_factor=0.5)
     frozen = [{"val_loss": 0.1}] * 3
-    assert learning_rate(settings, LARGEST, 2, 1, frozen[:2]) == LARGEST
-    assert learning_rate(settings, LARGEST, 3, 1, frozen) == LARGEST
+    assert learning_rate(settings, LARGEST, 2, 1, plateaus(settings, frozen[:2])) == LARGEST
+    assert learning_rate(settings, LARGEST, 3, 1, plateaus(settings, frozen)) == LARGEST
     worse = [{"val_loss": 0.5}, {"val_loss": 0.6}]
-    assert learning_rate(settings, LARGEST, 5, 1, [*frozen, *worse]) == LARGEST
-    assert learning_rate(settings, LARGEST, 6, 1, [*frozen, *worse, {"val_loss": 0.7}]) == 0.5 * LARGEST
+    assert learning_rate(settings, LARGEST, 5, 1, plateaus(settings, [*frozen, *worse])) == LARGEST
+    assert (
+        learning_rate(settings, LARGEST, 6, 1, plateaus(settings, [*frozen, *worse, {"val_loss": 0.7}]))
+        == 0.5 * LARGEST
+    )
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "exponential"])

@@ -193,11 +193,31 @@ def test_smoothing_and_class_weights_are_those_of_torch(recipe: Recipe, material
     model = Classifier(unmoved, clips.labels, seed=1)
     segments = cache.evidence(waves, model, rows)
     targets = torch.from_numpy(clips.targets()[rows][segments.clip])
-    counts = torch.bincount(targets, minlength=10).clamp_min(1)
+    counts = torch.bincount(targets, minlength=10)
+    weights = torch.where(counts > 0, 1.0 / counts, 0.0)
     expected = torch.nn.functional.cross_entropy(
-        torch.from_numpy(segments.values), targets, 1.0 / counts, label_smoothing=0.1
+        torch.from_numpy(segments.values), targets, weights, label_smoothing=0.1
     )
     assert given.history["train_loss"].iloc[0] == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_a_fit_without_validation_lowers_its_rate_when_the_chosen_one_did(
+    recipe: Recipe, material: tuple, tmp_path: Path
+) -> None:
+    """On the same clips, a plateau fit that looked and one that is told are the same fit."""
+    clips, waves, split = material
+    looking = changed(recipe, schedule="plateau", plateau_patience=0, plateau_factor=0.1, learning_rate=0.1, epochs=6)
+    first = fit(looking, material, tmp_path / "first")
+    assert first.choice["lowered"], "the test needs a rate that was lowered"
+    model = Classifier(looking, clips.labels, seed=1)
+    nothing = np.zeros(0, dtype=np.intp)
+    choice = {"epoch": 6, "lowered": first.choice["lowered"]}
+    told = train.fit_network(
+        model, waves, clips.targets(), split.train, nothing, tmp_path / "told", seed=1, choice=choice
+    )
+    assert told.choice == choice
+    for key, tensor in last(tmp_path / "first")["state_dict"].items():
+        assert torch.equal(last(tmp_path / "told")["state_dict"][key], tensor), key
 
 
 def test_training_stops_when_the_monitor_stands_still(recipe: Recipe, material: tuple, tmp_path: Path) -> None:
@@ -390,8 +410,8 @@ class Watched(Waveforms):
 def run(folder, **settings):
     recipe = Recipe.load("street-cnn", [*SETTINGS, "network.dropout=0"])
     # Few and small steps: rounding differs between batch shapes, and decides ties of max-pooling.
-    plain = {"schedule": "constant", "optimizer": "sgd", "learning_rate": 1e-4, "bn_eval": True}
-    recipe = changed(recipe, device="cpu", epochs=2, **plain, **settings)
+    plain = dict(schedule="constant", optimizer="sgd", learning_rate=1e-4, bn_eval=True, epochs=2)
+    recipe = changed(recipe, device="cpu", **plain, **settings)
     clips = splits.open_clips(recipe)
     waves = cache.decode(clips, recipe.audio.rate_hz)
     split = splits.make(clips, recipe.protocol)[0]
@@ -411,6 +431,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one(tmp_path: Path) -> None:
     """Two CPU processes with batches of 30 and one with batches of 60: the same steps, figures and weights."""
     script = tmp_path / "together.py"

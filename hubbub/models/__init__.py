@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hubbub import store
+from hubbub import files, store
 from hubbub.errors import HubbubError, did_you_mean
 from hubbub.models import checkpoint, yamnet
 from hubbub.models.cnn import SMALLEST_INPUT, SmallCNN
@@ -87,16 +87,17 @@ def find_weights(recipe: Recipe) -> Path | None:
         return None
     if given in store.ASSETS and store.ASSETS[given].kind == "weights":
         return store.get(given)
-    if not Path(given).is_file():
+    path = files.absolute(given)
+    if not path.is_file():
         known = ["default", "none", *(name for name, asset in store.ASSETS.items() if asset.kind == "weights")]
         raise NetworkError(f"network.weights: '{given}' is no file, nor known. {did_you_mean(given, known)}")
-    return Path(given)
+    return path
 
 
 def load_weights(network: Network, path: Path) -> str:
     """Load a checkpoint into the network, all but a last layer for other classes; returns what became of what.
 
-    Raises `CheckpointError` and loads nothing where it is not the network's.
+    Raises `CheckpointError` (`YAMNetError` for its .h5 file) and loads nothing where it is not the network's.
     """
     state = yamnet.read_h5(path) if path.suffix == ".h5" else checkpoint.read(path)
     inner: Any = network

@@ -49,7 +49,8 @@ class FBSP(nn.Module):
     """Frequency B-spline filters: N_FFT // 2 + 1 complex wavelets with learnable order `m`, bandwidth `fb` and centre
     `fc`, which begin as nearly a centred DFT.
 
-    In training the gradients of the three are divided by their largest absolute value.
+    In training the gradients of the three are divided by their largest absolute value, as published; a loss scaled for
+    fp16 thereby loses its scale, which Adam's steps do not depend on.
     """
 
     bias: Tensor
@@ -115,7 +116,7 @@ class ESResNeXt(Network):
         self.att5 = Attention(2048, 2048, (3, 5))
         self.to(memory_format=torch.channels_last)
         self._norms: Tensor | None = None
-        self._constant: tuple[object, Tensor] | None = None
+        self._constant: tuple[Tensor, Tensor] | None = None
         self.register_load_state_dict_pre_hook(_fill_in)
 
     @property
@@ -162,11 +163,18 @@ class ESResNeXt(Network):
             filters = self.fbsp.filters()
             self._norms = filters.square().sum(dim=(0, 2)).sqrt()
             return self._windowed(filters)
-        state = tuple((p._version, p.device) for p in self.fbsp.parameters())
-        if self._constant is None or self._constant[0] != state:
+        # By value: versions do not tell of fused optimizers, and do not travel with copies.
+        held = torch.stack([self.fbsp.m, self.fbsp.fb, self.fbsp.fc]).detach()
+        known = None if self._constant is None else self._constant[0]
+        same = known is not None and (known.device, known.dtype) == (held.device, held.dtype)
+        if self._constant is None or not same or not torch.equal(self._constant[0], held):
             with torch.inference_mode(False), torch.no_grad():
-                self._constant = (state, self._windowed(self.fbsp.filters()))
+                self._constant = (held.clone(), self._windowed(self.fbsp.filters()))
         return self._constant[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy has no part in this one's last pass: the norms carry its graph, which cannot be copied."""
+        return {**self.__dict__, "_norms": None}
 
     def _windowed(self, filters: Tensor) -> Tensor:
         start = (N_FFT - WINDOW) // 2
