@@ -269,8 +269,8 @@ def _say(line: str) -> None:
 
 def main() -> None:
     """Run the command line; an error of hubbub's own is one line and exit status 2."""
-    # Waiting threads that spin make everything ten times slower as soon as another program needs a core.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Threads that spin for long while they wait make everything slow as soon as another program needs a core.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     try:
         app()

@@ -10,7 +10,7 @@ from hypothesis import settings
 from hubbub import files
 
 # As the command line has it; before torch is imported.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 # The same examples every time, on a busy machine too, and no .hypothesis folder.
 settings.register_profile("hubbub", deadline=None, derandomize=True, database=None)
 settings.load_profile("hubbub")
