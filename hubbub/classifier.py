@@ -36,8 +36,8 @@ Array = npt.NDArray[np.float32]
 FORMAT = 1
 CARD = "classifier.json"
 NETWORK = "network.safetensors"
-#: Segments a pass; larger batches fall out of the processor's caches and are slower there.
-BATCH = 32
+#: Segments a pass on a processor, whose caches larger batches fall out of, and on an accelerator, which needs them.
+BATCH, BATCH_ACCELERATOR = 32, 256
 
 
 class ClassifierError(HubbubError):
@@ -125,10 +125,10 @@ class Classifier:
 
         Those of all `views` stand side by side: `[S, views * D]` or `[S, views * K]`.
         """
-        heard = []
+        heard, size = [], BATCH if self.device.type == "cpu" else BATCH_ACCELERATOR
         with torch.inference_mode():
-            for start in range(0, len(segments), BATCH):
-                batch = segments[start : start + BATCH]
+            for start in range(0, len(segments), size):
+                batch = segments[start : start + size]
                 heard.append(np.concatenate([self._evidence(batch, *view) for view in self.views], axis=1))
         return np.concatenate(heard)
 

@@ -186,9 +186,7 @@ def classify(
     from hubbub.classifier import load
 
     name = model or predict.default_model()
-    classifier = load(name)
-    if device not in (None, "auto"):
-        classifier.to(device)
+    classifier = load(name).to(device or "auto")
     print_answer = _answer_printer(as_json, as_csv, top)
     failed = 0
     for answer in predict.answers(classifier, predict.find(paths), name):
