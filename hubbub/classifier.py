@@ -72,7 +72,10 @@ class Classifier:
 
     def to(self, device: str | torch.device) -> Self:
         """Move front end and network to a device, `auto` being the fastest here; heads stay on the processor."""
-        self.device = torch.device(best_device() if device == "auto" else device)
+        wanted = torch.device(best_device() if device == "auto" else device)
+        if wanted.type not in ("cpu", best_device()):
+            raise ClassifierError(f"there is no device '{wanted.type}' here. Use auto, which is {best_device()} here.")
+        self.device = wanted
         self.frontend.to(self.device)
         self.network.to(self.device)
         return self

@@ -57,7 +57,7 @@ def prepare(recipe: Recipe, say: Say = lambda line: None, *, quick: bool = False
     recipe, remarks = _for_this_machine(recipe)
     weights = _weights(recipe, quick)
     protocol, clips = recipe.protocol, splits.open_clips(recipe)
-    base = Classifier(recipe, clips.labels)
+    base = Classifier(recipe, clips.labels).to(recipe.train.device)
     if weights:
         say(models.load_weights(base.network, weights))
     elif base.frozen or (recipe.network.weights != "none" and recipe.network.name in models.PUBLISHED):
@@ -71,7 +71,7 @@ def prepare(recipe: Recipe, say: Say = lambda line: None, *, quick: bool = False
     embedded = None
     if base.frozen:
         say(f"{recipe.network.name}: embedding {len(clips):,} clips once")
-        embedded = cache.embed(waves, base.to(recipe.train.device))
+        embedded = cache.embed(waves, base)
     return Material(recipe, clips, waves, made, audit, base, weights, embedded, clips.targets(), quick, remarks)
 
 

@@ -158,8 +158,8 @@ class Training(lightning.LightningModule):
         self._losses.clear()
         row = {"epoch": self.current_epoch + 1, "train_loss": float(np.mean(losses)), **self._figures}
         self.history.append(row)
-        self.log("train_loss", row["train_loss"], prog_bar=True, rank_zero_only=True)
-        self.log("learning_rate", self._rate("head"), rank_zero_only=True)
+        self.log("train_loss", row["train_loss"], prog_bar=True, sync_dist=True)
+        self.log("learning_rate", self._rate("head"), sync_dist=True)
 
     def validation_step(self, batch: tuple[Tensor, float], _: int) -> None:
         rows = batch[0]
@@ -178,7 +178,7 @@ class Training(lightning.LightningModule):
             f"val_{name}": float(figures[ours] or 0.0)
             for ours, name in (("log_loss", "loss"), ("accuracy", "accuracy"), ("macro_f1", "macro_f1"))
         }
-        self.log_dict(self._figures, prog_bar=True)
+        self.log_dict(self._figures, prog_bar=True, sync_dist=True)
 
     def _refuse_unless_finite(self, value: Tensor, name: str) -> None:
         if not torch.isfinite(value):

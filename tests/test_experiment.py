@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from hubbub import experiment, files, metrics, report, train
-from hubbub.classifier import Classifier, load
+from hubbub.classifier import Classifier, best_device, load
 from hubbub.data import cache, splits
 from hubbub.data.sets import DATASETS
 from hubbub.data.splits import LeakError
@@ -364,6 +364,13 @@ def test_published_weights_that_cannot_be_had_are_named(
         experiment.run(Recipe.load(name), tmp_path / "run")
     assert file in str(caught.value)
     assert str(tmp_path / "weights") in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_device_that_is_not_there_is_refused_before_anything_is_done(tmp_path: Path) -> None:
+    other = "cuda" if best_device() == "mps" else "mps"
+    with pytest.raises(HubbubError, match=f"there is no device '{other}' here. Use auto, which is"):
+        experiment.run(recipe(f'train.device="{other}"'), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
