@@ -17,7 +17,7 @@ from hubbub import augment, windows
 from hubbub.data.cache import Segments, Waves
 from hubbub.settings import Windows
 
-__all__ = ["Embeddings", "Rows", "Source", "Waveforms", "class_weights", "epoch_batches"]
+__all__ = ["Embeddings", "Source", "Waveforms", "class_weights", "epoch_batches"]
 
 Rows = npt.NDArray[np.intp]
 Targets = npt.NDArray[np.int64]

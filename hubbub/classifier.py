@@ -30,7 +30,7 @@ from hubbub.models.yamnet import class_names, load_yamnet
 from hubbub.recipe import Recipe
 from hubbub.windows import Heard
 
-__all__ = ["Classifier", "ClassifierError", "best_device", "load"]
+__all__ = ["Classifier", "ClassifierError", "choose_device", "load"]
 
 Array = npt.NDArray[np.float32]
 FORMAT = 1
@@ -72,9 +72,11 @@ class Classifier:
 
     def to(self, device: str | torch.device) -> Self:
         """Move front end and network to a device, `auto` being the fastest here; heads stay on the processor."""
-        wanted = torch.device(best_device() if device == "auto" else device)
-        if wanted.type not in ("cpu", best_device()):
-            raise ClassifierError(f"there is no device '{wanted.type}' here. Use auto, which is {best_device()} here.")
+        wanted = torch.device(choose_device(str(device)))
+        if wanted.type not in ("cpu", choose_device()):
+            raise ClassifierError(
+                f"there is no device '{wanted.type}' here. Use auto, which is {choose_device()} here."
+            )
         self.device = wanted
         self.frontend.to(self.device)
         self.network.to(self.device)
@@ -267,8 +269,10 @@ def load(name: str | Path) -> Classifier:
     return Classifier.load(folder if (folder / CARD).is_file() else folder / "classifier")
 
 
-def best_device() -> str:
-    """The accelerator of this machine, else `cpu`."""
+def choose_device(asked: str = "auto") -> str:
+    """What was asked for; for `auto` the accelerator of this machine, else `cpu`."""
+    if asked != "auto":
+        return asked
     found = torch.accelerator.current_accelerator(check_available=True)
     return found.type if found else "cpu"
 

@@ -77,12 +77,11 @@ def prepare(recipe: Recipe, say: Say = lambda line: None, *, quick: bool = False
 
 def _for_this_machine(recipe: Recipe) -> tuple[Recipe, tuple[str, ...]]:
     """The recipe with `network.mode = "auto"` decided, and what is to be said of that."""
-    from hubbub.classifier import best_device
+    from hubbub.classifier import choose_device
 
     if recipe.network.mode != "auto":
         return recipe, ()
-    device = best_device() if recipe.train.device == "auto" else recipe.train.device
-    mode = "head" if device == "cpu" else "finetune"
+    mode = "head" if choose_device(recipe.train.device) == "cpu" else "finetune"
     network = recipe.network.model_copy(update={"mode": mode})
     remark = "HEAD ONLY: without an accelerator the network stayed frozen and its last layer alone was trained"
     return recipe.model_copy(update={"network": network}), (remark,) if mode == "head" else ()

@@ -246,29 +246,30 @@ def fit_network(
     `targets` `[clips]` are class numbers; `loggers` follow the figures of each epoch. Raises `TrainError`.
     """
     settings, checkpoints = classifier.recipe.train, folder / "checkpoints"
-    sources = [_source(classifier, material, targets, rows) for rows in (train, validation) if len(rows)]
-    if len(sources[0]) < 2 * settings.devices:
-        raise TrainError(f"{len(sources[0])} training segments are too few for {settings.devices} devices.")
+    # Frozen embeddings are few and quick: one device has them done before a second has started.
+    devices = 1 if classifier.frozen else settings.devices
+    source = _source(classifier, material, targets, train)
+    checks = _source(classifier, material, targets, validation) if len(validation) else None
+    if len(source) < 2 * devices:
+        raise TrainError(f"{len(source)} training segments are too few for {devices} devices.")
     lowered = choice.get("lowered", ()) if choice else ()
-    module = Training(classifier, sources[0], sources[1] if len(validation) else None, seed, lowered)
+    module = Training(classifier, source, checks, seed, lowered)
     last = checkpoints / "last.ckpt"
     with _seeded(seed), quiet(), in_words(settings):
         if not last.is_file() or not _read(last)["stopped"]:
             epochs = choice["epoch"] if choice else settings.epochs
-            # Frozen embeddings are few and quick: one device has them done before a second has started.
-            devices = 1 if classifier.frozen else settings.devices
             trainer = build_trainer(
-                settings, checkpoints, epochs, devices, choosing=len(validation) > 0, loggers=loggers or []
+                settings, checkpoints, epochs, devices, choosing=checks is not None, loggers=loggers or []
             )
             trainer.fit(module, ckpt_path=last if last.is_file() else None, weights_only=True)
-    kept = _read(checkpoints / "best.ckpt" if len(validation) else last)
+    kept = _read(checkpoints / "best.ckpt" if checks else last)
     module.load_state_dict(kept["state_dict"], strict=True)
     classifier.to(settings.device).eval()
     trainable = sum(p.numel() for p in module.learning.parameters())
     history = _read(last)["history"]
     chosen: dict[str, Any] = {"epoch": int(kept["epoch"]) + 1}
     if settings.schedule == "plateau":
-        chosen["lowered"] = plateaus(settings, history) if len(validation) else list(lowered)
+        chosen["lowered"] = plateaus(settings, history) if checks else list(lowered)
     return Fitted(classifier, classifier, chosen, pd.DataFrame(history), trainable)
 
 

@@ -20,7 +20,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import DDPStrategy
 
 from hubbub import files
-from hubbub.classifier import best_device
+from hubbub.classifier import choose_device
 from hubbub.errors import HubbubError
 from hubbub.settings import Train
 
@@ -35,7 +35,7 @@ def build_trainer(
     settings: Train, folder: Path, epochs: int, devices: int, *, choosing: bool, loggers: list[Logger]
 ) -> lightning.Trainer:
     """A trainer that keeps `last.ckpt` and, when choosing, `best.ckpt` in `folder`."""
-    device = best_device() if settings.device == "auto" else settings.device
+    device = choose_device(settings.device)
     strategy = DDPStrategy(start_method="spawn", find_unused_parameters=settings.freeze_epochs > 0)
     return lightning.Trainer(
         accelerator=device,

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from hubbub import experiment, files, metrics, report, train
-from hubbub.classifier import Classifier, best_device, load
+from hubbub.classifier import Classifier, choose_device, load
 from hubbub.data import cache, splits
 from hubbub.data.sets import DATASETS
 from hubbub.data.splits import LeakError
@@ -368,7 +368,7 @@ def test_published_weights_that_cannot_be_had_are_named(
 
 
 def test_a_device_that_is_not_there_is_refused_before_anything_is_done(tmp_path: Path) -> None:
-    other = "cuda" if best_device() == "mps" else "mps"
+    other = "cuda" if choose_device() == "mps" else "mps"
     with pytest.raises(HubbubError, match=f"there is no device '{other}' here. Use auto, which is"):
         experiment.run(recipe(f'train.device="{other}"'), tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -77,7 +77,9 @@ for homes in sys.argv[1:]:
 """
 
 
-def test_a_read_only_home_is_passed_over() -> None:
+@pytest.fixture
+def locked_and_free() -> Iterator[tuple[Path, Path]]:
+    """A folder that others may only read, and one they may write to."""
     place = Path(tempfile.mkdtemp())  # pytest's own folders may be entered by their owner only
     try:
         locked, free = place / "locked", place / "free"
@@ -86,15 +88,20 @@ def test_a_read_only_home_is_passed_over() -> None:
         place.chmod(0o755)
         free.chmod(0o777)
         locked.chmod(0o555)
-        environment = {**os.environ, "XDG_DATA_HOME": str(locked / "user"), "HOME": str(locked / "user")}
-        both = os.pathsep.join([str(locked / "new"), str(free / "new")])
-        command = [sys.executable, "-c", UNPRIVILEGED, both, str(locked)]
-        first, second = subprocess.check_output(command, env=environment, text=True).splitlines()
-        assert first == str(free / "new") and (free / "new").is_dir()
-        assert str(locked) in second and str(locked / "user") in second
-        assert "Permission denied" in second and "Set HUBBUB_HOME" in second
+        yield locked, free
     finally:
         shutil.rmtree(place)
+
+
+def test_a_read_only_home_is_passed_over(locked_and_free: tuple[Path, Path]) -> None:
+    locked, free = locked_and_free
+    environment = {**os.environ, "XDG_DATA_HOME": str(locked / "user"), "HOME": str(locked / "user")}
+    both = os.pathsep.join([str(locked / "new"), str(free / "new")])
+    command = [sys.executable, "-c", UNPRIVILEGED, both, str(locked)]
+    first, second = subprocess.check_output(command, env=environment, text=True).splitlines()
+    assert first == str(free / "new") and (free / "new").is_dir()
+    assert str(locked) in second and str(locked / "user") in second
+    assert "Permission denied" in second and "Set HUBBUB_HOME" in second
 
 
 # Whole or not at all
@@ -232,19 +239,12 @@ for folder in sys.argv[1:]:
 """
 
 
-def test_a_read_only_folder_cannot_be_held() -> None:
-    place = Path(tempfile.mkdtemp())
-    try:
-        locked, free = place / "locked", place / "free"
-        locked.mkdir()
-        free.mkdir()
-        place.chmod(0o755)
-        free.chmod(0o777)
-        (locked / ".lock").touch(0o644)
-        locked.chmod(0o555)
-        command = [sys.executable, "-c", LOCK_UNPRIVILEGED, str(locked), str(locked / "new"), str(free)]
-        there, new, held = subprocess.check_output(command, text=True).splitlines()
-        assert there.startswith(f"{locked} cannot be written: Permission denied")
-        assert new.startswith(f"{locked / 'new'} cannot be written: Permission denied") and held == "held"
-    finally:
-        shutil.rmtree(place)
+def test_a_read_only_folder_cannot_be_held(locked_and_free: tuple[Path, Path]) -> None:
+    locked, free = locked_and_free
+    locked.chmod(0o755)
+    (locked / ".lock").touch(0o644)
+    locked.chmod(0o555)
+    command = [sys.executable, "-c", LOCK_UNPRIVILEGED, str(locked), str(locked / "new"), str(free)]
+    there, new, held = subprocess.check_output(command, text=True).splitlines()
+    assert there.startswith(f"{locked} cannot be written: Permission denied")
+    assert new.startswith(f"{locked / 'new'} cannot be written: Permission denied") and held == "held"
