@@ -8,7 +8,7 @@ LightGBM, its text dump: loading one never executes anything from it.
 import hashlib
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -18,11 +18,11 @@ import pandas as pd
 import safetensors.numpy
 import safetensors.torch
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hubbub import audio, files, settings, windows
 from hubbub.errors import HubbubError
-from hubbub.features import LogMel
+from hubbub.features import FrontEnd
 from hubbub.models import build_network
 from hubbub.models.heads import Head, build_head, candidates
 from hubbub.models.network import Network
@@ -36,6 +36,8 @@ Array = npt.NDArray[np.float32]
 FORMAT = 1
 CARD = "classifier.json"
 NETWORK = "network.safetensors"
+#: What the names of the front end's values begin with in that file.
+FRONTEND = "frontend:"
 #: Segments a pass on a processor, whose caches larger batches fall out of, and on an accelerator, which needs them.
 BATCH, BATCH_ACCELERATOR = 32, 256
 
@@ -64,7 +66,8 @@ class Classifier:
     ) -> None:
         self.recipe, self.labels, self.head, self.activation = recipe, labels, head, activation
         self.card: dict[str, Any] = card or {}
-        self.frontend = _build_frontend(recipe)
+        named = recipe.frontend.name != "none"
+        self.frontend = FrontEnd(recipe.frontend, recipe.audio.rate_hz) if named else None
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             self.network = network or build_network(recipe, len(labels))
@@ -78,7 +81,8 @@ class Classifier:
                 f"there is no device '{wanted.type}' here. Use auto, which is {choose_device()} here."
             )
         self.device = wanted
-        self.frontend.to(self.device)
+        if self.frontend:
+            self.frontend.to(self.device)
         self.network.to(self.device)
         return self
 
@@ -98,7 +102,8 @@ class Classifier:
     @property
     def frozen(self) -> bool:
         """Whether all that was fitted to the data comes after the embeddings."""
-        return self.recipe.head.name != "none" or self.recipe.network.mode == "head"
+        network = self.recipe.network
+        return self.recipe.head.name != "none" or (network.mode == "head" and network.attention == "none")
 
     @property
     def views(self) -> list[tuple[windows.Level, float]]:
@@ -114,12 +119,20 @@ class Classifier:
         """Start and end of each segment that `cut` makes of a wave of `samples`: `[S, 2]` in seconds."""
         return windows.spans(samples, self.rate_hz, self.recipe.windows.length, self.hop)
 
-    def embed(self, segments: Tensor) -> Tensor:
-        """Segments `[B, N]` on the classifier's device -> embeddings `[B, D]`, with gradients."""
+    def features(self, segments: Tensor, change: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """Segments `[B, N]` on the classifier's device -> what its network takes, with gradients.
+
+        `change`, from spectrograms `[B, F, W]` to such, is applied before they become pictures.
+        """
+        if self.frontend is None:
+            return segments
         # Spectra span more decades than half precision holds.
         with torch.autocast(segments.device.type, enabled=False):
-            features = self.frontend(segments)
-        return self.network.embed(features)
+            return self.frontend(segments, change)
+
+    def embed(self, segments: Tensor) -> Tensor:
+        """Segments `[B, N]` on the classifier's device -> embeddings `[B, D]`, with gradients."""
+        return self.network.embed(self.features(segments))
 
     def logits(self, segments: Tensor) -> Tensor:
         """Segments `[B, N]` on the classifier's device -> the network's own logits `[B, K]`, with gradients."""
@@ -199,6 +212,10 @@ class Classifier:
         label = max(scores, key=lambda name: scores[name])
         return Heard(label, scores[label], scores, table, seconds)
 
+    def _statistics(self) -> dict[str, Tensor]:
+        """What the front end learnt of the training part, by name."""
+        return self.frontend.state_dict() if self.frontend else {}
+
     def fingerprint(self) -> str:
         """sha256 of all that evidence depends on: rate, windows, front end, network and its weights."""
         digest = hashlib.sha256(f"{FORMAT} {self.frozen} {self.hop} {self.views}".encode())
@@ -221,6 +238,7 @@ class Classifier:
         }
         with files.whole_folder(folder) as temporary:
             state = {name: tensor.cpu().contiguous() for name, tensor in self.network.state_dict().items()}
+            state |= {f"{FRONTEND}{name}": tensor.cpu() for name, tensor in self._statistics().items()}
             safetensors.torch.save_file(state, temporary / NETWORK)
             if self.head is not None:
                 safetensors.numpy.save_file(_plain(self.head.arrays()), temporary / "head.safetensors")
@@ -247,7 +265,11 @@ class Classifier:
                 )
             recipe, labels = Recipe.of(content["recipe"], str(folder / CARD)), tuple(content["labels"])
             model = cls(recipe, labels, activation=content["activation"], card=content["card"])
-            model.network.load_state_dict(safetensors.torch.load_file(folder / NETWORK), strict=True)
+            state = safetensors.torch.load_file(folder / NETWORK)
+            statistics = {name: state.pop(f"{FRONTEND}{name}") for name in model._statistics()}
+            model.network.load_state_dict(state, strict=True)
+            if model.frontend:
+                model.frontend.load_state_dict(statistics, strict=True)
             if recipe.head.name != "none":
                 texts = {p.name.split(".")[1]: p.read_text(encoding="utf-8") for p in folder.glob("head.*.txt")}
                 arrays = safetensors.numpy.load_file(folder / "head.safetensors")
@@ -285,14 +307,6 @@ def _audioset() -> Classifier:
     )
     card = {"trained_on": "AudioSet, by YAMNet's authors"}
     return Classifier(recipe, class_names(), network=load_yamnet(), activation="sigmoid", card=card)
-
-
-def _build_frontend(recipe: Recipe) -> nn.Module:
-    if recipe.frontend.name == "none":
-        return nn.Identity()
-    settings = recipe.frontend.model_dump(exclude={"name"})
-    settings["norm"] = None if settings["norm"] == "none" else settings["norm"]
-    return LogMel(recipe.audio.rate_hz, **settings)
 
 
 def _checked(wave: Array, rate_hz: int | None) -> tuple[Array, int]:

@@ -60,7 +60,7 @@ def prepare(recipe: Recipe, say: Say = lambda line: None, *, quick: bool = False
     base = Classifier(recipe, clips.labels).to(recipe.train.device)
     if weights:
         say(models.load_weights(base.network, weights))
-    elif base.frozen or (recipe.network.weights != "none" and recipe.network.name in models.PUBLISHED):
+    elif base.frozen or (recipe.network.weights != "none" and models.published(recipe)):
         remarks += (f"RANDOM INITIALISATION: the {recipe.network.name}'s weights were drawn, not trained",)
     made = splits.make(clips, protocol)
     say(f"{clips.name}: {len(clips):,} clips, {len(clips.labels)} classes, {len(made)} test folds; decoding")

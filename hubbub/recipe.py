@@ -16,7 +16,6 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from hubbub.errors import HubbubError, did_you_mean
 from hubbub.settings import (
     AudioSettings,
-    Augment,
     Data,
     Evaluate,
     FrontEnd,
@@ -27,6 +26,7 @@ from hubbub.settings import (
     Train,
     Windows,
 )
+from hubbub.settings_augment import SPECTROGRAM, Augment
 
 __all__ = ["Recipe", "RecipeError", "shipped"]
 
@@ -74,6 +74,23 @@ class Recipe(Section):
     def _heads_hear_each_segment_once(self) -> Self:
         if self.head.name != "none" and (self.evaluate.shifts or self.augment != Augment()):
             raise ValueError("augment and evaluate.shifts are for networks that are trained: set head.name = 'none'")
+        return self
+
+    @model_validator(mode="after")
+    def _spectrograms_come_from_a_front_end(self) -> Self:
+        given = [name for name in SPECTROGRAM if getattr(self.augment, name)]
+        if self.frontend.name == "none" and given:
+            raise ValueError(f"augment.{given[0]} changes spectrograms, and frontend.name is 'none': leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _statistics_come_from_the_training_part(self) -> Self:
+        frozen = self.head.name != "none" or self.network.mode != "finetune"
+        if self.frontend.standardise == "training" and frozen:
+            raise ValueError(
+                "frontend.standardise = 'training' differs from fold to fold, and a frozen network hears each clip "
+                "once for all of them: set it to imagenet or none"
+            )
         return self
 
     @model_validator(mode="after")

@@ -9,21 +9,13 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 __all__ = [
-    "Augment",
     "AudioSettings",
     "Data",
     "Evaluate",
     "FrontEnd",
-    "Gain",
     "Head",
-    "Invert",
     "Network",
-    "Noise",
-    "Pitch",
     "Protocol",
-    "Roll",
-    "Scale",
-    "Stretch",
     "Train",
     "Windows",
     "Section",
@@ -126,12 +118,35 @@ class FrontEnd(Section):
     ref: Literal["one", "max"] = Field("one", description="decibels relative to 1 or to the clip's loudest cell")
     amin: float = Field(1e-10, gt=0, description="floor before the decibels")
     top_db: float = Field(80.0, ge=0, description="decibels kept below the loudest cell; 0 keeps all")
+    frames: int | None = Field(
+        None, ge=1, description="frames every segment is padded to, with its lowest value, or cut to; default: its own"
+    )
+    scale: Literal["none", "minmax", "top_db"] = Field(
+        "none", description="minmax: each segment's own range becomes 0..1; top_db: (dB + top_db) / top_db, 0..1"
+    )
+    size: tuple[PositiveInt, PositiveInt] | None = Field(
+        None, description="height and width after bilinear resizing; default: bands and frames"
+    )
+    colours: Literal["none", "magma"] = Field(
+        "none", description="a colour map that makes three channels of one; needs a scale"
+    )
+    standardise: Literal["none", "imagenet", "training"] = Field(
+        "none", description="mean 0 and deviation 1 a channel, by ImageNet's statistics or by the training part's"
+    )
+
+    @model_validator(mode="after")
+    def _picture_fits(self) -> Self:
+        if self.colours != "none" and self.scale == "none":
+            raise ValueError(f"colours = '{self.colours}' needs values from 0 to 1: set scale to minmax or top_db")
+        if self.scale == "top_db" and (self.ref != "max" or not self.top_db or self.log != "db"):
+            raise ValueError("scale = 'top_db' needs log = 'db', ref = 'max' and a top_db: else 0..1 is not its range")
+        return self
 
 
 class Network(Section):
     """The network between front end and head."""
 
-    name: str = Field("cnn", description="a key of hubbub.models.NETWORKS")
+    name: str = Field("cnn", description="a key of hubbub.models.NETWORKS, or any model name of timm")
     weights: str = Field(
         "default",
         description="weights to start from: default (the network's published ones, if any), none (drawn from the "
@@ -141,7 +156,15 @@ class Network(Section):
         "finetune",
         description="train all of it, or its last layer on the frozen rest, or all where there is an accelerator",
     )
-    width: int = Field(16, ge=1, description="cnn: channels of the first block; each further block doubles them")
+    channels: Literal[1, 3] = Field(
+        1, description="image networks: input channels; a spectrogram without colours is given to each of them"
+    )
+    attention: Literal["none", "se", "cbam"] = Field(
+        "none", description="resnet: squeeze-and-excitation or CBAM after each stage; all of it trains"
+    )
+    width: int | None = Field(
+        None, ge=1, description="cnn, resnet: channels of the first block, doubled by later ones; default: its own"
+    )
     dropout: float = Field(0.2, ge=0, lt=1, description="dropout before the last layer")
 
 
@@ -175,89 +198,6 @@ class Head(Section):
     balanced: bool = Field(True, description="weigh classes by 1 / their count")
 
 
-Probability = Annotated[float, Field(ge=0, le=1)]
-Range = tuple[float, float]
-
-
-class _Augmentation(Section):
-    p: Probability = Field(1.0, description="share of segments it is applied to")
-
-    @model_validator(mode="after")
-    def _ranges_rise(self) -> Self:
-        for name, value in self:
-            if isinstance(value, tuple) and value[0] > value[1]:
-                raise ValueError(f"{name} from {value[0]:g} to {value[1]:g}: the first must not be the larger")
-        return self
-
-
-class Gain(_Augmentation):
-    """Louder or softer."""
-
-    db: Range = Field((-6.0, 6.0), description="change of level [dB], drawn evenly")
-
-
-class Noise(_Augmentation):
-    """Gaussian noise; give `sd` or `snr_db`."""
-
-    sd: Range | None = Field(None, description="standard deviation of the noise, full scale 1")
-    snr_db: Range | None = Field(None, description="level of the segment above the noise [dB]")
-
-    @model_validator(mode="after")
-    def _one_measure(self) -> Self:
-        if (self.sd is None) == (self.snr_db is None):
-            raise ValueError("noise takes either sd or snr_db")
-        if self.sd is not None and self.sd[0] < 0:
-            raise ValueError(f"sd from {self.sd[0]:g}: a standard deviation is not negative")
-        return self
-
-
-class Roll(_Augmentation):
-    """Shifted in time, what leaves at one end coming back at the other."""
-
-    fraction: float = Field(0.1, gt=0, le=1, description="at most this share of the segment, to either side")
-
-
-class Invert(_Augmentation):
-    """Played backwards."""
-
-
-class Scale(_Augmentation):
-    """Played faster or slower, pitch and all, then cropped or padded at random to the segment's length."""
-
-    factor: float = Field(1.5, gt=1, le=4, description="speed is factor ** u, u drawn evenly from -1 to 1")
-
-
-class Pitch(_Augmentation):
-    """Higher or lower, as long as before."""
-
-    semitones: tuple[Annotated[float, Field(ge=-24)], Annotated[float, Field(le=24)]] = Field(
-        (-2.0, 2.0), description="shift [semitones], drawn evenly"
-    )
-
-
-class Stretch(_Augmentation):
-    """Slower or faster at the same pitch, then cropped or padded to the segment's length."""
-
-    rate: tuple[Annotated[float, Field(ge=0.25)], Annotated[float, Field(le=4)]] = Field(
-        (0.9, 1.1), description="speed, drawn evenly"
-    )
-
-
-class Augment(Section):
-    """What training segments go through, in this order; validation and test are never augmented."""
-
-    crop: bool = Field(
-        False, description="segments start anywhere in their clip; a shorter clip lies anywhere in zeros"
-    )
-    invert: Invert | None = Field(None, description="playing some backwards")
-    scale: Scale | None = Field(None, description="playing some faster or slower")
-    stretch: Stretch | None = Field(None, description="stretching some in time")
-    pitch: Pitch | None = Field(None, description="shifting the pitch of some")
-    roll: Roll | None = Field(None, description="rolling some in time")
-    gain: Gain | None = Field(None, description="making some louder or softer")
-    noise: Noise | None = Field(None, description="adding noise to some")
-
-
 class Train(Section):
     """How a network is trained."""
 
@@ -283,6 +223,9 @@ class Train(Section):
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the target spread over all classes")
     balance: Literal["none", "weights", "sampler", "weights+sampler"] = Field(
         "none", description="rare classes weigh more, or are drawn more often; both correct twice"
+    )
+    average: float = Field(
+        0.0, ge=0, lt=1, description="decay a step of a running mean of the weights, which is what is kept; 0: none"
     )
     clip_norm: float = Field(0.0, ge=0, description="largest norm of a step's gradient; 0 leaves it")
     patience: int = Field(10, ge=1, description="epochs without a better monitor before training stops")

@@ -7,8 +7,9 @@ candidate on the training part, the best on validation fitted again on both.
 This room does not see the test part.
 """
 
+import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +23,11 @@ import torch
 from lightning.pytorch.loggers import Logger
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 
 from hubbub import batches, metrics, windows
-from hubbub.augment import Waveform
+from hubbub.augment import Mixing, Spectrogram, Waveform
 from hubbub.batches import Embeddings, Source, Waveforms
 from hubbub.classifier import Classifier
 from hubbub.data.cache import Segments, Waves
@@ -38,6 +40,8 @@ __all__ = ["Fitted", "TrainError", "Training", "fit_head", "fit_network"]
 
 Rows = npt.NDArray[np.intp]
 Targets = npt.NDArray[np.int64]
+#: What an auxiliary classifier's loss weighs (Inception v3: Szegedy et al. 2016, as torchvision trains it).
+SIDE_SHARE = 0.4
 
 
 @dataclass(frozen=True)
@@ -77,11 +81,15 @@ class Training(lightning.LightningModule):
         # What is trained, and so what a checkpoint holds.
         self.learning = classifier.network.fc if classifier.frozen else classifier.network
         self.source, self.checks, self.seed = train, validation, seed
-        self.augment = Waveform(classifier.recipe.augment)
+        augment = classifier.recipe.augment
+        self.augment, self.mask = Waveform(augment, classifier.rate_hz), Spectrogram(augment)
+        self.mixing = Mixing(augment) if augment.between or augment.mixup else None
         classes, balance = len(classifier.labels), self.settings.balance
         weights = batches.class_weights(train.targets, classes) if "weights" in balance else None
         self.class_weights: Tensor | None
         self.register_buffer("class_weights", weights, persistent=False)
+        decay = self.settings.average
+        self.averaged = AveragedModel(self.learning, multi_avg_fn=_moving(decay), use_buffers=True) if decay else None
         self.history: list[dict[str, float]] = []
         self._losses: list[Tensor] = []
         self._figures: dict[str, float] = {}
@@ -114,12 +122,15 @@ class Training(lightning.LightningModule):
 
     @property
     def freezing(self) -> bool:
-        """Whether only the last layer learns in this epoch."""
-        return self.classifier.frozen or self.current_epoch < self.settings.freeze_epochs
+        """Whether only what was added to the published network learns in this epoch."""
+        return self.classifier.recipe.network.mode == "head" or self.current_epoch < self.settings.freeze_epochs
 
     def on_train_epoch_start(self) -> None:
+        for parameter in self.network.groups()["backbone"]:
+            parameter.requires_grad_(not self.freezing)
         self.network.train(not self.freezing)
-        self.network.dropout.train()
+        for module in (self.network.dropout, *self.network.added()):
+            module.train()
         if self.settings.bn_eval:
             for module in self.network.modules():
                 if isinstance(module, _BatchNorm):
@@ -137,21 +148,39 @@ class Training(lightning.LightningModule):
         generator = torch.Generator(self.device if self.device.type == "cuda" else "cpu").manual_seed(step_seed)
         inputs = self.source.fetch(rows, generator)
         targets = self.source.targets[rows].to(self.device)
-        loss = nn.functional.cross_entropy(
-            self._logits(inputs, generator), targets, self.class_weights, label_smoothing=self.settings.label_smoothing
-        )
+        if self.mixing:
+            targets = nn.functional.one_hot(targets, len(self.classifier.labels)).float()
+        logits, targets = self._heard(inputs, targets, generator)
+        loss = self._loss(logits, targets)
+        for side in self.network.side_logits():
+            loss = loss + SIDE_SHARE * self._loss(side, targets)
         loss = loss * share + self.network.regulariser()
         self._refuse_unless_finite(loss.detach(), "the loss")
         self._losses.append(loss.detach())
         return loss
 
-    def _logits(self, inputs: Tensor, generator: torch.Generator) -> Tensor:
+    def _heard(self, inputs: Tensor, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Examples and targets -> logits and targets, augmented and mixed on the way."""
         if self.classifier.frozen:
-            return self.network.head(inputs)
-        inputs = self.augment(inputs, generator)
-        with torch.set_grad_enabled(not self.freezing):
-            embeddings = self.classifier.embed(inputs)
-        return self.network.head(embeddings)
+            return self.network.head(inputs), targets
+        waves = self.augment(inputs, generator)
+        if self.mixing:
+            waves, targets = self.mixing.waves(waves, targets, generator)
+        features = self.classifier.features(waves, lambda spectrograms: self.mask(spectrograms, generator))
+        if self.mixing:
+            features, targets = self.mixing.spectrograms(features, targets, generator)
+        return self.network.logits(features), targets
+
+    def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        smoothing = self.settings.label_smoothing
+        return nn.functional.cross_entropy(logits, targets, self.class_weights, label_smoothing=smoothing)
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, index: int) -> None:
+        if self.averaged and self.global_step > self.averaged.n_averaged:  # not between accumulated batches
+            self.averaged.update_parameters(self.learning)
+
+    def on_validation_epoch_start(self) -> None:
+        self._swap_averaged()
 
     def on_train_epoch_end(self) -> None:
         (losses,) = self._from_all_devices(float(torch.stack(self._losses).mean()))
@@ -168,6 +197,7 @@ class Training(lightning.LightningModule):
         self._validated.append((rows, logits.float().cpu()))
 
     def on_validation_epoch_end(self) -> None:
+        self._swap_averaged()
         rows, logits = (torch.cat(parts) for parts in zip(*self._validated, strict=True))
         self._validated.clear()
         rows, logits = (torch.cat(parts) for parts in self._from_all_devices(rows, logits))
@@ -179,6 +209,16 @@ class Training(lightning.LightningModule):
             for ours, name in (("log_loss", "loss"), ("accuracy", "accuracy"), ("macro_f1", "macro_f1"))
         }
         self.log_dict(self._figures, prog_bar=True, sync_dist=True)
+
+    @torch.no_grad()
+    def _swap_averaged(self) -> None:
+        """The mean of the weights in the network's place, and back."""
+        if self.averaged:
+            ours, theirs = self.learning.state_dict(), self.averaged.module.state_dict()
+            for name, held in ours.items():
+                before = held.clone()
+                held.copy_(theirs[name])
+                theirs[name].copy_(before)
 
     def _refuse_unless_finite(self, value: Tensor, name: str) -> None:
         if not torch.isfinite(value):
@@ -253,6 +293,10 @@ def fit_network(
     if len(source) < 2 * devices:
         raise TrainError(f"{len(source)} training segments are too few for {devices} devices.")
     lowered = choice.get("lowered", ()) if choice else ()
+    if classifier.frontend and not classifier.frozen:
+        source.to(torch.device("cpu"))
+        rows = torch.arange(len(source)).split(settings.batch_size)
+        classifier.to("cpu").frontend.fit(source.fetch(some) for some in rows)
     module = Training(classifier, source, checks, seed, lowered)
     last = checkpoints / "last.ckpt"
     with _seeded(seed), quiet(), in_words(settings):
@@ -264,13 +308,30 @@ def fit_network(
             trainer.fit(module, ckpt_path=last if last.is_file() else None, weights_only=True)
     kept = _read(checkpoints / "best.ckpt" if checks else last)
     module.load_state_dict(kept["state_dict"], strict=True)
+    if module.averaged:
+        module.learning.load_state_dict(module.averaged.module.state_dict())
     classifier.to(settings.device).eval()
-    trainable = sum(p.numel() for p in module.learning.parameters())
+    groups = classifier.network.groups()
+    trained = groups["head"] if classifier.recipe.network.mode == "head" else itertools.chain(*groups.values())
+    trainable = sum(p.numel() for p in trained)
     history = _read(last)["history"]
     chosen: dict[str, Any] = {"epoch": int(kept["epoch"]) + 1}
     if settings.schedule == "plateau":
         chosen["lowered"] = plateaus(settings, history) if checks else list(lowered)
     return Fitted(classifier, classifier, chosen, pd.DataFrame(history), trainable)
+
+
+def _moving(decay: float) -> Callable[[Any, Any, Tensor | int], None]:
+    """A running mean of weights; it follows quickly at first, so that it does not remember what was drawn."""
+
+    @torch.no_grad()
+    def update(averaged: list[Tensor], current: list[Tensor], steps: Tensor | int) -> None:
+        if averaged[0].is_floating_point():
+            torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + int(steps)) / (10 + int(steps))))
+        else:
+            torch._foreach_copy_(averaged, current)
+
+    return update
 
 
 def _read(checkpoint: Path) -> dict[str, Any]:

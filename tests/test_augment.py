@@ -1,4 +1,4 @@
-"""augment: truths about tones, clicks and noise, statistics of the draws, and librosa's stretch and shift."""
+"""augment.waveform: truths about tones, clicks and noise, statistics of the draws, and librosa's stretch and shift."""
 
 import math
 from collections.abc import Callable
@@ -13,8 +13,9 @@ import torch
 from pydantic import ValidationError
 from torch import Generator, Tensor
 
-from hubbub import augment, settings
-from hubbub.augment import Waveform, crop_starts
+from hubbub import settings_augment as settings
+from hubbub.augment import Waveform, crop_starts, waveform
+from hubbub.augment.speed import stretch
 
 RATE_HZ = 44_100
 SAMPLES = RATE_HZ
@@ -25,6 +26,7 @@ SECTIONS: dict[str, settings.Section] = {
     "stretch": settings.Stretch(),
     "pitch": settings.Pitch(),
     "roll": settings.Roll(fraction=0.5),
+    "reverb": settings.Reverb(),
     "gain": settings.Gain(),
     "noise": settings.Noise(sd=(0.001, 0.01)),
     "noise, snr": settings.Noise(snr_db=(0.0, 30.0)),
@@ -38,7 +40,9 @@ def seeded(seed: int = 0) -> Generator:
 def with_p(name: str, p: float) -> Any:
     """The transform `name` for the share `p`."""
     section = SECTIONS[name]
-    return getattr(augment, type(section).__name__)(section.model_copy(update={"p": p}))
+    made = getattr(waveform, type(section).__name__)
+    rate = [RATE_HZ] if name == "reverb" else []
+    return made(section.model_copy(update={"p": p}), *rate)
 
 
 def noise(count: int = 1, samples: int = SAMPLES, seed: int = 0) -> Tensor:
@@ -61,16 +65,16 @@ def level_db(wave: Tensor) -> float:
 
 
 def stretched(waves: Tensor, rate: float) -> Tensor:
-    return augment.Stretch(settings.Stretch()).apply(waves, torch.full((len(waves),), rate))
+    return waveform.Stretch(settings.Stretch()).apply(waves, torch.full((len(waves),), rate))
 
 
 def shifted(waves: Tensor, semitones: float) -> Tensor:
-    return augment.Pitch(settings.Pitch()).apply(waves, torch.full((len(waves),), semitones))
+    return waveform.Pitch(settings.Pitch()).apply(waves, torch.full((len(waves),), semitones))
 
 
 def scaled(waves: Tensor, speed: float, place: float = 0.0) -> Tensor:
     count = len(waves)
-    return augment.Scale(settings.Scale()).apply(waves, (torch.full((count,), speed), torch.full((count,), place)))
+    return waveform.Scale(settings.Scale()).apply(waves, (torch.full((count,), speed), torch.full((count,), place)))
 
 
 # What each does to a sound.
@@ -79,13 +83,13 @@ def scaled(waves: Tensor, speed: float, place: float = 0.0) -> Tensor:
 def test_gain_changes_the_level_by_its_decibels() -> None:
     decibels = torch.tensor([-6.0, 0.0, 3.0, 12.0])
     waves = noise(4)
-    louder = augment.Gain(settings.Gain()).apply(waves, decibels)
+    louder = waveform.Gain(settings.Gain()).apply(waves, decibels)
     change = 10 * (louder.square().mean(1) / waves.square().mean(1)).log10()
     torch.testing.assert_close(change, decibels, atol=1e-4, rtol=0)
 
 
 def test_noise_has_its_sd() -> None:
-    transform = augment.Noise(settings.Noise(sd=(0.02, 0.2)))
+    transform = waveform.Noise(settings.Noise(sd=(0.02, 0.2)))
     waves = tone(440).expand(8, -1)
     sd, white = transform.draw(waves, seeded())
     added = transform.apply(waves, (sd, white)) - waves
@@ -95,7 +99,7 @@ def test_noise_has_its_sd() -> None:
 
 
 def test_noise_lies_its_snr_below_the_wave() -> None:
-    transform = augment.Noise(settings.Noise(snr_db=(-5.0, 20.0)))
+    transform = waveform.Noise(settings.Noise(snr_db=(-5.0, 20.0)))
     waves = torch.cat([tone(440), 0.01 * tone(440), noise(2)])
     snr_db, white = transform.draw(waves, seeded(2))
     added = transform.apply(waves, (snr_db, white)) - waves
@@ -105,7 +109,7 @@ def test_noise_lies_its_snr_below_the_wave() -> None:
 
 
 def test_noise_is_white_and_another_for_every_wave() -> None:
-    transform = augment.Noise(settings.Noise(sd=(0.1, 0.1)))
+    transform = waveform.Noise(settings.Noise(sd=(0.1, 0.1)))
     silence = torch.zeros(2, SAMPLES)
     added = transform.apply(silence, transform.draw(silence, seeded()))
     assert abs(float(torch.corrcoef(added)[0, 1])) < 0.02
@@ -116,13 +120,13 @@ def test_noise_is_white_and_another_for_every_wave() -> None:
 
 def test_roll_is_torchs() -> None:
     waves, shifts = noise(4), torch.tensor([0, 1, -4410, SAMPLES])
-    rolled = augment.Roll(settings.Roll()).apply(waves, shifts)
+    rolled = waveform.Roll(settings.Roll()).apply(waves, shifts)
     for wave, shift, one in zip(waves, shifts.tolist(), rolled, strict=True):
         assert torch.equal(one, wave.roll(shift))
 
 
 def test_invert_is_its_own_inverse() -> None:
-    transform = augment.Invert(settings.Invert())
+    transform = waveform.Invert(settings.Invert())
     waves, chosen = noise(3), torch.tensor([True, False, True])
     once = transform.apply(waves, chosen)
     assert torch.equal(once[0], waves[0].flip(0))
@@ -233,7 +237,78 @@ def test_an_octave_stays_an_octave(semitones: float) -> None:
 def test_a_rate_of_one_would_give_the_wave_back() -> None:
     # Frames at rate 1 are never jumped over, so the vocoder alone must not be heard.
     waves = noise(2)
-    torch.testing.assert_close(augment._stretch(waves, torch.ones(2), SAMPLES), waves, atol=1e-6, rtol=0)
+    torch.testing.assert_close(stretch(waves, torch.ones(2), SAMPLES), waves, atol=1e-6, rtol=0)
+
+
+# The room.
+
+
+def in_a_room(waves: Tensor, decay_s: float, wet: float, rate_hz: int = RATE_HZ) -> Tensor:
+    """Waves in rooms of one decay, each with noise of its own."""
+    transform = waveform.Reverb(settings.Reverb(decay_s=(decay_s, decay_s), wet=(wet, wet)), rate_hz)
+    return transform.apply(waves, transform.draw(waves, seeded()))
+
+
+def click(at: int, samples: int = SAMPLES) -> Tensor:
+    wave = torch.zeros(1, samples)
+    wave[0, at] = 0.5
+    return wave
+
+
+@pytest.mark.parametrize(("decay_s", "rate_hz"), [(0.2, 44_100), (0.8, 44_100), (0.8, 16_000)])
+def test_a_room_falls_by_sixty_decibels_in_its_decay(decay_s: float, rate_hz: int) -> None:
+    # Schroeder's backward integration (1965), and a straight line from 5 to 35 dB down as in ISO 3382.
+    heard = in_a_room(click(0, rate_hz).expand(4, -1), decay_s, 0.5, rate_hz).double()
+    for room in heard[:, 1:]:
+        left_db = 10 * (room.square().flip(0).cumsum(0).flip(0) / room.square().sum()).clamp_min(1e-30).log10()
+        inside = ((left_db < -5) & (left_db > -35)).nonzero()[:, 0].numpy()
+        slope = np.polyfit(inside / rate_hz, left_db[inside].numpy(), 1)[0]
+        assert -60 / slope == pytest.approx(decay_s, rel=0.05)
+
+
+@pytest.mark.parametrize("wet", [0.1, 0.5, 0.9])
+def test_the_direct_sound_stays_and_the_room_follows_with_its_share(wet: float) -> None:
+    heard = in_a_room(click(4_000), 0.4, wet)[0].double()
+    assert heard[:4_000].abs().max() < 1e-6
+    energy = heard.square()
+    assert float(energy[4_000]) == pytest.approx((1 - wet) * float(energy.sum()), rel=1e-4)
+    assert heard[4_000] > 0
+
+
+def test_a_room_answers_every_sound_alike() -> None:
+    waves = noise(1, 20_001)
+    answer = in_a_room(click(0, 20_001), 0.3, 0.5)[0].double().numpy()
+    expected = np.convolve(waves[0].double().numpy(), answer)[:20_001]
+    heard = in_a_room(waves, 0.3, 0.5)[0].double().numpy()
+    np.testing.assert_allclose(heard / np.std(heard), expected / np.std(expected), atol=1e-4)
+
+
+def test_a_room_keeps_the_level() -> None:
+    late = torch.zeros(1, SAMPLES)
+    late[:, -1_000:] = noise(1, 1_000)
+    waves = torch.cat([noise(2), 1e-3 * noise(1), tone(440), late, click(100)])
+    before, after = (some.square().mean(1) for some in (waves, in_a_room(waves, 0.8, 0.5)))
+    torch.testing.assert_close(after, before, rtol=1e-4, atol=0)
+
+
+def test_a_burst_rings_on_into_silence() -> None:
+    burst = torch.zeros(1, SAMPLES)
+    burst[:, 10_000:12_000] = noise(1, 2_000)
+    heard = in_a_room(burst, 0.5, 0.3)[0].square()
+    assert heard[:10_000].max() < 1e-12
+    # .2 s later it is 24 dB softer.
+    soon, later = heard[12_000:14_000].mean(), heard[20_820:22_820].mean()
+    assert float(10 * (soon / later).log10()) == pytest.approx(24, abs=1.5)
+
+
+def test_rooms_are_drawn() -> None:
+    transform = waveform.Reverb(settings.Reverb(decay_s=(0.2, 1.0)), RATE_HZ)
+    _, decay_s, white = transform.draw(torch.zeros(1_000, 10), seeded())
+    assert 0.2 <= decay_s.min() < 0.21 and 0.99 < decay_s.max() <= 1
+    assert float(decay_s.mean()) == pytest.approx(0.6, abs=0.03)
+    assert white.shape == (1_000, 10), "no longer than the segment"
+    assert transform.draw(torch.zeros(2, 2 * SAMPLES), seeded())[2].shape == (2, RATE_HZ), "no longer than the decay"
+    assert abs(float(torch.corrcoef(white.T)[0, 1])) < 0.1
 
 
 # Beside librosa.
@@ -290,8 +365,8 @@ def test_stretched_recordings_keep_their_log_mels(name: str, rate: float, home: 
 @pytest.mark.parametrize(
     ("name", "low", "high"),
     [
-        ("scale", -1.0, 1.0), ("stretch", 0.9, 1.1), ("pitch", -2.0, 2.0), ("roll", -500, 500), ("gain", -6.0, 6.0),
-        ("noise", 0.001, 0.01), ("noise, snr", 0.0, 30.0),
+        ("scale", -1.0, 1.0), ("stretch", 0.9, 1.1), ("pitch", -2.0, 2.0), ("roll", -500, 500), ("reverb", 0.1, 0.5),
+        ("gain", -6.0, 6.0), ("noise", 0.001, 0.01), ("noise, snr", 0.0, 30.0),
     ],
 )  # fmt: skip
 def test_draws_fill_their_range_evenly(name: str, low: float, high: float) -> None:
@@ -450,6 +525,10 @@ def test_sound_after_silence_begins_at_once() -> None:
         (settings.Stretch, {"rate": (0.0, 1.0)}),
         (settings.Stretch, {"rate": (1.1, 0.9)}),
         (settings.Stretch, {"speed": 1.0}),
+        (settings.Reverb, {"decay_s": (0.0, 0.5)}),
+        (settings.Reverb, {"decay_s": (0.5, 0.2)}),
+        (settings.Reverb, {"wet": (0.1, 1.1)}),
+        (settings.Reverb, {"wet": (-0.1, 0.5)}),
     ],
 )
 def test_what_makes_no_sense_is_refused(section: type[settings.Section], values: dict[str, Any]) -> None:
@@ -463,14 +542,14 @@ ALL: dict[str, Any] = {name: section for name, section in SECTIONS.items() if ",
 
 
 def test_waveform_applies_what_is_set_in_the_recipes_order() -> None:
-    order = [name for name in settings.Augment.model_fields if name != "crop"]
-    assert sorted(order) == sorted(ALL)
+    order = [name for name in settings.Augment.model_fields if name in ALL]
+    assert len(order) == len(ALL)
     waves = noise(9, 6_000)
     expected, generator = waves, seeded(5)
     for name in order:
         transform = with_p(name, ALL[name].p)
         expected = transform.apply(expected, transform.draw(expected, generator))
-    assert torch.equal(Waveform(settings.Augment(**ALL))(waves, seeded(5)), expected)
+    assert torch.equal(Waveform(settings.Augment(**ALL), RATE_HZ)(waves, seeded(5)), expected)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -478,23 +557,23 @@ def test_waveform_applies_only_what_is_set(name: str) -> None:
     waves = noise(4, 3_000)
     transform = with_p(name, 1.0)
     alone = transform.apply(waves, transform.draw(waves, seeded(3)))
-    assert torch.equal(Waveform(settings.Augment(**{name: ALL[name]}))(waves, seeded(3)), alone)
+    assert torch.equal(Waveform(settings.Augment(**{name: ALL[name]}), RATE_HZ)(waves, seeded(3)), alone)
 
 
 def test_waveform_without_transforms_gives_the_waves() -> None:
     waves = noise(2, 1_000)
     for nothing in (settings.Augment(), settings.Augment(crop=True)):
-        assert torch.equal(Waveform(nothing)(waves, seeded()), waves)
+        assert torch.equal(Waveform(nothing, RATE_HZ)(waves, seeded()), waves)
 
 
 def test_noise_comes_after_gain() -> None:
     quiet = settings.Augment(gain=settings.Gain(db=(-40, -40)), noise=settings.Noise(sd=(0.1, 0.1)))
-    heard = Waveform(quiet)(torch.zeros(1, SAMPLES), seeded())
+    heard = Waveform(quiet, RATE_HZ)(torch.zeros(1, SAMPLES), seeded())
     assert float(heard.std()) == pytest.approx(0.1, rel=0.02)
 
 
 def test_half_precision_around_it_changes_nothing() -> None:
-    waves, everything = noise(2, 8_000), Waveform(settings.Augment(**ALL))
+    waves, everything = noise(2, 8_000), Waveform(settings.Augment(**ALL), RATE_HZ)
     with torch.autocast("cpu", torch.bfloat16):
         inside = everything(waves, seeded())
     assert torch.equal(inside, everything(waves, seeded()))

@@ -14,7 +14,8 @@ ROOT = Path(__file__).parents[1] / "hubbub"
 ORDER = (
     ("errors",),
     ("files", "progress", "settings"),
-    ("features/", "augment", "windows", "audio", "metrics", "store", "recipe", "schedule"),
+    ("settings_augment",),
+    ("features/", "augment/", "windows", "audio", "metrics", "store", "recipe", "schedule"),
     ("onnx_model", "models/"),
     ("classifier",),
     ("data/",),
@@ -33,7 +34,7 @@ RANKS = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 #: The package's face and `python -m hubbub`: they hand on what others define.
 FACES = {"__init__", "__main__"}
 HEAVY = {"torch", "torchvision", "lightning", "timm", "captum"}
-HEAVY_ROOMS = {"classifier", "models/", "features/", "augment", "batches", "train", "trainer", "explain", "export"}
+HEAVY_ROOMS = {"classifier", "models/", "features/", "augment/", "batches", "train", "trainer", "explain", "export"}
 
 
 @dataclass(frozen=True)

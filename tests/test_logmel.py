@@ -152,6 +152,29 @@ def test_a_batch_is_each_wave_alone(name: str) -> None:
         torch.testing.assert_close(frontend(wave[None])[0], one, atol=1e-4, rtol=0)
 
 
+def test_many_waves_are_each_alone() -> None:
+    frontend = LogMel(RATE_HZ)
+    waves = noise(12.0).reshape(-1, RATE_HZ)
+    torch.testing.assert_close(frontend(waves), torch.cat([frontend(wave[None]) for wave in waves]), atol=1e-4, rtol=0)
+    assert frontend(waves[:0]).shape == (0, 64, 51)
+
+
+def test_few_bands_are_torchs_spectrum_in_filters() -> None:
+    narrow = {"f_min_hz": 1000.0, "f_max_hz": 2000.0, "n_mels": 8}
+    wave = noise()
+    mel = LogMel(RATE_HZ, **narrow).mel(wave)
+    spectrum = torch.stft(wave, 1024, 320, window=torch.hann_window(1024), pad_mode="constant", return_complex=True)
+    expected = spectrum.abs().square().transpose(1, 2) @ mel_filters(RATE_HZ, 1024, 8, 1000.0, 2000.0)
+    torch.testing.assert_close(mel, expected, atol=1e-6, rtol=1e-4)
+
+
+def test_an_exported_front_end_takes_any_number_of_waves() -> None:
+    frontend = LogMel(RATE_HZ)
+    waves = noise(12.0).reshape(-1, RATE_HZ)
+    program = torch.export.export(frontend, (waves[:2],), dynamic_shapes=({0: torch.export.Dim("waves")},))
+    torch.testing.assert_close(program.module()(waves), frontend(waves), atol=1e-4, rtol=0)
+
+
 def test_a_later_sound_is_later() -> None:
     frontend = LogMel(RATE_HZ, hop=320, centre=False, top_db=0)
     wave = noise()
@@ -174,6 +197,7 @@ def test_any_length_gives_frames(settings: dict[str, Any], samples: int) -> None
     else:
         window = settings.get("win_length", 1024)
         assert heard.shape[2] == 1 + max(samples - window, 0) // hop
+    assert heard.shape[2] == LogMel(RATE_HZ, **settings).frames(samples)
 
 
 @pytest.mark.parametrize(
@@ -183,6 +207,7 @@ def test_any_length_gives_frames(settings: dict[str, Any], samples: int) -> None
         ({"f_min_hz": 4000.0, "f_max_hz": 4000.0}, "bands from 4000 to 4000 Hz"),
         ({"f_min_hz": 8000.0}, "bands from 8000 to 8000 Hz"),
         ({"f_min_hz": -1.0}, "bands from -1 to 8000 Hz"),
+        ({"f_min_hz": 1001.0, "f_max_hz": 1010.0}, "bands from 1001 to 1010 Hz hold no bin of an FFT of 1024"),
         ({"n_fft": 512, "win_length": 513}, "a window of 513 samples is longer than the FFT of 512"),
     ],
 )

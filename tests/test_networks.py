@@ -13,35 +13,78 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
+import torchvision
 from torch import Tensor, nn
 
 from hubbub import store
-from hubbub.features import LogMel
+from hubbub.features import FrontEnd
 from hubbub.models import NETWORKS, PUBLISHED, Network, NetworkError, build_network, cnn, find_weights, load_weights
 from hubbub.models.checkpoint import CheckpointError
 from hubbub.models.yamnet import load_yamnet
 from hubbub.recipe import Recipe
 
 CLASSES = 7
+
+
+def picture(name: str, size: int, **network: Any) -> dict[str, Any]:
+    frontend = {"name": "logmel", "n_mels": 40, "size": [size, size], "ref": "max", "scale": "top_db"}
+    return {"frontend": frontend, "network": {"name": name, **network}}
+
+
 _44_KHZ = {"audio": {"rate_hz": 44_100}, "windows": {"length": 42_336, "hop": 21_168}}
+_LOGMEL = {"name": "logmel", "n_mels": 40, "ref": "max", "scale": "top_db"}
 SETTINGS: dict[str, dict[str, Any]] = {
     "cnn": {"frontend": {"name": "logmel", "n_mels": 40}, "network": {"name": "cnn", "width": 8}},
+    "baseline": picture("baseline", 64),
+    "cnn1d": {"frontend": _LOGMEL, "network": {"name": "cnn1d"}},
+    "transformer": {"frontend": _LOGMEL, "network": {"name": "transformer"}},
+    "alexnet": picture("alexnet", 64),
+    "vgg16": picture("vgg16", 32),
+    "resnet18": picture("resnet18", 64),
+    "resnet50": picture("resnet50", 64),
+    "mobilenet_v2": picture("mobilenet_v2", 64),
+    "inception_v3": picture("inception_v3", 299),
+    "efficientnet_b0": picture("efficientnet_b0", 64),
+    "convnext_tiny": picture("convnext_tiny", 64),
+    "mobilenetv4_conv_small": picture("mobilenetv4_conv_small", 64),
+    "vit_tiny_patch16_224": picture("vit_tiny_patch16_224", 224),
     "yamnet": {"network": {"name": "yamnet"}},
     "esresnext": {**_44_KHZ, "network": {"name": "esresnext"}},
     "audioclip": {**_44_KHZ, "network": {"name": "audioclip"}},
 }
-#: One whole input of YAMNet; the larger networks get an eighth of a second, for speed.
-SAMPLES = {"cnn": 15_600, "yamnet": 15_600, "esresnext": 5_512, "audioclip": 5_512}
+#: Not in the table: timm has them.
+TIMM = ("mobilenetv4_conv_small", "vit_tiny_patch16_224")
+SEQUENCES = ("cnn1d", "transformer")
+#: One whole input of YAMNet; the larger networks that hear waves get an eighth of a second, for speed.
+SAMPLES = dict.fromkeys(SETTINGS, 15_600) | dict.fromkeys(("esresnext", "audioclip"), 5_512)
 #: Inputs of other sizes than the usual: samples, or bands and frames.
 SIZES: dict[str, list[tuple[int, ...]]] = {
     "cnn": [(40, 8), (40, 9), (40, 131)],
+    "baseline": [(32, 32), (64, 101), (33, 47)],
+    "cnn1d": [(40, 49)],
+    "transformer": [(40, 1), (40, 7), (40, 301)],
+    "alexnet": [(63, 63), (64, 131)],
+    "vgg16": [(32, 32), (33, 65)],
+    "resnet18": [(1, 1), (8, 17), (40, 131)],
+    "resnet50": [(1, 1), (40, 67)],
+    "mobilenet_v2": [(1, 1), (40, 131)],
+    "inception_v3": [(75, 75), (76, 131)],  # outside training, where there is no auxiliary classifier
+    "efficientnet_b0": [(1, 1), (40, 131)],
+    "convnext_tiny": [(32, 32), (40, 67)],
+    "mobilenetv4_conv_small": [(40, 131)],
+    "vit_tiny_patch16_224": [(224, 224)],
     "yamnet": [(1,), (399,), (7_919,), (15_360,)],
     "esresnext": [(1,), (1_653,), (5_003,), (11_027,)],
     "audioclip": [(1,), (7_919,)],
 }
-EMBEDDING = {"cnn": 8 * 8, "yamnet": 1024, "esresnext": 2048, "audioclip": 1024}
+EMBEDDING = {
+    **{"cnn": 8 * 8, "baseline": 256, "cnn1d": 128, "transformer": 256, "alexnet": 4096, "vgg16": 4096},
+    **{"resnet18": 512, "resnet50": 2048, "mobilenet_v2": 1280, "inception_v3": 2048, "efficientnet_b0": 1280},
+    **{"convnext_tiny": 768, "mobilenetv4_conv_small": 1280, "vit_tiny_patch16_224": 192},
+    **{"yamnet": 1024, "esresnext": 2048, "audioclip": 1024},
+}
 
-each = pytest.mark.parametrize("name", NETWORKS)
+each = pytest.mark.parametrize("name", SETTINGS)
 
 
 def recipe(name: str, **sections: Any) -> Recipe:
@@ -49,32 +92,43 @@ def recipe(name: str, **sections: Any) -> Recipe:
 
 
 @cache
-def fresh(name: str) -> tuple[Network, Tensor]:
-    """A network with fresh weights in eval mode, and four of what it takes; for tests that leave both as they are."""
+def drawn(name: str) -> Network:
+    """A network with fresh weights in eval mode."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        network = build_network(recipe(name), CLASSES).eval()
+        return build_network(recipe(name), CLASSES).eval()
+
+
+def fresh(name: str) -> tuple[Network, Tensor]:
+    """The network and four of what it takes; for tests that leave it as it is."""
     noise = torch.randn(4, SAMPLES[name], generator=torch.Generator().manual_seed(0))
     # A tone without noise has bins that hold rounding errors alone.
     tone = torch.sin(0.3 * torch.arange(SAMPLES[name])) + 0.01 * noise[2]
-    return network, heard(name, torch.stack([0.03 * noise[0], 0.02 * noise[1].cumsum(0), 0.3 * tone, 0.9 * noise[3]]))
+    waves = torch.stack([0.03 * noise[0], 0.02 * noise[1].cumsum(0), 0.3 * tone, 0.9 * noise[3]])
+    # Outside training smaller pictures will do, for speed.
+    small = {"frontend": SETTINGS[name]["frontend"] | {"size": [107, 107]}} if name == "inception_v3" else {}
+    return drawn(name), heard(name, waves, **small)
 
 
 def build(name: str) -> tuple[Network, Tensor]:
-    """The same for tests that change them, in training mode."""
+    """The same for tests that change it, in training mode."""
     network, inputs = fresh(name)
-    return copy.deepcopy(network).train(), inputs.clone()
+    if name == "inception_v3":
+        inputs = heard(name, torch.randn(2, SAMPLES[name], generator=torch.Generator().manual_seed(0)))
+    return copy.deepcopy(network).train(), inputs
 
 
-def heard(name: str, waves: Tensor) -> Tensor:
-    """Waves as the network takes them: for the cnn through a front end."""
-    return LogMel(16_000, n_mels=40)(waves) if name == "cnn" else waves
+def heard(name: str, waves: Tensor, **sections: Any) -> Tensor:
+    """Waves as the network takes them: most of them through a front end."""
+    asked = recipe(name, **sections)
+    return waves if asked.frontend.name == "none" else FrontEnd(asked.frontend, asked.audio.rate_hz)(waves)
 
 
 def loss_of(network: Network, inputs: Tensor) -> Tensor:
     """As training has it."""
     targets = torch.arange(len(inputs))
-    return nn.functional.cross_entropy(network.logits(inputs), targets) + network.regulariser()
+    loss = nn.functional.cross_entropy(network.logits(inputs), targets) + network.regulariser()
+    return loss + sum(0.4 * nn.functional.cross_entropy(side, targets) for side in network.side_logits())
 
 
 def state_of(network: Network) -> dict[str, Tensor]:
@@ -82,7 +136,7 @@ def state_of(network: Network) -> dict[str, Tensor]:
 
 
 def test_every_network_is_tested() -> None:
-    assert set(SETTINGS) == set(SAMPLES) == set(SIZES) == set(EMBEDDING) == set(NETWORKS)
+    assert set(SETTINGS) == set(SAMPLES) == set(SIZES) == set(EMBEDDING) == {*NETWORKS, *TIMM}
 
 
 @each
@@ -145,15 +199,41 @@ def test_gradients_reach_the_wave(name: str) -> None:
     assert (gradient.flatten(1).norm(dim=1) > 0).all()
 
 
+def published_parameters(name: str) -> int:
+    """What torchvision's and timm's own networks hold, with three channels and 1,000 classes."""
+    timms = {"mobilenetv4_conv_small": 3_774_024, "vit_tiny_patch16_224": 5_717_416}
+    if name in timms:
+        return timms[name]
+    weights = torchvision.models.get_model_weights(name)
+    return weights["IMAGENET1K_V1"].meta["num_params"]
+
+
 @each
 def test_parameters_are_as_many_as_published(name: str, home: Callable[[str, str], Path]) -> None:
-    network, _ = fresh(name)
+    network = drawn(name)
+    kernels = {
+        **{"alexnet": 64 * 11**2, "vgg16": 64 * 3**2, "resnet18": 64 * 7**2, "resnet50": 64 * 7**2},
+        **{"mobilenet_v2": 32 * 3**2, "inception_v3": 32 * 3**2, "efficientnet_b0": 32 * 3**2},
+        **{"convnext_tiny": 96 * 4**2, "mobilenetv4_conv_small": 32 * 3**2, "vit_tiny_patch16_224": 192 * 16**2},
+    }
+    head = (EMBEDDING[name] + 1) * CLASSES
     if name == "cnn":
         convolutions = 9 * (1 * 8 + 8 * 16 + 16 * 32 + 32 * 64)
-        expected = 2 * 40 + convolutions + 2 * (8 + 16 + 32 + 64) + (64 + 1) * CLASSES
+        expected = 2 * 40 + convolutions + 2 * (8 + 16 + 32 + 64) + head
+    elif name == "baseline":
+        convolutions = 9 * (1 * 32 + 32 * 64 + 64 * 128 + 128 * 256 + 256 * 256)
+        expected = convolutions + 2 * (32 + 64 + 128 + 256 + 256) + (256 + 1) * 256 + head
+    elif name == "cnn1d":
+        expected = (3 * 40 + 1) * 16 + (3 * 16 + 1) * 32 + (3 * 32 + 1) * 64 + (64 * (49 // 8) + 1) * 128 + head
+    elif name == "transformer":
+        layer = (128 + 1) * 3 * 128 + (128 + 1) * 128 + (128 + 1) * 2048 + (2048 + 1) * 128 + 2 * 2 * 128
+        expected = (40 + 1) * 128 + 2 * layer + (128 + 1) * 256 + head
+    elif name in kernels:
+        expected = published_parameters(name) - 2 * kernels[name] - (EMBEDDING[name] + 1) * 1000 + head
+        expected -= (768 + 1) * (1000 - CLASSES) if name == "inception_v3" else 0  # the auxiliary classifier's
     elif name == "yamnet":
         # What Keras counts as trainable (the statistics of BatchNorm come on top), with 521 outputs.
-        expected = 3_729_481 - 1025 * 521 + 1025 * CLASSES
+        expected = 3_729_481 - 1025 * 521 + head
     else:
         path = home("data", "esc50").parents[1] / "golden" / "esresnext_state_dict.json"
         if not path.is_file():
@@ -163,8 +243,7 @@ def test_parameters_are_as_many_as_published(name: str, home: Callable[[str, str
         learnt = {n: s for n, s in layout.items() if n.rpartition(".")[2] not in buffers and n != "fbsp.bias"}
         body = sum(math.prod(shape) for n, shape in learnt.items() if not n.startswith("fc."))
         assert len(layout) - len(learnt) == 1 + 1 + 3 * (53 + 5), "window, empty bias, statistics of 53 + 5 BatchNorms"
-        head = (2048 + 1) * CLASSES if name == "esresnext" else (2048 + 1) * 1024 + (1024 + 1) * CLASSES
-        expected = body + head
+        expected = body + head + ((2048 + 1) * 1024 if name == "audioclip" else 0)
     assert sum(parameter.numel() for parameter in network.parameters()) == expected
 
 
@@ -273,13 +352,16 @@ def test_a_fresh_head_changes_the_last_layer_alone(name: str) -> None:
     network.reset_head(3)
     after = state_of(network)
     assert after.keys() == before.keys()
-    assert all(torch.equal(after[key], before[key]) for key in after if not key.startswith("fc."))
+    fresh_ones = ("fc.", "body.AuxLogits.fc.")
+    assert all(torch.equal(after[key], before[key]) for key in after if not key.startswith(fresh_ones))
     assert after["fc.weight"].shape == (3, EMBEDDING[name]) and after["fc.bias"].shape == (3,)
     assert after["fc.weight"].std() > 0 and network.fc.weight.requires_grad
     with torch.inference_mode():
         torch.testing.assert_close(network.embed(inputs), embeddings, rtol=0, atol=0)
-        assert network.logits(inputs).shape == (4, 3)
-    assert {id(p) for p in network.groups()["head"]} == {id(p) for p in network.fc.parameters()}
+        assert network.logits(inputs).shape == (len(inputs), 3)
+    heads = {id(p) for p in network.groups()["head"]}
+    assert heads >= {id(p) for p in network.fc.parameters()}
+    assert heads == {id(p) for key, p in network.named_parameters() if key.startswith(fresh_ones)}
 
 
 @each
@@ -287,7 +369,8 @@ def test_groups_hold_every_parameter_once(name: str) -> None:
     network, _ = fresh(name)
     groups = network.groups()
     assert list(groups) == ["head", "backbone"]
-    assert [id(p) for p in groups["head"]] == [id(network.fc.weight), id(network.fc.bias)]
+    assert [id(p) for p in groups["head"]][:2] == [id(network.fc.weight), id(network.fc.bias)]
+    assert [id(p) for p in groups["head"]] == [id(p) for module in network.added() for p in module.parameters()]
     grouped = [id(p) for group in groups.values() for p in group]
     assert len(grouped) == len(set(grouped))
     assert set(grouped) == {id(p) for p in network.parameters()}
@@ -304,7 +387,10 @@ def test_the_cam_layer_is_a_map_that_decides(name: str) -> None:
     handle.remove()
     assert len(maps) == 1, "the layer runs once a pass"
     assert maps[0].dim() == 4 and len(maps[0]) == len(inputs)
-    assert maps[0].shape[2] > 1, "it tells low from high"
+    if name in SEQUENCES:
+        assert maps[0].shape[2] == 1 and maps[0].shape[3] > 1, "it tells when, not how high"
+    else:
+        assert maps[0].shape[2] > 1, "it tells low from high"
     (gradient,) = torch.autograd.grad(out, maps[0])
     assert (gradient.flatten(1).norm(dim=1) > 0).all()
 
@@ -398,7 +484,7 @@ def starting_from(name: str, weights: str) -> Recipe:
 
 
 def test_published_weights_are_found_by_default(own_home: Path) -> None:
-    assert set(PUBLISHED) == set(NETWORKS) - {"cnn"}
+    assert set(PUBLISHED) == set(NETWORKS) - {"cnn", "baseline", "cnn1d", "transformer"}
     assert find_weights(recipe("cnn")) is None
     assert find_weights(recipe("yamnet")) == own_home / "yamnet.h5"
     assert find_weights(recipe("esresnext")) == own_home / "ESResNeXtFBSP_AudioSet.pt"

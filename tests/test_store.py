@@ -239,6 +239,28 @@ def test_a_wrong_checksum_is_refused_and_removed(site: Site, home: Path) -> None
     assert files_under(home) == []
 
 
+@pytest.mark.parametrize("digits", [8, 1, 63])
+def test_the_beginning_of_a_checksum_verifies_too(
+    site: Site, home: Path, caplog: pytest.LogCaptureFixture, digits: int
+) -> None:
+    got = hashlib.sha256(BODY).hexdigest()
+    assert store.get(asset_at(site.url, hash=f"sha256:{got[:digits]}")).read_bytes() == BODY
+    assert files_under(home) == ["weights/thing.bin"] and caplog.records == []
+    (home / "weights" / "thing.bin").unlink()
+    wrong = got[: digits - 1] + ("0" if got[digits - 1] != "0" else "1")
+    with pytest.raises(
+        StoreError, match=f"thing from .* was refused: its sha256 must begin with {wrong}, but it is {got}"
+    ):
+        store.get(asset_at(site.url, hash=f"sha256:{wrong}"))
+    assert files_under(home) == []
+
+
+def test_a_download_with_the_beginning_of_a_checksum_goes_on_where_it_broke_off(site: Site, home: Path) -> None:
+    site.breaks = [300_000]
+    store.get(asset_at(site.url, hash="sha256:" + hashlib.sha256(BODY).hexdigest()[:8]))
+    assert site.asked[1]["Range"] == "bytes=300000-" and site.sent == len(BODY)
+
+
 def test_without_a_checksum_the_one_that_came_is_noted(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="hubbub"):
         store.get(asset_at(site.url, None))
@@ -276,12 +298,16 @@ def test_an_unknown_name_names_the_near_one() -> None:
 
 def test_the_catalogue_is_complete() -> None:
     weights = ["yamnet", "yamnet_class_map", "esresnext_audioset", "audioclip_full", "audioclip_partial"]
-    assert list(ASSETS) == [*weights, "esc50", "urbansound8k", "emodb"]
+    networks = ["alexnet", "vgg16", "resnet18", "resnet50"]
+    networks += ["mobilenet_v2", "inception_v3", "efficientnet_b0", "convnext_tiny"]
+    imagenet = [f"{network}_imagenet" for network in networks]
+    assert list(ASSETS) == [*weights, *imagenet, "esc50", "urbansound8k", "emodb"]
     for name, asset in ASSETS.items():
         assert name == asset.name and asset.kind == ("data" if asset.unpack else "weights")
         assert asset.url.startswith("http") and asset.licence and asset.citation and asset.size
         algorithm, _, digits = (asset.hash or "none:").partition(":")
-        assert len(digits) == {"sha256": 64, "md5": 32, "none": 0}[algorithm]
+        lengths = {"sha256": 8 if name in imagenet else 64, "md5": 32, "none": 0}
+        assert len(digits) == lengths[algorithm]
 
 
 # Published checkpoints
@@ -291,7 +317,9 @@ PUBLISHED = {
     "esresnext_audioset": "ESResNeXtFBSP_AudioSet.pt",
     "audioclip_full": "AudioCLIP-Full-Training.pt",
     "audioclip_partial": "AudioCLIP-Partial-Training.pt",
+    "resnet18_imagenet": "resnet18-f37072fd.pth",
 }
+SIZES = {"esresnext_audioset": "124.8 MB", "resnet18_imagenet": "46.8 MB"}
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -319,7 +347,10 @@ def test_another_file_in_place_of_a_published_checkpoint_is_refused(
     site: Site, home: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setitem(ASSETS, name, replace(ASSETS[name], url=site.url))
-    with pytest.raises(StoreError, match=f"{name} from .* was refused: .* expected {ASSETS[name].hash} but got "):
+    wanted = f"expected {ASSETS[name].hash} but got "
+    if name == "resnet18_imagenet":
+        wanted = "its sha256 must begin with f37072fd, but it is "
+    with pytest.raises(StoreError, match=f"{name} from .* was refused: .*{wanted}"):
         store.get(name)
     assert files_under(home) == []
 
@@ -337,9 +368,12 @@ def test_offline_a_published_checkpoint_can_be_put_there_by_hand(
         with pytest.raises(StoreError) as caught:
             store.get(name)
     said, asset, place = str(caught.value), ASSETS[name], home / "weights" / PUBLISHED[name]
-    assert f"{name} could not be downloaded: no connection to github.com" in said
-    size = "124.8 MB" if name == "esresnext_audioset" else "537.3 MB"
-    assert f"Fetch {asset.url} ({size}, licence: {asset.licence})" in said and asset.url.endswith(f"/{place.name}")
+    host = "download.pytorch.org" if name == "resnet18_imagenet" else "github.com"
+    assert f"{name} could not be downloaded: no connection to {host}" in said
+    assert (
+        f"Fetch {asset.url} ({SIZES.get(name, '537.3 MB')}, licence: {asset.licence})" in said
+        and asset.url.endswith(f"/{place.name}")
+    )
     assert f"put it at {place}," in said and f"a folder that has weights/{place.name}" in said
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text("by hand")

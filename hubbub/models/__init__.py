@@ -1,36 +1,94 @@
 """Networks by name, each a `Network`, and the weights they start from."""
 
 from collections.abc import Callable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from hubbub import files, store
 from hubbub.errors import HubbubError, did_you_mean
-from hubbub.models import checkpoint, yamnet
-from hubbub.models.cnn import SMALLEST_INPUT, SmallCNN
+from hubbub.features import FrontEnd
 from hubbub.models.network import Network
 from hubbub.recipe import Recipe
 
-__all__ = ["NETWORKS", "PUBLISHED", "NetworkError", "build_network", "find_weights", "load_weights"]
+__all__ = ["NETWORKS", "PUBLISHED", "NetworkError", "build_network", "find_weights", "load_weights", "published"]
 
 
 class NetworkError(HubbubError):
     """A network that does not exist or cannot be built so."""
 
 
+_TORCHVISION = (
+    *("alexnet", "vgg16", "resnet18", "resnet50", "mobilenet_v2", "inception_v3", "efficientnet_b0", "convnext_tiny"),
+)
+_RESNETS = ("resnet18", "resnet50")
+_RESNET_WIDTH = 64  # as published
+
+
+# What the rooms of networks need takes seconds to import, so each is imported by whoever asks for it.
 def _cnn(recipe: Recipe, num_classes: int) -> Network:
-    if recipe.frontend.name == "none":
-        raise NetworkError("the cnn takes spectrograms: set frontend.name = 'logmel'.")
-    frames = recipe.windows.length // recipe.frontend.hop
-    if min(recipe.frontend.n_mels, frames) < SMALLEST_INPUT:
-        raise NetworkError(
-            f"the cnn needs {SMALLEST_INPUT} bands and frames at least, not {recipe.frontend.n_mels} and {frames}. "
-            "Set more frontend.n_mels, a smaller frontend.hop or longer windows."
-        )
-    return SmallCNN(num_classes, recipe.frontend.n_mels, recipe.network.width, recipe.network.dropout)
+    from hubbub.models.cnn import SmallCNN
+
+    bands, _ = _sees(recipe, SmallCNN.SMALLEST)
+    return SmallCNN(num_classes, bands, recipe.network.width or SmallCNN.WIDTH, recipe.network.dropout)
+
+
+def _compact(recipe: Recipe, num_classes: int) -> Network:
+    from hubbub.models.compact import Compact
+
+    bands, _ = _sees(recipe, Compact.SMALLEST)
+    return Compact(num_classes, bands, recipe.network.width or Compact.WIDTH, recipe.network.dropout)
+
+
+def _baseline(recipe: Recipe, num_classes: int) -> Network:
+    from hubbub.models.cnn import Baseline
+
+    _sees(recipe, Baseline.SMALLEST, recipe.network.channels)
+    return Baseline(num_classes, recipe.network.channels, recipe.network.dropout)
+
+
+def _cnn1d(recipe: Recipe, num_classes: int) -> Network:
+    from hubbub.models.sequence import AudioCNN1D
+
+    bands, frames = _sees(recipe, (1, AudioCNN1D.SMALLEST))
+    return AudioCNN1D(num_classes, bands, frames, recipe.network.dropout)
+
+
+def _transformer(recipe: Recipe, num_classes: int) -> Network:
+    from hubbub.models.sequence import Transformer
+
+    bands, _ = _sees(recipe)
+    return Transformer(num_classes, bands, recipe.network.dropout)
+
+
+def _torchvision(recipe: Recipe, num_classes: int) -> Network:
+    from hubbub.models.vision import PLANS, Vision
+
+    settings = recipe.network
+    _sees(recipe, PLANS[settings.name].smallest, settings.channels)
+    return Vision(
+        settings.name,
+        num_classes,
+        channels=settings.channels,
+        width=settings.width or _RESNET_WIDTH,
+        attention=settings.attention,
+        dropout=settings.dropout,
+    )
+
+
+def _timm(recipe: Recipe, num_classes: int) -> Network:
+    from hubbub.models.vision import Timm
+
+    settings = recipe.network
+    size = _sees(recipe, channels=settings.channels)
+    return Timm(settings.name, num_classes, size, channels=settings.channels, dropout=settings.dropout)
 
 
 def _yamnet(recipe: Recipe, num_classes: int) -> Network:
+    from hubbub.models import yamnet
+
     _hears_waves(recipe, yamnet.RATE_HZ)
     if recipe.windows.length > yamnet.PATCH_SAMPLES:
         raise NetworkError(
@@ -42,7 +100,6 @@ def _yamnet(recipe: Recipe, num_classes: int) -> Network:
     return network
 
 
-# torchvision, which these need, takes seconds to import.
 def _esresnext(recipe: Recipe, num_classes: int) -> Network:
     from hubbub.models import esresnext
 
@@ -59,57 +116,141 @@ def _audioclip(recipe: Recipe, num_classes: int) -> Network:
 
 NETWORKS: dict[str, Callable[[Recipe, int], Network]] = {
     "cnn": _cnn,
+    "compact": _compact,
+    "baseline": _baseline,
+    "cnn1d": _cnn1d,
+    "transformer": _transformer,
+    **dict.fromkeys(_TORCHVISION, _torchvision),
     "yamnet": _yamnet,
     "esresnext": _esresnext,
     "audioclip": _audioclip,
 }
 #: The asset of the store that a network starts from by default.
-PUBLISHED = {"yamnet": "yamnet", "esresnext": "esresnext_audioset", "audioclip": "audioclip_full"}
+PUBLISHED = {
+    **{name: f"{name}_imagenet" for name in _TORCHVISION},
+    "yamnet": "yamnet",
+    "esresnext": "esresnext_audioset",
+    "audioclip": "audioclip_full",
+}
+#: The networks, besides timm's, that a setting which not all have is for.
+_SETTINGS = {
+    "channels": ("baseline", *_TORCHVISION),
+    "width": ("cnn", "compact", *_RESNETS),
+    "attention": _RESNETS,
+}
 
 
 def build_network(recipe: Recipe, num_classes: int) -> Network:
     """The recipe's network with fresh weights. Raises `NetworkError` where the recipe does not fit it."""
     name = recipe.network.name
+    _refuse_unknown(name)
+    for setting, names in _SETTINGS.items():
+        given, default = getattr(recipe.network, setting), type(recipe.network).model_fields[setting].default
+        if given != default and name not in names and not (setting == "channels" and name not in NETWORKS):
+            raise NetworkError(f"network.{setting} is for {', '.join(names)}, not for {name}. Leave it out.")
+    return NETWORKS.get(name, _timm)(recipe, num_classes)
+
+
+def published(recipe: Recipe) -> store.Asset | None:
+    """The weights that `network.weights = "default"` stands for; None where none were published for such a network.
+
+    Raises `NetworkError` for a network that does not exist.
+    """
+    name = recipe.network.name
+    _refuse_unknown(name)
     if name not in NETWORKS:
-        raise NetworkError(f"there is no network '{name}'. {did_you_mean(name, NETWORKS)}")
-    return NETWORKS[name](recipe, num_classes)
+        from hubbub.models.vision import timm_asset
+
+        return timm_asset(name)
+    if name in _RESNETS and recipe.network.width not in (None, _RESNET_WIDTH):
+        return None
+    return store.ASSETS[PUBLISHED[name]] if name in PUBLISHED else None
 
 
 def find_weights(recipe: Recipe) -> Path | None:
     """The file that the recipe's network starts from, downloaded where need be; None to draw weights instead.
 
-    Raises `StoreError` saying what to fetch and where to put it, `NetworkError` for a file that is not there.
+    `imagenet` is the default of an image network, and an error where it has none. Raises `StoreError` saying what to
+    fetch and where to put it, `NetworkError` for a file that is not there.
     """
-    given = recipe.network.weights
-    if given == "default":
-        given = PUBLISHED.get(recipe.network.name, "none")
+    given, name = recipe.network.weights, recipe.network.name
+    if given in ("default", "imagenet"):
+        asset = published(recipe)
+        of_pictures = name in _TORCHVISION or name not in NETWORKS
+        if given == "imagenet" and not (asset and of_pictures):
+            width = f" of width {recipe.network.width}" if name in _RESNETS else ""
+            raise NetworkError(f"{name}{width} has no ImageNet weights. Set network.weights = 'default' or 'none'.")
+        return store.get(asset) if asset else None
     if given == "none":
         return None
     if given in store.ASSETS and store.ASSETS[given].kind == "weights":
         return store.get(given)
     path = files.absolute(given)
     if not path.is_file():
-        known = ["default", "none", *(name for name, asset in store.ASSETS.items() if asset.kind == "weights")]
+        assets = (name for name, asset in store.ASSETS.items() if asset.kind == "weights")
+        known = ["default", "imagenet", "none", *assets]
         raise NetworkError(f"network.weights: '{given}' is no file, nor known. {did_you_mean(given, known)}")
     return path
 
 
 def load_weights(network: Network, path: Path) -> str:
-    """Load a checkpoint into the network, all but a last layer for other classes; returns what became of what.
+    """Load a checkpoint into the network, all but last layers for other classes; returns what became of what.
 
-    Raises `CheckpointError` (`YAMNetError` for its .h5 file) and loads nothing where it is not the network's.
+    Attention that the file does not hold stays fresh. Raises `CheckpointError` (`YAMNetError` for its .h5 file) and
+    loads nothing where the file is not the network's.
     """
+    from hubbub.models import checkpoint, yamnet
+
     state = yamnet.read_h5(path) if path.suffix == ".h5" else checkpoint.read(path)
     inner: Any = network
-    prefix = ""
-    head: tuple[str, ...] = ("fc.",)
+    prefix, notes = "", tuple[str, ...]()
+    added = {name: module for name, module in network.named_modules() if any(module is one for one in network.added())}
+    head = tuple(f"{name}." for name, module in added.items() if isinstance(module, nn.Linear))
+    others = tuple(f"{name}." for name, module in added.items() if not isinstance(module, nn.Linear))
+    optional = ["window", "fbsp.bias", *(name for name in network.state_dict() if name.startswith(others))]
     # AudioCLIP's files hold three towers, of which the audio tower is an ESResNeXt, and no head.
     if "fc.weight" not in state and any(name.startswith("audio.") for name in state):
         prefix = "audio."
         if hasattr(network, "audio"):
             inner, head = network.audio, ()
-    optional = ("window", "fbsp.bias")
-    return checkpoint.load(inner, state, source=path.name, prefix=prefix, head=head, optional=optional).report()
+    elif hasattr(inner, "translated"):  # an image network
+        ours = inner.translated(state)
+        state, notes = ours.state, ours.notes
+        optional += ours.optional
+    loaded = checkpoint.load(inner, state, source=path.name, prefix=prefix, head=head, optional=tuple(optional))
+    return "\n".join([loaded.report(), *notes])
+
+
+def _refuse_unknown(name: str) -> None:
+    if name in NETWORKS:
+        return
+    from hubbub.models import vision
+
+    if vision.is_timm(name):
+        return
+    near = [*get_close_matches(name, NETWORKS), *get_close_matches(name, vision.timm_models(), cutoff=0.8)]
+    hint = did_you_mean(name, NETWORKS)
+    if near:
+        hint = "Did you mean " + " or ".join(f"'{match}'" for match in list(dict.fromkeys(near))[:3]) + "?"
+    raise NetworkError(f"there is no network '{name}', here or in timm. {hint}")
+
+
+def _sees(recipe: Recipe, smallest: int | tuple[int, int] = 1, channels: int = 1) -> tuple[int, int]:
+    """Height and width of what the recipe's network is given; `NetworkError` where that does not fit it."""
+    name, settings = recipe.network.name, recipe.frontend
+    if settings.name == "none":
+        raise NetworkError(f"the {name} takes spectrograms: set frontend.name = 'logmel'.")
+    if settings.colours != "none" and channels == 1:
+        more = "network.channels = 3 or " if name in _SETTINGS["channels"] or name not in NETWORKS else ""
+        raise NetworkError(f"a colour picture where one channel is expected: set {more}frontend.colours = 'none'.")
+    bands, frames = FrontEnd(settings, recipe.audio.rate_hz).shape(recipe.windows.length)
+    lowest, shortest = (smallest, smallest) if isinstance(smallest, int) else smallest
+    if bands < lowest or frames < shortest:
+        raise NetworkError(
+            f"the {name} needs {lowest} bands and {shortest} frames at least, not {bands} and {frames}. Set "
+            f"frontend.size, or more frontend.n_mels, a smaller frontend.hop or longer windows."
+        )
+    return bands, frames
 
 
 def _hears_waves(recipe: Recipe, rate_hz: int) -> None:

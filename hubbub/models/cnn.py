@@ -1,35 +1,56 @@
-"""A small convolutional network on log-mel spectrograms: four blocks of convolution, BatchNorm, ReLU and pooling.
+"""Small convolutional networks on spectrograms, in two plain designs of the field (VGG-style blocks, global pooling).
 
-The plain design of the field (VGG-style blocks, global pooling); small enough for two cores.
+`SmallCNN` is small enough for two cores; `Baseline` is what attention networks are compared with on ESC-50 and EmoDB.
+This room does not know what a spectrogram's cells mean.
 """
 
 import torch
 from torch import Tensor, nn
 
+from hubbub.models import NetworkError
 from hubbub.models.network import Network
 
-__all__ = ["SMALLEST_INPUT", "SmallCNN"]
+__all__ = ["Baseline", "SmallCNN", "as_pictures"]
 
-BLOCKS = 4
-SMALLEST_INPUT = 2 ** (BLOCKS - 1)
+
+def as_pictures(x: Tensor, channels: int) -> Tensor:
+    """Spectrograms `[B, F, W]`, given to each channel, or pictures `[B, channels, F, W]` -> `[B, channels, F, W]`.
+
+    Channels lie last in memory, which convolutions are fastest on. Raises `NetworkError` for anything else.
+    """
+    if x.dim() == 3:
+        x = x.unsqueeze(1).expand(-1, channels, -1, -1)
+    if x.dim() == 4 and x.shape[1] == 3 != channels:
+        raise NetworkError(
+            "a colour picture where one channel is expected: set network.channels = 3 or frontend.colours = 'none'."
+        )
+    if x.dim() != 4 or x.shape[1] != channels:
+        raise NetworkError(
+            f"an input of shape {list(x.shape)}: give spectrograms [B, F, W] or pictures [B, {channels}, F, W]."
+        )
+    return x.contiguous(memory_format=torch.channels_last)
 
 
 class SmallCNN(Network):
-    """Spectrograms `[B, F, W]` -> logits `[B, num_classes]`.
+    """Spectrograms `[B, F, W]` -> logits `[B, num_classes]`: four blocks of convolution, BatchNorm, ReLU and pooling.
 
     The first BatchNorm standardises each band, with statistics that come from training batches alone. Any F and W from
-    `SMALLEST_INPUT` on will do.
+    `SMALLEST` on will do.
     """
 
-    def __init__(self, num_classes: int, n_mels: int = 64, width: int = 16, dropout: float = 0.2) -> None:
+    BLOCKS = 4
+    WIDTH = 16
+    SMALLEST = 2 ** (BLOCKS - 1)
+
+    def __init__(self, num_classes: int, n_mels: int = 64, width: int = WIDTH, dropout: float = 0.2) -> None:
         super().__init__(dropout)
         self.norm = nn.BatchNorm1d(n_mels)
         blocks: list[nn.Module] = []
         channels = 1
-        for block in range(BLOCKS):
+        for block in range(self.BLOCKS):
             filters = width * 2**block
-            blocks += [nn.Conv2d(channels, filters, 3, padding=1, bias=False), nn.BatchNorm2d(filters), nn.ReLU(True)]
-            blocks += [nn.MaxPool2d(2)] if block < BLOCKS - 1 else []
+            blocks += _block(channels, filters)
+            blocks += [nn.MaxPool2d(2)] if block < self.BLOCKS - 1 else []
             channels = filters
         self.body = nn.Sequential(*blocks)
         self.fc = nn.Linear(channels, num_classes)
@@ -38,8 +59,43 @@ class SmallCNN(Network):
     def cam_layer(self) -> nn.Module:
         return self.body
 
-    def embed(self, spectrogram: Tensor) -> Tensor:
+    def embed(self, x: Tensor) -> Tensor:
         """Spectrograms `[B, F, W]` -> embeddings `[B, 8 * width]`: the mean plus the maximum over the map."""
-        x = self.norm(spectrogram).unsqueeze(1).contiguous(memory_format=torch.channels_last)
-        x = self.body(x)
+        x = as_pictures(x, 1)
+        x = self.body(self.norm(x[:, 0])[:, None].contiguous(memory_format=torch.channels_last))
         return x.mean(dim=(2, 3)) + x.amax(dim=(2, 3))
+
+
+class Baseline(Network):
+    """Spectrograms `[B, F, W]` or pictures `[B, channels, F, W]` -> logits `[B, num_classes]`.
+
+    Five blocks of convolution, BatchNorm, ReLU and pooling, the mean over the map, and a layer of 256 units. Any F and
+    W from `SMALLEST` on will do.
+    """
+
+    FILTERS = (32, 64, 128, 256, 256)
+    SMALLEST = 2 ** len(FILTERS)
+    EMBEDDING = 256
+
+    def __init__(self, num_classes: int, channels: int = 1, dropout: float = 0.3) -> None:
+        super().__init__(dropout)
+        self.channels = channels
+        blocks: list[nn.Module] = []
+        for before, filters in zip((channels, *self.FILTERS), self.FILTERS, strict=False):
+            blocks += [*_block(before, filters), nn.MaxPool2d(2)]
+        self.body = nn.Sequential(*blocks)
+        self.hidden = nn.Linear(self.FILTERS[-1], self.EMBEDDING)
+        self.fc = nn.Linear(self.EMBEDDING, num_classes)
+
+    @property
+    def cam_layer(self) -> nn.Module:
+        return self.body[-2]  # before the last pooling, which would halve what a picture of it shows
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Spectrograms `[B, F, W]` or pictures `[B, channels, F, W]` -> embeddings `[B, 256]`."""
+        x = self.body(as_pictures(x, self.channels))
+        return torch.relu(self.hidden(x.mean(dim=(2, 3))))
+
+
+def _block(channels: int, filters: int) -> list[nn.Module]:
+    return [nn.Conv2d(channels, filters, 3, padding=1, bias=False), nn.BatchNorm2d(filters), nn.ReLU(inplace=True)]

@@ -1,6 +1,7 @@
 """What every network is, so that one training loop, one classifier and one explanation serve them all.
 
-Segments `[B, N]` or spectrograms `[B, F, W]` in, embeddings `[B, D]` between, logits `[B, K]` out.
+Segments `[B, N]`, spectrograms `[B, F, W]` or coloured pictures of them `[B, 3, F, W]` in, embeddings `[B, D]` between,
+logits `[B, K]` out.
 """
 
 from torch import Tensor, nn
@@ -9,7 +10,7 @@ __all__ = ["Network"]
 
 
 class Network(nn.Module):
-    """`embed` makes embeddings, `head` makes logits of them; `fc`, the last layer, is all that knows the classes."""
+    """`embed` makes embeddings, `head` makes logits of them; `fc`, the last layer, knows the classes."""
 
     fc: nn.Linear
 
@@ -23,7 +24,7 @@ class Network(nn.Module):
         raise NotImplementedError
 
     def embed(self, x: Tensor) -> Tensor:
-        """Segments `[B, N]` or spectrograms `[B, F, W]` -> embeddings `[B, D]`."""
+        """What the network takes (see above) -> embeddings `[B, D]`."""
         raise NotImplementedError
 
     def head(self, embeddings: Tensor) -> Tensor:
@@ -31,7 +32,7 @@ class Network(nn.Module):
         return self.fc(self.dropout(embeddings))
 
     def logits(self, x: Tensor) -> Tensor:
-        """Segments `[B, N]` or spectrograms `[B, F, W]` -> logits `[B, K]`."""
+        """What the network takes (see above) -> logits `[B, K]`."""
         return self.head(self.embed(x))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -41,10 +42,19 @@ class Network(nn.Module):
         """A fresh last layer for `num_classes` classes; everything before it stays."""
         self.fc = nn.Linear(self.fc.in_features, num_classes).to(self.fc.weight.device)
 
+    def added(self) -> list[nn.Module]:
+        """What no published weights hold, and what therefore learns even where the rest is frozen: at least `fc`."""
+        return [self.fc]
+
     def groups(self) -> dict[str, list[nn.Parameter]]:
-        """All parameters, each once: `head`, the last layer's, and `backbone`, all others."""
-        own = {id(p) for p in self.fc.parameters()}
-        return {"head": list(self.fc.parameters()), "backbone": [p for p in self.parameters() if id(p) not in own]}
+        """All parameters, each once: `head`, those of what was `added`, and `backbone`, all others."""
+        head = [p for module in self.added() for p in module.parameters()]
+        own = {id(p) for p in head}
+        return {"head": head, "backbone": [p for p in self.parameters() if id(p) not in own]}
+
+    def side_logits(self) -> list[Tensor]:
+        """Logits `[B, K]` of auxiliary classifiers in the last forward pass of training; asked for once a pass."""
+        return []
 
     def regulariser(self) -> Tensor | float:
         """What the network adds to the training loss of its last forward pass; asked for once a pass."""
