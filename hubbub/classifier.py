@@ -222,7 +222,7 @@ class Classifier:
         for section in (self.recipe.audio, self.recipe.windows, self.recipe.frontend):
             digest.update(section.model_dump_json().encode())
         digest.update(self.recipe.network.model_dump_json(include={"name", "width"}).encode())
-        for name, tensor in sorted(self.network.state_dict().items()):
+        for name, tensor in sorted((self.network.state_dict() | self._statistics()).items()):
             if not (self.frozen and name.startswith("fc.")):  # embeddings come before it
                 digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()

@@ -2,7 +2,8 @@
 
 `Recipe.load("esc50-yamnet")` reads a shipped recipe, a path reads any other; `[quick]` holds the overrides that
 `--quick` applies, and `--set a.b=c` overrides any field. An unknown key is an error that names the near match.
-The sections are in `settings.py`; here are the whole, the rules between sections, and reading.
+The sections are in `settings.py` and `settings_augment.py`; here are the whole, the rules between sections, and
+reading.
 """
 
 import tomllib

@@ -7,9 +7,8 @@ candidate on the training part, the best on validation fitted again on both.
 This room does not see the test part.
 """
 
-import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +22,11 @@ import torch
 from lightning.pytorch.loggers import Logger
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 
 from hubbub import batches, metrics, windows
 from hubbub.augment import Mixing, Spectrogram, Waveform
+from hubbub.average import RunningMean
 from hubbub.batches import Embeddings, Source, Waveforms
 from hubbub.classifier import Classifier
 from hubbub.data.cache import Segments, Waves
@@ -83,13 +82,14 @@ class Training(lightning.LightningModule):
         self.source, self.checks, self.seed = train, validation, seed
         augment = classifier.recipe.augment
         self.augment, self.mask = Waveform(augment, classifier.rate_hz), Spectrogram(augment)
-        self.mixing = Mixing(augment) if augment.between or augment.mixup else None
+        mixes = (augment.between or augment.mixup) and not classifier.frozen
+        self.mixing = Mixing(augment) if mixes else None
         classes, balance = len(classifier.labels), self.settings.balance
         weights = batches.class_weights(train.targets, classes) if "weights" in balance else None
         self.class_weights: Tensor | None
         self.register_buffer("class_weights", weights, persistent=False)
         decay = self.settings.average
-        self.averaged = AveragedModel(self.learning, multi_avg_fn=_moving(decay), use_buffers=True) if decay else None
+        self.averaged = RunningMean(self.learning, decay) if decay else None
         self.history: list[dict[str, float]] = []
         self._losses: list[Tensor] = []
         self._figures: dict[str, float] = {}
@@ -210,15 +210,9 @@ class Training(lightning.LightningModule):
         }
         self.log_dict(self._figures, prog_bar=True, sync_dist=True)
 
-    @torch.no_grad()
     def _swap_averaged(self) -> None:
-        """The mean of the weights in the network's place, and back."""
         if self.averaged:
-            ours, theirs = self.learning.state_dict(), self.averaged.module.state_dict()
-            for name, held in ours.items():
-                before = held.clone()
-                held.copy_(theirs[name])
-                theirs[name].copy_(before)
+            self.averaged.swap_with(self.learning)
 
     def _refuse_unless_finite(self, value: Tensor, name: str) -> None:
         if not torch.isfinite(value):
@@ -293,10 +287,10 @@ def fit_network(
     if len(source) < 2 * devices:
         raise TrainError(f"{len(source)} training segments are too few for {devices} devices.")
     lowered = choice.get("lowered", ()) if choice else ()
-    if classifier.frontend and not classifier.frozen:
+    if (frontend := classifier.frontend) and not classifier.frozen:
         source.to(torch.device("cpu"))
         rows = torch.arange(len(source)).split(settings.batch_size)
-        classifier.to("cpu").frontend.fit(source.fetch(some) for some in rows)
+        frontend.to("cpu").fit(source.fetch(some) for some in rows)
     module = Training(classifier, source, checks, seed, lowered)
     last = checkpoints / "last.ckpt"
     with _seeded(seed), quiet(), in_words(settings):
@@ -311,27 +305,14 @@ def fit_network(
     if module.averaged:
         module.learning.load_state_dict(module.averaged.module.state_dict())
     classifier.to(settings.device).eval()
-    groups = classifier.network.groups()
-    trained = groups["head"] if classifier.recipe.network.mode == "head" else itertools.chain(*groups.values())
+    only_added = classifier.recipe.network.mode == "head" and not classifier.frozen
+    trained = classifier.network.groups()["head"] if only_added else module.learning.parameters()
     trainable = sum(p.numel() for p in trained)
     history = _read(last)["history"]
     chosen: dict[str, Any] = {"epoch": int(kept["epoch"]) + 1}
     if settings.schedule == "plateau":
         chosen["lowered"] = plateaus(settings, history) if checks else list(lowered)
     return Fitted(classifier, classifier, chosen, pd.DataFrame(history), trainable)
-
-
-def _moving(decay: float) -> Callable[[Any, Any, Tensor | int], None]:
-    """A running mean of weights; it follows quickly at first, so that it does not remember what was drawn."""
-
-    @torch.no_grad()
-    def update(averaged: list[Tensor], current: list[Tensor], steps: Tensor | int) -> None:
-        if averaged[0].is_floating_point():
-            torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + int(steps)) / (10 + int(steps))))
-        else:
-            torch._foreach_copy_(averaged, current)
-
-    return update
 
 
 def _read(checkpoint: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from hubbub.audio import AudioError
 from hubbub.batches import Waveforms
 from hubbub.classifier import Classifier, ClassifierError, load
 from hubbub.data.cache import Waves
+from hubbub.features import FrontEndError
 from hubbub.models.heads import build_head, candidates
 from hubbub.recipe import Recipe
 
@@ -288,6 +289,65 @@ def test_unsound_waves_are_refused(wave: np.ndarray, rate: int | None, message: 
 def test_one_hertz_is_refused() -> None:
     with pytest.raises(AudioError, match="1 Hz"):
         make().classify(np.zeros(10), 1)
+
+
+# A front end that standardises by its training part
+
+
+def standardised(mean: float = -30.0, sd: float = 20.0) -> Classifier:
+    model = make("frontend.ref=max", "frontend.standardise=training")
+    model.frontend.picture.mean.fill_(mean)
+    model.frontend.picture.sd.fill_(sd)
+    return model
+
+
+def test_what_the_front_end_learnt_is_saved_with_the_network(tmp_path: Path) -> None:
+    model, plain = standardised(), make("frontend.ref=max")
+    segments = torch.from_numpy(model.cut(NOISE).copy())
+    torch.testing.assert_close(model.features(segments), (plain.features(segments) + 30) / 20)
+    model.save(tmp_path / "model")
+    again = load(tmp_path / "model")
+    assert torch.equal(again.features(segments), model.features(segments))
+    assert again.classify(NOISE, RATE).scores == model.classify(NOISE, RATE).scores
+    assert again.fingerprint() == model.fingerprint()
+
+
+def test_what_the_front_end_learnt_is_part_of_the_fingerprint() -> None:
+    prints = {standardised(*figures).fingerprint() for figures in ((-30.0, 20.0), (-31.0, 20.0), (-30.0, 21.0))}
+    assert len(prints) == 3
+
+
+def test_a_front_end_that_learnt_nothing_says_so(tmp_path: Path) -> None:
+    model = make("frontend.standardise=training")
+    with pytest.raises(FrontEndError, match="has not been fitted"):
+        model.classify(NOISE, RATE)
+    make().save(tmp_path / "plain")
+    card = json.loads((tmp_path / "plain" / "classifier.json").read_text())
+    card["recipe"]["frontend"]["standardise"] = "training"
+    _edit(tmp_path / "plain", recipe=card["recipe"])
+    with pytest.raises(ClassifierError, match=r"not a whole classifier \('frontend:picture\.mean'\)"):
+        load(tmp_path / "plain")
+
+
+def test_what_changes_spectrograms_comes_before_they_become_pictures() -> None:
+    model = make("frontend.ref=max", "frontend.scale=minmax", "frontend.size=[8,9]")
+    segments, seen = torch.from_numpy(model.cut(NOISE).copy()), []
+
+    def hide(spectrograms: torch.Tensor) -> torch.Tensor:
+        seen.append(spectrograms)
+        return torch.zeros_like(spectrograms)
+
+    pictures = model.features(segments, hide)
+    torch.testing.assert_close(seen[0], model.frontend.logmel(segments))
+    assert pictures.shape == (2, 8, 9) and not pictures.any()
+    assert model.features(segments).any()
+
+
+def test_without_a_front_end_a_network_is_given_waves() -> None:
+    model = Classifier(Recipe.load("esc50-yamnet"), LABELS)
+    segments = torch.from_numpy(model.cut(NOISE).copy())
+    assert model.frontend is None
+    assert model.features(segments) is segments
 
 
 def test_loading_refuses_what_is_not_whole(tmp_path: Path) -> None:

@@ -13,13 +13,13 @@ ROOT = Path(__file__).parents[1] / "hubbub"
 # From the bottom up; a name with a slash is a folder, whose files may import each other.
 ORDER = (
     ("errors",),
-    ("files", "progress", "settings"),
+    ("files", "progress", "settings", "catalogue"),
     ("settings_augment",),
     ("features/", "augment/", "windows", "audio", "metrics", "store", "recipe", "schedule"),
     ("onnx_model", "models/"),
     ("classifier",),
     ("data/",),
-    ("predict", "trackers", "batches", "trainer"),
+    ("predict", "trackers", "batches", "average", "trainer"),
     ("train",),
     ("plots", "explain", "export"),
     ("report", "material"),
@@ -34,7 +34,9 @@ RANKS = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 #: The package's face and `python -m hubbub`: they hand on what others define.
 FACES = {"__init__", "__main__"}
 HEAVY = {"torch", "torchvision", "lightning", "timm", "captum"}
-HEAVY_ROOMS = {"classifier", "models/", "features/", "augment/", "batches", "train", "trainer", "explain", "export"}
+HEAVY_ROOMS = {
+    *("classifier", "models/", "features/", "augment/", "batches", "average", "train", "trainer", "explain", "export"),
+}
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import json
 import math
 import pickle
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,14 +27,14 @@ CLASSES = 7
 
 
 def picture(name: str, size: int, **network: Any) -> dict[str, Any]:
-    frontend = {"name": "logmel", "n_mels": 40, "size": [size, size], "ref": "max", "scale": "top_db"}
-    return {"frontend": frontend, "network": {"name": name, **network}}
+    return {"frontend": {"name": "logmel", "n_mels": 40, "size": [size, size]}, "network": {"name": name, **network}}
 
 
 _44_KHZ = {"audio": {"rate_hz": 44_100}, "windows": {"length": 42_336, "hop": 21_168}}
-_LOGMEL = {"name": "logmel", "n_mels": 40, "ref": "max", "scale": "top_db"}
+_LOGMEL = {"name": "logmel", "n_mels": 40}
 SETTINGS: dict[str, dict[str, Any]] = {
-    "cnn": {"frontend": {"name": "logmel", "n_mels": 40}, "network": {"name": "cnn", "width": 8}},
+    "cnn": {"frontend": _LOGMEL, "network": {"name": "cnn", "width": 8}},
+    "compact": {"frontend": _LOGMEL, "network": {"name": "compact", "width": 8}},
     "baseline": picture("baseline", 64),
     "cnn1d": {"frontend": _LOGMEL, "network": {"name": "cnn1d"}},
     "transformer": {"frontend": _LOGMEL, "network": {"name": "transformer"}},
@@ -47,19 +47,21 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "efficientnet_b0": picture("efficientnet_b0", 64),
     "convnext_tiny": picture("convnext_tiny", 64),
     "mobilenetv4_conv_small": picture("mobilenetv4_conv_small", 64),
-    "vit_tiny_patch16_224": picture("vit_tiny_patch16_224", 224),
+    "test_vit": picture("test_vit", 160),
     "yamnet": {"network": {"name": "yamnet"}},
     "esresnext": {**_44_KHZ, "network": {"name": "esresnext"}},
     "audioclip": {**_44_KHZ, "network": {"name": "audioclip"}},
 }
+MAGMA = {**_LOGMEL, "ref": "max", "scale": "top_db", "colours": "magma"}
 #: Not in the table: timm has them.
-TIMM = ("mobilenetv4_conv_small", "vit_tiny_patch16_224")
+TIMM = ("mobilenetv4_conv_small", "test_vit")
 SEQUENCES = ("cnn1d", "transformer")
 #: One whole input of YAMNet; the larger networks that hear waves get an eighth of a second, for speed.
 SAMPLES = dict.fromkeys(SETTINGS, 15_600) | dict.fromkeys(("esresnext", "audioclip"), 5_512)
 #: Inputs of other sizes than the usual: samples, or bands and frames.
 SIZES: dict[str, list[tuple[int, ...]]] = {
     "cnn": [(40, 8), (40, 9), (40, 131)],
+    "compact": [(40, 15), (40, 131)],
     "baseline": [(32, 32), (64, 101), (33, 47)],
     "cnn1d": [(40, 49)],
     "transformer": [(40, 1), (40, 7), (40, 301)],
@@ -72,19 +74,35 @@ SIZES: dict[str, list[tuple[int, ...]]] = {
     "efficientnet_b0": [(1, 1), (40, 131)],
     "convnext_tiny": [(32, 32), (40, 67)],
     "mobilenetv4_conv_small": [(40, 131)],
-    "vit_tiny_patch16_224": [(224, 224)],
+    "test_vit": [(160, 160)],
     "yamnet": [(1,), (399,), (7_919,), (15_360,)],
     "esresnext": [(1,), (1_653,), (5_003,), (11_027,)],
     "audioclip": [(1,), (7_919,)],
 }
 EMBEDDING = {
-    **{"cnn": 8 * 8, "baseline": 256, "cnn1d": 128, "transformer": 256, "alexnet": 4096, "vgg16": 4096},
+    **{
+        "cnn": 8 * 8,
+        "compact": 8 * 8,
+        "baseline": 256,
+        "cnn1d": 128,
+        "transformer": 256,
+        "alexnet": 4096,
+        "vgg16": 4096,
+    },
     **{"resnet18": 512, "resnet50": 2048, "mobilenet_v2": 1280, "inception_v3": 2048, "efficientnet_b0": 1280},
-    **{"convnext_tiny": 768, "mobilenetv4_conv_small": 1280, "vit_tiny_patch16_224": 192},
+    **{"convnext_tiny": 768, "mobilenetv4_conv_small": 1280, "test_vit": 64},
     **{"yamnet": 1024, "esresnext": 2048, "audioclip": 1024},
 }
 
-each = pytest.mark.parametrize("name", SETTINGS)
+#: Up to 138 M parameters, and pictures of 299 by 299 in training: their whole contract takes over a minute.
+LARGE = ("alexnet", "vgg16", "resnet50", "inception_v3")
+
+
+def parameters(names: Iterable[str]) -> list[Any]:
+    return [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in names]
+
+
+each = pytest.mark.parametrize("name", parameters(SETTINGS))
 
 
 def recipe(name: str, **sections: Any) -> Recipe:
@@ -105,9 +123,7 @@ def fresh(name: str) -> tuple[Network, Tensor]:
     # A tone without noise has bins that hold rounding errors alone.
     tone = torch.sin(0.3 * torch.arange(SAMPLES[name])) + 0.01 * noise[2]
     waves = torch.stack([0.03 * noise[0], 0.02 * noise[1].cumsum(0), 0.3 * tone, 0.9 * noise[3]])
-    # Outside training smaller pictures will do, for speed.
-    small = {"frontend": SETTINGS[name]["frontend"] | {"size": [107, 107]}} if name == "inception_v3" else {}
-    return drawn(name), heard(name, waves, **small)
+    return drawn(name), heard(name, waves, small=True)
 
 
 def build(name: str) -> tuple[Network, Tensor]:
@@ -118,10 +134,14 @@ def build(name: str) -> tuple[Network, Tensor]:
     return copy.deepcopy(network).train(), inputs
 
 
-def heard(name: str, waves: Tensor, **sections: Any) -> Tensor:
-    """Waves as the network takes them: most of them through a front end."""
-    asked = recipe(name, **sections)
-    return waves if asked.frontend.name == "none" else FrontEnd(asked.frontend, asked.audio.rate_hz)(waves)
+def heard(name: str, waves: Tensor, *, small: bool = False) -> Tensor:
+    """Waves as the network takes them, most through a front end; `small`: as small as they may be outside training."""
+    settings, rate_hz = recipe(name).frontend, recipe(name).audio.rate_hz
+    if settings.name == "none":
+        return waves
+    if small and name == "inception_v3":
+        settings = settings.model_copy(update={"size": (107, 107)})
+    return FrontEnd(settings, rate_hz)(waves)
 
 
 def loss_of(network: Network, inputs: Tensor) -> Tensor:
@@ -129,6 +149,11 @@ def loss_of(network: Network, inputs: Tensor) -> Tensor:
     targets = torch.arange(len(inputs))
     loss = nn.functional.cross_entropy(network.logits(inputs), targets) + network.regulariser()
     return loss + sum(0.4 * nn.functional.cross_entropy(side, targets) for side in network.side_logits())
+
+
+def same(ours: Tensor, theirs: Tensor) -> None:
+    """But for the rounding of some 50 layers, which sum in another order where the batch is another."""
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4 * float(theirs.abs().max()))
 
 
 def state_of(network: Network) -> dict[str, Tensor]:
@@ -147,27 +172,30 @@ def test_contract(name: str) -> None:
         assert out.shape == (4, CLASSES)
         assert out.dtype == torch.float32
         assert torch.isfinite(out).all()
-        assert (out - out[0]).abs().amax(dim=1)[1:].min() > 1e-3, "inputs do not matter"
+        # Relative, for fresh BatchNorms have met no data: values shrink or grow with each layer.
+        scale = (out - network.fc.bias).abs().max()
+        assert (out - out[0]).abs().amax(dim=1)[1:].min() > 1e-3 * scale, "inputs do not matter"
         # Rows do not see each other: alone, or in another order, each gives the same.
-        torch.testing.assert_close(network.logits(inputs[2:3]), out[2:3], rtol=1e-4, atol=1e-5)
+        same(network.logits(inputs[2:3]), out[2:3])
         order = torch.tensor([2, 0, 3, 1])
-        torch.testing.assert_close(network.logits(inputs[order]), out[order], rtol=1e-4, atol=1e-5)
+        same(network.logits(inputs[order]), out[order])
         torch.testing.assert_close(network.logits(inputs), out, rtol=0, atol=0)
         embeddings = network.embed(inputs)
         assert embeddings.shape == (4, EMBEDDING[name]) == (4, network.fc.in_features)
-        torch.testing.assert_close(network.head(embeddings), out, rtol=1e-5, atol=1e-6)
-        torch.testing.assert_close(network.fc(embeddings), out, rtol=1e-5, atol=1e-6)
+        same(network.head(embeddings), out)
+        same(network.fc(embeddings), out)
 
 
-@pytest.mark.parametrize(("name", "size"), [(name, size) for name, sizes in SIZES.items() for size in sizes])
-def test_any_length(name: str, size: tuple[int, ...]) -> None:
-    network, _ = fresh(name)
-    inputs = 0.1 * torch.randn(2, *size, generator=torch.Generator().manual_seed(0))
-    with torch.inference_mode():
-        out = network.logits(inputs)
-        assert out.shape == (2, CLASSES)
-        assert torch.isfinite(out).all()
-        torch.testing.assert_close(network.logits(inputs[1:]), out[1:], rtol=1e-4, atol=1e-5)
+@each
+def test_any_length(name: str) -> None:
+    network = drawn(name)
+    for size in SIZES[name]:
+        inputs = 0.1 * torch.randn(2, *size, generator=torch.Generator().manual_seed(0))
+        with torch.inference_mode():
+            out = network.logits(inputs)
+            assert out.shape == (2, CLASSES)
+            assert torch.isfinite(out).all()
+            same(network.logits(inputs[1:]), out[1:])
 
 
 @each
@@ -201,7 +229,7 @@ def test_gradients_reach_the_wave(name: str) -> None:
 
 def published_parameters(name: str) -> int:
     """What torchvision's and timm's own networks hold, with three channels and 1,000 classes."""
-    timms = {"mobilenetv4_conv_small": 3_774_024, "vit_tiny_patch16_224": 5_717_416}
+    timms = {"mobilenetv4_conv_small": 3_774_024, "test_vit": 371_240}
     if name in timms:
         return timms[name]
     weights = torchvision.models.get_model_weights(name)
@@ -214,12 +242,18 @@ def test_parameters_are_as_many_as_published(name: str, home: Callable[[str, str
     kernels = {
         **{"alexnet": 64 * 11**2, "vgg16": 64 * 3**2, "resnet18": 64 * 7**2, "resnet50": 64 * 7**2},
         **{"mobilenet_v2": 32 * 3**2, "inception_v3": 32 * 3**2, "efficientnet_b0": 32 * 3**2},
-        **{"convnext_tiny": 96 * 4**2, "mobilenetv4_conv_small": 32 * 3**2, "vit_tiny_patch16_224": 192 * 16**2},
+        **{"convnext_tiny": 96 * 4**2, "mobilenetv4_conv_small": 32 * 3**2, "test_vit": 64 * 16**2},
     }
     head = (EMBEDDING[name] + 1) * CLASSES
     if name == "cnn":
         convolutions = 9 * (1 * 8 + 8 * 16 + 16 * 32 + 32 * 64)
         expected = 2 * 40 + convolutions + 2 * (8 + 16 + 32 + 64) + head
+    elif name == "compact":
+        steps = [
+            (1, 8, 25),
+            *((a, b, 9) for a, b in ((8, 8), (8, 16), (16, 16), (16, 32), (32, 32), (32, 64), (64, 64))),
+        ]
+        expected = 2 * 40 + sum(kernel * a * b + 2 * b for a, b, kernel in steps) + head
     elif name == "baseline":
         convolutions = 9 * (1 * 32 + 32 * 64 + 64 * 128 + 128 * 256 + 256 * 256)
         expected = convolutions + 2 * (32 + 64 + 128 + 256 + 256) + (256 + 1) * 256 + head
@@ -264,8 +298,9 @@ def test_half_precision_learns(name: str) -> None:
     network, _ = build(name)
     # Not shorter: where a map is one frame wide, oneDNN leaves parts of a weight's bfloat16 gradient unwritten.
     waves = 0.1 * torch.randn(2, 15_600, generator=torch.Generator().manual_seed(0))
+    inputs = heard(name, waves)
     with torch.autocast("cpu", torch.bfloat16):
-        loss = loss_of(network, heard(name, waves))
+        loss = loss_of(network, inputs)
     loss.backward()
     assert all(value.grad is not None and torch.isfinite(value.grad).all() for value in network.parameters())
 
@@ -292,16 +327,17 @@ def pickled(network: Network) -> Network:
 @each
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, pickled])
 def test_a_copy_in_the_middle_of_training(name: str, duplicate: Callable[[Network], Network]) -> None:
-    network, inputs = build(name)
-    inputs = inputs[:2]
+    network, training_inputs = build(name)
+    inputs = fresh(name)[1][:2]
     state = state_of(network)
     network.load_state_dict(state)
     with torch.inference_mode():
         network.eval().logits(inputs)
-    network.train().logits(inputs).sum().backward()  # and the regulariser still waits
+    network.train().logits(training_inputs[:2]).sum().backward()  # and the regulariser and side logits still wait
     for module in network.modules():
-        for attribute, value in module.__getstate__().items():
-            assert getattr(value, "grad_fn", None) is None, f"{attribute} has a graph: no other process may have it"
+        for attribute, held in module.__getstate__().items():
+            for value in held if isinstance(held, list) else [held]:
+                assert getattr(value, "grad_fn", None) is None, f"{attribute} has a graph: no other process may have it"
     other = duplicate(network)
     assert other.training
     assert {id(p) for p in other.parameters()}.isdisjoint(id(p) for p in network.parameters())
@@ -330,7 +366,7 @@ def test_dropout_acts_in_training_only(name: str) -> None:
         with torch.random.fork_rng():
             torch.manual_seed(0)
             drawn = torch.stack([network.head(embeddings) for _ in range(200)])
-        assert (drawn[0] - drawn[1]).abs().max() > 1e-4
+        assert (drawn[0] - drawn[1]).abs().max() > 1e-3 * embeddings.abs().max()
         # Half of the embedding is left out at a time, and the rest doubled: the mean stays.
         error = (drawn.mean(0) - network.fc(embeddings)).abs()
         assert (error < 6 * drawn.std(0) / math.sqrt(200)).all()
@@ -431,7 +467,7 @@ def test_yamnet_under_a_head_keeps_its_own_classes() -> None:
 
 
 def test_an_unknown_network_names_the_near_one() -> None:
-    with pytest.raises(NetworkError, match=r"there is no network 'yamnett'\. Did you mean 'yamnet'\?"):
+    with pytest.raises(NetworkError, match=r"there is no network 'yamnett', here or in timm\. Did you mean 'yamnet'\?"):
         build_network(recipe("yamnet", network={"name": "yamnett"}), 3)
 
 
@@ -446,11 +482,52 @@ def test_an_unknown_network_names_the_near_one() -> None:
         ("esresnext", {"frontend": {"name": "logmel"}}, "esresnext holds its own front end: set frontend.name"),
         ("audioclip", {"audio": {"rate_hz": 48_000}}, "audioclip hears 44100 Hz, not 48000"),
         ("audioclip", {"frontend": {"name": "logmel"}}, "audioclip holds its own front end: set frontend.name"),
+        ("resnet18", {"frontend": {"name": "none"}}, "the resnet18 takes spectrograms: set frontend.name = 'logmel'"),
+        ("cnn1d", {"frontend": _LOGMEL | {"frames": 7}}, "the cnn1d needs 1 bands and 8 frames at least, not 40 and 7"),
+        (
+            "baseline",
+            {"frontend": _LOGMEL | {"size": [31, 99]}},
+            "baseline needs 32 bands and 32 frames .* not 31 and 99",
+        ),
+        ("cnn", {"frontend": MAGMA}, "a colour picture where one channel is expected: set frontend.colours = 'none'"),
+        ("transformer", {"frontend": MAGMA}, "one channel is expected: set frontend.colours = 'none'"),
+        ("baseline", {"frontend": MAGMA}, "expected: set network.channels = 3 or frontend.colours = 'none'"),
+        ("resnet18", {"frontend": MAGMA}, "expected: set network.channels = 3 or frontend.colours = 'none'"),
+        ("mobilenetv4_conv_small", {"frontend": MAGMA}, "set network.channels = 3 or frontend.colours = 'none'"),
+        ("cnn", {"network": {"name": "cnn", "channels": 3}}, r"network\.channels is for baseline, .*, not for cnn"),
+        ("yamnet", {"network": {"name": "yamnet", "width": 8}}, r"network\.width is for cnn, .*, not for yamnet"),
+        ("alexnet", {"network": {"name": "alexnet", "width": 8}}, r"network\.width is for .*, not for alexnet"),
+        (
+            "alexnet",
+            {"network": {"name": "alexnet", "attention": "se"}},
+            r"network\.attention is for resnet18, resnet50, not for alexnet\. Leave it out",
+        ),
+        (
+            "mobilenetv4_conv_small",
+            {"network": {"name": "mobilenetv4_conv_small", "attention": "se"}},
+            r"network\.attention is for resnet18, resnet50, not for mobilenetv4_conv_small",
+        ),
     ],
 )
 def test_a_recipe_that_does_not_fit_is_refused(name: str, sections: dict[str, Any], message: str) -> None:
     with pytest.raises(NetworkError, match=message):
         build_network(recipe(name, **sections), 3)
+
+
+@pytest.mark.parametrize("name", ["cnn", "baseline", "cnn1d", "transformer", "resnet18", "mobilenetv4_conv_small"])
+def test_a_colour_picture_is_refused_by_one_channel(name: str) -> None:
+    network, inputs = fresh(name)
+    colours = inputs[:, None].expand(-1, 3, -1, -1)
+    with pytest.raises(NetworkError, match=r"frontend\.colours = 'none'"):
+        network.logits(colours)
+
+
+def test_pictures_and_spectrograms_are_refused_in_other_shapes() -> None:
+    three = cnn.Baseline(3, channels=3).eval()
+    assert three(torch.zeros(2, 3, 32, 32)).shape == three(torch.zeros(2, 32, 32)).shape == (2, 3)
+    for shape in ((2, 1, 32, 32), (2, 4, 32, 32), (2, 32), (2, 1, 3, 32, 32)):
+        with pytest.raises(NetworkError, match=r"give spectrograms \[B, F, W\] or pictures \[B, 3, F, W\]"):
+            three(torch.zeros(*shape))
 
 
 def test_a_shorter_window_fits_yamnet() -> None:
@@ -460,7 +537,7 @@ def test_a_shorter_window_fits_yamnet() -> None:
 
 def test_a_cnn_too_small_to_pool_is_refused() -> None:
     for setting in ("frontend.n_mels=7", "frontend.hop=8000"):
-        with pytest.raises(NetworkError, match="needs 8 bands and frames"):
+        with pytest.raises(NetworkError, match="the cnn needs 8 bands and 8 frames at least, not"):
             build_network(Recipe.load("street-cnn", [setting]), 3)
 
 
@@ -484,7 +561,7 @@ def starting_from(name: str, weights: str) -> Recipe:
 
 
 def test_published_weights_are_found_by_default(own_home: Path) -> None:
-    assert set(PUBLISHED) == set(NETWORKS) - {"cnn", "baseline", "cnn1d", "transformer"}
+    assert set(PUBLISHED) == set(NETWORKS) - {"cnn", "compact", "baseline", "cnn1d", "transformer"}
     assert find_weights(recipe("cnn")) is None
     assert find_weights(recipe("yamnet")) == own_home / "yamnet.h5"
     assert find_weights(recipe("esresnext")) == own_home / "ESResNeXtFBSP_AudioSet.pt"

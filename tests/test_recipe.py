@@ -253,3 +253,25 @@ def test_written_out_in_full() -> None:
 
 def test_public_names() -> None:
     assert all(hasattr(room, name) for name in room.__all__)
+
+
+@pytest.mark.parametrize("name", ["time_shift", "freq_shift", "magnitude", "time_mask", "freq_mask", "patches"])
+def test_what_changes_spectrograms_needs_a_front_end(name: str) -> None:
+    with pytest.raises(RecipeError, match=rf"augment\.{name} changes spectrograms, and frontend\.name is 'none'"):
+        Recipe.of(SMALL | {"augment": {name: {}}})
+    given = SMALL | {"frontend": {"name": "logmel"}, "augment": {name: {}}}
+    assert getattr(Recipe.of(given).augment, name) is not None
+    # What mixes waves and pictures alike does not.
+    assert Recipe.of(SMALL | {"augment": {"mixup": {}, "between": {}}}).augment.mixup is not None
+
+
+@pytest.mark.parametrize(
+    "frozen", [{"head": {"name": "lda"}}, {"network": {"mode": "head"}}, {"network": {"mode": "auto"}}]
+)
+def test_statistics_of_the_training_part_are_not_for_frozen_networks(frozen: dict[str, Any]) -> None:
+    learnt = SMALL | {"frontend": {"name": "logmel", "standardise": "training"}}
+    with pytest.raises(RecipeError, match=r"standardise = 'training' differs from fold to fold.*imagenet or none"):
+        Recipe.of(learnt | frozen)
+    assert Recipe.of(learnt).frontend.standardise == "training"
+    fixed = SMALL | {"frontend": {"name": "logmel", "standardise": "imagenet"}}
+    assert Recipe.of(fixed | frozen).frontend.standardise == "imagenet"

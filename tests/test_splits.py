@@ -102,6 +102,37 @@ def test_some_folds_are_run_as_they_would_be_among_all() -> None:
     np.testing.assert_array_equal(found[0].validation, whole[1].validation)
 
 
+def test_kfold_rotates_among_the_folds_that_take_part() -> None:
+    clips = made()
+    found = make(clips, Protocol(train=("1", "2", "3", "4")))
+    assert [s.name for s in found] == ["1", "2", "3", "4"]
+    assert [folds_of(clips, s.validation) for s in found] == [["2"], ["3"], ["4"], ["1"]]
+    assert folds_of(clips, found[3].train) == ["2", "3"]
+    alone = make(clips, Protocol(train=("1", "2", "3", "4"), validation="none"))
+    assert [folds_of(clips, s.train) for s in alone] == [
+        ["2", "3", "4"],
+        ["1", "3", "4"],
+        ["1", "2", "4"],
+        ["1", "2", "3"],
+    ]
+    with pytest.raises(SplitError, match=r"made has no fold '6'"):
+        make(clips, Protocol(train=("1", "6")))
+
+
+def test_folds_that_take_no_part_are_not_opened_and_every_result_says_so(tmp_path: Path) -> None:
+    rows = [f"{fold}{name}.wav,{name},{fold}" for fold in "123" for name in "ab"]
+    for row in rows:
+        soundfile.write(tmp_path / row.split(",")[0], np.zeros(800), 8000)
+    (tmp_path / "list.csv").write_text("\n".join(["path,label,fold", *rows]) + "\n")
+    recipe = Recipe(data=Data(name=str(tmp_path / "list.csv")), protocol=Protocol(train=("1", "2"), validation="none"))
+    clips = splits.open_clips(recipe)
+    assert clips.folds == ("1", "2") and len(clips) == 4
+    assert "PART OF THE FOLDS: fold 3 took no part, neither in training nor in testing" in clips.notes
+    assert [s.name for s in make(clips, recipe.protocol)] == ["1", "2"]
+    whole = splits.open_clips(Recipe(data=recipe.data, protocol=Protocol(train=("1", "2", "3"))))
+    assert len(whole) == 6 and not any("PART" in note for note in whole.notes)
+
+
 def test_logo_leaves_each_group_out_once() -> None:
     table = made(folds=1, labels=3, groups=2, takes=4).table
     speakers = table["clip"].str[-1].map("speaker {}".format)

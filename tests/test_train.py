@@ -350,7 +350,7 @@ train.fit_network(model, waves, clips.targets(), split.train, split.validation, 
     [
         {"schedule": "onecycle"},
         {"schedule": "plateau", "plateau_patience": 0, "optimizer": "sgd", "accumulate": 2, "balance": "sampler"},
-        {"schedule": "cosine", "freeze_epochs": 1, "warmup_epochs": 1, "monitor": "val_accuracy"},
+        {"schedule": "cosine", "freeze_epochs": 1, "warmup_epochs": 1, "monitor": "val_accuracy", "average": 0.9},
     ],
     ids=["onecycle", "plateau", "cosine"],
 )
@@ -361,6 +361,10 @@ def test_a_killed_training_ends_with_the_weights_of_an_unbroken_one(tmp_path: Pa
         "gain": {"db": [-6, 6]},
         "roll": {"fraction": 0.1},
         "noise": {"snr_db": [10, 25], "p": 0.5},
+        "between": {"p": 0.5},
+        "time_mask": {"frames": 20},
+        "patches": {},
+        "mixup": {"p": 0.5},
     }
 
     def run(folder: Path, at: object) -> int:
@@ -408,9 +412,9 @@ class Watched(Waveforms):
         return super().fetch(rows, generator)
 
 def run(folder, **settings):
-    recipe = Recipe.load("street-cnn", [*SETTINGS, "network.dropout=0"])
+    recipe = Recipe.load("street-cnn", [*SETTINGS, "network.dropout=0", *{network!r}])
     # Few and small steps: rounding differs between batch shapes, and decides ties of max-pooling.
-    plain = dict(schedule="constant", optimizer="sgd", learning_rate=1e-4, bn_eval=True, epochs=2)
+    plain = dict(schedule="constant", optimizer="sgd", learning_rate=1e-4, bn_eval=True, epochs=2, average=0.5)
     recipe = changed(recipe, device="cpu", **plain, **settings)
     clips = splits.open_clips(recipe)
     waves = cache.decode(clips, recipe.audio.rate_hz)
@@ -431,11 +435,15 @@ if __name__ == "__main__":
 """
 
 
+ATTENTION = ["network.name=resnet18", "network.weights=none", "network.attention=se", "network.mode=head"]
+
+
 @pytest.mark.slow
-def test_two_processes_train_as_one(tmp_path: Path) -> None:
-    """Two CPU processes with batches of 30 and one with batches of 60: the same steps, figures and weights."""
+@pytest.mark.parametrize("network", [[], ATTENTION], ids=["whole", "attention"])
+def test_two_processes_train_as_one(tmp_path: Path, network: list[str]) -> None:
+    """Two CPU processes with batches of 30 and one with batches of 60: the same steps, figures, weights and means."""
     script = tmp_path / "together.py"
-    script.write_text(TOGETHER.format(tests=str(Path(__file__).parent), folder=str(tmp_path)))
+    script.write_text(TOGETHER.format(tests=str(Path(__file__).parent), folder=str(tmp_path), network=network))
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     seen = {}

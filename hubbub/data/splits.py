@@ -147,10 +147,12 @@ def open_clips(recipe: Recipe) -> Clips:
         most=data.limit,
     )  # fmt: skip
     if protocol.kind == "fixed":
-        clips, named = opened(data.name), {*protocol.train, *protocol.val, *protocol.test}
-        # What no part names need not be decoded.
-        kept = clips.table["fold"].isin(named) | (not named <= set(clips.folds))
-        return replace(clips, table=clips.table[kept].reset_index(drop=True))
+        return _of_folds(opened(data.name), {*protocol.train, *protocol.val, *protocol.test})
+    if protocol.kind == "kfold" and protocol.train:
+        clips = opened(data.name)
+        out = [fold for fold in clips.folds if fold not in protocol.train]
+        note = f"PART OF THE FOLDS: fold {', '.join(out)} took no part, neither in training nor in testing"
+        return _of_folds(replace(clips, notes=(*clips.notes, note) if out else clips.notes), set(protocol.train))
     if protocol.kind != "csv":
         return opened(data.name)
     given = {
@@ -191,6 +193,12 @@ def write(clips: Clips, folder: Path, val_ratio: float, seed: int) -> tuple[list
     return written, root
 
 
+def _of_folds(clips: Clips, named: set[str]) -> Clips:
+    """The clips of the named folds: what takes no part need not be decoded. All of them where a name is unknown."""
+    kept = clips.table["fold"].isin(named) | (not named <= set(clips.folds))
+    return replace(clips, table=clips.table[kept].reset_index(drop=True))
+
+
 def _rotate(clips: Clips, protocol: Protocol) -> list[Split]:
     column = "fold" if protocol.kind == "kfold" else "group"
     values = clips.table[column].to_numpy()
@@ -199,7 +207,8 @@ def _rotate(clips: Clips, protocol: Protocol) -> list[Split]:
             raise SplitError(
                 f"{clips.name}: kfold needs a fold for every clip. Name the column, or use holdout or logo."
             )
-        folds = list(clips.folds)
+        _refuse_unknown(clips, protocol.train, list(clips.folds))
+        folds = [fold for fold in clips.folds if not protocol.train or fold in protocol.train]
     else:
         folds = sorted(set(values))
     if len(folds) < 2 + (protocol.validation != "none"):
@@ -209,14 +218,14 @@ def _rotate(clips: Clips, protocol: Protocol) -> list[Split]:
         )
     _refuse_unknown(clips, protocol.folds, folds)
     step = {"next": 1, "previous": -1, "none": 0}[protocol.validation]
-    splits = []
+    splits, taking_part = [], np.isin(values, folds)
     for index, fold in enumerate(folds):
         if protocol.folds and fold not in protocol.folds:
             continue
         test = values == fold
         chosen = values == folds[(index + step) % len(folds)] if step else np.zeros(len(values), dtype=bool)
         splits.append(
-            Split(fold, np.flatnonzero(~test & ~chosen), np.flatnonzero(chosen), np.flatnonzero(test))
+            Split(fold, np.flatnonzero(taking_part & ~test & ~chosen), np.flatnonzero(chosen), np.flatnonzero(test))
         )  # fmt: skip
     return splits
 

@@ -8,16 +8,12 @@ from typing import Any
 from torch import nn
 
 from hubbub import files, store
-from hubbub.errors import HubbubError, did_you_mean
+from hubbub.errors import did_you_mean
 from hubbub.features import FrontEnd
-from hubbub.models.network import Network
+from hubbub.models.network import Network, NetworkError
 from hubbub.recipe import Recipe
 
 __all__ = ["NETWORKS", "PUBLISHED", "NetworkError", "build_network", "find_weights", "load_weights", "published"]
-
-
-class NetworkError(HubbubError):
-    """A network that does not exist or cannot be built so."""
 
 
 _TORCHVISION = (

@@ -7,8 +7,7 @@ This room does not know what a spectrogram's cells mean.
 import torch
 from torch import Tensor, nn
 
-from hubbub.models import NetworkError
-from hubbub.models.network import Network
+from hubbub.models.network import Network, NetworkError
 
 __all__ = ["Baseline", "SmallCNN", "as_pictures"]
 

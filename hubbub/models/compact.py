@@ -1,8 +1,8 @@
 """hubbub's own network: a plain CNN of 1.2 M parameters, to train from scratch on two cores and to run on a phone.
 
-Blocks of two convolutions and a pool (Simonyan & Zisserman 2015, arXiv 1409.1556), after a first convolution that already
-halves bands and frames: on a processor the early, large maps cost most and add least. Mean and maximum over the last
-map are added: some sounds fill a recording, others are one event in it (Kong et al. 2020, arXiv 1912.10211).
+Blocks of two convolutions and a pool (Simonyan & Zisserman 2015, arXiv 1409.1556), after a first convolution that
+already halves bands and frames: on a processor the early, large maps cost most and add least. Mean and maximum over the
+last map are added: some sounds fill a recording, others are one event in it (Kong et al. 2020, arXiv 1912.10211).
 """
 
 import torch

@@ -6,7 +6,13 @@ logits `[B, K]` out.
 
 from torch import Tensor, nn
 
-__all__ = ["Network"]
+from hubbub.errors import HubbubError
+
+__all__ = ["Network", "NetworkError"]
+
+
+class NetworkError(HubbubError):
+    """A network that does not exist, cannot be built so, or is given what it does not take."""
 
 
 class Network(nn.Module):

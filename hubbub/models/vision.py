@@ -20,10 +20,9 @@ from torch import Tensor, nn
 from torchvision.models.inception import Inception3, InceptionOutputs
 from torchvision.models.resnet import Bottleneck, ResNet
 
-from hubbub.models import NetworkError
 from hubbub.models.attention import CBAM, SqueezeExcitation
 from hubbub.models.cnn import as_pictures
-from hubbub.models.network import Network
+from hubbub.models.network import Network, NetworkError
 from hubbub.store import Asset
 
 __all__ = ["PLANS", "Pictures", "Timm", "Vision", "is_timm", "timm_asset", "timm_models"]
