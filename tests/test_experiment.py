@@ -441,6 +441,9 @@ def test_every_shipped_recipe_runs_quick_and_its_classifier_classifies(
     if plan.data.name == "emodb":
         assert any(reason.startswith("ANOTHER VERSION: every") for reason in summary["why_not_comparable"])
     assert summary["clips"] == len({c for split in prepare(plan, quick=True).splits for c in split.test})
+    for history in (tmp_path / "run").glob("test-*/seed-*/history.csv"):
+        losses = pd.read_csv(history)["train_loss"]
+        assert losses.iloc[-1] < losses.iloc[0]
     clip = splits.open_clips(plan).table["path"].iloc[0]
     assert tuple(load(tmp_path / "run").classify(clip).scores) == splits.open_clips(plan).labels
 

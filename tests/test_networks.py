@@ -483,6 +483,11 @@ def test_an_unknown_network_names_the_near_one() -> None:
         ("audioclip", {"audio": {"rate_hz": 48_000}}, "audioclip hears 44100 Hz, not 48000"),
         ("audioclip", {"frontend": {"name": "logmel"}}, "audioclip holds its own front end: set frontend.name"),
         ("resnet18", {"frontend": {"name": "none"}}, "the resnet18 takes spectrograms: set frontend.name = 'logmel'"),
+        (
+            "compact",
+            {"frontend": _LOGMEL | {"n_mels": 14}},
+            "the compact needs 15 bands and 15 frames at least, not 14",
+        ),
         ("cnn1d", {"frontend": _LOGMEL | {"frames": 7}}, "the cnn1d needs 1 bands and 8 frames at least, not 40 and 7"),
         (
             "baseline",
@@ -528,6 +533,25 @@ def test_pictures_and_spectrograms_are_refused_in_other_shapes() -> None:
     for shape in ((2, 1, 32, 32), (2, 4, 32, 32), (2, 32), (2, 1, 3, 32, 32)):
         with pytest.raises(NetworkError, match=r"give spectrograms \[B, F, W\] or pictures \[B, 3, F, W\]"):
             three(torch.zeros(*shape))
+
+
+@pytest.mark.parametrize("name", ["esc50-compact", "us8k-compact", "emodb-compact"])
+def test_hubbubs_own_network_fits_a_phone(name: str) -> None:
+    """Under 1.5 million parameters, and 5 MB of them, with the recipes' own settings and ESC-50's classes."""
+    assert 1_000_000 < sum(p.numel() for p in build_network(Recipe.load(name), 50).parameters()) < 1_500_000
+
+
+def test_compact_hears_one_event_and_a_lasting_sound() -> None:
+    """Its embedding is the mean plus the maximum: an event counts in the one, how long it lasts in the other."""
+    network, _ = fresh("compact")
+    quiet, once, often = (torch.zeros(1, 40, 400) for _ in range(3))
+    once[..., 40:80], often[..., 40:80], often[..., 120:160], often[..., 200:240] = 5, 5, 5, 5
+    with torch.inference_mode():
+        maps = [network.body(network.norm(x).unsqueeze(1)) for x in (quiet, once, often)]
+        for x, cells in zip((quiet, once, often), maps, strict=True):
+            torch.testing.assert_close(network.embed(x), cells.mean((2, 3)) + cells.flatten(2).max(2).values)
+        assert (network.embed(once) - network.embed(quiet)).abs().max() > 1e-3
+        assert (network.embed(often) - network.embed(once)).abs().max() > 1e-3
 
 
 def test_a_shorter_window_fits_yamnet() -> None:
