@@ -22,6 +22,7 @@ class RunningMean(AveragedModel):
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
         super().__init__(model, multi_avg_fn=self._follow, use_buffers=True)
+        self.requires_grad_(False)  # several devices would wait for gradients that never come
 
     @torch.no_grad()
     def _follow(self, averaged: Tensors, current: Tensors, steps: Tensor | int) -> None:

@@ -25,7 +25,7 @@ from hubbub.errors import HubbubError
 from hubbub.features import FrontEnd
 from hubbub.models import build_network
 from hubbub.models.heads import Head, build_head, candidates
-from hubbub.models.network import Network
+from hubbub.models.network import FRONTEND, Network
 from hubbub.models.yamnet import class_names, load_yamnet
 from hubbub.recipe import Recipe
 from hubbub.windows import Heard
@@ -36,8 +36,6 @@ Array = npt.NDArray[np.float32]
 FORMAT = 1
 CARD = "classifier.json"
 NETWORK = "network.safetensors"
-#: What the names of the front end's values begin with in that file.
-FRONTEND = "frontend:"
 #: Segments a pass on a processor, whose caches larger batches fall out of, and on an accelerator, which needs them.
 BATCH, BATCH_ACCELERATOR = 32, 256
 

@@ -256,7 +256,7 @@ def _refit(material: Material, folder: Path, summary: dict[str, Any]) -> None:
     nothing = np.zeros(0, dtype=np.intp)
     model = _fit(material, np.arange(len(material.clips)), nothing, seeds[0], place, [], choice).final
     accuracy = summary["clip"]["accuracy"]
-    model.card = card(material, "all folds, refitted after the evaluation") | {
+    model.card = card(material, "all folds that took part, refitted after the evaluation") | {
         "choice": choice,
         "evaluated": f"clip accuracy {accuracy['mean']:.4f} by models that had not heard the clips; "
         f"{summary['protocol']}",

@@ -55,12 +55,14 @@ def prepare(recipe: Recipe, say: Say = lambda line: None, *, quick: bool = False
     from hubbub.classifier import Classifier
 
     recipe, remarks = _for_this_machine(recipe)
-    weights = _weights(recipe, quick)
     protocol, clips = recipe.protocol, splits.open_clips(recipe)
     base = Classifier(recipe, clips.labels).to(recipe.train.device)
+    weights = _weights(recipe, quick)  # a download, so after what could refuse the recipe
     if weights:
         say(models.load_weights(base.network, weights))
-    elif base.frozen or (recipe.network.weights != "none" and models.published(recipe)):
+    elif (
+        base.frozen or recipe.network.mode == "head" or (recipe.network.weights != "none" and models.published(recipe))
+    ):
         remarks += (f"RANDOM INITIALISATION: the {recipe.network.name}'s weights were drawn, not trained",)
     made = splits.make(clips, protocol)
     say(f"{clips.name}: {len(clips):,} clips, {len(clips.labels)} classes, {len(made)} test folds; decoding")
@@ -75,6 +77,14 @@ def prepare(recipe: Recipe, say: Say = lambda line: None, *, quick: bool = False
     return Material(recipe, clips, waves, made, audit, base, weights, embedded, clips.targets(), quick, remarks)
 
 
+def _misses_weights(recipe: Recipe, base: "Classifier") -> bool:
+    """Whether drawn weights are not what the recipe means: they stay as drawn, or it starts from published ones."""
+    from hubbub import models
+
+    frozen = base.frozen or recipe.network.mode == "head"
+    return frozen or (recipe.network.weights != "none" and models.published(recipe) is not None)
+
+
 def _for_this_machine(recipe: Recipe) -> tuple[Recipe, tuple[str, ...]]:
     """The recipe with `network.mode = "auto"` decided, and what is to be said of that."""
     from hubbub.classifier import choose_device
@@ -83,7 +93,7 @@ def _for_this_machine(recipe: Recipe) -> tuple[Recipe, tuple[str, ...]]:
         return recipe, ()
     mode = "head" if choose_device(recipe.train.device) == "cpu" else "finetune"
     network = recipe.network.model_copy(update={"mode": mode})
-    remark = "HEAD ONLY: without an accelerator the network stayed frozen and its last layer alone was trained"
+    remark = "HEAD ONLY: without an accelerator the network stayed frozen, but for its last layer and any attention"
     return recipe.model_copy(update={"network": network}), (remark,) if mode == "head" else ()
 
 
@@ -146,10 +156,9 @@ def card(material: Material, trained_on: str) -> dict[str, Any]:
 def _reasons(material: Material) -> list[str]:
     """Why the figures may not stand beside published ones; empty where they may."""
     reasons = [f"NOT COMPARABLE: {leak}" for leak in material.audit.leaks] + list(material.clips.notes)
-    protocol, folds = material.recipe.protocol, material.clips.folds
-    names = [split.name for split in material.splits]
+    protocol, names = material.recipe.protocol, [split.name for split in material.splits]
     if protocol.folds or protocol.kind == "fixed":
-        reasons.append(f"PART OF THE FOLDS: tested on fold {', '.join(names)} alone, of {len(folds)} folds")
+        reasons.append(f"PART OF THE FOLDS: tested on fold {', '.join(names)} alone")
     lengths = np.diff(material.waves.offsets)
     if material.clips.name == "emodb" and lengths.min() == lengths.max():
         seconds = lengths[0] / material.waves.rate_hz
@@ -167,7 +176,7 @@ def _protocol_in_words(material: Material) -> str:
     chosen = "nothing chosen" if protocol.validation == "none" else "choices on the validation part"
     if protocol.kind == "fixed":
         train, val, test = ("+".join(part) for part in (protocol.train, protocol.val, protocol.test))
-        words = f"train on folds {train}, validate on {val}, test on {test}"
+        words = f"train on folds {train}, " + (f"validate on {val}, " if val else "") + f"test on {test}"
     elif protocol.kind in ("kfold", "logo"):
         left_out = "official folds" if protocol.kind == "kfold" else "groups"
         words = f"{count} {left_out}, each the test part once"

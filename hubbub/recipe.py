@@ -95,6 +95,15 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _attention_learns(self) -> Self:
+        if self.head.name != "none" and self.network.attention != "none":
+            raise ValueError(
+                "network.attention must learn, and a head hears a network as it is: leave it out, or set head.name = "
+                "'none' and network.mode = 'head', which trains attention and last layer"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _plateau_needs_validation(self) -> Self:
         if self.protocol.validation == "none" and self.train.schedule == "plateau":
             raise ValueError("protocol.validation is 'none', so train.schedule cannot be 'plateau'")

@@ -54,13 +54,29 @@ class Protocol(Section):
         "next", description="kfold and logo: which fold choices are made on"
     )
     folds: tuple[str, ...] = Field((), description="kfold and logo: the test folds to run; default: all")
-    train: tuple[str, ...] = Field((), description="fixed: folds to train on; csv: the one training file")
+    train: tuple[str, ...] = Field(
+        (),
+        description="fixed: folds to train on; csv: the one training file; kfold: the only folds that take part",
+    )
     val: tuple[str, ...] = Field((), description="fixed: folds to choose on; csv: the one validation file")
     test: tuple[str, ...] = Field((), description="fixed: folds to test on; csv: the one test file")
     test_ratio: float = Field(0.2, gt=0, lt=1, description="holdout: share of clips in the test part")
     val_ratio: float = Field(0.2, gt=0, lt=1, description="holdout: share of clips in the validation part")
     seed: int = Field(0, ge=0, description="holdout: which split is drawn")
     allow_leaky: bool = Field(False, description="run a split that leaks; everything written says NOT COMPARABLE")
+
+    @model_validator(mode="after")
+    def _named_parts_are_used(self) -> Self:
+        parts = ("train", "val", "test")
+        used = {"kfold": ("folds", "train"), "logo": ("folds",), "holdout": ()}.get(self.kind, parts)
+        idle = [name for name in ("folds", *parts) if getattr(self, name) and name not in used]
+        if idle:
+            raise ValueError(f"kind '{self.kind}' does not use {idle[0]}: leave it out, or set another kind")
+        if self.kind == "csv" and any(len(getattr(self, name)) > 1 for name in parts):
+            raise ValueError("kind 'csv' takes one file a part: join their rows in one")
+        if self.kind in ("fixed", "csv") and self.validation == "none" and self.val:
+            raise ValueError("validation is 'none', so val must be empty: leave it out, or set validation = 'next'")
+        return self
 
     @model_validator(mode="after")
     def _parts_leave_something_to_train_on(self) -> Self:
@@ -119,7 +135,7 @@ class FrontEnd(Section):
     amin: float = Field(1e-10, gt=0, description="floor before the decibels")
     top_db: float = Field(80.0, ge=0, description="decibels kept below the loudest cell; 0 keeps all")
     frames: int | None = Field(
-        None, ge=1, description="frames every segment is padded to, with its lowest value, or cut to; default: its own"
+        None, ge=1, description="frames every segment is padded to, with the lowest value, or cut to; default: its own"
     )
     scale: Literal["none", "minmax", "top_db"] = Field(
         "none", description="minmax: each segment's own range becomes 0..1; top_db: (dB + top_db) / top_db, 0..1"
@@ -130,14 +146,20 @@ class FrontEnd(Section):
     colours: Literal["none", "magma"] = Field(
         "none", description="a colour map that makes three channels of one; needs a scale"
     )
-    standardise: Literal["none", "imagenet", "training"] = Field(
-        "none", description="mean 0 and deviation 1 a channel, by ImageNet's statistics or by the training part's"
+    standardise: Literal["none", "imagenet", "half", "training"] = Field(
+        "none",
+        description="(picture - mean) / deviation a channel: ImageNet's, .5 for both (0..1 becomes -1..1), or those of "
+        "the training part",
     )
 
     @model_validator(mode="after")
     def _picture_fits(self) -> Self:
         if self.colours != "none" and self.scale == "none":
             raise ValueError(f"colours = '{self.colours}' needs values from 0 to 1: set scale to minmax or top_db")
+        if self.standardise in ("imagenet", "half") and self.scale == "none":
+            raise ValueError(
+                f"standardise = '{self.standardise}' is for values from 0 to 1: set scale to minmax or top_db"
+            )
         if self.scale == "top_db" and (self.ref != "max" or not self.top_db or self.log != "db"):
             raise ValueError("scale = 'top_db' needs log = 'db', ref = 'max' and a top_db: else 0..1 is not its range")
         return self
@@ -150,11 +172,12 @@ class Network(Section):
     weights: str = Field(
         "default",
         description="weights to start from: default (the network's published ones, if any), none (drawn from the "
-        "seed), the name of published ones, or a checkpoint file",
+        "seed), imagenet, the name of published ones, or a checkpoint file",
     )
     mode: Literal["finetune", "head", "auto"] = Field(
         "finetune",
-        description="train all of it, or its last layer on the frozen rest, or all where there is an accelerator",
+        description="train all of it, or its last layer (and attention) on the frozen rest, or all where there is an "
+        "accelerator",
     )
     channels: Literal[1, 3] = Field(
         1, description="image networks: input channels; a spectrogram without colours is given to each of them"
@@ -163,7 +186,9 @@ class Network(Section):
         "none", description="resnet: squeeze-and-excitation or CBAM after each stage; all of it trains"
     )
     width: int | None = Field(
-        None, ge=1, description="cnn, resnet: channels of the first block, doubled by later ones; default: its own"
+        None,
+        ge=1,
+        description="cnn, compact, resnet: channels of the first block, doubled by later ones; default: its own",
     )
     dropout: float = Field(0.2, ge=0, lt=1, description="dropout before the last layer")
 

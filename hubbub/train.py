@@ -79,6 +79,7 @@ class Training(lightning.LightningModule):
         self.classifier, self.settings = classifier, classifier.recipe.train
         # What is trained, and so what a checkpoint holds.
         self.learning = classifier.network.fc if classifier.frozen else classifier.network
+        self._freeze(classifier.recipe.network.mode == "head")  # here too: several devices agree on what learns
         self.source, self.checks, self.seed = train, validation, seed
         augment = classifier.recipe.augment
         self.augment, self.mask = Waveform(augment, classifier.rate_hz), Spectrogram(augment)
@@ -125,9 +126,12 @@ class Training(lightning.LightningModule):
         """Whether only what was added to the published network learns in this epoch."""
         return self.classifier.recipe.network.mode == "head" or self.current_epoch < self.settings.freeze_epochs
 
-    def on_train_epoch_start(self) -> None:
+    def _freeze(self, frozen: bool) -> None:
         for parameter in self.network.groups()["backbone"]:
-            parameter.requires_grad_(not self.freezing)
+            parameter.requires_grad_(not frozen)
+
+    def on_train_epoch_start(self) -> None:
+        self._freeze(self.freezing)
         self.network.train(not self.freezing)
         for module in (self.network.dropout, *self.network.added()):
             module.train()

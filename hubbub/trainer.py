@@ -49,6 +49,7 @@ def build_trainer(
         plugins=[_WholeCheckpoints()],
         logger=loggers,
         use_distributed_sampler=False,
+        sync_batchnorm=devices > 1 and device == "cuda",
         reload_dataloaders_every_n_epochs=1,
         enable_progress_bar=sys.stderr.isatty(),
         enable_model_summary=False,

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import scipy.signal
 import torch
+import torchvision
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -229,6 +230,24 @@ def test_imagenets_figures() -> None:
     one_channel = Picture(scale="minmax", standardise="imagenet")(given)
     torch.testing.assert_close(one_channel, (Picture(scale="minmax")(given) - 0.449) / 0.226)
     assert Picture(scale="minmax", colours="magma", standardise="imagenet").state_dict() == {}
+
+
+@pytest.mark.parametrize("colours", ["none", "magma"])
+def test_half_makes_0_to_1_into_minus_1_to_1(colours: str) -> None:
+    """As Inception's weights were trained; torchvision's transform_input makes the same of ImageNet's figures."""
+    plain = Picture(scale="minmax", colours=colours)(spectrograms())
+    halved = Picture(scale="minmax", colours=colours, standardise="half")(spectrograms())
+    torch.testing.assert_close(halved, 2 * plain - 1)
+    if colours == "magma":
+        given = Picture(scale="minmax", colours=colours, standardise="imagenet")(spectrograms())
+        theirs = torchvision.models.Inception3(init_weights=False, transform_input=True)._transform_input(given)
+        torch.testing.assert_close(halved, theirs)
+
+
+@pytest.mark.parametrize("name", ["imagenet", "half"])
+def test_published_figures_need_values_from_0_to_1(name: str) -> None:
+    with pytest.raises(FrontEndError, match=f"standardise '{name}' needs values from 0 to 1"):
+        Picture(standardise=name)
 
 
 @pytest.mark.parametrize("given", [{}, {"scale": "top_db", "colours": "magma", "size": (9, 9)}], ids=["grey", "colour"])

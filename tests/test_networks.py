@@ -527,6 +527,13 @@ def test_a_colour_picture_is_refused_by_one_channel(name: str) -> None:
         network.logits(colours)
 
 
+@pytest.mark.parametrize("name", ["cnn", "compact"])
+@pytest.mark.parametrize("shape", [(2, 39, 64), (2, 1, 40, 64), (2, 3, 40, 64), (40, 64)])
+def test_a_network_that_knows_its_bands_is_given_no_others(name: str, shape: tuple[int, ...]) -> None:
+    with pytest.raises(NetworkError, match=r"where spectrograms \[B, 40, frames\] are expected"):
+        fresh(name)[0](torch.zeros(*shape))
+
+
 def test_pictures_and_spectrograms_are_refused_in_other_shapes() -> None:
     three = cnn.Baseline(3, channels=3).eval()
     assert three(torch.zeros(2, 3, 32, 32)).shape == three(torch.zeros(2, 32, 32)).shape == (2, 3)

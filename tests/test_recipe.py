@@ -273,5 +273,34 @@ def test_statistics_of_the_training_part_are_not_for_frozen_networks(frozen: dic
     with pytest.raises(RecipeError, match=r"standardise = 'training' differs from fold to fold.*imagenet or none"):
         Recipe.of(learnt | frozen)
     assert Recipe.of(learnt).frontend.standardise == "training"
-    fixed = SMALL | {"frontend": {"name": "logmel", "standardise": "imagenet"}}
+    fixed = SMALL | {"frontend": {"name": "logmel", "scale": "minmax", "standardise": "imagenet"}}
     assert Recipe.of(fixed | frozen).frontend.standardise == "imagenet"
+
+
+@pytest.mark.parametrize(
+    ("protocol", "message"),
+    [
+        ({"kind": "logo", "train": ["03"]}, "kind 'logo' does not use train"),
+        ({"kind": "kfold", "test": ["5"]}, "kind 'kfold' does not use test"),
+        ({"kind": "holdout", "folds": ["1"]}, "kind 'holdout' does not use folds"),
+        ({"kind": "fixed", "train": ["1"], "test": ["2"], "folds": ["2"]}, "kind 'fixed' does not use folds"),
+        ({"kind": "csv", "train": ["a.csv", "b.csv"]}, "kind 'csv' takes one file a part"),
+        ({"kind": "fixed", "train": ["1"], "val": ["2"], "test": ["3"], "validation": "none"}, "val must be empty"),
+    ],
+)
+def test_a_part_that_would_be_ignored_is_refused(protocol: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        Recipe.of(SMALL | {"protocol": protocol})
+
+
+@pytest.mark.parametrize("name", ["imagenet", "half"])
+def test_published_figures_are_for_values_from_0_to_1(name: str) -> None:
+    with pytest.raises(RecipeError, match=rf"standardise = '{name}' is for values from 0 to 1: set scale"):
+        Recipe.of(SMALL | {"frontend": {"name": "logmel", "standardise": name}})
+
+
+def test_no_head_hears_through_attention_that_never_learnt() -> None:
+    sections = SMALL | {"network": {"name": "resnet18", "attention": "cbam"}}
+    assert Recipe.of(sections | {"head": {"name": "none"}}).network.attention == "cbam"
+    with pytest.raises(RecipeError, match=r"network\.attention must learn"):
+        Recipe.of(sections | {"head": {"name": "logreg"}})

@@ -129,7 +129,8 @@ B: Table = {
     "AMP": ("train.precision", "amp"),
     "class weights total/(classes*count)": ("train.balance", "weights"),
 }
-INCEPTION: Table = B | {"others 224": ("frontend.size", (299, 299))}
+INCEPTION: Table = B | {"Inception at 299": ("frontend.size", (299, 299))}
+del INCEPTION["others 224"]
 C: Table = {
     "44.1 kHz": ("audio.rate_hz", 44_100),
     "5 s": ("windows.length", 5 * 44_100),

@@ -15,6 +15,7 @@ from hubbub import metrics, train
 from hubbub.classifier import Classifier
 from hubbub.data import cache
 from hubbub.data.cache import Waves
+from hubbub.models import load_weights
 from hubbub.models.network import Network
 from hubbub.recipe import Recipe
 
@@ -339,6 +340,19 @@ def test_validation_figures_are_those_of_the_mean_that_is_kept(tmp_path: Path, m
     own = Classifier(plan(), LABELS)
     own.network.load_state_dict({n.removeprefix("learning."): t for n, t in best["state_dict"].items() if "learn" in n})
     assert abs(scored(own, CHECKS)["log_loss"] - row["val_loss"]) > 1e-3, "the last step's weights are others"
+
+
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_our_own_checkpoints_and_classifiers_are_weights_to_start_from(tmp_path: Path, average: float) -> None:
+    """Of a checkpoint that holds both, the running mean; of a classifier, what its front end learnt is left out."""
+    recipe = plan(frontend={"standardise": "training"}, train={**STEPS, "average": average})
+    given = fit(recipe, tmp_path, validation=False).final
+    given.save(tmp_path / "classifier")
+    for file in ("checkpoints/last.ckpt", "classifier/network.safetensors"):
+        other = Classifier(recipe, LABELS).network
+        load_weights(other, tmp_path / file)
+        for name, tensor in given.network.state_dict().items():
+            assert torch.equal(other.state_dict()[name], tensor), (file, name)
 
 
 def test_averaging_does_not_change_the_training(tmp_path: Path) -> None:

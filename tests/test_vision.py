@@ -445,6 +445,34 @@ def test_timms_file_gives_timms_embeddings(name: str, channels: int, hub_file: A
         assert network(x).shape == (2, 7)
 
 
+@pytest.mark.parametrize(("name", "norm"), [("repvit_m0_9", "head.head.bn"), ("levit_128s", "head.bn")])
+def test_a_norm_that_goes_with_timms_last_layer_may_be_in_its_file(name: str, norm: str, hub_file: Any) -> None:
+    theirs, path = hub_file(name)
+    assert f"{norm}.weight" in theirs.state_dict()
+    _, replaced, left_out = load_weights(timms(name, 7, 224, channels=3), path).splitlines()
+    assert replaced == "fc replaced by a fresh one (1000 -> 7 outputs)"
+    assert f"body.{norm}.weight" in left_out
+    assert all(".head" in part for part in left_out.removeprefix("left out: ").split(", "))
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "expected"),
+    [("resnet18", 64, "imagenet"), ("inception_v3", 299, "half"), ("mobilenetv4_conv_small", 64, "imagenet"),
+     ("vit_tiny_patch16_224", 224, "half")],
+)  # fmt: skip
+def test_published_weights_are_given_the_values_they_expect(name: str, size: int, expected: str) -> None:
+    def asked(standardise: str, weights: str = "default") -> Recipe:
+        frontend = {"size": [size, size], "scale": "minmax", "standardise": standardise}
+        return recipe(name, frontend=frontend, weights=weights)
+
+    other = {"imagenet": "half", "half": "imagenet"}[expected]
+    message = rf"the weights of {name} expect other values: set frontend\.standardise = '{expected}', not '{other}'"
+    with pytest.raises(NetworkError, match=message):
+        build_network(asked(other), 3)
+    for fitting in (asked(expected), asked("training"), asked(other, "none")):
+        assert build_network(fitting, 3).fc.out_features == 3
+
+
 @pytest.mark.parametrize("name", ["mobilenetv4_conv_small", "test_vit"])
 def test_timms_own_last_layer_is_ours(name: str, hub_file: Any) -> None:
     theirs, path = hub_file(name)

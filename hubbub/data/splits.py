@@ -216,6 +216,8 @@ def _rotate(clips: Clips, protocol: Protocol) -> list[Split]:
             f"{clips.name}: {len(folds)} {column}s are too few for {protocol.kind} with validation "
             f"'{protocol.validation}'. Use holdout, or validation = 'none'."
         )
+    if closed := [fold for fold in protocol.folds if protocol.train and fold not in protocol.train]:
+        raise SplitError(f"protocol.train leaves out fold {', '.join(closed)} of protocol.folds. Name it in both.")
     _refuse_unknown(clips, protocol.folds, folds)
     step = {"next": 1, "previous": -1, "none": 0}[protocol.validation]
     splits, taking_part = [], np.isin(values, folds)

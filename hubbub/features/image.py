@@ -16,10 +16,11 @@ from torch import Tensor, nn
 
 from hubbub.features.logmel import FrontEndError
 
-__all__ = ["Picture"]
+__all__ = ["FIGURES", "Picture"]
 
-# Mean and standard deviation of ImageNet's red, green and blue, as torchvision's and timm's published weights expect.
-_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+# Mean and standard deviation of red, green and blue that published weights expect: those of ImageNet, as most do, or
+# what makes 0..1 into -1..1, as Inception and many of timm's transformers do.
+FIGURES = {"imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), "half": ((0.5,) * 3, (0.5,) * 3)}
 
 
 class Picture(nn.Module):
@@ -32,7 +33,8 @@ class Picture(nn.Module):
     3. `colours`: `magma`. It needs values from 0 to 1.
     4. `size`: height and width after bilinear resizing; in colours, as of an image.
     5. `standardise`: (picture - mean) / sd a channel. `imagenet` takes ImageNet's figures (their means over the colours
-       where there is one channel); `training` those that `fit` finds, the only values here that are saved.
+       where there is one channel) and `half` .5 for both, of values from 0 to 1; `training` takes those that `fit`
+       finds, the only values here that are saved.
 
     Raises `FrontEndError` for settings that do not fit, and where `training` has not been fitted.
     """
@@ -50,7 +52,7 @@ class Picture(nn.Module):
         top_db: float = 80.0,
         size: tuple[int, int] | None = None,
         colours: Literal["none", "magma"] = "none",
-        standardise: Literal["none", "imagenet", "training"] = "none",
+        standardise: Literal["none", "imagenet", "half", "training"] = "none",
     ) -> None:
         super().__init__()
         if frames is not None and frames < 1:
@@ -61,14 +63,14 @@ class Picture(nn.Module):
             raise FrontEndError(f"scale 'top_db' with top_db = {top_db:g}: give the decibels that become 0..1.")
         if colours != "none" and scale == "none":
             raise FrontEndError(f"colours '{colours}' need values from 0 to 1: set scale to minmax or top_db.")
+        if standardise in FIGURES and scale == "none":
+            raise FrontEndError(f"standardise '{standardise}' needs values from 0 to 1: set scale to minmax or top_db.")
         self.frames, self.padding, self.scale, self.top_db = frames, padding, scale, top_db
         self.size, self.colours, self.standardise = size, colours, standardise
         if colours != "none":
             self.register_buffer("table", _table(colours), persistent=False)
         if standardise != "none":
-            figures = torch.tensor(_IMAGENET)
-            if standardise == "training":
-                figures = torch.full_like(figures, torch.nan)
+            figures = torch.tensor(FIGURES[standardise]) if standardise in FIGURES else torch.full((2, 3), torch.nan)
             if colours == "none":
                 figures = figures.mean(dim=1, keepdim=True)
             self.register_buffer("mean", figures[0, :, None, None].clone(), persistent=standardise == "training")

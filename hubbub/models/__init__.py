@@ -5,22 +5,24 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from hubbub import files, store
 from hubbub.errors import did_you_mean
 from hubbub.features import FrontEnd
-from hubbub.models.network import Network, NetworkError
+from hubbub.features.image import FIGURES
+from hubbub.models.network import FRONTEND, Network, NetworkError
 from hubbub.recipe import Recipe
 
 __all__ = ["NETWORKS", "PUBLISHED", "NetworkError", "build_network", "find_weights", "load_weights", "published"]
 
 
+# fmt: off
 _TORCHVISION = (
-    *("alexnet", "vgg16", "resnet18", "resnet50", "mobilenet_v2", "inception_v3", "efficientnet_b0", "convnext_tiny"),
+    "alexnet", "vgg16", "resnet18", "resnet50", "mobilenet_v2", "inception_v3", "efficientnet_b0", "convnext_tiny",
 )
+# fmt: on
 _RESNETS = ("resnet18", "resnet50")
-_RESNET_WIDTH = 64  # as published
 
 
 # What the rooms of networks need takes seconds to import, so each is imported by whoever asks for it.
@@ -60,15 +62,16 @@ def _transformer(recipe: Recipe, num_classes: int) -> Network:
 
 
 def _torchvision(recipe: Recipe, num_classes: int) -> Network:
-    from hubbub.models.vision import PLANS, Vision
+    from hubbub.models.vision import PLANS, WIDTH, Vision
 
     settings = recipe.network
     _sees(recipe, PLANS[settings.name].smallest, settings.channels)
+    _standardised_for_its_weights(recipe, "half" if settings.name == "inception_v3" else "imagenet")
     return Vision(
         settings.name,
         num_classes,
         channels=settings.channels,
-        width=settings.width or _RESNET_WIDTH,
+        width=settings.width or WIDTH,
         attention=settings.attention,
         dropout=settings.dropout,
     )
@@ -79,7 +82,12 @@ def _timm(recipe: Recipe, num_classes: int) -> Network:
 
     settings = recipe.network
     size = _sees(recipe, channels=settings.channels)
-    return Timm(settings.name, num_classes, size, channels=settings.channels, dropout=settings.dropout)
+    network = Timm(settings.name, num_classes, size, channels=settings.channels, dropout=settings.dropout)
+    config = network.body.pretrained_cfg
+    expected = [name for name, figures in FIGURES.items() if figures == (tuple(config["mean"]), tuple(config["std"]))]
+    if expected:
+        _standardised_for_its_weights(recipe, expected[0])
+    return network
 
 
 def _yamnet(recipe: Recipe, num_classes: int) -> Network:
@@ -158,8 +166,11 @@ def published(recipe: Recipe) -> store.Asset | None:
         from hubbub.models.vision import timm_asset
 
         return timm_asset(name)
-    if name in _RESNETS and recipe.network.width not in (None, _RESNET_WIDTH):
-        return None
+    if name in _RESNETS and recipe.network.width is not None:
+        from hubbub.models.vision import WIDTH
+
+        if recipe.network.width != WIDTH:
+            return None
     return store.ASSETS[PUBLISHED[name]] if name in PUBLISHED else None
 
 
@@ -197,7 +208,7 @@ def load_weights(network: Network, path: Path) -> str:
     """
     from hubbub.models import checkpoint, yamnet
 
-    state = yamnet.read_h5(path) if path.suffix == ".h5" else checkpoint.read(path)
+    state = yamnet.read_h5(path) if path.suffix == ".h5" else _network_of(checkpoint.read(path))
     inner: Any = network
     prefix, notes = "", tuple[str, ...]()
     added = {name: module for name, module in network.named_modules() if any(module is one for one in network.added())}
@@ -217,6 +228,15 @@ def load_weights(network: Network, path: Path) -> str:
     return "\n".join([loaded.report(), *notes])
 
 
+def _network_of(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What is the network's in a file of ours: a checkpoint of training (of two, the mean is what is kept) or a saved
+    classifier; other files as they are."""
+    for prefix in ("averaged.module.", "learning."):
+        if ours := {n.removeprefix(prefix): tensor for n, tensor in state.items() if n.startswith(prefix)}:
+            return ours
+    return {name: tensor for name, tensor in state.items() if not name.startswith(FRONTEND)}
+
+
 def _refuse_unknown(name: str) -> None:
     if name in NETWORKS:
         return
@@ -225,9 +245,8 @@ def _refuse_unknown(name: str) -> None:
     if vision.is_timm(name):
         return
     near = [*get_close_matches(name, NETWORKS), *get_close_matches(name, vision.timm_models(), cutoff=0.8)]
-    hint = did_you_mean(name, NETWORKS)
-    if near:
-        hint = "Did you mean " + " or ".join(f"'{match}'" for match in list(dict.fromkeys(near))[:3]) + "?"
+    named = " or ".join(f"'{match}'" for match in list(dict.fromkeys(near))[:3])
+    hint = f"Did you mean {named}?" if named else did_you_mean(name, NETWORKS)
     raise NetworkError(f"there is no network '{name}', here or in timm. {hint}")
 
 
@@ -247,6 +266,15 @@ def _sees(recipe: Recipe, smallest: int | tuple[int, int] = 1, channels: int = 1
             f"frontend.size, or more frontend.n_mels, a smaller frontend.hop or longer windows."
         )
     return bands, frames
+
+
+def _standardised_for_its_weights(recipe: Recipe, expected: str) -> None:
+    given = recipe.frontend.standardise
+    if recipe.network.weights in ("default", "imagenet") and given in FIGURES and given != expected:
+        raise NetworkError(
+            f"the weights of {recipe.network.name} expect other values: set frontend.standardise = '{expected}', not "
+            f"'{given}'."
+        )
 
 
 def _hears_waves(recipe: Recipe, rate_hz: int) -> None:

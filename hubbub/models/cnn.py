@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from hubbub.models.network import Network, NetworkError
 
-__all__ = ["Baseline", "SmallCNN", "as_pictures"]
+__all__ = ["Baseline", "SmallCNN", "as_pictures", "by_band"]
 
 
 def as_pictures(x: Tensor, channels: int) -> Tensor:
@@ -28,6 +28,16 @@ def as_pictures(x: Tensor, channels: int) -> Tensor:
             f"an input of shape {list(x.shape)}: give spectrograms [B, F, W] or pictures [B, {channels}, F, W]."
         )
     return x.contiguous(memory_format=torch.channels_last)
+
+
+def by_band(x: Tensor, norm: nn.BatchNorm1d) -> Tensor:
+    """Spectrograms `[B, F, W]` -> `[B, 1, F, W]`, each band standardised. Raises `NetworkError` for anything else."""
+    if x.dim() != 3 or x.shape[1] != norm.num_features:
+        raise NetworkError(
+            f"an input of shape {list(x.shape)} where spectrograms [B, {norm.num_features}, frames] are expected: set "
+            f"frontend.n_mels = {norm.num_features} and frontend.colours = 'none'."
+        )
+    return norm(x).unsqueeze(1).contiguous(memory_format=torch.channels_last)
 
 
 class SmallCNN(Network):
@@ -60,8 +70,7 @@ class SmallCNN(Network):
 
     def embed(self, x: Tensor) -> Tensor:
         """Spectrograms `[B, F, W]` -> embeddings `[B, 8 * width]`: the mean plus the maximum over the map."""
-        x = as_pictures(x, 1)
-        x = self.body(self.norm(x[:, 0])[:, None].contiguous(memory_format=torch.channels_last))
+        x = self.body(by_band(x, self.norm))
         return x.mean(dim=(2, 3)) + x.amax(dim=(2, 3))
 
 

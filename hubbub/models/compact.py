@@ -8,6 +8,7 @@ last map are added: some sounds fill a recording, others are one event in it (Ko
 import torch
 from torch import Tensor, nn
 
+from hubbub.models.cnn import by_band
 from hubbub.models.network import Network
 
 __all__ = ["Compact"]
@@ -43,8 +44,7 @@ class Compact(Network):
 
     def embed(self, x: Tensor) -> Tensor:
         """Spectrograms `[B, F, W]` -> embeddings `[B, 8 * width]`: the mean plus the maximum over the last map."""
-        x = self.norm(x).unsqueeze(1).contiguous(memory_format=torch.channels_last)
-        x = self.body(x)
+        x = self.body(by_band(x, self.norm))
         return x.mean(dim=(2, 3)) + x.amax(dim=(2, 3))
 
 

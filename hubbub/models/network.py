@@ -8,7 +8,10 @@ from torch import Tensor, nn
 
 from hubbub.errors import HubbubError
 
-__all__ = ["Network", "NetworkError"]
+__all__ = ["FRONTEND", "Network", "NetworkError"]
+
+#: What a saved classifier's tensors are called that are not its network's but its front end's.
+FRONTEND = "frontend:"
 
 
 class NetworkError(HubbubError):

@@ -86,14 +86,15 @@ class Pictures(Network):
 
     def translated(self, state: Mapping[str, Tensor]) -> Translated:
         """A published state dict, or one of ours, in the names and with the channels of this network."""
-        ours, notes, optional = dict(state), [], []
+        own, ours, notes, optional = self.state_dict(), dict(state), [], []
         if not any(name.startswith("body.") for name in state):
-            last, *others = self.published_heads
+            last = self.published_heads[0]
             heads = {f"{last}.{leaf}": f"fc.{leaf}" for leaf in ("weight", "bias")}
             ours = {heads.get(name, f"body.{name}"): tensor for name, tensor in state.items()}
-            optional += [n for n in ours if n.startswith(tuple(f"body.{other}." for other in others))]
+            # The other heads go, and a norm before the layer that is replaced.
+            gone = tuple(f"body.{name.partition('.')[0]}." for name in self.published_heads)
+            optional += [name for name in ours if name.startswith(gone) and name not in own]
         # Buffers that are not saved: older files have them all the same.
-        own = self.state_dict()
         optional += [name for name, _ in self.named_buffers() if name not in own]
         for name, tensor in ours.items():
             alike = name in own and tensor.dim() == 4 and own[name].shape == (len(tensor), 1, *tensor.shape[2:])
@@ -122,7 +123,7 @@ class Vision(Pictures):
     ) -> None:
         super().__init__(channels, dropout)
         self.plan = PLANS[name]
-        # Without init_weights torchvision warns of a change to come; transform_input undoes what it is not given here.
+        # Without init_weights torchvision warns of a change to come; standardise = "half" is its transform_input.
         own = {"init_weights": True, "transform_input": False} if name == "inception_v3" else {}
         self.body = torchvision.models.get_model(name, weights=None, num_classes=num_classes, **own)
         if isinstance(self.body, ResNet):
