@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 import torch
 
 from hubbub import experiment, files, metrics, report, train
@@ -360,8 +361,14 @@ def test_published_weights_that_cannot_be_had_are_named(
     monkeypatch.setenv("HUBBUB_HOME", str(tmp_path))
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # nobody answers there
     monkeypatch.setattr("hubbub.store.RETRIES", 0)
+    rows = [f"{fold}{label}.wav,{label},{fold}" for fold in "123" for label in "ab"]
+    for row in rows:
+        soundfile.write(tmp_path / row.split(",")[0], np.zeros(800), 8000)
+    (tmp_path / "list.csv").write_text("\n".join(["path,label,fold", *rows]) + "\n")
+    own = [f'data.name="{tmp_path / "list.csv"}"', 'protocol.kind="kfold"']
+    own += [f"protocol.{part}=[]" for part in ("train", "val", "test")]
     with pytest.raises(HubbubError) as caught:
-        experiment.run(Recipe.load(name), tmp_path / "run")
+        experiment.run(Recipe.load(name, own), tmp_path / "run")
     assert file in str(caught.value)
     assert str(tmp_path / "weights") in str(caught.value)
     assert not (tmp_path / "run").exists()
