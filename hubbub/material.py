@@ -77,14 +77,6 @@ def prepare(recipe: Recipe, say: Say = lambda line: None, *, quick: bool = False
     return Material(recipe, clips, waves, made, audit, base, weights, embedded, clips.targets(), quick, remarks)
 
 
-def _misses_weights(recipe: Recipe, base: "Classifier") -> bool:
-    """Whether drawn weights are not what the recipe means: they stay as drawn, or it starts from published ones."""
-    from hubbub import models
-
-    frozen = base.frozen or recipe.network.mode == "head"
-    return frozen or (recipe.network.weights != "none" and models.published(recipe) is not None)
-
-
 def _for_this_machine(recipe: Recipe) -> tuple[Recipe, tuple[str, ...]]:
     """The recipe with `network.mode = "auto"` decided, and what is to be said of that."""
     from hubbub.classifier import choose_device

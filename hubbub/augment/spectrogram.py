@@ -10,7 +10,7 @@ import torch
 from torch import Generator, Tensor
 
 from hubbub import settings_augment as settings
-from hubbub.augment.transform import Transform, chosen, evenly, whole
+from hubbub.augment.transform import Transform, chosen, evenly, rolled, whole
 
 __all__ = ["FreqMask", "FreqShift", "Magnitude", "Patches", "Spectrogram", "TimeMask", "TimeShift"]
 
@@ -48,9 +48,7 @@ class TimeShift:
         return (shift * spectrograms.shape[2]).round().long()
 
     def apply(self, spectrograms: Tensor, parameters: Tensor) -> Tensor:
-        frames = spectrograms.shape[2]
-        source = (torch.arange(frames, device=spectrograms.device) - parameters[:, None]) % frames
-        return spectrograms.gather(2, source[:, None].expand_as(spectrograms))
+        return rolled(spectrograms, parameters)
 
 
 class FreqShift:
@@ -88,32 +86,41 @@ class Magnitude:
         return torch.where(factor == 1, spectrograms, loudest + (spectrograms - loudest) * factor)
 
 
-class TimeMask:
-    """Stretches of time hidden. Parameters: their first frames and lengths [frames], each `[B, count]` int."""
+class _Mask:
+    """Stretches along one axis hidden. Parameters: the first place of each and its length, each `[B, count]` int."""
+
+    axis: int
+
+    def __init__(self, p: float, count: int, longest: int) -> None:
+        self.p, self.count, self.longest = p, count, longest
+
+    def draw(self, spectrograms: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+        masked, size = chosen(spectrograms, generator, self.p), spectrograms.shape[self.axis]
+        most = torch.full((len(masked), self.count), min(self.longest, size), device=masked.device)
+        lengths = whole(most, generator) * masked[:, None]
+        return whole(size - lengths, generator), lengths
+
+    def apply(self, spectrograms: Tensor, parameters: tuple[Tensor, Tensor]) -> Tensor:
+        hidden = _covered(*parameters, spectrograms.shape[self.axis]).any(1)
+        return _hide(spectrograms, hidden.unsqueeze(3 - self.axis))
+
+
+class TimeMask(_Mask):
+    """Stretches of time hidden: `count` of up to `frames` frames."""
+
+    axis = 2
 
     def __init__(self, mask: settings.TimeMask) -> None:
-        self.p, self.count, self.frames = mask.p, mask.count, mask.frames
-
-    def draw(self, spectrograms: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
-        masked = chosen(spectrograms, generator, self.p)
-        return _stretches(masked, generator, self.count, self.frames, spectrograms.shape[2])
-
-    def apply(self, spectrograms: Tensor, parameters: tuple[Tensor, Tensor]) -> Tensor:
-        return _hide(spectrograms, _covered(*parameters, spectrograms.shape[2]).any(1)[:, None])
+        super().__init__(mask.p, mask.count, mask.frames)
 
 
-class FreqMask:
-    """Bands hidden. Parameters: the first of each mask and how many, each `[B, count]` int."""
+class FreqMask(_Mask):
+    """Bands hidden: `count` stretches of up to `bands` bands."""
+
+    axis = 1
 
     def __init__(self, mask: settings.FreqMask) -> None:
-        self.p, self.count, self.bands = mask.p, mask.count, mask.bands
-
-    def draw(self, spectrograms: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
-        masked = chosen(spectrograms, generator, self.p)
-        return _stretches(masked, generator, self.count, self.bands, spectrograms.shape[1])
-
-    def apply(self, spectrograms: Tensor, parameters: tuple[Tensor, Tensor]) -> Tensor:
-        return _hide(spectrograms, _covered(*parameters, spectrograms.shape[1]).any(1)[..., None])
+        super().__init__(mask.p, mask.count, mask.bands)
 
 
 class Patches:
@@ -139,13 +146,6 @@ class Patches:
         rows, columns = _covered(top, height, bands).float(), _covered(left, width, frames).float()
         # How many patches lie on each cell, `[B, F, W]`: a product, where an outer one would need room for each patch.
         return _hide(spectrograms, rows.transpose(1, 2) @ columns > 0)
-
-
-def _stretches(masked: Tensor, generator: Generator, count: int, longest: int, size: int) -> tuple[Tensor, Tensor]:
-    """Starts and lengths `[B, count]` of stretches inside `size`; of length 0 where not `masked` `[B]`."""
-    most = torch.full((len(masked), count), min(longest, size), device=masked.device)
-    lengths = whole(most, generator) * masked[:, None]
-    return whole(size - lengths, generator), lengths
 
 
 def _covered(starts: Tensor, lengths: Tensor, size: int) -> Tensor:

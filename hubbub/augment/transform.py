@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Generator, Tensor
 
-__all__ = ["Transform", "chosen", "evenly", "whole"]
+__all__ = ["Transform", "chosen", "evenly", "rolled", "whole"]
 
 
 class Transform(Protocol):
@@ -31,6 +31,14 @@ def evenly(rows: Tensor, generator: Generator, p: float, low: float, high: float
 def chosen(rows: Tensor, generator: Generator, p: float) -> Tensor:
     """The share `p` of rows, `[B]` bool."""
     return evenly(rows, generator, p, 1.0, 1.0, neutral=0.0) == 1
+
+
+def rolled(rows: Tensor, places: Tensor) -> Tensor:
+    """Rows `[B, ..., N]` shifted right along their last axis by `places` `[B]` int, what leaves it coming back."""
+    size = rows.shape[-1]
+    source = torch.arange(size, device=rows.device) - places[:, None]
+    source %= size  # in place: half the time
+    return rows.gather(-1, source.view(len(rows), *[1] * (rows.ndim - 2), size).expand_as(rows))
 
 
 def whole(most: Tensor, generator: Generator) -> Tensor:

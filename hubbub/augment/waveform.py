@@ -15,7 +15,7 @@ from torch import Generator, Tensor
 
 from hubbub import settings_augment as settings
 from hubbub.augment.speed import HOP, resample, stretch
-from hubbub.augment.transform import Transform, chosen, evenly
+from hubbub.augment.transform import Transform, chosen, evenly, rolled
 
 __all__ = ["Gain", "Invert", "Noise", "Pitch", "Reverb", "Roll", "Scale", "Stretch", "Waveform", "crop_starts"]
 
@@ -138,9 +138,7 @@ class Roll:
         return (shift * waves.shape[1]).round().long()
 
     def apply(self, waves: Tensor, parameters: Tensor) -> Tensor:
-        source = torch.arange(waves.shape[1], device=waves.device) - parameters[:, None]
-        source %= waves.shape[1]  # in place: half the time
-        return waves.gather(1, source)
+        return rolled(waves, parameters)
 
 
 class Reverb:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from hubbub.models.network import Network, NetworkError
 
-__all__ = ["Baseline", "SmallCNN", "as_pictures", "by_band"]
+__all__ = ["Baseline", "SmallCNN", "Banded", "as_pictures", "convolution"]
 
 
 def as_pictures(x: Tensor, channels: int) -> Tensor:
@@ -30,38 +30,17 @@ def as_pictures(x: Tensor, channels: int) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last)
 
 
-def by_band(x: Tensor, norm: nn.BatchNorm1d) -> Tensor:
-    """Spectrograms `[B, F, W]` -> `[B, 1, F, W]`, each band standardised. Raises `NetworkError` for anything else."""
-    if x.dim() != 3 or x.shape[1] != norm.num_features:
-        raise NetworkError(
-            f"an input of shape {list(x.shape)} where spectrograms [B, {norm.num_features}, frames] are expected: set "
-            f"frontend.n_mels = {norm.num_features} and frontend.colours = 'none'."
-        )
-    return norm(x).unsqueeze(1).contiguous(memory_format=torch.channels_last)
+class Banded(Network):
+    """Spectrograms `[B, F, W]`, a BatchNorm of each of `n_mels` bands, then `body` -> logits `[B, num_classes]`.
 
-
-class SmallCNN(Network):
-    """Spectrograms `[B, F, W]` -> logits `[B, num_classes]`: four blocks of convolution, BatchNorm, ReLU and pooling.
-
-    The first BatchNorm standardises each band, with statistics that come from training batches alone. Any F and W from
-    `SMALLEST` on will do.
+    The BatchNorm standardises each band with statistics that come from training batches alone. `body` makes maps of
+    `channels` channels, of which the mean plus the maximum is the embedding.
     """
 
-    BLOCKS = 4
-    WIDTH = 16
-    SMALLEST = 2 ** (BLOCKS - 1)
-
-    def __init__(self, num_classes: int, n_mels: int = 64, width: int = WIDTH, dropout: float = 0.2) -> None:
+    def __init__(self, num_classes: int, n_mels: int, body: nn.Sequential, channels: int, dropout: float) -> None:
         super().__init__(dropout)
         self.norm = nn.BatchNorm1d(n_mels)
-        blocks: list[nn.Module] = []
-        channels = 1
-        for block in range(self.BLOCKS):
-            filters = width * 2**block
-            blocks += _block(channels, filters)
-            blocks += [nn.MaxPool2d(2)] if block < self.BLOCKS - 1 else []
-            channels = filters
-        self.body = nn.Sequential(*blocks)
+        self.body = body
         self.fc = nn.Linear(channels, num_classes)
 
     @property
@@ -69,9 +48,35 @@ class SmallCNN(Network):
         return self.body
 
     def embed(self, x: Tensor) -> Tensor:
-        """Spectrograms `[B, F, W]` -> embeddings `[B, 8 * width]`: the mean plus the maximum over the map."""
-        x = self.body(by_band(x, self.norm))
+        """Spectrograms `[B, F, W]` -> embeddings `[B, channels]`. Raises `NetworkError` for anything else."""
+        if x.dim() != 3 or x.shape[1] != self.norm.num_features:
+            raise NetworkError(
+                f"an input of shape {list(x.shape)} where spectrograms [B, {self.norm.num_features}, frames] are "
+                f"expected: set frontend.n_mels = {self.norm.num_features} and frontend.colours = 'none'."
+            )
+        x = self.body(self.norm(x).unsqueeze(1).contiguous(memory_format=torch.channels_last))
         return x.mean(dim=(2, 3)) + x.amax(dim=(2, 3))
+
+
+class SmallCNN(Banded):
+    """Spectrograms `[B, F, W]` -> logits `[B, num_classes]`: four blocks of convolution, BatchNorm, ReLU and pooling.
+
+    Any F and W from `SMALLEST` on will do; embeddings are `[B, 8 * width]`.
+    """
+
+    BLOCKS = 4
+    WIDTH = 16
+    SMALLEST = 2 ** (BLOCKS - 1)
+
+    def __init__(self, num_classes: int, n_mels: int = 64, width: int = WIDTH, dropout: float = 0.2) -> None:
+        blocks: list[nn.Module] = []
+        channels = 1
+        for block in range(self.BLOCKS):
+            filters = width * 2**block
+            blocks += convolution(channels, filters)
+            blocks += [nn.MaxPool2d(2)] if block < self.BLOCKS - 1 else []
+            channels = filters
+        super().__init__(num_classes, n_mels, nn.Sequential(*blocks), channels, dropout)
 
 
 class Baseline(Network):
@@ -90,7 +95,7 @@ class Baseline(Network):
         self.channels = channels
         blocks: list[nn.Module] = []
         for before, filters in zip((channels, *self.FILTERS), self.FILTERS, strict=False):
-            blocks += [*_block(before, filters), nn.MaxPool2d(2)]
+            blocks += [*convolution(before, filters), nn.MaxPool2d(2)]
         self.body = nn.Sequential(*blocks)
         self.hidden = nn.Linear(self.FILTERS[-1], self.EMBEDDING)
         self.fc = nn.Linear(self.EMBEDDING, num_classes)
@@ -105,5 +110,7 @@ class Baseline(Network):
         return torch.relu(self.hidden(x.mean(dim=(2, 3))))
 
 
-def _block(channels: int, filters: int) -> list[nn.Module]:
-    return [nn.Conv2d(channels, filters, 3, padding=1, bias=False), nn.BatchNorm2d(filters), nn.ReLU(inplace=True)]
+def convolution(channels: int, filters: int, size: int = 3, stride: int = 1) -> list[nn.Module]:
+    """A convolution that keeps the map's size (but for `stride`), its BatchNorm and ReLU."""
+    kernels = nn.Conv2d(channels, filters, size, stride, padding=size // 2, bias=False)
+    return [kernels, nn.BatchNorm2d(filters), nn.ReLU(inplace=True)]

@@ -6,48 +6,30 @@ last map are added: some sounds fill a recording, others are one event in it (Ko
 """
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from hubbub.models.cnn import by_band
-from hubbub.models.network import Network
+from hubbub.models.cnn import Banded, convolution
 
 __all__ = ["Compact"]
 
 CONVOLUTIONS = (1, 2, 2, 2)  # of each block
 
 
-class Compact(Network):
+class Compact(Banded):
     """Spectrograms `[B, F, W]` -> logits `[B, num_classes]`; any F and W from `SMALLEST` on.
 
-    The first BatchNorm standardises each band, with statistics that come from training batches alone. `width` is the
-    first block's channels, and each further block doubles them.
+    `width` is the first block's channels, and each further block doubles them; embeddings are `[B, 8 * width]`.
     """
 
     WIDTH = 32
     SMALLEST = 2 ** len(CONVOLUTIONS) - 1
 
     def __init__(self, num_classes: int, n_mels: int = 64, width: int = WIDTH, dropout: float = 0.0) -> None:
-        super().__init__(dropout)
-        self.norm = nn.BatchNorm1d(n_mels)
-        layers, channels = _convolution(1, width, 5, stride=2), width
+        layers, channels = convolution(1, width, 5, stride=2), width
         for block, count in enumerate(CONVOLUTIONS):
             layers += [nn.MaxPool2d(2)] if block else []
             for _ in range(count):
-                layers += _convolution(channels, width * 2**block, 3)
+                layers += convolution(channels, width * 2**block)
                 channels = width * 2**block
-        self.body = nn.Sequential(*layers).to(memory_format=torch.channels_last)
-        self.fc = nn.Linear(channels, num_classes)
-
-    @property
-    def cam_layer(self) -> nn.Module:
-        return self.body
-
-    def embed(self, x: Tensor) -> Tensor:
-        """Spectrograms `[B, F, W]` -> embeddings `[B, 8 * width]`: the mean plus the maximum over the last map."""
-        x = self.body(by_band(x, self.norm))
-        return x.mean(dim=(2, 3)) + x.amax(dim=(2, 3))
-
-
-def _convolution(channels: int, filters: int, size: int, stride: int = 1) -> list[nn.Module]:
-    convolution = nn.Conv2d(channels, filters, size, stride, padding=size // 2, bias=False)
-    return [convolution, nn.BatchNorm2d(filters), nn.ReLU(inplace=True)]
+        body = nn.Sequential(*layers).to(memory_format=torch.channels_last)
+        super().__init__(num_classes, n_mels, body, channels, dropout)
