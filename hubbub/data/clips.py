@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from hubbub.errors import HubbubError, did_you_mean, examples
 
 __all__ = ["COLUMNS", "Clips", "ClipsError", "build", "find_sounds", "from_csv", "from_folder", "limit"]
 
+Kind = Literal["sound", "spectrograms", "pictures"]
 COLUMNS = ("clip", "path", "start", "end", "label", "fold", "group", "split_hint")
 
 
@@ -31,7 +33,9 @@ class Clips:
     """A data set as hubbub sees it: the table and what must be said beside every figure from it.
 
     `labels` is the class order of every matrix and probability; `straddling` names groups that the official folds are
-    known to split; `notes` go into every result. Example: `Clips.table.groupby("fold").size()`.
+    known to split; `notes` go into every result. `kind` is what a path leads to: a sound, a file of spectrograms or a
+    picture of one; `made` the recipe sections `audio`, `windows` and `frontend` of what made spectrograms or pictures,
+    where that is known. Example: `Clips.table.groupby("fold").size()`.
     """
 
     name: str
@@ -44,6 +48,8 @@ class Clips:
     missing: tuple[str, ...] = ()
     straddling: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
+    kind: Kind = "sound"
+    made: Mapping[str, Any] | None = None
 
     def __len__(self) -> int:
         return len(self.table)
