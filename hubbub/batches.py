@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from hubbub import augment, windows
+from hubbub.data.arrays import Arrays
 from hubbub.data.cache import Segments, Waves
 from hubbub.settings import Windows
 
-__all__ = ["Embeddings", "Source", "Waveforms", "class_weights", "epoch_batches"]
+__all__ = ["Embeddings", "Source", "Stored", "Waveforms", "class_weights", "epoch_batches"]
 
 Rows = npt.NDArray[np.intp]
 Targets = npt.NDArray[np.int64]
@@ -61,9 +62,8 @@ class Waveforms:
     def to(self, device: torch.device) -> None:
         self.device = device
         self._offsets = torch.from_numpy(np.asarray(self.waves.offsets))
-        self._samples = torch.from_numpy(self.waves.samples)
-        if device.type == "cuda" and self._samples.nbytes < SHARE_OF_MEMORY * torch.cuda.mem_get_info(device)[0]:
-            self._samples, self._offsets = self._samples.to(device), self._offsets.to(device)
+        self._samples = _near(torch.from_numpy(self.waves.samples), device)
+        self._offsets = self._offsets.to(self._samples.device)
 
     def fetch(self, rows: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Numbers `[B]` -> segments `[B, length]`."""
@@ -79,6 +79,27 @@ class Waveforms:
         inside = (at >= 0) & (at < length[:, None])
         at = torch.minimum(at.clamp_min(0), length[:, None] - 1)
         return (self._samples[first[:, None] + at] * inside).to(self.device)
+
+
+class Stored:
+    """Some clips' spectrograms or pictures, as they are kept."""
+
+    def __init__(self, arrays: Arrays, clips: Rows, targets: Targets) -> None:
+        parts = [np.arange(arrays.offsets[clip], arrays.offsets[clip + 1]) for clip in clips]
+        self.targets = torch.from_numpy(np.repeat(targets[clips], [len(part) for part in parts]))
+        self._rows = torch.from_numpy(np.concatenate(parts or [np.arange(0)]))
+        self.arrays, self.device = arrays, torch.device("cpu")
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def to(self, device: torch.device) -> None:
+        self.device = device
+        self._values = _near(torch.from_numpy(self.arrays.values), device)
+
+    def fetch(self, rows: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Numbers `[B]` -> spectrograms `[B, F, W]` or pictures `[B, C, F, W]`."""
+        return self._values[self._rows[rows].to(self._values.device)].to(self.device)
 
 
 class Embeddings:
@@ -99,6 +120,13 @@ class Embeddings:
     def fetch(self, rows: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Numbers `[B]` -> embeddings `[B, D]`."""
         return self._values[rows.to(self._values.device)]
+
+
+def _near(values: Tensor, device: torch.device) -> Tensor:
+    """Values on an accelerator that has room for them, else where they are."""
+    if device.type == "cuda" and values.nbytes < SHARE_OF_MEMORY * torch.cuda.mem_get_info(device)[0]:
+        return values.to(device)
+    return values
 
 
 def epoch_batches(

@@ -20,7 +20,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from hubbub import audio, files, settings, windows
+from hubbub import audio, files, pictures, settings, windows
 from hubbub.errors import HubbubError
 from hubbub.features import FrontEnd
 from hubbub.models import build_network
@@ -118,9 +118,11 @@ class Classifier:
         return windows.spans(samples, self.rate_hz, self.recipe.windows.length, self.hop)
 
     def features(self, segments: Tensor, change: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-        """Segments `[B, N]` on the classifier's device -> what its network takes, with gradients.
+        """Segments `[B, N]`, or what stands for them, on the classifier's device -> what its network takes.
 
-        `change`, from spectrograms `[B, F, W]` to such, is applied before they become pictures.
+        Spectrograms `[B, F, W]` and pictures `[B, C, F, W]` go in where the front end has them. Gradients pass.
+
+        `change`, from spectrograms to such, is applied before they become pictures.
         """
         if self.frontend is None:
             return segments
@@ -150,7 +152,7 @@ class Classifier:
 
     def _evidence(self, segments: Array, level: windows.Level, shift: float) -> Array:
         heard = windows.at_level(segments, level)
-        heard = np.roll(heard, round(shift * heard.shape[1]), axis=1) if shift else np.array(heard)
+        heard = np.roll(heard, round(shift * heard.shape[-1]), axis=-1) if shift else np.array(heard)
         batch = torch.from_numpy(heard).to(self.device)
         return (self.embed if self.frozen else self.logits)(batch).float().cpu().numpy()
 
@@ -193,22 +195,60 @@ class Classifier:
         """A file, an open stream or a wave -> `Heard`.
 
         A wave is `[T]` or `[T, channels]` in [-1, 1] and needs its `rate_hz`; files carry theirs. Any rate, length and
-        channel count will do. Raises `AudioError`.
+        channel count will do. A file may also be a picture of a spectrogram, or a spectrogram (.npy, `[F, W]`), made as
+        those it was trained on; where that is not known, its `seconds` are 0. Raises `AudioError`, `PictureError` or
+        `ClassifierError`.
         """
-        if isinstance(source, str | Path) or hasattr(source, "read"):
-            wave, own_rate = audio.decode(source)  # type: ignore[arg-type]
+        if isinstance(source, str | Path) and Path(source).suffix.lower() in (*pictures.EXTENSIONS, ".npy"):
+            given = self._given(Path(source))
+            seconds = self.recipe.windows.length / self.rate_hz if self.recipe.frontend.name == "logmel" else 0.0
+            segments, spans = given, np.array([[0.0, seconds]])
         else:
-            wave, own_rate = _checked(np.asarray(source, dtype=np.float32), rate_hz)
-        seconds = len(wave) / own_rate
-        wave = audio.resample(wave, own_rate, self.rate_hz)
-        segments, clip = self.judge(self.evidence(self.cut(wave)), [0])
-        spans = self.spans(len(wave))
-        table = pd.DataFrame(segments, columns=list(self.labels))
+            wave, seconds = self.wave(source, rate_hz)
+            segments, spans = self.cut(wave), self.spans(len(wave))
+        by_segment, clip = self.judge(self.evidence(segments), [0])
+        table = pd.DataFrame(by_segment, columns=list(self.labels))
         table.insert(0, "start", spans[:, 0])
         table.insert(1, "end", spans[:, 1])
         scores = dict(zip(self.labels, (float(p) for p in clip[0]), strict=True))
         label = max(scores, key=lambda name: scores[name])
         return Heard(label, scores[label], scores, table, seconds)
+
+    def wave(self, source: str | Path | BinaryIO | npt.ArrayLike, rate_hz: int | None = None) -> tuple[Array, float]:
+        """What `classify` takes for a sound -> mono wave `[T]` at the classifier's rate, and how long it is [s]."""
+        if self.frontend and self.frontend.logmel is None:
+            raise ClassifierError(
+                "this classifier was trained on spectrograms or pictures, and how they were made is not known: it "
+                "takes only such, not sound. To have it hear, train on what hubbub data images or features made."
+            )
+        if isinstance(source, str | Path) or hasattr(source, "read"):
+            wave, own_rate = audio.decode(source)  # type: ignore[arg-type]
+        else:
+            wave, own_rate = _checked(np.asarray(source, dtype=np.float32), rate_hz)
+        return audio.resample(wave, own_rate, self.rate_hz), len(wave) / own_rate
+
+    def _given(self, file: Path) -> npt.NDArray[Any]:
+        """A picture or a spectrogram -> the one segment that it is."""
+        if self.frontend is None:
+            raise ClassifierError(
+                f"{file} is a picture or a spectrogram, and this classifier takes sound. Give it that."
+            )
+        shape = self.frontend.shape(self.recipe.windows.length)
+        if file.suffix.lower() != ".npy":
+            picture = pictures.read(file, shape)[None]
+            if picture.shape[1] == 3 and self.recipe.frontend.colours == "none":
+                raise ClassifierError(f"{file} is in colours, and this classifier takes grey pictures. Give it such.")
+            return picture
+        try:
+            values = np.load(file, allow_pickle=False).astype(np.float32)
+        except (OSError, ValueError) as error:
+            raise ClassifierError(f"{file} is not a spectrogram that can be read ({error}).") from error
+        bands, frames = self.frontend.spectrogram_shape(self.recipe.windows.length)
+        if values.ndim != 2 or len(values) != bands or (values := self.frontend.framed(values)).shape[2] != frames:
+            raise ClassifierError(
+                f"{file} has the shape {list(values.shape)}; this classifier takes [{bands}, {frames}]."
+            )
+        return values
 
     def _statistics(self) -> dict[str, Tensor]:
         """What the front end learnt of the training part, by name."""

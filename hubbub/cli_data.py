@@ -10,7 +10,7 @@ from hubbub.cli_options import AllowMissing, Debug, Settings, as_settings, out
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="Data sets: list, check, get, synth, leaks, split.")
+app = typer.Typer(no_args_is_help=True, help="Data sets: list, check, get, synth, leaks, split, features.")
 
 
 @app.command("list")
@@ -130,3 +130,23 @@ def data_split(
     for path in lists:
         out.print(str(path), soft_wrap=True)
     out.print(f'their paths start from data.root = "{root}"', soft_wrap=True)
+
+
+@app.command("features")
+def data_features(
+    recipe: Annotated[str, typer.Argument(help="A recipe: its data, audio, windows and front end make them.")],
+    folder: Annotated[Path, typer.Argument(help="Where to write features.npz and what goes with it.")],
+    allow_missing: AllowMissing = False,
+    settings: Settings = None,
+    debug: Debug = False,
+) -> None:
+    """Write the log-mel spectrogram of every segment into one NPZ file, to train from instead of sound.
+
+    Example: hubbub data features esc50-resnet18-final features
+    """
+    from hubbub.data import npz, splits
+    from hubbub.recipe import Recipe
+
+    resolved = Recipe.load(recipe, as_settings(settings, None, allow_missing=allow_missing))
+    npz.write(splits.open_clips(resolved), resolved, folder)
+    out.print(f"{folder / npz.ARRAYS}\ntrain from it: hubbub bench {recipe} --set data.name={folder / npz.ARRAYS}")

@@ -151,7 +151,7 @@ def _fit(
     if material.recipe.head.name != "none":
         assert embedded is not None
         return train.fit_head(material.base, embedded, targets, rows, validation, seed=seed, choice=choice)
-    model, sound = _fresh(material, seed), material.waves if embedded is None else embedded
+    model, sound = _fresh(material, seed), material.sound if embedded is None else embedded
     fitted = train.fit_network(
         model, sound, targets, rows, validation, place, seed=seed, choice=choice, loggers=loggers
     )
@@ -183,7 +183,7 @@ def _score(
     if material.embedded is not None:
         segments = material.embedded.of(rows)
     else:
-        segments = cache.evidence(material.waves, model, rows)
+        segments = cache.evidence(material.sound, model, rows)
     by_segment, by_clip = model.judge(segments.values, segments.offsets[:-1])
     predict = time.perf_counter() - began
     if len(by_clip) != len(rows) or not np.isfinite(by_clip).all():
@@ -212,10 +212,9 @@ def _score(
 
 def _predictions(material: Material, rows: Rows, segments: Segments, by_segment: Array, by_clip: Array) -> pd.DataFrame:
     """One row a segment, then one row a clip (`level`), with the truth and one probability a class."""
-    waves, clips = material.waves, material.clips
-    lengths = np.diff(waves.offsets)[rows]
-    cuts = [material.base.spans(int(n)) for n in lengths]
-    whole = np.stack([np.zeros(len(rows)), lengths / waves.rate_hz], axis=1)
+    clips = material.clips
+    cuts = [material.sound.spans(row, material.base) for row in rows]
+    whole = np.array([(times[0, 0], times[-1, 1]) for times in cuts])
     tables = []
     for level, owner, times, scores in (
         ("segment", segments.clip, np.concatenate(cuts), by_segment),
@@ -229,8 +228,8 @@ def _predictions(material: Material, rows: Rows, segments: Segments, by_segment:
 
 
 def _throughput(material: Material, model: "Classifier", rows: Rows) -> dict[str, float]:
-    """Segments a second from waves in memory to probabilities, over about a second's work."""
-    cuts = (model.cut(material.waves.wave(row)) for row in rows)
+    """Segments a second from memory to probabilities, over about a second's work."""
+    cuts = (material.sound.cut(row, model) for row in rows)
     segments = np.concatenate(list(itertools.islice(cuts, SPEED_BATCH)))[: 16 * SPEED_BATCH]
     model.judge(model.evidence(segments[:8]), np.arange(len(segments[:8])))
     done, began = 0, time.perf_counter()

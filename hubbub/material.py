@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hubbub import files
-from hubbub.data import cache, splits
-from hubbub.data.cache import Segments, Waves
+from hubbub.data import arrays, cache, splits
+from hubbub.data.cache import Resident, Segments, Waves
 from hubbub.data.clips import Clips
 from hubbub.data.splits import Audit, Split
 from hubbub.recipe import Recipe
@@ -34,11 +34,11 @@ _LIBRARIES = ("torch", "lightning", "numpy", "scipy", "scikit-learn", "lightgbm"
 
 @dataclass(frozen=True)
 class Material:
-    """Everything the cells of a run share: clips, sound, splits, and the evidence of a frozen network."""
+    """Everything the cells of a run share: clips, their sound or spectrograms, splits, a frozen network's evidence."""
 
     recipe: Recipe
     clips: Clips
-    waves: Waves
+    sound: Resident
     splits: list[Split]
     audit: Audit
     base: "Classifier"
@@ -55,7 +55,9 @@ def prepare(recipe: Recipe, say: Say = lambda line: None, *, quick: bool = False
     from hubbub.classifier import Classifier
 
     recipe, remarks = _for_this_machine(recipe)
-    protocol, clips = recipe.protocol, splits.open_clips(recipe)
+    clips = splits.open_clips(recipe)
+    recipe, left_out = arrays.suited(recipe, clips)
+    protocol = recipe.protocol
     base = Classifier(recipe, clips.labels).to(recipe.train.device)
     weights = _weights(recipe, quick)  # a download, so after what could refuse the recipe
     if weights:
@@ -65,16 +67,18 @@ def prepare(recipe: Recipe, say: Say = lambda line: None, *, quick: bool = False
     ):
         remarks += (f"RANDOM INITIALISATION: the {recipe.network.name}'s weights were drawn, not trained",)
     made = splits.make(clips, protocol)
-    say(f"{clips.name}: {len(clips):,} clips, {len(clips.labels)} classes, {len(made)} test folds; decoding")
-    waves = cache.decode(clips, recipe.audio.rate_hz)
-    audit = splits.audit(clips, made, waves.contents, allow_leaky=protocol.allow_leaky)
+    say(f"{clips.name}: {len(clips):,} clips, {len(clips.labels)} classes, {len(made)} test folds; reading")
+    for line in left_out:
+        say(line)
+    kept = cache.decode(clips, recipe.audio.rate_hz) if clips.kind == "sound" else arrays.load(clips, recipe)
+    audit = splits.audit(clips, made, kept.contents, allow_leaky=protocol.allow_leaky)
     for line in (*clips.notes, *remarks, *audit.warnings, *(f"NOT COMPARABLE, it leaks: {x}" for x in audit.leaks)):
         say(f"warning: {line}")
     embedded = None
     if base.frozen:
         say(f"{recipe.network.name}: embedding {len(clips):,} clips once")
-        embedded = cache.embed(waves, base)
-    return Material(recipe, clips, waves, made, audit, base, weights, embedded, clips.targets(), quick, remarks)
+        embedded = cache.embed(kept, base)
+    return Material(recipe, clips, kept, made, audit, base, weights, embedded, clips.targets(), quick, remarks)
 
 
 def _for_this_machine(recipe: Recipe) -> tuple[Recipe, tuple[str, ...]]:
@@ -105,7 +109,7 @@ def environment(material: Material) -> dict[str, Any]:
     import torch
 
     clips = material.clips
-    table = clips.table[["clip", "start", "end", "label", "fold", "group"]].assign(content=material.waves.contents)
+    table = clips.table[["clip", "start", "end", "label", "fold", "group"]].assign(content=material.sound.contents)
     return {
         "hubbub": metadata.version("hubbub"),
         "python": platform.python_version(),
@@ -151,9 +155,9 @@ def _reasons(material: Material) -> list[str]:
     protocol, names = material.recipe.protocol, [split.name for split in material.splits]
     if protocol.folds or protocol.kind == "fixed":
         reasons.append(f"PART OF THE FOLDS: tested on fold {', '.join(names)} alone")
-    lengths = np.diff(material.waves.offsets)
-    if material.clips.name == "emodb" and lengths.min() == lengths.max():
-        seconds = lengths[0] / material.waves.rate_hz
+    waves = material.sound
+    if material.clips.name == "emodb" and isinstance(waves, Waves) and waves.lengths.min() == waves.lengths.max():
+        seconds = waves.lengths[0] / waves.rate_hz
         reasons.append(
             f"ANOTHER VERSION: every utterance lasts {seconds:.3f} s here; the original ones differ in length"
         )

@@ -114,7 +114,11 @@ class Windows(Section):
 class FrontEnd(Section):
     """Waves to time-frequency arrays, for networks that have no front end of their own."""
 
-    name: Literal["none", "logmel"] = Field("none", description="none where the network holds its own")
+    name: Literal["none", "logmel", "given"] = Field(
+        "none",
+        description="none where the network holds its own; given: the data are spectrograms or pictures, and how they "
+        "were made is not known, so the classifier takes only such",
+    )
     n_fft: int = Field(1024, ge=2, description="FFT length [samples]")
     win_length: int | None = Field(None, ge=2, description="window length [samples]; default: the FFT's")
     hop: int = Field(320, ge=1, description="samples from one frame to the next")
@@ -154,6 +158,8 @@ class FrontEnd(Section):
 
     @model_validator(mode="after")
     def _picture_fits(self) -> Self:
+        if self.name == "given" and not (self.size or self.frames):
+            raise ValueError("name 'given' needs size (of pictures), or n_mels and frames (of spectrograms)")
         if self.colours != "none" and self.scale == "none":
             raise ValueError(f"colours = '{self.colours}' needs values from 0 to 1: set scale to minmax or top_db")
         if self.standardise in ("imagenet", "half") and self.scale == "none":

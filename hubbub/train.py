@@ -27,9 +27,10 @@ from torch.utils.data import DataLoader
 from hubbub import batches, metrics, windows
 from hubbub.augment import Mixing, Spectrogram, Waveform
 from hubbub.average import RunningMean
-from hubbub.batches import Embeddings, Source, Waveforms
+from hubbub.batches import Embeddings, Source, Stored, Waveforms
 from hubbub.classifier import Classifier
-from hubbub.data.cache import Segments, Waves
+from hubbub.data.arrays import Arrays
+from hubbub.data.cache import Resident, Segments, Waves
 from hubbub.models.heads import build_head, candidates
 from hubbub.models.network import Network
 from hubbub.schedule import learning_rate, plateaus
@@ -265,7 +266,7 @@ class Training(lightning.LightningModule):
 
 def fit_network(
     classifier: Classifier,
-    material: Waves | Segments,
+    material: Resident | Segments,
     targets: Targets,
     train: Rows,
     validation: Rows,
@@ -277,7 +278,7 @@ def fit_network(
 ) -> Fitted:
     """Train `classifier.network` in place on the clips `train`; the epoch is chosen on the clips `validation`.
 
-    `material` is the clips' sound or, where the network is frozen, its embeddings of their segments. Without
+    `material` is the clips as they are kept or, where the network is frozen, its embeddings of their segments. Without
     validation clips nothing is chosen: the last epoch is kept, or epoch `choice["epoch"]` where an earlier fit's choice
     is given.
     Checkpoints `best.ckpt` and `last.ckpt` go to `folder`/checkpoints; a `last.ckpt` found there is gone on from.
@@ -323,9 +324,12 @@ def _read(checkpoint: Path) -> dict[str, Any]:
     return torch.load(checkpoint, map_location="cpu", weights_only=True)
 
 
-def _source(classifier: Classifier, material: Waves | Segments, targets: Targets, clips: Rows) -> Source:
+def _source(classifier: Classifier, material: Resident | Segments, targets: Targets, clips: Rows) -> Source:
     if isinstance(material, Segments):
         return Embeddings(material, clips, targets, classifier.network.fc.in_features)
+    if isinstance(material, Arrays):
+        return Stored(material, clips, targets)
+    assert isinstance(material, Waves)
     recipe = classifier.recipe
     return Waveforms(material, clips, targets, recipe.windows, crop=recipe.augment.crop)
 

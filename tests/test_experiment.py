@@ -285,7 +285,7 @@ def test_the_page_is_self_contained(trained: Path) -> None:
 
 def test_waves_are_decoded_once_for_every_recipe_at_their_rate(trained: Path, headed: Path, monkeypatch) -> None:
     monkeypatch.setattr(cache.audio, "decode", lambda *_: pytest.fail("decoded again"))
-    assert len(prepare(recipe()).waves) == 100
+    assert len(prepare(recipe()).sound) == 100
 
 
 def test_a_training_that_broke_off_goes_on_from_its_checkpoint(

@@ -15,7 +15,7 @@ ORDER = (
     ("errors",),
     ("files", "progress", "settings", "catalogue"),
     ("settings_augment",),
-    ("features/", "augment/", "windows", "audio", "metrics", "store", "recipe", "schedule"),
+    ("features/", "augment/", "windows", "audio", "pictures", "metrics", "store", "recipe", "schedule"),
     ("onnx_model", "models/"),
     ("classifier",),
     ("data/",),

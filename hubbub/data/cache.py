@@ -7,12 +7,12 @@ stale; the whole cache may be deleted at any time. This room does not know what 
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,17 +27,54 @@ from hubbub.progress import track
 if TYPE_CHECKING:
     from hubbub.classifier import Classifier
 
-__all__ = ["Segments", "Waves", "decode", "embed", "evidence", "inspect"]
+__all__ = [
+    "Mapped",
+    "Resident",
+    "Segments",
+    "Waves",
+    "decode",
+    "embed",
+    "evidence",
+    "file_hashes",
+    "in_threads",
+    "inspect",
+    "key_of",
+]
 
 Array = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.intp]
+T = TypeVar("T")
 #: Raise it when decoding or resampling changes, and old entries are no longer found.
 VERSION = 1
 _SEGMENTS_AT_ONCE = 256
 
 
+class Mapped:
+    """What memory maps travel to another process as: the names of their files."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: _Map.of(v) if isinstance(v, np.memmap) else v for name, v in self.__dict__.items()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update({name: v.open() if isinstance(v, _Map) else v for name, v in state.items()})
+
+
 @dataclass(frozen=True)
-class Waves:
+class _Map:
+    file: Path
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, values: "np.memmap[Any, Any]") -> Self:
+        return cls(Path(str(values.filename)), values.dtype, values.shape)
+
+    def open(self) -> "np.memmap[Any, Any]":
+        return np.memmap(self.file, self.dtype, mode="c", shape=self.shape)
+
+
+@dataclass(frozen=True)
+class Waves(Mapped):
     """The decoded clips of a data set at one rate: `wave(i)` is clip i, `contents` a hash of each sound as decoded."""
 
     samples: Array
@@ -49,20 +86,38 @@ class Waves:
     def __len__(self) -> int:
         return len(self.contents)
 
-    def __getstate__(self) -> dict[str, Any]:
-        """A memory map travels to another process by its file's name."""
-        if not isinstance(self.samples, np.memmap):
-            return self.__dict__
-        return {**self.__dict__, "samples": Path(str(self.samples.filename))}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        if isinstance(state["samples"], Path):
-            state = {**state, "samples": _mapped(state["samples"])}
-        self.__dict__.update(state)
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Samples of each clip, `[clips]`."""
+        return np.diff(self.offsets)
 
     def wave(self, clip: int) -> Array:
         """Clip number -> wave `[T]`, a view of the memory map."""
         return self.samples[self.offsets[clip] : self.offsets[clip + 1]]
+
+    def cut(self, clip: int, classifier: "Classifier") -> Array:
+        """Clip number -> its segments `[S, N]`, as the classifier hears them."""
+        return classifier.cut(self.wave(clip))
+
+    def spans(self, clip: int, classifier: "Classifier") -> npt.NDArray[np.float64]:
+        """Start and end of each of them, `[S, 2]` in seconds."""
+        return classifier.spans(int(self.offsets[clip + 1] - self.offsets[clip]))
+
+
+class Resident(Protocol):
+    """A data set as it is kept: what a classifier is given of each clip. `Waves` here, spectrograms in `arrays`."""
+
+    @property
+    def contents(self) -> tuple[str, ...]: ...
+
+    @property
+    def key(self) -> str: ...
+
+    def __len__(self) -> int: ...
+
+    def cut(self, clip: int, classifier: "Classifier") -> Array: ...
+
+    def spans(self, clip: int, classifier: "Classifier") -> npt.NDArray[np.float64]: ...
 
 
 @dataclass(frozen=True)
@@ -93,7 +148,7 @@ def inspect(clips: Clips) -> pd.DataFrame:
 
 def decode(clips: Clips, rate_hz: int) -> Waves:
     """The clips at `rate_hz`, decoded at most once a machine. Raises `ClipsError` naming files that cannot be read."""
-    key = _key(VERSION, rate_hz, _file_hashes(clips), clips.table[["start", "end"]].to_json())
+    key = key_of(VERSION, rate_hz, file_hashes(clips), clips.table[["start", "end"]].to_json())
     folder = files.cache_dir() / "decoded" / key
     if not (folder / "clips.json").is_file():
         _decode_into(folder, clips, rate_hz)
@@ -102,24 +157,24 @@ def decode(clips: Clips, rate_hz: int) -> Waves:
     return Waves(samples, np.asarray(content["offsets"]), tuple(content["contents"]), rate_hz, key)
 
 
-def embed(waves: Waves, classifier: "Classifier") -> Segments:
+def embed(sound: "Resident", classifier: "Classifier") -> Segments:
     """A frozen network's evidence for every clip, computed at most once a machine, data set and network."""
-    folder = files.cache_dir() / "embeddings" / _key(VERSION, waves.key, classifier.fingerprint())
+    folder = files.cache_dir() / "embeddings" / key_of(VERSION, sound.key, classifier.fingerprint())
     if not (folder / "values.npy").is_file():
-        segments = evidence(waves, classifier, np.arange(len(waves)), "embedding")
+        segments = evidence(sound, classifier, np.arange(len(sound)), "embedding")
         with files.whole_folder(folder) as temporary:
             np.save(temporary / "offsets.npy", segments.offsets)
             np.save(temporary / "values.npy", segments.values)
     return Segments(np.load(folder / "values.npy", mmap_mode="r"), np.load(folder / "offsets.npy"))
 
 
-def evidence(waves: Waves, classifier: "Classifier", clips: Rows, what: str = "predicting") -> Segments:
+def evidence(sound: "Resident", classifier: "Classifier", clips: Rows, what: str = "predicting") -> Segments:
     """The classifier's evidence for some clips, batched across them."""
     sizes: list[int] = []
     values: list[Array] = []
     pending: list[Array] = []
     for clip in track(clips, what, len(clips)):
-        pending.append(classifier.cut(waves.wave(clip)))
+        pending.append(sound.cut(clip, classifier))
         sizes.append(len(pending[-1]))
         if sum(map(len, pending)) >= _SEGMENTS_AT_ONCE:
             values.append(classifier.evidence(np.concatenate(pending)))
@@ -159,14 +214,17 @@ def _refuse_unreadable(clips: Clips, found: list[dict[str, Any]]) -> None:
 
 def _decoded(clips: Clips, rate_hz: int | None, what: str) -> Iterator[tuple[dict[str, Any], Array]]:
     """What each clip is, and its wave at `rate_hz` (None: its own), in the table's order; decoded in threads."""
-    table = clips.table
-    rows = list(zip(table["path"], table["start"], table["end"], strict=True))
-    workers = os.cpu_count() or 1
-    # A bounded look-ahead: finished waves wait in memory until they are written.
+    yield from in_threads(lambda row: _read(row.path, row.start, row.end, rate_hz), clips, what)
+
+
+def in_threads(read: Callable[[Any], T], clips: Clips, what: str) -> Iterator[T]:
+    """`read` of each row of the clip table, in its order, on all cores."""
+    rows, workers = list(clips.table.itertuples()), os.cpu_count() or 1
+    # A bounded look-ahead: what is finished waits in memory until it is written.
     step = 16 * workers
     with ThreadPoolExecutor(workers) as pool:
         for start in track(range(0, len(rows), step), what):
-            yield from pool.map(lambda row: _read(row[0], row[1], row[2], rate_hz), rows[start : start + step])
+            yield from pool.map(read, rows[start : start + step])
 
 
 def _read(path: str, start_s: float, end_s: float, rate_hz: int | None) -> tuple[dict[str, Any], Array]:
@@ -185,13 +243,14 @@ def _read(path: str, start_s: float, end_s: float, rate_hz: int | None) -> tuple
         return nothing, np.zeros(0, np.float32)
 
 
-def _file_hashes(clips: Clips) -> str:
+def file_hashes(clips: Clips) -> str:
     """One hash of all files' bytes; each file is read once however many clips it holds."""
     paths = list(dict.fromkeys(clips.table["path"]))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         by_path = dict(zip(paths, pool.map(files.sha256, paths), strict=True))
-    return _key(*(by_path[path] for path in clips.table["path"]))
+    return key_of(*(by_path[path] for path in clips.table["path"]))
 
 
-def _key(*parts: object) -> str:
+def key_of(*parts: object) -> str:
+    """A name for what is made of `parts` alone."""
     return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:32]

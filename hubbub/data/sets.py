@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from hubbub import files, store
-from hubbub.data import synthetic
+from hubbub.data import npz, synthetic
 from hubbub.data.clips import Clips, ClipsError, build, find_sounds, from_csv, from_folder, limit
 from hubbub.errors import did_you_mean, examples
 from hubbub.progress import track
@@ -200,12 +200,14 @@ def open_data(
     allow_missing: bool = False,
     most: int | None = None,
 ) -> Clips:
-    """A known data set's name, a CSV file or a folder with one folder a class -> Clips.
+    """A known data set's name, a CSV file, a file of features or a folder with one folder a class -> Clips.
 
     `most` keeps at most that many clips a class and fold. Raises `ClipsError` or `StoreError`.
     """
     if name in DATASETS:
         clips = _open_known(name, labels, allow_missing)
+    elif Path(name).suffix.lower() == ".npz":
+        clips = npz.open_features(Path(name), labels=labels)
     elif Path(name).suffix.lower() == ".csv":
         clips = from_csv(
             Path(name), columns, root=Path(root) if root else None, labels=labels, allow_missing=allow_missing
@@ -213,7 +215,9 @@ def open_data(
     elif Path(name).is_dir():
         clips = from_folder(Path(name), labels=labels)
     else:
-        raise ClipsError(f"'{name}' is not a data set, a CSV file or a folder. {did_you_mean(name, DATASETS)}")
+        raise ClipsError(
+            f"'{name}' is not a data set, a CSV file, a file of features or a folder. {did_you_mean(name, DATASETS)}"
+        )
     return limit(clips, most) if most else clips
 
 

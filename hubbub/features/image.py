@@ -83,18 +83,25 @@ class Picture(nn.Module):
 
     def draw(self, log_mel: Tensor) -> Tensor:
         """Log-mel `[B, F, W]` -> the picture before it is standardised."""
-        picture = log_mel if self.frames is None else self._framed(log_mel, self.frames)
+        picture = self.framed(log_mel)
         if self.scale == "minmax":
             lowest, highest = picture.amin(dim=(1, 2), keepdim=True), picture.amax(dim=(1, 2), keepdim=True)
             picture = (picture - lowest) / torch.where(highest > lowest, highest - lowest, 1.0)
         elif self.scale == "top_db":
             picture = (picture / self.top_db + 1).clamp(0, 1)
-        if self.colours != "none":
+        return self.finish(picture)
+
+    def finish(self, picture: Tensor) -> Tensor:
+        """A picture in grey `[B, F, W]` or in colours `[B, 3, F, W]` -> in this picture's colours and size."""
+        if self.colours != "none" and picture.ndim == 3:
             picture = self._coloured(picture)
         return picture if self.size is None else _resized(picture, self.size)
 
     def forward(self, log_mel: Tensor) -> Tensor:
-        picture = self.draw(log_mel)
+        return self.standardised(self.draw(log_mel))
+
+    def standardised(self, picture: Tensor) -> Tensor:
+        """What `draw` or `finish` gave -> what a network takes."""
         if self.standardise == "none":
             return picture
         if not self._fitted:
@@ -133,11 +140,11 @@ class Picture(nn.Module):
         self.mean.copy_(mean[:, None, None])
         self.sd.copy_(torch.where(sd > 0, sd, 1.0)[:, None, None])
 
-    def _framed(self, log_mel: Tensor, frames: int) -> Tensor:
-        """`[B, F, W]` -> `[B, F, frames]`."""
-        missing = frames - log_mel.shape[2]
+    def framed(self, log_mel: Tensor) -> Tensor:
+        """`[B, F, W]` -> `[B, F, frames]`; as it is where frames are not set."""
+        missing = 0 if self.frames is None else self.frames - log_mel.shape[2]
         if missing <= 0:
-            return log_mel[:, :, :frames]
+            return log_mel[:, :, : self.frames]
         if self.padding is not None:
             return nn.functional.pad(log_mel, (0, missing), value=self.padding)
         lowest = log_mel.amin(dim=(1, 2), keepdim=True)

@@ -1,0 +1,198 @@
+"""Spectrograms and pictures of them as data: read once, of one size, memory-mapped, as `cache` keeps sound.
+
+A network trains on them as on sound; the front end takes them where they stand. Where it is known how they were made,
+the recipe must say the same, and the trained classifier then hears sound too; else it takes only such arrays.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hubbub import files, pictures
+from hubbub.data import cache, npz
+from hubbub.data.cache import Mapped
+from hubbub.data.clips import Clips, ClipsError
+from hubbub.errors import examples
+from hubbub.progress import track
+from hubbub.recipe import Recipe
+from hubbub.settings_augment import SPECTROGRAM, Augment
+
+if TYPE_CHECKING:
+    from hubbub.classifier import Classifier
+    from hubbub.features import FrontEnd
+
+__all__ = ["Arrays", "load", "suited"]
+
+Array = npt.NDArray[Any]
+#: One clip: its arrays `[S, ...]`, their times `[S, 2]` [s], and a hash of what they show.
+Part = tuple[Array, npt.NDArray[np.float64], str]
+#: Settings that come after an array was made, by what it is, and may therefore differ.
+_LATER = {
+    "pictures": {"name", "size", "standardise"},
+    "spectrograms": {"name", "frames", "scale", "size", "colours", "standardise"},
+}
+
+
+@dataclass(frozen=True)
+class Arrays(Mapped):
+    """A data set's spectrograms `[S, F, W]` float32, or pictures `[S, 1 or 3, F, W]` uint8, row 0 the lowest band.
+
+    Those of clip i stand at `offsets[i] : offsets[i + 1]`, and `times` `[S, 2]` says what part of their recording they
+    show [s], NaN where that is not known. `contents` is a hash of each clip.
+    """
+
+    values: Array
+    offsets: npt.NDArray[np.int64]
+    times: npt.NDArray[np.float64]
+    contents: tuple[str, ...]
+    key: str
+
+    def __len__(self) -> int:
+        return len(self.contents)
+
+    def cut(self, clip: int, classifier: "Classifier") -> Array:
+        """Clip number -> its arrays `[S, ...]`, as they are."""
+        return self.values[self.offsets[clip] : self.offsets[clip + 1]]
+
+    def spans(self, clip: int, classifier: "Classifier") -> npt.NDArray[np.float64]:
+        """Start and end [s] of each of them, `[S, 2]`."""
+        return self.times[self.offsets[clip] : self.offsets[clip + 1]]
+
+
+def suited(recipe: Recipe, clips: Clips) -> tuple[Recipe, list[str]]:
+    """The recipe as it is for these clips, and what had to be left out of it, in words.
+
+    Sound changes nothing. For spectrograms and pictures the settings that made them must be the recipe's; where they
+    are not known, the front end is `given`. What augments waves (and of pictures, spectrograms) is left out: the set's
+    own augmented copies stand in for it. Raises `ClipsError` where the two do not go together.
+    """
+    if clips.kind == "sound":
+        if recipe.frontend.name == "given":
+            raise ClipsError(f"{clips.name} is sound, and frontend.name = 'given' takes none. Set it to 'logmel'.")
+        return recipe, []
+    if recipe.frontend.name == "none":
+        raise ClipsError(
+            f"{recipe.network.name} hears sound, and {clips.name} holds {clips.kind}. Take a network that looks at "
+            "spectrograms, with frontend.name = 'logmel'."
+        )
+    content = recipe.model_dump(exclude_none=True)
+    if clips.made is None:
+        content["frontend"]["name"] = "given"
+    elif recipe.frontend.name == "logmel":
+        _refuse_other_settings(recipe, clips)
+    kept = {"mixup", *(SPECTROGRAM if clips.kind == "spectrograms" else ())}
+    dropped = [name for name in Augment.model_fields if getattr(recipe.augment, name) and name not in kept]
+    for name in dropped:
+        del content["augment"][name]
+    said = [f"left out, since {clips.kind} cannot be changed so: augment.{', '.join(dropped)}"] if dropped else []
+    return Recipe.of(content, clips.name), said
+
+
+def _refuse_other_settings(recipe: Recipe, clips: Clips) -> None:
+    assert clips.made is not None
+    ours = recipe.model_dump(mode="json")
+    for section in ("audio", "windows", "frontend"):
+        for name, made in clips.made[section].items():
+            if not (section == "frontend" and name in _LATER[clips.kind]) and ours[section].get(name) != made:
+                raise ClipsError(
+                    f"{clips.name}: its {clips.kind} were made with {section}.{name} = {made!r}, and the recipe says "
+                    f"{ours[section].get(name)!r}. Take the recipe they were made with, or set frontend.name = "
+                    "'given' for a classifier that takes only such."
+                )
+
+
+def load(clips: Clips, recipe: Recipe) -> Arrays:
+    """The clips' spectrograms or pictures, read at most once a machine. Raises `ClipsError` naming what is wrong."""
+    from hubbub.features import FrontEnd
+
+    frontend = FrontEnd(recipe.frontend, recipe.audio.rate_hz)
+    shape: tuple[int, ...]
+    dtype: type[np.generic]
+    if clips.kind == "pictures":
+        size = frontend.shape(recipe.windows.length)
+        shape, dtype, parts = (_channels(clips, recipe), *size), np.uint8, _pictures(clips, size)
+    else:
+        spectrogram = frontend.spectrogram_shape(recipe.windows.length)
+        shape, dtype, parts = spectrogram, np.float32, _spectrograms(clips, spectrogram, frontend)
+    key = cache.key_of(cache.VERSION, clips.kind, shape, cache.file_hashes(clips), clips.table["clip"].to_json())
+    folder = files.cache_dir() / "arrays" / key
+    if not folder.is_dir():
+        _store(folder, parts)
+    with np.load(folder / "clips.npz") as kept:
+        offsets, times, contents = kept["offsets"], kept["times"], tuple(kept["contents"].tolist())
+    values = np.memmap(folder / "values", dtype, mode="c", shape=(len(times), *shape))
+    return Arrays(values, offsets, times, contents, key)
+
+
+def _store(folder: Path, parts: Iterable[Part]) -> None:
+    times, contents, counts = [], [], [0]
+    with files.whole_folder(folder) as temporary:
+        with (temporary / "values").open("wb") as sink:
+            for values, spans, content in parts:
+                np.ascontiguousarray(values).tofile(sink)
+                times.append(spans)
+                contents.append(content)
+                counts.append(len(values))
+        np.savez(
+            temporary / "clips.npz", offsets=np.cumsum(counts), times=np.concatenate(times), contents=np.array(contents)
+        )
+
+
+def _channels(clips: Clips, recipe: Recipe) -> int:
+    """1 for pictures in grey, 3 in colours; all must be the one or the other."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        grey = np.fromiter(pool.map(pictures.is_grey, clips.table["path"]), bool)
+    if grey.any() and not grey.all():
+        odd = clips.table["clip"][grey if grey.mean() < 0.5 else ~grey]
+        raise ClipsError(f"{clips.name} holds grey pictures and coloured ones ({examples(odd)}). Make them all alike.")
+    if not grey[0] and recipe.frontend.colours == "none":
+        raise ClipsError(
+            f"{clips.name} holds pictures in colours, and the recipe's are grey: set frontend.colours = 'magma', and "
+            "network.channels = 3."
+        )
+    return 1 if grey[0] else 3
+
+
+def _pictures(clips: Clips, size: tuple[int, int]) -> Iterator[Part]:
+    times = clips.table[["start", "end"]].to_numpy(float)
+    for row, picture in enumerate(cache.in_threads(lambda row: pictures.read(row.path, size), clips, "reading")):
+        yield picture[None], times[row : row + 1], hashlib.sha256(picture.tobytes()).hexdigest()
+
+
+def _spectrograms(clips: Clips, shape: tuple[int, int], frontend: "FrontEnd") -> Iterator[Part]:
+    table = clips.table
+    if table["path"].iloc[0].endswith(".npz"):
+        yield from npz.read(Path(table["path"].iloc[0]), table["clip"])
+        return
+    for row, path in enumerate(track(table["path"], "reading", len(table))):
+        values = _read_npy(path)
+        if values.ndim != 2 or len(values) != shape[0]:
+            raise ClipsError(
+                f"{table['clip'][row]} of {clips.name} has the shape {list(values.shape)}, and frontend.n_mels is "
+                f"{shape[0]}. Set that to its number of bands."
+            )
+        if values.shape[1] != shape[1] and not frontend.picture.frames:
+            raise ClipsError(
+                f"{table['clip'][row]} of {clips.name} has {values.shape[1]} frames, not {shape[1]}. Set "
+                "frontend.frames: shorter ones are padded to that, longer ones cut."
+            )
+        content = hashlib.sha256(values.tobytes()).hexdigest()
+        yield frontend.framed(values), table[["start", "end"]].to_numpy(float)[row : row + 1], content
+
+
+def _read_npy(path: str) -> Array:
+    """`[bands, frames]` float32. Nothing in such a file is executed."""
+    try:
+        values = np.load(path, allow_pickle=False).astype(np.float32)
+    except (OSError, ValueError) as error:
+        raise ClipsError(f"{path} is not a spectrogram that can be read ({error}). Fetch it again.") from error
+    if not np.isfinite(values).all():
+        raise ClipsError(f"{path} holds values that are not finite. Make it again.")
+    return values
