@@ -189,18 +189,21 @@ class Classifier:
         with torch.inference_mode():
             return self.network.head(torch.from_numpy(evidence).to(self.device)).float().cpu().numpy()
 
+    def read(self, source: str | Path | BinaryIO | npt.ArrayLike, rate_hz: int | None = None) -> tuple[Array, float]:
+        """What `classify` takes -> the wave `[T]` at the classifier's rate, and how long the recording is [s]."""
+        if isinstance(source, str | Path) or hasattr(source, "read"):
+            wave, own_rate = audio.decode(source)  # type: ignore[arg-type]
+        else:
+            wave, own_rate = _checked(np.asarray(source, dtype=np.float32), rate_hz)
+        return audio.resample(wave, own_rate, self.rate_hz), len(wave) / own_rate
+
     def classify(self, source: str | Path | BinaryIO | npt.ArrayLike, rate_hz: int | None = None) -> Heard:
         """A file, an open stream or a wave -> `Heard`.
 
         A wave is `[T]` or `[T, channels]` in [-1, 1] and needs its `rate_hz`; files carry theirs. Any rate, length and
         channel count will do. Raises `AudioError`.
         """
-        if isinstance(source, str | Path) or hasattr(source, "read"):
-            wave, own_rate = audio.decode(source)  # type: ignore[arg-type]
-        else:
-            wave, own_rate = _checked(np.asarray(source, dtype=np.float32), rate_hz)
-        seconds = len(wave) / own_rate
-        wave = audio.resample(wave, own_rate, self.rate_hz)
+        wave, seconds = self.read(source, rate_hz)
         segments, clip = self.judge(self.evidence(self.cut(wave)), [0])
         spans = self.spans(len(wave))
         table = pd.DataFrame(segments, columns=list(self.labels))

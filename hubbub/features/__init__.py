@@ -31,6 +31,16 @@ class FrontEnd(nn.Module):
         """Height and width that waves of so many samples come out with."""
         return self.picture.shape(self.logmel.n_mels, self.logmel.frames(samples))
 
+    def places(self, seconds: Tensor, hz: Tensor, samples: int) -> tuple[Tensor, Tensor]:
+        """Where times [s] and frequencies [Hz] of a wave of so many samples lie on its picture: shares of its width and
+        height, from the first column's start and the lowest row's foot; NaN where nothing is heard.
+
+        Shares outlast resizing; padded or cut to `frames`, a picture is wider or narrower than the sound.
+        """
+        frames = self.logmel.frames(samples)
+        width = self.picture.frames or frames
+        return self.logmel.columns(seconds, min(frames, width)) / width, self.logmel.rows(hz) / self.logmel.n_mels
+
     def forward(self, waves: Tensor, change: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """`change`, from spectrograms `[B, F, W]` to such, is applied before they become pictures."""
         log_mel = self.logmel(waves)
