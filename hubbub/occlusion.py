@@ -30,7 +30,8 @@ def occlude(classifier: Classifier, wave: Array, grid: Grid, label: str) -> tupl
     by_segment, by_clip = classifier.judge(known, [0])
     patches, spectrum = _patches(grid), grid.analyse(wave)
     clip, count = np.zeros(grid.shape, np.float32), np.zeros(grid.shape, np.float32)
-    parts = [(grid.frames(*span), np.zeros(grid.shape, np.float32)) for span in classifier.spans(len(wave))]
+    spans = [grid.frames(*span) for span in classifier.spans(len(wave))]
+    parts = [np.zeros((grid.shape[0], span.stop - span.start), np.float32) for span in spans]
     size = max(1, ROWS // len(base))
     for start in track(range(0, len(patches), size), "removing patches", -(-len(patches) // size)):
         some = patches[start : start + size]
@@ -42,8 +43,10 @@ def occlude(classifier: Classifier, wave: Array, grid: Grid, label: str) -> tupl
             clip[patch] += max(fall, 0)
             count[patch] += 1
             for number in at:
-                parts[number][1][patch] += max(by_part[number], 0) * by_segment[number, index]
-    return clip / count, [(frames, part[:, frames] / count[:, frames]) for frames, part in parts]
+                first = spans[number].start
+                inside = slice(max(patch[1].start - first, 0), max(patch[1].stop - first, 0))
+                parts[number][patch[0], inside] += max(by_part[number], 0) * by_segment[number, index]
+    return clip / count, [(span, part / count[:, span]) for span, part in zip(spans, parts, strict=True)]
 
 
 def _without(

@@ -45,8 +45,7 @@ class Grid:
     def synthesise(self, spectrum: Spectrum, first: int = 0) -> Array:
         """Spectrum `[bins, frames]`, of all frames or of those from `first` on alone -> wave `[samples]`."""
         frames = np.fft.irfft(spectrum.T, self.size).astype(np.float32) * self._window
-        wave: Array = self._added(frames, first) / self._weight
-        return wave
+        return np.divide(self._added(frames, first), self._weight, dtype=np.float32)
 
     def joined(self, parts: list[tuple[slice, Array]]) -> Array:
         """Maps `[bins, n]` of some frames each -> the map of all `[bins, frames]`: their mean where they overlap."""
@@ -54,8 +53,7 @@ class Grid:
         for frames, part in parts:
             total[:, frames] += part
             count[frames] += 1
-        mean: Array = total / np.maximum(count, 1)
-        return mean
+        return np.divide(total, np.maximum(count, 1), dtype=np.float32)
 
     def _added(self, frames: Array, first: int) -> Array:
         """Frames `[n, size]` from the one numbered `first` on, laid where they were and summed: `[samples]`."""
