@@ -191,6 +191,19 @@ class Classifier:
         with torch.inference_mode():
             return self.network.head(torch.from_numpy(evidence).to(self.device)).float().cpu().numpy()
 
+    def read(self, source: str | Path | BinaryIO | npt.ArrayLike, rate_hz: int | None = None) -> tuple[Array, float]:
+        """What `classify` takes for a sound -> its wave `[T]` at the classifier's rate, and how long it is [s]."""
+        if self.frontend and self.frontend.logmel is None:
+            raise ClassifierError(
+                "this classifier was trained on spectrograms or pictures, and how they were made is not known: it "
+                "takes only such, not sound. To have it hear, train on what hubbub data images or features made."
+            )
+        if isinstance(source, str | Path) or hasattr(source, "read"):
+            wave, own_rate = audio.decode(source)  # type: ignore[arg-type]
+        else:
+            wave, own_rate = _checked(np.asarray(source, dtype=np.float32), rate_hz)
+        return audio.resample(wave, own_rate, self.rate_hz), len(wave) / own_rate
+
     def classify(self, source: str | Path | BinaryIO | npt.ArrayLike, rate_hz: int | None = None) -> Heard:
         """A file, an open stream or a wave -> `Heard`.
 
@@ -204,7 +217,7 @@ class Classifier:
             seconds = self.recipe.windows.length / self.rate_hz if self.recipe.frontend.name == "logmel" else 0.0
             segments, spans = given, np.array([[0.0, seconds]])
         else:
-            wave, seconds = self.wave(source, rate_hz)
+            wave, seconds = self.read(source, rate_hz)
             segments, spans = self.cut(wave), self.spans(len(wave))
         by_segment, clip = self.judge(self.evidence(segments), [0])
         table = pd.DataFrame(by_segment, columns=list(self.labels))
@@ -213,19 +226,6 @@ class Classifier:
         scores = dict(zip(self.labels, (float(p) for p in clip[0]), strict=True))
         label = max(scores, key=lambda name: scores[name])
         return Heard(label, scores[label], scores, table, seconds)
-
-    def wave(self, source: str | Path | BinaryIO | npt.ArrayLike, rate_hz: int | None = None) -> tuple[Array, float]:
-        """What `classify` takes for a sound -> mono wave `[T]` at the classifier's rate, and how long it is [s]."""
-        if self.frontend and self.frontend.logmel is None:
-            raise ClassifierError(
-                "this classifier was trained on spectrograms or pictures, and how they were made is not known: it "
-                "takes only such, not sound. To have it hear, train on what hubbub data images or features made."
-            )
-        if isinstance(source, str | Path) or hasattr(source, "read"):
-            wave, own_rate = audio.decode(source)  # type: ignore[arg-type]
-        else:
-            wave, own_rate = _checked(np.asarray(source, dtype=np.float32), rate_hz)
-        return audio.resample(wave, own_rate, self.rate_hz), len(wave) / own_rate
 
     def _given(self, file: Path) -> npt.NDArray[Any]:
         """A picture or a spectrogram -> the one segment that it is."""

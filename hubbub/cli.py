@@ -196,6 +196,39 @@ def classify(
         raise typer.Exit(1)
 
 
+@app.command()
+def explain(
+    model: Annotated[str, typer.Argument(help="A run folder, a saved classifier, or 'yamnet'.")],
+    file: Annotated[Path, typer.Argument(help="A sound file.")],
+    label: Annotated[
+        str | None, typer.Option("--label", help="The class to explain. Default: the one decided.")
+    ] = None,
+    out_dir: Annotated[
+        Path | None, typer.Option("--out", help="Folder for pictures and sounds. Default: explanations/FILE.")
+    ] = None,
+    device: Device = None,
+    debug: Debug = False,
+) -> None:
+    """Show where in a recording a class was found, and let it be heard.
+
+    Example: hubbub explain runs/demo street.wav
+    """
+    from hubbub import explain as room
+    from hubbub.classifier import load
+
+    classifier = load(model).to(device or "auto")
+    explanation = room.explain(classifier, file, label=label)
+    folder = out_dir or Path("explanations") / file.stem
+    card = room.write(classifier, explanation, folder)
+    out.print(f"{explanation.label}, by {explanation.method}")
+    for remark in explanation.remarks:
+        out.print(f"[yellow]{remark}[/yellow]", soft_wrap=True)
+    names = {"original": "the recording", "listened": "what was listened to", "rest": "the rest"}
+    for name, words in names.items():
+        out.print(f"{card['scores'][name][explanation.label]:.3f}  {words}")
+    out.print(f"pictures and sounds: {folder}", soft_wrap=True)
+
+
 def _run_name(recipe: str, quick: bool) -> str:
     return Path(recipe).stem + ("-quick" if quick else "")
 

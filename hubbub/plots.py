@@ -13,12 +13,16 @@ from hubbub import files, metrics
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["confusion", "curves", "roc"]
+__all__ = ["confusion", "curves", "explained", "heatmap", "roc", "spectrogram"]
 
 Scores = npt.NDArray[np.float32]
 Targets = npt.NDArray[np.int64]
+Places = npt.NDArray[np.float64]
 # Okabe & Ito's palette: tells apart for colour-blind readers.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+#: Bright to dark, one after the other for any eye; what is weak stays near the paper.
+HEAT = "plasma"
+SHOWN_DB, SHOWN_ROWS = 70.0, 256
 
 
 def confusion(targets: Targets, scores: Scores, labels: tuple[str, ...], path: Path | io.BytesIO) -> None:
@@ -84,3 +88,53 @@ def _save(figure: "Figure", path: Path | io.BytesIO) -> None:
         return
     with files.whole_file(path) as temporary:
         figure.savefig(temporary, dpi=110)
+
+
+def spectrogram(decibels: Scores, times: Places, hz: Places, path: Path | io.BytesIO) -> None:
+    """A spectrogram in decibels `[bins, frames]`, at `times` [s] and `hz`, as a small PNG."""
+    figure, axes = _figure(4.5, 2.6)
+    picture = _on_mels(axes, decibels, times, hz, cmap="magma", vmin=-SHOWN_DB, vmax=0)
+    figure.colorbar(picture, ax=axes, label="dB")
+    _save(figure, path)
+
+
+def heatmap(decibels: Scores, heat: Scores, times: Places, hz: Places, path: Path | io.BytesIO) -> None:
+    """A map from 0 to 1 `[bins, frames]` over its grey spectrogram, as a small PNG."""
+    figure, axes = _figure(4.5, 2.6)
+    figure.colorbar(_heat(axes, decibels, heat, times, hz), ax=axes, label="importance")
+    _save(figure, path)
+
+
+def explained(decibels: Scores, heat: Scores, times: Places, hz: Places, title: str, path: Path | io.BytesIO) -> None:
+    """A spectrogram, and beside it the map that explains a decision, as a PNG."""
+    figure, (left, right) = _figure(9, 3.2, columns=2)
+    picture = _on_mels(left, decibels, times, hz, cmap="magma", vmin=-SHOWN_DB, vmax=0)
+    figure.colorbar(picture, ax=left, label="dB")
+    figure.colorbar(_heat(right, decibels, heat, times, hz), ax=right, label="importance")
+    figure.suptitle(title, fontsize=10)
+    _save(figure, path)
+
+
+def _heat(axes: Any, decibels: Scores, heat: Scores, times: Places, hz: Places) -> Any:
+    """Colours where the map is, the grey spectrogram where it is not."""
+    from matplotlib.cm import ScalarMappable
+
+    _on_mels(axes, decibels, times, hz, cmap="gray_r", vmin=-SHOWN_DB, vmax=0)
+    # Drawn as strong as it is; the bar shows the colours alone.
+    _on_mels(axes, heat, times, hz, cmap=HEAT, vmin=0, vmax=1, alpha=0.85 * heat)
+    return ScalarMappable(cmap=HEAT)
+
+
+def _on_mels(axes: Any, values: Scores, times: Places, hz: Places, **style: Any) -> Any:
+    """An image whose height is even in mels (HTK's scale), so that low sounds can be seen; labelled in Hz."""
+    mels = np.log1p(hz / 700)
+    rows = np.interp(np.linspace(0, mels[-1], SHOWN_ROWS), mels, np.arange(len(hz))).round().astype(int)
+    if "alpha" in style:
+        style["alpha"] = style["alpha"][rows]
+    half = (times[1] - times[0]) / 2 if len(times) > 1 else 0.01
+    extent = (times[0] - half, times[-1] + half, 0, mels[-1])
+    picture = axes.imshow(values[rows], origin="lower", aspect="auto", extent=extent, **style)
+    ticks = [tick for tick in (0, 250, 500, 1000, 2000, 4000, 8000, 16000) if tick <= hz[-1]]
+    axes.set(xlabel="seconds", ylabel="Hz", xlim=(max(times[0], 0), times[-1]))
+    axes.set_yticks(np.log1p(np.array(ticks) / 700), labels=[str(tick) for tick in ticks])
+    return picture

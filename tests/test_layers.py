@@ -21,7 +21,9 @@ ORDER = (
     ("data/",),
     ("predict", "trackers", "batches", "average", "trainer"),
     ("train",),
-    ("plots", "explain", "export"),
+    ("plots", "stft"),
+    ("occlusion", "export"),
+    ("explain",),
     ("report", "material"),
     ("experiment",),
     ("serve", "tune"),
@@ -35,7 +37,19 @@ RANKS = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 FACES = {"__init__", "__main__"}
 HEAVY = {"torch", "torchvision", "lightning", "timm", "captum"}
 HEAVY_ROOMS = {
-    *("classifier", "models/", "features/", "augment/", "batches", "average", "train", "trainer", "explain", "export"),
+    *(
+        "classifier",
+        "models/",
+        "features/",
+        "augment/",
+        "batches",
+        "average",
+        "train",
+        "trainer",
+        "occlusion",
+        "explain",
+        "export",
+    ),
 }
 
 

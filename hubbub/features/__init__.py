@@ -45,6 +45,17 @@ class FrontEnd(nn.Module):
         """A spectrogram `[F, W]` -> `[1, F, W]`, padded or cut to the frames that are asked."""
         return self.picture.framed(torch.from_numpy(log_mel)[None]).numpy()
 
+    def places(self, seconds: Tensor, hz: Tensor, samples: int) -> tuple[Tensor, Tensor]:
+        """Where times [s] and frequencies [Hz] of a wave of so many samples lie on its picture: shares of its width and
+        height, from the first column's start and the lowest row's foot; NaN where nothing is heard.
+
+        Shares outlast resizing; padded or cut to `frames`, a picture is wider or narrower than the sound.
+        """
+        assert self.logmel  # else it takes no waves
+        frames = self.logmel.frames(samples)
+        width = self.picture.frames or frames
+        return self.logmel.columns(seconds, min(frames, width)) / width, self.logmel.rows(hz) / self.logmel.n_mels
+
     def forward(self, x: Tensor, change: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """`change`, from spectrograms `[B, F, W]` to such, is applied before they become pictures."""
         return self.picture.standardised(self.draw(x, change))

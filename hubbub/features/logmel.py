@@ -129,6 +129,7 @@ class LogMel(nn.Module):
             raise FrontEndError(f"a window of {win_length} samples is longer than the FFT of {n_fft}. Shorten it.")
         self.n_fft, self.hop, self.n_mels, self.rate_hz = n_fft, hop, n_mels, rate_hz
         self.power, self.pad_mode = power, pad_mode
+        self.mel_scale, self.limits_hz = mel_scale, (f_min_hz, f_max_hz)
         # What is added at either end, and the least that a wave must have before.
         self.margin = n_fft // 2 if centre else 0
         self.log, self.offset, self.ref, self.amin, self.top_db = log, offset, ref, amin, top_db
@@ -153,6 +154,22 @@ class LogMel(nn.Module):
     def frames(self, samples: int) -> int:
         """How many frames a wave of so many samples gives."""
         return 1 + (max(samples, self.shortest) + 2 * self.margin - self.window.numel()) // self.hop
+
+    def columns(self, seconds: Tensor, frames: int) -> Tensor:
+        """Where times [s] lie along so many frames: at 0 the first one begins, at 1 the second, at `frames` the last
+        one ends; NaN where no frame's window reaches."""
+        reach = self.window.numel() / self.hop / 2
+        centred = (seconds.double() * self.rate_hz + self.margin) / self.hop - reach
+        heard = (centred >= -reach) & (centred <= frames - 1 + reach)
+        return torch.where(heard, (centred + 0.5).clamp(0, frames), torch.nan)
+
+    def rows(self, hz: Tensor) -> Tensor:
+        """Where frequencies [Hz] lie along the bands, as `columns` has it of times; NaN where no band reaches."""
+        lowest, highest = hz_to_mel(torch.tensor(self.limits_hz, dtype=torch.float64), self.mel_scale)
+        # The outer bands' centres lie one step inside the limits.
+        steps = (hz_to_mel(hz.double(), self.mel_scale) - lowest) / (highest - lowest) * (self.n_mels + 1)
+        heard = (steps >= 0) & (steps <= self.n_mels + 1)
+        return torch.where(heard, (steps - 0.5).clamp(0, self.n_mels), torch.nan)
 
     def mel(self, wave: Tensor) -> Tensor:
         """Waves `[B, T]` -> mel magnitude or power `[B, frames, n_mels]`, before the logarithm."""

@@ -105,6 +105,7 @@ class ESResNeXt(Network):
         window = scipy.signal.get_window("blackmanharris", WINDOW, fftbins=True)
         self.register_buffer("window", torch.from_numpy(window.astype(np.float32)))
         self.fbsp = FBSP()
+        self.bands = nn.Identity()
         body = ResNet(Bottleneck, [3, 4, 6, 3], num_classes, groups=32, width_per_group=4)
         self.conv1, self.bn1, self.relu, self.maxpool = body.conv1, body.bn1, body.relu, body.maxpool
         self.layer1, self.layer2, self.layer3, self.layer4 = body.layer1, body.layer2, body.layer3, body.layer4
@@ -123,11 +124,22 @@ class ESResNeXt(Network):
     def cam_layer(self) -> nn.Module:
         return self.layer4
 
+    @property
+    def bands_layer(self) -> nn.Module:
+        return self.bands
+
+    def places(self, seconds: Tensor, hz: Tensor, samples: int) -> tuple[Tensor, Tensor]:
+        """The filters where they begin: bins of the spectrum, which training moves little."""
+        frames, missing = _frames(samples)
+        centred = (seconds.double() * RATE_HZ + missing // 2 - WINDOW / 2) / HOP
+        bins = hz.double() * N_FFT / RATE_HZ
+        rows = torch.where(bins <= BINS, (bins + 0.5).clamp(0, BINS), torch.nan)
+        return (centred + 0.5).clamp(0, frames) / frames, rows / BINS
+
     def log_power(self, wave: Tensor) -> Tensor:
         """Waves `[B, T]` in [-1, 1] -> decibels `[B, 3, 341, frames]`: the low, middle and high third of the bins."""
         wave = (wave.float() * INT16 + INT16) * 2 / (2 * INT16 - 1) - 1
-        frames = 1 + max(math.ceil((wave.shape[-1] - WINDOW) / HOP), 0)
-        missing = WINDOW + (frames - 1) * HOP - wave.shape[-1]
+        frames, missing = _frames(wave.shape[-1])
         wave = functional.pad(wave, (missing // 2, missing - missing // 2))
         # Half precision would drown quiet bins: power spans more decades than it holds.
         with torch.autocast(wave.device.type, enabled=False):
@@ -139,7 +151,7 @@ class ESResNeXt(Network):
         """Waves `[B, T]` or `[B, channels, T]` -> features `[B, 2048]`."""
         if x.dim() == 3:
             return self.embed(x.flatten(0, 1)).view(*x.shape[:2], -1).sum(1)
-        x = self.log_power(x).contiguous(memory_format=torch.channels_last)
+        x = self.bands(self.log_power(x)).contiguous(memory_format=torch.channels_last)
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         for stage, attention in (
             (self.layer1, self.att1),
@@ -194,7 +206,14 @@ class AudioCLIP(Network):
 
     @property
     def cam_layer(self) -> nn.Module:
-        return self.audio.layer4
+        return self.audio.cam_layer
+
+    @property
+    def bands_layer(self) -> nn.Module:
+        return self.audio.bands_layer
+
+    def places(self, seconds: Tensor, hz: Tensor, samples: int) -> tuple[Tensor, Tensor]:
+        return self.audio.places(seconds, hz, samples)
 
     def embed(self, x: Tensor) -> Tensor:
         """Waves `[B, T]` or `[B, channels, T]` -> embeddings `[B, 1024]` of length 1."""
@@ -202,6 +221,12 @@ class AudioCLIP(Network):
 
     def regulariser(self) -> Tensor | float:
         return self.audio.regulariser()
+
+
+def _frames(samples: int) -> tuple[int, int]:
+    """How many frames a wave is heard in, and how many samples it is padded by, half of them before it."""
+    frames = 1 + max(math.ceil((samples - WINDOW) / HOP), 0)
+    return frames, WINDOW + (frames - 1) * HOP - samples
 
 
 def _fill_in(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any) -> None:

@@ -45,6 +45,10 @@ class Head(ClassifierMixin, BaseEstimator):
     def decision_function(self, x: Array) -> Array:
         raise NotImplementedError
 
+    def module(self) -> nn.Module | None:
+        """What is fitted as a torch module, embeddings `[N, D]` -> logits `[N, K]`; None where it has no gradient."""
+        return None
+
     def arrays(self) -> dict[str, Array]:
         """What is fitted, as arrays."""
         return {}
@@ -104,6 +108,14 @@ class _DenseHead(Head):
             x = np.maximum(x @ weight + bias, 0)
         return x @ self.weights_[-1] + self.biases_[-1]
 
+    def module(self) -> nn.Module:
+        layers: list[nn.Module] = [_Standardise(self.mean_, self.scale_, self.compress)]
+        for weight, bias in zip(self.weights_, self.biases_, strict=True):
+            dense = nn.utils.skip_init(nn.Linear, *weight.shape)
+            dense.weight, dense.bias = (nn.Parameter(torch.tensor(array)) for array in (weight.T, bias))
+            layers += [dense, nn.ReLU()]
+        return nn.Sequential(*layers[:-1]).eval()
+
     def arrays(self) -> dict[str, Array]:
         layers = {f"weight{i}": w for i, w in enumerate(self.weights_)} | {
             f"bias{i}": b for i, b in enumerate(self.biases_)
@@ -117,6 +129,24 @@ class _DenseHead(Head):
         self.biases_ = [arrays[f"bias{i}"] for i in range(layers)]
         self.classes_ = np.arange(classes)
         return self
+
+
+class _Standardise(nn.Module):
+    """What `_DenseHead` does to embeddings before its layers."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, mean: Array, scale: Array, compress: bool) -> None:
+        super().__init__()
+        self.compress = compress
+        self.register_buffer("mean", torch.tensor(mean))
+        self.register_buffer("scale", torch.tensor(scale))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.compress:
+            x = x.sign() * x.abs().log1p()
+        return (x - self.mean) / self.scale
 
 
 class LogisticHead(_DenseHead):

@@ -29,7 +29,18 @@ class Network(nn.Module):
 
     @property
     def cam_layer(self) -> nn.Module:
-        """The layer whose map `[B, C, f, w]` Grad-CAM weighs."""
+        """The layer whose map `[B, C, f, w]` Grad-CAM weighs: low rows are low frequencies, columns are times."""
+        raise NotImplementedError
+
+    @property
+    def bands_layer(self) -> nn.Module | None:
+        """For a network that takes parts of the spectrum as channels: the layer that gives them, `[B, parts, F, W]`,
+        low parts first. A row of the map then stands for one place in each part. None: rows are the whole spectrum."""
+        return None
+
+    def places(self, seconds: Tensor, hz: Tensor, samples: int) -> tuple[Tensor, Tensor]:
+        """Where times [s] and frequencies [Hz] of a segment of so many samples lie on what the network sees, as
+        `FrontEnd.places` has it; for networks that hold their own front end."""
         raise NotImplementedError
 
     def embed(self, x: Tensor) -> Tensor:

@@ -51,6 +51,13 @@ class _SameConv(nn.Conv2d):
         return super().forward(nn.functional.pad(x, pads) if any(pads) else x)
 
 
+class _Upright(nn.Module):
+    """Maps `[B, C, time, bands]` -> `[B, C, bands, time]`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.transpose(2, 3)
+
+
 class YAMNet(Network):
     """Waves `[B, T]` at 16 kHz in [-1, 1] -> log-mel, embeddings, scores; see `forward`."""
 
@@ -71,11 +78,16 @@ class YAMNet(Network):
                 # torch's own draw fades to nothing over 27 layers without BatchNorm: random weights would be deaf.
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
         self.body = nn.Sequential(*layers)
+        self.map = _Upright()
         self.fc = nn.Linear(EMBEDDING, CLASSES)
 
     @property
     def cam_layer(self) -> nn.Module:
-        return self.body
+        return self.map
+
+    def places(self, seconds: Tensor, hz: Tensor, samples: int) -> tuple[Tensor, Tensor]:
+        columns, rows = self.frontend.columns(seconds, PATCH_FRAMES), self.frontend.rows(hz)
+        return columns / PATCH_FRAMES, rows / self.frontend.n_mels
 
     def embed(self, segments: Tensor) -> Tensor:
         """Segments `[B, N]`, each zero-padded to one patch (15,600 samples) and cut there -> `[B, 1024]`."""
@@ -85,7 +97,7 @@ class YAMNet(Network):
 
     def _patches(self, patches: Tensor) -> Tensor:
         """Patches `[P, 1, 96, 64]` -> embeddings `[P, 1024]`."""
-        return self.body(patches.contiguous(memory_format=torch.channels_last)).mean(dim=(2, 3))
+        return self.map(self.body(patches.contiguous(memory_format=torch.channels_last))).mean(dim=(2, 3))
 
     def forward(self, wave: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
         """Waves `[B, T]` -> (log_mel `[B, frames, 64]`, embeddings `[B, patches, 1024]`, scores `[B, patches, 521]`).

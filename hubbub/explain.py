@@ -1,0 +1,309 @@
+"""Why a classifier decided so: a map over seconds and Hz to see, and the sound that the map marks to hear.
+
+Grad-CAM is Selvaraju et al. 2017 (https://arxiv.org/abs/1610.02391), computed by captum; what it weighs here is what
+the clip's decision came from, so a head and the pooling of segments are inside. Where there is no gradient, patches of
+the sound are removed and the decision is asked again (occlusion: Zeiler & Fergus 2014, https://arxiv.org/abs/1311.2901).
+Deletion and insertion curves are Petsiuk et al. 2018 (https://arxiv.org/abs/1806.07421); listening to what a map keeps
+is the idea of Parekh et al. 2022 (https://arxiv.org/abs/2202.11479), here by a mask on the spectrum.
+
+A map says where the decision looked, not that it was right. This room knows no network by name: where a map's cells lie
+is told by front ends and networks (`places`).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import torch
+from captum.attr import LayerGradCam
+from torch import Tensor, nn
+
+from hubbub import files, plots, windows
+from hubbub.classifier import Classifier
+from hubbub.errors import HubbubError, did_you_mean
+from hubbub.models.network import NetworkError
+from hubbub.occlusion import occlude
+from hubbub.stft import Grid
+from hubbub.windows import Heard
+
+__all__ = ["CARD", "ExplainError", "Explanation", "SegmentMap", "curves", "explain", "listen", "write"]
+
+Array = npt.NDArray[np.float32]
+CARD = "explanation.json"
+#: Segments a pass: the values between all layers are kept for the gradient.
+BATCH = 8
+#: What was listened to holds the strongest cells, which together have this share of the map's sum, in full.
+LISTENED_SHARE = 0.5
+#: A cell of the spectrum as far below the loudest one says nothing of which band a network heard.
+FLOOR_DB = 80.0
+MOST_PICTURES = 12
+
+
+class ExplainError(HubbubError):
+    """An explanation that cannot be given or written as asked."""
+
+
+@dataclass(frozen=True)
+class SegmentMap:
+    """A segment's part in the decision: `map` `[bins, frames]` from 0 to 1 at `times` [s of the clip]; 1 is the
+    strongest cell of any segment. `score` is the segment's own, for the label that is explained."""
+
+    start: float
+    end: float
+    score: float
+    times: npt.NDArray[np.float64] = field(repr=False)
+    map: Array = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Where in a recording a classifier found `label`.
+
+    `map` `[bins, frames]`, from 0 to 1, lies at `hz` and `times` [s], a grid of short-time spectra of `wave` `[T]`,
+    which is the recording at the classifier's `rate_hz`. `method` is "Grad-CAM" or "occlusion"; `remarks` say what must
+    be known to read the map.
+    """
+
+    heard: Heard
+    label: str
+    method: str
+    remarks: tuple[str, ...]
+    wave: Array = field(repr=False)
+    rate_hz: int
+    map: Array = field(repr=False)
+    times: npt.NDArray[np.float64] = field(repr=False)
+    hz: npt.NDArray[np.float64] = field(repr=False)
+    segments: tuple[SegmentMap, ...] = field(repr=False)
+
+    @property
+    def score(self) -> float:
+        return self.heard.scores[self.label]
+
+    @property
+    def decibels(self) -> Array:
+        """The spectrogram under the map, `[bins, frames]`, 0 being the loudest cell."""
+        power = np.square(np.abs(Grid(len(self.wave), self.rate_hz).analyse(self.wave)))
+        return 10 * np.log10(np.maximum(power / max(power.max(), 1e-20), 1e-10), dtype=np.float32)
+
+
+def explain(
+    classifier: Classifier,
+    source: str | Path | BinaryIO | npt.ArrayLike,
+    rate_hz: int | None = None,
+    label: str | None = None,
+) -> Explanation:
+    """What `Classifier.classify` takes -> `Explanation` of `label`, by default the class decided for the clip.
+
+    The plain view of a segment is explained: its first level, not shifted. Raises `ExplainError` for a label that the
+    classifier does not know, `AudioError` for a recording that cannot be read.
+    """
+    if label is not None and label not in classifier.labels:
+        raise ExplainError(f"the classifier knows no '{label}'. {did_you_mean(label, classifier.labels)}")
+    wave, _ = classifier.read(source, rate_hz)
+    heard = classifier.eval().classify(wave, classifier.rate_hz)
+    label = label or heard.label
+    grid = Grid(len(wave), classifier.rate_hz)
+    why_not = _without_gradient(classifier)
+    if why_not:
+        clip, parts = occlude(classifier, wave, grid, label)
+        remarks = [why_not]
+    else:
+        parts, remarks = _gradcam(classifier, wave, grid, label, heard)
+        clip = grid.joined(parts)
+    if not clip.any():
+        remarks.append(f"no part of the sound speaks for '{label}': the map is empty.")
+    strongest = max(part.max(initial=0) for _, part in parts) or 1.0
+    spans, scores = classifier.spans(len(wave)), heard.segments[label]
+    segments = tuple(
+        SegmentMap(float(start), float(end), float(score), grid.times[frames], part / np.float32(strongest))
+        for (start, end), score, (frames, part) in zip(spans, scores, parts, strict=True)
+    )
+    method = "occlusion" if why_not else "Grad-CAM"
+    heat = clip / (clip.max() or 1.0)
+    return Explanation(
+        heard, label, method, tuple(remarks), wave, classifier.rate_hz, heat, grid.times, grid.hz, segments
+    )
+
+
+def _without_gradient(classifier: Classifier) -> str:
+    """Why Grad-CAM is not possible; empty where it is."""
+    if classifier.head is not None and classifier.head.module() is None:
+        return f"the head ({classifier.recipe.head.name}) has no gradient: patches of the sound were removed instead."
+    try:
+        _ = classifier.network.cam_layer
+    except NetworkError as error:
+        return f"{error} Patches of the sound were removed instead."
+    return ""
+
+
+def _gradcam(
+    classifier: Classifier, wave: Array, grid: Grid, label: str, heard: Heard
+) -> tuple[list[tuple[slice, Array]], list[str]]:
+    """Of each segment, its frames on the grid and its map on them `[bins, frames]`, 0 or more; and what to say."""
+    network, index = classifier.network, classifier.labels.index(label)
+    plain = windows.at_level(classifier.cut(wave), classifier.recipe.windows.levels[0])
+    batches = torch.from_numpy(np.array(plain)).split(BATCH)
+    with torch.no_grad():
+        embeddings = torch.cat([classifier.embed(batch.to(classifier.device)).float() for batch in batches])
+    weights = _what_decides(classifier, embeddings, index, heard.segments[label].to_numpy(np.float32, copy=True))
+
+    def evidence(given: Tensor, weight: Tensor) -> Tensor:
+        return (network.embed(given) * weight).sum(dim=1)
+
+    method, maps = LayerGradCam(evidence, network.cam_layer), []
+    for batch, weight in zip(batches, weights.split(BATCH), strict=True):
+        with torch.no_grad():
+            given = classifier.features(batch.to(classifier.device))
+        cam = method.attribute(given, additional_forward_args=(weight,), relu_attributions=True)
+        cam = cam.detach()[:, 0]
+        if network.bands_layer is not None:
+            cam = _spread(cam, network.bands_layer, partial(evidence, given, weight))
+        maps.append(cam.float().cpu())
+    cams, length = torch.cat(maps), classifier.recipe.windows.length
+    remarks = []
+    if cams.shape[1] == 1:
+        remarks.append("the network's map tells when, not how high: it is the same for all frequencies.")
+    places = network.places if classifier.frontend is None else classifier.frontend.places
+    hz, found = torch.from_numpy(grid.hz), []
+    for cam, (start, end) in zip(cams, classifier.spans(len(wave)), strict=True):
+        frames = grid.frames(start, end)
+        columns, rows = places(torch.from_numpy(grid.times[frames] - start), hz, length)
+        map_ = _between(rows, len(cam)) @ cam @ _between(columns, cam.shape[1]).T
+        heard_at = columns.isfinite().nonzero()[:, 0].tolist()
+        first, last = frames.start + heard_at[0], frames.start + heard_at[-1] + 1
+        found.append((slice(first, last), map_.numpy()[:, heard_at]))
+    return found, remarks
+
+
+def _what_decides(classifier: Classifier, embeddings: Tensor, index: int, scores: Array) -> Tensor:
+    """Segments' embeddings `[S, D]` and their scores of a class `[S]` -> the gradient of what decides for it `[S, D]`.
+
+    A head on pooled embeddings decides by the clip's logit. Where segments are scored, it is each one's logit, weighed
+    by its score, so that a segment without the class does not light up.
+    """
+    embeddings, head, pool = embeddings.requires_grad_(), classifier.head, classifier.recipe.head.pool
+    module = head.module() if head is not None else None
+    logits = classifier.network.head if module is None else module.to(embeddings.device)
+    if module is not None and pool != "segment":
+        parts = [embeddings.mean(dim=0)] if "mean" in pool else []
+        parts += [embeddings.amax(dim=0)] if "max" in pool else []
+        decides = logits(torch.cat(parts)[None])[0, index]
+    else:
+        decides = logits(embeddings)[:, index] @ torch.from_numpy(scores).to(embeddings.device)
+    return torch.autograd.grad(decides, embeddings)[0]
+
+
+def _spread(cam: Tensor, layer: nn.Module, evidence: Callable[[], Tensor]) -> Tensor:
+    """Maps `[B, f, w]` over parts of the spectrum that lie on each other -> `[B, parts * f, w]`, one above the other.
+
+    Each cell is shared out by how much its part matters there: |gradient| times decibels above `FLOOR_DB` below the
+    segment's loudest cell, of what `layer` gives, `[B, parts, F, W]` in decibels.
+    """
+    given: list[Tensor] = []
+
+    def keep(module: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> Tensor:
+        given.append(out.detach().requires_grad_())
+        return given[0]
+
+    hook = layer.register_forward_hook(keep)
+    try:
+        with torch.enable_grad():
+            (gradient,) = torch.autograd.grad(evidence().sum(), given)
+    finally:
+        hook.remove()
+    decibels = given[0].detach()
+    heard = (decibels - decibels.amax(dim=(1, 2, 3), keepdim=True) + FLOOR_DB).clamp_min(0)
+    shares = nn.functional.adaptive_avg_pool2d((gradient * heard).abs(), (cam.shape[1], cam.shape[2]))
+    shares = shares / shares.sum(dim=1, keepdim=True).clamp_min(torch.finfo(shares.dtype).tiny)
+    return (cam[:, None] * shares).flatten(1, 2)
+
+
+def _between(shares: Tensor, cells: int) -> Tensor:
+    """Places on a side of the map as shares of it `[n]` -> weights `[n, cells]` that interpolate linearly between the
+    cells' middles; zeros where the place is NaN."""
+    places = (shares * cells - 0.5).clamp(0, cells - 1)
+    return (1 - (places[:, None] - torch.arange(cells)).abs()).clamp_min(0).nan_to_num(0).float()
+
+
+def listen(explanation: Explanation) -> tuple[Array, Array]:
+    """What the classifier listened to and the rest, waves `[T]` whose sum is the recording.
+
+    The mask is 1 on the strongest cells, which together hold `LISTENED_SHARE` of the map's sum, and below falls to 0 as
+    the map does: hard edges would ring.
+    """
+    grid = Grid(len(explanation.wave), explanation.rate_hz)
+    falling = np.sort(explanation.map, axis=None)[::-1]
+    level = falling[
+        np.searchsorted(np.cumsum(falling, dtype=np.float64), LISTENED_SHARE * falling.sum(dtype=np.float64))
+    ]
+    mask = np.minimum(explanation.map / level, 1) if level > 0 else explanation.map
+    kept = grid.synthesise(mask * grid.analyse(explanation.wave))
+    return kept, explanation.wave - kept
+
+
+def curves(
+    classifier: Classifier, explanation: Explanation, heat: Array | None = None, steps: int = 10
+) -> tuple[Array, Array]:
+    """The label's score after 0, 1 / `steps` .. all cells of the spectrum were removed, and after so many were put into
+    silence, the strongest of the map (or of `heat` on its grid) first: two arrays `[steps + 1]`.
+
+    A faithful map makes the first fall early and the second rise early. Equal cells come in random order.
+    """
+    order = np.random.default_rng(0).permutation(explanation.map.size)
+    heat = explanation.map if heat is None else heat
+    order = order[np.argsort(-heat.ravel()[order], kind="stable")]
+    grid = Grid(len(explanation.wave), explanation.rate_hz)
+    spectrum, kept = grid.analyse(explanation.wave), np.zeros(explanation.map.size, dtype=np.float32)
+    deleted: list[float] = []
+    inserted: list[float] = []
+    for cells in [*np.array_split(order, steps), order[:0]]:
+        wave = grid.synthesise(kept.reshape(spectrum.shape) * spectrum)
+        for scores, sound in ((inserted, wave), (deleted, explanation.wave - wave)):
+            scores.append(classifier.classify(sound, explanation.rate_hz).scores[explanation.label])
+        kept[cells] = 1
+    return np.array(deleted, dtype=np.float32), np.array(inserted, dtype=np.float32)
+
+
+def write(classifier: Classifier, explanation: Explanation, folder: str | Path) -> dict[str, Any]:
+    """Pictures, sounds and `explanation.json` in a folder, whole or not at all; returns what the JSON holds.
+
+    Only the `MOST_PICTURES` segments with the strongest maps are drawn. Sounds are 32-bit float WAV files, which
+    clipping cannot change. Raises `ExplainError` where the folder holds anything but an earlier explanation.
+    """
+    folder = Path(folder)
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / CARD).is_file()):
+        raise ExplainError(f"{folder} is there and is no explanation. Give a new or an empty folder.")
+    kept, rest = listen(explanation)
+    said = {name: classifier.classify(wave, explanation.rate_hz) for name, wave in (("listened", kept), ("rest", rest))}
+    drawn = sorted(range(len(explanation.segments)), key=lambda s: -explanation.segments[s].map.max(initial=0))
+    pictures = {s: f"segment-{s + 1:04d}.png" for s in sorted(drawn[:MOST_PICTURES])}
+    card: dict[str, Any] = {
+        "label": explanation.label,
+        "method": explanation.method,
+        "remarks": list(explanation.remarks),
+        "scores": {name: heard.scores for name, heard in {"original": explanation.heard, **said}.items()},
+        "seconds": explanation.heard.seconds,
+        "segments": [
+            {"start": one.start, "end": one.end, "score": one.score, "picture": pictures.get(number)}
+            for number, one in enumerate(explanation.segments)
+        ],
+        "files": {"clip": "clip.png", "listened": "listened.wav", "rest": "rest.wav"},
+    }
+    decibels = explanation.decibels
+    with files.whole_folder(folder) as temporary:
+        title = f"{explanation.label} {explanation.score:.2f} ({explanation.method})"
+        plots.explained(decibels, explanation.map, explanation.times, explanation.hz, title, temporary / "clip.png")
+        for number, name in pictures.items():
+            one = explanation.segments[number]
+            frames = np.isin(explanation.times, one.times)
+            title = f"{explanation.label} {one.score:.2f} from {one.start:.2f} to {one.end:.2f} s"
+            plots.explained(decibels[:, frames], one.map, one.times, explanation.hz, title, temporary / name)
+        for name, wave in (("listened", kept), ("rest", rest)):
+            soundfile.write(temporary / f"{name}.wav", wave, explanation.rate_hz, subtype="FLOAT")
+        files.write_json(temporary / CARD, card)
+    return card

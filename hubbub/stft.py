@@ -1,0 +1,64 @@
+"""The short-time Fourier transform and its exact inverse, on a grid whose cells have seconds and Hz.
+
+Overlapping Hann windows, added up again by their squares (Griffin & Lim 1984): whatever mask lies on the cells, a sound
+and its complement sum to the recording. This room does not know what is done to the cells.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Grid"]
+
+Array = npt.NDArray[np.float32]
+Spectrum = npt.NDArray[np.complex64]
+WINDOW_S = 0.064  # about: the nearest power of two in samples
+OVERLAP = 4
+
+
+class Grid:
+    """For waves `[samples]` at `rate_hz`: frames of `size` samples, centred at `times` [s]; bins at `hz`."""
+
+    def __init__(self, samples: int, rate_hz: int) -> None:
+        self.samples, self.rate_hz = samples, rate_hz
+        self.size = 2 ** round(np.log2(WINDOW_S * rate_hz))
+        self.hop = self.size // OVERLAP
+        self.times = np.arange(1 + samples // self.hop) * self.hop / rate_hz
+        self.hz = np.arange(self.size // 2 + 1) * rate_hz / self.size
+        self.shape = (len(self.hz), len(self.times))
+        self._window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(self.size) / self.size)).astype(np.float32)
+        self._weight = self._added(np.broadcast_to(self._window**2, (len(self.times), self.size)), 0)
+
+    def frames(self, start: float, end: float) -> slice:
+        """The frames centred from `start` to `end` [s], one at least."""
+        last = len(self.times) - 1
+        # Times come from samples; a millionth of a frame is below one.
+        first = min(int(np.ceil(start * self.rate_hz / self.hop - 1e-6)), last)
+        return slice(first, max(first, min(int(end * self.rate_hz / self.hop + 1e-6), last)) + 1)
+
+    def analyse(self, wave: Array) -> Spectrum:
+        """Wave `[samples]` -> spectrum `[bins, frames]`."""
+        padded = np.pad(wave, self.size // 2 + self.hop)[self.hop :]
+        frames = np.lib.stride_tricks.sliding_window_view(padded, self.size)[:: self.hop][: len(self.times)]
+        spectrum: Spectrum = np.fft.rfft(frames * self._window).astype(np.complex64).T
+        return spectrum
+
+    def synthesise(self, spectrum: Spectrum, first: int = 0) -> Array:
+        """Spectrum `[bins, frames]`, of all frames or of those from `first` on alone -> wave `[samples]`."""
+        frames = np.fft.irfft(spectrum.T, self.size).astype(np.float32) * self._window
+        return np.divide(self._added(frames, first), self._weight, dtype=np.float32)
+
+    def joined(self, parts: list[tuple[slice, Array]]) -> Array:
+        """Maps `[bins, n]` of some frames each -> the map of all `[bins, frames]`: their mean where they overlap."""
+        total, count = np.zeros(self.shape, np.float32), np.zeros(len(self.times), np.float32)
+        for frames, part in parts:
+            total[:, frames] += part
+            count[frames] += 1
+        return np.divide(total, np.maximum(count, 1), dtype=np.float32)
+
+    def _added(self, frames: Array, first: int) -> Array:
+        """Frames `[n, size]` from the one numbered `first` on, laid where they were and summed: `[samples]`."""
+        blocks = np.zeros((len(self.times) + 2 * OVERLAP, self.hop), np.float32)
+        for part in range(OVERLAP):
+            at = first + part
+            blocks[at : at + len(frames)] += frames[:, part * self.hop : (part + 1) * self.hop]
+        return blocks.ravel()[self.size // 2 :][: self.samples]
