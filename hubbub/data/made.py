@@ -70,15 +70,13 @@ def beside(csv: Path) -> Facts | None:
     if not file.is_file():
         return None
     try:
-        facts = json.loads(file.read_text(encoding="utf-8"))
-        unsaid = [name for name in _TOLD if name not in facts]
+        facts = dict(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise ClipsError(f"{file} cannot be read ({error}). Make the folder again, or remove it.") from error
-    if facts.get("kind") == "pictures":
-        unsaid += [name for name in ("audio", "windows", "frontend") if name not in facts]
-    if unsaid:
+    sections = ("audio", "windows", "frontend") if facts.get("kind") == "pictures" else ()
+    if unsaid := [name for name in (*_TOLD, *sections) if name not in facts]:
         raise ClipsError(f"{file} does not say '{unsaid[0]}'. Make the folder again, or remove it.")
-    return dict(facts) if facts["file"] == csv.name else None
+    return facts if facts["file"] == csv.name else None
 
 
 def told(clips: Clips, facts: Facts | None) -> Clips:
