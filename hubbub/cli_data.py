@@ -10,7 +10,11 @@ from hubbub.cli_options import AllowMissing, Debug, Settings, as_settings, out
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="Data sets: list, check, get, synth, leaks, split, features.")
+app = typer.Typer(
+    no_args_is_help=True, help="Data sets: list, check, get, synth, leaks, split, images, augment, features."
+)
+
+_VARIANTS = "A set (d, b, emodb), names such as orig,noisy,stretch0.9, or both."
 
 
 @app.command("list")
@@ -130,6 +134,45 @@ def data_split(
     for path in lists:
         out.print(str(path), soft_wrap=True)
     out.print(f'their paths start from data.root = "{root}"', soft_wrap=True)
+
+
+@app.command("images")
+def data_images(
+    recipe: Annotated[str, typer.Argument(help="A recipe: its data, audio, windows and frontend make the pictures.")],
+    folder: Annotated[Path, typer.Argument(help="Where to write spectrograms/ and spectrograms.csv.")],
+    variants: Annotated[str, typer.Option("--variants", help=_VARIANTS)] = "orig",
+    seed: Annotated[int, typer.Option("--seed", help="Another seed, other noise, masks and rooms.")] = 0,
+    allow_missing: AllowMissing = False,
+    settings: Settings = None,
+    debug: Debug = False,
+) -> None:
+    """Write spectrogram pictures of a data set and its variants, and their list; goes on where it broke off.
+
+    Example: hubbub data images us8k-resnet18 pictures --variants b
+    """
+    from hubbub.data import drawing
+    from hubbub.recipe import Recipe
+
+    chosen = Recipe.load(recipe, as_settings(settings, None, allow_missing=allow_missing))
+    out.print(str(drawing.write(chosen, folder, variants, seed)), soft_wrap=True)
+
+
+@app.command("augment")
+def data_augment(
+    name: Annotated[str, typer.Argument(help="A known data set, a CSV file or a folder.")],
+    folder: Annotated[Path, typer.Argument(help="Where to write audio/ and augmented.csv.")],
+    variants: Annotated[str, typer.Option("--variants", help=_VARIANTS)] = "d",
+    seed: Annotated[int, typer.Option("--seed", help="Another seed, other noise and rooms.")] = 0,
+    allow_missing: AllowMissing = False,
+    debug: Debug = False,
+) -> None:
+    """Write augmented WAVs at each recording's own sample rate, and their list; goes on where it broke off.
+
+    Example: hubbub data augment esc50 esc50-augmented --variants orig,noisy,pitchUp2
+    """
+    from hubbub.data import augmented
+
+    out.print(str(augmented.write(name, folder, variants, seed, allow_missing=allow_missing)), soft_wrap=True)
 
 
 @app.command("features")

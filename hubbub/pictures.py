@@ -5,22 +5,28 @@ are turned upside down. A file that cannot be trusted is refused with a reason.
 This room knows nothing of clips, labels or front ends.
 """
 
-import warnings
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from hubbub import files
 from hubbub.errors import HubbubError
 
-__all__ = ["EXTENSIONS", "PictureError", "is_grey", "read"]
+__all__ = ["EXTENSIONS", "PictureError", "Pixels", "is_grey", "read", "write"]
+
+Pixels = npt.NDArray[np.uint8]
 
 #: What is taken for a picture; what it is decides how it is read.
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-_GREY = ("1", "L", "LA", "I", "F", "I;16")
+_GREY = ("1", "L", "LA", "I", "I;16")
+# Those that hold pixels; others of Pillow's start other programs.
+_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
+_MOST_PIXELS = 64_000_000
 
 
 class PictureError(HubbubError):
@@ -33,7 +39,7 @@ def is_grey(path: str | Path) -> bool:
         return picture.mode in _GREY
 
 
-def read(path: str | Path, size: tuple[int, int] | None = None) -> npt.NDArray[np.uint8]:
+def read(path: str | Path, size: tuple[int, int] | None = None) -> Pixels:
     """A picture -> `[C, height, width]` of 0 to 255, C = 1 for a grey one and 3 else; lowest band first.
 
     What is transparent is laid on white; `size` (height, width) resizes by Pillow's bilinear filter, which averages
@@ -42,7 +48,7 @@ def read(path: str | Path, size: tuple[int, int] | None = None) -> npt.NDArray[n
     with _opened(path) as picture:
         grey = picture.mode in _GREY
         if picture.mode.startswith("I"):  # 16 bits
-            picture = Image.fromarray((np.asarray(picture) / 257).round().astype(np.uint8))
+            picture = Image.fromarray((np.asarray(picture) / 257).round().clip(0, 255).astype(np.uint8))
         if picture.has_transparency_data:
             white = Image.new("RGBA", picture.size, "white")
             picture = Image.alpha_composite(white, picture.convert("RGBA"))
@@ -53,14 +59,24 @@ def read(path: str | Path, size: tuple[int, int] | None = None) -> npt.NDArray[n
     return np.ascontiguousarray(pixels[::-1].reshape(*pixels.shape[:2], -1).transpose(2, 0, 1))
 
 
+def write(path: Path, pixels: Pixels) -> None:
+    """Pixels `[1 or 3, height, width]`, lowest band first -> a PNG of them and nothing else, whole or not at all."""
+    rows = pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
+    with files.whole_file(path) as temporary:
+        Image.fromarray(np.ascontiguousarray(rows[::-1])).save(temporary, "PNG", compress_level=1)  # for speed
+
+
 @contextmanager
 def _opened(path: str | Path) -> Iterator[Image.Image]:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as picture:
-                yield picture
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        with Image.open(path, formats=_FORMATS) as picture:
+            # Counted here, because warnings are turned into errors for all threads or none.
+            if picture.width * picture.height > _MOST_PIXELS:
+                raise Image.DecompressionBombError(f"{picture.width:,} x {picture.height:,} pixels")
+            if picture.mode == "F":
+                raise ValueError("its values are not shades")
+            yield picture
+    except Image.DecompressionBombError as error:
         raise PictureError(f"{path} would be too large a picture ({error}). Make it smaller.") from error
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
         raise PictureError(f"{path} is not a picture that can be read ({error}). Make it again.") from error

@@ -92,6 +92,8 @@ def test_classify_goes_on_past_a_bad_file_and_ends_with_status_1(model: Path, so
         (["bench", "street-cnn", "--folds", "9"], "street has no fold '9'"),
         (["data", "check", "esc5"], "Did you mean 'esc50'"),
         (["data", "get", "esc51"], "Did you mean 'esc50'"),
+        (["data", "images", "us8k-yamnet-lgbm", "nowhere"], "has no front end"),
+        (["data", "augment", "street", "nowhere", "--variants", "orig,specAugment1"], "specAugment1: masks hide"),
         (["classify", "x.wav", "--model", "nowhere"], "nowhere is not a folder"),
         (["report", "nowhere"], "has no summary.json"),
     ],
@@ -104,6 +106,15 @@ def test_an_unusable_request_is_one_message_and_status_2(words: list[str], messa
 
 def test_debug_shows_where_it_came_from() -> None:
     assert "Traceback" in hubbub("report", "nowhere", "--debug", status=1).stderr
+
+
+def test_pictures_and_augmented_sounds_from_list_to_check(sounds: Path, tmp_path: Path) -> None:
+    data = ["--set", f'data.name="{sounds / "list.csv"}"', "--set", "frontend.size=[32,32]"]
+    done = hubbub("data", "images", "us8k-resnet18", tmp_path / "pictures", "--variants", "orig,noisy", *data)
+    assert done.stdout.strip() == str(tmp_path / "pictures" / "spectrograms.csv")
+    assert "48 clips" in hubbub("data", "check", done.stdout.strip()).stdout
+    done = hubbub("data", "augment", sounds / "list.csv", tmp_path / "augmented", "--variants", "d")
+    assert "96 clips" in hubbub("data", "check", done.stdout.strip()).stdout
 
 
 def test_a_folder_of_ones_own_recordings_from_list_to_answer(sounds: Path, tmp_path: Path) -> None:

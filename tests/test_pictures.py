@@ -12,6 +12,7 @@ from hubbub.pictures import PictureError
 RNG = np.random.default_rng(0)
 COLOURS = RNG.integers(0, 256, (40, 60, 3), dtype=np.uint8)
 GREY = COLOURS[..., 0]
+POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n"  # which Pillow would hand to a program
 
 
 def saved(folder: Path, picture: Image.Image, name: str = "p.png") -> Path:
@@ -54,11 +55,29 @@ def test_resizing_averages(tmp_path: Path) -> None:
     assert small.shape == (1, 4, 6)
     assert abs(float(small.mean()) - GREY.mean()) < 2
     assert small.std() < GREY.std() / 4
+    colours = pictures.read(
+        saved(tmp_path, Image.fromarray(RNG.integers(0, 256, (400, 1000, 4), np.uint8))), (224, 224)
+    )
+    assert colours.shape == (3, 224, 224) and colours.flags.c_contiguous
+
+
+def test_what_is_written_is_read_and_nothing_else_is_in_the_file(tmp_path: Path) -> None:
+    for pixels in (GREY[None], np.ascontiguousarray(COLOURS.transpose(2, 0, 1))):
+        pictures.write(tmp_path / "w.png", pixels)
+        np.testing.assert_array_equal(pictures.read(tmp_path / "w.png"), pixels)
+        with Image.open(tmp_path / "w.png") as file:
+            file.load()
+            assert (file.mode, file.size, file.info) == ("L" if len(pixels) == 1 else "RGB", (60, 40), {})
 
 
 def test_what_is_no_picture_is_refused_by_name(tmp_path: Path) -> None:
     whole = saved(tmp_path, Image.fromarray(COLOURS)).read_bytes()
-    for name, content in (("text.png", b"text"), ("cut.png", whole[: len(whole) // 2]), ("empty.png", b"")):
+    for name, content in (
+        ("text.png", b"text"),
+        ("cut.png", whole[: len(whole) // 2]),
+        ("empty.png", b""),
+        ("ps.png", POSTSCRIPT),
+    ):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(PictureError, match=name):
             pictures.read(tmp_path / name)
@@ -66,9 +85,20 @@ def test_what_is_no_picture_is_refused_by_name(tmp_path: Path) -> None:
         pictures.read(tmp_path / "absent.png")
 
 
-def test_a_decompression_bomb_is_refused(tmp_path: Path) -> None:
-    # 200 million pixels in 200 kB.
-    path = saved(tmp_path, Image.new("1", (20_000, 10_000)), "bomb.png")
+@pytest.mark.parametrize("size", [(9_000, 8_000), (20_000, 10_000)])
+def test_a_decompression_bomb_is_refused(tmp_path: Path, size: tuple[int, int]) -> None:
+    path = saved(tmp_path, Image.new("1", size), "bomb.png")
     assert path.stat().st_size < 1_000_000
     with pytest.raises(PictureError, match="too large"):
         pictures.read(path)
+
+
+def test_values_that_are_no_shades_are_refused(tmp_path: Path) -> None:
+    path = saved(tmp_path, Image.fromarray(GREY.astype(np.float32)), "p.tif")
+    with pytest.raises(PictureError, match="not shades"):
+        pictures.read(path)
+
+
+def test_a_grey_picture_stays_grey_on_white(tmp_path: Path) -> None:
+    Image.new("L", (2, 2), 7).save(tmp_path / "clear.png", transparency=7)
+    assert pictures.read(tmp_path / "clear.png").tolist() == [[[255, 255], [255, 255]]]

@@ -38,6 +38,13 @@ def made(folds: int = 5, labels: int = 3, groups: int = 4, takes: int = 2) -> Cl
     return build("made", table)
 
 
+def with_copies() -> Clips:
+    """As `made`, and of every clip a noisy copy."""
+    clips = made()
+    copies = clips.table.assign(clip=clips.table["clip"] + "_noisy", split_hint="train")
+    return replace(clips, table=pd.concat([clips.table, copies], ignore_index=True))
+
+
 def ragged(seed: int = 0) -> Clips:
     """1,500 clips of six unequal classes in recordings of 1 to 8 clips."""
     rng = np.random.default_rng(seed)
@@ -265,6 +272,42 @@ def test_too_few_folds_are_refused() -> None:
         make(ragged(), Protocol())
 
 
+# Augmented copies
+
+
+@pytest.mark.parametrize(
+    "protocol",
+    [
+        Protocol(),
+        Protocol(validation="previous"),
+        Protocol(validation="none"),
+        Protocol(kind="fixed", train=("1", "2", "3"), val=("4",), test=("5",)),
+        Protocol(kind="holdout"),
+        Protocol(kind="logo"),
+    ],
+    ids=lambda p: f"{p.kind}-{p.validation}",
+)
+def test_copies_train_and_neither_choose_nor_test(protocol: Protocol) -> None:
+    clips = with_copies()
+    copies, originals = (np.flatnonzero((clips.table["split_hint"] == hint).to_numpy()) for hint in ("train", ""))
+    alone = replace(clips, table=clips.table.iloc[originals].reset_index(drop=True))
+    found = make(clips, protocol)
+    for split in found:
+        assert np.isin(copies, split.train).any()
+        assert not np.isin(split.validation, copies).any() and not np.isin(split.test, copies).any()
+        assert not groups_of(clips, split.train) & groups_of(clips, split.test), "nor do copies of what is tested train"
+    assert audit(clips, found, sounds(clips)) == Audit()
+    if protocol.kind != "holdout":  # which counts copies when it draws
+        assert [len(s.test) for s in found] == [len(s.test) for s in make(alone, protocol)]
+
+
+def test_a_fold_of_nothing_but_copies_tests_nothing() -> None:
+    clips = with_copies()
+    only_copies = clips.table[(clips.table["fold"] != "2") | (clips.table["split_hint"] == "train")]
+    with pytest.raises(SplitError, match=r"the validation part of '1' is empty"):
+        make(replace(clips, table=only_copies.reset_index(drop=True)), Protocol())
+
+
 # The audit, guard by guard
 
 
@@ -308,9 +351,10 @@ def test_sounds_that_could_not_be_decoded_are_not_identical() -> None:
 @pytest.mark.parametrize("fold, part", [("1", "test"), ("2", "validation")])
 def test_an_augmented_copy_outside_training_is_a_leak(fold: str, part: str) -> None:
     clips = made()
+    split = split_of(clips)  # as if no copy were known
     clips.table.loc[clips.table["clip"] == f"{fold}-0-0-0", "split_hint"] = "train"
     with pytest.raises(LeakError, match=rf"test fold 1: augmented copies in {part} \({fold}-0-0-0\)") as caught:
-        audit(clips, [split_of(clips)], sounds(clips))
+        audit(clips, [split], sounds(clips))
     assert "share" not in str(caught.value)
     assert audit(clips, [make(clips, Protocol())[2]], sounds(clips)) == Audit(), "in training it may stand"
 
@@ -336,13 +380,14 @@ def test_every_split_is_audited() -> None:
 
 def test_allow_leaky_lists_what_would_be_raised() -> None:
     clips = made()
+    split = split_of(clips)
     clips.table.loc[clips.table["clip"] == "1-0-0-0", ["group", "split_hint"]] = ["3-0-0", "train"]
     contents = sounds(clips)
     contents[contents.index("1-1-0-0")] = "3-1-0-0"
-    found = audit(clips, [split_of(clips)], contents, allow_leaky=True)
+    found = audit(clips, [split], contents, allow_leaky=True)
     assert found.warnings == () and len(found.leaks) == 3
     with pytest.raises(LeakError) as caught:
-        audit(clips, [split_of(clips)], contents)
+        audit(clips, [split], contents)
     assert all(leak in str(caught.value) for leak in found.leaks)
 
 

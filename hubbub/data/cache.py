@@ -20,6 +20,7 @@ import pandas as pd
 
 from hubbub import audio, files
 from hubbub.audio import AudioError
+from hubbub.data import images
 from hubbub.data.clips import Clips, ClipsError
 from hubbub.errors import examples
 from hubbub.progress import track
@@ -140,7 +141,12 @@ class Segments:
 
 
 def inspect(clips: Clips) -> pd.DataFrame:
-    """Decode every clip once -> `clip`, `seconds`, `rate_hz`, `peak`, `content` (hash), `error` ("" where sound)."""
+    """Decode every clip once -> `clip`, `seconds`, `rate_hz`, `peak`, `content` (hash), `error` ("" where sound).
+
+    Of pictures, what `images.inspect` finds.
+    """
+    if clips.kind == "pictures":
+        return images.inspect(clips)
     found = pd.DataFrame([facts for facts, _ in _decoded(clips, None, "checking")])
     found.insert(0, "clip", clips.table["clip"])
     return found

@@ -1,5 +1,9 @@
 """Is this data set what it says it is? Counts, durations, decodability, duplicates; and a recipe's leaks."""
 
+from collections import Counter
+
+import pandas as pd
+
 from hubbub.data import cache, splits
 from hubbub.data.clips import Clips
 from hubbub.data.sets import DATASETS, open_data
@@ -13,7 +17,7 @@ _TOLERANCE_S = 0.01
 
 
 def check(name: str, allow_missing: bool = False) -> tuple[Clips, list[str]]:
-    """Open and decode every clip -> the clips, and what is wrong with them, one line a kind; nothing where all agrees.
+    """Open and read every clip -> the clips, and what is wrong with them, one line a kind; nothing where all agrees.
 
     That folds, labels and file names agree is verified on opening, which raises `ClipsError` where they do not.
     """
@@ -23,7 +27,16 @@ def check(name: str, allow_missing: bool = False) -> tuple[Clips, list[str]]:
     broken = found[found["error"] != ""]
     if len(broken):
         findings.append(f"{len(broken)} files cannot be used: {examples(broken['error'])}")
-    sound = found[found["error"] == ""]
+    whole = found[found["error"] == ""]
+    findings += _pictures(whole) if clips.kind == "pictures" else _sounds(name, whole)
+    same = [" = ".join(group["clip"]) for _, group in whole.groupby("content") if len(group) > 1]
+    if same:
+        findings.append(f"{len(same)} {clips.kind.rstrip('s')}s stand more than once: {examples(same)}")
+    return clips, findings
+
+
+def _sounds(name: str, sound: pd.DataFrame) -> list[str]:
+    findings = []
     if name in DATASETS:
         low, high = DATASETS[name].seconds
         odd = sound[(sound["seconds"] < low - _TOLERANCE_S) | (sound["seconds"] > high + _TOLERANCE_S)]
@@ -33,10 +46,19 @@ def check(name: str, allow_missing: bool = False) -> tuple[Clips, list[str]]:
     silent = sound[sound["peak"] == 0]
     if len(silent):
         findings.append(f"{len(silent)} clips are digital silence: {examples(silent['clip'])}")
-    same = [" = ".join(group["clip"]) for _, group in sound.groupby("content") if len(group) > 1]
-    if same:
-        findings.append(f"{len(same)} sounds stand more than once: {examples(same)}")
-    return clips, findings
+    return findings
+
+
+def _pictures(whole: pd.DataFrame) -> list[str]:
+    findings = []
+    sizes = Counter(zip(whole["height"], whole["width"], strict=True)).most_common()
+    if len(sizes) > 1:
+        listed = (f"{count} of {height} x {width}" for (height, width), count in sizes)
+        findings.append(f"pictures differ in height and width: {examples(listed)}")
+    constant = whole[whole["constant"]]
+    if len(constant):
+        findings.append(f"{len(constant)} pictures are of one colour: {examples(constant['clip'])}")
+    return findings
 
 
 def leaks(recipe: Recipe) -> Audit:

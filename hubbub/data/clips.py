@@ -18,7 +18,7 @@ import pandas as pd
 from hubbub.audio import EXTENSIONS
 from hubbub.errors import HubbubError, did_you_mean, examples
 
-__all__ = ["COLUMNS", "Clips", "ClipsError", "build", "find_sounds", "from_csv", "from_folder", "limit"]
+__all__ = ["COLUMNS", "Clips", "ClipsError", "build", "find_sounds", "from_csv", "from_folder", "inside", "limit"]
 
 Kind = Literal["sound", "spectrograms", "pictures"]
 COLUMNS = ("clip", "path", "start", "end", "label", "fold", "group", "split_hint")
@@ -112,9 +112,12 @@ def build(
 
 
 def limit(clips: Clips, most: int, seed: int = 0) -> Clips:
-    """At most `most` clips a class and fold, drawn with `seed`; the result says that it is a part."""
+    """At most `most` clips a class and fold, and as many augmented copies, drawn with `seed`.
+
+    The result says that it is a part.
+    """
     order = np.random.default_rng(seed).permutation(len(clips))
-    kept = clips.table.iloc[order].groupby(["label", "fold"]).head(most).index
+    kept = clips.table.iloc[order].groupby(["label", "fold", "split_hint"]).head(most).index
     table = clips.table.loc[sorted(kept)].reset_index(drop=True)
     if len(table) == len(clips):
         return clips
@@ -162,7 +165,7 @@ def from_csv(
         raise ClipsError(f"{file} lists no clips. Write one a row.")
     rows = rows.rename(columns={theirs: ours for ours, theirs in columns.items()})
     base = root or file.parent
-    paths = [_inside(file, base, path) for path in rows["path"]]
+    paths = [inside(file, base, path) for path in rows["path"]]
     sounds = find_sounds(base) if not all(p.is_file() for p in paths) else {}
     table = rows.reindex(columns=list(COLUMNS))
     for column in ("start", "end"):
@@ -221,7 +224,7 @@ def _sounds(folder: Path) -> Iterator[Path]:
         yield from (Path(directory, file) for file in sorted(files) if Path(file).suffix.lower() in EXTENSIONS)
 
 
-def _inside(file: Path, base: Path, path: str) -> Path:
+def inside(file: Path, base: Path, path: str) -> Path:
     """The listed path below `base`, by its text alone: links in a user's own folder are the user's business."""
     full = Path(os.path.normpath(base / path))
     if not full.is_relative_to(os.path.normpath(base)):

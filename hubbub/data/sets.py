@@ -11,8 +11,9 @@ from pathlib import Path
 import pandas as pd
 
 from hubbub import files, store
-from hubbub.data import npz, synthetic
+from hubbub.data import made, npz, synthetic
 from hubbub.data.clips import Clips, ClipsError, build, find_sounds, from_csv, from_folder, limit
+from hubbub.data.images import lists_pictures, open_pictures
 from hubbub.errors import did_you_mean, examples
 from hubbub.progress import track
 
@@ -209,9 +210,7 @@ def open_data(
     elif Path(name).suffix.lower() == ".npz":
         clips = npz.open_features(Path(name), labels=labels)
     elif Path(name).suffix.lower() == ".csv":
-        clips = from_csv(
-            Path(name), columns, root=Path(root) if root else None, labels=labels, allow_missing=allow_missing
-        )
+        clips = _open_csv(Path(name), columns, Path(root) if root else None, labels, allow_missing)
     elif Path(name).is_dir():
         clips = from_folder(Path(name), labels=labels)
     else:
@@ -219,6 +218,19 @@ def open_data(
             f"'{name}' is not a data set, a CSV file, a file of features or a folder. {did_you_mean(name, DATASETS)}"
         )
     return limit(clips, most) if most else clips
+
+
+def _open_csv(
+    file: Path, columns: dict[str, str] | None, root: Path | None, labels: tuple[str, ...], allow_missing: bool
+) -> Clips:
+    """A list of sounds or of pictures, with what `made.json` tells where hubbub made them."""
+    if lists_pictures(file):
+        if columns:
+            raise ClipsError(f"{file} lists pictures, whose columns have fixed names. Leave [data.columns] out.")
+        return open_pictures(file, root=root, labels=labels, allow_missing=allow_missing)
+    facts = made.beside(file)
+    labels = labels or (tuple(facts["labels"]) if facts else ())
+    return made.told(from_csv(file, columns, root=root, labels=labels, allow_missing=allow_missing), facts)
 
 
 def _open_known(name: str, labels: tuple[str, ...], allow_missing: bool) -> Clips:

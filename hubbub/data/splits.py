@@ -60,7 +60,11 @@ class Audit:
 
 
 def make(clips: Clips, protocol: Protocol) -> list[Split]:
-    """The protocol's splits of these clips, in the order of their test folds. Raises `SplitError`."""
+    """The protocol's splits of these clips, in the order of their test folds. Raises `SplitError`.
+
+    A clip whose `split_hint` is "train", as an augmented copy's, is left out of the parts that choose and test; files
+    given by `csv` are taken as they are.
+    """
     if protocol.kind in ("kfold", "logo"):
         splits = _rotate(clips, protocol)
     elif protocol.kind == "fixed":
@@ -69,6 +73,10 @@ def make(clips: Clips, protocol: Protocol) -> list[Split]:
         splits = [_holdout(clips, protocol)]
     else:
         splits = [_given(clips)]
+    if protocol.kind != "csv":
+        splits = [
+            replace(s, validation=_originals(clips, s.validation), test=_originals(clips, s.test)) for s in splits
+        ]
     for split in splits:
         _refuse_empty(clips, split, protocol)
     return splits
@@ -160,24 +168,27 @@ def open_clips(recipe: Recipe) -> Clips:
     }
     parts = {part: opened(names[0]) for part, names in given.items()}
     tables = [c.table.assign(split_hint=part, clip=part + ":" + c.table["clip"]) for part, c in parts.items()]
-    return Clips(
-        name=next(iter(parts.values())).name,
+    first = next(iter(parts.values()))
+    copies = {part: int((c.table["split_hint"] == "train").sum()) for part, c in parts.items() if part != "train"}
+    warned = [f"AUGMENTED COPIES: {count:,} in the {part} file" for part, count in copies.items() if count]
+    return replace(
+        first,
         table=pd.concat(tables, ignore_index=True),
         labels=data.labels or tuple(sorted({label for clips in parts.values() for label in clips.labels})),
         listed=sum(clips.listed for clips in parts.values()),
         missing=tuple(clip for clips in parts.values() for clip in clips.missing),
-        notes=tuple(dict.fromkeys(note for clips in parts.values() for note in clips.notes)),
+        notes=tuple(dict.fromkeys([*warned, *(note for clips in parts.values() for note in clips.notes)])),
     )
 
 
 def write(clips: Clips, folder: Path, val_ratio: float, seed: int) -> tuple[list[Path], str]:
     """Grouped, stratified `train.csv` and `val.csv`: no source recording or speaker stands in both.
 
-    Paths in the lists start from the folder that holds all the sounds, which is returned beside the lists:
-    `protocol.kind = "csv"` takes them with it as `data.root`.
+    Augmented copies stand in `train.csv` alone. Paths in the lists start from the folder that holds all the files,
+    which is returned beside the lists: `protocol.kind = "csv"` takes them with it as `data.root`.
     """
     val = part_of_groups(clips.targets(), clips.table["group"].to_numpy(), val_ratio, seed)
-    train = np.setdiff1d(np.arange(len(clips)), val)
+    train, val = np.setdiff1d(np.arange(len(clips)), val), _originals(clips, val)
     if not len(val) or not len(train):
         raise SplitError(
             f"{clips.name}: {clips.table['group'].nunique()} source recordings cannot give a validation part of "
@@ -188,7 +199,10 @@ def write(clips: Clips, folder: Path, val_ratio: float, seed: int) -> tuple[list
     for name, rows in (("train", train), ("val", val)):
         table = clips.table.iloc[rows].drop(columns="split_hint")
         paths = [Path(os.path.relpath(path, root)).as_posix() for path in table["path"]]
-        write_csv(folder / f"{name}.csv", table.assign(path=paths))
+        table = table.assign(path=paths)
+        if clips.kind == "pictures":
+            table = table.rename(columns={"path": "spec_file_name", "label": "class", "group": "source"})
+        write_csv(folder / f"{name}.csv", table)
         written.append(folder / f"{name}.csv")
     return written, root
 
@@ -253,6 +267,11 @@ def _holdout(clips: Clips, protocol: Protocol) -> Split:
 def _given(clips: Clips) -> Split:
     hints = clips.table["split_hint"].to_numpy()
     return Split("csv", *(np.flatnonzero(hints == part) for part in PARTS))
+
+
+def _originals(clips: Clips, rows: Rows) -> Rows:
+    """Rows that are no augmented copies."""
+    return rows[clips.table["split_hint"].to_numpy()[rows] != "train"]
 
 
 def _refuse_unknown(clips: Clips, asked: Iterable[str], folds: list[str]) -> None:

@@ -1,0 +1,171 @@
+"""Spectrogram pictures as a data set: a CSV in system B's columns and the picture files it names.
+
+Columns: `spec_file_name`, `class`, `fold`; `source` or `fsID` for the recording; `variant` or `augmentation` says which
+pictures are of the clip itself. Copies stand in training parts alone. Whatever makes two rows one picture is found:
+by name, and by content. This room knows nothing of how pictures are made.
+"""
+
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hubbub import pictures
+from hubbub.data import made
+from hubbub.data.clips import Clips, ClipsError, build, inside
+from hubbub.errors import did_you_mean, examples
+from hubbub.pictures import PictureError, Pixels
+from hubbub.progress import track
+
+__all__ = ["content", "duplicates", "inspect", "lists_pictures", "open_pictures"]
+
+_NAME = "spec_file_name"
+_COLUMNS = (
+    _NAME, "class", "fold", "source", "fsID", "orig_file_name", "variant", "augmentation", "clip", "start", "end",
+)  # fmt: skip
+_IN_WORDS = {"label": "classes", "group": "sources", "fold": "folds"}
+_ORIGINAL = {"", "none", "orig", "original"}
+
+
+def content(pixels: Pixels) -> str:
+    """A hash of what a picture shows, the same for a grey one stored in colours."""
+    grey = pixels[:1] if (pixels == pixels[:1]).all() else pixels
+    return hashlib.sha256(f"{grey.shape}".encode() + grey.tobytes()).hexdigest()
+
+
+def lists_pictures(csv: Path) -> bool:
+    """Whether a CSV lists pictures."""
+    try:
+        return _NAME in pd.read_csv(csv, nrows=0).columns
+    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError):
+        return False  # whoever reads it as a list of sounds says what is wrong
+
+
+def open_pictures(
+    csv: Path, *, root: Path | None = None, labels: tuple[str, ...] = (), allow_missing: bool = False
+) -> Clips:
+    """A CSV of pictures -> Clips of kind `pictures`, one clip a picture, copies for training alone.
+
+    `start` and `end` [s] are what a picture shows of its recording, where that is known. Files are looked for in
+    `spectrograms/foldN`, `foldN` and as named, below `root` (default: the CSV's folder). Rows that share a file become
+    one clip where class, source and fold agree; raises `ClipsError` where they do not.
+    """
+    rows, facts, base = _rows(csv), made.beside(csv), root or csv.parent
+    source = rows["source"].where(rows["source"] != "", rows["fsID"])
+    group = source.where(source != "", rows["orig_file_name"])
+    kinds = rows["variant"].where(rows["variant"] != "", rows["augmentation"]).str.strip().str.lower()
+    table = pd.DataFrame(
+        {
+            "clip": rows[_NAME],
+            "path": _paths(csv, base, rows),
+            "start": pd.to_numeric(rows["start"], errors="coerce"),
+            "end": pd.to_numeric(rows["end"], errors="coerce"),
+            "label": rows["class"],
+            "fold": rows["fold"],
+            "group": group.where(group != "", rows[_NAME]),
+            "split_hint": np.where(kinds.isin(_ORIGINAL), "", "train"),
+        }
+    )
+    found = table["path"] != ""
+    table["clip"] = [
+        Path(os.path.relpath(path, base)).as_posix() if path else f"fold{fold}/{name}"
+        for path, fold, name in zip(table["path"], table["fold"], table["clip"], strict=True)
+    ]
+    table, notes = _one_row_a_file(csv, table)
+    if alone := int((source == "").sum()):
+        notes += (
+            f"NO GROUPS: {csv.name} names no source for {alone:,} pictures; each counts as a recording of its own",
+        )
+    if (found & (rows["clip"] != "") & (rows["clip"] + "\n" + kinds).duplicated()).any():
+        notes += ("SEGMENTS AS CLIPS: some sounds gave several pictures, and each is scored as a clip of its own",)
+    order = labels or (tuple(facts["labels"]) if facts else ())
+    clips = build(csv.stem, table, labels=order, allow_missing=allow_missing, where=str(base), notes=notes)
+    sections = {str(name): facts[name] for name in ("audio", "windows", "frontend")} if facts else None
+    return replace(made.told(clips, facts), kind="pictures", made=sections)
+
+
+def inspect(clips: Clips) -> pd.DataFrame:
+    """Read every picture -> `clip`, `height`, `width`, `constant`, `content` (hash), `error` ("" where readable)."""
+    paths = list(clips.table["path"])
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        found = pd.DataFrame(track(pool.map(_facts, paths), "checking", len(paths)))
+    found.insert(0, "clip", clips.table["clip"])
+    return found
+
+
+def duplicates(clips: Clips) -> tuple[str, ...]:
+    """A note that names pictures of the same content, by the pixels; none where all differ."""
+    found = inspect(clips)
+    same = [" = ".join(group["clip"]) for _, group in found[found["error"] == ""].groupby("content") if len(group) > 1]
+    return (f"DUPLICATE PICTURES: {len(same):,} stand more than once: {examples(same)}",) if same else ()
+
+
+def _facts(path: str) -> dict[str, Any]:
+    try:
+        pixels = pictures.read(path)
+    except PictureError as error:
+        return {"height": 0, "width": 0, "constant": False, "content": "", "error": str(error)}
+    _, height, width = pixels.shape
+    constant = bool((pixels == pixels[:, :1, :1]).all())
+    return {"height": height, "width": width, "constant": constant, "content": content(pixels), "error": ""}
+
+
+def _rows(csv: Path) -> pd.DataFrame:
+    """The list's rows as text, columns that it has not being empty."""
+    try:
+        rows = pd.read_csv(csv, dtype=str, keep_default_na=False)
+    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise ClipsError(f"{csv} cannot be read as a CSV: {error}.") from error
+    for column in (_NAME, "class"):
+        if column not in rows:
+            raise ClipsError(f"{csv} has no column '{column}'. {did_you_mean(column, rows.columns)}")
+    if rows.empty:
+        raise ClipsError(f"{csv} lists no pictures. Write one a row.")
+    return rows.reindex(columns=[*_COLUMNS], fill_value="")
+
+
+def _paths(csv: Path, base: Path, rows: pd.DataFrame) -> list[str]:
+    """The file of each row, "" where there is none."""
+    folders: dict[Path, dict[str, str]] = {}
+
+    def find(path: Path) -> str:
+        """The file, or the one whose name differs in upper and lower case alone."""
+        if path.parent not in folders:
+            there = sorted(os.listdir(path.parent)) if path.parent.is_dir() else []
+            folders[path.parent] = {name.casefold(): name for name in there} | {name: name for name in there}
+        names = folders[path.parent]
+        name = names.get(path.name) or names.get(path.name.casefold())
+        return str(path.parent / name) if name else ""
+
+    found = []
+    for name, fold in zip(rows[_NAME], rows["fold"], strict=True):
+        places = [made.fold_folder(base / "spectrograms", fold), made.fold_folder(base, fold), base]
+        found.append(next((path for place in places if (path := find(inside(csv, place, name)))), ""))
+    return found
+
+
+def _one_row_a_file(csv: Path, table: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Rows that share a file as one, and the note that names them. Raises `ClipsError` where they are no one clip."""
+    # A file that is missing is shared by its name.
+    table = table.assign(file=table["clip"].str.casefold().where(table["path"] == "", table["path"]))
+    shared = table[table["file"].duplicated(keep=False)]
+    for what in ("label", "group", "fold"):
+        kinds = shared.groupby("file")[what].nunique()
+        if len(torn := list(kinds.index[kinds > 1])):
+            first = " and ".join(shared[what][shared["file"] == torn[0]].unique()[:2])
+            raise ClipsError(
+                f"{csv}: rows of different {_IN_WORDS[what]} name one file, {len(torn):,} times ({Path(torn[0]).name}: "
+                f"{first}). One has overwritten the other: make the pictures again under names of their own."
+            )
+    if shared.empty:
+        return table, ()
+    names = [Path(file).name for file in shared["file"].unique()]
+    note = f"COLLIDING NAMES: {len(shared):,} rows share {len(names):,} files ({examples(names)}); each is one clip"
+    # Where rows disagree on it, the picture may be of a copy.
+    hints = table.groupby("file")["split_hint"].transform("max")
+    return table.assign(split_hint=hints).drop_duplicates("file"), (note,)
