@@ -1,0 +1,67 @@
+"""Systems B and D from pictures: drawn once with their variants, then every network of their suites trained on them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from hubbub import experiment
+from hubbub.classifier import load
+from hubbub.data import drawing, sets
+from hubbub.recipe import Recipe
+
+B = ("alexnet", "vgg16", "resnet18", "mobilenet_v2", "inception_v3", "efficientnet_b0", "convnext_tiny")
+D = ("baseline", "alexnet", "resnet50", "resnet50-se", "resnet50-cbam")
+#: Folds 1, 9 and 10 train, choose and test; the other folds would only take time.
+FOLDS = {"urbansound8k": ("1", "9", "10"), "esc50": ("1", "2", "3")}
+
+
+def drawn(recipe: str, variants: str, folder: Path, *settings: str) -> Path:
+    """The recipe's pictures of one clip a class and fold, in its `--quick` size."""
+    made = Recipe.load(recipe, ["data.limit=1", "data.allow_missing=true", *settings])
+    return drawing.write(made, folder, variants)
+
+
+@pytest.fixture(scope="module")
+def b(home: Callable[[str, str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home("data", "urbansound8k")
+    return drawn("us8k-resnet18", "b", tmp_path_factory.mktemp("b"), "frontend.size=[96,96]")
+
+
+@pytest.fixture(scope="module")
+def d(home: Callable[[str, str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home("data", "esc50")
+    return drawn("esc50-resnet50", "d", tmp_path_factory.mktemp("d"), "data.name=esc10", "frontend.size=[64,64]")
+
+
+def trained(recipe: str, pictures: Path, folder: Path) -> None:
+    """A `--quick` run on pictures: its loss falls, copies train and nothing else, and what it saved hears sound."""
+    settings = [f"data.name={pictures}", "data.limit=1"]
+    experiment.run(Recipe.load(recipe, settings, quick=True), folder, quick=True, refit=False)
+    cell = next(folder.glob("test-*/seed-*"))
+    losses = pd.read_csv(cell / "history.csv")["train_loss"]
+    assert losses.iloc[-1] < losses.iloc[0]
+    listed = pd.read_csv(pictures, dtype=str)
+    copies = set(listed["spec_file_name"][listed["augmentation"] != "original"])
+    tested = set(pd.read_parquet(cell / "predictions.parquet")["clip"])
+    assert tested and not tested & copies
+    assert json.loads((folder / "environment.json").read_text())["data"]["clips"] > len(tested)
+    resolved = Recipe.load(folder / "recipe.toml")
+    assert resolved.augment.stretch is None and resolved.frontend.name == "logmel"
+    sound = sets.open_data(resolved.data.name).table["path"][0]
+    model = load(cell)
+    assert model.classify(sound).label in model.labels  # a picture
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", B)
+def test_system_b_trains_from_pictures(network: str, b: Path, tmp_path: Path) -> None:
+    trained(f"us8k-{network}", b, tmp_path / "run")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", D)
+def test_system_d_trains_from_pictures(network: str, d: Path, tmp_path: Path) -> None:
+    trained(f"esc50-{network}", d, tmp_path / "run")
