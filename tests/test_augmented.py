@@ -9,10 +9,11 @@ import pytest
 import soundfile
 
 from hubbub import audio
-from hubbub.data import augmented, splits
+from hubbub.data import augmented, drawing, splits
 from hubbub.data.clips import ClipsError
 from hubbub.data.made import MADE, MadeError
 from hubbub.data.sets import open_data
+from hubbub.recipe import Recipe
 from hubbub.settings import Protocol
 
 RATES = {"a": 8_000, "b": 44_100, "c": 48_000}
@@ -69,6 +70,17 @@ def test_the_list_is_read_back_and_copies_only_train(sounds: Path, tmp_path: Pat
         assert (len(split.train), len(split.validation), len(split.test)) == (14, 2, 2)
         ids = clips.table["clip"].to_numpy()
         assert all(clip.endswith("_orig") for clip in ids[np.append(split.validation, split.test)])
+
+
+def test_copies_of_copies_and_their_pictures_only_train(sounds: Path, tmp_path: Path) -> None:
+    csv = augmented.write(str(sounds / "list.csv"), tmp_path / "out", "orig,noisy")
+    again = augmented.write(str(csv), tmp_path / "again", "orig,reverb")
+    settings = [f'data.name="{again}"', "audio.rate_hz=8000", "frontend.f_max_hz=4000.0", "frontend.size=[20,20]"]
+    pictures = drawing.write(Recipe.load("us8k-resnet18", settings), tmp_path / "pictures")
+    for made in (again, pictures):
+        table = open_data(str(made)).table
+        assert len(table) == 24 and (table["split_hint"] == "").sum() == 6
+        assert table["clip"][table["split_hint"] == ""].str.contains("orig_orig").all()
 
 
 def test_what_is_known_of_the_data_set_goes_on(tmp_path: Path, sounds: Path) -> None:

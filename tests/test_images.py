@@ -93,6 +93,13 @@ def test_originals_are_told_by_any_word_for_them(tmp_path: Path, word: str) -> N
     assert list(open_pictures(tmp_path / "list.csv").table["split_hint"]) == [""]
 
 
+def test_a_picture_is_original_where_no_column_says_otherwise(tmp_path: Path) -> None:
+    row = {"spec_file_name": "x.png", "class": "dog", "variant": "orig", "augmentation": "noise"}
+    save(tmp_path / "x.png", Image.fromarray(noise(0)))
+    listed(tmp_path, pd.DataFrame([row]))
+    assert list(open_pictures(tmp_path / "list.csv").table["split_hint"]) == ["train"]
+
+
 def test_without_a_source_copies_stay_with_the_sound_they_are_of(tmp_path: Path) -> None:
     table = made(tmp_path)
     listed(tmp_path, table.assign(fsID=table["fsID"].where(table["class"] != "police", "")))

@@ -76,7 +76,7 @@ class _Copier:
                     "fold": clip["fold"],
                     "group": clip["source"],
                     "clip": path.stem,
-                    "split_hint": "" if name == variants.ORIGINAL else "train",
+                    "split_hint": clip["split_hint"] if name == variants.ORIGINAL else "train",
                     "variant": name,
                 }
             )

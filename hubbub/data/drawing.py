@@ -115,6 +115,7 @@ class _Painter:
         return rows
 
     def _listed(self, clip: pd.Series, name: str, file: str, span: npt.NDArray[np.float64]) -> dict[str, Any]:
+        own = "augmented" if clip["split_hint"] == "train" else "original"  # what is made of a copy is one
         return {
             "spec_file_name": file,
             "orig_file_name": Path(clip["path"]).name,
@@ -122,7 +123,7 @@ class _Painter:
             "fold": clip["fold"],
             "classID": self.clips.labels.index(clip["label"]),
             "class": clip["label"],
-            "augmentation": "original" if name == variants.ORIGINAL else name,
+            "augmentation": own if name == variants.ORIGINAL else name,
             "source": clip["source"],
             "variant": name,
             "clip": clip["clip"],

@@ -58,7 +58,7 @@ def open_pictures(
     rows, facts, base = _rows(csv), made.beside(csv), root or csv.parent
     source = rows["source"].where(rows["source"] != "", rows["fsID"])
     group = source.where(source != "", rows["orig_file_name"])
-    kinds = rows["variant"].where(rows["variant"] != "", rows["augmentation"]).str.strip().str.lower()
+    said = rows[["variant", "augmentation"]].apply(lambda column: column.str.strip().str.lower())
     table = pd.DataFrame(
         {
             "clip": rows[_NAME],
@@ -68,7 +68,7 @@ def open_pictures(
             "label": rows["class"],
             "fold": rows["fold"],
             "group": group.where(group != "", rows[_NAME]),
-            "split_hint": np.where(kinds.isin(_ORIGINAL), "", "train"),
+            "split_hint": np.where(said.isin(_ORIGINAL).all(axis=1), "", "train"),
         }
     )
     found = table["path"] != ""
@@ -81,7 +81,7 @@ def open_pictures(
         notes += (
             f"NO GROUPS: {csv.name} names no source for {alone:,} pictures; each counts as a recording of its own",
         )
-    if (found & (rows["clip"] != "") & (rows["clip"] + "\n" + kinds).duplicated()).any():
+    if (found & (rows["clip"] != "") & rows[["clip", "variant"]].duplicated()).any():
         notes += ("SEGMENTS AS CLIPS: some sounds gave several pictures, and each is scored as a clip of its own",)
     order = labels or (tuple(facts["labels"]) if facts else ())
     clips = build(csv.stem, table, labels=order, allow_missing=allow_missing, where=str(base), notes=notes)
