@@ -61,7 +61,7 @@ def hub_publish(
     from hubbub.data import hub, hub_build, hub_transfer
 
     licence = hub.facts_of(folder).licence
-    address, commit = hub_transfer.publish(folder, name, private=private)
-    terms = ", not for commercial use" if hub_build.non_commercial(licence) else ""
+    terms = "; not for commercial use" if hub_build.non_commercial(licence) else ""
     out.print(f"licence of the recordings: {licence}{terms}", soft_wrap=True)
+    address, commit = hub_transfer.publish(folder, name, private=private)
     out.print(f"{address} at commit {commit}", soft_wrap=True)

@@ -77,10 +77,10 @@ def open(name: str, *, labels: tuple[str, ...] = (), allow_missing: bool = False
         raise ClipsError(
             f"{name} has no column '{AUDIO}' or '{MEL}'. It has {', '.join(schema.names)}. Choose a data set of sounds."
         )
-    rows = rows_of(found, schema)
-    if rows.empty:
+    rows, splits = rows_of(found, schema), splits_of(found)
+    if not splits:
         raise ClipsError(f"{name} has no rows. Fetch or save it again.")
-    table = _table(name, rows, schema, splits_of(found))
+    table = _table(name, rows, schema, splits)
     facts = _facts(name, folder, rows, allow_missing)
     if "group" not in table:
         note = "NO GROUPS: no column names a source recording, so each row counts as a recording of its own"
@@ -137,17 +137,18 @@ def _table(name: str, rows: pd.DataFrame, schema: pa.Schema, splits: list[str]) 
             f"It has {', '.join(schema.names)}. Rename the one that does."
         )
     table = pd.DataFrame({"label": _label_names(name, rows[label], _class_names(schema, label))})
-    if "fold" in rows:
-        table["fold"] = rows["fold"]
-    elif len(set(splits)) > 1:
+    group = next((column for column in _GROUPS if column in rows), "group")
+    for ours, theirs in {"fold": "fold", "group": group, "clip": "clip", "split_hint": "split_hint"}.items():
+        if theirs in rows:
+            table[ours] = _text(rows[theirs])
+    if "fold" not in table and len(set(splits)) > 1:
         table["fold"] = splits
-    group = next((column for column in _GROUPS if column in rows), None)
-    if group is not None:
-        table["group"] = rows[group]
-    for column in ("clip", "split_hint"):
-        if column in rows:
-            table[column] = rows[column]
     return table
+
+
+def _text(column: pd.Series) -> pd.Series:
+    """Values as text, gaps as nothing."""
+    return column.where(column.notna(), "").astype(str)
 
 
 def _class_names(schema: pa.Schema, column: str) -> list[str]:
@@ -163,7 +164,7 @@ def _class_names(schema: pa.Schema, column: str) -> list[str]:
 def _label_names(name: str, column: pd.Series, names: list[str]) -> pd.Series:
     """Numbers to names where there are any; -1 and gaps are no label."""
     if not names:
-        return column.where(column.notna(), "").astype(str)
+        return _text(column)
     odd = sorted({value for value in column.dropna() if not (isinstance(value, int) and -1 <= value < len(names))})
     if odd:
         raise ClipsError(f"{name}: the label {odd[0]} is none of its {len(names)} classes. Fetch or save it again.")

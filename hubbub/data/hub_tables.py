@@ -105,9 +105,9 @@ def unpack(name: str, found: list[Path], column: str, rows: pd.DataFrame) -> Unp
         listed: list[tuple[str, str]] = []
         with files.whole_folder(folder) as temporary:
             for cell, path in zip(track(_cells(found, column), "unpacking", len(rows)), given, strict=True):
-                path = path or str((cell or {}).get("path") or "")
+                path = path or str(cell.get("path") or "")
                 stem = _unique(path, len(listed), used)
-                listed.append((stem, _write(temporary / stem, path, cell, f"{name}, row {len(listed)}")))
+                listed.append((stem, _write(temporary / stem, path, cell, f"{name}, row {len(listed) + 1}")))
             files.write_json(temporary / "rows.json", listed)
     return folder, [(stem, file) for stem, file in json.loads((folder / "rows.json").read_text(encoding="utf-8"))]
 
@@ -141,20 +141,20 @@ def _batches(file: Path, column: str) -> Iterator[pa.Array]:
             yield chunk.slice(start, _ROWS_AT_ONCE)
 
 
-def _cells(found: list[Path], column: str) -> Iterator[Cell | None]:
-    """`{"bytes", "path"}` of a sound or `{"values"}` of a spectrogram, None where a row has neither."""
+def _cells(found: list[Path], column: str) -> Iterator[Cell]:
+    """`{"bytes", "path"}` of a sound or `{"values"}` of a spectrogram, without them where a row has none."""
     for file in found:
         with _readable(file):
             for batch in _batches(file, column):
                 if column == MEL:
-                    yield from ({"values": cell.values} if cell.is_valid else None for cell in batch)
+                    yield from ({"values": cell.values} if cell.is_valid else {} for cell in batch)
                     continue
                 if not (pa.types.is_struct(batch.type) and batch.type.get_field_index("bytes") >= 0):
                     raise ClipsError(
                         f"{file}: the column '{AUDIO}' holds {batch.type}, not the bytes of sound files. Save the data "
                         "set with its sounds inside."
                     )
-                yield from (cell if cell and cell["bytes"] is not None else None for cell in batch.to_pylist())
+                yield from (cell or {} for cell in batch.to_pylist())
 
 
 def _unique(path: str, row: int, used: set[str]) -> str:
@@ -168,13 +168,13 @@ def _unique(path: str, row: int, used: set[str]) -> str:
     return stem
 
 
-def _write(target: Path, path: str, cell: Cell | None, what: str) -> str:
+def _write(target: Path, path: str, cell: Cell, what: str) -> str:
     """The name of the file written, "" where there is nothing to write."""
-    if cell is None:
-        return ""
     if "values" in cell:
         np.save(target.with_name(f"{target.name}.npy"), _spectrogram(cell["values"], what))
         return f"{target.name}.npy"
+    if cell.get("bytes") is None:
+        return ""
     suffix = PurePosixPath(path).suffix.lower()
     file = target.name + (suffix if suffix in EXTENSIONS else "")
     target.with_name(file).write_bytes(cell["bytes"])

@@ -10,6 +10,7 @@ This room does not know what is inside a table.
 import os
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -112,7 +113,7 @@ def token(file: Path = Path(".env")) -> str | None:
     where = "the environment"
     if not found and file.is_file():
         where = str(file)
-        line = re.compile(r"\s*(?:export\s+)?HF_TOKEN\s*=\s*(?:'([^']*)'|\"([^\"]*)\"|([^#\s]*))\s*(?:#.*)?")
+        line = re.compile(r"\s*(?:export\s+)?HF_TOKEN\s*=\s*(?:'([^']*)'|\"([^\"]*)\"|([^\s#'\"]\S*))?(?:\s+#.*)?\s*")
         said = [line.fullmatch(text) for text in file.read_text(encoding="utf-8", errors="replace").splitlines()]
         found = next(("".join(filter(None, match.groups())) for match in reversed(said) if match), "")
     if found and not re.fullmatch(r"[!-~]+", found):
@@ -123,8 +124,11 @@ def token(file: Path = Path(".env")) -> str | None:
 def _client(known: str | None = None) -> "HfApi":
     try:
         from huggingface_hub import HfApi
+        from huggingface_hub.utils.tqdm import disable_progress_bars
     except ImportError as error:
         raise HubError("The Hugging Face hub needs huggingface_hub: pip install 'hubbub[hub]'") from error
+    if not sys.stderr.isatty():
+        disable_progress_bars()
     return HfApi(token=known or token(), library_name="hubbub")
 
 
