@@ -132,7 +132,7 @@ def _arrow(file: Path) -> Any:
 def _batches(file: Path, column: str) -> Iterator[pa.Array]:
     """A column, a few rows at a time."""
     if file.suffix == ".parquet":
-        with pq.ParquetFile(file, buffer_size=_READ_BYTES) as parquet:
+        with pq.ParquetFile(file, buffer_size=_READ_BYTES, pre_buffer=False) as parquet:
             for batch in parquet.iter_batches(_ROWS_AT_ONCE, columns=[column]):
                 yield batch.column(column)
         return

@@ -193,4 +193,4 @@ def _why(name: str, error: BaseException) -> str:
     if status is not None:
         return f"{hub} answered {status} about {name}. Nothing was changed there. Try again later."
     said = str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
-    return f"{hub} could not be reached, or broke off, about {name}: {said}. Call again; it goes on where it was."
+    return f"{hub} could not be reached, or broke off, about {name}: {said}. Check the connection and call again."
