@@ -21,6 +21,7 @@ import torch
 import yaml
 from hub_stand_in import Hub
 
+from hubbub import material
 from hubbub.data import cache, hub, hub_build, hub_transfer
 from hubbub.data.clips import Clips, ClipsError
 from hubbub.data.hub_transfer import HubError
@@ -138,7 +139,19 @@ def test_rows_are_the_front_ends_arrays_of_whole_clips(built: Path, sounds: Path
 def test_what_made_the_arrays_travels_with_them(built: Path, sounds: Path) -> None:
     made = open_data(str(built)).made
     wanted = recipe(sounds)
-    assert made == {name: getattr(wanted, name).model_dump() for name in ("audio", "windows", "frontend")}
+    assert made == {name: getattr(wanted, name).model_dump(mode="json") for name in ("audio", "windows", "frontend")}
+
+
+def test_a_network_trains_on_them_by_the_recipe_that_made_them(own: Path, sounds: Path) -> None:
+    """Padding and 0..1 come after loading: what the network is given of a whole clip is what sound would give it."""
+    extra = ["frontend.frames=140", "frontend.scale=top_db", "protocol.kind=logo", "network.width=2"]
+    hub_build.build(recipe(sounds, *extra), own / "mel")
+    of_mel, of_sound = (material.prepare(recipe(data, *extra)) for data in (own / "mel", sounds))
+    assert [split.name for split in of_mel.splits] == [split.name for split in of_sound.splits]
+    clip = 7  # as long as a window
+    given, heard = (m.base.features(torch.from_numpy(np.array(m.sound.cut(clip, m.base)))) for m in (of_mel, of_sound))
+    assert given.shape == heard.shape == (1, 16, 140)
+    assert torch.equal(given, heard)
 
 
 def test_files_are_cut_by_size_and_read_back_in_order(
@@ -184,7 +197,7 @@ def test_licences_by_the_hubs_names(words: str, name: str, closed: bool) -> None
 def test_building_is_refused_over_other_files_or_without_a_front_end(own: Path, sounds: Path, built: Path) -> None:
     with pytest.raises(ClipsError, match="is not empty"):
         hub_build.build(recipe(sounds), sounds.parent)
-    with pytest.raises(ClipsError, match="has no front end"):
+    with pytest.raises(ClipsError, match=r"frontend\.name is 'none'"):
         hub_build.build(Recipe.load("street-yamnet"), own / "new")
     with pytest.raises(ClipsError, match="holds spectrograms already"):
         hub_build.build(recipe(built), own / "new")

@@ -48,6 +48,7 @@ class Facts(BaseModel):
     licence: str
     citation: str
     synthetic: bool
+    labels: tuple[str, ...]
     listed: int
     missing: tuple[str, ...]
     straddling: tuple[str, ...]
@@ -92,7 +93,8 @@ def open(name: str, *, labels: tuple[str, ...] = (), allow_missing: bool = False
     if "group" not in table:
         table["group"] = table["clip"]
     facts["kind"] = "sound" if column == AUDIO else "spectrograms"
-    return build(name, table, labels=labels, allow_missing=allow_missing, where=str(folder), **facts)
+    known = facts.pop("labels", ())
+    return build(name, table, labels=labels or known, allow_missing=allow_missing, where=str(folder), **facts)
 
 
 def place(name: str) -> str:
@@ -175,8 +177,8 @@ def _facts(name: str, folder: Path, rows: pd.DataFrame, allow_missing: bool) -> 
     """What is to be said of the data set: by hubbub, by UrbanSound8K's rules, or as its card has it."""
     if (folder / FACTS).is_file():
         facts = facts_of(folder)
-        given = facts.model_dump(exclude={"made_from"})
-        return {**given, "straddling": frozenset(facts.straddling)}
+        given = facts.model_dump(exclude={"made_from", "made"})
+        return {**given, "straddling": frozenset(facts.straddling), "made": facts.made.model_dump(mode="json")}
     source: dict[str, Any] = {}
     if (folder / SOURCE).is_file():
         source = json.loads((folder / SOURCE).read_text(encoding="utf-8"))

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +20,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hubbub import files
+from hubbub import files, settings
 from hubbub.data import cache
 from hubbub.data.cache import Waves
 from hubbub.data.clips import Clips, ClipsError
@@ -30,9 +29,6 @@ from hubbub.data.hub_tables import MEL
 from hubbub.data.sets import open_data
 from hubbub.progress import track
 from hubbub.recipe import Recipe
-
-if TYPE_CHECKING:
-    from hubbub.features import LogMel
 
 __all__ = ["build", "licence_id", "non_commercial"]
 
@@ -56,12 +52,10 @@ def build(recipe: Recipe, folder: Path) -> Clips:
     The recipe's `[data]`, `[audio]` and `[frontend]` decide. Raises `ClipsError` where the folder is not empty, or the
     recipe has no front end or no sounds.
     """
-    from hubbub.features import FrontEnd
-
-    if recipe.frontend.name == "none":
+    if recipe.frontend.name != "logmel":
         raise ClipsError(
-            f"The recipe '{recipe.title}' has no front end, so there is no spectrogram to save. "
-            "Choose one with frontend.name = 'logmel', such as us8k-cnn1d."
+            f"frontend.name is '{recipe.frontend.name}', which makes no spectrograms. Choose a recipe with "
+            "frontend.name = 'logmel', such as us8k-cnn1d."
         )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ClipsError(f"{folder} is not empty. Give a new folder, or remove what is there.")
@@ -73,12 +67,11 @@ def build(recipe: Recipe, folder: Path) -> Clips:
     if clips.kind != "sound":
         raise ClipsError(f"{clips.name} holds {clips.kind} already. Name a data set of sounds.")
     waves = cache.decode(clips, recipe.audio.rate_hz)
-    logmel = FrontEnd(recipe.frontend, recipe.audio.rate_hz).logmel
     columns = _columns(clips)
     facts = _facts(clips, recipe)
     with files.whole_folder(folder) as temporary:
         (temporary / "data").mkdir()
-        for _ in track(_write(temporary / "data", columns, waves, logmel), "spectrograms", len(clips)):
+        for _ in track(_write(temporary / "data", columns, waves, recipe.frontend), "spectrograms", len(clips)):
             pass
         (temporary / FACTS).write_text(facts.model_dump_json(indent=2) + "\n", encoding="utf-8")
         card = _card(folder.absolute().name, clips, facts, columns.column_names)
@@ -121,16 +114,21 @@ def _numbers(column: pd.Series) -> pa.Array:
     return pa.array(column.astype("int64") if plain else column, pa.int64() if plain else pa.string())
 
 
-def _write(folder: Path, columns: pa.Table, waves: Waves, logmel: "LogMel") -> Iterator[int]:
+def _write(folder: Path, columns: pa.Table, waves: Waves, frontend: settings.FrontEnd) -> Iterator[int]:
     """Write the files, giving each clip's number as it is done."""
     import torch
+
+    from hubbub.features import FrontEnd
+
+    logmel = FrontEnd(frontend, waves.rate_hz).logmel
+    assert logmel
 
     def spectrogram(clip: int) -> npt.NDArray[np.float32]:
         with torch.inference_mode():
             return logmel(torch.from_numpy(np.array(waves.wave(clip)))[None])[0].numpy()
 
     schema = columns.schema.append(pa.field(MEL, pa.list_(pa.list_(pa.float32()))))
-    sizes = [logmel.frames(int(samples)) * logmel.n_mels * _VALUE_BYTES for samples in np.diff(waves.offsets)]
+    sizes = [logmel.frames(int(samples)) * logmel.n_mels * _VALUE_BYTES for samples in waves.lengths]
     shards = _parts(range(len(sizes)), sizes, SHARD_BYTES)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for number, shard in enumerate(shards):
@@ -172,6 +170,7 @@ def _facts(clips: Clips, recipe: Recipe) -> Facts:
         licence=clips.licence,
         citation=clips.citation,
         synthetic=clips.synthetic,
+        labels=clips.labels,
         listed=clips.listed,
         missing=clips.missing,
         straddling=tuple(sorted(clips.straddling)),

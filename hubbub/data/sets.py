@@ -201,7 +201,7 @@ def open_data(
     allow_missing: bool = False,
     most: int | None = None,
 ) -> Clips:
-    """A known data set's name, a CSV file, a file of features, a data set of the hub or a folder with one folder a class.
+    """A known data set's name, a CSV, a file of features, a hub data set or a folder with one folder a class -> Clips.
 
     `most` keeps at most that many clips a class and fold. Raises `ClipsError` or `StoreError`.
     """
