@@ -156,10 +156,10 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(address)
 
     def validate(self) -> None:
-        header = json.loads(self.body())["content"].split("---")[1]
+        header = json.loads(self.body())["content"].partition("---")[2].partition("---")[0]
         if isinstance(yaml.safe_load(header), dict):
             return self.answer({"errors": [], "warnings": []})
-        self.refuse(400, "", "not a header")
+        self.answer({"errors": [{"message": "that is no header"}], "warnings": []}, 400)
 
     def preupload(self, name: str) -> None:
         files = self.server.head(name)["files"]

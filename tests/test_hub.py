@@ -20,8 +20,10 @@ import soundfile
 import torch
 import yaml
 from hub_stand_in import Hub
+from typer.testing import CliRunner
 
 from hubbub import material
+from hubbub.cli import app
 from hubbub.data import cache, hub, hub_build, hub_transfer
 from hubbub.data.clips import Clips, ClipsError
 from hubbub.data.hub_transfer import HubError
@@ -212,7 +214,8 @@ def test_building_is_refused_over_other_files_or_without_a_front_end(own: Path, 
 
 def test_built_published_fetched_and_opened_by_command(server: Hub, own: Path, sounds: Path) -> None:
     options = [word for setting in (f'data.name="{sounds}"', *SETTINGS) for word in ("--set", setting)]
-    assert "12 spectrograms, 2 classes" in run("build", "street-cnn", own / "mel", *options)
+    done = CliRunner().invoke(app, ["data", "hub", "build", "street-cnn", str(own / "mel"), *options])
+    assert "12 spectrograms, 2 classes" in done.output
     (own / ".env").write_text("# mine\nOTHER=1\nexport HF_TOKEN = 'hf_writer' # a comment\n")
     said = run("publish", own / "mel", "me/mel")
     head = server.head("me/mel")
@@ -327,6 +330,17 @@ def test_publishing_again_replaces_the_tables_in_one_commit(
     with pytest.raises(HubError, match="is there already and not from hubbub"):
         hub_transfer.publish(built, "me/other", private=False)
     assert len(server.repositories["me/other"]["commits"]) == 1
+
+
+def test_a_card_that_the_hub_refuses_stops_the_upload(
+    server: Hub, built: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_writer")
+    (built / "README.md").write_text("no header")
+    with pytest.raises(HubError, match=r"refused what it was sent .* README\.md\. - that is no header\. Nothing"):
+        hub_transfer.publish(built, "me/mel")
+    assert not server.large
+    assert [list(commit["files"]) for commit in server.repositories["me/mel"]["commits"]] == [[".gitattributes"]]
 
 
 def test_only_a_whole_built_folder_is_published(server: Hub, own: Path, sounds: Path, built: Path) -> None:

@@ -69,6 +69,7 @@ def open(name: str, *, labels: tuple[str, ...] = (), allow_missing: bool = False
     else the names of the splits. Rows without a sound or spectrogram count as missing. Raises `ClipsError`.
     """
     folder = Path(name) if Path(name).is_dir() else at_hand(name)
+    name = folder.absolute().name if folder == Path(name) else name
     found = tables(folder)
     if not found:
         raise ClipsError(f"{folder} holds no parquet or arrow files. Give a folder that datasets or hubbub saved.")

@@ -180,7 +180,7 @@ def _why(name: str, error: BaseException) -> str:
     from huggingface_hub import constants
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
-    hub = constants.ENDPOINT
+    hub, said = constants.ENDPOINT, _line(error)
     while error.__cause__ and not hasattr(error, "response"):  # an upload's errors come wrapped
         error = error.__cause__
     status = getattr(getattr(error, "response", None), "status_code", None)
@@ -190,7 +190,12 @@ def _why(name: str, error: BaseException) -> str:
         return f"{hub} has no data set {name}, or it is private. Check the name; a private one needs HF_TOKEN."
     if status in (401, 403):
         return f"{hub} refused the token in HF_TOKEN ({status}). Nothing was changed. {_HOW}"
+    if status == 400:
+        return f"{hub} refused what it was sent about {name}: {said}. Nothing was changed there."
     if status is not None:
         return f"{hub} answered {status} about {name}. Nothing was changed there. Try again later."
-    said = str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
-    return f"{hub} could not be reached, or broke off, about {name}: {said}. Check the connection and call again."
+    return f"{hub} could not be reached, or broke off, about {name}: {_line(error)}. Check the connection, call again."
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
