@@ -21,8 +21,8 @@ PEOPLE = {
 
 
 class Hub(ThreadingHTTPServer):
-    """`stall` holds an upload of a large file after its first bytes, and then sets `stalled`; `spoil` changes the bytes
-    that downloads of large files give; `asked` holds method and path of every request."""
+    """`stall` holds an upload of a large file after its first bytes, and then sets `stalled`; `spoil` names a large
+    file whose downloads give other bytes; `asked` holds method and path of every request."""
 
     daemon_threads = True
 
@@ -31,7 +31,7 @@ class Hub(ThreadingHTTPServer):
         self.repositories: dict[str, dict[str, Any]] = {}
         self.large: dict[str, bytes] = {}
         self.asked: list[str] = []
-        self.stall = self.spoil = False
+        self.stall, self.spoil = False, ""
         self.stalled = threading.Event()
         self.received = 0
 
@@ -138,7 +138,7 @@ class Handler(BaseHTTPRequestHandler):
         if isinstance(of, str):
             self.send_header("X-Linked-Etag", f'"{of}"')
             self.send_header("X-Linked-Size", str(len(content)))
-            content = bytes([content[0] ^ self.server.spoil]) + content[1:]
+            content = bytes([content[0] ^ (path == self.server.spoil)]) + content[1:]
         self.finish_with(content)
 
     # What is sent

@@ -358,15 +358,19 @@ def test_only_a_whole_built_folder_is_published(server: Hub, own: Path, sounds: 
     assert not server.asked
 
 
-def test_a_download_with_other_bytes_than_published_is_refused(server: Hub) -> None:
-    server.put("me/sounds", {"data/train-00000-of-00001.parquet": b"PAR1" * 100})
-    server.spoil = True
-    with pytest.raises(HubError, match=r"train-00000-of-00001\.parquet does not have the checksum"):
+def test_a_download_with_other_bytes_than_published_is_refused_and_goes_on_with_that_file(server: Hub) -> None:
+    names = [f"data/train-0000{k}-of-00002.parquet" for k in range(2)]
+    server.put("me/sounds", {name: name.encode() * 100 for name in names})
+    server.spoil = names[1]
+    with pytest.raises(HubError, match=r"train-00001-of-00002\.parquet does not have the checksum"):
         hub_transfer.get("me/sounds")
     with pytest.raises(ClipsError, match="hubbub data hub get me/sounds"):
         open_data("me/sounds")
-    server.spoil = False
-    assert hub.tables(hub_transfer.get("me/sounds"))[0].read_bytes() == b"PAR1" * 100
+    server.spoil = ""
+    folder = hub_transfer.get("me/sounds")
+    assert [(folder / name).read_bytes() for name in names] == [name.encode() * 100 for name in names]
+    fetched = [asked.rpartition("/")[2] for asked in server.asked if asked.startswith("GET /datasets/")]
+    assert sorted(fetched) == ["train-00000-of-00002.parquet"] + ["train-00001-of-00002.parquet"] * 2
 
 
 @pytest.mark.parametrize("token", [None, "hf_reader"])

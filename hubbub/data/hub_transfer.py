@@ -39,7 +39,7 @@ class HubError(HubbubError):
 
 def get(name: str) -> Path:
     """Where OWNER/NAME is: found in a home and used as is, else its parquet files and card, downloaded to the first
-    writable home. `source.json` there names the commit. Goes on where it broke off. Raises `HubError`."""
+    writable home. `source.json` there names the commit. What an earlier try fetched is kept. Raises `HubError`."""
     folder = place(name)
     found = files.find("data", folder)
     if found is not None:
