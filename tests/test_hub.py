@@ -170,6 +170,17 @@ def test_files_are_cut_by_size_and_read_back_in_order(
     assert same_arrays(whole, cut)
 
 
+def test_no_path_of_this_machine_is_published(own: Path, sounds: Path) -> None:
+    rows = [{"path": "a/0.wav", "label": "a", "start": k / 10, "end": k / 10 + 0.1} for k in range(2)]
+    rows.append({"path": "b/1.wav", "label": "b"})
+    pd.DataFrame(rows).to_csv(sounds, index=False)
+    hub_build.build(recipe(sounds), own / "mel")
+    table = pq.read_table(hub.tables(own / "mel")[0]).drop_columns("mel_spectrogram").to_pydict()
+    assert table["group"] == ["a/0.wav@0", "a/0.wav@0", "b/1.wav"]  # two parts of one file stay together
+    written = str(table) + (own / "mel" / "hubbub.json").read_text() + (own / "mel" / "README.md").read_text()
+    assert str(own) not in written
+
+
 def test_the_card_says_licence_protocol_and_warnings(own: Path, sounds: Path) -> None:
     hub_build.build(recipe(sounds, "data.limit=1"), own / "mel")
     card = (own / "mel" / "README.md").read_text()

@@ -98,7 +98,10 @@ def _columns(clips: Clips) -> pa.Table:
     columns = {"clip": pa.array(rows["clip"], pa.string())}
     if of_urbansound8k:
         columns["slice_file_name"] = pa.array(rows["clip"] + ".wav", pa.string())
-    columns["fsID" if of_urbansound8k else "group"] = _numbers(rows["group"])
+    # A file without a group is its own, by its path; what is on this disk is nobody else's business.
+    local = rows["group"].map(os.path.isabs)
+    group = rows["group"].mask(local, rows.groupby("group")["clip"].transform("first"))
+    columns["fsID" if of_urbansound8k else "group"] = _numbers(group)
     if clips.folds:
         columns["fold"] = _numbers(rows["fold"])
     if (rows["split_hint"] != "").any():
