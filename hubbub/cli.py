@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from hubbub import cli_data
+from hubbub import cli_data, cli_hub
 from hubbub.cli_options import (
     AllowLeaky,
     AllowMissing,
@@ -40,6 +40,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="From labelled recordings of sounds to a classifier one can trust. Start with: hubbub demo",
 )
+cli_data.app.add_typer(cli_hub.app, name="hub")
 app.add_typer(cli_data.app, name="data")
 
 

@@ -11,7 +11,7 @@ from hubbub.cli_options import AllowMissing, Debug, Settings, as_settings, out
 __all__ = ["app"]
 
 app = typer.Typer(
-    no_args_is_help=True, help="Data sets: list, check, get, synth, leaks, split, images, augment, features."
+    no_args_is_help=True, help="Data sets: list, check, get, synth, leaks, split, images, augment, features, hub."
 )
 
 _VARIANTS = "A set (d, b, emodb), names such as orig,noisy,stretch0.9, or both."

@@ -32,7 +32,8 @@ class Data(Section):
     """Which clips."""
 
     name: str = Field(
-        description="a known data set (hubbub data list), a CSV file, or a folder with one folder a class"
+        description="a known data set (hubbub data list), a CSV file, a folder with one folder a class, or OWNER/NAME "
+        "on the Hugging Face hub"
     )
     columns: dict[str, str] = Field(
         default_factory=dict,

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+import typer
 
 from hubbub.classifier import Classifier
 from hubbub.cli import app
@@ -48,10 +49,13 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def commands() -> list[list[str]]:
-    names = [[c.name or c.callback.__name__] for c in app.registered_commands]
-    return names + [
-        ["data", c.name] for group in app.registered_groups for c in group.typer_instance.registered_commands
-    ]
+    def below(group: typer.Typer, above: list[str]) -> list[list[str]]:
+        found = [[*above, c.name or c.callback.__name__] for c in group.registered_commands]
+        for inner in group.registered_groups:
+            found += below(inner.typer_instance, [*above, inner.name])
+        return found
+
+    return below(app, [])
 
 
 @pytest.mark.parametrize("command", commands(), ids=" ".join)

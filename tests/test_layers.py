@@ -29,7 +29,7 @@ ORDER = (
     ("serve", "tune"),
     ("demo",),
     ("cli_options",),
-    ("cli_data",),
+    ("cli_data", "cli_hub"),
     ("cli",),
 )
 RANKS = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}

@@ -23,14 +23,16 @@ def test_the_tree_names_every_module_and_no_other() -> None:
 def test_every_command_and_recipe_in_the_docs_exists(page: Path) -> None:
     from hubbub.cli import app
     from hubbub.cli_data import app as data_app
+    from hubbub.cli_hub import app as hub_app
 
     commands = {c.name or c.callback.__name__ for c in app.registered_commands} | {"data"}
     data = {c.name for c in data_app.registered_commands}
+    hub = {f"hub {c.name}" for c in hub_app.registered_commands}
     text = page.read_text(encoding="utf-8")
-    for command, word in re.findall(r"^\s*(?:\$ )?hubbub (\w[\w-]*) ?(\S*)", text, re.MULTILINE):
+    for command, word in re.findall(r"^\s*(?:\$ )?hubbub (\w[\w-]*) ?((?:hub )?\S*)", text, re.MULTILINE):
         assert command in commands
         if command == "data":
-            assert word in data
+            assert word in data | hub
         if command in ("bench", "train") and not word.endswith(".toml"):
             assert word in shipped()
     for target in re.findall(r"\]\(([^)#]+)\)", text):

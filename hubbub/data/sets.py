@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from hubbub import files, store
-from hubbub.data import made, npz, synthetic
+from hubbub.data import hub, made, npz, synthetic
 from hubbub.data.clips import Clips, ClipsError, build, find_sounds, from_csv, from_folder, limit
 from hubbub.data.images import lists_pictures, open_pictures
 from hubbub.errors import did_you_mean, examples
@@ -201,7 +201,7 @@ def open_data(
     allow_missing: bool = False,
     most: int | None = None,
 ) -> Clips:
-    """A known data set's name, a CSV file, a file of features or a folder with one folder a class -> Clips.
+    """A known data set's name, a CSV, a file of features, a hub data set or a folder with one folder a class -> Clips.
 
     `most` keeps at most that many clips a class and fold. Raises `ClipsError` or `StoreError`.
     """
@@ -211,6 +211,8 @@ def open_data(
         clips = npz.open_features(Path(name), labels=labels)
     elif Path(name).suffix.lower() == ".csv":
         clips = _open_csv(Path(name), columns, Path(root) if root else None, labels, allow_missing)
+    elif hub.is_one(name):
+        clips = hub.open(name, labels=labels, allow_missing=allow_missing)
     elif Path(name).is_dir():
         clips = from_folder(Path(name), labels=labels)
     else:
