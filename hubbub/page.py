@@ -26,6 +26,7 @@ __all__ = ["write"]
 
 Scores = npt.NDArray[np.float32]
 Targets = npt.NDArray[np.int64]
+Judged = tuple[Targets, Scores, tuple[str, ...]]
 #: CSS pixels an inch.
 CSS_DPI = 96
 CONFUSIONS = 20
@@ -78,9 +79,8 @@ def _facts(folder: Path) -> dict[str, Any]:
         "names": NAMES,
         "calibration": {level: found.error for level, found in calibrated.items()},
         "levels_in_words": _levels_in_words(summary),
-        "repeated": f", each {seeds} times: once a seed" if seeds > 1 else "",
         "folds": _fold_table(folder, summary),
-        "classes": _class_table(clips, segments),
+        "classes": _class_table(clips, segments, f"; {seeds} seeds, each clip once a seed" if seeds > 1 else ""),
         "confusions": _confusion_table(clips),
         "many": len(clips[2]) > plots.FEW,
         "pictures": _pictures(folder, clips, calibrated),
@@ -120,18 +120,18 @@ def _levels_in_words(summary: Mapping[str, Any]) -> str:
 
 def _fold_table(folder: Path, summary: Mapping[str, Any]) -> Table:
     table = report.fold_table(dict(summary))
-    heads = (*table.columns, "clips", "chosen on validation", "test part opened")
+    heads = (*table.columns, "clips", "chosen on validation", "test part opened, UTC")
     rows = []
     for figures, (_, _, place) in zip(table.itertuples(index=False), report.cells(folder), strict=True):
         facts = read_json(place / "metrics_test.json")
         chosen = ", ".join(f"{name} {value}" for name, value in facts["choice"].items()) or "nothing"
-        opened = datetime.fromisoformat(facts["test_opened"]).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+        opened = datetime.fromisoformat(facts["test_opened"]).astimezone(UTC).strftime("%Y-%m-%d %H:%M")
         said = (f"{figure:.4f}" if isinstance(figure, float) else str(figure) for figure in figures)
         rows.append((*said, f"{facts['clips']:,}", chosen, opened))
     return Table("Every test fold and seed", heads, rows, words=(len(heads) - 2, len(heads) - 1))
 
 
-def _class_table(clips: tuple[Targets, Scores, tuple[str, ...]], segments: tuple[Targets, Scores, Any]) -> Table:
+def _class_table(clips: Judged, segments: Judged, repeated: str) -> Table:
     targets, scores, labels = clips
     ours, theirs = metrics.per_class(targets, scores), metrics.per_class(*segments[:2])
     wrong = _wrong(targets, scores)
@@ -140,13 +140,13 @@ def _class_table(clips: tuple[Targets, Scores, tuple[str, ...]], segments: tuple
         most = int(wrong[k].argmax())
         figures = (ours["precision"][k], ours["recall"][k], ours["f1"][k], theirs["f1"][k], ours["roc_auc"][k])
         said = ("-" if np.isnan(figure) else f"{figure:.3f}" for figure in figures)
-        taken = f"{labels[most]} ({wrong[k, most]})" if wrong[k, most] else "-"
+        taken = f"{labels[most]}\N{NO-BREAK SPACE}({wrong[k, most]})" if wrong[k, most] else "-"
         rows.append((labels[k], f"{int(ours['support'][k]):,}", *said, taken))
     heads = ("class", "clips", "precision", "recall", "F1", "segment F1", "AUC", "most often taken for")
-    return Table("Classes, the weakest first (clips, all test folds together)", heads, rows, words=(7,))
+    return Table(f"The weakest first: clips of all test folds together{repeated}", heads, rows, words=(7,))
 
 
-def _confusion_table(clips: tuple[Targets, Scores, tuple[str, ...]]) -> Table:
+def _confusion_table(clips: Judged) -> Table:
     targets, scores, labels = clips
     wrong, support = _wrong(targets, scores), np.bincount(targets, minlength=len(labels))
     order = np.argsort(-wrong, axis=None, kind="stable")[:CONFUSIONS]
@@ -165,7 +165,7 @@ def _wrong(targets: Targets, scores: Scores) -> npt.NDArray[np.int64]:
 
 
 def _speed_table(folder: Path, summary: Mapping[str, Any], environment: Mapping[str, Any]) -> Table:
-    trained = read_json(report.cells(folder)[0][2] / "metrics_test.json")["trainable_parameters"]
+    trained = read_json(report.cells(folder)[0][2] / "metrics_test.json").get("trainable_parameters")
     machine = environment["machine"]
     rows = [
         ("segments a second, waves to probabilities", f"{summary['segments_per_second']:,.0f}"),
@@ -192,9 +192,7 @@ def _flat(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]
             yield above + key, str(value)
 
 
-def _pictures(
-    folder: Path, clips: tuple[Targets, Scores, tuple[str, ...]], calibrated: Mapping[str, metrics.Calibration]
-) -> dict[str, Picture | None]:
+def _pictures(folder: Path, clips: Judged, calibrated: Mapping[str, metrics.Calibration]) -> dict[str, Picture | None]:
     """The pictures of all cells together, drawn into the run folder and embedded from there."""
     targets, scores, labels = clips
     names = ("confusion_matrix", "confusion_matrix_normalised", "roc", "reliability", "curves")

@@ -29,11 +29,12 @@ BLUE, RED, GREEN, PURPLE, ORANGE, SKY = COLOURS = ("#0072B2", "#D55E00", "#009E7
 HEAT = "plasma"
 SHOWN_DB, SHOWN_ROWS = 70.0, 256
 FAINT, INK = "0.75", "0.15"
-FONT, SMALL, DPI = 9, 8, 144
+FONT, SMALL, TINY, DPI = 9, 8, 7, 144
 #: More classes than this are drawn in grey, but for the weakest.
 FEW = 12
 WEAKEST = 5
-LONGEST_NAME = 28
+#: Inches a cell of a confusion matrix, characters of a class name.
+CELL, LONGEST_NAME = 0.21, 28
 
 
 def confusion(
@@ -44,8 +45,8 @@ def confusion(
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     shade = shares if normalised else counts / max(counts.max(), 1)
     names = [_short(label) for label in labels]
-    margin = 0.6 + 0.065 * max(map(len, names))
-    figure, axes = _figure(0.24 * len(labels) + margin, 0.24 * len(labels) + margin)
+    side = CELL * len(labels) + 0.6 + 0.065 * max(map(len, names))
+    figure, axes = _figure(side, side)
     axes.imshow(shade, cmap="Blues", vmin=0, vmax=1.15)  # the darkest blue still shows black and white alike
     axes.set(xlabel="decided", ylabel="true", xticks=range(len(labels)), yticks=range(len(labels)))
     axes.set_xticklabels(names, rotation=90, parse_math=False)
@@ -54,7 +55,7 @@ def confusion(
     for row, column in zip(*np.nonzero(counts), strict=True):
         colour = "white" if shade[row, column] > 0.55 else "black"
         said = f"{100 * shares[row, column]:.0f}" if normalised else str(counts[row, column])
-        axes.text(column, row, said, ha="center", va="center", color=colour, fontsize=SMALL - 1)
+        axes.text(column, row, said, ha="center", va="center", color=colour, fontsize=TINY)
     _save(figure, path)
 
 
