@@ -39,7 +39,7 @@ Show = Callable[..., Page]
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A real run: three classes with troublesome names, two of three folds, two seeds, and four clips explained."""
+    """A real run: three classes with troublesome names, two of three folds, and four clips explained."""
     sounds, rng = tmp_path_factory.mktemp("sounds"), np.random.default_rng(0)
     rows = []
     for k in range(36):
@@ -50,7 +50,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pd.DataFrame(rows).to_csv(sounds / "list.csv", index=False)
     settings = [
         *(f'data.name="{sounds / "list.csv"}"', "network.width=2", "windows.length=4000", "windows.hop=4000"),
-        *("train.epochs=3", "train.seeds=[1,2]", 'protocol.folds=["0","1"]', "evaluate.resamples=20"),
+        *("train.epochs=3", 'protocol.folds=["0","1"]', "evaluate.resamples=20"),
     ]
     folder = tmp_path_factory.mktemp("runs") / "named"
     experiment.run(Recipe.load("street-cnn", settings), folder, refit=False)
@@ -89,9 +89,9 @@ def explain(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def crowd(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five folds of fifty classes as a head's run leaves them: no learning curves, no explained clips."""
+    """Fifty classes, two folds and two seeds, as a head's run leaves them: no learning curves, no explained clips."""
     folder, rng = tmp_path_factory.mktemp("runs") / "crowd", np.random.default_rng(3)
-    recipe = Recipe.load("esc50-yamnet", ["evaluate.resamples=20"])
+    recipe = Recipe.load("esc50-yamnet", ["evaluate.resamples=20", "train.seeds=[1,2]"])
     labels = [f"class_of_sound_{k}" for k in range(50)]
     folder.mkdir()
     (folder / "recipe.toml").write_text(recipe.to_toml())
@@ -101,11 +101,10 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }  # fmt: skip
     facts = {
         "hubbub": "0", "python": "3", "libraries": {"numpy": "2"}, "machine": {"accelerator": "none", "threads": 1},
-        "data": data, "weights": {}, "protocol": "five folds", "test_folds": list("12345"), "why_not_comparable": [],
+        "data": data, "weights": {}, "protocol": "two folds", "test_folds": ["1", "2"], "why_not_comparable": [],
     }  # fmt: skip
     (folder / "environment.json").write_text(json.dumps(facts))
-    for fold in facts["test_folds"]:
-        cell = folder / f"test-{fold}" / "seed-42"
+    for _, _, cell in report.cells(folder):
         cell.mkdir(parents=True)
         levels = [judged(rng, level, labels, times) for level, times in (("segment", 3), ("clip", 1))]
         pd.concat(levels, ignore_index=True).to_parquet(cell / "predictions.parquet")
@@ -249,20 +248,23 @@ def test_names_are_shown_and_never_obeyed(run: Path, show: Show) -> None:
     assert "<b>0</b>.wav" in shown.locator(".sample").first.inner_text()
 
 
-def test_it_asks_for_nothing_and_is_not_allowed_to(run: Path, show: Show) -> None:
+def test_it_asks_for_nothing_and_is_not_allowed_to(run: Path, show: Show, browser: Browser) -> None:
     shown = show(run)
     linked = shown.eval_on_selector_all(
         "[src], [href]", "all => all.map(e => e.getAttribute('src') || e.getAttribute('href'))"
     )
     assert all(target.startswith(("#", "data:")) for target in linked)
-    blocked = shown.evaluate(
+
+    probed = browser.new_page()
+    probed.goto(shown.url)
+    blocked = probed.evaluate(
         """() => new Promise(told => {
             addEventListener("securitypolicyviolation", event => told(event.blockedURI));
             document.body.append(Object.assign(new Image(), {src: "https://example.org/a.png"}));
         })"""
     )
     assert blocked == "https://example.org/a.png"
-    shown.context.close()  # that complaint was asked for
+    probed.close()
 
 
 def test_the_headline_and_what_speaks_against_it(run: Path, show: Show) -> None:
@@ -320,7 +322,7 @@ def test_classes_and_confusions_are_counted(crowd: Path, show: Show) -> None:
     first = shown.get_by_role("region", name="The most frequent confusions").locator("tbody tr").first
     true, taken, count, share = first.locator("th, td").all_inner_texts()
     assert int(count) == counts.max() == counts[true, taken]
-    assert share == f"{100 * counts.max() / 10:.0f} %"
+    assert share == f"{100 * counts.max() / (clips['label'] == true).sum():.0f} %"
     rows = cells(shown.get_by_role("region", name="The weakest first"))
     f1 = [float(row[3]) for row in rows.values()]
     assert f1 == sorted(f1)
@@ -329,7 +331,7 @@ def test_classes_and_confusions_are_counted(crowd: Path, show: Show) -> None:
 
 
 def test_learning_curves_are_of_every_training_and_absent_without_one(run: Path, crowd: Path, show: Show) -> None:
-    assert show(run).get_by_role("img", name="Learning curves of 4 trainings").count() == 1
+    assert show(run).get_by_role("img", name="Learning curves of 2 trainings").count() == 1
     assert show(crowd).get_by_text("Learning curves").count() == 0
     assert not (crowd / "curves.png").exists()
 
@@ -361,18 +363,19 @@ def test_mistakes_can_be_heard_and_seen(run: Path, show: Show) -> None:
         assert (left["x"] == right["x"]) != side_by_side
 
 
-@pytest.mark.parametrize("name", ["gone.png", "../roc.png", "/etc/hostname", None])
-def test_a_sample_without_its_pictures_is_left_out(name: str | None, run: Path, tmp_path: Path) -> None:
+def test_a_sample_without_its_pictures_is_left_out(run: Path, tmp_path: Path) -> None:
     """A name that leads out of the folder counts as missing: a page shows only what its run made."""
     folder = shutil.copytree(run, tmp_path / "run")
     samples = report.read_json(folder / "gradcam" / "samples.json")
-    for sample in samples[:3]:
+    for sample, name in zip(samples, ("gone.png", "../roc.png", str(run / "roc.png")), strict=False):
         sample["gradcam"] = name
+    samples[3]["sound"] = "../../secret.mp3"
     (folder / "gradcam" / "samples.json").write_text(json.dumps(samples))
     html = page.write(folder).read_text()
     assert 'id="mistakes"' not in html
-    assert html.count('class="sample"') == 1
-    (folder / "gradcam" / "samples.json").unlink()
+    assert (html.count('class="sample"'), html.count("<audio")) == (1, 0)
+    samples[3]["spectrogram"] = None
+    (folder / "gradcam" / "samples.json").write_text(json.dumps(samples))
     assert 'class="sample"' not in page.write(folder).read_text()
 
 
