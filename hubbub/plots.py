@@ -1,7 +1,8 @@
-"""Pictures of a run and of a decision: confusion matrix, ROC, reliability, curves, maps. One style, no global state, whole files.
+"""Pictures of a run and of a decision: confusion matrix, ROC, reliability, learning curves, maps.
 
-Colours are those of Okabe & Ito (https://jfly.uni-koeln.de/color/), which colour-blind readers can tell apart, and
-Blues for shares. Class names are the user's: they are shown as they are, never read as formulas.
+One style, no global state, whole files. Colours are those of Okabe & Ito (https://jfly.uni-koeln.de/color/),
+which colour-blind readers can tell apart, and maps of one hue or of even lightness. Class names are the user's: they
+are shown as they are, never read as formulas.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +25,7 @@ __all__ = ["DPI", "FEW", "confusion", "curves", "explained", "heatmap", "reliabi
 Scores = npt.NDArray[np.float32]
 Targets = npt.NDArray[np.int64]
 Places = npt.NDArray[np.float64]
-BLUE, RED, GREEN, PURPLE, ORANGE, SKY = COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 #: Bright to dark, one after the other for any eye; what is weak stays near the paper.
 HEAT = "plasma"
 SHOWN_DB, SHOWN_ROWS = 70.0, 256
@@ -33,6 +34,8 @@ FONT, SMALL, TINY, DPI = 9, 8, 7, 144
 #: More classes than this are drawn in grey, but for the weakest.
 FEW = 12
 WEAKEST = 5
+#: The shade of blue on which black and white stand out alike, about 4.6 to 1.
+EVEN = 0.72
 #: Inches a cell of a confusion matrix, characters of a class name.
 CELL, LONGEST_NAME = 0.21, 28
 
@@ -47,13 +50,15 @@ def confusion(
     names = [_short(label) for label in labels]
     side = CELL * len(labels) + 0.6 + 0.065 * max(map(len, names))
     figure, axes = _figure(side, side)
-    axes.imshow(shade, cmap="Blues", vmin=0, vmax=1.15)  # the darkest blue still shows black and white alike
+    axes.imshow(np.ma.masked_equal(shade, 0), cmap="Blues", vmin=0, vmax=1, zorder=1)
+    axes.grid(color="0.92", lw=0.6, zorder=0)  # leads from a name to its cells
+    axes.set_axisbelow(True)
     axes.set(xlabel="decided", ylabel="true", xticks=range(len(labels)), yticks=range(len(labels)))
     axes.set_xticklabels(names, rotation=90, parse_math=False)
     axes.set_yticklabels(names, parse_math=False)
     axes.tick_params(length=0)
     for row, column in zip(*np.nonzero(counts), strict=True):
-        colour = "white" if shade[row, column] > 0.55 else "black"
+        colour = "white" if shade[row, column] > EVEN else "black"
         said = f"{100 * shares[row, column]:.0f}" if normalised else str(counts[row, column])
         axes.text(column, row, said, ha="center", va="center", color=colour, fontsize=TINY)
     _save(figure, path)
@@ -86,7 +91,7 @@ def reliability(levels: Mapping[str, Calibration], path: Path) -> None:
     """Reliability diagram: how often decisions of a confidence were right, and below how many there were."""
     figure, (above, below) = _figure(5, 5, rows=2, height_ratios=(4, 1), sharex=True)
     above.plot([0, 1], [0, 1], color="0.5", linestyle=":", lw=1, label="perfect calibration")
-    for (level, found), colour, marker in zip(levels.items(), (BLUE, RED), ("o", "s"), strict=False):
+    for (level, found), colour, marker in zip(levels.items(), COLOURS, ("o", "s"), strict=False):
         some = found.count > 0
         share = found.count / found.count.sum()
         x, y = found.confidence[some], found.accuracy[some]
@@ -134,14 +139,14 @@ def spectrogram(decibels: Scores, times: Places, hz: Places, path: Path) -> None
     """A spectrogram in decibels `[bins, frames]`, at `times` [s] and `hz`, as a small PNG."""
     figure, axes = _figure(4.5, 2.6)
     picture = _on_mels(axes, decibels, times, hz, cmap="magma", vmin=-SHOWN_DB, vmax=0)
-    figure.colorbar(picture, ax=axes, label="dB")
+    _bar(axes, picture, "dB")
     _save(figure, path)
 
 
 def heatmap(decibels: Scores, heat: Scores, times: Places, hz: Places, path: Path) -> None:
     """A map from 0 to 1 `[bins, frames]` over its grey spectrogram, as a small PNG."""
     figure, axes = _figure(4.5, 2.6)
-    figure.colorbar(_heat(axes, decibels, heat, times, hz), ax=axes, label="importance")
+    _bar(axes, _heat(axes, decibels, heat, times, hz), "importance")
     _save(figure, path)
 
 
@@ -149,8 +154,8 @@ def explained(decibels: Scores, heat: Scores, times: Places, hz: Places, title: 
     """A spectrogram, and beside it the map that explains a decision, as a PNG."""
     figure, (left, right) = _figure(9, 3.2, columns=2)
     picture = _on_mels(left, decibels, times, hz, cmap="magma", vmin=-SHOWN_DB, vmax=0)
-    figure.colorbar(picture, ax=left, label="dB")
-    figure.colorbar(_heat(right, decibels, heat, times, hz), ax=right, label="importance")
+    _bar(left, picture, "dB")
+    _bar(right, _heat(right, decibels, heat, times, hz), "importance")
     figure.suptitle(title, fontsize=FONT, color=INK, parse_math=False)
     _save(figure, path)
 
@@ -209,6 +214,21 @@ def _style(axes: "Axes") -> None:
     axes.spines[["left", "bottom"]].set_color("0.6")
 
 
+def _bar(axes: "Axes", colours: Any, label: str) -> None:
+    bar = axes.figure.colorbar(colours, ax=axes, label=label)
+    _style(bar.ax)
+    bar.outline.set_visible(False)
+
+
 def _save(figure: "Figure", path: Path) -> None:
+    """A PNG of 256 colours: the same to the eye at a quarter of the size, which the page carries inside it."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
+
+    figure.set_dpi(DPI)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    drawn = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    few = drawn.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     with files.whole_file(path) as temporary:
-        figure.savefig(temporary, dpi=DPI)
+        few.save(temporary, optimize=True)
