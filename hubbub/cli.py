@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from hubbub import cli_data, cli_hub
@@ -138,6 +139,9 @@ def recipes() -> None:
 @app.command()
 def report(
     runs: Annotated[list[Path] | None, typer.Argument(help="Run folders.")] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="First compute the figures again from the predictions: do they agree?")
+    ] = False,
     goals: Annotated[
         bool, typer.Option("--goals", help="System A's comparison: its four recipes, as far as they have been run.")
     ] = False,
@@ -148,25 +152,34 @@ def report(
 
     Example: hubbub report runs/demo
     """
-    import json
-
-    from hubbub import report as pages
+    from hubbub import page
+    from hubbub import report as tables
 
     if not runs and not goals:
         raise HubbubError("name a run folder, for example: hubbub report runs/demo, or ask for --goals.")
+    failed = False
     for folder in runs or []:
         if not (folder / "summary.json").is_file():
             raise HubbubError(f"{folder} has no summary.json: it is not a finished run. Finish it with hubbub bench.")
-        _print_summary(json.loads((folder / "summary.json").read_text(encoding="utf-8")))
-        out.print(f"page: {pages.write_page(folder)}")
+        _print_summary(tables.read_json(folder / "summary.json"))
+        if verify and (differences := tables.verify(folder)):
+            failed = True
+            for line in differences:
+                err.print(f"[red]does not agree:[/red] {escape(line)}", soft_wrap=True)
+            continue
+        if verify:
+            out.print("verified: summary.json agrees with the predictions")
+        out.print(f"page: {page.write(folder)}")
     if goals:
-        frame = pages.goals(out_dir)
+        frame = tables.goals(out_dir)
         table = Table("", title="system A: UrbanSound8K, test fold 10 alone")
         for goal in frame.columns:
             table.add_column(goal, overflow="fold")
         for row in frame.itertuples():
             table.add_row(*row)
         out.print(table)
+    if failed:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from hubbub import files, metrics, plots, report, trackers
+from hubbub import files, metrics, page, plots, report, trackers
 from hubbub.data import cache
 from hubbub.data.cache import Segments
 from hubbub.data.splits import Split
@@ -78,7 +78,7 @@ def run(
         if refit and not (folder / "classifier").is_dir():
             say("refitting on all folds: the classifier that hubbub.load gives")
             _refit(material, folder, summary)
-        report.write_page(folder)
+        page.write(folder)
     return summary
 
 
@@ -157,7 +157,7 @@ def _fit(
     )
     assert fitted.history is not None
     files.write_csv(place / "history.csv", fitted.history)
-    plots.curves(fitted.history, fitted.choice["epoch"], place / "curves.png")
+    plots.curves([fitted.history], [fitted.choice["epoch"]], place / "curves.png")
     return fitted
 
 
@@ -203,6 +203,11 @@ def _score(
         with files.whole_file(place / "predictions.parquet") as temporary:
             table.to_parquet(temporary, index=False)
         plots.roc(targets, by_clip, labels, place / "roc.png")
+        calibrated = {
+            "clips": metrics.calibration(targets, by_clip),
+            "segments": metrics.calibration(targets[segments.clip], by_segment),
+        }
+        plots.reliability(calibrated, place / "reliability.png")
     by_class = report.classes(targets, by_clip, targets[segments.clip], by_segment, labels)
     files.write_csv(place / f"classification_report_{part}.csv", by_class)
     plots.confusion(targets, by_clip, labels, place / f"confusion_matrix_{part}.png")

@@ -8,6 +8,7 @@ one pass instead of a thousand.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,14 @@ from hubbub.errors import HubbubError
 
 __all__ = [
     "METRICS",
+    "Calibration",
     "MetricsError",
     "aggregate",
     "bootstrap",
+    "calibration",
     "confusion",
     "evaluate",
+    "macro_roc_curve",
     "per_class",
     "roc_auc",
     "roc_curve",
@@ -90,6 +94,48 @@ def roc_curve(hits: npt.NDArray[np.bool_], scores: npt.NDArray[Any]) -> tuple[Ar
     last = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
     true, false = np.cumsum(hits[order])[last], np.cumsum(~hits[order])[last]
     return np.append(0, false / max(false[-1], 1)), np.append(0, true / max(true[-1], 1))
+
+
+def macro_roc_curve(targets: Targets, scores: npt.NDArray[Any], points: int = 1001) -> tuple[Array, Array]:
+    """The mean of the classes' ROC curves at `points` false positive rates; classes without an AUC are left out.
+
+    NaN throughout where no class has examples on both sides.
+    """
+    false = np.linspace(0, 1, points)
+    curves = [roc_curve(targets == k, scores[:, k]) for k in np.unique(targets) if (targets != k).any()]
+    if not curves:
+        return false, np.full(points, np.nan)
+    mean = np.mean([np.interp(false, *curve) for curve in curves], axis=0)
+    return np.append(0, false), np.append(0, mean)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How sure the decisions were and how often they were right, in equal bins of confidence.
+
+    `confidence` and `accuracy` are means in each bin `[B]`, NaN where `count` is 0; `error` is the expected calibration
+    error, the mean distance of the two over all decisions (Guo et al. 2017, https://arxiv.org/abs/1706.04599).
+    """
+
+    confidence: Array
+    accuracy: Array
+    count: npt.NDArray[np.int64]
+    error: float
+
+
+def calibration(targets: Targets, scores: npt.NDArray[Any], bins: int = 15) -> Calibration:
+    """The calibration of the decisions: bin b holds the confidences in (b / bins, (b + 1) / bins]."""
+    validate(targets, scores)
+    sure = scores.max(axis=1).astype(float)
+    right = scores.argmax(axis=1) == targets
+    edges = np.linspace(0, 1, bins + 1)
+    place = np.clip(np.searchsorted(edges, sure, side="left") - 1, 0, bins - 1)
+    count = np.bincount(place, minlength=bins)
+    with np.errstate(invalid="ignore"):
+        confidence = np.bincount(place, sure, minlength=bins) / count
+        accuracy = np.bincount(place, right, minlength=bins) / count
+    error = np.nansum(count * np.abs(accuracy - confidence)) / len(targets)
+    return Calibration(confidence, accuracy, count, float(error))
 
 
 def _once(targets: Targets) -> tuple[Groups, Array]:

@@ -1,6 +1,11 @@
-"""Pictures of a run: confusion matrix, ROC, learning curves. One style, no global state, whole files."""
+"""Pictures of a run and of a decision: confusion matrix, ROC, reliability, learning curves, maps.
 
-import io
+One style, no global state, whole files. Colours are those of Okabe & Ito (https://jfly.uni-koeln.de/color/),
+which colour-blind readers can tell apart, and maps of one hue or of even lightness. Class names are the user's: they
+are shown as they are, never read as formulas.
+"""
+
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,110 +14,159 @@ import numpy.typing as npt
 import pandas as pd
 
 from hubbub import files, metrics
+from hubbub.metrics import Calibration
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["confusion", "curves", "explained", "heatmap", "roc", "spectrogram"]
+__all__ = ["DPI", "FEW", "confusion", "curves", "explained", "heatmap", "reliability", "roc", "spectrogram"]
 
 Scores = npt.NDArray[np.float32]
 Targets = npt.NDArray[np.int64]
 Places = npt.NDArray[np.float64]
-# Okabe & Ito's palette: tells apart for colour-blind readers.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 #: Bright to dark, one after the other for any eye; what is weak stays near the paper.
 HEAT = "plasma"
 SHOWN_DB, SHOWN_ROWS = 70.0, 256
+FAINT, INK = "0.75", "0.15"
+FONT, SMALL, TINY, DPI = 9, 8, 7, 144
+#: More classes than this are drawn in grey, but for the weakest.
+FEW = 12
+WEAKEST = 5
+#: The shade of blue on which black and white stand out alike, about 4.6 to 1.
+EVEN = 0.72
+#: Inches a cell of a confusion matrix, characters of a class name.
+CELL, LONGEST_NAME = 0.21, 28
 
 
-def confusion(targets: Targets, scores: Scores, labels: tuple[str, ...], path: Path | io.BytesIO) -> None:
-    """Confusion matrix of clips as a PNG: rows are the truth, shaded by the share of the row."""
+def confusion(
+    targets: Targets, scores: Scores, labels: tuple[str, ...], path: Path, *, normalised: bool = False
+) -> None:
+    """Confusion matrix of clips: rows are the truth, columns the decisions, counts or per cent of the row."""
     counts = metrics.confusion(targets, scores)
-    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    size = max(4.0, 0.32 * len(labels) + 2)
-    figure, axes = _figure(size + 0.6, size)
-    picture = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    shade = shares if normalised else counts / max(counts.max(), 1)
+    names = [_short(label) for label in labels]
+    side = CELL * len(labels) + 0.6 + 0.065 * max(map(len, names))
+    figure, axes = _figure(side, side)
+    axes.imshow(np.ma.masked_equal(shade, 0), cmap="Blues", vmin=0, vmax=1, zorder=1)
+    axes.grid(color="0.92", lw=0.6, zorder=0)  # leads from a name to its cells
+    axes.set_axisbelow(True)
     axes.set(xlabel="decided", ylabel="true", xticks=range(len(labels)), yticks=range(len(labels)))
-    axes.set_xticklabels(labels, rotation=90)
-    axes.set_yticklabels(labels)
+    axes.set_xticklabels(names, rotation=90, parse_math=False)
+    axes.set_yticklabels(names, parse_math=False)
+    axes.tick_params(length=0)
     for row, column in zip(*np.nonzero(counts), strict=True):
-        colour = "white" if share[row, column] > 0.5 else "black"
-        axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour, fontsize=7)
-    figure.colorbar(picture, ax=axes, label="share of the true class", fraction=0.046)
+        colour = "white" if shade[row, column] > EVEN else "black"
+        said = f"{100 * shares[row, column]:.0f}" if normalised else str(counts[row, column])
+        axes.text(column, row, said, ha="center", va="center", color=colour, fontsize=TINY)
     _save(figure, path)
 
 
-def roc(targets: Targets, scores: Scores, labels: tuple[str, ...], path: Path | io.BytesIO) -> None:
-    """ROC curve of each class against the rest, AUC beside its name where there are few enough to read."""
-    figure, axes = _figure(5.5, 5)
+def roc(targets: Targets, scores: Scores, labels: tuple[str, ...], path: Path) -> None:
+    """ROC curve of each class against the rest and their mean; of many classes, the weakest in colour."""
+    figure, axes = _figure(5, 5)
     areas = metrics.per_class(targets, scores)["roc_auc"]
-    few = len(labels) <= 12
-    for k, label in enumerate(labels):
-        if np.isfinite(areas[k]):
-            false, true = metrics.roc_curve(targets == k, scores[:, k])
-            style = (
-                {"color": COLOURS[k % 7], "linestyle": "-" if k < 7 else "--", "lw": 1.2} if few else {"color": "0.7"}
-            )
-            axes.plot(false, true, label=f"{label} {areas[k]:.3f}" if few else None, **style)
+    known = [int(k) for k in np.argsort(areas) if np.isfinite(areas[k])]
+    shown = set(known if len(known) <= FEW else known[:WEAKEST])
+    for place, k in enumerate(known):
+        false, true = metrics.roc_curve(targets == k, scores[:, k])
+        if k in shown:
+            line = {"color": COLOURS[place % 6], "linestyle": "--" if place >= 6 else "-", "lw": 1.3, "zorder": 3}
+            axes.plot(false, true, label=_plain(f"{_short(labels[k])} {areas[k]:.3f}"), **line)
+        else:
+            axes.plot(false, true, color=FAINT, lw=0.6)
+    if known:
+        macro = f"macro {np.nanmean(areas):.3f}"
+        axes.plot(*metrics.macro_roc_curve(targets, scores), color="black", lw=2.2, label=macro, zorder=4)
     axes.plot([0, 1], [0, 1], color="0.5", linestyle=":", lw=1)
-    axes.set(xlabel="false positive rate", ylabel="true positive rate", title=f"macro AUC {np.nanmean(areas):.3f}")
-    if few:
-        axes.legend(fontsize=7, loc="lower right")
+    axes.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(-0.01, 1), ylim=(0, 1.01))
+    title = "AUC of each class" if len(shown) == len(known) else f"AUC of the weakest {len(shown)} of {len(known)}"
+    axes.legend(fontsize=SMALL, loc="lower right", frameon=False, title=title, title_fontsize=SMALL)
     _save(figure, path)
 
 
-def curves(history: pd.DataFrame, best_epoch: int, path: Path | io.BytesIO) -> None:
-    """Loss and validation figures over the epochs as a PNG, the kept epoch marked."""
-    figure, axes = _figure(8, 3.2, columns=2)
-    for column in history.columns.drop("epoch"):
-        where = axes[0] if column.endswith("loss") else axes[1]
-        where.plot(history["epoch"], history[column], label=column.replace("_", " "), marker=".")
-    for where, name in zip(axes, ("cross-entropy", "validation segments"), strict=True):
-        where.axvline(best_epoch, color="0.5", linestyle=":", label=f"kept: epoch {best_epoch}")
-        where.set(xlabel="epoch", title=name)
-        where.legend(fontsize=8)
+def reliability(levels: Mapping[str, Calibration], path: Path) -> None:
+    """Reliability diagram: how often decisions of a confidence were right, and below how many there were."""
+    figure, (above, below) = _figure(5, 5, rows=2, height_ratios=(4, 1), sharex=True)
+    above.plot([0, 1], [0, 1], color="0.5", linestyle=":", lw=1, label="perfect calibration")
+    for (level, found), colour, marker in zip(levels.items(), COLOURS, ("o", "s"), strict=False):
+        some = found.count > 0
+        share = found.count / found.count.sum()
+        x, y = found.confidence[some], found.accuracy[some]
+        above.plot(x, y, color=colour, lw=0.8, alpha=0.6)
+        above.scatter(
+            *(x, y, 10 + 300 * share[some]),
+            color=colour,
+            marker=marker,
+            lw=0,
+            label=f"{level}: error {found.error:.3f}",
+        )
+        edges = np.linspace(0, 1, len(share) + 1)
+        below.stairs(share, edges, color=colour, lw=1.3, fill=False)
+    above.set(ylabel="share that was right", xlim=(0, 1.01), ylim=(-0.02, 1.03))
+    above.legend(fontsize=SMALL, loc="upper left", frameon=False)
+    below.set(xlabel="confidence: the decided class's score", ylabel="share of all", ylim=(0, None))
     _save(figure, path)
 
 
-def _figure(width: float, height: float, columns: int = 1) -> tuple["Figure", Any]:
-    # The object interface: no global state, so it draws in any thread and without a display.
-    from matplotlib.figure import Figure
+def curves(histories: Sequence[pd.DataFrame], kept: Sequence[int], path: Path) -> None:
+    """Losses and validation figures over the epochs; of several trainings thin lines, and their mean in bold.
 
-    figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.subplots(1, columns)
+    `kept` is the epoch that each training kept. The mean ends with the shortest training.
+    """
+    figure, (left, right) = _figure(8, 3.2, columns=2)
+    for column, colour in zip(histories[0].columns.drop("epoch"), COLOURS, strict=False):
+        axes = left if column.endswith("loss") else right
+        name = column.replace("_", " ")
+        for history in histories if len(histories) > 1 else ():
+            axes.plot(history["epoch"], history[column], color=colour, lw=0.7, alpha=0.45)
+        mean = pd.concat([h.set_index("epoch")[column] for h in histories], axis=1).dropna().mean(axis=1)
+        axes.plot(mean.index, mean, color=colour, lw=2, label=name, marker="." if len(mean) < 30 else None)
+    for axes, title in ((left, "cross-entropy"), (right, "validation segments")):
+        for epoch in sorted(set(kept)):
+            label = ("kept: epoch " + ", ".join(map(str, sorted(set(kept))))) if epoch == min(kept) else None
+            axes.axvline(epoch, color="0.5", linestyle=":", lw=1, label=label)
+        axes.set_xlabel("epoch")
+        axes.set_title(title, fontsize=FONT, color=INK)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.legend(fontsize=SMALL, frameon=False)
+    _save(figure, path)
 
 
-def _save(figure: "Figure", path: Path | io.BytesIO) -> None:
-    if isinstance(path, io.BytesIO):
-        figure.savefig(path, dpi=110, format="png")
-        return
-    with files.whole_file(path) as temporary:
-        figure.savefig(temporary, dpi=110)
-
-
-def spectrogram(decibels: Scores, times: Places, hz: Places, path: Path | io.BytesIO) -> None:
+def spectrogram(decibels: Scores, times: Places, hz: Places, path: Path) -> None:
     """A spectrogram in decibels `[bins, frames]`, at `times` [s] and `hz`, as a small PNG."""
     figure, axes = _figure(4.5, 2.6)
     picture = _on_mels(axes, decibels, times, hz, cmap="magma", vmin=-SHOWN_DB, vmax=0)
-    figure.colorbar(picture, ax=axes, label="dB")
+    _bar(axes, picture, "dB")
     _save(figure, path)
 
 
-def heatmap(decibels: Scores, heat: Scores, times: Places, hz: Places, path: Path | io.BytesIO) -> None:
+def heatmap(decibels: Scores, heat: Scores, times: Places, hz: Places, path: Path) -> None:
     """A map from 0 to 1 `[bins, frames]` over its grey spectrogram, as a small PNG."""
     figure, axes = _figure(4.5, 2.6)
-    figure.colorbar(_heat(axes, decibels, heat, times, hz), ax=axes, label="importance")
+    _bar(axes, _heat(axes, decibels, heat, times, hz), "importance")
     _save(figure, path)
 
 
-def explained(decibels: Scores, heat: Scores, times: Places, hz: Places, title: str, path: Path | io.BytesIO) -> None:
+def explained(decibels: Scores, heat: Scores, times: Places, hz: Places, title: str, path: Path) -> None:
     """A spectrogram, and beside it the map that explains a decision, as a PNG."""
     figure, (left, right) = _figure(9, 3.2, columns=2)
     picture = _on_mels(left, decibels, times, hz, cmap="magma", vmin=-SHOWN_DB, vmax=0)
-    figure.colorbar(picture, ax=left, label="dB")
-    figure.colorbar(_heat(right, decibels, heat, times, hz), ax=right, label="importance")
-    figure.suptitle(title, fontsize=10)
+    _bar(left, picture, "dB")
+    _bar(right, _heat(right, decibels, heat, times, hz), "importance")
+    figure.suptitle(title, fontsize=FONT, color=INK, parse_math=False)
     _save(figure, path)
+
+
+def _short(label: str) -> str:
+    return label if len(label) <= LONGEST_NAME else label[: LONGEST_NAME - 1] + "…"
+
+
+def _plain(text: str) -> str:
+    """A text that matplotlib does not read as a formula."""
+    return text.replace("$", r"\$")
 
 
 def _heat(axes: Any, decibels: Scores, heat: Scores, times: Places, hz: Places) -> Any:
@@ -138,3 +192,43 @@ def _on_mels(axes: Any, values: Scores, times: Places, hz: Places, **style: Any)
     axes.set(xlabel="seconds", ylabel="Hz", xlim=(max(times[0], 0), times[-1]))
     axes.set_yticks(np.log1p(np.array(ticks) / 700), labels=[str(tick) for tick in ticks])
     return picture
+
+
+def _figure(width: float, height: float, rows: int = 1, columns: int = 1, **layout: Any) -> tuple["Figure", Any]:
+    # The object interface: no global state, so it draws in any thread and without a display.
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots(rows, columns, **layout)
+    for one in np.atleast_1d(axes).flat:
+        _style(one)
+    return figure, axes
+
+
+def _style(axes: "Axes") -> None:
+    axes.tick_params(labelsize=SMALL, colors=INK)
+    for text in (axes.xaxis.label, axes.yaxis.label):
+        text.set_fontsize(FONT)
+        text.set_color(INK)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color("0.6")
+
+
+def _bar(axes: "Axes", colours: Any, label: str) -> None:
+    bar = axes.figure.colorbar(colours, ax=axes, label=label)
+    _style(bar.ax)
+    bar.outline.set_visible(False)
+
+
+def _save(figure: "Figure", path: Path) -> None:
+    """A PNG of 256 colours: the same to the eye at a quarter of the size, which the page carries inside it."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
+
+    figure.set_dpi(DPI)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    drawn = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    few = drawn.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    with files.whole_file(path) as temporary:
+        few.save(temporary, optimize=True)

@@ -1,30 +1,42 @@
-"""Runs to tables, a summary and one self-contained page.
+"""Runs to figures and tables.
 
 Everything here is made from the files of a run folder, so it can be made again, and a resumed run ends with the same
-figures as one that was never stopped.
+figures as one that was never stopped. This room does not know how a page shows them.
 """
 
-import base64
-import html
-import io
 import json
+import math
 import statistics
+from collections.abc import Iterator
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from hubbub import files, metrics, plots
+from hubbub import files, metrics
 from hubbub.recipe import Recipe
 
-__all__ = ["NAMES", "classes", "fold_table", "goals", "read_json", "summarise", "write_page"]
+__all__ = [
+    "LEVELS",
+    "NAMES",
+    "arrays",
+    "cells",
+    "classes",
+    "fold_table",
+    "goals",
+    "predictions",
+    "read_json",
+    "summarise",
+    "verify",
+]
 
 Scores = npt.NDArray[np.float32]
 Targets = npt.NDArray[np.int64]
 LEVELS = ("clip", "segment")
+#: Figures that differ by less are the same: sums of floats, added in another order.
+ROUNDING = 1e-9
 NAMES = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
@@ -51,24 +63,70 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def cells(folder: Path) -> list[tuple[str, int, Path]]:
+    """Test fold, seed and folder of each cell of a run, in the run's order."""
+    seeds = Recipe.load(folder / "recipe.toml").train.seeds
+    folds = read_json(folder / "environment.json")["test_folds"]
+    return [(fold, seed, folder / f"test-{fold}" / f"seed-{seed}") for fold in folds for seed in seeds]
+
+
+def predictions(folder: Path) -> pd.DataFrame:
+    """All test predictions of a run, `level` telling clips from segments; the index levels are `fold` and `seed`."""
+    tables = {
+        (fold, seed): pd.read_parquet(place / "predictions.parquet").reset_index(drop=True)
+        for fold, seed, place in cells(folder)
+    }
+    return pd.concat(tables, names=["fold", "seed", "row"])
+
+
+def arrays(predicted: pd.DataFrame) -> tuple[Targets, Scores, tuple[str, ...]]:
+    """Targets, scores and labels of a predictions table: the classes are the columns after `end`."""
+    labels = tuple(predicted.columns[list(predicted.columns).index("end") + 1 :])
+    targets = pd.Categorical(predicted["label"], categories=list(labels)).codes.astype(np.int64)
+    return targets, predicted[list(labels)].to_numpy(), labels
+
+
 def summarise(folder: Path) -> dict[str, Any]:
     """The run's figures from its cells' predictions, written to `summary.json` and returned."""
+    summary = _summary(folder)
+    files.write_json(folder / "summary.json", summary)
+    return summary
+
+
+def verify(folder: Path) -> list[str]:
+    """What `summary.json` says otherwise than the run's predictions do, a line a figure; empty where they agree."""
+    return list(_differences("", read_json(folder / "summary.json"), _summary(folder)))
+
+
+def _differences(name: str, said: Any, found: Any) -> Iterator[str]:
+    if isinstance(said, dict) and isinstance(found, dict):
+        for key in {**said, **found}:
+            yield from _differences(f"{name}.{key}".lstrip("."), said.get(key), found.get(key))
+    elif isinstance(said, list) and isinstance(found, list) and len(said) == len(found):
+        for number, pair in enumerate(zip(said, found, strict=True)):
+            yield from _differences(f"{name}[{number}]", *pair)
+    elif isinstance(said, float) and isinstance(found, float):
+        if not math.isclose(said, found, rel_tol=ROUNDING, abs_tol=ROUNDING):
+            yield f"{name} is {said}; the predictions give {found}"
+    elif said != found:
+        yield f"{name} is {said}; the predictions give {found}"
+
+
+def _summary(folder: Path) -> dict[str, Any]:
     recipe = Recipe.load(folder / "recipe.toml")
     environment = read_json(folder / "environment.json")
-    entries, tables, speeds = [], [], []
+    predicted = predictions(folder)
+    entries, speeds = [], []
     seconds = {"fit": 0.0, "predict": 0.0}
-    for fold in environment["test_folds"]:
-        for seed in recipe.train.seeds:
-            place = folder / f"test-{fold}" / f"seed-{seed}"
-            figures = read_json(place / "metrics_test.json")
-            speeds.append(read_json(place / "metrics_throughput.json")["segments_per_second"])
-            seconds = {key: total + figures["seconds"][key] for key, total in seconds.items()}
-            levels = {level: {m: figures[f"{level}_{m}"] for m in metrics.METRICS} for level in LEVELS}
-            entries.append({"fold": fold, "seed": seed, **levels})
-            tables.append(pd.read_parquet(place / "predictions.parquet").assign(seed=seed))
-    predicted = pd.concat(tables, ignore_index=True)
+    by_cell = predicted.groupby(level=["fold", "seed"], sort=False)
+    for (fold, seed, place), (_, own) in zip(cells(folder), by_cell, strict=True):
+        speeds.append(read_json(place / "metrics_throughput.json")["segments_per_second"])
+        spent = read_json(place / "metrics_test.json")["seconds"]
+        seconds = {key: total + spent[key] for key, total in seconds.items()}
+        levels = {level: metrics.evaluate(*arrays(own[own["level"] == level])[:2]) for level in LEVELS}
+        entries.append({"fold": fold, "seed": seed, **levels})
     reasons = environment["why_not_comparable"]
-    summary = {
+    return {
         "recipe": recipe.title or folder.name,
         "protocol": environment["protocol"],
         "comparable": not reasons,
@@ -79,24 +137,15 @@ def summarise(folder: Path) -> dict[str, Any]:
         "seconds": seconds,
         "segments_per_second": statistics.median(speeds),
     }
-    files.write_json(folder / "summary.json", summary)
-    return summary
 
 
 def _over_folds(predicted: pd.DataFrame, level: str, entries: list[dict[str, Any]], recipe: Recipe) -> dict[str, Any]:
     rows = predicted[predicted["level"] == level]
-    targets, scores, _ = _arrays(rows)
-    by_seed = [(rows["seed"] == seed).to_numpy() for seed in recipe.train.seeds]
+    targets, scores, _ = arrays(rows)
+    by_seed = [rows.index.get_level_values("seed") == seed for seed in recipe.train.seeds]
     pooled = [metrics.evaluate(targets[at], scores[at]) for at in by_seed]
     intervals = metrics.bootstrap(targets, scores, rows["group"], recipe.evaluate.resamples)
     return metrics.aggregate([{"fold": e["fold"], **e[level]} for e in entries], pooled, intervals)
-
-
-def _arrays(predicted: pd.DataFrame) -> tuple[Targets, Scores, tuple[str, ...]]:
-    """Targets, scores and labels of a predictions table: the classes are the columns after `end`, less the seed."""
-    labels = tuple(predicted.columns[list(predicted.columns).index("end") + 1 :].drop("seed", errors="ignore"))
-    targets = pd.Categorical(predicted["label"], categories=list(labels)).codes.astype(np.int64)
-    return targets, predicted[list(labels)].to_numpy(), labels
 
 
 def classes(
@@ -162,116 +211,3 @@ def _goal(runs: Path, recipe: str) -> pd.Series:
         "read first": "; ".join(reason.partition(":")[0] for reason in summary["why_not_comparable"]),
     }
     return pd.Series(facts, index=_GOAL_ROWS)
-
-
-def write_page(folder: Path) -> Path:
-    """`report.html` of a run folder: one file without outside requests."""
-    summary = read_json(folder / "summary.json")
-    environment = read_json(folder / "environment.json")
-    predicted = pd.concat(pd.read_parquet(p) for p in sorted(folder.glob("test-*/seed-*/predictions.parquet")))
-    clips = predicted[predicted["level"] == "clip"]
-    targets, scores, labels = _arrays(clips)
-    warnings = summary["why_not_comparable"] + environment["data"]["warnings"]
-    data = environment["data"]
-    first = sorted(folder.glob("test-*/seed-*"))[0]
-    page = Template(_PAGE).substitute(
-        title=html.escape(summary["recipe"]),
-        headline=_headline(summary),
-        warnings="".join(f"<li>{html.escape(line)}</li>" for line in warnings),
-        hidden="" if warnings else "hidden",
-        figures=_html_table(_figures(summary), "{:.4f}"),
-        folds=_html_table(fold_table(summary), "{:.4f}"),
-        classes=_html_table(_by_class(targets, scores, labels), "{:.3f}"),
-        confusion=_embedded(lambda path: plots.confusion(targets, scores, labels, path)),
-        roc=_embedded(lambda path: plots.roc(targets, scores, labels, path)),
-        curves=_stored(first / "curves.png", f"learning curves, {first.parent.name}, {first.name}"),
-        data=html.escape(f"{data['name']}: {data['clips']:,} of {data['listed']:,} listed clips; {data['licence']}"),
-        citation=html.escape(data["citation"]),
-        recipe=html.escape((folder / "recipe.toml").read_text(encoding="utf-8")),
-        environment=html.escape(json.dumps({k: v for k, v in environment.items() if k != "data"}, indent=2)),
-        speed=f"{summary['segments_per_second']:,.0f}",
-        fit=f"{summary['seconds']['fit']:,.1f}",
-    )
-    files.write_text(folder / "report.html", page)
-    return folder / "report.html"
-
-
-def _headline(summary: dict[str, Any]) -> str:
-    accuracy = summary["clip"]["accuracy"]
-    spread = f" &plusmn; {accuracy['sd']:.3f} over folds" if accuracy["sd"] is not None else ""
-    interval = ""
-    if accuracy["ci95"]:
-        low, high = accuracy["ci95"]
-        interval = f", 95&nbsp;% interval {low:.3f} to {high:.3f} (pooled, drawn by source recording)"
-    return (
-        f"clip accuracy <strong>{accuracy['mean']:.3f}</strong>{spread}{interval}; {summary['clips']:,} clips, "
-        f"{html.escape(summary['protocol'])}"
-    )
-
-
-def _figures(summary: dict[str, Any]) -> pd.DataFrame:
-    rows = []
-    for level in ("clip", "segment"):
-        for name, values in summary[level].items():
-            low, high = values["ci95"] or (np.nan, np.nan)
-            rows.append(
-                {"level": level, "figure": NAMES[name], "mean of folds": values["mean"], "sd": values["sd"] or np.nan,
-                 "pooled": values["pooled"], "95 % from": low, "to": high}
-            )  # fmt: skip
-    return pd.DataFrame(rows)
-
-
-def _by_class(targets: Targets, scores: Scores, labels: tuple[str, ...]) -> pd.DataFrame:
-    table = pd.DataFrame(metrics.per_class(targets, scores)).rename(columns={"f1": "F1", "roc_auc": "AUC"})
-    table.insert(0, "class", labels)
-    table["support"] = table["support"].astype(int)
-    return table.sort_values("F1")
-
-
-def _html_table(table: pd.DataFrame, number: str) -> str:
-    return table.to_html(index=False, border=0, na_rep="-", float_format=number.format)
-
-
-def _embedded(draw: Any) -> str:
-    stream = io.BytesIO()
-    draw(stream)
-    return base64.b64encode(stream.getvalue()).decode()
-
-
-def _stored(path: Path, caption: str) -> str:
-    if not path.is_file():
-        return ""
-    picture = base64.b64encode(path.read_bytes()).decode()
-    return f'<h2>Learning</h2><img alt="{caption}" src="data:image/png;base64,{picture}">'
-
-
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>$title</title>
-<style>
-:root { color-scheme: light dark; --line: #8886; --warn: #b45309; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
-strong { font-size: 1.4em; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; display: block; overflow-x: auto; }
-th, td { padding: .2rem .7rem; border-bottom: 1px solid var(--line); text-align: right; }
-th:first-child, td:first-child, td:nth-child(2) { text-align: left; }
-.warnings { border-left: .3rem solid var(--warn); padding: .3rem 1rem; }
-img { max-width: 100%; height: auto; background: white; }
-pre { overflow-x: auto; font-size: .85rem; border: 1px solid var(--line); padding: .7rem; }
-</style></head><body>
-<h1>$title</h1>
-<section class="warnings" $hidden><h2>Read this first</h2><ul>$warnings</ul></section>
-<p>$headline</p>
-<h2>Figures</h2>$figures
-<h2>Folds and seeds</h2>$folds
-<h2>Classes (clips, pooled, weakest first)</h2>$classes
-<h2>Confusion (clips, pooled)</h2><img alt="confusion matrix" src="data:image/png;base64,$confusion">
-<h2>ROC (clips, pooled)</h2><img alt="ROC curves" src="data:image/png;base64,$roc">
-$curves
-<h2>Speed</h2><p>$speed segments a second from waves to probabilities; $fit s of fitting in all.</p>
-<h2>Data</h2><p>$data</p><p>Cite: $citation</p>
-<details><summary>Recipe, every field</summary><pre>$recipe</pre></details>
-<details><summary>Environment</summary><pre>$environment</pre></details>
-</body></html>
-"""

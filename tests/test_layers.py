@@ -25,6 +25,7 @@ ORDER = (
     ("occlusion", "export"),
     ("explain",),
     ("report", "material"),
+    ("page",),
     ("experiment",),
     ("serve", "tune"),
     ("demo",),

@@ -297,3 +297,61 @@ def test_groups_of_another_length_are_refused(groups: np.ndarray) -> None:
 def test_one_source_recording_has_no_interval() -> None:
     scores = np.array([[0.7, 0.3], [0.4, 0.6]])
     assert set(metrics.bootstrap(np.array([0, 1]), scores, ["a", "a"]).values()) == {None}
+
+
+def by_hand_calibration(targets: np.ndarray, scores: np.ndarray, bins: int) -> tuple[list, list, list, float]:
+    """Guo et al.'s definition, a bin at a time: confidences in ((b - 1) / B, b / B]."""
+    sure, right = scores.max(axis=1), scores.argmax(axis=1) == targets
+    confidence, accuracy, count, error = [], [], [], 0.0
+    for b in range(1, bins + 1):
+        inside = (sure > np.linspace(0, 1, bins + 1)[b - 1]) & (sure <= np.linspace(0, 1, bins + 1)[b])
+        count.append(int(inside.sum()))
+        confidence.append(sure[inside].mean() if inside.any() else np.nan)
+        accuracy.append(right[inside].mean() if inside.any() else np.nan)
+        if inside.any():
+            error += inside.sum() / len(targets) * abs(accuracy[-1] - confidence[-1])
+    return confidence, accuracy, count, error
+
+
+@pytest.mark.parametrize("bins", [1, 10, 15])
+@pytest.mark.parametrize("name", CASES)
+def test_calibration_is_the_papers_definition(name: str, bins: int) -> None:
+    found = metrics.calibration(*CASES[name], bins=bins)
+    confidence, accuracy, count, error = by_hand_calibration(*CASES[name], bins)
+    np.testing.assert_allclose(found.confidence, confidence, rtol=1e-12)
+    np.testing.assert_allclose(found.accuracy, accuracy, rtol=1e-12)
+    np.testing.assert_array_equal(found.count, count)
+    assert found.error == pytest.approx(error, **EXACT)
+
+
+def test_calibration_by_hand() -> None:
+    # Twice sure by 0.6 and once right, once sure by 1 and right: together 2 of 3 right and sure by 2.2 of 3; apart,
+    # errors of 0.1 and 0, weighted two to one.
+    scores = np.array([[0.6, 0.4], [0.6, 0.4], [0.0, 1.0]])
+    found = metrics.calibration(np.array([0, 1, 1]), scores, bins=2)
+    assert found.count.tolist() == [0, 3]
+    assert found.error == pytest.approx(abs(2 / 3 - 2.2 / 3))
+    fine = metrics.calibration(np.array([0, 1, 1]), scores, bins=10)
+    assert fine.error == pytest.approx(2 / 3 * 0.1)
+    assert (fine.count[5], fine.count[9]) == (2, 1)
+
+
+def test_scores_drawn_from_what_they_say_are_calibrated() -> None:
+    rng = np.random.default_rng(11)
+    scores = softmax(rng.normal(size=(20_000, 6)) * 2)
+    targets = (scores.cumsum(axis=1) < rng.random((20_000, 1))).sum(axis=1)
+    assert metrics.calibration(targets, scores).error < 0.02
+    sharper = scores**3 / (scores**3).sum(axis=1, keepdims=True)
+    overconfident = metrics.calibration(targets, sharper)
+    assert overconfident.error > 0.1
+    assert np.nansum((overconfident.confidence - overconfident.accuracy) * overconfident.count) > 0
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_macro_curve_has_the_macro_area(name: str) -> None:
+    targets, scores = CASES[name]
+    false, true = metrics.macro_roc_curve(targets, scores)
+    area = metrics.roc_auc(targets, scores)
+    assert np.trapezoid(true, false) == pytest.approx(area, abs=1e-3, nan_ok=True)
+    if np.isfinite(area):
+        assert (false[0], true[0], false[-1], true[-1]) == (0, 0, 1, 1)
