@@ -186,15 +186,20 @@ def _what_decides(classifier: Classifier, embeddings: Tensor, index: int, scores
     A head on pooled embeddings decides by the clip's logit. Where segments are scored, it is each one's logit, weighed
     by its score, so that a segment without the class does not light up.
     """
+
+    def own(values: Tensor) -> Tensor:
+        # What all classes share changes no softmax; of two classes a head keeps one against zeros.
+        return values[:, index] - (values.mean(dim=1) if classifier.activation == "softmax" else 0)
+
     embeddings, head, pool = embeddings.requires_grad_(), classifier.head, classifier.recipe.head.pool
     module = head.module() if head is not None else None
     logits = classifier.network.head if module is None else module.to(embeddings.device)
     if module is not None and pool != "segment":
         parts = [embeddings.mean(dim=0)] if "mean" in pool else []
         parts += [embeddings.amax(dim=0)] if "max" in pool else []
-        decides = logits(torch.cat(parts)[None])[0, index]
+        decides = own(logits(torch.cat(parts)[None]))[0]
     else:
-        decides = logits(embeddings)[:, index] @ torch.from_numpy(scores).to(embeddings.device)
+        decides = own(logits(embeddings)) @ torch.from_numpy(scores).to(embeddings.device)
     return torch.autograd.grad(decides, embeddings)[0]
 
 

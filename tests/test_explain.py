@@ -185,23 +185,25 @@ def test_what_is_weighed_is_what_decides(settings: tuple[str, ...]) -> None:
     """Against differences: of the clip's logit where a head hears pooled embeddings, else of the scored segments'."""
     model, rng = headed(*settings), np.random.default_rng(1)
     embeddings = rng.normal(1, 1, (4, model.network.fc.in_features)).astype(np.float32)
-    scores, step = rng.random(4).astype(np.float32), 1e-2
+    scores, step = rng.random(4).astype(np.float32), 2e-3
     pool, head = model.recipe.head.pool, model.head
 
     def decided(rows: np.ndarray) -> float:
         if head is not None and pool != "segment":
-            return float(head.decision_function(windows.pool_embeddings(rows, [0], pool))[0, 1])
-        if head is not None:
-            return float(head.decision_function(rows)[:, 1] @ scores)
-        with torch.no_grad():
-            return float(model.network.head(torch.from_numpy(rows))[:, 1].numpy() @ scores)
+            logits, weights = head.decision_function(windows.pool_embeddings(rows, [0], pool)), np.ones(1)
+        elif head is not None:
+            logits, weights = head.decision_function(rows), scores
+        else:
+            with torch.no_grad():
+                logits, weights = model.network.head(torch.from_numpy(rows)).numpy(), scores
+        return float((logits[:, 1] - logits.mean(axis=1)) @ weights)  # what all classes share decides nothing
 
     gradient = room._what_decides(model, torch.from_numpy(embeddings.copy()), 1, scores).numpy()
     for _ in range(5):
         # As small a step as single precision can tell, in one direction of all.
         way = rng.normal(size=embeddings.shape).astype(np.float32) * step
         difference = (decided(embeddings + way) - decided(embeddings - way)) / 2
-        assert difference == pytest.approx(float((gradient * way).sum()), rel=0.05, abs=1e-4)
+        assert difference == pytest.approx(float((gradient * way).sum()), rel=0.05, abs=2e-5)
 
 
 @pytest.mark.parametrize("name", ["lightgbm", "ensemble"])
@@ -209,7 +211,7 @@ def test_a_head_of_trees_is_explained_by_what_is_missed(name: str) -> None:
     found = explain(headed(f"head.name={name}", "head.trees=5"), burst(0.5, 900, 3.0), RATE)
     assert found.method == "occlusion"
     assert found.remarks[0] == f"the head ({name}) has no gradient: patches of the sound were removed instead."
-    assert [one.map.shape[1] for one in found.segments] == [126, 126]
+    assert [one.map.shape[1] for one in found.segments] == [126, 125]
 
 
 # What a trained network looks at
@@ -289,7 +291,7 @@ def test_curves_go_from_the_recording_to_silence_and_back(street: Classifier) ->
 
 
 def test_other_weights_and_another_class_give_another_map(street: Classifier) -> None:
-    untrained = Classifier(street.recipe, LABELS, seed=5)
+    untrained = Classifier(street.recipe, LABELS, seed=4)
     same, random, other = [], [], []
     for label, take in EVENTS[::3]:
         wave = event(label, take)
@@ -332,7 +334,7 @@ def test_trees_look_at_the_event_too(street: Classifier) -> None:
 
 
 def test_an_unknown_class_is_refused_with_near_ones(street: Classifier) -> None:
-    with pytest.raises(ExplainError, match="knows no 'dog_park'. Did you mean 'dog_bark'"):
+    with pytest.raises(ExplainError, match="knows no 'dog_park'\\. Did you mean 'dog_bark'"):
         explain(street, event("siren", 40), STREET, "dog_park")
 
 
@@ -367,7 +369,7 @@ def test_a_folder_of_something_else_is_left_alone(street: Classifier, tmp_path: 
     (tmp_path / "thesis.txt").write_text("years of work")
     found = explain(street, event("siren", 40), STREET)
     for place in (tmp_path, tmp_path / "thesis.txt"):
-        with pytest.raises(ExplainError, match="is no explanation. Give a new or an empty folder"):
+        with pytest.raises(ExplainError, match="is no explanation\\. Give a new or an empty folder"):
             write(street, found, place)
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
@@ -387,8 +389,8 @@ def test_yamnet_hears_a_bark_where_it_is(home: Any) -> None:
     clip = next(home("data", "esc50").rglob("1-100032-A-0.*"))  # one bark, then digital silence
     found = explain(load("yamnet"), clip, label="Dog")
     sounding = np.flatnonzero(np.abs(found.wave) > 1e-3)[[0, -1]] / found.rate_hz
-    inside = (found.times >= sounding[0] - 0.5) & (found.times <= sounding[1] + 0.5)
-    assert found.map[:, inside].sum() / found.map.sum() > 0.9
+    inside = (found.times >= sounding[0] - 0.8) & (found.times <= sounding[1] + 0.8)  # a patch lasts .96 s
+    assert found.map[:, inside].sum() / found.map.sum() > 0.95
     kept, rest = listen(found)
     model = load("yamnet")
     assert model.classify(kept, RATE).scores["Dog"] > 2 * model.classify(rest, RATE).scores["Dog"]

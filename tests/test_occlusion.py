@@ -51,9 +51,9 @@ def sound() -> np.ndarray:
 def test_the_map_lies_on_what_the_score_hangs_on(pad: windows.Pad) -> None:
     wave, grid = sound(), Grid(2 * RATE, RATE)
     clip, parts = occlude(Listener(pad=pad), wave, grid, "loud")
-    row, column = np.unravel_index(clip.argmax(), clip.shape)
-    assert 1_000 <= grid.hz[row] <= 2_300
-    assert grid.times[column] == pytest.approx(1.4, abs=0.2)
+    rows, columns = np.nonzero(clip == clip.max())
+    assert 800 < grid.hz[rows.min()] < 1_500 < grid.hz[rows.max()] < 2_000
+    assert np.abs(grid.times[columns] - 1.4).max() < 0.2
     inside = np.abs(grid.times - 1.4) < 0.3
     assert clip[:, inside].sum() > 0.95 * clip.sum()
     strongest = [float(part.max()) for _, part in parts]
