@@ -41,7 +41,8 @@ BATCH = 8
 LISTENED_SHARE = 0.5
 #: A cell of the spectrum as far below the loudest one says nothing of which band a network heard.
 FLOOR_DB = 80.0
-MOST_PICTURES = 12
+#: Of segments: each takes a third of a second to draw.
+MOST_PICTURES = 8
 
 
 class ExplainError(HubbubError):
@@ -307,7 +308,7 @@ def write(classifier: Classifier, explanation: Explanation, folder: str | Path) 
             one = explanation.segments[number]
             frames = np.isin(explanation.times, one.times)
             title = f"{explanation.label} {one.score:.2f} from {one.start:.2f} to {one.end:.2f} s"
-            plots.explained(decibels[:, frames], one.map, one.times, explanation.hz, title, temporary / name)
+            plots.heatmap(decibels[:, frames], one.map, one.times, explanation.hz, temporary / name, title)
         for name, wave in (("listened", kept), ("rest", rest)):
             soundfile.write(temporary / f"{name}.wav", wave, explanation.rate_hz, subtype="FLOAT")
         files.write_json(temporary / CARD, card)

@@ -98,10 +98,13 @@ def spectrogram(decibels: Scores, times: Places, hz: Places, path: Path | io.Byt
     _save(figure, path)
 
 
-def heatmap(decibels: Scores, heat: Scores, times: Places, hz: Places, path: Path | io.BytesIO) -> None:
+def heatmap(
+    decibels: Scores, heat: Scores, times: Places, hz: Places, path: Path | io.BytesIO, title: str = ""
+) -> None:
     """A map from 0 to 1 `[bins, frames]` over its grey spectrogram, as a small PNG."""
     figure, axes = _figure(4.5, 2.6)
     figure.colorbar(_heat(axes, decibels, heat, times, hz), ax=axes, label="importance")
+    axes.set_title(title, fontsize=10)
     _save(figure, path)
 
 
