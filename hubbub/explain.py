@@ -175,9 +175,9 @@ def _gradcam(
         frames = grid.frames(start, end)
         columns, rows = places(torch.from_numpy(grid.times[frames] - start), hz, length)
         map_ = _between(rows, len(cam)) @ cam @ _between(columns, cam.shape[1]).T
-        heard_at = columns.isfinite().nonzero()[:, 0].tolist()
-        first, last = frames.start + heard_at[0], frames.start + heard_at[-1] + 1
-        found.append((slice(first, last), map_.numpy()[:, heard_at]))
+        heard_at = columns.isfinite().numpy()
+        first = frames.start + int(heard_at.argmax()) if heard_at.any() else frames.start
+        found.append((slice(first, first + int(heard_at.sum())), map_.numpy()[:, heard_at]))
     return found, remarks
 
 
@@ -286,7 +286,9 @@ def write(classifier: Classifier, explanation: Explanation, folder: str | Path) 
         raise ExplainError(f"{folder} is there and is no explanation. Give a new or an empty folder.")
     kept, rest = listen(explanation)
     said = {name: classifier.classify(wave, explanation.rate_hz) for name, wave in (("listened", kept), ("rest", rest))}
-    drawn = sorted(range(len(explanation.segments)), key=lambda s: -explanation.segments[s].map.max(initial=0))
+    # A last segment can be too short to have a frame.
+    drawn = [s for s, one in enumerate(explanation.segments) if len(one.times)]
+    drawn.sort(key=lambda s: -explanation.segments[s].map.max())
     pictures = {s: f"segment-{s + 1:04d}.png" for s in sorted(drawn[:MOST_PICTURES])}
     card: dict[str, Any] = {
         "label": explanation.label,

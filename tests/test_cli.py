@@ -191,14 +191,9 @@ def test_explain_shows_what_was_heard_and_says_its_scores(model: Path, sounds: P
     assert (folder / "clip.png").is_file() and (folder / "listened.wav").is_file()
 
 
-def test_explain_refuses_what_it_cannot_explain(model: Path, sounds: Path, tmp_path: Path) -> None:
-    (tmp_path / "bad.wav").write_text("text")
+def test_explain_refuses_a_class_that_the_model_does_not_know(model: Path, sounds: Path) -> None:
     said = hubbub("explain", model, sounds / "0.wav", "--label", "rein", status=2).stderr
     assert "the classifier knows no 'rein'. Did you mean 'rain'?" in said.replace("\n", " ")
-    assert "bad.wav is not a sound" in hubbub("explain", model, tmp_path / "bad.wav", status=2).stderr
-    said = hubbub("explain", model, sounds / "0.wav", "--out", sounds, status=2).stderr
-    assert "is there and is no explanation" in said.replace("\n", " ")
-    assert (sounds / "0.wav").is_file()
 
 
 def test_version() -> None:

@@ -384,6 +384,16 @@ def test_the_shortest_sounds_and_silence(street: Classifier, samples: int, tmp_p
     write(street, found, tmp_path / "short")
 
 
+@pytest.mark.parametrize("head", ["none", "lightgbm"])
+def test_a_last_segment_of_one_sample(head: str, tmp_path: Path) -> None:
+    front = ["frontend.centre=false", "windows.length=8000", "windows.hop=8000"]
+    model = headed(f"head.name={head}", "head.trees=3", *front)
+    found = explain(model, np.append(burst(0.2, 900, 0.5), np.float32(0.1)), RATE)
+    assert [one.map.shape[1] for one in found.segments] == [32, 0]
+    card = write(model, found, tmp_path / "tail")
+    assert [one["picture"] for one in card["segments"]] == ["segment-0001.png", None]
+
+
 def test_yamnet_hears_a_bark_where_it_is(home: Any) -> None:
     home("weights", "yamnet.h5")
     home("weights", "yamnet_class_map.csv")
