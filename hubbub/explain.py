@@ -41,7 +41,8 @@ BATCH = 8
 LISTENED_SHARE = 0.5
 #: A cell of the spectrum as far below the loudest one says nothing of which band a network heard.
 FLOOR_DB = 80.0
-MOST_PICTURES = 12
+#: Of segments: each takes a third of a second to draw.
+MOST_PICTURES = 8
 
 
 class ExplainError(HubbubError):
@@ -174,9 +175,9 @@ def _gradcam(
         frames = grid.frames(start, end)
         columns, rows = places(torch.from_numpy(grid.times[frames] - start), hz, length)
         map_ = _between(rows, len(cam)) @ cam @ _between(columns, cam.shape[1]).T
-        heard_at = columns.isfinite().nonzero()[:, 0].tolist()
-        first, last = frames.start + heard_at[0], frames.start + heard_at[-1] + 1
-        found.append((slice(first, last), map_.numpy()[:, heard_at]))
+        heard_at = columns.isfinite().numpy()
+        first = frames.start + int(heard_at.argmax()) if heard_at.any() else frames.start
+        found.append((slice(first, first + int(heard_at.sum())), map_.numpy()[:, heard_at]))
     return found, remarks
 
 
@@ -186,15 +187,20 @@ def _what_decides(classifier: Classifier, embeddings: Tensor, index: int, scores
     A head on pooled embeddings decides by the clip's logit. Where segments are scored, it is each one's logit, weighed
     by its score, so that a segment without the class does not light up.
     """
+
+    def own(values: Tensor) -> Tensor:
+        # What all classes share changes no softmax; of two classes a head keeps one against zeros.
+        return values[:, index] - (values.mean(dim=1) if classifier.activation == "softmax" else 0)
+
     embeddings, head, pool = embeddings.requires_grad_(), classifier.head, classifier.recipe.head.pool
     module = head.module() if head is not None else None
     logits = classifier.network.head if module is None else module.to(embeddings.device)
     if module is not None and pool != "segment":
         parts = [embeddings.mean(dim=0)] if "mean" in pool else []
         parts += [embeddings.amax(dim=0)] if "max" in pool else []
-        decides = logits(torch.cat(parts)[None])[0, index]
+        decides = own(logits(torch.cat(parts)[None]))[0]
     else:
-        decides = logits(embeddings)[:, index] @ torch.from_numpy(scores).to(embeddings.device)
+        decides = own(logits(embeddings)) @ torch.from_numpy(scores).to(embeddings.device)
     return torch.autograd.grad(decides, embeddings)[0]
 
 
@@ -280,7 +286,9 @@ def write(classifier: Classifier, explanation: Explanation, folder: str | Path) 
         raise ExplainError(f"{folder} is there and is no explanation. Give a new or an empty folder.")
     kept, rest = listen(explanation)
     said = {name: classifier.classify(wave, explanation.rate_hz) for name, wave in (("listened", kept), ("rest", rest))}
-    drawn = sorted(range(len(explanation.segments)), key=lambda s: -explanation.segments[s].map.max(initial=0))
+    # A last segment can be too short to have a frame.
+    drawn = [s for s, one in enumerate(explanation.segments) if len(one.times)]
+    drawn.sort(key=lambda s: -explanation.segments[s].map.max())
     pictures = {s: f"segment-{s + 1:04d}.png" for s in sorted(drawn[:MOST_PICTURES])}
     card: dict[str, Any] = {
         "label": explanation.label,
@@ -302,7 +310,7 @@ def write(classifier: Classifier, explanation: Explanation, folder: str | Path) 
             one = explanation.segments[number]
             frames = np.isin(explanation.times, one.times)
             title = f"{explanation.label} {one.score:.2f} from {one.start:.2f} to {one.end:.2f} s"
-            plots.explained(decibels[:, frames], one.map, one.times, explanation.hz, title, temporary / name)
+            plots.heatmap(decibels[:, frames], one.map, one.times, explanation.hz, temporary / name, title)
         for name, wave in (("listened", kept), ("rest", rest)):
             soundfile.write(temporary / f"{name}.wav", wave, explanation.rate_hz, subtype="FLOAT")
         files.write_json(temporary / CARD, card)

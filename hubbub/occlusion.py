@@ -46,7 +46,10 @@ def occlude(classifier: Classifier, wave: Array, grid: Grid, label: str) -> tupl
                 first = spans[number].start
                 inside = slice(max(patch[1].start - first, 0), max(patch[1].stop - first, 0))
                 parts[number][patch[0], inside] += max(by_part[number], 0) * by_segment[number, index]
-    return clip / count, [(span, part / count[:, span]) for span, part in zip(spans, parts, strict=True)]
+    clip /= count
+    for span, part in zip(spans, parts, strict=True):
+        part /= count[:, span]
+    return clip, list(zip(spans, parts, strict=True))
 
 
 def _without(

@@ -143,10 +143,11 @@ def spectrogram(decibels: Scores, times: Places, hz: Places, path: Path) -> None
     _save(figure, path)
 
 
-def heatmap(decibels: Scores, heat: Scores, times: Places, hz: Places, path: Path) -> None:
+def heatmap(decibels: Scores, heat: Scores, times: Places, hz: Places, path: Path, title: str = "") -> None:
     """A map from 0 to 1 `[bins, frames]` over its grey spectrogram, as a small PNG."""
     figure, axes = _figure(4.5, 2.6)
     _bar(axes, _heat(axes, decibels, heat, times, hz), "importance")
+    axes.set_title(title)
     _save(figure, path)
 
 
@@ -189,7 +190,7 @@ def _on_mels(axes: Any, values: Scores, times: Places, hz: Places, **style: Any)
     extent = (times[0] - half, times[-1] + half, 0, mels[-1])
     picture = axes.imshow(values[rows], origin="lower", aspect="auto", extent=extent, **style)
     ticks = [tick for tick in (0, 250, 500, 1000, 2000, 4000, 8000, 16000) if tick <= hz[-1]]
-    axes.set(xlabel="seconds", ylabel="Hz", xlim=(max(times[0], 0), times[-1]))
+    axes.set(xlabel="seconds", ylabel="Hz", xlim=(extent[0], extent[1]))
     axes.set_yticks(np.log1p(np.array(ticks) / 700), labels=[str(tick) for tick in ticks])
     return picture
 

@@ -29,11 +29,10 @@ class Grid:
         self._weight = self._added(np.broadcast_to(self._window**2, (len(self.times), self.size)), 0)
 
     def frames(self, start: float, end: float) -> slice:
-        """The frames centred from `start` to `end` [s], one at least."""
-        last = len(self.times) - 1
+        """The frames centred from `start` to `end` [s]: none where that is shorter than their distance."""
         # Times come from samples; a millionth of a frame is below one.
-        first = min(int(np.ceil(start * self.rate_hz / self.hop - 1e-6)), last)
-        return slice(first, max(first, min(int(end * self.rate_hz / self.hop + 1e-6), last)) + 1)
+        first, last = np.ceil(start * self.rate_hz / self.hop - 1e-6), end * self.rate_hz / self.hop + 1e-6
+        return slice(int(first), max(int(first), min(int(last) + 1, len(self.times))))
 
     def analyse(self, wave: Array) -> Spectrum:
         """Wave `[samples]` -> spectrum `[bins, frames]`."""

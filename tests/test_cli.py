@@ -99,6 +99,7 @@ def test_classify_goes_on_past_a_bad_file_and_ends_with_status_1(model: Path, so
         (["data", "images", "us8k-yamnet-lgbm", "nowhere"], "has no front end"),
         (["data", "augment", "street", "nowhere", "--variants", "orig,specAugment1"], "specAugment1: masks hide"),
         (["classify", "x.wav", "--model", "nowhere"], "nowhere is not a folder"),
+        (["explain", "nowhere", "x.wav"], "nowhere is not a folder"),
         (["report", "nowhere"], "has no summary.json"),
     ],
 )
@@ -180,6 +181,23 @@ def test_data_get_offline_says_what_to_fetch_and_where_to_put_it(tmp_path: Path)
     done = hubbub("data", "get", "yamnet", status=2, **environment)
     assert "https://storage.googleapis.com/audioset/yamnet.h5" in done.stderr
     assert str(tmp_path / "weights" / "yamnet.h5") in done.stderr.replace("\n", "")
+
+
+def test_explain_shows_what_was_heard_and_says_its_scores(model: Path, sounds: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "why"
+    done = hubbub("explain", model, sounds / "0.wav", "--label", "rain", "--out", folder)
+    lines = done.stdout.splitlines()
+    assert lines[0] == "rain, by Grad-CAM"
+    scores = json.loads((folder / "explanation.json").read_text())["scores"]
+    for name, words in (("original", "the recording"), ("listened", "what was listened to"), ("rest", "the rest")):
+        assert f"{scores[name]['rain']:.3f}  {words}" in lines
+    assert lines[-1] == f"pictures and sounds: {folder}"
+    assert (folder / "clip.png").is_file() and (folder / "listened.wav").is_file()
+
+
+def test_explain_refuses_a_class_that_the_model_does_not_know(model: Path, sounds: Path) -> None:
+    said = hubbub("explain", model, sounds / "0.wav", "--label", "rein", status=2).stderr
+    assert "the classifier knows no 'rein'. Did you mean 'rain'?" in said.replace("\n", " ")
 
 
 def test_version() -> None:

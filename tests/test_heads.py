@@ -7,6 +7,7 @@ import lightgbm  # noqa: F401 - its threads are limited below, so it must be loa
 import numpy as np
 import pytest
 import safetensors.numpy
+import torch
 from sklearn.base import clone
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
@@ -264,3 +265,23 @@ def test_every_setting_reaches_lightgbm() -> None:
         "bagging_fraction": "0.7", "bagging_freq": "2", "feature_fraction": "0.6", "max_bin": "31", "seed": "9",
     }  # fmt: skip
     assert {name: written.get(name) for name in expected} == expected
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+@pytest.mark.parametrize("compress", [False, True])
+@pytest.mark.parametrize("kind", [LogisticHead, DiscriminantHead, MLPHead])
+def test_a_dense_head_in_torch_says_the_same(kind: Any, compress: bool, classes: int) -> None:
+    x, y = problem(classes, apart=1.0)
+    head = kind(compress=compress).fit(x, y)
+    module = head.module()
+    with torch.no_grad():
+        ours = module(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(ours, head.decision_function(x), rtol=1e-5, atol=1e-5)
+    rows = torch.from_numpy(x).requires_grad_()
+    (gradient,) = torch.autograd.grad(module(rows)[:, 1].sum(), rows)
+    assert gradient.abs().max() > 0
+
+
+@pytest.mark.parametrize("kind", ["lightgbm", "ensemble"])
+def test_trees_have_no_torch_form(kind: str) -> None:
+    assert KINDS[kind]().module() is None
