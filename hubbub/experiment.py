@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from hubbub import files, metrics, page, plots, report, trackers
+from hubbub import files, gallery, metrics, page, plots, report, trackers
 from hubbub.data import cache
 from hubbub.data.cache import Segments
 from hubbub.data.splits import Split
@@ -75,6 +75,9 @@ def run(
                 f"({_in_words(figures['choice'])})"
             )
         summary = report.summarise(folder)
+        if not (folder / gallery.FOLDER).is_dir():
+            say("explaining the worst mistakes")
+            gallery.write(material, folder)
         if refit and not (folder / "classifier").is_dir():
             say("refitting on all folds: the classifier that hubbub.load gives")
             _refit(material, folder, summary)

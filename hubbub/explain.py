@@ -31,7 +31,7 @@ from hubbub.occlusion import occlude
 from hubbub.stft import Grid
 from hubbub.windows import Heard
 
-__all__ = ["CARD", "ExplainError", "Explanation", "SegmentMap", "curves", "explain", "listen", "write"]
+__all__ = ["CARD", "ExplainError", "Explanation", "SegmentMap", "curves", "explain", "listen", "look", "write"]
 
 Array = npt.NDArray[np.float32]
 CARD = "explanation.json"
@@ -131,6 +131,23 @@ def explain(
     )
 
 
+def look(classifier: Classifier, given: npt.NDArray[Any], label: str) -> tuple[Array, Array]:
+    """A spectrogram `[F, W]` or a picture `[C, F, W]` as it is kept -> what the network is shown of it, `[F', W']` or
+    `[3, F', W']`, and on that the Grad-CAM map of `label`, `[F', W']` from 0 to 1. Row 0 is the lowest band.
+
+    Raises `ExplainError` where the network keeps no map, or a head has no gradient.
+    """
+    assert classifier.frontend  # what hears waves is not shown arrays
+    if _without_gradient(classifier):
+        raise ExplainError(f"no map of {classifier.recipe.network.name}: Grad-CAM needs gradients and a map.")
+    batch = given[None]
+    with torch.no_grad():
+        shown = classifier.frontend.draw(torch.from_numpy(np.array(batch)).to(classifier.device))[0].cpu()
+    cam = _cams(classifier.eval(), batch, label, np.ones(1, dtype=np.float32))
+    heat = nn.functional.interpolate(cam[:, None], shown.shape[-2:], mode="bilinear")[0, 0]
+    return shown.numpy(), (heat / heat.max().clamp_min(torch.finfo(heat.dtype).tiny)).numpy()
+
+
 def _without_gradient(classifier: Classifier) -> str:
     """Why Grad-CAM is not possible; empty where it is."""
     if classifier.head is not None and classifier.head.module() is None:
@@ -146,12 +163,31 @@ def _gradcam(
     classifier: Classifier, wave: Array, grid: Grid, label: str, heard: Heard
 ) -> tuple[list[tuple[slice, Array]], list[str]]:
     """Of each segment, its frames on the grid and its map on them `[bins, frames]`, 0 or more; and what to say."""
-    network, index = classifier.network, classifier.labels.index(label)
     plain = windows.at_level(classifier.cut(wave), classifier.recipe.windows.levels[0])
-    batches = torch.from_numpy(np.array(plain)).split(BATCH)
+    cams = _cams(classifier, plain, label, heard.segments[label].to_numpy(np.float32, copy=True))
+    length = classifier.recipe.windows.length
+    remarks = []
+    if cams.shape[1] == 1:
+        remarks.append("the network's map tells when, not how high: it is the same for all frequencies.")
+    places = classifier.network.places if classifier.frontend is None else classifier.frontend.places
+    hz, found = torch.from_numpy(grid.hz), []
+    for cam, (start, end) in zip(cams, classifier.spans(len(wave)), strict=True):
+        frames = grid.frames(start, end)
+        columns, rows = places(torch.from_numpy(grid.times[frames] - start), hz, length)
+        map_ = _between(rows, len(cam)) @ cam @ _between(columns, cam.shape[1]).T
+        heard_at = columns.isfinite().numpy()
+        first = frames.start + int(heard_at.argmax()) if heard_at.any() else frames.start
+        found.append((slice(first, first + int(heard_at.sum())), map_.numpy()[:, heard_at]))
+    return found, remarks
+
+
+def _cams(classifier: Classifier, segments: npt.NDArray[Any], label: str, scores: Array) -> Tensor:
+    """Segments, or what stands for them, and their scores of a class `[S]` -> the map of each, `[S, f, w]`."""
+    network, index = classifier.network, classifier.labels.index(label)
+    batches = torch.from_numpy(np.array(segments)).split(BATCH)
     with torch.no_grad():
         embeddings = torch.cat([classifier.embed(batch.to(classifier.device)).float() for batch in batches])
-    weights = _what_decides(classifier, embeddings, index, heard.segments[label].to_numpy(np.float32, copy=True))
+    weights = _what_decides(classifier, embeddings, index, scores)
 
     def evidence(given: Tensor, weight: Tensor) -> Tensor:
         return (network.embed(given) * weight).sum(dim=1)
@@ -165,20 +201,7 @@ def _gradcam(
         if network.bands_layer is not None:
             cam = _spread(cam, network.bands_layer, partial(evidence, given, weight))
         maps.append(cam.float().cpu())
-    cams, length = torch.cat(maps), classifier.recipe.windows.length
-    remarks = []
-    if cams.shape[1] == 1:
-        remarks.append("the network's map tells when, not how high: it is the same for all frequencies.")
-    places = network.places if classifier.frontend is None else classifier.frontend.places
-    hz, found = torch.from_numpy(grid.hz), []
-    for cam, (start, end) in zip(cams, classifier.spans(len(wave)), strict=True):
-        frames = grid.frames(start, end)
-        columns, rows = places(torch.from_numpy(grid.times[frames] - start), hz, length)
-        map_ = _between(rows, len(cam)) @ cam @ _between(columns, cam.shape[1]).T
-        heard_at = columns.isfinite().numpy()
-        first = frames.start + int(heard_at.argmax()) if heard_at.any() else frames.start
-        found.append((slice(first, first + int(heard_at.sum())), map_.numpy()[:, heard_at]))
-    return found, remarks
+    return torch.cat(maps)
 
 
 def _what_decides(classifier: Classifier, embeddings: Tensor, index: int, scores: Array) -> Tensor:

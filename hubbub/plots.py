@@ -170,6 +170,18 @@ def _plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
+def picture(shown: Scores, path: Path, heat: Scores | None = None) -> None:
+    """A spectrogram `[F, W]` or a picture in colours `[3, F, W]`, as a network is shown it, row 0 at the bottom; over
+    it a map from 0 to 1 `[F, W]`. A small PNG."""
+    figure, axes = _figure(4.5, 2.6)
+    axes.set_axis_off()
+    grey = shown.mean(axis=0) if shown.ndim == 3 and heat is not None else shown
+    axes.imshow(grey if grey.ndim == 2 else grey.transpose(1, 2, 0), origin="lower", aspect="auto", cmap="gray")
+    if heat is not None:
+        axes.imshow(heat, origin="lower", aspect="auto", cmap=HEAT, vmin=0, vmax=1, alpha=0.85 * heat)
+    _save(figure, path)
+
+
 def _heat(axes: Any, decibels: Scores, heat: Scores, times: Places, hz: Places) -> Any:
     """Colours where the map is, the grey spectrogram where it is not."""
     from matplotlib.cm import ScalarMappable

@@ -25,7 +25,7 @@ ORDER = (
     ("occlusion", "export"),
     ("explain",),
     ("report", "material"),
-    ("page",),
+    ("page", "gallery"),
     ("experiment",),
     ("serve", "tune"),
     ("demo",),
