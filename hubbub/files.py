@@ -177,7 +177,7 @@ def lock(folder: str | os.PathLike[str]) -> Iterator[None]:
         held.acquire()
     except Timeout:
         raise StoreError(
-            f"{place} is in use by {_holder(holder)}. Wait for it to end, or give another --name."
+            f"{place} is in use by {_holder(holder)}. Wait for it to end, or name another folder."
         ) from None
     except OSError as error:
         why = error.strerror or error

@@ -1,6 +1,7 @@
 """arrays: networks train on spectrograms and pictures as on sound, and the classifier says what it takes."""
 
 import pickle
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from PIL import Image
 from hubbub import experiment, settings
 from hubbub.batches import Stored
 from hubbub.classifier import Classifier, ClassifierError, load
-from hubbub.data import arrays, cache, npz, splits
+from hubbub.data import arrays, cache, check, npz, splits
 from hubbub.data.clips import Clips, ClipsError, build
 from hubbub.features import FrontEnd
 from hubbub.pictures import PictureError
@@ -168,6 +169,21 @@ def test_a_network_that_hears_is_refused_pictures_and_given_is_refused_sound(mag
     with pytest.raises(ClipsError, match="takes none"):
         arrays.suited(recipe(*GREY, 'frontend.name="given"'), sound)
     assert arrays.suited(recipe(), sound) == (recipe(), [])
+
+
+def test_scoring_other_segments_is_for_sound(magma: Clips) -> None:
+    with pytest.raises(ClipsError, match=r"evaluate\.hop cuts sound anew"):
+        arrays.suited(recipe(*MAGMA, "evaluate.hop=16000"), magma)
+
+
+def test_spectrograms_are_checked_by_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clips = spectrograms(tmp_path, [25, 25, 25])
+    np.save(tmp_path / "2.npy", np.load(tmp_path / "0.npy"))
+    (tmp_path / "1.npy").write_bytes(b"text")
+    monkeypatch.setattr(check, "open_data", lambda *_, **__: clips)
+    broken, twice = check.check("hub")[1]
+    assert re.match(r"1 files cannot be used: .*1\.npy is not a spectrogram", broken)
+    assert twice == "1 spectrograms stand more than once: 0 = 2"
 
 
 def test_given_needs_a_size_or_frames() -> None:

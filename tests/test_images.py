@@ -10,7 +10,7 @@ from PIL import Image, PngImagePlugin
 from hubbub.data import splits
 from hubbub.data.check import check
 from hubbub.data.clips import ClipsError
-from hubbub.data.images import content, duplicates, open_pictures
+from hubbub.data.images import content, open_pictures
 from hubbub.data.sets import open_data
 from hubbub.pictures import read
 from hubbub.settings import Protocol
@@ -169,17 +169,16 @@ def test_names_that_differ_by_case_alone_share_the_file_that_is_there(tmp_path: 
 
 def test_duplicates_are_found_by_what_they_show(tmp_path: Path) -> None:
     made(tmp_path)
-    clips = open_data(str(tmp_path / "list.csv"))
-    assert duplicates(clips) == ()
+    assert check(str(tmp_path / "list.csv"))[1] == []
     info = PngImagePlugin.PngInfo()
     info.add_text("title", "another file, the same picture")
     pixels = Image.open(tmp_path / "spectrograms/fold1/100-0-original.png").convert("RGB")
     pixels.save(tmp_path / "spectrograms/fold2/201-1-original.png", pnginfo=info)
-    (note,) = duplicates(clips)
-    assert note == (
-        "DUPLICATE PICTURES: 1 stand more than once: spectrograms/fold1/100-0-original.png = "
-        "spectrograms/fold2/201-1-original.png"
+    _, (finding,) = check(str(tmp_path / "list.csv"))
+    assert finding == (
+        "1 pictures stand more than once: spectrograms/fold1/100-0-original.png = spectrograms/fold2/201-1-original.png"
     )
+    clips = open_data(str(tmp_path / "list.csv"))
     contents = [content(read(path)) for path in clips.table["path"]]
     with pytest.raises(splits.LeakError, match="identical"):
         splits.audit(clips, splits.make(clips, Protocol()), contents)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from hubbub import files, pictures
 from hubbub.data import cache, npz
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from hubbub.classifier import Classifier
     from hubbub.features import FrontEnd
 
-__all__ = ["Arrays", "load", "suited"]
+__all__ = ["Arrays", "inspect", "load", "suited"]
 
 Array = npt.NDArray[Any]
 #: One clip: its arrays `[S, ...]`, their times `[S, 2]` [s], and a hash of what they show.
@@ -82,6 +83,8 @@ def suited(recipe: Recipe, clips: Clips) -> tuple[Recipe, list[str]]:
             f"{recipe.network.name} hears sound, and {clips.name} holds {clips.kind}. Take a network that looks at "
             "spectrograms, with frontend.name = 'logmel'."
         )
+    if recipe.evaluate.hop:
+        raise ClipsError(f"evaluate.hop cuts sound anew, and {clips.name} holds {clips.kind}. Leave it out.")
     content = recipe.model_dump(exclude_none=True)
     if clips.made is None:
         content["frontend"]["name"] = "given"
@@ -131,6 +134,22 @@ def load(clips: Clips, recipe: Recipe) -> Arrays:
     return Arrays(values, offsets, times, contents, key)
 
 
+def inspect(clips: Clips) -> pd.DataFrame:
+    """Read every spectrogram -> `clip`, `content` (hash), `error` ("" where it is whole)."""
+    found, kept = [], {path: npz.contents(Path(path)) for path in set(clips.table["path"]) if path.endswith(".npz")}
+    for clip, path in zip(clips.table["clip"], clips.table["path"], strict=True):
+        try:
+            content, error = kept[path][clip] if path in kept else _hash(_read_npy(path)), ""
+        except ClipsError as why:
+            content, error = "", str(why)
+        found.append({"clip": clip, "content": content, "error": error})
+    return pd.DataFrame(found)
+
+
+def _hash(values: Array) -> str:
+    return hashlib.sha256(values.tobytes()).hexdigest()
+
+
 def _store(folder: Path, parts: Iterable[Part]) -> None:
     times, contents, counts = [], [], [0]
     with files.whole_folder(folder) as temporary:
@@ -163,7 +182,7 @@ def _channels(clips: Clips, recipe: Recipe) -> int:
 def _pictures(clips: Clips, size: tuple[int, int]) -> Iterator[Part]:
     times = clips.table[["start", "end"]].to_numpy(float)
     for row, picture in enumerate(cache.in_threads(lambda row: pictures.read(row.path, size), clips, "reading")):
-        yield picture[None], times[row : row + 1], hashlib.sha256(picture.tobytes()).hexdigest()
+        yield picture[None], times[row : row + 1], _hash(picture)
 
 
 def _spectrograms(clips: Clips, shape: tuple[int, int], frontend: "FrontEnd") -> Iterator[Part]:
@@ -183,8 +202,7 @@ def _spectrograms(clips: Clips, shape: tuple[int, int], frontend: "FrontEnd") ->
                 f"{table['clip'][row]} of {clips.name} has {values.shape[1]} frames, not {shape[1]}. Set "
                 "frontend.frames: shorter ones are padded to that, longer ones cut."
             )
-        content = hashlib.sha256(values.tobytes()).hexdigest()
-        yield frontend.framed(values), table[["start", "end"]].to_numpy(float)[row : row + 1], content
+        yield frontend.framed(values), table[["start", "end"]].to_numpy(float)[row : row + 1], _hash(values)
 
 
 def _read_npy(path: str) -> Array:

@@ -20,7 +20,6 @@ import pandas as pd
 
 from hubbub import audio, files
 from hubbub.audio import AudioError
-from hubbub.data import images
 from hubbub.data.clips import Clips, ClipsError
 from hubbub.errors import examples
 from hubbub.progress import track
@@ -141,12 +140,7 @@ class Segments:
 
 
 def inspect(clips: Clips) -> pd.DataFrame:
-    """Decode every clip once -> `clip`, `seconds`, `rate_hz`, `peak`, `content` (hash), `error` ("" where sound).
-
-    Of pictures, what `images.inspect` finds.
-    """
-    if clips.kind == "pictures":
-        return images.inspect(clips)
+    """Decode every clip once -> `clip`, `seconds`, `rate_hz`, `peak`, `content` (hash), `error` ("" where sound)."""
     found = pd.DataFrame([facts for facts, _ in _decoded(clips, None, "checking")])
     found.insert(0, "clip", clips.table["clip"])
     return found

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pandas as pd
 
-from hubbub.data import cache, splits
+from hubbub.data import arrays, cache, images, splits
 from hubbub.data.clips import Clips
 from hubbub.data.sets import DATASETS, open_data
 from hubbub.data.splits import Audit
@@ -14,6 +14,7 @@ from hubbub.recipe import Recipe
 __all__ = ["check", "leaks"]
 
 _TOLERANCE_S = 0.01
+_INSPECT = {"sound": cache.inspect, "spectrograms": arrays.inspect, "pictures": images.inspect}
 
 
 def check(name: str, allow_missing: bool = False) -> tuple[Clips, list[str]]:
@@ -22,16 +23,17 @@ def check(name: str, allow_missing: bool = False) -> tuple[Clips, list[str]]:
     That folds, labels and file names agree is verified on opening, which raises `ClipsError` where they do not.
     """
     clips = open_data(name, allow_missing=allow_missing)
-    found = cache.inspect(clips)
+    found = _INSPECT[clips.kind](clips)
     findings = []
     broken = found[found["error"] != ""]
     if len(broken):
         findings.append(f"{len(broken)} files cannot be used: {examples(broken['error'])}")
     whole = found[found["error"] == ""]
-    findings += _pictures(whole) if clips.kind == "pictures" else _sounds(name, whole)
-    same = [" = ".join(group["clip"]) for _, group in whole.groupby("content") if len(group) > 1]
-    if same:
-        findings.append(f"{len(same)} {clips.kind.rstrip('s')}s stand more than once: {examples(same)}")
+    if clips.kind == "pictures":
+        findings += _pictures(whole)
+    elif clips.kind == "sound":
+        findings += _sounds(name, whole)
+    findings += splits.repeated(whole["clip"], whole["content"], clips.kind)
     return clips, findings
 
 
@@ -64,5 +66,5 @@ def _pictures(whole: pd.DataFrame) -> list[str]:
 def leaks(recipe: Recipe) -> Audit:
     """The audit of a recipe's splits, leaks listed rather than raised."""
     clips = splits.open_clips(recipe)
-    contents = list(cache.inspect(clips)["content"])
+    contents = list(_INSPECT[clips.kind](clips)["content"])
     return splits.audit(clips, splits.make(clips, recipe.protocol), contents, allow_leaky=True)

@@ -22,7 +22,7 @@ from hubbub.errors import did_you_mean, examples
 from hubbub.pictures import PictureError, Pixels
 from hubbub.progress import track
 
-__all__ = ["content", "duplicates", "inspect", "lists_pictures", "open_pictures"]
+__all__ = ["content", "inspect", "lists_pictures", "open_pictures"]
 
 _NAME = "spec_file_name"
 _COLUMNS = (
@@ -96,13 +96,6 @@ def inspect(clips: Clips) -> pd.DataFrame:
         found = pd.DataFrame(track(pool.map(_facts, paths), "checking", len(paths)))
     found.insert(0, "clip", clips.table["clip"])
     return found
-
-
-def duplicates(clips: Clips) -> tuple[str, ...]:
-    """A note that names pictures of the same content, by the pixels; none where all differ."""
-    found = inspect(clips)
-    same = [" = ".join(group["clip"]) for _, group in found[found["error"] == ""].groupby("content") if len(group) > 1]
-    return (f"DUPLICATE PICTURES: {len(same):,} stand more than once: {examples(same)}",) if same else ()
 
 
 def _facts(path: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from hubbub import files, windows
-from hubbub.data import cache
+from hubbub.data import cache, made
 from hubbub.data.cache import Waves
 from hubbub.data.clips import Clips, ClipsError, build
 from hubbub.progress import track
@@ -55,8 +55,9 @@ def write(clips: Clips, recipe: Recipe, folder: Path) -> None:
     offsets = np.cumsum([0, *map(len, times)])
     facts = {name: getattr(clips, name) for name in ("name", "licence", "citation", "notes", "synthetic", "listed")}
     facts |= {"missing": clips.missing, "straddling": sorted(clips.straddling)}
-    made = recipe.model_dump(mode="json", include={"audio", "windows", "frontend"})
-    columns: dict[str, npt.ArrayLike] = {name: clips.table[name].to_numpy(str) for name in _COLUMNS}
+    settings = recipe.model_dump(mode="json", include={"audio", "windows", "frontend"})
+    table = clips.table.assign(group=made.sources(clips))
+    columns: dict[str, npt.ArrayLike] = {name: table[name].to_numpy(str) for name in _COLUMNS}
     with files.whole_folder(folder) as temporary:
         np.savez(
             temporary / ARRAYS,
@@ -68,7 +69,7 @@ def write(clips: Clips, recipe: Recipe, folder: Path) -> None:
             **columns,
         )
         (temporary / "features.npy").unlink()
-        files.write_json(temporary / METADATA, {**facts, "made": made})
+        files.write_json(temporary / METADATA, {**facts, "made": settings})
         files.write_json(temporary / LABELS, {label: number for number, label in enumerate(clips.labels)})
 
 
@@ -96,7 +97,7 @@ def open_features(file: Path, *, labels: tuple[str, ...] = ()) -> Clips:
         named = json.loads((file.parent / LABELS).read_text(encoding="utf-8"))
         with _opened(file) as kept:
             table = pd.DataFrame({name: kept[name] for name in _COLUMNS}).assign(path=str(file))
-        made, straddling = facts.pop("made"), frozenset(facts.pop("straddling"))
+        settings, straddling = facts.pop("made"), frozenset(facts.pop("straddling"))
         known = {**facts, "missing": tuple(facts["missing"]), "notes": tuple(facts["notes"])}
         name = known.pop("name")
     except (OSError, KeyError, ValueError) as error:
@@ -104,7 +105,7 @@ def open_features(file: Path, *, labels: tuple[str, ...] = ()) -> Clips:
             f"{file} is not a file of features with its {METADATA} and {LABELS} beside it ({error}). "
             "Make it again: hubbub data features."
         ) from error
-    clips = build(name, table, labels=labels or tuple(named), kind="spectrograms", made=made, straddling=straddling)
+    clips = build(name, table, labels=labels or tuple(named), kind="spectrograms", made=settings, straddling=straddling)
     return replace(clips, **known)
 
 
@@ -116,6 +117,12 @@ def read(file: Path, clips: pd.Series) -> Iterator[tuple[npt.NDArray[np.float32]
     for clip in clips:
         part = slice(offsets[place[clip]], offsets[place[clip] + 1])
         yield features[part], times[part], str(contents[place[clip]])
+
+
+def contents(file: Path) -> dict[str, str]:
+    """The hash of each clip's sound, by its id."""
+    with _opened(file) as kept:
+        return dict(zip(kept["clip"].tolist(), kept["content"].tolist(), strict=True))
 
 
 @contextmanager

@@ -23,7 +23,18 @@ from hubbub.files import write_csv
 from hubbub.recipe import Recipe
 from hubbub.settings import Protocol
 
-__all__ = ["Audit", "LeakError", "Split", "SplitError", "audit", "make", "open_clips", "part_of_groups", "write"]
+__all__ = [
+    "Audit",
+    "LeakError",
+    "Split",
+    "SplitError",
+    "audit",
+    "make",
+    "open_clips",
+    "part_of_groups",
+    "repeated",
+    "write",
+]
 
 Rows = npt.NDArray[np.intp]
 PARTS = ("train", "validation", "test")
@@ -119,8 +130,20 @@ def audit(clips: Clips, splits: Sequence[Split], contents: Sequence[str], *, all
             + ". Split by group (hubbub data split does), or see what it gives by --allow-leaky: everything written "
             "will say NOT COMPARABLE."
         )  # fmt: skip
-    warnings = f"the official folds of {clips.name} straddle source recordings: {', '.join(sorted(straddled))}"
-    return Audit((warnings,) if straddled else (), tuple(leaks))
+    warnings = repeated(ids, hashes, clips.kind)
+    if straddled:
+        named = ", ".join(sorted(straddled))
+        warnings.insert(0, f"the official folds of {clips.name} straddle source recordings: {named}")
+    return Audit(tuple(warnings), tuple(leaks))
+
+
+def repeated(ids: Iterable[str], contents: Iterable[str], kind: str) -> list[str]:
+    """What is there more than once by its content, in one line; none where all differ. "" is not known."""
+    by_content: dict[str, list[str]] = {}
+    for clip, content in zip(ids, contents, strict=True):
+        by_content.setdefault(content, []).append(clip)
+    same = [" = ".join(clips) for content, clips in by_content.items() if content and len(clips) > 1]
+    return [f"{len(same):,} {kind.rstrip('s')}s stand more than once: {examples(same)}"] if same else []
 
 
 def part_of_groups(labels: npt.NDArray[np.int64], groups: npt.ArrayLike, ratio: float, seed: int) -> Rows:

@@ -1,0 +1,90 @@
+"""gallery: the surest mistakes of a run, each explained by the model of its own fold, as files that a browser shows."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from PIL import Image
+
+from hubbub import experiment, gallery
+from hubbub.classifier import load
+from hubbub.data import drawing, splits
+from hubbub.recipe import Recipe
+
+TINY = ["data.limit=3", "train.epochs=2", "network.width=4", "train.batch_size=16", "evaluate.resamples=50"]
+
+
+def samples(run: Path) -> list[dict]:
+    return json.loads((run / gallery.FOLDER / "samples.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    experiment.run(Recipe.load("street-cnn", [*TINY, 'protocol.folds=["1","2"]']), folder)
+    return folder
+
+
+def test_the_surest_mistakes_are_shown_each_confusion_once(run: Path) -> None:
+    predicted = pd.concat(pd.read_parquet(p) for p in run.glob("test-*/seed-*/predictions.parquet"))
+    clips = predicted[predicted["level"] == "clip"].set_index("clip")
+    scores = clips[list(clips.columns[list(clips.columns).index("end") + 1 :])]
+    wrong = clips["label"] != scores.idxmax(axis=1)
+    shown = [sample for sample in samples(run) if sample["kind"] == "mistake"]
+    assert len(shown) == gallery.MOST["mistake"]
+    assert shown[0]["score"] == pytest.approx(scores[wrong].max(axis=1).max())
+    assert len({(sample["label"], sample["decided"]) for sample in shown}) == len(shown)
+    for sample in samples(run):
+        row = scores.loc[sample["clip"]]
+        assert (sample["decided"], sample["score"]) == (row.idxmax(), pytest.approx(row.max()))
+        assert sample["score_of_truth"] == pytest.approx(row[sample["label"]])
+        assert (sample["kind"] == "mistake") == wrong[sample["clip"]]
+
+
+def test_each_is_heard_as_the_model_of_its_fold_heard_it(run: Path) -> None:
+    paths = splits.open_clips(Recipe.load(run / "recipe.toml")).table.set_index("clip")
+    for sample in samples(run):
+        assert paths["fold"][sample["clip"]] == sample["fold"]
+        model = load(run / f"test-{sample['fold']}" / f"seed-{sample['seed']}")
+        heard = model.classify(paths["path"][sample["clip"]])
+        assert heard.label == sample["decided"] and heard.score == pytest.approx(sample["score"], abs=1e-5)
+        wave, rate = soundfile.read(run / gallery.FOLDER / sample["sound"])
+        assert rate == model.rate_hz
+        assert len(wave) / rate == pytest.approx(sample["seconds"], abs=0.1)
+
+
+def test_its_pictures_differ(run: Path) -> None:
+    for sample in samples(run):
+        one, other = (
+            np.asarray(Image.open(run / gallery.FOLDER / sample[k]).convert("RGB")) for k in ("spectrogram", "gradcam")
+        )
+        assert one.shape == other.shape and (one != other).any()
+
+
+def test_a_run_that_goes_on_keeps_what_it_has_shown(run: Path) -> None:
+    before = (run / gallery.FOLDER / "samples.json").stat().st_mtime_ns
+    experiment.run(Recipe.load("street-cnn", [*TINY, 'protocol.folds=["1","2"]']), run)
+    assert (run / gallery.FOLDER / "samples.json").stat().st_mtime_ns == before
+
+
+def test_a_rate_that_mp3_has_not_is_converted(tmp_path: Path) -> None:
+    rate = 20_000
+    tone = np.sin(2 * np.pi * 1000 * np.arange(2 * rate) / rate).astype(np.float32) * 1.5
+    gallery._write_mp3(tmp_path / "tone.mp3", tone, rate)
+    wave, written = soundfile.read(tmp_path / "tone.mp3")
+    assert written == 44_100 and np.abs(wave).max() < 1.1
+    spectrum = np.abs(np.fft.rfft(wave))
+    assert np.argmax(spectrum) * written / len(wave) == pytest.approx(1000, abs=5)
+
+
+def test_pictures_as_data_are_shown_as_the_network_sees_them(tmp_path: Path) -> None:
+    grey = ["data.limit=1", "frontend.size=[32,48]", 'frontend.scale="minmax"', "train.epochs=1", "network.width=4"]
+    pictures = drawing.write(Recipe.load("street-cnn", [*grey, "windows.length=64000", "windows.hop=64000"]), tmp_path)
+    settings = [*grey, f"data.name={pictures}", 'protocol.folds=["1"]', "windows.length=64000", "windows.hop=64000"]
+    experiment.run(Recipe.load("street-cnn", settings, quick=True), tmp_path / "run", quick=True)
+    shown = samples(tmp_path / "run")
+    assert shown and all(sample["sound"] is None for sample in shown)
+    assert all((tmp_path / "run" / gallery.FOLDER / sample["gradcam"]).is_file() for sample in shown)
