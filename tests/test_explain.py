@@ -389,7 +389,8 @@ def test_a_last_segment_of_one_sample(head: str, tmp_path: Path) -> None:
     front = ["frontend.centre=false", "windows.length=8000", "windows.hop=8000"]
     model = headed(f"head.name={head}", "head.trees=3", *front)
     found = explain(model, np.append(burst(0.2, 900, 0.5), np.float32(0.1)), RATE)
-    assert [one.map.shape[1] for one in found.segments] == [32, 0]
+    # Without a margin, the last samples of a segment have no window.
+    assert [one.map.shape[1] for one in found.segments] == [31 if head == "none" else 32, 0]
     card = write(model, found, tmp_path / "tail")
     assert [one["picture"] for one in card["segments"]] == ["segment-0001.png", None]
 
