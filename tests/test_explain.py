@@ -402,6 +402,11 @@ def test_the_shortest_sounds_and_silence(street: Classifier, samples: int, tmp_p
     write(street, found, tmp_path / "short")
 
 
+def test_a_class_name_is_no_formula(tmp_path: Path) -> None:
+    model = Classifier(headed().recipe, (r"$\oops$", "b"))
+    assert write(model, explain(model, burst(0.2, 900, 0.5), RATE, r"$\oops$"), tmp_path / "why")["label"] == r"$\oops$"
+
+
 @pytest.mark.parametrize("head", ["none", "lightgbm"])
 def test_a_last_segment_of_one_sample(head: str, tmp_path: Path) -> None:
     front = ["frontend.centre=false", "windows.length=8000", "windows.hop=8000"]
