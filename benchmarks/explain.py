@@ -2,7 +2,8 @@
 
 Events are placed at known times in clips that no data set holds (another seed), so three things can be measured: the
 share of a map's sum that lies on the event, against the event's share of the time; the areas under the deletion and
-insertion curves, against those of random maps about as coarse; the scores of what was listened to and of the rest.
+insertion curves, against those of random maps about as coarse; how much of the spectrum the mask lets through, and
+the scores of what was listened to and of the rest.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from hubbub.occlusion import occlude
 from hubbub.stft import Grid
 
 SEED, EVENT_S, SNR_DB, RANDOM_MAPS = 7, 0.7, 12.0, 3
-COLUMNS = ("on the event", "deletion", "insertion", "listened", "rest")
+COLUMNS = ("on the event", "deletion", "insertion", "mask", "listened", "rest")
 Array = npt.NDArray[np.float32]
 
 
@@ -31,7 +32,8 @@ def measure(model: Classifier, found: Explanation, heat: Array, inside: npt.NDAr
     """One row of `COLUMNS` for a map on the explanation's grid."""
     own = replace(found, map=heat / heat.max())
     sounds = [model.classify(wave, found.rate_hz).scores[found.label] for wave in listen(own)]
-    return [float(heat[:, inside].sum() / heat.sum()), *(area(scores) for scores in curves(model, own)), *sounds]
+    areas = (area(scores) for scores in curves(model, own))
+    return [float(heat[:, inside].sum() / heat.sum()), *areas, float(own.mask.mean()), *sounds]
 
 
 def main() -> None:

@@ -86,6 +86,16 @@ class Explanation:
         return self.heard.scores[self.label]
 
     @property
+    def mask(self) -> Array:
+        """What of each cell the classifier listened to, `[bins, frames]`: all of the strongest cells, which together
+        hold `LISTENED_SHARE` of the map's sum, and of weaker ones a part that falls to 0 as the map does. Hard edges
+        would ring."""
+        falling = np.sort(self.map, axis=None)[::-1]
+        sums = np.cumsum(falling, dtype=np.float64)
+        level = falling[np.searchsorted(sums, LISTENED_SHARE * sums[-1])]
+        return np.minimum(self.map / level, 1) if level > 0 else self.map
+
+    @property
     def decibels(self) -> Array:
         """The spectrogram under the map, `[bins, frames]`, 0 being the loudest cell."""
         power = np.square(np.abs(Grid(len(self.wave), self.rate_hz).analyse(self.wave)))
@@ -260,18 +270,10 @@ def _between(shares: Tensor, cells: int) -> Tensor:
 
 
 def listen(explanation: Explanation) -> tuple[Array, Array]:
-    """What the classifier listened to and the rest, waves `[T]` whose sum is the recording.
-
-    The mask is 1 on the strongest cells, which together hold `LISTENED_SHARE` of the map's sum, and below falls to 0 as
-    the map does: hard edges would ring.
-    """
+    """What the classifier listened to, which is the recording through the explanation's `mask`, and the rest: waves
+    `[T]` whose sum is the recording."""
     grid = Grid(len(explanation.wave), explanation.rate_hz)
-    falling = np.sort(explanation.map, axis=None)[::-1]
-    level = falling[
-        np.searchsorted(np.cumsum(falling, dtype=np.float64), LISTENED_SHARE * falling.sum(dtype=np.float64))
-    ]
-    mask = np.minimum(explanation.map / level, 1) if level > 0 else explanation.map
-    kept = grid.synthesise(mask * grid.analyse(explanation.wave))
+    kept = grid.synthesise(explanation.mask * grid.analyse(explanation.wave))
     return kept, explanation.wave - kept
 
 

@@ -147,7 +147,7 @@ def heatmap(decibels: Scores, heat: Scores, times: Places, hz: Places, path: Pat
     """A map from 0 to 1 `[bins, frames]` over its grey spectrogram, as a small PNG."""
     figure, axes = _figure(4.5, 2.6)
     _bar(axes, _heat(axes, decibels, heat, times, hz), "importance")
-    axes.set_title(title)
+    axes.set_title(title, fontsize=FONT, color=INK, parse_math=False)
     _save(figure, path)
 
 
