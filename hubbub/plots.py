@@ -230,6 +230,7 @@ def _save(figure: "Figure", path: Path) -> None:
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     drawn = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-    few = drawn.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    colours = drawn.quantize(256, method=Image.Quantize.MAXCOVERAGE)
     with files.whole_file(path) as temporary:
-        few.save(temporary, optimize=True)
+        # Dithered, so that a smooth map gets no steps.
+        drawn.quantize(palette=colours, dither=Image.Dither.FLOYDSTEINBERG).save(temporary, optimize=True)
