@@ -124,12 +124,12 @@ def curves(histories: Sequence[pd.DataFrame], kept: Sequence[int], path: Path) -
             axes.plot(history["epoch"], history[column], color=colour, lw=0.7, alpha=0.45)
         mean = pd.concat([h.set_index("epoch")[column] for h in histories], axis=1).dropna().mean(axis=1)
         axes.plot(mean.index, mean, color=colour, lw=2, label=name, marker="." if len(mean) < 30 else None)
+    epochs = f"epoch {kept[0]}" if len(set(kept)) == 1 else f"epochs {min(kept)} to {max(kept)}"
     for axes, title in ((left, "cross-entropy"), (right, "validation segments")):
-        for epoch in sorted(set(kept)):
-            label = ("kept: epoch " + ", ".join(map(str, sorted(set(kept))))) if epoch == min(kept) else None
-            axes.axvline(epoch, color="0.5", linestyle=":", lw=1, label=label)
+        for epoch in set(kept):
+            axes.axvline(epoch, color="0.5", linestyle=":", lw=1, label=f"kept: {epochs}" if epoch == kept[0] else None)
         axes.set_xlabel("epoch")
-        axes.set_title(title, fontsize=FONT, color=INK)
+        _title(axes, title)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(fontsize=SMALL, frameon=False)
     _save(figure, path)
@@ -147,7 +147,7 @@ def heatmap(decibels: Scores, heat: Scores, times: Places, hz: Places, path: Pat
     """A map from 0 to 1 `[bins, frames]` over its grey spectrogram, as a small PNG."""
     figure, axes = _figure(4.5, 2.6)
     _bar(axes, _heat(axes, decibels, heat, times, hz), "importance")
-    axes.set_title(title)
+    _title(axes, title)
     _save(figure, path)
 
 
@@ -215,6 +215,10 @@ def _style(axes: "Axes") -> None:
     axes.spines[["left", "bottom"]].set_color("0.6")
 
 
+def _title(axes: "Axes", text: str) -> None:
+    axes.set_title(text, fontsize=FONT, color=INK, parse_math=False)
+
+
 def _bar(axes: "Axes", colours: Any, label: str) -> None:
     bar = axes.figure.colorbar(colours, ax=axes, label=label)
     _style(bar.ax)
@@ -222,7 +226,7 @@ def _bar(axes: "Axes", colours: Any, label: str) -> None:
 
 
 def _save(figure: "Figure", path: Path) -> None:
-    """A PNG of 256 colours: the same to the eye at a quarter of the size, which the page carries inside it."""
+    """A PNG of 256 colours: the same to the eye at a third of the size, which the page carries inside it."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
