@@ -80,10 +80,10 @@ def roc(targets: Targets, scores: Scores, labels: tuple[str, ...], path: Path) -
     if known:
         macro = f"macro {np.nanmean(areas):.3f}"
         axes.plot(*metrics.macro_roc_curve(targets, scores), color="black", lw=2.2, label=macro, zorder=4)
+        title = "AUC of each class" if len(shown) == len(known) else f"AUC of the weakest {len(shown)} of {len(known)}"
+        axes.legend(fontsize=SMALL, loc="lower right", frameon=False, title=title, title_fontsize=SMALL)
     axes.plot([0, 1], [0, 1], color="0.5", linestyle=":", lw=1)
     axes.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(-0.01, 1), ylim=(0, 1.01))
-    title = "AUC of each class" if len(shown) == len(known) else f"AUC of the weakest {len(shown)} of {len(known)}"
-    axes.legend(fontsize=SMALL, loc="lower right", frameon=False, title=title, title_fontsize=SMALL)
     _save(figure, path)
 
 
@@ -116,16 +116,20 @@ def curves(histories: Sequence[pd.DataFrame], kept: Sequence[int], path: Path) -
 
     `kept` is the epoch that each training kept. The mean ends with the shortest training.
     """
-    figure, (left, right) = _figure(8, 3.2, columns=2)
-    for column, colour in zip(histories[0].columns.drop("epoch"), COLOURS, strict=False):
-        axes = left if column.endswith("loss") else right
-        name = column.replace("_", " ")
-        for history in histories if len(histories) > 1 else ():
-            axes.plot(history["epoch"], history[column], color=colour, lw=0.7, alpha=0.45)
-        mean = pd.concat([h.set_index("epoch")[column] for h in histories], axis=1).dropna().mean(axis=1)
-        axes.plot(mean.index, mean, color=colour, lw=2, label=name, marker="." if len(mean) < 30 else None)
+    columns = list(histories[0].columns.drop("epoch"))
+    losses = [column for column in columns if column.endswith("loss")]
+    panels = {"cross-entropy": losses, "validation segments": [c for c in columns if c not in losses]}
+    panels = {title: shown for title, shown in panels.items() if shown}
+    figure, places = _figure(4 * len(panels), 3.2, columns=len(panels))
+    colours = dict(zip(columns, COLOURS, strict=False))
     epochs = f"epoch {kept[0]}" if len(set(kept)) == 1 else f"epochs {min(kept)} to {max(kept)}"
-    for axes, title in ((left, "cross-entropy"), (right, "validation segments")):
+    for axes, (title, shown) in zip(np.atleast_1d(places), panels.items(), strict=True):
+        for column in shown:
+            for history in histories if len(histories) > 1 else ():
+                axes.plot(history["epoch"], history[column], color=colours[column], lw=0.7, alpha=0.45)
+            mean = pd.concat([h.set_index("epoch")[column] for h in histories], axis=1).dropna().mean(axis=1)
+            look = {"color": colours[column], "lw": 2, "marker": "." if len(mean) < 30 else None}
+            axes.plot(mean.index, mean, label=column.replace("_", " "), **look)
         for epoch in set(kept):
             axes.axvline(epoch, color="0.5", linestyle=":", lw=1, label=f"kept: {epochs}" if epoch == kept[0] else None)
         axes.set_xlabel("epoch")
