@@ -206,8 +206,7 @@ def _pictures(folder: Path, clips: Judged, calibrated: Mapping[str, metrics.Cali
         "confusion_matrix": f"Confusion matrix of {len(labels)} classes, counts: {right:,} of {len(targets):,} clips "
         "lie on the diagonal. The table beside it lists what lies off it.",
         "confusion_matrix_normalised": f"Confusion matrix of {len(labels)} classes, per cent of each true class.",
-        "roc": f"ROC curves of {len(labels)} classes and their mean, macro AUC "
-        f"{metrics.roc_auc(targets, scores):.3f}. Each class's AUC is in the table of classes.",
+        "roc": f"ROC curves of {len(labels)} classes and their mean. Each class's AUC is in the table of classes.",
         "reliability": "Reliability diagram: share of right decisions against confidence. Calibration error "
         + ", ".join(f"{found.error:.3f} for {level}" for level, found in calibrated.items())
         + ".",

@@ -80,10 +80,10 @@ def roc(targets: Targets, scores: Scores, labels: tuple[str, ...], path: Path) -
     if known:
         macro = f"macro {np.nanmean(areas):.3f}"
         axes.plot(*metrics.macro_roc_curve(targets, scores), color="black", lw=2.2, label=macro, zorder=4)
+        title = "AUC of each class" if len(shown) == len(known) else f"AUC of the weakest {len(shown)} of {len(known)}"
+        axes.legend(fontsize=SMALL, loc="lower right", frameon=False, title=title, title_fontsize=SMALL)
     axes.plot([0, 1], [0, 1], color="0.5", linestyle=":", lw=1)
     axes.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(-0.01, 1), ylim=(0, 1.01))
-    title = "AUC of each class" if len(shown) == len(known) else f"AUC of the weakest {len(shown)} of {len(known)}"
-    axes.legend(fontsize=SMALL, loc="lower right", frameon=False, title=title, title_fontsize=SMALL)
     _save(figure, path)
 
 
@@ -116,20 +116,24 @@ def curves(histories: Sequence[pd.DataFrame], kept: Sequence[int], path: Path) -
 
     `kept` is the epoch that each training kept. The mean ends with the shortest training.
     """
-    figure, (left, right) = _figure(8, 3.2, columns=2)
-    for column, colour in zip(histories[0].columns.drop("epoch"), COLOURS, strict=False):
-        axes = left if column.endswith("loss") else right
-        name = column.replace("_", " ")
-        for history in histories if len(histories) > 1 else ():
-            axes.plot(history["epoch"], history[column], color=colour, lw=0.7, alpha=0.45)
-        mean = pd.concat([h.set_index("epoch")[column] for h in histories], axis=1).dropna().mean(axis=1)
-        axes.plot(mean.index, mean, color=colour, lw=2, label=name, marker="." if len(mean) < 30 else None)
-    for axes, title in ((left, "cross-entropy"), (right, "validation segments")):
-        for epoch in sorted(set(kept)):
-            label = ("kept: epoch " + ", ".join(map(str, sorted(set(kept))))) if epoch == min(kept) else None
-            axes.axvline(epoch, color="0.5", linestyle=":", lw=1, label=label)
+    columns = list(histories[0].columns.drop("epoch"))
+    losses = [column for column in columns if column.endswith("loss")]
+    panels = {"cross-entropy": losses, "validation segments": [c for c in columns if c not in losses]}
+    panels = {title: shown for title, shown in panels.items() if shown}
+    figure, places = _figure(4 * len(panels), 3.2, columns=len(panels))
+    colours = dict(zip(columns, COLOURS, strict=False))
+    epochs = f"epoch {kept[0]}" if len(set(kept)) == 1 else f"epochs {min(kept)} to {max(kept)}"
+    for axes, (title, shown) in zip(np.atleast_1d(places), panels.items(), strict=True):
+        for column in shown:
+            for history in histories if len(histories) > 1 else ():
+                axes.plot(history["epoch"], history[column], color=colours[column], lw=0.7, alpha=0.45)
+            mean = pd.concat([h.set_index("epoch")[column] for h in histories], axis=1).dropna().mean(axis=1)
+            look = {"color": colours[column], "lw": 2, "marker": "." if len(mean) < 30 else None}
+            axes.plot(mean.index, mean, label=column.replace("_", " "), **look)
+        for epoch in set(kept):
+            axes.axvline(epoch, color="0.5", linestyle=":", lw=1, label=f"kept: {epochs}" if epoch == kept[0] else None)
         axes.set_xlabel("epoch")
-        axes.set_title(title, fontsize=FONT, color=INK)
+        _title(axes, title)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(fontsize=SMALL, frameon=False)
     _save(figure, path)
@@ -147,7 +151,7 @@ def heatmap(decibels: Scores, heat: Scores, times: Places, hz: Places, path: Pat
     """A map from 0 to 1 `[bins, frames]` over its grey spectrogram, as a small PNG."""
     figure, axes = _figure(4.5, 2.6)
     _bar(axes, _heat(axes, decibels, heat, times, hz), "importance")
-    axes.set_title(title, fontsize=FONT, color=INK, parse_math=False)
+    _title(axes, title)
     _save(figure, path)
 
 
@@ -227,6 +231,10 @@ def _style(axes: "Axes") -> None:
     axes.spines[["left", "bottom"]].set_color("0.6")
 
 
+def _title(axes: "Axes", text: str) -> None:
+    axes.set_title(text, fontsize=FONT, color=INK, parse_math=False)
+
+
 def _bar(axes: "Axes", colours: Any, label: str) -> None:
     bar = axes.figure.colorbar(colours, ax=axes, label=label)
     _style(bar.ax)
@@ -234,7 +242,7 @@ def _bar(axes: "Axes", colours: Any, label: str) -> None:
 
 
 def _save(figure: "Figure", path: Path) -> None:
-    """A PNG of 256 colours: the same to the eye at a quarter of the size, which the page carries inside it."""
+    """A PNG of 256 colours: the same to the eye at a third of the size, which the page carries inside it."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
@@ -242,6 +250,7 @@ def _save(figure: "Figure", path: Path) -> None:
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     drawn = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-    few = drawn.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    colours = drawn.quantize(256, method=Image.Quantize.MAXCOVERAGE)
     with files.whole_file(path) as temporary:
-        few.save(temporary, optimize=True)
+        # Dithered, so that a smooth map gets no steps.
+        drawn.quantize(palette=colours, dither=Image.Dither.FLOYDSTEINBERG).save(temporary, optimize=True)

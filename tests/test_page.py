@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 from typer.testing import CliRunner
 
-from hubbub import experiment, metrics, page, report
+from hubbub import experiment, metrics, page, plots, report
 from hubbub.cli import app
 from hubbub.recipe import Recipe
 
@@ -204,7 +204,7 @@ def test_all_text_stands_out_from_what_is_behind_it(view: str, run: Path, show: 
 
 def test_the_keyboard_reaches_every_link_table_and_player(run: Path, show: Show) -> None:
     shown = show(run)
-    focusable = shown.locator("a[href], [tabindex='0'], audio, summary")
+    focusable = shown.locator("a[href], .scroll, pre, audio, summary")
     wanted = focusable.evaluate_all("all => { all.forEach((e, i) => e.dataset.at = i); return all.length }")
     reached = []
     for _ in range(5 * wanted):  # a player has several stops of its own
@@ -246,6 +246,16 @@ def test_names_are_shown_and_never_obeyed(run: Path, show: Show) -> None:
     table = shown.get_by_role("region", name="The weakest first")
     assert set(table.locator("tbody th").all_inner_texts()) == set(EVIL)
     assert "<b>0</b>.wav" in shown.locator(".sample").first.inner_text()
+
+
+def test_a_class_named_like_a_formula_is_drawn_as_it_is_written(tmp_path: Path) -> None:
+    targets, scores = np.arange(30) % 3, np.random.default_rng(0).random((30, 3))
+    some, times, hz = np.ones((4, 5)), np.arange(5) / 10, np.arange(4) * 100.0
+    plots.confusion(targets, scores, EVIL, tmp_path / "confusion.png")
+    plots.roc(targets, scores, EVIL, tmp_path / "roc.png")
+    plots.heatmap(some, some, times, hz, tmp_path / "heatmap.png", EVIL[2])
+    plots.explained(some, some, times, hz, EVIL[2], tmp_path / "explained.png")
+    assert len(list(tmp_path.glob("*.png"))) == 4
 
 
 def test_it_asks_for_nothing_and_is_not_allowed_to(run: Path, show: Show, browser: Browser) -> None:
@@ -354,7 +364,9 @@ def test_mistakes_can_be_heard_and_seen(run: Path, show: Show) -> None:
     assert desk.locator("audio").count() == 3, "one clip has no sound"
     player = desk.locator("audio").first
     assert player.get_attribute("preload") == "none"
-    seconds = player.evaluate("a => new Promise(told => { a.onloadedmetadata = () => told(a.duration); a.load() })")
+    seconds = player.evaluate(
+        "a => new Promise(told => { a.onloadedmetadata = () => told(a.duration); a.onerror = () => told(0); a.load() })"
+    )
     assert seconds == pytest.approx(1.0, abs=0.1)
     for shown, side_by_side in ((desk, True), (phone, False)):
         left, right = (shown.locator(".sample img").nth(k).bounding_box() for k in (0, 1))
