@@ -184,7 +184,7 @@ def holder(folder: Path) -> Iterator[subprocess.Popen[str]]:
 def test_a_folder_in_use_by_another_process_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "esc50"
     with holder(folder) as other:
-        rule = rf"runs/esc50 is in use by process {other.pid} on .* since 20.*--name"
+        rule = rf"runs/esc50 is in use by process {other.pid} on .* since 20.*another folder"
         for _ in range(2):  # a refusal leaves the other's lock and its name as they were
             with pytest.raises(StoreError, match=rule), files.lock(folder):
                 pytest.fail("two processes hold one folder")

@@ -65,7 +65,8 @@ def change(path: Path, **values: object) -> None:
 
 
 def explain(folder: Path) -> None:
-    """`samples.json` as `hubbub explain` leaves it: three mistakes, one right decision."""
+    """Samples of our own in place of the run's: three mistakes and one right decision, with hostile names."""
+    shutil.rmtree(folder)
     folder.mkdir()
     samples = []
     for k in range(4):
