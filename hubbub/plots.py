@@ -251,6 +251,9 @@ def _save(figure: "Figure", path: Path) -> None:
     canvas.draw()
     drawn = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     colours = drawn.quantize(256, method=Image.Quantize.MAXCOVERAGE)
+    palette = np.reshape(colours.getpalette() or [], (-1, 3))
+    palette[palette.min(axis=1) > 245] = 255  # the paper stays white
+    colours.putpalette(palette.ravel().tolist())
     with files.whole_file(path) as temporary:
         # Dithered, so that a smooth map gets no steps.
         drawn.quantize(palette=colours, dither=Image.Dither.FLOYDSTEINBERG).save(temporary, optimize=True)

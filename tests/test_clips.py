@@ -264,3 +264,9 @@ def test_build_fills_what_a_table_does_not_say() -> None:
     assert clips.table[["group", "split_hint"]].eq("").all(axis=None)
     assert clips.table[["start", "end"]].isna().all(axis=None) and clips.table["start"].dtype == float
     assert clips.licence == "CC0" and clips.notes == ("a note",)
+
+
+def test_a_class_named_as_a_column_of_predictions_is_refused() -> None:
+    table = pd.DataFrame({"clip": ["a", "b"], "path": ["a.wav", "b.wav"], "label": ["dog", "start"]})
+    with pytest.raises(ClipsError, match="a class is called 'start'.*Give it another name"):
+        build("birds", table)

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import soundfile
 from matplotlib.figure import Figure
+from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 from typer.testing import CliRunner
 
@@ -65,7 +66,7 @@ def change(path: Path, **values: object) -> None:
 
 
 def explain(folder: Path) -> None:
-    """Samples of our own in place of the run's: three mistakes and one right decision, with hostile names."""
+    """Three mistakes and one right decision in place of those that the run found itself."""
     shutil.rmtree(folder)
     folder.mkdir()
     samples = []
@@ -80,7 +81,7 @@ def explain(folder: Path) -> None:
         samples.append(
             {
                 "clip": f"<b>{k}</b>.wav", "label": EVIL[0], "decided": EVIL[0 if kind == "right" else 1],
-                "score": score, "score_of_truth": truth, "fold": "1", "seed": 1, "seconds": 1.0,
+                "score": score, "score_of_truth": truth, "fold": "1", "seed": 1, "seconds": 1.0 if k else None,
                 "sound": f"{name}.mp3" if k else None, "spectrogram": f"{name}-spectrogram.png",
                 "gradcam": f"{name}-gradcam.png", "method": "Grad-CAM", "kind": kind,
             }
@@ -249,14 +250,17 @@ def test_names_are_shown_and_never_obeyed(run: Path, show: Show) -> None:
     assert "<b>0</b>.wav" in shown.locator(".sample").first.inner_text()
 
 
-def test_a_class_named_like_a_formula_is_drawn_as_it_is_written(tmp_path: Path) -> None:
+def test_a_class_named_like_a_formula_is_drawn_on_white_paper_as_it_is_written(tmp_path: Path) -> None:
     targets, scores = np.arange(30) % 3, np.random.default_rng(0).random((30, 3))
     some, times, hz = np.ones((4, 5)), np.arange(5) / 10, np.arange(4) * 100.0
     plots.confusion(targets, scores, EVIL, tmp_path / "confusion.png")
     plots.roc(targets, scores, EVIL, tmp_path / "roc.png")
     plots.heatmap(some, some, times, hz, tmp_path / "heatmap.png", EVIL[2])
     plots.explained(some, some, times, hz, EVIL[2], tmp_path / "explained.png")
-    assert len(list(tmp_path.glob("*.png"))) == 4
+    plots.spectrogram(60 * np.random.default_rng(0).random((4, 500)) - 60, np.arange(500.0), hz, tmp_path / "sound.png")
+    pictures = [Image.open(path) for path in tmp_path.glob("*.png")]
+    assert len(pictures) == 5
+    assert {picture.convert("RGB").getpixel((0, 0)) for picture in pictures} == {(255, 255, 255)}, "white paper"
 
 
 def test_it_asks_for_nothing_and_is_not_allowed_to(run: Path, show: Show, browser: Browser) -> None:
@@ -362,7 +366,9 @@ def test_mistakes_can_be_heard_and_seen(run: Path, show: Show) -> None:
     desk, phone = show(run), show(run, "phone")
     assert desk.locator("section:has(> #mistakes) .sample").count() == 3
     assert desk.locator("section:has(> #right) .sample").count() == 1
-    assert desk.locator("audio").count() == 3, "one clip has no sound"
+    silent, heard = (desk.locator(".sample p").nth(k).inner_text() for k in (0, 1))
+    assert ("1.0 s" in silent, "1.0 s" in heard) == (False, True)
+    assert desk.locator("audio").count() == 3, "one clip is a picture, and has no sound"
     player = desk.locator("audio").first
     assert player.get_attribute("preload") == "none"
     seconds = player.evaluate(

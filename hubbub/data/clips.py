@@ -22,6 +22,8 @@ __all__ = ["COLUMNS", "Clips", "ClipsError", "build", "find_sounds", "from_csv",
 
 Kind = Literal["sound", "spectrograms", "pictures"]
 COLUMNS = ("clip", "path", "start", "end", "label", "fold", "group", "split_hint")
+#: What tables of predictions call their own columns: no class can be called so.
+TAKEN = frozenset({"clip", "level", "group", "label", "start", "end"})
 
 
 class ClipsError(HubbubError):
@@ -91,6 +93,11 @@ def build(
         )
     table["label"] = table["label"].astype(str)
     labels = labels or tuple(sorted(table["label"].unique()))
+    if taken := sorted(TAKEN & set(labels)):
+        raise ClipsError(
+            f"{name}: a class is called '{taken[0]}', as a column of every table of predictions is ({examples(sorted(TAKEN), 6)}). "
+            "Give it another name."
+        )
     unknown = sorted(set(table["label"]) - set(labels))
     if unknown:
         raise ClipsError(f"{name}: unknown label '{unknown[0]}'. {did_you_mean(unknown[0], labels)}")
