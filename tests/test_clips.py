@@ -268,5 +268,5 @@ def test_build_fills_what_a_table_does_not_say() -> None:
 
 def test_a_class_named_as_a_column_of_predictions_is_refused() -> None:
     table = pd.DataFrame({"clip": ["a", "b"], "path": ["a.wav", "b.wav"], "label": ["dog", "start"]})
-    with pytest.raises(ClipsError, match="a class is called 'start'.*Give it another name"):
+    with pytest.raises(ClipsError, match=r"a class is called 'start'.*Rename it"):
         build("birds", table)

@@ -95,8 +95,8 @@ def build(
     labels = labels or tuple(sorted(table["label"].unique()))
     if taken := sorted(TAKEN & set(labels)):
         raise ClipsError(
-            f"{name}: a class is called '{taken[0]}', as a column of every table of predictions is ({examples(sorted(TAKEN), 6)}). "
-            "Give it another name."
+            f"{name}: a class is called '{taken[0]}', as a column of every table of predictions is. Rename it "
+            f"(not {', '.join(sorted(TAKEN))})."
         )
     unknown = sorted(set(table["label"]) - set(labels))
     if unknown:
