@@ -128,9 +128,9 @@ def data_split(
 
     Example: hubbub data split esc50 lists --val-ratio 0.2
     """
-    from hubbub.data import sets, splits
+    from hubbub.data import opening, splits
 
-    lists, root = splits.write(sets.open_data(name, allow_missing=allow_missing), folder, val_ratio, seed)
+    lists, root = splits.write(opening.open_data(name, allow_missing=allow_missing), folder, val_ratio, seed)
     for path in lists:
         out.print(str(path), soft_wrap=True)
     out.print(f'their paths start from data.root = "{root}"', soft_wrap=True)

@@ -123,7 +123,7 @@ def test_a_source_gives_each_clip_with_its_target(magma: Clips) -> None:
 def test_a_network_trains_on_pictures_and_then_hears_sound(
     magma: Clips, sound: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(splits, "open_data", lambda *_, **__: magma)
+    monkeypatch.setattr(splits, "open_section", lambda *_, **__: magma)
     ours = recipe(*MAGMA, 'protocol.folds=["1"]', "augment.gain={}", "augment.mixup={}", "train.epochs=4")
     said: list[str] = []
     experiment.run(ours, tmp_path / "run", say=said.append)
@@ -143,7 +143,7 @@ def test_a_network_trains_on_pictures_and_then_hears_sound(
 def test_where_it_is_not_known_how_pictures_were_made_only_such_are_taken(
     magma: Clips, sound: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(splits, "open_data", lambda *_, **__: replace(magma, made=None))
+    monkeypatch.setattr(splits, "open_section", lambda *_, **__: replace(magma, made=None))
     experiment.run(recipe(*MAGMA, 'protocol.folds=["1"]'), tmp_path / "run")
     model = load(tmp_path / "run")
     assert model.recipe.frontend.name == "given"

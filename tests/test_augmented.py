@@ -12,7 +12,7 @@ from hubbub import audio
 from hubbub.data import augmented, drawing, splits
 from hubbub.data.clips import ClipsError
 from hubbub.data.made import MADE, MadeError
-from hubbub.data.sets import open_data
+from hubbub.data.opening import open_data
 from hubbub.recipe import Recipe
 from hubbub.settings import Protocol
 

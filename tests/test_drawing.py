@@ -16,7 +16,7 @@ from hubbub import audio, windows
 from hubbub.data import augmented, drawing, splits
 from hubbub.data.clips import ClipsError
 from hubbub.data.made import MADE, MadeError
-from hubbub.data.sets import open_data
+from hubbub.data.opening import open_data
 from hubbub.data.variants import named
 from hubbub.features import FrontEnd
 from hubbub.pictures import PictureError, read

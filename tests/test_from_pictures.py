@@ -9,7 +9,7 @@ import pytest
 
 from hubbub import experiment
 from hubbub.classifier import load
-from hubbub.data import drawing, sets
+from hubbub.data import drawing, opening
 from hubbub.recipe import Recipe
 
 B = ("alexnet", "vgg16", "resnet18", "mobilenet_v2", "inception_v3", "efficientnet_b0", "convnext_tiny")
@@ -50,7 +50,7 @@ def trained(recipe: str, pictures: Path, folder: Path) -> None:
     assert json.loads((folder / "environment.json").read_text())["data"]["clips"] > len(tested)
     resolved = Recipe.load(folder / "recipe.toml")
     assert resolved.augment.stretch is None and resolved.frontend.name == "logmel"
-    sound = sets.open_data(resolved.data.name).table["path"][0]
+    sound = opening.open_data(resolved.data.name).table["path"][0]
     model = load(cell)
     assert model.classify(sound).label in model.labels  # a picture
 

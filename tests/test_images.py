@@ -11,7 +11,7 @@ from hubbub.data import splits
 from hubbub.data.check import check
 from hubbub.data.clips import ClipsError
 from hubbub.data.images import content, open_pictures
-from hubbub.data.sets import open_data
+from hubbub.data.opening import open_data
 from hubbub.pictures import read
 from hubbub.settings import Protocol
 

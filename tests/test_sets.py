@@ -12,7 +12,8 @@ import soundfile
 from hubbub import files
 from hubbub.data import sets
 from hubbub.data.clips import Clips, ClipsError
-from hubbub.data.sets import DATASETS, open_data
+from hubbub.data.opening import open_data
+from hubbub.data.sets import DATASETS
 
 Home = Callable[[str, str], Path]
 

@@ -15,7 +15,8 @@ from sklearn.model_selection import StratifiedShuffleSplit
 
 from hubbub.data import splits
 from hubbub.data.clips import Clips, build
-from hubbub.data.sets import DATASETS, open_data
+from hubbub.data.opening import open_data
+from hubbub.data.sets import DATASETS
 from hubbub.data.splits import Audit, LeakError, Split, SplitError, audit, make
 from hubbub.recipe import Recipe
 from hubbub.settings import Data, Protocol

@@ -13,7 +13,7 @@ import pandas as pd
 from hubbub import audio, files
 from hubbub.data import made, variants
 from hubbub.data.clips import Clips, ClipsError
-from hubbub.data.sets import open_data
+from hubbub.data.opening import open_data
 
 __all__ = ["CSV", "write"]
 

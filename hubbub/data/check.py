@@ -6,7 +6,8 @@ import pandas as pd
 
 from hubbub.data import arrays, cache, images, splits
 from hubbub.data.clips import Clips
-from hubbub.data.sets import DATASETS, open_data
+from hubbub.data.opening import open_data
+from hubbub.data.sets import DATASETS
 from hubbub.data.splits import Audit
 from hubbub.errors import examples
 from hubbub.recipe import Recipe

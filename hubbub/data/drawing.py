@@ -16,7 +16,7 @@ import pandas as pd
 from hubbub import audio, files, pictures, windows
 from hubbub.data import made, variants
 from hubbub.data.clips import Clips
-from hubbub.data.sets import open_data
+from hubbub.data.opening import open_section
 from hubbub.pictures import PictureError, Pixels
 from hubbub.recipe import Recipe
 
@@ -39,12 +39,9 @@ def write(recipe: Recipe, folder: Path, names: str = variants.ORIGINAL, seed: in
     """
     from hubbub.features import FrontEnd
 
-    data, chosen = recipe.data, variants.named(names)
+    chosen = variants.named(names)
     _refuse_no_picture(recipe)
-    clips = open_data(
-        data.name, columns=data.columns, root=data.root, labels=data.labels, allow_missing=data.allow_missing,
-        most=data.limit,
-    )  # fmt: skip
+    clips = open_section(recipe.data)
     if clips.kind != "sound":
         raise PictureError(f"{clips.name} holds {clips.kind}. Pictures are made of sounds: name a data set of those.")
     frontend = FrontEnd(recipe.frontend, recipe.audio.rate_hz)

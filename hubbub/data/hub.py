@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from hubbub import files, settings
 from hubbub.data.clips import Clips, ClipsError, build
 from hubbub.data.hub_tables import AUDIO, MEL, rows_of, schema_of, splits_of, tables, unpack
+from hubbub.data.sets import DATASETS, as_published
 from hubbub.errors import examples
 
 __all__ = ["CARD", "FACTS", "NAME", "SOURCE", "Facts", "Made", "at_hand", "facts_of", "is_one", "open", "place"]
@@ -194,8 +195,6 @@ def _facts(name: str, folder: Path, rows: pd.DataFrame, allow_missing: bool) -> 
 
 def _urbansound8k(name: str, where: str, rows: pd.DataFrame, allow_missing: bool) -> dict[str, Any]:
     """UrbanSound8K's licence, citation and straddling recordings, its rows checked as those of its own list are."""
-    from hubbub.data.sets import DATASETS  # which opens hub data sets
-
     known = DATASETS["urbansound8k"]
     said = rows["slice_file_name"].astype(str).str.extract(r"^(?P<fsID>\d+)-(?P<classID>\d+)-\d+-\d+\.")
     wrong = rows.index[(said.fillna("") != rows[list(said)].astype(str)).any(axis=1)]
@@ -204,16 +203,6 @@ def _urbansound8k(name: str, where: str, rows: pd.DataFrame, allow_missing: bool
             f"{name}: {len(wrong)} file names disagree with their row ({examples(rows['slice_file_name'][wrong])}). "
             "Fetch the data set again; one that is not UrbanSound8K needs other column names."
         )
-    odd = sorted(set(rows["fold"].astype(str)) - set(known.folds))
-    if odd:
-        raise ClipsError(f"{name}: fold '{odd[0]}' is not an official fold ({', '.join(known.folds)}).")
-    notes: tuple[str, ...] = ()
-    if len(rows) < known.clips:
-        if not allow_missing:
-            raise ClipsError(
-                f"{name}: it has {len(rows)} rows, {known.clips} were published. Fetch the rest, or go on without them "
-                "by --allow-missing; every result will say so."
-            )
-        notes = (f"PARTIAL DATA: {len(rows):,} of {known.clips:,} published clips are listed",)
+    notes = as_published(known, name, rows, where or "it", allow_missing=allow_missing)
     citation = f"{known.citation}; {where}" if where else known.citation
     return {"licence": known.licence, "citation": citation, "straddling": known.straddling, "notes": notes}

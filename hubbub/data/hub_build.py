@@ -26,7 +26,7 @@ from hubbub.data.cache import Waves
 from hubbub.data.clips import Clips, ClipsError
 from hubbub.data.hub import CARD, FACTS, Facts, Made
 from hubbub.data.hub_tables import MEL
-from hubbub.data.sets import open_data
+from hubbub.data.opening import open_section
 from hubbub.progress import track
 from hubbub.recipe import Recipe
 
@@ -59,11 +59,7 @@ def build(recipe: Recipe, folder: Path) -> Clips:
         )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ClipsError(f"{folder} is not empty. Give a new folder, or remove what is there.")
-    data = recipe.data
-    clips = open_data(
-        data.name, columns=data.columns, root=data.root, labels=data.labels, allow_missing=data.allow_missing,
-        most=data.limit,
-    )  # fmt: skip
+    clips = open_section(recipe.data)
     if clips.kind != "sound":
         raise ClipsError(f"{clips.name} holds {clips.kind} already. Name a data set of sounds.")
     waves = cache.decode(clips, recipe.audio.rate_hz)

@@ -1,7 +1,7 @@
 """Known data sets as rows: fold, group, licence, citation, and nothing more.
 
 ESC-50 and ESC-10 (Piczak 2015), UrbanSound8K (Salamon, Jacoby & Bello 2014), EmoDB (Burkhardt et al. 2005) and the
-synthesised `street`. The original layouts and the flat ones of mirrors are found alike. `open_data` is the way in.
+synthesised `street`. The original layouts and the flat ones of mirrors are found alike. `opening` is the way in.
 """
 
 from collections.abc import Callable
@@ -11,13 +11,12 @@ from pathlib import Path
 import pandas as pd
 
 from hubbub import files, store
-from hubbub.data import hub, made, npz, synthetic
-from hubbub.data.clips import Clips, ClipsError, build, find_sounds, from_csv, from_folder, limit
-from hubbub.data.images import lists_pictures, open_pictures
+from hubbub.data import synthetic
+from hubbub.data.clips import Clips, ClipsError, build, find_sounds
 from hubbub.errors import did_you_mean, examples
 from hubbub.progress import track
 
-__all__ = ["DATASETS", "DataSet", "open_data"]
+__all__ = ["DATASETS", "DataSet", "as_published", "open_known"]
 
 
 @dataclass(frozen=True)
@@ -192,69 +191,36 @@ DATASETS: dict[str, DataSet] = {
 }  # fmt: skip
 
 
-def open_data(
-    name: str,
-    *,
-    columns: dict[str, str] | None = None,
-    root: str = "",
-    labels: tuple[str, ...] = (),
-    allow_missing: bool = False,
-    most: int | None = None,
-) -> Clips:
-    """A known data set's name, a CSV, a file of features, a hub data set or a folder with one folder a class -> Clips.
-
-    `most` keeps at most that many clips a class and fold. Raises `ClipsError` or `StoreError`.
-    """
-    if name in DATASETS:
-        clips = _open_known(name, labels, allow_missing)
-    elif Path(name).suffix.lower() == ".npz":
-        clips = npz.open_features(Path(name), labels=labels)
-    elif Path(name).suffix.lower() == ".csv":
-        clips = _open_csv(Path(name), columns, Path(root) if root else None, labels, allow_missing)
-    elif hub.is_one(name):
-        clips = hub.open(name, labels=labels, allow_missing=allow_missing)
-    elif Path(name).is_dir():
-        clips = from_folder(Path(name), labels=labels)
-    else:
+def as_published(
+    known: DataSet, name: str, rows: pd.DataFrame, where: str, *, allow_missing: bool = False
+) -> tuple[str, ...]:
+    """Hold rows against the folds and the number of clips that were published -> what must be noted of them."""
+    odd = sorted(set(rows["fold"].astype(str)) - set(known.folds))
+    if odd:
         raise ClipsError(
-            f"'{name}' is not a data set, a CSV file, a file of features or a folder. {did_you_mean(name, DATASETS)}"
+            f"{name}: fold '{odd[0]}' is not an official fold ({', '.join(known.folds)}). Fetch the list again."
         )
-    return limit(clips, most) if most else clips
+    if len(rows) >= known.clips:
+        return ()
+    if not allow_missing:
+        raise ClipsError(
+            f"{name}: {len(rows)} clips are listed in {where}, {known.clips} were published. Fetch the rest, or go on "
+            "without them by --allow-missing; every result will say so."
+        )
+    return (f"PARTIAL DATA: {len(rows):,} of {known.clips:,} published clips are listed",)
 
 
-def _open_csv(
-    file: Path, columns: dict[str, str] | None, root: Path | None, labels: tuple[str, ...], allow_missing: bool
-) -> Clips:
-    """A list of sounds or of pictures, with what `made.json` tells where hubbub made them."""
-    if lists_pictures(file):
-        if columns:
-            raise ClipsError(f"{file} lists pictures, whose columns have fixed names. Leave [data.columns] out.")
-        return open_pictures(file, root=root, labels=labels, allow_missing=allow_missing)
-    facts = made.beside(file)
-    labels = labels or (tuple(facts["labels"]) if facts else ())
-    return made.told(from_csv(file, columns, root=root, labels=labels, allow_missing=allow_missing), facts)
-
-
-def _open_known(name: str, labels: tuple[str, ...], allow_missing: bool) -> Clips:
+def open_known(name: str, labels: tuple[str, ...] = (), *, allow_missing: bool = False) -> Clips:
+    """One of `DATASETS`, from the home that has it -> Clips. Raises `ClipsError` where it is not what was published."""
     known = DATASETS[name]
     folder = _synthesised() if known.synthetic else _at_hand(known.folder)
     try:
         rows = known.read(folder)
     except (OSError, UnicodeDecodeError, pd.errors.ParserError) as error:
         raise ClipsError(f"{name}: the list in {folder} cannot be read: {error}.") from error
-    odd = sorted(set(rows["fold"].astype(str)) - set(known.folds))
-    if odd:
-        raise ClipsError(
-            f"{name}: fold '{odd[0]}' is not an official fold ({', '.join(known.folds)}). Fetch the list again."
-        )
-    if len(rows) < known.clips and not allow_missing:
-        raise ClipsError(
-            f"{name}: {len(rows)} clips are listed in {folder}, {known.clips} were published. Fetch the rest, or go on "
-            "without them by --allow-missing; every result will say so."
-        )
-    notes = ("SYNTHETIC: sounds made by hubbub, not recorded",) if known.synthetic else ()
-    if len(rows) < known.clips:
-        notes = (*notes, f"PARTIAL DATA: {len(rows):,} of {known.clips:,} published clips are listed")
+    notes = as_published(known, name, rows, str(folder), allow_missing=allow_missing)
+    if known.synthetic:
+        notes = ("SYNTHETIC: sounds made by hubbub, not recorded", *notes)
     clips = build(
         name, rows, labels=labels, allow_missing=allow_missing, where=str(folder), licence=known.licence,
         citation=known.citation, synthetic=known.synthetic, straddling=known.straddling, notes=notes,

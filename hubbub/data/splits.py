@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from hubbub.data.clips import Clips
-from hubbub.data.sets import open_data
+from hubbub.data.opening import open_section
 from hubbub.errors import HubbubError, did_you_mean, examples
 from hubbub.files import write_csv
 from hubbub.recipe import Recipe
@@ -173,19 +173,16 @@ def open_clips(recipe: Recipe) -> Clips:
     A clip that stands in two files keeps both rows, so that the audit finds it.
     """
     data, protocol = recipe.data, recipe.protocol
-    opened = partial(
-        open_data, columns=data.columns, root=data.root, labels=data.labels, allow_missing=data.allow_missing,
-        most=data.limit,
-    )  # fmt: skip
+    opened = partial(open_section, data)
     if protocol.kind == "fixed":
-        return _of_folds(opened(data.name), {*protocol.train, *protocol.val, *protocol.test})
+        return _of_folds(opened(), {*protocol.train, *protocol.val, *protocol.test})
     if protocol.kind == "kfold" and protocol.train:
-        clips = opened(data.name)
+        clips = opened()
         out = [fold for fold in clips.folds if fold not in protocol.train]
         note = f"PART OF THE FOLDS: fold {', '.join(out)} took no part, neither in training nor in testing"
         return _of_folds(replace(clips, notes=(*clips.notes, note) if out else clips.notes), set(protocol.train))
     if protocol.kind != "csv":
-        return opened(data.name)
+        return opened()
     given = {
         part: names for part, names in zip(PARTS, (protocol.train, protocol.val, protocol.test), strict=True) if names
     }
