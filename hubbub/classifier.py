@@ -35,6 +35,8 @@ __all__ = ["Classifier", "ClassifierError", "choose_device", "load"]
 Array = npt.NDArray[np.float32]
 FORMAT = 1
 CARD = "classifier.json"
+#: The endings of files that are spectrograms, or pictures of them.
+GIVEN = (*pictures.EXTENSIONS, ".npy")
 NETWORK = "network.safetensors"
 #: Segments a pass on a processor, whose caches larger batches fall out of, and on an accelerator, which needs them.
 BATCH, BATCH_ACCELERATOR = 32, 256
@@ -96,6 +98,12 @@ class Classifier:
     def hop(self) -> int:
         """Samples from one segment to the next where the classifier answers."""
         return self.recipe.evaluate.hop or self.recipe.windows.hop
+
+    @property
+    def endings(self) -> tuple[str, ...]:
+        """The endings of files that it takes: sounds, or pictures and spectrograms where it takes only such."""
+        hears = self.frontend is None or self.frontend.logmel is not None
+        return audio.EXTENSIONS if hears else GIVEN
 
     @property
     def frozen(self) -> bool:
@@ -212,8 +220,8 @@ class Classifier:
         those it was trained on; where that is not known, its `seconds` are 0. Raises `AudioError`, `PictureError` or
         `ClassifierError`.
         """
-        if isinstance(source, str | Path) and Path(source).suffix.lower() in (*pictures.EXTENSIONS, ".npy"):
-            given = self._given(Path(source))
+        if isinstance(source, str | Path) and Path(source).suffix.lower() in GIVEN:
+            given = self.given(Path(source))
             seconds = self.recipe.windows.length / self.rate_hz if self.recipe.frontend.name == "logmel" else 0.0
             segments, spans = given, np.array([[0.0, seconds]])
         else:
@@ -227,28 +235,29 @@ class Classifier:
         label = max(scores, key=lambda name: scores[name])
         return Heard(label, scores[label], scores, table, seconds)
 
-    def _given(self, file: Path) -> npt.NDArray[Any]:
+    def given(self, file: Path) -> npt.NDArray[Any]:
         """A picture or a spectrogram -> the one segment that it is."""
         if self.frontend is None:
             raise ClassifierError(
                 f"{file} is a picture or a spectrogram, and this classifier takes sound. Give it that."
             )
-        shape = self.frontend.shape(self.recipe.windows.length)
-        if file.suffix.lower() != ".npy":
-            picture = pictures.read(file, shape)[None]
-            if picture.shape[1] == 3 and self.recipe.frontend.colours == "none":
-                raise ClassifierError(f"{file} is in colours, and this classifier takes grey pictures. Give it such.")
-            return picture
-        try:
-            values = np.load(file, allow_pickle=False).astype(np.float32)
-        except (OSError, ValueError) as error:
-            raise ClassifierError(f"{file} is not a spectrogram that can be read ({error}).") from error
-        bands, frames = self.frontend.spectrogram_shape(self.recipe.windows.length)
-        if values.ndim != 2 or len(values) != bands or (values := self.frontend.framed(values)).shape[2] != frames:
+        settings, length = self.recipe.frontend, self.recipe.windows.length
+        if file.suffix.lower() == ".npy":
+            values, wanted = pictures.read_spectrogram(file), self.frontend.spectrogram_shape(length)
+            framed = self.frontend.framed(values)
+            if framed.shape[1:] != wanted:
+                raise ClassifierError(
+                    f"{file} has the shape {list(values.shape)}; this classifier takes {list(wanted)}. Make it so."
+                )
+            return framed
+        if settings.scale == "none" and settings.name == "logmel":
             raise ClassifierError(
-                f"{file} has the shape {list(values.shape)}; this classifier takes [{bands}, {frames}]."
+                f"{file} is a picture, and this classifier's spectrograms are decibels. Give it sound."
             )
-        return values
+        picture = pictures.read(file, self.frontend.shape(length))[None]
+        if picture.shape[1] == 3 and settings.colours == "none":
+            raise ClassifierError(f"{file} is in colours, and this classifier takes grey pictures. Give it such.")
+        return picture
 
     def _statistics(self) -> dict[str, Tensor]:
         """What the front end learnt of the training part, by name."""

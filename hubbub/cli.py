@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from hubbub import cli_data, cli_hub
@@ -165,7 +164,7 @@ def report(
         if verify and (differences := tables.verify(folder)):
             failed = True
             for line in differences:
-                err.print(f"[red]does not agree:[/red] {escape(line)}", soft_wrap=True)
+                err.print(f"does not agree: {line}", style="red", soft_wrap=True)
             continue
         if verify:
             out.print("verified: summary.json agrees with the predictions")
@@ -203,7 +202,7 @@ def classify(
     classifier = load(name).to(device or "auto")
     print_answer = _answer_printer(as_json, as_csv, top)
     failed = 0
-    for answer in predict.answers(classifier, predict.find(paths), name):
+    for answer in predict.answers(classifier, predict.find(paths, classifier.endings), name):
         failed += answer.heard is None
         print_answer(answer)
     if failed:
@@ -213,7 +212,7 @@ def classify(
 @app.command()
 def explain(
     model: Annotated[str, typer.Argument(help="A run folder, a saved classifier, or 'yamnet'.")],
-    file: Annotated[Path, typer.Argument(help="A sound file.")],
+    file: Annotated[Path, typer.Argument(help="A sound file; or a picture or .npy, for models of such.")],
     label: Annotated[
         str | None, typer.Option("--label", help="The class to explain. Default: the one decided.")
     ] = None,
@@ -228,19 +227,21 @@ def explain(
     Example: hubbub explain runs/demo street.wav
     """
     from hubbub import explain as room
-    from hubbub.classifier import load
+    from hubbub.classifier import GIVEN, load
 
     classifier = load(model).to(device or "auto")
-    explanation = room.explain(classifier, file, label=label)
     folder = out_dir or Path("explanations") / file.stem
-    card = room.write(classifier, explanation, folder)
-    out.print(f"{explanation.label}, by {explanation.method}")
-    for remark in explanation.remarks:
-        out.print(f"[yellow]{remark}[/yellow]", soft_wrap=True)
-    names = {"original": "the recording", "listened": "what was listened to", "rest": "the rest"}
-    for name, words in names.items():
-        out.print(f"{card['scores'][name][explanation.label]:.3f}  {words}")
-    out.print(f"pictures and sounds: {folder}", soft_wrap=True)
+    if file.suffix.lower() in GIVEN:
+        card = room.write_given(classifier, file, folder, label)
+    else:
+        card = room.write(classifier, room.explain(classifier, file, label=label), folder)
+    out.print(f"{card['label']}, by {card['method']}")
+    for remark in card["remarks"]:
+        out.print(remark, style="yellow", soft_wrap=True)
+    words = {"original": "as it is", "listened": "what was listened to", "rest": "the rest"}
+    for name, scores in card["scores"].items():
+        out.print(f"{scores[card['label']]:.3f}  {words[name]}")
+    out.print(f"all of it: {folder}", soft_wrap=True)
 
 
 def _run_name(recipe: str, quick: bool) -> str:
@@ -261,9 +262,10 @@ def _run(name: str, settings: list[str], folder: Path, *, quick: bool, refit: bo
 def _print_summary(summary: dict[str, Any]) -> None:
     from hubbub.report import NAMES, fold_table
 
-    out.print(f"\n[bold]{summary['recipe']}[/bold]\n{summary['protocol']}")
+    out.print(f"\n{summary['recipe']}", style="bold")
+    out.print(summary["protocol"])
     for reason in summary["why_not_comparable"]:
-        out.print(f"[yellow]{reason}[/yellow]", soft_wrap=True)
+        out.print(reason, style="yellow", soft_wrap=True)
     frame = fold_table(summary)
     table = Table(*frame.columns)
     for row in frame.itertuples(index=False):
@@ -322,7 +324,7 @@ def main() -> None:
     except HubbubError as error:
         if "--debug" in sys.argv:
             raise
-        err.print(f"[red]error:[/red] {error}", soft_wrap=True)
+        err.print(f"error: {error}", style="red", soft_wrap=True)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         err.print("stopped; the same command goes on where it was")

@@ -192,4 +192,6 @@ def data_features(
 
     resolved = Recipe.load(recipe, as_settings(settings, None, allow_missing=allow_missing))
     npz.write(splits.open_clips(resolved), resolved, folder)
-    out.print(f"{folder / npz.ARRAYS}\ntrain from it: hubbub bench {recipe} --set data.name={folder / npz.ARRAYS}")
+    given = "".join(f" --set {setting}" for setting in settings or [])
+    out.print(f"{folder / npz.ARRAYS}", soft_wrap=True)
+    out.print(f"train from it: hubbub bench {recipe}{given} --set data.name={folder / npz.ARRAYS}", soft_wrap=True)

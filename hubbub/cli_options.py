@@ -9,8 +9,9 @@ from rich.console import Console
 __all__ = ["AllowLeaky", "AllowMissing", "Debug", "Device", "Folds", "Name", "Out", "Quick", "Seeds", "Settings",
            "as_settings", "err", "out"]  # fmt: skip
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+# What users have named is never taken for markup.
+out = Console(highlight=False, markup=False)
+err = Console(stderr=True, highlight=False, markup=False)
 
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="Override a recipe field, e.g. --set train.epochs=3. May be repeated.")

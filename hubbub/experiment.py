@@ -68,6 +68,8 @@ def run(
             if (place / "metrics_test.json").is_file():
                 say(f"[{number}/{len(cells)}] test fold {split.name}, seed {seed}: done before")
                 continue
+            for made_of_all in (gallery.FOLDER, "classifier"):  # of other cells than these
+                shutil.rmtree(folder / made_of_all, ignore_errors=True)
             figures = _run_cell(material, split, seed, place)
             say(
                 f"[{number}/{len(cells)}] test fold {split.name}, seed {seed}: "

@@ -31,7 +31,18 @@ from hubbub.occlusion import occlude
 from hubbub.stft import Grid
 from hubbub.windows import Heard
 
-__all__ = ["CARD", "ExplainError", "Explanation", "SegmentMap", "curves", "explain", "listen", "look", "write"]
+__all__ = [
+    "CARD",
+    "ExplainError",
+    "Explanation",
+    "SegmentMap",
+    "curves",
+    "explain",
+    "listen",
+    "look",
+    "write",
+    "write_given",
+]
 
 Array = npt.NDArray[np.float32]
 CARD = "explanation.json"
@@ -41,6 +52,8 @@ BATCH = 8
 LISTENED_SHARE = 0.5
 #: A cell of the spectrum as far below the loudest one says nothing of which band a network heard.
 FLOOR_DB = 80.0
+#: Recordings beyond it would take gigabytes [s].
+LONGEST_S = 300.0
 #: Of segments: each takes a third of a second to draw.
 MOST_PICTURES = 8
 
@@ -113,9 +126,13 @@ def explain(
     The plain view of a segment is explained: its first level, not shifted. Raises `ExplainError` for a label that the
     classifier does not know, `AudioError` for a recording that cannot be read.
     """
-    if label is not None and label not in classifier.labels:
-        raise ExplainError(f"the classifier knows no '{label}'. {did_you_mean(label, classifier.labels)}")
-    wave, _ = classifier.read(source, rate_hz)
+    _refuse_unknown(classifier, label)
+    wave, seconds = classifier.read(source, rate_hz)
+    if seconds > LONGEST_S:
+        raise ExplainError(
+            f"{seconds:.0f} s are too long to explain at once; {LONGEST_S:.0f} s are the most. Cut out the part that "
+            "matters."
+        )
     heard = classifier.eval().classify(wave, classifier.rate_hz)
     label = label or heard.label
     grid = Grid(len(wave), classifier.rate_hz)
@@ -156,6 +173,34 @@ def look(classifier: Classifier, given: npt.NDArray[Any], label: str) -> tuple[A
     cam = _cams(classifier.eval(), batch, label, np.ones(1, dtype=np.float32))
     heat = nn.functional.interpolate(cam[:, None], shown.shape[-2:], mode="bilinear")[0, 0]
     return shown.numpy(), (heat / heat.max().clamp_min(torch.finfo(heat.dtype).tiny)).numpy()
+
+
+def write_given(classifier: Classifier, file: Path, folder: str | Path, label: str | None = None) -> dict[str, Any]:
+    """What `look` sees of a picture or a spectrogram, as `write` writes it: `shown.png`, `gradcam.png` and the JSON."""
+    _refuse_unknown(classifier, label)
+    folder = _free(folder)
+    heard = classifier.eval().classify(file)
+    label = label or heard.label
+    shown, heat = look(classifier, classifier.given(file)[0], label)
+    card = {"label": label, "method": "Grad-CAM", "remarks": [], "scores": {"original": heard.scores}}
+    card["files"] = {"shown": "shown.png", "gradcam": "gradcam.png"}
+    with files.whole_folder(folder) as temporary:
+        plots.picture(shown, temporary / "shown.png")
+        plots.picture(shown, temporary / "gradcam.png", heat)
+        files.write_json(temporary / CARD, card)
+    return card
+
+
+def _refuse_unknown(classifier: Classifier, label: str | None) -> None:
+    if label is not None and label not in classifier.labels:
+        raise ExplainError(f"the classifier knows no '{label}'. {did_you_mean(label, classifier.labels)}")
+
+
+def _free(folder: str | Path) -> Path:
+    folder = Path(folder)
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / CARD).is_file()):
+        raise ExplainError(f"{folder} is there and is no explanation. Give a new or an empty folder.")
+    return folder
 
 
 def _without_gradient(classifier: Classifier) -> str:
@@ -306,9 +351,7 @@ def write(classifier: Classifier, explanation: Explanation, folder: str | Path) 
     Only the `MOST_PICTURES` segments with the strongest maps are drawn. Sounds are 32-bit float WAV files, which
     clipping cannot change. Raises `ExplainError` where the folder holds anything but an earlier explanation.
     """
-    folder = Path(folder)
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / CARD).is_file()):
-        raise ExplainError(f"{folder} is there and is no explanation. Give a new or an empty folder.")
+    folder = _free(folder)
     kept, rest = listen(explanation)
     said = {name: classifier.classify(wave, explanation.rate_hz) for name, wave in (("listened", kept), ("rest", rest))}
     # A last segment can be too short to have a frame.

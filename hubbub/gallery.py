@@ -76,18 +76,25 @@ def _sample(material: Material, folder: Path, place: Path, number: int, row: Any
     names = {part: f"{number:02d}-{part}.png" for part in ("spectrogram", "gradcam")}
     entry = {name: getattr(row, name) for name in ("clip", *_FACTS)} | names
     if isinstance(material.sound, Waves):
-        wave = material.sound.wave(clip)[: round(LONGEST_S * model.rate_hz)]
+        whole = material.sound.wave(clip)
+        wave = whole[: round(LONGEST_S * model.rate_hz)]
         found = explain.explain(model, wave, model.rate_hz, row.decided)
         axes = (found.times, found.hz)
         plots.spectrogram(found.decibels, *axes, place / names["spectrogram"])
         plots.heatmap(found.decibels, found.map, *axes, place / names["gradcam"])
         sound = f"{number:02d}.mp3"
         _write_mp3(place / sound, wave, model.rate_hz)
-        return entry | {"method": found.method, "seconds": len(wave) / model.rate_hz, "sound": sound}
-    shown, heat = explain.look(model, material.sound.cut(clip, model)[0], row.decided)
-    plots.picture(shown, place / names["spectrogram"])
-    plots.picture(shown, place / names["gradcam"], heat)
-    return entry | {"method": "Grad-CAM", "seconds": None, "sound": None}
+        seconds, shown = (len(w) / model.rate_hz for w in (whole, wave))
+        part = f"the first {shown:.0f} s shown" if shown < seconds else ""
+        return entry | {"method": found.method, "seconds": seconds, "part": part, "sound": sound}
+    segments = material.sound.cut(clip, model)
+    scores, _ = model.judge(model.evidence(segments), [0])
+    strongest = int(scores[:, model.labels.index(row.decided)].argmax())
+    seen, heat = explain.look(model, segments[strongest], row.decided)
+    plots.picture(seen, place / names["spectrogram"])
+    plots.picture(seen, place / names["gradcam"], heat)
+    part = f"segment {strongest + 1} of {len(segments)} shown" if len(segments) > 1 else ""
+    return entry | {"method": "Grad-CAM", "seconds": None, "part": part, "sound": None}
 
 
 def _write_mp3(path: Path, wave: Wave, rate_hz: int) -> None:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from hubbub import files
 from hubbub.data import arrays, cache, splits
-from hubbub.data.cache import Resident, Segments, Waves
+from hubbub.data.cache import Resident, Segments
 from hubbub.data.clips import Clips
 from hubbub.data.splits import Audit, Split
 from hubbub.recipe import Recipe
@@ -155,12 +155,6 @@ def _reasons(material: Material) -> list[str]:
     protocol, names = material.recipe.protocol, [split.name for split in material.splits]
     if protocol.folds or protocol.kind == "fixed":
         reasons.append(f"PART OF THE FOLDS: tested on fold {', '.join(names)} alone")
-    waves = material.sound
-    if material.clips.name == "emodb" and isinstance(waves, Waves) and waves.lengths.min() == waves.lengths.max():
-        seconds = waves.lengths[0] / waves.rate_hz
-        reasons.append(
-            f"ANOTHER VERSION: every utterance lasts {seconds:.3f} s here; the original ones differ in length"
-        )
     reasons += material.remarks
     if material.quick:
         reasons.append("QUICK: a reduced run to see that it works")

@@ -10,6 +10,7 @@ import base64
 import mimetypes
 import struct
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -227,16 +228,24 @@ def _samples(folder: Path) -> Iterator[dict[str, Any]]:
     if not (folder / "samples.json").is_file():
         return
     for sample in read_json(folder / "samples.json"):
-        truth, decided, method = sample["label"], sample["decided"], sample["method"]
-        seen = _inside(folder, sample["spectrogram"]), _inside(folder, sample["gradcam"])
-        if seen[0] is None or seen[1] is None:
-            continue
-        sound = _inside(folder, sample["sound"])
-        yield sample | {
-            "spectrogram": _picture(seen[0], f"Spectrogram of {sample['clip']}, a clip of {truth}"),
-            "gradcam": _picture(seen[1], f"{method}: where in that spectrogram the evidence for {decided} lies"),
+        with suppress(KeyError, TypeError, struct.error, FileNotFoundError):  # half a sample is none
+            yield _sample(folder, sample)
+
+
+def _sample(folder: Path, sample: dict[str, Any]) -> dict[str, Any]:
+    truth, decided, method = sample["label"], sample["decided"], sample["method"]
+    spectrogram, gradcam, sound = (_inside(folder, sample[name]) for name in ("spectrogram", "gradcam", "sound"))
+    if spectrogram is None or gradcam is None:
+        raise FileNotFoundError(f"a picture of {sample['clip']}")
+    return (
+        {"part": ""}
+        | sample
+        | {
+            "spectrogram": _picture(spectrogram, f"Spectrogram of {sample['clip']}, a clip of {truth}"),
+            "gradcam": _picture(gradcam, f"{method}: where in that spectrogram the evidence for {decided} lies"),
             "sound": None if sound is None else _uri(sound),
         }
+    )
 
 
 def _inside(folder: Path, name: str | None) -> Path | None:

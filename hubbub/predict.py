@@ -57,16 +57,17 @@ class Answer:
         }
 
 
-def find(paths: Iterable[str]) -> list[str]:
-    """Files as given, folders as the sound files below them, in order. Raises `PredictError` where nothing is left."""
+def find(paths: Iterable[str], endings: tuple[str, ...] = EXTENSIONS) -> list[str]:
+    """Files as given, folders as the files below them with such endings, in order. Raises `PredictError` where nothing
+    is left."""
     found: list[str] = []
     for path in paths:
         if Path(path).is_dir():
-            found += sorted(str(p) for p in Path(path).rglob("*") if p.suffix.lower() in EXTENSIONS and p.is_file())
+            found += sorted(str(p) for p in Path(path).rglob("*") if p.suffix.lower() in endings and p.is_file())
         else:
             found.append(path)
     if not found:
-        raise PredictError(f"no sound files in {', '.join(paths)}. Known endings: {', '.join(EXTENSIONS)}.")
+        raise PredictError(f"nothing to classify in {', '.join(paths)}. Known endings: {', '.join(endings)}.")
     return found
 
 

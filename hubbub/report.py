@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from hubbub import files, metrics
+from hubbub.errors import HubbubError
 from hubbub.recipe import Recipe
 
 __all__ = [
@@ -31,6 +32,11 @@ __all__ = [
     "summarise",
     "verify",
 ]
+
+
+class ReportError(HubbubError):
+    """A run folder that is not whole."""
+
 
 Scores = npt.NDArray[np.float32]
 Targets = npt.NDArray[np.int64]
@@ -72,10 +78,13 @@ def cells(folder: Path) -> list[tuple[str, int, Path]]:
 
 def predictions(folder: Path) -> pd.DataFrame:
     """All test predictions of a run, `level` telling clips from segments; the index levels are `fold` and `seed`."""
-    tables = {
-        (fold, seed): pd.read_parquet(place / "predictions.parquet").reset_index(drop=True)
-        for fold, seed, place in cells(folder)
-    }
+    try:
+        tables = {
+            (fold, seed): pd.read_parquet(place / "predictions.parquet").reset_index(drop=True)
+            for fold, seed, place in cells(folder)
+        }
+    except (OSError, ValueError) as error:
+        raise ReportError(f"{folder} has not all its predictions ({error}). Run it again: hubbub bench.") from error
     return pd.concat(tables, names=["fold", "seed", "row"])
 
 

@@ -231,10 +231,10 @@ def test_spectrograms_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         arrays.load(spectrograms(tmp_path, [25, 25], bands=128), recipe(*frames))
     clips = spectrograms(tmp_path, [25, 25])
     np.save(tmp_path / "1.npy", np.full((64, 25), np.nan, np.float32))
-    with pytest.raises(ClipsError, match="not finite"):
+    with pytest.raises(PictureError, match="not finite"):
         arrays.load(clips, recipe(*frames))
     np.save(tmp_path / "1.npy", np.array([{"a": 1}]), allow_pickle=True)
-    with pytest.raises(ClipsError, match=r"1\.npy is not a spectrogram"):
+    with pytest.raises(PictureError, match=r"1\.npy is not a spectrogram"):
         arrays.load(clips, recipe(*frames))
 
 

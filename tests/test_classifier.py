@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from PIL import Image
 
 import hubbub
 from hubbub import windows
@@ -430,3 +431,9 @@ def test_public_names() -> None:
     assert hubbub.Heard is windows.Heard
     with pytest.raises(AttributeError, match="nothing"):
         hubbub.nothing  # noqa: B018
+
+
+def test_a_picture_is_refused_by_a_classifier_of_decibels(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((64, 101), np.uint8)).save(tmp_path / "p.png")
+    with pytest.raises(ClassifierError, match="spectrograms are decibels"):
+        Classifier(Recipe.load("street-cnn"), ("a", "b")).classify(tmp_path / "p.png")

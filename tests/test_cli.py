@@ -189,9 +189,9 @@ def test_explain_shows_what_was_heard_and_says_its_scores(model: Path, sounds: P
     lines = done.stdout.splitlines()
     assert lines[0] == "rain, by Grad-CAM"
     scores = json.loads((folder / "explanation.json").read_text())["scores"]
-    for name, words in (("original", "the recording"), ("listened", "what was listened to"), ("rest", "the rest")):
+    for name, words in (("original", "as it is"), ("listened", "what was listened to"), ("rest", "the rest")):
         assert f"{scores[name]['rain']:.3f}  {words}" in lines
-    assert lines[-1] == f"pictures and sounds: {folder}"
+    assert lines[-1] == f"all of it: {folder}"
     assert (folder / "clip.png").is_file() and (folder / "listened.wav").is_file()
 
 

@@ -148,13 +148,22 @@ def test_what_made_the_arrays_travels_with_them(built: Path, sounds: Path) -> No
 def test_a_network_trains_on_them_by_the_recipe_that_made_them(own: Path, sounds: Path) -> None:
     """Padding and 0..1 come after loading: what the network is given of a whole clip is what sound would give it."""
     extra = ["frontend.frames=140", "frontend.scale=top_db", "protocol.kind=logo", "network.width=2"]
+    extra += ["windows.length=11200", "windows.hop=11200"]
     hub_build.build(recipe(sounds, *extra), own / "mel")
     of_mel, of_sound = (material.prepare(recipe(data, *extra)) for data in (own / "mel", sounds))
     assert [split.name for split in of_mel.splits] == [split.name for split in of_sound.splits]
-    clip = 7  # as long as a window
+    clip = 11  # as long as a window
     given, heard = (m.base.features(torch.from_numpy(np.array(m.sound.cut(clip, m.base)))) for m in (of_mel, of_sound))
     assert given.shape == heard.shape == (1, 16, 140)
     assert torch.equal(given, heard)
+
+
+def test_clips_longer_than_a_window_are_refused(own: Path, sounds: Path) -> None:
+    """Else a network would train on whole clips and then hear pieces of them."""
+    extra = ["frontend.frames=140", "frontend.scale=top_db", "protocol.kind=logo", "network.width=2"]
+    hub_build.build(recipe(sounds, *extra), own / "mel")
+    with pytest.raises(ClipsError, match=r"has 69 frames, and a window of 8000 samples gives 63\. Set windows\.length"):
+        material.prepare(recipe(own / "mel", *extra))
 
 
 def test_files_are_cut_by_size_and_read_back_in_order(
@@ -349,7 +358,9 @@ def test_a_card_that_the_hub_refuses_stops_the_upload(
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_writer")
     (built / "README.md").write_text("no header")
-    with pytest.raises(HubError, match=r"refused what it was sent .* README\.md\. - that is no header\. Nothing"):
+    with pytest.raises(
+        HubError, match=r"refused what it was sent .* README\.md\. - that is no header\. No file there was changed"
+    ):
         hub_transfer.publish(built, "me/mel")
     assert not server.large
     assert [list(commit["files"]) for commit in server.repositories["me/mel"]["commits"]] == [[".gitattributes"]]

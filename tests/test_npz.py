@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from hubbub import experiment
+from hubbub import experiment, material
 from hubbub.classifier import load
 from hubbub.data import npz, splits
 from hubbub.data.clips import ClipsError
@@ -60,6 +61,35 @@ def test_what_is_written_can_be_read_with_numpy_and_json_alone(features: Path) -
         assert kept["clip"].tolist() == clips.table["clip"].tolist()
         assert kept["offsets"].tolist() == list(range(0, 201, 2))
         assert kept["times"][:2].tolist() == [[0, 2], [2, 4]]
+
+
+@pytest.mark.parametrize("frames", [80, 140])
+def test_features_are_padded_and_cut_as_sound_is(frames: int, tmp_path: Path) -> None:
+    ours = recipe(f"frontend.frames={frames}", "train.epochs=1")
+    npz.write(splits.open_clips(ours), ours, tmp_path / "f")
+    sealed = [f"data.name={tmp_path / 'f' / npz.ARRAYS}", "data.limit=100"]
+    theirs = recipe(f"frontend.frames={frames}", "train.epochs=1", *sealed)
+    of_sound, of_file = (material.prepare(one) for one in (ours, theirs))
+    for clip in (0, 57):
+        heard, given = (
+            m.base.features(torch.from_numpy(np.array(m.sound.cut(clip, m.base)))) for m in (of_sound, of_file)
+        )
+        assert heard.shape[2] == frames and torch.equal(heard, given)
+
+
+@pytest.mark.parametrize("spoilt", ["nan", "rows", "compressed"])
+def test_spoilt_features_are_refused(features: Path, tmp_path: Path, spoilt: str) -> None:
+    shutil.copytree(features.parent, tmp_path / "f")
+    file = tmp_path / "f" / npz.ARRAYS
+    with np.load(features) as kept:
+        content = dict(kept)
+    if spoilt == "nan":
+        content["features"][3, 0, 0] = np.nan
+    elif spoilt == "rows":
+        content["features"] = content["features"][:-1]
+    (np.savez_compressed if spoilt == "compressed" else np.savez)(file, **content)
+    with pytest.raises(ClipsError, match="is compressed" if spoilt == "compressed" else "not finite numbers"):
+        material.prepare(recipe(f"data.name={file}", "data.limit=100"))
 
 
 def test_clips_keep_all_that_honesty_needs(features: Path) -> None:

@@ -102,3 +102,22 @@ def test_values_that_are_no_shades_are_refused(tmp_path: Path) -> None:
 def test_a_grey_picture_stays_grey_on_white(tmp_path: Path) -> None:
     Image.new("L", (2, 2), 7).save(tmp_path / "clear.png", transparency=7)
     assert pictures.read(tmp_path / "clear.png").tolist() == [[[255, 255], [255, 255]]]
+
+
+@pytest.mark.parametrize("content", ["empty", "zip", "huge", "nan", "three", "objects"])
+def test_what_is_no_spectrogram_is_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "s.npy"
+    if content == "empty":
+        path.write_bytes(b"")
+    elif content == "zip":
+        np.savez(tmp_path / "z.npz", a=np.zeros((2, 2)))
+        (tmp_path / "z.npz").rename(path)
+    elif content == "huge":  # a header of terabytes, and nothing behind it
+        np.save(path, np.zeros((2, 2), np.float32))
+        path.write_bytes(path.read_bytes().replace(b"(2, 2)", b"(9999999, 99999)"))
+    elif content == "objects":
+        np.save(path, np.array([[{}]]), allow_pickle=True)
+    else:
+        np.save(path, np.full((2, 2), np.nan) if content == "nan" else np.zeros((2, 2, 2)))
+    with pytest.raises(PictureError, match=r"s\.npy"):
+        pictures.read_spectrogram(path)

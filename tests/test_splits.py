@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from PIL import Image
 from sklearn.model_selection import StratifiedShuffleSplit
 
 from hubbub.data import splits
@@ -486,7 +487,8 @@ def test_written_lists_share_no_group_and_are_read_back(tmp_path: Path, monkeypa
     )
     again = splits.open_clips(recipe)
     (split,) = make(again, recipe.protocol)
-    assert (len(split.train), len(split.test)) == (len(train), len(val)) and again.notes == ()
+    assert (len(split.train), len(split.test)) == (len(train), len(val))
+    assert again.notes == clips.notes and again.name == "pets, lists"  # what was known of the whole stays known
     assert audit(again, [split], sounds(again)) == Audit()
     same, _ = splits.write(clips, tmp_path / "again", 0.3, seed=1)
     assert [path.read_bytes() for path in same] == [path.read_bytes() for path in written]
@@ -507,3 +509,34 @@ def test_a_hold_out_without_validation_trains_on_all_the_rest() -> None:
     assert len(split.train) + len(split.test) == len(clips)
     with pytest.raises(ValueError, match="leave nothing to train on"):
         Protocol(kind="holdout", test_ratio=0.5, val_ratio=0.5)
+
+
+def test_copies_stay_copies_in_written_lists(tmp_path: Path) -> None:
+    rows = []
+    for k in range(12):
+        for variant in ("orig", "noisy"):
+            soundfile.write(tmp_path / f"{k}_{variant}.wav", np.full(400, 0.01 * (k + 1)), 8000)
+            hint = "" if variant == "orig" else "train"
+            row = {"path": f"{k}_{variant}.wav", "label": "ab"[k % 2], "group": f"g{k}", "split_hint": hint}
+            rows.append(row)
+    pd.DataFrame(rows).to_csv(tmp_path / "all.csv", index=False)
+    (train, val), root = splits.write(open_data(str(tmp_path / "all.csv")), tmp_path / "lists", 0.3, seed=0)
+    again = open_data(str(train), root=root)
+    assert (again.table["split_hint"] == "train").sum() == len(again) // 2
+    assert set(open_data(str(val), root=root).table["split_hint"]) == {""}
+    with pytest.raises(SplitError, match="holds pictures or sounds that hubbub made"):
+        (tmp_path / "made").mkdir()
+        (tmp_path / "made" / "made.json").write_text('{"file": "spectrograms.csv"}')
+        splits.write(again, tmp_path / "made", 0.3, seed=0)
+
+
+def test_given_lists_of_different_kinds_are_refused(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.full(400, 0.1), 8000)
+    pd.DataFrame({"path": ["a.wav"], "label": ["a"], "group": ["g"]}).to_csv(tmp_path / "sound.csv", index=False)
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "a.png")
+    pictures = pd.DataFrame({"spec_file_name": ["a.png"], "class": ["a"], "fsID": ["g"], "fold": ["1"]})
+    pictures.to_csv(tmp_path / "pictures.csv", index=False)
+    train, test = (str(tmp_path / f"{name}.csv") for name in ("sound", "pictures"))
+    protocol = Protocol(kind="csv", validation="none", train=(train,), test=(test,))
+    with pytest.raises(SplitError, match="hold pictures and sound, or pictures made with other settings"):
+        splits.open_clips(Recipe(data=Data(name="lists"), protocol=protocol))

@@ -5,6 +5,7 @@ the recipe must say the same, and the trained classifier then hears sound too; e
 """
 
 import hashlib
+import math
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,10 +18,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from hubbub import files, pictures
-from hubbub.data import cache, npz
+from hubbub.data import cache, images, npz
 from hubbub.data.cache import Mapped
 from hubbub.data.clips import Clips, ClipsError
 from hubbub.errors import examples
+from hubbub.pictures import PictureError
 from hubbub.progress import track
 from hubbub.recipe import Recipe
 from hubbub.settings_augment import SPECTROGRAM, Augment
@@ -32,12 +34,14 @@ if TYPE_CHECKING:
 __all__ = ["Arrays", "inspect", "load", "suited"]
 
 Array = npt.NDArray[Any]
+#: How much longer than a window a clip's spectrogram may be: UrbanSound8K's clips of 4 s last up to 4.04.
+LONGER = 1.05
 #: One clip: its arrays `[S, ...]`, their times `[S, 2]` [s], and a hash of what they show.
 Part = tuple[Array, npt.NDArray[np.float64], str]
 #: Settings that come after an array was made, by what it is, and may therefore differ.
 _LATER = {
-    "pictures": {"name", "size", "standardise"},
-    "spectrograms": {"name", "frames", "scale", "size", "colours", "standardise"},
+    "pictures": {"size", "standardise"},
+    "spectrograms": {"frames", "scale", "size", "colours", "standardise"},
 }
 
 
@@ -122,9 +126,12 @@ def load(clips: Clips, recipe: Recipe) -> Arrays:
         size = frontend.shape(recipe.windows.length)
         shape, dtype, parts = (_channels(clips, recipe), *size), np.uint8, _pictures(clips, size)
     else:
-        spectrogram = frontend.spectrogram_shape(recipe.windows.length)
-        shape, dtype, parts = spectrogram, np.float32, _spectrograms(clips, spectrogram, frontend)
-    key = cache.key_of(cache.VERSION, clips.kind, shape, cache.file_hashes(clips), clips.table["clip"].to_json())
+        first = Path(clips.table["path"].iloc[0])
+        of_npz = first.suffix == ".npz"  # framed later, as what comes from sound
+        spectrogram = npz.shape(first) if of_npz else frontend.spectrogram_shape(recipe.windows.length)
+        shape, dtype, parts = spectrogram, np.float32, _spectrograms(clips, spectrogram, frontend, recipe)
+    rows, padding = clips.table[["clip", "start", "end"]].to_json(), frontend.picture.padding
+    key = cache.key_of(cache.VERSION, clips.kind, shape, padding, cache.file_hashes(clips), rows)
     folder = files.cache_dir() / "arrays" / key
     if not folder.is_dir():
         _store(folder, parts)
@@ -139,8 +146,8 @@ def inspect(clips: Clips) -> pd.DataFrame:
     found, kept = [], {path: npz.contents(Path(path)) for path in set(clips.table["path"]) if path.endswith(".npz")}
     for clip, path in zip(clips.table["clip"], clips.table["path"], strict=True):
         try:
-            content, error = kept[path][clip] if path in kept else _hash(_read_npy(path)), ""
-        except ClipsError as why:
+            content, error = kept[path][clip] if path in kept else _hash(pictures.read_spectrogram(path)), ""
+        except PictureError as why:
             content, error = "", str(why)
         found.append({"clip": clip, "content": content, "error": error})
     return pd.DataFrame(found)
@@ -182,17 +189,25 @@ def _channels(clips: Clips, recipe: Recipe) -> int:
 def _pictures(clips: Clips, size: tuple[int, int]) -> Iterator[Part]:
     times = clips.table[["start", "end"]].to_numpy(float)
     for row, picture in enumerate(cache.in_threads(lambda row: pictures.read(row.path, size), clips, "reading")):
-        yield picture[None], times[row : row + 1], _hash(picture)
+        yield picture[None], times[row : row + 1], images.content(picture)
 
 
-def _spectrograms(clips: Clips, shape: tuple[int, int], frontend: "FrontEnd") -> Iterator[Part]:
-    table = clips.table
+def _spectrograms(clips: Clips, shape: tuple[int, int], frontend: "FrontEnd", recipe: Recipe) -> Iterator[Part]:
+    table, most = clips.table, math.inf
+    if frontend.logmel:  # the trained classifier hears windows of so many frames
+        most = LONGER * frontend.logmel.frames(recipe.windows.length)
     if table["path"].iloc[0].endswith(".npz"):
         yield from npz.read(Path(table["path"].iloc[0]), table["clip"])
         return
     for row, path in enumerate(track(table["path"], "reading", len(table))):
-        values = _read_npy(path)
-        if values.ndim != 2 or len(values) != shape[0]:
+        values = pictures.read_spectrogram(path)
+        if values.shape[1] > most:
+            raise ClipsError(
+                f"{table['clip'][row]} of {clips.name} has {values.shape[1]} frames, and a window of "
+                f"{recipe.windows.length} samples gives {most / LONGER:.0f}. Set windows.length to a whole clip's, or "
+                "frontend.name = 'given'."
+            )
+        if len(values) != shape[0]:
             raise ClipsError(
                 f"{table['clip'][row]} of {clips.name} has the shape {list(values.shape)}, and frontend.n_mels is "
                 f"{shape[0]}. Set that to its number of bands."
@@ -203,14 +218,3 @@ def _spectrograms(clips: Clips, shape: tuple[int, int], frontend: "FrontEnd") ->
                 "frontend.frames: shorter ones are padded to that, longer ones cut."
             )
         yield frontend.framed(values), table[["start", "end"]].to_numpy(float)[row : row + 1], _hash(values)
-
-
-def _read_npy(path: str) -> Array:
-    """`[bands, frames]` float32. Nothing in such a file is executed."""
-    try:
-        values = np.load(path, allow_pickle=False).astype(np.float32)
-    except (OSError, ValueError) as error:
-        raise ClipsError(f"{path} is not a spectrogram that can be read ({error}). Fetch it again.") from error
-    if not np.isfinite(values).all():
-        raise ClipsError(f"{path} holds values that are not finite. Make it again.")
-    return values

@@ -64,7 +64,7 @@ class _Copier:
         folder, rows = made.fold_folder(self.folder / "audio", clip["fold"]), []
         for name in self.names:
             path = folder / f"{clip['file']}_{name}.wav"
-            if not path.is_file():
+            if made.older(path, clip["path"]):
                 chance = variants.generator(self.seed, clip["clip"], name)
                 heard = variants.whole(torch.from_numpy(wave), rate_hz, name, chance)
                 with files.whole_file(path) as temporary:

@@ -104,7 +104,7 @@ class _Painter:
             stem = f"{clip['file']}-s{number:04d}" if len(segments) > 1 else clip["file"]
             for name in self.names:
                 file = f"{stem}_{name}.png"
-                if not (folder / file).is_file():
+                if made.older(folder / file, clip["path"]):
                     chance = variants.generator(self.seed, f"{clip['clip']}\n{number}", name)
                     heard = torch.from_numpy(segment.copy())  # a view of the wave, which torch would not take
                     pictures.write(folder / file, picture(self.frontend, heard, rate_hz, name, chance))

@@ -55,7 +55,9 @@ def get(name: str) -> Path:
                 name, repo_type="dataset", revision=info.sha, local_dir=part, allow_patterns=_WANTED
             )
         for sibling in info.siblings or []:
-            file = part / sibling.rfilename
+            file = (part / sibling.rfilename).resolve()
+            if not file.is_relative_to(part.resolve()):
+                continue  # a name that leads elsewhere is nothing that was fetched
             if sibling.lfs and file.is_file() and files.sha256(file) != sibling.lfs.sha256:
                 file.unlink()
                 raise HubError(f"{name}: {sibling.rfilename} does not have the checksum the hub says. Call again.")
@@ -68,6 +70,8 @@ def get(name: str) -> Path:
         shutil.rmtree(part / ".cache", ignore_errors=True)  # the client's notes on what it had so far
     (part / ".lock").unlink(missing_ok=True)
     os.rename(part, target)
+    for abandoned in target.parent.glob(f".{target.name}.*.part"):  # of earlier commits
+        shutil.rmtree(abandoned, ignore_errors=True)
     return target
 
 
@@ -191,9 +195,9 @@ def _why(name: str, error: BaseException) -> str:
     if status in (401, 403):
         return f"{hub} refused the token in HF_TOKEN ({status}). Nothing was changed. {_HOW}"
     if status == 400:
-        return f"{hub} refused what it was sent about {name}: {said}. Nothing was changed there."
+        return f"{hub} refused what it was sent about {name}: {said}. No file there was changed."
     if status is not None:
-        return f"{hub} answered {status} about {name}. Nothing was changed there. Try again later."
+        return f"{hub} answered {status} about {name}. No file there was changed. Try again later."
     return f"{hub} could not be reached, or broke off, about {name}: {_line(error)}. Check the connection, call again."
 
 

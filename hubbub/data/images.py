@@ -33,7 +33,10 @@ _ORIGINAL = {"", "none", "orig", "original"}
 
 
 def content(pixels: Pixels) -> str:
-    """A hash of what a picture shows, the same for a grey one stored in colours."""
+    """A hash of what a picture shows, the same for a grey one stored in colours; "" for one of a single colour, which
+    silence gives too and tells nothing of."""
+    if (pixels == pixels[:, :1, :1]).all():
+        return ""
     grey = pixels[:1] if (pixels == pixels[:1]).all() else pixels
     return hashlib.sha256(f"{grey.shape}".encode() + grey.tobytes()).hexdigest()
 
@@ -85,8 +88,8 @@ def open_pictures(
         notes += ("SEGMENTS AS CLIPS: some sounds gave several pictures, and each is scored as a clip of its own",)
     order = labels or (tuple(facts["labels"]) if facts else ())
     clips = build(csv.stem, table, labels=order, allow_missing=allow_missing, where=str(base), notes=notes)
-    sections = {str(name): facts[name] for name in ("audio", "windows", "frontend")} if facts else None
-    return replace(made.told(clips, facts), kind="pictures", made=sections)
+    sections = {name: (facts or {}).get(name) for name in ("audio", "windows", "frontend")}
+    return replace(made.told(clips, facts), kind="pictures", made=sections if all(sections.values()) else None)
 
 
 def inspect(clips: Clips) -> pd.DataFrame:

@@ -26,7 +26,21 @@ from hubbub.data.variants import VARIANTS
 from hubbub.errors import HubbubError, examples
 from hubbub.progress import track
 
-__all__ = ["MADE", "MadeError", "beside", "file_names", "fold_folder", "in_parallel", "making", "of", "sources", "told"]
+__all__ = [
+    "MADE",
+    "MadeError",
+    "beside",
+    "file_names",
+    "fold_folder",
+    "holds_files",
+    "in_parallel",
+    "making",
+    "of",
+    "older",
+    "sources",
+    "told",
+    "write_lists",
+]
 
 Facts = dict[str, Any]
 T = TypeVar("T")
@@ -73,10 +87,28 @@ def beside(csv: Path) -> Facts | None:
         facts = dict(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise ClipsError(f"{file} cannot be read ({error}). Make the folder again, or remove it.") from error
-    sections = ("audio", "windows", "frontend") if facts.get("kind") == "pictures" else ()
-    if unsaid := [name for name in (*_TOLD, *sections) if name not in facts]:
+    if unsaid := [name for name in _TOLD if name not in facts]:
         raise ClipsError(f"{file} does not say '{unsaid[0]}'. Make the folder again, or remove it.")
-    return facts if facts["file"] == csv.name else None
+    return facts if csv.name in (facts["file"] if isinstance(facts["file"], list) else [facts["file"]]) else None
+
+
+def holds_files(folder: Path) -> bool:
+    """Whether a folder's `made.json` is about files that were made there, not about lists alone."""
+    try:
+        return not isinstance(json.loads((folder / MADE).read_text(encoding="utf-8"))["file"], list)
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError, KeyError, TypeError):
+        return True
+
+
+def write_lists(clips: Clips, folder: Path, names: Sequence[str]) -> None:
+    """`made.json` beside lists of some clips: what was known of the whole stays known of its parts."""
+    kind = "pictures" if clips.kind == "pictures" else "lists"
+    facts = {name: getattr(clips, name) for name in ("licence", "citation", "synthetic", "labels", "notes")}
+    name = clips.name.removesuffix(f", {kind}")
+    facts |= {"file": list(names), "name": name, "kind": kind, "straddling": sorted(clips.straddling)}
+    files.write_json(folder / MADE, facts | dict(clips.made or {}))
 
 
 def told(clips: Clips, facts: Facts | None) -> Clips:
@@ -160,8 +192,8 @@ def in_parallel(work: Callable[[int], T], clips: Clips, what: str) -> list[T]:
         torch.set_num_threads(threads)
     if errors := [one for one in done if isinstance(one, AudioError)]:
         raise ClipsError(
-            f"{clips.name}: {len(errors)} of {len(clips)} sounds cannot be used. {examples(errors)} Repair or remove "
-            "them (hubbub data check lists all); the next run goes on from here."
+            f"{clips.name}: {len(errors)} of {len(clips)} sounds cannot be used. {examples(errors)} Repair "
+            "them (hubbub data check lists all) and run again; without them, start in a new folder."
         )
     return [one for one in done if not isinstance(one, AudioError)]
 
@@ -186,6 +218,11 @@ def _plain(clip: str) -> str:
 
 def _hash(clip: str) -> str:
     return hashlib.sha256(clip.encode()).hexdigest()[:8]
+
+
+def older(file: Path, sound: str) -> bool:
+    """Whether a file has still to be made of a sound, or was before that last changed."""
+    return not file.is_file() or file.stat().st_mtime_ns < os.stat(sound).st_mtime_ns
 
 
 def fold_folder(folder: Path, fold: str) -> Path:

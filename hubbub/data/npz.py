@@ -7,7 +7,7 @@ from sound. Nothing in these files is executed when they are read.
 
 import json
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -97,15 +97,16 @@ def open_features(file: Path, *, labels: tuple[str, ...] = ()) -> Clips:
         named = json.loads((file.parent / LABELS).read_text(encoding="utf-8"))
         with _opened(file) as kept:
             table = pd.DataFrame({name: kept[name] for name in _COLUMNS}).assign(path=str(file))
-        settings, straddling = facts.pop("made"), frozenset(facts.pop("straddling"))
-        known = {**facts, "missing": tuple(facts["missing"]), "notes": tuple(facts["notes"])}
-        name = known.pop("name")
-    except (OSError, KeyError, ValueError) as error:
+        known = {name: facts[name] for name in ("licence", "citation", "synthetic", "listed")}
+        known |= {"missing": tuple(facts["missing"]), "notes": tuple(facts["notes"])}
+        settings = {section: dict(facts["made"][section]) for section in ("audio", "windows", "frontend")}
+        name, straddling, named = str(facts["name"]), frozenset(facts["straddling"]), tuple(named)
+    except (OSError, KeyError, ValueError, TypeError) as error:
         raise ClipsError(
             f"{file} is not a file of features with its {METADATA} and {LABELS} beside it ({error}). "
             "Make it again: hubbub data features."
         ) from error
-    clips = build(name, table, labels=labels or tuple(named), kind="spectrograms", made=settings, straddling=straddling)
+    clips = build(name, table, labels=labels or named, kind="spectrograms", made=settings, straddling=straddling)
     return replace(clips, **known)
 
 
@@ -114,21 +115,41 @@ def read(file: Path, clips: pd.Series) -> Iterator[tuple[npt.NDArray[np.float32]
     with _opened(file) as kept:
         features, offsets, times, contents = (kept[name] for name in ("features", "offsets", "times", "content"))
         place = {clip: number for number, clip in enumerate(kept["clip"])}
+    features = features.astype(np.float32, copy=False)
+    if features.ndim != 3 or not len(features) == len(times) == offsets[-1] or not np.isfinite(features).all():
+        raise ClipsError(
+            f"{file}: its features are not finite numbers [{offsets[-1]}, bands, frames]. Make it again: hubbub data "
+            "features."
+        )
     for clip in clips:
         part = slice(offsets[place[clip]], offsets[place[clip] + 1])
         yield features[part], times[part], str(contents[place[clip]])
 
 
+def shape(file: Path) -> tuple[int, int]:
+    """Bands and frames of its features."""
+    with _opened(file) as kept, kept.zip.open("features.npy") as member:
+        version = np.lib.format.read_magic(member)
+        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        _, bands, frames = read_header(member)[0]
+    return int(bands), int(frames)
+
+
 def contents(file: Path) -> dict[str, str]:
     """The hash of each clip's sound, by its id."""
+    for _ in read(file, pd.Series(dtype=str)):
+        pass  # it is whole, then
     with _opened(file) as kept:
         return dict(zip(kept["clip"].tolist(), kept["content"].tolist(), strict=True))
 
 
 @contextmanager
-def _opened(file: Path) -> Iterator[Mapping[str, npt.NDArray[Any]]]:
+def _opened(file: Path) -> Iterator[Any]:
+    """The file's arrays by name; `write` compresses nothing, so no small file can fill the memory."""
     try:
         with np.load(file, allow_pickle=False) as kept:
+            if any(member.compress_type != zipfile.ZIP_STORED for member in kept.zip.infolist()):
+                raise ClipsError(f"{file} is compressed, which hubbub data features does not do. Make it again.")
             yield kept
-    except (zipfile.BadZipFile, EOFError) as error:
+    except (zipfile.BadZipFile, EOFError, KeyError, TypeError, AttributeError) as error:
         raise ClipsError(f"{file} is not whole ({error}). Make it again: hubbub data features.") from error

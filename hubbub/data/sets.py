@@ -4,11 +4,12 @@ ESC-50 and ESC-10 (Piczak 2015), UrbanSound8K (Salamon, Jacoby & Bello 2014), Em
 synthesised `street`. The original layouts and the flat ones of mirrors are found alike. `opening` is the way in.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import soundfile
 
 from hubbub import files, store
 from hubbub.data import synthetic
@@ -191,6 +192,15 @@ DATASETS: dict[str, DataSet] = {
 }  # fmt: skip
 
 
+def _one_length(paths: Iterable[str]) -> float | None:
+    """How long [s] all sounds are, where they are all of one length."""
+    try:
+        lengths = {soundfile.info(path).duration for path in paths}
+    except (soundfile.SoundFileError, TypeError):  # decoding says what is wrong with it
+        return None
+    return lengths.pop() if len(lengths) == 1 else None
+
+
 def as_published(
     known: DataSet, name: str, rows: pd.DataFrame, where: str, *, allow_missing: bool = False
 ) -> tuple[str, ...]:
@@ -221,6 +231,8 @@ def open_known(name: str, labels: tuple[str, ...] = (), *, allow_missing: bool =
     notes = as_published(known, name, rows, str(folder), allow_missing=allow_missing)
     if known.synthetic:
         notes = ("SYNTHETIC: sounds made by hubbub, not recorded", *notes)
+    if name == "emodb" and (seconds := _one_length(rows["path"])):
+        notes += (f"ANOTHER VERSION: every utterance lasts {seconds:.3f} s here; the original ones differ in length",)
     clips = build(
         name, rows, labels=labels, allow_missing=allow_missing, where=str(folder), licence=known.licence,
         citation=known.citation, synthetic=known.synthetic, straddling=known.straddling, notes=notes,

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from hubbub.data import made
 from hubbub.data.clips import Clips
 from hubbub.data.opening import open_section
 from hubbub.errors import HubbubError, did_you_mean, examples
@@ -189,11 +190,18 @@ def open_clips(recipe: Recipe) -> Clips:
     parts = {part: opened(names[0]) for part, names in given.items()}
     tables = [c.table.assign(split_hint=part, clip=part + ":" + c.table["clip"]) for part, c in parts.items()]
     first = next(iter(parts.values()))
+    kinds, known = {c.kind for c in parts.values()}, [c.made for c in parts.values() if c.made is not None]
+    if kinds - {"sound", "pictures"} or len(kinds) > 1 or any(made_of != known[0] for made_of in known):
+        raise SplitError(
+            f"{first.name}: the files given hold {' and '.join(sorted(kinds))}, or pictures made with other settings. "
+            "Give lists of sounds, or of pictures of one making."
+        )
     copies = {part: int((c.table["split_hint"] == "train").sum()) for part, c in parts.items() if part != "train"}
     warned = [f"AUGMENTED COPIES: {count:,} in the {part} file" for part, count in copies.items() if count]
     return replace(
         first,
         table=pd.concat(tables, ignore_index=True),
+        made=first.made if len(known) == len(parts) else None,
         labels=data.labels or tuple(sorted({label for clips in parts.values() for label in clips.labels})),
         listed=sum(clips.listed for clips in parts.values()),
         missing=tuple(clip for clips in parts.values() for clip in clips.missing),
@@ -207,6 +215,10 @@ def write(clips: Clips, folder: Path, val_ratio: float, seed: int) -> tuple[list
     Augmented copies stand in `train.csv` alone. Paths in the lists start from the folder that holds all the files,
     which is returned beside the lists: `protocol.kind = "csv"` takes them with it as `data.root`.
     """
+    if clips.kind == "spectrograms":
+        raise SplitError(f"{clips.name} holds spectrograms, which no list names. Split the sounds they were made of.")
+    if made.holds_files(folder):
+        raise SplitError(f"{folder} holds pictures or sounds that hubbub made. Write the lists to another folder.")
     val = part_of_groups(clips.targets(), clips.table["group"].to_numpy(), val_ratio, seed)
     train, val = np.setdiff1d(np.arange(len(clips)), val), _originals(clips, val)
     if not len(val) or not len(train):
@@ -217,13 +229,15 @@ def write(clips: Clips, folder: Path, val_ratio: float, seed: int) -> tuple[list
     root = os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in clips.table["path"]])
     written = []
     for name, rows in (("train", train), ("val", val)):
-        table = clips.table.iloc[rows].drop(columns="split_hint")
+        table = clips.table.iloc[rows]
         paths = [Path(os.path.relpath(path, root)).as_posix() for path in table["path"]]
         table = table.assign(path=paths)
         if clips.kind == "pictures":
             table = table.rename(columns={"path": "spec_file_name", "label": "class", "group": "source"})
+            table["augmentation"] = np.where(table.pop("split_hint") == "train", "augmented", "original")
         write_csv(folder / f"{name}.csv", table)
         written.append(folder / f"{name}.csv")
+    made.write_lists(clips, folder, [path.name for path in written])
     return written, root
 
 
