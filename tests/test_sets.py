@@ -135,7 +135,9 @@ def test_a_part_of_a_data_set_is_refused_or_said_to_be_one(own: Path, name: str)
     with pytest.raises(ClipsError, match=rf"{name}: 3 clips are listed in .*, {published} were published.*--allow-mis"):
         open_data(name)
     notes = open_data(name, allow_missing=True).notes
-    assert notes == (f"PARTIAL DATA: 3 of {DATASETS[name].clips:,} published clips are listed",)
+    assert notes[0] == f"PARTIAL DATA: 3 of {DATASETS[name].clips:,} published clips are listed"
+    # The three sounds of this test are equally long, which EmoDB's are not.
+    assert [note.partition(":")[0] for note in notes[1:]] == (["ANOTHER VERSION"] if name == "emodb" else [])
 
 
 @pytest.mark.parametrize(
@@ -258,7 +260,7 @@ def test_urbansound8k_says_what_is_missing(home: Home) -> None:
 def test_emodb_is_whole(home: Home) -> None:
     home("data", "emodb")
     clips = open_data("emodb")
-    assert len(clips) == 535 and len(clips.labels) == 7 and len(clips.folds) == 10 and clips.notes == ()
+    assert len(clips) == 535 and len(clips.labels) == 7 and len(clips.folds) == 10
     assert (clips.table["group"] == clips.table["clip"].str[:2]).all()
     # Burkhardt et al. 2005, table of what was kept.
     assert clips.table["label"].value_counts().to_dict() == {
