@@ -3,7 +3,8 @@
 Made from finished run folders alone. A difference is one of pooled clip accuracy; whether it is noise is decided by the
 paired bootstrap over source recordings, adjusted for the number of pairs, and the other tests of `paired` stand beside
 it. Several seeds of a run are averaged clip by clip: how often a clip was right. Runs of different protocols or data
-are refused unless one insists, and are then labelled. This room does not know how a network was trained.
+are refused unless one insists, and are then labelled. This room does not know how a network was trained, nor how a page
+shows what it finds.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from hubbub import files, metrics, page, paired, report
+from hubbub import metrics, paired, report
 from hubbub.errors import HubbubError, examples
 
-__all__ = ["LEVEL", "RESAMPLES", "TESTS", "CompareError", "compare", "headline", "pair_table", "ranking", "write"]
+__all__ = ["LEVEL", "RESAMPLES", "TESTS", "CompareError", "compare", "in_words"]
 
 #: Draws of the bootstrap: p is at least 2 / (draws + 1), which must survive being multiplied by the number of pairs.
 RESAMPLES = 10_000
@@ -27,12 +28,7 @@ RESAMPLES = 10_000
 LEVEL = 0.05
 #: With fewer source recordings a bootstrap's intervals are known to be too narrow.
 FEW_GROUPS = 30
-TESTS = {
-    "bootstrap": "bootstrap p",
-    "mcnemar": "McNemar",
-    "corrected_t": "corrected t",
-    "wilcoxon": "Wilcoxon",
-}
+TESTS = ("bootstrap", "mcnemar", "corrected_t", "wilcoxon")
 _FILES = ("summary.json", "environment.json", "recipe.toml")
 
 
@@ -70,27 +66,6 @@ def compare(folders: Sequence[Path], *, anyway: bool = False) -> dict[str, Any]:
             "--anyway to compare the clips in common, labelled NOT COMPARABLE."
         )
     return _figures(runs, _common(runs), reasons)
-
-
-def write(result: Mapping[str, Any], out: Path) -> Path:
-    """Write the page of `compare`'s result to `out`, beside it all figures as `.json`, and return `out`."""
-    if out.suffix != ".html":
-        raise CompareError(f"{out} is no name for a page: give one that ends in .html; the figures go beside it.")
-    names = [run["name"] for run in result["runs"]]
-    facts = {
-        "title": _list(names) if len(names) == 2 else f"{len(names)} runs compared",
-        "result": result,
-        "headline": headline(result),
-        "warnings": [page.tagged(line) for line in result["warnings"]],
-        "ranking": ranking(result),
-        "pairs": pair_table(result),
-        "folds": _fold_table(result),
-        "axis": _axis(result),
-        "level": LEVEL,
-    }
-    files.write_json(out.with_suffix(".json"), result)
-    files.write_text(out, page.render("comparison.html", facts))
-    return out
 
 
 def _load(folders: Sequence[Path]) -> list[Run]:
@@ -145,7 +120,7 @@ def _reasons(runs: Sequence[Run]) -> list[str]:
         for run in runs:
             owners.setdefault(value(run), []).append(run.name)
         if len(owners) > 1:
-            lines.append(f"different {fact}: " + " against ".join(f"{v} ({_list(n)})" for v, n in owners.items()))
+            lines.append(f"different {fact}: " + " against ".join(f"{v} ({in_words(n)})" for v, n in owners.items()))
     if len({frozenset(run.table.index) for run in runs}) > 1:
         counts = ", ".join(f"{run.name} {len(run.table):,}" for run in runs)
         lines.append(f"different test clips: {counts}; {len(_shared(runs)):,} in common")
@@ -282,11 +257,13 @@ def _warnings(runs: Sequence[Run], reasons: Sequence[str], groups: int) -> list[
     for run in runs:
         for reason in [*run.environment["why_not_comparable"], *run.environment["data"]["warnings"]]:
             owners.setdefault(reason, []).append(run.name)
-    lines += [f"{line} ({'all runs' if len(names) == len(runs) else _list(names)})" for line, names in owners.items()]
+    lines += [
+        f"{line} ({'all runs' if len(names) == len(runs) else in_words(names)})" for line, names in owners.items()
+    ]
     if groups < FEW_GROUPS:
         lines.append(f"FEW RECORDINGS: {groups} alone; intervals are narrower and p-values smaller than they should be")
     if single := [run.name for run in runs if run.right.shape[1] == 1]:
-        names = "all runs" if len(single) == len(runs) else _list(single)
+        names = "all runs" if len(single) == len(runs) else in_words(single)
         lines.append(f"ONE SEED: how far another training would differ is not measured ({names})")
     return lines
 
@@ -294,7 +271,7 @@ def _warnings(runs: Sequence[Run], reasons: Sequence[str], groups: int) -> list[
 def _only_over_recordings(pairs: Sequence[Mapping[str, Any]]) -> list[str]:
     """Pairs whose difference the tested recordings show and the folds do not."""
     doubted = [
-        f"{pair['first']} over {pair['second']} (corrected t, p {_p(pair['tests']['corrected_t'])})"
+        f"{pair['first']} over {pair['second']} (corrected t, p {pair['tests']['corrected_t']['p_holm']:.3f})"
         for pair in pairs
         if pair["within_noise"] is False
         and pair["tests"]["corrected_t"] is not None
@@ -303,86 +280,6 @@ def _only_over_recordings(pairs: Sequence[Mapping[str, Any]]) -> list[str]:
     return [f"NOT SEEN OVER FOLDS: more than noise over recordings alone: {examples(doubted)}"] if doubted else []
 
 
-def headline(result: Mapping[str, Any]) -> str:
-    """The comparison in a sentence; labelled where the runs are not comparable."""
-    best, *others = result["runs"]
-    near, behind = ([r["name"] for r in others if r["standing"].startswith(s)] for s in ("within", "behind"))
-    said = "" if result["comparable"] else "NOT COMPARABLE: "
-    said += f"{best['name']} has the highest clip accuracy"
-    if near:
-        said += f"; {_list(near)} {'is' if len(near) == 1 else 'are'} within noise of it"
-    return said + (
-        f"; {_list(behind)} {'is' if len(behind) == 1 else 'are'} behind by more than noise." if behind else "."
-    )
-
-
-def ranking(result: Mapping[str, Any]) -> page.Table:
-    """Every run, the highest first: its figures over the compared clips and where it stands."""
-    rows = []
-    for run in result["runs"]:
-        figures = run["clip"]["accuracy"]
-        spreads = (_number(figures[key]) for key in ("sd", "sd_seeds", "mean"))
-        said = (_number(figures["pooled"]), _interval(figures["ci95"]), *spreads)
-        macro = _number(run["clip"]["macro_f1"]["pooled"])
-        rows.append((run["name"], run["standing"], *said, macro, str(len(run["seeds"]))))
-    heads = (
-        *("run", "standing", "clip accuracy", "95 %", "sd over folds", "sd over seeds", "mean of folds"),
-        *("macro-F1", "seeds"),
-    )
-    return page.Table("The runs, the highest clip accuracy first", heads, rows, words=(1,))
-
-
-def pair_table(result: Mapping[str, Any]) -> page.Table:
-    """Every pair: its difference, interval, verdict and the adjusted p of each test."""
-    rows = []
-    for pair in result["pairs"]:
-        verdict = {True: "within noise", False: "more than noise", None: "not known"}[pair["within_noise"]]
-        tests = (_p(pair["tests"][name]) for name in TESTS)
-        discordant = f"{pair['only_first']:,} : {pair['only_second']:,}"
-        figures = (f"{pair['difference']:+.4f}", _interval(pair["ci95"], "+.3f"))
-        rows.append((f"{pair['first']} over {pair['second']}", verdict, *figures, *tests, discordant))
-    heads = ("pair", "verdict", "difference", "95 %", *TESTS.values(), "alone right")
-    return page.Table("The pairs: differences of clip accuracy", heads, rows, words=(1,))
-
-
-def _fold_table(result: Mapping[str, Any]) -> page.Table | None:
-    """The difference in every fold; None where the runs have not the same folds."""
-    folds = list(result["pairs"][0]["folds"])
-    rows = [
-        (f"{pair['first']} over {pair['second']}", *(f"{pair['folds'][fold]:+.4f}" for fold in folds))
-        for pair in result["pairs"]
-    ]
-    return page.Table("Differences of clip accuracy in each test fold", ("pair", *folds), rows) if folds else None
-
-
-def _axis(result: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Each run's interval in hundredths of the width that they all share; nothing where there are none."""
-    known = [(run["name"], run["clip"]["accuracy"]) for run in result["runs"] if run["clip"]["accuracy"]["ci95"]]
-    ends = [end for _, figures in known for end in figures["ci95"]]
-    if not ends or max(ends) == min(ends):
-        return []
-    low, wide = min(ends), max(ends) - min(ends)
-    return [
-        {"name": name, "said": f"{figures['pooled']:.4f} ({_interval(figures['ci95'])})"}
-        | {
-            key: round(2 + 96 * (value - low) / wide, 2)
-            for key, value in zip(("left", "right", "at"), (*figures["ci95"], figures["pooled"]), strict=True)
-        }
-        for name, figures in known
-    ]
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
-
-
-def _interval(ends: Sequence[float] | None, form: str = ".3f") -> str:
-    return f"{ends[0]:{form}} to {ends[1]:{form}}" if ends else "-"
-
-
-def _p(test: Mapping[str, float] | None) -> str:
-    return "-" if test is None else "<0.001" if test["p_holm"] < 0.001 else f"{test['p_holm']:.3f}"
-
-
-def _list(names: Sequence[str]) -> str:
+def in_words(names: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

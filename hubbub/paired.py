@@ -12,7 +12,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from hubbub.errors import HubbubError
 
@@ -58,6 +57,7 @@ def interval(draws: Array) -> list[float]:
 
 def p_value(draws: Array) -> float:
     """How far draws of a difference `[R]` lie to one side of zero: twice the smaller share, at least 2 / (R + 1)."""
+    draws = np.round(draws, 12)  # sums of floats: what is zero but for rounding takes no side
     rarer = min((draws <= 0).sum(), (draws >= 0).sum())
     return min(1.0, 2 * (int(rarer) + 1) / (len(draws) + 1))
 
@@ -70,6 +70,8 @@ def mcnemar(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> tupl
     """
     if first.shape != second.shape:
         raise PairedError(f"{first.shape} and {second.shape} decisions: a pair has two decisions on the same clips.")
+    from scipy import stats  # slow to import: only where a test is made
+
     ours, theirs = int((first & ~second).sum()), int((second & ~first).sum())
     p = stats.binomtest(ours, ours + theirs).pvalue if ours + theirs else 1.0
     return ours, theirs, float(p)
@@ -88,6 +90,8 @@ def corrected_t(differences: Sequence[float], ratio: float) -> float | None:
     mean, variance = values.mean(), values.var(ddof=1) * (1 / len(values) + ratio)
     if variance == 0:
         return float(mean == 0)
+    from scipy import stats
+
     return float(2 * stats.t.sf(abs(mean) / np.sqrt(variance), len(values) - 1))
 
 
@@ -96,6 +100,8 @@ def wilcoxon(differences: Sequence[float]) -> float | None:
     values = np.asarray(differences, dtype=float)
     if len(values) < FEWEST_FOLDS:
         return None
+    from scipy import stats
+
     return float(stats.wilcoxon(values).pvalue) if values.any() else 1.0
 
 
