@@ -71,16 +71,16 @@ def ranking(result: Mapping[str, Any]) -> Table:
 
 
 def pairs(result: Mapping[str, Any]) -> Table:
-    """Every pair: its difference, interval, verdict and the adjusted p of each test."""
-    rows = []
+    """Every pair: its difference, interval, verdict and the adjusted p of each test that could be made."""
+    rows, made = [], [name for name in NAMES if any(pair["tests"][name] for pair in result["pairs"])]
     for pair in result["pairs"]:
-        tests = (_p(pair["tests"][name]) for name in NAMES)
+        tests = (_p(pair["tests"][name]) for name in made)
         discordant = f"{pair['only_first']:,} : {pair['only_second']:,}"
         figures = (f"{pair['difference']:+.4f}", _interval(pair["ci95"], "+.3f"))
         rows.append(
             (f"{pair['first']} over {pair['second']}", VERDICTS[pair["within_noise"]], *figures, *tests, discordant)
         )
-    heads = ("pair", "verdict", "difference", "95 %", *NAMES.values(), "alone right")
+    heads = ("pair", "verdict", "difference", "95 %", *(NAMES[name] for name in made), "alone right")
     return Table("The pairs: differences of clip accuracy", heads, rows, words=(1,))
 
 

@@ -337,6 +337,8 @@ def test_the_page_says_what_the_figures_are(shown_page: Path, show: Show) -> Non
     figures, shown = report.read_json(shown_page.with_suffix(".json")), show(shown_page)
     rows = shown.get_by_role("region", name="The pairs").locator("tbody tr")
     assert rows.count() == 3
+    heads = shown.get_by_role("region", name="The pairs").locator("thead th").all_inner_texts()
+    assert heads[4:] == ["bootstrap p", "McNemar", "corrected t", "alone right"], "no column for a test not made"
     for row, pair in zip(rows.all(), figures["pairs"], strict=True):
         said = row.locator("th, td").all_inner_texts()
         assert said[0] == f"{pair['first']} over {pair['second']}"
