@@ -201,21 +201,21 @@ def compare(
 
     result = room.compare(runs, anyway=anyway)
     for line in result["warnings"]:
-        out.print(f"[yellow]{escape(line)}[/yellow]", soft_wrap=True)
+        out.print(line, style="yellow", soft_wrap=True)
     ranking = comparison.ranking(result)
     table = Table(title=ranking.caption)
     for head in ranking.heads[:6]:
         table.add_column(head, overflow="fold", no_wrap=head == "run")
     for row in ranking.rows:
-        table.add_row(*map(escape, row[:6]))
+        table.add_row(*row[:6])
     out.print(table)
     pairs = comparison.pairs(result)
     for name, verdict, difference, interval, *tests in pairs.rows:
-        out.print(escape(f"{name}: {difference} ({interval}), {verdict}"), soft_wrap=True)
+        out.print(f"{name}: {difference} ({interval}), {verdict}", soft_wrap=True)
         said = ", ".join(f"{head} {test}" for head, test in zip(pairs.heads[4:], tests, strict=True))
         out.print(f"    {said}", soft_wrap=True)
-    out.print(escape(comparison.headline(result)), soft_wrap=True)
-    out.print(f"page: {escape(str(comparison.write(result, page)))}", soft_wrap=True)
+    out.print(comparison.headline(result), soft_wrap=True)
+    out.print(f"page: {comparison.write(result, page)}", soft_wrap=True)
 
 
 @app.command()

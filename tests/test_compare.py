@@ -293,14 +293,15 @@ def test_runs_of_one_name_are_told_apart_by_their_paths(runs: Path, tmp_path: Pa
 
 
 def test_the_command_prints_and_writes_both_files(runs: Path, tmp_path: Path) -> None:
-    page = tmp_path / "new" / "c.html"
-    words = ["compare", *(str(runs / name) for name in ("good", "near", "poor")), "--out", str(page)]
+    page, odd = tmp_path / "new" / "c.html", shutil.copytree(runs / "near", tmp_path / "[bold]near")
+    folders = [runs / "good", odd, runs / "poor"]
+    words = ["compare", *map(str, folders), "--out", str(page)]
     done = CliRunner().invoke(app, words, env={"COLUMNS": "200"})
     assert done.exit_code == 0, done.output
-    assert "near is within noise of it; poor is behind by more than noise." in done.output
+    assert "; [bold]near is within noise of it; poor is behind by more than noise." in done.output
     assert "good over poor: +0." in done.output
     figures = report.read_json(page.with_suffix(".json"))
-    assert figures == compare([runs / name for name in ("good", "near", "poor")])
+    assert figures == compare(folders)
     assert page.is_file()
     with pytest.raises(CompareError, match=r"ends in \.html"):
         comparison.write(figures, tmp_path / "c.txt")
