@@ -182,6 +182,43 @@ def report(
 
 
 @app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, two or more.")],
+    page: Annotated[Path, typer.Option("--out", help="The page; all figures go beside it as .json.")] = Path(
+        "comparison.html"
+    ),
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Compare what is not comparable, on the clips in common, labelled so.")
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    """Which of several runs is better, and which differences are noise.
+
+    Example: hubbub compare runs/esc50-yamnet runs/esc50-logreg
+    """
+    from hubbub import compare as room
+    from hubbub import comparison
+
+    result = room.compare(runs, anyway=anyway)
+    for line in result["warnings"]:
+        out.print(line, style="yellow", soft_wrap=True)
+    ranking = comparison.ranking(result)
+    table = Table(title=ranking.caption)
+    for head in ranking.heads[:6]:
+        table.add_column(head, overflow="fold", no_wrap=head == "run")
+    for row in ranking.rows:
+        table.add_row(*row[:6])
+    out.print(table)
+    pairs = comparison.pairs(result)
+    for name, verdict, difference, interval, *tests in pairs.rows:
+        out.print(f"{name}: {difference} ({interval}), {verdict}", soft_wrap=True)
+        said = ", ".join(f"{head} {test}" for head, test in zip(pairs.heads[4:], tests, strict=True))
+        out.print(f"    {said}", soft_wrap=True)
+    out.print(comparison.headline(result), soft_wrap=True)
+    out.print(f"page: {comparison.write(result, page)}", soft_wrap=True)
+
+
+@app.command()
 def classify(
     paths: Annotated[list[str], typer.Argument(help="Sound files, or folders of them.")],
     model: Annotated[str | None, typer.Option("--model", help="A run folder, a saved classifier, or 'yamnet'.")] = None,
@@ -271,12 +308,12 @@ def _print_summary(summary: dict[str, Any]) -> None:
     for row in frame.itertuples(index=False):
         table.add_row(*(f"{value:.4f}" if isinstance(value, float) else str(value) for value in row))
     out.print(table)
-    table = Table("figure", "level", "mean", "sd", "pooled", "95 %")
+    table = Table("figure", "level", "mean", "sd over folds", "sd over seeds", "pooled", "95 %")
     for level in ("clip", "segment"):
         for key, values in summary[level].items():
             interval = " to ".join(f"{v:.4f}" for v in values["ci95"]) if values["ci95"] else "-"
-            cells = ("-" if values[k] is None else f"{values[k]:.4f}" for k in ("mean", "sd", "pooled"))
-            table.add_row(NAMES[key], level, *cells, interval)
+            figures = (values.get(k) for k in ("mean", "sd", "sd_seeds", "pooled"))
+            table.add_row(NAMES[key], level, *("-" if f is None else f"{f:.4f}" for f in figures), interval)
     out.print(table)
 
 

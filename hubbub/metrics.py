@@ -240,26 +240,34 @@ def bootstrap(
 def aggregate(
     folds: Sequence[Mapping[str, Any]], pooled: Iterable[Mapping[str, Any]], intervals: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
-    """Figures a fold and seed (`fold`, then the metrics) -> mean, sd, pooled and ci95 of each metric.
+    """Figures a fold and seed (`fold`, `seed`, then the metrics) -> mean, sd, sd_seeds, pooled and ci95 of each metric.
 
-    Seeds are averaged within a fold first, so `sd` is over folds (n - 1; None for one fold) and not over repeats.
-    `pooled` holds one evaluation of all test predictions a seed.
+    Seeds are averaged within a fold first, so `sd` is over folds and not over repeats; folds are averaged within a seed
+    for `sd_seeds`, the spread of repeats. Both divide by n - 1 and are None for one. `pooled` holds one evaluation of
+    all test predictions a seed.
     """
-    by_fold: dict[str, list[Mapping[str, Any]]] = {}
-    for entry in folds:
-        by_fold.setdefault(entry["fold"], []).append(entry)
     pooled = list(pooled)
     result = {}
     for name in METRICS:
-        values = [_mean([e[name] for e in entries]) for entries in by_fold.values()]
-        known = [v for v in values if v is not None]
+        values = _means(folds, name, "fold")
         result[name] = {
             "mean": _mean(values),
-            "sd": float(np.std(known, ddof=1)) if len(known) > 1 else None,
+            "sd": _sd(values),
+            "sd_seeds": _sd(_means(folds, name, "seed")),
             "pooled": _mean([p[name] for p in pooled]),
             "ci95": intervals[name],
         }
     return result
+
+
+def _means(entries: Sequence[Mapping[str, Any]], name: str, key: str) -> list[float | None]:
+    """The mean of a metric in each fold, or with each seed: whichever `key` names."""
+    return [_mean([e[name] for e in entries if e[key] == at]) for at in dict.fromkeys(e[key] for e in entries)]
+
+
+def _sd(values: Sequence[float | None]) -> float | None:
+    known = [v for v in values if v is not None]
+    return float(np.std(known, ddof=1)) if len(known) > 1 else None
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -23,7 +23,7 @@ import pandas as pd
 from hubbub import files, metrics, plots, report
 from hubbub.report import NAMES, arrays, read_json
 
-__all__ = ["write"]
+__all__ = ["Table", "render", "tagged", "write"]
 
 Scores = npt.NDArray[np.float32]
 Targets = npt.NDArray[np.int64]
@@ -55,13 +55,24 @@ class Picture:
 
 def write(folder: Path) -> Path:
     """Draw the pictures of a finished run, write its `report.html`, and return that file's path."""
+    files.write_text(folder / "report.html", render("report.html", _facts(folder)))
+    return folder / "report.html"
+
+
+def render(template: str, facts: Mapping[str, Any]) -> str:
+    """The HTML of one of `templates/`; a name that the template uses and `facts` lacks is an error."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     looks = Environment(
         loader=PackageLoader("hubbub"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    files.write_text(folder / "report.html", looks.get_template("report.html").render(_facts(folder)))
-    return folder / "report.html"
+    return looks.get_template(template).render(facts)
+
+
+def tagged(line: str) -> tuple[str, str]:
+    """`SYNTHETIC: made here` -> its capitals and the rest; a line without them is all rest."""
+    tag, colon, rest = line.partition(": ")
+    return (tag, rest) if colon and tag.isupper() else ("", line)
 
 
 def _facts(folder: Path) -> dict[str, Any]:
@@ -76,7 +87,7 @@ def _facts(folder: Path) -> dict[str, Any]:
         "title": summary["recipe"],
         "summary": summary,
         "environment": environment,
-        "warnings": [_tagged(line) for line in _warnings(summary, environment)],
+        "warnings": [tagged(line) for line in _warnings(summary, environment)],
         "names": NAMES,
         "calibration": {level: found.error for level, found in calibrated.items()},
         "levels_in_words": _levels_in_words(summary),
@@ -98,12 +109,6 @@ def _warnings(summary: Mapping[str, Any], environment: Mapping[str, Any]) -> lis
     if len(environment["test_folds"]) == 1:
         lines.append("SINGLE FOLD: one test part alone; how far folds differ is not known")
     return lines
-
-
-def _tagged(line: str) -> tuple[str, str]:
-    """`SYNTHETIC: made here` -> its capitals and the rest; a line without them is all rest."""
-    tag, colon, rest = line.partition(": ")
-    return (tag, rest) if colon and tag.isupper() else ("", line)
 
 
 def _levels_in_words(summary: Mapping[str, Any]) -> str:

@@ -154,7 +154,7 @@ def _over_folds(predicted: pd.DataFrame, level: str, entries: list[dict[str, Any
     by_seed = [rows.index.get_level_values("seed") == seed for seed in recipe.train.seeds]
     pooled = [metrics.evaluate(targets[at], scores[at]) for at in by_seed]
     intervals = metrics.bootstrap(targets, scores, rows["group"], recipe.evaluate.resamples)
-    return metrics.aggregate([{"fold": e["fold"], **e[level]} for e in entries], pooled, intervals)
+    return metrics.aggregate([{"fold": e["fold"], "seed": e["seed"], **e[level]} for e in entries], pooled, intervals)
 
 
 def classes(

@@ -5,9 +5,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from browsing import browser, show
 from hypothesis import settings
 
 from hubbub import files
+
+__all__ = ["browser", "show"]
 
 # As the command line has it; before torch is imported.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")

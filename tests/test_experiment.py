@@ -81,7 +81,7 @@ def test_summary_has_the_contracts_keys_and_both_levels(trained: Path) -> None:
     assert [(e["fold"], e["seed"]) for e in summary["folds"]] == [("1", 42), ("2", 42)]
     for level in ("clip", "segment"):
         for name in metrics.METRICS:
-            assert set(summary[level][name]) == {"mean", "sd", "pooled", "ci95"}
+            assert set(summary[level][name]) == {"mean", "sd", "sd_seeds", "pooled", "ci95"}
     assert summary["clips"] == 40
     assert summary["segments"] == 40 * 2
     assert summary["segments_per_second"] > 0

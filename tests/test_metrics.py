@@ -239,13 +239,13 @@ def test_interval_covers_the_truth_about_nineteen_times_in_twenty() -> None:
     assert 88 <= covered <= 100
 
 
-def entry(fold: str, value: float | None) -> dict[str, object]:
-    return {"fold": fold, **dict.fromkeys(METRICS, value)}
+def entry(fold: str, value: float | None, seed: int = 1) -> dict[str, object]:
+    return {"fold": fold, "seed": seed, **dict.fromkeys(METRICS, value)}
 
 
 def test_seeds_are_averaged_within_a_fold_first() -> None:
     # Fold 1 ran with three seeds, fold 2 with one: each fold counts once. sd of (0.8, 0.5) with n - 1.
-    folds = [entry("1", 0.7), entry("1", 0.8), entry("2", 0.5), entry("1", 0.9)]
+    folds = [entry("1", 0.7, 1), entry("1", 0.8, 2), entry("2", 0.5, 1), entry("1", 0.9, 3)]
     intervals = {metric: [0.4, 0.9] for metric in METRICS}
     result = metrics.aggregate(folds, [entry("", 0.6), entry("", 0.7)], intervals)
     assert tuple(result) == METRICS
@@ -253,17 +253,25 @@ def test_seeds_are_averaged_within_a_fold_first() -> None:
         assert figures == {
             "mean": pytest.approx(0.65, **EXACT),
             "sd": pytest.approx(np.std([0.8, 0.5], ddof=1), **EXACT),
+            "sd_seeds": pytest.approx(np.std([0.6, 0.8, 0.9], ddof=1), **EXACT),
             "pooled": pytest.approx(0.65, **EXACT),
             "ci95": [0.4, 0.9],
         }
 
 
+def test_folds_and_seeds_are_spreads_of_their_own() -> None:
+    figures = {("1", 1): 0.5, ("1", 2): 0.6, ("2", 1): 0.9, ("2", 2): 1.0}
+    folds = [entry(fold, value, seed) for (fold, seed), value in figures.items()]
+    result = metrics.aggregate(folds, [entry("", 0.7)], dict.fromkeys(METRICS))["accuracy"]
+    assert (result["sd"], result["sd_seeds"]) == pytest.approx((np.sqrt(0.08), np.sqrt(0.005)), **EXACT)
+
+
 def test_one_fold_has_no_sd_and_missing_figures_stay_missing() -> None:
     none = dict.fromkeys(METRICS)
     one = metrics.aggregate([entry("1", 0.7), entry("1", 0.9)], [entry("", 0.8)], none)["accuracy"]
-    assert one == {"mean": pytest.approx(0.8), "sd": None, "pooled": pytest.approx(0.8), "ci95": None}
+    assert one == {"mean": pytest.approx(0.8), "sd": None, "sd_seeds": None, "pooled": pytest.approx(0.8), "ci95": None}
     unknown = metrics.aggregate([entry("1", None), entry("2", None)], [entry("", None)], none)["roc_auc"]
-    assert unknown == {"mean": None, "sd": None, "pooled": None, "ci95": None}
+    assert unknown == {"mean": None, "sd": None, "sd_seeds": None, "pooled": None, "ci95": None}
 
 
 GOOD = np.full((4, 3), 1 / 3)

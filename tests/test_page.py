@@ -3,18 +3,17 @@
 import base64
 import json
 import shutil
-from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from browsing import CONTRAST, VIEWS, Show
 from matplotlib.figure import Figure
 from PIL import Image
-from playwright.sync_api import Browser, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, Locator
 from typer.testing import CliRunner
 
 from hubbub import experiment, metrics, page, plots, report
@@ -25,17 +24,6 @@ RATE = 16_000
 # What a class may be called; the last is a formula that matplotlib would refuse, were it read as one.
 EVIL = ("<script>alert(1)</script>", "\"quoted\" & 'ünïcode' ☂", r"$\frac{")
 EVIL_TITLE = "<img src=x onerror=alert(2)> & co"
-VIEWS: dict[str, dict[str, Any]] = {
-    "desktop": {"viewport": {"width": 1280, "height": 900}},
-    "phone": {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True},
-    "dark": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "dark"},
-}
-FLAGS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync"),
-]
-
-Show = Callable[..., Page]
 
 
 @pytest.fixture(scope="module")
@@ -127,39 +115,6 @@ def judged(rng: np.random.Generator, level: str, labels: list[str], times: int) 
     return pd.concat([pd.DataFrame(facts), pd.DataFrame(scores, columns=labels)], axis=1)
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("there is no chromium here: apt-get install chromium")
-    with sync_playwright() as tools:
-        browser = tools.chromium.launch(executable_path=program, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def show(browser: Browser) -> Iterator[Show]:
-    """`show(run, "phone")`: the page as seen there; in the end, that nothing went wrong or left the machine."""
-    contexts, wrong = [], []
-
-    def open_page(folder: Path, view: str = "desktop") -> Page:
-        contexts.append(browser.new_context(**VIEWS[view]))
-        shown = contexts[-1].new_page()
-        shown.on("console", lambda message: wrong.append(f"{message.type}: {message.text}"))
-        shown.on("pageerror", lambda error: wrong.append(f"error: {error}"))
-        shown.on("dialog", lambda dialog: (wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-        shown.on("requestfailed", lambda request: wrong.append(f"failed: {request.url[:80]}"))
-        shown.on("request", lambda request: request.url.startswith(("data:", "file:")) or wrong.append(request.url))
-        shown.goto((folder / "report.html").as_uri())
-        return shown
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert wrong == []
-
-
 @pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize("which", ["run", "crowd"])
 def test_it_is_whole_in_every_view(which: str, view: str, show: Show, request: pytest.FixtureRequest) -> None:
@@ -171,26 +126,6 @@ def test_it_is_whole_in_every_view(which: str, view: str, show: Show, request: p
     levels = shown.eval_on_selector_all("h1, h2, h3, h4", "all => all.map(h => Number(h.tagName[1]))")
     assert levels[0] == 1 and levels.count(1) == 1
     assert all(after <= before + 1 for before, after in pairwise(levels))
-
-
-CONTRAST = """() => {
-  const light = c => c.map(v => v / 255).map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
-    .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
-  const parts = c => c.match(/[\\d.]+/g).map(Number);
-  const behind = e => {
-    for (; e; e = e.parentElement) {
-      const c = parts(getComputedStyle(e).backgroundColor);
-      if (c.length == 3 || c[3] == 1) return c.slice(0, 3);
-    }
-    return null;
-  };
-  return [...document.querySelectorAll("body *")]
-    .filter(e => [...e.childNodes].some(n => n.nodeType == 3 && n.data.trim()))
-    .map(e => {
-      const [a, b] = [parts(getComputedStyle(e).color).slice(0, 3), behind(e)].map(light);
-      return [e.tagName + "." + e.className, (Math.max(a, b) + .05) / (Math.min(a, b) + .05)];
-    });
-}"""
 
 
 @pytest.mark.parametrize("view", ["desktop", "dark"])
@@ -319,6 +254,8 @@ def test_both_levels_and_calibration_are_the_predictions(crowd: Path, show: Show
     gain = summary["clip"]["accuracy"]["mean"] - summary["segment"]["accuracy"]["mean"]
     said = f"pools 3.0 segments on average; its accuracy is {abs(gain):.3f} {'above' if gain > 0 else 'below'}"
     assert said in shown.locator("#content").inner_text()
+    over_seeds = (f"{summary[level]['accuracy']['sd_seeds']:.4f} for {level} accuracy" for level in report.LEVELS)
+    assert f"the sd is {', '.join(over_seeds)}." in shown.locator("#content").inner_text()
 
 
 def cells(table: Locator) -> dict[str, list[str]]:
