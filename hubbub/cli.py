@@ -14,7 +14,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from hubbub import cli_data, cli_hub
+from hubbub import cli_data, cli_hub, cli_tune
 from hubbub.cli_options import (
     AllowLeaky,
     AllowMissing,
@@ -43,6 +43,8 @@ app = typer.Typer(
 )
 cli_data.app.add_typer(cli_hub.app, name="hub")
 app.add_typer(cli_data.app, name="data")
+app.command("tune")(cli_tune.tune)
+app.command("lr-find")(cli_tune.lr_find)
 
 
 def _print_version(asked: bool) -> None:

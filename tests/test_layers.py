@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1] / "hubbub"
 ORDER = (
     ("errors",),
     ("files", "progress", "settings", "catalogue"),
-    ("settings_augment",),
+    ("settings_augment", "settings_tune"),
     ("features/", "augment/", "windows", "audio", "pictures", "metrics", "store", "recipe", "schedule"),
     ("onnx_model", "models/"),
     ("classifier",),
@@ -25,12 +25,12 @@ ORDER = (
     ("occlusion", "export"),
     ("explain",),
     ("report", "material"),
-    ("page", "gallery"),
+    ("page", "gallery", "tuned"),
     ("experiment",),
-    ("serve", "tune"),
+    ("serve", "tune", "lr_find"),
     ("demo",),
     ("cli_options",),
-    ("cli_data", "cli_hub"),
+    ("cli_data", "cli_hub", "cli_tune"),
     ("cli",),
 )
 RANKS = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
@@ -47,6 +47,7 @@ HEAVY_ROOMS = {
         "average",
         "train",
         "trainer",
+        "lr_find",
         "occlusion",
         "explain",
         "export",
