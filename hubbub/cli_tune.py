@@ -87,7 +87,12 @@ def _print_trials(summary: dict[str, Any], folder: Path) -> None:
         name, ascending=summary["better"] == "smaller", kind="stable"
     )
     drawn = [column for column in trials.columns if column not in ("trial", "state", name, "seconds", "why")]
-    table = Table("trial", name, *drawn, title=f"{summary['recipe']}\nthe best of {len(trials)} trials")
+    table = Table(
+        "trial",
+        name,
+        *(setting.rpartition(".")[2] for setting in drawn),
+        title=f"{summary['recipe']}\nthe best of {len(trials)} trials",
+    )
     for row in done.head(SHOWN)[["trial", name, *drawn]].itertuples(index=False):
         table.add_row(*(f"{value:.4g}" if isinstance(value, float) else str(value) for value in row))
     out.print(table)

@@ -26,6 +26,7 @@ from hubbub.train import Training
 __all__ = ["RangeTest", "RangeTestError", "run", "suggest"]
 
 Batch = tuple[Tensor, float]
+Values = npt.NDArray[np.float64]
 LOWEST, HIGHEST, STEPS = 1e-7, 10.0, 100
 #: What is kept of the mean of earlier losses at each step.
 SMOOTHING = 0.9
@@ -43,7 +44,7 @@ class RangeTestError(HubbubError):
 class RangeTest:
     """What the test gives: `table` (`step`, `learning_rate`, `loss`, `smoothed`), and two rates read off it.
 
-    `steepest` is where the smoothed loss falls fastest per decade, `tenth` a tenth of the rate where it is smallest;
+    `steepest` is where the loss falls fastest per decade, `tenth` a tenth of the rate where it is smallest;
     both None where the loss never fell.
     """
 
@@ -70,7 +71,7 @@ def run(recipe: Recipe, folder: Path, *, quick: bool = False, say: Say = lambda 
         losses = _losses(module)
     rates = _rates()[: len(losses)]
     smoothed = _smooth(losses)
-    steepest, tenth = suggest(rates, smoothed)
+    steepest, tenth = suggest(rates, np.array(losses))
     table = pd.DataFrame(
         {"step": np.arange(1, len(losses) + 1), "learning_rate": rates, "loss": losses, "smoothed": smoothed}
     )
@@ -79,20 +80,28 @@ def run(recipe: Recipe, folder: Path, *, quick: bool = False, say: Say = lambda 
     return RangeTest(table, steepest, tenth)
 
 
-def suggest(rates: npt.NDArray[np.float64], smoothed: npt.NDArray[np.float64]) -> tuple[float | None, float | None]:
-    """Rates and smoothed losses `[steps]` -> the rate of steepest descent, and a tenth of that of the smallest loss."""
-    lowest = int(np.argmin(smoothed))
+def suggest(rates: Values, losses: Values) -> tuple[float | None, float | None]:
+    """Rates and losses `[steps]` -> the rate of steepest descent, and a tenth of that of the smallest smoothed loss.
+
+    For the slope the losses are smoothed from both sides: from one alone the curve trails, and with it the answer, by
+    most of a decade.
+    """
+    lowest = int(np.argmin(_smooth(losses)))
     if lowest <= FIRST:
         return None, None
-    slope = np.gradient(smoothed, np.log10(rates))[FIRST : lowest + 1]
+    falling = losses[: lowest + 1]
+    smoothed = (_smooth(falling) + _smooth(falling[::-1])[::-1]) / 2
+    slope = np.gradient(smoothed, np.log10(rates[: lowest + 1]))[FIRST:]
+    if slope.min() >= 0:
+        return None, None
     return float(rates[FIRST + int(np.argmin(slope))]), float(rates[lowest] / 10)
 
 
-def _rates() -> npt.NDArray[np.float64]:
+def _rates() -> Values:
     return np.geomspace(LOWEST, HIGHEST, STEPS)
 
 
-def _smooth(losses: list[float]) -> npt.NDArray[np.float64]:
+def _smooth(losses: Values | list[float]) -> Values:
     """A running mean that forgets, corrected for having begun at nothing (Kingma & Ba, https://arxiv.org/abs/1412.6980)."""
     mean, smoothed = 0.0, []
     for step, loss in enumerate(losses, 1):

@@ -97,7 +97,7 @@ def _refuse(recipe: Recipe, folder: Path) -> None:
 @contextmanager
 def _search(recipe: Recipe, folder: Path, quick: bool, say: Say) -> Iterator[_Search]:
     material = prepare(recipe, say, quick=quick, parts=PARTS)
-    if recipe.protocol.allow_leaky and material.audit.leaks == ():
+    if recipe.protocol.allow_leaky:
         say("warning: the recipe allows leaks, so clips of its test part may be among those that choose")
     worker = secrets.token_hex(8)
     place = folder / "workers" / worker
