@@ -71,7 +71,9 @@ def run(
         with _alone(folder):
             summary = tuned.write(recipe, search.study, folder, search.material.splits[0].name)
     if not summary["best"]:
-        reasons = [t.user_attrs["why"] for t in search.study.get_trials(deepcopy=False) if "why" in t.user_attrs]
+        if running := summary["trials"]["running"]:
+            raise TuneError(f"another process tries the last {running} trials, and none came through yet. Wait for it.")
+        reasons = filter(None, map(tuned.why, search.study.get_trials(deepcopy=False)))
         raise TuneError(
             f"none of {summary['trials']['asked']} trials came through. {examples(dict.fromkeys(reasons), 2)}"
         )
@@ -101,9 +103,11 @@ def _search(recipe: Recipe, folder: Path, quick: bool, say: Say) -> Iterator[_Se
         say("warning: the recipe allows leaks, so clips of its test part may be among those that choose")
     worker = secrets.token_hex(8)
     place = folder / "workers" / worker
-    with files.lock(place):
-        yield _Search(recipe, material, _open(recipe, material, folder), folder, worker, say)
-    shutil.rmtree(place, ignore_errors=True)
+    try:
+        with files.lock(place):
+            yield _Search(recipe, material, _open(recipe, material, folder), folder, worker, say)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def _open(recipe: Recipe, material: Material, folder: Path) -> "Study":

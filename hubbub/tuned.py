@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from optuna import Study
     from optuna.trial import FrozenTrial
 
-__all__ = ["in_words", "lost", "objective", "write"]
+__all__ = ["in_words", "lost", "objective", "why", "write"]
 
 #: Fewer trials that came through say nothing of importance.
 FEWEST = 8
@@ -34,6 +34,12 @@ def objective(recipe: Recipe) -> str:
 def lost(trial: "FrozenTrial") -> bool:
     """Whether its process was killed under it, so that its settings are tried again; the second time it has failed."""
     return trial.state.name == "FAIL" and "why" not in trial.user_attrs and "again" not in trial.user_attrs
+
+
+def why(trial: "FrozenTrial") -> str:
+    """Why a trial failed; "" where it did not, or is tried again."""
+    killed = "its process was killed, twice" if trial.state.name == "FAIL" and "again" in trial.user_attrs else ""
+    return trial.user_attrs.get("why", killed)
 
 
 def in_words(values: Mapping[str, Any]) -> str:
@@ -94,7 +100,7 @@ def _table(trials: list["FrozenTrial"], name: str) -> pd.DataFrame:
     for trial in trials:
         seconds = trial.duration.total_seconds() if trial.duration else None
         ended = {"trial": trial.number, "state": trial.state.name.lower(), name: trial.value, "seconds": seconds}
-        rows.append(ended | trial.params | {"why": trial.user_attrs.get("why", "")})
+        rows.append(ended | trial.params | {"why": why(trial)})
     return pd.DataFrame(rows)
 
 

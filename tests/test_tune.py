@@ -16,7 +16,7 @@ import pytest
 import soundfile
 from optuna.trial import TrialState, create_trial
 
-from hubbub import experiment, tune, tuned
+from hubbub import experiment, files, tune, tuned
 from hubbub.data.clips import ClipsError
 from hubbub.data.splits import LeakError, SplitError
 from hubbub.errors import HubbubError
@@ -189,6 +189,30 @@ def test_two_processes_share_a_search(sounds: Path, tmp_path: Path) -> None:
     assert list(trials["trial"]) == [0, 1, 2, 3]
     assert set(trials["state"]) == {"complete"}
     assert trials["train.learning_rate"].nunique() == 4
+
+
+def test_a_living_process_keeps_its_trial_and_a_dead_ones_is_tried_once_more(
+    searched: Path, sounds: Path, tmp_path: Path
+) -> None:
+    folder, recipe = tmp_path / "run", plan(sounds, 5)
+    shutil.copytree(searched, folder)
+    study = optuna.load_study(study_name="hubbub", storage=f"sqlite:///{folder / 'study.db'}")
+
+    def begin(**attributes: Any) -> float:
+        study.enqueue_trial({"train.learning_rate": 0.005, "train.batch_size": 4, "network.dropout": 0.25})
+        trial = study.ask(study.trials[0].distributions)
+        for name, value in {"fields": {}, "worker": "other", **attributes}.items():
+            trial.set_user_attr(name, value)
+        return trial.params["train.learning_rate"]
+
+    drawn = begin()
+    with files.lock(folder / "workers" / "other"):
+        assert tune.run(recipe, folder)["trials"] == {"asked": 5, "complete": 4, "pruned": 0, "fail": 0, "running": 1}
+    assert tune.run(recipe, folder)["trials"]["complete"] == 5
+    assert found(folder)["train.learning_rate"].iloc[-1] == drawn
+    begin(again=4)
+    assert tune.run(plan(sounds, 6), folder)["trials"]["fail"] == 1
+    assert found(folder)["why"].iloc[-1] == "its process was killed, twice"
 
 
 def test_another_seed_tries_other_settings(searched: Path, sounds: Path, tmp_path: Path) -> None:
