@@ -284,7 +284,7 @@ def _try(search: _Search, trial: "Trial", fields: dict[str, Any]) -> None:
         ended = f"{tuned.objective(search.recipe)} {value:.4f}"
     finally:
         shutil.rmtree(place, ignore_errors=True)
-    search.say(f"[{trial.number + 1}] {ended}  ({tuned.in_words(trial.params)})")
+    search.say(f"trial {trial.number}: {ended}  ({tuned.in_words(trial.params)})")
 
 
 def _value(search: _Search, trial: "Trial", fields: dict[str, Any], place: Path) -> float:
@@ -308,7 +308,8 @@ def _value(search: _Search, trial: "Trial", fields: dict[str, Any], place: Path)
             done.append(_trained(material, split, place / str(turn), watch))
         else:
             value = _headed(material, split)
-            watch(value, 1)
+            if split is not material.splits[-1]:  # the last one is heard: nothing is left to save
+                watch(value, 1)
             done.append(value)
     return float(np.mean(done))
 
