@@ -24,7 +24,7 @@ from hubbub.data import cache
 from hubbub.data.cache import Segments
 from hubbub.data.splits import Split
 from hubbub.errors import HubbubError
-from hubbub.material import Material, Say, card, environment, prepare
+from hubbub.material import Material, Say, card, environment, fresh, prepare
 from hubbub.recipe import Recipe
 from hubbub.report import read_json
 
@@ -156,7 +156,7 @@ def _fit(
     if material.recipe.head.name != "none":
         assert embedded is not None
         return train.fit_head(material.base, embedded, targets, rows, validation, seed=seed, choice=choice)
-    model, sound = _fresh(material, seed), material.sound if embedded is None else embedded
+    model, sound = fresh(material, seed), material.sound if embedded is None else embedded
     fitted = train.fit_network(
         model, sound, targets, rows, validation, place, seed=seed, choice=choice, loggers=loggers
     )
@@ -164,20 +164,6 @@ def _fit(
     files.write_csv(place / "history.csv", fitted.history)
     plots.curves([fitted.history], [fitted.choice["epoch"]], place / "curves.png")
     return fitted
-
-
-def _fresh(material: Material, seed: int) -> "Classifier":
-    """A classifier to train: drawn from the seed, but for what was given or stays frozen."""
-    from hubbub import models
-    from hubbub.classifier import Classifier
-
-    model = Classifier(material.recipe, material.clips.labels, seed=seed)
-    if material.weights:
-        models.load_weights(model.network, material.weights)
-    elif material.embedded is not None:
-        ours = {name: tensor for name, tensor in model.network.state_dict().items() if name.startswith("fc.")}
-        model.network.load_state_dict(material.base.network.state_dict() | ours)
-    return model
 
 
 def _score(

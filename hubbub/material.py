@@ -7,7 +7,7 @@ This room fits nothing and writes nothing.
 
 import hashlib
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -26,7 +26,7 @@ from hubbub.recipe import Recipe
 if TYPE_CHECKING:
     from hubbub.classifier import Classifier
 
-__all__ = ["Material", "card", "environment", "prepare"]
+__all__ = ["Material", "card", "environment", "fresh", "manifest", "prepare"]
 
 Say = Callable[[str], None]
 _LIBRARIES = ("torch", "lightning", "numpy", "scipy", "scikit-learn", "lightgbm", "soundfile", "soxr", "pandas")
@@ -49,8 +49,19 @@ class Material:
     remarks: tuple[str, ...]
 
 
-def prepare(recipe: Recipe, say: Say = lambda line: None, *, quick: bool = False) -> Material:
-    """Find and decode the clips, split them, audit the splits, and embed once where the network is frozen."""
+def prepare(
+    recipe: Recipe,
+    say: Say = lambda line: None,
+    *,
+    quick: bool = False,
+    parts: Sequence[str] = splits.PARTS,
+) -> Material:
+    """Find and decode the clips, split them, audit the splits, and embed once where the network is frozen.
+
+    With fewer `parts`, only the first split is made, of clips that stand in them: those of the other parts are out of
+    the table before anything is decoded, so nothing that is given this material can hear them. The folds of
+    `[tune]` then validate in turn, if it names any.
+    """
     from hubbub import models
     from hubbub.classifier import Classifier
 
@@ -67,7 +78,13 @@ def prepare(recipe: Recipe, say: Say = lambda line: None, *, quick: bool = False
     ):
         remarks += (f"RANDOM INITIALISATION: the {recipe.network.name}'s weights were drawn, not trained",)
     made = splits.make(clips, protocol)
-    say(f"{clips.name}: {len(clips):,} clips, {len(clips.labels)} classes, {len(made)} test folds; reading")
+    if set(parts) < set(splits.PARTS):
+        splits.audit(clips, made[:1], [""] * len(clips), allow_leaky=protocol.allow_leaky)  # by recording alone
+        turns = recipe.tune.folds if recipe.tune and "validation" in parts else ()
+        clips, made = splits.seal(clips, made[0], protocol, parts, turns)
+        say(f"{clips.name}: {len(clips):,} clips of {' and '.join(parts)}; the rest stays closed (fold {made[0].name})")
+    else:
+        say(f"{clips.name}: {len(clips):,} clips, {len(clips.labels)} classes, {len(made)} test folds; reading")
     for line in left_out:
         say(line)
     kept = cache.decode(clips, recipe.audio.rate_hz) if clips.kind == "sound" else arrays.load(clips, recipe)
@@ -105,11 +122,30 @@ def _weights(recipe: Recipe, quick: bool) -> Path | None:
         raise
 
 
+def fresh(material: Material, seed: int) -> "Classifier":
+    """A classifier to train: drawn from the seed, but for what was given or stays frozen."""
+    from hubbub import models
+    from hubbub.classifier import Classifier
+
+    model = Classifier(material.recipe, material.clips.labels, seed=seed)
+    if material.weights:
+        models.load_weights(model.network, material.weights)
+    elif material.embedded is not None:
+        ours = {name: tensor for name, tensor in model.network.state_dict().items() if name.startswith("fc.")}
+        model.network.load_state_dict(material.base.network.state_dict() | ours)
+    return model
+
+
+def manifest(material: Material) -> str:
+    """A hash of the clips, their facts and how they sound: another one means other data."""
+    table = material.clips.table[["clip", "start", "end", "label", "fold", "group"]]
+    return hashlib.sha256(table.assign(content=material.sound.contents).to_csv(index=False).encode()).hexdigest()
+
+
 def environment(material: Material) -> dict[str, Any]:
     import torch
 
     clips = material.clips
-    table = clips.table[["clip", "start", "end", "label", "fold", "group"]].assign(content=material.sound.contents)
     return {
         "hubbub": metadata.version("hubbub"),
         "python": platform.python_version(),
@@ -129,7 +165,7 @@ def environment(material: Material) -> dict[str, Any]:
             "missing": list(clips.missing),
             "notes": list(clips.notes),
             "warnings": list(material.audit.warnings),
-            "manifest": hashlib.sha256(table.to_csv(index=False).encode()).hexdigest(),
+            "manifest": manifest(material),
         },
         "weights": {path.name: files.sha256(path) for path in [material.weights] if path},
         "protocol": _protocol_in_words(material),

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["DPI", "FEW", "confusion", "curves", "explained", "heatmap", "reliability", "roc", "spectrogram"]
+__all__ = ["DPI", "FEW", "confusion", "curves", "explained", "heatmap",
+           "importance", "rates", "reliability", "roc", "search", "spectrogram"]  # fmt: skip
 
 Scores = npt.NDArray[np.float32]
 Targets = npt.NDArray[np.int64]
@@ -136,6 +137,47 @@ def curves(histories: Sequence[pd.DataFrame], kept: Sequence[int], path: Path) -
         _title(axes, title)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(fontsize=SMALL, frameon=False)
+    _save(figure, path)
+
+
+def search(values: Places, kept: npt.NDArray[np.bool_], smaller: bool, name: str, path: Path) -> None:
+    """The value of each trial of a search, and the best so far; those not `kept` were stopped early, NaN failed."""
+    figure, axes = _figure(6, 3.2)
+    number = np.arange(len(values))
+    best = (np.fmin if smaller else np.fmax).accumulate(np.where(kept, values, np.nan))
+    axes.scatter(number[kept], values[kept], color=COLOURS[0], s=16, label="trial", zorder=3)
+    early = ~kept & np.isfinite(values)
+    axes.scatter(number[early], values[early], color=FAINT, s=16, marker="x", label="stopped early")
+    axes.step(number, best, where="post", color=COLOURS[1], lw=1.3, label="best so far")
+    axes.set(xlabel="trial", ylabel=name.replace("_", " "))
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend(fontsize=SMALL, frameon=False)
+    _save(figure, path)
+
+
+def importance(shares: Mapping[str, float], path: Path) -> None:
+    """How much each searched setting decided, as bars; the shares sum to 1."""
+    names = sorted(shares, key=lambda name: shares[name])
+    figure, axes = _figure(6, 0.9 + 0.28 * len(names))
+    bars = axes.barh(range(len(names)), [shares[name] for name in names], color=COLOURS[0])
+    axes.bar_label(bars, fmt="{:.2f}", fontsize=SMALL, padding=2, color=INK)
+    axes.set(xlabel="share of importance", yticks=range(len(names)))
+    axes.set_yticklabels([_short(name) for name in names], parse_math=False)
+    axes.margins(x=0.12)
+    _save(figure, path)
+
+
+def rates(table: pd.DataFrame, suggested: float | None, path: Path) -> None:
+    """A learning-rate range test: columns `learning_rate`, `loss`, `smoothed`; a line where a rate is suggested."""
+    figure, axes = _figure(6, 3.4)
+    axes.plot(table["learning_rate"], table["loss"], color=FAINT, lw=0.8, label="loss of a step")
+    axes.plot(table["learning_rate"], table["smoothed"], color=COLOURS[0], lw=1.8, label="smoothed")
+    if suggested:
+        axes.axvline(suggested, color=COLOURS[1], lw=1.3, linestyle="--", label=f"steepest: {suggested:.2g}")
+    low, high = table["smoothed"].min(), table["smoothed"].iloc[0]
+    margin = max(high - low, 1e-3)
+    axes.set(xscale="log", xlabel="learning rate", ylabel="cross-entropy", ylim=(low - margin, high + margin))
+    axes.legend(fontsize=SMALL, frameon=False, loc="lower left")
     _save(figure, path)
 
 

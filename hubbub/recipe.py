@@ -2,11 +2,12 @@
 
 `Recipe.load("esc50-yamnet")` reads a shipped recipe, a path reads any other; `[quick]` holds the overrides that
 `--quick` applies, and `--set a.b=c` overrides any field. An unknown key is an error that names the near match.
-The sections are in `settings.py` and `settings_augment.py`; here are the whole, the rules between sections, and
-reading.
+The sections are in `settings.py`, `settings_augment.py` and `settings_tune.py`; here are the whole, the rules between
+sections, and reading.
 """
 
 import tomllib
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any, Self, get_args
@@ -28,8 +29,16 @@ from hubbub.settings import (
     Windows,
 )
 from hubbub.settings_augment import SPECTROGRAM, Augment
+from hubbub.settings_tune import Tune
 
 __all__ = ["Recipe", "RecipeError", "shipped"]
+
+#: What a search may change. Everything else decides what is compared, and on which clips.
+SEARCHED = ("windows", "frontend", "network", "head", "augment", "train")
+FIXED = (
+    *("network.name", "network.weights", "network.mode", "head.name"),
+    *("train.seeds", "train.monitor", "train.device", "train.devices", "train.trackers"),
+)
 
 
 class RecipeError(HubbubError):
@@ -50,6 +59,7 @@ class Recipe(Section):
     augment: Augment = Augment()
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
+    tune: Tune | None = Field(None, description="what hubbub tune searches")
     quick: dict[str, Any] = Field(default_factory=dict, description="what --quick changes: sections as above")
 
     @model_validator(mode="after")
@@ -108,6 +118,50 @@ class Recipe(Section):
         if self.protocol.validation == "none" and self.train.schedule == "plateau":
             raise ValueError("protocol.validation is 'none', so train.schedule cannot be 'plateau'")
         return self
+
+    @model_validator(mode="after")
+    def _all_of_the_space_holds(self) -> Self:
+        for name, values in self.tune.space.items() if self.tune else ():
+            for value in values.ends:
+                fields = values.fields(name, value)
+                try:
+                    self.altered(fields)
+                except RecipeError as error:
+                    raise ValueError(
+                        f"tune.space '{name}' = {value!r}: {str(error).removeprefix('recipe: ')}"
+                    ) from error
+                for field in fields:
+                    self._refuse_unsearchable(field)
+        return self
+
+    def _refuse_unsearchable(self, field: str) -> None:
+        if field.partition(".")[0] not in SEARCHED or field in FIXED:
+            raise ValueError(
+                f"tune.space: {field} stays as it is, or trials could not be compared: search fields of "
+                f"{', '.join(SEARCHED)}, but {', '.join(FIXED)}"
+            )
+        if self.head.name != "none" and not field.startswith("head."):
+            raise ValueError(f"tune.space: {field} is not used by a head on frozen embeddings: search head's fields")
+        frozen = self.network.mode != "finetune" and self.head.name == "none"
+        if frozen and not field.startswith("train.") and field != "network.dropout":
+            raise ValueError(
+                f"tune.space: {field} shapes what a frozen network gives, which is computed once: search fields of "
+                "train and network.dropout, or set network.mode = 'finetune'"
+            )
+
+    def altered(self, fields: Mapping[str, Any]) -> Self:
+        """This recipe without `[tune]` and with dotted fields changed, e.g. `{"train.epochs": 3}`.
+
+        A field that holds a list takes a single value as a list of one. Raises `RecipeError`.
+        """
+        content = self.model_dump(mode="json", exclude_none=True, exclude={"tune"})
+        for field, value in fields.items():
+            held: Any = content
+            for key in field.split("."):
+                held = held.get(key) if isinstance(held, dict) else None
+            listed = [value] if isinstance(held, list) and not isinstance(value, list | tuple) else value
+            _merge(content, _nested(field.split("."), listed))
+        return self.of(content)
 
     @classmethod
     def load(cls, name: str | Path, settings: tuple[str, ...] | list[str] = (), *, quick: bool = False) -> Self:
@@ -175,9 +229,14 @@ def _parse_setting(setting: str) -> dict[str, Any]:
         parsed: Any = tomllib.loads(f"v = {value}")["v"]
     except tomllib.TOMLDecodeError:
         parsed = value
-    for part in reversed(parts):
-        parsed = {part: parsed}
-    return dict(parsed)
+    return _nested(parts, parsed)
+
+
+def _nested(keys: list[str], value: Any) -> dict[str, Any]:
+    """["train", "epochs"], 3 -> {"train": {"epochs": 3}}"""
+    for key in reversed(keys):
+        value = {key: value}
+    return dict(value)
 
 
 def _explain(error: Any, model: type[BaseModel]) -> str:
@@ -185,6 +244,8 @@ def _explain(error: Any, model: type[BaseModel]) -> str:
     if error["type"] != "extra_forbidden":
         return f"{where}: {error['msg'].removeprefix('Value error, ')} (given: {_shorten(error['input'])})"
     for part in error["loc"][:-1]:
+        if part not in model.model_fields:  # a name in a table
+            continue
         annotation = model.model_fields[str(part)].annotation
         kinds = [annotation, *get_args(annotation)]  # a section, or a section or None
         model = next(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel))

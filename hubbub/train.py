@@ -8,7 +8,7 @@ This room does not see the test part.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,10 +36,12 @@ from hubbub.models.network import Network
 from hubbub.schedule import learning_rate, plateaus
 from hubbub.trainer import TrainError, build_trainer, in_words, quiet
 
-__all__ = ["Fitted", "TrainError", "Training", "fit_head", "fit_network"]
+__all__ = ["EachEpoch", "Fitted", "TrainError", "Training", "fit_head", "fit_network", "prepared"]
 
 Rows = npt.NDArray[np.intp]
 Targets = npt.NDArray[np.int64]
+#: Hears the figures of an epoch; what it raises ends the training.
+EachEpoch = Callable[[dict[str, float]], None]
 #: What an auxiliary classifier's loss weighs (Inception v3: Szegedy et al. 2016, as torchvision trains it).
 SIDE_SHARE = 0.4
 
@@ -74,9 +76,10 @@ class Training(lightning.LightningModule):
         validation: Source | None,
         seed: int,
         lowered: Sequence[int] = (),
+        each_epoch: EachEpoch | None = None,
     ) -> None:
         super().__init__()
-        self.lowered = lowered
+        self.lowered, self.each_epoch = lowered, each_epoch
         self.classifier, self.settings = classifier, classifier.recipe.train
         # What is trained, and so what a checkpoint holds.
         self.learning = classifier.network.fc if classifier.frozen else classifier.network
@@ -194,6 +197,8 @@ class Training(lightning.LightningModule):
         self.history.append(row)
         self.log("train_loss", row["train_loss"], prog_bar=True, sync_dist=True)
         self.log("learning_rate", self._rate("head"), sync_dist=True)
+        if self.each_epoch:
+            self.each_epoch(row)
 
     def validation_step(self, batch: tuple[Tensor, float], _: int) -> None:
         rows = batch[0]
@@ -275,6 +280,7 @@ def fit_network(
     seed: int,
     choice: dict[str, Any] | None = None,
     loggers: list[Logger] | None = None,
+    each_epoch: EachEpoch | None = None,
 ) -> Fitted:
     """Train `classifier.network` in place on the clips `train`; the epoch is chosen on the clips `validation`.
 
@@ -282,21 +288,17 @@ def fit_network(
     validation clips nothing is chosen: the last epoch is kept, or epoch `choice["epoch"]` where an earlier fit's choice
     is given.
     Checkpoints `best.ckpt` and `last.ckpt` go to `folder`/checkpoints; a `last.ckpt` found there is gone on from.
-    `targets` `[clips]` are class numbers; `loggers` follow the figures of each epoch. Raises `TrainError`.
+    `targets` `[clips]` are class numbers; `loggers` follow the figures of each epoch, `each_epoch` hears them and may
+    end the training by raising. Raises `TrainError`.
     """
     settings, checkpoints = classifier.recipe.train, folder / "checkpoints"
     # Frozen embeddings are few and quick: one device has them done before a second has started.
     devices = 1 if classifier.frozen else settings.devices
-    source = _source(classifier, material, targets, train)
-    checks = _source(classifier, material, targets, validation) if len(validation) else None
-    if len(source) < 2 * devices:
-        raise TrainError(f"{len(source)} training segments are too few for {devices} devices.")
     lowered = choice.get("lowered", ()) if choice else ()
-    if (frontend := classifier.frontend) and not classifier.frozen:
-        source.to(torch.device("cpu"))
-        rows = torch.arange(len(source)).split(settings.batch_size)
-        frontend.to("cpu").fit(source.fetch(some) for some in rows)
-    module = Training(classifier, source, checks, seed, lowered)
+    module = prepared(classifier, material, targets, train, validation, seed, lowered, each_epoch)
+    checks = module.checks
+    if len(module.source) < 2 * devices:
+        raise TrainError(f"{len(module.source)} training segments are too few for {devices} devices.")
     last = checkpoints / "last.ckpt"
     with _seeded(seed), quiet(), in_words(settings):
         if not last.is_file() or not _read(last)["stopped"]:
@@ -318,6 +320,26 @@ def fit_network(
     if settings.schedule == "plateau":
         chosen["lowered"] = plateaus(settings, history) if checks else list(lowered)
     return Fitted(classifier, classifier, chosen, pd.DataFrame(history), trainable)
+
+
+def prepared(
+    classifier: Classifier,
+    material: Resident | Segments,
+    targets: Targets,
+    train: Rows,
+    validation: Rows,
+    seed: int,
+    lowered: Sequence[int] = (),
+    each_epoch: EachEpoch | None = None,
+) -> Training:
+    """The training of a network before its first step, what the front end learns from the training part included."""
+    source = _source(classifier, material, targets, train)
+    checks = _source(classifier, material, targets, validation) if len(validation) else None
+    if len(source) and (frontend := classifier.frontend) and not classifier.frozen:
+        source.to(torch.device("cpu"))
+        rows = torch.arange(len(source)).split(classifier.recipe.train.batch_size)
+        frontend.to("cpu").fit(source.fetch(some) for some in rows)
+    return Training(classifier, source, checks, seed, lowered, each_epoch)
 
 
 def _read(checkpoint: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1] / "hubbub"
 ORDER = (
     ("errors",),
     ("files", "progress", "settings", "catalogue"),
-    ("settings_augment",),
+    ("settings_augment", "settings_tune"),
     ("features/", "augment/", "windows", "audio", "pictures", "metrics", "paired", "store", "recipe", "schedule"),
     ("onnx_model", "models/"),
     ("classifier",),
@@ -25,13 +25,13 @@ ORDER = (
     ("occlusion", "export"),
     ("explain",),
     ("report", "material"),
-    ("page", "gallery", "compare"),
+    ("page", "gallery", "compare", "tuned"),
     ("comparison",),
     ("experiment",),
-    ("serve", "tune"),
+    ("serve", "tune", "lr_find"),
     ("demo",),
     ("cli_options",),
-    ("cli_data", "cli_hub"),
+    ("cli_data", "cli_hub", "cli_tune"),
     ("cli",),
 )
 RANKS = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
@@ -48,6 +48,7 @@ HEAVY_ROOMS = {
         "average",
         "train",
         "trainer",
+        "lr_find",
         "occlusion",
         "explain",
         "export",

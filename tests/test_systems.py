@@ -273,6 +273,28 @@ def test_no_recipe_chooses_on_what_it_tests_but_the_one_that_says_so() -> None:
     assert leaky == {"esc50-resnet18-validation", "esc50-resnet18half-validation"}
 
 
+#: System C's search: what it draws -> (name in the space, from, to) or its choices.
+SEARCH: dict[str, Any] = {
+    "batch {4,8,16,32}": ("train.batch_size", (4, 8, 16, 32)),
+    "wd 1e-6..1e-3": ("train.weight_decay", (1e-6, 1e-3)),
+    "scheduler on/off": ("train.schedule", ("constant", "plateau")),
+    "patience 3-10": ("train.plateau_patience", (3, 10)),
+    "factor .1-.5": ("train.plateau_factor", (0.1, 0.5)),
+    "dropout .1-.5": ("network.dropout", (0.1, 0.5)),
+    "augment strength .1-.5": ("augment_strength", (0.1, 0.5)),
+}
+
+
+def test_system_cs_search_is_as_it_says() -> None:
+    search = Recipe.load("esc50-resnet18-validation").tune
+    assert search is not None
+    assert (search.trials, search.epochs, search.seed) == (25, 10, 42)
+    assert {name: values.ends for name, values in search.space.items()} == dict(SEARCH.values())
+    assert {name for name, values in search.space.items() if values.log} == {"train.weight_decay"}
+    moved = {field.split(".")[1] for field in search.space["augment_strength"].at_low}
+    assert moved == {"time_shift", "freq_mask", "time_mask", "magnitude"}
+
+
 def test_the_transformer_takes_its_batch_in_parts() -> None:
     train = Recipe.load("us8k-transformer").train
     assert train.batch_size * train.accumulate == 512

@@ -34,6 +34,7 @@ __all__ = [
     "open_clips",
     "part_of_groups",
     "repeated",
+    "seal",
     "write",
 ]
 
@@ -136,6 +137,34 @@ def audit(clips: Clips, splits: Sequence[Split], contents: Sequence[str], *, all
         named = ", ".join(sorted(straddled))
         warnings.insert(0, f"the official folds of {clips.name} straddle source recordings: {named}")
     return Audit(tuple(warnings), tuple(leaks))
+
+
+def seal(
+    clips: Clips, split: Split, protocol: Protocol, parts: Sequence[str], validate: Sequence[str] = ()
+) -> tuple[Clips, list[Split]]:
+    """The clips of some parts of a split and no others, and the split of them; the other parts of it are empty.
+
+    With `validate`, folds (groups under `logo`) of those clips validate in turn, trained on all the rest: one split
+    each. Raises `SplitError` where a clip stands in a part of each kind and the protocol does not allow leaks.
+    """
+    given = dict(split.parts())
+    kept = np.unique(np.concatenate([given[part] for part in parts]))
+    closed = np.concatenate([rows for part, rows in split.parts() if part not in parts])
+    if len(np.intersect1d(kept, closed)) and not protocol.allow_leaky:
+        raise SplitError(f"{clips.name}: clips of {' and '.join(parts)} are also in a part that must stay closed.")
+    inside = replace(clips, table=clips.table.iloc[kept].reset_index(drop=True))
+    none = np.zeros(0, dtype=np.intp)
+    if not validate:
+        opened = {part: np.searchsorted(kept, rows) if part in parts else none for part, rows in split.parts()}
+        return inside, [Split(split.name, **opened)]
+    if protocol.kind not in ("kfold", "logo"):
+        raise SplitError(f"{clips.name}: folds validate in turn under kfold and logo, not {protocol.kind}.")
+    values = inside.table["fold" if protocol.kind == "kfold" else "group"].to_numpy()
+    if split.name in validate:
+        raise SplitError(f"{clips.name}: '{split.name}' is the test part, so it cannot validate. Name other folds.")
+    _refuse_unknown(clips, validate, sorted(set(values)))
+    turns = [(np.flatnonzero(values != fold), np.flatnonzero(values == fold)) for fold in validate]
+    return inside, [Split(split.name, train, _originals(inside, chosen), none) for train, chosen in turns]
 
 
 def repeated(ids: Iterable[str], contents: Iterable[str], kind: str) -> list[str]:
