@@ -45,5 +45,6 @@ def _classify_one(folder: Path, recipe: Recipe, say: Say) -> None:
     say(f"  {clip['path']}\n  heard: {heard.label} ({heard.score:.2f}); it is: {clip['label']}")
     say(f"\npage: {folder / 'report.html'}\ntry next:")
     say(f"  hubbub classify {clip['path']} --model {folder}")
+    say(f"  hubbub explain {place} {clip['path']}")
     say(f"  hubbub report {folder}")
     say("  hubbub recipes")
