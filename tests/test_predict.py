@@ -35,7 +35,7 @@ def test_folders_are_searched_and_files_taken_as_given(folder: Path) -> None:
     assert predict.find([str(folder)]) == [str(folder / name) for name in ("b.wav", "bad.wav", "deep/a.FLAC")]
     assert predict.find([str(folder / "notes.txt")]) == [str(folder / "notes.txt")]
     (folder / "empty").mkdir()
-    with pytest.raises(HubbubError, match="no sound files"):
+    with pytest.raises(HubbubError, match="nothing to classify"):
         predict.find([str(folder / "empty")])
 
 
