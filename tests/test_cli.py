@@ -122,6 +122,7 @@ def test_pictures_and_augmented_sounds_from_list_to_check(sounds: Path, tmp_path
     assert "96 clips" in hubbub("data", "check", done.stdout.strip()).stdout
 
 
+@pytest.mark.slow
 def test_a_folder_of_ones_own_recordings_from_list_to_answer(sounds: Path, tmp_path: Path) -> None:
     """Own labels end to end: check, split, audit of the lists, bench, report, classify."""
     assert "everything agrees" in hubbub("data", "check", sounds / "list.csv").stdout
