@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hubbub import augment, windows
 from hubbub.data.arrays import Arrays
-from hubbub.data.cache import Segments, Waves
+from hubbub.data.cache import Segments, Waves, rows_of
 from hubbub.settings import Windows
 
 __all__ = ["Embeddings", "Source", "Stored", "Waveforms", "class_weights", "epoch_batches"]
@@ -85,9 +85,8 @@ class Stored:
     """Some clips' spectrograms or pictures, as they are kept."""
 
     def __init__(self, arrays: Arrays, clips: Rows, targets: Targets) -> None:
-        parts = [np.arange(arrays.offsets[clip], arrays.offsets[clip + 1]) for clip in clips]
-        self.targets = torch.from_numpy(np.repeat(targets[clips], [len(part) for part in parts]))
-        self._rows = torch.from_numpy(np.concatenate(parts or [np.arange(0)]))
+        rows, counts = rows_of(arrays.offsets, clips)
+        self.targets, self._rows = torch.from_numpy(np.repeat(targets[clips], counts)), torch.from_numpy(rows)
         self.arrays, self.device = arrays, torch.device("cpu")
 
     def __len__(self) -> int:

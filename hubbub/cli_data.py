@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from hubbub.cli_options import AllowMissing, Debug, Settings, as_settings, out
+from hubbub.cli_options import AllowMissing, Debug, Settings, out, recipe_of
 
 __all__ = ["app"]
 
@@ -101,9 +101,8 @@ def data_leaks(
     Example: hubbub data leaks us8k-yamnet-logreg --allow-missing
     """
     from hubbub.data import check
-    from hubbub.recipe import Recipe
 
-    audit = check.leaks(Recipe.load(recipe, as_settings(settings, None, allow_missing=allow_missing)))
+    audit = check.leaks(recipe_of(recipe, settings, allow_missing))
     for line in audit.warnings:
         out.print(f"warning: {line}")
     for line in audit.leaks:
@@ -151,9 +150,8 @@ def data_images(
     Example: hubbub data images us8k-resnet18 pictures --variants b
     """
     from hubbub.data import drawing
-    from hubbub.recipe import Recipe
 
-    chosen = Recipe.load(recipe, as_settings(settings, None, allow_missing=allow_missing))
+    chosen = recipe_of(recipe, settings, allow_missing)
     out.print(str(drawing.write(chosen, folder, variants, seed)), soft_wrap=True)
 
 
@@ -188,9 +186,8 @@ def data_features(
     Example: hubbub data features esc50-resnet18-final features
     """
     from hubbub.data import npz, splits
-    from hubbub.recipe import Recipe
 
-    resolved = Recipe.load(recipe, as_settings(settings, None, allow_missing=allow_missing))
+    resolved = recipe_of(recipe, settings, allow_missing)
     npz.write(splits.open_clips(resolved), resolved, folder)
     given = "".join(f" --set {setting}" for setting in settings or [])
     out.print(f"{folder / npz.ARRAYS}", soft_wrap=True)

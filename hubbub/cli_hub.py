@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from hubbub.cli_options import AllowMissing, Debug, Settings, as_settings, out
+from hubbub.cli_options import AllowMissing, Debug, Settings, out, recipe_of
 
 __all__ = ["app"]
 
@@ -39,9 +39,8 @@ def hub_build(
     Example: hubbub data hub build us8k-cnn1d urbansound8k-mel
     """
     from hubbub.data import hub_build
-    from hubbub.recipe import Recipe
 
-    clips = hub_build.build(Recipe.load(recipe, as_settings(settings, None, allow_missing=allow_missing)), folder)
+    clips = hub_build.build(recipe_of(recipe, settings, allow_missing), folder)
     for line in clips.notes:
         out.print(f"note: {line}", soft_wrap=True)
     out.print(f"{folder}: {len(clips):,} spectrograms, {len(clips.labels)} classes, of {clips.name}", soft_wrap=True)

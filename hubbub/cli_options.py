@@ -1,13 +1,16 @@
 """What the commands share: their common options, and where they print."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
+if TYPE_CHECKING:
+    from hubbub.recipe import Recipe
+
 __all__ = ["AllowLeaky", "AllowMissing", "Debug", "Device", "Folds", "Name", "Out", "Quick", "Seeds", "Settings",
-           "as_settings", "err", "out"]  # fmt: skip
+           "as_settings", "err", "out", "recipe_of"]  # fmt: skip
 
 # What users have named is never taken for markup.
 out = Console(highlight=False, markup=False)
@@ -54,3 +57,10 @@ def as_settings(
     if allow_leaky:
         settings.append("protocol.allow_leaky=true")
     return settings
+
+
+def recipe_of(name: str, settings: list[str] | None, allow_missing: bool) -> "Recipe":
+    """A recipe for commands that make or audit data: no device, folds or seeds."""
+    from hubbub.recipe import Recipe
+
+    return Recipe.load(name, as_settings(settings, None, allow_missing=allow_missing))

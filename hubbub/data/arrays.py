@@ -6,9 +6,7 @@ the recipe must say the same, and the trained classifier then hears sound too; e
 
 import hashlib
 import math
-import os
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -173,8 +171,7 @@ def _store(folder: Path, parts: Iterable[Part]) -> None:
 
 def _channels(clips: Clips, recipe: Recipe) -> int:
     """1 for pictures in grey, 3 in colours; all must be the one or the other."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        grey = np.fromiter(pool.map(pictures.is_grey, clips.table["path"]), bool)
+    grey = np.fromiter(cache.in_threads(lambda row: pictures.is_grey(row.path), clips, "looking"), bool)
     if grey.any() and not grey.all():
         odd = clips.table["clip"][grey if grey.mean() < 0.5 else ~grey]
         raise ClipsError(f"{clips.name} holds grey pictures and coloured ones ({examples(odd)}). Make them all alike.")

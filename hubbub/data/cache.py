@@ -39,6 +39,7 @@ __all__ = [
     "in_threads",
     "inspect",
     "key_of",
+    "rows_of",
 ]
 
 Array = npt.NDArray[np.float32]
@@ -134,9 +135,15 @@ class Segments:
 
     def of(self, clips: Rows) -> "Segments":
         """The segments of some clips, in the order given."""
-        starts, stops = self.offsets[clips], self.offsets[clips + 1]
-        rows = np.concatenate([np.arange(a, b) for a, b in zip(starts, stops, strict=True)] or [np.arange(0)])
-        return Segments(self.values[rows], np.append(0, np.cumsum(stops - starts)))
+        rows, counts = rows_of(self.offsets, clips)
+        return Segments(self.values[rows], np.append(0, np.cumsum(counts)))
+
+
+def rows_of(offsets: npt.NDArray[np.int64], clips: Rows) -> tuple[Rows, npt.NDArray[np.int64]]:
+    """Where the segments of some clips stand, in the order given, and how many each has."""
+    starts, stops = offsets[clips], offsets[clips + 1]
+    rows = np.concatenate([np.arange(a, b) for a, b in zip(starts, stops, strict=True)] or [np.arange(0)])
+    return rows, stops - starts
 
 
 def inspect(clips: Clips) -> pd.DataFrame:

@@ -7,7 +7,6 @@ by name, and by content. This room knows nothing of how pictures are made.
 
 import hashlib
 import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,10 @@ import numpy as np
 import pandas as pd
 
 from hubbub import pictures
-from hubbub.data import made
+from hubbub.data import cache, made
 from hubbub.data.clips import Clips, ClipsError, build, inside
 from hubbub.errors import did_you_mean, examples
 from hubbub.pictures import PictureError, Pixels
-from hubbub.progress import track
 
 __all__ = ["content", "inspect", "lists_pictures", "open_pictures"]
 
@@ -94,9 +92,7 @@ def open_pictures(
 
 def inspect(clips: Clips) -> pd.DataFrame:
     """Read every picture -> `clip`, `height`, `width`, `constant`, `content` (hash), `error` ("" where readable)."""
-    paths = list(clips.table["path"])
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        found = pd.DataFrame(track(pool.map(_facts, paths), "checking", len(paths)))
+    found = pd.DataFrame(cache.in_threads(lambda row: _facts(row.path), clips, "checking"))
     found.insert(0, "clip", clips.table["clip"])
     return found
 

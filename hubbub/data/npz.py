@@ -112,18 +112,31 @@ def open_features(file: Path, *, labels: tuple[str, ...] = ()) -> Clips:
 
 def read(file: Path, clips: pd.Series) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.float64], str]]:
     """The features of some clips by their ids: `[S, bands, frames]`, times `[S, 2]` [s], and the hash of the sound."""
-    with _opened(file) as kept:
-        features, offsets, times, contents = (kept[name] for name in ("features", "offsets", "times", "content"))
-        place = {clip: number for number, clip in enumerate(kept["clip"])}
-    features = features.astype(np.float32, copy=False)
-    if features.ndim != 3 or not len(features) == len(times) == offsets[-1] or not np.isfinite(features).all():
+    kept = _whole(file)
+    place = {clip: number for number, clip in enumerate(kept["clip"])}
+    for clip in clips:
+        part = slice(kept["offsets"][place[clip]], kept["offsets"][place[clip] + 1])
+        yield kept["features"][part], kept["times"][part], str(kept["content"][place[clip]])
+
+
+def contents(file: Path) -> dict[str, str]:
+    """The hash of each clip's sound, by its id, of a file whose features are whole."""
+    kept = _whole(file)
+    return dict(zip(kept["clip"].tolist(), kept["content"].tolist(), strict=True))
+
+
+def _whole(file: Path) -> dict[str, npt.NDArray[Any]]:
+    """All arrays of a file but labels. Raises `ClipsError` where the features are not what they should be."""
+    with _opened(file) as opened:
+        kept = {name: opened[name] for name in ("features", "offsets", "times", "content", "clip")}
+    features = kept["features"] = kept["features"].astype(np.float32, copy=False)
+    count = kept["offsets"][-1]
+    if features.ndim != 3 or not len(features) == len(kept["times"]) == count or not np.isfinite(features).all():
         raise ClipsError(
-            f"{file}: its features are not finite numbers [{offsets[-1]}, bands, frames]. Make it again: hubbub data "
+            f"{file}: its features are not finite numbers [{count}, bands, frames]. Make it again: hubbub data "
             "features."
         )
-    for clip in clips:
-        part = slice(offsets[place[clip]], offsets[place[clip] + 1])
-        yield features[part], times[part], str(contents[place[clip]])
+    return kept
 
 
 def shape(file: Path) -> tuple[int, int]:
@@ -133,14 +146,6 @@ def shape(file: Path) -> tuple[int, int]:
         read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         _, bands, frames = read_header(member)[0]
     return int(bands), int(frames)
-
-
-def contents(file: Path) -> dict[str, str]:
-    """The hash of each clip's sound, by its id."""
-    for _ in read(file, pd.Series(dtype=str)):
-        pass  # it is whole, then
-    with _opened(file) as kept:
-        return dict(zip(kept["clip"].tolist(), kept["content"].tolist(), strict=True))
 
 
 @contextmanager
