@@ -6,47 +6,38 @@ LightGBM, its text dump: loading one never executes anything from it.
 """
 
 import hashlib
-import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import safetensors.numpy
 import safetensors.torch
 import torch
 from torch import Tensor
 
-from hubbub import audio, files, pictures, settings, windows
-from hubbub.errors import HubbubError
+from hubbub import files, pictures, settings, windows
 from hubbub.features import FrontEnd
+from hubbub.hearing import ClassifierError, Hearing
 from hubbub.models import build_network
 from hubbub.models.heads import Head, build_head, candidates
 from hubbub.models.network import FRONTEND, Network
 from hubbub.models.yamnet import class_names, load_yamnet
 from hubbub.recipe import Recipe
-from hubbub.windows import Heard
 
 __all__ = ["Classifier", "ClassifierError", "choose_device", "load"]
 
 Array = npt.NDArray[np.float32]
 FORMAT = 1
 CARD = "classifier.json"
-#: The endings of files that are spectrograms, or pictures of them.
-GIVEN = (*pictures.EXTENSIONS, ".npy")
 NETWORK = "network.safetensors"
 #: Segments a pass on a processor, whose caches larger batches fall out of, and on an accelerator, which needs them.
 BATCH, BATCH_ACCELERATOR = 32, 256
 
 
-class ClassifierError(HubbubError):
-    """A saved classifier that is not whole, or a wave it cannot take."""
-
-
-class Classifier:
+class Classifier(Hearing):
     """A network, and where the recipe has one a head, that turn a recording into class probabilities.
 
     Without `network` a new one is built, its weights drawn from `seed`. `card` says what it was trained on and what
@@ -91,39 +82,14 @@ class Classifier:
         return self
 
     @property
-    def rate_hz(self) -> int:
-        return self.recipe.audio.rate_hz
-
-    @property
-    def hop(self) -> int:
-        """Samples from one segment to the next where the classifier answers."""
-        return self.recipe.evaluate.hop or self.recipe.windows.hop
-
-    @property
-    def endings(self) -> tuple[str, ...]:
-        """The endings of files that it takes: sounds, or pictures and spectrograms where it takes only such."""
-        hears = self.frontend is None or self.frontend.logmel is not None
-        return audio.EXTENSIONS if hears else GIVEN
-
-    @property
     def frozen(self) -> bool:
         """Whether all that was fitted to the data comes after the embeddings."""
         network = self.recipe.network
         return self.recipe.head.name != "none" or (network.mode == "head" and network.attention == "none")
 
     @property
-    def views(self) -> list[tuple[windows.Level, float]]:
-        """The forms each segment is heard in: its level, and the share of its length it is rolled to the right."""
-        return list(itertools.product(self.recipe.windows.levels, (0.0, *self.recipe.evaluate.shifts)))
-
-    def cut(self, wave: Array) -> Array:
-        """Wave `[T]` at `rate_hz` -> segments `[S, N]`, as they are when it answers."""
-        settings = self.recipe.windows
-        return windows.cut(wave, settings.length, self.hop, settings.pad)
-
-    def spans(self, samples: int) -> npt.NDArray[np.float64]:
-        """Start and end of each segment that `cut` makes of a wave of `samples`: `[S, 2]` in seconds."""
-        return windows.spans(samples, self.rate_hz, self.recipe.windows.length, self.hop)
+    def batch(self) -> int:
+        return BATCH if self.device.type == "cpu" else BATCH_ACCELERATOR
 
     def features(self, segments: Tensor, change: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """Segments `[B, N]`, or what stands for them, on the classifier's device -> what its network takes.
@@ -146,101 +112,26 @@ class Classifier:
         """Segments `[B, N]` on the classifier's device -> the network's own logits `[B, K]`, with gradients."""
         return self.network.head(self.embed(segments))
 
-    def evidence(self, segments: Array) -> Array:
-        """Segments `[S, N]` -> what a decision is made from: embeddings where the network is frozen, else logits.
-
-        Those of all `views` stand side by side: `[S, views * D]` or `[S, views * K]`.
-        """
-        heard, size = [], BATCH if self.device.type == "cpu" else BATCH_ACCELERATOR
+    def _hear(self, segments: Array) -> Array:
+        """Embeddings where the network is frozen, else logits."""
         with torch.inference_mode():
-            for start in range(0, len(segments), size):
-                batch = segments[start : start + size]
-                heard.append(np.concatenate([self._evidence(batch, *view) for view in self.views], axis=1))
-        return np.concatenate(heard)
-
-    def _evidence(self, segments: Array, level: windows.Level, shift: float) -> Array:
-        heard = windows.at_level(segments, level)
-        heard = np.roll(heard, round(shift * heard.shape[-1]), axis=-1) if shift else np.array(heard)
-        batch = torch.from_numpy(heard).to(self.device)
-        return (self.embed if self.frozen else self.logits)(batch).float().cpu().numpy()
-
-    def judge(self, evidence: Array, offsets: npt.ArrayLike) -> tuple[Array, Array]:
-        """Evidence `[S, ...]` of clips that start at `offsets` `[C]` -> probabilities `[S, K]` and `[C, K]`.
-
-        Views are averaged as segments are: their logits under `mean_logit`, else their probabilities. A head on
-        pooled embeddings scores a segment as a clip of one segment.
-        """
-        if self.recipe.head.name != "none" and self.head is None:
-            raise ClassifierError("this classifier's head has not been fitted. Train it before it is asked anything.")
-        views = np.split(evidence, len(self.views), axis=1)
-        head_pool, pooling = self.recipe.head.pool, self.recipe.evaluate.pooling
-        if self.head is not None and head_pool != "segment":
-            heard = [
-                (self.head.predict_proba(windows.pool_embeddings(view, np.arange(len(view)), head_pool)),
-                 self.head.predict_proba(windows.pool_embeddings(view, offsets, head_pool)))
-                for view in views
-            ]  # fmt: skip
-        else:
-            logits = [self._last_layer(view) for view in views]
-            if pooling == "mean_logit":
-                logits = [_mean(logits)]
-            heard = [
-                (windows.probabilities(view, self.activation), windows.pool(view, offsets, pooling, self.activation))
-                for view in logits
-            ]
-        by_segment, by_clip = (_mean(scores) for scores in zip(*heard, strict=True))
-        return by_segment, by_clip
+            batch = torch.from_numpy(segments).to(self.device)
+            return (self.embed if self.frozen else self.logits)(batch).float().cpu().numpy()
 
     def _last_layer(self, evidence: Array) -> Array:
         if self.head is not None:
             return self.head.decision_function(evidence)
+        if self.recipe.head.name != "none":
+            raise ClassifierError("this classifier's head has not been fitted. Train it before it is asked anything.")
         if not self.frozen:
             return evidence
         with torch.inference_mode():
             return self.network.head(torch.from_numpy(evidence).to(self.device)).float().cpu().numpy()
 
-    def read(self, source: str | Path | BinaryIO | npt.ArrayLike, rate_hz: int | None = None) -> tuple[Array, float]:
-        """What `classify` takes for a sound -> its wave `[T]` at the classifier's rate, and how long it is [s]."""
-        if self.frontend and self.frontend.logmel is None:
-            raise ClassifierError(
-                "this classifier was trained on spectrograms or pictures, and how they were made is not known: it "
-                "takes only such, not sound. To have it hear, train on what hubbub data images or features made."
-            )
-        if isinstance(source, str | Path) or hasattr(source, "read"):
-            wave, own_rate = audio.decode(source)  # type: ignore[arg-type]
-        else:
-            wave, own_rate = _checked(np.asarray(source, dtype=np.float32), rate_hz)
-        return audio.resample(wave, own_rate, self.rate_hz), len(wave) / own_rate
-
-    def classify(self, source: str | Path | BinaryIO | npt.ArrayLike, rate_hz: int | None = None) -> Heard:
-        """A file, an open stream or a wave -> `Heard`.
-
-        A wave is `[T]` or `[T, channels]` in [-1, 1] and needs its `rate_hz`; files carry theirs. Any rate, length and
-        channel count will do. A file may also be a picture of a spectrogram, or a spectrogram (.npy, `[F, W]`), made as
-        those it was trained on; where that is not known, its `seconds` are 0. Raises `AudioError`, `PictureError` or
-        `ClassifierError`.
-        """
-        if isinstance(source, str | Path) and Path(source).suffix.lower() in GIVEN:
-            given = self.given(Path(source))
-            seconds = self.recipe.windows.length / self.rate_hz if self.recipe.frontend.name == "logmel" else 0.0
-            segments, spans = given, np.array([[0.0, seconds]])
-        else:
-            wave, seconds = self.read(source, rate_hz)
-            segments, spans = self.cut(wave), self.spans(len(wave))
-        by_segment, clip = self.judge(self.evidence(segments), [0])
-        table = pd.DataFrame(by_segment, columns=list(self.labels))
-        table.insert(0, "start", spans[:, 0])
-        table.insert(1, "end", spans[:, 1])
-        scores = dict(zip(self.labels, (float(p) for p in clip[0]), strict=True))
-        label = max(scores, key=lambda name: scores[name])
-        return Heard(label, scores[label], scores, table, seconds)
-
     def given(self, file: Path) -> npt.NDArray[Any]:
         """A picture or a spectrogram -> the one segment that it is."""
         if self.frontend is None:
-            raise ClassifierError(
-                f"{file} is a picture or a spectrogram, and this classifier takes sound. Give it that."
-            )
+            return super().given(file)
         settings, length = self.recipe.frontend, self.recipe.windows.length
         if file.suffix.lower() == ".npy":
             values, wanted = pictures.read_spectrogram(file), self.frontend.spectrogram_shape(length)
@@ -331,6 +222,11 @@ def load(name: str | Path) -> Classifier:
     if str(name) == "yamnet":
         return _audioset()
     folder = Path(name)
+    if folder.suffix.lower() == ".onnx":
+        raise ClassifierError(
+            f"{name} is an exported file, which has no gradients and cannot be opened up. Give the run folder or "
+            "classifier it came from."
+        )
     if not folder.is_dir():
         raise ClassifierError(
             f"{name} is not a folder. Give a run folder (runs/NAME), a saved classifier, or 'yamnet'."
@@ -354,22 +250,6 @@ def _audioset() -> Classifier:
     )
     card = {"trained_on": "AudioSet, by YAMNet's authors"}
     return Classifier(recipe, class_names(), network=load_yamnet(), activation="sigmoid", card=card)
-
-
-def _checked(wave: Array, rate_hz: int | None) -> tuple[Array, int]:
-    if rate_hz is None:
-        raise ClassifierError("a wave does not say its sample rate. Give rate_hz, e.g. classify(wave, rate_hz=44100).")
-    if wave.ndim not in (1, 2) or wave.size == 0:
-        raise ClassifierError(
-            f"a wave of shape {wave.shape}: give [samples] or [samples, channels], at least one sample."
-        )
-    if not np.isfinite(wave).all():
-        raise ClassifierError(f"the wave holds {int((~np.isfinite(wave)).sum())} samples that are NaN or infinite.")
-    return audio.mix_down(wave), rate_hz
-
-
-def _mean(arrays: Sequence[Array]) -> Array:
-    return arrays[0] if len(arrays) == 1 else np.mean(arrays, axis=0, dtype=np.float32)
 
 
 def _plain(arrays: dict[str, Array]) -> dict[str, Array]:

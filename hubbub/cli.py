@@ -235,7 +235,7 @@ def classify(
     Example: hubbub classify street.wav --model runs/demo
     """
     from hubbub import predict
-    from hubbub.classifier import load
+    from hubbub.loading import load
 
     name = model or predict.default_model()
     classifier = load(name).to(device or "auto")
@@ -266,7 +266,8 @@ def explain(
     Example: hubbub explain runs/demo street.wav
     """
     from hubbub import explain as room
-    from hubbub.classifier import GIVEN, load
+    from hubbub.classifier import load
+    from hubbub.hearing import GIVEN
 
     classifier = load(model).to(device or "auto")
     folder = out_dir or Path("explanations") / file.stem

@@ -11,7 +11,7 @@ from hubbub.errors import HubbubError
 from hubbub.windows import Heard
 
 if TYPE_CHECKING:
-    from hubbub.classifier import Classifier
+    from hubbub.hearing import Hearing
 
 __all__ = ["Answer", "answers", "default_model", "find"]
 
@@ -71,7 +71,7 @@ def find(paths: Iterable[str], endings: tuple[str, ...] = EXTENSIONS) -> list[st
     return found
 
 
-def answers(model: "Classifier", paths: Iterable[str], name: str = "") -> Iterator[Answer]:
+def answers(model: "Hearing", paths: Iterable[str], name: str = "") -> Iterator[Answer]:
     """Classify each file; one that cannot be read gives its error, and the rest go on."""
     for path in paths:
         try:

@@ -14,7 +14,7 @@ from hubbub import audio, windows
 from hubbub.errors import HubbubError
 
 if TYPE_CHECKING:
-    from hubbub.classifier import Classifier as Hearing
+    from hubbub.hearing import Hearing
 
 __all__ = ["Decision", "Stream", "StreamError"]
 
@@ -91,9 +91,7 @@ class Stream:
             self._start = np.concatenate([self._start, wave[:room]])
         whole = max((len(rest) - length) // hop + 1, 0)
         self._rest = rest[whole * hop :].copy()
-        segments = (
-            self._model.cut(rest[: length + (whole - 1) * hop]) if whole else np.zeros((0, length), np.float32)
-        )
+        segments = self._model.cut(rest[: length + (whole - 1) * hop]) if whole else np.zeros((0, length), np.float32)
         spans = self._spans(whole)
         self._given += whole
         return segments, spans

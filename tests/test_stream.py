@@ -1,5 +1,6 @@
 """stream: blocks of any length give the segments and the decision that the whole wave gives."""
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -96,7 +97,7 @@ def test_a_click_at_a_join_is_not_lost_or_doubled(joins: list[int]) -> None:
     for join in joins:
         wave[join - 1], wave[join] = 1, -1
     model, edges = MODELS["zeros"], [0, *sorted(joins), len(wave)]
-    segments, _ = streamed(model, wave, RATE, [b - a for a, b in zip(edges, edges[1:], strict=False)])
+    segments, _ = streamed(model, wave, RATE, [b - a for a, b in itertools.pairwise(edges)])
     np.testing.assert_array_equal(segments, windows.cut(wave, 1600, 700))
 
 
