@@ -172,7 +172,7 @@ class Hearing(ABC):
         """
         if isinstance(source, str | Path) and Path(source).suffix.lower() in GIVEN:
             segments = self.given(Path(source))
-            seconds = self.recipe.windows.length / self.rate_hz if self.recipe.frontend.name == "logmel" else 0.0
+            seconds = self.given_seconds
             spans = np.array([[0.0, seconds]])
         else:
             wave, seconds = self.read(source, rate_hz)
@@ -184,6 +184,11 @@ class Hearing(ABC):
         scores = dict(zip(self.labels, (float(p) for p in clip[0]), strict=True))
         label = max(scores, key=lambda name: scores[name])
         return Heard(label, scores[label], scores, table, seconds)
+
+    @property
+    def given_seconds(self) -> float:
+        """How much sound a picture or a spectrogram is of; 0 where that is not known."""
+        return self.recipe.windows.length / self.rate_hz if self.recipe.frontend.name == "logmel" else 0.0
 
     def given(self, file: Path) -> npt.NDArray[Any]:
         """A picture or a spectrogram -> the one segment that it is. Raises `ClassifierError` where it takes sound."""
