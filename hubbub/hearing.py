@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from hubbub import audio, pictures, windows
+from hubbub.confidence import Confidence
 from hubbub.errors import HubbubError
 from hubbub.recipe import Recipe
 from hubbub.windows import Heard
@@ -38,6 +39,8 @@ class Hearing(ABC):
     activation: windows.Activation
     #: What it was trained on and what must be said beside its answers.
     card: dict[str, Any]
+    #: How sure it may be, as validation found.
+    confidence: Confidence = Confidence()
 
     @abstractmethod
     def to(self, device: str) -> Self:
@@ -104,7 +107,7 @@ class Hearing(ABC):
         """Evidence `[S, ...]` of clips that start at `offsets` `[C]` -> probabilities `[S, K]` and `[C, K]`.
 
         Views are averaged as segments are: their logits under `mean_logit`, else their probabilities. A head on
-        pooled embeddings scores a segment as a clip of one segment.
+        pooled embeddings scores a segment as a clip of one segment. Last, both are tempered (`confidence`).
         """
         views = np.split(evidence, len(self.views), axis=1)
         head_pool, pooling = self.recipe.head.pool, self.recipe.evaluate.pooling
@@ -125,7 +128,7 @@ class Hearing(ABC):
                 for view in logits
             ]
         by_segment, by_clip = (_mean(scores) for scores in zip(*heard, strict=True))
-        return by_segment, by_clip
+        return self.confidence.temper(by_segment, by_clip, self.activation)
 
     def read(self, source: str | Path | BinaryIO | npt.ArrayLike, rate_hz: int | None = None) -> tuple[Array, float]:
         """What `classify` takes for a sound -> its wave `[T]` at the classifier's rate, and how long it is [s]."""

@@ -16,6 +16,7 @@ ORDER = (
     ("files", "progress", "settings", "catalogue"),
     ("settings_augment", "settings_tune"),
     ("features/", "augment/", "windows", "audio", "pictures", "metrics", "paired", "store", "recipe", "schedule"),
+    ("confidence",),
     ("hearing",),
     ("onnx_model", "models/"),
     ("classifier",),
