@@ -213,8 +213,8 @@ class Classifier(Hearing):
                 )
             _refuse_altered(folder, content)
             recipe, labels = Recipe.of(content["recipe"], str(folder / CARD)), tuple(content["labels"])
-            confidence = Confidence(**content["confidence"])
-            model = cls(recipe, labels, activation=content["activation"], card=content["card"], confidence=confidence)
+            model = cls(recipe, labels, activation=content["activation"], card=content["card"])
+            model.confidence = Confidence(**content["confidence"])
             state = safetensors.torch.load_file(folder / NETWORK)
             statistics = {name: state.pop(f"{FRONTEND}{name}") for name in model._statistics()}
             model.network.load_state_dict(state, strict=True)

@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from hubbub import metrics, windows
-from hubbub.windows import Activation
 
 __all__ = ["Confidence", "fit", "temperature", "typical"]
 
@@ -32,13 +31,6 @@ class Confidence:
 
     segment: float = 1.0
     clip: float = 1.0
-
-    def temper(self, by_segment: Scores, by_clip: Scores, activation: Activation = "softmax") -> tuple[Scores, Scores]:
-        """Probabilities of segments `[S, K]` and clips `[C, K]`, each at its temperature."""
-        return (
-            windows.temper(by_segment, self.segment, activation),
-            windows.temper(by_clip, self.clip, activation),
-        )
 
 
 def fit(segment_targets: Targets, by_segment: Scores, clip_targets: Targets, by_clip: Scores) -> Confidence:

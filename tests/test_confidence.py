@@ -68,9 +68,6 @@ def test_segments_and_clips_have_each_their_own() -> None:
         confidence.temperature(targets, sure),
         confidence.temperature(targets, shy),
     )
-    by_segment, by_clip = found.temper(sure, shy)
-    np.testing.assert_array_equal(by_segment, windows.temper(sure, found.segment))
-    np.testing.assert_array_equal(by_clip, windows.temper(shy, found.clip))
 
 
 def test_several_fits_together_are_their_geometric_mean() -> None:
