@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1] / "hubbub"
 # From the bottom up; a name with a slash is a folder, whose files may import each other.
 ORDER = (
     ("errors",),
-    ("files", "progress", "settings", "catalogue"),
+    ("ahead", "files", "progress", "settings", "catalogue"),
     ("settings_augment", "settings_tune"),
     (
         "features/",
@@ -35,6 +35,8 @@ ORDER = (
     ("loading",),
     ("data/",),
     ("predict", "trackers", "batches", "average", "trainer"),
+    ("formats",),
+    ("kept",),
     ("train",),
     ("plots", "stft"),
     ("occlusion", "export"),
@@ -46,7 +48,7 @@ ORDER = (
     ("serve", "tune", "lr_find"),
     ("demo",),
     ("cli_options",),
-    ("cli_data", "cli_hub", "cli_tune"),
+    ("cli_classify", "cli_data", "cli_hub", "cli_tune"),
     ("cli",),
 )
 RANKS = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
