@@ -304,7 +304,7 @@ def test_a_training_that_broke_off_goes_on_from_its_checkpoint(
     plan = recipe('protocol.folds=["1","2"]')
     with pytest.raises(RuntimeError, match="power cut"):
         experiment.run(plan, tmp_path / "run")
-    assert epochs[-2:] == [1, "broke"]
+    assert (tmp_path / "run" / "test-2" / "seed-42" / "metrics_test.json").is_file(), "the other fold went on"
     epochs.append("again")
     experiment.run(plan, tmp_path / "run")
     assert epochs[epochs.index("again") + 1] == 1, "the first epoch is not repeated"

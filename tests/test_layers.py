@@ -35,7 +35,7 @@ ORDER = (
     ("serve", "tune", "lr_find"),
     ("demo",),
     ("cli_options",),
-    ("cli_data", "cli_hub", "cli_tune"),
+    ("cli_bench", "cli_data", "cli_hub", "cli_tune"),
     ("cli",),
 )
 RANKS = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
