@@ -8,6 +8,7 @@ This room does not know what is told, nor how a network is trained.
 
 import os
 import platform
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ T = TypeVar("T")
 LIMIT = timedelta(minutes=10)
 #: Between fits, when rank 0 decodes, tests and writes while the others wait.
 PATIENCE = timedelta(days=7)
+TO_BE_ENDED_S = 60.0
 _group: Any = None
 
 
@@ -136,13 +138,11 @@ def alike(make: Callable[[], T], name: Callable[[T], str], what: str) -> T:
     names: list[Any] = [None] * place.world
     with _connected():
         distributed.all_gather_object(names, (name(made), platform.node()), group=_group)
-    others = [f"rank {rank} on {machine}" for rank, (one, machine) in enumerate(names) if one != names[0][0]]
-    if others and place.rank:
-        raise SystemExit(2)  # rank 0 says why
-    if others:
+    (first, machine), *_ = names
+    if others := [f"rank {rank} on {name}" for rank, (one, name) in enumerate(names) if one != first]:
         raise RankError(
-            f"{', '.join(others)}: not the same {what} as here on {platform.node()}. All machines need the same files "
-            "in HUBBUB_HOME, the same recipe and the same version of hubbub."
+            f"{', '.join(others)}: not the same {what} as rank 0 has on {machine}. All machines need the same files in "
+            "HUBBUB_HOME, the same recipe and the same version of hubbub."
         )
     return made
 
@@ -156,13 +156,16 @@ def lost() -> RankError:
 
 
 def spoken(error: HubbubError) -> str:
-    """The line that tells a person of an error: rank 0's as it is, another's with its name.
+    """The line that tells a person of an error, with the name of a rank above 0.
 
-    Empty where a rank above 0 fails before the processes have joined: all fail alike there, and rank 0 says it.
+    Before the processes have joined all fail alike, and one a machine says it. The rest return nothing, and late:
+    torchrun ends all processes with the first, and that must not be before the one that speaks has spoken.
     """
-    if not (rank := here().rank):
-        return f"error: {error}"
-    return f"error (rank {rank} on {platform.node()}): {error}" if _group else ""
+    place = here()
+    if place.local_rank and not _group:
+        time.sleep(TO_BE_ENDED_S)
+        return ""
+    return f"error (rank {place.rank} on {platform.node()}): {error}" if place.rank else f"error: {error}"
 
 
 @contextmanager
