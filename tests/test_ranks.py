@@ -10,13 +10,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from test_tune import plan, write_sounds
 
 from hubbub import lr_find, ranks, train, tune
 from hubbub.classifier import Classifier
 from hubbub.data import arrays, splits
 from hubbub.ranks import Place, RankError
 from hubbub.recipe import Recipe
-from test_tune import plan, write_sounds
 
 #: The command line, in a process that is killed at a step, notes which clips it is given, or has other clips.
 SCRIPT = """
@@ -203,7 +203,7 @@ def test_two_machines_train_as_two_devices_of_one_and_go_on_after_a_kill(recipe:
 
 
 @pytest.mark.slow
-def test_a_head_is_fitted_by_one_process_while_the_(tmp_path: Path) -> None:
+def test_a_head_is_fitted_by_one_process_while_the_other_waits(recipe: Path, tmp_path: Path) -> None:
     command = ["train", str(recipe), "--fold", "1", "--name", "head", "--set", "train.devices=2", "--set", "augment={}"]
     command += ["--set", "head.name=logreg", "--set", "head.pool=mean", "--set", "head.c=[0.1]"]
     ((status, output, errors),) = machines(tmp_path, *command, nodes=1, each=2)
