@@ -60,8 +60,8 @@ def check(nodes: int, devices: int) -> None:
         if nodes > 1:
             raise RankError(
                 f"train.nodes is {nodes}, and this process was started alone. Start the command on each machine with "
-                f"torchrun --nnodes {nodes} --nproc-per-node {devices} --rdzv-endpoint HOST:PORT -m hubbub ..., or "
-                "leave train.nodes at 1."
+                f"torchrun --nnodes {nodes} --nproc-per-node {devices} --rdzv-backend c10d --rdzv-endpoint HOST:29500 "
+                "-m hubbub ..., or leave train.nodes at 1."
             )
     elif (place.world, place.local_world) != (nodes * devices, devices):
         raise RankError(

@@ -18,6 +18,7 @@ from hubbub.data import arrays, splits
 from hubbub.ranks import Place, RankError
 from hubbub.recipe import Recipe
 
+AUGMENT = ["--set", "augment.roll={fraction=0.5}", "--set", "augment.gain={db=[-6,6]}"]
 #: The command line, in a process that is killed at a step, notes which clips it is given, or has other clips.
 SCRIPT = """
 import json, os, signal, sys
@@ -75,10 +76,9 @@ def machines(
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
-    """A recipe file of a small network with random augmentation, on few and short sounds."""
+    """A recipe file of a small network on few and short sounds."""
     sections = plan(write_sounds(tmp_path / "sounds")).model_dump(mode="json", exclude_none=True, exclude={"tune"})
     sections["train"] |= {"epochs": 3, "batch_size": 4, "learning_rate": 0.01}
-    sections["augment"] = {"roll": {"fraction": 0.5}, "gain": {"db": [-6, 6]}}
     file = tmp_path / "tones.toml"
     file.write_text(Recipe.of(sections).to_toml(), encoding="utf-8")
     return file
@@ -162,7 +162,7 @@ def test_one_process_a_machine_says_what_all_meet(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.slow
 def test_two_machines_train_as_two_devices_of_one_and_go_on_after_a_kill(recipe: Path, tmp_path: Path) -> None:
     """Rank 1 is killed in the second epoch; the same command again ends with the weights of an unbroken run."""
-    command = ["bench", str(recipe), "--folds", "1", "--name", "run", "--set"]
+    command = ["bench", str(recipe), "--folds", "1", "--name", "run", *AUGMENT, "--set"]
     (tmp_path / "one").mkdir()
     subprocess.run(
         [sys.executable, "-m", "hubbub", *command, "train.devices=2"],
@@ -204,7 +204,7 @@ def test_two_machines_train_as_two_devices_of_one_and_go_on_after_a_kill(recipe:
 
 @pytest.mark.slow
 def test_a_head_is_fitted_by_one_process_while_the_other_waits(recipe: Path, tmp_path: Path) -> None:
-    command = ["train", str(recipe), "--fold", "1", "--name", "head", "--set", "train.devices=2", "--set", "augment={}"]
+    command = ["train", str(recipe), "--fold", "1", "--name", "head", "--set", "train.devices=2"]
     command += ["--set", "head.name=logreg", "--set", "head.pool=mean", "--set", "head.c=[0.1]"]
     ((status, output, errors),) = machines(tmp_path, *command, nodes=1, each=2)
     assert status == 0, errors
