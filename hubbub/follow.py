@@ -28,7 +28,7 @@ def follow() -> None:
     """Take part in every fit that rank 0 tells of, until it tells the end. Raises `RankError` where rank 0 is lost."""
     data: _Data | None = None
     while task := ranks.hear():
-        data = ranks.alike(partial(_open, task.recipe, data), _content, "clips")
+        data = ranks.alike(partial(_open, task.recipe, data), _content, "clips or kind of device")
         _take_part(task, data)
 
 
@@ -40,7 +40,7 @@ def _open(recipe: Recipe, before: _Data | None) -> _Data:
 
 
 def _content(data: _Data) -> str:
-    return train.content(data.sound, data.targets)
+    return train.content(data.sound, data.targets, data.recipe.train.device)
 
 
 def _take_part(task: Task, data: _Data) -> None:

@@ -21,10 +21,11 @@ __all__ = ["Place", "RankError", "alike", "alone", "check", "hear", "here", "los
 
 T = TypeVar("T")
 # A process that dies closes its connections and is noticed at once; these are for machines that vanish without a word.
-#: Within a fit, the longest wait of one process for another.
+# Within a fit, the longest wait of one process for another.
 LIMIT = timedelta(minutes=10)
-#: Between fits, when rank 0 decodes, tests and writes while the others wait.
+# Between fits, when rank 0 decodes, tests and writes while the others wait.
 PATIENCE = timedelta(days=7)
+# Before they have joined, how long a process that fails waits for torchrun to end it.
 TO_BE_ENDED_S = 60.0
 _group: Any = None
 
@@ -142,7 +143,7 @@ def alike(make: Callable[[], T], name: Callable[[T], str], what: str) -> T:
     if others := [f"rank {rank} on {name}" for rank, (one, name) in enumerate(names) if one != first]:
         raise RankError(
             f"{', '.join(others)}: not the same {what} as rank 0 has on {machine}. All machines need the same files in "
-            "HUBBUB_HOME, the same recipe and the same version of hubbub."
+            "HUBBUB_HOME, the same kind of device and the same version of hubbub."
         )
     return made
 
@@ -162,7 +163,7 @@ def spoken(error: HubbubError) -> str:
     torchrun ends all processes with the first, and that must not be before the one that speaks has spoken.
     """
     place = here()
-    if place.local_rank and not _group:
+    if place.local_rank and _group is None:
         time.sleep(TO_BE_ENDED_S)
         return ""
     return f"error (rank {place.rank} on {platform.node()}): {error}" if place.rank else f"error: {error}"

@@ -28,7 +28,7 @@ from hubbub import batches, metrics, ranks, windows
 from hubbub.augment import Mixing, Spectrogram, Waveform
 from hubbub.average import RunningMean
 from hubbub.batches import Embeddings, Source, Stored, Waveforms
-from hubbub.classifier import Classifier
+from hubbub.classifier import Classifier, choose_device
 from hubbub.data.arrays import Arrays
 from hubbub.data.cache import Resident, Segments, Waves, key_of
 from hubbub.models.heads import build_head, candidates
@@ -332,9 +332,13 @@ def fit_network(
         epochs = choice["epoch"] if choice else settings.epochs
         if nodes * devices > 1 and ranks.here().world > 1:
             assert not isinstance(material, Segments)
-            recipe, labels, name = classifier.recipe, classifier.labels, content(material, targets)
-            ranks.tell(Task(recipe, labels, train, validation, seed, lowered, checkpoints, epochs, resume))
-            ranks.alike(lambda: name, str, "clips")
+            name = content(material, targets, settings.device)
+            ranks.tell(
+                Task(
+                    classifier.recipe, classifier.labels, train, validation, seed, lowered, checkpoints, epochs, resume
+                )
+            )
+            ranks.alike(lambda: name, str, "clips or kind of device")
         drive(module, checkpoints, epochs, resume=resume, loggers=loggers or [])
     kept = _read(checkpoints / "best.ckpt" if checks else last)
     module.load_state_dict(kept["state_dict"], strict=True)
@@ -357,9 +361,9 @@ def _devices(classifier: Classifier) -> tuple[int, int]:
     return (1, 1) if classifier.frozen else (settings.nodes, settings.devices)
 
 
-def content(sound: Resident, targets: Targets) -> str:
-    """A name for clips and their classes: another one means other clips."""
-    return key_of(sound.key, targets.tolist())
+def content(sound: Resident, targets: Targets, device: str) -> str:
+    """A name for what processes that train together must have in common: clips, their classes, the kind of device."""
+    return key_of(sound.key, targets.tolist(), choose_device(device))
 
 
 def drive(module: Training, checkpoints: Path, epochs: int, *, resume: bool, loggers: list[Logger]) -> None:

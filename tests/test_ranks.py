@@ -219,5 +219,5 @@ def test_machines_with_other_clips_do_not_train_together(recipe: Path, tmp_path:
     both = machines(tmp_path, *command, other=True)
     assert [status for status, *_ in both] == [1, 1]
     assert "error: rank 1 on" in both[0][2]
-    assert "not the same clips as rank 0 has" in both[0][2]
+    assert "not the same clips or kind of device as rank 0 has" in both[0][2]
     assert not list(tmp_path.rglob("last.ckpt"))
