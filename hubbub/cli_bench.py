@@ -71,8 +71,8 @@ def bench(
 
     extra = as_settings(settings, device, folds, seeds, allow_missing, allow_leaky)
     runs = suite.runs(names, out_dir, name=name, settings=extra, quick=quick)
-    for one in runs:
-        ranks.check(one.recipe.train.nodes, one.recipe.train.devices)
+    for run in runs:
+        ranks.check(run.recipe.train.nodes, run.recipe.train.devices)
     with ranks.together(runs[0].recipe.train.nodes, runs[0].recipe.train.devices) as leads:
         if not leads:
             from hubbub.follow import follow
