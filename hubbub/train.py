@@ -24,19 +24,31 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
-from hubbub import batches, metrics, windows
+from hubbub import batches, metrics, ranks, windows
 from hubbub.augment import Mixing, Spectrogram, Waveform
 from hubbub.average import RunningMean
 from hubbub.batches import Embeddings, Source, Stored, Waveforms
-from hubbub.classifier import Classifier
+from hubbub.classifier import Classifier, choose_device
 from hubbub.data.arrays import Arrays
-from hubbub.data.cache import Resident, Segments, Waves
+from hubbub.data.cache import Resident, Segments, Waves, key_of
 from hubbub.models.heads import build_head, candidates
 from hubbub.models.network import Network
+from hubbub.recipe import Recipe
 from hubbub.schedule import learning_rate, plateaus
 from hubbub.trainer import TrainError, build_trainer, in_words, quiet
 
-__all__ = ["EachEpoch", "Fitted", "TrainError", "Training", "fit_head", "fit_network", "prepared"]
+__all__ = [
+    "EachEpoch",
+    "Fitted",
+    "Task",
+    "TrainError",
+    "Training",
+    "content",
+    "drive",
+    "fit_head",
+    "fit_network",
+    "prepared",
+]
 
 Rows = npt.NDArray[np.intp]
 Targets = npt.NDArray[np.int64]
@@ -60,6 +72,21 @@ class Fitted:
     choice: dict[str, Any]
     history: pd.DataFrame | None = None
     trainable: int | None = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """A fit of a network as rank 0 tells the other processes of it; `checkpoints` are on its machine."""
+
+    recipe: Recipe
+    labels: tuple[str, ...]
+    train: Rows
+    validation: Rows
+    seed: int
+    lowered: Sequence[int]
+    checkpoints: Path
+    epochs: int
+    resume: bool
 
 
 class Training(lightning.LightningModule):
@@ -292,21 +319,27 @@ def fit_network(
     end the training by raising. Raises `TrainError`.
     """
     settings, checkpoints = classifier.recipe.train, folder / "checkpoints"
-    # Frozen embeddings are few and quick: one device has them done before a second has started.
-    devices = 1 if classifier.frozen else settings.devices
+    nodes, devices = _devices(classifier)
+    ranks.check(settings.nodes, settings.devices)
     lowered = choice.get("lowered", ()) if choice else ()
     module = prepared(classifier, material, targets, train, validation, seed, lowered, each_epoch)
     checks = module.checks
-    if len(module.source) < 2 * devices:
-        raise TrainError(f"{len(module.source)} training segments are too few for {devices} devices.")
+    if len(module.source) < 2 * nodes * devices:
+        raise TrainError(f"{len(module.source)} training segments are too few for {nodes * devices} devices.")
     last = checkpoints / "last.ckpt"
-    with _seeded(seed), quiet(), in_words(settings):
-        if not last.is_file() or not _read(last)["stopped"]:
-            epochs = choice["epoch"] if choice else settings.epochs
-            trainer = build_trainer(
-                settings, checkpoints, epochs, devices, choosing=checks is not None, loggers=loggers or []
+    resume = last.is_file()
+    if not resume or not _read(last)["stopped"]:
+        epochs = choice["epoch"] if choice else settings.epochs
+        if nodes * devices > 1 and ranks.here().world > 1:
+            assert not isinstance(material, Segments)
+            name = content(material, targets, settings.device)
+            ranks.tell(
+                Task(
+                    classifier.recipe, classifier.labels, train, validation, seed, lowered, checkpoints, epochs, resume
+                )
             )
-            trainer.fit(module, ckpt_path=last if last.is_file() else None, weights_only=True)
+            ranks.alike(lambda: name, str, "clips or kind of device")
+        drive(module, checkpoints, epochs, resume=resume, loggers=loggers or [])
     kept = _read(checkpoints / "best.ckpt" if checks else last)
     module.load_state_dict(kept["state_dict"], strict=True)
     if module.averaged:
@@ -320,6 +353,28 @@ def fit_network(
     if settings.schedule == "plateau":
         chosen["lowered"] = plateaus(settings, history) if checks else list(lowered)
     return Fitted(classifier, classifier, chosen, pd.DataFrame(history), trainable)
+
+
+def _devices(classifier: Classifier) -> tuple[int, int]:
+    """Machines, and devices of each. Frozen embeddings are few and quick: one has them done before a second starts."""
+    settings = classifier.recipe.train
+    return (1, 1) if classifier.frozen else (settings.nodes, settings.devices)
+
+
+def content(sound: Resident, targets: Targets, device: str) -> str:
+    """A name for what processes that train together must have in common: clips, their classes, the kind of device."""
+    return key_of(sound.key, targets.tolist(), choose_device(device))
+
+
+def drive(module: Training, checkpoints: Path, epochs: int, *, resume: bool, loggers: list[Logger]) -> None:
+    """All epochs of a training, on all its devices; `resume` goes on from `last.ckpt` in the folder `checkpoints`."""
+    settings = module.settings
+    with _seeded(module.seed), quiet(), in_words(settings):
+        trainer = build_trainer(
+            settings, checkpoints, epochs, *_devices(module.classifier), choosing=module.checks is not None,
+            loggers=loggers,
+        )  # fmt: skip
+        trainer.fit(module, ckpt_path=checkpoints / "last.ckpt" if resume else None, weights_only=True)
 
 
 def prepared(

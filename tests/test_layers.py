@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1] / "hubbub"
 # From the bottom up; a name with a slash is a folder, whose files may import each other.
 ORDER = (
     ("errors",),
+    ("ranks",),
     ("files", "progress", "settings", "catalogue"),
     ("settings_augment", "settings_tune"),
     ("features/", "augment/", "windows", "audio", "pictures", "metrics", "paired", "store", "recipe", "schedule"),
@@ -21,6 +22,7 @@ ORDER = (
     ("data/",),
     ("predict", "trackers", "batches", "average", "trainer"),
     ("train",),
+    ("follow",),
     ("plots", "stft"),
     ("occlusion", "export"),
     ("explain",),
@@ -52,6 +54,7 @@ HEAVY_ROOMS = {
         "average",
         "train",
         "trainer",
+        "follow",
         "lr_find",
         "occlusion",
         "explain",

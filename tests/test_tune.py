@@ -329,6 +329,8 @@ def test_requests_that_cannot_be_searched(sounds: Path, searched: Path, tmp_path
         tune.run(plan(sounds, protocol={"validation": "none"}), tmp_path / "run")
     with pytest.raises(TuneError, match="one device"):
         tune.run(plan(sounds, train={"devices": 2}), tmp_path / "run")
+    with pytest.raises(TuneError, match=r"train\.nodes = 1"):
+        tune.run(plan(sounds, train={"nodes": 2}), tmp_path / "run")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "recipe.toml").write_text("")
     with pytest.raises(TuneError, match="holds a run"):
