@@ -21,7 +21,7 @@ from hubbub.errors import HubbubError
 from hubbub.material import Say, fresh, prepare
 from hubbub.progress import track
 from hubbub.recipe import Recipe
-from hubbub.train import Training
+from hubbub.training import Training
 
 __all__ = ["RangeTest", "RangeTestError", "run", "suggest"]
 

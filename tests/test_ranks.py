@@ -22,10 +22,10 @@ AUGMENT = ["--set", "augment.roll={fraction=0.5}", "--set", "augment.gain={db=[-
 #: The command line, in a process that is killed at a step, notes which clips it is given, or has other clips.
 SCRIPT = """
 import json, os, signal, sys
-from hubbub import cli, follow, ranks, train
+from hubbub import cli, follow, ranks, train, training
 from hubbub.data import cache
 rank, (at, other, *sys.argv[1:]) = ranks.here().rank, sys.argv[1:]
-step, prepared = train.Training.training_step, train.prepared
+step, prepared = training.Training.training_step, train.prepared
 def fatal_step(self, batch, index):
     if [rank, self.current_epoch, index] == json.loads(at):
         os.kill(os.getpid(), signal.SIGKILL)
@@ -34,7 +34,7 @@ def noted(model, sound, targets, rows, validation, *more):
     with open(f"heard-{rank}.json", "w" if len(validation) else "a") as file:
         file.write(json.dumps([*rows.tolist(), *validation.tolist()]) + "\\n")
     return prepared(model, sound, targets, rows, validation, *more)
-train.Training.training_step, train.prepared = fatal_step, noted
+training.Training.training_step, train.prepared = fatal_step, noted
 cache.VERSION += rank * int(other)
 cli.main()
 """

@@ -151,16 +151,16 @@ def test_a_search_goes_on_as_if_it_had_not_stopped(searched: Path, sounds: Path,
 DIES = """
 import os, signal, sys
 from pathlib import Path
-from hubbub import train, tune
+from hubbub import training, tune
 from hubbub.recipe import Recipe
 
 folder = Path(sys.argv[2])
-begin = train.Training.on_validation_epoch_start
+begin = training.Training.on_validation_epoch_start
 def die(self):
     if (folder / "trials" / "0001").is_dir():
         os.kill(os.getpid(), signal.SIGKILL)
     begin(self)
-train.Training.on_validation_epoch_start = die
+training.Training.on_validation_epoch_start = die
 tune.run(Recipe.load(sys.argv[1]), folder)
 """
 
