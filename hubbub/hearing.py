@@ -8,7 +8,7 @@ import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -100,32 +100,54 @@ class Hearing(ABC):
             heard.append(np.concatenate([self._hear(_seen(some, *view)) for view in self.views], axis=1))
         return np.concatenate(heard)
 
+    @property
+    def gathering(self) -> windows.EmbeddingPooling:
+        """What of its segments' rows (see `weigh`) decides about a clip: their mean, their largest values, or both."""
+        if self._pools_embeddings:
+            return cast(windows.EmbeddingPooling, self.recipe.head.pool)
+        return "max" if self.recipe.evaluate.pooling == "max" else "mean"
+
+    @property
+    def _pools_embeddings(self) -> bool:
+        return self.recipe.head.name != "none" and self.recipe.head.pool != "segment"
+
     def judge(self, evidence: Array, offsets: npt.ArrayLike) -> tuple[Array, Array]:
         """Evidence `[S, ...]` of clips that start at `offsets` `[C]` -> probabilities `[S, K]` and `[C, K]`.
 
         Views are averaged as segments are: their logits under `mean_logit`, else their probabilities. A head on
         pooled embeddings scores a segment as a clip of one segment.
         """
-        views = np.split(evidence, len(self.views), axis=1)
-        head_pool, pooling = self.recipe.head.pool, self.recipe.evaluate.pooling
-        if self.recipe.head.name != "none" and head_pool != "segment":
-            heard = [
-                tuple(
-                    windows.probabilities(self._last_layer(windows.pool_embeddings(view, starts, head_pool)))
-                    for starts in (np.arange(len(view)), offsets)
-                )
-                for view in views
-            ]
-        else:
-            logits = [self._last_layer(view) for view in views]
-            if pooling == "mean_logit":
-                logits = [_mean(logits)]
-            heard = [
-                (windows.probabilities(view, self.activation), windows.pool(view, offsets, pooling, self.activation))
-                for view in logits
-            ]
-        by_segment, by_clip = (_mean(scores) for scores in zip(*heard, strict=True))
-        return by_segment, by_clip
+        by_segment, rows = self.weigh(evidence)
+        return by_segment, self.decide(windows.pool_embeddings(rows, offsets, self.gathering))
+
+    def weigh(self, evidence: Array) -> tuple[Array, Array]:
+        """Evidence `[S, ...]` -> probabilities `[S, K]`, and the rows `[S, M]` that a clip's decision is pooled from:
+        embeddings for a head on pooled ones, logits under `mean_logit`, else probabilities.
+
+        Pooled as `gathering` says, `decide` takes them; so a recording need not be held whole to be judged.
+        """
+        if self._pools_embeddings:
+            each = windows.pool_embeddings(evidence, np.arange(len(evidence)), self.gathering)
+            return self.decide(each), evidence
+        logits = [self._last_layer(view) for view in np.split(evidence, len(self.views), axis=1)]
+        if self.recipe.evaluate.pooling == "mean_logit":
+            mean = _mean(logits)
+            return windows.probabilities(mean, self.activation), mean
+        scores = [windows.probabilities(view, self.activation) for view in logits]
+        return _mean(scores), np.concatenate(scores, axis=1)
+
+    def decide(self, pooled: Array) -> Array:
+        """Pooled rows of clips, `[C, M]` or for mean+max `[C, 2 M]` -> their probabilities `[C, K]`."""
+        if self._pools_embeddings:
+            parts = pooled.reshape(len(pooled), len(self.gathering.split("+")), len(self.views), -1)
+            views = [parts[:, :, view].reshape(len(pooled), -1) for view in range(len(self.views))]
+            return _mean([windows.probabilities(self._last_layer(view)) for view in views])
+        if self.recipe.evaluate.pooling == "mean_logit":
+            return windows.probabilities(pooled, self.activation)
+        views = np.split(pooled, len(self.views), axis=1)
+        if self.gathering == "max" and self.activation == "softmax":
+            views = [view / view.sum(axis=1, keepdims=True) for view in views]
+        return _mean(views)
 
     def read(self, source: str | Path | BinaryIO | npt.ArrayLike, rate_hz: int | None = None) -> tuple[Array, float]:
         """What `classify` takes for a sound -> its wave `[T]` at the classifier's rate, and how long it is [s]."""

@@ -6,7 +6,7 @@ classifier pools exactly as the one it came from.
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ __all__ = [
     "Heard",
     "Pad",
     "Pooling",
+    "RunningPool",
     "WindowError",
     "at_level",
     "count",
@@ -128,7 +129,29 @@ def pool_embeddings(embeddings: Array, offsets: npt.ArrayLike, how: EmbeddingPoo
     return np.concatenate(parts, axis=1)
 
 
+class RunningPool:
+    """`pool_embeddings` of one clip whose rows come a few at a time and need not be kept."""
+
+    def __init__(self, how: EmbeddingPooling) -> None:
+        self._how, self._count = how, 0
+        self._sum: npt.NDArray[np.float64] | float = 0.0
+        self._largest: npt.NDArray[Any] = np.array(-np.inf)
+        self._dtype = np.dtype(np.float32)
+
+    def add(self, rows: Array) -> None:
+        """The next rows `[S, D]`."""
+        if len(rows):
+            self._sum = self._sum + rows.sum(axis=0, dtype=np.float64)
+            self._largest = np.maximum(self._largest, rows.max(axis=0))
+            self._count += len(rows)
+
+    def pooled(self) -> Array:
+        """`[1, D]`, or `[1, 2 D]` for `mean+max`, of what was added: one row at least."""
+        parts = [self._sum / self._count] * ("mean" in self._how) + [self._largest] * ("max" in self._how)
+        return np.concatenate(parts).astype(np.float32)[None]
+
+
 def _means(rows: Array, starts: npt.NDArray[np.intp]) -> Array:
-    """The mean row of each clip."""
+    """The mean row of each clip, summed in double precision: a day holds 180,000 rows."""
     sizes = np.diff(np.append(starts, len(rows)))[:, None]
-    return np.asarray(np.add.reduceat(rows, starts) / sizes, dtype=rows.dtype)
+    return np.asarray(np.add.reduceat(rows, starts, dtype=np.float64) / sizes, dtype=rows.dtype)
