@@ -26,13 +26,15 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.staticfiles import StaticFiles
+from starlette.websockets import WebSocket
 
 from hubbub import audio
 from hubbub.errors import HubbubError
 from hubbub.hearing import Hearing
 from hubbub.microbatch import Batched, Batcher, StoppedError
 from hubbub.predict import Answer
-from hubbub.serve_gate import CLIENT_GONE, Gate, Limits, RefusedError
+from hubbub.serve_gate import CLIENT_GONE, Gate, Limits, RefusedError, Slots, Token
+from hubbub.serve_live import Live
 from hubbub.serve_meters import CONTENT_TYPE, Meters
 from hubbub.serve_uploads import Upload, receive
 
@@ -41,6 +43,8 @@ __all__ = ["Service", "create_app"]
 STATIC = Path(__file__).parent / "static"
 #: Recordings decoded at once.
 DECODERS = 8
+#: Streams that are resampled at once.
+LISTENERS = 4
 MEDIA = {".png": "image/png", ".wav": "audio/wav"}
 Result = TypeVar("Result")
 
@@ -51,11 +55,10 @@ class Service:
     `name` is what answers call the model. Nothing works before `running` is entered.
     """
 
-    def __init__(self, model: Hearing, name: str, limits: Limits, meters: Meters) -> None:
-        self.model, self.name, self.limits, self.meters = model, name, limits, meters
-        self.ready = False
-        self.closing = asyncio.Event()
-        self._explaining = 0
+    def __init__(self, model: Hearing, name: str, limits: Limits, meters: Meters, token: Token) -> None:
+        self.model, self.name, self.limits, self.meters, self._token = model, name, limits, meters, token
+        self.ready = self.closing = False
+        self.explanations = Slots(limits.explanations, "explanations")
         meters.watch("ready", lambda: self.ready)
         meters.watch("queue_depth", lambda: self.batcher.waiting if self.ready else 0)
 
@@ -66,7 +69,9 @@ class Service:
             Batcher(self.model, passed=self.meters.passed) as self.batcher,
             ThreadPoolExecutor(DECODERS, "decode") as self.decoders,
             ThreadPoolExecutor(1, "explain") as self.explainer,
+            ThreadPoolExecutor(LISTENERS, "live") as listeners,
         ):
+            self.live = Live(Batched(self.batcher), self.limits, self._token, listeners)
             warming = asyncio.get_running_loop().run_in_executor(self.decoders, self._warm_up)
             yield
             self.ready = False
@@ -78,7 +83,7 @@ class Service:
         self.ready = True
 
     def refuse_unready(self) -> None:
-        if self.closing.is_set():
+        if self.closing:
             raise RefusedError.for_now(503, "the server is being shut down. Ask again when it is back.", 5)
         if not self.ready:
             raise RefusedError.for_now(503, "the model is not ready yet. Try again in a second.")
@@ -104,7 +109,8 @@ class Service:
 
     async def finish_streams(self) -> None:
         """Take nothing more; tell streams to end, and wait until they have."""
-        self.closing.set()
+        self.closing = True
+        await self.live.finish()
 
     def classify(self, upload: Upload, gone: Callable[[], bool]) -> Answer:
         """The answer of `hubbub classify`, of a model that many ask."""
@@ -179,9 +185,24 @@ async def explain(
     service.refuse_unready()
     if reason := _why_not_explain(service.model):
         raise RefusedError(501, reason)
-    upload = await receive(request, service.limits)
-    with upload.file:
-        return JSONResponse(await service.work(request, service.explainer, partial(service.explain, upload, label)))
+    with service.explanations.one(request.state.address):
+        upload = await receive(request, service.limits)
+        with upload.file:
+            card = await service.work(request, service.explainer, partial(service.explain, upload, label))
+    return JSONResponse(card)
+
+
+@router.websocket("/v1/stream")
+async def stream(socket: WebSocket) -> None:
+    """Samples in, segments and events out while they are heard."""
+    service: Service = socket.app.state.service
+    try:
+        service.refuse_unready()
+    except RefusedError as refused:
+        await socket.send_denial_response(refused.response())
+        return
+    await socket.accept()
+    await service.live.converse(socket)
 
 
 @router.get("/v1/model")
@@ -234,7 +255,7 @@ def create_app(
             f"{name} takes pictures or spectrograms, not sound: it cannot be served. Give one that hears."
         )
     limits, meters = limits or Limits(), Meters()
-    service = Service(model, name, limits, meters)
+    service = Service(model, name, limits, meters, Token(token))
     app = FastAPI(
         title="hubbub",
         version=metadata.version("hubbub"),
@@ -246,7 +267,7 @@ def create_app(
     app.state.service = service
     app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC))
-    app.add_middleware(Gate, limits=limits, meters=meters, token=token, loopback=loopback, others=names)
+    app.add_middleware(Gate, limits=limits, meters=meters, token=Token(token), loopback=loopback, others=names)
     app.add_exception_handler(HubbubError, _refuse)
     app.add_exception_handler(HTTPException, _say)
     app.add_exception_handler(RequestValidationError, _misread)

@@ -27,7 +27,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from hubbub.errors import HubbubError
 from hubbub.serve_meters import Meters
 
-__all__ = ["CLIENT_GONE", "Gate", "Limits", "RefusedError", "Slots"]
+__all__ = ["CLIENT_GONE", "Gate", "Limits", "RefusedError", "Slots", "Token"]
 
 log = logging.getLogger("hubbub.serve")
 
@@ -86,9 +86,15 @@ class Limits:
     upload_s: float = 600.0
     shutdown_s: float = 60.0
 
-    @property
-    def max_bytes(self) -> int:
-        return int(self.max_mb * 1e6)
+    def refuse_size(self, size: int) -> None:
+        if size > self.max_mb * 1e6:
+            raise RefusedError(413, f"{self.max_mb:g} MB are the most. Send a shorter or a compressed recording.")
+
+    def refuse_format(self, rate_hz: int, channels: int) -> None:
+        if rate_hz > self.max_rate_hz:
+            raise RefusedError(422, f"{rate_hz} Hz: {self.max_rate_hz} Hz are the most. Resample it.")
+        if channels > self.max_channels:
+            raise RefusedError(422, f"{channels} channels: {self.max_channels} are the most. Mix them down.")
 
 
 class RefusedError(HubbubError):
@@ -105,6 +111,21 @@ class RefusedError(HubbubError):
 
     def response(self) -> JSONResponse:
         return JSONResponse({"error": str(self)}, self.status, self.headers)
+
+
+class Token:
+    """What clients must say where there is one."""
+
+    def __init__(self, value: str | None) -> None:
+        self._value = value
+
+    @property
+    def wanted(self) -> bool:
+        return self._value is not None
+
+    def fits(self, said: str) -> bool:
+        """Found out in the same time whatever was said."""
+        return self._value is None or hmac.compare_digest(said.encode(errors="replace"), self._value.encode())
 
 
 class Slots:
@@ -169,7 +190,7 @@ class _Visit:
                 raise RefusedError(408, reason, {"Connection": "close"}) from None
             self.received += len(message.get("body", b""))
             self.whole = not message.get("more_body", False)
-            _refuse_size(self.received, self.limits)
+            self.limits.refuse_size(self.received - ENVELOPE_BYTES)
             return message
 
         return take
@@ -194,7 +215,7 @@ class Gate:
     the server is called through a proxy."""
 
     def __init__(
-        self, app: ASGIApp, limits: Limits, meters: Meters, token: str | None, loopback: bool, others: tuple[str, ...]
+        self, app: ASGIApp, limits: Limits, meters: Meters, token: Token, loopback: bool, others: tuple[str, ...]
     ) -> None:
         self.app, self.limits, self.meters = app, limits, meters
         self._token, self._loopback, self._others = token, loopback, others
@@ -219,25 +240,21 @@ class Gate:
     async def _pass(self, visit: _Visit, receive: Receive, send: Send) -> None:
         headers = Headers(scope=visit.scope)
         self._refuse_strangers(headers)
-        visit.scope.setdefault("state", {})["known"] = self._is_known(visit, headers)
+        visit.scope.setdefault("state", {}).update(address=visit.address, known=self._is_known(visit, headers))
         if visit.scope["type"] == "websocket":
             with self.streams.one(visit.address) if visit.route == STREAM else _free():
                 await self.app(visit.scope, receive, send)
             return
         with self.uploads.one(visit.address) if visit.route in UPLOADS else _free():
-            _refuse_size(_declared(headers), self.limits)
+            self.limits.refuse_size(_declared(headers) - ENVELOPE_BYTES)
             await self.app(visit.scope, visit.bounded(receive), send)
-
-    def knows(self, token: str) -> bool:
-        """Whether a token is the right one, found out in the same time whatever it is."""
-        return self._token is None or hmac.compare_digest(token.encode(errors="replace"), self._token.encode())
 
     def _is_known(self, visit: _Visit, headers: Headers) -> bool:
         """Whether the token is right; a stream without one may still say it in its first message."""
         scheme, _, token = headers.get("authorization", "").partition(" ")
-        if self._token is None or visit.route in (*OPEN, PAGE):
+        if not self._token.wanted or visit.route in (*OPEN, PAGE):
             return True
-        if scheme.lower() == "bearer" and self.knows(token.strip()):
+        if scheme.lower() == "bearer" and self._token.fits(token.strip()):
             return True
         if visit.scope["type"] == "websocket" and not scheme:
             return False
@@ -250,7 +267,7 @@ class Gate:
     def _refuse_strangers(self, headers: Headers) -> None:
         host = headers.get("host", "")
         name = urlsplit(f"//{host}").hostname or ""
-        if self._loopback and self._token is None and not (_is_loopback(name) or name in self._others):
+        if self._loopback and not self._token.wanted and not (_is_loopback(name) or name in self._others):
             raise RefusedError(
                 403, f"this server does not answer to the name '{name}'. Start it with --name {name}, or with a token."
             )
@@ -284,11 +301,6 @@ def _free() -> Iterator[None]:
 def _declared(headers: Headers) -> int:
     """Bytes that the request says it has; h11 has refused what is no number."""
     return int(headers.get("content-length") or 0)
-
-
-def _refuse_size(size: int, limits: Limits) -> None:
-    if size > limits.max_bytes + ENVELOPE_BYTES:
-        raise RefusedError(413, f"{limits.max_mb:g} MB are the most. Send a shorter or a compressed recording.")
 
 
 def _is_loopback(name: str) -> bool:

@@ -49,12 +49,16 @@ async def receive(request: Request, limits: Limits) -> Upload:
         upload = await _of_body(request)
     size = upload.file.seek(0, 2)
     upload.file.seek(0)
-    if 0 < size <= limits.max_bytes:
-        return upload
-    upload.file.close()
-    if not size:
-        raise RefusedError(400, "the recording is empty (0 bytes). Send its file as a form's 'file', or as the body.")
-    raise RefusedError(413, f"{limits.max_mb:g} MB are the most. Send a shorter or a compressed recording.")
+    try:
+        limits.refuse_size(size)
+        if not size:
+            raise RefusedError(
+                400, "the recording is empty (0 bytes). Send its file as a form's 'file' or as the body."
+            )
+    except RefusedError:
+        upload.file.close()
+        raise
+    return upload
 
 
 async def _of_body(request: Request) -> Upload:
