@@ -36,6 +36,7 @@ from hubbub.predict import Answer
 from hubbub.serve_gate import CLIENT_GONE, Gate, Limits, RefusedError, Slots, Token
 from hubbub.serve_live import Live
 from hubbub.serve_meters import CONTENT_TYPE, Meters
+from hubbub.serve_schema import REFUSALS, UPLOAD, About, Classified, Explained
 from hubbub.serve_uploads import Upload, receive
 
 __all__ = ["Service", "create_app"]
@@ -161,7 +162,7 @@ Serving = Annotated[Service, Depends(_service)]
 router = APIRouter()
 
 
-@router.post("/v1/classify")
+@router.post("/v1/classify", responses={200: {"model": Classified}, **REFUSALS}, openapi_extra=UPLOAD)
 async def classify(request: Request, service: Serving) -> Response:
     """Say what is heard in a recording: the object of `hubbub classify --json`.
 
@@ -174,7 +175,7 @@ async def classify(request: Request, service: Serving) -> Response:
     return JSONResponse(answer.to_dict())
 
 
-@router.post("/v1/explain")
+@router.post("/v1/explain", responses={200: {"model": Explained}, **REFUSALS}, openapi_extra=UPLOAD)
 async def explain(
     request: Request,
     service: Serving,
@@ -205,7 +206,7 @@ async def stream(socket: WebSocket) -> None:
     await service.live.converse(socket)
 
 
-@router.get("/v1/model")
+@router.get("/v1/model", responses={200: {"model": About}})
 async def model(service: Serving) -> Response:
     """The model's classes, its rate and segments, its card, and what must be said beside its answers."""
     return JSONResponse(service.about())

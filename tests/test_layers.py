@@ -34,7 +34,7 @@ ORDER = (
     ("classifier",),
     ("loading",),
     ("data/",),
-    ("predict", "microbatch", "serve_meters", "trackers", "batches", "average", "trainer"),
+    ("predict", "microbatch", "serve_meters", "serve_schema", "trackers", "batches", "average", "trainer"),
     ("train",),
     ("plots", "stft"),
     ("occlusion", "export"),
