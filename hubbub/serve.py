@@ -9,6 +9,7 @@ This room knows no audio format and no network. torch is needed to explain, not 
 
 import asyncio
 import base64
+import itertools
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
+import pandas as pd
 from fastapi import APIRouter, Depends, FastAPI, Query
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -37,7 +39,9 @@ from hubbub.serve_gate import CLIENT_GONE, Gate, Limits, RefusedError, Slots, To
 from hubbub.serve_live import Live
 from hubbub.serve_meters import CONTENT_TYPE, Meters
 from hubbub.serve_schema import REFUSALS, UPLOAD, About, Classified, Explained
-from hubbub.serve_uploads import Upload, receive
+from hubbub.serve_uploads import Upload, opened, receive
+from hubbub.stream import Decision, Stream
+from hubbub.windows import Heard
 
 __all__ = ["Service", "create_app"]
 
@@ -115,13 +119,26 @@ class Service:
 
     def classify(self, upload: Upload, gone: Callable[[], bool]) -> Answer:
         """The answer of `hubbub classify`, of a model that many ask."""
-        return Answer(upload.name, Batched(self.batcher, gone).classify(upload.file), model=self.name)
+        model, spans, rows = Batched(self.batcher, gone), [], []
+        with opened(upload.file, self.limits, self.limits.max_seconds) as sound:
+            stream, decision = Stream(model, sound.rate_hz), Decision(model)
+            for segments, times in itertools.chain(map(stream.feed, sound.blocks), (stream.end() for _ in range(1))):
+                if len(segments):
+                    spans.append(times)
+                    rows.append(decision.add(model.evidence(segments)))
+        table = pd.DataFrame(np.concatenate(rows), columns=list(model.labels))
+        for at, name in enumerate(("start", "end")):
+            table.insert(at, name, np.concatenate(spans)[:, at])
+        scores = dict(zip(model.labels, map(float, decision.scores()), strict=True))
+        label = max(scores, key=lambda name: scores[name])
+        return Answer(upload.name, Heard(label, scores[label], scores, table, stream.seconds), model=self.name)
 
     def explain(self, upload: Upload, label: str | None, gone: Callable[[], bool]) -> dict[str, Any]:
         """What `hubbub explain` writes: its JSON, and pictures and sounds as data: addresses."""
         from hubbub import explain as room
 
-        wave, rate_hz = audio.decode(upload.file)
+        with opened(upload.file, self.limits, self.limits.explain_seconds) as sound:
+            wave, rate_hz = np.concatenate(list(sound.blocks)), sound.rate_hz
         model: Any = self.model
         why = self.batcher.alone(lambda: room.explain(model, wave, rate_hz, label))
         with tempfile.TemporaryDirectory() as place:
@@ -282,6 +299,8 @@ async def _refuse(request: Request, error: Exception) -> Response:
         return error.response()
     if isinstance(error, StoppedError):
         return RefusedError.for_now(503, str(error), 5).response()
+    if isinstance(error, audio.FormatError):
+        return RefusedError(415, str(error)).response()
     return RefusedError(422, str(error)).response()
 
 

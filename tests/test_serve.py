@@ -68,7 +68,9 @@ def wave(seconds: float, seed: int = 0, rate: int = RATE, channels: int = 1) -> 
     return np.random.default_rng(seed).normal(0, 0.1, (round(seconds * rate), channels)).astype(np.float32)
 
 
-def sound(seconds: float = 3, kind: str = "WAV", seed: int = 0, rate: int = RATE, channels: int = 1, **more: Any) -> bytes:
+def sound(
+    seconds: float = 3, kind: str = "WAV", seed: int = 0, rate: int = RATE, channels: int = 1, **more: Any
+) -> bytes:
     file = io.BytesIO()
     soundfile.write(file, wave(seconds, seed, rate, channels), rate, format=kind, **more)
     return file.getvalue()
@@ -155,7 +157,10 @@ def nan_wave() -> bytes:
 
 def form(*parts: tuple[str, str], boundary: str = "x") -> dict[str, Any]:
     body = "".join(f"--x\r\nContent-Disposition: form-data; {head}\r\n\r\n{text}\r\n" for head, text in parts)
-    return {"content": (body + "--x--\r\n").encode(), "headers": {"content-type": f"multipart/form-data; boundary={boundary}"}}
+    return {
+        "content": (body + "--x--\r\n").encode(),
+        "headers": {"content-type": f"multipart/form-data; boundary={boundary}"},
+    }
 
 
 BAD: dict[str, tuple[int, str, Callable[[], dict[str, Any]]]] = {
@@ -165,8 +170,16 @@ BAD: dict[str, tuple[int, str, Callable[[], dict[str, Any]]]] = {
     "two files": (400, "Too many files", lambda: {"files": [("file", b"a"), ("file", b"b")]}),
     "many fields": (400, "Too many fields", lambda: {"data": {str(k): "" for k in range(99)}, "files": {"file": b"a"}}),
     "a large field": (400, "Part exceeded", lambda: {"data": {"x": "y" * 10_000}, "files": {"file": b"a"}}),
-    "a form cut off": (400, "no whole file", lambda: {**form(), "content": b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nRIFF'}),
-    "a form without a boundary": (400, "form cannot be read", lambda: {"content": b"x", "headers": {"content-type": "multipart/form-data"}}),
+    "a form cut off": (
+        400,
+        "no whole file",
+        lambda: {**form(), "content": b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nRIFF'},
+    ),
+    "a form without a boundary": (
+        400,
+        "form cannot be read",
+        lambda: {"content": b"x", "headers": {"content-type": "multipart/form-data"}},
+    ),
     "another boundary": (400, "form cannot be read", lambda: form(('name="file"; filename="a"', "x"), boundary="y")),
     "text": (415, "text/plain", lambda: {"content": b"hello", "headers": {"content-type": "text/plain"}}),
     "JSON": (415, "application/json", lambda: {"json": {"file": "/etc/passwd"}}),
@@ -175,7 +188,7 @@ BAD: dict[str, tuple[int, str, Callable[[], dict[str, Any]]]] = {
     "a list of files": (415, "not a sound", lambda: {"content": b"ffconcat version 1.0\nfile pyproject.toml\n"}),
     "cut off": (422, "cut off", lambda: {"content": sound()[:-1000]}),
     "an ogg cut off": (422, "cut off", lambda: {"content": sound(kind="OGG")[:-1000]}),
-    "a NaN": (422, "1 samples that are NaN", nan_wave_request := lambda: {"content": nan_wave()}),
+    "a NaN": (422, "1 samples that are NaN", lambda: {"content": nan_wave()}),
     "a high rate": (422, "Hz are the most", lambda: {"content": sound(0.1, rate=500_000)}),
     "no samples": (422, "no samples", lambda: {"content": sound(0)}),
     "too long": (413, "120 s are the most", lambda: {"content": sound(121, "FLAC", rate=8_000)}),
@@ -250,7 +263,7 @@ def test_a_bomb_does_not_go_off(served: Server, bomb: bytes) -> None:
         ("C:\\Windows\\win.ini", "win.ini"),
         ("a\x1b[2J\u202egnp.wav", "a[2Jgnp.wav"),
         ("/", "upload"),
-        ("x" * 9_000 + ".wav", "x" * 200),
+        ("x" * 1_000 + ".wav", "x" * 200),
         ('"><script>alert(1)<', "><script>alert(1)<"),
         ("straße ü.wav", "straße ü.wav"),
     ],
@@ -281,9 +294,7 @@ def test_the_model_says_what_must_be_known_of_it(served: Server, model: Path) ->
 
 def test_the_description_of_all_routes_asks_nobody_else(served: Server) -> None:
     described = httpx.get(f"{served.url}/openapi.json").json()
-    assert set(described["paths"]) == {
-        *("/v1/classify", "/v1/explain", "/v1/model", "/healthz", "/readyz", "/metrics")
-    }
+    assert set(described["paths"]) == {*("/v1/classify", "/v1/explain", "/v1/model", "/healthz", "/readyz", "/metrics")}
     assert "multipart/form-data" in described["paths"]["/v1/classify"]["post"]["requestBody"]["content"]
     page = httpx.get(served.url + "/")
     assert page.headers["content-security-policy"].startswith("default-src 'none'; script-src 'self'")
@@ -360,7 +371,11 @@ def test_a_connection_that_never_asks_is_closed(strict: Server) -> None:
 
 
 def test_what_is_no_http_is_refused(strict: Server) -> None:
-    for text in (b"\x16\x03\x01\x02\x00\x01\x00", posting(strict, 0).replace(b": 0", b": -5"), b"GET / HTTP/1.1\r\nX: " + b"y" * 99_999):
+    for text in (
+        b"\x16\x03\x01\x02\x00\x01\x00",
+        posting(strict, 0).replace(b": 0", b": -5"),
+        b"GET / HTTP/1.1\r\nX: " + b"y" * 99_999,
+    ):
         status, _, body = reply_of(raw(strict, text + b"\r\n\r\n"))
         assert (status, list(json.loads(body))) == (400, ["error"])
 
