@@ -29,7 +29,7 @@ from hubbub.serve_meters import Meters
 
 __all__ = ["CLIENT_GONE", "Gate", "Limits", "RefusedError", "Slots", "Token"]
 
-log = logging.getLogger("hubbub.serve")
+log = logging.getLogger(__name__)
 
 #: What a status of a request is counted as whose client did not wait for it; never sent.
 CLIENT_GONE = 499

@@ -1,11 +1,9 @@
 """The server as a process on this machine: the answers of `hubbub classify`, refusals with a reason, a clean stop."""
 
-import asyncio
 import base64
 import io
 import json
 import socket
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,14 +13,13 @@ import httpx
 import numpy as np
 import pytest
 import soundfile
-import websockets
 from prometheus_client.parser import text_string_to_metric_families
 from serving import Server, serving
-from websockets.asyncio.client import connect
 
 from hubbub.classifier import Classifier
+from hubbub.events import Merging
 from hubbub.explain import explain, write
-from hubbub.predict import answers
+from hubbub.predict import Asked, answers
 from hubbub.recipe import Recipe
 from hubbub.serve_schema import About, Classified, Explained
 
@@ -76,11 +73,11 @@ def sound(
     return file.getvalue()
 
 
-def alone(model: Path, content: bytes, folder: Path) -> dict[str, Any]:
+def alone(model: Path, content: bytes, folder: Path, asked: Asked | None = None) -> dict[str, Any]:
     """What `hubbub classify --json` prints of a file."""
     file = folder / "alone"
     file.write_bytes(content)
-    (answer,) = answers(Classifier.load(model), [str(file)])
+    (answer,) = answers(Classifier.load(model), [str(file)], asked=asked or Asked())
     return answer.to_dict()
 
 
@@ -115,6 +112,21 @@ def test_the_answer_is_that_of_classify(served: Server, model: Path, tmp_path: P
         assert_same(answer.json(), expected)
         assert (answer.json()["file"], answer.json()["model"]) == (name, str(model))
         Classified.model_validate(answer.json())
+
+
+def test_events_are_those_of_classify(served: Server, model: Path, tmp_path: Path) -> None:
+    content = sound(6)
+    url = f"{served.url}/v1/classify?threshold=0.35&release=0.3&shortest=0.1&gap=1"
+    answer = httpx.post(url, content=content, timeout=60).json()
+    expected = alone(model, content, tmp_path, Asked(merging=Merging(0.35, 0.3, 0.1, 1)))
+    assert_same(answer, expected)
+    assert [(e["label"], e["start"], e["end"]) for e in answer["events"]] == [
+        (e["label"], e["start"], e["end"]) for e in expected["events"]
+    ]
+    assert answer["events"]
+    for query, status in (("threshold=2", 422), ("threshold=x", 400), ("threshold=0.5&release=0.9", 422)):
+        reply = httpx.post(f"{served.url}/v1/classify?{query}", content=content)
+        assert (reply.status_code, list(reply.json())) == (status, ["error"])
 
 
 def test_answers_at_once_equal_those_one_by_one(served: Server, model: Path, tmp_path: Path) -> None:
