@@ -142,10 +142,10 @@ class Slots:
     @contextmanager
     def one(self, address: str) -> Iterator[None]:
         if self.taken >= self.most:
-            raise RefusedError.for_now(503, f"{self.most} {self._what} are being worked on. Try again soon.")
+            raise RefusedError.for_now(503, f"{self._what} at once: {self.most} are the most. Try again soon.")
         most = max(self.most // 2, 1)
         if self._held[address] >= most:
-            raise RefusedError.for_now(429, f"{most} {self._what} from one address are the most. Wait for an answer.")
+            raise RefusedError.for_now(429, f"{self._what} from one address: {most} are the most. Wait for an answer.")
         self._held[address] += 1
         try:
             yield
