@@ -76,6 +76,11 @@ class Hearing(ABC):
         return audio.EXTENSIONS if self.hears else GIVEN
 
     @property
+    def pools_embeddings(self) -> bool:
+        """Whether its head takes a clip's pooled embedding, and a segment as a clip of one segment."""
+        return self.recipe.head.name != "none" and self.recipe.head.pool != "segment"
+
+    @property
     def views(self) -> list[tuple[windows.Level, float]]:
         """The forms each segment is heard in: its level, and the share of its length it is rolled to the right."""
         return list(itertools.product(self.recipe.windows.levels, (0.0, *self.recipe.evaluate.shifts)))
@@ -108,7 +113,7 @@ class Hearing(ABC):
         """
         views = np.split(evidence, len(self.views), axis=1)
         head_pool, pooling = self.recipe.head.pool, self.recipe.evaluate.pooling
-        if self.recipe.head.name != "none" and head_pool != "segment":
+        if self.pools_embeddings and head_pool != "segment":
             heard = [
                 tuple(
                     windows.probabilities(self._last_layer(windows.pool_embeddings(view, starts, head_pool)))
