@@ -18,7 +18,7 @@ import soxr
 
 from hubbub.errors import HubbubError
 
-__all__ = ["EXTENSIONS", "AudioError", "decode", "load", "mix_down", "resample"]
+__all__ = ["EXTENSIONS", "AudioError", "Resampler", "decode", "load", "mix_down", "resample"]
 
 Wave = npt.NDArray[np.float32]
 
@@ -26,6 +26,7 @@ Wave = npt.NDArray[np.float32]
 EXTENSIONS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".m4a", ".mp4", ".mkv", ".mov", ".webm")
 MIN_RATE_HZ = 1_000
 MAX_RATE_HZ = 1_000_000
+_QUALITY = "HQ"  # soxr's
 _OGG_PAGE_SEARCH_BYTES = 65_536
 _OGG_HEADER_BYTES = 27
 _OGG_LAST_PAGE_FLAG = 4
@@ -64,17 +65,40 @@ def mix_down(wave: npt.NDArray[np.float32]) -> Wave:
 
 def resample(wave: Wave, from_hz: int, to_hz: int) -> Wave:
     """Wave `[T]` at `from_hz` -> `[ceil(T * to_hz / from_hz)]` or so at `to_hz` (soxr, high quality)."""
-    for rate in (from_hz, to_hz):
-        if not MIN_RATE_HZ <= rate <= MAX_RATE_HZ:
-            raise AudioError(
-                f"a sample rate of {rate} Hz: rates from {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz are sound. "
-                "Check the file's header, or give the rate the recording was made at."
-            )
+    _refuse_rates(from_hz, to_hz)
     if from_hz == to_hz:
         return wave
-    resampled: Wave = soxr.resample(wave, from_hz, to_hz, quality="HQ")
+    resampled: Wave = soxr.resample(wave, from_hz, to_hz, quality=_QUALITY)
     # Fewer samples than one output period would leave nothing; a clip is never dropped.
     return resampled if len(resampled) else wave[:1]
+
+
+class Resampler:
+    """`resample` of a wave that comes in blocks: the same samples, to the last bit."""
+
+    def __init__(self, from_hz: int, to_hz: int) -> None:
+        """Raises `AudioError` where a rate is no sound's."""
+        _refuse_rates(from_hz, to_hz)
+        same = from_hz == to_hz
+        self._stream = None if same else soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32", quality=_QUALITY)
+        self._first = np.zeros(0, np.float32)
+        self._given = False
+
+    def feed(self, block: Wave) -> Wave:
+        """The next samples `[n]` -> what is ready of the resampled wave."""
+        if not len(self._first):
+            self._first = block[:1].copy()
+        return self._passed(block)
+
+    def end(self) -> Wave:
+        """What is left of it."""
+        left = self._passed(np.zeros(0, np.float32), last=True)
+        return left if self._given else self._first
+
+    def _passed(self, block: Wave, last: bool = False) -> Wave:
+        ready: Wave = block if self._stream is None else self._stream.resample_chunk(block, last=last)
+        self._given = self._given or len(ready) > 0
+        return ready
 
 
 def _decode(name: str, stream: BinaryIO, start_s: float | None, end_s: float | None) -> tuple[Wave, int]:
@@ -145,6 +169,15 @@ def _part(samples: int, rate: int, start_s: float | None, end_s: float | None) -
         for s, none in ((start_s, 0), (end_s, samples))
     ]
     return ends[0], max(ends)
+
+
+def _refuse_rates(*rates_hz: int) -> None:
+    for rate in rates_hz:
+        if not MIN_RATE_HZ <= rate <= MAX_RATE_HZ:
+            raise AudioError(
+                f"a sample rate of {rate} Hz: rates from {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz are sound. "
+                "Check the file's header, or give the rate the recording was made at."
+            )
 
 
 def _refuse_absent(path: Path) -> None:

@@ -8,7 +8,7 @@ This room does not know how numbers are rounded to 8 bits; `rounding` does.
 
 import warnings
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -203,10 +203,11 @@ def _file_of(proto: "ModelProto", model: Classifier, facts: dict[str, Any] | Non
         "labels": list(model.labels),
         "activation": model.activation,
         "card": model.card,
+        "confidence": asdict(model.confidence),
         "exported": {"hubbub": __version__, "torch": torch.__version__, "opset": OPSET, **(facts or {})},
     }
     head = None
-    if model.pools_embeddings and model.head is not None and (fitted := model.head.module()):
+    if model.head is not None and model.recipe.head.pool != "segment" and (fitted := model.head.module()):
         size = model.head.arrays()["mean"].shape[0]
         head = _as_onnx(fitted, torch.zeros(3, size), (EMBEDDINGS,), (LOGITS,)).SerializeToString()
     if proto.ByteSize() > LARGEST:

@@ -8,13 +8,14 @@ import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Self, cast
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from hubbub import audio, pictures, windows
+from hubbub.confidence import Confidence
 from hubbub.errors import HubbubError
 from hubbub.recipe import Recipe
 from hubbub.windows import Heard
@@ -38,6 +39,8 @@ class Hearing(ABC):
     activation: windows.Activation
     #: What it was trained on and what must be said beside its answers.
     card: dict[str, Any]
+    #: How sure it may be, as validation found.
+    confidence: Confidence = Confidence()
 
     @abstractmethod
     def to(self, device: str) -> Self:
@@ -76,11 +79,6 @@ class Hearing(ABC):
         return audio.EXTENSIONS if self.hears else GIVEN
 
     @property
-    def pools_embeddings(self) -> bool:
-        """Whether its head takes a clip's pooled embedding, and a segment as a clip of one segment."""
-        return self.recipe.head.name != "none" and self.recipe.head.pool != "segment"
-
-    @property
     def views(self) -> list[tuple[windows.Level, float]]:
         """The forms each segment is heard in: its level, and the share of its length it is rolled to the right."""
         return list(itertools.product(self.recipe.windows.levels, (0.0, *self.recipe.evaluate.shifts)))
@@ -105,32 +103,61 @@ class Hearing(ABC):
             heard.append(np.concatenate([self._hear(_seen(some, *view)) for view in self.views], axis=1))
         return np.concatenate(heard)
 
+    @property
+    def gathering(self) -> windows.EmbeddingPooling:
+        """What of its segments' rows (see `weigh`) decides about a clip: their mean, their largest values, or both."""
+        if self._pools_embeddings:
+            return cast(windows.EmbeddingPooling, self.recipe.head.pool)
+        return "max" if self.recipe.evaluate.pooling == "max" else "mean"
+
+    @property
+    def _pools_embeddings(self) -> bool:
+        return self.recipe.head.name != "none" and self.recipe.head.pool != "segment"
+
     def judge(self, evidence: Array, offsets: npt.ArrayLike) -> tuple[Array, Array]:
         """Evidence `[S, ...]` of clips that start at `offsets` `[C]` -> probabilities `[S, K]` and `[C, K]`.
 
         Views are averaged as segments are: their logits under `mean_logit`, else their probabilities. A head on
-        pooled embeddings scores a segment as a clip of one segment.
+        pooled embeddings scores a segment as a clip of one segment. Last, both are tempered (`confidence`).
         """
-        views = np.split(evidence, len(self.views), axis=1)
-        head_pool, pooling = self.recipe.head.pool, self.recipe.evaluate.pooling
-        if self.pools_embeddings and head_pool != "segment":
-            heard = [
-                tuple(
-                    windows.probabilities(self._last_layer(windows.pool_embeddings(view, starts, head_pool)))
-                    for starts in (np.arange(len(view)), offsets)
-                )
-                for view in views
-            ]
+        by_segment, rows = self.weigh(evidence)
+        return by_segment, self.decide(windows.pool_embeddings(rows, offsets, self.gathering))
+
+    def weigh(self, evidence: Array) -> tuple[Array, Array]:
+        """Evidence `[S, ...]` -> probabilities `[S, K]`, and the rows `[S, M]` that a clip's decision is pooled from:
+        embeddings for a head on pooled ones, logits under `mean_logit`, else probabilities.
+
+        Pooled as `gathering` says, `decide` takes them; so a recording need not be held whole to be judged.
+        """
+        if self._pools_embeddings:
+            each = windows.pool_embeddings(evidence, np.arange(len(evidence)), self.gathering)
+            by_segment, rows = self._decided(each), evidence
         else:
-            logits = [self._last_layer(view) for view in views]
-            if pooling == "mean_logit":
-                logits = [_mean(logits)]
-            heard = [
-                (windows.probabilities(view, self.activation), windows.pool(view, offsets, pooling, self.activation))
-                for view in logits
-            ]
-        by_segment, by_clip = (_mean(scores) for scores in zip(*heard, strict=True))
-        return by_segment, by_clip
+            logits = [self._last_layer(view) for view in np.split(evidence, len(self.views), axis=1)]
+            if self.recipe.evaluate.pooling == "mean_logit":
+                rows = _mean(logits)
+                by_segment = windows.probabilities(rows, self.activation)
+            else:
+                scores = [windows.probabilities(view, self.activation) for view in logits]
+                by_segment, rows = _mean(scores), np.concatenate(scores, axis=1)
+        return windows.temper(by_segment, self.confidence.segment, self.activation), rows
+
+    def decide(self, pooled: Array) -> Array:
+        """Pooled rows of clips, `[C, M]` or for mean+max `[C, 2 M]` -> their probabilities `[C, K]`."""
+        return windows.temper(self._decided(pooled), self.confidence.clip, self.activation)
+
+    def _decided(self, pooled: Array) -> Array:
+        """The same before it is tempered."""
+        if self._pools_embeddings:
+            parts = pooled.reshape(len(pooled), len(self.gathering.split("+")), len(self.views), -1)
+            views = [parts[:, :, view].reshape(len(pooled), -1) for view in range(len(self.views))]
+            return _mean([windows.probabilities(self._last_layer(view)) for view in views])
+        if self.recipe.evaluate.pooling == "mean_logit":
+            return windows.probabilities(pooled, self.activation)
+        views = np.split(pooled, len(self.views), axis=1)
+        if self.gathering == "max" and self.activation == "softmax":
+            views = [view / view.sum(axis=1, keepdims=True) for view in views]
+        return _mean(views)
 
     def read(self, source: str | Path | BinaryIO | npt.ArrayLike, rate_hz: int | None = None) -> tuple[Array, float]:
         """What `classify` takes for a sound -> its wave `[T]` at the classifier's rate, and how long it is [s]."""

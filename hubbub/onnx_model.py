@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hubbub import windows
+from hubbub.confidence import Confidence
 from hubbub.hearing import ClassifierError, Hearing
 from hubbub.recipe import Recipe, RecipeError
 
@@ -47,6 +48,7 @@ class OnnxClassifier(Hearing):
             self.recipe = Recipe.of(held["recipe"], source)
             self.labels, self.card = tuple(held["labels"]), dict(held["card"])
             self.activation: windows.Activation = held["activation"]
+            self.confidence = Confidence(**held["confidence"])
             #: What exported it, and what was found then; see `export.export`.
             self.exported: dict[str, Any] = held["exported"]
             self._head = _session(base64.b64decode(held["head"]), source) if held["head"] else None

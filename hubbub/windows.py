@@ -6,7 +6,7 @@ classifier pools exactly as the one it came from.
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ __all__ = [
     "Heard",
     "Pad",
     "Pooling",
+    "RunningPool",
     "WindowError",
     "at_level",
     "count",
@@ -26,6 +27,7 @@ __all__ = [
     "pool_embeddings",
     "probabilities",
     "spans",
+    "temper",
 ]
 
 Array = npt.NDArray[np.float32]
@@ -36,6 +38,8 @@ EmbeddingPooling = Literal["mean", "max", "mean+max"]
 Level = Literal["recorded", "rms"]
 LEVEL_RMS = np.float32(0.1)
 LARGEST_GAIN = np.float32(100.0)
+#: What stands for a probability of 0, whose logarithm there is none of.
+SMALLEST = float(np.finfo(np.float32).tiny)
 
 
 class WindowError(HubbubError):
@@ -91,6 +95,18 @@ def probabilities(logits: Array, activation: Activation = "softmax") -> Array:
     return shifted / shifted.sum(axis=-1, keepdims=True)
 
 
+def temper(scores: Array, temperature: float, activation: Activation = "softmax") -> Array:
+    """Probabilities `[..., K]` -> those of the logits behind them divided by `temperature`: above 1 less sure, below 1
+    surer, the order of a row's classes as it was (Guo et al. 2017, https://arxiv.org/abs/1706.04599)."""
+    if temperature == 1.0:
+        return scores
+    exact = np.clip(scores.astype(np.float64), SMALLEST, 1.0)
+    logits = np.log(exact)
+    if activation == "sigmoid":
+        logits -= np.log(np.maximum(1.0 - exact, SMALLEST))
+    return probabilities(logits / temperature, activation).astype(np.float32)
+
+
 def at_level(segments: Array, level: Level) -> Array:
     """Segments `[S, N]` as `recorded`, or each brought to one loudness: `rms` scales to a root mean square of .1, by a
     factor of 100 at most, so that silence stays silence."""
@@ -128,7 +144,29 @@ def pool_embeddings(embeddings: Array, offsets: npt.ArrayLike, how: EmbeddingPoo
     return np.concatenate(parts, axis=1)
 
 
+class RunningPool:
+    """`pool_embeddings` of one clip whose rows come a few at a time and need not be kept."""
+
+    def __init__(self, how: EmbeddingPooling) -> None:
+        self._how, self._count = how, 0
+        self._sum: npt.NDArray[np.float64] | float = 0.0
+        self._largest: npt.NDArray[Any] = np.array(-np.inf)
+        self._dtype = np.dtype(np.float32)
+
+    def add(self, rows: Array) -> None:
+        """The next rows `[S, D]`."""
+        if len(rows):
+            self._sum = self._sum + rows.sum(axis=0, dtype=np.float64)
+            self._largest = np.maximum(self._largest, rows.max(axis=0))
+            self._count += len(rows)
+
+    def pooled(self) -> Array:
+        """`[1, D]`, or `[1, 2 D]` for `mean+max`, of what was added: one row at least."""
+        parts = [self._sum / self._count] * ("mean" in self._how) + [self._largest] * ("max" in self._how)
+        return np.concatenate(parts).astype(np.float32)[None]
+
+
 def _means(rows: Array, starts: npt.NDArray[np.intp]) -> Array:
-    """The mean row of each clip."""
+    """The mean row of each clip, summed in double precision: a day holds 180,000 rows."""
     sizes = np.diff(np.append(starts, len(rows)))[:, None]
-    return np.asarray(np.add.reduceat(rows, starts) / sizes, dtype=rows.dtype)
+    return np.asarray(np.add.reduceat(rows, starts, dtype=np.float64) / sizes, dtype=rows.dtype)
