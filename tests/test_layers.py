@@ -47,7 +47,7 @@ ORDER = (
     ("serve", "tune", "lr_find"),
     ("demo",),
     ("cli_options",),
-    ("cli_data", "cli_hub", "cli_tune"),
+    ("cli_data", "cli_export", "cli_hub", "cli_tune"),
     ("cli",),
 )
 RANKS = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
