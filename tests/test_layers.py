@@ -37,7 +37,8 @@ ORDER = (
     ("predict", "microbatch", "serve_meters", "serve_schema", "trackers", "batches", "average", "trainer"),
     ("train",),
     ("plots", "stft"),
-    ("occlusion", "export"),
+    ("occlusion", "rounding"),
+    ("export",),
     ("explain",),
     ("report", "material"),
     ("page", "gallery", "compare", "tuned"),
@@ -49,7 +50,7 @@ ORDER = (
     ("serve_process",),
     ("demo",),
     ("cli_options",),
-    ("cli_data", "cli_hub", "cli_serve", "cli_tune"),
+    ("cli_data", "cli_export", "cli_hub", "cli_serve", "cli_tune"),
     ("cli",),
 )
 RANKS = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
