@@ -132,6 +132,8 @@ def _run_cell(material: Material, split: Split, seed: int, place: Path) -> dict[
             "test_opened": opened,
             "seconds": seconds,
         }
+        if len(split.unknown):
+            _write_predictions(material, _judge(material, fitted.final, split.unknown), place / report.STRANGERS)
         figures = _score(material, _judge(material, fitted.final, split.test), place, "test", extra)
         trackers.record(loggers, {f"test_{name}": figures[name] for name in TRACKED})
     return figures
@@ -197,8 +199,13 @@ def _judge(material: Material, model: "Classifier", rows: Rows) -> _Judged:
 
 
 def _confidence(material: Material, judged: _Judged) -> Confidence:
-    targets = material.targets[judged.rows]
-    return confidence.fit(targets[judged.segments.clip], judged.by_segment, targets, judged.by_clip)
+    return confidence.fit(
+        material.targets[judged.rows],
+        judged.by_segment,
+        judged.by_clip,
+        judged.segments.offsets[:-1],
+        material.recipe.evaluate.unknown,
+    )
 
 
 def _score(material: Material, judged: _Judged, place: Path, part: str, extra: dict[str, Any]) -> dict[str, Any]:
@@ -213,9 +220,7 @@ def _score(material: Material, judged: _Judged, place: Path, part: str, extra: d
     figures["seconds"] = {**extra.get("seconds", {}), "predict": judged.seconds}
     labels = material.clips.labels
     if part == "test":
-        table = _predictions(material, rows, segments, by_segment, by_clip)
-        with files.whole_file(place / "predictions.parquet") as temporary:
-            table.to_parquet(temporary, index=False)
+        _write_predictions(material, judged, place / "predictions.parquet")
         plots.roc(targets, by_clip, labels, place / "roc.png")
         calibrated = {
             "clips": metrics.calibration(targets, by_clip),
@@ -229,21 +234,22 @@ def _score(material: Material, judged: _Judged, place: Path, part: str, extra: d
     return figures
 
 
-def _predictions(material: Material, rows: Rows, segments: Segments, by_segment: Array, by_clip: Array) -> pd.DataFrame:
+def _write_predictions(material: Material, judged: _Judged, file: Path) -> None:
     """One row a segment, then one row a clip (`level`), with the truth and one probability a class."""
-    clips = material.clips
+    clips, rows = material.clips, judged.rows
     cuts = [material.sound.spans(row, material.base) for row in rows]
     whole = np.array([(times[0, 0], times[-1, 1]) for times in cuts])
     tables = []
     for level, owner, times, scores in (
-        ("segment", segments.clip, np.concatenate(cuts), by_segment),
-        ("clip", np.arange(len(rows)), whole, by_clip),
+        ("segment", judged.segments.clip, np.concatenate(cuts), judged.by_segment),
+        ("clip", np.arange(len(rows)), whole, judged.by_clip),
     ):
         facts = clips.table.iloc[rows[owner]][["clip", "group", "label"]].reset_index(drop=True)
         facts.insert(1, "level", level)
         facts["start"], facts["end"] = times[:, 0], times[:, 1]
         tables.append(pd.concat([facts, pd.DataFrame(scores, columns=list(clips.labels))], axis=1))
-    return pd.concat(tables, ignore_index=True)
+    with files.whole_file(file) as temporary:
+        pd.concat(tables, ignore_index=True).to_parquet(temporary, index=False)
 
 
 def _throughput(material: Material, model: "Classifier", rows: Rows) -> dict[str, float]:
@@ -274,7 +280,7 @@ def _refit(material: Material, folder: Path, summary: dict[str, Any]) -> None:
     else:
         choice = json.loads(Counter(json.dumps(c) for c in choices).most_common(1)[0][0])
     nothing = np.zeros(0, dtype=np.intp)
-    model = _fit(material, np.arange(len(material.clips)), nothing, seeds[0], place, [], choice).final
+    model = _fit(material, np.flatnonzero(material.targets >= 0), nothing, seeds[0], place, [], choice).final
     model.confidence = confidence.typical([Confidence(**cell["confidence"]) for cell in cells])
     accuracy = summary["clip"]["accuracy"]
     model.card = card(material, "all folds that took part, refitted after the evaluation") | {

@@ -34,7 +34,8 @@ class Answer:
         return json.dumps(self.to_dict(), allow_nan=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values: `file`, `seconds`, `label`, `score`, `scores`, `segments`, `model`; or `file`, `error`."""
+        """Plain values: `file`, `seconds`, `label`, `score`, `known` (where the classifier can tell), `scores`,
+        `segments`, `model`; or `file`, `error`."""
         if self.heard is None:
             return {"file": self.file, "error": self.error}
         heard = self.heard
@@ -51,6 +52,7 @@ class Answer:
             "seconds": heard.seconds,
             "label": heard.label,
             "score": heard.score,
+            **({} if heard.known is None else {"known": heard.known}),
             "scores": heard.scores,
             "segments": segments,
             "model": self.model,
