@@ -4,7 +4,8 @@
     model = hubbub.load("runs/demo")
     heard = model.classify("street.wav")
 
-`Classifier` and `load` are imported when they are first asked for: they bring torch, and `import hubbub` should not.
+What it offers is imported when it is first asked for: `import hubbub` is instant. `Classifier` brings torch; `load`
+brings it where what is loaded needs it.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from hubbub.errors import HubbubError
 
 if TYPE_CHECKING:
-    from hubbub.classifier import Classifier, load
+    from hubbub.classifier import Classifier
+    from hubbub.loading import load
     from hubbub.windows import Heard
 
 __all__ = ["Classifier", "Heard", "HubbubError", "__version__", "load"]
@@ -21,10 +23,14 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("Classifier", "load"):
-        from hubbub import classifier
+    if name == "Classifier":
+        from hubbub.classifier import Classifier
 
-        return getattr(classifier, name)
+        return Classifier
+    if name == "load":
+        from hubbub.loading import load
+
+        return load
     if name == "Heard":
         from hubbub.windows import Heard
 

@@ -8,6 +8,7 @@ import itertools
 import shutil
 import time
 from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from hubbub import files, metrics, plots, report, trackers
+from hubbub import confidence, files, metrics, plots, report, trackers
 from hubbub.data import cache
 from hubbub.data.cache import Segments
 from hubbub.data.splits import Split
@@ -58,18 +59,29 @@ def run(material: Material, split: Split, seed: int, place: Path) -> dict[str, A
         fitted = fit(material, split.train, split.validation, seed, place, loggers)
         seconds = {"fit": time.perf_counter() - began}
         if len(split.validation):
-            _score(material, fitted.chosen, split.validation, place, "val", {"choice": fitted.choice})
+            judged = _judge(material, fitted.chosen, split.validation)
+            _score(material, judged, place, "val", {"choice": fitted.choice})
+            fitted.final.confidence = confidence.fit(
+                material.targets[judged.rows],
+                judged.by_segment,
+                judged.by_clip,
+                judged.segments.offsets[:-1],
+                material.recipe.evaluate.unknown,
+            )
         fitted.final.card = card(material, f"the training part of test fold {split.name}, seed {seed}")
         fitted.final.save(place / "classifier")
         files.write_json(place / "metrics_throughput.json", _throughput(material, fitted.final, split.test))
         opened = datetime.now(UTC).isoformat(timespec="seconds")
         extra = {
             "choice": fitted.choice,
+            "confidence": asdict(fitted.final.confidence),
             "trainable_parameters": fitted.trainable,
             "test_opened": opened,
             "seconds": seconds,
         }
-        figures = _score(material, fitted.final, split.test, place, "test", extra)
+        if len(split.unknown):
+            _write_predictions(material, _judge(material, fitted.final, split.unknown), place / report.STRANGERS)
+        figures = _score(material, _judge(material, fitted.final, split.test), place, "test", extra)
         trackers.record(loggers, {f"test_{name}": figures[name] for name in TRACKED})
     return figures
 
@@ -109,31 +121,42 @@ def fit(
     return fitted
 
 
-def _score(
-    material: Material, model: "Classifier", rows: Rows, place: Path, part: str, extra: dict[str, Any]
-) -> dict[str, Any]:
-    """Predict some clips and write everything about it; the metrics file comes last, because it marks the rest done."""
+@dataclass(frozen=True)
+class _Judged:
+    """Some clips (`rows` of the table), their segments, and the probabilities of both."""
+
+    rows: Rows
+    segments: Segments
+    by_segment: Array
+    by_clip: Array
+    seconds: float
+
+
+def _judge(material: Material, model: "Classifier", rows: Rows) -> _Judged:
     began = time.perf_counter()
     if material.embedded is not None:
         segments = material.embedded.of(rows)
     else:
         segments = cache.evidence(material.sound, model, rows)
     by_segment, by_clip = model.judge(segments.values, segments.offsets[:-1])
-    predict = time.perf_counter() - began
     if len(by_clip) != len(rows) or not np.isfinite(by_clip).all():
         raise CellError(f"{len(rows)} clips were listed, {len(by_clip)} predicted: a figure over fewer is not one.")
+    return _Judged(rows, segments, by_segment, by_clip, time.perf_counter() - began)
+
+
+def _score(material: Material, judged: _Judged, place: Path, part: str, extra: dict[str, Any]) -> dict[str, Any]:
+    """Write everything about what was judged; the metrics file comes last, because it marks the rest done."""
+    rows, segments, by_segment, by_clip = judged.rows, judged.segments, judged.by_segment, judged.by_clip
     targets = material.targets[rows]
     clip, segment = metrics.evaluate(targets, by_clip), metrics.evaluate(targets[segments.clip], by_segment)
     figures: dict[str, Any] = {f"clip_{k}": v for k, v in clip.items()} | {
         f"segment_{k}": v for k, v in segment.items()
     }
     figures |= {"clips": len(rows), "segments": len(by_segment)} | extra
-    figures["seconds"] = {**extra.get("seconds", {}), "predict": predict}
+    figures["seconds"] = {**extra.get("seconds", {}), "predict": judged.seconds}
     labels = material.clips.labels
     if part == "test":
-        table = _predictions(material, rows, segments, by_segment, by_clip)
-        with files.whole_file(place / "predictions.parquet") as temporary:
-            table.to_parquet(temporary, index=False)
+        _write_predictions(material, judged, place / "predictions.parquet")
         plots.roc(targets, by_clip, labels, place / "roc.png")
         calibrated = {
             "clips": metrics.calibration(targets, by_clip),
@@ -147,21 +170,22 @@ def _score(
     return figures
 
 
-def _predictions(material: Material, rows: Rows, segments: Segments, by_segment: Array, by_clip: Array) -> pd.DataFrame:
+def _write_predictions(material: Material, judged: _Judged, file: Path) -> None:
     """One row a segment, then one row a clip (`level`), with the truth and one probability a class."""
-    clips = material.clips
+    clips, rows = material.clips, judged.rows
     cuts = [material.sound.spans(row, material.base) for row in rows]
     whole = np.array([(times[0, 0], times[-1, 1]) for times in cuts])
     tables = []
     for level, owner, times, scores in (
-        ("segment", segments.clip, np.concatenate(cuts), by_segment),
-        ("clip", np.arange(len(rows)), whole, by_clip),
+        ("segment", judged.segments.clip, np.concatenate(cuts), judged.by_segment),
+        ("clip", np.arange(len(rows)), whole, judged.by_clip),
     ):
         facts = clips.table.iloc[rows[owner]][["clip", "group", "label"]].reset_index(drop=True)
         facts.insert(1, "level", level)
         facts["start"], facts["end"] = times[:, 0], times[:, 1]
         tables.append(pd.concat([facts, pd.DataFrame(scores, columns=list(clips.labels))], axis=1))
-    return pd.concat(tables, ignore_index=True)
+    with files.whole_file(file) as temporary:
+        pd.concat(tables, ignore_index=True).to_parquet(temporary, index=False)
 
 
 def _throughput(material: Material, model: "Classifier", rows: Rows) -> dict[str, float]:

@@ -2,55 +2,51 @@
 
 Sample rate, windows, front end, network, head, labels and pooling travel together, so features cannot drift between
 training, the command line and whatever loads the saved folder. A saved classifier is JSON, safetensors and, for
-LightGBM, its text dump: loading one never executes anything from it.
+LightGBM, its text dump: loading one never executes anything from it, and a file that is not the one that was saved is
+refused.
 """
 
 import hashlib
-import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import safetensors.numpy
 import safetensors.torch
 import torch
 from torch import Tensor
 
-from hubbub import audio, files, pictures, settings, windows
-from hubbub.errors import HubbubError
+from hubbub import files, pictures, settings, windows
+from hubbub.confidence import Confidence
 from hubbub.features import FrontEnd
+from hubbub.hearing import ClassifierError, Hearing
 from hubbub.models import build_network
 from hubbub.models.heads import Head, build_head, candidates
 from hubbub.models.network import FRONTEND, Network
 from hubbub.models.yamnet import class_names, load_yamnet
 from hubbub.recipe import Recipe
-from hubbub.windows import Heard
 
 __all__ = ["Classifier", "ClassifierError", "choose_device", "load"]
 
 Array = npt.NDArray[np.float32]
-FORMAT = 1
+FORMAT = 2
+#: Raise it when evidence changes, and embeddings kept before are no longer found.
+EVIDENCE = 1
 CARD = "classifier.json"
-#: The endings of files that are spectrograms, or pictures of them.
-GIVEN = (*pictures.EXTENSIONS, ".npy")
 NETWORK = "network.safetensors"
 #: Segments a pass on a processor, whose caches larger batches fall out of, and on an accelerator, which needs them.
 BATCH, BATCH_ACCELERATOR = 32, 256
 
 
-class ClassifierError(HubbubError):
-    """A saved classifier that is not whole, or a wave it cannot take."""
-
-
-class Classifier:
+class Classifier(Hearing):
     """A network, and where the recipe has one a head, that turn a recording into class probabilities.
 
     Without `network` a new one is built, its weights drawn from `seed`. `card` says what it was trained on and what
-    must be said beside its answers; it is saved with it.
+    must be said beside its answers, and `confidence` how sure these may be; both are saved with it.
     """
 
     def __init__(
@@ -91,38 +87,13 @@ class Classifier:
         return self
 
     @property
-    def rate_hz(self) -> int:
-        return self.recipe.audio.rate_hz
-
-    @property
-    def hop(self) -> int:
-        """Samples from one segment to the next where the classifier answers."""
-        return self.recipe.evaluate.hop or self.recipe.windows.hop
-
-    @property
-    def endings(self) -> tuple[str, ...]:
-        """The endings of files that it takes: sounds, or pictures and spectrograms where it takes only such."""
-        hears = self.frontend is None or self.frontend.logmel is not None
-        return audio.EXTENSIONS if hears else GIVEN
-
-    @property
     def frozen(self) -> bool:
         """Whether all that was fitted to the data comes after the embeddings."""
         return self.recipe.frozen
 
     @property
-    def views(self) -> list[tuple[windows.Level, float]]:
-        """The forms each segment is heard in: its level, and the share of its length it is rolled to the right."""
-        return list(itertools.product(self.recipe.windows.levels, (0.0, *self.recipe.evaluate.shifts)))
-
-    def cut(self, wave: Array) -> Array:
-        """Wave `[T]` at `rate_hz` -> segments `[S, N]`, as they are when it answers."""
-        settings = self.recipe.windows
-        return windows.cut(wave, settings.length, self.hop, settings.pad)
-
-    def spans(self, samples: int) -> npt.NDArray[np.float64]:
-        """Start and end of each segment that `cut` makes of a wave of `samples`: `[S, 2]` in seconds."""
-        return windows.spans(samples, self.rate_hz, self.recipe.windows.length, self.hop)
+    def batch(self) -> int:
+        return BATCH if self.device.type == "cpu" else BATCH_ACCELERATOR
 
     def features(self, segments: Tensor, change: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """Segments `[B, N]`, or what stands for them, on the classifier's device -> what its network takes.
@@ -145,101 +116,26 @@ class Classifier:
         """Segments `[B, N]` on the classifier's device -> the network's own logits `[B, K]`, with gradients."""
         return self.network.head(self.embed(segments))
 
-    def evidence(self, segments: Array) -> Array:
-        """Segments `[S, N]` -> what a decision is made from: embeddings where the network is frozen, else logits.
-
-        Those of all `views` stand side by side: `[S, views * D]` or `[S, views * K]`.
-        """
-        heard, size = [], BATCH if self.device.type == "cpu" else BATCH_ACCELERATOR
+    def _hear(self, segments: Array) -> Array:
+        """Embeddings where the network is frozen, else logits."""
         with torch.inference_mode():
-            for start in range(0, len(segments), size):
-                batch = segments[start : start + size]
-                heard.append(np.concatenate([self._evidence(batch, *view) for view in self.views], axis=1))
-        return np.concatenate(heard)
-
-    def _evidence(self, segments: Array, level: windows.Level, shift: float) -> Array:
-        heard = windows.at_level(segments, level)
-        heard = np.roll(heard, round(shift * heard.shape[-1]), axis=-1) if shift else np.array(heard)
-        batch = torch.from_numpy(heard).to(self.device)
-        return (self.embed if self.frozen else self.logits)(batch).float().cpu().numpy()
-
-    def judge(self, evidence: Array, offsets: npt.ArrayLike) -> tuple[Array, Array]:
-        """Evidence `[S, ...]` of clips that start at `offsets` `[C]` -> probabilities `[S, K]` and `[C, K]`.
-
-        Views are averaged as segments are: their logits under `mean_logit`, else their probabilities. A head on
-        pooled embeddings scores a segment as a clip of one segment.
-        """
-        if self.recipe.head.name != "none" and self.head is None:
-            raise ClassifierError("this classifier's head has not been fitted. Train it before it is asked anything.")
-        views = np.split(evidence, len(self.views), axis=1)
-        head_pool, pooling = self.recipe.head.pool, self.recipe.evaluate.pooling
-        if self.head is not None and head_pool != "segment":
-            heard = [
-                (self.head.predict_proba(windows.pool_embeddings(view, np.arange(len(view)), head_pool)),
-                 self.head.predict_proba(windows.pool_embeddings(view, offsets, head_pool)))
-                for view in views
-            ]  # fmt: skip
-        else:
-            logits = [self._last_layer(view) for view in views]
-            if pooling == "mean_logit":
-                logits = [_mean(logits)]
-            heard = [
-                (windows.probabilities(view, self.activation), windows.pool(view, offsets, pooling, self.activation))
-                for view in logits
-            ]
-        by_segment, by_clip = (_mean(scores) for scores in zip(*heard, strict=True))
-        return by_segment, by_clip
+            batch = torch.from_numpy(segments).to(self.device)
+            return (self.embed if self.frozen else self.logits)(batch).float().cpu().numpy()
 
     def _last_layer(self, evidence: Array) -> Array:
         if self.head is not None:
             return self.head.decision_function(evidence)
+        if self.recipe.head.name != "none":
+            raise ClassifierError("this classifier's head has not been fitted. Train it before it is asked anything.")
         if not self.frozen:
             return evidence
         with torch.inference_mode():
             return self.network.head(torch.from_numpy(evidence).to(self.device)).float().cpu().numpy()
 
-    def read(self, source: str | Path | BinaryIO | npt.ArrayLike, rate_hz: int | None = None) -> tuple[Array, float]:
-        """What `classify` takes for a sound -> its wave `[T]` at the classifier's rate, and how long it is [s]."""
-        if self.frontend and self.frontend.logmel is None:
-            raise ClassifierError(
-                "this classifier was trained on spectrograms or pictures, and how they were made is not known: it "
-                "takes only such, not sound. To have it hear, train on what hubbub data images or features made."
-            )
-        if isinstance(source, str | Path) or hasattr(source, "read"):
-            wave, own_rate = audio.decode(source)  # type: ignore[arg-type]
-        else:
-            wave, own_rate = _checked(np.asarray(source, dtype=np.float32), rate_hz)
-        return audio.resample(wave, own_rate, self.rate_hz), len(wave) / own_rate
-
-    def classify(self, source: str | Path | BinaryIO | npt.ArrayLike, rate_hz: int | None = None) -> Heard:
-        """A file, an open stream or a wave -> `Heard`.
-
-        A wave is `[T]` or `[T, channels]` in [-1, 1] and needs its `rate_hz`; files carry theirs. Any rate, length and
-        channel count will do. A file may also be a picture of a spectrogram, or a spectrogram (.npy, `[F, W]`), made as
-        those it was trained on; where that is not known, its `seconds` are 0. Raises `AudioError`, `PictureError` or
-        `ClassifierError`.
-        """
-        if isinstance(source, str | Path) and Path(source).suffix.lower() in GIVEN:
-            given = self.given(Path(source))
-            seconds = self.recipe.windows.length / self.rate_hz if self.recipe.frontend.name == "logmel" else 0.0
-            segments, spans = given, np.array([[0.0, seconds]])
-        else:
-            wave, seconds = self.read(source, rate_hz)
-            segments, spans = self.cut(wave), self.spans(len(wave))
-        by_segment, clip = self.judge(self.evidence(segments), [0])
-        table = pd.DataFrame(by_segment, columns=list(self.labels))
-        table.insert(0, "start", spans[:, 0])
-        table.insert(1, "end", spans[:, 1])
-        scores = dict(zip(self.labels, (float(p) for p in clip[0]), strict=True))
-        label = max(scores, key=lambda name: scores[name])
-        return Heard(label, scores[label], scores, table, seconds)
-
     def given(self, file: Path) -> npt.NDArray[Any]:
         """A picture or a spectrogram -> the one segment that it is."""
         if self.frontend is None:
-            raise ClassifierError(
-                f"{file} is a picture or a spectrogram, and this classifier takes sound. Give it that."
-            )
+            return super().given(file)
         settings, length = self.recipe.frontend, self.recipe.windows.length
         if file.suffix.lower() == ".npy":
             values, wanted = pictures.read_spectrogram(file), self.frontend.spectrogram_shape(length)
@@ -264,7 +160,7 @@ class Classifier:
 
     def fingerprint(self) -> str:
         """sha256 of all that evidence depends on: rate, windows, front end, network and its weights."""
-        digest = hashlib.sha256(f"{FORMAT} {self.frozen} {self.hop} {self.views}".encode())
+        digest = hashlib.sha256(f"{EVIDENCE} {self.frozen} {self.hop} {self.views}".encode())
         for section in (self.recipe.audio, self.recipe.windows, self.recipe.frontend):
             digest.update(section.model_dump_json().encode())
         digest.update(self.recipe.network.model_dump_json(include={"name", "width"}).encode())
@@ -281,6 +177,7 @@ class Classifier:
             "activation": self.activation,
             "recipe": self.recipe.model_dump(mode="json", exclude_none=True),
             "card": self.card,
+            "confidence": asdict(self.confidence),
         }
         with files.whole_folder(folder) as temporary:
             state = {name: tensor.cpu().contiguous() for name, tensor in self.network.state_dict().items()}
@@ -290,12 +187,15 @@ class Classifier:
                 safetensors.numpy.save_file(_plain(self.head.arrays()), temporary / "head.safetensors")
                 for name, text in self.head.texts().items():
                     (temporary / f"head.{name}.txt").write_text(text, encoding="utf-8")
+            card["sha256"] = {file.name: files.sha256(file) for file in sorted(temporary.iterdir())}
+            card["sha256"][CARD] = _checksum(card)
             (temporary / CARD).write_text(json.dumps(card, indent=2, allow_nan=False), encoding="utf-8")
         return Path(folder)
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
-        """Read a saved classifier. Raises `ClassifierError` where the folder is not one or is not whole."""
+        """Read a saved classifier. Raises `ClassifierError` where the folder is not one, is not whole, or holds a file
+        that is not the one that was saved."""
         folder = Path(folder)
         missing = [name for name in (CARD, NETWORK) if not (folder / name).is_file()]
         if missing:
@@ -307,20 +207,27 @@ class Classifier:
             content = json.loads((folder / CARD).read_text(encoding="utf-8"))
             if content["format"] != FORMAT:
                 raise ClassifierError(
-                    f"{folder} was saved in format {content['format']}; this hubbub reads {FORMAT}. Update hubbub."
+                    f"{folder} was saved in format {content['format']}; this hubbub reads {FORMAT}. Update hubbub, or "
+                    "train it again with this one."
                 )
+            _refuse_altered(folder, content)
             recipe, labels = Recipe.of(content["recipe"], str(folder / CARD)), tuple(content["labels"])
             model = cls(recipe, labels, activation=content["activation"], card=content["card"])
+            model.confidence = Confidence(**content["confidence"])
             state = safetensors.torch.load_file(folder / NETWORK)
             statistics = {name: state.pop(f"{FRONTEND}{name}") for name in model._statistics()}
             model.network.load_state_dict(state, strict=True)
             if model.frontend:
                 model.frontend.load_state_dict(statistics, strict=True)
             if recipe.head.name != "none":
-                texts = {p.name.split(".")[1]: p.read_text(encoding="utf-8") for p in folder.glob("head.*.txt")}
+                texts = {
+                    name.split(".")[1]: (folder / name).read_text(encoding="utf-8")
+                    for name in content["sha256"]
+                    if name.endswith(".txt")
+                }
                 arrays = safetensors.numpy.load_file(folder / "head.safetensors")
                 model.head = build_head(recipe.head, candidates(recipe.head)[0]).restore(arrays, texts, len(labels))
-        except (OSError, KeyError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
+        except (OSError, KeyError, TypeError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
             raise ClassifierError(f"{folder} is not a whole classifier ({error}). Train or copy it again.") from error
         return model
 
@@ -330,6 +237,11 @@ def load(name: str | Path) -> Classifier:
     if str(name) == "yamnet":
         return _audioset()
     folder = Path(name)
+    if folder.suffix.lower() == ".onnx":
+        raise ClassifierError(
+            f"{name} is an exported file, which has no gradients and cannot be opened up. Give the run folder or "
+            "classifier it came from."
+        )
     if not folder.is_dir():
         raise ClassifierError(
             f"{name} is not a folder. Give a run folder (runs/NAME), a saved classifier, or 'yamnet'."
@@ -355,20 +267,22 @@ def _audioset() -> Classifier:
     return Classifier(recipe, class_names(), network=load_yamnet(), activation="sigmoid", card=card)
 
 
-def _checked(wave: Array, rate_hz: int | None) -> tuple[Array, int]:
-    if rate_hz is None:
-        raise ClassifierError("a wave does not say its sample rate. Give rate_hz, e.g. classify(wave, rate_hz=44100).")
-    if wave.ndim not in (1, 2) or wave.size == 0:
-        raise ClassifierError(
-            f"a wave of shape {wave.shape}: give [samples] or [samples, channels], at least one sample."
-        )
-    if not np.isfinite(wave).all():
-        raise ClassifierError(f"the wave holds {int((~np.isfinite(wave)).sum())} samples that are NaN or infinite.")
-    return audio.mix_down(wave), rate_hz
+def _checksum(card: dict[str, Any]) -> str:
+    """sha256 of a card, but for its own."""
+    others = {name: digest for name, digest in card["sha256"].items() if name != CARD}
+    return hashlib.sha256(json.dumps(card | {"sha256": others}, sort_keys=True).encode()).hexdigest()
 
 
-def _mean(arrays: Sequence[Array]) -> Array:
-    return arrays[0] if len(arrays) == 1 else np.mean(arrays, axis=0, dtype=np.float32)
+def _refuse_altered(folder: Path, card: dict[str, Any]) -> None:
+    """Whoever can write here can write checksums too: they tell damage and careless hands, not forgery."""
+    written = card["sha256"]
+    found = {CARD: _checksum(card)} | {name: files.sha256(folder / name) for name in written if name != CARD}
+    for name, digest in found.items():
+        if digest != written[name]:
+            raise ClassifierError(
+                f"{folder / name} is not the file that was saved: its sha256 is {digest}, and {written[name]} was "
+                "written down. Copy the classifier again from where it came, or train it again."
+            )
 
 
 def _plain(arrays: dict[str, Array]) -> dict[str, Array]:

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from hubbub import cli_bench, cli_data, cli_hub, cli_tune, ranks
+from hubbub import cli_bench, cli_data, cli_export, cli_hub, cli_serve, cli_tune, ranks
 from hubbub.cli_options import Debug, Device, Out, as_settings, err, out, say
 from hubbub.errors import HubbubError
 
@@ -32,6 +32,8 @@ app.command("bench")(cli_bench.bench)
 app.command("train")(cli_bench.train)
 app.command("tune")(cli_tune.tune)
 app.command("lr-find")(cli_tune.lr_find)
+app.command("export")(cli_export.export)
+app.command()(cli_serve.serve)
 
 
 def _print_version(asked: bool) -> None:
@@ -177,7 +179,7 @@ def classify(
     Example: hubbub classify street.wav --model runs/demo
     """
     from hubbub import predict
-    from hubbub.classifier import load
+    from hubbub.loading import load
 
     name = model or predict.default_model()
     classifier = load(name).to(device or "auto")
@@ -208,7 +210,8 @@ def explain(
     Example: hubbub explain runs/demo street.wav
     """
     from hubbub import explain as room
-    from hubbub.classifier import GIVEN, load
+    from hubbub.classifier import load
+    from hubbub.hearing import GIVEN
 
     classifier = load(model).to(device or "auto")
     folder = out_dir or Path("explanations") / file.stem

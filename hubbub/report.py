@@ -15,21 +15,25 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from hubbub import files, metrics
+from hubbub import files, metrics, windows
+from hubbub.confidence import UNKNOWN, Confidence, Unknown, familiarity
 from hubbub.errors import HubbubError
 from hubbub.recipe import Recipe
 
 __all__ = [
     "LEVELS",
     "NAMES",
+    "STRANGERS",
     "arrays",
     "cells",
     "classes",
+    "confidence",
     "fold_table",
     "goals",
     "predictions",
     "read_json",
     "summarise",
+    "untempered",
     "verify",
 ]
 
@@ -41,6 +45,8 @@ class ReportError(HubbubError):
 Scores = npt.NDArray[np.float32]
 Targets = npt.NDArray[np.int64]
 LEVELS = ("clip", "segment")
+#: A cell's predictions of test clips whose classes are held out.
+STRANGERS = "predictions_unknown.parquet"
 #: Figures that differ by less are the same: sums of floats, added in another order.
 ROUNDING = 1e-9
 NAMES = {
@@ -86,6 +92,25 @@ def predictions(folder: Path) -> pd.DataFrame:
     except (OSError, ValueError) as error:
         raise ReportError(f"{folder} has not all its predictions ({error}). Run it again: hubbub bench.") from error
     return pd.concat(tables, names=["fold", "seed", "row"])
+
+
+def confidence(place: Path) -> Confidence:
+    """How sure the classifier of a cell may be; a run made before there were temperatures has none."""
+    return Confidence(**read_json(place / "metrics_test.json").get("confidence", {}))
+
+
+def untempered(folder: Path, predicted: pd.DataFrame) -> pd.DataFrame:
+    """The predictions of a run as they would have been without temperatures."""
+    _, scores, labels = arrays(predicted)
+    scores = scores.copy()
+    folds, seeds = (predicted.index.get_level_values(key) for key in ("fold", "seed"))
+    for fold, seed, place in cells(folder):
+        found = confidence(place)
+        for level in LEVELS:
+            rows = (folds == fold) & (seeds == seed) & (predicted["level"] == level).to_numpy()
+            scores[rows] = windows.temper(scores[rows], 1 / getattr(found, level))
+    facts = predicted.drop(columns=list(labels))
+    return facts.join(pd.DataFrame(scores, columns=list(labels), index=predicted.index))
 
 
 def arrays(predicted: pd.DataFrame) -> tuple[Targets, Scores, tuple[str, ...]]:
@@ -143,6 +168,8 @@ def _summary(folder: Path) -> dict[str, Any]:
         **{f"{level}s": int((predicted["level"] == level).sum()) // len(recipe.train.seeds) for level in LEVELS},
         "folds": entries,
         **{level: _over_folds(predicted, level, entries, recipe) for level in LEVELS},
+        "calibration": _calibration(predicted, untempered(folder, predicted)),
+        "unknown": _unknown(folder, recipe, predicted),
         "seconds": seconds,
         "segments_per_second": statistics.median(speeds),
     }
@@ -155,6 +182,53 @@ def _over_folds(predicted: pd.DataFrame, level: str, entries: list[dict[str, Any
     pooled = [metrics.evaluate(targets[at], scores[at]) for at in by_seed]
     intervals = metrics.bootstrap(targets, scores, rows["group"], recipe.evaluate.resamples)
     return metrics.aggregate([{"fold": e["fold"], "seed": e["seed"], **e[level]} for e in entries], pooled, intervals)
+
+
+def _calibration(predicted: pd.DataFrame, raw: pd.DataFrame) -> dict[str, Any]:
+    """Calibration error and log loss at both levels over all test predictions, and `raw`, without temperatures."""
+    return {level: _sureness(predicted, level) | {"raw": _sureness(raw, level)} for level in LEVELS}
+
+
+def _sureness(predicted: pd.DataFrame, level: str) -> dict[str, Any]:
+    targets, scores, _ = arrays(predicted[predicted["level"] == level])
+    error, loss = metrics.calibration(targets, scores).error, metrics.evaluate(targets, scores)["log_loss"]
+    return {"error": error, "log_loss": loss}
+
+
+def _unknown(folder: Path, recipe: Recipe, predicted: pd.DataFrame) -> dict[str, Any] | None:
+    """How well known test clips are told from those of held-out classes: mean and sd over folds, seeds averaged first;
+    None where no class is held out. `at_threshold` is where validation put the threshold."""
+    folds, rows, clips = [], [], set()
+    for fold, seed, place in cells(folder):
+        if not (place / STRANGERS).is_file():
+            continue
+        strange, threshold = pd.read_parquet(place / STRANGERS), confidence(place).threshold
+        figures = {}
+        for how in UNKNOWN:
+            known, unknown = (_familiar(table, how) for table in (predicted.loc[(fold, seed)], strange))
+            figures |= {(how, name): value for name, value in metrics.detection(known, unknown).items()}
+            if how == recipe.evaluate.unknown and threshold is not None:
+                figures["at_threshold", "known_kept"] = (known >= threshold).mean()
+                figures["at_threshold", "unknown_passed"] = (unknown >= threshold).mean()
+        folds.append(fold)
+        rows.append(figures)
+        clips |= set(strange["clip"])
+    if not rows:
+        return None
+    by_fold = pd.DataFrame(rows, index=folds).groupby(level=0, sort=False).mean()
+    spread = by_fold.std(ddof=1)
+    told: dict[str, Any] = {"classes": list(recipe.data.held_out), "clips": len(clips), "by": recipe.evaluate.unknown}
+    for how, name in by_fold:
+        sd = float(spread[how, name]) if len(by_fold) > 1 else None
+        told.setdefault(how, {})[name] = {"mean": float(by_fold[how, name].mean()), "sd": sd}
+    return told
+
+
+def _familiar(predicted: pd.DataFrame, how: Unknown) -> Scores:
+    """Each clip's familiarity, that of its most familiar segment."""
+    segments = predicted[predicted["level"] == "segment"]
+    each = pd.Series(familiarity(arrays(segments)[1], how))
+    return each.groupby(segments["clip"].to_numpy(), sort=False).max().to_numpy()
 
 
 def classes(

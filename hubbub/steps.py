@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from hubbub import cell, files, gallery, page, report
+from hubbub import cell, confidence, files, gallery, page, report
 from hubbub.errors import HubbubError
 from hubbub.material import Material, Say, card, environment, prepare
 from hubbub.recipe import Recipe
@@ -138,15 +138,18 @@ def _end(material: Material, run: Run, say: Say) -> dict[str, Any]:
 
 
 def _refit(material: Material, folder: Path, summary: dict[str, Any]) -> None:
-    """The same recipe on all clips; what validation chose most often (the middle epoch for a network) is kept."""
-    choices = [read_json(place / cell.DONE)["choice"] for _, _, place in report.cells(folder)]
+    """The same recipe on all clips; what validation chose most often (the middle epoch for a network) is kept, and how
+    sure it may be is what the cells say together."""
+    places = [place for _, _, place in report.cells(folder)]
+    choices = [read_json(place / cell.DONE)["choice"] for place in places]
     if material.recipe.head.name == "none":
         choice = sorted(choices, key=lambda choice: choice["epoch"])[(len(choices) - 1) // 2]
     else:
         choice = json.loads(Counter(json.dumps(c) for c in choices).most_common(1)[0][0])
-    every, nothing = np.arange(len(material.clips)), np.zeros(0, dtype=np.intp)
+    every, nothing = np.flatnonzero(material.targets >= 0), np.zeros(0, dtype=np.intp)
     seed = material.recipe.train.seeds[0]
     model = cell.fit(material, every, nothing, seed, folder / "refit", [], choice).final
+    model.confidence = confidence.typical([report.confidence(place) for place in places])
     accuracy = summary["clip"]["accuracy"]
     model.card = card(material, "all folds that took part, refitted after the evaluation") | {
         "choice": choice,

@@ -6,7 +6,7 @@ classifier pools exactly as the one it came from.
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,14 +18,17 @@ __all__ = [
     "Heard",
     "Pad",
     "Pooling",
+    "RunningPool",
     "WindowError",
     "at_level",
     "count",
     "cut",
+    "logits",
     "pool",
     "pool_embeddings",
     "probabilities",
     "spans",
+    "temper",
 ]
 
 Array = npt.NDArray[np.float32]
@@ -36,6 +39,8 @@ EmbeddingPooling = Literal["mean", "max", "mean+max"]
 Level = Literal["recorded", "rms"]
 LEVEL_RMS = np.float32(0.1)
 LARGEST_GAIN = np.float32(100.0)
+#: What stands for a probability of 0, whose logarithm there is none of.
+SMALLEST = float(np.finfo(np.float32).tiny)
 
 
 class WindowError(HubbubError):
@@ -47,7 +52,8 @@ class Heard:
     """What a classifier heard in one recording.
 
     `scores` holds one probability a class for the whole clip, `segments` a table with `start`, `end` [s] and one
-    column a class; `label` is the class with the highest score.
+    column a class; `label` is the class with the highest score. `known` is False where the recording is probably none
+    of the classes, None where the classifier cannot tell.
     """
 
     label: str
@@ -55,6 +61,7 @@ class Heard:
     scores: dict[str, float]
     segments: pd.DataFrame = field(repr=False)
     seconds: float
+    known: bool | None = None
 
     def top(self, most: int = 3) -> list[tuple[str, float]]:
         """The `most` classes with the highest scores, best first."""
@@ -89,6 +96,21 @@ def probabilities(logits: Array, activation: Activation = "softmax") -> Array:
         return 0.5 * (1.0 + np.tanh(logits / 2.0))  # the logistic function, without overflow
     shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return shifted / shifted.sum(axis=-1, keepdims=True)
+
+
+def temper(scores: Array, temperature: float, activation: Activation = "softmax") -> Array:
+    """Probabilities `[..., K]` -> those of the logits behind them divided by `temperature`: above 1 less sure, below 1
+    surer, the order of a row's classes as it was (Guo et al. 2017, https://arxiv.org/abs/1706.04599)."""
+    if temperature == 1.0:
+        return scores
+    return probabilities(logits(scores, activation) / temperature, activation).astype(np.float32)
+
+
+def logits(scores: Array, activation: Activation = "softmax") -> npt.NDArray[np.float64]:
+    """Probabilities `[..., K]` -> logits that give them: under softmax one choice of many, their logarithms."""
+    exact = np.clip(scores.astype(np.float64), SMALLEST, 1.0)
+    found = np.log(exact)
+    return found - np.log(np.maximum(1.0 - exact, SMALLEST)) if activation == "sigmoid" else found
 
 
 def at_level(segments: Array, level: Level) -> Array:
@@ -128,7 +150,29 @@ def pool_embeddings(embeddings: Array, offsets: npt.ArrayLike, how: EmbeddingPoo
     return np.concatenate(parts, axis=1)
 
 
+class RunningPool:
+    """`pool_embeddings` of one clip whose rows come a few at a time and need not be kept."""
+
+    def __init__(self, how: EmbeddingPooling) -> None:
+        self._how, self._count = how, 0
+        self._sum: npt.NDArray[np.float64] | float = 0.0
+        self._largest: npt.NDArray[Any] = np.array(-np.inf)
+        self._dtype = np.dtype(np.float32)
+
+    def add(self, rows: Array) -> None:
+        """The next rows `[S, D]`."""
+        if len(rows):
+            self._sum = self._sum + rows.sum(axis=0, dtype=np.float64)
+            self._largest = np.maximum(self._largest, rows.max(axis=0))
+            self._count += len(rows)
+
+    def pooled(self) -> Array:
+        """`[1, D]`, or `[1, 2 D]` for `mean+max`, of what was added: one row at least."""
+        parts = [self._sum / self._count] * ("mean" in self._how) + [self._largest] * ("max" in self._how)
+        return np.concatenate(parts).astype(np.float32)[None]
+
+
 def _means(rows: Array, starts: npt.NDArray[np.intp]) -> Array:
-    """The mean row of each clip."""
+    """The mean row of each clip, summed in double precision: a day holds 180,000 rows."""
     sizes = np.diff(np.append(starts, len(rows)))[:, None]
-    return np.asarray(np.add.reduceat(rows, starts) / sizes, dtype=rows.dtype)
+    return np.asarray(np.add.reduceat(rows, starts, dtype=np.float64) / sizes, dtype=rows.dtype)

@@ -1,0 +1,173 @@
+"""Scores of segments in time to events: what was heard, from when to when.
+
+Double thresholds, as in sound event detection (Dinkel et al. 2021, https://arxiv.org/abs/2006.10985): an event is where
+a class's score stays at `release` or above and reaches `threshold` somewhere. Close events of a class become one, then
+short ones are dropped. Segments may come one at a time, as they do from a microphone.
+This room does not know what makes the scores.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hubbub.errors import HubbubError
+
+__all__ = ["Event", "EventError", "Merger", "Merging", "merge"]
+
+Array = npt.NDArray[np.float64]
+_ROUNDING_S = 1e-9
+
+
+class EventError(HubbubError):
+    """Settings or scores that no events can be made with."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """A class heard from `start` to `end` [s]; `score` is the highest in it."""
+
+    label: str
+    start: float
+    end: float
+    score: float
+
+
+@dataclass(frozen=True)
+class Merging:
+    """What counts as an event: reaching `threshold`, lasting while at `release` or above (None: the same), events at
+    most `gap` seconds apart being one, and those under `shortest` seconds none."""
+
+    threshold: float = 0.5
+    release: float | None = None
+    shortest: float = 0.0
+    gap: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.leave <= self.threshold <= 1:
+            raise EventError(
+                f"a threshold of {self.threshold:g} and a release of {self.leave:g}: both lie above 0 and up to 1, and "
+                "the release is not above the threshold."
+            )
+        if not (0 <= self.shortest < float("inf") and 0 <= self.gap < float("inf")):
+            raise EventError(
+                f"a minimum duration of {self.shortest:g} s and a gap of {self.gap:g} s: both are 0 or more."
+            )
+
+    @property
+    def leave(self) -> float:
+        return self.threshold if self.release is None else self.release
+
+
+class Merger:
+    """Segments in, in order; events out as soon as nothing later can change them.
+
+    Where segments overlap each speaks for its half of the overlap, so every instant has one score: that of the segment
+    whose middle is nearest. The last segment is held back until the next one or `end`.
+    """
+
+    def __init__(self, labels: Sequence[str], merging: Merging = Merging()) -> None:
+        self.labels, self.merging = tuple(labels), merging
+        size = len(self.labels)
+        self._last: tuple[float, float, Array] | None = None  # the segment held back: from, to, scores
+        self._begun = 0.0  # where it starts, which may lie before what it speaks for
+        self._now = 0.0
+        # A stretch at the release or above that goes on, and the event before it that may yet be joined.
+        self._start, self._peak = np.zeros(size), np.zeros(size)
+        self._on, self._held = np.zeros(size, bool), np.zeros(size, bool)
+        self._held_start, self._held_end, self._held_peak = np.zeros(size), np.zeros(size), np.zeros(size)
+
+    def feed(self, spans: npt.ArrayLike, scores: npt.ArrayLike) -> list[Event]:
+        """The next segments: start and end of each `[S, 2]` in seconds, scores `[S, K]` -> events that are over."""
+        times, values = np.asarray(spans, np.float64).reshape(-1, 2), np.asarray(scores, np.float64)
+        if values.shape != (len(times), len(self.labels)):
+            raise EventError(
+                f"scores of shape {list(values.shape)} for {len(times)} segments and {len(self.labels)} classes: give "
+                "one row a segment, one column a class."
+            )
+        found: list[Event] = []
+        for (start, end), row in zip(times.tolist(), values, strict=True):
+            begin = start
+            if self._last is not None:
+                since, until, before = self._last
+                if start < self._begun:
+                    raise EventError(f"a segment at {start:g} s after one at {self._begun:g} s: give them in order.")
+                begin = max((start + until) / 2, since) if start < until else start
+                found += self._step(since, min(until, begin), before)
+            self._last, self._begun = (begin, max(end, begin), row), start
+        return found
+
+    def end(self) -> list[Event]:
+        """The events that the end of the recording ends."""
+        found: list[Event] = []
+        if self._last is not None:
+            found = self._step(*self._last)
+            self._last = None
+        found += self._close(self._on.copy())
+        found += self._give(self._held.copy())
+        return _sorted(found)
+
+    @property
+    def active(self) -> list[Event]:
+        """The events that go on now, up to the last segment but one; short ones too, for they may grow."""
+        return [
+            Event(self.labels[k], self._from(k), self._now, float(self._peak[k]))
+            for k in np.flatnonzero(self._on & (self._peak >= self.merging.threshold)).tolist()
+        ]
+
+    def _from(self, k: int) -> float:
+        joins = self._held[k] and self._start[k] - self._held_end[k] <= self.merging.gap + _ROUNDING_S
+        return float(self._held_start[k] if joins else self._start[k])
+
+    def _step(self, start: float, end: float, row: Array) -> list[Event]:
+        """One stretch of time with one score a class."""
+        found: list[Event] = []
+        if start > self._now + _ROUNDING_S:  # nothing was heard in between
+            found += self._close(self._on.copy())
+        above = row >= self.merging.leave
+        begun = above & ~self._on
+        found += self._close(self._on & ~above)
+        self._start[begun], self._peak[begun] = start, 0.0
+        self._peak[above] = np.maximum(self._peak, row)[above]
+        self._on = above
+        self._now = end
+        reach = np.where(self._on, self._start, end)
+        return _sorted(found + self._give(self._held & (reach - self._held_end > self.merging.gap + _ROUNDING_S)))
+
+    def _close(self, over: npt.NDArray[np.bool_]) -> list[Event]:
+        """End these classes' stretches now; those that reached the threshold are held, or joined to the held one."""
+        self._on &= ~over
+        over = over & (self._peak >= self.merging.threshold)
+        joined = over & self._held & (self._start - self._held_end <= self.merging.gap + _ROUNDING_S)
+        found = self._give(over & self._held & ~joined)
+        fresh = over & ~joined
+        self._held_start[fresh], self._held_peak[fresh] = self._start[fresh], self._peak[fresh]
+        self._held_end[over] = self._now
+        self._held_peak[joined] = np.maximum(self._held_peak, self._peak)[joined]
+        self._held |= over
+        return found
+
+    def _give(self, done: npt.NDArray[np.bool_]) -> list[Event]:
+        """Held events that nothing can be joined to any more, without the short ones."""
+        self._held &= ~done
+        long = self._held_end - self._held_start >= self.merging.shortest - _ROUNDING_S
+        return [
+            Event(self.labels[k], float(self._held_start[k]), float(self._held_end[k]), float(self._held_peak[k]))
+            for k in np.flatnonzero(done & long)
+        ]
+
+
+def merge(
+    spans: npt.ArrayLike,
+    scores: npt.ArrayLike,
+    labels: Sequence[str],
+    merging: Merging = Merging(),
+) -> list[Event]:
+    """All segments of a recording, `[S, 2]` in seconds and `[S, K]` -> its events, by start."""
+    merger = Merger(labels, merging)
+    return _sorted(merger.feed(spans, scores) + merger.end())
+
+
+def _sorted(found: list[Event]) -> list[Event]:
+    return sorted(found, key=lambda event: (event.start, event.end, event.label))

@@ -1,0 +1,237 @@
+"""What every classifier does with a recording, whatever computes its network: cut it, hear it, judge, answer.
+
+`Classifier` hears with torch, `OnnxClassifier` with onnxruntime; both are a `Hearing`, so windows, pooling and answers
+are the same to the last line. This room knows neither torch nor files of weights.
+"""
+
+import itertools
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, Self, cast
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from hubbub import audio, pictures, windows
+from hubbub.confidence import Confidence, familiarity
+from hubbub.errors import HubbubError
+from hubbub.recipe import Recipe
+from hubbub.windows import Heard
+
+__all__ = ["GIVEN", "ClassifierError", "Hearing"]
+
+Array = npt.NDArray[np.float32]
+#: The endings of files that are spectrograms, or pictures of them.
+GIVEN = (*pictures.EXTENSIONS, ".npy")
+
+
+class ClassifierError(HubbubError):
+    """A saved classifier that is not whole, or a wave it cannot take."""
+
+
+class Hearing(ABC):
+    """Recordings in, class probabilities out. A kind of classifier says how it hears: `_hear` and `_last_layer`."""
+
+    recipe: Recipe
+    labels: tuple[str, ...]
+    activation: windows.Activation
+    #: What it was trained on and what must be said beside its answers.
+    card: dict[str, Any]
+    #: How sure it may be, as validation found.
+    confidence: Confidence = Confidence()
+
+    @abstractmethod
+    def to(self, device: str) -> Self:
+        """Move to a device, `auto` being the fastest it can use here. Raises `ClassifierError`."""
+
+    @property
+    @abstractmethod
+    def batch(self) -> int:
+        """The most segments heard in one pass."""
+
+    @abstractmethod
+    def _hear(self, segments: Array) -> Array:
+        """Segments `[B, N]` of one view, or what stands for them -> their evidence `[B, ...]`."""
+
+    @abstractmethod
+    def _last_layer(self, evidence: Array) -> Array:
+        """Evidence of one view `[S, ...]`, pooled where the head is for such -> logits `[S, K]`."""
+
+    @property
+    def rate_hz(self) -> int:
+        return self.recipe.audio.rate_hz
+
+    @property
+    def hop(self) -> int:
+        """Samples from one segment to the next where the classifier answers."""
+        return self.recipe.evaluate.hop or self.recipe.windows.hop
+
+    @property
+    def hears(self) -> bool:
+        """Whether it takes sound; one that was trained on spectrograms of unknown making does not."""
+        return self.recipe.frontend.name != "given"
+
+    @property
+    def endings(self) -> tuple[str, ...]:
+        """The endings of files that it takes: sounds, or pictures and spectrograms where it takes only such."""
+        return audio.EXTENSIONS if self.hears else GIVEN
+
+    @property
+    def views(self) -> list[tuple[windows.Level, float]]:
+        """The forms each segment is heard in: its level, and the share of its length it is rolled to the right."""
+        return list(itertools.product(self.recipe.windows.levels, (0.0, *self.recipe.evaluate.shifts)))
+
+    def cut(self, wave: Array) -> Array:
+        """Wave `[T]` at `rate_hz` -> segments `[S, N]`, as they are when it answers."""
+        settings = self.recipe.windows
+        return windows.cut(wave, settings.length, self.hop, settings.pad)
+
+    def spans(self, samples: int) -> npt.NDArray[np.float64]:
+        """Start and end of each segment that `cut` makes of a wave of `samples`: `[S, 2]` in seconds."""
+        return windows.spans(samples, self.rate_hz, self.recipe.windows.length, self.hop)
+
+    def evidence(self, segments: Array) -> Array:
+        """Segments `[S, N]` -> what a decision is made from: embeddings, or logits where these are enough.
+
+        Those of all `views` stand side by side: `[S, views * D]` or `[S, views * K]`.
+        """
+        heard = []
+        for start in range(0, len(segments), self.batch):
+            some = segments[start : start + self.batch]
+            heard.append(np.concatenate([self._hear(_seen(some, *view)) for view in self.views], axis=1))
+        return np.concatenate(heard)
+
+    @property
+    def gathering(self) -> windows.EmbeddingPooling:
+        """What of its segments' rows (see `weigh`) decides about a clip: their mean, their largest values, or both."""
+        if self._pools_embeddings:
+            return cast(windows.EmbeddingPooling, self.recipe.head.pool)
+        return "max" if self.recipe.evaluate.pooling == "max" else "mean"
+
+    @property
+    def _pools_embeddings(self) -> bool:
+        return self.recipe.head.name != "none" and self.recipe.head.pool != "segment"
+
+    def judge(self, evidence: Array, offsets: npt.ArrayLike) -> tuple[Array, Array]:
+        """Evidence `[S, ...]` of clips that start at `offsets` `[C]` -> probabilities `[S, K]` and `[C, K]`.
+
+        Views are averaged as segments are: their logits under `mean_logit`, else their probabilities. A head on
+        pooled embeddings scores a segment as a clip of one segment. Last, both are tempered (`confidence`).
+        """
+        by_segment, rows = self.weigh(evidence)
+        return by_segment, self.decide(windows.pool_embeddings(rows, offsets, self.gathering))
+
+    def weigh(self, evidence: Array) -> tuple[Array, Array]:
+        """Evidence `[S, ...]` -> probabilities `[S, K]`, and the rows `[S, M]` that a clip's decision is pooled from:
+        embeddings for a head on pooled ones, logits under `mean_logit`, else probabilities.
+
+        Pooled as `gathering` says, `decide` takes them; so a recording need not be held whole to be judged.
+        """
+        if self._pools_embeddings:
+            each = windows.pool_embeddings(evidence, np.arange(len(evidence)), self.gathering)
+            by_segment, rows = self._decided(each), evidence
+        else:
+            logits = [self._last_layer(view) for view in np.split(evidence, len(self.views), axis=1)]
+            if self.recipe.evaluate.pooling == "mean_logit":
+                rows = _mean(logits)
+                by_segment = windows.probabilities(rows, self.activation)
+            else:
+                scores = [windows.probabilities(view, self.activation) for view in logits]
+                by_segment, rows = _mean(scores), np.concatenate(scores, axis=1)
+        return windows.temper(by_segment, self.confidence.segment, self.activation), rows
+
+    def decide(self, pooled: Array) -> Array:
+        """Pooled rows of clips, `[C, M]` or for mean+max `[C, 2 M]` -> their probabilities `[C, K]`."""
+        return windows.temper(self._decided(pooled), self.confidence.clip, self.activation)
+
+    def knows(self, by_segment: Array) -> npt.NDArray[np.bool_] | None:
+        """Probabilities of segments `[S, K]` -> whether each reaches the threshold that validation set, `[S]`: whether
+        it is like what was learnt. None where none was set. A recording is known where one of its segments is."""
+        if self.confidence.threshold is None:
+            return None
+        found = familiarity(by_segment, self.recipe.evaluate.unknown, self.activation)
+        return found >= self.confidence.threshold
+
+    def _decided(self, pooled: Array) -> Array:
+        """The same before it is tempered."""
+        if self._pools_embeddings:
+            parts = pooled.reshape(len(pooled), len(self.gathering.split("+")), len(self.views), -1)
+            views = [parts[:, :, view].reshape(len(pooled), -1) for view in range(len(self.views))]
+            return _mean([windows.probabilities(self._last_layer(view)) for view in views])
+        if self.recipe.evaluate.pooling == "mean_logit":
+            return windows.probabilities(pooled, self.activation)
+        views = np.split(pooled, len(self.views), axis=1)
+        if self.gathering == "max" and self.activation == "softmax":
+            views = [view / view.sum(axis=1, keepdims=True) for view in views]
+        return _mean(views)
+
+    def read(self, source: str | Path | BinaryIO | npt.ArrayLike, rate_hz: int | None = None) -> tuple[Array, float]:
+        """What `classify` takes for a sound -> its wave `[T]` at the classifier's rate, and how long it is [s]."""
+        if not self.hears:
+            raise ClassifierError(
+                "this classifier was trained on spectrograms or pictures, and how they were made is not known: it "
+                "takes only such, not sound. To have it hear, train on what hubbub data images or features made."
+            )
+        if isinstance(source, str | Path) or hasattr(source, "read"):
+            wave, own_rate = audio.decode(source)  # type: ignore[arg-type]
+        else:
+            wave, own_rate = _checked(np.asarray(source, dtype=np.float32), rate_hz)
+        return audio.resample(wave, own_rate, self.rate_hz), len(wave) / own_rate
+
+    def classify(self, source: str | Path | BinaryIO | npt.ArrayLike, rate_hz: int | None = None) -> Heard:
+        """A file, an open stream or a wave -> `Heard`.
+
+        A wave is `[T]` or `[T, channels]` in [-1, 1] and needs its `rate_hz`; files carry theirs. Any rate, length and
+        channel count will do. A file may also be a picture of a spectrogram, or a spectrogram (.npy, `[F, W]`), made as
+        those it was trained on; where that is not known, its `seconds` are 0. Raises `AudioError`, `PictureError` or
+        `ClassifierError`.
+        """
+        if isinstance(source, str | Path) and Path(source).suffix.lower() in GIVEN:
+            segments = self.given(Path(source))
+            seconds = self.given_seconds
+            spans = np.array([[0.0, seconds]])
+        else:
+            wave, seconds = self.read(source, rate_hz)
+            segments, spans = self.cut(wave), self.spans(len(wave))
+        by_segment, clip = self.judge(self.evidence(segments), [0])
+        table = pd.DataFrame(by_segment, columns=list(self.labels))
+        table.insert(0, "start", spans[:, 0])
+        table.insert(1, "end", spans[:, 1])
+        scores = dict(zip(self.labels, (float(p) for p in clip[0]), strict=True))
+        label = max(scores, key=lambda name: scores[name])
+        knows = self.knows(by_segment)
+        known = None if knows is None else bool(knows.any())
+        return Heard(label, scores[label], scores, table, seconds, known)
+
+    @property
+    def given_seconds(self) -> float:
+        """How much sound a picture or a spectrogram is of; 0 where that is not known."""
+        return self.recipe.windows.length / self.rate_hz if self.recipe.frontend.name == "logmel" else 0.0
+
+    def given(self, file: Path) -> npt.NDArray[Any]:
+        """A picture or a spectrogram -> the one segment that it is. Raises `ClassifierError` where it takes sound."""
+        raise ClassifierError(f"{file} is a picture or a spectrogram, and this classifier takes sound. Give it that.")
+
+
+def _seen(segments: Array, level: windows.Level, shift: float) -> Array:
+    """A copy of segments `[B, N]` in one of the views."""
+    seen = windows.at_level(segments, level)
+    return np.roll(seen, round(shift * seen.shape[-1]), axis=-1) if shift else np.array(seen)
+
+
+def _checked(wave: Array, rate_hz: int | None) -> tuple[Array, int]:
+    if rate_hz is None:
+        raise ClassifierError("a wave does not say its sample rate. Give rate_hz, e.g. classify(wave, rate_hz=44100).")
+    if wave.ndim not in (1, 2) or wave.size == 0:
+        raise ClassifierError(
+            f"a wave of shape {wave.shape}: give [samples] or [samples, channels], at least one sample."
+        )
+    if not np.isfinite(wave).all():
+        raise ClassifierError(f"the wave holds {int((~np.isfinite(wave)).sum())} samples that are NaN or infinite.")
+    return audio.mix_down(wave), rate_hz
+
+
+def _mean(arrays: Sequence[Array]) -> Array:
+    return arrays[0] if len(arrays) == 1 else np.mean(arrays, axis=0, dtype=np.float32)

@@ -1,0 +1,105 @@
+"""event_scores: counts of hand-made truths, as the paper and sed_eval define them."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hubbub.event_scores import Counts, event_based, segment_based
+from hubbub.events import Event
+
+LABELS = ("dog", "rain")
+
+
+def events(*rows: tuple[str, float, float]) -> list[Event]:
+    return [Event(label, start, end, 1.0) for label, start, end in rows]
+
+
+def counts(of: Counts) -> list[list[int]]:
+    return [of.hits.tolist(), of.false.tolist(), of.missed.tolist()]
+
+
+def test_segments_that_an_event_touches_are_active() -> None:
+    true = events(("dog", 0.5, 2.5), ("rain", 4.0, 5.0))
+    found = events(("dog", 1.0, 4.0), ("rain", 4.2, 4.4))
+    of = segment_based([true], [found], LABELS)
+    assert counts(of) == [[2, 1], [1, 0], [1, 0]]
+    assert (of.precision, of.recall, of.f1) == (3 / 4, 3 / 4, 6 / 8)
+    assert of.by_class == {"dog": 2 * 2 / 6, "rain": 1.0}
+    assert of.macro_f1 == (2 / 3 + 1) / 2
+    assert counts(segment_based([true], [found], LABELS, 0.5)) == [[3, 1], [3, 0], [1, 1]]
+
+
+def test_overlapping_events_of_a_class_are_active_once() -> None:
+    of = segment_based([events(("dog", 0, 2), ("dog", 1, 3))], [events(("dog", 0, 3))], LABELS)
+    assert counts(of) == [[3, 0], [0, 0], [0, 0]]
+
+
+@pytest.mark.parametrize(
+    "start, end, hit",
+    [
+        (1.2, 3.0, True),
+        (0.8, 3.0, True),
+        (1.21, 3.0, False),
+        (1.0, 3.4, True),  # a fifth of two seconds
+        (1.0, 2.6, True),
+        (1.0, 3.41, False),
+        (1.0, 2.59, False),
+    ],
+)
+def test_onsets_may_be_200_ms_off_and_offsets_a_fifth_of_the_length(start: float, end: float, hit: bool) -> None:
+    of = event_based([events(("dog", 1.0, 3.0))], [events(("dog", start, end))], LABELS)
+    assert counts(of) == ([[1, 0], [0, 0], [0, 0]] if hit else [[0, 0], [1, 0], [1, 0]])
+
+
+def test_the_offset_of_a_short_event_may_be_200_ms_off() -> None:
+    true = [events(("dog", 1.0, 1.1))]
+    assert event_based(true, [events(("dog", 1.0, 1.3))], LABELS).f1 == 1
+    assert event_based(true, [events(("dog", 1.0, 1.31))], LABELS).f1 == 0
+
+
+def test_another_class_or_another_recording_is_no_hit() -> None:
+    one, other = events(("dog", 1.0, 2.0)), events(("rain", 1.0, 2.0))
+    assert counts(event_based([one], [other], LABELS)) == [[0, 0], [0, 1], [1, 0]]
+    assert counts(event_based([one, []], [[], one], LABELS)) == [[0, 0], [1, 0], [1, 0]]
+    assert counts(segment_based([one, []], [[], one], LABELS)) == [[0, 0], [1, 0], [1, 0]]
+
+
+def test_each_event_is_in_one_pair_and_as_many_pairs_are_made_as_can_be() -> None:
+    twice = events(("dog", 1.0, 2.0), ("dog", 1.1, 2.1))
+    assert counts(event_based([events(("dog", 1.0, 2.0))], [twice], LABELS)) == [[1, 0], [1, 0], [0, 0]]
+    # The first true event takes either found one; greedily it would take the one that the second needs.
+    true, found = events(("dog", 1.15, 2.15), ("dog", 1.0, 2.0)), events(("dog", 1.1, 2.1), ("dog", 1.3, 2.3))
+    assert event_based([true], [found], LABELS).f1 == 1
+
+
+def test_nothing_true_and_nothing_found_scores_nothing() -> None:
+    for of in (segment_based([[]], [[]], LABELS), event_based([[]], [[]], LABELS)):
+        assert (of.precision, of.recall, of.f1, of.macro_f1, of.by_class) == (0, 0, 0, 0, {})
+
+
+@st.composite
+def recordings(draw: st.DrawFn) -> list[Event]:
+    rows = draw(st.lists(st.tuples(st.sampled_from(LABELS), st.integers(0, 50), st.integers(1, 30)), max_size=6))
+    return [Event(label, start / 10, (start + length) / 10, 1.0) for label, start, length in rows]
+
+
+@given(true=recordings(), found=recordings())
+def test_the_segment_counts_are_those_of_an_activity_matrix(true: list[Event], found: list[Event]) -> None:
+    def matrix(these: list[Event]) -> np.ndarray:
+        active = np.zeros((len(LABELS), 9), bool)
+        for event in these:
+            for cell in range(9):  # in tenths, without rounding
+                if round(event.start * 10) < 10 * (cell + 1) and round(event.end * 10) > 10 * cell:
+                    active[LABELS.index(event.label), cell] = True
+        return active
+
+    a, b = matrix(true), matrix(found)
+    expected = [(a & b).sum(axis=1).tolist(), (b & ~a).sum(axis=1).tolist(), (a & ~b).sum(axis=1).tolist()]
+    assert counts(segment_based([true], [found], LABELS)) == expected
+
+
+@given(true=recordings())
+def test_the_truth_scores_one_against_itself(true: list[Event]) -> None:
+    if true:
+        assert event_based([true], [true], LABELS).f1 == segment_based([true], [true], LABELS).f1 == 1
