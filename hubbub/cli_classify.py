@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hubbub.cli_options import Debug, Device, err, out
+from hubbub.cli_options import Address, Cpus, Debug, Device, Engine, Gpus, err, out
 from hubbub.errors import HubbubError
 from hubbub.progress import bar
 
@@ -56,6 +56,10 @@ def classify(
     ] = None,
     shortest: Annotated[float, typer.Option("--min-duration", help="Leave out shorter events [s].")] = 0.0,
     gap: Annotated[float, typer.Option("--gap", help="Join events of a class at most so far apart [s].")] = 0.0,
+    engine: Engine = "local",
+    address: Address = None,
+    cpus: Cpus = 1.0,
+    gpus: Gpus = None,
     device: Device = None,
     debug: Debug = False,
 ) -> None:
@@ -74,6 +78,20 @@ def classify(
     if to is None and wanted == "parquet":
         raise HubbubError("--parquet is no text. Say where it shall go: --out heard.parquet.")
     name = model or predict.default_model()
+    if engine == "ray":
+        from hubbub import cluster_answers
+
+        if to is None or to.suffix or wanted not in ("json", "parquet") or as_json:
+            raise HubbubError("--engine ray writes parquet files into a folder. Name one: --out heard.")
+        found = predict.find(paths, load(name).endings)
+        asked = predict.Asked(top or 1, merging)
+        before, failed = cluster_answers.classify(
+            found, name, asked, threshold or 0.0, to, address=address, cpus=cpus, gpus=gpus
+        )
+        if before:
+            err.print(f"{before} of {len(found)} were answered before", soft_wrap=True)
+        out.print(f"answers: {to}" + (f"; {failed} files could not be heard: column error" if failed else ""))
+        raise typer.Exit(1 if failed else 0)
     classifier = load(name).to(device or "auto")
     found = predict.find(paths, classifier.endings)
     asked = predict.Asked(top or (1 if wanted else TOP_IN_TABLE), merging)

@@ -283,7 +283,9 @@ def test_resampling_in_blocks_gives_the_same_bits(pair: tuple[int, int], block: 
 def ogg_that_declares(hours: float) -> bytes:
     """Five seconds of noise whose last page says that it ends hours later, checksum and all."""
     stream = io.BytesIO()
-    soundfile.write(stream, np.random.default_rng(0).normal(0, 0.1, 5 * RATE_HZ), RATE_HZ, format="OGG", subtype="VORBIS")
+    soundfile.write(
+        stream, np.random.default_rng(0).normal(0, 0.1, 5 * RATE_HZ), RATE_HZ, format="OGG", subtype="VORBIS"
+    )
     content = bytearray(stream.getvalue())
     last = content.rindex(b"OggS")
     content[last + 6 : last + 14] = round(hours * 3600 * RATE_HZ).to_bytes(8, "little")
