@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from hubbub import cli_bench, cli_data, cli_hub, cli_tune
+from hubbub import cli_bench, cli_data, cli_export, cli_hub, cli_serve, cli_tune, ranks
 from hubbub.cli_options import Debug, Device, Out, as_settings, err, out, say
 from hubbub.errors import HubbubError
 
@@ -32,6 +32,8 @@ app.command("bench")(cli_bench.bench)
 app.command("train")(cli_bench.train)
 app.command("tune")(cli_tune.tune)
 app.command("lr-find")(cli_tune.lr_find)
+app.command("export")(cli_export.export)
+app.command()(cli_serve.serve)
 
 
 def _print_version(asked: bool) -> None:
@@ -266,8 +268,10 @@ def main() -> None:
     except HubbubError as error:
         if "--debug" in sys.argv:
             raise
-        err.print(f"error: {error}", style="red", soft_wrap=True)
+        if line := ranks.spoken(error):
+            err.print(line, style="red", soft_wrap=True)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
-        err.print("stopped; the same command goes on where it was")
+        if not ranks.here().rank:
+            err.print("stopped; the same command goes on where it was")
         raise SystemExit(130) from None

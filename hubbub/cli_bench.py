@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.table import Table
 
+from hubbub import ranks
 from hubbub.cli_options import (
     AllowLeaky,
     AllowMissing,
@@ -70,15 +71,23 @@ def bench(
 
     extra = as_settings(settings, device, folds, seeds, allow_missing, allow_leaky)
     runs = suite.runs(names, out_dir, name=name, settings=extra, quick=quick)
-    from hubbub import engines, experiment  # seconds of imports: only for recipes that hold
+    for run in runs:
+        ranks.check(run.recipe.train.nodes, run.recipe.train.devices)
+    with ranks.together(runs[0].recipe.train.nodes, runs[0].recipe.train.devices) as leads:
+        if not leads:
+            from hubbub.follow import follow
 
-    if engine == "local":
-        where: Any = engines.local(runs, jobs, say)
-    else:
-        from hubbub import cluster
+            return follow()
+        from hubbub import engines, experiment  # seconds of imports: only for recipes that hold
 
-        where = cluster.Ray(address, cpus=cpus, gpus=gpus, storage=storage)
-    ends = experiment.run_all(runs, where, say)
+        if engine == "local":
+            where: Any = engines.local(runs, jobs, say)
+        else:
+            from hubbub import cluster
+
+            ranks.alone("a grid with --engine ray")
+            where = cluster.Ray(address, cpus=cpus, gpus=gpus, storage=storage)
+        ends = experiment.run_all(runs, where, say)
     finished = [ended for ended in ends if ended.summary]
     if len(finished) == 1:
         print_summary(finished[0].summary or {})
@@ -138,9 +147,15 @@ def train(
     extra = as_settings(settings, device, fold, str(seed), allow_missing, allow_leaky) + extra
     folder = out_dir / (name or f"{Path(recipe).stem}{'-quick' if quick else ''}-fold{fold or ''}-seed{seed}")
     held = Recipe.load(recipe, extra, quick=quick)
-    from hubbub import experiment  # seconds of imports: only for a recipe that holds
+    with ranks.together(held.train.nodes, held.train.devices) as leads:
+        if not leads:
+            from hubbub.follow import follow
 
-    print_summary(experiment.run(held, folder, quick=quick, refit=False, say=say))
+            return follow()
+        from hubbub import experiment  # seconds of imports: only for a recipe that holds
+
+        summary = experiment.run(held, folder, quick=quick, refit=False, say=say)
+    print_summary(summary)
     out.print(f"run folder: {folder}   page: {folder / 'report.html'}")
 
 

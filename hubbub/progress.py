@@ -1,11 +1,13 @@
 """Progress on standard error: a bar for one long loop, a tally for a grid of cells. Bars are quiet when that is not a
-terminal."""
+terminal, and in processes that only help another."""
 
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Self, TypeVar
+
+from hubbub import ranks
 
 __all__ = ["Tally", "track"]
 
@@ -14,7 +16,7 @@ T = TypeVar("T")
 
 def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
     """Pass `items` on, showing how many of `total` are done and the time left."""
-    if not sys.stderr.isatty():
+    if ranks.here().rank or not sys.stderr.isatty():
         yield from items
         return
     from rich.console import Console

@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1] / "hubbub"
 # From the bottom up; a name with a slash is a folder, whose files may import each other.
 ORDER = (
     ("errors",),
+    ("ranks",),
     ("files", "progress", "settings", "catalogue"),
     ("settings_augment", "settings_tune"),
     (
@@ -34,8 +35,10 @@ ORDER = (
     ("classifier",),
     ("loading",),
     ("data/",),
-    ("predict", "trackers", "batches", "average", "trainer"),
+    ("predict", "microbatch", "serve_meters", "serve_schema", "trackers", "batches", "average", "trainer"),
+    ("training",),
     ("train",),
+    ("follow",),
     ("plots", "stft"),
     ("occlusion", "rounding"),
     ("export",),
@@ -48,10 +51,13 @@ ORDER = (
     ("engines",),
     ("experiment", "cluster"),
     ("suite",),
-    ("serve", "tune", "lr_find"),
+    ("serve_gate", "tune", "lr_find"),
+    ("serve_uploads", "serve_live"),
+    ("serve",),
+    ("serve_process",),
     ("demo",),
     ("cli_options",),
-    ("cli_data", "cli_hub", "cli_tune"),
+    ("cli_bench", "cli_data", "cli_export", "cli_hub", "cli_serve", "cli_tune"),
     ("cli",),
 )
 RANKS = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
@@ -67,7 +73,9 @@ HEAVY_ROOMS = {
         "batches",
         "average",
         "train",
+        "training",
         "trainer",
+        "follow",
         "lr_find",
         "occlusion",
         "explain",
