@@ -2,18 +2,22 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
 from hubbub import ranks
 from hubbub.cli_options import (
+    Address,
     AllowLeaky,
     AllowMissing,
+    Cpus,
     Debug,
     Device,
+    Engine,
     Folds,
+    Gpus,
     Name,
     Out,
     Quick,
@@ -37,20 +41,13 @@ def bench(
     seeds: Seeds = None,
     name: Name = None,
     quick: Quick = False,
-    engine: Annotated[
-        Literal["local", "ray"], typer.Option(help="Where cells run: processes of this machine, or a Ray cluster.")
-    ] = "local",
+    engine: Engine = "local",
     jobs: Annotated[
         int | None, typer.Option("--jobs", min=1, help="local: cells at once. Default: what keeps the machine busy.")
     ] = None,
-    address: Annotated[
-        str | None, typer.Option("--address", help="ray: the cluster, HOST:PORT. Default: one on this machine.")
-    ] = None,
-    cpus: Annotated[float, typer.Option("--cpus", min=0.01, help="ray: processor cores a cell.")] = 1.0,
-    gpus: Annotated[
-        float | None,
-        typer.Option("--gpus", min=0.0, help="ray: accelerators a cell; .5 shares one. Default: 1 if any."),
-    ] = None,
+    address: Address = None,
+    cpus: Cpus = 1.0,
+    gpus: Gpus = None,
     storage: Annotated[
         str | None, typer.Option("--storage", help="ray: URL that cells write to, if run folders are not shared.")
     ] = None,

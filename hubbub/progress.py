@@ -1,15 +1,16 @@
-"""Progress on standard error: a bar for one long loop, a tally for a grid of cells. Bars are quiet when that is not a
+"""Progress on standard error: bars for long loops, a tally for a grid of cells. Bars are quiet when that is not a
 terminal, and in processes that only help another."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Self, TypeVar
 
 from hubbub import ranks
 
-__all__ = ["Tally", "track"]
+__all__ = ["Tally", "bar", "track"]
 
 T = TypeVar("T")
 
@@ -23,6 +24,23 @@ def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T
     from rich.progress import track as rich_track
 
     yield from rich_track(items, description=what, total=total, console=Console(stderr=True), transient=True)
+
+
+@contextmanager
+def bar(what: str, total: float) -> Iterator[Callable[[float], None]]:
+    """A bar that is told how much of `total` is done so far; what is printed meanwhile goes where it would."""
+    if not sys.stderr.isatty():
+        yield lambda done: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    # Where standard output is a file, rich would print on the terminal what belongs there.
+    console, piped = Console(stderr=True), not sys.stdout.isatty()
+    with Progress(*columns, console=console, transient=True, redirect_stdout=not piped) as shown:
+        task = shown.add_task(what, total=total)
+        yield lambda done: shown.update(task, completed=done)
 
 
 @dataclass
@@ -84,8 +102,12 @@ class Tally:
         done, cells = self._done()
         parts = [f"{done} of {cells} cells", f"{self.running} running", f"{cells - done - self.running} waiting"]
         parts += [f"{self._failed} failed"] if self._failed else []
+        return ", ".join(parts) + self.time_left()
+
+    def time_left(self) -> str:
+        """`, about 1:20:00 left`; empty where that is not known yet, or nothing is left."""
         seconds = self.left_s()
-        return ", ".join(parts) + ("" if seconds is None else f", about {timedelta(seconds=round(seconds))} left")
+        return f", about {timedelta(seconds=round(seconds))} left" if seconds else ""
 
     def __str__(self) -> str:
         done, cells = self._done()

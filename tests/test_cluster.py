@@ -1,6 +1,10 @@
 """cluster: a real Ray cluster of two nodes gives the local engine's figures, also when one of them is killed."""
 
+import shutil
 import socket
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -8,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from hubbub import cluster, engines, report
+from hubbub import cell, cluster, engines, experiment, report
 from hubbub.cluster import Ray
+from hubbub.data import splits
 from hubbub.engines import EngineError, Processes
 from hubbub.experiment import Run, run_all
 from hubbub.recipe import Recipe
@@ -48,16 +53,25 @@ def test_a_suite_outlives_one_of_two_nodes_and_gives_the_figures_of_the_local_en
     def suite(place: Path) -> list[Run]:
         return [Run(trained, place / "cnn"), Run(headed, place / "head")]
 
-    said: list[str] = []
+    killed: list[int] = []
+    over = threading.Event()
 
-    def kill_after_the_first_cell(line: str) -> None:
-        said.append(line)
-        if line.startswith("[1/"):  # the other node is in the middle of a cell
-            (other,) = (node for node in nodes.list_all_nodes() if node is not nodes.head_node)
-            nodes.remove_node(other, allow_graceful=False)
+    def kill_in_the_middle() -> None:
+        """Once two cells have a checkpoint and no figures, each node is in the middle of one."""
+        while not over.wait(0.05):
+            begun = (tmp_path / "ray" / "cnn").glob("test-*/seed-*/checkpoints/last.ckpt")
+            if len([p for p in begun if not (p.parents[1] / cell.DONE).exists()]) == 2:
+                (other,) = (node for node in nodes.list_all_nodes() if node is not nodes.head_node)
+                nodes.remove_node(other, allow_graceful=False)
+                return killed.append(1)
 
+    killer = threading.Thread(target=kill_in_the_middle)
+    killer.start()
     engine = Ray(nodes.address)
-    ends = run_all(suite(tmp_path / "ray"), engine, kill_after_the_first_cell)
+    ends = run_all(suite(tmp_path / "ray"), engine)
+    over.set()
+    killer.join()
+    assert killed
     assert engine.slots == 2 and len(nodes.list_all_nodes()) == 1
     assert not any(ended.failed for ended in ends), [str(d.error) for ended in ends for d in ended.failed]
     assert not run_all(suite(tmp_path / "local"), Processes(engines.cores()))[0].failed
@@ -139,3 +153,35 @@ def test_every_file_of_a_run_is_one_step_s_work(path: str) -> None:
     writers = [step.kind for step in kinds if cluster._writes(step, path)]
     # the run's end may write what its beginning wrote, the same again
     assert writers == (["begin", "end"] if path == "recipe.toml" else ["cell"] if "test-" in path else ["end"])
+
+
+@pytest.mark.slow
+def test_a_cluster_answers_a_folder_as_one_machine_does_and_goes_on_where_it_was(tmp_path: Path) -> None:
+    import pandas as pd
+
+    experiment.run(Recipe.load("street-cnn", HEAD), tmp_path / "run")
+    sounds, heard = tmp_path / "sounds", tmp_path / "heard"
+    sounds.mkdir()
+    for number, path in enumerate(splits.open_clips(Recipe.load("street-cnn", HEAD)).table["path"][:6]):
+        (sounds / f"{number}.wav").write_bytes(Path(path).read_bytes())
+    (sounds / "broken.wav").write_bytes(b"RIFF, but no more")
+    command = [sys.executable, "-m", "hubbub", "classify", str(sounds), "--model", str(tmp_path / "run")]
+    spread = [*command, "--engine", "ray", "--out", str(heard)]
+    done = subprocess.run(spread, capture_output=True, text=True)
+    assert done.returncode == 1 and "1 files could not be heard" in done.stdout, done.stderr
+    alone = subprocess.run([*command, "--out", str(tmp_path / "one.parquet")], capture_output=True, text=True)
+    assert alone.returncode == 1
+    answered, one = pd.read_parquet(heard), pd.read_parquet(tmp_path / "one.parquet")
+    (error,) = answered[answered["error"].notna()].itertuples()
+    assert error.file.endswith("broken.wav") and pd.isna(error.label)
+    order = ["file", "start"]
+    answered = answered[answered["error"].isna()].drop(columns="error").sort_values(order, ignore_index=True)
+    pd.testing.assert_frame_equal(answered, one.sort_values(order, ignore_index=True), check_exact=False, atol=1e-6)
+    # the broken one mended and a torn part: the same command answers what is not answered
+    shutil.copy(sounds / "0.wav", sounds / "broken.wav")
+    (heard / "torn.parquet").write_bytes(b"PAR1 and then the power went")
+    again = subprocess.run(spread, capture_output=True, text=True, check=True)
+    assert "6 of 7 were answered before" in again.stderr
+    assert pd.read_parquet(heard)["error"].isna().all() and pd.read_parquet(heard)["file"].nunique() == 7
+    none = subprocess.run([*command, "--engine", "ray", "--json"], capture_output=True, text=True)
+    assert none.returncode == 2 and "Name one: --out heard" in none.stderr

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1] / "hubbub"
 ORDER = (
     ("errors",),
     ("ranks",),
-    ("files", "progress", "settings", "catalogue"),
+    ("ahead", "files", "progress", "settings", "catalogue"),
     ("settings_augment", "settings_tune"),
     (
         "features/",
@@ -36,7 +36,8 @@ ORDER = (
     ("loading",),
     ("data/",),
     ("predict", "microbatch", "serve_meters", "serve_schema", "trackers", "batches", "average", "trainer"),
-    ("training",),
+    ("formats", "training"),
+    ("kept",),
     ("train",),
     ("follow",),
     ("plots", "stft"),
@@ -50,14 +51,14 @@ ORDER = (
     ("steps",),
     ("engines",),
     ("experiment", "cluster"),
-    ("suite",),
+    ("cluster_answers", "suite"),
     ("serve_gate", "tune", "lr_find"),
     ("serve_uploads", "serve_live"),
     ("serve",),
     ("serve_process",),
     ("demo",),
     ("cli_options",),
-    ("cli_bench", "cli_data", "cli_export", "cli_hub", "cli_serve", "cli_tune"),
+    ("cli_bench", "cli_classify", "cli_data", "cli_export", "cli_hub", "cli_serve", "cli_tune"),
     ("cli",),
 )
 RANKS = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
