@@ -127,9 +127,9 @@ def _metadata(session: "InferenceSession", content: bytes, source: str) -> dict[
 def written(proto: "ModelProto", held: Mapping[str, Any], head: bytes | None) -> bytes:
     """A graph, what turns its outputs into answers, and the head where it is a graph of its own -> a file's content."""
     ours = {
+        **held,
         "format": FORMAT,
         "sha256": UNSIGNED.decode(),
-        **held,
         "head": base64.b64encode(head).decode() if head else None,
     }
     signed = type(proto)()
