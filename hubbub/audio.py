@@ -6,8 +6,13 @@ not finite) is refused with a reason: a wrong wave would only turn up later as a
 This room knows nothing of clips, labels or windows.
 """
 
+import itertools
 import math
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,7 +23,7 @@ import soxr
 
 from hubbub.errors import HubbubError
 
-__all__ = ["EXTENSIONS", "AudioError", "Resampler", "decode", "load", "mix_down", "resample"]
+__all__ = ["EXTENSIONS", "AudioError", "Resampler", "Sound", "decode", "load", "mix_down", "opened", "resample"]
 
 Wave = npt.NDArray[np.float32]
 
@@ -26,6 +31,8 @@ Wave = npt.NDArray[np.float32]
 EXTENSIONS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".m4a", ".mp4", ".mkv", ".mov", ".webm")
 MIN_RATE_HZ = 1_000
 MAX_RATE_HZ = 1_000_000
+BLOCK = 2**18  # samples decoded at a time, of all channels together
+_KNOWN_FRAMES = 2**62  # libsndfile has more where the header does not say how many
 _QUALITY = "HQ"  # soxr's
 _OGG_PAGE_SEARCH_BYTES = 65_536
 _OGG_HEADER_BYTES = 27
@@ -39,17 +46,46 @@ class AudioError(HubbubError):
     """A sound that cannot be read or must not be trusted."""
 
 
+@dataclass(frozen=True)
+class Sound:
+    """A sound that is being decoded: its own rate [Hz], how long its header says it is (None where it does not
+    say), and its mono blocks `[n]`, to be taken once."""
+
+    rate_hz: int
+    seconds: float | None
+    blocks: Iterator[Wave]
+
+
 def decode(source: str | Path | BinaryIO, start_s: float | None = None, end_s: float | None = None) -> tuple[Wave, int]:
     """A file or an open binary stream -> (mono wave `[T]`, its own rate [Hz]); integers become [-1, 1].
 
     `start_s` and `end_s` [s] cut a part out, None and NaN standing for the recording's own start and end. Lossy files
     may exceed full scale a little; they are left as they are. Raises `AudioError`.
     """
-    if not isinstance(source, str | Path):
-        return _decode("the stream", source, start_s, end_s)
-    _refuse_absent(Path(source))
-    with Path(source).open("rb") as stream:
-        return _decode(str(source), stream, start_s, end_s)
+    with opened(source, start_s, end_s) as sound:
+        return np.concatenate(list(sound.blocks)), sound.rate_hz
+
+
+@contextmanager
+def opened(source: str | Path | BinaryIO, start_s: float | None = None, end_s: float | None = None) -> Iterator[Sound]:
+    """What `decode` reads, a block at a time and in bounded memory, whatever the header promises.
+
+    Raises `AudioError`: here for what the header tells, from the blocks for what only decoding does. The blocks are all
+    there only when they end without one.
+    """
+    with ExitStack() as stack:
+        name = "the stream"
+        if isinstance(source, str | Path):
+            name = str(source)
+            source = stack.enter_context(_file(Path(source)))
+        _refuse_cut_off(name, source)
+        sound = _by_sndfile(stack, name, source, start_s, end_s) or _by_av(stack, name, source, start_s, end_s)
+        if not MIN_RATE_HZ <= sound.rate_hz <= MAX_RATE_HZ:
+            raise AudioError(
+                f"{name} has a sample rate of {sound.rate_hz} Hz; rates from {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz are "
+                "sound. Correct its header, or convert it."
+            )
+        yield replace(sound, blocks=_trusted(name, sound.blocks))
 
 
 def load(source: str | Path | BinaryIO, rate_hz: int, start_s: float | None = None, end_s: float | None = None) -> Wave:
@@ -101,65 +137,112 @@ class Resampler:
         return ready
 
 
-def _decode(name: str, stream: BinaryIO, start_s: float | None, end_s: float | None) -> tuple[Wave, int]:
-    _refuse_cut_off(name, stream)
-    wave, rate = _decode_sndfile(name, stream, start_s, end_s) or _decode_av(name, stream, start_s, end_s)
-    _refuse_bad_samples(name, wave, rate)
-    return mix_down(wave), rate
-
-
-def _decode_sndfile(name: str, stream: BinaryIO, start_s: float | None, end_s: float | None) -> tuple[Wave, int] | None:
+def _by_sndfile(
+    stack: ExitStack, name: str, stream: BinaryIO, start_s: float | None, end_s: float | None
+) -> Sound | None:
     """None where FFmpeg must decode it. What libsndfile knows but finds broken is refused, not handed on: FFmpeg
     would give what is left of it without a word."""
     length_is_known = _mp3_says_its_length(stream)
     stream.seek(0)
     try:
-        with soundfile.SoundFile(stream) as file:
-            if file.format == "MP3" and not length_is_known:
-                return None
-            rate = file.samplerate
-            first, last = _part(file.frames, rate, start_s, end_s)
-            early = min(first, _MP3_LEAD_IN if file.format == "MP3" else 0)
-            if first:
-                file.seek(first - early)
-            wave = file.read(last - first + early, dtype="float32")[early:]
+        file = stack.enter_context(soundfile.SoundFile(stream))
     except TypeError:  # soundfile takes a name that ends in .raw for samples without a header
         return None
     except soundfile.SoundFileError as error:
         if getattr(error, "code", None) == _UNKNOWN_TO_SNDFILE:
             return None
         raise _unreadable(name, error) from error
-    if len(wave) < last - first:
+    if file.frames > _KNOWN_FRAMES or (file.format == "MP3" and not length_is_known):
+        return None
+    first, last = _part(file.frames, file.samplerate, start_s, end_s)
+    return Sound(file.samplerate, (last - first) / file.samplerate, _read(name, file, first, last))
+
+
+def _read(name: str, file: soundfile.SoundFile, first: int, last: int) -> Iterator[Wave]:
+    """A part of a file in blocks, all of it or an `AudioError`."""
+    size = max(BLOCK // file.channels, 1)
+    early = min(first, _MP3_LEAD_IN if file.format == "MP3" else 0)
+    at, wanted = first - early, True
+    try:
+        if first:
+            file.seek(at)
+        while wanted and at < last:
+            block = file.read(min(size, last - at), dtype="float32")
+            wanted, skipped = len(block) > 0, max(first - at, 0)
+            at += len(block)
+            yield mix_down(block[skipped:])
+    except soundfile.SoundFileError as error:
+        raise _unreadable(name, error) from error
+    if at < last:
         raise AudioError(
-            f"{name} is cut off: {len(wave)} of {last - first} samples could be read. Copy or download it again."
+            f"{name} is cut off: {at - first} of {last - first} samples could be read. Copy or download it again."
         )
-    return wave, rate
 
 
-def _decode_av(name: str, stream: BinaryIO, start_s: float | None, end_s: float | None) -> tuple[Wave, int]:
+def _by_av(stack: ExitStack, name: str, stream: BinaryIO, start_s: float | None, end_s: float | None) -> Sound:
     try:
         import av
     except ImportError as error:
         raise AudioError(
-            f"{name} is not a sound that libsndfile can read. Check what the file is. M4a, video and an MP3 that does "
-            "not say how long it is need FFmpeg: pip install 'hubbub[media]'."
+            f"{name} is not a sound that libsndfile can read. Check what the file is. M4a, video, and an MP3 or FLAC "
+            "that does not say how long it is need FFmpeg: pip install 'hubbub[media]'."
         ) from error
     stream.seek(0)
     try:
-        with av.open(stream, "r") as container:
-            if not container.streams.audio:
-                raise AudioError(f"{name} has no sound in it. Give a file with an audio stream.")
-            planar = av.AudioResampler(format="fltp")
-            frames = [out for frame in container.decode(audio=0) for out in planar.resample(frame)]
-            blocks = [frame.to_ndarray().T for frame in frames]
+        container = stack.enter_context(av.open(stream, "r"))
+        if not container.streams.audio:
+            raise AudioError(f"{name} has no sound in it. Give a file with an audio stream.")
+        planar = av.AudioResampler(format="fltp")
+        frames = (out for frame in container.decode(audio=0) for out in planar.resample(frame))
+        opening = next(frames, None)
     except (av.FFmpegError, ValueError) as error:
         raise _unreadable(name, error) from error
-    if not blocks:
+    if opening is None:
         raise AudioError(f"{name} holds no samples. Leave it out, or record it again.")
-    wave = np.concatenate(blocks).astype(np.float32)
     # The frames' own rate: the container's is half of it for some AAC.
-    rate = frames[0].sample_rate
-    return wave[slice(*_part(len(wave), rate, start_s, end_s))], rate
+    rate = opening.sample_rate
+
+    def blocks() -> Iterator[Wave]:
+        first, last = _part(sys.maxsize, rate, start_s, end_s)
+        at = 0
+        try:
+            for frame in itertools.chain([opening], frames):
+                wave = frame.to_ndarray().T.astype(np.float32)
+                yield mix_down(wave[max(first - at, 0) : max(last - at, 0)])
+                at += len(wave)
+                if at >= last:
+                    return
+        except (av.FFmpegError, ValueError) as error:
+            raise _unreadable(name, error) from error
+
+    seconds = container.duration / av.time_base if container.duration else None
+    return Sound(rate, seconds, _gathered(blocks()))
+
+
+def _gathered(blocks: Iterator[Wave]) -> Iterator[Wave]:
+    """Small blocks as larger ones."""
+    held: list[Wave] = []
+    for block in blocks:
+        held.append(block)
+        if sum(map(len, held)) >= BLOCK:
+            yield np.concatenate(held)
+            held = []
+    if held:
+        yield np.concatenate(held)
+
+
+def _trusted(name: str, blocks: Iterator[Wave]) -> Iterator[Wave]:
+    """Blocks that hold samples, and numbers only."""
+    empty = True
+    for block in blocks:
+        if not np.isfinite(block).all():
+            bad = int((~np.isfinite(block)).sum())
+            raise AudioError(f"{name} holds {bad} samples that are NaN or infinite. Export it again without them.")
+        if len(block):
+            empty = False
+            yield block
+    if empty:
+        raise AudioError(f"{name} holds no samples. Leave it out, or record it again.")
 
 
 def _part(samples: int, rate: int, start_s: float | None, end_s: float | None) -> tuple[int, int]:
@@ -180,27 +263,18 @@ def _refuse_rates(*rates_hz: int) -> None:
             )
 
 
-def _refuse_absent(path: Path) -> None:
+def _file(path: Path) -> BinaryIO:
     if not path.is_file():
         raise AudioError(f"{path} is not a file. Give the path of a recording.")
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise _unreadable(path, error) from error
 
 
 def _unreadable(name: object, error: Exception) -> AudioError:
     reason = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
     return AudioError(f"{name} is not a sound that can be read ({reason.rstrip('.')}). Check what the file is.")
-
-
-def _refuse_bad_samples(name: str, wave: Wave, rate: int) -> None:
-    if not MIN_RATE_HZ <= rate <= MAX_RATE_HZ:
-        raise AudioError(
-            f"{name} has a sample rate of {rate} Hz; rates from {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz are sound. "
-            "Correct its header, or convert it."
-        )
-    if wave.size == 0:
-        raise AudioError(f"{name} holds no samples. Leave it out, or record it again.")
-    if not np.isfinite(wave).all():
-        bad = int((~np.isfinite(wave)).sum())
-        raise AudioError(f"{name} holds {bad} samples that are NaN or infinite. Export it again without them.")
 
 
 def _refuse_cut_off(name: str, stream: BinaryIO) -> None:

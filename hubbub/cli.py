@@ -13,22 +13,8 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from hubbub import cli_data, cli_export, cli_hub, cli_tune
-from hubbub.cli_options import (
-    AllowLeaky,
-    AllowMissing,
-    Debug,
-    Device,
-    Folds,
-    Name,
-    Out,
-    Quick,
-    Seeds,
-    Settings,
-    as_settings,
-    err,
-    out,
-)
+from hubbub import cli_bench, cli_data, cli_export, cli_hub, cli_tune
+from hubbub.cli_options import Debug, Device, Out, as_settings, err, out, say
 from hubbub.errors import HubbubError
 
 __all__ = ["main"]
@@ -42,6 +28,8 @@ app = typer.Typer(
 )
 cli_data.app.add_typer(cli_hub.app, name="hub")
 app.add_typer(cli_data.app, name="data")
+app.command("bench")(cli_bench.bench)
+app.command("train")(cli_bench.train)
 app.command("tune")(cli_tune.tune)
 app.command("lr-find")(cli_tune.lr_find)
 app.command("export")(cli_export.export)
@@ -72,70 +60,22 @@ def demo(out_dir: Out = Path("runs"), device: Device = None, debug: Debug = Fals
     """
     from hubbub import demo as main_job
 
-    main_job.run(out_dir, as_settings(None, device), say=_say)
-
-
-@app.command()
-def bench(
-    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name (hubbub recipes) or a TOML file.")],
-    folds: Folds = None,
-    seeds: Seeds = None,
-    name: Name = None,
-    quick: Quick = False,
-    allow_missing: AllowMissing = False,
-    allow_leaky: AllowLeaky = False,
-    settings: Settings = None,
-    out_dir: Out = Path("runs"),
-    device: Device = None,
-    debug: Debug = False,
-) -> None:
-    """Run a recipe over all its folds and seeds; a killed run goes on where it stopped.
-
-    Example: hubbub bench esc50-yamnet
-    """
-    extra = as_settings(settings, device, folds, seeds, allow_missing, allow_leaky)
-    _run(recipe, extra, out_dir / (name or _run_name(recipe, quick)), quick=quick, refit=True)
-
-
-@app.command()
-def train(
-    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name (hubbub recipes) or a TOML file.")],
-    fold: Annotated[
-        str | None, typer.Option("--fold", help="The test fold that stays untouched until the end.")
-    ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of every random draw.")] = 42,
-    epochs: Annotated[int | None, typer.Option("--epochs", help="Longest training.")] = None,
-    lr: Annotated[float | None, typer.Option("--lr", help="Largest learning rate.")] = None,
-    batch_size: Annotated[int | None, typer.Option("--batch-size", help="Segments a step.")] = None,
-    name: Name = None,
-    quick: Quick = False,
-    allow_missing: AllowMissing = False,
-    allow_leaky: AllowLeaky = False,
-    settings: Settings = None,
-    out_dir: Out = Path("runs"),
-    device: Device = None,
-    debug: Debug = False,
-) -> None:
-    """One split, one seed, for looking closely.
-
-    Example: hubbub train street-cnn --fold 1 --epochs 5
-    """
-    given = {"train.epochs": epochs, "train.learning_rate": lr, "train.batch_size": batch_size}
-    extra = [f"{key}={value}" for key, value in given.items() if value is not None]
-    extra = as_settings(settings, device, fold, str(seed), allow_missing, allow_leaky) + extra
-    folder = out_dir / (name or f"{_run_name(recipe, quick)}-fold{fold or ''}-seed{seed}")
-    _run(recipe, extra, folder, quick=quick, refit=False)
+    main_job.run(out_dir, as_settings(None, device), say=say)
 
 
 @app.command()
 def recipes() -> None:
-    """List the shipped recipes."""
-    from hubbub.recipe import shipped
+    """List the shipped recipes, and the suites of them.
 
-    table = Table("recipe", "what it is")
-    for name, title in shipped().items():
-        table.add_row(name, title)
-    out.print(table)
+    Example: hubbub recipes
+    """
+    from hubbub import recipe, suite
+
+    for kind, titles in (("recipe", recipe.shipped()), ("suite", suite.shipped())):
+        table = Table(kind, "what it is")
+        for name, title in titles.items():
+            table.add_row(name, title)
+        out.print(table)
 
 
 @app.command()
@@ -163,7 +103,7 @@ def report(
     for folder in runs or []:
         if not (folder / "summary.json").is_file():
             raise HubbubError(f"{folder} has no summary.json: it is not a finished run. Finish it with hubbub bench.")
-        _print_summary(tables.read_json(folder / "summary.json"))
+        cli_bench.print_summary(tables.read_json(folder / "summary.json"))
         if verify and (differences := tables.verify(folder)):
             failed = True
             for line in differences:
@@ -172,6 +112,8 @@ def report(
         if verify:
             out.print("verified: summary.json agrees with the predictions")
         out.print(f"page: {page.write(folder)}")
+    if len(runs or []) > 1:
+        cli_bench.print_overview(runs or [])
     if goals:
         frame = tables.goals(out_dir)
         table = Table("", title="system A: UrbanSound8K, test fold 10 alone")
@@ -285,42 +227,6 @@ def explain(
     out.print(f"all of it: {folder}", soft_wrap=True)
 
 
-def _run_name(recipe: str, quick: bool) -> str:
-    return Path(recipe).stem + ("-quick" if quick else "")
-
-
-def _run(name: str, settings: list[str], folder: Path, *, quick: bool, refit: bool) -> None:
-    from hubbub.recipe import Recipe
-
-    recipe = Recipe.load(name, settings, quick=quick)
-    from hubbub import experiment  # seconds of imports: only for a recipe that holds
-
-    summary = experiment.run(recipe, folder, quick=quick, refit=refit, say=_say)
-    _print_summary(summary)
-    out.print(f"run folder: {folder}   page: {folder / 'report.html'}")
-
-
-def _print_summary(summary: dict[str, Any]) -> None:
-    from hubbub.report import NAMES, fold_table
-
-    out.print(f"\n{summary['recipe']}", style="bold")
-    out.print(summary["protocol"])
-    for reason in summary["why_not_comparable"]:
-        out.print(reason, style="yellow", soft_wrap=True)
-    frame = fold_table(summary)
-    table = Table(*frame.columns)
-    for row in frame.itertuples(index=False):
-        table.add_row(*(f"{value:.4f}" if isinstance(value, float) else str(value) for value in row))
-    out.print(table)
-    table = Table("figure", "level", "mean", "sd over folds", "sd over seeds", "pooled", "95 %")
-    for level in ("clip", "segment"):
-        for key, values in summary[level].items():
-            interval = " to ".join(f"{v:.4f}" for v in values["ci95"]) if values["ci95"] else "-"
-            figures = (values.get(k) for k in ("mean", "sd", "sd_seeds", "pooled"))
-            table.add_row(NAMES[key], level, *("-" if f is None else f"{f:.4f}" for f in figures), interval)
-    out.print(table)
-
-
 def _answer_printer(as_json: bool, as_csv: bool, top: int) -> Callable[[Any], None]:
     if as_json:
         return lambda answer: print(answer.to_json())
@@ -349,10 +255,6 @@ def _print_row(answer: Any, top: int) -> None:
     (label, score), *others = answer.heard.top(top)
     also = ", ".join(f"{name} {other:.2f}" for name, other in others)
     out.print(f"{answer.heard.seconds:>9.2f}  {label:<24}  {score:.2f}  {answer.file}  ({also})", soft_wrap=True)
-
-
-def _say(line: str) -> None:
-    err.print(line, soft_wrap=True)
 
 
 def main() -> None:

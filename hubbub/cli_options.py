@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from hubbub.recipe import Recipe
 
 __all__ = ["AllowLeaky", "AllowMissing", "Debug", "Device", "Folds", "Name", "Out", "Quick", "Seeds", "Settings",
-           "as_settings", "err", "out", "recipe_of"]  # fmt: skip
+           "as_settings", "err", "out", "recipe_of", "say"]  # fmt: skip
 
 # What users have named is never taken for markup.
 out = Console(highlight=False, markup=False)
@@ -64,3 +64,8 @@ def recipe_of(name: str, settings: list[str] | None, allow_missing: bool) -> "Re
     from hubbub.recipe import Recipe
 
     return Recipe.load(name, as_settings(settings, None, allow_missing=allow_missing))
+
+
+def say(line: str) -> None:
+    """A line of progress, for people: on standard error."""
+    err.print(line, soft_wrap=True)

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from hubbub import files
 from hubbub.data import arrays, cache, splits
 from hubbub.data.cache import Resident, Segments
-from hubbub.data.clips import Clips
+from hubbub.data.clips import Clips, hold_out
 from hubbub.data.splits import Audit, Split
 from hubbub.recipe import Recipe
 
@@ -66,7 +66,7 @@ def prepare(
     from hubbub.classifier import Classifier
 
     recipe, remarks = _for_this_machine(recipe)
-    clips = splits.open_clips(recipe)
+    clips = hold_out(splits.open_clips(recipe), recipe.data.held_out)
     recipe, left_out = arrays.suited(recipe, clips)
     protocol = recipe.protocol
     base = Classifier(recipe, clips.labels).to(recipe.train.device)

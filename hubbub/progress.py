@@ -1,10 +1,13 @@
-"""A progress bar on standard error, quiet when that is not a terminal."""
+"""Progress on standard error: a bar for one long loop, a tally for a grid of cells. Bars are quiet when that is not a
+terminal."""
 
 import sys
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Self, TypeVar
 
-__all__ = ["track"]
+__all__ = ["Tally", "track"]
 
 T = TypeVar("T")
 
@@ -18,3 +21,85 @@ def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T
     from rich.progress import track as rich_track
 
     yield from rich_track(items, description=what, total=total, console=Console(stderr=True), transient=True)
+
+
+@dataclass
+class _Counts:
+    cells: int
+    left: int
+    finished: int = 0
+    seconds: float = 0.0
+
+
+class Tally:
+    """How many cells of several runs are done, running and left, and how long the rest may take with so many `slots`.
+
+    As a context it shows this on a terminal where several cells run at once; where one does, that one has the line.
+    """
+
+    def __init__(self, slots: int) -> None:
+        self.slots, self.running = slots, 0
+        self._runs: dict[str, _Counts] = {}
+        self._failed = 0
+        self._bar: Any = None
+
+    def add(self, run: str, cells: int, left: int) -> None:
+        self._runs[run] = _Counts(cells, left)
+
+    def count(self, run: str, seconds: float, well: bool) -> None:
+        """A cell has ended."""
+        counts = self._runs[run]
+        counts.left -= 1
+        self._failed += not well
+        counts.finished += well
+        counts.seconds += seconds if well else 0.0
+        self.show(self.running)
+
+    def show(self, running: int) -> None:
+        """Note how many are running, and bring the line up to date."""
+        self.running = running
+        if self._bar:
+            done, cells = self._done()
+            self._bar.update(self._line, completed=done, total=cells, description=self.words())
+
+    def _done(self) -> tuple[int, int]:
+        cells = sum(counts.cells for counts in self._runs.values())
+        return cells - sum(counts.left for counts in self._runs.values()), cells
+
+    def left_s(self) -> float | None:
+        """Seconds that the cells left may take: each as long as those of its run did, or as all did; None at first."""
+        finished = sum(counts.finished for counts in self._runs.values())
+        if not finished:
+            return None
+        mean = sum(counts.seconds for counts in self._runs.values()) / finished
+        spent = (
+            counts.left * (counts.seconds / counts.finished if counts.finished else mean)
+            for counts in self._runs.values()
+        )
+        return sum(spent) / self.slots
+
+    def words(self) -> str:
+        done, cells = self._done()
+        parts = [f"{done} of {cells} cells", f"{self.running} running", f"{cells - done - self.running} waiting"]
+        parts += [f"{self._failed} failed"] if self._failed else []
+        seconds = self.left_s()
+        return ", ".join(parts) + ("" if seconds is None else f", about {timedelta(seconds=round(seconds))} left")
+
+    def __str__(self) -> str:
+        done, cells = self._done()
+        return f"[{done}/{cells}]"
+
+    def __enter__(self) -> Self:
+        if self.slots > 1 and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+            columns = (BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._line = self._bar.add_task(self.words())
+            self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._bar:
+            self._bar.stop()

@@ -149,6 +149,11 @@ class Recipe(Section):
                 "train and network.dropout, or set network.mode = 'finetune'"
             )
 
+    @property
+    def frozen(self) -> bool:
+        """Whether all that is fitted to the data comes after the network's embeddings."""
+        return self.head.name != "none" or (self.network.mode == "head" and self.network.attention == "none")
+
     def altered(self, fields: Mapping[str, Any]) -> Self:
         """This recipe without `[tune]` and with dotted fields changed, e.g. `{"train.epochs": 3}`.
 

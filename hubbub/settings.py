@@ -41,6 +41,11 @@ class Data(Section):
     )
     root: str = Field("", description="the folder a CSV's paths start from; default: the CSV's own folder")
     labels: tuple[str, ...] = Field((), description="the classes and their order; default: the data set's own")
+    held_out: tuple[str, ...] = Field(
+        (),
+        description="classes that take no part in training or choosing: their clips of the test parts show how well "
+        "the classifier knows what it does not know",
+    )
     allow_missing: bool = Field(False, description="go on with the clips that are there, and say so in every result")
     limit: int | None = Field(None, ge=1, description="at most this many clips a class and fold (for --quick)")
 
@@ -294,5 +299,10 @@ class Evaluate(Section):
     )
     shifts: tuple[Annotated[float, Field(gt=-1, lt=1)], ...] = Field(
         (), description="each segment is also heard rolled right by these shares of its length; scores are averaged"
+    )
+    unknown: Literal["max_logit", "energy", "max_prob"] = Field(
+        "max_logit",
+        description="what tells 'none of these': a clip is known where this score of one of its segments at least "
+        "reaches the threshold that 95 % of the validation clips reach",
     )
     resamples: int = Field(1000, ge=10, description="bootstrap resamples for the 95 % interval")

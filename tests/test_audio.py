@@ -2,6 +2,7 @@
 
 import io
 import sys
+import tracemalloc
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -229,6 +230,97 @@ def test_a_stream_is_read_as_the_file_is(
     wave, rate_hz = audio.decode(io.BytesIO(path.read_bytes()))
     assert rate_hz == RATE_HZ
     np.testing.assert_array_equal(wave, audio.decode(str(path))[0])
+
+
+# Blocks
+
+
+@pytest.mark.parametrize("block", [1000, 4096, 50_001])
+@pytest.mark.parametrize("extension, container, coding, error", FORMATS)
+def test_blocks_are_the_whole_at_every_join(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    extension: str,
+    container: str,
+    coding: str,
+    error: float | None,
+    block: int,
+) -> None:
+    rng = np.random.default_rng(0)
+    path = sound_file(tmp_path, extension, container, coding, rng.uniform(-0.3, 0.3, (RATE_HZ, 2)))
+    whole = soundfile.read(path, dtype="float32")[0].mean(axis=1)
+    monkeypatch.setattr(audio, "BLOCK", block)
+    with audio.opened(path) as sound:
+        assert (sound.rate_hz, sound.seconds) == (RATE_HZ, 1.0)
+        blocks = list(sound.blocks)
+    assert max(map(len, blocks)) <= block // 2
+    np.testing.assert_allclose(np.concatenate(blocks), whole, atol=1e-7)  # MP3 rounds otherwise after a seek
+    part, _ = audio.decode(path, 0.3, 0.7)
+    np.testing.assert_allclose(part, whole[round(0.3 * RATE_HZ) : round(0.7 * RATE_HZ)], atol=1e-6)
+
+
+def test_blocks_of_media_are_the_whole_and_not_tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_media(tmp_path / "a.m4a", "aac")
+    whole, _ = audio.decode(path)
+    monkeypatch.setattr(audio, "BLOCK", 10_000)
+    with audio.opened(path) as sound:
+        assert sound.seconds == pytest.approx(1.0, abs=0.1)
+        blocks = list(sound.blocks)
+    assert all(10_000 <= len(block) < 20_000 for block in blocks[:-1]) and len(blocks) > 3
+    np.testing.assert_array_equal(np.concatenate(blocks), whole)
+
+
+@pytest.mark.parametrize("pair", [(44_100, 16_000), (8_000, 44_100), (16_000, 16_000), (384_000, 1_000)])
+@pytest.mark.parametrize("block", [1, 100, 4096])
+def test_resampling_in_blocks_gives_the_same_bits(pair: tuple[int, int], block: int) -> None:
+    wave = np.random.default_rng(0).normal(0, 0.2, 3000 if block == 1 else 50_001).astype(np.float32)
+    for part in (wave, wave[:1]):
+        resampler = audio.Resampler(*pair)
+        ready = [resampler.feed(part[at : at + block]) for at in range(0, len(part), block)]
+        np.testing.assert_array_equal(np.concatenate([*ready, resampler.end()]), audio.resample(part, *pair))
+
+
+def ogg_that_declares(hours: float) -> bytes:
+    """Five seconds of noise whose last page says that it ends hours later, checksum and all."""
+    stream = io.BytesIO()
+    soundfile.write(
+        stream, np.random.default_rng(0).normal(0, 0.1, 5 * RATE_HZ), RATE_HZ, format="OGG", subtype="VORBIS"
+    )
+    content = bytearray(stream.getvalue())
+    last = content.rindex(b"OggS")
+    content[last + 6 : last + 14] = round(hours * 3600 * RATE_HZ).to_bytes(8, "little")
+    content[last + 22 : last + 26] = bytes(4)
+    checksum = 0
+    for byte in content[last:]:
+        checksum ^= byte << 24
+        for _ in range(8):
+            checksum = ((checksum << 1) ^ (0x04C11DB7 if checksum & 0x80000000 else 0)) & 0xFFFFFFFF
+    content[last + 22 : last + 26] = checksum.to_bytes(4, "little")
+    return bytes(content)
+
+
+def test_a_tiny_ogg_that_declares_hours_is_refused_and_takes_no_memory() -> None:
+    content = ogg_that_declares(1000)
+    assert soundfile.info(io.BytesIO(content)).duration > 3_500_000
+    tracemalloc.start()  # numpy tells it of its arrays
+    try:
+        with pytest.raises(AudioError, match=r"^the stream (is cut off|is not a sound)"):
+            audio.decode(io.BytesIO(content))
+        assert tracemalloc.get_traced_memory()[1] < 50_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_flac_that_does_not_say_its_length_is_read_to_its_end(tmp_path: Path) -> None:
+    """As recorders write that cannot go back to the header."""
+    pytest.importorskip("av")
+    path = sound_file(tmp_path, "flac", "FLAC", "PCM_16")
+    content = bytearray(path.read_bytes())
+    content[21] &= 0xF0  # 36 bits of STREAMINFO
+    content[22:26] = bytes(4)
+    whole, _ = audio.decode(path)
+    path.write_bytes(content)
+    np.testing.assert_allclose(audio.decode(path)[0], whole, atol=1e-6)
 
 
 # What must not be trusted
