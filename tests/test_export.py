@@ -22,7 +22,7 @@ from test_networks import CLASSES, SETTINGS, recipe
 from torch import Tensor
 
 import hubbub
-from hubbub import classifier, rounding
+from hubbub import classifier, rounding, windows
 from hubbub.classifier import Classifier, ClassifierError
 from hubbub.confidence import Confidence
 from hubbub.export import CLIPS, TOLERANCE, ExportError, Sounds, _adaptive_max_pool2d, export, sounds
@@ -304,3 +304,80 @@ def test_too_few_clips_do_not_measure_int8(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="2 clips are too few"):
         export(model, tmp_path / "x.onnx", Sounds("noise", waves(RATE, 32_000)[:2]), int8=True)
     assert list(tmp_path.iterdir()) == []
+
+
+def listed(folder: Path) -> Path:
+    """A data set of 30 clips of two classes, and one more that is listed and missing."""
+    rng, rows = np.random.default_rng(0), ["path,label,fold"]
+    for k in range(30):
+        soundfile.write(folder / f"{k}.wav", rng.normal(0, 0.1, RATE), RATE)
+        rows.append(f"{k}.wav,{'ab'[k % 2]},{k % 3}")
+    (folder / "list.csv").write_text("\n".join([*rows, "gone.wav,a,0"]))
+    return folder / "list.csv"
+
+
+def test_clips_are_of_the_classifiers_own_data_with_their_classes(tmp_path: Path) -> None:
+    name = str(listed(tmp_path))
+    model = make(f"data.name={name}", labels=("a", "b"))
+    drawn = sounds(model, CLIPS)
+    assert len(drawn.waves) == CLIPS
+    assert drawn.name == model.recipe.data.name or drawn.name == "list"
+    assert drawn.targets is not None and set(drawn.targets) == {0, 1}
+    again = sounds(model, CLIPS)
+    assert all(np.array_equal(a, b) for a, b in zip(drawn.waves, again.waves, strict=True))
+    for wave, target in zip(drawn.waves, drawn.targets, strict=True):
+        [own] = [
+            k for k in range(30) if np.array_equal(wave, soundfile.read(tmp_path / f"{k}.wav", dtype="float32")[0])
+        ]
+        assert own % 2 == target
+    others = sounds(make(f"data.name={name}", labels=("b", "a")), CLIPS)
+    assert others.targets is None
+
+
+@pytest.mark.slow
+def test_yamnet_in_a_file_gives_the_references_values(home: Callable[[str, str], Path], tmp_path: Path) -> None:
+    home("weights", "yamnet.h5")
+    golden = np.load(home("data", "esc50").parents[1] / "golden" / "yamnet_golden.npz")
+    model = classifier.load("yamnet")
+    checked_on = sounds(model)
+    assert checked_on.name == "esc50"
+    file = export(model, tmp_path / "yamnet.onnx", checked_on)
+    for name in ("dog", "rain", "short_noise"):
+        embeddings, logits = file.both(file.cut(golden[f"{name}/pcm16"] / np.float32(32768)).copy())
+        np.testing.assert_allclose(embeddings, golden[f"{name}/embeddings"], atol=1e-3)
+        scores = windows.probabilities(logits, "sigmoid")
+        np.testing.assert_allclose(scores, golden[f"{name}/scores"], atol=1e-4)
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_page_run(tmp_path: Path) -> None:
+    text = DOC.read_text(encoding="utf-8")
+    commands = [shlex.split(line) for line in re.findall(r"^    hubbub (.+)$", text, re.MULTILINE)]
+    assert len(commands) == 3
+    model = make(f"data.name={listed(tmp_path)}", labels=("a", "b"))
+    model.save(tmp_path / "runs" / "demo" / "classifier")
+    soundfile.write(tmp_path / "street.wav", waves(RATE, 40_000)[0], RATE)
+    printed = []
+    for words in commands:
+        command = [sys.executable, "-m", "hubbub", *words]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        printed.append(done.stdout)
+    assert re.search(
+        r"demo\.onnx: 0\.\d MB, ONNX opset 20\nlargest difference on 20 clips of \S+: \d\.?\d*e-0\d", printed[0]
+    )
+    assert model.classify(tmp_path / "street.wav").label in printed[1]
+    assert re.search(r"int8: weights( and maps)? rounded; \d+\.\d% of decisions on 20 other clips", printed[2])
+    assert "accuracy there" in printed[2]
+    # The program for other readers of the file, as it stands there.
+    [program] = re.findall(r"```python\n(.+?)```", text, re.DOTALL)
+    segments = model.cut(waves(RATE, 40_000)[0])
+    before, after = (
+        "import numpy\nsegments = numpy.load('segments.npy')",
+        "numpy.save('logits.npy', logits)\nprint(labels)",
+    )
+    code = f"{before}\n{program}\n{after}"
+    np.save(tmp_path / "segments.npy", segments)
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['a', 'b']"
+    np.testing.assert_allclose(np.load(tmp_path / "logits.npy"), reference(model, np.array(segments))[1], atol=1e-4)
