@@ -13,7 +13,7 @@ import sys
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import partial
@@ -109,8 +109,8 @@ class Answer:
         return json.dumps(self.to_dict(), allow_nan=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values: `file`, `seconds`, `label`, `score`, `known` where the classifier can tell, `scores`, `segments`,
-        `events` where they were asked for, `model`; or `file`, `error`."""
+        """Plain values: `file`, `seconds`, `label`, `score`, `known` where the classifier can tell, `scores`,
+        `segments`, `events` where they were asked for, `model`; or `file`, `error`."""
         if self.heard is None:
             return {"file": self.file, "error": self.error}
         heard = self.heard
@@ -165,8 +165,9 @@ def _near(path: str) -> str:
     return f"{folder or 'This folder'} holds {examples(there) or 'nothing'}."
 
 
-def hear(model: "Hearing", source: str | Path | BinaryIO, asked: Asked = Asked()) -> Gist:
-    """A file or an open stream -> what was heard in it, in bounded memory; else as `Hearing.classify`."""
+def hear(model: "Hearing", source: str | Path | BinaryIO | audio.Sound, asked: Asked = Asked()) -> Gist:
+    """A file, an open stream or a sound that is being decoded -> what was heard in it, in bounded memory; else as
+    `Hearing.classify`."""
     if isinstance(source, str | Path) and Path(source).suffix.lower() in GIVEN:
         return _gist_of_given(model, Path(source), asked)
     listening = _Listening(model, asked)
@@ -219,11 +220,11 @@ class _Piece:
     share: float
 
 
-def _pieces(model: "Hearing", source: str | Path | BinaryIO) -> Iterator[_Piece]:
+def _pieces(model: "Hearing", source: str | Path | BinaryIO | audio.Sound) -> Iterator[_Piece]:
     """A recording, decoded and cut: one piece at least. Raises what `Hearing.read` does."""
     if not model.hears:
-        model.read(source)  # says why
-    with audio.opened(source) as sound:
+        model.read("")  # says why
+    with nullcontext(source) if isinstance(source, audio.Sound) else audio.opened(source) as sound:
         stream = Stream(model, sound.rate_hz)
         whole = sound.seconds or float("inf")
         for block in sound.blocks:

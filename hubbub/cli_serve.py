@@ -1,0 +1,47 @@
+"""hubbub serve: a classifier over HTTP."""
+
+from typing import Annotated
+
+import typer
+
+from hubbub.cli_options import Debug, Device, out
+
+__all__ = ["serve"]
+
+
+def serve(
+    model: Annotated[
+        str | None, typer.Argument(help="A run folder, a saved classifier, an .onnx file, or 'yamnet'.")
+    ] = None,
+    host: Annotated[str, typer.Option("--host", help="The address to listen at; 0.0.0.0 is all.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="The port; 0 is a free one.")] = 8000,
+    token: Annotated[
+        str | None,
+        typer.Option("--token", envvar="HUBBUB_TOKEN", help="What clients must say: Authorization: Bearer TOKEN."),
+    ] = None,
+    names: Annotated[
+        list[str] | None, typer.Option("--name", help="A host name it is called by through a proxy. May be repeated.")
+    ] = None,
+    max_mb: Annotated[float, typer.Option("--max-mb", min=0.001, help="The largest upload.")] = 32.0,
+    max_seconds: Annotated[float, typer.Option("--max-seconds", min=0.1, help="The longest recording.")] = 600.0,
+    queue: Annotated[int, typer.Option("--queue", min=1, help="The most uploads at once; more are told 503.")] = 128,
+    device: Device = None,
+    debug: Debug = False,
+) -> None:
+    """Answer over HTTP and WebSocket, with a page to try it on; to this machine alone unless told otherwise.
+
+    Example: hubbub serve runs/demo
+    """
+    from hubbub import predict, serve_process
+    from hubbub.loading import load
+    from hubbub.serve_gate import Limits
+
+    name = model or predict.default_model()
+    classifier = load(name).to(device or "auto")
+    limits = Limits(max_mb=max_mb, max_seconds=max_seconds, queue=queue)
+    serve_process.run(classifier, name, limits, host=host, port=port, token=token, names=tuple(names or ()), say=_say)
+
+
+def _say(line: str) -> None:
+    out.print(line, soft_wrap=True)
+    out.file.flush()

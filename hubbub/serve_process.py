@@ -1,0 +1,169 @@
+"""The server as a process: its socket, its connections, its log, and how it is stopped.
+
+On SIGTERM or SIGINT nothing more is taken; streams are told their last events and what was accepted is answered before
+the process ends with status 0. A connection that does not come to its request is closed: uvicorn
+(https://www.uvicorn.org) would wait for it for ever.
+
+This room knows no route.
+"""
+
+import asyncio
+import ipaddress
+import json
+import logging
+import re
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import h11
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from hubbub.errors import HubbubError
+from hubbub.hearing import Hearing
+from hubbub.serve import Service, create_app
+from hubbub.serve_gate import Limits
+
+__all__ = ["ServeError", "run"]
+
+#: Of a WebSocket message: a second and a half of 48 kHz in 32-bit floats.
+LARGEST_MESSAGE = 262_144
+#: What a token is written with (RFC 6750).
+TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+
+
+class ServeError(HubbubError):
+    """A server that cannot be started as asked."""
+
+
+def run(
+    model: Hearing,
+    name: str,
+    limits: Limits,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    token: str | None = None,
+    names: tuple[str, ...] = (),
+    say: Callable[[str], None],
+) -> None:
+    """Serve until told to stop; `say` is told the address, and what is unsafe about it.
+
+    Port 0 is a free one. Raises `ServeError` where the address cannot be had or the token is none.
+    """
+    if token is not None and not TOKEN.fullmatch(token):
+        raise ServeError("a token is written with letters, digits and -._~+/ and is not empty. Give such a --token.")
+    listening = _bind(host, port)
+    address, port = listening.getsockname()[:2]
+    loopback = ipaddress.ip_address(address).is_loopback
+    if not loopback and token is None:
+        say("warning: whoever reaches this address may ask. Start with --token, or listen at 127.0.0.1.")
+    app = create_app(model, name, limits, token=token, loopback=loopback, names=names)
+    config = uvicorn.Config(
+        app,
+        http=partial(Connection, limits.stall_s),  # type: ignore[arg-type]
+        ws="websockets-sansio",
+        ws_max_size=LARGEST_MESSAGE,
+        ws_per_message_deflate=False,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=int(limits.shutdown_s),
+    )
+    _log_as_json()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # uvicorn raises what stopped it once more when it is done.
+        signal.signal(number, lambda *_: sys.exit(0))
+    shown = f"[{address}]" if ":" in address else address
+    server = _Server(config, app.state.service, lambda: say(f"hubbub serves {name} at http://{shown}:{port}"))
+    server.run(sockets=[listening])
+
+
+class Connection(H11Protocol):
+    """Waits only so long for a request's head, or for the end of a body that nobody reads; refuses in JSON."""
+
+    def __init__(self, stall_s: float, **given: Any) -> None:
+        super().__init__(**given)
+        self._stall_s = stall_s
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._watch()
+
+    def _watch(self) -> None:
+        """Count down while no request is being answered."""
+        here = self in self.connections  # not lost, and not a WebSocket by now
+        if here and (self.cycle is None or self.cycle.response_complete):
+            self._deadline = self._deadline or self.loop.call_later(self._stall_s, self.timeout_keep_alive_handler)
+        elif self._deadline:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def send_400_response(self, msg: str) -> None:
+        body = json.dumps({"error": "this is no HTTP request that can be read. Send one by HTTP/1.1."}).encode()
+        headers = [("content-type", "application/json"), ("content-length", str(len(body))), ("connection", "close")]
+        with suppress(h11.LocalProtocolError):  # an answer is under way
+            for event in (h11.Response(status_code=400, headers=headers), h11.Data(data=body), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
+
+
+class _Server(uvicorn.Server):
+    """Says when it listens, and lets streams end before connections are closed."""
+
+    def __init__(self, config: uvicorn.Config, service: Service, started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._service, self._started = service, started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._started()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._service.finish_streams()
+        await super().shutdown(sockets)
+
+
+class JsonLines(logging.Formatter):
+    """A log record as one JSON object on one line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        line: dict[str, Any] = {
+            "time": f"{at}.{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info:
+            line["trace"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+def _log_as_json() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonLines())
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.getLogger("hubbub").setLevel(logging.INFO)
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except (OSError, OverflowError) as error:
+        raise ServeError(f"cannot listen at {host}, port {port} ({error}). Give another --host or --port.") from error
