@@ -20,6 +20,7 @@ from hubbub.export import INT8_CLIPS, Sounds, export
 from hubbub.hearing import Hearing
 
 Array = npt.NDArray[np.float32]
+KINDS = ("torch", "onnx", "int8")
 
 
 def judged(model: Hearing, clips: list[Array]) -> tuple[Array, float]:
@@ -31,7 +32,7 @@ def judged(model: Hearing, clips: list[Array]) -> tuple[Array, float]:
     return scores, len(segments) / (time.perf_counter() - began)
 
 
-def of_fold(folder: Path, model: Classifier, most: int | None, kinds: list[str]) -> dict[str, tuple[float, ...]]:
+def of_fold(folder: Path, model: Classifier, most: int | None) -> dict[str, tuple[float, ...]]:
     """Accuracy, share of decisions as torch's, segments a second and MB of each kind of the same classifier."""
     fold, clips = folder.parent.name.removeprefix("test-"), open_clips(model.recipe)
     targets, own = clips.targets(), (clips.table["fold"] == fold).to_numpy()
@@ -46,38 +47,33 @@ def of_fold(folder: Path, model: Classifier, most: int | None, kinds: list[str])
 
     checked_on, cuts = Sounds(clips.name, waves(others), targets[others]), [model.cut(wave) for wave in waves(tested)]
     found, decisions = {}, None
-    for kind in kinds:
+    for kind in KINDS:
         with tempfile.TemporaryDirectory() as temporary:
             file = Path(temporary) / "x.onnx"
             heard = model if kind == "torch" else export(model, file, checked_on, int8=kind == "int8")
-            size = (
-                sum(f.stat().st_size for f in (folder / "classifier").iterdir())
-                if kind == "torch"
-                else file.stat().st_size
-            )
+            written = [file] if file.exists() else list((folder / "classifier").iterdir())
+            size = sum(part.stat().st_size for part in written) / 1e6
             if kind == "int8":
                 print(f"fold {fold}: {heard.exported['int8']['rounded']} rounded")
             scores, speed = judged(heard, cuts)
         decided = scores.argmax(axis=1)
         decisions = decided if decisions is None else decisions
-        found[kind] = (
-            float((decided == targets[tested]).mean()),
-            float((decided == decisions).mean()),
-            speed,
-            size / 1e6,
-        )
+        right, same = (decided == targets[tested]).mean(), (decided == decisions).mean()
+        found[kind] = (float(right), float(same), speed, size)
     return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path, help="a run folder")
+    parser.add_argument("--folds", default="", help="e.g. 1,2; default: all")
     parser.add_argument("--clips", type=int, help="test clips a fold; default: all")
     given = parser.parse_args()
-    kinds = ["torch", "onnx", "int8"]
-    folds = [of_fold(p, load(p), given.clips, kinds) for p in sorted(given.run.glob("test-*/seed-*"))]
+    names = [f"test-{fold}" for fold in given.folds.split(",") if fold]
+    places = [p for p in sorted(given.run.glob("test-*/seed-*")) if not names or p.parent.name in names]
+    folds = [of_fold(p, load(p), given.clips) for p in places]
     print("| classifier | clip accuracy | decisions as torch's | segments/s | MB |\n|---|---|---|---|---|")
-    for kind in kinds:
+    for kind in KINDS:
         accuracy, same, speed, size = np.mean([fold[kind] for fold in folds], axis=0)
         print(f"| {kind} | {accuracy:.4f} | {same:.4f} | {speed:.0f} | {size:.1f} |")
 

@@ -255,13 +255,20 @@ def _rounded(
     """The graph in 8 bits, maps too where nearly all decisions stay, and what it costs."""
     count = len(sounds.waves) // 3
     ranges, waves = sounds.waves[:count], sounds.waves[count:]
-    targets = None if sounds.targets is None else sounds.targets[count:]
+    targets, before = None if sounds.targets is None else sounds.targets[count:], _judged(exact, waves)
     small = rounding.weights_and_maps(proto, np.concatenate([exact.cut(wave) for wave in ranges]))
-    cost = rounding.cost(exact, OnnxClassifier(wrapping.around(small)), waves, targets)
+    cost = rounding.cost(before, _judged(OnnxClassifier(wrapping.around(small)), waves), targets)
     if cost["same_decision"] >= SAME_DECISION:
         return small, {"rounded": "weights and maps", **cost}
     small = rounding.weights_only(proto)
-    return small, {"rounded": "weights", **rounding.cost(exact, OnnxClassifier(wrapping.around(small)), waves, targets)}
+    cost = rounding.cost(before, _judged(OnnxClassifier(wrapping.around(small)), waves), targets)
+    return small, {"rounded": "weights", **cost}
+
+
+def _judged(model: OnnxClassifier, waves: list[Array]) -> Array:
+    """Probabilities of clips, `[C, K]`."""
+    heard = track(waves, "measuring", len(waves))
+    return np.concatenate([model.judge(model.evidence(model.cut(wave)), [0])[1] for wave in heard])
 
 
 def _parts(segments: Array) -> list[Array]:

@@ -364,7 +364,7 @@ def test_the_commands_of_the_page_run(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         printed.append(done.stdout)
     assert re.search(
-        r"demo\.onnx: 0\.\d MB, ONNX opset 20\nlargest difference on 20 clips of \S+: \d\.?\d*e-0\d", printed[0]
+        r"demo\.onnx: \d\.\d MB, ONNX opset 20\nlargest difference on 20 clips of \S+: \d\.?\d*e-0\d", printed[0]
     )
     assert model.classify(tmp_path / "street.wav").label in printed[1]
     assert re.search(r"int8: weights( and maps)? rounded; \d+\.\d% of decisions on 20 other clips", printed[2])
