@@ -23,6 +23,7 @@ from websockets.sync.client import connect
 from hubbub.classifier import Classifier
 from hubbub.events import Merging
 from hubbub.explain import explain, write
+from hubbub.export import Sounds, export
 from hubbub.predict import Asked, answers
 from hubbub.serve_schema import About, Classified, Explained
 
@@ -428,3 +429,22 @@ def test_an_address_that_is_taken_or_a_token_that_is_none_is_said(served: Server
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 2
         assert message in done.stderr.replace("\n", " ")
+
+
+@pytest.mark.slow
+def test_an_exported_file_is_served_without_torch(served_model: Path, tmp_path: Path) -> None:
+    file = tmp_path / "model.onnx"
+    export(Classifier.load(served_model), file, Sounds("noise", [wave(3, seed)[:, 0] for seed in range(3)]))
+    content = sound(5, "OGG", rate=22_050)
+    expected = alone(served_model, content, tmp_path)
+    missing = ("torch", "torchvision", "lightning", "timm", "captum")
+    with serving(tmp_path / "served", file, limits={}, missing=missing) as server:
+        answer = httpx.post(f"{server.url}/v1/classify", content=content, timeout=60).json()
+        assert answer["label"] == expected["label"]
+        assert answer["scores"] == pytest.approx(expected["scores"], abs=1e-4)
+        reply = httpx.post(f"{server.url}/v1/explain", content=content, timeout=60)
+        assert (reply.status_code, reply.json()["error"][:25]) == (501, "explaining needs torch, w")
+        assert httpx.get(f"{server.url}/v1/model").json()["explains"] is False
+    with serving(tmp_path / "with torch", file) as server:
+        reply = httpx.post(f"{server.url}/v1/explain", content=content, timeout=60)
+        assert (reply.status_code, reply.json()["error"][:17]) == (501, "an exported model")
