@@ -60,7 +60,7 @@ def serving(
     missing: tuple[str, ...] = (),
     **options: Any,
 ) -> Iterator[Server]:
-    """`hubbub serve` with these words, or with `limits` what it runs, packages `missing`; its log is kept in a folder."""
+    """`hubbub serve` with these words, or with `limits` what it runs without some packages; its log is in a folder."""
     command = [sys.executable, "-m", "hubbub", "serve", str(model), "--port", "0", *words]
     if limits is not None:
         given = (str(model), limits, options, missing)
