@@ -2,12 +2,14 @@
 
 Sample rate, windows, front end, network, head, labels and pooling travel together, so features cannot drift between
 training, the command line and whatever loads the saved folder. A saved classifier is JSON, safetensors and, for
-LightGBM, its text dump: loading one never executes anything from it.
+LightGBM, its text dump: loading one never executes anything from it, and a file that is not the one that was saved is
+refused.
 """
 
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,6 +21,7 @@ import torch
 from torch import Tensor
 
 from hubbub import files, pictures, settings, windows
+from hubbub.confidence import Confidence
 from hubbub.features import FrontEnd
 from hubbub.hearing import ClassifierError, Hearing
 from hubbub.models import build_network
@@ -30,7 +33,9 @@ from hubbub.recipe import Recipe
 __all__ = ["Classifier", "ClassifierError", "choose_device", "load"]
 
 Array = npt.NDArray[np.float32]
-FORMAT = 1
+FORMAT = 2
+#: Raise it when evidence changes, and embeddings kept before are no longer found.
+EVIDENCE = 1
 CARD = "classifier.json"
 NETWORK = "network.safetensors"
 #: Segments a pass on a processor, whose caches larger batches fall out of, and on an accelerator, which needs them.
@@ -41,7 +46,7 @@ class Classifier(Hearing):
     """A network, and where the recipe has one a head, that turn a recording into class probabilities.
 
     Without `network` a new one is built, its weights drawn from `seed`. `card` says what it was trained on and what
-    must be said beside its answers; it is saved with it.
+    must be said beside its answers, and `confidence` how sure these may be; both are saved with it.
     """
 
     def __init__(
@@ -156,7 +161,7 @@ class Classifier(Hearing):
 
     def fingerprint(self) -> str:
         """sha256 of all that evidence depends on: rate, windows, front end, network and its weights."""
-        digest = hashlib.sha256(f"{FORMAT} {self.frozen} {self.hop} {self.views}".encode())
+        digest = hashlib.sha256(f"{EVIDENCE} {self.frozen} {self.hop} {self.views}".encode())
         for section in (self.recipe.audio, self.recipe.windows, self.recipe.frontend):
             digest.update(section.model_dump_json().encode())
         digest.update(self.recipe.network.model_dump_json(include={"name", "width"}).encode())
@@ -173,6 +178,7 @@ class Classifier(Hearing):
             "activation": self.activation,
             "recipe": self.recipe.model_dump(mode="json", exclude_none=True),
             "card": self.card,
+            "confidence": asdict(self.confidence),
         }
         with files.whole_folder(folder) as temporary:
             state = {name: tensor.cpu().contiguous() for name, tensor in self.network.state_dict().items()}
@@ -182,12 +188,15 @@ class Classifier(Hearing):
                 safetensors.numpy.save_file(_plain(self.head.arrays()), temporary / "head.safetensors")
                 for name, text in self.head.texts().items():
                     (temporary / f"head.{name}.txt").write_text(text, encoding="utf-8")
+            card["sha256"] = {file.name: files.sha256(file) for file in sorted(temporary.iterdir())}
+            card["sha256"][CARD] = _checksum(card)
             (temporary / CARD).write_text(json.dumps(card, indent=2, allow_nan=False), encoding="utf-8")
         return Path(folder)
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
-        """Read a saved classifier. Raises `ClassifierError` where the folder is not one or is not whole."""
+        """Read a saved classifier. Raises `ClassifierError` where the folder is not one, is not whole, or holds a file
+        that is not the one that was saved."""
         folder = Path(folder)
         missing = [name for name in (CARD, NETWORK) if not (folder / name).is_file()]
         if missing:
@@ -199,20 +208,27 @@ class Classifier(Hearing):
             content = json.loads((folder / CARD).read_text(encoding="utf-8"))
             if content["format"] != FORMAT:
                 raise ClassifierError(
-                    f"{folder} was saved in format {content['format']}; this hubbub reads {FORMAT}. Update hubbub."
+                    f"{folder} was saved in format {content['format']}; this hubbub reads {FORMAT}. Update hubbub, or "
+                    "train it again with this one."
                 )
+            _refuse_altered(folder, content)
             recipe, labels = Recipe.of(content["recipe"], str(folder / CARD)), tuple(content["labels"])
             model = cls(recipe, labels, activation=content["activation"], card=content["card"])
+            model.confidence = Confidence(**content["confidence"])
             state = safetensors.torch.load_file(folder / NETWORK)
             statistics = {name: state.pop(f"{FRONTEND}{name}") for name in model._statistics()}
             model.network.load_state_dict(state, strict=True)
             if model.frontend:
                 model.frontend.load_state_dict(statistics, strict=True)
             if recipe.head.name != "none":
-                texts = {p.name.split(".")[1]: p.read_text(encoding="utf-8") for p in folder.glob("head.*.txt")}
+                texts = {
+                    name.split(".")[1]: (folder / name).read_text(encoding="utf-8")
+                    for name in content["sha256"]
+                    if name.endswith(".txt")
+                }
                 arrays = safetensors.numpy.load_file(folder / "head.safetensors")
                 model.head = build_head(recipe.head, candidates(recipe.head)[0]).restore(arrays, texts, len(labels))
-        except (OSError, KeyError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
+        except (OSError, KeyError, TypeError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
             raise ClassifierError(f"{folder} is not a whole classifier ({error}). Train or copy it again.") from error
         return model
 
@@ -250,6 +266,24 @@ def _audioset() -> Classifier:
     )
     card = {"trained_on": "AudioSet, by YAMNet's authors"}
     return Classifier(recipe, class_names(), network=load_yamnet(), activation="sigmoid", card=card)
+
+
+def _checksum(card: dict[str, Any]) -> str:
+    """sha256 of a card, but for its own."""
+    others = {name: digest for name, digest in card["sha256"].items() if name != CARD}
+    return hashlib.sha256(json.dumps(card | {"sha256": others}, sort_keys=True).encode()).hexdigest()
+
+
+def _refuse_altered(folder: Path, card: dict[str, Any]) -> None:
+    """Whoever can write here can write checksums too: they tell damage and careless hands, not forgery."""
+    written = card["sha256"]
+    found = {CARD: _checksum(card)} | {name: files.sha256(folder / name) for name in written if name != CARD}
+    for name, digest in found.items():
+        if digest != written[name]:
+            raise ClassifierError(
+                f"{folder / name} is not the file that was saved: its sha256 is {digest}, and {written[name]} was "
+                "written down. Copy the classifier again from where it came, or train it again."
+            )
 
 
 def _plain(arrays: dict[str, Array]) -> dict[str, Array]:

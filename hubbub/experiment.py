@@ -11,6 +11,7 @@ import shutil
 import time
 from collections import Counter
 from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from hubbub import files, gallery, metrics, page, plots, report, trackers
+from hubbub import confidence, files, gallery, metrics, page, plots, report, trackers
+from hubbub.confidence import Confidence
 from hubbub.data import cache
 from hubbub.data.cache import Segments
 from hubbub.data.splits import Split
@@ -116,18 +118,21 @@ def _run_cell(material: Material, split: Split, seed: int, place: Path) -> dict[
         fitted = _fit(material, split.train, split.validation, seed, place, loggers)
         seconds = {"fit": time.perf_counter() - began}
         if len(split.validation):
-            _score(material, fitted.chosen, split.validation, place, "val", {"choice": fitted.choice})
+            judged = _judge(material, fitted.chosen, split.validation)
+            _score(material, judged, place, "val", {"choice": fitted.choice})
+            fitted.final.confidence = _confidence(material, judged)
         fitted.final.card = card(material, f"the training part of test fold {split.name}, seed {seed}")
         fitted.final.save(place / "classifier")
         files.write_json(place / "metrics_throughput.json", _throughput(material, fitted.final, split.test))
         opened = datetime.now(UTC).isoformat(timespec="seconds")
         extra = {
             "choice": fitted.choice,
+            "confidence": asdict(fitted.final.confidence),
             "trainable_parameters": fitted.trainable,
             "test_opened": opened,
             "seconds": seconds,
         }
-        figures = _score(material, fitted.final, split.test, place, "test", extra)
+        figures = _score(material, _judge(material, fitted.final, split.test), place, "test", extra)
         trackers.record(loggers, {f"test_{name}": figures[name] for name in TRACKED})
     return figures
 
@@ -166,28 +171,46 @@ def _fit(
     return fitted
 
 
-def _score(
-    material: Material, model: "Classifier", rows: Rows, place: Path, part: str, extra: dict[str, Any]
-) -> dict[str, Any]:
-    """Predict some clips and write everything about it; the metrics file comes last, because it marks the rest done."""
+@dataclass(frozen=True)
+class _Judged:
+    """Some clips (`rows` of the table), their segments, and the probabilities of both."""
+
+    rows: Rows
+    segments: Segments
+    by_segment: Array
+    by_clip: Array
+    seconds: float
+
+
+def _judge(material: Material, model: "Classifier", rows: Rows) -> _Judged:
     began = time.perf_counter()
     if material.embedded is not None:
         segments = material.embedded.of(rows)
     else:
         segments = cache.evidence(material.sound, model, rows)
     by_segment, by_clip = model.judge(segments.values, segments.offsets[:-1])
-    predict = time.perf_counter() - began
     if len(by_clip) != len(rows) or not np.isfinite(by_clip).all():
         raise ExperimentError(
             f"{len(rows)} clips were listed, {len(by_clip)} predicted: a figure over fewer is not one."
         )
+    return _Judged(rows, segments, by_segment, by_clip, time.perf_counter() - began)
+
+
+def _confidence(material: Material, judged: _Judged) -> Confidence:
+    targets = material.targets[judged.rows]
+    return confidence.fit(targets[judged.segments.clip], judged.by_segment, targets, judged.by_clip)
+
+
+def _score(material: Material, judged: _Judged, place: Path, part: str, extra: dict[str, Any]) -> dict[str, Any]:
+    """Write everything about what was judged; the metrics file comes last, because it marks the rest done."""
+    rows, segments, by_segment, by_clip = judged.rows, judged.segments, judged.by_segment, judged.by_clip
     targets = material.targets[rows]
     clip, segment = metrics.evaluate(targets, by_clip), metrics.evaluate(targets[segments.clip], by_segment)
     figures: dict[str, Any] = {f"clip_{k}": v for k, v in clip.items()} | {
         f"segment_{k}": v for k, v in segment.items()
     }
     figures |= {"clips": len(rows), "segments": len(by_segment)} | extra
-    figures["seconds"] = {**extra.get("seconds", {}), "predict": predict}
+    figures["seconds"] = {**extra.get("seconds", {}), "predict": judged.seconds}
     labels = material.clips.labels
     if part == "test":
         table = _predictions(material, rows, segments, by_segment, by_clip)
@@ -237,19 +260,22 @@ def _throughput(material: Material, model: "Classifier", rows: Rows) -> dict[str
 
 
 def _refit(material: Material, folder: Path, summary: dict[str, Any]) -> None:
-    """The same recipe on all clips; what validation chose most often (the middle epoch for a network) is kept."""
+    """The same recipe on all clips; what validation chose most often (the middle epoch for a network) is kept, and how
+    sure it may be is what the cells' fits say together."""
     seeds, place = material.recipe.train.seeds, folder / "refit"
-    choices = [
-        read_json(_cell_folder(folder, split.name, seed) / "metrics_test.json")["choice"]
+    cells = [
+        read_json(_cell_folder(folder, split.name, seed) / "metrics_test.json")
         for split in material.splits
         for seed in seeds
     ]
+    choices = [cell["choice"] for cell in cells]
     if material.recipe.head.name == "none":
         choice = sorted(choices, key=lambda choice: choice["epoch"])[(len(choices) - 1) // 2]
     else:
         choice = json.loads(Counter(json.dumps(c) for c in choices).most_common(1)[0][0])
     nothing = np.zeros(0, dtype=np.intp)
     model = _fit(material, np.arange(len(material.clips)), nothing, seeds[0], place, [], choice).final
+    model.confidence = confidence.typical([Confidence(**cell["confidence"]) for cell in cells])
     accuracy = summary["clip"]["accuracy"]
     model.card = card(material, "all folds that took part, refitted after the evaluation") | {
         "choice": choice,

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from hubbub import audio, pictures, windows
+from hubbub.confidence import Confidence
 from hubbub.errors import HubbubError
 from hubbub.recipe import Recipe
 from hubbub.windows import Heard
@@ -38,6 +39,8 @@ class Hearing(ABC):
     activation: windows.Activation
     #: What it was trained on and what must be said beside its answers.
     card: dict[str, Any]
+    #: How sure it may be, as validation found.
+    confidence: Confidence = Confidence()
 
     @abstractmethod
     def to(self, device: str) -> Self:
@@ -115,7 +118,7 @@ class Hearing(ABC):
         """Evidence `[S, ...]` of clips that start at `offsets` `[C]` -> probabilities `[S, K]` and `[C, K]`.
 
         Views are averaged as segments are: their logits under `mean_logit`, else their probabilities. A head on
-        pooled embeddings scores a segment as a clip of one segment.
+        pooled embeddings scores a segment as a clip of one segment. Last, both are tempered (`confidence`).
         """
         by_segment, rows = self.weigh(evidence)
         return by_segment, self.decide(windows.pool_embeddings(rows, offsets, self.gathering))
@@ -128,16 +131,23 @@ class Hearing(ABC):
         """
         if self._pools_embeddings:
             each = windows.pool_embeddings(evidence, np.arange(len(evidence)), self.gathering)
-            return self.decide(each), evidence
-        logits = [self._last_layer(view) for view in np.split(evidence, len(self.views), axis=1)]
-        if self.recipe.evaluate.pooling == "mean_logit":
-            mean = _mean(logits)
-            return windows.probabilities(mean, self.activation), mean
-        scores = [windows.probabilities(view, self.activation) for view in logits]
-        return _mean(scores), np.concatenate(scores, axis=1)
+            by_segment, rows = self._decided(each), evidence
+        else:
+            logits = [self._last_layer(view) for view in np.split(evidence, len(self.views), axis=1)]
+            if self.recipe.evaluate.pooling == "mean_logit":
+                rows = _mean(logits)
+                by_segment = windows.probabilities(rows, self.activation)
+            else:
+                scores = [windows.probabilities(view, self.activation) for view in logits]
+                by_segment, rows = _mean(scores), np.concatenate(scores, axis=1)
+        return windows.temper(by_segment, self.confidence.segment, self.activation), rows
 
     def decide(self, pooled: Array) -> Array:
         """Pooled rows of clips, `[C, M]` or for mean+max `[C, 2 M]` -> their probabilities `[C, K]`."""
+        return windows.temper(self._decided(pooled), self.confidence.clip, self.activation)
+
+    def _decided(self, pooled: Array) -> Array:
+        """The same before it is tempered."""
         if self._pools_embeddings:
             parts = pooled.reshape(len(pooled), len(self.gathering.split("+")), len(self.views), -1)
             views = [parts[:, :, view].reshape(len(pooled), -1) for view in range(len(self.views))]
@@ -172,7 +182,7 @@ class Hearing(ABC):
         """
         if isinstance(source, str | Path) and Path(source).suffix.lower() in GIVEN:
             segments = self.given(Path(source))
-            seconds = self.recipe.windows.length / self.rate_hz if self.recipe.frontend.name == "logmel" else 0.0
+            seconds = self.given_seconds
             spans = np.array([[0.0, seconds]])
         else:
             wave, seconds = self.read(source, rate_hz)
@@ -184,6 +194,11 @@ class Hearing(ABC):
         scores = dict(zip(self.labels, (float(p) for p in clip[0]), strict=True))
         label = max(scores, key=lambda name: scores[name])
         return Heard(label, scores[label], scores, table, seconds)
+
+    @property
+    def given_seconds(self) -> float:
+        """How much sound a picture or a spectrogram is of; 0 where that is not known."""
+        return self.recipe.windows.length / self.rate_hz if self.recipe.frontend.name == "logmel" else 0.0
 
     def given(self, file: Path) -> npt.NDArray[Any]:
         """A picture or a spectrogram -> the one segment that it is. Raises `ClassifierError` where it takes sound."""

@@ -81,6 +81,7 @@ def _facts(folder: Path) -> dict[str, Any]:
     predicted = report.predictions(folder)
     clips, segments = (arrays(predicted[predicted["level"] == level]) for level in report.LEVELS)
     calibrated = {"clips": metrics.calibration(*clips[:2]), "segments": metrics.calibration(*segments[:2])}
+    raw = report.untempered(folder, predicted)
     seeds = predicted.index.get_level_values("seed").nunique()
     samples = list(_samples(folder / "gradcam"))
     return {
@@ -90,6 +91,7 @@ def _facts(folder: Path) -> dict[str, Any]:
         "warnings": [tagged(line) for line in _warnings(summary, environment)],
         "names": NAMES,
         "calibration": {level: found.error for level, found in calibrated.items()},
+        "raw": {level: metrics.calibration(*arrays(raw[raw["level"] == level])[:2]).error for level in report.LEVELS},
         "levels_in_words": _levels_in_words(summary),
         "folds": _fold_table(folder, summary),
         "classes": _class_table(clips, segments, f"; {seeds} seeds, each clip once a seed" if seeds > 1 else ""),
@@ -126,14 +128,18 @@ def _levels_in_words(summary: Mapping[str, Any]) -> str:
 
 def _fold_table(folder: Path, summary: Mapping[str, Any]) -> Table:
     table = report.fold_table(dict(summary))
-    heads = (*table.columns, "clips", "chosen on validation", "test part opened, UTC")
+    heads = (
+        *(*table.columns, "clips", "clip temperature", "segment temperature", "chosen on validation"),
+        "test part opened, UTC",
+    )
     rows = []
     for figures, (_, _, place) in zip(table.itertuples(index=False), report.cells(folder), strict=True):
         facts = read_json(place / "metrics_test.json")
         chosen = ", ".join(f"{name} {value}" for name, value in facts["choice"].items()) or "nothing"
         opened = datetime.fromisoformat(facts["test_opened"]).astimezone(UTC).strftime("%Y-%m-%d %H:%M")
         said = (f"{figure:.4f}" if isinstance(figure, float) else str(figure) for figure in figures)
-        rows.append((*said, f"{facts['clips']:,}", chosen, opened))
+        sure = report.confidence(place)
+        rows.append((*said, f"{facts['clips']:,}", f"{sure.clip:.3f}", f"{sure.segment:.3f}", chosen, opened))
     return Table("Every test fold and seed", heads, rows, words=(len(heads) - 2, len(heads) - 1))
 
 

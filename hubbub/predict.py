@@ -1,19 +1,46 @@
-"""Many recordings to answers: files and folders in, one answer or one error each, never a stop in between."""
+"""Recordings to answers: many and of any length, one answer or one error each, never a stop in between.
 
+Threads decode and cut while the network computes; segments of several recordings share its batches. Of a recording
+only what is asked for is kept: its decision, each segment's best classes, its events.
+This room does not know how answers are written down.
+"""
+
+import glob
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import os
+import shutil
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from hubbub.audio import EXTENSIONS
-from hubbub.errors import HubbubError
-from hubbub.windows import Heard
+import numpy as np
+import numpy.typing as npt
+
+from hubbub import audio
+from hubbub.ahead import ahead
+from hubbub.errors import HubbubError, examples
+from hubbub.events import Event, Merger, Merging
+from hubbub.hearing import GIVEN
+from hubbub.stream import Decision, Stream
 
 if TYPE_CHECKING:
     from hubbub.hearing import Hearing
 
-__all__ = ["Answer", "answers", "default_model", "find"]
+__all__ = ["STDIN", "Answer", "Asked", "Gist", "answers", "default_model", "find", "hear"]
+
+Array = npt.NDArray[np.float32]
+Spans = npt.NDArray[np.float64]
+#: What stands for standard input among paths.
+STDIN = "-"
+#: Recordings decoded at a time, and how many pieces of each, of some seconds, ahead of the network.
+DECODERS, PIECES = min(4, os.cpu_count() or 1), 4
 
 
 class PredictError(HubbubError):
@@ -21,11 +48,57 @@ class PredictError(HubbubError):
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What of each segment is kept: its `top` classes; and how events are made of them, None: none are."""
+
+    top: int = 1
+    merging: Merging | None = None
+
+
+@dataclass(frozen=True)
+class Gist:
+    """What was heard in a recording of any length.
+
+    `best` `[S, top]` are the numbers of each segment's best classes, best first, `best_scores` their scores, `spans`
+    `[S, 2]` its start and end [s]. `events` is None where none were asked for. Above `highest_hz` nothing was heard.
+    """
+
+    labels: tuple[str, ...] = field(repr=False)
+    clip: Array = field(repr=False)
+    seconds: float
+    spans: Spans = field(repr=False)
+    best: npt.NDArray[np.intp] = field(repr=False)
+    best_scores: Array = field(repr=False)
+    events: tuple[Event, ...] | None = field(repr=False)
+    highest_hz: float
+
+    @property
+    def label(self) -> str:
+        return self.labels[int(self.clip.argmax())]
+
+    @property
+    def score(self) -> float:
+        return float(self.clip.max())
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """One probability a class for the whole recording."""
+        return dict(zip(self.labels, map(float, self.clip), strict=True))
+
+    def segments(self) -> Iterator[list[Event]]:
+        """Each segment's best classes, best first."""
+        for (start, end), classes, scores in zip(
+            self.spans.tolist(), self.best.tolist(), self.best_scores.tolist(), strict=True
+        ):
+            yield [Event(self.labels[k], start, end, score) for k, score in zip(classes, scores, strict=True)]
+
+
+@dataclass(frozen=True)
 class Answer:
     """What was heard in one file, or why it could not be heard."""
 
     file: str
-    heard: Heard | None
+    heard: Gist | None
     error: str = ""
     model: str = ""
 
@@ -34,50 +107,245 @@ class Answer:
         return json.dumps(self.to_dict(), allow_nan=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values: `file`, `seconds`, `label`, `score`, `scores`, `segments`, `model`; or `file`, `error`."""
+        """Plain values: `file`, `seconds`, `label`, `score`, `scores`, `segments`, `events` where they were asked for,
+        `model`; or `file`, `error`."""
         if self.heard is None:
             return {"file": self.file, "error": self.error}
         heard = self.heard
-        labels = list(heard.scores)
-        best = heard.segments[labels].to_numpy()
-        segments = [
-            {"start": float(start), "end": float(end), "label": labels[k], "score": float(row[k])}
-            for start, end, row, k in zip(
-                heard.segments["start"], heard.segments["end"], best, best.argmax(axis=1), strict=True
-            )
-        ]
+        events = {} if heard.events is None else {"events": [_plain(event) for event in heard.events]}
         return {
             "file": self.file,
             "seconds": heard.seconds,
             "label": heard.label,
             "score": heard.score,
             "scores": heard.scores,
-            "segments": segments,
+            "segments": [_plain(best[0]) for best in heard.segments()],
+            **events,
             "model": self.model,
         }
 
 
-def find(paths: Iterable[str], endings: tuple[str, ...] = EXTENSIONS) -> list[str]:
-    """Files as given, folders as the files below them with such endings, in order. Raises `PredictError` where nothing
-    is left."""
+def _plain(event: Event) -> dict[str, Any]:
+    return {"start": event.start, "end": event.end, "label": event.label, "score": event.score}
+
+
+def find(paths: Iterable[str], endings: tuple[str, ...] = audio.EXTENSIONS) -> list[str]:
+    """Files as given, folders as the files below them with such endings, patterns (`*`, `?`, `[]`, `**`) as what they
+    match; in order, none twice. Raises `PredictError` where a pattern matches nothing or nothing is left."""
     found: list[str] = []
     for path in paths:
-        if Path(path).is_dir():
-            found += sorted(str(p) for p in Path(path).rglob("*") if p.suffix.lower() in endings and p.is_file())
-        else:
-            found.append(path)
+        matches = [path]
+        if path != STDIN and not os.path.lexists(path) and glob.has_magic(path):
+            matches = sorted(glob.glob(path, recursive=True))
+            if not matches:
+                raise PredictError(f"nothing matches {path}. {_near(path)}")
+        for match in matches:
+            found += _below(Path(match), endings) if match != STDIN and os.path.isdir(match) else [match]
     if not found:
         raise PredictError(f"nothing to classify in {', '.join(paths)}. Known endings: {', '.join(endings)}.")
-    return found
+    return list(dict.fromkeys(found))
 
 
-def answers(model: "Hearing", paths: Iterable[str], name: str = "") -> Iterator[Answer]:
-    """Classify each file; one that cannot be read gives its error, and the rest go on."""
-    for path in paths:
+def _below(folder: Path, endings: tuple[str, ...]) -> list[str]:
+    return sorted(str(p) for p in folder.rglob("*") if p.suffix.lower() in endings and p.is_file())
+
+
+def _near(path: str) -> str:
+    """What else is there where a path or a pattern leads to nothing."""
+    folder, _, name = path.rpartition(os.sep)
+    try:
+        there = sorted(os.listdir(folder or os.curdir))
+    except OSError:
+        return f"There is no folder {folder} that can be read."
+    if near := get_close_matches(name, there):
+        return "Did you mean " + " or ".join(f"'{os.path.join(folder, one)}'" for one in near) + "?"
+    return f"{folder or 'This folder'} holds {examples(there) or 'nothing'}."
+
+
+def hear(model: "Hearing", source: str | Path | BinaryIO, asked: Asked = Asked()) -> Gist:
+    """A file or an open stream -> what was heard in it, in bounded memory; else as `Hearing.classify`."""
+    if isinstance(source, str | Path) and Path(source).suffix.lower() in GIVEN:
+        return _gist_of_given(model, Path(source), asked)
+    listening = _Listening(model, asked)
+    for piece in _pieces(model, source):
+        if len(piece.segments):
+            listening.add(model.evidence(piece.segments), piece.spans)
+    return listening.gist(piece.seconds, piece.rate_hz)
+
+
+def answers(
+    model: "Hearing",
+    paths: Sequence[str],
+    name: str = "",
+    asked: Asked = Asked(),
+    heard: Callable[[str, float], None] = lambda path, share: None,
+) -> Iterator[Answer]:
+    """Classify each file, `-` being standard input, in order; one that cannot be read gives its error, and the rest
+    go on. `heard(path, share)` is told what share of a file is done, if that is known."""
+    waiting: deque[_Recording] = deque()
+    batch = _Batch(model)
+    with closing(ahead((partial(_guarded, model, path) for path in paths), DECODERS, PIECES)) as lines:  # type: ignore[type-var]
+        for path, pieces in zip(paths, lines, strict=True):
+            recording = _Recording(path, _Listening(model, asked))
+            waiting.append(recording)
+            for piece in pieces:
+                if isinstance(piece, HubbubError):
+                    recording.error = str(piece)
+                else:
+                    recording.rate_hz, recording.seconds = piece.rate_hz, piece.seconds
+                    batch.add(recording, piece)
+                    heard(path, piece.share)
+                while waiting and waiting[0].settled and waiting[0] is not recording:
+                    yield waiting.popleft().answer(name)
+            if not recording.error and Path(path).suffix.lower() in GIVEN:
+                recording.given(model, asked)
+            recording.ended = True
+            heard(path, 1.0)
+    batch.flush()
+    yield from (recording.answer(name) for recording in waiting)
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """The next segments of a recording, its own rate, how much of it has come, and what share that is of it."""
+
+    segments: Array
+    spans: Spans
+    rate_hz: int
+    seconds: float
+    share: float
+
+
+def _pieces(model: "Hearing", source: str | Path | BinaryIO) -> Iterator[_Piece]:
+    """A recording, decoded and cut: one piece at least. Raises what `Hearing.read` does."""
+    if not model.hears:
+        model.read(source)  # says why
+    with audio.opened(source) as sound:
+        stream = Stream(model, sound.rate_hz)
+        whole = sound.seconds or float("inf")
+        for block in sound.blocks:
+            yield _Piece(*stream.feed(block), sound.rate_hz, stream.seconds, min(stream.seconds / whole, 1.0))
+        yield _Piece(*stream.end(), sound.rate_hz, stream.seconds, 1.0)
+
+
+def _guarded(model: "Hearing", path: str) -> Iterator[_Piece | HubbubError]:
+    """The pieces of a path, its error the last of them. What is no sound has none: it is small, and heard at once."""
+    try:
+        with ExitStack() as stack:
+            source: str | BinaryIO = path
+            if path == STDIN:
+                source = stack.enter_context(tempfile.TemporaryFile())  # decoders go back and forth
+                shutil.copyfileobj(sys.stdin.buffer, source)
+            elif not os.path.exists(path):
+                raise PredictError(f"{path} is not a file. {_near(path)}")
+            elif Path(path).suffix.lower() in GIVEN:
+                return
+            yield from _pieces(model, source)
+    except HubbubError as error:
+        yield error
+
+
+class _Listening:
+    """One recording while it is heard."""
+
+    def __init__(self, model: "Hearing", asked: Asked) -> None:
+        self._model, self._top = model, min(asked.top, len(model.labels))
+        self._decision = Decision(model)
+        self._merger = Merger(model.labels, asked.merging) if asked.merging else None
+        self._events: list[Event] = []
+        self._spans: list[Spans] = []
+        self._best: list[npt.NDArray[np.intp]] = []
+        self._scores: list[Array] = []
+
+    def add(self, evidence: Array, spans: Spans) -> None:
+        rows = self._decision.add(evidence)
+        best = np.argsort(-rows, axis=1, kind="stable")[:, : self._top]
+        self._spans.append(spans)
+        self._best.append(best.copy())
+        self._scores.append(np.take_along_axis(rows, best, axis=1))
+        if self._merger:
+            self._events += self._merger.feed(spans, rows)
+
+    def gist(self, seconds: float, rate_hz: int) -> Gist:
+        events = None
+        if self._merger:
+            found = self._events + self._merger.end()
+            events = tuple(sorted(found, key=lambda event: (event.start, event.end, event.label)))
+        return Gist(
+            self._model.labels,
+            self._decision.scores(),
+            seconds,
+            np.concatenate(self._spans),
+            np.concatenate(self._best),
+            np.concatenate(self._scores),
+            events,
+            min(rate_hz, self._model.rate_hz) / 2,
+        )
+
+
+def _gist_of_given(model: "Hearing", path: Path, asked: Asked) -> Gist:
+    """A picture or a spectrogram, which is one segment."""
+    listening = _Listening(model, asked)
+    listening.add(model.evidence(model.given(path)), np.array([[0.0, model.given_seconds]]))
+    return listening.gist(model.given_seconds, model.rate_hz)
+
+
+@dataclass
+class _Recording:
+    """A path on its way to an answer."""
+
+    path: str
+    listening: _Listening
+    seconds: float = 0.0
+    rate_hz: int = 0
+    pending: int = 0  # segments not heard yet
+    ended: bool = False
+    error: str = ""
+    gist: Gist | None = None
+
+    @property
+    def settled(self) -> bool:
+        return self.ended and (not self.pending or bool(self.error))
+
+    def given(self, model: "Hearing", asked: Asked) -> None:
         try:
-            yield Answer(path, model.classify(path), model=name)
+            self.gist = _gist_of_given(model, Path(self.path), asked)
         except HubbubError as error:
-            yield Answer(path, None, str(error))
+            self.error = str(error)
+
+    def answer(self, name: str) -> Answer:
+        if self.error:
+            return Answer(self.path, None, self.error)
+        return Answer(self.path, self.gist or self.listening.gist(self.seconds, self.rate_hz), model=name)
+
+
+class _Batch:
+    """Segments of several recordings, heard together."""
+
+    def __init__(self, model: "Hearing") -> None:
+        self._model = model
+        self._held: list[tuple[_Recording, _Piece]] = []
+        self._count = 0
+
+    def add(self, recording: _Recording, piece: _Piece) -> None:
+        if count := len(piece.segments):
+            self._held.append((recording, piece))
+            recording.pending += count
+            self._count += count
+        if self._count >= self._model.batch:
+            self.flush()
+
+    def flush(self) -> None:
+        if not self._held:
+            return
+        evidence = self._model.evidence(np.concatenate([piece.segments for _, piece in self._held]))
+        at = 0
+        for recording, piece in self._held:
+            count = len(piece.segments)
+            recording.listening.add(evidence[at : at + count], piece.spans)
+            recording.pending -= count
+            at += count
+        self._held, self._count = [], 0
 
 
 def default_model() -> str:

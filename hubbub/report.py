@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from hubbub import files, metrics
+from hubbub import files, metrics, windows
+from hubbub.confidence import Confidence
 from hubbub.errors import HubbubError
 from hubbub.recipe import Recipe
 
@@ -25,11 +26,13 @@ __all__ = [
     "arrays",
     "cells",
     "classes",
+    "confidence",
     "fold_table",
     "goals",
     "predictions",
     "read_json",
     "summarise",
+    "untempered",
     "verify",
 ]
 
@@ -88,6 +91,25 @@ def predictions(folder: Path) -> pd.DataFrame:
     return pd.concat(tables, names=["fold", "seed", "row"])
 
 
+def confidence(place: Path) -> Confidence:
+    """How sure the classifier of a cell may be; a run made before there were temperatures has none."""
+    return Confidence(**read_json(place / "metrics_test.json").get("confidence", {}))
+
+
+def untempered(folder: Path, predicted: pd.DataFrame) -> pd.DataFrame:
+    """The predictions of a run as they would have been without temperatures."""
+    _, scores, labels = arrays(predicted)
+    scores = scores.copy()
+    folds, seeds = (predicted.index.get_level_values(key) for key in ("fold", "seed"))
+    for fold, seed, place in cells(folder):
+        found = confidence(place)
+        for level in LEVELS:
+            rows = (folds == fold) & (seeds == seed) & (predicted["level"] == level).to_numpy()
+            scores[rows] = windows.temper(scores[rows], 1 / getattr(found, level))
+    facts = predicted.drop(columns=list(labels))
+    return facts.join(pd.DataFrame(scores, columns=list(labels), index=predicted.index))
+
+
 def arrays(predicted: pd.DataFrame) -> tuple[Targets, Scores, tuple[str, ...]]:
     """Targets, scores and labels of a predictions table: the classes are the columns after `end`."""
     labels = tuple(predicted.columns[list(predicted.columns).index("end") + 1 :])
@@ -143,6 +165,7 @@ def _summary(folder: Path) -> dict[str, Any]:
         **{f"{level}s": int((predicted["level"] == level).sum()) // len(recipe.train.seeds) for level in LEVELS},
         "folds": entries,
         **{level: _over_folds(predicted, level, entries, recipe) for level in LEVELS},
+        "calibration": _calibration(predicted, untempered(folder, predicted)),
         "seconds": seconds,
         "segments_per_second": statistics.median(speeds),
     }
@@ -155,6 +178,17 @@ def _over_folds(predicted: pd.DataFrame, level: str, entries: list[dict[str, Any
     pooled = [metrics.evaluate(targets[at], scores[at]) for at in by_seed]
     intervals = metrics.bootstrap(targets, scores, rows["group"], recipe.evaluate.resamples)
     return metrics.aggregate([{"fold": e["fold"], "seed": e["seed"], **e[level]} for e in entries], pooled, intervals)
+
+
+def _calibration(predicted: pd.DataFrame, raw: pd.DataFrame) -> dict[str, Any]:
+    """Calibration error and log loss at both levels over all test predictions, and `raw`, without temperatures."""
+    return {level: _sureness(predicted, level) | {"raw": _sureness(raw, level)} for level in LEVELS}
+
+
+def _sureness(predicted: pd.DataFrame, level: str) -> dict[str, Any]:
+    targets, scores, _ = arrays(predicted[predicted["level"] == level])
+    error, loss = metrics.calibration(targets, scores).error, metrics.evaluate(targets, scores)["log_loss"]
+    return {"error": error, "log_loss": loss}
 
 
 def classes(

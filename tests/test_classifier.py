@@ -1,5 +1,6 @@
 """classifier: one object from wave to answer; saved, loaded and asked anything."""
 
+import hashlib
 import io
 import json
 import subprocess
@@ -17,6 +18,7 @@ from hubbub import windows
 from hubbub.audio import AudioError
 from hubbub.batches import Waveforms
 from hubbub.classifier import Classifier, ClassifierError, load
+from hubbub.confidence import Confidence
 from hubbub.data.cache import Waves
 from hubbub.features import FrontEndError
 from hubbub.loading import load as load_any
@@ -360,7 +362,6 @@ def test_loading_refuses_what_is_not_whole(tmp_path: Path) -> None:
     model = make("head.name=logreg")
     for spoil, message in (
         (lambda f: (f / "network.safetensors").unlink(), "network.safetensors"),
-        (lambda f: (f / "network.safetensors").write_bytes(b"x" * 100), "not a whole classifier"),
         (lambda f: (f / "head.safetensors").unlink(), "not a whole classifier"),
         (lambda f: (f / "classifier.json").write_text("{"), "not a whole classifier"),
         (lambda f: _edit(f, format=99), "format 99"),
@@ -373,8 +374,64 @@ def test_loading_refuses_what_is_not_whole(tmp_path: Path) -> None:
 
 
 def _edit(folder: Path, **changes: object) -> None:
-    content = json.loads((folder / "classifier.json").read_text())
-    (folder / "classifier.json").write_text(json.dumps(content | changes))
+    """Change the card as one who can write checksums would."""
+    content = json.loads((folder / "classifier.json").read_text()) | changes
+    del content["sha256"]["classifier.json"]
+    content["sha256"]["classifier.json"] = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    (folder / "classifier.json").write_text(json.dumps(content))
+
+
+def _flip(file: Path) -> None:
+    """The last letter or bit of a file turned into another."""
+    content = bytearray(file.read_bytes())
+    content[-2] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", ["network.safetensors", "head.safetensors", "head.lightgbm.txt"])
+def test_a_file_that_is_not_the_one_that_was_saved_is_refused(name: str, tmp_path: Path) -> None:
+    folder = make("head.name=ensemble", "head.trees=3").save(tmp_path / "model")
+    load(folder)
+    saved = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    _flip(folder / name)
+    found = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    with pytest.raises(ClassifierError) as caught:
+        load(folder)
+    assert str(caught.value).startswith(f"{folder / name} is not the file that was saved: its sha256 is {found}, ")
+    assert saved in str(caught.value) and "train it again" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("found", "put"), [('"rain"', '"snow"'), ('"segment": 1.0', '"segment": 9.0'), ('"rate_hz": 16', '"rate_hz": 61')]
+)
+def test_a_card_that_was_changed_by_hand_is_refused(found: str, put: str, tmp_path: Path) -> None:
+    card = make().save(tmp_path / "model") / "classifier.json"
+    text = card.read_text()
+    assert text.count(found) == 1
+    card.write_text(text.replace(found, put))
+    with pytest.raises(ClassifierError, match=r"classifier\.json is not the file that was saved"):
+        load(tmp_path / "model")
+    # Indents and line ends are no content.
+    card.write_text(json.dumps(json.loads(text)))
+    load(tmp_path / "model")
+
+
+@pytest.mark.parametrize("settings", HEADS, ids=" ".join)
+def test_temperatures_change_how_sure_answers_are_and_nothing_else(settings: tuple[str, ...], tmp_path: Path) -> None:
+    model = make(*settings)
+    evidence = np.concatenate([model.evidence(model.cut(NOISE[:n])) for n in (100, 2 * RATE + 1, 3 * RATE)])
+    raw = model.judge(evidence, [0, 1, 3])
+    model.confidence = Confidence(segment=0.5, clip=2.5)
+    tempered = model.judge(evidence, [0, 1, 3])
+    for before, after, temperature in zip(raw, tempered, (0.5, 2.5), strict=True):
+        np.testing.assert_array_equal(after, windows.temper(before, temperature))
+        np.testing.assert_array_equal(before.argmax(axis=1), after.argmax(axis=1))
+        surer = after.max(axis=1) - before.max(axis=1)
+        assert (surer >= 0).all() if temperature < 1 else (surer <= 0).all()
+    model.save(tmp_path / "model")
+    again = load(tmp_path / "model")
+    assert again.confidence == model.confidence
+    assert again.classify(NOISE, RATE).scores == pytest.approx(model.classify(NOISE, RATE).scores, abs=1e-6)
 
 
 def test_a_saved_folder_holds_data_only(tmp_path: Path) -> None:

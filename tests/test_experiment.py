@@ -76,7 +76,7 @@ def test_summary_has_the_contracts_keys_and_both_levels(trained: Path) -> None:
     summary = read(trained / "summary.json")
     assert list(summary) == [
         *("recipe", "protocol", "comparable", "why_not_comparable", "clips", "segments", "folds", "clip", "segment"),
-        *("seconds", "segments_per_second"),
+        *("calibration", "seconds", "segments_per_second"),
     ]
     assert [(e["fold"], e["seed"]) for e in summary["folds"]] == [("1", 42), ("2", 42)]
     for level in ("clip", "segment"):
@@ -239,7 +239,7 @@ def test_a_clip_that_was_listed_but_not_predicted_is_an_error(headed: Path, tmp_
     judge = model.judge
     monkeypatch.setattr(model, "judge", lambda *given: (judge(*given)[0], judge(*given)[1][:-1]))
     with pytest.raises(experiment.ExperimentError, match="20 clips were listed, 19 predicted"):
-        experiment._score(material, model, split.test, tmp_path, "test", {})
+        experiment._judge(material, model, split.test)
 
 
 def test_a_leaking_run_is_refused_and_stamped_when_allowed(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ ORDER = (
         "schedule",
         "events",
     ),
-    ("event_scores",),
+    ("confidence", "event_scores"),
     ("hearing",),
     ("onnx_model", "models/", "stream"),
     ("classifier",),

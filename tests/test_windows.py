@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import special
 
 from hubbub import windows
 from hubbub.windows import Heard, Pooling, WindowError
@@ -195,3 +196,46 @@ def test_a_level_changes_loudness_and_leaves_silence_silent() -> None:
     assert rms[2] == pytest.approx(100 * np.sqrt(np.square(noise[2]).mean()), rel=1e-5)  # 40 dB and no more
     assert rms[3] == 0
     assert np.corrcoef(levelled[0], noise[0])[0, 1] == pytest.approx(1, abs=1e-6)
+
+
+# Temperatures
+
+
+@st.composite
+def probabilities(draw: st.DrawFn) -> Array:
+    """Rows of three and more probabilities, zeros and ones among them."""
+    shape = draw(st.tuples(st.integers(1, 5), st.integers(2, 6)))
+    rows = np.array(draw(st.lists(st.floats(0, 30), min_size=shape[0] * shape[1], max_size=shape[0] * shape[1])))
+    rows = np.exp(-rows.reshape(shape) * draw(st.sampled_from([0.1, 1.0, 10.0])))
+    return (rows / rows.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+@given(probabilities(), st.floats(0.05, 20))
+def test_a_temperature_divides_the_logits_and_keeps_the_order(scores: Array, temperature: float) -> None:
+    tempered = windows.temper(scores, temperature)
+    logits = np.log(np.maximum(scores.astype(float), windows.SMALLEST)) / temperature
+    np.testing.assert_allclose(tempered, special.softmax(logits, axis=1), rtol=1e-5, atol=1e-30)
+    assert tempered.dtype == np.float32
+    np.testing.assert_allclose(tempered.sum(axis=1), 1, atol=1e-5)
+    order = scores.argsort(axis=1, kind="stable")
+    assert (np.diff(np.take_along_axis(tempered, order, axis=1), axis=1) >= 0).all(), "no class overtakes another"
+    equal = scores[:, :1] == scores
+    assert (tempered == tempered[:, :1])[equal].all(), "what was equal stays equal"
+
+
+@given(st.floats(-15, 15), st.floats(0.1, 10))
+def test_under_sigmoid_each_class_has_its_own_logit(logit: float, temperature: float) -> None:
+    scores = np.array([[special.expit(logit)]], np.float32)
+    expected = special.expit(special.logit(scores.astype(float)) / temperature)
+    assert windows.temper(scores, temperature, "sigmoid") == pytest.approx(expected, abs=1e-6)
+
+
+def test_sigmoids_that_reached_their_ends_stay_there() -> None:
+    np.testing.assert_array_equal(
+        windows.temper(np.array([[0.0, 1.0, 0.5]], np.float32), 0.5, "sigmoid"), np.array([[0, 1, 0.5]], np.float32)
+    )
+
+
+def test_a_temperature_of_one_leaves_every_bit() -> None:
+    scores = np.random.default_rng(0).dirichlet(np.ones(7), 5).astype(np.float32)
+    assert windows.temper(scores, 1.0) is scores

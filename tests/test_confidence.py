@@ -1,0 +1,75 @@
+"""confidence: temperatures are those that make scores honest, and change nothing but how sure they are."""
+
+import numpy as np
+import pytest
+from scipy import special
+
+from hubbub import confidence, metrics, windows
+from hubbub.confidence import Confidence
+
+RNG = np.random.default_rng(0)
+ROWS, CLASSES = 4_000, 5
+
+
+def honest(rows: int = ROWS) -> tuple[np.ndarray, np.ndarray]:
+    """Logits, and a truth drawn with the very probabilities that they say."""
+    logits = RNG.normal(0, 2, (rows, CLASSES))
+    scores = special.softmax(logits, axis=1)
+    return logits, (scores.cumsum(axis=1) < RNG.uniform(size=(rows, 1))).sum(axis=1)
+
+
+@pytest.mark.parametrize("factor", [0.2, 1.0, 3.0, 12.0])
+def test_the_temperature_takes_back_what_made_scores_too_sure_or_too_shy(factor: float) -> None:
+    logits, targets = honest()
+    scores = special.softmax(logits * factor, axis=1).astype(np.float32)
+    found = confidence.temperature(targets, scores)
+    assert found == pytest.approx(factor, rel=0.06)
+    after = metrics.calibration(targets, windows.temper(scores, found)).error
+    assert after < 0.025
+    assert factor == 1 or after < 0.5 * metrics.calibration(targets, scores).error
+
+
+def test_no_other_temperature_has_less_log_loss() -> None:
+    logits, targets = honest()
+    scores = special.softmax(1.7 * logits, axis=1).astype(np.float32)
+    found = confidence.temperature(targets, scores)
+    losses = {
+        t: metrics.evaluate(targets, windows.temper(scores, t))["log_loss"]
+        for t in (found, 0.05, 0.5, 0.9 * found, 1.1 * found, 2.5, 30.0)
+    }
+    assert min(losses, key=losses.__getitem__) == found
+
+
+def test_a_part_without_a_mistake_does_not_make_every_score_one() -> None:
+    scores = special.softmax(3 * np.eye(CLASSES)[np.arange(20) % CLASSES], axis=1).astype(np.float32)
+    found = confidence.temperature(np.arange(20) % CLASSES, scores)
+    sure = windows.temper(scores, found).max(axis=1)
+    assert found < 1
+    # One row of twenty-one thought of as any class alike: what is left for the others is its share.
+    assert sure == pytest.approx(1 - (CLASSES - 1) / CLASSES / 21, abs=1e-4)
+
+
+def test_scores_of_zero_and_one_have_a_temperature() -> None:
+    scores = np.eye(CLASSES, dtype=np.float32)[np.arange(50) % CLASSES]
+    targets = np.arange(50) % CLASSES
+    targets[:10] = (targets[:10] + 1) % CLASSES  # one in five is wrong
+    found = confidence.temperature(targets, scores)
+    tempered = windows.temper(scores, found)
+    assert np.isfinite(tempered).all()
+    # 40 of 50 were right, and of the row that is thought of a fifth.
+    assert tempered.max(axis=1) == pytest.approx((40 + 0.2) / 51, abs=1e-4)
+
+
+def test_segments_and_clips_have_each_their_own() -> None:
+    logits, targets = honest(800)
+    shy, sure = (special.softmax(logits * k, axis=1).astype(np.float32) for k in (0.4, 2.5))
+    found = confidence.fit(targets, sure, targets, shy)
+    assert (found.segment, found.clip) == (
+        confidence.temperature(targets, sure),
+        confidence.temperature(targets, shy),
+    )
+
+
+def test_several_fits_together_are_their_geometric_mean() -> None:
+    found = confidence.typical([Confidence(0.5, 4.0), Confidence(2.0, 1.0)])
+    assert (found.segment, found.clip) == pytest.approx((1.0, 2.0))
