@@ -23,7 +23,8 @@ import soxr
 
 from hubbub.errors import HubbubError
 
-__all__ = ["EXTENSIONS", "AudioError", "Resampler", "Sound", "decode", "load", "mix_down", "opened", "resample"]
+__all__ = ["EXTENSIONS", "AudioError", "FormatError", "Resampler", "Sound", "decode", "load", "mix_down", "opened",
+           "resample"]  # fmt: skip
 
 Wave = npt.NDArray[np.float32]
 
@@ -40,10 +41,19 @@ _OGG_LAST_PAGE_FLAG = 4
 _MP3_FRAME_BYTES = 2_881  # the longest there is
 _MP3_LEAD_IN = 16 * 1_152  # samples; a frame needs what frames before it left over
 _UNKNOWN_TO_SNDFILE = 1  # libsndfile's SF_ERR_UNRECOGNISED_FORMAT
+#: What FFmpeg may take a file for. It knows others that are lists of other files, and would read these.
+_CONTAINERS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mp3,aac,flac,ogg,wav,w64,aiff,au,caf,asf,avi,mpegts,mpeg,flv,amr,ape,wv,tta,"
+    "ac3,eac3,dts,rm,mpc,mpc8"
+)
 
 
 class AudioError(HubbubError):
     """A sound that cannot be read or must not be trusted."""
+
+
+class FormatError(AudioError):
+    """What is no sound of a known format at all."""
 
 
 @dataclass(frozen=True)
@@ -183,15 +193,19 @@ def _by_av(stack: ExitStack, name: str, stream: BinaryIO, start_s: float | None,
     try:
         import av
     except ImportError as error:
-        raise AudioError(
+        raise FormatError(
             f"{name} is not a sound that libsndfile can read. Check what the file is. M4a, video, and an MP3 or FLAC "
             "that does not say how long it is need FFmpeg: pip install 'hubbub[media]'."
         ) from error
     stream.seek(0)
     try:
-        container = stack.enter_context(av.open(stream, "r"))
+        options = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "none"}
+        container = stack.enter_context(av.open(stream, "r", options=options))
+    except (av.FFmpegError, ValueError) as error:
+        raise _unreadable(name, error, FormatError) from error
+    try:
         if not container.streams.audio:
-            raise AudioError(f"{name} has no sound in it. Give a file with an audio stream.")
+            raise FormatError(f"{name} has no sound in it. Give a file with an audio stream.")
         planar = av.AudioResampler(format="fltp")
         frames = (out for frame in container.decode(audio=0) for out in planar.resample(frame))
         opening = next(frames, None)
@@ -272,9 +286,9 @@ def _file(path: Path) -> BinaryIO:
         raise _unreadable(path, error) from error
 
 
-def _unreadable(name: object, error: Exception) -> AudioError:
+def _unreadable(name: object, error: Exception, kind: type[AudioError] = AudioError) -> AudioError:
     reason = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
-    return AudioError(f"{name} is not a sound that can be read ({reason.rstrip('.')}). Check what the file is.")
+    return kind(f"{name} is not a sound that can be read ({reason.rstrip('.')}). Check what the file is.")
 
 
 def _refuse_cut_off(name: str, stream: BinaryIO) -> None:

@@ -71,6 +71,7 @@ class Merger:
         self.labels, self.merging = tuple(labels), merging
         size = len(self.labels)
         self._last: tuple[float, float, Array] | None = None  # the segment held back: from, to, scores
+        self._begun = 0.0  # where it starts, which may lie before what it speaks for
         self._now = 0.0
         # A stretch at the release or above that goes on, and the event before it that may yet be joined.
         self._start, self._peak = np.zeros(size), np.zeros(size)
@@ -90,11 +91,11 @@ class Merger:
             begin = start
             if self._last is not None:
                 since, until, before = self._last
-                if start < since:
-                    raise EventError(f"a segment at {start:g} s after one at {since:g} s: give them in order.")
+                if start < self._begun:
+                    raise EventError(f"a segment at {start:g} s after one at {self._begun:g} s: give them in order.")
                 begin = max((start + until) / 2, since) if start < until else start
                 found += self._step(since, min(until, begin), before)
-            self._last = begin, max(end, begin), row
+            self._last, self._begun = (begin, max(end, begin), row), start
         return found
 
     def end(self) -> list[Event]:

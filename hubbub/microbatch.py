@@ -158,8 +158,8 @@ class Batched(Hearing):
 
     def __init__(self, batcher: Batcher, gone: Callable[[], bool] = lambda: False) -> None:
         self._batcher, self._model, self._gone = batcher, batcher.model, gone
-        model = batcher.model
-        self.recipe, self.labels, self.activation, self.card = model.recipe, model.labels, model.activation, model.card
+        for name in Hearing.__annotations__:
+            setattr(self, name, getattr(batcher.model, name))
 
     def to(self, device: str) -> Self:
         self._batcher.alone(lambda: self._model.to(device))

@@ -13,7 +13,7 @@ import sys
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import partial
@@ -162,8 +162,9 @@ def _near(path: str) -> str:
     return f"{folder or 'This folder'} holds {examples(there) or 'nothing'}."
 
 
-def hear(model: "Hearing", source: str | Path | BinaryIO, asked: Asked = Asked()) -> Gist:
-    """A file or an open stream -> what was heard in it, in bounded memory; else as `Hearing.classify`."""
+def hear(model: "Hearing", source: str | Path | BinaryIO | audio.Sound, asked: Asked = Asked()) -> Gist:
+    """A file, an open stream or a sound that is being decoded -> what was heard in it, in bounded memory; else as
+    `Hearing.classify`."""
     if isinstance(source, str | Path) and Path(source).suffix.lower() in GIVEN:
         return _gist_of_given(model, Path(source), asked)
     listening = _Listening(model, asked)
@@ -216,11 +217,11 @@ class _Piece:
     share: float
 
 
-def _pieces(model: "Hearing", source: str | Path | BinaryIO) -> Iterator[_Piece]:
+def _pieces(model: "Hearing", source: str | Path | BinaryIO | audio.Sound) -> Iterator[_Piece]:
     """A recording, decoded and cut: one piece at least. Raises what `Hearing.read` does."""
     if not model.hears:
-        model.read(source)  # says why
-    with audio.opened(source) as sound:
+        model.read("")  # says why
+    with nullcontext(source) if isinstance(source, audio.Sound) else audio.opened(source) as sound:
         stream = Stream(model, sound.rate_hz)
         whole = sound.seconds or float("inf")
         for block in sound.blocks:

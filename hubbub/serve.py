@@ -9,6 +9,7 @@ This room knows no audio format and no network. torch is needed to explain, not 
 
 import asyncio
 import base64
+import logging
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -30,16 +31,19 @@ from starlette.websockets import WebSocket
 
 from hubbub import audio
 from hubbub.errors import HubbubError
+from hubbub.events import Merging
 from hubbub.hearing import Hearing
 from hubbub.microbatch import Batched, Batcher, StoppedError
-from hubbub.predict import Answer
+from hubbub.predict import Answer, Asked, hear
 from hubbub.serve_gate import CLIENT_GONE, Gate, Limits, RefusedError, Slots, Token
 from hubbub.serve_live import Live
 from hubbub.serve_meters import CONTENT_TYPE, Meters
 from hubbub.serve_schema import REFUSALS, UPLOAD, About, Classified, Explained
-from hubbub.serve_uploads import Upload, receive
+from hubbub.serve_uploads import Upload, opened, receive
 
 __all__ = ["Service", "create_app"]
+
+log = logging.getLogger(__name__)
 
 STATIC = Path(__file__).parent / "static"
 #: Recordings decoded at once.
@@ -80,8 +84,11 @@ class Service:
 
     def _warm_up(self) -> None:
         model = Batched(self.batcher)
-        model.judge(model.evidence(model.cut(np.zeros(1, dtype=np.float32))), [0])
-        self.ready = True
+        try:
+            model.judge(model.evidence(model.cut(np.zeros(1, dtype=np.float32))), [0])
+            self.ready = True
+        except Exception:
+            log.exception("the model did not answer its first segment")
 
     def refuse_unready(self) -> None:
         if self.closing:
@@ -113,15 +120,17 @@ class Service:
         self.closing = True
         await self.live.finish()
 
-    def classify(self, upload: Upload, gone: Callable[[], bool]) -> Answer:
+    def classify(self, upload: Upload, asked: Asked, gone: Callable[[], bool]) -> Answer:
         """The answer of `hubbub classify`, of a model that many ask."""
-        return Answer(upload.name, Batched(self.batcher, gone).classify(upload.file), model=self.name)
+        with opened(upload.file, self.limits, self.limits.max_seconds) as sound:
+            return Answer(upload.name, hear(Batched(self.batcher, gone), sound, asked), model=self.name)
 
     def explain(self, upload: Upload, label: str | None, gone: Callable[[], bool]) -> dict[str, Any]:
         """What `hubbub explain` writes: its JSON, and pictures and sounds as data: addresses."""
         from hubbub import explain as room
 
-        wave, rate_hz = audio.decode(upload.file)
+        with opened(upload.file, self.limits, self.limits.explain_seconds) as sound:
+            wave, rate_hz = np.concatenate(list(sound.blocks)), sound.rate_hz
         model: Any = self.model
         why = self.batcher.alone(lambda: room.explain(model, wave, rate_hz, label))
         with tempfile.TemporaryDirectory() as place:
@@ -163,15 +172,23 @@ router = APIRouter()
 
 
 @router.post("/v1/classify", responses={200: {"model": Classified}, **REFUSALS}, openapi_extra=UPLOAD)
-async def classify(request: Request, service: Serving) -> Response:
+async def classify(
+    request: Request,
+    service: Serving,
+    threshold: Annotated[float | None, Query(description="Give events too: of classes that reach this score.")] = None,
+    release: Annotated[float | None, Query(description="They last while at this score. Default: threshold.")] = None,
+    shortest: Annotated[float, Query(description="The shortest event [s].")] = 0.0,
+    gap: Annotated[float, Query(description="Events of a class as close as this are one [s].")] = 0.0,
+) -> Response:
     """Say what is heard in a recording: the object of `hubbub classify --json`.
 
     The recording is the file of a form (multipart/form-data), or the body itself; its format is known by its content.
     """
     service.refuse_unready()
+    asked = Asked(merging=None if threshold is None else Merging(threshold, release, shortest, gap))
     upload = await receive(request, service.limits)
     with upload.file:
-        answer = await service.work(request, service.decoders, partial(service.classify, upload))
+        answer = await service.work(request, service.decoders, partial(service.classify, upload, asked))
     return JSONResponse(answer.to_dict())
 
 
@@ -282,6 +299,8 @@ async def _refuse(request: Request, error: Exception) -> Response:
         return error.response()
     if isinstance(error, StoppedError):
         return RefusedError.for_now(503, str(error), 5).response()
+    if isinstance(error, audio.FormatError):
+        return RefusedError(415, str(error)).response()
     return RefusedError(422, str(error)).response()
 
 

@@ -29,7 +29,7 @@ from hubbub.serve_meters import Meters
 
 __all__ = ["CLIENT_GONE", "Gate", "Limits", "RefusedError", "Slots", "Token"]
 
-log = logging.getLogger("hubbub.serve")
+log = logging.getLogger(__name__)
 
 #: What a status of a request is counted as whose client did not wait for it; never sent.
 CLIENT_GONE = 499
@@ -65,7 +65,7 @@ class Limits:
     max_seconds: the longest recording to classify [s], held to while it is decoded; 413 beyond.
     explain_seconds: the longest recording to explain [s]: its maps and sounds are all in one answer; 413 beyond.
     max_rate_hz: the highest sample rate of an upload or stream; 422 beyond.
-    max_channels: the most channels; 422 beyond.
+    max_channels: the most channels of a stream; 422 beyond.
     queue: the most uploads that wait or are worked on; 503 beyond, and 429 for an address that has half of them.
     explanations: the most of them that are explanations; 503 beyond.
     streams: the most WebSocket streams at once; 503 beyond, and 429 for an address that has half of them.
@@ -90,7 +90,7 @@ class Limits:
         if size > self.max_mb * 1e6:
             raise RefusedError(413, f"{self.max_mb:g} MB are the most. Send a shorter or a compressed recording.")
 
-    def refuse_format(self, rate_hz: int, channels: int) -> None:
+    def refuse_format(self, rate_hz: int, channels: int = 1) -> None:
         if rate_hz > self.max_rate_hz:
             raise RefusedError(422, f"{rate_hz} Hz: {self.max_rate_hz} Hz are the most. Resample it.")
         if channels > self.max_channels:

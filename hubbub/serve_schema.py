@@ -14,7 +14,7 @@ class Error(BaseModel):
 
 
 class Segment(BaseModel):
-    """What was heard from `start` to `end` [s]."""
+    """A class that was heard from `start` to `end` [s]."""
 
     start: float
     end: float
@@ -33,6 +33,7 @@ class Classified(BaseModel):
     score: float
     scores: dict[str, float] = Field(description="One probability a class, for the whole recording.")
     segments: list[Segment]
+    events: list[Segment] | None = Field(None, description="Where a threshold was given.")
     model: str
 
 

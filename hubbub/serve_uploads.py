@@ -1,21 +1,29 @@
-"""A request's body to a file that a decoder can read: as one part of a form, or as it is.
+"""A request's body to a recording that is held to limits: as one part of a form, or as it is.
 
 What comes is kept in memory, beyond a megabyte in a temporary file without a name. The name that a client gives is only
-said back to it.
+said back to it. How long a recording is, is found out by its header and again while it is decoded, for a few bytes can
+hold hours.
 """
 
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from tempfile import SpooledTemporaryFile
 from typing import BinaryIO, cast
 
+import numpy as np
+import numpy.typing as npt
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
+from hubbub import audio
 from hubbub.serve_gate import Limits, RefusedError
 
-__all__ = ["Upload", "receive"]
+__all__ = ["Upload", "opened", "receive"]
+
+Wave = npt.NDArray[np.float32]
 
 #: Kept in memory of each upload.
 SPOOLED_BYTES = 1_000_000
@@ -59,6 +67,28 @@ async def receive(request: Request, limits: Limits) -> Upload:
         upload.file.close()
         raise
     return upload
+
+
+@contextmanager
+def opened(file: BinaryIO, limits: Limits, most_s: float) -> Iterator[audio.Sound]:
+    """`audio.opened` of `most_s` seconds at most. Raises `RefusedError` and `AudioError`, here or from the blocks."""
+    with audio.opened(file) as sound:
+        limits.refuse_format(sound.rate_hz)
+        _refuse_length(sound.seconds or 0, most_s)
+        yield replace(sound, blocks=_no_longer(sound.blocks, sound.rate_hz, most_s))
+
+
+def _refuse_length(seconds: float, most_s: float) -> None:
+    if seconds > most_s:
+        raise RefusedError(413, f"{most_s:g} s are the most. Cut the recording into parts.")
+
+
+def _no_longer(blocks: Iterable[Wave], rate_hz: int, most_s: float) -> Iterator[Wave]:
+    decoded = 0
+    for block in blocks:
+        decoded += len(block)
+        _refuse_length(decoded / rate_hz, most_s)
+        yield block
 
 
 async def _of_body(request: Request) -> Upload:

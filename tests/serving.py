@@ -57,7 +57,11 @@ def serving(
     with (
         log.open("w") as errors,
         subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=errors, text=True, env={k: v for k, v in os.environ.items() if k != "HUBBUB_TOKEN"}
+            command,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env={k: v for k, v in os.environ.items() if k != "HUBBUB_TOKEN"},
         ) as process,
     ):
         try:

@@ -62,6 +62,15 @@ def test_where_segments_overlap_each_speaks_for_its_half() -> None:
     assert (last.start, last.end) == (3.25, 4.0)
 
 
+def test_segments_may_overlap_by_more_than_half() -> None:
+    spans = [(start, start + 2.0) for start in np.arange(0, 4, 0.5)]
+    scores = np.zeros((len(spans), 1))
+    scores[3:5] = 0.9
+    # The middles are 1, 1.5, 2 ...: those of the fourth and fifth are 2.5 and 3.
+    assert merge(spans, scores, ["a"]) == [Event("a", 2.25, 3.25, 0.9)]
+
+
+
 def test_time_that_nobody_heard_ends_an_event() -> None:
     spans = [[0, 1], [1, 2], [5, 6]]
     assert [(e.start, e.end) for e in merge(spans, [[1], [1], [1]], ("dog",))] == [(0, 2), (5, 6)]
