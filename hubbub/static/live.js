@@ -25,7 +25,7 @@ export class Live {
   get seconds() { return this.stream.sent / this.stream.rate; }
   get dropped() { return this.stream.dropped; }
 
-  /** Throws `Trouble` where there is no microphone to be had. */
+  /** Throws `Trouble` where there is no microphone to be had, or no server to hear it. */
   async start() {
     if (!navigator.mediaDevices) {
       throw new Trouble("The browser gives the microphone only to pages of this machine or over https.");
@@ -43,6 +43,12 @@ export class Live {
     this.stream = new Stream(sampleRate, message => this.hear(message), trouble => this.close(trouble));
     const capture = new AudioWorkletNode(this.context, "capture", { numberOfOutputs: 0 });
     capture.port.onmessage = event => this.take(event.data);
+    try {
+      await this.stream.begun;
+    } catch (trouble) {
+      this.release();
+      throw trouble;
+    }
     this.context.createMediaStreamSource(this.microphone).connect(capture);
   }
 
@@ -50,6 +56,12 @@ export class Live {
   stop() {
     this.release();
     this.stream.end();
+  }
+
+  /** Stop without another word: something else is to be heard. */
+  leave() {
+    this.tell = { heard() {}, event() {}, moved() {}, ended() {} };
+    this.stop();
   }
 
   /** The sound that was kept, and the segments that lie in it, both from its own start. */

@@ -11,7 +11,8 @@ const $ = id => document.getElementById(id);
 const player = $("player");
 
 let about = null; // the model, once the server has told
-let shown = null; // { samples, rate } of the recording on the page; null where the browser cannot decode it
+let given = null; // the file on the page
+let shown = null; // its { samples, rate }; null where the browser cannot decode it
 let chosen = -1; // the segment that was clicked
 let stopAt = Infinity; // where the player stops by itself
 let live = null;
@@ -63,10 +64,8 @@ async function meet() {
 // A recording.
 
 async function hear(file) {
-  if (live) live.stop();
-  work.abort();
+  hush();
   const mine = work = new AbortController();
-  forgive();
   if (!about) await meet();
   if (!about) return;
   $("heard").hidden = true;
@@ -84,18 +83,16 @@ async function hear(file) {
       file.arrayBuffer().then(bytes => decode(bytes, about.rate_hz)).catch(() => null),
     ]);
     if (mine.signal.aborted) return;
-    player.src = sound ? URL.createObjectURL(file) : "";
-    say(`${answer.label}, ${answer.score.toFixed(2)}, in ${seconds(answer.seconds)} s of sound.`);
-    present(answer, sound);
+    present(answer, file, sound);
     $("heard").focus();
   } catch (error) {
     complain(error, () => hear(file));
   }
 }
 
-/** Show an answer; without its `sound`, only what was heard and when. */
-function present(answer, sound) {
-  shown = sound;
+/** Show an answer about a file; without its `sound`, only what was heard and when. */
+function present(answer, file, sound) {
+  [given, shown] = [file, sound];
   chosen = -1;
   stopAt = Infinity;
   $("heard").hidden = false;
@@ -104,13 +101,13 @@ function present(answer, sound) {
   $("name").textContent = answer.file;
   headline(answer);
   $("segment").hidden = true;
-  player.hidden = $("wave").parentElement.hidden = $("spectrogram").parentElement.hidden = !sound;
-  const length = answer.seconds || 1;
-  lanes.show(answer.segments, 0, length, true);
-  place(sound ? 0 : null);
+  say(`${answer.label}, ${answer.score.toFixed(2)}, in ${seconds(answer.seconds)} s of sound.`);
+  load(sound && file);
+  $("play").hidden = $("wave").parentElement.hidden = $("spectrogram").parentElement.hidden = !sound;
+  lanes.show(answer.segments, 0, answer.seconds);
   $("hint").textContent = sound
     ? "Click a segment to hear it and to ask why; a click in the pictures moves the player there."
-    : "This browser cannot play this kind of file: there is nothing to hear or to see, but the answer is the same.";
+    : "This browser cannot play this kind of file; the answer is the same. Click a segment to ask why.";
   draw();
 }
 
@@ -141,6 +138,16 @@ function headline({ label, score, scores }) {
 
 // Playback.
 
+/** Give the player a file, or none. */
+function load(file) {
+  URL.revokeObjectURL(player.src);
+  if (file) player.src = URL.createObjectURL(file);
+  else player.removeAttribute("src");
+  player.hidden = !file;
+  place(file ? 0 : null);
+  $("now").textContent = "";
+}
+
 /** Put the cursor at a time [s]; nowhere for null. */
 function place(time) {
   $("cursor").hidden = time === null;
@@ -153,7 +160,8 @@ function follow() {
     stopAt = Infinity;
   }
   place(player.currentTime);
-  lanes.follow(player.currentTime);
+  const now = lanes.segments[lanes.follow(player.currentTime)];
+  $("now").textContent = now ? `${seconds(player.currentTime)} s: ${now.label} ${now.score.toFixed(2)}` : "";
   if (!player.paused) requestAnimationFrame(follow);
 }
 
@@ -167,7 +175,6 @@ function seek(event) {
 // A segment.
 
 function choose(number) {
-  if (live || !shown) return;
   chosen = number;
   const segment = lanes.segments[number];
   $("segment").hidden = false;
@@ -175,7 +182,7 @@ function choose(number) {
   $("why").hidden = !about.explains;
   $("why").textContent = `Why ${segment.label}?`;
   $("explanation").replaceChildren();
-  hearSegment();
+  if (shown) hearSegment();
 }
 
 function hearSegment() {
@@ -191,12 +198,12 @@ async function explain() {
   forgive();
   $("why").disabled = true;
   $("explanation").replaceChildren(make("p", "", "Asking why."));
-  const cut = shown.samples.slice(Math.round(segment.start * shown.rate), Math.round(segment.end * shown.rate));
   try {
     const form = new FormData();
-    form.append("file", wav(cut, shown.rate), "segment.wav");
-    const why = await ask(`v1/explain?label=${encodeURIComponent(segment.label)}`, form, mine.signal);
-    if (chosen >= 0 && lanes.segments[chosen] === segment) $("explanation").replaceChildren(...explained(why));
+    form.append("file", given);
+    const { label, start, end } = segment, query = new URLSearchParams({ label, start, end });
+    const why = await ask(`v1/explain?${query}`, form, mine.signal);
+    if (lanes.segments[chosen] === segment) $("explanation").replaceChildren(...explained(why));
   } catch (error) {
     $("explanation").replaceChildren();
     complain(error, explain);
@@ -206,7 +213,9 @@ async function explain() {
 }
 
 function explained(why) {
-  const picture = make("img");
+  const wide = make("div", "wide"), picture = make("img");
+  wide.tabIndex = 0; // it scrolls on a phone
+  wide.append(picture);
   picture.src = why.media[why.files.clip];
   picture.alt = `Spectrogram of the segment; what spoke for ${why.label} is marked, by ${why.method}.`;
   const sounds = make("div", "pair");
@@ -218,18 +227,26 @@ function explained(why) {
     part.append(make("div", "", `${words}: ${why.label} ${why.scores[name][why.label].toFixed(2)}`), sound);
     sounds.append(part);
   }
-  return [picture, ...why.remarks.map(words => make("p", "muted", words)), sounds];
+  return [wide, ...why.remarks.map(words => make("p", "muted", words)), sounds];
 }
 
 // The microphone.
 
+/** Leave whatever goes on. */
+function hush() {
+  work.abort();
+  player.pause();
+  forgive();
+  if (live) live.leave();
+  live = null;
+  button(false);
+}
+
 async function listen() {
   if (live) return live.stop();
-  work.abort();
-  forgive();
+  hush();
   if (!about) await meet();
   if (!about) return;
-  player.pause();
   say("Asking for the microphone.");
   const mine = new Live($("wave"), $("spectrogram"), { heard, moved, event: overheard, ended });
   $("microphone").disabled = true;
@@ -241,7 +258,7 @@ async function listen() {
     $("microphone").disabled = false;
   }
   live = mine;
-  shown = null;
+  load(null);
   button(true);
   say("Listening to the microphone.");
   $("name").textContent = "Microphone";
@@ -250,9 +267,8 @@ async function listen() {
   $("highest").textContent = `0 to ${live.stream.rate / 2000} kHz`;
   $("heard").className = "live";
   $("heard").hidden = $("figures").hidden = $("wave").parentElement.hidden = $("spectrogram").parentElement.hidden = false;
-  $("segment").hidden = player.hidden = true;
+  $("segment").hidden = true;
   $("hint").textContent = "The newest sound is at the right.";
-  place(null);
   moved();
 }
 
@@ -279,10 +295,9 @@ function ended(trouble, decision) {
     $("heard").hidden = !samples.length;
     return complain(trouble, listen);
   }
-  player.src = URL.createObjectURL(wav(samples, rate));
   const kept = from > 0 ? `, its last ${seconds(samples.length / rate)} s` : "";
-  present({ ...decision, file: `Microphone${kept}`, seconds: samples.length / rate, segments }, { samples, rate });
-  say(`${decision.label}, ${decision.score.toFixed(2)}, in ${seconds(decision.seconds)} s of sound.`);
+  const answer = { ...decision, file: `Microphone${kept}`, seconds: samples.length / rate, segments };
+  present(answer, wav(samples, rate), { samples, rate });
 }
 
 function button(on) {

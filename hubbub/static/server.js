@@ -36,8 +36,9 @@ export async function ask(path, body, signal) {
 }
 
 /**
- * Samples to the server, what it hears back. `said` gets each message of the server; `ended` is told once, with a
- * `Trouble` unless all went well.
+ * Samples to the server, what it hears back. `begun` is fulfilled once the server listens, else rejected with a
+ * `Trouble`. `said` gets each message of the server; `ended` is told when the stream is over, with a `Trouble` unless
+ * all went well.
  */
 export class Stream {
   dropped = 0; // blocks that were not sent because the line was full
@@ -46,12 +47,13 @@ export class Stream {
   constructor(rate, said, ended) {
     this.rate = rate;
     this.ready = this.over = false;
+    this.begun = new Promise((resolve, reject) => { this.settle = { resolve, reject }; });
     this.socket = new WebSocket(new URL("v1/stream", location.href.replace(/^http/, "ws")));
     this.socket.binaryType = "arraybuffer";
     this.socket.onopen = () => this.socket.send(JSON.stringify({ type: "start", rate, encoding: "f32le", token }));
     this.socket.onmessage = event => {
       const message = JSON.parse(event.data);
-      this.ready ||= message.type === "ready";
+      if (message.type === "ready") this.settle.resolve(this.ready = true);
       if (message.type === "error") this.finish(ended, new Trouble(sentence(message.error)));
       else said(message);
       if (message.type === "end") this.finish(ended);
@@ -72,14 +74,15 @@ export class Stream {
   }
 
   end() {
-    if (this.socket.readyState === WebSocket.OPEN) this.socket.send('{"type": "end"}');
+    if (!this.over) this.socket.send('{"type": "end"}');
   }
 
   finish(ended, trouble) {
     if (this.over) return;
     this.over = true;
-    ended(trouble);
     this.socket.close();
+    if (this.ready) ended(trouble);
+    else this.settle.reject(trouble);
   }
 
   /** A refused socket tells a page nothing: whether the server is gone or busy is found out by asking it. */
