@@ -6,14 +6,13 @@ Exit status: 0 done, 1 some inputs failed, 2 unusable request.
 import logging
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from hubbub import cli_bench, cli_data, cli_export, cli_hub, cli_serve, cli_tune
+from hubbub import cli_bench, cli_classify, cli_data, cli_export, cli_hub, cli_serve, cli_tune, ranks
 from hubbub.cli_options import Debug, Device, Out, as_settings, err, out, say
 from hubbub.errors import HubbubError
 
@@ -31,6 +30,7 @@ app.add_typer(cli_data.app, name="data")
 app.command("bench")(cli_bench.bench)
 app.command("train")(cli_bench.train)
 app.command("tune")(cli_tune.tune)
+app.command("classify")(cli_classify.classify)
 app.command("lr-find")(cli_tune.lr_find)
 app.command("export")(cli_export.export)
 app.command()(cli_serve.serve)
@@ -165,34 +165,6 @@ def compare(
 
 
 @app.command()
-def classify(
-    paths: Annotated[list[str], typer.Argument(help="Sound files, or folders of them.")],
-    model: Annotated[str | None, typer.Option("--model", help="A run folder, a saved classifier, or 'yamnet'.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a file.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="One line a segment.")] = False,
-    top: Annotated[int, typer.Option("--top", min=1, help="Classes shown in the table.")] = 3,
-    device: Device = None,
-    debug: Debug = False,
-) -> None:
-    """Say what is heard in each file.
-
-    Example: hubbub classify street.wav --model runs/demo
-    """
-    from hubbub import predict
-    from hubbub.loading import load
-
-    name = model or predict.default_model()
-    classifier = load(name).to(device or "auto")
-    print_answer = _answer_printer(as_json, as_csv, top)
-    failed = 0
-    for answer in predict.answers(classifier, predict.find(paths, classifier.endings), name):
-        failed += answer.heard is None
-        print_answer(answer)
-    if failed:
-        raise typer.Exit(1)
-
-
-@app.command()
 def explain(
     model: Annotated[str, typer.Argument(help="A run folder, a saved classifier, or 'yamnet'.")],
     file: Annotated[Path, typer.Argument(help="A sound file; or a picture or .npy, for models of such.")],
@@ -228,36 +200,6 @@ def explain(
     out.print(f"all of it: {folder}", soft_wrap=True)
 
 
-def _answer_printer(as_json: bool, as_csv: bool, top: int) -> Callable[[Any], None]:
-    if as_json:
-        return lambda answer: print(answer.to_json())
-    if as_csv:
-        import csv
-
-        writer = csv.writer(sys.stdout)
-        writer.writerow(["file", "start", "end", "label", "score"])
-        return lambda answer: _print_csv(writer, answer)
-    out.print(f"{'seconds':>9}  {'heard':<24} score  file  (next)")
-    return lambda answer: _print_row(answer, top)
-
-
-def _print_csv(writer: Any, answer: Any) -> None:
-    if answer.heard is None:
-        err.print(f"error: {answer.error}", soft_wrap=True)
-        return
-    for segment in answer.to_dict()["segments"]:
-        writer.writerow([answer.file, *(segment[key] for key in ("start", "end", "label", "score"))])
-
-
-def _print_row(answer: Any, top: int) -> None:
-    if answer.heard is None:
-        err.print(f"error: {answer.error}", soft_wrap=True)
-        return
-    (label, score), *others = answer.heard.top(top)
-    also = ", ".join(f"{name} {other:.2f}" for name, other in others)
-    out.print(f"{answer.heard.seconds:>9.2f}  {label:<24}  {score:.2f}  {answer.file}  ({also})", soft_wrap=True)
-
-
 def main() -> None:
     """Run the command line; an error of hubbub's own is one line and exit status 2."""
     # Threads that spin for long while they wait make everything slow as soon as another program needs a core.
@@ -268,8 +210,10 @@ def main() -> None:
     except HubbubError as error:
         if "--debug" in sys.argv:
             raise
-        err.print(f"error: {error}", style="red", soft_wrap=True)
+        if line := ranks.spoken(error):
+            err.print(line, style="red", soft_wrap=True)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
-        err.print("stopped; the same command goes on where it was")
+        if not ranks.here().rank:
+            err.print("stopped; the same command goes on where it was")
         raise SystemExit(130) from None

@@ -2,17 +2,22 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
+from hubbub import ranks
 from hubbub.cli_options import (
+    Address,
     AllowLeaky,
     AllowMissing,
+    Cpus,
     Debug,
     Device,
+    Engine,
     Folds,
+    Gpus,
     Name,
     Out,
     Quick,
@@ -36,20 +41,13 @@ def bench(
     seeds: Seeds = None,
     name: Name = None,
     quick: Quick = False,
-    engine: Annotated[
-        Literal["local", "ray"], typer.Option(help="Where cells run: processes of this machine, or a Ray cluster.")
-    ] = "local",
+    engine: Engine = "local",
     jobs: Annotated[
         int | None, typer.Option("--jobs", min=1, help="local: cells at once. Default: what keeps the machine busy.")
     ] = None,
-    address: Annotated[
-        str | None, typer.Option("--address", help="ray: the cluster, HOST:PORT. Default: one on this machine.")
-    ] = None,
-    cpus: Annotated[float, typer.Option("--cpus", min=0.01, help="ray: processor cores a cell.")] = 1.0,
-    gpus: Annotated[
-        float | None,
-        typer.Option("--gpus", min=0.0, help="ray: accelerators a cell; .5 shares one. Default: 1 if any."),
-    ] = None,
+    address: Address = None,
+    cpus: Cpus = 1.0,
+    gpus: Gpus = None,
     storage: Annotated[
         str | None, typer.Option("--storage", help="ray: URL that cells write to, if run folders are not shared.")
     ] = None,
@@ -70,15 +68,23 @@ def bench(
 
     extra = as_settings(settings, device, folds, seeds, allow_missing, allow_leaky)
     runs = suite.runs(names, out_dir, name=name, settings=extra, quick=quick)
-    from hubbub import engines, experiment  # seconds of imports: only for recipes that hold
+    for run in runs:
+        ranks.check(run.recipe.train.nodes, run.recipe.train.devices)
+    with ranks.together(runs[0].recipe.train.nodes, runs[0].recipe.train.devices) as leads:
+        if not leads:
+            from hubbub.follow import follow
 
-    if engine == "local":
-        where: Any = engines.local(runs, jobs, say)
-    else:
-        from hubbub import cluster
+            return follow()
+        from hubbub import engines, experiment  # seconds of imports: only for recipes that hold
 
-        where = cluster.Ray(address, cpus=cpus, gpus=gpus, storage=storage)
-    ends = experiment.run_all(runs, where, say)
+        if engine == "local":
+            where: Any = engines.local(runs, jobs, say)
+        else:
+            from hubbub import cluster
+
+            ranks.alone("a grid with --engine ray")
+            where = cluster.Ray(address, cpus=cpus, gpus=gpus, storage=storage)
+        ends = experiment.run_all(runs, where, say)
     finished = [ended for ended in ends if ended.summary]
     if len(finished) == 1:
         print_summary(finished[0].summary or {})
@@ -138,9 +144,15 @@ def train(
     extra = as_settings(settings, device, fold, str(seed), allow_missing, allow_leaky) + extra
     folder = out_dir / (name or f"{Path(recipe).stem}{'-quick' if quick else ''}-fold{fold or ''}-seed{seed}")
     held = Recipe.load(recipe, extra, quick=quick)
-    from hubbub import experiment  # seconds of imports: only for a recipe that holds
+    with ranks.together(held.train.nodes, held.train.devices) as leads:
+        if not leads:
+            from hubbub.follow import follow
 
-    print_summary(experiment.run(held, folder, quick=quick, refit=False, say=say))
+            return follow()
+        from hubbub import experiment  # seconds of imports: only for a recipe that holds
+
+        summary = experiment.run(held, folder, quick=quick, refit=False, say=say)
+    print_summary(summary)
     out.print(f"run folder: {folder}   page: {folder / 'report.html'}")
 
 

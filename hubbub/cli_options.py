@@ -1,7 +1,7 @@
 """What the commands share: their common options, and where they print."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -9,7 +9,7 @@ from rich.console import Console
 if TYPE_CHECKING:
     from hubbub.recipe import Recipe
 
-__all__ = ["AllowLeaky", "AllowMissing", "Debug", "Device", "Folds", "Name", "Out", "Quick", "Seeds", "Settings",
+__all__ = ["Address", "AllowLeaky", "AllowMissing", "Cpus", "Debug", "Device", "Engine", "Folds", "Gpus", "Name", "Out", "Quick", "Seeds", "Settings",
            "as_settings", "err", "out", "recipe_of", "say"]  # fmt: skip
 
 # What users have named is never taken for markup.
@@ -25,6 +25,16 @@ Quick = Annotated[
 ]
 Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Engine = Annotated[
+    Literal["local", "ray"], typer.Option("--engine", help="Where work is done: this machine, or a Ray cluster.")
+]
+Address = Annotated[
+    str | None, typer.Option("--address", help="ray: the cluster, HOST:PORT. Default: one on this machine.")
+]
+Cpus = Annotated[float, typer.Option("--cpus", min=0.01, help="ray: processor cores a task.")]
+Gpus = Annotated[
+    float | None, typer.Option("--gpus", min=0.0, help="ray: accelerators a task; .5 shares one. Default: 1 if any.")
+]
 AllowMissing = Annotated[
     bool, typer.Option("--allow-missing", help="Go on without missing files; every result says so.")
 ]

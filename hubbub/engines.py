@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from multiprocessing import connection
 from typing import Any, Protocol, Self
 
-from hubbub import steps
+from hubbub import ranks, steps
 from hubbub.errors import HubbubError
 from hubbub.material import Say
 from hubbub.steps import Run, Step
@@ -61,6 +61,8 @@ def attempt(step: Step, say: Say = lambda line: None) -> Done:
     try:
         return Done(step, result=steps.perform(step, say), seconds=time.perf_counter() - began)
     except Exception as error:
+        if ranks.here().world > 1:
+            raise  # the others may be in the middle of this step: there is no going on without them
         error.add_note(traceback.format_exc())
         return Done(step, error=error, seconds=time.perf_counter() - began)
 
@@ -173,8 +175,11 @@ def local(runs: list[Run], jobs: int | None, say: Say) -> Here | Processes:
         import torch
 
         accelerators = torch.cuda.device_count()
-    alone = all(run.recipe.frozen for run in runs) or any(run.recipe.train.devices > 1 for run in runs)
+    several = any(run.recipe.train.nodes * run.recipe.train.devices > 1 for run in runs)
+    alone = several or all(run.recipe.frozen for run in runs)
     on_processor = all(choose_device(run.recipe.train.device) == "cpu" for run in runs)
+    if jobs and jobs > 1:
+        ranks.alone(f"a grid with --jobs {jobs}")
     wanted = jobs or (1 if alone else accelerators or (cores() if on_processor else 1))
     return Here(say) if wanted == 1 else Processes(wanted, accelerators)
 

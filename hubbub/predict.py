@@ -109,8 +109,8 @@ class Answer:
         return json.dumps(self.to_dict(), allow_nan=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values: `file`, `seconds`, `label`, `score`, `known` where the classifier can tell, `scores`, `segments`,
-        `events` where they were asked for, `model`; or `file`, `error`."""
+        """Plain values: `file`, `seconds`, `label`, `score`, `known` where the classifier can tell, `scores`,
+        `segments`, `events` where they were asked for, `model`; or `file`, `error`."""
         if self.heard is None:
             return {"file": self.file, "error": self.error}
         heard = self.heard

@@ -37,7 +37,7 @@ __all__ = ["Recipe", "RecipeError", "shipped"]
 SEARCHED = ("windows", "frontend", "network", "head", "augment", "train")
 FIXED = (
     *("network.name", "network.weights", "network.mode", "head.name"),
-    *("train.seeds", "train.monitor", "train.device", "train.devices", "train.trackers"),
+    *("train.seeds", "train.monitor", "train.device", "train.devices", "train.nodes", "train.trackers"),
 )
 
 

@@ -273,7 +273,8 @@ class Train(Section):
         "fp32", description="arithmetic of the forward pass; amp: bf16 or fp16, whichever the device is made for"
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where networks run")
-    devices: int = Field(1, ge=1, description="how many of them train one network together")
+    devices: int = Field(1, ge=1, description="how many of them, on each machine, train one network together")
+    nodes: int = Field(1, ge=1, description="machines that train one network together, started by torchrun")
     trackers: tuple[Literal["mlflow", "wandb"], ...] = Field((), description="besides TensorBoard, which always runs")
 
     @model_validator(mode="after")
@@ -283,8 +284,8 @@ class Train(Section):
                 f"freeze_epochs {self.freeze_epochs} and warmup_epochs {self.warmup_epochs} do not fit into "
                 f"{self.epochs} epochs"
             )
-        if self.devices > 1 and self.batch_size < 2:
-            raise ValueError(f"batch_size {self.batch_size} is too small for {self.devices} devices: give 2 or more")
+        if (count := self.nodes * self.devices) > 1 and self.batch_size < 2:
+            raise ValueError(f"batch_size {self.batch_size} is too small for {count} devices: give 2 or more")
         if self.warmup_epochs and self.schedule in ("plateau", "onecycle"):
             raise ValueError(f"warmup_epochs do not go with schedule '{self.schedule}': use cosine or exponential")
         return self

@@ -13,7 +13,8 @@ ROOT = Path(__file__).parents[1] / "hubbub"
 # From the bottom up; a name with a slash is a folder, whose files may import each other.
 ORDER = (
     ("errors",),
-    ("files", "progress", "settings", "catalogue"),
+    ("ranks",),
+    ("ahead", "files", "progress", "settings", "catalogue"),
     ("settings_augment", "settings_tune"),
     (
         "features/",
@@ -35,7 +36,10 @@ ORDER = (
     ("loading",),
     ("data/",),
     ("predict", "microbatch", "serve_meters", "serve_schema", "trackers", "batches", "average", "trainer"),
+    ("formats", "training"),
+    ("kept",),
     ("train",),
+    ("follow",),
     ("plots", "stft"),
     ("occlusion", "rounding"),
     ("export",),
@@ -47,14 +51,14 @@ ORDER = (
     ("steps",),
     ("engines",),
     ("experiment", "cluster"),
-    ("suite",),
+    ("cluster_answers", "suite"),
     ("serve_gate", "tune", "lr_find"),
     ("serve_uploads", "serve_live"),
     ("serve",),
     ("serve_process",),
     ("demo",),
     ("cli_options",),
-    ("cli_bench", "cli_data", "cli_export", "cli_hub", "cli_serve", "cli_tune"),
+    ("cli_bench", "cli_classify", "cli_data", "cli_export", "cli_hub", "cli_serve", "cli_tune"),
     ("cli",),
 )
 RANKS = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
@@ -70,7 +74,9 @@ HEAVY_ROOMS = {
         "batches",
         "average",
         "train",
+        "training",
         "trainer",
+        "follow",
         "lr_find",
         "occlusion",
         "explain",
