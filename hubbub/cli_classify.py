@@ -90,7 +90,9 @@ def classify(
         )
         if before:
             err.print(f"{before} of {len(found)} were answered before", soft_wrap=True)
-        out.print(f"answers: {to}" + (f"; {failed} files could not be heard: column error" if failed else ""))
+        out.print(
+            f"answers: {to}" + (f"; {failed} files could not be heard: column error" if failed else ""), soft_wrap=True
+        )
         raise typer.Exit(1 if failed else 0)
     classifier = load(name).to(device or "auto")
     found = predict.find(paths, classifier.endings)

@@ -109,7 +109,7 @@ def _follow(ended: Ended, done: Done, tally: Tally, say: Say) -> list[Step]:
         figures = done.result
         say(
             f"{tally} {name}, {done.step}: clip accuracy {figures['clip_accuracy']:.4f}, "
-            f"segment {figures['segment_accuracy']:.4f} ({in_words(figures['choice'])})"
+            f"segment {figures['segment_accuracy']:.4f} ({in_words(figures['choice'])}){tally.time_left()}"
         )
     last = done.step.kind == "cell" and not ended.left and not ended.failed
     return [Step(ended.run, "end")] if last else []

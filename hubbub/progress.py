@@ -102,8 +102,12 @@ class Tally:
         done, cells = self._done()
         parts = [f"{done} of {cells} cells", f"{self.running} running", f"{cells - done - self.running} waiting"]
         parts += [f"{self._failed} failed"] if self._failed else []
+        return ", ".join(parts) + self.time_left()
+
+    def time_left(self) -> str:
+        """`, about 1:20:00 left`; empty where that is not known yet, or nothing is left."""
         seconds = self.left_s()
-        return ", ".join(parts) + ("" if seconds is None else f", about {timedelta(seconds=round(seconds))} left")
+        return f", about {timedelta(seconds=round(seconds))} left" if seconds else ""
 
     def __str__(self) -> str:
         done, cells = self._done()

@@ -143,3 +143,6 @@ def test_the_tally_counts_and_foresees() -> None:
     tally.count("a", 1.0, well=False)
     tally.show(running=1)
     assert tally.words() == "4 of 6 cells, 1 running, 1 waiting, 1 failed, about 0:00:20 left"
+    tally.count("a", 10.0, well=True)
+    tally.count("b", 10.0, well=True)
+    assert tally.time_left() == "" and str(tally) == "[6/6]"
