@@ -120,6 +120,16 @@ def test_explain_gives_what_the_command_writes(served: Server, served_model: Pat
     assert base64.b64decode(answer["media"]["clip.png"].partition(",")[2]).startswith(b"\x89PNG")
 
 
+def test_only_a_part_of_a_long_recording_is_explained(served: Server) -> None:
+    content, url = sound(31, "FLAC", rate=8_000), f"{served.url}/v1/explain"
+    whole = httpx.post(url, content=content, timeout=60)
+    assert (whole.status_code, whole.json()["error"][:18]) == (413, "30 s are the most.")
+    part = httpx.post(f"{url}?start=29.5&end=31", content=content, timeout=120)
+    assert part.json()["seconds"] == 1.5
+    unknown = httpx.post(f"{url}?label=rein&start=30", content=content, timeout=60)
+    assert (unknown.status_code, "Did you mean 'rain'?" in unknown.json()["error"]) == (422, True)
+
+
 def read_data(address: str) -> np.ndarray:
     kind, _, text = address.partition(",")
     assert kind == "data:audio/wav;base64"
