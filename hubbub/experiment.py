@@ -87,7 +87,7 @@ def run_all(runs: Sequence[Run], engine: Engine, say: Say = lambda line: None) -
                 while waiting and running < engine.slots:
                     engine.start(waiting.pop(0))
                     running += 1
-                tally.show(running)
+                tally.show(running, len(waiting))
                 done = engine.next()
                 running -= 1
                 waiting = _follow(by_folder[done.step.run.folder], done, tally, say) + waiting
