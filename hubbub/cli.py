@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from hubbub import cli_data, cli_hub, cli_serve, cli_tune
+from hubbub import cli_data, cli_hub, cli_listen, cli_serve, cli_tune
 from hubbub.cli_options import (
     AllowLeaky,
     AllowMissing,
@@ -44,6 +44,7 @@ cli_data.app.add_typer(cli_hub.app, name="hub")
 app.add_typer(cli_data.app, name="data")
 app.command("tune")(cli_tune.tune)
 app.command("lr-find")(cli_tune.lr_find)
+app.command()(cli_listen.listen)
 app.command()(cli_serve.serve)
 
 

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1] / "hubbub"
 # From the bottom up; a name with a slash is a folder, whose files may import each other.
 ORDER = (
     ("errors",),
-    ("files", "progress", "settings", "catalogue"),
+    ("files", "letters", "progress", "settings", "catalogue"),
     ("settings_augment", "settings_tune"),
     (
         "features/",
@@ -28,13 +28,13 @@ ORDER = (
         "schedule",
         "events",
     ),
-    ("confidence", "event_scores"),
+    ("confidence", "event_scores", "sources"),
     ("hearing",),
     ("onnx_model", "models/", "stream"),
     ("classifier",),
     ("loading",),
     ("data/",),
-    ("predict", "microbatch", "serve_meters", "serve_schema", "trackers", "batches", "average", "trainer"),
+    ("predict", "listen", "microbatch", "serve_meters", "serve_schema", "trackers", "batches", "average", "trainer"),
     ("train",),
     ("plots", "stft"),
     ("occlusion", "export"),
@@ -49,7 +49,7 @@ ORDER = (
     ("serve_process",),
     ("demo",),
     ("cli_options",),
-    ("cli_data", "cli_hub", "cli_serve", "cli_tune"),
+    ("cli_data", "cli_hub", "cli_listen", "cli_serve", "cli_tune"),
     ("cli",),
 )
 RANKS = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
