@@ -61,9 +61,11 @@ export class Stream {
     this.socket.onclose = () => this.closed(ended);
   }
 
+  get open() { return this.socket.readyState === WebSocket.OPEN; }
+
   /** Whether the block was sent. A line that is two seconds behind takes no more, so that answers stay fresh. */
   feed(block) {
-    if (!this.ready || this.over) return false;
+    if (!this.ready || !this.open) return false;
     if (this.socket.bufferedAmount > 2 * 4 * this.rate) {
       this.dropped++;
       return false;
@@ -74,7 +76,7 @@ export class Stream {
   }
 
   end() {
-    if (!this.over) this.socket.send('{"type": "end"}');
+    if (this.open) this.socket.send('{"type": "end"}');
   }
 
   finish(ended, trouble) {
