@@ -229,7 +229,10 @@ def _by_av(stack: ExitStack, name: str, stream: BinaryIO, start_s: float | None,
         except (av.FFmpegError, ValueError) as error:
             raise _unreadable(name, error) from error
 
-    seconds = container.duration / av.time_base if container.duration else None
+    seconds = None
+    if container.duration:
+        first, last = _part(container.duration * rate // av.time_base, rate, start_s, end_s)
+        seconds = (last - first) / rate
     return Sound(rate, seconds, _gathered(blocks()))
 
 

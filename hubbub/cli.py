@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from hubbub import cli_bench, cli_classify, cli_data, cli_export, cli_hub, cli_serve, cli_tune, ranks
+from hubbub import cli_bench, cli_classify, cli_data, cli_export, cli_hub, cli_listen, cli_serve, cli_tune, ranks
 from hubbub.cli_options import Debug, Device, Out, as_settings, err, out, say
 from hubbub.errors import HubbubError
 
@@ -33,6 +33,7 @@ app.command("tune")(cli_tune.tune)
 app.command("classify")(cli_classify.classify)
 app.command("lr-find")(cli_tune.lr_find)
 app.command("export")(cli_export.export)
+app.command()(cli_listen.listen)
 app.command()(cli_serve.serve)
 
 

@@ -9,8 +9,10 @@ from rich.console import Console
 if TYPE_CHECKING:
     from hubbub.recipe import Recipe
 
-__all__ = ["Address", "AllowLeaky", "AllowMissing", "Cpus", "Debug", "Device", "Engine", "Folds", "Gpus", "Name", "Out", "Quick", "Seeds", "Settings",
-           "as_settings", "err", "out", "recipe_of", "say"]  # fmt: skip
+__all__ = [
+    *("Address", "AllowLeaky", "AllowMissing", "Cpus", "Debug", "Device", "Engine", "Folds", "Gpus", "Name", "Out"),
+    *("Quick", "Seeds", "Settings", "as_settings", "err", "out", "recipe_of", "say"),
+]
 
 # What users have named is never taken for markup.
 out = Console(highlight=False, markup=False)

@@ -4,7 +4,9 @@ The files are spread over the machines; on each a process loads the classifier o
 they write are parquet files of one folder, never gathered in one place. This room does not know how a file is heard.
 """
 
+import logging
 import math
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -58,12 +60,13 @@ def classify(
                     f"{there.get('CPU', 0):g} and {there.get('GPU', 0):g}. Ask for less with --cpus and --gpus."
                 )
             blocks = max(math.ceil(len(wanted) / BLOCK), min(most, len(wanted)))
-            ray.data.DataContext.get_current().enable_progress_bars = False
+            logging.getLogger("ray.data").setLevel(logging.ERROR)
+            ray.data.DataContext.get_current().enable_progress_bars = sys.stderr.isatty()
             ray.data.from_items([{"file": path} for path in wanted], override_num_blocks=blocks).map_batches(
                 _Listener,
                 fn_constructor_args=(model, asked, threshold, max(int(cpus), 1)),
                 batch_size=None,
-                concurrency=(1, min(most, blocks)),
+                compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(most, blocks)),
                 num_cpus=cpus,
                 num_gpus=gpus,
             ).write_parquet(str(folder))

@@ -87,7 +87,7 @@ def run_all(runs: Sequence[Run], engine: Engine, say: Say = lambda line: None) -
                 while waiting and running < engine.slots:
                     engine.start(waiting.pop(0))
                     running += 1
-                tally.show(running)
+                tally.show(running, len(waiting))
                 done = engine.next()
                 running -= 1
                 waiting = _follow(by_folder[done.step.run.folder], done, tally, say) + waiting
@@ -109,7 +109,7 @@ def _follow(ended: Ended, done: Done, tally: Tally, say: Say) -> list[Step]:
         figures = done.result
         say(
             f"{tally} {name}, {done.step}: clip accuracy {figures['clip_accuracy']:.4f}, "
-            f"segment {figures['segment_accuracy']:.4f} ({in_words(figures['choice'])})"
+            f"segment {figures['segment_accuracy']:.4f} ({in_words(figures['choice'])}){tally.time_left()}"
         )
     last = done.step.kind == "cell" and not ended.left and not ended.failed
     return [Step(ended.run, "end")] if last else []

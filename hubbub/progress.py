@@ -58,7 +58,7 @@ class Tally:
     """
 
     def __init__(self, slots: int) -> None:
-        self.slots, self.running = slots, 0
+        self.slots, self.running, self.waiting = slots, 0, 0
         self._runs: dict[str, _Counts] = {}
         self._failed = 0
         self._bar: Any = None
@@ -73,11 +73,10 @@ class Tally:
         self._failed += not well
         counts.finished += well
         counts.seconds += seconds if well else 0.0
-        self.show(self.running)
 
-    def show(self, running: int) -> None:
-        """Note how many are running, and bring the line up to date."""
-        self.running = running
+    def show(self, running: int, waiting: int) -> None:
+        """Note how many steps are running and waiting, the ends of runs among them, and bring the line up to date."""
+        self.running, self.waiting = running, waiting
         if self._bar:
             done, cells = self._done()
             self._bar.update(self._line, completed=done, total=cells, description=self.words())
@@ -100,10 +99,14 @@ class Tally:
 
     def words(self) -> str:
         done, cells = self._done()
-        parts = [f"{done} of {cells} cells", f"{self.running} running", f"{cells - done - self.running} waiting"]
+        parts = [f"{done} of {cells} cells", f"{self.running} running", f"{self.waiting} waiting"]
         parts += [f"{self._failed} failed"] if self._failed else []
+        return ", ".join(parts) + self.time_left()
+
+    def time_left(self) -> str:
+        """`, about 1:20:00 left`; empty where that is not known yet, or nothing is left."""
         seconds = self.left_s()
-        return ", ".join(parts) + ("" if seconds is None else f", about {timedelta(seconds=round(seconds))} left")
+        return f", about {timedelta(seconds=round(seconds))} left" if seconds else ""
 
     def __str__(self) -> str:
         done, cells = self._done()

@@ -125,11 +125,13 @@ class Service:
         with opened(upload.file, self.limits, self.limits.max_seconds) as sound:
             return Answer(upload.name, hear(Batched(self.batcher, gone), sound, asked), model=self.name)
 
-    def explain(self, upload: Upload, label: str | None, gone: Callable[[], bool]) -> dict[str, Any]:
+    def explain(
+        self, upload: Upload, label: str | None, start_s: float | None, end_s: float | None, gone: Callable[[], bool]
+    ) -> dict[str, Any]:
         """What `hubbub explain` writes: its JSON, and pictures and sounds as data: addresses."""
         from hubbub import explain as room
 
-        with opened(upload.file, self.limits, self.limits.explain_seconds) as sound:
+        with opened(upload.file, self.limits, self.limits.explain_seconds, start_s, end_s) as sound:
             wave, rate_hz = np.concatenate(list(sound.blocks)), sound.rate_hz
         model: Any = self.model
         why = self.batcher.alone(lambda: room.explain(model, wave, rate_hz, label))
@@ -197,6 +199,8 @@ async def explain(
     request: Request,
     service: Serving,
     label: Annotated[str | None, Query(description="The class to explain. Default: the one decided.")] = None,
+    start: Annotated[float | None, Query(ge=0, description="Explain the part from here [s].")] = None,
+    end: Annotated[float | None, Query(ge=0, description="Explain the part up to here [s].")] = None,
 ) -> Response:
     """Show where in a recording a class was found, and let it be heard: `explanation.json` of `hubbub explain`, and its
     pictures and sounds as data: addresses under `media`."""
@@ -206,7 +210,7 @@ async def explain(
     with service.explanations.one(request.state.address):
         upload = await receive(request, service.limits)
         with upload.file:
-            card = await service.work(request, service.explainer, partial(service.explain, upload, label))
+            card = await service.work(request, service.explainer, partial(service.explain, upload, label, start, end))
     return JSONResponse(card)
 
 

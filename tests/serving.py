@@ -22,10 +22,11 @@ from prometheus_client.parser import text_string_to_metric_families
 #: Limits that no option of the command sets.
 LIMITED = """
 import json, sys
+model, limits, options, missing = (json.loads(word) for word in sys.argv[1:])
+for name in missing: sys.modules[name] = None
 from hubbub import serve_process
 from hubbub.loading import load
 from hubbub.serve_gate import Limits
-model, limits, options = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
 serve_process.run(load(model), model, Limits(**limits), port=0, say=lambda line: print(line, flush=True), **options)
 """
 
@@ -52,12 +53,18 @@ class Server:
 
 @contextmanager
 def serving(
-    folder: Path, model: str | Path, *words: str, limits: dict[str, Any] | None = None, **options: Any
+    folder: Path,
+    model: str | Path,
+    *words: str,
+    limits: dict[str, Any] | None = None,
+    missing: tuple[str, ...] = (),
+    **options: Any,
 ) -> Iterator[Server]:
-    """`hubbub serve` with these words, or with `limits` what it runs; its log is kept in a folder."""
+    """`hubbub serve` with these words, or with `limits` what it runs without some packages; its log is in a folder."""
     command = [sys.executable, "-m", "hubbub", "serve", str(model), "--port", "0", *words]
     if limits is not None:
-        command = [sys.executable, "-c", LIMITED, str(model), json.dumps(limits), json.dumps(options)]
+        given = (str(model), limits, options, missing)
+        command = [sys.executable, "-c", LIMITED, *map(json.dumps, given)]
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "log.jsonl"
     with (

@@ -4,6 +4,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from hubbub import cluster, engines, experiment, report
+from hubbub import cell, cluster, engines, experiment, report
 from hubbub.cluster import Ray
 from hubbub.data import splits
 from hubbub.engines import EngineError, Processes
@@ -52,16 +53,25 @@ def test_a_suite_outlives_one_of_two_nodes_and_gives_the_figures_of_the_local_en
     def suite(place: Path) -> list[Run]:
         return [Run(trained, place / "cnn"), Run(headed, place / "head")]
 
-    said: list[str] = []
+    killed: list[int] = []
+    over = threading.Event()
 
-    def kill_after_the_first_cell(line: str) -> None:
-        said.append(line)
-        if line.startswith("[1/"):  # the other node is in the middle of a cell
-            (other,) = (node for node in nodes.list_all_nodes() if node is not nodes.head_node)
-            nodes.remove_node(other, allow_graceful=False)
+    def kill_in_the_middle() -> None:
+        """Once two cells have a checkpoint and no figures, each node is in the middle of one."""
+        while not over.wait(0.05):
+            begun = (tmp_path / "ray" / "cnn").glob("test-*/seed-*/checkpoints/last.ckpt")
+            if len([p for p in begun if not (p.parents[1] / cell.DONE).exists()]) == 2:
+                (other,) = (node for node in nodes.list_all_nodes() if node is not nodes.head_node)
+                nodes.remove_node(other, allow_graceful=False)
+                return killed.append(1)
 
+    killer = threading.Thread(target=kill_in_the_middle)
+    killer.start()
     engine = Ray(nodes.address)
-    ends = run_all(suite(tmp_path / "ray"), engine, kill_after_the_first_cell)
+    ends = run_all(suite(tmp_path / "ray"), engine)
+    over.set()
+    killer.join()
+    assert killed
     assert engine.slots == 2 and len(nodes.list_all_nodes()) == 1
     assert not any(ended.failed for ended in ends), [str(d.error) for ended in ends for d in ended.failed]
     assert not run_all(suite(tmp_path / "local"), Processes(engines.cores()))[0].failed

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1] / "hubbub"
 ORDER = (
     ("errors",),
     ("ranks",),
-    ("ahead", "files", "progress", "settings", "catalogue"),
+    ("ahead", "files", "letters", "progress", "settings", "catalogue"),
     ("settings_augment", "settings_tune"),
     (
         "features/",
@@ -29,14 +29,14 @@ ORDER = (
         "schedule",
         "events",
     ),
-    ("confidence", "event_scores"),
+    ("confidence", "event_scores", "sources"),
     ("hearing",),
     ("onnx_model", "models/", "stream"),
     ("classifier",),
     ("loading",),
     ("data/",),
     ("predict", "microbatch", "serve_meters", "serve_schema", "trackers", "batches", "average", "trainer"),
-    ("formats", "training"),
+    ("formats", "listen", "training"),
     ("kept",),
     ("train",),
     ("follow",),
@@ -58,7 +58,7 @@ ORDER = (
     ("serve_process",),
     ("demo",),
     ("cli_options",),
-    ("cli_bench", "cli_classify", "cli_data", "cli_export", "cli_hub", "cli_serve", "cli_tune"),
+    ("cli_bench", "cli_classify", "cli_data", "cli_export", "cli_hub", "cli_listen", "cli_serve", "cli_tune"),
     ("cli",),
 )
 RANKS = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}

@@ -5,8 +5,6 @@ import io
 import json
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,10 +18,14 @@ from serving import Server, figures, raw, serving, wave
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from hubbub import serve_process
 from hubbub.classifier import Classifier
 from hubbub.events import Merging
 from hubbub.explain import explain, write
+from hubbub.export import Sounds, export
 from hubbub.predict import Asked, answers
+from hubbub.serve_gate import Limits
+from hubbub.serve_process import ServeError
 from hubbub.serve_schema import About, Classified, Explained
 
 LABELS = ("dog", "rain", "siren")
@@ -116,6 +118,16 @@ def test_explain_gives_what_the_command_writes(served: Server, served_model: Pat
     listened, rest = (read_data(answer["media"][answer["files"][part]]) for part in ("listened", "rest"))
     np.testing.assert_allclose(listened + rest, wave(3)[:, 0], atol=1e-3)  # the file holds 16-bit samples
     assert base64.b64decode(answer["media"]["clip.png"].partition(",")[2]).startswith(b"\x89PNG")
+
+
+def test_only_a_part_of_a_long_recording_is_explained(served: Server) -> None:
+    content, url = sound(31, "FLAC", rate=8_000), f"{served.url}/v1/explain"
+    whole = httpx.post(url, content=content, timeout=60)
+    assert (whole.status_code, whole.json()["error"][:18]) == (413, "30 s are the most.")
+    part = httpx.post(f"{url}?start=29.5&end=31", content=content, timeout=120)
+    assert part.json()["seconds"] == 1.5
+    unknown = httpx.post(f"{url}?label=rein&start=30", content=content, timeout=60)
+    assert (unknown.status_code, "Did you mean 'rain'?" in unknown.json()["error"]) == (422, True)
 
 
 def read_data(address: str) -> np.ndarray:
@@ -286,12 +298,14 @@ def test_metrics_count_what_was_asked(served: Server) -> None:
 
 
 def test_the_log_is_json_and_holds_no_names(served: Server) -> None:
-    httpx.post(f"{served.url}/v1/classify?secret=1", files={"file": ("hidden-name.wav", sound(0.1))}, timeout=60)
+    given = {"files": {"file": ("hidden-name.wav", sound(0.1))}}
+    reply = httpx.post(f"{served.url}/v1/classify?secret=1", timeout=60, **given)
+    httpx.get(f"{served.url}/healthz")  # what came before it is written by then
     text = served.log.read_text()
     assert "hidden-name" not in text and "secret" not in text
-    last = served.lines()[-1]
-    assert (last["event"], last["route"], last["status"], last["method"]) == ("request", "/v1/classify", 200, "POST")
-    assert last["bytes"] > 3_000
+    (line,) = (line for line in served.lines() if line.get("id") == reply.headers["x-request-id"])
+    assert (line["event"], line["route"], line["status"], line["method"]) == ("request", "/v1/classify", 200, "POST")
+    assert line["bytes"] > 3_000
 
 
 def test_a_page_of_another_origin_gets_nothing(served: Server) -> None:
@@ -418,13 +432,37 @@ def test_a_clean_stop_finishes_what_was_accepted(served_model: Path, tmp_path: P
         assert [line["event"] for line in server.lines() if line["level"] == "error"] == []
 
 
-def test_an_address_that_is_taken_or_a_token_that_is_none_is_said(served: Server, served_model: Path) -> None:
-    for words, message in (
-        (["--port", str(served.port)], "cannot listen at 127.0.0.1"),
-        (["--token", ""], "is not empty"),
-        (["--token", "two words"], "a token is written with"),
-    ):
-        command = [sys.executable, "-m", "hubbub", "serve", str(served_model), *words]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-        assert done.returncode == 2
-        assert message in done.stderr.replace("\n", " ")
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"token": ""}, "is not empty"),
+        ({"token": "two words"}, "is written with"),
+        ({"port": None}, "cannot listen at"),
+    ],
+)
+def test_what_cannot_be_started_is_said(
+    served: Server, served_model: Path, options: dict[str, Any], message: str
+) -> None:
+    if "port" in options:
+        options = {"port": served.port}  # taken
+    with pytest.raises(ServeError, match=message):
+        serve_process.run(Classifier.load(served_model), "m", Limits(), say=print, **options)
+
+
+@pytest.mark.slow
+def test_an_exported_file_is_served_without_torch(served_model: Path, tmp_path: Path) -> None:
+    file = tmp_path / "model.onnx"
+    export(Classifier.load(served_model), file, Sounds("noise", [wave(3, seed)[:, 0] for seed in range(3)]))
+    content = sound(5, "OGG", rate=22_050)
+    expected = alone(served_model, content, tmp_path)
+    missing = ("torch", "torchvision", "lightning", "timm", "captum")
+    with serving(tmp_path / "served", file, limits={}, missing=missing) as server:
+        answer = httpx.post(f"{server.url}/v1/classify", content=content, timeout=60).json()
+        assert answer["label"] == expected["label"]
+        assert answer["scores"] == pytest.approx(expected["scores"], abs=1e-4)
+        reply = httpx.post(f"{server.url}/v1/explain", content=content, timeout=60)
+        assert (reply.status_code, reply.json()["error"][:25]) == (501, "explaining needs torch, w")
+        assert httpx.get(f"{server.url}/v1/model").json()["explains"] is False
+    with serving(tmp_path / "with torch", file) as server:
+        reply = httpx.post(f"{server.url}/v1/explain", content=content, timeout=60)
+        assert (reply.status_code, reply.json()["error"][:17]) == (501, "an exported model")

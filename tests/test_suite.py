@@ -135,11 +135,14 @@ def test_the_tally_counts_and_foresees() -> None:
     tally.add("b", cells=2, left=2)
     assert tally.left_s() is None and str(tally) == "[1/6]"
     tally.count("a", 10.0, well=True)
-    tally.show(running=2)
+    tally.show(running=2, waiting=2)
     # two of a at 10 s, two of b as long as all did, on two at once
     assert tally.left_s() == pytest.approx((2 * 10 + 2 * 10) / 2)
     tally.count("b", 30.0, well=True)
     assert tally.left_s() == pytest.approx((2 * 10 + 1 * 30) / 2)
     tally.count("a", 1.0, well=False)
-    tally.show(running=1)
+    tally.show(running=1, waiting=1)
     assert tally.words() == "4 of 6 cells, 1 running, 1 waiting, 1 failed, about 0:00:20 left"
+    tally.count("a", 10.0, well=True)
+    tally.count("b", 10.0, well=True)
+    assert tally.time_left() == "" and str(tally) == "[6/6]"

@@ -1,0 +1,263 @@
+"""Where live sound comes from: the microphone, or a pipe of raw or WAV samples.
+
+A pipe is read as it comes, a few bytes at a time: a WAV header is taken apart by hand here, for what is still being
+written cannot be sought in. A microphone is PortAudio's, through the optional `sounddevice`.
+This room does not know what hears the blocks.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from hubbub.audio import Resampler
+from hubbub.errors import HubbubError, did_you_mean, examples
+
+__all__ = ["ENCODINGS", "Microphone", "Pipe", "Source", "SourceError", "opened"]
+
+Array = npt.NDArray[np.float32]
+STDIN = "-"
+#: How much sound a microphone's block holds, and the most of a pipe's [s].
+BLOCK_S = 0.1
+#: WAV's own numbers for what its samples are; the last says that the number stands further behind.
+_PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
+_UNKNOWN_SIZE = 0x7FFFF000  # recorders that stream write 0 or something as large as this
+_LONGEST_FORMAT = 4_096  # bytes; the usual ones have 16 or 40
+_PACKED = {b"OggS": "Ogg", b"fLaC": "FLAC", b"ID3\x03": "MP3", b"ID3\x04": "MP3", b"FORM": "AIFF"}
+
+
+class SourceError(HubbubError):
+    """A microphone or a pipe that gives no sound."""
+
+
+def _s24(data: bytes) -> Array:
+    words = np.zeros((len(data) // 3, 4), np.uint8)
+    words[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)
+    return words.view("<i4")[:, 0].astype(np.float32) / np.float32(2**31)
+
+
+#: How samples may be written: bytes a sample, and what makes them numbers in [-1, 1].
+ENCODINGS: dict[str, tuple[int, Callable[[bytes], Array]]] = {
+    "u8": (1, lambda data: (np.frombuffer(data, np.uint8).astype(np.float32) - np.float32(128)) / np.float32(128)),
+    "s16le": (2, lambda data: np.frombuffer(data, "<i2").astype(np.float32) / np.float32(2**15)),
+    "s24le": (3, _s24),
+    "s32le": (4, lambda data: (np.frombuffer(data, "<i4") / 2**31).astype(np.float32)),
+    "f32le": (4, lambda data: np.frombuffer(data, "<f4")),
+    "f64le": (8, lambda data: np.frombuffer(data, "<f8").astype(np.float32)),
+}
+_OF_WAV = {(_PCM, 8): "u8", (_PCM, 16): "s16le", (_PCM, 24): "s24le", (_PCM, 32): "s32le", (_FLOAT, 32): "f32le",
+           (_FLOAT, 64): "f64le"}  # fmt: skip
+
+
+class Source(Protocol):
+    """Blocks of sound as they come. One that is `live` does not wait for whoever takes them."""
+
+    name: str
+    rate_hz: int
+    channels: int
+    live: bool
+    #: Blocks that were lost before they came here.
+    lost: int
+
+    def blocks(self) -> Iterator[Array]:
+        """Samples `[n, channels]` in [-1, 1], n being one at least; once."""
+
+
+class _Bytes(Protocol):
+    def read(self, size: int, /) -> bytes | None: ...
+
+
+@dataclass
+class _Format:
+    rate_hz: int
+    channels: int
+    encoding: str
+    #: Bytes of samples; None where the pipe's end is theirs.
+    size: int | None = None
+
+
+class Pipe:
+    """A pipe of raw samples, or of a WAV file, which says itself what it is.
+
+    `rate_hz`, `channels` and `encoding` are those of raw samples (default: `default_hz`, 1, s16le); of a WAV they are
+    refused where they are not its own. Raises `SourceError`.
+    """
+
+    live = False
+    lost = 0
+
+    def __init__(
+        self,
+        stream: _Bytes,
+        default_hz: int,
+        rate_hz: int | None = None,
+        channels: int | None = None,
+        encoding: str | None = None,
+    ) -> None:
+        if encoding is not None and encoding not in ENCODINGS:
+            raise SourceError(f"no encoding is called '{encoding}'. {did_you_mean(encoding, tuple(ENCODINGS))}")
+        self._stream = stream
+        self._head = self._some(4)
+        if packed := _PACKED.get(self._head):
+            raise SourceError(
+                f"the pipe holds {packed}, not samples. Unpack it: ffmpeg -i FILE -f wav - | hubbub listen - ..., or "
+                "give the file to hubbub classify."
+            )
+        self.is_wav = self._head == b"RIFF"
+        if self.is_wav:
+            form = self._wav()
+            given = {"--rate": (rate_hz, form.rate_hz), "--channels": (channels, form.channels)}
+            given["--encoding"] = (encoding, form.encoding)  # type: ignore[assignment]
+            for option, (asked, own) in given.items():
+                if asked not in (None, own):
+                    raise SourceError(f"{option} {asked}: the WAV's header says {own}. Leave the option out.")
+        else:
+            form = _Format(rate_hz or default_hz, channels or 1, encoding or "s16le")
+        Resampler(form.rate_hz, form.rate_hz)  # refuses rates that are no sound's
+        self._form = form
+        self.rate_hz, self.channels = form.rate_hz, form.channels
+        kind = "WAV" if self.is_wav else "raw"
+        self.name = f"{kind} {form.encoding}, {form.rate_hz} Hz, {form.channels} channel{'s'[: form.channels > 1]}"
+
+    def blocks(self) -> Iterator[Array]:
+        each, to_numbers = ENCODINGS[self._form.encoding]
+        frame = each * self.channels
+        most = max(round(self.rate_hz * BLOCK_S), 1) * frame
+        left = self._form.size if self._form.size is not None else sys.maxsize
+        rest, self._head = (b"" if self.is_wav else self._head), b""
+        while data := self._read(min(most, left)):
+            left -= len(data)
+            data = rest + data
+            whole = len(data) - len(data) % frame
+            rest = data[whole:]
+            if whole:
+                yield to_numbers(data[:whole]).reshape(-1, self.channels)
+        if whole := len(rest) // frame * frame:  # the pipe held no more than its first four bytes
+            yield to_numbers(rest[:whole]).reshape(-1, self.channels)
+
+    def _wav(self) -> _Format:
+        """The header, up to the first sample."""
+        form: _Format | None = None
+        self._some(4)
+        if self._some(4) != b"WAVE":
+            raise SourceError("the pipe begins like a RIFF file that is no WAV. Give raw samples or a WAV.")
+        while len(head := self._some(8)) == 8:
+            name, size = head[:4], int.from_bytes(head[4:], "little")
+            if name == b"data" and form:
+                form.size = size if 0 < size < _UNKNOWN_SIZE else None
+                return form
+            if name == b"fmt ":
+                form = _of_wav(self._some(min(size, _LONGEST_FORMAT)))
+                self._skip(size - _LONGEST_FORMAT)
+            else:
+                self._skip(size)
+            self._skip(size % 2)
+        raise SourceError("the WAV ends before its first sample. Record or send it again.")
+
+    def _some(self, size: int) -> bytes:
+        """So many bytes, fewer only at the end."""
+        found = b""
+        while len(found) < size and (more := self._read(size - len(found))):
+            found += more
+        return found
+
+    def _skip(self, size: int) -> None:
+        while size > 0 and (skipped := self._read(min(size, 65_536))):
+            size -= len(skipped)
+
+    def _read(self, size: int) -> bytes:
+        return self._stream.read(size) or b""
+
+
+def _of_wav(content: bytes) -> _Format:
+    """What a `fmt ` chunk says."""
+    tag, channels, bits = (int.from_bytes(content[at : at + 2], "little") for at in (0, 2, 14))
+    if tag == _EXTENSIBLE:
+        tag = int.from_bytes(content[24:26], "little")
+    encoding = _OF_WAV.get((tag, bits))
+    if encoding is None or not channels:
+        raise SourceError(
+            f"the WAV's samples are of kind {tag} with {bits} bits in {channels} channels; plain integers and floats "
+            "are taken. Convert it: ffmpeg -i FILE -f wav -c:a pcm_s16le - | hubbub listen - ..."
+        )
+    return _Format(int.from_bytes(content[4:8], "little"), channels, encoding)
+
+
+class Microphone:
+    """A microphone by its name, its number or a part of its name; None is the system's own choice.
+
+    Raises `SourceError` where it cannot be had, saying what to install or which there are.
+    """
+
+    live = True
+    channels = 1
+
+    def __init__(self, device: str | None = None, rate_hz: int | None = None) -> None:
+        self._sounddevice = _sounddevice()
+        self.lost = 0
+        asked = int(device) if device and device.isdecimal() else device
+        try:
+            found = self._sounddevice.query_devices(asked, "input")
+            self.rate_hz = rate_hz or int(found["default_samplerate"])
+            self._stream = self._sounddevice.InputStream(
+                self.rate_hz, device=asked, channels=1, dtype="float32", blocksize=round(self.rate_hz * BLOCK_S)
+            )
+        except (ValueError, self._sounddevice.PortAudioError) as error:
+            names = [one["name"] for one in self._sounddevice.query_devices() if one["max_input_channels"]]
+            there = f"There are: {examples(names)}" if names else "None is there: plug one in, or pipe sound in"
+            raise SourceError(
+                f"{f'the microphone {device!r}' if device else 'the microphone'} cannot be used ({error}). {there}."
+            ) from error
+        self.name = f"{found['name']}, {self.rate_hz} Hz"
+
+    def blocks(self) -> Iterator[Array]:
+        with self._stream as stream:
+            while True:
+                try:
+                    block, overflowed = stream.read(round(self.rate_hz * BLOCK_S))
+                except self._sounddevice.PortAudioError as error:
+                    raise SourceError(f"the microphone fell silent ({error}). See whether it is plugged in.") from error
+                self.lost += bool(overflowed)
+                yield block
+
+
+def _sounddevice():  # type: ignore[no-untyped-def]
+    try:
+        import sounddevice
+    except ImportError as error:
+        raise SourceError(
+            "the microphone needs sounddevice: pip install 'hubbub[live]'. Or pipe sound in: ... | hubbub listen -"
+        ) from error
+    except OSError as error:
+        raise SourceError(
+            "the microphone needs the PortAudio library: apt-get install libportaudio2, or your system's package of "
+            "that name. Or pipe sound in: ... | hubbub listen -"
+        ) from error
+    return sounddevice
+
+
+def opened(
+    place: str | None,
+    default_hz: int,
+    rate_hz: int | None = None,
+    channels: int | None = None,
+    encoding: str | None = None,
+    device: str | None = None,
+) -> Source:
+    """None: the microphone; `-`: standard input; a path: what is written there. Raises `SourceError`."""
+    if place is None:
+        if channels or encoding:
+            raise SourceError("--channels and --encoding are a pipe's. Leave them out, or give - for standard input.")
+        return Microphone(device, rate_hz)
+    if device is not None:
+        raise SourceError(f"--microphone {device} and {place}: give one of the two.")
+    try:
+        # Without a buffer: what came is heard at once.
+        stream = open(0 if place == STDIN else Path(place), "rb", buffering=0, closefd=place != STDIN)  # noqa: SIM115
+    except OSError as error:
+        raise SourceError(f"{place} cannot be read ({error.strerror}). Give a file, a pipe or -.") from error
+    return Pipe(stream, default_hz, rate_hz, channels, encoding)

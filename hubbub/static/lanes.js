@@ -1,0 +1,109 @@
+// The timeline: a lane a class, a button a segment; one of them is in the tab order, arrow keys go on from there.
+
+const MOST = 6; // lanes; all other classes share one more
+const OTHERS = "others";
+// Okabe and Ito's colours, for all kinds of colour vision.
+const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c8c8c"];
+
+export const seconds = value => value.toFixed(value < 100 ? 1 : 0);
+export const inWords = ({ label, score, start, end }) => `${label}, ${score.toFixed(2)}, ${start.toFixed(2)} to ${end.toFixed(2)} s`;
+
+/** From when to when each segment speaks: where two overlap, each for its half. */
+export function stretches(segments) {
+  const from = segments.map(({ start }, i) => Math.max(start, i && start < segments[i - 1].end ? (start + segments[i - 1].end) / 2 : start));
+  return segments.map(({ end }, i) => ({ from: from[i], to: Math.min(end, from[i + 1] ?? end) }));
+}
+
+export class Lanes {
+  segments = [];
+  buttons = [];
+
+  /** `pick(number)` is called for a segment that is chosen. */
+  constructor(place, ticks, pick) {
+    [this.place, this.ticks] = [place, ticks];
+    place.addEventListener("click", event => {
+      const number = this.buttons.indexOf(event.target);
+      if (number < 0) return;
+      this.stand(number);
+      pick(number);
+    });
+    place.addEventListener("keydown", event => this.move(event));
+  }
+
+  /** Show segments on the stretch of time from `start` to `end` [s]; they can be chosen, or only seen. */
+  show(segments, start, end, choosable = true) {
+    this.segments = segments;
+    this.stretches = stretches(segments);
+    const names = lanes(segments), strips = new Map();
+    this.place.replaceChildren(...names.map(name => {
+      const row = make("div", "row lane"), strip = make("div", "strip");
+      row.append(make("div", "name", name), strip);
+      strips.set(name, strip);
+      return row;
+    }));
+    this.buttons = segments.map((segment, i) => {
+      const name = names.includes(segment.label) ? segment.label : OTHERS, { from, to } = this.stretches[i];
+      const button = make("button");
+      Object.assign(button, { type: "button", title: inWords(segment), tabIndex: -1, disabled: !choosable });
+      button.setAttribute("aria-label", inWords(segment));
+      button.style.left = `${100 * (from - start) / (end - start)}%`;
+      button.style.width = `${100 * (to - from) / (end - start)}%`;
+      button.style.background = COLOURS[names.indexOf(name)];
+      button.style.setProperty("--score", segment.score);
+      strips.get(name).append(button);
+      return button;
+    });
+    if (this.buttons.length) this.buttons[0].tabIndex = 0;
+    this.tick(start, end);
+  }
+
+  /** The segment that speaks at a time, marked; -1 where none does. */
+  follow(time) {
+    const number = this.stretches.findIndex(({ from, to }) => from <= time && time < to);
+    this.buttons.forEach((button, i) => button.classList.toggle("now", i === number));
+    return number;
+  }
+
+  stand(number) {
+    this.buttons.forEach((button, i) => {
+      button.tabIndex = i === number ? 0 : -1;
+      button.setAttribute("aria-current", String(i === number));
+    });
+  }
+
+  move(event) {
+    const now = this.buttons.indexOf(event.target), last = this.buttons.length - 1;
+    const to = { ArrowRight: now + 1, ArrowDown: now + 1, ArrowLeft: now - 1, ArrowUp: now - 1, Home: 0, End: last }[event.key];
+    if (now < 0 || to === undefined) return;
+    event.preventDefault();
+    const next = Math.min(Math.max(to, 0), last);
+    this.buttons.forEach((button, i) => { button.tabIndex = i === next ? 0 : -1; });
+    this.buttons[next].focus();
+  }
+
+  tick(start, end) {
+    const count = this.ticks.clientWidth > 600 ? 8 : 4;
+    this.ticks.replaceChildren(...Array.from({ length: count + 1 }, (_, i) => {
+      const time = start + (end - start) * i / count, mark = make("span", "", time < 0 ? "" : `${seconds(time)} s`);
+      mark.style.left = `${100 * i / count}%`;
+      return mark;
+    }));
+  }
+}
+
+/** The classes that have a lane, in the order in which they are heard first: those with the largest sums of scores. */
+function lanes(segments) {
+  const sums = new Map();
+  for (const { label, score } of segments) sums.set(label, (sums.get(label) ?? 0) + score);
+  const largest = new Set([...sums].sort((a, b) => b[1] - a[1]).slice(0, MOST).map(([label]) => label));
+  const names = [...sums.keys()].filter(label => largest.has(label));
+  return sums.size > MOST ? [...names, OTHERS] : names;
+}
+
+/** An element, and text that is never taken for anything but text. */
+export function make(tag, kind = "", text = "") {
+  const element = document.createElement(tag);
+  if (kind) element.className = kind;
+  element.textContent = text;
+  return element;
+}

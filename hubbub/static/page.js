@@ -1,0 +1,337 @@
+// The page: a recording or the microphone in, what was heard out. What the server says is only ever shown as text.
+
+import { drawSpectrogram, drawWave } from "./draw.js";
+import { inWords, Lanes, make, seconds } from "./lanes.js";
+import { Live, WINDOW_S } from "./live.js";
+import { ask, tell, Trouble } from "./server.js";
+import { decode, wav } from "./sound.js";
+
+const BARS = 5;
+const $ = id => document.getElementById(id);
+const player = $("player");
+
+let about = null; // the model, once the server has told
+let given = null; // the file on the page
+let shown = null; // its { samples, rate }; null where the browser cannot decode it
+let chosen = -1; // the segment that was clicked
+let stopAt = Infinity; // where the player stops by itself
+let live = null;
+let work = new AbortController(); // of the upload or explanation under way
+
+const lanes = new Lanes($("lanes"), $("ticks"), number => choose(number));
+
+// What is said.
+
+const say = words => { $("status").textContent = words; };
+
+function complain(trouble, again = null) {
+  if (trouble.name === "AbortError") return;
+  say("");
+  if (!(trouble instanceof Trouble)) throw trouble;
+  $("error").hidden = false;
+  $("error").firstElementChild.textContent = trouble.message;
+  $("again").hidden = trouble.retry === null || !again;
+  $("again").onclick = () => { forgive(); again(); };
+  if (trouble.status === 401) ajar();
+}
+
+function forgive() {
+  $("error").hidden = true;
+}
+
+function ajar() {
+  $("door").hidden = false;
+  $("token").focus();
+}
+
+// The model.
+
+async function meet() {
+  forgive();
+  try {
+    about = await ask("v1/model");
+  } catch (error) {
+    $("about").textContent = "";
+    return complain(error, meet);
+  }
+  $("door").hidden = true;
+  const hop = `${about.segment_seconds.toFixed(2)} s of sound every ${about.hop_seconds.toFixed(2)} s`;
+  $("about").textContent = `${about.model}: ${about.labels.length} classes, ${hop}.`;
+  $("warnings").hidden = !about.warnings.length;
+  $("warnings").querySelector("ul").replaceChildren(...about.warnings.map(words => make("li", "", words)));
+}
+
+// A recording.
+
+async function hear(file) {
+  hush();
+  const mine = work = new AbortController();
+  if (!about) await meet();
+  if (!about) return;
+  $("heard").hidden = true;
+  const { max_mb } = about.limits;
+  if (file.size > max_mb * 1e6) {
+    const size = (file.size / 1e6).toFixed(1);
+    return complain(new Trouble(`${file.name} has ${size} MB, and ${max_mb} MB are the most. Give a shorter or a compressed recording.`));
+  }
+  say(`Listening to ${file.name}.`);
+  try {
+    const form = new FormData();
+    form.append("file", file);
+    const [answer, sound] = await Promise.all([
+      ask("v1/classify", form, mine.signal),
+      file.arrayBuffer().then(bytes => decode(bytes, about.rate_hz)).catch(() => null),
+    ]);
+    if (mine.signal.aborted) return;
+    present(answer, file, sound);
+    $("heard").focus();
+  } catch (error) {
+    complain(error, () => hear(file));
+  }
+}
+
+/** Show an answer about a file; without its `sound`, only what was heard and when. */
+function present(answer, file, sound) {
+  [given, shown] = [file, sound];
+  chosen = -1;
+  stopAt = Infinity;
+  $("heard").hidden = false;
+  $("heard").className = "";
+  $("figures").hidden = true;
+  $("name").textContent = answer.file;
+  headline(answer);
+  $("segment").hidden = true;
+  say(`${answer.label}, ${answer.score.toFixed(2)}, in ${seconds(answer.seconds)} s of sound.`);
+  load(sound && file);
+  $("play").hidden = $("wave").parentElement.hidden = $("spectrogram").parentElement.hidden = !sound;
+  lanes.show(answer.segments, 0, answer.seconds);
+  $("hint").textContent = sound
+    ? "Click a segment to hear it and to ask why; a click in the pictures moves the player there."
+    : "This browser cannot play this kind of file; the answer is the same. Click a segment to ask why.";
+  draw();
+}
+
+function draw() {
+  if (!shown || live) return;
+  drawWave($("wave"), shown.samples);
+  drawSpectrogram($("spectrogram"), shown.samples, shown.rate);
+  $("highest").textContent = `0 to ${(shown.rate / 2000).toFixed(1).replace(".0", "")} kHz`;
+}
+
+function headline({ label, score, scores }) {
+  $("label").textContent = label;
+  $("score").textContent = score.toFixed(2);
+  const best = Object.entries(scores).sort((a, b) => b[1] - a[1]).slice(0, BARS);
+  while ($("bars").children.length > best.length) $("bars").lastChild.remove();
+  while ($("bars").children.length < best.length) {
+    const row = make("li");
+    row.append(make("span"), make("span"), make("i"));
+    $("bars").append(row);
+  }
+  best.forEach(([name, value], i) => {
+    const [word, figure, bar] = $("bars").children[i].children;
+    word.textContent = name;
+    figure.textContent = value.toFixed(2);
+    bar.style.width = `${100 * value}%`;
+  });
+}
+
+// Playback.
+
+/** Give the player a file, or none. */
+function load(file) {
+  URL.revokeObjectURL(player.src);
+  if (file) player.src = URL.createObjectURL(file);
+  else player.removeAttribute("src");
+  player.hidden = !file;
+  place(file ? 0 : null);
+  $("now").textContent = "";
+}
+
+/** Put the cursor at a time [s]; nowhere for null. */
+function place(time) {
+  $("cursor").hidden = time === null;
+  if (time !== null) $("cursor").style.left = `${100 * time / player.duration || 0}%`;
+}
+
+function follow() {
+  if (player.currentTime >= stopAt) {
+    player.pause();
+    stopAt = Infinity;
+  }
+  place(player.currentTime);
+  const now = lanes.segments[lanes.follow(player.currentTime)];
+  $("now").textContent = now ? `${seconds(player.currentTime)} s: ${now.label} ${now.score.toFixed(2)}` : "";
+  if (!player.paused) requestAnimationFrame(follow);
+}
+
+function seek(event) {
+  if (!shown || live || !player.duration) return;
+  const { left, width } = event.currentTarget.getBoundingClientRect();
+  stopAt = Infinity;
+  player.currentTime = player.duration * Math.min(Math.max((event.clientX - left) / width, 0), 1);
+}
+
+// A segment.
+
+function choose(number) {
+  chosen = number;
+  const segment = lanes.segments[number];
+  $("segment").hidden = false;
+  $("segment-title").textContent = inWords(segment);
+  $("why").hidden = !about.explains;
+  $("why").textContent = `Why ${segment.label}?`;
+  $("explanation").replaceChildren();
+  if (shown) hearSegment();
+}
+
+function hearSegment() {
+  const { start, end } = lanes.segments[chosen];
+  player.currentTime = start;
+  stopAt = end;
+  player.play().catch(() => {}); // a seek or another segment came first
+}
+
+async function explain() {
+  work.abort();
+  const mine = work = new AbortController(), segment = lanes.segments[chosen];
+  forgive();
+  $("why").disabled = true;
+  $("explanation").replaceChildren(make("p", "", "Asking why."));
+  try {
+    const form = new FormData();
+    form.append("file", given);
+    const { label, start, end } = segment, query = new URLSearchParams({ label, start, end });
+    const why = await ask(`v1/explain?${query}`, form, mine.signal);
+    if (lanes.segments[chosen] === segment) $("explanation").replaceChildren(...explained(why));
+  } catch (error) {
+    $("explanation").replaceChildren();
+    complain(error, explain);
+  } finally {
+    $("why").disabled = false;
+  }
+}
+
+function explained(why) {
+  const wide = make("div", "wide"), picture = make("img");
+  wide.tabIndex = 0; // it scrolls on a phone
+  wide.append(picture);
+  picture.src = why.media[why.files.clip];
+  picture.alt = `Spectrogram of the segment; what spoke for ${why.label} is marked, by ${why.method}.`;
+  const sounds = make("div", "pair");
+  for (const [name, words] of [["listened", "What it listened to"], ["rest", "The rest"]]) {
+    const part = make("div"), sound = make("audio");
+    sound.controls = true;
+    sound.src = why.media[why.files[name]];
+    sound.setAttribute("aria-label", words);
+    part.append(make("div", "", `${words}: ${why.label} ${why.scores[name][why.label].toFixed(2)}`), sound);
+    sounds.append(part);
+  }
+  return [wide, ...why.remarks.map(words => make("p", "muted", words)), sounds];
+}
+
+// The microphone.
+
+/** Leave whatever goes on. */
+function hush() {
+  work.abort();
+  player.pause();
+  forgive();
+  if (live) live.leave();
+  live = null;
+  button(false);
+}
+
+async function listen() {
+  if (live) return live.stop();
+  hush();
+  if (!about) await meet();
+  if (!about) return;
+  say("Asking for the microphone.");
+  const mine = new Live($("wave"), $("spectrogram"), { heard, moved, event: overheard, ended });
+  $("microphone").disabled = true;
+  try {
+    await mine.start();
+  } catch (error) {
+    return complain(error);
+  } finally {
+    $("microphone").disabled = false;
+  }
+  live = mine;
+  load(null);
+  button(true);
+  say("Listening to the microphone.");
+  $("name").textContent = "Microphone";
+  headline({ label: "…", score: 0, scores: {} });
+  $("score").textContent = "";
+  $("highest").textContent = `0 to ${live.stream.rate / 2000} kHz`;
+  $("heard").className = "live";
+  $("heard").hidden = $("figures").hidden = $("wave").parentElement.hidden = $("spectrogram").parentElement.hidden = false;
+  $("segment").hidden = true;
+  $("hint").textContent = "The newest sound is at the right.";
+  moved();
+}
+
+function heard(segment) {
+  headline(segment);
+}
+
+function overheard({ label, start, end }) {
+  say(`${label} from ${seconds(start)} to ${seconds(end)} s.`);
+}
+
+function moved() {
+  const now = live.seconds, seen = live.segments.filter(({ end }) => end > now - WINDOW_S);
+  lanes.show(seen, now - WINDOW_S, now, false);
+  const dropped = `${live.dropped} ${live.dropped === 1 ? "block" : "blocks"} dropped`;
+  $("figures").textContent = `${seconds(now)} s heard, ${live.behind.toFixed(1)} s behind, ${dropped}`;
+}
+
+function ended(trouble, decision) {
+  const { samples, rate, segments, from } = live.recording();
+  live = null;
+  button(false);
+  if (!decision) {
+    $("heard").hidden = !samples.length;
+    return complain(trouble, listen);
+  }
+  const kept = from > 0 ? `, its last ${seconds(samples.length / rate)} s` : "";
+  const answer = { ...decision, file: `Microphone${kept}`, seconds: samples.length / rate, segments };
+  present(answer, wav(samples, rate), { samples, rate });
+}
+
+function button(on) {
+  $("microphone").textContent = on ? "Stop listening" : "Listen to the microphone";
+  $("microphone").classList.toggle("on", on);
+}
+
+// What the reader does.
+
+$("file").addEventListener("change", event => {
+  const [file] = event.target.files;
+  event.target.value = ""; // the same file may be chosen again
+  if (file) hear(file);
+});
+$("microphone").addEventListener("click", listen);
+$("play").addEventListener("click", hearSegment);
+$("why").addEventListener("click", explain);
+$("wave").addEventListener("click", seek);
+$("spectrogram").addEventListener("click", seek);
+$("door").addEventListener("submit", event => {
+  event.preventDefault();
+  tell($("token").value.trim());
+  meet();
+});
+player.addEventListener("play", follow);
+player.addEventListener("seeked", follow);
+player.addEventListener("ended", () => { stopAt = Infinity; });
+for (const kind of ["dragover", "dragleave", "drop"]) {
+  document.addEventListener(kind, event => {
+    event.preventDefault();
+    $("give").classList.toggle("over", kind === "dragover");
+    if (kind === "drop" && event.dataTransfer.files.length) hear(event.dataTransfer.files[0]);
+  });
+}
+addEventListener("resize", () => { if (!live && !$("heard").hidden) draw(); });
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+meet();
