@@ -89,8 +89,7 @@ class Classifier(Hearing):
     @property
     def frozen(self) -> bool:
         """Whether all that was fitted to the data comes after the embeddings."""
-        network = self.recipe.network
-        return self.recipe.head.name != "none" or (network.mode == "head" and network.attention == "none")
+        return self.recipe.frozen
 
     @property
     def batch(self) -> int:

@@ -1,7 +1,7 @@
 """What the commands share: their common options, and where they print."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -9,8 +9,10 @@ from rich.console import Console
 if TYPE_CHECKING:
     from hubbub.recipe import Recipe
 
-__all__ = ["AllowLeaky", "AllowMissing", "Debug", "Device", "Folds", "Name", "Out", "Quick", "Seeds", "Settings",
-           "as_settings", "err", "out", "recipe_of"]  # fmt: skip
+__all__ = [
+    *("Address", "AllowLeaky", "AllowMissing", "Cpus", "Debug", "Device", "Engine", "Folds", "Gpus", "Name", "Out"),
+    *("Quick", "Seeds", "Settings", "as_settings", "err", "out", "recipe_of", "say"),
+]
 
 # What users have named is never taken for markup.
 out = Console(highlight=False, markup=False)
@@ -25,6 +27,16 @@ Quick = Annotated[
 ]
 Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Engine = Annotated[
+    Literal["local", "ray"], typer.Option("--engine", help="Where work is done: this machine, or a Ray cluster.")
+]
+Address = Annotated[
+    str | None, typer.Option("--address", help="ray: the cluster, HOST:PORT. Default: one on this machine.")
+]
+Cpus = Annotated[float, typer.Option("--cpus", min=0.01, help="ray: processor cores a task.")]
+Gpus = Annotated[
+    float | None, typer.Option("--gpus", min=0.0, help="ray: accelerators a task; .5 shares one. Default: 1 if any.")
+]
 AllowMissing = Annotated[
     bool, typer.Option("--allow-missing", help="Go on without missing files; every result says so.")
 ]
@@ -64,3 +76,8 @@ def recipe_of(name: str, settings: list[str] | None, allow_missing: bool) -> "Re
     from hubbub.recipe import Recipe
 
     return Recipe.load(name, as_settings(settings, None, allow_missing=allow_missing))
+
+
+def say(line: str) -> None:
+    """A line of progress, for people: on standard error."""
+    err.print(line, soft_wrap=True)

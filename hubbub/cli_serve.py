@@ -20,7 +20,8 @@ def serve(
         typer.Option("--token", envvar="HUBBUB_TOKEN", help="What clients must say: Authorization: Bearer TOKEN."),
     ] = None,
     names: Annotated[
-        list[str] | None, typer.Option("--name", help="A host name it is called by through a proxy. May be repeated.")
+        list[str] | None,
+        typer.Option("--public-name", help="A host name it is called by, through a proxy. May be repeated."),
     ] = None,
     max_mb: Annotated[float, typer.Option("--max-mb", min=0.001, help="The largest upload.")] = 32.0,
     max_seconds: Annotated[float, typer.Option("--max-seconds", min=0.1, help="The longest recording.")] = 600.0,

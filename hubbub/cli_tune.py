@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from hubbub.cli_options import AllowMissing, Debug, Device, Name, Out, Quick, Settings, as_settings, err, out
+from hubbub.cli_options import AllowMissing, Debug, Device, Name, Out, Quick, Settings, as_settings, out, say
 
 __all__ = ["lr_find", "tune"]
 
@@ -44,7 +44,7 @@ def tune(
     from hubbub import tune as room  # seconds of imports: only for a recipe that holds
 
     folder = out_dir / (name or f"{Path(recipe).stem}{'-quick' if quick else ''}-tune")
-    summary = room.run(plan, folder, jobs=jobs, quick=quick, say=_say)
+    summary = room.run(plan, folder, jobs=jobs, quick=quick, say=say)
     _print_trials(summary, folder)
 
 
@@ -69,7 +69,7 @@ def lr_find(
     from hubbub import lr_find as room
 
     folder = out_dir / (name or f"{Path(recipe).stem}{'-quick' if quick else ''}-lr")
-    found = room.run(plan, folder, quick=quick, say=_say)
+    found = room.run(plan, folder, quick=quick, say=say)
     if found.steepest is None:
         out.print("the loss did not fall at any rate: nothing to suggest. Look at the picture.")
     else:
@@ -109,7 +109,3 @@ def _print_trials(summary: dict[str, Any], folder: Path) -> None:
         f"best: trial {best['trial']}, {name} {best['value']:.4f}. Next: hubbub bench {folder / 'best.toml'}",
         soft_wrap=True,
     )
-
-
-def _say(line: str) -> None:
-    err.print(line, soft_wrap=True, markup=False)

@@ -164,13 +164,13 @@ def lock(folder: str | os.PathLike[str]) -> Iterator[None]:
     """Holds a folder, created where it is missing, for this process until the block ends.
 
     The lock is the operating system's, on the file `.lock`, so it vanishes with a process that is killed; the file
-    itself stays and means nothing. `.holder.json` says who holds it. Raises StoreError where another process does, and
-    where the folder cannot be written.
+    itself stays and means nothing. A folder that was created for it and stayed empty is removed again. `.holder.json`
+    says who holds it. Raises StoreError where another process does, and where the folder cannot be written.
     """
     from filelock import FileLock, Timeout
 
     place = absolute(folder)
-    holder = place / ".holder.json"
+    holder, new = place / ".holder.json", not place.exists()
     try:
         place.mkdir(parents=True, exist_ok=True)
         held = FileLock(place / ".lock", timeout=0)
@@ -189,6 +189,8 @@ def lock(folder: str | os.PathLike[str]) -> Iterator[None]:
     finally:
         with suppress(OSError):
             holder.unlink()
+            if new and [p.name for p in place.iterdir()] == [".lock"]:
+                shutil.rmtree(place)
         held.release()
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from hubbub import audio, pictures, windows
-from hubbub.confidence import Confidence
+from hubbub.confidence import Confidence, familiarity
 from hubbub.errors import HubbubError
 from hubbub.recipe import Recipe
 from hubbub.windows import Heard
@@ -146,6 +146,14 @@ class Hearing(ABC):
         """Pooled rows of clips, `[C, M]` or for mean+max `[C, 2 M]` -> their probabilities `[C, K]`."""
         return windows.temper(self._decided(pooled), self.confidence.clip, self.activation)
 
+    def knows(self, by_segment: Array) -> npt.NDArray[np.bool_] | None:
+        """Probabilities of segments `[S, K]` -> whether each reaches the threshold that validation set, `[S]`: whether
+        it is like what was learnt. None where none was set. A recording is known where one of its segments is."""
+        if self.confidence.threshold is None:
+            return None
+        found = familiarity(by_segment, self.recipe.evaluate.unknown, self.activation)
+        return found >= self.confidence.threshold
+
     def _decided(self, pooled: Array) -> Array:
         """The same before it is tempered."""
         if self._pools_embeddings:
@@ -193,7 +201,9 @@ class Hearing(ABC):
         table.insert(1, "end", spans[:, 1])
         scores = dict(zip(self.labels, (float(p) for p in clip[0]), strict=True))
         label = max(scores, key=lambda name: scores[name])
-        return Heard(label, scores[label], scores, table, seconds)
+        knows = self.knows(by_segment)
+        known = None if knows is None else bool(knows.any())
+        return Heard(label, scores[label], scores, table, seconds, known)
 
     @property
     def given_seconds(self) -> float:

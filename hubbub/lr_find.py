@@ -16,12 +16,12 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from hubbub import batches, files, plots, train
+from hubbub import batches, files, plots, ranks, train
 from hubbub.errors import HubbubError
 from hubbub.material import Say, fresh, prepare
 from hubbub.progress import track
 from hubbub.recipe import Recipe
-from hubbub.train import Training
+from hubbub.training import Training
 
 __all__ = ["RangeTest", "RangeTestError", "run", "suggest"]
 
@@ -55,6 +55,7 @@ class RangeTest:
 
 def run(recipe: Recipe, folder: Path, *, quick: bool = False, say: Say = lambda line: None) -> RangeTest:
     """Test the recipe's training on its first split; `lr-find.png` and `lr-find.csv` in `folder`."""
+    ranks.alone("a range test")
     if recipe.head.name != "none":
         raise RangeTestError(
             f"head.name is '{recipe.head.name}': a head on frozen embeddings is not trained by steps of a rate. "

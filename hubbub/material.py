@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from hubbub import files
+from hubbub import files, ranks
 from hubbub.data import arrays, cache, splits
 from hubbub.data.cache import Resident, Segments
-from hubbub.data.clips import Clips
+from hubbub.data.clips import Clips, hold_out
 from hubbub.data.splits import Audit, Split
 from hubbub.recipe import Recipe
 
@@ -66,7 +66,7 @@ def prepare(
     from hubbub.classifier import Classifier
 
     recipe, remarks = _for_this_machine(recipe)
-    clips = splits.open_clips(recipe)
+    clips = hold_out(splits.open_clips(recipe), recipe.data.held_out)
     recipe, left_out = arrays.suited(recipe, clips)
     protocol = recipe.protocol
     base = Classifier(recipe, clips.labels).to(recipe.train.device)
@@ -87,12 +87,14 @@ def prepare(
         say(f"{clips.name}: {len(clips):,} clips, {len(clips.labels)} classes, {len(made)} test folds; reading")
     for line in left_out:
         say(line)
-    kept = cache.decode(clips, recipe.audio.rate_hz) if clips.kind == "sound" else arrays.load(clips, recipe)
+    kept = arrays.resident(clips, recipe)
     audit = splits.audit(clips, made, kept.contents, allow_leaky=protocol.allow_leaky)
     for line in (*clips.notes, *remarks, *audit.warnings, *(f"NOT COMPARABLE, it leaks: {x}" for x in audit.leaks)):
         say(f"warning: {line}")
     embedded = None
     if base.frozen:
+        if ranks.here().world > 1:
+            say("one process does all: frozen embeddings need no second device. The others wait for it to end")
         say(f"{recipe.network.name}: embedding {len(clips):,} clips once")
         embedded = cache.embed(kept, base)
     return Material(recipe, clips, kept, made, audit, base, weights, embedded, clips.targets(), quick, remarks)

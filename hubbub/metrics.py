@@ -25,6 +25,7 @@ __all__ = [
     "bootstrap",
     "calibration",
     "confusion",
+    "detection",
     "evaluate",
     "macro_roc_curve",
     "per_class",
@@ -37,6 +38,8 @@ Targets = npt.NDArray[np.int64]
 Groups = npt.NDArray[np.intp]
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "top3", "roc_auc", "log_loss")
 TOP = 3
+#: The share of the known that a detector is held to keep.
+MOSTLY = 0.95
 SMALLEST = float(np.finfo(np.float64).eps)
 _CHUNK = 10_000_000
 
@@ -107,6 +110,20 @@ def macro_roc_curve(targets: Targets, scores: npt.NDArray[Any], points: int = 10
         return false, np.full(points, np.nan)
     mean = np.mean([np.interp(false, *curve) for curve in curves], axis=0)
     return np.append(0, false), np.append(0, mean)
+
+
+def detection(known: npt.NDArray[Any], unknown: npt.NDArray[Any]) -> dict[str, float]:
+    """How well a score, higher for what is known, tells `known` `[N]` from `unknown` `[M]`.
+
+    `auroc` is the share of pairs in the right order, ties counted half; `fpr95` the share of the unknown that passes
+    the highest threshold at which 95 % of the known do (Hendrycks & Gimpel 2017, https://arxiv.org/abs/1610.02136).
+    """
+    if not len(known) or not len(unknown):
+        raise MetricsError(f"{len(known)} known and {len(unknown)} unknown: there must be some of both.")
+    hits, scores = np.arange(len(known) + len(unknown)) < len(known), np.append(known, unknown)
+    false, true = roc_curve(hits, scores)
+    rows = _once(np.zeros(len(scores), dtype=np.int64))
+    return {"auroc": float(_auc(hits, scores, *rows)[0]), "fpr95": float(false[np.argmax(true >= MOSTLY)])}
 
 
 @dataclass(frozen=True)

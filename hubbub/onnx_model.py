@@ -1,11 +1,11 @@
 """A classifier from an exported file: heard by onnxruntime, also where torch is not installed.
 
-The file is an ONNX graph (https://onnx.ai) from segments `[B, N]` to embeddings `[B, D]` and logits `[B, K]`; what turns
-these into an answer travels as its metadata. Loading executes nothing but graphs.
+The file is an ONNX graph (https://onnx.ai) from segments `[B, N]` to embeddings `[B, D]` and logits `[B, K]`; what
+turns these into an answer travels as its metadata. Loading executes nothing but graphs.
 """
 
 import base64
-import binascii
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,58 +15,55 @@ import numpy as np
 import numpy.typing as npt
 
 from hubbub import windows
+from hubbub.confidence import Confidence
 from hubbub.hearing import ClassifierError, Hearing
 from hubbub.recipe import Recipe, RecipeError
 
 if TYPE_CHECKING:
+    from onnx import ModelProto
     from onnxruntime import InferenceSession
 
-__all__ = ["EMBEDDINGS", "ENDING", "FORMAT", "LOGITS", "META", "SEGMENTS", "OnnxClassifier"]
+__all__ = ["ANY_LENGTH", "BATCH", "EMBEDDINGS", "ENDING", "LOGITS", "SEGMENTS", "OnnxClassifier", "written"]
 
 Array = npt.NDArray[np.float32]
 ENDING = ".onnx"
 FORMAT = 1
-#: Metadata: all that is not arithmetic, as JSON; and the head, a graph of its own, where it is for pooled embeddings.
-META, HEAD = "hubbub", "hubbub_head"
-#: Names in the graphs.
-SEGMENTS, EMBEDDINGS, LOGITS = "segments", "embeddings", "logits"
-# Larger batches fall out of a processor's caches.
+#: The metadata that is ours, as JSON.
+META = "hubbub"
+#: Names in the graphs; the last is of a size: a segment of any length.
+SEGMENTS, EMBEDDINGS, LOGITS, ANY_LENGTH = "segments", "embeddings", "logits", "samples"
+#: Larger batches fall out of a processor's caches.
 BATCH = 32
+#: What stands in the metadata for the file's own sha256 while that is computed.
+UNSIGNED = b"the sha256 of this file with these words in its place".ljust(64)
 
 
 class OnnxClassifier(Hearing):
-    """What `hubbub export` wrote. `bytes` in the file's place will do."""
+    """What `hubbub export` wrote, from the content of its file. Raises `ClassifierError` for any other."""
 
-    def __init__(self, file: str | Path | bytes) -> None:
-        source = "an exported classifier" if isinstance(file, bytes) else str(file)
-        self._session = _session(file if isinstance(file, bytes) else str(file), source)
-        held = self._session.get_modelmeta().custom_metadata_map
-        content = _content(held, source)
+    def __init__(self, content: bytes, source: str = "an exported classifier") -> None:
+        self._session = _session(content, source)
+        held = _metadata(self._session, content, source)
         try:
-            self.recipe = Recipe.of(content["recipe"], source)
-            self.labels, self.card = tuple(content["labels"]), dict(content["card"])
-            self.activation: windows.Activation = content["activation"]
-            #: The hubbub that exported it, the largest difference found then, and what was rounded to int8.
-            self.exported: dict[str, Any] = content["exported"]
-            pooled = self.recipe.head.name != "none" and self.recipe.head.pool != "segment"
-            self._head = _session(base64.b64decode(held[HEAD], validate=True), source) if pooled else None
-        except (KeyError, TypeError, ValueError, binascii.Error, RecipeError) as error:
+            self.recipe = Recipe.of(held["recipe"], source)
+            self.labels, self.card = tuple(held["labels"]), dict(held["card"])
+            self.activation: windows.Activation = held["activation"]
+            self.confidence = Confidence(**held["confidence"])
+            #: What exported it, and what was found then; see `export.export`.
+            self.exported: dict[str, Any] = held["exported"]
+            self._head = _session(base64.b64decode(held["head"]), source) if held["head"] else None
+        except (KeyError, TypeError, ValueError, RecipeError) as error:
             raise ClassifierError(f"{source} is not whole ({error}). Export it again.") from error
-        shapes = {one.name: one.shape for one in (*self._session.get_inputs(), *self._session.get_outputs())}
-        length, classes = self.recipe.windows.length, len(self.labels)
-        fits = {SEGMENTS, EMBEDDINGS, LOGITS} <= set(shapes) and shapes[LOGITS][-1] == classes
-        if not fits or shapes[SEGMENTS][-1] not in (length, "samples"):
-            raise ClassifierError(
-                f"{source}: its graph does not take {length} samples or does not give {classes} classes, as it says of "
-                "itself. Export it again."
-            )
 
     @classmethod
     def load(cls, file: str | Path) -> Self:
         """Read an exported file. Raises `ClassifierError` where it is not one or is not whole."""
-        if not Path(file).is_file():
-            raise ClassifierError(f"{file} is not a file. Make it with: hubbub export MODEL --to onnx --out {file}")
-        return cls(file)
+        try:
+            return cls(Path(file).read_bytes(), str(file))
+        except OSError as error:
+            raise ClassifierError(
+                f"{file} cannot be read: {error.strerror}. Make it with: hubbub export MODEL --to onnx --out {file}"
+            ) from error
 
     def to(self, device: str) -> Self:
         """It stays where it is, on the processor."""
@@ -80,26 +77,21 @@ class OnnxClassifier(Hearing):
     def batch(self) -> int:
         return BATCH
 
-    def embed(self, segments: Array) -> Array:
-        """Segments `[B, N]` -> embeddings `[B, D]`."""
-        return self._ran(EMBEDDINGS, segments)
-
-    def logits(self, segments: Array) -> Array:
-        """Segments `[B, N]` -> logits `[B, K]`: of a head on pooled embeddings, those of clips of one segment."""
-        return self._ran(LOGITS, segments)
-
-    def _ran(self, output: str, segments: Array) -> Array:
-        return self._session.run([output], {SEGMENTS: segments})[0]
+    def both(self, segments: Array) -> tuple[Array, Array]:
+        """Segments `[B, N]` -> embeddings `[B, D]` and logits `[B, K]`: of a head on pooled embeddings, as of whole
+        clips."""
+        embeddings, logits = self._session.run([EMBEDDINGS, LOGITS], {SEGMENTS: segments})
+        return embeddings, logits
 
     def _hear(self, segments: Array) -> Array:
         """Embeddings where a head takes them pooled, else logits."""
-        return self.embed(segments) if self._head else self.logits(segments)
+        return self._session.run([EMBEDDINGS if self._head else LOGITS], {SEGMENTS: segments})[0]
 
     def _last_layer(self, evidence: Array) -> Array:
         return self._head.run([LOGITS], {EMBEDDINGS: evidence})[0] if self._head else evidence
 
 
-def _session(graph: str | bytes, source: str) -> "InferenceSession":
+def _session(graph: bytes, source: str) -> "InferenceSession":
     import onnxruntime
 
     onnxruntime.set_default_logger_severity(3)  # its warnings are about its own choices
@@ -110,18 +102,39 @@ def _session(graph: str | bytes, source: str) -> "InferenceSession":
         raise ClassifierError(f"{source} is not a whole ONNX file ({why}). Export or copy it again.") from error
 
 
-def _content(held: Mapping[str, str], source: str) -> dict[str, Any]:
-    """The metadata, of the format that is read here."""
-    if META not in held:
+def _metadata(session: "InferenceSession", content: bytes, source: str) -> dict[str, Any]:
+    """What `written` put beside the graph, checked."""
+    properties = session.get_modelmeta().custom_metadata_map
+    if META not in properties:
         raise ClassifierError(
-            f"{source} is an ONNX file that hubbub did not write: labels and windows are missing. Make one with: "
+            f"{source} is an ONNX file that hubbub did not write: it has no labels and no windows. Make one with: "
             "hubbub export MODEL --to onnx"
         )
     try:
-        content: dict[str, Any] = json.loads(held[META])
-        found = content["format"]
-    except (ValueError, KeyError, TypeError) as error:
+        held: dict[str, Any] = json.loads(properties[META])
+        found, digest = held["format"], held["sha256"].encode()
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ClassifierError(f"{source}: its metadata cannot be read ({error}). Export it again.") from error
     if found != FORMAT:
         raise ClassifierError(f"{source} was exported in format {found}; this hubbub reads {FORMAT}. Update hubbub.")
-    return content
+    if hashlib.sha256(content.replace(digest, UNSIGNED, 1)).hexdigest().encode() != digest:
+        raise ClassifierError(
+            f"{source} is not the file that was exported: its sha256 differs. Export or copy it again."
+        )
+    return held
+
+
+def written(proto: "ModelProto", held: Mapping[str, Any], head: bytes | None) -> bytes:
+    """A graph, what turns its outputs into answers, and the head where it is a graph of its own -> a file's content."""
+    ours = {
+        "format": FORMAT,
+        "sha256": UNSIGNED.decode(),
+        **held,
+        "head": base64.b64encode(head).decode() if head else None,
+    }
+    signed = type(proto)()
+    signed.CopyFrom(proto)
+    signed.producer_name, signed.producer_version = "hubbub", str(held["exported"]["hubbub"])
+    signed.metadata_props.add(key=META, value=json.dumps(ours, allow_nan=False))
+    content: bytes = signed.SerializeToString()
+    return content.replace(UNSIGNED, hashlib.sha256(content).hexdigest().encode(), 1)

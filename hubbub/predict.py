@@ -61,6 +61,7 @@ class Gist:
 
     `best` `[S, top]` are the numbers of each segment's best classes, best first, `best_scores` their scores, `spans`
     `[S, 2]` its start and end [s]. `events` is None where none were asked for. Above `highest_hz` nothing was heard.
+    `known` is False where it is probably none of the classes, None where the classifier cannot tell.
     """
 
     labels: tuple[str, ...] = field(repr=False)
@@ -71,6 +72,7 @@ class Gist:
     best_scores: Array = field(repr=False)
     events: tuple[Event, ...] | None = field(repr=False)
     highest_hz: float
+    known: bool | None = None
 
     @property
     def label(self) -> str:
@@ -107,8 +109,8 @@ class Answer:
         return json.dumps(self.to_dict(), allow_nan=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values: `file`, `seconds`, `label`, `score`, `scores`, `segments`, `events` where they were asked for,
-        `model`; or `file`, `error`."""
+        """Plain values: `file`, `seconds`, `label`, `score`, `known` where the classifier can tell, `scores`,
+        `segments`, `events` where they were asked for, `model`; or `file`, `error`."""
         if self.heard is None:
             return {"file": self.file, "error": self.error}
         heard = self.heard
@@ -118,6 +120,7 @@ class Answer:
             "seconds": heard.seconds,
             "label": heard.label,
             "score": heard.score,
+            **({} if heard.known is None else {"known": heard.known}),
             "scores": heard.scores,
             "segments": [_plain(best[0]) for best in heard.segments()],
             **events,
@@ -281,6 +284,7 @@ class _Listening:
             np.concatenate(self._scores),
             events,
             min(rate_hz, self._model.rate_hz) / 2,
+            self._decision.known,
         )
 
 

@@ -37,7 +37,7 @@ __all__ = ["Recipe", "RecipeError", "shipped"]
 SEARCHED = ("windows", "frontend", "network", "head", "augment", "train")
 FIXED = (
     *("network.name", "network.weights", "network.mode", "head.name"),
-    *("train.seeds", "train.monitor", "train.device", "train.devices", "train.trackers"),
+    *("train.seeds", "train.monitor", "train.device", "train.devices", "train.nodes", "train.trackers"),
 )
 
 
@@ -148,6 +148,11 @@ class Recipe(Section):
                 f"tune.space: {field} shapes what a frozen network gives, which is computed once: search fields of "
                 "train and network.dropout, or set network.mode = 'finetune'"
             )
+
+    @property
+    def frozen(self) -> bool:
+        """Whether all that is fitted to the data comes after the network's embeddings."""
+        return self.head.name != "none" or (self.network.mode == "head" and self.network.attention == "none")
 
     def altered(self, fields: Mapping[str, Any]) -> Self:
         """This recipe without `[tune]` and with dotted fields changed, e.g. `{"train.epochs": 3}`.

@@ -16,13 +16,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from hubbub import files, metrics, windows
-from hubbub.confidence import Confidence
+from hubbub.confidence import UNKNOWN, Confidence, Unknown, familiarity
 from hubbub.errors import HubbubError
 from hubbub.recipe import Recipe
 
 __all__ = [
     "LEVELS",
     "NAMES",
+    "STRANGERS",
     "arrays",
     "cells",
     "classes",
@@ -44,6 +45,8 @@ class ReportError(HubbubError):
 Scores = npt.NDArray[np.float32]
 Targets = npt.NDArray[np.int64]
 LEVELS = ("clip", "segment")
+#: A cell's predictions of test clips whose classes are held out.
+STRANGERS = "predictions_unknown.parquet"
 #: Figures that differ by less are the same: sums of floats, added in another order.
 ROUNDING = 1e-9
 NAMES = {
@@ -166,6 +169,7 @@ def _summary(folder: Path) -> dict[str, Any]:
         "folds": entries,
         **{level: _over_folds(predicted, level, entries, recipe) for level in LEVELS},
         "calibration": _calibration(predicted, untempered(folder, predicted)),
+        "unknown": _unknown(folder, recipe, predicted),
         "seconds": seconds,
         "segments_per_second": statistics.median(speeds),
     }
@@ -189,6 +193,42 @@ def _sureness(predicted: pd.DataFrame, level: str) -> dict[str, Any]:
     targets, scores, _ = arrays(predicted[predicted["level"] == level])
     error, loss = metrics.calibration(targets, scores).error, metrics.evaluate(targets, scores)["log_loss"]
     return {"error": error, "log_loss": loss}
+
+
+def _unknown(folder: Path, recipe: Recipe, predicted: pd.DataFrame) -> dict[str, Any] | None:
+    """How well known test clips are told from those of held-out classes: mean and sd over folds, seeds averaged first;
+    None where no class is held out. `at_threshold` is where validation put the threshold."""
+    folds, rows, clips = [], [], set()
+    for fold, seed, place in cells(folder):
+        if not (place / STRANGERS).is_file():
+            continue
+        strange, threshold = pd.read_parquet(place / STRANGERS), confidence(place).threshold
+        figures = {}
+        for how in UNKNOWN:
+            known, unknown = (_familiar(table, how) for table in (predicted.loc[(fold, seed)], strange))
+            figures |= {(how, name): value for name, value in metrics.detection(known, unknown).items()}
+            if how == recipe.evaluate.unknown and threshold is not None:
+                figures["at_threshold", "known_kept"] = (known >= threshold).mean()
+                figures["at_threshold", "unknown_passed"] = (unknown >= threshold).mean()
+        folds.append(fold)
+        rows.append(figures)
+        clips |= set(strange["clip"])
+    if not rows:
+        return None
+    by_fold = pd.DataFrame(rows, index=folds).groupby(level=0, sort=False).mean()
+    spread = by_fold.std(ddof=1)
+    told: dict[str, Any] = {"classes": list(recipe.data.held_out), "clips": len(clips), "by": recipe.evaluate.unknown}
+    for how, name in by_fold:
+        sd = float(spread[how, name]) if len(by_fold) > 1 else None
+        told.setdefault(how, {})[name] = {"mean": float(by_fold[how, name].mean()), "sd": sd}
+    return told
+
+
+def _familiar(predicted: pd.DataFrame, how: Unknown) -> Scores:
+    """Each clip's familiarity, that of its most familiar segment."""
+    segments = predicted[predicted["level"] == "segment"]
+    each = pd.Series(familiarity(arrays(segments)[1], how))
+    return each.groupby(segments["clip"].to_numpy(), sort=False).max().to_numpy()
 
 
 def classes(

@@ -142,10 +142,10 @@ class Slots:
     @contextmanager
     def one(self, address: str) -> Iterator[None]:
         if self.taken >= self.most:
-            raise RefusedError.for_now(503, f"{self.most} {self._what} are being worked on. Try again soon.")
+            raise RefusedError.for_now(503, f"{self._what} at once: {self.most} are the most. Try again soon.")
         most = max(self.most // 2, 1)
         if self._held[address] >= most:
-            raise RefusedError.for_now(429, f"{most} {self._what} from one address are the most. Wait for an answer.")
+            raise RefusedError.for_now(429, f"{self._what} from one address: {most} are the most. Wait for an answer.")
         self._held[address] += 1
         try:
             yield
@@ -164,7 +164,6 @@ class _Visit:
     begun: float = field(default_factory=time.monotonic)
     status: int = CLIENT_GONE
     received: int = 0
-    sending: bool = False
     whole: bool = False
 
     @property
@@ -195,24 +194,33 @@ class _Visit:
 
         return take
 
+    def counted(self, receive: Receive) -> Receive:
+        """`receive` of a stream."""
+
+        async def take() -> Message:
+            message = await receive()
+            self.received += len(message.get("bytes") or message.get("text") or b"")
+            return message
+
+        return take
+
     def noted(self, send: Send) -> Send:
         """`send`, with our headers; the status is kept."""
 
         async def give(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
-                self.status, self.sending = message["status"], True
+                self.status = message["status"]
                 ours = {**HEADERS, "X-Request-Id": self.id}
                 message["headers"] = [*message["headers"], *((k.encode(), v.encode()) for k, v in ours.items())]
             elif message["type"] == "websocket.accept":
-                self.status, self.sending = 101, True
+                self.status = 101
             await send(message)
 
         return give
 
 
 class Gate:
-    """ASGI middleware. `names`, where given, are the only host names that are answered to; `others` are names by which
-    the server is called through a proxy."""
+    """ASGI middleware. `loopback`: only this machine reaches the server; `others`: names by which a proxy calls it."""
 
     def __init__(
         self, app: ASGIApp, limits: Limits, meters: Meters, token: Token, loopback: bool, others: tuple[str, ...]
@@ -243,7 +251,7 @@ class Gate:
         visit.scope.setdefault("state", {}).update(address=visit.address, known=self._is_known(visit, headers))
         if visit.scope["type"] == "websocket":
             with self.streams.one(visit.address) if visit.route == STREAM else _free():
-                await self.app(visit.scope, receive, send)
+                await self.app(visit.scope, visit.counted(receive), send)
             return
         with self.uploads.one(visit.address) if visit.route in UPLOADS else _free():
             self.limits.refuse_size(_declared(headers) - ENVELOPE_BYTES)
@@ -268,9 +276,8 @@ class Gate:
         host = headers.get("host", "")
         name = urlsplit(f"//{host}").hostname or ""
         if self._loopback and not self._token.wanted and not (_is_loopback(name) or name in self._others):
-            raise RefusedError(
-                403, f"this server does not answer to the name '{name}'. Start it with --name {name}, or with a token."
-            )
+            reason = f"this server does not answer to the name '{name}'. Start it with --public-name or with a token."
+            raise RefusedError(403, reason)
         origin = headers.get("origin")
         if origin is None:
             return

@@ -90,7 +90,9 @@ class Session:
         said = self._hear(*self._stream.end()) + [_event(one) for one in self._merger.end()]
         scores = dict(zip(self._model.labels, map(float, self._decision.scores()), strict=True))
         label = max(scores, key=lambda name: scores[name])
-        whole = {"seconds": self._stream.seconds, "label": label, "score": scores[label], "scores": scores}
+        whole: Said = {"seconds": self._stream.seconds, "label": label, "score": scores[label], "scores": scores}
+        if self._decision.known is not None:
+            whole["known"] = self._decision.known
         return [*said, {"type": "end", **whole, "left_out_bytes": len(self._rest)}]
 
     def _hear(self, segments: npt.NDArray[np.float32], spans: npt.NDArray[np.float64]) -> list[Said]:

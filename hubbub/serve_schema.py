@@ -31,6 +31,7 @@ class Classified(BaseModel):
     seconds: float
     label: str = Field(description="The class with the highest score.")
     score: float
+    known: bool | None = Field(None, description="False: probably none of the classes. Where the model can tell.")
     scores: dict[str, float] = Field(description="One probability a class, for the whole recording.")
     segments: list[Segment]
     events: list[Segment] | None = Field(None, description="Where a threshold was given.")

@@ -41,6 +41,11 @@ class Data(Section):
     )
     root: str = Field("", description="the folder a CSV's paths start from; default: the CSV's own folder")
     labels: tuple[str, ...] = Field((), description="the classes and their order; default: the data set's own")
+    held_out: tuple[str, ...] = Field(
+        (),
+        description="classes that take no part in training or choosing: their clips of the test parts show how well "
+        "the classifier knows what it does not know",
+    )
     allow_missing: bool = Field(False, description="go on with the clips that are there, and say so in every result")
     limit: int | None = Field(None, ge=1, description="at most this many clips a class and fold (for --quick)")
 
@@ -268,7 +273,8 @@ class Train(Section):
         "fp32", description="arithmetic of the forward pass; amp: bf16 or fp16, whichever the device is made for"
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where networks run")
-    devices: int = Field(1, ge=1, description="how many of them train one network together")
+    devices: int = Field(1, ge=1, description="how many of them, on each machine, train one network together")
+    nodes: int = Field(1, ge=1, description="machines that train one network together, started by torchrun")
     trackers: tuple[Literal["mlflow", "wandb"], ...] = Field((), description="besides TensorBoard, which always runs")
 
     @model_validator(mode="after")
@@ -278,8 +284,8 @@ class Train(Section):
                 f"freeze_epochs {self.freeze_epochs} and warmup_epochs {self.warmup_epochs} do not fit into "
                 f"{self.epochs} epochs"
             )
-        if self.devices > 1 and self.batch_size < 2:
-            raise ValueError(f"batch_size {self.batch_size} is too small for {self.devices} devices: give 2 or more")
+        if (count := self.nodes * self.devices) > 1 and self.batch_size < 2:
+            raise ValueError(f"batch_size {self.batch_size} is too small for {count} devices: give 2 or more")
         if self.warmup_epochs and self.schedule in ("plateau", "onecycle"):
             raise ValueError(f"warmup_epochs do not go with schedule '{self.schedule}': use cosine or exponential")
         return self
@@ -294,5 +300,10 @@ class Evaluate(Section):
     )
     shifts: tuple[Annotated[float, Field(gt=-1, lt=1)], ...] = Field(
         (), description="each segment is also heard rolled right by these shares of its length; scores are averaged"
+    )
+    unknown: Literal["max_logit", "energy", "max_prob"] = Field(
+        "max_logit",
+        description="what tells 'none of these': a clip is known where this score of one of its segments at least "
+        "reaches the threshold that 95 % of the validation clips reach",
     )
     resamples: int = Field(1000, ge=10, description="bootstrap resamples for the 95 % interval")

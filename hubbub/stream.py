@@ -108,11 +108,16 @@ class Decision:
     def __init__(self, model: "Hearing") -> None:
         self._model = model
         self._pool = windows.RunningPool(model.gathering)
+        #: Whether a segment so far was of the classes; None where the model cannot tell.
+        self.known: bool | None = None
 
     def add(self, evidence: Array) -> Array:
         """What `model.evidence` made of the next segments, `[S, ...]` -> their probabilities `[S, K]`."""
         by_segment, rows = self._model.weigh(evidence)
         self._pool.add(rows)
+        known = self._model.knows(by_segment)
+        if known is not None:
+            self.known = bool(self.known or known.any())
         return by_segment
 
     def scores(self) -> Array:

@@ -19,7 +19,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import DDPStrategy
 
-from hubbub import files
+from hubbub import files, ranks
 from hubbub.classifier import choose_device
 from hubbub.errors import HubbubError
 from hubbub.settings import Train
@@ -32,24 +32,31 @@ class TrainError(HubbubError):
 
 
 def build_trainer(
-    settings: Train, folder: Path, epochs: int, devices: int, *, choosing: bool, loggers: list[Logger]
+    settings: Train, folder: Path, epochs: int, nodes: int, devices: int, *, choosing: bool, loggers: list[Logger]
 ) -> lightning.Trainer:
-    """A trainer that keeps `last.ckpt` and, when choosing, `best.ckpt` in `folder`."""
-    device = choose_device(settings.device)
-    strategy = DDPStrategy(start_method="spawn", find_unused_parameters=settings.freeze_epochs > 0)
+    """A trainer that keeps `last.ckpt` and, when choosing, `best.ckpt` in `folder`.
+
+    Of several devices each has a process: torchrun's, where it started this one, else spawned for the fit.
+    """
+    device, several = choose_device(settings.device), nodes * devices > 1
+    started = several and ranks.here().world > 1
+    strategy = DDPStrategy(
+        start_method="popen" if started else "spawn", find_unused_parameters=settings.freeze_epochs > 0
+    )
     return lightning.Trainer(
         accelerator=device,
+        num_nodes=nodes,
         devices=devices,
-        strategy=strategy if devices > 1 else "auto",
+        strategy=strategy if several else "auto",
         precision=_precision(settings.precision, device),
         max_epochs=epochs,
         accumulate_grad_batches=settings.accumulate,
         gradient_clip_val=settings.clip_norm or None,
         callbacks=_callbacks(settings, folder, choosing=choosing),
-        plugins=[_WholeCheckpoints()],
+        plugins=[_OfFirstRank() if started else _WholeCheckpoints()],
         logger=loggers,
         use_distributed_sampler=False,
-        sync_batchnorm=devices > 1 and device == "cuda",
+        sync_batchnorm=several and device == "cuda",
         reload_dataloaders_every_n_epochs=1,
         enable_progress_bar=sys.stderr.isatty(),
         enable_model_summary=False,
@@ -93,9 +100,20 @@ class _WholeCheckpoints(TorchCheckpointIO):
             torch.save(checkpoint, temporary)
 
 
+class _OfFirstRank(_WholeCheckpoints):
+    """Rank 0 reads a checkpoint for all: other machines need not see its files."""
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+        if ranks.here().rank:
+            return dict(ranks.hear())
+        checkpoint = super().load_checkpoint(path, map_location, weights_only)
+        ranks.tell(checkpoint)
+        return checkpoint
+
+
 @contextmanager
 def in_words(settings: Train) -> Iterator[None]:
-    """Errors of memory and of BatchNorm as what to do about them."""
+    """Errors of memory, of BatchNorm and of lost connections as what to do about them."""
     try:
         yield
     except (RuntimeError, ValueError, MemoryError) as error:
@@ -109,6 +127,8 @@ def in_words(settings: Train) -> Iterator[None]:
             raise TrainError(
                 "BatchNorm cannot learn from a batch of one. Raise train.batch_size, or set train.bn_eval = true."
             ) from error
+        if isinstance(error, torch.distributed.DistError) or "gloo" in text:
+            raise ranks.lost() from error
         raise
 
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hubbub import files, metrics, tuned
+from hubbub import files, metrics, ranks, tuned
 from hubbub.data.splits import Split
 from hubbub.errors import HubbubError, examples
 from hubbub.material import Material, Say, fresh, manifest, prepare
@@ -90,8 +90,11 @@ def _refuse(recipe: Recipe, folder: Path) -> None:
         raise TuneError("protocol.validation is 'none', so nothing can be chosen. Name tune.folds to validate on.")
     if recipe.protocol.kind in ("fixed", "csv") and not recipe.protocol.val:
         raise TuneError("protocol.val is empty, so nothing can be chosen. Name what to validate on.")
-    if recipe.train.devices > 1:
-        raise TuneError("a trial runs on one device: set train.devices = 1, and --jobs for several trials at once.")
+    ranks.alone("a search")
+    if recipe.train.nodes * recipe.train.devices > 1:
+        raise TuneError(
+            "a trial runs on one device: set train.nodes = 1, train.devices = 1, and --jobs for several trials at once."
+        )
     if (folder / "recipe.toml").is_file():
         raise TuneError(f"{folder} holds a run, not a search. Give another --name.")
 

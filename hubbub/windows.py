@@ -23,6 +23,7 @@ __all__ = [
     "at_level",
     "count",
     "cut",
+    "logits",
     "pool",
     "pool_embeddings",
     "probabilities",
@@ -51,7 +52,8 @@ class Heard:
     """What a classifier heard in one recording.
 
     `scores` holds one probability a class for the whole clip, `segments` a table with `start`, `end` [s] and one
-    column a class; `label` is the class with the highest score.
+    column a class; `label` is the class with the highest score. `known` is False where the recording is probably none
+    of the classes, None where the classifier cannot tell.
     """
 
     label: str
@@ -59,6 +61,7 @@ class Heard:
     scores: dict[str, float]
     segments: pd.DataFrame = field(repr=False)
     seconds: float
+    known: bool | None = None
 
     def top(self, most: int = 3) -> list[tuple[str, float]]:
         """The `most` classes with the highest scores, best first."""
@@ -100,11 +103,14 @@ def temper(scores: Array, temperature: float, activation: Activation = "softmax"
     surer, the order of a row's classes as it was (Guo et al. 2017, https://arxiv.org/abs/1706.04599)."""
     if temperature == 1.0:
         return scores
+    return probabilities(logits(scores, activation) / temperature, activation).astype(np.float32)
+
+
+def logits(scores: Array, activation: Activation = "softmax") -> npt.NDArray[np.float64]:
+    """Probabilities `[..., K]` -> logits that give them: under softmax one choice of many, their logarithms."""
     exact = np.clip(scores.astype(np.float64), SMALLEST, 1.0)
-    logits = np.log(exact)
-    if activation == "sigmoid":
-        logits -= np.log(np.maximum(1.0 - exact, SMALLEST))
-    return probabilities(logits / temperature, activation).astype(np.float32)
+    found = np.log(exact)
+    return found - np.log(np.maximum(1.0 - exact, SMALLEST)) if activation == "sigmoid" else found
 
 
 def at_level(segments: Array, level: Level) -> Array:

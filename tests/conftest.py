@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from browsing import browser, show
 from hypothesis import settings
+from serving import _servers, served, served_model, strict
 
 from hubbub import files
 
-__all__ = ["browser", "show"]
+__all__ = ["_servers", "browser", "served", "served_model", "show", "strict"]
 
 # As the command line has it; before torch is imported.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")

@@ -1,25 +1,32 @@
-"""The real server as a process on this machine, for tests of what it answers."""
+"""The real server as a process on this machine, for tests of what it answers; the fixtures `served_model`, `served` and
+`strict`, which conftest hands on."""
 
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 #: Limits that no option of the command sets.
 LIMITED = """
 import json, sys
+model, limits, options, missing = (json.loads(word) for word in sys.argv[1:])
+for name in missing: sys.modules[name] = None
 from hubbub import serve_process
 from hubbub.loading import load
 from hubbub.serve_gate import Limits
-model, limits, options = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
 serve_process.run(load(model), model, Limits(**limits), port=0, say=lambda line: print(line, flush=True), **options)
 """
 
@@ -46,12 +53,18 @@ class Server:
 
 @contextmanager
 def serving(
-    folder: Path, model: str | Path, *words: str, limits: dict[str, Any] | None = None, **options: Any
+    folder: Path,
+    model: str | Path,
+    *words: str,
+    limits: dict[str, Any] | None = None,
+    missing: tuple[str, ...] = (),
+    **options: Any,
 ) -> Iterator[Server]:
-    """`hubbub serve` with these words, or with `limits` what it runs; its log is kept in a folder."""
+    """`hubbub serve` with these words, or with `limits` what it runs without some packages; its log is in a folder."""
     command = [sys.executable, "-m", "hubbub", "serve", str(model), "--port", "0", *words]
     if limits is not None:
-        command = [sys.executable, "-c", LIMITED, str(model), json.dumps(limits), json.dumps(options)]
+        given = (str(model), limits, options, missing)
+        command = [sys.executable, "-c", LIMITED, *map(json.dumps, given)]
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "log.jsonl"
     with (
@@ -74,3 +87,61 @@ def serving(
             yield server
         finally:
             process.kill()
+
+
+@pytest.fixture(scope="session")
+def served_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network with random weights; segments of 2 s overlap, so that streams and recordings share much."""
+    from hubbub.classifier import Classifier
+    from hubbub.recipe import Recipe
+
+    recipe = Recipe.load("street-cnn", ["network.width=4", "windows.hop=8000"])
+    card = {"trained_on": "nothing", "not_comparable": ["RANDOM WEIGHTS"]}
+    model = Classifier(recipe, ("dog", "rain", "siren"), card=card, seed=0)
+    return model.save(tmp_path_factory.mktemp("served-model") / "classifier")
+
+
+@pytest.fixture(scope="session")
+def _servers(served_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
+    limits = {"stall_s": 0.5, "queue": 4, "streams": 2, "max_mb": 0.2, "max_seconds": 10, "shutdown_s": 20}
+    contexts = [
+        serving(tmp_path_factory.mktemp("served"), served_model, "--max-seconds", "120"),
+        serving(tmp_path_factory.mktemp("strict"), served_model, limits=limits),
+    ]
+    with ThreadPoolExecutor(2) as threads:
+        try:
+            yield list(threads.map(lambda context: context.__enter__(), contexts))
+        finally:
+            for context in contexts:
+                context.__exit__(None, None, None)
+
+
+@pytest.fixture
+def served(_servers: list[Server]) -> Server:
+    """As it is started by default, but for a limit of two minutes."""
+    return _servers[0]
+
+
+@pytest.fixture
+def strict(_servers: list[Server]) -> Server:
+    """One that holds to narrow limits."""
+    return _servers[1]
+
+
+def wave(seconds: float, seed: int = 0, rate: int = 16_000, channels: int = 1) -> np.ndarray:
+    """Noise `[T, channels]`."""
+    return np.random.default_rng(seed).normal(0, 0.1, (round(seconds * rate), channels)).astype(np.float32)
+
+
+def figures(server: Server) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    """The server's metrics, by name and labels."""
+    text = httpx.get(f"{server.url}/metrics").text
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    return {(sample.name, tuple(sorted(sample.labels.items()))): sample.value for sample in samples}
+
+
+def raw(server: Server, text: bytes, address: str = "127.0.0.1") -> socket.socket:
+    """A connection that has said something."""
+    connection = socket.create_connection(("127.0.0.1", server.port), 30, source_address=(address, 0))
+    connection.sendall(text)
+    return connection

@@ -283,7 +283,9 @@ def test_resampling_in_blocks_gives_the_same_bits(pair: tuple[int, int], block: 
 def ogg_that_declares(hours: float) -> bytes:
     """Five seconds of noise whose last page says that it ends hours later, checksum and all."""
     stream = io.BytesIO()
-    soundfile.write(stream, np.random.default_rng(0).normal(0, 0.1, 5 * RATE_HZ), RATE_HZ, format="OGG", subtype="VORBIS")
+    soundfile.write(
+        stream, np.random.default_rng(0).normal(0, 0.1, 5 * RATE_HZ), RATE_HZ, format="OGG", subtype="VORBIS"
+    )
     content = bytearray(stream.getvalue())
     last = content.rindex(b"OggS")
     content[last + 6 : last + 14] = round(hours * 3600 * RATE_HZ).to_bytes(8, "little")
@@ -427,3 +429,21 @@ def test_lossy_files_may_exceed_full_scale(home: Any) -> None:
     folder = home("data", "esc50")
     peaks = [np.abs(audio.decode(path)[0]).max() for path in sorted(folder.glob("audio/1-*.ogg"))[:40]]
     assert 1.0 < max(peaks) < 1.6
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ffconcat version 1.0\nfile other.wav\n",
+        "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nother.wav\n#EXT-X-ENDLIST\n",
+    ],
+)
+def test_a_list_of_other_files_is_no_sound(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FFmpeg would read what the list names: a server's own files, for whoever asks."""
+    monkeypatch.chdir(tmp_path)
+    soundfile.write("other.wav", np.zeros(RATE_HZ), RATE_HZ)
+    with pytest.raises(audio.FormatError, match="not a sound"):
+        audio.decode(io.BytesIO(text.encode()))
+    (tmp_path / "list.m3u8").write_text(text)
+    with pytest.raises(audio.FormatError, match="not a sound"):
+        audio.decode(tmp_path / "list.m3u8")

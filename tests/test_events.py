@@ -70,7 +70,6 @@ def test_segments_may_overlap_by_more_than_half() -> None:
     assert merge(spans, scores, ["a"]) == [Event("a", 2.25, 3.25, 0.9)]
 
 
-
 def test_time_that_nobody_heard_ends_an_event() -> None:
     spans = [[0, 1], [1, 2], [5, 6]]
     assert [(e.start, e.end) for e in merge(spans, [[1], [1], [1]], ("dog",))] == [(0, 2), (5, 6)]

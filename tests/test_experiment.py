@@ -17,7 +17,7 @@ import pytest
 import soundfile
 import torch
 
-from hubbub import experiment, files, metrics, report, train
+from hubbub import cell, experiment, files, metrics, report, training
 from hubbub.classifier import Classifier, choose_device, load
 from hubbub.data import cache, splits
 from hubbub.data.sets import DATASETS
@@ -119,11 +119,11 @@ def test_choices_see_validation_only_and_the_test_part_is_opened_after(headed: P
     """Scrambling every test label changes the figures but neither the choice nor the classifier."""
     material = prepare(Recipe.load("street-cnn", HEAD))
     split = material.splits[0]
-    honest = experiment._fit(material, split.train, split.validation, 1, Path("unused"), [])
+    honest = cell.fit(material, split.train, split.validation, 1, Path("unused"), [])
     targets = material.targets.copy()
     targets[split.test] = (targets[split.test] + 1) % 10
     scrambled = replace(material, targets=targets)
-    other = experiment._fit(scrambled, split.train, split.validation, 1, Path("unused"), [])
+    other = cell.fit(scrambled, split.train, split.validation, 1, Path("unused"), [])
     assert other.choice == honest.choice
     for name, array in honest.final.head.arrays().items():
         assert np.array_equal(array, other.final.head.arrays()[name])
@@ -132,10 +132,10 @@ def test_choices_see_validation_only_and_the_test_part_is_opened_after(headed: P
 def test_a_head_is_refitted_on_training_and_validation(headed: Path) -> None:
     material = prepare(Recipe.load("street-cnn", HEAD))
     split = material.splits[0]
-    fitted = experiment._fit(material, split.train, split.validation, 1, Path("unused"), [])
+    fitted = cell.fit(material, split.train, split.validation, 1, Path("unused"), [])
     both = np.union1d(split.train, split.validation)
     nothing = np.zeros(0, dtype=np.intp)
-    again = experiment._fit(material, both, nothing, 1, Path("unused"), [], fitted.choice)
+    again = cell.fit(material, both, nothing, 1, Path("unused"), [], fitted.choice)
     assert np.array_equal(again.final.head.arrays()["weight0"], fitted.final.head.arrays()["weight0"])
     assert not np.array_equal(fitted.chosen.head.arrays()["weight0"], fitted.final.head.arrays()["weight0"])
 
@@ -147,7 +147,7 @@ def test_levels_are_more_training_rows_of_the_same_clips(headed: Path, monkeypat
     for levels in ('["recorded"]', '["recorded","rms"]'):
         material = prepare(Recipe.load("street-cnn", [*HEAD, "head.c=[0.1]", f"windows.levels={levels}"]))
         split = material.splits[0]
-        experiment._fit(material, split.train, np.zeros(0, dtype=np.intp), 1, Path("unused"), [])
+        cell.fit(material, split.train, np.zeros(0, dtype=np.intp), 1, Path("unused"), [])
     (one, targets), (two, doubled) = rows
     assert np.allclose(two[: len(one)], one, atol=1e-5)
     assert len(two) == 2 * len(one)
@@ -164,7 +164,7 @@ def test_embeddings_are_computed_once_for_all_folds_seeds_and_heads(headed: Path
 
 
 def test_a_finished_run_is_not_run_again_and_another_recipe_is_refused(headed: Path, monkeypatch) -> None:
-    monkeypatch.setattr(experiment, "_run_cell", lambda *_: pytest.fail("a finished cell was run again"))
+    monkeypatch.setattr(cell, "run", lambda *_: pytest.fail("a finished cell was run again"))
     before = read(headed / "summary.json")
     assert experiment.run(Recipe.load("street-cnn", [*HEAD, "train.seeds=[1,2]"]), headed) == before
     with pytest.raises(experiment.ExperimentError, match="another recipe"):
@@ -183,6 +183,8 @@ def test_a_killed_run_resumes_and_ends_with_the_same_figures(trained: Path, tmp_
         str(tmp_path),
         "--name",
         "killed",
+        "--jobs",
+        "1",
         *settings,
     ]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
@@ -197,7 +199,7 @@ def test_a_killed_run_resumes_and_ends_with_the_same_figures(trained: Path, tmp_
     (folder / "test-2" / "seed-42").mkdir(parents=True, exist_ok=True)
     (folder / "test-2" / "seed-42" / "half.json").write_text("{")
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "test fold 1, seed 42: done before" in done.stderr
+    assert "killed: 1 of 2 cells done before" in done.stderr
     assert (folder / "test-1" / "seed-42" / "metrics_test.json").stat().st_mtime_ns == first
     assert not (folder / "test-2" / "seed-42" / "half.json").exists()
     resumed, whole = read(folder / "summary.json"), read(trained / "summary.json")
@@ -235,11 +237,11 @@ def test_a_saved_classifier_in_a_new_process_gives_the_probabilities_of_training
 def test_a_clip_that_was_listed_but_not_predicted_is_an_error(headed: Path, tmp_path: Path, monkeypatch) -> None:
     material = prepare(Recipe.load("street-cnn", HEAD))
     split = material.splits[0]
-    model = experiment._fit(material, split.train, split.validation, 1, tmp_path, []).final
+    model = cell.fit(material, split.train, split.validation, 1, tmp_path, []).final
     judge = model.judge
     monkeypatch.setattr(model, "judge", lambda *given: (judge(*given)[0], judge(*given)[1][:-1]))
-    with pytest.raises(experiment.ExperimentError, match="20 clips were listed, 19 predicted"):
-        experiment._judge(material, model, split.test)
+    with pytest.raises(cell.CellError, match="20 clips were listed, 19 predicted"):
+        cell._judge(material, model, split.test)
 
 
 def test_a_leaking_run_is_refused_and_stamped_when_allowed(tmp_path: Path) -> None:
@@ -289,20 +291,20 @@ def test_waves_are_decoded_once_for_every_recipe_at_their_rate(trained: Path, he
 def test_a_training_that_broke_off_goes_on_from_its_checkpoint(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step, epochs = train.Training.training_step, []
+    step, epochs = training.Training.training_step, []
 
-    def fatal(self: train.Training, *batch: object) -> object:
+    def fatal(self: training.Training, *batch: object) -> object:
         epochs.append(self.current_epoch)
         if self.current_epoch == 1 and "broke" not in epochs:
             epochs.append("broke")
             raise RuntimeError("power cut")
         return step(self, *batch)
 
-    monkeypatch.setattr(train.Training, "training_step", fatal)
+    monkeypatch.setattr(training.Training, "training_step", fatal)
     plan = recipe('protocol.folds=["1","2"]')
     with pytest.raises(RuntimeError, match="power cut"):
         experiment.run(plan, tmp_path / "run")
-    assert epochs[-2:] == [1, "broke"]
+    assert (tmp_path / "run" / "test-2" / "seed-42" / "metrics_test.json").is_file(), "the other fold went on"
     epochs.append("again")
     experiment.run(plan, tmp_path / "run")
     assert epochs[epochs.index("again") + 1] == 1, "the first epoch is not repeated"

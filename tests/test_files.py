@@ -194,7 +194,14 @@ def test_a_folder_in_use_by_another_process_is_refused(tmp_path: Path) -> None:
         assert json.loads((folder / ".holder.json").read_text())["pid"] == os.getpid()
         with pytest.raises(StoreError, match=f"in use by process {os.getpid()} "), files.lock(folder):
             pytest.fail("held twice")
-    assert files_under(folder) == [".lock"]
+        (folder / "work").touch()
+    assert files_under(folder) == [".lock", "work"]
+
+
+def test_a_folder_in_which_nothing_was_done_is_not_left_behind(tmp_path: Path) -> None:
+    with files.lock(tmp_path / "run"):
+        assert (tmp_path / "run" / ".lock").is_file()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:

@@ -3,8 +3,9 @@
 import base64
 import io
 import json
+import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,56 +14,22 @@ import httpx
 import numpy as np
 import pytest
 import soundfile
-from prometheus_client.parser import text_string_to_metric_families
-from serving import Server, serving
+from serving import Server, figures, raw, serving, wave
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
+from hubbub import serve_process
 from hubbub.classifier import Classifier
 from hubbub.events import Merging
 from hubbub.explain import explain, write
+from hubbub.export import Sounds, export
 from hubbub.predict import Asked, answers
-from hubbub.recipe import Recipe
+from hubbub.serve_gate import Limits
+from hubbub.serve_process import ServeError
 from hubbub.serve_schema import About, Classified, Explained
 
 LABELS = ("dog", "rain", "siren")
 RATE = 16_000
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model") / "classifier"
-    model = Classifier(Recipe.load("street-cnn", ["network.width=4", "windows.hop=8000"]), LABELS, seed=0)
-    model.card = {"trained_on": "nothing", "not_comparable": ["RANDOM WEIGHTS"]}
-    return model.save(folder)
-
-
-@pytest.fixture(scope="module")
-def servers(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Server]]:
-    """One as it is started by default, one that holds to narrow limits; they start side by side."""
-    limits = {"stall_s": 0.5, "queue": 4, "streams": 2, "max_mb": 0.2, "max_seconds": 10, "shutdown_s": 20}
-    with ThreadPoolExecutor(2) as threads:
-        contexts = [
-            serving(tmp_path_factory.mktemp("served"), model, "--max-seconds", "120"),
-            serving(tmp_path_factory.mktemp("strict"), model, limits=limits),
-        ]
-        try:
-            yield tuple(threads.map(lambda context: context.__enter__(), contexts))  # type: ignore[misc]
-        finally:
-            for context in contexts:
-                context.__exit__(None, None, None)
-
-
-@pytest.fixture
-def served(servers: tuple[Server, Server]) -> Server:
-    return servers[0]
-
-
-@pytest.fixture
-def strict(servers: tuple[Server, Server]) -> Server:
-    return servers[1]
-
-
-def wave(seconds: float, seed: int = 0, rate: int = RATE, channels: int = 1) -> np.ndarray:
-    return np.random.default_rng(seed).normal(0, 0.1, (round(seconds * rate), channels)).astype(np.float32)
 
 
 def sound(
@@ -102,23 +69,23 @@ FORMATS = {
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_the_answer_is_that_of_classify(served: Server, model: Path, tmp_path: Path, kind: str) -> None:
+def test_the_answer_is_that_of_classify(served: Server, served_model: Path, tmp_path: Path, kind: str) -> None:
     content = FORMATS[kind]()
     by_form = httpx.post(f"{served.url}/v1/classify", files={"file": ("street.wav", content)}, timeout=60)
     by_body = httpx.post(f"{served.url}/v1/classify", content=content, timeout=60)
-    expected = alone(model, content, tmp_path)
+    expected = alone(served_model, content, tmp_path)
     for answer, name in ((by_form, "street.wav"), (by_body, "upload")):
         assert answer.status_code == 200, answer.text
         assert_same(answer.json(), expected)
-        assert (answer.json()["file"], answer.json()["model"]) == (name, str(model))
+        assert (answer.json()["file"], answer.json()["model"]) == (name, str(served_model))
         Classified.model_validate(answer.json())
 
 
-def test_events_are_those_of_classify(served: Server, model: Path, tmp_path: Path) -> None:
+def test_events_are_those_of_classify(served: Server, served_model: Path, tmp_path: Path) -> None:
     content = sound(6)
     url = f"{served.url}/v1/classify?threshold=0.35&release=0.3&shortest=0.1&gap=1"
     answer = httpx.post(url, content=content, timeout=60).json()
-    expected = alone(model, content, tmp_path, Asked(merging=Merging(0.35, 0.3, 0.1, 1)))
+    expected = alone(served_model, content, tmp_path, Asked(merging=Merging(0.35, 0.3, 0.1, 1)))
     assert_same(answer, expected)
     assert [(e["label"], e["start"], e["end"]) for e in answer["events"]] == [
         (e["label"], e["start"], e["end"]) for e in expected["events"]
@@ -129,20 +96,20 @@ def test_events_are_those_of_classify(served: Server, model: Path, tmp_path: Pat
         assert (reply.status_code, list(reply.json())) == (status, ["error"])
 
 
-def test_answers_at_once_equal_those_one_by_one(served: Server, model: Path, tmp_path: Path) -> None:
+def test_answers_at_once_equal_those_one_by_one(served: Server, served_model: Path, tmp_path: Path) -> None:
     contents = [sound(0.5 + seed % 5, seed=seed) for seed in range(24)]
     with httpx.Client(timeout=60) as client, ThreadPoolExecutor(24) as threads:
         replies = list(threads.map(lambda c: client.post(f"{served.url}/v1/classify", content=c), contents))
     for reply, content in zip(replies, contents, strict=True):
-        assert_same(reply.json(), alone(model, content, tmp_path))
+        assert_same(reply.json(), alone(served_model, content, tmp_path))
 
 
-def test_explain_gives_what_the_command_writes(served: Server, model: Path, tmp_path: Path) -> None:
+def test_explain_gives_what_the_command_writes(served: Server, served_model: Path, tmp_path: Path) -> None:
     content = sound(3)
     reply = httpx.post(f"{served.url}/v1/explain?label=rain", files={"file": ("a.wav", content)}, timeout=120)
     answer = reply.json()
     Explained.model_validate(answer)
-    classifier = Classifier.load(model)
+    classifier = Classifier.load(served_model)
     card = write(classifier, explain(classifier, io.BytesIO(content), label="rain"), tmp_path / "why")
     assert answer["label"] == "rain"
     assert set(answer["media"]) == {p.name for p in (tmp_path / "why").glob("*.[pw]*")}
@@ -151,6 +118,16 @@ def test_explain_gives_what_the_command_writes(served: Server, model: Path, tmp_
     listened, rest = (read_data(answer["media"][answer["files"][part]]) for part in ("listened", "rest"))
     np.testing.assert_allclose(listened + rest, wave(3)[:, 0], atol=1e-3)  # the file holds 16-bit samples
     assert base64.b64decode(answer["media"]["clip.png"].partition(",")[2]).startswith(b"\x89PNG")
+
+
+def test_only_a_part_of_a_long_recording_is_explained(served: Server) -> None:
+    content, url = sound(31, "FLAC", rate=8_000), f"{served.url}/v1/explain"
+    whole = httpx.post(url, content=content, timeout=60)
+    assert (whole.status_code, whole.json()["error"][:18]) == (413, "30 s are the most.")
+    part = httpx.post(f"{url}?start=29.5&end=31", content=content, timeout=120)
+    assert part.json()["seconds"] == 1.5
+    unknown = httpx.post(f"{url}?label=rein&start=30", content=content, timeout=60)
+    assert (unknown.status_code, "Did you mean 'rain'" in unknown.json()["error"]) == (422, True)
 
 
 def read_data(address: str) -> np.ndarray:
@@ -249,12 +226,6 @@ def resident(server: Server) -> float:
     return figures(server)["process_resident_memory_bytes", ()] / 1e6
 
 
-def figures(server: Server) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-    text = httpx.get(f"{server.url}/metrics").text
-    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
-    return {(sample.name, tuple(sorted(sample.labels.items()))): sample.value for sample in samples}
-
-
 @pytest.mark.parametrize(
     "bomb",
     [ogg_that_declares(2_000), silent_flac(60), silent_flac(60, declared=False)],
@@ -295,7 +266,7 @@ def test_routes_that_are_not_there_and_wrong_methods(served: Server) -> None:
     assert (reply.status_code, list(reply.json())) == (405, ["error"])
 
 
-def test_the_model_says_what_must_be_known_of_it(served: Server, model: Path) -> None:
+def test_the_model_says_what_must_be_known_of_it(served: Server, served_model: Path) -> None:
     about = httpx.get(f"{served.url}/v1/model").json()
     About.model_validate(about)
     assert about["labels"] == list(LABELS)
@@ -327,12 +298,14 @@ def test_metrics_count_what_was_asked(served: Server) -> None:
 
 
 def test_the_log_is_json_and_holds_no_names(served: Server) -> None:
-    httpx.post(f"{served.url}/v1/classify?secret=1", files={"file": ("hidden-name.wav", sound(0.1))}, timeout=60)
+    given = {"files": {"file": ("hidden-name.wav", sound(0.1))}}
+    reply = httpx.post(f"{served.url}/v1/classify?secret=1", timeout=60, **given)
+    httpx.get(f"{served.url}/healthz")  # what came before it is written by then
     text = served.log.read_text()
     assert "hidden-name" not in text and "secret" not in text
-    last = served.lines()[-1]
-    assert (last["event"], last["route"], last["status"], last["method"]) == ("request", "/v1/classify", 200, "POST")
-    assert last["bytes"] > 3_000
+    (line,) = (line for line in served.lines() if line.get("id") == reply.headers["x-request-id"])
+    assert (line["event"], line["route"], line["status"], line["method"]) == ("request", "/v1/classify", 200, "POST")
+    assert line["bytes"] > 3_000
 
 
 def test_a_page_of_another_origin_gets_nothing(served: Server) -> None:
@@ -347,12 +320,6 @@ def test_a_page_of_another_origin_gets_nothing(served: Server) -> None:
 
 
 # What follows needs more than one message of a request: raw sockets.
-
-
-def raw(server: Server, text: bytes, address: str = "127.0.0.1") -> socket.socket:
-    connection = socket.create_connection(("127.0.0.1", server.port), 30, source_address=(address, 0))
-    connection.sendall(text)
-    return connection
 
 
 def reply_of(connection: socket.socket) -> tuple[int, dict[str, str], str]:
@@ -435,3 +402,67 @@ def test_overload_is_declared(strict: Server) -> None:
     for connection in held:
         assert reply_of(connection)[0] == 408
     assert httpx.post(f"{strict.url}/v1/classify", content=sound(1)).status_code == 200
+
+
+def test_a_clean_stop_finishes_what_was_accepted(served_model: Path, tmp_path: Path) -> None:
+    content = sound(5)
+    expected = alone(served_model, content, tmp_path)
+    with serving(tmp_path / "stopped", served_model) as server:
+        half = len(content) // 2
+        upload = raw(server, posting(server, len(content)) + content[:half])
+        with connect(f"ws://127.0.0.1:{server.port}/v1/stream?rate=16000&encoding=f32le&threshold=1") as stream:
+            assert json.loads(stream.recv())["type"] == "ready"
+            stream.send(wave(1.2).tobytes())
+            while figures(server)["hubbub_uploads", ()] < 1:
+                pass
+            server.process.send_signal(signal.SIGTERM)
+            # The last segment, which was not whole, is heard before the stream ends.
+            said = [json.loads(stream.recv()) for _ in range(2)]
+            assert [(one["type"], one.get("end")) for one in said] == [("segment", 1.2), ("end", None)]
+            with pytest.raises(ConnectionClosed):
+                stream.recv()
+            assert stream.close_code == 1012
+        upload.sendall(content[half:])
+        status, _, body = reply_of(upload)
+        assert status == 200
+        assert_same(json.loads(body), expected)
+        assert server.process.wait(60) == 0
+        with pytest.raises(ConnectionRefusedError):
+            raw(server, b"")
+        assert [line["event"] for line in server.lines() if line["level"] == "error"] == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"token": ""}, "is not empty"),
+        ({"token": "two words"}, "is written with"),
+        ({"port": None}, "cannot listen at"),
+    ],
+)
+def test_what_cannot_be_started_is_said(
+    served: Server, served_model: Path, options: dict[str, Any], message: str
+) -> None:
+    if "port" in options:
+        options = {"port": served.port}  # taken
+    with pytest.raises(ServeError, match=message):
+        serve_process.run(Classifier.load(served_model), "m", Limits(), say=print, **options)
+
+
+@pytest.mark.slow
+def test_an_exported_file_is_served_without_torch(served_model: Path, tmp_path: Path) -> None:
+    file = tmp_path / "model.onnx"
+    export(Classifier.load(served_model), file, Sounds("noise", [wave(3, seed)[:, 0] for seed in range(3)]))
+    content = sound(5, "OGG", rate=22_050)
+    expected = alone(served_model, content, tmp_path)
+    missing = ("torch", "torchvision", "lightning", "timm", "captum")
+    with serving(tmp_path / "served", file, limits={}, missing=missing) as server:
+        answer = httpx.post(f"{server.url}/v1/classify", content=content, timeout=60).json()
+        assert answer["label"] == expected["label"]
+        assert answer["scores"] == pytest.approx(expected["scores"], abs=1e-4)
+        reply = httpx.post(f"{server.url}/v1/explain", content=content, timeout=60)
+        assert (reply.status_code, reply.json()["error"][:25]) == (501, "explaining needs torch, w")
+        assert httpx.get(f"{server.url}/v1/model").json()["explains"] is False
+    with serving(tmp_path / "with torch", file) as server:
+        reply = httpx.post(f"{server.url}/v1/explain", content=content, timeout=60)
+        assert (reply.status_code, reply.json()["error"][:17]) == (501, "an exported model")

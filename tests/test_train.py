@@ -317,7 +317,7 @@ import os, signal, sys
 sys.path.insert(0, {tests!r})
 from pathlib import Path
 from test_train import SETTINGS, changed
-from hubbub import files, train
+from hubbub import files, train, training
 from hubbub.classifier import Classifier
 from hubbub.data import cache, splits
 from hubbub.recipe import Recipe
@@ -328,12 +328,12 @@ clips = splits.open_clips(recipe)
 waves = cache.decode(clips, recipe.audio.rate_hz)
 split = splits.make(clips, recipe.protocol)[0]
 model = Classifier(recipe, clips.labels, seed=1)
-at, step = {at!r}, train.Training.training_step
+at, step = {at!r}, training.Training.training_step
 def fatal_step(self, batch, index):
     if (self.current_epoch, index) == at:
         os.kill(os.getpid(), signal.SIGKILL)
     return step(self, batch, index)
-train.Training.training_step = fatal_step
+training.Training.training_step = fatal_step
 if at == "writing":
     def fatal_rename(*names):
         if "last" in str(names[-1]) and Path(names[-1]).exists():

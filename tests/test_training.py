@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hubbub import metrics, train
+from hubbub import metrics, train, training
 from hubbub.classifier import Classifier
 from hubbub.data import cache
 from hubbub.data.cache import Waves
@@ -111,8 +111,8 @@ def test_what_is_mixed_and_masked_and_its_soft_targets_reach_the_loss(
         monkeypatch.setattr(kind, method, watched)
 
     for kind, method in (
-        (train.Waveform, "__call__"), (train.Mixing, "waves"), (train.Spectrogram, "__call__"),
-        (train.Mixing, "spectrograms"),
+        (training.Waveform, "__call__"), (train.Mixing, "waves"), (training.Spectrogram, "__call__"),
+        (training.Mixing, "spectrograms"),
     ):  # fmt: skip
         watch(kind, method)
     recipe = unmoved(augment=MIXED, train={"label_smoothing": 0.1})
@@ -286,14 +286,14 @@ STEPS = {"epochs": 3, "batch_size": 5}
 def steps(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Tensor]]:
     """The network's own state after each step of the optimizer in the fits that follow."""
     states: list[dict[str, Tensor]] = []
-    real = train.Training.on_train_batch_end
+    real = training.Training.on_train_batch_end
 
-    def watched(self: train.Training, *given: Any) -> None:
+    def watched(self: training.Training, *given: Any) -> None:
         if self.global_step > len(states):
             states.append({name: tensor.clone() for name, tensor in self.learning.state_dict().items()})
         real(self, *given)
 
-    monkeypatch.setattr(train.Training, "on_train_batch_end", watched)
+    monkeypatch.setattr(training.Training, "on_train_batch_end", watched)
     return states
 
 
@@ -380,15 +380,15 @@ def test_a_training_that_broke_off_ends_as_an_unbroken_one(
 ) -> None:
     recipe = plan(**sections | {"train": {**STEPS, **sections.get("train", {})}})
     whole = fit(recipe, tmp_path / "whole")
-    step = train.Training.training_step
+    step = training.Training.training_step
 
-    def fatal(self: train.Training, batch: Any, index: int) -> Tensor:
+    def fatal(self: training.Training, batch: Any, index: int) -> Tensor:
         if (self.current_epoch, index) == (2, 3):
             raise RuntimeError("power cut")
         return step(self, batch, index)
 
     with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="power cut"):
-        patch.setattr(train.Training, "training_step", fatal)
+        patch.setattr(training.Training, "training_step", fatal)
         fit(recipe, tmp_path / "broken")
     broken = fit(recipe, tmp_path / "broken")
     assert broken.history.equals(whole.history) and len(whole.history) == 3

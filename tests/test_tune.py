@@ -151,16 +151,16 @@ def test_a_search_goes_on_as_if_it_had_not_stopped(searched: Path, sounds: Path,
 DIES = """
 import os, signal, sys
 from pathlib import Path
-from hubbub import train, tune
+from hubbub import training, tune
 from hubbub.recipe import Recipe
 
 folder = Path(sys.argv[2])
-begin = train.Training.on_validation_epoch_start
+begin = training.Training.on_validation_epoch_start
 def die(self):
     if (folder / "trials" / "0001").is_dir():
         os.kill(os.getpid(), signal.SIGKILL)
     begin(self)
-train.Training.on_validation_epoch_start = die
+training.Training.on_validation_epoch_start = die
 tune.run(Recipe.load(sys.argv[1]), folder)
 """
 
@@ -329,6 +329,8 @@ def test_requests_that_cannot_be_searched(sounds: Path, searched: Path, tmp_path
         tune.run(plan(sounds, protocol={"validation": "none"}), tmp_path / "run")
     with pytest.raises(TuneError, match="one device"):
         tune.run(plan(sounds, train={"devices": 2}), tmp_path / "run")
+    with pytest.raises(TuneError, match=r"train\.nodes = 1"):
+        tune.run(plan(sounds, train={"nodes": 2}), tmp_path / "run")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "recipe.toml").write_text("")
     with pytest.raises(TuneError, match="holds a run"):

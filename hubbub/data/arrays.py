@@ -113,6 +113,11 @@ def _refuse_other_settings(recipe: Recipe, clips: Clips) -> None:
                 )
 
 
+def resident(clips: Clips, recipe: Recipe) -> cache.Resident:
+    """The clips as they are kept: sound decoded, spectrograms and pictures read, at most once a machine."""
+    return cache.decode(clips, recipe.audio.rate_hz) if clips.kind == "sound" else load(clips, recipe)
+
+
 def load(clips: Clips, recipe: Recipe) -> Arrays:
     """The clips' spectrograms or pictures, read at most once a machine. Raises `ClipsError` naming what is wrong."""
     from hubbub.features import FrontEnd

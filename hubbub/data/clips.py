@@ -18,7 +18,18 @@ import pandas as pd
 from hubbub.audio import EXTENSIONS
 from hubbub.errors import HubbubError, did_you_mean, examples
 
-__all__ = ["COLUMNS", "Clips", "ClipsError", "build", "find_sounds", "from_csv", "from_folder", "inside", "limit"]
+__all__ = [
+    "COLUMNS",
+    "Clips",
+    "ClipsError",
+    "build",
+    "find_sounds",
+    "from_csv",
+    "from_folder",
+    "hold_out",
+    "inside",
+    "limit",
+]
 
 Kind = Literal["sound", "spectrograms", "pictures"]
 COLUMNS = ("clip", "path", "start", "end", "label", "fold", "group", "split_hint")
@@ -63,7 +74,7 @@ class Clips:
         return tuple(sorted(names, key=lambda f: (not f.isdigit(), int(f) if f.isdigit() else 0, f)))
 
     def targets(self) -> np.ndarray:
-        """Class index of each clip, `[clips]`."""
+        """Class index of each clip, `[clips]`; -1 for a class that is held out."""
         return pd.Categorical(self.table["label"], categories=list(self.labels)).codes.astype(np.int64)
 
 
@@ -129,6 +140,23 @@ def limit(clips: Clips, most: int, seed: int = 0) -> Clips:
     if len(table) == len(clips):
         return clips
     return replace(clips, table=table, notes=(*clips.notes, f"REDUCED DATA: {len(table):,} of {len(clips):,} clips"))
+
+
+def hold_out(clips: Clips, labels: tuple[str, ...]) -> Clips:
+    """The same clips, with some classes no longer among `labels`. Raises `ClipsError` unless two are left."""
+    if not labels:
+        return clips
+    for label in labels:
+        if label not in clips.labels:
+            raise ClipsError(f"{clips.name} has no class '{label}' to hold out. {did_you_mean(label, clips.labels)}")
+    left = tuple(label for label in clips.labels if label not in labels)
+    if len(left) < 2:
+        raise ClipsError(f"{clips.name}: held_out leaves {len(left)} classes. Leave two at least.")
+    note = (
+        f"HELD OUT: {len(set(labels))} of {len(clips.labels)} classes took no part ({examples(sorted(set(labels)))}); "
+        f"figures are over the other {len(left)}"
+    )
+    return replace(clips, labels=left, notes=(*clips.notes, note))
 
 
 def find_sounds(folder: Path) -> dict[str, Path]:

@@ -7,7 +7,7 @@ split that has not passed it. This room does not know what is trained.
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import combinations
 from pathlib import Path
@@ -53,12 +53,16 @@ class LeakError(HubbubError):
 
 @dataclass(frozen=True)
 class Split:
-    """Row numbers of the clips that train, choose and test; `name` is the test fold's."""
+    """Row numbers of the clips that train, choose and test; `name` is the test fold's.
+
+    `unknown` are clips of the test fold whose classes are held out: they are in no part.
+    """
 
     name: str
     train: Rows
     validation: Rows
     test: Rows
+    unknown: Rows = field(default_factory=lambda: np.zeros(0, dtype=np.intp))
 
     def parts(self) -> Iterable[tuple[str, Rows]]:
         return zip(PARTS, (self.train, self.validation, self.test), strict=True)
@@ -76,7 +80,7 @@ def make(clips: Clips, protocol: Protocol) -> list[Split]:
     """The protocol's splits of these clips, in the order of their test folds. Raises `SplitError`.
 
     A clip whose `split_hint` is "train", as an augmented copy's, is left out of the parts that choose and test; files
-    given by `csv` are taken as they are.
+    given by `csv` are taken as they are. A class that is not among `clips.labels` is held out of all parts.
     """
     if protocol.kind in ("kfold", "logo"):
         splits = _rotate(clips, protocol)
@@ -90,6 +94,7 @@ def make(clips: Clips, protocol: Protocol) -> list[Split]:
         splits = [
             replace(s, validation=_originals(clips, s.validation), test=_originals(clips, s.test)) for s in splits
         ]
+    splits = [_without_held_out(clips, split) for split in splits]
     for split in splits:
         _refuse_empty(clips, split, protocol)
     return splits
@@ -107,7 +112,8 @@ def audit(clips: Clips, splits: Sequence[Split], contents: Sequence[str], *, all
     ids, groups, hashes = clips.table["clip"].to_numpy(), clips.table["group"].to_numpy(), np.asarray(contents)
     copies = clips.table["split_hint"].to_numpy() == "train"
     for split in splits:
-        for (one, a), (other, b) in combinations(split.parts(), 2):
+        parts, unknown = list(split.parts()), ("held-out classes", split.unknown)
+        for (one, a), (other, b) in (*combinations(parts, 2), *((part, unknown) for part in parts[:2])):
             where = f"test fold {split.name}: {one} and {other}"
             twice = sorted(ids[np.intersect1d(a, b)])
             if twice:
@@ -319,7 +325,8 @@ def _fixed(clips: Clips, protocol: Protocol) -> Split:
 
 
 def _holdout(clips: Clips, protocol: Protocol) -> Split:
-    labels, groups = clips.targets(), clips.table["group"].to_numpy()
+    # Held-out classes together are drawn from as one more.
+    labels, groups = clips.targets() % (len(clips.labels) + 1), clips.table["group"].to_numpy()
     test = part_of_groups(labels, groups, protocol.test_ratio, protocol.seed)
     rest = np.setdiff1d(np.arange(len(clips)), test)
     share = 0.0 if protocol.validation == "none" else protocol.val_ratio / (1 - protocol.test_ratio)
@@ -330,6 +337,12 @@ def _holdout(clips: Clips, protocol: Protocol) -> Split:
 def _given(clips: Clips) -> Split:
     hints = clips.table["split_hint"].to_numpy()
     return Split("csv", *(np.flatnonzero(hints == part) for part in PARTS))
+
+
+def _without_held_out(clips: Clips, split: Split) -> Split:
+    known = clips.targets() >= 0
+    parts = {part: rows[known[rows]] for part, rows in split.parts()}
+    return Split(split.name, **parts, unknown=split.test[~known[split.test]])
 
 
 def _originals(clips: Clips, rows: Rows) -> Rows:
@@ -350,7 +363,7 @@ def _refuse_empty(clips: Clips, split: Split, protocol: Protocol) -> None:
                 f"{clips.name}, {protocol.kind}: the {part} part of '{split.name}' is empty. Name its clips."
             )
     labels = clips.table["label"].to_numpy()
-    unlearnt = sorted(set(labels) - set(labels[split.train]))
+    unlearnt = sorted(set(clips.labels) & set(labels) - set(labels[split.train]))
     if unlearnt:
         raise SplitError(
             f"{clips.name}: no training clip of test fold '{split.name}' has the label {examples(unlearnt)}. "

@@ -175,6 +175,8 @@ class ESResNeXt(Network):
             filters = self.fbsp.filters()
             self._norms = filters.square().sum(dim=(0, 2)).sqrt()
             return self._windowed(filters)
+        if torch.compiler.is_exporting() and self._constant:
+            return self._constant[1]  # an exported program cannot look at values; the pass before it was made did
         # By value: versions do not tell of fused optimizers, and do not travel with copies.
         held = torch.stack([self.fbsp.m, self.fbsp.fb, self.fbsp.fc]).detach()
         known = None if self._constant is None else self._constant[0]

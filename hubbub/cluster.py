@@ -1,0 +1,281 @@
+"""The steps of a run as tasks of a Ray cluster (Moritz et al. 2018, https://docs.ray.io).
+
+A task names the cores and the share of an accelerator that it needs, and Ray finds a machine. A task whose machine is
+lost is tried again on another; a training that had a checkpoint in a shared folder goes on from it. What a task writes
+reaches the run folder either directly, where all machines share that folder, or through a storage URL (fsspec). This
+room does not know what a step does.
+"""
+
+import hashlib
+import logging
+import os
+import platform
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Self
+
+from filelock import FileLock, Timeout
+
+from hubbub import cell, files, steps
+from hubbub.engines import Done, EngineError, attempt
+from hubbub.errors import HubbubError
+from hubbub.material import Say
+from hubbub.steps import Begun, Run, Step
+
+__all__ = ["Ray", "connect"]
+
+#: How often a task is tried again when its machine or process is lost.
+RETRIES = 3
+#: Seconds in which a cluster must answer.
+ANSWER_S = 60
+#: What says what a run is.
+FACTS = ("recipe.toml", "environment.json")
+#: A file that a machine sees which shares the run folder.
+TOKEN = ".shared"
+
+
+@dataclass(frozen=True)
+class _Place:
+    """How a task finds the run folder: shared, where `TOKEN` holds `token`, or by way of `storage`."""
+
+    storage: str | None
+    token: str
+    home: str | None
+    version: str
+
+
+class Ray:
+    """A cluster's machines as an engine; `cpus` and `gpus` are what one step needs, in fractions if need be.
+
+    `address` is a cluster's HOST:PORT; without one, RAY_ADDRESS or a cluster of this machine alone. `storage` is any
+    URL that fsspec knows and all machines reach, where the run folders are not on a file system that they share.
+    """
+
+    def __init__(
+        self, address: str | None, *, cpus: float = 1.0, gpus: float | None = None, storage: str | None = None
+    ) -> None:
+        self.address, self.cpus, self.gpus, self.storage = address, cpus, gpus, storage
+        self.slots = 1
+        self._token = secrets.token_hex(8)
+        self._running: dict[Any, Step] = {}
+        self._folders: set[Path] = set()
+
+    def __enter__(self) -> Self:
+        ray = connect(self.address)
+        there = ray.cluster_resources()
+        if self.gpus is None:
+            self.gpus = 1.0 if there.get("GPU") else 0.0
+        if there.get("CPU", 0.0) < self.cpus or there.get("GPU", 0.0) < self.gpus:
+            ray.shutdown()
+            raise EngineError(
+                f"a cell is to have {self.cpus:g} cores and {self.gpus:g} accelerators; all of the cluster has "
+                f"{there.get('CPU', 0):g} and {there.get('GPU', 0):g}. Ask for less with --cpus and --gpus."
+            )
+        rooms = [there["CPU"] / self.cpus] + ([there["GPU"] / self.gpus] if self.gpus else [])
+        self.slots = max(int(min(rooms)), 1)
+        self._task = ray.remote(
+            num_cpus=self.cpus, num_gpus=self.gpus, max_retries=RETRIES, scheduling_strategy="SPREAD"
+        )(_perform)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        import ray
+
+        ray.shutdown()  # and with it the tasks of this process
+        for folder in self._folders:
+            (folder / TOKEN).unlink(missing_ok=True)
+
+    def begin(self, run: Run, say: Say) -> Done:
+        """On one of the machines, so that this one needs neither the data nor an accelerator."""
+        say(f"{run.folder.name}: beginning on the cluster, {self.slots} cells at once")
+        self.start(Step(run, "begin"))
+        return self.next()
+
+    def start(self, step: Step) -> None:
+        place = _Place(self.storage, self._token, os.environ.get("HUBBUB_HOME"), metadata.version("hubbub"))
+        if not self.storage:
+            files.write_text(step.run.folder / TOKEN, self._token)
+            self._folders.add(step.run.folder)
+        self._running[self._task.remote(_abroad(step), place, max(int(self.cpus), 1))] = step
+
+    def next(self) -> Done:
+        import ray
+
+        (ready, *_), _ = ray.wait(list(self._running))
+        step = self._running.pop(ready)
+        try:
+            done: Done = ray.get(ready)
+        except ray.exceptions.RayError as error:
+            return Done(step, 0.0, error=EngineError(
+                f"the cluster could not perform it: {' '.join(str(error).split())[:400]}. A step whose machine is lost "
+                f"is tried {RETRIES + 1} times. The same command tries it again."
+            ))  # fmt: skip
+        if self.storage and not done.error:
+            _fetch(self.storage, _abroad(step), step.run.folder, _writes)
+        return replace(done, step=step, result=_at_home(step, done.result))
+
+
+def connect(address: str | None) -> Any:
+    """The module ray, connected to a cluster. Raises `EngineError` where none answers in `ANSWER_S` seconds."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+    except ImportError as error:
+        raise EngineError(
+            "this needs Ray, which is not installed. Install it with: pip install 'hubbub[cluster]'"
+        ) from error
+    address = address or os.environ.get("RAY_ADDRESS", "local")
+    if address != "local":
+        _refuse_silent(address)
+    ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
+    return ray
+
+
+def _refuse_silent(address: str) -> None:
+    """Ray itself waits for minutes; another process, which can be stopped, asks first."""
+    what = f"no Ray cluster answers at '{address}'"
+    then = "Start one with 'ray start --head' and give its HOST:PORT, or leave --address out for one on this machine."
+    if address != "auto":
+        host, colon, port = address.removeprefix("ray://").rpartition(":")
+        if not colon or not port.isdigit():
+            raise EngineError(f"--address {address}: write HOST:PORT, for example 10.0.0.5:6379.")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+        except OSError as error:
+            raise EngineError(f"{what}: {error.strerror or error}. {then}") from error
+    ask = "import ray, sys; ray.init(sys.argv[1], log_to_driver=False, logging_level='ERROR')"
+    try:
+        asked = subprocess.run([sys.executable, "-c", ask, address], capture_output=True, text=True, timeout=ANSWER_S)
+    except subprocess.TimeoutExpired as error:
+        raise EngineError(f"{what}: nothing in {ANSWER_S} seconds. {then}") from error
+    if asked.returncode:
+        raise EngineError(f"{what}: {(asked.stderr.strip().splitlines() or ['no reason given'])[-1]}. {then}")
+
+
+def _perform(step: Step, place: _Place, threads: int) -> Done:
+    """A task: perform a step on this machine."""
+    import torch
+
+    torch.set_num_threads(threads)
+    if place.home:
+        os.environ.setdefault("HUBBUB_HOME", place.home)
+    try:
+        if (ours := metadata.version("hubbub")) != place.version:
+            raise EngineError(f"it has hubbub {ours}, the one who asks has {place.version}. Install the same on both.")
+        with _run_folder(step, place) as folder:
+            done = attempt(replace(step, run=replace(step.run, folder=folder)))
+            if place.storage and not done.error:
+                if step.kind == "begin" and done.result.left:
+                    _remove_stale(place.storage, step)
+                _send(place.storage, step, folder)
+    except EngineError as error:
+        done = Done(step, 0.0, error=error)
+    if done.error:
+        kind = "" if isinstance(done.error, HubbubError) else f"{type(done.error).__name__}: "
+        where = EngineError(f"on {platform.node()}: {kind}{done.error}")
+        for note in getattr(done.error, "__notes__", ()):
+            where.add_note(note)
+        return Done(step, done.seconds, error=where)
+    return done
+
+
+def _abroad(step: Step) -> Step:
+    """A step in words that hold on every machine."""
+    return replace(step, run=replace(step.run, folder=files.absolute(step.run.folder)))
+
+
+def _at_home(step: Step, result: Any) -> Any:
+    """What a run's beginning gives, with the run folder as it is named here."""
+    if not isinstance(result, Begun):
+        return result
+    run = replace(result.run, folder=step.run.folder)
+    cells, left = (tuple(replace(c, run=run) for c in part) for part in (result.cells, result.left))
+    return Begun(run, cells, left)
+
+
+@contextmanager
+def _run_folder(step: Step, place: _Place) -> Iterator[Path]:
+    """The run folder as this machine sees it."""
+    if place.storage:
+        with tempfile.TemporaryDirectory(prefix="hubbub-") as scratch:
+            folder = Path(scratch) / step.run.folder.name
+            folder.mkdir()
+            _fetch(place.storage, step, folder, _needs)
+            yield folder
+        return
+    folder, token = step.run.folder, step.run.folder / TOKEN
+    if not token.is_file() or token.read_text() != place.token:
+        raise EngineError(
+            f"it does not see {folder}. Put --out on a file system that all machines share, or give --storage URL."
+        )
+    if step.kind != "cell":
+        yield folder
+        return
+    place_of = cell.place_of(folder, step.fold, step.seed)
+    place_of.parent.mkdir(exist_ok=True)
+    try:  # a machine that was given up for lost may still be writing
+        with FileLock(place_of.parent / f".{place_of.name}.lock", timeout=ANSWER_S):
+            yield folder
+    except Timeout:
+        raise EngineError(f"another process is at work in {place_of}. Wait for it to end.") from None
+
+
+def _needs(step: Step, path: str) -> bool:
+    """Whether a step reads a file of the run folder."""
+    if step.kind == "end":
+        return "/checkpoints/" not in path
+    return path in FACTS or (step.kind == "begin" and path.endswith(cell.DONE))
+
+
+def _writes(step: Step, path: str) -> bool:
+    """Whether a file of the run folder may be a step's work."""
+    if step.kind == "cell":
+        return path.startswith(cell.place_of(Path(), step.fold, step.seed).as_posix() + "/")
+    return path in FACTS if step.kind == "begin" else not path.startswith("test-")
+
+
+def _send(storage: str, step: Step, folder: Path) -> None:
+    """Copy a step's work to the storage, what marks a cell done at the last."""
+    system, root = _storage(storage, step)
+    found = [p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()]
+    for path in sorted((p for p in found if _writes(step, p)), key=lambda p: p.endswith(cell.DONE)):
+        system.makedirs(f"{root}/{path}".rpartition("/")[0], exist_ok=True)
+        system.put_file(str(folder / path), f"{root}/{path}")
+
+
+def _remove_stale(storage: str, step: Step) -> None:
+    """Remove what was made of other cells than will be there."""
+    system, root = _storage(storage, step)
+    for name in steps.OF_ALL_CELLS:
+        if system.exists(f"{root}/{name}"):
+            system.rm(f"{root}/{name}", recursive=True)
+
+
+def _fetch(storage: str, step: Step, folder: Path, wanted: Callable[[Step, str], bool]) -> None:
+    """Copy the wanted files from the storage to a run folder, as far as they are there."""
+    system, root = _storage(storage, step)
+    system.invalidate_cache()
+    found = [path.removeprefix(root).lstrip("/") for path in system.find(root)]
+    for path in sorted((p for p in found if wanted(step, p)), key=lambda p: p.endswith(cell.DONE)):
+        with files.whole_file(folder / path) as temporary:
+            system.get_file(f"{root}/{path}", str(temporary))
+
+
+def _storage(url: str, step: Step) -> tuple[Any, str]:
+    """The file system of a URL, and where in it a run is: under its name and a hash of where its folder is at home."""
+    import fsspec
+
+    try:
+        system, root = fsspec.core.url_to_fs(url)
+    except (ImportError, ValueError) as error:
+        raise EngineError(f"--storage {url}: {error}.") from error
+    folder = step.run.folder
+    return system, f"{root.rstrip('/')}/{folder.name}-{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}"

@@ -1,0 +1,135 @@
+"""Answers for very large collections, by a Ray cluster (Ray Data, https://docs.ray.io/en/latest/data/data.html).
+
+The files are spread over the machines; on each a process loads the classifier once and answers file after file. What
+they write are parquet files of one folder, never gathered in one place. This room does not know how a file is heard.
+"""
+
+import logging
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hubbub import files, formats, predict
+from hubbub.cluster import connect
+from hubbub.engines import EngineError
+from hubbub.predict import Asked
+
+__all__ = ["classify"]
+
+#: Files a process is given at once: a lost machine's are answered again, and each block becomes a parquet file.
+BLOCK = 64
+COLUMNS = (*formats.COLUMNS, "error")
+
+
+def classify(
+    paths: Sequence[str],
+    model: str,
+    asked: Asked,
+    threshold: float,
+    folder: Path,
+    *,
+    address: str | None = None,
+    cpus: float = 1.0,
+    gpus: float | None = None,
+) -> tuple[int, int]:
+    """Answer the files that have no answer in `folder` yet; parquet files there hold a row a segment or event.
+
+    `error` says why a file has no answer, its other columns but `file` then being empty. Returns how many files were
+    answered before, and how many of those asked now could not be. Raises `EngineError` where no cluster answers.
+    """
+    import pyarrow.compute as pc
+    from pyarrow import dataset
+
+    with files.lock(folder):
+        for torn in [part for part in folder.glob("*.parquet") if not _is_whole(part)]:
+            torn.unlink()
+        before = _answered(folder)
+        wanted = [path for path in paths if path not in before]
+        if not wanted:
+            return len(paths), 0
+        ray = connect(address)
+        try:
+            there = ray.cluster_resources()
+            gpus = (1.0 if there.get("GPU") else 0.0) if gpus is None else gpus
+            rooms = [there.get("CPU", 0.0) / cpus] + ([there.get("GPU", 0.0) / gpus] if gpus else [])
+            if (most := int(min(rooms))) < 1:
+                raise EngineError(
+                    f"a process is to have {cpus:g} cores and {gpus:g} accelerators, and the cluster has "
+                    f"{there.get('CPU', 0):g} and {there.get('GPU', 0):g}. Ask for less with --cpus and --gpus."
+                )
+            blocks = max(math.ceil(len(wanted) / BLOCK), min(most, len(wanted)))
+            logging.getLogger("ray.data").setLevel(logging.ERROR)
+            ray.data.DataContext.get_current().enable_progress_bars = sys.stderr.isatty()
+            ray.data.from_items([{"file": path} for path in wanted], override_num_blocks=blocks).map_batches(
+                _Listener,
+                fn_constructor_args=(model, asked, threshold, max(int(cpus), 1)),
+                batch_size=None,
+                compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(most, blocks)),
+                num_cpus=cpus,
+                num_gpus=gpus,
+            ).write_parquet(str(folder))
+        finally:
+            ray.shutdown()
+        written = dataset.dataset(folder, format="parquet", exclude_invalid_files=True)
+        errors = written.to_table(columns=["file"], filter=pc.is_valid(pc.field("error")))
+        return len(paths) - len(wanted), len(set(errors["file"].to_pylist()) & set(wanted))
+
+
+def _is_whole(part: Path) -> bool:
+    from pyarrow import ArrowException, parquet
+
+    try:
+        return bool(parquet.read_metadata(part).num_columns == len(COLUMNS))
+    except (ArrowException, OSError):
+        return False
+
+
+def _answered(folder: Path) -> set[str]:
+    """The files that an earlier command has answered; such as had an error are asked again, and its rows removed."""
+    import pyarrow.compute as pc
+    from pyarrow import parquet
+
+    found: set[str] = set()
+    for part in folder.glob("*.parquet"):
+        table = parquet.read_table(part)
+        answered = table.filter(pc.is_null(table["error"]))
+        found |= set(answered["file"].to_pylist())
+        if len(answered) < len(table):
+            with files.whole_file(part) as temporary:
+                parquet.write_table(answered, temporary)
+    return found
+
+
+class _Listener:
+    """A process of the cluster: holds a classifier, answers file after file."""
+
+    def __init__(self, model: str, asked: Asked, threshold: float, threads: int) -> None:
+        from hubbub.loading import load
+
+        self.name, self.asked, self.threshold = model, asked, threshold
+        self.model = load(model).to("auto")
+        try:
+            import torch
+        except ImportError:  # an exported classifier needs none
+            return
+        torch.set_num_threads(threads)
+
+    def __call__(self, batch: dict[str, Any]) -> Any:
+        import pyarrow
+
+        found: list[tuple[Any, ...]] = []
+        for answer in predict.answers(self.model, [str(path) for path in batch["file"]], self.name, self.asked):
+            file = formats.readable(answer.file)
+            if answer.heard is None:
+                found.append((file, None, None, None, None, answer.error))
+                continue
+            heard = list(formats.rows(answer, self.threshold))
+            found += [(file, e.start, e.end, e.label, e.score, None) for e in heard]
+            if not heard:  # answered, and nothing to tell of it
+                found.append((file, None, None, None, None, None))
+        string, number = pyarrow.string(), pyarrow.float64()
+        kinds = (string, number, number, string, pyarrow.float32(), string)
+        columns = dict(zip(COLUMNS, zip(*found, strict=True), strict=True))
+        return pyarrow.table(columns, schema=pyarrow.schema(list(zip(COLUMNS, kinds, strict=True))))

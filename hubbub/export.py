@@ -1,0 +1,257 @@
+"""A classifier as one ONNX file (https://onnx.ai): waves in, embeddings and logits out, the front end inside.
+
+torch.export traces the very modules that training used (https://docs.pytorch.org/docs/stable/onnx_export.html). Before
+anything is written, the file's answers about real clips are compared with the classifier's: one that differs is
+refused. What turns logits into an answer travels as metadata; `onnx_model` reads it.
+This room does not know how numbers are rounded to 8 bits; `rounding` does.
+"""
+
+import warnings
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from hubbub import __version__, audio, files, onnx_model, rounding
+from hubbub.classifier import Classifier
+from hubbub.data.clips import ClipsError
+from hubbub.data.opening import open_section
+from hubbub.errors import HubbubError
+from hubbub.files import StoreError
+from hubbub.onnx_model import ANY_LENGTH, BATCH, EMBEDDINGS, LOGITS, SEGMENTS, OnnxClassifier
+from hubbub.progress import track
+from hubbub.settings import Data
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+__all__ = ["CLIPS", "INT8_CLIPS", "OPSET", "TOLERANCE", "ExportError", "Sounds", "export", "sounds"]
+
+Array = npt.NDArray[np.float32]
+OPSET = 20
+#: The largest difference between a classifier and its file: of probabilities, and of embeddings and logits as shares of
+#: the largest of them.
+TOLERANCE = 1e-4
+#: How many clips the two are compared on; and for int8 how many are drawn: a third sets ranges, the rest are measured.
+CLIPS, INT8_CLIPS = 20, 300
+#: Share of decisions that must stay the same for maps to be rounded as well as weights.
+SAME_DECISION = 0.95
+LARGEST = 2**31 - 1  # bytes of a protobuf message
+
+
+class ExportError(HubbubError):
+    """A classifier that cannot be exported, or whose file does not answer as it does."""
+
+
+@dataclass(frozen=True)
+class Sounds:
+    """What a file is checked on: a data set's name, waves `[T]` at the classifier's rate, and, where known, classes."""
+
+    name: str
+    waves: list[Array]
+    targets: npt.NDArray[np.int64] | None = None
+
+
+def sounds(model: Classifier, most: int = CLIPS) -> Sounds:
+    """Clips to check an export on: of the classifier's own data set, else of ESC-50, else of `street`, synthesised."""
+    for data in (model.recipe.data, Data(name="esc50"), Data(name="street")):
+        try:
+            clips = open_section(data.model_copy(update={"allow_missing": True}))
+        except (ClipsError, StoreError):
+            continue
+        if clips.kind == "sound":
+            break
+    drawn = np.random.default_rng(0).permutation(len(clips))[:most]
+    rows = clips.table.iloc[drawn]
+    places = zip(rows["path"], rows["start"], rows["end"], strict=True)
+    waves = [audio.load(path, model.rate_hz, start, end) for path, start, end in track(places, "decoding", len(rows))]
+    known = clips.labels == model.labels
+    return Sounds(clips.name, waves, clips.targets()[drawn] if known else None)
+
+
+def export(model: Classifier, file: str | Path, checked_on: Sounds, *, int8: bool = False) -> OnnxClassifier:
+    """Write a classifier as one ONNX file, whole or not at all, and return what `hubbub.load` gives of it.
+
+    What was found is its `exported`: `difference` on `clips`, whether it takes segments of `any_length`, and for
+    `int8` what was rounded to 8 bits and what that costs, on the clips that did not set its ranges. The classifier
+    moves to the processor. Raises `ExportError` where it cannot be written so, or where the file's answers
+    differ from the classifier's by more than `TOLERANCE`.
+    """
+    _refuse_what_has_no_graph(model)
+    graph = _Graph(model.to("cpu").eval())
+    proto, any_length = _traced(graph, model)
+    exact = OnnxClassifier(_file_of(proto, model))
+    waves, name = checked_on.waves, checked_on.name
+    difference = _difference(model, graph, exact, waves[:CLIPS])
+    if not difference <= TOLERANCE:
+        raise ExportError(
+            f"the file would answer otherwise than the classifier: they differ by {difference:.2g} on {name}, and "
+            f"{TOLERANCE:g} is allowed. Nothing was written; please report the recipe."
+        )
+    facts: dict[str, Any] = {
+        "clips": min(len(waves), CLIPS),
+        "of": name,
+        "difference": difference,
+        "any_length": any_length,
+    }
+    if int8:
+        proto, facts["int8"] = _rounded(proto, model, exact, checked_on)
+    content = _file_of(proto, model, facts)
+    with files.whole_file(file) as temporary:
+        temporary.write_bytes(content)
+    return OnnxClassifier(content, str(file))
+
+
+class _Graph(nn.Module):
+    """Segments `[B, N]` -> embeddings `[B, D]`, logits `[B, K]`: of a head on pooled embeddings, as of whole clips."""
+
+    def __init__(self, model: Classifier) -> None:
+        super().__init__()
+        self.frontend = model.frontend or nn.Identity()
+        self.network = model.network
+        self.last: nn.Module = model.network.fc
+        self.twice = False
+        if model.head is not None and (fitted := model.head.module()):
+            self.last, self.twice = fitted, model.recipe.head.pool == "mean+max"
+        self.requires_grad_(False).eval()
+
+    def forward(self, segments: Tensor) -> tuple[Tensor, Tensor]:
+        embeddings = self.network.embed(self.frontend(segments))
+        return embeddings, self.last(torch.cat([embeddings, embeddings], dim=1) if self.twice else embeddings)
+
+
+def _refuse_what_has_no_graph(model: Classifier) -> None:
+    if not model.hears:
+        raise ExportError(
+            "this classifier takes spectrograms or pictures, and an exported file takes sound. Export one that was "
+            "trained on sound."
+        )
+    name = model.recipe.head.name
+    if name != "none" and (model.head is None or model.head.module() is None):
+        raise ExportError(
+            f"a classifier with the head '{name}' is not exported: trees are no tensors. Train one with head.name = "
+            "'logreg', 'lda' or 'mlp', or use it as it is."
+        )
+
+
+def _traced(graph: _Graph, model: Classifier) -> tuple["ModelProto", bool]:
+    """The graph in ONNX for any batch, and whether it takes segments of any length."""
+    length = model.recipe.windows.length
+    other = 0.1 * torch.randn(3, length + length // 3, generator=torch.Generator().manual_seed(0))
+    example = other[:, :length].clone()
+    names = ((SEGMENTS,), (EMBEDDINGS, LOGITS))
+    with torch.no_grad():
+        short = graph(example)  # what a network computes once, it computes here
+    with suppress(
+        Exception
+    ):  # a length that is not free is refused in many ways: torch's, its exporter's, the runtime's
+        with torch.no_grad():
+            expected = graph(other)
+        if not torch.equal(expected[1], short[1]):  # else it does not listen to the end
+            proto = _as_onnx(graph, example, *names, any_length=True)
+            found = OnnxClassifier(_file_of(proto, model)).both(other.numpy())
+            if all(_share(ours, theirs.numpy()) <= TOLERANCE for ours, theirs in zip(found, expected, strict=True)):
+                return proto, True
+    return _as_onnx(graph, example, *names), False
+
+
+def _as_onnx(
+    module: nn.Module, example: Tensor, inputs: tuple[str], outputs: tuple[str, ...], *, any_length: bool = False
+) -> "ModelProto":
+    """A module of one input `[B, N]`, of any batch and where asked any length, as an ONNX graph."""
+    sizes = {0: torch.export.Dim("batch"), 1: torch.export.Dim.AUTO if any_length else torch.export.Dim.STATIC}
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about the exporter's own future
+        program = torch.export.export(module, (example,), dynamic_shapes=(sizes,), strict=False)
+        program = program.run_decompositions({torch.ops.aten.adaptive_max_pool2d.default: _adaptive_max_pool2d})
+        made = torch.onnx.export(
+            program, dynamo=True, opset_version=OPSET, input_names=inputs, output_names=outputs, verbose=False
+        )
+    assert made is not None
+    proto: ModelProto = made.model_proto
+    del proto.graph.value_info[:]  # sizes by torch's names, which whoever runs it finds out
+    for value in (*proto.graph.input, *proto.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    if any_length:
+        proto.graph.input[0].type.tensor_type.shape.dim[1].dim_param = ANY_LENGTH
+    return proto
+
+
+def _adaptive_max_pool2d(x: Tensor, size: list[int]) -> tuple[Tensor, Tensor]:
+    """What ONNX does not have: maxima of windows that share out rows and columns; places of the maxima are not told."""
+    for axis, count in zip((x.dim() - 2, x.dim() - 1), size, strict=True):
+        length, place = x.shape[axis], torch.arange(count, device=x.device)
+        if count == 1:
+            x = x.amax(axis, keepdim=True)
+            continue
+        starts, last = place * length // count, ((place + 1) * length + count - 1) // count - 1
+        longest = max(-(-(i + 1) * length // count) - i * length // count for i in range(count))
+        steps = [x.index_select(axis, torch.minimum(starts + step, last)) for step in range(longest)]
+        x = torch.stack(steps).amax(0)
+    return x, torch.zeros_like(x, dtype=torch.int64)
+
+
+def _file_of(proto: "ModelProto", model: Classifier, facts: dict[str, Any] | None = None) -> bytes:
+    """The graph with all that turns its outputs into answers."""
+    content = {
+        "recipe": model.recipe.model_dump(mode="json", exclude_none=True),
+        "labels": list(model.labels),
+        "activation": model.activation,
+        "card": model.card,
+        "confidence": asdict(model.confidence),
+        "exported": {"hubbub": __version__, "torch": torch.__version__, "opset": OPSET, **(facts or {})},
+    }
+    head = None
+    if model.head is not None and model.recipe.head.pool != "segment" and (fitted := model.head.module()):
+        size = model.head.arrays()["mean"].shape[0]
+        head = _as_onnx(fitted, torch.zeros(3, size), (EMBEDDINGS,), (LOGITS,)).SerializeToString()
+    if proto.ByteSize() > LARGEST:
+        raise ExportError(f"a graph of {proto.ByteSize():,} bytes: an ONNX file holds 2 GB. Export a smaller network.")
+    return onnx_model.written(proto, content, head)
+
+
+def _difference(model: Classifier, graph: _Graph, written: OnnxClassifier, waves: list[Array]) -> float:
+    """The largest difference between a classifier and its file on waves; see `TOLERANCE`."""
+    cuts = [model.cut(wave) for wave in track(waves, "comparing", len(waves))]
+    offsets = np.cumsum([0, *(len(cut) for cut in cuts[:-1])])
+    segments = np.concatenate(cuts)
+    found = [written.both(part) for part in _parts(segments)]
+    with torch.no_grad():
+        expected = [[out.numpy() for out in graph(torch.from_numpy(part))] for part in _parts(segments)]
+    outputs = [
+        _share(np.concatenate(ours), np.concatenate(theirs))
+        for ours, theirs in zip(zip(*found, strict=True), zip(*expected, strict=True), strict=True)
+    ]
+    ours, theirs = (one.judge(one.evidence(segments), offsets) for one in (written, model))
+    return max(*outputs, *(float(np.abs(a - b).max()) for a, b in zip(ours, theirs, strict=True)))
+
+
+def _rounded(
+    proto: "ModelProto", model: Classifier, exact: OnnxClassifier, sounds: Sounds
+) -> tuple["ModelProto", dict[str, Any]]:
+    """The graph in 8 bits, maps too where nearly all decisions stay, and what it costs."""
+    count = len(sounds.waves) // 3
+    ranges, waves = sounds.waves[:count], sounds.waves[count:]
+    if not ranges:
+        raise ExportError(f"{len(sounds.waves)} clips are too few to measure what int8 costs. Give three or more.")
+    targets = None if sounds.targets is None else sounds.targets[count:]
+    small = rounding.weights_and_maps(proto, np.concatenate([model.cut(wave) for wave in ranges]))
+    cost = rounding.cost(exact, OnnxClassifier(_file_of(small, model)), waves, targets)
+    if cost["same_decision"] >= SAME_DECISION:
+        return small, {"rounded": "weights and maps", **cost}
+    small = rounding.weights_only(proto)
+    return small, {"rounded": "weights", **rounding.cost(exact, OnnxClassifier(_file_of(small, model)), waves, targets)}
+
+
+def _parts(segments: Array) -> list[Array]:
+    return [np.ascontiguousarray(segments[i : i + BATCH]) for i in range(0, len(segments), BATCH)]
+
+
+def _share(ours: Array, theirs: Array) -> float:
+    """The largest difference as a share of the largest value."""
+    return float(np.abs(ours - theirs).max() / max(float(np.abs(theirs).max()), np.finfo(np.float32).tiny))

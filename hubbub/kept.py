@@ -1,0 +1,108 @@
+"""Answers kept in files, so that a killed command goes on where it was.
+
+Each recording's answer is a file of its own, written whole or not at all: in the folder that was asked for, or beside
+the one file that was, until all are there to make it of. `made.json` says what they were made with.
+"""
+
+import hashlib
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hubbub import files
+from hubbub.data import made
+from hubbub.errors import HubbubError, examples
+from hubbub.formats import Format
+from hubbub.predict import STDIN, Answer
+
+__all__ = ["Kept", "KeptError", "identity", "keeping"]
+
+
+class KeptError(HubbubError):
+    """A place where answers cannot be kept."""
+
+
+@dataclass
+class Kept:
+    """Where the answers of some paths are kept; `left` are those that have none yet, or are newer than it."""
+
+    form: Format
+    threshold: float
+    files: dict[str, Path]
+    left: list[str]
+    failed: dict[str, Answer] = field(default_factory=dict)
+
+    def add(self, answer: Answer) -> None:
+        """Keep an answer. One that says why there is none is kept in mind only: the next run tries again."""
+        if answer.heard is None:
+            self.failed[answer.file] = answer
+        else:
+            self.form.save(self.files[answer.file], answer, self.threshold)
+
+
+@contextmanager
+def keeping(
+    out: Path, form: Format, paths: Sequence[str], given: Sequence[str], threshold: float, facts: dict[str, Any]
+) -> Iterator[Kept]:
+    """Hold a place for the answers of `paths`, found in the files and folders `given`.
+
+    `out` is one file where it has an ending, else a folder with one file a recording. When the block ends without an
+    error, the one file is made. Raises `KeptError`, `MadeError` or `StoreError` where it cannot be.
+    """
+    one = bool(out.suffix) and not out.is_dir()
+    if one and not form.several and len(paths) > 1:
+        raise KeptError(
+            f"{out} can hold one recording's answer in this format, and there are {len(paths)}. Give --out a folder."
+        )
+    place = out.with_name(f"{out.name}.parts") if one else out
+    names = [_hash(path) for path in paths] if one else _names(paths, given)
+    there = {path: place / f"{name}{form.ending}" for path, name in zip(paths, names, strict=True)}
+    with made.making(place, {"kind": "answers", "file": [], **facts}):
+        left = [path for path, file in there.items() if path == STDIN or _unread(path) or made.older(file, path)]
+        kept = Kept(form, threshold, there, left)
+        yield kept
+        if one:
+            form.join(out, [kept.failed.get(path) or file for path, file in there.items()])
+    if one and not kept.failed:
+        shutil.rmtree(place)
+
+
+def identity(model: str) -> dict[str, str]:
+    """What a model is, to tell it from another of the same name: the checksums of its files, where it is files."""
+    path = Path(model)
+    if path.is_file():
+        return {path.name: files.sha256(path)}
+    folder = path / "classifier" if (path / "classifier").is_dir() else path
+    return {file.name: files.sha256(file) for file in sorted(folder.glob("*")) if file.is_file()}
+
+
+def _unread(path: str) -> bool:
+    """Whether a path leads to nothing that could be newer than its answer: it will say so itself."""
+    return not os.path.exists(path)
+
+
+def _names(paths: Sequence[str], given: Sequence[str]) -> list[str]:
+    """A name for each recording's file: its path below the folder that was given, or else its own name."""
+    folders = sorted((os.path.abspath(one) for one in given if os.path.isdir(one)), key=len)
+    found = []
+    for path in paths:
+        place = os.path.abspath(path)
+        above = next((folder for folder in folders if place.startswith(os.path.join(folder, ""))), None)
+        name = "stdin" if path == STDIN else os.path.relpath(place, above) if above else os.path.basename(place)
+        found.append(name)
+    # Some file systems take upper and lower case for the same.
+    if twice := [name for name, times in Counter(map(str.casefold, found)).items() if times > 1]:
+        raise KeptError(
+            f"several recordings are called {examples(sorted(twice))}. Give one folder that holds them all, or "
+            "classify them into several."
+        )
+    return found
+
+
+def _hash(path: str) -> str:
+    return hashlib.sha256(os.fsencode(os.path.abspath(path))).hexdigest()[:32]

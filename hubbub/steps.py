@@ -1,0 +1,164 @@
+"""A run in steps: begin it, a cell for each test fold and seed, end it.
+
+A step is a plain value. Any process performs it from the run's folder and the data's home alone, so an engine may put
+it anywhere: here, in another process, on another machine. This room does not know where it is.
+"""
+
+import json
+import shutil
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from hubbub import cell, confidence, files, gallery, page, report
+from hubbub.errors import HubbubError
+from hubbub.material import Material, Say, card, environment, prepare
+from hubbub.recipe import Recipe
+from hubbub.report import read_json
+
+__all__ = ["Begun", "ExperimentError", "OF_ALL_CELLS", "Run", "Step", "forget", "in_words", "perform"]
+
+
+#: Folders of a run that are made of all its cells, so removed before one of them is run again.
+OF_ALL_CELLS = (gallery.FOLDER, "classifier")
+
+
+class ExperimentError(HubbubError):
+    """A run that cannot go on as asked."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One recipe in one folder: in its reduced form or not, refitted on all folds at the end or not.
+
+    `remarks` are what is to be said of its figures, known once it has begun.
+    """
+
+    recipe: Recipe
+    folder: Path
+    quick: bool = False
+    refit: bool = True
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Step:
+    """`begin`, `cell` (of a test fold and a seed) or `end` of a run."""
+
+    run: Run
+    kind: Literal["begin", "cell", "end"]
+    fold: str = ""
+    seed: int = 0
+
+    def __str__(self) -> str:
+        return f"test fold {self.fold}, seed {self.seed}" if self.kind == "cell" else f"the run's {self.kind}"
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A run that has begun: its recipe as decided where it began, all its cells, and those that are left to do."""
+
+    run: Run
+    cells: tuple[Step, ...]
+    left: tuple[Step, ...]
+
+
+def perform(step: Step, say: Say = lambda line: None) -> Any:
+    """`begin` gives `Begun`, `cell` what its `metrics_test.json` holds, `end` the summary.
+
+    Raises `ExperimentError` where the folder holds another recipe's run.
+    """
+    if step.kind == "begin":
+        return _begin(step.run, say)
+    material = _material(step.run)
+    if step.kind == "end":
+        return _end(material, step.run, say)
+    (split,) = (split for split in material.splits if split.name == step.fold)
+    return cell.run(material, split, step.seed, cell.place_of(step.run.folder, step.fold, step.seed))
+
+
+#: The last run's material: a process performs most steps of one run after the other.
+_kept: dict[tuple[str, bool], Material] = {}
+
+
+def _material(run: Run, say: Say = lambda line: None) -> Material:
+    key = (run.recipe.to_toml(), run.quick)
+    if key not in _kept:
+        forget()
+        _kept[key] = prepare(run.recipe, say, quick=run.quick)
+    return replace(_kept[key], remarks=run.remarks or _kept[key].remarks)
+
+
+def forget() -> None:
+    """Give the memory back that material of earlier steps holds."""
+    _kept.clear()
+
+
+def _begin(run: Run, say: Say) -> Begun:
+    """Write what the run is; or, where it was begun before, make sure that it is the same one."""
+    material = _material(run, say)
+    run = replace(run, recipe=material.recipe, remarks=material.remarks)
+    _kept[run.recipe.to_toml(), run.quick] = material
+    folder, recipe, facts = run.folder, material.recipe.to_toml(), environment(material)
+    if (folder / "recipe.toml").is_file():
+        before = read_json(folder / "environment.json")
+        if (folder / "recipe.toml").read_text(encoding="utf-8") != recipe:
+            raise ExperimentError(
+                f"{folder} holds the run of another recipe. Give another --name, or remove that folder."
+            )
+        if before["data"]["manifest"] != facts["data"]["manifest"]:
+            raise ExperimentError(f"{folder} was begun on other clips than are here now. Give another --name.")
+    else:
+        files.write_json(folder / "environment.json", facts)
+        files.write_text(folder / "recipe.toml", recipe)
+    cells = tuple(
+        Step(run, "cell", split.name, seed) for split in material.splits for seed in material.recipe.train.seeds
+    )
+    left = tuple(c for c in cells if not (cell.place_of(folder, c.fold, c.seed) / cell.DONE).is_file())
+    if left:
+        for name in OF_ALL_CELLS:
+            shutil.rmtree(folder / name, ignore_errors=True)
+    return Begun(run, cells, left)
+
+
+def _end(material: Material, run: Run, say: Say) -> dict[str, Any]:
+    """`summary.json`, the gallery, the classifier refitted on all folds, and the page that shows it all."""
+    summary = report.summarise(run.folder)
+    if not (run.folder / gallery.FOLDER).is_dir():
+        say("explaining the worst mistakes")
+        gallery.write(material, run.folder)
+    if run.refit and not (run.folder / "classifier").is_dir():
+        say("refitting on all folds: the classifier that hubbub.load gives")
+        _refit(material, run.folder, summary)
+    page.write(run.folder)
+    return summary
+
+
+def _refit(material: Material, folder: Path, summary: dict[str, Any]) -> None:
+    """The same recipe on all clips; what validation chose most often (the middle epoch for a network) is kept, and how
+    sure it may be is what the cells say together."""
+    places = [place for _, _, place in report.cells(folder)]
+    choices = [read_json(place / cell.DONE)["choice"] for place in places]
+    if material.recipe.head.name == "none":
+        choice = sorted(choices, key=lambda choice: choice["epoch"])[(len(choices) - 1) // 2]
+    else:
+        choice = json.loads(Counter(json.dumps(c) for c in choices).most_common(1)[0][0])
+    every, nothing = np.flatnonzero(material.targets >= 0), np.zeros(0, dtype=np.intp)
+    seed = material.recipe.train.seeds[0]
+    model = cell.fit(material, every, nothing, seed, folder / "refit", [], choice).final
+    model.confidence = confidence.typical([report.confidence(place) for place in places])
+    accuracy = summary["clip"]["accuracy"]
+    model.card = card(material, "all folds that took part, refitted after the evaluation") | {
+        "choice": choice,
+        "evaluated": f"clip accuracy {accuracy['mean']:.4f} by models that had not heard the clips; "
+        f"{summary['protocol']}",
+    }
+    model.save(folder / "classifier")
+
+
+def in_words(choice: dict[str, Any]) -> str:
+    """What validation decided, on one line."""
+    return ", ".join(f"{name} {value}" for name, value in choice.items()) or "nothing to choose"

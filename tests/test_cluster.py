@@ -1,0 +1,187 @@
+"""cluster: a real Ray cluster of two nodes gives the local engine's figures, also when one of them is killed."""
+
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hubbub import cell, cluster, engines, experiment, report
+from hubbub.cluster import Ray
+from hubbub.data import splits
+from hubbub.engines import EngineError, Processes
+from hubbub.experiment import Run, run_all
+from hubbub.recipe import Recipe
+from hubbub.steps import Step
+
+TINY = ["data.limit=2", "network.width=4", "train.batch_size=16", "evaluate.resamples=50"]
+HEAD = [*TINY, "head.name=logreg", "head.pool=mean", "head.c=[1.0]", 'protocol.folds=["1","2"]']
+
+
+def figures(folder: Path) -> dict:
+    """A summary without what a clock said."""
+    summary = report.read_json(folder / "summary.json")
+    return {name: value for name, value in summary.items() if name not in ("seconds", "segments_per_second")}
+
+
+@pytest.fixture
+def nodes() -> Iterator[Any]:
+    """A cluster of two nodes, with a core each."""
+    ray = pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    made.add_node(num_cpus=1)
+    made.wait_for_nodes()
+    yield made
+    ray.shutdown()
+    made.shutdown()
+
+
+@pytest.mark.slow
+def test_a_suite_outlives_one_of_two_nodes_and_gives_the_figures_of_the_local_engine(nodes, tmp_path: Path) -> None:
+    settings = ["train.epochs=8", "train.patience=8", "train.seeds=[1,2]", 'protocol.folds=["1","2"]']
+    trained = Recipe.load("street-cnn", [*TINY, *settings])
+    headed = Recipe.load("street-cnn", HEAD)
+
+    def suite(place: Path) -> list[Run]:
+        return [Run(trained, place / "cnn"), Run(headed, place / "head")]
+
+    killed: list[int] = []
+    over = threading.Event()
+
+    def kill_in_the_middle() -> None:
+        """Once two cells have a checkpoint and no figures, each node is in the middle of one."""
+        while not over.wait(0.05):
+            begun = (tmp_path / "ray" / "cnn").glob("test-*/seed-*/checkpoints/last.ckpt")
+            if len([p for p in begun if not (p.parents[1] / cell.DONE).exists()]) == 2:
+                (other,) = (node for node in nodes.list_all_nodes() if node is not nodes.head_node)
+                nodes.remove_node(other, allow_graceful=False)
+                return killed.append(1)
+
+    killer = threading.Thread(target=kill_in_the_middle)
+    killer.start()
+    engine = Ray(nodes.address)
+    ends = run_all(suite(tmp_path / "ray"), engine)
+    over.set()
+    killer.join()
+    assert killed
+    assert engine.slots == 2 and len(nodes.list_all_nodes()) == 1
+    assert not any(ended.failed for ended in ends), [str(d.error) for ended in ends for d in ended.failed]
+    assert not run_all(suite(tmp_path / "local"), Processes(engines.cores()))[0].failed
+    for name in ("cnn", "head"):
+        assert figures(tmp_path / "ray" / name) == figures(tmp_path / "local" / name)
+        assert report.verify(tmp_path / "ray" / name) == []
+        assert (tmp_path / "ray" / name / "report.html").is_file()
+        assert not (tmp_path / "ray" / name / cluster.TOKEN).exists()
+
+
+@pytest.mark.slow
+def test_what_workers_write_comes_by_way_of_a_storage_url(tmp_path: Path) -> None:
+    """A cluster of this machine; the run folder is hidden from its workers, since they never write there."""
+    storage, folder = tmp_path / "storage", tmp_path / "runs" / "head"
+    run = Run(Recipe.load("street-cnn", HEAD), folder)
+    (ended,) = run_all([run], Ray(None, storage=storage.as_uri()))
+    assert not ended.failed, ended.failed[0].error
+    (there,) = storage.iterdir()
+    for name in ("summary.json", "report.html", "classifier/classifier.json", "test-1/seed-42/predictions.parquet"):
+        assert (there / name).read_bytes() == (folder / name).read_bytes(), name
+    assert report.verify(folder) == [] and list((folder / "gradcam").glob("*.mp3"))
+    # what is done is not done again
+    before = {path: path.stat().st_mtime_ns for path in there.glob("test-*/**/*") if path.is_file()}
+    said: list[str] = []
+    (again,) = run_all([run], Ray(None, storage=storage.as_uri()), said.append)
+    assert again.summary == ended.summary and "head: 2 of 2 cells done before" in said
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+@pytest.mark.slow
+def test_a_worker_without_the_data_says_so_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUBBUB_HOME", str(tmp_path / "empty"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "none"))
+    (ended,) = run_all([Run(Recipe.load("esc50-yamnet", ["network.weights=none"]), tmp_path / "run")], Ray(None))
+    (lost,) = ended.failed
+    assert str(lost.error).startswith(f"on {socket.gethostname()}: ") and "esc50" in str(lost.error).lower()
+
+
+@pytest.mark.slow
+def test_asking_for_more_than_the_cluster_has_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="a cell is to have 1000 cores and 0 accelerators; all of the cluster has"):
+        run_all([Run(Recipe.load("street-cnn", HEAD), tmp_path / "run")], Ray(None, cpus=1000))
+
+
+def test_an_address_that_does_not_answer_is_told_and_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{closed.getsockname()[1]}"
+        with pytest.raises(EngineError, match=f"no Ray cluster answers at '{address}': Connection refused"):
+            cluster.connect(address)
+        closed.listen()  # and is silent
+        monkeypatch.setattr(cluster, "ANSWER_S", 3)
+        with pytest.raises(EngineError, match="nothing in 3 seconds"):
+            cluster.connect(address)
+    with pytest.raises(EngineError, match="write HOST:PORT"):
+        cluster.connect("somewhere")
+
+
+def place(folder: Path, **changes: Any) -> cluster._Place:
+    from hubbub import __version__
+
+    return replace(cluster._Place(None, "token", None, __version__), **changes)
+
+
+def test_a_machine_that_does_not_share_the_folder_or_has_another_hubbub_refuses(tmp_path: Path) -> None:
+    step = Step(Run(Recipe.load("street-cnn", HEAD), tmp_path), "begin")
+    assert f"it does not see {tmp_path}. Put --out on" in str(cluster._perform(step, place(tmp_path), 1).error)
+    (tmp_path / cluster.TOKEN).write_text("of another")
+    assert "does not see" in str(cluster._perform(step, place(tmp_path), 1).error)
+    assert "the one who asks has 0.0" in str(cluster._perform(step, place(tmp_path, version="0.0"), 1).error)
+    assert "Protocol not known: nowhere" in str(cluster._perform(step, place(tmp_path, storage="nowhere://x"), 1).error)
+    assert list(tmp_path.iterdir()) == [tmp_path / cluster.TOKEN]
+
+
+@pytest.mark.parametrize("path", ["recipe.toml", "test-1/seed-42/metrics_test.json", "summary.json", "gradcam/a.mp3"])
+def test_every_file_of_a_run_is_one_step_s_work(path: str) -> None:
+    run = Run(Recipe.load("street-cnn", HEAD), Path("run"))
+    kinds = [Step(run, "begin"), Step(run, "cell", "1", 42), Step(run, "cell", "2", 42), Step(run, "end")]
+    writers = [step.kind for step in kinds if cluster._writes(step, path)]
+    # the run's end may write what its beginning wrote, the same again
+    assert writers == (["begin", "end"] if path == "recipe.toml" else ["cell"] if "test-" in path else ["end"])
+
+
+@pytest.mark.slow
+def test_a_cluster_answers_a_folder_as_one_machine_does_and_goes_on_where_it_was(tmp_path: Path) -> None:
+    import pandas as pd
+
+    experiment.run(Recipe.load("street-cnn", HEAD), tmp_path / "run")
+    sounds, heard = tmp_path / "sounds", tmp_path / "heard"
+    sounds.mkdir()
+    for number, path in enumerate(splits.open_clips(Recipe.load("street-cnn", HEAD)).table["path"][:6]):
+        (sounds / f"{number}.wav").write_bytes(Path(path).read_bytes())
+    (sounds / "broken.wav").write_bytes(b"RIFF, but no more")
+    command = [sys.executable, "-m", "hubbub", "classify", str(sounds), "--model", str(tmp_path / "run")]
+    spread = [*command, "--engine", "ray", "--out", str(heard)]
+    done = subprocess.run(spread, capture_output=True, text=True)
+    assert done.returncode == 1 and "1 files could not be heard" in done.stdout, done.stderr
+    alone = subprocess.run([*command, "--out", str(tmp_path / "one.parquet")], capture_output=True, text=True)
+    assert alone.returncode == 1
+    answered, one = pd.read_parquet(heard), pd.read_parquet(tmp_path / "one.parquet")
+    (error,) = answered[answered["error"].notna()].itertuples()
+    assert error.file.endswith("broken.wav") and pd.isna(error.label)
+    order = ["file", "start"]
+    answered = answered[answered["error"].isna()].drop(columns="error").sort_values(order, ignore_index=True)
+    pd.testing.assert_frame_equal(answered, one.sort_values(order, ignore_index=True), check_exact=False, atol=1e-6)
+    # the broken one mended and a torn part: the same command answers what is not answered
+    shutil.copy(sounds / "0.wav", sounds / "broken.wav")
+    (heard / "torn.parquet").write_bytes(b"PAR1 and then the power went")
+    again = subprocess.run(spread, capture_output=True, text=True, check=True)
+    assert "6 of 7 were answered before" in again.stderr
+    assert pd.read_parquet(heard)["error"].isna().all() and pd.read_parquet(heard)["file"].nunique() == 7
+    none = subprocess.run([*command, "--engine", "ray", "--json"], capture_output=True, text=True)
+    assert none.returncode == 2 and "Name one: --out heard" in none.stderr

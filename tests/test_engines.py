@@ -1,0 +1,162 @@
+"""engines: several processes give the figures of one, lose one step with a killed one, and leave with their parent."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hubbub import engines, experiment, files, report
+from hubbub.engines import Here, Processes
+from hubbub.experiment import Run, run_all
+from hubbub.recipe import Recipe
+
+TINY = [
+    *("data.limit=2", "train.epochs=2", "network.width=4", "train.batch_size=16", "evaluate.resamples=50"),
+    'protocol.folds=["1","2"]',
+]
+
+
+def recipe(*settings: str) -> Recipe:
+    return Recipe.load("street-cnn", [*TINY, *settings])
+
+
+def figures(folder: Path) -> dict:
+    """A summary without what a clock said."""
+    summary = report.read_json(folder / "summary.json")
+    return {name: value for name, value in summary.items() if name not in ("seconds", "segments_per_second")}
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run in this process, with one thread as its share would be among two."""
+    import torch
+
+    folder, threads = tmp_path_factory.mktemp("alone") / "cnn", torch.get_num_threads()
+    torch.set_num_threads(max(engines.cores() // 2, 1))
+    experiment.run(recipe("train.seeds=[1,2]"), folder)
+    torch.set_num_threads(threads)
+    return folder
+
+
+def test_several_processes_give_the_same_figures(alone: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    (ended,) = run_all([Run(recipe("train.seeds=[1,2]"), tmp_path / "cnn")], Processes(2), said.append)
+    assert not ended.failed
+    assert figures(tmp_path / "cnn") == figures(alone)
+    assert sorted(line[:5] for line in said if line.startswith("[")) == ["[1/4]", "[2/4]", "[3/4]", "[4/4]"]
+    assert (tmp_path / "cnn" / "report.html").is_file() and (tmp_path / "cnn" / "classifier").is_dir()
+    assert report.verify(tmp_path / "cnn") == []
+
+
+@pytest.mark.parametrize("engine", [lambda: Here(), lambda: Processes(2)], ids=["here", "processes"])
+def test_a_cell_that_fails_is_reported_and_the_rest_go_on(engine, tmp_path: Path) -> None:
+    """A file in the way of one cell's folder."""
+    folder = tmp_path / "cnn"
+    (folder / "test-1").mkdir(parents=True)
+    (folder / "test-1" / "seed-42").write_text("in the way")
+    other = recipe("head.name=logreg", "head.pool=mean", "head.c=[1.0]")
+    broken, whole = run_all([Run(recipe("train.epochs=1"), folder), Run(other, tmp_path / "head")], engine())
+    assert [str(done.step) for done in broken.failed] == ["test fold 1, seed 42"]
+    assert isinstance(broken.failed[0].error, OSError)
+    assert "Traceback" in broken.failed[0].error.__notes__[0]
+    assert broken.summary is None and not (folder / "summary.json").exists()
+    assert (folder / "test-2" / "seed-42" / "metrics_test.json").is_file()
+    assert whole.summary["folds"][1]["fold"] == "2"
+
+
+def test_a_run_that_cannot_begin_does_not_keep_others_from_it(tmp_path: Path) -> None:
+    missing = Recipe.load("street-cnn", [*TINY, f'network.weights="{tmp_path}/none.safetensors"'])
+    other = recipe("head.name=logreg", "head.pool=mean", "head.c=[1.0]")
+    broken, whole = run_all([Run(missing, tmp_path / "a"), Run(other, tmp_path / "b")], Here())
+    assert broken.failed[0].step.kind == "begin" and "none.safetensors" in str(broken.failed[0].error)
+    assert whole.summary
+
+
+def test_a_killed_process_takes_one_cell_with_it(tmp_path: Path) -> None:
+    """The first process that starts a cell is killed while it trains; the other goes on."""
+    engine = Processes(2)
+    started = engine.start
+
+    def start_and_kill(step) -> None:
+        started(step)
+        if step.fold == "1":
+            os.kill(engine._workers[0].process.pid, signal.SIGKILL)
+
+    engine.start = start_and_kill
+    (ended,) = run_all([Run(recipe("train.epochs=1"), tmp_path / "cnn")], engine)
+    (lost,) = ended.failed
+    assert str(lost.step) == "test fold 1, seed 42" and "signal 9" in str(lost.error)
+    assert (tmp_path / "cnn" / "test-2" / "seed-42" / "metrics_test.json").is_file()
+    assert not (tmp_path / "cnn" / "summary.json").exists()
+
+
+def test_a_killed_bench_takes_its_processes_along_and_goes_on_to_the_same_figures(alone: Path, tmp_path: Path) -> None:
+    settings = [part for s in (*TINY, "train.seeds=[1,2]") for part in ("--set", s)]
+    command = [
+        sys.executable,
+        "-m",
+        "hubbub",
+        "bench",
+        "street-cnn",
+        "--out",
+        str(tmp_path),
+        "--name",
+        "cnn",
+        *settings,
+    ]
+    command += ["--jobs", "2"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stderr:
+            if line.startswith("[1/4]"):
+                break
+        children = [int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit() and _parent(p) == process.pid]
+        second = subprocess.run(command, capture_output=True, text=True)
+        assert second.returncode == 2 and f"in use by process {process.pid}" in second.stderr
+        process.kill()
+        process.stderr.read()  # ends when the last of them has left
+    assert children and not any(_alive(child) for child in children)
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "of 4 cells done before" in done.stderr
+    assert figures(tmp_path / "cnn") == figures(alone)
+
+
+def _parent(process: Path) -> int:
+    try:
+        return int((process / "stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def _alive(pid: int) -> bool:
+    """Whether it runs: one that has ended waits as a zombie for whoever inherits it."""
+    try:
+        return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_the_engine_of_this_machine_has_a_process_a_core_for_trainings_and_none_for_heads() -> None:
+    trained, headed = Run(recipe(), Path("a")), Run(recipe("head.name=logreg", "head.pool=mean"), Path("b"))
+    say = [].append
+    assert isinstance(engines.local([headed], None, say), Here)
+    assert isinstance(engines.local([trained], 1, say), Here)
+    assert engines.local([trained, headed], 3, say).slots == 3
+    assert isinstance(engines.local([Run(recipe("train.devices=2"), Path("c"))], None, say), Here)
+
+
+def test_two_runs_in_one_folder_are_refused_before_anything_is_begun(tmp_path: Path) -> None:
+    runs = [Run(recipe(), tmp_path / "a"), Run(recipe("train.epochs=3"), tmp_path / "b" / ".." / "a")]
+    with pytest.raises(experiment.ExperimentError, match="two runs would write to"):
+        run_all(runs, Here())
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_folder_in_use_is_refused_before_anything_is_begun(tmp_path: Path) -> None:
+    runs = [Run(recipe(), tmp_path / "free"), Run(recipe(), tmp_path / "held")]
+    with files.lock(tmp_path / "held"), pytest.raises(files.StoreError, match="in use by process"):
+        run_all(runs, Here())
+    assert not (tmp_path / "free" / "recipe.toml").exists()

@@ -1,0 +1,148 @@
+"""suite: what is shipped holds, files are read, unknown names are told together, the whole grid ends in one table."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from hubbub import progress, suite
+from hubbub.recipe import Recipe, RecipeError
+from hubbub.suite import SuiteError
+
+SHIPPED = {
+    "emodb-attention": 3,
+    "esc50-all": 15,
+    "esc50-attention": 3,
+    "us8k-goals": 4,
+    "us8k-images": 7,
+}
+
+
+def test_the_shipped_suites() -> None:
+    assert list(suite.shipped()) == list(SHIPPED)
+
+
+@pytest.mark.parametrize(("name", "recipes"), SHIPPED.items())
+@pytest.mark.parametrize("quick", [False, True])
+def test_a_shipped_suite_holds(name: str, recipes: int, quick: bool, tmp_path: Path) -> None:
+    found = suite.runs([name], tmp_path, quick=quick)
+    assert len({run.folder for run in found}) == recipes
+    place = tmp_path / (name + ("-quick" if quick else ""))
+    assert all(run.folder.parent == place and run.quick == quick for run in found)
+    if name.endswith("attention"):
+        assert {run.recipe.network.attention for run in found} == {"none", "se", "cbam"}
+        assert all(run.recipe.train.seeds == ((42,) if quick else (42, 123, 999)) for run in found)
+
+
+def test_every_esc50_recipe_is_in_esc50_all(tmp_path: Path) -> None:
+    from hubbub.recipe import shipped
+
+    found = {run.folder.name for run in suite.runs(["esc50-all"], tmp_path)}
+    assert found == {name for name in shipped() if name.startswith("esc50-")}
+
+
+def write(path: Path, text: str) -> str:
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_a_suite_of_ones_own(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(Recipe.load("street-cnn", ["train.epochs=3"]).to_toml(), encoding="utf-8")
+    text = 'title = "t"\nrecipes = ["mine.toml", "street-yamnet"]\nseeds = [1, 2]\nfolds = ["2"]\n'
+    mine, other = suite.runs([write(tmp_path / "all.toml", text)], tmp_path / "runs")
+    assert mine.folder == tmp_path / "runs" / "all" / "mine" and other.folder.name == "street-yamnet"
+    assert mine.recipe.train.epochs == 3
+    assert mine.recipe.train.seeds == (1, 2) and mine.recipe.protocol.folds == ("2",)
+    (said, _) = suite.runs([str(tmp_path / "all.toml")], tmp_path, settings=["train.seeds=[5]"])
+    assert said.recipe.train.seeds == (5,)
+
+
+def test_recipes_and_suites_side_by_side(tmp_path: Path) -> None:
+    folders = [run.folder for run in suite.runs(["street-cnn", "emodb-attention"], tmp_path)]
+    assert folders[0] == tmp_path / "street-cnn" and folders[1].parent == tmp_path / "emodb-attention"
+    with pytest.raises(SuiteError, match="--name names one run, and 2 were given"):
+        suite.runs(["street-cnn", "emodb-attention"], tmp_path, name="x")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('title = "t"\nrecipes = ["street-cn", "esc50-ya"]', r"'street-cn' .*'street-cnn'.*'esc50-ya' .*yamnet'"),
+        ('title = "t"\nrecipes = []', "recipes: .*at least 1 item"),
+        ('title = "t"\nrecipes = ["street-cnn"]\nseed = [1]', "seed: Did you mean 'seeds'"),
+        ('title = "t"\nrecipes = ["gone.toml"]', "gone.toml is not a file"),
+        ('recipes = ["street-cnn"]', "title"),
+    ],
+)  # fmt: skip
+def test_a_suite_that_does_not_hold_is_refused(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises((SuiteError, RecipeError), match=re.compile(message, re.DOTALL)):
+        suite.runs([write(tmp_path / "s.toml", text)], tmp_path)
+
+
+def test_unknown_names_are_told_together() -> None:
+    with pytest.raises(RecipeError, match=r"'esc50-atention'.*'esc50-attention'.*'nothing-like-it'.*Known: "):
+        suite.runs(["esc50-atention", "nothing-like-it"], Path("runs"))
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess]:
+    """A suite of two heads, run by the command."""
+    place = tmp_path_factory.mktemp("suite")
+    tiny = ["data.limit=2", "network.width=4", "evaluate.resamples=50", "head.name=logreg", 'protocol.folds=["1","2"]']
+    for name, pool in (("mean", "mean"), ("both", "mean+max")):
+        plan = Recipe.load("street-cnn", [*tiny, f"head.pool={pool}", "head.c=[1.0]"])
+        (place / f"{name}.toml").write_text(plan.to_toml(), encoding="utf-8")
+    write(place / "two.toml", 'title = "two heads"\nrecipes = ["mean.toml", "both.toml"]\nseeds = [1, 2]\n')
+    command = [sys.executable, "-m", "hubbub", "bench", str(place / "two.toml"), "--out", str(place / "runs")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return place / "runs" / "two", done
+
+
+def test_a_suite_ends_in_one_table_and_a_comparison(ended) -> None:
+    folder, done = ended
+    table = pd.read_csv(folder / "overview.csv")
+    assert list(table["run"]) == ["mean", "both"] and list(table["cells"]) == [4, 4]
+    assert "both" in done.stdout and "comparison.html" in done.stdout
+    assert (folder / "comparison.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert [line[:5] for line in done.stderr.splitlines() if line.startswith("[")] == [f"[{n}/8]" for n in range(1, 9)]
+    # read again by report, side by side
+    report = [sys.executable, "-m", "hubbub", "report", str(folder / "mean"), str(folder / "both"), "--verify"]
+    said = subprocess.run(report, capture_output=True, text=True, check=True).stdout
+    assert said.count("verified") == 2 and "sd seeds" in said
+
+
+def test_failures_are_told_at_the_end_with_exit_status_1(ended, tmp_path: Path) -> None:
+    folder, _ = ended
+    weights = f'network.weights="{tmp_path}/none.safetensors"'
+    (tmp_path / "bad.toml").write_text(
+        Recipe.load(folder / "mean" / "recipe.toml", [weights]).to_toml(), encoding="utf-8"
+    )
+    good = str(folder.parents[1] / "mean.toml")
+    command = [sys.executable, "-m", "hubbub", "bench", str(tmp_path / "bad.toml"), good, "--out", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "failed: " in done.stderr and "none.safetensors" in done.stderr
+    assert (tmp_path / "mean" / "summary.json").is_file()
+
+
+def test_the_tally_counts_and_foresees() -> None:
+    tally = progress.Tally(slots=2)
+    tally.add("a", cells=4, left=3)
+    tally.add("b", cells=2, left=2)
+    assert tally.left_s() is None and str(tally) == "[1/6]"
+    tally.count("a", 10.0, well=True)
+    tally.show(running=2, waiting=2)
+    # two of a at 10 s, two of b as long as all did, on two at once
+    assert tally.left_s() == pytest.approx((2 * 10 + 2 * 10) / 2)
+    tally.count("b", 30.0, well=True)
+    assert tally.left_s() == pytest.approx((2 * 10 + 1 * 30) / 2)
+    tally.count("a", 1.0, well=False)
+    tally.show(running=1, waiting=1)
+    assert tally.words() == "4 of 6 cells, 1 running, 1 waiting, 1 failed, about 0:00:20 left"
+    tally.count("a", 10.0, well=True)
+    tally.count("b", 10.0, well=True)
+    assert tally.time_left() == "" and str(tally) == "[6/6]"
