@@ -253,7 +253,7 @@ async function listen() {
   try {
     await mine.start();
   } catch (error) {
-    return complain(error);
+    return complain(error, listen);
   } finally {
     $("microphone").disabled = false;
   }
