@@ -171,7 +171,7 @@ class Classifier(Hearing):
 
     def save(self, folder: str | Path) -> Path:
         """Write the folder that `Classifier.load` reads, whole or not at all."""
-        card = {
+        card: dict[str, Any] = {
             "format": FORMAT,
             "labels": list(self.labels),
             "activation": self.activation,

@@ -204,6 +204,8 @@ def _print_row(answer: "Answer", top: int, threshold: float) -> None:
     best = sorted(heard.scores.items(), key=lambda item: -item[1])[:top]
     (label, score), *others = [one for one in best if one[1] >= threshold] or [("-", heard.score)]
     also = ", ".join(f"{name} {other:.2f}" for name, other in others)
+    if heard.known is False:
+        also = "probably none of these" + (f"; {also}" if also else "")
     file = one_line(readable(answer.file))
     out.print(f"{heard.seconds:>9.2f}  {label:<24}  {score:.2f}  {file}  ({also})", soft_wrap=True)
 

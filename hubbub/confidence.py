@@ -51,9 +51,9 @@ def fit(targets: Targets, by_segment: Scores, by_clip: Scores, offsets: npt.Arra
     of_segments = np.repeat(targets, np.diff(np.append(starts, len(by_segment))))
     segment, clip = temperature(of_segments, by_segment), temperature(targets, by_clip)
     each = familiarity(windows.temper(by_segment, segment), how)
+    of_clips = np.sort(np.maximum.reduceat(each, starts))
     # The highest threshold that so many clips reach.
-    threshold = np.quantile(np.maximum.reduceat(each, starts), 1 - metrics.MOSTLY, method="lower")
-    return Confidence(segment, clip, float(threshold))
+    return Confidence(segment, clip, float(of_clips[int(len(of_clips) * (1 - metrics.MOSTLY))]))
 
 
 def temperature(targets: Targets, scores: Scores) -> float:

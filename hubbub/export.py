@@ -7,9 +7,11 @@ This room does not know how numbers are rounded to 8 bits; `rounding` does.
 """
 
 import warnings
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -83,9 +85,12 @@ def export(model: Classifier, file: str | Path, checked_on: Sounds, *, int8: boo
     differ from the classifier's by more than `TOLERANCE`.
     """
     _refuse_what_has_no_graph(model)
+    if int8 and len(checked_on.waves) < 3:
+        raise ExportError(f"{len(checked_on.waves)} clips are too few to measure what int8 costs. Give three or more.")
     graph = _Graph(model.to("cpu").eval())
-    proto, any_length = _traced(graph, model)
-    exact = OnnxClassifier(_file_of(proto, model))
+    wrapping = _Wrapping(model, _pooled_head(model))
+    proto, any_length = _traced(graph, wrapping)
+    exact = OnnxClassifier(wrapping.around(proto))
     waves, name = checked_on.waves, checked_on.name
     difference = _difference(model, graph, exact, waves[:CLIPS])
     if not difference <= TOLERANCE:
@@ -100,8 +105,8 @@ def export(model: Classifier, file: str | Path, checked_on: Sounds, *, int8: boo
         "any_length": any_length,
     }
     if int8:
-        proto, facts["int8"] = _rounded(proto, model, exact, checked_on)
-    content = _file_of(proto, model, facts)
+        proto, facts["int8"] = _rounded(proto, wrapping, exact, checked_on)
+    content = wrapping.around(proto, facts)
     with files.whole_file(file) as temporary:
         temporary.write_bytes(content)
     return OnnxClassifier(content, str(file))
@@ -118,7 +123,6 @@ class _Graph(nn.Module):
         self.twice = False
         if model.head is not None and (fitted := model.head.module()):
             self.last, self.twice = fitted, model.recipe.head.pool == "mean+max"
-        self.requires_grad_(False).eval()
 
     def forward(self, segments: Tensor) -> tuple[Tensor, Tensor]:
         embeddings = self.network.embed(self.frontend(segments))
@@ -132,29 +136,60 @@ def _refuse_what_has_no_graph(model: Classifier) -> None:
             "trained on sound."
         )
     name = model.recipe.head.name
-    if name != "none" and (model.head is None or model.head.module() is None):
+    if name != "none" and model.head is None:
+        raise ExportError("this classifier's head has not been fitted. Train it before it is exported.")
+    if model.head is not None and model.head.module() is None:
         raise ExportError(
             f"a classifier with the head '{name}' is not exported: trees are no tensors. Train one with head.name = "
             "'logreg', 'lda' or 'mlp', or use it as it is."
         )
 
 
-def _traced(graph: _Graph, model: Classifier) -> tuple["ModelProto", bool]:
+@dataclass(frozen=True)
+class _Wrapping:
+    """What a file holds beside its graph: all that turns the graph's outputs into answers."""
+
+    model: Classifier
+    head: bytes | None
+
+    def around(self, proto: "ModelProto", facts: Mapping[str, Any] = MappingProxyType({})) -> bytes:
+        """A graph -> the content of its file, with what was found of it."""
+        content = {
+            "recipe": self.model.recipe.model_dump(mode="json", exclude_none=True),
+            "labels": list(self.model.labels),
+            "activation": self.model.activation,
+            "card": self.model.card,
+            "confidence": asdict(self.model.confidence),
+            "exported": {"hubbub": __version__, "torch": torch.__version__, "opset": OPSET, **facts},
+        }
+        if (size := proto.ByteSize()) > LARGEST:
+            raise ExportError(f"a graph of {size:,} bytes: an ONNX file holds 2 GB. Export a smaller network.")
+        return onnx_model.written(proto, content, self.head)
+
+
+def _pooled_head(model: Classifier) -> bytes | None:
+    """A head on pooled embeddings as a graph of its own, for clips of several segments; None for other heads."""
+    fitted = None if model.head is None or model.recipe.head.pool == "segment" else model.head.module()
+    if fitted is None or model.head is None:
+        return None
+    example = torch.zeros(3, len(model.head.arrays()["mean"]))
+    return _as_onnx(fitted, example, (EMBEDDINGS,), (LOGITS,)).SerializeToString()
+
+
+def _traced(graph: _Graph, wrapping: _Wrapping) -> tuple["ModelProto", bool]:
     """The graph in ONNX for any batch, and whether it takes segments of any length."""
-    length = model.recipe.windows.length
+    length = wrapping.model.recipe.windows.length
     other = 0.1 * torch.randn(3, length + length // 3, generator=torch.Generator().manual_seed(0))
     example = other[:, :length].clone()
     names = ((SEGMENTS,), (EMBEDDINGS, LOGITS))
     with torch.no_grad():
         short = graph(example)  # what a network computes once, it computes here
-    with suppress(
-        Exception
-    ):  # a length that is not free is refused in many ways: torch's, its exporter's, the runtime's
+    with suppress(Exception):  # torch, its exporter and the runtime refuse a length that is not free in many ways
         with torch.no_grad():
             expected = graph(other)
         if not torch.equal(expected[1], short[1]):  # else it does not listen to the end
             proto = _as_onnx(graph, example, *names, any_length=True)
-            found = OnnxClassifier(_file_of(proto, model)).both(other.numpy())
+            found = OnnxClassifier(wrapping.around(proto)).both(other.numpy())
             if all(_share(ours, theirs.numpy()) <= TOLERANCE for ours, theirs in zip(found, expected, strict=True)):
                 return proto, True
     return _as_onnx(graph, example, *names), False
@@ -168,7 +203,9 @@ def _as_onnx(
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about the exporter's own future
         program = torch.export.export(module, (example,), dynamic_shapes=(sizes,), strict=False)
-        program = program.run_decompositions({torch.ops.aten.adaptive_max_pool2d.default: _adaptive_max_pool2d})
+        pooling = torch.ops.aten.adaptive_max_pool2d.default
+        if any(node.target is pooling for node in program.graph.nodes):
+            program = program.run_decompositions({pooling: _adaptive_max_pool2d})
         made = torch.onnx.export(
             program, dynamo=True, opset_version=OPSET, input_names=inputs, output_names=outputs, verbose=False
         )
@@ -196,25 +233,6 @@ def _adaptive_max_pool2d(x: Tensor, size: list[int]) -> tuple[Tensor, Tensor]:
     return x, torch.zeros_like(x, dtype=torch.int64)
 
 
-def _file_of(proto: "ModelProto", model: Classifier, facts: dict[str, Any] | None = None) -> bytes:
-    """The graph with all that turns its outputs into answers."""
-    content = {
-        "recipe": model.recipe.model_dump(mode="json", exclude_none=True),
-        "labels": list(model.labels),
-        "activation": model.activation,
-        "card": model.card,
-        "confidence": asdict(model.confidence),
-        "exported": {"hubbub": __version__, "torch": torch.__version__, "opset": OPSET, **(facts or {})},
-    }
-    head = None
-    if model.head is not None and model.recipe.head.pool != "segment" and (fitted := model.head.module()):
-        size = model.head.arrays()["mean"].shape[0]
-        head = _as_onnx(fitted, torch.zeros(3, size), (EMBEDDINGS,), (LOGITS,)).SerializeToString()
-    if proto.ByteSize() > LARGEST:
-        raise ExportError(f"a graph of {proto.ByteSize():,} bytes: an ONNX file holds 2 GB. Export a smaller network.")
-    return onnx_model.written(proto, content, head)
-
-
 def _difference(model: Classifier, graph: _Graph, written: OnnxClassifier, waves: list[Array]) -> float:
     """The largest difference between a classifier and its file on waves; see `TOLERANCE`."""
     cuts = [model.cut(wave) for wave in track(waves, "comparing", len(waves))]
@@ -232,20 +250,25 @@ def _difference(model: Classifier, graph: _Graph, written: OnnxClassifier, waves
 
 
 def _rounded(
-    proto: "ModelProto", model: Classifier, exact: OnnxClassifier, sounds: Sounds
+    proto: "ModelProto", wrapping: _Wrapping, exact: OnnxClassifier, sounds: Sounds
 ) -> tuple["ModelProto", dict[str, Any]]:
     """The graph in 8 bits, maps too where nearly all decisions stay, and what it costs."""
     count = len(sounds.waves) // 3
     ranges, waves = sounds.waves[:count], sounds.waves[count:]
-    if not ranges:
-        raise ExportError(f"{len(sounds.waves)} clips are too few to measure what int8 costs. Give three or more.")
-    targets = None if sounds.targets is None else sounds.targets[count:]
-    small = rounding.weights_and_maps(proto, np.concatenate([model.cut(wave) for wave in ranges]))
-    cost = rounding.cost(exact, OnnxClassifier(_file_of(small, model)), waves, targets)
+    targets, before = None if sounds.targets is None else sounds.targets[count:], _judged(exact, waves)
+    small = rounding.weights_and_maps(proto, np.concatenate([exact.cut(wave) for wave in ranges]))
+    cost = rounding.cost(before, _judged(OnnxClassifier(wrapping.around(small)), waves), targets)
     if cost["same_decision"] >= SAME_DECISION:
         return small, {"rounded": "weights and maps", **cost}
     small = rounding.weights_only(proto)
-    return small, {"rounded": "weights", **rounding.cost(exact, OnnxClassifier(_file_of(small, model)), waves, targets)}
+    cost = rounding.cost(before, _judged(OnnxClassifier(wrapping.around(small)), waves), targets)
+    return small, {"rounded": "weights", **cost}
+
+
+def _judged(model: OnnxClassifier, waves: list[Array]) -> Array:
+    """Probabilities of clips, `[C, K]`."""
+    heard = track(waves, "measuring", len(waves))
+    return np.concatenate([model.judge(model.evidence(model.cut(wave)), [0])[1] for wave in heard])
 
 
 def _parts(segments: Array) -> list[Array]:

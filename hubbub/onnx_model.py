@@ -94,9 +94,10 @@ class OnnxClassifier(Hearing):
 def _session(graph: bytes, source: str) -> "InferenceSession":
     import onnxruntime
 
-    onnxruntime.set_default_logger_severity(3)  # its warnings are about its own choices
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # its warnings are about its own choices
     try:
-        return onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # it has one exception a status, none with a root of its own
         why = str(error).splitlines()[0]
         raise ClassifierError(f"{source} is not a whole ONNX file ({why}). Export or copy it again.") from error
@@ -127,9 +128,9 @@ def _metadata(session: "InferenceSession", content: bytes, source: str) -> dict[
 def written(proto: "ModelProto", held: Mapping[str, Any], head: bytes | None) -> bytes:
     """A graph, what turns its outputs into answers, and the head where it is a graph of its own -> a file's content."""
     ours = {
+        **held,
         "format": FORMAT,
         "sha256": UNSIGNED.decode(),
-        **held,
         "head": base64.b64encode(head).decode() if head else None,
     }
     signed = type(proto)()

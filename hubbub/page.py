@@ -31,6 +31,7 @@ Judged = tuple[Targets, Scores, tuple[str, ...]]
 #: CSS pixels an inch.
 CSS_DPI = 96
 CONFUSIONS = 20
+UNKNOWN_NAMES = {"max_logit": "largest logit", "energy": "energy", "max_prob": "largest probability"}
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,8 @@ def _facts(folder: Path) -> dict[str, Any]:
         "classes": _class_table(clips, segments, f"; {seeds} seeds, each clip once a seed" if seeds > 1 else ""),
         "confusions": _confusion_table(clips),
         "many": len(clips[2]) > plots.FEW,
+        "unknown": _unknown_table(summary),
+        "unknown_in_words": _unknown_in_words(summary),
         "pictures": _pictures(folder, clips, calibrated),
         "mistakes": [sample for sample in samples if sample["kind"] == "mistake"],
         "right": [sample for sample in samples if sample["kind"] == "right"],
@@ -128,10 +131,7 @@ def _levels_in_words(summary: Mapping[str, Any]) -> str:
 
 def _fold_table(folder: Path, summary: Mapping[str, Any]) -> Table:
     table = report.fold_table(dict(summary))
-    heads = (
-        *(*table.columns, "clips", "clip temperature", "segment temperature", "chosen on validation"),
-        "test part opened, UTC",
-    )
+    heads = (*table.columns, "clips", "chosen on validation", "test part opened, UTC")
     rows = []
     for figures, (_, _, place) in zip(table.itertuples(index=False), report.cells(folder), strict=True):
         facts = read_json(place / "metrics_test.json")
@@ -139,7 +139,9 @@ def _fold_table(folder: Path, summary: Mapping[str, Any]) -> Table:
         opened = datetime.fromisoformat(facts["test_opened"]).astimezone(UTC).strftime("%Y-%m-%d %H:%M")
         said = (f"{figure:.4f}" if isinstance(figure, float) else str(figure) for figure in figures)
         sure = report.confidence(place)
-        rows.append((*said, f"{facts['clips']:,}", f"{sure.clip:.3f}", f"{sure.segment:.3f}", chosen, opened))
+        if sure.threshold is not None:  # something was validated
+            chosen += f"; temperature {sure.clip:.2f} (clips), {sure.segment:.2f} (segments)"
+        rows.append((*said, f"{facts['clips']:,}", chosen, opened))
     return Table("Every test fold and seed", heads, rows, words=(len(heads) - 2, len(heads) - 1))
 
 
@@ -168,6 +170,33 @@ def _confusion_table(clips: Judged) -> Table:
             rows.append((labels[true], labels[decided], str(count), f"{100 * count / support[true]:.0f} %"))
     heads = ("true", "decided", "clips", "share of the true class")
     return Table("The most frequent confusions", heads, rows, words=(1,))
+
+
+def _unknown_table(summary: Mapping[str, Any]) -> Table | None:
+    """How well classes that were held out are told; None where there are none."""
+    if not (told := summary.get("unknown")):
+        return None
+    rows = [
+        (f"{name}{', which the classifier uses' if how == told['by'] else ''}", *map(_spread, told[how].values()))
+        for how, name in UNKNOWN_NAMES.items()
+    ]
+    caption = f"{told['clips']:,} test clips of {len(told['classes'])} classes that took no part, against the others"
+    return Table(caption, ("score", "AUROC", "false positive rate at 95 %"), rows)
+
+
+def _unknown_in_words(summary: Mapping[str, Any]) -> str:
+    """What the threshold that validation set does on test clips; "" where there is none."""
+    if not (at := (summary.get("unknown") or {}).get("at_threshold")):
+        return ""
+    return (
+        f"At the threshold that validation set, {_spread(at['known_kept'])} of the clips of known classes are kept, "
+        f"and {_spread(at['unknown_passed'])} of those of held-out classes pass as known."
+    )
+
+
+def _spread(figure: Mapping[str, float | None]) -> str:
+    said = f"{figure['mean']:.3f}"
+    return said if figure["sd"] is None else f"{said} \N{PLUS-MINUS SIGN} {figure['sd']:.3f}"
 
 
 def _wrong(targets: Targets, scores: Scores) -> npt.NDArray[np.int64]:

@@ -169,7 +169,7 @@ def _summary(folder: Path) -> dict[str, Any]:
         "folds": entries,
         **{level: _over_folds(predicted, level, entries, recipe) for level in LEVELS},
         "calibration": _calibration(predicted, untempered(folder, predicted)),
-        "unknown": _unknown(folder, recipe, predicted),
+        "unknown": _unknown(folder, recipe),
         "seconds": seconds,
         "segments_per_second": statistics.median(speeds),
     }
@@ -195,32 +195,33 @@ def _sureness(predicted: pd.DataFrame, level: str) -> dict[str, Any]:
     return {"error": error, "log_loss": loss}
 
 
-def _unknown(folder: Path, recipe: Recipe, predicted: pd.DataFrame) -> dict[str, Any] | None:
+def _unknown(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
     """How well known test clips are told from those of held-out classes: mean and sd over folds, seeds averaged first;
     None where no class is held out. `at_threshold` is where validation put the threshold."""
-    folds, rows, clips = [], [], set()
-    for fold, seed, place in cells(folder):
+    folds, rows, clips = [], [], set[str]()
+    for fold, _, place in cells(folder):
         if not (place / STRANGERS).is_file():
             continue
         strange, threshold = pd.read_parquet(place / STRANGERS), confidence(place).threshold
-        figures = {}
+        own = pd.read_parquet(place / "predictions.parquet")
+        figures: dict[tuple[str, str], float] = {}
         for how in UNKNOWN:
-            known, unknown = (_familiar(table, how) for table in (predicted.loc[(fold, seed)], strange))
+            known, unknown = _familiar(own, how), _familiar(strange, how)
             figures |= {(how, name): value for name, value in metrics.detection(known, unknown).items()}
             if how == recipe.evaluate.unknown and threshold is not None:
-                figures["at_threshold", "known_kept"] = (known >= threshold).mean()
-                figures["at_threshold", "unknown_passed"] = (unknown >= threshold).mean()
+                figures["at_threshold", "known_kept"] = float((known >= threshold).mean())
+                figures["at_threshold", "unknown_passed"] = float((unknown >= threshold).mean())
         folds.append(fold)
         rows.append(figures)
         clips |= set(strange["clip"])
     if not rows:
         return None
     by_fold = pd.DataFrame(rows, index=folds).groupby(level=0, sort=False).mean()
-    spread = by_fold.std(ddof=1)
     told: dict[str, Any] = {"classes": list(recipe.data.held_out), "clips": len(clips), "by": recipe.evaluate.unknown}
-    for how, name in by_fold:
-        sd = float(spread[how, name]) if len(by_fold) > 1 else None
-        told.setdefault(how, {})[name] = {"mean": float(by_fold[how, name].mean()), "sd": sd}
+    for group, name in rows[0]:
+        values = by_fold[group, name]
+        sd = float(values.std(ddof=1)) if len(values) > 1 else None
+        told.setdefault(group, {})[name] = {"mean": float(values.mean()), "sd": sd}
     return told
 
 

@@ -160,6 +160,8 @@ def _log_as_json() -> None:
     handler.setFormatter(JsonLines())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("hubbub").setLevel(logging.INFO)
+    # uvicorn takes a stream that was refused by an answer of ours for one that was not answered.
+    logging.getLogger("uvicorn.error").addFilter(lambda record: "completing handshake" not in record.getMessage())
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -6,7 +6,7 @@ classifier pools exactly as the one it came from.
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 Array = npt.NDArray[np.float32]
+Float = TypeVar("Float", bound=np.floating[Any])
 Pad = Literal["zeros", "repeat"]
 Pooling = Literal["mean_prob", "mean_logit", "max"]
 Activation = Literal["softmax", "sigmoid"]
@@ -90,7 +91,7 @@ def spans(samples: int, rate_hz: int, length: int, hop: int) -> npt.NDArray[np.f
     return np.stack([starts, np.minimum(starts + length, samples)], axis=1) / rate_hz
 
 
-def probabilities(logits: Array, activation: Activation = "softmax") -> Array:
+def probabilities(logits: npt.NDArray[Float], activation: Activation = "softmax") -> npt.NDArray[Float]:
     """Logits `[..., K]` -> probabilities `[..., K]`."""
     if activation == "sigmoid":
         return 0.5 * (1.0 + np.tanh(logits / 2.0))  # the logistic function, without overflow

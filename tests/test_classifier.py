@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 import hubbub
-from hubbub import windows
+from hubbub import confidence, predict, windows
 from hubbub.audio import AudioError
 from hubbub.batches import Waveforms
 from hubbub.classifier import Classifier, ClassifierError, load
@@ -421,7 +421,7 @@ def test_temperatures_change_how_sure_answers_are_and_nothing_else(settings: tup
     model = make(*settings)
     evidence = np.concatenate([model.evidence(model.cut(NOISE[:n])) for n in (100, 2 * RATE + 1, 3 * RATE)])
     raw = model.judge(evidence, [0, 1, 3])
-    model.confidence = Confidence(segment=0.5, clip=2.5)
+    model.confidence = Confidence(segment=0.5, clip=2.5, threshold=1.25)
     tempered = model.judge(evidence, [0, 1, 3])
     for before, after, temperature in zip(raw, tempered, (0.5, 2.5), strict=True):
         np.testing.assert_array_equal(after, windows.temper(before, temperature))
@@ -432,6 +432,28 @@ def test_temperatures_change_how_sure_answers_are_and_nothing_else(settings: tup
     again = load(tmp_path / "model")
     assert again.confidence == model.confidence
     assert again.classify(NOISE, RATE).scores == pytest.approx(model.classify(NOISE, RATE).scores, abs=1e-6)
+
+
+@pytest.mark.parametrize("how", ["max_logit", "energy", "max_prob"])
+def test_a_recording_is_known_where_a_segment_of_it_is(how: confidence.Unknown) -> None:
+    model = make(f"evaluate.unknown={how}")
+    assert model.classify(NOISE, RATE).known is None, "nothing was validated"
+    by_segment, _ = model.judge(model.evidence(model.cut(NOISE)), [0])
+    low, high = np.sort(confidence.familiarity(by_segment, how))
+    for threshold, each in ((low, [True, True]), ((low + high) / 2, [False, True]), (high + 1e-3, [False, False])):
+        model.confidence = Confidence(threshold=float(threshold))
+        assert sorted(model.knows(by_segment)) == each
+        heard = model.classify(NOISE, RATE)
+        assert heard.known is any(each)
+        gist = predict.hear(model, io.BytesIO(wav(NOISE)))
+        assert gist.known is any(each)
+        assert predict.Answer("a.wav", gist).to_dict()["known"] is any(each)
+
+
+def wav(wave: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, wave, RATE, format="WAV", subtype="FLOAT")
+    return file.getvalue()
 
 
 def test_a_saved_folder_holds_data_only(tmp_path: Path) -> None:

@@ -60,16 +60,72 @@ def test_scores_of_zero_and_one_have_a_temperature() -> None:
     assert tempered.max(axis=1) == pytest.approx((40 + 0.2) / 51, abs=1e-4)
 
 
+# None of these
+
+
+def by_hand(scores: np.ndarray, how: str) -> list[float]:
+    found = []
+    for row in scores.astype(float):
+        logits = np.log(row) - np.log(row).mean()
+        found.append({"max_prob": row.max(), "max_logit": logits.max(), "energy": special.logsumexp(logits)}[how])
+    return found
+
+
+@pytest.mark.parametrize("how", confidence.UNKNOWN)
+def test_familiarity_is_the_papers_score(how: confidence.Unknown) -> None:
+    logits, _ = honest(100)
+    scores = special.softmax(logits, axis=1).astype(np.float32)
+    np.testing.assert_allclose(confidence.familiarity(scores, how), by_hand(scores, how), rtol=1e-5)
+    # Softmax does not see what is added to a row's logits, so nor may this.
+    shifted = special.softmax(logits + RNG.normal(0, 9, (100, 1)), axis=1).astype(np.float32)
+    np.testing.assert_allclose(confidence.familiarity(shifted, how), by_hand(scores, how), rtol=1e-4)
+
+
+def test_under_sigmoid_the_logits_are_those_of_the_classes() -> None:
+    logits = RNG.normal(0, 3, (50, CLASSES))
+    scores = special.expit(logits).astype(np.float32)
+    of = {how: confidence.familiarity(scores, how, "sigmoid") for how in confidence.UNKNOWN}
+    np.testing.assert_allclose(of["max_logit"], logits.max(axis=1), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(of["energy"], special.logsumexp(logits, axis=1), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(of["max_prob"], scores.max(axis=1))
+
+
+@pytest.mark.parametrize("how", confidence.UNKNOWN)
+def test_scores_of_zero_and_one_are_familiar_by_a_finite_number(how: confidence.Unknown) -> None:
+    sure, even = (confidence.familiarity(row[None], how) for row in (np.eye(3, dtype=np.float32)[0], np.full(3, 1 / 3)))
+    assert np.isfinite(sure).all() and sure > even
+
+
+# Both, as they are fitted
+
+
 def test_segments_and_clips_have_each_their_own() -> None:
     logits, targets = honest(800)
     shy, sure = (special.softmax(logits * k, axis=1).astype(np.float32) for k in (0.4, 2.5))
-    found = confidence.fit(targets, sure, targets, shy)
-    assert (found.segment, found.clip) == (
-        confidence.temperature(targets, sure),
-        confidence.temperature(targets, shy),
-    )
+    found = confidence.fit(targets, sure, shy, np.arange(800), "max_logit")
+    assert found.segment == confidence.temperature(targets, sure)
+    assert found.clip == confidence.temperature(targets, shy)
 
 
-def test_several_fits_together_are_their_geometric_mean() -> None:
-    found = confidence.typical([Confidence(0.5, 4.0), Confidence(2.0, 1.0)])
+@pytest.mark.parametrize("how", confidence.UNKNOWN)
+def test_the_threshold_is_the_highest_that_95_per_cent_of_the_clips_reach(how: confidence.Unknown) -> None:
+    """Each clip by its most familiar segment, at the segments' temperature."""
+    logits, targets = honest(700)
+    offsets = np.sort(RNG.choice(np.arange(1, 700), 199, replace=False))
+    offsets = np.append(0, offsets)
+    clips = targets[offsets]
+    by_segment = special.softmax(3 * logits, axis=1).astype(np.float32)
+    by_clip = np.array([part.mean(axis=0) for part in np.split(by_segment, offsets[1:])])
+    found = confidence.fit(clips, by_segment, by_clip, offsets, how)
+    of_segments = confidence.familiarity(windows.temper(by_segment, found.segment), how)
+    of_clips = np.array([part.max() for part in np.split(of_segments, offsets[1:])])
+    assert (of_clips >= found.threshold).mean() >= 0.95
+    assert (of_clips > found.threshold).mean() < 0.95
+    assert len(of_clips) == 200 and found.threshold in of_clips
+
+
+def test_several_fits_together_are_their_middle() -> None:
+    found = confidence.typical([Confidence(0.5, 4.0, 1.0), Confidence(2.0, 1.0, 5.0), Confidence(1.0, 2.0, 2.0)])
     assert (found.segment, found.clip) == pytest.approx((1.0, 2.0))
+    assert found.threshold == 2.0
+    assert confidence.typical([Confidence(), Confidence()]) == Confidence()

@@ -363,3 +363,34 @@ def test_the_macro_curve_has_the_macro_area(name: str) -> None:
     assert np.trapezoid(true, false) == pytest.approx(area, abs=1e-3, nan_ok=True)
     if np.isfinite(area):
         assert (false[0], true[0], false[-1], true[-1]) == (0, 0, 1, 1)
+
+
+# Telling the known from the unknown
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize(("known", "unknown"), [(40, 25), (7, 3), (1, 1), (500, 300)])
+def test_detection_is_scikit_learns(known: int, unknown: int, ties: bool) -> None:
+    rng = np.random.default_rng(known)
+    ours, theirs = rng.normal(1, 1, known), rng.normal(0, 1, unknown)
+    if ties:
+        ours, theirs = np.round(ours), np.round(theirs)
+    hits, scores = np.arange(known + unknown) < known, np.append(ours, theirs)
+    found = metrics.detection(ours, theirs)
+    assert found["auroc"] == pytest.approx(reference.roc_auc_score(hits, scores), abs=1e-12)
+    false, true, _ = reference.roc_curve(hits, scores, drop_intermediate=False)
+    assert found["fpr95"] == pytest.approx(false[true >= 0.95].min(), abs=1e-12)
+
+
+def test_detection_by_hand() -> None:
+    known = np.arange(1.0, 21.0)  # 19 of 20 are at least 2
+    assert metrics.detection(known, np.array([0.5, 1.5, 2.0, 30.0])) == {
+        "auroc": pytest.approx((20 + 19 + 18.5 + 0) / 80),
+        "fpr95": 0.5,
+    }
+    assert metrics.detection(known, np.zeros(3)) == {"auroc": 1.0, "fpr95": 0.0}
+
+
+def test_detection_needs_some_of_both() -> None:
+    with pytest.raises(MetricsError, match="3 known and 0 unknown: there must be some of both"):
+        metrics.detection(np.ones(3), np.ones(0))

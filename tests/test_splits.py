@@ -15,7 +15,7 @@ from PIL import Image
 from sklearn.model_selection import StratifiedShuffleSplit
 
 from hubbub.data import splits
-from hubbub.data.clips import Clips, build
+from hubbub.data.clips import Clips, ClipsError, build, hold_out
 from hubbub.data.opening import open_data
 from hubbub.data.sets import DATASETS
 from hubbub.data.splits import Audit, LeakError, Split, SplitError, audit, make
@@ -311,6 +311,65 @@ def test_a_fold_of_nothing_but_copies_tests_nothing() -> None:
 
 
 # The audit, guard by guard
+
+
+# Classes that are held out
+
+
+@pytest.mark.parametrize(
+    "protocol",
+    [
+        Protocol(),
+        Protocol(validation="none"),
+        Protocol(kind="fixed", train=("1", "2"), val=("3",), test=("4", "5")),
+        Protocol(kind="holdout", test_ratio=0.3, val_ratio=0.3),
+    ],
+    ids=lambda p: f"{p.kind} {p.validation}",
+)
+def test_held_out_classes_are_in_no_part_and_their_test_clips_beside_it(protocol: Protocol) -> None:
+    clips = made(labels=5)
+    without = hold_out(clips, ("label1", "label3"))
+    assert without.labels == ("label0", "label2", "label4") and len(without) == len(clips)
+    assert without.notes == ("HELD OUT: 2 of 5 classes took no part (label1, label3); figures are over the other 3",)
+    strange = without.targets() == -1
+    assert set(clips.table["label"][strange]) == {"label1", "label3"}
+    for split in make(without, protocol):
+        for _, rows in split.parts():
+            assert not strange[rows].any()
+        assert strange[split.unknown].all() and len(split.unknown)
+        if protocol.kind == "holdout":
+            assert len(split.unknown) / strange.sum() == pytest.approx(protocol.test_ratio, abs=0.05)
+        else:
+            there = clips.table["fold"].isin(folds_of(clips, split.test)) & strange
+            assert list(split.unknown) == list(np.flatnonzero(there))
+        assert audit(without, [split], sounds(without)) == Audit()
+    assert all(not len(split.unknown) for split in make(clips, protocol))
+
+
+def test_a_held_out_clip_of_a_training_recording_is_a_leak() -> None:
+    clips = made()
+    clips.table.loc[clips.table["clip"] == "1-0-0-0", "group"] = "3-1-0"
+    without = hold_out(clips, ("label0",))
+    with pytest.raises(LeakError, match=r"train and held-out classes share 1 source recordings or speakers \(3-1-0\)"):
+        audit(without, make(without, Protocol()), sounds(without))
+
+
+def test_a_speaker_may_say_known_and_unknown_things_in_one_test_part() -> None:
+    clips = made(folds=1, labels=3, groups=2, takes=4)
+    clips = replace(clips, table=clips.table.assign(group=clips.table["clip"].str[-1], fold=""))
+    without = hold_out(clips, ("label2",))
+    found = make(without, Protocol(kind="logo"))
+    assert audit(without, found, sounds(without)) == Audit()
+    assert [groups_of(clips, split.unknown) for split in found] == [{"0"}, {"1"}, {"2"}, {"3"}]
+
+
+def test_what_cannot_be_held_out_is_refused() -> None:
+    with pytest.raises(ClipsError, match="made has no class 'labl1' to hold out"):
+        hold_out(made(), ("labl1",))
+    with pytest.raises(ClipsError, match="leaves 1 classes"):
+        hold_out(made(), ("label1", "label2"))
+    clips = made()
+    assert hold_out(clips, ()) is clips
 
 
 def split_of(clips: Clips) -> Split:

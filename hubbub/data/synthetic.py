@@ -26,7 +26,8 @@ from scipy.ndimage import uniform_filter1d
 
 from hubbub.errors import HubbubError, did_you_mean
 
-__all__ = ["CLASSES", "CLIP_SECONDS", "SAMPLE_RATE_HZ", "StreetClip", "SyntheticError", "plan", "render", "write"]
+__all__ = ["CLASSES", "CLIP_SECONDS", "SAMPLE_RATE_HZ", "StreetClip", "SyntheticError", "event", "lay", "plan",
+           "random", "render", "traffic", "write"]  # fmt: skip
 
 Wave = npt.NDArray[np.float64]
 Modes = list[tuple[float, float, float]]  # Resonances: centre in Hz, bandwidth in Hz, gain at the centre.
@@ -64,7 +65,8 @@ class StreetClip:
     offset: float
 
 
-def _random(seed: int, *keys: str) -> Generator:
+def random(seed: int, *keys: str) -> Generator:
+    """A generator of its own for each seed and keys."""
     return np.random.default_rng([seed, *(crc32(key.encode()) for key in keys)])
 
 
@@ -299,7 +301,7 @@ def plan(clips: int = 400, folds: int = 5, seed: int = 0) -> list[StreetClip]:
         for number in range(count):
             source, fold = f"{label}-s{1 + number % sources:02d}", 1 + (number % sources + rank) % folds
             name = f"{source}-{1 + number // sources}"
-            rng = _random(seed, name, "plan")
+            rng = random(seed, name, "plan")
             snr_db, lasts = round(rng.uniform(*SNR_DB), 2), rng.uniform(*lasting)
             start = rng.uniform(0, CLIP_SECONDS - lasts)
             span = round(start, 3), round(start + lasts, 3)  # What a table can say exactly, and what is rendered.
@@ -309,19 +311,33 @@ def plan(clips: int = 400, folds: int = 5, seed: int = 0) -> list[StreetClip]:
 
 def render(clip: StreetClip) -> npt.NDArray[np.float32]:
     """The sound of a clip, float32 [T] in [-1, 1] at `SAMPLE_RATE_HZ`; it depends on the clip's fields alone."""
+    take, sound = event(clip)
+    mix = traffic(random(clip.seed, clip.name, "traffic"), CLIP_SECONDS)
+    lay(mix, clip, sound)
+    return np.asarray(mix * (10 ** (take.uniform(*PEAK_DB) / 20) / np.abs(mix).max()), dtype=np.float32)
+
+
+def event(clip: StreetClip) -> tuple[Generator, Wave]:
+    """A clip's event alone, at an rms of 1, and the generator of what is left to draw for it."""
     if clip.label not in _MODELS:
         raise SyntheticError(f"No model sounds like '{clip.label}'. {did_you_mean(clip.label, CLASSES)}")
-    take, source = _random(clip.seed, clip.name, "take"), _random(clip.seed, clip.source)
-    event = _MODELS[clip.label](source, take, clip.offset - clip.onset)
-    event = _travel(event, _random(clip.seed, clip.source, "colour"), take)
-    # Traffic: a rumble that comes and goes, and a vehicle that passes far off.
-    street, times = _random(clip.seed, clip.name, "traffic"), np.linspace(0, CLIP_SECONDS, _samples(CLIP_SECONDS))
-    near = street.uniform(0, 1.2) / np.hypot(1, (times - street.uniform(0, CLIP_SECONDS)) * street.uniform(0.3, 2.0))
+    take, source = random(clip.seed, clip.name, "take"), random(clip.seed, clip.source)
+    sound = _MODELS[clip.label](source, take, clip.offset - clip.onset)
+    return take, _travel(sound, random(clip.seed, clip.source, "colour"), take)
+
+
+def traffic(street: Generator, seconds: float) -> Wave:
+    """A rumble that comes and goes, and a vehicle that passes far off."""
+    times = np.linspace(0, seconds, _samples(seconds))
+    near = street.uniform(0, 1.2) / np.hypot(1, (times - street.uniform(0, seconds)) * street.uniform(0.3, 2.0))
     mix = _noise(street, len(times), street.uniform(0.8, 2.0)) * (1 + 0.4 * _drift(street, len(times), 0.7))
-    mix += near * _noise(street, len(times), street.uniform(0.5, 1.5))
-    level = np.sqrt(np.mean(mix[_samples(clip.onset) :][: len(event)] ** 2)) * 10 ** (clip.snr_db / 20)
-    _add(mix, level * event, clip.onset)
-    return np.asarray(mix * (10 ** (take.uniform(*PEAK_DB) / 20) / np.abs(mix).max()), dtype=np.float32)
+    return mix + near * _noise(street, len(times), street.uniform(0.5, 1.5))
+
+
+def lay(mix: Wave, clip: StreetClip, sound: Wave) -> None:
+    """Put a clip's event at its onset, as far over what is there as its `snr_db` says."""
+    level = np.sqrt(np.mean(mix[_samples(clip.onset) :][: len(sound)] ** 2)) * 10 ** (clip.snr_db / 20)
+    _add(mix, level * sound, clip.onset)
 
 
 def write(folder: Path, clips: int = 400, folds: int = 5, seed: int = 0, progress: Progress | None = None) -> Path:

@@ -1,0 +1,82 @@
+"""What an exported file costs and gains: `python benchmarks/exported.py runs/esc10-yamnet` (see docs/export.md).
+
+Each fold's classifier is exported, also to int8, and all three hear the fold's test clips, which none was trained on;
+the ranges of int8 come from clips of the other folds. Speed is that of all test clips' segments, from memory to
+probabilities, with each library's own number of threads.
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from hubbub import audio
+from hubbub.classifier import Classifier, load
+from hubbub.data.splits import open_clips
+from hubbub.export import INT8_CLIPS, Sounds, export
+from hubbub.hearing import Hearing
+
+Array = npt.NDArray[np.float32]
+KINDS = ("torch", "onnx", "int8")
+
+
+def judged(model: Hearing, clips: list[Array]) -> tuple[Array, float]:
+    """Probabilities of clips given as their segments, and segments a second."""
+    segments, offsets = np.concatenate(clips), np.cumsum([0, *(len(clip) for clip in clips[:-1])])
+    model.evidence(segments[:64])
+    began = time.perf_counter()
+    scores = model.judge(model.evidence(segments), offsets)[1]
+    return scores, len(segments) / (time.perf_counter() - began)
+
+
+def of_fold(folder: Path, model: Classifier, most: int | None) -> dict[str, tuple[float, ...]]:
+    """Accuracy, share of decisions as torch's, segments a second and MB of each kind of the same classifier."""
+    fold, clips = folder.parent.name.removeprefix("test-"), open_clips(model.recipe)
+    targets, own = clips.targets(), (clips.table["fold"] == fold).to_numpy()
+    rng = np.random.default_rng(0)
+    tested, others = (rng.permutation(np.flatnonzero(rows)) for rows in (own, ~own))
+    tested, others = tested[:most], others[:INT8_CLIPS]
+
+    def waves(rows: npt.NDArray[np.intp]) -> list[Array]:
+        table = clips.table.iloc[rows]
+        places = zip(table["path"], table["start"], table["end"], strict=True)
+        return [audio.load(path, model.rate_hz, start, end) for path, start, end in places]
+
+    checked_on, cuts = Sounds(clips.name, waves(others), targets[others]), [model.cut(wave) for wave in waves(tested)]
+    found, decisions = {}, None
+    for kind in KINDS:
+        with tempfile.TemporaryDirectory() as temporary:
+            file = Path(temporary) / "x.onnx"
+            heard = model if kind == "torch" else export(model, file, checked_on, int8=kind == "int8")
+            written = [file] if file.exists() else list((folder / "classifier").iterdir())
+            size = sum(part.stat().st_size for part in written) / 1e6
+            if kind == "int8":
+                print(f"fold {fold}: {heard.exported['int8']['rounded']} rounded")
+            scores, speed = judged(heard, cuts)
+        decided = scores.argmax(axis=1)
+        decisions = decided if decisions is None else decisions
+        right, same = (decided == targets[tested]).mean(), (decided == decisions).mean()
+        found[kind] = (float(right), float(same), speed, size)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path, help="a run folder")
+    parser.add_argument("--folds", default="", help="e.g. 1,2; default: all")
+    parser.add_argument("--clips", type=int, help="test clips a fold; default: all")
+    given = parser.parse_args()
+    names = [f"test-{fold}" for fold in given.folds.split(",") if fold]
+    places = [p for p in sorted(given.run.glob("test-*/seed-*")) if not names or p.parent.name in names]
+    folds = [of_fold(p, load(p), given.clips) for p in places]
+    print("| classifier | clip accuracy | decisions as torch's | segments/s | MB |\n|---|---|---|---|---|")
+    for kind in KINDS:
+        accuracy, same, speed, size = np.mean([fold[kind] for fold in folds], axis=0)
+        print(f"| {kind} | {accuracy:.4f} | {same:.4f} | {speed:.0f} | {size:.1f} |")
+
+
+if __name__ == "__main__":
+    main()
