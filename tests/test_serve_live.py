@@ -18,8 +18,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from hubbub.classifier import Classifier
-from hubbub.serve import create_app
-from hubbub.serve_gate import Limits
+from hubbub.serve.app import create_app
+from hubbub.serve.gate import Limits
 
 END = json.dumps({"type": "end"})
 

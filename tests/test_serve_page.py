@@ -432,7 +432,7 @@ def test_numbers_of_the_page_are_right(served: Server, visit: Open) -> None:
 def test_the_page_asks_for_nothing_that_is_not_there(served: Server) -> None:
     page = httpx.get(served.url + "/").text
     assert "<script>" not in page and "style=" not in page and "onclick" not in page
-    static = Path(files.__file__).parent / "static"
+    static = Path(files.__file__).parent / "serve" / "static"
     for file in static.iterdir():
         text = file.read_text(encoding="utf-8")
         assert "innerHTML" not in text and "https://" not in text.replace("https://arxiv.org", "")

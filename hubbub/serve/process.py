@@ -27,8 +27,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from hubbub.errors import HubbubError
 from hubbub.hearing import Hearing
-from hubbub.serve import Service, create_app
-from hubbub.serve_gate import Limits
+from hubbub.serve.app import Service, create_app
+from hubbub.serve.gate import Limits
 
 __all__ = ["ServeError", "run"]
 
