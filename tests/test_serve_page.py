@@ -226,12 +226,11 @@ def test_the_timeline_follows_playback(served: Server, visit: Open, clip: Path) 
 
 def test_the_keyboard_is_enough(served: Server, visit: Open, clip: Path) -> None:
     page = visit(served)
+    page.on("filechooser", lambda chooser: chooser.set_files(clip))
     expect(page.locator("#about")).to_contain_text("3 classes")
     page.keyboard.press("Tab")
     expect(page.get_by_label("Choose a file")).to_be_focused()
-    with page.expect_file_chooser() as chooser:
-        page.keyboard.press("Enter")
-    chooser.value.set_files(clip)
+    page.keyboard.press("Space")
     expect(page.locator("#heard")).to_be_focused()
     page.keyboard.press("Tab")
     focused = "document.activeElement.getAttribute('aria-label')"
