@@ -53,11 +53,11 @@ def trained(folder: Path, recipe: str, hop: int) -> Hearing:
     return model
 
 
-def scored(model: Hearing, fold: int) -> Scored:
+def scored(model: Hearing, fold: int, count: int) -> Scored:
     """Segments' times and scores of each scene, and its true events."""
     clips = [clip for clip in synthetic.plan(CLIPS, FOLDS, SEED) if clip.fold == fold]
     found = []
-    for scene in scenes.plan(clips, SCENES, seed=fold):
+    for scene in scenes.plan(clips, count, seed=fold):
         wave = audio.resample(scenes.render(scene), synthetic.SAMPLE_RATE_HZ, model.rate_hz)
         rows, _ = model.judge(model.evidence(model.cut(wave)), [0])
         found.append((model.spans(len(wave)), rows, scene.events))
@@ -79,9 +79,10 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--recipe", default="street-yamnet")
     parser.add_argument("--hop", type=int, default=7680, help="samples from one segment to the next")
+    parser.add_argument("--scenes", type=int, default=SCENES, help="of a minute, of each of the two folds")
     options = parser.parse_args()
     model = trained(options.folder, options.recipe, options.hop)
-    chosen_on, scored_on = scored(model, 2), scored(model, 1)
+    chosen_on, scored_on = (scored(model, fold, options.scenes) for fold in (2, 1))
     grid = itertools.product((0.3, 0.4, 0.5, 0.6, 0.7, 0.8), (0.25, 0.5, 0.75, 1.0), (0.0, 0.3, 0.6), (0.0, 0.5, 1.0))
     settings = [Merging(t, t * share, shortest, gap) for t, share, shortest, gap in grid]
     best = max(settings, key=lambda merging: counts(model, chosen_on, merging)[1].f1)
@@ -90,11 +91,12 @@ def main() -> None:
         ("threshold .5 alone", Merging()),
         ("chosen, no hysteresis", replace(best, release=None)),
         ("chosen, no gap and minimum", replace(best, gap=0.0, shortest=0.0)),
-        (f"chosen: {best}", best),
+        ("chosen", best),
     ):
         by_segment, by_event = counts(model, scored_on, merging)
         figures = (by_segment.f1, by_event.f1, by_event.precision, by_event.recall)
         table.add_row(name, *(f"{figure:.3f}" for figure in figures))
+    print(f"chosen: {best}")
     Console().print(table)
 
 

@@ -83,7 +83,7 @@ def workers() -> None:
     from hubbub.cluster import Ray
 
     cores = engines.cores()
-    print(f"\nengine          wall [s]  cells [s]  speed-up   (street-cnn, 200 clips, 8 cells of 6 epochs, {cores} cores)")
+    print(f"\nengine          wall [s]  cells [s]  speed-up  (street-cnn, 200 clips, 8 cells, 6 epochs; {cores} cores)")
     recipe = Recipe.load(
         "street-cnn", [*SHORT, "data.limit=4", "train.epochs=6", 'protocol.folds=["1","2"]', "train.seeds=[1,2,3,4]"]
     )

@@ -82,7 +82,8 @@ def listen(
             _print_events(listener, seconds)
     if not as_json:
         label, scores = _decision(listener)
-        _print_line(f"all of it: {label} {scores[label]:.2f}; {_how_it_goes(listener)}")
+        unsure = ", probably none of the classes" if listener.known is False else ""
+        _print_line(f"all of it: {label} {scores[label]:.2f}{unsure}; {_how_it_goes(listener)}")
 
 
 @contextmanager
@@ -111,7 +112,8 @@ def _print_json(listener: "Listener", seconds: float | None, name: str) -> None:
     label, scores = _decision(listener)
     latency = {"mean": figures.mean_latency_s, "worst": figures.worst_latency_s}
     dropped = {"dropped_blocks": listener.dropped_blocks, "dropped_seconds": figures.dropped_s}
-    decided = {"seconds": figures.seconds, "label": label, "score": scores[label], "scores": scores}
+    known = {} if listener.known is None else {"known": listener.known}
+    decided = {"seconds": figures.seconds, "label": label, "score": scores[label], **known, "scores": scores}
     _print_line(json.dumps({"type": "end", **decided, "latency_seconds": latency, **dropped, "model": name}))
 
 

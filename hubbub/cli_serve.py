@@ -33,14 +33,15 @@ def serve(
 
     Example: hubbub serve runs/demo
     """
-    from hubbub import predict, serve_process
+    from hubbub import predict
     from hubbub.loading import load
-    from hubbub.serve_gate import Limits
+    from hubbub.serve import process
+    from hubbub.serve.gate import Limits
 
     name = model or predict.default_model()
     classifier = load(name).to(device or "auto")
     limits = Limits(max_mb=max_mb, max_seconds=max_seconds, queue=queue)
-    serve_process.run(classifier, name, limits, host=host, port=port, token=token, names=tuple(names or ()), say=_say)
+    process.run(classifier, name, limits, host=host, port=port, token=token, names=tuple(names or ()), say=_say)
 
 
 def _say(line: str) -> None:

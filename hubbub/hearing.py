@@ -160,12 +160,9 @@ class Hearing(ABC):
             parts = pooled.reshape(len(pooled), len(self.gathering.split("+")), len(self.views), -1)
             views = [parts[:, :, view].reshape(len(pooled), -1) for view in range(len(self.views))]
             return _mean([windows.probabilities(self._last_layer(view)) for view in views])
-        if self.recipe.evaluate.pooling == "mean_logit":
-            return windows.probabilities(pooled, self.activation)
-        views = np.split(pooled, len(self.views), axis=1)
-        if self.gathering == "max" and self.activation == "softmax":
-            views = [view / view.sum(axis=1, keepdims=True) for view in views]
-        return _mean(views)
+        pooling = self.recipe.evaluate.pooling
+        views = [pooled] if pooling == "mean_logit" else np.split(pooled, len(self.views), axis=1)
+        return _mean([windows.settled(view, pooling, self.activation) for view in views])
 
     def read(self, source: str | Path | BinaryIO | npt.ArrayLike, rate_hz: int | None = None) -> tuple[Array, float]:
         """What `classify` takes for a sound -> its wave `[T]` at the classifier's rate, and how long it is [s]."""

@@ -103,6 +103,11 @@ class Listener:
         """Blocks that found no room here, and those that the source itself lost."""
         return self.figures.dropped_blocks + self._source.lost
 
+    @property
+    def known(self) -> bool | None:
+        """Whether what was heard so far is probably one of the classes; None where the classifier cannot tell."""
+        return self._decision.known
+
     def stop(self) -> None:
         """Take no more from the source; what was taken is heard to its end."""
         self._stopped.set()

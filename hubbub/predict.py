@@ -237,6 +237,8 @@ def _guarded(model: "Hearing", path: str) -> Iterator[_Piece | HubbubError]:
     try:
         with ExitStack() as stack:
             source: str | BinaryIO = path
+            if path == STDIN and sys.stdin.buffer.isatty():
+                raise PredictError("standard input is a terminal. Pipe a sound into it: cat street.wav | hubbub ...")
             if path == STDIN:
                 source = stack.enter_context(tempfile.TemporaryFile())  # decoders go back and forth
                 shutil.copyfileobj(sys.stdin.buffer, source)

@@ -27,6 +27,7 @@ __all__ = [
     "pool",
     "pool_embeddings",
     "probabilities",
+    "settled",
     "spans",
     "temper",
 ]
@@ -129,14 +130,18 @@ def pool(logits: Array, offsets: npt.ArrayLike, how: Pooling, activation: Activa
     `mean_prob` averages probabilities, `mean_logit` averages logits before the activation, `max` takes the largest
     probability of each class over the segments (scaled to sum to one again under softmax).
     """
-    starts = np.asarray(offsets, dtype=np.intp)
+    rows = logits if how == "mean_logit" else probabilities(logits, activation)
+    return settled(pool_embeddings(rows, offsets, "max" if how == "max" else "mean"), how, activation)
+
+
+def settled(pooled: Array, how: Pooling, activation: Activation = "softmax") -> Array:
+    """The last step of `pool`: means of logits under `mean_logit`, else means or the largest of probabilities `[C, K]`
+    -> probabilities `[C, K]`."""
     if how == "mean_logit":
-        return probabilities(_means(logits, starts), activation)
-    scores = probabilities(logits, activation)
-    if how == "mean_prob":
-        return _means(scores, starts)
-    largest: Array = np.maximum.reduceat(scores, starts)
-    return largest / largest.sum(axis=1, keepdims=True) if activation == "softmax" else largest
+        return probabilities(pooled, activation)
+    if how == "max" and activation == "softmax":
+        return pooled / pooled.sum(axis=1, keepdims=True)
+    return pooled
 
 
 def pool_embeddings(embeddings: Array, offsets: npt.ArrayLike, how: EmbeddingPooling) -> Array:

@@ -24,10 +24,10 @@ LIMITED = """
 import json, sys
 model, limits, options, missing = (json.loads(word) for word in sys.argv[1:])
 for name in missing: sys.modules[name] = None
-from hubbub import serve_process
+from hubbub.serve import process
 from hubbub.loading import load
-from hubbub.serve_gate import Limits
-serve_process.run(load(model), model, Limits(**limits), port=0, say=lambda line: print(line, flush=True), **options)
+from hubbub.serve.gate import Limits
+process.run(load(model), model, Limits(**limits), port=0, say=lambda line: print(line, flush=True), **options)
 """
 
 

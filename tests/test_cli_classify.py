@@ -25,12 +25,14 @@ PAGE = Path(__file__).parents[1] / "docs" / "classify.md"
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder as the page has it: runs/demo, street.wav, recordings/."""
+    """A folder as the page has it: runs/demo, street.wav, recordings/, and of day.wav the beginning."""
     recipe = Recipe.load("street-cnn", ["network.width=2", "windows.length=16000", "windows.hop=8000"])
     Classifier(recipe, ("dog", "rain"), seed=0).save(tmp_path / "runs" / "demo" / "classifier")
-    noise = np.random.default_rng(0).normal(0, 0.1, (3, 2 * RATE))
+    noise = np.random.default_rng(0).normal(0, 0.1, (4, 2 * RATE))
     (tmp_path / "recordings" / "deep").mkdir(parents=True)
-    for name, wave in zip(("street.wav", "recordings/a.wav", "recordings/deep/b\nc.wav"), noise, strict=True):
+    for name, wave in zip(
+        ("street.wav", "recordings/a.wav", "recordings/deep/b\nc.wav", "day.wav"), noise, strict=True
+    ):
         soundfile.write(tmp_path / name, wave, RATE)
     monkeypatch.chdir(tmp_path)
     return tmp_path

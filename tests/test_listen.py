@@ -395,6 +395,18 @@ def test_what_a_source_lost_itself_is_counted(model: Classifier) -> None:
     assert parts(model, pipe)[2].dropped_blocks == 3
 
 
+@pytest.mark.parametrize(("threshold", "known"), [(None, None), (-1e9, True), (1e9, False)])
+def test_what_is_none_of_the_classes(
+    model: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threshold: float | None, known: bool | None
+) -> None:
+    monkeypatch.setattr(model, "confidence", Confidence(30, 10, threshold))
+    assert parts(model, Pipe(io.BytesIO(raw(sound(2))), RATE))[2].known is known
+    words = f"hubbub listen - --model {model.save(tmp_path / 'classifier')}"
+    (tmp_path / "raw").write_bytes(raw(sound(2)))
+    assert json.loads(run(tmp_path, f"cat raw | {words} --json").stdout.splitlines()[-1]).get("known") is known
+    assert ("probably none of the classes" in run(tmp_path, f"cat raw | {words}").stdout) == (known is False)
+
+
 # The microphone and the letters.
 
 

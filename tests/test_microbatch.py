@@ -10,8 +10,8 @@ import pytest
 
 from hubbub.classifier import Classifier
 from hubbub.hearing import Hearing
-from hubbub.microbatch import Batched, Batcher, StoppedError
 from hubbub.recipe import Recipe
+from hubbub.serve.microbatch import Batched, Batcher, StoppedError
 
 Array = npt.NDArray[np.float32]
 

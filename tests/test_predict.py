@@ -154,6 +154,14 @@ def test_standard_input_is_one_sounds_bytes(model: Classifier, folder: Path, mon
     assert "the stream is cut off" in answer((folder / "b.wav").read_bytes()[:999]).error
 
 
+def test_a_terminal_is_not_waited_for(model: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    main, terminal = os.openpty()
+    with open(terminal) as stdin, os.fdopen(main):
+        monkeypatch.setattr(sys, "stdin", stdin)
+        (only,) = predict.answers(model, ["-"])
+    assert "standard input is a terminal. Pipe a sound into it" in only.error
+
+
 def test_a_tiny_file_that_declares_hours_is_one_error_among_answers(model: Classifier, folder: Path) -> None:
     (folder / "bomb.ogg").write_bytes(ogg_that_declares(1000))
     bomb, sound = predict.answers(model, [str(folder / "bomb.ogg"), str(folder / "b.wav")])

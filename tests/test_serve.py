@@ -18,15 +18,15 @@ from serving import Server, figures, raw, serving, wave
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from hubbub import serve_process
 from hubbub.classifier import Classifier
 from hubbub.events import Merging
 from hubbub.explain import explain, write
 from hubbub.export import Sounds, export
 from hubbub.predict import Asked, answers
-from hubbub.serve_gate import Limits
-from hubbub.serve_process import ServeError
-from hubbub.serve_schema import About, Classified, Explained
+from hubbub.serve import process
+from hubbub.serve.gate import Limits
+from hubbub.serve.process import ServeError
+from hubbub.serve.schema import About, Classified, Explained
 
 LABELS = ("dog", "rain", "siren")
 RATE = 16_000
@@ -127,7 +127,7 @@ def test_only_a_part_of_a_long_recording_is_explained(served: Server) -> None:
     part = httpx.post(f"{url}?start=29.5&end=31", content=content, timeout=120)
     assert part.json()["seconds"] == 1.5
     unknown = httpx.post(f"{url}?label=rein&start=30", content=content, timeout=60)
-    assert (unknown.status_code, "Did you mean 'rain'?" in unknown.json()["error"]) == (422, True)
+    assert (unknown.status_code, "Did you mean 'rain'" in unknown.json()["error"]) == (422, True)
 
 
 def read_data(address: str) -> np.ndarray:
@@ -259,7 +259,7 @@ def test_a_file_name_is_only_said_back(served: Server, name: str, said: str) -> 
 
 
 def test_routes_that_are_not_there_and_wrong_methods(served: Server) -> None:
-    for path in ("/nothing", "/static/nothing.js", "/static/../serve.py", "/static/%2e%2e/serve.py", "/docs"):
+    for path in ("/nothing", "/static/nothing.js", "/static/../app.py", "/static/%2e%2e/app.py", "/docs"):
         reply = httpx.get(served.url + path)
         assert (reply.status_code, list(reply.json())) == (404, ["error"])
     reply = httpx.get(f"{served.url}/v1/classify")
@@ -446,7 +446,7 @@ def test_what_cannot_be_started_is_said(
     if "port" in options:
         options = {"port": served.port}  # taken
     with pytest.raises(ServeError, match=message):
-        serve_process.run(Classifier.load(served_model), "m", Limits(), say=print, **options)
+        process.run(Classifier.load(served_model), "m", Limits(), say=print, **options)
 
 
 @pytest.mark.slow

@@ -18,8 +18,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from hubbub.classifier import Classifier
-from hubbub.serve import create_app
-from hubbub.serve_gate import Limits
+from hubbub.serve.app import create_app
+from hubbub.serve.gate import Limits
 
 END = json.dumps({"type": "end"})
 
@@ -155,6 +155,7 @@ def test_one_stream_too_many_is_told_to_come_back(strict: Server) -> None:
         assert refused.value.response.status_code == 429
         assert refused.value.response.headers["retry-after"] == "1"
         assert "error" in json.loads(refused.value.response.body)
+    assert [line["event"] for line in strict.lines() if line["level"] == "error"] == []
 
 
 def test_a_page_of_another_origin_gets_no_stream(served: Server) -> None:

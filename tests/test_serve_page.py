@@ -28,13 +28,17 @@ expect.set_options(timeout=PATIENCE_MS)
 Open = Callable[..., Page]
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(folder: Path, threshold: float | None = None) -> Path:
     recipe = Recipe.load("street-cnn", ["network.width=4", "windows.length=16000", "windows.hop=8000"])
     model = Classifier(recipe, LABELS, seed=0)
-    model.confidence = Confidence(30, 10)  # else one class has it all
+    model.confidence = Confidence(30, 10, threshold)  # else one class has it all
     model.card = {"trained_on": "nothing", "not_comparable": [f"RANDOM WEIGHTS {HOSTILE}"]}
-    return model.save(tmp_path_factory.mktemp("model") / "classifier")
+    return model.save(folder / "classifier")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +48,8 @@ def served(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
 
 
 @pytest.fixture(scope="module")
-def strict(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    model = made(tmp_path_factory.mktemp("unsure"), threshold=1e9)  # which nothing reaches
     limits = {"max_mb": 1.0, "max_seconds": 5.0, "queue": 2, "streams": 1, "stall_s": 60}
     with serving(tmp_path_factory.mktemp("strict"), model, limits=limits, token="sesame") as server:
         yield server
@@ -156,6 +161,7 @@ def test_a_recording_is_answered(served: Server, visit: Open, clip: Path) -> Non
     expect(page.locator("#heard")).to_be_focused()
     expect(page.locator("#name")).to_have_text(clip.name)
     expect(page.locator("#label")).to_have_text(answer["label"])
+    expect(page.locator("#unknown")).to_be_hidden()
     expect(page.locator("#score")).to_have_text(f"{answer['score']:.2f}")
     expect(page.get_by_role("status")).to_have_text(f"{answer['label']}, {answer['score']:.2f}, in 4.0 s of sound.")
     best = sorted(answer["scores"].items(), key=lambda pair: -pair[1])
@@ -310,6 +316,8 @@ def test_a_server_that_wants_its_token_and_has_limits(strict: Server, visit: Ope
     expect(field).to_be_hidden()
     upload(page, clip)
     expect(page.locator("#label")).not_to_be_empty()
+    expect(page.locator("#unknown")).to_be_visible()
+    expect(page.get_by_role("status")).to_contain_text("Probably none of the classes.")
     upload(page, given("large.wav", noise(40)))
     expect(page.get_by_role("alert")).to_contain_text(
         "large.wav has 1.3 MB, and 1 MB are the most. Give a shorter or a compressed recording."
@@ -425,7 +433,7 @@ def test_numbers_of_the_page_are_right(served: Server, visit: Open) -> None:
 def test_the_page_asks_for_nothing_that_is_not_there(served: Server) -> None:
     page = httpx.get(served.url + "/").text
     assert "<script>" not in page and "style=" not in page and "onclick" not in page
-    static = Path(files.__file__).parent / "static"
+    static = Path(files.__file__).parent / "serve" / "static"
     for file in static.iterdir():
         text = file.read_text(encoding="utf-8")
         assert "innerHTML" not in text and "https://" not in text.replace("https://arxiv.org", "")

@@ -2,7 +2,7 @@
 
 The event loop only takes and gives bytes. Recordings are decoded by a few threads, and one thread owns the model
 (`microbatch`), so that what many ask at once is heard together. What may come in is held to limits at the gate
-(`serve_gate`) and while it is decoded.
+(`gate`) and while it is decoded.
 
 This room knows no audio format and no network. torch is needed to explain, not to classify with an exported model.
 """
@@ -33,13 +33,13 @@ from hubbub import audio
 from hubbub.errors import HubbubError
 from hubbub.events import Merging
 from hubbub.hearing import Hearing
-from hubbub.microbatch import Batched, Batcher, StoppedError
 from hubbub.predict import Answer, Asked, hear
-from hubbub.serve_gate import CLIENT_GONE, Gate, Limits, RefusedError, Slots, Token
-from hubbub.serve_live import Live
-from hubbub.serve_meters import CONTENT_TYPE, Meters
-from hubbub.serve_schema import REFUSALS, UPLOAD, About, Classified, Explained
-from hubbub.serve_uploads import Upload, opened, receive
+from hubbub.serve.gate import CLIENT_GONE, Gate, Limits, RefusedError, Slots, Token
+from hubbub.serve.live import Live
+from hubbub.serve.meters import CONTENT_TYPE, Meters
+from hubbub.serve.microbatch import Batched, Batcher, StoppedError
+from hubbub.serve.schema import REFUSALS, UPLOAD, About, Classified, Explained
+from hubbub.serve.uploads import Upload, opened, receive
 
 __all__ = ["Service", "create_app"]
 

@@ -27,8 +27,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from hubbub.errors import HubbubError
 from hubbub.hearing import Hearing
-from hubbub.serve import Service, create_app
-from hubbub.serve_gate import Limits
+from hubbub.serve.app import Service, create_app
+from hubbub.serve.gate import Limits
 
 __all__ = ["ServeError", "run"]
 
@@ -160,6 +160,8 @@ def _log_as_json() -> None:
     handler.setFormatter(JsonLines())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("hubbub").setLevel(logging.INFO)
+    # uvicorn takes a stream that was refused by an answer of ours for one that was not answered.
+    logging.getLogger("uvicorn.error").addFilter(lambda record: "completing handshake" not in record.getMessage())
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -25,7 +25,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hubbub.errors import HubbubError
-from hubbub.serve_meters import Meters
+from hubbub.serve.meters import Meters
 
 __all__ = ["CLIENT_GONE", "Gate", "Limits", "RefusedError", "Slots", "Token"]
 

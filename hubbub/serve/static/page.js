@@ -99,9 +99,11 @@ function present(answer, file, sound) {
   $("heard").className = "";
   $("figures").hidden = true;
   $("name").textContent = answer.file;
+  $("unknown").hidden = answer.known !== false;
   headline(answer);
   $("segment").hidden = true;
-  say(`${answer.label}, ${answer.score.toFixed(2)}, in ${seconds(answer.seconds)} s of sound.`);
+  const unsure = answer.known === false ? " Probably none of the classes." : "";
+  say(`${answer.label}, ${answer.score.toFixed(2)}, in ${seconds(answer.seconds)} s of sound.${unsure}`);
   load(sound && file);
   $("play").hidden = $("wave").parentElement.hidden = $("spectrogram").parentElement.hidden = !sound;
   lanes.show(answer.segments, 0, answer.seconds);
@@ -253,7 +255,7 @@ async function listen() {
   try {
     await mine.start();
   } catch (error) {
-    return complain(error);
+    return complain(error, listen);
   } finally {
     $("microphone").disabled = false;
   }
@@ -267,7 +269,7 @@ async function listen() {
   $("highest").textContent = `0 to ${live.stream.rate / 2000} kHz`;
   $("heard").className = "live";
   $("heard").hidden = $("figures").hidden = $("wave").parentElement.hidden = $("spectrogram").parentElement.hidden = false;
-  $("segment").hidden = true;
+  $("segment").hidden = $("unknown").hidden = true;
   $("hint").textContent = "The newest sound is at the right.";
   moved();
 }

@@ -19,7 +19,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from hubbub import audio
-from hubbub.serve_gate import Limits, RefusedError
+from hubbub.serve.gate import Limits, RefusedError
 
 __all__ = ["Upload", "opened", "receive"]
 

@@ -24,7 +24,7 @@ from hubbub import audio
 from hubbub.errors import HubbubError
 from hubbub.events import Event, Merger, Merging
 from hubbub.hearing import Hearing
-from hubbub.serve_gate import Limits, RefusedError, Token
+from hubbub.serve.gate import Limits, RefusedError, Token
 from hubbub.stream import Decision, Stream
 
 __all__ = ["Live", "Session", "Start"]
