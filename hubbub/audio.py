@@ -23,8 +23,8 @@ import soxr
 
 from hubbub.errors import HubbubError
 
-__all__ = ["EXTENSIONS", "AudioError", "FormatError", "Resampler", "Sound", "decode", "load", "mix_down", "opened",
-           "resample"]  # fmt: skip
+__all__ = ["EXTENSIONS", "AudioError", "FormatError", "Resampler", "Sound", "amiss", "decode", "load", "mix_down",
+           "opened", "resample"]  # fmt: skip
 
 Wave = npt.NDArray[np.float32]
 
@@ -46,6 +46,10 @@ _CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mp3,aac,flac,ogg,wav,w64,aiff,au,caf,asf,avi,mpegts,mpeg,flv,amr,ape,wv,tta,"
     "ac3,eac3,dts,rm,mpc,mpc8"
 )
+
+
+#: In full scales: the power of samples much larger than this is beyond 32 bits.
+LOUDEST = 1e9
 
 
 class AudioError(HubbubError):
@@ -252,14 +256,24 @@ def _trusted(name: str, blocks: Iterator[Wave]) -> Iterator[Wave]:
     """Blocks that hold samples, and numbers only."""
     empty = True
     for block in blocks:
-        if not np.isfinite(block).all():
-            bad = int((~np.isfinite(block)).sum())
-            raise AudioError(f"{name} holds {bad} samples that are NaN or infinite. Export it again without them.")
+        if wrong := amiss(block):
+            raise AudioError(f"{name} holds {wrong}. Export it again without them.")
         if len(block):
             empty = False
             yield block
     if empty:
         raise AudioError(f"{name} holds no samples. Leave it out, or record it again.")
+
+
+def amiss(samples: Wave) -> str:
+    """What keeps samples from being sound, in words; empty where nothing does."""
+    for what, good in (
+        ("that are NaN or infinite", np.isfinite(samples)),
+        (f"beyond {LOUDEST:,.0f} times full scale", np.abs(samples) <= LOUDEST),
+    ):
+        if not good.all():
+            return f"{int((~good).sum())} samples {what}"
+    return ""
 
 
 def _part(samples: int, rate: int, start_s: float | None, end_s: float | None) -> tuple[int, int]:

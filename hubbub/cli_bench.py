@@ -118,7 +118,7 @@ def _report_failures(ends: Sequence[Any], debug: bool) -> int:
 def train(
     recipe: Annotated[str, typer.Argument(help="A shipped recipe's name (hubbub recipes) or a TOML file.")],
     fold: Annotated[
-        str | None, typer.Option("--fold", help="The test fold that stays untouched until the end.")
+        str | None, typer.Option("--fold", help="The test fold that stays untouched until the end. Default: the first.")
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of every random draw.")] = 42,
     epochs: Annotated[int | None, typer.Option("--epochs", help="Longest training.")] = None,
@@ -142,8 +142,13 @@ def train(
     given = {"train.epochs": epochs, "train.learning_rate": lr, "train.batch_size": batch_size}
     extra = [f"{key}={value}" for key, value in given.items() if value is not None]
     extra = as_settings(settings, device, fold, str(seed), allow_missing, allow_leaky) + extra
-    folder = out_dir / (name or f"{Path(recipe).stem}{'-quick' if quick else ''}-fold{fold or ''}-seed{seed}")
     held = Recipe.load(recipe, extra, quick=quick)
+    if held.protocol.kind in ("kfold", "logo") and not held.protocol.folds:
+        from hubbub.data import splits
+
+        fold = splits.make(splits.open_clips(held), held.protocol)[0].name
+        held = Recipe.load(recipe, [*extra, f"protocol.folds={[fold]}"], quick=quick)
+    folder = out_dir / (name or f"{Path(recipe).stem}{'-quick' if quick else ''}-fold{fold or ''}-seed{seed}")
     with ranks.together(held.train.nodes, held.train.devices) as leads:
         if not leads:
             from hubbub.follow import follow

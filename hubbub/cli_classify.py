@@ -83,10 +83,13 @@ def classify(
 
         if to is None or to.suffix or wanted not in ("json", "parquet") or as_json:
             raise HubbubError("--engine ray writes parquet files into a folder. Name one: --out heard.")
-        found = predict.find(paths, load(name).endings)
-        asked = predict.Asked(top or 1, merging)
+        if predict.STDIN in paths:
+            raise HubbubError("standard input is on this machine alone. Name files that all machines see.")
+        found = [os.path.abspath(path) for path in predict.find(paths, load(name).endings)]
+        name, asked = os.path.abspath(name) if os.path.exists(name) else name, predict.Asked(top or 1, merging)
+        facts = _facts(name, asked, threshold or 0.0, "parquet")
         before, failed = cluster_answers.classify(
-            found, name, asked, threshold or 0.0, to, address=address, cpus=cpus, gpus=gpus
+            found, name, asked, threshold or 0.0, to.absolute(), facts, address=address, cpus=cpus, gpus=gpus
         )
         if before:
             err.print(f"{before} of {len(found)} were answered before", soft_wrap=True)
@@ -150,11 +153,9 @@ def _keep(
     threshold: float,
     answers: "Callable[[Sequence[str]], Iterator[Answer]]",
 ) -> int:
-    from hubbub import __version__, kept
+    from hubbub import kept
 
-    merging = asdict(asked.merging) if asked.merging else None
-    facts: dict[str, Any] = {"model": name, "files": kept.identity(name), "format": form.ending, "hubbub": __version__}
-    facts |= {"top": asked.top, "threshold": threshold, "events": merging}
+    facts = _facts(name, asked, threshold, form.ending)
     with kept.keeping(to, form, found, given, threshold, facts) as place:
         if before := len(found) - len(place.left):
             err.print(f"{before} of {len(found)} were answered before", soft_wrap=True)
@@ -164,6 +165,15 @@ def _keep(
                 err.print(f"error: {answer.error}", soft_wrap=True)
     out.print(f"answers: {to}", soft_wrap=True)
     return len(place.failed)
+
+
+def _facts(name: str, asked: "Asked", threshold: float, form: str) -> dict[str, Any]:
+    """What kept answers depend on."""
+    from hubbub import __version__, kept
+
+    merging = asdict(asked.merging) if asked.merging else None
+    facts: dict[str, Any] = {"model": name, "files": kept.identity(name), "format": form, "hubbub": __version__}
+    return facts | {"top": asked.top, "threshold": threshold, "events": merging}
 
 
 def _print(form: "Format | None", answers: "Iterator[Answer]", asked: "Asked", threshold: float) -> int:

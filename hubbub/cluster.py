@@ -8,6 +8,7 @@ room does not know what a step does.
 
 import hashlib
 import logging
+import math
 import os
 import platform
 import secrets
@@ -30,12 +31,14 @@ from hubbub.errors import HubbubError
 from hubbub.material import Say
 from hubbub.steps import Begun, Run, Step
 
-__all__ = ["Ray", "connect"]
+__all__ = ["Ray", "connect", "rooms"]
 
 #: How often a task is tried again when its machine or process is lost.
 RETRIES = 3
 #: Seconds in which a cluster must answer.
 ANSWER_S = 60
+#: What says where trackers send figures: it is the asker's to say.
+TRACKERS = ("MLFLOW_TRACKING_URI", "WANDB_MODE")
 #: What says what a run is.
 FACTS = ("recipe.toml", "environment.json")
 #: A file that a machine sees which shares the run folder.
@@ -50,6 +53,7 @@ class _Place:
     token: str
     home: str | None
     version: str
+    trackers: dict[str, str]
 
 
 class Ray:
@@ -70,17 +74,11 @@ class Ray:
 
     def __enter__(self) -> Self:
         ray = connect(self.address)
-        there = ray.cluster_resources()
-        if self.gpus is None:
-            self.gpus = 1.0 if there.get("GPU") else 0.0
-        if there.get("CPU", 0.0) < self.cpus or there.get("GPU", 0.0) < self.gpus:
+        try:
+            self.slots, self.gpus = rooms(ray, self.cpus, self.gpus)
+        except EngineError:
             ray.shutdown()
-            raise EngineError(
-                f"a cell is to have {self.cpus:g} cores and {self.gpus:g} accelerators; all of the cluster has "
-                f"{there.get('CPU', 0):g} and {there.get('GPU', 0):g}. Ask for less with --cpus and --gpus."
-            )
-        rooms = [there["CPU"] / self.cpus] + ([there["GPU"] / self.gpus] if self.gpus else [])
-        self.slots = max(int(min(rooms)), 1)
+            raise
         self._task = ray.remote(
             num_cpus=self.cpus, num_gpus=self.gpus, max_retries=RETRIES, scheduling_strategy="SPREAD"
         )(_perform)
@@ -100,7 +98,14 @@ class Ray:
         return self.next()
 
     def start(self, step: Step) -> None:
-        place = _Place(self.storage, self._token, os.environ.get("HUBBUB_HOME"), metadata.version("hubbub"))
+        trackers = {name: os.environ[name] for name in TRACKERS if name in os.environ}
+        if self.storage and "mlflow" in step.run.recipe.train.trackers and TRACKERS[0] not in trackers:
+            raise EngineError(
+                f"with --storage, the file that MLflow writes to would be lost with each cell. Set {TRACKERS[0]} to a "
+                "server's address."
+            )
+        home = os.pathsep.join(str(files.absolute(one)) for one in _homes()) or None
+        place = _Place(self.storage, self._token, home, metadata.version("hubbub"), trackers)
         if not self.storage:
             files.write_text(step.run.folder / TOKEN, self._token)
             self._folders.add(step.run.folder)
@@ -118,9 +123,32 @@ class Ray:
                 f"the cluster could not perform it: {' '.join(str(error).split())[:400]}. A step whose machine is lost "
                 f"is tried {RETRIES + 1} times. The same command tries it again."
             ))  # fmt: skip
+        done = replace(done, step=step, result=_at_home(step, done.result))
         if self.storage and not done.error:
-            _fetch(self.storage, _abroad(step), step.run.folder, _writes)
-        return replace(done, step=step, result=_at_home(step, done.result))
+            try:
+                for one in (step, *_done_elsewhere(done)):
+                    _fetch(self.storage, _abroad(one), one.run.folder, _writes)
+            except Exception as error:  # file systems raise what they like
+                return Done(step, done.seconds, error=EngineError(
+                    f"it is done, but could not be fetched from {self.storage}: {error}. The same command fetches it."
+                ))  # fmt: skip
+        return done
+
+
+def rooms(ray: Any, cpus: float, gpus: float | None) -> tuple[int, float]:
+    """How many tasks the machines of a cluster hold, each task on one of them, and the accelerators of each task: what
+    was asked for, else 1 where there are any. Raises `EngineError` where no machine holds one."""
+    there = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    gpus = float(any(one.get("GPU") for one in there)) if gpus is None else gpus
+    found = [min(one.get("CPU", 0.0) / cpus, one.get("GPU", 0.0) / gpus if gpus else math.inf) for one in there]
+    count = sum(int(room + 1e-9) for room in found)
+    if not count:
+        raise EngineError(
+            f"a task is to have {cpus:g} cores and {gpus:g} accelerators, and no machine of the cluster has that many "
+            f"(the largest: {max(one.get('CPU', 0.0) for one in there):g} cores, "
+            f"{max(one.get('GPU', 0.0) for one in there):g} accelerators). Ask for less with --cpus and --gpus."
+        )
+    return count, gpus
 
 
 def connect(address: str | None) -> Any:
@@ -165,6 +193,7 @@ def _perform(step: Step, place: _Place, threads: int) -> Done:
     import torch
 
     torch.set_num_threads(threads)
+    os.environ.update(place.trackers)
     if place.home:
         os.environ.setdefault("HUBBUB_HOME", place.home)
     try:
@@ -187,9 +216,21 @@ def _perform(step: Step, place: _Place, threads: int) -> Done:
     return done
 
 
+def _homes() -> list[str]:
+    return [one for one in os.environ.get("HUBBUB_HOME", "").split(os.pathsep) if one]
+
+
 def _abroad(step: Step) -> Step:
     """A step in words that hold on every machine."""
     return replace(step, run=replace(step.run, folder=files.absolute(step.run.folder)))
+
+
+def _done_elsewhere(done: Done) -> list[Step]:
+    """Cells that are done as a run begins, and whose files have not come home yet."""
+    if not isinstance(done.result, Begun):
+        return []
+    before = [one for one in done.result.cells if one not in done.result.left]
+    return [c for c in before if not (cell.place_of(c.run.folder, c.fold, c.seed) / cell.DONE).is_file()]
 
 
 def _at_home(step: Step, result: Any) -> Any:

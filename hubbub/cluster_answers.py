@@ -4,6 +4,7 @@ The files are spread over the machines; on each a process loads the classifier o
 they write are parquet files of one folder, never gathered in one place. This room does not know how a file is heard.
 """
 
+import json
 import logging
 import math
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hubbub import files, formats, predict
-from hubbub.cluster import connect
+from hubbub.cluster import connect, rooms
 from hubbub.engines import EngineError
 from hubbub.predict import Asked
 
@@ -21,6 +22,8 @@ __all__ = ["classify"]
 #: Files a process is given at once: a lost machine's are answered again, and each block becomes a parquet file.
 BLOCK = 64
 COLUMNS = (*formats.COLUMNS, "error")
+#: Says what the answers of a folder depend on; readers of parquet folders pass over names with a dot.
+NOTE = ".answers.json"
 
 
 def classify(
@@ -29,6 +32,7 @@ def classify(
     asked: Asked,
     threshold: float,
     folder: Path,
+    facts: dict[str, Any],
     *,
     address: str | None = None,
     cpus: float = 1.0,
@@ -37,12 +41,14 @@ def classify(
     """Answer the files that have no answer in `folder` yet; parquet files there hold a row a segment or event.
 
     `error` says why a file has no answer, its other columns but `file` then being empty. Returns how many files were
-    answered before, and how many of those asked now could not be. Raises `EngineError` where no cluster answers.
+    answered before, and how many of those asked now could not be. `facts` are what answers depend on. Raises
+    `EngineError` where no cluster answers, and where the folder holds something else.
     """
     import pyarrow.compute as pc
     from pyarrow import dataset
 
     with files.lock(folder):
+        _refuse_other(folder, facts)
         for torn in [part for part in folder.glob("*.parquet") if not _is_whole(part)]:
             torn.unlink()
         before = _answered(folder)
@@ -51,14 +57,7 @@ def classify(
             return len(paths), 0
         ray = connect(address)
         try:
-            there = ray.cluster_resources()
-            gpus = (1.0 if there.get("GPU") else 0.0) if gpus is None else gpus
-            rooms = [there.get("CPU", 0.0) / cpus] + ([there.get("GPU", 0.0) / gpus] if gpus else [])
-            if (most := int(min(rooms))) < 1:
-                raise EngineError(
-                    f"a process is to have {cpus:g} cores and {gpus:g} accelerators, and the cluster has "
-                    f"{there.get('CPU', 0):g} and {there.get('GPU', 0):g}. Ask for less with --cpus and --gpus."
-                )
+            most, gpus = rooms(ray, cpus, gpus)
             blocks = max(math.ceil(len(wanted) / BLOCK), min(most, len(wanted)))
             logging.getLogger("ray.data").setLevel(logging.ERROR)
             ray.data.DataContext.get_current().enable_progress_bars = sys.stderr.isatty()
@@ -75,6 +74,16 @@ def classify(
         written = dataset.dataset(folder, format="parquet", exclude_invalid_files=True)
         errors = written.to_table(columns=["file"], filter=pc.is_valid(pc.field("error")))
         return len(paths) - len(wanted), len(set(errors["file"].to_pylist()) & set(wanted))
+
+
+def _refuse_other(folder: Path, facts: dict[str, Any]) -> None:
+    """Note what the answers depend on; refuse a folder of answers that depend on something else."""
+    note, now = folder / NOTE, json.dumps(facts, sort_keys=True)
+    if note.is_file() and note.read_text(encoding="utf-8") != now:
+        raise EngineError(f"{folder} was answered by another model or with other settings. Name a new folder.")
+    if not note.is_file() and any(folder.glob("*.parquet")):
+        raise EngineError(f"{folder} holds other parquet files. Name an empty or a new folder.")
+    files.write_text(note, now)
 
 
 def _is_whole(part: Path) -> bool:

@@ -129,7 +129,9 @@ class Processes:
     def start(self, step: Step) -> None:
         steps.forget()  # the processes hold what they need
         number = next(n for n, worker in enumerate(self._workers) if worker is None or worker.step is None)
-        worker = self._workers[number] or self._new(number)
+        worker = self._workers[number]
+        if worker is None or not worker.process.is_alive():  # it may have been killed while it had nothing to do
+            worker = self._new(number)
         self._workers[number] = worker
         worker.step, worker.began = step, time.perf_counter()
         worker.pipe.send(step)

@@ -80,6 +80,8 @@ def run_all(runs: Sequence[Run], engine: Engine, say: Say = lambda line: None) -
             tally.add(str(one.folder), len(cells), len(left))
             ended.left = len(left)
             waiting += left or [Step(ended.run, "end")]
+        # Shares of the machine are those of all cells, done or left, so that going on gives the same figures.
+        engine.slots = tally.slots = max(1, min(engine.slots, tally.cells()))
         by_folder = {ended.run.folder: ended for ended in ends}
         running = 0
         with tally:

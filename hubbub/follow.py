@@ -11,6 +11,7 @@ from hubbub import ranks, train
 from hubbub.classifier import Classifier
 from hubbub.data import arrays, splits
 from hubbub.data.cache import Resident
+from hubbub.data.clips import hold_out
 from hubbub.recipe import Recipe
 from hubbub.train import Targets, Task
 
@@ -35,7 +36,7 @@ def follow() -> None:
 def _open(recipe: Recipe, before: _Data | None) -> _Data:
     if before and before.recipe == recipe:
         return before
-    clips = splits.open_clips(recipe)
+    clips = hold_out(splits.open_clips(recipe), recipe.data.held_out)
     return _Data(recipe, arrays.resident(clips, recipe), clips.targets())
 
 

@@ -225,8 +225,8 @@ def _checked(wave: Array, rate_hz: int | None) -> tuple[Array, int]:
         raise ClassifierError(
             f"a wave of shape {wave.shape}: give [samples] or [samples, channels], at least one sample."
         )
-    if not np.isfinite(wave).all():
-        raise ClassifierError(f"the wave holds {int((~np.isfinite(wave)).sum())} samples that are NaN or infinite.")
+    if wrong := audio.amiss(wave):
+        raise ClassifierError(f"the wave holds {wrong}. Give it without them.")
     return audio.mix_down(wave), rate_hz
 
 

@@ -129,6 +129,7 @@ class Listener:
         try:
             for run in self._runs():
                 if run[0].first != heard_to:
+                    yield from self._merger.end()
                     stream, begun = self._new_stream(), run[0].first
                 heard_to = run[-1].end
                 found = stream.feed(np.concatenate([block.samples for block in run]))

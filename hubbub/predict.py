@@ -205,6 +205,8 @@ def answers(
                 recording.given(model, asked)
             recording.ended = True
             heard(path, 1.0)
+            while waiting and waiting[0].settled:
+                yield waiting.popleft().answer(name)
     batch.flush()
     yield from (recording.answer(name) for recording in waiting)
 

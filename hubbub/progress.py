@@ -81,8 +81,11 @@ class Tally:
             done, cells = self._done()
             self._bar.update(self._line, completed=done, total=cells, description=self.words())
 
+    def cells(self) -> int:
+        return sum(counts.cells for counts in self._runs.values())
+
     def _done(self) -> tuple[int, int]:
-        cells = sum(counts.cells for counts in self._runs.values())
+        cells = self.cells()
         return cells - sum(counts.left for counts in self._runs.values()), cells
 
     def left_s(self) -> float | None:

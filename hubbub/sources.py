@@ -27,7 +27,10 @@ BLOCK_S = 0.1
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 _UNKNOWN_SIZE = 0x7FFFF000  # recorders that stream write 0 or something as large as this
 _LONGEST_FORMAT = 4_096  # bytes; the usual ones have 16 or 40
-_PACKED = {b"OggS": "Ogg", b"fLaC": "FLAC", b"ID3\x03": "MP3", b"ID3\x04": "MP3", b"FORM": "AIFF"}
+_PACKED = {
+    **{b"OggS": "Ogg", b"fLaC": "FLAC", b"ID3\x02": "MP3", b"ID3\x03": "MP3", b"ID3\x04": "MP3", b"FORM": "AIFF"},
+    **{b"RF64": "RF64", b"RIFX": "big-endian WAV", b"riff": "Wave64", b".snd": "AU", b"caff": "CAF"},
+}
 
 
 class SourceError(HubbubError):

@@ -23,7 +23,7 @@ __all__ = ["Begun", "ExperimentError", "OF_ALL_CELLS", "Run", "Step", "forget", 
 
 
 #: Folders of a run that are made of all its cells, so removed before one of them is run again.
-OF_ALL_CELLS = (gallery.FOLDER, "classifier")
+OF_ALL_CELLS = (gallery.FOLDER, "classifier", "refit")
 
 
 class ExperimentError(HubbubError):
@@ -73,7 +73,10 @@ def perform(step: Step, say: Say = lambda line: None) -> Any:
     """
     if step.kind == "begin":
         return _begin(step.run, say)
+    known = _key(step.run) in _kept
     material = _material(step.run)
+    if not known:
+        _refuse_other(material, step.run.folder)
     if step.kind == "end":
         return _end(material, step.run, say)
     (split,) = (split for split in material.splits if split.name == step.fold)
@@ -84,8 +87,12 @@ def perform(step: Step, say: Say = lambda line: None) -> Any:
 _kept: dict[tuple[str, bool], Material] = {}
 
 
+def _key(run: Run) -> tuple[str, bool]:
+    return run.recipe.to_toml(), run.quick
+
+
 def _material(run: Run, say: Say = lambda line: None) -> Material:
-    key = (run.recipe.to_toml(), run.quick)
+    key = _key(run)
     if key not in _kept:
         forget()
         _kept[key] = prepare(run.recipe, say, quick=run.quick)
@@ -101,16 +108,14 @@ def _begin(run: Run, say: Say) -> Begun:
     """Write what the run is; or, where it was begun before, make sure that it is the same one."""
     material = _material(run, say)
     run = replace(run, recipe=material.recipe, remarks=material.remarks)
-    _kept[run.recipe.to_toml(), run.quick] = material
+    _kept[_key(run)] = material
     folder, recipe, facts = run.folder, material.recipe.to_toml(), environment(material)
     if (folder / "recipe.toml").is_file():
-        before = read_json(folder / "environment.json")
         if (folder / "recipe.toml").read_text(encoding="utf-8") != recipe:
             raise ExperimentError(
                 f"{folder} holds the run of another recipe. Give another --name, or remove that folder."
             )
-        if before["data"]["manifest"] != facts["data"]["manifest"]:
-            raise ExperimentError(f"{folder} was begun on other clips than are here now. Give another --name.")
+        _refuse_other(material, folder)
     else:
         files.write_json(folder / "environment.json", facts)
         files.write_text(folder / "recipe.toml", recipe)
@@ -122,6 +127,20 @@ def _begin(run: Run, say: Say) -> Begun:
         for name in OF_ALL_CELLS:
             shutil.rmtree(folder / name, ignore_errors=True)
     return Begun(run, cells, left)
+
+
+def _refuse_other(material: Material, folder: Path) -> None:
+    """A cell on another day or another machine hears the clips that the run began with, and starts from its weights."""
+    before, now = read_json(folder / "environment.json"), environment(material)
+    for what, one, other in (
+        ("on other clips", before["data"]["manifest"], now["data"]["manifest"]),
+        ("from other weights", before["weights"], now["weights"]),
+    ):
+        if one != other:
+            raise ExperimentError(
+                f"{folder} was begun {what} than are here now. Give another --name, or put the same files into "
+                "HUBBUB_HOME."
+            )
 
 
 def _end(material: Material, run: Run, say: Say) -> dict[str, Any]:

@@ -60,11 +60,8 @@ class Stream:
                 f"a block of shape {list(samples.shape)}: this stream has {self.channels} channels. Give [samples"
                 f"{']' if self.channels == 1 else f', {self.channels}]'}."
             )
-        if not np.isfinite(samples).all():
-            raise StreamError(
-                f"the block at {self.seconds:.2f} s holds {int((~np.isfinite(samples)).sum())} samples that are NaN or "
-                "infinite. Send it without them."
-            )
+        if wrong := audio.amiss(samples):
+            raise StreamError(f"the block at {self.seconds:.2f} s holds {wrong}. Send it without them.")
         self._fed += len(samples)
         return self._take(self._resampler.feed(audio.mix_down(samples)))
 

@@ -112,7 +112,10 @@ def test_a_worker_without_the_data_says_so_by_its_name(tmp_path: Path, monkeypat
 
 @pytest.mark.slow
 def test_asking_for_more_than_the_cluster_has_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match="a cell is to have 1000 cores and 0 accelerators; all of the cluster has"):
+    with pytest.raises(
+        EngineError,
+        match="a task is to have 1000 cores and 0 accelerators, and no machine of the cluster has that many",
+    ):
         run_all([Run(Recipe.load("street-cnn", HEAD), tmp_path / "run")], Ray(None, cpus=1000))
 
 
@@ -133,7 +136,7 @@ def test_an_address_that_does_not_answer_is_told_and_not_waited_for(monkeypatch:
 def place(folder: Path, **changes: Any) -> cluster._Place:
     from hubbub import __version__
 
-    return replace(cluster._Place(None, "token", None, __version__), **changes)
+    return replace(cluster._Place(None, "token", None, __version__, {}), **changes)
 
 
 def test_a_machine_that_does_not_share_the_folder_or_has_another_hubbub_refuses(tmp_path: Path) -> None:
@@ -183,5 +186,7 @@ def test_a_cluster_answers_a_folder_as_one_machine_does_and_goes_on_where_it_was
     again = subprocess.run(spread, capture_output=True, text=True, check=True)
     assert "6 of 7 were answered before" in again.stderr
     assert pd.read_parquet(heard)["error"].isna().all() and pd.read_parquet(heard)["file"].nunique() == 7
+    other = subprocess.run([*spread, "--threshold", "0.9"], capture_output=True, text=True)
+    assert other.returncode == 2 and "with other settings. Name a new folder" in other.stderr
     none = subprocess.run([*command, "--engine", "ray", "--json"], capture_output=True, text=True)
     assert none.returncode == 2 and "Name one: --out heard" in none.stderr

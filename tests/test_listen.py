@@ -307,6 +307,7 @@ def test_what_is_no_samples_is_refused(tmp_path: Path) -> None:
     refused: list[tuple[bytes, dict[str, Any], type[Exception], str]] = [
         (flac.getvalue(), {}, SourceError, "holds FLAC"),
         (law.getvalue(), {}, SourceError, "of kind 7 with 8 bits"),
+        (b"RF64" + wav[4:], {}, SourceError, "holds RF64"),
         (wav[:40], {}, SourceError, "ends before its first sample"),
         (b"RIFF\0\0\0\0AVI LIST", {}, SourceError, "no WAV"),
         (wav, {"rate_hz": 44_100}, SourceError, "--rate 44100: the WAV's header says 16000"),
@@ -322,6 +323,9 @@ def test_what_is_no_samples_is_refused(tmp_path: Path) -> None:
 def test_samples_that_are_no_numbers_are_refused(model: Classifier) -> None:
     content = np.array([0, np.nan, 1], "<f4").tobytes()
     with pytest.raises(StreamError, match="NaN"):
+        parts(model, Pipe(io.BytesIO(content), RATE, encoding="f32le"))
+    content = np.array([0, -1e25, 1], "<f4").tobytes()
+    with pytest.raises(StreamError, match="1 samples beyond 1,000,000,000 times full scale"):
         parts(model, Pipe(io.BytesIO(content), RATE, encoding="f32le"))
 
 
