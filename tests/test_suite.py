@@ -14,7 +14,7 @@ from hubbub.suite import SuiteError
 
 SHIPPED = {
     "emodb-attention": 3,
-    "esc50-all": 15,
+    "esc50-all": 16,
     "esc50-attention": 3,
     "us8k-goals": 4,
     "us8k-images": 7,
