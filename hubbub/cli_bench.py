@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich import box
 from rich.table import Table
 
 from hubbub import ranks
@@ -166,9 +167,9 @@ def print_overview(folders: Sequence[Path]) -> None:
     from hubbub import suite
 
     frame = suite.overview(folders)
-    table = Table()
-    for name in frame.columns[:-1]:
-        table.add_column(name, no_wrap=name == "run")
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in frame.columns[:-1]:  # names of columns may be broken, figures may not
+        table.add_column(name, min_width=max(map(len, frame[name])))
     for row in frame.itertuples(index=False):
         table.add_row(*row[:-1])
     out.print(table)
