@@ -319,6 +319,14 @@ def test_a_page_of_another_origin_gets_nothing(served: Server) -> None:
     assert not [name for name in own.headers if name.startswith("access-control")]
 
 
+@pytest.mark.parametrize("address", ["[", "a]", "[zz]"])
+def test_a_name_that_is_no_address_is_refused(served: Server, address: str) -> None:
+    url = f"{served.url}/v1/model"
+    for headers in ({"host": address}, {"origin": f"http://{address}"}):
+        reply = httpx.get(url, headers=headers)
+        assert (reply.status_code, reply.json()["error"][-29:]) == (400, "no address. Send one that is.")
+
+
 # What follows needs more than one message of a request: raw sockets.
 
 

@@ -166,6 +166,14 @@ def test_a_page_of_another_origin_gets_no_stream(served: Server) -> None:
         assert json.loads(line.recv())["type"] == "ready"
 
 
+@pytest.mark.parametrize("address", ["[", "a]", "[zz]"])
+def test_a_stream_by_a_name_that_is_no_address_is_refused(served: Server, address: str) -> None:
+    with pytest.raises(InvalidStatus) as refused, stream(served, origin=f"http://{address}"):  # type: ignore[arg-type]
+        pass
+    assert refused.value.response.status_code == 400
+    assert "is no address" in json.loads(refused.value.response.body)["error"]
+
+
 def test_a_handshake_that_is_none(strict: Server) -> None:
     asked = b"GET /v1/stream HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
     with raw(strict, asked) as connection:
