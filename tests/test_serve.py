@@ -412,6 +412,24 @@ def test_overload_is_declared(strict: Server) -> None:
     assert httpx.post(f"{strict.url}/v1/classify", content=sound(1)).status_code == 200
 
 
+def test_a_client_that_does_not_read_its_answers_is_cut_off(served_model: Path, tmp_path: Path) -> None:
+    """Its first answer is more than the sockets buffer; what it asked behind it gives its place back."""
+    first, second = sound(1, "FLAC"), sound(0.1)
+    explained = ("hubbub_requests_total", (("route", "/v1/explain"), ("status", "200")))
+    limits = {"upload_s": 3, "stall_s": 600, "shutdown_s": 600}
+    with serving(tmp_path / "unread", served_model, limits=limits) as server, socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
+        connection.connect(("127.0.0.1", server.port))
+        connection.sendall(posting(server, len(first)).replace(b"classify", b"explain") + first)
+        connection.sendall(posting(server, len(second)) + second)
+        while explained not in figures(server):
+            pass
+        while figures(server)["hubbub_uploads", ()]:
+            pass
+        assert server.stop() == 0
+
+
 def test_a_clean_stop_finishes_what_was_accepted(served_model: Path, tmp_path: Path) -> None:
     content = sound(5)
     expected = alone(served_model, content, tmp_path)

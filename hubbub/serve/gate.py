@@ -70,7 +70,7 @@ class Limits:
     explanations: the most of them that are explanations; 503 beyond.
     streams: the most WebSocket streams at once; 503 beyond, and 429 for an address that has half of them.
     stall_s: how long a client may send nothing in the middle of something [s]; 408 beyond.
-    upload_s: how long an upload may take altogether [s]; 408 beyond.
+    upload_s: how long an upload may take altogether [s], 408 beyond; and an answer to be read, cut off beyond.
     shutdown_s: how long what was accepted may take once the server is told to stop [s].
     """
 
