@@ -167,9 +167,9 @@ def print_overview(folders: Sequence[Path]) -> None:
     from hubbub import suite
 
     frame = suite.overview(folders)
-    table = Table(box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in frame.columns[:-1]:  # names of columns may be broken, figures may not
-        table.add_column(name, min_width=max(map(len, frame[name])))
+        table.add_column(name.replace("accuracy", "acc."), min_width=max(map(len, frame[name])), overflow="fold")
     for row in frame.itertuples(index=False):
         table.add_row(*row[:-1])
     out.print(table)

@@ -319,6 +319,14 @@ def test_a_page_of_another_origin_gets_nothing(served: Server) -> None:
     assert not [name for name in own.headers if name.startswith("access-control")]
 
 
+@pytest.mark.parametrize("address", ["[", "a]", "[zz]"])
+def test_a_name_that_is_no_address_is_refused(served: Server, address: str) -> None:
+    url = f"{served.url}/v1/model"
+    for headers in ({"host": address}, {"origin": f"http://{address}"}):
+        reply = httpx.get(url, headers=headers)
+        assert (reply.status_code, reply.json()["error"][-29:]) == (400, "no address. Send one that is.")
+
+
 # What follows needs more than one message of a request: raw sockets.
 
 
@@ -402,6 +410,24 @@ def test_overload_is_declared(strict: Server) -> None:
     for connection in held:
         assert reply_of(connection)[0] == 408
     assert httpx.post(f"{strict.url}/v1/classify", content=sound(1)).status_code == 200
+
+
+def test_a_client_that_does_not_read_its_answers_is_cut_off(served_model: Path, tmp_path: Path) -> None:
+    """Its first answer is more than the sockets buffer; what it asked behind it gives its place back."""
+    first, second = sound(1, "FLAC"), sound(0.1)
+    explained = ("hubbub_requests_total", (("route", "/v1/explain"), ("status", "200")))
+    limits = {"upload_s": 3, "stall_s": 600, "shutdown_s": 600}
+    with serving(tmp_path / "unread", served_model, limits=limits) as server, socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
+        connection.connect(("127.0.0.1", server.port))
+        connection.sendall(posting(server, len(first)).replace(b"classify", b"explain") + first)
+        connection.sendall(posting(server, len(second)) + second)
+        while explained not in figures(server):
+            pass
+        while figures(server)["hubbub_uploads", ()]:
+            pass
+        assert server.stop() == 0
 
 
 def test_a_clean_stop_finishes_what_was_accepted(served_model: Path, tmp_path: Path) -> None:

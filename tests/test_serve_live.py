@@ -2,8 +2,10 @@
 
 import io
 import json
+import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import httpx
 import numpy as np
 import pytest
 import soundfile
-from serving import Server, figures, raw, wave
+from serving import Server, figures, raw, serving, wave
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -164,6 +166,38 @@ def test_a_page_of_another_origin_gets_no_stream(served: Server) -> None:
     assert refused.value.response.status_code == 403
     with stream(served, "?rate=16000&encoding=f32le", origin=served.url) as line:  # type: ignore[arg-type]
         assert json.loads(line.recv())["type"] == "ready"
+
+
+@pytest.mark.parametrize("address", ["[", "a]", "[zz]"])
+def test_a_stream_by_a_name_that_is_no_address_is_refused(served: Server, address: str) -> None:
+    with pytest.raises(InvalidStatus) as refused, stream(served, origin=f"http://{address}"):  # type: ignore[arg-type]
+        pass
+    assert refused.value.response.status_code == 400
+    assert "is no address" in json.loads(refused.value.response.body)["error"]
+
+
+def test_a_stream_that_never_pauses_is_ended_with_the_server(served_model: Path, tmp_path: Path) -> None:
+    """The next samples are always there when the server is told to stop; after `shutdown_s` nothing more is said."""
+    query, block = "?rate=16000&encoding=f32le", wave(0.5).tobytes()
+
+    def flood(line: ClientConnection) -> None:
+        with suppress(ConnectionClosed):
+            while True:
+                line.send(block)
+
+    with (
+        serving(tmp_path / "flooded", served_model, limits={"shutdown_s": 20}) as server,
+        stream(server, query) as line,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        flooding = threads.submit(flood, line)
+        while json.loads(line.recv(60))["type"] != "segment":
+            pass
+        server.process.send_signal(signal.SIGTERM)
+        assert until_closed(line)[-1]["type"] == "end"
+        assert line.close_code == 1012
+        flooding.result()
+        assert server.process.wait(120) == 0
 
 
 def test_a_handshake_that_is_none(strict: Server) -> None:

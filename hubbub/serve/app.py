@@ -207,10 +207,9 @@ async def explain(
     service.refuse_unready()
     if reason := _why_not_explain(service.model):
         raise RefusedError(501, reason)
-    with service.explanations.one(request.state.address):
-        upload = await receive(request, service.limits)
-        with upload.file:
-            card = await service.work(request, service.explainer, partial(service.explain, upload, label, start, end))
+    upload = await receive(request, service.limits)
+    with upload.file, service.explanations.one(request.state.address):
+        card = await service.work(request, service.explainer, partial(service.explain, upload, label, start, end))
     return JSONResponse(card)
 
 

@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
@@ -70,7 +70,7 @@ class Limits:
     explanations: the most of them that are explanations; 503 beyond.
     streams: the most WebSocket streams at once; 503 beyond, and 429 for an address that has half of them.
     stall_s: how long a client may send nothing in the middle of something [s]; 408 beyond.
-    upload_s: how long an upload may take altogether [s]; 408 beyond.
+    upload_s: how long an upload may take altogether [s], 408 beyond; and an answer to be read, cut off beyond.
     shutdown_s: how long what was accepted may take once the server is told to stop [s].
     """
 
@@ -274,14 +274,14 @@ class Gate:
 
     def _refuse_strangers(self, headers: Headers) -> None:
         host = headers.get("host", "")
-        name = urlsplit(f"//{host}").hostname or ""
+        name = _split(f"//{host}").hostname or ""
         if self._loopback and not self._token.wanted and not (_is_loopback(name) or name in self._others):
             reason = f"this server does not answer to the name '{name}'. Start it with --public-name or with a token."
             raise RefusedError(403, reason)
         origin = headers.get("origin")
         if origin is None:
             return
-        caller = urlsplit(origin)
+        caller = _split(origin)
         if caller.netloc != host and (caller.hostname or "") not in self._others:
             raise RefusedError(403, "a page of another origin may not ask this server. Ask from its own page.")
 
@@ -308,6 +308,14 @@ def _free() -> Iterator[None]:
 def _declared(headers: Headers) -> int:
     """Bytes that the request says it has; h11 has refused what is no number."""
     return int(headers.get("content-length") or 0)
+
+
+def _split(address: str) -> SplitResult:
+    """Raises `RefusedError` where brackets are open or hold no IPv6 address."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        raise RefusedError(400, "the request's Host or Origin is no address. Send one that is.") from None
 
 
 def _is_loopback(name: str) -> bool:

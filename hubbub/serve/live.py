@@ -187,6 +187,8 @@ class _Line:
 
     async def samples(self) -> bytes | None:
         """The next bytes; None at the end, also where the server is told to stop."""
+        if self._closing.is_set():  # a message may always be there first
+            return None
         message = await self._next()
         if message is None:
             return None

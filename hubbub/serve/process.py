@@ -67,7 +67,7 @@ def run(
     app = create_app(model, name, limits, token=token, loopback=loopback, names=names)
     config = uvicorn.Config(
         app,
-        http=partial(Connection, limits.stall_s),  # type: ignore[arg-type]
+        http=partial(Connection, limits.stall_s, limits.upload_s),  # type: ignore[arg-type]
         ws="websockets-sansio",
         ws_max_size=LARGEST_MESSAGE,
         ws_per_message_deflate=False,
@@ -86,15 +86,18 @@ def run(
 
 
 class Connection(H11Protocol):
-    """Waits only so long for a request's head, or for the end of a body that nobody reads; refuses in JSON."""
+    """Waits only so long for a request's head, for the end of a body that nobody reads, or for an answer to be read;
+    refuses in JSON."""
 
-    def __init__(self, stall_s: float, **given: Any) -> None:
+    def __init__(self, stall_s: float, answer_s: float, **given: Any) -> None:
         super().__init__(**given)
-        self._stall_s = stall_s
+        self._stall_s, self._answer_s = stall_s, answer_s
         self._deadline: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        transport.set_write_buffer_limits(high=0)  # paused while anything waits to be read
         self._watch()
 
     def data_received(self, data: bytes) -> None:
@@ -104,6 +107,24 @@ class Connection(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._watch()
+        self._forget_unread()
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        super().handle_websocket_upgrade(event)
+        self._forget_unread()  # another protocol is told of it from now on
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread = self._unread or self.loop.call_later(self._answer_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._forget_unread()
+
+    def _forget_unread(self) -> None:
+        if self._unread:
+            self._unread.cancel()
+            self._unread = None
 
     def _watch(self) -> None:
         """Count down while no request is being answered."""

@@ -92,6 +92,7 @@ export class Live {
     if (message.type !== "segment") return;
     const { scores, ...segment } = message;
     this.segments.push(segment);
+    while (this.segments[0]?.end < this.seconds - KEPT_S) this.segments.shift();
     this.behind = Math.max(this.seconds - segment.end, 0);
     this.tell.heard(message);
   }
