@@ -168,8 +168,9 @@ def print_overview(folders: Sequence[Path]) -> None:
 
     frame = suite.overview(folders)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in frame.columns[:-1]:  # names of columns may be broken, figures may not
-        table.add_column(name.replace("accuracy", "acc."), min_width=max(map(len, frame[name])), overflow="fold")
+    short = ("run", "cells", "clip acc.", "sd folds", "sd seeds", "clip F1", "segm. acc.", "min")
+    for name, head in zip(frame.columns[:-1], short, strict=True):  # heads may be broken over lines, figures may not
+        table.add_column(head, min_width=max(map(len, frame[name])), overflow="fold")
     for row in frame.itertuples(index=False):
         table.add_row(*row[:-1])
     out.print(table)
