@@ -167,12 +167,13 @@ def print_overview(folders: Sequence[Path]) -> None:
     from hubbub import suite
 
     frame = suite.overview(folders)
+    shown = frame.drop(columns=["cells", "read first"])
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    short = ("run", "cells", "clip acc.", "sd folds", "sd seeds", "clip F1", "segm. acc.", "min")
-    for name, head in zip(frame.columns[:-1], short, strict=True):  # heads may be broken over lines, figures may not
+    short = ("run", "clip acc.", "sd folds", "sd seeds", "clip F1", "segm. acc.", "min")
+    for name, head in zip(shown.columns, short, strict=True):  # heads may be broken over lines, figures may not
         table.add_column(head, min_width=max(map(len, frame[name])), overflow="fold")
-    for row in frame.itertuples(index=False):
-        table.add_row(*row[:-1])
+    for row in shown.itertuples(index=False):
+        table.add_row(*row)
     out.print(table)
     for reasons, runs in frame.groupby("read first", sort=False)["run"]:
         if reasons:
