@@ -98,7 +98,8 @@ def bench(
             place = out_dir / (name or Path(one).stem + ("-quick" if quick else ""))
             out.print(suite.write(place, [e for e in ends if e.run.folder.parent == place]), soft_wrap=True)
     if _report_failures(ends, debug):
-        raise typer.Exit(1)
+        none_began = all(ended.failed and ended.failed[0].step.kind == "begin" for ended in ends)
+        raise typer.Exit(2 if none_began else 1)
 
 
 def _report_failures(ends: Sequence[Any], debug: bool) -> int:

@@ -111,7 +111,7 @@ def test_what_is_mixed_and_masked_and_its_soft_targets_reach_the_loss(
         monkeypatch.setattr(kind, method, watched)
 
     for kind, method in (
-        (training.Waveform, "__call__"), (train.Mixing, "waves"), (training.Spectrogram, "__call__"),
+        (training.Waveform, "__call__"), (training.Mixing, "waves"), (training.Spectrogram, "__call__"),
         (training.Mixing, "spectrograms"),
     ):  # fmt: skip
         watch(kind, method)
