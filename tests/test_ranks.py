@@ -19,6 +19,8 @@ from hubbub.ranks import Place, RankError
 from hubbub.recipe import Recipe
 
 AUGMENT = ["--set", "augment.roll={fraction=0.5}", "--set", "augment.gain={db=[-6,6]}"]
+#: Sums in another number of threads round otherwise, and how many there are would follow from the machine's cores.
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 #: The command line, in a process that is killed at a step, notes which clips it is given, or has other clips.
 SCRIPT = """
 import json, os, signal, sys
@@ -67,7 +69,7 @@ def machines(
         running.append(
             subprocess.Popen(
                 [*launch, "--node-rank", str(node), str(script), json.dumps(at), str(int(other)), *command],
-                cwd=here, env=os.environ | cache, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                cwd=here, env=os.environ | ONE_THREAD | cache, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             )
         )  # fmt: skip
     said = [process.communicate() for process in running]
@@ -166,7 +168,7 @@ def test_two_machines_train_as_two_devices_of_one_and_go_on_after_a_kill(recipe:
     (tmp_path / "one").mkdir()
     subprocess.run(
         [sys.executable, "-m", "hubbub", *command, "train.devices=2"],
-        cwd=tmp_path / "one", check=True, capture_output=True,
+        cwd=tmp_path / "one", env=os.environ | ONE_THREAD, check=True, capture_output=True,
     )  # fmt: skip
     unbroken, run = tmp_path / "one" / "runs" / "run", tmp_path / "machine-0" / "runs" / "run"
     cell = Path("test-1") / "seed-42"
