@@ -69,7 +69,8 @@ def machines(
         running.append(
             subprocess.Popen(
                 [*launch, "--node-rank", str(node), str(script), json.dumps(at), str(int(other)), *command],
-                cwd=here, env=os.environ | ONE_THREAD | cache, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                cwd=here, env=os.environ | ONE_THREAD | cache, text=True,
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             )
         )  # fmt: skip
     said = [process.communicate() for process in running]
