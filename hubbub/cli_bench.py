@@ -66,6 +66,7 @@ def bench(
     Example: hubbub bench esc50-attention --quick
     """
     from hubbub import suite
+    from hubbub.recipe import run_name
 
     extra = as_settings(settings, device, folds, seeds, allow_missing, allow_leaky)
     runs = suite.runs(names, out_dir, name=name, settings=extra, quick=quick)
@@ -95,7 +96,7 @@ def bench(
         print_overview([ended.run.folder for ended in finished])
     for one in names:
         if suite.is_suite(one):
-            place = out_dir / (name or Path(one).stem + ("-quick" if quick else ""))
+            place = out_dir / (name or run_name(one, quick))
             out.print(suite.write(place, [e for e in ends if e.run.folder.parent == place]), soft_wrap=True)
     if _report_failures(ends, debug):
         none_began = all(ended.failed and ended.failed[0].step.kind == "begin" for ended in ends)
@@ -139,7 +140,7 @@ def train(
 
     Example: hubbub train street-cnn --fold 1 --epochs 5
     """
-    from hubbub.recipe import Recipe
+    from hubbub.recipe import Recipe, run_name
 
     given = {"train.epochs": epochs, "train.learning_rate": lr, "train.batch_size": batch_size}
     extra = [f"{key}={value}" for key, value in given.items() if value is not None]
@@ -150,7 +151,7 @@ def train(
 
         fold = splits.make(splits.open_clips(held), held.protocol)[0].name
         held = Recipe.load(recipe, [*extra, f"protocol.folds={[fold]}"], quick=quick)
-    folder = out_dir / (name or f"{Path(recipe).stem}{'-quick' if quick else ''}-fold{fold or ''}-seed{seed}")
+    folder = out_dir / (name or f"{run_name(recipe, quick)}-fold{fold or ''}-seed{seed}")
     with ranks.together(held.train.nodes, held.train.devices) as leads:
         if not leads:
             from hubbub.follow import follow

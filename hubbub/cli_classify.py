@@ -11,7 +11,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hubbub.cli_options import Address, Cpus, Debug, Device, Engine, Gpus, err, out
+from hubbub.cli_options import (
+    Address,
+    Cpus,
+    Debug,
+    Device,
+    Engine,
+    Gap,
+    Gpus,
+    MinDuration,
+    Model,
+    Release,
+    err,
+    out,
+)
 from hubbub.errors import HubbubError
 from hubbub.progress import bar
 
@@ -31,9 +44,7 @@ def classify(
     paths: Annotated[
         list[str], typer.Argument(help="Sound files, folders of them, patterns ('**/*.wav'), or - for standard input.")
     ],
-    model: Annotated[
-        str | None, typer.Option("--model", help="A run folder, a saved or exported classifier, or 'yamnet'.")
-    ] = None,
+    model: Model = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a file.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="One line a segment, or an event.")] = False,
     as_audacity: Annotated[bool, typer.Option("--audacity", help="Events as a label track for Audacity.")] = False,
@@ -50,12 +61,9 @@ def classify(
         float | None, typer.Option("--threshold", help="Leave out what scores less. Of events: what one reaches (.5).")
     ] = None,
     events: Annotated[bool, typer.Option("--events", help="Merge neighbouring segments into events.")] = False,
-    release: Annotated[
-        float | None,
-        typer.Option("--release", help="An event lasts while its class scores this. Default: --threshold."),
-    ] = None,
-    shortest: Annotated[float, typer.Option("--min-duration", help="Leave out shorter events [s].")] = 0.0,
-    gap: Annotated[float, typer.Option("--gap", help="Join events of a class at most so far apart [s].")] = 0.0,
+    release: Release = None,
+    shortest: MinDuration = 0.0,
+    gap: Gap = 0.0,
     engine: Engine = "local",
     address: Address = None,
     cpus: Cpus = 1.0,
@@ -79,23 +87,10 @@ def classify(
         raise HubbubError("--parquet is no text. Say where it shall go: --out heard.parquet.")
     name = model or predict.default_model()
     if engine == "ray":
-        from hubbub import cluster_answers
-
         if to is None or to.suffix or wanted not in ("json", "parquet") or as_json:
             raise HubbubError("--engine ray writes parquet files into a folder. Name one: --out heard.")
-        if predict.STDIN in paths:
-            raise HubbubError("standard input is on this machine alone. Name files that all machines see.")
-        found = [os.path.abspath(path) for path in predict.find(paths, load(name).endings)]
-        name, asked = os.path.abspath(name) if os.path.exists(name) else name, predict.Asked(top or 1, merging)
-        facts = _facts(name, asked, threshold or 0.0, "parquet")
-        before, failed = cluster_answers.classify(
-            found, name, asked, threshold or 0.0, to.absolute(), facts, address=address, cpus=cpus, gpus=gpus
-        )
-        if before:
-            err.print(f"{before} of {len(found)} were answered before", soft_wrap=True)
-        out.print(
-            f"answers: {to}" + (f"; {failed} files could not be heard: column error" if failed else ""), soft_wrap=True
-        )
+        asked = predict.Asked(top or 1, merging)
+        failed = _keep_by_ray(to, paths, name, asked, threshold or 0.0, address=address, cpus=cpus, gpus=gpus)
         raise typer.Exit(1 if failed else 0)
     classifier = load(name).to(device or "auto")
     found = predict.find(paths, classifier.endings)
@@ -141,6 +136,23 @@ def _merging(
     if release is not None or shortest or gap:
         raise HubbubError("--release, --min-duration and --gap are about events. Ask for them: --events.")
     return None
+
+
+def _keep_by_ray(to: Path, paths: list[str], name: str, asked: "Asked", threshold: float, **cluster: Any) -> int:
+    from hubbub import cluster_answers, predict
+    from hubbub.loading import load
+
+    if predict.STDIN in paths:
+        raise HubbubError("standard input is on this machine alone. Name files that all machines see.")
+    found = [os.path.abspath(path) for path in predict.find(paths, load(name).endings)]
+    name = os.path.abspath(name) if os.path.exists(name) else name
+    facts = _facts(name, asked, threshold, "parquet")
+    before, failed = cluster_answers.classify(found, name, asked, threshold, to.absolute(), facts, **cluster)
+    if before:
+        err.print(f"{before} of {len(found)} were answered before", soft_wrap=True)
+    said = f"; {failed} files could not be heard: column error" if failed else ""
+    out.print(f"answers: {to}{said}", soft_wrap=True)
+    return failed
 
 
 def _keep(

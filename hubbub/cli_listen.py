@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from hubbub.cli_options import Debug, Device, err, out
+from hubbub.cli_options import Debug, Device, Gap, MinDuration, Model, Release, err, out
 from hubbub.letters import large
 
 if TYPE_CHECKING:
@@ -32,18 +32,13 @@ def listen(
         str | None,
         typer.Argument(help="- for standard input, or the path of a pipe or WAV. Default: the microphone."),
     ] = None,
-    model: Annotated[
-        str | None, typer.Option("--model", help="A run folder, a saved or exported classifier, or 'yamnet'.")
-    ] = None,
+    model: Model = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a segment and an event.")] = False,
     seconds: Annotated[float | None, typer.Option("--seconds", min=0.001, help="Stop after so much sound.")] = None,
     threshold: Annotated[float, typer.Option("--threshold", help="What an event's score reaches.")] = 0.5,
-    release: Annotated[
-        float | None,
-        typer.Option("--release", help="An event lasts while its class scores this. Default: --threshold."),
-    ] = None,
-    shortest: Annotated[float, typer.Option("--min-duration", help="Leave out shorter events [s].")] = 0.0,
-    gap: Annotated[float, typer.Option("--gap", help="Join events of a class at most so far apart [s].")] = 0.0,
+    release: Release = None,
+    shortest: MinDuration = 0.0,
+    gap: Gap = 0.0,
     rate: Annotated[
         int | None, typer.Option("--rate", help="Samples a second. Default: a raw pipe has the classifier's.")
     ] = None,
@@ -111,7 +106,7 @@ def _print_json(listener: "Listener", seconds: float | None, name: str) -> None:
     figures = listener.figures
     label, scores = _decision(listener)
     latency = {"mean": figures.mean_latency_s, "worst": figures.worst_latency_s}
-    dropped = {"dropped_blocks": listener.dropped_blocks, "dropped_seconds": figures.dropped_s}
+    dropped = {"dropped_blocks": figures.dropped_blocks, "dropped_seconds": figures.dropped_s}
     known = {} if listener.known is None else {"known": listener.known}
     decided = {"seconds": figures.seconds, "label": label, "score": scores[label], **known, "scores": scores}
     _print_line(json.dumps({"type": "end", **decided, "latency_seconds": latency, **dropped, "model": name}))
@@ -175,5 +170,5 @@ def _how_it_goes(listener: "Listener") -> str:
     figures = listener.figures
     return (
         f"{figures.seconds:.1f} s heard, answers {figures.latency_s:.2f} s behind (mean {figures.mean_latency_s:.2f}, "
-        f"worst {figures.worst_latency_s:.2f}), {listener.dropped_blocks} blocks dropped ({figures.dropped_s:.1f} s)"
+        f"worst {figures.worst_latency_s:.2f}), {figures.dropped_blocks} blocks dropped ({figures.dropped_s:.1f} s)"
     )

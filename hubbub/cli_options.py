@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from hubbub.recipe import Recipe
 
 __all__ = [
-    *("Address", "AllowLeaky", "AllowMissing", "Cpus", "Debug", "Device", "Engine", "Folds", "Gpus", "Name", "Out"),
-    *("Quick", "Seeds", "Settings", "as_settings", "err", "out", "recipe_of", "say"),
+    *("Address", "AllowLeaky", "AllowMissing", "Cpus", "Debug", "Device", "Engine", "Folds", "Gap", "Gpus"),
+    *("MinDuration", "Model", "Name", "Out", "Quick", "Release", "Seeds", "Settings"),
+    *("as_settings", "err", "out", "recipe_of", "say"),
 ]
 
 # What users have named is never taken for markup.
@@ -45,6 +46,14 @@ AllowLeaky = Annotated[
 ]
 Folds = Annotated[str | None, typer.Option("--folds", help="Test folds to run, e.g. 1,2. Default: all.")]
 Seeds = Annotated[str | None, typer.Option("--seeds", help="Seeds to run, e.g. 42,43. Default: the recipe's.")]
+Model = Annotated[
+    str | None, typer.Option("--model", help="A run folder, a saved or exported classifier, or 'yamnet'.")
+]
+Release = Annotated[
+    float | None, typer.Option("--release", help="An event lasts while its class scores this. Default: --threshold.")
+]
+MinDuration = Annotated[float, typer.Option("--min-duration", help="Leave out shorter events [s].")]
+Gap = Annotated[float, typer.Option("--gap", help="Join events of a class at most so far apart [s].")]
 Name = Annotated[str | None, typer.Option("--name", help="The run folder's name. Default: the recipe's.")]
 
 

@@ -37,13 +37,13 @@ def tune(
 
     Example: hubbub tune esc50-resnet18-validation --jobs 2
     """
-    from hubbub.recipe import Recipe
+    from hubbub.recipe import Recipe, run_name
 
     extra = as_settings(settings, device, fold, allow_missing=allow_missing)
     plan = Recipe.load(recipe, extra + ([f"tune.trials={trials}"] if trials else []), quick=quick)
     from hubbub import tune as room  # seconds of imports: only for a recipe that holds
 
-    folder = out_dir / (name or f"{Path(recipe).stem}{'-quick' if quick else ''}-tune")
+    folder = out_dir / (name or f"{run_name(recipe, quick)}-tune")
     summary = room.run(plan, folder, jobs=jobs, quick=quick, say=say)
     _print_trials(summary, folder)
 
@@ -63,12 +63,12 @@ def lr_find(
 
     Example: hubbub lr-find street-cnn
     """
-    from hubbub.recipe import Recipe
+    from hubbub.recipe import Recipe, run_name
 
     plan = Recipe.load(recipe, as_settings(settings, device, fold, allow_missing=allow_missing), quick=quick)
     from hubbub import lr_find as room
 
-    folder = out_dir / (name or f"{Path(recipe).stem}{'-quick' if quick else ''}-lr")
+    folder = out_dir / (name or f"{run_name(recipe, quick)}-lr")
     found = room.run(plan, folder, quick=quick, say=say)
     if found.steepest is None:
         out.print("the loss did not fall at any rate: nothing to suggest. Look at the picture.")

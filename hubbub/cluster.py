@@ -104,7 +104,7 @@ class Ray:
                 f"with --storage, the file that MLflow writes to would be lost with each cell. Set {TRACKERS[0]} to a "
                 "server's address."
             )
-        home = os.pathsep.join(str(files.absolute(one)) for one in _homes()) or None
+        home = os.pathsep.join(map(str, files.homes()[:-1])) or None
         place = _Place(self.storage, self._token, home, metadata.version("hubbub"), trackers)
         if not self.storage:
             files.write_text(step.run.folder / TOKEN, self._token)
@@ -214,10 +214,6 @@ def _perform(step: Step, place: _Place, threads: int) -> Done:
             where.add_note(note)
         return Done(step, done.seconds, error=where)
     return done
-
-
-def _homes() -> list[str]:
-    return [one for one in os.environ.get("HUBBUB_HOME", "").split(os.pathsep) if one]
 
 
 def _abroad(step: Step) -> Step:

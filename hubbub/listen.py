@@ -49,7 +49,8 @@ class Segment:
 
 @dataclass
 class Figures:
-    """How it goes. Latency [s] is from the arrival of a segment's last sample to its scores."""
+    """How it goes. Latency [s] is from the arrival of a segment's last sample to its scores. What a source lost at once
+    counts as one block."""
 
     seconds: float = 0.0
     segments: int = 0
@@ -97,11 +98,6 @@ class Listener:
     @property
     def labels(self) -> tuple[str, ...]:
         return self._model.labels
-
-    @property
-    def dropped_blocks(self) -> int:
-        """Blocks that found no room here, and those that the source itself lost."""
-        return self.figures.dropped_blocks + self._source.lost
 
     @property
     def known(self) -> bool | None:
@@ -186,13 +182,18 @@ class Listener:
 
     def _take(self, most: int | None) -> None:
         """In its own thread: blocks from the source into the queue, at most so many samples."""
-        taken = 0
+        taken = lost = 0
         try:
             for samples in self._source.blocks():
-                samples = samples if most is None else samples[: most - taken]
-                self._put(_Block(samples, taken, time.monotonic()))
+                if gap := self._source.lost - lost:
+                    lost += gap
+                    self._dropped(gap)
+                first = taken + lost
+                samples = samples if most is None else samples[: max(most - first, 0)]
+                if len(samples):
+                    self._put(_Block(samples, first, time.monotonic()))
                 taken += len(samples)
-                if self._stopped.is_set() or taken == most:
+                if self._stopped.is_set() or (most is not None and first + len(samples) >= most):
                     break
             self._put(None)
         except BaseException as error:  # whoever hears shall know
@@ -203,8 +204,7 @@ class Listener:
             try:
                 self._waiting.put_nowait(item)
             except queue.Full:
-                self.figures.dropped_blocks += 1
-                self.figures.dropped_s += len(item.samples) / self._source.rate_hz
+                self._dropped(len(item.samples))
             return
         while not self._stopped.is_set():
             try:
@@ -212,3 +212,7 @@ class Listener:
                 return
             except queue.Full:
                 continue
+
+    def _dropped(self, samples: int) -> None:
+        self.figures.dropped_blocks += 1
+        self.figures.dropped_s += samples / self._source.rate_hz

@@ -31,7 +31,7 @@ from hubbub.settings import (
 from hubbub.settings_augment import SPECTROGRAM, Augment
 from hubbub.settings_tune import Tune
 
-__all__ = ["Recipe", "RecipeError", "shipped"]
+__all__ = ["Recipe", "RecipeError", "run_name", "shipped"]
 
 #: What a search may change. Everything else decides what is compared, and on which clips.
 SEARCHED = ("windows", "frontend", "network", "head", "augment", "train")
@@ -198,6 +198,11 @@ def shipped() -> dict[str, str]:
     files = [f for f in resources.files("hubbub").joinpath("recipes").iterdir() if f.name.endswith(".toml")]
     titles = {f.name.removesuffix(".toml"): tomllib.loads(f.read_text(encoding="utf-8"))["title"] for f in files}
     return dict(sorted(titles.items()))
+
+
+def run_name(name: str, quick: bool) -> str:
+    """What the run folder of a recipe or suite is called, by its name or file: its reduced form has one of its own."""
+    return Path(name).stem + ("-quick" if quick else "")
 
 
 def _read(name: str | Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ This room does not know what hears the blocks.
 """
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +64,7 @@ class Source(Protocol):
     rate_hz: int
     channels: int
     live: bool
-    #: Blocks that were lost before they came here.
+    #: Samples that never came here, up to the next block.
     lost: int
 
     def blocks(self) -> Iterator[Array]:
@@ -219,13 +220,19 @@ class Microphone:
 
     def blocks(self) -> Iterator[Array]:
         with self._stream as stream:
+            before = time.monotonic()
             while True:
                 try:
                     block, overflowed = stream.read(round(self.rate_hz * BLOCK_S))
+                    if overflowed:  # all that still waits came before the gap
+                        block = np.concatenate([block, stream.read(stream.read_available)[0]])
+                    recorded = time.monotonic() - stream.read_available / self.rate_hz
                 except self._sounddevice.PortAudioError as error:
                     raise SourceError(f"the microphone fell silent ({error}). See whether it is plugged in.") from error
-                self.lost += bool(overflowed)
                 yield block
+                if overflowed:  # PortAudio does not say how many samples it had no room for; the clock does
+                    self.lost += max(round((recorded - before) * self.rate_hz) - len(block), 1)
+                before = recorded
 
 
 def _sounddevice():  # type: ignore[no-untyped-def]

@@ -67,7 +67,7 @@ def runs(
     _refuse_unknown([one for one in names if not is_suite(one)])
     found = []
     for one in names:
-        place = out / (name or Path(one).stem + ("-quick" if quick else ""))
+        place = out / (name or recipe.run_name(one, quick))
         if not is_suite(one):
             found.append(Run(Recipe.load(one, tuple(settings), quick=quick), place, quick))
             continue

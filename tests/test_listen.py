@@ -9,9 +9,11 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -262,7 +264,7 @@ def test_what_stands_beside_the_samples_of_a_wav_is_no_sound(tmp_path: Path) -> 
 def test_how_a_pipe_is_cut_does_not_matter(model: Classifier, tmp_path: Path, seed: int) -> None:
     file = write(tmp_path / "a.wav", sound(4, 22_050, 2), 22_050)
     listener = assert_as_classified(model, Pipe(Dribble(file.read_bytes(), seed), RATE), file)
-    assert listener.dropped_blocks == 0
+    assert listener.figures.dropped_blocks == 0
 
 
 def test_a_pipe_that_ends_in_mid_frame(model: Classifier, tmp_path: Path) -> None:
@@ -376,7 +378,7 @@ def flooded(model: Classifier, live: bool, monkeypatch: pytest.MonkeyPatch) -> t
 
 def test_a_microphone_drops_what_finds_no_room(model: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
     source, segments, listener = flooded(model, True, monkeypatch)
-    assert listener.dropped_blocks == BLOCKS - WAITING
+    assert listener.figures.dropped_blocks == BLOCKS - WAITING
     assert listener.figures.dropped_s == pytest.approx((BLOCKS - WAITING) * 0.1)
     # What waited follows the first segment; after the gap everything begins anew, at its own time.
     assert [one.start for one in segments] == [0.0, 0.5, 1.0, 1.5, 2.0, 1 + BLOCKS * 0.1]
@@ -387,16 +389,90 @@ def test_a_microphone_drops_what_finds_no_room(model: Classifier, monkeypatch: p
 
 def test_a_pipe_is_never_dropped(model: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
     source, segments, listener = flooded(model, False, monkeypatch)
-    assert (listener.dropped_blocks, listener.figures.dropped_s) == (0, 0)
+    assert (listener.figures.dropped_blocks, listener.figures.dropped_s) == (0, 0)
     whole = model.classify(source.wave, RATE)
     assert [one.start for one in segments] == whole.segments["start"].tolist()
     assert listener.scores() == pytest.approx(np.array(list(whole.scores.values())), abs=1e-6)
 
 
-def test_what_a_source_lost_itself_is_counted(model: Classifier) -> None:
-    pipe = Pipe(io.BytesIO(raw(sound(1))), RATE)
-    pipe.lost = 3
-    assert parts(model, pipe)[2].dropped_blocks == 3
+class PortAudio(ModuleType):
+    """As sounddevice has it, with a clock of its own: a room of half a second, and what finds none is lost."""
+
+    PortAudioError = type("PortAudioError", (Exception,), {})
+
+    def __init__(self, wave: Array) -> None:
+        super().__init__("sounddevice")
+        self.wave, self.now, self.room, self.at, self.full = wave, 100.0, deque[float](), 0, False
+
+    def query_devices(self, device: object = None, kind: object = None) -> dict[str, Any]:
+        return {"name": "balcony", "default_samplerate": float(RATE)}
+
+    def InputStream(self, *args: object, **kwargs: object) -> Any:
+        return self
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        pass
+
+    def pass_time(self, seconds: float) -> None:
+        self.now += seconds
+        came = self.wave[self.at : self.at + round(seconds * RATE)]
+        kept = came[: RATE // 2 - len(self.room)]
+        self.room.extend(kept)
+        self.full |= len(kept) < len(came)
+        self.at += len(came)
+
+    def read(self, count: int) -> tuple[Array, bool]:
+        if count > len(self.room):
+            self.pass_time((count - len(self.room)) / RATE)
+        if count > len(self.room):
+            raise self.PortAudioError("unplugged")
+        full, self.full = self.full, False
+        return np.array([[self.room.popleft()] for _ in range(count)], np.float32).reshape(-1, 1), full
+
+    @property
+    def read_available(self) -> int:
+        return len(self.room)
+
+
+def test_what_a_microphone_loses_itself_moves_the_times(model: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody reads for two seconds, of which half a second is kept: what is heard next has its true time."""
+    wave = sound(6)[:, 0]
+    device = PortAudio(wave)
+    monkeypatch.setitem(sys.modules, "sounddevice", device)
+    monkeypatch.setattr(sources, "time", SimpleNamespace(monotonic=lambda: device.now))
+    microphone = Microphone()
+    assert microphone.name == "balcony, 16000 Hz"
+    places = []
+    with pytest.raises(SourceError, match=r"fell silent \(unplugged\)"):
+        for count, block in enumerate(microphone.blocks()):
+            first = sum(map(len, (one for _, one in places))) + microphone.lost
+            assert np.array_equal(block[:, 0], wave[first : first + len(block)])
+            places.append((first, block))
+            if count == 9:
+                device.pass_time(2.0)
+    assert microphone.lost == 1.5 * RATE
+    assert [first / RATE for first, _ in places[9:13]] == pytest.approx([0.9, 1.0, 3.0, 3.1])
+
+    device = PortAudio(wave)
+    monkeypatch.setitem(sys.modules, "sounddevice", device)
+    microphone = Microphone()
+    blocks = microphone.blocks
+
+    def slow() -> Iterator[Array]:
+        for count, block in enumerate(blocks()):
+            yield block
+            if count == 9:
+                device.pass_time(2.0)
+
+    monkeypatch.setattr(microphone, "blocks", slow)
+    listener = Listener(model, microphone, MERGING, waiting=100)
+    heard = [one for one in listener.hear(5.0) if isinstance(one, Segment)]
+    assert [one.start for one in heard] == [0.0, 0.5, 3.0, 3.5, 4.0]
+    figures = listener.figures
+    assert (figures.dropped_blocks, figures.dropped_s, figures.seconds) == (1, 1.5, 5.0)
 
 
 @pytest.mark.parametrize(("threshold", "known"), [(None, None), (-1e9, True), (1e9, False)])
