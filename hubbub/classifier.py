@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -25,10 +25,12 @@ from hubbub.confidence import Confidence
 from hubbub.features import FrontEnd
 from hubbub.hearing import ClassifierError, Hearing
 from hubbub.models import build_network
-from hubbub.models.heads import Head, build_head, candidates
 from hubbub.models.network import FRONTEND, Network
 from hubbub.models.yamnet import class_names, load_yamnet
 from hubbub.recipe import Recipe
+
+if TYPE_CHECKING:
+    from hubbub.models.heads import Head
 
 __all__ = ["Classifier", "ClassifierError", "choose_device", "load"]
 
@@ -55,7 +57,7 @@ class Classifier(Hearing):
         labels: tuple[str, ...],
         *,
         network: Network | None = None,
-        head: Head | None = None,
+        head: "Head | None" = None,
         activation: windows.Activation = "softmax",
         card: dict[str, Any] | None = None,
         seed: int = 0,
@@ -220,6 +222,8 @@ class Classifier(Hearing):
             if model.frontend:
                 model.frontend.load_state_dict(statistics, strict=True)
             if recipe.head.name != "none":
+                from hubbub.models.heads import build_head, candidates  # brings scikit-learn: a second, 80 MB
+
                 texts = {
                     name.split(".")[1]: (folder / name).read_text(encoding="utf-8")
                     for name in content["sha256"]
