@@ -15,6 +15,8 @@ __all__ = ["_servers", "browser", "served", "served_model", "show", "strict"]
 
 # As the command line has it; before torch is imported.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+if "PYTEST_XDIST_WORKER" in os.environ:  # a core each
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 # The same examples every time, on a busy machine too, and no .hypothesis folder.
 settings.register_profile("hubbub", deadline=None, derandomize=True, database=None)
 settings.load_profile("hubbub")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from hubbub import cell, cluster, engines, experiment, report
 from hubbub.cluster import Ray
@@ -140,12 +141,15 @@ def place(folder: Path, **changes: Any) -> cluster._Place:
 
 
 def test_a_machine_that_does_not_share_the_folder_or_has_another_hubbub_refuses(tmp_path: Path) -> None:
+    threads = torch.get_num_threads()  # which this process keeps
     step = Step(Run(Recipe.load("street-cnn", HEAD), tmp_path), "begin")
-    assert f"it does not see {tmp_path}. Put --out on" in str(cluster._perform(step, place(tmp_path), 1).error)
+    assert f"it does not see {tmp_path}. Put --out on" in str(cluster._perform(step, place(tmp_path), threads).error)
     (tmp_path / cluster.TOKEN).write_text("of another")
-    assert "does not see" in str(cluster._perform(step, place(tmp_path), 1).error)
-    assert "the one who asks has 0.0" in str(cluster._perform(step, place(tmp_path, version="0.0"), 1).error)
-    assert "Protocol not known: nowhere" in str(cluster._perform(step, place(tmp_path, storage="nowhere://x"), 1).error)
+    assert "does not see" in str(cluster._perform(step, place(tmp_path), threads).error)
+    assert "the one who asks has 0.0" in str(cluster._perform(step, place(tmp_path, version="0.0"), threads).error)
+    assert "Protocol not known: nowhere" in str(
+        cluster._perform(step, place(tmp_path, storage="nowhere://x"), threads).error
+    )
     assert list(tmp_path.iterdir()) == [tmp_path / cluster.TOKEN]
 
 

@@ -327,20 +327,26 @@ recipe = changed(recipe, "augment", **{augment!r})
 clips = splits.open_clips(recipe)
 waves = cache.decode(clips, recipe.audio.rate_hz)
 split = splits.make(clips, recipe.protocol)[0]
-model = Classifier(recipe, clips.labels, seed=1)
-at, step = {at!r}, training.Training.training_step
-def fatal_step(self, batch, index):
-    if (self.current_epoch, index) == at:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return step(self, batch, index)
-training.Training.training_step = fatal_step
-if at == "writing":
+step, rename = training.Training.training_step, os.replace
+def fit(folder, at):
+    def fatal_step(self, batch, index):
+        if (self.current_epoch, index) == at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return step(self, batch, index)
     def fatal_rename(*names):
         if "last" in str(names[-1]) and Path(names[-1]).exists():
             os.kill(os.getpid(), signal.SIGKILL)
         return rename(*names)
-    rename, files.os.replace = os.replace, fatal_rename
-train.fit_network(model, waves, clips.targets(), split.train, split.validation, Path({folder!r}), seed=1)
+    training.Training.training_step = fatal_step
+    files.os.replace = fatal_rename if at == "writing" else rename
+    model = Classifier(recipe, clips.labels, seed=1)
+    train.fit_network(model, waves, clips.targets(), split.train, split.validation, Path(folder), seed=1)
+for folder, at in {runs!r}:  # each in a process of its own, that need not import everything again
+    if child := os.fork():
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+    else:
+        fit(folder, at)
+        os._exit(0)
 """
 
 
@@ -367,27 +373,21 @@ def test_a_killed_training_ends_with_the_weights_of_an_unbroken_one(tmp_path: Pa
         "mixup": {"p": 0.5},
     }
 
-    def run(folder: Path, at: object) -> int:
-        script = RESUMED.format(
-            tests=str(Path(__file__).parent), train=settings, augment=augment, at=at, folder=str(folder)
-        )
-        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-        assert done.returncode in (0, -signal.SIGKILL), done.stderr
-        return done.returncode
-
-    for at in ((0, 1), (1, 2), "writing", (3, 1)):
-        assert run(tmp_path / "killed", at) == -signal.SIGKILL
-    assert run(tmp_path / "killed", None) == run(tmp_path / "unbroken", None) == 0
+    killed, unbroken = str(tmp_path / "killed"), str(tmp_path / "unbroken")
+    runs = [(killed, (0, 1)), (killed, (1, 2)), (killed, "writing"), (killed, (3, 1)), (killed, None), (unbroken, None)]
+    script = RESUMED.format(tests=str(Path(__file__).parent), train=settings, augment=augment, runs=runs)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.split() == 4 * [str(-signal.SIGKILL)] + ["0", "0"], done.stderr
     for name in ("best", "last"):
-        killed, unbroken = (
-            torch.load(tmp_path / run / "checkpoints" / f"{name}.ckpt", weights_only=True)
-            for run in ("killed", "unbroken")
+        got, expected = (
+            torch.load(Path(folder) / "checkpoints" / f"{name}.ckpt", weights_only=True)
+            for folder in (killed, unbroken)
         )
-        assert killed["epoch"] == unbroken["epoch"]
-        for key, tensor in unbroken["state_dict"].items():
-            assert torch.equal(killed["state_dict"][key], tensor), key
-    assert killed["history"] == unbroken["history"]
-    assert len(killed["history"]) == 4
+        assert got["epoch"] == expected["epoch"]
+        for key, tensor in expected["state_dict"].items():
+            assert torch.equal(got["state_dict"][key], tensor), key
+    assert got["history"] == expected["history"]
+    assert len(got["history"]) == 4
 
 
 TOGETHER = """
