@@ -96,6 +96,8 @@ def _session(graph: bytes, source: str) -> "InferenceSession":
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # its warnings are about its own choices
+    if b"QuantizeLinear" not in graph:  # where weights alone have 8 bits, they are unpacked once and not in every pass
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
     try:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # it has one exception a status, none with a root of its own
