@@ -222,7 +222,7 @@ class Classifier(Hearing):
             if model.frontend:
                 model.frontend.load_state_dict(statistics, strict=True)
             if recipe.head.name != "none":
-                from hubbub.models.heads import build_head, candidates  # brings scikit-learn: a second, 80 MB
+                from hubbub.models.heads import build_head, candidates  # brings scikit-learn: a second, 60 MB
 
                 texts = {
                     name.split(".")[1]: (folder / name).read_text(encoding="utf-8")

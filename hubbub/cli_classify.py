@@ -148,8 +148,7 @@ def _keep_by_ray(to: Path, paths: list[str], name: str, asked: "Asked", threshol
     name = os.path.abspath(name) if os.path.exists(name) else name
     facts = _facts(name, asked, threshold, "parquet")
     before, failed = cluster_answers.classify(found, name, asked, threshold, to.absolute(), facts, **cluster)
-    if before:
-        err.print(f"{before} of {len(found)} were answered before", soft_wrap=True)
+    _say_before(before, len(found))
     said = f"; {failed} files could not be heard: column error" if failed else ""
     out.print(f"answers: {to}{said}", soft_wrap=True)
     return failed
@@ -169,14 +168,18 @@ def _keep(
 
     facts = _facts(name, asked, threshold, form.ending)
     with kept.keeping(to, form, found, given, threshold, facts) as place:
-        if before := len(found) - len(place.left):
-            err.print(f"{before} of {len(found)} were answered before", soft_wrap=True)
+        _say_before(len(found) - len(place.left), len(found))
         for answer in answers(place.left):
             place.add(answer)
             if answer.heard is None:
                 err.print(f"error: {answer.error}", soft_wrap=True)
     out.print(f"answers: {to}", soft_wrap=True)
     return len(place.failed)
+
+
+def _say_before(answered: int, of: int) -> None:
+    if answered:
+        err.print(f"{answered} of {of} were answered before", soft_wrap=True)
 
 
 def _facts(name: str, asked: "Asked", threshold: float, form: str) -> dict[str, Any]:

@@ -104,7 +104,7 @@ class Ray:
                 f"with --storage, the file that MLflow writes to would be lost with each cell. Set {TRACKERS[0]} to a "
                 "server's address."
             )
-        home = os.pathsep.join(map(str, files.homes()[:-1])) or None
+        home = os.pathsep.join(map(str, files.homes()[:-1])) or None  # without this user's own folder
         place = _Place(self.storage, self._token, home, metadata.version("hubbub"), trackers)
         if not self.storage:
             files.write_text(step.run.folder / TOKEN, self._token)

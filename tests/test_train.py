@@ -321,7 +321,6 @@ from hubbub import files, train, training
 from hubbub.classifier import Classifier
 from hubbub.data import cache, splits
 from hubbub.recipe import Recipe
-from hubbub.train import TrainError
 recipe = changed(Recipe.load("street-cnn", SETTINGS), **{train!r})
 recipe = changed(recipe, "augment", **{augment!r})
 clips = splits.open_clips(recipe)
