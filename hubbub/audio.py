@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -63,11 +63,15 @@ class FormatError(AudioError):
 @dataclass(frozen=True)
 class Sound:
     """A sound that is being decoded: its own rate [Hz], how long its header says it is (None where it does not
-    say), and its mono blocks `[n]`, to be taken once."""
+    say), and its mono blocks `[n]`, to be taken once.
+
+    `warnings` are sentences to put beside every answer about it. They are complete when the blocks have ended.
+    """
 
     rate_hz: int
     seconds: float | None
     blocks: Iterator[Wave]
+    warnings: list[str] = field(default_factory=list)
 
 
 def decode(source: str | Path | BinaryIO, start_s: float | None = None, end_s: float | None = None) -> tuple[Wave, int]:

@@ -61,7 +61,8 @@ class Gist:
 
     `best` `[S, top]` are the numbers of each segment's best classes, best first, `best_scores` their scores, `spans`
     `[S, 2]` its start and end [s]. `events` is None where none were asked for. Above `highest_hz` nothing was heard.
-    `known` is False where it is probably none of the classes, None where the classifier cannot tell.
+    `known` is False where it is probably none of the classes, None where the classifier cannot tell. `warnings` are
+    sentences to put beside the answer.
     """
 
     labels: tuple[str, ...] = field(repr=False)
@@ -73,6 +74,7 @@ class Gist:
     events: tuple[Event, ...] | None = field(repr=False)
     highest_hz: float
     known: bool | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -109,8 +111,9 @@ class Answer:
         return json.dumps(self.to_dict(), allow_nan=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values: `file`, `seconds`, `label`, `score`, `known` where the classifier can tell, `scores`,
-        `segments`, `events` where they were asked for, `model`; or `file`, `error`."""
+        """Plain values: `file`, `seconds`, `label`, `score`, `known` where the classifier can tell,
+        `warnings` where there are any, `scores`, `segments`, `events` where they were asked for, `model`; or `file`,
+        `error`."""
         if self.heard is None:
             return {"file": self.file, "error": self.error}
         heard = self.heard
@@ -121,6 +124,7 @@ class Answer:
             "label": heard.label,
             "score": heard.score,
             **({} if heard.known is None else {"known": heard.known}),
+            **({"warnings": list(heard.warnings)} if heard.warnings else {}),
             "scores": heard.scores,
             "segments": [_plain(best[0]) for best in heard.segments()],
             **events,

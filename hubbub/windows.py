@@ -55,7 +55,7 @@ class Heard:
 
     `scores` holds one probability a class for the whole clip, `segments` a table with `start`, `end` [s] and one
     column a class; `label` is the class with the highest score. `known` is False where the recording is probably none
-    of the classes, None where the classifier cannot tell.
+    of the classes, None where the classifier cannot tell. `warnings` are sentences to put beside the answer.
     """
 
     label: str
@@ -64,6 +64,7 @@ class Heard:
     segments: pd.DataFrame = field(repr=False)
     seconds: float
     known: bool | None = None
+    warnings: tuple[str, ...] = ()
 
     def top(self, most: int = 3) -> list[tuple[str, float]]:
         """The `most` classes with the highest scores, best first."""
