@@ -14,14 +14,18 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 import soundfile
 import soxr
 
+from hubbub import containers, framing
 from hubbub.errors import HubbubError
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
 
 __all__ = ["EXTENSIONS", "AudioError", "FormatError", "Resampler", "Sound", "amiss", "decode", "load", "mix_down",
            "opened", "resample"]  # fmt: skip
@@ -35,10 +39,6 @@ MAX_RATE_HZ = 1_000_000
 BLOCK = 2**18  # samples decoded at a time, of all channels together
 _KNOWN_FRAMES = 2**62  # libsndfile has more where the header does not say how many
 _QUALITY = "HQ"  # soxr's
-_OGG_PAGE_SEARCH_BYTES = 65_536
-_OGG_HEADER_BYTES = 27
-_OGG_LAST_PAGE_FLAG = 4
-_MP3_FRAME_BYTES = 2_881  # the longest there is
 _MP3_LEAD_IN = 16 * 1_152  # samples; a frame needs what frames before it left over
 _UNKNOWN_TO_SNDFILE = 1  # libsndfile's SF_ERR_UNRECOGNISED_FORMAT
 #: What FFmpeg may take a file for. It knows others that are lists of other files, and would read these.
@@ -46,6 +46,9 @@ _CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mp3,aac,flac,ogg,wav,w64,aiff,au,caf,asf,avi,mpegts,mpeg,flv,amr,ape,wv,tta,"
     "ac3,eac3,dts,rm,mpc,mpc8"
 )
+#: Those of FFmpeg's containers whose headers say how long each stream is.
+_COUNTING = ("mov", "flac", "wav", "w64", "aiff", "caf", "ape", "wv", "tta")
+_SHORT_SHARE, _SHORT_S = 0.01, 0.5  # less is a coder's lead-in and rounding
 
 
 #: In full scales: the power of samples much larger than this is beyond 32 bits.
@@ -96,14 +99,9 @@ def opened(source: str | Path | BinaryIO, start_s: float | None = None, end_s: f
         if isinstance(source, str | Path):
             name = str(source)
             source = stack.enter_context(_file(Path(source)))
-        _refuse_cut_off(name, source)
+        source, warnings = _whole(name, source)
         sound = _by_sndfile(stack, name, source, start_s, end_s) or _by_av(stack, name, source, start_s, end_s)
-        if not MIN_RATE_HZ <= sound.rate_hz <= MAX_RATE_HZ:
-            raise AudioError(
-                f"{name} has a sample rate of {sound.rate_hz} Hz; rates from {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz are "
-                "sound. Correct its header, or convert it."
-            )
-        yield replace(sound, blocks=_trusted(name, sound.blocks))
+        yield replace(sound, blocks=_trusted(name, sound.blocks), warnings=[*warnings, *sound.warnings])
 
 
 def load(source: str | Path | BinaryIO, rate_hz: int, start_s: float | None = None, end_s: float | None = None) -> Wave:
@@ -160,7 +158,6 @@ def _by_sndfile(
 ) -> Sound | None:
     """None where FFmpeg must decode it. What libsndfile knows but finds broken is refused, not handed on: FFmpeg
     would give what is left of it without a word."""
-    length_is_known = _mp3_says_its_length(stream)
     stream.seek(0)
     try:
         file = stack.enter_context(soundfile.SoundFile(stream))
@@ -170,10 +167,20 @@ def _by_sndfile(
         if getattr(error, "code", None) == _UNKNOWN_TO_SNDFILE:
             return None
         raise _unreadable(name, error) from error
-    if file.frames > _KNOWN_FRAMES or (file.format == "MP3" and not length_is_known):
+    if file.frames > _KNOWN_FRAMES or (file.format in ("MP3", "OGG") and not _counts_all(stream, file.format)):
         return None
+    _refuse_header_rate(name, file.samplerate)
     first, last = _part(file.frames, file.samplerate, start_s, end_s)
     return Sound(file.samplerate, (last - first) / file.samplerate, _read(name, file, first, last))
+
+
+def _counts_all(stream: BinaryIO, kind: str) -> bool:
+    """Whether libsndfile knows how long an MP3 or Ogg is. It takes one that does not count its frames for as long as
+    the first one's bit rate says, and of files that were joined reads the first alone."""
+    at, data = stream.tell(), framing.Data(stream, stream.seek(0, os.SEEK_END))
+    known = framing.mp3_counts_its_frames(data) if kind == "MP3" else not framing.ogg_is_joined(data)
+    stream.seek(at)
+    return known
 
 
 def _read(name: str, file: soundfile.SoundFile, first: int, last: int) -> Iterator[Wave]:
@@ -190,11 +197,9 @@ def _read(name: str, file: soundfile.SoundFile, first: int, last: int) -> Iterat
             at += len(block)
             yield mix_down(block[skipped:])
     except soundfile.SoundFileError as error:
-        raise _unreadable(name, error) from error
+        raise _broken_off(name, f"{max(at - first, 0)} of {last - first} samples", error) from error
     if at < last:
-        raise AudioError(
-            f"{name} is cut off: {at - first} of {last - first} samples could be read. Copy or download it again."
-        )
+        raise _broken_off(name, f"{max(at - first, 0)} of {last - first} samples")
 
 
 def _by_av(stack: ExitStack, name: str, stream: BinaryIO, start_s: float | None, end_s: float | None) -> Sound:
@@ -202,13 +207,13 @@ def _by_av(stack: ExitStack, name: str, stream: BinaryIO, start_s: float | None,
         import av
     except ImportError as error:
         raise FormatError(
-            f"{name} is not a sound that libsndfile can read. Check what the file is. M4a, video, and an MP3 or FLAC "
-            "that does not say how long it is need FFmpeg: pip install 'hubbub[media]'."
+            f"{name} is not a sound that libsndfile can read. Check what the file is. M4a, video, files that were "
+            "joined, and an MP3 or FLAC that does not say how long it is need FFmpeg: pip install 'hubbub[media]'."
         ) from error
     stream.seek(0)
     try:
         options = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "none"}
-        container = stack.enter_context(av.open(stream, "r", options=options))
+        container = stack.enter_context(av.open(stream, "r", options=options, metadata_errors="replace"))
     except (av.FFmpegError, ValueError) as error:
         raise _unreadable(name, error, FormatError) from error
     try:
@@ -223,6 +228,8 @@ def _by_av(stack: ExitStack, name: str, stream: BinaryIO, start_s: float | None,
         raise AudioError(f"{name} holds no samples. Leave it out, or record it again.")
     # The frames' own rate: the container's is half of it for some AAC.
     rate = opening.sample_rate
+    _refuse_header_rate(name, rate)
+    declared_s = _declared_s(container)
 
     def blocks() -> Iterator[Wave]:
         first, last = _part(sys.maxsize, rate, start_s, end_s)
@@ -235,13 +242,23 @@ def _by_av(stack: ExitStack, name: str, stream: BinaryIO, start_s: float | None,
                 if at >= last:
                     return
         except (av.FFmpegError, ValueError) as error:
-            raise _unreadable(name, error) from error
+            raise _broken_off(name, f"{at / rate:.1f} s", error) from error
+        if at / rate < declared_s * (1 - _SHORT_SHARE) - _SHORT_S:
+            raise _broken_off(name, f"{at / rate:.1f} of {declared_s:.1f} s")
 
     seconds = None
     if container.duration:
         first, last = _part(container.duration * rate // av.time_base, rate, start_s, end_s)
         seconds = (last - first) / rate
     return Sound(rate, seconds, _gathered(blocks()))
+
+
+def _declared_s(container: "InputContainer") -> float:
+    """How long a container's header says that its sound is, 0 where FFmpeg would only guess."""
+    stream = container.streams.audio[0]
+    if not stream.duration or not stream.time_base or container.format.name.split(",")[0] not in _COUNTING:
+        return 0.0
+    return float(stream.duration * stream.time_base)
 
 
 def _gathered(blocks: Iterator[Wave]) -> Iterator[Wave]:
@@ -308,50 +325,36 @@ def _file(path: Path) -> BinaryIO:
 
 
 def _unreadable(name: object, error: Exception, kind: type[AudioError] = AudioError) -> AudioError:
+    return kind(f"{name} is not a sound that can be read ({_reason(error)}). Check what the file is.")
+
+
+def _broken_off(name: str, read: str, error: Exception | None = None) -> AudioError:
+    if error is None:
+        return AudioError(f"{name} is cut off: {read} could be read. Copy or download it again.")
+    return AudioError(
+        f"{name} is cut off or damaged: {read} could be read ({_reason(error)}). Copy or download it again."
+    )
+
+
+def _reason(error: Exception) -> str:
     reason = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
-    return kind(f"{name} is not a sound that can be read ({reason.rstrip('.')}). Check what the file is.")
+    return str(reason).rstrip(".")
 
 
-def _refuse_cut_off(name: str, stream: BinaryIO) -> None:
+def _whole(name: str, stream: BinaryIO) -> tuple[BinaryIO, list[str]]:
+    """A stream, or the same with right counts in its header, and what is to be said of it."""
     size = stream.seek(0, os.SEEK_END)
     if size == 0:
         raise AudioError(f"{name} is empty (0 bytes). Copy or download it again.")
-    if _is_cut_off(stream, size):
+    account = containers.examine(stream, size)
+    if account.cut_off:
         raise AudioError(f"{name} is cut off: its end is missing. Copy or download it again.")
+    return account.view or stream, [f"{name}: {account.warning}"] if account.warning else []
 
 
-def _is_cut_off(stream: BinaryIO, size: int) -> bool:
-    """Whether the container's own bookkeeping says that bytes are missing at the end.
-
-    libsndfile reads such files without a word: an Ogg stream without the whole of its last page, a WAV or AIFF file
-    shorter than it says.
-    """
-    stream.seek(0)
-    head = stream.read(8)
-    if head[:4] in (b"RIFF", b"FORM"):
-        declared = int.from_bytes(head[4:], "little" if head[:4] == b"RIFF" else "big") + 8
-        # Recorders that stream write 0 or the largest size and never come back to it.
-        return size + 1 < declared < 0xFFFFFF00
-    if head[:4] == b"OggS":
-        stream.seek(max(size - _OGG_PAGE_SEARCH_BYTES, 0))
-        tail = stream.read()
-        page = tail[max(tail.rfind(b"OggS"), 0) :]
-        if len(page) < _OGG_HEADER_BYTES:
-            return True
-        pieces = page[_OGG_HEADER_BYTES : _OGG_HEADER_BYTES + page[26]]
-        whole = _OGG_HEADER_BYTES + page[26] + sum(pieces)
-        return not page[5] & _OGG_LAST_PAGE_FLAG or len(page) < whole
-    return False
-
-
-def _mp3_says_its_length(stream: BinaryIO) -> bool:
-    """Whether an MP3 stream's first frame counts the frames (Xing, Info, VBRI). libsndfile otherwise guesses from that
-    frame's bit rate, and reads no further than its guess."""
-    stream.seek(0)
-    head = stream.read(10)
-    tag = 0
-    if head[:3] == b"ID3":
-        tag = 10 + sum((byte & 127) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
-    stream.seek(tag)
-    frame = stream.read(_MP3_FRAME_BYTES)
-    return any(mark in frame for mark in (b"Xing", b"Info", b"VBRI"))
+def _refuse_header_rate(name: str, rate: int) -> None:
+    if not MIN_RATE_HZ <= rate <= MAX_RATE_HZ:
+        raise AudioError(
+            f"{name} has a sample rate of {rate} Hz; rates from {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz are sound. Correct "
+            "its header, or convert it."
+        )
