@@ -47,7 +47,7 @@ _CONTAINERS = (
     "ac3,eac3,dts,rm,mpc,mpc8"
 )
 #: Those of FFmpeg's containers whose headers say how long each stream is.
-_COUNTING = ("mov", "flac", "wav", "w64", "aiff", "caf", "ape", "wv", "tta")
+_COUNTING = ("mov", "flac", "ape", "wv", "tta")
 _SHORT_SHARE, _SHORT_S = 0.01, 0.5  # less is a coder's lead-in and rounding
 
 
@@ -247,7 +247,7 @@ def _by_av(stack: ExitStack, name: str, stream: BinaryIO, start_s: float | None,
             raise _broken_off(name, f"{at / rate:.1f} of {declared_s:.1f} s")
 
     seconds = None
-    if container.duration:
+    if container.duration and container.format.name != "ogg":  # of files that were joined it is the last one's
         first, last = _part(container.duration * rate // av.time_base, rate, start_s, end_s)
         seconds = (last - first) / rate
     return Sound(rate, seconds, _gathered(blocks()))

@@ -10,9 +10,10 @@ import io
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from hubbub import framing
+from hubbub.records import Order
 
 __all__ = ["Account", "examine"]
 
@@ -106,7 +107,7 @@ class _Samples:
 # One function a container
 
 
-def _wav(data: framing.Data, order: framing.Order) -> Account:
+def _wav(data: framing.Data, order: Order) -> Account:
     layout, large, end = b"", 0, 0
     for name, at, size in framing.chunks(data, 12, order):
         if name == b"ds64":
@@ -136,7 +137,7 @@ def _wave(
     layout: bytes,
     start: int,
     counted: int,
-    order: framing.Order,
+    order: Order,
     is_tail: Callable[[int], bool],
 ) -> Account:
     """`layout` is what WAV, RF64 and W64 have in their `fmt ` chunk."""
@@ -150,7 +151,9 @@ def _wave(
         kept = b"fmt " + len(layout).to_bytes(4, order) + layout + bytes(len(layout) % 2)
         if len(kept) + 12 + size < _WRAP:
             name = b"RIFX" if order == "big" else b"RIFF"
-            head = name + (len(kept) + 12 + size).to_bytes(4, order) + b"WAVE" + kept + b"data" + size.to_bytes(4, order)
+            head = (
+                name + (len(kept) + 12 + size).to_bytes(4, order) + b"WAVE" + kept + b"data" + size.to_bytes(4, order)
+            )
         elif order == "big":
             return None
         else:
@@ -161,7 +164,7 @@ def _wave(
     return _Samples(start, counted, second).account(data, is_tail, view)
 
 
-def _au(data: framing.Data, order: framing.Order) -> Account:
+def _au(data: framing.Data, order: Order) -> Account:
     head = data.at(0, 24)
     if len(head) < 24:
         return Account(cut_off=True)
@@ -175,26 +178,29 @@ def _au(data: framing.Data, order: framing.Order) -> Account:
 
 
 def _caf(data: framing.Data) -> Account:
-    second, end = 0, 0
+    second = end = at = 0
     for name, at, size in framing.chunks(data, 8, "big", wide=True):
+        end = at + size
         if name == b"desc":
             rate, packet, frames = struct.unpack(">d8xII", data.at(at, 24).ljust(24, b"\0"))
             second = round(rate * packet / frames) if frames and 0 < rate < _LARGEST else 0
         elif name == b"data":
+            break
+    else:
+        return Account(cut_off=end > data.size)
 
-            def view(found: int, at: int = at) -> BinaryIO | None:
-                return _patched(data, {at - 8: (found + 4).to_bytes(8, "big")}, at, found + 4)
+    def view(found: int) -> BinaryIO | None:
+        return _patched(data, {at - 8: (found + 4).to_bytes(8, "big")}, at, found + 4)
 
-            # A count of edits, 4 bytes, stands before the samples and belongs to the chunk.
-            samples = _Samples(at + 4, size if size >= _LARGEST else size - 4, second)
-            return samples.account(data, lambda place: _are_chunks(data, place, "big", wide=True), view)
-        end = at + size
-    return Account(cut_off=end > data.size)
+    # A count of edits, 4 bytes, stands before the samples and belongs to the chunk.
+    samples = _Samples(at + 4, size if size >= _LARGEST else size - 4, second)
+    return samples.account(data, lambda place: _are_chunks(data, place, "big", wide=True), view)
 
 
 def _aiff(data: framing.Data) -> Account:
-    second = step = common = end = 0
+    second = step = common = end = at = 0
     for name, at, size in framing.chunks(data, 12, "big"):
+        end = at + size
         if name == b"COMM":
             head, common = data.at(at, 22).ljust(22, b"\0"), at
             channels, bits = struct.unpack(">H4xH", head[:8])
@@ -202,17 +208,18 @@ def _aiff(data: framing.Data) -> Account:
             step = channels * -(-bits // 8) if plain else 0
             second = step * _rate(head[8:18])
         elif name == b"SSND":
+            break
+    else:
+        return Account(cut_off=end > data.size)
 
-            def view(found: int, at: int = at) -> BinaryIO | None:
-                if not step or at + found >= _WRAP:
-                    return None
-                counts = {4: at + found, common + 2: found // step, at - 4: found + 8}
-                return _patched(data, {i: n.to_bytes(4, "big") for i, n in counts.items()}, at, found + 8)
+    def view(found: int) -> BinaryIO | None:
+        if not step or at + found >= _WRAP:
+            return None
+        counts = {4: at + found, common + 2: found // step, at - 4: found + 8}
+        return _patched(data, {i: n.to_bytes(4, "big") for i, n in counts.items()}, at, found + 8)
 
-            samples = _Samples(at + 8, size if size >= _WRAP - 1 else size - 8, second)
-            return samples.account(data, lambda place: _are_chunks(data, place, "big"), view)
-        end = at + size
-    return Account(cut_off=end > data.size)
+    samples = _Samples(at + 8, size if size >= _WRAP - 1 else size - 8, second)
+    return samples.account(data, lambda place: _are_chunks(data, place, "big"), view)
 
 
 def _rate(extended: bytes) -> int:
@@ -225,7 +232,7 @@ def _rate(extended: bytes) -> int:
 # Behind the samples
 
 
-def _are_chunks(data: framing.Data, place: int, order: framing.Order, wide: bool = False) -> bool:
+def _are_chunks(data: framing.Data, place: int, order: Order, wide: bool = False) -> bool:
     """Whether chunks begin at a place or, behind a pad byte, at the next, and nothing else is there to the end."""
     for first in (place, place + 1):
         end = first
@@ -260,7 +267,7 @@ def _are_w64_chunks(data: framing.Data, place: int) -> bool:
 def _is_filling(data: framing.Data, place: int) -> bool:
     """Whether from a place to the end there is less than a chunk, a player's tag, or some zeros."""
     rest = data.size - place
-    if not 8 <= rest:
+    if rest < 8:
         return rest > -8
     return data.at(place, 3) in _TAGS or (rest <= _SOME_ZEROS and not any(data.at(place, rest)))
 

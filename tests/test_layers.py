@@ -14,8 +14,9 @@ ROOT = Path(__file__).parents[1] / "hubbub"
 ORDER = (
     ("errors",),
     ("ranks",),
-    ("ahead", "files", "letters", "progress", "settings", "catalogue"),
-    ("settings_augment", "settings_tune"),
+    ("ahead", "files", "letters", "progress", "settings", "catalogue", "records"),
+    ("settings_augment", "settings_tune", "framing"),
+    ("containers",),
     (
         "features/",
         "augment/",
