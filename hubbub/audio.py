@@ -316,9 +316,10 @@ def _refuse_rates(*rates_hz: int) -> None:
 
 
 def _file(path: Path) -> BinaryIO:
-    if not path.is_file():
-        raise AudioError(f"{path} is not a file. Give the path of a recording.")
     try:
+        # What is neither a file nor leads to one has no end, like /dev/zero, or waits for somebody, like a pipe.
+        if not path.is_file():
+            raise AudioError(f"{path} is not a file. Give the path of a recording.")
         return path.open("rb")
     except OSError as error:
         raise _unreadable(path, error) from error

@@ -238,7 +238,7 @@ def _are_chunks(data: framing.Data, place: int, order: Order, wide: bool = False
         end = first
         for _, at, size in framing.chunks(data, first, order, wide):
             end = at + size
-        if _is_filling(data, end):
+        if _is_filling(data, first) or _is_filling(data, end):
             return True
     return False
 
@@ -306,12 +306,11 @@ class _View(io.RawIOBase, BinaryIO):
         self._at = max((0, self._at, self._end)[whence] + offset, 0)
         return self._at
 
-    def read(self, count: int = -1) -> bytes:
-        last = self._end if count < 0 else min(self._at + count, self._end)
+    def readinto(self, buffer) -> int:  # type: ignore[no-untyped-def]
+        last = min(self._at + len(buffer), self._end)
         got = self._head[self._at : last]
+        at = self._at + len(got)
+        got += self._data.at(self._start + at - len(self._head), last - at)
+        buffer[: len(got)] = got
         self._at += len(got)
-        if self._at < last:
-            more = self._data.at(self._start + self._at - len(self._head), last - self._at)
-            self._at += len(more)
-            got += more
-        return got
+        return len(got)

@@ -23,7 +23,7 @@ import torch
 from captum.attr import LayerGradCam
 from torch import Tensor, nn
 
-from hubbub import files, plots, windows
+from hubbub import audio, files, plots, windows
 from hubbub.classifier import Classifier
 from hubbub.errors import HubbubError, did_you_mean
 from hubbub.models.network import NetworkError
@@ -127,12 +127,11 @@ def explain(
     classifier does not know, `AudioError` for a recording that cannot be read.
     """
     _refuse_unknown(classifier, label)
+    warnings: list[str] = []
+    if classifier.hears and (isinstance(source, str | Path) or hasattr(source, "read")):
+        source, rate_hz, warnings = _decoded(source)  # type: ignore[arg-type]
     wave, seconds = classifier.read(source, rate_hz)
-    if seconds > LONGEST_S:
-        raise ExplainError(
-            f"{seconds:.0f} s are too long to explain at once; {LONGEST_S:.0f} s are the most. Cut out the part that "
-            "matters."
-        )
+    _refuse_long(seconds)
     heard = classifier.eval().classify(wave, classifier.rate_hz)
     label = label or heard.label
     grid = Grid(len(wave), classifier.rate_hz)
@@ -143,6 +142,7 @@ def explain(
     else:
         parts, remarks = _gradcam(classifier, wave, grid, label, heard)
         clip = grid.joined(parts)
+    remarks = [*warnings, *remarks]
     if not clip.any():
         remarks.append(f"no part of the sound speaks for '{label}': the map is empty.")
     strongest = max(part.max(initial=0) for _, part in parts) or 1.0
@@ -189,6 +189,27 @@ def write_given(classifier: Classifier, file: Path, folder: str | Path, label: s
         plots.picture(shown, temporary / "gradcam.png", heat)
         files.write_json(temporary / CARD, card)
     return card
+
+
+def _decoded(source: str | Path | BinaryIO) -> tuple[Array, int, list[str]]:
+    """A recording `[T]`, its rate [Hz] and what is odd about it. One that is too long is refused by its header or,
+    where that does not tell, as soon as decoding does."""
+    with audio.opened(source) as sound:
+        _refuse_long(sound.seconds or 0)
+        blocks, samples = [], 0
+        for block in sound.blocks:
+            blocks.append(block)
+            samples += len(block)
+            _refuse_long(samples / sound.rate_hz)
+        return np.concatenate(blocks), sound.rate_hz, sound.warnings
+
+
+def _refuse_long(seconds: float) -> None:
+    if seconds > LONGEST_S:
+        raise ExplainError(
+            f"{seconds:.0f} s are too long to explain at once; {LONGEST_S:.0f} s are the most. Cut out the part that "
+            "matters."
+        )
 
 
 def _refuse_unknown(classifier: Classifier, label: str | None) -> None:

@@ -216,6 +216,18 @@ def _voc(data: Data) -> bool:
     return _Chain(int.from_bytes(data.at(20, 2), "little") or 26, records.voc_block, 4).is_cut_off(data)
 
 
+def _tta(data: Data) -> bool:
+    """Its header counts samples, a table behind it the bytes of each frame of 256/245 s."""
+    head = data.at(0, 22)
+    rate, samples = (int.from_bytes(head[at : at + 4], "little") for at in (10, 14))
+    frames = -(-samples // max(rate * 256 // 245, 1))
+    first = 22 + 4 * frames + 4
+    if first > data.size or frames > MOST_RECORDS:
+        return first > data.size
+    table = data.at(22, 4 * frames)
+    return first + sum(int.from_bytes(table[at : at + 4], "little") for at in range(0, len(table), 4)) > data.size
+
+
 def _avr(data: Data) -> bool:
     head = data.at(0, 30)
     channels, bits, frames = 1 + any(head[12:14]), int.from_bytes(head[14:16], "big"), int.from_bytes(head[26:], "big")
@@ -251,6 +263,7 @@ _KINDS: dict[bytes, Callable[[Data], bool]] = {
     b".RMF": _Chain(0, records.real_record, 10, needed=(b"DATA",)).is_cut_off,
     b"FLV\x01": _Chain(13, records.flv_tag, 11).is_cut_off,
     b"\0\0\1\xba": _Chain(0, records.mpeg_packet, 14).is_cut_off,
+    b"TTA1": _tta,
     b"wvpk": _Chain(0, records.wavpack_block, 8).is_cut_off,
     b"#!AMR\n": _amr(6, _AMR_BYTES),
     b"#!AMR-WB\n": _amr(9, _AMR_WIDE_BYTES),
