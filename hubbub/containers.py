@@ -63,7 +63,11 @@ def examine(stream: BinaryIO, size: int) -> Account:
         return _caf(data)
     if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
         return _aiff(data)
-    return Account(cut_off=framing.is_cut_off(data))
+    if framing.is_cut_off(data):
+        return Account(cut_off=True)
+    # FFmpeg takes what stands behind frames for a broken one.
+    end = framing.end_of_frames(data)
+    return Account(view=_View(b"", data, 0, end) if end < size and _is_filling(data, end) else None)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import BinaryIO
 from hubbub import records
 from hubbub.records import Order
 
-__all__ = ["Data", "chunks", "is_cut_off", "mp3_counts_its_frames", "ogg_is_joined"]
+__all__ = ["Data", "chunks", "end_of_frames", "is_cut_off", "mp3_counts_its_frames", "ogg_is_joined"]
 
 #: The first bytes of a record -> how long all of it is; None where they begin none.
 Length = Callable[[bytes], int | None]
@@ -72,13 +72,24 @@ def is_cut_off(data: Data) -> bool:
     for packet, sync in ((188, 0), (192, 4)):
         if all(head[at : at + 1] == b"\x47" for at in (sync, sync + packet)):
             return data.size % packet != 0
+    return (frames := _frames(data)) is not None and frames.is_cut_off(data)
+
+
+def end_of_frames(data: Data) -> int:
+    """Where the frames of a stream end that is nothing but frames; its own end where it is something else."""
+    frames = _frames(data)
+    return min(frames.follow(data)[0], data.size) if frames else data.size
+
+
+def _frames(data: Data) -> "_Chain | None":
+    """The frames of an MP3, AAC or AC-3 stream, None of one that counts them: its decoder compares."""
     first = _behind_id3(data)
-    frame = data.at(first, 16)
+    head = data.at(first, 16)
     for length, head_bytes in ((records.mpeg_frame, 4), (records.adts_frame, 7), (records.ac3_frame, 6)):
-        if length(frame):
-            counted = length is records.mpeg_frame and mp3_counts_its_frames(data)  # the decoder compares
-            return not counted and _Chain(first, length, head_bytes).is_cut_off(data)
-    return False
+        if length(head):
+            counted = length is records.mpeg_frame and mp3_counts_its_frames(data)
+            return None if counted else _Chain(first, length, head_bytes)
+    return None
 
 
 def ogg_is_joined(data: Data) -> bool:
@@ -130,26 +141,31 @@ class _Chain:
     padded: int = 1
 
     def is_cut_off(self, data: Data) -> bool:
+        return self.follow(data)[1]
+
+    def follow(self, data: Data) -> tuple[int, bool]:
+        """The place behind the last record, and whether this one is cut off or others are missing."""
         at, missing = self.first, set(self.needed)
         for _ in range(MOST_RECORDS):
             head = data.at(at, self.head)
             length = self.length(head)
             if not length:
                 begun = any(head) and not self.whole
-                return len(head) < self.head and (begun or bool(missing))
+                return at, len(head) < self.head and (begun or bool(missing))
             name = head[slice(*self.name)]
             if at + length > data.size and (not self.whole or name in self.whole):
-                return True
+                return at, True
             missing.discard(name)
             at += length + -length % self.padded
-        return False
+        return at, False
 
 
 def _behind_id3(data: Data) -> int:
-    head = data.at(0, 10)
-    if head[:3] != b"ID3" or len(head) < 10:
-        return 0
-    return 10 + sum((byte & 127) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
+    """The place behind the tags at the start, of which there may be several."""
+    at = 0
+    while len(head := data.at(at, 10)) == 10 and head[:3] == b"ID3":
+        at += 10 + sum((byte & 127) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
+    return at
 
 
 # Headers that count, one function a format

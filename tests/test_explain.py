@@ -2,6 +2,7 @@
 
 import copy
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -355,6 +356,36 @@ def test_trees_look_at_the_event_too(street: Classifier) -> None:
 def test_an_unknown_class_is_refused_with_near_ones(street: Classifier) -> None:
     with pytest.raises(ExplainError, match="knows no 'dog_park'\\. Did you mean 'dog_bark'"):
         explain(street, event("siren", 40), STREET, "dog_park")
+
+
+@pytest.mark.parametrize("counted", [True, False], ids=["counted", "not-counted"])
+def test_a_recording_too_long_to_explain_takes_no_memory(counted: bool, tmp_path: Path) -> None:
+    """Hours of silence are a few kilobytes of FLAC, and gigabytes of samples."""
+    hours = np.zeros(2 * 3600 * 8000, np.int16)
+    soundfile.write(tmp_path / "night.flac", hours, 8000)
+    if not counted:
+        content = bytearray((tmp_path / "night.flac").read_bytes())
+        content[21] &= 0xF0  # 36 bits of STREAMINFO
+        content[22:26] = bytes(4)
+        (tmp_path / "night.flac").write_bytes(content)
+    classifier = headed("head.name=logreg")
+    del hours
+    tracemalloc.start()
+    try:
+        with pytest.raises(ExplainError, match="s are too long to explain at once; 300 s are the most"):
+            explain(classifier, tmp_path / "night.flac")
+        assert tracemalloc.get_traced_memory()[1] < 40_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_is_odd_about_a_recording_stands_beside_its_map(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "crashed.wav", burst(0.5, 1000, 1.0), RATE)
+    content = (tmp_path / "crashed.wav").read_bytes()
+    at = content.index(b"data") + 4
+    (tmp_path / "crashed.wav").write_bytes(content[:at] + bytes(4) + content[at + 4 :])
+    found = explain(headed("head.name=logreg"), tmp_path / "crashed.wav")
+    assert "its header says 0 bytes of samples; read to the end of the file: 1.0 s." in found.remarks[0]
 
 
 def test_a_folder_holds_pictures_sounds_and_scores(street: Classifier, tmp_path: Path) -> None:
