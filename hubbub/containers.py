@@ -63,11 +63,10 @@ def examine(stream: BinaryIO, size: int) -> Account:
         return _caf(data)
     if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
         return _aiff(data)
-    if framing.is_cut_off(data):
-        return Account(cut_off=True)
+    cut_off, end = framing.judge(data)
     # FFmpeg takes what stands behind frames for a broken one.
-    end = framing.end_of_frames(data)
-    return Account(view=_View(b"", data, 0, end) if end < size and _is_filling(data, end) else None)
+    shorter = end < size and not cut_off and _is_filling(data, end)
+    return Account(cut_off, _View(b"", data, 0, end) if shorter else None)
 
 
 @dataclass(frozen=True)

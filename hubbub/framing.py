@@ -13,7 +13,7 @@ from typing import BinaryIO
 from hubbub import records
 from hubbub.records import Order
 
-__all__ = ["Data", "chunks", "end_of_frames", "is_cut_off", "mp3_counts_its_frames", "ogg_is_joined"]
+__all__ = ["Data", "chunks", "judge", "mp3_counts_its_frames", "ogg_is_joined"]
 
 #: The first bytes of a record -> how long all of it is; None where they begin none.
 Length = Callable[[bytes], int | None]
@@ -61,24 +61,24 @@ def chunks(data: Data, first: int, order: Order, wide: bool = False) -> Iterator
         at += size if wide else size + size % 2
 
 
-def is_cut_off(data: Data) -> bool:
-    """Whether a stream counts bytes that are missing at its end, or breaks off inside a record."""
+def judge(data: Data) -> tuple[bool, int]:
+    """Whether a stream counts bytes that are missing at its end, or breaks off inside a record; and where it ends: the
+    place behind the last frame of what is nothing but frames, else the end of the stream."""
+    if frames := _frames(data):
+        end, cut_off = frames.follow(data)
+        return cut_off, min(end, data.size)
+    return _is_cut_off(data), data.size
+
+
+def _is_cut_off(data: Data) -> bool:
     head = data.at(0, 400)
-    for magic, judge in _KINDS.items():
+    for magic, is_cut_off in _KINDS.items():
         if head.startswith(magic):
-            return judge(data)
-    if head[4:8] in _BOXES:
-        return _MP4.is_cut_off(data)
+            return is_cut_off(data)
     for packet, sync in ((188, 0), (192, 4)):
         if all(head[at : at + 1] == b"\x47" for at in (sync, sync + packet)):
             return data.size % packet != 0
-    return (frames := _frames(data)) is not None and frames.is_cut_off(data)
-
-
-def end_of_frames(data: Data) -> int:
-    """Where the frames of a stream end that is nothing but frames; its own end where it is something else."""
-    frames = _frames(data)
-    return min(frames.follow(data)[0], data.size) if frames else data.size
+    return head[4:8] in _BOXES and _MP4.is_cut_off(data)
 
 
 def _frames(data: Data) -> "_Chain | None":
