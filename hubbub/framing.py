@@ -23,6 +23,7 @@ MOST_RECORDS = 1_000_000
 _ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _ASF_DATA = bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c")
 _EBML = b"\x1a\x45\xdf\xa3"
+_PICTURES = (b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis", b"jp2 ", b"crx ")  # in boxes, too, but no movie
 _BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")
 _AMR_BYTES = (13, 14, 16, 18, 20, 21, 27, 32, 6, 1, 1, 1, 1, 1, 1, 1)
 _AMR_WIDE_BYTES = (18, 24, 33, 37, 41, 47, 51, 59, 61, 6, 1, 1, 1, 1, 1, 1)
@@ -78,7 +79,7 @@ def _is_cut_off(data: Data) -> bool:
     for packet, sync in ((188, 0), (192, 4)):
         if all(head[at : at + 1] == b"\x47" for at in (sync, sync + packet)):
             return data.size % packet != 0
-    return head[4:8] in _BOXES and _MP4.is_cut_off(data)
+    return head[4:8] in _BOXES and head[8:12] not in _PICTURES and _MP4.is_cut_off(data)
 
 
 def _frames(data: Data) -> "_Chain | None":

@@ -117,6 +117,15 @@ def test_a_movie_whose_sound_reaches_to_the_end_is_held_to_its_length(tmp_path: 
         decoded(content[: at + (len(content) - at) // 3])
 
 
+def test_a_movie_that_lacks_whole_boxes_is_cut_off_and_a_picture_is_no_sound(tmp_path: Path) -> None:
+    content = write_media(tmp_path / "a.m4a", "aac").read_bytes()
+    with pytest.raises(AudioError, match=CUT_OFF):
+        decoded(content[: content.index(b"moov") - 4])
+    picture = struct.pack(">I4s4sI4s", 20, b"ftyp", b"heic", 0, b"mif1") + struct.pack(">I4s", 8, b"mdat")
+    with pytest.raises(AudioError, match="is not a sound"):
+        decoded(picture)
+
+
 # WAV
 
 
