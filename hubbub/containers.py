@@ -9,7 +9,7 @@ the samples are there. Only headers are read, a few bytes each; this module deco
 import io
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from hubbub import framing
@@ -26,6 +26,7 @@ _LONGEST_HEAD = 2**20
 _FORMAT_BYTES, _LONGEST_FORMAT = 16, 4_096
 _NOT_PACKED = (1, 3, 6, 7, 0xFFFE)  # integers, floats, the two laws, and what names its coding further on
 _SOME_ZEROS = 2**20  # as fill a file up to a whole block of its card
+_FRAME_STARTS = (b"\xff", b"\x0b")  # of MP3, AAC and AC-3, which a tag may stand before
 _TAGS = (b"ID3", b"TAG", b"APE")
 _W64_HEAD = 24
 _W64 = b"riff" + bytes.fromhex("2e91cf11a5d628db04c10000")
@@ -52,8 +53,17 @@ def examine(stream: BinaryIO, size: int) -> Account:
     """The account of a stream of `size` bytes, whatever it holds: what is not known here is whole as far as can be
     told."""
     data = framing.Data(stream, size)
+    tag = framing.behind_id3(data)
     head = data.at(0, 16)
-    if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64") and head[8:12] == b"WAVE":
+    other: _View | None = None
+    if tag and data.at(tag, 1) not in (b"", *_FRAME_STARTS):
+        other = _View(b"", data, tag, size - tag)  # libsndfile takes a tag's bytes off the end
+    elif head[:4] == b"BW64":
+        other = _View(b"RF64", data, 4, size - 4)  # and knows this by its older name alone
+    if other:
+        account = examine(other, size - tag)
+        return replace(account, view=account.view or other)
+    if head[:4] in (b"RIFF", b"RIFX", b"RF64") and head[8:12] == b"WAVE":
         return _wav(data, "big" if head[:4] == b"RIFX" else "little")
     if head == _W64:
         return _w64(data)

@@ -13,7 +13,7 @@ from typing import BinaryIO
 from hubbub import records
 from hubbub.records import Order
 
-__all__ = ["Data", "chunks", "judge", "mp3_counts_its_frames", "ogg_is_joined"]
+__all__ = ["Data", "behind_id3", "chunks", "judge", "mp3_counts_its_frames", "ogg_is_joined"]
 
 #: The first bytes of a record -> how long all of it is; None where they begin none.
 Length = Callable[[bytes], int | None]
@@ -84,7 +84,7 @@ def _is_cut_off(data: Data) -> bool:
 
 def _frames(data: Data) -> "_Chain | None":
     """The frames of an MP3, AAC or AC-3 stream, None of one that counts them: its decoder compares."""
-    first = _behind_id3(data)
+    first = behind_id3(data)
     head = data.at(first, 16)
     for length, head_bytes in ((records.mpeg_frame, 4), (records.adts_frame, 7), (records.ac3_frame, 6)):
         if length(head):
@@ -111,7 +111,7 @@ def ogg_is_joined(data: Data) -> bool:
 def mp3_counts_its_frames(data: Data) -> bool:
     """Whether an MP3 stream's first frame counts the frames (Xing, Info, VBRI), all of them: of files that were joined
     it counts those of the first."""
-    first = _behind_id3(data)
+    first = behind_id3(data)
     frame = data.at(first, 64)
     if b"VBRI" in frame:
         return True
@@ -161,7 +161,7 @@ class _Chain:
         return at, False
 
 
-def _behind_id3(data: Data) -> int:
+def behind_id3(data: Data) -> int:
     """The place behind the tags at the start, of which there may be several."""
     at = 0
     while len(head := data.at(at, 10)) == 10 and head[:3] == b"ID3":

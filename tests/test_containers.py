@@ -4,6 +4,7 @@ import io
 import os
 import random
 import struct
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -191,8 +192,9 @@ def test_odd_files_that_are_whole_are_answered(content: bytes, samples: int) -> 
 @pytest.mark.parametrize("layout", [None, EXTENSIBLE])
 @pytest.mark.parametrize("riff", [None, 0, 0xFFFFFFFF])
 def test_a_recorder_that_never_counted_is_read_to_the_end_and_said(
-    counted: int, layout: bytes | None, riff: int | None
+    counted: int, layout: bytes | None, riff: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
     wave, warnings = decoded(wav(PCM, counted, riff, layout=layout))
     assert len(wave) == RATE_HZ and is_the_tone(wave, RATE_HZ)
     said = f"the stream: its header says {counted:,} bytes of samples; read to the end of the file: 1.0 s."
@@ -329,6 +331,23 @@ def test_tags_and_zeros_behind_an_mp3_are_no_frames(tmp_path: Path, tail: bytes,
     for head in (b"", id3):
         wave, warnings = decoded(head + content + tail)
         assert is_the_tone(wave[:RATE_HZ], RATE_HZ, 0.1) and not warnings
+
+
+@pytest.mark.parametrize("container, coding", [("WAV", "PCM_16"), ("AIFF", "PCM_16"), ("FLAC", "PCM_16")])
+def test_a_tag_before_a_container_changes_nothing(container: str, coding: str) -> None:
+    content = written(container, coding)
+    tagged = b"ID3\x04\0\0\0\0\x02\0" + bytes(256) + content
+    np.testing.assert_array_equal(decoded(tagged)[0], decoded(content)[0])
+    with pytest.raises(AudioError, match=CUT_OFF):
+        decoded(tagged[: len(tagged) - 100])
+
+
+def test_bw64_is_rf64_by_another_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    content = b"BW64" + written("RF64", "PCM_24")[4:]
+    assert is_the_tone(decoded(content)[0], RATE_HZ)
+    with pytest.raises(AudioError, match=CUT_OFF):
+        decoded(content[: len(content) // 2])
 
 
 # Cost
