@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from hubbub import files, pictures, settings, windows
+from hubbub.errors import examples
 from hubbub.confidence import Confidence
 from hubbub.features import FrontEnd
 from hubbub.hearing import ClassifierError, Hearing
@@ -172,7 +173,12 @@ class Classifier(Hearing):
         return digest.hexdigest()
 
     def save(self, folder: str | Path) -> Path:
-        """Write the folder that `Classifier.load` reads, whole or not at all."""
+        """Write the folder that `Classifier.load` reads, whole or not at all. Raises `ClassifierError` where something
+        else than an earlier classifier lies there."""
+        if strange := files.foreign(Path(folder), CARD):
+            raise ClassifierError(
+                f"{folder} holds {examples(strange)}, and no classifier. Give a new or an empty folder."
+            )
         card: dict[str, Any] = {
             "format": FORMAT,
             "labels": list(self.labels),

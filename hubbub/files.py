@@ -10,10 +10,12 @@ import hashlib
 import json
 import os
 import platform
+import re
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,9 +32,14 @@ __all__ = [
     "cache_dir",
     "find",
     "find_in",
+    "flaw_of",
+    "foreign",
     "homes",
     "lock",
+    "remove_folder",
+    "safe_name",
     "sha256",
+    "twins",
     "whole_file",
     "whole_folder",
     "writable_home",
@@ -42,6 +49,19 @@ __all__ = [
 ]
 
 _NO_ROOM = {getattr(errno, name, None) for name in ("ENOSPC", "EFBIG", "EDQUOT", "EROFS", "EACCES")}
+#: A name that is the same on every file system, and one that ends as `safe_name` ends those that are not.
+_PLAIN = re.compile(r"[A-Za-z0-9_+][A-Za-z0-9._+-]{0,79}(?<!\.)")
+_HASHED = re.compile(r"-[0-9a-f]{12}$", re.IGNORECASE)
+#: Windows opens a device by these names, whatever ending they have.
+_DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])\s*(\..*)?", re.IGNORECASE | re.DOTALL)
+_SEPARATORS = set('/\\:*?"<>|')
+LONGEST_NAME = 120  # bytes; file systems allow 255, and endings are added to names
+#: What lies in a folder that hubbub made: a run, a search, files made from a data set.
+MARKS = ("recipe.toml", "study.db", "made.json")
+#: What a run that has not begun may hold.
+_BEFORE_THE_MARK = {".lock", ".holder.json", ".shared", ".study.lock", "environment.json", "workers"}
+#: Names of what is being written: by `whole_file` and `whole_folder`, and a download from the hub.
+_TEMPORARY = re.compile(r"\..+\.(\d+-[0-9a-f]{8}(\.\w+)?|[0-9a-f]{12}\.part)")
 
 
 class StoreError(HubbubError):
@@ -95,6 +115,82 @@ def find_in(folders: list[Path], kind: str, name: str) -> Path | None:
     """`find` in given folders."""
     # os.path.exists, because Path.exists raises where a home may not be entered.
     return next((home / kind / name for home in folders if os.path.exists(home / kind / name)), None)
+
+
+def safe_name(value: str) -> str:
+    """A value from data as one part of a path: the same value always gives the same name, other values give others.
+
+    Letters (A to Z), digits and `._+-` stay as they are, up to 80 of them. Whatever else a value is (a path, blanks,
+    letters with accents, a name that Windows keeps for a device, nothing) becomes what can be read of it and 12 digits
+    of its hash. Plain values that differ in case alone stay so: `twins` finds them.
+    """
+    if _PLAIN.fullmatch(value) and not _DEVICE.fullmatch(value) and not _HASHED.search(value):
+        return value
+    letters = "".join(c for c in unicodedata.normalize("NFKD", value) if not unicodedata.combining(c))
+    readable = re.sub(r"[^A-Za-z0-9_+]+", "-", letters).strip("-")[:60].strip("-")
+    digest = hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    return f"{readable or 'name'}-{digest}"
+
+
+def flaw_of(name: str) -> str:
+    """Why a name that somebody gave cannot be a file's or folder's on every system; "" where it can."""
+    if not name.strip():
+        return "it is empty"
+    if found := sorted(_SEPARATORS & set(name)):
+        return f"it holds {' '.join(found)}"
+    if any(unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") for c in name):
+        return "it holds a character that cannot be seen"
+    if name[0] in ".- " or name[-1] in ". ":
+        return "it begins with a dot, a dash or a blank, or ends with a dot or a blank"
+    if _DEVICE.fullmatch(name):
+        return "Windows keeps it for a device"
+    if len(os.fsencode(name)) > LONGEST_NAME:
+        return f"it is longer than {LONGEST_NAME} bytes"
+    return ""
+
+
+def twins(values: Iterable[str]) -> tuple[str, str] | None:
+    """The first two different values that are one where upper and lower case, or ways to write a letter, are alike."""
+    seen: dict[str, str] = {}
+    for value in values:
+        other = seen.setdefault(unicodedata.normalize("NFKC", value).casefold(), value)
+        if other != value:
+            return other, value
+    return None
+
+
+def foreign(folder: Path, *ours: str) -> list[str]:
+    """What lies in a folder that hubbub did not make: nothing where it is new or empty, or holds one of the files
+    `ours`; what an interrupted start leaves behind does not count."""
+    if not os.path.isdir(folder):
+        return [folder.name] if os.path.lexists(folder) else []
+    there = os.listdir(folder)
+    if set(ours) & set(there):
+        return []
+    return sorted(name for name in there if name not in _BEFORE_THE_MARK and not _TEMPORARY.fullmatch(name))
+
+
+def remove_folder(path: str | os.PathLike[str], within: str | os.PathLike[str] | None = None) -> None:
+    """Removes a folder and all in it, where it is there; links are not followed.
+
+    Raises StoreError unless hubbub made it: it lies in (or is) the folder `within`, which holds one of `MARKS` or has
+    the name of something that is being written; without `within`, it has such a name itself. Raises it too where the
+    system does not remove it.
+    """
+    target = absolute(path)
+    if not os.path.lexists(target):
+        return
+    base = target if within is None else absolute(within)
+    real, inside = Path(os.path.realpath(target)), Path(os.path.realpath(base))
+    marked = within is not None and any((inside / mark).is_file() for mark in MARKS)
+    if target.is_symlink() or not real.is_relative_to(inside) or not (marked or _TEMPORARY.fullmatch(inside.name)):
+        raise StoreError(
+            f"{target} was not removed: it does not lie in a folder that hubbub made. Look at it, and move it away."
+        )
+    try:
+        shutil.rmtree(target)
+    except OSError as error:
+        raise StoreError(f"{target} cannot be removed: {error.strerror or error}. Remove it yourself.") from error
 
 
 def _why_unwritable(folder: Path) -> str | None:
@@ -190,7 +286,8 @@ def lock(folder: str | os.PathLike[str]) -> Iterator[None]:
         with suppress(OSError):
             holder.unlink()
             if new and [p.name for p in place.iterdir()] == [".lock"]:
-                shutil.rmtree(place)
+                (place / ".lock").unlink()
+                place.rmdir()
         held.release()
 
 

@@ -6,6 +6,7 @@ figures as one that was never stopped. This room does not know how a page shows 
 
 import json
 import math
+import os
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +30,9 @@ __all__ = [
     "classes",
     "confidence",
     "fold_table",
+    "fold_names",
     "goals",
+    "place_of",
     "predictions",
     "read_json",
     "summarise",
@@ -79,7 +82,22 @@ def cells(folder: Path) -> list[tuple[str, int, Path]]:
     """Test fold, seed and folder of each cell of a run, in the run's order."""
     seeds = Recipe.load(folder / "recipe.toml").train.seeds
     folds = read_json(folder / "environment.json")["test_folds"]
-    return [(fold, seed, folder / f"test-{fold}" / f"seed-{seed}") for fold in folds for seed in seeds]
+    return [(fold, seed, place_of(folder, fold, seed)) for fold in folds for seed in seeds]
+
+
+def place_of(folder: Path, fold: str, seed: int) -> Path:
+    """Where in a run folder a cell writes."""
+    name, *before = fold_names(fold)
+    if before and not (folder / name).is_dir() and (folder / before[0]).is_dir():
+        name = before[0]
+    return folder / name / f"seed-{seed}"
+
+
+def fold_names(fold: str) -> tuple[str, ...]:
+    """What the folder of a test fold is called, and what earlier versions called it where that is one name."""
+    name, before = f"test-{files.safe_name(fold)}", f"test-{fold}"
+    one_name = not {"/", "\\", "\0"} & set(before) and len(os.fsencode(before)) <= 255
+    return (name, before) if one_name and before != name else (name,)
 
 
 def predictions(folder: Path) -> pd.DataFrame:

@@ -5,7 +5,6 @@ it anywhere: here, in another process, on another machine. This room does not kn
 """
 
 import json
-import shutil
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,12 +13,12 @@ from typing import Any, Literal
 import numpy as np
 
 from hubbub import cell, confidence, files, gallery, page, report
-from hubbub.errors import HubbubError
+from hubbub.errors import HubbubError, examples
 from hubbub.material import Material, Say, card, environment, prepare
 from hubbub.recipe import Recipe
 from hubbub.report import read_json
 
-__all__ = ["Begun", "ExperimentError", "OF_ALL_CELLS", "Run", "Step", "forget", "in_words", "perform"]
+__all__ = ["Begun", "ExperimentError", "OF_ALL_CELLS", "Run", "Step", "forget", "in_words", "perform", "refuse_foreign"]
 
 
 #: Folders of a run that are made of all its cells, so removed before one of them is run again.
@@ -80,7 +79,7 @@ def perform(step: Step, say: Say = lambda line: None) -> Any:
     if step.kind == "end":
         return _end(material, step.run, say)
     (split,) = (split for split in material.splits if split.name == step.fold)
-    return cell.run(material, split, step.seed, cell.place_of(step.run.folder, step.fold, step.seed))
+    return cell.run(material, split, step.seed, report.place_of(step.run.folder, step.fold, step.seed))
 
 
 #: The last run's material: a process performs most steps of one run after the other.
@@ -117,16 +116,25 @@ def _begin(run: Run, say: Say) -> Begun:
             )
         _refuse_other(material, folder)
     else:
+        refuse_foreign(folder)
         files.write_json(folder / "environment.json", facts)
         files.write_text(folder / "recipe.toml", recipe)
     cells = tuple(
         Step(run, "cell", split.name, seed) for split in material.splits for seed in material.recipe.train.seeds
     )
-    left = tuple(c for c in cells if not (cell.place_of(folder, c.fold, c.seed) / cell.DONE).is_file())
+    left = tuple(c for c in cells if not (report.place_of(folder, c.fold, c.seed) / cell.DONE).is_file())
     if left:
         for name in OF_ALL_CELLS:
-            shutil.rmtree(folder / name, ignore_errors=True)
+            files.remove_folder(folder / name, folder)
     return Begun(run, cells, left)
+
+
+def refuse_foreign(folder: Path) -> None:
+    """A run's folder is new, empty or a run's: what lies in any other is not ours to write over."""
+    if strange := files.foreign(folder, "recipe.toml"):
+        raise ExperimentError(
+            f"{folder} holds {examples(strange)}, and no run. Give another --name or --out, or an empty folder."
+        )
 
 
 def _refuse_other(material: Material, folder: Path) -> None:
