@@ -22,6 +22,7 @@ from hubbub.data.cache import Segments
 from hubbub.data.splits import Split
 from hubbub.errors import HubbubError
 from hubbub.material import Material, card, fresh
+from hubbub.run_folder import DONE
 
 if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
@@ -33,8 +34,6 @@ __all__ = ["DONE", "CellError", "fit", "run"]
 
 Array = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.intp]
-#: Written last.
-DONE = "metrics_test.json"
 SPEED_BATCH, SPEED_SECONDS = 32, 1.0
 TRACKED = ("clip_accuracy", "clip_macro_f1", "segment_accuracy", "segment_macro_f1")
 
@@ -70,6 +69,7 @@ def run(material: Material, split: Split, seed: int, place: Path) -> dict[str, A
             "choice": fitted.choice,
             "confidence": asdict(fitted.final.confidence),
             "trainable_parameters": fitted.trainable,
+            "threads": list(fitted.threads),
             "test_opened": opened,
             "seconds": seconds,
         }

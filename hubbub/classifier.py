@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 
 from hubbub import files, pictures, settings, windows
-from hubbub.errors import examples
 from hubbub.confidence import Confidence
+from hubbub.errors import examples
 from hubbub.features import FrontEnd
 from hubbub.hearing import ClassifierError, Hearing
 from hubbub.models import build_network

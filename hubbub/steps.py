@@ -16,7 +16,7 @@ from hubbub import cell, confidence, files, gallery, page, report
 from hubbub.errors import HubbubError, examples
 from hubbub.material import Material, Say, card, environment, prepare
 from hubbub.recipe import Recipe
-from hubbub.report import read_json
+from hubbub.run_folder import place_of, read_choices, read_json, threads
 
 __all__ = ["Begun", "ExperimentError", "OF_ALL_CELLS", "Run", "Step", "forget", "in_words", "perform", "refuse_foreign"]
 
@@ -79,7 +79,7 @@ def perform(step: Step, say: Say = lambda line: None) -> Any:
     if step.kind == "end":
         return _end(material, step.run, say)
     (split,) = (split for split in material.splits if split.name == step.fold)
-    return cell.run(material, split, step.seed, report.place_of(step.run.folder, step.fold, step.seed))
+    return cell.run(material, split, step.seed, place_of(step.run.folder, step.fold, step.seed))
 
 
 #: The last run's material: a process performs most steps of one run after the other.
@@ -110,7 +110,7 @@ def _begin(run: Run, say: Say) -> Begun:
     _kept[_key(run)] = material
     folder, recipe, facts = run.folder, material.recipe.to_toml(), environment(material)
     if (folder / "recipe.toml").is_file():
-        if (folder / "recipe.toml").read_text(encoding="utf-8") != recipe:
+        if (folder / "recipe.toml").read_bytes() != recipe.encode():
             raise ExperimentError(
                 f"{folder} holds the run of another recipe. Give another --name, or remove that folder."
             )
@@ -122,7 +122,10 @@ def _begin(run: Run, say: Say) -> Begun:
     cells = tuple(
         Step(run, "cell", split.name, seed) for split in material.splits for seed in material.recipe.train.seeds
     )
-    left = tuple(c for c in cells if not (report.place_of(folder, c.fold, c.seed) / cell.DONE).is_file())
+    left = tuple(c for c in cells if not (place_of(folder, c.fold, c.seed) / cell.DONE).is_file())
+    for one in cells:
+        if one not in left:  # a damaged file is told now, not after the others have been trained
+            read_json(place_of(folder, one.fold, one.seed) / cell.DONE)
     if left:
         for name in OF_ALL_CELLS:
             files.remove_folder(folder / name, folder)
@@ -153,6 +156,8 @@ def _refuse_other(material: Material, folder: Path) -> None:
 
 def _end(material: Material, run: Run, say: Say) -> dict[str, Any]:
     """`summary.json`, the gallery, the classifier refitted on all folds, and the page that shows it all."""
+    facts = read_json(run.folder / "environment.json") | {"training_threads": threads(run.folder)}
+    files.write_json(run.folder / "environment.json", facts)
     summary = report.summarise(run.folder)
     if not (run.folder / gallery.FOLDER).is_dir():
         say("explaining the worst mistakes")
@@ -168,7 +173,7 @@ def _refit(material: Material, folder: Path, summary: dict[str, Any]) -> None:
     """The same recipe on all clips; what validation chose most often (the middle epoch for a network) is kept, and how
     sure it may be is what the cells say together."""
     places = [place for _, _, place in report.cells(folder)]
-    choices = [read_json(place / cell.DONE)["choice"] for place in places]
+    choices = read_choices(places)
     if material.recipe.head.name == "none":
         choice = sorted(choices, key=lambda choice: choice["epoch"])[(len(choices) - 1) // 2]
     else:
@@ -180,6 +185,7 @@ def _refit(material: Material, folder: Path, summary: dict[str, Any]) -> None:
     accuracy = summary["clip"]["accuracy"]
     model.card = card(material, "all folds that took part, refitted after the evaluation") | {
         "choice": choice,
+        "not_comparable": summary["why_not_comparable"],
         "evaluated": f"clip accuracy {accuracy['mean']:.4f} by models that had not heard the clips; "
         f"{summary['protocol']}",
     }
