@@ -77,9 +77,9 @@ class _Data(_Content):
 
 
 class _Environment(_Content):
-    machine: dict[str, Any]
+    machine: dict[str, Any] = {}
     data: _Data
-    weights: dict[str, str]
+    weights: dict[str, str] = {}
     protocol: str
     test_folds: list[str]
     why_not_comparable: list[str]

@@ -116,7 +116,6 @@ def _begin(run: Run, say: Say) -> Begun:
             )
         _refuse_other(material, folder)
     else:
-        refuse_foreign(folder)
         files.write_json(folder / "environment.json", facts)
         files.write_text(folder / "recipe.toml", recipe)
     cells = tuple(
