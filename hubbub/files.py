@@ -49,6 +49,7 @@ __all__ = [
 ]
 
 _NO_ROOM = {getattr(errno, name, None) for name in ("ENOSPC", "EFBIG", "EDQUOT", "EROFS", "EACCES")}
+_BLOCK, _BLOCKS = 1 << 16, 16
 #: A name that is the same on every file system, and one that ends as `safe_name` ends those that are not.
 _PLAIN = re.compile(r"[A-Za-z0-9_+][A-Za-z0-9._+-]{0,79}(?<!\.)")
 _HASHED = re.compile(r"-[0-9a-f]{12}$", re.IGNORECASE)
@@ -309,13 +310,36 @@ def _or_nothing(target: Path, temporary: Path) -> Iterator[None]:
         target.parent.mkdir(parents=True, exist_ok=True)
         yield
     except BaseException as error:
+        why = _why_unwritten(error, target, temporary)
         _remove(temporary)
-        if isinstance(error, OSError) and _is_ours(error, target, temporary):
-            why = error.strerror or error
+        if why:
             raise StoreError(
                 f"{target} could not be written: {why}. Nothing was changed. Make room or choose another place."
             ) from error
         raise
+
+
+def _why_unwritten(error: BaseException, target: Path, temporary: Path) -> str:
+    """The system's reason where an error is about writing the target; "" where it is about something else.
+
+    Writers that are not Python's (of checkpoints, weights, MP3) do not hand it on. So the system is asked again, by
+    writing on: a quota or a limit shows in no figure.
+    """
+    cause: BaseException = error
+    silent = isinstance(error, Exception) and not isinstance(error, HubbubError) and not getattr(error, "errno", None)
+    if silent and os.path.exists(temporary.parent):
+        try:
+            inside = [path for path in temporary.rglob("*") if path.is_file()]
+            whole = temporary / "file" if temporary.is_dir() else temporary
+            with open(max(inside, key=lambda path: path.stat().st_size, default=whole), "ab", 0) as handle:
+                for _ in range(_BLOCKS):
+                    handle.write(bytes(_BLOCK))
+        except OSError as found:
+            cause = found
+    if not isinstance(cause, OSError) or not _is_ours(cause, target, temporary):
+        return ""
+    said = cause.strerror or str(cause)
+    return f"the disk is full ({said})" if cause.errno in (errno.ENOSPC, errno.EDQUOT) else said
 
 
 def _is_ours(error: OSError, target: Path, temporary: Path) -> bool:

@@ -4,10 +4,7 @@ errors in words.
 What a training step does is in `train.py`; this room does not know it.
 """
 
-import errno
 import logging
-import os
-import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -28,11 +25,6 @@ from hubbub.errors import HubbubError
 from hubbub.settings import Train
 
 __all__ = ["TrainError", "build_trainer", "in_words", "quiet"]
-
-
-#: How torch says that a checkpoint could not be written.
-_UNWRITTEN = re.compile(r"inline_container|PytorchStreamWriter|unexpected pos|enforce fail|file write failed")
-_TRIED = 16
 
 
 class TrainError(HubbubError):
@@ -105,24 +97,7 @@ class _WholeCheckpoints(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         with files.whole_file(path) as temporary:
-            try:
-                torch.save(checkpoint, temporary)
-            except RuntimeError as error:
-                # torch's own writer does not say why the system took no more bytes.
-                if not _UNWRITTEN.search(str(error)):
-                    raise
-                raise OSError(*_why_unwritten(temporary), str(temporary)) from error
-
-
-def _why_unwritten(file: Path) -> tuple[int, str]:
-    """The system's reason not to write to a file: asked by writing, since a quota or a limit shows in no figure."""
-    try:
-        with open(file, "ab", buffering=0) as handle:
-            for _ in range(_TRIED):  # what is written counts: a last block may have had room
-                handle.write(bytes(1 << 16))
-    except OSError as error:
-        return error.errno or errno.ENOSPC, error.strerror or str(error)
-    return errno.ENOSPC, os.strerror(errno.ENOSPC)
+            torch.save(checkpoint, temporary)
 
 
 class _OfFirstRank(_WholeCheckpoints):
