@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from hubbub import files
 from hubbub.errors import HubbubError
@@ -96,11 +96,12 @@ class _Throughput(_Content):
     segments_per_second: float
 
 
-_CONTENTS: dict[str, type[_Content]] = {
-    "summary.json": _Summary,
-    "environment.json": _Environment,
-    DONE: _Test,
-    "metrics_throughput.json": _Throughput,
+_CONTENTS: dict[str, TypeAdapter[Any]] = {
+    "summary.json": TypeAdapter(_Summary),
+    "environment.json": TypeAdapter(_Environment),
+    DONE: TypeAdapter(_Test),
+    "metrics_throughput.json": TypeAdapter(_Throughput),
+    "samples.json": TypeAdapter(list[dict[str, Any]]),
 }
 
 
@@ -138,7 +139,7 @@ def read_json(path: Path) -> Any:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if model := _CONTENTS.get(path.name):
-            model.model_validate(content)
+            model.validate_python(content)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the whole"
