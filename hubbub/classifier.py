@@ -22,7 +22,6 @@ from torch import Tensor
 
 from hubbub import files, pictures, settings, windows
 from hubbub.confidence import Confidence
-from hubbub.errors import examples
 from hubbub.features import FrontEnd
 from hubbub.hearing import ClassifierError, Hearing
 from hubbub.models import build_network
@@ -173,12 +172,8 @@ class Classifier(Hearing):
         return digest.hexdigest()
 
     def save(self, folder: str | Path) -> Path:
-        """Write the folder that `Classifier.load` reads, whole or not at all. Raises `ClassifierError` where something
+        """Write the folder that `Classifier.load` reads, whole or not at all. Raises `StoreError` where something
         else than an earlier classifier lies there."""
-        if strange := files.foreign(Path(folder), CARD):
-            raise ClassifierError(
-                f"{folder} holds {examples(strange)}, and no classifier. Give a new or an empty folder."
-            )
         card: dict[str, Any] = {
             "format": FORMAT,
             "labels": list(self.labels),
@@ -187,7 +182,7 @@ class Classifier(Hearing):
             "card": self.card,
             "confidence": asdict(self.confidence),
         }
-        with files.whole_folder(folder) as temporary:
+        with files.whole_folder(folder, CARD) as temporary:
             state = {name: tensor.cpu().contiguous() for name, tensor in self.network.state_dict().items()}
             state |= {f"{FRONTEND}{name}": tensor.cpu() for name, tensor in self._statistics().items()}
             safetensors.torch.save_file(state, temporary / NETWORK)

@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hubbub.errors import HubbubError
+from hubbub.errors import HubbubError, examples
 
 if TYPE_CHECKING:
     import pandas
@@ -218,10 +218,16 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+def whole_folder(path: str | os.PathLike[str], *ours: str) -> Iterator[Path]:
     """Yields a new temporary folder beside `path`, which takes its place when the block ends, as `whole_file` does
-    for a file. What was at `path` is renamed aside first and removed last."""
+    for a file. What was at `path` is renamed aside first and removed last. Raises StoreError where that is not empty,
+    not in the cache, and holds none of the files `ours`, which tell a folder that hubbub made."""
     target = absolute(path)
+    strange = foreign(target, *ours)
+    if strange and not target.is_relative_to(cache_dir()):
+        raise StoreError(
+            f"{target} holds {examples(strange)}, and nothing that may be replaced. Give a new or an empty folder."
+        )
     temporary, aside = _beside(target), _beside(target)
     with _or_nothing(target, temporary):
         temporary.mkdir()
