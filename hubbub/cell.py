@@ -5,7 +5,6 @@ and when cells are run.
 """
 
 import itertools
-import shutil
 import time
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
@@ -23,6 +22,7 @@ from hubbub.data.cache import Segments
 from hubbub.data.splits import Split
 from hubbub.errors import HubbubError
 from hubbub.material import Material, card, fresh
+from hubbub.run_folder import DONE
 
 if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
@@ -30,12 +30,10 @@ if TYPE_CHECKING:
     from hubbub.classifier import Classifier
     from hubbub.train import Fitted
 
-__all__ = ["DONE", "CellError", "fit", "place_of", "run"]
+__all__ = ["DONE", "CellError", "fit", "run"]
 
 Array = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.intp]
-#: Written last.
-DONE = "metrics_test.json"
 SPEED_BATCH, SPEED_SECONDS = 32, 1.0
 TRACKED = ("clip_accuracy", "clip_macro_f1", "segment_accuracy", "segment_macro_f1")
 
@@ -44,15 +42,10 @@ class CellError(HubbubError):
     """A cell whose figures would not be whole."""
 
 
-def place_of(folder: Path, fold: str, seed: int) -> Path:
-    """Where in a run folder a cell writes."""
-    return folder / f"test-{fold}" / f"seed-{seed}"
-
-
 def run(material: Material, split: Split, seed: int, place: Path) -> dict[str, Any]:
     """Everything of one cell into the folder `place`; returns what `metrics_test.json` holds."""
     if not (place / "checkpoints" / "last.ckpt").is_file() and place.exists():
-        shutil.rmtree(place)
+        files.remove_folder(place, place.parents[1])
     place.mkdir(parents=True, exist_ok=True)
     with _tracked(material, place, f"fold {split.name}, seed {seed}") as loggers:
         began = time.perf_counter()
@@ -76,6 +69,7 @@ def run(material: Material, split: Split, seed: int, place: Path) -> dict[str, A
             "choice": fitted.choice,
             "confidence": asdict(fitted.final.confidence),
             "trainable_parameters": fitted.trainable,
+            "threads": list(fitted.threads),
             "test_opened": opened,
             "seconds": seconds,
         }

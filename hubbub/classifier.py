@@ -172,7 +172,8 @@ class Classifier(Hearing):
         return digest.hexdigest()
 
     def save(self, folder: str | Path) -> Path:
-        """Write the folder that `Classifier.load` reads, whole or not at all."""
+        """Write the folder that `Classifier.load` reads, whole or not at all. Raises `StoreError` where something
+        else than an earlier classifier lies there."""
         card: dict[str, Any] = {
             "format": FORMAT,
             "labels": list(self.labels),
@@ -181,7 +182,7 @@ class Classifier(Hearing):
             "card": self.card,
             "confidence": asdict(self.confidence),
         }
-        with files.whole_folder(folder) as temporary:
+        with files.whole_folder(folder, CARD) as temporary:
             state = {name: tensor.cpu().contiguous() for name, tensor in self.network.state_dict().items()}
             state |= {f"{FRONTEND}{name}": tensor.cpu() for name, tensor in self._statistics().items()}
             safetensors.torch.save_file(state, temporary / NETWORK)

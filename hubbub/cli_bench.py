@@ -96,7 +96,7 @@ def bench(
         print_overview([ended.run.folder for ended in finished])
     for one in names:
         if suite.is_suite(one):
-            place = out_dir / (name or run_name(one, quick))
+            place = out_dir / run_name(one, quick, name)
             out.print(suite.write(place, [e for e in ends if e.run.folder.parent == place]), soft_wrap=True)
     if _report_failures(ends, debug):
         none_began = all(ended.failed and ended.failed[0].step.kind == "begin" for ended in ends)
@@ -140,7 +140,8 @@ def train(
 
     Example: hubbub train street-cnn --fold 1 --epochs 5
     """
-    from hubbub.recipe import Recipe, run_name
+    from hubbub.files import safe_name
+    from hubbub.recipe import Recipe, as_setting, run_name
 
     given = {"train.epochs": epochs, "train.learning_rate": lr, "train.batch_size": batch_size}
     extra = [f"{key}={value}" for key, value in given.items() if value is not None]
@@ -150,8 +151,8 @@ def train(
         from hubbub.data import splits
 
         fold = splits.make(splits.open_clips(held), held.protocol)[0].name
-        held = Recipe.load(recipe, [*extra, f"protocol.folds={[fold]}"], quick=quick)
-    folder = out_dir / (name or f"{run_name(recipe, quick)}-fold{fold or ''}-seed{seed}")
+        held = Recipe.load(recipe, [*extra, as_setting("protocol.folds", [fold])], quick=quick)
+    folder = out_dir / run_name(recipe, quick, name, f"-fold{safe_name(fold) if fold else ''}-seed{seed}")
     with ranks.together(held.train.nodes, held.train.devices) as leads:
         if not leads:
             from hubbub.follow import follow

@@ -66,11 +66,13 @@ def as_settings(
     allow_leaky: bool = False,
 ) -> list[str]:
     """The common options as --set settings, so that the resolved recipe holds them all."""
+    from hubbub.recipe import as_setting
+
     settings = list(given or [])
     if device:
-        settings.append(f'train.device="{device}"')
+        settings.append(as_setting("train.device", device))
     if folds:
-        settings.append(f"protocol.folds={[f.strip() for f in folds.split(',')]!r}".replace("'", '"'))
+        settings.append(as_setting("protocol.folds", [fold.strip() for fold in folds.split(",")]))
     if seeds:
         settings.append(f"train.seeds=[{seeds}]")
     if allow_missing:

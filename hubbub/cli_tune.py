@@ -43,7 +43,7 @@ def tune(
     plan = Recipe.load(recipe, extra + ([f"tune.trials={trials}"] if trials else []), quick=quick)
     from hubbub import tune as room  # seconds of imports: only for a recipe that holds
 
-    folder = out_dir / (name or f"{run_name(recipe, quick)}-tune")
+    folder = out_dir / run_name(recipe, quick, name, "-tune")
     summary = room.run(plan, folder, jobs=jobs, quick=quick, say=say)
     _print_trials(summary, folder)
 
@@ -68,7 +68,7 @@ def lr_find(
     plan = Recipe.load(recipe, as_settings(settings, device, fold, allow_missing=allow_missing), quick=quick)
     from hubbub import lr_find as room
 
-    folder = out_dir / (name or f"{run_name(recipe, quick)}-lr")
+    folder = out_dir / run_name(recipe, quick, name, "-lr")
     found = room.run(plan, folder, quick=quick, say=say)
     if found.steepest is None:
         out.print("the loss did not fall at any rate: nothing to suggest. Look at the picture.")

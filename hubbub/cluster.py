@@ -25,7 +25,7 @@ from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
-from hubbub import cell, files, steps
+from hubbub import cell, files, run_folder, steps
 from hubbub.engines import Done, EngineError, attempt
 from hubbub.errors import HubbubError
 from hubbub.material import Say
@@ -226,7 +226,7 @@ def _done_elsewhere(done: Done) -> list[Step]:
     if not isinstance(done.result, Begun):
         return []
     before = [one for one in done.result.cells if one not in done.result.left]
-    return [c for c in before if not (cell.place_of(c.run.folder, c.fold, c.seed) / cell.DONE).is_file()]
+    return [c for c in before if not (run_folder.place_of(c.run.folder, c.fold, c.seed) / cell.DONE).is_file()]
 
 
 def _at_home(step: Step, result: Any) -> Any:
@@ -256,7 +256,7 @@ def _run_folder(step: Step, place: _Place) -> Iterator[Path]:
     if step.kind != "cell":
         yield folder
         return
-    place_of = cell.place_of(folder, step.fold, step.seed)
+    place_of = run_folder.place_of(folder, step.fold, step.seed)
     place_of.parent.mkdir(exist_ok=True)
     try:  # a machine that was given up for lost may still be writing
         with FileLock(place_of.parent / f".{place_of.name}.lock", timeout=ANSWER_S):
@@ -275,7 +275,7 @@ def _needs(step: Step, path: str) -> bool:
 def _writes(step: Step, path: str) -> bool:
     """Whether a file of the run folder may be a step's work."""
     if step.kind == "cell":
-        return path.startswith(cell.place_of(Path(), step.fold, step.seed).as_posix() + "/")
+        return any(path.startswith(f"{name}/seed-{step.seed}/") for name in run_folder.fold_names(step.fold))
     return path in FACTS if step.kind == "begin" else not path.startswith("test-")
 
 
@@ -301,6 +301,8 @@ def _fetch(storage: str, step: Step, folder: Path, wanted: Callable[[Step, str],
     system, root = _storage(storage, step)
     system.invalidate_cache()
     found = [path.removeprefix(root).lstrip("/") for path in system.find(root)]
+    if leading := [path for path in found if ".." in path.split("/")]:
+        raise EngineError(f"{storage} names a file {leading[0]}, which leads out of the run folder.")
     for path in sorted((p for p in found if wanted(step, p)), key=lambda p: p.endswith(cell.DONE)):
         with files.whole_file(folder / path) as temporary:
             system.get_file(f"{root}/{path}", str(temporary))

@@ -46,6 +46,8 @@ class Run:
     name: str
     environment: dict[str, Any]
     title: str
+    reasons: list[str]
+    threads: tuple[int, ...]
     rows: pd.DataFrame
     table: pd.DataFrame
     right: pd.DataFrame
@@ -98,10 +100,13 @@ def _open(folder: Path, name: str) -> Run:
     facts = pd.DataFrame({key: rows[key].to_numpy() for key in ("clip", "group", "label")})
     facts = facts.assign(**{key: rows.index.get_level_values(key) for key in ("fold", "seed")})
     right = facts.assign(right=scores.argmax(axis=1) == targets).pivot(index="clip", columns="seed", values="right")
+    summary = report.read_json(folder / "summary.json")
     return Run(
         name=name,
         environment=report.read_json(folder / "environment.json"),
-        title=report.read_json(folder / "summary.json")["recipe"],
+        title=summary["recipe"],
+        reasons=summary["why_not_comparable"],
+        threads=tuple(sorted({count for one in report.threads(folder) for count in one["threads"]})),
         rows=rows,
         table=facts.drop_duplicates("clip").set_index("clip")[["fold", "group", "label"]].loc[right.index],
         right=right[list(dict.fromkeys(facts["seed"]))],
@@ -255,11 +260,20 @@ def _warnings(runs: Sequence[Run], reasons: Sequence[str], groups: int) -> list[
     lines = [f"NOT COMPARABLE: {reason}" for reason in reasons]
     owners: dict[str, list[str]] = {}
     for run in runs:
-        for reason in [*run.environment["why_not_comparable"], *run.environment["data"]["warnings"]]:
+        for reason in [*run.reasons, *run.environment["data"]["warnings"]]:
             owners.setdefault(reason, []).append(run.name)
     lines += [
         f"{line} ({'all runs' if len(names) == len(runs) else in_words(names)})" for line, names in owners.items()
     ]
+    counts: dict[str, list[str]] = {}
+    for run in runs:
+        if run.threads:  # of a head, or a run of an earlier version, it is not said
+            counts.setdefault(" and ".join(map(str, run.threads)), []).append(run.name)
+    if len(counts) > 1:
+        said = ", ".join(f"{count} ({in_words(names)})" for count, names in counts.items())
+        lines.append(
+            f"DIFFERENT THREADS: trained with {said} processor threads; a part of the difference may be theirs"
+        )
     if groups < FEW_GROUPS:
         lines.append(f"FEW RECORDINGS: {groups} alone; intervals are narrower and p-values smaller than they should be")
     if single := [run.name for run in runs if run.right.shape[1] == 1]:

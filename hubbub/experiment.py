@@ -5,6 +5,7 @@ A killed grid goes on where it stopped; a cell that fails is reported and the re
 computed from the files of the cells, never from memory. This room does not know where a cell is run.
 """
 
+import unicodedata
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from hubbub.engines import Done, Engine, Here
 from hubbub.material import Say
 from hubbub.progress import Tally
 from hubbub.recipe import Recipe
-from hubbub.steps import ExperimentError, Run, Step, in_words
+from hubbub.steps import ExperimentError, Run, Step, in_words, refuse_foreign
 
 __all__ = ["ExperimentError", "Run", "Ended", "run", "run_all"]
 
@@ -55,9 +56,9 @@ def run_all(runs: Sequence[Run], engine: Engine, say: Say = lambda line: None) -
     """Run all cells of all runs that are not done yet, as many at once as the engine can, and end each run.
 
     Returns how each ended, in order. Raises `StoreError` where another process is at work in one of the folders, before
-    anything is begun, and `ExperimentError` where two runs would write to one folder.
+    anything is begun, and `ExperimentError` where two runs would write to one folder, or into one that is no run's.
     """
-    _refuse_shared_folders(runs)
+    _refuse_folders(runs)
     with ExitStack() as held:
         for one in runs:
             held.enter_context(files.lock(one.folder))
@@ -117,10 +118,12 @@ def _follow(ended: Ended, done: Done, tally: Tally, say: Say) -> list[Step]:
     return [Step(ended.run, "end")] if last else []
 
 
-def _refuse_shared_folders(runs: Sequence[Run]) -> None:
-    seen: dict[Path, Run] = {}
+def _refuse_folders(runs: Sequence[Run]) -> None:
+    """Those of others, and one for two runs: some file systems take upper and lower case for the same."""
+    seen: dict[str, Run] = {}
     for one in runs:
-        other = seen.setdefault(one.folder.resolve(), one)
+        refuse_foreign(one.folder)
+        other = seen.setdefault(unicodedata.normalize("NFKC", str(one.folder.resolve())).casefold(), one)
         if other is not one:
             raise ExperimentError(
                 f"two runs would write to {one.folder}: '{other.recipe.title}' and '{one.recipe.title}'. Name each "

@@ -184,7 +184,7 @@ def write_given(classifier: Classifier, file: Path, folder: str | Path, label: s
     shown, heat = look(classifier, classifier.given(file)[0], label)
     card = {"label": label, "method": "Grad-CAM", "remarks": [], "scores": {"original": heard.scores}}
     card["files"] = {"shown": "shown.png", "gradcam": "gradcam.png"}
-    with files.whole_folder(folder) as temporary:
+    with files.whole_folder(folder, CARD) as temporary:
         plots.picture(shown, temporary / "shown.png")
         plots.picture(shown, temporary / "gradcam.png", heat)
         files.write_json(temporary / CARD, card)
@@ -392,7 +392,7 @@ def write(classifier: Classifier, explanation: Explanation, folder: str | Path) 
         "files": {"clip": "clip.png", "listened": "listened.wav", "rest": "rest.wav"},
     }
     decibels = explanation.decibels
-    with files.whole_folder(folder) as temporary:
+    with files.whole_folder(folder, CARD) as temporary:
         title = f"{explanation.label} {explanation.score:.2f} ({explanation.method})"
         plots.explained(decibels, explanation.map, explanation.times, explanation.hz, title, temporary / "clip.png")
         for number, name in pictures.items():

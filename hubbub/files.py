@@ -10,16 +10,18 @@ import hashlib
 import json
 import os
 import platform
+import re
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hubbub.errors import HubbubError
+from hubbub.errors import HubbubError, examples
 
 if TYPE_CHECKING:
     import pandas
@@ -30,9 +32,14 @@ __all__ = [
     "cache_dir",
     "find",
     "find_in",
+    "flaw_of",
+    "foreign",
     "homes",
     "lock",
+    "remove_folder",
+    "safe_name",
     "sha256",
+    "twins",
     "whole_file",
     "whole_folder",
     "writable_home",
@@ -42,6 +49,20 @@ __all__ = [
 ]
 
 _NO_ROOM = {getattr(errno, name, None) for name in ("ENOSPC", "EFBIG", "EDQUOT", "EROFS", "EACCES")}
+_BLOCK, _BLOCKS = 1 << 16, 16
+#: A name that is the same on every file system, and one that ends as `safe_name` ends those that are not.
+_PLAIN = re.compile(r"[A-Za-z0-9_+][A-Za-z0-9._+-]{0,79}(?<!\.)")
+_HASHED = re.compile(r"-[0-9a-f]{12}$", re.IGNORECASE)
+#: Windows opens a device by these names, whatever ending they have.
+_DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])\s*(\..*)?", re.IGNORECASE | re.DOTALL)
+_SEPARATORS = set('/\\:*?"<>|')
+LONGEST_NAME = 120  # bytes; file systems allow 255, and endings are added to names
+#: What lies in a folder that hubbub made: a run, a search, files made from a data set.
+MARKS = ("recipe.toml", "study.db", "made.json")
+#: What a run that has not begun may hold.
+_BEFORE_THE_MARK = {".lock", ".holder.json", ".shared", ".study.lock", "environment.json", "workers"}
+#: Names of what is being written: by `whole_file` and `whole_folder`, and a download from the hub.
+_TEMPORARY = re.compile(r"\..+\.(\d+-[0-9a-f]{8}(\.\w+)?|[0-9a-f]{12}\.part)")
 
 
 class StoreError(HubbubError):
@@ -97,6 +118,82 @@ def find_in(folders: list[Path], kind: str, name: str) -> Path | None:
     return next((home / kind / name for home in folders if os.path.exists(home / kind / name)), None)
 
 
+def safe_name(value: str) -> str:
+    """A value from data as one part of a path: the same value always gives the same name, other values give others.
+
+    Letters (A to Z), digits and `._+-` stay as they are, up to 80 of them. Whatever else a value is (a path, blanks,
+    letters with accents, a name that Windows keeps for a device, nothing) becomes what can be read of it and 12 digits
+    of its hash. Plain values that differ in case alone stay so: `twins` finds them.
+    """
+    if _PLAIN.fullmatch(value) and not _DEVICE.fullmatch(value) and not _HASHED.search(value):
+        return value
+    letters = "".join(c for c in unicodedata.normalize("NFKD", value) if not unicodedata.combining(c))
+    readable = re.sub(r"[^A-Za-z0-9_+]+", "-", letters).strip("-")[:60].strip("-")
+    digest = hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    return f"{readable or 'name'}-{digest}"
+
+
+def flaw_of(name: str) -> str:
+    """Why a name that somebody gave cannot be a file's or folder's on every system; "" where it can."""
+    if not name.strip():
+        return "it is empty"
+    if found := sorted(_SEPARATORS & set(name)):
+        return f"it holds {' '.join(found)}"
+    if any(unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") for c in name):
+        return "it holds a character that cannot be seen"
+    if name[0] in ".- " or name[-1] in ". ":
+        return "it begins with a dot, a dash or a blank, or ends with a dot or a blank"
+    if _DEVICE.fullmatch(name):
+        return "Windows keeps it for a device"
+    if len(os.fsencode(name)) > LONGEST_NAME:
+        return f"it is longer than {LONGEST_NAME} bytes"
+    return ""
+
+
+def twins(values: Iterable[str]) -> tuple[str, str] | None:
+    """The first two different values that are one where upper and lower case, or ways to write a letter, are alike."""
+    seen: dict[str, str] = {}
+    for value in values:
+        other = seen.setdefault(unicodedata.normalize("NFKC", value).casefold(), value)
+        if other != value:
+            return other, value
+    return None
+
+
+def foreign(folder: Path, *ours: str) -> list[str]:
+    """What lies in a folder that hubbub did not make: nothing where it is new or empty, or holds one of the files
+    `ours`; what an interrupted start leaves behind does not count."""
+    if not os.path.isdir(folder):
+        return [folder.name] if os.path.lexists(folder) else []
+    there = os.listdir(folder)
+    if set(ours) & set(there):
+        return []
+    return sorted(name for name in there if name not in _BEFORE_THE_MARK and not _TEMPORARY.fullmatch(name))
+
+
+def remove_folder(path: str | os.PathLike[str], within: str | os.PathLike[str] | None = None) -> None:
+    """Removes a folder and all in it, where it is there; links are not followed.
+
+    Raises StoreError unless hubbub made it: it lies in (or is) the folder `within`, which holds one of `MARKS` or has
+    the name of something that is being written; without `within`, it has such a name itself. Raises it too where the
+    system does not remove it.
+    """
+    target = absolute(path)
+    if not os.path.lexists(target):
+        return
+    base = target if within is None else absolute(within)
+    real, inside = Path(os.path.realpath(target)), Path(os.path.realpath(base))
+    marked = within is not None and any((inside / mark).is_file() for mark in MARKS)
+    if target.is_symlink() or not real.is_relative_to(inside) or not (marked or _TEMPORARY.fullmatch(inside.name)):
+        raise StoreError(
+            f"{target} was not removed: it does not lie in a folder that hubbub made. Look at it, and move it away."
+        )
+    try:
+        shutil.rmtree(target)
+    except OSError as error:
+        raise StoreError(f"{target} cannot be removed: {error.strerror or error}. Remove it yourself.") from error
+
+
 def _why_unwritable(folder: Path) -> str | None:
     """None where a file can be created in the folder; permission bits alone do not tell (root, read-only mounts)."""
     try:
@@ -121,10 +218,16 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+def whole_folder(path: str | os.PathLike[str], *ours: str) -> Iterator[Path]:
     """Yields a new temporary folder beside `path`, which takes its place when the block ends, as `whole_file` does
-    for a file. What was at `path` is renamed aside first and removed last."""
+    for a file. What was at `path` is renamed aside first and removed last. Raises StoreError where that is not empty,
+    not in the cache, and holds none of the files `ours`, which tell a folder that hubbub made."""
     target = absolute(path)
+    strange = foreign(target, *ours)
+    if strange and not target.is_relative_to(cache_dir()):
+        raise StoreError(
+            f"{target} holds {examples(strange)}, and nothing that may be replaced. Give a new or an empty folder."
+        )
     temporary, aside = _beside(target), _beside(target)
     with _or_nothing(target, temporary):
         temporary.mkdir()
@@ -190,7 +293,8 @@ def lock(folder: str | os.PathLike[str]) -> Iterator[None]:
         with suppress(OSError):
             holder.unlink()
             if new and [p.name for p in place.iterdir()] == [".lock"]:
-                shutil.rmtree(place)
+                (place / ".lock").unlink()
+                place.rmdir()
         held.release()
 
 
@@ -212,13 +316,36 @@ def _or_nothing(target: Path, temporary: Path) -> Iterator[None]:
         target.parent.mkdir(parents=True, exist_ok=True)
         yield
     except BaseException as error:
+        why = _why_unwritten(error, target, temporary)
         _remove(temporary)
-        if isinstance(error, OSError) and _is_ours(error, target, temporary):
-            why = error.strerror or error
+        if why:
             raise StoreError(
                 f"{target} could not be written: {why}. Nothing was changed. Make room or choose another place."
             ) from error
         raise
+
+
+def _why_unwritten(error: BaseException, target: Path, temporary: Path) -> str:
+    """The system's reason where an error is about writing the target; "" where it is about something else.
+
+    Writers that are not Python's (of checkpoints, weights, MP3) do not hand it on. So the system is asked again, by
+    writing on: a quota or a limit shows in no figure.
+    """
+    cause: BaseException = error
+    silent = isinstance(error, Exception) and not isinstance(error, HubbubError) and not getattr(error, "errno", None)
+    if silent and os.path.exists(temporary.parent):
+        try:
+            inside = [path for path in temporary.rglob("*") if path.is_file()]
+            whole = temporary / "file" if temporary.is_dir() else temporary
+            with open(max(inside, key=lambda path: path.stat().st_size, default=whole), "ab", 0) as handle:
+                for _ in range(_BLOCKS):
+                    handle.write(bytes(_BLOCK))
+        except OSError as found:
+            cause = found
+    if not isinstance(cause, OSError) or not _is_ours(cause, target, temporary):
+        return ""
+    said = cause.strerror or str(cause)
+    return f"the disk is full ({said})" if cause.errno in (errno.ENOSPC, errno.EDQUOT) else said
 
 
 def _is_ours(error: OSError, target: Path, temporary: Path) -> bool:

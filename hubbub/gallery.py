@@ -41,7 +41,7 @@ def write(material: Material, folder: Path) -> None:
     from hubbub.explain import ExplainError
 
     chosen = pd.concat(_chosen(report.predictions(folder), MOST_QUICK if material.quick else MOST))
-    with files.whole_folder(folder / FOLDER) as place:
+    with files.whole_folder(folder / FOLDER, LIST) as place:
         samples = []
         for number, row in enumerate(track(list(chosen.itertuples()), "explaining"), 1):
             with suppress(ExplainError):

@@ -6,7 +6,6 @@ the one file that was, until all are there to make it of. `made.json` says what 
 
 import hashlib
 import os
-import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -69,7 +68,7 @@ def keeping(
         if one:
             form.join(out, [kept.failed.get(path) or file for path, file in there.items()])
     if one and not kept.failed:
-        shutil.rmtree(place)
+        files.remove_folder(place, place)
 
 
 def identity(model: str) -> dict[str, str]:

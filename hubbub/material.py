@@ -78,6 +78,11 @@ def prepare(
     ):
         remarks += (f"RANDOM INITIALISATION: the {recipe.network.name}'s weights were drawn, not trained",)
     made = splits.make(clips, protocol)
+    if alike := files.twins(split.name for split in made):
+        raise splits.SplitError(
+            f"{clips.name}: the test folds {alike[0]!r} and {alike[1]!r} differ in case or in how a letter is written "
+            "alone, and some file systems would keep them in one folder. Write them alike, or rename one."
+        )
     if set(parts) < set(splits.PARTS):
         splits.audit(clips, made[:1], [""] * len(clips), allow_leaky=protocol.allow_leaky)  # by recording alone
         turns = recipe.tune.folds if recipe.tune and "validation" in parts else ()

@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from hubbub import files, metrics, plots, report
 from hubbub.report import NAMES, arrays, read_json
+from hubbub.run_folder import read_choices, read_history
 
 __all__ = ["Table", "render", "tagged", "write"]
 
@@ -221,6 +221,8 @@ def _speed_table(folder: Path, summary: Mapping[str, Any], environment: Mapping[
 
 def _environment_table(environment: Mapping[str, Any]) -> Table:
     left = {key: value for key, value in environment.items() if key in ("hubbub", "python", "libraries", "machine")}
+    if trained := {count for one in environment.get("training_threads", []) for count in one["threads"]}:
+        left["threads of training"] = ", ".join(map(str, sorted(trained)))
     left |= {"weights (sha256)": environment["weights"], "data manifest (sha256)": environment["data"]["manifest"]}
     return Table("Versions, machine, checksums", ("what", "value"), list(_flat(left)), words=(1,))
 
@@ -254,8 +256,8 @@ def _pictures(folder: Path, clips: Judged, calibrated: Mapping[str, metrics.Cali
     }
     trained = [place for _, _, place in report.cells(folder) if (place / "history.csv").is_file()]
     if trained:
-        kept = [read_json(place / "metrics_test.json")["choice"]["epoch"] for place in trained]
-        plots.curves([pd.read_csv(place / "history.csv") for place in trained], kept, places["curves"])
+        kept = [choice["epoch"] for choice in read_choices(trained)]
+        plots.curves([read_history(place / "history.csv") for place in trained], kept, places["curves"])
         alts["curves"] = (
             f"Learning curves of {len(trained)} trainings: losses and validation figures over the epochs; "
             f"epochs {min(kept)} to {max(kept)} were kept."

@@ -6,6 +6,7 @@ The sections are in `settings.py`, `settings_augment.py` and `settings_tune.py`;
 sections, and reading.
 """
 
+import os
 import tomllib
 from collections.abc import Mapping
 from importlib import resources
@@ -16,6 +17,7 @@ import tomli_w
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from hubbub.errors import HubbubError, did_you_mean
+from hubbub.files import flaw_of
 from hubbub.settings import (
     AudioSettings,
     Data,
@@ -31,7 +33,7 @@ from hubbub.settings import (
 from hubbub.settings_augment import SPECTROGRAM, Augment
 from hubbub.settings_tune import Tune
 
-__all__ = ["Recipe", "RecipeError", "run_name", "shipped"]
+__all__ = ["Recipe", "RecipeError", "as_setting", "read_toml", "run_name", "shipped"]
 
 #: What a search may change. Everything else decides what is compared, and on which clips.
 SEARCHED = ("windows", "frontend", "network", "head", "augment", "train")
@@ -120,6 +122,19 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _quick_names_what_there_is(self) -> Self:
+        """Each override alone, by its field's rule; how they go together is seen when they are applied."""
+        if "quick" in self.quick:
+            raise ValueError("quick: [quick] has no section quick of its own: leave it out")
+        try:
+            type(self).model_validate(self.quick)
+        except ValidationError as error:
+            wrong = [e for e in error.errors() if e["type"] not in ("missing", "value_error")]
+            if wrong:
+                raise ValueError("quick: " + "; ".join(_explain(e, type(self)) for e in wrong)) from error
+        return self
+
+    @model_validator(mode="after")
     def _all_of_the_space_holds(self) -> Self:
         for name, values in self.tune.space.items() if self.tune else ():
             for value in values.ends:
@@ -175,7 +190,8 @@ class Recipe(Section):
         if quick:
             if not content.get("quick"):
                 raise RecipeError(f"{name} has no [quick] section. Run it in full, or add one.")
-            _merge(content, content["quick"])
+            if isinstance(content["quick"], dict):  # else it is refused below, for what it is
+                _merge(content, content["quick"])
         for setting in settings:
             _merge(content, _parse_setting(setting))
         return cls.of(content, str(name))
@@ -187,6 +203,8 @@ class Recipe(Section):
             return cls.model_validate(content)
         except ValidationError as error:
             raise RecipeError(f"{source}: " + "; ".join(_explain(e, cls) for e in error.errors())) from error
+        except RecursionError as error:
+            raise RecipeError(f"{source} is nested too deeply. No setting is more than a few levels deep.") from error
 
     def to_toml(self) -> str:
         """The resolved recipe, every field written out; a field without a value is left out (TOML has no null)."""
@@ -200,25 +218,51 @@ def shipped() -> dict[str, str]:
     return dict(sorted(titles.items()))
 
 
-def run_name(name: str, quick: bool) -> str:
-    """What the run folder of a recipe or suite is called, by its name or file: its reduced form has one of its own."""
-    return Path(name).stem + ("-quick" if quick else "")
+def run_name(name: str, quick: bool = False, given: str | None = None, ending: str = "") -> str:
+    """What the run folder of a recipe or suite is called: as `given`, else by its name or file, its reduced form with
+    a name of its own, and `ending`. Raises `RecipeError` for what cannot be a folder's name on every system."""
+    if given is not None:
+        if flaw := flaw_of(given):
+            raise RecipeError(
+                f"--name {given!r} cannot name a folder: {flaw}. Give letters, digits, dots and dashes; --out says "
+                "which folder it lies in."
+            )
+        return given
+    found = Path(name).stem + ("-quick" if quick else "") + ending
+    if flaw := flaw_of(found):
+        raise RecipeError(f"{name!r} cannot name the run's folder: {flaw}. Give --name, or rename the file.")
+    return found
+
+
+def as_setting(field: str, value: Any) -> str:
+    """A field and its value as `--set` takes them, whatever letters the value holds."""
+    return f"{field}={tomli_w.dumps({'v': value}).partition('=')[2].strip()}"
+
+
+def read_toml(content: str | bytes, source: str) -> dict[str, Any]:
+    """TOML -> a dict. Raises `RecipeError` for what is not, or is nested deeper than can be read."""
+    try:
+        return tomllib.loads(content.decode("utf-8") if isinstance(content, bytes) else content)
+    except ValueError as error:  # TOMLDecodeError, bytes that are not UTF-8, a number of thousands of digits
+        raise RecipeError(f"{source} is not valid TOML: {error}.") from error
+    except RecursionError as error:
+        raise RecipeError(f"{source} is nested too deeply. No setting is more than a few levels deep.") from error
 
 
 def _read(name: str | Path) -> dict[str, Any]:
     path = Path(name)
     if path.suffix == ".toml":
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise RecipeError(f"{path} is not a file. Give a recipe's TOML file, or a shipped recipe's name.")
-        content = path.read_bytes()
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise RecipeError(f"{path} cannot be read: {error.strerror or error}. Make it readable.") from error
     elif str(name) in shipped():
         content = resources.files("hubbub").joinpath("recipes", f"{name}.toml").read_bytes()
     else:
         raise RecipeError(f"'{name}' is not a shipped recipe, nor a .toml file. {did_you_mean(str(name), shipped())}")
-    try:
-        return tomllib.loads(content.decode("utf-8"))
-    except ValueError as error:  # TOMLDecodeError, or bytes that are not UTF-8
-        raise RecipeError(f"{name} is not valid TOML: {error}.") from error
+    return read_toml(content, str(name))
 
 
 def _merge(content: dict[str, Any], changes: dict[str, Any]) -> None:
@@ -236,8 +280,11 @@ def _parse_setting(setting: str) -> dict[str, Any]:
     if not equals or not all(parts):
         raise RecipeError(f"--set {setting}: write section.field=value, for example --set train.epochs=3.")
     try:
-        parsed: Any = tomllib.loads(f"v = {value}")["v"]
-    except tomllib.TOMLDecodeError:
+        held = read_toml(f"v = {value}", "the value")
+        parsed: Any = held["v"] if len(held) == 1 else value
+    except RecipeError as error:
+        if isinstance(error.__cause__, RecursionError):
+            raise RecipeError(f"--set {key.strip()}: {error}") from error
         parsed = value
     return _nested(parts, parsed)
 
@@ -263,5 +310,8 @@ def _explain(error: Any, model: type[BaseModel]) -> str:
 
 
 def _shorten(value: object, most: int = 60) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits; lists in lists
+        return type(value).__name__
     return text if len(text) <= most else text[: most - 1] + "…"

@@ -4,7 +4,6 @@ Everything here is made from the files of a run folder, so it can be made again,
 figures as one that was never stopped. This room does not know how a page shows them.
 """
 
-import json
 import math
 import statistics
 from collections.abc import Iterator
@@ -17,13 +16,14 @@ import pandas as pd
 
 from hubbub import files, metrics, windows
 from hubbub.confidence import UNKNOWN, Confidence, Unknown, familiarity
-from hubbub.errors import HubbubError
 from hubbub.recipe import Recipe
+from hubbub.run_folder import ReportError, cells, read_json, read_predictions, threads
 
 __all__ = [
     "LEVELS",
     "NAMES",
     "STRANGERS",
+    "ReportError",
     "arrays",
     "cells",
     "classes",
@@ -33,13 +33,10 @@ __all__ = [
     "predictions",
     "read_json",
     "summarise",
+    "threads",
     "untempered",
     "verify",
 ]
-
-
-class ReportError(HubbubError):
-    """A run folder that is not whole."""
 
 
 Scores = npt.NDArray[np.float32]
@@ -70,27 +67,9 @@ _GOAL_ROWS = [
 ]
 
 
-def read_json(path: Path) -> Any:
-    """A JSON file's content."""
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def cells(folder: Path) -> list[tuple[str, int, Path]]:
-    """Test fold, seed and folder of each cell of a run, in the run's order."""
-    seeds = Recipe.load(folder / "recipe.toml").train.seeds
-    folds = read_json(folder / "environment.json")["test_folds"]
-    return [(fold, seed, folder / f"test-{fold}" / f"seed-{seed}") for fold in folds for seed in seeds]
-
-
 def predictions(folder: Path) -> pd.DataFrame:
     """All test predictions of a run, `level` telling clips from segments; the index levels are `fold` and `seed`."""
-    try:
-        tables = {
-            (fold, seed): pd.read_parquet(place / "predictions.parquet").reset_index(drop=True)
-            for fold, seed, place in cells(folder)
-        }
-    except (OSError, ValueError) as error:
-        raise ReportError(f"{folder} has not all its predictions ({error}). Run it again: hubbub bench.") from error
+    tables = {(fold, seed): read_predictions(place / "predictions.parquet") for fold, seed, place in cells(folder)}
     return pd.concat(tables, names=["fold", "seed", "row"])
 
 
@@ -159,7 +138,7 @@ def _summary(folder: Path) -> dict[str, Any]:
         seconds = {key: total + spent[key] for key, total in seconds.items()}
         levels = {level: metrics.evaluate(*arrays(own[own["level"] == level])[:2]) for level in LEVELS}
         entries.append({"fold": fold, "seed": seed, **levels})
-    reasons = environment["why_not_comparable"]
+    reasons = environment["why_not_comparable"] + _mixed(threads(folder))
     return {
         "recipe": recipe.title or folder.name,
         "protocol": environment["protocol"],
@@ -173,6 +152,15 @@ def _summary(folder: Path) -> dict[str, Any]:
         "seconds": seconds,
         "segments_per_second": statistics.median(speeds),
     }
+
+
+def _mixed(trained: list[dict[str, Any]]) -> list[str]:
+    """What is to be said of a run whose networks were not all trained with one number of threads."""
+    counts = sorted({count for one in trained for count in one["threads"]})
+    if len(counts) < 2:
+        return []
+    said = ", ".join(map(str, counts))
+    return [f"MIXED THREADS: trained with {said} processor threads; a cell's figures depend on their number"]
 
 
 def _over_folds(predicted: pd.DataFrame, level: str, entries: list[dict[str, Any]], recipe: Recipe) -> dict[str, Any]:
@@ -202,8 +190,8 @@ def _unknown(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
     for fold, _, place in cells(folder):
         if not (place / STRANGERS).is_file():
             continue
-        strange, threshold = pd.read_parquet(place / STRANGERS), confidence(place).threshold
-        own = pd.read_parquet(place / "predictions.parquet")
+        strange, threshold = read_predictions(place / STRANGERS), confidence(place).threshold
+        own = read_predictions(place / "predictions.parquet")
         figures: dict[tuple[str, str], float] = {}
         for how in UNKNOWN:
             known, unknown = _familiar(own, how), _familiar(strange, how)

@@ -4,22 +4,42 @@ Each section is a frozen pydantic model, so a setting that breaks its rule is re
 values; it knows nothing of how they are used, nor of files.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, model_validator
 
 __all__ = [
     "AudioSettings",
     "Data",
+    "Distinct",
     "Evaluate",
     "FrontEnd",
     "Head",
     "Network",
     "Protocol",
+    "Seed",
     "Train",
     "Windows",
     "Section",
 ]
+
+T = TypeVar("T")
+
+
+def _distinct(values: tuple[T, ...]) -> tuple[T, ...]:
+    if twice := [value for number, value in enumerate(values) if value in values[:number]]:
+        raise ValueError(f"{twice[0]!r} stands there twice: name each once")
+    return values
+
+
+#: Values that are each named once.
+Distinct = Annotated[tuple[T, ...], AfterValidator(_distinct)]
+#: What numpy, PyTorch and scikit-learn all take as a seed.
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+
+
+#: A side of a picture.
+Pixels = Annotated[int, Field(ge=1, le=8192)]
 
 
 class Section(BaseModel):
@@ -40,14 +60,16 @@ class Data(Section):
         description="for a CSV: which column holds path, label, fold, group, clip, start or end, e.g. {path = 'file'}",
     )
     root: str = Field("", description="the folder a CSV's paths start from; default: the CSV's own folder")
-    labels: tuple[str, ...] = Field((), description="the classes and their order; default: the data set's own")
-    held_out: tuple[str, ...] = Field(
+    labels: Distinct[str] = Field((), description="the classes and their order; default: the data set's own")
+    held_out: Distinct[str] = Field(
         (),
         description="classes that take no part in training or choosing: their clips of the test parts show how well "
         "the classifier knows what it does not know",
     )
     allow_missing: bool = Field(False, description="go on with the clips that are there, and say so in every result")
-    limit: int | None = Field(None, ge=1, description="at most this many clips a class and fold (for --quick)")
+    limit: int | None = Field(
+        None, ge=1, le=10**9, description="at most this many clips a class and fold (for --quick)"
+    )
 
 
 class Protocol(Section):
@@ -59,16 +81,16 @@ class Protocol(Section):
     validation: Literal["next", "previous", "none"] = Field(
         "next", description="kfold and logo: which fold choices are made on"
     )
-    folds: tuple[str, ...] = Field((), description="kfold and logo: the test folds to run; default: all")
-    train: tuple[str, ...] = Field(
+    folds: Distinct[str] = Field((), description="kfold and logo: the test folds to run; default: all")
+    train: Distinct[str] = Field(
         (),
         description="fixed: folds to train on; csv: the one training file; kfold: the only folds that take part",
     )
-    val: tuple[str, ...] = Field((), description="fixed: folds to choose on; csv: the one validation file")
-    test: tuple[str, ...] = Field((), description="fixed: folds to test on; csv: the one test file")
+    val: Distinct[str] = Field((), description="fixed: folds to choose on; csv: the one validation file")
+    test: Distinct[str] = Field((), description="fixed: folds to test on; csv: the one test file")
     test_ratio: float = Field(0.2, gt=0, lt=1, description="holdout: share of clips in the test part")
     val_ratio: float = Field(0.2, gt=0, lt=1, description="holdout: share of clips in the validation part")
-    seed: int = Field(0, ge=0, description="holdout: which split is drawn")
+    seed: Seed = Field(0, description="holdout: which split is drawn")
     allow_leaky: bool = Field(False, description="run a split that leaks; everything written says NOT COMPARABLE")
 
     @model_validator(mode="after")
@@ -96,14 +118,14 @@ class Protocol(Section):
 class AudioSettings(Section):
     """What a wave is before it is cut."""
 
-    rate_hz: int = Field(16_000, ge=1_000, description="every recording is resampled to this rate [Hz]")
+    rate_hz: int = Field(16_000, ge=1_000, le=768_000, description="every recording is resampled to this rate [Hz]")
 
 
 class Windows(Section):
     """How a clip is cut into segments."""
 
-    length: int = Field(15_600, ge=1, description="samples a segment")
-    hop: int = Field(7_680, ge=1, description="samples from one segment's start to the next")
+    length: int = Field(15_600, ge=1, le=2**26, description="samples a segment")
+    hop: int = Field(7_680, ge=1, le=2**26, description="samples from one segment's start to the next")
     pad: Literal["zeros", "repeat"] = Field("zeros", description="what fills the last or only segment of a short clip")
 
     levels: tuple[Literal["recorded", "rms"], ...] = Field(
@@ -125,10 +147,10 @@ class FrontEnd(Section):
         description="none where the network holds its own; given: the data are spectrograms or pictures, and how they "
         "were made is not known, so the classifier takes only such",
     )
-    n_fft: int = Field(1024, ge=2, description="FFT length [samples]")
-    win_length: int | None = Field(None, ge=2, description="window length [samples]; default: the FFT's")
-    hop: int = Field(320, ge=1, description="samples from one frame to the next")
-    n_mels: int = Field(64, ge=1, description="mel bands")
+    n_fft: int = Field(1024, ge=2, le=2**20, description="FFT length [samples]")
+    win_length: int | None = Field(None, ge=2, le=2**20, description="window length [samples]; default: the FFT's")
+    hop: int = Field(320, ge=1, le=2**20, description="samples from one frame to the next")
+    n_mels: int = Field(64, ge=1, le=4096, description="mel bands")
     f_min_hz: float = Field(0.0, ge=0, description="lower edge of the lowest band [Hz]")
     f_max_hz: float | None = Field(
         None, gt=0, description="upper edge of the highest band [Hz]; default: half the rate"
@@ -145,12 +167,15 @@ class FrontEnd(Section):
     amin: float = Field(1e-10, gt=0, description="floor before the decibels")
     top_db: float = Field(80.0, ge=0, description="decibels kept below the loudest cell; 0 keeps all")
     frames: int | None = Field(
-        None, ge=1, description="frames every segment is padded to, with the lowest value, or cut to; default: its own"
+        None,
+        ge=1,
+        le=2**20,
+        description="frames every segment is padded to, with the lowest value, or cut to; default: its own",
     )
     scale: Literal["none", "minmax", "top_db"] = Field(
         "none", description="minmax: each segment's own range becomes 0..1; top_db: (dB + top_db) / top_db, 0..1"
     )
-    size: tuple[PositiveInt, PositiveInt] | None = Field(
+    size: tuple[Pixels, Pixels] | None = Field(
         None, description="height and width after bilinear resizing; default: bands and frames"
     )
     colours: Literal["none", "magma"] = Field(
@@ -200,6 +225,7 @@ class Network(Section):
     width: int | None = Field(
         None,
         ge=1,
+        le=8192,
         description="cnn, compact, resnet: channels of the first block, doubled by later ones; default: its own",
     )
     dropout: float = Field(0.2, ge=0, lt=1, description="dropout before the last layer")
@@ -219,29 +245,33 @@ class Head(Section):
     shrinkage: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(
         (0.1, 0.2, 0.3), min_length=1, description="lda: shrinkages tried on validation"
     )
-    hidden: int = Field(256, ge=1, description="mlp: hidden units")
-    epochs: tuple[PositiveInt, ...] = Field(
+    hidden: int = Field(256, ge=1, le=2**16, description="mlp: hidden units")
+    epochs: tuple[Annotated[int, Field(gt=0, le=100_000)], ...] = Field(
         (10, 20, 40), min_length=1, description="mlp: training lengths tried on validation"
     )
     learning_rate: float = Field(1e-3, gt=0, description="mlp: Adam's step")
     alpha: float = Field(1e-3, ge=0, description="mlp: L2 penalty")
-    trees: int = Field(700, ge=1, description="lightgbm: boosting rounds")
-    leaves: int = Field(64, ge=2, description="lightgbm: leaves a tree")
+    trees: int = Field(700, ge=1, le=100_000, description="lightgbm: boosting rounds")
+    leaves: int = Field(64, ge=2, le=131_072, description="lightgbm: leaves a tree")
     tree_learning_rate: float = Field(0.05, gt=0, description="lightgbm: shrinkage")
     subsample: float = Field(0.9, gt=0, le=1, description="lightgbm: share of rows a tree sees")
-    subsample_freq: int = Field(0, ge=0, description="lightgbm: redraw the rows every so many trees; 0 turns it off")
+    subsample_freq: int = Field(
+        0, ge=0, le=100_000, description="lightgbm: redraw the rows every so many trees; 0 turns it off"
+    )
     colsample: float = Field(0.9, gt=0, le=1, description="lightgbm: share of columns a tree sees")
-    max_bin: int = Field(255, ge=2, description="lightgbm: histogram bins; fewer is faster")
+    max_bin: int = Field(255, ge=2, le=65_535, description="lightgbm: histogram bins; fewer is faster")
     balanced: bool = Field(True, description="weigh classes by 1 / their count")
 
 
 class Train(Section):
     """How a network is trained."""
 
-    seeds: tuple[NonNegativeInt, ...] = Field((42,), min_length=1, description="one run of every fold for each")
-    epochs: int = Field(30, ge=1, description="the longest training, freeze_epochs included")
-    batch_size: int = Field(32, ge=1, description="segments a step and device, at most: an epoch is cut evenly")
-    accumulate: int = Field(1, ge=1, description="batches whose gradients are summed before a step")
+    seeds: Distinct[Seed] = Field((42,), min_length=1, description="one run of every fold for each")
+    epochs: int = Field(30, ge=1, le=100_000, description="the longest training, freeze_epochs included")
+    batch_size: int = Field(
+        32, ge=1, le=2**20, description="segments a step and device, at most: an epoch is cut evenly"
+    )
+    accumulate: int = Field(1, ge=1, le=2**20, description="batches whose gradients are summed before a step")
     optimizer: Literal["adamw", "adam", "sgd"] = Field("adamw", description="sgd: with Nesterov momentum")
     momentum: float = Field(0.9, ge=0, lt=1, description="sgd: momentum")
     learning_rate: float = Field(1e-3, gt=0, description="largest step of the head; of all without the next field")
@@ -253,9 +283,13 @@ class Train(Section):
     min_learning_rate: float = Field(1e-6, ge=0, description="cosine: where it ends")
     gamma: float = Field(0.99, gt=0, le=1, description="exponential: factor an epoch")
     plateau_factor: float = Field(0.5, gt=0, lt=1, description="plateau: factor when the monitor stands still")
-    plateau_patience: int = Field(3, ge=0, description="plateau: epochs it may stand still")
-    warmup_epochs: int = Field(0, ge=0, description="epochs over which the learning rate rises evenly from zero")
-    freeze_epochs: int = Field(0, ge=0, description="first epochs in which only the head learns, at full rate")
+    plateau_patience: int = Field(3, ge=0, le=100_000, description="plateau: epochs it may stand still")
+    warmup_epochs: int = Field(
+        0, ge=0, le=100_000, description="epochs over which the learning rate rises evenly from zero"
+    )
+    freeze_epochs: int = Field(
+        0, ge=0, le=100_000, description="first epochs in which only the head learns, at full rate"
+    )
     bn_eval: bool = Field(False, description="keep BatchNorm's statistics as they were loaded")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the target spread over all classes")
     balance: Literal["none", "weights", "sampler", "weights+sampler"] = Field(
@@ -265,7 +299,7 @@ class Train(Section):
         0.0, ge=0, lt=1, description="decay a step of a running mean of the weights, which is what is kept; 0: none"
     )
     clip_norm: float = Field(0.0, ge=0, description="largest norm of a step's gradient; 0 leaves it")
-    patience: int = Field(10, ge=1, description="epochs without a better monitor before training stops")
+    patience: int = Field(10, ge=1, le=100_000, description="epochs without a better monitor before training stops")
     monitor: Literal["val_loss", "val_accuracy", "val_macro_f1"] = Field(
         "val_loss", description="the validation metric (segment level) that picks the epoch"
     )
@@ -273,8 +307,8 @@ class Train(Section):
         "fp32", description="arithmetic of the forward pass; amp: bf16 or fp16, whichever the device is made for"
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where networks run")
-    devices: int = Field(1, ge=1, description="how many of them, on each machine, train one network together")
-    nodes: int = Field(1, ge=1, description="machines that train one network together, started by torchrun")
+    devices: int = Field(1, ge=1, le=1024, description="how many of them, on each machine, train one network together")
+    nodes: int = Field(1, ge=1, le=1024, description="machines that train one network together, started by torchrun")
     trackers: tuple[Literal["mlflow", "wandb"], ...] = Field((), description="besides TensorBoard, which always runs")
 
     @model_validator(mode="after")
@@ -306,4 +340,4 @@ class Evaluate(Section):
         description="what tells 'none of these': a clip is known where this score of one of its segments at least "
         "reaches the threshold that 95 % of the validation clips reach",
     )
-    resamples: int = Field(1000, ge=10, description="bootstrap resamples for the 95 % interval")
+    resamples: int = Field(1000, ge=10, le=1_000_000, description="bootstrap resamples for the 95 % interval")

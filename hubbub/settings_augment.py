@@ -125,23 +125,23 @@ class Mixup(_Augmentation):
 class TimeMask(_Augmentation):
     """Stretches of time hidden behind the segment's mean."""
 
-    count: int = Field(1, ge=1, description="how many; they may overlap")
-    frames: int = Field(20, ge=1, description="longest [frames]; each is as long as drawn evenly from 0 on")
+    count: int = Field(1, ge=1, le=1000, description="how many; they may overlap")
+    frames: int = Field(20, ge=1, le=2**20, description="longest [frames]; each is as long as drawn evenly from 0 on")
 
 
 class FreqMask(_Augmentation):
     """Bands hidden behind the segment's mean."""
 
-    count: int = Field(1, ge=1, description="how many; they may overlap")
-    bands: int = Field(20, ge=1, description="broadest [bands]; each is as broad as drawn evenly from 0 on")
+    count: int = Field(1, ge=1, le=1000, description="how many; they may overlap")
+    bands: int = Field(20, ge=1, le=2**20, description="broadest [bands]; each is as broad as drawn evenly from 0 on")
 
 
 class Patches(_Augmentation):
     """Rectangles hidden behind the segment's mean (PatchAugment)."""
 
-    count: int = Field(5, ge=1, description="how many; they may overlap")
-    bands: int = Field(10, ge=1, description="height [bands]")
-    frames: int = Field(10, ge=1, description="width [frames]")
+    count: int = Field(5, ge=1, le=1000, description="how many; they may overlap")
+    bands: int = Field(10, ge=1, le=2**20, description="height [bands]")
+    frames: int = Field(10, ge=1, le=2**20, description="width [frames]")
 
 
 class TimeShift(_Augmentation):
@@ -153,7 +153,7 @@ class TimeShift(_Augmentation):
 class FreqShift(_Augmentation):
     """The spectrogram shifted up or down, the bands that become free taking its lowest value."""
 
-    bands: int = Field(4, ge=1, description="at most so many bands")
+    bands: int = Field(4, ge=1, le=2**20, description="at most so many bands")
 
 
 class Magnitude(_Augmentation):

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from hubbub.settings import Section
+from hubbub.settings import Distinct, Section, Seed
 
 __all__ = ["Range", "Tune"]
 
@@ -80,11 +80,11 @@ class Tune(Section):
     space: dict[str, Range] = Field(
         min_length=1, description="section.field (or any name, where at_low and at_high name the fields) -> its range"
     )
-    trials: int = Field(25, ge=1, description="how many settings are tried")
-    epochs: int | None = Field(None, ge=1, description="train.epochs of a trial; default: the recipe's")
-    folds: tuple[str, ...] = Field(
+    trials: int = Field(25, ge=1, le=1_000_000, description="how many settings are tried")
+    epochs: int | None = Field(None, ge=1, le=100_000, description="train.epochs of a trial; default: the recipe's")
+    folds: Distinct[str] = Field(
         (),
         description="kfold and logo: folds (or groups) that validate in turn, trained on all others but the test "
         "fold; default: the recipe's one validation fold",
     )
-    seed: int = Field(42, ge=0, description="seed of what is tried")
+    seed: Seed = Field(42, description="seed of what is tried")

@@ -5,7 +5,6 @@ it anywhere: here, in another process, on another machine. This room does not kn
 """
 
 import json
-import shutil
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,12 +13,12 @@ from typing import Any, Literal
 import numpy as np
 
 from hubbub import cell, confidence, files, gallery, page, report
-from hubbub.errors import HubbubError
+from hubbub.errors import HubbubError, examples
 from hubbub.material import Material, Say, card, environment, prepare
 from hubbub.recipe import Recipe
-from hubbub.report import read_json
+from hubbub.run_folder import place_of, read_choices, read_json, threads
 
-__all__ = ["Begun", "ExperimentError", "OF_ALL_CELLS", "Run", "Step", "forget", "in_words", "perform"]
+__all__ = ["Begun", "ExperimentError", "OF_ALL_CELLS", "Run", "Step", "forget", "in_words", "perform", "refuse_foreign"]
 
 
 #: Folders of a run that are made of all its cells, so removed before one of them is run again.
@@ -80,7 +79,7 @@ def perform(step: Step, say: Say = lambda line: None) -> Any:
     if step.kind == "end":
         return _end(material, step.run, say)
     (split,) = (split for split in material.splits if split.name == step.fold)
-    return cell.run(material, split, step.seed, cell.place_of(step.run.folder, step.fold, step.seed))
+    return cell.run(material, split, step.seed, place_of(step.run.folder, step.fold, step.seed))
 
 
 #: The last run's material: a process performs most steps of one run after the other.
@@ -111,7 +110,7 @@ def _begin(run: Run, say: Say) -> Begun:
     _kept[_key(run)] = material
     folder, recipe, facts = run.folder, material.recipe.to_toml(), environment(material)
     if (folder / "recipe.toml").is_file():
-        if (folder / "recipe.toml").read_text(encoding="utf-8") != recipe:
+        if (folder / "recipe.toml").read_bytes() != recipe.encode():
             raise ExperimentError(
                 f"{folder} holds the run of another recipe. Give another --name, or remove that folder."
             )
@@ -122,11 +121,22 @@ def _begin(run: Run, say: Say) -> Begun:
     cells = tuple(
         Step(run, "cell", split.name, seed) for split in material.splits for seed in material.recipe.train.seeds
     )
-    left = tuple(c for c in cells if not (cell.place_of(folder, c.fold, c.seed) / cell.DONE).is_file())
+    left = tuple(c for c in cells if not (place_of(folder, c.fold, c.seed) / cell.DONE).is_file())
+    for one in cells:
+        if one not in left:  # a damaged file is told now, not after the others have been trained
+            read_json(place_of(folder, one.fold, one.seed) / cell.DONE)
     if left:
         for name in OF_ALL_CELLS:
-            shutil.rmtree(folder / name, ignore_errors=True)
+            files.remove_folder(folder / name, folder)
     return Begun(run, cells, left)
+
+
+def refuse_foreign(folder: Path) -> None:
+    """A run's folder is new, empty or a run's: what lies in any other is not ours to write over."""
+    if strange := files.foreign(folder, "recipe.toml"):
+        raise ExperimentError(
+            f"{folder} holds {examples(strange)}, and no run. Give another --name or --out, or an empty folder."
+        )
 
 
 def _refuse_other(material: Material, folder: Path) -> None:
@@ -145,6 +155,8 @@ def _refuse_other(material: Material, folder: Path) -> None:
 
 def _end(material: Material, run: Run, say: Say) -> dict[str, Any]:
     """`summary.json`, the gallery, the classifier refitted on all folds, and the page that shows it all."""
+    facts = read_json(run.folder / "environment.json") | {"training_threads": threads(run.folder)}
+    files.write_json(run.folder / "environment.json", facts)
     summary = report.summarise(run.folder)
     if not (run.folder / gallery.FOLDER).is_dir():
         say("explaining the worst mistakes")
@@ -160,7 +172,7 @@ def _refit(material: Material, folder: Path, summary: dict[str, Any]) -> None:
     """The same recipe on all clips; what validation chose most often (the middle epoch for a network) is kept, and how
     sure it may be is what the cells say together."""
     places = [place for _, _, place in report.cells(folder)]
-    choices = [read_json(place / cell.DONE)["choice"] for place in places]
+    choices = read_choices(places)
     if material.recipe.head.name == "none":
         choice = sorted(choices, key=lambda choice: choice["epoch"])[(len(choices) - 1) // 2]
     else:
@@ -172,6 +184,7 @@ def _refit(material: Material, folder: Path, summary: dict[str, Any]) -> None:
     accuracy = summary["clip"]["accuracy"]
     model.card = card(material, "all folds that took part, refitted after the evaluation") | {
         "choice": choice,
+        "not_comparable": summary["why_not_comparable"],
         "evaluated": f"clip accuracy {accuracy['mean']:.4f} by models that had not heard the clips; "
         f"{summary['protocol']}",
     }

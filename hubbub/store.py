@@ -15,6 +15,7 @@ import stat
 import sys
 import tarfile
 import time
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +25,7 @@ from urllib.parse import urlsplit
 
 from hubbub.catalogue import ASSETS, Asset
 from hubbub.errors import did_you_mean
-from hubbub.files import StoreError, absolute, find_in, homes, sha256, whole_folder, writable_home
+from hubbub.files import StoreError, absolute, find_in, flaw_of, homes, sha256, whole_folder, writable_home
 
 __all__ = ["ASSETS", "Asset", "get"]
 
@@ -226,10 +227,10 @@ def _unpack(asset: Asset, archive: Path, target: Path, quiet: bool) -> None:
 
 
 def _unzip(asset: Asset, archive: Path, folder: Path, bar: Bar) -> None:
-    done = 0
+    done, seen = 0, dict[str, str]()
     with zipfile.ZipFile(archive) as opened:
         for member in opened.infolist():
-            place = _place(asset, archive, member.filename, stat.S_ISLNK(member.external_attr >> 16))
+            place = _place(asset, archive, member.filename, stat.S_ISLNK(member.external_attr >> 16), seen)
             if place is not None and not member.is_dir():
                 file = folder / place
                 file.parent.mkdir(parents=True, exist_ok=True)
@@ -240,22 +241,32 @@ def _unzip(asset: Asset, archive: Path, folder: Path, bar: Bar) -> None:
 
 
 def _untar(asset: Asset, archive: Path, folder: Path, bar: Bar) -> None:
+    seen: dict[str, str] = {}
     with open(archive, "rb") as raw, tarfile.open(fileobj=raw) as opened:
         for member in opened:
-            place = _place(asset, archive, member.name, member.issym() or member.islnk())
+            place = _place(asset, archive, member.name, member.issym() or member.islnk(), seen)
             if place is not None:
                 opened.extract(member.replace(name=str(place), deep=False), folder, filter="data")
             bar(raw.tell())
 
 
-def _place(asset: Asset, archive: Path, member: str, is_link: bool) -> PurePosixPath | None:
-    """Where a member goes below the new folder; None for what lies outside `strip`."""
+def _place(asset: Asset, archive: Path, member: str, is_link: bool, seen: dict[str, str]) -> PurePosixPath | None:
+    """Where a member goes below the new folder; None for what lies outside `strip`. `seen` are the names before it."""
     path = PureWindowsPath(member)  # it knows both kinds of slash, and drives
     if is_link or path.anchor or ".." in path.parts:
         raise _BadArchive(f"{archive} was refused: its member '{member}' is a link or leads out of the folder.")
     top = PurePosixPath(asset.strip).parts
     rest = path.parts[len(top) :]
-    return PurePosixPath(*rest) if rest and path.parts[: len(top)] == top else None
+    if not rest or path.parts[: len(top)] != top:
+        return None
+    hidden = (part.lstrip(".-") or "hidden" for part in rest)  # .DS_Store and the like are common, and harmless
+    if flaw := next((flaw for part in hidden if (flaw := flaw_of(part))), ""):
+        raise _BadArchive(f"{archive} was refused: its member {member!r} cannot be a file's name: {flaw}.")
+    place = PurePosixPath(*rest)
+    other = seen.setdefault(unicodedata.normalize("NFKC", str(place)).casefold(), str(place))
+    if other != str(place):
+        raise _BadArchive(f"{archive} was refused: '{other}' and '{place}' are one name to some file systems.")
+    return place
 
 
 @contextmanager

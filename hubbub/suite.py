@@ -4,19 +4,20 @@ A suite is a TOML file with `title`, `recipes` and, where they differ from the r
 recipe keeps a run folder of its own below the suite's. This room does not know how a cell is run.
 """
 
+import os
 import tomllib
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
 import pandas as pd
-from pydantic import Field, NonNegativeInt, ValidationError
+from pydantic import Field, ValidationError
 
 from hubbub import compare, comparison, files, recipe, report
 from hubbub.errors import HubbubError, did_you_mean
 from hubbub.experiment import Ended
 from hubbub.recipe import Recipe, RecipeError
-from hubbub.settings import Section
+from hubbub.settings import Distinct, Section, Seed
 from hubbub.steps import Run
 
 __all__ = ["Suite", "SuiteError", "is_suite", "overview", "runs", "shipped", "write"]
@@ -31,8 +32,8 @@ class Suite(Section):
 
     title: str = Field(description="one line for people")
     recipes: tuple[str, ...] = Field(min_length=1, description="shipped recipes' names, or TOML files beside the suite")
-    seeds: tuple[NonNegativeInt, ...] | None = Field(None, min_length=1, description="instead of the recipes' own")
-    folds: tuple[str, ...] | None = Field(None, min_length=1, description="test folds, instead of all")
+    seeds: Distinct[Seed] | None = Field(None, min_length=1, description="instead of the recipes' own")
+    folds: Distinct[str] | None = Field(None, min_length=1, description="test folds, instead of all")
 
 
 def shipped() -> dict[str, str]:
@@ -45,11 +46,11 @@ def shipped() -> dict[str, str]:
 def is_suite(name: str) -> bool:
     """Whether a name or TOML file is a suite's; else it is taken for a recipe's."""
     path = Path(name)
-    if path.suffix != ".toml" or not path.is_file():
+    if path.suffix != ".toml" or not os.path.isfile(path):
         return name in shipped()
     try:
-        return "recipes" in tomllib.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+        return "recipes" in recipe.read_toml(path.read_bytes(), name)
+    except (RecipeError, OSError):
         return False  # reading it as a recipe says what is wrong
 
 
@@ -62,12 +63,12 @@ def runs(
     what they say of seeds and folds goes before what a suite says. A reduced form has seeds and folds of its own.
     Raises `SuiteError` where a suite is not one, `RecipeError` where a recipe is not.
     """
-    if name and len(names) > 1:
+    if name is not None and len(names) > 1:
         raise SuiteError(f"--name names one run, and {len(names)} were given. Leave it out, or run one at a time.")
     _refuse_unknown([one for one in names if not is_suite(one)])
     found = []
     for one in names:
-        place = out / (name or recipe.run_name(one, quick))
+        place = out / recipe.run_name(one, quick, name)
         if not is_suite(one):
             found.append(Run(Recipe.load(one, tuple(settings), quick=quick), place, quick))
             continue
@@ -77,7 +78,7 @@ def runs(
         _refuse_unknown(members, f"suite {one}: ")
         for member in members:
             held = Recipe.load(member, (*own, *settings), quick=quick)
-            found.append(Run(held, place / Path(member).stem, quick))
+            found.append(Run(held, place / recipe.run_name(member), quick))
     return found
 
 
@@ -95,7 +96,7 @@ def _read(name: str) -> Suite:
     path = Path(name)
     place = path if path.suffix == ".toml" else resources.files("hubbub").joinpath("recipes", "suites", f"{name}.toml")
     try:
-        return Suite.model_validate(tomllib.loads(place.read_text(encoding="utf-8")))
+        return Suite.model_validate(recipe.read_toml(place.read_bytes(), f"suite {name}"))
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
@@ -104,8 +105,8 @@ def _read(name: str) -> Suite:
 
 
 def _settings(suite: Suite) -> list[str]:
-    own = [f"train.seeds={list(suite.seeds)}"] if suite.seeds else []
-    return own + ([f"protocol.folds={list(suite.folds)}"] if suite.folds else [])
+    given = {"train.seeds": suite.seeds, "protocol.folds": suite.folds}
+    return [recipe.as_setting(field, list(values)) for field, values in given.items() if values]
 
 
 def overview(folders: Sequence[Path]) -> pd.DataFrame:

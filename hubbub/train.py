@@ -41,7 +41,8 @@ class Fitted:
 
     `chosen` was fitted on the training part: its validation figures are honest. `final` is the one to test: the same
     for a network, refitted on training + validation for a head. `choice` is what validation decided, and `history`
-    the losses and validation metrics of each epoch of a network, `trainable` how many numbers of it were trained.
+    the losses and validation metrics of each epoch of a network, `trainable` how many numbers of it were trained,
+    `threads` the numbers of processor threads that trained it.
     """
 
     chosen: Classifier
@@ -49,6 +50,7 @@ class Fitted:
     choice: dict[str, Any]
     history: pd.DataFrame | None = None
     trainable: int | None = None
+    threads: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -118,11 +120,12 @@ def fit_network(
     only_added = classifier.recipe.network.mode == "head" and not classifier.frozen
     trained = classifier.network.groups()["head"] if only_added else module.learning.parameters()
     trainable = sum(p.numel() for p in trained)
-    history = _read(last)["history"]
+    ended = _read(last)
+    history = ended["history"]
     chosen: dict[str, Any] = {"epoch": int(kept["epoch"]) + 1}
     if settings.schedule == "plateau":
         chosen["lowered"] = plateaus(settings, history) if checks else list(lowered)
-    return Fitted(classifier, classifier, chosen, pd.DataFrame(history), trainable)
+    return Fitted(classifier, classifier, chosen, pd.DataFrame(history), trainable, tuple(ended.get("threads", ())))
 
 
 def _devices(classifier: Classifier) -> tuple[int, int]:

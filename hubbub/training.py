@@ -66,6 +66,7 @@ class Training(lightning.LightningModule):
         decay = self.settings.average
         self.averaged = RunningMean(self.learning, decay) if decay else None
         self.history: list[dict[str, float]] = []
+        self.threads: set[int] = set()  # that its epochs were trained with, on the processor
         self._losses: list[Tensor] = []
         self._figures: dict[str, float] = {}
         self._validated: list[tuple[Tensor, Tensor]] = []
@@ -233,7 +234,11 @@ class Training(lightning.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["history"] = self.history
+        if self.device.type == "cpu":
+            self.threads.add(torch.get_num_threads())
+        checkpoint["threads"] = sorted(self.threads)
         checkpoint["stopped"] = self.trainer.should_stop
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.history = checkpoint["history"]
+        self.threads = set(checkpoint.get("threads", ()))

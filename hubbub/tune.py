@@ -9,12 +9,11 @@ hear one. This room does not know how a network is fitted.
 
 import multiprocessing
 import secrets
-import shutil
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,6 +96,8 @@ def _refuse(recipe: Recipe, folder: Path) -> None:
         )
     if (folder / "recipe.toml").is_file():
         raise TuneError(f"{folder} holds a run, not a search. Give another --name.")
+    if strange := files.foreign(folder, "study.db"):
+        raise TuneError(f"{folder} holds {examples(strange)}, and no search. Give another --name, or an empty folder.")
 
 
 @contextmanager
@@ -110,7 +111,8 @@ def _search(recipe: Recipe, folder: Path, quick: bool, say: Say) -> Iterator[_Se
         with files.lock(place):
             yield _Search(recipe, material, _open(recipe, material, folder), folder, worker, say)
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        with suppress(files.StoreError):
+            files.remove_folder(place, folder)
 
 
 def _open(recipe: Recipe, material: Material, folder: Path) -> "Study":
@@ -247,7 +249,7 @@ def _bury(search: _Search) -> None:
         if worker and _lives(search.folder / "workers" / worker):
             continue
         search.study.tell(trial.number, state=TrialState.FAIL)
-        shutil.rmtree(_place(search.folder, trial), ignore_errors=True)
+        files.remove_folder(_place(search.folder, trial), search.folder)
         if worker and "again" not in trial.user_attrs:
             search.study.enqueue_trial(trial.params, user_attrs={"again": trial.number})
 
@@ -259,7 +261,7 @@ def _lives(place: Path) -> bool:
             pass
     except files.StoreError:
         return True
-    shutil.rmtree(place, ignore_errors=True)
+    files.remove_folder(place, place.parents[1])
     return False
 
 
@@ -286,7 +288,8 @@ def _try(search: _Search, trial: "Trial", fields: dict[str, Any]) -> None:
         search.study.tell(trial, value)
         ended = f"{tuned.objective(search.recipe)} {value:.4f}"
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        with suppress(files.StoreError):
+            files.remove_folder(place, search.folder)
     search.say(f"trial {trial.number}: {ended}  ({tuned.in_words(trial.params)})")
 
 

@@ -346,3 +346,33 @@ def test_the_page_says_what_the_figures_are(shown_page: Path, show: Show) -> Non
         assert said[1] == ("within noise" if pair["within_noise"] else "more than noise")
         assert said[2] == f"{pair['difference']:+.4f}"
         assert said[-1] == f"{pair['only_first']} : {pair['only_second']}"
+
+
+def trained_with(folder: Path, threads: dict[str, list[int]]) -> Path:
+    """The run as if each fold's network had been trained with these numbers of threads."""
+    for fold, counts in threads.items():
+        for file in (folder / f"test-{fold}").glob("seed-*/metrics_test.json"):
+            file.write_text(json.dumps(json.loads(file.read_text()) | {"threads": counts}))
+    report.summarise(folder)
+    return folder
+
+
+def test_other_numbers_of_threads_are_told_and_a_run_of_several_says_so(runs: Path, tmp_path: Path) -> None:
+    folds = report.read_json(runs / "good" / "environment.json")["test_folds"]
+    one = trained_with(shutil.copytree(runs / "good", tmp_path / "one"), {fold: [1] for fold in folds})
+    two = trained_with(shutil.copytree(runs / "near", tmp_path / "two"), {fold: [2] for fold in folds})
+    (line,) = [line for line in compare([one, two])["warnings"] if "THREADS" in line]
+    assert line.startswith("DIFFERENT THREADS: trained with 1 (one), 2 (two) processor threads")
+    alike = trained_with(shutil.copytree(runs / "near", tmp_path / "alike"), {fold: [1] for fold in folds})
+    for others in ([one, alike], [one, runs / "poor"]):  # the same, and a run that does not say
+        assert not any("THREADS" in line for line in compare(others)["warnings"])
+    assert report.verify(one) == [] and not any(
+        "THREADS" in r for r in report.read_json(one / "summary.json")["why_not_comparable"]
+    )
+    mixed = trained_with(two, {folds[0]: [1, 4]})
+    (reason,) = [r for r in report.read_json(mixed / "summary.json")["why_not_comparable"] if "THREADS" in r]
+    assert reason.startswith("MIXED THREADS: trained with 1, 2, 4 processor threads")
+    assert report.verify(mixed) == []
+    done = CliRunner().invoke(app, ["report", "--verify", str(mixed)])
+    assert "MIXED THREADS" in done.output
+    assert any(w.startswith("MIXED THREADS") and w.endswith("(two)") for w in compare([one, mixed])["warnings"])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hubbub import engines, experiment, files, report
-from hubbub.engines import Here, Processes
+from hubbub.engines import Done, Here, Processes
 from hubbub.experiment import Run, run_all
 from hubbub.recipe import Recipe
 
@@ -54,14 +54,22 @@ def test_several_processes_give_the_same_figures(alone: Path, tmp_path: Path) ->
 
 @pytest.mark.parametrize("engine", [lambda: Here(), lambda: Processes(2)], ids=["here", "processes"])
 def test_a_cell_that_fails_is_reported_and_the_rest_go_on(engine, tmp_path: Path) -> None:
-    """A file in the way of one cell's folder."""
-    folder = tmp_path / "cnn"
-    (folder / "test-1").mkdir(parents=True)
-    (folder / "test-1" / "seed-42").write_text("in the way")
+    """A file in the way of one cell's folder, once its run has begun."""
+    folder, engine = tmp_path / "cnn", engine()
+    begin = engine.begin
+
+    def begin_and_block(run: Run, say) -> Done:
+        done = begin(run, say)
+        if run.folder == folder:
+            (folder / "test-1").mkdir()
+            (folder / "test-1" / "seed-42").write_text("in the way")
+        return done
+
+    engine.begin = begin_and_block
     other = recipe("head.name=logreg", "head.pool=mean", "head.c=[1.0]")
-    broken, whole = run_all([Run(recipe("train.epochs=1"), folder), Run(other, tmp_path / "head")], engine())
+    broken, whole = run_all([Run(recipe("train.epochs=1"), folder), Run(other, tmp_path / "head")], engine)
     assert [str(done.step) for done in broken.failed] == ["test fold 1, seed 42"]
-    assert isinstance(broken.failed[0].error, OSError)
+    assert "test-1/seed-42 cannot be removed: Not a directory" in str(broken.failed[0].error)
     assert "Traceback" in broken.failed[0].error.__notes__[0]
     assert broken.summary is None and not (folder / "summary.json").exists()
     assert (folder / "test-2" / "seed-42" / "metrics_test.json").is_file()

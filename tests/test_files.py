@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -9,9 +10,11 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hubbub import files
 from hubbub.files import StoreError
@@ -124,7 +127,7 @@ def test_an_exception_leaves_the_old_file_and_folder(tmp_path: Path, kind: type[
         raise kind
     with files.whole_folder(tmp_path / "folder") as temporary:
         (temporary / "a").write_text("old\n")
-    with pytest.raises(kind), files.whole_folder(tmp_path / "folder") as temporary:
+    with pytest.raises(kind), files.whole_folder(tmp_path / "folder", "a") as temporary:
         (temporary / "a").write_text("ne")
         raise kind
     assert files_under(tmp_path) == ["file", "folder/a"] and sorted(os.listdir(tmp_path)) == ["file", "folder"]
@@ -133,10 +136,22 @@ def test_an_exception_leaves_the_old_file_and_folder(tmp_path: Path, kind: type[
 
 def test_whole_folder_replaces_a_folder(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        with files.whole_folder(tmp_path / "model") as temporary:
+        with files.whole_folder(tmp_path / "model", "deep") as temporary:
             (temporary / "deep").mkdir()
             (temporary / "deep" / name).write_text(name)
     assert files_under(tmp_path) == ["model/deep/b"] and os.listdir(tmp_path) == ["model"]
+
+
+def test_whole_folder_replaces_nothing_that_is_not_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("documents/thesis.doc", "cache/entry/damaged"):
+        tree(tmp_path, name)
+    monkeypatch.setenv("HUBBUB_CACHE", str(tmp_path / "cache"))
+    said = r"documents holds thesis\.doc, and nothing that may be replaced"
+    with pytest.raises(StoreError, match=said), files.whole_folder(tmp_path / "documents", "explanation.json"):
+        pytest.fail("somebody's folder would be removed")
+    with files.whole_folder(tmp_path / "cache" / "entry") as temporary:
+        (temporary / "whole").touch()
+    assert files_under(tmp_path) == ["cache/entry/whole", "documents/thesis.doc"]
 
 
 def test_write_json_is_json_or_nothing(tmp_path: Path) -> None:
@@ -255,3 +270,145 @@ def test_a_read_only_folder_cannot_be_held(locked_and_free: tuple[Path, Path]) -
     there, new, held = subprocess.check_output(command, text=True).splitlines()
     assert there.startswith(f"{locked} cannot be written: Permission denied")
     assert new.startswith(f"{locked / 'new'} cannot be written: Permission denied") and held == "held"
+
+
+# Full disks
+
+LIMITED = """
+import resource, sys
+import numpy, safetensors.torch, soundfile, torch
+from hubbub import files
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+for save in (
+    lambda file: torch.save({"a": torch.zeros(1 << 16)}, file),
+    lambda file: safetensors.torch.save_file({"a": torch.zeros(1 << 16)}, file),
+    lambda file: soundfile.write(file, numpy.zeros(1 << 16), 44100, format="WAV"),
+    lambda file: numpy.save(open(file, "wb"), numpy.zeros(1 << 16)),
+):
+    for whole in (files.whole_file, files.whole_folder):
+        try:
+            with whole(sys.argv[1]) as place:
+                save(place / "inside" if place.is_dir() else place)
+        except files.StoreError as error:
+            print(error)
+"""
+
+
+def test_a_limit_that_a_library_runs_into_is_told(tmp_path: Path) -> None:
+    """Each library has its own error for it, and most do not say what the system said."""
+    target = tmp_path / "new" / "last.ckpt"
+    said = subprocess.check_output([sys.executable, "-c", LIMITED, str(target)], text=True).splitlines()
+    told = f"{target} could not be written: File too large. Nothing was changed. Make room or choose another place."
+    assert said == [told] * 8 and list((tmp_path / "new").iterdir()) == []
+
+
+def test_another_error_is_passed_on_where_there_is_room(tmp_path: Path) -> None:
+    for writes in (files.whole_file, files.whole_folder):
+        with pytest.raises(RuntimeError, match="something else"), writes(tmp_path / "out"):
+            raise RuntimeError("something else")
+    assert list(tmp_path.iterdir()) == []
+
+
+# Names
+
+#: What can stand in a name on some system, and is not the same on all.
+ODD = ["~", "Köln", "東京", "🐶", "u\u0308", "ü", "a-0123456789ab"]
+NO_NAMES = [
+    *("../../../../victim", "..", ".", "...", "/etc/passwd", "C:\\x", "a\\..\\b", "a/b", "", " ", "a ", " a", "a."),
+    *("a\0b", "a\nb", "a" * 300, "é" * 300, "CON", "nul.txt", "com1", "LPT9.x", "a\u200bb", "\udc80", "-a"),
+    *("a:b", "a*b", ".hidden", "\u202e"),
+]
+HOSTILE = [*ODD, *NO_NAMES]
+
+
+@pytest.mark.parametrize(
+    "value", ["1", "03", "Berlin", "fold_2", "a.b+c-d", "2024-05-01", "stretch0.9-1.1", "a-12345678"]
+)
+def test_a_plain_name_is_itself(value: str) -> None:
+    assert files.safe_name(value) == value
+
+
+def check_safe(value: str) -> None:
+    name = files.safe_name(value)
+    assert files.flaw_of(name) == "" and name.isascii() and len(name) <= 120
+    assert Path(name).name == name and PureWindowsPath(name).name == name
+    assert name == value or (re.search(r"-[0-9a-f]{12}$", name) and files.safe_name(name) != name)
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+def test_a_hostile_value_becomes_one_name(value: str) -> None:
+    check_safe(value)
+    assert files.safe_name(value) != value
+
+
+def test_names_stay_readable_and_apart() -> None:
+    assert re.fullmatch(r"victim-[0-9a-f]{12}", files.safe_name("../../../../victim"))
+    assert re.fullmatch(r"Koln-Sud-[0-9a-f]{12}", files.safe_name("Köln Süd"))
+    names = {files.safe_name(value).casefold() for value in HOSTILE}
+    assert len(names) == len(HOSTILE)
+
+
+@given(st.text(max_size=200), st.text(max_size=200))
+def test_any_two_values_have_two_safe_names(one: str, other: str) -> None:
+    """On systems where upper and lower case are alike, too, but for plain names: those `twins` finds."""
+    check_safe(one)
+    if one != other and files.safe_name(one).casefold() == files.safe_name(other).casefold():
+        assert one.isascii() and one.casefold() == other.casefold() and files.twins([one, other]) == (one, other)
+
+
+@pytest.mark.parametrize("name", NO_NAMES)
+def test_what_no_system_takes_as_a_name_is_told(name: str) -> None:
+    assert files.flaw_of(name)
+
+
+def test_twins_differ_in_case_or_in_how_a_letter_is_written() -> None:
+    assert files.twins(["a", "b", "a"]) is None
+    assert files.twins(["Berlin", "x", "berlin"]) == ("Berlin", "berlin")
+    assert files.twins(["\u00fc", "u\u0308"]) == ("\u00fc", "u\u0308")
+
+
+# Removing
+
+
+def tree(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("kept")
+    return folder
+
+
+def test_a_folder_inside_a_marked_one_is_removed(tmp_path: Path) -> None:
+    run = tree(tmp_path / "run", "recipe.toml", "test-1/seed-42/x", "test-1/seed-43/x")
+    files.remove_folder(run / "test-1" / "seed-42", run)
+    files.remove_folder(run / "test-1" / "gone", run)
+    assert files_under(run) == ["recipe.toml", "test-1/seed-43/x"]
+
+
+def test_nothing_else_is_removed(tmp_path: Path) -> None:
+    run = tree(tmp_path / "run", "recipe.toml", "test-1/x")
+    victim, unmarked = tree(tmp_path / "victim", "x"), tree(tmp_path / "other", "inside/x")
+    (run / "link").symlink_to(victim)
+    (run / "deep").symlink_to(tmp_path)
+    tree(run / "real", "y")
+    (run / "real" / "link").symlink_to(victim)
+    before = files_under(tmp_path)
+    for path, within in (
+        *((victim, run), (run / "test-1" / ".." / ".." / "victim", run), (run / "link", run), (tmp_path, run)),
+        *((run / "deep" / "victim", run), (unmarked / "inside", unmarked), (victim, None), (victim, victim)),
+    ):
+        with pytest.raises(StoreError, match=r"was not removed: .*folder that hubbub made"):
+            files.remove_folder(path, within)
+    assert files_under(tmp_path) == before
+    files.remove_folder(run / "real", run)
+    assert files_under(victim) == ["x"]
+
+
+def test_a_folder_of_others_is_told_from_ours(tmp_path: Path) -> None:
+    assert files.foreign(tmp_path / "new", "recipe.toml") == []
+    tree(tmp_path, ".lock", ".holder.json", "environment.json", ".environment.123-0123abcd.json")
+    assert files.foreign(tmp_path, "recipe.toml") == []
+    tree(tmp_path, "thesis.doc", ".bashrc")
+    assert files.foreign(tmp_path, "recipe.toml") == [".bashrc", "thesis.doc"]
+    assert files.foreign(tmp_path / "thesis.doc", "recipe.toml") == ["thesis.doc"]
+    tree(tmp_path, "recipe.toml")
+    assert files.foreign(tmp_path, "recipe.toml") == []

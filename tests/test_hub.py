@@ -422,6 +422,18 @@ def test_names_that_are_paths_are_refused(own: Path, name: str) -> None:
         open_data(name)
 
 
+@pytest.mark.parametrize(
+    "path", ["../../evil.parquet", "/tmp/evil.parquet", "data/..\\..\\evil.parquet", "C:evil.parquet"]
+)
+def test_a_hub_whose_file_names_lead_elsewhere_is_refused(server: Hub, own: Path, tmp_path: Path, path: str) -> None:
+    server.commit("me/evil", {"README.md": b"", path: b"PAR1"})
+    before = sorted(str(file) for file in tmp_path.rglob("*"))
+    with pytest.raises(HubError, match=r"me/evil was refused: .*evil\.parquet', which the hub names, leads out"):
+        hub_transfer.get("me/evil")
+    assert not [file for file in tmp_path.rglob("*evil*") if str(file) not in before]
+    assert not Path("/tmp/evil.parquet").exists()
+
+
 # Other people's data sets
 
 

@@ -45,6 +45,7 @@ ORDER = (
     ("occlusion", "rounding"),
     ("export",),
     ("explain",),
+    ("run_folder",),
     ("report", "material"),
     ("page", "gallery", "compare", "tuned"),
     ("comparison",),

@@ -7,12 +7,16 @@ from types import NoneType
 from typing import Any, get_args
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from hubbub import recipe as room
+from hubbub import suite
+from hubbub.cli_options import as_settings
 from hubbub.errors import HubbubError
-from hubbub.recipe import Recipe, RecipeError, shipped
+from hubbub.recipe import Recipe, RecipeError, as_setting, shipped
 
 SMALL: dict[str, Any] = {"data": {"name": "street"}}
 
@@ -304,3 +308,102 @@ def test_no_head_hears_through_attention_that_never_learnt() -> None:
     assert Recipe.of(sections | {"head": {"name": "none"}}).network.attention == "cbam"
     with pytest.raises(RecipeError, match=r"network\.attention must learn"):
         Recipe.of(sections | {"head": {"name": "logreg"}})
+
+
+# Hostile recipes
+
+_FIELDS = [name for name, _ in fields() if "." in name]
+_VALUES = st.one_of(
+    st.integers(-(10**30), 10**30),
+    st.floats(),
+    st.text(max_size=20),
+    st.booleans(),
+    st.lists(st.one_of(st.integers(-5, 2**70), st.text(max_size=5), st.floats()), max_size=4),
+    st.dictionaries(st.text(max_size=5), st.integers(), max_size=2),
+    st.sampled_from([2**32, 2**64, [42, 42], ["1", "1"], float("nan"), "../x", "\0", "", [[[[1]]]], {"a": {"b": {}}}]),
+)
+
+
+@settings(max_examples=200)
+@given(st.sampled_from([*_FIELDS, "quick", "tune", "train", "title", "x", *(f"quick.{f}" for f in _FIELDS)]), _VALUES)
+def test_hostile_settings_hold_or_are_refused(field: str, value: Any) -> None:
+    """Whatever a setting is, in a file or by --set: a recipe that can be written and read again, or a `RecipeError`."""
+    setting = as_setting(field, value)
+    for quick in (False, True):
+        try:
+            held = Recipe.load("street-cnn", [setting], quick=quick)
+        except RecipeError as error:
+            assert len(str(error)) < 3000
+        else:
+            assert Recipe.of(tomllib.loads(held.to_toml())) == held
+
+
+@settings(max_examples=200)
+@given(
+    text=st.one_of(st.text(max_size=300), st.binary(max_size=300).map(lambda b: b.decode("latin-1"))),
+    as_set=st.booleans(),
+)
+def test_hostile_files_and_texts_are_refused(text: str, as_set: bool, tmp_path_factory: pytest.TempPathFactory) -> None:
+    try:
+        if as_set:
+            Recipe.load("street-cnn", [text])
+        else:
+            file = tmp_path_factory.getbasetemp() / "hostile.toml"
+            file.write_bytes(text.encode("utf-8", "surrogatepass"))
+            suite.runs([str(file)], Path("runs"))
+    except HubbubError:
+        pass
+
+
+NESTED = "[" * 20_000 + "]" * 20_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"x = {NESTED}", f'recipes = {NESTED}', f"[train]\nepochs = {NESTED}", "[" + "a." * 20_000 + "a]",
+        "x = " + "{a = " * 20_000 + "1" + "}" * 20_000, f"x = {'9' * 5000}", f"x = 0x{'f' * 5000}",
+        f"[train]\nepochs = 0x{'f' * 5000}",
+    ],
+)  # fmt: skip
+def test_deep_and_long_files_are_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(RecipeError):
+        suite.runs([str(tmp_path / "x.toml")], tmp_path)
+    with pytest.raises(RecipeError):
+        Recipe.load("street-cnn", ["train.epochs=" + text.partition("= ")[2] if "= " in text else text + "=1"])
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("train.seeds=[42,42]", r"train\.seeds: 42 stands there twice: name each once"),
+        ("train.seeds=[18446744073709551616]", r"train\.seeds\.0: .*less than or equal to 4294967295"),
+        ("train.seeds=[-1]", r"train\.seeds\.0: .*greater than or equal to 0"),
+        ("protocol.seed=4294967296", r"protocol\.seed: .*less than or equal to 4294967295"),
+        ('protocol.folds=["1","2","1"]', r"protocol\.folds: '1' stands there twice"),
+        ('data.held_out=["dog","dog"]', r"data\.held_out: 'dog' stands there twice"),
+        ('quick="x"', r"quick: .*valid dictionary \(given: 'x'\)"),
+        ("quick=[1]", r"quick: .*valid dictionary"),
+        ("quick.train.epochs=nan", r"quick: train\.epochs: .*(finite|integer)"),
+        ("quick.train.learning_rate=inf", r"quick: train\.learning_rate: .*finite"),
+        ("quick.train.epochs=many", r"quick: train\.epochs: .*valid integer"),
+        ("quick.train.epoch=1", r"quick: there is no train\.epoch\. Did you mean 'epochs'"),
+        ("quick.quick.train.epochs=1", r"quick: .*no section quick of its own"),
+        ("train.epochs=1000000000000000000000000000000", r"train\.epochs: .*"),
+        ("train.batch_size=2000000000", r"train\.batch_size: .*less than or equal to 1048576"),
+        ("windows.length=1000000000000", r"windows\.length: .*less than or equal to 67108864"),
+    ],
+)
+def test_settings_that_no_run_can_hold_are_refused_before_it(setting: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        Recipe.load("street-cnn", [setting])
+
+
+def test_the_largest_seed_is_one_that_every_library_takes() -> None:
+    assert Recipe.load("street-cnn", [f"train.seeds=[0,{2**32 - 1}]"]).train.seeds == (0, 2**32 - 1)
+
+
+def test_the_command_refuses_a_seed_named_twice() -> None:
+    with pytest.raises(RecipeError, match="42 stands there twice"):
+        Recipe.load("street-cnn", as_settings(None, None, seeds="42,42"))

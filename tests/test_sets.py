@@ -296,3 +296,35 @@ def test_street_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
     again = open_data("street")
     pd.testing.assert_frame_equal(again.table, clips.table)
     assert {path: Path(path).stat().st_mtime_ns for path in again.table["path"]} == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("harm", ["gone", "empty", "cut", "changed", "list", "checksums", "folder"])
+def test_street_is_made_again_where_a_file_of_it_is_not_whole(
+    harm: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole, clips = sets.synthetic.write, open_data("street")
+    sound = Path(clips.table["path"][7])
+    content, made = sound.read_bytes(), []
+
+    def write(folder: Path, **given: object) -> Path:
+        made.append(folder)
+        return whole(folder, **given)
+
+    monkeypatch.setattr(sets.synthetic, "write", write)
+    folder = sound.parents[1]
+    file = {"list": folder / "street.csv", "checksums": folder / "sha256.json"}.get(harm, sound)
+    if harm == "folder":
+        shutil.rmtree(folder / "audio")
+    elif harm == "changed":
+        sound.write_bytes(content[:-100] + bytes(100))
+    elif harm in ("gone", "list", "checksums"):
+        file.unlink()
+    else:
+        sound.write_bytes(content[:500] if harm == "cut" else b"")
+    again = open_data("street")
+    assert len(made) == 1 and "street is synthesised again" in caplog.text
+    pd.testing.assert_frame_equal(again.table, clips.table)
+    assert sound.read_bytes() == content
+    open_data("street")
+    assert len(made) == 1

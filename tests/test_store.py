@@ -440,6 +440,8 @@ def test_an_archive_becomes_a_folder(site: Site, home: Path, unpack: str, body: 
     assert (folder / "audio" / "1.wav").read_bytes() == BODY[:5000]
 
 
+#: A device of Windows, what cannot be seen, and names that some file systems take for one that is there.
+NO_NAMES = ["top/nul.txt", "top/a\nb", "top/a\u202eb", "top/x. /y", "top/Meta/A.csv", "top/meta/\uff41.csv", "top/a|b"]
 LEAVING = ["../evil", "top/../../evil", "/tmp/hubbub-evil", "..\\evil", "C:/evil"]
 
 
@@ -448,6 +450,8 @@ LEAVING = ["../evil", "top/../../evil", "/tmp/hubbub-evil", "..\\evil", "C:/evil
     [
         *(("zip", zipped({**GOOD, name: b"evil"})) for name in LEAVING),
         *(("tar", tarred({**GOOD, name: b"evil"})) for name in LEAVING),
+        *(("zip", zipped({**GOOD, name: b"evil"})) for name in NO_NAMES),
+        *(("tar", tarred({**GOOD, name: b"evil"})) for name in NO_NAMES),
         ("zip", zipped(GOOD, "top/link")),
         ("tar", tarred(GOOD, "top/link")),
         ("tar", tarred(GOOD, "top/link", tarfile.LNKTYPE)),
@@ -467,6 +471,13 @@ def test_a_bad_archive_is_refused_with_nothing_left(
         store.get(archive_at(site, unpack, body))
     assert files_under(tmp_path) == [] and os.listdir(home / "data") == []
     assert not Path("/tmp/hubbub-evil").exists()
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_hidden_files_in_an_archive_are_harmless(site: Site, home: Path, kind: str) -> None:
+    members = {**GOOD, "top/.DS_Store": b"", "top/audio/._1.wav": b"", "CON": b"outside of what is unpacked"}
+    folder = store.get(archive_at(site, kind, {"zip": zipped, "tar": tarred}[kind](members)))
+    assert files_under(folder) == [".DS_Store", "audio/._1.wav", "audio/1.wav", "meta/a.csv"]
 
 
 def test_an_archive_the_user_put_there_is_unpacked_and_left(site: Site, home: Path) -> None:

@@ -460,3 +460,46 @@ def test_two_processes_train_as_one(tmp_path: Path, network: list[str]) -> None:
         assert other == pytest.approx(row, rel=1e-4)
     for name, tensor in one["state_dict"].items():
         torch.testing.assert_close(two["state_dict"][name], tensor, rtol=1e-4, atol=1e-6)
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from hubbub import train
+from hubbub.classifier import Classifier
+from hubbub.data import cache, splits
+from hubbub.files import StoreError
+from hubbub.recipe import Recipe
+recipe = Recipe.load("street-cnn", sys.argv[2:])
+clips = splits.open_clips(recipe)
+waves, split = cache.decode(clips, recipe.audio.rate_hz), splits.make(clips, recipe.protocol)[0]
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+try:
+    train.fit_network(Classifier(recipe, clips.labels, seed=1), waves, clips.targets(), split.train, split.validation,
+                      Path(sys.argv[1]), seed=1)
+except StoreError as error:
+    print(error)
+"""
+
+
+def test_a_checkpoint_that_finds_no_room_is_told_with_its_place(material: tuple, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", FULL, str(tmp_path), *SETTINGS]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    place = tmp_path / "checkpoints"
+    assert said.startswith(f"{place}/") and ".ckpt could not be written: File too large. Nothing was changed" in said
+    assert list(place.iterdir()) == []
+
+
+def test_the_threads_of_a_training_are_kept_over_a_resume(recipe: Recipe, material: tuple, tmp_path: Path) -> None:
+    from hubbub.train import _read
+
+    now = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        assert fit(recipe.altered({"train.epochs": 1}), material, tmp_path).threads == (1,)
+        last = tmp_path / "checkpoints" / "last.ckpt"
+        torch.save(_read(last) | {"stopped": False}, last)
+        torch.set_num_threads(2)
+        assert fit(recipe.altered({"train.epochs": 2}), material, tmp_path).threads == (1, 2)
+    finally:
+        torch.set_num_threads(now)

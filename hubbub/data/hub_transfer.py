@@ -9,11 +9,10 @@ This room does not know what is inside a table.
 
 import os
 import re
-import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
+from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING
 
 from hubbub import files
@@ -48,6 +47,7 @@ def get(name: str) -> Path:
     target = files.writable_home() / "data" / folder
     with _in_words(name):
         info = client.dataset_info(name, files_metadata=True)
+    _refuse_leading_out(name, [info.sha or "", *(sibling.rfilename for sibling in info.siblings or [])])
     part = target.with_name(f".{target.name}.{str(info.sha)[:12]}.part")
     with files.lock(part):
         with _in_words(name):
@@ -55,24 +55,31 @@ def get(name: str) -> Path:
                 name, repo_type="dataset", revision=info.sha, local_dir=part, allow_patterns=_WANTED
             )
         for sibling in info.siblings or []:
-            file = (part / sibling.rfilename).resolve()
-            if not file.is_relative_to(part.resolve()):
-                continue  # a name that leads elsewhere is nothing that was fetched
+            file = part / sibling.rfilename
             if sibling.lfs and file.is_file() and files.sha256(file) != sibling.lfs.sha256:
                 file.unlink()
                 raise HubError(f"{name}: {sibling.rfilename} does not have the checksum the hub says. Call again.")
         if not tables(part):
-            shutil.rmtree(part)
+            files.remove_folder(part)
             there = examples(sibling.rfilename for sibling in info.siblings or [])
             raise HubError(f"{name} has no parquet files at its top or in its folders, but {there or 'nothing'}.")
         source = {"name": name, "url": f"{client.endpoint}/datasets/{name}", "revision": info.sha}
         files.write_json(part / SOURCE, source)
-        shutil.rmtree(part / ".cache", ignore_errors=True)  # the client's notes on what it had so far
+        files.remove_folder(part / ".cache", part)  # the client's notes on what it had so far
     (part / ".lock").unlink(missing_ok=True)
     os.rename(part, target)
     for abandoned in target.parent.glob(f".{target.name}.*.part"):  # of earlier commits
-        shutil.rmtree(abandoned, ignore_errors=True)
+        with suppress(files.StoreError):
+            files.remove_folder(abandoned)
     return target
+
+
+def _refuse_leading_out(name: str, listed: list[str]) -> None:
+    """What a hub says its files are called becomes paths here: names that lead elsewhere are refused, all of it."""
+    for one in listed:
+        parts = PureWindowsPath(one)  # it knows both kinds of slash, and drives
+        if not one or parts.anchor or ".." in parts.parts or not one.isprintable():
+            raise HubError(f"{name} was refused: {one!r}, which the hub names, leads out of its folder or is no name.")
 
 
 def publish(folder: Path, name: str, *, private: bool = True) -> tuple[str, str]:

@@ -47,7 +47,6 @@ T = TypeVar("T")
 
 MADE = "made.json"
 _TOLD = ("file", "name", "kind", "labels", "licence", "citation", "synthetic", "straddling", "notes")
-_LONGEST = 120  # characters of a name; file systems allow 255 bytes, suffixes included
 _TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]{8}\.\w+")  # as files.whole_file names them
 
 
@@ -199,7 +198,7 @@ def in_parallel(work: Callable[[int], T], clips: Clips, what: str) -> list[T]:
 
 
 def file_names(clips: Clips) -> list[str]:
-    """A file name without suffix for each clip: its id in plain characters, told apart by a hash where two ids would
+    """A file name without suffix for each clip: its id as `safe_name` has it, told apart by a hash where two ids would
     share one, upper and lower case being the same to some file systems."""
     ids = list(clips.table["clip"].astype(str))
     plain = [_plain(one) for one in ids]
@@ -209,11 +208,10 @@ def file_names(clips: Clips) -> list[str]:
 
 def _plain(clip: str) -> str:
     stem = clip[: -len(Path(clip).suffix)] if Path(clip).suffix.lower() in EXTENSIONS else clip
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip(".-") or "clip"
-    # What is cut off would be lost, and an end like a segment's or like a hash would be taken for one.
-    if len(name) > _LONGEST or re.search(r"-s\d+$|-[0-9a-f]{8}$", name):
-        return f"{name[:_LONGEST]}-{_hash(clip)}"
-    return name
+    # An end like a segment's or like a hash of ours would be taken for one.
+    return (
+        f"{files.safe_name(stem)}-{_hash(clip)}" if re.search(r"-s\d+$|-[0-9a-f]{8}$", stem) else files.safe_name(stem)
+    )
 
 
 def _hash(clip: str) -> str:
@@ -227,7 +225,11 @@ def older(file: Path, sound: str) -> bool:
 
 def fold_folder(folder: Path, fold: str) -> Path:
     """Where the files of a fold are: `foldN`, or the folder itself where clips have no folds."""
-    return folder / re.sub(r"[^A-Za-z0-9._-]+", "-", f"fold{fold}") if fold else folder
+    if not fold:
+        return folder
+    place, before = folder / f"fold{files.safe_name(fold)}", re.sub(r"[^A-Za-z0-9._-]+", "-", f"fold{fold}")
+    # Earlier versions kept dots in it, and all of a long one.
+    return folder / before if len(before) < 250 and not place.exists() and (folder / before).is_dir() else place
 
 
 def sources(clips: Clips) -> list[str]:

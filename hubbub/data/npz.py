@@ -58,7 +58,7 @@ def write(clips: Clips, recipe: Recipe, folder: Path) -> None:
     settings = recipe.model_dump(mode="json", include={"audio", "windows", "frontend"})
     table = clips.table.assign(group=made.sources(clips))
     columns: dict[str, npt.ArrayLike] = {name: table[name].to_numpy(str) for name in _COLUMNS}
-    with files.whole_folder(folder) as temporary:
+    with files.whole_folder(folder, METADATA) as temporary:
         np.savez(
             temporary / ARRAYS,
             features=_features(temporary / "features.npy", waves, recipe, offsets),

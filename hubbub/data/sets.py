@@ -4,6 +4,9 @@ ESC-50 and ESC-10 (Piczak 2015), UrbanSound8K (Salamon, Jacoby & Bello 2014), Em
 synthesised `street`. The original layouts and the flat ones of mirrors are found alike. `opening` is the way in.
 """
 
+import json
+import logging
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +21,9 @@ from hubbub.errors import did_you_mean, examples
 from hubbub.progress import track
 
 __all__ = ["DATASETS", "DataSet", "as_published", "open_known"]
+
+_CHECKSUMS = "sha256.json"
+_log = logging.getLogger("hubbub")
 
 
 @dataclass(frozen=True)
@@ -145,13 +151,33 @@ def _emodb(folder: Path) -> pd.DataFrame:
 
 
 def _synthesised() -> Path:
-    """`street` as this version of hubbub synthesises it: made once, named by the code that makes it."""
+    """`street` as this version of hubbub synthesises it: made once, named by the code that makes it. Where a file of it
+    is not as it was made, or gone, all of it is made again."""
     made_by = files.sha256(synthetic.__file__)[:16]
     folder = files.cache_dir() / f"street-{made_by}"
-    if not folder.is_dir():
+    there, odd = os.path.lexists(folder), _altered(folder)
+    if odd:
+        if there:
+            _log.warning("%s is not as it was made: street is synthesised again", folder / odd)
         with files.whole_folder(folder) as temporary:
             synthetic.write(temporary, progress=lambda items, total: track(items, "synthesising", total))
+            files.write_json(temporary / _CHECKSUMS, _checksums(temporary))
     return folder
+
+
+def _altered(folder: Path) -> str:
+    """The first file that is not as its checksum says, or the list of checksums itself; "" where all is whole."""
+    try:
+        said = dict(json.loads((folder / _CHECKSUMS).read_text(encoding="utf-8")))
+        found = _checksums(folder)
+    except (OSError, ValueError, TypeError):
+        return _CHECKSUMS
+    return next((name for name in [*said, *found] if said.get(name) != found.get(name)), "" if said else _CHECKSUMS)
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    there = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != _CHECKSUMS]
+    return {path.relative_to(folder).as_posix(): files.sha256(path) for path in there}
 
 
 def _street(folder: Path) -> pd.DataFrame:

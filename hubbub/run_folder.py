@@ -1,0 +1,186 @@
+"""A run folder: where its files lie, and reading them so that a damaged one is named.
+
+The files are those that `cell`, `steps` and `report` write. This room computes nothing from them.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from hubbub import files
+from hubbub.errors import HubbubError
+from hubbub.recipe import Recipe
+
+__all__ = [
+    "DONE",
+    "ReportError",
+    "cells",
+    "fold_names",
+    "place_of",
+    "read_choices",
+    "read_history",
+    "read_json",
+    "read_predictions",
+    "threads",
+]
+
+#: The last file of a cell: it marks the cell done.
+DONE = "metrics_test.json"
+_FACTS = ("clip", "level", "group", "label", "start", "end")
+
+
+class ReportError(HubbubError):
+    """A run folder that is not whole."""
+
+
+class _Content(BaseModel):
+    """What must be in a JSON file for others to read it; more may be there."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class _Figures(_Content):
+    mean: float | None
+    sd: float | None
+
+
+class _Fold(_Content):
+    fold: str
+    seed: int
+    clip: dict[str, float | None]
+    segment: dict[str, float | None]
+
+
+class _Summary(_Content):
+    recipe: str
+    protocol: str
+    why_not_comparable: list[str]
+    clips: int
+    segments: int
+    folds: list[_Fold]
+    clip: dict[str, _Figures]
+    segment: dict[str, _Figures]
+    seconds: dict[str, float]
+    segments_per_second: float
+
+
+class _Data(_Content):
+    name: str
+    clips: int
+    warnings: list[str]
+    manifest: str
+
+
+class _Environment(_Content):
+    machine: dict[str, Any] = {}
+    data: _Data
+    weights: dict[str, str] = {}
+    protocol: str
+    test_folds: list[str]
+    why_not_comparable: list[str]
+
+
+class _Test(_Content):
+    choice: dict[str, Any]
+    seconds: dict[str, float]
+    confidence: dict[str, float | None] = {}
+    threads: list[int] = []
+
+
+class _Throughput(_Content):
+    segments_per_second: float
+
+
+_CONTENTS: dict[str, TypeAdapter[Any]] = {
+    "summary.json": TypeAdapter(_Summary),
+    "environment.json": TypeAdapter(_Environment),
+    DONE: TypeAdapter(_Test),
+    "metrics_throughput.json": TypeAdapter(_Throughput),
+    "samples.json": TypeAdapter(list[dict[str, Any]]),
+}
+
+
+def place_of(folder: Path, fold: str, seed: int) -> Path:
+    """Where in a run folder a cell writes."""
+    name, *before = fold_names(fold)
+    if before and not (folder / name).is_dir() and (folder / before[0]).is_dir():
+        name = before[0]
+    return folder / name / f"seed-{seed}"
+
+
+def fold_names(fold: str) -> tuple[str, ...]:
+    """What the folder of a test fold is called, and what earlier versions called it where that is one name."""
+    name, before = f"test-{files.safe_name(fold)}", f"test-{fold}"
+    one_name = not {"/", "\\", "\0"} & set(before) and len(os.fsencode(before)) <= 255
+    return (name, before) if one_name and before != name else (name,)
+
+
+def cells(folder: Path) -> list[tuple[str, int, Path]]:
+    """Test fold, seed and folder of each cell of a run, in the run's order."""
+    seeds = Recipe.load(folder / "recipe.toml").train.seeds
+    folds = read_json(folder / "environment.json")["test_folds"]
+    return [(fold, seed, place_of(folder, fold, seed)) for fold in folds for seed in seeds]
+
+
+def threads(folder: Path) -> list[dict[str, Any]]:
+    """Fold, seed, and the numbers of processor threads that each cell's network was trained with: several where the
+    training was resumed with another. None for heads, on accelerators, and for runs that do not say."""
+    found = [(fold, seed, read_json(place / DONE).get("threads", [])) for fold, seed, place in cells(folder)]
+    return [{"fold": fold, "seed": seed, "threads": counts} for fold, seed, counts in found if counts]
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file's content. Raises `ReportError` where it cannot be read, or lacks what such a file holds."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if model := _CONTENTS.get(path.name):
+            model.validate_python(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the whole"
+        raise _damaged(path, f"{where}: {first['msg']}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise _damaged(path, error) from error
+    return content
+
+
+def read_choices(places: Sequence[Path]) -> list[dict[str, Any]]:
+    """What validation decided in each of some cells."""
+    return [read_json(place / DONE)["choice"] for place in places]
+
+
+def read_predictions(path: Path) -> pd.DataFrame:
+    """A cell's predictions. Raises `ReportError` where they cannot be read."""
+    try:
+        table = pd.read_parquet(path).reset_index(drop=True)
+    except (OSError, ValueError, KeyError) as error:  # pyarrow's errors are ValueErrors, KeyErrors and OSErrors
+        raise _damaged(path, error) from error
+    if missing := [name for name in _FACTS if name not in table.columns]:
+        raise _damaged(path, f"it has no column {missing[0]}")
+    return table
+
+
+def read_history(path: Path) -> pd.DataFrame:
+    """The losses and figures of a training, by epoch. Raises `ReportError` where they cannot be read."""
+    try:
+        return pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, why: object) -> ReportError:
+    said = (why.strerror if isinstance(why, OSError) else None) or " ".join(str(why).split()).rstrip(".")
+    if path.name == "summary.json":
+        then = "The hubbub bench that made the run writes it again, from the cells that are done"
+    elif path.name == "environment.json":
+        then = "It says what the run was made from: put a copy of it there, or run it again under another --name"
+    elif path.parent.name.startswith("seed-"):
+        then = f"Remove {path.parent}, and the hubbub bench that made the run makes this cell again"
+    else:
+        then = f"Remove {path.parent}, and the hubbub bench that made the run writes it again"
+    return ReportError(f"{path} is damaged or missing ({said}). {then}.")
