@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from hubbub import files
 from hubbub.audio import EXTENSIONS
+from hubbub.data import entries
 from hubbub.data.clips import ClipsError
 from hubbub.progress import track
 
@@ -33,6 +34,7 @@ VERSION = 1
 _NAMES = ("slice_file_name", "file_name", "clip")
 _ROWS_AT_ONCE = 16
 _READ_BYTES = 1 << 20
+_LIST = "rows.json"
 
 #: A folder, and for each row a name of its own and its file there ("" where the row has nothing).
 Unpacked = tuple[Path, list[tuple[str, str]]]
@@ -97,19 +99,25 @@ def unpack(name: str, found: list[Path], column: str, rows: pd.DataFrame) -> Unp
     """
     digests = [files.sha256(file) for file in track(found, "reading", len(found))]
     key = hashlib.sha256("\n".join([str(VERSION), column, *digests]).encode()).hexdigest()[:32]
-    folder = files.cache_dir() / "hub" / key
-    if not (folder / "rows.json").is_file():
+
+    def fill(folder: Path) -> None:
         named = next((named for named in _NAMES if named in rows), None)
         given = rows[named].fillna("").astype(str).tolist() if named else [""] * len(rows)
-        used: set[str] = set()
+        used = {_LIST, *entries.OWN}
         listed: list[tuple[str, str]] = []
-        with files.whole_folder(folder) as temporary:
-            for cell, path in zip(track(_cells(found, column), "unpacking", len(rows)), given, strict=True):
-                path = path or str(cell.get("path") or "")
-                stem = _unique(path, len(listed), used)
-                listed.append((stem, _write(temporary / stem, path, cell, f"{name}, row {len(listed) + 1}")))
-            files.write_json(temporary / "rows.json", listed)
-    return folder, [(stem, file) for stem, file in json.loads((folder / "rows.json").read_text(encoding="utf-8"))]
+        for cell, path in zip(track(_cells(found, column), "unpacking", len(rows)), given, strict=True):
+            path = path or str(cell.get("path") or "")
+            stem = _unique(path, len(listed), used)
+            listed.append((stem, _write(folder / stem, path, cell, f"{name}, row {len(listed) + 1}")))
+        (folder / _LIST).write_text(json.dumps(listed), encoding="utf-8")
+
+    def read(folder: Path) -> Unpacked:
+        listed = [(stem, file) for stem, file in json.loads((folder / _LIST).read_text(encoding="utf-8"))]
+        if len(listed) != len(rows):
+            raise ValueError(f"{_LIST} tells of other rows")
+        return folder, listed
+
+    return entries.entry(files.cache_dir() / "hub" / key, fill, read)
 
 
 @contextmanager

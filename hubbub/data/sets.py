@@ -12,7 +12,7 @@ import pandas as pd
 import soundfile
 
 from hubbub import files, store
-from hubbub.data import synthetic
+from hubbub.data import entries, synthetic
 from hubbub.data.clips import Clips, ClipsError, build, find_sounds
 from hubbub.errors import did_you_mean, examples
 from hubbub.progress import track
@@ -147,11 +147,11 @@ def _emodb(folder: Path) -> pd.DataFrame:
 def _synthesised() -> Path:
     """`street` as this version of hubbub synthesises it: made once, named by the code that makes it."""
     made_by = files.sha256(synthetic.__file__)[:16]
-    folder = files.cache_dir() / f"street-{made_by}"
-    if not folder.is_dir():
-        with files.whole_folder(folder) as temporary:
-            synthetic.write(temporary, progress=lambda items, total: track(items, "synthesising", total))
-    return folder
+
+    def write(folder: Path) -> None:
+        synthetic.write(folder, progress=lambda items, total: track(items, "synthesising", total))
+
+    return entries.entry(files.cache_dir() / f"street-{made_by}", write, lambda folder: folder)
 
 
 def _street(folder: Path) -> pd.DataFrame:
