@@ -111,8 +111,8 @@ def _folded(name: str) -> str:
 
 
 def _fitting(name: str, ending: str, *, alone: bool) -> str:
-    """A name that every file system takes with the ending behind it: as it is, or else shortened, without bytes that are
-    no text, and told from others by a hash."""
+    """A name that every file system takes with the ending behind it: as it is, or else shortened, without bytes that
+    are no text, and told from others by a hash."""
     *folders, last = (os.fsencode(part).decode("utf-8", "replace") for part in Path(name).parts)
     plain = [*(_cut(folder, _LONGEST) for folder in folders), _cut(last, _LONGEST - len(ending))]
     if alone and str(Path(*plain)) == name:

@@ -5,7 +5,6 @@ are turned upside down. A file that cannot be trusted is refused with a reason.
 This room knows nothing of clips, labels or front ends.
 """
 
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,13 +62,13 @@ def read_spectrogram(path: str | Path) -> npt.NDArray[np.float32]:
     """A .npy file -> a spectrogram `[bands, frames]`. Nothing in it is executed. Raises `PictureError`."""
     try:
         values = np.load(path, mmap_mode="r", allow_pickle=False)  # a header that lies asks for no memory
-        if not isinstance(values, np.ndarray) or values.ndim != 2 or values.dtype.kind not in "fiu":
+        if not isinstance(values, np.ndarray) or values.ndim != 2 or values.dtype.kind not in "fiu" or not values.size:
             raise ValueError("it holds no numbers [bands, frames]")
-        values = np.array(values, dtype=np.float32)
-    except (OSError, ValueError, EOFError) as error:
-        raise PictureError(
-            f"{path} is not a spectrogram that can be read ({error}). Make or fetch it again."
-        ) from error
+        with np.errstate(over="ignore"):  # refused below
+            values = np.array(values, dtype=np.float32)
+    except Exception as error:  # a header is parsed as Python, whose parser has errors of many kinds
+        why = str(error) or type(error).__name__
+        raise PictureError(f"{path} is not a spectrogram that can be read ({why}). Make or fetch it again.") from error
     if not np.isfinite(values).all():
         raise PictureError(f"{path} holds values that are not finite. Make it again.")
     return values
@@ -94,5 +93,8 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
             yield picture
     except Image.DecompressionBombError as error:
         raise PictureError(f"{path} would be too large a picture ({error}). Make it smaller.") from error
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
-        raise PictureError(f"{path} is not a picture that can be read ({error}). Make it again.") from error
+    except HubbubError:
+        raise
+    except Exception as error:  # Pillow's decoders have errors of many kinds
+        why = str(error) or type(error).__name__
+        raise PictureError(f"{path} is not a picture that can be read ({why}). Make it again.") from error

@@ -24,6 +24,7 @@ from hubbub import files
 from hubbub.audio import EXTENSIONS
 from hubbub.data import entries
 from hubbub.data.clips import ClipsError
+from hubbub.errors import HubbubError
 from hubbub.progress import track
 
 __all__ = ["AUDIO", "MEL", "Unpacked", "rows_of", "schema_of", "splits_of", "tables", "unpack"]
@@ -54,15 +55,16 @@ def tables(folder: Path) -> list[Path]:
 
 def schema_of(found: list[Path]) -> pa.Schema:
     """The schema that all files share. Raises `ClipsError` where they differ or cannot be read."""
-    schemas = []
+    schemas, names = [], []
     for file in found:
         with _readable(file):
             schemas.append(pq.read_schema(file) if file.suffix == ".parquet" else _arrow(file).schema)
-    for file, schema in zip(found, schemas, strict=True):
-        if schema.names != schemas[0].names:
+            names.append(schemas[-1].names)  # read only here, and perhaps no text
+    for file, theirs in zip(found, names, strict=True):
+        if theirs != names[0]:
             raise ClipsError(
-                f"{file} has other columns ({', '.join(schema.names)}) than {found[0].name} "
-                f"({', '.join(schemas[0].names)}). Put data sets into folders of their own."
+                f"{file} has other columns ({', '.join(theirs)}) than {found[0].name} ({', '.join(names[0])}). Put "
+                "data sets into folders of their own."
             )
     return schemas[0]
 
@@ -74,8 +76,10 @@ def rows_of(found: list[Path], schema: pa.Schema) -> pd.DataFrame:
     for file in found:
         with _readable(file):
             table = pq.read_table(file, columns=plain) if file.suffix == ".parquet" else _arrow(file).read_all()
+            table = table.select(plain)
+            table.validate(full=True)  # arrow follows whatever offsets stand in a file, out of its memory too
             # Else a column of integers with a gap would come as 1.0, 2.0.
-            parts.append(table.select(plain).to_pandas(integer_object_nulls=True).astype(object))
+            parts.append(table.to_pandas(integer_object_nulls=True).astype(object))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -105,10 +109,14 @@ def unpack(name: str, found: list[Path], column: str, rows: pd.DataFrame) -> Unp
         given = rows[named].fillna("").astype(str).tolist() if named else [""] * len(rows)
         used = {_LIST, *entries.OWN}
         listed: list[tuple[str, str]] = []
-        for cell, path in zip(track(_cells(found, column), "unpacking", len(rows)), given, strict=True):
-            path = path or str(cell.get("path") or "")
+        for cell in track(_cells(found, column), "unpacking", len(rows)):
+            if len(listed) == len(rows):
+                raise ClipsError(f"{name}: '{column}' has more rows than the other columns. Fetch or save it again.")
+            path = given[len(listed)] or str(cell.get("path") or "")
             stem = _unique(path, len(listed), used)
             listed.append((stem, _write(folder / stem, path, cell, f"{name}, row {len(listed) + 1}")))
+        if len(listed) < len(rows):
+            raise ClipsError(f"{name}: '{column}' has fewer rows than the other columns. Fetch or save it again.")
         (folder / _LIST).write_text(json.dumps(listed), encoding="utf-8")
 
     def read(folder: Path) -> Unpacked:
@@ -124,8 +132,10 @@ def unpack(name: str, found: list[Path], column: str, rows: pd.DataFrame) -> Unp
 def _readable(file: Path) -> Iterator[None]:
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
-        why = str(error).split("\n")[0].rstrip(".")
+    except HubbubError:
+        raise
+    except Exception as error:  # damage shows anywhere: in arrow, in a column's name, in pandas
+        why = (str(error) or type(error).__name__).split("\n")[0].rstrip(".")
         raise ClipsError(f"{file} cannot be read: {why}. Fetch or save it again.") from error
 
 
@@ -154,6 +164,7 @@ def _cells(found: list[Path], column: str) -> Iterator[Cell]:
     for file in found:
         with _readable(file):
             for batch in _batches(file, column):
+                batch.validate(full=True)
                 if column == MEL:
                     yield from ({"values": cell.values} if cell.is_valid else {} for cell in batch)
                     continue
@@ -200,7 +211,8 @@ def _spectrogram(bands: pa.Array, what: str) -> npt.NDArray[np.float32]:
     values = bands.flatten()
     if not pa.types.is_floating(values.type) and not pa.types.is_integer(values.type):
         raise ClipsError(f"{what}: '{MEL}' holds {values.type}, not numbers. Save it as [bands][frames].")
-    spectrogram = values.to_numpy(zero_copy_only=False).astype(np.float32).reshape(len(bands), -1)
+    with np.errstate(over="ignore", invalid="ignore"):  # refused below
+        spectrogram = values.to_numpy(zero_copy_only=False).astype(np.float32).reshape(len(bands), -1)
     if not np.isfinite(spectrogram).all():
         raise ClipsError(f"{what}: '{MEL}' holds values that are not finite. Save it again without them.")
     return spectrogram
