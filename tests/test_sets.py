@@ -296,3 +296,15 @@ def test_street_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
     again = open_data("street")
     pd.testing.assert_frame_equal(again.table, clips.table)
     assert {path: Path(path).stat().st_mtime_ns for path in again.table["path"]} == before
+
+
+@pytest.mark.parametrize("damage", ["gone", "noise"])
+def test_a_synthesised_recording_that_is_damaged_is_made_again(caplog: pytest.LogCaptureFixture, damage: str) -> None:
+    sound = Path(open_data("street").table["path"][7])
+    before = sound.read_bytes()
+    sound.write_bytes(before[:44] + bytes(len(before) - 44))
+    if damage == "gone":
+        sound.unlink()
+    assert open_data("street").table["path"][7] == str(sound) and sound.read_bytes() == before
+    (said,) = (record.getMessage() for record in caplog.records)
+    assert said.startswith("warning: damaged in the cache, made again: ") and sound.name in said
