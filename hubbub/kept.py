@@ -43,9 +43,12 @@ class Kept:
     failed: dict[str, Answer] = field(default_factory=dict)
 
     def add(self, answer: Answer) -> None:
-        """Keep an answer. One that says why there is none is kept in mind only: the next run tries again."""
+        """Keep an answer. One that says why there is none is kept in mind only: the next run tries again; an answer of
+        what was under this name before goes, that of a recording that is away stays."""
         if answer.heard is None:
             self.failed[answer.file] = answer
+            if answer.file == STDIN or os.path.exists(answer.file):
+                self.files[answer.file].unlink(missing_ok=True)
         else:
             self.form.save(self.files[answer.file], answer, self.threshold)
             self.origins.note(self.files[answer.file], answer.file)

@@ -3,6 +3,7 @@
 import logging
 import os
 import pickle
+import resource
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from hubbub.classifier import Classifier
 from hubbub.data import cache
 from hubbub.data.cache import Segments, Waves
 from hubbub.data.clips import Clips, ClipsError, build
+from hubbub.files import StoreError
 from hubbub.recipe import Recipe
 from hubbub.settings import Data, FrontEnd, Network, Windows
 
@@ -459,3 +461,15 @@ def test_a_decoding_that_is_stopped_by_hand_goes_on_and_a_failed_one_leaves_noth
     monkeypatch.setattr(audio, "decode", lambda path, *span: (heard.append(path), real(path, *span))[1])
     cache.decode(clips, RATE_HZ)
     assert len(heard) == 6 and len(entries(own_cache)) == 3
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(clips: Clips, own_cache: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(StoreError, match=r"could not be written: File too large\. Make room, or set HUBBUB_CACHE"):
+            cache.decode(clips, RATE_HZ)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert entries(own_cache) == []
+    assert len(cache.decode(clips, RATE_HZ)) == len(clips)

@@ -198,6 +198,25 @@ def test_a_recording_that_has_not_changed_is_not_read_again(
     assert classify(model, folder, tmp_path / "heard").left == []
 
 
+def test_an_answer_goes_where_its_recording_became_unreadable_and_stays_where_that_is_away(
+    model: Classifier, folder: Path, tmp_path: Path
+) -> None:
+    out, paths = tmp_path / "heard", predict.find([str(folder)])
+    first = classify(model, folder, out).files
+    content = (folder / "a.wav").read_bytes()
+    (folder / "a.wav").write_text("text")
+    assert list(classify(model, folder, out).failed) == paths[:1] and not first[paths[0]].exists()
+    (folder / "a.wav").write_bytes(content)
+    assert classify(model, folder, out).left == paths[:1] and first[paths[0]].is_file()
+    (folder / "a.wav").rename(tmp_path / "away.wav")
+    with keeping(out, FORMATS["csv"], paths, [str(folder)], 0.0, {}) as kept:
+        for answer in predict.answers(model, kept.left):
+            kept.add(answer)
+    assert list(kept.failed) == paths[:1] and first[paths[0]].is_file()
+    (tmp_path / "away.wav").rename(folder / "a.wav")
+    assert classify(model, folder, out).left == []
+
+
 def test_a_recording_that_changes_while_it_is_heard_is_asked_again(
     model: Classifier, folder: Path, tmp_path: Path
 ) -> None:

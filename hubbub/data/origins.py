@@ -86,12 +86,14 @@ class Origins:
     def missing(self, file: Path, sound: str) -> bool:
         """Whether a file has still to be made of a recording, as that is now."""
         self.look(sound)
-        name, there = self._name(file), file.is_file()
+        name, there, now = self._name(file), file.is_file(), self._seen[sound]
         noted = self._noted.get(name)
-        if there and noted and unchanged(noted, self._seen[sound], lambda: self._identity(sound)):
-            if list(noted[1]) != self._seen[sound]:
+        if there and noted and unchanged(noted, now, lambda: self._identity(sound)):
+            if list(noted[1]) != now:
                 self.note(file, sound)  # the next look is cheaper
             return False
+        if now is None:
+            return True  # whoever reads it says so
         if noted:  # else a process that is killed before it can note would leave what was true of another file
             self._write(name, None)
         elif there and self._silent:
