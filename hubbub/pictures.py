@@ -5,6 +5,7 @@ are turned upside down. A file that cannot be trusted is refused with a reason.
 This room knows nothing of clips, labels or front ends.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,6 +61,7 @@ def read(path: str | Path, size: tuple[int, int] | None = None) -> Pixels:
 
 def read_spectrogram(path: str | Path) -> npt.NDArray[np.float32]:
     """A .npy file -> a spectrogram `[bands, frames]`. Nothing in it is executed. Raises `PictureError`."""
+    _refuse_no_file(path)
     try:
         values = np.load(path, mmap_mode="r", allow_pickle=False)  # a header that lies asks for no memory
         if not isinstance(values, np.ndarray) or values.ndim != 2 or values.dtype.kind not in "fiu" or not values.size:
@@ -81,8 +83,15 @@ def write(path: Path, pixels: Pixels) -> None:
         Image.fromarray(np.ascontiguousarray(rows[::-1])).save(temporary, "PNG", compress_level=1)  # for speed
 
 
+def _refuse_no_file(path: str | Path) -> None:
+    """A pipe or a device might never end."""
+    if not os.path.isfile(path):
+        raise PictureError(f"{path} is not a file. Name one that holds a picture or a spectrogram.")
+
+
 @contextmanager
 def _opened(path: str | Path) -> Iterator[Image.Image]:
+    _refuse_no_file(path)
     try:
         with Image.open(path, formats=_FORMATS) as picture:
             # Counted here, because warnings are turned into errors for all threads or none.

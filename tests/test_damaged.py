@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +17,10 @@ from pyarrow import parquet
 
 from hubbub import pictures
 from hubbub.data import npz
+from hubbub.data.clips import ClipsError
 from hubbub.data.opening import open_data
 from hubbub.errors import HubbubError
+from hubbub.pictures import PictureError
 
 RNG = np.random.default_rng(0)
 #: What parsers take for the start or the end of something.
@@ -151,3 +154,18 @@ def test_tables_of_a_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending
     whole = file.read_bytes()
     assert refused(file, lambda _: open_data(str(tmp_path / "set")), [whole]) == 0
     assert refused(file, lambda _: open_data(str(tmp_path / "set")), damaged(whole)) > 20
+
+
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    features(tmp_path)
+    (tmp_path / npz.ARRAYS).unlink()
+    os.mkfifo(tmp_path / npz.ARRAYS)
+    (tmp_path / "zeros.npy").symlink_to("/dev/zero")
+    (tmp_path / "gone.npy").symlink_to(tmp_path / "nowhere.npy")
+    for path in (tmp_path, tmp_path / npz.ARRAYS, tmp_path / "zeros.npy", tmp_path / "gone.npy"):
+        for read in (pictures.read, pictures.is_grey, pictures.read_spectrogram):
+            with pytest.raises(PictureError, match="is not a file"):
+                read(path)
+    for read in (npz.open_features, npz.shape, npz.contents):
+        with pytest.raises(ClipsError, match="it is not a file"):
+            read(tmp_path / npz.ARRAYS)

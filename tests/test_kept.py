@@ -217,6 +217,12 @@ def test_an_answer_goes_where_its_recording_became_unreadable_and_stays_where_th
     assert classify(model, folder, out).left == []
 
 
+def test_what_is_no_file_has_no_content_to_compare(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert origins.stamp(str(tmp_path / "pipe")) is None is origins.stamp(str(tmp_path))
+    assert origins.identity(str(tmp_path / "pipe"), None) is None, "and nobody waits for it"
+
+
 def test_a_recording_that_changes_while_it_is_heard_is_asked_again(
     model: Classifier, folder: Path, tmp_path: Path
 ) -> None:

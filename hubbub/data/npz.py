@@ -142,9 +142,15 @@ def _whole(file: Path) -> dict[str, npt.NDArray[Any]]:
 
 def shape(file: Path) -> tuple[int, int]:
     """Bands and frames of its features."""
-    with _readable(file), zipfile.ZipFile(file) as opened:
+    with _readable(file), _zip(file) as opened:
         bands, frames = _described(opened, "features")[1:]
     return bands, frames
+
+
+def _zip(file: Path) -> zipfile.ZipFile:
+    if not file.is_file():
+        raise ValueError("it is not a file")  # a pipe or a device might never end
+    return zipfile.ZipFile(file)
 
 
 #: What each array is: its kind of number or text, and how many dimensions it has.
@@ -173,7 +179,7 @@ def _described(opened: zipfile.ZipFile, name: str) -> tuple[int, ...]:
 
 def _arrays(file: Path, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
     """Some arrays of a file, each with the shape and kind that `write` gives it."""
-    with zipfile.ZipFile(file) as opened:
+    with _zip(file) as opened:
         for name in names:
             _described(opened, name)
     with np.load(file, allow_pickle=False) as kept:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from stat import S_ISREG
 from threading import Lock
 
 from hubbub import files
@@ -29,21 +30,25 @@ _log = logging.getLogger(__name__)
 
 
 def stamp(sound: str) -> Stamp | None:
-    """What tells cheaply that a recording is the same; None where there is none."""
+    """What tells cheaply that a recording is the same; None where there is no file, a pipe being none."""
     try:
         found = os.stat(sound)
     except (OSError, ValueError):
+        return None
+    if not S_ISREG(found.st_mode):
         return None
     return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
 
 
 def identity(sound: str, before: Stamp | None) -> Identity | None:
     """What recording a sound is; None where it cannot be read, or changed since its stamp was taken `before`."""
+    if before is None:
+        return None
     try:
         digest = files.sha256(sound)
     except (OSError, ValueError):
         return None
-    if before is None or before != stamp(sound):
+    if before != stamp(sound):
         return None
     # Elsewhere the third number is when it was created, which overwriting does not change.
     lasting = os.name == "posix" and time.time_ns() - max(before[1:3]) > _TICK_NS
