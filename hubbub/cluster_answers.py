@@ -7,6 +7,7 @@ they write are parquet files of one folder, never gathered in one place. This ro
 import json
 import logging
 import math
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 from hubbub import files, formats, predict
 from hubbub.cluster import connect, rooms
+from hubbub.data import origins
 from hubbub.engines import EngineError
 from hubbub.predict import Asked
 
@@ -21,9 +23,11 @@ __all__ = ["classify"]
 
 #: Files a process is given at once: a lost machine's are answered again, and each block becomes a parquet file.
 BLOCK = 64
-COLUMNS = (*formats.COLUMNS, "error")
+#: `recording`: the sha256 and stamp of the file that was answered, as JSON.
+COLUMNS = (*formats.COLUMNS, "error", "recording")
 #: Says what the answers of a folder depend on; readers of parquet folders pass over names with a dot.
 NOTE = ".answers.json"
+_log = logging.getLogger(__name__)
 
 
 def classify(
@@ -38,7 +42,8 @@ def classify(
     cpus: float = 1.0,
     gpus: float | None = None,
 ) -> tuple[int, int]:
-    """Answer the files that have no answer in `folder` yet; parquet files there hold a row a segment or event.
+    """Answer the files that have no answer in `folder` yet, or changed since; parquet files there hold a row a segment
+    or event.
 
     `error` says why a file has no answer, its other columns but `file` then being empty. Returns how many files were
     answered before, and how many of those asked now could not be. `facts` are what answers depend on. Raises
@@ -49,10 +54,9 @@ def classify(
 
     with files.lock(folder):
         _refuse_other(folder, facts)
-        for torn in [part for part in folder.glob("*.parquet") if not _is_whole(part)]:
-            torn.unlink()
-        before = _answered(folder)
-        wanted = [path for path in paths if path not in before]
+        _drop_parts(folder)
+        before = _answered(folder, {formats.readable(path): path for path in paths})
+        wanted = [path for path in paths if formats.readable(path) not in before]
         if not wanted:
             return len(paths), 0
         ray = connect(address)
@@ -61,7 +65,9 @@ def classify(
             blocks = max(math.ceil(len(wanted) / BLOCK), min(most, len(wanted)))
             logging.getLogger("ray.data").setLevel(logging.ERROR)
             ray.data.DataContext.get_current().enable_progress_bars = sys.stderr.isatty()
-            ray.data.from_items([{"file": path} for path in wanted], override_num_blocks=blocks).map_batches(
+            ray.data.from_items(
+                [{"file": os.fsencode(path)} for path in wanted], override_num_blocks=blocks
+            ).map_batches(
                 _Listener,
                 fn_constructor_args=(model, asked, threshold, max(int(cpus), 1)),
                 batch_size=None,
@@ -73,7 +79,7 @@ def classify(
             ray.shutdown()
         written = dataset.dataset(folder, format="parquet", exclude_invalid_files=True)
         errors = written.to_table(columns=["file"], filter=pc.is_valid(pc.field("error")))
-        return len(paths) - len(wanted), len(set(errors["file"].to_pylist()) & set(wanted))
+        return len(paths) - len(wanted), len(set(errors["file"].to_pylist()) & set(map(formats.readable, wanted)))
 
 
 def _refuse_other(folder: Path, facts: dict[str, Any]) -> None:
@@ -86,29 +92,44 @@ def _refuse_other(folder: Path, facts: dict[str, Any]) -> None:
     files.write_text(note, now)
 
 
-def _is_whole(part: Path) -> bool:
+def _drop_parts(folder: Path) -> None:
+    """Remove what a killed command had half written, and answers that do not say which recordings they are of."""
     from pyarrow import ArrowException, parquet
 
-    try:
-        return bool(parquet.read_metadata(part).num_columns == len(COLUMNS))
-    except (ArrowException, OSError):
-        return False
+    old = 0
+    for part in folder.glob("*.parquet"):
+        try:
+            names = parquet.read_schema(part).names
+        except (ArrowException, OSError):
+            names = []
+        old += names == list(COLUMNS[:-1])
+        if names != list(COLUMNS):
+            part.unlink()
+    if old:
+        _log.warning("warning: %s does not say which recordings its answers are of, so they are made again", folder)
 
 
-def _answered(folder: Path) -> set[str]:
-    """The files that an earlier command has answered; such as had an error are asked again, and its rows removed."""
-    import pyarrow.compute as pc
+def _answered(folder: Path, asked: dict[str, str]) -> set[str]:
+    """The files that an earlier command has answered; rows of errors are removed, and of those `asked` for (by name in
+    the table, their paths) that have changed: they are asked again."""
     from pyarrow import parquet
 
     found: set[str] = set()
     for part in folder.glob("*.parquet"):
         table = parquet.read_table(part)
-        answered = table.filter(pc.is_null(table["error"]))
-        found |= set(answered["file"].to_pylist())
-        if len(answered) < len(table):
+        told = table.select(["file", "error", "recording"]).to_pylist()
+        noted = {row["file"]: row["recording"] for row in told if row["error"] is None}
+        good = {file for file, recording in noted.items() if file not in asked or _is_of(recording, asked[file])}
+        if len(good) < len({row["file"] for row in told}):
             with files.whole_file(part) as temporary:
-                parquet.write_table(answered, temporary)
+                parquet.write_table(table.filter([row["file"] in good for row in told]), temporary)
+        found |= good
     return found
+
+
+def _is_of(recording: str | None, path: str) -> bool:
+    now = origins.stamp(path)
+    return recording is not None and origins.unchanged(json.loads(recording), now, lambda: origins.identity(path, now))
 
 
 class _Listener:
@@ -129,16 +150,20 @@ class _Listener:
         import pyarrow
 
         found: list[tuple[Any, ...]] = []
-        for answer in predict.answers(self.model, [str(path) for path in batch["file"]], self.name, self.asked):
+        paths = [os.fsdecode(path) for path in batch["file"]]
+        before = {path: origins.stamp(path) for path in paths}
+        for answer in predict.answers(self.model, paths, self.name, self.asked):
             file = formats.readable(answer.file)
             if answer.heard is None:
-                found.append((file, None, None, None, None, answer.error))
+                found.append((file, None, None, None, None, answer.error, None))
                 continue
+            known = origins.identity(answer.file, before[answer.file])
+            recording = None if known is None else json.dumps(known)
             heard = list(formats.rows(answer, self.threshold))
-            found += [(file, e.start, e.end, e.label, e.score, None) for e in heard]
+            found += [(file, e.start, e.end, e.label, e.score, None, recording) for e in heard]
             if not heard:  # answered, and nothing to tell of it
-                found.append((file, None, None, None, None, None))
+                found.append((file, None, None, None, None, None, recording))
         string, number = pyarrow.string(), pyarrow.float64()
-        kinds = (string, number, number, string, pyarrow.float32(), string)
+        kinds = (string, number, number, string, pyarrow.float32(), string, string)
         columns = dict(zip(COLUMNS, zip(*found, strict=True), strict=True))
         return pyarrow.table(columns, schema=pyarrow.schema(list(zip(COLUMNS, kinds, strict=True))))

@@ -5,7 +5,7 @@ are turned upside down. A file that cannot be trusted is refused with a reason.
 This room knows nothing of clips, labels or front ends.
 """
 
-import struct
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,15 +61,16 @@ def read(path: str | Path, size: tuple[int, int] | None = None) -> Pixels:
 
 def read_spectrogram(path: str | Path) -> npt.NDArray[np.float32]:
     """A .npy file -> a spectrogram `[bands, frames]`. Nothing in it is executed. Raises `PictureError`."""
+    _refuse_no_file(path)
     try:
         values = np.load(path, mmap_mode="r", allow_pickle=False)  # a header that lies asks for no memory
-        if not isinstance(values, np.ndarray) or values.ndim != 2 or values.dtype.kind not in "fiu":
+        if not isinstance(values, np.ndarray) or values.ndim != 2 or values.dtype.kind not in "fiu" or not values.size:
             raise ValueError("it holds no numbers [bands, frames]")
-        values = np.array(values, dtype=np.float32)
-    except (OSError, ValueError, EOFError) as error:
-        raise PictureError(
-            f"{path} is not a spectrogram that can be read ({error}). Make or fetch it again."
-        ) from error
+        with np.errstate(over="ignore"):  # refused below
+            values = np.array(values, dtype=np.float32)
+    except Exception as error:  # a header is parsed as Python, whose parser has errors of many kinds
+        why = str(error) or type(error).__name__
+        raise PictureError(f"{path} is not a spectrogram that can be read ({why}). Make or fetch it again.") from error
     if not np.isfinite(values).all():
         raise PictureError(f"{path} holds values that are not finite. Make it again.")
     return values
@@ -82,8 +83,15 @@ def write(path: Path, pixels: Pixels) -> None:
         Image.fromarray(np.ascontiguousarray(rows[::-1])).save(temporary, "PNG", compress_level=1)  # for speed
 
 
+def _refuse_no_file(path: str | Path) -> None:
+    """A pipe or a device might never end."""
+    if not os.path.isfile(path):
+        raise PictureError(f"{path} is not a file. Name one that holds a picture or a spectrogram.")
+
+
 @contextmanager
 def _opened(path: str | Path) -> Iterator[Image.Image]:
+    _refuse_no_file(path)
     try:
         with Image.open(path, formats=_FORMATS) as picture:
             # Counted here, because warnings are turned into errors for all threads or none.
@@ -94,5 +102,8 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
             yield picture
     except Image.DecompressionBombError as error:
         raise PictureError(f"{path} would be too large a picture ({error}). Make it smaller.") from error
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
-        raise PictureError(f"{path} is not a picture that can be read ({error}). Make it again.") from error
+    except HubbubError:
+        raise
+    except Exception as error:  # Pillow's decoders have errors of many kinds
+        why = str(error) or type(error).__name__
+        raise PictureError(f"{path} is not a picture that can be read ({why}). Make it again.") from error

@@ -100,6 +100,27 @@ def test_a_spectrogram_gives_what_its_sound_gives(sound: Clips, tmp_path: Path) 
         np.testing.assert_array_equal(kept.spans(clip, model), waves.spans(clip, model))
 
 
+@pytest.mark.parametrize("name", ["values", "clips.npz"])
+@pytest.mark.parametrize("damage", ["half of it noise", "cut", "gone"])
+def test_arrays_that_are_damaged_in_the_cache_are_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, damage: str
+) -> None:
+    monkeypatch.setenv("HUBBUB_CACHE", str(tmp_path / "cache"))
+    clips, ours = spectrograms(tmp_path, [101] * 6), recipe()
+    before = arrays.load(clips, ours)
+    values = np.array(before.values)
+    file = tmp_path / "cache" / "arrays" / before.key / name
+    content = file.read_bytes()
+    file.unlink()  # what is mapped stays
+    if damage != "gone":
+        noise = np.random.default_rng(0).bytes(len(content) // 2) if damage == "half of it noise" else b""
+        file.write_bytes(content[: len(content) - len(content) // 2] + noise)
+    again = arrays.load(clips, ours)
+    np.testing.assert_array_equal(again.values, values)
+    assert (again.contents, again.offsets.tolist()) == (before.contents, before.offsets.tolist())
+    assert [record.getMessage().split(":")[0] for record in caplog.records] == ["warning"]
+
+
 def test_arrays_are_read_once_and_travel_by_name(grey: Clips, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = recipe(*GREY)
     kept = arrays.load(grey, ours)

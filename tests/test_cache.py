@@ -1,9 +1,17 @@
 """cache: what is kept is what would be computed again, and is found only while its sources are the same."""
 
+import logging
 import os
 import pickle
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
+import filelock
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -16,6 +24,7 @@ from hubbub.classifier import Classifier
 from hubbub.data import cache
 from hubbub.data.cache import Segments, Waves
 from hubbub.data.clips import Clips, ClipsError, build
+from hubbub.files import StoreError
 from hubbub.recipe import Recipe
 from hubbub.settings import Data, FrontEnd, Network, Windows
 
@@ -41,6 +50,11 @@ def clips(tmp_path: Path) -> Clips:
     soundfile.write(tmp_path / "b.flac", noise(0.7, 44_100, 2, seed=1), 44_100)
     soundfile.write(tmp_path / "c.ogg", noise(3.0, 22_050, seed=2), 22_050)
     soundfile.write(tmp_path / "d.wav", noise(0.01, 8_000, seed=3), 8_000)
+    return listed(tmp_path)
+
+
+def listed(folder: Path) -> Clips:
+    """The clips of files that are there."""
     rows = [
         ("a", "a.wav", np.nan, np.nan),
         ("b", "b.flac", np.nan, np.nan),
@@ -50,7 +64,7 @@ def clips(tmp_path: Path) -> Clips:
         ("d", "d.wav", np.nan, np.nan),
     ]
     table = pd.DataFrame(rows, columns=["clip", "path", "start", "end"])
-    return build("few", table.assign(path=[str(tmp_path / path) for path in table["path"]], label="noise"))
+    return build("few", table.assign(path=[str(folder / path) for path in table["path"]], label="noise"))
 
 
 def entries(folder: Path) -> list[str]:
@@ -75,7 +89,7 @@ def test_a_second_call_reads_what_the_first_one_kept(
 ) -> None:
     first = cache.decode(clips, RATE_HZ)
     kept = entries(own_cache)
-    assert len(kept) == 2 and all(name.startswith(f"decoded/{first.key}/") for name in kept)
+    assert len(kept) == 3 and all(name.startswith(f"decoded/{first.key}/") for name in kept)
     monkeypatch.setattr(audio, "decode", None)
     again = cache.decode(clips, RATE_HZ)
     assert isinstance(again.samples, np.memmap) and again.samples.mode == "c"
@@ -195,8 +209,7 @@ def test_segments_of_some_clips_in_the_order_given() -> None:
     assert nothing.values.shape == (0, 2) and nothing.offsets.tolist() == [0]
 
 
-@pytest.fixture(scope="module")
-def classifier() -> Classifier:
+def small() -> Classifier:
     """A small network of random weights: .25 s segments every .125 s."""
     recipe = Recipe(
         data=Data(name="few"),
@@ -205,6 +218,11 @@ def classifier() -> Classifier:
         network=Network(name="cnn", width=4),
     )
     return Classifier(recipe, ("noise", "tone", "click"))
+
+
+@pytest.fixture(scope="module")
+def classifier() -> Classifier:
+    return small()
 
 
 def test_evidence_is_the_same_in_any_company(
@@ -254,3 +272,204 @@ def test_the_cache_may_be_deleted_at_any_time(clips: Clips, own_cache: Path) -> 
         (own_cache / name).unlink()
     np.testing.assert_array_equal(cache.decode(clips, RATE_HZ).samples, kept)
     assert files.cache_dir() == own_cache
+
+
+# Entries that are damaged, and processes that are killed
+
+DAMAGE: dict[str, Callable[[bytes], bytes | None]] = {
+    "half of it noise": lambda old: old[: len(old) // 2] + np.random.default_rng(0).bytes(len(old) - len(old) // 2),
+    "one bit": lambda old: old[: len(old) // 3] + bytes([old[len(old) // 3] ^ 1]) + old[len(old) // 3 + 1 :],
+    "cut": lambda old: old[: len(old) // 2],
+    "longer": lambda old: old + old,
+    "empty": lambda old: b"",
+    "text": lambda old: b"[" * 20_000,
+    "gone": lambda old: None,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_what_is_damaged_is_made_again_and_a_line_says_so(
+    clips: Clips, classifier: Classifier, own_cache: Path, caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    waves = cache.decode(clips, RATE_HZ)
+    samples, rows = np.array(waves.samples), np.array(cache.embed(waves, classifier).values)
+    kept = entries(own_cache)
+    assert {Path(name).name for name in kept} == {
+        "samples.f32", "clips.json", "entry.json", "values.npy", "offsets.npy",
+    }  # fmt: skip
+    for name in kept:
+        old = (own_cache / name).read_bytes()
+        (own_cache / name).unlink()
+        new = DAMAGE[damage](old)
+        if new is not None:
+            (own_cache / name).write_bytes(new)
+        caplog.clear()
+        again = cache.decode(clips, RATE_HZ)
+        np.testing.assert_array_equal(again.samples, samples)
+        assert (again.contents, again.offsets.tolist()) == (waves.contents, waves.offsets.tolist())
+        np.testing.assert_array_equal(cache.embed(again, classifier).values, rows)
+        (said,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+        assert said.startswith("warning: damaged in the cache, made again: ") and name.rpartition("/")[0] in said
+        assert (own_cache / name).read_bytes() == old and entries(own_cache) == kept
+        caplog.clear()
+        cache.embed(cache.decode(clips, RATE_HZ), classifier)
+        assert not caplog.records
+
+
+def test_every_block_of_a_large_file_is_compared(
+    clips: Clips, own_cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("hubbub.data.entries._BLOCK", 10_000)
+    expected = np.array(cache.decode(clips, RATE_HZ).samples)
+    (file,) = own_cache.rglob("samples.f32")
+    for place in range(5_000, expected.nbytes, 50_000):
+        with file.open("rb+") as sink:
+            sink.seek(place)
+            sink.write(b"noise")
+        caplog.clear()
+        np.testing.assert_array_equal(cache.decode(clips, RATE_HZ).samples, expected)
+        assert len(caplog.records) == 1
+
+
+def test_offsets_of_other_clips_are_refused() -> None:
+    good = np.array([0, 2, 2, 5])
+    assert cache.offsets_of(good, 3, 5).tolist() == [0, 2, 2, 5]
+    for bad in ([0, -3, 5, 5], [1, 2, 2, 5], [0, 2, 2, 4], [0, 2, 2, 6], [0, 4, 2, 5], [0, 2, 5]):
+        with pytest.raises(ValueError, match="its offsets"):
+            cache.offsets_of(np.array(bad), 3, 5)
+    with pytest.raises(ValueError, match="not 4 whole numbers"):
+        cache.offsets_of(good.astype(float), 3, 5)
+
+
+# Decodes, or embeds what is decoded, as the fixtures do; killed once so many pieces are written (0: never).
+FILLING = """
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import test_cache
+from hubbub.data import cache, entries
+folder, what, left = Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+cache._SEGMENTS_AT_ONCE = 8
+add = entries.Growing.add
+def counted(self, values, facts):
+    global left
+    add(self, values, facts)
+    if self.name == what:
+        left -= 1
+        print(what, flush=True)
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+entries.Growing.add = counted
+cache.embed(cache.decode(test_cache.listed(folder), test_cache.RATE_HZ), test_cache.small())
+"""
+
+
+def filling(folder: Path, what: str, pieces: int) -> list[str]:
+    words = [sys.executable, "-c", FILLING, str(Path(__file__).parent), str(folder), what, str(pieces)]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == (-signal.SIGKILL if pieces else 0), done.stderr
+    return done.stdout.split()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("what", "pieces"), [("samples.f32", 6), ("values.npy", 4)])
+def test_a_killed_process_leaves_what_the_next_goes_on_from(
+    clips: Clips, own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, pieces: int
+) -> None:
+    """`pieces`: clips, or groups of clips with 8 segments or more and the header before them."""
+    assert len(filling(tmp_path, what, 2)) == 2
+    (unfinished,) = own_cache.rglob(".*.unfinished")
+    with (unfinished / what).open("ab") as torn, (unfinished / "journal.jsonl").open("ab") as journal:
+        torn.write(b"part of the next piece")
+        journal.write(b'0123abcd [{"samp')
+    assert len(filling(tmp_path, what, 1)) == 1
+    assert len(filling(tmp_path, what, 0)) == pieces - 3
+    assert {Path(name).name for name in entries(own_cache)} == {
+        "samples.f32", "clips.json", "entry.json", "values.npy", "offsets.npy",
+    }  # fmt: skip
+    kept = {Path(name).name: (own_cache / name).read_bytes() for name in entries(own_cache) if "entry" not in name}
+    # Uninterrupted, in a cache of its own: the same to the last bit.
+    monkeypatch.setenv("HUBBUB_CACHE", str(tmp_path / "whole"))
+    filling(tmp_path, what, 0)
+    assert {Path(name).name: (tmp_path / "whole" / name).read_bytes() for name in entries(tmp_path / "whole")
+            if "entry" not in name} == kept  # fmt: skip
+
+
+@pytest.mark.slow
+def test_pieces_that_were_damaged_since_are_not_taken_up(
+    clips: Clips, classifier: Classifier, own_cache: Path, tmp_path: Path
+) -> None:
+    filling(tmp_path, "samples.f32", 4)
+    (file,) = own_cache.rglob("samples.f32")
+    file.write_bytes(b"noise" + file.read_bytes()[5:])
+    assert len(filling(tmp_path, "samples.f32", 0)) == 6
+    for i, (path, start, end) in enumerate(clips.table[["path", "start", "end"]].itertuples(index=False)):
+        np.testing.assert_array_equal(cache.decode(clips, RATE_HZ).wave(i), audio.load(path, RATE_HZ, start, end))
+
+
+@pytest.mark.slow
+def test_of_two_processes_that_want_the_same_one_fills_it(clips: Clips, own_cache: Path, tmp_path: Path) -> None:
+    words = [sys.executable, "-c", FILLING, str(Path(__file__).parent), str(tmp_path), "samples.f32", "0"]
+    started = [subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    said = [process.communicate() for process in started]
+    assert [process.returncode for process in started] == [0, 0, 0], said
+    assert sum(len(out.split()) for out, _ in said) == 6
+    assert "damaged" not in "".join(err for _, err in said)
+    assert len(entries(own_cache)) == 6
+    assert not list(own_cache.rglob(".*"))
+
+
+def test_what_dead_processes_left_goes_and_what_others_write_stays(clips: Clips, own_cache: Path) -> None:
+    cache.decode(clips, RATE_HZ)
+    place = own_cache / "decoded"
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    names = {
+        f".0123.{dead.pid}-0123abcd": 2,  # hours since it was written to
+        f".4567.{dead.pid}-0123abcd": 0.5,  # may be of a process on another machine
+        f".89ab.{os.getpid()}-0123abcd": 2,
+        ".cdef.unfinished": 24 * 8,
+        ".fedc.unfinished": 24 * 6,  # may be taken up
+        ".ba98.unfinished": 24 * 8,  # held by this process
+    }
+    for name, hours in names.items():
+        (place / name).mkdir()
+        (place / name / "samples.f32").write_bytes(b"sound")
+        for path in (place / name / "samples.f32", place / name):
+            os.utime(path, 2 * (time.time() - 3600 * hours,))
+    with filelock.FileLock(place / ".ba98.lock"):
+        cache.decode(clips, RATE_HZ)
+        left = {path.name for path in place.glob(".*")} - {".ba98.lock"}
+    assert left == set(list(names)[1:3] + list(names)[4:])
+
+
+def test_a_decoding_that_is_stopped_by_hand_goes_on_and_a_failed_one_leaves_nothing(
+    clips: Clips, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, heard = audio.decode, []
+
+    def stopped(path: str, *span: float) -> tuple[Array, int]:
+        if len(heard) == 4:
+            raise KeyboardInterrupt
+        heard.append(path)
+        return real(path, *span)
+
+    monkeypatch.setattr(audio, "decode", stopped)
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    with pytest.raises(KeyboardInterrupt):
+        cache.decode(clips, RATE_HZ)
+    monkeypatch.setattr(audio, "decode", lambda path, *span: (heard.append(path), real(path, *span))[1])
+    cache.decode(clips, RATE_HZ)
+    assert len(heard) == 6 and len(entries(own_cache)) == 3
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(clips: Clips, own_cache: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(StoreError, match=r"could not be written: File too large\. Make room, or set HUBBUB_CACHE"):
+            cache.decode(clips, RATE_HZ)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert entries(own_cache) == []
+    assert len(cache.decode(clips, RATE_HZ)) == len(clips)

@@ -1,5 +1,6 @@
 """cluster: a real Ray cluster of two nodes gives the local engine's figures, also when one of them is killed."""
 
+import os
 import shutil
 import socket
 import subprocess
@@ -182,7 +183,9 @@ def test_a_cluster_answers_a_folder_as_one_machine_does_and_goes_on_where_it_was
     (error,) = answered[answered["error"].notna()].itertuples()
     assert error.file.endswith("broken.wav") and pd.isna(error.label)
     order = ["file", "start"]
-    answered = answered[answered["error"].isna()].drop(columns="error").sort_values(order, ignore_index=True)
+    answered = (
+        answered[answered["error"].isna()].drop(columns=["error", "recording"]).sort_values(order, ignore_index=True)
+    )
     pd.testing.assert_frame_equal(answered, one.sort_values(order, ignore_index=True), check_exact=False, atol=1e-6)
     # the broken one mended and a torn part: the same command answers what is not answered
     shutil.copy(sounds / "0.wav", sounds / "broken.wav")
@@ -190,6 +193,19 @@ def test_a_cluster_answers_a_folder_as_one_machine_does_and_goes_on_where_it_was
     again = subprocess.run(spread, capture_output=True, text=True, check=True)
     assert "6 of 7 were answered before" in again.stderr
     assert pd.read_parquet(heard)["error"].isna().all() and pd.read_parquet(heard)["file"].nunique() == 7
+    # another recording of the same size under the same name, and from long ago
+    shutil.copy(sounds / "5.wav", sounds / "0.wav")
+    os.utime(sounds / "0.wav", (10**9, 10**9))
+    again = subprocess.run(spread, capture_output=True, text=True, check=True)
+    assert "6 of 7 were answered before" in again.stderr
+    told = pd.read_parquet(heard).groupby("file")[["start", "label", "score"]].agg(list)
+    assert told.loc[str(sounds / "0.wav")].tolist() == told.loc[str(sounds / "5.wav")].tolist()
+    # answers of before there was a note of it
+    for part in heard.glob("*.parquet"):
+        pd.read_parquet(part).drop(columns="recording").to_parquet(part, index=False)
+    again = subprocess.run(spread, capture_output=True, text=True, check=True)
+    assert "does not say which recordings" in again.stderr and "answered before" not in again.stderr
+    assert pd.read_parquet(heard).groupby("file")[["start", "label", "score"]].agg(list).equals(told)
     other = subprocess.run([*spread, "--threshold", "0.9"], capture_output=True, text=True)
     assert other.returncode == 2 and "with other settings. Name a new folder" in other.stderr
     none = subprocess.run([*command, "--engine", "ray", "--json"], capture_output=True, text=True)

@@ -1,5 +1,7 @@
 """drawing: a picture is what the front end draws, each under a name of its own, whatever interrupts the making."""
 
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +15,7 @@ import torch
 from PIL import Image
 
 from hubbub import audio, windows
-from hubbub.data import augmented, drawing, splits
+from hubbub.data import augmented, drawing, origins, splits
 from hubbub.data.clips import ClipsError
 from hubbub.data.made import MADE, MadeError
 from hubbub.data.opening import open_data
@@ -156,7 +158,12 @@ def test_each_variant_gives_another_picture(sounds: Path, tmp_path: Path) -> Non
 
 
 def tree(folder: Path) -> dict[str, bytes]:
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+    """All but `.recordings.jsonl`, which holds times of change, in the order in which threads were ready."""
+    return {
+        p.relative_to(folder).as_posix(): p.read_bytes()
+        for p in sorted(folder.rglob("*"))
+        if p.is_file() and p.name != origins.JOURNAL
+    }
 
 
 # Kills its own process as by power loss, with so many files in place and the next one written but not yet there.
@@ -204,6 +211,38 @@ def test_pictures_that_are_there_are_kept(sounds: Path, tmp_path: Path) -> None:
     drawing.write(recipe(sounds), tmp_path / "out", "d")
     after = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("*.png")}
     assert sum(after[path] != before[path] for path in before) == 1
+
+
+@pytest.mark.parametrize("command", ["images", "augment"])
+def test_files_of_a_recording_that_was_replaced_by_an_older_one_are_made_again(
+    sounds: Path, tmp_path: Path, command: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def write() -> dict[str, bytes]:
+        if command == "images":
+            drawing.write(recipe(sounds), tmp_path / "out", "orig,noisy")
+        else:
+            augmented.write(str(sounds), tmp_path / "out", "orig,noisy")
+        return {name: content for name, content in tree(tmp_path / "out").items() if name.endswith((".png", ".wav"))}
+
+    first = write()
+    replaced = Path(open_data(str(sounds)).table["path"][1])
+    wave, rate = soundfile.read(replaced)
+    soundfile.write(tmp_path / "other.wav", wave[::-1], rate)
+    os.utime(tmp_path / "other.wav", (10**9, 10**9))
+    shutil.copy2(tmp_path / "other.wav", replaced)
+    assert replaced.stat().st_mtime == 10**9
+    second = write()
+    assert second.keys() == first.keys()
+    changed = {name for name in first if first[name] != second[name]}
+    assert changed and all(replaced.stem in Path(name).name for name in changed)
+    assert write() == second and not caplog.records
+    # A folder of before there were such notes: nobody knows what its files were made of.
+    (tmp_path / "out" / origins.JOURNAL).unlink()
+    spoilt = tmp_path / "out" / min(changed)
+    spoilt.write_bytes(b"")
+    assert write() == second
+    (said,) = (record.getMessage() for record in caplog.records)
+    assert said.startswith(f"warning: {tmp_path / 'out'} does not say which recordings")
 
 
 def test_pictures_are_a_data_set_that_knows_what_made_it(sounds: Path, tmp_path: Path) -> None:

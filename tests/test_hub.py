@@ -121,6 +121,20 @@ def same_arrays(a: Clips, b: Clips) -> bool:
     return all(np.array_equal(x, y) for x, y in zip(arrays(a), arrays(b), strict=True))
 
 
+def test_what_is_unpacked_and_damaged_is_unpacked_again(
+    built: Path, own: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clips = open_data(str(built))
+    before = arrays(clips)
+    np.save(clips.table["path"][3], before[3][::-1])
+    Path(clips.table["path"][5]).unlink()
+    again = open_data(str(built))
+    assert again.table.equals(clips.table)
+    assert all(np.array_equal(x, y) for x, y in zip(arrays(again), before, strict=True))
+    (said,) = (record.getMessage() for record in caplog.records)
+    assert said.startswith(f"warning: damaged in the cache, made again: {own / 'cache' / 'hub'}")
+
+
 # Building
 
 

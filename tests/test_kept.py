@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,9 @@ import pandas as pd
 import pytest
 import soundfile
 
-from hubbub import predict
+from hubbub import files, predict
 from hubbub.classifier import Classifier
+from hubbub.data import origins
 from hubbub.data.made import MadeError
 from hubbub.formats import FORMATS
 from hubbub.kept import Kept, KeptError, identity, keeping
@@ -36,6 +38,14 @@ def folder(tmp_path: Path) -> Path:
     for k, name in enumerate(("a.wav", "b.wav", "deep/a.wav")):
         soundfile.write(sounds / name, np.random.default_rng(k).normal(0, 0.1, RATE), RATE)
     return sounds
+
+
+def replace(sound: Path, seed: int) -> None:
+    """Another recording of the same size and format, from long ago: as `cp -p`, rsync and unzip put it there."""
+    before = sound.stat()
+    soundfile.write(sound, np.random.default_rng(seed).normal(0, 0.1, RATE), RATE)
+    assert sound.stat().st_size == before.st_size
+    os.utime(sound, (10**9, 10**9))
 
 
 def classify(model: Classifier, folder: Path, out: Path, form: str = "csv", most: int = 99, **facts: object) -> Kept:
@@ -80,10 +90,12 @@ def test_a_recording_that_changed_and_one_that_could_not_be_read_are_tried_again
     assert list(kept.failed) == [str(folder / "b.wav")]
     assert [("error" in json.loads(line)) for line in out.read_text().splitlines()] == [False, True, False]
     soundfile.write(folder / "b.wav", np.zeros(RATE), RATE)
+    replace(folder / "deep" / "a.wav", seed=9)
     later = time.time() + 10
-    os.utime(folder / "deep" / "a.wav", (later, later))
+    os.utime(folder / "a.wav", (later, later))  # which changes nothing of it
     kept = classify(model, folder, out, "json")
     assert [Path(p).name for p in kept.left] == ["b.wav", "a.wav"] and not kept.failed
+    assert kept.left[1] == str(folder / "deep" / "a.wav")
     assert not any("error" in line for line in out.read_text().splitlines())
     assert not (tmp_path / "heard.jsonl.parts").exists()
 
@@ -150,3 +162,127 @@ def test_a_process_killed_in_the_middle_of_writing_leaves_whole_answers(
     ]
     assert list(pd.read_parquet(out)["file"].unique()) == predict.find([str(folder)])
     assert not parts.exists()
+
+
+@pytest.mark.parametrize("form", ["json", "csv", "parquet"])
+def test_a_recording_replaced_by_an_older_one_is_asked_again(
+    model: Classifier, folder: Path, tmp_path: Path, form: str
+) -> None:
+    out, sound = tmp_path / "heard", folder / "a.wav"
+    first = classify(model, folder, out, form).files[str(sound)]
+    before, same = first.read_bytes(), sound.read_bytes()
+    replace(sound, seed=7)
+    kept = classify(model, folder, out, form)
+    assert kept.left == [str(sound)] and first.read_bytes() != before
+    assert classify(model, folder, out, form).left == []
+    # The same date and size, but another content; then the content of the beginning, under a new name for a moment.
+    date = sound.stat()
+    replace(sound, seed=8)
+    os.utime(sound, ns=(date.st_atime_ns, date.st_mtime_ns))
+    assert classify(model, folder, out, form).left == [str(sound)]
+    (tmp_path / "moved").write_bytes(same)
+    os.replace(tmp_path / "moved", sound)
+    assert classify(model, folder, out, form).left == [str(sound)] and first.read_bytes() == before
+    (tmp_path / "copy").write_bytes(same)
+    os.replace(tmp_path / "copy", sound)
+    assert classify(model, folder, out, form).left == [], "the same recording, copied"
+
+
+def test_a_recording_that_has_not_changed_is_not_read_again(
+    model: Classifier, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classify(model, folder, tmp_path / "heard")
+    monkeypatch.setattr(origins, "_TICK_NS", 0)  # all changes are older than this
+    classify(model, folder, tmp_path / "heard")
+    monkeypatch.setattr(files, "sha256", None)
+    assert classify(model, folder, tmp_path / "heard").left == []
+
+
+def test_an_answer_goes_where_its_recording_became_unreadable_and_stays_where_that_is_away(
+    model: Classifier, folder: Path, tmp_path: Path
+) -> None:
+    out, paths = tmp_path / "heard", predict.find([str(folder)])
+    first = classify(model, folder, out).files
+    content = (folder / "a.wav").read_bytes()
+    (folder / "a.wav").write_text("text")
+    assert list(classify(model, folder, out).failed) == paths[:1] and not first[paths[0]].exists()
+    (folder / "a.wav").write_bytes(content)
+    assert classify(model, folder, out).left == paths[:1] and first[paths[0]].is_file()
+    (folder / "a.wav").rename(tmp_path / "away.wav")
+    with keeping(out, FORMATS["csv"], paths, [str(folder)], 0.0, {}) as kept:
+        for answer in predict.answers(model, kept.left):
+            kept.add(answer)
+    assert list(kept.failed) == paths[:1] and first[paths[0]].is_file()
+    (tmp_path / "away.wav").rename(folder / "a.wav")
+    assert classify(model, folder, out).left == []
+
+
+def test_what_is_no_file_has_no_content_to_compare(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert origins.stamp(str(tmp_path / "pipe")) is None is origins.stamp(str(tmp_path))
+    assert origins.identity(str(tmp_path / "pipe"), None) is None, "and nobody waits for it"
+
+
+def test_a_recording_that_changes_while_it_is_heard_is_asked_again(
+    model: Classifier, folder: Path, tmp_path: Path
+) -> None:
+    paths = predict.find([str(folder)])
+    with keeping(tmp_path / "heard", FORMATS["csv"], paths, [str(folder)], 0.0, {}) as kept:
+        for answer in predict.answers(model, kept.left):
+            if answer.file == paths[1]:
+                replace(folder / "b.wav", seed=5)
+            kept.add(answer)
+    assert classify(model, folder, tmp_path / "heard").left == paths[1:2]
+    assert classify(model, folder, tmp_path / "heard").left == []
+
+
+def test_answers_of_before_recordings_were_noted_are_made_again_and_a_torn_note_is_none(
+    model: Classifier, folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    out = tmp_path / "heard"
+    classify(model, folder, out)
+    journal = out / origins.JOURNAL
+    lines = journal.read_text().splitlines(keepends=True)
+    assert len(lines) == 3
+    journal.write_text("".join(lines[:2]) + lines[2][:20])
+    assert [Path(p).name for p in classify(model, folder, out).left] == ["a.wav"] and not caplog.records
+    assert classify(model, folder, out).left == []
+    journal.unlink()
+    assert len(classify(model, folder, out).left) == 3
+    (said,) = (record.getMessage() for record in caplog.records)
+    assert said.startswith(f"warning: {out} does not say which recordings its files were made of")
+
+
+def test_any_name_of_a_recording_gives_its_answer_a_name_of_its_own(
+    model: Classifier, folder: Path, tmp_path: Path
+) -> None:
+    names = [
+        "n" * 251 + ".wav",
+        "n" * 250 + "m.wav",
+        "\N{CJK UNIFIED IDEOGRAPH-6C34}" * 83 + ".wav",
+        os.fsdecode(b"caf\xe9.wav"),
+        os.fsdecode(b"caf\xe8.wav"),
+        os.fsdecode(b"\xff/deep.wav"),
+        os.fsdecode(b"\xfe/deep.wav"),
+        "Case.wav",
+        "case.wav",
+        "\N{LATIN SMALL LETTER E WITH ACUTE}.wav",
+        "e\N{COMBINING ACUTE ACCENT}.wav",
+        "Deep/a.wav",
+    ]
+    content = (folder / "a.wav").read_bytes()
+    for name in names:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(content)
+    for form, told in (("json", lambda file: json.loads(file.read_text())["file"]), ("audacity", lambda file: None)):
+        out = tmp_path / form
+        kept = classify(model, folder, out, form)
+        assert not kept.failed and len(kept.left) == 3 + len(names)
+        if form == "json":
+            assert {told(file): path for path, file in kept.files.items()} == {path: path for path in kept.files}
+        answers = [file.relative_to(out).as_posix() for file in out.rglob("[!.]*") if file.name != "made.json"]
+        answers = [name for name in answers if (out / name).is_file()]
+        assert len({unicodedata.normalize("NFC", name).casefold() for name in answers}) == 3 + len(names)
+        assert all(len(part.encode()) <= 255 for name in answers for part in name.split("/"))
+        assert f"b.wav{FORMATS[form].ending}" in answers, "an ordinary name is as it is"
+        assert classify(model, folder, out, form).left == []

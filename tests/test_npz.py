@@ -77,19 +77,58 @@ def test_features_are_padded_and_cut_as_sound_is(frames: int, tmp_path: Path) ->
         assert heard.shape[2] == frames and torch.equal(heard, given)
 
 
-@pytest.mark.parametrize("spoilt", ["nan", "rows", "compressed"])
+def changed(values: np.ndarray, place: tuple[int, ...] | int, value: object) -> np.ndarray:
+    values = values.copy()
+    values[place] = value
+    return values
+
+
+SPOILT = {
+    "nan": ("features", lambda old: changed(old, (3, 0, 0), np.nan), "not finite numbers"),
+    "a row less": ("features", lambda old: old[:-1], "offsets do not rise from 0 to 199"),
+    "flat": ("features", lambda old: old[0], "'features' is float32"),
+    "of text": ("features", lambda old: old.astype(str), "'features' is <U"),
+    "offsets that go back": ("offsets", lambda old: changed(old, 1, -3), "offsets do not rise"),
+    "offsets that go back later": ("offsets", lambda old: changed(old, 7, 2), "offsets do not rise"),
+    "offsets that begin late": ("offsets", lambda old: changed(old, 0, 1), "offsets do not rise"),
+    "offsets that end early": ("offsets", lambda old: changed(old, -1, 199), "offsets do not rise"),
+    "offsets of fewer clips": ("offsets", lambda old: old[[*range(50), -1]], "offsets are not 101 whole numbers"),
+    "offsets with fractions": ("offsets", lambda old: old + 0.5, "'offsets' is float64"),
+    "a clip without features": ("offsets", lambda old: changed(old, 1, 0), "has no features"),
+    "a clip twice": ("clip", lambda old: changed(old, 1, old[0]), "twice"),
+    "a time less": ("times", lambda old: old[1:], "do not fit"),
+    "a hash less": ("content", lambda old: old[1:], "do not fit"),
+    "a label less": ("label", lambda old: old[1:], "not of one length"),
+    "a fold less": ("fold", lambda old: old[1:], "not of one length"),
+    "numbers for labels": ("label", lambda old: np.arange(len(old)), "'label' is int64"),
+}
+
+
+@pytest.mark.parametrize("spoilt", [*SPOILT, "compressed"])
 def test_spoilt_features_are_refused(features: Path, tmp_path: Path, spoilt: str) -> None:
     shutil.copytree(features.parent, tmp_path / "f")
     file = tmp_path / "f" / npz.ARRAYS
     with np.load(features) as kept:
         content = dict(kept)
-    if spoilt == "nan":
-        content["features"][3, 0, 0] = np.nan
-    elif spoilt == "rows":
-        content["features"] = content["features"][:-1]
+    said = "is compressed"
+    if spoilt in SPOILT:
+        name, spoil, said = SPOILT[spoilt]
+        content[name] = spoil(content[name])
     (np.savez_compressed if spoilt == "compressed" else np.savez)(file, **content)
-    with pytest.raises(ClipsError, match="is compressed" if spoilt == "compressed" else "not finite numbers"):
+    with pytest.raises(ClipsError, match=said):
         material.prepare(recipe(f"data.name={file}", "data.limit=100"))
+
+
+def test_a_header_that_lies_asks_for_no_memory(features: Path, tmp_path: Path) -> None:
+    """Numpy would set aside 2 TB for these 200 spectrograms."""
+    shutil.copytree(features.parent, tmp_path / "f")
+    old, new = b"'shape': (200, 64, 101), }           ", b"'shape': (200, 64, 40000000000), }   "
+    content = features.read_bytes()
+    assert content.count(old) == 1
+    (tmp_path / "f" / npz.ARRAYS).write_bytes(content.replace(old, new))
+    for read in (npz.shape, npz.contents):
+        with pytest.raises(ClipsError, match="'features' is longer or shorter than it says"):
+            read(tmp_path / "f" / npz.ARRAYS)
 
 
 def test_clips_keep_all_that_honesty_needs(features: Path) -> None:

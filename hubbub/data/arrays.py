@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from hubbub import files, pictures
-from hubbub.data import cache, images, npz
+from hubbub.data import cache, entries, images, npz
 from hubbub.data.cache import Mapped
 from hubbub.data.clips import Clips, ClipsError
 from hubbub.errors import examples
@@ -135,13 +135,16 @@ def load(clips: Clips, recipe: Recipe) -> Arrays:
         shape, dtype, parts = spectrogram, np.float32, _spectrograms(clips, spectrogram, frontend, recipe)
     rows, padding = clips.table[["clip", "start", "end"]].to_json(), frontend.picture.padding
     key = cache.key_of(cache.VERSION, clips.kind, shape, padding, cache.file_hashes(clips), rows)
-    folder = files.cache_dir() / "arrays" / key
-    if not folder.is_dir():
-        _store(folder, parts)
-    with np.load(folder / "clips.npz") as kept:
-        offsets, times, contents = kept["offsets"], kept["times"], tuple(kept["contents"].tolist())
-    values = np.memmap(folder / "values", dtype, mode="c", shape=(len(times), *shape))
-    return Arrays(values, offsets, times, contents, key)
+
+    def read(folder: Path) -> Arrays:
+        with np.load(folder / "clips.npz") as kept:
+            offsets, times, contents = kept["offsets"], kept["times"], tuple(kept["contents"].tolist())
+        values = np.memmap(folder / "values", dtype, mode="c", shape=(len(times), *shape))
+        if len(contents) != len(clips) or times.shape != (len(values), 2):
+            raise ValueError("clips.npz tells of other clips")
+        return Arrays(values, cache.offsets_of(offsets, len(clips), len(values)), times, contents, key)
+
+    return entries.entry(files.cache_dir() / "arrays" / key, lambda place: _store(place, parts), read)
 
 
 def inspect(clips: Clips) -> pd.DataFrame:
@@ -162,16 +165,13 @@ def _hash(values: Array) -> str:
 
 def _store(folder: Path, parts: Iterable[Part]) -> None:
     times, contents, counts = [], [], [0]
-    with files.whole_folder(folder) as temporary:
-        with (temporary / "values").open("wb") as sink:
-            for values, spans, content in parts:
-                np.ascontiguousarray(values).tofile(sink)
-                times.append(spans)
-                contents.append(content)
-                counts.append(len(values))
-        np.savez(
-            temporary / "clips.npz", offsets=np.cumsum(counts), times=np.concatenate(times), contents=np.array(contents)
-        )
+    with (folder / "values").open("wb") as sink:
+        for values, spans, content in parts:
+            np.ascontiguousarray(values).tofile(sink)
+            times.append(spans)
+            contents.append(content)
+            counts.append(len(values))
+    np.savez(folder / "clips.npz", offsets=np.cumsum(counts), times=np.concatenate(times), contents=np.array(contents))
 
 
 def _channels(clips: Clips, recipe: Recipe) -> int:

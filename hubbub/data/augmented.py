@@ -14,6 +14,7 @@ from hubbub import audio, files
 from hubbub.data import made, variants
 from hubbub.data.clips import Clips, ClipsError
 from hubbub.data.opening import open_data
+from hubbub.data.origins import Origins
 
 __all__ = ["CSV", "write"]
 
@@ -38,8 +39,8 @@ def write(name: str, folder: Path, names: str, seed: int = 0, *, allow_missing: 
     if clips.kind != "sound":
         raise ClipsError(f"{clips.name} holds {clips.kind}. Augmented sounds are made of sounds: name those.")
     clips = replace(clips, table=clips.table.assign(file=made.file_names(clips), source=made.sources(clips)))
-    with made.making(folder, made.of(clips, "sounds", CSV, chosen, seed)):
-        copier = _Copier(clips, chosen, seed, folder)
+    with made.making(folder, made.of(clips, "sounds", CSV, chosen, seed)) as origins:
+        copier = _Copier(clips, chosen, seed, folder, origins)
         rows = made.in_parallel(copier.copy, clips, "augmenting")
         files.write_csv(folder / CSV, pd.DataFrame([row for some in rows for row in some]))
     return folder / CSV
@@ -53,6 +54,7 @@ class _Copier:
     names: tuple[str, ...]
     seed: int
     folder: Path
+    origins: Origins
 
     def copy(self, row: int) -> list[dict[str, Any]]:
         """Write one clip's variants, leaving those that are there -> their rows in the list."""
@@ -60,15 +62,17 @@ class _Copier:
         from scipy.io import wavfile
 
         clip = self.clips.table.iloc[row]
+        self.origins.look(clip["path"])
         wave, rate_hz = audio.decode(clip["path"], clip["start"], clip["end"])
         folder, rows = made.fold_folder(self.folder / "audio", clip["fold"]), []
         for name in self.names:
             path = folder / f"{clip['file']}_{name}.wav"
-            if made.older(path, clip["path"]):
+            if self.origins.missing(path, clip["path"]):
                 chance = variants.generator(self.seed, clip["clip"], name)
                 heard = variants.whole(torch.from_numpy(wave), rate_hz, name, chance)
                 with files.whole_file(path) as temporary:
                     wavfile.write(temporary, rate_hz, heard.numpy())  # libsndfile would write the time of day into it
+                self.origins.note(path, clip["path"])
             rows.append(
                 {
                     "path": path.relative_to(self.folder).as_posix(),

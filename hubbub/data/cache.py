@@ -1,10 +1,12 @@
 """Work done once: decoded audio and frozen embeddings, memory-mapped, named by what they were made from.
 
 An entry's name is a hash of the sound files' bytes and of every setting that shapes the result, so it can never be
-stale; the whole cache may be deleted at any time. This room does not know what the numbers are for.
+stale; `entries` checks it and makes it again where it is damaged; the whole cache may be deleted at any time. What a
+killed process has decoded or embedded is not done again. This room does not know what the numbers are for.
 """
 
 import hashlib
+import io
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -20,6 +22,7 @@ import pandas as pd
 
 from hubbub import audio, files
 from hubbub.audio import AudioError
+from hubbub.data import entries
 from hubbub.data.clips import Clips, ClipsError
 from hubbub.errors import examples
 from hubbub.progress import track
@@ -39,6 +42,7 @@ __all__ = [
     "in_threads",
     "inspect",
     "key_of",
+    "offsets_of",
     "rows_of",
 ]
 
@@ -48,6 +52,7 @@ T = TypeVar("T")
 #: Raise it when decoding or resampling changes, and old entries are no longer found.
 VERSION = 1
 _SEGMENTS_AT_ONCE = 256
+_SAMPLES, _VALUES = "samples.f32", "values.npy"
 
 
 class Mapped:
@@ -156,53 +161,88 @@ def inspect(clips: Clips) -> pd.DataFrame:
 def decode(clips: Clips, rate_hz: int) -> Waves:
     """The clips at `rate_hz`, decoded at most once a machine. Raises `ClipsError` naming files that cannot be read."""
     key = key_of(VERSION, rate_hz, file_hashes(clips), clips.table[["start", "end"]].to_json())
+
+    def read(folder: Path) -> Waves:
+        content, samples = json.loads((folder / "clips.json").read_text(encoding="utf-8")), _mapped(folder / _SAMPLES)
+        offsets = offsets_of(np.asarray(content["offsets"]), len(clips), len(samples))
+        if len(content["contents"]) != len(clips):
+            raise ValueError("clips.json tells of other clips")
+        return Waves(samples, offsets, tuple(content["contents"]), rate_hz, key)
+
     folder = files.cache_dir() / "decoded" / key
-    if not (folder / "clips.json").is_file():
-        _decode_into(folder, clips, rate_hz)
-    content = json.loads((folder / "clips.json").read_text(encoding="utf-8"))
-    samples = _mapped(folder / "samples.f32")
-    return Waves(samples, np.asarray(content["offsets"]), tuple(content["contents"]), rate_hz, key)
+    return entries.entry(folder, lambda place: _decode_into(place, clips, rate_hz), read)
 
 
 def embed(sound: "Resident", classifier: "Classifier") -> Segments:
-    """A frozen network's evidence for every clip, computed at most once a machine, data set and network."""
+    """A frozen network's evidence for every clip, computed at most once a machine, data set and network.
+
+    It is the same to the last bit whether or not a process was killed on the way.
+    """
+
+    def read(folder: Path) -> Segments:
+        values, offsets = np.load(folder / _VALUES, mmap_mode="r"), np.load(folder / "offsets.npy")
+        return Segments(values, offsets_of(offsets, len(sound), len(values)))
+
     folder = files.cache_dir() / "embeddings" / key_of(VERSION, sound.key, classifier.fingerprint())
-    if not (folder / "values.npy").is_file():
-        segments = evidence(sound, classifier, np.arange(len(sound)), "embedding")
-        with files.whole_folder(folder) as temporary:
-            np.save(temporary / "offsets.npy", segments.offsets)
-            np.save(temporary / "values.npy", segments.values)
-    return Segments(np.load(folder / "values.npy", mmap_mode="r"), np.load(folder / "offsets.npy"))
+    return entries.entry(folder, lambda place: _embed_into(place, sound, classifier), read)
+
+
+def offsets_of(values: npt.NDArray[Any], clips: int, rows: int) -> npt.NDArray[np.int64]:
+    """Numbers that say where the rows of each of some clips begin and end, checked. Raises ValueError."""
+    if values.shape != (clips + 1,) or values.dtype.kind not in "iu":
+        raise ValueError(f"its offsets are not {clips + 1} whole numbers")
+    offsets = values.astype(np.int64)
+    if offsets[0] != 0 or offsets[-1] != rows or (offsets[1:] < offsets[:-1]).any():
+        raise ValueError(f"its offsets do not rise from 0 to {rows}")
+    return offsets
 
 
 def evidence(sound: "Resident", classifier: "Classifier", clips: Rows, what: str = "predicting") -> Segments:
     """The classifier's evidence for some clips, batched across them."""
-    sizes: list[int] = []
-    values: list[Array] = []
+    counts, values = zip(*_groups(sound, classifier, clips, what), strict=True)
+    return Segments(np.concatenate(values), np.append(0, np.cumsum(np.concatenate(counts))))
+
+
+def _groups(sound: "Resident", classifier: "Classifier", clips: Rows, what: str) -> Iterator[tuple[list[int], Array]]:
+    """Evidence for as many clips at a time as have so many segments together, and how many each has."""
     pending: list[Array] = []
     for clip in track(clips, what, len(clips)):
         pending.append(sound.cut(clip, classifier))
-        sizes.append(len(pending[-1]))
         if sum(map(len, pending)) >= _SEGMENTS_AT_ONCE:
-            values.append(classifier.evidence(np.concatenate(pending)))
+            yield list(map(len, pending)), classifier.evidence(np.concatenate(pending))
             pending = []
     if pending:
-        values.append(classifier.evidence(np.concatenate(pending)))
-    return Segments(np.concatenate(values), np.append(0, np.cumsum(sizes)))
+        yield list(map(len, pending)), classifier.evidence(np.concatenate(pending))
+
+
+def _embed_into(folder: Path, sound: "Resident", classifier: "Classifier") -> None:
+    """Group after group, a `.npy` file: its header says from the first how many rows there will be."""
+    offsets = np.cumsum([0, *(len(sound.spans(clip, classifier)) for clip in range(len(sound)))])
+    with entries.Growing(folder, _VALUES) as sink:
+        done = sum(map(len, sink.facts))  # clips; groups begin where they would have begun
+        for counts, values in _groups(sound, classifier, np.arange(done, len(sound)), "embedding"):
+            if not sink.facts:
+                sink.add(_header((int(offsets[-1]), *values.shape[1:])), [])
+            sink.add(values, counts)
+    np.save(folder / "offsets.npy", offsets)
+
+
+def _header(shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    """What a `.npy` file of float32 begins with."""
+    header = io.BytesIO()
+    described = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.float32)), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(header, described)
+    return np.frombuffer(header.getvalue(), np.uint8)
 
 
 def _decode_into(folder: Path, clips: Clips, rate_hz: int) -> None:
-    found: list[dict[str, Any]] = []
-    lengths = [0]
-    with files.whole_folder(folder) as temporary:
-        with (temporary / "samples.f32").open("wb") as sink:
-            for facts, wave in _decoded(clips, rate_hz, "decoding"):
-                found.append(facts)
-                wave.tofile(sink)
-                lengths.append(len(wave))
-        _refuse_unreadable(clips, found)
-        content = {"offsets": np.cumsum(lengths).tolist(), "contents": [f["content"] for f in found]}
-        (temporary / "clips.json").write_text(json.dumps(content), encoding="utf-8")
+    with entries.Growing(folder, _SAMPLES) as sink:
+        for facts, wave in _decoded(clips, rate_hz, "decoding", len(sink.facts)):
+            sink.add(wave, {**facts, "samples": len(wave)})
+    _refuse_unreadable(clips, sink.facts)
+    offsets = np.cumsum([0, *(facts["samples"] for facts in sink.facts)]).tolist()
+    content = {"offsets": offsets, "contents": [facts["content"] for facts in sink.facts]}
+    (folder / "clips.json").write_text(json.dumps(content), encoding="utf-8")
 
 
 def _mapped(path: Path) -> Array:
@@ -219,14 +259,14 @@ def _refuse_unreadable(clips: Clips, found: list[dict[str, Any]]) -> None:
         )
 
 
-def _decoded(clips: Clips, rate_hz: int | None, what: str) -> Iterator[tuple[dict[str, Any], Array]]:
-    """What each clip is, and its wave at `rate_hz` (None: its own), in the table's order; decoded in threads."""
-    yield from in_threads(lambda row: _read(row.path, row.start, row.end, rate_hz), clips, what)
+def _decoded(clips: Clips, rate_hz: int | None, what: str, first: int = 0) -> Iterator[tuple[dict[str, Any], Array]]:
+    """What each clip from the `first` on is, and its wave at `rate_hz` (None: its own), in the table's order."""
+    yield from in_threads(lambda row: _read(row.path, row.start, row.end, rate_hz), clips, what, first)
 
 
-def in_threads(read: Callable[[Any], T], clips: Clips, what: str) -> Iterator[T]:
-    """`read` of each row of the clip table, in its order, on all cores."""
-    rows, workers = list(clips.table.itertuples()), os.cpu_count() or 1
+def in_threads(read: Callable[[Any], T], clips: Clips, what: str, first: int = 0) -> Iterator[T]:
+    """`read` of each row of the clip table from the `first` on, in its order, on all cores."""
+    rows, workers = list(clips.table[first:].itertuples()), os.cpu_count() or 1
     # A bounded look-ahead: what is finished waits in memory until it is written.
     step = 16 * workers
     with ThreadPoolExecutor(workers) as pool:

@@ -17,6 +17,7 @@ from hubbub import audio, files, pictures, windows
 from hubbub.data import made, variants
 from hubbub.data.clips import Clips
 from hubbub.data.opening import open_section
+from hubbub.data.origins import Origins
 from hubbub.pictures import PictureError, Pixels
 from hubbub.recipe import Recipe
 
@@ -47,8 +48,8 @@ def write(recipe: Recipe, folder: Path, names: str = variants.ORIGINAL, seed: in
     frontend = FrontEnd(recipe.frontend, recipe.audio.rate_hz)
     clips = replace(clips, table=clips.table.assign(file=made.file_names(clips), source=made.sources(clips)))
     sections = {name: getattr(recipe, name).model_dump(mode="json") for name in ("audio", "windows", "frontend")}
-    with made.making(folder, made.of(clips, "pictures", CSV, chosen, seed) | sections):
-        painter = _Painter(recipe, frontend, clips, chosen, seed, folder / "spectrograms")
+    with made.making(folder, made.of(clips, "pictures", CSV, chosen, seed) | sections) as origins:
+        painter = _Painter(recipe, frontend, clips, chosen, seed, folder / "spectrograms", origins)
         rows = made.in_parallel(painter.draw, clips, "drawing")
         files.write_csv(folder / CSV, pd.DataFrame([row for some in rows for row in some]))
     return folder / CSV
@@ -90,12 +91,14 @@ class _Painter:
     names: tuple[str, ...]
     seed: int
     folder: Path
+    origins: Origins
 
     def draw(self, row: int) -> list[dict[str, Any]]:
         """Draw one clip's pictures, leaving those that are there -> their rows in the list."""
         import torch
 
         clip, cut, rate_hz = self.clips.table.iloc[row], self.recipe.windows, self.recipe.audio.rate_hz
+        self.origins.look(clip["path"])
         wave = audio.load(clip["path"], rate_hz, clip["start"], clip["end"])
         segments = windows.cut(wave, cut.length, cut.hop, cut.pad)
         spans = windows.spans(len(wave), rate_hz, cut.length, cut.hop) + np.nan_to_num(clip["start"])
@@ -104,10 +107,11 @@ class _Painter:
             stem = f"{clip['file']}-s{number:04d}" if len(segments) > 1 else clip["file"]
             for name in self.names:
                 file = f"{stem}_{name}.png"
-                if made.older(folder / file, clip["path"]):
+                if self.origins.missing(folder / file, clip["path"]):
                     chance = variants.generator(self.seed, f"{clip['clip']}\n{number}", name)
                     heard = torch.from_numpy(segment.copy())  # a view of the wave, which torch would not take
                     pictures.write(folder / file, picture(self.frontend, heard, rate_hz, name, chance))
+                    self.origins.note(folder / file, clip["path"])
                 rows.append(self._listed(clip, name, file, span))
         return rows
 

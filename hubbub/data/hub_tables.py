@@ -22,7 +22,9 @@ import pyarrow.parquet as pq
 
 from hubbub import files
 from hubbub.audio import EXTENSIONS
+from hubbub.data import entries
 from hubbub.data.clips import ClipsError
+from hubbub.errors import HubbubError
 from hubbub.progress import track
 
 __all__ = ["AUDIO", "MEL", "Unpacked", "rows_of", "schema_of", "splits_of", "tables", "unpack"]
@@ -33,6 +35,7 @@ VERSION = 1
 _NAMES = ("slice_file_name", "file_name", "clip")
 _ROWS_AT_ONCE = 16
 _READ_BYTES = 1 << 20
+_LIST = "rows.json"
 
 #: A folder, and for each row a name of its own and its file there ("" where the row has nothing).
 Unpacked = tuple[Path, list[tuple[str, str]]]
@@ -52,15 +55,16 @@ def tables(folder: Path) -> list[Path]:
 
 def schema_of(found: list[Path]) -> pa.Schema:
     """The schema that all files share. Raises `ClipsError` where they differ or cannot be read."""
-    schemas = []
+    schemas, names = [], []
     for file in found:
         with _readable(file):
             schemas.append(pq.read_schema(file) if file.suffix == ".parquet" else _arrow(file).schema)
-    for file, schema in zip(found, schemas, strict=True):
-        if schema.names != schemas[0].names:
+            names.append(schemas[-1].names)  # read only here, and perhaps no text
+    for file, theirs in zip(found, names, strict=True):
+        if theirs != names[0]:
             raise ClipsError(
-                f"{file} has other columns ({', '.join(schema.names)}) than {found[0].name} "
-                f"({', '.join(schemas[0].names)}). Put data sets into folders of their own."
+                f"{file} has other columns ({', '.join(theirs)}) than {found[0].name} ({', '.join(names[0])}). Put "
+                "data sets into folders of their own."
             )
     return schemas[0]
 
@@ -72,8 +76,10 @@ def rows_of(found: list[Path], schema: pa.Schema) -> pd.DataFrame:
     for file in found:
         with _readable(file):
             table = pq.read_table(file, columns=plain) if file.suffix == ".parquet" else _arrow(file).read_all()
+            table = table.select(plain)
+            table.validate(full=True)  # arrow follows whatever offsets stand in a file, out of its memory too
             # Else a column of integers with a gap would come as 1.0, 2.0.
-            parts.append(table.select(plain).to_pandas(integer_object_nulls=True).astype(object))
+            parts.append(table.to_pandas(integer_object_nulls=True).astype(object))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -97,27 +103,39 @@ def unpack(name: str, found: list[Path], column: str, rows: pd.DataFrame) -> Unp
     """
     digests = [files.sha256(file) for file in track(found, "reading", len(found))]
     key = hashlib.sha256("\n".join([str(VERSION), column, *digests]).encode()).hexdigest()[:32]
-    folder = files.cache_dir() / "hub" / key
-    if not (folder / "rows.json").is_file():
+
+    def fill(folder: Path) -> None:
         named = next((named for named in _NAMES if named in rows), None)
         given = rows[named].fillna("").astype(str).tolist() if named else [""] * len(rows)
-        used: set[str] = set()
+        used = {_LIST, *entries.OWN}
         listed: list[tuple[str, str]] = []
-        with files.whole_folder(folder) as temporary:
-            for cell, path in zip(track(_cells(found, column), "unpacking", len(rows)), given, strict=True):
-                path = path or str(cell.get("path") or "")
-                stem = _unique(path, len(listed), used)
-                listed.append((stem, _write(temporary / stem, path, cell, f"{name}, row {len(listed) + 1}")))
-            files.write_json(temporary / "rows.json", listed)
-    return folder, [(stem, file) for stem, file in json.loads((folder / "rows.json").read_text(encoding="utf-8"))]
+        for cell in track(_cells(found, column), "unpacking", len(rows)):
+            if len(listed) == len(rows):
+                raise ClipsError(f"{name}: '{column}' has more rows than the other columns. Fetch or save it again.")
+            path = given[len(listed)] or str(cell.get("path") or "")
+            stem = _unique(path, len(listed), used)
+            listed.append((stem, _write(folder / stem, path, cell, f"{name}, row {len(listed) + 1}")))
+        if len(listed) < len(rows):
+            raise ClipsError(f"{name}: '{column}' has fewer rows than the other columns. Fetch or save it again.")
+        (folder / _LIST).write_text(json.dumps(listed), encoding="utf-8")
+
+    def read(folder: Path) -> Unpacked:
+        listed = [(stem, file) for stem, file in json.loads((folder / _LIST).read_text(encoding="utf-8"))]
+        if len(listed) != len(rows):
+            raise ValueError(f"{_LIST} tells of other rows")
+        return folder, listed
+
+    return entries.entry(files.cache_dir() / "hub" / key, fill, read)
 
 
 @contextmanager
 def _readable(file: Path) -> Iterator[None]:
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
-        why = str(error).split("\n")[0].rstrip(".")
+    except HubbubError:
+        raise
+    except Exception as error:  # damage shows anywhere: in arrow, in a column's name, in pandas
+        why = (str(error) or type(error).__name__).split("\n")[0].rstrip(".")
         raise ClipsError(f"{file} cannot be read: {why}. Fetch or save it again.") from error
 
 
@@ -146,6 +164,7 @@ def _cells(found: list[Path], column: str) -> Iterator[Cell]:
     for file in found:
         with _readable(file):
             for batch in _batches(file, column):
+                batch.validate(full=True)
                 if column == MEL:
                     yield from ({"values": cell.values} if cell.is_valid else {} for cell in batch)
                     continue
@@ -192,7 +211,8 @@ def _spectrogram(bands: pa.Array, what: str) -> npt.NDArray[np.float32]:
     values = bands.flatten()
     if not pa.types.is_floating(values.type) and not pa.types.is_integer(values.type):
         raise ClipsError(f"{what}: '{MEL}' holds {values.type}, not numbers. Save it as [bands][frames].")
-    spectrogram = values.to_numpy(zero_copy_only=False).astype(np.float32).reshape(len(bands), -1)
+    with np.errstate(over="ignore", invalid="ignore"):  # refused below
+        spectrogram = values.to_numpy(zero_copy_only=False).astype(np.float32).reshape(len(bands), -1)
     if not np.isfinite(spectrogram).all():
         raise ClipsError(f"{what}: '{MEL}' holds values that are not finite. Save it again without them.")
     return spectrogram

@@ -43,7 +43,7 @@ def lists_pictures(csv: Path) -> bool:
     """Whether a CSV lists pictures."""
     try:
         return _NAME in pd.read_csv(csv, nrows=0).columns
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError):
+    except (OSError, ValueError, OverflowError):  # of which pandas' own are
         return False  # whoever reads it as a list of sounds says what is wrong
 
 
@@ -111,7 +111,7 @@ def _rows(csv: Path) -> pd.DataFrame:
     """The list's rows as text, columns that it has not being empty."""
     try:
         rows = pd.read_csv(csv, dtype=str, keep_default_na=False)
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+    except (OSError, ValueError, OverflowError) as error:  # of which pandas' own are
         raise ClipsError(f"{csv} cannot be read as a CSV: {error}.") from error
     for column in (_NAME, "class"):
         if column not in rows:

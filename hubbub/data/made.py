@@ -22,6 +22,7 @@ import pandas as pd
 from hubbub import files
 from hubbub.audio import EXTENSIONS, AudioError
 from hubbub.data.clips import Clips, ClipsError
+from hubbub.data.origins import Origins
 from hubbub.data.variants import VARIANTS
 from hubbub.errors import HubbubError, examples
 from hubbub.progress import track
@@ -36,7 +37,6 @@ __all__ = [
     "in_parallel",
     "making",
     "of",
-    "older",
     "sources",
     "told",
     "write_lists",
@@ -84,7 +84,7 @@ def beside(csv: Path) -> Facts | None:
         return None
     try:
         facts = dict(json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise ClipsError(f"{file} cannot be read ({error}). Make the folder again, or remove it.") from error
     if unsaid := [name for name in _TOLD if name not in facts]:
         raise ClipsError(f"{file} does not say '{unsaid[0]}'. Make the folder again, or remove it.")
@@ -97,7 +97,7 @@ def holds_files(folder: Path) -> bool:
         return not isinstance(json.loads((folder / MADE).read_text(encoding="utf-8"))["file"], list)
     except FileNotFoundError:
         return False
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return True
 
 
@@ -126,8 +126,9 @@ def told(clips: Clips, facts: Facts | None) -> Clips:
 
 
 @contextmanager
-def making(folder: Path, facts: Facts) -> Iterator[None]:
-    """Holds a folder for making files in it. Raises `MadeError` where it holds those of other settings."""
+def making(folder: Path, facts: Facts) -> Iterator[Origins]:
+    """Holds a folder for making files in it -> which recordings those there were made of. Raises `MadeError` where they
+    are of other settings."""
     facts = json.loads(json.dumps(facts))
     there = sorted(path.name for path in folder.glob("*") if not path.name.startswith("."))
     if there and MADE not in there:
@@ -138,7 +139,7 @@ def making(folder: Path, facts: Facts) -> Iterator[None]:
             if _TEMPORARY.fullmatch(path.name):  # what a killed run was writing
                 path.unlink()
         files.write_json(folder / MADE, facts)
-        yield
+        yield Origins(folder)
 
 
 def _refuse_other(file: Path, facts: Facts) -> None:
@@ -146,7 +147,7 @@ def _refuse_other(file: Path, facts: Facts) -> None:
         return
     try:
         differing = list(_differences(json.loads(file.read_text(encoding="utf-8")), facts))
-    except ValueError as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise MadeError(f"{file} cannot be read ({error}). Give a new folder.") from error
     if differing:
         raise MadeError(
@@ -215,12 +216,7 @@ def _plain(clip: str) -> str:
 
 
 def _hash(clip: str) -> str:
-    return hashlib.sha256(clip.encode()).hexdigest()[:8]
-
-
-def older(file: Path, sound: str) -> bool:
-    """Whether a file has still to be made of a sound, or was before that last changed."""
-    return not file.is_file() or file.stat().st_mtime_ns < os.stat(sound).st_mtime_ns
+    return hashlib.sha256(os.fsencode(clip)).hexdigest()[:8]
 
 
 def fold_folder(folder: Path, fold: str) -> Path:

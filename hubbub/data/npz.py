@@ -6,8 +6,9 @@ from sound. Nothing in these files is executed when they are read.
 """
 
 import json
+import math
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from hubbub import files, windows
 from hubbub.data import cache, made
 from hubbub.data.cache import Waves
 from hubbub.data.clips import Clips, ClipsError, build
+from hubbub.errors import HubbubError
 from hubbub.progress import track
 from hubbub.recipe import Recipe
 
@@ -92,20 +94,17 @@ def _features(file: Path, waves: Waves, recipe: Recipe, offsets: npt.NDArray[np.
 
 def open_features(file: Path, *, labels: tuple[str, ...] = ()) -> Clips:
     """A `features.npz` that `write` made -> its clips. Raises `ClipsError` where it is not whole."""
-    try:
+    with _readable(file):
         facts = json.loads((file.parent / METADATA).read_text(encoding="utf-8"))
         named = json.loads((file.parent / LABELS).read_text(encoding="utf-8"))
-        with _opened(file) as kept:
-            table = pd.DataFrame({name: kept[name] for name in _COLUMNS}).assign(path=str(file))
+        kept = _arrays(file, _COLUMNS)
+        if len({len(column) for column in kept.values()}) != 1:
+            raise ValueError(f"{', '.join(_COLUMNS)} are not of one length")
+        table = pd.DataFrame(kept).assign(path=str(file))
         known = {name: facts[name] for name in ("licence", "citation", "synthetic", "listed")}
         known |= {"missing": tuple(facts["missing"]), "notes": tuple(facts["notes"])}
         settings = {section: dict(facts["made"][section]) for section in ("audio", "windows", "frontend")}
         name, straddling, named = str(facts["name"]), frozenset(facts["straddling"]), tuple(named)
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        raise ClipsError(
-            f"{file} is not a file of features with its {METADATA} and {LABELS} beside it ({error}). "
-            "Make it again: hubbub data features."
-        ) from error
     clips = build(name, table, labels=labels or named, kind="spectrograms", made=settings, straddling=straddling)
     return replace(clips, **known)
 
@@ -127,34 +126,74 @@ def contents(file: Path) -> dict[str, str]:
 
 def _whole(file: Path) -> dict[str, npt.NDArray[Any]]:
     """All arrays of a file but labels. Raises `ClipsError` where the features are not what they should be."""
-    with _opened(file) as opened:
-        kept = {name: opened[name] for name in ("features", "offsets", "times", "content", "clip")}
-    features = kept["features"] = kept["features"].astype(np.float32, copy=False)
-    count = kept["offsets"][-1]
-    if features.ndim != 3 or not len(features) == len(kept["times"]) == count or not np.isfinite(features).all():
-        raise ClipsError(
-            f"{file}: its features are not finite numbers [{count}, bands, frames]. Make it again: hubbub data "
-            "features."
-        )
+    with _readable(file):
+        kept = _arrays(file, ("features", "offsets", "times", "content", "clip"))
+        features, clips = kept["features"], len(kept["clip"])
+        kept["offsets"] = offsets = cache.offsets_of(kept["offsets"], clips, len(features))
+        if (offsets[1:] == offsets[:-1]).any() or len(set(kept["clip"].tolist())) != clips:
+            raise ValueError("a clip has no features, or is there twice")
+        if len(kept["content"]) != clips or kept["times"].shape != (len(features), 2):
+            raise ValueError("its arrays do not fit each other")
+        kept["features"] = features.astype(np.float32, copy=False)
+        if not np.isfinite(kept["features"]).all():
+            raise ValueError("its features are not finite numbers")
     return kept
 
 
 def shape(file: Path) -> tuple[int, int]:
     """Bands and frames of its features."""
-    with _opened(file) as kept, kept.zip.open("features.npy") as member:
-        version = np.lib.format.read_magic(member)
+    with _readable(file), _zip(file) as opened:
+        bands, frames = _described(opened, "features")[1:]
+    return bands, frames
+
+
+def _zip(file: Path) -> zipfile.ZipFile:
+    if not file.is_file():
+        raise ValueError("it is not a file")  # a pipe or a device might never end
+    return zipfile.ZipFile(file)
+
+
+#: What each array is: its kind of number or text, and how many dimensions it has.
+_KINDS = {"features": ("f", 3), "times": ("f", 2), "offsets": ("iu", 1)}
+
+
+def _described(opened: zipfile.ZipFile, name: str) -> tuple[int, ...]:
+    """The shape of an array whose header says what is there. `write` compresses nothing and pickles nothing, so neither
+    a small file nor a header that lies can fill the memory."""
+    member = opened.getinfo(f"{name}.npy")
+    if member.compress_type != zipfile.ZIP_STORED:
+        raise ValueError("it is compressed, which hubbub data features does not do")
+    with opened.open(member) as source:
+        version = np.lib.format.read_magic(source)
         read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        _, bands, frames = read_header(member)[0]
-    return int(bands), int(frames)
+        found, _, dtype = read_header(source)
+        kinds, dimensions = _KINDS.get(name, ("U", 1))
+        if dtype.kind not in kinds or len(found) != dimensions or min(found) < 0:
+            raise ValueError(f"'{name}' is {dtype} {list(found)}")
+        if math.prod(found) * dtype.itemsize != member.file_size - source.tell():
+            raise ValueError(f"'{name}' is longer or shorter than it says")
+    if min(found) == 0:
+        raise ValueError(f"'{name}' is empty")
+    return found
+
+
+def _arrays(file: Path, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+    """Some arrays of a file, each with the shape and kind that `write` gives it."""
+    with _zip(file) as opened:
+        for name in names:
+            _described(opened, name)
+    with np.load(file, allow_pickle=False) as kept:
+        return {name: kept[name] for name in names}
 
 
 @contextmanager
-def _opened(file: Path) -> Iterator[Any]:
-    """The file's arrays by name; `write` compresses nothing, so no small file can fill the memory."""
+def _readable(file: Path) -> Iterator[None]:
     try:
-        with np.load(file, allow_pickle=False) as kept:
-            if any(member.compress_type != zipfile.ZIP_STORED for member in kept.zip.infolist()):
-                raise ClipsError(f"{file} is compressed, which hubbub data features does not do. Make it again.")
-            yield kept
-    except (zipfile.BadZipFile, EOFError, KeyError, TypeError, AttributeError) as error:
-        raise ClipsError(f"{file} is not whole ({error}). Make it again: hubbub data features.") from error
+        yield
+    except HubbubError:
+        raise
+    except Exception as error:  # damage shows anywhere: in zipfile, numpy, json, pandas
+        raise ClipsError(
+            f"{file} is not a whole file of features with its {METADATA} and {LABELS} beside it "
+            f"({str(error) or type(error).__name__}). Make it again: hubbub data features."
+        ) from error

@@ -4,9 +4,6 @@ ESC-50 and ESC-10 (Piczak 2015), UrbanSound8K (Salamon, Jacoby & Bello 2014), Em
 synthesised `street`. The original layouts and the flat ones of mirrors are found alike. `opening` is the way in.
 """
 
-import json
-import logging
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +12,12 @@ import pandas as pd
 import soundfile
 
 from hubbub import files, store
-from hubbub.data import synthetic
+from hubbub.data import entries, synthetic
 from hubbub.data.clips import Clips, ClipsError, build, find_sounds
 from hubbub.errors import did_you_mean, examples
 from hubbub.progress import track
 
 __all__ = ["DATASETS", "DataSet", "as_published", "open_known"]
-
-_CHECKSUMS = "sha256.json"
-_log = logging.getLogger("hubbub")
 
 
 @dataclass(frozen=True)
@@ -154,30 +148,11 @@ def _synthesised() -> Path:
     """`street` as this version of hubbub synthesises it: made once, named by the code that makes it. Where a file of it
     is not as it was made, or gone, all of it is made again."""
     made_by = files.sha256(synthetic.__file__)[:16]
-    folder = files.cache_dir() / f"street-{made_by}"
-    there, odd = os.path.lexists(folder), _altered(folder)
-    if odd:
-        if there:
-            _log.warning("%s is not as it was made: street is synthesised again", folder / odd)
-        with files.whole_folder(folder) as temporary:
-            synthetic.write(temporary, progress=lambda items, total: track(items, "synthesising", total))
-            files.write_json(temporary / _CHECKSUMS, _checksums(temporary))
-    return folder
 
+    def write(folder: Path) -> None:
+        synthetic.write(folder, progress=lambda items, total: track(items, "synthesising", total))
 
-def _altered(folder: Path) -> str:
-    """The first file that is not as its checksum says, or the list of checksums itself; "" where all is whole."""
-    try:
-        said = dict(json.loads((folder / _CHECKSUMS).read_text(encoding="utf-8")))
-        found = _checksums(folder)
-    except (OSError, ValueError, TypeError):
-        return _CHECKSUMS
-    return next((name for name in [*said, *found] if said.get(name) != found.get(name)), "" if said else _CHECKSUMS)
-
-
-def _checksums(folder: Path) -> dict[str, str]:
-    there = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != _CHECKSUMS]
-    return {path.relative_to(folder).as_posix(): files.sha256(path) for path in there}
+    return entries.entry(files.cache_dir() / f"street-{made_by}", write, lambda folder: folder)
 
 
 def _street(folder: Path) -> pd.DataFrame:

@@ -1,0 +1,144 @@
+"""What recording each file of a folder was made from, so that a recording that was replaced is seen, whatever its date.
+
+The folder's `.recordings.jsonl` holds a line a file: the sha256 of its recording, and that one's size, times and inode.
+Where all of these are as they were, the recording is; else its bytes are compared. Lines are only ever appended, after
+the file they are about was written, so a process may be killed at any moment. This module does not know what is made.
+"""
+
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from stat import S_ISREG
+from threading import Lock
+
+from hubbub import files
+
+__all__ = ["Identity", "Origins", "Stamp", "identity", "stamp", "unchanged"]
+
+#: Size, times of change of content and of anything [ns], inode; of one noted, perhaps the size alone.
+Stamp = Sequence[int]
+#: sha256 and stamp of a recording.
+Identity = tuple[str, Stamp]
+JOURNAL = ".recordings.jsonl"
+#: A change within one tick of a file system's clock (FAT: 2 s) leaves the time as it was.
+_TICK_NS = 2_000_000_000
+_log = logging.getLogger(__name__)
+
+
+def stamp(sound: str) -> Stamp | None:
+    """What tells cheaply that a recording is the same; None where there is no file, a pipe being none."""
+    try:
+        found = os.stat(sound)
+    except (OSError, ValueError):
+        return None
+    if not S_ISREG(found.st_mode):
+        return None
+    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
+
+
+def identity(sound: str, before: Stamp | None) -> Identity | None:
+    """What recording a sound is; None where it cannot be read, or changed since its stamp was taken `before`."""
+    if before is None:
+        return None
+    try:
+        digest = files.sha256(sound)
+    except (OSError, ValueError):
+        return None
+    if before != stamp(sound):
+        return None
+    # Elsewhere the third number is when it was created, which overwriting does not change.
+    lasting = os.name == "posix" and time.time_ns() - max(before[1:3]) > _TICK_NS
+    return digest, before if lasting else before[:1]
+
+
+def unchanged(noted: Identity, now: Stamp | None, known: Callable[[], Identity | None]) -> bool:
+    """Whether a recording with the stamp `now` is the one that was noted; `known` reads it, where that is needed."""
+    digest, before = noted
+    if now is None or before[0] != now[0]:
+        return False
+    if list(before) == list(now):
+        return True
+    found = known()
+    return found is not None and found[0] == digest
+
+
+class Origins:
+    """The recordings that the files of a folder were made from; may be asked and told by several threads."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._journal, self._lock = folder, folder / JOURNAL, Lock()
+        self._noted: dict[str, Identity] = {}
+        self._seen: dict[str, Stamp | None] = {}
+        self._known: dict[str, Identity | None] = {}
+        self._torn = self._silent = False
+        try:
+            text = self._journal.read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            self._silent = True
+        else:
+            self._torn = not text.endswith("\n")
+            for line in text.splitlines():
+                self._take(line)
+
+    def look(self, sound: str) -> None:
+        """Keep in mind how a recording looks. To be called before it is decoded."""
+        self._seen.setdefault(sound, stamp(sound))
+
+    def missing(self, file: Path, sound: str) -> bool:
+        """Whether a file has still to be made of a recording, as that is now."""
+        self.look(sound)
+        name, there, now = self._name(file), file.is_file(), self._seen[sound]
+        noted = self._noted.get(name)
+        if there and noted and unchanged(noted, now, lambda: self._identity(sound)):
+            if list(noted[1]) != now:
+                self.note(file, sound)  # the next look is cheaper
+            return False
+        if now is None:
+            return True  # whoever reads it says so
+        if noted:  # else a process that is killed before it can note would leave what was true of another file
+            self._write(name, None)
+        elif there and self._silent:
+            self._silent = False
+            _log.warning(
+                "warning: %s does not say which recordings its files were made of, so they are made again", self._folder
+            )
+        return True
+
+    def note(self, file: Path, sound: str) -> None:
+        """Note that a file is made of a recording; one that changed meanwhile is not, so the file is made again."""
+        self._write(self._name(file), self._identity(sound))
+
+    def _identity(self, sound: str) -> Identity | None:
+        if self._known.get(sound) is None or stamp(sound) != self._seen.get(sound):
+            self._known[sound] = identity(sound, self._seen.get(sound))
+        return self._known[sound]
+
+    def _name(self, file: Path) -> str:
+        return file.relative_to(self._folder).as_posix()
+
+    def _take(self, line: str) -> None:
+        with suppress(ValueError, KeyError, TypeError, RecursionError):
+            told = json.loads(line)
+            name, digest, marks = str(told["file"]), told["sha256"], [int(mark) for mark in told["stamp"]]
+            self._noted.pop(name, None)
+            if digest and marks:
+                self._noted[name] = (str(digest), marks)
+
+    def _write(self, name: str, found: Identity | None) -> None:
+        digest, marks = found or (None, ())
+        line = json.dumps({"file": name, "sha256": digest, "stamp": list(marks)}) + "\n"
+        with self._lock:
+            try:
+                with open(self._journal, "ab") as sink:
+                    sink.write(("\n" if self._torn else "").encode() + line.encode())
+            except OSError as error:
+                raise files.StoreError(
+                    f"{self._journal} could not be written: {error.strerror or error}. Make room and run again: what "
+                    "is there stays."
+                ) from error
+            self._torn = False
+            self._take(line)
