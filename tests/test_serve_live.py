@@ -99,7 +99,11 @@ BAD: dict[str, tuple[str, list[str | bytes], str]] = {
     "deep JSON": ("", ["[" * 50_000], "first message says the format"),
     "no rate": ("", ['{"encoding": "f32le"}'], "rate: Field required"),
     "an unknown encoding": ("?rate=16000&encoding=mp3", [], "encoding: Input should be 's16le' or 'f32le'"),
-    "an unknown setting": ("?rate=16000&encoding=f32le&chanels=2", [], "no parameter 'chanels' here. Did you mean 'channels'? It"),
+    "an unknown setting": (
+        "?rate=16000&encoding=f32le&chanels=2",
+        [],
+        "no parameter 'chanels' here. Did you mean 'channels'? It",
+    ),
     "a setting given twice": ("?rate=16000&encoding=f32le&rate=8000", [], "'rate' was given 2 times"),
     "no number": ("?rate=fast&encoding=f32le", [], "rate: Input should be a valid integer"),
     "a low rate": ("?rate=10&encoding=f32le", [], "rate: Input should be greater"),
