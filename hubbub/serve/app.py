@@ -27,7 +27,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
@@ -41,7 +41,7 @@ from hubbub.serve.gate import CLIENT_GONE, Gate, Limits, RefusedError, Slots, To
 from hubbub.serve.live import Live
 from hubbub.serve.meters import CONTENT_TYPE, Meters
 from hubbub.serve.microbatch import Batched, Batcher, StoppedError
-from hubbub.serve.schema import REFUSALS, UPLOAD, About, Classified, Explained
+from hubbub.serve.schema import ALWAYS, METRICS, READY, REFUSALS, UPLOAD, About, Classified, Explained, Status
 from hubbub.serve.uploads import Upload, opened, receive
 
 __all__ = ["Service", "create_app"]
@@ -229,19 +229,19 @@ async def stream(socket: WebSocket) -> None:
     await service.live.converse(socket)
 
 
-@router.get("/v1/model", responses={200: {"model": About}})
+@router.get("/v1/model", responses={200: {"model": About}, **ALWAYS})
 async def model(service: Serving) -> Response:
     """The model's classes, its rate and segments, its card, and what must be said beside its answers."""
     return JSONResponse(service.about())
 
 
-@router.get("/healthz")
+@router.get("/healthz", responses={200: {"model": Status}, **ALWAYS})
 async def healthz() -> Response:
     """Whether the process answers."""
     return JSONResponse({"status": "ok"})
 
 
-@router.get("/readyz")
+@router.get("/readyz", responses={200: {"model": Status}, **READY})
 async def readyz(service: Serving) -> Response:
     """Whether the model answers: 503 until it has heard a first segment, and once the server is told to stop."""
     service.refuse_unready()
@@ -254,7 +254,7 @@ async def page() -> Response:
     return FileResponse(STATIC / "index.html")
 
 
-@router.get("/metrics")
+@router.get("/metrics", responses=METRICS, response_class=PlainTextResponse)
 async def metrics(service: Serving) -> Response:
     """Figures for Prometheus."""
     return Response(service.meters.text(), media_type=CONTENT_TYPE)
@@ -299,7 +299,9 @@ def create_app(
         token=Token(token),
         loopback=loopback,
         others=names,
-        parameters={route.path: _parameters(route) for route in app.routes if isinstance(route, Route)},
+        parameters={
+            route.path: _parameters(route) for route in (*router.routes, *app.routes) if isinstance(route, Route)
+        },
     )
     app.add_exception_handler(HubbubError, _refuse)
     app.add_exception_handler(HTTPException, _say)

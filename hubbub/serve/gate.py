@@ -333,9 +333,9 @@ def refuse_unknown(given: Iterable[tuple[str, str]], known: Collection[str]) -> 
             near = did_you_mean(name, known) if known else ""
             all_of = f"It takes {', '.join(sorted(known))}." if known else "It takes none: leave it out."
             said = near if near.startswith("Known") else f"{near} {all_of}".strip()
-            raise RefusedError(400, f"there is no parameter '{name[:80]}' here. {said}")
+            raise RefusedError(400, f"there is no parameter {name[:80]!r} here. {said}")
         if names.count(name) > 1:
-            raise RefusedError(400, f"the parameter '{name}' was given {names.count(name)} times. Give it once.")
+            raise RefusedError(400, f"the parameter {name!r} was given {names.count(name)} times. Give it once.")
 
 
 @contextmanager
