@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "hubbub"
 # From the bottom up; a name with a slash is a folder, whose files may import each other.
 ORDER = (
-    ("errors",),
+    ("errors", "shown"),
     ("ranks",),
     ("ahead", "files", "letters", "progress", "settings", "catalogue"),
     ("settings_augment", "settings_tune"),
