@@ -15,6 +15,7 @@ import httpx
 import numpy as np
 import pytest
 import soundfile
+import torch
 from serving import Server, figures, serving, wave
 from starlette.testclient import TestClient
 
@@ -160,6 +161,28 @@ def test_a_mistake_in_a_stream_is_counted_and_logged_once(served_model: Path, ca
     (mistake,) = (record for record in caplog.records if record.levelname == "ERROR")
     logged = json.loads(JsonLines().format(mistake))
     assert "ZeroDivisionError: a mistake of ours" in logged["trace"] and logged["route"] == "/v1/stream"
+
+
+def test_a_model_that_gives_no_numbers_is_never_ready(served_model: Path, caplog: pytest.LogCaptureFixture) -> None:
+    classifier = Classifier.load(served_model)
+    with torch.no_grad():
+        classifier.network.fc.weight[0, 0] = float("nan")
+    with TestClient(create_app(classifier, "m", loopback=False)) as client:
+        while not caplog.records or "did not answer" not in caplog.text:
+            pass
+        assert "answer is not a finite number" in caplog.text
+        for reply in (client.get("/readyz"), client.post("/v1/classify", content=b"RIFF")):
+            assert (reply.status_code, "not ready" in reply.json()["error"]) == (503, True)
+
+
+def test_what_the_server_says_names_the_model_without_its_path(served: Server, served_model: Path) -> None:
+    content = io.BytesIO()
+    soundfile.write(content, wave(1), 16_000, format="WAV")
+    said = [httpx.get(f"{served.url}{path}").text for path in ("/", "/v1/model", "/metrics", "/openapi.json")]
+    said.append(httpx.post(f"{served.url}/v1/explain", content=content.getvalue(), timeout=60).text)
+    said.append(served.log.read_text())
+    assert json.loads(said[1])["model"] == json.loads(said[4])["model"] == "classifier"
+    assert not [text for text in said if str(served_model.parent) in text]
 
 
 def test_an_empty_token_in_the_environment_is_refused_as_an_empty_option_is(served_model: Path) -> None:

@@ -107,7 +107,7 @@ class Reader(HTMLParser):
 
 def test_a_page_only_shows_them() -> None:
     def read(names: tuple[str, ...]) -> Reader:
-        table = Table(names[0], names, [names, names], words=(1, 2))
+        table = Table(names[0], names, [names, names], words=tuple(range(len(names))))
         facts: dict[str, Any] = {
             "title": names[0],
             "headline": names[1],
