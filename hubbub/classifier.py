@@ -8,6 +8,7 @@ refused.
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -199,7 +200,7 @@ class Classifier(Hearing):
         """Read a saved classifier. Raises `ClassifierError` where the folder is not one, is not whole, or holds a file
         that is not the one that was saved."""
         folder = Path(folder)
-        missing = [name for name in (CARD, NETWORK) if not (folder / name).is_file()]
+        missing = [name for name in (CARD, NETWORK) if not os.path.isfile(folder / name)]
         if missing:
             raise ClassifierError(
                 f"{folder} is not a saved classifier: {missing[0]} is missing. Give a run folder, or the classifier "
@@ -252,11 +253,11 @@ def load(name: str | Path) -> Classifier:
             f"{name} is an exported file, which has no gradients and cannot be opened up. Give the run folder or "
             "classifier it came from."
         )
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise ClassifierError(
             f"{name} is not a folder. Give a run folder (runs/NAME), a saved classifier, or 'yamnet'."
         )
-    return Classifier.load(folder if (folder / CARD).is_file() else folder / "classifier")
+    return Classifier.load(folder if os.path.isfile(folder / CARD) else folder / "classifier")
 
 
 def choose_device(asked: str = "auto") -> str:

@@ -7,6 +7,7 @@ turns these into an answer travels as its metadata. Loading executes nothing but
 import base64
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -71,13 +72,13 @@ class OnnxClassifier(Hearing):
     @classmethod
     def load(cls, file: str | Path) -> Self:
         """Read an exported file. Raises `ClassifierError` where it is not one or is not whole."""
+        advice = f"Make it with: hubbub export MODEL --to onnx --out {file}"
+        if not os.path.isfile(file):  # a pipe or a device would never end
+            raise ClassifierError(f"{file} cannot be read: there is no such file. {advice}")
         try:
             content = Path(file).read_bytes()
-        except (OSError, ValueError) as error:  # ValueError: a NUL in its name
-            why = getattr(error, "strerror", None) or error
-            raise ClassifierError(
-                f"{file} cannot be read: {why}. Make it with: hubbub export MODEL --to onnx --out {file}"
-            ) from error
+        except OSError as error:
+            raise ClassifierError(f"{file} cannot be read: {error.strerror}. {advice}") from error
         model = cls(content, str(file))
         model._answer_once(str(file))
         return model

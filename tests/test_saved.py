@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -201,3 +202,16 @@ def test_a_flipped_byte_or_an_end_too_early_is_refused(tmp_path: Path) -> None:
     for length in map(int, [*rng.integers(0, len(content), 30), *rng.integers(start, len(content), 30)]):
         with pytest.raises(ClassifierError):
             OnnxClassifier(content[:length])
+
+
+@pytest.mark.parametrize("ending", ["", ".onnx"])
+@pytest.mark.parametrize("name", ["x" * 300, "a\x00b", "pipe", "loop", "zero", "folder"])
+def test_a_name_that_leads_to_no_classifier_is_refused(name: str, ending: str, tmp_path: Path) -> None:
+    (tmp_path / "folder.onnx").mkdir()
+    (tmp_path / "folder").mkdir()
+    for kind in ("", ".onnx"):
+        os.mkfifo(tmp_path / f"pipe{kind}")
+        (tmp_path / f"loop{kind}").symlink_to(f"loop{kind}")
+        (tmp_path / f"zero{kind}").symlink_to("/dev/zero")
+    with pytest.raises(ClassifierError, match=r"not a folder|cannot be read|is missing"):
+        hubbub.load(tmp_path / f"{name}{ending}")
