@@ -187,8 +187,7 @@ def test_what_the_server_says_names_the_model_without_its_path(served: Server, s
 
 def test_an_empty_token_in_the_environment_is_refused_as_an_empty_option_is(served_model: Path) -> None:
     command = [sys.executable, "-m", "hubbub", "serve", str(served_model), "--port", "0"]
-    for words, variable in ((["--token", ""], None), ([], ""), ([], "  ")):
-        environment = {k: v for k, v in os.environ.items() if k != "HUBBUB_TOKEN"}
-        environment |= {} if variable is None else {"HUBBUB_TOKEN": variable}
-        done = subprocess.run([*command, *words], env=environment, capture_output=True, text=True, check=False)
+    for token in ("", "  "):
+        environment = os.environ | {"HUBBUB_TOKEN": token}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert (done.returncode, "is not empty" in done.stderr.replace("\n", " ")) == (2, True), done.stderr
