@@ -70,7 +70,7 @@ def test_it_does_so_without_ffmpeg_and_loses_nothing_at_its_end(served_model: Pa
 
 
 LOGGED = """
-import os, sys, threading, warnings, ctypes
+import os, sys, threading, warnings
 from hubbub.serve.logs import json_log
 with json_log():
     for k in range(20_000): os.write(2, b"a line of another program, number %d\\n" % k)
