@@ -23,6 +23,7 @@ from hubbub.data.splits import Split
 from hubbub.errors import HubbubError
 from hubbub.material import Material, card, fresh
 from hubbub.run_folder import DONE
+from hubbub.shown import for_people
 
 if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
@@ -158,7 +159,7 @@ def _score(material: Material, judged: _Judged, place: Path, part: str, extra: d
         }
         plots.reliability(calibrated, place / "reliability.png")
     by_class = report.classes(targets, by_clip, targets[segments.clip], by_segment, labels)
-    files.write_csv(place / f"classification_report_{part}.csv", by_class)
+    files.write_csv(place / f"classification_report_{part}.csv", for_people(by_class))
     plots.confusion(targets, by_clip, labels, place / f"confusion_matrix_{part}.png")
     files.write_json(place / f"metrics_{part}.json", figures)
     return figures

@@ -8,6 +8,7 @@ refused.
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -21,13 +22,13 @@ import torch
 from torch import Tensor
 
 from hubbub import files, pictures, settings, windows
-from hubbub.confidence import Confidence
 from hubbub.features import FrontEnd
 from hubbub.hearing import ClassifierError, Hearing
 from hubbub.models import build_network
 from hubbub.models.network import FRONTEND, Network
 from hubbub.models.yamnet import class_names, load_yamnet
 from hubbub.recipe import Recipe
+from hubbub.saved import described, parsed
 
 if TYPE_CHECKING:
     from hubbub.models.heads import Head
@@ -39,7 +40,7 @@ FORMAT = 2
 #: Raise it when evidence changes, and embeddings kept before are no longer found.
 EVIDENCE = 1
 CARD = "classifier.json"
-NETWORK = "network.safetensors"
+NETWORK, HEAD = "network.safetensors", "head.safetensors"
 #: Segments a pass on a processor, whose caches larger batches fall out of, and on an accelerator, which needs them.
 BATCH, BATCH_ACCELERATOR = 32, 256
 
@@ -187,7 +188,7 @@ class Classifier(Hearing):
             state |= {f"{FRONTEND}{name}": tensor.cpu() for name, tensor in self._statistics().items()}
             safetensors.torch.save_file(state, temporary / NETWORK)
             if self.head is not None:
-                safetensors.numpy.save_file(_plain(self.head.arrays()), temporary / "head.safetensors")
+                safetensors.numpy.save_file(_plain(self.head.arrays()), temporary / HEAD)
                 for name, text in self.head.texts().items():
                     (temporary / f"head.{name}.txt").write_text(text, encoding="utf-8")
             card["sha256"] = {file.name: files.sha256(file) for file in sorted(temporary.iterdir())}
@@ -200,40 +201,46 @@ class Classifier(Hearing):
         """Read a saved classifier. Raises `ClassifierError` where the folder is not one, is not whole, or holds a file
         that is not the one that was saved."""
         folder = Path(folder)
-        missing = [name for name in (CARD, NETWORK) if not (folder / name).is_file()]
+        missing = [name for name in (CARD, NETWORK) if not os.path.isfile(folder / name)]
         if missing:
             raise ClassifierError(
                 f"{folder} is not a saved classifier: {missing[0]} is missing. Give a run folder, or the classifier "
                 "folder inside it."
             )
         try:
-            content = json.loads((folder / CARD).read_text(encoding="utf-8"))
-            if content["format"] != FORMAT:
-                raise ClassifierError(
-                    f"{folder} was saved in format {content['format']}; this hubbub reads {FORMAT}. Update hubbub, or "
-                    "train it again with this one."
-                )
-            _refuse_altered(folder, content)
-            recipe, labels = Recipe.of(content["recipe"], str(folder / CARD)), tuple(content["labels"])
-            model = cls(recipe, labels, activation=content["activation"], card=content["card"])
-            model.confidence = Confidence(**content["confidence"])
-            state = safetensors.torch.load_file(folder / NETWORK)
-            statistics = {name: state.pop(f"{FRONTEND}{name}") for name in model._statistics()}
-            model.network.load_state_dict(state, strict=True)
-            if model.frontend:
-                model.frontend.load_state_dict(statistics, strict=True)
-            if recipe.head.name != "none":
-                from hubbub.models.heads import build_head, candidates  # brings scikit-learn: a second, 60 MB
+            return cls._of(folder)
+        except ClassifierError:
+            raise
+        except Exception as error:  # of files that anybody may have written: libraries have one for each damage
+            why = str(error) or type(error).__name__
+            raise ClassifierError(f"{folder} is not a whole classifier ({why}). Train or copy it again.") from error
 
-                texts = {
-                    name.split(".")[1]: (folder / name).read_text(encoding="utf-8")
-                    for name in content["sha256"]
-                    if name.endswith(".txt")
-                }
-                arrays = safetensors.numpy.load_file(folder / "head.safetensors")
-                model.head = build_head(recipe.head, candidates(recipe.head)[0]).restore(arrays, texts, len(labels))
-        except (OSError, KeyError, TypeError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
-            raise ClassifierError(f"{folder} is not a whole classifier ({error}). Train or copy it again.") from error
+    @classmethod
+    def _of(cls, folder: Path) -> Self:
+        content = parsed((folder / CARD).read_text(encoding="utf-8"), str(folder / CARD), FORMAT)
+        _refuse_altered(folder, content)
+        said = described(content, str(folder / CARD))
+        model = cls(said.recipe, said.labels, activation=said.activation, card=said.card)
+        model.confidence = said.confidence
+        state = safetensors.torch.load_file(folder / NETWORK)
+        _refuse_not_finite(folder / NETWORK, state)
+        statistics = {name: state.pop(f"{FRONTEND}{name}") for name in model._statistics()}
+        model.network.load_state_dict(state, strict=True)
+        if model.frontend:
+            model.frontend.load_state_dict(statistics, strict=True)
+        if said.recipe.head.name != "none":
+            from hubbub.models.heads import build_head, candidates  # brings scikit-learn: a second, 60 MB
+
+            texts = {
+                name.split(".")[1]: (folder / name).read_text(encoding="utf-8")
+                for name in content["sha256"]
+                if name.endswith(".txt")
+            }
+            arrays = safetensors.torch.load_file(folder / HEAD)
+            _refuse_not_finite(folder / HEAD, arrays)
+            fresh = build_head(said.recipe.head, candidates(said.recipe.head)[0])
+            plain = {name: tensor.numpy() for name, tensor in arrays.items()}
+            model.head = fresh.restore(plain, texts, len(said.labels))
         return model
 
 
@@ -247,11 +254,11 @@ def load(name: str | Path) -> Classifier:
             f"{name} is an exported file, which has no gradients and cannot be opened up. Give the run folder or "
             "classifier it came from."
         )
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise ClassifierError(
             f"{name} is not a folder. Give a run folder (runs/NAME), a saved classifier, or 'yamnet'."
         )
-    return Classifier.load(folder if (folder / CARD).is_file() else folder / "classifier")
+    return Classifier.load(folder if os.path.isfile(folder / CARD) else folder / "classifier")
 
 
 def choose_device(asked: str = "auto") -> str:
@@ -280,13 +287,24 @@ def _checksum(card: dict[str, Any]) -> str:
 
 def _refuse_altered(folder: Path, card: dict[str, Any]) -> None:
     """Whoever can write here can write checksums too: they tell damage and careless hands, not forgery."""
-    written = card["sha256"]
+    written = card.get("sha256")
+    if not isinstance(written, dict) or CARD not in written or any(Path(name).name != name for name in written):
+        raise ClassifierError(f"{folder / CARD} holds no checksums of the files beside it. Train or copy it again.")
     found = {CARD: _checksum(card)} | {name: files.sha256(folder / name) for name in written if name != CARD}
     for name, digest in found.items():
         if digest != written[name]:
             raise ClassifierError(
                 f"{folder / name} is not the file that was saved: its sha256 is {digest}, and {written[name]} was "
                 "written down. Copy the classifier again from where it came, or train it again."
+            )
+
+
+def _refuse_not_finite(file: Path, tensors: dict[str, Tensor]) -> None:
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise ClassifierError(
+                f"{file}: '{name}' holds values that are not finite numbers, and so would its answers. Train it again, "
+                "e.g. with a lower train.learning_rate, or copy it again from where it came."
             )
 
 

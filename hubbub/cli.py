@@ -15,6 +15,7 @@ from rich.table import Table
 from hubbub import cli_bench, cli_classify, cli_data, cli_export, cli_hub, cli_listen, cli_serve, cli_tune, ranks
 from hubbub.cli_options import Debug, Device, Out, as_settings, err, out, say
 from hubbub.errors import HubbubError
+from hubbub.shown import spelt_out
 
 __all__ = ["main"]
 
@@ -201,11 +202,20 @@ def explain(
     out.print(f"all of it: {folder}", soft_wrap=True)
 
 
+class _Spelt(logging.Formatter):
+    """What is logged, as it is shown on a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return spelt_out(super().format(record))
+
+
 def main() -> None:
     """Run the command line; an error of hubbub's own is one line and exit status 2."""
     # Threads that spin for long while they wait make everything slow as soon as another program needs a core.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Spelt("%(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
     try:
         app()
     except HubbubError as error:

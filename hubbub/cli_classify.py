@@ -221,26 +221,26 @@ HEADERS = (
 
 
 def _print_row(answer: "Answer", top: int, threshold: float) -> None:
-    from hubbub.formats import one_line, readable
+    from hubbub.formats import name_of
 
     heard = answer.heard
     if heard is None:
         return
     best = sorted(heard.scores.items(), key=lambda item: -item[1])[:top]
     (label, score), *others = [one for one in best if one[1] >= threshold] or [("-", heard.score)]
-    also = ", ".join(f"{name} {other:.2f}" for name, other in others)
+    also = ", ".join(f"{name_of(name)} {other:.2f}" for name, other in others)
     if heard.known is False:
         also = "probably none of these" + (f"; {also}" if also else "")
-    file = one_line(readable(answer.file))
-    out.print(f"{heard.seconds:>9.2f}  {label:<24}  {score:.2f}  {file}  ({also})", soft_wrap=True)
+    file = name_of(answer.file)
+    out.print(f"{heard.seconds:>9.2f}  {name_of(label):<24}  {score:.2f}  {file}  ({also})", soft_wrap=True)
 
 
 def _print_events(answer: "Answer") -> None:
-    from hubbub.formats import one_line, readable, rows
+    from hubbub.formats import name_of, rows
 
-    file = one_line(readable(answer.file))
+    file = name_of(answer.file)
     for e in rows(answer):
-        out.print(f"{e.start:>9.2f}  {e.end:>9.2f}  {e.label:<24}  {e.score:.2f}  {file}", soft_wrap=True)
+        out.print(f"{e.start:>9.2f}  {e.end:>9.2f}  {name_of(e.label):<24}  {e.score:.2f}  {file}", soft_wrap=True)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from hubbub.cli_options import Debug, Device, Gap, MinDuration, Model, Release, err, out
 from hubbub.letters import large
+from hubbub.shown import spelt_out
 
 if TYPE_CHECKING:
     from hubbub.events import Event
@@ -134,12 +135,16 @@ def _row(event: "Event") -> str:
     return f"{event.start:>7.2f} {event.end:>7.2f}   {event.score:.2f}  {event.label}"
 
 
+def _text(shown: str, **look: Any) -> Text:
+    return Text(spelt_out(shown), **look)
+
+
 def _show(listener: "Listener", seconds: float | None, title: str, threshold: float) -> None:
     """The display: drawn anew with every segment."""
     from hubbub.listen import Segment
 
     last: deque[Event] = deque(maxlen=LAST)
-    with Live(Text(f"{title}\nlistening"), console=out, refresh_per_second=REDRAWN_HZ) as display:
+    with Live(_text(f"{title}\nlistening"), console=out, refresh_per_second=REDRAWN_HZ) as display:
         for one in listener.hear(seconds):
             if isinstance(one, Segment):
                 display.update(_picture(one, listener, title, threshold, last))
@@ -150,19 +155,19 @@ def _show(listener: "Listener", seconds: float | None, title: str, threshold: fl
 def _picture(segment: "Segment", listener: "Listener", title: str, threshold: float, last: "deque[Event]") -> Group:
     best = segment.best
     sure = best.score >= threshold
-    word = Text(large(best.label, out.width - 1), style="bold bright_green" if sure else "dim", no_wrap=True)
+    word = Text(large(spelt_out(best.label), out.width - 1), style="bold bright_green" if sure else "dim", no_wrap=True)
     bars = Table.grid(padding=(0, 2))
     order = segment.scores.argsort()[::-1][:BARS].tolist()
     for k in order:
         score = float(segment.scores[k])
         style = "bright_green" if score >= threshold else "white"
         bar = ProgressBar(total=1.0, completed=score, width=max(out.width - 40, 10), complete_style=style)
-        bars.add_row(Text(segment.labels[k], style="bold", overflow="ellipsis", no_wrap=True), f"{score:.2f}", bar)
-    lines = [Text(_row(event)) for event in last] or [
+        bars.add_row(_text(segment.labels[k], style="bold", overflow="ellipsis", no_wrap=True), f"{score:.2f}", bar)
+    lines = [_text(_row(event)) for event in last] or [
         Text(f"no event yet: none has reached {threshold:g}", style="dim")
     ]
     return Group(
-        Text(title, style="dim"), "", word, "", bars, "", *lines, "", Text(_how_it_goes(listener), style="dim")
+        _text(title, style="dim"), "", word, "", bars, "", *lines, "", Text(_how_it_goes(listener), style="dim")
     )
 
 

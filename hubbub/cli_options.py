@@ -1,10 +1,13 @@
 """What the commands share: their common options, and where they print."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
+from rich.text import Text
+
+from hubbub.shown import spelt_out
 
 if TYPE_CHECKING:
     from hubbub.recipe import Recipe
@@ -15,9 +18,18 @@ __all__ = [
     *("as_settings", "err", "out", "recipe_of", "say"),
 ]
 
-# What users have named is never taken for markup.
-out = Console(highlight=False, markup=False)
-err = Console(stderr=True, highlight=False, markup=False)
+
+class _Terminal(Console):
+    """What data have named is never taken for markup, nor for codes that a terminal obeys."""
+
+    def __init__(self, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
+
+    def render_str(self, text: str, **given: Any) -> Text:
+        return super().render_str(spelt_out(text), **given)
+
+
+out, err = _Terminal(), _Terminal(stderr=True)
 
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="Override a recipe field, e.g. --set train.epochs=3. May be repeated.")

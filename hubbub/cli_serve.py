@@ -1,5 +1,6 @@
 """hubbub serve: a classifier over HTTP."""
 
+import os
 from typing import Annotated
 
 import typer
@@ -7,6 +8,9 @@ import typer
 from hubbub.cli_options import Debug, Device, out
 
 __all__ = ["serve"]
+
+#: The variable that holds the token where no option does.
+TOKEN = "HUBBUB_TOKEN"
 
 
 def serve(
@@ -17,7 +21,7 @@ def serve(
     port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="The port; 0 is a free one.")] = 8000,
     token: Annotated[
         str | None,
-        typer.Option("--token", envvar="HUBBUB_TOKEN", help="What clients must say: Authorization: Bearer TOKEN."),
+        typer.Option("--token", envvar=TOKEN, help="What clients must say: Authorization: Bearer TOKEN."),
     ] = None,
     names: Annotated[
         list[str] | None,
@@ -38,6 +42,8 @@ def serve(
     from hubbub.serve import process
     from hubbub.serve.gate import Limits
 
+    if token is None:  # typer takes a variable that is set to nothing for one that is not set
+        token = os.environ.get(TOKEN)
     name = model or predict.default_model()
     classifier = load(name).to(device or "auto")
     limits = Limits(max_mb=max_mb, max_seconds=max_seconds, queue=queue)

@@ -1,12 +1,12 @@
 """Answers as text and tables: JSON lines, CSV, Audacity's labels, Raven's selection tables, parquet.
 
-Rows are events where they were asked for, else segments with their best classes. Names with tabs or line ends are
-quoted in CSV; the two formats that know no quoting have blanks in their place.
+Rows are events where they were asked for, else segments with their best classes. JSON and parquet hold names as they
+are. CSV is opened by people: what a spreadsheet would take for a formula stands behind an apostrophe. Names with tabs
+or line ends are quoted there; the two formats that know no quoting have blanks in their place.
 """
 
 import csv
 import io
-import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 from hubbub import files
 from hubbub.events import Event
 from hubbub.predict import Answer
+from hubbub.shown import cell, one_line, spelt_out
 
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["FORMATS", "Format", "one_line", "readable", "rows"]
+__all__ = ["FORMATS", "Format", "name_of", "readable", "rows"]
 
 COLUMNS = ("file", "start", "end", "label", "score")
 #: https://www.ravensoundsoftware.com/knowledge-base/
@@ -112,29 +113,29 @@ def _json(answer: Answer, threshold: float) -> str:
 def _csv(answer: Answer, threshold: float) -> str:
     held = io.StringIO()
     csv.writer(held, lineterminator="\n").writerows(
-        (readable(answer.file), e.start, e.end, e.label, e.score) for e in rows(answer, threshold)
+        (cell(answer.file), e.start, e.end, cell(e.label), e.score) for e in rows(answer, threshold)
     )
     return held.getvalue()
 
 
 def _audacity(answer: Answer, threshold: float) -> str:
     """A label track (https://manual.audacityteam.org/man/importing_and_exporting_labels.html)."""
-    return "".join(f"{e.start:.6f}\t{e.end:.6f}\t{one_line(e.label)}\n" for e in rows(answer, threshold))
+    return "".join(f"{e.start:.6f}\t{e.end:.6f}\t{name_of(e.label)}\n" for e in rows(answer, threshold))
 
 
 def _raven(answer: Answer, threshold: float) -> str:
     if answer.heard is None:
         return ""
-    name, band = one_line(readable(Path(answer.file).name)), f"0\t{answer.heard.highest_hz:g}"
+    name, band = name_of(Path(answer.file).name), f"0\t{answer.heard.highest_hz:g}"
     return "".join(
-        f"{number}\tSpectrogram 1\t1\t{e.start:.6f}\t{e.end:.6f}\t{band}\t{name}\t{one_line(e.label)}\t{e.score:.6f}\n"
+        f"{number}\tSpectrogram 1\t1\t{e.start:.6f}\t{e.end:.6f}\t{band}\t{name}\t{name_of(e.label)}\t{e.score:.6f}\n"
         for number, e in enumerate(rows(answer, threshold), 1)
     )
 
 
-def one_line(name: str) -> str:
-    """A name without tabs and line ends, which lists and tables are made of."""
-    return re.sub(r"[\t\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+", " ", name)
+def name_of(text: str) -> str:
+    """A name in a list: on one line, what is not seen spelt out."""
+    return spelt_out(one_line(text))
 
 
 FORMATS: Mapping[str, Format] = {

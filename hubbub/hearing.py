@@ -140,11 +140,25 @@ class Hearing(ABC):
             else:
                 scores = [windows.probabilities(view, self.activation) for view in logits]
                 by_segment, rows = _mean(scores), np.concatenate(scores, axis=1)
-        return windows.temper(by_segment, self.confidence.segment, self.activation), rows
+        return self._answer(windows.temper(by_segment, self.confidence.segment, self.activation)), rows
 
     def decide(self, pooled: Array) -> Array:
         """Pooled rows of clips, `[C, M]` or for mean+max `[C, 2 M]` -> their probabilities `[C, K]`."""
-        return windows.temper(self._decided(pooled), self.confidence.clip, self.activation)
+        return self._answer(windows.temper(self._decided(pooled), self.confidence.clip, self.activation))
+
+    def _answer(self, scores: Array) -> Array:
+        """The same `[N, K]`. Raises `ClassifierError` where it is no answer to give: NaN, or of other classes."""
+        if scores.shape[1] != len(self.labels):
+            raise ClassifierError(
+                f"this classifier has {len(self.labels)} labels and gives {scores.shape[1]} scores. Train or export it "
+                "again."
+            )
+        if not np.isfinite(scores).all():
+            raise ClassifierError(
+                "this classifier's answer is not a finite number: its weights are damaged, or it was trained with too "
+                "high a learning rate. Train it again, or copy it again from where it came."
+            )
+        return scores
 
     def knows(self, by_segment: Array) -> npt.NDArray[np.bool_] | None:
         """Probabilities of segments `[S, K]` -> whether each reaches the threshold that validation set, `[S]`: whether

@@ -7,6 +7,8 @@ turns these into an answer travels as its metadata. Loading executes nothing but
 import base64
 import hashlib
 import json
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -15,9 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hubbub import windows
-from hubbub.confidence import Confidence
 from hubbub.hearing import ClassifierError, Hearing
-from hubbub.recipe import Recipe, RecipeError
+from hubbub.saved import described, parsed
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -36,34 +37,51 @@ SEGMENTS, EMBEDDINGS, LOGITS, ANY_LENGTH = "segments", "embeddings", "logits", "
 BATCH = 32
 #: What stands in the metadata for the file's own sha256 while that is computed.
 UNSIGNED = b"the sha256 of this file with these words in its place".ljust(64)
+#: Where it stands in the content, behind the format.
+SIGNED = re.compile(rb'"format": ([0-9]{1,9}), "sha256": "([0-9a-f]{64})"')
 
 
 class OnnxClassifier(Hearing):
-    """What `hubbub export` wrote, from the content of its file. Raises `ClassifierError` for any other."""
+    """What `hubbub export` wrote, from the content of its file. Raises `ClassifierError` for any other; `load` also for
+    one that gives no numbers."""
 
     def __init__(self, content: bytes, source: str = "an exported classifier") -> None:
+        signed = _refuse_altered(content, source)
         self._session = _session(content, source)
-        held = _metadata(self._session, content, source)
+        held = _metadata(self._session, signed, source)
+        said = described(held, source)
+        self.recipe, self.labels, self.card = said.recipe, said.labels, said.card
+        self.activation: windows.Activation = said.activation
+        self.confidence = said.confidence
+        #: What exported it, and what was found then; see `export.export`.
+        self.exported: dict[str, Any] = held["exported"]
+        self._head = _session(held["head"], source) if held["head"] else None
+
+    def _answer_once(self, source: str) -> None:
+        """Refuse a graph that does not take the segments that the metadata speaks of, or gives no numbers."""
+        length = self.recipe.windows.length
+        noise = np.random.default_rng(0).normal(0, 0.1, length).astype(np.float32)
         try:
-            self.recipe = Recipe.of(held["recipe"], source)
-            self.labels, self.card = tuple(held["labels"]), dict(held["card"])
-            self.activation: windows.Activation = held["activation"]
-            self.confidence = Confidence(**held["confidence"])
-            #: What exported it, and what was found then; see `export.export`.
-            self.exported: dict[str, Any] = held["exported"]
-            self._head = _session(base64.b64decode(held["head"]), source) if held["head"] else None
-        except (KeyError, TypeError, ValueError, RecipeError) as error:
-            raise ClassifierError(f"{source} is not whole ({error}). Export it again.") from error
+            self.judge(self.evidence(np.stack([np.zeros(length, np.float32), noise])), [0])
+        except ClassifierError as error:
+            raise ClassifierError(f"{source}: {error}") from error
+        except Exception as error:  # onnxruntime's and numpy's, of a graph that is not ours
+            why = str(error).splitlines()[0]
+            raise ClassifierError(f"{source} is not whole: it hears nothing ({why}). Export it again.") from error
 
     @classmethod
     def load(cls, file: str | Path) -> Self:
         """Read an exported file. Raises `ClassifierError` where it is not one or is not whole."""
+        advice = f"Make it with: hubbub export MODEL --to onnx --out {file}"
+        if not os.path.isfile(file):  # a pipe or a device would never end
+            raise ClassifierError(f"{file} cannot be read: there is no such file. {advice}")
         try:
-            return cls(Path(file).read_bytes(), str(file))
+            content = Path(file).read_bytes()
         except OSError as error:
-            raise ClassifierError(
-                f"{file} cannot be read: {error.strerror}. Make it with: hubbub export MODEL --to onnx --out {file}"
-            ) from error
+            raise ClassifierError(f"{file} cannot be read: {error.strerror}. {advice}") from error
+        model = cls(content, str(file))
+        model._answer_once(str(file))
+        return model
 
     def to(self, device: str) -> Self:
         """It stays where it is, on the processor."""
@@ -105,25 +123,47 @@ def _session(graph: bytes, source: str) -> "InferenceSession":
         raise ClassifierError(f"{source} is not a whole ONNX file ({why}). Export or copy it again.") from error
 
 
-def _metadata(session: "InferenceSession", content: bytes, source: str) -> dict[str, Any]:
-    """What `written` put beside the graph, checked."""
-    properties = session.get_modelmeta().custom_metadata_map
+def _refuse_altered(content: bytes, source: str) -> bool:
+    """Refuse a file that is not the one that was exported, before anything is made of it -> whether it holds a sha256;
+    where it does not, it is not ours or not whole, and what reads it says so."""
+    found = list(SIGNED.finditer(content))
+    if not found:
+        return False
+    form, (start, end) = int(found[-1][1]), found[-1].span(2)
+    if form != FORMAT:
+        raise ClassifierError(f"{source} was exported in format {form}; this hubbub reads {FORMAT}. Update hubbub.")
+    digest = hashlib.sha256(content[:start])
+    digest.update(UNSIGNED)
+    digest.update(memoryview(content)[end:])
+    if digest.hexdigest().encode() != content[start:end]:
+        raise ClassifierError(
+            f"{source} is not the file that was exported: its sha256 differs. Export or copy it again."
+        )
+    return True
+
+
+def _metadata(session: "InferenceSession", signed: bool, source: str) -> dict[str, Any]:
+    """What `written` put beside the graph, checked; `head` as bytes."""
+    try:
+        properties = session.get_modelmeta().custom_metadata_map
+    except UnicodeDecodeError as error:
+        raise ClassifierError(f"{source} is not whole: its metadata is no text ({error}). Export it again.") from error
     if META not in properties:
         raise ClassifierError(
             f"{source} is an ONNX file that hubbub did not write: it has no labels and no windows. Make one with: "
             "hubbub export MODEL --to onnx"
         )
-    try:
-        held: dict[str, Any] = json.loads(properties[META])
-        found, digest = held["format"], held["sha256"].encode()
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ClassifierError(f"{source}: its metadata cannot be read ({error}). Export it again.") from error
-    if found != FORMAT:
-        raise ClassifierError(f"{source} was exported in format {found}; this hubbub reads {FORMAT}. Update hubbub.")
-    if hashlib.sha256(content.replace(digest, UNSIGNED, 1)).hexdigest().encode() != digest:
+    held = parsed(properties[META], source, FORMAT)
+    if not signed:
         raise ClassifierError(
-            f"{source} is not the file that was exported: its sha256 differs. Export or copy it again."
+            f"{source} is not whole: its metadata cannot be read, for it holds no sha256. Export it again."
         )
+    if not isinstance(held.get("exported"), dict):
+        raise ClassifierError(f"{source} is not whole: it does not say what exported it. Export it again.")
+    try:
+        held["head"] = base64.b64decode(held["head"], validate=True) if held["head"] is not None else b""
+    except (KeyError, TypeError, ValueError) as error:
+        raise ClassifierError(f"{source} is not whole: its head is none ({error}). Export it again.") from error
     return held
 
 

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from hubbub import files, metrics, plots, report
 from hubbub.report import NAMES, arrays, read_json
 from hubbub.run_folder import read_choices, read_history
+from hubbub.shown import cell, spelt_out
 
 __all__ = ["Table", "render", "tagged", "write"]
 
@@ -65,8 +66,14 @@ def render(template: str, facts: Mapping[str, Any]) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     looks = Environment(
-        loader=PackageLoader("hubbub"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("hubbub"),
+        autoescape=True,
+        finalize=lambda value: spelt_out(value) if type(value) is str else value,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
+    looks.filters["cell"] = cell
     return looks.get_template(template).render(facts)
 
 

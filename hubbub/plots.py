@@ -15,6 +15,7 @@ import pandas as pd
 
 from hubbub import files, metrics
 from hubbub.metrics import Calibration
+from hubbub.shown import one_line, spelt_out
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -208,12 +209,13 @@ def explained(decibels: Scores, heat: Scores, times: Places, hz: Places, title: 
 
 
 def _short(label: str) -> str:
+    label = one_line(spelt_out(label))
     return label if len(label) <= LONGEST_NAME else label[: LONGEST_NAME - 1] + "…"
 
 
 def _plain(text: str) -> str:
-    """A text that matplotlib does not read as a formula."""
-    return text.replace("$", r"\$")
+    """A text for a legend, that matplotlib neither reads as a formula nor leaves out."""
+    return (" " if text.startswith("_") else "") + text.replace("$", r"\$")
 
 
 def picture(shown: Scores, path: Path, heat: Scores | None = None) -> None:
@@ -274,7 +276,7 @@ def _style(axes: "Axes") -> None:
 
 
 def _title(axes: "Axes", text: str) -> None:
-    axes.set_title(text, fontsize=FONT, color=INK, parse_math=False)
+    axes.set_title(one_line(spelt_out(text)), fontsize=FONT, color=INK, parse_math=False)
 
 
 def _bar(axes: "Axes", colours: Any, label: str) -> None:

@@ -18,6 +18,7 @@ from hubbub.errors import HubbubError, did_you_mean
 from hubbub.experiment import Ended
 from hubbub.recipe import Recipe, RecipeError
 from hubbub.settings import Distinct, Section, Seed
+from hubbub.shown import for_people
 from hubbub.steps import Run
 
 __all__ = ["Suite", "SuiteError", "is_suite", "overview", "runs", "shipped", "write"]
@@ -139,7 +140,7 @@ def write(folder: Path, ends: Sequence[Ended]) -> str:
     finished = [ended.run.folder for ended in ends if ended.summary]
     if not finished:
         return "no run was finished"
-    files.write_csv(folder / "overview.csv", overview(finished))
+    files.write_csv(folder / "overview.csv", for_people(overview(finished)))
     if len(finished) < 2:
         return f"table: {folder / 'overview.csv'}"
     try:

@@ -3,8 +3,12 @@
 import csv
 import io
 import json
+import os
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -141,3 +145,37 @@ def test_the_commands_of_the_page_run(place: Path, command: str, home, monkeypat
 
 def test_the_page_has_commands() -> None:
     assert len(commands()) >= 8
+
+
+@pytest.mark.slow
+def test_names_from_data_are_only_shown(place: Path) -> None:
+    """On the command's own outputs: codes for a terminal, markup, what begins a formula."""
+    labels = ("=cmd|' /C calc'!A0", "\x1b[31mred\x1b[0m [bold]x[/bold]")
+    Classifier(Recipe.load("street-cnn", ["network.width=4"]), labels, seed=0).save(place / "evil")
+    names = ["\x1b[2J\u202egnp.wav", "@SUM(1).wav", "[red]x[bold].wav"]
+    for name in names:
+        shutil.copy("street.wav", name)
+    Path("\x1b]0;title\x07.wav").write_text("no sound")
+    command = [sys.executable, "-m", "hubbub", "classify", "--model", "evil"]
+    environment = os.environ | {"FORCE_COLOR": "1", "TERM": "xterm-256color"}
+
+    def printed(*words: str) -> tuple[str, str]:
+        done = subprocess.run([*command, *words], capture_output=True, env=environment, check=False)
+        return done.stdout.decode(), done.stderr.decode()
+
+    for words in (names, [*names, "--events", "--threshold", "0.001"], [*names, "--csv", "--top", "2"]):
+        said, error = printed(*words)
+        assert said, error
+        assert not set("\x1b\x07\u202e") & set(said)
+        assert r"\x1b[2J\u202egnp.wav" in said and "[red]x[bold].wav" in said and r"\x1b[31mred" in said
+    rows = list(csv.DictReader(io.StringIO(said)))
+    assert {row["file"] for row in rows} == {r"\x1b[2J\u202egnp.wav", "'@SUM(1).wav", "[red]x[bold].wav"}
+    assert {row["label"] for row in rows} == {"'" + labels[0], r"\x1b[31mred\x1b[0m [bold]x[/bold]"}
+    assert all(0 <= float(row["score"]) <= 1 for row in rows)
+    exact, error = printed(*names, "\x1b]0;title\x07.wav", "--json")
+    found = [json.loads(line) for line in exact.splitlines()]
+    assert [one["file"] for one in found[:3]] == names and set(found[0]["scores"]) == set(labels)
+    assert "\x1b]" not in error and "\x1b[2J" not in error
+    for words in (["\x1b]0;title\x07.wav"], ["no\x1b]there.wav"], ["no\x1b[2Jthere.wav"]):
+        _, error = printed(*words)
+        assert r"\x1b" in error and "\x1b]" not in error and "\x1b[2J" not in error

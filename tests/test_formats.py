@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from hubbub.events import Event
-from hubbub.formats import FORMATS, one_line, readable, rows
+from hubbub.formats import FORMATS, name_of, readable, rows
 from hubbub.predict import Answer, Gist
 
 LABELS = ("dog", 'a "quoted",\tlabel')
@@ -103,6 +103,29 @@ def test_saved_answers_become_one_file(name: str, tmp_path: Path) -> None:
 
 def test_names_that_are_no_text_are_spelt_out() -> None:
     assert readable("a\udcff.wav") == "a\\udcff.wav"
-    assert one_line("a\r\n\u2028b\tc") == "a b c"
+    assert name_of("a\r\n\u2028b\tc") == "a b c"
     assert "a\\udcff.wav" in FORMATS["csv"].body(answer("a\udcff.wav"), 0)
     assert json.loads(FORMATS["json"].body(answer("a\udcff.wav"), 0))["file"] == "a\udcff.wav"
+
+
+def test_formulas_stand_behind_an_apostrophe_in_csv_and_nowhere_else(tmp_path: Path) -> None:
+    name, label = "=cmd|' /C calc'!A0.wav", "-2+3"
+    heard = answer(name, (Event(label, 0.0, 1.5, 0.75), Event("a-b", 0.0, 1.0, 0.5)))
+    table = FORMATS["csv"].header + FORMATS["csv"].body(heard, 0)
+    assert list(csv.reader(io.StringIO(table)))[1:] == [
+        ["'" + name, "0.0", "1.5", "'-2+3", "0.75"],
+        ["'" + name, "0.0", "1.0", "a-b", "0.5"],
+    ]
+    exact = json.loads(FORMATS["json"].body(heard, 0))
+    assert (exact["file"], exact["events"][0]["label"]) == (name, label)
+    FORMATS["parquet"].save(tmp_path / "a.parquet", heard, 0)
+    found = pd.read_parquet(tmp_path / "a.parquet")
+    assert (found["file"][0], found["label"][0]) == (name, label)
+    assert FORMATS["audacity"].body(heard, 0).startswith("0.000000\t1.500000\t-2+3\n")
+
+
+def test_codes_for_a_terminal_are_spelt_out_in_lists() -> None:
+    heard = answer("\x1b[2J\u202e.wav", (Event("\x1b]0;x\x07", 0.0, 1.5, 0.75),))
+    for name in ("csv", "audacity", "raven"):
+        assert not set("\x1b\x07\u202e") & set(FORMATS[name].body(heard, 0))
+    assert FORMATS["audacity"].body(heard, 0) == "0.000000\t1.500000\t\\x1b]0;x\\x07\n"

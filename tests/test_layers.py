@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "hubbub"
 # From the bottom up; a name with a slash is a folder, whose files may import each other.
 ORDER = (
-    ("errors",),
+    ("errors", "shown"),
     ("ranks",),
     ("ahead", "files", "letters", "progress", "settings", "catalogue", "records"),
     ("settings_augment", "settings_tune", "framing"),
@@ -32,7 +32,8 @@ ORDER = (
     ),
     ("confidence", "event_scores", "sources"),
     ("hearing",),
-    ("onnx_model", "models/", "stream"),
+    ("saved", "models/", "stream"),
+    ("onnx_model",),
     ("classifier",),
     ("loading",),
     ("data/",),

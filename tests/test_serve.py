@@ -77,7 +77,7 @@ def test_the_answer_is_that_of_classify(served: Server, served_model: Path, tmp_
     for answer, name in ((by_form, "street.wav"), (by_body, "upload")):
         assert answer.status_code == 200, answer.text
         assert_same(answer.json(), expected)
-        assert (answer.json()["file"], answer.json()["model"]) == (name, str(served_model))
+        assert (answer.json()["file"], answer.json()["model"]) == (name, served_model.name)
         Classified.model_validate(answer.json())
 
 
@@ -299,12 +299,12 @@ def test_metrics_count_what_was_asked(served: Server) -> None:
 
 def test_the_log_is_json_and_holds_no_names(served: Server) -> None:
     given = {"files": {"file": ("hidden-name.wav", sound(0.1))}}
-    reply = httpx.post(f"{served.url}/v1/classify?secret=1", timeout=60, **given)
+    reply = httpx.post(f"{served.url}/v1/explain?label=siren", timeout=60, **given)
     httpx.get(f"{served.url}/healthz")  # what came before it is written by then
     text = served.log.read_text()
-    assert "hidden-name" not in text and "secret" not in text
+    assert "hidden-name" not in text and "siren" not in text
     (line,) = (line for line in served.lines() if line.get("id") == reply.headers["x-request-id"])
-    assert (line["event"], line["route"], line["status"], line["method"]) == ("request", "/v1/classify", 200, "POST")
+    assert (line["event"], line["route"], line["status"], line["method"]) == ("request", "/v1/explain", 200, "POST")
     assert line["bytes"] > 3_000
 
 

@@ -99,7 +99,12 @@ BAD: dict[str, tuple[str, list[str | bytes], str]] = {
     "deep JSON": ("", ["[" * 50_000], "first message says the format"),
     "no rate": ("", ['{"encoding": "f32le"}'], "rate: Field required"),
     "an unknown encoding": ("?rate=16000&encoding=mp3", [], "encoding: Input should be 's16le' or 'f32le'"),
-    "an unknown setting": ("?rate=16000&encoding=f32le&chanels=2", [], "chanels: Extra inputs"),
+    "an unknown setting": (
+        "?rate=16000&encoding=f32le&chanels=2",
+        [],
+        "no parameter 'chanels' here. Did you mean 'channels'? It",
+    ),
+    "a setting given twice": ("?rate=16000&encoding=f32le&rate=8000", [], "'rate' was given 2 times"),
     "no number": ("?rate=fast&encoding=f32le", [], "rate: Input should be a valid integer"),
     "a low rate": ("?rate=10&encoding=f32le", [], "rate: Input should be greater"),
     "a high rate": ("?rate=999999999&encoding=f32le", [], "Hz are the most"),
@@ -278,3 +283,39 @@ def test_it_is_not_ready_before_a_first_segment_was_heard(served_model: Path) ->
     for reply in (client.get("/readyz"), client.post("/v1/classify", content=b"RIFF")):
         assert (reply.status_code, reply.headers["retry-after"]) == (503, "1")
         assert "not ready yet" in reply.json()["error"]
+
+
+HANDSHAKE = (
+    b"GET /v1/stream?rate=16000&encoding=f32le HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: "
+    b"Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        *(b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n", b"Content-Length: 5\r\nOrigin: null\r\n"),
+        b"X: " + b"y" * 9_000 + b"\r\n",
+        b"X: y\r\n" * 200,
+    ],
+    ids=["a length", "chunks", "a length and an origin", "a long header", "many headers"],
+)
+def test_a_handshake_that_announces_a_body_or_too_much_keeps_no_place(strict: Server, more: bytes) -> None:
+    """It is refused at once, as often as it comes; more of these at once than there are places for streams."""
+    held = [raw(strict, HANDSHAKE + more + b"\r\n") for _ in range(6)]
+    for connection in held:
+        with connection:
+            content = b""
+            while piece := connection.recv(65_536):
+                content += piece
+        head, _, body = content.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 400")
+        assert "no WebSocket handshake" in json.loads(body)["error"]
+    assert figures(strict)["hubbub_streams", ()] == 0
+    with stream(strict, "?rate=16000&encoding=f32le") as line:
+        assert json.loads(line.recv())["type"] == "ready"
+
+
+def test_a_handshake_whose_body_is_empty_is_taken(strict: Server) -> None:
+    with raw(strict, HANDSHAKE + b"Content-Length: 0\r\n\r\n") as connection:
+        assert connection.recv(12) == b"HTTP/1.1 101"

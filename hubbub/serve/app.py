@@ -10,6 +10,7 @@ This room knows no audio format and no network. torch is needed to explain, not 
 import asyncio
 import base64
 import logging
+import os
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -23,9 +24,11 @@ from typing import Annotated, Any, TypeVar
 import numpy as np
 from fastapi import APIRouter, Depends, FastAPI, Query
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
@@ -38,7 +41,7 @@ from hubbub.serve.gate import CLIENT_GONE, Gate, Limits, RefusedError, Slots, To
 from hubbub.serve.live import Live
 from hubbub.serve.meters import CONTENT_TYPE, Meters
 from hubbub.serve.microbatch import Batched, Batcher, StoppedError
-from hubbub.serve.schema import REFUSALS, UPLOAD, About, Classified, Explained
+from hubbub.serve.schema import ALWAYS, METRICS, READY, REFUSALS, UPLOAD, About, Classified, Explained, Status
 from hubbub.serve.uploads import Upload, opened, receive
 
 __all__ = ["Service", "create_app"]
@@ -226,19 +229,19 @@ async def stream(socket: WebSocket) -> None:
     await service.live.converse(socket)
 
 
-@router.get("/v1/model", responses={200: {"model": About}})
+@router.get("/v1/model", responses={200: {"model": About}, **ALWAYS})
 async def model(service: Serving) -> Response:
     """The model's classes, its rate and segments, its card, and what must be said beside its answers."""
     return JSONResponse(service.about())
 
 
-@router.get("/healthz")
+@router.get("/healthz", responses={200: {"model": Status}, **ALWAYS})
 async def healthz() -> Response:
     """Whether the process answers."""
     return JSONResponse({"status": "ok"})
 
 
-@router.get("/readyz")
+@router.get("/readyz", responses={200: {"model": Status}, **READY})
 async def readyz(service: Serving) -> Response:
     """Whether the model answers: 503 until it has heard a first segment, and once the server is told to stop."""
     service.refuse_unready()
@@ -251,7 +254,7 @@ async def page() -> Response:
     return FileResponse(STATIC / "index.html")
 
 
-@router.get("/metrics")
+@router.get("/metrics", responses=METRICS, response_class=PlainTextResponse)
 async def metrics(service: Serving) -> Response:
     """Figures for Prometheus."""
     return Response(service.meters.text(), media_type=CONTENT_TYPE)
@@ -266,7 +269,7 @@ def create_app(
     loopback: bool = True,
     names: tuple[str, ...] = (),
 ) -> FastAPI:
-    """The server's ASGI app for a model that answers call `name`.
+    """The server's ASGI app for a model that answers call by the last part of `name`, which may be its path.
 
     With a `token` every route but the page and the probes wants it. `loopback` says that it is reached from this
     machine alone; `names` are those it has beside, through a proxy.
@@ -275,6 +278,7 @@ def create_app(
         raise HubbubError(
             f"{name} takes pictures or spectrograms, not sound: it cannot be served. Give one that hears."
         )
+    name = os.path.basename(os.path.abspath(name))  # where it lies is nobody's business
     limits, meters = limits or Limits(), Meters()
     service = Service(model, name, limits, meters, Token(token))
     app = FastAPI(
@@ -288,12 +292,21 @@ def create_app(
     app.state.service = service
     app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC))
-    app.add_middleware(Gate, limits=limits, meters=meters, token=Token(token), loopback=loopback, others=names)
+    app.add_middleware(
+        Gate,
+        limits=limits,
+        meters=meters,
+        token=Token(token),
+        loopback=loopback,
+        others=names,
+        parameters={
+            route.path: _parameters(route) for route in (*router.routes, *app.routes) if isinstance(route, Route)
+        },
+    )
     app.add_exception_handler(HubbubError, _refuse)
     app.add_exception_handler(HTTPException, _say)
     app.add_exception_handler(RequestValidationError, _misread)
     app.add_exception_handler(ClientDisconnect, _gone)
-    app.add_exception_handler(Exception, _broken)
     return app
 
 
@@ -322,8 +335,9 @@ async def _gone(request: Request, error: Exception) -> Response:
     return Response(status_code=CLIENT_GONE)
 
 
-async def _broken(request: Request, error: Exception) -> Response:
-    return RefusedError(500, "the server made a mistake; its log says which. Tell whoever runs it.").response()
+def _parameters(route: Route) -> frozenset[str]:
+    """The query parameters that a route takes."""
+    return frozenset(one.alias for one in route.dependant.query_params) if isinstance(route, APIRoute) else frozenset()
 
 
 async def _disconnected(request: Request) -> None:

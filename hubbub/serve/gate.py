@@ -15,24 +15,29 @@ import logging
 import secrets
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketDisconnect
 
-from hubbub.errors import HubbubError
+from hubbub.errors import HubbubError, did_you_mean
 from hubbub.serve.meters import Meters
 
-__all__ = ["CLIENT_GONE", "Gate", "Limits", "RefusedError", "Slots", "Token"]
+__all__ = ["CLIENT_GONE", "MISTAKE", "Gate", "Limits", "RefusedError", "Slots", "Token", "refuse_unknown"]
 
 log = logging.getLogger(__name__)
 
 #: What a status of a request is counted as whose client did not wait for it; never sent.
 CLIENT_GONE = 499
+#: What a status of a request is counted as in which the server made a mistake, after an answer was begun too.
+BROKEN = 500
+MISTAKE = "the server made a mistake; its log says which. Tell whoever runs it."
 #: What a multipart body may hold beside the file.
 ENVELOPE_BYTES = 65_536
 #: Open to anybody: probes carry no token, and the page must be there to be given one.
@@ -165,6 +170,7 @@ class _Visit:
     status: int = CLIENT_GONE
     received: int = 0
     whole: bool = False
+    answered: bool = False
 
     @property
     def route(self) -> str:
@@ -209,24 +215,32 @@ class _Visit:
 
         async def give(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
-                self.status = message["status"]
+                self.status, self.answered = message["status"], True
                 ours = {**HEADERS, "X-Request-Id": self.id}
                 message["headers"] = [*message["headers"], *((k.encode(), v.encode()) for k, v in ours.items())]
             elif message["type"] == "websocket.accept":
-                self.status = 101
+                self.status, self.answered = 101, True
             await send(message)
 
         return give
 
 
 class Gate:
-    """ASGI middleware. `loopback`: only this machine reaches the server; `others`: names by which a proxy calls it."""
+    """ASGI middleware. `loopback`: only this machine reaches the server; `others`: names by which a proxy calls it;
+    `parameters`: the query parameters of each path that has a route."""
 
     def __init__(
-        self, app: ASGIApp, limits: Limits, meters: Meters, token: Token, loopback: bool, others: tuple[str, ...]
+        self,
+        app: ASGIApp,
+        limits: Limits,
+        meters: Meters,
+        token: Token,
+        loopback: bool,
+        others: tuple[str, ...],
+        parameters: Mapping[str, Collection[str]],
     ) -> None:
         self.app, self.limits, self.meters = app, limits, meters
-        self._token, self._loopback, self._others = token, loopback, others
+        self._token, self._loopback, self._others, self._parameters = token, loopback, others, parameters
         self.uploads = Slots(limits.queue, "uploads")
         self.streams = Slots(limits.streams, "streams")
         meters.watch("uploads", lambda: self.uploads.taken)
@@ -242,6 +256,14 @@ class Gate:
             await self._pass(visit, receive, send)
         except RefusedError as refused:
             await refused.response()(scope, receive, send)
+        except (ClientDisconnect, WebSocketDisconnect):
+            pass
+        except Exception:
+            log.exception("the server made a mistake", extra={"fields": {"id": visit.id, "route": visit.route}})
+            if not visit.answered:
+                with suppress(OSError):  # the client has left
+                    await RefusedError(BROKEN, MISTAKE).response()(scope, receive, send)
+            visit.status = BROKEN
         finally:
             self._note(visit)
 
@@ -253,6 +275,8 @@ class Gate:
             with self.streams.one(visit.address) if visit.route == STREAM else _free():
                 await self.app(visit.scope, visit.counted(receive), send)
             return
+        if (path := visit.scope["path"]) in self._parameters:
+            refuse_unknown(parse_qsl(visit.scope["query_string"].decode("latin-1"), True), self._parameters[path])
         with self.uploads.one(visit.address) if visit.route in UPLOADS else _free():
             self.limits.refuse_size(_declared(headers) - ENVELOPE_BYTES)
             await self.app(visit.scope, visit.bounded(receive), send)
@@ -298,6 +322,20 @@ class Gate:
             "client": visit.address,
         }
         log.info("request", extra={"fields": fields})
+
+
+def refuse_unknown(given: Iterable[tuple[str, str]], known: Collection[str]) -> None:
+    """Refuse query parameters that are not known here, or that are given twice: to pass one over would answer another
+    question. Raises `RefusedError`."""
+    names = [name for name, _ in given]
+    for name in names:
+        if name not in known:
+            near = did_you_mean(name, known) if known else ""
+            all_of = f"It takes {', '.join(sorted(known))}." if known else "It takes none: leave it out."
+            said = near if near.startswith("Known") else f"{near} {all_of}".strip()
+            raise RefusedError(400, f"there is no parameter {name[:80]!r} here. {said}")
+        if names.count(name) > 1:
+            raise RefusedError(400, f"the parameter {name!r} was given {names.count(name)} times. Give it once.")
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from hubbub import audio
 from hubbub.errors import HubbubError
 from hubbub.events import Event, Merger, Merging
 from hubbub.hearing import Hearing
-from hubbub.serve.gate import Limits, RefusedError, Token
+from hubbub.serve.gate import MISTAKE, Limits, RefusedError, Token, refuse_unknown
 from hubbub.stream import Decision, Stream
 
 __all__ = ["Live", "Session", "Start"]
@@ -147,7 +147,7 @@ class Live:
         except HubbubError as error:
             await line.refuse(REFUSED, str(error))
         except Exception:
-            await line.refuse(FAILED, "the server made a mistake; its log says which. Tell whoever runs it.")
+            await line.refuse(FAILED, MISTAKE)
             raise
 
     async def _start(self, line: "_Line") -> Start:
@@ -156,6 +156,7 @@ class Live:
         given: dict[str, Any] = dict(line.socket.query_params)
         if "token" in given:
             raise RefusedError(400, "a token in an address is logged by many. Say it in the first message.")
+        refuse_unknown(line.socket.query_params.multi_items(), Start.model_fields.keys() - {"token", "type"})
         if not known or "rate" not in given:
             given |= await line.first()
         start = Start.of(given, self._limits)

@@ -10,12 +10,10 @@ This room knows no route.
 import asyncio
 import ipaddress
 import json
-import logging
 import re
 import signal
 import socket
 import sys
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -29,6 +27,7 @@ from hubbub.errors import HubbubError
 from hubbub.hearing import Hearing
 from hubbub.serve.app import Service, create_app
 from hubbub.serve.gate import Limits
+from hubbub.serve.logs import json_log
 
 __all__ = ["ServeError", "run"]
 
@@ -58,7 +57,10 @@ def run(
     Port 0 is a free one. Raises `ServeError` where the address cannot be had or the token is none.
     """
     if token is not None and not TOKEN.fullmatch(token):
-        raise ServeError("a token is written with letters, digits and -._~+/ and is not empty. Give such a --token.")
+        raise ServeError(
+            "a token is written with letters, digits and -._~+/ and is not empty. Give such a --token or HUBBUB_TOKEN, "
+            "or neither."
+        )
     listening = _bind(host, port)
     address, port = listening.getsockname()[:2]
     loopback = ipaddress.ip_address(address).is_loopback
@@ -76,13 +78,14 @@ def run(
         server_header=False,
         timeout_graceful_shutdown=int(limits.shutdown_s),
     )
-    _log_as_json()
     for number in (signal.SIGINT, signal.SIGTERM):
         # uvicorn raises what stopped it once more when it is done.
         signal.signal(number, lambda *_: sys.exit(0))
     shown = f"[{address}]" if ":" in address else address
-    server = _Server(config, app.state.service, lambda: say(f"hubbub serves {name} at http://{shown}:{port}"))
-    server.run(sockets=[listening])
+    service: Service = app.state.service
+    server = _Server(config, service, lambda: say(f"hubbub serves {service.name} at http://{shown}:{port}"))
+    with json_log():
+        server.run(sockets=[listening])
 
 
 class Connection(H11Protocol):
@@ -112,6 +115,12 @@ class Connection(H11Protocol):
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         super().handle_websocket_upgrade(event)
         self._forget_unread()  # another protocol is told of it from now on
+        if not self.transport.get_protocol().handshake_initiated:  # type: ignore[attr-defined]
+            # websockets has found no handshake in it, and nobody would ever answer.
+            self._refuse(
+                "this is no WebSocket handshake that can be taken. Send a GET without a body: without Content-Length "
+                "and Transfer-Encoding, and with headers of a few kB at most."
+            )
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -136,7 +145,11 @@ class Connection(H11Protocol):
             self._deadline = None
 
     def send_400_response(self, msg: str) -> None:
-        body = json.dumps({"error": "this is no HTTP request that can be read. Send one by HTTP/1.1."}).encode()
+        self._refuse("this is no HTTP request that can be read. Send one by HTTP/1.1.")
+
+    def _refuse(self, reason: str) -> None:
+        """400, and the connection is closed."""
+        body = json.dumps({"error": reason}).encode()
         headers = [("content-type", "application/json"), ("content-length", str(len(body))), ("connection", "close")]
         with suppress(h11.LocalProtocolError):  # an answer is under way
             for event in (h11.Response(status_code=400, headers=headers), h11.Data(data=body), h11.EndOfMessage()):
@@ -158,31 +171,6 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await self._service.finish_streams()
         await super().shutdown(sockets)
-
-
-class JsonLines(logging.Formatter):
-    """A log record as one JSON object on one line."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
-        line: dict[str, Any] = {
-            "time": f"{at}.{int(record.msecs):03d}Z",
-            "level": record.levelname.lower(),
-            "event": record.getMessage(),
-            **getattr(record, "fields", {}),
-        }
-        if record.exc_info:
-            line["trace"] = self.formatException(record.exc_info)
-        return json.dumps(line)
-
-
-def _log_as_json() -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(JsonLines())
-    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
-    logging.getLogger("hubbub").setLevel(logging.INFO)
-    # uvicorn takes a stream that was refused by an answer of ours for one that was not answered.
-    logging.getLogger("uvicorn.error").addFilter(lambda record: "completing handshake" not in record.getMessage())
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["About", "Classified", "Error", "Explained", "REFUSALS", "UPLOAD"]
+__all__ = ["ALWAYS", "About", "Classified", "Error", "Explained", "METRICS", "READY", "REFUSALS", "Status", "UPLOAD"]
 
 
 class Error(BaseModel):
@@ -62,6 +62,14 @@ class Explained(BaseModel):
     media: dict[str, str] = Field(description="data: addresses of PNG pictures and WAV sounds, by name.")
 
 
+class Status(BaseModel):
+    """What a probe is told."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    status: str
+
+
 class Most(BaseModel):
     """The largest that is taken."""
 
@@ -96,11 +104,18 @@ _WHY = {
     415: "No sound, or none that is known.",
     422: "A sound that cannot be trusted, or a class that the model does not know.",
     429: "Too much at once from one address; Retry-After says when to try again.",
+    500: "The server made a mistake, which its log names.",
     501: "This model cannot be asked so.",
     503: "Too much at once, not ready yet or being shut down; Retry-After says when to try again.",
 }
 REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": Error, "description": reason} for status, reason in _WHY.items()
+}
+#: Any route may say so; a probe, when it is asked too early.
+ALWAYS: dict[int | str, dict[str, Any]] = {status: REFUSALS[status] for status in (400, 401, 403, 408, 413, 500)}
+READY: dict[int | str, dict[str, Any]] = ALWAYS | {503: REFUSALS[503]}
+METRICS: dict[int | str, dict[str, Any]] = ALWAYS | {
+    200: {"description": "Prometheus' text format", "content": {"text/plain": {"schema": {"type": "string"}}}}
 }
 _BYTES = {"type": "string", "format": "binary"}
 UPLOAD: dict[str, Any] = {
