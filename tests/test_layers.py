@@ -29,7 +29,7 @@ ORDER = (
         "schedule",
         "events",
     ),
-    ("confidence", "event_scores", "sources"),
+    ("confidence", "event_scores", "find_files", "sources"),
     ("hearing",),
     ("onnx_model", "models/", "stream"),
     ("classifier",),
