@@ -16,7 +16,7 @@ from pathlib import Path
 from hubbub.audio import EXTENSIONS
 from hubbub.errors import HubbubError, examples
 
-__all__ = ["LOST", "STDIN", "FindError", "Found", "describe", "find", "near", "search"]
+__all__ = ["LOST", "STDIN", "FindError", "Found", "describe", "find", "is_hidden", "near", "search"]
 
 #: What stands for standard input among paths.
 STDIN = "-"
@@ -131,7 +131,7 @@ class _Walk:
             return []
         below, before = [], len(self.files)
         for entry in there:
-            if _is_hidden(entry.name):
+            if is_hidden(entry.name):
                 self.leave_out(HIDDEN, entry.path)
             elif entry.is_dir(follow_symlinks=False):
                 below.append(entry.path)
@@ -145,7 +145,7 @@ class _Walk:
                 self.leave_out(OTHER, entry.path)
             else:
                 self.files.append(entry.path)
-        if len(self.files) == before and all(_is_hidden(entry.name) for entry in there):
+        if len(self.files) == before and all(is_hidden(entry.name) for entry in there):
             self.leave_out(EMPTY, folder)
         return below
 
@@ -176,7 +176,7 @@ def _walk(root: str, endings: tuple[str, ...] | None) -> _Walk:
     return walk
 
 
-def _is_hidden(name: str) -> bool:
+def is_hidden(name: str) -> bool:
     """Whether a file system or an archive keeps its own facts under such a name (`._x.wav`, `.DS_Store`, `.git`)."""
     return name.startswith(".") or name.lower() in _SYSTEM
 

@@ -86,13 +86,11 @@ def test_a_missing_column_is_named_with_the_near_one(
 def test_duplicated_ids_are_refused(listed: Callable[..., Path]) -> None:
     with pytest.raises(ClipsError, match=r"1 ids stand twice \(one\)\. Give every clip an id of its own"):
         from_csv(listed("clip,path,label", "one,a.wav,dog", "one,b.wav,cat"))
-    with pytest.raises(ClipsError, match=r"1 ids stand twice \(a\.wav\)"):
-        from_csv(listed("path,label", "a.wav,dog", "a.wav,cat"))
 
 
 @pytest.mark.parametrize("label", ["", "  "])
 def test_empty_labels_are_refused(listed: Callable[..., Path], label: str) -> None:
-    with pytest.raises(ClipsError, match=r"1 clips have no label \(b\.wav\)\. Label or remove them"):
+    with pytest.raises(ClipsError, match=r"1 clips have no label \(row 3: b\.wav\)\. Label or remove them"):
         from_csv(listed("path,label", "a.wav,dog", f"b.wav,{label}"))
 
 

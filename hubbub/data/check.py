@@ -1,6 +1,7 @@
 """Is this data set what it says it is? Counts, durations, decodability, duplicates; and a recipe's leaks."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pandas as pd
 
@@ -19,13 +20,17 @@ _INSPECT = {"sound": cache.inspect, "spectrograms": arrays.inspect, "pictures": 
 
 
 def check(name: str, allow_missing: bool = False) -> tuple[Clips, list[str]]:
-    """Open and read every clip -> the clips, and what is wrong with them, one line a kind; nothing where all agrees.
+    """Open and read every clip -> the clips, with notes on classes that no split can test; and what is wrong with
+    them, one line a kind, nothing where all agrees.
 
     That folds, labels and file names agree is verified on opening, which raises `ClipsError` where they do not.
     """
     clips = open_data(name, allow_missing=allow_missing)
+    clips = replace(clips, notes=(*clips.notes, *splits.untestable(clips)))
     found = _INSPECT[clips.kind](clips)
     findings = []
+    if len(present := sorted(set(clips.table["label"]))) < 2:
+        findings.append(f"one class alone ({present[0]}): two are needed to train")
     broken = found[found["error"] != ""]
     if len(broken):
         findings.append(f"{len(broken)} files cannot be used: {examples(broken['error'])}")

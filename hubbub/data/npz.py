@@ -56,7 +56,9 @@ def write(clips: Clips, recipe: Recipe, folder: Path) -> None:
     facts = {name: getattr(clips, name) for name in ("name", "licence", "citation", "notes", "synthetic", "listed")}
     facts |= {"missing": clips.missing, "straddling": sorted(clips.straddling)}
     settings = recipe.model_dump(mode="json", include={"audio", "windows", "frontend"})
-    table = clips.table.assign(group=made.sources(clips))
+    # Under the protocol `csv` the hint says which list a clip came from; here it says what may only train.
+    hints = clips.table["split_hint"].where(clips.table["split_hint"] == "train", "")
+    table = clips.table.assign(group=made.sources(clips), split_hint=hints)
     columns: dict[str, npt.ArrayLike] = {name: table[name].to_numpy(str) for name in _COLUMNS}
     with files.whole_folder(folder) as temporary:
         np.savez(

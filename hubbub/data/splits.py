@@ -35,6 +35,7 @@ __all__ = [
     "part_of_groups",
     "repeated",
     "seal",
+    "untestable",
     "write",
 ]
 
@@ -82,6 +83,12 @@ def make(clips: Clips, protocol: Protocol) -> list[Split]:
     A clip whose `split_hint` is "train", as an augmented copy's, is left out of the parts that choose and test; files
     given by `csv` are taken as they are. A class that is not among `clips.labels` is held out of all parts.
     """
+    present = sorted(set(clips.labels) & set(clips.table["label"]))
+    if len(present) < 2:
+        raise SplitError(
+            f"{clips.name} has clips of {len(present)} class{'' if len(present) == 1 else 'es'} ({examples(present)}). "
+            "Two classes are needed: a classifier of one is always right. Add recordings of what else is heard."
+        )
     if protocol.kind in ("kfold", "logo"):
         splits = _rotate(clips, protocol)
     elif protocol.kind == "fixed":
@@ -171,6 +178,21 @@ def seal(
     _refuse_unknown(clips, validate, sorted(set(values)))
     turns = [(np.flatnonzero(values != fold), np.flatnonzero(values == fold)) for fold in validate]
     return inside, [Split(split.name, train, _originals(inside, chosen), none) for train, chosen in turns]
+
+
+def untestable(clips: Clips, splits: Sequence[Split] = ()) -> list[str]:
+    """The classes that no test part holds, one line each; without splits, those that no split can train and test, all
+    their clips being of one recording."""
+    labels, lines = clips.table["label"], []
+    tested = set(labels.iloc[np.concatenate([split.test for split in splits])]) if splits else set()
+    copies = clips.table["split_hint"] == "train"
+    for label in clips.labels:
+        own = clips.table[(labels == label) & ~copies]
+        if splits and label not in tested:
+            lines.append(f"NEVER TESTED: class '{label}' ({len(own):,} clips) is in no test part")
+        elif not splits and len(own) and (own["group"] != "").all() and own["group"].nunique() == 1:
+            lines.append(f"CANNOT BE TESTED: class '{label}' ({len(own):,} clips) is of one recording or speaker")
+    return lines
 
 
 def repeated(ids: Iterable[str], contents: Iterable[str], kind: str) -> list[str]:
