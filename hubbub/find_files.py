@@ -170,7 +170,7 @@ def _walk(root: str, endings: tuple[str, ...] | None) -> _Walk:
             is_start = False
             seen.add((facts.st_dev, facts.st_ino))
             walk.folders.append(folder)
-            waiting += walk.entries(folder)
+            waiting += reversed(walk.entries(folder))
     for paths in (walk.files, walk.folders):
         paths.sort(key=lambda path: [*((1, part) for part in path.split(os.sep)[:-1]), (0, os.path.basename(path))])
     return walk

@@ -6,17 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import soundfile
+from made_sounds import sounds
 
 from hubbub.data.clips import COLUMNS, Clips, ClipsError, build, find_sounds, from_csv, from_folder, limit
-
-
-def sounds(folder: Path, *names: str) -> None:
-    """A short noise under each name."""
-    for name in names:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(path, np.random.default_rng(len(name)).normal(0, 0.1, 800), 8000)
 
 
 @pytest.fixture

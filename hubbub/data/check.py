@@ -29,8 +29,6 @@ def check(name: str, allow_missing: bool = False) -> tuple[Clips, list[str]]:
     clips = replace(clips, notes=(*clips.notes, *splits.untestable(clips)))
     found = _INSPECT[clips.kind](clips)
     findings = []
-    if len(present := sorted(set(clips.table["label"]))) < 2:
-        findings.append(f"one class alone ({present[0]}): two are needed to train")
     broken = found[found["error"] != ""]
     if len(broken):
         findings.append(f"{len(broken)} files cannot be used: {examples(broken['error'])}")

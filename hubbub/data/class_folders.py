@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from hubbub.data.values import ClipsError
+from hubbub.data.values import ClipsError, refuse_undecodable
 from hubbub.errors import examples
 from hubbub.find_files import LOST, Found, describe, is_hidden, search
 
@@ -31,6 +31,7 @@ def read(folder: Path) -> tuple[pd.DataFrame, tuple[str, ...], tuple[str, ...]]:
     where it cannot be told what is a class.
     """
     found = search(folder)
+    refuse_undecodable([os.fspath(folder), *found.files])
     ids = [os.path.relpath(path, folder).replace(os.sep, "/") for path in found.files]
     table = pd.DataFrame({"clip": ids, "path": [str(Path(path)) for path in found.files]}, dtype=object)
     places = [name.split("/") for name in ids]

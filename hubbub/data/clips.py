@@ -99,7 +99,6 @@ def build(
     for column in ("clip", "path", "group"):
         table[column] = pd.Series(values.text(table[column]), index=table.index, dtype=str)
     table[["start", "end"]] = table[["start", "end"]].astype(float)
-    _refuse_undecodable(name, table)
     twice = table["clip"][table["clip"].duplicated()]
     if len(twice):
         raise ClipsError(f"{name}: {len(twice)} ids stand twice ({examples(twice)}). Give every clip an id of its own.")
@@ -130,23 +129,6 @@ def build(
     clips = replace(clips, **facts)  # type: ignore[arg-type]
     partial = (f"PARTIAL DATA: {len(missing):,} of {len(table):,} listed clips are missing",) if missing else ()
     return replace(clips, notes=(*clips.notes, *on_labels, *on_folds, *partial))
-
-
-def _refuse_undecodable(name: str, table: pd.DataFrame) -> None:
-    """Names of files may be any bytes; what is written of them must be text."""
-    for clip, path in zip(table["clip"], table["path"], strict=True):
-        for value in (name, clip, path):
-            if not _is_text(value):
-                shown = value.encode("utf-8", "backslashreplace").decode("utf-8")
-                raise ClipsError(f"{shown}: this name is not UTF-8 text. Rename the file or its folder.")
-
-
-def _is_text(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def limit(clips: Clips, most: int, seed: int = 0) -> Clips:
@@ -261,6 +243,7 @@ def _located(file: Path, base: Path, paths: dict[int, str]) -> tuple[dict[int, s
 
     A file is also found under another ending, another form of accents, and with backslashes between folders.
     """
+    values.refuse_undecodable([str(file), str(base)])
     listed = {row: str(inside(file, base, path)) for row, path in paths.items()}
     if folders := [f"row {row}: {paths[row]}" for row, path in listed.items() if os.path.isdir(path)]:
         raise ClipsError(f"{file}: {len(folders)} rows name a folder ({examples(folders)}). List the files in it.")
@@ -277,6 +260,7 @@ def _located(file: Path, base: Path, paths: dict[int, str]) -> tuple[dict[int, s
                 found[row] = str(there)
             if found[row]:
                 break
+    values.refuse_undecodable(found.values())
     return listed, found
 
 
@@ -327,7 +311,9 @@ def _one_row_a_clip(source: Path, table: pd.DataFrame) -> tuple[pd.DataFrame, tu
             f"{source}: one file has two labels, {len(torn)} times ({examples(torn)}). A clip has one label here: keep "
             "one of them, or give each the start and end of what it labels."
         )
-    same = table.duplicated()
+    text = [column for column in COLUMNS if column not in ("start", "end")]
+    cleaned = {column: [clean(cell) for cell in values.text(table[column])] for column in text}
+    same = table.assign(**cleaned).duplicated()
     notes = []
     if count := int(same.sum()):
         notes.append(f"REPEATED ROWS: {count:,} rows say again what others say, and count once")

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from hubbub.data import made
+from hubbub.data import made, recordings, values
 from hubbub.data.clips import Clips
 from hubbub.data.opening import open_section
 from hubbub.errors import HubbubError, did_you_mean, examples
@@ -181,9 +181,11 @@ def seal(
 
 
 def untestable(clips: Clips, splits: Sequence[Split] = ()) -> list[str]:
-    """The classes that no test part holds, one line each; without splits, those that no split can train and test, all
-    their clips being of one recording."""
+    """The classes that no test part holds, one line each; without splits, those that no split can train and test: all
+    their clips are of one recording, or there is no other class."""
     labels, lines = clips.table["label"], []
+    if len(present := set(labels)) == 1:
+        return [f"ONE CLASS ALONE: '{present.pop()}'; two classes are needed to train"]
     tested = set(labels.iloc[np.concatenate([split.test for split in splits])]) if splits else set()
     copies = clips.table["split_hint"] == "train"
     for label in clips.labels:
@@ -253,11 +255,17 @@ def open_clips(recipe: Recipe) -> Clips:
             f"{first.name}: the files given hold {' and '.join(sorted(kinds))}, or pictures made with other settings. "
             "Give lists of sounds, or of pictures of one making."
         )
+    table = pd.concat(tables, ignore_index=True)
+    joined, spelt = values.joined(list(table["group"]), "GROUPS")
+    table["group"], torn = recordings.groups(
+        joined, recordings.recordings(list(table["path"])), table[["start", "end"]]
+    )
+    warned = [*spelt, *torn, *values.similar(set(table["label"]))]
     copies = {part: int((c.table["split_hint"] == "train").sum()) for part, c in parts.items() if part != "train"}
-    warned = [f"AUGMENTED COPIES: {count:,} in the {part} file" for part, count in copies.items() if count]
+    warned += [f"AUGMENTED COPIES: {count:,} in the {part} file" for part, count in copies.items() if count]
     return replace(
         first,
-        table=pd.concat(tables, ignore_index=True),
+        table=table,
         made=first.made if len(known) == len(parts) else None,
         labels=data.labels or tuple(sorted({label for clips in parts.values() for label in clips.labels})),
         listed=sum(clips.listed for clips in parts.values()),

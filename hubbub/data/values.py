@@ -12,7 +12,19 @@ import pandas as pd
 
 from hubbub.errors import HubbubError, did_you_mean, examples
 
-__all__ = ["HINTS", "ClipsError", "clean", "hints", "in_order", "is_number", "joined", "labels", "named", "text"]
+__all__ = [
+    "HINTS",
+    "ClipsError",
+    "clean",
+    "hints",
+    "in_order",
+    "is_number",
+    "joined",
+    "labels",
+    "named",
+    "refuse_undecodable",
+    "text",
+]
 
 #: What `split_hint` may say: nothing, or that the clip may only train.
 HINTS = ("", "train")
@@ -56,6 +68,14 @@ def named(table: pd.DataFrame, rows: Sequence[int]) -> str:
                     for at in rows)  # fmt: skip
 
 
+def refuse_undecodable(names: Iterable[str]) -> None:
+    """Names of files may be any bytes; what is written of them must be text. Raises `ClipsError`."""
+    for name in names:
+        shown = name.encode("utf-8", "backslashreplace").decode("utf-8")
+        if shown != name:
+            raise ClipsError(f"{shown}: this name is not UTF-8 text. Rename the file or its folder.")
+
+
 def in_order(names: Iterable[str]) -> tuple[str, ...]:
     """Names sorted; where all of them are numbers, by number."""
     names = list(names)
@@ -83,7 +103,7 @@ def labels(name: str, table: pd.DataFrame) -> tuple[list[str], tuple[str, ...]]:
                 f"break or other control character. A class's name is one line of at most {_LONGEST} characters."
             )
     repaired = {old: new for old, new in zip(given, cleaned, strict=True) if old != new}
-    notes = [*_several(cleaned), *_similar(set(cleaned)), *_gaps(cleaned)]
+    notes = [*_several(cleaned), *similar(set(cleaned)), *_gaps(cleaned)]
     if repaired:
         clips = sum(old in repaired for old in given)
         named_so = examples(f"{old!r} is read as '{new}'" for old, new in sorted(repaired.items()))
@@ -92,12 +112,14 @@ def labels(name: str, table: pd.DataFrame) -> tuple[list[str], tuple[str, ...]]:
     return cleaned, tuple(notes)
 
 
-def _similar(names: set[str]) -> list[str]:
+def similar(names: set[str]) -> list[str]:
+    """A note on labels that differ by case, accents, inner blanks, `_` or `-` alone; none where all differ more."""
     families: dict[str, list[str]] = {}
     for name in sorted(names):
         plain = _ACCENTS.sub("", unicodedata.normalize("NFKD", _key(name)))
-        # Between digits a separator means something: 1-2 is not 12.
-        families.setdefault(re.sub(r"(?<!\d)[\s_-]+|[\s_-]+(?!\d)", "", plain) or plain, []).append(name)
+        if any(map(str.isalpha, plain)):  # 1-2 is not 12, nor is a1-2 a12
+            plain = re.sub(r"(?<!\d)[\s_-]+|[\s_-]+(?!\d)", "", plain)
+        families.setdefault(plain, []).append(name)
     alike = [" and ".join(f"'{name}'" for name in family) for family in families.values() if len(family) > 1]
     return [f"SIMILAR LABELS: {examples(alike)}: probably one class; give both one name"] if alike else []
 
