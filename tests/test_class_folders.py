@@ -7,6 +7,8 @@ import pytest
 from made_sounds import sounds
 
 from hubbub.data.clips import Clips, ClipsError, from_folder
+from hubbub.data.splits import make
+from hubbub.settings import Protocol
 
 DOGS_AND_CATS = tuple(f"{kind}/{number}.wav" for kind in ("cat", "dog") for number in range(3))
 
@@ -29,6 +31,8 @@ def test_a_given_split_above_the_classes_gives_folds(tmp_path: Path) -> None:
     clips = from_folder(tmp_path)
     assert clips.labels == ("cat", "dog") and clips.folds == ("test", "train", "validation") and len(clips) == 18
     assert (clips.table["fold"] == "train").sum() == 6 and len(noted(clips, "FOLDS FROM FOLDERS")) == 1
+    (split,) = make(clips, Protocol(kind="fixed", train=("train",), val=("validation",), test=("test",)))
+    assert [set(clips.table["fold"].iloc[rows]) for _, rows in split.parts()] == [{"train"}, {"validation"}, {"test"}]
 
 
 def test_numbered_folds_above_the_classes_are_folds(tmp_path: Path) -> None:

@@ -45,6 +45,10 @@ def test_labels_that_differ_are_not_called_alike(labels: tuple[str, ...]) -> Non
     assert labelled(*labels).notes == ()
 
 
+def test_a_number_with_and_without_a_fraction_is_probably_one_label() -> None:
+    assert labelled("1.0", "1", "2").notes == ("SIMILAR LABELS: '1' and '1.0': probably one class; give both one name",)
+
+
 def test_lists_of_labels_in_a_cell_are_named() -> None:
     (note,) = labelled("dog;cat", "dog", "cat").notes
     assert note.startswith("SEVERAL LABELS IN ONE CELL: 1 clips ('dog;cat'); a clip has one label here")
@@ -76,7 +80,8 @@ def test_spellings_of_one_fold_are_one_fold() -> None:
         "FOLDS JOINED: spellings that differ by case, blanks or invisible characters alone count as one "
         "('1' = '1.0', 'Two' = 'two ')",
     )
-    assert labelled("a", "b", fold=["²", "9" * 5000]).folds is not None
+    assert labelled("a", "b", fold=["²", "9" * 5000]).folds == ("9" * 5000, "²")
+    assert labelled("a", "b", "c", fold=["1", "nan", float("nan")]).folds == ("1",)
 
 
 def test_spellings_of_one_group_are_one_group(tmp_path: Path) -> None:

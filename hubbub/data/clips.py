@@ -104,7 +104,7 @@ def build(
         raise ClipsError(f"{name}: {len(twice)} ids stand twice ({examples(twice)}). Give every clip an id of its own.")
     hints = values.hints(name, table)
     named, on_labels = values.labels(name, table)
-    folds, on_folds = values.joined(values.text(table["fold"]), "FOLDS")
+    folds, on_folds = values.folds(table["fold"])
     for column, cells in (("split_hint", hints), ("label", named), ("fold", folds)):
         table[column] = pd.Series(cells, index=table.index, dtype=str)
     labels = tuple(dict.fromkeys(map(clean, labels))) or values.in_order(set(named))

@@ -6,6 +6,7 @@ from sound. Nothing in these files is executed when they are read.
 """
 
 import json
+import os
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -95,6 +96,9 @@ def _features(file: Path, waves: Waves, recipe: Recipe, offsets: npt.NDArray[np.
 def open_features(file: Path, *, labels: tuple[str, ...] = ()) -> Clips:
     """A `features.npz` that `write` made -> its clips. Raises `ClipsError` where it is not whole."""
     try:
+        for part in (file, file.parent / METADATA, file.parent / LABELS):
+            if not os.path.isfile(part):  # a pipe would be waited for
+                raise OSError(f"{part.name} is missing or no regular file")
         facts = json.loads((file.parent / METADATA).read_text(encoding="utf-8"))
         named = json.loads((file.parent / LABELS).read_text(encoding="utf-8"))
         with _opened(file) as kept:

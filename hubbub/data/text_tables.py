@@ -33,7 +33,7 @@ _ANNOTATIONS = {
 def read(file: Path) -> pd.DataFrame:
     """A table's cells as text, a column for each of the header's; the index (`row`) counts rows as a spreadsheet does.
 
-    Blank rows are left out, missing cells at a row's end are empty. Raises `ClipsError` where it is no table.
+    Blank rows and columns without a name are left out, missing cells at a row's end are empty. Raises `ClipsError` where it is no table.
     """
     content = _content(file)
     try:
@@ -41,6 +41,8 @@ def read(file: Path) -> pd.DataFrame:
     except csv.Error as error:
         raise _unreadable(file, f"{error}: look for a quotation mark that is not closed") from error
     numbered = [(number, row) for number, row in enumerate(rows, 1) if any(clean(cell) for cell in row)]
+    if numbered and numbered[0][1][0].startswith("sep="):  # which Excel writes above the header
+        del numbered[0]
     if not numbered:
         raise _unreadable(file, "it is empty")
     header = [clean(name) for name in numbered[0][1]]
@@ -54,7 +56,7 @@ def read(file: Path) -> pd.DataFrame:
             )  # fmt: skip
     cells = [row[: len(header)] + [""] * (len(header) - len(row)) for _, row in numbered[1:]]
     table = pd.DataFrame(cells, columns=header, index=[number for number, _ in numbered[1:]], dtype=object)
-    return table.rename_axis(index="row")
+    return table.loc[:, [name != "" for name in header]].rename_axis(index="row")
 
 
 def refuse_annotations(file: Path, columns: list[str]) -> None:
@@ -94,6 +96,8 @@ def _content(file: Path) -> str:
 def _separator(content: str) -> str:
     """What separates the first row's cells: what there is most of outside quotation marks, a comma where nothing is."""
     first = next((line for line in content.splitlines() if clean(line)), "")
+    if first.startswith("sep=") and first[4:5] in tuple(_SEPARATORS):
+        return first[4]
     unquoted = "".join(first.split('"')[::2])
     return max(_SEPARATORS, key=unquoted.count)
 

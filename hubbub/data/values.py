@@ -35,6 +35,8 @@ _INVISIBLE = dict.fromkeys([0xAD, 0x180E, 0x200B, 0x200E, 0x200F, 0x2060, 0xFEFF
 _FILLERS = "\u115f\u1160\u2800\u3164\uffa0"
 #: What programs write for an empty cell; NA and None are also names that classes have.
 _GAPS = {"nan", "<na>", "n/a", "#n/a", "null"}
+#: A whole number, and how it comes out of a column with gaps.
+_WHOLE = re.compile(r"^(\d+)\.0+$")
 _ACCENTS = re.compile("[\u0300-\u036f]")
 
 
@@ -59,6 +61,11 @@ def _is_blank(letter: str) -> bool:
 def text(column: pd.Series) -> list[str]:
     """Values as text, gaps as nothing."""
     return ["" if gap else str(value) for value, gap in zip(column, column.isna(), strict=True)]
+
+
+def folds(column: pd.Series) -> tuple[list[str], tuple[str, ...]]:
+    """Folds as `joined` has them; what programs write for an empty cell is none."""
+    return joined(["" if clean(fold).casefold() in _GAPS else fold for fold in text(column)], "FOLDS")
 
 
 def named(table: pd.DataFrame, rows: Sequence[int]) -> str:
@@ -117,6 +124,7 @@ def similar(names: set[str]) -> list[str]:
     families: dict[str, list[str]] = {}
     for name in sorted(names):
         plain = _ACCENTS.sub("", unicodedata.normalize("NFKD", _key(name)))
+        plain = _WHOLE.sub(r"\1", plain)
         if any(map(str.isalpha, plain)):  # 1-2 is not 12, nor is a1-2 a12
             plain = re.sub(r"(?<!\d)[\s_-]+|[\s_-]+(?!\d)", "", plain)
         families.setdefault(plain, []).append(name)
@@ -162,7 +170,7 @@ def joined(column: Sequence[str], what: str) -> tuple[list[str], tuple[str, ...]
     families: dict[str, list[str]] = {}
     for name in dict.fromkeys(column):
         key = _key(name) if clean(name) else ""
-        families.setdefault(re.sub(r"^(\d+)\.0+$", r"\1", key), []).append(name)
+        families.setdefault(_WHOLE.sub(r"\1", key), []).append(name)
     one = {name: min(family, key=len) if key else "" for key, family in families.items() for name in family}
     spellings = [" = ".join(repr(name) for name in family) for key, family in families.items() if key and family[1:]]
     note = (
