@@ -20,7 +20,9 @@ CELLS = (
     "\u0663", "train", "Train", "test", "augmented", "label", "start", "\u00e9", "e\u0301", "\u202edog", "\ufeffdog",
     "\u3164", "=1+1", "<b>", "{}", "${HOME}", "%s", "\u0007", "\U0001f415", "True",
 )  # fmt: skip
-COLUMNS = ("clip", "path", "start", "end", "label", "fold", "group", "split_hint", "spec_file_name", "class", "other")
+COLUMNS = (
+    "clip", "path", "start", "end", "label", "fold", "group", "split_hint", "spec_file_name", "class", "other", "", " ",
+)  # fmt: skip
 ENCODINGS = ("utf-8", "utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "cp1252")
 
 

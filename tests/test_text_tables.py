@@ -34,15 +34,14 @@ def test_lists_are_read_as_they_are_saved(place: Path, encoding: str, end: str, 
 
 
 def test_the_line_that_excel_writes_above_the_header_is_none(place: Path) -> None:
-    assert (
-        labels(from_csv(rows(place / "l.csv", "sep=;", "path;label", "a.wav;dog", "c, too.wav;cat")))["a.wav"] == "dog"
-    )
+    file = rows(place / "l.csv", "sep=;", "path;label", "a.wav;dog", "c, too.wav;cat")
+    assert labels(from_csv(file)) == {"a.wav": "dog", "c, too.wav": "cat"}
 
 
 def test_blank_rows_count_for_nothing_but_the_numbers_of_rows(place: Path) -> None:
     file = rows(place / "l.csv", "", "path, label ,", "", "a.wav,dog,", " , ", ",,", "\u200b", "b.wav,cat", ",,", "")
     table = read(file)
-    assert list(table.columns[:2]) == ["path", "label"] and list(table.index) == [4, 8]
+    assert list(table.columns) == ["path", "label"] and list(table.index) == [4, 8]
     assert labels(from_csv(file)) == {"a.wav": "dog", "b.wav": "cat"}
 
 

@@ -94,8 +94,11 @@ def open(name: str, *, labels: tuple[str, ...] = (), allow_missing: bool = False
     if "clip" not in table:
         table["clip"] = [stem for stem, _ in listed]
     if "group" in table:
-        table["group"], joined = values.joined(list(table["group"]), "GROUPS")
-        facts["notes"] = (*facts.get("notes", ()), *joined)
+        given, notes = values.joined(list(table["group"]), "GROUPS")
+        table["group"] = [group or clip for group, clip in zip(given, table["clip"], strict=True)]
+        if alone := given.count(""):
+            notes += (f"NO GROUPS: {alone:,} rows name no source recording; each counts as a recording of its own",)
+        facts["notes"] = (*facts.get("notes", ()), *notes)
     else:
         table["group"] = table["clip"]
     facts["kind"] = "sound" if column == AUDIO else "spectrograms"

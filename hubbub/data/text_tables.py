@@ -33,7 +33,8 @@ _ANNOTATIONS = {
 def read(file: Path) -> pd.DataFrame:
     """A table's cells as text, a column for each of the header's; the index (`row`) counts rows as a spreadsheet does.
 
-    Blank rows and columns without a name are left out, missing cells at a row's end are empty. Raises `ClipsError` where it is no table.
+    Blank rows and columns without a name are left out, missing cells at a row's end are empty. Raises `ClipsError`
+    where it is no table.
     """
     content = _content(file)
     try:
