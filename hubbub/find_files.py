@@ -99,7 +99,7 @@ def near(path: str) -> str:
     """What else is there where a path or a pattern leads to nothing."""
     folder, _, name = path.rpartition(os.sep)
     try:
-        there = sorted(os.listdir(folder or os.curdir))
+        there = sorted(other for other in os.listdir(folder or os.curdir) if other != name)
     except (OSError, ValueError):
         return f"There is no folder {folder} that can be read."
     if close := get_close_matches(name, there):
@@ -145,7 +145,7 @@ class _Walk:
                 self.leave_out(OTHER, entry.path)
             else:
                 self.files.append(entry.path)
-        if len(self.files) == before and all(is_hidden(entry.name) for entry in there):
+        if folder != self.root and len(self.files) == before and all(is_hidden(entry.name) for entry in there):
             self.leave_out(EMPTY, folder)
         return below
 

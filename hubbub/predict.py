@@ -213,7 +213,8 @@ def _guarded(model: "Hearing", path: str) -> Iterator[_Piece | HubbubError]:
                 source = stack.enter_context(tempfile.TemporaryFile())  # decoders go back and forth
                 shutil.copyfileobj(sys.stdin.buffer, source)
             elif not os.path.exists(path):
-                raise PredictError(f"{path} is not a file. {near(path)}")
+                what = "a link that leads nowhere" if os.path.islink(path) else "not a file"
+                raise PredictError(f"{path} is {what}. {near(path)}")
             elif Path(path).suffix.lower() in GIVEN:
                 return
             yield from _pieces(model, source)

@@ -108,6 +108,7 @@ def test_what_is_left_out_is_named_and_a_path_without_recordings_fails(place: Pa
         done = classify("bare", "recordings", "--json", *out, status=1)
         assert "error: bare holds no recordings. Leave it out, or give the right path." in done.stderr.splitlines()
     assert "nothing to classify in bare" in refused("bare")
+    assert "recordings/gone.wav is a link that leads nowhere. Did" in classify("recordings/gone.wav", status=1).stderr
 
 
 def test_answers_are_kept_and_not_asked_for_twice(place: Path) -> None:
