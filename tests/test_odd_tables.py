@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,52 @@ def test_no_table_ends_in_a_traceback(place: Path) -> None:
             assert set(clips.table["label"]) <= set(clips.labels) and clips.folds is not None
             assert set(clips.table["split_hint"]) <= {"", "train"}
     assert opened > 30 and refused > 50, "the tables are neither all wrong nor all right"
+
+
+FOLDERS = (
+    "train", "test", "Val", "fold1", "dog", "Dog", "dog ", "cat", "hiss\u200b", "NA", "label", "10", " ", "a\nb", "._x",
+)  # fmt: skip
+FILES = (
+    "0.wav", "0.WAV", "0.flac", "1.au", "notes.txt", "x", "._0.wav", "x" * 250 + ".wav", "\n.wav",
+    os.fsdecode(b"\xfc.wav"),
+)  # fmt: skip
+
+
+def grow(folder: Path, chance: random.Random, sound: Path) -> None:
+    """Folders of sounds, links, pipes and empty files."""
+    for _ in range(chance.randint(0, 6)):
+        place = folder.joinpath(*(chance.choice(FOLDERS) for _ in range(chance.randint(0, 3))))
+        place.mkdir(parents=True, exist_ok=True)
+        for name in chance.sample(FILES, chance.randint(0, 3)):
+            file, kind = place / name, chance.random()
+            if os.path.lexists(file):
+                continue
+            if kind < 0.1:
+                os.mkfifo(file)
+            elif kind < 0.2:
+                os.symlink(chance.choice(("..", ".", "gone", "/dev/zero", name)), file)
+            elif kind < 0.3:
+                file.touch()
+            else:
+                os.link(sound, file) if kind < 0.4 else shutil.copy(sound, file)
+
+
+def test_no_folder_ends_in_a_traceback(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "sound.wav", np.random.default_rng(0).normal(0, 0.1, 800), 8000)
+    opened = refused = 0
+    for seed in range(150):
+        folder = tmp_path / f"set {seed}"
+        folder.mkdir()
+        grow(folder, random.Random(seed), tmp_path / "sound.wav")
+        try:
+            clips = open_data(str(folder))
+        except HubbubError:
+            refused += 1
+        else:
+            opened += 1
+            assert clips.table["path"].map(os.path.isfile).all() and "._x" not in clips.labels
+            assert len({"train", "test", "Val", "fold1"} & set(clips.labels)) < 2
+    assert opened > 20 and refused > 20, "the folders are neither all wrong nor all right"
 
 
 @pytest.mark.parametrize(
