@@ -32,8 +32,17 @@ __all__ = ["EXTENSIONS", "AudioError", "FormatError", "Resampler", "Sound", "ami
 
 Wave = npt.NDArray[np.float32]
 
-#: What a folder is searched for; `decode` itself goes by content, not by name.
-EXTENSIONS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".m4a", ".mp4", ".mkv", ".mov", ".webm")
+#: What a folder is searched for; `decode` itself goes by content, not by name. Of what libsndfile reads `.mat` is left
+#: out, which is seldom sound.
+EXTENSIONS = (
+    ".wav", ".wave", ".bwf", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".aiff", ".aif",
+    ".aifc", ".au", ".snd", ".caf", ".nist", ".sph", ".voc", ".sf", ".ircam", ".paf", ".pvf", ".svx", ".8svx", ".avr",
+    ".htk", ".sds", ".wve", ".xi",
+    # FFmpeg's
+    ".m4a", ".m4b", ".mp4", ".m4v", ".f4v", ".aac", ".3gp", ".3g2", ".amr", ".wma", ".asf", ".wmv", ".avi", ".flv",
+    ".mkv", ".mka", ".mov", ".webm", ".weba", ".wv", ".ape", ".tta", ".ac3", ".eac3", ".dts", ".mpg", ".mpeg", ".vob",
+    ".ts", ".mts", ".m2ts", ".rm", ".mpc", ".ogv", ".ogx", ".spx",
+)  # fmt: skip
 MIN_RATE_HZ = 1_000
 MAX_RATE_HZ = 1_000_000
 BLOCK = 2**18  # samples decoded at a time, of all channels together

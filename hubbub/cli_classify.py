@@ -30,6 +30,7 @@ from hubbub.progress import bar
 
 if TYPE_CHECKING:
     from hubbub.events import Merging
+    from hubbub.find_files import Found
     from hubbub.formats import Format
     from hubbub.predict import Answer, Asked
 
@@ -76,6 +77,7 @@ def classify(
     Example: hubbub classify street.wav --model runs/demo
     """
     from hubbub import predict
+    from hubbub.find_files import find
     from hubbub.formats import FORMATS
     from hubbub.loading import load
 
@@ -93,7 +95,8 @@ def classify(
         failed = _keep_by_ray(to, paths, name, asked, threshold or 0.0, address=address, cpus=cpus, gpus=gpus)
         raise typer.Exit(1 if failed else 0)
     classifier = load(name).to(device or "auto")
-    found = predict.find(paths, classifier.endings)
+    search = find(paths, classifier.endings)
+    found, missed = search.files, _say_left_out(search)
     asked = predict.Asked(top or (1 if wanted else TOP_IN_TABLE), merging)
     form = FORMATS.get(wanted)
     if form and not form.several and to is None and len(found) > 1:
@@ -107,7 +110,7 @@ def classify(
         failed = _keep(to, form, found, paths, name, asked, threshold or 0.0, answers)
     else:
         failed = _print(form, answers(found), asked, threshold or 0.0)
-    if failed:
+    if failed + missed:
         raise typer.Exit(1)
 
 
@@ -139,19 +142,21 @@ def _merging(
 
 
 def _keep_by_ray(to: Path, paths: list[str], name: str, asked: "Asked", threshold: float, **cluster: Any) -> int:
-    from hubbub import cluster_answers, predict
+    from hubbub import cluster_answers
+    from hubbub.find_files import STDIN, find
     from hubbub.loading import load
 
-    if predict.STDIN in paths:
+    if STDIN in paths:
         raise HubbubError("standard input is on this machine alone. Name files that all machines see.")
-    found = [os.path.abspath(path) for path in predict.find(paths, load(name).endings)]
+    search = find(paths, load(name).endings)
+    found, missed = [os.path.abspath(path) for path in search.files], _say_left_out(search)
     name = os.path.abspath(name) if os.path.exists(name) else name
     facts = _facts(name, asked, threshold, "parquet")
     before, failed = cluster_answers.classify(found, name, asked, threshold, to.absolute(), facts, **cluster)
     _say_before(before, len(found))
     said = f"; {failed} files could not be heard: column error" if failed else ""
     out.print(f"answers: {to}{said}", soft_wrap=True)
-    return failed
+    return failed + missed
 
 
 def _keep(
@@ -175,6 +180,17 @@ def _keep(
                 err.print(f"error: {answer.error}", soft_wrap=True)
     out.print(f"answers: {to}", soft_wrap=True)
     return len(place.failed)
+
+
+def _say_left_out(search: "Found") -> int:
+    """Names what was not classified on standard error -> how many of the paths asked for hold no recording."""
+    from hubbub.find_files import describe
+
+    for line in describe(search.left_out):
+        err.print(f"left out: {line}", soft_wrap=True)
+    for path in search.without:
+        err.print(f"error: {path} holds no recordings. Leave it out, or give the right path.", soft_wrap=True)
+    return len(search.without)
 
 
 def _say_before(answered: int, of: int) -> None:

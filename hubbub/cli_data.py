@@ -51,9 +51,11 @@ def data_check(
         f"{clips.name}: {len(clips):,} clips, {len(clips.labels)} classes, folds {', '.join(clips.folds) or 'none'}"
     )
     for line in clips.notes:
-        out.print(f"note: {line}")
+        out.print(f"note: {line}", soft_wrap=True)
+    for line in clips.left_out:
+        out.print(f"left out: {line}", soft_wrap=True)
     for line in findings:
-        out.print(f"wrong: {line}")
+        out.print(f"wrong: {line}", soft_wrap=True)
     if findings:
         raise typer.Exit(1)
     out.print("everything agrees")

@@ -92,6 +92,8 @@ def prepare(
         say(f"{clips.name}: {len(clips):,} clips, {len(clips.labels)} classes, {len(made)} test folds; reading")
     for line in left_out:
         say(line)
+    for line in clips.left_out:
+        say(f"left out: {line}")
     kept = arrays.resident(clips, recipe)
     audit = splits.audit(clips, made, kept.contents, allow_leaky=protocol.allow_leaky)
     for line in (*clips.notes, *remarks, *audit.warnings, *(f"NOT COMPARABLE, it leaks: {x}" for x in audit.leaks)):
@@ -198,6 +200,8 @@ def _reasons(material: Material) -> list[str]:
     protocol, names = material.recipe.protocol, [split.name for split in material.splits]
     if protocol.folds or protocol.kind == "fixed":
         reasons.append(f"PART OF THE FOLDS: tested on fold {', '.join(names)} alone")
+    if all(len(split.test) for split in material.splits):  # else the test parts are closed
+        reasons += splits.untestable(material.clips, material.splits)
     reasons += material.remarks
     if material.quick:
         reasons.append("QUICK: a reduced run to see that it works")

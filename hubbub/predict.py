@@ -5,17 +5,15 @@ only what is asked for is kept: its decision, each segment's best classes, its e
 This room does not know how answers are written down.
 """
 
-import glob
 import json
 import os
 import shutil
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -25,20 +23,19 @@ import numpy.typing as npt
 
 from hubbub import audio
 from hubbub.ahead import ahead
-from hubbub.errors import HubbubError, examples
+from hubbub.errors import HubbubError
 from hubbub.events import Event, Merger, Merging
+from hubbub.find_files import STDIN, near
 from hubbub.hearing import GIVEN
 from hubbub.stream import Decision, Stream
 
 if TYPE_CHECKING:
     from hubbub.hearing import Hearing
 
-__all__ = ["STDIN", "Answer", "Asked", "Gist", "answers", "default_model", "find", "hear"]
+__all__ = ["STDIN", "Answer", "Asked", "Gist", "answers", "default_model", "hear"]
 
 Array = npt.NDArray[np.float32]
 Spans = npt.NDArray[np.float64]
-#: What stands for standard input among paths.
-STDIN = "-"
 #: Recordings decoded at a time, and how many pieces of each, of some seconds, ahead of the network.
 DECODERS, PIECES = min(4, os.cpu_count() or 1), 4
 
@@ -136,39 +133,6 @@ def _plain(event: Event) -> dict[str, Any]:
     return {"start": event.start, "end": event.end, "label": event.label, "score": event.score}
 
 
-def find(paths: Iterable[str], endings: tuple[str, ...] = audio.EXTENSIONS) -> list[str]:
-    """Files as given, folders as the files below them with such endings, patterns (`*`, `?`, `[]`, `**`) as what they
-    match; in order, none twice. Raises `PredictError` where a pattern matches nothing or nothing is left."""
-    found: list[str] = []
-    for path in paths:
-        matches = [path]
-        if path != STDIN and not os.path.lexists(path) and glob.has_magic(path):
-            matches = sorted(glob.glob(path, recursive=True))
-            if not matches:
-                raise PredictError(f"nothing matches {path}. {_near(path)}")
-        for match in matches:
-            found += _below(Path(match), endings) if match != STDIN and os.path.isdir(match) else [match]
-    if not found:
-        raise PredictError(f"nothing to classify in {', '.join(paths)}. Known endings: {', '.join(endings)}.")
-    return list(dict.fromkeys(found))
-
-
-def _below(folder: Path, endings: tuple[str, ...]) -> list[str]:
-    return sorted(str(p) for p in folder.rglob("*") if p.suffix.lower() in endings and p.is_file())
-
-
-def _near(path: str) -> str:
-    """What else is there where a path or a pattern leads to nothing."""
-    folder, _, name = path.rpartition(os.sep)
-    try:
-        there = sorted(os.listdir(folder or os.curdir))
-    except OSError:
-        return f"There is no folder {folder} that can be read."
-    if near := get_close_matches(name, there):
-        return "Did you mean " + " or ".join(f"'{os.path.join(folder, one)}'" for one in near) + "?"
-    return f"{folder or 'This folder'} holds {examples(there) or 'nothing'}."
-
-
 def hear(model: "Hearing", source: str | Path | BinaryIO | audio.Sound, asked: Asked = Asked()) -> Gist:
     """A file, an open stream or a sound that is being decoded -> what was heard in it, in bounded memory; else as
     `Hearing.classify`."""
@@ -249,7 +213,8 @@ def _guarded(model: "Hearing", path: str) -> Iterator[_Piece | HubbubError]:
                 source = stack.enter_context(tempfile.TemporaryFile())  # decoders go back and forth
                 shutil.copyfileobj(sys.stdin.buffer, source)
             elif not os.path.exists(path):
-                raise PredictError(f"{path} is not a file. {_near(path)}")
+                what = "a link that leads nowhere" if os.path.islink(path) else "not a file"
+                raise PredictError(f"{path} is {what}. {near(path)}")
             elif Path(path).suffix.lower() in GIVEN:
                 return
             yield from _pieces(model, source)

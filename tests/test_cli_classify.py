@@ -96,6 +96,25 @@ def test_events_in_every_format(place: Path) -> None:
     assert list(pd.read_parquet("heard.parquet")["label"]) == [e["label"] for e in events]
 
 
+def test_what_is_left_out_is_named_and_a_path_without_recordings_fails(place: Path) -> None:
+    for name in ("notes.txt", "sheet.pdf", ".hidden.wav"):
+        (place / "recordings" / name).touch()
+    (place / "recordings" / "gone.wav").symlink_to("nowhere")
+    done = classify("recordings", "--json")
+    assert len([json.loads(line) for line in done.stdout.splitlines()]) == 2
+    assert done.stderr.splitlines() == [
+        "left out: 1 hidden files and folders: recordings/.hidden.wav",
+        "left out: 1 links that lead nowhere: recordings/gone.wav",
+        "left out: 2 files with other endings (.txt, .pdf): recordings/notes.txt, recordings/sheet.pdf",
+    ]
+    (place / "bare").mkdir()
+    for out in ([], ["--out", "heard"]):
+        done = classify("bare", "recordings", "--json", *out, status=1)
+        assert "error: bare holds no recordings. Leave it out, or give the right path." in done.stderr.splitlines()
+    assert "nothing to classify in bare" in refused("bare")
+    assert "recordings/gone.wav is a link that leads nowhere. Did" in classify("recordings/gone.wav", status=1).stderr
+
+
 def test_answers_are_kept_and_not_asked_for_twice(place: Path) -> None:
     classify("recordings", "--raven", "--out", "heard")
     assert sorted(p.name for p in Path("heard").rglob("*.txt")) == ["a.wav.selections.txt", "b\nc.wav.selections.txt"]

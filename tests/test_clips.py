@@ -6,17 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import soundfile
+from made_sounds import sounds
 
 from hubbub.data.clips import COLUMNS, Clips, ClipsError, build, find_sounds, from_csv, from_folder, limit
-
-
-def sounds(folder: Path, *names: str) -> None:
-    """A short noise under each name."""
-    for name in names:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(path, np.random.default_rng(len(name)).normal(0, 0.1, 800), 8000)
 
 
 @pytest.fixture
@@ -86,13 +78,11 @@ def test_a_missing_column_is_named_with_the_near_one(
 def test_duplicated_ids_are_refused(listed: Callable[..., Path]) -> None:
     with pytest.raises(ClipsError, match=r"1 ids stand twice \(one\)\. Give every clip an id of its own"):
         from_csv(listed("clip,path,label", "one,a.wav,dog", "one,b.wav,cat"))
-    with pytest.raises(ClipsError, match=r"1 ids stand twice \(a\.wav\)"):
-        from_csv(listed("path,label", "a.wav,dog", "a.wav,cat"))
 
 
 @pytest.mark.parametrize("label", ["", "  "])
 def test_empty_labels_are_refused(listed: Callable[..., Path], label: str) -> None:
-    with pytest.raises(ClipsError, match=r"1 clips have no label \(b\.wav\)\. Label or remove them"):
+    with pytest.raises(ClipsError, match=r"1 clips have no label \(row 3: b\.wav\)\. Label or remove them"):
         from_csv(listed("path,label", "a.wav,dog", f"b.wav,{label}"))
 
 

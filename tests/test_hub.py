@@ -574,6 +574,21 @@ def test_one_split_is_no_fold_and_rows_without_group_are_said_to_be_alone(own: P
     assert clips.notes[0].startswith("NO GROUPS")
 
 
+def test_gaps_in_labels_and_groups_are_gaps(own: Path) -> None:
+    def audio(count: int) -> list[dict[str, Any]]:
+        return [{"bytes": encoded(tone(300, 0.2), RATE, "WAV"), "path": f"{n}.wav"} for n in range(count)]
+
+    groups = ["day 1", "Day 1 ", None, ""]
+    saved(own / "set", pa.table({"audio": audio(4), "label": ["a", "b", "a", "a\u200b"], "source": groups}))
+    clips = open_data("set")
+    assert clips.labels == ("a", "b") and clips.table["group"].tolist() == ["day 1", "day 1", "2", "3"]
+    assert [note.split(":")[0] for note in clips.notes] == ["GROUPS JOINED", "NO GROUPS", "LABELS REPAIRED"]
+    for number, empty in enumerate((None, "", " \xa0", "\u200b")):
+        saved(own / f"gaps{number}", pa.table({"audio": audio(2), "label": ["a", empty]}))
+        with pytest.raises(ClipsError, match=r"1 clips have no label \(1\)"):
+            open_data(f"gaps{number}")
+
+
 @pytest.mark.parametrize(
     ("columns", "message"),
     [

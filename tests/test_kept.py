@@ -18,6 +18,7 @@ from hubbub import files, predict
 from hubbub.classifier import Classifier
 from hubbub.data import origins
 from hubbub.data.made import MadeError
+from hubbub.find_files import find
 from hubbub.formats import FORMATS
 from hubbub.kept import Kept, KeptError, identity, keeping
 from hubbub.recipe import Recipe
@@ -50,7 +51,7 @@ def replace(sound: Path, seed: int) -> None:
 
 def classify(model: Classifier, folder: Path, out: Path, form: str = "csv", most: int = 99, **facts: object) -> Kept:
     """As the command does it, killed after `most` answers."""
-    paths = predict.find([str(folder)])
+    paths = find([str(folder)]).files
     with keeping(out, FORMATS[form], paths, [str(folder)], 0.0, facts) as kept:
         for done, answer in enumerate(predict.answers(model, kept.left)):
             if done == most:
@@ -134,11 +135,12 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from hubbub import files, kept, predict
+from hubbub.find_files import find
 from hubbub.formats import FORMATS
 from hubbub.loading import load
 
 model, folder, out = sys.argv[1:]
-paths = predict.find([folder])
+paths = find([folder]).files
 with kept.keeping(Path(out), FORMATS["parquet"], paths, [folder], 0.0, {}) as place:
     for done, answer in enumerate(predict.answers(load(model), place.left)):
         if done == 2:
@@ -160,7 +162,7 @@ def test_a_process_killed_in_the_middle_of_writing_leaves_whole_answers(
     assert [Path(p).relative_to(folder).as_posix() for p in classify(model, folder, out, "parquet").left] == [
         "deep/a.wav"
     ]
-    assert list(pd.read_parquet(out)["file"].unique()) == predict.find([str(folder)])
+    assert list(pd.read_parquet(out)["file"].unique()) == find([str(folder)]).files
     assert not parts.exists()
 
 

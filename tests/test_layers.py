@@ -30,7 +30,7 @@ ORDER = (
         "schedule",
         "events",
     ),
-    ("confidence", "event_scores", "sources"),
+    ("confidence", "event_scores", "find_files", "sources"),
     ("hearing",),
     ("saved", "models/", "stream"),
     ("onnx_model",),

@@ -19,6 +19,7 @@ from hubbub.ahead import ahead
 from hubbub.classifier import Classifier
 from hubbub.errors import HubbubError
 from hubbub.events import Merging, merge
+from hubbub.find_files import find
 from hubbub.predict import Answer, Asked
 from hubbub.recipe import Recipe
 
@@ -57,29 +58,29 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_folders_are_searched_and_files_taken_as_given(folder: Path) -> None:
-    assert predict.find([str(folder)]) == [str(folder / name) for name in ("b.wav", "bad.wav", "deep/a.FLAC")]
-    assert predict.find([str(folder / "notes.txt")]) == [str(folder / "notes.txt")]
+    assert find([str(folder)]).files == [str(folder / name) for name in ("b.wav", "bad.wav", "deep/a.FLAC")]
+    assert find([str(folder / "notes.txt")]).files == [str(folder / "notes.txt")]
     (folder / "empty").mkdir()
     with pytest.raises(HubbubError, match="nothing to classify"):
-        predict.find([str(folder / "empty")])
+        find([str(folder / "empty")])
 
 
 def test_patterns_match_as_in_a_shell_and_nothing_comes_twice(folder: Path) -> None:
     both = [str(folder / "b.wav"), str(folder / "bad.wav")]
-    assert predict.find([str(folder / "*.wav"), str(folder / "b?d.wav")]) == both
-    assert predict.find([str(folder / "**/*.FLAC")]) == predict.find([str(folder / "de*")])
-    assert predict.find(["-", str(folder / "b.wav"), "-"]) == ["-", str(folder / "b.wav")]
+    assert find([str(folder / "*.wav"), str(folder / "b?d.wav")]).files == both
+    assert find([str(folder / "**/*.FLAC")]).files == find([str(folder / "de*")]).files
+    assert find(["-", str(folder / "b.wav"), "-"]).files == ["-", str(folder / "b.wav")]
     (folder / "take[1].wav").touch()  # a name, though it could be a pattern
-    assert predict.find([str(folder / "take[1].wav")]) == [str(folder / "take[1].wav")]
+    assert find([str(folder / "take[1].wav")]).files == [str(folder / "take[1].wav")]
 
 
 def test_a_pattern_that_matches_nothing_is_told_what_there_is(folder: Path) -> None:
     with pytest.raises(HubbubError, match=r"nothing matches .*b\.wa\?v\. Did you mean '.*b\.wav'"):
-        predict.find([str(folder / "b.wa?v")])
+        find([str(folder / "b.wa?v")])
     with pytest.raises(HubbubError, match=r"nothing matches .*\. .* holds b\.wav, bad\.wav, deep and 1 more\."):
-        predict.find([str(folder / "zzzzzz*")])
+        find([str(folder / "zzzzzz*")])
     with pytest.raises(HubbubError, match=r"There is no folder .*nowhere that can be read"):
-        predict.find([str(folder / "nowhere" / "*.wav")])
+        find([str(folder / "nowhere" / "*.wav")])
 
 
 # Answers
@@ -87,7 +88,7 @@ def test_a_pattern_that_matches_nothing_is_told_what_there_is(folder: Path) -> N
 
 def test_a_file_that_cannot_be_read_gives_its_error_and_the_rest_go_on(model: Classifier, folder: Path) -> None:
     (folder / "empty.wav").touch()
-    paths = [*predict.find([str(folder)]), str(folder / "b.wave"), str(folder / "b.wav")]
+    paths = [*find([str(folder)]).files, str(folder / "b.wave"), str(folder / "b.wav")]
     given = list(predict.answers(model, paths, "the model"))
     assert [Path(a.file).name for a in given] == ["b.wav", "bad.wav", "a.FLAC", "empty.wav", "b.wave", "b.wav"]
     assert [a.heard is None for a in given] == [False, True, False, True, True, False]

@@ -589,6 +589,45 @@ def test_copies_stay_copies_in_written_lists(tmp_path: Path) -> None:
         splits.write(again, tmp_path / "made", 0.3, seed=0)
 
 
+def test_given_lists_that_share_a_recording_by_a_link_leak(tmp_path: Path) -> None:
+    names = [f"{n}.wav" for n in range(4)]
+    for number, name in enumerate(names):
+        noise = np.random.default_rng(number).normal(0, 0.1, 8000)
+        soundfile.write(tmp_path / name, noise, 8000)
+    (tmp_path / "3.wav").unlink()
+    (tmp_path / "3.wav").symlink_to("0.wav")  # another part of it than the training part
+    (tmp_path / "train.csv").write_text("path,label,start,end\n0.wav,a,0,0.6\n1.wav,b,,\n")
+    (tmp_path / "test.csv").write_text("path,label,start,end\n3.wav,a,0.4,1\n2.wav,B,,\n")
+    train, test = (str(tmp_path / f"{name}.csv") for name in ("train", "test"))
+    recipe = Recipe.load("street-cnn", ["data.name=x"])
+    protocol = Protocol(kind="csv", validation="none", train=(train,), test=(test,))
+    clips = splits.open_clips(recipe.model_copy(update={"protocol": protocol}))
+    assert clips.table["group"].nunique() == 3
+    assert "SIMILAR LABELS: 'B' and 'b': probably one class; give both one name" in clips.notes
+    with pytest.raises(LeakError, match="share 1 source recordings"):
+        audit(clips, [splits.Split("csv", np.array([0, 1]), np.array([], int), np.array([2, 3]))], ["", "", "", ""])
+
+
+@pytest.mark.parametrize("kind", ["kfold", "holdout", "logo"])
+def test_one_class_alone_is_refused(kind: str) -> None:
+    with pytest.raises(SplitError, match=r"has clips of 1 class \(label0\)\. Two classes are needed"):
+        make(made(labels=1), Protocol(kind=kind))
+    fewer = made(labels=2)
+    alone = replace(fewer, table=fewer.table[fewer.table["label"] == "label1"].reset_index(drop=True))
+    with pytest.raises(SplitError, match="Two classes are needed"):
+        make(alone, Protocol(kind=kind))
+
+
+def test_classes_that_are_never_tested_are_named() -> None:
+    clips = made()
+    lone = clips.table.iloc[:1].assign(clip="x", label="thunder", group="x", fold="1")
+    clips = build("made", pd.concat([clips.table, lone], ignore_index=True))
+    assert splits.untestable(clips) == ["CANNOT BE TESTED: class 'thunder' (1 clips) is of one recording or speaker"]
+    (split,) = make(clips, Protocol(kind="holdout"))
+    assert splits.untestable(clips, [split]) == ["NEVER TESTED: class 'thunder' (1 clips) is in no test part"]
+    assert splits.untestable(made()) == [] == splits.untestable(made(), make(made(), Protocol()))
+
+
 def test_given_lists_of_different_kinds_are_refused(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", np.full(400, 0.1), 8000)
     pd.DataFrame({"path": ["a.wav"], "label": ["a"], "group": ["g"]}).to_csv(tmp_path / "sound.csv", index=False)

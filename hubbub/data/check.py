@@ -1,6 +1,7 @@
 """Is this data set what it says it is? Counts, durations, decodability, duplicates; and a recipe's leaks."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pandas as pd
 
@@ -19,11 +20,13 @@ _INSPECT = {"sound": cache.inspect, "spectrograms": arrays.inspect, "pictures": 
 
 
 def check(name: str, allow_missing: bool = False) -> tuple[Clips, list[str]]:
-    """Open and read every clip -> the clips, and what is wrong with them, one line a kind; nothing where all agrees.
+    """Open and read every clip -> the clips, with notes on classes that no split can test; and what is wrong with
+    them, one line a kind, nothing where all agrees.
 
     That folds, labels and file names agree is verified on opening, which raises `ClipsError` where they do not.
     """
     clips = open_data(name, allow_missing=allow_missing)
+    clips = replace(clips, notes=(*clips.notes, *splits.untestable(clips)))
     found = _INSPECT[clips.kind](clips)
     findings = []
     broken = found[found["error"] != ""]

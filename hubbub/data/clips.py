@@ -7,7 +7,8 @@ This room knows nothing of particular data sets.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -15,8 +16,11 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from hubbub.audio import EXTENSIONS
-from hubbub.errors import HubbubError, did_you_mean, examples
+from hubbub.data import class_folders, text_tables, values
+from hubbub.data.recordings import groups, identity, recordings, within_files
+from hubbub.data.values import ClipsError, clean
+from hubbub.errors import did_you_mean, examples
+from hubbub.find_files import search
 
 __all__ = [
     "COLUMNS",
@@ -37,18 +41,15 @@ COLUMNS = ("clip", "path", "start", "end", "label", "fold", "group", "split_hint
 TAKEN = frozenset({"clip", "level", "group", "label", "start", "end"})
 
 
-class ClipsError(HubbubError):
-    """A list of clips that contradicts itself, its folder or its data set."""
-
-
 @dataclass(frozen=True)
 class Clips:
     """A data set as hubbub sees it: the table and what must be said beside every figure from it.
 
     `labels` is the class order of every matrix and probability; `straddling` names groups that the official folds are
-    known to split; `notes` go into every result. `kind` is what a path leads to: a sound, a file of spectrograms or a
-    picture of one; `made` the recipe sections `audio`, `windows` and `frontend` of what made spectrograms or pictures,
-    where that is known. Example: `Clips.table.groupby("fold").size()`.
+    known to split; `notes` go into every result, `left_out` says what else was not taken. `kind` is what a path leads
+    to: a sound, a file of spectrograms or a picture of one; `made` the recipe sections `audio`, `windows` and
+    `frontend` of what made spectrograms or pictures, where that is known. Example:
+    `Clips.table.groupby("fold").size()`.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Clips:
     missing: tuple[str, ...] = ()
     straddling: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
     kind: Kind = "sound"
     made: Mapping[str, Any] | None = None
 
@@ -71,7 +73,8 @@ class Clips:
     def folds(self) -> tuple[str, ...]:
         """Fold names, numbers in their own order."""
         names = {str(f) for f in self.table["fold"]} - {""}
-        return tuple(sorted(names, key=lambda f: (not f.isdigit(), int(f) if f.isdigit() else 0, f)))
+        numbers = {name for name in names if values.is_number(name)}
+        return (*values.in_order(numbers), *sorted(names - numbers))
 
     def targets(self) -> np.ndarray:
         """Class index of each clip, `[clips]`; -1 for a class that is held out."""
@@ -89,21 +92,22 @@ def build(
 ) -> Clips:
     """Rows with possibly absent files (`path` empty) -> checked Clips without them.
 
-    Raises `ClipsError` on missing files unless allowed, duplicated ids, empty or unknown labels.
+    An index called `row` numbers the rows for messages. Raises `ClipsError` on missing files unless allowed, duplicated
+    ids, empty or unknown labels, unknown hints.
     """
-    table = table.reindex(columns=list(COLUMNS)).reset_index(drop=True)
-    table[["fold", "group", "split_hint"]] = table[["fold", "group", "split_hint"]].fillna("").astype(str)
+    table = table.reindex(columns=list(COLUMNS))
+    for column in ("clip", "path", "group"):
+        table[column] = pd.Series(values.text(table[column]), index=table.index, dtype=str)
     table[["start", "end"]] = table[["start", "end"]].astype(float)
     twice = table["clip"][table["clip"].duplicated()]
     if len(twice):
         raise ClipsError(f"{name}: {len(twice)} ids stand twice ({examples(twice)}). Give every clip an id of its own.")
-    unlabelled = table["clip"][table["label"].isna() | (table["label"].astype(str).str.strip() == "")]
-    if len(unlabelled):
-        raise ClipsError(
-            f"{name}: {len(unlabelled)} clips have no label ({examples(unlabelled)}). Label or remove them."
-        )
-    table["label"] = table["label"].astype(str)
-    labels = labels or tuple(sorted(table["label"].unique()))
+    hints = values.hints(name, table)
+    named, on_labels = values.labels(name, table)
+    folds, on_folds = values.folds(table["fold"])
+    for column, cells in (("split_hint", hints), ("label", named), ("fold", folds)):
+        table[column] = pd.Series(cells, index=table.index, dtype=str)
+    labels = tuple(dict.fromkeys(map(clean, labels))) or values.in_order(set(named))
     if taken := sorted(TAKEN & set(labels)):
         raise ClipsError(
             f"{name}: a class is called '{taken[0]}', as a column of every table of predictions is. Rename it "
@@ -112,7 +116,7 @@ def build(
     unknown = sorted(set(table["label"]) - set(labels))
     if unknown:
         raise ClipsError(f"{name}: unknown label '{unknown[0]}'. {did_you_mean(unknown[0], labels)}")
-    absent = table["path"].isna() | (table["path"] == "")
+    absent = table["path"] == ""
     missing = tuple(table["clip"][absent])
     if missing and not allow_missing:
         raise ClipsError(
@@ -123,10 +127,8 @@ def build(
         raise ClipsError(f"{name}: none of the {len(table)} listed files is there{' in ' + where if where else ''}.")
     clips = Clips(name, table[~absent].reset_index(drop=True), labels, listed=len(table), missing=missing)
     clips = replace(clips, **facts)  # type: ignore[arg-type]
-    if missing:
-        note = f"PARTIAL DATA: {len(missing):,} of {len(table):,} listed clips are missing"
-        clips = replace(clips, notes=(*clips.notes, note))
-    return clips
+    partial = (f"PARTIAL DATA: {len(missing):,} of {len(table):,} listed clips are missing",) if missing else ()
+    return replace(clips, notes=(*clips.notes, *on_labels, *on_folds, *partial))
 
 
 def limit(clips: Clips, most: int, seed: int = 0) -> Clips:
@@ -162,7 +164,7 @@ def hold_out(clips: Clips, labels: tuple[str, ...]) -> Clips:
 def find_sounds(folder: Path) -> dict[str, Path]:
     """Sound files below a folder by their relative path without extension, so that a list's `.wav` finds a `.flac`."""
     found: dict[str, Path] = {}
-    for path in _sounds(folder):
+    for path in map(Path, search(folder).files):
         found.setdefault(path.relative_to(folder).with_suffix("").as_posix(), path)
     return found
 
@@ -179,84 +181,146 @@ def from_csv(
 
     `fold`, `group`, `clip`, `start`, `end` and `split_hint` are used where present. Paths start from `root` (default:
     the CSV's folder) and may not leave it. A file without `group` is taken as a recording of its own, and the result
-    says so.
+    says so. Raises `ClipsError` naming the rows that contradict themselves, each other or their files.
     """
-    columns = dict(columns or {})
+    table = _rows(file, dict(columns or {}))
+    base = root or file.parent
+    listed, found = _located(file, base, dict(zip(table.index, table["path"], strict=True)))
+    for column in ("start", "end"):
+        table[column] = _seconds(file, table[column])
+    table["clip"] = _ids(table)
+    table["path"] = list(found.values())
+    table, notes = _one_row_a_clip(file, table)
+    at = [listed[row] or found[row] for row in table.index]
+    notes += within_files(str(file), table)
+    recording = recordings([found[row] or listed[row] for row in table.index])
+    given, on_spellings = values.joined(values.text(table["group"]), "GROUPS")
+    given, on_overlaps = groups(given, recording, table[["start", "end"]])
+    table["group"] = [group or at[recording[row]] for row, group in enumerate(given)]
+    if alone := given.count(""):
+        note = f"NO GROUPS: {file.name} names no group for {alone:,} clips; each file counts as a recording of its own"
+        notes = (note, *notes)
+    notes += (*on_spellings, *on_overlaps)
+    return build(file.stem, table, labels=labels, allow_missing=allow_missing, where=str(base), notes=notes)
+
+
+def from_folder(folder: Path, *, labels: tuple[str, ...] = ()) -> Clips:
+    """A folder with one folder a class: the class is the first folder below it (below `train` and `test`, where these
+    come first), each file a recording of its own."""
+    table, notes, left_out = class_folders.read(folder)
+    table, repeated = _one_row_a_clip(folder, table.reindex(columns=list(COLUMNS)))
+    ids = list(table["clip"])
+    table["group"] = [ids[first] for first in recordings(list(table["path"]))]
+    notes = ("NO GROUPS: taken from folders, so each file counts as a recording of its own", *notes, *repeated)
+    return build(folder.absolute().name or "root", table, labels=labels, notes=notes, left_out=left_out)
+
+
+def _rows(file: Path, columns: dict[str, str]) -> pd.DataFrame:
+    """A list's rows under our names, as text, NaN in columns that it has not."""
     unknown = sorted(set(columns) - set(COLUMNS))
     if unknown:
         raise ClipsError(f"{file}: there is no column '{unknown[0]}' to name. {did_you_mean(unknown[0], COLUMNS)}")
-    try:
-        rows = pd.read_csv(file, dtype=str, keep_default_na=False)
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise ClipsError(f"{file} cannot be read as a CSV: {error}.") from error
+    rows = text_tables.read(file)
     for ours in ("path", "label", *columns):
         theirs = columns.get(ours, ours)
         if theirs not in rows.columns:
+            text_tables.refuse_annotations(file, list(rows.columns))
             raise ClipsError(
                 f"{file} has no column '{theirs}'. {did_you_mean(theirs, rows.columns)} "
                 f'Name the right one in [data.columns], e.g. {ours} = "...".'
             )
     if rows.empty:
         raise ClipsError(f"{file} lists no clips. Write one a row.")
-    rows = rows.rename(columns={theirs: ours for ours, theirs in columns.items()})
-    base = root or file.parent
-    paths = [inside(file, base, path) for path in rows["path"]]
-    sounds = find_sounds(base) if not all(p.is_file() for p in paths) else {}
-    table = rows.reindex(columns=list(COLUMNS))
-    for column in ("start", "end"):
-        table[column] = _seconds(file, table[column])
-    if "clip" not in rows:
-        table["clip"] = _default_ids(rows["path"], table)
-    relative = [Path(os.path.relpath(p, base)).with_suffix("").as_posix() for p in paths]
-    table["path"] = [
-        str(p) if p.is_file() else str(sounds.get(stem, "")) for p, stem in zip(paths, relative, strict=True)
-    ]
-    alone = table["group"].fillna("") == ""
-    table["group"] = table["group"].mask(alone, [str(p) for p in paths])
-    note = (
-        f"NO GROUPS: {file.name} names no group for {alone.sum():,} clips; each file counts as a recording of its own"
-    )
-    notes = (note,) if alone.any() else ()
-    return build(file.stem, table, labels=labels, allow_missing=allow_missing, where=str(base), notes=notes)
+    sources = {ours: columns.get(ours, ours) for ours in COLUMNS}
+    table = pd.DataFrame({ours: rows[name] for ours, name in sources.items() if name in rows}, index=rows.index)
+    if nowhere := [str(row) for row, path in table["path"].items() if not clean(path)]:
+        raise ClipsError(f"{file}: {len(nowhere)} rows name no file (row {examples(nowhere)}). Write its path there.")
+    return table.reindex(columns=list(COLUMNS))
 
 
-def from_folder(folder: Path, *, labels: tuple[str, ...] = ()) -> Clips:
-    """A folder with one folder a class: the class is the first folder below it, each file a recording of its own."""
-    sounds = [path for path in _sounds(folder) if path.parent != folder]
-    if not sounds:
-        raise ClipsError(
-            f"{folder} holds no sound files in folders. Put each class's recordings in a folder named after it."
-        )
-    ids = [path.relative_to(folder).as_posix() for path in sounds]
-    table = pd.DataFrame(
-        {"clip": ids, "path": [str(p) for p in sounds], "label": [i.split("/")[0] for i in ids], "group": ids}
-    )
-    note = "NO GROUPS: taken from folders, so each file counts as a recording of its own"
-    return build(folder.absolute().name, table, labels=labels, notes=(note,))
+def _located(file: Path, base: Path, paths: dict[int, str]) -> tuple[dict[int, str], dict[int, str]]:
+    """Of each row the path that it lists, and the file found there, "" where there is none.
+
+    A file is also found under another ending, another form of accents, and with backslashes between folders.
+    """
+    values.refuse_undecodable([str(file), str(base)])
+    listed = {row: str(inside(file, base, path)) for row, path in paths.items()}
+    if folders := [f"row {row}: {paths[row]}" for row, path in listed.items() if os.path.isdir(path)]:
+        raise ClipsError(f"{file}: {len(folders)} rows name a folder ({examples(folders)}). List the files in it.")
+    found = {row: path if os.path.isfile(path) else "" for row, path in listed.items()}
+    lost = [row for row, path in found.items() if not path]
+    sounds = {_composed(stem): path for stem, path in reversed(find_sounds(base).items())} if lost else {}
+    for row in lost:
+        for text in dict.fromkeys((paths[row], paths[row].strip(), paths[row].strip().replace("\\", "/"))):
+            path = str(inside(file, base, text))
+            name = Path(os.path.relpath(path, base)).as_posix()
+            if os.path.isfile(path):
+                listed[row] = found[row] = path
+            elif there := sounds.get(_composed(os.path.splitext(name)[0])) or sounds.get(_composed(name)):
+                found[row] = str(there)
+            if found[row]:
+                break
+    values.refuse_undecodable(found.values())
+    return listed, found
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
 
 
 def _seconds(file: Path, column: pd.Series) -> pd.Series:
     """Text -> seconds, NaN where it is empty."""
-    seconds = pd.to_numeric(column, errors="coerce")
-    odd = column[seconds.isna() & (column.fillna("") != "")]
-    if len(odd):
+    cells = [clean(cell) for cell in values.text(column)]
+    seconds = pd.to_numeric(pd.Series(cells, index=column.index, dtype=object), errors="coerce")
+    odd = [row for row, cell in zip(column.index, cells, strict=True) if cell and pd.isna(seconds[row])]
+    if odd:
         raise ClipsError(
-            f"{file}: the {column.name} '{odd.iloc[0]}' is not a number of seconds. Write 1.5, or nothing."
+            f"{file}: the {column.name} '{column[odd[0]]}' is not a number of seconds. Write 1.5, or nothing, in "
+            f"row {odd[0]}."
         )
-    return seconds
+    return seconds.astype(float)
 
 
-def _default_ids(paths: pd.Series, table: pd.DataFrame) -> pd.Series:
-    """The path, with the start where a file is cut into several clips."""
+def _ids(table: pd.DataFrame) -> pd.Series:
+    """The ids that are given, else the path, with the start where a file is cut into several clips, and with the end
+    where several start there."""
     starts = table["start"].map(lambda s: "" if pd.isna(s) else f"@{s:g}")
-    return paths + starts
+    ids = table["path"] + starts
+    spans = table["start"].map(repr) + "-" + table["end"].map(repr)
+    exact = (table["path"] + "@" + spans).where(spans.groupby(ids).transform("nunique") > 1, ids)
+    given = pd.Series([clean(clip) for clip in values.text(table["clip"])], index=table.index, dtype=object)
+    return given.where(given != "", exact)
 
 
-def _sounds(folder: Path) -> Iterator[Path]:
-    """Sound files below a folder, in order."""
-    for directory, folders, files in os.walk(folder):
-        folders.sort()
-        yield from (Path(directory, file) for file in sorted(files) if Path(file).suffix.lower() in EXTENSIONS)
+def _one_row_a_clip(source: Path, table: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """A list without rows that say the same twice, and notes on repeated ones. Raises `ClipsError` where one file, or
+    one part of a file, has two labels."""
+    part = list(zip(map(identity, table["path"].where(table["path"] != "", table["clip"])),
+                    table["start"].fillna(0), table["end"].fillna(np.inf), strict=True))  # fmt: skip
+    first: dict[Any, int] = {}
+    torn, again = [], []
+    for at, label in enumerate(clean(label) for label in values.text(table["label"])):
+        before = first.setdefault(part[at], at)
+        other = clean(str(table["label"].iloc[before]))
+        if label and other and label != other:
+            torn.append(f"{values.named(table, [before])} is '{other}' and {values.named(table, [at])} '{label}'")
+        elif before != at:
+            again.append(at)
+    if torn:
+        raise ClipsError(
+            f"{source}: one file has two labels, {len(torn)} times ({examples(torn)}). A clip has one label here: keep "
+            "one of them, or give each the start and end of what it labels."
+        )
+    text = [column for column in COLUMNS if column not in ("start", "end")]
+    cleaned = {column: [clean(cell) for cell in values.text(table[column])] for column in text}
+    same = table.assign(**cleaned).duplicated()
+    notes = []
+    if count := int(same.sum()):
+        notes.append(f"REPEATED ROWS: {count:,} rows say again what others say, and count once")
+    if kept := [at for at in again if not same.iloc[at]]:
+        clips = values.named(table, kept)
+        notes.append(f"REPEATED: {len(kept):,} clips are parts listed before under other names ({clips})")
+    return table[~same], tuple(notes)
 
 
 def inside(file: Path, base: Path, path: str) -> Path:

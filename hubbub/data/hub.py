@@ -7,6 +7,7 @@ This room reads what is here and downloads nothing; `hub_transfer` does.
 """
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hubbub import files, settings
+from hubbub.data import values
 from hubbub.data.clips import Clips, ClipsError, build
 from hubbub.data.hub_tables import AUDIO, MEL, rows_of, schema_of, splits_of, tables, unpack
 from hubbub.data.sets import DATASETS, as_published
@@ -59,8 +61,7 @@ class Facts(BaseModel):
 
 def is_one(name: str) -> bool:
     """Whether a name means a hub data set: a folder that holds its files, or OWNER/NAME where no such path exists."""
-    path = Path(name)
-    return bool(tables(path)) if path.is_dir() else not path.exists() and bool(NAME.fullmatch(name))
+    return bool(tables(Path(name))) if os.path.isdir(name) else not os.path.exists(name) and bool(NAME.fullmatch(name))
 
 
 def open(name: str, *, labels: tuple[str, ...] = (), allow_missing: bool = False) -> Clips:
@@ -92,7 +93,13 @@ def open(name: str, *, labels: tuple[str, ...] = (), allow_missing: bool = False
     table["path"] = [str(unpacked / file) if file else "" for _, file in listed]
     if "clip" not in table:
         table["clip"] = [stem for stem, _ in listed]
-    if "group" not in table:
+    if "group" in table:
+        given, notes = values.joined(list(table["group"]), "GROUPS")
+        table["group"] = [group or clip for group, clip in zip(given, table["clip"], strict=True)]
+        if alone := given.count(""):
+            notes += (f"NO GROUPS: {alone:,} rows name no source recording; each counts as a recording of its own",)
+        facts["notes"] = (*facts.get("notes", ()), *notes)
+    else:
         table["group"] = table["clip"]
     facts["kind"] = "sound" if column == AUDIO else "spectrograms"
     known = facts.pop("labels", ())
@@ -144,15 +151,10 @@ def _table(name: str, rows: pd.DataFrame, schema: pa.Schema, splits: list[str]) 
     group = next((column for column in _GROUPS if column in rows), "group")
     for ours, theirs in {"fold": "fold", "group": group, "clip": "clip", "split_hint": "split_hint"}.items():
         if theirs in rows:
-            table[ours] = _text(rows[theirs])
+            table[ours] = values.text(rows[theirs])
     if "fold" not in table and len(set(splits)) > 1:
         table["fold"] = splits
     return table
-
-
-def _text(column: pd.Series) -> pd.Series:
-    """Values as text, gaps as nothing."""
-    return column.where(column.notna(), "").astype(str)
 
 
 def _class_names(schema: pa.Schema, column: str) -> list[str]:
@@ -168,7 +170,7 @@ def _class_names(schema: pa.Schema, column: str) -> list[str]:
 def _label_names(name: str, column: pd.Series, names: list[str]) -> pd.Series:
     """Numbers to names where there are any; -1 and gaps are no label."""
     if not names:
-        return _text(column)
+        return pd.Series(values.text(column), index=column.index, dtype=str)
     odd = sorted({value for value in column.dropna() if not (isinstance(value, int) and -1 <= value < len(names))})
     if odd:
         raise ClipsError(f"{name}: the label {odd[0]} is none of its {len(names)} classes. Fetch or save it again.")

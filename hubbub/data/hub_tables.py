@@ -47,7 +47,7 @@ def tables(folder: Path) -> list[Path]:
     `datasets` saved (its own caches left out)."""
     for suffix in ("parquet", "arrow"):
         found = [*folder.glob(f"*.{suffix}"), *folder.glob(f"[!.]*/*.{suffix}")]
-        found = [path for path in found if not path.name.startswith((".", "cache-"))]
+        found = [path for path in found if path.is_file() and not path.name.startswith((".", "cache-"))]
         if found:
             return sorted(found)
     return []

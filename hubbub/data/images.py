@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from hubbub import pictures
-from hubbub.data import cache, made
+from hubbub.data import cache, made, text_tables, values
 from hubbub.data.clips import Clips, ClipsError, build, inside
 from hubbub.errors import did_you_mean, examples
 from hubbub.pictures import PictureError, Pixels
@@ -42,8 +42,8 @@ def content(pixels: Pixels) -> str:
 def lists_pictures(csv: Path) -> bool:
     """Whether a CSV lists pictures."""
     try:
-        return _NAME in pd.read_csv(csv, nrows=0).columns
-    except (OSError, ValueError, OverflowError):  # of which pandas' own are
+        return _NAME in text_tables.read(csv).columns
+    except ClipsError:
         return False  # whoever reads it as a list of sounds says what is wrong
 
 
@@ -59,6 +59,8 @@ def open_pictures(
     rows, facts, base = _rows(csv), made.beside(csv), root or csv.parent
     source = rows["source"].where(rows["source"] != "", rows["fsID"])
     group = source.where(source != "", rows["orig_file_name"])
+    spellings, joined = values.joined(list(group), "GROUPS")
+    group = pd.Series(spellings, index=rows.index, dtype=object)
     said = rows[["variant", "augmentation"]].apply(lambda column: column.str.strip().str.lower())
     table = pd.DataFrame(
         {
@@ -77,7 +79,8 @@ def open_pictures(
         Path(os.path.relpath(path, base)).as_posix() if path else f"fold{fold}/{name}"
         for path, fold, name in zip(table["path"], table["fold"], table["clip"], strict=True)
     ]
-    table, notes = _one_row_a_file(csv, table)
+    table, notes = _one_row_a_file(csv, table.rename_axis(index="row"))
+    notes = (*joined, *notes)
     if alone := int((source == "").sum()):
         notes += (
             f"NO GROUPS: {csv.name} names no source for {alone:,} pictures; each counts as a recording of its own",
@@ -109,10 +112,7 @@ def _facts(path: str) -> dict[str, Any]:
 
 def _rows(csv: Path) -> pd.DataFrame:
     """The list's rows as text, columns that it has not being empty."""
-    try:
-        rows = pd.read_csv(csv, dtype=str, keep_default_na=False)
-    except (OSError, ValueError, OverflowError) as error:  # of which pandas' own are
-        raise ClipsError(f"{csv} cannot be read as a CSV: {error}.") from error
+    rows = text_tables.read(csv)
     for column in (_NAME, "class"):
         if column not in rows:
             raise ClipsError(f"{csv} has no column '{column}'. {did_you_mean(column, rows.columns)}")
@@ -128,11 +128,11 @@ def _paths(csv: Path, base: Path, rows: pd.DataFrame) -> list[str]:
     def find(path: Path) -> str:
         """The file, or the one whose name differs in upper and lower case alone."""
         if path.parent not in folders:
-            there = sorted(os.listdir(path.parent)) if path.parent.is_dir() else []
+            there = sorted(os.listdir(path.parent)) if os.path.isdir(path.parent) else []
             folders[path.parent] = {name.casefold(): name for name in there} | {name: name for name in there}
         names = folders[path.parent]
         name = names.get(path.name) or names.get(path.name.casefold())
-        return str(path.parent / name) if name else ""
+        return str(path.parent / name) if name and os.path.isfile(path.parent / name) else ""
 
     found = []
     for name, fold in zip(rows[_NAME], rows["fold"], strict=True):

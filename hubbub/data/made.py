@@ -88,6 +88,9 @@ def beside(csv: Path) -> Facts | None:
         raise ClipsError(f"{file} cannot be read ({error}). Make the folder again, or remove it.") from error
     if unsaid := [name for name in _TOLD if name not in facts]:
         raise ClipsError(f"{file} does not say '{unsaid[0]}'. Make the folder again, or remove it.")
+    listed = (facts["labels"], facts["straddling"], facts["notes"])
+    if not all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in listed):
+        raise ClipsError(f"{file}: labels, straddling and notes must be lists of texts. Make the folder again.")
     return facts if csv.name in (facts["file"] if isinstance(facts["file"], list) else [facts["file"]]) else None
 
 

@@ -7,6 +7,7 @@ from sound. Nothing in these files is executed when they are read.
 
 import json
 import math
+import os
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -58,7 +59,9 @@ def write(clips: Clips, recipe: Recipe, folder: Path) -> None:
     facts = {name: getattr(clips, name) for name in ("name", "licence", "citation", "notes", "synthetic", "listed")}
     facts |= {"missing": clips.missing, "straddling": sorted(clips.straddling)}
     settings = recipe.model_dump(mode="json", include={"audio", "windows", "frontend"})
-    table = clips.table.assign(group=made.sources(clips))
+    # Under the protocol `csv` the hint says which list a clip came from; here it says what may only train.
+    hints = clips.table["split_hint"].where(clips.table["split_hint"] == "train", "")
+    table = clips.table.assign(group=made.sources(clips), split_hint=hints)
     columns: dict[str, npt.ArrayLike] = {name: table[name].to_numpy(str) for name in _COLUMNS}
     with files.whole_folder(folder, METADATA) as temporary:
         np.savez(
@@ -95,6 +98,9 @@ def _features(file: Path, waves: Waves, recipe: Recipe, offsets: npt.NDArray[np.
 def open_features(file: Path, *, labels: tuple[str, ...] = ()) -> Clips:
     """A `features.npz` that `write` made -> its clips. Raises `ClipsError` where it is not whole."""
     with _readable(file):
+        for part in (file, file.parent / METADATA, file.parent / LABELS):
+            if not os.path.isfile(part):  # a pipe would be waited for
+                raise OSError(f"{part.name} is missing or no regular file")
         facts = json.loads((file.parent / METADATA).read_text(encoding="utf-8"))
         named = json.loads((file.parent / LABELS).read_text(encoding="utf-8"))
         kept = _arrays(file, _COLUMNS)

@@ -3,9 +3,10 @@
 This room only asks who can read it.
 """
 
+import os
 from pathlib import Path
 
-from hubbub.data import hub, made, npz
+from hubbub.data import hub, made, npz, text_tables
 from hubbub.data.clips import Clips, ClipsError, from_csv, from_folder, limit
 from hubbub.data.images import lists_pictures, open_pictures
 from hubbub.data.sets import DATASETS, open_known
@@ -32,20 +33,27 @@ def open_data(
     allow_missing: bool = False,
     most: int | None = None,
 ) -> Clips:
-    """A known data set's name, a CSV, a file of features, a hub data set or a folder with one folder a class -> Clips.
+    """A known data set's name, a table, features, a hub data set or a folder with one folder a class -> Clips.
 
     `most` keeps at most that many clips a class and fold. Raises `ClipsError` or `StoreError`.
     """
+    if not name:
+        raise ClipsError("the data set has no name. Give a known one (hubbub data list), a CSV file or a folder.")
     if name in DATASETS:
         clips = open_known(name, labels, allow_missing=allow_missing)
     elif Path(name).suffix.lower() == ".npz":
         clips = npz.open_features(Path(name), labels=labels)
-    elif Path(name).suffix.lower() == ".csv":
+    elif Path(name).suffix.lower() in text_tables.ENDINGS:
         clips = _open_csv(Path(name), columns, Path(root) if root else None, labels, allow_missing)
     elif hub.is_one(name):
         clips = hub.open(name, labels=labels, allow_missing=allow_missing)
-    elif Path(name).is_dir():
+    elif os.path.isdir(name):
         clips = from_folder(Path(name), labels=labels)
+    elif os.path.exists(name):
+        raise ClipsError(
+            f"{name} is no table of clips and no folder of them. Tables end in {', '.join(text_tables.ENDINGS)}: "
+            "save it as a CSV with the columns path and label."
+        )
     else:
         raise ClipsError(
             f"'{name}' is not a data set, a CSV file, a file of features or a folder. {did_you_mean(name, DATASETS)}"

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from hubbub.data import made
+from hubbub.data import made, recordings, values
 from hubbub.data.clips import Clips
 from hubbub.data.opening import open_section
 from hubbub.errors import HubbubError, did_you_mean, examples
@@ -35,6 +35,7 @@ __all__ = [
     "part_of_groups",
     "repeated",
     "seal",
+    "untestable",
     "write",
 ]
 
@@ -82,6 +83,12 @@ def make(clips: Clips, protocol: Protocol) -> list[Split]:
     A clip whose `split_hint` is "train", as an augmented copy's, is left out of the parts that choose and test; files
     given by `csv` are taken as they are. A class that is not among `clips.labels` is held out of all parts.
     """
+    present = sorted(set(clips.labels) & set(clips.table["label"]))
+    if len(present) < 2:
+        raise SplitError(
+            f"{clips.name} has clips of {len(present)} class{'' if len(present) == 1 else 'es'} ({examples(present)}). "
+            "Two classes are needed: a classifier of one is always right. Add recordings of what else is heard."
+        )
     if protocol.kind in ("kfold", "logo"):
         splits = _rotate(clips, protocol)
     elif protocol.kind == "fixed":
@@ -173,6 +180,23 @@ def seal(
     return inside, [Split(split.name, train, _originals(inside, chosen), none) for train, chosen in turns]
 
 
+def untestable(clips: Clips, splits: Sequence[Split] = ()) -> list[str]:
+    """The classes that no test part holds, one line each; without splits, those that no split can train and test: all
+    their clips are of one recording, or there is no other class."""
+    labels, lines = clips.table["label"], []
+    if len(present := set(labels)) == 1:
+        return [f"ONE CLASS ALONE: '{present.pop()}'; two classes are needed to train"]
+    tested = set(labels.iloc[np.concatenate([split.test for split in splits])]) if splits else set()
+    copies = clips.table["split_hint"] == "train"
+    for label in clips.labels:
+        own = clips.table[(labels == label) & ~copies]
+        if splits and label not in tested:
+            lines.append(f"NEVER TESTED: class '{label}' ({len(own):,} clips) is in no test part")
+        elif not splits and len(own) and (own["group"] != "").all() and own["group"].nunique() == 1:
+            lines.append(f"CANNOT BE TESTED: class '{label}' ({len(own):,} clips) is of one recording or speaker")
+    return lines
+
+
 def repeated(ids: Iterable[str], contents: Iterable[str], kind: str) -> list[str]:
     """What is there more than once by its content, in one line; none where all differ. "" is not known."""
     by_content: dict[str, list[str]] = {}
@@ -231,11 +255,17 @@ def open_clips(recipe: Recipe) -> Clips:
             f"{first.name}: the files given hold {' and '.join(sorted(kinds))}, or pictures made with other settings. "
             "Give lists of sounds, or of pictures of one making."
         )
+    table = pd.concat(tables, ignore_index=True)
+    joined, spelt = values.joined(list(table["group"]), "GROUPS")
+    table["group"], torn = recordings.groups(
+        joined, recordings.recordings(list(table["path"])), table[["start", "end"]]
+    )
+    warned = [*spelt, *torn, *values.similar(set(table["label"]))]
     copies = {part: int((c.table["split_hint"] == "train").sum()) for part, c in parts.items() if part != "train"}
-    warned = [f"AUGMENTED COPIES: {count:,} in the {part} file" for part, count in copies.items() if count]
+    warned += [f"AUGMENTED COPIES: {count:,} in the {part} file" for part, count in copies.items() if count]
     return replace(
         first,
-        table=pd.concat(tables, ignore_index=True),
+        table=table,
         made=first.made if len(known) == len(parts) else None,
         labels=data.labels or tuple(sorted({label for clips in parts.values() for label in clips.labels})),
         listed=sum(clips.listed for clips in parts.values()),

@@ -1,0 +1,97 @@
+"""A folder with one folder a class, as people have them: links, empty classes, a given split above the classes.
+
+This module knows the layout alone; `clips` makes a table of it.
+"""
+
+import os
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from hubbub.data.values import ClipsError, refuse_undecodable
+from hubbub.errors import examples
+from hubbub.find_files import LOST, Found, describe, is_hidden, search
+
+__all__ = ["read"]
+
+_PARTS = {"train": "train", "val": "validation", "dev": "validation", "test": "test", "eval": "test"}
+_PART = re.compile(
+    r"(?:(train|test)(?:ing)?|(val)(?:id|idation)?|(dev)|(eval)(?:uation)?)(?:[ _-]?(?:set|data|split))?"
+    r"|fold[ _-]?(\d+)",
+    re.IGNORECASE | re.ASCII,
+)
+
+
+def read(folder: Path) -> tuple[pd.DataFrame, tuple[str, ...], tuple[str, ...]]:
+    """`clip`, `path`, `label`, `fold` of each recording; notes for every result; and what else was left out.
+
+    The class is the first folder below, or the second where the first ones are the parts of a split (`train` and
+    `test`, `fold1` ...), which then are the folds. Raises `ClipsError` where it holds no recordings in folders, or
+    where it cannot be told what is a class.
+    """
+    found = search(folder)
+    refuse_undecodable([os.fspath(folder), *found.files])
+    ids = [os.path.relpath(path, folder).replace(os.sep, "/") for path in found.files]
+    table = pd.DataFrame({"clip": ids, "path": [str(Path(path)) for path in found.files]}, dtype=object)
+    places = [name.split("/") for name in ids]
+    parts = {place[0]: _part(place[0]) for place in places if len(place) > 1}
+    if not parts:
+        raise ClipsError(
+            f"{folder} holds no sound files in folders. Put each class's recordings in a folder named after it. "
+            + " ".join(f"Left out: {line}." for line in describe(found.left_out))
+        )
+    depth = 1 if _is_split(folder, places, parts) else 0
+    kept = [len(place) > depth + 1 for place in places]
+    table["label"] = [place[depth] if keep else "" for place, keep in zip(places, kept, strict=True)]
+    table["fold"] = [parts.get(place[0], "") if depth else "" for place in places]
+    above = [folder / part for part in parts] if depth else [folder]
+    return table[kept].reset_index(drop=True), _notes(found, table, kept, above), tuple(_plain(found))
+
+
+def _part(name: str) -> str:
+    """The part of a split that a folder is called after, "" where it is none."""
+    match = _PART.fullmatch(name.strip())
+    if not match:
+        return ""
+    return match[5] or _PARTS[next(word for word in match.groups() if word).lower()]
+
+
+def _is_split(folder: Path, places: list[list[str]], parts: dict[str, str]) -> bool:
+    """Whether the first folders are the parts of a split and not classes: "train" alone may be a class."""
+    named = [name for name, part in parts.items() if part]
+    nested = {place[0] for place in places if len(place) > 2 and parts[place[0]]}
+    if len(named) == len(parts) and nested == set(named):
+        return True
+    if len({parts[name] for name in named}) < 2:
+        return False
+    raise ClipsError(
+        f"{folder} holds folders called after parts of a split ({examples(named)})"
+        + (f" beside others ({examples(n for n in parts if n not in named)})" if len(named) < len(parts) else "")
+        + ", so it cannot be told what is a class. Give each part one folder a class (train/dog, test/dog), or write a "
+        "CSV with the columns path, label and fold."
+    )
+
+
+def _notes(found: Found, table: pd.DataFrame, kept: list[bool], above: list[Path]) -> tuple[str, ...]:
+    notes = []
+    if folds := sorted(set(table["fold"]) - {""}):
+        notes.append(
+            f"FOLDS FROM FOLDERS: {examples(folds, 10)} stand above the classes; protocols that name or rotate folds "
+            "keep them apart, a holdout does not"
+        )
+    full = set(table["label"][kept])
+    if empty := sorted({name for place in above for name in _folders(place)} - full):
+        notes.append(f"LEFT OUT: {len(empty):,} class folders without recordings: {examples(empty)}")
+    if outside := [clip for clip, keep in zip(table["clip"], kept, strict=True) if not keep]:
+        notes.append(f"LEFT OUT: {len(outside):,} recordings outside the class folders: {examples(outside)}")
+    return (*notes, *(f"LEFT OUT: {line}" for line in describe(found.left_out, LOST)))
+
+
+def _plain(found: Found) -> list[str]:
+    return describe(found.left_out, [reason for reason in found.left_out if reason not in LOST])
+
+
+def _folders(place: Path) -> list[str]:
+    with os.scandir(place) as entries:
+        return [entry.name for entry in entries if not is_hidden(entry.name) and os.path.isdir(entry.path)]

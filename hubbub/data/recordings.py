@@ -1,0 +1,127 @@
+"""Which rows of a list are of one recording, and whether their spans lie within it.
+
+The same file may be listed by a link, a hard link, another case or another ending (`0.wav`, `0.WAV`, `0.flac`): parts
+of it on both sides of a split would leak. This module does not know labels.
+"""
+
+import os
+import unicodedata
+from collections.abc import Hashable, Sequence
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+
+from hubbub import audio
+from hubbub.data.values import ClipsError, named
+from hubbub.errors import HubbubError, examples
+
+__all__ = ["groups", "identity", "recordings", "within_files"]
+
+#: Annotations are rounded: an end so little [s] behind the file's is taken for it without a word.
+ROUNDED_S = 0.05
+
+
+class _Families:
+    """Things joined in families; each is known by its first member."""
+
+    def __init__(self) -> None:
+        self._first: dict[Hashable, Hashable] = {}
+
+    def of(self, member: Hashable) -> Hashable:
+        self._first.setdefault(member, member)
+        while (first := self._first[member]) != member:
+            self._first[member] = self._first[first]
+            member = first
+        return member
+
+    def join(self, one: Hashable, other: Hashable) -> None:
+        self._first[self.of(other)] = self.of(one)
+
+
+def identity(path: str) -> Hashable:
+    """What a file has in common with all its links."""
+    try:
+        facts = os.stat(path)
+    except (OSError, ValueError):
+        return path
+    return (facts.st_dev, facts.st_ino) if facts.st_ino else os.path.realpath(path)
+
+
+def recordings(paths: Sequence[str]) -> list[int]:
+    """The number of the first path that leads to the same recording as each: the same file by whatever link, or the
+    same folder and the same name but for case, form of accents and ending."""
+    families, folder = _Families(), lru_cache(maxsize=None)(os.path.realpath)
+    for number, path in enumerate(paths):
+        real = os.path.realpath(path) if os.path.islink(path) else path
+        for token in (identity(path), *(_stem(folder(os.path.dirname(one)), one) for one in {path, real})):
+            families.join(families.of(token), number)
+    first: dict[Hashable, int] = {}
+    return [first.setdefault(families.of(number), number) for number in range(len(paths))]
+
+
+def _stem(folder: str, path: str) -> Hashable:
+    stem = os.path.splitext(os.path.basename(path))[0]
+    return ("stem", folder, unicodedata.normalize("NFC", stem).casefold())
+
+
+def groups(given: Sequence[str], recording: Sequence[int], spans: pd.DataFrame) -> tuple[list[str], tuple[str, ...]]:
+    """Groups of clips, those that hold overlapping parts of one recording as one, and a note that names them.
+
+    A clip without a group gets that of another part of its recording, where one has it; else "".
+    """
+    families = _Families()
+    starts, ends = spans["start"].fillna(0).to_numpy(), spans["end"].fillna(np.inf).to_numpy()
+    known: dict[int, str] = {}
+    reach: dict[int, tuple[float, str]] = {}
+    torn = []
+    for at in np.lexsort((starts, np.asarray(recording))):
+        group, where = given[at], recording[at]
+        if not group:
+            continue
+        known.setdefault(where, group)
+        end, before = reach.get(where, (-np.inf, group))
+        if starts[at] < end and families.of(group) != families.of(before):
+            torn.append(f"'{before}' and '{group}'")
+            families.join(before, group)
+        if ends[at] > end:
+            reach[where] = ends[at], group
+    note = f"GROUPS JOINED: {examples(torn)} hold overlapping parts of one recording, so they count as one"
+    filled = [group or known.get(where, "") for group, where in zip(given, recording, strict=True)]
+    return [str(families.of(group)) if group else "" for group in filled], (note,) if torn else ()
+
+
+def within_files(name: str, table: pd.DataFrame) -> tuple[str, ...]:
+    """Hold spans against the lengths of their files -> a note on ends behind a file's end, where it ends instead.
+
+    Raises `ClipsError` naming the rows that hold no sound: that start behind the end, or end before they start.
+    """
+    timed = np.flatnonzero(table[["start", "end"]].notna().any(axis=1)).tolist()
+    lengths = {path: _seconds(path) for path in dict.fromkeys(table["path"].iloc[timed])}
+    wrong, late = [], []
+    for at in timed:
+        start, end, path = (table[column].iloc[at] for column in ("start", "end", "path"))
+        length, why = lengths[path], ""
+        if np.isinf(start) or np.isinf(end) or start < 0:
+            why = f"start {start:g} s, end {end:g} s: neither may be negative or infinite"
+        elif end <= (start if start > 0 else 0):
+            why = f"end {end:g} s is not behind start {0 if np.isnan(start) else start:g} s"
+        elif length is not None and start >= length:
+            why = f"start {start:g} s is not within the file, which lasts {length:.6g} s"
+        elif length is not None and end > length + ROUNDED_S:
+            late.append(at)
+        if why:
+            wrong.append(f"{named(table, [at])}: {why}")
+    if wrong:
+        raise ClipsError(f"{name}: {len(wrong)} spans hold no sound. {examples(wrong)}. Correct or remove these rows.")
+    note = f"SPANS CUT: {len(late):,} clips are listed to end behind their file's end, and end with it"
+    return (f"{note} ({named(table, late)})",) if late else ()
+
+
+def _seconds(path: str) -> float | None:
+    """How long a file is by its header; None where that cannot be told, which decoding then explains."""
+    try:
+        with audio.opened(path) as sound:
+            return sound.seconds
+    except HubbubError:
+        return None

@@ -1,0 +1,116 @@
+"""Tables as text, as programs and people write them: commas, semicolons or tabs; UTF-8 or UTF-16; blank rows anywhere.
+
+Every cell stays text: `NA` is a name, not a gap. This module does not know what the columns mean.
+"""
+
+import csv
+import io
+import os
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+
+from hubbub.data.values import ClipsError, clean
+
+__all__ = ["ENDINGS", "read", "refuse_annotations"]
+
+#: Of files that are read as tables.
+ENDINGS = (".csv", ".tsv", ".tab", ".txt")
+_SEPARATORS = ",;\t"
+_ENCODINGS = {BOM_UTF8: "utf-8-sig", BOM_UTF16_LE: "utf-16", BOM_UTF16_BE: "utf-16"}
+#: Columns by which annotation programs are known, and what theirs are called here.
+_ANNOTATIONS = {
+    "Begin Time (s)": (
+        "Raven",
+        'path = "Begin File", start = "Begin Time (s)", end = "End Time (s)", label = "Species"',
+    ),
+    "Start (s)": ("BirdNET", 'path = "File", start = "Start (s)", end = "End (s)", label = "Common name"'),
+}
+
+
+def read(file: Path) -> pd.DataFrame:
+    """A table's cells as text, a column for each of the header's; the index (`row`) counts rows as a spreadsheet does.
+
+    Blank rows and columns without a name are left out, missing cells at a row's end are empty. Raises `ClipsError`
+    where it is no table.
+    """
+    content = _content(file)
+    try:
+        rows = list(csv.reader(io.StringIO(content, newline=""), delimiter=_separator(content), strict=True))
+    except csv.Error as error:
+        raise _unreadable(file, f"{error}: look for a quotation mark that is not closed") from error
+    numbered = [(number, row) for number, row in enumerate(rows, 1) if any(clean(cell) for cell in row)]
+    if numbered and numbered[0][1][0].startswith("sep="):  # which Excel writes above the header
+        del numbered[0]
+    if not numbered:
+        raise _unreadable(file, "it is empty")
+    header = [clean(name) for name in numbered[0][1]]
+    if twice := [name for name, count in Counter(header).items() if name and count > 1]:
+        raise ClipsError(f"{file} has two columns called '{twice[0]}'. Rename one of them.")
+    for number, row in numbered[1:]:
+        if any(map(clean, row[len(header) :])):
+            raise _unreadable(
+                file, f"row {number} has {len(row)} cells and the first row {len(header)}: quote cells that hold a "
+                "separator"
+            )  # fmt: skip
+    cells = [row[: len(header)] + [""] * (len(header) - len(row)) for _, row in numbered[1:]]
+    table = pd.DataFrame(cells, columns=header, index=[number for number, _ in numbered[1:]], dtype=object)
+    return table.loc[:, [name != "" for name in header]].rename_axis(index="row")
+
+
+def refuse_annotations(file: Path, columns: list[str]) -> None:
+    """Raises `ClipsError` with what to do where columns are those of an annotation program."""
+    for column, (program, ours) in _ANNOTATIONS.items():
+        if column in columns:
+            raise ClipsError(
+                f"{file} looks like a table of annotations from {program}. Tell which column is which in the recipe's "
+                f"[data], columns = {{ {ours} }}, or save it as a CSV with the columns path, start, end, label: one "
+                "row a sound, times in seconds."
+            )
+    if len(columns) == 3 and all(_is_number(cell) for cell in columns[:2]):
+        raise ClipsError(
+            f"{file} looks like a label track from Audacity, which does not name its recording. Save it as a CSV with "
+            "the columns path, start, end, label: one row a sound, times in seconds, lines that begin with a "
+            "backslash (frequencies) left out."
+        )
+
+
+def _content(file: Path) -> str:
+    if not os.path.isfile(file):
+        raise _unreadable(file, "no such file, or a pipe or device")
+    try:
+        raw = file.read_bytes()
+    except OSError as error:
+        raise _unreadable(file, error.strerror or str(error)) from error
+    encoding = next((name for mark, name in _ENCODINGS.items() if raw.startswith(mark)), "utf-8")
+    try:
+        content = raw.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise _unreadable(file, f"byte {error.start:,} is no {encoding} text: save it as CSV in UTF-8") from error
+    if "\0" in content:
+        raise _unreadable(file, "it holds NUL characters: save it as CSV in UTF-8")
+    return content
+
+
+def _separator(content: str) -> str:
+    """What separates the first row's cells: what there is most of outside quotation marks, a comma where nothing is."""
+    first = next((line for line in content.splitlines() if clean(line)), "")
+    if first.startswith("sep=") and first[4:5] in tuple(_SEPARATORS):
+        return first[4]
+    unquoted = "".join(first.split('"')[::2])
+    return max(_SEPARATORS, key=unquoted.count)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _unreadable(file: Path, why: str) -> ClipsError:
+    return ClipsError(f"{file} cannot be read as a CSV: {why.rstrip('.')}. Its first row names the columns, each row "
+                      "after it is one clip.")  # fmt: skip

@@ -1,0 +1,192 @@
+"""The text in a clip table's cells: what counts as nothing, as one label, as one recording, as one fold.
+
+Labels are repaired only where the rule is unmistakable (blanks at the ends, invisible characters, one form of accents);
+whatever was repaired or looks like a mistake gives a note. This module knows no files.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+from hubbub.errors import HubbubError, did_you_mean, examples
+
+__all__ = [
+    "HINTS",
+    "ClipsError",
+    "clean",
+    "hints",
+    "in_order",
+    "is_number",
+    "joined",
+    "labels",
+    "named",
+    "refuse_undecodable",
+    "text",
+]
+
+#: What `split_hint` may say: nothing, or that the clip may only train.
+HINTS = ("", "train")
+_LONGEST = 255  # characters of a label
+_INVISIBLE = dict.fromkeys([0xAD, 0x180E, 0x200B, 0x200E, 0x200F, 0x2060, 0xFEFF, *range(0x202A, 0x202F),
+                            *range(0x2066, 0x206A)])  # fmt: skip
+#: Letters by their kind, and drawn as nothing.
+_FILLERS = "\u115f\u1160\u2800\u3164\uffa0"
+#: What programs write for an empty cell; NA and None are also names that classes have.
+_GAPS = {"nan", "<na>", "n/a", "#n/a", "null"}
+#: A whole number, and how it comes out of a column with gaps.
+_WHOLE = re.compile(r"^(\d+)\.0+$")
+_ACCENTS = re.compile("[\u0300-\u036f]")
+
+
+class ClipsError(HubbubError):
+    """A list of clips that contradicts itself, its folder or its data set."""
+
+
+def clean(value: str) -> str:
+    """Text without invisible characters and blanks at its ends, accents in one form (NFC); "" where nothing is left."""
+    if value.isascii() and value.isprintable():
+        return value.strip()
+    value = unicodedata.normalize("NFC", value).translate(_INVISIBLE)
+    shown = [at for at, letter in enumerate(value) if not _is_blank(letter)]
+    return value[shown[0] : shown[-1] + 1] if shown else ""
+
+
+def _is_blank(letter: str) -> bool:
+    category = unicodedata.category(letter)
+    return category[0] == "Z" or category in ("Cc", "Cf") or letter in _FILLERS
+
+
+def text(column: pd.Series) -> list[str]:
+    """Values as text, gaps as nothing."""
+    return ["" if gap else str(value) for value, gap in zip(column, column.isna(), strict=True)]
+
+
+def folds(column: pd.Series) -> tuple[list[str], tuple[str, ...]]:
+    """Folds as `joined` has them; what programs write for an empty cell is none."""
+    return joined(["" if clean(fold).casefold() in _GAPS else fold for fold in text(column)], "FOLDS")
+
+
+def named(table: pd.DataFrame, rows: Sequence[int]) -> str:
+    """Some rows, by position, in words: their number in the list where the index has it, and their clip."""
+    numbered = table.index.name == "row"
+    return examples(f"row {table.index[at]}: {table['clip'].iloc[at]}" if numbered else table["clip"].iloc[at]
+                    for at in rows)  # fmt: skip
+
+
+def refuse_undecodable(names: Iterable[str]) -> None:
+    """Names of files may be any bytes; what is written of them must be text. Raises `ClipsError`."""
+    for name in names:
+        shown = name.encode("utf-8", "backslashreplace").decode("utf-8")
+        if shown != name:
+            raise ClipsError(f"{shown}: this name is not UTF-8 text. Rename the file or its folder.")
+
+
+def in_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Names sorted; where all of them are numbers, by number."""
+    names = list(names)
+    by_number = all(is_number(name) for name in names)
+    return tuple(sorted(names, key=lambda name: (int(name), name) if by_number else (0, name)))
+
+
+def is_number(name: str) -> bool:
+    """Whether a name is a whole number, of a length that int() takes."""
+    return name.isascii() and name.isdigit() and len(name) < 19
+
+
+def labels(name: str, table: pd.DataFrame) -> tuple[list[str], tuple[str, ...]]:
+    """A table's labels, repaired, and notes on them. Raises `ClipsError` where a clip has none or it is no name."""
+    given = text(table["label"])
+    cleaned = [clean(label) for label in given]
+    if unlabelled := [at for at, label in enumerate(cleaned) if not label]:
+        raise ClipsError(
+            f"{name}: {len(unlabelled)} clips have no label ({named(table, unlabelled)}). Label or remove them."
+        )
+    for at, label in enumerate(cleaned):
+        if len(label) > _LONGEST or any(unicodedata.category(letter) == "Cc" for letter in label):
+            raise ClipsError(
+                f"{name}: the label {label[:40]!r} ({named(table, [at])}) has {len(label):,} characters or a line "
+                f"break or other control character. A class's name is one line of at most {_LONGEST} characters."
+            )
+    repaired = {old: new for old, new in zip(given, cleaned, strict=True) if old != new}
+    notes = [*_several(cleaned), *similar(set(cleaned)), *_gaps(cleaned)]
+    if repaired:
+        clips = sum(old in repaired for old in given)
+        named_so = examples(f"{old!r} is read as '{new}'" for old, new in sorted(repaired.items()))
+        notes.insert(0, f"LABELS REPAIRED: blanks, invisible characters or another form of accents in {clips:,} clips' "
+                        f"labels ({named_so})")  # fmt: skip
+    return cleaned, tuple(notes)
+
+
+def similar(names: set[str]) -> list[str]:
+    """A note on labels that differ by case, accents, inner blanks, `_` or `-` alone; none where all differ more."""
+    families: dict[str, list[str]] = {}
+    for name in sorted(names):
+        plain = _ACCENTS.sub("", unicodedata.normalize("NFKD", _key(name)))
+        plain = _WHOLE.sub(r"\1", plain)
+        if any(map(str.isalpha, plain)):  # 1-2 is not 12, nor is a1-2 a12
+            plain = re.sub(r"(?<!\d)[\s_-]+|[\s_-]+(?!\d)", "", plain)
+        families.setdefault(plain, []).append(name)
+    alike = [" and ".join(f"'{name}'" for name in family) for family in families.values() if len(family) > 1]
+    return [f"SIMILAR LABELS: {examples(alike)}: probably one class; give both one name"] if alike else []
+
+
+def _several(names: list[str]) -> list[str]:
+    """A note on labels that list other labels."""
+    split = {name: [clean(part) for part in re.split("[;,|]", name)] for name in set(names)}
+    known: dict[str, int] = {}
+    for parts in split.values():
+        for part in set(parts):
+            known[part] = known.get(part, 0) + 1
+    lists = sorted(n for n, parts in split.items() if len(set(parts)) > 1 and all(p and known[p] > 1 for p in parts))
+    if not lists:
+        return []
+    count, quoted = sum(name in lists for name in names), examples(f"'{name}'" for name in lists)
+    return [
+        f"SEVERAL LABELS IN ONE CELL: {count:,} clips ({quoted}); a clip has one label here, so each such list counts "
+        "as a class of its own"
+    ]
+
+
+def _gaps(names: list[str]) -> list[str]:
+    odd = sorted({name for name in names if name.casefold() in _GAPS})
+    if not odd:
+        return []
+    count, quoted = sum(name in odd for name in names), examples(f"'{name}'" for name in odd)
+    return [f"LABELS THAT MAY BE GAPS: {count:,} clips are of the class {quoted}, as programs write an empty cell"]
+
+
+def _key(value: str) -> str:
+    """What two spellings of one thing have in common: no case, no invisible characters, one blank for many."""
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", value).casefold())
+    shown = "".join(letter for letter in folded if unicodedata.category(letter) != "Cf")
+    return " ".join(shown.split())
+
+
+def joined(column: Sequence[str], what: str) -> tuple[list[str], tuple[str, ...]]:
+    """Names of recordings or folds, those that differ by case, blanks, invisible characters or a number's `.0` as one:
+    the shortest, of equally short ones the first; and a note that says so. Blank ones become ""."""
+    families: dict[str, list[str]] = {}
+    for name in dict.fromkeys(column):
+        key = _key(name) if clean(name) else ""
+        families.setdefault(_WHOLE.sub(r"\1", key), []).append(name)
+    one = {name: min(family, key=len) if key else "" for key, family in families.items() for name in family}
+    spellings = [" = ".join(repr(name) for name in family) for key, family in families.items() if key and family[1:]]
+    note = (
+        f"{what} JOINED: spellings that differ by case, blanks or invisible characters alone count as one "
+        f"({examples(spellings)})"
+    )
+    return [one[name] for name in column], (note,) if spellings else ()
+
+
+def hints(name: str, table: pd.DataFrame) -> list[str]:
+    """A table's `split_hint`s. Raises `ClipsError` on others than `HINTS`, which would test what should train."""
+    found = [clean(hint) for hint in text(table["split_hint"])]
+    if odd := [at for at, hint in enumerate(found) if hint not in HINTS]:
+        hint, near = found[odd[0]], did_you_mean(found[odd[0]].casefold(), HINTS[1:])
+        raise ClipsError(
+            f"{name}: unknown split_hint '{hint}' ({named(table, odd)}). {near} A clip that may only train says "
+            "'train'; all others leave it empty."
+        )
+    return found
