@@ -11,7 +11,7 @@ is told by front ends and networks (`places`).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -23,7 +23,7 @@ import torch
 from captum.attr import LayerGradCam
 from torch import Tensor, nn
 
-from hubbub import files, plots, windows
+from hubbub import audio, files, plots, waves, windows
 from hubbub.classifier import Classifier
 from hubbub.errors import HubbubError, did_you_mean
 from hubbub.models.network import NetworkError
@@ -117,23 +117,25 @@ class Explanation:
 
 def explain(
     classifier: Classifier,
-    source: str | Path | BinaryIO | npt.ArrayLike,
+    source: str | Path | BinaryIO | audio.Sound | npt.ArrayLike,
     rate_hz: int | None = None,
     label: str | None = None,
 ) -> Explanation:
-    """What `Classifier.classify` takes -> `Explanation` of `label`, by default the class decided for the clip.
+    """What `Classifier.read` takes -> `Explanation` of `label`, by default the class decided for the clip.
 
     The plain view of a segment is explained: its first level, not shifted. Raises `ExplainError` for a label that the
     classifier does not know, `AudioError` for a recording that cannot be read.
     """
     _refuse_unknown(classifier, label)
-    wave, seconds = classifier.read(source, rate_hz)
+    wave, seconds, warnings = classifier.read(source, rate_hz)
     if seconds > LONGEST_S:
         raise ExplainError(
             f"{seconds:.0f} s are too long to explain at once; {LONGEST_S:.0f} s are the most. Cut out the part that "
             "matters."
         )
     heard = classifier.eval().classify(wave, classifier.rate_hz)
+    warnings = tuple(dict.fromkeys([*warnings, *heard.warnings]))  # a mono wave no longer shows some of them
+    heard = replace(heard, known=waves.known(heard.known, warnings), warnings=warnings)
     label = label or heard.label
     grid = Grid(len(wave), classifier.rate_hz)
     why_not = _without_gradient(classifier)
@@ -362,6 +364,7 @@ def write(classifier: Classifier, explanation: Explanation, folder: str | Path) 
         "label": explanation.label,
         "method": explanation.method,
         "remarks": list(explanation.remarks),
+        **({"warnings": list(explanation.heard.warnings)} if explanation.heard.warnings else {}),
         "scores": {name: heard.scores for name, heard in {"original": explanation.heard, **said}.items()},
         "seconds": explanation.heard.seconds,
         "segments": [

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from hubbub import audio
+from hubbub import audio, waves
 from hubbub.errors import HubbubError
 from hubbub.events import Event, Merger, Merging
 from hubbub.hearing import Hearing
@@ -82,8 +82,7 @@ class Session:
         if not whole:
             return []
         samples = np.frombuffer(data[:whole], self._kind).reshape(-1, self._channels)
-        wave = samples.astype(np.float32) / (32_768.0 if self._kind.kind == "i" else 1.0)
-        return self._hear(*self._stream.feed(wave[:, 0] if self._channels == 1 else wave))
+        return self._hear(*self._stream.feed(samples))
 
     def end(self) -> list[Said]:
         """What is left: the last segment and the events that end with it, and the decision on all of it."""
@@ -91,14 +90,17 @@ class Session:
         scores = dict(zip(self._model.labels, map(float, self._decision.scores()), strict=True))
         label = max(scores, key=lambda name: scores[name])
         whole: Said = {"seconds": self._stream.seconds, "label": label, "score": scores[label], "scores": scores}
+        warnings = self._stream.warnings
         if self._decision.known is not None:
-            whole["known"] = self._decision.known
+            whole["known"] = waves.known(self._decision.known, warnings)
+        if warnings:
+            whole["warnings"] = list(warnings)
         return [*said, {"type": "end", **whole, "left_out_bytes": len(self._rest)}]
 
     def _hear(self, segments: npt.NDArray[np.float32], spans: npt.NDArray[np.float64]) -> list[Said]:
         if not len(segments):
             return []
-        rows = self._decision.add(self._model.evidence(segments))
+        rows = self._decision.add(self._model.evidence(segments), segments)
         said = [self._segment(start, end, row) for (start, end), row in zip(spans.tolist(), rows, strict=True)]
         return said + [_event(one) for one in self._merger.feed(spans, rows)]
 
