@@ -32,8 +32,9 @@ __all__ = [
 Wave = npt.NDArray[np.float32]
 Samples = npt.NDArray[np.generic]
 
-#: In full scales: what lies beyond is no float wave, and what lies above `LOUD` (12 dB) was probably scaled wrongly.
-LOUDEST, LOUD = 256.0, 4.0
+#: In full scales: what lies beyond is no float wave; above `LOUD` (12 dB) and below `QUIET` (-48 dB: 24 bits in 32) it
+#: was probably scaled wrongly. Of UrbanSound8K's clips .6 % are quieter, of ESC-50's none.
+LOUDEST, LOUD, QUIET = 256.0, 4.0, 1 / 256
 #: Dithered silence moves by so much from its lowest to its highest sample.
 STEPS, STEP = 2, 1 / 2**15
 #: A mean as large has its cause in the recorder or in a conversion.
@@ -67,9 +68,11 @@ def as_wave(given: npt.ArrayLike) -> Samples:
     Raises `WaveError` for another shape or kind.
     """
     samples = _array(given)
-    if samples.size and samples.ndim == 1:
+    if not samples.size:
+        raise WaveError("holds no samples. Give at least 10 ms of sound.")
+    if samples.ndim == 1:
         return samples
-    if samples.size and samples.ndim == 2:
+    if samples.ndim == 2:
         if _is_channels(*samples.shape[::-1]):
             return samples
         if _is_channels(*samples.shape):
@@ -144,8 +147,14 @@ class Mixer:
                 "The channels cancel each other when they are mixed, as if one were wired the wrong way round: channel "
                 f"{self._channel + 1} alone was used."
             )
-        if self._high - self._low <= STEPS * STEP:
+        reach = (self._high - self._low) / 2
+        if reach <= STEPS * STEP / 2:
             found.append(SILENCE)
+        elif reach < QUIET:
+            found.append(
+                f"The samples reach {reach:.2g} of full scale: they are very quiet, or were scaled wrongly, as 24-bit "
+                "numbers in 32 bits are. Check the export."
+            )
         if peak > LOUD:
             found.append(
                 f"The samples reach {peak:.0f} times full scale: they were probably scaled wrongly. Check the export."
@@ -168,9 +177,9 @@ class Mixer:
         low, high = float(values.min()), float(values.max())
         peak = max(-low, high)
         if not np.isfinite(peak):
-            raise WaveError(f"holds {_count(~np.isfinite(values))} that are NaN or infinite. Give it without them.")
+            raise WaveError(f"holds {_count(~np.isfinite(values))} that are NaN or infinite. Leave them out, or export it again.")
         whole = self._whole and bool((values == np.rint(values)).all())
-        if whole and peak > 1:
+        if whole and 1 < peak <= _SCALES["i4"]:  # larger floats are always whole
             raise WaveError(f"holds whole numbers alone, up to {peak:,.0f}: integers kept as floats. {_FULL_SCALE}")
         if peak > LOUDEST:
             beyond = _count(np.abs(values) > LOUDEST)
@@ -265,5 +274,4 @@ def _is_channels(short: int, long: int) -> bool:
 
 
 def _count(wrong: npt.NDArray[np.bool_]) -> str:
-    number = int(wrong.sum())
-    return f"{number} sample{'s'[: number > 1]}"
+    return f"{int(wrong.sum())} samples"

@@ -25,7 +25,6 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from hubbub import cli_listen, sources
-from hubbub.audio import AudioError
 from hubbub.classifier import Classifier
 from hubbub.cli import app
 from hubbub.confidence import Confidence
@@ -309,13 +308,13 @@ def test_what_is_no_samples_is_refused(tmp_path: Path) -> None:
     refused: list[tuple[bytes, dict[str, Any], type[Exception], str]] = [
         (flac.getvalue(), {}, SourceError, "holds FLAC"),
         (law.getvalue(), {}, SourceError, "of kind 7 with 8 bits"),
-        (b"RF64" + wav[4:], {}, SourceError, "holds RF64"),
-        (wav[:40], {}, SourceError, "ends before its first sample"),
-        (b"RIFF\0\0\0\0AVI LIST", {}, SourceError, "no WAV"),
+                (wav[:40], {}, SourceError, "ends before its first sample"),
+        (b"RIFF\0\0\0\0AVI LIST", {}, SourceError, "holds AVI"),
+        (b"RIFF\0\0\0\0sfbkLIST", {}, SourceError, "no WAV"),
         (wav, {"rate_hz": 44_100}, SourceError, "--rate 44100: the WAV's header says 16000"),
         (wav, {"channels": 2}, SourceError, "--channels 2"),
         (wav, {"encoding": "f32le"}, SourceError, "--encoding f32le"),
-        (b"\0\0\0\0", {"rate_hz": 5}, AudioError, "5 Hz"),
+        (b"\0\0\0\0", {"rate_hz": 5}, SourceError, "5 Hz"),
     ]
     for content, options, kind, reason in refused:
         with pytest.raises(kind, match=reason):
@@ -327,7 +326,7 @@ def test_samples_that_are_no_numbers_are_refused(model: Classifier) -> None:
     with pytest.raises(StreamError, match="NaN"):
         parts(model, Pipe(io.BytesIO(content), RATE, encoding="f32le"))
     content = np.array([0, -1e25, 1], "<f4").tobytes()
-    with pytest.raises(StreamError, match="1 samples beyond 1,000,000,000 times full scale"):
+    with pytest.raises(StreamError, match="1 samples beyond 256 times full scale"):
         parts(model, Pipe(io.BytesIO(content), RATE, encoding="f32le"))
 
 
@@ -343,6 +342,7 @@ class Flood:
 
     def __init__(self, live: bool) -> None:
         self.live = live
+        self.warnings: list[str] = []
         self.hearing, self.flooded, self.heard = threading.Event(), threading.Event(), threading.Event()
         self.wave = sound(1 + BLOCKS * 0.1 + 1)
 
