@@ -10,7 +10,9 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["HEAD_BYTES", "is_even", "name_of"]
+__all__ = ["HEAD_BYTES", "name_of"]
+
+Numbers = npt.NDArray[np.floating]
 
 #: So many bytes tell; at 16 kHz and 16 bits half a second.
 HEAD_BYTES = 16_384
@@ -18,11 +20,11 @@ HEAD_BYTES = 16_384
 #: to so many before them. Measured: packed data .01 to .03 and .03; noise of .577 full scales, clipped, .06; noise
 #: that fills nine tenths of the range .05; a sawtooth .01 and .98.
 EVEN, RELATED, LAGS, FEWEST = 0.04, 0.2, 16, 4_096
+#: A few loud samples may look like letters.
+SHORTEST_TEXT = 64
 
-_FFMPEG = "Turn it into samples: ffmpeg -i FILE -f wav - | hubbub listen - ..., or give the file to hubbub classify."
-_NO_SOUND = "Pipe raw samples or a WAV; ffmpeg -i FILE -f wav - makes one of any recording."
 #: What stands at which place of a file.
-_SOUNDS: tuple[tuple[int, bytes, str], ...] = (
+_MARKS: tuple[tuple[int, bytes, str], ...] = (
     *((0, b"OggS", "Ogg"), (0, b"fLaC", "FLAC"), (0, b"ID3", "MP3"), (0, b"#!AMR", "AMR"), (0, b"wvpk", "WavPack")),
     *((0, b"FORM", "AIFF"), (0, b"RIFX", "big-endian WAV"), (0, b"riff\x2e\x91\xcf\x11", "Wave64"), (0, b".snd", "AU")),
     *((0, b"caff", "CAF"), (0, b"NIST_1A", "NIST SPHERE"), (0, b"Creative Voice File", "VOC"), (0, b"MThd", "MIDI")),
@@ -34,15 +36,13 @@ _SOUNDS: tuple[tuple[int, bytes, str], ...] = (
     *((0, bytes.fromhex("000001ba"), "MPEG video"), (0, bytes.fromhex("000001b3"), "MPEG video")),
     *((4, word, "MP4 (m4a, 3gp, mov)") for word in (b"ftyp", b"moov", b"mdat", b"wide", b"moof", b"styp")),
     *((8, b"AVI ", "AVI"), (8, b"RMID", "MIDI"), (0, b"MATLAB 5.0", "MATLAB 5")),
-    *((0, word, "a RIFF file that is no WAV") for word in (b"RIFF", b"RF64", b"BW64")),
-)
-_OTHERS: tuple[tuple[int, bytes, str], ...] = (
     *((0, b"\x1f\x8b\x08", "gzip"), (0, b"PK\x03\x04", "ZIP"), (0, b"BZh", "bzip2"), (0, b"\xfd7zXZ\0", "xz")),
     *((0, b"\x28\xb5\x2f\xfd", "Zstandard"), (0, b"7z\xbc\xaf\x27\x1c", "7z"), (0, b"Rar!\x1a\x07", "RAR")),
     *((0, b"\x04\x22\x4d\x18", "LZ4"), (257, b"ustar", "tar"), (0, b"%PDF-", "PDF"), (0, b"\x89PNG", "PNG")),
     *((0, b"\xff\xd8\xff\xe0", "JPEG"), (0, b"\xff\xd8\xff\xe1", "JPEG"), (0, b"\xff\xd8\xff\xdb", "JPEG")),
     *((0, b"GIF8", "GIF"), (0, b"\x93NUMPY", "NumPy"), (0, b"\x89HDF", "HDF5"), (0, b"PAR1", "parquet")),
     *((0, b"\x7fELF", "a program"), (0, b"SQLite format 3", "SQLite"), (8, b"WEBP", "WebP")),
+    *((0, word, "a RIFF file") for word in (b"RIFF", b"RF64", b"BW64")),
 )
 _MPEG_KBPS = {  # by version 1 or not and layer
     (True, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
@@ -58,22 +58,28 @@ _FRAMES, _FRAMES_WITHIN = 3, 5
 _PACKET, _PACKETS = 188, 6
 
 
-def name_of(head: bytes) -> str:
-    """What a stream's first bytes hold that are no raw samples, and what to do about it; empty where nothing is known
-    against them. `HEAD_BYTES` are enough."""
-    for marks, advice in ((_SOUNDS, _FFMPEG), (_OTHERS, _NO_SOUND)):
-        for at, mark, name in marks:
-            if head[at : at + len(mark)] == mark and (at != 8 or head[:4] == b"RIFF"):
-                return f"{name}, not samples. {advice}"
+def name_of(head: bytes, integers: Numbers | None = None) -> str:
+    """What a stream's first bytes hold that is not samples; empty where nothing is known against them.
+
+    `HEAD_BYTES` are enough. `integers` are they as samples in [-1, 1], where these were written as integers: floats lie
+    evenly in noise only, and bytes that are no samples give floats of any size.
+    """
+    for at, mark, name in _MARKS:
+        if head[at : at + len(mark)] == mark and (at != 8 or head[:4] == b"RIFF"):
+            return name
     for size_of, name in ((_mpeg, "MP3"), (_adts, "AAC"), (_ac3, "AC-3")):
         if _follows(head, 0, size_of, _FRAMES) or _joined(head, size_of):
-            return f"{name}, not samples. {_FFMPEG}"
+            return name
     if _is_transport_stream(head):
-        return f"an MPEG transport stream, not samples. {_FFMPEG}"
-    return f"text, not samples. {_NO_SOUND}" if _is_text(head) else ""
+        return "an MPEG transport stream"
+    if _is_text(head):
+        return "text"
+    if integers is not None and _is_even(integers):
+        return "bytes that fill the whole range evenly and at random, as packed or encrypted data do"
+    return ""
 
 
-def is_even(numbers: npt.NDArray[np.floating]) -> bool:
+def _is_even(numbers: Numbers) -> bool:
     """Whether numbers in [-1, 1] `[n]` lie evenly over the whole range and do not depend on each other: packed data, or
     white noise at full scale. Never true of fewer than `FEWEST`."""
     if len(numbers) < FEWEST:
@@ -157,7 +163,7 @@ def _is_transport_stream(head: bytes) -> bool:
 
 def _is_text(head: bytes) -> bool:
     """Letters, digits and blanks, mostly of ASCII. Raw samples have zeros and other control characters in them."""
-    if len(head) < 8:
+    if len(head) < SHORTEST_TEXT:
         return False
     coding = "utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
     words = head.decode(coding, errors="ignore")

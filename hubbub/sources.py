@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from hubbub.audio import MAX_RATE_HZ, MIN_RATE_HZ
 from hubbub.errors import HubbubError, did_you_mean, examples
-from hubbub.packed import HEAD_BYTES, is_even, name_of
+from hubbub.packed import HEAD_BYTES, name_of
 
 __all__ = ["ENCODINGS", "Microphone", "Pipe", "Source", "SourceError", "opened"]
 
@@ -115,8 +115,6 @@ class Pipe:
         self.is_wav = self._held[:4] in (b"RIFF", *_LARGE) and self._held[8:] == b"WAVE"
         if not self.is_wav:
             self._held = self._some(HEAD_BYTES)
-            if packed := name_of(self._held):
-                raise SourceError(f"the pipe holds {packed}")
         if self.is_wav:
             form = self._wav()
             given = {"--rate": (rate_hz, form.rate_hz), "--channels": (channels, form.channels)}
@@ -128,7 +126,7 @@ class Pipe:
             form = _Format(rate_hz or default_hz, channels or 1, encoding or "s16le")
         _refuse_absurd(form)
         if not self.is_wav:
-            self._refuse_even(form)
+            self._refuse_packed(form)
         self._form = form
         self.rate_hz, self.channels = form.rate_hz, form.channels
         kind = "WAV" if self.is_wav else "raw"
@@ -154,15 +152,13 @@ class Pipe:
                 "or see why its writer stopped."
             )
 
-    def _refuse_even(self, form: _Format) -> None:
-        """Refuse integers that no sound gives. Even floats are no packed bytes."""
+    def _refuse_packed(self, form: _Format) -> None:
         each, to_numbers = ENCODINGS[form.encoding]
-        whole = len(self._held) // each * each
-        if not form.encoding.startswith("f") and is_even(to_numbers(self._held[:whole])):
+        whole = self._held[: len(self._held) // each * each]
+        if packed := name_of(self._held, None if form.encoding.startswith("f") else to_numbers(whole)):
             raise SourceError(
-                f"the pipe's bytes, read as {form.encoding}, fill the whole range evenly and at random, as packed or "
-                "encrypted data do and sound does not. See whether --encoding is right, or unpack it: ffmpeg -i FILE "
-                "-f wav - | hubbub listen - ... White noise at full scale is taken as a WAV."
+                f"the pipe holds {packed}, not samples of {form.encoding}. Give samples or a WAV (ffmpeg -i FILE -f "
+                "wav - | hubbub listen - ... makes one of any recording), or give the file to hubbub classify."
             )
 
     def _wav(self) -> _Format:

@@ -177,7 +177,9 @@ class Mixer:
         low, high = float(values.min()), float(values.max())
         peak = max(-low, high)
         if not np.isfinite(peak):
-            raise WaveError(f"holds {_count(~np.isfinite(values))} that are NaN or infinite. Leave them out, or export it again.")
+            raise WaveError(
+                f"holds {_count(~np.isfinite(values))} that are NaN or infinite. Leave them out, or export it again."
+            )
         whole = self._whole and bool((values == np.rint(values)).all())
         if whole and 1 < peak <= _SCALES["i4"]:  # larger floats are always whole
             raise WaveError(f"holds whole numbers alone, up to {peak:,.0f}: integers kept as floats. {_FULL_SCALE}")

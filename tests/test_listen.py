@@ -308,9 +308,9 @@ def test_what_is_no_samples_is_refused(tmp_path: Path) -> None:
     refused: list[tuple[bytes, dict[str, Any], type[Exception], str]] = [
         (flac.getvalue(), {}, SourceError, "holds FLAC"),
         (law.getvalue(), {}, SourceError, "of kind 7 with 8 bits"),
-                (wav[:40], {}, SourceError, "ends before its first sample"),
+        (wav[:40], {}, SourceError, "ends before its first sample"),
         (b"RIFF\0\0\0\0AVI LIST", {}, SourceError, "holds AVI"),
-        (b"RIFF\0\0\0\0sfbkLIST", {}, SourceError, "no WAV"),
+        (b"RIFF\0\0\0\0sfbkLIST", {}, SourceError, "holds a RIFF file"),
         (wav, {"rate_hz": 44_100}, SourceError, "--rate 44100: the WAV's header says 16000"),
         (wav, {"channels": 2}, SourceError, "--channels 2"),
         (wav, {"encoding": "f32le"}, SourceError, "--encoding f32le"),

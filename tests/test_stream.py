@@ -159,7 +159,10 @@ def test_a_decision_gathered_in_pieces_is_the_whole_ones(settings: tuple[str, ..
     by_segment, by_clip = model.judge(evidence, [0])
     for size in (1, 7, len(evidence)):
         decision = Decision(model)
-        parts = [decision.add(evidence[start : start + size], segments[start : start + size]) for start in range(0, len(evidence), size)]
+        parts = [
+            decision.add(evidence[start : start + size], segments[start : start + size])
+            for start in range(0, len(evidence), size)
+        ]
         np.testing.assert_allclose(np.concatenate(parts), by_segment, atol=1e-6)
         np.testing.assert_allclose(decision.scores(), by_clip[0], atol=1e-6)
 

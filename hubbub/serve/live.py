@@ -24,8 +24,9 @@ from hubbub import audio, waves
 from hubbub.errors import HubbubError
 from hubbub.events import Event, Merger, Merging
 from hubbub.hearing import Hearing
+from hubbub.packed import HEAD_BYTES, name_of
 from hubbub.serve.gate import Limits, RefusedError, Token
-from hubbub.stream import Decision, Stream
+from hubbub.stream import Decision, Stream, StreamError
 
 __all__ = ["Live", "Session", "Start"]
 
@@ -72,10 +73,11 @@ class Session:
         self._decision = Decision(model)
         merging = Merging(start.threshold, start.release, start.shortest, start.gap)
         self._merger = Merger(model.labels, merging)
-        self._rest = b""
+        self._rest = self._head = b""
 
     def feed(self, data: bytes) -> list[Said]:
         """The next bytes; a sample may be cut in two between them."""
+        self._refuse_packed(data)
         data = self._rest + data
         whole = len(data) - len(data) % (self._kind.itemsize * self._channels)
         self._rest = data[whole:]
@@ -83,6 +85,21 @@ class Session:
             return []
         samples = np.frombuffer(data[:whole], self._kind).reshape(-1, self._channels)
         return self._hear(*self._stream.feed(samples))
+
+    def _refuse_packed(self, data: bytes) -> None:
+        """Refuse what browsers and programs record into: asked of the first message, and once more of enough bytes."""
+        before = len(self._head)
+        if before >= HEAD_BYTES:
+            return
+        self._head += data[: HEAD_BYTES - before]
+        if before and len(self._head) < HEAD_BYTES:
+            return
+        whole = self._head[: len(self._head) // self._kind.itemsize * self._kind.itemsize]
+        integers = np.frombuffer(whole, self._kind) / np.float32(2**15) if self._kind.kind == "i" else None
+        if packed := name_of(self._head, integers):
+            raise StreamError(
+                f"the stream holds {packed}, not samples. Send samples, or the whole file to /v1/classify."
+            )
 
     def end(self) -> list[Said]:
         """What is left: the last segment and the events that end with it, and the decision on all of it."""
