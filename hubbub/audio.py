@@ -22,7 +22,7 @@ import soundfile
 import soxr
 
 from hubbub.errors import HubbubError
-from hubbub.waves import Mixer, WaveError, is_whole
+from hubbub.waves import Mixer, WaveError, is_whole, shown
 
 __all__ = ["EXTENSIONS", "AudioError", "FormatError", "Resampler", "Sound", "decode", "load", "opened", "resample"]
 
@@ -279,7 +279,7 @@ def _part(samples: int, rate: int, start_s: float | None, end_s: float | None) -
 def _refuse_rates(*rates_hz: int) -> None:
     for rate in rates_hz:
         if not is_whole(rate):
-            raise AudioError(f"a sample rate of {rate!r}: give a whole number of samples a second, such as 44100.")
+            raise AudioError(f"a sample rate of {shown(rate)}: give a whole number of samples a second, such as 44100.")
         if not MIN_RATE_HZ <= rate <= MAX_RATE_HZ:
             raise AudioError(
                 f"a sample rate of {rate} Hz: rates from {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz are sound. "

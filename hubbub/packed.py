@@ -13,6 +13,9 @@ import numpy.typing as npt
 __all__ = ["HEAD_BYTES", "name_of"]
 
 Numbers = npt.NDArray[np.floating]
+#: The length of a frame in bytes, and two things that its header has in common with those that follow.
+Frame = tuple[int, int, int]
+FrameOf = Callable[[bytes], Frame | None]
 
 #: So many bytes tell; at 16 kHz and 16 bits half a second.
 HEAD_BYTES = 16_384
@@ -45,10 +48,8 @@ _MARKS: tuple[tuple[int, bytes, str], ...] = (
     *((0, word, "a RIFF file") for word in (b"RIFF", b"RF64", b"BW64")),
 )
 _MPEG_KBPS = {  # by version 1 or not and layer
-    (True, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
     (True, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
     (True, 3): (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
-    (False, 1): (32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
     (False, 2): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
     (False, 3): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
@@ -67,8 +68,8 @@ def name_of(head: bytes, integers: Numbers | None = None) -> str:
     for at, mark, name in _MARKS:
         if head[at : at + len(mark)] == mark and (at != 8 or head[:4] == b"RIFF"):
             return name
-    for size_of, name in ((_mpeg, "MP3"), (_adts, "AAC"), (_ac3, "AC-3")):
-        if _follows(head, 0, size_of, _FRAMES) or _joined(head, size_of):
+    for frame_of, name in ((_mpeg, "MP3"), (_adts, "AAC"), (_ac3, "AC-3")):
+        if _follows(head, 0, frame_of, _FRAMES) or _joined(head, frame_of):
             return name
     if _is_transport_stream(head):
         return "an MPEG transport stream"
@@ -93,64 +94,65 @@ def _is_even(numbers: Numbers) -> bool:
     return all(abs(float(centred[lag:] @ centred[:-lag])) < RELATED * power for lag in range(1, LAGS + 1))
 
 
-def _follows(head: bytes, at: int, size_of: Callable[[bytes], int], most: int) -> bool:
-    """Whether so many frames stand one behind the other; two of them at least where the bytes end before."""
-    for frame in range(most):
+def _follows(head: bytes, at: int, frame_of: FrameOf, most: int) -> bool:
+    """Whether so many frames of one kind stand one behind the other; two at least where the bytes end before."""
+    first = frame_of(head[at : at + 8])
+    for number in range(most):
         if at + 8 > len(head):
-            return frame >= 2
-        size = size_of(head[at : at + 8])
-        if not size:
+            return number >= 2
+        frame = frame_of(head[at : at + 8])
+        if frame is None or first is None or frame[1:] != first[1:]:
             return False
-        at += size
+        at += frame[0]
     return True
 
 
-def _joined(head: bytes, size_of: Callable[[bytes], int]) -> bool:
+def _joined(head: bytes, frame_of: FrameOf) -> bool:
     """Whether frames begin within the first few thousand bytes. A tone whose period is as long as a frame looks like
-    that too, but then all frames are the same."""
+    that too, but then all frames are nearly the same."""
     for at in range(1, min(len(head) - 8, 4_096)):
-        if head[at] in (0xFF, 0x0B) and (size := size_of(head[at : at + 8])):
+        if head[at] in (0xFF, 0x0B) and (frame := frame_of(head[at : at + 8])):
+            size = frame[0]
             whole = at + _FRAMES_WITHIN * size < len(head)
-            differ = head[at : at + size] != head[at + size : at + 2 * size]
-            if whole and differ and _follows(head, at, size_of, _FRAMES_WITHIN):
+            differ = sum(a != b for a, b in zip(head[at : at + size], head[at + size : at + 2 * size], strict=False))
+            if whole and differ > size / 4 and _follows(head, at, frame_of, _FRAMES_WITHIN):
                 return True
     return False
 
 
-def _mpeg(header: bytes) -> int:
-    """The length of an MPEG audio frame of layer 1 to 3 by its header; 0 where it is none."""
-    if header[0] != 0xFF or header[1] & 0xE0 != 0xE0:
-        return 0
+def _mpeg(header: bytes) -> Frame | None:
+    """An MPEG audio frame of layer 2 or 3 by its header. Layer 1 is left out: no file has it, and quiet samples of 24
+    and 32 bits look like it."""
+    if len(header) < 3 or header[0] != 0xFF or header[1] & 0xE0 != 0xE0:
+        return None
     version, layer, rate = header[1] >> 3 & 3, 4 - (header[1] >> 1 & 3), header[2] >> 2 & 3
     kbps, pad = header[2] >> 4, header[2] >> 1 & 1
-    if version == 1 or layer == 4 or rate == 3 or kbps in (0, 15):
-        return 0
+    if version == 1 or layer not in (2, 3) or rate == 3 or kbps in (0, 15):
+        return None
     hz = (44_100, 48_000, 32_000)[rate] // {3: 1, 2: 2, 0: 4}[version]
     bits = 1000 * _MPEG_KBPS[version == 3, layer][kbps - 1]
-    if layer == 1:
-        return (12 * bits // hz + pad) * 4
-    return (72 if layer == 3 and version != 3 else 144) * bits // hz + pad
+    return (72 if layer == 3 and version != 3 else 144) * bits // hz + pad, header[1], rate
 
 
-def _adts(header: bytes) -> int:
-    """The length of an AAC frame by its ADTS header; 0 where it is none."""
-    if header[0] != 0xFF or header[1] & 0xF6 != 0xF0 or header[2] >> 2 & 15 > 12:
-        return 0
+def _adts(header: bytes) -> Frame | None:
+    """An AAC frame by its ADTS header."""
+    if len(header) < 6 or header[0] != 0xFF or header[1] & 0xF6 != 0xF0 or header[2] >> 2 & 15 > 12:
+        return None
     size = (header[3] & 3) << 11 | header[4] << 3 | header[5] >> 5
-    return size if size > 7 else 0
+    return (size, header[1], header[2]) if size > 7 else None
 
 
-def _ac3(header: bytes) -> int:
-    """The length of an AC-3 or E-AC-3 frame by its header; 0 where it is none."""
-    if header[:2] != b"\x0b\x77":
-        return 0
+def _ac3(header: bytes) -> Frame | None:
+    """An AC-3 or E-AC-3 frame by its header."""
+    if len(header) < 6 or header[:2] != b"\x0b\x77":
+        return None
     if header[5] >> 3 > 10:
-        return 2 * (((header[2] & 7) << 8 | header[3]) + 1)
+        return 2 * (((header[2] & 7) << 8 | header[3]) + 1), header[5] >> 3, header[2] >> 6
     rate, code = header[4] >> 6, header[4] & 63
     if rate == 3 or code >= 2 * len(_AC3_KBPS):
-        return 0
+        return None
     kbps = _AC3_KBPS[code >> 1]
-    return (4 * kbps, 2 * (96_000 * kbps // 44_100 + (code & 1)), 6 * kbps)[rate]
+    return (4 * kbps, 2 * (96_000 * kbps // 44_100 + (code & 1)), 6 * kbps)[rate], header[5], rate
 
 
 def _is_transport_stream(head: bytes) -> bool:

@@ -123,7 +123,9 @@ class Pipe:
                 if asked not in (None, own):
                     raise SourceError(f"{option} {asked}: the WAV's header says {own}. Leave the option out.")
         else:
-            form = _Format(rate_hz or default_hz, channels or 1, encoding or "s16le")
+            form = _Format(
+                default_hz if rate_hz is None else rate_hz, 1 if channels is None else channels, encoding or "s16le"
+            )
         _refuse_absurd(form)
         if not self.is_wav:
             self._refuse_packed(form)

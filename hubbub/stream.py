@@ -37,7 +37,7 @@ class Stream:
     def __init__(self, model: "Hearing", rate_hz: int, channels: int = 1) -> None:
         """`rate_hz` and `channels` are the blocks' own. Raises `AudioError` where the rate is no sound's."""
         if not waves.is_whole(channels) or channels < 1:
-            raise StreamError(f"{channels!r} channels: give a whole number from 1.")
+            raise StreamError(f"{waves.shown(channels)} channels: give a whole number from 1.")
         self.rate_hz, self.channels = rate_hz, channels
         self._model = model
         self._mixer = Mixer()

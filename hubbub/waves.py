@@ -26,6 +26,7 @@ __all__ = [
     "mix_down",
     "padded",
     "refuse_short",
+    "shown",
     "silent",
 ]
 
@@ -253,8 +254,16 @@ def known(found: bool | None, warnings: Sequence[str]) -> bool | None:
 
 
 def is_whole(given: object) -> bool:
-    """Whether something is a whole number: True and 3.0 are none."""
-    return isinstance(given, Integral) and not isinstance(given, bool)
+    """Whether something is a whole number of a usual size: True and 3.0 are none."""
+    return isinstance(given, Integral) and not isinstance(given, bool) and -(2**63) <= int(given) < 2**63
+
+
+def shown(given: object) -> str:
+    """Something wrong as a message shows it: its beginning, or its type where it cannot even be printed."""
+    try:
+        return repr(given)[:40]
+    except Exception:
+        return type(given).__name__
 
 
 def _array(given: npt.ArrayLike) -> Samples:
