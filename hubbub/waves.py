@@ -46,7 +46,7 @@ MOSTLY_PADDING = 0.25
 #: An axis is taken for the channels where it has at most so many entries and the other so many times more.
 MOST_CHANNELS, LONGER = 32, 16
 #: Samples that are mixed by one decision, and how much of its power a frame passes on to the next.
-FRAME, FRAMES_AT_ONCE, PASSED_ON = 4_096, 64, 0.8
+FRAME, FRAMES_AT_ONCE, PASSED_ON = 4_096, 64, 0.7
 #: Channels cancel each other where their mean has less than this share of the power that independent ones would leave.
 CANCELLED = 0.1
 
