@@ -13,7 +13,7 @@ import threading
 import tracemalloc
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -23,6 +23,8 @@ import numpy.typing as npt
 import pytest
 import soundfile
 from click.testing import Result
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -359,6 +361,22 @@ def test_an_absurd_header_is_refused_before_memory_is_asked_for(content: bytes, 
         assert tracemalloc.get_traced_memory()[1] < 1_000_000
     finally:
         tracemalloc.stop()
+
+
+@given(
+    changes=st.lists(st.tuples(st.integers(0, 43), st.integers(0, 255)), max_size=6),
+    size=st.integers(0, 3_000),
+    encoding=st.sampled_from([None, *sources.ENCODINGS]),
+)
+def test_a_damaged_header_gives_samples_or_a_source_error(
+    changes: list[tuple[int, int]], size: int, encoding: str | None
+) -> None:
+    content = bytearray(header(size=2_000) + bytes(range(256)) * 12)
+    for at, value in changes:
+        content[at] = value
+    with suppress(SourceError):
+        for block in Pipe(io.BytesIO(content[:size]), RATE, encoding=encoding).blocks():
+            assert block.ndim == 2 and len(block)
 
 
 @pytest.mark.parametrize("options", [{"channels": 65_535}, {"channels": 0}, {"rate_hz": 0}, {"rate_hz": 10**9}])
