@@ -23,12 +23,12 @@ import soxr
 
 from hubbub import containers, framing
 from hubbub.errors import HubbubError
+from hubbub.waves import Mixer, WaveError, is_whole, shown
 
 if TYPE_CHECKING:
     from av.container import InputContainer
 
-__all__ = ["EXTENSIONS", "AudioError", "FormatError", "Resampler", "Sound", "amiss", "decode", "load", "mix_down",
-           "opened", "resample"]  # fmt: skip
+__all__ = ["EXTENSIONS", "AudioError", "FormatError", "Resampler", "Sound", "decode", "load", "opened", "resample"]
 
 Wave = npt.NDArray[np.float32]
 
@@ -58,10 +58,6 @@ _CONTAINERS = (
 #: Those of FFmpeg's containers whose headers say how long each stream is.
 _COUNTING = ("mov", "flac", "ape", "wv", "tta")
 _SHORT_SHARE, _SHORT_S = 0.01, 0.5  # less is a coder's lead-in and rounding
-
-
-#: In full scales: the power of samples much larger than this is beyond 32 bits.
-LOUDEST = 1e9
 
 
 class AudioError(HubbubError):
@@ -110,18 +106,14 @@ def opened(source: str | Path | BinaryIO, start_s: float | None = None, end_s: f
             source = stack.enter_context(_file(Path(source)))
         source, warnings = _whole(name, source)
         sound = _by_sndfile(stack, name, source, start_s, end_s) or _by_av(stack, name, source, start_s, end_s)
-        yield replace(sound, blocks=_trusted(name, sound.blocks), warnings=[*warnings, *sound.warnings])
+        sound = replace(sound, warnings=[*warnings, *sound.warnings])
+        yield replace(sound, blocks=_trusted(name, sound.blocks, sound.warnings))
 
 
 def load(source: str | Path | BinaryIO, rate_hz: int, start_s: float | None = None, end_s: float | None = None) -> Wave:
     """A file or stream -> mono wave `[T]` at `rate_hz`."""
     wave, own_rate = decode(source, start_s, end_s)
     return resample(wave, own_rate, rate_hz)
-
-
-def mix_down(wave: npt.NDArray[np.float32]) -> Wave:
-    """Samples `[T]` or `[T, channels]` -> mono `[T]`, the mean over channels."""
-    return wave if wave.ndim == 1 else wave.mean(axis=1, dtype=np.float32)
 
 
 def resample(wave: Wave, from_hz: int, to_hz: int) -> Wave:
@@ -204,7 +196,7 @@ def _read(name: str, file: soundfile.SoundFile, first: int, last: int) -> Iterat
             block = file.read(min(size, last - at), dtype="float32")
             wanted, skipped = len(block) > 0, max(first - at, 0)
             at += len(block)
-            yield mix_down(block[skipped:])
+            yield block[skipped:]
     except soundfile.SoundFileError as error:
         raise _broken_off(name, f"{max(at - first, 0)} of {last - first} samples", error) from error
     if at < last:
@@ -246,7 +238,7 @@ def _by_av(stack: ExitStack, name: str, stream: BinaryIO, start_s: float | None,
         try:
             for frame in itertools.chain([opening], frames):
                 wave = frame.to_ndarray().T.astype(np.float32)
-                yield mix_down(wave[max(first - at, 0) : max(last - at, 0)])
+                yield wave[max(first - at, 0) : max(last - at, 0)]
                 at += len(wave)
                 if at >= last:
                     return
@@ -282,28 +274,24 @@ def _gathered(blocks: Iterator[Wave]) -> Iterator[Wave]:
         yield np.concatenate(held)
 
 
-def _trusted(name: str, blocks: Iterator[Wave]) -> Iterator[Wave]:
-    """Blocks that hold samples, and numbers only."""
-    empty = True
-    for block in blocks:
-        if wrong := amiss(block):
-            raise AudioError(f"{name} holds {wrong}. Export it again without them.")
-        if len(block):
-            empty = False
-            yield block
+def _trusted(name: str, blocks: Iterator[Wave], warnings: list[str]) -> Iterator[Wave]:
+    """Blocks `[n]` or `[n, channels]` -> mono blocks that can be sound; at their end `warnings` are complete."""
+    mixer, empty = Mixer(), True
+
+    def mono() -> Iterator[Wave]:
+        yield from map(mixer.feed, blocks)
+        yield mixer.end()
+
+    try:
+        for block in mono():
+            if len(block):
+                empty = False
+                yield block
+    except WaveError as error:
+        raise AudioError(f"{name} {error}") from error
     if empty:
         raise AudioError(f"{name} holds no samples. Leave it out, or record it again.")
-
-
-def amiss(samples: Wave) -> str:
-    """What keeps samples from being sound, in words; empty where nothing does."""
-    for what, good in (
-        ("that are NaN or infinite", np.isfinite(samples)),
-        (f"beyond {LOUDEST:,.0f} times full scale", np.abs(samples) <= LOUDEST),
-    ):
-        if not good.all():
-            return f"{int((~good).sum())} samples {what}"
-    return ""
+    warnings += mixer.warnings
 
 
 def _part(samples: int, rate: int, start_s: float | None, end_s: float | None) -> tuple[int, int]:
@@ -317,6 +305,8 @@ def _part(samples: int, rate: int, start_s: float | None, end_s: float | None) -
 
 def _refuse_rates(*rates_hz: int) -> None:
     for rate in rates_hz:
+        if not is_whole(rate):
+            raise AudioError(f"a sample rate of {shown(rate)}: give a whole number of samples a second, such as 44100.")
         if not MIN_RATE_HZ <= rate <= MAX_RATE_HZ:
             raise AudioError(
                 f"a sample rate of {rate} Hz: rates from {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz are sound. "

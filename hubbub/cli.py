@@ -13,7 +13,7 @@ import typer
 from rich.table import Table
 
 from hubbub import cli_bench, cli_classify, cli_data, cli_export, cli_hub, cli_listen, cli_serve, cli_tune, ranks
-from hubbub.cli_options import Debug, Device, Out, as_settings, err, out, say
+from hubbub.cli_options import Debug, Device, Out, as_settings, err, out, say, say_warnings
 from hubbub.errors import HubbubError
 from hubbub.shown import spelt_out
 
@@ -196,6 +196,7 @@ def explain(
     out.print(f"{card['label']}, by {card['method']}")
     for remark in card["remarks"]:
         out.print(remark, style="yellow", soft_wrap=True)
+    say_warnings(file, card.get("warnings", ()))
     words = {"original": "as it is", "listened": "what was listened to", "rest": "the rest"}
     for name, scores in card["scores"].items():
         out.print(f"{scores[card['label']]:.3f}  {words[name]}")

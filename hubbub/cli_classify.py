@@ -24,6 +24,7 @@ from hubbub.cli_options import (
     Release,
     err,
     out,
+    say_warnings,
 )
 from hubbub.errors import HubbubError
 from hubbub.progress import bar
@@ -152,9 +153,10 @@ def _keep_by_ray(to: Path, paths: list[str], name: str, asked: "Asked", threshol
     found, missed = [os.path.abspath(path) for path in search.files], _say_left_out(search)
     name = os.path.abspath(name) if os.path.exists(name) else name
     facts = _facts(name, asked, threshold, "parquet")
-    before, failed = cluster_answers.classify(found, name, asked, threshold, to.absolute(), facts, **cluster)
+    before, failed, odd = cluster_answers.classify(found, name, asked, threshold, to.absolute(), facts, **cluster)
     _say_before(before, len(found))
     said = f"; {failed} files could not be heard: column error" if failed else ""
+    said += f"; {odd} files have warnings: column warnings" if odd else ""
     out.print(f"answers: {to}{said}", soft_wrap=True)
     return failed + missed
 
@@ -176,8 +178,7 @@ def _keep(
         _say_before(len(found) - len(place.left), len(found))
         for answer in answers(place.left):
             place.add(answer)
-            if answer.heard is None:
-                err.print(f"error: {answer.error}", soft_wrap=True)
+            _say_what_is_wrong(answer)
     out.print(f"answers: {to}", soft_wrap=True)
     return len(place.failed)
 
@@ -217,9 +218,11 @@ def _print(form: "Format | None", answers: "Iterator[Answer]", asked: "Asked", t
         out.print(HEADERS[asked.merging is not None])
     for answer in answers:
         failed += answer.heard is None
+        if form is not FORMATS["json"]:  # which says it itself
+            _say_what_is_wrong(answer)
         if answer.heard is None and form is not FORMATS["json"]:
-            err.print(f"error: {answer.error}", soft_wrap=True)
-        elif form:
+            continue
+        if form:
             sys.stdout.write(form.body(answer, threshold))
             sys.stdout.flush()
         elif asked.merging:
@@ -227,6 +230,14 @@ def _print(form: "Format | None", answers: "Iterator[Answer]", asked: "Asked", t
         else:
             _print_row(answer, asked.top, threshold)
     return failed
+
+
+def _say_what_is_wrong(answer: "Answer") -> None:
+    """Why there is no answer, or what is odd about the recording."""
+    if answer.heard is None:
+        err.print(f"error: {answer.error}", soft_wrap=True)
+    else:
+        say_warnings(answer.file, answer.heard.warnings)
 
 
 #: The table's first line: of files, of events.

@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from hubbub.cli_options import Debug, Device, Gap, MinDuration, Model, Release, err, out
+from hubbub.cli_options import Debug, Device, Gap, MinDuration, Model, Release, err, out, say_warnings
 from hubbub.letters import large
 from hubbub.shown import spelt_out
 
@@ -80,6 +80,7 @@ def listen(
         label, scores = _decision(listener)
         unsure = ", probably none of the classes" if listener.known is False else ""
         _print_line(f"all of it: {label} {scores[label]:.2f}{unsure}; {_how_it_goes(listener)}")
+        say_warnings(place.name, listener.warnings)
 
 
 @contextmanager
@@ -109,7 +110,9 @@ def _print_json(listener: "Listener", seconds: float | None, name: str) -> None:
     latency = {"mean": figures.mean_latency_s, "worst": figures.worst_latency_s}
     dropped = {"dropped_blocks": figures.dropped_blocks, "dropped_seconds": figures.dropped_s}
     known = {} if listener.known is None else {"known": listener.known}
-    decided = {"seconds": figures.seconds, "label": label, "score": scores[label], **known, "scores": scores}
+    warnings = {"warnings": list(listener.warnings)} if listener.warnings else {}
+    decided = {"seconds": figures.seconds, "label": label, "score": scores[label], **known, **warnings}
+    decided["scores"] = scores
     _print_line(json.dumps({"type": "end", **decided, "latency_seconds": latency, **dropped, "model": name}))
 
 

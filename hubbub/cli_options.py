@@ -1,5 +1,6 @@
 """What the commands share: their common options, and where they print."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     *("Address", "AllowLeaky", "AllowMissing", "Cpus", "Debug", "Device", "Engine", "Folds", "Gap", "Gpus"),
     *("MinDuration", "Model", "Name", "Out", "Quick", "Release", "Seeds", "Settings"),
-    *("as_settings", "err", "out", "recipe_of", "say"),
+    *("as_settings", "err", "out", "recipe_of", "say", "say_warnings"),
 ]
 
 
@@ -104,3 +105,11 @@ def recipe_of(name: str, settings: list[str] | None, allow_missing: bool) -> "Re
 def say(line: str) -> None:
     """A line of progress, for people: on standard error."""
     err.print(line, soft_wrap=True)
+
+
+def say_warnings(name: object, warnings: Iterable[str]) -> None:
+    """What is odd about a recording, a line each: on standard error."""
+    from hubbub.formats import name_of
+
+    for warning in warnings:
+        err.print(f"warning: {name_of(str(name))}: {warning}", style="yellow", soft_wrap=True)

@@ -24,7 +24,7 @@ __all__ = ["classify"]
 #: Files a process is given at once: a lost machine's are answered again, and each block becomes a parquet file.
 BLOCK = 64
 #: `recording`: the sha256 and stamp of the file that was answered, as JSON.
-COLUMNS = (*formats.COLUMNS, "error", "recording")
+COLUMNS = (*formats.COLUMNS, "error", "warnings", "recording")
 #: Says what the answers of a folder depend on; readers of parquet folders pass over names with a dot.
 NOTE = ".answers.json"
 _log = logging.getLogger(__name__)
@@ -41,13 +41,14 @@ def classify(
     address: str | None = None,
     cpus: float = 1.0,
     gpus: float | None = None,
-) -> tuple[int, int]:
+) -> tuple[int, int, int]:
     """Answer the files that have no answer in `folder` yet, or changed since; parquet files there hold a row a segment
     or event.
 
-    `error` says why a file has no answer, its other columns but `file` then being empty. Returns how many files were
-    answered before, and how many of those asked now could not be. `facts` are what answers depend on. Raises
-    `EngineError` where no cluster answers, and where the folder holds something else.
+    `error` says why a file has no answer, its other columns but `file` then being empty; `warnings` what is odd about
+    it. Returns how many files were answered before, how many of those asked now could not be, and how many are odd.
+    `facts` are what answers depend on. Raises `EngineError` where no cluster answers, and where the folder holds
+    something else.
     """
     import pyarrow.compute as pc
     from pyarrow import dataset
@@ -58,7 +59,7 @@ def classify(
         before = _answered(folder, {formats.readable(path): path for path in paths})
         wanted = [path for path in paths if formats.readable(path) not in before]
         if not wanted:
-            return len(paths), 0
+            return len(paths), 0, 0
         ray = connect(address)
         try:
             most, gpus = rooms(ray, cpus, gpus)
@@ -78,8 +79,12 @@ def classify(
         finally:
             ray.shutdown()
         written = dataset.dataset(folder, format="parquet", exclude_invalid_files=True)
-        errors = written.to_table(columns=["file"], filter=pc.is_valid(pc.field("error")))
-        return len(paths) - len(wanted), len(set(errors["file"].to_pylist()) & set(map(formats.readable, wanted)))
+        asked_now = set(map(formats.readable, wanted))
+        failed, odd = (
+            len(set(written.to_table(["file"], filter=pc.is_valid(pc.field(name)))["file"].to_pylist()) & asked_now)
+            for name in ("error", "warnings")
+        )
+        return len(paths) - len(wanted), failed, odd
 
 
 def _refuse_other(folder: Path, facts: dict[str, Any]) -> None:
@@ -155,15 +160,15 @@ class _Listener:
         for answer in predict.answers(self.model, paths, self.name, self.asked):
             file = formats.readable(answer.file)
             if answer.heard is None:
-                found.append((file, None, None, None, None, answer.error, None))
+                found.append((file, None, None, None, None, answer.error, None, None))
                 continue
             known = origins.identity(answer.file, before[answer.file])
             recording = None if known is None else json.dumps(known)
-            heard = list(formats.rows(answer, self.threshold))
-            found += [(file, e.start, e.end, e.label, e.score, None, recording) for e in heard]
+            heard, odd = list(formats.rows(answer, self.threshold)), " ".join(answer.heard.warnings) or None
+            found += [(file, e.start, e.end, e.label, e.score, None, odd, recording) for e in heard]
             if not heard:  # answered, and nothing to tell of it
-                found.append((file, None, None, None, None, None, recording))
+                found.append((file, None, None, None, None, None, odd, recording))
         string, number = pyarrow.string(), pyarrow.float64()
-        kinds = (string, number, number, string, pyarrow.float32(), string, string)
+        kinds = (string, number, number, string, pyarrow.float32(), string, string, string)
         columns = dict(zip(COLUMNS, zip(*found, strict=True), strict=True))
         return pyarrow.table(columns, schema=pyarrow.schema(list(zip(COLUMNS, kinds, strict=True))))

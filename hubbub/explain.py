@@ -10,8 +10,9 @@ A map says where the decision looked, not that it was right. This room knows no 
 is told by front ends and networks (`places`).
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -23,7 +24,7 @@ import torch
 from captum.attr import LayerGradCam
 from torch import Tensor, nn
 
-from hubbub import audio, files, plots, windows
+from hubbub import audio, files, plots, waves, windows
 from hubbub.classifier import Classifier
 from hubbub.errors import HubbubError, did_you_mean
 from hubbub.models.network import NetworkError
@@ -117,22 +118,23 @@ class Explanation:
 
 def explain(
     classifier: Classifier,
-    source: str | Path | BinaryIO | npt.ArrayLike,
+    source: str | Path | BinaryIO | audio.Sound | npt.ArrayLike,
     rate_hz: int | None = None,
     label: str | None = None,
 ) -> Explanation:
-    """What `Classifier.classify` takes -> `Explanation` of `label`, by default the class decided for the clip.
+    """What `Classifier.read` takes -> `Explanation` of `label`, by default the class decided for the clip.
 
     The plain view of a segment is explained: its first level, not shifted. Raises `ExplainError` for a label that the
     classifier does not know, `AudioError` for a recording that cannot be read.
     """
     _refuse_unknown(classifier, label)
-    warnings: list[str] = []
-    if classifier.hears and (isinstance(source, str | Path) or hasattr(source, "read")):
-        source, rate_hz, warnings = _decoded(source)  # type: ignore[arg-type]
-    wave, seconds = classifier.read(source, rate_hz)
+    of_file = classifier.hears and (isinstance(source, str | Path) or hasattr(source, "read"))
+    with audio.opened(source) if of_file else nullcontext(source) as given:  # type: ignore[arg-type]
+        wave, seconds, warnings = classifier.read(_bounded(given) if isinstance(given, audio.Sound) else given, rate_hz)
     _refuse_long(seconds)
     heard = classifier.eval().classify(wave, classifier.rate_hz)
+    warnings = tuple(dict.fromkeys([*warnings, *heard.warnings]))  # a mono wave no longer shows some of them
+    heard = replace(heard, known=waves.known(heard.known, warnings), warnings=warnings)
     label = label or heard.label
     grid = Grid(len(wave), classifier.rate_hz)
     why_not = _without_gradient(classifier)
@@ -142,7 +144,6 @@ def explain(
     else:
         parts, remarks = _gradcam(classifier, wave, grid, label, heard)
         clip = grid.joined(parts)
-    remarks = [*warnings, *remarks]
     if not clip.any():
         remarks.append(f"no part of the sound speaks for '{label}': the map is empty.")
     strongest = max(part.max(initial=0) for _, part in parts) or 1.0
@@ -191,17 +192,19 @@ def write_given(classifier: Classifier, file: Path, folder: str | Path, label: s
     return card
 
 
-def _decoded(source: str | Path | BinaryIO) -> tuple[Array, int, list[str]]:
-    """A recording `[T]`, its rate [Hz] and what is odd about it. One that is too long is refused by its header or,
-    where that does not tell, as soon as decoding does."""
-    with audio.opened(source) as sound:
-        _refuse_long(sound.seconds or 0)
-        blocks, samples = [], 0
+def _bounded(sound: audio.Sound) -> audio.Sound:
+    """The same sound. One that is too long is refused by its header or, where that does not tell, as soon as decoding
+    does."""
+    _refuse_long(sound.seconds or 0)
+
+    def blocks() -> Iterator[Array]:
+        samples = 0
         for block in sound.blocks:
-            blocks.append(block)
             samples += len(block)
             _refuse_long(samples / sound.rate_hz)
-        return np.concatenate(blocks), sound.rate_hz, sound.warnings
+            yield block
+
+    return replace(sound, blocks=blocks())
 
 
 def _refuse_long(seconds: float) -> None:
@@ -383,6 +386,7 @@ def write(classifier: Classifier, explanation: Explanation, folder: str | Path) 
         "label": explanation.label,
         "method": explanation.method,
         "remarks": list(explanation.remarks),
+        **({"warnings": list(explanation.heard.warnings)} if explanation.heard.warnings else {}),
         "scores": {name: heard.scores for name, heard in {"original": explanation.heard, **said}.items()},
         "seconds": explanation.heard.seconds,
         "segments": [

@@ -7,6 +7,7 @@ are the same to the last line. This room knows neither torch nor files of weight
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO, Self, cast
 
@@ -14,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from hubbub import audio, pictures, windows
+from hubbub import audio, pictures, waves, windows
 from hubbub.confidence import Confidence, familiarity
 from hubbub.errors import HubbubError
 from hubbub.recipe import Recipe
@@ -160,13 +161,14 @@ class Hearing(ABC):
             )
         return scores
 
-    def knows(self, by_segment: Array) -> npt.NDArray[np.bool_] | None:
-        """Probabilities of segments `[S, K]` -> whether each reaches the threshold that validation set, `[S]`: whether
-        it is like what was learnt. None where none was set. A recording is known where one of its segments is."""
+    def knows(self, by_segment: Array, segments: npt.NDArray[Any]) -> npt.NDArray[np.bool_] | None:
+        """Probabilities of segments `[S, K]`, and these `[S, ...]` -> whether each reaches the threshold that
+        validation set, `[S]`: whether it is like what was learnt, which digital silence never is. None where none was
+        set. A recording is known where one of its segments is."""
         if self.confidence.threshold is None:
             return None
         found = familiarity(by_segment, self.recipe.evaluate.unknown, self.activation)
-        return found >= self.confidence.threshold
+        return (found >= self.confidence.threshold) & ~waves.silent(segments)
 
     def _decided(self, pooled: Array) -> Array:
         """The same before it is tempered."""
@@ -178,33 +180,47 @@ class Hearing(ABC):
         views = [pooled] if pooling == "mean_logit" else np.split(pooled, len(self.views), axis=1)
         return _mean([windows.settled(view, pooling, self.activation) for view in views])
 
-    def read(self, source: str | Path | BinaryIO | npt.ArrayLike, rate_hz: int | None = None) -> tuple[Array, float]:
-        """What `classify` takes for a sound -> its wave `[T]` at the classifier's rate, and how long it is [s]."""
+    def read(
+        self, source: str | Path | BinaryIO | audio.Sound | npt.ArrayLike, rate_hz: int | None = None
+    ) -> tuple[Array, float, tuple[str, ...]]:
+        """What `classify` takes for a sound, or one that is being decoded -> its wave `[T]` at the classifier's rate,
+        how long it is [s], and what is odd about it."""
         if not self.hears:
             raise ClassifierError(
                 "this classifier was trained on spectrograms or pictures, and how they were made is not known: it "
                 "takes only such, not sound. To have it hear, train on what hubbub data images or features made."
             )
-        if isinstance(source, str | Path) or hasattr(source, "read"):
-            wave, own_rate = audio.decode(source)  # type: ignore[arg-type]
-        else:
-            wave, own_rate = _checked(np.asarray(source, dtype=np.float32), rate_hz)
-        return audio.resample(wave, own_rate, self.rate_hz), len(wave) / own_rate
+        name = str(source) if isinstance(source, str | Path) else "the wave"
+        try:
+            if isinstance(source, str | Path | audio.Sound) or hasattr(source, "read"):
+                with nullcontext(source) if isinstance(source, audio.Sound) else audio.opened(source) as sound:  # type: ignore[arg-type]
+                    wave, own_rate = np.concatenate(list(sound.blocks)), sound.rate_hz
+                warnings = sound.warnings
+            else:
+                wave, own_rate, warnings = _checked(source, rate_hz)
+            resampled = audio.resample(wave, own_rate, self.rate_hz)
+            waves.refuse_short(len(wave), own_rate)
+        except waves.WaveError as error:
+            raise ClassifierError(f"{name} {error}") from error
+        seconds = len(wave) / own_rate
+        return resampled, seconds, (*warnings, *waves.padded(seconds, self.recipe.windows.length / self.rate_hz))
 
     def classify(self, source: str | Path | BinaryIO | npt.ArrayLike, rate_hz: int | None = None) -> Heard:
         """A file, an open stream or a wave -> `Heard`.
 
-        A wave is `[T]` or `[T, channels]` in [-1, 1] and needs its `rate_hz`; files carry theirs. Any rate, length and
-        channel count will do. A file may also be a picture of a spectrogram, or a spectrogram (.npy, `[F, W]`), made as
-        those it was trained on; where that is not known, its `seconds` are 0. Raises `AudioError`, `PictureError` or
-        `ClassifierError`.
+        A wave is `[T]` or `[T, channels]`, floats in [-1, 1] or 8, 16 or 32-bit integers, and needs its `rate_hz`;
+        files carry theirs. `[channels, T]` is turned where that is unmistakable. Any rate, number of channels and
+        length from 10 ms will do. A file may also be a picture of a spectrogram, or a spectrogram (.npy, `[F, W]`),
+        made as those it was trained on; where that is not known, its `seconds` are 0. Raises `AudioError`,
+        `PictureError` or `ClassifierError`.
         """
+        warnings: tuple[str, ...] = ()
         if isinstance(source, str | Path) and Path(source).suffix.lower() in GIVEN:
             segments = self.given(Path(source))
             seconds = self.given_seconds
             spans = np.array([[0.0, seconds]])
         else:
-            wave, seconds = self.read(source, rate_hz)
+            wave, seconds, warnings = self.read(source, rate_hz)
             segments, spans = self.cut(wave), self.spans(len(wave))
         by_segment, clip = self.judge(self.evidence(segments), [0])
         table = pd.DataFrame(by_segment, columns=list(self.labels))
@@ -212,9 +228,9 @@ class Hearing(ABC):
         table.insert(1, "end", spans[:, 1])
         scores = dict(zip(self.labels, (float(p) for p in clip[0]), strict=True))
         label = max(scores, key=lambda name: scores[name])
-        knows = self.knows(by_segment)
-        known = None if knows is None else bool(knows.any())
-        return Heard(label, scores[label], scores, table, seconds, known)
+        knows = self.knows(by_segment, segments)
+        known = waves.known(None if knows is None else bool(knows.any()), warnings)
+        return Heard(label, scores[label], scores, table, seconds, known, warnings)
 
     @property
     def given_seconds(self) -> float:
@@ -232,16 +248,13 @@ def _seen(segments: Array, level: windows.Level, shift: float) -> Array:
     return np.roll(seen, round(shift * seen.shape[-1]), axis=-1) if shift else np.array(seen)
 
 
-def _checked(wave: Array, rate_hz: int | None) -> tuple[Array, int]:
+def _checked(given: npt.ArrayLike, rate_hz: int | None) -> tuple[Array, int, list[str]]:
+    """An array -> mono `[T]`, its rate, and what is odd about it. Raises `WaveError` and `ClassifierError`."""
     if rate_hz is None:
         raise ClassifierError("a wave does not say its sample rate. Give rate_hz, e.g. classify(wave, rate_hz=44100).")
-    if wave.ndim not in (1, 2) or wave.size == 0:
-        raise ClassifierError(
-            f"a wave of shape {wave.shape}: give [samples] or [samples, channels], at least one sample."
-        )
-    if wrong := audio.amiss(wave):
-        raise ClassifierError(f"the wave holds {wrong}. Give it without them.")
-    return audio.mix_down(wave), rate_hz
+    mixer = waves.Mixer()
+    wave = np.concatenate([mixer.feed(waves.as_wave(given)), mixer.end()])
+    return wave, rate_hz, mixer.warnings
 
 
 def _mean(arrays: Sequence[Array]) -> Array:

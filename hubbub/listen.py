@@ -6,6 +6,7 @@ counted, and hearing goes on with what is new.
 This room knows no network, no file and no terminal.
 """
 
+import itertools
 import queue
 import threading
 import time
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from hubbub import waves
 from hubbub.events import Event, Merger, Merging
 from hubbub.sources import Source
 from hubbub.stream import Decision, Stream, StreamError
@@ -93,6 +95,8 @@ class Listener:
         self._decision = Decision(model)
         self._waiting: queue.Queue[_Block | BaseException | None] = queue.Queue(waiting)
         self._stopped = threading.Event()
+        self._stream = self._new_stream()
+        self._before: dict[tuple[str, ...], None] = {}  # what was odd about the streams before it
         self.figures = Figures()
 
     @property
@@ -102,7 +106,18 @@ class Listener:
     @property
     def known(self) -> bool | None:
         """Whether what was heard so far is probably one of the classes; None where the classifier cannot tell."""
-        return self._decision.known
+        return waves.known(self._decision.known, self.warnings)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is odd about the sound so far, in sentences."""
+        each = [*self._before, self._stream.warnings]
+        found = dict.fromkeys(itertools.chain(self._source.warnings, *each))
+        if not all(waves.SILENCE in odd for odd in each):
+            found.pop(waves.SILENCE, None)
+        if self._before:  # what comes after a gap may be short
+            found = {odd: None for odd in found if odd not in self._stream.padded}
+        return tuple(found)
 
     def stop(self) -> None:
         """Take no more from the source; what was taken is heard to its end."""
@@ -121,20 +136,21 @@ class Listener:
         most = None if seconds is None else max(round(seconds * self._source.rate_hz), 1)
         # A daemon: a pipe that says nothing cannot be told to stop.
         threading.Thread(target=self._take, args=(most,), name="source", daemon=True).start()
-        stream, begun, heard_to = self._new_stream(), 0, 0
+        begun, heard_to = 0, 0
         try:
             for run in self._runs():
                 if run[0].first != heard_to:
                     yield from self._merger.end()
-                    stream, begun = self._new_stream(), run[0].first
+                    self._before[self._stream.warnings] = None
+                    self._stream, begun = self._new_stream(), run[0].first
                 heard_to = run[-1].end
-                found = stream.feed(np.concatenate([block.samples for block in run]))
+                found = self._stream.feed(np.concatenate([block.samples for block in run]))
                 self.figures.seconds = heard_to / self._source.rate_hz
                 yield from self._heard(*found, begun / self._source.rate_hz, run)
             if not heard_to:
                 raise StreamError("not a single sample came. See whether the source gives sound.")
-            if heard_to > begun:
-                yield from self._heard(*stream.end(), begun / self._source.rate_hz, [])
+            if not begun or heard_to - begun >= waves.SHORTEST_S * self._source.rate_hz:
+                yield from self._heard(*self._stream.end(), begun / self._source.rate_hz, [])
             yield from self._merger.end()
         finally:
             self._stopped.set()
@@ -147,7 +163,7 @@ class Listener:
     ) -> Iterator[Segment | Event]:
         if not len(segments):
             return
-        rows = self._decision.add(self._model.evidence(segments))
+        rows = self._decision.add(self._model.evidence(segments), segments)
         now = time.monotonic()
         spans = spans + begun_s
         for (start, end), row in zip(spans.tolist(), rows, strict=True):

@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from hubbub import audio
+from hubbub import audio, waves
 from hubbub.ahead import ahead
 from hubbub.errors import HubbubError
 from hubbub.events import Event, Merger, Merging
 from hubbub.find_files import STDIN, near
 from hubbub.hearing import GIVEN
-from hubbub.stream import Decision, Stream
+from hubbub.stream import Decision, Stream, StreamError
 
 if TYPE_CHECKING:
     from hubbub.hearing import Hearing
@@ -141,8 +141,8 @@ def hear(model: "Hearing", source: str | Path | BinaryIO | audio.Sound, asked: A
     listening = _Listening(model, asked)
     for piece in _pieces(model, source):
         if len(piece.segments):
-            listening.add(model.evidence(piece.segments), piece.spans)
-    return listening.gist(piece.seconds, piece.rate_hz)
+            listening.add(model.evidence(piece.segments), piece)
+    return listening.gist(piece.seconds, piece.rate_hz, piece.warnings)
 
 
 def answers(
@@ -165,6 +165,7 @@ def answers(
                     recording.error = str(piece)
                 else:
                     recording.rate_hz, recording.seconds = piece.rate_hz, piece.seconds
+                    recording.warnings = piece.warnings
                     batch.add(recording, piece)
                     heard(path, piece.share)
                 while waiting and waiting[0].settled and waiting[0] is not recording:
@@ -181,13 +182,15 @@ def answers(
 
 @dataclass(frozen=True)
 class _Piece:
-    """The next segments of a recording, its own rate, how much of it has come, and what share that is of it."""
+    """The next segments of a recording, its own rate, how much of it has come, and what share that is of it; with the
+    last of them, what is odd about it."""
 
-    segments: Array
+    segments: npt.NDArray[Any]
     spans: Spans
     rate_hz: int
     seconds: float
     share: float
+    warnings: tuple[str, ...] = ()
 
 
 def _pieces(model: "Hearing", source: str | Path | BinaryIO | audio.Sound) -> Iterator[_Piece]:
@@ -199,7 +202,13 @@ def _pieces(model: "Hearing", source: str | Path | BinaryIO | audio.Sound) -> It
         whole = sound.seconds or float("inf")
         for block in sound.blocks:
             yield _Piece(*stream.feed(block), sound.rate_hz, stream.seconds, min(stream.seconds / whole, 1.0))
-        yield _Piece(*stream.end(), sound.rate_hz, stream.seconds, 1.0)
+        try:
+            last = stream.end()
+        except StreamError as error:
+            name = source if isinstance(source, str | Path) else "the recording"
+            raise PredictError(f"{name}: {error}") from error
+        warnings = tuple(dict.fromkeys([*sound.warnings, *stream.warnings]))
+        yield _Piece(*last, sound.rate_hz, stream.seconds, 1.0, warnings)
 
 
 def _guarded(model: "Hearing", path: str) -> Iterator[_Piece | HubbubError]:
@@ -234,8 +243,8 @@ class _Listening:
         self._best: list[npt.NDArray[np.intp]] = []
         self._scores: list[Array] = []
 
-    def add(self, evidence: Array, spans: Spans) -> None:
-        rows = self._decision.add(evidence)
+    def add(self, evidence: Array, piece: "_Piece") -> None:
+        rows, spans = self._decision.add(evidence, piece.segments), piece.spans
         best = np.argsort(-rows, axis=1, kind="stable")[:, : self._top]
         self._spans.append(spans)
         self._best.append(best.copy())
@@ -243,7 +252,7 @@ class _Listening:
         if self._merger:
             self._events += self._merger.feed(spans, rows)
 
-    def gist(self, seconds: float, rate_hz: int) -> Gist:
+    def gist(self, seconds: float, rate_hz: int, warnings: tuple[str, ...] = ()) -> Gist:
         events = None
         if self._merger:
             found = self._events + self._merger.end()
@@ -257,15 +266,18 @@ class _Listening:
             np.concatenate(self._scores),
             events,
             min(rate_hz, self._model.rate_hz) / 2,
-            self._decision.known,
+            waves.known(self._decision.known, warnings),
+            warnings,
         )
 
 
 def _gist_of_given(model: "Hearing", path: Path, asked: Asked) -> Gist:
     """A picture or a spectrogram, which is one segment."""
     listening = _Listening(model, asked)
-    listening.add(model.evidence(model.given(path)), np.array([[0.0, model.given_seconds]]))
-    return listening.gist(model.given_seconds, model.rate_hz)
+    segments, seconds = model.given(path), model.given_seconds
+    piece = _Piece(segments, np.array([[0.0, seconds]]), model.rate_hz, seconds, 1.0)
+    listening.add(model.evidence(segments), piece)
+    return listening.gist(seconds, model.rate_hz)
 
 
 @dataclass
@@ -276,6 +288,7 @@ class _Recording:
     listening: _Listening
     seconds: float = 0.0
     rate_hz: int = 0
+    warnings: tuple[str, ...] = ()
     pending: int = 0  # segments not heard yet
     ended: bool = False
     error: str = ""
@@ -294,7 +307,10 @@ class _Recording:
     def answer(self, name: str) -> Answer:
         if self.error:
             return Answer(self.path, None, self.error)
-        return Answer(self.path, self.gist or self.listening.gist(self.seconds, self.rate_hz), model=name)
+        return Answer(self.path, self.gist or self._gist(), model=name)
+
+    def _gist(self) -> Gist:
+        return self.listening.gist(self.seconds, self.rate_hz, self.warnings)
 
 
 class _Batch:
@@ -320,7 +336,7 @@ class _Batch:
         at = 0
         for recording, piece in self._held:
             count = len(piece.segments)
-            recording.listening.add(evidence[at : at + count], piece.spans)
+            recording.listening.add(evidence[at : at + count], piece)
             recording.pending -= count
             at += count
         self._held, self._count = [], 0

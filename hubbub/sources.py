@@ -10,17 +10,19 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from hubbub.audio import Resampler
+from hubbub.audio import MAX_RATE_HZ, MIN_RATE_HZ
 from hubbub.errors import HubbubError, did_you_mean, examples
+from hubbub.packed import HEAD_BYTES, name_of
 
 __all__ = ["ENCODINGS", "Microphone", "Pipe", "Source", "SourceError", "opened"]
 
 Array = npt.NDArray[np.float32]
+Samples = npt.NDArray[np.floating[Any]]
 STDIN = "-"
 #: How much sound a microphone's block holds, and the most of a pipe's [s].
 BLOCK_S = 0.1
@@ -28,10 +30,10 @@ BLOCK_S = 0.1
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 _UNKNOWN_SIZE = 0x7FFFF000  # recorders that stream write 0 or something as large as this
 _LONGEST_FORMAT = 4_096  # bytes; the usual ones have 16 or 40
-_PACKED = {
-    **{b"OggS": "Ogg", b"fLaC": "FLAC", b"ID3\x02": "MP3", b"ID3\x03": "MP3", b"ID3\x04": "MP3", b"FORM": "AIFF"},
-    **{b"RF64": "RF64", b"RIFX": "big-endian WAV", b"riff": "Wave64", b".snd": "AU", b"caff": "CAF"},
-}
+#: The most channels that are taken, and the most bytes of a block.
+MOST_CHANNELS, MOST_BYTES = 64, 2**20
+#: A WAV with sizes beyond 32 bits, which stand in its first chunk (EBU Tech 3306).
+_LARGE = (b"RF64", b"BW64")
 
 
 class SourceError(HubbubError):
@@ -45,13 +47,13 @@ def _s24(data: bytes) -> Array:
 
 
 #: How samples may be written: bytes a sample, and what makes them numbers in [-1, 1].
-ENCODINGS: dict[str, tuple[int, Callable[[bytes], Array]]] = {
+ENCODINGS: dict[str, tuple[int, Callable[[bytes], Samples]]] = {
     "u8": (1, lambda data: (np.frombuffer(data, np.uint8).astype(np.float32) - np.float32(128)) / np.float32(128)),
     "s16le": (2, lambda data: np.frombuffer(data, "<i2").astype(np.float32) / np.float32(2**15)),
     "s24le": (3, _s24),
     "s32le": (4, lambda data: (np.frombuffer(data, "<i4") / 2**31).astype(np.float32)),
     "f32le": (4, lambda data: np.frombuffer(data, "<f4")),
-    "f64le": (8, lambda data: np.frombuffer(data, "<f8").astype(np.float32)),
+    "f64le": (8, lambda data: np.frombuffer(data, "<f8")),
 }
 _OF_WAV = {(_PCM, 8): "u8", (_PCM, 16): "s16le", (_PCM, 24): "s24le", (_PCM, 32): "s32le", (_FLOAT, 32): "f32le",
            (_FLOAT, 64): "f64le"}  # fmt: skip
@@ -66,8 +68,10 @@ class Source(Protocol):
     live: bool
     #: Samples that never came here, up to the next block.
     lost: int
+    #: What is odd about what came so far, in sentences.
+    warnings: list[str]
 
-    def blocks(self) -> Iterator[Array]:
+    def blocks(self) -> Iterator[Samples]:
         """Samples `[n, channels]` in [-1, 1], n being one at least; once."""
 
 
@@ -105,13 +109,12 @@ class Pipe:
         if encoding is not None and encoding not in ENCODINGS:
             raise SourceError(f"no encoding is called '{encoding}'. {did_you_mean(encoding, tuple(ENCODINGS))}")
         self._stream = stream
-        self._head = self._some(4)
-        if packed := _PACKED.get(self._head):
-            raise SourceError(
-                f"the pipe holds {packed}, not samples. Unpack it: ffmpeg -i FILE -f wav - | hubbub listen - ..., or "
-                "give the file to hubbub classify."
-            )
-        self.is_wav = self._head == b"RIFF"
+        self.warnings: list[str] = []
+        self._held = b""
+        self._held = self._some(12)
+        self.is_wav = self._held[:4] in (b"RIFF", *_LARGE) and self._held[8:] == b"WAVE"
+        if not self.is_wav:
+            self._held = self._some(HEAD_BYTES)
         if self.is_wav:
             form = self._wav()
             given = {"--rate": (rate_hz, form.rate_hz), "--channels": (channels, form.channels)}
@@ -120,19 +123,23 @@ class Pipe:
                 if asked not in (None, own):
                     raise SourceError(f"{option} {asked}: the WAV's header says {own}. Leave the option out.")
         else:
-            form = _Format(rate_hz or default_hz, channels or 1, encoding or "s16le")
-        Resampler(form.rate_hz, form.rate_hz)  # refuses rates that are no sound's
+            form = _Format(
+                default_hz if rate_hz is None else rate_hz, 1 if channels is None else channels, encoding or "s16le"
+            )
+        _refuse_absurd(form)
+        if not self.is_wav:
+            self._refuse_packed(form)
         self._form = form
         self.rate_hz, self.channels = form.rate_hz, form.channels
         kind = "WAV" if self.is_wav else "raw"
         self.name = f"{kind} {form.encoding}, {form.rate_hz} Hz, {form.channels} channel{'s'[: form.channels > 1]}"
 
-    def blocks(self) -> Iterator[Array]:
+    def blocks(self) -> Iterator[Samples]:
         each, to_numbers = ENCODINGS[self._form.encoding]
         frame = each * self.channels
-        most = max(round(self.rate_hz * BLOCK_S), 1) * frame
-        left = self._form.size if self._form.size is not None else sys.maxsize
-        rest, self._head = (b"" if self.is_wav else self._head), b""
+        most = max(min(round(self.rate_hz * BLOCK_S), MOST_BYTES // frame), 1) * frame
+        size = self._form.size
+        left, rest = sys.maxsize if size is None else size, b""
         while data := self._read(min(most, left)):
             left -= len(data)
             data = rest + data
@@ -140,22 +147,41 @@ class Pipe:
             rest = data[whole:]
             if whole:
                 yield to_numbers(data[:whole]).reshape(-1, self.channels)
-        if whole := len(rest) // frame * frame:  # the pipe held no more than its first four bytes
-            yield to_numbers(rest[:whole]).reshape(-1, self.channels)
+        if size is not None and left:
+            promised, came = (count / frame / self.rate_hz for count in (size, size - left))
+            self.warnings.append(
+                f"The pipe ended early: the WAV's header says {promised:.2f} s, and {came:.2f} s came. Send it again, "
+                "or see why its writer stopped."
+            )
+
+    def _refuse_packed(self, form: _Format) -> None:
+        each, to_numbers = ENCODINGS[form.encoding]
+        whole = self._held[: len(self._held) // each * each]
+        if packed := name_of(self._held, None if form.encoding.startswith("f") else to_numbers(whole)):
+            raise SourceError(
+                f"the pipe holds {packed}, not samples of {form.encoding}. Give samples or a WAV (ffmpeg -i FILE -f "
+                "wav - | hubbub listen - ... makes one of any recording), or give the file to hubbub classify."
+            )
 
     def _wav(self) -> _Format:
         """The header, up to the first sample."""
         form: _Format | None = None
-        self._some(4)
-        if self._some(4) != b"WAVE":
-            raise SourceError("the pipe begins like a RIFF file that is no WAV. Give raw samples or a WAV.")
+        is_large = self._some(12)[:4] in _LARGE
+        large = 0
         while len(head := self._some(8)) == 8:
             name, size = head[:4], int.from_bytes(head[4:], "little")
             if name == b"data" and form:
-                form.size = size if 0 < size < _UNKNOWN_SIZE else None
+                if is_large and size == 0xFFFFFFFF:
+                    form.size = large or None
+                else:
+                    form.size = size if 0 < size < _UNKNOWN_SIZE else None
                 return form
             if name == b"fmt ":
                 form = _of_wav(self._some(min(size, _LONGEST_FORMAT)))
+                self._skip(size - _LONGEST_FORMAT)
+            elif name == b"ds64" and is_large:
+                sizes = self._some(min(size, _LONGEST_FORMAT))
+                large = int.from_bytes(sizes[8:16], "little")
                 self._skip(size - _LONGEST_FORMAT)
             else:
                 self._skip(size)
@@ -174,6 +200,9 @@ class Pipe:
             size -= len(skipped)
 
     def _read(self, size: int) -> bytes:
+        if self._held:
+            held, self._held = self._held[:size], self._held[size:]
+            return held
         return self._stream.read(size) or b""
 
 
@@ -188,7 +217,25 @@ def _of_wav(content: bytes) -> _Format:
             f"the WAV's samples are of kind {tag} with {bits} bits in {channels} channels; plain integers and floats "
             "are taken. Convert it: ffmpeg -i FILE -f wav -c:a pcm_s16le - | hubbub listen - ..."
         )
+    if (block := int.from_bytes(content[12:14], "little")) != channels * bits // 8:
+        raise SourceError(
+            f"the WAV's header says {channels} channels of {bits} bits and {block} bytes for all of them: it is "
+            "damaged. Record or send it again."
+        )
     return _Format(int.from_bytes(content[4:8], "little"), channels, encoding)
+
+
+def _refuse_absurd(form: _Format) -> None:
+    if not 1 <= form.channels <= MOST_CHANNELS:
+        raise SourceError(
+            f"{form.channels} channels: from 1 to {MOST_CHANNELS} are taken. Check the header or --channels, or mix "
+            "them first: ffmpeg -i FILE -ac 1 -f wav - | hubbub listen - ..."
+        )
+    if not MIN_RATE_HZ <= form.rate_hz <= MAX_RATE_HZ:
+        raise SourceError(
+            f"a sample rate of {form.rate_hz} Hz: rates from {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz are sound. Check the "
+            "header, or give the rate with --rate."
+        )
 
 
 class Microphone:
@@ -202,7 +249,7 @@ class Microphone:
 
     def __init__(self, device: str | None = None, rate_hz: int | None = None) -> None:
         self._sounddevice = _sounddevice()
-        self.lost = 0
+        self.lost, self.warnings = 0, list[str]()
         asked = int(device) if device and device.isdecimal() else device
         try:
             found = self._sounddevice.query_devices(asked, "input")

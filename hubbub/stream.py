@@ -5,13 +5,14 @@ and cut as they come; a recording's decision is gathered segment by segment.
 This room does not know where blocks come from, nor what is done with scores.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hubbub import audio, windows
+from hubbub import audio, waves, windows
 from hubbub.errors import HubbubError
+from hubbub.waves import Mixer, WaveError
 
 if TYPE_CHECKING:
     from hubbub.hearing import Hearing
@@ -35,13 +36,18 @@ class Stream:
 
     def __init__(self, model: "Hearing", rate_hz: int, channels: int = 1) -> None:
         """`rate_hz` and `channels` are the blocks' own. Raises `AudioError` where the rate is no sound's."""
+        if not waves.is_whole(channels) or channels < 1:
+            raise StreamError(f"{waves.shown(channels)} channels: give a whole number from 1.")
         self.rate_hz, self.channels = rate_hz, channels
         self._model = model
+        self._mixer = Mixer()
         self._resampler = audio.Resampler(rate_hz, model.rate_hz)
         self._length = model.cut(np.zeros(1, np.float32)).shape[1]
         self._fed = 0  # samples at their own rate
         self._samples = 0  # samples at the model's
         self._given = 0  # segments
+        #: At the end: what is to be said of a recording much shorter than a segment.
+        self.padded: list[str] = []
         self._start = self._rest = np.zeros(0, np.float32)
 
     @property
@@ -49,28 +55,37 @@ class Stream:
         """How much sound has been fed."""
         return self._fed / self.rate_hz
 
-    def feed(self, block: npt.ArrayLike) -> tuple[Array, Spans]:
-        """Samples `[n]` or `[n, channels]` in [-1, 1] -> the segments they finish `[S, N]`, start and end of each [s].
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is odd about the sound so far, in sentences."""
+        return (*self._mixer.warnings, *self.padded)
 
-        Raises `StreamError` where the shape is another or a sample is not a finite number.
+    def feed(self, block: npt.ArrayLike) -> tuple[Array, Spans]:
+        """Samples `[n]` or `[n, channels]`, floats in [-1, 1] or 8, 16 or 32-bit integers -> the segments they finish
+        `[S, N]`, start and end of each [s]. `[channels, n]` is turned, unless n is the number of channels.
+
+        Raises `StreamError` where the shape or the kind is another, or a sample is no number or far too large.
         """
-        samples = np.asarray(block, dtype=np.float32)
-        if samples.shape[1:] != (() if samples.ndim == 1 and self.channels == 1 else (self.channels,)):
-            raise StreamError(
-                f"a block of shape {list(samples.shape)}: this stream has {self.channels} channels. Give [samples"
-                f"{']' if self.channels == 1 else f', {self.channels}]'}."
-            )
-        if wrong := audio.amiss(samples):
-            raise StreamError(f"the block at {self.seconds:.2f} s holds {wrong}. Send it without them.")
+        try:
+            samples = waves.as_block(block, self.channels)
+            wave = self._mixer.feed(samples)
+        except WaveError as error:
+            raise StreamError(f"the block at {self.seconds:.2f} s {error}") from error
         self._fed += len(samples)
-        return self._take(self._resampler.feed(audio.mix_down(samples)))
+        return self._take(self._resampler.feed(wave))
 
     def end(self) -> tuple[Array, Spans]:
-        """The segments still missing, the last one padded as `model.cut` does. Raises `StreamError` where nothing was
-        ever fed."""
+        """The segments still missing, the last one padded as `model.cut` does. Raises `StreamError` where less than 10
+        ms were fed."""
         if not self._fed:
             raise StreamError("the stream held no samples. Send sound before its end.")
-        segments, spans = self._take(self._resampler.end())
+        try:
+            waves.refuse_short(self._fed, self.rate_hz)
+        except WaveError as error:
+            raise StreamError(f"the stream {error}") from error
+        self.padded = waves.padded(self.seconds, self._model.recipe.windows.length / self._model.rate_hz)
+        rest = self._resampler.feed(self._mixer.end())
+        segments, spans = self._take(np.concatenate([rest, self._resampler.end()]))
         if windows.count(self._samples, self._length, self._model.hop) == self._given:
             return segments, spans
         # The wave's own start stands before its rest, a whole number of hops away, for models that pad with it.
@@ -108,11 +123,11 @@ class Decision:
         #: Whether a segment so far was of the classes; None where the model cannot tell.
         self.known: bool | None = None
 
-    def add(self, evidence: Array) -> Array:
-        """What `model.evidence` made of the next segments, `[S, ...]` -> their probabilities `[S, K]`."""
+    def add(self, evidence: Array, segments: npt.NDArray[Any]) -> Array:
+        """What `model.evidence` made of the next segments, `[S, ...]`, and these -> their probabilities `[S, K]`."""
         by_segment, rows = self._model.weigh(evidence)
         self._pool.add(rows)
-        known = self._model.knows(by_segment)
+        known = self._model.knows(by_segment, segments)
         if known is not None:
             self.known = bool(self.known or known.any())
         return by_segment

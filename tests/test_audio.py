@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from hubbub import audio
 from hubbub.audio import AudioError
+from hubbub.waves import FRAME, mix_down
 
 Wave = npt.NDArray[np.float32]
 RATE_HZ = 48_000
@@ -198,7 +199,7 @@ def test_channels_mix_down_to_their_mean(tmp_path: Path, channels: int) -> None:
     samples = rng.uniform(-1, 1, (1000, channels)).astype(np.float32)
     wave, _ = audio.decode(sound_file(tmp_path, "wav", "WAV", "FLOAT", samples))
     np.testing.assert_allclose(wave, samples.mean(axis=1), atol=1e-6)
-    np.testing.assert_array_equal(audio.mix_down(samples), wave)
+    np.testing.assert_array_equal(mix_down(samples), wave)
 
 
 # Parts and streams
@@ -255,7 +256,7 @@ def test_blocks_are_the_whole_at_every_join(
     with audio.opened(path) as sound:
         assert (sound.rate_hz, sound.seconds) == (RATE_HZ, 1.0)
         blocks = list(sound.blocks)
-    assert max(map(len, blocks)) <= block // 2
+    assert max(map(len, blocks)) < block // 2 + FRAME
     np.testing.assert_allclose(np.concatenate(blocks), whole, atol=1e-7)  # MP3 rounds otherwise after a seek
     part, _ = audio.decode(path, 0.3, 0.7)
     np.testing.assert_allclose(part, whole[round(0.3 * RATE_HZ) : round(0.7 * RATE_HZ)], atol=1e-6)
@@ -268,7 +269,7 @@ def test_blocks_of_media_are_the_whole_and_not_tiny(tmp_path: Path, monkeypatch:
     with audio.opened(path) as sound:
         assert sound.seconds == pytest.approx(1.0, abs=0.1)
         blocks = list(sound.blocks)
-    assert all(10_000 <= len(block) < 20_000 for block in blocks[:-1]) and len(blocks) > 3
+    assert all(10_000 - FRAME < len(block) < 20_000 + FRAME for block in blocks[:-2]) and len(blocks) > 4
     np.testing.assert_array_equal(np.concatenate(blocks), whole)
 
 
@@ -359,8 +360,8 @@ def broken(folder: Path, kind: str) -> Path:
         ("empty.wav", r"is empty \(0 bytes\)\. Copy or download it again"),
         ("empty.mp3", r"is empty \(0 bytes\)\. Copy or download it again"),
         ("nothing.wav", r"holds no samples\. Leave it out"),
-        ("nan.wav", r"holds 2 samples that are NaN or infinite\. Export it again"),
-        ("inf.wav", r"holds 2 samples that are NaN or infinite\. Export it again"),
+        ("nan.wav", r"holds 2 samples that are NaN or infinite\. Leave them out, or export it again"),
+        ("inf.wav", r"holds 2 samples that are NaN or infinite\. Leave them out, or export it again"),
         ("slow.wav", r"has a sample rate of 1 Hz.*Correct its header, or convert it"),
         ("folder.wav", r"is not a file\. Give the path of a recording"),
         ("absent.wav", r"is not a file\. Give the path of a recording"),

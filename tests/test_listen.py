@@ -6,12 +6,14 @@ import os
 import re
 import shlex
 import signal
+import struct
 import subprocess
 import sys
 import threading
+import tracemalloc
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -21,11 +23,12 @@ import numpy.typing as npt
 import pytest
 import soundfile
 from click.testing import Result
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 from typer.testing import CliRunner
 
 from hubbub import cli_listen, sources
-from hubbub.audio import AudioError
 from hubbub.classifier import Classifier
 from hubbub.cli import app
 from hubbub.confidence import Confidence
@@ -309,13 +312,13 @@ def test_what_is_no_samples_is_refused(tmp_path: Path) -> None:
     refused: list[tuple[bytes, dict[str, Any], type[Exception], str]] = [
         (flac.getvalue(), {}, SourceError, "holds FLAC"),
         (law.getvalue(), {}, SourceError, "of kind 7 with 8 bits"),
-        (b"RF64" + wav[4:], {}, SourceError, "holds RF64"),
         (wav[:40], {}, SourceError, "ends before its first sample"),
-        (b"RIFF\0\0\0\0AVI LIST", {}, SourceError, "no WAV"),
+        (b"RIFF\0\0\0\0AVI LIST", {}, SourceError, "holds AVI"),
+        (b"RIFF\0\0\0\0sfbkLIST", {}, SourceError, "holds a RIFF file"),
         (wav, {"rate_hz": 44_100}, SourceError, "--rate 44100: the WAV's header says 16000"),
         (wav, {"channels": 2}, SourceError, "--channels 2"),
         (wav, {"encoding": "f32le"}, SourceError, "--encoding f32le"),
-        (b"\0\0\0\0", {"rate_hz": 5}, AudioError, "5 Hz"),
+        (b"\0\0\0\0", {"rate_hz": 5}, SourceError, "5 Hz"),
     ]
     for content, options, kind, reason in refused:
         with pytest.raises(kind, match=reason):
@@ -327,8 +330,106 @@ def test_samples_that_are_no_numbers_are_refused(model: Classifier) -> None:
     with pytest.raises(StreamError, match="NaN"):
         parts(model, Pipe(io.BytesIO(content), RATE, encoding="f32le"))
     content = np.array([0, -1e25, 1], "<f4").tobytes()
-    with pytest.raises(StreamError, match="1 samples beyond 1,000,000,000 times full scale"):
+    with pytest.raises(StreamError, match="1 samples beyond 256 times full scale"):
         parts(model, Pipe(io.BytesIO(content), RATE, encoding="f32le"))
+
+
+def header(rate: int = RATE, channels: int = 1, bits: int = 16, size: int = 0, block: int | None = None) -> bytes:
+    """A WAV's, up to its first sample."""
+    block = channels * bits // 8 if block is None else block
+    form = struct.pack("<IHHIIHH", 16, 1, channels, rate, rate * block & 0xFFFFFFFF, block & 0xFFFF, bits)
+    return b"RIFF" + struct.pack("<I", 36 + size) + b"WAVEfmt " + form + b"data" + struct.pack("<I", size)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (header(channels=65_535, block=65_534), "65535 channels of 16 bits and 65534 bytes for all of them"),
+        (header(channels=32_767), "32767 channels: from 1 to 64 are taken"),
+        (header(channels=65), "65 channels: from 1 to 64 are taken"),
+        (header(rate=2**32 - 1), "a sample rate of 4294967295 Hz: rates from 1000 to 1000000 Hz"),
+        (header(rate=0), "a sample rate of 0 Hz"),
+        (header(block=7), "7 bytes for all of them"),
+        (header(bits=12), "with 12 bits"),
+    ],
+)
+def test_an_absurd_header_is_refused_before_memory_is_asked_for(content: bytes, reason: str) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(SourceError, match=reason):
+            Pipe(io.BytesIO(content + bytes(1000)), RATE)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@given(
+    changes=st.lists(st.tuples(st.integers(0, 43), st.integers(0, 255)), max_size=6),
+    size=st.integers(0, 3_000),
+    encoding=st.sampled_from([None, *sources.ENCODINGS]),
+)
+def test_a_damaged_header_gives_samples_or_a_source_error(
+    changes: list[tuple[int, int]], size: int, encoding: str | None
+) -> None:
+    content = bytearray(header(size=2_000) + bytes(range(256)) * 12)
+    for at, value in changes:
+        content[at] = value
+    with suppress(SourceError):
+        for block in Pipe(io.BytesIO(content[:size]), RATE, encoding=encoding).blocks():
+            assert block.ndim == 2 and len(block)
+
+
+@pytest.mark.parametrize("options", [{"channels": 65_535}, {"channels": 0}, {"rate_hz": 0}, {"rate_hz": 10**9}])
+def test_absurd_options_are_refused(options: dict[str, int]) -> None:
+    with pytest.raises(SourceError, match=r"from 1 to 64 are taken|rates from 1000 to 1000000 Hz"):
+        Pipe(io.BytesIO(bytes(1000)), RATE, **options)
+
+
+def test_many_channels_at_a_high_rate_come_in_small_blocks() -> None:
+    pipe = Pipe(io.BytesIO(bytes(2**22)), RATE, 1_000_000, 64, "f64le")
+    assert max(block.nbytes for block in pipe.blocks()) <= 2**20
+
+
+def test_a_pipe_that_ends_early_is_heard_and_said(model: Classifier, saved: Path, tmp_path: Path) -> None:
+    content = write(tmp_path / "a.wav", sound(3)).read_bytes()
+    (tmp_path / "short.wav").write_bytes(content[: len(content) - 3 * RATE])
+    warning = "The pipe ended early: the WAV's header says 3.00 s, and 1.50 s came."
+    done = run(tmp_path, f"cat short.wav | hubbub listen - --model {saved} --json")
+    end = json.loads(done.stdout.splitlines()[-1])
+    assert end["seconds"] == 1.5 and end["warnings"][0].startswith(warning)
+    done = run(tmp_path, f"cat short.wav | hubbub listen - --model {saved}")
+    assert f"warning: WAV s16le, 16000 Hz, 1 channel: {warning}" in done.stderr
+    # what was not waited for is not missing, and nothing is where the header does not say how long it is
+    assert parts(model, Pipe(io.BytesIO(content), RATE))[2].warnings == ()
+    assert parts(model, Pipe(io.BytesIO(content), RATE), seconds=1.5)[2].warnings == ()
+    endless = content[:40] + b"\xff\xff\xff\xff" + content[44:]
+    assert parts(model, Pipe(io.BytesIO(endless), RATE))[2].warnings == ()
+
+
+@pytest.mark.parametrize("form", ["RF64", "WAV"])
+def test_a_wav_with_large_sizes_is_read(tmp_path: Path, form: str) -> None:
+    """RF64, and a WAV that calls itself so and has its sizes in the usual place."""
+    file = write(tmp_path / "a.wav", sound(0.5), format=form)
+    content = b"RF64" + file.read_bytes()[4:]
+    pipe = Pipe(Dribble(content + b"LIST\4\0\0\0abcd"), RATE)
+    assert np.array_equal(np.concatenate(list(pipe.blocks())), soundfile.read(file, dtype="float32", always_2d=True)[0])
+    assert pipe.warnings == []
+
+
+def test_floats_that_are_integers_are_refused_on_a_pipe(model: Classifier) -> None:
+    content = np.round(sound(2) * 32_767).astype("<f4").tobytes()
+    with pytest.raises(StreamError, match=r"the block at 0\.00 s holds whole numbers alone"):
+        parts(model, Pipe(io.BytesIO(content), RATE, encoding="f32le"))
+
+
+def test_less_than_ten_ms_is_refused_unless_it_follows_a_gap(
+    model: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(StreamError, match=r"lasts 6\.25 ms \(100 samples\)"):
+        parts(model, Pipe(io.BytesIO(raw(sound(1))[:200]), RATE))
+    listener = flooded(model, True, monkeypatch, last=100)[2]
+    assert listener.figures.dropped_blocks == BLOCKS - WAITING
+    assert listener.warnings == ()
 
 
 # More sound than can be heard.
@@ -343,6 +444,7 @@ class Flood:
 
     def __init__(self, live: bool) -> None:
         self.live = live
+        self.warnings: list[str] = []
         self.hearing, self.flooded, self.heard = threading.Event(), threading.Event(), threading.Event()
         self.wave = sound(1 + BLOCKS * 0.1 + 1)
 
@@ -358,8 +460,12 @@ class Flood:
         yield self.wave[RATE + BLOCKS * 1_600 :]
 
 
-def flooded(model: Classifier, live: bool, monkeypatch: pytest.MonkeyPatch) -> tuple[Flood, list[Segment], Listener]:
+def flooded(
+    model: Classifier, live: bool, monkeypatch: pytest.MonkeyPatch, last: int = RATE
+) -> tuple[Flood, list[Segment], Listener]:
+    """`last`: how many samples come after the flood."""
     source, evidence = Flood(live), model.evidence
+    source.wave = source.wave[: RATE + BLOCKS * 1_600 + last]
 
     def slowly(segments: Array) -> Array:
         source.hearing.set()

@@ -132,7 +132,7 @@ def test_nothing_is_computed_for_who_has_gone() -> None:
     model = Gated()
     model.gate.set()
     with Batcher(model) as batcher, pytest.raises(StoppedError, match="nobody waits"):
-        Batched(batcher, lambda: True).classify(np.zeros(16, np.float32), model.rate_hz)
+        Batched(batcher, lambda: True).classify(np.zeros(160, np.float32), model.rate_hz)
     assert model.passes == []
 
 

@@ -24,6 +24,7 @@ from hubbub.serve.app import create_app
 from hubbub.serve.gate import Limits
 
 END = json.dumps({"type": "end"})
+RANDOM = np.random.default_rng(0).bytes(20_000)
 
 
 def stream(server: Server, query: str = "", **options: Any) -> ClientConnection:
@@ -114,6 +115,18 @@ BAD: dict[str, tuple[str, list[str | bytes], str]] = {
     "no samples": ("?rate=16000&encoding=f32le", [END], "held no samples"),
     "text": ("?rate=16000&encoding=f32le", ["hello"], "samples come in binary messages"),
     "a NaN": ("?rate=16000&encoding=f32le", [np.full(9, np.nan, "<f4").tobytes()], "9 samples that are NaN"),
+    "integers as floats": (
+        "?rate=16000&encoding=f32le",
+        [np.arange(-99, 99, dtype="<f4").tobytes()],
+        "integers kept as",
+    ),
+    "one sample": ("?rate=16000&encoding=f32le", [bytes(4), END], "lasts 0.06 ms (1 sample)"),
+    "what a browser records": (
+        "?rate=48000&encoding=s16le",
+        [bytes.fromhex("1a45dfa39f4286810142f781")],
+        "holds Matroska",
+    ),
+    "random bytes": ("?rate=16000&encoding=s16le", [RANDOM[:9_000], RANDOM[9_000:]], "fill the whole range evenly"),
 }
 
 
@@ -127,6 +140,24 @@ def test_what_is_no_stream_is_refused_with_a_reason(served: Server, case: str) -
     assert said[-1]["type"] == "error"
     assert reason in said[-1]["error"]
     assert line.close_code == 1008
+
+
+def test_the_end_says_what_is_odd(served: Server) -> None:
+    one = wave(2)
+    samples = np.concatenate([one, -0.98 * one], axis=1)
+    with stream(served, "?rate=16000&encoding=f32le&channels=2") as line:
+        line.send(samples.tobytes())
+        line.send(END)
+        end = until_closed(line)[-1]
+    (warning,) = end["warnings"]
+    assert "cancel each other" in warning
+    answer = httpx.post(f"{served.url}/v1/classify", content=recording(samples, 16_000), timeout=60).json()
+    assert answer["warnings"] == [warning]
+    assert answer["scores"] == pytest.approx(end["scores"], abs=1e-6)
+    why = httpx.post(f"{served.url}/v1/explain", content=recording(samples, 16_000), timeout=60).json()
+    assert why["warnings"] == [warning]
+    right = httpx.post(f"{served.url}/v1/classify", content=recording(one, 16_000), timeout=60).json()
+    assert "warnings" not in right and right["scores"] == pytest.approx(answer["scores"], abs=1e-6)
 
 
 def test_a_message_that_is_too_large_closes_the_stream(served: Server) -> None:

@@ -183,6 +183,20 @@ def test_what_is_named_with_malice_is_only_text(served: Server, visit: Open, cli
     assert page.locator("img, b").count() == 0
 
 
+def test_what_is_odd_about_a_recording_is_shown(served: Server, visit: Open, clip: Path) -> None:
+    wave, rate = soundfile.read(clip, dtype="float32")
+    file = io.BytesIO()
+    soundfile.write(file, np.stack([wave, -wave], axis=1), rate, format="WAV", subtype="PCM_16")
+    page = visit(served)
+    upload(page, {"name": "wired.wav", "mimeType": "audio/wav", "buffer": file.getvalue()})
+    expect(page.locator("#odd li")).to_contain_text(["The channels cancel each other"])
+    expect(page.locator("#odd")).to_be_visible()
+    expect(page.get_by_role("status")).to_contain_text("The channels cancel each other")
+    upload(page, clip)
+    expect(page.locator("#name")).to_have_text(clip.name)
+    expect(page.locator("#odd")).to_be_hidden()
+
+
 def test_a_segment_is_heard_and_explained(served: Server, visit: Open, clip: Path) -> None:
     page, answer = visit(served), classified(served, clip)
     upload(page, clip)

@@ -50,7 +50,7 @@ Array = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.intp]
 T = TypeVar("T")
 #: Raise it when decoding or resampling changes, and old entries are no longer found.
-VERSION = 1
+VERSION = 2
 _SEGMENTS_AT_ONCE = 256
 _SAMPLES, _VALUES = "samples.f32", "values.npy"
 

@@ -16,6 +16,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -135,9 +136,9 @@ class Service:
         from hubbub import explain as room
 
         with opened(upload.file, self.limits, self.limits.explain_seconds, start_s, end_s) as sound:
-            wave, rate_hz = np.concatenate(list(sound.blocks)), sound.rate_hz
+            whole = replace(sound, blocks=iter([np.concatenate(list(sound.blocks))]))
         model: Any = self.model
-        why = self.batcher.alone(lambda: room.explain(model, wave, rate_hz, label))
+        why = self.batcher.alone(lambda: room.explain(model, whole, label=label))
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place) / "explanation"
             shared: Any = Batched(self.batcher, gone)

@@ -20,12 +20,13 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from hubbub import audio
+from hubbub import audio, waves
 from hubbub.errors import HubbubError
 from hubbub.events import Event, Merger, Merging
 from hubbub.hearing import Hearing
+from hubbub.packed import HEAD_BYTES, name_of
 from hubbub.serve.gate import MISTAKE, Limits, RefusedError, Token, refuse_unknown
-from hubbub.stream import Decision, Stream
+from hubbub.stream import Decision, Stream, StreamError
 
 __all__ = ["Live", "Session", "Start"]
 
@@ -72,18 +73,33 @@ class Session:
         self._decision = Decision(model)
         merging = Merging(start.threshold, start.release, start.shortest, start.gap)
         self._merger = Merger(model.labels, merging)
-        self._rest = b""
+        self._rest = self._head = b""
 
     def feed(self, data: bytes) -> list[Said]:
         """The next bytes; a sample may be cut in two between them."""
+        self._refuse_packed(data)
         data = self._rest + data
         whole = len(data) - len(data) % (self._kind.itemsize * self._channels)
         self._rest = data[whole:]
         if not whole:
             return []
         samples = np.frombuffer(data[:whole], self._kind).reshape(-1, self._channels)
-        wave = samples.astype(np.float32) / (32_768.0 if self._kind.kind == "i" else 1.0)
-        return self._hear(*self._stream.feed(wave[:, 0] if self._channels == 1 else wave))
+        return self._hear(*self._stream.feed(samples))
+
+    def _refuse_packed(self, data: bytes) -> None:
+        """Refuse what browsers and programs record into: asked of the first message, and once more of enough bytes."""
+        before = len(self._head)
+        if before >= HEAD_BYTES:
+            return
+        self._head += data[: HEAD_BYTES - before]
+        if before and len(self._head) < HEAD_BYTES:
+            return
+        whole = self._head[: len(self._head) // self._kind.itemsize * self._kind.itemsize]
+        integers = np.frombuffer(whole, self._kind) / np.float32(2**15) if self._kind.kind == "i" else None
+        if packed := name_of(self._head, integers):
+            raise StreamError(
+                f"the stream holds {packed}, not samples. Send samples, or the whole file to /v1/classify."
+            )
 
     def end(self) -> list[Said]:
         """What is left: the last segment and the events that end with it, and the decision on all of it."""
@@ -91,14 +107,17 @@ class Session:
         scores = dict(zip(self._model.labels, map(float, self._decision.scores()), strict=True))
         label = max(scores, key=lambda name: scores[name])
         whole: Said = {"seconds": self._stream.seconds, "label": label, "score": scores[label], "scores": scores}
+        warnings = self._stream.warnings
         if self._decision.known is not None:
-            whole["known"] = self._decision.known
+            whole["known"] = waves.known(self._decision.known, warnings)
+        if warnings:
+            whole["warnings"] = list(warnings)
         return [*said, {"type": "end", **whole, "left_out_bytes": len(self._rest)}]
 
     def _hear(self, segments: npt.NDArray[np.float32], spans: npt.NDArray[np.float64]) -> list[Said]:
         if not len(segments):
             return []
-        rows = self._decision.add(self._model.evidence(segments))
+        rows = self._decision.add(self._model.evidence(segments), segments)
         said = [self._segment(start, end, row) for (start, end), row in zip(spans.tolist(), rows, strict=True)]
         return said + [_event(one) for one in self._merger.feed(spans, rows)]
 

@@ -13,6 +13,10 @@ class Error(BaseModel):
     error: str = Field(description="What was given, what the rule is, what to do next.")
 
 
+#: Of a recording that is odd.
+WARNINGS = "What is odd about the recording, in sentences; only where there is something."
+
+
 class Segment(BaseModel):
     """A class that was heard from `start` to `end` [s]."""
 
@@ -32,6 +36,7 @@ class Classified(BaseModel):
     label: str = Field(description="The class with the highest score.")
     score: float
     known: bool | None = Field(None, description="False: probably none of the classes. Where the model can tell.")
+    warnings: list[str] | None = Field(None, description=WARNINGS)
     scores: dict[str, float] = Field(description="One probability a class, for the whole recording.")
     segments: list[Segment]
     events: list[Segment] | None = Field(None, description="Where a threshold was given.")
@@ -53,6 +58,7 @@ class Explained(BaseModel):
     label: str
     method: str = Field(description="Grad-CAM or occlusion.")
     remarks: list[str]
+    warnings: list[str] | None = Field(None, description=WARNINGS)
     scores: dict[str, dict[str, float]] = Field(description="Of the original, of what was listened to, of the rest.")
     seconds: float
     segments: list[ExplainedSegment]

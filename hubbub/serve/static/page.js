@@ -100,10 +100,13 @@ function present(answer, file, sound) {
   $("figures").hidden = true;
   $("name").textContent = answer.file;
   $("unknown").hidden = answer.known !== false;
+  const odd = answer.warnings ?? [];
+  $("odd").hidden = !odd.length;
+  $("odd").firstElementChild.replaceChildren(...odd.map(words => make("li", "", words)));
   headline(answer);
   $("segment").hidden = true;
   const unsure = answer.known === false ? " Probably none of the classes." : "";
-  say(`${answer.label}, ${answer.score.toFixed(2)}, in ${seconds(answer.seconds)} s of sound.${unsure}`);
+  say([`${answer.label}, ${answer.score.toFixed(2)}, in ${seconds(answer.seconds)} s of sound.${unsure}`, ...odd].join(" "));
   load(sound && file);
   $("play").hidden = $("wave").parentElement.hidden = $("spectrogram").parentElement.hidden = !sound;
   lanes.show(answer.segments, 0, answer.seconds);
@@ -229,7 +232,7 @@ function explained(why) {
     part.append(make("div", "", `${words}: ${why.label} ${why.scores[name][why.label].toFixed(2)}`), sound);
     sounds.append(part);
   }
-  return [wide, ...why.remarks.map(words => make("p", "muted", words)), sounds];
+  return [wide, ...[...(why.warnings ?? []), ...why.remarks].map(words => make("p", "muted", words)), sounds];
 }
 
 // The microphone.
@@ -269,7 +272,7 @@ async function listen() {
   $("highest").textContent = `0 to ${live.stream.rate / 2000} kHz`;
   $("heard").className = "live";
   $("heard").hidden = $("figures").hidden = $("wave").parentElement.hidden = $("spectrogram").parentElement.hidden = false;
-  $("segment").hidden = $("unknown").hidden = true;
+  $("segment").hidden = $("unknown").hidden = $("odd").hidden = true;
   $("hint").textContent = "The newest sound is at the right.";
   moved();
 }
