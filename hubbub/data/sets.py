@@ -155,13 +155,14 @@ def _synthesised() -> Path:
     is not as it was made, or gone, all of it is made again."""
     made_by = files.sha256(synthetic.__file__)[:16]
     folder = files.cache_dir() / f"street-{made_by}"
-    there, odd = os.path.lexists(folder), _altered(folder)
-    if odd:
-        if there:
+    if odd := _altered(folder):
+        if os.path.lexists(folder):
             _log.warning("%s is not as it was made: street is synthesised again", folder / odd)
         with files.whole_folder(folder) as temporary:
             synthetic.write(temporary, progress=lambda items, total: track(items, "synthesising", total))
-            files.write_json(temporary / _CHECKSUMS, _checksums(temporary))
+            made = [path for path in sorted(temporary.rglob("*")) if path.is_file()]
+            checksums = {path.relative_to(temporary).as_posix(): files.sha256(path) for path in made}
+            files.write_json(temporary / _CHECKSUMS, checksums)
     return folder
 
 
@@ -169,15 +170,12 @@ def _altered(folder: Path) -> str:
     """The first file that is not as its checksum says, or the list of checksums itself; "" where all is whole."""
     try:
         said = dict(json.loads((folder / _CHECKSUMS).read_text(encoding="utf-8")))
-        found = _checksums(folder)
-    except (OSError, ValueError, TypeError):
+        odd = (name for name, digest in said.items() if files.sha256(folder / name) != digest)
+        return next(odd, "" if said else _CHECKSUMS)
+    except OSError as error:
+        return Path(str(error.filename)).name
+    except (ValueError, TypeError):
         return _CHECKSUMS
-    return next((name for name in [*said, *found] if said.get(name) != found.get(name)), "" if said else _CHECKSUMS)
-
-
-def _checksums(folder: Path) -> dict[str, str]:
-    there = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != _CHECKSUMS]
-    return {path.relative_to(folder).as_posix(): files.sha256(path) for path in there}
 
 
 def _street(folder: Path) -> pd.DataFrame:
