@@ -118,7 +118,7 @@ signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 folder = Path(sys.argv[1])
 def folder_write():
-    with files.whole_folder(folder / "model") as temporary:
+    with files.whole_folder(folder / "model", "small") as temporary:
         (temporary / "big").write_bytes(bytes(100_000))
 def download():
     store.get(store.Asset("thing", "weights", sys.argv[2], "thing.bin", sys.argv[3], None, "", ""), folder)
