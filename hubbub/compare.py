@@ -7,6 +7,7 @@ are refused unless one insists, and are then labelled. This room does not know h
 shows what it finds.
 """
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -73,12 +74,13 @@ def compare(folders: Sequence[Path], *, anyway: bool = False) -> dict[str, Any]:
 def _load(folders: Sequence[Path]) -> list[Run]:
     if len(folders) < 2:
         raise CompareError("a comparison needs two runs or more, for example: hubbub compare runs/a runs/b.")
-    places = [folder.resolve() for folder in folders]
-    for folder, place in zip(folders, places, strict=True):
-        if missing := [name for name in _FILES if not (folder / name).is_file()]:
+    for folder in folders:
+        if missing := [name for name in _FILES if not os.path.isfile(folder / name)]:
             raise CompareError(
                 f"{folder} has no {missing[0]}: it is not a finished run. Finish it with hubbub bench, or name another."
             )
+    places = [folder.resolve() for folder in folders]
+    for folder, place in zip(folders, places, strict=True):
         if places.count(place) > 1:
             raise CompareError(f"{folder} is given twice: name each run once.")
     alike = len({place.name for place in places}) < len(places)

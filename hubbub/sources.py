@@ -315,6 +315,7 @@ def opened(
     try:
         # Without a buffer: what came is heard at once.
         stream = open(0 if place == STDIN else Path(place), "rb", buffering=0, closefd=place != STDIN)  # noqa: SIM115
-    except OSError as error:
-        raise SourceError(f"{place} cannot be read ({error.strerror}). Give a file, a pipe or -.") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in its name
+        why = getattr(error, "strerror", None) or error
+        raise SourceError(f"{place!r} cannot be read ({why}). Give a file, a pipe or -.") from error
     return Pipe(stream, default_hz, rate_hz, channels, encoding)

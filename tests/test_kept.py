@@ -203,7 +203,7 @@ def test_a_recording_that_has_not_changed_is_not_read_again(
 def test_an_answer_goes_where_its_recording_became_unreadable_and_stays_where_that_is_away(
     model: Classifier, folder: Path, tmp_path: Path
 ) -> None:
-    out, paths = tmp_path / "heard", predict.find([str(folder)])
+    out, paths = tmp_path / "heard", find([str(folder)]).files
     first = classify(model, folder, out).files
     content = (folder / "a.wav").read_bytes()
     (folder / "a.wav").write_text("text")
@@ -228,7 +228,7 @@ def test_what_is_no_file_has_no_content_to_compare(tmp_path: Path) -> None:
 def test_a_recording_that_changes_while_it_is_heard_is_asked_again(
     model: Classifier, folder: Path, tmp_path: Path
 ) -> None:
-    paths = predict.find([str(folder)])
+    paths = find([str(folder)]).files
     with keeping(tmp_path / "heard", FORMATS["csv"], paths, [str(folder)], 0.0, {}) as kept:
         for answer in predict.answers(model, kept.left):
             if answer.file == paths[1]:

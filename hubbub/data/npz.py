@@ -100,7 +100,7 @@ def open_features(file: Path, *, labels: tuple[str, ...] = ()) -> Clips:
     with _readable(file):
         for part in (file, file.parent / METADATA, file.parent / LABELS):
             if not os.path.isfile(part):  # a pipe would be waited for
-                raise OSError(f"{part.name} is missing or no regular file")
+                raise ValueError(f"{part.name}: it is not a file")
         facts = json.loads((file.parent / METADATA).read_text(encoding="utf-8"))
         named = json.loads((file.parent / LABELS).read_text(encoding="utf-8"))
         kept = _arrays(file, _COLUMNS)
