@@ -104,6 +104,8 @@ def opened(source: str | Path | BinaryIO, start_s: float | None = None, end_s: f
         if isinstance(source, str | Path):
             name = str(source)
             source = stack.enter_context(_file(Path(source)))
+        else:
+            _refuse_odd_stream(source)
         source, warnings = _whole(name, source)
         sound = _by_sndfile(stack, name, source, start_s, end_s) or _by_av(stack, name, source, start_s, end_s)
         sound = replace(sound, warnings=[*warnings, *sound.warnings])
@@ -312,6 +314,19 @@ def _refuse_rates(*rates_hz: int) -> None:
                 f"a sample rate of {rate} Hz: rates from {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz are sound. "
                 "Check the file's header, or give the rate the recording was made at."
             )
+
+
+def _refuse_odd_stream(stream: BinaryIO) -> None:
+    """Streams of text, closed ones, and those in which nothing can be sought."""
+    try:
+        readable = isinstance(stream.read(0), bytes) and stream.seekable()
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise AudioError(f"the stream cannot be read ({error}). Open the file again, with mode 'rb'.") from error
+    if not readable:
+        raise AudioError(
+            "the stream gives text, or cannot go back and forth. Open the file with mode 'rb', or give io.BytesIO(...) "
+            "of its bytes."
+        )
 
 
 def _file(path: Path) -> BinaryIO:

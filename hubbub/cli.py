@@ -105,7 +105,10 @@ def report(
     failed = False
     for folder in runs or []:
         if not (folder / "summary.json").is_file():
-            raise HubbubError(f"{folder} has no summary.json: it is not a finished run. Finish it with hubbub bench.")
+            raise HubbubError(
+                f"{folder} has no summary.json: it is not a finished run. Give a run folder, or finish the run with "
+                "hubbub bench."
+            )
         cli_bench.print_summary(tables.read_json(folder / "summary.json"))
         if verify and (differences := tables.verify(folder)):
             failed = True

@@ -47,8 +47,8 @@ class Merging:
     def __post_init__(self) -> None:
         if not 0 < self.leave <= self.threshold <= 1:
             raise EventError(
-                f"a threshold of {self.threshold:g} and a release of {self.leave:g}: both lie above 0 and up to 1, and "
-                "the release is not above the threshold."
+                f"a threshold of {self.threshold:g} and a release of {self.leave:g}: both must be above 0 and at most "
+                "1, and the release not above the threshold."
             )
         if not (0 <= self.shortest < float("inf") and 0 <= self.gap < float("inf")):
             raise EventError(

@@ -194,6 +194,10 @@ class Hearing(ABC):
         try:
             if isinstance(source, str | Path | audio.Sound) or hasattr(source, "read"):
                 with nullcontext(source) if isinstance(source, audio.Sound) else audio.opened(source) as sound:  # type: ignore[arg-type]
+                    if rate_hz not in (None, sound.rate_hz):
+                        raise ClassifierError(
+                            f"rate_hz {waves.shown(rate_hz)}: {name} says {sound.rate_hz} Hz itself. Leave rate_hz out."
+                        )
                     wave, own_rate = np.concatenate(list(sound.blocks)), sound.rate_hz
                 warnings = sound.warnings
             else:
@@ -250,11 +254,10 @@ def _seen(segments: Array, level: windows.Level, shift: float) -> Array:
 
 def _checked(given: npt.ArrayLike, rate_hz: int | None) -> tuple[Array, int, list[str]]:
     """An array -> mono `[T]`, its rate, and what is odd about it. Raises `WaveError` and `ClassifierError`."""
+    samples, mixer = waves.as_wave(given), waves.Mixer()
     if rate_hz is None:
         raise ClassifierError("a wave does not say its sample rate. Give rate_hz, e.g. classify(wave, rate_hz=44100).")
-    mixer = waves.Mixer()
-    wave = np.concatenate([mixer.feed(waves.as_wave(given)), mixer.end()])
-    return wave, rate_hz, mixer.warnings
+    return np.concatenate([mixer.feed(samples), mixer.end()]), rate_hz, mixer.warnings
 
 
 def _mean(arrays: Sequence[Array]) -> Array:

@@ -185,15 +185,21 @@ class Recipe(Section):
 
     @classmethod
     def load(cls, name: str | Path, settings: tuple[str, ...] | list[str] = (), *, quick: bool = False) -> Self:
-        """A shipped recipe's name or a TOML file -> Recipe, `[quick]` and then `--set` settings applied."""
-        content = _read(name)
+        """A shipped recipe's name or a TOML file -> Recipe, `[quick]` and then `--set` settings applied.
+
+        What `[quick]` says of the protocol is about the recipe's own: it goes where `--set protocol.kind` asks for
+        another.
+        """
+        content, changes = _read(name), [_parse_setting(setting) for setting in settings]
         if quick:
             if not content.get("quick"):
                 raise RecipeError(f"{name} has no [quick] section. Run it in full, or add one.")
             if isinstance(content["quick"], dict):  # else it is refused below, for what it is
-                _merge(content, content["quick"])
-        for setting in settings:
-            _merge(content, _parse_setting(setting))
+                other = any(isinstance(given := change.get("protocol"), dict) and "kind" in given for change in changes)
+                left_out = {"protocol"} if other else set()
+                _merge(content, {key: value for key, value in content["quick"].items() if key not in left_out})
+        for change in changes:
+            _merge(content, change)
         return cls.of(content, str(name))
 
     @classmethod
@@ -202,7 +208,9 @@ class Recipe(Section):
         try:
             return cls.model_validate(content)
         except ValidationError as error:
-            raise RecipeError(f"{source}: " + "; ".join(_explain(e, cls) for e in error.errors())) from error
+            # A list without its wrong values may seem too short as well.
+            found = [e for e in error.errors() if e["type"] != "too_short"] or error.errors()
+            raise RecipeError(f"{source}: " + "; ".join(_explain(e, cls) for e in found)) from error
         except RecursionError as error:
             raise RecipeError(f"{source} is nested too deeply. No setting is more than a few levels deep.") from error
 

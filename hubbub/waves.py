@@ -269,6 +269,13 @@ def shown(given: object) -> str:
 
 def _array(given: npt.ArrayLike) -> Samples:
     """Numbers of a kind whose full scale is known."""
+    if isinstance(given, bytes | bytearray) or (isinstance(given, memoryview) and given.format == "B"):
+        raise WaveError(
+            "is bytes, which may be a file or samples of any kind. Give io.BytesIO(...) of a file's bytes, or "
+            "numpy.frombuffer(..., 'int16') of samples."
+        )
+    if isinstance(given, np.ma.MaskedArray) and np.ma.is_masked(given):
+        raise WaveError("has masked samples. Cut them out, or fill them: wave.filled(0).")
     try:
         samples = np.asarray(given)
     except Exception as error:  # other libraries' arrays convert themselves, and raise what they like

@@ -450,3 +450,14 @@ def test_a_list_of_other_files_is_no_sound(text: str, tmp_path: Path, monkeypatc
     (tmp_path / "list.m3u8").write_text(text)
     with pytest.raises(audio.FormatError, match="not a sound"):
         audio.decode(tmp_path / "list.m3u8")
+
+
+def test_streams_that_cannot_be_a_file_are_refused(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "x.wav", np.zeros(1_000), 8_000)
+    with (tmp_path / "x.wav").open("rb") as stream:
+        assert audio.decode(stream)[1] == 8_000
+    with pytest.raises(AudioError, match=r"closed file\)\. Open the file again, with mode 'rb'"):
+        audio.decode(stream)
+    for text in (io.StringIO("hello"), (tmp_path / "x.wav").open(errors="replace")):
+        with text, pytest.raises(AudioError, match=r"gives text.*mode 'rb'"):
+            audio.decode(text)  # type: ignore[arg-type]

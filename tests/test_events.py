@@ -99,9 +99,9 @@ def test_an_event_is_told_while_it_goes_on_and_given_once_it_is_over() -> None:
     "make, said",
     [
         (lambda: Merging(threshold=0.4, release=0.5), r"threshold of 0\.4 and a release of 0\.5"),
-        (lambda: Merging(threshold=0.0), "above 0 and up to 1"),
-        (lambda: Merging(threshold=1.2), "above 0 and up to 1"),
-        (lambda: Merging(threshold=float("nan")), "above 0 and up to 1"),
+        (lambda: Merging(threshold=0.0), "above 0 and at most 1"),
+        (lambda: Merging(threshold=1.2), "above 0 and at most 1"),
+        (lambda: Merging(threshold=float("nan")), "above 0 and at most 1"),
         (lambda: Merging(shortest=-1), "0 or more"),
         (lambda: Merging(gap=float("nan")), "0 or more"),
         (lambda: merge([[0, 1]], [[1, 2]], ("dog",)), r"scores of shape \[1, 2\] for 1 segments and 1 classes"),

@@ -407,3 +407,15 @@ def test_the_largest_seed_is_one_that_every_library_takes() -> None:
 def test_the_command_refuses_a_seed_named_twice() -> None:
     with pytest.raises(RecipeError, match="42 stands there twice"):
         Recipe.load("street-cnn", as_settings(None, None, seeds="42,42"))
+
+
+def test_the_reduced_form_of_a_protocol_goes_with_the_protocol() -> None:
+    assert Recipe.load("street-cnn", quick=True).protocol.folds == ("1",)
+    held = Recipe.load("street-cnn", ["protocol.kind=holdout"], quick=True)
+    assert held.protocol.kind == "holdout" and held.protocol.folds == () and held.train.epochs == 2
+
+
+def test_a_wrong_seed_is_told_once() -> None:
+    with pytest.raises(RecipeError) as caught:
+        Recipe.load("street-cnn", ["train.seeds=[-1]"])
+    assert "at least 1 item" not in str(caught.value) and "-1" in str(caught.value)

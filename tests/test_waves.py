@@ -427,3 +427,24 @@ def test_yamnet_answers_integers_and_channels_first_as_floats(yamnet: Classifier
         heard = yamnet.classify(samples, RATE)
         assert (heard.label, len(heard.segments)) == (right.label, len(right.segments))
         assert heard.score == pytest.approx(right.score, abs=0.02)
+
+
+@pytest.mark.parametrize("samples", [b"RIFF", bytearray(8_000), memoryview(bytes(8_000))])
+def test_bytes_are_no_samples(samples: object) -> None:
+    with pytest.raises(WaveError, match=r"is bytes.*io\.BytesIO.*numpy\.frombuffer"):
+        waves.as_wave(samples)
+
+
+def test_masked_samples_are_refused_and_none_masked_are_heard() -> None:
+    wave = np.linspace(-1, 1, 16_000, dtype=np.float32)
+    with pytest.raises(WaveError, match=r"has masked samples.*wave\.filled\(0\)"):
+        waves.as_wave(np.ma.masked_array(wave, mask=wave > 0.9))
+    assert np.array_equal(waves.as_wave(np.ma.masked_array(wave)), wave)
+
+
+def test_a_rate_beside_a_file_must_be_its_own(tmp_path: Path, served_model: Path) -> None:
+    model = hubbub.load(served_model)
+    soundfile.write(tmp_path / "x.wav", np.random.default_rng(0).normal(0, 0.1, 8_000), 8_000)
+    assert model.classify(tmp_path / "x.wav", rate_hz=8_000).label == model.classify(tmp_path / "x.wav").label
+    with pytest.raises(ClassifierError, match=r"rate_hz 16000: .*x\.wav says 8000 Hz itself\. Leave rate_hz out"):
+        model.classify(tmp_path / "x.wav", rate_hz=16_000)

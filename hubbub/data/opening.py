@@ -11,6 +11,7 @@ from hubbub.data.clips import Clips, ClipsError, from_csv, from_folder, limit
 from hubbub.data.images import lists_pictures, open_pictures
 from hubbub.data.sets import DATASETS, open_known
 from hubbub.errors import did_you_mean
+from hubbub.find_files import near
 from hubbub.settings import Data
 
 __all__ = ["open_data", "open_section"]
@@ -55,8 +56,10 @@ def open_data(
             "save it as a CSV with the columns path and label."
         )
     else:
+        beside, known = near(name), did_you_mean(name, DATASETS)
         raise ClipsError(
-            f"'{name}' is not a data set, a CSV file, a file of features or a folder. {did_you_mean(name, DATASETS)}"
+            f"'{name}' is not a data set, a CSV file, a file of features or a folder. "
+            f"{beside if beside.startswith('Did you mean') else known}"
         )
     return limit(clips, most) if most else clips
 
