@@ -223,6 +223,16 @@ def test_channels_that_cancel_later_are_told_apart_from_there_on() -> None:
     assert len(warnings) == 1 and "channel 1 alone" in warnings[0]
 
 
+def test_channels_that_cancel_for_a_second_are_told() -> None:
+    wave, time = siren(RATE), np.arange(4 * RATE) / RATE
+    other = np.where((time >= 1) & (time < 2), -wave, wave)
+    mono, warnings = mixed(np.stack([wave, other], axis=1).astype(np.float32), [1000])
+    np.testing.assert_allclose(mono[2 * RATE :], wave[2 * RATE :], atol=1e-6)
+    assert len(warnings) == 1 and "cancel each other" in warnings[0]
+    lost = np.flatnonzero((np.abs(mono) < 1e-6) & (np.abs(wave) > 1e-3))
+    assert len(lost) <= 4 * FRAME, "what is lost until it is told"
+
+
 @given(
     samples=st.integers(1, 3 * FRAME),
     sizes=st.lists(st.integers(1, 2 * FRAME), min_size=1, max_size=4),
@@ -260,6 +270,8 @@ def said_of(wave: Array) -> str:
 
 def test_what_is_odd_is_said() -> None:
     assert said_of(3.9 * WAVE / np.abs(WAVE).max()) == ""
+    one_step_of_8_bits = np.random.default_rng(0).integers(127, 129, 2 * RATE).astype(np.uint8)
+    assert "they are very quiet" in said_of(one_step_of_8_bits)
     assert "reach 100 times full scale" in said_of(100 * WAVE / np.abs(WAVE).max())
     assert "reach 0.001 of full scale" in said_of(WAVE / np.abs(WAVE).max() / 1000)
     assert "lie around 0.50 of full scale" in said_of(0.4 * WAVE + np.float32(0.5))
@@ -383,6 +395,8 @@ def test_explain_holds_the_warnings(odd: Path, saved: Path, tmp_path: Path) -> N
     done = CliRunner().invoke(app, ["explain", str(saved), str(odd), "--out", str(tmp_path / "again")])
     assert done.exit_code == 0 and f"warning: {odd}: The channels cancel each other" in done.stderr
     assert "warnings" not in write(MODEL, explain(MODEL, WAVE, RATE), tmp_path / "right")
+    quiet = bursts(rate=44_100) / 400  # resampled, it reaches a little less far
+    assert explain(MODEL, quiet, 44_100).heard.warnings == MODEL.classify(quiet, 44_100).warnings != ()
 
 
 # With a real classifier
