@@ -24,10 +24,12 @@ def decoded(content: bytes) -> tuple[Wave, list[str]]:
         return wave, sound.warnings
 
 
-def written(container: str, coding: str, wave: Wave | None = None, endian: str = "FILE") -> bytes:
+def written(
+    container: str, coding: str, wave: Wave | None = None, endian: str = "FILE", rate_hz: int = RATE_HZ
+) -> bytes:
     """A second of the tone as libsndfile writes it."""
     stream = io.BytesIO()
-    soundfile.write(stream, tone() if wave is None else wave, RATE_HZ, coding, endian, container)
+    soundfile.write(stream, tone() if wave is None else wave, rate_hz, coding, endian, container)
     return stream.getvalue()
 
 
@@ -215,6 +217,22 @@ def test_what_lies_behind_the_counted_samples_is_said() -> None:
     ]
 
 
+@pytest.mark.parametrize("whole", [0, 8])
+def test_a_size_of_the_whole_file_is_not_that_of_its_samples(whole: int) -> None:
+    wave, warnings = decoded(wav(PCM, 44 + len(PCM) - whole))
+    assert len(wave) == RATE_HZ and is_the_tone(wave, RATE_HZ)
+    assert len(warnings) == 1 and "the size of the whole file; read to its end: 1.0 s" in warnings[0]
+
+
+@pytest.mark.parametrize("container", ["WAV", "RF64", "W64", "AIFF", "CAF", "AU"])
+def test_of_joined_files_the_first_is_read_and_the_rest_is_said(container: str) -> None:
+    content = written(container, "PCM_16", tone(500.0)) + written(container, "PCM_16", tone(2000.0))
+    wave, warnings = decoded(content)
+    assert len(wave) == RATE_HZ
+    np.testing.assert_allclose(wave, tone(500.0), atol=1e-4)
+    assert len(warnings) == 1 and "were not read" in warnings[0]
+
+
 @pytest.mark.parametrize("coding", ["IMA_ADPCM", "MS_ADPCM", "GSM610", "ULAW", "PCM_24", "FLOAT"])
 def test_every_coding_is_read_to_the_end_where_nothing_is_counted(coding: str) -> None:
     content = written("WAV", coding)
@@ -303,7 +321,9 @@ def test_what_others_did_not_count_is_read_to_the_end_too(container: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "container, coding", [("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III")], ids=["vorbis", "opus", "mp3"]
+    "container, coding",
+    [("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III"), ("FLAC", "PCM_16")],
+    ids=["vorbis", "opus", "mp3", "flac"],
 )
 def test_joined_files_are_read_to_the_end(container: str, coding: str) -> None:
     """libsndfile reads the first alone, without a word."""
@@ -316,6 +336,20 @@ def test_joined_files_are_read_to_the_end(container: str, coding: str) -> None:
     assert np.abs(np.fft.rfft(wave[middle])).argmax() * RATE_HZ / 4096 == pytest.approx(2000, abs=20)
     with pytest.raises(AudioError, match=CUT_OFF):
         decoded(content[: len(parts[0]) + len(parts[1]) // 2 + 1])
+
+
+@pytest.mark.parametrize("container, coding", [("OGG", "VORBIS"), ("MP3", "MPEG_LAYER_III")])
+def test_joined_files_of_two_rates_are_refused(container: str, coding: str) -> None:
+    """Played at one rate, the second would be another sound."""
+    content = written(container, coding) + written(container, coding, tone(rate_hz=24_000), rate_hz=24_000)
+    with pytest.raises(AudioError, match=r"parts of .*24000.* Hz, as files have that were joined|damaged"):
+        decoded(content)
+
+
+@pytest.mark.parametrize("name, codec", [("a.wav", "libmp3lame"), ("a.caf", "alac")])
+def test_what_libsndfile_cannot_count_or_decode_is_ffmpegs(tmp_path: Path, name: str, codec: str) -> None:
+    wave, _ = decoded(write_media(tmp_path / name, codec).read_bytes())
+    assert len(wave) == pytest.approx(RATE_HZ, abs=3 * 1152) and is_the_tone(wave[: RATE_HZ * 9 // 10], RATE_HZ, 0.1)
 
 
 APE_TAG = b"APETAGEX" + struct.pack("<IIII", 2000, 32, 0, 0) + bytes(8)
