@@ -371,7 +371,7 @@ def _whole(name: str, stream: BinaryIO) -> tuple[BinaryIO, list[str]]:
     account = containers.examine(stream, size)
     if account.cut_off:
         raise AudioError(f"{name} is cut off: its end is missing. Copy or download it again.")
-    return account.view or stream, [f"{name}: {account.warning}"] if account.warning else []
+    return account.view or stream, [account.warning] if account.warning else []
 
 
 def _refuse_header_rate(name: str, rate: int) -> None:

@@ -123,7 +123,7 @@ def test_every_odd_recording_is_noted_and_a_run_says_how_many(pets: Path) -> Non
     assert [note.partition(";")[0].partition(" and not")[0].partition(",")[0] for note in clips.notes] == [
         "cat/0.wav: The channels cancel each other when they are mixed",
         "dog/1.wav: The samples lie around 0.30 of full scale",
-        "cat/2.wav: its header says 0 bytes of samples",
+        "cat/2.wav: Its header says 0 bytes of samples",
     ]
     recipe = Recipe.load("street-cnn", [f"data.name={pets / 'pets.csv'}", "protocol.folds=['1']", "network.width=2"])
     for _ in range(2):  # decoded, then from the cache

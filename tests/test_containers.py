@@ -199,7 +199,7 @@ def test_a_recorder_that_never_counted_is_read_to_the_end_and_said(
     monkeypatch.setitem(sys.modules, "av", None)
     wave, warnings = decoded(wav(PCM, counted, riff, layout=layout))
     assert len(wave) == RATE_HZ and is_the_tone(wave, RATE_HZ)
-    said = f"the stream: its header says {counted:,} bytes of samples; read to the end of the file: 1.0 s."
+    said = f"Its header says {counted:,} bytes of samples; read to the end of the file: 1.0 s."
     assert warnings == [said]
 
 
@@ -212,9 +212,7 @@ def test_what_holds_no_samples_is_not_read_as_any() -> None:
 def test_what_lies_behind_the_counted_samples_is_said() -> None:
     wave, warnings = decoded(wav(PCM + PCM, len(PCM)))
     assert len(wave) == RATE_HZ
-    assert warnings == [
-        "the stream: its header says 96,000 bytes of samples; the 96,000 bytes behind them (1.0 s) were not read."
-    ]
+    assert warnings == ["Its header says 96,000 bytes of samples; the 96,000 bytes behind them (1.0 s) were not read."]
 
 
 @pytest.mark.parametrize("whole", [0, 8])
@@ -233,6 +231,11 @@ def test_of_joined_files_the_first_is_read_and_the_rest_is_said(container: str) 
     assert len(warnings) == 1 and "were not read" in warnings[0]
 
 
+def test_a_second_chunk_of_samples_is_said_not_to_be_read() -> None:
+    wave, warnings = decoded(wav(PCM, after=b"data" + struct.pack("<I", len(PCM)) + PCM))
+    assert len(wave) == RATE_HZ and len(warnings) == 1 and "96,008 bytes behind them" in warnings[0]
+
+
 @pytest.mark.parametrize("coding", ["IMA_ADPCM", "MS_ADPCM", "GSM610", "ULAW", "PCM_24", "FLOAT"])
 def test_every_coding_is_read_to_the_end_where_nothing_is_counted(coding: str) -> None:
     content = written("WAV", coding)
@@ -241,7 +244,7 @@ def test_every_coding_is_read_to_the_end_where_nothing_is_counted(coding: str) -
     counted = int.from_bytes(content[at : at + 4], "little")
     wave, warnings = decoded(content[:at] + bytes(4) + content[at + 4 : at + 4 + counted])
     np.testing.assert_array_equal(wave[: len(whole)], whole)
-    assert len(wave) - len(whole) < 512 and "its header says 0 bytes of samples" in warnings[0]  # whole blocks
+    assert len(wave) - len(whole) < 512 and "Its header says 0 bytes of samples" in warnings[0]  # whole blocks
 
 
 def sparse(path: Path, head: bytes, size: int, tail: bytes) -> Path:
@@ -265,7 +268,7 @@ def test_a_wav_over_4_gib_is_read_to_its_end(tmp_path: Path, after: bytes) -> No
     with audio.opened(path) as sound:
         assert sound.seconds == pytest.approx(seconds, abs=1e-3)
         assert sound.warnings == [
-            f"{path}: its header says 288,000 bytes of samples, which is what 32 bits can hold of 4,295,255,296; all "
+            f"Its header says 288,000 bytes of samples, which is what 32 bits can hold of 4,295,255,296; all "
             f"were read: {seconds:.1f} s."
         ]
     wave, _ = audio.decode(path, start_s=seconds - 1)

@@ -1,5 +1,6 @@
 """waves: what is not what it seems is refused, mended by an unmistakable rule, or warned of in every output."""
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import soundfile
+from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import hubbub
-from hubbub import audio, waves
+from hubbub import audio, sources, waves
 from hubbub.audio import AudioError
 from hubbub.classifier import Classifier, ClassifierError
 from hubbub.cli import app
@@ -22,9 +24,12 @@ from hubbub.confidence import Confidence
 from hubbub.data import cache
 from hubbub.data.clips import Clips
 from hubbub.errors import HubbubError
+from hubbub.events import Merging
 from hubbub.explain import explain, write
+from hubbub.listen import Listener
 from hubbub.predict import answers, hear
 from hubbub.recipe import Recipe
+from hubbub.serve.app import create_app
 from hubbub.stream import Decision, Stream, StreamError
 from hubbub.waves import FRAME, SILENCE, Mixer, WaveError
 
@@ -335,6 +340,67 @@ def test_short_clips_train_and_are_refused_by_classify(tmp_path: Path) -> None:
     for ask in (MODEL.classify, lambda file: hear(MODEL, file)):
         with pytest.raises(HubbubError, match=r"short\.wav.* lasts 2\.50 ms \(40 samples\), and 10 ms are the least"):
             ask(tmp_path / "short.wav")
+
+
+def by_listen(file: Path) -> tuple[dict[str, float], tuple[str, ...]]:
+    listener = Listener(MODEL, sources.opened(str(file), RATE), Merging())
+    list(listener.hear())
+    return dict(zip(LABELS, map(float, listener.scores()), strict=True)), listener.warnings
+
+
+def by_answers(file: Path) -> tuple[dict[str, float], tuple[str, ...]]:
+    (answer,) = answers(MODEL, [str(file)])
+    assert answer.heard is not None
+    return answer.heard.scores, answer.heard.warnings
+
+
+def scores_of(heard: Any) -> tuple[dict[str, float], tuple[str, ...]]:
+    return heard.scores, heard.warnings
+
+
+def sent(file: Path) -> tuple[dict[str, float], tuple[str, ...]]:
+    with TestClient(create_app(MODEL, "model"), "http://127.0.0.1", client=("127.0.0.1", 1)) as client:
+        while client.get("/readyz").is_error:
+            pass
+        said = client.post("/v1/classify", content=file.read_bytes()).json()
+    return said["scores"], tuple(said.get("warnings", ()))
+
+
+WAYS: dict[str, Callable[[Path], tuple[dict[str, float], tuple[str, ...]]]] = {
+    "classify": lambda file: scores_of(MODEL.classify(file)),
+    "a stream": lambda file: scores_of(MODEL.classify(io.BytesIO(file.read_bytes()))),
+    "hear": lambda file: scores_of(hear(MODEL, file)),
+    "answers": by_answers,
+    "an array": lambda file: scores_of(MODEL.classify(*soundfile.read(file, dtype="float32"))),
+    "explain": lambda file: scores_of(explain(MODEL, file).heard),
+    "listen": by_listen,
+    "the server": sent,
+}
+#: Channels and what is said of them.
+ALIKE: dict[str, tuple[Array, int]] = {
+    "mono": (WAVE[:, None], 0),
+    "stereo": (np.stack([WAVE, WAVE[::-1]], axis=1), 0),
+    "inverted": (np.stack([WAVE, -WAVE], axis=1), 1),
+    "two of six inverted": (np.stack([WAVE, -WAVE, *[0 * WAVE] * 4], axis=1), 1),
+    "late": (np.stack([WAVE, np.where(np.arange(len(WAVE)) < RATE, WAVE, -WAVE)], axis=1), 1),
+    "quiet": (WAVE[:, None] / 300, 1),
+    "offset": (0.4 + WAVE[:, None], 1),
+    "short": (WAVE[: RATE // 8, None], 1),
+    "a click": (np.eye(1, RATE, RATE // 2, dtype=np.float32).T, 0),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("kind", ALIKE)
+@pytest.mark.parametrize("rate", [RATE, 44_100])
+def test_a_sound_has_one_answer_whatever_way_it_comes(tmp_path: Path, kind: str, way: str, rate: int) -> None:
+    samples, warned = ALIKE[kind]
+    soundfile.write(tmp_path / "a.wav", samples, rate, subtype="FLOAT")
+    right, warnings = WAYS["classify"](tmp_path / "a.wav")
+    assert len(warnings) == warned
+    scores, said = WAYS[way](tmp_path / "a.wav")
+    assert scores == pytest.approx(right, abs=1e-5)
+    assert said == warnings
 
 
 # Every output says it

@@ -288,7 +288,7 @@ def _read(path: str, start_s: float, end_s: float, rate_hz: int | None) -> tuple
             "rate_hz": own_rate,
             "peak": float(np.abs(wave).max()),
             "content": hashlib.sha256(f"{own_rate}".encode() + wave.tobytes()).hexdigest(),
-            "warnings": [warning.removeprefix(f"{path}: ") for warning in sound.warnings],
+            "warnings": sound.warnings,
             "error": "",
         }
         return facts, audio.resample(wave, own_rate, rate_hz or own_rate)
