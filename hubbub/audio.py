@@ -10,7 +10,7 @@ import itertools
 import math
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,6 +26,7 @@ from hubbub.errors import HubbubError
 from hubbub.waves import Mixer, WaveError, is_whole, shown
 
 if TYPE_CHECKING:
+    from av import AudioFrame
     from av.container import InputContainer
 
 __all__ = ["EXTENSIONS", "AudioError", "FormatError", "Resampler", "Sound", "decode", "load", "opened", "resample"]
@@ -49,7 +50,8 @@ BLOCK = 2**18  # samples decoded at a time, of all channels together
 _KNOWN_FRAMES = 2**62  # libsndfile has more where the header does not say how many
 _QUALITY = "HQ"  # soxr's
 _MP3_LEAD_IN = 16 * 1_152  # samples; a frame needs what frames before it left over
-_UNKNOWN_TO_SNDFILE = 1  # libsndfile's SF_ERR_UNRECOGNISED_FORMAT
+#: libsndfile's SF_ERR_UNRECOGNISED_FORMAT and SF_ERR_UNSUPPORTED_ENCODING: FFmpeg may know it.
+_UNKNOWN_TO_SNDFILE = (1, 4)
 #: What FFmpeg may take a file for. It knows others that are lists of other files, and would read these.
 _CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mp3,aac,flac,ogg,wav,w64,aiff,au,caf,asf,avi,mpegts,mpeg,flv,amr,ape,wv,tta,"
@@ -57,6 +59,12 @@ _CONTAINERS = (
 )
 #: Those of FFmpeg's containers whose headers say how long each stream is.
 _COUNTING = ("mov", "flac", "ape", "wv", "tta")
+#: Formats whose files are sound when they are joined, and what tells whether the first one's count is that of all.
+_JOINED: dict[str, Callable[[framing.Data], bool]] = {
+    "MP3": framing.mp3_counts_its_frames,
+    "OGG": lambda data: not framing.ogg_is_joined(data),
+    "FLAC": lambda data: not framing.flac_is_joined(data),
+}
 _SHORT_SHARE, _SHORT_S = 0.01, 0.5  # less is a coder's lead-in and rounding
 
 
@@ -167,10 +175,12 @@ def _by_sndfile(
     except TypeError:  # soundfile takes a name that ends in .raw for samples without a header
         return None
     except soundfile.SoundFileError as error:
-        if getattr(error, "code", None) == _UNKNOWN_TO_SNDFILE:
+        if getattr(error, "code", None) in _UNKNOWN_TO_SNDFILE:
             return None
         raise _unreadable(name, error) from error
-    if file.frames > _KNOWN_FRAMES or (file.format in ("MP3", "OGG") and not _counts_all(stream, file.format)):
+    if file.subtype.startswith("MPEG") and file.format != "MP3":  # it takes the count beside the frames for exact
+        return None
+    if file.frames > _KNOWN_FRAMES or (file.format in _JOINED and not _counts_all(stream, file.format)):
         return None
     _refuse_header_rate(name, file.samplerate)
     first, last = _part(file.frames, file.samplerate, start_s, end_s)
@@ -178,10 +188,10 @@ def _by_sndfile(
 
 
 def _counts_all(stream: BinaryIO, kind: str) -> bool:
-    """Whether libsndfile knows how long an MP3 or Ogg is. It takes one that does not count its frames for as long as
-    the first one's bit rate says, and of files that were joined reads the first alone."""
+    """Whether libsndfile knows how long an MP3, Ogg or FLAC is. It takes an MP3 that does not count its frames for as
+    long as the first one's bit rate says, and of files that were joined reads the first alone."""
     at, data = stream.tell(), framing.Data(stream, stream.seek(0, os.SEEK_END))
-    known = framing.mp3_counts_its_frames(data) if kind == "MP3" else not framing.ogg_is_joined(data)
+    known = _JOINED[kind](data)
     stream.seek(at)
     return known
 
@@ -223,7 +233,7 @@ def _by_av(stack: ExitStack, name: str, stream: BinaryIO, start_s: float | None,
         if not container.streams.audio:
             raise FormatError(f"{name} has no sound in it. Give a file with an audio stream.")
         planar = av.AudioResampler(format="fltp")
-        frames = (out for frame in container.decode(audio=0) for out in planar.resample(frame))
+        frames = (out for frame in _alike(name, container.decode(audio=0)) for out in planar.resample(frame))
         opening = next(frames, None)
     except (av.FFmpegError, ValueError) as error:
         raise _unreadable(name, error) from error
@@ -254,6 +264,18 @@ def _by_av(stack: ExitStack, name: str, stream: BinaryIO, start_s: float | None,
         first, last = _part(container.duration * rate // av.time_base, rate, start_s, end_s)
         seconds = (last - first) / rate
     return Sound(rate, seconds, _gathered(blocks()))
+
+
+def _alike(name: str, frames: Iterator["AudioFrame"]) -> Iterator["AudioFrame"]:
+    """The same frames, which must all have one rate: files that were joined may differ."""
+    rate = 0
+    for frame in frames:
+        if frame.sample_rate != (rate := rate or frame.sample_rate):
+            raise AudioError(
+                f"{name} has parts of {rate} and of {frame.sample_rate} Hz, as files have that were joined. Give each "
+                "part as a file of its own."
+            )
+        yield frame
 
 
 def _declared_s(container: "InputContainer") -> float:
@@ -364,7 +386,7 @@ def _whole(name: str, stream: BinaryIO) -> tuple[BinaryIO, list[str]]:
     account = containers.examine(stream, size)
     if account.cut_off:
         raise AudioError(f"{name} is cut off: its end is missing. Copy or download it again.")
-    return account.view or stream, [f"{name}: {account.warning}"] if account.warning else []
+    return account.view or stream, [account.warning] if account.warning else []
 
 
 def _refuse_header_rate(name: str, rate: int) -> None:

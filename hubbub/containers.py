@@ -28,6 +28,7 @@ _NOT_PACKED = (1, 3, 6, 7, 0xFFFE)  # integers, floats, the two laws, and what n
 _SOME_ZEROS = 2**20  # as fill a file up to a whole block of its card
 _FRAME_STARTS = (b"\xff", b"\x0b")  # of MP3, AAC and AC-3, which a tag may stand before
 _TAGS = (b"ID3", b"TAG", b"APE")
+_MORE_SOUND = (b"data", b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM", b"caff")
 _W64_HEAD = 24
 _W64 = b"riff" + bytes.fromhex("2e91cf11a5d628db04c10000")
 #: Bytes of a sample, by the coding that an AU file names.
@@ -99,19 +100,22 @@ class _Samples:
             if there <= 0 or (self.counted == 0 and is_tail(self.start)):
                 return Account()
             said = f"{max(self.counted, 0):,}" if self.counted < _LARGEST else "an unknown number of"
-            warning = f"its header says {said} bytes of samples; read to the end of the file"
+            warning = f"Its header says {said} bytes of samples; read to the end of the file"
             return Account(view=view(there), warning=f"{warning}: {self._length(there)}.")
+        if self.counted in (data.size, data.size - 8):  # some programs count all of the file, or of the RIFF
+            warning = f"Its header says {self.counted:,} bytes of samples, which is the size of the whole file; read to"
+            return Account(view=view(there), warning=f"{warning} its end: {self._length(there)}.")
         rest = there - self.counted
         if rest < 0:
             return Account(cut_off=True)
         wrapped = self.counted + rest // _WRAP * _WRAP
         if rest >= _WRAP > self.counted and is_tail(self.start + wrapped) and (whole := view(wrapped)):
-            warning = f"its header says {self.counted:,} bytes of samples, which is what 32 bits can hold of"
+            warning = f"Its header says {self.counted:,} bytes of samples, which is what 32 bits can hold of"
             return Account(view=whole, warning=f"{warning} {wrapped:,}; all were read: {self._length(wrapped)}.")
         if is_tail(self.start + self.counted):
             return Account()
-        warning = f"its header says {self.counted:,} bytes of samples; the {rest:,} bytes behind them"
-        return Account(warning=f"{warning} ({self._length(rest)}) were not read.")
+        warning = f"Its header says {self.counted:,} bytes of samples; the {rest:,} bytes behind them"
+        return Account(view=view(self.counted), warning=f"{warning} ({self._length(rest)}) were not read.")
 
     def _length(self, count: int) -> str:
         return f"{count / self.second:.1f} s" if self.second else f"{count:,} bytes"
@@ -249,7 +253,9 @@ def _are_chunks(data: framing.Data, place: int, order: Order, wide: bool = False
     """Whether chunks begin at a place or, behind a pad byte, at the next, and nothing else is there to the end."""
     for first in (place, place + 1):
         end = first
-        for _, at, size in framing.chunks(data, first, order, wide):
+        for name, at, size in framing.chunks(data, first, order, wide):
+            if name in _MORE_SOUND:  # which nobody reads, as where files were joined
+                break
             end = at + size
         if _is_filling(data, first) or _is_filling(data, end):
             return True
@@ -272,7 +278,9 @@ def _w64_chunks(data: framing.Data, first: int) -> Iterator[tuple[bytes, int, in
 
 def _are_w64_chunks(data: framing.Data, place: int) -> bool:
     end = place + -place % 8
-    for _, at, size in _w64_chunks(data, end):
+    for name, at, size in _w64_chunks(data, end):
+        if name == _W64[:4]:
+            break
         end = at + size
     return _is_filling(data, place) or _is_filling(data, end)
 

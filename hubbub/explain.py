@@ -133,7 +133,6 @@ def explain(
         wave, seconds, warnings = classifier.read(_bounded(given) if isinstance(given, audio.Sound) else given, rate_hz)
     _refuse_long(seconds)
     heard = classifier.eval().classify(wave, classifier.rate_hz)
-    warnings = tuple(dict.fromkeys([*warnings, *heard.warnings]))  # a mono wave no longer shows some of them
     heard = replace(heard, known=waves.known(heard.known, warnings), warnings=warnings)
     label = label or heard.label
     grid = Grid(len(wave), classifier.rate_hz)

@@ -13,7 +13,7 @@ from typing import BinaryIO
 from hubbub import records
 from hubbub.records import Order
 
-__all__ = ["Data", "behind_id3", "chunks", "judge", "mp3_counts_its_frames", "ogg_is_joined"]
+__all__ = ["Data", "behind_id3", "chunks", "flac_is_joined", "judge", "mp3_counts_its_frames", "ogg_is_joined"]
 
 #: The first bytes of a record -> how long all of it is; None where they begin none.
 Length = Callable[[bytes], int | None]
@@ -30,6 +30,8 @@ _AMR_WIDE_BYTES = (18, 24, 33, 37, 41, 47, 51, 59, 61, 6, 1, 1, 1, 1, 1, 1)
 _OGG_PAGE_SEARCH_BYTES = 65_536
 _OGG_HEADER_BYTES = 27
 _OGG_FIRST_PAGE_FLAG, _OGG_LAST_PAGE_FLAG = 2, 4
+_FLAC = b"fLaC\0\0\0\x22"  # with the length of what must come first
+_SEARCHED_BYTES = 2**20
 _NIST_HEAD_BYTES = 65_536
 _MAT4_BYTES = (8, 4, 4, 2, 2, 1)
 
@@ -106,6 +108,12 @@ def ogg_is_joined(data: Data) -> bool:
         begun = begun or not first
         at += _OGG_HEADER_BYTES + page[26] + sum(page[_OGG_HEADER_BYTES : _OGG_HEADER_BYTES + page[26]])
     return False
+
+
+def flac_is_joined(data: Data) -> bool:
+    """Whether a FLAC stream begins anew further on; its frames do not say how long they are, so all is searched."""
+    pieces = (data.at(at, _SEARCHED_BYTES + len(_FLAC)) for at in range(1, data.size, _SEARCHED_BYTES))
+    return any(_FLAC in piece for piece in pieces)
 
 
 def mp3_counts_its_frames(data: Data) -> bool:

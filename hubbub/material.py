@@ -8,7 +8,7 @@ This room fits nothing and writes nothing.
 import hashlib
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from hubbub.data import arrays, cache, splits
 from hubbub.data.cache import Resident, Segments
 from hubbub.data.clips import Clips, hold_out
 from hubbub.data.splits import Audit, Split
+from hubbub.errors import examples
 from hubbub.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -96,6 +97,8 @@ def prepare(
         say(f"left out: {line}")
     kept = arrays.resident(clips, recipe)
     audit = splits.audit(clips, made, kept.contents, allow_leaky=protocol.allow_leaky)
+    if isinstance(kept, cache.Waves) and kept.odd:
+        audit = replace(audit, warnings=(*audit.warnings, _odd_ones(clips, kept.odd)))
     for line in (*clips.notes, *remarks, *audit.warnings, *(f"NOT COMPARABLE, it leaks: {x}" for x in audit.leaks)):
         say(f"warning: {line}")
     embedded = None
@@ -105,6 +108,13 @@ def prepare(
         say(f"{recipe.network.name}: embedding {len(clips):,} clips once")
         embedded = cache.embed(kept, base)
     return Material(recipe, clips, kept, made, audit, base, weights, embedded, clips.targets(), quick, remarks)
+
+
+def _odd_ones(clips: Clips, odd: dict[int, list[str]]) -> str:
+    """One sentence about the recordings that decode with warnings."""
+    each = (f"{clips.table['clip'].iloc[clip]} ({' '.join(said).rstrip('.')})" for clip, said in odd.items())
+    verb = "recording is" if len(odd) == 1 else "recordings are"
+    return f"{len(odd)} {verb} odd: {examples(each)}. hubbub data check lists all."
 
 
 def _for_this_machine(recipe: Recipe) -> tuple[Recipe, tuple[str, ...]]:

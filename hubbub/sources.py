@@ -5,6 +5,7 @@ written cannot be sought in. A microphone is PortAudio's, through the optional `
 This room does not know what hears the blocks.
 """
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from hubbub import containers
 from hubbub.audio import MAX_RATE_HZ, MIN_RATE_HZ
 from hubbub.errors import HubbubError, did_you_mean, examples
 from hubbub.packed import HEAD_BYTES, name_of
@@ -29,7 +31,7 @@ BLOCK_S = 0.1
 #: WAV's own numbers for what its samples are; the last says that the number stands further behind.
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 _UNKNOWN_SIZE = 0x7FFFF000  # recorders that stream write 0 or something as large as this
-_LONGEST_FORMAT = 4_096  # bytes; the usual ones have 16 or 40
+_SHORTEST_FORMAT, _LONGEST_FORMAT = 16, 4_096  # bytes; the usual ones have 16 or 40
 #: The most channels that are taken, and the most bytes of a block.
 MOST_CHANNELS, MOST_BYTES = 64, 2**20
 #: A WAV with sizes beyond 32 bits, which stand in its first chunk (EBU Tech 3306).
@@ -208,6 +210,8 @@ class Pipe:
 
 def _of_wav(content: bytes) -> _Format:
     """What a `fmt ` chunk says."""
+    if len(content) < _SHORTEST_FORMAT:
+        raise SourceError("the WAV's header is cut off or damaged. Record or send it again.")
     tag, channels, bits = (int.from_bytes(content[at : at + 2], "little") for at in (0, 2, 14))
     if tag == _EXTENSIBLE:
         tag = int.from_bytes(content[24:26], "little")
@@ -314,8 +318,16 @@ def opened(
         raise SourceError(f"--microphone {device} and {place}: give one of the two.")
     try:
         # Without a buffer: what came is heard at once.
-        stream = open(0 if place == STDIN else Path(place), "rb", buffering=0, closefd=place != STDIN)  # noqa: SIM115
+        stream: Any = open(0 if place == STDIN else Path(place), "rb", buffering=0, closefd=place != STDIN)  # noqa: SIM115
+        account = containers.Account()
+        if stream.seekable() and stream.tell() == 0:  # of a file it can be told how much is there
+            account = containers.examine(stream, stream.seek(0, os.SEEK_END))
+            stream.seek(0)
     except (OSError, ValueError) as error:  # ValueError: a NUL in its name
         why = getattr(error, "strerror", None) or error
         raise SourceError(f"{place!r} cannot be read ({why}). Give a file, a pipe or -.") from error
-    return Pipe(stream, default_hz, rate_hz, channels, encoding)
+    if not account.warning:
+        return Pipe(stream, default_hz, rate_hz, channels, encoding)
+    pipe = Pipe(account.view or stream, default_hz, rate_hz, channels, encoding)
+    pipe.warnings.append(account.warning)
+    return pipe

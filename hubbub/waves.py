@@ -46,7 +46,7 @@ MOSTLY_PADDING = 0.25
 #: An axis is taken for the channels where it has at most so many entries and the other so many times more.
 MOST_CHANNELS, LONGER = 32, 16
 #: Samples that are mixed by one decision, and how much of its power a frame passes on to the next.
-FRAME, FRAMES_AT_ONCE, PASSED_ON = 4_096, 64, 0.7
+FRAME, FRAMES_AT_ONCE, PASSED_ON = 4_096, 64, 0.3
 #: Channels cancel each other where their mean has less than this share of the power that independent ones would leave.
 CANCELLED = 0.1
 
@@ -151,7 +151,7 @@ class Mixer:
         reach = (self._high - self._low) / 2
         if reach <= STEPS * STEP / 2:
             found.append(SILENCE)
-        elif reach < QUIET:
+        elif reach <= QUIET:
             found.append(
                 f"The samples reach {reach:.2g} of full scale: they are very quiet, or were scaled wrongly, as 24-bit "
                 "numbers in 32 bits are. Check the export."

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import filelock
@@ -90,7 +91,7 @@ def test_a_second_call_reads_what_the_first_one_kept(
     first = cache.decode(clips, RATE_HZ)
     kept = entries(own_cache)
     assert len(kept) == 3 and all(name.startswith(f"decoded/{first.key}/") for name in kept)
-    monkeypatch.setattr(audio, "decode", None)
+    monkeypatch.setattr(audio, "opened", None)
     again = cache.decode(clips, RATE_HZ)
     assert isinstance(again.samples, np.memmap) and again.samples.mode == "c"
     np.testing.assert_array_equal(again.samples, first.samples)
@@ -446,19 +447,19 @@ def test_what_dead_processes_left_goes_and_what_others_write_stays(clips: Clips,
 def test_a_decoding_that_is_stopped_by_hand_goes_on_and_a_failed_one_leaves_nothing(
     clips: Clips, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, heard = audio.decode, []
+    real, heard = audio.opened, []
 
-    def stopped(path: str, *span: float) -> tuple[Array, int]:
+    def stopped(path: str, *span: float) -> AbstractContextManager[audio.Sound]:
         if len(heard) == 4:
             raise KeyboardInterrupt
         heard.append(path)
         return real(path, *span)
 
-    monkeypatch.setattr(audio, "decode", stopped)
+    monkeypatch.setattr(audio, "opened", stopped)
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
     with pytest.raises(KeyboardInterrupt):
         cache.decode(clips, RATE_HZ)
-    monkeypatch.setattr(audio, "decode", lambda path, *span: (heard.append(path), real(path, *span))[1])
+    monkeypatch.setattr(audio, "opened", lambda path, *span: (heard.append(path), real(path, *span))[1])
     cache.decode(clips, RATE_HZ)
     assert len(heard) == 6 and len(entries(own_cache)) == 3
 

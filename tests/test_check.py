@@ -8,6 +8,7 @@ import soundfile
 
 from hubbub.data.check import check, leaks
 from hubbub.data.clips import ClipsError
+from hubbub.material import environment, prepare
 from hubbub.recipe import Recipe
 from hubbub.settings import Data, Protocol
 
@@ -108,3 +109,27 @@ def test_files_that_cannot_be_read_are_no_leak(pets: Path) -> None:
     for name in ("cat/0.wav", "cat/2.wav"):
         (pets / name).write_text("not a sound")
     assert leaks(recipe(pets)).leaks == ()
+
+
+def test_every_odd_recording_is_noted_and_a_run_says_how_many(pets: Path) -> None:
+    soundfile.write(pets / "cat" / "0.wav", np.stack([noise(0), -noise(0)], axis=1), RATE_HZ)
+    soundfile.write(pets / "dog" / "1.wav", 0.3 + noise(1) / 2, RATE_HZ)
+    uncounted = bytearray((pets / "cat" / "2.wav").read_bytes())
+    uncounted[40:44] = bytes(4)
+    (pets / "cat" / "2.wav").write_bytes(uncounted)
+    soundfile.write(pets / "dog" / "3.wav", np.random.default_rng(0).integers(-1, 2, 1600) / 2**15, RATE_HZ)
+    clips, findings = check(str(pets / "pets.csv"))
+    assert findings == ["1 clips are digital silence: dog/3.wav"]
+    assert [note.partition(";")[0].partition(" and not")[0].partition(",")[0] for note in clips.notes] == [
+        "cat/0.wav: The channels cancel each other when they are mixed",
+        "dog/1.wav: The samples lie around 0.30 of full scale",
+        "cat/2.wav: Its header says 0 bytes of samples",
+    ]
+    recipe = Recipe.load("street-cnn", [f"data.name={pets / 'pets.csv'}", "protocol.folds=['1']", "network.width=2"])
+    for _ in range(2):  # decoded, then from the cache
+        said: list[str] = []
+        material = prepare(recipe, said.append)
+        (line,) = [line for line in said if " odd: " in line]
+        assert line.startswith("warning: 4 recordings are odd: cat/0.wav (The channels cancel each other")
+        assert line.endswith(" and 1 more. hubbub data check lists all.")
+        assert line.removeprefix("warning: ") in environment(material)["data"]["warnings"]

@@ -24,10 +24,12 @@ def decoded(content: bytes) -> tuple[Wave, list[str]]:
         return wave, sound.warnings
 
 
-def written(container: str, coding: str, wave: Wave | None = None, endian: str = "FILE") -> bytes:
+def written(
+    container: str, coding: str, wave: Wave | None = None, endian: str = "FILE", rate_hz: int = RATE_HZ
+) -> bytes:
     """A second of the tone as libsndfile writes it."""
     stream = io.BytesIO()
-    soundfile.write(stream, tone() if wave is None else wave, RATE_HZ, coding, endian, container)
+    soundfile.write(stream, tone() if wave is None else wave, rate_hz, coding, endian, container)
     return stream.getvalue()
 
 
@@ -197,7 +199,7 @@ def test_a_recorder_that_never_counted_is_read_to_the_end_and_said(
     monkeypatch.setitem(sys.modules, "av", None)
     wave, warnings = decoded(wav(PCM, counted, riff, layout=layout))
     assert len(wave) == RATE_HZ and is_the_tone(wave, RATE_HZ)
-    said = f"the stream: its header says {counted:,} bytes of samples; read to the end of the file: 1.0 s."
+    said = f"Its header says {counted:,} bytes of samples; read to the end of the file: 1.0 s."
     assert warnings == [said]
 
 
@@ -210,9 +212,28 @@ def test_what_holds_no_samples_is_not_read_as_any() -> None:
 def test_what_lies_behind_the_counted_samples_is_said() -> None:
     wave, warnings = decoded(wav(PCM + PCM, len(PCM)))
     assert len(wave) == RATE_HZ
-    assert warnings == [
-        "the stream: its header says 96,000 bytes of samples; the 96,000 bytes behind them (1.0 s) were not read."
-    ]
+    assert warnings == ["Its header says 96,000 bytes of samples; the 96,000 bytes behind them (1.0 s) were not read."]
+
+
+@pytest.mark.parametrize("whole", [0, 8])
+def test_a_size_of_the_whole_file_is_not_that_of_its_samples(whole: int) -> None:
+    wave, warnings = decoded(wav(PCM, 44 + len(PCM) - whole))
+    assert len(wave) == RATE_HZ and is_the_tone(wave, RATE_HZ)
+    assert len(warnings) == 1 and "the size of the whole file; read to its end: 1.0 s" in warnings[0]
+
+
+@pytest.mark.parametrize("container", ["WAV", "RF64", "W64", "AIFF", "CAF", "AU"])
+def test_of_joined_files_the_first_is_read_and_the_rest_is_said(container: str) -> None:
+    content = written(container, "PCM_16", tone(500.0)) + written(container, "PCM_16", tone(2000.0))
+    wave, warnings = decoded(content)
+    assert len(wave) == RATE_HZ
+    np.testing.assert_allclose(wave, tone(500.0), atol=1e-4)
+    assert len(warnings) == 1 and "were not read" in warnings[0]
+
+
+def test_a_second_chunk_of_samples_is_said_not_to_be_read() -> None:
+    wave, warnings = decoded(wav(PCM, after=b"data" + struct.pack("<I", len(PCM)) + PCM))
+    assert len(wave) == RATE_HZ and len(warnings) == 1 and "96,008 bytes behind them" in warnings[0]
 
 
 @pytest.mark.parametrize("coding", ["IMA_ADPCM", "MS_ADPCM", "GSM610", "ULAW", "PCM_24", "FLOAT"])
@@ -223,7 +244,7 @@ def test_every_coding_is_read_to_the_end_where_nothing_is_counted(coding: str) -
     counted = int.from_bytes(content[at : at + 4], "little")
     wave, warnings = decoded(content[:at] + bytes(4) + content[at + 4 : at + 4 + counted])
     np.testing.assert_array_equal(wave[: len(whole)], whole)
-    assert len(wave) - len(whole) < 512 and "its header says 0 bytes of samples" in warnings[0]  # whole blocks
+    assert len(wave) - len(whole) < 512 and "Its header says 0 bytes of samples" in warnings[0]  # whole blocks
 
 
 def sparse(path: Path, head: bytes, size: int, tail: bytes) -> Path:
@@ -247,7 +268,7 @@ def test_a_wav_over_4_gib_is_read_to_its_end(tmp_path: Path, after: bytes) -> No
     with audio.opened(path) as sound:
         assert sound.seconds == pytest.approx(seconds, abs=1e-3)
         assert sound.warnings == [
-            f"{path}: its header says 288,000 bytes of samples, which is what 32 bits can hold of 4,295,255,296; all "
+            f"Its header says 288,000 bytes of samples, which is what 32 bits can hold of 4,295,255,296; all "
             f"were read: {seconds:.1f} s."
         ]
     wave, _ = audio.decode(path, start_s=seconds - 1)
@@ -303,7 +324,9 @@ def test_what_others_did_not_count_is_read_to_the_end_too(container: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "container, coding", [("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III")], ids=["vorbis", "opus", "mp3"]
+    "container, coding",
+    [("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III"), ("FLAC", "PCM_16")],
+    ids=["vorbis", "opus", "mp3", "flac"],
 )
 def test_joined_files_are_read_to_the_end(container: str, coding: str) -> None:
     """libsndfile reads the first alone, without a word."""
@@ -316,6 +339,20 @@ def test_joined_files_are_read_to_the_end(container: str, coding: str) -> None:
     assert np.abs(np.fft.rfft(wave[middle])).argmax() * RATE_HZ / 4096 == pytest.approx(2000, abs=20)
     with pytest.raises(AudioError, match=CUT_OFF):
         decoded(content[: len(parts[0]) + len(parts[1]) // 2 + 1])
+
+
+@pytest.mark.parametrize("container, coding", [("OGG", "VORBIS"), ("MP3", "MPEG_LAYER_III")])
+def test_joined_files_of_two_rates_are_refused(container: str, coding: str) -> None:
+    """Played at one rate, the second would be another sound."""
+    content = written(container, coding) + written(container, coding, tone(rate_hz=24_000), rate_hz=24_000)
+    with pytest.raises(AudioError, match=r"parts of .*24000.* Hz, as files have that were joined|damaged"):
+        decoded(content)
+
+
+@pytest.mark.parametrize("name, codec", [("a.wav", "libmp3lame"), ("a.caf", "alac")])
+def test_what_libsndfile_cannot_count_or_decode_is_ffmpegs(tmp_path: Path, name: str, codec: str) -> None:
+    wave, _ = decoded(write_media(tmp_path / name, codec).read_bytes())
+    assert len(wave) == pytest.approx(RATE_HZ, abs=3 * 1152) and is_the_tone(wave[: RATE_HZ * 9 // 10], RATE_HZ, 0.1)
 
 
 APE_TAG = b"APETAGEX" + struct.pack("<IIII", 2000, 32, 0, 0) + bytes(8)

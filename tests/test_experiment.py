@@ -284,7 +284,7 @@ def test_missing_clips_are_written_into_every_result(tmp_path: Path) -> None:
 
 
 def test_waves_are_decoded_once_for_every_recipe_at_their_rate(trained: Path, headed: Path, monkeypatch) -> None:
-    monkeypatch.setattr(cache.audio, "decode", lambda *_: pytest.fail("decoded again"))
+    monkeypatch.setattr(cache.audio, "opened", lambda *_: pytest.fail("decoded again"))
     assert len(prepare(recipe()).sound) == 100
 
 

@@ -385,7 +385,7 @@ def test_what_is_odd_about_a_recording_stands_beside_its_map(tmp_path: Path) -> 
     at = content.index(b"data") + 4
     (tmp_path / "crashed.wav").write_bytes(content[:at] + bytes(4) + content[at + 4 :])
     found = explain(headed("head.name=logreg"), tmp_path / "crashed.wav")
-    assert "its header says 0 bytes of samples; read to the end of the file: 1.0 s." in found.heard.warnings[0]
+    assert "Its header says 0 bytes of samples; read to the end of the file: 1.0 s." in found.heard.warnings[0]
 
 
 def test_a_folder_holds_pictures_sounds_and_scores(street: Classifier, tmp_path: Path) -> None:

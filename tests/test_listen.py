@@ -406,6 +406,28 @@ def test_a_pipe_that_ends_early_is_heard_and_said(model: Classifier, saved: Path
     assert parts(model, Pipe(io.BytesIO(endless), RATE))[2].warnings == ()
 
 
+def test_of_a_file_it_is_known_what_its_header_does_not_count(model: Classifier, tmp_path: Path) -> None:
+    content = write(tmp_path / "a.wav", sound(3)).read_bytes()
+    at = content.find(b"data") + 4
+    for name, other, said in (
+        ("crashed", content[:at] + bytes(4) + content[at + 4 :], "Its header says 0 bytes of samples; read to the end"),
+        (
+            "joined",
+            2 * content,
+            "Its header says 96,000 bytes of samples; the 96,044 bytes behind them (3.0 s) were not",
+        ),
+    ):
+        (tmp_path / name).write_bytes(other)
+        listener = parts(model, sources.opened(str(tmp_path / name), RATE))[2]
+        assert len(listener.warnings) == 1 and listener.warnings[0].startswith(said)
+        assert listener.figures.seconds == 3 and hear(model, tmp_path / name).warnings == listener.warnings
+
+
+def test_a_header_that_breaks_off_is_called_that() -> None:
+    with pytest.raises(SourceError, match="header is cut off or damaged"):
+        Pipe(io.BytesIO(b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\1\0\1\0\x80"), RATE)
+
+
 @pytest.mark.parametrize("form", ["RF64", "WAV"])
 def test_a_wav_with_large_sizes_is_read(tmp_path: Path, form: str) -> None:
     """RF64, and a WAV that calls itself so and has its sizes in the usual place."""

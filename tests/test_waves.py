@@ -1,5 +1,6 @@
 """waves: what is not what it seems is refused, mended by an unmistakable rule, or warned of in every output."""
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import soundfile
+from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import hubbub
-from hubbub import audio, waves
+from hubbub import audio, sources, waves
 from hubbub.audio import AudioError
 from hubbub.classifier import Classifier, ClassifierError
 from hubbub.cli import app
@@ -22,9 +24,12 @@ from hubbub.confidence import Confidence
 from hubbub.data import cache
 from hubbub.data.clips import Clips
 from hubbub.errors import HubbubError
+from hubbub.events import Merging
 from hubbub.explain import explain, write
+from hubbub.listen import Listener
 from hubbub.predict import answers, hear
 from hubbub.recipe import Recipe
+from hubbub.serve.app import create_app
 from hubbub.stream import Decision, Stream, StreamError
 from hubbub.waves import FRAME, SILENCE, Mixer, WaveError
 
@@ -223,6 +228,16 @@ def test_channels_that_cancel_later_are_told_apart_from_there_on() -> None:
     assert len(warnings) == 1 and "channel 1 alone" in warnings[0]
 
 
+def test_channels_that_cancel_for_a_second_are_told() -> None:
+    wave, time = siren(RATE), np.arange(4 * RATE) / RATE
+    other = np.where((time >= 1) & (time < 2), -wave, wave)
+    mono, warnings = mixed(np.stack([wave, other], axis=1).astype(np.float32), [1000])
+    np.testing.assert_allclose(mono[2 * RATE :], wave[2 * RATE :], atol=1e-6)
+    assert len(warnings) == 1 and "cancel each other" in warnings[0]
+    lost = np.flatnonzero((np.abs(mono) < 1e-6) & (np.abs(wave) > 1e-3))
+    assert len(lost) <= 4 * FRAME, "what is lost until it is told"
+
+
 @given(
     samples=st.integers(1, 3 * FRAME),
     sizes=st.lists(st.integers(1, 2 * FRAME), min_size=1, max_size=4),
@@ -260,6 +275,8 @@ def said_of(wave: Array) -> str:
 
 def test_what_is_odd_is_said() -> None:
     assert said_of(3.9 * WAVE / np.abs(WAVE).max()) == ""
+    one_step_of_8_bits = np.random.default_rng(0).integers(127, 129, 2 * RATE).astype(np.uint8)
+    assert "they are very quiet" in said_of(one_step_of_8_bits)
     assert "reach 100 times full scale" in said_of(100 * WAVE / np.abs(WAVE).max())
     assert "reach 0.001 of full scale" in said_of(WAVE / np.abs(WAVE).max() / 1000)
     assert "lie around 0.50 of full scale" in said_of(0.4 * WAVE + np.float32(0.5))
@@ -325,6 +342,67 @@ def test_short_clips_train_and_are_refused_by_classify(tmp_path: Path) -> None:
             ask(tmp_path / "short.wav")
 
 
+def by_listen(file: Path) -> tuple[dict[str, float], tuple[str, ...]]:
+    listener = Listener(MODEL, sources.opened(str(file), RATE), Merging())
+    list(listener.hear())
+    return dict(zip(LABELS, map(float, listener.scores()), strict=True)), listener.warnings
+
+
+def by_answers(file: Path) -> tuple[dict[str, float], tuple[str, ...]]:
+    (answer,) = answers(MODEL, [str(file)])
+    assert answer.heard is not None
+    return answer.heard.scores, answer.heard.warnings
+
+
+def scores_of(heard: Any) -> tuple[dict[str, float], tuple[str, ...]]:
+    return heard.scores, heard.warnings
+
+
+def sent(file: Path) -> tuple[dict[str, float], tuple[str, ...]]:
+    with TestClient(create_app(MODEL, "model"), "http://127.0.0.1", client=("127.0.0.1", 1)) as client:
+        while client.get("/readyz").is_error:
+            pass
+        said = client.post("/v1/classify", content=file.read_bytes()).json()
+    return said["scores"], tuple(said.get("warnings", ()))
+
+
+WAYS: dict[str, Callable[[Path], tuple[dict[str, float], tuple[str, ...]]]] = {
+    "classify": lambda file: scores_of(MODEL.classify(file)),
+    "a stream": lambda file: scores_of(MODEL.classify(io.BytesIO(file.read_bytes()))),
+    "hear": lambda file: scores_of(hear(MODEL, file)),
+    "answers": by_answers,
+    "an array": lambda file: scores_of(MODEL.classify(*soundfile.read(file, dtype="float32"))),
+    "explain": lambda file: scores_of(explain(MODEL, file).heard),
+    "listen": by_listen,
+    "the server": sent,
+}
+#: Channels and what is said of them.
+ALIKE: dict[str, tuple[Array, int]] = {
+    "mono": (WAVE[:, None], 0),
+    "stereo": (np.stack([WAVE, WAVE[::-1]], axis=1), 0),
+    "inverted": (np.stack([WAVE, -WAVE], axis=1), 1),
+    "two of six inverted": (np.stack([WAVE, -WAVE, *[0 * WAVE] * 4], axis=1), 1),
+    "late": (np.stack([WAVE, np.where(np.arange(len(WAVE)) < RATE, WAVE, -WAVE)], axis=1), 1),
+    "quiet": (WAVE[:, None] / 300, 1),
+    "offset": (0.4 + WAVE[:, None], 1),
+    "short": (WAVE[: RATE // 8, None], 1),
+    "a click": (np.eye(1, RATE, RATE // 2, dtype=np.float32).T, 0),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("kind", ALIKE)
+@pytest.mark.parametrize("rate", [RATE, 44_100])
+def test_a_sound_has_one_answer_whatever_way_it_comes(tmp_path: Path, kind: str, way: str, rate: int) -> None:
+    samples, warned = ALIKE[kind]
+    soundfile.write(tmp_path / "a.wav", samples, rate, subtype="FLOAT")
+    right, warnings = WAYS["classify"](tmp_path / "a.wav")
+    assert len(warnings) == warned
+    scores, said = WAYS[way](tmp_path / "a.wav")
+    assert scores == pytest.approx(right, abs=1e-5)
+    assert said == warnings
+
+
 # Every output says it
 
 
@@ -383,6 +461,8 @@ def test_explain_holds_the_warnings(odd: Path, saved: Path, tmp_path: Path) -> N
     done = CliRunner().invoke(app, ["explain", str(saved), str(odd), "--out", str(tmp_path / "again")])
     assert done.exit_code == 0 and f"warning: {odd}: The channels cancel each other" in done.stderr
     assert "warnings" not in write(MODEL, explain(MODEL, WAVE, RATE), tmp_path / "right")
+    quiet = bursts(rate=44_100) / 400  # resampled, it reaches a little less far
+    assert explain(MODEL, quiet, 44_100).heard.warnings == MODEL.classify(quiet, 44_100).warnings != ()
 
 
 # With a real classifier

@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
@@ -50,7 +50,7 @@ Array = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.intp]
 T = TypeVar("T")
 #: Raise it when decoding or resampling changes, and old entries are no longer found.
-VERSION = 2
+VERSION = 3
 _SEGMENTS_AT_ONCE = 256
 _SAMPLES, _VALUES = "samples.f32", "values.npy"
 
@@ -81,13 +81,15 @@ class _Map:
 
 @dataclass(frozen=True)
 class Waves(Mapped):
-    """The decoded clips of a data set at one rate: `wave(i)` is clip i, `contents` a hash of each sound as decoded."""
+    """The decoded clips of a data set at one rate: `wave(i)` is clip i, `contents` a hash of each sound as decoded.
+    `odd` are the numbers of clips that decode with warnings, and these."""
 
     samples: Array
     offsets: npt.NDArray[np.int64]
     contents: tuple[str, ...]
     rate_hz: int
     key: str
+    odd: dict[int, list[str]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.contents)
@@ -152,7 +154,8 @@ def rows_of(offsets: npt.NDArray[np.int64], clips: Rows) -> tuple[Rows, npt.NDAr
 
 
 def inspect(clips: Clips) -> pd.DataFrame:
-    """Decode every clip once -> `clip`, `seconds`, `rate_hz`, `peak`, `content` (hash), `error` ("" where sound)."""
+    """Decode every clip once -> `clip`, `seconds`, `rate_hz`, `peak`, `content` (hash), `warnings`, and `error` (""
+    where sound)."""
     found = pd.DataFrame([facts for facts, _ in _decoded(clips, None, "checking")])
     found.insert(0, "clip", clips.table["clip"])
     return found
@@ -167,7 +170,8 @@ def decode(clips: Clips, rate_hz: int) -> Waves:
         offsets = offsets_of(np.asarray(content["offsets"]), len(clips), len(samples))
         if len(content["contents"]) != len(clips):
             raise ValueError("clips.json tells of other clips")
-        return Waves(samples, offsets, tuple(content["contents"]), rate_hz, key)
+        odd = {int(clip): warnings for clip, warnings in content["odd"].items()}
+        return Waves(samples, offsets, tuple(content["contents"]), rate_hz, key, odd)
 
     folder = files.cache_dir() / "decoded" / key
     return entries.entry(folder, lambda place: _decode_into(place, clips, rate_hz), read)
@@ -241,7 +245,8 @@ def _decode_into(folder: Path, clips: Clips, rate_hz: int) -> None:
             sink.add(wave, {**facts, "samples": len(wave)})
     _refuse_unreadable(clips, sink.facts)
     offsets = np.cumsum([0, *(facts["samples"] for facts in sink.facts)]).tolist()
-    content = {"offsets": offsets, "contents": [facts["content"] for facts in sink.facts]}
+    odd = {clip: facts["warnings"] for clip, facts in enumerate(sink.facts) if facts["warnings"]}
+    content = {"offsets": offsets, "contents": [facts["content"] for facts in sink.facts], "odd": odd}
     (folder / "clips.json").write_text(json.dumps(content), encoding="utf-8")
 
 
@@ -276,17 +281,19 @@ def in_threads(read: Callable[[Any], T], clips: Clips, what: str, first: int = 0
 
 def _read(path: str, start_s: float, end_s: float, rate_hz: int | None) -> tuple[dict[str, Any], Array]:
     try:
-        wave, own_rate = audio.decode(path, start_s, end_s)
+        with audio.opened(path, start_s, end_s) as sound:
+            wave, own_rate = np.concatenate(list(sound.blocks)), sound.rate_hz
         facts = {
             "seconds": len(wave) / own_rate,
             "rate_hz": own_rate,
             "peak": float(np.abs(wave).max()),
             "content": hashlib.sha256(f"{own_rate}".encode() + wave.tobytes()).hexdigest(),
+            "warnings": sound.warnings,
             "error": "",
         }
         return facts, audio.resample(wave, own_rate, rate_hz or own_rate)
     except AudioError as error:
-        nothing = {"seconds": 0.0, "rate_hz": 0, "peak": 0.0, "content": "", "error": str(error)}
+        nothing = {"seconds": 0.0, "rate_hz": 0, "peak": 0.0, "content": "", "warnings": [], "error": str(error)}
         return nothing, np.zeros(0, np.float32)
 
 

@@ -12,6 +12,7 @@ from hubbub.data.sets import DATASETS
 from hubbub.data.splits import Audit
 from hubbub.errors import examples
 from hubbub.recipe import Recipe
+from hubbub.waves import SILENCE
 
 __all__ = ["check", "leaks"]
 
@@ -20,8 +21,8 @@ _INSPECT = {"sound": cache.inspect, "spectrograms": arrays.inspect, "pictures": 
 
 
 def check(name: str, allow_missing: bool = False) -> tuple[Clips, list[str]]:
-    """Open and read every clip -> the clips, with notes on classes that no split can test; and what is wrong with
-    them, one line a kind, nothing where all agrees.
+    """Open and read every clip -> the clips, with notes on classes that no split can test and on every odd recording;
+    and what is wrong with them, one line a kind, nothing where all agrees.
 
     That folds, labels and file names agree is verified on opening, which raises `ClipsError` where they do not.
     """
@@ -31,12 +32,13 @@ def check(name: str, allow_missing: bool = False) -> tuple[Clips, list[str]]:
     findings = []
     broken = found[found["error"] != ""]
     if len(broken):
-        findings.append(f"{len(broken)} files cannot be used: {examples(broken['error'])}")
+        findings.append(f"{len(broken)} files cannot be used: {examples(broken['error'], len(broken))}")
     whole = found[found["error"] == ""]
     if clips.kind == "pictures":
         findings += _pictures(whole)
     elif clips.kind == "sound":
         findings += _sounds(name, whole)
+        clips = replace(clips, notes=(*clips.notes, *_odd(whole)))
     findings += splits.repeated(whole["clip"], whole["content"], clips.kind)
     return clips, findings
 
@@ -49,10 +51,16 @@ def _sounds(name: str, sound: pd.DataFrame) -> list[str]:
         if len(odd):
             length = f"{low:g}" if low == high else f"{low:g} to {high:g}"
             findings.append(f"{len(odd)} clips do not last {length} s: {examples(odd['clip'])}")
-    silent = sound[sound["peak"] == 0]
+    silent = sound[[SILENCE in warnings for warnings in sound["warnings"]]]
     if len(silent):
         findings.append(f"{len(silent)} clips are digital silence: {examples(silent['clip'])}")
     return findings
+
+
+def _odd(sound: pd.DataFrame) -> list[str]:
+    """What decoding warns of, a line a recording; silence is a finding of its own."""
+    odd = zip(sound["clip"], sound["warnings"], strict=True)
+    return [f"{clip}: {warning}" for clip, warnings in odd for warning in warnings if warning != SILENCE]
 
 
 def _pictures(whole: pd.DataFrame) -> list[str]:
