@@ -217,6 +217,8 @@ def main() -> None:
     """Run the command line; an error of hubbub's own is one line and exit status 2."""
     # Threads that spin for long while they wait make everything slow as soon as another program needs a core.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    if sys.stderr is None:  # a service may be started with it closed
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - until the process ends
     handler = logging.StreamHandler()
     handler.setFormatter(_Spelt("%(message)s"))
     logging.basicConfig(handlers=[handler], level=logging.WARNING)

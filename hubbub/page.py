@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from hubbub import files, metrics, plots, report
 from hubbub.report import NAMES, arrays, read_json
-from hubbub.run_folder import read_choices, read_history
+from hubbub.run_folder import damaged, read_choices, read_history
 from hubbub.shown import cell, spelt_out
 
 __all__ = ["Table", "render", "tagged", "write"]
@@ -86,6 +86,8 @@ def tagged(line: str) -> tuple[str, str]:
 def _facts(folder: Path) -> dict[str, Any]:
     """Everything the template names."""
     summary, environment = read_json(folder / "summary.json"), read_json(folder / "environment.json")
+    if [(one["fold"], one["seed"]) for one in summary["folds"]] != [cell[:2] for cell in report.cells(folder)]:
+        raise damaged(folder / "summary.json", "it tells of other folds and seeds than the run has")
     predicted = report.predictions(folder)
     clips, segments = (arrays(predicted[predicted["level"] == level]) for level in report.LEVELS)
     calibrated = {"clips": metrics.calibration(*clips[:2]), "segments": metrics.calibration(*segments[:2])}
@@ -220,8 +222,8 @@ def _speed_table(folder: Path, summary: Mapping[str, Any], environment: Mapping[
         ("fitting, all folds and seeds", f"{summary['seconds']['fit']:,.1f} s"),
         ("predicting the test parts", f"{summary['seconds']['predict']:,.1f} s"),
         *([("trained parameters", f"{trained:,}")] if trained else []),
-        ("accelerator", machine["accelerator"]),
-        ("processor threads", str(machine["threads"])),
+        ("accelerator", machine.get("accelerator", "-")),
+        ("processor threads", str(machine.get("threads", "-"))),
     ]
     return Table("Speed on the machine of this run", ("what", "figure"), rows)
 
@@ -230,7 +232,10 @@ def _environment_table(environment: Mapping[str, Any]) -> Table:
     left = {key: value for key, value in environment.items() if key in ("hubbub", "python", "libraries", "machine")}
     if trained := {count for one in environment.get("training_threads", []) for count in one["threads"]}:
         left["threads of training"] = ", ".join(map(str, sorted(trained)))
-    left |= {"weights (sha256)": environment["weights"], "data manifest (sha256)": environment["data"]["manifest"]}
+    left |= {
+        "weights (sha256)": environment.get("weights", {}),
+        "data manifest (sha256)": environment["data"]["manifest"],
+    }
     return Table("Versions, machine, checksums", ("what", "value"), list(_flat(left)), words=(1,))
 
 

@@ -6,11 +6,12 @@ The files are those that `cell`, `steps` and `report` write. This room computes 
 import json
 import os
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from hubbub import files
 from hubbub.errors import HubbubError
@@ -20,6 +21,7 @@ __all__ = [
     "DONE",
     "ReportError",
     "cells",
+    "damaged",
     "fold_names",
     "place_of",
     "read_choices",
@@ -47,6 +49,41 @@ class _Content(BaseModel):
 class _Figures(_Content):
     mean: float | None
     sd: float | None
+    pooled: float | None = None
+    ci95: tuple[float, float] | None = None
+
+
+class _Mean(_Figures):
+    mean: float
+
+
+class _Level(_Content):
+    accuracy: _Mean
+    balanced_accuracy: _Figures
+    macro_f1: _Mean
+    top3: _Figures
+    roc_auc: _Figures
+    log_loss: _Figures
+
+
+class _Seconds(_Content):
+    fit: float
+    predict: float
+
+
+class _AtThreshold(_Content):
+    known_kept: _Mean
+    unknown_passed: _Mean
+
+
+class _Unknown(_Content):
+    by: str
+    clips: int
+    classes: list[str]
+    max_logit: dict[str, _Mean]
+    energy: dict[str, _Mean]
+    max_prob: dict[str, _Mean]
+    at_threshold: _AtThreshold | None = None
 
 
 class _Fold(_Content):
@@ -59,13 +96,15 @@ class _Fold(_Content):
 class _Summary(_Content):
     recipe: str
     protocol: str
+    comparable: bool
     why_not_comparable: list[str]
     clips: int
     segments: int
     folds: list[_Fold]
-    clip: dict[str, _Figures]
-    segment: dict[str, _Figures]
-    seconds: dict[str, float]
+    clip: _Level
+    segment: _Level
+    unknown: _Unknown | None = None
+    seconds: _Seconds
     segments_per_second: float
 
 
@@ -81,14 +120,25 @@ class _Environment(_Content):
     data: _Data
     weights: dict[str, str] = {}
     protocol: str
-    test_folds: list[str]
+    test_folds: list[str] = Field(min_length=1)
     why_not_comparable: list[str]
+
+
+class _Confidence(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    segment: float = Field(default=1, gt=0)
+    clip: float = Field(default=1, gt=0)
+    threshold: float | None = None
 
 
 class _Test(_Content):
     choice: dict[str, Any]
-    seconds: dict[str, float]
-    confidence: dict[str, float | None] = {}
+    clips: int
+    trainable_parameters: int | None = None
+    test_opened: datetime
+    seconds: _Seconds
+    confidence: _Confidence = _Confidence()
     threads: list[int] = []
 
 
@@ -143,9 +193,9 @@ def read_json(path: Path) -> Any:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the whole"
-        raise _damaged(path, f"{where}: {first['msg']}") from error
+        raise damaged(path, f"{where}: {first['msg']}") from error
     except (OSError, ValueError, RecursionError) as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
     return content
 
 
@@ -159,9 +209,9 @@ def read_predictions(path: Path) -> pd.DataFrame:
     try:
         table = pd.read_parquet(path).reset_index(drop=True)
     except (OSError, ValueError, KeyError) as error:  # pyarrow's errors are ValueErrors, KeyErrors and OSErrors
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
     if missing := [name for name in _FACTS if name not in table.columns]:
-        raise _damaged(path, f"it has no column {missing[0]}")
+        raise damaged(path, f"it has no column {missing[0]}")
     return table
 
 
@@ -170,10 +220,11 @@ def read_history(path: Path) -> pd.DataFrame:
     try:
         return pd.read_csv(path)
     except (OSError, ValueError) as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
 
 
-def _damaged(path: Path, why: object) -> ReportError:
+def damaged(path: Path, why: object) -> ReportError:
+    """The error that names a file of a run folder, what is wrong with it, and what to do."""
     said = (why.strerror if isinstance(why, OSError) else None) or " ".join(str(why).split()).rstrip(".")
     if path.name == "summary.json":
         then = "The hubbub bench that made the run writes it again, from the cells that are done"

@@ -61,7 +61,8 @@ def run(folder: Path, right: dict[int, np.ndarray], clips: pd.DataFrame | None =
         levels = [judged(clips[own], right[seed][own], level) for level in ("segment", "clip")]
         pd.concat(levels, ignore_index=True).to_parquet(cell / "predictions.parquet")
         (cell / "metrics_throughput.json").write_text('{"segments_per_second": 9.0}')
-        (cell / "metrics_test.json").write_text('{"choice": {}, "seconds": {"fit": 1.0, "predict": 1.0}}')
+        about = {"choice": {}, "clips": int(own.sum()), "test_opened": "2026-01-31T12:34:56+00:00"}
+        (cell / "metrics_test.json").write_text(json.dumps(about | {"seconds": {"fit": 1.0, "predict": 1.0}}))
     report.summarise(folder)
     return folder
 

@@ -2,10 +2,13 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +16,7 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
-from hubbub import experiment, files, report, run_folder
+from hubbub import experiment, files, page, report, run_folder
 from hubbub.cli import app
 from hubbub.data import drawing
 from hubbub.data.opening import open_data
@@ -222,6 +225,35 @@ def test_a_damaged_file_of_a_run_is_named_with_what_to_do(
         said = str(done.exception) if isinstance(done.exception, HubbubError) else done.stderr
         assert isinstance(done.exception, HubbubError | SystemExit), (command, done.exception)
         assert Path(name).name in said, (command, said)
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil"),
+    [
+        ("summary.json", lambda held: held.pop("comparable")),
+        ("summary.json", lambda held: held["folds"].clear()),
+        ("summary.json", lambda held: held["folds"][0].update(seed=7)),
+        ("summary.json", lambda held: held["clip"].pop("roc_auc")),
+        ("summary.json", lambda held: held["segment"]["macro_f1"].update(mean=None)),
+        ("summary.json", lambda held: held["seconds"].pop("fit")),
+        ("summary.json", lambda held: held.update(unknown={"by": "energy"})),
+        ("environment.json", lambda held: held["test_folds"].clear()),
+        ("test-1/seed-42/metrics_test.json", lambda held: held.pop("test_opened")),
+        ("test-1/seed-42/metrics_test.json", lambda held: held.update(clips="many")),
+        ("test-1/seed-42/metrics_test.json", lambda held: held["confidence"].update(clip=0)),
+        ("test-1/seed-42/metrics_test.json", lambda held: held["confidence"].update(other=1)),
+        ("test-1/seed-42/metrics_test.json", lambda held: held["seconds"].clear()),
+    ],
+)
+def test_a_file_of_a_run_that_lacks_something_is_named(
+    plain: tuple[Recipe, Path], tmp_path: Path, name: str, spoil: Callable[[Any], object]
+) -> None:
+    broken = shutil.copytree(plain[1], tmp_path / "broken")
+    held = json.loads((broken / name).read_text())
+    spoil(held)
+    (broken / name).write_text(json.dumps(held))
+    with pytest.raises(HubbubError, match=re.escape(f"{broken / name} is damaged")):
+        page.write(broken)
 
 
 def test_the_advice_about_a_damaged_file_can_be_followed(plain: tuple[Recipe, Path], tmp_path: Path) -> None:

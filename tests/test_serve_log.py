@@ -107,6 +107,30 @@ def test_every_line_is_kept_and_a_crash_is_seen(how: str, status: int) -> None:
     }[how]
 
 
+@pytest.mark.parametrize("log", ["unread", "full", "closed"])
+def test_a_log_that_cannot_be_written_stops_nobody(served_model: Path, log: str) -> None:
+    """`hubbub serve 2>&1 | head -1` serves on, and ends when it is told to."""
+    where = {"unread": subprocess.PIPE, "full": open("/dev/full", "wb"), "closed": None}[log]  # noqa: SIM115
+    command = [sys.executable, "-m", "hubbub", "serve", str(served_model), "--port", "0"]
+    if log == "closed":
+        command = ["sh", "-c", 'exec "$0" "$@" 2>&-', *command]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=where, text=True) as process:
+        try:
+            assert process.stdout
+            line = process.stdout.readline()
+            assert " at http://" in line
+            if process.stderr:
+                process.stderr.close()
+            server = Server(line.split(" at ")[1].strip(), process, Path(os.devnull))
+            while httpx.get(f"{server.url}/readyz").status_code != 200:
+                pass
+            for content in (mp3(), aac()):
+                assert httpx.post(f"{server.url}/v1/classify", content=content, timeout=60).status_code in (200, 422)
+            assert server.stop() == 0
+        finally:
+            process.kill()
+
+
 # Mistakes of the server's own.
 
 

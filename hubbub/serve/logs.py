@@ -44,6 +44,15 @@ class JsonLines(logging.Formatter):
         return json.dumps(line)
 
 
+class _Lines(logging.StreamHandler[Any]):
+    """Passes over a log that cannot be written, e.g. because its reader has left: a complaint goes to standard error,
+    which is this log again, and would be complained of in turn."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+
 @contextmanager
 def json_log() -> Iterator[None]:
     """While it lasts, all that is logged or written to standard error is JSON lines on what standard error was before.
@@ -57,21 +66,23 @@ def json_log() -> Iterator[None]:
     _widen(into)
     os.dup2(into, STDERR)
     os.close(into)
-    with open(kept, "w", encoding="utf-8", errors="backslashreplace") as place:
-        _log_to(place)
-        reader = Thread(target=_hand_on, args=(out,), name="stderr", daemon=True)
-        reader.start()
-        try:
-            yield
-        finally:
-            sys.stderr.flush()
-            os.dup2(kept, STDERR)  # closes the pipe's last end, and the reader ends
-            reader.join(LAST_S)  # a child that holds standard error keeps it open
-            _log_to(sys.stderr)
+    place = open(kept, "w", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115 - closed below
+    _log_to(place)
+    reader = Thread(target=_hand_on, args=(out,), name="stderr", daemon=True)
+    reader.start()
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, STDERR)  # closes the pipe's last end, and the reader ends
+        reader.join(LAST_S)  # a child that holds standard error keeps it open
+        _log_to(sys.stderr)
+        with suppress(OSError):  # what could not be written is tried once more
+            place.close()
 
 
 def _log_to(place: Any) -> None:
-    handler = logging.StreamHandler(place)
+    handler = _Lines(place)
     handler.setFormatter(JsonLines())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.captureWarnings(True)

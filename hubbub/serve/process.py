@@ -33,6 +33,8 @@ __all__ = ["ServeError", "run"]
 
 #: Of a WebSocket message: a second and a half of 48 kHz in 32-bit floats.
 LARGEST_MESSAGE = 262_144
+#: How long a client may take to answer the end of its stream.
+CLOSING_S = 10.0
 #: What a token is written with (RFC 6750).
 TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
@@ -170,7 +172,16 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await self._service.finish_streams()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSING_S):
+                await self._taken_leave()
         await super().shutdown(sockets)
+
+    async def _taken_leave(self) -> None:
+        """Wait until clients have answered the end of their streams. To close a connection on which more has come than
+        was read resets it, and what its client has not read yet is lost: the last events."""
+        while not self.force_exit and any(getattr(one, "close_timer", None) for one in self.server_state.connections):
+            await asyncio.sleep(0.05)
 
 
 def _bind(host: str, port: int) -> socket.socket:
