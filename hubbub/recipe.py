@@ -185,15 +185,21 @@ class Recipe(Section):
 
     @classmethod
     def load(cls, name: str | Path, settings: tuple[str, ...] | list[str] = (), *, quick: bool = False) -> Self:
-        """A shipped recipe's name or a TOML file -> Recipe, `[quick]` and then `--set` settings applied."""
-        content = _read(name)
+        """A shipped recipe's name or a TOML file -> Recipe, `[quick]` and then `--set` settings applied.
+
+        The protocol of `[quick]` gives way where `--set` names a kind of protocol.
+        """
+        content, given = _read(name), [_parse_setting(setting) for setting in settings]
         if quick:
             if not content.get("quick"):
                 raise RecipeError(f"{name} has no [quick] section. Run it in full, or add one.")
             if isinstance(content["quick"], dict):  # else it is refused below, for what it is
-                _merge(content, content["quick"])
-        for setting in settings:
-            _merge(content, _parse_setting(setting))
+                changes = dict(content["quick"])
+                if any(isinstance(said := one.get("protocol"), dict) and "kind" in said for one in given):
+                    changes.pop("protocol", None)
+                _merge(content, changes)
+        for one in given:
+            _merge(content, one)
         return cls.of(content, str(name))
 
     @classmethod
