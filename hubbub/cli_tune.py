@@ -31,7 +31,7 @@ def tune(
     device: Device = None,
     debug: Debug = False,
 ) -> None:
-    """Search a recipe's [tune.space] for what does best on the validation part; the test part stays closed.
+    """Search a recipe's tune.space for what does best on the validation part; the test part stays closed.
 
     The same command goes on with a search that was stopped, and joins one that is running.
 

@@ -187,19 +187,19 @@ class Recipe(Section):
     def load(cls, name: str | Path, settings: tuple[str, ...] | list[str] = (), *, quick: bool = False) -> Self:
         """A shipped recipe's name or a TOML file -> Recipe, `[quick]` and then `--set` settings applied.
 
-        What `[quick]` says of the protocol is about the recipe's own: it goes where `--set protocol.kind` asks for
-        another.
+        The protocol of `[quick]` gives way where `--set` names a kind of protocol.
         """
-        content, changes = _read(name), [_parse_setting(setting) for setting in settings]
+        content, given = _read(name), [_parse_setting(setting) for setting in settings]
         if quick:
             if not content.get("quick"):
                 raise RecipeError(f"{name} has no [quick] section. Run it in full, or add one.")
             if isinstance(content["quick"], dict):  # else it is refused below, for what it is
-                other = any(isinstance(given := change.get("protocol"), dict) and "kind" in given for change in changes)
-                left_out = {"protocol"} if other else set()
-                _merge(content, {key: value for key, value in content["quick"].items() if key not in left_out})
-        for change in changes:
-            _merge(content, change)
+                changes = dict(content["quick"])
+                if any(isinstance(said := one.get("protocol"), dict) and "kind" in said for one in given):
+                    changes.pop("protocol", None)
+                _merge(content, changes)
+        for one in given:
+            _merge(content, one)
         return cls.of(content, str(name))
 
     @classmethod

@@ -5,6 +5,7 @@ it anywhere: here, in another process, on another machine. This room does not kn
 """
 
 import json
+import os
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -132,11 +133,19 @@ def _begin(run: Run, say: Say) -> Begun:
 
 
 def refuse_foreign(folder: Path) -> None:
-    """A run's folder is new, empty or a run's: what lies in any other is not ours to write over."""
+    """A run's folder is new, empty or a run's: what lies in any other, or is reached from it by links, is not ours to
+    write over."""
     if strange := files.foreign(folder, "recipe.toml"):
         raise ExperimentError(
             f"{folder} holds {examples(strange)}, and no run. Give another --name or --out, or an empty folder."
         )
+    for base, names, _ in os.walk(folder):
+        for path in (Path(base, name) for name in names):
+            if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
+                raise ExperimentError(
+                    f"{path} is a link out of the run's folder, where nothing may be written or removed. Remove the "
+                    "link, or give another --name."
+                )
 
 
 def _refuse_other(material: Material, folder: Path) -> None:

@@ -35,7 +35,15 @@ TIMEOUT_S = 30.0  # without a byte from the server
 BLOCK = 1 << 18  # bytes handed on at a time
 SHA256_DIGITS = 64
 
-_BROKEN_ARCHIVE = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError)
+_BROKEN_ARCHIVE = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    gzip.BadGzipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    RuntimeError,
+)  # what zipfile says of passwords and methods that it does not know
 _log = logging.getLogger("hubbub")
 
 Bar = Callable[[int], None]  # takes the bytes done so far

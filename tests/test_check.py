@@ -105,6 +105,12 @@ def test_a_recipes_leaks_are_listed(pets: Path) -> None:
     assert sum("identical" in leak for leak in found) == sum("source recordings" in leak for leak in found) == 3
 
 
+def test_leaks_are_sought_in_the_split_that_is_run(pets: Path) -> None:
+    held = recipe(pets).model_copy(update={"data": Data(name=str(pets / "pets.csv"), held_out=("wolf",))})
+    with pytest.raises(ClipsError, match="no class 'wolf' to hold out"):
+        leaks(held)
+
+
 def test_files_that_cannot_be_read_are_no_leak(pets: Path) -> None:
     for name in ("cat/0.wav", "cat/2.wav"):
         (pets / name).write_text("not a sound")

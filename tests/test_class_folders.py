@@ -110,3 +110,18 @@ def test_names_that_are_no_text_are_refused(tmp_path: Path) -> None:
     os.rename(tmp_path / "cat" / "0.wav", tmp_path / os.fsdecode(b"cat/gr\xfcn.wav"))
     with pytest.raises(ClipsError, match=r"cat/gr\\udcfcn\.wav: this name is not UTF-8 text\. Rename the file"):
         from_folder(tmp_path)
+
+
+def test_classes_whose_names_look_alike_keep_all_their_recordings(tmp_path: Path) -> None:
+    names = [f"{kind}/{n}.wav" for kind in ("Ka\u0308uz", "K\u00e4uz", "dog", "dog\u200b") for n in range(3)]
+    sounds(tmp_path, *names)
+    clips = from_folder(tmp_path)
+    assert sorted(clips.table["clip"]) == sorted(names) and clips.labels == ("K\u00e4uz", "dog")
+    assert noted(clips, "LABELS REPAIRED") and not noted(clips, "REPEATED ROWS")
+
+
+def test_what_was_left_out_is_named_once(tmp_path: Path) -> None:
+    sounds(tmp_path, *DOGS_AND_CATS)
+    os.symlink("gone", tmp_path / "dog" / "x.wav")
+    clips = from_folder(tmp_path)
+    assert noted(clips, "LEFT OUT") == ["LEFT OUT: 1 links that lead nowhere: dog/x.wav"] and clips.left_out == ()

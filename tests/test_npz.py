@@ -119,6 +119,17 @@ def test_spoilt_features_are_refused(features: Path, tmp_path: Path, spoilt: str
         material.prepare(recipe(f"data.name={file}", "data.limit=100"))
 
 
+@pytest.mark.parametrize(
+    "name, value", [("notes", [1, None]), ("notes", "abc"), ("licence", {}), ("listed", "many"), ("made", {"audio": 3})]
+)
+def test_facts_that_are_none_are_refused(features: Path, tmp_path: Path, name: str, value: object) -> None:
+    shutil.copytree(features.parent, tmp_path / "f")
+    facts = json.loads((tmp_path / "f" / npz.METADATA).read_text())
+    (tmp_path / "f" / npz.METADATA).write_text(json.dumps(facts | {name: value}))
+    with pytest.raises(ClipsError, match=rf"{name}.*Input should be .*Make it again"):
+        npz.open_features(tmp_path / "f" / npz.ARRAYS)
+
+
 def test_a_header_that_lies_asks_for_no_memory(features: Path, tmp_path: Path) -> None:
     """Numpy would set aside 2 TB for these 200 spectrograms."""
     shutil.copytree(features.parent, tmp_path / "f")

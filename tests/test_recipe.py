@@ -108,6 +108,14 @@ def test_set_wins_over_quick_and_the_last_setting_wins(written: Path) -> None:
     assert Recipe.load(written, ["title=mine"]).title == "mine"
 
 
+def test_quick_takes_its_protocol_for_its_own_kind_alone(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('[data]\nname = "street"\n[quick.protocol]\nfolds = ["1"]\n[quick.train]\nepochs = 2\n')
+    assert Recipe.load(path, quick=True).protocol.folds == ("1",)
+    held_out = Recipe.load(path, ["protocol.kind=holdout"], quick=True)
+    assert held_out.protocol.folds == () and held_out.train.epochs == 2
+
+
 @pytest.mark.parametrize("setting", ["train.epochs", "=3", "", " =3", "train.=3", ".epochs=3", "train..epochs=3"])
 def test_a_setting_that_says_nothing_is_refused(setting: str, written: Path) -> None:
     with pytest.raises(RecipeError, match=r"write section\.field=value, for example"):

@@ -85,3 +85,16 @@ def test_an_end_behind_the_file_s_is_the_file_s_and_every_result_says_so(place: 
     assert clips.notes == (
         "SPANS CUT: 1 clips are listed to end behind their file's end, and end with it (row 2: 1.wav@1)",
     )
+
+
+def test_numbers_behind_a_dot_are_no_ending(tmp_path: Path) -> None:
+    sounds(tmp_path, "night.1.wav", "night.2.wav", "night.wav", "05.wav", "06.wav")
+    for day in ("05", "06"):
+        os.rename(tmp_path / f"{day}.wav", tmp_path / f"2024.01.{day}")
+    listed = ("night.1,a", "night.2,b", "night,a", "2024.01.05,b", "2024.01.06,a")
+    clips = from_csv(rows(tmp_path / "l.csv", "path,label", *listed))
+    found = [Path(path).name for path in clips.table["path"]]
+    assert found == ["night.1.wav", "night.2.wav", "night.wav", "2024.01.05", "2024.01.06"]
+    assert groups(clips) == [0, 1, 2, 3, 4]
+    with pytest.raises(ClipsError, match=r"1 of 2 listed files are missing .*night\.3"):
+        from_csv(rows(tmp_path / "l.csv", "path,label", "night.3,a", "night.2,b"))

@@ -452,6 +452,7 @@ LEAVING = ["../evil", "top/../../evil", "/tmp/hubbub-evil", "..\\evil", "C:/evil
         *(("tar", tarred({**GOOD, name: b"evil"})) for name in LEAVING),
         *(("zip", zipped({**GOOD, name: b"evil"})) for name in NO_NAMES),
         *(("tar", tarred({**GOOD, name: b"evil"})) for name in NO_NAMES),
+        ("zip", zipped(GOOD).replace(b"PK\x01\x02\x14\x03\x14\0\0\0", b"PK\x01\x02\x14\x03\x14\0\x01\0")),  # a password
         ("zip", zipped(GOOD, "top/link")),
         ("tar", tarred(GOOD, "top/link")),
         ("tar", tarred(GOOD, "top/link", tarfile.LNKTYPE)),

@@ -77,9 +77,10 @@ def test_spellings_of_one_fold_are_one_fold() -> None:
     clips = labelled("a", "a", "b", "b", "b", fold=["1", "1.0", "\xa0", "Two", "two "])
     assert clips.table["fold"].tolist() == ["1", "1", "", "Two", "Two"] and clips.folds == ("1", "Two")
     assert clips.notes == (
-        "FOLDS JOINED: spellings that differ by case, blanks or invisible characters alone count as one "
+        "FOLDS JOINED: spellings that differ by case, blanks, invisible characters or outer zeros alone count as one "
         "('1' = '1.0', 'Two' = 'two ')",
     )
+    assert labelled("a", "b", "b", "a", fold=["01", "1", "10", "0"]).folds == ("0", "1", "10")
     assert labelled("a", "b", fold=["²", "9" * 5000]).folds == ("9" * 5000, "²")
     assert labelled("a", "b", "c", fold=["1", "nan", float("nan")]).folds == ("1",)
 

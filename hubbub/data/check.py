@@ -6,7 +6,7 @@ from dataclasses import replace
 import pandas as pd
 
 from hubbub.data import arrays, cache, images, splits
-from hubbub.data.clips import Clips
+from hubbub.data.clips import Clips, hold_out
 from hubbub.data.opening import open_data
 from hubbub.data.sets import DATASETS
 from hubbub.data.splits import Audit
@@ -77,6 +77,6 @@ def _pictures(whole: pd.DataFrame) -> list[str]:
 
 def leaks(recipe: Recipe) -> Audit:
     """The audit of a recipe's splits, leaks listed rather than raised."""
-    clips = splits.open_clips(recipe)
+    clips = hold_out(splits.open_clips(recipe), recipe.data.held_out)
     contents = list(_INSPECT[clips.kind](clips)["content"])
     return splits.audit(clips, splits.make(clips, recipe.protocol), contents, allow_leaky=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from hubbub.data.values import ClipsError, refuse_undecodable
+from hubbub.data.values import ClipsError, in_order, refuse_undecodable
 from hubbub.errors import examples
 from hubbub.find_files import LOST, Found, describe, is_hidden, search
 
@@ -75,9 +75,9 @@ def _is_split(folder: Path, places: list[list[str]], parts: dict[str, str]) -> b
 
 def _notes(found: Found, table: pd.DataFrame, kept: list[bool], above: list[Path]) -> tuple[str, ...]:
     notes = []
-    if folds := sorted(set(table["fold"]) - {""}):
+    if folds := in_order(set(table["fold"]) - {""}):
         notes.append(
-            f"FOLDS FROM FOLDERS: {examples(folds, 10)} stand above the classes; protocols that name or rotate folds "
+            f"FOLDS FROM FOLDERS: those above the classes ({examples(folds, 10)}); protocols that name or rotate them "
             "keep them apart, a holdout does not"
         )
     full = set(table["label"][kept])
@@ -89,7 +89,7 @@ def _notes(found: Found, table: pd.DataFrame, kept: list[bool], above: list[Path
 
 
 def _plain(found: Found) -> list[str]:
-    return describe(found.left_out, [reason for reason in found.left_out if reason not in LOST])
+    return describe({reason: names for reason, names in found.left_out.items() if reason not in LOST})
 
 
 def _folders(place: Path) -> list[str]:

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from hubbub.data import class_folders, text_tables, values
-from hubbub.data.recordings import groups, identity, recordings, within_files
+from hubbub.data.recordings import groups, identity, recordings, within_files, without_ending
 from hubbub.data.values import ClipsError, clean
 from hubbub.errors import did_you_mean, examples
 from hubbub.find_files import search
@@ -201,7 +201,8 @@ def from_csv(
         note = f"NO GROUPS: {file.name} names no group for {alone:,} clips; each file counts as a recording of its own"
         notes = (note, *notes)
     notes += (*on_spellings, *on_overlaps)
-    return build(file.stem, table, labels=labels, allow_missing=allow_missing, where=str(base), notes=notes)
+    where = f"{base} (the recipe's data.root may name another folder)"
+    return build(file.stem, table, labels=labels, allow_missing=allow_missing, where=where, notes=notes)
 
 
 def from_folder(folder: Path, *, labels: tuple[str, ...] = ()) -> Clips:
@@ -256,7 +257,7 @@ def _located(file: Path, base: Path, paths: dict[int, str]) -> tuple[dict[int, s
             name = Path(os.path.relpath(path, base)).as_posix()
             if os.path.isfile(path):
                 listed[row] = found[row] = path
-            elif there := sounds.get(_composed(os.path.splitext(name)[0])) or sounds.get(_composed(name)):
+            elif there := sounds.get(_composed(without_ending(name))):
                 found[row] = str(there)
             if found[row]:
                 break
@@ -299,9 +300,10 @@ def _one_row_a_clip(source: Path, table: pd.DataFrame) -> tuple[pd.DataFrame, tu
                     table["start"].fillna(0), table["end"].fillna(np.inf), strict=True))  # fmt: skip
     first: dict[Any, int] = {}
     torn, again = [], []
-    for at, label in enumerate(clean(label) for label in values.text(table["label"])):
+    labels = [clean(label) for label in values.text(table["label"])]
+    for at, label in enumerate(labels):
         before = first.setdefault(part[at], at)
-        other = clean(str(table["label"].iloc[before]))
+        other = labels[before]
         if label and other and label != other:
             torn.append(f"{values.named(table, [before])} is '{other}' and {values.named(table, [at])} '{label}'")
         elif before != at:
@@ -311,9 +313,9 @@ def _one_row_a_clip(source: Path, table: pd.DataFrame) -> tuple[pd.DataFrame, tu
             f"{source}: one file has two labels, {len(torn)} times ({examples(torn)}). A clip has one label here: keep "
             "one of them, or give each the start and end of what it labels."
         )
-    text = [column for column in COLUMNS if column not in ("start", "end")]
+    text = [column for column in COLUMNS if column not in ("path", "start", "end")]
     cleaned = {column: [clean(cell) for cell in values.text(table[column])] for column in text}
-    same = table.assign(**cleaned).duplicated()
+    same = table.assign(**cleaned, path=[first[one] for one in part]).duplicated()  # paths that look alike may be two
     notes = []
     if count := int(same.sum()):
         notes.append(f"REPEATED ROWS: {count:,} rows say again what others say, and count once")

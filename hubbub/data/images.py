@@ -88,7 +88,8 @@ def open_pictures(
     if (found & (rows["clip"] != "") & rows[["clip", "variant"]].duplicated()).any():
         notes += ("SEGMENTS AS CLIPS: some sounds gave several pictures, and each is scored as a clip of its own",)
     order = labels or (tuple(facts["labels"]) if facts else ())
-    clips = build(csv.stem, table, labels=order, allow_missing=allow_missing, where=str(base), notes=notes)
+    where = f"{base} (the recipe's data.root may name another folder)"
+    clips = build(csv.stem, table, labels=order, allow_missing=allow_missing, where=where, notes=notes)
     sections = {name: (facts or {}).get(name) for name in ("audio", "windows", "frontend")}
     return replace(made.told(clips, facts), kind="pictures", made=sections if all(sections.values()) else None)
 

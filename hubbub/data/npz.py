@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hubbub import files, windows
 from hubbub.data import cache, made
@@ -33,6 +34,22 @@ ARRAYS, METADATA, LABELS = "features.npz", "metadata.json", "label_mapping.json"
 
 #: What is kept of each clip, column by column.
 _COLUMNS = ("clip", "label", "fold", "group", "split_hint")
+
+
+class _Facts(BaseModel):
+    """What `metadata.json` says of the data set, and the settings that made the features."""
+
+    model_config = ConfigDict(strict=True)
+
+    name: str
+    licence: str
+    citation: str
+    synthetic: bool
+    listed: int
+    missing: tuple[str, ...]
+    notes: tuple[str, ...]
+    straddling: frozenset[str]
+    made: dict[str, dict[str, Any]]
 
 
 def write(clips: Clips, recipe: Recipe, folder: Path) -> None:
@@ -101,18 +118,18 @@ def open_features(file: Path, *, labels: tuple[str, ...] = ()) -> Clips:
         for part in (file, file.parent / METADATA, file.parent / LABELS):
             if not os.path.isfile(part):  # a pipe would be waited for
                 raise ValueError(f"{part.name}: it is not a file")
-        facts = json.loads((file.parent / METADATA).read_text(encoding="utf-8"))
+        facts = _Facts.model_validate_json((file.parent / METADATA).read_text(encoding="utf-8"))
         named = json.loads((file.parent / LABELS).read_text(encoding="utf-8"))
         kept = _arrays(file, _COLUMNS)
         if len({len(column) for column in kept.values()}) != 1:
             raise ValueError(f"{', '.join(_COLUMNS)} are not of one length")
         table = pd.DataFrame(kept).assign(path=str(file))
-        known = {name: facts[name] for name in ("licence", "citation", "synthetic", "listed")}
-        known |= {"missing": tuple(facts["missing"]), "notes": tuple(facts["notes"])}
-        settings = {section: dict(facts["made"][section]) for section in ("audio", "windows", "frontend")}
-        name, straddling, named = str(facts["name"]), frozenset(facts["straddling"]), tuple(named)
-    clips = build(name, table, labels=labels or named, kind="spectrograms", made=settings, straddling=straddling)
-    return replace(clips, **known)
+        settings = {section: facts.made[section] for section in ("audio", "windows", "frontend")}
+    clips = build(
+        facts.name, table, labels=labels or tuple(named), kind="spectrograms", made=settings,
+        straddling=facts.straddling,
+    )  # fmt: skip
+    return replace(clips, **facts.model_dump(exclude={"name", "straddling", "made"}))
 
 
 def read(file: Path, clips: pd.Series) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.float64], str]]:
@@ -199,7 +216,11 @@ def _readable(file: Path) -> Iterator[None]:
     except HubbubError:
         raise
     except Exception as error:  # damage shows anywhere: in zipfile, numpy, json, pandas
+        why = str(error) or type(error).__name__
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            why = f"{METADATA}: {'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}"
         raise ClipsError(
-            f"{file} is not a whole file of features with its {METADATA} and {LABELS} beside it "
-            f"({str(error) or type(error).__name__}). Make it again: hubbub data features."
+            f"{file} is not a whole file of features with its {METADATA} and {LABELS} beside it ({why}). "
+            "Make it again: hubbub data features."
         ) from error

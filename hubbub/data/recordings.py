@@ -16,7 +16,7 @@ from hubbub import audio
 from hubbub.data.values import ClipsError, named
 from hubbub.errors import HubbubError, examples
 
-__all__ = ["groups", "identity", "recordings", "within_files"]
+__all__ = ["groups", "identity", "recordings", "within_files", "without_ending"]
 
 #: Annotations are rounded: an end so little [s] behind the file's is taken for it without a word.
 ROUNDED_S = 0.05
@@ -60,8 +60,14 @@ def recordings(paths: Sequence[str]) -> list[int]:
     return [first.setdefault(families.of(number), number) for number in range(len(paths))]
 
 
+def without_ending(path: str) -> str:
+    """A path without the ending of a sound file; what else stands behind a dot (`night.2`) is part of the name."""
+    stem, ending = os.path.splitext(path)
+    return stem if ending.lower() in audio.EXTENSIONS else path
+
+
 def _stem(folder: str, path: str) -> Hashable:
-    stem = os.path.splitext(os.path.basename(path))[0]
+    stem = without_ending(os.path.basename(path))
     return ("stem", folder, unicodedata.normalize("NFC", stem).casefold())
 
 
@@ -99,8 +105,9 @@ def within_files(name: str, table: pd.DataFrame) -> tuple[str, ...]:
     timed = np.flatnonzero(table[["start", "end"]].notna().any(axis=1)).tolist()
     lengths = {path: _seconds(path) for path in dict.fromkeys(table["path"].iloc[timed])}
     wrong, late = [], []
+    spans = list(zip(table["start"], table["end"], table["path"], strict=True))
     for at in timed:
-        start, end, path = (table[column].iloc[at] for column in ("start", "end", "path"))
+        start, end, path = spans[at]
         length, why = lengths[path], ""
         if np.isinf(start) or np.isinf(end) or start < 0:
             why = f"start {start:g} s, end {end:g} s: neither may be negative or infinite"

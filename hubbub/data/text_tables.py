@@ -52,8 +52,8 @@ def read(file: Path) -> pd.DataFrame:
     for number, row in numbered[1:]:
         if any(map(clean, row[len(header) :])):
             raise _unreadable(
-                file, f"row {number} has {len(row)} cells and the first row {len(header)}: quote cells that hold a "
-                "separator"
+                file, f"row {number} has {len(row)} cells and row {numbered[0][0]} has {len(header)}: remove lines "
+                "above the header, and quote cells that hold a separator"
             )  # fmt: skip
     cells = [row[: len(header)] + [""] * (len(header) - len(row)) for _, row in numbered[1:]]
     table = pd.DataFrame(cells, columns=header, index=[number for number, _ in numbered[1:]], dtype=object)

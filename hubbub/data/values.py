@@ -35,8 +35,8 @@ _INVISIBLE = dict.fromkeys([0xAD, 0x180E, 0x200B, 0x200E, 0x200F, 0x2060, 0xFEFF
 _FILLERS = "\u115f\u1160\u2800\u3164\uffa0"
 #: What programs write for an empty cell; NA and None are also names that classes have.
 _GAPS = {"nan", "<na>", "n/a", "#n/a", "null"}
-#: A whole number, and how it comes out of a column with gaps.
-_WHOLE = re.compile(r"^(\d+)\.0+$")
+#: A whole number, also as it comes out of a column with gaps (`1.0`) or of a file name (`01`).
+_WHOLE = re.compile(r"^0*(\d+?)(\.0+)?$")
 _ACCENTS = re.compile("[\u0300-\u036f]")
 
 
@@ -104,7 +104,7 @@ def labels(name: str, table: pd.DataFrame) -> tuple[list[str], tuple[str, ...]]:
             f"{name}: {len(unlabelled)} clips have no label ({named(table, unlabelled)}). Label or remove them."
         )
     for at, label in enumerate(cleaned):
-        if len(label) > _LONGEST or any(unicodedata.category(letter) == "Cc" for letter in label):
+        if len(label) > _LONGEST or any(unicodedata.category(letter) in ("Cc", "Zl", "Zp") for letter in label):
             raise ClipsError(
                 f"{name}: the label {label[:40]!r} ({named(table, [at])}) has {len(label):,} characters or a line "
                 f"break or other control character. A class's name is one line of at most {_LONGEST} characters."
@@ -165,8 +165,8 @@ def _key(value: str) -> str:
 
 
 def joined(column: Sequence[str], what: str) -> tuple[list[str], tuple[str, ...]]:
-    """Names of recordings or folds, those that differ by case, blanks, invisible characters or a number's `.0` as one:
-    the shortest, of equally short ones the first; and a note that says so. Blank ones become ""."""
+    """Names of recordings or folds, those that differ by case, blanks, invisible characters or a number's outer zeros
+    as one: the shortest, of equally short ones the first; and a note that says so. Blank ones become ""."""
     families: dict[str, list[str]] = {}
     for name in dict.fromkeys(column):
         key = _key(name) if clean(name) else ""
@@ -174,7 +174,7 @@ def joined(column: Sequence[str], what: str) -> tuple[list[str], tuple[str, ...]
     one = {name: min(family, key=len) if key else "" for key, family in families.items() for name in family}
     spellings = [" = ".join(repr(name) for name in family) for key, family in families.items() if key and family[1:]]
     note = (
-        f"{what} JOINED: spellings that differ by case, blanks or invisible characters alone count as one "
+        f"{what} JOINED: spellings that differ by case, blanks, invisible characters or outer zeros alone count as one "
         f"({examples(spellings)})"
     )
     return [one[name] for name in column], (note,) if spellings else ()
