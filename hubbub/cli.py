@@ -104,7 +104,7 @@ def report(
         raise HubbubError("name a run folder, for example: hubbub report runs/demo, or ask for --goals.")
     failed = False
     for folder in runs or []:
-        if not (folder / "summary.json").is_file():
+        if not os.path.isfile(folder / "summary.json"):
             raise HubbubError(
                 f"{folder} has no summary.json: it is not a finished run. Give a run folder, or finish the run with "
                 "hubbub bench."

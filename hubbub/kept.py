@@ -62,7 +62,8 @@ def keeping(
     `out` is one file where it has an ending, else a folder with one file a recording. When the block ends without an
     error, the one file is made. Raises `KeptError`, `MadeError` or `StoreError` where it cannot be.
     """
-    one = bool(out.suffix) and not out.is_dir()
+    out = files.absolute(out)
+    one = bool(out.suffix) and not os.path.isdir(out)
     if one and not form.several and len(paths) > 1:
         raise KeptError(
             f"{out} can hold one recording's answer in this format, and there are {len(paths)}. Give --out a folder."

@@ -229,8 +229,8 @@ def test_no_command_raises_anything_else(
     monkeypatch.chdir(place)
     run, seed = CliRunner(), 100 + list(COMMANDS).index(name)
     for value in given(place, seed):
-        if name == "listen" and os.path.exists(value) and not os.path.isfile(value):
-            continue  # what a pipe or a device has to say is waited for
+        if name == "listen" and "pipe.wav" in value:
+            continue  # what a pipe has to say is waited for
         words = COMMANDS[name](value, str(served_model))
         result = run.invoke(app, words)
         error = result.exception

@@ -133,7 +133,7 @@ def making(folder: Path, facts: Facts) -> Iterator[Origins]:
     """Holds a folder for making files in it -> which recordings those there were made of. Raises `MadeError` where they
     are of other settings."""
     facts = json.loads(json.dumps(facts))
-    there = sorted(path.name for path in folder.glob("*") if not path.name.startswith("."))
+    there = _visible(folder)
     if there and MADE not in there:
         raise MadeError(f"{folder} holds other files ({examples(there)}). Give an empty or a new folder.")
     with files.lock(folder):
@@ -143,6 +143,19 @@ def making(folder: Path, facts: Facts) -> Iterator[Origins]:
                 path.unlink()
         files.write_json(folder / MADE, facts)
         yield Origins(folder)
+
+
+def _visible(folder: Path) -> list[str]:
+    """The names in a folder that are not hidden; none where there is no folder yet."""
+    try:
+        return sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise MadeError(
+            f"{str(folder)!r} cannot be a folder of files: {why}. Give an empty or a new folder."
+        ) from error
 
 
 def _refuse_other(file: Path, facts: Facts) -> None:
