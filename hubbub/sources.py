@@ -19,7 +19,7 @@ import numpy.typing as npt
 from hubbub import containers
 from hubbub.audio import MAX_RATE_HZ, MIN_RATE_HZ
 from hubbub.errors import HubbubError, did_you_mean, examples
-from hubbub.packed import HEAD_BYTES, name_of
+from hubbub.packed import HEAD_BYTES, name_of, roughness
 
 __all__ = ["ENCODINGS", "Microphone", "Pipe", "Source", "SourceError", "opened"]
 
@@ -59,6 +59,13 @@ ENCODINGS: dict[str, tuple[int, Callable[[bytes], Samples]]] = {
 }
 _OF_WAV = {(_PCM, 8): "u8", (_PCM, 16): "s16le", (_PCM, 24): "s24le", (_PCM, 32): "s32le", (_FLOAT, 32): "f32le",
            (_FLOAT, 64): "f64le"}  # fmt: skip
+
+
+#: The roughness from which samples look like noise, and up to which others look like sound. Measured on 444 recordings
+#: of ESC-50: as s16le none is taken for another encoding; of smooth s24le, s32le, f32le and f64le nine in ten are told.
+_ROUGH, _SMOOTH = 0.5, 0.15
+#: How raw samples may be written, the surest to tell first: floats also look smooth as integers.
+_TOLD = ("f64le", "f32le", "s24le", "s32le", "u8")
 
 
 class Source(Protocol):
@@ -109,6 +116,11 @@ class Pipe:
         encoding: str | None = None,
     ) -> None:
         if encoding is not None and encoding not in ENCODINGS:
+            if encoding.endswith("be"):
+                raise SourceError(
+                    f"--encoding {encoding}: big-endian samples are not taken. Convert them: ffmpeg -f {encoding} -ar "
+                    "RATE -ac CHANNELS -i - -f s16le - | hubbub listen - --encoding s16le ..."
+                )
             raise SourceError(f"no encoding is called '{encoding}'. {did_you_mean(encoding, tuple(ENCODINGS))}")
         self._stream = stream
         self.warnings: list[str] = []
@@ -131,6 +143,11 @@ class Pipe:
         _refuse_absurd(form)
         if not self.is_wav:
             self._refuse_packed(form)
+            if encoding is None and (better := _better(self._held, form.channels)):
+                self.warnings.append(
+                    f"The pipe was taken for s16le, as which its samples are noise; as {better} they are smooth. If "
+                    f"they are {better}, give --encoding {better}."
+                )
         self._form = form
         self.rate_hz, self.channels = form.rate_hz, form.channels
         kind = "WAV" if self.is_wav else "raw"
@@ -206,6 +223,24 @@ class Pipe:
             held, self._held = self._held[:size], self._held[size:]
             return held
         return self._stream.read(size) or b""
+
+
+def _better(head: bytes, channels: int) -> str:
+    """The encoding as which raw samples look like sound, where as s16le they look like noise; else an empty word."""
+
+    def rough(encoding: str, data: bytes, across: int) -> float:
+        each, to_numbers = ENCODINGS[encoding]
+        frame = each * across
+        return roughness(to_numbers(data[: len(data) // frame * frame]).reshape(-1, across))
+
+    if not rough("s16le", head, channels) > _ROUGH:
+        return ""
+    for encoding in _TOLD:
+        # Two channels of 16 bits are smooth as one of 32, but then its lower half is, too.
+        low = np.frombuffer(head[: len(head) // 4 * 4], np.uint16)[::2].tobytes()
+        if rough(encoding, head, channels) < _SMOOTH and (encoding != "s32le" or rough("s16le", low, 1) > _ROUGH):
+            return encoding
+    return ""
 
 
 def _of_wav(content: bytes) -> _Format:
