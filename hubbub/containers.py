@@ -162,10 +162,16 @@ def _wave(
     is_tail: Callable[[int], bool],
 ) -> Account:
     """`layout` is what WAV, RF64 and W64 have in their `fmt ` chunk."""
-    coding, _, rate, second, step, _ = struct.unpack((">" if order == "big" else "<") + "HHIIHH", layout[:16])
-    step = max(step, 1)
+    coding, channels, rate, second, step, bits = struct.unpack((">" if order == "big" else "<") + "HHIIHH", layout[:16])
+    odd = ""
     if coding in _NOT_PACKED:
-        second = rate * step
+        if step != channels * -(-bits // 8) or second not in (0, rate * step):
+            odd = (
+                f"Its header contradicts itself: it says {channels} channels of {bits} bits at {rate} Hz, {step} bytes "
+                f"for a sample of all channels, and {second} bytes a second. Check its rate and channels."
+            )
+        second = rate * max(step, 1)
+    step = max(step, 1)
 
     def view(size: int) -> BinaryIO | None:
         size -= size % step
@@ -182,7 +188,8 @@ def _wave(
             head = b"RF64" + _ALL_ONES + b"WAVE" + counts + kept + b"data" + _ALL_ONES
         return _View(head, data, start, size)
 
-    return _Samples(start, counted, second).account(data, is_tail, view)
+    account = _Samples(start, counted, second).account(data, is_tail, view)
+    return replace(account, warning=" ".join(filter(None, (odd, account.warning))))
 
 
 def _au(data: framing.Data, order: Order) -> Account:
