@@ -67,6 +67,7 @@ _JOINED: dict[str, Callable[[framing.Data], bool]] = {
     "OGG": lambda data: not framing.ogg_is_joined(data),
     "FLAC": lambda data: not framing.flac_is_joined(data),
 }
+_RAW = (".raw", ".pcm", ".s16", ".f32")  # as samples without a header are named
 _SHORT_SHARE, _SHORT_S = 0.01, 0.5  # less is a coder's lead-in and rounding
 
 
@@ -250,6 +251,11 @@ def _by_av(
         options = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "none"}
         container = stack.enter_context(av.open(stream, "r", options=options, metadata_errors="replace"))
     except (av.FFmpegError, ValueError) as error:
+        if Path(name).suffix.lower() in _RAW:
+            raise FormatError(
+                f"{name} is not a sound with a header. If it holds raw samples: hubbub listen - --rate 44100 "
+                "--channels 1 --encoding s16le < FILE, with its own values."
+            ) from error
         raise _unreadable(name, error, FormatError) from error
     try:
         if not container.streams.audio:

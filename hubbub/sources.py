@@ -68,6 +68,11 @@ _ROUGH, _SMOOTH = 0.5, 0.15
 _TOLD = ("f64le", "f32le", "s24le", "s32le", "u8")
 
 
+#: What else WAVs hold, by WAV's number.
+_PACKED_IN_WAV = {2: "MS ADPCM", 6: "A-law", 7: "mu-law", 0x11: "IMA ADPCM", 0x31: "GSM 6.10", 0x50: "MP2", 0x55: "MP3",
+                  0xFF: "AAC", 0x161: "WMA"}  # fmt: skip
+
+
 class Source(Protocol):
     """Blocks of sound as they come. One that is `live` does not wait for whoever takes them."""
 
@@ -165,7 +170,13 @@ class Pipe:
             whole = len(data) - len(data) % frame
             rest = data[whole:]
             if whole:
-                yield to_numbers(data[:whole]).reshape(-1, self.channels)
+                block = to_numbers(data[:whole]).reshape(-1, self.channels)
+                if not self.is_wav and not np.isfinite(block).all():
+                    raise SourceError(
+                        f"the pipe holds NaN or infinite numbers as {self._form.encoding}. Check --encoding: they may "
+                        "be of another."
+                    )
+                yield block
         if size is not None and left:
             promised, came = (count / frame / self.rate_hz for count in (size, size - left))
             self.warnings.append(
@@ -252,8 +263,9 @@ def _of_wav(content: bytes) -> _Format:
         tag = int.from_bytes(content[24:26], "little")
     encoding = _OF_WAV.get((tag, bits))
     if encoding is None or not channels:
+        kind = _PACKED_IN_WAV.get(tag, f"of kind {tag} with {bits} bits in {channels} channels")
         raise SourceError(
-            f"the WAV's samples are of kind {tag} with {bits} bits in {channels} channels; plain integers and floats "
+            f"the WAV's samples are {kind}; plain integers and floats "
             "are taken. Convert it: ffmpeg -i FILE -f wav -c:a pcm_s16le - | hubbub listen - ..."
         )
     if (block := int.from_bytes(content[12:14], "little")) != channels * bits // 8:

@@ -152,6 +152,17 @@ def test_a_video_without_sound_says_so(tmp_path: Path) -> None:
         audio.decode(path)
 
 
+def test_raw_samples_are_sent_to_listen(tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    path = tmp_path / "a.raw"
+    path.write_bytes((tone() * 32_767).astype("<i2").tobytes())
+    with pytest.raises(
+        audio.FormatError,
+        match=r"a\.raw is not a sound with a header\. .*hubbub listen - --rate 44100 .*--encoding s16le <",
+    ):
+        audio.decode(path)
+
+
 def test_without_av_the_message_names_the_install_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = [write_media(tmp_path / "a.m4a", "aac"), write_media(tmp_path / "a.mp3", "libmp3lame")]
     monkeypatch.setitem(sys.modules, "av", None)
