@@ -64,6 +64,9 @@ _OF_WAV = {(_PCM, 8): "u8", (_PCM, 16): "s16le", (_PCM, 24): "s24le", (_PCM, 32)
 #: The roughness from which samples look like noise, and up to which others look like sound. Measured on 444 recordings
 #: of ESC-50: as s16le none is taken for another encoding; of smooth s24le, s32le, f32le and f64le nine in ten are told.
 _ROUGH, _SMOOTH = 0.5, 0.15
+#: Between which most samples that are floats lie.
+_FLOATS, _MOST = (1e-7, 2.0), 0.9
+_TELLING = 4_096  # bytes; fewer do not tell
 #: How raw samples may be written, the surest to tell first: floats also look smooth as integers.
 _TOLD = ("f64le", "f32le", "s24le", "s32le", "u8")
 
@@ -150,8 +153,8 @@ class Pipe:
             self._refuse_packed(form)
             if encoding is None and (better := _better(self._held, form.channels)):
                 self.warnings.append(
-                    f"The pipe was taken for s16le, as which its samples are noise; as {better} they are smooth. If "
-                    f"they are {better}, give --encoding {better}."
+                    f"The pipe was taken for s16le, as which its samples are noise; as {better} they look like sound. "
+                    f"If they are {better}, give --encoding {better}."
                 )
         self._form = form
         self.rate_hz, self.channels = form.rate_hz, form.channels
@@ -244,9 +247,14 @@ def _better(head: bytes, channels: int) -> str:
         frame = each * across
         return roughness(to_numbers(data[: len(data) // frame * frame]).reshape(-1, across))
 
-    if not rough("s16le", head, channels) > _ROUGH:
+    if len(head) < _TELLING or not rough("s16le", head, channels) > _ROUGH:
         return ""
     for encoding in _TOLD:
+        each, to_numbers = ENCODINGS[encoding]
+        if encoding.startswith("f"):
+            sizes = np.abs(to_numbers(head[: len(head) // each * each]))
+            if ((sizes > _FLOATS[0]) & (sizes < _FLOATS[1])).mean() > _MOST:  # integers give floats of any size
+                return encoding
         # Two channels of 16 bits are smooth as one of 32, but then its lower half is, too.
         low = np.frombuffer(head[: len(head) // 4 * 4], np.uint16)[::2].tobytes()
         if rough(encoding, head, channels) < _SMOOTH and (encoding != "s32le" or rough("s16le", low, 1) > _ROUGH):

@@ -175,6 +175,13 @@ def test_a_pipe_without_an_encoding_that_has_another_is_said(home: Callable[[str
     assert smooth > 30 and all(found[e] > 0.8 * smooth for e in ("s24le", "s32le", "f32le", "f64le")), (smooth, found)
 
 
+def test_noise_as_floats_is_told_and_noise_as_integers_is_not() -> None:
+    wave = SOUNDS["noise of -6 dB"]
+    assert "give --encoding f32le." in Pipe(io.BytesIO(WRITTEN["f32le"](wave)), RATE).warnings[0]
+    assert not Pipe(io.BytesIO(unpacked(wave)), RATE).warnings
+    assert not Pipe(io.BytesIO(WRITTEN["f32le"](wave)[:6]), RATE).warnings
+
+
 @pytest.mark.parametrize("encoding", ["s16be", "f32be"])
 def test_big_endian_is_not_taken_for_a_slip_of_the_pen(encoding: str) -> None:
     with pytest.raises(SourceError, match=f"{encoding}: big-endian .* ffmpeg -f {encoding} .*-f s16le - "):
