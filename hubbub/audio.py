@@ -1,11 +1,13 @@
 """Sound files in, mono waves at the asked rate out.
 
-Decoding is libsndfile's (wav, flac, ogg, opus, mp3, aiff ...), through soundfile; anything else (m4a, the sound of a
-video) goes to FFmpeg through the optional `av`. Resampling is soxr's. A file that cannot be trusted (cut off, empty,
-not finite) is refused with a reason: a wrong wave would only turn up later as a wrong answer.
+Decoding is libsndfile's (wav, flac, ogg, mp3, aiff ...), through soundfile; anything else (m4a, the sound of a video)
+goes to FFmpeg through the optional `av`, and so does Opus, of which libsndfile cannot read every good file. Resampling
+is soxr's. A file that cannot be trusted (cut off, empty, not finite) is refused with a reason: a wrong wave would only
+turn up later as a wrong answer.
 This room knows nothing of clips, labels or windows.
 """
 
+import importlib.util
 import itertools
 import math
 import os
@@ -65,6 +67,7 @@ _JOINED: dict[str, Callable[[framing.Data], bool]] = {
     "OGG": lambda data: not framing.ogg_is_joined(data),
     "FLAC": lambda data: not framing.flac_is_joined(data),
 }
+_RAW = (".raw", ".pcm", ".s16", ".f32")  # as samples without a header are named
 _SHORT_SHARE, _SHORT_S = 0.01, 0.5  # less is a coder's lead-in and rounding
 
 
@@ -168,14 +171,15 @@ def _by_sndfile(
     stack: ExitStack, name: str, stream: BinaryIO, start_s: float | None, end_s: float | None
 ) -> Sound | None:
     """None where FFmpeg must decode it. What libsndfile knows but finds broken is refused, not handed on: FFmpeg
-    would give what is left of it without a word."""
+    would give what is left of it without a word. An Ogg's pages are known to be whole."""
     stream.seek(0)
     try:
         file = stack.enter_context(soundfile.SoundFile(stream))
     except TypeError:  # soundfile takes a name that ends in .raw for samples without a header
         return None
     except soundfile.SoundFileError as error:
-        if getattr(error, "code", None) in _UNKNOWN_TO_SNDFILE:
+        stream.seek(0)
+        if getattr(error, "code", None) in _UNKNOWN_TO_SNDFILE or stream.read(4) == b"OggS":
             return None
         raise _unreadable(name, error) from error
     if file.subtype.startswith("MPEG") and file.format != "MP3":  # it takes the count beside the frames for exact
@@ -183,6 +187,8 @@ def _by_sndfile(
     if file.frames > _KNOWN_FRAMES or (file.format in _JOINED and not _counts_all(stream, file.format)):
         return None
     _refuse_header_rate(name, file.samplerate)
+    if file.subtype == "OPUS" and importlib.util.find_spec("av"):
+        return _by_av(stack, name, stream, start_s, end_s, file.frames / file.samplerate)
     first, last = _part(file.frames, file.samplerate, start_s, end_s)
     return Sound(file.samplerate, (last - first) / file.samplerate, _read(name, file, first, last))
 
@@ -210,12 +216,29 @@ def _read(name: str, file: soundfile.SoundFile, first: int, last: int) -> Iterat
             at += len(block)
             yield block[skipped:]
     except soundfile.SoundFileError as error:
-        raise _broken_off(name, f"{max(at - first, 0)} of {last - first} samples", error) from error
+        raise _lacking(name, file, f"{max(at - first, 0)} of {last - first} samples", error) from error
     if at < last:
-        raise _broken_off(name, f"{max(at - first, 0)} of {last - first} samples")
+        raise _lacking(name, file, f"{max(at - first, 0)} of {last - first} samples")
 
 
-def _by_av(stack: ExitStack, name: str, stream: BinaryIO, start_s: float | None, end_s: float | None) -> Sound:
+def _lacking(name: str, file: soundfile.SoundFile, read: str, error: Exception | None = None) -> AudioError:
+    if file.subtype != "OPUS":
+        return _broken_off(name, read, error)
+    return AudioError(
+        f"{name} is Opus of which libsndfile can read {read}, and it cannot read every good file. Copy or download it "
+        "again, or read it with FFmpeg: pip install 'hubbub[media]'."
+    )
+
+
+def _by_av(
+    stack: ExitStack,
+    name: str,
+    stream: BinaryIO,
+    start_s: float | None,
+    end_s: float | None,
+    counted_s: float | None = None,
+) -> Sound:
+    """`counted_s`: how long all of it is, where that is already known."""
     try:
         import av
     except ImportError as error:
@@ -228,6 +251,11 @@ def _by_av(stack: ExitStack, name: str, stream: BinaryIO, start_s: float | None,
         options = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "none"}
         container = stack.enter_context(av.open(stream, "r", options=options, metadata_errors="replace"))
     except (av.FFmpegError, ValueError) as error:
+        if Path(name).suffix.lower() in _RAW:
+            raise FormatError(
+                f"{name} is not a sound with a header. If it holds raw samples: hubbub listen - --rate 44100 "
+                "--channels 1 --encoding s16le < FILE, with its own values."
+            ) from error
         raise _unreadable(name, error, FormatError) from error
     try:
         if not container.streams.audio:
@@ -242,7 +270,7 @@ def _by_av(stack: ExitStack, name: str, stream: BinaryIO, start_s: float | None,
     # The frames' own rate: the container's is half of it for some AAC.
     rate = opening.sample_rate
     _refuse_header_rate(name, rate)
-    declared_s = _declared_s(container)
+    declared_s = counted_s or _declared_s(container)
 
     def blocks() -> Iterator[Wave]:
         first, last = _part(sys.maxsize, rate, start_s, end_s)
@@ -260,8 +288,10 @@ def _by_av(stack: ExitStack, name: str, stream: BinaryIO, start_s: float | None,
             raise _broken_off(name, f"{at / rate:.1f} of {declared_s:.1f} s")
 
     seconds = None
-    if container.duration and container.format.name != "ogg":  # of files that were joined it is the last one's
-        first, last = _part(container.duration * rate // av.time_base, rate, start_s, end_s)
+    if counted_s is None and container.duration and container.format.name != "ogg":  # of joined ones it is the last's
+        counted_s = container.duration / av.time_base
+    if counted_s:
+        first, last = _part(int(counted_s * rate), rate, start_s, end_s)
         seconds = (last - first) / rate
     return Sound(rate, seconds, _gathered(blocks()))
 
@@ -386,6 +416,11 @@ def _whole(name: str, stream: BinaryIO) -> tuple[BinaryIO, list[str]]:
     account = containers.examine(stream, size)
     if account.cut_off:
         raise AudioError(f"{name} is cut off: its end is missing. Copy or download it again.")
+    if account.damaged:
+        raise AudioError(
+            f"{name} is damaged: Ogg pages in it are missing, or have other bytes than were written. Copy or download "
+            "it again."
+        )
     return account.view or stream, [account.warning] if account.warning else []
 
 

@@ -3,7 +3,8 @@
 A container says how long it is: RIFF (Microsoft and IBM 1991), RF64/BW64 (EBU Tech 3306, ITU-R BS.2088), AIFF-C (Apple
 1991), CAF, QuickTime, Matroska (RFC 9559), ASF and others. A copy that broke off shows in those counts, and decoders
 read it without a word. A recorder that crashed, or one that writes more than 4 GiB, leaves counts that are wrong while
-the samples are there. Only headers are read, a few bytes each; this module decodes nothing.
+the samples are there. Only headers are read, a few bytes each, but all of an Ogg, whose pages carry checksums; nothing
+is decoded.
 """
 
 import io
@@ -41,11 +42,13 @@ _AIFF_PLAIN = (b"NONE", b"twos", b"sowt", b"raw ", b"fl32", b"FL32", b"fl64", b"
 class Account:
     """What the counts of a stream say of it.
 
-    `cut_off`: bytes that it counts are missing at its end. `view`: the same sound with right counts, where the stream's
-    own are wrong and it is plain which are right. `warning` is a sentence about counts that are wrong.
+    `cut_off`: bytes that it counts are missing at its end. `damaged`: others are missing or changed. `view`: the same
+    sound with right counts, where the stream's own are wrong and it is plain which are right. `warning` is a sentence
+    about counts that are wrong.
     """
 
     cut_off: bool = False
+    damaged: bool = False
     view: BinaryIO | None = None
     warning: str = ""
 
@@ -75,9 +78,10 @@ def examine(stream: BinaryIO, size: int) -> Account:
     if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
         return _aiff(data)
     cut_off, end = framing.judge(data)
+    damaged = head[:4] == b"OggS" and not cut_off and framing.ogg_is_damaged(data)
     # FFmpeg takes what stands behind frames for a broken one.
     shorter = end < size and not cut_off and _is_filling(data, end)
-    return Account(cut_off, _View(b"", data, 0, end) if shorter else None)
+    return Account(cut_off, damaged, _View(b"", data, 0, end) if shorter else None)
 
 
 @dataclass(frozen=True)
@@ -158,10 +162,16 @@ def _wave(
     is_tail: Callable[[int], bool],
 ) -> Account:
     """`layout` is what WAV, RF64 and W64 have in their `fmt ` chunk."""
-    coding, _, rate, second, step, _ = struct.unpack((">" if order == "big" else "<") + "HHIIHH", layout[:16])
-    step = max(step, 1)
+    coding, channels, rate, second, step, bits = struct.unpack((">" if order == "big" else "<") + "HHIIHH", layout[:16])
+    odd = ""
     if coding in _NOT_PACKED:
-        second = rate * step
+        if step != channels * -(-bits // 8) or second not in (0, rate * step):
+            odd = (
+                f"Its header contradicts itself: it says {channels} channels of {bits} bits at {rate} Hz, {step} bytes "
+                f"for a sample of all channels, and {second} bytes a second. Check its rate and channels."
+            )
+        second = rate * max(step, 1)
+    step = max(step, 1)
 
     def view(size: int) -> BinaryIO | None:
         size -= size % step
@@ -178,7 +188,8 @@ def _wave(
             head = b"RF64" + _ALL_ONES + b"WAVE" + counts + kept + b"data" + _ALL_ONES
         return _View(head, data, start, size)
 
-    return _Samples(start, counted, second).account(data, is_tail, view)
+    account = _Samples(start, counted, second).account(data, is_tail, view)
+    return replace(account, warning=" ".join(filter(None, (odd, account.warning))))
 
 
 def _au(data: framing.Data, order: Order) -> Account:

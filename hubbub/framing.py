@@ -6,6 +6,7 @@ nothing else (MP3 without a Xing header, ADTS, AMR, MPEG), nobody can tell. Noth
 """
 
 import re
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -13,7 +14,16 @@ from typing import BinaryIO
 from hubbub import records
 from hubbub.records import Order
 
-__all__ = ["Data", "behind_id3", "chunks", "flac_is_joined", "judge", "mp3_counts_its_frames", "ogg_is_joined"]
+__all__ = [
+    "Data",
+    "behind_id3",
+    "chunks",
+    "flac_is_joined",
+    "judge",
+    "mp3_counts_its_frames",
+    "ogg_is_damaged",
+    "ogg_is_joined",
+]
 
 #: The first bytes of a record -> how long all of it is; None where they begin none.
 Length = Callable[[bytes], int | None]
@@ -30,6 +40,7 @@ _AMR_WIDE_BYTES = (18, 24, 33, 37, 41, 47, 51, 59, 61, 6, 1, 1, 1, 1, 1, 1)
 _OGG_PAGE_SEARCH_BYTES = 65_536
 _OGG_HEADER_BYTES = 27
 _OGG_FIRST_PAGE_FLAG, _OGG_LAST_PAGE_FLAG = 2, 4
+_BITS_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _FLAC = b"fLaC\0\0\0\x22"  # with the length of what must come first
 _SEARCHED_BYTES = 2**20
 _NIST_HEAD_BYTES = 65_536
@@ -97,17 +108,60 @@ def _frames(data: Data) -> "_Chain | None":
 
 def ogg_is_joined(data: Data) -> bool:
     """Whether an Ogg stream begins anew further on: several, one behind the other."""
-    at, begun = 0, False
-    for _ in range(MOST_RECORDS):
-        page = data.at(at, _OGG_HEADER_BYTES + 255)
-        if page[:4] != b"OggS" or len(page) < _OGG_HEADER_BYTES:
-            return False
-        first = bool(page[5] & _OGG_FIRST_PAGE_FLAG)
+    begun = False
+    for _, _, head in _ogg_pages(data):
+        first = bool(head[5] & _OGG_FIRST_PAGE_FLAG)
         if first and begun:
             return True
         begun = begun or not first
-        at += _OGG_HEADER_BYTES + page[26] + sum(page[_OGG_HEADER_BYTES : _OGG_HEADER_BYTES + page[26]])
     return False
+
+
+def ogg_is_damaged(data: Data) -> bool:
+    """Whether a page is missing before the last one, or its bytes are not those that its CRC was taken of. All of the
+    stream is read, a page at a time."""
+    end, numbers = 0, dict[bytes, int]()
+    for at, size, head in _ogg_pages(data):
+        stream, number = head[14:18], int.from_bytes(head[18:22], "little")
+        begins = head[5] & _OGG_FIRST_PAGE_FLAG
+        if not begins and number != numbers.get(stream, number):
+            return True
+        page = data.at(at, size)
+        if len(page) < size or _ogg_crc(page) != int.from_bytes(page[22:26].translate(_BITS_REVERSED), "big"):
+            return True
+        end, numbers[stream] = at + size, (number + 1) % 2**32
+    return _last_ogg_page(data)[0] >= end
+
+
+def _ogg_pages(data: Data) -> Iterator[tuple[int, int, bytes]]:
+    """Place, size and head of each page, up to where none follows."""
+    at = 0
+    for _ in range(MOST_RECORDS):
+        head = data.at(at, _OGG_HEADER_BYTES + 255)
+        if head[:4] != b"OggS" or len(head) < _OGG_HEADER_BYTES:
+            return
+        size = _ogg_page_bytes(head)
+        yield at, size, head
+        at += size
+
+
+def _ogg_page_bytes(head: bytes) -> int:
+    return _OGG_HEADER_BYTES + head[26] + sum(head[_OGG_HEADER_BYTES : _OGG_HEADER_BYTES + head[26]])
+
+
+def _ogg_crc(page: bytes) -> int:
+    """Ogg's CRC of a page, its bits in reverse order: zlib has the same polynomial, but takes and gives them that way
+    round."""
+    bare = page[:22] + bytes(4) + page[26:]
+    return zlib.crc32(bare.translate(_BITS_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
+
+
+def _last_ogg_page(data: Data) -> tuple[int, bytes]:
+    """Where the last page begins, and the bytes from there on."""
+    first = max(data.size - _OGG_PAGE_SEARCH_BYTES, 0)
+    tail = data.at(first, _OGG_PAGE_SEARCH_BYTES)
+    at = max(tail.rfind(b"OggS"), 0)
+    return first + at, tail[at:]
 
 
 def flac_is_joined(data: Data) -> bool:
@@ -182,13 +236,8 @@ def behind_id3(data: Data) -> int:
 
 def _ogg(data: Data) -> bool:
     """Whether the last page is not whole, or not its stream's last."""
-    tail = data.at(max(data.size - _OGG_PAGE_SEARCH_BYTES, 0), _OGG_PAGE_SEARCH_BYTES)
-    page = tail[max(tail.rfind(b"OggS"), 0) :]
-    if len(page) < _OGG_HEADER_BYTES:
-        return True
-    pieces = page[_OGG_HEADER_BYTES : _OGG_HEADER_BYTES + page[26]]
-    whole = _OGG_HEADER_BYTES + page[26] + sum(pieces)
-    return not page[5] & _OGG_LAST_PAGE_FLAG or len(page) < whole
+    _, page = _last_ogg_page(data)
+    return len(page) < _OGG_HEADER_BYTES or not page[5] & _OGG_LAST_PAGE_FLAG or len(page) < _ogg_page_bytes(page)
 
 
 def _nist(data: Data) -> bool:

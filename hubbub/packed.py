@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["HEAD_BYTES", "name_of"]
+__all__ = ["HEAD_BYTES", "name_of", "roughness"]
 
 Numbers = npt.NDArray[np.floating]
 #: The length of a frame in bytes, and two things that its header has in common with those that follow.
@@ -23,6 +23,8 @@ HEAD_BYTES = 16_384
 #: to so many before them. Measured: packed data .01 to .03 and .03; noise of .577 full scales, clipped, .06; noise
 #: that fills nine tenths of the range .05; a sawtooth .01 and .98.
 EVEN, RELATED, LAGS, FEWEST = 0.04, 0.2, 16, 4_096
+#: The power below which numbers are silence.
+FAINTEST = 1e-12
 #: A few loud samples may look like letters.
 SHORTEST_TEXT = 64
 
@@ -78,6 +80,16 @@ def name_of(head: bytes, integers: Numbers | None = None) -> str:
     if integers is not None and _is_even(integers):
         return "bytes that fill the whole range evenly and at random, as packed or encrypted data do"
     return ""
+
+
+def roughness(numbers: Numbers) -> float:
+    """How little the samples of a wave `[n, channels]` depend on those before them: 0 of a slow tone, 1 of white noise,
+    2 of the highest tone; NaN of what is silent, not finite or far from full scale."""
+    if not len(numbers) or not np.isfinite(numbers).all() or np.abs(numbers).max() > 2:
+        return float("nan")
+    wave = numbers.astype(np.float64)
+    power = float(wave.var(axis=0).sum())
+    return float((np.diff(wave, axis=0) ** 2).sum()) / len(wave) / power / 2 if power > FAINTEST else float("nan")
 
 
 def _is_even(numbers: Numbers) -> bool:

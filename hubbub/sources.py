@@ -19,7 +19,7 @@ import numpy.typing as npt
 from hubbub import containers
 from hubbub.audio import MAX_RATE_HZ, MIN_RATE_HZ
 from hubbub.errors import HubbubError, did_you_mean, examples
-from hubbub.packed import HEAD_BYTES, name_of
+from hubbub.packed import HEAD_BYTES, name_of, roughness
 
 __all__ = ["ENCODINGS", "Microphone", "Pipe", "Source", "SourceError", "opened"]
 
@@ -59,6 +59,21 @@ ENCODINGS: dict[str, tuple[int, Callable[[bytes], Samples]]] = {
 }
 _OF_WAV = {(_PCM, 8): "u8", (_PCM, 16): "s16le", (_PCM, 24): "s24le", (_PCM, 32): "s32le", (_FLOAT, 32): "f32le",
            (_FLOAT, 64): "f64le"}  # fmt: skip
+
+
+#: The roughness from which samples look like noise, and up to which others look like sound. Measured on 444 recordings
+#: of ESC-50: as s16le none is taken for another encoding; of smooth s24le, s32le, f32le and f64le nine in ten are told.
+_ROUGH, _SMOOTH = 0.5, 0.15
+#: Between which most samples that are floats lie.
+_FLOATS, _MOST = (1e-7, 2.0), 0.9
+_TELLING = 4_096  # bytes; fewer do not tell
+#: How raw samples may be written, the surest to tell first: floats also look smooth as integers.
+_TOLD = ("f64le", "f32le", "s24le", "s32le", "u8")
+
+
+#: What else WAVs hold, by WAV's number.
+_PACKED_IN_WAV = {2: "MS ADPCM", 6: "A-law", 7: "mu-law", 0x11: "IMA ADPCM", 0x31: "GSM 6.10", 0x50: "MP2", 0x55: "MP3",
+                  0xFF: "AAC", 0x161: "WMA"}  # fmt: skip
 
 
 class Source(Protocol):
@@ -109,6 +124,11 @@ class Pipe:
         encoding: str | None = None,
     ) -> None:
         if encoding is not None and encoding not in ENCODINGS:
+            if encoding.endswith("be"):
+                raise SourceError(
+                    f"--encoding {encoding}: big-endian samples are not taken. Convert them: ffmpeg -f {encoding} -ar "
+                    "RATE -ac CHANNELS -i - -f s16le - | hubbub listen - --encoding s16le ..."
+                )
             raise SourceError(f"no encoding is called '{encoding}'. {did_you_mean(encoding, tuple(ENCODINGS))}")
         self._stream = stream
         self.warnings: list[str] = []
@@ -131,6 +151,11 @@ class Pipe:
         _refuse_absurd(form)
         if not self.is_wav:
             self._refuse_packed(form)
+            if encoding is None and (better := _better(self._held, form.channels)):
+                self.warnings.append(
+                    f"The pipe was taken for s16le, as which its samples are noise; as {better} they look like sound. "
+                    f"If they are {better}, give --encoding {better}."
+                )
         self._form = form
         self.rate_hz, self.channels = form.rate_hz, form.channels
         kind = "WAV" if self.is_wav else "raw"
@@ -148,7 +173,13 @@ class Pipe:
             whole = len(data) - len(data) % frame
             rest = data[whole:]
             if whole:
-                yield to_numbers(data[:whole]).reshape(-1, self.channels)
+                block = to_numbers(data[:whole]).reshape(-1, self.channels)
+                if not self.is_wav and not np.isfinite(block).all():
+                    raise SourceError(
+                        f"the pipe holds NaN or infinite numbers as {self._form.encoding}. Check --encoding: they may "
+                        "be of another."
+                    )
+                yield block
         if size is not None and left:
             promised, came = (count / frame / self.rate_hz for count in (size, size - left))
             self.warnings.append(
@@ -208,6 +239,29 @@ class Pipe:
         return self._stream.read(size) or b""
 
 
+def _better(head: bytes, channels: int) -> str:
+    """The encoding as which raw samples look like sound, where as s16le they look like noise; else an empty word."""
+
+    def rough(encoding: str, data: bytes, across: int) -> float:
+        each, to_numbers = ENCODINGS[encoding]
+        frame = each * across
+        return roughness(to_numbers(data[: len(data) // frame * frame]).reshape(-1, across))
+
+    if len(head) < _TELLING or not rough("s16le", head, channels) > _ROUGH:
+        return ""
+    for encoding in _TOLD:
+        each, to_numbers = ENCODINGS[encoding]
+        if encoding.startswith("f"):
+            sizes = np.abs(to_numbers(head[: len(head) // each * each]))
+            if ((sizes > _FLOATS[0]) & (sizes < _FLOATS[1])).mean() > _MOST:  # integers give floats of any size
+                return encoding
+        # Two channels of 16 bits are smooth as one of 32, but then its lower half is, too.
+        low = np.frombuffer(head[: len(head) // 4 * 4], np.uint16)[::2].tobytes()
+        if rough(encoding, head, channels) < _SMOOTH and (encoding != "s32le" or rough("s16le", low, 1) > _ROUGH):
+            return encoding
+    return ""
+
+
 def _of_wav(content: bytes) -> _Format:
     """What a `fmt ` chunk says."""
     if len(content) < _SHORTEST_FORMAT:
@@ -217,8 +271,9 @@ def _of_wav(content: bytes) -> _Format:
         tag = int.from_bytes(content[24:26], "little")
     encoding = _OF_WAV.get((tag, bits))
     if encoding is None or not channels:
+        kind = _PACKED_IN_WAV.get(tag, f"of kind {tag} with {bits} bits in {channels} channels")
         raise SourceError(
-            f"the WAV's samples are of kind {tag} with {bits} bits in {channels} channels; plain integers and floats "
+            f"the WAV's samples are {kind}; plain integers and floats "
             "are taken. Convert it: ffmpeg -i FILE -f wav -c:a pcm_s16le - | hubbub listen - ..."
         )
     if (block := int.from_bytes(content[12:14], "little")) != channels * bits // 8:

@@ -190,6 +190,31 @@ def test_odd_files_that_are_whole_are_answered(content: bytes, samples: int) -> 
     assert len(wave) == samples and is_the_tone(wave, RATE_HZ) and not warnings
 
 
+@pytest.mark.parametrize(
+    "channels, second, step, bits",
+    [
+        (2, 2 * RATE_HZ, 2, 16),
+        (2, RATE_HZ, 1, 16),
+        (1, 4 * RATE_HZ, 4, 16),
+        (1, RATE_HZ, 2, 16),
+        (1, 0, 0, 16),
+        (1, 4 * RATE_HZ, 4, 24),
+    ],
+)
+def test_a_wav_whose_header_contradicts_itself_is_answered_with_a_warning(
+    channels: int, second: int, step: int, bits: int
+) -> None:
+    layout = struct.pack("<HHIIHH", 1, channels, RATE_HZ, second, step, bits)
+    warnings = decoded(wav(PCM, layout=layout))[1]
+    assert [said for said in warnings if said.startswith("Its header contradicts itself: it says ")]
+
+
+@pytest.mark.parametrize("bits, second", [(12, 2 * RATE_HZ), (16, 0)])
+def test_few_bits_in_two_bytes_and_a_byte_rate_left_out_are_no_contradiction(bits: int, second: int) -> None:
+    wave, warnings = decoded(wav(PCM, layout=struct.pack("<HHIIHH", 1, 1, RATE_HZ, second, 2, bits)))
+    assert len(wave) == RATE_HZ and not warnings
+
+
 @pytest.mark.parametrize("counted", [0, 0xFFFFFFFF, 0x7FFFF000])
 @pytest.mark.parametrize("layout", [None, EXTENSIBLE])
 @pytest.mark.parametrize("riff", [None, 0, 0xFFFFFFFF])

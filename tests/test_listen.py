@@ -311,7 +311,7 @@ def test_what_is_no_samples_is_refused(tmp_path: Path) -> None:
     soundfile.write(law, sound(0.1), RATE, format="WAV", subtype="ULAW")
     refused: list[tuple[bytes, dict[str, Any], type[Exception], str]] = [
         (flac.getvalue(), {}, SourceError, "holds FLAC"),
-        (law.getvalue(), {}, SourceError, "of kind 7 with 8 bits"),
+        (law.getvalue(), {}, SourceError, "samples are mu-law;"),
         (wav[:40], {}, SourceError, "ends before its first sample"),
         (b"RIFF\0\0\0\0AVI LIST", {}, SourceError, "holds AVI"),
         (b"RIFF\0\0\0\0sfbkLIST", {}, SourceError, "holds a RIFF file"),
@@ -327,7 +327,7 @@ def test_what_is_no_samples_is_refused(tmp_path: Path) -> None:
 
 def test_samples_that_are_no_numbers_are_refused(model: Classifier) -> None:
     content = np.array([0, np.nan, 1], "<f4").tobytes()
-    with pytest.raises(StreamError, match="NaN"):
+    with pytest.raises(SourceError, match=r"NaN or infinite numbers as f32le\. Check --encoding"):
         parts(model, Pipe(io.BytesIO(content), RATE, encoding="f32le"))
     content = np.array([0, -1e25, 1], "<f4").tobytes()
     with pytest.raises(StreamError, match="1 samples beyond 256 times full scale"):
@@ -436,6 +436,15 @@ def test_a_wav_with_large_sizes_is_read(tmp_path: Path, form: str) -> None:
     pipe = Pipe(Dribble(content + b"LIST\4\0\0\0abcd"), RATE)
     assert np.array_equal(np.concatenate(list(pipe.blocks())), soundfile.read(file, dtype="float32", always_2d=True)[0])
     assert pipe.warnings == []
+
+
+@pytest.mark.parametrize("number, name", [(0x11, "IMA ADPCM"), (7, "mu-law"), (0x55, "MP3"), (0x1234, "of kind 4660")])
+def test_a_packed_wav_on_a_pipe_is_named(number: int, name: str) -> None:
+    content = io.BytesIO()
+    soundfile.write(content, sound(1), RATE, format="WAV", subtype="PCM_16")
+    changed = content.getvalue()[:20] + number.to_bytes(2, "little") + content.getvalue()[22:]
+    with pytest.raises(SourceError, match=f"the WAV's samples are {name}.*; plain .*Convert it: ffmpeg"):
+        Pipe(io.BytesIO(changed), RATE)
 
 
 def test_floats_that_are_integers_are_refused_on_a_pipe(model: Classifier) -> None:

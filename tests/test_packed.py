@@ -16,7 +16,7 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubbub.packed import HEAD_BYTES, name_of
+from hubbub.packed import HEAD_BYTES, name_of, roughness
 from hubbub.sources import ENCODINGS, Pipe, SourceError
 
 RATE = 44_100
@@ -151,6 +151,41 @@ def test_real_recordings_are_taken(home: Callable[[str, str], Path]) -> None:
                 content = write(wave * gain)[:HEAD_BYTES]
                 numbers = ENCODINGS[encoding][1](content[: len(content) // 24 * 24])
                 assert name_of(content, None if encoding[0] == "f" else numbers) == "", (file.name, gain, encoding)
+
+
+def test_a_pipe_without_an_encoding_that_has_another_is_said(home: Callable[[str, str], Path]) -> None:
+    """On real recordings: nearly all smooth ones, and none that is what it was taken for, joined channels or not."""
+    found = dict.fromkeys(WRITTEN, 0)
+    smooth = 0
+    for file in sorted((home("data", "esc50") / "audio").glob("*.ogg"))[:60]:
+        wave = np.clip(soundfile.read(file)[0][:20_000], -1, 1)
+        stereo = np.stack([wave[:-300], wave[300:]], 1).ravel()
+        assert not Pipe(io.BytesIO(unpacked(stereo)), RATE).warnings, file.name
+        assert not Pipe(io.BytesIO(unpacked(stereo)), RATE, channels=2).warnings, file.name
+        smooth += roughness(wave[:8_000, None]) < 0.1
+        for encoding, write in WRITTEN.items():
+            given = Pipe(io.BytesIO(write(wave)), RATE, encoding=encoding)
+            assert not given.warnings, (file.name, encoding)
+            try:
+                warnings = Pipe(io.BytesIO(write(wave)), RATE).warnings
+            except SourceError:  # at random as s16le
+                continue
+            found[encoding] += any(f"give --encoding {encoding}." in said for said in warnings)
+            assert not warnings or encoding != "s16le", file.name
+    assert smooth > 30 and all(found[e] > 0.8 * smooth for e in ("s24le", "s32le", "f32le", "f64le")), (smooth, found)
+
+
+def test_noise_as_floats_is_told_and_noise_as_integers_is_not() -> None:
+    wave = SOUNDS["noise of -6 dB"]
+    assert "give --encoding f32le." in Pipe(io.BytesIO(WRITTEN["f32le"](wave)), RATE).warnings[0]
+    assert not Pipe(io.BytesIO(unpacked(wave)), RATE).warnings
+    assert not Pipe(io.BytesIO(WRITTEN["f32le"](wave)[:6]), RATE).warnings
+
+
+@pytest.mark.parametrize("encoding", ["s16be", "f32be"])
+def test_big_endian_is_not_taken_for_a_slip_of_the_pen(encoding: str) -> None:
+    with pytest.raises(SourceError, match=f"{encoding}: big-endian .* ffmpeg -f {encoding} .*-f s16le - "):
+        Pipe(io.BytesIO(unpacked(NOISE)), RATE, encoding=encoding)
 
 
 def test_white_noise_at_full_scale_is_taken_as_a_wav() -> None:
