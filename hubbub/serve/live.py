@@ -40,7 +40,7 @@ REFUSED, RESTARTED, FAILED = 1008, 1012, 1011
 class Start(BaseModel):
     """What a stream is: samples of `channels` interleaved, `rate` [Hz], in an encoding; and what counts as an event."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     type: Literal["start"] = "start"
     rate: int = Field(ge=audio.MIN_RATE_HZ)
