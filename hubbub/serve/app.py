@@ -36,7 +36,7 @@ from starlette.websockets import WebSocket
 from hubbub import audio
 from hubbub.errors import HubbubError
 from hubbub.events import Merging
-from hubbub.hearing import Hearing
+from hubbub.hearing import AnswerError, Hearing
 from hubbub.predict import Answer, Asked, hear
 from hubbub.serve.gate import CLIENT_GONE, Gate, Limits, RefusedError, Slots, Token
 from hubbub.serve.live import Live
@@ -313,6 +313,8 @@ def create_app(
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
+    if isinstance(error, AnswerError):
+        raise error  # the gate logs it
     if isinstance(error, RefusedError):
         return error.response()
     if isinstance(error, StoppedError):
