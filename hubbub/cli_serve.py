@@ -1,6 +1,7 @@
 """hubbub serve: a classifier over HTTP."""
 
 import os
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -53,5 +54,6 @@ def serve(
 
 
 def _say(line: str) -> None:
-    out.print(line, soft_wrap=True)
-    out.file.flush()
+    with suppress(SystemExit):  # rich ends a program of which nobody reads what it prints
+        out.print(line, soft_wrap=True)
+        out.file.flush()
