@@ -38,7 +38,7 @@ out, err = _Terminal(), _Terminal(stderr=True)
 def finite(param: typer.CallbackParam, value: float | None) -> float | None:
     """The callback of options that are numbers: nan lies in no range, and click takes it in every one."""
     if value is not None and not math.isfinite(value):
-        raise HubbubError(f"{param.opts[0]} {value}: give a number.")
+        raise HubbubError(f"{param.opts[0]} {value}: give a finite number.")
     return value
 
 
