@@ -128,7 +128,7 @@ def test_an_unusable_request_is_one_message_and_status_2(words: list[str], messa
     ],
 )
 def test_an_option_that_is_no_number_is_refused(command: str, option: str, value: str) -> None:
-    with pytest.raises(Exception, match=f"^{option} {value}: give a finite number|^Input should be (greater|less) than"):
+    with pytest.raises(Exception, match=f"^{option} {value}: give a finite|^Input should be (greater|less) than"):
         app([*command.split(), option, value], standalone_mode=False)
 
 
