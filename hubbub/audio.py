@@ -175,8 +175,6 @@ def _by_sndfile(
     stream.seek(0)
     try:
         file = stack.enter_context(soundfile.SoundFile(stream))
-    except TypeError:  # soundfile takes a name that ends in .raw for samples without a header
-        return None
     except soundfile.SoundFileError as error:
         stream.seek(0)
         if getattr(error, "code", None) in _UNKNOWN_TO_SNDFILE or stream.read(4) == b"OggS":
@@ -409,7 +407,7 @@ def _reason(error: Exception) -> str:
 
 
 def _whole(name: str, stream: BinaryIO) -> tuple[BinaryIO, list[str]]:
-    """A stream, or the same with right counts in its header, and what is to be said of it."""
+    """A view of a stream, where need be with right counts in its header, and what is to be said of it."""
     size = stream.seek(0, os.SEEK_END)
     if size == 0:
         raise AudioError(f"{name} is empty (0 bytes). Copy or download it again.")
@@ -421,7 +419,7 @@ def _whole(name: str, stream: BinaryIO) -> tuple[BinaryIO, list[str]]:
             f"{name} is damaged: Ogg pages in it are missing, or have other bytes than were written. Copy or download "
             "it again."
         )
-    return account.view or stream, [account.warning] if account.warning else []
+    return account.view or containers.as_it_is(stream, size), [account.warning] if account.warning else []
 
 
 def _refuse_header_rate(name: str, rate: int) -> None:

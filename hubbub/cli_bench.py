@@ -26,6 +26,7 @@ from hubbub.cli_options import (
     Settings,
     as_settings,
     err,
+    finite,
     out,
     say,
 )
@@ -125,7 +126,7 @@ def train(
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of every random draw.")] = 42,
     epochs: Annotated[int | None, typer.Option("--epochs", help="Longest training.")] = None,
-    lr: Annotated[float | None, typer.Option("--lr", help="Largest learning rate.")] = None,
+    lr: Annotated[float | None, typer.Option("--lr", callback=finite, help="Largest learning rate.")] = None,
     batch_size: Annotated[int | None, typer.Option("--batch-size", help="Segments a step.")] = None,
     name: Name = None,
     quick: Quick = False,

@@ -23,6 +23,7 @@ from hubbub.cli_options import (
     Model,
     Release,
     err,
+    finite,
     out,
     say_warnings,
 )
@@ -60,7 +61,10 @@ def classify(
         int | None, typer.Option("--top", min=1, help="Classes a file in the table (3), a segment in rows (1).")
     ] = None,
     threshold: Annotated[
-        float | None, typer.Option("--threshold", help="Leave out what scores less. Of events: what one reaches (.5).")
+        float | None,
+        typer.Option(
+            "--threshold", callback=finite, help="Leave out what scores less. Of events: what one reaches (.5)."
+        ),
     ] = None,
     events: Annotated[bool, typer.Option("--events", help="Merge neighbouring segments into events.")] = False,
     release: Release = None,

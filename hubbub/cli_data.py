@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from hubbub.cli_options import AllowMissing, Debug, Settings, out, recipe_of
+from hubbub.cli_options import AllowMissing, Debug, Settings, finite, out, recipe_of
 
 __all__ = ["app"]
 
@@ -119,7 +119,7 @@ def data_split(
     name: Annotated[str, typer.Argument(help="A known data set, a CSV file or a folder.")],
     folder: Annotated[Path, typer.Argument(help="Where to write train.csv and val.csv.")],
     val_ratio: Annotated[
-        float, typer.Option("--val-ratio", min=0.01, max=0.99, help="Share of clips in val.csv.")
+        float, typer.Option("--val-ratio", callback=finite, min=0.01, max=0.99, help="Share of clips in val.csv.")
     ] = 0.2,
     seed: Annotated[int, typer.Option("--seed", help="Another seed, another split.")] = 0,
     allow_missing: AllowMissing = False,

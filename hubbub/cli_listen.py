@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from hubbub.cli_options import Debug, Device, Gap, MinDuration, Model, Release, err, out, say_warnings
+from hubbub.cli_options import Debug, Device, Gap, MinDuration, Model, Release, err, finite, out, say_warnings
 from hubbub.letters import large
 from hubbub.shown import spelt_out
 
@@ -35,8 +35,12 @@ def listen(
     ] = None,
     model: Model = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a segment and an event.")] = False,
-    seconds: Annotated[float | None, typer.Option("--seconds", min=0.001, help="Stop after so much sound.")] = None,
-    threshold: Annotated[float, typer.Option("--threshold", help="What an event's score reaches.")] = 0.5,
+    seconds: Annotated[
+        float | None, typer.Option("--seconds", min=0.001, callback=finite, help="Stop after so much sound.")
+    ] = None,
+    threshold: Annotated[
+        float, typer.Option("--threshold", callback=finite, help="What an event's score reaches.")
+    ] = 0.5,
     release: Release = None,
     shortest: MinDuration = 0.0,
     gap: Gap = 0.0,

@@ -1,5 +1,6 @@
 """What the commands share: their common options, and where they print."""
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -8,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from hubbub.errors import HubbubError
 from hubbub.shown import spelt_out
 
 if TYPE_CHECKING:
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     *("Address", "AllowLeaky", "AllowMissing", "Cpus", "Debug", "Device", "Engine", "Folds", "Gap", "Gpus"),
     *("MinDuration", "Model", "Name", "Out", "Quick", "Release", "Seeds", "Settings"),
-    *("as_settings", "err", "out", "recipe_of", "say", "say_warnings"),
+    *("as_settings", "err", "finite", "out", "recipe_of", "say", "say_warnings"),
 ]
 
 
@@ -31,6 +33,14 @@ class _Terminal(Console):
 
 
 out, err = _Terminal(), _Terminal(stderr=True)
+
+
+def finite(param: typer.CallbackParam, value: float | None) -> float | None:
+    """The callback of options that are numbers: nan lies in no range, and click takes it in every one."""
+    if value is not None and not math.isfinite(value):
+        raise HubbubError(f"{param.opts[0]} {value}: give a finite number.")
+    return value
+
 
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="Override a recipe field, e.g. --set train.epochs=3. May be repeated.")
@@ -47,9 +57,12 @@ Engine = Annotated[
 Address = Annotated[
     str | None, typer.Option("--address", help="ray: the cluster, HOST:PORT. Default: one on this machine.")
 ]
-Cpus = Annotated[float, typer.Option("--cpus", min=0.01, help="ray: processor cores a task.")]
+Cpus = Annotated[float, typer.Option("--cpus", min=0.01, callback=finite, help="ray: processor cores a task.")]
 Gpus = Annotated[
-    float | None, typer.Option("--gpus", min=0.0, help="ray: accelerators a task; .5 shares one. Default: 1 if any.")
+    float | None,
+    typer.Option(
+        "--gpus", min=0.0, callback=finite, help="ray: accelerators a task; .5 shares one. Default: 1 if any."
+    ),
 ]
 AllowMissing = Annotated[
     bool, typer.Option("--allow-missing", help="Go on without missing files; every result says so.")
@@ -63,10 +76,13 @@ Model = Annotated[
     str | None, typer.Option("--model", help="A run folder, a saved or exported classifier, or 'yamnet'.")
 ]
 Release = Annotated[
-    float | None, typer.Option("--release", help="An event lasts while its class scores this. Default: --threshold.")
+    float | None,
+    typer.Option(
+        "--release", callback=finite, help="An event lasts while its class scores this. Default: --threshold."
+    ),
 ]
-MinDuration = Annotated[float, typer.Option("--min-duration", help="Leave out shorter events [s].")]
-Gap = Annotated[float, typer.Option("--gap", help="Join events of a class at most so far apart [s].")]
+MinDuration = Annotated[float, typer.Option("--min-duration", callback=finite, help="Leave out shorter events [s].")]
+Gap = Annotated[float, typer.Option("--gap", callback=finite, help="Join events of a class at most so far apart [s].")]
 Name = Annotated[str | None, typer.Option("--name", help="The run folder's name. Default: the recipe's.")]
 
 

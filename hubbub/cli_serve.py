@@ -1,11 +1,12 @@
 """hubbub serve: a classifier over HTTP."""
 
 import os
+from contextlib import suppress
 from typing import Annotated
 
 import typer
 
-from hubbub.cli_options import Debug, Device, out
+from hubbub.cli_options import Debug, Device, finite, out
 
 __all__ = ["serve"]
 
@@ -27,8 +28,10 @@ def serve(
         list[str] | None,
         typer.Option("--public-name", help="A host name it is called by, through a proxy. May be repeated."),
     ] = None,
-    max_mb: Annotated[float, typer.Option("--max-mb", min=0.001, help="The largest upload.")] = 32.0,
-    max_seconds: Annotated[float, typer.Option("--max-seconds", min=0.1, help="The longest recording.")] = 600.0,
+    max_mb: Annotated[float, typer.Option("--max-mb", min=0.001, callback=finite, help="The largest upload.")] = 32.0,
+    max_seconds: Annotated[
+        float, typer.Option("--max-seconds", min=0.1, callback=finite, help="The longest recording.")
+    ] = 600.0,
     queue: Annotated[int, typer.Option("--queue", min=1, help="The most uploads at once; more are told 503.")] = 128,
     device: Device = None,
     debug: Debug = False,
@@ -51,5 +54,6 @@ def serve(
 
 
 def _say(line: str) -> None:
-    out.print(line, soft_wrap=True)
-    out.file.flush()
+    with suppress(SystemExit):  # rich ends a program of which nobody reads what it prints
+        out.print(line, soft_wrap=True)
+        out.file.flush()

@@ -53,6 +53,11 @@ class Account:
     warning: str = ""
 
 
+def as_it_is(stream: BinaryIO, size: int) -> BinaryIO:
+    """A stream of `size` bytes, in which no broken header can seek to a place that makes it raise."""
+    return _View(b"", framing.Data(stream, size), 0, size)
+
+
 def examine(stream: BinaryIO, size: int) -> Account:
     """The account of a stream of `size` bytes, whatever it holds: what is not known here is whole as far as can be
     told."""
@@ -335,7 +340,9 @@ class _View(io.RawIOBase, BinaryIO):
         return self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._at = max((0, self._at, self._end)[whence] + offset, 0)
+        """To before its start, where broken headers lead, it does not move, as in C."""
+        at = (0, self._at, self._end)[whence] + offset
+        self._at = at if at >= 0 else self._at
         return self._at
 
     def readinto(self, buffer) -> int:  # type: ignore[no-untyped-def]

@@ -21,7 +21,7 @@ from hubbub.errors import HubbubError
 from hubbub.recipe import Recipe
 from hubbub.windows import Heard
 
-__all__ = ["GIVEN", "ClassifierError", "Hearing"]
+__all__ = ["GIVEN", "AnswerError", "ClassifierError", "Hearing"]
 
 Array = npt.NDArray[np.float32]
 #: The endings of files that are spectrograms, or pictures of them.
@@ -30,6 +30,10 @@ GIVEN = (*pictures.EXTENSIONS, ".npy")
 
 class ClassifierError(HubbubError):
     """A saved classifier that is not whole, or a wave it cannot take."""
+
+
+class AnswerError(ClassifierError):
+    """A classifier whose answer is none, whatever it was asked: not the fault of who asks."""
 
 
 class Hearing(ABC):
@@ -148,14 +152,14 @@ class Hearing(ABC):
         return self._answer(windows.temper(self._decided(pooled), self.confidence.clip, self.activation))
 
     def _answer(self, scores: Array) -> Array:
-        """The same `[N, K]`. Raises `ClassifierError` where it is no answer to give: NaN, or of other classes."""
+        """The same `[N, K]`. Raises `AnswerError` where it is no answer to give: NaN, or of other classes."""
         if scores.shape[1] != len(self.labels):
-            raise ClassifierError(
+            raise AnswerError(
                 f"this classifier has {len(self.labels)} labels and gives {scores.shape[1]} scores. Train or export it "
                 "again."
             )
         if not np.isfinite(scores).all():
-            raise ClassifierError(
+            raise AnswerError(
                 "this classifier's answer is not a finite number: its weights are damaged, or it was trained with too "
                 "high a learning rate. Train it again, or copy it again from where it came."
             )

@@ -109,6 +109,29 @@ def test_an_unusable_request_is_one_message_and_status_2(words: list[str], messa
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        ("serve m", "--max-mb"),
+        ("serve m", "--max-seconds"),
+        ("listen -", "--seconds"),
+        ("listen -", "--threshold"),
+        ("listen -", "--release"),
+        ("listen -", "--gap"),
+        ("classify a.wav", "--threshold"),
+        ("classify a.wav", "--min-duration"),
+        ("classify a.wav", "--cpus"),
+        ("bench street-cnn", "--gpus"),
+        ("train street-cnn", "--lr"),
+        ("data split list.csv out", "--val-ratio"),
+    ],
+)
+def test_an_option_that_is_no_number_is_refused(command: str, option: str, value: str) -> None:
+    with pytest.raises(Exception, match=f"^{option} {value}: give a finite|^Input should be (greater|less) than"):
+        app([*command.split(), option, value], standalone_mode=False)
+
+
 def test_debug_shows_where_it_came_from() -> None:
     assert "Traceback" in hubbub("report", "nowhere", "--debug", status=1).stderr
 

@@ -502,6 +502,17 @@ def test_no_four_bytes_of_a_header_bring_another_error(container: str, value: in
         ends_in_an_answer_or_our_error(content[:at] + bytes([value]) * 4 + content[at + 4 :])
 
 
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("container", ["CAF", "W64", "AIFF", "WAV", "VOC", "SVX"])
+def test_a_header_that_leads_to_before_the_start_prints_nothing(container: str) -> None:
+    content, rng = written(container, "PCM_16", tone(seconds=0.05)), random.Random(3)
+    for _ in range(600):
+        changed = bytearray(content)
+        for _ in range(rng.choice((1, 2, 8))):
+            changed[rng.randrange(140)] = rng.choice((0, 0x7F, 0x80, 0xFF, rng.randrange(256)))
+        ends_in_an_answer_or_our_error(bytes(changed))
+
+
 # Places
 
 

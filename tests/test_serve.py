@@ -1,6 +1,7 @@
 """The server as a process on this machine: the answers of `hubbub classify`, refusals with a reason, a clean stop."""
 
 import base64
+import dataclasses
 import io
 import json
 import signal
@@ -19,6 +20,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from hubbub.classifier import Classifier
+from hubbub.errors import HubbubError
 from hubbub.events import Merging
 from hubbub.explain import explain, write
 from hubbub.export import Sounds, export
@@ -192,6 +194,22 @@ def test_what_cannot_be_classified_is_refused_with_a_reason(served: Server, case
     assert set(reply.json()) == {"error"}
     assert reason in reply.json()["error"]
     assert httpx.post(f"{served.url}/v1/classify", content=sound(0.1), timeout=60).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "query", ["classify?threshold=nan", "classify?gap=inf", "explain?start=nan", "explain?end=inf"]
+)
+def test_a_parameter_that_is_no_number_is_refused(served: Server, query: str) -> None:
+    reply = httpx.post(f"{served.url}/v1/{query}", content=sound(0.1), timeout=60)
+    name = query.partition("?")[2].partition("=")[0]
+    assert (reply.status_code, reply.json()) == (400, {"error": f"query.{name}: Input should be a finite number"})
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 0, -1, "32", None])
+def test_a_limit_that_limits_nothing_is_refused(value: Any) -> None:
+    for name in (one.name for one in dataclasses.fields(Limits)):
+        with pytest.raises(HubbubError, match=rf"^the limit {name} is .*: give a (whole )?number above 0, such as \d"):
+            Limits(**{name: value})
 
 
 def ogg_that_declares(hours: float) -> bytes:

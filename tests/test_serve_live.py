@@ -111,6 +111,8 @@ BAD: dict[str, tuple[str, list[str | bytes], str]] = {
     "a high rate": ("?rate=999999999&encoding=f32le", [], "Hz are the most"),
     "many channels": ("?rate=16000&encoding=f32le&channels=99", [], "64 are the most"),
     "an impossible threshold": ("?rate=16000&encoding=f32le&threshold=7", [], "a threshold of 7"),
+    "a threshold that is no number": ("?rate=16000&encoding=f32le&threshold=nan", [], "threshold: Input should be a"),
+    "an endless gap": ("", ['{"rate": 16000, "encoding": "f32le", "gap": Infinity}'], "gap: Input should be a finite"),
     "a token in the address": ("?rate=16000&encoding=f32le&token=x", [], "logged by many"),
     "no samples": ("?rate=16000&encoding=f32le", [END], "held no samples"),
     "text": ("?rate=16000&encoding=f32le", ["hello"], "samples come in binary messages"),

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -131,6 +132,33 @@ def test_a_log_that_cannot_be_written_stops_nobody(served_model: Path, log: str)
             process.kill()
 
 
+def test_nobody_need_read_the_address(served_model: Path) -> None:
+    """`hubbub serve | true` serves on, and ends when it is told to."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "hubbub", "serve", str(served_model), "--port", str(port)]
+    unread, out = os.pipe()
+    os.close(unread)
+    with subprocess.Popen(command, stdout=out, stderr=subprocess.PIPE, text=True) as process:
+        os.close(out)
+        try:
+            server = Server(f"http://127.0.0.1:{port}", process, Path(os.devnull))
+            while not is_ready(server):
+                assert process.poll() is None
+            assert server.stop() == 0
+            assert process.stderr
+            assert {json.loads(line)["event"] for line in process.stderr} == {"request"}
+        finally:
+            process.kill()
+
+
+def is_ready(server: Server) -> bool:
+    try:
+        return httpx.get(f"{server.url}/readyz").status_code == 200
+    except httpx.ConnectError:
+        return False
+
+
 # Mistakes of the server's own.
 
 
@@ -155,27 +183,36 @@ def test_a_mistake_is_counted_and_logged_once_and_answered_in_full(served_model:
 class Broken(Classifier):
     """It answers until it is broken."""
 
-    broken = False
+    broken: Exception | float | None = None
 
     def evidence(self, segments: Any) -> Any:
-        if self.broken:
-            raise ZeroDivisionError("a mistake of ours")
-        return super().evidence(segments)
+        if isinstance(self.broken, Exception):
+            raise self.broken
+        return super().evidence(segments) * np.float32(self.broken or 1)
 
 
 @contextmanager
-def breaking(model: Path) -> Iterator[TestClient]:
-    """A server in this process whose model breaks once it was ready."""
+def breaking(model: Path, by: Exception | float) -> Iterator[TestClient]:
+    """A server in this process whose model breaks once it was ready: by an error, or by a factor of its evidence."""
     classifier = Broken.load(model)
     with TestClient(create_app(classifier, "m", loopback=False)) as client:
         while client.get("/readyz").status_code != 200:
             pass
-        classifier.broken = True
+        classifier.broken = by
         yield client
 
 
-def test_a_mistake_in_a_stream_is_counted_and_logged_once(served_model: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with breaking(served_model) as client:
+@pytest.mark.parametrize(
+    ("by", "reason"),
+    [
+        (ZeroDivisionError("a mistake of ours"), "ZeroDivisionError: a mistake of ours"),
+        (float("nan"), "this classifier's answer is not a finite number"),
+    ],
+)
+def test_a_mistake_in_a_stream_is_counted_and_logged_once(
+    served_model: Path, caplog: pytest.LogCaptureFixture, by: Exception | float, reason: str
+) -> None:
+    with breaking(served_model, by) as client:
         with client.websocket_connect("/v1/stream?rate=16000&encoding=f32le") as line:
             assert line.receive_json()["type"] == "ready"
             line.send_bytes(wave(2.5).tobytes())
@@ -185,7 +222,24 @@ def test_a_mistake_in_a_stream_is_counted_and_logged_once(served_model: Path, ca
     assert 'hubbub_requests_total{route="/v1/stream",status="500"} 1.0' in metrics
     (mistake,) = (record for record in caplog.records if record.levelname == "ERROR")
     logged = json.loads(JsonLines().format(mistake))
-    assert "ZeroDivisionError: a mistake of ours" in logged["trace"] and logged["route"] == "/v1/stream"
+    assert reason in logged["trace"] and logged["route"] == "/v1/stream"
+
+
+def test_an_answer_that_is_no_number_is_the_servers_mistake(
+    served_model: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    content = io.BytesIO()
+    soundfile.write(content, wave(1), 16_000, format="WAV")
+    with breaking(served_model, float("nan")) as client:
+        reply = client.post("/v1/classify", content=content.getvalue())
+        metrics = client.get("/metrics").text
+    assert (reply.status_code, reply.json()) == (500, {"error": MISTAKE})
+    assert {name.lower() for name in HEADERS} <= set(reply.headers)
+    assert 'hubbub_requests_total{route="/v1/classify",status="500"} 1.0' in metrics
+    (mistake,) = (record for record in caplog.records if record.levelname == "ERROR")
+    logged = json.loads(JsonLines().format(mistake))
+    assert logged["id"] == reply.headers["x-request-id"] and logged["route"] == "/v1/classify"
+    assert "this classifier's answer is not a finite number" in logged["trace"]
 
 
 def test_a_model_that_gives_no_numbers_is_never_ready(served_model: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -36,7 +36,7 @@ from starlette.websockets import WebSocket
 from hubbub import audio
 from hubbub.errors import HubbubError
 from hubbub.events import Merging
-from hubbub.hearing import Hearing
+from hubbub.hearing import AnswerError, Hearing
 from hubbub.predict import Answer, Asked, hear
 from hubbub.serve.gate import CLIENT_GONE, Gate, Limits, RefusedError, Slots, Token
 from hubbub.serve.live import Live
@@ -56,6 +56,7 @@ DECODERS = 8
 LISTENERS = 4
 MEDIA = {".png": "image/png", ".wav": "audio/wav"}
 Result = TypeVar("Result")
+Number = partial(Query, allow_inf_nan=False)
 
 
 class Service:
@@ -181,10 +182,10 @@ router = APIRouter()
 async def classify(
     request: Request,
     service: Serving,
-    threshold: Annotated[float | None, Query(description="Give events too: of classes that reach this score.")] = None,
-    release: Annotated[float | None, Query(description="They last while at this score. Default: threshold.")] = None,
-    shortest: Annotated[float, Query(description="The shortest event [s].")] = 0.0,
-    gap: Annotated[float, Query(description="Events of a class as close as this are one [s].")] = 0.0,
+    threshold: Annotated[float | None, Number(description="Give events too: of classes that reach this score.")] = None,
+    release: Annotated[float | None, Number(description="They last while at this score. Default: threshold.")] = None,
+    shortest: Annotated[float, Number(description="The shortest event [s].")] = 0.0,
+    gap: Annotated[float, Number(description="Events of a class as close as this are one [s].")] = 0.0,
 ) -> Response:
     """Say what is heard in a recording: the object of `hubbub classify --json`.
 
@@ -203,8 +204,8 @@ async def explain(
     request: Request,
     service: Serving,
     label: Annotated[str | None, Query(description="The class to explain. Default: the one decided.")] = None,
-    start: Annotated[float | None, Query(ge=0, description="Explain the part from here [s].")] = None,
-    end: Annotated[float | None, Query(ge=0, description="Explain the part up to here [s].")] = None,
+    start: Annotated[float | None, Number(ge=0, description="Explain the part from here [s].")] = None,
+    end: Annotated[float | None, Number(ge=0, description="Explain the part up to here [s].")] = None,
 ) -> Response:
     """Show where in a recording a class was found, and let it be heard: `explanation.json` of `hubbub explain`, and its
     pictures and sounds as data: addresses under `media`."""
@@ -312,6 +313,8 @@ def create_app(
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
+    if isinstance(error, AnswerError):
+        raise error  # the gate logs it
     if isinstance(error, RefusedError):
         return error.response()
     if isinstance(error, StoppedError):

@@ -17,7 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from starlette.datastructures import Headers
@@ -90,6 +90,14 @@ class Limits:
     stall_s: float = 20.0
     upload_s: float = 600.0
     shutdown_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        """Raises `HubbubError` for what would limit nothing, or let nothing in."""
+        for one in fields(self):
+            value, whole = getattr(self, one.name), isinstance(one.default, int)
+            if not isinstance(value, int if whole else int | float) or not 0 < value < float("inf"):
+                kind = "a whole number" if whole else "a number"
+                raise HubbubError(f"the limit {one.name} is {value!r}: give {kind} above 0, such as {one.default}.")
 
     def refuse_size(self, size: int) -> None:
         if size > self.max_mb * 1e6:

@@ -23,7 +23,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from hubbub import audio, waves
 from hubbub.errors import HubbubError
 from hubbub.events import Event, Merger, Merging
-from hubbub.hearing import Hearing
+from hubbub.hearing import AnswerError, Hearing
 from hubbub.packed import HEAD_BYTES, name_of
 from hubbub.serve.gate import MISTAKE, Limits, RefusedError, Token, refuse_unknown
 from hubbub.stream import Decision, Stream, StreamError
@@ -40,7 +40,7 @@ REFUSED, RESTARTED, FAILED = 1008, 1012, 1011
 class Start(BaseModel):
     """What a stream is: samples of `channels` interleaved, `rate` [Hz], in an encoding; and what counts as an event."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     type: Literal["start"] = "start"
     rate: int = Field(ge=audio.MIN_RATE_HZ)
@@ -163,11 +163,11 @@ class Live:
             await socket.close(RESTARTED if self._closing.is_set() else 1000)
         except WebSocketDisconnect:
             pass
-        except HubbubError as error:
+        except Exception as error:
+            if not isinstance(error, HubbubError) or isinstance(error, AnswerError):
+                await line.refuse(FAILED, MISTAKE)
+                raise
             await line.refuse(REFUSED, str(error))
-        except Exception:
-            await line.refuse(FAILED, MISTAKE)
-            raise
 
     async def _start(self, line: "_Line") -> Start:
         """The format: in the query, unless the token is still to be said; else in the first message."""
