@@ -200,6 +200,8 @@ class Mixer:
     def _frames(self, frames: Wave) -> Wave:
         """Frames `[k, n, channels]` -> `[k * n]`."""
         count, length, channels = frames.shape
+        if not frames.size:
+            return np.zeros(0, np.float32)
         flat = frames.reshape(-1, channels)
         if self._channel is not None:
             return flat[:, self._channel].copy()

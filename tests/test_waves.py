@@ -2,6 +2,7 @@
 
 import io
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -528,3 +529,11 @@ def test_a_rate_beside_a_file_must_be_its_own(tmp_path: Path, served_model: Path
     assert model.classify(tmp_path / "x.wav", rate_hz=8_000).label == model.classify(tmp_path / "x.wav").label
     with pytest.raises(ClassifierError, match=r"rate_hz 16000: .*x\.wav says 8000 Hz itself\. Leave rate_hz out"):
         model.classify(tmp_path / "x.wav", rate_hz=16_000)
+
+
+def test_a_block_of_no_samples_is_nothing() -> None:
+    mixer = Mixer()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        mixed = [mixer.feed(np.zeros((0, 2), np.float32)), mixer.end()]
+    assert sum(map(len, mixed)) == 0 and mixer.warnings == []
