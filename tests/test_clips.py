@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from made_sounds import sounds
+from made_sounds import rows, sounds
 
 from hubbub.data.clips import COLUMNS, Clips, ClipsError, build, find_sounds, from_csv, from_folder, limit
 
@@ -260,3 +260,25 @@ def test_a_class_named_as_a_column_of_predictions_is_refused() -> None:
     table = pd.DataFrame({"clip": ["a", "b"], "path": ["a.wav", "b.wav"], "label": ["dog", "start"]})
     with pytest.raises(ClipsError, match=r"a class is called 'start'.*Rename it"):
         build("birds", table)
+
+
+@pytest.mark.parametrize("column", ["split", "Subset", "set"])
+def test_a_column_that_looks_like_a_split_is_named_where_it_is_not_used(tmp_path: Path, column: str) -> None:
+    sounds(tmp_path, "a.wav", "b.wav")
+    file = rows(tmp_path / "l.csv", f"path,label,group,{column}", "a.wav,dog,1,train", "b.wav,cat,2,validation")
+    assert from_csv(file).notes == (
+        f"NOT USED AS A SPLIT: the column '{column}' (train, validation). To use it, write fold = \"{column}\" in "
+        '[data.columns], and in [protocol] kind = "fixed" and what trains and tests',
+    )
+    used = from_csv(file, {"fold": column})
+    assert used.notes == () and used.folds == ("train", "validation")
+    file = rows(tmp_path / "l.csv", f"path,label,group,{column}", "a.wav,dog,1,train", "b.wav,cat,2,plane")
+    assert from_csv(file).notes == ()
+
+
+def test_parts_of_a_split_below_the_classes_are_named(tmp_path: Path) -> None:
+    sounds(tmp_path, "dog/train/1.wav", "dog/test/2.wav", "cat/train/3.wav")
+    assert from_folder(tmp_path).notes[1:] == (
+        "NOT USED AS A SPLIT: the folders test, train within those of the classes. To use them, put them above the "
+        "classes (train/dog, test/dog), or write a CSV with the columns path, label and fold",
+    )

@@ -183,7 +183,7 @@ def from_csv(
     the CSV's folder) and may not leave it. A file without `group` is taken as a recording of its own, and the result
     says so. Raises `ClipsError` naming the rows that contradict themselves, each other or their files.
     """
-    table = _rows(file, dict(columns or {}))
+    table, not_used = _rows(file, dict(columns or {}))
     base = root or file.parent
     listed, found = _located(file, base, dict(zip(table.index, table["path"], strict=True)))
     for column in ("start", "end"):
@@ -200,7 +200,7 @@ def from_csv(
     if alone := given.count(""):
         note = f"NO GROUPS: {file.name} names no group for {alone:,} clips; each file counts as a recording of its own"
         notes = (note, *notes)
-    notes += (*on_spellings, *on_overlaps)
+    notes += (*on_spellings, *on_overlaps, *not_used)
     where = f"{base} (the recipe's data.root may name another folder)"
     return build(file.stem, table, labels=labels, allow_missing=allow_missing, where=where, notes=notes)
 
@@ -216,8 +216,9 @@ def from_folder(folder: Path, *, labels: tuple[str, ...] = ()) -> Clips:
     return build(folder.absolute().name or "root", table, labels=labels, notes=notes, left_out=left_out)
 
 
-def _rows(file: Path, columns: dict[str, str]) -> pd.DataFrame:
-    """A list's rows under our names, as text, NaN in columns that it has not."""
+def _rows(file: Path, columns: dict[str, str]) -> tuple[pd.DataFrame, list[str]]:
+    """A list's rows under our names, as text, NaN in columns that it has not; and notes on columns that look like a
+    split and are not used."""
     unknown = sorted(set(columns) - set(COLUMNS))
     if unknown:
         raise ClipsError(f"{file}: there is no column '{unknown[0]}' to name. {did_you_mean(unknown[0], COLUMNS)}")
@@ -236,7 +237,15 @@ def _rows(file: Path, columns: dict[str, str]) -> pd.DataFrame:
     table = pd.DataFrame({ours: rows[name] for ours, name in sources.items() if name in rows}, index=rows.index)
     if nowhere := [str(row) for row, path in table["path"].items() if not clean(path)]:
         raise ClipsError(f"{file}: {len(nowhere)} rows name no file (row {examples(nowhere)}). Write its path there.")
-    return table.reindex(columns=list(COLUMNS))
+    not_used = []
+    for name in sorted(set(rows.columns) - set(sources.values())):
+        cells = set(map(clean, values.text(rows[name])))
+        if len({part for part in map(class_folders.part_named, cells) if part.isalpha()}) > 1:
+            not_used.append(
+                f"NOT USED AS A SPLIT: the column '{name}' ({examples(sorted(cells - {''}))}). To use it, write "
+                f'fold = "{name}" in [data.columns], and in [protocol] kind = "fixed" and what trains and tests'
+            )
+    return table.reindex(columns=list(COLUMNS)), not_used
 
 
 def _located(file: Path, base: Path, paths: dict[int, str]) -> tuple[dict[int, str], dict[int, str]]:
