@@ -76,7 +76,7 @@ def test_a_missing_column_is_named_with_the_near_one(
 
 
 def test_duplicated_ids_are_refused(listed: Callable[..., Path]) -> None:
-    with pytest.raises(ClipsError, match=r"1 ids stand twice \(one\)\. Give every clip an id of its own"):
+    with pytest.raises(ClipsError, match=r"1 id given twice \(one\)\. Give every clip an id of its own"):
         from_csv(listed("clip,path,label", "one,a.wav,dog", "one,b.wav,cat"))
 
 
@@ -84,6 +84,23 @@ def test_duplicated_ids_are_refused(listed: Callable[..., Path]) -> None:
 def test_empty_labels_are_refused(listed: Callable[..., Path], label: str) -> None:
     with pytest.raises(ClipsError, match=r"1 clips have no label \(row 3: b\.wav\)\. Label or remove them"):
         from_csv(listed("path,label", "a.wav,dog", f"b.wav,{label}"))
+
+
+@pytest.mark.parametrize(
+    ("second", "differ"),
+    [
+        ("2,b", "fold '1' and '2', group 'a' and 'b'"),
+        ("1,", "group 'a' and ''"),
+        ("", "fold '1' and '', group 'a' and ''"),
+    ],
+)
+def test_a_row_that_repeats_a_clip_but_not_its_fold_or_group_is_named(
+    listed: Callable[..., Path], second: str, differ: str
+) -> None:
+    file = listed("path,label,fold,group", "a.wav,dog,1,a", "b.wav,cat,1,b", f"a.wav,dog,{second}".rstrip(","))
+    with pytest.raises(ClipsError, match="one clip stands in two rows that differ, 1 time") as told:
+        from_csv(file)
+    assert f"(row 2: a.wav and row 4: a.wav: {differ}). Keep one row" in str(told.value)
 
 
 def test_an_unknown_label_is_named_with_the_near_one(listed: Callable[..., Path]) -> None:

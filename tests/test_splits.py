@@ -270,8 +270,13 @@ def test_too_few_folds_are_refused() -> None:
     with pytest.raises(SplitError, match=r"2 folds are too few for kfold with validation 'next'"):
         make(made(folds=2), Protocol())
     assert len(make(made(folds=2), Protocol(validation="none"))) == 2
-    with pytest.raises(SplitError, match="kfold needs a fold for every clip"):
+    with pytest.raises(SplitError, match=r"kfold needs a fold for every clip, and 1,500 of 1,500 have none"):
         make(ragged(), Protocol())
+    some = made(folds=3)
+    some.table.loc[:1, "fold"] = ""
+    first, second = some.table["clip"][:2]
+    with pytest.raises(SplitError, match=rf"2 of {len(some)} have none \({first}, {second}\)\. Write it in their rows"):
+        make(some, Protocol())
 
 
 # Augmented copies

@@ -316,9 +316,11 @@ def _rotate(clips: Clips, protocol: Protocol) -> list[Split]:
     column = "fold" if protocol.kind == "kfold" else "group"
     values = clips.table[column].to_numpy()
     if protocol.kind == "kfold":
-        if (values == "").any():
+        if (without := values == "").any():
             raise SplitError(
-                f"{clips.name}: kfold needs a fold for every clip. Name the column, or use holdout or logo."
+                f"{clips.name}: kfold needs a fold for every clip, and {without.sum():,} of {len(clips):,} have none "
+                f"({examples(clips.table['clip'][without])}). Write it in their rows, name its column in "
+                "[data.columns], or use holdout or logo."
             )
         _refuse_unknown(clips, protocol.train, list(clips.folds))
         folds = [fold for fold in clips.folds if not protocol.train or fold in protocol.train]
