@@ -27,7 +27,7 @@ from hubbub.cli_options import (
     out,
     say_warnings,
 )
-from hubbub.errors import HubbubError
+from hubbub.errors import HubbubError, count, examples
 from hubbub.progress import bar
 
 if TYPE_CHECKING:
@@ -180,6 +180,13 @@ def _keep(
     facts = _facts(name, asked, threshold, form.ending)
     with kept.keeping(to, form, found, given, threshold, facts) as place:
         _say_before(len(found) - len(place.left), len(found))
+        if place.others:
+            there = count(
+                len(place.others),
+                "answer there is of a recording that was not given now",
+                "answers there are of recordings that were not given now",
+            )
+            err.print(f"{there}: {examples(file.relative_to(to) for file in place.others)}", soft_wrap=True)
         for answer in answers(place.left):
             place.add(answer)
             _say_what_is_wrong(answer)

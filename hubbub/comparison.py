@@ -42,14 +42,21 @@ def write(result: Mapping[str, Any], out: Path) -> Path:
 def headline(result: Mapping[str, Any]) -> str:
     """The comparison in a sentence; labelled where the runs are not comparable."""
     best, *others = result["runs"]
+    highest = best["clip"]["accuracy"]["pooled"]
+    equal = [r["name"] for r in others if r["clip"]["accuracy"]["pooled"] == highest]
+    others = [r for r in others if r["name"] not in equal]
     near, behind = ([r["name"] for r in others if r["standing"].startswith(s)] for s in ("within", "behind"))
     said = "" if result["comparable"] else "NOT COMPARABLE: "
-    said += f"{best['name']} has the highest clip accuracy"
+    if equal:
+        said += f"{in_words([best['name'], *equal])} have the same clip accuracy"
+        said += ", the highest" if others else ""
+    else:
+        said += f"{best['name']} has the highest clip accuracy"
     if near:
-        said += f"; {in_words(near)} {'is' if len(near) == 1 else 'are'} within noise of it"
+        said += f"; {in_words(near)} {'is' if len(near) == 1 else 'are'} within noise of {'them' if equal else 'it'}"
     if behind:
         said += f"; {in_words(behind)} {'is' if len(behind) == 1 else 'are'} behind by more than noise"
-    if not near and not behind:
+    if others and not near and not behind:
         said += "; all clips come from one source recording, so what is noise cannot be known"
     return f"{said}."
 

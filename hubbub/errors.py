@@ -7,11 +7,16 @@ what to do next; the command line prints it without a traceback.
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-__all__ = ["HubbubError", "did_you_mean", "examples"]
+__all__ = ["HubbubError", "count", "did_you_mean", "examples"]
 
 
 class HubbubError(Exception):
     """Anything hubbub refuses, with a message meant for the person who asked."""
+
+
+def count(number: int, what: str, plural: str = "") -> str:
+    """`1 clip`, `2 clips`, `1,000 clips`; `plural` is for other plurals than that of `s`."""
+    return f"{number:,} {what if number == 1 else plural or what + 's'}"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -72,7 +72,8 @@ def run_all(runs: Sequence[Run], engine: Engine, say: Say = lambda line: None) -
             ends.append(ended)
             if done.error:
                 ended.failed.append(done)
-                say(f"{one.folder.name}: {done.error}")
+                if len(runs) > 1:  # else nothing is done before the end, which says it
+                    say(f"{one.folder.name}: {done.error}")
                 continue
             ended.run = done.result.run
             cells, left = done.result.cells, done.result.left

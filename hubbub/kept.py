@@ -32,13 +32,15 @@ class KeptError(HubbubError):
 
 @dataclass
 class Kept:
-    """Where the answers of some paths are kept; `left` are those that have none yet, or one of another recording."""
+    """Where the answers of some paths are kept; `left` are those that have none yet, or one of another recording;
+    `others` are answers in the same folder of recordings that are not among the paths."""
 
     form: Format
     threshold: float
     files: dict[str, Path]
     left: list[str]
     origins: Origins
+    others: list[Path] = field(default_factory=list)
     failed: dict[str, Answer] = field(default_factory=dict)
 
     def add(self, answer: Answer) -> None:
@@ -74,6 +76,10 @@ def keeping(
     with made.making(place, {"kind": "answers", "file": [], **facts}) as origins:
         left = [path for path, file in there.items() if path == STDIN or origins.missing(file, path)]
         kept = Kept(form, threshold, there, left, origins)
+        if not one:
+            given_now = {*there.values(), place / made.MADE}
+            answers = sorted(file for file in place.rglob(f"*{form.ending}") if not file.name.startswith("."))
+            kept.others = [file for file in answers if file not in given_now]
         yield kept
         if one:
             form.join(out, [kept.failed.get(path) or file for path, file in there.items()])

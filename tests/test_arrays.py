@@ -204,7 +204,7 @@ def test_spectrograms_are_checked_by_content(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(check, "open_data", lambda *_, **__: clips)
     broken, twice = check.check("hub")[1]
     assert re.match(r"1 files cannot be used: .*1\.npy is not a spectrogram", broken)
-    assert twice == "1 spectrograms stand more than once: 0 = 2"
+    assert twice == "1 spectrogram stands more than once: 0 = 2"
 
 
 def test_given_needs_a_size_or_frames() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from made_sounds import sounds
+from made_sounds import rows, sounds
 
 from hubbub.data.clips import COLUMNS, Clips, ClipsError, build, find_sounds, from_csv, from_folder, limit
 
@@ -76,7 +76,7 @@ def test_a_missing_column_is_named_with_the_near_one(
 
 
 def test_duplicated_ids_are_refused(listed: Callable[..., Path]) -> None:
-    with pytest.raises(ClipsError, match=r"1 ids stand twice \(one\)\. Give every clip an id of its own"):
+    with pytest.raises(ClipsError, match=r"1 id given twice \(one\)\. Give every clip an id of its own"):
         from_csv(listed("clip,path,label", "one,a.wav,dog", "one,b.wav,cat"))
 
 
@@ -84,6 +84,23 @@ def test_duplicated_ids_are_refused(listed: Callable[..., Path]) -> None:
 def test_empty_labels_are_refused(listed: Callable[..., Path], label: str) -> None:
     with pytest.raises(ClipsError, match=r"1 clips have no label \(row 3: b\.wav\)\. Label or remove them"):
         from_csv(listed("path,label", "a.wav,dog", f"b.wav,{label}"))
+
+
+@pytest.mark.parametrize(
+    ("second", "differ"),
+    [
+        ("2,b", "fold '1' and '2', group 'a' and 'b'"),
+        ("1,", "group 'a' and ''"),
+        ("", "fold '1' and '', group 'a' and ''"),
+    ],
+)
+def test_a_row_that_repeats_a_clip_but_not_its_fold_or_group_is_named(
+    listed: Callable[..., Path], second: str, differ: str
+) -> None:
+    file = listed("path,label,fold,group", "a.wav,dog,1,a", "b.wav,cat,1,b", f"a.wav,dog,{second}".rstrip(","))
+    with pytest.raises(ClipsError, match="one clip stands in two rows that differ, 1 time") as told:
+        from_csv(file)
+    assert f"(row 2: a.wav and row 4: a.wav: {differ}). Keep one row" in str(told.value)
 
 
 def test_an_unknown_label_is_named_with_the_near_one(listed: Callable[..., Path]) -> None:
@@ -260,3 +277,25 @@ def test_a_class_named_as_a_column_of_predictions_is_refused() -> None:
     table = pd.DataFrame({"clip": ["a", "b"], "path": ["a.wav", "b.wav"], "label": ["dog", "start"]})
     with pytest.raises(ClipsError, match=r"a class is called 'start'.*Rename it"):
         build("birds", table)
+
+
+@pytest.mark.parametrize("column", ["split", "Subset", "set"])
+def test_a_column_that_looks_like_a_split_is_named_where_it_is_not_used(tmp_path: Path, column: str) -> None:
+    sounds(tmp_path, "a.wav", "b.wav")
+    file = rows(tmp_path / "l.csv", f"path,label,group,{column}", "a.wav,dog,1,train", "b.wav,cat,2,validation")
+    assert from_csv(file).notes == (
+        f"NOT USED AS A SPLIT: the column '{column}' (train, validation). To use it, write fold = \"{column}\" in "
+        '[data.columns], and in [protocol] kind = "fixed" and what trains and tests',
+    )
+    used = from_csv(file, {"fold": column})
+    assert used.notes == () and used.folds == ("train", "validation")
+    file = rows(tmp_path / "l.csv", f"path,label,group,{column}", "a.wav,dog,1,train", "b.wav,cat,2,plane")
+    assert from_csv(file).notes == ()
+
+
+def test_parts_of_a_split_below_the_classes_are_named(tmp_path: Path) -> None:
+    sounds(tmp_path, "dog/train/1.wav", "dog/test/2.wav", "cat/train/3.wav")
+    assert from_folder(tmp_path).notes[1:] == (
+        "NOT USED AS A SPLIT: the folders test, train within those of the classes. To use them, put them above the "
+        "classes (train/dog, test/dog), or write a CSV with the columns path, label and fold",
+    )

@@ -103,6 +103,17 @@ def test_the_better_run_is_found_and_noise_is_called_noise(result: dict[str, Any
     assert by_pair == {("good", "near"): True, ("good", "poor"): False, ("near", "poor"): False}
 
 
+def test_runs_that_are_equal_are_called_so(runs: Path, tmp_path: Path) -> None:
+    run(tmp_path / "same", {1: GOOD})
+    equal = compare([runs / "good", tmp_path / "same"])
+    assert comparison.headline(equal) == "good and same have the same clip accuracy."
+    among = compare([runs / "near", runs / "poor", runs / "good", tmp_path / "same"])
+    assert comparison.headline(among) == (
+        "good and same have the same clip accuracy, the highest; near is within noise of them; poor is behind by more "
+        "than noise."
+    )
+
+
 def test_a_runs_figures_are_those_of_its_summary(runs: Path, result: dict[str, Any]) -> None:
     for entry in result["runs"]:
         summary = report.read_json(runs / entry["name"] / "summary.json")["clip"]

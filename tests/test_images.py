@@ -176,7 +176,8 @@ def test_duplicates_are_found_by_what_they_show(tmp_path: Path) -> None:
     pixels.save(tmp_path / "spectrograms/fold2/201-1-original.png", pnginfo=info)
     _, (finding,) = check(str(tmp_path / "list.csv"))
     assert finding == (
-        "1 pictures stand more than once: spectrograms/fold1/100-0-original.png = spectrograms/fold2/201-1-original.png"
+        "one picture, two labels, 1 time: spectrograms/fold1/100-0-original.png 'dog_bark' = "
+        "spectrograms/fold2/201-1-original.png 'children_playing'"
     )
     clips = open_data(str(tmp_path / "list.csv"))
     contents = [content(read(path)) for path in clips.table["path"]]
@@ -204,7 +205,7 @@ def test_check_names_what_is_wrong_with_pictures(tmp_path: Path) -> None:
     assert broken.startswith("1 files cannot be used: ") and "100-0-original.png is not a picture" in broken
     assert sizes == "pictures differ in height and width: 76 of 20 x 50, 1 of 30 x 50"
     assert constant == "1 pictures are of one colour: spectrograms/fold1/101-1-original.png"
-    assert same.startswith("1 pictures stand more than once: spectrograms/fold1/103-3-original.png = ")
+    assert same.startswith("one picture, two labels, 1 time: spectrograms/fold1/103-3-original.png '")
 
 
 def test_pictures_are_split_into_lists_that_are_read_back(tmp_path: Path) -> None:

@@ -60,6 +60,25 @@ def classify(model: Classifier, folder: Path, out: Path, form: str = "csv", most
     return kept
 
 
+def test_answers_of_recordings_that_are_not_given_now_stay_and_are_told(
+    model: Classifier, folder: Path, tmp_path: Path
+) -> None:
+    for form in ("csv", "json"):
+        out = tmp_path / form
+        assert classify(model, folder, out, form).others == []
+        os.rename(folder / "deep" / "a.wav", tmp_path / "a.wav")
+        (gone,) = classify(model, folder, out, form).others
+        assert gone.is_file() and gone.relative_to(out) == Path("deep", f"a.wav{FORMATS[form].ending}")
+        os.rename(tmp_path / "a.wav", folder / "deep" / "a.wav")
+    model.save(tmp_path / "model")
+    words = ["classify", str(folder), "--model", str(tmp_path / "model"), "--csv", "--out", str(tmp_path / "heard")]
+    command = [sys.executable, "-m", "hubbub", *words]
+    subprocess.run(command, check=True, capture_output=True)
+    (folder / "b.wav").unlink()
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stderr
+    assert "1 answer there is of a recording that was not given now: b.wav.csv" in said
+
+
 @pytest.mark.parametrize("name", ["heard", "heard.csv"])
 def test_a_killed_command_goes_on_where_it_was(model: Classifier, folder: Path, tmp_path: Path, name: str) -> None:
     whole, out = tmp_path / "whole" / name, tmp_path / name

@@ -3,6 +3,7 @@
 Each guard of the audit has a split that only that guard refuses.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from made_sounds import sounds as noises
 from PIL import Image
 from sklearn.model_selection import StratifiedShuffleSplit
 
 from hubbub.data import splits
-from hubbub.data.clips import Clips, ClipsError, build, hold_out
+from hubbub.data.clips import Clips, ClipsError, build, from_folder, hold_out
 from hubbub.data.opening import open_data
 from hubbub.data.sets import DATASETS
 from hubbub.data.splits import Audit, LeakError, Split, SplitError, audit, make
@@ -245,7 +247,7 @@ def test_csv_without_groups_takes_each_file_for_one(lists: Callable[..., Recipe]
 
 
 def test_an_unknown_fold_is_refused() -> None:
-    with pytest.raises(SplitError, match=r"made has no fold '11'\. .*1"):
+    with pytest.raises(SplitError, match=r"made has no fold '11'\. .*1.* Name them by --folds or protocol\.folds"):
         make(made(), Protocol(folds=("11",)))
     with pytest.raises(SplitError, match=r"made has no fold '6'"):
         make(made(), Protocol(kind="fixed", train=("1",), val=("2",), test=("6",)))
@@ -270,8 +272,13 @@ def test_too_few_folds_are_refused() -> None:
     with pytest.raises(SplitError, match=r"2 folds are too few for kfold with validation 'next'"):
         make(made(folds=2), Protocol())
     assert len(make(made(folds=2), Protocol(validation="none"))) == 2
-    with pytest.raises(SplitError, match="kfold needs a fold for every clip"):
+    with pytest.raises(SplitError, match=r"kfold needs a fold for every clip, and 1,500 of 1,500 have none"):
         make(ragged(), Protocol())
+    some = made(folds=3)
+    some.table.loc[:1, "fold"] = ""
+    first, second = some.table["clip"][:2]
+    with pytest.raises(SplitError, match=rf"2 of {len(some)} have none \({first}, {second}\)\. Write it in their rows"):
+        make(some, Protocol())
 
 
 # Augmented copies
@@ -446,7 +453,7 @@ def test_allow_leaky_lists_what_would_be_raised() -> None:
     contents = sounds(clips)
     contents[contents.index("1-1-0-0")] = "3-1-0-0"
     found = audit(clips, [split], contents, allow_leaky=True)
-    assert found.warnings == ("1 sounds stand more than once: 1-1-0-0 = 3-1-0-0",) and len(found.leaks) == 3
+    assert found.warnings == ("1 sound stands more than once: 1-1-0-0 = 3-1-0-0",) and len(found.leaks) == 3
     with pytest.raises(LeakError) as caught:
         audit(clips, [split], contents)
     assert all(leak in str(caught.value) for leak in found.leaks)
@@ -622,10 +629,32 @@ def test_classes_that_are_never_tested_are_named() -> None:
     clips = made()
     lone = clips.table.iloc[:1].assign(clip="x", label="thunder", group="x", fold="1")
     clips = build("made", pd.concat([clips.table, lone], ignore_index=True))
-    assert splits.untestable(clips) == ["CANNOT BE TESTED: class 'thunder' (1 clips) is of one recording or speaker"]
+    assert splits.untestable(clips) == ["CANNOT BE TESTED: class 'thunder' (1 clip) is of one recording or speaker"]
     (split,) = make(clips, Protocol(kind="holdout"))
-    assert splits.untestable(clips, [split]) == ["NEVER TESTED: class 'thunder' (1 clips) is in no test part"]
+    assert splits.untestable(clips, [split]) == ["NEVER TESTED: class 'thunder' (1 clip) is in no test part"]
     assert splits.untestable(made()) == [] == splits.untestable(made(), make(made(), Protocol()))
+
+
+def test_classes_of_a_given_test_part_alone_have_no_training_clips(tmp_path: Path) -> None:
+    noises(tmp_path, "train/dog/1.wav", "train/siren/2.wav", "test/dog/3.wav", "test/cat/4.wav", "val/cat/5.wav")
+    assert splits.untestable(from_folder(tmp_path)) == [
+        "NO TRAINING CLIPS: class 'cat' (2 clips) is only in fold test, validation",
+        "CANNOT BE TESTED: class 'siren' (1 clip) is of one recording or speaker",
+    ]
+
+
+def test_a_folder_around_the_class_folders_is_named(tmp_path: Path) -> None:
+    noises(tmp_path, "data/audio/dog/1.wav", "data/audio/dog/2.wav", "data/audio/cat/3.wav")
+    clips = from_folder(tmp_path / "data")
+    said = f" If its folders (cat, dog) are the classes, name {tmp_path / 'data' / 'audio'} instead."
+    assert splits.untestable(clips) == [f"ONE CLASS ALONE: 'audio'; two classes are needed to train.{said}"]
+    with pytest.raises(SplitError, match=re.escape(said)):
+        make(clips, Protocol(kind="holdout"))
+    assert len(from_folder(tmp_path / "data" / "audio").labels) == 2
+    noises(tmp_path, "one/dog/first/1.wav", "one/dog/2.wav")
+    assert splits.untestable(from_folder(tmp_path / "one")) == [
+        "ONE CLASS ALONE: 'dog'; two classes are needed to train."
+    ]
 
 
 def test_given_lists_of_different_kinds_are_refused(tmp_path: Path) -> None:

@@ -79,10 +79,19 @@ def test_spellings_of_one_fold_are_one_fold() -> None:
     assert clips.notes == (
         "FOLDS JOINED: spellings that differ by case, blanks, invisible characters or outer zeros alone count as one "
         "('1' = '1.0', 'Two' = 'two ')",
+        "NO FOLD: 1 clip of 5 has none (c2)",
     )
     assert labelled("a", "b", "b", "a", fold=["01", "1", "10", "0"]).folds == ("0", "1", "10")
     assert labelled("a", "b", fold=["²", "9" * 5000]).folds == ("9" * 5000, "²")
     assert labelled("a", "b", "c", fold=["1", "nan", float("nan")]).folds == ("1",)
+
+
+def test_clips_without_a_fold_among_those_that_have_one_are_named() -> None:
+    assert labelled("a", "b", "c", fold=["1", "nan", float("nan")]).notes == (
+        "NO FOLD: 2 clips of 3 have none (c1, c2)",
+    )
+    assert labelled("a", "b", fold=["1", ""]).notes == ("NO FOLD: 1 clip of 2 has none (c1)",)
+    assert labelled("a", "b", fold=["", " "]).notes == ()
 
 
 def test_spellings_of_one_group_are_one_group(tmp_path: Path) -> None:

@@ -39,7 +39,8 @@ def check(name: str, allow_missing: bool = False) -> tuple[Clips, list[str]]:
     elif clips.kind == "sound":
         findings += _sounds(name, whole)
         clips = replace(clips, notes=(*clips.notes, *_odd(whole)))
-    findings += splits.repeated(whole["clip"], whole["content"], clips.kind)
+    labelled = whole.assign(label=whole["clip"].map(dict(zip(clips.table["clip"], clips.table["label"], strict=True))))
+    findings += splits.repeated(labelled, whole["content"], clips.kind)
     return clips, findings
 
 

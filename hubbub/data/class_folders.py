@@ -13,7 +13,7 @@ from hubbub.data.values import ClipsError, in_order, refuse_undecodable
 from hubbub.errors import examples
 from hubbub.find_files import LOST, Found, describe, is_hidden, search
 
-__all__ = ["read"]
+__all__ = ["part_named", "read"]
 
 _PARTS = {"train": "train", "val": "validation", "dev": "validation", "test": "test", "eval": "test"}
 _PART = re.compile(
@@ -35,7 +35,7 @@ def read(folder: Path) -> tuple[pd.DataFrame, tuple[str, ...], tuple[str, ...]]:
     ids = [os.path.relpath(path, folder).replace(os.sep, "/") for path in found.files]
     table = pd.DataFrame({"clip": ids, "path": [str(Path(path)) for path in found.files]}, dtype=object)
     places = [name.split("/") for name in ids]
-    parts = {place[0]: _part(place[0]) for place in places if len(place) > 1}
+    parts = {place[0]: part_named(place[0]) for place in places if len(place) > 1}
     if not parts:
         raise ClipsError(
             f"{folder} holds no sound files in folders. Put each class's recordings in a folder named after it. "
@@ -46,11 +46,19 @@ def read(folder: Path) -> tuple[pd.DataFrame, tuple[str, ...], tuple[str, ...]]:
     table["label"] = [place[depth] if keep else "" for place, keep in zip(places, kept, strict=True)]
     table["fold"] = [parts.get(place[0], "") if depth else "" for place in places]
     above = [folder / part for part in parts] if depth else [folder]
-    return table[kept].reset_index(drop=True), _notes(found, table, kept, above), tuple(_plain(found))
+    notes = _notes(found, table, kept, above)
+    inner = {name: part_named(name) for place in places for name in place[depth + 1 : -1]}
+    if len({part for part in inner.values() if part}) > 1:
+        named = examples(in_order(name for name, part in inner.items() if part))
+        notes += (
+            f"NOT USED AS A SPLIT: the folders {named} within those of the classes. To use them, put them above the "
+            "classes (train/dog, test/dog), or write a CSV with the columns path, label and fold",
+        )
+    return table[kept].reset_index(drop=True), notes, tuple(_plain(found))
 
 
-def _part(name: str) -> str:
-    """The part of a split that a folder is called after, "" where it is none."""
+def part_named(name: str) -> str:
+    """The part of a split that a name stands for (`train`, `fold 1` ...), "" where it is none."""
     match = _PART.fullmatch(name.strip())
     if not match:
         return ""

@@ -19,7 +19,7 @@ import pandas as pd
 from hubbub.data import class_folders, text_tables, values
 from hubbub.data.recordings import groups, identity, recordings, within_files, without_ending
 from hubbub.data.values import ClipsError, clean
-from hubbub.errors import did_you_mean, examples
+from hubbub.errors import count, did_you_mean, examples
 from hubbub.find_files import search
 
 __all__ = [
@@ -101,10 +101,12 @@ def build(
     table[["start", "end"]] = table[["start", "end"]].astype(float)
     twice = table["clip"][table["clip"].duplicated()]
     if len(twice):
-        raise ClipsError(f"{name}: {len(twice)} ids stand twice ({examples(twice)}). Give every clip an id of its own.")
+        raise ClipsError(
+            f"{name}: {count(len(twice), 'id')} given twice ({examples(twice)}). Give every clip an id of its own."
+        )
     hints = values.hints(name, table)
     named, on_labels = values.labels(name, table)
-    folds, on_folds = values.folds(table["fold"])
+    folds, on_folds = values.folds(table)
     for column, cells in (("split_hint", hints), ("label", named), ("fold", folds)):
         table[column] = pd.Series(cells, index=table.index, dtype=str)
     labels = tuple(dict.fromkeys(map(clean, labels))) or values.in_order(set(named))
@@ -183,7 +185,7 @@ def from_csv(
     the CSV's folder) and may not leave it. A file without `group` is taken as a recording of its own, and the result
     says so. Raises `ClipsError` naming the rows that contradict themselves, each other or their files.
     """
-    table = _rows(file, dict(columns or {}))
+    table, not_used = _rows(file, dict(columns or {}))
     base = root or file.parent
     listed, found = _located(file, base, dict(zip(table.index, table["path"], strict=True)))
     for column in ("start", "end"):
@@ -200,7 +202,7 @@ def from_csv(
     if alone := given.count(""):
         note = f"NO GROUPS: {file.name} names no group for {alone:,} clips; each file counts as a recording of its own"
         notes = (note, *notes)
-    notes += (*on_spellings, *on_overlaps)
+    notes += (*on_spellings, *on_overlaps, *not_used)
     where = f"{base} (the recipe's data.root may name another folder)"
     return build(file.stem, table, labels=labels, allow_missing=allow_missing, where=where, notes=notes)
 
@@ -216,8 +218,9 @@ def from_folder(folder: Path, *, labels: tuple[str, ...] = ()) -> Clips:
     return build(folder.absolute().name or "root", table, labels=labels, notes=notes, left_out=left_out)
 
 
-def _rows(file: Path, columns: dict[str, str]) -> pd.DataFrame:
-    """A list's rows under our names, as text, NaN in columns that it has not."""
+def _rows(file: Path, columns: dict[str, str]) -> tuple[pd.DataFrame, list[str]]:
+    """A list's rows under our names, as text, NaN in columns that it has not; and notes on columns that look like a
+    split and are not used."""
     unknown = sorted(set(columns) - set(COLUMNS))
     if unknown:
         raise ClipsError(f"{file}: there is no column '{unknown[0]}' to name. {did_you_mean(unknown[0], COLUMNS)}")
@@ -236,7 +239,15 @@ def _rows(file: Path, columns: dict[str, str]) -> pd.DataFrame:
     table = pd.DataFrame({ours: rows[name] for ours, name in sources.items() if name in rows}, index=rows.index)
     if nowhere := [str(row) for row, path in table["path"].items() if not clean(path)]:
         raise ClipsError(f"{file}: {len(nowhere)} rows name no file (row {examples(nowhere)}). Write its path there.")
-    return table.reindex(columns=list(COLUMNS))
+    not_used = []
+    for name in sorted(set(rows.columns) - set(sources.values())):
+        cells = set(map(clean, values.text(rows[name])))
+        if len({part for part in map(class_folders.part_named, cells) if part.isalpha()}) > 1:
+            not_used.append(
+                f"NOT USED AS A SPLIT: the column '{name}' ({examples(sorted(cells - {''}))}). To use it, write "
+                f'fold = "{name}" in [data.columns], and in [protocol] kind = "fixed" and what trains and tests'
+            )
+    return table.reindex(columns=list(COLUMNS)), not_used
 
 
 def _located(file: Path, base: Path, paths: dict[int, str]) -> tuple[dict[int, str], dict[int, str]]:
@@ -299,7 +310,7 @@ def _one_row_a_clip(source: Path, table: pd.DataFrame) -> tuple[pd.DataFrame, tu
     part = list(zip(map(identity, table["path"].where(table["path"] != "", table["clip"])),
                     table["start"].fillna(0), table["end"].fillna(np.inf), strict=True))  # fmt: skip
     first: dict[Any, int] = {}
-    torn, again = [], []
+    torn, again, unlike = [], [], []
     labels = [clean(label) for label in values.text(table["label"])]
     for at, label in enumerate(labels):
         before = first.setdefault(part[at], at)
@@ -317,9 +328,21 @@ def _one_row_a_clip(source: Path, table: pd.DataFrame) -> tuple[pd.DataFrame, tu
     cleaned = {column: [clean(cell) for cell in values.text(table[column])] for column in text}
     same = table.assign(**cleaned, path=[first[one] for one in part]).duplicated()  # paths that look alike may be two
     notes = []
-    if count := int(same.sum()):
-        notes.append(f"REPEATED ROWS: {count:,} rows say again what others say, and count once")
-    if kept := [at for at in again if not same.iloc[at]]:
+    if again_whole := int(same.sum()):
+        notes.append(f"REPEATED ROWS: {again_whole:,} rows say again what others say, and count once")
+    kept = [at for at in again if not same.iloc[at]]
+    for at in kept:
+        before = first[part[at]]
+        if table["clip"].iloc[before] == table["clip"].iloc[at]:
+            differ = (c for c in ("label", "fold", "group", "split_hint") if cleaned[c][before] != cleaned[c][at])
+            said = examples(f"{c} '{cleaned[c][before]}' and '{cleaned[c][at]}'" for c in differ)
+            unlike.append(f"{values.named(table, [before])} and {values.named(table, [at])}: {said}")
+    if unlike:
+        raise ClipsError(
+            f"{source}: one clip stands in two rows that differ, {count(len(unlike), 'time')} ({examples(unlike)}). "
+            "Keep one row, or give each the start and end of its part."
+        )
+    if kept:
         clips = values.named(table, kept)
         notes.append(f"REPEATED: {len(kept):,} clips are parts listed before under other names ({clips})")
     return table[~same], tuple(notes)

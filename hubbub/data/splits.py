@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from hubbub.data import made, recordings, values
+from hubbub.data import class_folders, made, recordings, values
 from hubbub.data.clips import Clips
 from hubbub.data.opening import open_section
-from hubbub.errors import HubbubError, did_you_mean, examples
+from hubbub.errors import HubbubError, count, did_you_mean, examples
 from hubbub.files import write_csv
 from hubbub.recipe import Recipe
 from hubbub.settings import Protocol
@@ -41,6 +41,7 @@ __all__ = [
 
 Rows = npt.NDArray[np.intp]
 PARTS = ("train", "validation", "test")
+_NO_TRAINING = {"validation", "test"}
 _DRAWS = 20
 
 
@@ -88,6 +89,7 @@ def make(clips: Clips, protocol: Protocol) -> list[Split]:
         raise SplitError(
             f"{clips.name} has clips of {len(present)} class{'' if len(present) == 1 else 'es'} ({examples(present)}). "
             "Two classes are needed: a classifier of one is always right. Add recordings of what else is heard."
+            + _wrapped(clips)
         )
     if protocol.kind in ("kfold", "logo"):
         splits = _rotate(clips, protocol)
@@ -145,7 +147,7 @@ def audit(clips: Clips, splits: Sequence[Split], contents: Sequence[str], *, all
             + ". Split by group (hubbub data split does), or see what it gives by --allow-leaky: everything written "
             "will say NOT COMPARABLE."
         )  # fmt: skip
-    warnings = repeated(ids, hashes, clips.kind)
+    warnings = repeated(clips.table, hashes, clips.kind)
     if straddled:
         named = ", ".join(sorted(straddled))
         warnings.insert(0, f"the official folds of {clips.name} straddle source recordings: {named}")
@@ -182,28 +184,38 @@ def seal(
 
 def untestable(clips: Clips, splits: Sequence[Split] = ()) -> list[str]:
     """The classes that no test part holds, one line each; without splits, those that no split can train and test: all
-    their clips are of one recording, or there is no other class."""
+    their clips are of one recording or in a given test part, or there is no other class."""
     labels, lines = clips.table["label"], []
     if len(present := set(labels)) == 1:
-        return [f"ONE CLASS ALONE: '{present.pop()}'; two classes are needed to train"]
+        return [f"ONE CLASS ALONE: '{present.pop()}'; two classes are needed to train.{_wrapped(clips)}"]
     tested = set(labels.iloc[np.concatenate([split.test for split in splits])]) if splits else set()
     copies = clips.table["split_hint"] == "train"
     for label in clips.labels:
         own = clips.table[(labels == label) & ~copies]
+        folds = examples(sorted(set(own["fold"])))
         if splits and label not in tested:
-            lines.append(f"NEVER TESTED: class '{label}' ({len(own):,} clips) is in no test part")
+            lines.append(f"NEVER TESTED: class '{label}' ({count(len(own), 'clip')}) is in no test part")
+        elif not splits and len(own) and {class_folders.part_named(fold) for fold in own["fold"]} <= _NO_TRAINING:
+            lines.append(f"NO TRAINING CLIPS: class '{label}' ({count(len(own), 'clip')}) is only in fold {folds}")
         elif not splits and len(own) and (own["group"] != "").all() and own["group"].nunique() == 1:
-            lines.append(f"CANNOT BE TESTED: class '{label}' ({len(own):,} clips) is of one recording or speaker")
+            lines.append(
+                f"CANNOT BE TESTED: class '{label}' ({count(len(own), 'clip')}) is of one recording or speaker"
+            )
     return lines
 
 
-def repeated(ids: Iterable[str], contents: Iterable[str], kind: str) -> list[str]:
-    """What is there more than once by its content, in one line; none where all differ. "" is not known."""
-    by_content: dict[str, list[str]] = {}
-    for clip, content in zip(ids, contents, strict=True):
-        by_content.setdefault(content, []).append(clip)
-    same = [" = ".join(clips) for content, clips in by_content.items() if content and len(clips) > 1]
-    return [f"{len(same):,} {kind.rstrip('s')}s stand more than once: {examples(same)}"] if same else []
+def repeated(table: pd.DataFrame, contents: Iterable[str], kind: str) -> list[str]:
+    """Which clips of a table are there more than once by their content, a line for those of one label and one for those
+    of several; none where all differ. "" is not known."""
+    what, by_content = kind.rstrip("s"), dict[str, list[tuple[str, str]]]()
+    for clip, label, content in zip(table["clip"], table["label"], contents, strict=True):
+        by_content.setdefault(content, []).append((clip, label))
+    several = [clips for content, clips in by_content.items() if content and len(clips) > 1]
+    torn = [" = ".join(f"{c} '{label}'" for c, label in clips) for clips in several if len({of for _, of in clips}) > 1]
+    same = [" = ".join(clip for clip, _ in clips) for clips in several if len({of for _, of in clips}) == 1]
+    lines = [f"one {what}, two labels, {count(len(torn), 'time')}: {examples(torn)}"] if torn else []
+    stand = "stands" if len(same) == 1 else "stand"
+    return [*lines, f"{count(len(same), what)} {stand} more than once: {examples(same)}"] if same else lines
 
 
 def part_of_groups(labels: npt.NDArray[np.int64], groups: npt.ArrayLike, ratio: float, seed: int) -> Rows:
@@ -316,9 +328,11 @@ def _rotate(clips: Clips, protocol: Protocol) -> list[Split]:
     column = "fold" if protocol.kind == "kfold" else "group"
     values = clips.table[column].to_numpy()
     if protocol.kind == "kfold":
-        if (values == "").any():
+        if (without := values == "").any():
             raise SplitError(
-                f"{clips.name}: kfold needs a fold for every clip. Name the column, or use holdout or logo."
+                f"{clips.name}: kfold needs a fold for every clip, and {without.sum():,} of {len(clips):,} have none "
+                f"({examples(clips.table['clip'][without])}). Write it in their rows, name its column in "
+                "[data.columns], or use holdout or logo."
             )
         _refuse_unknown(clips, protocol.train, list(clips.folds))
         folds = [fold for fold in clips.folds if not protocol.train or fold in protocol.train]
@@ -331,7 +345,7 @@ def _rotate(clips: Clips, protocol: Protocol) -> list[Split]:
         )
     if closed := [fold for fold in protocol.folds if protocol.train and fold not in protocol.train]:
         raise SplitError(f"protocol.train leaves out fold {', '.join(closed)} of protocol.folds. Name it in both.")
-    _refuse_unknown(clips, protocol.folds, folds)
+    _refuse_unknown(clips, protocol.folds, folds, " Name them by --folds or protocol.folds.")
     step = {"next": 1, "previous": -1, "none": 0}[protocol.validation]
     splits, taking_part = [], np.isin(values, folds)
     for index, fold in enumerate(folds):
@@ -380,10 +394,22 @@ def _originals(clips: Clips, rows: Rows) -> Rows:
     return rows[clips.table["split_hint"].to_numpy()[rows] != "train"]
 
 
-def _refuse_unknown(clips: Clips, asked: Iterable[str], folds: list[str]) -> None:
+def _refuse_unknown(clips: Clips, asked: Iterable[str], folds: list[str], advice: str = "") -> None:
     for fold in asked:
         if fold not in folds:
-            raise SplitError(f"{clips.name} has no fold '{fold}'. {did_you_mean(fold, folds)}")
+            raise SplitError(f"{clips.name} has no fold '{fold}'. {did_you_mean(fold, folds)}{advice}")
+
+
+def _wrapped(clips: Clips) -> str:
+    """What to do where the folders within the one class's folder may be the classes; "" where there are none."""
+    places = [clip.split("/") for clip in clips.table["clip"]]
+    inner = sorted({place[1] for place in places if len(place) > 2})
+    if len(inner) < 2 or len({place[0] for place in places}) > 1:
+        return ""
+    path, clip = clips.table["path"].iloc[0], clips.table["clip"].iloc[0]
+    if not path.endswith(clip):
+        return ""
+    return f" If its folders ({examples(inner)}) are the classes, name {path.removesuffix(clip)}{places[0][0]} instead."
 
 
 def _refuse_empty(clips: Clips, split: Split, protocol: Protocol) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from hubbub.errors import HubbubError, did_you_mean, examples
+from hubbub.errors import HubbubError, count, did_you_mean, examples
 
 __all__ = [
     "HINTS",
@@ -63,9 +63,14 @@ def text(column: pd.Series) -> list[str]:
     return ["" if gap else str(value) for value, gap in zip(column, column.isna(), strict=True)]
 
 
-def folds(column: pd.Series) -> tuple[list[str], tuple[str, ...]]:
-    """Folds as `joined` has them; what programs write for an empty cell is none."""
-    return joined(["" if clean(fold).casefold() in _GAPS else fold for fold in text(column)], "FOLDS")
+def folds(table: pd.DataFrame) -> tuple[list[str], tuple[str, ...]]:
+    """A table's folds as `joined` has them, and notes on them; what programs write for an empty cell is none."""
+    found, notes = joined(["" if clean(fold).casefold() in _GAPS else fold for fold in text(table["fold"])], "FOLDS")
+    without = [at for at, fold in enumerate(found) if not fold]
+    if without and any(found):
+        have = "has" if len(without) == 1 else "have"
+        notes += (f"NO FOLD: {count(len(without), 'clip')} of {len(found):,} {have} none ({named(table, without)})",)
+    return found, notes
 
 
 def named(table: pd.DataFrame, rows: Sequence[int]) -> str:
