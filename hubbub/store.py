@@ -34,6 +34,8 @@ RETRY_WAIT_S = 0.5  # before the first retry; doubles with each
 TIMEOUT_S = 30.0  # without a byte from the server
 BLOCK = 1 << 18  # bytes handed on at a time
 SHA256_DIGITS = 64
+#: An archive may unpack to so many times its size, or to so many bytes where that is more.
+BOMB_RATIO, BOMB_BYTES = 100, 1_000_000_000
 
 _BROKEN_ARCHIVE = (
     zipfile.BadZipFile,
@@ -235,9 +237,10 @@ def _unpack(asset: Asset, archive: Path, target: Path, quiet: bool) -> None:
 
 
 def _unzip(asset: Asset, archive: Path, folder: Path, bar: Bar) -> None:
-    done, seen = 0, dict[str, str]()
+    done, unpacked, seen = 0, 0, dict[str, str]()
     with zipfile.ZipFile(archive) as opened:
         for member in opened.infolist():
+            _refuse_bomb(archive, unpacked := unpacked + member.file_size)  # no more than that is ever read of it
             place = _place(asset, archive, member.filename, stat.S_ISLNK(member.external_attr >> 16), seen)
             if place is not None and not member.is_dir():
                 file = folder / place
@@ -249,13 +252,20 @@ def _unzip(asset: Asset, archive: Path, folder: Path, bar: Bar) -> None:
 
 
 def _untar(asset: Asset, archive: Path, folder: Path, bar: Bar) -> None:
-    seen: dict[str, str] = {}
+    unpacked, seen = 0, dict[str, str]()
     with open(archive, "rb") as raw, tarfile.open(fileobj=raw) as opened:
         for member in opened:
+            _refuse_bomb(archive, unpacked := unpacked + member.size)
             place = _place(asset, archive, member.name, member.issym() or member.islnk(), seen)
             if place is not None:
                 opened.extract(member.replace(name=str(place), deep=False), folder, filter="data")
             bar(raw.tell())
+
+
+def _refuse_bomb(archive: Path, unpacked: int) -> None:
+    most = max(BOMB_BYTES, BOMB_RATIO * archive.stat().st_size)
+    if unpacked > most:
+        raise _BadArchive(f"{archive} was refused: it unpacks to more than {most:,} bytes, which no recordings do.")
 
 
 def _place(asset: Asset, archive: Path, member: str, is_link: bool, seen: dict[str, str]) -> PurePosixPath | None:

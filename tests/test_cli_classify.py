@@ -133,7 +133,7 @@ def test_what_cannot_be_done_is_refused_before_anything_is_heard(place: Path) ->
     assert "--audacity is one file a recording, and there are 2" in refused("recordings", "--audacity")
     assert "--out heard.xlsx does not say the format" in refused("street.wav", "--out", "heard.xlsx")
     assert "Ask for them: --events" in refused("street.wav", "--gap", "1")
-    assert "the release is not above the threshold" in refused("street.wav", "--events", "--release", "0.9")
+    assert "the release not above the threshold" in refused("street.wav", "--events", "--release", "0.9")
     assert "nothing matches *.flac" in refused("*.flac")
 
 

@@ -492,3 +492,14 @@ def test_an_archive_the_user_put_there_is_unpacked_and_left(site: Site, home: Pa
     own.write_bytes(site.body)
     assert files_under(store.get(asset)) == ["audio/1.wav", "meta/a.csv"]
     assert own.exists() and site.asked == []
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_an_archive_that_unpacks_to_more_than_recordings_do_is_refused(
+    site: Site, home: Path, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "BOMB_BYTES", 1_000_000)
+    body = {"zip": zipped, "tar": tarred}[kind]({**GOOD, "top/zeros.wav": bytes(3_000_000)})
+    with pytest.raises(StoreError, match=rf"thing\.{kind} was refused: it unpacks to more than 1,"):
+        store.get(archive_at(site, kind, body))
+    assert files_under(tmp_path) == [] and os.listdir(home / "data") == []
