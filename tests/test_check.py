@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from made_sounds import sounds
 
 from hubbub.data.check import check, leaks
 from hubbub.data.clips import ClipsError
@@ -65,11 +66,12 @@ def test_an_odd_duration_of_a_known_data_set_is_found(tmp_path: Path, monkeypatc
     folder.mkdir(parents=True)
     lines = ["filename,fold,target,category,esc10,src_file,take"]
     for i, seconds in enumerate((5.0, 4.0, 5.0, 5.5)):
-        soundfile.write(folder / f"1-{i}-A-0.wav", noise(i, seconds), RATE_HZ)
-        lines.append(f"1-{i}-A-0.wav,1,0,dog,True,{i},A")
+        target, category = i % 2, ("dog", "rooster")[i % 2]
+        soundfile.write(folder / f"1-{i}-A-{target}.wav", noise(i, seconds), RATE_HZ)
+        lines.append(f"1-{i}-A-{target}.wav,1,{target},{category},True,{i},A")
     (folder / "esc50.csv").write_text("\n".join(lines) + "\n")
     _, findings = check("esc50", allow_missing=True)
-    assert findings == ["2 clips do not last 5 s: 1-1-A-0, 1-3-A-0"]
+    assert findings == ["2 clips do not last 5 s: 1-1-A-1, 1-3-A-1"]
     with pytest.raises(ClipsError, match="4 clips are listed"):
         check("esc50")
 
@@ -139,3 +141,10 @@ def test_every_odd_recording_is_noted_and_a_run_says_how_many(pets: Path) -> Non
         assert line.startswith("warning: 4 recordings are odd: cat/0.wav (The channels cancel each other")
         assert line.endswith(" and 1 more. hubbub data check lists all.")
         assert line.removeprefix("warning: ") in environment(material)["data"]["warnings"]
+
+
+def test_one_class_alone_is_wrong(tmp_path: Path) -> None:
+    sounds(tmp_path, "beep/1.wav", "beep/2.wav")
+    clips, findings = check(str(tmp_path))
+    assert findings == ["ONE CLASS ALONE: 'beep'; two classes are needed to train."]
+    assert not any("ONE CLASS" in note for note in clips.notes)

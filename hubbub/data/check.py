@@ -27,9 +27,10 @@ def check(name: str, allow_missing: bool = False) -> tuple[Clips, list[str]]:
     That folds, labels and file names agree is verified on opening, which raises `ClipsError` where they do not.
     """
     clips = open_data(name, allow_missing=allow_missing)
-    clips = replace(clips, notes=(*clips.notes, *splits.untestable(clips)))
+    untestable = splits.untestable(clips)
+    findings = untestable if clips.table["label"].nunique() == 1 else []  # one class alone: nothing can be trained
+    clips = replace(clips, notes=clips.notes if findings else (*clips.notes, *untestable))
     found = _INSPECT[clips.kind](clips)
-    findings = []
     broken = found[found["error"] != ""]
     if len(broken):
         findings.append(f"{len(broken)} files cannot be used: {examples(broken['error'], len(broken))}")
