@@ -119,14 +119,16 @@ def open_features(file: Path, *, labels: tuple[str, ...] = ()) -> Clips:
             if not os.path.isfile(part):  # a pipe would be waited for
                 raise ValueError(f"{part.name}: it is not a file")
         facts = _Facts.model_validate_json((file.parent / METADATA).read_text(encoding="utf-8"))
-        named = json.loads((file.parent / LABELS).read_text(encoding="utf-8"))
+        named = tuple(json.loads((file.parent / LABELS).read_text(encoding="utf-8")))
+        if not all(isinstance(label, str) for label in named):
+            raise ValueError(f"{LABELS} holds labels that are no texts")
         kept = _arrays(file, _COLUMNS)
         if len({len(column) for column in kept.values()}) != 1:
             raise ValueError(f"{', '.join(_COLUMNS)} are not of one length")
         table = pd.DataFrame(kept).assign(path=str(file))
         settings = {section: facts.made[section] for section in ("audio", "windows", "frontend")}
     clips = build(
-        facts.name, table, labels=labels or tuple(named), kind="spectrograms", made=settings,
+        facts.name, table, labels=labels or named, kind="spectrograms", made=settings,
         straddling=facts.straddling,
     )  # fmt: skip
     return replace(clips, **facts.model_dump(exclude={"name", "straddling", "made"}))
