@@ -248,6 +248,10 @@ def load(name: str | Path) -> Classifier:
     """A run folder, a classifier folder, or `yamnet` for YAMNet's own 521 AudioSet classes -> Classifier."""
     if str(name) == "yamnet":
         return _audioset()
+    if not str(name):
+        raise ClassifierError(
+            "the model's name is empty. Give a run folder (runs/NAME), a saved classifier, or 'yamnet'."
+        )
     folder = Path(name)
     if folder.suffix.lower() == ".onnx":
         raise ClassifierError(

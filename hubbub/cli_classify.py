@@ -92,7 +92,7 @@ def classify(
     merging = _merging(events or wanted in ("audacity", "raven"), threshold, release, shortest, gap)
     if to is None and wanted == "parquet":
         raise HubbubError("--parquet is no text. Say where it shall go: --out heard.parquet.")
-    name = model or predict.default_model()
+    name = predict.default_model() if model is None else model
     if engine == "ray":
         if to is None or to.suffix or wanted not in ("json", "parquet") or as_json:
             raise HubbubError("--engine ray writes parquet files into a folder. Name one: --out heard.")

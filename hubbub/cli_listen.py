@@ -66,7 +66,7 @@ def listen(
     from hubbub.listen import Listener
     from hubbub.loading import load
 
-    name = model or predict.default_model()
+    name = predict.default_model() if model is None else model
     merging = Merging(threshold, release, shortest, gap)
     classifier = load(name).to(device or "auto")
     place = sources.opened(source, classifier.rate_hz, rate, channels, encoding, microphone)

@@ -47,7 +47,7 @@ def serve(
 
     if token is None:  # typer takes a variable that is set to nothing for one that is not set
         token = os.environ.get(TOKEN)
-    name = model or predict.default_model()
+    name = predict.default_model() if model is None else model
     classifier = load(name).to(device or "auto")
     limits = Limits(max_mb=max_mb, max_seconds=max_seconds, queue=queue)
     process.run(classifier, name, limits, host=host, port=port, token=token, names=tuple(names or ()), say=_say)

@@ -358,6 +358,8 @@ def test_without_a_front_end_a_network_is_given_waves() -> None:
 def test_loading_refuses_what_is_not_whole(tmp_path: Path) -> None:
     with pytest.raises(ClassifierError, match="not a folder"):
         load(tmp_path / "nothing")
+    with pytest.raises(ClassifierError, match="name is empty"):
+        load("")  # `Path("")` is the working directory
     with pytest.raises(ClassifierError, match=r"classifier\.json is missing"):
         load(tmp_path)
     model = make("head.name=logreg")

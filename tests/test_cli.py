@@ -228,3 +228,9 @@ def test_version() -> None:
     from hubbub import __version__
 
     assert hubbub("--version").stdout.strip() == __version__
+
+
+@pytest.mark.parametrize("words", [("classify", "--model", "", "."), ("listen", "--model", "", "x.wav"), ("serve", "")])
+def test_an_empty_model_is_not_taken_for_none(words: tuple[str, ...]) -> None:
+    # A shell's "$MODEL" that is not set: YAMNet would answer in its place.
+    assert "the model's name is empty" in hubbub(*words, status=2).stderr
