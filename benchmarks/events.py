@@ -18,12 +18,14 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from hubbub import audio, files
-from hubbub.data import scenes, synthetic
-from hubbub.event_scores import Counts, event_based, segment_based
-from hubbub.events import Event, Merging, merge
-from hubbub.hearing import Hearing
-from hubbub.loading import load
+from benchmarks import scenes
+from hubbub.audio import decode
+from hubbub.classifier.base import Hearing
+from hubbub.classifier.load import load
+from hubbub.data import synthetic
+from hubbub.inference.events import Event, Merging, merge
+from hubbub.metrics.events import Counts, event_based, segment_based
+from hubbub.runtime import files
 
 CLIPS, FOLDS, SEED, SCENES = 400, 5, 0, 40
 BACKGROUND, SHORTEST_PAUSE_S = "background", 1.0
@@ -47,7 +49,7 @@ def write_list(folder: Path) -> Path:
 def trained(folder: Path, recipe: str, hop: int) -> Hearing:
     if not (folder / "run" / "test-1").is_dir():
         settings = ("--set", f'data.name="{write_list(folder)}"', "--out", str(folder), "--name", "run")
-        subprocess.run([sys.executable, "-m", "hubbub", "train", recipe, "--fold", "1", *settings], check=True)
+        subprocess.run([sys.executable, "-m", "hubbub.cli", "train", recipe, "--fold", "1", *settings], check=True)
     model = load(folder / "run" / "test-1" / "seed-42" / "classifier")
     model.recipe = model.recipe.model_copy(update={"evaluate": model.recipe.evaluate.model_copy(update={"hop": hop})})
     return model
@@ -58,7 +60,7 @@ def scored(model: Hearing, fold: int, count: int) -> Scored:
     clips = [clip for clip in synthetic.plan(CLIPS, FOLDS, SEED) if clip.fold == fold]
     found = []
     for scene in scenes.plan(clips, count, seed=fold):
-        wave = audio.resample(scenes.render(scene), synthetic.SAMPLE_RATE_HZ, model.rate_hz)
+        wave = decode.resample(scenes.render(scene), synthetic.SAMPLE_RATE_HZ, model.rate_hz)
         rows, _ = model.judge(model.evidence(model.cut(wave)), [0])
         found.append((model.spans(len(wave)), rows, scene.events))
     return found

@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from hubbub.classifier import Classifier, load
+from hubbub.classifier.torch_classifier import Classifier, load
 from hubbub.data import synthetic
-from hubbub.explain import Explanation, curves, explain, listen
-from hubbub.occlusion import occlude
-from hubbub.stft import Grid
+from hubbub.inference.explain import Explanation, curves, explain, listen
+from hubbub.inference.occlusion import occlude
+from hubbub.inference.stft import Grid
 
 SEED, EVENT_S, SNR_DB, RANDOM_MAPS = 7, 0.7, 12.0, 3
 COLUMNS = ("on the event", "deletion", "insertion", "mask", "listened", "rest")

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from hubbub import audio
-from hubbub.classifier import Classifier, load
-from hubbub.data.splits import open_clips
-from hubbub.export import INT8_CLIPS, Sounds, export
-from hubbub.hearing import Hearing
+from hubbub.audio import decode
+from hubbub.classifier.base import Hearing
+from hubbub.classifier.export import INT8_CLIPS, Sounds, export
+from hubbub.classifier.torch_classifier import Classifier, load
+from hubbub.data.open import open_clips
 
 Array = npt.NDArray[np.float32]
 KINDS = ("torch", "onnx", "int8")
@@ -43,7 +43,7 @@ def of_fold(folder: Path, model: Classifier, most: int | None) -> dict[str, tupl
     def waves(rows: npt.NDArray[np.intp]) -> list[Array]:
         table = clips.table.iloc[rows]
         places = zip(table["path"], table["start"], table["end"], strict=True)
-        return [audio.load(path, model.rate_hz, start, end) for path, start, end in places]
+        return [decode.load(path, model.rate_hz, start, end) for path, start, end in places]
 
     checked_on, cuts = Sounds(clips.name, waves(others), targets[others]), [model.cut(wave) for wave in waves(tested)]
     found, decisions = {}, None

@@ -10,11 +10,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from hubbub import engines, files
-from hubbub.engines import Done, Engine, Here, Processes
-from hubbub.experiment import Run, run_all
-from hubbub.material import Say
-from hubbub.recipe import Recipe
+from hubbub.config.recipe import Recipe
+from hubbub.experiment.engine import Done, Engine
+from hubbub.experiment.local import Here, Processes
+from hubbub.experiment.prepare import Say
+from hubbub.experiment.run import Run, run_all
+from hubbub.runtime import homes, processes
 
 SHORT = ["train.epochs=4", "train.patience=4", "evaluate.resamples=50"]
 
@@ -70,7 +71,7 @@ def growth() -> None:
         _, watched = timed(recipe)
         cell = sum(watched.cells) / len(watched.cells)
         print(f"{limit * 50:>5}  {folds:>6}  {len(watched.cells):>5}  {cell:>10.2f}  {watched.others:>12.2f}")
-    if not (files.find("data", "esc50") and files.find("weights", "yamnet.h5")):
+    if not (homes.find("data", "esc50") and homes.find("weights", "yamnet.h5")):
         print("no home has ESC-50 and YAMNet's weights: the heads are left out")
         return
     print("\nclips  classes  a cell [s]   (frozen YAMNet embeddings made before, logistic head)")
@@ -80,9 +81,9 @@ def growth() -> None:
 
 
 def workers() -> None:
-    from hubbub.cluster import Ray
+    from hubbub.experiment.ray import Ray
 
-    cores = engines.cores()
+    cores = processes.cores()
     print(f"\nengine          wall [s]  cells [s]  speed-up  (street-cnn, 200 clips, 8 cells, 6 epochs; {cores} cores)")
     recipe = Recipe.load(
         "street-cnn", [*SHORT, "data.limit=4", "train.epochs=6", 'protocol.folds=["1","2"]', "train.seeds=[1,2,3,4]"]
@@ -100,7 +101,7 @@ def workers() -> None:
 
 
 def overhead() -> None:
-    from hubbub.cluster import Ray
+    from hubbub.experiment.ray import Ray
 
     print("\nengine          wall [s]  in steps [s]  between, a step [s]   (a head on 100 clips, 20 cells)")
     head = ["head.name=logreg", "head.pool=mean", "head.c=[1.0]", "data.limit=2", "network.width=4"]

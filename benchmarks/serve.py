@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=200, help="for each number of clients")
     given = parser.parse_args()
     content = recording(given.seconds)
-    command = [sys.executable, "-m", "hubbub", "serve", given.model, "--port", "0"]
+    command = [sys.executable, "-m", "hubbub.cli", "serve", given.model, "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
         assert server.stdout
         url = server.stdout.readline().split(" at ")[1].strip()

@@ -15,8 +15,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from hubbub import audio
-from hubbub.features import LogMel
+from hubbub.audio import decode
+from hubbub.audio.frontend import LogMel
 from hubbub.models.esresnext import BAND_BINS, BANDS, BINS, HOP, N_FFT, WINDOW, AudioCLIP, ESResNeXt
 from hubbub.models.yamnet import PATCH_SAMPLES, YAMNet
 
@@ -75,7 +75,7 @@ def main() -> None:
             (
                 "decode ogg, resample to 16 kHz (librosa.load)",
                 sound,
-                best(lambda: [audio.load(file, 16_000) for file in files]),
+                best(lambda: [decode.load(file, 16_000) for file in files]),
                 best(lambda: [librosa.load(file, sr=16_000) for file in files]),
             ),
             ("log-mel, 128 bands (librosa)", sound, best(lambda: logmel(batch)), best(librosa_logmel)),

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from hubbub.errors import HubbubError
 
 if TYPE_CHECKING:
-    from hubbub.classifier import Classifier
-    from hubbub.loading import load
-    from hubbub.windows import Heard
+    from hubbub.classifier.base import Heard
+    from hubbub.classifier.load import load
+    from hubbub.classifier.torch_classifier import Classifier
 
 __all__ = ["Classifier", "Heard", "HubbubError", "__version__", "load"]
 
@@ -24,15 +24,15 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str) -> Any:
     if name == "Classifier":
-        from hubbub.classifier import Classifier
+        from hubbub.classifier.torch_classifier import Classifier
 
         return Classifier
     if name == "load":
-        from hubbub.loading import load
+        from hubbub.classifier.load import load
 
         return load
     if name == "Heard":
-        from hubbub.windows import Heard
+        from hubbub.classifier.base import Heard
 
         return Heard
     raise AttributeError(f"module 'hubbub' has no attribute '{name}'")

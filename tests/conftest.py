@@ -9,7 +9,7 @@ from browsing import browser, show
 from hypothesis import settings
 from serving import _servers, served, served_model, strict
 
-from hubbub import files
+from hubbub.runtime import homes
 
 __all__ = ["_servers", "browser", "served", "served_model", "show", "strict"]
 
@@ -27,7 +27,7 @@ def home() -> Callable[[str, str], Path]:
     """`home("data", "esc50")`: the folder or file in the homes of whoever runs the tests, else the test is skipped."""
 
     def find(kind: str, name: str) -> Path:
-        found = files.find(kind, name)
+        found = homes.find(kind, name)
         if found is None:
             pytest.skip(f"HUBBUB_HOME offers no {kind}/{name}")
         return found

@@ -24,10 +24,10 @@ LIMITED = """
 import json, sys
 model, limits, options, missing = (json.loads(word) for word in sys.argv[1:])
 for name in missing: sys.modules[name] = None
-from hubbub.serve import process
-from hubbub.loading import load
-from hubbub.serve.gate import Limits
-process.run(load(model), model, Limits(**limits), port=0, say=lambda line: print(line, flush=True), **options)
+from hubbub.serve import server
+from hubbub.classifier.load import load
+from hubbub.serve.middleware import Limits
+server.run(load(model), model, Limits(**limits), port=0, say=lambda line: print(line, flush=True), **options)
 """
 
 
@@ -61,7 +61,7 @@ def serving(
     **options: Any,
 ) -> Iterator[Server]:
     """`hubbub serve` with these words, or with `limits` what it runs without some packages; its log is in a folder."""
-    command = [sys.executable, "-m", "hubbub", "serve", str(model), "--port", "0", *words]
+    command = [sys.executable, "-m", "hubbub.cli", "serve", str(model), "--port", "0", *words]
     if limits is not None:
         given = (str(model), limits, options, missing)
         command = [sys.executable, "-c", LIMITED, *map(json.dumps, given)]
@@ -92,8 +92,8 @@ def serving(
 @pytest.fixture(scope="session")
 def served_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network with random weights; segments of 2 s overlap, so that streams and recordings share much."""
-    from hubbub.classifier import Classifier
-    from hubbub.recipe import Recipe
+    from hubbub.classifier.torch_classifier import Classifier
+    from hubbub.config.recipe import Recipe
 
     recipe = Recipe.load("street-cnn", ["network.width=4", "windows.hop=8000"])
     card = {"trained_on": "nothing", "not_comparable": ["RANDOM WEIGHTS"]}

@@ -12,14 +12,16 @@ import pytest
 import torch
 from PIL import Image
 
-from hubbub import experiment, settings
-from hubbub.batches import Stored
-from hubbub.classifier import Classifier, ClassifierError, load
-from hubbub.data import arrays, cache, check, npz, splits
+from hubbub.audio.frontend import FrontEnd
+from hubbub.audio.image_files import PictureError
+from hubbub.classifier.torch_classifier import Classifier, ClassifierError, load
+from hubbub.config import sections as settings
+from hubbub.config.recipe import Recipe
+from hubbub.data import arrays, cache, check, open, splits
+from hubbub.data import features as npz
 from hubbub.data.clips import Clips, ClipsError, build
-from hubbub.features import FrontEnd
-from hubbub.pictures import PictureError
-from hubbub.recipe import Recipe
+from hubbub.experiment import run
+from hubbub.train.batches import Stored
 
 TINY = ["data.limit=2", "train.epochs=2", "train.batch_size=16", "evaluate.resamples=50"]
 GREY = ["frontend.size=[32,32]", 'frontend.scale="minmax"']
@@ -35,7 +37,7 @@ def recipe(*settings: str) -> Recipe:
 
 @pytest.fixture(scope="module")
 def sound() -> Clips:
-    return splits.open_clips(recipe())
+    return open.open_clips(recipe())
 
 
 def made(recipe: Recipe) -> dict[str, Any]:
@@ -147,7 +149,7 @@ def test_a_network_trains_on_pictures_and_then_hears_sound(
     monkeypatch.setattr(splits, "open_section", lambda *_, **__: magma)
     ours = recipe(*MAGMA, 'protocol.folds=["1"]', "augment.gain={}", "augment.mixup={}", "train.epochs=4")
     said: list[str] = []
-    experiment.run(ours, tmp_path / "run", say=said.append)
+    run.run(ours, tmp_path / "run", say=said.append)
     assert any("left out" in line and "gain" in line for line in said)
     resolved = Recipe.load(tmp_path / "run" / "recipe.toml")
     assert resolved.augment.gain is None and resolved.augment.mixup is not None
@@ -165,7 +167,7 @@ def test_where_it_is_not_known_how_pictures_were_made_only_such_are_taken(
     magma: Clips, sound: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(splits, "open_section", lambda *_, **__: replace(magma, made=None))
-    experiment.run(recipe(*MAGMA, 'protocol.folds=["1"]'), tmp_path / "run")
+    run.run(recipe(*MAGMA, 'protocol.folds=["1"]'), tmp_path / "run")
     model = load(tmp_path / "run")
     assert model.recipe.frontend.name == "given"
     assert model.classify(magma.table["path"][0]).label in magma.labels

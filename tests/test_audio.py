@@ -15,9 +15,9 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubbub import audio
-from hubbub.audio import AudioError
-from hubbub.waves import FRAME, mix_down
+from hubbub.audio import decode
+from hubbub.audio.decode import AudioError
+from hubbub.audio.waves import FRAME, mix_down
 
 Wave = npt.NDArray[np.float32]
 RATE_HZ = 48_000
@@ -78,19 +78,19 @@ def test_every_format_of_libsndfile_holds_the_tone(
     tmp_path: Path, extension: str, container: str, coding: str, error: float | None
 ) -> None:
     path = sound_file(tmp_path, extension, container, coding)
-    wave, rate_hz = audio.decode(path)
+    wave, rate_hz = decode.decode(path)
     assert rate_hz == RATE_HZ and wave.dtype == np.float32 and wave.shape == (RATE_HZ,)
     assert is_the_tone(wave, rate_hz)
     if error is not None:
         assert np.abs(wave - tone()).max() <= error
-    assert path.suffix in audio.EXTENSIONS
+    assert path.suffix in decode.EXTENSIONS
 
 
 @pytest.mark.parametrize("coding, dtype", [("PCM_16", np.int16), ("PCM_32", np.int32)])
 def test_integers_at_full_scale_become_one(tmp_path: Path, coding: str, dtype: type) -> None:
     limits = np.iinfo(dtype)
     soundfile.write(tmp_path / "a.wav", np.array([limits.min, 0, limits.max], dtype), 8000, subtype=coding)
-    wave, _ = audio.decode(tmp_path / "a.wav")
+    wave, _ = decode.decode(tmp_path / "a.wav")
     np.testing.assert_allclose(wave, [-1, 0, 1], atol=2**-15)
     assert np.abs(wave).max() <= 1
 
@@ -122,19 +122,19 @@ def write_media(path: Path, codec: str, options: dict[str, str] | None = None, *
 @pytest.mark.parametrize("name, codec", [("a.m4a", "aac"), ("a.mp4", "aac"), ("a.mkv", "aac"), ("a.webm", "libopus")])
 def test_m4a_and_the_sound_of_a_video(tmp_path: Path, name: str, codec: str) -> None:
     path = write_media(tmp_path / name, codec, video=name in ("a.mp4", "a.mkv"))
-    wave, rate_hz = audio.decode(path)
+    wave, rate_hz = decode.decode(path)
     assert rate_hz == RATE_HZ and len(wave) == pytest.approx(RATE_HZ, abs=2048)  # whole frames of the codec
     assert is_the_tone(wave, rate_hz)
-    part, _ = audio.decode(path, 0.25, 0.5)
+    part, _ = decode.decode(path, 0.25, 0.5)
     np.testing.assert_array_equal(part, wave[RATE_HZ // 4 : RATE_HZ // 2])
     with path.open("rb") as stream:
-        np.testing.assert_array_equal(audio.decode(stream)[0], wave)
+        np.testing.assert_array_equal(decode.decode(stream)[0], wave)
 
 
 @pytest.mark.parametrize("options", [{}, {"flags": "+qscale", "global_quality": str(118 * 4)}], ids=["cbr", "vbr"])
 def test_an_mp3_that_does_not_say_its_length_is_read_to_its_end(tmp_path: Path, options: dict[str, str]) -> None:
     path = write_media(tmp_path / "a.mp3", "libmp3lame", options)
-    wave, rate_hz = audio.decode(path)
+    wave, rate_hz = decode.decode(path)
     assert abs(soundfile.info(path).frames - len(wave)) > 100  # libsndfile's guess
     assert len(wave) == pytest.approx(RATE_HZ, abs=3 * 1152) and is_the_tone(wave[: RATE_HZ * 9 // 10], rate_hz, 0.1)
 
@@ -149,7 +149,7 @@ def test_a_video_without_sound_says_so(tmp_path: Path) -> None:
         for frame in [av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24"), None]:
             container.mux(stream.encode(frame))
     with pytest.raises(AudioError, match=r"silent\.mp4 has no sound in it\. Give a file"):
-        audio.decode(path)
+        decode.decode(path)
 
 
 def test_raw_samples_are_sent_to_listen(tmp_path: Path) -> None:
@@ -157,10 +157,10 @@ def test_raw_samples_are_sent_to_listen(tmp_path: Path) -> None:
     path = tmp_path / "a.raw"
     path.write_bytes((tone() * 32_767).astype("<i2").tobytes())
     with pytest.raises(
-        audio.FormatError,
+        decode.FormatError,
         match=r"a\.raw is not a sound with a header\. .*hubbub listen - --rate 44100 .*--encoding s16le <",
     ):
-        audio.decode(path)
+        decode.decode(path)
 
 
 def test_without_av_the_message_names_the_install_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +168,7 @@ def test_without_av_the_message_names_the_install_line(tmp_path: Path, monkeypat
     monkeypatch.setitem(sys.modules, "av", None)
     for path in paths:
         with pytest.raises(AudioError, match=rf"{path.name} .*pip install 'hubbub\[media\]'"):
-            audio.decode(path)
+            decode.decode(path)
 
 
 # Rates and channels
@@ -177,7 +177,7 @@ def test_without_av_the_message_names_the_install_line(tmp_path: Path, monkeypat
 @pytest.mark.parametrize("rate_hz", [8_000, 16_000, 22_050, 44_100, 48_000, 96_000, 384_000])
 def test_a_tone_stays_the_same_tone_at_16_khz(tmp_path: Path, rate_hz: int) -> None:
     path = sound_file(tmp_path, "wav", "WAV", "FLOAT", tone(rate_hz=rate_hz), rate_hz)
-    wave = audio.load(path, 16_000)
+    wave = decode.load(path, 16_000)
     assert wave.dtype == np.float32 and len(wave) == 16_000
     assert is_the_tone(wave, 16_000, level=1e-3)
     # Its phase too: nothing is delayed.
@@ -186,14 +186,14 @@ def test_a_tone_stays_the_same_tone_at_16_khz(tmp_path: Path, rate_hz: int) -> N
 
 @pytest.mark.parametrize("rate_hz", [22_050, 44_100, 48_000, 96_000, 384_000])
 def test_what_16_khz_cannot_hold_does_not_fold_back(rate_hz: int) -> None:
-    wave = audio.resample(tone(9000.0, rate_hz), rate_hz, 16_000)
+    wave = decode.resample(tone(9000.0, rate_hz), rate_hz, 16_000)
     assert rms(wave[1600:-1600]) < 1e-4 * LOUDNESS  # 80 dB down
 
 
 @given(samples=st.integers(1, 300), pair=st.sampled_from([(48_000, 16_000), (384_000, 1_000), (8_000, 44_100)]))
 def test_resampling_never_leaves_nothing(samples: int, pair: tuple[int, int]) -> None:
     from_hz, to_hz = pair
-    resampled = audio.resample(np.ones(samples, np.float32), from_hz, to_hz)
+    resampled = decode.resample(np.ones(samples, np.float32), from_hz, to_hz)
     assert len(resampled) >= 1 and abs(len(resampled) - samples * to_hz / from_hz) <= 1
 
 
@@ -201,14 +201,14 @@ def test_resampling_never_leaves_nothing(samples: int, pair: tuple[int, int]) ->
 def test_resampling_refuses_rates_that_are_not_sound(rate_hz: int) -> None:
     for pair in ((rate_hz, 16_000), (16_000, rate_hz)):
         with pytest.raises(AudioError, match=f"sample rate of {rate_hz} Hz: rates from 1000 to 1000000"):
-            audio.resample(tone(), *pair)
+            decode.resample(tone(), *pair)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 12])
 def test_channels_mix_down_to_their_mean(tmp_path: Path, channels: int) -> None:
     rng = np.random.default_rng(channels)
     samples = rng.uniform(-1, 1, (1000, channels)).astype(np.float32)
-    wave, _ = audio.decode(sound_file(tmp_path, "wav", "WAV", "FLOAT", samples))
+    wave, _ = decode.decode(sound_file(tmp_path, "wav", "WAV", "FLOAT", samples))
     np.testing.assert_allclose(wave, samples.mean(axis=1), atol=1e-6)
     np.testing.assert_array_equal(mix_down(samples), wave)
 
@@ -221,11 +221,11 @@ def test_a_part_is_cut_out_to_the_sample(
     tmp_path: Path, extension: str, container: str, coding: str, error: float | None
 ) -> None:
     path = sound_file(tmp_path, extension, container, coding)
-    whole, _ = audio.decode(path)
+    whole, _ = decode.decode(path)
     for start, end in ((0.3, 0.7), (0.0, 0.5), (0.5, None), (None, 0.1), (float("nan"), float("nan")), (-1, 9)):
         first = round(max(start, 0) * RATE_HZ) if start is not None and start == start else 0
         last = round(end * RATE_HZ) if end is not None and end == end else RATE_HZ
-        part, _ = audio.decode(path, start, end)
+        part, _ = decode.decode(path, start, end)
         np.testing.assert_allclose(part, whole[first:last], atol=1e-6)
 
 
@@ -233,7 +233,7 @@ def test_a_part_is_cut_out_to_the_sample(
 def test_a_part_without_samples_is_refused(tmp_path: Path, start: float, end: float | None) -> None:
     path = sound_file(tmp_path, "wav", "WAV", "PCM_16")
     with pytest.raises(AudioError, match=r"PCM_16\.wav holds no samples"):
-        audio.decode(path, start, end)
+        decode.decode(path, start, end)
 
 
 @pytest.mark.parametrize("extension, container, coding, error", FORMATS)
@@ -241,9 +241,9 @@ def test_a_stream_is_read_as_the_file_is(
     tmp_path: Path, extension: str, container: str, coding: str, error: float | None
 ) -> None:
     path = sound_file(tmp_path, extension, container, coding)
-    wave, rate_hz = audio.decode(io.BytesIO(path.read_bytes()))
+    wave, rate_hz = decode.decode(io.BytesIO(path.read_bytes()))
     assert rate_hz == RATE_HZ
-    np.testing.assert_array_equal(wave, audio.decode(str(path))[0])
+    np.testing.assert_array_equal(wave, decode.decode(str(path))[0])
 
 
 # Blocks
@@ -263,23 +263,23 @@ def test_blocks_are_the_whole_at_every_join(
     rng = np.random.default_rng(0)
     path = sound_file(tmp_path, extension, container, coding, rng.uniform(-0.3, 0.3, (RATE_HZ, 2)))
     whole = soundfile.read(path, dtype="float32")[0].mean(axis=1)
-    monkeypatch.setattr(audio, "BLOCK", block)
-    with audio.opened(path) as sound:
+    monkeypatch.setattr(decode, "BLOCK", block)
+    with decode.opened(path) as sound:
         assert (sound.rate_hz, sound.seconds) == (RATE_HZ, 1.0)
         blocks = list(sound.blocks)
     most = block + 1_000 if coding == "OPUS" else block // 2  # FFmpeg's are counted in frames, and it decodes Opus
     assert max(map(len, blocks)) < most + FRAME
     rounding = 1e-6 if coding == "OPUS" else 1e-7  # FFmpeg's decoder and libsndfile's
     np.testing.assert_allclose(np.concatenate(blocks), whole, atol=rounding)  # MP3 rounds otherwise after a seek
-    part, _ = audio.decode(path, 0.3, 0.7)
+    part, _ = decode.decode(path, 0.3, 0.7)
     np.testing.assert_allclose(part, whole[round(0.3 * RATE_HZ) : round(0.7 * RATE_HZ)], atol=1e-6)
 
 
 def test_blocks_of_media_are_the_whole_and_not_tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_media(tmp_path / "a.m4a", "aac")
-    whole, _ = audio.decode(path)
-    monkeypatch.setattr(audio, "BLOCK", 10_000)
-    with audio.opened(path) as sound:
+    whole, _ = decode.decode(path)
+    monkeypatch.setattr(decode, "BLOCK", 10_000)
+    with decode.opened(path) as sound:
         assert sound.seconds == pytest.approx(1.0, abs=0.1)
         blocks = list(sound.blocks)
     assert all(10_000 - FRAME < len(block) < 20_000 + FRAME for block in blocks[:-2]) and len(blocks) > 4
@@ -291,9 +291,9 @@ def test_blocks_of_media_are_the_whole_and_not_tiny(tmp_path: Path, monkeypatch:
 def test_resampling_in_blocks_gives_the_same_bits(pair: tuple[int, int], block: int) -> None:
     wave = np.random.default_rng(0).normal(0, 0.2, 3000 if block == 1 else 50_001).astype(np.float32)
     for part in (wave, wave[:1]):
-        resampler = audio.Resampler(*pair)
+        resampler = decode.Resampler(*pair)
         ready = [resampler.feed(part[at : at + block]) for at in range(0, len(part), block)]
-        np.testing.assert_array_equal(np.concatenate([*ready, resampler.end()]), audio.resample(part, *pair))
+        np.testing.assert_array_equal(np.concatenate([*ready, resampler.end()]), decode.resample(part, *pair))
 
 
 def ogg_that_declares(hours: float) -> bytes:
@@ -338,7 +338,7 @@ def test_a_tiny_ogg_that_declares_hours_is_refused_and_takes_no_memory() -> None
     tracemalloc.start()  # numpy tells it of its arrays
     try:
         with pytest.raises(AudioError, match=r"^the stream (is cut off|is not a sound)"):
-            audio.decode(io.BytesIO(content))
+            decode.decode(io.BytesIO(content))
         assert tracemalloc.get_traced_memory()[1] < 50_000_000
     finally:
         tracemalloc.stop()
@@ -351,9 +351,9 @@ def test_a_flac_that_does_not_say_its_length_is_read_to_its_end(tmp_path: Path) 
     content = bytearray(path.read_bytes())
     content[21] &= 0xF0  # 36 bits of STREAMINFO
     content[22:26] = bytes(4)
-    whole, _ = audio.decode(path)
+    whole, _ = decode.decode(path)
     path.write_bytes(content)
-    np.testing.assert_allclose(audio.decode(path)[0], whole, atol=1e-6)
+    np.testing.assert_allclose(decode.decode(path)[0], whole, atol=1e-6)
 
 
 # What must not be trusted
@@ -405,7 +405,7 @@ def test_bad_input_is_refused_by_name(
     if not with_av:
         monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(AudioError, match=said) as caught:
-        audio.decode(path)
+        decode.decode(path)
     assert str(caught.value).startswith(str(path))
 
 
@@ -418,10 +418,10 @@ def test_a_file_that_is_cut_off_is_refused(
     path = tmp_path / f"cut.{extension}"
     path.write_bytes(whole[: int(len(whole) * share)])
     with pytest.raises(AudioError, match=r"Copy or download it again|Check what the file is") as caught:
-        audio.decode(path)
+        decode.decode(path)
     assert str(caught.value).startswith(str(path))
     with pytest.raises(AudioError, match=r"^the stream "):
-        audio.decode(io.BytesIO(path.read_bytes()))
+        decode.decode(io.BytesIO(path.read_bytes()))
 
 
 @pytest.mark.parametrize("coding", ["VORBIS", "OPUS"])
@@ -430,7 +430,7 @@ def test_an_ogg_that_lacks_whole_pages_is_refused(tmp_path: Path, coding: str) -
     whole = path.read_bytes()
     path.write_bytes(whole[: whole.rindex(b"OggS")])
     with pytest.raises(AudioError, match=rf"{coding}\.ogg is cut off: its end is missing"):
-        audio.decode(path)
+        decode.decode(path)
 
 
 @pytest.fixture
@@ -449,13 +449,13 @@ def test_opus_that_libsndfile_cannot_read_is_ffmpegs(uneven_opus: Path, monkeypa
     pytest.importorskip("av")
     with pytest.raises(soundfile.SoundFileError):
         soundfile.read(uneven_opus)
-    with audio.opened(uneven_opus) as sound:
+    with decode.opened(uneven_opus) as sound:
         assert (sound.rate_hz, sound.seconds, sound.warnings) == (RATE_HZ, 8.0, [])
         wave = np.concatenate(list(sound.blocks))
     assert len(wave) == pytest.approx(8 * RATE_HZ, abs=300) and is_the_tone(wave, RATE_HZ)
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(AudioError, match=r"uneven\.opus is Opus of which libsndfile .*pip install 'hubbub\[media\]'"):
-        audio.decode(uneven_opus)
+        decode.decode(uneven_opus)
 
 
 @pytest.mark.parametrize("coding", ["VORBIS", "OPUS", "FLAC"])
@@ -467,7 +467,7 @@ def test_an_ogg_with_a_hole_or_with_other_bytes_in_it_is_refused(tmp_path: Path,
     else:
         sound_file(tmp_path, "ogg", "OGG", coding, np.random.default_rng(0).normal(0, 0.1, 5 * RATE_HZ))
     whole = path.read_bytes()
-    assert len(audio.decode(path)[0])
+    assert len(decode.decode(path)[0])
     at, parts = round(share * len(whole)), pages(whole)
     page = min(max(round(share * len(parts)), 2), len(parts) - 2)
     for broken in (
@@ -479,7 +479,7 @@ def test_an_ogg_with_a_hole_or_with_other_bytes_in_it_is_refused(tmp_path: Path,
     ):
         path.write_bytes(broken)
         with pytest.raises(AudioError, match=rf"{coding}\.ogg is (damaged: Ogg pages|cut off|not a sound)"):
-            audio.decode(path)
+            decode.decode(path)
 
 
 @pytest.mark.parametrize("share", [0.3, 0.9])
@@ -487,7 +487,7 @@ def test_an_m4a_that_is_cut_off_is_refused(tmp_path: Path, share: float) -> None
     whole = write_media(tmp_path / "a.m4a", "aac").read_bytes()
     (tmp_path / "cut.m4a").write_bytes(whole[: int(len(whole) * share)])
     with pytest.raises(AudioError, match=r"cut\.m4a is cut off: its end is missing"):
-        audio.decode(tmp_path / "cut.m4a")
+        decode.decode(tmp_path / "cut.m4a")
 
 
 @pytest.mark.parametrize("declared", [0, 0xFFFFFFFF])
@@ -496,20 +496,20 @@ def test_a_recorder_that_never_wrote_the_length_is_believed(tmp_path: Path, decl
     content = bytearray(path.read_bytes())
     content[4:8] = declared.to_bytes(4, "little")
     path.write_bytes(content)
-    assert is_the_tone(*audio.decode(path))
+    assert is_the_tone(*decode.decode(path))
 
 
 @pytest.mark.parametrize("make", [lambda: np.zeros(1000, np.float32), lambda: np.ones(1, np.float32)])
 def test_silence_and_one_sample_are_sounds(tmp_path: Path, make: Callable[[], Wave]) -> None:
     path = sound_file(tmp_path, "wav", "WAV", "FLOAT", make())
-    np.testing.assert_array_equal(audio.decode(path)[0], make())
-    assert len(audio.load(path, 16_000)) >= 1
+    np.testing.assert_array_equal(decode.decode(path)[0], make())
+    assert len(decode.load(path, 16_000)) >= 1
 
 
 def test_lossy_files_may_exceed_full_scale(home: Any) -> None:
     """Vorbis of loud recordings does; clipping them would change what the network hears."""
     folder = home("data", "esc50")
-    peaks = [np.abs(audio.decode(path)[0]).max() for path in sorted(folder.glob("audio/1-*.ogg"))[:40]]
+    peaks = [np.abs(decode.decode(path)[0]).max() for path in sorted(folder.glob("audio/1-*.ogg"))[:40]]
     assert 1.0 < max(peaks) < 1.6
 
 
@@ -524,19 +524,19 @@ def test_a_list_of_other_files_is_no_sound(text: str, tmp_path: Path, monkeypatc
     """FFmpeg would read what the list names: a server's own files, for whoever asks."""
     monkeypatch.chdir(tmp_path)
     soundfile.write("other.wav", np.zeros(RATE_HZ), RATE_HZ)
-    with pytest.raises(audio.FormatError, match="not a sound"):
-        audio.decode(io.BytesIO(text.encode()))
+    with pytest.raises(decode.FormatError, match="not a sound"):
+        decode.decode(io.BytesIO(text.encode()))
     (tmp_path / "list.m3u8").write_text(text)
-    with pytest.raises(audio.FormatError, match="not a sound"):
-        audio.decode(tmp_path / "list.m3u8")
+    with pytest.raises(decode.FormatError, match="not a sound"):
+        decode.decode(tmp_path / "list.m3u8")
 
 
 def test_streams_that_cannot_be_a_file_are_refused(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "x.wav", np.zeros(1_000), 8_000)
     with (tmp_path / "x.wav").open("rb") as stream:
-        assert audio.decode(stream)[1] == 8_000
+        assert decode.decode(stream)[1] == 8_000
     with pytest.raises(AudioError, match=r"closed file\)\. Open the file again, with mode 'rb'"):
-        audio.decode(stream)
+        decode.decode(stream)
     for text in (io.StringIO("hello"), (tmp_path / "x.wav").open(errors="replace")):
         with text, pytest.raises(AudioError, match=r"gives text.*mode 'rb'"):
-            audio.decode(text)  # type: ignore[arg-type]
+            decode.decode(text)  # type: ignore[arg-type]

@@ -13,9 +13,9 @@ import torch
 from pydantic import ValidationError
 from torch import Generator, Tensor
 
-from hubbub import settings_augment as settings
 from hubbub.augment import Waveform, crop_starts, waveform
 from hubbub.augment.speed import stretch
+from hubbub.config import augment as settings
 
 RATE_HZ = 44_100
 SAMPLES = RATE_HZ

@@ -11,9 +11,9 @@ from pydantic import ValidationError
 from torch import Generator, Tensor
 from torch.nn.functional import one_hot
 
-from hubbub import settings_augment as settings
 from hubbub.augment import Mixing
 from hubbub.augment.mixing import Between, Mixup
+from hubbub.config import augment as settings
 
 CLASSES, SAMPLES = 5, 2_001
 

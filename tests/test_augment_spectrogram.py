@@ -8,8 +8,8 @@ import torch
 from pydantic import ValidationError
 from torch import Generator, Tensor
 
-from hubbub import settings_augment as settings
 from hubbub.augment import Spectrogram, spectrogram
+from hubbub.config import augment as settings
 
 BANDS, FRAMES = 40, 61
 #: Every transform, in the recipe's order.

@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 import soundfile
 
-from hubbub import audio
-from hubbub.data import augmented, drawing, splits
+from hubbub.audio import decode
+from hubbub.config.recipe import Recipe
+from hubbub.config.sections import Protocol
+from hubbub.data import splits, write_augmented, write_images
 from hubbub.data.clips import ClipsError
-from hubbub.data.made import MADE, MadeError
-from hubbub.data.opening import open_data
-from hubbub.recipe import Recipe
-from hubbub.settings import Protocol
+from hubbub.data.manifest import MADE, MadeError
+from hubbub.data.open import open_data
 
 RATES = {"a": 8_000, "b": 44_100, "c": 48_000}
 
@@ -36,13 +36,13 @@ def sounds(tmp_path: Path) -> Path:
 
 
 def test_files_keep_their_rate_and_stretched_ones_are_as_long_as_they_become(sounds: Path, tmp_path: Path) -> None:
-    csv = augmented.write(str(sounds / "list.csv"), tmp_path / "out", "d")
+    csv = write_augmented.write(str(sounds / "list.csv"), tmp_path / "out", "d")
     table = pd.read_csv(csv)
     assert list(table) == ["path", "label", "fold", "group", "clip", "split_hint", "variant"]
     assert len(table) == 24 == table["path"].nunique()
     for row in table.itertuples():
-        source, rate = audio.decode(sounds / f"{row.clip.split('_')[0]}.wav")
-        wave, own = audio.decode(csv.parent / row.path)
+        source, rate = decode.decode(sounds / f"{row.clip.split('_')[0]}.wav")
+        wave, own = decode.decode(csv.parent / row.path)
         assert own == rate == RATES[row.clip[0]]
         assert len(wave) == round(len(source) / (0.9 if row.variant == "stretch0.9" else 1))
         if row.variant == "orig":
@@ -50,7 +50,7 @@ def test_files_keep_their_rate_and_stretched_ones_are_as_long_as_they_become(sou
 
 
 def test_what_passes_full_scale_is_not_clipped(sounds: Path, tmp_path: Path) -> None:
-    csv = augmented.write(str(sounds / "list.csv"), tmp_path / "out", "orig,noise5dB")
+    csv = write_augmented.write(str(sounds / "list.csv"), tmp_path / "out", "orig,noise5dB")
     wave, rate = soundfile.read(csv.parent / "audio" / "fold3" / "c1_noise5dB.wav", dtype="float32")
     original, _ = soundfile.read(csv.parent / "audio" / "fold3" / "c1_orig.wav", dtype="float32")
     assert rate == 48_000 and np.abs(wave).max() > 1
@@ -60,7 +60,7 @@ def test_what_passes_full_scale_is_not_clipped(sounds: Path, tmp_path: Path) -> 
 
 
 def test_the_list_is_read_back_and_copies_only_train(sounds: Path, tmp_path: Path) -> None:
-    csv = augmented.write(str(sounds / "list.csv"), tmp_path / "out", "emodb")
+    csv = write_augmented.write(str(sounds / "list.csv"), tmp_path / "out", "emodb")
     clips = open_data(str(csv))
     assert (
         clips.kind == "sound" and clips.name == "list, sounds" and len(clips) == 42 and clips.folds == ("1", "2", "3")
@@ -73,10 +73,10 @@ def test_the_list_is_read_back_and_copies_only_train(sounds: Path, tmp_path: Pat
 
 
 def test_copies_of_copies_and_their_pictures_only_train(sounds: Path, tmp_path: Path) -> None:
-    csv = augmented.write(str(sounds / "list.csv"), tmp_path / "out", "orig,noisy")
-    again = augmented.write(str(csv), tmp_path / "again", "orig,reverb")
+    csv = write_augmented.write(str(sounds / "list.csv"), tmp_path / "out", "orig,noisy")
+    again = write_augmented.write(str(csv), tmp_path / "again", "orig,reverb")
     settings = [f'data.name="{again}"', "audio.rate_hz=8000", "frontend.f_max_hz=4000.0", "frontend.size=[20,20]"]
-    pictures = drawing.write(Recipe.load("us8k-resnet18", settings), tmp_path / "pictures")
+    pictures = write_images.write(Recipe.load("us8k-resnet18", settings), tmp_path / "pictures")
     for made in (again, pictures):
         table = open_data(str(made)).table
         assert len(table) == 24 and (table["split_hint"] == "").sum() == 6
@@ -86,7 +86,7 @@ def test_copies_of_copies_and_their_pictures_only_train(sounds: Path, tmp_path: 
 def test_what_is_known_of_the_data_set_goes_on(tmp_path: Path, sounds: Path) -> None:
     lines = (sounds / "list.csv").read_text().replace(",group", ",source")
     (sounds / "list.csv").write_text(lines)  # no groups
-    csv = augmented.write(str(sounds / "list.csv"), tmp_path / "out", "orig,noisy")
+    csv = write_augmented.write(str(sounds / "list.csv"), tmp_path / "out", "orig,noisy")
     clips = open_data(str(csv))
     assert any(note.startswith("NO GROUPS") for note in clips.notes)
     assert set(clips.table["group"]) == {f"{c}{k}.wav" for c in "abc" for k in (0, 1)}, "no path of this machine"
@@ -96,7 +96,7 @@ def test_masks_have_no_sound(sounds: Path, tmp_path: Path) -> None:
     with pytest.raises(
         ClipsError, match=r"specAugment1, specAugment2, specAugment3, patchAugment1, patchAugment2: mask"
     ):
-        augmented.write(str(sounds / "list.csv"), tmp_path / "out", "b")
+        write_augmented.write(str(sounds / "list.csv"), tmp_path / "out", "b")
     assert not (tmp_path / "out").exists()
 
 
@@ -105,26 +105,26 @@ def test_unreadable_sounds_are_told_all_at_once_and_the_next_run_goes_on(sounds:
     for name in ("a0.wav", "b1.wav"):
         (sounds / name).write_text("no sound")
     with pytest.raises(ClipsError, match=r"2 of 6 sounds cannot be used\. .*a0\.wav.*b1\.wav"):
-        augmented.write(str(sounds / "list.csv"), tmp_path / "out", "orig")
-    assert not (tmp_path / "out" / augmented.CSV).exists()
+        write_augmented.write(str(sounds / "list.csv"), tmp_path / "out", "orig")
+    assert not (tmp_path / "out" / write_augmented.CSV).exists()
     for name in ("a0.wav", "b1.wav"):
         shutil.copy(tmp_path / "kept", sounds / name)
-    assert len(pd.read_csv(augmented.write(str(sounds / "list.csv"), tmp_path / "out", "orig"))) == 6
+    assert len(pd.read_csv(write_augmented.write(str(sounds / "list.csv"), tmp_path / "out", "orig"))) == 6
 
 
 def test_a_folder_of_other_settings_is_refused_with_what_differs(sounds: Path, tmp_path: Path) -> None:
-    augmented.write(str(sounds / "list.csv"), tmp_path / "out", "orig")
+    write_augmented.write(str(sounds / "list.csv"), tmp_path / "out", "orig")
     with pytest.raises(MadeError, match=r"other settings: seed is 0 there and 1 now"):
-        augmented.write(str(sounds / "list.csv"), tmp_path / "out", "orig", seed=1)
+        write_augmented.write(str(sounds / "list.csv"), tmp_path / "out", "orig", seed=1)
     with pytest.raises(MadeError, match=r"variants\.noisy is null there and"):
-        augmented.write(str(sounds / "list.csv"), tmp_path / "out", "orig,noisy")
+        write_augmented.write(str(sounds / "list.csv"), tmp_path / "out", "orig,noisy")
     with pytest.raises(MadeError, match=r"holds other files \(a0\.wav"):
-        augmented.write(str(sounds / "list.csv"), sounds, "orig")
+        write_augmented.write(str(sounds / "list.csv"), sounds, "orig")
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"file": "augmented.csv"}'])
 def test_a_spoilt_note_of_what_made_them_is_refused(sounds: Path, tmp_path: Path, content: str) -> None:
-    csv = augmented.write(str(sounds / "list.csv"), tmp_path / "out", "orig")
+    csv = write_augmented.write(str(sounds / "list.csv"), tmp_path / "out", "orig")
     (csv.parent / MADE).write_text(content)
     with pytest.raises(ClipsError, match=r"made\.json .*Make the folder again"):
         open_data(str(csv))

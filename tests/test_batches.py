@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor
 
-from hubbub import windows
-from hubbub.batches import Embeddings, Waveforms, class_weights, epoch_batches
+from hubbub.audio import windows
+from hubbub.config.sections import Windows
 from hubbub.data.cache import Segments, Waves
-from hubbub.settings import Windows
+from hubbub.train.batches import Embeddings, Waveforms, class_weights, epoch_batches
 
 CPU = torch.device("cpu")
 #: Clips shorter than a window, as long as one, and longer; the fifth is one sample.

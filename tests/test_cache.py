@@ -20,14 +20,15 @@ import pytest
 import soundfile
 import torch
 
-from hubbub import audio, files
-from hubbub.classifier import Classifier
+from hubbub.audio import decode
+from hubbub.classifier.torch_classifier import Classifier
+from hubbub.config.recipe import Recipe
+from hubbub.config.sections import Data, FrontEnd, Network, Windows
 from hubbub.data import cache
 from hubbub.data.cache import Segments, Waves
 from hubbub.data.clips import Clips, ClipsError, build
-from hubbub.files import StoreError
-from hubbub.recipe import Recipe
-from hubbub.settings import Data, FrontEnd, Network, Windows
+from hubbub.runtime import homes
+from hubbub.runtime.homes import StoreError
 
 Array = npt.NDArray[np.float32]
 RATE_HZ = 16_000
@@ -80,7 +81,7 @@ def test_decoded_waves_are_those_of_the_files(clips: Clips) -> None:
     waves = cache.decode(clips, RATE_HZ)
     assert len(waves) == len(clips) and waves.rate_hz == RATE_HZ
     for i, (path, start, end) in enumerate(clips.table[["path", "start", "end"]].itertuples(index=False)):
-        np.testing.assert_array_equal(waves.wave(i), audio.load(path, RATE_HZ, start, end))
+        np.testing.assert_array_equal(waves.wave(i), decode.load(path, RATE_HZ, start, end))
     seconds = [len(waves.wave(i)) / RATE_HZ for i in range(len(waves))]
     np.testing.assert_allclose(seconds, [1.0, 0.7, 1.0, 1.5, 0.5, 0.01], atol=1e-4)
 
@@ -91,7 +92,7 @@ def test_a_second_call_reads_what_the_first_one_kept(
     first = cache.decode(clips, RATE_HZ)
     kept = entries(own_cache)
     assert len(kept) == 3 and all(name.startswith(f"decoded/{first.key}/") for name in kept)
-    monkeypatch.setattr(audio, "opened", None)
+    monkeypatch.setattr(decode, "opened", None)
     again = cache.decode(clips, RATE_HZ)
     assert isinstance(again.samples, np.memmap) and again.samples.mode == "c"
     np.testing.assert_array_equal(again.samples, first.samples)
@@ -152,7 +153,7 @@ def test_what_shapes_the_result_shapes_the_key(clips: Clips, tmp_path: Path) -> 
     os.utime(tmp_path / "a.wav", ns=(status.st_atime_ns, status.st_mtime_ns))
     waves = cache.decode(clips, RATE_HZ)
     assert waves.key not in keys
-    np.testing.assert_array_equal(waves.wave(0), audio.load(tmp_path / "a.wav", RATE_HZ))
+    np.testing.assert_array_equal(waves.wave(0), decode.load(tmp_path / "a.wav", RATE_HZ))
 
 
 def test_contents_tell_identical_sounds_whatever_holds_them(tmp_path: Path) -> None:
@@ -272,7 +273,7 @@ def test_the_cache_may_be_deleted_at_any_time(clips: Clips, own_cache: Path) -> 
     for name in entries(own_cache):
         (own_cache / name).unlink()
     np.testing.assert_array_equal(cache.decode(clips, RATE_HZ).samples, kept)
-    assert files.cache_dir() == own_cache
+    assert homes.cache_dir() == own_cache
 
 
 # Entries that are damaged, and processes that are killed
@@ -405,7 +406,7 @@ def test_pieces_that_were_damaged_since_are_not_taken_up(
     file.write_bytes(b"noise" + file.read_bytes()[5:])
     assert len(filling(tmp_path, "samples.f32", 0)) == 6
     for i, (path, start, end) in enumerate(clips.table[["path", "start", "end"]].itertuples(index=False)):
-        np.testing.assert_array_equal(cache.decode(clips, RATE_HZ).wave(i), audio.load(path, RATE_HZ, start, end))
+        np.testing.assert_array_equal(cache.decode(clips, RATE_HZ).wave(i), decode.load(path, RATE_HZ, start, end))
 
 
 @pytest.mark.slow
@@ -447,19 +448,19 @@ def test_what_dead_processes_left_goes_and_what_others_write_stays(clips: Clips,
 def test_a_decoding_that_is_stopped_by_hand_goes_on_and_a_failed_one_leaves_nothing(
     clips: Clips, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, heard = audio.opened, []
+    real, heard = decode.opened, []
 
-    def stopped(path: str, *span: float) -> AbstractContextManager[audio.Sound]:
+    def stopped(path: str, *span: float) -> AbstractContextManager[decode.Sound]:
         if len(heard) == 4:
             raise KeyboardInterrupt
         heard.append(path)
         return real(path, *span)
 
-    monkeypatch.setattr(audio, "opened", stopped)
+    monkeypatch.setattr(decode, "opened", stopped)
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
     with pytest.raises(KeyboardInterrupt):
         cache.decode(clips, RATE_HZ)
-    monkeypatch.setattr(audio, "opened", lambda path, *span: (heard.append(path), real(path, *span))[1])
+    monkeypatch.setattr(decode, "opened", lambda path, *span: (heard.append(path), real(path, *span))[1])
     cache.decode(clips, RATE_HZ)
     assert len(heard) == 6 and len(entries(own_cache)) == 3
 

@@ -7,11 +7,12 @@ import pytest
 import soundfile
 from made_sounds import sounds
 
+from hubbub.config.recipe import Recipe
+from hubbub.config.sections import Data, Protocol
 from hubbub.data.check import check, leaks
 from hubbub.data.clips import ClipsError
-from hubbub.material import environment, prepare
-from hubbub.recipe import Recipe
-from hubbub.settings import Data, Protocol
+from hubbub.experiment.prepare import prepare
+from hubbub.experiment.provenance import environment
 
 RATE_HZ = 8_000
 

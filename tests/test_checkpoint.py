@@ -16,9 +16,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from hubbub import files
 from hubbub.models import checkpoint
 from hubbub.models.checkpoint import CheckpointError, Loaded
+from hubbub.runtime import homes
 
 State = dict[str, Tensor]
 
@@ -440,7 +440,7 @@ def kind(name: str) -> torch.dtype:
 
 @pytest.fixture(scope="module")
 def golden() -> Path:
-    found = (home / "golden" for home in files.homes())
+    found = (home / "golden" for home in homes.homes())
     folder = next((f for f in found if (f / "esresnext_state_dict.json").is_file()), None)
     if folder is None:
         pytest.skip("no home has golden/esresnext_state_dict.json beside its data and weights")

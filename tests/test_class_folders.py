@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from made_sounds import sounds
 
+from hubbub.config.sections import Protocol
 from hubbub.data.clips import Clips, ClipsError, from_folder
 from hubbub.data.splits import make
-from hubbub.settings import Protocol
 
 DOGS_AND_CATS = tuple(f"{kind}/{number}.wav" for kind in ("cat", "dog") for number in range(3))
 

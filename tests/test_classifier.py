@@ -14,16 +14,20 @@ import torch
 from PIL import Image
 
 import hubbub
-from hubbub import confidence, predict, windows
-from hubbub.audio import AudioError
-from hubbub.batches import Waveforms
-from hubbub.classifier import Classifier, ClassifierError, load
-from hubbub.confidence import Confidence
+from hubbub.audio import windows
+from hubbub.audio.decode import AudioError
+from hubbub.audio.frontend import FrontEndError
+from hubbub.classifier import base as base_
+from hubbub.classifier import calibration
+from hubbub.classifier import pooling as pooling_
+from hubbub.classifier.calibration import Confidence
+from hubbub.classifier.load import load as load_any
+from hubbub.classifier.torch_classifier import Classifier, ClassifierError, load
+from hubbub.config.recipe import Recipe
 from hubbub.data.cache import Waves
-from hubbub.features import FrontEndError
-from hubbub.loading import load as load_any
+from hubbub.inference import answer, predict
 from hubbub.models.heads import build_head, candidates
-from hubbub.recipe import Recipe
+from hubbub.train.batches import Waveforms
 
 LABELS = ("dog", "rain", "siren")
 RATE = 16_000
@@ -131,7 +135,7 @@ def rolled(segments: np.ndarray, share: float) -> torch.Tensor:
 
 @pytest.mark.parametrize("mode", ["finetune", "head"])
 @pytest.mark.parametrize("pooling", ["mean_prob", "mean_logit", "max"])
-def test_shifted_segments_are_heard_and_averaged(mode: str, pooling: windows.Pooling) -> None:
+def test_shifted_segments_are_heard_and_averaged(mode: str, pooling: pooling_.Pooling) -> None:
     model = make(f"network.mode={mode}", "evaluate.shifts=[0.1,-0.25]", f"evaluate.pooling={pooling}")
     segments = np.concatenate([model.cut(wave) for wave in (NOISE, 3 * NOISE[:40_000])])
     offsets = [0, len(model.cut(NOISE))]
@@ -143,16 +147,16 @@ def test_shifted_segments_are_heard_and_averaged(mode: str, pooling: windows.Poo
     np.testing.assert_allclose(evidence, np.concatenate(blocks, axis=1), rtol=1e-4, atol=1e-5)
     assert np.abs(logits[1:] - logits[0]).max() > 1e-3, "a shift is heard"
     if pooling == "mean_logit":
-        by_segment = windows.probabilities(logits.mean(axis=0))
-        by_clip = windows.pool(logits.mean(axis=0), offsets, pooling)
+        by_segment = pooling_.probabilities(logits.mean(axis=0))
+        by_clip = pooling_.pool(logits.mean(axis=0), offsets, pooling)
     else:
-        by_segment = windows.probabilities(logits).mean(axis=0)
-        by_clip = np.mean([windows.pool(view, offsets, pooling) for view in logits], axis=0)
+        by_segment = pooling_.probabilities(logits).mean(axis=0)
+        by_clip = np.mean([pooling_.pool(view, offsets, pooling) for view in logits], axis=0)
     ours = model.judge(evidence, offsets)
     np.testing.assert_allclose(ours[0], by_segment, atol=1e-6)
     np.testing.assert_allclose(ours[1], by_clip, atol=1e-6)
     if pooling != "max":  # then the order of averaging does not matter
-        flat = [windows.pool(np.concatenate(logits[:, a:b]), [0], pooling)[0] for a, b in ((0, 2), (2, len(segments)))]
+        flat = [pooling_.pool(np.concatenate(logits[:, a:b]), [0], pooling)[0] for a, b in ((0, 2), (2, len(segments)))]
         np.testing.assert_allclose(ours[1], flat, atol=1e-6)
 
 
@@ -194,8 +198,8 @@ def test_a_last_layer_on_frozen_embeddings_says_what_the_network_says() -> None:
         np.testing.assert_allclose(evidence, frozen.network.embed(features).numpy(), rtol=1e-4, atol=1e-5)
         logits = frozen.network.logits(features).numpy()
     by_segment, by_clip = frozen.judge(evidence, [0])
-    np.testing.assert_allclose(by_segment, windows.probabilities(logits), atol=1e-6)
-    np.testing.assert_allclose(by_clip, windows.pool(logits, [0], "mean_prob"), atol=1e-6)
+    np.testing.assert_allclose(by_segment, pooling_.probabilities(logits), atol=1e-6)
+    np.testing.assert_allclose(by_clip, pooling_.pool(logits, [0], "mean_prob"), atol=1e-6)
     # Frozen or not, the same weights give the same answer.
     expected = whole.judge(whole.evidence(segments), [0])
     np.testing.assert_allclose(by_segment, expected[0], atol=1e-6)
@@ -204,7 +208,7 @@ def test_a_last_layer_on_frozen_embeddings_says_what_the_network_says() -> None:
     with torch.no_grad():
         frozen.network.fc.bias[0] += 1
         logits[:, 0] += 1
-    np.testing.assert_allclose(frozen.judge(evidence, [0])[0], windows.probabilities(logits), atol=1e-6)
+    np.testing.assert_allclose(frozen.judge(evidence, [0])[0], pooling_.probabilities(logits), atol=1e-6)
 
 
 def test_logits_and_embeddings_have_gradients() -> None:
@@ -427,7 +431,7 @@ def test_temperatures_change_how_sure_answers_are_and_nothing_else(settings: tup
     model.confidence = Confidence(segment=0.5, clip=2.5, threshold=1.25)
     tempered = model.judge(evidence, [0, 1, 3])
     for before, after, temperature in zip(raw, tempered, (0.5, 2.5), strict=True):
-        np.testing.assert_array_equal(after, windows.temper(before, temperature))
+        np.testing.assert_array_equal(after, pooling_.temper(before, temperature))
         np.testing.assert_array_equal(before.argmax(axis=1), after.argmax(axis=1))
         surer = after.max(axis=1) - before.max(axis=1)
         assert (surer >= 0).all() if temperature < 1 else (surer <= 0).all()
@@ -438,12 +442,12 @@ def test_temperatures_change_how_sure_answers_are_and_nothing_else(settings: tup
 
 
 @pytest.mark.parametrize("how", ["max_logit", "energy", "max_prob"])
-def test_a_recording_is_known_where_a_segment_of_it_is(how: confidence.Unknown) -> None:
+def test_a_recording_is_known_where_a_segment_of_it_is(how: calibration.Unknown) -> None:
     model = make(f"evaluate.unknown={how}")
     assert model.classify(NOISE, RATE).known is None, "nothing was validated"
     segments = model.cut(NOISE)
     by_segment, _ = model.judge(model.evidence(segments), [0])
-    low, high = np.sort(confidence.familiarity(by_segment, how))
+    low, high = np.sort(calibration.familiarity(by_segment, how))
     for threshold, each in ((low, [True, True]), ((low + high) / 2, [False, True]), (high + 1e-3, [False, False])):
         model.confidence = Confidence(threshold=float(threshold))
         assert sorted(model.knows(by_segment, segments)) == each
@@ -451,7 +455,7 @@ def test_a_recording_is_known_where_a_segment_of_it_is(how: confidence.Unknown) 
         assert heard.known is any(each)
         gist = predict.hear(model, io.BytesIO(wav(NOISE)))
         assert gist.known is any(each)
-        assert predict.Answer("a.wav", gist).to_dict()["known"] is any(each)
+        assert answer.Answer("a.wav", gist).to_dict()["known"] is any(each)
 
 
 def wav(wave: np.ndarray) -> bytes:
@@ -512,7 +516,7 @@ def test_the_five_lines_of_the_readme_need_no_more_than_hubbub(tmp_path: Path) -
 
 def test_public_names() -> None:
     assert {name: getattr(hubbub, name) for name in hubbub.__all__}["load"] is load_any
-    assert hubbub.Heard is windows.Heard
+    assert hubbub.Heard is base_.Heard
     with pytest.raises(AttributeError, match="nothing"):
         hubbub.nothing  # noqa: B018
 

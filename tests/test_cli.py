@@ -14,15 +14,15 @@ import pytest
 import soundfile
 import typer
 
-from hubbub.classifier import Classifier
-from hubbub.cli import app
-from hubbub.recipe import Recipe
+from hubbub.classifier.torch_classifier import Classifier
+from hubbub.cli.main import app
+from hubbub.config.recipe import Recipe
 
 RATE = 16_000
 
 
 def hubbub(*words: object, status: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "hubbub", *map(str, words)]
+    command = [sys.executable, "-m", "hubbub.cli", *map(str, words)]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | environment | {"COLUMNS": "200"})
     assert done.returncode == status, done.stderr
     return done

@@ -17,11 +17,11 @@ import pytest
 import soundfile
 from typer.testing import CliRunner, Result
 
-from hubbub.classifier import Classifier
-from hubbub.cli import app
+from hubbub.classifier.torch_classifier import Classifier
+from hubbub.cli.main import app
+from hubbub.config.recipe import Recipe
 from hubbub.errors import HubbubError
-from hubbub.progress import bar
-from hubbub.recipe import Recipe
+from hubbub.runtime.progress import bar
 
 RATE = 16_000
 PAGE = Path(__file__).parents[1] / "docs" / "classify.md"
@@ -175,7 +175,7 @@ def test_names_from_data_are_only_shown(place: Path) -> None:
     for name in names:
         shutil.copy("street.wav", name)
     Path("\x1b]0;title\x07.wav").write_text("no sound")
-    command = [sys.executable, "-m", "hubbub", "classify", "--model", "evil"]
+    command = [sys.executable, "-m", "hubbub.cli", "classify", "--model", "evil"]
     environment = os.environ | {"FORCE_COLOR": "1", "TERM": "xterm-256color"}
 
     def printed(*words: str) -> tuple[str, str]:

@@ -14,13 +14,18 @@ from typing import Any
 import pytest
 import torch
 
-from hubbub import cell, cluster, engines, experiment, report
-from hubbub.cluster import Ray
-from hubbub.data import splits
-from hubbub.engines import EngineError, Processes
-from hubbub.experiment import Run, run_all
-from hubbub.recipe import Recipe
-from hubbub.steps import Step
+from hubbub.config.recipe import Recipe
+from hubbub.data import open
+from hubbub.experiment import cell
+from hubbub.experiment import ray as cluster
+from hubbub.experiment import run as experiment
+from hubbub.experiment.local import Processes
+from hubbub.experiment.ray import Ray
+from hubbub.experiment.run import Run, run_all
+from hubbub.experiment.steps import Step
+from hubbub.report import summary as report
+from hubbub.runtime import processes, ray_cluster
+from hubbub.runtime.processes import EngineError
 
 TINY = ["data.limit=2", "network.width=4", "train.batch_size=16", "evaluate.resamples=50"]
 HEAD = [*TINY, "head.name=logreg", "head.pool=mean", "head.c=[1.0]", 'protocol.folds=["1","2"]']
@@ -76,7 +81,7 @@ def test_a_suite_outlives_one_of_two_nodes_and_gives_the_figures_of_the_local_en
     assert killed
     assert engine.slots == 2 and len(nodes.list_all_nodes()) == 1
     assert not any(ended.failed for ended in ends), [str(d.error) for ended in ends for d in ended.failed]
-    assert not run_all(suite(tmp_path / "local"), Processes(engines.cores()))[0].failed
+    assert not run_all(suite(tmp_path / "local"), Processes(processes.cores()))[0].failed
     for name in ("cnn", "head"):
         assert figures(tmp_path / "ray" / name) == figures(tmp_path / "local" / name)
         assert report.verify(tmp_path / "ray" / name) == []
@@ -126,13 +131,13 @@ def test_an_address_that_does_not_answer_is_told_and_not_waited_for(monkeypatch:
         closed.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{closed.getsockname()[1]}"
         with pytest.raises(EngineError, match=f"no Ray cluster answers at '{address}': Connection refused"):
-            cluster.connect(address)
+            ray_cluster.connect(address)
         closed.listen()  # and is silent
         monkeypatch.setattr(cluster, "ANSWER_S", 3)
         with pytest.raises(EngineError, match="nothing in 3 seconds"):
-            cluster.connect(address)
+            ray_cluster.connect(address)
     with pytest.raises(EngineError, match="write HOST:PORT"):
-        cluster.connect("somewhere")
+        ray_cluster.connect("somewhere")
 
 
 def place(folder: Path, **changes: Any) -> cluster._Place:
@@ -170,10 +175,10 @@ def test_a_cluster_answers_a_folder_as_one_machine_does_and_goes_on_where_it_was
     experiment.run(Recipe.load("street-cnn", HEAD), tmp_path / "run")
     sounds, heard = tmp_path / "sounds", tmp_path / "heard"
     sounds.mkdir()
-    for number, path in enumerate(splits.open_clips(Recipe.load("street-cnn", HEAD)).table["path"][:6]):
+    for number, path in enumerate(open.open_clips(Recipe.load("street-cnn", HEAD)).table["path"][:6]):
         (sounds / f"{number}.wav").write_bytes(Path(path).read_bytes())
     (sounds / "broken.wav").write_bytes(b"RIFF, but no more")
-    command = [sys.executable, "-m", "hubbub", "classify", str(sounds), "--model", str(tmp_path / "run")]
+    command = [sys.executable, "-m", "hubbub.cli", "classify", str(sounds), "--model", str(tmp_path / "run")]
     spread = [*command, "--engine", "ray", "--out", str(heard)]
     done = subprocess.run(spread, capture_output=True, text=True)
     assert done.returncode == 1 and "1 files could not be heard" in done.stdout, done.stderr

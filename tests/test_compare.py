@@ -15,10 +15,12 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from typer.testing import CliRunner
 
-from hubbub import comparison, metrics, report
-from hubbub.cli import app
-from hubbub.compare import TESTS, CompareError, compare
-from hubbub.recipe import Recipe
+from hubbub.cli.main import app
+from hubbub.config.recipe import Recipe
+from hubbub.metrics import classification
+from hubbub.report import compare_page
+from hubbub.report import summary as report
+from hubbub.report.compare import TESTS, CompareError, compare
 
 LABELS = ("dog", "rain", "<i>saw</i>")
 CLIPS, RECORDINGS = 360, 120
@@ -97,7 +99,7 @@ def test_the_better_run_is_found_and_noise_is_called_noise(result: dict[str, Any
     assert standings == {"good": "highest", "near": "within noise of the highest", "poor": "behind"}
     assert list(standings) == ["good", "near", "poor"]
     said = "good has the highest clip accuracy; near is within noise of it; poor is behind by more than noise."
-    assert comparison.headline(result) == said
+    assert compare_page.headline(result) == said
     assert (result["clips"], result["recordings"], result["comparable"]) == (CLIPS, RECORDINGS, True)
     by_pair = {(p["first"], p["second"]): p["within_noise"] for p in result["pairs"]}
     assert by_pair == {("good", "near"): True, ("good", "poor"): False, ("near", "poor"): False}
@@ -106,9 +108,9 @@ def test_the_better_run_is_found_and_noise_is_called_noise(result: dict[str, Any
 def test_runs_that_are_equal_are_called_so(runs: Path, tmp_path: Path) -> None:
     run(tmp_path / "same", {1: GOOD})
     equal = compare([runs / "good", tmp_path / "same"])
-    assert comparison.headline(equal) == "good and same have the same clip accuracy."
+    assert compare_page.headline(equal) == "good and same have the same clip accuracy."
     among = compare([runs / "near", runs / "poor", runs / "good", tmp_path / "same"])
-    assert comparison.headline(among) == (
+    assert compare_page.headline(among) == (
         "good and same have the same clip accuracy, the highest; near is within noise of them; poor is behind by more "
         "than noise."
     )
@@ -117,7 +119,7 @@ def test_runs_that_are_equal_are_called_so(runs: Path, tmp_path: Path) -> None:
 def test_a_runs_figures_are_those_of_its_summary(runs: Path, result: dict[str, Any]) -> None:
     for entry in result["runs"]:
         summary = report.read_json(runs / entry["name"] / "summary.json")["clip"]
-        for metric in metrics.METRICS:
+        for metric in classification.METRICS:
             for key in ("mean", "sd", "sd_seeds", "pooled"):
                 assert entry["clip"][metric][key] == pytest.approx(summary[metric][key], abs=1e-12), (metric, key)
         low, high = entry["clip"]["accuracy"]["ci95"]
@@ -204,9 +206,9 @@ def test_one_recording_alone_decides_nothing(tmp_path: Path) -> None:
     found = compare([run(tmp_path / name, {1: own}, clips) for name, own in (("a", GOOD), ("b", POOR))])
     assert found["pairs"][0]["within_noise"] is None
     assert [r["standing"] for r in found["runs"]] == ["highest", "not known"]
-    assert "what is noise cannot be known" in comparison.headline(found)
+    assert "what is noise cannot be known" in compare_page.headline(found)
     assert any(line.startswith("FEW RECORDINGS: 1 ") for line in found["warnings"])
-    html = comparison.write(found, tmp_path / "page.html").read_text()
+    html = compare_page.write(found, tmp_path / "page.html").read_text()
     assert "not known" in html
 
 
@@ -247,7 +249,7 @@ def test_other_protocols_data_and_folds_are_refused_or_labelled(runs: Path, tmp_
             compare([runs / "good", other])
         found = compare([runs / "good", other], anyway=True)
         assert not found["comparable"]
-        assert comparison.headline(found).startswith("NOT COMPARABLE: good has")
+        assert compare_page.headline(found).startswith("NOT COMPARABLE: good has")
         assert found["warnings"][0].startswith(f"NOT COMPARABLE: {words[:12]}")
 
 
@@ -268,7 +270,7 @@ def test_other_folds_of_the_same_clips_leave_no_tests_over_folds(runs: Path, tmp
     found = compare([runs / "good", run(tmp_path / "moved", {1: POOR}, moved)], anyway=True)
     assert found["pairs"][0]["folds"] == {}
     assert found["pairs"][0]["tests"]["corrected_t"] is None
-    assert "Differences of clip accuracy in each" not in comparison.write(found, tmp_path / "p.html").read_text()
+    assert "Differences of clip accuracy in each" not in compare_page.write(found, tmp_path / "p.html").read_text()
 
 
 def test_nothing_in_common_and_other_truths_are_refused_always(runs: Path, tmp_path: Path) -> None:
@@ -316,7 +318,7 @@ def test_the_command_prints_and_writes_both_files(runs: Path, tmp_path: Path) ->
     assert figures == compare(folders)
     assert page.is_file()
     with pytest.raises(CompareError, match=r"ends in \.html"):
-        comparison.write(figures, tmp_path / "c.txt")
+        compare_page.write(figures, tmp_path / "c.txt")
 
 
 @pytest.fixture(scope="module")
@@ -325,7 +327,7 @@ def shown_page(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("page")
     evil = changed(runs, folder / EVIL.replace("/", "_"), protocol="<b>other</b>")
     found = compare([runs / "good", runs / "near", evil], anyway=True)
-    return comparison.write(found, folder / "comparison.html")
+    return compare_page.write(found, folder / "comparison.html")
 
 
 @pytest.mark.parametrize("view", VIEWS)

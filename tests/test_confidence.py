@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy import special
 
-from hubbub import confidence, metrics, windows
-from hubbub.confidence import Confidence
+from hubbub.classifier import calibration, pooling
+from hubbub.classifier.calibration import Confidence
+from hubbub.metrics import classification
 
 RNG = np.random.default_rng(0)
 ROWS, CLASSES = 4_000, 5
@@ -22,19 +23,19 @@ def honest(rows: int = ROWS) -> tuple[np.ndarray, np.ndarray]:
 def test_the_temperature_takes_back_what_made_scores_too_sure_or_too_shy(factor: float) -> None:
     logits, targets = honest()
     scores = special.softmax(logits * factor, axis=1).astype(np.float32)
-    found = confidence.temperature(targets, scores)
+    found = calibration.temperature(targets, scores)
     assert found == pytest.approx(factor, rel=0.06)
-    after = metrics.calibration(targets, windows.temper(scores, found)).error
+    after = classification.calibration(targets, pooling.temper(scores, found)).error
     assert after < 0.025
-    assert factor == 1 or after < 0.5 * metrics.calibration(targets, scores).error
+    assert factor == 1 or after < 0.5 * classification.calibration(targets, scores).error
 
 
 def test_no_other_temperature_has_less_log_loss() -> None:
     logits, targets = honest()
     scores = special.softmax(1.7 * logits, axis=1).astype(np.float32)
-    found = confidence.temperature(targets, scores)
+    found = calibration.temperature(targets, scores)
     losses = {
-        t: metrics.evaluate(targets, windows.temper(scores, t))["log_loss"]
+        t: classification.evaluate(targets, pooling.temper(scores, t))["log_loss"]
         for t in (found, 0.05, 0.5, 0.9 * found, 1.1 * found, 2.5, 30.0)
     }
     assert min(losses, key=losses.__getitem__) == found
@@ -42,8 +43,8 @@ def test_no_other_temperature_has_less_log_loss() -> None:
 
 def test_a_part_without_a_mistake_does_not_make_every_score_one() -> None:
     scores = special.softmax(3 * np.eye(CLASSES)[np.arange(20) % CLASSES], axis=1).astype(np.float32)
-    found = confidence.temperature(np.arange(20) % CLASSES, scores)
-    sure = windows.temper(scores, found).max(axis=1)
+    found = calibration.temperature(np.arange(20) % CLASSES, scores)
+    sure = pooling.temper(scores, found).max(axis=1)
     assert found < 1
     # One row of twenty-one thought of as any class alike: what is left for the others is its share.
     assert sure == pytest.approx(1 - (CLASSES - 1) / CLASSES / 21, abs=1e-4)
@@ -53,8 +54,8 @@ def test_scores_of_zero_and_one_have_a_temperature() -> None:
     scores = np.eye(CLASSES, dtype=np.float32)[np.arange(50) % CLASSES]
     targets = np.arange(50) % CLASSES
     targets[:10] = (targets[:10] + 1) % CLASSES  # one in five is wrong
-    found = confidence.temperature(targets, scores)
-    tempered = windows.temper(scores, found)
+    found = calibration.temperature(targets, scores)
+    tempered = pooling.temper(scores, found)
     assert np.isfinite(tempered).all()
     # 40 of 50 were right, and of the row that is thought of a fifth.
     assert tempered.max(axis=1) == pytest.approx((40 + 0.2) / 51, abs=1e-4)
@@ -71,28 +72,30 @@ def by_hand(scores: np.ndarray, how: str) -> list[float]:
     return found
 
 
-@pytest.mark.parametrize("how", confidence.UNKNOWN)
-def test_familiarity_is_the_papers_score(how: confidence.Unknown) -> None:
+@pytest.mark.parametrize("how", calibration.UNKNOWN)
+def test_familiarity_is_the_papers_score(how: calibration.Unknown) -> None:
     logits, _ = honest(100)
     scores = special.softmax(logits, axis=1).astype(np.float32)
-    np.testing.assert_allclose(confidence.familiarity(scores, how), by_hand(scores, how), rtol=1e-5)
+    np.testing.assert_allclose(calibration.familiarity(scores, how), by_hand(scores, how), rtol=1e-5)
     # Softmax does not see what is added to a row's logits, so nor may this.
     shifted = special.softmax(logits + RNG.normal(0, 9, (100, 1)), axis=1).astype(np.float32)
-    np.testing.assert_allclose(confidence.familiarity(shifted, how), by_hand(scores, how), rtol=1e-4)
+    np.testing.assert_allclose(calibration.familiarity(shifted, how), by_hand(scores, how), rtol=1e-4)
 
 
 def test_under_sigmoid_the_logits_are_those_of_the_classes() -> None:
     logits = RNG.normal(0, 3, (50, CLASSES))
     scores = special.expit(logits).astype(np.float32)
-    of = {how: confidence.familiarity(scores, how, "sigmoid") for how in confidence.UNKNOWN}
+    of = {how: calibration.familiarity(scores, how, "sigmoid") for how in calibration.UNKNOWN}
     np.testing.assert_allclose(of["max_logit"], logits.max(axis=1), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(of["energy"], special.logsumexp(logits, axis=1), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(of["max_prob"], scores.max(axis=1))
 
 
-@pytest.mark.parametrize("how", confidence.UNKNOWN)
-def test_scores_of_zero_and_one_are_familiar_by_a_finite_number(how: confidence.Unknown) -> None:
-    sure, even = (confidence.familiarity(row[None], how) for row in (np.eye(3, dtype=np.float32)[0], np.full(3, 1 / 3)))
+@pytest.mark.parametrize("how", calibration.UNKNOWN)
+def test_scores_of_zero_and_one_are_familiar_by_a_finite_number(how: calibration.Unknown) -> None:
+    sure, even = (
+        calibration.familiarity(row[None], how) for row in (np.eye(3, dtype=np.float32)[0], np.full(3, 1 / 3))
+    )
     assert np.isfinite(sure).all() and sure > even
 
 
@@ -102,13 +105,13 @@ def test_scores_of_zero_and_one_are_familiar_by_a_finite_number(how: confidence.
 def test_segments_and_clips_have_each_their_own() -> None:
     logits, targets = honest(800)
     shy, sure = (special.softmax(logits * k, axis=1).astype(np.float32) for k in (0.4, 2.5))
-    found = confidence.fit(targets, sure, shy, np.arange(800), "max_logit")
-    assert found.segment == confidence.temperature(targets, sure)
-    assert found.clip == confidence.temperature(targets, shy)
+    found = calibration.fit(targets, sure, shy, np.arange(800), "max_logit")
+    assert found.segment == calibration.temperature(targets, sure)
+    assert found.clip == calibration.temperature(targets, shy)
 
 
-@pytest.mark.parametrize("how", confidence.UNKNOWN)
-def test_the_threshold_is_the_highest_that_95_per_cent_of_the_clips_reach(how: confidence.Unknown) -> None:
+@pytest.mark.parametrize("how", calibration.UNKNOWN)
+def test_the_threshold_is_the_highest_that_95_per_cent_of_the_clips_reach(how: calibration.Unknown) -> None:
     """Each clip by its most familiar segment, at the segments' temperature."""
     logits, targets = honest(700)
     offsets = np.sort(RNG.choice(np.arange(1, 700), 199, replace=False))
@@ -116,8 +119,8 @@ def test_the_threshold_is_the_highest_that_95_per_cent_of_the_clips_reach(how: c
     clips = targets[offsets]
     by_segment = special.softmax(3 * logits, axis=1).astype(np.float32)
     by_clip = np.array([part.mean(axis=0) for part in np.split(by_segment, offsets[1:])])
-    found = confidence.fit(clips, by_segment, by_clip, offsets, how)
-    of_segments = confidence.familiarity(windows.temper(by_segment, found.segment), how)
+    found = calibration.fit(clips, by_segment, by_clip, offsets, how)
+    of_segments = calibration.familiarity(pooling.temper(by_segment, found.segment), how)
     of_clips = np.array([part.max() for part in np.split(of_segments, offsets[1:])])
     assert (of_clips >= found.threshold).mean() >= 0.95
     assert (of_clips > found.threshold).mean() < 0.95
@@ -125,7 +128,7 @@ def test_the_threshold_is_the_highest_that_95_per_cent_of_the_clips_reach(how: c
 
 
 def test_several_fits_together_are_their_middle() -> None:
-    found = confidence.typical([Confidence(0.5, 4.0, 1.0), Confidence(2.0, 1.0, 5.0), Confidence(1.0, 2.0, 2.0)])
+    found = calibration.typical([Confidence(0.5, 4.0, 1.0), Confidence(2.0, 1.0, 5.0), Confidence(1.0, 2.0, 2.0)])
     assert (found.segment, found.clip) == pytest.approx((1.0, 2.0))
     assert found.threshold == 2.0
-    assert confidence.typical([Confidence(), Confidence()]) == Confidence()
+    assert calibration.typical([Confidence(), Confidence()]) == Confidence()

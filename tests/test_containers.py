@@ -12,14 +12,14 @@ import pytest
 import soundfile
 from test_audio import RATE_HZ, Wave, is_the_tone, sound_file, tone, write_media
 
-from hubbub import audio, containers
-from hubbub.audio import AudioError
+from hubbub.audio import containers, decode
+from hubbub.audio.decode import AudioError
 
 CUT_OFF = r"^the stream is cut off"
 
 
 def decoded(content: bytes) -> tuple[Wave, list[str]]:
-    with audio.opened(io.BytesIO(content)) as sound:
+    with decode.opened(io.BytesIO(content)) as sound:
         wave = np.concatenate(list(sound.blocks))
         return wave, sound.warnings
 
@@ -290,15 +290,15 @@ def test_a_wav_over_4_gib_is_read_to_its_end(tmp_path: Path, after: bytes) -> No
     head = wav(b"", counted=samples % 2**32)
     path = sparse(tmp_path / "long.wav", head, len(head) + samples + len(after), PCM + after)
     seconds = samples / 2 / RATE_HZ
-    with audio.opened(path) as sound:
+    with decode.opened(path) as sound:
         assert sound.seconds == pytest.approx(seconds, abs=1e-3)
         assert sound.warnings == [
             f"Its header says 288,000 bytes of samples, which is what 32 bits can hold of 4,295,255,296; all "
             f"were read: {seconds:.1f} s."
         ]
-    wave, _ = audio.decode(path, start_s=seconds - 1)
+    wave, _ = decode.decode(path, start_s=seconds - 1)
     assert len(wave) == RATE_HZ and is_the_tone(wave, RATE_HZ)
-    assert not audio.decode(path, 10, 11)[0].any()
+    assert not decode.decode(path, 10, 11)[0].any()
 
 
 def test_an_rf64_over_4_gib_is_read_and_its_half_is_refused(tmp_path: Path) -> None:
@@ -306,12 +306,12 @@ def test_an_rf64_over_4_gib_is_read_and_its_half_is_refused(tmp_path: Path) -> N
     ds64 = struct.pack("<4sIQQQI", b"ds64", 28, samples + 72, samples, samples // 2, 0)
     head = b"RF64" + wav(b"", 0xFFFFFFFF, 0xFFFFFFFF, before=ds64)[4:]
     path = sparse(tmp_path / "long.wav", head, len(head) + samples, PCM)
-    with audio.opened(path) as sound:
+    with decode.opened(path) as sound:
         assert (sound.seconds, sound.warnings) == (samples / 2 / RATE_HZ, [])
-    assert is_the_tone(audio.decode(path, start_s=samples / 2 / RATE_HZ - 1)[0], RATE_HZ)
+    assert is_the_tone(decode.decode(path, start_s=samples / 2 / RATE_HZ - 1)[0], RATE_HZ)
     os.truncate(path, 2**31)
     with pytest.raises(AudioError, match="is cut off"):
-        audio.decode(path, 0, 1)
+        decode.decode(path, 0, 1)
 
 
 # Other containers whose counts are wrong
@@ -523,7 +523,7 @@ def test_only_files_are_opened(tmp_path: Path) -> None:
     (tmp_path / "loop.wav").symlink_to("loop.wav")
     for name in ("pipe.wav", "endless.wav", "dangling.wav", "loop.wav", "n" * 300 + ".wav"):
         with pytest.raises(AudioError, match=r"is not a file|is not a sound that can be read") as caught:
-            audio.decode(tmp_path / name)
+            decode.decode(tmp_path / name)
         assert str(caught.value).startswith(str(tmp_path / name))
     (tmp_path / "link.wav").symlink_to(sound_file(tmp_path, "wav", "WAV", "PCM_16"))
-    assert is_the_tone(*audio.decode(tmp_path / "link.wav"))
+    assert is_the_tone(*decode.decode(tmp_path / "link.wav"))

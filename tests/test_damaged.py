@@ -15,12 +15,12 @@ import soundfile
 from PIL import Image
 from pyarrow import parquet
 
-from hubbub import pictures
-from hubbub.data import npz
+from hubbub.audio import image_files
+from hubbub.audio.image_files import PictureError
+from hubbub.data import features as npz
 from hubbub.data.clips import ClipsError
-from hubbub.data.opening import open_data
+from hubbub.data.open import open_data
 from hubbub.errors import HubbubError
-from hubbub.pictures import PictureError
 
 RNG = np.random.default_rng(0)
 #: What parsers take for the start or the end of something.
@@ -63,9 +63,9 @@ def test_pictures(tmp_path: Path, kind: str) -> None:
     picture = io.BytesIO()
     Image.fromarray(RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8)).save(picture, kind, **PICTURES[kind])
     file = tmp_path / f"p.{kind.lower()}"
-    assert refused(file, pictures.read, [picture.getvalue()]) == 0
-    assert refused(file, pictures.read, damaged(picture.getvalue())) > 20
-    refused(file, pictures.is_grey, damaged(picture.getvalue()))
+    assert refused(file, image_files.read, [picture.getvalue()]) == 0
+    assert refused(file, image_files.read, damaged(picture.getvalue())) > 20
+    refused(file, image_files.is_grey, damaged(picture.getvalue()))
 
 
 def headed(header: str) -> bytes:
@@ -95,10 +95,10 @@ HEADERS = [
 def test_npy(tmp_path: Path) -> None:
     whole = headed("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2), }")
     file = tmp_path / "s.npy"
-    assert refused(file, pictures.read_spectrogram, [whole]) == 0
-    assert refused(file, pictures.read_spectrogram, damaged(whole)) > 100
+    assert refused(file, image_files.read_spectrogram, [whole]) == 0
+    assert refused(file, image_files.read_spectrogram, damaged(whole)) > 100
     contents = [headed(header) for header in HEADERS]
-    assert refused(file, pictures.read_spectrogram, contents) == len(HEADERS)
+    assert refused(file, image_files.read_spectrogram, contents) == len(HEADERS)
 
 
 def features(folder: Path) -> Path:
@@ -163,7 +163,7 @@ def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     (tmp_path / "zeros.npy").symlink_to("/dev/zero")
     (tmp_path / "gone.npy").symlink_to(tmp_path / "nowhere.npy")
     for path in (tmp_path, tmp_path / npz.ARRAYS, tmp_path / "zeros.npy", tmp_path / "gone.npy"):
-        for read in (pictures.read, pictures.is_grey, pictures.read_spectrogram):
+        for read in (image_files.read, image_files.is_grey, image_files.read_spectrogram):
             with pytest.raises(PictureError, match="is not a file"):
                 read(path)
     for read in (npz.open_features, npz.shape, npz.contents):

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hubbub import demo, store
+from hubbub.cli import demo
+from hubbub.runtime import download
 
 FAST = ["train.epochs=1", "network.width=2", "evaluate.resamples=20", "data.limit=2"]
 
@@ -21,8 +22,8 @@ def run(tmp_path: Path, settings: list[str]) -> str:
 def test_with_nothing_at_hand_it_synthesises_and_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HUBBUB_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "user"))
-    gone = replace(store.ASSETS["yamnet"], url="http://127.0.0.1:9/yamnet.h5")
-    monkeypatch.setitem(store.ASSETS, "yamnet", gone)
+    gone = replace(download.ASSETS["yamnet"], url="http://127.0.0.1:9/yamnet.h5")
+    monkeypatch.setitem(download.ASSETS, "yamnet", gone)
     said = run(tmp_path, FAST)
     assert "street, synthesised here" in said
     assert "a small CNN trained here: no home has YAMNet's weights" in said

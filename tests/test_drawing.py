@@ -14,16 +14,16 @@ import soundfile
 import torch
 from PIL import Image
 
-from hubbub import audio, windows
-from hubbub.data import augmented, drawing, origins, splits
+from hubbub.audio import decode, windows
+from hubbub.audio.frontend import FrontEnd
+from hubbub.audio.image_files import PictureError, read
+from hubbub.config.recipe import Recipe
+from hubbub.config.sections import Protocol
+from hubbub.data import origins, splits, write_augmented, write_images
 from hubbub.data.clips import ClipsError
-from hubbub.data.made import MADE, MadeError
-from hubbub.data.opening import open_data
+from hubbub.data.manifest import MADE, MadeError
+from hubbub.data.open import open_data
 from hubbub.data.variants import named
-from hubbub.features import FrontEnd
-from hubbub.pictures import PictureError, read
-from hubbub.recipe import Recipe
-from hubbub.settings import Protocol
 
 RATE = 16_000
 SMALL = (
@@ -59,7 +59,7 @@ def sounds(tmp_path: Path) -> Path:
 def drawn(chosen: Recipe, path: Path, segment: int = 0) -> torch.Tensor:
     """The front end's own picture, before it is standardised."""
     frontend = FrontEnd(chosen.frontend, chosen.audio.rate_hz)
-    cut = windows.cut(audio.load(path, chosen.audio.rate_hz), chosen.windows.length, chosen.windows.hop)
+    cut = windows.cut(decode.load(path, chosen.audio.rate_hz), chosen.windows.length, chosen.windows.hop)
     picture = frontend.picture.draw(frontend.logmel(torch.from_numpy(cut[segment].copy())[None]))[0]
     return picture if picture.ndim == 3 else picture[None]
 
@@ -76,7 +76,7 @@ def test_a_picture_is_what_the_front_end_draws(
     sounds: Path, tmp_path: Path, settings: tuple[str, ...], shape: tuple[int, int, int]
 ) -> None:
     chosen = recipe(sounds, *settings)
-    drawing.write(chosen, tmp_path / "out")
+    write_images.write(chosen, tmp_path / "out")
     for file, source, segment in (("fold1/c0", "0", 0), ("fold3/c5-s0000", "5", 0), ("fold3/c5-s0002", "5", 2)):
         path = tmp_path / "out" / "spectrograms" / f"{file}_orig.png"
         pixels = read(path)
@@ -92,7 +92,7 @@ def test_without_a_size_a_picture_has_a_row_a_band_and_a_column_a_frame(sounds: 
     chosen = Recipe.load("esc50-resnet18-final", [f'data.name="{sounds}"', "frontend.size=[64,501]"])
     content = chosen.model_dump(exclude_none=True)
     del content["frontend"]["size"]
-    drawing.write(Recipe.of(content), tmp_path / "out")
+    write_images.write(Recipe.of(content), tmp_path / "out")
     frames = FrontEnd(chosen.frontend, chosen.audio.rate_hz).logmel.frames(chosen.windows.length)
     assert read(tmp_path / "out" / "spectrograms" / "fold1" / "c0_orig.png").shape == (1, 64, frames)
 
@@ -100,14 +100,14 @@ def test_without_a_size_a_picture_has_a_row_a_band_and_a_column_a_frame(sounds: 
 def test_low_tones_are_low_on_paper_and_in_row_0_for_a_network(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "low.wav", 0.5 * np.sin(2 * np.pi * 100 * np.arange(RATE) / RATE), RATE)
     csv = listed(tmp_path, [{"path": "low.wav", "label": "low", "clip": "low"}])
-    drawing.write(recipe(csv, "frontend.colours=none"), tmp_path / "out")
+    write_images.write(recipe(csv, "frontend.colours=none"), tmp_path / "out")
     path = tmp_path / "out" / "spectrograms" / "low_orig.png"
     assert read(path)[0].mean(1).argmax() < 8
     assert np.asarray(Image.open(path)).mean(1).argmax() >= 40
 
 
 def test_the_list_says_what_each_picture_is(sounds: Path, tmp_path: Path) -> None:
-    table = pd.read_csv(drawing.write(recipe(sounds), tmp_path / "out", "d"), dtype=str)
+    table = pd.read_csv(write_images.write(recipe(sounds), tmp_path / "out", "d"), dtype=str)
     assert list(table) == [
         "spec_file_name", "orig_file_name", "fsID", "fold", "classID", "class", "augmentation", "source", "variant",
         "clip", "start", "end",
@@ -129,7 +129,7 @@ def test_the_list_says_what_each_picture_is(sounds: Path, tmp_path: Path) -> Non
 def test_a_part_of_a_recording_says_where_in_it_it_lies(tmp_path: Path) -> None:
     sound(tmp_path, "long.wav", 5)
     csv = listed(tmp_path, [{"path": "long.wav", "label": "x", "start": 1.5, "end": 3.5}])
-    table = pd.read_csv(drawing.write(recipe(csv), tmp_path / "out"))
+    table = pd.read_csv(write_images.write(recipe(csv), tmp_path / "out"))
     assert table[["start", "end"]].to_numpy().tolist() == [[1.5, 2.5], [2.5, 3.5]]
 
 
@@ -140,18 +140,18 @@ def test_names_stay_apart_on_any_file_system(tmp_path: Path) -> None:
     for k, one in enumerate(ids):
         sound(tmp_path, f"{k}.wav", 2 if one == "x" else 1, seed=k)
         rows.append({"path": f"{k}.wav", "label": "x", "fold": "odd/../fold", "group": f"{k}", "clip": one})
-    table = pd.read_csv(drawing.write(recipe(listed(tmp_path, rows)), tmp_path / "out"))
+    table = pd.read_csv(write_images.write(recipe(listed(tmp_path, rows)), tmp_path / "out"))
     names = list(table["spec_file_name"])
     assert len({name.casefold() for name in names}) == len(names) == len(ids) + 1
     assert "w_orig.png" in names and {"x-s0000_orig.png", "x-s0001_orig.png"} < set(names)
     assert len(list((tmp_path / "out" / "spectrograms").glob("*/*.png"))) == len(names)
-    clips = open_data(str(tmp_path / "out" / drawing.CSV))
+    clips = open_data(str(tmp_path / "out" / write_images.CSV))
     assert len(clips) == len(names) and clips.folds == ("odd/../fold",)
 
 
 def test_each_variant_gives_another_picture(sounds: Path, tmp_path: Path) -> None:
     names = [name for name in named("b,d,emodb") if not name.startswith("gain")]  # these are relative to the loudest
-    drawing.write(recipe(sounds), tmp_path / "out", ",".join(names))
+    write_images.write(recipe(sounds), tmp_path / "out", ",".join(names))
     pictures = {p.stem.split("_")[1]: read(p) for p in (tmp_path / "out/spectrograms/fold1").glob("c0_*.png")}
     assert len(pictures) == len(names) == 19
     assert len({pixels.tobytes() for pixels in pictures.values()}) == len(pictures)
@@ -169,7 +169,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 # Kills its own process as by power loss, with so many files in place and the next one written but not yet there.
 KILLED = """
 import os, signal, sys
-from hubbub.cli import app
+from hubbub.cli.main import app
 left, real = {left}, os.replace
 def replace(source, target):
     global left
@@ -196,19 +196,19 @@ def test_a_killed_run_goes_on_to_the_same_folder(sounds: Path, tmp_path: Path, c
     assert any("/." in name for name in begun), "a half-written file was left behind"
     for folder in (broken, tmp_path / "whole"):
         if command == "images":
-            drawing.write(recipe(sounds), folder, names)
+            write_images.write(recipe(sounds), folder, names)
         else:
-            augmented.write(str(sounds), folder, names)
+            write_augmented.write(str(sounds), folder, names)
     done = tree(broken)
     assert done == tree(tmp_path / "whole")
     assert all(done[name] == begun[name] for name in kept)
 
 
 def test_pictures_that_are_there_are_kept(sounds: Path, tmp_path: Path) -> None:
-    drawing.write(recipe(sounds), tmp_path / "out", "d")
+    write_images.write(recipe(sounds), tmp_path / "out", "d")
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("*.png")}
     next(iter(before)).unlink()
-    drawing.write(recipe(sounds), tmp_path / "out", "d")
+    write_images.write(recipe(sounds), tmp_path / "out", "d")
     after = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("*.png")}
     assert sum(after[path] != before[path] for path in before) == 1
 
@@ -219,9 +219,9 @@ def test_files_of_a_recording_that_was_replaced_by_an_older_one_are_made_again(
 ) -> None:
     def write() -> dict[str, bytes]:
         if command == "images":
-            drawing.write(recipe(sounds), tmp_path / "out", "orig,noisy")
+            write_images.write(recipe(sounds), tmp_path / "out", "orig,noisy")
         else:
-            augmented.write(str(sounds), tmp_path / "out", "orig,noisy")
+            write_augmented.write(str(sounds), tmp_path / "out", "orig,noisy")
         return {name: content for name, content in tree(tmp_path / "out").items() if name.endswith((".png", ".wav"))}
 
     first = write()
@@ -247,7 +247,7 @@ def test_files_of_a_recording_that_was_replaced_by_an_older_one_are_made_again(
 
 def test_pictures_are_a_data_set_that_knows_what_made_it(sounds: Path, tmp_path: Path) -> None:
     chosen = recipe(sounds)
-    clips = open_data(str(drawing.write(chosen, tmp_path / "out", "d")))
+    clips = open_data(str(write_images.write(chosen, tmp_path / "out", "d")))
     assert clips.kind == "pictures" and clips.name == "list, pictures" and clips.labels == ("x", "y")
     assert clips.made == {k: getattr(chosen, k).model_dump(mode="json") for k in ("audio", "windows", "frontend")}
     assert set(clips.table["group"]) == {f"g{k}" for k in range(6)}
@@ -262,7 +262,7 @@ def test_licence_notes_and_straddling_recordings_go_on(tmp_path: Path, home: Cal
     """Of every class and fold of UrbanSound8K a clip, as system D would name it."""
     home("data", "urbansound8k")
     settings = ["data.limit=1", "data.allow_missing=true", "frontend.size=[32,32]"]
-    csv = drawing.write(Recipe.load("us8k-resnet18", settings), tmp_path / "out")
+    csv = write_images.write(Recipe.load("us8k-resnet18", settings), tmp_path / "out")
     clips = open_data(str(csv))
     known = open_data("urbansound8k", allow_missing=True)
     assert (clips.licence, clips.citation) == (known.licence, known.citation)
@@ -276,28 +276,28 @@ def test_licence_notes_and_straddling_recordings_go_on(tmp_path: Path, home: Cal
 
 def test_what_makes_no_picture_is_refused(sounds: Path, tmp_path: Path) -> None:
     with pytest.raises(PictureError, match=r"frontend\.scale is 'none'.* --set frontend\.scale=minmax"):
-        drawing.write(
+        write_images.write(
             recipe(sounds, "frontend.scale=none", "frontend.colours=none", "frontend.standardise=none"), tmp_path
         )
     with pytest.raises(PictureError, match="has no front end of its own"):
-        drawing.write(Recipe.load("us8k-yamnet-lgbm"), tmp_path / "out")
-    csv = drawing.write(recipe(sounds), tmp_path / "out")
+        write_images.write(Recipe.load("us8k-yamnet-lgbm"), tmp_path / "out")
+    csv = write_images.write(recipe(sounds), tmp_path / "out")
     with pytest.raises(PictureError, match="list, pictures holds pictures"):
-        drawing.write(recipe(csv), tmp_path / "again")
+        write_images.write(recipe(csv), tmp_path / "again")
 
 
 def test_a_folder_of_other_settings_is_refused_with_what_differs(sounds: Path, tmp_path: Path) -> None:
-    drawing.write(recipe(sounds), tmp_path / "out")
+    write_images.write(recipe(sounds), tmp_path / "out")
     with pytest.raises(MadeError, match=r"audio\.rate_hz is 16000 there and 8000 now"):
-        drawing.write(recipe(sounds, "audio.rate_hz=8000", "frontend.f_max_hz=4000.0"), tmp_path / "out")
+        write_images.write(recipe(sounds, "audio.rate_hz=8000", "frontend.f_max_hz=4000.0"), tmp_path / "out")
     (sounds.parent / "list.csv").write_text(sounds.read_text().replace("g0", "g1"))
     with pytest.raises(MadeError, match="other settings: manifest is"):
-        drawing.write(recipe(sounds), tmp_path / "out")
+        write_images.write(recipe(sounds), tmp_path / "out")
 
 
 def test_unreadable_sounds_are_told_and_no_list_is_written(sounds: Path, tmp_path: Path) -> None:
     (sounds.parent / "2.wav").write_text("no sound")
     with pytest.raises(ClipsError, match=r"1 of 6 sounds cannot be used\. .*2\.wav"):
-        drawing.write(recipe(sounds), tmp_path / "out")
-    assert not (tmp_path / "out" / drawing.CSV).exists()
+        write_images.write(recipe(sounds), tmp_path / "out")
+    assert not (tmp_path / "out" / write_images.CSV).exists()
     assert len(list((tmp_path / "out").rglob("*.png"))) == 4 + 3

@@ -9,10 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from hubbub import engines, experiment, files, report
-from hubbub.engines import Done, Here, Processes
-from hubbub.experiment import Run, run_all
-from hubbub.recipe import Recipe
+from hubbub.config.recipe import Recipe
+from hubbub.experiment import local
+from hubbub.experiment import run as experiment
+from hubbub.experiment.engine import Done
+from hubbub.experiment.local import Here, Processes
+from hubbub.experiment.run import Run, run_all
+from hubbub.report import summary as report
+from hubbub.runtime import files, homes, processes
 
 TINY = [
     *("data.limit=2", "train.epochs=2", "network.width=4", "train.batch_size=16", "evaluate.resamples=50"),
@@ -36,7 +40,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
 
     folder, threads = tmp_path_factory.mktemp("alone") / "cnn", torch.get_num_threads()
-    torch.set_num_threads(max(engines.cores() // 2, 1))
+    torch.set_num_threads(max(processes.cores() // 2, 1))
     experiment.run(recipe("train.seeds=[1,2]"), folder)
     torch.set_num_threads(threads)
     return folder
@@ -155,10 +159,10 @@ def _alive(pid: int) -> bool:
 def test_the_engine_of_this_machine_has_a_process_a_core_for_trainings_and_none_for_heads() -> None:
     trained, headed = Run(recipe(), Path("a")), Run(recipe("head.name=logreg", "head.pool=mean"), Path("b"))
     say = [].append
-    assert isinstance(engines.local([headed], None, say), Here)
-    assert isinstance(engines.local([trained], 1, say), Here)
-    assert engines.local([trained, headed], 3, say).slots == 3
-    assert isinstance(engines.local([Run(recipe("train.devices=2"), Path("c"))], None, say), Here)
+    assert isinstance(local.local([headed], None, say), Here)
+    assert isinstance(local.local([trained], 1, say), Here)
+    assert local.local([trained, headed], 3, say).slots == 3
+    assert isinstance(local.local([Run(recipe("train.devices=2"), Path("c"))], None, say), Here)
 
 
 def test_two_runs_in_one_folder_are_refused_before_anything_is_begun(tmp_path: Path) -> None:
@@ -170,6 +174,6 @@ def test_two_runs_in_one_folder_are_refused_before_anything_is_begun(tmp_path: P
 
 def test_a_folder_in_use_is_refused_before_anything_is_begun(tmp_path: Path) -> None:
     runs = [Run(recipe(), tmp_path / "free"), Run(recipe(), tmp_path / "held")]
-    with files.lock(tmp_path / "held"), pytest.raises(files.StoreError, match="in use by process"):
+    with files.lock(tmp_path / "held"), pytest.raises(homes.StoreError, match="in use by process"):
         run_all(runs, Here())
     assert not (tmp_path / "free" / "recipe.toml").exists()

@@ -15,10 +15,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hubbub import audio
-from hubbub.models import Network, esresnext, load_weights
+from hubbub.audio import decode
+from hubbub.models import esresnext
 from hubbub.models.checkpoint import CheckpointError
 from hubbub.models.esresnext import FBSP, RATE_HZ, AudioCLIP, ESResNeXt
+from hubbub.models.registry import Network
+from hubbub.models.weights import load_weights
 
 Home = Callable[[str, str], Path]
 State = dict[str, Tensor]
@@ -78,7 +80,7 @@ def fresh(untouched: ESResNeXt) -> ESResNeXt:
 def rain(home: Home) -> Tensor:
     """A third of a second of a recording, `[1, T]`."""
     clip = home("data", "esc50") / "audio" / "1-17367-A-10.ogg"
-    return torch.from_numpy(audio.load(clip, RATE_HZ)[None, 44_100:58_800].copy())
+    return torch.from_numpy(decode.load(clip, RATE_HZ)[None, 44_100:58_800].copy())
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:

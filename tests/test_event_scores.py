@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubbub.event_scores import Counts, event_based, segment_based
-from hubbub.events import Event
+from hubbub.inference.events import Event
+from hubbub.metrics.events import Counts, event_based, segment_based
 
 LABELS = ("dog", "rain")
 

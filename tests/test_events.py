@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubbub import windows
-from hubbub.events import Event, EventError, Merger, Merging, merge
+from hubbub.audio import windows
+from hubbub.inference.events import Event, EventError, Merger, Merging, merge
 
 Array = npt.NDArray[np.float64]
 

@@ -17,15 +17,21 @@ import pytest
 import soundfile
 import torch
 
-from hubbub import cell, experiment, files, metrics, report, training
-from hubbub.classifier import Classifier, choose_device, load
-from hubbub.data import cache, splits
-from hubbub.data.sets import DATASETS
-from hubbub.data.splits import LeakError
+from hubbub.classifier.torch_classifier import Classifier, load
+from hubbub.config.recipe import Recipe, shipped
+from hubbub.data import cache, open
+from hubbub.data.datasets import DATASETS
+from hubbub.data.leaks import LeakError
 from hubbub.errors import HubbubError
-from hubbub.material import prepare
+from hubbub.experiment import cell
+from hubbub.experiment import run as experiment
+from hubbub.experiment.prepare import prepare
+from hubbub.metrics import classification
 from hubbub.models.heads import LogisticHead
-from hubbub.recipe import Recipe, shipped
+from hubbub.report import goals
+from hubbub.runtime import files
+from hubbub.runtime.devices import choose_device
+from hubbub.train import module
 
 TINY = ["data.limit=2", "train.epochs=2", "network.width=4", "train.batch_size=16", "evaluate.resamples=50"]
 HEAD = [*TINY, "head.name=logreg", "head.pool=mean+max", "head.c=[0.01,0.1]"]
@@ -80,7 +86,7 @@ def test_summary_has_the_contracts_keys_and_both_levels(trained: Path) -> None:
     ]
     assert [(e["fold"], e["seed"]) for e in summary["folds"]] == [("1", 42), ("2", 42)]
     for level in ("clip", "segment"):
-        for name in metrics.METRICS:
+        for name in classification.METRICS:
             assert set(summary[level][name]) == {"mean", "sd", "sd_seeds", "pooled", "ci95"}
     assert summary["clips"] == 40
     assert summary["segments"] == 40 * 2
@@ -214,7 +220,7 @@ def test_a_saved_classifier_in_a_new_process_gives_the_probabilities_of_training
     table = pd.read_parquet(cell / "predictions.parquet")
     row = table[table["level"] == "clip"].iloc[3]
     recipe = Recipe.load(folder / "recipe.toml")
-    clips = splits.open_clips(recipe).table.set_index("clip")
+    clips = open.open_clips(recipe).table.set_index("clip")
     command = [
         sys.executable,
         "-m",
@@ -245,7 +251,7 @@ def test_a_clip_that_was_listed_but_not_predicted_is_an_error(headed: Path, tmp_
 
 
 def test_a_leaking_run_is_refused_and_stamped_when_allowed(tmp_path: Path) -> None:
-    clips = splits.open_clips(recipe()).table
+    clips = open.open_clips(recipe()).table
     table = clips.assign(fold=[str(k % 3) for k in range(len(clips))])  # folds that ignore the sources
     table.drop(columns="split_hint").to_csv(tmp_path / "mixed.csv", index=False)
     settings = [*HEAD, f'data.name="{tmp_path / "mixed.csv"}"', 'data.root="/"', "data.limit=1"]
@@ -268,7 +274,7 @@ def test_a_protocol_without_validation_keeps_the_last_epoch(tmp_path: Path) -> N
 
 
 def test_missing_clips_are_written_into_every_result(tmp_path: Path) -> None:
-    table = splits.open_clips(recipe()).table.drop(columns="split_hint")
+    table = open.open_clips(recipe()).table.drop(columns="split_hint")
     root = tmp_path / "data"
     (root / "audio").mkdir(parents=True)
     for path in table["path"][5:]:
@@ -291,16 +297,16 @@ def test_waves_are_decoded_once_for_every_recipe_at_their_rate(trained: Path, he
 def test_a_training_that_broke_off_goes_on_from_its_checkpoint(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step, epochs = training.Training.training_step, []
+    step, epochs = module.Training.training_step, []
 
-    def fatal(self: training.Training, *batch: object) -> object:
+    def fatal(self: module.Training, *batch: object) -> object:
         epochs.append(self.current_epoch)
         if self.current_epoch == 1 and "broke" not in epochs:
             epochs.append("broke")
             raise RuntimeError("power cut")
         return step(self, *batch)
 
-    monkeypatch.setattr(training.Training, "training_step", fatal)
+    monkeypatch.setattr(module.Training, "training_step", fatal)
     plan = recipe('protocol.folds=["1","2"]')
     with pytest.raises(RuntimeError, match="power cut"):
         experiment.run(plan, tmp_path / "run")
@@ -321,7 +327,7 @@ def test_auto_trains_the_head_alone_without_an_accelerator(tmp_path: Path) -> No
     assert read(cell / "metrics_test.json")["trainable_parameters"] == (4 * 8) * 10 + 10
     table = pd.read_parquet(cell / "predictions.parquet")
     row = table[table["level"] == "clip"].iloc[3]
-    model, clips = load(cell / "classifier"), splits.open_clips(plan)
+    model, clips = load(cell / "classifier"), open.open_clips(plan)
     heard = model.classify(clips.table.set_index("clip").loc[row["clip"], "path"])
     assert list(heard.scores.values()) == pytest.approx(row[list(heard.scores)].tolist(), abs=1e-5)
 
@@ -360,7 +366,7 @@ def test_published_weights_that_cannot_be_had_are_named(
 ) -> None:
     monkeypatch.setenv("HUBBUB_HOME", str(tmp_path))
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # nobody answers there
-    monkeypatch.setattr("hubbub.store.RETRIES", 0)
+    monkeypatch.setattr("hubbub.runtime.download.RETRIES", 0)
     rows = [f"{fold}{label}.wav,{label},{fold}" for fold in "123" for label in "ab"]
     for row in rows:
         soundfile.write(tmp_path / row.split(",")[0], np.zeros(800), 8000)
@@ -407,7 +413,7 @@ def test_mlflow_has_the_figures_of_a_run(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_two_devices_give_a_whole_run_folder(tmp_path: Path) -> None:
     settings = [part for s in (*TINY, "train.devices=2", 'train.device="cpu"') for part in ("--set", s)]
-    command = [sys.executable, "-m", "hubbub", "train", "street-cnn", "--fold", "1", "--out", str(tmp_path)]
+    command = [sys.executable, "-m", "hubbub.cli", "train", "street-cnn", "--fold", "1", "--out", str(tmp_path)]
     subprocess.run([*command, "--name", "two", *settings], check=True, capture_output=True)
     cell = tmp_path / "two" / "test-1" / "seed-42"
     assert len(pd.read_csv(cell / "history.csv")) == 2
@@ -417,7 +423,7 @@ def test_two_devices_give_a_whole_run_folder(tmp_path: Path) -> None:
 def test_the_goals_table_shows_what_was_run_and_how_to_run_the_rest(tmp_path: Path) -> None:
     done = Recipe.load("street-cnn", [*TINY, 'protocol.folds=["1"]'])
     summary = experiment.run(done, tmp_path / "us8k-esresnext", refit=False)
-    table = report.goals(tmp_path)
+    table = goals.goals(tmp_path)
     assert list(table) == ["A1", "A1-V5", "A2", "A3"]
     assert table.loc["run", "A1"] == "not yet: hubbub bench us8k-yamnet-lgbm"
     assert table.loc["clip accuracy", "A2"] == f"{summary['clip']['accuracy']['mean']:.4f}"
@@ -436,7 +442,7 @@ def test_every_shipped_recipe_runs_quick_and_its_classifier_classifies(
 ) -> None:
     """Without a network: what is not at hand is drawn, and nobody waits for half a gigabyte."""
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # nobody answers there
-    monkeypatch.setattr("hubbub.store.RETRIES", 0)
+    monkeypatch.setattr("hubbub.runtime.download.RETRIES", 0)
     plan = Recipe.load(name, ["data.allow_missing=true", "evaluate.resamples=50"], quick=True)
     if plan.data.name != "street":
         home("data", DATASETS[plan.data.name].folder)
@@ -451,5 +457,5 @@ def test_every_shipped_recipe_runs_quick_and_its_classifier_classifies(
     for history in (tmp_path / "run").glob("test-*/seed-*/history.csv"):
         losses = pd.read_csv(history)["train_loss"]
         assert losses.iloc[-1] < losses.iloc[0]
-    clip = splits.open_clips(plan).table["path"].iloc[0]
+    clip = open.open_clips(plan).table["path"].iloc[0]
     assert tuple(load(tmp_path / "run").classify(clip).scores) == prepare(plan, quick=True).clips.labels

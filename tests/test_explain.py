@@ -15,17 +15,19 @@ from test_networks import LARGE, SETTINGS, drawn, parameters
 from test_networks import recipe as network_recipe
 from torch import Tensor, nn
 
-from hubbub import explain as room
-from hubbub import windows
-from hubbub.classifier import Classifier, load
+from hubbub.audio.frontend import FrontEnd
+from hubbub.classifier import pooling
+from hubbub.classifier.torch_classifier import Classifier, load
+from hubbub.config.recipe import Recipe
 from hubbub.data import synthetic
-from hubbub.explain import ExplainError, curves, explain, listen, write
-from hubbub.features import FrontEnd
+from hubbub.inference import gradcam
+from hubbub.inference.explain import ExplainError, curves, explain, listen
 from hubbub.models.esresnext import ESResNeXt
 from hubbub.models.heads import build_head, candidates
 from hubbub.models.network import Network
 from hubbub.models.yamnet import YAMNet
-from hubbub.recipe import Recipe
+from hubbub.report import explanation
+from hubbub.report.explanation import write
 
 RATE = 16_000
 STREET = synthetic.SAMPLE_RATE_HZ
@@ -209,7 +211,7 @@ def test_what_is_weighed_is_what_decides(settings: tuple[str, ...]) -> None:
 
     def decided(rows: np.ndarray) -> float:
         if head is not None and pool != "segment":
-            logits, weights = head.decision_function(windows.pool_embeddings(rows, [0], pool)), np.ones(1)
+            logits, weights = head.decision_function(pooling.pool_embeddings(rows, [0], pool)), np.ones(1)
         elif head is not None:
             logits, weights = head.decision_function(rows), scores
         else:
@@ -217,7 +219,7 @@ def test_what_is_weighed_is_what_decides(settings: tuple[str, ...]) -> None:
                 logits, weights = model.network.head(torch.from_numpy(rows)).numpy(), scores
         return float((logits[:, 1] - logits.mean(axis=1)) @ weights)  # what all classes share decides nothing
 
-    gradient = room._what_decides(model, torch.from_numpy(embeddings.copy()), 1, scores).numpy()
+    gradient = gradcam._what_decides(model, torch.from_numpy(embeddings.copy()), 1, scores).numpy()
     for _ in range(5):
         # As small a step as single precision can tell, in one direction of all.
         way = rng.normal(size=embeddings.shape).astype(np.float32) * step
@@ -410,7 +412,7 @@ def test_of_many_segments_the_strongest_are_drawn(street: Classifier, tmp_path: 
     card = write(street, found, tmp_path / "long")
     strength = [one.map.max() for one in found.segments]
     drawn_ = [number for number, one in enumerate(card["segments"]) if one["picture"]]
-    assert len(card["segments"]) == 10 and len(drawn_) == room.MOST_PICTURES == 8
+    assert len(card["segments"]) == 10 and len(drawn_) == explanation.MOST_PICTURES == 8
     assert min(strength[k] for k in drawn_) >= max(strength[k] for k in range(10) if k not in drawn_)
     assert (tmp_path / "long" / card["segments"][drawn_[0]]["picture"]).is_file()
 

@@ -23,12 +23,12 @@ from test_networks import CLASSES, SETTINGS, recipe
 from torch import Tensor
 
 import hubbub
-from hubbub import classifier, rounding, windows
-from hubbub.classifier import Classifier, ClassifierError
-from hubbub.confidence import Confidence
-from hubbub.export import CLIPS, TOLERANCE, ExportError, Sounds, _adaptive_max_pool2d, export, sounds
+from hubbub.classifier import pooling, quantize, torch_classifier
+from hubbub.classifier.calibration import Confidence
+from hubbub.classifier.export import CLIPS, TOLERANCE, ExportError, Sounds, _adaptive_max_pool2d, export, sounds
+from hubbub.classifier.onnx_classifier import META, OnnxClassifier, written
+from hubbub.classifier.torch_classifier import Classifier, ClassifierError
 from hubbub.models import cnn
-from hubbub.onnx_model import META, OnnxClassifier, written
 
 RATE = 16_000
 LABELS = tuple("abcdefg")
@@ -137,7 +137,7 @@ def test_a_file_says_what_it_cannot_do(tmp_path: Path) -> None:
         file.classify(np.zeros(100))
     (tmp_path / "x.onnx").write_bytes(b"")
     with pytest.raises(ClassifierError, match="exported file, which has no gradients"):
-        classifier.load(tmp_path / "x.onnx")
+        torch_classifier.load(tmp_path / "x.onnx")
 
 
 def test_a_file_answers_where_torch_is_not_installed(tmp_path: Path) -> None:
@@ -289,7 +289,7 @@ def test_weights_alone_are_rounded_channel_by_channel_and_the_front_end_not_at_a
     model, content = small()
     proto = onnx.load_from_string(content)
     before = {t.name: numpy_helper.to_array(t) for t in proto.graph.initializer}
-    after = {t.name: numpy_helper.to_array(t) for t in rounding.weights_only(proto).graph.initializer}
+    after = {t.name: numpy_helper.to_array(t) for t in quantize.weights_only(proto).graph.initializer}
     rounded = {name for name in before if name not in after}
     assert rounded == {name for name in before if name.startswith("network.body") and before[name].size >= 1024}
     for name in rounded:
@@ -300,7 +300,7 @@ def test_weights_alone_are_rounded_channel_by_channel_and_the_front_end_not_at_a
         assert (np.abs(values).max(axis=(1, 2, 3)) == 127).all()
     for name in set(before) - rounded:
         np.testing.assert_array_equal(before[name], after[name])
-    smaller = OnnxClassifier(written(rounding.weights_only(proto), json.loads(proto.metadata_props[0].value), None))
+    smaller = OnnxClassifier(written(quantize.weights_only(proto), json.loads(proto.metadata_props[0].value), None))
     segments = np.concatenate([model.cut(wave) for wave in waves(RATE, model.recipe.windows.length)])
     ours, theirs = smaller.both(segments)[1], reference(model, segments)[1]
     assert 0 < np.abs(ours - theirs).max() < 0.02 * np.abs(theirs).max()
@@ -345,14 +345,14 @@ def test_clips_are_of_the_classifiers_own_data_with_their_classes(tmp_path: Path
 def test_yamnet_in_a_file_gives_the_references_values(home: Callable[[str, str], Path], tmp_path: Path) -> None:
     home("weights", "yamnet.h5")
     golden = np.load(home("data", "esc50").parents[1] / "golden" / "yamnet_golden.npz")
-    model = classifier.load("yamnet")
+    model = torch_classifier.load("yamnet")
     checked_on = sounds(model)
     assert checked_on.name == "esc50"
     file = export(model, tmp_path / "yamnet.onnx", checked_on)
     for name in ("dog", "rain", "short_noise"):
         embeddings, logits = file.both(file.cut(golden[f"{name}/pcm16"] / np.float32(32768)).copy())
         np.testing.assert_allclose(embeddings, golden[f"{name}/embeddings"], atol=1e-3)
-        scores = windows.probabilities(logits, "sigmoid")
+        scores = pooling.probabilities(logits, "sigmoid")
         np.testing.assert_allclose(scores, golden[f"{name}/scores"], atol=1e-4)
 
 
@@ -366,7 +366,7 @@ def test_the_commands_of_the_page_run(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "street.wav", waves(RATE, 40_000)[0], RATE)
     printed = []
     for words in commands:
-        command = [sys.executable, "-m", "hubbub", *words]
+        command = [sys.executable, "-m", "hubbub.cli", *words]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         printed.append(done.stdout)

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubbub import files
-from hubbub.files import StoreError
+from hubbub.runtime import files, homes
+from hubbub.runtime.homes import StoreError
 
 
 @pytest.fixture(autouse=True)
@@ -39,43 +39,43 @@ def files_under(folder: Path) -> list[str]:
 def test_homes_in_order_with_the_users_own_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HUBBUB_HOME", os.pathsep.join(["/b", "", "~/a", " ", "relative"]))
-    *given, last = files.homes()
+    *given, last = homes.homes()
     assert given == [Path("/b"), tmp_path / "user" / "a", tmp_path / "relative"]
     assert last.is_relative_to(tmp_path / "user") and last.name == "hubbub"
     monkeypatch.delenv("HUBBUB_HOME")
-    assert files.homes() == [last]
+    assert homes.homes() == [last]
 
 
 def test_find_takes_the_first_home_that_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HUBBUB_HOME", os.pathsep.join(str(tmp_path / part) for part in "abc"))
-    assert files.find("data", "street") is None
+    assert homes.find("data", "street") is None
     for part in "bc":
         (tmp_path / part / "data" / "street").mkdir(parents=True)
-    assert files.find("data", "street") == tmp_path / "b" / "data" / "street"
-    assert files.find("weights", "street") is None
+    assert homes.find("data", "street") == tmp_path / "b" / "data" / "street"
+    assert homes.find("weights", "street") is None
 
 
 def test_cache_dir_is_made_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert files.cache_dir().is_dir() and files.cache_dir().is_relative_to(tmp_path / "user")
+    assert homes.cache_dir().is_dir() and homes.cache_dir().is_relative_to(tmp_path / "user")
     monkeypatch.setenv("HUBBUB_CACHE", "~/elsewhere/cache")
-    assert files.cache_dir() == tmp_path / "user" / "elsewhere" / "cache" and files.cache_dir().is_dir()
+    assert homes.cache_dir() == tmp_path / "user" / "elsewhere" / "cache" and homes.cache_dir().is_dir()
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("HUBBUB_CACHE", str(tmp_path / "file" / "cache"))
     with pytest.raises(StoreError, match=r"file/cache cannot be written: .*HUBBUB_CACHE"):
-        files.cache_dir()
+        homes.cache_dir()
 
 
 UNPRIVILEGED = """
 import os, sys
 import platformdirs
-from hubbub import files
+from hubbub.runtime import files, homes as homes_
 if os.getuid() == 0:
     os.setgroups([]); os.setgid(65534); os.setuid(65534)
 for homes in sys.argv[1:]:
     os.environ["HUBBUB_HOME"] = homes
     try:
-        print(files.writable_home())
-    except files.StoreError as error:
+        print(homes_.writable_home())
+    except homes_.StoreError as error:
         print(error)
 """
 
@@ -176,7 +176,7 @@ def test_an_error_about_another_file_is_passed_on(tmp_path: Path) -> None:
 
 HOLDER = """
 import sys
-from hubbub import files
+from hubbub.runtime import files
 with files.lock(sys.argv[1]):
     print("held", flush=True)
     sys.stdin.read()
@@ -249,14 +249,14 @@ def test_a_lock_is_released_where_its_block_raises(tmp_path: Path) -> None:
 LOCK_UNPRIVILEGED = """
 import os, sys
 import filelock
-from hubbub import files
+from hubbub.runtime import files, homes
 if os.getuid() == 0:
     os.setgroups([]); os.setgid(65534); os.setuid(65534)
 for folder in sys.argv[1:]:
     try:
         with files.lock(folder):
             print("held")
-    except files.StoreError as error:
+    except homes.StoreError as error:
         print(error)
 """
 
@@ -277,7 +277,7 @@ def test_a_read_only_folder_cannot_be_held(locked_and_free: tuple[Path, Path]) -
 LIMITED = """
 import resource, sys
 import numpy, safetensors.torch, soundfile, torch
-from hubbub import files
+from hubbub.runtime import files, homes
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 for save in (
     lambda file: torch.save({"a": torch.zeros(1 << 16)}, file),
@@ -289,7 +289,7 @@ for save in (
         try:
             with whole(sys.argv[1]) as place:
                 save(place / "inside" if place.is_dir() else place)
-        except files.StoreError as error:
+        except homes.StoreError as error:
             print(error)
 """
 

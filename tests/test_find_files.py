@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 from made_sounds import sounds
 
-from hubbub import audio
-from hubbub.errors import HubbubError
-from hubbub.find_files import (
+from hubbub.audio import decode
+from hubbub.audio.find_files import (
     DANGLING,
     EMPTY,
     HIDDEN,
@@ -22,6 +21,7 @@ from hubbub.find_files import (
     find,
     search,
 )  # fmt: skip
+from hubbub.errors import HubbubError
 
 
 def names(folder: Path) -> list[str]:
@@ -29,9 +29,9 @@ def names(folder: Path) -> list[str]:
 
 
 def test_every_ending_that_is_searched_for_is_found(tmp_path: Path) -> None:
-    for ending in audio.EXTENSIONS:
+    for ending in decode.EXTENSIONS:
         (tmp_path / f"x{ending.upper()}").touch()
-    assert len(search(tmp_path).files) == len(audio.EXTENSIONS) and search(tmp_path).left_out == {}
+    assert len(search(tmp_path).files) == len(decode.EXTENSIONS) and search(tmp_path).left_out == {}
 
 
 @pytest.mark.parametrize("ending", [".wave", ".oga", ".au", ".snd", ".caf", ".w64", ".rf64", ".aif", ".aifc"])
@@ -42,7 +42,7 @@ def test_what_is_searched_for_is_decoded(tmp_path: Path, ending: str) -> None:
         ending, ending[1:].upper()
     )
     soundfile.write(tmp_path / f"x{ending}", [0.1, -0.1] * 400, 8000, format=kind)
-    assert [len(audio.decode(path)[0]) for path in search(tmp_path).files] == [800]
+    assert [len(decode.decode(path)[0]) for path in search(tmp_path).files] == [800]
 
 
 def test_a_folder_s_own_files_come_before_those_of_its_folders(tmp_path: Path) -> None:

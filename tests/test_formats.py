@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hubbub.events import Event
-from hubbub.formats import FORMATS, name_of, readable, rows
-from hubbub.predict import Answer, Gist
+from hubbub.inference.answer import Answer, Gist
+from hubbub.inference.events import Event
+from hubbub.inference.formats import FORMATS, name_of, readable, rows
 
 LABELS = ("dog", 'a "quoted",\tlabel')
 EVENTS = (Event("dog", 0.0, 1.5, 0.75), Event(LABELS[1], 1.0, 2.25, 0.5))

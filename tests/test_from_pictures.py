@@ -7,10 +7,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from hubbub import experiment
-from hubbub.classifier import load
-from hubbub.data import drawing, opening
-from hubbub.recipe import Recipe
+from hubbub.classifier.torch_classifier import load
+from hubbub.config.recipe import Recipe
+from hubbub.data import open, write_images
+from hubbub.experiment import run
 
 B = ("alexnet", "vgg16", "resnet18", "mobilenet_v2", "inception_v3", "efficientnet_b0", "convnext_tiny")
 D = ("baseline", "alexnet", "resnet50", "resnet50-se", "resnet50-cbam")
@@ -21,7 +21,7 @@ FOLDS = {"urbansound8k": ("1", "9", "10"), "esc50": ("1", "2", "3")}
 def drawn(recipe: str, variants: str, folder: Path, *settings: str) -> Path:
     """The recipe's pictures of one clip a class and fold, in its `--quick` size."""
     made = Recipe.load(recipe, ["data.limit=1", "data.allow_missing=true", *settings])
-    return drawing.write(made, folder, variants)
+    return write_images.write(made, folder, variants)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def d(home: Callable[[str, str], Path], tmp_path_factory: pytest.TempPathFactory
 def trained(recipe: str, pictures: Path, folder: Path) -> None:
     """A `--quick` run on pictures: its loss falls, copies train and nothing else, and what it saved hears sound."""
     settings = [f"data.name={pictures}", "data.limit=1"]
-    experiment.run(Recipe.load(recipe, settings, quick=True), folder, quick=True, refit=False)
+    run.run(Recipe.load(recipe, settings, quick=True), folder, quick=True, refit=False)
     cell = next(folder.glob("test-*/seed-*"))
     losses = pd.read_csv(cell / "history.csv")["train_loss"]
     assert losses.iloc[-1] < losses.iloc[0]
@@ -50,7 +50,7 @@ def trained(recipe: str, pictures: Path, folder: Path) -> None:
     assert json.loads((folder / "environment.json").read_text())["data"]["clips"] > len(tested)
     resolved = Recipe.load(folder / "recipe.toml")
     assert resolved.augment.stretch is None and resolved.frontend.name == "logmel"
-    sound = opening.open_data(resolved.data.name).table["path"][0]
+    sound = open.open_data(resolved.data.name).table["path"][0]
     model = load(cell)
     assert model.classify(sound).label in model.labels  # a picture
 

@@ -9,10 +9,11 @@ import pytest
 import soundfile
 from PIL import Image
 
-from hubbub import experiment, gallery
-from hubbub.classifier import load
-from hubbub.data import drawing, splits
-from hubbub.recipe import Recipe
+from hubbub.classifier.torch_classifier import load
+from hubbub.config.recipe import Recipe
+from hubbub.data import open, write_images
+from hubbub.experiment import gallery
+from hubbub.experiment import run as experiment
 
 TINY = ["data.limit=3", "train.epochs=2", "network.width=4", "train.batch_size=16", "evaluate.resamples=50"]
 
@@ -45,7 +46,7 @@ def test_the_surest_mistakes_are_shown_each_confusion_once(run: Path) -> None:
 
 
 def test_each_is_heard_as_the_model_of_its_fold_heard_it(run: Path) -> None:
-    paths = splits.open_clips(Recipe.load(run / "recipe.toml")).table.set_index("clip")
+    paths = open.open_clips(Recipe.load(run / "recipe.toml")).table.set_index("clip")
     for sample in samples(run):
         assert paths["fold"][sample["clip"]] == sample["fold"]
         model = load(run / f"test-{sample['fold']}" / f"seed-{sample['seed']}")
@@ -82,7 +83,9 @@ def test_a_rate_that_mp3_has_not_is_converted(tmp_path: Path) -> None:
 
 def test_pictures_as_data_are_shown_as_the_network_sees_them(tmp_path: Path) -> None:
     grey = ["data.limit=1", "frontend.size=[32,48]", 'frontend.scale="minmax"', "train.epochs=1", "network.width=4"]
-    pictures = drawing.write(Recipe.load("street-cnn", [*grey, "windows.length=64000", "windows.hop=64000"]), tmp_path)
+    pictures = write_images.write(
+        Recipe.load("street-cnn", [*grey, "windows.length=64000", "windows.hop=64000"]), tmp_path
+    )
     settings = [*grey, f"data.name={pictures}", 'protocol.folds=["1"]', "windows.length=64000", "windows.hop=64000"]
     experiment.run(Recipe.load("street-cnn", settings, quick=True), tmp_path / "run", quick=True)
     shown = samples(tmp_path / "run")

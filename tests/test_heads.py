@@ -16,6 +16,7 @@ from sklearn.model_selection import cross_val_score
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
+from hubbub.config.sections import Head as HeadSettings
 from hubbub.models.heads import (
     HEADS,
     DiscriminantHead,
@@ -27,7 +28,6 @@ from hubbub.models.heads import (
     build_head,
     candidates,
 )
-from hubbub.settings import Head as HeadSettings
 
 SIZE = 12
 KINDS: dict[str, Callable[[], Head]] = {

@@ -14,12 +14,15 @@ import soundfile
 from typer.testing import CliRunner
 
 import hubbub
-from hubbub import compare, find_files, predict, report, suite
-from hubbub.cli import app
-from hubbub.data.opening import open_data
+from hubbub.audio import find_files
+from hubbub.cli.main import app
+from hubbub.config.recipe import Recipe
+from hubbub.data.open import open_data
 from hubbub.errors import HubbubError
-from hubbub.recipe import Recipe
-from hubbub.stream import Stream
+from hubbub.experiment import suite
+from hubbub.inference import predict
+from hubbub.inference.stream import Stream
+from hubbub.report import compare, summary
 
 VALUES = 500
 PLAIN = (
@@ -129,7 +132,7 @@ def python_calls(model: Any) -> dict[str, Callable[[str], Any]]:
         "suite": lambda value: suite.runs([value], Path("runs")),
         "run name": lambda value: suite.runs(["street-cnn"], Path("runs"), name=value),
         "compare": lambda value: compare.compare([Path(value), Path("run")]),
-        "verify": lambda value: report.verify(Path(value)),
+        "verify": lambda value: summary.verify(Path(value)),
     }
 
 

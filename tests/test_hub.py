@@ -22,15 +22,16 @@ import yaml
 from hub_stand_in import Hub
 from typer.testing import CliRunner
 
-from hubbub import material
-from hubbub.cli import app
-from hubbub.data import cache, hub, hub_build, hub_transfer
+from hubbub.audio.frontend import FrontEnd
+from hubbub.cli.main import app
+from hubbub.config.recipe import Recipe
+from hubbub.data import cache
 from hubbub.data.clips import Clips, ClipsError
-from hubbub.data.hub_transfer import HubError
-from hubbub.data.opening import open_data
-from hubbub.data.sets import DATASETS
-from hubbub.features import FrontEnd
-from hubbub.recipe import Recipe
+from hubbub.data.datasets import DATASETS
+from hubbub.data.hub import build, dataset, transfer
+from hubbub.data.hub.transfer import HubError
+from hubbub.data.open import open_data
+from hubbub.experiment import prepare
 
 RATE = 8000
 SETTINGS = [
@@ -73,7 +74,7 @@ def server(own: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
 
 def command(*words: object) -> list[str]:
-    return [sys.executable, "-m", "hubbub", "data", "hub", *map(str, words)]
+    return [sys.executable, "-m", "hubbub.cli", "data", "hub", *map(str, words)]
 
 
 def run(*words: object, status: int = 0) -> str:
@@ -109,7 +110,7 @@ def recipe(data: Path, *settings: str) -> Recipe:
 
 @pytest.fixture
 def built(own: Path, sounds: Path) -> Path:
-    hub_build.build(recipe(sounds), own / "mel")
+    build.build(recipe(sounds), own / "mel")
     return own / "mel"
 
 
@@ -163,8 +164,8 @@ def test_a_network_trains_on_them_by_the_recipe_that_made_them(own: Path, sounds
     """Padding and 0..1 come after loading: what the network is given of a whole clip is what sound would give it."""
     extra = ["frontend.frames=140", "frontend.scale=top_db", "protocol.kind=logo", "network.width=2"]
     extra += ["windows.length=11200", "windows.hop=11200"]
-    hub_build.build(recipe(sounds, *extra), own / "mel")
-    of_mel, of_sound = (material.prepare(recipe(data, *extra)) for data in (own / "mel", sounds))
+    build.build(recipe(sounds, *extra), own / "mel")
+    of_mel, of_sound = (prepare.prepare(recipe(data, *extra)) for data in (own / "mel", sounds))
     assert [split.name for split in of_mel.splits] == [split.name for split in of_sound.splits]
     clip = 11  # as long as a window
     given, heard = (m.base.features(torch.from_numpy(np.array(m.sound.cut(clip, m.base)))) for m in (of_mel, of_sound))
@@ -175,18 +176,18 @@ def test_a_network_trains_on_them_by_the_recipe_that_made_them(own: Path, sounds
 def test_clips_longer_than_a_window_are_refused(own: Path, sounds: Path) -> None:
     """Else a network would train on whole clips and then hear pieces of them."""
     extra = ["frontend.frames=140", "frontend.scale=top_db", "protocol.kind=logo", "network.width=2"]
-    hub_build.build(recipe(sounds, *extra), own / "mel")
+    build.build(recipe(sounds, *extra), own / "mel")
     with pytest.raises(ClipsError, match=r"has 69 frames, and a window of 8000 samples gives 63\. Set windows\.length"):
-        material.prepare(recipe(own / "mel", *extra))
+        prepare.prepare(recipe(own / "mel", *extra))
 
 
 def test_files_are_cut_by_size_and_read_back_in_order(
     own: Path, sounds: Path, built: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub_build, "SHARD_BYTES", 12_000)
-    monkeypatch.setattr(hub_build, "GROUP_BYTES", 5_000)
-    hub_build.build(recipe(sounds), own / "small")
-    names = [file.name for file in hub.tables(own / "small")]
+    monkeypatch.setattr(build, "SHARD_BYTES", 12_000)
+    monkeypatch.setattr(build, "GROUP_BYTES", 5_000)
+    build.build(recipe(sounds), own / "small")
+    names = [file.name for file in dataset.tables(own / "small")]
     assert len(names) > 2
     assert names[0] == f"train-00000-of-{len(names):05d}.parquet"
     whole, cut = open_data(str(built)), open_data(str(own / "small"))
@@ -198,15 +199,15 @@ def test_no_path_of_this_machine_is_published(own: Path, sounds: Path) -> None:
     rows = [{"path": "a/0.wav", "label": "a", "start": k / 10, "end": k / 10 + 0.1} for k in range(2)]
     rows.append({"path": "b/1.wav", "label": "b"})
     pd.DataFrame(rows).to_csv(sounds, index=False)
-    hub_build.build(recipe(sounds), own / "mel")
-    table = pq.read_table(hub.tables(own / "mel")[0]).drop_columns("mel_spectrogram").to_pydict()
+    build.build(recipe(sounds), own / "mel")
+    table = pq.read_table(dataset.tables(own / "mel")[0]).drop_columns("mel_spectrogram").to_pydict()
     assert table["group"] == ["a/0.wav@0", "a/0.wav@0", "b/1.wav"]  # two parts of one file stay together
     written = str(table) + (own / "mel" / "hubbub.json").read_text() + (own / "mel" / "README.md").read_text()
     assert str(own) not in written
 
 
 def test_the_card_says_licence_protocol_and_warnings(own: Path, sounds: Path) -> None:
-    hub_build.build(recipe(sounds, "data.limit=1"), own / "mel")
+    build.build(recipe(sounds, "data.limit=1"), own / "mel")
     card = (own / "mel" / "README.md").read_text()
     header = yaml.safe_load(card.split("---")[1])
     assert header["license"] == "other"
@@ -227,20 +228,20 @@ def test_the_card_says_licence_protocol_and_warnings(own: Path, sounds: Path) ->
     ],
 )
 def test_licences_by_the_hubs_names(words: str, name: str, closed: bool) -> None:
-    assert hub_build.licence_id(words) == name
-    assert hub_build.non_commercial(words) == closed
+    assert build.licence_id(words) == name
+    assert build.non_commercial(words) == closed
 
 
 def test_building_is_refused_over_other_files_or_without_a_front_end(own: Path, sounds: Path, built: Path) -> None:
     with pytest.raises(ClipsError, match="is not empty"):
-        hub_build.build(recipe(sounds), sounds.parent)
+        build.build(recipe(sounds), sounds.parent)
     with pytest.raises(ClipsError, match=r"frontend\.name is 'none'"):
-        hub_build.build(Recipe.load("street-yamnet"), own / "new")
+        build.build(Recipe.load("street-yamnet"), own / "new")
     with pytest.raises(ClipsError, match="holds spectrograms already"):
-        hub_build.build(recipe(built), own / "new")
+        build.build(recipe(built), own / "new")
     (sounds.parent / "a" / "0.wav").write_bytes(b"text")
     with pytest.raises(ClipsError, match=r"a/0\.wav"):
-        hub_build.build(recipe(sounds), own / "new")
+        build.build(recipe(sounds), own / "new")
     assert not (own / "new").exists()
 
 
@@ -270,7 +271,7 @@ def test_built_published_fetched_and_opened_by_command(server: Hub, own: Path, s
     assert fetched.table.drop(columns="path").equals(local.table.drop(columns="path"))
     assert (fetched.made, fetched.licence, fetched.notes) == (local.made, local.licence, local.notes)
     asked = len(server.asked)
-    assert hub_transfer.get("me/mel") == folder
+    assert transfer.get("me/mel") == folder
     assert len(server.asked) == asked  # what is here is used as it is
 
 
@@ -288,10 +289,10 @@ def test_killed_in_mid_upload_nothing_is_published_and_the_next_run_completes(
     assert [list(commit["files"]) for commit in server.repositories["me/mel"]["commits"]] == [[".gitattributes"]]
     assert not server.large
     with pytest.raises(HubError, match="has no parquet files"):
-        hub_transfer.get("me/mel")
+        transfer.get("me/mel")
     server.stall = False
-    hub_transfer.publish(built, "me/mel")
-    hub_transfer.get("me/mel")
+    transfer.publish(built, "me/mel")
+    transfer.get("me/mel")
     assert same_arrays(open_data(str(built)), open_data("me/mel"))
 
 
@@ -317,7 +318,7 @@ def test_a_refused_token_creates_nothing(
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", token)
     with pytest.raises(HubError, match=message) as caught:
-        hub_transfer.publish(built, name)
+        transfer.publish(built, name)
     assert token not in str(caught.value)
     assert not server.repositories
     assert not any("create" in asked for asked in server.asked)
@@ -337,33 +338,33 @@ def test_a_refused_token_creates_nothing(
 )
 def test_the_token_in_a_file(own: Path, text: str, token: str | None) -> None:
     (own / ".env").write_text(text)
-    assert hub_transfer.token() == token
+    assert transfer.token() == token
 
 
 def test_the_environments_token_comes_before_the_files(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (own / ".env").write_text("HF_TOKEN=hf_file\n")
     monkeypatch.setenv("HF_TOKEN", "hf_environment")
-    assert hub_transfer.token() == "hf_environment"
+    assert transfer.token() == "hf_environment"
     monkeypatch.setenv("HF_TOKEN", "")
-    assert hub_transfer.token() == "hf_file"
+    assert transfer.token() == "hf_file"
 
 
 def test_publishing_again_replaces_the_tables_in_one_commit(
     server: Hub, own: Path, sounds: Path, built: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_writer")
-    monkeypatch.setattr(hub_build, "SHARD_BYTES", 12_000)
-    hub_build.build(recipe(sounds), own / "small")
-    hub_transfer.publish(own / "small", "team/mel", private=False)
-    hub_transfer.publish(built, "team/mel", private=False)
+    monkeypatch.setattr(build, "SHARD_BYTES", 12_000)
+    build.build(recipe(sounds), own / "small")
+    transfer.publish(own / "small", "team/mel", private=False)
+    transfer.publish(built, "team/mel", private=False)
     assert len(server.repositories["team/mel"]["commits"]) == 3
     tables = [path for path in server.head("team/mel")["files"] if path.endswith(".parquet")]
     assert tables == ["data/train-00000-of-00001.parquet"]
     with pytest.raises(HubError, match="is there already and public, and --private was asked"):
-        hub_transfer.publish(built, "team/mel")
+        transfer.publish(built, "team/mel")
     server.put("me/other", {"data/train.parquet": b"theirs"})
     with pytest.raises(HubError, match="is there already and not from hubbub"):
-        hub_transfer.publish(built, "me/other", private=False)
+        transfer.publish(built, "me/other", private=False)
     assert len(server.repositories["me/other"]["commits"]) == 1
 
 
@@ -375,19 +376,19 @@ def test_a_card_that_the_hub_refuses_stops_the_upload(
     with pytest.raises(
         HubError, match=r"refused what it was sent .* README\.md\. - that is no header\. No file there was changed"
     ):
-        hub_transfer.publish(built, "me/mel")
+        transfer.publish(built, "me/mel")
     assert not server.large
     assert [list(commit["files"]) for commit in server.repositories["me/mel"]["commits"]] == [[".gitattributes"]]
 
 
 def test_only_a_whole_built_folder_is_published(server: Hub, own: Path, sounds: Path, built: Path) -> None:
     with pytest.raises(ClipsError, match=r"has no hubbub\.json"):
-        hub_transfer.publish(sounds.parent, "me/mel")
+        transfer.publish(sounds.parent, "me/mel")
     with pytest.raises(HubError, match="is not a name on the hub"):
-        hub_transfer.publish(built, "mel")
+        transfer.publish(built, "mel")
     (built / "README.md").unlink()
     with pytest.raises(HubError, match="is not whole"):
-        hub_transfer.publish(built, "me/mel")
+        transfer.publish(built, "me/mel")
     facts = json.loads((built / "hubbub.json").read_text())
     (built / "hubbub.json").write_text(json.dumps(facts | {"licence": 3}))
     with pytest.raises(ClipsError, match="licence: Input should be a valid string"):
@@ -400,11 +401,11 @@ def test_a_download_with_other_bytes_than_published_is_refused_and_goes_on_with_
     server.put("me/sounds", {name: name.encode() * 100 for name in names})
     server.spoil = names[1]
     with pytest.raises(HubError, match=r"train-00001-of-00002\.parquet does not have the checksum"):
-        hub_transfer.get("me/sounds")
+        transfer.get("me/sounds")
     with pytest.raises(ClipsError, match="hubbub data hub get me/sounds"):
         open_data("me/sounds")
     server.spoil = ""
-    folder = hub_transfer.get("me/sounds")
+    folder = transfer.get("me/sounds")
     assert [(folder / name).read_bytes() for name in names] == [name.encode() * 100 for name in names]
     fetched = [asked.rpartition("/")[2] for asked in server.asked if asked.startswith("GET /datasets/")]
     assert sorted(fetched) == ["train-00000-of-00002.parquet"] + ["train-00001-of-00002.parquet"] * 2
@@ -417,7 +418,7 @@ def test_what_the_hub_does_not_have_is_one_line(
     if token:
         monkeypatch.setenv("HF_TOKEN", token)
     with pytest.raises(HubError, match="has no data set me/nowhere, or it is private") as caught:
-        hub_transfer.get("me/nowhere")
+        transfer.get("me/nowhere")
     assert "\n" not in str(caught.value)
 
 
@@ -431,7 +432,7 @@ def test_without_a_network_the_command_says_so_in_one_line(own: Path, monkeypatc
 @pytest.mark.parametrize("name", ["../../x", "me/../x", "me/x--y", "me", "/etc/x", "me/.x", "a/b/c"])
 def test_names_that_are_paths_are_refused(own: Path, name: str) -> None:
     with pytest.raises(ClipsError, match="is not a name on the hub"):
-        hub_transfer.get(name)
+        transfer.get(name)
     with pytest.raises(ClipsError, match="is not a"):
         open_data(name)
 
@@ -443,7 +444,7 @@ def test_a_hub_whose_file_names_lead_elsewhere_is_refused(server: Hub, own: Path
     server.commit("me/evil", {"README.md": b"", path: b"PAR1"})
     before = sorted(str(file) for file in tmp_path.rglob("*"))
     with pytest.raises(HubError, match=r"me/evil was refused: .*evil\.parquet', which the hub names, leads out"):
-        hub_transfer.get("me/evil")
+        transfer.get("me/evil")
     assert not [file for file in tmp_path.rglob("*evil*") if str(file) not in before]
     assert not Path("/tmp/evil.parquet").exists()
 
@@ -508,8 +509,8 @@ def test_a_broken_row_is_named_by_its_file_and_a_disagreeing_one_refused(own: Pa
 
 def test_a_mel_data_set_of_urbansound8k_keeps_its_columns(own: Path) -> None:
     rows = urbansound8k(own / "set")
-    hub_build.build(recipe(Path("set"), "data.allow_missing=true"), own / "mel")
-    table = pq.read_table(hub.tables(own / "mel")[0])
+    build.build(recipe(Path("set"), "data.allow_missing=true"), own / "mel")
+    table = pq.read_table(dataset.tables(own / "mel")[0])
     for column in ("slice_file_name", "fsID", "fold", "classID", "class"):
         assert table[column].to_pylist() == [row[column] for row in rows]
     mel, clips = open_data("mel"), open_data("set", allow_missing=True)

@@ -15,9 +15,10 @@ import torchvision
 from numpy.typing import NDArray
 from PIL import Image
 
-from hubbub import audio, settings, windows
+from hubbub.audio import decode, windows
+from hubbub.audio.frontend import FrontEnd, FrontEndError, LogMel, Picture
+from hubbub.config import sections
 from hubbub.errors import HubbubError
-from hubbub.features import FrontEnd, FrontEndError, LogMel, Picture
 
 RATE_HZ = 16_000
 # scipy.signal.stft divides by the window's sum; system D's floor of 1e-10 lies below that.
@@ -53,13 +54,13 @@ Array = NDArray[np.float32]
 
 
 def front_end(rate_hz: int = RATE_HZ, **given: Any) -> FrontEnd:
-    return FrontEnd(settings.FrontEnd(name="logmel", **given), rate_hz)
+    return FrontEnd(sections.FrontEnd(name="logmel", **given), rate_hz)
 
 
 def segment(clip: str, home: Home, rate_hz: int, seconds: int) -> Array:
     path = next(home("data", CLIPS[clip]).rglob(f"{clip}.*"))
     samples = seconds * rate_hz
-    return windows.cut(audio.load(path, rate_hz), samples, samples, "zeros")[0].copy()
+    return windows.cut(decode.load(path, rate_hz), samples, samples, "zeros")[0].copy()
 
 
 def by_librosa(wave: Array, rate_hz: int, given: dict[str, Any]) -> NDArray[np.float64]:

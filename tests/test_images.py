@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 from PIL import Image, PngImagePlugin
 
-from hubbub.data import splits
+from hubbub.audio.image_files import read
+from hubbub.config.sections import Protocol
+from hubbub.data import leaks, splits
 from hubbub.data.check import check
 from hubbub.data.clips import ClipsError
 from hubbub.data.images import content, open_pictures
-from hubbub.data.opening import open_data
-from hubbub.pictures import read
-from hubbub.settings import Protocol
+from hubbub.data.open import open_data
 
 CLASSES = (
     "dog_bark", "children_playing", "car_horn", "air_conditioner", "street_music", "gun_shot", "engine_idling",
@@ -74,7 +74,7 @@ def test_system_bs_list_and_folders_are_a_data_set(tmp_path: Path) -> None:
         for split in found:
             held = clips.table["clip"].iloc[np.append(split.validation, split.test)]
             assert len(held) and held.str.endswith("original.png").all()
-        assert splits.audit(clips, found, list(clips.table["clip"])) == splits.Audit()
+        assert leaks.audit(clips, found, list(clips.table["clip"])) == leaks.Audit()
 
 
 @pytest.mark.parametrize("place", ["spectrograms/fold1/x.png", "fold1/x.png", "x.png", "deeper/x.png"])
@@ -181,8 +181,8 @@ def test_duplicates_are_found_by_what_they_show(tmp_path: Path) -> None:
     )
     clips = open_data(str(tmp_path / "list.csv"))
     contents = [content(read(path)) for path in clips.table["path"]]
-    with pytest.raises(splits.LeakError, match="identical"):
-        splits.audit(clips, splits.make(clips, Protocol()), contents)
+    with pytest.raises(leaks.LeakError, match="identical"):
+        leaks.audit(clips, splits.make(clips, Protocol()), contents)
 
 
 def test_grey_in_colours_shows_the_same(tmp_path: Path) -> None:

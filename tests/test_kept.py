@@ -14,14 +14,15 @@ import pandas as pd
 import pytest
 import soundfile
 
-from hubbub import files, predict
-from hubbub.classifier import Classifier
+from hubbub.audio.find_files import find
+from hubbub.classifier.torch_classifier import Classifier
+from hubbub.config.recipe import Recipe
 from hubbub.data import origins
-from hubbub.data.made import MadeError
-from hubbub.find_files import find
-from hubbub.formats import FORMATS
-from hubbub.kept import Kept, KeptError, identity, keeping
-from hubbub.recipe import Recipe
+from hubbub.data.manifest import MadeError
+from hubbub.inference import predict
+from hubbub.inference.formats import FORMATS
+from hubbub.inference.resume import Kept, KeptError, identity, keeping
+from hubbub.runtime import files
 
 RATE = 16_000
 
@@ -72,7 +73,7 @@ def test_answers_of_recordings_that_are_not_given_now_stay_and_are_told(
         os.rename(tmp_path / "a.wav", folder / "deep" / "a.wav")
     model.save(tmp_path / "model")
     words = ["classify", str(folder), "--model", str(tmp_path / "model"), "--csv", "--out", str(tmp_path / "heard")]
-    command = [sys.executable, "-m", "hubbub", *words]
+    command = [sys.executable, "-m", "hubbub.cli", *words]
     subprocess.run(command, check=True, capture_output=True)
     (folder / "b.wav").unlink()
     said = subprocess.run(command, check=True, capture_output=True, text=True).stderr
@@ -153,14 +154,15 @@ def test_a_model_is_told_by_its_files(model: Classifier, tmp_path: Path) -> None
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from hubbub import files, kept, predict
-from hubbub.find_files import find
-from hubbub.formats import FORMATS
-from hubbub.loading import load
+from hubbub.runtime import files
+from hubbub.inference import resume, predict
+from hubbub.audio.find_files import find
+from hubbub.inference.formats import FORMATS
+from hubbub.classifier.load import load
 
 model, folder, out = sys.argv[1:]
 paths = find([folder]).files
-with kept.keeping(Path(out), FORMATS["parquet"], paths, [folder], 0.0, {}) as place:
+with resume.keeping(Path(out), FORMATS["parquet"], paths, [folder], 0.0, {}) as place:
     for done, answer in enumerate(predict.answers(load(model), place.left)):
         if done == 2:
             with files.whole_file(place.files[answer.file]) as torn:

@@ -28,23 +28,25 @@ from hypothesis import strategies as st
 from rich.console import Console
 from typer.testing import CliRunner
 
-from hubbub import cli_listen, sources
-from hubbub.classifier import Classifier
-from hubbub.cli import app
-from hubbub.confidence import Confidence
+from hubbub.audio import capture
+from hubbub.audio.capture import Microphone, Pipe, SourceError
+from hubbub.classifier.calibration import Confidence
+from hubbub.classifier.torch_classifier import Classifier
+from hubbub.cli import listen
+from hubbub.cli.letters import LETTERS, large
+from hubbub.cli.main import app
+from hubbub.config.recipe import Recipe
 from hubbub.errors import HubbubError
-from hubbub.events import Event, Merging
-from hubbub.letters import LETTERS, large
-from hubbub.listen import WAITING, Listener, Segment
-from hubbub.predict import Asked, hear
-from hubbub.recipe import Recipe
-from hubbub.sources import Microphone, Pipe, SourceError
-from hubbub.stream import StreamError
+from hubbub.inference.answer import Asked
+from hubbub.inference.events import Event, Merging
+from hubbub.inference.live import WAITING, Listener, Segment
+from hubbub.inference.predict import hear
+from hubbub.inference.stream import StreamError
 
 RATE = 16_000
 MERGING = Merging(threshold=0.43, release=0.38)
 DOCS = Path(__file__).parents[1] / "docs" / "listen.md"
-COMMAND = [sys.executable, "-m", "hubbub", "listen"]
+COMMAND = [sys.executable, "-m", "hubbub.cli", "listen"]
 Array = npt.NDArray[np.float32]
 
 
@@ -88,13 +90,13 @@ class Dribble(io.BytesIO):
         return super().read(min(size or 0, int(self._rng.integers(1, 4000))))
 
 
-def parts(model: Classifier, source: sources.Source, **more: Any) -> tuple[list[Segment], list[Event], Listener]:
+def parts(model: Classifier, source: capture.Source, **more: Any) -> tuple[list[Segment], list[Event], Listener]:
     listener = Listener(model, source, MERGING)
     heard = list(listener.hear(**more))
     return [s for s in heard if isinstance(s, Segment)], [e for e in heard if isinstance(e, Event)], listener
 
 
-def assert_as_classified(model: Classifier, source: sources.Source, file: Path) -> Listener:
+def assert_as_classified(model: Classifier, source: capture.Source, file: Path) -> Listener:
     segments, events, listener = parts(model, source)
     expected = hear(model, file, Asked(merging=MERGING))
     best = [one[0] for one in expected.segments()]
@@ -171,7 +173,7 @@ def test_plain_lines_where_there_is_no_terminal(saved: Path, tmp_path: Path) -> 
 def test_a_terminal_is_given_large_letters(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = write(tmp_path / "street.wav", sound(2))
     terminal = Console(file=io.StringIO(), force_terminal=True, width=100, height=40, highlight=False, markup=False)
-    monkeypatch.setattr(cli_listen, "out", terminal)
+    monkeypatch.setattr(listen, "out", terminal)
     assert CliRunner().invoke(app, ["listen", str(file), "--model", str(saved)]).exit_code == 0
     shown = terminal.file.getvalue()  # type: ignore[attr-defined]
     assert "████" in shown and "blocks dropped" in shown and "all of it:" in shown
@@ -366,7 +368,7 @@ def test_an_absurd_header_is_refused_before_memory_is_asked_for(content: bytes, 
 @given(
     changes=st.lists(st.tuples(st.integers(0, 43), st.integers(0, 255)), max_size=6),
     size=st.integers(0, 3_000),
-    encoding=st.sampled_from([None, *sources.ENCODINGS]),
+    encoding=st.sampled_from([None, *capture.ENCODINGS]),
 )
 def test_a_damaged_header_gives_samples_or_a_source_error(
     changes: list[tuple[int, int]], size: int, encoding: str | None
@@ -418,7 +420,7 @@ def test_of_a_file_it_is_known_what_its_header_does_not_count(model: Classifier,
         ),
     ):
         (tmp_path / name).write_bytes(other)
-        listener = parts(model, sources.opened(str(tmp_path / name), RATE))[2]
+        listener = parts(model, capture.opened(str(tmp_path / name), RATE))[2]
         assert len(listener.warnings) == 1 and listener.warnings[0].startswith(said)
         assert listener.figures.seconds == 3 and hear(model, tmp_path / name).warnings == listener.warnings
 
@@ -579,7 +581,7 @@ def test_what_a_microphone_loses_itself_moves_the_times(model: Classifier, monke
     wave = sound(6)[:, 0]
     device = PortAudio(wave)
     monkeypatch.setitem(sys.modules, "sounddevice", device)
-    monkeypatch.setattr(sources, "time", SimpleNamespace(monotonic=lambda: device.now))
+    monkeypatch.setattr(capture, "time", SimpleNamespace(monotonic=lambda: device.now))
     microphone = Microphone()
     assert microphone.name == "balcony, 16000 Hz"
     places = []
@@ -634,7 +636,7 @@ def test_a_microphone_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(SourceError, match=r"pip install 'hubbub\[live\]'"):
         Microphone()
     with pytest.raises(SourceError, match="are a pipe's"):
-        sources.opened(None, RATE, channels=2)
+        capture.opened(None, RATE, channels=2)
 
 
 def test_letters_have_one_size(model: Classifier) -> None:

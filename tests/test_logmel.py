@@ -10,8 +10,8 @@ import pytest
 import soundfile
 import torch
 
+from hubbub.audio.logmel import FrontEndError, LogMel, mel_filters
 from hubbub.errors import HubbubError
-from hubbub.features.logmel import FrontEndError, LogMel, mel_filters
 from hubbub.models.yamnet import STFT_HOP, YAMNet
 
 RATE_HZ = 16_000

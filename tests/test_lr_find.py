@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 import soundfile
 
-from hubbub import lr_find
-from hubbub.lr_find import RangeTestError
-from hubbub.recipe import Recipe
+from hubbub.config.recipe import Recipe
+from hubbub.experiment import lr_find
+from hubbub.experiment.lr_find import RangeTestError
 
 RATE = 16_000
 

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 from made_sounds import sounds
 
+from hubbub.config.recipe import Recipe
 from hubbub.data.splits import SplitError
-from hubbub.material import environment, prepare
-from hubbub.recipe import Recipe
+from hubbub.experiment.prepare import prepare
+from hubbub.experiment.provenance import environment
 
 
 def test_what_is_not_tested_and_what_was_left_out_is_in_every_result(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import pytest
 import sklearn.metrics as reference
 from numpy.random import Generator
 
-from hubbub import metrics
-from hubbub.metrics import METRICS, MetricsError
+from hubbub.metrics import classification
+from hubbub.metrics.classification import METRICS, MetricsError
 
 EXACT = {"rel": 1e-12, "abs": 1e-12}
 
@@ -80,7 +80,7 @@ def top3(targets: np.ndarray, scores: np.ndarray) -> float:
 @pytest.mark.parametrize("name", CASES)
 def test_every_metric_is_scikit_learns(name: str) -> None:
     targets, scores = CASES[name]
-    ours = metrics.evaluate(targets, scores)
+    ours = classification.evaluate(targets, scores)
     assert tuple(ours) == METRICS
     for metric, value in expected(targets, scores).items():
         assert ours[metric] == (value if value is None else pytest.approx(value, **EXACT)), metric
@@ -91,9 +91,9 @@ def test_per_class_and_confusion_are_scikit_learns(name: str) -> None:
     targets, scores = CASES[name]
     decided, classes = scores.argmax(axis=1), np.arange(scores.shape[1])
     np.testing.assert_array_equal(
-        metrics.confusion(targets, scores), reference.confusion_matrix(targets, decided, labels=classes)
+        classification.confusion(targets, scores), reference.confusion_matrix(targets, decided, labels=classes)
     )
-    table = metrics.per_class(targets, scores)
+    table = classification.per_class(targets, scores)
     theirs = reference.precision_recall_fscore_support(targets, decided, labels=classes, zero_division=0)
     for column, values in zip(("precision", "recall", "f1", "support"), theirs, strict=True):
         np.testing.assert_allclose(table[column], values, rtol=1e-12, atol=1e-12, err_msg=column)
@@ -107,12 +107,14 @@ def test_per_class_and_confusion_are_scikit_learns(name: str) -> None:
 def test_roc_curve_is_scikit_learns(name: str) -> None:
     targets, scores = CASES[name]
     for k in range(scores.shape[1]):
-        false, true = metrics.roc_curve(targets == k, scores[:, k])
+        false, true = classification.roc_curve(targets == k, scores[:, k])
         theirs = reference.roc_curve(targets == k, scores[:, k], drop_intermediate=False)
         np.testing.assert_allclose([false, true], theirs[:2], rtol=1e-12, atol=1e-12)
         assert (false[0], true[0], false[-1], true[-1]) == (0, 0, 1, 1)
         # The area under the drawn curve is the area in the table.
-        assert np.trapezoid(true, false) == pytest.approx(metrics.per_class(targets, scores)["roc_auc"][k], **EXACT)
+        assert np.trapezoid(true, false) == pytest.approx(
+            classification.per_class(targets, scores)["roc_auc"][k], **EXACT
+        )
 
 
 def test_by_hand() -> None:
@@ -120,7 +122,7 @@ def test_by_hand() -> None:
     scores = np.array([[0.7, 0.1, 0.1, 0.1], [0.2, 0.5, 0.2, 0.1], [0.1, 0.6, 0.2, 0.1], [0.4, 0.3, 0.05, 0.25]])
     # Decisions 0, 1, 1, 0. Class 0: precision 1/2, recall 1/2; class 1: 1/2, 1; class 2: 0, 0; class 3 never occurs.
     # The last row's own class comes fourth. AUC of 0: 3 of 4 pairs; of 1: 3 of 3; of 2: below all three.
-    assert metrics.evaluate(targets, scores) == pytest.approx(
+    assert classification.evaluate(targets, scores) == pytest.approx(
         {
             "accuracy": 1 / 2,
             "balanced_accuracy": (1 / 2 + 1 + 0) / 3,
@@ -132,28 +134,28 @@ def test_by_hand() -> None:
         **EXACT,
     )
     np.testing.assert_array_equal(
-        metrics.confusion(targets, scores), [[1, 1, 0, 0], [0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
+        classification.confusion(targets, scores), [[1, 1, 0, 0], [0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
     )
 
 
 def test_equal_scores_rank_in_class_order() -> None:
     scores = np.full((5, 5), 0.2)
-    figures = metrics.evaluate(np.arange(5), scores)
+    figures = classification.evaluate(np.arange(5), scores)
     assert figures["accuracy"] == pytest.approx(1 / 5)
     assert figures["top3"] == pytest.approx(3 / 5)
     assert figures["roc_auc"] == pytest.approx(1 / 2)
 
 
 def test_one_class_has_no_auc() -> None:
-    figures = metrics.evaluate(np.zeros(10, dtype=int), np.tile([0.6, 0.4], (10, 1)))
+    figures = classification.evaluate(np.zeros(10, dtype=int), np.tile([0.6, 0.4], (10, 1)))
     assert figures["roc_auc"] is None
-    assert np.isnan(metrics.roc_auc(np.zeros(10, dtype=int), np.tile([0.6, 0.4], (10, 1))))
+    assert np.isnan(classification.roc_auc(np.zeros(10, dtype=int), np.tile([0.6, 0.4], (10, 1))))
     assert figures["accuracy"] == 1
 
 
 def test_a_score_of_zero_costs_what_scikit_learn_says() -> None:
     scores = np.array([[1.0, 0.0], [0.0, 1.0]])
-    assert metrics.evaluate(np.array([1, 1]), scores)["log_loss"] == pytest.approx(
+    assert classification.evaluate(np.array([1, 1]), scores)["log_loss"] == pytest.approx(
         reference.log_loss([1, 1], scores, labels=[0, 1]), **EXACT
     )
 
@@ -161,7 +163,9 @@ def test_a_score_of_zero_costs_what_scikit_learn_says() -> None:
 def test_single_precision_scores_give_the_same_figures() -> None:
     targets, scores = CASES["ten classes"]
     single = scores.astype(np.float32)
-    assert metrics.evaluate(targets, single) == pytest.approx(metrics.evaluate(targets, single.astype(float)), **EXACT)
+    assert classification.evaluate(targets, single) == pytest.approx(
+        classification.evaluate(targets, single.astype(float)), **EXACT
+    )
 
 
 def resampled(rng: Generator, groups: np.ndarray) -> np.ndarray:
@@ -176,8 +180,10 @@ def test_interval_is_that_of_data_sets_written_out(name: str) -> None:
     targets, scores = CASES[name]
     groups = np.random.default_rng(2).integers(100, 125, len(targets))
     rng = np.random.default_rng(5)
-    replicates = [metrics.evaluate(targets[rows], scores[rows]) for rows in (resampled(rng, groups) for _ in range(12))]
-    intervals = metrics.bootstrap(targets, scores, groups, resamples=12, seed=5)
+    replicates = [
+        classification.evaluate(targets[rows], scores[rows]) for rows in (resampled(rng, groups) for _ in range(12))
+    ]
+    intervals = classification.bootstrap(targets, scores, groups, resamples=12, seed=5)
     for metric in METRICS:
         low, high = np.percentile([r[metric] for r in replicates], [2.5, 97.5])
         assert intervals[metric] == pytest.approx([low, high], **EXACT), metric
@@ -187,8 +193,8 @@ def test_a_draw_without_auc_does_not_count_as_zero() -> None:
     # Two groups, one class each: half of all draws hold one class only.
     scores = np.tile([[0.9, 0.1], [0.1, 0.9]], (4, 1))
     targets = np.array([0, 1] * 4)
-    assert metrics.bootstrap(targets, scores, targets, resamples=50)["roc_auc"] == [1, 1]
-    assert metrics.bootstrap(np.zeros(8, dtype=int), scores, np.arange(8), resamples=10)["roc_auc"] is None
+    assert classification.bootstrap(targets, scores, targets, resamples=50)["roc_auc"] == [1, 1]
+    assert classification.bootstrap(np.zeros(8, dtype=int), scores, np.arange(8), resamples=10)["roc_auc"] is None
 
 
 def test_repeated_clips_widen_the_interval_by_group_not_by_clip() -> None:
@@ -196,8 +202,8 @@ def test_repeated_clips_widen_the_interval_by_group_not_by_clip() -> None:
     targets, scores = rng.integers(0, 4, 60), softmax(rng.normal(size=(60, 4)))
     recordings = np.repeat(np.arange(60), 10)
     targets, scores = targets[recordings], scores[recordings]
-    by_group = metrics.bootstrap(targets, scores, recordings)
-    by_clip = metrics.bootstrap(targets, scores, np.arange(600))
+    by_group = classification.bootstrap(targets, scores, recordings)
+    by_clip = classification.bootstrap(targets, scores, np.arange(600))
     for metric in METRICS:
         if metric != "top3":
             (low, high), (low_clip, high_clip) = by_group[metric], by_clip[metric]
@@ -208,21 +214,21 @@ def test_repeated_clips_widen_the_interval_by_group_not_by_clip() -> None:
 def test_interval_holds_the_figure_and_is_the_seeds_own() -> None:
     targets, scores = CASES["ten classes"]
     groups = np.arange(len(targets)) // 4
-    intervals = metrics.bootstrap(targets, scores, groups, resamples=300)
-    for metric, value in metrics.evaluate(targets, scores).items():
+    intervals = classification.bootstrap(targets, scores, groups, resamples=300)
+    for metric, value in classification.evaluate(targets, scores).items():
         low, high = intervals[metric]
         assert low < value < high, metric
-    assert metrics.bootstrap(targets, scores, groups, resamples=300) == intervals
-    assert metrics.bootstrap(targets, scores, groups, resamples=300, seed=1) != intervals
+    assert classification.bootstrap(targets, scores, groups, resamples=300) == intervals
+    assert classification.bootstrap(targets, scores, groups, resamples=300, seed=1) != intervals
     # Names and order of the groups do not matter beyond which rows they join.
-    assert metrics.bootstrap(targets, scores, [f"g{g:04}" for g in groups], resamples=300) == intervals
+    assert classification.bootstrap(targets, scores, [f"g{g:04}" for g in groups], resamples=300) == intervals
 
 
 def test_draws_in_pieces_are_the_same_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     targets, scores = CASES["ties"]
-    whole = metrics.bootstrap(targets, scores, np.arange(300), resamples=20)
-    monkeypatch.setattr(metrics, "_CHUNK", 3 * 300)
-    pieces = metrics.bootstrap(targets, scores, np.arange(300), resamples=20)
+    whole = classification.bootstrap(targets, scores, np.arange(300), resamples=20)
+    monkeypatch.setattr(classification, "_CHUNK", 3 * 300)
+    pieces = classification.bootstrap(targets, scores, np.arange(300), resamples=20)
     for metric in METRICS:
         assert pieces[metric] == pytest.approx(whole[metric], **EXACT)
 
@@ -234,7 +240,7 @@ def test_interval_covers_the_truth_about_nineteen_times_in_twenty() -> None:
         hits = np.repeat(rng.random(80) < 0.7, 3)  # 80 recordings, right or wrong as a whole, with probability 0.7
         scores = np.where(hits[:, None], [0.9, 0.1], [0.1, 0.9])
         targets = np.zeros(240, dtype=int)
-        low, high = metrics.bootstrap(targets, scores, np.repeat(np.arange(80), 3), resamples=200)["accuracy"]
+        low, high = classification.bootstrap(targets, scores, np.repeat(np.arange(80), 3), resamples=200)["accuracy"]
         covered += low <= 0.7 <= high
     assert 88 <= covered <= 100
 
@@ -247,7 +253,7 @@ def test_seeds_are_averaged_within_a_fold_first() -> None:
     # Fold 1 ran with three seeds, fold 2 with one: each fold counts once. sd of (0.8, 0.5) with n - 1.
     folds = [entry("1", 0.7, 1), entry("1", 0.8, 2), entry("2", 0.5, 1), entry("1", 0.9, 3)]
     intervals = {metric: [0.4, 0.9] for metric in METRICS}
-    result = metrics.aggregate(folds, [entry("", 0.6), entry("", 0.7)], intervals)
+    result = classification.aggregate(folds, [entry("", 0.6), entry("", 0.7)], intervals)
     assert tuple(result) == METRICS
     for figures in result.values():
         assert figures == {
@@ -262,15 +268,15 @@ def test_seeds_are_averaged_within_a_fold_first() -> None:
 def test_folds_and_seeds_are_spreads_of_their_own() -> None:
     figures = {("1", 1): 0.5, ("1", 2): 0.6, ("2", 1): 0.9, ("2", 2): 1.0}
     folds = [entry(fold, value, seed) for (fold, seed), value in figures.items()]
-    result = metrics.aggregate(folds, [entry("", 0.7)], dict.fromkeys(METRICS))["accuracy"]
+    result = classification.aggregate(folds, [entry("", 0.7)], dict.fromkeys(METRICS))["accuracy"]
     assert (result["sd"], result["sd_seeds"]) == pytest.approx((np.sqrt(0.08), np.sqrt(0.005)), **EXACT)
 
 
 def test_one_fold_has_no_sd_and_missing_figures_stay_missing() -> None:
     none = dict.fromkeys(METRICS)
-    one = metrics.aggregate([entry("1", 0.7), entry("1", 0.9)], [entry("", 0.8)], none)["accuracy"]
+    one = classification.aggregate([entry("1", 0.7), entry("1", 0.9)], [entry("", 0.8)], none)["accuracy"]
     assert one == {"mean": pytest.approx(0.8), "sd": None, "sd_seeds": None, "pooled": pytest.approx(0.8), "ci95": None}
-    unknown = metrics.aggregate([entry("1", None), entry("2", None)], [entry("", None)], none)["roc_auc"]
+    unknown = classification.aggregate([entry("1", None), entry("2", None)], [entry("", None)], none)["roc_auc"]
     assert unknown == {"mean": None, "sd": None, "sd_seeds": None, "pooled": None, "ci95": None}
 
 
@@ -291,7 +297,11 @@ GOOD = np.full((4, 3), 1 / 3)
     ],
 )
 def test_what_cannot_be_judged_is_refused(targets: np.ndarray, scores: np.ndarray, message: str) -> None:
-    for judge in (metrics.evaluate, metrics.per_class, lambda t, s: metrics.bootstrap(t, s, np.arange(len(t)))):
+    for judge in (
+        classification.evaluate,
+        classification.per_class,
+        lambda t, s: classification.bootstrap(t, s, np.arange(len(t))),
+    ):
         with pytest.raises(MetricsError, match=message):
             judge(targets, scores)
 
@@ -299,12 +309,12 @@ def test_what_cannot_be_judged_is_refused(targets: np.ndarray, scores: np.ndarra
 @pytest.mark.parametrize("groups", [np.arange(3), np.arange(5)])
 def test_groups_of_another_length_are_refused(groups: np.ndarray) -> None:
     with pytest.raises(MetricsError, match="groups for 4 predictions"):
-        metrics.bootstrap(np.arange(4) % 3, GOOD, groups)
+        classification.bootstrap(np.arange(4) % 3, GOOD, groups)
 
 
 def test_one_source_recording_has_no_interval() -> None:
     scores = np.array([[0.7, 0.3], [0.4, 0.6]])
-    assert set(metrics.bootstrap(np.array([0, 1]), scores, ["a", "a"]).values()) == {None}
+    assert set(classification.bootstrap(np.array([0, 1]), scores, ["a", "a"]).values()) == {None}
 
 
 def by_hand_calibration(targets: np.ndarray, scores: np.ndarray, bins: int) -> tuple[list, list, list, float]:
@@ -324,7 +334,7 @@ def by_hand_calibration(targets: np.ndarray, scores: np.ndarray, bins: int) -> t
 @pytest.mark.parametrize("bins", [1, 10, 15])
 @pytest.mark.parametrize("name", CASES)
 def test_calibration_is_the_papers_definition(name: str, bins: int) -> None:
-    found = metrics.calibration(*CASES[name], bins=bins)
+    found = classification.calibration(*CASES[name], bins=bins)
     confidence, accuracy, count, error = by_hand_calibration(*CASES[name], bins)
     np.testing.assert_allclose(found.confidence, confidence, rtol=1e-12)
     np.testing.assert_allclose(found.accuracy, accuracy, rtol=1e-12)
@@ -336,10 +346,10 @@ def test_calibration_by_hand() -> None:
     # Twice sure by 0.6 and once right, once sure by 1 and right: together 2 of 3 right and sure by 2.2 of 3; apart,
     # errors of 0.1 and 0, weighted two to one.
     scores = np.array([[0.6, 0.4], [0.6, 0.4], [0.0, 1.0]])
-    found = metrics.calibration(np.array([0, 1, 1]), scores, bins=2)
+    found = classification.calibration(np.array([0, 1, 1]), scores, bins=2)
     assert found.count.tolist() == [0, 3]
     assert found.error == pytest.approx(abs(2 / 3 - 2.2 / 3))
-    fine = metrics.calibration(np.array([0, 1, 1]), scores, bins=10)
+    fine = classification.calibration(np.array([0, 1, 1]), scores, bins=10)
     assert fine.error == pytest.approx(2 / 3 * 0.1)
     assert (fine.count[5], fine.count[9]) == (2, 1)
 
@@ -348,9 +358,9 @@ def test_scores_drawn_from_what_they_say_are_calibrated() -> None:
     rng = np.random.default_rng(11)
     scores = softmax(rng.normal(size=(20_000, 6)) * 2)
     targets = (scores.cumsum(axis=1) < rng.random((20_000, 1))).sum(axis=1)
-    assert metrics.calibration(targets, scores).error < 0.02
+    assert classification.calibration(targets, scores).error < 0.02
     sharper = scores**3 / (scores**3).sum(axis=1, keepdims=True)
-    overconfident = metrics.calibration(targets, sharper)
+    overconfident = classification.calibration(targets, sharper)
     assert overconfident.error > 0.1
     assert np.nansum((overconfident.confidence - overconfident.accuracy) * overconfident.count) > 0
 
@@ -358,8 +368,8 @@ def test_scores_drawn_from_what_they_say_are_calibrated() -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_the_macro_curve_has_the_macro_area(name: str) -> None:
     targets, scores = CASES[name]
-    false, true = metrics.macro_roc_curve(targets, scores)
-    area = metrics.roc_auc(targets, scores)
+    false, true = classification.macro_roc_curve(targets, scores)
+    area = classification.roc_auc(targets, scores)
     assert np.trapezoid(true, false) == pytest.approx(area, abs=1e-3, nan_ok=True)
     if np.isfinite(area):
         assert (false[0], true[0], false[-1], true[-1]) == (0, 0, 1, 1)
@@ -376,7 +386,7 @@ def test_detection_is_scikit_learns(known: int, unknown: int, ties: bool) -> Non
     if ties:
         ours, theirs = np.round(ours), np.round(theirs)
     hits, scores = np.arange(known + unknown) < known, np.append(ours, theirs)
-    found = metrics.detection(ours, theirs)
+    found = classification.detection(ours, theirs)
     assert found["auroc"] == pytest.approx(reference.roc_auc_score(hits, scores), abs=1e-12)
     false, true, _ = reference.roc_curve(hits, scores, drop_intermediate=False)
     assert found["fpr95"] == pytest.approx(false[true >= 0.95].min(), abs=1e-12)
@@ -384,13 +394,13 @@ def test_detection_is_scikit_learns(known: int, unknown: int, ties: bool) -> Non
 
 def test_detection_by_hand() -> None:
     known = np.arange(1.0, 21.0)  # 19 of 20 are at least 2
-    assert metrics.detection(known, np.array([0.5, 1.5, 2.0, 30.0])) == {
+    assert classification.detection(known, np.array([0.5, 1.5, 2.0, 30.0])) == {
         "auroc": pytest.approx((20 + 19 + 18.5 + 0) / 80),
         "fpr95": 0.5,
     }
-    assert metrics.detection(known, np.zeros(3)) == {"auroc": 1.0, "fpr95": 0.0}
+    assert classification.detection(known, np.zeros(3)) == {"auroc": 1.0, "fpr95": 0.0}
 
 
 def test_detection_needs_some_of_both() -> None:
     with pytest.raises(MetricsError, match="3 known and 0 unknown: there must be some of both"):
-        metrics.detection(np.ones(3), np.ones(0))
+        classification.detection(np.ones(3), np.ones(0))

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from hubbub.classifier import Classifier
-from hubbub.hearing import Hearing
-from hubbub.recipe import Recipe
-from hubbub.serve.microbatch import Batched, Batcher, StoppedError
+from hubbub.classifier.base import Hearing
+from hubbub.classifier.torch_classifier import Classifier
+from hubbub.config.recipe import Recipe
+from hubbub.serve.batcher import Batched, Batcher, StoppedError
 
 Array = npt.NDArray[np.float32]
 

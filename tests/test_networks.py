@@ -16,12 +16,14 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from hubbub import store
-from hubbub.features import FrontEnd
-from hubbub.models import NETWORKS, PUBLISHED, Network, NetworkError, build_network, cnn, find_weights, load_weights
+from hubbub.audio.frontend import FrontEnd
+from hubbub.config.recipe import Recipe
+from hubbub.models import cnn
 from hubbub.models.checkpoint import CheckpointError
+from hubbub.models.registry import NETWORKS, Network, NetworkError, build_network
+from hubbub.models.weights import PUBLISHED, find_weights, load_weights
 from hubbub.models.yamnet import load_yamnet
-from hubbub.recipe import Recipe
+from hubbub.runtime import download
 
 CLASSES = 7
 
@@ -581,7 +583,7 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HUBBUB_HOME", str(tmp_path / "home"))
     folder = tmp_path / "home" / "weights"
     folder.mkdir(parents=True)
-    for asset in store.ASSETS.values():
+    for asset in download.ASSETS.values():
         if asset.kind == "weights":
             (folder / asset.file).write_bytes(b"weights")
     return folder

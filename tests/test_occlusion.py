@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from hubbub import windows
-from hubbub.occlusion import _patches, occlude
-from hubbub.stft import Grid
+from hubbub.audio import windows
+from hubbub.classifier import pooling
+from hubbub.inference.occlusion import _patches, occlude
+from hubbub.inference.stft import Grid
 
 RATE = 16_000
 
@@ -36,7 +37,7 @@ class Listener:
         return np.stack([np.zeros(len(power)), np.log10(power + 1)], axis=1).astype(np.float32)
 
     def judge(self, evidence: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return windows.probabilities(evidence), windows.pool(evidence, offsets, "max")
+        return pooling.probabilities(evidence), pooling.pool(evidence, offsets, "max")
 
 
 def sound() -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from hubbub.data.opening import open_data
+from hubbub.data.open import open_data
 from hubbub.errors import HubbubError
 
 CELLS = (

@@ -12,11 +12,15 @@ import pytest
 import sklearn.metrics as reference
 import soundfile
 
-from hubbub import cell, confidence, experiment, metrics, page, report, windows
-from hubbub.classifier import load
-from hubbub.confidence import Confidence
-from hubbub.material import prepare
-from hubbub.recipe import Recipe
+from hubbub.classifier import calibration, pooling
+from hubbub.classifier.calibration import Confidence
+from hubbub.classifier.torch_classifier import load
+from hubbub.config.recipe import Recipe
+from hubbub.experiment import cell, run
+from hubbub.experiment.prepare import prepare
+from hubbub.metrics import classification
+from hubbub.report import page, run_folder
+from hubbub.report import summary as report
 
 ROOT = Path(__file__).parents[1]
 HEAD = [
@@ -31,7 +35,7 @@ OPEN = [*HEAD, 'data.held_out=["siren","drilling"]']
 def opened(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of a head on frozen (here: random) features, without two of the ten classes."""
     folder = tmp_path_factory.mktemp("runs") / "open"
-    experiment.run(Recipe.load("street-cnn", OPEN), folder, quick=True)
+    run.run(Recipe.load("street-cnn", OPEN), folder, quick=True)
     return folder
 
 
@@ -45,22 +49,22 @@ def test_how_sure_a_cell_may_be_is_decided_by_its_validation_part_alone(opened: 
     chosen = cell.fit(material, split.train, split.validation, 1, Path("unused"), []).chosen
     part, targets = material.embedded.of(split.validation), material.targets[split.validation]
     by_segment, by_clip = chosen.judge(part.values, part.offsets[:-1])
-    expected = confidence.fit(targets, by_segment, by_clip, part.offsets[:-1], "max_logit")
+    expected = calibration.fit(targets, by_segment, by_clip, part.offsets[:-1], "max_logit")
     place = opened / "test-1" / "seed-1"
     assert read(place / "metrics_test.json")["confidence"] == pytest.approx(asdict(expected))
     assert asdict(load(place / "classifier").confidence) == pytest.approx(asdict(expected))
     # Its own validation figures are those before.
-    assert read(place / "metrics_val.json")["clip_log_loss"] == metrics.evaluate(targets, by_clip)["log_loss"]
-    after = metrics.evaluate(targets, windows.temper(by_clip, expected.clip))
-    before = metrics.evaluate(targets, by_clip)
+    assert read(place / "metrics_val.json")["clip_log_loss"] == classification.evaluate(targets, by_clip)["log_loss"]
+    after = classification.evaluate(targets, pooling.temper(by_clip, expected.clip))
+    before = classification.evaluate(targets, by_clip)
     assert after["log_loss"] < before["log_loss"]
     for name in ("accuracy", "balanced_accuracy", "macro_f1", "top3"):
         assert after[name] == before[name]
 
 
 def test_temperatures_change_no_decision(opened: Path) -> None:
-    predicted = report.predictions(opened)
-    raw = report.untempered(opened, predicted)
+    predicted = run_folder.predictions(opened)
+    raw = run_folder.untempered(opened, predicted)
     material = prepare(Recipe.load("street-cnn", OPEN))
     model = load(opened / "test-2" / "seed-2" / "classifier")
     assert model.confidence.clip != 1 != model.confidence.segment
@@ -68,8 +72,8 @@ def test_temperatures_change_no_decision(opened: Path) -> None:
     part = material.embedded.of(material.splits[1].test)
     own = raw.loc[("2", 2)]
     for level, scores in zip(("segment", "clip"), model.judge(part.values, part.offsets[:-1]), strict=True):
-        np.testing.assert_allclose(report.arrays(own[own["level"] == level])[1], scores, rtol=1e-3, atol=1e-6)
-    figures, expected = (metrics.evaluate(*report.arrays(table)[:2]) for table in (predicted, raw))
+        np.testing.assert_allclose(run_folder.arrays(own[own["level"] == level])[1], scores, rtol=1e-3, atol=1e-6)
+    figures, expected = (classification.evaluate(*run_folder.arrays(table)[:2]) for table in (predicted, raw))
     for name in ("accuracy", "balanced_accuracy", "macro_f1", "top3"):
         assert figures[name] == expected[name]
     assert figures["log_loss"] != expected["log_loss"]
@@ -77,14 +81,14 @@ def test_temperatures_change_no_decision(opened: Path) -> None:
 
 def test_the_summary_says_calibration_with_and_without(opened: Path) -> None:
     found = read(opened / "summary.json")["calibration"]
-    predicted = report.predictions(opened)
+    predicted = run_folder.predictions(opened)
     for said, table in ((lambda level: found[level], predicted), (lambda level: found[level]["raw"], None)):
-        table = report.untempered(opened, predicted) if table is None else table
-        for level in report.LEVELS:
-            targets, scores, _ = report.arrays(table[table["level"] == level])
-            own = -np.log(np.clip(scores[np.arange(len(targets)), targets].astype(float), metrics.SMALLEST, 1))
+        table = run_folder.untempered(opened, predicted) if table is None else table
+        for level in run_folder.LEVELS:
+            targets, scores, _ = run_folder.arrays(table[table["level"] == level])
+            own = -np.log(np.clip(scores[np.arange(len(targets)), targets].astype(float), classification.SMALLEST, 1))
             assert said(level)["log_loss"] == pytest.approx(own.mean(), rel=1e-9)
-            assert said(level)["error"] == metrics.calibration(targets, scores).error
+            assert said(level)["error"] == classification.calibration(targets, scores).error
 
 
 def test_held_out_classes_are_learnt_by_no_classifier(opened: Path) -> None:
@@ -96,7 +100,7 @@ def test_held_out_classes_are_learnt_by_no_classifier(opened: Path) -> None:
     material = prepare(Recipe.load("street-cnn", OPEN))
     truth = material.clips.table.set_index("clip")["label"]
     for fold, _, place in report.cells(opened):
-        own, strange = (pd.read_parquet(place / name) for name in ("predictions.parquet", report.STRANGERS))
+        own, strange = (pd.read_parquet(place / name) for name in ("predictions.parquet", run_folder.STRANGERS))
         assert not set(own["label"]) & set(HELD_OUT) and set(strange["label"]) == set(HELD_OUT)
         assert set(strange["clip"]) == set(truth.index[truth.isin(HELD_OUT) & (own_fold(material) == fold).to_numpy()])
         assert len(strange[strange["level"] == "clip"]) == 6 == strange["clip"].nunique()
@@ -114,7 +118,7 @@ def test_the_operating_point_is_that_of_the_predictions(opened: Path) -> None:
     for fold, _, place in report.cells(opened):
         threshold = read(place / "metrics_test.json")["confidence"]["threshold"]
         sides = []
-        for name in ("predictions.parquet", report.STRANGERS):
+        for name in ("predictions.parquet", run_folder.STRANGERS):
             table = pd.read_parquet(place / name)
             logits = np.log(table[table["level"] == "segment"].iloc[:, 6:].to_numpy(dtype=float))
             largest = pd.Series(logits.max(axis=1) - logits.mean(axis=1))
@@ -135,12 +139,12 @@ def test_the_operating_point_is_that_of_the_predictions(opened: Path) -> None:
     figures += [told["at_threshold"][k] for k in ("known_kept", "unknown_passed")]
     assert [f["mean"] for f in figures] == pytest.approx(means.mean(axis=0))
     assert [f["sd"] for f in figures] == pytest.approx(means.std(axis=0, ddof=1))
-    assert set(told) == {"classes", "clips", "by", "at_threshold", *confidence.UNKNOWN}
+    assert set(told) == {"classes", "clips", "by", "at_threshold", *calibration.UNKNOWN}
 
 
 def test_verify_sees_a_changed_prediction_of_a_held_out_clip(opened: Path) -> None:
     assert report.verify(opened) == []
-    file = opened / "test-1" / "seed-1" / report.STRANGERS
+    file = opened / "test-1" / "seed-1" / run_folder.STRANGERS
     before = file.read_bytes()
     table = pd.read_parquet(file)
     table.iloc[:, 6:] = 1 / 8
@@ -162,7 +166,7 @@ def test_the_page_says_both(opened: Path, tmp_path: Path) -> None:
 
 def test_without_validation_nothing_is_fitted_and_nothing_is_called_unknown(tmp_path: Path) -> None:
     settings = [*HEAD, 'protocol.validation="none"', "head.c=[0.1]", "train.seeds=[1]", 'protocol.folds=["1"]']
-    summary = experiment.run(Recipe.load("street-cnn", settings), tmp_path / "run", quick=True)
+    summary = run.run(Recipe.load("street-cnn", settings), tmp_path / "run", quick=True)
     for place in ("test-1/seed-1", "."):
         model = load(tmp_path / "run" / place / "classifier")
         assert model.confidence == Confidence(1.0, 1.0, None)
@@ -176,8 +180,8 @@ def test_without_validation_nothing_is_fitted_and_nothing_is_called_unknown(tmp_
 
 
 def test_a_refitted_classifier_has_the_middle_of_its_cells(opened: Path) -> None:
-    found = [report.confidence(place) for _, _, place in report.cells(opened)]
-    assert load(opened).confidence == confidence.typical(found)
+    found = [run_folder.confidence(place) for _, _, place in report.cells(opened)]
+    assert load(opened).confidence == calibration.typical(found)
     assert load(opened).classify(np.zeros(16_000, np.float32), 16_000).known in (True, False)
 
 
@@ -192,6 +196,6 @@ def test_the_commands_of_the_page_run(tmp_path: Path) -> None:
         if "esc50" in command:
             continue  # minutes: its recipe is run by the test of all recipes
         extra = f" --folds 1,2 {small}" if " bench " in command else ""
-        line = command.partition("#")[0].replace("hubbub ", f"{sys.executable} -m hubbub ", 1) + extra
+        line = command.partition("#")[0].replace("hubbub ", f"{sys.executable} -m hubbub.cli ", 1) + extra
         done = subprocess.run(line, shell=True, cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, (command, done.stderr[-2000:])

@@ -16,8 +16,8 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubbub.packed import HEAD_BYTES, name_of, roughness
-from hubbub.sources import ENCODINGS, Pipe, SourceError
+from hubbub.audio.capture import ENCODINGS, Pipe, SourceError
+from hubbub.audio.packed import HEAD_BYTES, name_of, roughness
 
 RATE = 44_100
 Wave = npt.NDArray[np.float64]

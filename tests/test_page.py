@@ -16,9 +16,12 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator
 from typer.testing import CliRunner
 
-from hubbub import experiment, metrics, page, plots, report
-from hubbub.cli import app
-from hubbub.recipe import Recipe
+from hubbub.cli.main import app
+from hubbub.config.recipe import Recipe
+from hubbub.experiment import run as experiment
+from hubbub.metrics import classification
+from hubbub.report import page, plots, run_folder
+from hubbub.report import summary as report
 
 RATE = 16_000
 # What a class may be called; the last is a formula that matplotlib would refuse, were it read as one.
@@ -247,14 +250,14 @@ def test_both_levels_and_calibration_are_the_predictions(crowd: Path, show: Show
         for level, at in (("clip", 0), ("segment", 4)):
             figures = summary[level][key]
             assert rows[name][at : at + 3] == [f"{figures[k]:.4f}" for k in ("mean", "sd", "pooled")]
-    predicted = report.predictions(crowd)
+    predicted = run_folder.predictions(crowd)
     for level, at in (("clip", 2), ("segment", 6)):
-        error = metrics.calibration(*report.arrays(predicted[predicted["level"] == level])[:2]).error
+        error = classification.calibration(*run_folder.arrays(predicted[predicted["level"] == level])[:2]).error
         assert rows["calibration error"][at] == f"{error:.4f}"
     gain = summary["clip"]["accuracy"]["mean"] - summary["segment"]["accuracy"]["mean"]
     said = f"pools 3.0 segments on average; its accuracy is {abs(gain):.3f} {'above' if gain > 0 else 'below'}"
     assert said in shown.locator("#content").inner_text()
-    over_seeds = (f"{summary[level]['accuracy']['sd_seeds']:.4f} for {level} accuracy" for level in report.LEVELS)
+    over_seeds = (f"{summary[level]['accuracy']['sd_seeds']:.4f} for {level} accuracy" for level in run_folder.LEVELS)
     assert f"the sd is {', '.join(over_seeds)}." in shown.locator("#content").inner_text()
 
 
@@ -265,7 +268,7 @@ def cells(table: Locator) -> dict[str, list[str]]:
 
 
 def test_classes_and_confusions_are_counted(crowd: Path, show: Show) -> None:
-    shown, predicted = show(crowd), report.predictions(crowd)
+    shown, predicted = show(crowd), run_folder.predictions(crowd)
     clips = predicted[predicted["level"] == "clip"]
     labels = np.array([c for c in clips.columns if c.startswith("class_")])
     decided = labels[clips[labels].to_numpy().argmax(axis=1)]

@@ -17,14 +17,16 @@ import soundfile
 from made_sounds import sounds
 from typer.testing import CliRunner
 
-from hubbub import experiment, files, page, report, run_folder
-from hubbub.cli import app
-from hubbub.data import drawing
-from hubbub.data.opening import open_data
+from hubbub.cli.main import app
+from hubbub.config.recipe import Recipe, RecipeError
+from hubbub.data import write_images
+from hubbub.data.open import open_data
 from hubbub.data.splits import SplitError
 from hubbub.errors import HubbubError
-from hubbub.recipe import Recipe, RecipeError
-from hubbub.steps import ExperimentError
+from hubbub.experiment import run as experiment
+from hubbub.experiment.steps import ExperimentError
+from hubbub.report import page, run_folder, summary
+from hubbub.runtime import files
 
 TINY = [
     *("windows.length=8000", "windows.hop=8000", "frontend.n_mels=16", "network.width=4"),
@@ -54,7 +56,7 @@ def below(folder: Path) -> dict[str, bytes]:
 
 def bench(csv: Path, *more: str) -> list[str]:
     settings = [f"--set={one}" for one in (f"data.name={json.dumps(str(csv))}", *TINY)]
-    return [sys.executable, "-m", "hubbub", "bench", "street-cnn", *settings, "--jobs", "1", *more]
+    return [sys.executable, "-m", "hubbub.cli", "bench", "street-cnn", *settings, "--jobs", "1", *more]
 
 
 @pytest.mark.slow
@@ -74,8 +76,8 @@ def test_folds_that_are_paths_write_and_delete_nothing_outside_the_run(tmp_path:
     after = below(tmp_path)
     assert {name: content for name, content in after.items() if not name.startswith("a/b/c/runs/x/")} == before
     run = world / "runs" / "x"
-    assert len(report.cells(run)) == len(hostile) and report.verify(run) == []
-    assert {place.parent.parent for _, _, place in report.cells(run)} == {run}
+    assert len(summary.cells(run)) == len(hostile) and summary.verify(run) == []
+    assert {place.parent.parent for _, _, place in summary.cells(run)} == {run}
     assert [e["fold"] for e in json.loads((run / "summary.json").read_text())["folds"]] == sorted(hostile)
 
 
@@ -95,12 +97,12 @@ def test_run_folders_of_earlier_versions_load_and_go_on(plain: tuple[Recipe, Pat
     old = shutil.copytree(run, tmp_path / "old")
     for fold in ("New York", "Köln"):
         os.rename(old / f"test-{files.safe_name(fold)}", old / f"test-{fold}")
-    assert report.verify(old) == []
+    assert summary.verify(old) == []
     shutil.rmtree(old / "test-Köln" / "seed-42")
     (old / "test-Köln" / "kept").touch()
     before = {p: p.stat().st_mtime_ns for p in (old / "test-New York").rglob("*") if p.is_file()}
     experiment.run(recipe, old, refit=False)
-    assert (old / "test-Köln" / "seed-42" / "metrics_test.json").is_file() and report.verify(old) == []
+    assert (old / "test-Köln" / "seed-42" / "metrics_test.json").is_file() and summary.verify(old) == []
     assert {p: p.stat().st_mtime_ns for p in before} == before
     assert sorted(p.name for p in old.glob("test-*")) == ["test-1", "test-Köln", "test-New York"]
 
@@ -158,7 +160,7 @@ def test_a_name_that_is_none_is_refused_and_nothing_is_written(command: str, nam
 
 @pytest.mark.parametrize("name", ["..toml", "con.toml", "a\\b.toml", "x .toml"])
 def test_a_recipe_file_whose_name_is_none_is_refused(name: str, tmp_path: Path) -> None:
-    from hubbub import suite
+    from hubbub.experiment import suite
 
     (tmp_path / name).write_text(Recipe.load("street-cnn").to_toml(), encoding="utf-8")
     (tmp_path / "all.toml").write_text(f'title = "t"\nrecipes = ["street-cnn", {json.dumps(name)}]\n', encoding="utf-8")
@@ -168,7 +170,7 @@ def test_a_recipe_file_whose_name_is_none_is_refused(name: str, tmp_path: Path) 
 
 
 def test_folds_with_any_letters_can_be_asked_for() -> None:
-    from hubbub.cli_options import as_settings
+    from hubbub.cli.options import as_settings
 
     folds = ["it's", 'a"b', "a\\..\\b", "../x", "é"]
     recipe = Recipe.load("street-cnn", as_settings(None, None, folds=",".join(folds)))
@@ -184,7 +186,7 @@ def test_pictures_of_clips_that_are_called_like_paths_stay_in_their_folder(colum
     csv = listed(tmp_path / "data", ["1", "2", "3"], **{column: names})
     (tmp_path / "victim").mkdir()
     before = below(tmp_path)
-    pictures = drawing.write(Recipe.load("us8k-resnet18", [f"data.name={json.dumps(str(csv))}"]), tmp_path / "out")
+    pictures = write_images.write(Recipe.load("us8k-resnet18", [f"data.name={json.dumps(str(csv))}"]), tmp_path / "out")
     after = below(tmp_path)
     assert {name: content for name, content in after.items() if not name.startswith("out/")} == before
     assert len(open_data(str(pictures))) == len(open_data(str(csv)))
@@ -262,13 +264,13 @@ def test_the_advice_about_a_damaged_file_can_be_followed(plain: tuple[Recipe, Pa
     with pytest.raises(HubbubError, match=r"summary\.json is damaged or missing .*bench .* writes it again"):
         run_folder.read_json(broken / "summary.json")
     experiment.run(recipe, broken, refit=False)
-    assert report.verify(broken) == []
+    assert summary.verify(broken) == []
     (broken / "test-1" / "seed-42" / "predictions.parquet").write_bytes(b"PAR1")
     with pytest.raises(HubbubError, match=r"Remove .*test-1/seed-42, and the hubbub bench .* makes this cell again"):
-        report.verify(broken)
+        summary.verify(broken)
     shutil.rmtree(broken / "test-1" / "seed-42")
     experiment.run(recipe, broken, refit=False)
-    assert report.verify(broken) == []
+    assert summary.verify(broken) == []
     (broken / "test-1" / "seed-42" / "metrics_test.json").write_bytes(b"")
     with pytest.raises(HubbubError, match=r"seed-42/metrics_test\.json is damaged"):
         experiment.run(recipe, broken, refit=False)

@@ -14,14 +14,16 @@ import pytest
 import soundfile
 from test_audio import ogg_that_declares
 
-from hubbub import audio, predict
-from hubbub.ahead import ahead
-from hubbub.classifier import Classifier
+from hubbub.audio import decode
+from hubbub.audio.find_files import find
+from hubbub.classifier import load
+from hubbub.classifier.torch_classifier import Classifier
+from hubbub.config.recipe import Recipe
 from hubbub.errors import HubbubError
-from hubbub.events import Merging, merge
-from hubbub.find_files import find
-from hubbub.predict import Answer, Asked
-from hubbub.recipe import Recipe
+from hubbub.inference import predict
+from hubbub.inference.answer import Answer, Asked
+from hubbub.inference.events import Merging, merge
+from hubbub.runtime.prefetch import ahead
 
 RATE = 16_000
 LABELS = ("dog", "rain", "siren")
@@ -132,7 +134,7 @@ def same(answer: Answer, model: Classifier, path: Path, asked: Asked = BEST) -> 
 def test_recordings_of_any_length_that_share_batches_are_answered_as_one_by_one(
     model: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int
 ) -> None:
-    monkeypatch.setattr(audio, "BLOCK", block)
+    monkeypatch.setattr(decode, "BLOCK", block)
     paths = []
     for k, (seconds, rate_hz) in enumerate([(40, 44_100), (0.1, RATE), (1, 8_000), (3.7, 48_000), (0.5, RATE)]):
         paths.append(tmp_path / f"{k}.wav")
@@ -181,7 +183,7 @@ def test_what_is_no_sound_is_answered_by_models_of_such(model: Classifier, folde
 
 
 def test_how_much_is_done_is_told(model: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audio, "BLOCK", RATE)
+    monkeypatch.setattr(decode, "BLOCK", RATE)
     soundfile.write(tmp_path / "a.wav", noise(10), RATE)
     told: list[float] = []
     list(predict.answers(model, [str(tmp_path / "a.wav")], heard=lambda path, share: told.append(share)))
@@ -192,12 +194,12 @@ def test_without_a_model_and_without_weights_the_message_says_how_to_get_either(
     monkeypatch.setenv("HUBBUB_HOME", str(tmp_path))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     with pytest.raises(HubbubError, match=r"(?s)hubbub demo.*hubbub data get yamnet"):
-        predict.default_model()
+        load.default_model()
 
 
 def test_without_a_model_yamnet_answers_where_its_weights_are(home) -> None:
     home("weights", "yamnet.h5")
-    assert predict.default_model() == "yamnet"
+    assert load.default_model() == "yamnet"
 
 
 # Running ahead
@@ -252,8 +254,8 @@ def test_an_error_comes_out_where_its_items_are_taken_and_leaving_early_ends_the
 
 MEASURE = """
 import re, sys
-from hubbub import predict
-from hubbub.loading import load
+from hubbub.inference import predict
+from hubbub.classifier.load import load
 def peak():  # ru_maxrss would begin with the peak of the process that started this one
     return int(re.search(r"VmHWM:\s+(\d+) kB", open("/proc/self/status").read())[1])
 model = load(sys.argv[1])

@@ -12,11 +12,13 @@ import pytest
 import torch
 from test_tune import plan, write_sounds
 
-from hubbub import lr_find, ranks, train, tune
-from hubbub.classifier import Classifier
-from hubbub.data import arrays, splits
-from hubbub.ranks import Place, RankError
-from hubbub.recipe import Recipe
+from hubbub.classifier.torch_classifier import Classifier
+from hubbub.config.recipe import Recipe
+from hubbub.data import arrays, open, splits
+from hubbub.experiment import lr_find, tune
+from hubbub.runtime import distributed
+from hubbub.runtime.distributed import Place, RankError
+from hubbub.train import fit
 
 AUGMENT = ["--set", "augment.roll={fraction=0.5}", "--set", "augment.gain={db=[-6,6]}"]
 #: Sums in another number of threads round otherwise, and how many there are would follow from the machine's cores.
@@ -24,10 +26,12 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 #: The command line, in a process that is killed at a step, notes which clips it is given, or has other clips.
 SCRIPT = """
 import json, os, signal, sys
-from hubbub import cli, follow, ranks, train, training
+from hubbub.cli import main
+from hubbub.train import follower, fit, module
+from hubbub.runtime import distributed
 from hubbub.data import cache
-rank, (at, other, *sys.argv[1:]) = ranks.here().rank, sys.argv[1:]
-step, prepared = training.Training.training_step, train.prepared
+rank, (at, other, *sys.argv[1:]) = distributed.here().rank, sys.argv[1:]
+step, prepared = module.Training.training_step, fit.prepared
 def fatal_step(self, batch, index):
     if [rank, self.current_epoch, index] == json.loads(at):
         os.kill(os.getpid(), signal.SIGKILL)
@@ -36,9 +40,9 @@ def noted(model, sound, targets, rows, validation, *more):
     with open(f"heard-{rank}.json", "w" if len(validation) else "a") as file:
         file.write(json.dumps([*rows.tolist(), *validation.tolist()]) + "\\n")
     return prepared(model, sound, targets, rows, validation, *more)
-training.Training.training_step, train.prepared = fatal_step, noted
+module.Training.training_step, fit.prepared = fatal_step, noted
 cache.VERSION += rank * int(other)
-cli.main()
+main.main()
 """
 
 
@@ -89,17 +93,17 @@ def recipe(tmp_path: Path) -> Path:
 
 def test_a_process_is_alone_unless_torchrun_started_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "3")  # somebody else's
-    assert ranks.here() == Place(0, 1, 0, 1)
+    assert distributed.here() == Place(0, 1, 0, 1)
     started(monkeypatch, rank=3, world=4, local=2)
-    assert ranks.here() == Place(3, 4, 1, 2)
+    assert distributed.here() == Place(3, 4, 1, 2)
 
 
 def test_as_many_processes_as_the_recipe_asks_for_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     for nodes, devices in ((1, 1), (1, 2)):  # one machine starts its own
-        ranks.check(nodes, devices)
+        distributed.check(nodes, devices)
     for nodes, devices in ((1, 1), (2, 1), (1, 2), (3, 4)):
         started(monkeypatch, world=nodes * devices, local=devices)
-        ranks.check(nodes, devices)
+        distributed.check(nodes, devices)
 
 
 @pytest.mark.parametrize(
@@ -116,13 +120,13 @@ def test_another_number_of_processes_is_refused_with_both(
 ) -> None:
     started(monkeypatch, world=world, local=local)
     with pytest.raises(RankError, match=rf"started {world} process.*nodes {nodes} with train.devices {devices} each"):
-        ranks.check(nodes, devices)
-    with pytest.raises(RankError, match=advice), ranks.together(nodes, devices):
+        distributed.check(nodes, devices)
+    with pytest.raises(RankError, match=advice), distributed.together(nodes, devices):
         pass
 
 
 def test_several_machines_need_torchrun_and_the_command_says_so_at_once(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "hubbub", "bench", "street-cnn", "--set", "train.nodes=2"]
+    command = [sys.executable, "-m", "hubbub.cli", "bench", "street-cnn", "--set", "train.nodes=2"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2
     assert "train.nodes is 2, and this process was started alone" in done.stderr
@@ -134,14 +138,14 @@ def test_a_fit_outside_the_command_is_refused_rather_than_waiting(
     recipe: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     both = Recipe.load(recipe, ["train.nodes=2"])
-    clips = splits.open_clips(both)
+    clips = open.open_clips(both)
     split = splits.make(clips, both.protocol)[0]
     given = (arrays.resident(clips, both), clips.targets(), split.train, split.validation, tmp_path / "fit")
     with pytest.raises(RankError, match="started alone"):
-        train.fit_network(Classifier(both, clips.labels), *given, seed=1)
+        fit.fit_network(Classifier(both, clips.labels), *given, seed=1)
     started(monkeypatch, world=2, local=1)
     with pytest.raises(RankError, match="have not joined"):
-        train.fit_network(Classifier(both, clips.labels), *given, seed=1)
+        fit.fit_network(Classifier(both, clips.labels), *given, seed=1)
 
 
 def test_searches_and_range_tests_run_in_one_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -154,10 +158,10 @@ def test_searches_and_range_tests_run_in_one_process(monkeypatch: pytest.MonkeyP
 
 
 def test_one_process_a_machine_says_what_all_meet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ranks, "TO_BE_ENDED_S", 0.0)
+    monkeypatch.setattr(distributed, "TO_BE_ENDED_S", 0.0)
     for rank, first in ((0, "error: no"), (1, ""), (2, "error (rank 2 on "), (3, "")):
         started(monkeypatch, rank=rank, world=4, local=2)
-        line = ranks.spoken(RankError("no"))
+        line = distributed.spoken(RankError("no"))
         assert line.startswith(first)
         assert bool(line) == bool(first)
 
@@ -168,7 +172,7 @@ def test_two_machines_train_as_two_devices_of_one_and_go_on_after_a_kill(recipe:
     command = ["bench", str(recipe), "--folds", "1", "--name", "run", *AUGMENT, "--set"]
     (tmp_path / "one").mkdir()
     subprocess.run(
-        [sys.executable, "-m", "hubbub", *command, "train.devices=2"],
+        [sys.executable, "-m", "hubbub.cli", *command, "train.devices=2"],
         cwd=tmp_path / "one", env=os.environ | ONE_THREAD, check=True, capture_output=True,
     )  # fmt: skip
     unbroken, run = tmp_path / "one" / "runs" / "run", tmp_path / "machine-0" / "runs" / "run"
@@ -199,7 +203,7 @@ def test_two_machines_train_as_two_devices_of_one_and_go_on_after_a_kill(recipe:
         assert got[key] == expected[key]
 
     table = pd.read_parquet(run / cell / "predictions.parquet")
-    clips = splits.open_clips(Recipe.load(recipe)).table["clip"]
+    clips = open.open_clips(Recipe.load(recipe)).table["clip"]
     heard, _refit = (tmp_path / "machine-1" / "heard-1.json").read_text().splitlines()
     assert not set(clips.iloc[json.loads(heard)]) & set(table["clip"]), "the test part is rank 0's alone"
     assert heard == (tmp_path / "machine-0" / "heard-0.json").read_text().splitlines()[0]

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from hubbub import suite
-from hubbub.recipe import shipped
+from hubbub.config.recipe import shipped
+from hubbub.experiment import suite
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -22,9 +22,9 @@ def test_the_tree_names_every_module_and_no_other() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_every_command_and_recipe_in_the_docs_exists(page: Path) -> None:
-    from hubbub.cli import app
-    from hubbub.cli_data import app as data_app
-    from hubbub.cli_hub import app as hub_app
+    from hubbub.cli.data import app as data_app
+    from hubbub.cli.hub import app as hub_app
+    from hubbub.cli.main import app
 
     commands = {c.name or c.callback.__name__ for c in app.registered_commands} | {"data"}
     data = {c.name for c in data_app.registered_commands}

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from hubbub import recipe as room
-from hubbub import suite
-from hubbub.cli_options import as_settings
+from hubbub.cli.options import as_settings
+from hubbub.config import recipe as room
+from hubbub.config.recipe import Recipe, RecipeError, as_setting, shipped
 from hubbub.errors import HubbubError
-from hubbub.recipe import Recipe, RecipeError, as_setting, shipped
+from hubbub.experiment import suite
 
 SMALL: dict[str, Any] = {"data": {"name": "street"}}
 

@@ -18,11 +18,11 @@ from test_classifier import NOISE, RATE, _edit, make
 from test_export import small
 
 import hubbub
-from hubbub.classifier import Classifier
-from hubbub.confidence import Confidence
-from hubbub.hearing import ClassifierError
-from hubbub.onnx_model import META, OnnxClassifier, written
-from hubbub.saved import described, parsed
+from hubbub.classifier.base import ClassifierError
+from hubbub.classifier.calibration import Confidence
+from hubbub.classifier.metadata import described, parsed
+from hubbub.classifier.onnx_classifier import META, OnnxClassifier, written
+from hubbub.classifier.torch_classifier import Classifier
 
 ODD: tuple[Any, ...] = (None, True, 0, -1, 2**80, 1.5, "", "x", "\x00", [], [[]], {}, {"a": 1}, [None], ["a", "a"])
 CARD = {

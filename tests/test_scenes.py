@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hubbub.data import scenes, synthetic
+from benchmarks import scenes
+from hubbub.data import synthetic
 from hubbub.data.synthetic import SAMPLE_RATE_HZ, SyntheticError
 
 CLIPS = [clip for clip in synthetic.plan(40, 2) if clip.fold == 1]

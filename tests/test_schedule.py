@@ -9,8 +9,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch.optim import lr_scheduler
 
-from hubbub.schedule import learning_rate, plateaus
-from hubbub.settings import Train
+from hubbub.config.sections import Train
+from hubbub.train.schedule import learning_rate, plateaus
 
 LARGEST = 3e-3
 STEADY = ["constant", "cosine", "exponential", "onecycle"]

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hubbub.models import NetworkError, build_network
+from hubbub.config.recipe import Recipe
+from hubbub.models.registry import NetworkError, build_network
 from hubbub.models.sequence import AudioCNN1D, EncoderLayer, Transformer, positions
-from hubbub.recipe import Recipe
 
 GB = 1e9
 

@@ -19,16 +19,18 @@ from serving import Server, figures, raw, serving, wave
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from hubbub.classifier import Classifier
+from hubbub.classifier.export import Sounds, export
+from hubbub.classifier.torch_classifier import Classifier
 from hubbub.errors import HubbubError
-from hubbub.events import Merging
-from hubbub.explain import explain, write
-from hubbub.export import Sounds, export
-from hubbub.predict import Asked, answers
-from hubbub.serve import process
-from hubbub.serve.gate import Limits
-from hubbub.serve.process import ServeError
+from hubbub.inference.answer import Asked
+from hubbub.inference.events import Merging
+from hubbub.inference.explain import explain
+from hubbub.inference.predict import answers
+from hubbub.report.explanation import write
+from hubbub.serve import server as process
+from hubbub.serve.middleware import Limits
 from hubbub.serve.schema import About, Classified, Explained
+from hubbub.serve.server import ServeError
 
 LABELS = ("dog", "rain", "siren")
 RATE = 16_000

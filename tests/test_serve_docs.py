@@ -11,7 +11,7 @@ import soundfile
 from playwright.sync_api import Browser
 from serving import Server, wave
 
-from hubbub.serve.gate import Limits
+from hubbub.serve.middleware import Limits
 
 TEXT = (Path(__file__).parents[1] / "docs" / "serve.md").read_text(encoding="utf-8")
 ADDRESS = "http://127.0.0.1:8000"

@@ -19,9 +19,9 @@ from starlette.websockets import WebSocketDisconnect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from hubbub.classifier import Classifier
+from hubbub.classifier.torch_classifier import Classifier
 from hubbub.serve.app import create_app
-from hubbub.serve.gate import Limits
+from hubbub.serve.middleware import Limits
 
 END = json.dumps({"type": "end"})
 RANDOM = np.random.default_rng(0).bytes(20_000)

@@ -20,10 +20,10 @@ import torch
 from serving import Server, figures, serving, wave
 from starlette.testclient import TestClient
 
-from hubbub.classifier import Classifier
+from hubbub.classifier.torch_classifier import Classifier
 from hubbub.serve.app import create_app
-from hubbub.serve.gate import HEADERS, MISTAKE
 from hubbub.serve.logs import JsonLines
+from hubbub.serve.middleware import HEADERS, MISTAKE
 
 
 def damaged(content: bytes, seed: int, count: int, start: int) -> bytes:
@@ -112,7 +112,7 @@ def test_every_line_is_kept_and_a_crash_is_seen(how: str, status: int) -> None:
 def test_a_log_that_cannot_be_written_stops_nobody(served_model: Path, log: str) -> None:
     """`hubbub serve 2>&1 | head -1` serves on, and ends when it is told to."""
     where = {"unread": subprocess.PIPE, "full": open("/dev/full", "wb"), "closed": None}[log]  # noqa: SIM115
-    command = [sys.executable, "-m", "hubbub", "serve", str(served_model), "--port", "0"]
+    command = [sys.executable, "-m", "hubbub.cli", "serve", str(served_model), "--port", "0"]
     if log == "closed":
         command = ["sh", "-c", 'exec "$0" "$@" 2>&-', *command]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=where, text=True) as process:
@@ -136,7 +136,7 @@ def test_nobody_need_read_the_address(served_model: Path) -> None:
     """`hubbub serve | true` serves on, and ends when it is told to."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "hubbub", "serve", str(served_model), "--port", str(port)]
+    command = [sys.executable, "-m", "hubbub.cli", "serve", str(served_model), "--port", str(port)]
     unread, out = os.pipe()
     os.close(unread)
     with subprocess.Popen(command, stdout=out, stderr=subprocess.PIPE, text=True) as process:
@@ -165,7 +165,7 @@ def is_ready(server: Server) -> bool:
 def test_a_mistake_is_counted_and_logged_once_and_answered_in_full(served_model: Path, tmp_path: Path) -> None:
     content = io.BytesIO()
     soundfile.write(content, wave(1), 16_000, format="WAV")
-    with serving(tmp_path / "broken", served_model, limits={}, missing=("hubbub.explain",)) as server:
+    with serving(tmp_path / "broken", served_model, limits={}, missing=("hubbub.inference.explain",)) as server:
         reply = httpx.post(f"{server.url}/v1/explain", content=content.getvalue(), timeout=60)
         assert (reply.status_code, list(reply.json())) == (500, ["error"])
         assert {name.lower() for name in HEADERS} <= set(reply.headers)
@@ -265,7 +265,7 @@ def test_what_the_server_says_names_the_model_without_its_path(served: Server, s
 
 
 def test_an_empty_token_in_the_environment_is_refused_as_an_empty_option_is(served_model: Path) -> None:
-    command = [sys.executable, "-m", "hubbub", "serve", str(served_model), "--port", "0"]
+    command = [sys.executable, "-m", "hubbub.cli", "serve", str(served_model), "--port", "0"]
     for token in ("", "  "):
         environment = os.environ | {"HUBBUB_TOKEN": token}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

@@ -15,10 +15,10 @@ from browsing import CONTRAST, FLAGS, VIEWS
 from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 from serving import Server, serving
 
-from hubbub import files
-from hubbub.classifier import Classifier
-from hubbub.confidence import Confidence
-from hubbub.recipe import Recipe
+from hubbub.classifier.calibration import Confidence
+from hubbub.classifier.torch_classifier import Classifier
+from hubbub.config.recipe import Recipe
+from hubbub.runtime import files, homes
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 LABELS = ("dog", HOSTILE, "siren")
@@ -58,7 +58,7 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five seconds: a dog of ESC-50 where a home has it, else of the synthesised street."""
-    folder = files.find("data", "esc50")
+    folder = homes.find("data", "esc50")
     real = sorted(folder.rglob("1-100032-A-0.*")) if folder else []
     if real:
         wave, rate = soundfile.read(real[0], dtype="float32")

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 import soundfile
 
-from hubbub import files
-from hubbub.data import sets
+from hubbub.data import datasets
 from hubbub.data.clips import Clips, ClipsError
-from hubbub.data.opening import open_data
-from hubbub.data.sets import DATASETS
+from hubbub.data.datasets import DATASETS
+from hubbub.data.open import open_data
+from hubbub.runtime import homes
 
 Home = Callable[[str, str], Path]
 
@@ -289,10 +289,10 @@ def test_street_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(clips) == 400 and len(clips.labels) == 10 and clips.folds == ("1", "2", "3", "4", "5")
     assert clips.synthetic and clips.notes == ("SYNTHETIC: sounds made by hubbub, not recorded",)
     assert clips.licence == "CC0"
-    assert all(Path(path).is_relative_to(files.cache_dir()) for path in clips.table["path"])
+    assert all(Path(path).is_relative_to(homes.cache_dir()) for path in clips.table["path"])
     assert (clips.table.groupby("group")["fold"].nunique() == 1).all()
     before = {path: Path(path).stat().st_mtime_ns for path in clips.table["path"]}
-    monkeypatch.setattr(sets.synthetic, "write", None)
+    monkeypatch.setattr(datasets.synthetic, "write", None)
     again = open_data("street")
     pd.testing.assert_frame_equal(again.table, clips.table)
     assert {path: Path(path).stat().st_mtime_ns for path in again.table["path"]} == before
@@ -303,7 +303,7 @@ def test_street_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_street_is_made_again_where_a_file_of_it_is_not_whole(
     harm: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    whole, clips = sets.synthetic.write, open_data("street")
+    whole, clips = datasets.synthetic.write, open_data("street")
     sound = Path(clips.table["path"][7])
     content, made = sound.read_bytes(), []
 
@@ -311,7 +311,7 @@ def test_street_is_made_again_where_a_file_of_it_is_not_whole(
         made.append(folder)
         return whole(folder, **given)
 
-    monkeypatch.setattr(sets.synthetic, "write", write)
+    monkeypatch.setattr(datasets.synthetic, "write", write)
     folder = sound.parents[1]
     file = {"list": folder / "street.csv", "checksums": folder / "entry.json"}.get(harm, sound)
     if harm == "folder":

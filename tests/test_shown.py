@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubbub import page, plots
-from hubbub.page import Table
-from hubbub.shown import cell, for_people, one_line, spelt_out
+from hubbub.report import page, plots
+from hubbub.report.page import Table
+from hubbub.runtime.escape import cell, for_people, one_line, spelt_out
 
 #: What nobody should call a class, and people do.
 HOSTILE = (
@@ -134,7 +134,7 @@ RESULT = {"clips": 10, "recordings": 3, "resamples": 100, "data": HOSTILE[:2], "
 
 def test_a_terminal_is_shown_them_as_text() -> None:
     code = (
-        "from rich.table import Table; from hubbub.cli_options import out, err; names = eval(input())\n"
+        "from rich.table import Table; from hubbub.cli.options import out, err; names = eval(input())\n"
         "table = Table(*names[:1], title=names[9]); [table.add_row(name) for name in names]\n"
         "[(out.print(name), err.print(name, style='red')) for name in names]; out.print(table)"
     )

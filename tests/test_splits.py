@@ -16,13 +16,14 @@ from made_sounds import sounds as noises
 from PIL import Image
 from sklearn.model_selection import StratifiedShuffleSplit
 
-from hubbub.data import splits
+from hubbub.config.recipe import Recipe
+from hubbub.config.sections import Data, Protocol
+from hubbub.data import open, splits
 from hubbub.data.clips import Clips, ClipsError, build, from_folder, hold_out
-from hubbub.data.opening import open_data
-from hubbub.data.sets import DATASETS
-from hubbub.data.splits import Audit, LeakError, Split, SplitError, audit, make
-from hubbub.recipe import Recipe
-from hubbub.settings import Data, Protocol
+from hubbub.data.datasets import DATASETS
+from hubbub.data.leaks import Audit, LeakError, audit
+from hubbub.data.open import open_data
+from hubbub.data.splits import Split, SplitError, make
 
 Home = Callable[[str, str], Path]
 
@@ -136,11 +137,11 @@ def test_folds_that_take_no_part_are_not_opened_and_every_result_says_so(tmp_pat
         soundfile.write(tmp_path / row.split(",")[0], np.zeros(800), 8000)
     (tmp_path / "list.csv").write_text("\n".join(["path,label,fold", *rows]) + "\n")
     recipe = Recipe(data=Data(name=str(tmp_path / "list.csv")), protocol=Protocol(train=("1", "2"), validation="none"))
-    clips = splits.open_clips(recipe)
+    clips = open.open_clips(recipe)
     assert clips.folds == ("1", "2") and len(clips) == 4
     assert "PART OF THE FOLDS: fold 3 took no part, neither in training nor in testing" in clips.notes
     assert [s.name for s in make(clips, recipe.protocol)] == ["1", "2"]
-    whole = splits.open_clips(Recipe(data=recipe.data, protocol=Protocol(train=("1", "2", "3"))))
+    whole = open.open_clips(Recipe(data=recipe.data, protocol=Protocol(train=("1", "2", "3"))))
     assert len(whole) == 6 and not any("PART" in note for note in whole.notes)
 
 
@@ -212,7 +213,7 @@ def lists(tmp_path: Path) -> Callable[..., Recipe]:
 
 def test_csv_parts_are_the_lists_that_are_given(lists: Callable[..., Recipe]) -> None:
     recipe = lists(train="abcd", val="ef", test="gh")
-    clips = splits.open_clips(recipe)
+    clips = open.open_clips(recipe)
     (split,) = make(clips, recipe.protocol)
     names = [[Path(clips.table["path"][row]).stem for row in rows] for _, rows in split.parts()]
     assert names == [["a", "b", "c", "d"], ["e", "f"], ["g", "h"]]
@@ -222,23 +223,23 @@ def test_csv_parts_are_the_lists_that_are_given(lists: Callable[..., Recipe]) ->
 
 def test_csv_lists_that_share_a_file_leak(lists: Callable[..., Recipe]) -> None:
     recipe = lists(train="abcd", val="ef", test="gha")
-    clips = splits.open_clips(recipe)
+    clips = open.open_clips(recipe)
     with pytest.raises(LeakError, match=r"train and test share 1 source recordings or speakers \(a\)"):
         audit(clips, make(clips, recipe.protocol), sounds(clips))
 
 
 def test_csv_lists_obey_labels_and_limit(lists: Callable[..., Recipe]) -> None:
     recipe = lists(train="abcd", test="gh")
-    ordered = splits.open_clips(recipe.model_copy(update={"data": Data(name="given", labels=("dog", "cat"), limit=1)}))
+    ordered = open.open_clips(recipe.model_copy(update={"data": Data(name="given", labels=("dog", "cat"), limit=1)}))
     assert ordered.labels == ("dog", "cat") and len(ordered) == 4
     assert any(note.startswith("REDUCED DATA") for note in ordered.notes)
     with pytest.raises(Exception, match="unknown label 'cat'"):
-        splits.open_clips(recipe.model_copy(update={"data": Data(name="given", labels=("dog",))}))
+        open.open_clips(recipe.model_copy(update={"data": Data(name="given", labels=("dog",))}))
 
 
 def test_csv_without_groups_takes_each_file_for_one(lists: Callable[..., Recipe]) -> None:
     recipe = lists("path,label,x", train="abcd", test="gh")
-    clips = splits.open_clips(recipe)
+    clips = open.open_clips(recipe)
     assert audit(clips, make(clips, recipe.protocol), sounds(clips)) == Audit()
     assert [note.split(":")[0] for note in clips.notes] == ["NO GROUPS", "NO GROUPS"]
 
@@ -551,7 +552,7 @@ def test_written_lists_share_no_group_and_are_read_back(tmp_path: Path, monkeypa
         data=Data(name="pets", root=root),
         protocol=Protocol(kind="csv", validation="none", train=(str(written[0]),), test=(str(written[1]),)),
     )
-    again = splits.open_clips(recipe)
+    again = open.open_clips(recipe)
     (split,) = make(again, recipe.protocol)
     assert (len(split.train), len(split.test)) == (len(train), len(val))
     assert again.notes == clips.notes and again.name == "pets, lists"  # what was known of the whole stays known
@@ -608,7 +609,7 @@ def test_given_lists_that_share_a_recording_by_a_link_leak(tmp_path: Path) -> No
     train, test = (str(tmp_path / f"{name}.csv") for name in ("train", "test"))
     recipe = Recipe.load("street-cnn", ["data.name=x"])
     protocol = Protocol(kind="csv", validation="none", train=(train,), test=(test,))
-    clips = splits.open_clips(recipe.model_copy(update={"protocol": protocol}))
+    clips = open.open_clips(recipe.model_copy(update={"protocol": protocol}))
     assert clips.table["group"].nunique() == 3
     assert "SIMILAR LABELS: 'B' and 'b': probably one class; give both one name" in clips.notes
     with pytest.raises(LeakError, match="share 1 source recordings"):
@@ -666,4 +667,4 @@ def test_given_lists_of_different_kinds_are_refused(tmp_path: Path) -> None:
     train, test = (str(tmp_path / f"{name}.csv") for name in ("sound", "pictures"))
     protocol = Protocol(kind="csv", validation="none", train=(train,), test=(test,))
     with pytest.raises(SplitError, match="hold pictures and sound, or pictures made with other settings"):
-        splits.open_clips(Recipe(data=Data(name="lists"), protocol=protocol))
+        open.open_clips(Recipe(data=Data(name="lists"), protocol=protocol))

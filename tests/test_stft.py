@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hubbub.stft import Grid
+from hubbub.inference.stft import Grid
 
 RNG = np.random.default_rng(0)
 

@@ -20,9 +20,9 @@ from pathlib import Path
 import pooch
 import pytest
 
-from hubbub import files, store
-from hubbub.files import StoreError
-from hubbub.store import ASSETS, Asset
+from hubbub.runtime import download, files, homes
+from hubbub.runtime.download import ASSETS, Asset
+from hubbub.runtime.homes import StoreError
 
 BODY = random.Random(0).randbytes(1_000_000)
 
@@ -81,7 +81,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HUBBUB_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("HUBBUB_CACHE", raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(store, "RETRY_WAIT_S", 0.0)
+    monkeypatch.setattr(download, "RETRY_WAIT_S", 0.0)
     return tmp_path / "home"
 
 
@@ -113,7 +113,7 @@ def files_under(folder: Path) -> list[str]:
 FULL = """
 import os, resource, signal, sys
 from pathlib import Path
-from hubbub import files, store
+from hubbub.runtime import files, homes, download as store
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 folder = Path(sys.argv[1])
@@ -125,7 +125,7 @@ def download():
 for write in (lambda: files.write_text(folder / "scores", "x" * 100_000), folder_write, download):
     try:
         write()
-    except files.StoreError as error:
+    except homes.StoreError as error:
         print(str(error).splitlines()[0])
 """
 
@@ -148,7 +148,7 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path, site: Site) -> None:
     assert files_under(tmp_path) == ["model/small", "scores", *kept]
     assert (tmp_path / "scores").read_text() == (tmp_path / "model" / "small").read_text() == "old"
     # With room again, the download goes on behind the last byte that fitted.
-    assert store.get(thing, tmp_path).read_bytes() == BODY
+    assert download.get(thing, tmp_path).read_bytes() == BODY
     assert site.asked[-1]["Range"] == "bytes=4096-"
 
 
@@ -163,11 +163,11 @@ def test_a_download_is_verified_named_and_quiet(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(pooch.get_logger(), "handlers", [caplog.handler])  # its logger stands outside the tree
-    path = store.get(asset_at(site.url))
+    path = download.get(asset_at(site.url))
     assert path == home / "weights" / "thing.bin" and path.read_bytes() == BODY
     assert files.sha256(path) == hashlib.sha256(BODY).hexdigest()
     assert files_under(home) == ["weights/thing.bin"]
-    assert store.get(asset_at(site.url)) == path and len(site.asked) == 1
+    assert download.get(asset_at(site.url)) == path and len(site.asked) == 1
     assert capfd.readouterr() == ("", "") and caplog.records == []
 
 
@@ -178,13 +178,13 @@ def test_what_the_user_put_there_is_used_as_is(
     own = home / "weights" / "thing.bin"
     own.parent.mkdir(parents=True)
     own.write_text("my own")
-    assert store.get("thing") == own and store.get("thing", tmp_path / "other") == own
+    assert download.get("thing") == own and download.get("thing", tmp_path / "other") == own
     assert own.read_text() == "my own" and site.asked == []
 
 
 def test_a_download_goes_on_where_it_broke_off(site: Site, home: Path) -> None:
     site.breaks = [300_001, 123, 400_000]
-    assert store.get(asset_at(site.url)).read_bytes() == BODY
+    assert download.get(asset_at(site.url)).read_bytes() == BODY
     assert [asked.get("Range") for asked in site.asked] == [None, "bytes=300001-", "bytes=300124-", "bytes=700124-"]
     assert site.asked[1]["If-Range"] == '"one"'
     assert site.sent == len(BODY)
@@ -192,13 +192,13 @@ def test_a_download_goes_on_where_it_broke_off(site: Site, home: Path) -> None:
 
 
 def test_a_later_call_goes_on_too(site: Site, home: Path) -> None:
-    site.breaks = [1000] * (1 + store.RETRIES)
+    site.breaks = [1000] * (1 + download.RETRIES)
     with pytest.raises(StoreError, match=r"broke off 6 times") as caught:
-        store.get(asset_at(site.url))
+        download.get(asset_at(site.url))
     part = home / "weights" / "thing.bin.part"
     assert f"The 6000 bytes received so far are in {part}" in str(caught.value)
     assert part.read_bytes() == BODY[:6000] and not (home / "weights" / "thing.bin").exists()
-    assert store.get(asset_at(site.url)).read_bytes() == BODY
+    assert download.get(asset_at(site.url)).read_bytes() == BODY
     assert site.sent == len(BODY) and files_under(home) == ["weights/thing.bin"]
 
 
@@ -206,19 +206,19 @@ def test_a_download_that_only_lacked_its_name_is_not_fetched_again(site: Site, h
     part = home / "weights" / "thing.bin.part"
     part.parent.mkdir(parents=True)
     part.write_bytes(BODY)
-    assert store.get(asset_at(site.url)).read_bytes() == BODY and site.sent == 0
+    assert download.get(asset_at(site.url)).read_bytes() == BODY and site.sent == 0
     # One that is too long cannot be a beginning of it.
     (home / "weights" / "thing.bin").unlink()
     part.write_bytes(BODY + b"more")
-    assert store.get(asset_at(site.url)).read_bytes() == BODY and site.sent == len(BODY)
+    assert download.get(asset_at(site.url)).read_bytes() == BODY and site.sent == len(BODY)
 
 
 def test_a_file_that_changed_meanwhile_is_begun_again(site: Site) -> None:
-    site.breaks = [1000] * (1 + store.RETRIES)
+    site.breaks = [1000] * (1 + download.RETRIES)
     with pytest.raises(StoreError):
-        store.get(asset_at(site.url))
+        download.get(asset_at(site.url))
     site.body, site.etag = BODY[::-1], '"two"'
-    assert store.get(asset_at(site.url, BODY[::-1])).read_bytes() == BODY[::-1]
+    assert download.get(asset_at(site.url, BODY[::-1])).read_bytes() == BODY[::-1]
     assert site.asked[-1]["If-Range"] == '"one"'
 
 
@@ -227,7 +227,7 @@ def test_begun_again_where_a_range_is_ignored_or_could_be_of_another_file(
     site: Site, etag: str, digest_of: bytes | None
 ) -> None:
     site.breaks, site.ranges, site.etag = [1000], False, etag
-    assert store.get(asset_at(site.url, digest_of)).read_bytes() == BODY
+    assert download.get(asset_at(site.url, digest_of)).read_bytes() == BODY
     assert ("Range" in site.asked[1]) == (digest_of is not None)
     assert site.sent == 1000 + len(BODY)
 
@@ -235,7 +235,7 @@ def test_begun_again_where_a_range_is_ignored_or_could_be_of_another_file(
 def test_a_wrong_checksum_is_refused_and_removed(site: Site, home: Path) -> None:
     wanted, got = hashlib.sha256(b"another").hexdigest(), hashlib.sha256(BODY).hexdigest()
     with pytest.raises(StoreError, match=f"expected sha256:{wanted} but got {got}"):
-        store.get(asset_at(site.url, b"another"))
+        download.get(asset_at(site.url, b"another"))
     assert files_under(home) == []
 
 
@@ -244,33 +244,33 @@ def test_the_beginning_of_a_checksum_verifies_too(
     site: Site, home: Path, caplog: pytest.LogCaptureFixture, digits: int
 ) -> None:
     got = hashlib.sha256(BODY).hexdigest()
-    assert store.get(asset_at(site.url, hash=f"sha256:{got[:digits]}")).read_bytes() == BODY
+    assert download.get(asset_at(site.url, hash=f"sha256:{got[:digits]}")).read_bytes() == BODY
     assert files_under(home) == ["weights/thing.bin"] and caplog.records == []
     (home / "weights" / "thing.bin").unlink()
     wrong = got[: digits - 1] + ("0" if got[digits - 1] != "0" else "1")
     with pytest.raises(
         StoreError, match=f"thing from .* was refused: its sha256 must begin with {wrong}, but it is {got}"
     ):
-        store.get(asset_at(site.url, hash=f"sha256:{wrong}"))
+        download.get(asset_at(site.url, hash=f"sha256:{wrong}"))
     assert files_under(home) == []
 
 
 def test_a_download_with_the_beginning_of_a_checksum_goes_on_where_it_broke_off(site: Site, home: Path) -> None:
     site.breaks = [300_000]
-    store.get(asset_at(site.url, hash="sha256:" + hashlib.sha256(BODY).hexdigest()[:8]))
+    download.get(asset_at(site.url, hash="sha256:" + hashlib.sha256(BODY).hexdigest()[:8]))
     assert site.asked[1]["Range"] == "bytes=300000-" and site.sent == len(BODY)
 
 
 def test_without_a_checksum_the_one_that_came_is_noted(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="hubbub"):
-        store.get(asset_at(site.url, None))
+        download.get(asset_at(site.url, None))
     assert hashlib.sha256(BODY).hexdigest() in caplog.text
 
 
 def test_an_error_status_says_what_to_fetch_and_where_to_put_it(site: Site, home: Path) -> None:
     site.status = 404
     with pytest.raises(StoreError) as caught:
-        store.get(asset_at(site.url))
+        download.get(asset_at(site.url))
     said = str(caught.value)
     assert "127.0.0.1 answered 404 Not Found" in said and len(site.asked) == 1
     for part in (site.url, "1.0 MB", "CC BY 4.0", str(home / "weights" / "thing.bin"), "HUBBUB_HOME"):
@@ -283,7 +283,7 @@ def test_offline_says_what_to_fetch_and_where_to_put_it(home: Path) -> None:
         unheard.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unheard.getsockname()[1]}/thing.zip"
         with pytest.raises(StoreError) as caught:
-            store.get(asset_at(url, kind="data", file="thing.zip", unpack="zip"))
+            download.get(asset_at(url, kind="data", file="thing.zip", unpack="zip"))
     said = str(caught.value)
     assert "no connection to 127.0.0.1" in said and url in said
     assert str(home / "data" / "thing.zip") in said and str(home / "data" / "thing") in said
@@ -293,7 +293,7 @@ def test_offline_says_what_to_fetch_and_where_to_put_it(home: Path) -> None:
 
 def test_an_unknown_name_names_the_near_one() -> None:
     with pytest.raises(StoreError, match=r"'yamnett'.*Did you mean 'yamnet'"):
-        store.get("yamnett")
+        download.get("yamnett")
 
 
 def test_the_catalogue_is_complete() -> None:
@@ -335,11 +335,11 @@ def test_a_published_checkpoint_is_fetched_in_parts_and_can_be_read(
     site.body, site.breaks = stream.getvalue(), [10_000, 10_000]
     digest = "sha256:" + hashlib.sha256(site.body).hexdigest()
     monkeypatch.setitem(ASSETS, name, replace(ASSETS[name], url=site.url, hash=digest))
-    path = store.get(name)
+    path = download.get(name)
     assert path == home / "weights" / PUBLISHED[name] and files_under(home) == [f"weights/{path.name}"]
     assert [asked.get("Range") for asked in site.asked] == [None, "bytes=10000-", "bytes=20000-"]
     assert checkpoint.read(path)["conv1.weight"].sum() == 10_000
-    assert store.get(name) == files.find("weights", path.name) == path and len(site.asked) == 3
+    assert download.get(name) == homes.find("weights", path.name) == path and len(site.asked) == 3
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -351,7 +351,7 @@ def test_another_file_in_place_of_a_published_checkpoint_is_refused(
     if name == "resnet18_imagenet":
         wanted = "its sha256 must begin with f37072fd, but it is "
     with pytest.raises(StoreError, match=f"{name} from .* was refused: .*{wanted}"):
-        store.get(name)
+        download.get(name)
     assert files_under(home) == []
 
 
@@ -366,7 +366,7 @@ def test_offline_a_published_checkpoint_can_be_put_there_by_hand(
         for variable in ("NO_PROXY", "no_proxy"):
             monkeypatch.setenv(variable, "127.0.0.1")
         with pytest.raises(StoreError) as caught:
-            store.get(name)
+            download.get(name)
     said, asset, place = str(caught.value), ASSETS[name], home / "weights" / PUBLISHED[name]
     host = "download.pytorch.org" if name == "resnet18_imagenet" else "github.com"
     assert f"{name} could not be downloaded: no connection to {host}" in said
@@ -377,7 +377,7 @@ def test_offline_a_published_checkpoint_can_be_put_there_by_hand(
     assert f"put it at {place}," in said and f"a folder that has weights/{place.name}" in said
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text("by hand")
-    assert store.get(name) == place
+    assert download.get(name) == place
 
 
 def test_a_checkpoint_without_a_licence_says_so() -> None:
@@ -434,7 +434,7 @@ def archive_at(site: Site, unpack: str, body: bytes, **changes: object) -> Asset
 @pytest.mark.parametrize("unpack, body", [("zip", zipped(GOOD)), ("tar", tarred(GOOD))])
 def test_an_archive_becomes_a_folder(site: Site, home: Path, unpack: str, body: bytes) -> None:
     site.breaks = [len(body) // 2]
-    folder = store.get(archive_at(site, unpack, body))
+    folder = download.get(archive_at(site, unpack, body))
     assert folder == home / "data" / "thing"
     assert files_under(home) == ["data/thing/audio/1.wav", "data/thing/meta/a.csv"]
     assert (folder / "audio" / "1.wav").read_bytes() == BODY[:5000]
@@ -469,7 +469,7 @@ def test_a_bad_archive_is_refused_with_nothing_left(
     site: Site, home: Path, tmp_path: Path, unpack: str, body: bytes
 ) -> None:
     with pytest.raises(StoreError, match=rf"thing\.{unpack} "):
-        store.get(archive_at(site, unpack, body))
+        download.get(archive_at(site, unpack, body))
     assert files_under(tmp_path) == [] and os.listdir(home / "data") == []
     assert not Path("/tmp/hubbub-evil").exists()
 
@@ -477,7 +477,7 @@ def test_a_bad_archive_is_refused_with_nothing_left(
 @pytest.mark.parametrize("kind", ["zip", "tar"])
 def test_hidden_files_in_an_archive_are_harmless(site: Site, home: Path, kind: str) -> None:
     members = {**GOOD, "top/.DS_Store": b"", "top/audio/._1.wav": b"", "CON": b"outside of what is unpacked"}
-    folder = store.get(archive_at(site, kind, {"zip": zipped, "tar": tarred}[kind](members)))
+    folder = download.get(archive_at(site, kind, {"zip": zipped, "tar": tarred}[kind](members)))
     assert files_under(folder) == [".DS_Store", "audio/._1.wav", "audio/1.wav", "meta/a.csv"]
 
 
@@ -487,10 +487,10 @@ def test_an_archive_the_user_put_there_is_unpacked_and_left(site: Site, home: Pa
     own.parent.mkdir(parents=True)
     own.write_bytes(zipped({"other/a": b"1"}))
     with pytest.raises(StoreError, match="has nothing under 'top/'"):
-        store.get(asset)
+        download.get(asset)
     assert files_under(home) == ["data/thing.zip"]
     own.write_bytes(site.body)
-    assert files_under(store.get(asset)) == ["audio/1.wav", "meta/a.csv"]
+    assert files_under(download.get(asset)) == ["audio/1.wav", "meta/a.csv"]
     assert own.exists() and site.asked == []
 
 
@@ -498,8 +498,8 @@ def test_an_archive_the_user_put_there_is_unpacked_and_left(site: Site, home: Pa
 def test_an_archive_that_unpacks_to_more_than_recordings_do_is_refused(
     site: Site, home: Path, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "BOMB_BYTES", 1_000_000)
+    monkeypatch.setattr(download, "BOMB_BYTES", 1_000_000)
     body = {"zip": zipped, "tar": tarred}[kind]({**GOOD, "top/zeros.wav": bytes(3_000_000)})
     with pytest.raises(StoreError, match=rf"thing\.{kind} was refused: it unpacks to more than 1,"):
-        store.get(archive_at(site, kind, body))
+        download.get(archive_at(site, kind, body))
     assert files_under(tmp_path) == [] and os.listdir(home / "data") == []

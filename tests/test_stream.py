@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubbub import audio, windows
-from hubbub.audio import AudioError
-from hubbub.classifier import Classifier
+from hubbub.audio import decode, windows
+from hubbub.audio.decode import AudioError
+from hubbub.audio.waves import mix_down
+from hubbub.classifier import pooling
+from hubbub.classifier.torch_classifier import Classifier
+from hubbub.config.recipe import Recipe
+from hubbub.inference.stream import Decision, Stream, StreamError
 from hubbub.models.heads import build_head, candidates
-from hubbub.recipe import Recipe
-from hubbub.stream import Decision, Stream, StreamError
-from hubbub.waves import mix_down
 
 Array = npt.NDArray[np.float32]
 RATE = 16_000
@@ -61,7 +62,7 @@ def streamed(model: Classifier, wave: Array, rate_hz: int, sizes: list[int]) -> 
 
 
 def at_once(model: Classifier, wave: Array, rate_hz: int) -> tuple[Array, npt.NDArray[np.float64]]:
-    whole = audio.resample(mix_down(wave), rate_hz, model.rate_hz)
+    whole = decode.resample(mix_down(wave), rate_hz, model.rate_hz)
     return model.cut(whole), model.spans(len(whole))
 
 
@@ -170,9 +171,9 @@ def test_a_decision_gathered_in_pieces_is_the_whole_ones(settings: tuple[str, ..
 def test_a_day_of_segments_is_pooled_as_exactly_as_a_minute() -> None:
     """Sums in single precision would drift: 180,000 segments of a probability near .1."""
     rows = np.random.default_rng(0).uniform(0.0999, 0.1001, (180_000, 3)).astype(np.float32)
-    pool = windows.RunningPool("mean+max")
+    pool = pooling.RunningPool("mean+max")
     for part in np.array_split(rows, 1000):
         pool.add(part)
     exact = np.concatenate([rows.mean(axis=0, dtype=np.float64), rows.max(axis=0)])
     np.testing.assert_allclose(pool.pooled()[0], exact, rtol=1e-7)
-    np.testing.assert_allclose(windows.pool_embeddings(rows, [0], "mean+max")[0], exact, rtol=1e-7)
+    np.testing.assert_allclose(pooling.pool_embeddings(rows, [0], "mean+max")[0], exact, rtol=1e-7)

@@ -8,9 +8,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from hubbub import progress, suite
-from hubbub.recipe import Recipe, RecipeError
-from hubbub.suite import SuiteError
+from hubbub.config.recipe import Recipe, RecipeError
+from hubbub.experiment import suite
+from hubbub.experiment.suite import SuiteError
+from hubbub.runtime import progress
 
 SHIPPED = {
     "emodb-attention": 3,
@@ -38,7 +39,7 @@ def test_a_shipped_suite_holds(name: str, recipes: int, quick: bool, tmp_path: P
 
 
 def test_every_esc50_recipe_is_in_esc50_all(tmp_path: Path) -> None:
-    from hubbub.recipe import shipped
+    from hubbub.config.recipe import shipped
 
     found = {run.folder.name for run in suite.runs(["esc50-all"], tmp_path)}
     assert found == {name for name in shipped() if name.startswith("esc50-")}
@@ -96,7 +97,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.Co
         plan = Recipe.load("street-cnn", [*tiny, f"head.pool={pool}", "head.c=[1.0]"])
         (place / f"{name}.toml").write_text(plan.to_toml(), encoding="utf-8")
     write(place / "two.toml", 'title = "two heads"\nrecipes = ["mean.toml", "both.toml"]\nseeds = [1, 2]\n')
-    command = [sys.executable, "-m", "hubbub", "bench", str(place / "two.toml"), "--out", str(place / "runs")]
+    command = [sys.executable, "-m", "hubbub.cli", "bench", str(place / "two.toml"), "--out", str(place / "runs")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return place / "runs" / "two", done
@@ -110,7 +111,7 @@ def test_a_suite_ends_in_one_table_and_a_comparison(ended) -> None:
     assert (folder / "comparison.html").read_text(encoding="utf-8").startswith("<!doctype html>")
     assert [line[:5] for line in done.stderr.splitlines() if line.startswith("[")] == [f"[{n}/8]" for n in range(1, 9)]
     # read again by report, side by side
-    report = [sys.executable, "-m", "hubbub", "report", str(folder / "mean"), str(folder / "both"), "--verify"]
+    report = [sys.executable, "-m", "hubbub.cli", "report", str(folder / "mean"), str(folder / "both"), "--verify"]
     said = subprocess.run(report, capture_output=True, text=True, check=True).stdout
     assert said.count("verified") == 2 and "sd seeds" in said
 
@@ -122,7 +123,7 @@ def test_failures_are_told_at_the_end_with_exit_status_1(ended, tmp_path: Path) 
         Recipe.load(folder / "mean" / "recipe.toml", [weights]).to_toml(), encoding="utf-8"
     )
     good = str(folder.parents[1] / "mean.toml")
-    command = [sys.executable, "-m", "hubbub", "bench", str(tmp_path / "bad.toml"), good, "--out", str(tmp_path)]
+    command = [sys.executable, "-m", "hubbub.cli", "bench", str(tmp_path / "bad.toml"), good, "--out", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1
     assert "failed: " in done.stderr and "none.safetensors" in done.stderr

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from hubbub.recipe import Recipe
+from hubbub.config.recipe import Recipe
 
 Table = dict[str, tuple[str, Any]]
 #: What the system's description says -> (field, value).

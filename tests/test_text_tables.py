@@ -7,7 +7,7 @@ import pytest
 from made_sounds import rows, sounds
 
 from hubbub.data.clips import Clips, ClipsError, from_csv
-from hubbub.data.opening import open_data
+from hubbub.data.open import open_data
 from hubbub.data.text_tables import read
 
 PLAIN = ("path,label", "a.wav,dog", "b.wav,cat", '"c, too.wav",dog')

@@ -23,9 +23,9 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor
 
-from hubbub import trackers
 from hubbub.errors import HubbubError
-from hubbub.trackers import TrackerError
+from hubbub.train import loggers as trackers
+from hubbub.train.loggers import TrackerError
 
 SETTINGS = {"data": {"name": "street", "root": "", "limit": None}, "train": {"seeds": [42], "learning_rate": 0.001}}
 FLAT = {"data/name": "street", "data/root": "", "data/limit": "None", "train/seeds": "[42]"}
@@ -185,7 +185,7 @@ def test_what_fails_ends_as_failed(track: Tracked, tmp_path: Path, kind: type[Ba
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from hubbub import trackers
+from hubbub.train import loggers as trackers
 runs, settings = Path(sys.argv[1]), {"train": {"epochs": 2}}
 with trackers.tracked(
     ("mlflow", "wandb"), runs / "fold-1", run="fold 1", group="esc50", settings=settings, store=runs / "mlflow.db"
@@ -311,11 +311,11 @@ def test_two_devices_write_one_run(track: Tracked, tmp_path: Path) -> None:
 AT_ONCE = """
 import sys
 from pathlib import Path
-from hubbub import trackers
+from hubbub.train import loggers
 runs, fold = Path(sys.argv[1]), sys.argv[2]
 print("ready", flush=True)
 sys.stdin.readline()
-with trackers.tracked(("mlflow",), runs / fold, run=fold, group="esc50", settings={}, store=runs / "mlflow.db"):
+with loggers.tracked(("mlflow",), runs / fold, run=fold, group="esc50", settings={}, store=runs / "mlflow.db"):
     pass
 """
 

@@ -10,14 +10,15 @@ import pandas as pd
 import pytest
 import torch
 
-from hubbub import metrics, train
-from hubbub.batches import Waveforms
-from hubbub.classifier import Classifier
-from hubbub.data import cache, splits
+from hubbub.classifier.torch_classifier import Classifier
+from hubbub.config.recipe import Recipe
+from hubbub.data import cache, open, splits
 from hubbub.data.cache import Waves
 from hubbub.data.clips import Clips
-from hubbub.recipe import Recipe
-from hubbub.train import TrainError
+from hubbub.metrics import classification
+from hubbub.train import fit as train
+from hubbub.train.batches import Waveforms
+from hubbub.train.fit import TrainError
 
 SETTINGS = ["data.limit=2", "train.epochs=4", "network.width=4", "train.batch_size=16", "train.learning_rate=0.01"]
 
@@ -29,7 +30,7 @@ def recipe() -> Recipe:
 
 @pytest.fixture(scope="module")
 def material(recipe: Recipe) -> tuple[Clips, Waves, splits.Split]:
-    clips = splits.open_clips(recipe)
+    clips = open.open_clips(recipe)
     return clips, cache.decode(clips, recipe.audio.rate_hz), splits.make(clips, recipe.protocol)[0]
 
 
@@ -69,7 +70,7 @@ def test_the_network_given_back_is_that_epochs_and_not_the_last(
     given = fit(wild, material, tmp_path, seed=3)
     segments = cache.evidence(waves, given.final, split.validation)
     scores, _ = given.final.judge(segments.values, segments.offsets[:-1])
-    figures = metrics.evaluate(clips.targets()[split.validation][segments.clip], scores)
+    figures = classification.evaluate(clips.targets()[split.validation][segments.clip], scores)
     row = given.history.set_index("epoch").loc[given.choice["epoch"]]
     assert figures["log_loss"] == pytest.approx(row["val_loss"], rel=1e-4)
     assert figures["accuracy"] == pytest.approx(row["val_accuracy"], abs=1e-6)
@@ -241,7 +242,7 @@ def test_a_mode_head_trains_the_last_layer_on_embeddings_alone(recipe: Recipe, m
     assert changes == {"fc.weight", "fc.bias"}
     assert set(last(tmp_path)["state_dict"]) == {"learning.weight", "learning.bias"}
     by_segment, _ = model.judge(embedded.of(split.validation).values, [0])
-    figures = metrics.evaluate(clips.targets()[split.validation][embedded.of(split.validation).clip], by_segment)
+    figures = classification.evaluate(clips.targets()[split.validation][embedded.of(split.validation).clip], by_segment)
     best = given.history.set_index("epoch").loc[given.choice["epoch"]]
     assert figures["log_loss"] == pytest.approx(best["val_loss"], rel=1e-4)
 
@@ -274,10 +275,10 @@ sys.path.insert(0, {str(Path(__file__).parent)!r})
 from test_train import SETTINGS, changed
 from pathlib import Path
 from hubbub import train
-from hubbub.classifier import Classifier
+from hubbub.classifier.torch_classifier import Classifier
 from hubbub.data import cache, splits
-from hubbub.recipe import Recipe
-from hubbub.train import TrainError
+from hubbub.config.recipe import Recipe
+from hubbub.train.fit import TrainError
 recipe = Recipe.load("street-cnn", [*SETTINGS, "network.width=64"])
 recipe = changed(recipe, batch_size=4096)
 clips = splits.open_clips(recipe)
@@ -318,9 +319,9 @@ sys.path.insert(0, {tests!r})
 from pathlib import Path
 from test_train import SETTINGS, changed
 from hubbub import files, train, training
-from hubbub.classifier import Classifier
+from hubbub.classifier.torch_classifier import Classifier
 from hubbub.data import cache, splits
-from hubbub.recipe import Recipe
+from hubbub.config.recipe import Recipe
 recipe = changed(Recipe.load("street-cnn", SETTINGS), **{train!r})
 recipe = changed(recipe, "augment", **{augment!r})
 clips = splits.open_clips(recipe)
@@ -396,11 +397,11 @@ from pathlib import Path
 import torch
 from test_train import SETTINGS, changed
 from hubbub import train
-from hubbub.batches import Waveforms
-from hubbub.classifier import Classifier
+from hubbub.train.batches import Waveforms
+from hubbub.classifier.torch_classifier import Classifier
 from hubbub.data import cache, splits
-from hubbub.recipe import Recipe
-from hubbub.train import TrainError
+from hubbub.config.recipe import Recipe
+from hubbub.train.fit import TrainError
 
 class Watched(Waveforms):
     def fetch(self, rows, generator=None):
@@ -465,17 +466,17 @@ def test_two_processes_train_as_one(tmp_path: Path, network: list[str]) -> None:
 FULL = """
 import resource, sys
 from pathlib import Path
-from hubbub import train
-from hubbub.classifier import Classifier
-from hubbub.data import cache, splits
-from hubbub.files import StoreError
-from hubbub.recipe import Recipe
+from hubbub.train import fit
+from hubbub.classifier.torch_classifier import Classifier
+from hubbub.data import cache, splits, open
+from hubbub.runtime.homes import StoreError
+from hubbub.config.recipe import Recipe
 recipe = Recipe.load("street-cnn", sys.argv[2:])
-clips = splits.open_clips(recipe)
+clips = open.open_clips(recipe)
 waves, split = cache.decode(clips, recipe.audio.rate_hz), splits.make(clips, recipe.protocol)[0]
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 try:
-    train.fit_network(Classifier(recipe, clips.labels, seed=1), waves, clips.targets(), split.train, split.validation,
+    fit.fit_network(Classifier(recipe, clips.labels, seed=1), waves, clips.targets(), split.train, split.validation,
                       Path(sys.argv[1]), seed=1)
 except StoreError as error:
     print(error)
@@ -491,7 +492,7 @@ def test_a_checkpoint_that_finds_no_room_is_told_with_its_place(material: tuple,
 
 
 def test_the_threads_of_a_training_are_kept_over_a_resume(recipe: Recipe, material: tuple, tmp_path: Path) -> None:
-    from hubbub.train import _read
+    from hubbub.train.fit import _read
 
     now = torch.get_num_threads()
     try:

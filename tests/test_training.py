@@ -11,13 +11,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hubbub import metrics, train, training
-from hubbub.classifier import Classifier
+from hubbub.classifier.torch_classifier import Classifier
+from hubbub.config.recipe import Recipe
 from hubbub.data import cache
 from hubbub.data.cache import Waves
-from hubbub.models import load_weights
+from hubbub.metrics import classification
 from hubbub.models.network import Network
-from hubbub.recipe import Recipe
+from hubbub.models.weights import load_weights
+from hubbub.train import fit as train
+from hubbub.train import module
 
 RATE, LENGTH, CLIPS = 16_000, 1_600, 18
 LABELS = ("low", "middle", "high")
@@ -87,7 +89,7 @@ def scored(model: Classifier, clips: np.ndarray) -> dict[str, float]:
     """Segment figures of some clips, as the classifier answers."""
     segments = cache.evidence(WAVES, model, clips)
     by_segment, _ = model.judge(segments.values, segments.offsets[:-1])
-    return metrics.evaluate(TARGETS[clips][segments.clip], by_segment)
+    return classification.evaluate(TARGETS[clips][segments.clip], by_segment)
 
 
 # Soft targets
@@ -111,8 +113,8 @@ def test_what_is_mixed_and_masked_and_its_soft_targets_reach_the_loss(
         monkeypatch.setattr(kind, method, watched)
 
     for kind, method in (
-        (training.Waveform, "__call__"), (training.Mixing, "waves"), (training.Spectrogram, "__call__"),
-        (training.Mixing, "spectrograms"),
+        (module.Waveform, "__call__"), (module.Mixing, "waves"), (module.Spectrogram, "__call__"),
+        (module.Mixing, "spectrograms"),
     ):  # fmt: skip
         watch(kind, method)
     recipe = unmoved(augment=MIXED, train={"label_smoothing": 0.1})
@@ -286,14 +288,14 @@ STEPS = {"epochs": 3, "batch_size": 5}
 def steps(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Tensor]]:
     """The network's own state after each step of the optimizer in the fits that follow."""
     states: list[dict[str, Tensor]] = []
-    real = training.Training.on_train_batch_end
+    real = module.Training.on_train_batch_end
 
-    def watched(self: training.Training, *given: Any) -> None:
+    def watched(self: module.Training, *given: Any) -> None:
         if self.global_step > len(states):
             states.append({name: tensor.clone() for name, tensor in self.learning.state_dict().items()})
         real(self, *given)
 
-    monkeypatch.setattr(training.Training, "on_train_batch_end", watched)
+    monkeypatch.setattr(module.Training, "on_train_batch_end", watched)
     return states
 
 
@@ -380,15 +382,15 @@ def test_a_training_that_broke_off_ends_as_an_unbroken_one(
 ) -> None:
     recipe = plan(**sections | {"train": {**STEPS, **sections.get("train", {})}})
     whole = fit(recipe, tmp_path / "whole")
-    step = training.Training.training_step
+    step = module.Training.training_step
 
-    def fatal(self: training.Training, batch: Any, index: int) -> Tensor:
+    def fatal(self: module.Training, batch: Any, index: int) -> Tensor:
         if (self.current_epoch, index) == (2, 3):
             raise RuntimeError("power cut")
         return step(self, batch, index)
 
     with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="power cut"):
-        patch.setattr(training.Training, "training_step", fatal)
+        patch.setattr(module.Training, "training_step", fatal)
         fit(recipe, tmp_path / "broken")
     broken = fit(recipe, tmp_path / "broken")
     assert broken.history.equals(whole.history) and len(whole.history) == 3

@@ -16,13 +16,15 @@ import pytest
 import soundfile
 from optuna.trial import TrialState, create_trial
 
-from hubbub import experiment, files, tune, tuned
+from hubbub.config.recipe import Recipe, RecipeError
 from hubbub.data.clips import ClipsError
-from hubbub.data.splits import LeakError, SplitError
+from hubbub.data.leaks import LeakError
+from hubbub.data.splits import SplitError
 from hubbub.errors import HubbubError
-from hubbub.material import prepare
-from hubbub.recipe import Recipe, RecipeError
-from hubbub.tune import TuneError
+from hubbub.experiment import run, tune, tune_report
+from hubbub.experiment.prepare import prepare
+from hubbub.experiment.tune import TuneError
+from hubbub.runtime import files
 
 RATE = 16_000
 SPACE = {
@@ -92,7 +94,7 @@ def test_a_search_leaves_tables_pictures_and_a_recipe_that_runs(searched: Path, 
     assert best.tune is None
     assert best.train.learning_rate == trials["train.learning_rate"][summary["best"]["trial"]]
     assert best.protocol.folds == ("1",)
-    assert experiment.run(best, tmp_path / "run", refit=False)["folds"][0]["fold"] == "1"
+    assert run.run(best, tmp_path / "run", refit=False)["folds"][0]["fold"] == "1"
 
 
 def test_no_trial_can_hear_the_test_fold(
@@ -151,16 +153,17 @@ def test_a_search_goes_on_as_if_it_had_not_stopped(searched: Path, sounds: Path,
 DIES = """
 import os, signal, sys
 from pathlib import Path
-from hubbub import training, tune
-from hubbub.recipe import Recipe
+from hubbub.train import module
+from hubbub.experiment import tune
+from hubbub.config.recipe import Recipe
 
 folder = Path(sys.argv[2])
-begin = training.Training.on_validation_epoch_start
+begin = module.Training.on_validation_epoch_start
 def die(self):
     if (folder / "trials" / "0001").is_dir():
         os.kill(os.getpid(), signal.SIGKILL)
     begin(self)
-training.Training.on_validation_epoch_start = die
+module.Training.on_validation_epoch_start = die
 tune.run(Recipe.load(sys.argv[1]), folder)
 """
 
@@ -351,7 +354,7 @@ def test_importance_is_that_of_what_decides(sounds: Path, tmp_path: Path) -> Non
             create_trial(params={"decides": x, "idle": y}, distributions=ranges, value=x**2, user_attrs=attrs)
         )
     study.add_trial(create_trial(state=TrialState.FAIL, user_attrs={"why": "x"}))
-    summary = tuned.write(plan(sounds), study, tmp_path, "1")
+    summary = tune_report.write(plan(sounds), study, tmp_path, "1")
     assert summary["importance"]["decides"] > 0.9
     assert sum(summary["importance"].values()) == pytest.approx(1)
     assert (tmp_path / "importance.png").stat().st_size > 0
@@ -374,4 +377,4 @@ def test_two_trials_of_system_c(home: Any, tmp_path: Path) -> None:
 
 def test_public_names() -> None:
     assert issubclass(TuneError, HubbubError)
-    assert all(hasattr(room, name) for room in (tune, tuned) for name in room.__all__)
+    assert all(hasattr(room, name) for room in (tune, tune_report) for name in room.__all__)

@@ -19,23 +19,15 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from hubbub import store
-from hubbub.files import StoreError
-from hubbub.models import (
-    NETWORKS,
-    PUBLISHED,
-    Network,
-    NetworkError,
-    build_network,
-    find_weights,
-    load_weights,
-    published,
-    vision,
-)
+from hubbub.config.recipe import Recipe
+from hubbub.models import vision
 from hubbub.models.attention import CBAM, SqueezeExcitation
 from hubbub.models.checkpoint import CheckpointError
+from hubbub.models.registry import NETWORKS, Network, NetworkError, build_network
 from hubbub.models.vision import PLANS, Timm, Vision
-from hubbub.recipe import Recipe
+from hubbub.models.weights import PUBLISHED, find_weights, load_weights, published
+from hubbub.runtime import download
+from hubbub.runtime.homes import StoreError
 
 SLOW = ("vgg16",)  # 138 M parameters
 SIZE = {"vgg16": 32, "inception_v3": 107}  # height and width for the tests, else 64
@@ -102,7 +94,7 @@ def test_every_plan_is_a_network_with_a_published_file() -> None:
     assert {name for name, asset in PUBLISHED.items() if asset.endswith("_imagenet")} == set(PLANS) <= set(NETWORKS)
     for name in PLANS:
         weights = torchvision.models.get_model_weights(name)["IMAGENET1K_V2" if name == "resnet50" else "IMAGENET1K_V1"]
-        asset = store.ASSETS[PUBLISHED[name]]
+        asset = download.ASSETS[PUBLISHED[name]]
         assert asset.url == weights.url and asset.file == weights.url.rpartition("/")[2]
         assert asset.hash == f"sha256:{asset.file.removesuffix('.pth')[-8:]}"
         assert asset.size == pytest.approx(weights.meta["_file_size"] * 2**20, abs=1000)
@@ -225,7 +217,7 @@ def test_channels_lie_last_in_memory(name: str, file: Any) -> None:
 
 def test_networks_that_need_neither_library_load_neither() -> None:
     code = (
-        "import sys\nfrom hubbub.models import build_network\nfrom hubbub.recipe import Recipe\n"
+        "import sys\nfrom hubbub.models.registry import build_network\nfrom hubbub.config.recipe import Recipe\n"
         "build_network(Recipe.load('street-cnn'), 3)\n"
         "print(*({'torchvision', 'timm'} & set(sys.modules)))"
     )

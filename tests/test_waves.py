@@ -17,22 +17,23 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import hubbub
-from hubbub import audio, sources, waves
-from hubbub.audio import AudioError
-from hubbub.classifier import Classifier, ClassifierError
-from hubbub.cli import app
-from hubbub.confidence import Confidence
+from hubbub.audio import capture, decode, waves
+from hubbub.audio.decode import AudioError
+from hubbub.audio.waves import FRAME, SILENCE, Mixer, WaveError
+from hubbub.classifier.calibration import Confidence
+from hubbub.classifier.torch_classifier import Classifier, ClassifierError
+from hubbub.cli.main import app
+from hubbub.config.recipe import Recipe
 from hubbub.data import cache
 from hubbub.data.clips import Clips
 from hubbub.errors import HubbubError
-from hubbub.events import Merging
-from hubbub.explain import explain, write
-from hubbub.listen import Listener
-from hubbub.predict import answers, hear
-from hubbub.recipe import Recipe
+from hubbub.inference.events import Merging
+from hubbub.inference.explain import explain
+from hubbub.inference.live import Listener
+from hubbub.inference.predict import answers, hear
+from hubbub.inference.stream import Decision, Stream, StreamError
+from hubbub.report.explanation import write
 from hubbub.serve.app import create_app
-from hubbub.stream import Decision, Stream, StreamError
-from hubbub.waves import FRAME, SILENCE, Mixer, WaveError
 
 RATE = 16_000
 LABELS = ("dog", "rain", "siren")
@@ -337,14 +338,14 @@ def test_a_float_file_of_integers_is_refused_in_answers_and_in_training_data(tmp
 
 def test_short_clips_train_and_are_refused_by_classify(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "short.wav", WAVE[:40], RATE)
-    assert len(audio.decode(tmp_path / "short.wav")[0]) == 40
+    assert len(decode.decode(tmp_path / "short.wav")[0]) == 40
     for ask in (MODEL.classify, lambda file: hear(MODEL, file)):
         with pytest.raises(HubbubError, match=r"short\.wav.* lasts 2\.50 ms \(40 samples\), and 10 ms are the least"):
             ask(tmp_path / "short.wav")
 
 
 def by_listen(file: Path) -> tuple[dict[str, float], tuple[str, ...]]:
-    listener = Listener(MODEL, sources.opened(str(file), RATE), Merging())
+    listener = Listener(MODEL, capture.opened(str(file), RATE), Merging())
     list(listener.hear())
     return dict(zip(LABELS, map(float, listener.scores()), strict=True)), listener.warnings
 

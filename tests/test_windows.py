@@ -8,8 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special
 
-from hubbub import windows
-from hubbub.windows import Heard, Pooling, WindowError
+from hubbub.audio import windows
+from hubbub.audio.windows import WindowError
+from hubbub.classifier import pooling
+from hubbub.classifier.base import Heard
+from hubbub.classifier.pooling import Pooling
 
 Array = npt.NDArray[np.float32]
 
@@ -116,7 +119,7 @@ def sigmoid(row: Array) -> Array:
 
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
 @pytest.mark.parametrize("how", ["mean_prob", "mean_logit", "max"])
-def test_pooling_equals_a_loop_over_clips(how: Pooling, activation: windows.Activation) -> None:
+def test_pooling_equals_a_loop_over_clips(how: Pooling, activation: pooling.Activation) -> None:
     activate = softmax if activation == "softmax" else sigmoid
     expected = []
     for start, size in zip(OFFSETS, SIZES, strict=True):
@@ -129,37 +132,37 @@ def test_pooling_equals_a_loop_over_clips(how: Pooling, activation: windows.Acti
             scores = np.array([max(column) for column in np.array([activate(row) for row in clip]).T])
             scores = scores / scores.sum() if activation == "softmax" else scores
         expected.append(scores)
-    pooled = windows.pool(logits(), OFFSETS, how, activation)
+    pooled = pooling.pool(logits(), OFFSETS, how, activation)
     assert pooled.dtype == np.float32
     np.testing.assert_allclose(pooled, expected, atol=1e-6)
     if activation == "softmax":
         np.testing.assert_allclose(pooled.sum(axis=1), 1, atol=1e-6)
     # A list of offsets will do, and one clip is the whole array.
-    np.testing.assert_array_equal(windows.pool(logits(), list(OFFSETS), how, activation), pooled)
-    np.testing.assert_allclose(windows.pool(logits()[5:6], [0], how, activation)[0], pooled[2], atol=1e-6)
+    np.testing.assert_array_equal(pooling.pool(logits(), list(OFFSETS), how, activation), pooled)
+    np.testing.assert_allclose(pooling.pool(logits()[5:6], [0], how, activation)[0], pooled[2], atol=1e-6)
 
 
 @pytest.mark.parametrize("how", ["mean_prob", "mean_logit", "max"])
 def test_pooling_does_not_mind_the_order_of_segments_or_clips(how: Pooling) -> None:
-    pooled = windows.pool(logits(), OFFSETS, how)
+    pooled = pooling.pool(logits(), OFFSETS, how)
     clips = [logits()[a : a + n] for a, n in zip(OFFSETS, SIZES, strict=True)]
     backwards = np.concatenate([clip[::-1] for clip in reversed(clips)])
-    again = windows.pool(backwards, np.cumsum((0, *SIZES[:0:-1])), how)
+    again = pooling.pool(backwards, np.cumsum((0, *SIZES[:0:-1])), how)
     np.testing.assert_allclose(again[::-1], pooled, atol=1e-6)
 
 
 def test_probabilities_are_the_functions_themselves_without_overflow() -> None:
     for activation, function in (("softmax", softmax), ("sigmoid", sigmoid)):
         expected = [function(row) for row in logits()]
-        np.testing.assert_allclose(windows.probabilities(logits(), activation), expected, atol=1e-6)
+        np.testing.assert_allclose(pooling.probabilities(logits(), activation), expected, atol=1e-6)
     extreme = np.array([[1e4, -1e4, 0.0]], np.float32)
-    np.testing.assert_array_equal(windows.probabilities(extreme), [[1, 0, 0]])
-    np.testing.assert_array_equal(windows.probabilities(extreme, "sigmoid"), [[1, 0, 0.5]])
+    np.testing.assert_array_equal(pooling.probabilities(extreme), [[1, 0, 0]])
+    np.testing.assert_array_equal(pooling.probabilities(extreme, "sigmoid"), [[1, 0, 0.5]])
 
 
 @given(st.integers(0, 1000))
 def test_probabilities_sum_to_one(seed: int) -> None:
-    scores = windows.probabilities(logits(seed))
+    scores = pooling.probabilities(logits(seed))
     np.testing.assert_allclose(scores.sum(axis=-1), 1, atol=1e-6)
     assert (scores >= 0).all() and (scores.argmax(axis=1) == logits(seed).argmax(axis=1)).all()
 
@@ -169,14 +172,14 @@ def test_embeddings_pool_to_means_and_largest_values() -> None:
     means = np.array([sum(clip) / len(clip) for clip in clips])
     largest = np.array([[max(column) for column in clip.T] for clip in clips])
     for how, expected in (("mean", means), ("max", largest), ("mean+max", np.hstack([means, largest]))):
-        pooled = windows.pool_embeddings(logits(), OFFSETS, how)
+        pooled = pooling.pool_embeddings(logits(), OFFSETS, how)
         assert pooled.dtype == np.float32
         np.testing.assert_allclose(pooled, expected, atol=1e-6)
 
 
 def test_a_pooled_clip_of_one_segment_is_that_segment() -> None:
     for how, times in (("mean", 1), ("max", 1), ("mean+max", 2)):
-        single = windows.pool_embeddings(logits(), np.arange(len(logits())), how)
+        single = pooling.pool_embeddings(logits(), np.arange(len(logits())), how)
         np.testing.assert_array_equal(single, np.tile(logits(), times))
 
 
@@ -212,8 +215,8 @@ def probabilities(draw: st.DrawFn) -> Array:
 
 @given(probabilities(), st.floats(0.05, 20))
 def test_a_temperature_divides_the_logits_and_keeps_the_order(scores: Array, temperature: float) -> None:
-    tempered = windows.temper(scores, temperature)
-    logits = np.log(np.maximum(scores.astype(float), windows.SMALLEST)) / temperature
+    tempered = pooling.temper(scores, temperature)
+    logits = np.log(np.maximum(scores.astype(float), pooling.SMALLEST)) / temperature
     np.testing.assert_allclose(tempered, special.softmax(logits, axis=1), rtol=1e-5, atol=1e-30)
     assert tempered.dtype == np.float32
     np.testing.assert_allclose(tempered.sum(axis=1), 1, atol=1e-5)
@@ -227,15 +230,15 @@ def test_a_temperature_divides_the_logits_and_keeps_the_order(scores: Array, tem
 def test_under_sigmoid_each_class_has_its_own_logit(logit: float, temperature: float) -> None:
     scores = np.array([[special.expit(logit)]], np.float32)
     expected = special.expit(special.logit(scores.astype(float)) / temperature)
-    assert windows.temper(scores, temperature, "sigmoid") == pytest.approx(expected, abs=1e-6)
+    assert pooling.temper(scores, temperature, "sigmoid") == pytest.approx(expected, abs=1e-6)
 
 
 def test_sigmoids_that_reached_their_ends_stay_there() -> None:
     np.testing.assert_array_equal(
-        windows.temper(np.array([[0.0, 1.0, 0.5]], np.float32), 0.5, "sigmoid"), np.array([[0, 1, 0.5]], np.float32)
+        pooling.temper(np.array([[0.0, 1.0, 0.5]], np.float32), 0.5, "sigmoid"), np.array([[0, 1, 0.5]], np.float32)
     )
 
 
 def test_a_temperature_of_one_leaves_every_bit() -> None:
     scores = np.random.default_rng(0).dirichlet(np.ones(7), 5).astype(np.float32)
-    assert windows.temper(scores, 1.0) is scores
+    assert pooling.temper(scores, 1.0) is scores

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from hubbub import windows
+from hubbub.audio import windows
 from hubbub.models.yamnet import (
     CLASSES,
     EMBEDDING,

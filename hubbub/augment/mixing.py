@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from hubbub import settings_augment as settings
 from hubbub.augment.transform import chosen
+from hubbub.config import augment as settings
 
 __all__ = ["Between", "Mixing", "Mixup"]
 

@@ -9,8 +9,8 @@ longer than the spectrogram is held to it. This room knows nothing of seconds, h
 import torch
 from torch import Generator, Tensor
 
-from hubbub import settings_augment as settings
 from hubbub.augment.transform import Transform, chosen, evenly, rolled, whole
+from hubbub.config import augment as settings
 
 __all__ = ["FreqMask", "FreqShift", "Magnitude", "Patches", "Spectrogram", "TimeMask", "TimeShift"]
 

@@ -13,9 +13,9 @@ import torch
 from scipy.fft import next_fast_len
 from torch import Generator, Tensor
 
-from hubbub import settings_augment as settings
 from hubbub.augment.speed import HOP, resample, stretch
 from hubbub.augment.transform import Transform, chosen, evenly, rolled
+from hubbub.config import augment as settings
 
 __all__ = ["Gain", "Invert", "Noise", "Pitch", "Reverb", "Roll", "Scale", "Stretch", "Waveform", "crop_starts"]
 

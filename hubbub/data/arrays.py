@@ -15,19 +15,20 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from hubbub import files, pictures
-from hubbub.data import cache, entries, images, npz
+from hubbub.audio import image_files
+from hubbub.audio.image_files import PictureError
+from hubbub.config.augment import SPECTROGRAM, Augment
+from hubbub.config.recipe import Recipe
+from hubbub.data import cache, entries, features, images
 from hubbub.data.cache import Mapped
 from hubbub.data.clips import Clips, ClipsError
 from hubbub.errors import examples
-from hubbub.pictures import PictureError
-from hubbub.progress import track
-from hubbub.recipe import Recipe
-from hubbub.settings_augment import SPECTROGRAM, Augment
+from hubbub.runtime import homes
+from hubbub.runtime.progress import track
 
 if TYPE_CHECKING:
-    from hubbub.classifier import Classifier
-    from hubbub.features import FrontEnd
+    from hubbub.audio.frontend import FrontEnd
+    from hubbub.classifier.torch_classifier import Classifier
 
 __all__ = ["Arrays", "inspect", "load", "suited"]
 
@@ -120,7 +121,7 @@ def resident(clips: Clips, recipe: Recipe) -> cache.Resident:
 
 def load(clips: Clips, recipe: Recipe) -> Arrays:
     """The clips' spectrograms or pictures, read at most once a machine. Raises `ClipsError` naming what is wrong."""
-    from hubbub.features import FrontEnd
+    from hubbub.audio.frontend import FrontEnd
 
     frontend = FrontEnd(recipe.frontend, recipe.audio.rate_hz)
     shape: tuple[int, ...]
@@ -131,7 +132,7 @@ def load(clips: Clips, recipe: Recipe) -> Arrays:
     else:
         first = Path(clips.table["path"].iloc[0])
         of_npz = first.suffix == ".npz"  # framed later, as what comes from sound
-        spectrogram = npz.shape(first) if of_npz else frontend.spectrogram_shape(recipe.windows.length)
+        spectrogram = features.shape(first) if of_npz else frontend.spectrogram_shape(recipe.windows.length)
         shape, dtype, parts = spectrogram, np.float32, _spectrograms(clips, spectrogram, frontend, recipe)
     rows, padding = clips.table[["clip", "start", "end"]].to_json(), frontend.picture.padding
     key = cache.key_of(cache.VERSION, clips.kind, shape, padding, cache.file_hashes(clips), rows)
@@ -144,15 +145,18 @@ def load(clips: Clips, recipe: Recipe) -> Arrays:
             raise ValueError("clips.npz tells of other clips")
         return Arrays(values, cache.offsets_of(offsets, len(clips), len(values)), times, contents, key)
 
-    return entries.entry(files.cache_dir() / "arrays" / key, lambda place: _store(place, parts), read)
+    return entries.entry(homes.cache_dir() / "arrays" / key, lambda place: _store(place, parts), read)
 
 
 def inspect(clips: Clips) -> pd.DataFrame:
     """Read every spectrogram -> `clip`, `content` (hash), `error` ("" where it is whole)."""
-    found, kept = [], {path: npz.contents(Path(path)) for path in set(clips.table["path"]) if path.endswith(".npz")}
+    found, kept = (
+        [],
+        {path: features.contents(Path(path)) for path in set(clips.table["path"]) if path.endswith(".npz")},
+    )
     for clip, path in zip(clips.table["clip"], clips.table["path"], strict=True):
         try:
-            content, error = kept[path][clip] if path in kept else _hash(pictures.read_spectrogram(path)), ""
+            content, error = kept[path][clip] if path in kept else _hash(image_files.read_spectrogram(path)), ""
         except PictureError as why:
             content, error = "", str(why)
         found.append({"clip": clip, "content": content, "error": error})
@@ -176,7 +180,7 @@ def _store(folder: Path, parts: Iterable[Part]) -> None:
 
 def _channels(clips: Clips, recipe: Recipe) -> int:
     """1 for pictures in grey, 3 in colours; all must be the one or the other."""
-    grey = np.fromiter(cache.in_threads(lambda row: pictures.is_grey(row.path), clips, "looking"), bool)
+    grey = np.fromiter(cache.in_threads(lambda row: image_files.is_grey(row.path), clips, "looking"), bool)
     if grey.any() and not grey.all():
         odd = clips.table["clip"][grey if grey.mean() < 0.5 else ~grey]
         raise ClipsError(f"{clips.name} holds grey pictures and coloured ones ({examples(odd)}). Make them all alike.")
@@ -190,7 +194,7 @@ def _channels(clips: Clips, recipe: Recipe) -> int:
 
 def _pictures(clips: Clips, size: tuple[int, int]) -> Iterator[Part]:
     times = clips.table[["start", "end"]].to_numpy(float)
-    for row, picture in enumerate(cache.in_threads(lambda row: pictures.read(row.path, size), clips, "reading")):
+    for row, picture in enumerate(cache.in_threads(lambda row: image_files.read(row.path, size), clips, "reading")):
         yield picture[None], times[row : row + 1], images.content(picture)
 
 
@@ -199,10 +203,10 @@ def _spectrograms(clips: Clips, shape: tuple[int, int], frontend: "FrontEnd", re
     if frontend.logmel:  # the trained classifier hears windows of so many frames
         most = LONGER * frontend.logmel.frames(recipe.windows.length)
     if table["path"].iloc[0].endswith(".npz"):
-        yield from npz.read(Path(table["path"].iloc[0]), table["clip"])
+        yield from features.read(Path(table["path"].iloc[0]), table["clip"])
         return
     for row, path in enumerate(track(table["path"], "reading", len(table))):
-        values = pictures.read_spectrogram(path)
+        values = image_files.read_spectrogram(path)
         if values.shape[1] > most:
             raise ClipsError(
                 f"{table['clip'][row]} of {clips.name} has {values.shape[1]} frames, and a window of "

@@ -20,15 +20,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from hubbub import audio, files
-from hubbub.audio import AudioError
+from hubbub.audio import decode as audio
+from hubbub.audio.decode import AudioError
 from hubbub.data import entries
 from hubbub.data.clips import Clips, ClipsError
 from hubbub.errors import examples
-from hubbub.progress import track
+from hubbub.runtime import files, homes
+from hubbub.runtime.progress import track
 
 if TYPE_CHECKING:
-    from hubbub.classifier import Classifier
+    from hubbub.classifier.torch_classifier import Classifier
 
 __all__ = [
     "Mapped",
@@ -173,7 +174,7 @@ def decode(clips: Clips, rate_hz: int) -> Waves:
         odd = {int(clip): warnings for clip, warnings in content["odd"].items()}
         return Waves(samples, offsets, tuple(content["contents"]), rate_hz, key, odd)
 
-    folder = files.cache_dir() / "decoded" / key
+    folder = homes.cache_dir() / "decoded" / key
     return entries.entry(folder, lambda place: _decode_into(place, clips, rate_hz), read)
 
 
@@ -187,7 +188,7 @@ def embed(sound: "Resident", classifier: "Classifier") -> Segments:
         values, offsets = np.load(folder / _VALUES, mmap_mode="r"), np.load(folder / "offsets.npy")
         return Segments(values, offsets_of(offsets, len(sound), len(values)))
 
-    folder = files.cache_dir() / "embeddings" / key_of(VERSION, sound.key, classifier.fingerprint())
+    folder = homes.cache_dir() / "embeddings" / key_of(VERSION, sound.key, classifier.fingerprint())
     return entries.entry(folder, lambda place: _embed_into(place, sound, classifier), read)
 
 

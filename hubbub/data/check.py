@@ -5,14 +5,15 @@ from dataclasses import replace
 
 import pandas as pd
 
-from hubbub.data import arrays, cache, images, splits
+from hubbub.audio.waves import SILENCE
+from hubbub.config.recipe import Recipe
+from hubbub.data import arrays, cache, images, open, splits
+from hubbub.data import leaks as leaks_
 from hubbub.data.clips import Clips, hold_out
-from hubbub.data.opening import open_data
-from hubbub.data.sets import DATASETS
-from hubbub.data.splits import Audit
+from hubbub.data.datasets import DATASETS
+from hubbub.data.leaks import Audit
+from hubbub.data.open import open_data
 from hubbub.errors import examples
-from hubbub.recipe import Recipe
-from hubbub.waves import SILENCE
 
 __all__ = ["check", "leaks"]
 
@@ -41,7 +42,7 @@ def check(name: str, allow_missing: bool = False) -> tuple[Clips, list[str]]:
         findings += _sounds(name, whole)
         clips = replace(clips, notes=(*clips.notes, *_odd(whole)))
     labelled = whole.assign(label=whole["clip"].map(dict(zip(clips.table["clip"], clips.table["label"], strict=True))))
-    findings += splits.repeated(labelled, whole["content"], clips.kind)
+    findings += leaks_.repeated(labelled, whole["content"], clips.kind)
     return clips, findings
 
 
@@ -79,6 +80,6 @@ def _pictures(whole: pd.DataFrame) -> list[str]:
 
 def leaks(recipe: Recipe) -> Audit:
     """The audit of a recipe's splits, leaks listed rather than raised."""
-    clips = hold_out(splits.open_clips(recipe), recipe.data.held_out)
+    clips = hold_out(open.open_clips(recipe), recipe.data.held_out)
     contents = list(_INSPECT[clips.kind](clips)["content"])
-    return splits.audit(clips, splits.make(clips, recipe.protocol), contents, allow_leaky=True)
+    return leaks_.audit(clips, splits.make(clips, recipe.protocol), contents, allow_leaky=True)

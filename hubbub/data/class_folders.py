@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from hubbub.audio.find_files import LOST, Found, describe, is_hidden, search
 from hubbub.data.values import ClipsError, in_order, refuse_undecodable
 from hubbub.errors import examples
-from hubbub.find_files import LOST, Found, describe, is_hidden, search
 
 __all__ = ["part_named", "read"]
 

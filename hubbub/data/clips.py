@@ -16,11 +16,11 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from hubbub.audio.find_files import search
 from hubbub.data import class_folders, text_tables, values
 from hubbub.data.recordings import groups, identity, recordings, within_files, without_ending
 from hubbub.data.values import ClipsError, clean
 from hubbub.errors import count, did_you_mean, examples
-from hubbub.find_files import search
 
 __all__ = [
     "COLUMNS",

@@ -23,7 +23,7 @@ from typing import Any, Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from hubbub.files import StoreError
+from hubbub.runtime.homes import StoreError
 
 __all__ = ["OWN", "Growing", "entry"]
 

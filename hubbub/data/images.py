@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hubbub import pictures
-from hubbub.data import cache, made, text_tables, values
+from hubbub.audio import image_files
+from hubbub.audio.image_files import PictureError, Pixels
+from hubbub.data import cache, manifest, text_tables, values
 from hubbub.data.clips import Clips, ClipsError, build, inside
 from hubbub.errors import did_you_mean, examples
-from hubbub.pictures import PictureError, Pixels
 
 __all__ = ["content", "inspect", "lists_pictures", "open_pictures"]
 
@@ -56,7 +56,7 @@ def open_pictures(
     `spectrograms/foldN`, `foldN` and as named, below `root` (default: the CSV's folder). Rows that share a file become
     one clip where class, source and fold agree; raises `ClipsError` where they do not.
     """
-    rows, facts, base = _rows(csv), made.beside(csv), root or csv.parent
+    rows, facts, base = _rows(csv), manifest.beside(csv), root or csv.parent
     source = rows["source"].where(rows["source"] != "", rows["fsID"])
     group = source.where(source != "", rows["orig_file_name"])
     spellings, joined = values.joined(list(group), "GROUPS")
@@ -91,7 +91,7 @@ def open_pictures(
     where = f"{base} (the recipe's data.root may name another folder)"
     clips = build(csv.stem, table, labels=order, allow_missing=allow_missing, where=where, notes=notes)
     sections = {name: (facts or {}).get(name) for name in ("audio", "windows", "frontend")}
-    return replace(made.told(clips, facts), kind="pictures", made=sections if all(sections.values()) else None)
+    return replace(manifest.told(clips, facts), kind="pictures", made=sections if all(sections.values()) else None)
 
 
 def inspect(clips: Clips) -> pd.DataFrame:
@@ -103,7 +103,7 @@ def inspect(clips: Clips) -> pd.DataFrame:
 
 def _facts(path: str) -> dict[str, Any]:
     try:
-        pixels = pictures.read(path)
+        pixels = image_files.read(path)
     except PictureError as error:
         return {"height": 0, "width": 0, "constant": False, "content": "", "error": str(error)}
     _, height, width = pixels.shape
@@ -137,7 +137,7 @@ def _paths(csv: Path, base: Path, rows: pd.DataFrame) -> list[str]:
 
     found = []
     for name, fold in zip(rows[_NAME], rows["fold"], strict=True):
-        places = [made.fold_folder(base / "spectrograms", fold), made.fold_folder(base, fold), base]
+        places = [manifest.fold_folder(base / "spectrograms", fold), manifest.fold_folder(base, fold), base]
         found.append(next((path for place in places if (path := find(inside(csv, place, name)))), ""))
     return found
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from stat import S_ISREG
 from threading import Lock
 
-from hubbub import files
+from hubbub.runtime import files, homes
 
 __all__ = ["Identity", "Origins", "Stamp", "identity", "stamp", "unchanged"]
 
@@ -136,7 +136,7 @@ class Origins:
                 with open(self._journal, "ab") as sink:
                     sink.write(("\n" if self._torn else "").encode() + line.encode())
             except OSError as error:
-                raise files.StoreError(
+                raise homes.StoreError(
                     f"{self._journal} could not be written: {error.strerror or error}. Make room and run again: what "
                     "is there stays."
                 ) from error

@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from hubbub import audio
+from hubbub.audio import decode
 from hubbub.data.values import ClipsError, named
 from hubbub.errors import HubbubError, examples
 
@@ -63,7 +63,7 @@ def recordings(paths: Sequence[str]) -> list[int]:
 def without_ending(path: str) -> str:
     """A path without the ending of a sound file; what else stands behind a dot (`night.2`) is part of the name."""
     stem, ending = os.path.splitext(path)
-    return stem if ending.lower() in audio.EXTENSIONS else path
+    return stem if ending.lower() in decode.EXTENSIONS else path
 
 
 def _stem(folder: str, path: str) -> Hashable:
@@ -128,7 +128,7 @@ def within_files(name: str, table: pd.DataFrame) -> tuple[str, ...]:
 def _seconds(path: str) -> float | None:
     """How long a file is by its header; None where that cannot be told, which decoding then explains."""
     try:
-        with audio.opened(path) as sound:
+        with decode.opened(path) as sound:
             return sound.seconds
     except HubbubError:
         return None

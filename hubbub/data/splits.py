@@ -8,36 +8,18 @@ split that has not passed it. This room does not know what is trained.
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
-from hubbub.data import class_folders, made, recordings, values
+from hubbub.config.sections import Protocol
+from hubbub.data import class_folders, manifest
 from hubbub.data.clips import Clips
-from hubbub.data.opening import open_section
 from hubbub.errors import HubbubError, count, did_you_mean, examples
-from hubbub.files import write_csv
-from hubbub.recipe import Recipe
-from hubbub.settings import Protocol
+from hubbub.runtime.files import write_csv
 
-__all__ = [
-    "Audit",
-    "LeakError",
-    "Split",
-    "SplitError",
-    "audit",
-    "make",
-    "open_clips",
-    "part_of_groups",
-    "repeated",
-    "seal",
-    "untestable",
-    "write",
-]
+__all__ = ["Split", "SplitError", "make", "part_of_groups", "seal", "untestable", "write"]
 
 Rows = npt.NDArray[np.intp]
 PARTS = ("train", "validation", "test")
@@ -47,10 +29,6 @@ _DRAWS = 20
 
 class SplitError(HubbubError):
     """A protocol that these clips cannot follow."""
-
-
-class LeakError(HubbubError):
-    """A split whose test or validation part is not independent of training."""
 
 
 @dataclass(frozen=True)
@@ -68,14 +46,6 @@ class Split:
 
     def parts(self) -> Iterable[tuple[str, Rows]]:
         return zip(PARTS, (self.train, self.validation, self.test), strict=True)
-
-
-@dataclass(frozen=True)
-class Audit:
-    """What the audit has to say: `warnings` to print, `leaks` that make every figure NOT COMPARABLE."""
-
-    warnings: tuple[str, ...] = ()
-    leaks: tuple[str, ...] = ()
 
 
 def make(clips: Clips, protocol: Protocol) -> list[Split]:
@@ -107,51 +77,6 @@ def make(clips: Clips, protocol: Protocol) -> list[Split]:
     for split in splits:
         _refuse_empty(clips, split, protocol)
     return splits
-
-
-def audit(clips: Clips, splits: Sequence[Split], contents: Sequence[str], *, allow_leaky: bool = False) -> Audit:
-    """Hold every pair of parts of every split against each other.
-
-    `contents` is one hash of the decoded sound a clip, "" where it could not be decoded. Groups that the official folds
-    are known to straddle give one warning with their names; anything else raises `LeakError`, or is listed in `leaks`
-    where `allow_leaky` is set.
-    """
-    straddled: set[str] = set()
-    leaks = []
-    ids, groups, hashes = clips.table["clip"].to_numpy(), clips.table["group"].to_numpy(), np.asarray(contents)
-    copies = clips.table["split_hint"].to_numpy() == "train"
-    for split in splits:
-        parts, unknown = list(split.parts()), ("held-out classes", split.unknown)
-        for (one, a), (other, b) in (*combinations(parts, 2), *((part, unknown) for part in parts[:2])):
-            where = f"test fold {split.name}: {one} and {other}"
-            twice = sorted(ids[np.intersect1d(a, b)])
-            if twice:
-                leaks.append(f"{where} share {len(twice)} clips ({examples(twice)})")
-            shared = set(groups[a]) & set(groups[b])
-            straddled |= shared & clips.straddling
-            names = sorted(shared - clips.straddling)
-            if names:
-                leaks.append(f"{where} share {len(names)} source recordings or speakers ({examples(names)})")
-            same = sorted(set(hashes[a]) & set(hashes[b]) - {""})
-            if same and not twice:
-                pairs = [f"{ids[a][hashes[a] == h][0]} = {ids[b][hashes[b] == h][0]}" for h in same]
-                leaks.append(f"{where} hold identical sounds ({examples(pairs)})")
-        for part, rows in split.parts():
-            if part != "train" and copies[rows].any():
-                leaks.append(
-                    f"test fold {split.name}: augmented copies in {part} ({examples(ids[rows][copies[rows]])})"
-                )
-    if leaks and not allow_leaky:
-        raise LeakError(
-            f"{clips.name}: this split leaks, so its figure would be too good. " + "; ".join(leaks[:5])
-            + ". Split by group (hubbub data split does), or see what it gives by --allow-leaky: everything written "
-            "will say NOT COMPARABLE."
-        )  # fmt: skip
-    warnings = repeated(clips.table, hashes, clips.kind)
-    if straddled:
-        named = ", ".join(sorted(straddled))
-        warnings.insert(0, f"the official folds of {clips.name} straddle source recordings: {named}")
-    return Audit(tuple(warnings), tuple(leaks))
 
 
 def seal(
@@ -204,20 +129,6 @@ def untestable(clips: Clips, splits: Sequence[Split] = ()) -> list[str]:
     return lines
 
 
-def repeated(table: pd.DataFrame, contents: Iterable[str], kind: str) -> list[str]:
-    """Which clips of a table are there more than once by their content, a line for those of one label and one for those
-    of several; none where all differ. "" is not known."""
-    what, by_content = kind.rstrip("s"), dict[str, list[tuple[str, str]]]()
-    for clip, label, content in zip(table["clip"], table["label"], contents, strict=True):
-        by_content.setdefault(content, []).append((clip, label))
-    several = [clips for content, clips in by_content.items() if content and len(clips) > 1]
-    torn = [" = ".join(f"{c} '{label}'" for c, label in clips) for clips in several if len({of for _, of in clips}) > 1]
-    same = [" = ".join(clip for clip, _ in clips) for clips in several if len({of for _, of in clips}) == 1]
-    lines = [f"one {what}, two labels, {count(len(torn), 'time')}: {examples(torn)}"] if torn else []
-    stand = "stands" if len(same) == 1 else "stand"
-    return [*lines, f"{count(len(same), what)} {stand} more than once: {examples(same)}"] if same else lines
-
-
 def part_of_groups(labels: npt.NDArray[np.int64], groups: npt.ArrayLike, ratio: float, seed: int) -> Rows:
     """Rows of about `ratio` of the clips, whole groups only, each class in proportion.
 
@@ -239,53 +150,6 @@ def part_of_groups(labels: npt.NDArray[np.int64], groups: npt.ArrayLike, ratio: 
     return np.flatnonzero(best[codes])
 
 
-def open_clips(recipe: Recipe) -> Clips:
-    """The recipe's clips; under `csv`, those of its split files, `split_hint` saying which file each came from.
-
-    A clip that stands in two files keeps both rows, so that the audit finds it.
-    """
-    data, protocol = recipe.data, recipe.protocol
-    opened = partial(open_section, data)
-    if protocol.kind == "fixed":
-        return _of_folds(opened(), {*protocol.train, *protocol.val, *protocol.test})
-    if protocol.kind == "kfold" and protocol.train:
-        clips = opened()
-        out = [fold for fold in clips.folds if fold not in protocol.train]
-        note = f"PART OF THE FOLDS: fold {', '.join(out)} took no part, neither in training nor in testing"
-        return _of_folds(replace(clips, notes=(*clips.notes, note) if out else clips.notes), set(protocol.train))
-    if protocol.kind != "csv":
-        return opened()
-    given = {
-        part: names for part, names in zip(PARTS, (protocol.train, protocol.val, protocol.test), strict=True) if names
-    }
-    parts = {part: opened(names[0]) for part, names in given.items()}
-    tables = [c.table.assign(split_hint=part, clip=part + ":" + c.table["clip"]) for part, c in parts.items()]
-    first = next(iter(parts.values()))
-    kinds, known = {c.kind for c in parts.values()}, [c.made for c in parts.values() if c.made is not None]
-    if kinds - {"sound", "pictures"} or len(kinds) > 1 or any(made_of != known[0] for made_of in known):
-        raise SplitError(
-            f"{first.name}: the files given hold {' and '.join(sorted(kinds))}, or pictures made with other settings. "
-            "Give lists of sounds, or of pictures of one making."
-        )
-    table = pd.concat(tables, ignore_index=True)
-    joined, spelt = values.joined(list(table["group"]), "GROUPS")
-    table["group"], torn = recordings.groups(
-        joined, recordings.recordings(list(table["path"])), table[["start", "end"]]
-    )
-    warned = [*spelt, *torn, *values.similar(set(table["label"]))]
-    copies = {part: int((c.table["split_hint"] == "train").sum()) for part, c in parts.items() if part != "train"}
-    warned += [f"AUGMENTED COPIES: {count:,} in the {part} file" for part, count in copies.items() if count]
-    return replace(
-        first,
-        table=table,
-        made=first.made if len(known) == len(parts) else None,
-        labels=data.labels or tuple(sorted({label for clips in parts.values() for label in clips.labels})),
-        listed=sum(clips.listed for clips in parts.values()),
-        missing=tuple(clip for clips in parts.values() for clip in clips.missing),
-        notes=tuple(dict.fromkeys([*warned, *(note for clips in parts.values() for note in clips.notes)])),
-    )
-
-
 def write(clips: Clips, folder: Path, val_ratio: float, seed: int) -> tuple[list[Path], str]:
     """Grouped, stratified `train.csv` and `val.csv`: no source recording or speaker stands in both.
 
@@ -294,7 +158,7 @@ def write(clips: Clips, folder: Path, val_ratio: float, seed: int) -> tuple[list
     """
     if clips.kind == "spectrograms":
         raise SplitError(f"{clips.name} holds spectrograms, which no list names. Split the sounds they were made of.")
-    if made.holds_files(folder):
+    if manifest.holds_files(folder):
         raise SplitError(f"{folder} holds pictures or sounds that hubbub made. Write the lists to another folder.")
     val = part_of_groups(clips.targets(), clips.table["group"].to_numpy(), val_ratio, seed)
     train, val = np.setdiff1d(np.arange(len(clips)), val), _originals(clips, val)
@@ -314,14 +178,8 @@ def write(clips: Clips, folder: Path, val_ratio: float, seed: int) -> tuple[list
             table["augmentation"] = np.where(table.pop("split_hint") == "train", "augmented", "original")
         write_csv(folder / f"{name}.csv", table)
         written.append(folder / f"{name}.csv")
-    made.write_lists(clips, folder, [path.name for path in written])
+    manifest.write_lists(clips, folder, [path.name for path in written])
     return written, root
-
-
-def _of_folds(clips: Clips, named: set[str]) -> Clips:
-    """The clips of the named folds: what takes no part need not be decoded. All of them where a name is unknown."""
-    kept = clips.table["fold"].isin(named) | (not named <= set(clips.folds))
-    return replace(clips, table=clips.table[kept].reset_index(drop=True))
 
 
 def _rotate(clips: Clips, protocol: Protocol) -> list[Split]:

@@ -11,9 +11,7 @@ import hashlib
 import math
 from typing import TYPE_CHECKING
 
-from hubbub.data.clips import ClipsError
-from hubbub.errors import did_you_mean
-from hubbub.settings_augment import (
+from hubbub.config.augment import (
     SPECTROGRAM,
     Augment,
     FreqMask,
@@ -25,6 +23,8 @@ from hubbub.settings_augment import (
     Stretch,
     TimeMask,
 )
+from hubbub.data.clips import ClipsError
+from hubbub.errors import did_you_mean
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor

@@ -15,8 +15,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.class_weight import compute_sample_weight
 from torch import Tensor, nn
 
-from hubbub.progress import track
-from hubbub.settings import Head as HeadSettings
+from hubbub.config.sections import Head as HeadSettings
+from hubbub.runtime.progress import track
 
 __all__ = [
     "HEADS",

@@ -23,7 +23,7 @@ from torchvision.models.resnet import Bottleneck, ResNet
 from hubbub.models.attention import CBAM, SqueezeExcitation
 from hubbub.models.cnn import as_pictures
 from hubbub.models.network import Network, NetworkError
-from hubbub.store import Asset
+from hubbub.runtime.download import Asset
 
 __all__ = ["PLANS", "Pictures", "Timm", "Vision", "is_timm", "timm_asset", "timm_models"]
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from hubbub import files, store
+from hubbub.audio.logmel import LogMel
 from hubbub.errors import HubbubError
-from hubbub.features.logmel import LogMel
 from hubbub.models.network import Network
+from hubbub.runtime import download, homes
 
 __all__ = ["YAMNet", "YAMNetError", "class_names", "load_yamnet"]
 
@@ -156,7 +156,7 @@ def _entry(name: str, item: object) -> dict[str, Tensor]:
 
 def find_weights() -> Path | None:
     """`weights/yamnet.h5` of the first home that has it, or None."""
-    return files.find("weights", "yamnet.h5")
+    return homes.find("weights", "yamnet.h5")
 
 
 def load_yamnet(path: Path | str | None = None) -> YAMNet:
@@ -164,7 +164,7 @@ def load_yamnet(path: Path | str | None = None) -> YAMNet:
 
     Raises `YAMNetError` for a file that is not YAMNet's, `StoreError` where there is none and no network.
     """
-    source = Path(path) if path else store.get("yamnet")
+    source = Path(path) if path else download.get("yamnet")
     network = YAMNet()
     try:
         network.load_state_dict(read_h5(source), strict=True)
@@ -175,5 +175,5 @@ def load_yamnet(path: Path | str | None = None) -> YAMNet:
 
 def class_names() -> tuple[str, ...]:
     """AudioSet's display names of YAMNet's 521 outputs, in order."""
-    with store.get("yamnet_class_map").open(encoding="utf-8", newline="") as file:
+    with download.get("yamnet_class_map").open(encoding="utf-8", newline="") as file:
         return tuple(row["display_name"] for row in csv.DictReader(file))

@@ -33,17 +33,18 @@ from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
-from hubbub import audio
+from hubbub.audio import decode
+from hubbub.classifier.base import AnswerError, Hearing
 from hubbub.errors import HubbubError
-from hubbub.events import Merging
-from hubbub.hearing import AnswerError, Hearing
-from hubbub.predict import Answer, Asked, hear
-from hubbub.serve.gate import CLIENT_GONE, Gate, Limits, RefusedError, Slots, Token
-from hubbub.serve.live import Live
-from hubbub.serve.meters import CONTENT_TYPE, Meters
-from hubbub.serve.microbatch import Batched, Batcher, StoppedError
+from hubbub.inference.answer import Answer, Asked
+from hubbub.inference.events import Merging
+from hubbub.inference.predict import hear
+from hubbub.serve.batcher import Batched, Batcher, StoppedError
+from hubbub.serve.metrics import CONTENT_TYPE, Meters
+from hubbub.serve.middleware import CLIENT_GONE, Gate, Limits, RefusedError, Slots, Token
 from hubbub.serve.schema import ALWAYS, METRICS, READY, REFUSALS, UPLOAD, About, Classified, Explained, Status
 from hubbub.serve.uploads import Upload, opened, receive
+from hubbub.serve.websocket import Live
 
 __all__ = ["Service", "create_app"]
 
@@ -134,7 +135,8 @@ class Service:
         self, upload: Upload, label: str | None, start_s: float | None, end_s: float | None, gone: Callable[[], bool]
     ) -> dict[str, Any]:
         """What `hubbub explain` writes: its JSON, and pictures and sounds as data: addresses."""
-        from hubbub import explain as room
+        from hubbub.inference import explain as room
+        from hubbub.report import explanation
 
         with opened(upload.file, self.limits, self.limits.explain_seconds, start_s, end_s) as sound:
             whole = replace(sound, blocks=iter([np.concatenate(list(sound.blocks))]))
@@ -143,7 +145,7 @@ class Service:
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place) / "explanation"
             shared: Any = Batched(self.batcher, gone)
-            card = room.write(shared, why, folder)
+            card = explanation.write(shared, why, folder)
             media = {p.name: _data(p) for p in sorted(folder.iterdir()) if p.suffix in MEDIA}
         return {**card, "file": upload.name, "model": self.name, "media": media}
 
@@ -319,7 +321,7 @@ async def _refuse(request: Request, error: Exception) -> Response:
         return error.response()
     if isinstance(error, StoppedError):
         return RefusedError.for_now(503, str(error), 5).response()
-    if isinstance(error, audio.FormatError):
+    if isinstance(error, decode.FormatError):
         return RefusedError(415, str(error)).response()
     return RefusedError(422, str(error)).response()
 
@@ -351,7 +353,7 @@ async def _disconnected(request: Request) -> None:
 
 def _why_not_explain(model: Hearing) -> str:
     try:
-        from hubbub.classifier import Classifier
+        from hubbub.classifier.torch_classifier import Classifier
     except ImportError:
         return "explaining needs torch, which is not installed here. Classify instead."
     if not isinstance(model, Classifier):

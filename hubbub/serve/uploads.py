@@ -18,8 +18,8 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
-from hubbub import audio
-from hubbub.serve.gate import Limits, RefusedError
+from hubbub.audio import decode
+from hubbub.serve.middleware import Limits, RefusedError
 
 __all__ = ["Upload", "opened", "receive"]
 
@@ -72,10 +72,10 @@ async def receive(request: Request, limits: Limits) -> Upload:
 @contextmanager
 def opened(
     file: BinaryIO, limits: Limits, most_s: float, start_s: float | None = None, end_s: float | None = None
-) -> Iterator[audio.Sound]:
+) -> Iterator[decode.Sound]:
     """`audio.opened` of `most_s` seconds at most. Raises `RefusedError` and `AudioError`, here or from the blocks."""
     _refuse_length(max(start_s or 0, end_s or 0), limits.max_seconds)  # what comes before a part is decoded too
-    with audio.opened(file, start_s, end_s) as sound:
+    with decode.opened(file, start_s, end_s) as sound:
         limits.refuse_format(sound.rate_hz)
         _refuse_length(sound.seconds or 0, most_s)
         yield replace(sound, blocks=_no_longer(sound.blocks, sound.rate_hz, most_s))

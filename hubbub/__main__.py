@@ -1,5 +1,0 @@
-"""python -m hubbub"""
-
-from hubbub.cli import main
-
-main()

@@ -1,0 +1,207 @@
+"""Finds recordings in folders and by patterns, and accounts for what it leaves out.
+
+One walk for everything that searches folders: it follows links without going round in circles, takes regular files with
+known endings, and counts the rest by reason. This module does not open files.
+"""
+
+import fnmatch
+import glob
+import os
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+
+from hubbub.audio.decode import EXTENSIONS
+from hubbub.errors import HubbubError, examples
+
+__all__ = ["LOST", "STDIN", "FindError", "Found", "describe", "find", "is_hidden", "near", "search"]
+
+#: What stands for standard input among paths.
+STDIN = "-"
+#: Why something is left out.
+OTHER, HIDDEN, REPEATED = "files with other endings", "hidden files and folders", "links to folders searched already"
+EMPTY, UNREADABLE = "empty folders", "folders that cannot be read"
+DANGLING, SPECIAL = "links that lead nowhere", "pipes, devices or sockets, not files"
+#: The reasons where a recording was probably meant.
+LOST = (DANGLING, SPECIAL, UNREADABLE)
+_SYSTEM = {"__macosx", "thumbs.db", "desktop.ini", "$recycle.bin", "system volume information", "@eadir"}
+_ENDINGS_NAMED = 5
+
+
+class FindError(HubbubError):
+    """A search that finds nothing."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """Files in order; what was left out, names by reason; and which of the paths asked for hold no recording."""
+
+    files: list[str] = field(default_factory=list)
+    left_out: dict[str, list[str]] = field(default_factory=dict)
+    without: list[str] = field(default_factory=list)
+
+
+def search(folder: str | Path, endings: Sequence[str] = EXTENSIONS) -> Found:
+    """The regular files below a folder with such endings (lower case, with their dot), a folder's own files before
+    those of its folders; names in `left_out` start from the folder."""
+    walk = _walk(os.fspath(folder), tuple(endings))
+    return Found(walk.files, walk.left_out)
+
+
+def find(paths: Iterable[str], endings: Sequence[str] = EXTENSIONS) -> Found:
+    """Files as given, folders as the files below them with such endings, patterns (`*`, `?`, `[]`, `**`) as what they
+    match; in order, none twice. Raises `FindError` where a pattern matches nothing or nothing is left."""
+    paths = list(paths)
+    found = Found()
+    for path in paths:
+        matches = [path]
+        if path != STDIN and not os.path.lexists(path) and glob.has_magic(path):
+            matches = _matches(path)
+            if not matches:
+                raise FindError(f"nothing matches {path}. {near(path)}")
+        for match in matches:
+            if match == STDIN or not os.path.isdir(match):
+                found.files.append(match)
+                continue
+            below = search(match, endings)
+            found.files.extend(sorted(below.files))
+            for reason, names in below.left_out.items():
+                found.left_out.setdefault(reason, []).extend(os.path.join(match, name) for name in names)
+            if not below.files:
+                found.without.append(match)
+    if not found.files:
+        raise FindError(
+            f"nothing to classify in {', '.join(paths) or 'no path'}. "
+            + "".join(f"Left out: {line}. " for line in describe(found.left_out))
+            + f"Endings that are searched for: {', '.join(endings)}."
+        )
+    return Found(list(dict.fromkeys(found.files)), found.left_out, found.without)
+
+
+def describe(left_out: dict[str, list[str]], reasons: Sequence[str] = ()) -> list[str]:
+    """One line a reason (of `reasons`, default all): how many, of which endings, and some of the names."""
+    lines = []
+    for reason, names in left_out.items():
+        if reasons and reason not in reasons:
+            continue
+        kinds = ""
+        if reason == OTHER:
+            counts = Counter(os.path.splitext(name)[1].lower() or "none" for name in names).most_common()
+            kinds = f" ({examples((kind for kind, _ in counts), _ENDINGS_NAMED)})"
+        plain = (name.encode("utf-8", "backslashreplace").decode("utf-8") for name in names)
+        lines.append(f"{len(names):,} {reason}{kinds}: {examples(plain)}")
+    return lines
+
+
+def near(path: str) -> str:
+    """What else is there where a path or a pattern leads to nothing."""
+    folder, _, name = path.rpartition(os.sep)
+    try:
+        there = sorted(other for other in os.listdir(folder or os.curdir) if other != name)
+    except (OSError, ValueError):
+        return f"There is no folder {folder} that can be read."
+    if close := get_close_matches(name, there):
+        return "Did you mean " + " or ".join(f"'{os.path.join(folder, one)}'" for one in close) + "?"
+    return f"{folder or 'This folder'} holds {examples(there) or 'nothing'}."
+
+
+@dataclass
+class _Walk:
+    """A walk in progress: `endings` None takes every file."""
+
+    root: str
+    endings: tuple[str, ...] | None
+    files: list[str] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
+    left_out: dict[str, list[str]] = field(default_factory=dict)
+    linked: deque[str] = field(default_factory=deque)
+
+    def leave_out(self, reason: str, path: str) -> None:
+        self.left_out.setdefault(reason, []).append(os.path.relpath(path, self.root))
+
+    def entries(self, folder: str) -> list[str]:
+        """Sort a folder's entries -> the real folders among them."""
+        try:
+            with os.scandir(folder) as entries:
+                there = sorted(entries, key=lambda entry: entry.name)
+        except (OSError, ValueError):
+            self.leave_out(UNREADABLE, folder)
+            return []
+        below, before = [], len(self.files)
+        for entry in there:
+            if is_hidden(entry.name):
+                self.leave_out(HIDDEN, entry.path)
+            elif entry.is_dir(follow_symlinks=False):
+                below.append(entry.path)
+            elif os.path.isdir(entry.path):
+                self.linked.append(entry.path)
+            elif not os.path.exists(entry.path):
+                self.leave_out(DANGLING, entry.path)
+            elif not os.path.isfile(entry.path):
+                self.leave_out(SPECIAL, entry.path)
+            elif self.endings is not None and not entry.name.lower().endswith(self.endings):
+                self.leave_out(OTHER, entry.path)
+            else:
+                self.files.append(entry.path)
+        if folder != self.root and len(self.files) == before and all(is_hidden(entry.name) for entry in there):
+            self.leave_out(EMPTY, folder)
+        return below
+
+
+def _walk(root: str, endings: tuple[str, ...] | None) -> _Walk:
+    """Real folders first, then links to others: a link to what is searched anyway adds nothing."""
+    walk, seen = _Walk(root, endings), set()
+    walk.linked.append(root)
+    while walk.linked:
+        waiting, is_start = [walk.linked.popleft()], True
+        while waiting:
+            folder = waiting.pop()
+            try:
+                facts = os.stat(folder)
+            except (OSError, ValueError):
+                walk.leave_out(UNREADABLE, folder)
+                continue
+            if (facts.st_dev, facts.st_ino) in seen:
+                if is_start:
+                    walk.leave_out(REPEATED, folder)
+                continue
+            is_start = False
+            seen.add((facts.st_dev, facts.st_ino))
+            walk.folders.append(folder)
+            waiting += reversed(walk.entries(folder))
+    for paths in (walk.files, walk.folders):
+        paths.sort(key=lambda path: [*((1, part) for part in path.split(os.sep)[:-1]), (0, os.path.basename(path))])
+    return walk
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file system or an archive keeps its own facts under such a name (`._x.wav`, `.DS_Store`, `.git`)."""
+    return name.startswith(".") or name.lower() in _SYSTEM
+
+
+def _matches(pattern: str) -> list[str]:
+    """The files and folders that a pattern matches. `**` goes through our own walk: `glob`'s goes round in circles."""
+    parts = pattern.split(os.sep)
+    if "**" not in parts:
+        try:
+            return sorted(glob.glob(pattern))
+        except ValueError:  # a NUL
+            return []
+    fixed = next(at for at, part in enumerate(parts) if glob.has_magic(part))
+    base = os.sep.join(parts[:fixed]) or (os.sep if pattern.startswith(os.sep) else os.curdir)
+    wanted = [part for at, part in enumerate(parts) if at >= fixed and not part == parts[at - 1] == "**"]
+    walk = _walk(base, None)
+    below = [(path, os.path.relpath(path, base).split(os.sep)) for path in (*walk.files, *walk.folders[1:])]
+    there = (path for path, names in below if _fits(names, wanted))
+    return sorted(os.path.relpath(path) if base == os.curdir else path for path in there)
+
+
+def _fits(names: Sequence[str], wanted: Sequence[str]) -> bool:
+    """Whether the parts of a path match the parts of a pattern; `**` stands for any number of them."""
+    if not wanted:
+        return not names
+    if wanted[0] == "**":
+        return any(_fits(names[at:], wanted[1:]) for at in range(len(names) + 1))
+    return bool(names) and fnmatch.fnmatchcase(names[0], wanted[0]) and _fits(names[1:], wanted[1:])

@@ -1,0 +1,301 @@
+"""A classifier as one ONNX file (https://onnx.ai): waves in, embeddings and logits out, the front end inside.
+
+torch.export traces the very modules that training used (https://docs.pytorch.org/docs/stable/onnx_export.html). Before
+anything is written, the file's answers about real clips are compared with the classifier's: one that differs is
+refused. What turns logits into an answer travels as metadata; `onnx_model` reads it.
+This room does not know how numbers are rounded to 8 bits; `rounding` does.
+"""
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from hubbub import __version__
+from hubbub.audio import decode
+from hubbub.classifier import onnx_classifier, quantize
+from hubbub.classifier.onnx_classifier import ANY_LENGTH, BATCH, EMBEDDINGS, LOGITS, SEGMENTS, OnnxClassifier
+from hubbub.classifier.torch_classifier import Classifier
+from hubbub.config.sections import Data
+from hubbub.data.clips import ClipsError
+from hubbub.data.open import open_section
+from hubbub.errors import HubbubError
+from hubbub.runtime import files
+from hubbub.runtime.homes import StoreError
+from hubbub.runtime.progress import track
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+__all__ = ["CLIPS", "INT8_CLIPS", "OPSET", "TOLERANCE", "ExportError", "Sounds", "export", "sounds"]
+
+Array = npt.NDArray[np.float32]
+OPSET = 20
+#: The largest difference between a classifier and its file: of probabilities, and of embeddings and logits as shares of
+#: the largest of them.
+TOLERANCE = 1e-4
+#: How many clips the two are compared on; and for int8 how many are drawn: a third sets ranges, the rest are measured.
+CLIPS, INT8_CLIPS = 20, 300
+#: Share of decisions that must stay the same for maps to be rounded as well as weights.
+SAME_DECISION = 0.95
+LARGEST = 2**31 - 1  # bytes of a protobuf message
+
+
+class ExportError(HubbubError):
+    """A classifier that cannot be exported, or whose file does not answer as it does."""
+
+
+@dataclass(frozen=True)
+class Sounds:
+    """What a file is checked on: a data set's name, waves `[T]` at the classifier's rate, and, where known, classes."""
+
+    name: str
+    waves: list[Array]
+    targets: npt.NDArray[np.int64] | None = None
+
+
+def sounds(model: Classifier, most: int = CLIPS) -> Sounds:
+    """Clips to check an export on: of the classifier's own data set, else of ESC-50, else of `street`, synthesised."""
+    for data in (model.recipe.data, Data(name="esc50"), Data(name="street")):
+        try:
+            clips = open_section(data.model_copy(update={"allow_missing": True}))
+        except (ClipsError, StoreError):
+            continue
+        if clips.kind == "sound":
+            break
+    drawn = np.random.default_rng(0).permutation(len(clips))[:most]
+    rows = clips.table.iloc[drawn]
+    places = zip(rows["path"], rows["start"], rows["end"], strict=True)
+    waves = [decode.load(path, model.rate_hz, start, end) for path, start, end in track(places, "decoding", len(rows))]
+    known = clips.labels == model.labels
+    return Sounds(clips.name, waves, clips.targets()[drawn] if known else None)
+
+
+def export(model: Classifier, file: str | Path, checked_on: Sounds, *, int8: bool = False) -> OnnxClassifier:
+    """Write a classifier as one ONNX file, whole or not at all, and return what `hubbub.load` gives of it.
+
+    What was found is its `exported`: `difference` on `clips`, whether it takes segments of `any_length`, and for
+    `int8` what was rounded to 8 bits and what that costs, on the clips that did not set its ranges. The classifier
+    moves to the processor. Raises `ExportError` where it cannot be written so, or where the file's answers
+    differ from the classifier's by more than `TOLERANCE`.
+    """
+    _refuse_what_has_no_graph(model)
+    if int8 and len(checked_on.waves) < 3:
+        raise ExportError(f"{len(checked_on.waves)} clips are too few to measure what int8 costs. Give three or more.")
+    graph = _Graph(model.to("cpu").eval())
+    wrapping = _Wrapping(model, _pooled_head(model))
+    waves, name = checked_on.waves, checked_on.name
+    with _exactly(model.network):
+        proto, any_length = _traced(graph, wrapping)
+        exact = OnnxClassifier(wrapping.around(proto))
+        difference = _difference(model, graph, exact, waves[:CLIPS])
+    if not difference <= TOLERANCE:
+        raise ExportError(
+            f"the file would answer otherwise than the classifier: they differ by {difference:.2g} on {name}, and "
+            f"{TOLERANCE:g} is allowed. Nothing was written; please report the recipe."
+        )
+    facts: dict[str, Any] = {
+        "clips": min(len(waves), CLIPS),
+        "of": name,
+        "difference": difference,
+        "any_length": any_length,
+    }
+    if int8:
+        proto, facts["int8"] = _rounded(proto, wrapping, exact, checked_on)
+    content = wrapping.around(proto, facts)
+    with files.whole_file(file) as temporary:
+        temporary.write_bytes(content)
+    return OnnxClassifier(content, str(file))
+
+
+@contextmanager
+def _exactly(network: nn.Module) -> Iterator[None]:
+    """Spectra in double precision, where a network can: else the rounding of two libraries would be compared."""
+    from hubbub.models.esresnext import ESResNeXt
+
+    parts = [part for part in network.modules() if isinstance(part, ESResNeXt)]
+    for part in parts:
+        part.exact = True
+    try:
+        yield
+    finally:
+        for part in parts:
+            part.exact = False
+
+
+class _Graph(nn.Module):
+    """Segments `[B, N]` -> embeddings `[B, D]`, logits `[B, K]`: of a head on pooled embeddings, as of whole clips."""
+
+    def __init__(self, model: Classifier) -> None:
+        super().__init__()
+        self.frontend = model.frontend or nn.Identity()
+        self.network = model.network
+        self.last: nn.Module = model.network.fc
+        self.twice = False
+        if model.head is not None and (fitted := model.head.module()):
+            self.last, self.twice = fitted, model.recipe.head.pool == "mean+max"
+
+    def forward(self, segments: Tensor) -> tuple[Tensor, Tensor]:
+        embeddings = self.network.embed(self.frontend(segments))
+        return embeddings, self.last(torch.cat([embeddings, embeddings], dim=1) if self.twice else embeddings)
+
+
+def _refuse_what_has_no_graph(model: Classifier) -> None:
+    if not model.hears:
+        raise ExportError(
+            "this classifier takes spectrograms or pictures, and an exported file takes sound. Export one that was "
+            "trained on sound."
+        )
+    name = model.recipe.head.name
+    if name != "none" and model.head is None:
+        raise ExportError("this classifier's head has not been fitted. Train it before it is exported.")
+    if model.head is not None and model.head.module() is None:
+        raise ExportError(
+            f"a classifier with the head '{name}' is not exported: trees are no tensors. Train one with head.name = "
+            "'logreg', 'lda' or 'mlp', or use it as it is."
+        )
+
+
+@dataclass(frozen=True)
+class _Wrapping:
+    """What a file holds beside its graph: all that turns the graph's outputs into answers."""
+
+    model: Classifier
+    head: bytes | None
+
+    def around(self, proto: "ModelProto", facts: Mapping[str, Any] = MappingProxyType({})) -> bytes:
+        """A graph -> the content of its file, with what was found of it."""
+        content = {
+            "recipe": self.model.recipe.model_dump(mode="json", exclude_none=True),
+            "labels": list(self.model.labels),
+            "activation": self.model.activation,
+            "card": self.model.card,
+            "confidence": asdict(self.model.confidence),
+            "exported": {"hubbub": __version__, "torch": torch.__version__, "opset": OPSET, **facts},
+        }
+        if (size := proto.ByteSize()) > LARGEST:
+            raise ExportError(f"a graph of {size:,} bytes: an ONNX file holds 2 GB. Export a smaller network.")
+        return onnx_classifier.written(proto, content, self.head)
+
+
+def _pooled_head(model: Classifier) -> bytes | None:
+    """A head on pooled embeddings as a graph of its own, for clips of several segments; None for other heads."""
+    fitted = None if model.head is None or model.recipe.head.pool == "segment" else model.head.module()
+    if fitted is None or model.head is None:
+        return None
+    example = torch.zeros(3, len(model.head.arrays()["mean"]))
+    return _as_onnx(fitted, example, (EMBEDDINGS,), (LOGITS,)).SerializeToString()
+
+
+def _traced(graph: _Graph, wrapping: _Wrapping) -> tuple["ModelProto", bool]:
+    """The graph in ONNX for any batch, and whether it takes segments of any length."""
+    length = wrapping.model.recipe.windows.length
+    other = 0.1 * torch.randn(3, length + length // 3, generator=torch.Generator().manual_seed(0))
+    example = other[:, :length].clone()
+    names = ((SEGMENTS,), (EMBEDDINGS, LOGITS))
+    with torch.no_grad():
+        short = graph(example)  # what a network computes once, it computes here
+    with suppress(Exception):  # torch, its exporter and the runtime refuse a length that is not free in many ways
+        with torch.no_grad():
+            expected = graph(other)
+        if not torch.equal(expected[1], short[1]):  # else it does not listen to the end
+            proto = _as_onnx(graph, example, *names, any_length=True)
+            found = OnnxClassifier(wrapping.around(proto)).both(other.numpy())
+            if all(_share(ours, theirs.numpy()) <= TOLERANCE for ours, theirs in zip(found, expected, strict=True)):
+                return proto, True
+    return _as_onnx(graph, example, *names), False
+
+
+def _as_onnx(
+    module: nn.Module, example: Tensor, inputs: tuple[str], outputs: tuple[str, ...], *, any_length: bool = False
+) -> "ModelProto":
+    """A module of one input `[B, N]`, of any batch and where asked any length, as an ONNX graph."""
+    sizes = {0: torch.export.Dim("batch"), 1: torch.export.Dim.AUTO if any_length else torch.export.Dim.STATIC}
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about the exporter's own future
+        program = torch.export.export(module, (example,), dynamic_shapes=(sizes,), strict=False)
+        pooling = torch.ops.aten.adaptive_max_pool2d.default
+        if any(node.target is pooling for node in program.graph.nodes):
+            program = program.run_decompositions({pooling: _adaptive_max_pool2d})
+        made = torch.onnx.export(
+            program, dynamo=True, opset_version=OPSET, input_names=inputs, output_names=outputs, verbose=False
+        )
+    assert made is not None
+    proto: ModelProto = made.model_proto
+    del proto.graph.value_info[:]  # sizes by torch's names, which whoever runs it finds out
+    for value in (*proto.graph.input, *proto.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    if any_length:
+        proto.graph.input[0].type.tensor_type.shape.dim[1].dim_param = ANY_LENGTH
+    return proto
+
+
+def _adaptive_max_pool2d(x: Tensor, size: list[int]) -> tuple[Tensor, Tensor]:
+    """What ONNX does not have: maxima of windows that share out rows and columns; places of the maxima are not told."""
+    for axis, count in zip((x.dim() - 2, x.dim() - 1), size, strict=True):
+        length, place = x.shape[axis], torch.arange(count, device=x.device)
+        if count == 1:
+            x = x.amax(axis, keepdim=True)
+            continue
+        starts, last = place * length // count, ((place + 1) * length + count - 1) // count - 1
+        longest = max(-(-(i + 1) * length // count) - i * length // count for i in range(count))
+        steps = [x.index_select(axis, torch.minimum(starts + step, last)) for step in range(longest)]
+        x = torch.stack(steps).amax(0)
+    return x, torch.zeros_like(x, dtype=torch.int64)
+
+
+def _difference(model: Classifier, graph: _Graph, written: OnnxClassifier, waves: list[Array]) -> float:
+    """The largest difference between a classifier and its file on waves; see `TOLERANCE`."""
+    cuts = [model.cut(wave) for wave in track(waves, "comparing", len(waves))]
+    offsets = np.cumsum([0, *(len(cut) for cut in cuts[:-1])])
+    segments = np.concatenate(cuts)
+    found = [written.both(part) for part in _parts(segments)]
+    with torch.no_grad():
+        expected = [[out.numpy() for out in graph(torch.from_numpy(part))] for part in _parts(segments)]
+    outputs = [
+        _share(np.concatenate(ours), np.concatenate(theirs))
+        for ours, theirs in zip(zip(*found, strict=True), zip(*expected, strict=True), strict=True)
+    ]
+    if not np.isfinite(outputs).all():
+        return float(np.max(outputs))  # numpy's largest: Python's own passes over NaN
+    ours, theirs = (one.judge(one.evidence(segments), offsets) for one in (written, model))
+    return float(np.max([*outputs, *(np.abs(a - b).max() for a, b in zip(ours, theirs, strict=True))]))
+
+
+def _rounded(
+    proto: "ModelProto", wrapping: _Wrapping, exact: OnnxClassifier, sounds: Sounds
+) -> tuple["ModelProto", dict[str, Any]]:
+    """The graph in 8 bits, maps too where nearly all decisions stay, and what it costs."""
+    count = len(sounds.waves) // 3
+    ranges, waves = sounds.waves[:count], sounds.waves[count:]
+    targets, before = None if sounds.targets is None else sounds.targets[count:], _judged(exact, waves)
+    small = quantize.weights_and_maps(proto, np.concatenate([exact.cut(wave) for wave in ranges]))
+    cost = quantize.cost(before, _judged(OnnxClassifier(wrapping.around(small)), waves), targets)
+    if cost["same_decision"] >= SAME_DECISION:
+        return small, {"rounded": "weights and maps", **cost}
+    small = quantize.weights_only(proto)
+    cost = quantize.cost(before, _judged(OnnxClassifier(wrapping.around(small)), waves), targets)
+    return small, {"rounded": "weights", **cost}
+
+
+def _judged(model: OnnxClassifier, waves: list[Array]) -> Array:
+    """Probabilities of clips, `[C, K]`."""
+    heard = track(waves, "measuring", len(waves))
+    return np.concatenate([model.judge(model.evidence(model.cut(wave)), [0])[1] for wave in heard])
+
+
+def _parts(segments: Array) -> list[Array]:
+    return [np.ascontiguousarray(segments[i : i + BATCH]) for i in range(0, len(segments), BATCH)]
+
+
+def _share(ours: Array, theirs: Array) -> float:
+    """The largest difference as a share of the largest value."""
+    return float(np.abs(ours - theirs).max() / max(float(np.abs(theirs).max()), np.finfo(np.float32).tiny))

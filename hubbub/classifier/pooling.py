@@ -1,0 +1,109 @@
+"""TO BE DESCRIBED."""
+
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from hubbub.audio.windows import Array
+
+__all__ = ["Pooling", "RunningPool", "logits", "pool", "pool_embeddings", "probabilities", "settled", "temper"]
+
+
+Float = TypeVar("Float", bound=np.floating[Any])
+
+
+Pooling = Literal["mean_prob", "mean_logit", "max"]
+
+
+Activation = Literal["softmax", "sigmoid"]
+
+
+EmbeddingPooling = Literal["mean", "max", "mean+max"]
+
+
+#: What stands for a probability of 0, whose logarithm there is none of.
+SMALLEST = float(np.finfo(np.float32).tiny)
+
+
+def probabilities(logits: npt.NDArray[Float], activation: Activation = "softmax") -> npt.NDArray[Float]:
+    """Logits `[..., K]` -> probabilities `[..., K]`."""
+    if activation == "sigmoid":
+        return 0.5 * (1.0 + np.tanh(logits / 2.0))  # the logistic function, without overflow
+    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return shifted / shifted.sum(axis=-1, keepdims=True)
+
+
+def temper(scores: Array, temperature: float, activation: Activation = "softmax") -> Array:
+    """Probabilities `[..., K]` -> those of the logits behind them divided by `temperature`: above 1 less sure, below 1
+    surer, the order of a row's classes as it was (Guo et al. 2017, https://arxiv.org/abs/1706.04599)."""
+    if temperature == 1.0:
+        return scores
+    return probabilities(logits(scores, activation) / temperature, activation).astype(np.float32)
+
+
+def logits(scores: Array, activation: Activation = "softmax") -> npt.NDArray[np.float64]:
+    """Probabilities `[..., K]` -> logits that give them: under softmax one choice of many, their logarithms."""
+    exact = np.clip(scores.astype(np.float64), SMALLEST, 1.0)
+    found = np.log(exact)
+    return found - np.log(np.maximum(1.0 - exact, SMALLEST)) if activation == "sigmoid" else found
+
+
+def pool(logits: Array, offsets: npt.ArrayLike, how: Pooling, activation: Activation = "softmax") -> Array:
+    """Segment logits `[S, K]` of clips that start at `offsets` `[C]` -> clip probabilities `[C, K]`.
+
+    `mean_prob` averages probabilities, `mean_logit` averages logits before the activation, `max` takes the largest
+    probability of each class over the segments (scaled to sum to one again under softmax).
+    """
+    rows = logits if how == "mean_logit" else probabilities(logits, activation)
+    return settled(pool_embeddings(rows, offsets, "max" if how == "max" else "mean"), how, activation)
+
+
+def settled(pooled: Array, how: Pooling, activation: Activation = "softmax") -> Array:
+    """The last step of `pool`: means of logits under `mean_logit`, else means or the largest of probabilities `[C, K]`
+    -> probabilities `[C, K]`."""
+    if how == "mean_logit":
+        return probabilities(pooled, activation)
+    if how == "max" and activation == "softmax":
+        return pooled / pooled.sum(axis=1, keepdims=True)
+    return pooled
+
+
+def pool_embeddings(embeddings: Array, offsets: npt.ArrayLike, how: EmbeddingPooling) -> Array:
+    """Segment embeddings `[S, D]` of clips that start at `offsets` `[C]` -> clip embeddings `[C, D]`, or `[C, 2 D]`
+    for `mean+max`: first the means, then the largest values."""
+    starts = np.asarray(offsets, dtype=np.intp)
+    parts: list[Array] = []
+    if "mean" in how:
+        parts.append(_means(embeddings, starts))
+    if "max" in how:
+        parts.append(np.maximum.reduceat(embeddings, starts))
+    return np.concatenate(parts, axis=1)
+
+
+class RunningPool:
+    """`pool_embeddings` of one clip whose rows come a few at a time and need not be kept."""
+
+    def __init__(self, how: EmbeddingPooling) -> None:
+        self._how, self._count = how, 0
+        self._sum: npt.NDArray[np.float64] | float = 0.0
+        self._largest: npt.NDArray[Any] = np.array(-np.inf)
+        self._dtype = np.dtype(np.float32)
+
+    def add(self, rows: Array) -> None:
+        """The next rows `[S, D]`."""
+        if len(rows):
+            self._sum = self._sum + rows.sum(axis=0, dtype=np.float64)
+            self._largest = np.maximum(self._largest, rows.max(axis=0))
+            self._count += len(rows)
+
+    def pooled(self) -> Array:
+        """`[1, D]`, or `[1, 2 D]` for `mean+max`, of what was added: one row at least."""
+        parts = [self._sum / self._count] * ("mean" in self._how) + [self._largest] * ("max" in self._how)
+        return np.concatenate(parts).astype(np.float32)[None]
+
+
+def _means(rows: Array, starts: npt.NDArray[np.intp]) -> Array:
+    """The mean row of each clip, summed in double precision: a day holds 180,000 rows."""
+    sizes = np.diff(np.append(starts, len(rows)))[:, None]
+    return np.asarray(np.add.reduceat(rows, starts, dtype=np.float64) / sizes, dtype=rows.dtype)

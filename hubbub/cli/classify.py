@@ -1,0 +1,294 @@
+"""hubbub classify: what is heard in files, folders and standard input, printed or kept in files."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from itertools import accumulate
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hubbub.cli.options import (
+    Address,
+    Cpus,
+    Debug,
+    Device,
+    Engine,
+    Gap,
+    Gpus,
+    MinDuration,
+    Model,
+    Release,
+    err,
+    finite,
+    out,
+    say_warnings,
+)
+from hubbub.errors import HubbubError, count, examples
+from hubbub.runtime.progress import bar
+
+if TYPE_CHECKING:
+    from hubbub.audio.find_files import Found
+    from hubbub.inference.answer import Answer, Asked
+    from hubbub.inference.events import Merging
+    from hubbub.inference.formats import Format
+
+__all__ = ["classify"]
+
+#: What --out's ending says where no format was asked for.
+BY_ENDING = {".json": "json", ".jsonl": "json", ".csv": "csv", ".parquet": "parquet", "": "json"}
+TOP_IN_TABLE = 3
+
+
+def classify(
+    paths: Annotated[
+        list[str], typer.Argument(help="Sound files, folders of them, patterns ('**/*.wav'), or - for standard input.")
+    ],
+    model: Model = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a file.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="One line a segment, or an event.")] = False,
+    as_audacity: Annotated[bool, typer.Option("--audacity", help="Events as a label track for Audacity.")] = False,
+    as_raven: Annotated[bool, typer.Option("--raven", help="Events as a selection table for Raven.")] = False,
+    as_parquet: Annotated[bool, typer.Option("--parquet", help="The columns of --csv; needs --out.")] = False,
+    to: Annotated[
+        Path | None,
+        typer.Option("--out", help="A file for all answers, or a folder with one a recording. Goes on where it was."),
+    ] = None,
+    top: Annotated[
+        int | None, typer.Option("--top", min=1, help="Classes a file in the table (3), a segment in rows (1).")
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            "--threshold", callback=finite, help="Leave out what scores less. Of events: what one reaches (.5)."
+        ),
+    ] = None,
+    events: Annotated[bool, typer.Option("--events", help="Merge neighbouring segments into events.")] = False,
+    release: Release = None,
+    shortest: MinDuration = 0.0,
+    gap: Gap = 0.0,
+    engine: Engine = "local",
+    address: Address = None,
+    cpus: Cpus = 1.0,
+    gpus: Gpus = None,
+    device: Device = None,
+    debug: Debug = False,
+) -> None:
+    """Say what is heard in each file, and when.
+
+    Example: hubbub classify street.wav --model runs/demo
+    """
+    from hubbub.audio.find_files import find
+    from hubbub.classifier import load as load_
+    from hubbub.classifier.load import load
+    from hubbub.inference import answer as answer_
+    from hubbub.inference import predict
+    from hubbub.inference.formats import FORMATS
+
+    wanted = _format(
+        {"json": as_json, "csv": as_csv, "audacity": as_audacity, "raven": as_raven, "parquet": as_parquet}, to
+    )
+    merging = _merging(events or wanted in ("audacity", "raven"), threshold, release, shortest, gap)
+    if to is None and wanted == "parquet":
+        raise HubbubError("--parquet is no text. Say where it shall go: --out heard.parquet.")
+    name = load_.default_model() if model is None else model
+    if engine == "ray":
+        if to is None or to.suffix or wanted not in ("json", "parquet") or as_json:
+            raise HubbubError("--engine ray writes parquet files into a folder. Name one: --out heard.")
+        asked = answer_.Asked(top or 1, merging)
+        failed = _keep_by_ray(to, paths, name, asked, threshold or 0.0, address=address, cpus=cpus, gpus=gpus)
+        raise typer.Exit(1 if failed else 0)
+    classifier = load(name).to(device or "auto")
+    search = find(paths, classifier.endings)
+    found, missed = search.files, _say_left_out(search)
+    asked = answer_.Asked(top or (1 if wanted else TOP_IN_TABLE), merging)
+    form = FORMATS.get(wanted)
+    if form and not form.several and to is None and len(found) > 1:
+        raise HubbubError(f"--{wanted} is one file a recording, and there are {len(found)}. Give a folder: --out DIR.")
+
+    def answers(some: Sequence[str]) -> "Iterator[Answer]":
+        with _progress(some) as heard:
+            yield from predict.answers(classifier, some, name, asked, heard)
+
+    if to is not None and form is not None:
+        failed = _keep(to, form, found, paths, name, asked, threshold or 0.0, answers)
+    else:
+        failed = _print(form, answers(found), asked, threshold or 0.0)
+    if failed + missed:
+        raise typer.Exit(1)
+
+
+def _format(flags: dict[str, bool], to: Path | None) -> str:
+    """The format's name; none for the table."""
+    asked = [name for name, is_asked in flags.items() if is_asked]
+    if len(asked) > 1:
+        raise HubbubError(f"--{' and --'.join(asked)} were given. Choose one; --out keeps its answers.")
+    if asked or to is None:
+        return asked[0] if asked else ""
+    if to.suffix.lower() not in BY_ENDING:
+        raise HubbubError(
+            f"--out {to} does not say the format. End it in .jsonl, .csv or .parquet, or add --json, --csv, "
+            "--audacity, --raven or --parquet."
+        )
+    return BY_ENDING[to.suffix.lower()]
+
+
+def _merging(
+    events: bool, threshold: float | None, release: float | None, shortest: float, gap: float
+) -> "Merging | None":
+    from hubbub.inference.events import Merging
+
+    if events:
+        return Merging(Merging.threshold if threshold is None else threshold, release, shortest, gap)
+    if release is not None or shortest or gap:
+        raise HubbubError("--release, --min-duration and --gap are about events. Ask for them: --events.")
+    return None
+
+
+def _keep_by_ray(to: Path, paths: list[str], name: str, asked: "Asked", threshold: float, **cluster: Any) -> int:
+    from hubbub.audio.find_files import STDIN, find
+    from hubbub.classifier.load import load
+    from hubbub.inference import ray
+
+    if STDIN in paths:
+        raise HubbubError("standard input is on this machine alone. Name files that all machines see.")
+    search = find(paths, load(name).endings)
+    found, missed = [os.path.abspath(path) for path in search.files], _say_left_out(search)
+    name = os.path.abspath(name) if os.path.exists(name) else name
+    facts = _facts(name, asked, threshold, "parquet")
+    before, failed, odd = ray.classify(found, name, asked, threshold, to.absolute(), facts, **cluster)
+    _say_before(before, len(found))
+    said = f"; {failed} files could not be heard: column error" if failed else ""
+    said += f"; {odd} files have warnings: column warnings" if odd else ""
+    out.print(f"answers: {to}{said}", soft_wrap=True)
+    return failed + missed
+
+
+def _keep(
+    to: Path,
+    form: "Format",
+    found: list[str],
+    given: list[str],
+    name: str,
+    asked: "Asked",
+    threshold: float,
+    answers: "Callable[[Sequence[str]], Iterator[Answer]]",
+) -> int:
+    from hubbub.inference import resume
+
+    facts = _facts(name, asked, threshold, form.ending)
+    with resume.keeping(to, form, found, given, threshold, facts) as place:
+        _say_before(len(found) - len(place.left), len(found))
+        if place.others:
+            there = count(
+                len(place.others),
+                "answer there is of a recording that was not given now",
+                "answers there are of recordings that were not given now",
+            )
+            err.print(f"{there}: {examples(file.relative_to(to) for file in place.others)}", soft_wrap=True)
+        for answer in answers(place.left):
+            place.add(answer)
+            _say_what_is_wrong(answer)
+    out.print(f"answers: {to}", soft_wrap=True)
+    return len(place.failed)
+
+
+def _say_left_out(search: "Found") -> int:
+    """Names what was not classified on standard error -> how many of the paths asked for hold no recording."""
+    from hubbub.audio.find_files import describe
+
+    for line in describe(search.left_out):
+        err.print(f"left out: {line}", soft_wrap=True)
+    for path in search.without:
+        err.print(f"error: {path} holds no recordings. Leave it out, or give the right path.", soft_wrap=True)
+    return len(search.without)
+
+
+def _say_before(answered: int, of: int) -> None:
+    if answered:
+        err.print(f"{answered} of {of} were answered before", soft_wrap=True)
+
+
+def _facts(name: str, asked: "Asked", threshold: float, form: str) -> dict[str, Any]:
+    """What kept answers depend on."""
+    from hubbub import __version__
+    from hubbub.inference import resume
+
+    merging = asdict(asked.merging) if asked.merging else None
+    facts: dict[str, Any] = {"model": name, "files": resume.identity(name), "format": form, "hubbub": __version__}
+    return facts | {"top": asked.top, "threshold": threshold, "events": merging}
+
+
+def _print(form: "Format | None", answers: "Iterator[Answer]", asked: "Asked", threshold: float) -> int:
+    from hubbub.inference.formats import FORMATS
+
+    failed = 0
+    if form:
+        sys.stdout.write(form.header)
+    else:
+        out.print(HEADERS[asked.merging is not None])
+    for answer in answers:
+        failed += answer.heard is None
+        if form is not FORMATS["json"]:  # which says it itself
+            _say_what_is_wrong(answer)
+        if answer.heard is None and form is not FORMATS["json"]:
+            continue
+        if form:
+            sys.stdout.write(form.body(answer, threshold))
+            sys.stdout.flush()
+        elif asked.merging:
+            _print_events(answer)
+        else:
+            _print_row(answer, asked.top, threshold)
+    return failed
+
+
+def _say_what_is_wrong(answer: "Answer") -> None:
+    """Why there is no answer, or what is odd about the recording."""
+    if answer.heard is None:
+        err.print(f"error: {answer.error}", soft_wrap=True)
+    else:
+        say_warnings(answer.file, answer.heard.warnings)
+
+
+#: The table's first line: of files, of events.
+HEADERS = (
+    f"{'seconds':>9}  {'heard':<24} score  file  (next)",
+    f"{'start':>9}  {'end':>9}  {'heard':<24} score  file",
+)
+
+
+def _print_row(answer: "Answer", top: int, threshold: float) -> None:
+    from hubbub.inference.formats import name_of
+
+    heard = answer.heard
+    if heard is None:
+        return
+    best = sorted(heard.scores.items(), key=lambda item: -item[1])[:top]
+    (label, score), *others = [one for one in best if one[1] >= threshold] or [("-", heard.score)]
+    also = ", ".join(f"{name_of(name)} {other:.2f}" for name, other in others)
+    if heard.known is False:
+        also = "probably none of these" + (f"; {also}" if also else "")
+    file = name_of(answer.file)
+    out.print(f"{heard.seconds:>9.2f}  {name_of(label):<24}  {score:.2f}  {file}  ({also})", soft_wrap=True)
+
+
+def _print_events(answer: "Answer") -> None:
+    from hubbub.inference.formats import name_of, rows
+
+    file = name_of(answer.file)
+    for e in rows(answer):
+        out.print(f"{e.start:>9.2f}  {e.end:>9.2f}  {name_of(e.label):<24}  {e.score:.2f}  {file}", soft_wrap=True)
+
+
+@contextmanager
+def _progress(paths: Sequence[str]) -> "Iterator[Callable[[str, float], None]]":
+    """A bar over the bytes of all files, told what share of each is done."""
+    sizes = [os.path.getsize(path) if os.path.isfile(path) else 0 for path in paths]
+    before = dict(zip(paths, accumulate(sizes, initial=0), strict=False))
+    size = dict(zip(paths, sizes, strict=True))
+    with bar("listening", sum(sizes)) as reach:
+        yield lambda path, share: reach(before[path] + share * size[path])

@@ -1,0 +1,47 @@
+"""`hubbub explain`: why a classifier gives its answer for one recording, as pictures and sounds."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hubbub.cli.options import Debug, Device, out, say_warnings
+
+__all__ = ["explain"]
+
+
+def explain(
+    model: Annotated[str, typer.Argument(help="A run folder, a saved classifier, or 'yamnet'.")],
+    file: Annotated[Path, typer.Argument(help="A sound file; or a picture or .npy, for models of such.")],
+    label: Annotated[
+        str | None, typer.Option("--label", help="The class to explain. Default: the one decided.")
+    ] = None,
+    out_dir: Annotated[
+        Path | None, typer.Option("--out", help="Folder for pictures and sounds. Default: explanations/FILE.")
+    ] = None,
+    device: Device = None,
+    debug: Debug = False,
+) -> None:
+    """Show where in a recording a class was found, and let it be heard.
+
+    Example: hubbub explain runs/demo street.wav
+    """
+    from hubbub.classifier.base import GIVEN
+    from hubbub.classifier.torch_classifier import load
+    from hubbub.inference.explain import explain as explain_file
+    from hubbub.report import explanation
+
+    classifier = load(model).to(device or "auto")
+    folder = out_dir or Path("explanations") / file.stem
+    if file.suffix.lower() in GIVEN:
+        card = explanation.write_given(classifier, file, folder, label)
+    else:
+        card = explanation.write(classifier, explain_file(classifier, file, label=label), folder)
+    out.print(f"{card['label']}, by {card['method']}")
+    for remark in card["remarks"]:
+        out.print(remark, style="yellow", soft_wrap=True)
+    say_warnings(file, card.get("warnings", ()))
+    words = {"original": "as it is", "listened": "what was listened to", "rest": "the rest"}
+    for name, scores in card["scores"].items():
+        out.print(f"{scores[card['label']]:.3f}  {words[name]}")
+    out.print(f"all of it: {folder}", soft_wrap=True)

@@ -1,0 +1,113 @@
+"""hubbub tune, hubbub lr-find: what to train with; one function a command."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from hubbub.cli.options import AllowMissing, Debug, Device, Name, Out, Quick, Settings, as_settings, out, say
+
+__all__ = ["lr_find", "tune"]
+
+Recipe = Annotated[str, typer.Argument(help="A shipped recipe's name (hubbub recipes) or a TOML file.")]
+Fold = Annotated[str | None, typer.Option("--fold", help="The test fold that stays closed. Default: the first.")]
+SHOWN = 10
+
+
+def tune(
+    recipe: Recipe,
+    trials: Annotated[
+        int | None,
+        typer.Option("--trials", min=1, help="Settings to try, earlier runs' included. Default: the recipe's."),
+    ] = None,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Processes that share the work.")] = 1,
+    fold: Fold = None,
+    name: Name = None,
+    quick: Quick = False,
+    allow_missing: AllowMissing = False,
+    settings: Settings = None,
+    out_dir: Out = Path("runs"),
+    device: Device = None,
+    debug: Debug = False,
+) -> None:
+    """Search a recipe's tune.space for what does best on the validation part; the test part stays closed.
+
+    The same command goes on with a search that was stopped, and joins one that is running.
+
+    Example: hubbub tune esc50-resnet18-validation --jobs 2
+    """
+    from hubbub.config.recipe import Recipe
+    from hubbub.report.run_folder import run_name
+
+    extra = as_settings(settings, device, fold, allow_missing=allow_missing)
+    plan = Recipe.load(recipe, extra + ([f"tune.trials={trials}"] if trials else []), quick=quick)
+    from hubbub.experiment import tune as room  # seconds of imports: only for a recipe that holds
+
+    folder = out_dir / run_name(recipe, quick, name, "-tune")
+    summary = room.run(plan, folder, jobs=jobs, quick=quick, say=say)
+    _print_trials(summary, folder)
+
+
+def lr_find(
+    recipe: Recipe,
+    fold: Fold = None,
+    name: Name = None,
+    quick: Quick = False,
+    allow_missing: AllowMissing = False,
+    settings: Settings = None,
+    out_dir: Out = Path("runs"),
+    device: Device = None,
+    debug: Debug = False,
+) -> None:
+    """Find a learning rate: 100 steps on the training part, the rate rising from 1e-7 to 10.
+
+    Example: hubbub lr-find street-cnn
+    """
+    from hubbub.config.recipe import Recipe
+    from hubbub.report.run_folder import run_name
+
+    plan = Recipe.load(recipe, as_settings(settings, device, fold, allow_missing=allow_missing), quick=quick)
+    from hubbub.experiment import lr_find as room
+
+    folder = out_dir / run_name(recipe, quick, name, "-lr")
+    found = room.run(plan, folder, quick=quick, say=say)
+    if found.steepest is None:
+        out.print("the loss did not fall at any rate: nothing to suggest. Look at the picture.")
+    else:
+        out.print(f"suggested: train.learning_rate = {found.steepest:.2g}, where the loss falls fastest")
+        out.print(f"the other usual rule, a tenth of the rate of the smallest loss: {found.tenth:.2g}")
+    out.print(f"picture: {folder / 'lr-find.png'}", soft_wrap=True)
+
+
+def _print_trials(summary: dict[str, Any], folder: Path) -> None:
+    import pandas as pd
+
+    name, best = summary["objective"], summary["best"]
+    trials = pd.read_csv(folder / "trials.csv")
+    done = trials[trials["state"] == "complete"].sort_values(
+        name, ascending=summary["better"] == "smaller", kind="stable"
+    )
+    drawn = [column for column in trials.columns if column not in ("trial", "state", name, "seconds", "why")]
+    table = Table(
+        "trial",
+        name,
+        *(setting.rpartition(".")[2] for setting in drawn),
+        title=f"{summary['recipe']}\nthe best of {len(trials)} trials",
+    )
+    for row in done.head(SHOWN)[["trial", name, *drawn]].itertuples(index=False):
+        table.add_row(*(f"{value:.4g}" if isinstance(value, float) else str(value) for value in row))
+    out.print(table)
+    counts = summary["trials"]
+    out.print(f"{counts['complete']} came through, {counts['pruned']} stopped early, {counts['fail']} failed")
+    if counts["running"]:
+        out.print(f"{counts['running']} are still being tried by another process, which will write these files again")
+    if summary["importance"]:
+        shares = sorted(summary["importance"].items(), key=lambda item: -item[1])
+        out.print("importance: " + ", ".join(f"{setting} {share:.2f}" for setting, share in shares), soft_wrap=True)
+    else:
+        out.print(f"no importance: {summary['why_no_importance']}")
+    out.print(
+        f"best: trial {best['trial']}, {name} {best['value']:.4f}. Next: hubbub bench {folder / 'best.toml'}",
+        soft_wrap=True,
+    )

@@ -1,0 +1,308 @@
+"""The recipe: everything that decides a figure, in one frozen object; TOML in and out.
+
+`Recipe.load("esc50-yamnet")` reads a shipped recipe, a path reads any other; `[quick]` holds the overrides that
+`--quick` applies, and `--set a.b=c` overrides any field. An unknown key is an error that names the near match.
+The sections are in `settings.py`, `settings_augment.py` and `settings_tune.py`; here are the whole, the rules between
+sections, and reading.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, Self, get_args
+
+import tomli_w
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from hubbub.config.augment import SPECTROGRAM, Augment
+from hubbub.config.sections import (
+    AudioSettings,
+    Data,
+    Evaluate,
+    FrontEnd,
+    Head,
+    Network,
+    Protocol,
+    Section,
+    Train,
+    Windows,
+)
+from hubbub.config.tune import Tune
+from hubbub.errors import HubbubError, did_you_mean
+
+__all__ = ["Recipe", "RecipeError", "as_setting", "read_toml", "shipped"]
+
+#: What a search may change. Everything else decides what is compared, and on which clips.
+SEARCHED = ("windows", "frontend", "network", "head", "augment", "train")
+FIXED = (
+    *("network.name", "network.weights", "network.mode", "head.name"),
+    *("train.seeds", "train.monitor", "train.device", "train.devices", "train.nodes", "train.trackers"),
+)
+
+
+class RecipeError(HubbubError):
+    """A recipe that does not exist, cannot be read or contradicts itself."""
+
+
+class Recipe(Section):
+    """A whole experiment."""
+
+    title: str = Field("", description="one line for people")
+    data: Data
+    protocol: Protocol = Protocol()
+    audio: AudioSettings = AudioSettings()
+    windows: Windows = Windows()
+    frontend: FrontEnd = FrontEnd()
+    network: Network = Network()
+    head: Head = Head()
+    augment: Augment = Augment()
+    train: Train = Train()
+    evaluate: Evaluate = Evaluate()
+    tune: Tune | None = Field(None, description="what hubbub tune searches")
+    quick: dict[str, Any] = Field(default_factory=dict, description="what --quick changes: sections as above")
+
+    @model_validator(mode="after")
+    def _epochs_need_validation(self) -> Self:
+        tried = {"logreg": "c", "lda": "shrinkage", "mlp": "epochs", "ensemble": "epochs"}.get(self.head.name)
+        if self.protocol.validation == "none" and tried and len(getattr(self.head, tried)) > 1:
+            raise ValueError(f"protocol.validation is 'none', so head.{tried} must hold one value")
+        return self
+
+    @model_validator(mode="after")
+    def _levels_need_a_head(self) -> Self:
+        if self.head.name == "none" and self.windows.levels != ("recorded",):
+            raise ValueError("windows.levels are for heads on frozen embeddings: set head.name, or leave them out")
+        return self
+
+    @model_validator(mode="after")
+    def _scored_segments_overlap(self) -> Self:
+        if self.evaluate.hop and self.evaluate.hop > self.windows.length:
+            raise ValueError(f"evaluate.hop {self.evaluate.hop} leaves gaps between segments of {self.windows.length}")
+        return self
+
+    @model_validator(mode="after")
+    def _heads_hear_each_segment_once(self) -> Self:
+        if self.head.name != "none" and (self.evaluate.shifts or self.augment != Augment()):
+            raise ValueError("augment and evaluate.shifts are for networks that are trained: set head.name = 'none'")
+        return self
+
+    @model_validator(mode="after")
+    def _spectrograms_come_from_a_front_end(self) -> Self:
+        given = [name for name in SPECTROGRAM if getattr(self.augment, name)]
+        if self.frontend.name == "none" and given:
+            raise ValueError(f"augment.{given[0]} changes spectrograms, and frontend.name is 'none': leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _statistics_come_from_the_training_part(self) -> Self:
+        frozen = self.head.name != "none" or self.network.mode != "finetune"
+        if self.frontend.standardise == "training" and frozen:
+            raise ValueError(
+                "frontend.standardise = 'training' differs from fold to fold, and a frozen network hears each clip "
+                "once for all of them: set it to imagenet or none"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _attention_learns(self) -> Self:
+        if self.head.name != "none" and self.network.attention != "none":
+            raise ValueError(
+                "network.attention must learn, and a head hears a network as it is: leave it out, or set head.name = "
+                "'none' and network.mode = 'head', which trains attention and last layer"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _plateau_needs_validation(self) -> Self:
+        if self.protocol.validation == "none" and self.train.schedule == "plateau":
+            raise ValueError("protocol.validation is 'none', so train.schedule cannot be 'plateau'")
+        return self
+
+    @model_validator(mode="after")
+    def _quick_names_what_there_is(self) -> Self:
+        """Each override alone, by its field's rule; how they go together is seen when they are applied."""
+        if "quick" in self.quick:
+            raise ValueError("quick: [quick] has no section quick of its own: leave it out")
+        try:
+            type(self).model_validate(self.quick)
+        except ValidationError as error:
+            wrong = [e for e in error.errors() if e["type"] not in ("missing", "value_error")]
+            if wrong:
+                raise ValueError("quick: " + "; ".join(_explain(e, type(self)) for e in wrong)) from error
+        return self
+
+    @model_validator(mode="after")
+    def _all_of_the_space_holds(self) -> Self:
+        for name, values in self.tune.space.items() if self.tune else ():
+            for value in values.ends:
+                fields = values.fields(name, value)
+                try:
+                    self.altered(fields)
+                except RecipeError as error:
+                    raise ValueError(
+                        f"tune.space '{name}' = {value!r}: {str(error).removeprefix('recipe: ')}"
+                    ) from error
+                for field in fields:
+                    self._refuse_unsearchable(field)
+        return self
+
+    def _refuse_unsearchable(self, field: str) -> None:
+        if field.partition(".")[0] not in SEARCHED or field in FIXED:
+            raise ValueError(
+                f"tune.space: {field} stays as it is, or trials could not be compared: search fields of "
+                f"{', '.join(SEARCHED)}, but {', '.join(FIXED)}"
+            )
+        if self.head.name != "none" and not field.startswith("head."):
+            raise ValueError(f"tune.space: {field} is not used by a head on frozen embeddings: search head's fields")
+        frozen = self.network.mode != "finetune" and self.head.name == "none"
+        if frozen and not field.startswith("train.") and field != "network.dropout":
+            raise ValueError(
+                f"tune.space: {field} shapes what a frozen network gives, which is computed once: search fields of "
+                "train and network.dropout, or set network.mode = 'finetune'"
+            )
+
+    @property
+    def frozen(self) -> bool:
+        """Whether all that is fitted to the data comes after the network's embeddings."""
+        return self.head.name != "none" or (self.network.mode == "head" and self.network.attention == "none")
+
+    def altered(self, fields: Mapping[str, Any]) -> Self:
+        """This recipe without `[tune]` and with dotted fields changed, e.g. `{"train.epochs": 3}`.
+
+        A field that holds a list takes a single value as a list of one. Raises `RecipeError`.
+        """
+        content = self.model_dump(mode="json", exclude_none=True, exclude={"tune"})
+        for field, value in fields.items():
+            held: Any = content
+            for key in field.split("."):
+                held = held.get(key) if isinstance(held, dict) else None
+            listed = [value] if isinstance(held, list) and not isinstance(value, list | tuple) else value
+            _merge(content, _nested(field.split("."), listed))
+        return self.of(content)
+
+    @classmethod
+    def load(cls, name: str | Path, settings: tuple[str, ...] | list[str] = (), *, quick: bool = False) -> Self:
+        """A shipped recipe's name or a TOML file -> Recipe, `[quick]` and then `--set` settings applied.
+
+        The protocol of `[quick]` gives way where `--set` names a kind of protocol.
+        """
+        content, given = _read(name), [_parse_setting(setting) for setting in settings]
+        if quick:
+            if not content.get("quick"):
+                raise RecipeError(f"{name} has no [quick] section. Run it in full, or add one.")
+            if isinstance(content["quick"], dict):  # else it is refused below, for what it is
+                changes = dict(content["quick"])
+                if any(isinstance(said := one.get("protocol"), dict) and "kind" in said for one in given):
+                    changes.pop("protocol", None)
+                _merge(content, changes)
+        for one in given:
+            _merge(content, one)
+        return cls.of(content, str(name))
+
+    @classmethod
+    def of(cls, content: dict[str, Any], source: str = "recipe") -> Self:
+        """A plain dict -> Recipe; `RecipeError` with the near match of an unknown key."""
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            # A list without its wrong values may seem too short as well.
+            found = [e for e in error.errors() if e["type"] != "too_short"] or error.errors()
+            raise RecipeError(f"{source}: " + "; ".join(_explain(e, cls) for e in found)) from error
+        except RecursionError as error:
+            raise RecipeError(f"{source} is nested too deeply. No setting is more than a few levels deep.") from error
+
+    def to_toml(self) -> str:
+        """The resolved recipe, every field written out; a field without a value is left out (TOML has no null)."""
+        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+
+
+def shipped() -> dict[str, str]:
+    """Names and titles of the recipes in the package."""
+    files = [f for f in resources.files("hubbub.config").joinpath("recipes").iterdir() if f.name.endswith(".toml")]
+    titles = {f.name.removesuffix(".toml"): tomllib.loads(f.read_text(encoding="utf-8"))["title"] for f in files}
+    return dict(sorted(titles.items()))
+
+
+def as_setting(field: str, value: Any) -> str:
+    """A field and its value as `--set` takes them, whatever letters the value holds."""
+    return f"{field}={tomli_w.dumps({'v': value}).partition('=')[2].strip()}"
+
+
+def read_toml(content: str | bytes, source: str) -> dict[str, Any]:
+    """TOML -> a dict. Raises `RecipeError` for what is not, or is nested deeper than can be read."""
+    try:
+        return tomllib.loads(content.decode("utf-8") if isinstance(content, bytes) else content)
+    except ValueError as error:  # TOMLDecodeError, bytes that are not UTF-8, a number of thousands of digits
+        raise RecipeError(f"{source} is not valid TOML: {error}.") from error
+    except RecursionError as error:
+        raise RecipeError(f"{source} is nested too deeply. No setting is more than a few levels deep.") from error
+
+
+def _read(name: str | Path) -> dict[str, Any]:
+    path = Path(name)
+    if path.suffix == ".toml":
+        if not os.path.isfile(path):
+            raise RecipeError(f"{path} is not a file. Give a recipe's TOML file, or a shipped recipe's name.")
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise RecipeError(f"{path} cannot be read: {error.strerror or error}. Make it readable.") from error
+    elif str(name) in shipped():
+        content = resources.files("hubbub.config").joinpath("recipes", f"{name}.toml").read_bytes()
+    else:
+        raise RecipeError(f"'{name}' is not a shipped recipe, nor a .toml file. {did_you_mean(str(name), shipped())}")
+    return read_toml(content, str(name))
+
+
+def _merge(content: dict[str, Any], changes: dict[str, Any]) -> None:
+    for key, value in changes.items():
+        if isinstance(value, dict) and isinstance(content.get(key), dict):
+            _merge(content[key], value)
+        else:
+            content[key] = value
+
+
+def _parse_setting(setting: str) -> dict[str, Any]:
+    """`train.epochs=3` -> {"train": {"epochs": 3}}; what is not TOML is taken as a string."""
+    key, equals, value = setting.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise RecipeError(f"--set {setting}: write section.field=value, for example --set train.epochs=3.")
+    try:
+        held = read_toml(f"v = {value}", "the value")
+        parsed: Any = held["v"] if len(held) == 1 else value
+    except RecipeError as error:
+        if isinstance(error.__cause__, RecursionError):
+            raise RecipeError(f"--set {key.strip()}: {error}") from error
+        parsed = value
+    return _nested(parts, parsed)
+
+
+def _nested(keys: list[str], value: Any) -> dict[str, Any]:
+    """["train", "epochs"], 3 -> {"train": {"epochs": 3}}"""
+    for key in reversed(keys):
+        value = {key: value}
+    return dict(value)
+
+
+def _explain(error: Any, model: type[BaseModel]) -> str:
+    where = ".".join(str(part) for part in error["loc"]) or "recipe"
+    if error["type"] != "extra_forbidden":
+        return f"{where}: {error['msg'].removeprefix('Value error, ')} (given: {_shorten(error['input'])})"
+    for part in error["loc"][:-1]:
+        if part not in model.model_fields:  # a name in a table
+            continue
+        annotation = model.model_fields[str(part)].annotation
+        kinds = [annotation, *get_args(annotation)]  # a section, or a section or None
+        model = next(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel))
+    return f"there is no {where}. {did_you_mean(str(error['loc'][-1]), model.model_fields)}"
+
+
+def _shorten(value: object, most: int = 60) -> str:
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits; lists in lists
+        return type(value).__name__
+    return text if len(text) <= most else text[: most - 1] + "…"

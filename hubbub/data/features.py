@@ -1,0 +1,230 @@
+"""Features as system C keeps them: arrays in one NPZ file, what made them and the class numbers as JSON beside it.
+
+`features.npz` holds the log-mel spectrogram of every segment as the recipe's front end makes it, before it is padded,
+scaled or coloured: that is done again in training, so a network trained from the file sees the numbers it would see
+from sound. Nothing in these files is executed when they are read.
+"""
+
+import json
+import math
+import os
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from hubbub.audio import windows
+from hubbub.config.recipe import Recipe
+from hubbub.data import cache
+from hubbub.data import manifest as made
+from hubbub.data.cache import Waves
+from hubbub.data.clips import Clips, ClipsError, build
+from hubbub.errors import HubbubError
+from hubbub.runtime import files
+from hubbub.runtime.progress import track
+
+__all__ = ["ARRAYS", "LABELS", "METADATA", "open_features", "read", "write"]
+
+ARRAYS, METADATA, LABELS = "features.npz", "metadata.json", "label_mapping.json"
+
+#: What is kept of each clip, column by column.
+_COLUMNS = ("clip", "label", "fold", "group", "split_hint")
+
+
+class _Facts(BaseModel):
+    """What `metadata.json` says of the data set, and the settings that made the features."""
+
+    model_config = ConfigDict(strict=True)
+
+    name: str
+    licence: str
+    citation: str
+    synthetic: bool
+    listed: int
+    missing: tuple[str, ...]
+    notes: tuple[str, ...]
+    straddling: frozenset[str]
+    made: dict[str, dict[str, Any]]
+
+
+def write(clips: Clips, recipe: Recipe, folder: Path) -> None:
+    """Write the features of a recipe's clips into `folder`, whole or not at all.
+
+    `features.npz`: `features` `[S, bands, frames]` float32 and `times` `[S, 2]`, start and end of each [s]; by clip
+    `clip`, `label`, `fold`, `group`, `split_hint` and `content`, a hash of its sound. Those of clip i are
+    `features[offsets[i] : offsets[i + 1]]`. Raises `ClipsError` for recipes without a log-mel front end, or that score
+    other segments than they train on.
+    """
+    if recipe.frontend.name != "logmel":
+        raise ClipsError(
+            f"frontend.name is '{recipe.frontend.name}'; features are made by 'logmel': take such a recipe."
+        )
+    if recipe.evaluate.hop:
+        raise ClipsError(
+            "evaluate.hop scores other segments than are trained on, and features hold one kind: unset it."
+        )
+    if clips.kind != "sound":
+        raise ClipsError(f"{clips.name} holds {clips.kind}; features are made of sound. Name a data set of sound.")
+    waves = cache.decode(clips, recipe.audio.rate_hz)
+    times = [windows.spans(int(n), waves.rate_hz, recipe.windows.length, recipe.windows.hop) for n in waves.lengths]
+    offsets = np.cumsum([0, *map(len, times)])
+    facts = {name: getattr(clips, name) for name in ("name", "licence", "citation", "notes", "synthetic", "listed")}
+    facts |= {"missing": clips.missing, "straddling": sorted(clips.straddling)}
+    settings = recipe.model_dump(mode="json", include={"audio", "windows", "frontend"})
+    # Under the protocol `csv` the hint says which list a clip came from; here it says what may only train.
+    hints = clips.table["split_hint"].where(clips.table["split_hint"] == "train", "")
+    table = clips.table.assign(group=made.sources(clips), split_hint=hints)
+    columns: dict[str, npt.ArrayLike] = {name: table[name].to_numpy(str) for name in _COLUMNS}
+    with files.whole_folder(folder, METADATA) as temporary:
+        np.savez(
+            temporary / ARRAYS,
+            features=_features(temporary / "features.npy", waves, recipe, offsets),
+            times=np.concatenate(times),
+            offsets=offsets,
+            content=np.array(waves.contents),
+            allow_pickle=False,
+            **columns,
+        )
+        (temporary / "features.npy").unlink()
+        files.write_json(temporary / METADATA, {**facts, "made": settings})
+        files.write_json(temporary / LABELS, {label: number for number, label in enumerate(clips.labels)})
+
+
+def _features(file: Path, waves: Waves, recipe: Recipe, offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    """The log-mel spectrogram of every segment, in a file: they may be more than memory holds."""
+    import torch
+
+    from hubbub.audio.frontend import FrontEnd
+
+    frontend = FrontEnd(recipe.frontend, recipe.audio.rate_hz)
+    assert frontend.logmel
+    length, hop, pad = recipe.windows.length, recipe.windows.hop, recipe.windows.pad
+    shape = (int(offsets[-1]), frontend.n_mels, frontend.logmel.frames(length))
+    features = np.lib.format.open_memmap(file, "w+", np.float32, shape)
+    for clip in track(range(len(waves)), "features", len(waves)):
+        segments = torch.from_numpy(np.array(windows.cut(waves.wave(clip), length, hop, pad)))
+        features[offsets[clip] : offsets[clip + 1]] = frontend.logmel(segments).numpy()
+    return features
+
+
+def open_features(file: Path, *, labels: tuple[str, ...] = ()) -> Clips:
+    """A `features.npz` that `write` made -> its clips. Raises `ClipsError` where it is not whole."""
+    with _readable(file):
+        for part in (file, file.parent / METADATA, file.parent / LABELS):
+            if not os.path.isfile(part):  # a pipe would be waited for
+                raise ValueError(f"{part.name}: it is not a file")
+        facts = _Facts.model_validate_json((file.parent / METADATA).read_text(encoding="utf-8"))
+        named = tuple(json.loads((file.parent / LABELS).read_text(encoding="utf-8")))
+        if not all(isinstance(label, str) for label in named):
+            raise ValueError(f"{LABELS} holds labels that are no texts")
+        kept = _arrays(file, _COLUMNS)
+        if len({len(column) for column in kept.values()}) != 1:
+            raise ValueError(f"{', '.join(_COLUMNS)} are not of one length")
+        table = pd.DataFrame(kept).assign(path=str(file))
+        settings = {section: facts.made[section] for section in ("audio", "windows", "frontend")}
+    clips = build(
+        facts.name, table, labels=labels or named, kind="spectrograms", made=settings,
+        straddling=facts.straddling,
+    )  # fmt: skip
+    return replace(clips, **facts.model_dump(exclude={"name", "straddling", "made"}))
+
+
+def read(file: Path, clips: pd.Series) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.float64], str]]:
+    """The features of some clips by their ids: `[S, bands, frames]`, times `[S, 2]` [s], and the hash of the sound."""
+    kept = _whole(file)
+    place = {clip: number for number, clip in enumerate(kept["clip"])}
+    for clip in clips:
+        part = slice(kept["offsets"][place[clip]], kept["offsets"][place[clip] + 1])
+        yield kept["features"][part], kept["times"][part], str(kept["content"][place[clip]])
+
+
+def contents(file: Path) -> dict[str, str]:
+    """The hash of each clip's sound, by its id, of a file whose features are whole."""
+    kept = _whole(file)
+    return dict(zip(kept["clip"].tolist(), kept["content"].tolist(), strict=True))
+
+
+def _whole(file: Path) -> dict[str, npt.NDArray[Any]]:
+    """All arrays of a file but labels. Raises `ClipsError` where the features are not what they should be."""
+    with _readable(file):
+        kept = _arrays(file, ("features", "offsets", "times", "content", "clip"))
+        features, clips = kept["features"], len(kept["clip"])
+        kept["offsets"] = offsets = cache.offsets_of(kept["offsets"], clips, len(features))
+        if (offsets[1:] == offsets[:-1]).any() or len(set(kept["clip"].tolist())) != clips:
+            raise ValueError("a clip has no features, or is there twice")
+        if len(kept["content"]) != clips or kept["times"].shape != (len(features), 2):
+            raise ValueError("its arrays do not fit each other")
+        kept["features"] = features.astype(np.float32, copy=False)
+        if not np.isfinite(kept["features"]).all():
+            raise ValueError("its features are not finite numbers")
+    return kept
+
+
+def shape(file: Path) -> tuple[int, int]:
+    """Bands and frames of its features."""
+    with _readable(file), _zip(file) as opened:
+        bands, frames = _described(opened, "features")[1:]
+    return bands, frames
+
+
+def _zip(file: Path) -> zipfile.ZipFile:
+    if not file.is_file():
+        raise ValueError("it is not a file")  # a pipe or a device might never end
+    return zipfile.ZipFile(file)
+
+
+#: What each array is: its kind of number or text, and how many dimensions it has.
+_KINDS = {"features": ("f", 3), "times": ("f", 2), "offsets": ("iu", 1)}
+
+
+def _described(opened: zipfile.ZipFile, name: str) -> tuple[int, ...]:
+    """The shape of an array whose header says what is there. `write` compresses nothing and pickles nothing, so neither
+    a small file nor a header that lies can fill the memory."""
+    member = opened.getinfo(f"{name}.npy")
+    if member.compress_type != zipfile.ZIP_STORED:
+        raise ValueError("it is compressed, which hubbub data features does not do")
+    with opened.open(member) as source:
+        version = np.lib.format.read_magic(source)
+        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        found, _, dtype = read_header(source)
+        kinds, dimensions = _KINDS.get(name, ("U", 1))
+        if dtype.kind not in kinds or len(found) != dimensions or min(found) < 0:
+            raise ValueError(f"'{name}' is {dtype} {list(found)}")
+        if math.prod(found) * dtype.itemsize != member.file_size - source.tell():
+            raise ValueError(f"'{name}' is longer or shorter than it says")
+    if min(found) == 0:
+        raise ValueError(f"'{name}' is empty")
+    return found
+
+
+def _arrays(file: Path, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+    """Some arrays of a file, each with the shape and kind that `write` gives it."""
+    with _zip(file) as opened:
+        for name in names:
+            _described(opened, name)
+    with np.load(file, allow_pickle=False) as kept:
+        return {name: kept[name] for name in names}
+
+
+@contextmanager
+def _readable(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except HubbubError:
+        raise
+    except Exception as error:  # damage shows anywhere: in zipfile, numpy, json, pandas
+        why = str(error) or type(error).__name__
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            why = f"{METADATA}: {'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}"
+        raise ClipsError(
+            f"{file} is not a whole file of features with its {METADATA} and {LABELS} beside it ({why}). "
+            "Make it again: hubbub data features."
+        ) from error

@@ -1,0 +1,211 @@
+"""Data sets in the Hugging Face hub's formats as clips: fetched ones, saved folders, and those that hubbub builds.
+
+A row holds a sound as the bytes of its file (column `audio`, as `danavery/urbansound8K` has it) or its spectrogram
+(column `mel_spectrogram`, `[bands][frames]`, as `EthanGLEdwards/urbansounds_melspectrograms` has it and `hub_build`
+writes it). The order of rows is never used as a signal.
+This room reads what is here and downloads nothing; `hub_transfer` does.
+"""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from hubbub.config import sections
+from hubbub.data import values
+from hubbub.data.clips import Clips, ClipsError, build
+from hubbub.data.datasets import DATASETS, as_published
+from hubbub.data.hub.tables import AUDIO, MEL, rows_of, schema_of, splits_of, tables, unpack
+from hubbub.errors import examples
+from hubbub.runtime import homes
+
+__all__ = ["CARD", "FACTS", "NAME", "SOURCE", "Facts", "Made", "at_hand", "facts_of", "is_one", "open", "place"]
+
+#: OWNER/NAME as the hub allows it: neither holds `--` or `..`, so `OWNER--NAME` is a folder of its own for each.
+NAME = re.compile(r"(?!.*(--|\.\.))[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}", re.ASCII)
+#: What lies beside the tables: the data card, what `hub_build` says of them, where `hub_transfer` got them.
+CARD, FACTS, SOURCE = "README.md", "hubbub.json", "source.json"
+_LABELS = ("class", "label", "category")
+_GROUPS = ("fsID", "group", "source", "speaker")
+_URBANSOUND8K = ("slice_file_name", "fsID", "fold", "classID", "class")
+
+
+class Made(sections.Section):
+    """The recipe sections that made spectrograms."""
+
+    audio: sections.AudioSettings
+    windows: sections.Windows
+    frontend: sections.FrontEnd
+
+
+class Facts(BaseModel):
+    """`hubbub.json`: what must be said beside every figure from a data set that hubbub built, as `Clips` has it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    made_from: str
+    licence: str
+    citation: str
+    synthetic: bool
+    labels: tuple[str, ...]
+    listed: int
+    missing: tuple[str, ...]
+    straddling: tuple[str, ...]
+    notes: tuple[str, ...]
+    made: Made
+
+
+def is_one(name: str) -> bool:
+    """Whether a name means a hub data set: a folder that holds its files, or OWNER/NAME where no such path exists."""
+    return bool(tables(Path(name))) if os.path.isdir(name) else not os.path.exists(name) and bool(NAME.fullmatch(name))
+
+
+def open(name: str, *, labels: tuple[str, ...] = (), allow_missing: bool = False) -> Clips:
+    """OWNER/NAME in a home, or a folder of parquet or arrow files -> Clips of kind "sound" or "spectrograms".
+
+    Labels are the column `class`, `label` or `category`; groups `fsID`, `group`, `source` or `speaker`; folds `fold`,
+    else the names of the splits. Rows without a sound or spectrogram count as missing. Raises `ClipsError`.
+    """
+    folder = Path(name) if Path(name).is_dir() else at_hand(name)
+    name = folder.absolute().name if folder == Path(name) else name
+    found = tables(folder)
+    if not found:
+        raise ClipsError(f"{folder} holds no parquet or arrow files. Give a folder that datasets or hubbub saved.")
+    schema = schema_of(found)
+    column = AUDIO if AUDIO in schema.names else MEL
+    if column not in schema.names:
+        raise ClipsError(
+            f"{name} has no column '{AUDIO}' or '{MEL}'. It has {', '.join(schema.names)}. Choose a data set of sounds."
+        )
+    rows, splits = rows_of(found, schema), splits_of(found)
+    if not splits:
+        raise ClipsError(f"{name} has no rows. Fetch or save it again.")
+    table = _table(name, rows, schema, splits)
+    facts = _facts(name, folder, rows, allow_missing)
+    if "group" not in table:
+        note = "NO GROUPS: no column names a source recording, so each row counts as a recording of its own"
+        facts["notes"] = (*facts.get("notes", ()), note)
+    unpacked, listed = unpack(name, found, column, rows)
+    table["path"] = [str(unpacked / file) if file else "" for _, file in listed]
+    if "clip" not in table:
+        table["clip"] = [stem for stem, _ in listed]
+    if "group" in table:
+        given, notes = values.joined(list(table["group"]), "GROUPS")
+        table["group"] = [group or clip for group, clip in zip(given, table["clip"], strict=True)]
+        if alone := given.count(""):
+            notes += (f"NO GROUPS: {alone:,} rows name no source recording; each counts as a recording of its own",)
+        facts["notes"] = (*facts.get("notes", ()), *notes)
+    else:
+        table["group"] = table["clip"]
+    facts["kind"] = "sound" if column == AUDIO else "spectrograms"
+    known = facts.pop("labels", ())
+    return build(name, table, labels=labels or known, allow_missing=allow_missing, where=str(folder), **facts)
+
+
+def place(name: str) -> str:
+    """OWNER/NAME -> its folder in a home's `data`."""
+    if not NAME.fullmatch(name):
+        raise ClipsError(f"'{name}' is not a name on the hub. Write OWNER/NAME, for example danavery/urbansound8K.")
+    return f"hub/{name.replace('/', '--')}"
+
+
+def at_hand(name: str) -> Path:
+    """The folder of OWNER/NAME in a home. Gigabytes are fetched by `hubbub data hub get` alone, never in passing."""
+    found = homes.find("data", place(name))
+    if found is None:
+        raise ClipsError(
+            f"{name} is neither a folder here nor in one of the homes {', '.join(map(str, homes.homes()))}. "
+            f"Fetch it from the Hugging Face hub: hubbub data hub get {name}"
+        )
+    return found
+
+
+def facts_of(folder: Path) -> Facts:
+    """The folder's `hubbub.json`. Raises `ClipsError` where it is missing or not as `hub_build` writes it."""
+    try:
+        return Facts.model_validate_json((folder / FACTS).read_bytes())
+    except OSError as error:
+        raise ClipsError(f"{folder} has no {FACTS}. Make such a folder: hubbub data hub build RECIPE FOLDER") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the whole"
+        raise ClipsError(
+            f"{folder / FACTS} is not as this version of hubbub writes it ({where}: {first['msg']}). "
+            "Build the data set again, or update hubbub."
+        ) from error
+
+
+def _table(name: str, rows: pd.DataFrame, schema: pa.Schema, splits: list[str]) -> pd.DataFrame:
+    """The clip table's columns as far as the rows' own say them."""
+    label = next((column for column in _LABELS if column in rows), None)
+    if label is None:
+        raise ClipsError(
+            f"{name} has none of the columns {', '.join(_LABELS)}, so nothing says a row's class. "
+            f"It has {', '.join(schema.names)}. Rename the one that does."
+        )
+    table = pd.DataFrame({"label": _label_names(name, rows[label], _class_names(schema, label))})
+    group = next((column for column in _GROUPS if column in rows), "group")
+    for ours, theirs in {"fold": "fold", "group": group, "clip": "clip", "split_hint": "split_hint"}.items():
+        if theirs in rows:
+            table[ours] = values.text(rows[theirs])
+    if "fold" not in table and len(set(splits)) > 1:
+        table["fold"] = splits
+    return table
+
+
+def _class_names(schema: pa.Schema, column: str) -> list[str]:
+    """The names of a column of numbers, which `datasets` keeps in the schema's metadata (its `ClassLabel`)."""
+    try:
+        info = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+        names = info["info"]["features"][column]["names"]
+    except (ValueError, LookupError, TypeError):
+        return []
+    return [str(name) for name in names]
+
+
+def _label_names(name: str, column: pd.Series, names: list[str]) -> pd.Series:
+    """Numbers to names where there are any; -1 and gaps are no label."""
+    if not names:
+        return pd.Series(values.text(column), index=column.index, dtype=str)
+    odd = sorted({value for value in column.dropna() if not (isinstance(value, int) and -1 <= value < len(names))})
+    if odd:
+        raise ClipsError(f"{name}: the label {odd[0]} is none of its {len(names)} classes. Fetch or save it again.")
+    return column.map(lambda value: "" if pd.isna(value) or value < 0 else names[value])
+
+
+def _facts(name: str, folder: Path, rows: pd.DataFrame, allow_missing: bool) -> dict[str, Any]:
+    """What is to be said of the data set: by hubbub, by UrbanSound8K's rules, or as its card has it."""
+    if (folder / FACTS).is_file():
+        facts = facts_of(folder)
+        given = facts.model_dump(exclude={"made_from", "made"})
+        return {**given, "straddling": frozenset(facts.straddling), "made": facts.made.model_dump(mode="json")}
+    source: dict[str, Any] = {}
+    if (folder / SOURCE).is_file():
+        source = json.loads((folder / SOURCE).read_text(encoding="utf-8"))
+    where = f"{source['url']}, revision {source['revision']}" if source else ""
+    if set(_URBANSOUND8K) <= set(rows):
+        return _urbansound8k(name, where, rows, allow_missing)
+    card = (folder / CARD).read_text(encoding="utf-8", errors="replace") if (folder / CARD).is_file() else ""
+    header = card.split("\n---", 1)[0] if card.startswith("---") else ""
+    licence = re.search(r"^license:\s*(?:\n\s*-\s*)?([^\n#]+)", header, re.MULTILINE)
+    return {"licence": licence.group(1).strip("'\" ") if licence else "not stated", "citation": where or "not stated"}
+
+
+def _urbansound8k(name: str, where: str, rows: pd.DataFrame, allow_missing: bool) -> dict[str, Any]:
+    """UrbanSound8K's licence, citation and straddling recordings, its rows checked as those of its own list are."""
+    known = DATASETS["urbansound8k"]
+    said = rows["slice_file_name"].astype(str).str.extract(r"^(?P<fsID>\d+)-(?P<classID>\d+)-\d+-\d+\.")
+    wrong = rows.index[(said.fillna("") != rows[list(said)].astype(str)).any(axis=1)]
+    if len(wrong):
+        raise ClipsError(
+            f"{name}: {len(wrong)} file names disagree with their row ({examples(rows['slice_file_name'][wrong])}). "
+            "Fetch the data set again; one that is not UrbanSound8K needs other column names."
+        )
+    notes = as_published(known, name, rows, where or "it", allow_missing=allow_missing)
+    citation = f"{known.citation}; {where}" if where else known.citation
+    return {"licence": known.licence, "citation": citation, "straddling": known.straddling, "notes": notes}

@@ -1,0 +1,212 @@
+"""To the Hugging Face hub and back: download a data set's tables, publish a folder that `hub_build` wrote.
+
+`huggingface_hub` is the client; `HF_ENDPOINT` names another hub. A download takes its place only when it is whole and
+its checksums hold. A publication is one commit (`create_commit`: its `upload_folder` may make several), so a reader
+finds the old data set or the new one. The token comes from `HF_TOKEN`, in the environment or in a `.env` file, and is
+neither printed nor written.
+This room does not know what is inside a table.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path, PureWindowsPath
+from typing import TYPE_CHECKING
+
+from hubbub.data.hub.dataset import CARD, FACTS, NAME, SOURCE, facts_of, place
+from hubbub.data.hub.tables import tables
+from hubbub.errors import HubbubError, examples
+from hubbub.runtime import files, homes
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+__all__ = ["HubError", "get", "publish", "token"]
+
+_WANTED = ["*.parquet", CARD, FACTS]
+_HOW = (
+    "Make one that may write at https://huggingface.co/settings/tokens and put it into the environment variable "
+    "HF_TOKEN, or as a line HF_TOKEN=... into a file .env in the working folder."
+)
+
+
+class HubError(HubbubError):
+    """The hub could not be reached, or refused; or what is to be published cannot be."""
+
+
+def get(name: str) -> Path:
+    """Where OWNER/NAME is: found in a home and used as is, else its parquet files and card, downloaded to the first
+    writable home. `source.json` there names the commit. What an earlier try fetched is kept. Raises `HubError`."""
+    folder = place(name)
+    found = homes.find("data", folder)
+    if found is not None:
+        return found
+    client = _client()
+    target = homes.writable_home() / "data" / folder
+    with _in_words(name):
+        info = client.dataset_info(name, files_metadata=True)
+    _refuse_leading_out(name, [info.sha or "", *(sibling.rfilename for sibling in info.siblings or [])])
+    part = target.with_name(f".{target.name}.{str(info.sha)[:12]}.part")
+    with files.lock(part):
+        with _in_words(name):
+            client.snapshot_download(
+                name, repo_type="dataset", revision=info.sha, local_dir=part, allow_patterns=_WANTED
+            )
+        for sibling in info.siblings or []:
+            file = part / sibling.rfilename
+            if sibling.lfs and file.is_file() and files.sha256(file) != sibling.lfs.sha256:
+                file.unlink()
+                raise HubError(f"{name}: {sibling.rfilename} does not have the checksum the hub says. Call again.")
+        if not tables(part):
+            files.remove_folder(part)
+            there = examples(sibling.rfilename for sibling in info.siblings or [])
+            raise HubError(f"{name} has no parquet files at its top or in its folders, but {there or 'nothing'}.")
+        source = {"name": name, "url": f"{client.endpoint}/datasets/{name}", "revision": info.sha}
+        files.write_json(part / SOURCE, source)
+        files.remove_folder(part / ".cache", part)  # the client's notes on what it had so far
+    (part / ".lock").unlink(missing_ok=True)
+    os.rename(part, target)
+    for abandoned in target.parent.glob(f".{target.name}.*.part"):  # of earlier commits
+        with suppress(homes.StoreError):
+            files.remove_folder(abandoned)
+    return target
+
+
+def _refuse_leading_out(name: str, listed: list[str]) -> None:
+    """What a hub says its files are called becomes paths here: names that lead elsewhere are refused, all of it."""
+    for one in listed:
+        parts = PureWindowsPath(one)  # it knows both kinds of slash, and drives
+        if not one or parts.anchor or ".." in parts.parts or not one.isprintable():
+            raise HubError(f"{name} was refused: {one!r}, which the hub names, leads out of its folder or is no name.")
+
+
+def publish(folder: Path, name: str, *, private: bool = True) -> tuple[str, str]:
+    """Publish a folder that `hub_build` wrote as the data set OWNER/NAME -> its address and commit.
+
+    Everything that can be is checked before anything is created: the folder, the token, who may write there. Tables of
+    an earlier publication that are no more in the folder are deleted in the same commit. Raises `HubError`.
+    """
+    if not NAME.fullmatch(name):
+        raise HubError(f"'{name}' is not a name on the hub. Write OWNER/NAME, OWNER being you or your organisation.")
+    facts_of(folder)
+    contents = {path.relative_to(folder).as_posix(): path for path in [folder / CARD, folder / FACTS, *tables(folder)]}
+    if len(contents) < 3 or not (folder / CARD).is_file():
+        raise HubError(f"{folder} is not whole: a card and tables belong to it. Make it: hubbub data hub build")
+    known = token()
+    if known is None:
+        raise HubError(f"There is no token to publish with. {_HOW}")
+    client = _client(known)
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+    _may_write(client, name)
+    with _in_words(name):
+        there = _what_is_there(client, name, private)
+        client.create_repo(name, repo_type="dataset", private=private, exist_ok=True)
+        gone = [path for path in there if path.endswith(".parquet") and path not in contents]
+        done = client.create_commit(
+            name,
+            [CommitOperationAdd(path, file) for path, file in contents.items()]
+            + [CommitOperationDelete(path) for path in gone],
+            commit_message="Published by hubbub",
+            repo_type="dataset",
+        )
+    return f"{client.endpoint}/datasets/{name}", done.oid
+
+
+def token(file: Path = Path(".env")) -> str | None:
+    """`HF_TOKEN` of the environment, else of a `.env` file: a line `HF_TOKEN=...`, with or without quotes and `export`.
+
+    Raises `HubError` where it is no token; the message does not hold it.
+    """
+    found = os.environ.get("HF_TOKEN", "").strip()
+    where = "the environment"
+    if not found and file.is_file():
+        where = str(file)
+        line = re.compile(r"\s*(?:export\s+)?HF_TOKEN\s*=\s*(?:'([^']*)'|\"([^\"]*)\"|([^\s#'\"]\S*))?(?:\s+#.*)?\s*")
+        said = [line.fullmatch(text) for text in file.read_text(encoding="utf-8", errors="replace").splitlines()]
+        found = next(("".join(filter(None, match.groups())) for match in reversed(said) if match), "")
+    if found and not re.fullmatch(r"[!-~]+", found):
+        raise HubError(f"HF_TOKEN in {where} is not a token: it holds spaces or letters that none has. {_HOW}")
+    return found or None
+
+
+def _client(known: str | None = None) -> "HfApi":
+    try:
+        from huggingface_hub import HfApi
+        from huggingface_hub.utils.tqdm import disable_progress_bars
+    except ImportError as error:
+        raise HubError("The Hugging Face hub needs huggingface_hub: pip install 'hubbub[hub]'") from error
+    if not sys.stderr.isatty():
+        disable_progress_bars()
+    return HfApi(token=known or token(), library_name="hubbub")
+
+
+def _may_write(client: "HfApi", name: str) -> None:
+    """Ask the hub who the token stands for, before anything is created."""
+    owner = name.split("/")[0]
+    with _in_words(name):
+        me = client.whoami()
+    if me.get("auth", {}).get("accessToken", {}).get("role") == "read":
+        raise HubError(f"The token in HF_TOKEN may only read. {_HOW}")
+    owners = [me["name"], *(organisation["name"] for organisation in me.get("orgs", []))]
+    if owner not in owners:
+        raise HubError(f"The token in HF_TOKEN may not write to {owner}. It may to {', '.join(owners)}.")
+
+
+def _what_is_there(client: "HfApi", name: str, private: bool) -> list[str]:
+    """The files of a data set of that name. Refuses one that hubbub did not write, or that others can see otherwise."""
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    try:
+        info = client.dataset_info(name)
+    except RepositoryNotFoundError:
+        return []
+    there = [sibling.rfilename for sibling in info.siblings or []]
+    if FACTS not in there and set(there) - {CARD, ".gitattributes"}:
+        raise HubError(f"{name} is there already and not from hubbub ({examples(there)}). Choose another name.")
+    if bool(info.private) != private:
+        seen, asked = ("private", "--public") if info.private else ("public", "--private")
+        raise HubError(
+            f"{name} is there already and {seen}, and {asked} was asked. Publish it as it is, or change it on its page."
+        )
+    return there
+
+
+@contextmanager
+def _in_words(name: str) -> Iterator[None]:
+    """The client's errors as one line each."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    # The root of its HTTP library's errors, whichever that is: it has changed twice.
+    http_error: type[Exception] = HfHubHTTPError.__mro__[1]
+    try:
+        yield
+    except (http_error, OSError, RuntimeError, ValueError) as error:
+        raise HubError(_why(name, error)) from error
+
+
+def _why(name: str, error: BaseException) -> str:
+    from huggingface_hub import constants
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
+    hub, said = constants.ENDPOINT, _line(error)
+    while error.__cause__ and not hasattr(error, "response"):  # an upload's errors come wrapped
+        error = error.__cause__
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if isinstance(error, GatedRepoError):
+        return f"{name} is gated. Accept its terms at {hub}/datasets/{name}; then a token is needed. {_HOW}"
+    if isinstance(error, RepositoryNotFoundError) or status == 404:
+        return f"{hub} has no data set {name}, or it is private. Check the name; a private one needs HF_TOKEN."
+    if status in (401, 403):
+        return f"{hub} refused the token in HF_TOKEN ({status}). Nothing was changed. {_HOW}"
+    if status == 400:
+        return f"{hub} refused what it was sent about {name}: {said}. No file there was changed."
+    if status is not None:
+        return f"{hub} answered {status} about {name}. No file there was changed. Try again later."
+    return f"{hub} could not be reached, or broke off, about {name}: {_line(error)}. Check the connection, call again."
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__

@@ -1,0 +1,250 @@
+"""Folders of files made from a data set's clips: pictures, augmented sounds.
+
+`made.json` says what they were made from and by which settings. Files appear whole or not at all, so a run that was
+broken off goes on where it was; one with other settings is refused. The list of the files is written last.
+This room does not know what is made.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pandas as pd
+
+from hubbub.audio.decode import EXTENSIONS, AudioError
+from hubbub.data.clips import Clips, ClipsError
+from hubbub.data.origins import Origins
+from hubbub.data.variants import VARIANTS
+from hubbub.errors import HubbubError, examples
+from hubbub.runtime import files
+from hubbub.runtime.progress import track
+
+__all__ = [
+    "MADE",
+    "MadeError",
+    "beside",
+    "file_names",
+    "fold_folder",
+    "holds_files",
+    "in_parallel",
+    "making",
+    "of",
+    "sources",
+    "told",
+    "write_lists",
+]
+
+Facts = dict[str, Any]
+T = TypeVar("T")
+
+MADE = "made.json"
+_TOLD = ("file", "name", "kind", "labels", "licence", "citation", "synthetic", "straddling", "notes")
+_TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]{8}\.\w+")  # as files.whole_file names them
+
+
+class MadeError(HubbubError):
+    """A folder that holds something else than what is to be made in it."""
+
+
+def of(clips: Clips, kind: str, file: str, variants: Sequence[str], seed: int) -> Facts:
+    """What `made.json` says of files made from clips and listed in `file`; the settings of the maker come on top."""
+    listed = clips.table.drop(columns="path").assign(group=sources(clips)).to_csv(index=False)
+    return {
+        "kind": kind,
+        "file": file,
+        "name": clips.name,
+        "licence": clips.licence,
+        "citation": clips.citation,
+        "synthetic": clips.synthetic,
+        "labels": list(clips.labels),
+        "clips": len(clips),
+        "listed": clips.listed,
+        "missing": len(clips.missing),
+        "notes": list(clips.notes),
+        "straddling": sorted(clips.straddling),
+        "manifest": hashlib.sha256(listed.encode()).hexdigest(),
+        "variants": {name: VARIANTS[name].model_dump(mode="json", exclude_none=True) for name in variants},
+        "seed": seed,
+        "hubbub": metadata.version("hubbub"),
+    }
+
+
+def beside(csv: Path) -> Facts | None:
+    """What `made.json` beside a list says of it; None where there is none, or it is about another list."""
+    file = csv.parent / MADE
+    if not file.is_file():
+        return None
+    try:
+        facts = dict(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise ClipsError(f"{file} cannot be read ({error}). Make the folder again, or remove it.") from error
+    if unsaid := [name for name in _TOLD if name not in facts]:
+        raise ClipsError(f"{file} does not say '{unsaid[0]}'. Make the folder again, or remove it.")
+    listed = (facts["labels"], facts["straddling"], facts["notes"])
+    if not all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in listed):
+        raise ClipsError(f"{file}: labels, straddling and notes must be lists of texts. Make the folder again.")
+    return facts if csv.name in (facts["file"] if isinstance(facts["file"], list) else [facts["file"]]) else None
+
+
+def holds_files(folder: Path) -> bool:
+    """Whether a folder's `made.json` is about files that were made there, not about lists alone."""
+    try:
+        return not isinstance(json.loads((folder / MADE).read_text(encoding="utf-8"))["file"], list)
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return True
+
+
+def write_lists(clips: Clips, folder: Path, names: Sequence[str]) -> None:
+    """`made.json` beside lists of some clips: what was known of the whole stays known of its parts."""
+    kind = "pictures" if clips.kind == "pictures" else "lists"
+    facts = {name: getattr(clips, name) for name in ("licence", "citation", "synthetic", "labels", "notes")}
+    name = clips.name.removesuffix(f", {kind}")
+    facts |= {"file": list(names), "name": name, "kind": kind, "straddling": sorted(clips.straddling)}
+    files.write_json(folder / MADE, facts | dict(clips.made or {}))
+
+
+def told(clips: Clips, facts: Facts | None) -> Clips:
+    """Clips with what is known of the data set they were made from; as they are where nothing is."""
+    if facts is None:
+        return clips
+    return replace(
+        clips,
+        name=f"{facts['name']}, {facts['kind']}",
+        licence=facts["licence"],
+        citation=facts["citation"],
+        synthetic=facts["synthetic"],
+        straddling=frozenset(facts["straddling"]),
+        notes=(*facts["notes"], *clips.notes),
+    )
+
+
+@contextmanager
+def making(folder: Path, facts: Facts) -> Iterator[Origins]:
+    """Holds a folder for making files in it -> which recordings those there were made of. Raises `MadeError` where they
+    are of other settings."""
+    facts = json.loads(json.dumps(facts))
+    there = _visible(folder)
+    if there and MADE not in there:
+        raise MadeError(f"{folder} holds other files ({examples(there)}). Give an empty or a new folder.")
+    with files.lock(folder):
+        _refuse_other(folder / MADE, facts)
+        for path in folder.rglob(".*"):
+            if _TEMPORARY.fullmatch(path.name):  # what a killed run was writing
+                path.unlink()
+        files.write_json(folder / MADE, facts)
+        yield Origins(folder)
+
+
+def _visible(folder: Path) -> list[str]:
+    """The names in a folder that are not hidden; none where there is no folder yet."""
+    try:
+        return sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise MadeError(
+            f"{str(folder)!r} cannot be a folder of files: {why}. Give an empty or a new folder."
+        ) from error
+
+
+def _refuse_other(file: Path, facts: Facts) -> None:
+    if not file.is_file():
+        return
+    try:
+        differing = list(_differences(json.loads(file.read_text(encoding="utf-8")), facts))
+    except (OSError, ValueError, RecursionError) as error:
+        raise MadeError(f"{file} cannot be read ({error}). Give a new folder.") from error
+    if differing:
+        raise MadeError(
+            f"{file.parent} was made with other settings: {examples(differing)}. Give a new folder, or the settings it "
+            "was made with."
+        )
+
+
+def _differences(before: Any, now: Any, where: str = "") -> Iterator[str]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in dict.fromkeys([*before, *now]):
+            yield from _differences(before.get(key), now.get(key), f"{where}.{key}" if where else key)
+    elif before != now:
+        yield f"{where} is {_short(before)} there and {_short(now)} now"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 40 else text[:39] + "…"
+
+
+def in_parallel(work: Callable[[int], T], clips: Clips, what: str) -> list[T]:
+    """`work(row)` for each clip, in threads, in the table's order.
+
+    What cannot be decoded is told at the end, all at once: raises `ClipsError`. On two cores threads drew pictures
+    about as fast as processes, which each take seconds to start.
+    """
+    import torch
+
+    def guarded(row: int) -> T | AudioError:
+        try:
+            return work(row)
+        except AudioError as error:
+            return error
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # each worker keeps one core busy; and sums do not depend on how many there are
+    try:
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            done = list(track(pool.map(guarded, range(len(clips))), what, len(clips)))
+    finally:
+        torch.set_num_threads(threads)
+    if errors := [one for one in done if isinstance(one, AudioError)]:
+        raise ClipsError(
+            f"{clips.name}: {len(errors)} of {len(clips)} sounds cannot be used. {examples(errors)} Repair "
+            "them (hubbub data check lists all) and run again; without them, start in a new folder."
+        )
+    return [one for one in done if not isinstance(one, AudioError)]
+
+
+def file_names(clips: Clips) -> list[str]:
+    """A file name without suffix for each clip: its id as `safe_name` has it, told apart by a hash where two ids would
+    share one, upper and lower case being the same to some file systems."""
+    ids = list(clips.table["clip"].astype(str))
+    plain = [_plain(one) for one in ids]
+    seen = pd.Series([name.casefold() for name in plain], dtype=str).duplicated(keep=False)
+    return [f"{p}-{_hash(i)}" if twice else p for p, i, twice in zip(plain, ids, seen, strict=True)]
+
+
+def _plain(clip: str) -> str:
+    stem = clip[: -len(Path(clip).suffix)] if Path(clip).suffix.lower() in EXTENSIONS else clip
+    # An end like a segment's or like a hash of ours would be taken for one.
+    return (
+        f"{files.safe_name(stem)}-{_hash(clip)}" if re.search(r"-s\d+$|-[0-9a-f]{8}$", stem) else files.safe_name(stem)
+    )
+
+
+def _hash(clip: str) -> str:
+    return hashlib.sha256(os.fsencode(clip)).hexdigest()[:8]
+
+
+def fold_folder(folder: Path, fold: str) -> Path:
+    """Where the files of a fold are: `foldN`, or the folder itself where clips have no folds."""
+    if not fold:
+        return folder
+    place, before = folder / f"fold{files.safe_name(fold)}", re.sub(r"[^A-Za-z0-9._-]+", "-", f"fold{fold}")
+    # Earlier versions kept dots in it, and all of a long one.
+    return folder / before if len(before) < 250 and not place.exists() and (folder / before).is_dir() else place
+
+
+def sources(clips: Clips) -> list[str]:
+    """The source of each clip: its group, below the folder of all sounds where that is the path of one."""
+    root = os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in clips.table["path"]])
+    return [Path(os.path.relpath(g, root)).as_posix() if os.path.isabs(g) else g for g in clips.table["group"]]

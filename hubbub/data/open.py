@@ -1,0 +1,137 @@
+"""The way in to every data set: by a known name, a list, a folder, pictures, features, or a name on a hub.
+
+This room only asks who can read it.
+"""
+
+import os
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+
+from hubbub.audio.find_files import near
+from hubbub.config.recipe import Recipe
+from hubbub.config.sections import Data
+from hubbub.data import features, manifest, recordings, text_tables, values
+from hubbub.data.clips import Clips, ClipsError, from_csv, from_folder, limit
+from hubbub.data.datasets import DATASETS, open_known
+from hubbub.data.hub import dataset
+from hubbub.data.images import lists_pictures, open_pictures
+from hubbub.data.splits import PARTS, SplitError
+from hubbub.errors import did_you_mean
+
+__all__ = ["open_clips", "open_data", "open_section"]
+
+
+def open_section(data: Data, name: str = "") -> Clips:
+    """What a recipe's `[data]` says -> Clips; `name` in place of its own."""
+    return open_data(
+        name or data.name, columns=data.columns, root=data.root, labels=data.labels, allow_missing=data.allow_missing,
+        most=data.limit,
+    )  # fmt: skip
+
+
+def open_data(
+    name: str,
+    *,
+    columns: dict[str, str] | None = None,
+    root: str = "",
+    labels: tuple[str, ...] = (),
+    allow_missing: bool = False,
+    most: int | None = None,
+) -> Clips:
+    """A known data set's name, a table, features, a hub data set or a folder with one folder a class -> Clips.
+
+    `most` keeps at most that many clips a class and fold. Raises `ClipsError` or `StoreError`.
+    """
+    if not name:
+        raise ClipsError("the data set has no name. Give a known one (hubbub data list), a CSV file or a folder.")
+    if name in DATASETS:
+        clips = open_known(name, labels, allow_missing=allow_missing)
+    elif Path(name).suffix.lower() == ".npz":
+        clips = features.open_features(Path(name), labels=labels)
+    elif Path(name).suffix.lower() in text_tables.ENDINGS:
+        clips = _open_csv(Path(name), columns, Path(root) if root else None, labels, allow_missing)
+    elif dataset.is_one(name):
+        clips = dataset.open(name, labels=labels, allow_missing=allow_missing)
+    elif os.path.isdir(name):
+        clips = from_folder(Path(name), labels=labels)
+    elif os.path.exists(name):
+        raise ClipsError(
+            f"{name} is no table of clips and no folder of them. Tables end in {', '.join(text_tables.ENDINGS)}: "
+            "save it as a CSV with the columns path and label."
+        )
+    else:
+        beside, known = near(name), did_you_mean(name, DATASETS)
+        raise ClipsError(
+            f"'{name}' is not a data set, a CSV file, a file of features or a folder. "
+            f"{beside if beside.startswith('Did you mean') else known}"
+        )
+    return limit(clips, most) if most else clips
+
+
+def _open_csv(
+    file: Path, columns: dict[str, str] | None, root: Path | None, labels: tuple[str, ...], allow_missing: bool
+) -> Clips:
+    """A list of sounds or of pictures, with what `made.json` tells where hubbub made them."""
+    if lists_pictures(file):
+        if columns:
+            raise ClipsError(f"{file} lists pictures, whose columns have fixed names. Leave [data.columns] out.")
+        return open_pictures(file, root=root, labels=labels, allow_missing=allow_missing)
+    facts = manifest.beside(file)
+    labels = labels or (tuple(facts["labels"]) if facts else ())
+    return manifest.told(from_csv(file, columns, root=root, labels=labels, allow_missing=allow_missing), facts)
+
+
+def open_clips(recipe: Recipe) -> Clips:
+    """The recipe's clips; under `csv`, those of its split files, `split_hint` saying which file each came from.
+
+    A clip that stands in two files keeps both rows, so that the audit finds it.
+    """
+    data, protocol = recipe.data, recipe.protocol
+    opened = partial(open_section, data)
+    if protocol.kind == "fixed":
+        return _of_folds(opened(), {*protocol.train, *protocol.val, *protocol.test})
+    if protocol.kind == "kfold" and protocol.train:
+        clips = opened()
+        out = [fold for fold in clips.folds if fold not in protocol.train]
+        note = f"PART OF THE FOLDS: fold {', '.join(out)} took no part, neither in training nor in testing"
+        return _of_folds(replace(clips, notes=(*clips.notes, note) if out else clips.notes), set(protocol.train))
+    if protocol.kind != "csv":
+        return opened()
+    given = {
+        part: names for part, names in zip(PARTS, (protocol.train, protocol.val, protocol.test), strict=True) if names
+    }
+    parts = {part: opened(names[0]) for part, names in given.items()}
+    tables = [c.table.assign(split_hint=part, clip=part + ":" + c.table["clip"]) for part, c in parts.items()]
+    first = next(iter(parts.values()))
+    kinds, known = {c.kind for c in parts.values()}, [c.made for c in parts.values() if c.made is not None]
+    if kinds - {"sound", "pictures"} or len(kinds) > 1 or any(made_of != known[0] for made_of in known):
+        raise SplitError(
+            f"{first.name}: the files given hold {' and '.join(sorted(kinds))}, or pictures made with other settings. "
+            "Give lists of sounds, or of pictures of one making."
+        )
+    table = pd.concat(tables, ignore_index=True)
+    joined, spelt = values.joined(list(table["group"]), "GROUPS")
+    table["group"], torn = recordings.groups(
+        joined, recordings.recordings(list(table["path"])), table[["start", "end"]]
+    )
+    warned = [*spelt, *torn, *values.similar(set(table["label"]))]
+    copies = {part: int((c.table["split_hint"] == "train").sum()) for part, c in parts.items() if part != "train"}
+    warned += [f"AUGMENTED COPIES: {count:,} in the {part} file" for part, count in copies.items() if count]
+    return replace(
+        first,
+        table=table,
+        made=first.made if len(known) == len(parts) else None,
+        labels=data.labels or tuple(sorted({label for clips in parts.values() for label in clips.labels})),
+        listed=sum(clips.listed for clips in parts.values()),
+        missing=tuple(clip for clips in parts.values() for clip in clips.missing),
+        notes=tuple(dict.fromkeys([*warned, *(note for clips in parts.values() for note in clips.notes)])),
+    )
+
+
+def _of_folds(clips: Clips, named: set[str]) -> Clips:
+    """The clips of the named folds: what takes no part need not be decoded. All of them where a name is unknown."""
+    kept = clips.table["fold"].isin(named) | (not named <= set(clips.folds))
+    return replace(clips, table=clips.table[kept].reset_index(drop=True))

@@ -1,0 +1,51 @@
+"""TO BE DESCRIBED."""
+
+import time
+import traceback
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+from hubbub.experiment import steps
+from hubbub.experiment.prepare import Say
+from hubbub.experiment.steps import Run, Step
+from hubbub.runtime import distributed
+
+__all__ = ["Done", "Engine", "attempt"]
+
+
+@dataclass(frozen=True)
+class Done:
+    """A step that was performed in so many seconds: its result, or why there is none."""
+
+    step: Step
+    seconds: float
+    result: Any = None
+    error: Exception | None = None
+
+
+class Engine(Protocol):
+    """Performs up to `slots` steps at once: `start` one, and `next` waits for any of them to be done."""
+
+    slots: int
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def begin(self, run: Run, say: Say) -> Done: ...
+
+    def start(self, step: Step) -> None: ...
+
+    def next(self) -> Done: ...
+
+
+def attempt(step: Step, say: Say = lambda line: None) -> Done:
+    """Perform a step; an error is a result like any other, its traceback in its notes."""
+    began = time.perf_counter()
+    try:
+        return Done(step, result=steps.perform(step, say), seconds=time.perf_counter() - began)
+    except Exception as error:
+        if distributed.here().world > 1:
+            raise  # the others may be in the middle of this step: there is no going on without them
+        error.add_note(traceback.format_exc())
+        return Done(step, error=error, seconds=time.perf_counter() - began)

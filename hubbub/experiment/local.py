@@ -1,0 +1,170 @@
+"""Where the steps of a run are performed: one after another here, or several at once in processes of this machine.
+
+Every process gets its share of the cores and no more, and on accelerators one of them. What it performs is a step by
+value, so both give the same files. Machines beyond this one are in `cluster.py`.
+"""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from multiprocessing import connection
+from typing import Any, Self
+
+from hubbub.experiment import steps
+from hubbub.experiment.engine import Done, attempt
+from hubbub.experiment.prepare import Say
+from hubbub.experiment.steps import Run, Step
+from hubbub.runtime import distributed
+from hubbub.runtime.processes import EngineError, _ending, _environment, _leave_with_parent, cores
+
+__all__ = ["Here", "Processes", "local"]
+
+
+class Here:
+    """In this process, one after another, with all cores."""
+
+    slots = 1
+
+    def __init__(self, say: Say = lambda line: None) -> None:
+        self.say = say
+        self._started: list[Step] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        steps.forget()
+
+    def begin(self, run: Run, say: Say) -> Done:
+        return attempt(Step(run, "begin"), say)
+
+    def start(self, step: Step) -> None:
+        self._started.append(step)
+
+    def next(self) -> Done:
+        return attempt(self._started.pop(0), self.say)
+
+
+@dataclass
+class _Worker:
+    process: Any
+    pipe: Any
+    step: Step | None = None
+    began: float = 0.0
+
+
+class Processes:
+    """In `jobs` processes of this machine, started when they are needed; each has its share of the cores.
+
+    A run begins in this process, so what its cells share is decoded and embedded once, with all cores, before them.
+    A process that dies takes one step with it; another takes its place.
+    """
+
+    def __init__(self, jobs: int, accelerators: int = 0) -> None:
+        self.slots, self.accelerators = jobs, accelerators
+        self._workers: list[_Worker | None] = [None] * jobs
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for worker in filter(None, self._workers):
+            worker.pipe.close()  # an idle one leaves
+            if worker.step:
+                worker.process.kill()
+        for worker in filter(None, self._workers):
+            worker.process.join()
+        steps.forget()
+
+    def begin(self, run: Run, say: Say) -> Done:
+        return attempt(Step(run, "begin"), say)
+
+    def start(self, step: Step) -> None:
+        steps.forget()  # the processes hold what they need
+        number = next(n for n, worker in enumerate(self._workers) if worker is None or worker.step is None)
+        worker = self._workers[number]
+        if worker is None or not worker.process.is_alive():  # it may have been killed while it had nothing to do
+            worker = self._new(number)
+        self._workers[number] = worker
+        worker.step, worker.began = step, time.perf_counter()
+        worker.pipe.send(step)
+
+    def next(self) -> Done:
+        busy = {worker.pipe: worker for worker in self._workers if worker and worker.step}
+        worker = busy[connection.wait(busy)[0]]
+        step, worker.step = worker.step, None
+        assert step is not None
+        try:
+            done: Done = worker.pipe.recv()
+            return done
+        except (EOFError, OSError):
+            worker.process.join()
+            self._workers[self._workers.index(worker)] = None
+            return Done(step, time.perf_counter() - worker.began, error=EngineError(
+                f"its process ended without an answer ({_ending(worker.process.exitcode)}). The same command tries it "
+                "again; with fewer --jobs each has more memory."
+            ))  # fmt: skip
+
+    def _new(self, number: int) -> _Worker:
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        share = max(cores() // self.slots, 1)
+        process = context.Process(target=_work, args=(theirs, share), name=f"hubbub-{number}")
+        shown = {"CUDA_VISIBLE_DEVICES": _accelerator(number % self.accelerators)} if self.accelerators else {}
+        with _environment({"OMP_NUM_THREADS": str(share), **shown}):  # read when libraries are loaded
+            process.start()
+        theirs.close()
+        return _Worker(process, ours)
+
+
+def local(runs: list[Run], jobs: int | None, say: Say) -> Here | Processes:
+    """This machine's engine with `jobs` processes; by default as many as keep it busy.
+
+    That is one for each accelerator or core. Heads on frozen embeddings are fitted before another process has started,
+    and a training on several devices has them all: such runs stay here.
+    """
+    from hubbub.runtime.devices import choose_device
+
+    accelerators = 0
+    if any(choose_device(run.recipe.train.device) == "cuda" for run in runs):
+        import torch
+
+        accelerators = torch.cuda.device_count()
+    several = any(run.recipe.train.nodes * run.recipe.train.devices > 1 for run in runs)
+    alone = several or all(run.recipe.frozen for run in runs)
+    on_processor = all(choose_device(run.recipe.train.device) == "cpu" for run in runs)
+    if jobs and jobs > 1:
+        distributed.alone(f"a grid with --jobs {jobs}")
+    wanted = jobs or (1 if alone else accelerators or (cores() if on_processor else 1))
+    return Here(say) if wanted == 1 else Processes(wanted, accelerators)
+
+
+def _accelerator(number: int) -> str:
+    """The name of this process's accelerator of that number: it may have been given but some of the machine's."""
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return given.split(",")[number] if given else str(number)
+
+
+def _work(pipe: Any, threads: int) -> None:
+    """One of several processes: performs what it is sent until nobody is there to send more. It prints nothing, since
+    bars would overwrite each other."""
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who started it decides
+    sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115, as long as the process
+    import torch
+
+    torch.set_num_threads(threads)
+    while True:
+        try:
+            step = pipe.recv()
+        except EOFError:
+            return
+        done = attempt(step)
+        try:
+            pipe.send(done)
+        except Exception as error:  # what cannot travel
+            pipe.send(Done(step, done.seconds, error=EngineError(f"{done.error!r}, which cannot be sent: {error}")))

@@ -1,0 +1,133 @@
+"""Recipes over their folds and seeds, all of them one grid: run, resume, collect.
+
+Each cell (recipe, test fold, seed) makes its choices on its validation part and opens its test part once, after them.
+A killed grid goes on where it stopped; a cell that fails is reported and the rest go on. `summary.json` is always
+computed from the files of the cells, never from memory. This room does not know where a cell is run.
+"""
+
+import unicodedata
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hubbub.config.recipe import Recipe
+from hubbub.experiment.engine import Done, Engine
+from hubbub.experiment.local import Here
+from hubbub.experiment.prepare import Say
+from hubbub.experiment.steps import ExperimentError, Run, Step, in_words, refuse_foreign
+from hubbub.runtime import files
+from hubbub.runtime.progress import Tally
+
+__all__ = ["ExperimentError", "Run", "Ended", "run", "run_all"]
+
+
+@dataclass
+class Ended:
+    """How a run ended: its summary, or the steps that failed."""
+
+    run: Run
+    summary: dict[str, Any] | None = None
+    failed: list[Done] = field(default_factory=list)
+    left: int = 0
+
+
+def run(
+    recipe: Recipe,
+    folder: Path,
+    *,
+    quick: bool = False,
+    refit: bool = True,
+    say: Say = lambda line: None,
+) -> dict[str, Any]:
+    """Run every cell that is not done yet, then write `summary.json`, `report.html` and, with `refit`, `classifier/`.
+
+    Returns the summary. Raises `ExperimentError` where `folder` holds another recipe's run, and the first error of its
+    cells once the others have been run.
+    """
+    (ended,) = run_all([Run(recipe, folder, quick, refit)], Here(say), say)
+    if ended.failed:
+        raise ended.failed[0].error or ExperimentError(f"{folder} could not be run.")
+    assert ended.summary is not None
+    return ended.summary
+
+
+def run_all(runs: Sequence[Run], engine: Engine, say: Say = lambda line: None) -> list[Ended]:
+    """Run all cells of all runs that are not done yet, as many at once as the engine can, and end each run.
+
+    Returns how each ended, in order. Raises `StoreError` where another process is at work in one of the folders, before
+    anything is begun, and `ExperimentError` where two runs would write to one folder, or into one that is no run's.
+    """
+    _refuse_folders(runs)
+    with ExitStack() as held:
+        for one in runs:
+            held.enter_context(files.lock(one.folder))
+        held.enter_context(engine)
+        ends: list[Ended] = []
+        waiting: list[Step] = []
+        tally = Tally(engine.slots)
+        for one in runs:
+            done = engine.begin(one, say)
+            ended = Ended(one)
+            ends.append(ended)
+            if done.error:
+                ended.failed.append(done)
+                if len(runs) > 1:  # else nothing is done before the end, which says it
+                    say(f"{one.folder.name}: {done.error}")
+                continue
+            ended.run = done.result.run
+            cells, left = done.result.cells, done.result.left
+            if before := len(cells) - len(left):
+                say(f"{one.folder.name}: {before} of {len(cells)} cells done before")
+            tally.add(str(one.folder), len(cells), len(left))
+            ended.left = len(left)
+            waiting += left or [Step(ended.run, "end")]
+        # Shares of the machine are those of all cells, done or left, so that going on gives the same figures.
+        engine.slots = tally.slots = max(1, min(engine.slots, tally.cells()))
+        by_folder = {ended.run.folder: ended for ended in ends}
+        running = 0
+        with tally:
+            while waiting or running:
+                while waiting and running < engine.slots:
+                    engine.start(waiting.pop(0))
+                    running += 1
+                tally.show(running, len(waiting))
+                done = engine.next()
+                running -= 1
+                waiting = _follow(by_folder[done.step.run.folder], done, tally, say) + waiting
+    return ends
+
+
+def _follow(ended: Ended, done: Done, tally: Tally, say: Say) -> list[Step]:
+    """Note what became of a step; the steps that it was the last to keep from starting."""
+    name = ended.run.folder.name
+    if done.step.kind == "end":
+        ended.summary = done.result
+    else:
+        ended.left -= 1
+        tally.count(str(ended.run.folder), done.seconds, done.error is None)
+    if done.error:
+        ended.failed.append(done)
+        say(f"{tally} {name}, {done.step}: {done.error}")
+    elif done.step.kind == "cell":
+        figures = done.result
+        say(
+            f"{tally} {name}, {done.step}: clip accuracy {figures['clip_accuracy']:.4f}, "
+            f"segment {figures['segment_accuracy']:.4f} ({in_words(figures['choice'])}){tally.time_left()}"
+        )
+    last = done.step.kind == "cell" and not ended.left and not ended.failed
+    return [Step(ended.run, "end")] if last else []
+
+
+def _refuse_folders(runs: Sequence[Run]) -> None:
+    """Those of others, and one for two runs: some file systems take upper and lower case for the same."""
+    seen: dict[str, Run] = {}
+    for one in runs:
+        refuse_foreign(one.folder)
+        other = seen.setdefault(unicodedata.normalize("NFKC", str(one.folder.resolve())).casefold(), one)
+        if other is not one:
+            raise ExperimentError(
+                f"two runs would write to {one.folder}: '{other.recipe.title}' and '{one.recipe.title}'. Name each "
+                "recipe once; for other settings of one, write a recipe file of another name."
+            )

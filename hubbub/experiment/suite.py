@@ -1,0 +1,157 @@
+"""Suites: several recipes over the same folds and seeds, run as one grid.
+
+A suite is a TOML file with `title`, `recipes` and, where they differ from the recipes' own, `seeds` and `folds`. Each
+recipe keeps a run folder of its own below the suite's. This room does not know how a cell is run.
+"""
+
+import os
+import tomllib
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+
+import pandas as pd
+from pydantic import Field, ValidationError
+
+from hubbub.config import recipe
+from hubbub.config.recipe import Recipe, RecipeError
+from hubbub.config.sections import Distinct, Section, Seed
+from hubbub.errors import HubbubError, did_you_mean
+from hubbub.experiment.run import Ended
+from hubbub.experiment.steps import Run
+from hubbub.report import compare, compare_page, run_folder
+from hubbub.report import summary as report
+from hubbub.runtime import files
+from hubbub.runtime.escape import for_people
+
+__all__ = ["Suite", "SuiteError", "is_suite", "overview", "runs", "shipped", "write"]
+
+
+class SuiteError(HubbubError):
+    """A suite that cannot be read or names what does not exist."""
+
+
+class Suite(Section):
+    """Recipes, and the seeds and folds they are run over where those are not their own."""
+
+    title: str = Field(description="one line for people")
+    recipes: tuple[str, ...] = Field(min_length=1, description="shipped recipes' names, or TOML files beside the suite")
+    seeds: Distinct[Seed] | None = Field(None, min_length=1, description="instead of the recipes' own")
+    folds: Distinct[str] | None = Field(None, min_length=1, description="test folds, instead of all")
+
+
+def shipped() -> dict[str, str]:
+    """Names and titles of the suites in the package."""
+    places = resources.files("hubbub.config").joinpath("recipes", "suites").iterdir()
+    found = {p.name.removesuffix(".toml"): tomllib.loads(p.read_text(encoding="utf-8"))["title"] for p in places}
+    return dict(sorted(found.items()))
+
+
+def is_suite(name: str) -> bool:
+    """Whether a name or TOML file is a suite's; else it is taken for a recipe's."""
+    path = Path(name)
+    if path.suffix != ".toml" or not os.path.isfile(path):
+        return name in shipped()
+    try:
+        return "recipes" in recipe.read_toml(path.read_bytes(), name)
+    except (RecipeError, OSError):
+        return False  # reading it as a recipe says what is wrong
+
+
+def runs(
+    names: Sequence[str], out: Path, *, name: str | None = None, settings: Sequence[str] = (), quick: bool = False
+) -> list[Run]:
+    """The runs of recipes and suites by name or file: `out`/RECIPE, and `out`/SUITE/RECIPE for those of a suite.
+
+    `name` takes the place of the first part, where there is but one. `settings` are `--set` settings of each recipe;
+    what they say of seeds and folds goes before what a suite says. A reduced form has seeds and folds of its own.
+    Raises `SuiteError` where a suite is not one, `RecipeError` where a recipe is not.
+    """
+    if name is not None and len(names) > 1:
+        raise SuiteError(f"--name names one run, and {len(names)} were given. Leave it out, or run one at a time.")
+    _refuse_unknown([one for one in names if not is_suite(one)])
+    found = []
+    for one in names:
+        place = out / run_folder.run_name(one, quick, name)
+        if not is_suite(one):
+            found.append(Run(Recipe.load(one, tuple(settings), quick=quick), place, quick))
+            continue
+        suite, beside = _read(one), Path(one).parent
+        own = [] if quick else _settings(suite)
+        members = [str(beside / m) if m.endswith(".toml") else m for m in suite.recipes]
+        _refuse_unknown(members, f"suite {one}: ")
+        for member in members:
+            held = Recipe.load(member, (*own, *settings), quick=quick)
+            found.append(Run(held, place / run_folder.run_name(member), quick))
+    return found
+
+
+def _refuse_unknown(names: Sequence[str], where: str = "") -> None:
+    """All unknown names at once: a long suite should not be mended one name at a time."""
+    known = {*recipe.shipped(), *([] if where else shipped())}
+    unknown = [n for n in names if n not in known and not n.endswith(".toml")]
+    if unknown:
+        what = "recipes" if where else "recipes or suites"
+        lines = (f"'{n}' is none of the shipped {what}, nor a .toml file. {did_you_mean(n, known)}" for n in unknown)
+        raise RecipeError(where + " ".join(lines))
+
+
+def _read(name: str) -> Suite:
+    path = Path(name)
+    place = (
+        path
+        if path.suffix == ".toml"
+        else resources.files("hubbub.config").joinpath("recipes", "suites", f"{name}.toml")
+    )
+    try:
+        return Suite.model_validate(recipe.read_toml(place.read_bytes(), f"suite {name}"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        why = did_you_mean(field, Suite.model_fields) if first["type"] == "extra_forbidden" else first["msg"]
+        raise SuiteError(f"suite {name}: {field}: {why}") from error
+
+
+def _settings(suite: Suite) -> list[str]:
+    given = {"train.seeds": suite.seeds, "protocol.folds": suite.folds}
+    return [recipe.as_setting(field, list(values)) for field, values in given.items() if values]
+
+
+def overview(folders: Sequence[Path]) -> pd.DataFrame:
+    """One row a run: its figures over folds and seeds, how long it took, and what must be read first; all as text."""
+    return pd.DataFrame([_row(folder) for folder in folders])
+
+
+def _row(folder: Path) -> dict[str, str]:
+    summary = report.read_json(folder / "summary.json")
+
+    def figure(level: str, key: str, part: str) -> str:
+        value = summary[level][key].get(part)
+        return "-" if value is None else f"{value:.4f}"
+
+    return {
+        "run": folder.name,
+        "cells": str(len(summary["folds"])),
+        "clip accuracy": figure("clip", "accuracy", "mean"),
+        "sd folds": figure("clip", "accuracy", "sd"),
+        "sd seeds": figure("clip", "accuracy", "sd_seeds"),
+        "clip macro-F1": figure("clip", "macro_f1", "mean"),
+        "segment accuracy": figure("segment", "accuracy", "mean"),
+        "minutes": f"{sum(summary['seconds'].values()) / 60:.1f}",
+        "read first": "; ".join(reason.partition(":")[0] for reason in summary["why_not_comparable"]),
+    }
+
+
+def write(folder: Path, ends: Sequence[Ended]) -> str:
+    """The suite's `overview.csv` and, where its runs may be compared, `comparison.html`; what was made, in words."""
+    finished = [ended.run.folder for ended in ends if ended.summary]
+    if not finished:
+        return "no run was finished"
+    files.write_csv(folder / "overview.csv", for_people(overview(finished)))
+    if len(finished) < 2:
+        return f"table: {folder / 'overview.csv'}"
+    try:
+        page = compare_page.write(compare.compare(finished), folder / "comparison.html")
+    except HubbubError as error:
+        return f"table: {folder / 'overview.csv'}   not compared: {error}"
+    return f"table: {folder / 'overview.csv'}   comparison: {page}"

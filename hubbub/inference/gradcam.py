@@ -1,0 +1,141 @@
+"""TO BE DESCRIBED."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from captum.attr import LayerGradCam
+from torch import Tensor, nn
+
+from hubbub.audio import windows
+from hubbub.classifier.base import Heard
+from hubbub.classifier.torch_classifier import Classifier
+from hubbub.inference.stft import Grid
+from hubbub.models.network import NetworkError
+
+__all__ = []
+
+
+Array = npt.NDArray[np.float32]
+
+
+#: Segments a pass: the values between all layers are kept for the gradient.
+BATCH = 8
+
+
+#: A cell of the spectrum as far below the loudest one says nothing of which band a network heard.
+FLOOR_DB = 80.0
+
+
+def _without_gradient(classifier: Classifier) -> str:
+    """Why Grad-CAM is not possible; empty where it is."""
+    if classifier.head is not None and classifier.head.module() is None:
+        return f"the head ({classifier.recipe.head.name}) has no gradient: patches of the sound were removed instead."
+    try:
+        _ = classifier.network.cam_layer
+    except NetworkError as error:
+        return f"{error} Patches of the sound were removed instead."
+    return ""
+
+
+def _gradcam(
+    classifier: Classifier, wave: Array, grid: Grid, label: str, heard: Heard
+) -> tuple[list[tuple[slice, Array]], list[str]]:
+    """Of each segment, its frames on the grid and its map on them `[bins, frames]`, 0 or more; and what to say."""
+    plain = windows.at_level(classifier.cut(wave), classifier.recipe.windows.levels[0])
+    cams = _cams(classifier, plain, label, heard.segments[label].to_numpy(np.float32, copy=True))
+    length = classifier.recipe.windows.length
+    remarks = []
+    if cams.shape[1] == 1:
+        remarks.append("the network's map tells when, not how high: it is the same for all frequencies.")
+    places = classifier.network.places if classifier.frontend is None else classifier.frontend.places
+    hz, found = torch.from_numpy(grid.hz), []
+    for cam, (start, end) in zip(cams, classifier.spans(len(wave)), strict=True):
+        frames = grid.frames(start, end)
+        columns, rows = places(torch.from_numpy(grid.times[frames] - start), hz, length)
+        map_ = _between(rows, len(cam)) @ cam @ _between(columns, cam.shape[1]).T
+        heard_at = columns.isfinite().numpy()
+        first = frames.start + int(heard_at.argmax()) if heard_at.any() else frames.start
+        found.append((slice(first, first + int(heard_at.sum())), map_.numpy()[:, heard_at]))
+    return found, remarks
+
+
+def _cams(classifier: Classifier, segments: npt.NDArray[Any], label: str, scores: Array) -> Tensor:
+    """Segments, or what stands for them, and their scores of a class `[S]` -> the map of each, `[S, f, w]`."""
+    network, index = classifier.network, classifier.labels.index(label)
+    batches = torch.from_numpy(np.array(segments)).split(BATCH)
+    with torch.no_grad():
+        embeddings = torch.cat([classifier.embed(batch.to(classifier.device)).float() for batch in batches])
+    weights = _what_decides(classifier, embeddings, index, scores)
+
+    def evidence(given: Tensor, weight: Tensor) -> Tensor:
+        return (network.embed(given) * weight).sum(dim=1)
+
+    method, maps = LayerGradCam(evidence, network.cam_layer), []
+    for batch, weight in zip(batches, weights.split(BATCH), strict=True):
+        with torch.no_grad():
+            given = classifier.features(batch.to(classifier.device))
+        cam = method.attribute(given, additional_forward_args=(weight,), relu_attributions=True)
+        cam = cam.detach()[:, 0]
+        if network.bands_layer is not None:
+            cam = _spread(cam, network.bands_layer, partial(evidence, given, weight))
+        maps.append(cam.float().cpu())
+    return torch.cat(maps)
+
+
+def _what_decides(classifier: Classifier, embeddings: Tensor, index: int, scores: Array) -> Tensor:
+    """Segments' embeddings `[S, D]` and their scores of a class `[S]` -> the gradient of what decides for it `[S, D]`.
+
+    A head on pooled embeddings decides by the clip's logit. Where segments are scored, it is each one's logit, weighed
+    by its score, so that a segment without the class does not light up.
+    """
+
+    def own(values: Tensor) -> Tensor:
+        # What all classes share changes no softmax; of two classes a head keeps one against zeros.
+        return values[:, index] - (values.mean(dim=1) if classifier.activation == "softmax" else 0)
+
+    embeddings, head, pool = embeddings.requires_grad_(), classifier.head, classifier.recipe.head.pool
+    module = head.module() if head is not None else None
+    logits = classifier.network.head if module is None else module.to(embeddings.device)
+    if module is not None and pool != "segment":
+        parts = [embeddings.mean(dim=0)] if "mean" in pool else []
+        parts += [embeddings.amax(dim=0)] if "max" in pool else []
+        decides = own(logits(torch.cat(parts)[None]))[0]
+    else:
+        decides = own(logits(embeddings)) @ torch.from_numpy(scores).to(embeddings.device)
+    return torch.autograd.grad(decides, embeddings)[0]
+
+
+def _spread(cam: Tensor, layer: nn.Module, evidence: Callable[[], Tensor]) -> Tensor:
+    """Maps `[B, f, w]` over parts of the spectrum that lie on each other -> `[B, parts * f, w]`, one above the other.
+
+    Each cell is shared out by how much its part matters there: |gradient| times decibels above `FLOOR_DB` below the
+    segment's loudest cell, of what `layer` gives, `[B, parts, F, W]` in decibels.
+    """
+    given: list[Tensor] = []
+
+    def keep(module: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> Tensor:
+        given.append(out.detach().requires_grad_())
+        return given[0]
+
+    hook = layer.register_forward_hook(keep)
+    try:
+        with torch.enable_grad():
+            (gradient,) = torch.autograd.grad(evidence().sum(), given)
+    finally:
+        hook.remove()
+    decibels = given[0].detach()
+    heard = (decibels - decibels.amax(dim=(1, 2, 3), keepdim=True) + FLOOR_DB).clamp_min(0)
+    shares = nn.functional.adaptive_avg_pool2d((gradient * heard).abs(), (cam.shape[1], cam.shape[2]))
+    shares = shares / shares.sum(dim=1, keepdim=True).clamp_min(torch.finfo(shares.dtype).tiny)
+    return (cam[:, None] * shares).flatten(1, 2)
+
+
+def _between(shares: Tensor, cells: int) -> Tensor:
+    """Places on a side of the map as shares of it `[n]` -> weights `[n, cells]` that interpolate linearly between the
+    cells' middles; zeros where the place is NaN."""
+    places = (shares * cells - 0.5).clamp(0, cells - 1)
+    return (1 - (places[:, None] - torch.arange(cells)).abs()).clamp_min(0).nan_to_num(0).float()

@@ -1,0 +1,175 @@
+"""Answers for very large collections, by a Ray cluster (Ray Data, https://docs.ray.io/en/latest/data/data.html).
+
+The files are spread over the machines; on each a process loads the classifier once and answers file after file. What
+they write are parquet files of one folder, never gathered in one place. This room does not know how a file is heard.
+"""
+
+import json
+import logging
+import math
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hubbub.data import origins
+from hubbub.inference import formats, predict
+from hubbub.inference.answer import Asked
+from hubbub.runtime import files
+from hubbub.runtime.processes import EngineError
+from hubbub.runtime.ray_cluster import connect, rooms
+
+__all__ = ["classify"]
+
+#: Files a process is given at once: a lost machine's are answered again, and each block becomes a parquet file.
+BLOCK = 64
+#: `recording`: the sha256 and stamp of the file that was answered, as JSON.
+COLUMNS = (*formats.COLUMNS, "error", "warnings", "recording")
+#: Says what the answers of a folder depend on; readers of parquet folders pass over names with a dot.
+NOTE = ".answers.json"
+_log = logging.getLogger(__name__)
+
+
+def classify(
+    paths: Sequence[str],
+    model: str,
+    asked: Asked,
+    threshold: float,
+    folder: Path,
+    facts: dict[str, Any],
+    *,
+    address: str | None = None,
+    cpus: float = 1.0,
+    gpus: float | None = None,
+) -> tuple[int, int, int]:
+    """Answer the files that have no answer in `folder` yet, or changed since; parquet files there hold a row a segment
+    or event.
+
+    `error` says why a file has no answer, its other columns but `file` then being empty; `warnings` what is odd about
+    it. Returns how many files were answered before, how many of those asked now could not be, and how many are odd.
+    `facts` are what answers depend on. Raises `EngineError` where no cluster answers, and where the folder holds
+    something else.
+    """
+    import pyarrow.compute as pc
+    from pyarrow import dataset
+
+    with files.lock(folder):
+        _refuse_other(folder, facts)
+        _drop_parts(folder)
+        before = _answered(folder, {formats.readable(path): path for path in paths})
+        wanted = [path for path in paths if formats.readable(path) not in before]
+        if not wanted:
+            return len(paths), 0, 0
+        ray = connect(address)
+        try:
+            most, gpus = rooms(ray, cpus, gpus)
+            blocks = max(math.ceil(len(wanted) / BLOCK), min(most, len(wanted)))
+            logging.getLogger("ray.data").setLevel(logging.ERROR)
+            ray.data.DataContext.get_current().enable_progress_bars = sys.stderr.isatty()
+            ray.data.from_items(
+                [{"file": os.fsencode(path)} for path in wanted], override_num_blocks=blocks
+            ).map_batches(
+                _Listener,
+                fn_constructor_args=(model, asked, threshold, max(int(cpus), 1)),
+                batch_size=None,
+                compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(most, blocks)),
+                num_cpus=cpus,
+                num_gpus=gpus,
+            ).write_parquet(str(folder))
+        finally:
+            ray.shutdown()
+        written = dataset.dataset(folder, format="parquet", exclude_invalid_files=True)
+        asked_now = set(map(formats.readable, wanted))
+        failed, odd = (
+            len(set(written.to_table(["file"], filter=pc.is_valid(pc.field(name)))["file"].to_pylist()) & asked_now)
+            for name in ("error", "warnings")
+        )
+        return len(paths) - len(wanted), failed, odd
+
+
+def _refuse_other(folder: Path, facts: dict[str, Any]) -> None:
+    """Note what the answers depend on; refuse a folder of answers that depend on something else."""
+    note, now = folder / NOTE, json.dumps(facts, sort_keys=True)
+    if note.is_file() and note.read_text(encoding="utf-8") != now:
+        raise EngineError(f"{folder} was answered by another model or with other settings. Name a new folder.")
+    if not note.is_file() and any(folder.glob("*.parquet")):
+        raise EngineError(f"{folder} holds other parquet files. Name an empty or a new folder.")
+    files.write_text(note, now)
+
+
+def _drop_parts(folder: Path) -> None:
+    """Remove what a killed command had half written, and answers that do not say which recordings they are of."""
+    from pyarrow import ArrowException, parquet
+
+    old = 0
+    for part in folder.glob("*.parquet"):
+        try:
+            names = parquet.read_schema(part).names
+        except (ArrowException, OSError):
+            names = []
+        old += names == list(COLUMNS[:-1])
+        if names != list(COLUMNS):
+            part.unlink()
+    if old:
+        _log.warning("warning: %s does not say which recordings its answers are of, so they are made again", folder)
+
+
+def _answered(folder: Path, asked: dict[str, str]) -> set[str]:
+    """The files that an earlier command has answered; rows of errors are removed, and of those `asked` for (by name in
+    the table, their paths) that have changed: they are asked again."""
+    from pyarrow import parquet
+
+    found: set[str] = set()
+    for part in folder.glob("*.parquet"):
+        table = parquet.read_table(part)
+        told = table.select(["file", "error", "recording"]).to_pylist()
+        noted = {row["file"]: row["recording"] for row in told if row["error"] is None}
+        good = {file for file, recording in noted.items() if file not in asked or _is_of(recording, asked[file])}
+        if len(good) < len({row["file"] for row in told}):
+            with files.whole_file(part) as temporary:
+                parquet.write_table(table.filter([row["file"] in good for row in told]), temporary)
+        found |= good
+    return found
+
+
+def _is_of(recording: str | None, path: str) -> bool:
+    now = origins.stamp(path)
+    return recording is not None and origins.unchanged(json.loads(recording), now, lambda: origins.identity(path, now))
+
+
+class _Listener:
+    """A process of the cluster: holds a classifier, answers file after file."""
+
+    def __init__(self, model: str, asked: Asked, threshold: float, threads: int) -> None:
+        from hubbub.classifier.load import load
+
+        self.name, self.asked, self.threshold = model, asked, threshold
+        self.model = load(model).to("auto")
+        try:
+            import torch
+        except ImportError:  # an exported classifier needs none
+            return
+        torch.set_num_threads(threads)
+
+    def __call__(self, batch: dict[str, Any]) -> Any:
+        import pyarrow
+
+        found: list[tuple[Any, ...]] = []
+        paths = [os.fsdecode(path) for path in batch["file"]]
+        before = {path: origins.stamp(path) for path in paths}
+        for answer in predict.answers(self.model, paths, self.name, self.asked):
+            file = formats.readable(answer.file)
+            if answer.heard is None:
+                found.append((file, None, None, None, None, answer.error, None, None))
+                continue
+            known = origins.identity(answer.file, before[answer.file])
+            recording = None if known is None else json.dumps(known)
+            heard, odd = list(formats.rows(answer, self.threshold)), " ".join(answer.heard.warnings) or None
+            found += [(file, e.start, e.end, e.label, e.score, None, odd, recording) for e in heard]
+            if not heard:  # answered, and nothing to tell of it
+                found.append((file, None, None, None, None, None, odd, recording))
+        string, number = pyarrow.string(), pyarrow.float64()
+        kinds = (string, number, number, string, pyarrow.float32(), string, string, string)
+        columns = dict(zip(COLUMNS, zip(*found, strict=True), strict=True))
+        return pyarrow.table(columns, schema=pyarrow.schema(list(zip(COLUMNS, kinds, strict=True))))

@@ -1,0 +1,138 @@
+"""Sound that comes in blocks: the segments and the decision that the whole wave would give, in bounded memory.
+
+Long files, a microphone and the server's sockets all go through here. Blocks of any length are mixed down, resampled
+and cut as they come; a recording's decision is gathered segment by segment.
+This room does not know where blocks come from, nor what is done with scores.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hubbub.audio import decode, waves, windows
+from hubbub.audio.waves import Mixer, WaveError
+from hubbub.classifier import pooling
+from hubbub.errors import HubbubError
+
+if TYPE_CHECKING:
+    from hubbub.classifier.base import Hearing
+
+__all__ = ["Decision", "Stream", "StreamError"]
+
+Array = npt.NDArray[np.float32]
+Spans = npt.NDArray[np.float64]
+
+
+class StreamError(HubbubError):
+    """A block that is no sound, or a stream that held none."""
+
+
+class Stream:
+    """Blocks of samples in, finished segments out: together those that `model.cut` makes of the whole wave.
+
+    A segment is given as soon as its last sample is there; the resampler holds back a few ms. Between blocks no more
+    is kept than one segment at the start and one at the end.
+    """
+
+    def __init__(self, model: "Hearing", rate_hz: int, channels: int = 1) -> None:
+        """`rate_hz` and `channels` are the blocks' own. Raises `AudioError` where the rate is no sound's."""
+        if not waves.is_whole(channels) or channels < 1:
+            raise StreamError(f"{waves.shown(channels)} channels: give a whole number from 1.")
+        self.rate_hz, self.channels = rate_hz, channels
+        self._model = model
+        self._mixer = Mixer()
+        self._resampler = decode.Resampler(rate_hz, model.rate_hz)
+        self._length = model.cut(np.zeros(1, np.float32)).shape[1]
+        self._fed = 0  # samples at their own rate
+        self._samples = 0  # samples at the model's
+        self._given = 0  # segments
+        #: At the end: what is to be said of a recording much shorter than a segment.
+        self.padded: list[str] = []
+        self._start = self._rest = np.zeros(0, np.float32)
+
+    @property
+    def seconds(self) -> float:
+        """How much sound has been fed."""
+        return self._fed / self.rate_hz
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is odd about the sound so far, in sentences."""
+        return (*self._mixer.warnings, *self.padded)
+
+    def feed(self, block: npt.ArrayLike) -> tuple[Array, Spans]:
+        """Samples `[n]` or `[n, channels]`, floats in [-1, 1] or 8, 16 or 32-bit integers -> the segments they finish
+        `[S, N]`, start and end of each [s]. `[channels, n]` is turned, unless n is the number of channels.
+
+        Raises `StreamError` where the shape or the kind is another, or a sample is no number or far too large.
+        """
+        try:
+            samples = waves.as_block(block, self.channels)
+            wave = self._mixer.feed(samples)
+        except WaveError as error:
+            raise StreamError(f"the block at {self.seconds:.2f} s {error}") from error
+        self._fed += len(samples)
+        return self._take(self._resampler.feed(wave))
+
+    def end(self) -> tuple[Array, Spans]:
+        """The segments still missing, the last one padded as `model.cut` does. Raises `StreamError` where less than 10
+        ms were fed."""
+        if not self._fed:
+            raise StreamError("the stream held no samples. Send sound before its end.")
+        try:
+            waves.refuse_short(self._fed, self.rate_hz)
+        except WaveError as error:
+            raise StreamError(f"the stream {error}") from error
+        self.padded = waves.padded(self.seconds, self._model.recipe.windows.length / self._model.rate_hz)
+        rest = self._resampler.feed(self._mixer.end())
+        segments, spans = self._take(np.concatenate([rest, self._resampler.end()]))
+        if windows.count(self._samples, self._length, self._model.hop) == self._given:
+            return segments, spans
+        # The wave's own start stands before its rest, a whole number of hops away, for models that pad with it.
+        ahead = self._start[: self._given * self._model.hop]
+        last = self._model.cut(np.concatenate([ahead, self._rest]))[-1:]
+        spans = np.concatenate([spans, self._spans(1)])
+        self._given += 1
+        return np.concatenate([segments, last]), spans
+
+    def _take(self, wave: Array) -> tuple[Array, Spans]:
+        hop, length = self._model.hop, self._length
+        self._samples += len(wave)
+        rest = np.concatenate([self._rest, wave])
+        if (room := -(-length // hop) * hop - len(self._start)) > 0:
+            self._start = np.concatenate([self._start, wave[:room]])
+        whole = max((len(rest) - length) // hop + 1, 0)
+        self._rest = rest[whole * hop :].copy()
+        segments = self._model.cut(rest[: length + (whole - 1) * hop]) if whole else np.zeros((0, length), np.float32)
+        spans = self._spans(whole)
+        self._given += whole
+        return segments, spans
+
+    def _spans(self, count: int) -> Spans:
+        """Start and end of the next segments."""
+        starts = np.arange(self._given, self._given + count) * self._model.hop
+        return np.stack([starts, np.minimum(starts + self._length, self._samples)], axis=1) / self._model.rate_hz
+
+
+class Decision:
+    """A recording's decision, gathered as its segments come: what `model.judge` says of all of them at once."""
+
+    def __init__(self, model: "Hearing") -> None:
+        self._model = model
+        self._pool = pooling.RunningPool(model.gathering)
+        #: Whether a segment so far was of the classes; None where the model cannot tell.
+        self.known: bool | None = None
+
+    def add(self, evidence: Array, segments: npt.NDArray[Any]) -> Array:
+        """What `model.evidence` made of the next segments, `[S, ...]`, and these -> their probabilities `[S, K]`."""
+        by_segment, rows = self._model.weigh(evidence)
+        self._pool.add(rows)
+        known = self._model.knows(by_segment, segments)
+        if known is not None:
+            self.known = bool(self.known or known.any())
+        return by_segment
+
+    def scores(self) -> Array:
+        """Probabilities `[K]` of the recording so far, one segment at least."""
+        return self._model.decide(self._pool.pooled())[0]

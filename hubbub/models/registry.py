@@ -1,0 +1,191 @@
+"""Networks by name, each a `Network`, and the weights they start from."""
+
+from collections.abc import Callable
+from difflib import get_close_matches
+
+from hubbub.audio.frontend import FrontEnd
+from hubbub.audio.image import FIGURES
+from hubbub.config.recipe import Recipe
+from hubbub.errors import did_you_mean
+from hubbub.models.network import Network, NetworkError
+
+__all__ = ["NETWORKS", "NetworkError", "build_network"]
+
+
+# fmt: off
+_TORCHVISION = (
+    "alexnet", "vgg16", "resnet18", "resnet50", "mobilenet_v2", "inception_v3", "efficientnet_b0", "convnext_tiny",
+)
+# fmt: on
+_RESNETS = ("resnet18", "resnet50")
+
+
+# What the rooms of networks need takes seconds to import, so each is imported by whoever asks for it.
+def _cnn(recipe: Recipe, num_classes: int) -> Network:
+    from hubbub.models.cnn import SmallCNN
+
+    bands, _ = _sees(recipe, SmallCNN.SMALLEST)
+    return SmallCNN(num_classes, bands, recipe.network.width or SmallCNN.WIDTH, recipe.network.dropout)
+
+
+def _compact(recipe: Recipe, num_classes: int) -> Network:
+    from hubbub.models.cnn import Compact
+
+    bands, _ = _sees(recipe, Compact.SMALLEST)
+    return Compact(num_classes, bands, recipe.network.width or Compact.WIDTH, recipe.network.dropout)
+
+
+def _baseline(recipe: Recipe, num_classes: int) -> Network:
+    from hubbub.models.cnn import Baseline
+
+    _sees(recipe, Baseline.SMALLEST, recipe.network.channels)
+    return Baseline(num_classes, recipe.network.channels, recipe.network.dropout)
+
+
+def _cnn1d(recipe: Recipe, num_classes: int) -> Network:
+    from hubbub.models.sequence import AudioCNN1D
+
+    bands, frames = _sees(recipe, (1, AudioCNN1D.SMALLEST))
+    return AudioCNN1D(num_classes, bands, frames, recipe.network.dropout)
+
+
+def _transformer(recipe: Recipe, num_classes: int) -> Network:
+    from hubbub.models.sequence import Transformer
+
+    bands, _ = _sees(recipe)
+    return Transformer(num_classes, bands, recipe.network.dropout)
+
+
+def _torchvision(recipe: Recipe, num_classes: int) -> Network:
+    from hubbub.models.vision import PLANS, WIDTH, Vision
+
+    settings = recipe.network
+    _sees(recipe, PLANS[settings.name].smallest, settings.channels)
+    _standardised_for_its_weights(recipe, "half" if settings.name == "inception_v3" else "imagenet")
+    return Vision(
+        settings.name,
+        num_classes,
+        channels=settings.channels,
+        width=settings.width or WIDTH,
+        attention=settings.attention,
+        dropout=settings.dropout,
+    )
+
+
+def _timm(recipe: Recipe, num_classes: int) -> Network:
+    from hubbub.models.vision import Timm
+
+    settings = recipe.network
+    size = _sees(recipe, channels=settings.channels)
+    network = Timm(settings.name, num_classes, size, channels=settings.channels, dropout=settings.dropout)
+    config = network.body.pretrained_cfg
+    expected = [name for name, figures in FIGURES.items() if figures == (tuple(config["mean"]), tuple(config["std"]))]
+    if expected:
+        _standardised_for_its_weights(recipe, expected[0])
+    return network
+
+
+def _yamnet(recipe: Recipe, num_classes: int) -> Network:
+    from hubbub.models import yamnet
+
+    _hears_waves(recipe, yamnet.RATE_HZ)
+    if recipe.windows.length > yamnet.PATCH_SAMPLES:
+        raise NetworkError(
+            f"yamnet hears {yamnet.PATCH_SAMPLES} samples at a time, not {recipe.windows.length}. Set windows.length."
+        )
+    network = yamnet.YAMNet(recipe.network.dropout)
+    if recipe.head.name == "none":
+        network.reset_head(num_classes)
+    return network
+
+
+def _esresnext(recipe: Recipe, num_classes: int) -> Network:
+    from hubbub.models import esresnext
+
+    _hears_waves(recipe, esresnext.RATE_HZ)
+    return esresnext.ESResNeXt(num_classes, recipe.network.dropout)
+
+
+def _audioclip(recipe: Recipe, num_classes: int) -> Network:
+    from hubbub.models import esresnext
+
+    _hears_waves(recipe, esresnext.RATE_HZ)
+    return esresnext.AudioCLIP(num_classes, recipe.network.dropout)
+
+
+NETWORKS: dict[str, Callable[[Recipe, int], Network]] = {
+    "cnn": _cnn,
+    "compact": _compact,
+    "baseline": _baseline,
+    "cnn1d": _cnn1d,
+    "transformer": _transformer,
+    **dict.fromkeys(_TORCHVISION, _torchvision),
+    "yamnet": _yamnet,
+    "esresnext": _esresnext,
+    "audioclip": _audioclip,
+}
+#: The networks, besides timm's, that a setting which not all have is for.
+_SETTINGS = {
+    "channels": ("baseline", *_TORCHVISION),
+    "width": ("cnn", "compact", *_RESNETS),
+    "attention": _RESNETS,
+}
+
+
+def build_network(recipe: Recipe, num_classes: int) -> Network:
+    """The recipe's network with fresh weights. Raises `NetworkError` where the recipe does not fit it."""
+    name = recipe.network.name
+    _refuse_unknown(name)
+    for setting, names in _SETTINGS.items():
+        given, default = getattr(recipe.network, setting), type(recipe.network).model_fields[setting].default
+        if given != default and name not in names and not (setting == "channels" and name not in NETWORKS):
+            raise NetworkError(f"network.{setting} is for {', '.join(names)}, not for {name}. Leave it out.")
+    return NETWORKS.get(name, _timm)(recipe, num_classes)
+
+
+def _refuse_unknown(name: str) -> None:
+    if name in NETWORKS:
+        return
+    from hubbub.models import vision
+
+    if vision.is_timm(name):
+        return
+    near = [*get_close_matches(name, NETWORKS), *get_close_matches(name, vision.timm_models(), cutoff=0.8)]
+    named = " or ".join(f"'{match}'" for match in list(dict.fromkeys(near))[:3])
+    hint = f"Did you mean {named}?" if named else did_you_mean(name, NETWORKS)
+    raise NetworkError(f"there is no network '{name}', here or in timm. {hint}")
+
+
+def _sees(recipe: Recipe, smallest: int | tuple[int, int] = 1, channels: int = 1) -> tuple[int, int]:
+    """Height and width of what the recipe's network is given; `NetworkError` where that does not fit it."""
+    name, settings = recipe.network.name, recipe.frontend
+    if settings.name == "none":
+        raise NetworkError(f"the {name} takes spectrograms: set frontend.name = 'logmel'.")
+    if settings.colours != "none" and channels == 1:
+        more = "network.channels = 3 or " if name in _SETTINGS["channels"] or name not in NETWORKS else ""
+        raise NetworkError(f"a colour picture where one channel is expected: set {more}frontend.colours = 'none'.")
+    bands, frames = FrontEnd(settings, recipe.audio.rate_hz).shape(recipe.windows.length)
+    lowest, shortest = (smallest, smallest) if isinstance(smallest, int) else smallest
+    if bands < lowest or frames < shortest:
+        raise NetworkError(
+            f"the {name} needs {lowest} bands and {shortest} frames at least, not {bands} and {frames}. Set "
+            f"frontend.size, or more frontend.n_mels, a smaller frontend.hop or longer windows."
+        )
+    return bands, frames
+
+
+def _standardised_for_its_weights(recipe: Recipe, expected: str) -> None:
+    given = recipe.frontend.standardise
+    if recipe.network.weights in ("default", "imagenet") and given in FIGURES and given != expected:
+        raise NetworkError(
+            f"the weights of {recipe.network.name} expect other values: set frontend.standardise = '{expected}', not "
+            f"'{given}'."
+        )
+
+
+def _hears_waves(recipe: Recipe, rate_hz: int) -> None:
+    name = recipe.network.name
+    if recipe.frontend.name != "none":
+        raise NetworkError(f"{name} holds its own front end: set frontend.name = 'none', not '{recipe.frontend.name}'.")
+    if recipe.audio.rate_hz != rate_hz:
+        raise NetworkError(f"{name} hears {rate_hz} Hz, not {recipe.audio.rate_hz}. Set audio.rate_hz to that.")

@@ -1,0 +1,59 @@
+"""TO BE DESCRIBED."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from hubbub.config.recipe import Recipe
+from hubbub.report.run_folder import read_json
+from hubbub.report.summary import NAMES
+
+__all__ = ["goals"]
+
+
+#: System A's goals and the recipes that pursue them.
+GOALS = {
+    "A1": "us8k-yamnet-lgbm",
+    "A1-V5": "us8k-yamnet-ensemble",
+    "A2": "us8k-esresnext",
+    "A3": "us8k-audioclip",
+}
+
+
+_GOAL_ROWS = [
+    *("run", "segment accuracy", "segment macro-F1", "clip accuracy", "clip macro-F1", "segments a second"),
+    *("seconds of training", "best epoch", "trainable parameters", "GPU needed", "read first"),
+]
+
+
+def goals(runs: Path) -> pd.DataFrame:
+    """System A's comparison table from the run folders in `runs`: a column a goal, a row a fact, all as text.
+
+    A goal whose recipe has no finished run there says how to run it; a quick run stands in for a full one, marked.
+    """
+    return pd.DataFrame({goal: _goal(runs, recipe) for goal, recipe in GOALS.items()})
+
+
+def _goal(runs: Path, recipe: str) -> pd.Series:
+    done = [runs / name for name in (recipe, f"{recipe}-quick") if (runs / name / "summary.json").is_file()]
+    if not done:
+        return pd.Series({"run": f"not yet: hubbub bench {recipe}"}, index=_GOAL_ROWS).fillna("-")
+    summary, settings = read_json(done[0] / "summary.json"), Recipe.load(done[0] / "recipe.toml")
+    test = read_json(next(done[0].glob("test-*/seed-*/metrics_test.json")))
+    facts = {
+        f"{level} {NAMES[metric]}": f"{summary[level][metric]['mean']:.4f}"
+        for level in ("segment", "clip")
+        for metric in ("accuracy", "macro_f1")
+    }
+    trained, epoch = test.get("trainable_parameters"), test["choice"].get("epoch")
+    fine_tuned = settings.head.name == "none" and settings.network.mode == "finetune"
+    facts |= {
+        "run": done[0].name,
+        "segments a second": f"{summary['segments_per_second']:,.0f}",
+        "seconds of training": f"{summary['seconds']['fit']:,.0f}",
+        "best epoch": "-" if epoch is None else str(epoch),
+        "trainable parameters": "-" if trained is None else f"{trained:,}",
+        "GPU needed": "yes" if fine_tuned else "no",
+        "read first": "; ".join(reason.partition(":")[0] for reason in summary["why_not_comparable"]),
+    }
+    return pd.Series(facts, index=_GOAL_ROWS)

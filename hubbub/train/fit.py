@@ -1,0 +1,238 @@
+"""Fit one network, or one head on frozen embeddings, on one split.
+
+A network: the one training loop, whose steps are in `training.py`. Validation picks the epoch, and its weights are
+read back from the checkpoint on disk, never from a shallow copy. A head: every candidate on the training part, the best
+on validation fitted again on both.
+This room does not see the test part.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from lightning.pytorch.loggers import Logger
+
+from hubbub.classifier import pooling
+from hubbub.classifier.torch_classifier import Classifier
+from hubbub.config.recipe import Recipe
+from hubbub.data.arrays import Arrays
+from hubbub.data.cache import Resident, Segments, Waves, key_of
+from hubbub.metrics import classification
+from hubbub.models.heads import build_head, candidates
+from hubbub.runtime import distributed as ranks
+from hubbub.runtime.devices import choose_device
+from hubbub.train.batches import Embeddings, Source, Stored, Waveforms
+from hubbub.train.module import EachEpoch, Training
+from hubbub.train.schedule import plateaus
+from hubbub.train.trainer import TrainError, build_trainer, in_words, quiet
+
+__all__ = ["Fitted", "Task", "TrainError", "content", "drive", "fit_head", "fit_network", "prepared"]
+
+Rows = npt.NDArray[np.intp]
+Targets = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a fit gives.
+
+    `chosen` was fitted on the training part: its validation figures are honest. `final` is the one to test: the same
+    for a network, refitted on training + validation for a head. `choice` is what validation decided, and `history`
+    the losses and validation metrics of each epoch of a network, `trainable` how many numbers of it were trained,
+    `threads` the numbers of processor threads that trained it.
+    """
+
+    chosen: Classifier
+    final: Classifier
+    choice: dict[str, Any]
+    history: pd.DataFrame | None = None
+    trainable: int | None = None
+    threads: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Task:
+    """A fit of a network as rank 0 tells the other processes of it; `checkpoints` are on its machine."""
+
+    recipe: Recipe
+    labels: tuple[str, ...]
+    train: Rows
+    validation: Rows
+    seed: int
+    lowered: Sequence[int]
+    checkpoints: Path
+    epochs: int
+    resume: bool
+
+
+def fit_network(
+    classifier: Classifier,
+    material: Resident | Segments,
+    targets: Targets,
+    train: Rows,
+    validation: Rows,
+    folder: Path,
+    *,
+    seed: int,
+    choice: dict[str, Any] | None = None,
+    loggers: list[Logger] | None = None,
+    each_epoch: EachEpoch | None = None,
+) -> Fitted:
+    """Train `classifier.network` in place on the clips `train`; the epoch is chosen on the clips `validation`.
+
+    `material` is the clips as they are kept or, where the network is frozen, its embeddings of their segments. Without
+    validation clips nothing is chosen: the last epoch is kept, or epoch `choice["epoch"]` where an earlier fit's choice
+    is given.
+    Checkpoints `best.ckpt` and `last.ckpt` go to `folder`/checkpoints; a `last.ckpt` found there is gone on from.
+    `targets` `[clips]` are class numbers; `loggers` follow the figures of each epoch, `each_epoch` hears them and may
+    end the training by raising. Raises `TrainError`.
+    """
+    settings, checkpoints = classifier.recipe.train, folder / "checkpoints"
+    nodes, devices = _devices(classifier)
+    ranks.check(settings.nodes, settings.devices)
+    lowered = choice.get("lowered", ()) if choice else ()
+    module = prepared(classifier, material, targets, train, validation, seed, lowered, each_epoch)
+    checks = module.checks
+    if len(module.source) < 2 * nodes * devices:
+        raise TrainError(f"{len(module.source)} training segments are too few for {nodes * devices} devices.")
+    last = checkpoints / "last.ckpt"
+    resume = last.is_file()
+    if not resume or not _read(last)["stopped"]:
+        epochs = choice["epoch"] if choice else settings.epochs
+        if nodes * devices > 1 and ranks.here().world > 1:
+            assert not isinstance(material, Segments)
+            name = content(material, targets, settings.device)
+            ranks.tell(
+                Task(
+                    classifier.recipe, classifier.labels, train, validation, seed, lowered, checkpoints, epochs, resume
+                )
+            )
+            ranks.alike(lambda: name, str, "clips or kind of device")
+        drive(module, checkpoints, epochs, resume=resume, loggers=loggers or [])
+    kept = _read(checkpoints / "best.ckpt" if checks else last)
+    module.load_state_dict(kept["state_dict"], strict=True)
+    if module.averaged:
+        module.learning.load_state_dict(module.averaged.module.state_dict())
+    classifier.to(settings.device).eval()
+    only_added = classifier.recipe.network.mode == "head" and not classifier.frozen
+    trained = classifier.network.groups()["head"] if only_added else module.learning.parameters()
+    trainable = sum(p.numel() for p in trained)
+    ended = _read(last)
+    history = ended["history"]
+    chosen: dict[str, Any] = {"epoch": int(kept["epoch"]) + 1}
+    if settings.schedule == "plateau":
+        chosen["lowered"] = plateaus(settings, history) if checks else list(lowered)
+    return Fitted(classifier, classifier, chosen, pd.DataFrame(history), trainable, tuple(ended.get("threads", ())))
+
+
+def _devices(classifier: Classifier) -> tuple[int, int]:
+    """Machines, and devices of each. Frozen embeddings are few and quick: one has them done before a second starts."""
+    settings = classifier.recipe.train
+    return (1, 1) if classifier.frozen else (settings.nodes, settings.devices)
+
+
+def content(sound: Resident, targets: Targets, device: str) -> str:
+    """A name for what processes that train together must have in common: clips, their classes, the kind of device."""
+    return key_of(sound.key, targets.tolist(), choose_device(device))
+
+
+def drive(module: Training, checkpoints: Path, epochs: int, *, resume: bool, loggers: list[Logger]) -> None:
+    """All epochs of a training, on all its devices; `resume` goes on from `last.ckpt` in the folder `checkpoints`."""
+    settings = module.settings
+    with _seeded(module.seed), quiet(), in_words(settings):
+        trainer = build_trainer(
+            settings, checkpoints, epochs, *_devices(module.classifier), choosing=module.checks is not None,
+            loggers=loggers,
+        )  # fmt: skip
+        trainer.fit(module, ckpt_path=checkpoints / "last.ckpt" if resume else None, weights_only=True)
+
+
+def prepared(
+    classifier: Classifier,
+    material: Resident | Segments,
+    targets: Targets,
+    train: Rows,
+    validation: Rows,
+    seed: int,
+    lowered: Sequence[int] = (),
+    each_epoch: EachEpoch | None = None,
+) -> Training:
+    """The training of a network before its first step, what the front end learns from the training part included."""
+    source = _source(classifier, material, targets, train)
+    checks = _source(classifier, material, targets, validation) if len(validation) else None
+    if len(source) and (frontend := classifier.frontend) and not classifier.frozen:
+        source.to(torch.device("cpu"))
+        rows = torch.arange(len(source)).split(classifier.recipe.train.batch_size)
+        frontend.to("cpu").fit(source.fetch(some) for some in rows)
+    return Training(classifier, source, checks, seed, lowered, each_epoch)
+
+
+def _read(checkpoint: Path) -> dict[str, Any]:
+    return torch.load(checkpoint, map_location="cpu", weights_only=True)
+
+
+def _source(classifier: Classifier, material: Resident | Segments, targets: Targets, clips: Rows) -> Source:
+    if isinstance(material, Segments):
+        return Embeddings(material, clips, targets, classifier.network.fc.in_features)
+    if isinstance(material, Arrays):
+        return Stored(material, clips, targets)
+    assert isinstance(material, Waves)
+    recipe = classifier.recipe
+    return Waveforms(material, clips, targets, recipe.windows, crop=recipe.augment.crop)
+
+
+def fit_head(
+    base: Classifier,
+    segments: Segments,
+    targets: Targets,
+    train: Rows,
+    validation: Rows,
+    *,
+    seed: int,
+    choice: dict[str, Any] | None = None,
+) -> Fitted:
+    """Fit the recipe's head on `base`'s embeddings `segments` of all clips; `train` and `validation` are clip numbers.
+
+    The candidate with the best validation clip accuracy is taken, the lower log loss deciding between equals.
+    """
+    options = [choice] if choice else candidates(base.recipe.head)
+    fitted = [(_fit_once(base, segments, targets, train, seed, option), option) for option in options]
+    if not len(validation):
+        (model, option), *_ = fitted
+        return Fitted(model, model, option)
+    ranks = []
+    for model, _ in fitted:
+        part = segments.of(validation)
+        figures = classification.evaluate(targets[validation], model.judge(part.values, part.offsets[:-1])[1])
+        ranks.append((figures["accuracy"] or 0.0, -(figures["log_loss"] or 0.0)))
+    chosen, option = fitted[max(range(len(ranks)), key=ranks.__getitem__)]
+    final = _fit_once(base, segments, targets, np.union1d(train, validation), seed, option)
+    return Fitted(chosen, final, option)
+
+
+def _fit_once(
+    base: Classifier, segments: Segments, targets: Targets, clips: Rows, seed: int, choice: dict[str, Any]
+) -> Classifier:
+    settings, part = base.recipe.head, segments.of(clips)
+    levels = np.split(part.values, len(base.recipe.windows.levels), axis=1)
+    if settings.pool == "segment":
+        y = targets[clips][part.clip]
+    else:
+        y = targets[clips]
+        levels = [pooling.pool_embeddings(level, part.offsets[:-1], settings.pool) for level in levels]
+    head = build_head(settings, choice, seed).fit(np.concatenate(levels), np.tile(y, len(levels)))
+    return Classifier(base.recipe, base.labels, network=base.network, head=head)
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """torch's global generator (dropout) seeded inside, as it was outside."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield

@@ -1,0 +1,245 @@
+"""The training of one network: what a step does, what is validated, which rate a step has (one LightningModule).
+
+Every random draw of a step is a function of seed, epoch and step, so a run that was killed goes on from its last
+checkpoint to the weights it would have had. This room does not know when a training ends, nor which epoch is kept.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.data import DataLoader
+
+from hubbub.augment import Mixing, Spectrogram, Waveform
+from hubbub.classifier.torch_classifier import Classifier
+from hubbub.metrics import classification
+from hubbub.models.network import Network
+from hubbub.train import batches
+from hubbub.train.batches import Source
+from hubbub.train.ema import RunningMean
+from hubbub.train.schedule import learning_rate, plateaus
+from hubbub.train.trainer import TrainError
+
+__all__ = ["EachEpoch", "Training"]
+
+#: Hears the figures of an epoch; what it raises ends the training.
+EachEpoch = Callable[[dict[str, float]], None]
+#: What an auxiliary classifier's loss weighs (Inception v3: Szegedy et al. 2016, as torchvision trains it).
+SIDE_SHARE = 0.4
+
+
+class Training(lightning.LightningModule):
+    """The training of one network: what a step does, what is validated, which rate a step has.
+
+    Cross-entropy on segments; logs `train_loss` and, on validation segments, `val_*`. `history` holds them by epoch.
+    `lowered` is for a plateau schedule without validation: the epochs at whose end an earlier fit lowered its rate.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        train: Source,
+        validation: Source | None,
+        seed: int,
+        lowered: Sequence[int] = (),
+        each_epoch: EachEpoch | None = None,
+    ) -> None:
+        super().__init__()
+        self.lowered, self.each_epoch = lowered, each_epoch
+        self.classifier, self.settings = classifier, classifier.recipe.train
+        # What is trained, and so what a checkpoint holds.
+        self.learning = classifier.network.fc if classifier.frozen else classifier.network
+        self._freeze(classifier.recipe.network.mode == "head")  # here too: several devices agree on what learns
+        self.source, self.checks, self.seed = train, validation, seed
+        augment = classifier.recipe.augment
+        self.augment, self.mask = Waveform(augment, classifier.rate_hz), Spectrogram(augment)
+        mixes = (augment.between or augment.mixup) and not classifier.frozen
+        self.mixing = Mixing(augment) if mixes else None
+        classes, balance = len(classifier.labels), self.settings.balance
+        weights = batches.class_weights(train.targets, classes) if "weights" in balance else None
+        self.class_weights: Tensor | None
+        self.register_buffer("class_weights", weights, persistent=False)
+        decay = self.settings.average
+        self.averaged = RunningMean(self.learning, decay) if decay else None
+        self.history: list[dict[str, float]] = []
+        self.threads: set[int] = set()  # that its epochs were trained with, on the processor
+        self._losses: list[Tensor] = []
+        self._figures: dict[str, float] = {}
+        self._validated: list[tuple[Tensor, Tensor]] = []
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        rng = np.random.default_rng([self.seed, self.current_epoch])
+        return self._loader(self.source, rng, balanced="sampler" in self.settings.balance)
+
+    def val_dataloader(self) -> DataLoader[Any] | list[Any]:
+        return self._loader(self.checks, None) if self.checks else []
+
+    def _loader(self, source: Source, rng: np.random.Generator | None, *, balanced: bool = False) -> DataLoader[Any]:
+        rank, world, size = self.global_rank, self.trainer.world_size, self.settings.batch_size
+        parts = batches.epoch_batches(source.targets, size, rng, rank=rank, world=world, balanced=balanced)
+        return DataLoader(parts, batch_size=None)  # type: ignore[arg-type]
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, _: int) -> Any:
+        return batch  # numbers of examples; what they stand for is fetched on the device
+
+    @property
+    def network(self) -> Network:
+        return self.classifier.network
+
+    def on_fit_start(self) -> None:
+        self.classifier.to(self.device)
+        for source in (self.source, self.checks):
+            if source:
+                source.to(self.device)
+
+    @property
+    def freezing(self) -> bool:
+        """Whether only what was added to the published network learns in this epoch."""
+        return self.classifier.recipe.network.mode == "head" or self.current_epoch < self.settings.freeze_epochs
+
+    def _freeze(self, frozen: bool) -> None:
+        for parameter in self.network.groups()["backbone"]:
+            parameter.requires_grad_(not frozen)
+
+    def on_train_epoch_start(self) -> None:
+        self._freeze(self.freezing)
+        self.network.train(not self.freezing)
+        for module in (self.network.dropout, *self.network.added()):
+            module.train()
+        if self.settings.bn_eval:
+            for module in self.network.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+
+    def on_train_batch_start(self, batch: Any, index: int) -> None:
+        for group in self.optimizers().param_groups:  # type: ignore[union-attr]
+            group["lr"] = self._rate(group["name"])
+
+    def training_step(self, batch: tuple[Tensor, float], index: int) -> Tensor:
+        rows, share = batch
+        entropy = [self.seed, self.current_epoch, index, self.global_rank]
+        step_seed = int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1)
+        torch.manual_seed(step_seed)  # dropout's
+        generator = torch.Generator(self.device if self.device.type == "cuda" else "cpu").manual_seed(step_seed)
+        inputs = self.source.fetch(rows, generator)
+        targets = self.source.targets[rows].to(self.device)
+        if self.mixing:
+            targets = nn.functional.one_hot(targets, len(self.classifier.labels)).float()
+        logits, targets = self._heard(inputs, targets, generator)
+        loss = self._loss(logits, targets)
+        for side in self.network.side_logits():
+            loss = loss + SIDE_SHARE * self._loss(side, targets)
+        loss = loss * share + self.network.regulariser()
+        self._refuse_unless_finite(loss.detach(), "the loss")
+        self._losses.append(loss.detach())
+        return loss
+
+    def _heard(self, inputs: Tensor, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Examples and targets -> logits and targets, augmented and mixed on the way."""
+        if self.classifier.frozen:
+            return self.network.head(inputs), targets
+        waves = self.augment(inputs, generator)
+        if self.mixing:
+            waves, targets = self.mixing.waves(waves, targets, generator)
+        features = self.classifier.features(waves, lambda spectrograms: self.mask(spectrograms, generator))
+        if self.mixing:
+            features, targets = self.mixing.spectrograms(features, targets, generator)
+        return self.network.logits(features), targets
+
+    def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        smoothing = self.settings.label_smoothing
+        return nn.functional.cross_entropy(logits, targets, self.class_weights, label_smoothing=smoothing)
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, index: int) -> None:
+        if self.averaged and self.global_step > self.averaged.n_averaged:  # not between accumulated batches
+            self.averaged.update_parameters(self.learning)
+
+    def on_validation_epoch_start(self) -> None:
+        self._swap_averaged()
+
+    def on_train_epoch_end(self) -> None:
+        (losses,) = self._from_all_devices(float(torch.stack(self._losses).mean()))
+        self._losses.clear()
+        row = {"epoch": self.current_epoch + 1, "train_loss": float(np.mean(losses)), **self._figures}
+        self.history.append(row)
+        self.log("train_loss", row["train_loss"], prog_bar=True, sync_dist=True)
+        self.log("learning_rate", self._rate("head"), sync_dist=True)
+        if self.each_epoch:
+            self.each_epoch(row)
+
+    def validation_step(self, batch: tuple[Tensor, float], _: int) -> None:
+        rows = batch[0]
+        inputs = self.checks.fetch(rows)  # type: ignore[union-attr]
+        logits = self.network.head(inputs) if self.classifier.frozen else self.classifier.logits(inputs)
+        self._validated.append((rows, logits.float().cpu()))
+
+    def on_validation_epoch_end(self) -> None:
+        self._swap_averaged()
+        rows, logits = (torch.cat(parts) for parts in zip(*self._validated, strict=True))
+        self._validated.clear()
+        rows, logits = (torch.cat(parts) for parts in self._from_all_devices(rows, logits))
+        self._refuse_unless_finite(logits.sum(), "the sum of the validation logits")
+        targets = self.checks.targets[rows]  # type: ignore[union-attr]
+        figures = classification.evaluate(targets.numpy(), logits.softmax(1).numpy())
+        self._figures = {
+            f"val_{name}": float(figures[ours] or 0.0)
+            for ours, name in (("log_loss", "loss"), ("accuracy", "accuracy"), ("macro_f1", "macro_f1"))
+        }
+        self.log_dict(self._figures, prog_bar=True, sync_dist=True)
+
+    def _swap_averaged(self) -> None:
+        if self.averaged:
+            self.averaged.swap_with(self.learning)
+
+    def _refuse_unless_finite(self, value: Tensor, name: str) -> None:
+        if not torch.isfinite(value):
+            raise TrainError(
+                f"{name} became {float(value)} in epoch {self.current_epoch + 1}, step {self.global_step + 1}. "
+                "The last good checkpoint is kept. Lower train.learning_rate, or set train.clip_norm."
+            )
+
+    def _from_all_devices(self, *values: Any) -> list[list[Any]]:
+        """Each value as a list of every device's."""
+        gathered: list[Any] = [values] * self.trainer.world_size
+        if self.trainer.world_size > 1:
+            torch.distributed.all_gather_object(gathered, values)
+        return [list(parts) for parts in zip(*gathered, strict=True)]
+
+    def _rate(self, group: str) -> float:
+        settings = self.settings
+        largest = settings.learning_rate
+        if group == "backbone" and settings.backbone_learning_rate:
+            largest = settings.backbone_learning_rate
+        per_epoch = math.ceil(self.trainer.num_training_batches / settings.accumulate)
+        looking = settings.schedule == "plateau" and self.checks is not None
+        lowered = plateaus(settings, self.history) if looking else self.lowered
+        return learning_rate(settings, largest, self.global_step, per_epoch, lowered)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        groups = [
+            {"params": parameters, "name": name, "lr": self.settings.learning_rate}
+            for name, parameters in self.network.groups().items()
+            if name == "head" or not self.classifier.frozen
+        ]
+        decay = self.settings.weight_decay
+        if self.settings.optimizer == "sgd":
+            momentum = self.settings.momentum
+            return torch.optim.SGD(groups, momentum=momentum, nesterov=momentum > 0, weight_decay=decay)
+        kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[self.settings.optimizer]
+        return kind(groups, weight_decay=decay)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["history"] = self.history
+        if self.device.type == "cpu":
+            self.threads.add(torch.get_num_threads())
+        checkpoint["threads"] = sorted(self.threads)
+        checkpoint["stopped"] = self.trainer.should_stop
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.history = checkpoint["history"]
+        self.threads = set(checkpoint.get("threads", ()))
