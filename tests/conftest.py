@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from browsing import browser, show
 from hypothesis import settings
-from serving import _servers, served, served_model, strict
 
 from hubbub.runtime import homes
+from tests.helpers.browsing import browser, show
+from tests.helpers.serving import _servers, served, served_model, strict
 
 __all__ = ["_servers", "browser", "served", "served_model", "show", "strict"]
 

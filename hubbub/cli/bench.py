@@ -66,8 +66,8 @@ def bench(
 
     Example: hubbub bench esc50-attention --quick
     """
-    from hubbub.report.run_folder import run_name
     from hubbub.experiment import suite
+    from hubbub.report.run_folder import run_name
 
     extra = as_settings(settings, device, folds, seeds, allow_missing, allow_leaky)
     runs = suite.runs(names, out_dir, name=name, settings=extra, quick=quick)

@@ -1,0 +1,123 @@
+"""text_tables: a list is read in whatever way it was saved, and what is no list says so."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from hubbub.data.clips import Clips, ClipsError, from_csv
+from hubbub.data.open import open_data
+from hubbub.data.text_tables import read
+from tests.helpers.sounds import rows, sounds
+
+PLAIN = ("path,label", "a.wav,dog", "b.wav,cat", '"c, too.wav",dog')
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    sounds(tmp_path, "a.wav", "b.wav", "c, too.wav", "deep/d.wav", "Grünfink.wav", seconds=2)
+    return tmp_path
+
+
+def labels(clips: Clips) -> dict[str, str]:
+    return dict(zip(map(os.path.basename, clips.table["path"]), clips.table["label"], strict=True))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize(("separator", "name"), [(",", "l.csv"), (";", "l.csv"), ("\t", "l.tsv"), ("\t", "l.TXT")])
+def test_lists_are_read_as_they_are_saved(place: Path, encoding: str, end: str, separator: str, name: str) -> None:
+    lines = [line if '"' in line else line.replace(",", separator) for line in PLAIN]
+    lines[3] = lines[3].replace('",', f'"{separator}')
+    (place / name).write_bytes(end.join(lines).encode(encoding))
+    assert labels(open_data(str(place / name))) == {"a.wav": "dog", "b.wav": "cat", "c, too.wav": "dog"}
+
+
+def test_the_line_that_excel_writes_above_the_header_is_none(place: Path) -> None:
+    file = rows(place / "l.csv", "sep=;", "path;label", "a.wav;dog", "c, too.wav;cat")
+    assert labels(from_csv(file)) == {"a.wav": "dog", "c, too.wav": "cat"}
+
+
+def test_blank_rows_count_for_nothing_but_the_numbers_of_rows(place: Path) -> None:
+    file = rows(place / "l.csv", "", "path, label ,", "", "a.wav,dog,", " , ", ",,", "\u200b", "b.wav,cat", ",,", "")
+    table = read(file)
+    assert list(table.columns) == ["path", "label"] and list(table.index) == [4, 8]
+    assert labels(from_csv(file)) == {"a.wav": "dog", "b.wav": "cat"}
+
+
+def test_names_stay_names(place: Path) -> None:
+    clips = from_csv(rows(place / "l.csv", "path,label", "a.wav,NA", "b.wav,None", "deep/d.wav,1"))
+    assert clips.labels == ("1", "NA", "None") and len(clips.notes) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "it is empty"),
+        (b"\x89PNG\r\n\x1a\n\0\0", "is no utf-8 text"),
+        (b"path,label\na.wav,gr\xfcn\n", "is no utf-8 text: save it as CSV in UTF-8"),
+        ("path,label\na.wav,dog\n".encode("utf-16-le"), "NUL characters: save it as CSV in UTF-8"),
+        (b"path,label\na.wav,x,dog\n", r"row 2 has 3 cells and row 1 has 2: remove lines above the header, and quote"),
+        (b"\n# mine\npath,label\na.wav,dog\n", r"row 3 has 2 cells and row 2 has 1: remove lines above the header"),
+        (b'path,label\n"a.wav,dog\nb.wav,cat\n', "a quotation mark that is not closed"),
+        (b'path,label\n"a"b.wav,dog\n', "expected after"),
+        (b"path,label\n" + b"x" * 10_000_000, "field larger than field limit"),
+        (b"path,label,path\na.wav,dog,b.wav\n", "two columns called 'path'"),
+        (b"path,label\n\n", "lists no clips"),
+        (b"path,label\n,dog\n", r"1 rows name no file \(row 2\)"),
+        (b"path,label\ndeep,dog\n", r"1 rows name a folder \(row 2: deep\)"),
+        (b"path,label\n.,dog\n", r"1 rows name a folder \(row 2: \.\)"),
+        (b"path,label\n" + b"x" * 300 + b".wav,dog\n", "1 of 1 listed files are missing"),
+    ],
+)  # fmt: skip
+def test_what_is_no_list_is_refused(place: Path, content: bytes, message: str) -> None:
+    (place / "l.csv").write_bytes(content)
+    with pytest.raises(ClipsError, match=message):
+        open_data(str(place / "l.csv"))
+
+
+def test_what_is_no_file_is_not_waited_for(place: Path) -> None:
+    os.mkfifo(place / "pipe.csv")
+    os.symlink("/dev/zero", place / "zero.csv")
+    for name in ("pipe.csv", "zero.csv"):
+        with pytest.raises(ClipsError, match="a pipe or device"):
+            open_data(str(place / name))
+
+
+def test_backslashes_and_other_forms_of_accents_find_the_file(place: Path) -> None:
+    import unicodedata
+
+    other = unicodedata.normalize("NFD", "Grünfink.wav")
+    clips = from_csv(rows(place / "l.csv", "path,label", "deep\\d.wav,dog", f"{other},finch"))
+    assert labels(clips) == {"d.wav": "dog", "Grünfink.wav": "finch"} and len(clips.notes) == 1
+    with pytest.raises(ClipsError, match="leaves"):
+        from_csv(rows(place / "l.csv", "path,label", "..\\..\\d.wav,dog"))
+
+
+# Annotations
+
+VIEWS = [(number, view) for number in range(3) for view in ("Waveform 1", "Spectrogram 1")]
+RAVEN = (
+    "Selection\tView\tBegin Time (s)\tEnd Time (s)\tBegin File\tSpecies",
+    *(f"{n}\t{view}\t{0.5 * n}\t{0.5 * n + 0.4}\ta.wav\t{'ab'[n % 2]}" for n, view in VIEWS),
+)
+BIRDNET = ("Start (s),End (s),Scientific name,Common name,Confidence,File", "0,1,x,a,0.9,a.wav", "1,2,y,b,0.9,a.wav")
+AUDACITY = ("0.500000\t1.000000\tdog", "\\\t200.0\t7000.0", "1.100000\t1.500000\tcat")  # fmt: skip
+
+
+@pytest.mark.parametrize(("lines", "program"), [(RAVEN, "Raven"), (BIRDNET, "BirdNET"), (AUDACITY, "Audacity")])
+def test_annotations_are_told_how_to_become_a_list(place: Path, lines: tuple[str, ...], program: str) -> None:
+    with pytest.raises(ClipsError, match=rf"from {program}.*the columns path, start, end, label"):
+        open_data(str(rows(place / "night.txt", *lines)))
+
+
+@pytest.mark.parametrize(("lines", "count"), [(RAVEN, 3), (BIRDNET, 2)])
+def test_the_advice_on_annotations_can_be_followed(place: Path, lines: tuple[str, ...], count: int) -> None:
+    import tomllib
+
+    file = rows(place / "night.txt", *lines)
+    with pytest.raises(ClipsError) as refused:
+        open_data(str(file))
+    advice = str(refused.value).partition("columns = ")[2].partition("}")[0] + "}"
+    clips = open_data(str(file), columns=tomllib.loads(f"columns = {advice}")["columns"])
+    assert len(clips) == count and clips.labels == ("a", "b") and clips.table["group"].nunique() == 1

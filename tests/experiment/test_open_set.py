@@ -1,0 +1,201 @@
+"""Runs that say how sure they may be: temperatures from validation, and classes that were held out."""
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn.metrics as reference
+import soundfile
+
+from hubbub.classifier import calibration, pooling
+from hubbub.classifier.calibration import Confidence
+from hubbub.classifier.torch_classifier import load
+from hubbub.config.recipe import Recipe
+from hubbub.experiment import cell, run
+from hubbub.experiment.prepare import prepare
+from hubbub.metrics import classification
+from hubbub.report import page, run_folder
+from hubbub.report import summary as report
+
+ROOT = Path(__file__).parents[2]
+HEAD = [
+    *("data.limit=3", "network.width=4", "evaluate.resamples=20", "head.name=logreg", "head.pool=segment"),
+    *("head.c=[0.01,0.1]", 'protocol.folds=["1","2"]', "train.seeds=[1,2]"),
+]
+HELD_OUT = ("siren", "drilling")
+OPEN = [*HEAD, 'data.held_out=["siren","drilling"]']
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of a head on frozen (here: random) features, without two of the ten classes."""
+    folder = tmp_path_factory.mktemp("runs") / "open"
+    run.run(Recipe.load("street-cnn", OPEN), folder, quick=True)
+    return folder
+
+
+def read(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_how_sure_a_cell_may_be_is_decided_by_its_validation_part_alone(opened: Path) -> None:
+    material = prepare(Recipe.load("street-cnn", OPEN))
+    split = material.splits[0]
+    chosen = cell.fit(material, split.train, split.validation, 1, Path("unused"), []).chosen
+    part, targets = material.embedded.of(split.validation), material.targets[split.validation]
+    by_segment, by_clip = chosen.judge(part.values, part.offsets[:-1])
+    expected = calibration.fit(targets, by_segment, by_clip, part.offsets[:-1], "max_logit")
+    place = opened / "test-1" / "seed-1"
+    assert read(place / "metrics_test.json")["confidence"] == pytest.approx(asdict(expected))
+    assert asdict(load(place / "classifier").confidence) == pytest.approx(asdict(expected))
+    # Its own validation figures are those before.
+    assert read(place / "metrics_val.json")["clip_log_loss"] == classification.evaluate(targets, by_clip)["log_loss"]
+    after = classification.evaluate(targets, pooling.temper(by_clip, expected.clip))
+    before = classification.evaluate(targets, by_clip)
+    assert after["log_loss"] < before["log_loss"]
+    for name in ("accuracy", "balanced_accuracy", "macro_f1", "top3"):
+        assert after[name] == before[name]
+
+
+def test_temperatures_change_no_decision(opened: Path) -> None:
+    predicted = run_folder.predictions(opened)
+    raw = run_folder.untempered(opened, predicted)
+    material = prepare(Recipe.load("street-cnn", OPEN))
+    model = load(opened / "test-2" / "seed-2" / "classifier")
+    assert model.confidence.clip != 1 != model.confidence.segment
+    model.confidence = Confidence()
+    part = material.embedded.of(material.splits[1].test)
+    own = raw.loc[("2", 2)]
+    for level, scores in zip(("segment", "clip"), model.judge(part.values, part.offsets[:-1]), strict=True):
+        np.testing.assert_allclose(run_folder.arrays(own[own["level"] == level])[1], scores, rtol=1e-3, atol=1e-6)
+    figures, expected = (classification.evaluate(*run_folder.arrays(table)[:2]) for table in (predicted, raw))
+    for name in ("accuracy", "balanced_accuracy", "macro_f1", "top3"):
+        assert figures[name] == expected[name]
+    assert figures["log_loss"] != expected["log_loss"]
+
+
+def test_the_summary_says_calibration_with_and_without(opened: Path) -> None:
+    found = read(opened / "summary.json")["calibration"]
+    predicted = run_folder.predictions(opened)
+    for said, table in ((lambda level: found[level], predicted), (lambda level: found[level]["raw"], None)):
+        table = run_folder.untempered(opened, predicted) if table is None else table
+        for level in run_folder.LEVELS:
+            targets, scores, _ = run_folder.arrays(table[table["level"] == level])
+            own = -np.log(np.clip(scores[np.arange(len(targets)), targets].astype(float), classification.SMALLEST, 1))
+            assert said(level)["log_loss"] == pytest.approx(own.mean(), rel=1e-9)
+            assert said(level)["error"] == classification.calibration(targets, scores).error
+
+
+def test_held_out_classes_are_learnt_by_no_classifier(opened: Path) -> None:
+    labels = load(opened).labels
+    assert len(labels) == 8 and not set(labels) & set(HELD_OUT)
+    summary = read(opened / "summary.json")
+    assert not summary["comparable"]
+    assert any(reason.startswith("HELD OUT: 2 of 10 classes") for reason in summary["why_not_comparable"])
+    material = prepare(Recipe.load("street-cnn", OPEN))
+    truth = material.clips.table.set_index("clip")["label"]
+    for fold, _, place in report.cells(opened):
+        own, strange = (pd.read_parquet(place / name) for name in ("predictions.parquet", run_folder.STRANGERS))
+        assert not set(own["label"]) & set(HELD_OUT) and set(strange["label"]) == set(HELD_OUT)
+        assert set(strange["clip"]) == set(truth.index[truth.isin(HELD_OUT) & (own_fold(material) == fold).to_numpy()])
+        assert len(strange[strange["level"] == "clip"]) == 6 == strange["clip"].nunique()
+        assert list(own.columns) == list(strange.columns)
+
+
+def own_fold(material: object) -> pd.Series:
+    return material.clips.table.set_index("clip")["fold"]  # type: ignore[attr-defined]
+
+
+def test_the_operating_point_is_that_of_the_predictions(opened: Path) -> None:
+    told = read(opened / "summary.json")["unknown"]
+    assert (told["classes"], told["clips"], told["by"]) == (list(HELD_OUT), 12, "max_logit")
+    by_fold: dict[str, list[tuple[float, ...]]] = {}
+    for fold, _, place in report.cells(opened):
+        threshold = read(place / "metrics_test.json")["confidence"]["threshold"]
+        sides = []
+        for name in ("predictions.parquet", run_folder.STRANGERS):
+            table = pd.read_parquet(place / name)
+            logits = np.log(table[table["level"] == "segment"].iloc[:, 6:].to_numpy(dtype=float))
+            largest = pd.Series(logits.max(axis=1) - logits.mean(axis=1))
+            sides.append(largest.groupby(table.loc[table["level"] == "segment", "clip"].to_numpy()).max())
+        known, unknown = sides
+        hits, scores = np.arange(len(known) + len(unknown)) < len(known), np.append(known, unknown)
+        false, true, _ = reference.roc_curve(hits, scores, drop_intermediate=False)
+        by_fold.setdefault(fold, []).append(
+            (
+                reference.roc_auc_score(hits, scores),
+                false[true >= 0.95].min(),
+                (known >= threshold).mean(),
+                (unknown >= threshold).mean(),
+            )
+        )
+    means = np.array([np.mean(seeds, axis=0) for seeds in by_fold.values()])
+    figures = [told["max_logit"][k] for k in ("auroc", "fpr95")]
+    figures += [told["at_threshold"][k] for k in ("known_kept", "unknown_passed")]
+    assert [f["mean"] for f in figures] == pytest.approx(means.mean(axis=0))
+    assert [f["sd"] for f in figures] == pytest.approx(means.std(axis=0, ddof=1))
+    assert set(told) == {"classes", "clips", "by", "at_threshold", *calibration.UNKNOWN}
+
+
+def test_verify_sees_a_changed_prediction_of_a_held_out_clip(opened: Path) -> None:
+    assert report.verify(opened) == []
+    file = opened / "test-1" / "seed-1" / run_folder.STRANGERS
+    before = file.read_bytes()
+    table = pd.read_parquet(file)
+    table.iloc[:, 6:] = 1 / 8
+    table.to_parquet(file, index=False)
+    try:
+        assert any(line.startswith("unknown.max_logit.auroc") for line in report.verify(opened))
+    finally:
+        file.write_bytes(before)
+
+
+def test_the_page_says_both(opened: Path, tmp_path: Path) -> None:
+    html = page.write(opened).read_text(encoding="utf-8")
+    told = read(opened / "summary.json")
+    assert "None of these</h2>" in html and "which the classifier uses" in html
+    assert f"{told['unknown']['max_logit']['auroc']['mean']:.3f}" in html
+    raw = told["calibration"]["clip"]["raw"]["error"]
+    assert f"{raw:.3f} and " in html and "before the temperatures" in html
+
+
+def test_without_validation_nothing_is_fitted_and_nothing_is_called_unknown(tmp_path: Path) -> None:
+    settings = [*HEAD, 'protocol.validation="none"', "head.c=[0.1]", "train.seeds=[1]", 'protocol.folds=["1"]']
+    summary = run.run(Recipe.load("street-cnn", settings), tmp_path / "run", quick=True)
+    for place in ("test-1/seed-1", "."):
+        model = load(tmp_path / "run" / place / "classifier")
+        assert model.confidence == Confidence(1.0, 1.0, None)
+        assert model.classify(np.zeros(16_000, np.float32), 16_000).known is None
+    assert read(tmp_path / "run" / "test-1" / "seed-1" / "metrics_test.json")["confidence"]["threshold"] is None
+    assert summary["unknown"] is None
+    for figures in summary["calibration"].values():
+        assert figures["raw"] == {"error": figures["error"], "log_loss": figures["log_loss"]}
+    html = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "None of these" not in html
+
+
+def test_a_refitted_classifier_has_the_middle_of_its_cells(opened: Path) -> None:
+    found = [run_folder.confidence(place) for _, _, place in report.cells(opened)]
+    assert load(opened).confidence == calibration.typical(found)
+    assert load(opened).classify(np.zeros(16_000, np.float32), 16_000).known in (True, False)
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_page_run(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "confidence.md").read_text(encoding="utf-8")
+    commands = [line.strip() for line in text.splitlines() if line.startswith("    hubbub ")]
+    assert [command.split()[1] for command in commands] == ["bench", "report", "classify", "bench", "bench"]
+    soundfile.write(tmp_path / "street.wav", np.random.default_rng(0).normal(0, 0.1, 40_000), 16_000)
+    small = " ".join(f"--set {setting}" for setting in ("data.limit=2", "train.epochs=1", "network.width=4"))
+    for command in commands:
+        if "esc50" in command:
+            continue  # minutes: its recipe is run by the test of all recipes
+        extra = f" --folds 1,2 {small}" if " bench " in command else ""
+        line = command.partition("#")[0].replace("hubbub ", f"{sys.executable} -m hubbub.cli ", 1) + extra
+        done = subprocess.run(line, shell=True, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, (command, done.stderr[-2000:])
