@@ -20,7 +20,7 @@ from rich.table import Table
 
 from benchmarks import scenes
 from hubbub.audio import decode
-from hubbub.classifier.base import Hearing
+from hubbub.classifier.base import Classifier
 from hubbub.classifier.load import load
 from hubbub.data import synthetic
 from hubbub.inference.events import Event, Merging, merge
@@ -46,7 +46,7 @@ def write_list(folder: Path) -> Path:
     return folder / "list.csv"
 
 
-def trained(folder: Path, recipe: str, hop: int) -> Hearing:
+def trained(folder: Path, recipe: str, hop: int) -> Classifier:
     if not (folder / "run" / "test-1").is_dir():
         settings = ("--set", f'data.name="{write_list(folder)}"', "--out", str(folder), "--name", "run")
         subprocess.run([sys.executable, "-m", "hubbub.cli", "train", recipe, "--fold", "1", *settings], check=True)
@@ -55,18 +55,18 @@ def trained(folder: Path, recipe: str, hop: int) -> Hearing:
     return model
 
 
-def scored(model: Hearing, fold: int, count: int) -> Scored:
+def scored(model: Classifier, fold: int, count: int) -> Scored:
     """Segments' times and scores of each scene, and its true events."""
     clips = [clip for clip in synthetic.plan(CLIPS, FOLDS, SEED) if clip.fold == fold]
     found = []
     for scene in scenes.plan(clips, count, seed=fold):
         wave = decode.resample(scenes.render(scene), synthetic.SAMPLE_RATE_HZ, model.rate_hz)
-        rows, _ = model.judge(model.evidence(model.cut(wave)), [0])
+        rows, _ = model.predict_proba(model.outputs(model.cut(wave)), [0])
         found.append((model.spans(len(wave)), rows, scene.events))
     return found
 
 
-def counts(model: Hearing, these: Scored, merging: Merging) -> tuple[Counts, Counts]:
+def counts(model: Classifier, these: Scored, merging: Merging) -> tuple[Counts, Counts]:
     """Segment- and event-based counts of the ten classes."""
     found = [
         [event for event in merge(spans, rows, model.labels, merging) if event.label != BACKGROUND]

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from hubbub.classifier.torch_classifier import Classifier, load
+from hubbub.classifier.torch_classifier import TorchClassifier, load
 from hubbub.data import synthetic
 from hubbub.inference.explain import Explanation, curves, explain, listen
 from hubbub.inference.occlusion import occlude
@@ -28,7 +28,7 @@ def area(scores: Array) -> float:
     return float(np.mean((scores[1:] + scores[:-1]) / 2))
 
 
-def measure(model: Classifier, found: Explanation, heat: Array, inside: npt.NDArray[np.bool_]) -> list[float]:
+def measure(model: TorchClassifier, found: Explanation, heat: Array, inside: npt.NDArray[np.bool_]) -> list[float]:
     """One row of `COLUMNS` for a map on the explanation's grid."""
     own = replace(found, map=heat / heat.max())
     sounds = [model.classify(wave, found.rate_hz).scores[found.label] for wave in listen(own)]

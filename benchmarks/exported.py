@@ -14,25 +14,25 @@ import numpy as np
 import numpy.typing as npt
 
 from hubbub.audio import decode
-from hubbub.classifier.base import Hearing
+from hubbub.classifier.base import Classifier
 from hubbub.classifier.export import INT8_CLIPS, Sounds, export
-from hubbub.classifier.torch_classifier import Classifier, load
+from hubbub.classifier.torch_classifier import TorchClassifier, load
 from hubbub.data.open import open_clips
 
 Array = npt.NDArray[np.float32]
 KINDS = ("torch", "onnx", "int8")
 
 
-def judged(model: Hearing, clips: list[Array]) -> tuple[Array, float]:
+def judged(model: Classifier, clips: list[Array]) -> tuple[Array, float]:
     """Probabilities of clips given as their segments, and segments a second."""
     segments, offsets = np.concatenate(clips), np.cumsum([0, *(len(clip) for clip in clips[:-1])])
-    model.evidence(segments[:64])
+    model.outputs(segments[:64])
     began = time.perf_counter()
-    scores = model.judge(model.evidence(segments), offsets)[1]
+    scores = model.predict_proba(model.outputs(segments), offsets)[1]
     return scores, len(segments) / (time.perf_counter() - began)
 
 
-def of_fold(folder: Path, model: Classifier, most: int | None) -> dict[str, tuple[float, ...]]:
+def of_fold(folder: Path, model: TorchClassifier, most: int | None) -> dict[str, tuple[float, ...]]:
     """Accuracy, share of decisions as torch's, segments a second and MB of each kind of the same classifier."""
     fold, clips = folder.parent.name.removeprefix("test-"), open_clips(model.recipe)
     targets, own = clips.targets(), (clips.table["fold"] == fold).to_numpy()

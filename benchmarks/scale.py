@@ -13,7 +13,7 @@ from pathlib import Path
 from hubbub.config.recipe import Recipe
 from hubbub.experiment.engine import Done, Engine
 from hubbub.experiment.local import Here, Processes
-from hubbub.experiment.prepare import Say
+from hubbub.experiment.prepare import Log
 from hubbub.experiment.run import Run, run_all
 from hubbub.runtime import homes, processes
 
@@ -34,8 +34,8 @@ class Watched:
     def __exit__(self, *error: object) -> None:
         self.engine.__exit__(*error)
 
-    def begin(self, run: Run, say: Say) -> Done:
-        return self._noted(self.engine.begin(run, say))
+    def begin(self, run: Run, log: Log) -> Done:
+        return self._noted(self.engine.begin(run, log))
 
     def start(self, step) -> None:
         self.engine.start(step)

@@ -2,37 +2,36 @@
 
     import hubbub
     model = hubbub.load("runs/demo")
-    heard = model.classify("street.wav")
+    prediction = model.classify("street.wav")
 
-What it offers is imported when it is first asked for: `import hubbub` is instant. `Classifier` brings torch; `load`
-brings it where what is loaded needs it.
+Names are imported when they are first used: `import hubbub` is instant, and torch is imported only where it is needed.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from hubbub.errors import HubbubError
 
 if TYPE_CHECKING:
-    from hubbub.classifier.base import Heard
+    from hubbub.classifier.base import Classifier, Prediction
     from hubbub.classifier.load import load
-    from hubbub.classifier.torch_classifier import Classifier
+    from hubbub.inference.explain import explain
+    from hubbub.inference.stream import Stream
 
-__all__ = ["Classifier", "Heard", "HubbubError", "__version__", "load"]
+__all__ = ["Classifier", "HubbubError", "Prediction", "Stream", "__version__", "explain", "load"]
 
 __version__ = "0.1.0"
 
+_MODULES = {
+    "Classifier": "hubbub.classifier.base",
+    "Prediction": "hubbub.classifier.base",
+    "Stream": "hubbub.inference.stream",
+    "explain": "hubbub.inference.explain",
+    "load": "hubbub.classifier.load",
+}
+
 
 def __getattr__(name: str) -> Any:
-    if name == "Classifier":
-        from hubbub.classifier.torch_classifier import Classifier
-
-        return Classifier
-    if name == "load":
-        from hubbub.classifier.load import load
-
-        return load
-    if name == "Heard":
-        from hubbub.classifier.base import Heard
-
-        return Heard
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
     raise AttributeError(f"module 'hubbub' has no attribute '{name}'")

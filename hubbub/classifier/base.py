@@ -1,7 +1,7 @@
-"""What every classifier does with a recording, whatever computes its network: cut it, hear it, judge, answer.
+"""What every classifier does with a recording, whatever runs its network: windows, scores, pooling, prediction.
 
-`Classifier` hears with torch, `OnnxClassifier` with onnxruntime; both are a `Hearing`, so windows, pooling and answers
-are the same to the last line. This room knows neither torch nor files of weights.
+`TorchClassifier` runs it with torch, `OnnxClassifier` with onnxruntime; both inherit from `Classifier`, so windows,
+pooling and predictions are the same code. This module knows neither torch nor files of weights.
 """
 
 import itertools
@@ -22,15 +22,15 @@ from hubbub.classifier.calibration import Confidence, familiarity
 from hubbub.config.recipe import Recipe
 from hubbub.errors import HubbubError
 
-__all__ = ["AnswerError", "ClassifierError", "GIVEN", "Heard", "Hearing"]
+__all__ = ["AnswerError", "ClassifierError", "PRECOMPUTED", "Prediction", "Classifier"]
 
 Array = npt.NDArray[np.float32]
 #: The endings of files that are spectrograms, or pictures of them.
-GIVEN = (*image_files.EXTENSIONS, ".npy")
+PRECOMPUTED = (*image_files.EXTENSIONS, ".npy")
 
 
 @dataclass(frozen=True)
-class Heard:
+class Prediction:
     """What a classifier heard in one recording.
 
     `scores` holds one probability a class for the whole clip, `segments` a table with `start`, `end` [s] and one
@@ -59,7 +59,7 @@ class AnswerError(ClassifierError):
     """A classifier whose answer is none, whatever it was asked: not the fault of who asks."""
 
 
-class Hearing(ABC):
+class Classifier(ABC):
     """Recordings in, class probabilities out. A kind of classifier says how it hears: `_hear` and `_last_layer`."""
 
     recipe: Recipe
@@ -80,11 +80,11 @@ class Hearing(ABC):
         """The most segments heard in one pass."""
 
     @abstractmethod
-    def _hear(self, segments: Array) -> Array:
+    def _forward(self, segments: Array) -> Array:
         """Segments `[B, N]` of one view, or what stands for them -> their evidence `[B, ...]`."""
 
     @abstractmethod
-    def _last_layer(self, evidence: Array) -> Array:
+    def _last_layer(self, outputs: Array) -> Array:
         """Evidence of one view `[S, ...]`, pooled where the head is for such -> logits `[S, K]`."""
 
     @property
@@ -97,14 +97,14 @@ class Hearing(ABC):
         return self.recipe.evaluate.hop or self.recipe.windows.hop
 
     @property
-    def hears(self) -> bool:
+    def takes_sound(self) -> bool:
         """Whether it takes sound; one that was trained on spectrograms of unknown making does not."""
-        return self.recipe.frontend.name != "given"
+        return self.recipe.frontend.name != "precomputed"
 
     @property
     def endings(self) -> tuple[str, ...]:
         """The endings of files that it takes: sounds, or pictures and spectrograms where it takes only such."""
-        return decode.EXTENSIONS if self.hears else GIVEN
+        return decode.EXTENSIONS if self.takes_sound else PRECOMPUTED
 
     @property
     def views(self) -> list[tuple[windows.Level, float]]:
@@ -120,7 +120,7 @@ class Hearing(ABC):
         """Start and end of each segment that `cut` makes of a wave of `samples`: `[S, 2]` in seconds."""
         return windows.spans(samples, self.rate_hz, self.recipe.windows.length, self.hop)
 
-    def evidence(self, segments: Array) -> Array:
+    def outputs(self, segments: Array) -> Array:
         """Segments `[S, N]` -> what a decision is made from: embeddings, or logits where these are enough.
 
         Those of all `views` stand side by side: `[S, views * D]` or `[S, views * K]`.
@@ -128,11 +128,11 @@ class Hearing(ABC):
         heard = []
         for start in range(0, len(segments), self.batch):
             some = segments[start : start + self.batch]
-            heard.append(np.concatenate([self._hear(_seen(some, *view)) for view in self.views], axis=1))
+            heard.append(np.concatenate([self._forward(_seen(some, *view)) for view in self.views], axis=1))
         return np.concatenate(heard)
 
     @property
-    def gathering(self) -> pooling_.EmbeddingPooling:
+    def row_pooling(self) -> pooling_.EmbeddingPooling:
         """What of its segments' rows (see `weigh`) decides about a clip: their mean, their largest values, or both."""
         if self._pools_embeddings:
             return cast(pooling_.EmbeddingPooling, self.recipe.head.pool)
@@ -142,37 +142,37 @@ class Hearing(ABC):
     def _pools_embeddings(self) -> bool:
         return self.recipe.head.name != "none" and self.recipe.head.pool != "segment"
 
-    def judge(self, evidence: Array, offsets: npt.ArrayLike) -> tuple[Array, Array]:
+    def predict_proba(self, outputs: Array, offsets: npt.ArrayLike) -> tuple[Array, Array]:
         """Evidence `[S, ...]` of clips that start at `offsets` `[C]` -> probabilities `[S, K]` and `[C, K]`.
 
         Views are averaged as segments are: their logits under `mean_logit`, else their probabilities. A head on
         pooled embeddings scores a segment as a clip of one segment. Last, both are tempered (`confidence`).
         """
-        by_segment, rows = self.weigh(evidence)
-        return by_segment, self.decide(pooling_.pool_embeddings(rows, offsets, self.gathering))
+        by_segment, rows = self.segment_proba(outputs)
+        return by_segment, self.clip_proba(pooling_.pool_embeddings(rows, offsets, self.row_pooling))
 
-    def weigh(self, evidence: Array) -> tuple[Array, Array]:
+    def segment_proba(self, outputs: Array) -> tuple[Array, Array]:
         """Evidence `[S, ...]` -> probabilities `[S, K]`, and the rows `[S, M]` that a clip's decision is pooled from:
         embeddings for a head on pooled ones, logits under `mean_logit`, else probabilities.
 
         Pooled as `gathering` says, `decide` takes them; so a recording need not be held whole to be judged.
         """
         if self._pools_embeddings:
-            each = pooling_.pool_embeddings(evidence, np.arange(len(evidence)), self.gathering)
-            by_segment, rows = self._decided(each), evidence
+            each = pooling_.pool_embeddings(outputs, np.arange(len(outputs)), self.row_pooling)
+            by_segment, rows = self._decided(each), outputs
         else:
-            logits = [self._last_layer(view) for view in np.split(evidence, len(self.views), axis=1)]
+            logits = [self._last_layer(view) for view in np.split(outputs, len(self.views), axis=1)]
             if self.recipe.evaluate.pooling == "mean_logit":
                 rows = _mean(logits)
                 by_segment = pooling_.probabilities(rows, self.activation)
             else:
                 scores = [pooling_.probabilities(view, self.activation) for view in logits]
                 by_segment, rows = _mean(scores), np.concatenate(scores, axis=1)
-        return self._answer(pooling_.temper(by_segment, self.confidence.segment, self.activation)), rows
+        return self._answer(pooling_.apply_temperature(by_segment, self.confidence.segment, self.activation)), rows
 
-    def decide(self, pooled: Array) -> Array:
+    def clip_proba(self, pooled: Array) -> Array:
         """Pooled rows of clips, `[C, M]` or for mean+max `[C, 2 M]` -> their probabilities `[C, K]`."""
-        return self._answer(pooling_.temper(self._decided(pooled), self.confidence.clip, self.activation))
+        return self._answer(pooling_.apply_temperature(self._decided(pooled), self.confidence.clip, self.activation))
 
     def _answer(self, scores: Array) -> Array:
         """The same `[N, K]`. Raises `AnswerError` where it is no answer to give: NaN, or of other classes."""
@@ -188,7 +188,7 @@ class Hearing(ABC):
             )
         return scores
 
-    def knows(self, by_segment: Array, segments: npt.NDArray[Any]) -> npt.NDArray[np.bool_] | None:
+    def is_known(self, by_segment: Array, segments: npt.NDArray[Any]) -> npt.NDArray[np.bool_] | None:
         """Probabilities of segments `[S, K]`, and these `[S, ...]` -> whether each reaches the threshold that
         validation set, `[S]`: whether it is like what was learnt, which digital silence never is. None where none was
         set. A recording is known where one of its segments is."""
@@ -200,19 +200,19 @@ class Hearing(ABC):
     def _decided(self, pooled: Array) -> Array:
         """The same before it is tempered."""
         if self._pools_embeddings:
-            parts = pooled.reshape(len(pooled), len(self.gathering.split("+")), len(self.views), -1)
+            parts = pooled.reshape(len(pooled), len(self.row_pooling.split("+")), len(self.views), -1)
             views = [parts[:, :, view].reshape(len(pooled), -1) for view in range(len(self.views))]
             return _mean([pooling_.probabilities(self._last_layer(view)) for view in views])
         pooling = self.recipe.evaluate.pooling
         views = [pooled] if pooling == "mean_logit" else np.split(pooled, len(self.views), axis=1)
-        return _mean([pooling_.settled(view, pooling, self.activation) for view in views])
+        return _mean([pooling_.normalise(view, pooling, self.activation) for view in views])
 
     def read(
         self, source: str | Path | BinaryIO | decode.Sound | npt.ArrayLike, rate_hz: int | None = None
     ) -> tuple[Array, float, tuple[str, ...]]:
         """What `classify` takes for a sound, or one that is being decoded -> its wave `[T]` at the classifier's rate,
         how long it is [s], and what is odd about it."""
-        if not self.hears:
+        if not self.takes_sound:
             raise ClassifierError(
                 "this classifier was trained on spectrograms or pictures, and how they were made is not known: it "
                 "takes only such, not sound. To have it hear, train on what hubbub data images or features made."
@@ -236,8 +236,8 @@ class Hearing(ABC):
         seconds = len(wave) / own_rate
         return resampled, seconds, (*warnings, *waves.padded(seconds, self.recipe.windows.length / self.rate_hz))
 
-    def classify(self, source: str | Path | BinaryIO | npt.ArrayLike, rate_hz: int | None = None) -> Heard:
-        """A file, an open stream or a wave -> `Heard`.
+    def classify(self, source: str | Path | BinaryIO | npt.ArrayLike, rate_hz: int | None = None) -> Prediction:
+        """A file, an open stream or a wave -> `Prediction`.
 
         A wave is `[T]` or `[T, channels]`, floats in [-1, 1] or 8, 16 or 32-bit integers, and needs its `rate_hz`;
         files carry theirs. `[channels, T]` is turned where that is unmistakable. Any rate, number of channels and
@@ -246,29 +246,29 @@ class Hearing(ABC):
         `PictureError` or `ClassifierError`.
         """
         warnings: tuple[str, ...] = ()
-        if isinstance(source, str | Path) and Path(source).suffix.lower() in GIVEN:
-            segments = self.given(Path(source))
-            seconds = self.given_seconds
+        if isinstance(source, str | Path) and Path(source).suffix.lower() in PRECOMPUTED:
+            segments = self.load_precomputed(Path(source))
+            seconds = self.precomputed_seconds
             spans = np.array([[0.0, seconds]])
         else:
             wave, seconds, warnings = self.read(source, rate_hz)
             segments, spans = self.cut(wave), self.spans(len(wave))
-        by_segment, clip = self.judge(self.evidence(segments), [0])
+        by_segment, clip = self.predict_proba(self.outputs(segments), [0])
         table = pd.DataFrame(by_segment, columns=list(self.labels))
         table.insert(0, "start", spans[:, 0])
         table.insert(1, "end", spans[:, 1])
         scores = dict(zip(self.labels, (float(p) for p in clip[0]), strict=True))
         label = max(scores, key=lambda name: scores[name])
-        knows = self.knows(by_segment, segments)
+        knows = self.is_known(by_segment, segments)
         known = waves.known(None if knows is None else bool(knows.any()), warnings)
-        return Heard(label, scores[label], scores, table, seconds, known, warnings)
+        return Prediction(label, scores[label], scores, table, seconds, known, warnings)
 
     @property
-    def given_seconds(self) -> float:
+    def precomputed_seconds(self) -> float:
         """How much sound a picture or a spectrogram is of; 0 where that is not known."""
         return self.recipe.windows.length / self.rate_hz if self.recipe.frontend.name == "logmel" else 0.0
 
-    def given(self, file: Path) -> npt.NDArray[Any]:
+    def load_precomputed(self, file: Path) -> npt.NDArray[Any]:
         """A picture or a spectrogram -> the one segment that it is. Raises `ClassifierError` where it takes sound."""
         raise ClassifierError(f"{file} is a picture or a spectrogram, and this classifier takes sound. Give it that.")
 

@@ -51,7 +51,7 @@ def fit(targets: Targets, by_segment: Scores, by_clip: Scores, offsets: npt.Arra
     starts = np.asarray(offsets, dtype=np.intp)
     of_segments = np.repeat(targets, np.diff(np.append(starts, len(by_segment))))
     segment, clip = temperature(of_segments, by_segment), temperature(targets, by_clip)
-    each = familiarity(pooling.temper(by_segment, segment), how)
+    each = familiarity(pooling.apply_temperature(by_segment, segment), how)
     of_clips = np.sort(np.maximum.reduceat(each, starts))
     # The highest threshold that so many clips reach.
     return Confidence(segment, clip, float(of_clips[int(len(of_clips) * (1 - classification.MOSTLY))]))

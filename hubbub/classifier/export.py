@@ -23,7 +23,7 @@ from hubbub import __version__
 from hubbub.audio import decode
 from hubbub.classifier import onnx_classifier, quantize
 from hubbub.classifier.onnx_classifier import ANY_LENGTH, BATCH, EMBEDDINGS, LOGITS, SEGMENTS, OnnxClassifier
-from hubbub.classifier.torch_classifier import Classifier
+from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config.sections import Data
 from hubbub.data.clips import ClipsError
 from hubbub.data.open import open_section
@@ -62,7 +62,7 @@ class Sounds:
     targets: npt.NDArray[np.int64] | None = None
 
 
-def sounds(model: Classifier, most: int = CLIPS) -> Sounds:
+def sounds(model: TorchClassifier, most: int = CLIPS) -> Sounds:
     """Clips to check an export on: of the classifier's own data set, else of ESC-50, else of `street`, synthesised."""
     for data in (model.recipe.data, Data(name="esc50"), Data(name="street")):
         try:
@@ -79,7 +79,7 @@ def sounds(model: Classifier, most: int = CLIPS) -> Sounds:
     return Sounds(clips.name, waves, clips.targets()[drawn] if known else None)
 
 
-def export(model: Classifier, file: str | Path, checked_on: Sounds, *, int8: bool = False) -> OnnxClassifier:
+def export(model: TorchClassifier, file: str | Path, checked_on: Sounds, *, int8: bool = False) -> OnnxClassifier:
     """Write a classifier as one ONNX file, whole or not at all, and return what `hubbub.load` gives of it.
 
     What was found is its `exported`: `difference` on `clips`, whether it takes segments of `any_length`, and for
@@ -134,7 +134,7 @@ def _exactly(network: nn.Module) -> Iterator[None]:
 class _Graph(nn.Module):
     """Segments `[B, N]` -> embeddings `[B, D]`, logits `[B, K]`: of a head on pooled embeddings, as of whole clips."""
 
-    def __init__(self, model: Classifier) -> None:
+    def __init__(self, model: TorchClassifier) -> None:
         super().__init__()
         self.frontend = model.frontend or nn.Identity()
         self.network = model.network
@@ -148,8 +148,8 @@ class _Graph(nn.Module):
         return embeddings, self.last(torch.cat([embeddings, embeddings], dim=1) if self.twice else embeddings)
 
 
-def _refuse_what_has_no_graph(model: Classifier) -> None:
-    if not model.hears:
+def _refuse_what_has_no_graph(model: TorchClassifier) -> None:
+    if not model.takes_sound:
         raise ExportError(
             "this classifier takes spectrograms or pictures, and an exported file takes sound. Export one that was "
             "trained on sound."
@@ -168,7 +168,7 @@ def _refuse_what_has_no_graph(model: Classifier) -> None:
 class _Wrapping:
     """What a file holds beside its graph: all that turns the graph's outputs into answers."""
 
-    model: Classifier
+    model: TorchClassifier
     head: bytes | None
 
     def around(self, proto: "ModelProto", facts: Mapping[str, Any] = MappingProxyType({})) -> bytes:
@@ -186,7 +186,7 @@ class _Wrapping:
         return onnx_classifier.written(proto, content, self.head)
 
 
-def _pooled_head(model: Classifier) -> bytes | None:
+def _pooled_head(model: TorchClassifier) -> bytes | None:
     """A head on pooled embeddings as a graph of its own, for clips of several segments; None for other heads."""
     fitted = None if model.head is None or model.recipe.head.pool == "segment" else model.head.module()
     if fitted is None or model.head is None:
@@ -252,7 +252,7 @@ def _adaptive_max_pool2d(x: Tensor, size: list[int]) -> tuple[Tensor, Tensor]:
     return x, torch.zeros_like(x, dtype=torch.int64)
 
 
-def _difference(model: Classifier, graph: _Graph, written: OnnxClassifier, waves: list[Array]) -> float:
+def _difference(model: TorchClassifier, graph: _Graph, written: OnnxClassifier, waves: list[Array]) -> float:
     """The largest difference between a classifier and its file on waves; see `TOLERANCE`."""
     cuts = [model.cut(wave) for wave in track(waves, "comparing", len(waves))]
     offsets = np.cumsum([0, *(len(cut) for cut in cuts[:-1])])
@@ -266,7 +266,7 @@ def _difference(model: Classifier, graph: _Graph, written: OnnxClassifier, waves
     ]
     if not np.isfinite(outputs).all():
         return float(np.max(outputs))  # numpy's largest: Python's own passes over NaN
-    ours, theirs = (one.judge(one.evidence(segments), offsets) for one in (written, model))
+    ours, theirs = (one.predict_proba(one.outputs(segments), offsets) for one in (written, model))
     return float(np.max([*outputs, *(np.abs(a - b).max() for a, b in zip(ours, theirs, strict=True))]))
 
 
@@ -289,7 +289,7 @@ def _rounded(
 def _judged(model: OnnxClassifier, waves: list[Array]) -> Array:
     """Probabilities of clips, `[C, K]`."""
     heard = track(waves, "measuring", len(waves))
-    return np.concatenate([model.judge(model.evidence(model.cut(wave)), [0])[1] for wave in heard])
+    return np.concatenate([model.predict_proba(model.outputs(model.cut(wave)), [0])[1] for wave in heard])
 
 
 def _parts(segments: Array) -> list[Array]:

@@ -5,13 +5,13 @@ This room only asks who can read it; an exported file is read where torch is not
 
 from pathlib import Path
 
-from hubbub.classifier.base import ClassifierError, Hearing
+from hubbub.classifier.base import Classifier, ClassifierError
 from hubbub.classifier.onnx_classifier import ENDING, OnnxClassifier
 
 __all__ = ["default_model", "load"]
 
 
-def load(name: str | Path) -> Hearing:
+def load(name: str | Path) -> Classifier:
     """A run folder, a classifier folder, an exported file (.onnx), or `yamnet` for YAMNet's own 521 AudioSet classes.
 
     Raises `ClassifierError` for anything else, and for what is not whole.

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hubbub.classifier import pooling
-from hubbub.classifier.base import ClassifierError, Hearing
+from hubbub.classifier.base import Classifier, ClassifierError
 from hubbub.classifier.metadata import described, parsed
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ UNSIGNED = b"the sha256 of this file with these words in its place".ljust(64)
 SIGNED = re.compile(rb'"format": ([0-9]{1,9}), "sha256": "([0-9a-f]{64})"')
 
 
-class OnnxClassifier(Hearing):
+class OnnxClassifier(Classifier):
     """What `hubbub export` wrote, from the content of its file. Raises `ClassifierError` for any other; `load` also for
     one that gives no numbers."""
 
@@ -62,7 +62,7 @@ class OnnxClassifier(Hearing):
         length = self.recipe.windows.length
         noise = np.random.default_rng(0).normal(0, 0.1, length).astype(np.float32)
         try:
-            self.judge(self.evidence(np.stack([np.zeros(length, np.float32), noise])), [0])
+            self.predict_proba(self.outputs(np.stack([np.zeros(length, np.float32), noise])), [0])
         except ClassifierError as error:
             raise ClassifierError(f"{source}: {error}") from error
         except Exception as error:  # onnxruntime's and numpy's, of a graph that is not ours
@@ -101,12 +101,12 @@ class OnnxClassifier(Hearing):
         embeddings, logits = self._session.run([EMBEDDINGS, LOGITS], {SEGMENTS: segments})
         return embeddings, logits
 
-    def _hear(self, segments: Array) -> Array:
+    def _forward(self, segments: Array) -> Array:
         """Embeddings where a head takes them pooled, else logits."""
         return self._session.run([EMBEDDINGS if self._head else LOGITS], {SEGMENTS: segments})[0]
 
-    def _last_layer(self, evidence: Array) -> Array:
-        return self._head.run([LOGITS], {EMBEDDINGS: evidence})[0] if self._head else evidence
+    def _last_layer(self, outputs: Array) -> Array:
+        return self._head.run([LOGITS], {EMBEDDINGS: outputs})[0] if self._head else outputs
 
 
 def _session(graph: bytes, source: str) -> "InferenceSession":

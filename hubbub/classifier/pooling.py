@@ -7,7 +7,16 @@ import numpy.typing as npt
 
 from hubbub.audio.windows import Array
 
-__all__ = ["Pooling", "RunningPool", "logits", "pool", "pool_embeddings", "probabilities", "settled", "temper"]
+__all__ = [
+    "Pooling",
+    "RunningPool",
+    "logits",
+    "pool",
+    "pool_embeddings",
+    "probabilities",
+    "normalise",
+    "apply_temperature",
+]
 
 
 Float = TypeVar("Float", bound=np.floating[Any])
@@ -34,7 +43,7 @@ def probabilities(logits: npt.NDArray[Float], activation: Activation = "softmax"
     return shifted / shifted.sum(axis=-1, keepdims=True)
 
 
-def temper(scores: Array, temperature: float, activation: Activation = "softmax") -> Array:
+def apply_temperature(scores: Array, temperature: float, activation: Activation = "softmax") -> Array:
     """Probabilities `[..., K]` -> those of the logits behind them divided by `temperature`: above 1 less sure, below 1
     surer, the order of a row's classes as it was (Guo et al. 2017, https://arxiv.org/abs/1706.04599)."""
     if temperature == 1.0:
@@ -56,10 +65,10 @@ def pool(logits: Array, offsets: npt.ArrayLike, how: Pooling, activation: Activa
     probability of each class over the segments (scaled to sum to one again under softmax).
     """
     rows = logits if how == "mean_logit" else probabilities(logits, activation)
-    return settled(pool_embeddings(rows, offsets, "max" if how == "max" else "mean"), how, activation)
+    return normalise(pool_embeddings(rows, offsets, "max" if how == "max" else "mean"), how, activation)
 
 
-def settled(pooled: Array, how: Pooling, activation: Activation = "softmax") -> Array:
+def normalise(pooled: Array, how: Pooling, activation: Activation = "softmax") -> Array:
     """The last step of `pool`: means of logits under `mean_logit`, else means or the largest of probabilities `[C, K]`
     -> probabilities `[C, K]`."""
     if how == "mean_logit":

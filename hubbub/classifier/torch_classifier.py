@@ -24,7 +24,7 @@ from torch import Tensor
 from hubbub.audio import image_files
 from hubbub.audio.frontend import FrontEnd
 from hubbub.classifier import pooling
-from hubbub.classifier.base import ClassifierError, Hearing
+from hubbub.classifier.base import Classifier, ClassifierError
 from hubbub.classifier.metadata import described, parsed
 from hubbub.config import sections as settings
 from hubbub.config.recipe import Recipe
@@ -37,19 +37,19 @@ from hubbub.runtime.devices import choose_device
 if TYPE_CHECKING:
     from hubbub.models.heads import Head
 
-__all__ = ["Classifier", "ClassifierError", "load"]
+__all__ = ["TorchClassifier", "ClassifierError", "load"]
 
 Array = npt.NDArray[np.float32]
 FORMAT = 2
 #: Raise it when evidence changes, and embeddings kept before are no longer found.
-EVIDENCE = 1
+OUTPUTS = 1
 CARD = "classifier.json"
 NETWORK, HEAD = "network.safetensors", "head.safetensors"
 #: Segments a pass on a processor, whose caches larger batches fall out of, and on an accelerator, which needs them.
 BATCH, BATCH_ACCELERATOR = 32, 256
 
 
-class Classifier(Hearing):
+class TorchClassifier(Classifier):
     """A network, and where the recipe has one a head, that turn a recording into class probabilities.
 
     Without `network` a new one is built, its weights drawn from `seed`. `card` says what it was trained on and what
@@ -123,26 +123,26 @@ class Classifier(Hearing):
         """Segments `[B, N]` on the classifier's device -> the network's own logits `[B, K]`, with gradients."""
         return self.network.head(self.embed(segments))
 
-    def _hear(self, segments: Array) -> Array:
+    def _forward(self, segments: Array) -> Array:
         """Embeddings where the network is frozen, else logits."""
         with torch.inference_mode():
             batch = torch.from_numpy(segments).to(self.device)
             return (self.embed if self.frozen else self.logits)(batch).float().cpu().numpy()
 
-    def _last_layer(self, evidence: Array) -> Array:
+    def _last_layer(self, outputs: Array) -> Array:
         if self.head is not None:
-            return self.head.decision_function(evidence)
+            return self.head.decision_function(outputs)
         if self.recipe.head.name != "none":
             raise ClassifierError("this classifier's head has not been fitted. Train it before it is asked anything.")
         if not self.frozen:
-            return evidence
+            return outputs
         with torch.inference_mode():
-            return self.network.head(torch.from_numpy(evidence).to(self.device)).float().cpu().numpy()
+            return self.network.head(torch.from_numpy(outputs).to(self.device)).float().cpu().numpy()
 
-    def given(self, file: Path) -> npt.NDArray[Any]:
+    def load_precomputed(self, file: Path) -> npt.NDArray[Any]:
         """A picture or a spectrogram -> the one segment that it is."""
         if self.frontend is None:
-            return super().given(file)
+            return super().load_precomputed(file)
         settings, length = self.recipe.frontend, self.recipe.windows.length
         if file.suffix.lower() == ".npy":
             values, wanted = image_files.read_spectrogram(file), self.frontend.spectrogram_shape(length)
@@ -167,7 +167,7 @@ class Classifier(Hearing):
 
     def fingerprint(self) -> str:
         """sha256 of all that evidence depends on: rate, windows, front end, network and its weights."""
-        digest = hashlib.sha256(f"{EVIDENCE} {self.frozen} {self.hop} {self.views}".encode())
+        digest = hashlib.sha256(f"{OUTPUTS} {self.frozen} {self.hop} {self.views}".encode())
         for section in (self.recipe.audio, self.recipe.windows, self.recipe.frontend):
             digest.update(section.model_dump_json().encode())
         digest.update(self.recipe.network.model_dump_json(include={"name", "width"}).encode())
@@ -177,7 +177,7 @@ class Classifier(Hearing):
         return digest.hexdigest()
 
     def save(self, folder: str | Path) -> Path:
-        """Write the folder that `Classifier.load` reads, whole or not at all. Raises `StoreError` where something
+        """Write the folder that `TorchClassifier.load` reads, whole or not at all. Raises `StoreError` where something
         else than an earlier classifier lies there."""
         card: dict[str, Any] = {
             "format": FORMAT,
@@ -248,7 +248,7 @@ class Classifier(Hearing):
         return model
 
 
-def load(name: str | Path) -> Classifier:
+def load(name: str | Path) -> TorchClassifier:
     """A run folder, a classifier folder, or `yamnet` for YAMNet's own 521 AudioSet classes -> Classifier."""
     if str(name) == "yamnet":
         return _audioset()
@@ -266,17 +266,17 @@ def load(name: str | Path) -> Classifier:
         raise ClassifierError(
             f"{name} is not a folder. Give a run folder (runs/NAME), a saved classifier, or 'yamnet'."
         )
-    return Classifier.load(folder if os.path.isfile(folder / CARD) else folder / "classifier")
+    return TorchClassifier.load(folder if os.path.isfile(folder / CARD) else folder / "classifier")
 
 
-def _audioset() -> Classifier:
+def _audioset() -> TorchClassifier:
     recipe = Recipe(
         data=settings.Data(name="audioset"),
         network=settings.Network(name="yamnet"),
         title="YAMNet, AudioSet's classes",
     )
     card = {"trained_on": "AudioSet, by YAMNet's authors"}
-    return Classifier(recipe, class_names(), network=load_yamnet(), activation="sigmoid", card=card)
+    return TorchClassifier(recipe, class_names(), network=load_yamnet(), activation="sigmoid", card=card)
 
 
 def _checksum(card: dict[str, Any]) -> str:

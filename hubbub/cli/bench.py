@@ -26,8 +26,8 @@ from hubbub.cli.options import (
     as_settings,
     err,
     finite,
+    log,
     out,
-    say,
 )
 from hubbub.errors import HubbubError
 from hubbub.runtime import distributed
@@ -82,13 +82,13 @@ def bench(
         from hubbub.experiment import run as experiment
 
         if engine == "local":
-            where: Any = local.local(runs, jobs, say)
+            where: Any = local.local(runs, jobs, log)
         else:
             from hubbub.experiment import ray
 
             distributed.alone("a grid with --engine ray")
             where = ray.Ray(address, cpus=cpus, gpus=gpus, storage=storage)
-        ends = experiment.run_all(runs, where, say)
+        ends = experiment.run_all(runs, where, log)
     finished = [ended for ended in ends if ended.summary]
     if len(finished) == 1:
         print_summary(finished[0].summary or {})
@@ -163,7 +163,7 @@ def train(
             return follow()
         from hubbub.experiment import run as experiment  # seconds of imports: only for a recipe that holds
 
-        summary = experiment.run(held, folder, quick=quick, refit=False, say=say)
+        summary = experiment.run(held, folder, quick=quick, refit=False, log=log)
     print_summary(summary)
     out.print(f"run folder: {folder}   page: {folder / 'report.html'}")
 

@@ -24,8 +24,8 @@ from hubbub.cli.options import (
     Release,
     err,
     finite,
+    log_warnings,
     out,
-    say_warnings,
 )
 from hubbub.errors import HubbubError, count, examples
 from hubbub.runtime.progress import bar
@@ -251,7 +251,7 @@ def _say_what_is_wrong(answer: "Answer") -> None:
     if answer.heard is None:
         err.print(f"error: {answer.error}", soft_wrap=True)
     else:
-        say_warnings(answer.file, answer.heard.warnings)
+        log_warnings(answer.file, answer.heard.warnings)
 
 
 #: The table's first line: of files, of events.

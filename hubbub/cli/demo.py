@@ -12,29 +12,29 @@ from hubbub.runtime.homes import StoreError, find
 
 __all__ = ["run"]
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
-def run(out: Path, settings: list[str], say: Say) -> None:
+def run(out: Path, settings: list[str], log: Log) -> None:
     """Run the recipe that fits this machine into `out/demo` and classify a clip that its model has not heard."""
     data = "esc10" if find("data", DATASETS["esc10"].folder) else "street"
-    say("data: " + ("ESC-10, found in a home" if data == "esc10" else "street, synthesised here: no home has ESC-50"))
-    network = _network(say)
+    log("data: " + ("ESC-10, found in a home" if data == "esc10" else "street, synthesised here: no home has ESC-50"))
+    network = _network(log)
     recipe = Recipe.load(f"{data}-{network}", settings)
-    experiment.run(recipe, out / "demo", say=say)
-    _classify_one(out / "demo", recipe, say)
+    experiment.run(recipe, out / "demo", log=log)
+    _classify_one(out / "demo", recipe, log)
 
 
-def _network(say: Say) -> str:
+def _network(log: Log) -> str:
     try:
-        say(f"network: YAMNet, with the weights {download.get('yamnet')}")
+        log(f"network: YAMNet, with the weights {download.get('yamnet')}")
     except StoreError:
-        say("network: a small CNN trained here: no home has YAMNet's weights and they could not be downloaded")
+        log("network: a small CNN trained here: no home has YAMNet's weights and they could not be downloaded")
         return "cnn"
     return "yamnet"
 
 
-def _classify_one(folder: Path, recipe: Recipe, say: Say) -> None:
+def _classify_one(folder: Path, recipe: Recipe, log: Log) -> None:
     from hubbub.classifier.torch_classifier import load
 
     place = sorted(folder.glob("test-*/seed-*"))[0]
@@ -42,10 +42,10 @@ def _classify_one(folder: Path, recipe: Recipe, say: Say) -> None:
     clips = open_clips(recipe).table
     clip = clips[clips["fold"] == fold].iloc[0]
     heard = load(place).classify(clip["path"])
-    say(f"\na clip of fold {fold}, by the model that has not heard that fold:")
-    say(f"  {clip['path']}\n  heard: {heard.label} ({heard.score:.2f}); it is: {clip['label']}")
-    say(f"\npage: {folder / 'report.html'}\ntry next:")
-    say(f"  hubbub classify {clip['path']} --model {folder}")
-    say(f"  hubbub explain {place} {clip['path']}")
-    say(f"  hubbub report {folder}")
-    say("  hubbub recipes")
+    log(f"\na clip of fold {fold}, by the model that has not heard that fold:")
+    log(f"  {clip['path']}\n  heard: {heard.label} ({heard.score:.2f}); it is: {clip['label']}")
+    log(f"\npage: {folder / 'report.html'}\ntry next:")
+    log(f"  hubbub classify {clip['path']} --model {folder}")
+    log(f"  hubbub explain {place} {clip['path']}")
+    log(f"  hubbub report {folder}")
+    log("  hubbub recipes")

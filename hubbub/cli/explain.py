@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from hubbub.cli.options import Debug, Device, out, say_warnings
+from hubbub.cli.options import Debug, Device, log_warnings, out
 
 __all__ = ["explain"]
 
@@ -26,21 +26,21 @@ def explain(
 
     Example: hubbub explain runs/demo street.wav
     """
-    from hubbub.classifier.base import GIVEN
+    from hubbub.classifier.base import PRECOMPUTED
     from hubbub.classifier.torch_classifier import load
     from hubbub.inference.explain import explain as explain_file
     from hubbub.report import explanation
 
     classifier = load(model).to(device or "auto")
     folder = out_dir or Path("explanations") / file.stem
-    if file.suffix.lower() in GIVEN:
+    if file.suffix.lower() in PRECOMPUTED:
         card = explanation.write_given(classifier, file, folder, label)
     else:
         card = explanation.write(classifier, explain_file(classifier, file, label=label), folder)
     out.print(f"{card['label']}, by {card['method']}")
     for remark in card["remarks"]:
         out.print(remark, style="yellow", soft_wrap=True)
-    say_warnings(file, card.get("warnings", ()))
+    log_warnings(file, card.get("warnings", ()))
     words = {"original": "as it is", "listened": "what was listened to", "rest": "the rest"}
     for name, scores in card["scores"].items():
         out.print(f"{scores[card['label']]:.3f}  {words[name]}")

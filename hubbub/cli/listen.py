@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hubbub.cli.letters import large
-from hubbub.cli.options import Debug, Device, Gap, MinDuration, Model, Release, err, finite, out, say_warnings
+from hubbub.cli.options import Debug, Device, Gap, MinDuration, Model, Release, err, finite, log_warnings, out
 from hubbub.runtime.escape import spelt_out
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def listen(
         label, scores = _decision(listener)
         unsure = ", probably none of the classes" if listener.known is False else ""
         _print_line(f"all of it: {label} {scores[label]:.2f}{unsure}; {_how_it_goes(listener)}")
-        say_warnings(place.name, listener.warnings)
+        log_warnings(place.name, listener.warnings)
 
 
 @contextmanager

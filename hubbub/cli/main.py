@@ -13,7 +13,7 @@ import typer
 from rich.table import Table
 
 from hubbub.cli import bench, classify, data, explain, export, hub, listen, report, serve, tune
-from hubbub.cli.options import Debug, Device, Out, as_settings, err, out, say
+from hubbub.cli.options import Debug, Device, Out, as_settings, err, log, out
 from hubbub.errors import HubbubError
 from hubbub.runtime import distributed
 from hubbub.runtime.escape import spelt_out
@@ -67,7 +67,7 @@ def demo(out_dir: Out = Path("runs"), device: Device = None, debug: Debug = Fals
     """
     from hubbub.cli import demo as main_job
 
-    main_job.run(out_dir, as_settings(None, device), say=say)
+    main_job.run(out_dir, as_settings(None, device), log=log)
 
 
 @app.command()

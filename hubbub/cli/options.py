@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     *("Address", "AllowLeaky", "AllowMissing", "Cpus", "Debug", "Device", "Engine", "Folds", "Gap", "Gpus"),
     *("MinDuration", "Model", "Name", "Out", "Quick", "Release", "Seeds", "Settings"),
-    *("as_settings", "err", "finite", "out", "recipe_of", "say", "say_warnings"),
+    *("as_settings", "err", "finite", "out", "recipe_of", "say", "log_warnings"),
 ]
 
 
@@ -118,12 +118,12 @@ def recipe_of(name: str, settings: list[str] | None, allow_missing: bool) -> "Re
     return Recipe.load(name, as_settings(settings, None, allow_missing=allow_missing))
 
 
-def say(line: str) -> None:
+def log(line: str) -> None:
     """A line of progress, for people: on standard error."""
     err.print(line, soft_wrap=True)
 
 
-def say_warnings(name: object, warnings: Iterable[str]) -> None:
+def log_warnings(name: object, warnings: Iterable[str]) -> None:
     """What is odd about a recording, a line each: on standard error."""
     from hubbub.inference.formats import name_of
 

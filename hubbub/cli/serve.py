@@ -50,7 +50,7 @@ def serve(
     name = load_.default_model() if model is None else model
     classifier = load(name).to(device or "auto")
     limits = Limits(max_mb=max_mb, max_seconds=max_seconds, queue=queue)
-    server.run(classifier, name, limits, host=host, port=port, token=token, names=tuple(names or ()), say=_say)
+    server.run(classifier, name, limits, host=host, port=port, token=token, names=tuple(names or ()), log=_say)
 
 
 def _say(line: str) -> None:

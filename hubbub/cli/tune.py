@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from hubbub.cli.options import AllowMissing, Debug, Device, Name, Out, Quick, Settings, as_settings, out, say
+from hubbub.cli.options import AllowMissing, Debug, Device, Name, Out, Quick, Settings, as_settings, log, out
 
 __all__ = ["lr_find", "tune"]
 
@@ -45,7 +45,7 @@ def tune(
     from hubbub.experiment import tune as room  # seconds of imports: only for a recipe that holds
 
     folder = out_dir / run_name(recipe, quick, name, "-tune")
-    summary = room.run(plan, folder, jobs=jobs, quick=quick, say=say)
+    summary = room.run(plan, folder, jobs=jobs, quick=quick, log=log)
     _print_trials(summary, folder)
 
 
@@ -71,7 +71,7 @@ def lr_find(
     from hubbub.experiment import lr_find as room
 
     folder = out_dir / run_name(recipe, quick, name, "-lr")
-    found = room.run(plan, folder, quick=quick, say=say)
+    found = room.run(plan, folder, quick=quick, log=log)
     if found.steepest is None:
         out.print("the loss did not fall at any rate: nothing to suggest. Look at the picture.")
     else:

@@ -6,7 +6,7 @@ values; it knows nothing of how they are used, nor of files.
 
 from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, model_validator
 
 __all__ = [
     "AudioSettings",
@@ -142,9 +142,13 @@ class Windows(Section):
 class FrontEnd(Section):
     """Waves to time-frequency arrays, for networks that have no front end of their own."""
 
-    name: Literal["none", "logmel", "given"] = Field(
+    #: Recipes and classifiers stored by earlier versions say `given` for `precomputed`.
+    name: Annotated[
+        Literal["none", "logmel", "precomputed"],
+        BeforeValidator(lambda name: "precomputed" if name == "given" else name),
+    ] = Field(
         "none",
-        description="none where the network holds its own; given: the data are spectrograms or pictures, and how they "
+        description="none where the network holds its own; precomputed: the data are spectrograms or pictures, and how they "
         "were made is not known, so the classifier takes only such",
     )
     n_fft: int = Field(1024, ge=2, le=2**20, description="FFT length [samples]")
@@ -189,8 +193,8 @@ class FrontEnd(Section):
 
     @model_validator(mode="after")
     def _picture_fits(self) -> Self:
-        if self.name == "given" and not (self.size or self.frames):
-            raise ValueError("name 'given' needs size (of pictures), or n_mels and frames (of spectrograms)")
+        if self.name == "precomputed" and not (self.size or self.frames):
+            raise ValueError("name 'precomputed' needs size (of pictures), or n_mels and frames (of spectrograms)")
         if self.colours != "none" and self.scale == "none":
             raise ValueError(f"colours = '{self.colours}' needs values from 0 to 1: set scale to minmax or top_db")
         if self.standardise in ("imagenet", "half") and self.scale == "none":

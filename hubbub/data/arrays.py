@@ -28,7 +28,7 @@ from hubbub.runtime.progress import track
 
 if TYPE_CHECKING:
     from hubbub.audio.frontend import FrontEnd
-    from hubbub.classifier.torch_classifier import Classifier
+    from hubbub.classifier.torch_classifier import TorchClassifier
 
 __all__ = ["Arrays", "inspect", "load", "suited"]
 
@@ -61,11 +61,11 @@ class Arrays(Mapped):
     def __len__(self) -> int:
         return len(self.contents)
 
-    def cut(self, clip: int, classifier: "Classifier") -> Array:
+    def cut(self, clip: int, classifier: "TorchClassifier") -> Array:
         """Clip number -> its arrays `[S, ...]`, as they are."""
         return self.values[self.offsets[clip] : self.offsets[clip + 1]]
 
-    def spans(self, clip: int, classifier: "Classifier") -> npt.NDArray[np.float64]:
+    def spans(self, clip: int, classifier: "TorchClassifier") -> npt.NDArray[np.float64]:
         """Start and end [s] of each of them, `[S, 2]`."""
         return self.times[self.offsets[clip] : self.offsets[clip + 1]]
 
@@ -78,8 +78,10 @@ def suited(recipe: Recipe, clips: Clips) -> tuple[Recipe, list[str]]:
     own augmented copies stand in for it. Raises `ClipsError` where the two do not go together.
     """
     if clips.kind == "sound":
-        if recipe.frontend.name == "given":
-            raise ClipsError(f"{clips.name} is sound, and frontend.name = 'given' takes none. Set it to 'logmel'.")
+        if recipe.frontend.name == "precomputed":
+            raise ClipsError(
+                f"{clips.name} is sound, and frontend.name = 'precomputed' takes none. Set it to 'logmel'."
+            )
         return recipe, []
     if recipe.frontend.name == "none":
         raise ClipsError(
@@ -90,7 +92,7 @@ def suited(recipe: Recipe, clips: Clips) -> tuple[Recipe, list[str]]:
         raise ClipsError(f"evaluate.hop cuts sound anew, and {clips.name} holds {clips.kind}. Leave it out.")
     content = recipe.model_dump(exclude_none=True)
     if clips.made is None:
-        content["frontend"]["name"] = "given"
+        content["frontend"]["name"] = "precomputed"
     elif recipe.frontend.name == "logmel":
         _refuse_other_settings(recipe, clips)
     kept = {"mixup", *(SPECTROGRAM if clips.kind == "spectrograms" else ())}
@@ -110,7 +112,7 @@ def _refuse_other_settings(recipe: Recipe, clips: Clips) -> None:
                 raise ClipsError(
                     f"{clips.name}: its {clips.kind} were made with {section}.{name} = {made!r}, and the recipe says "
                     f"{ours[section].get(name)!r}. Take the recipe they were made with, or set frontend.name = "
-                    "'given' for a classifier that takes only such."
+                    "'precomputed' for a classifier that takes only such."
                 )
 
 
@@ -211,7 +213,7 @@ def _spectrograms(clips: Clips, shape: tuple[int, int], frontend: "FrontEnd", re
             raise ClipsError(
                 f"{table['clip'][row]} of {clips.name} has {values.shape[1]} frames, and a window of "
                 f"{recipe.windows.length} samples gives {most / LONGER:.0f}. Set windows.length to a whole clip's, or "
-                "frontend.name = 'given'."
+                "frontend.name = 'precomputed'."
             )
         if len(values) != shape[0]:
             raise ClipsError(

@@ -29,7 +29,7 @@ from hubbub.runtime import files, homes
 from hubbub.runtime.progress import track
 
 if TYPE_CHECKING:
-    from hubbub.classifier.torch_classifier import Classifier
+    from hubbub.classifier.torch_classifier import TorchClassifier
 
 __all__ = [
     "Mapped",
@@ -38,7 +38,7 @@ __all__ = [
     "Waves",
     "decode",
     "embed",
-    "evidence",
+    "outputs",
     "file_hashes",
     "in_threads",
     "inspect",
@@ -104,11 +104,11 @@ class Waves(Mapped):
         """Clip number -> wave `[T]`, a view of the memory map."""
         return self.samples[self.offsets[clip] : self.offsets[clip + 1]]
 
-    def cut(self, clip: int, classifier: "Classifier") -> Array:
+    def cut(self, clip: int, classifier: "TorchClassifier") -> Array:
         """Clip number -> its segments `[S, N]`, as the classifier hears them."""
         return classifier.cut(self.wave(clip))
 
-    def spans(self, clip: int, classifier: "Classifier") -> npt.NDArray[np.float64]:
+    def spans(self, clip: int, classifier: "TorchClassifier") -> npt.NDArray[np.float64]:
         """Start and end of each of them, `[S, 2]` in seconds."""
         return classifier.spans(int(self.offsets[clip + 1] - self.offsets[clip]))
 
@@ -124,9 +124,9 @@ class Resident(Protocol):
 
     def __len__(self) -> int: ...
 
-    def cut(self, clip: int, classifier: "Classifier") -> Array: ...
+    def cut(self, clip: int, classifier: "TorchClassifier") -> Array: ...
 
-    def spans(self, clip: int, classifier: "Classifier") -> npt.NDArray[np.float64]: ...
+    def spans(self, clip: int, classifier: "TorchClassifier") -> npt.NDArray[np.float64]: ...
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ def decode(clips: Clips, rate_hz: int) -> Waves:
     return entries.entry(folder, lambda place: _decode_into(place, clips, rate_hz), read)
 
 
-def embed(sound: "Resident", classifier: "Classifier") -> Segments:
+def embed(sound: "Resident", classifier: "TorchClassifier") -> Segments:
     """A frozen network's evidence for every clip, computed at most once a machine, data set and network.
 
     It is the same to the last bit whether or not a process was killed on the way.
@@ -202,25 +202,27 @@ def offsets_of(values: npt.NDArray[Any], clips: int, rows: int) -> npt.NDArray[n
     return offsets
 
 
-def evidence(sound: "Resident", classifier: "Classifier", clips: Rows, what: str = "predicting") -> Segments:
+def outputs(sound: "Resident", classifier: "TorchClassifier", clips: Rows, what: str = "predicting") -> Segments:
     """The classifier's evidence for some clips, batched across them."""
     counts, values = zip(*_groups(sound, classifier, clips, what), strict=True)
     return Segments(np.concatenate(values), np.append(0, np.cumsum(np.concatenate(counts))))
 
 
-def _groups(sound: "Resident", classifier: "Classifier", clips: Rows, what: str) -> Iterator[tuple[list[int], Array]]:
+def _groups(
+    sound: "Resident", classifier: "TorchClassifier", clips: Rows, what: str
+) -> Iterator[tuple[list[int], Array]]:
     """Evidence for as many clips at a time as have so many segments together, and how many each has."""
     pending: list[Array] = []
     for clip in track(clips, what, len(clips)):
         pending.append(sound.cut(clip, classifier))
         if sum(map(len, pending)) >= _SEGMENTS_AT_ONCE:
-            yield list(map(len, pending)), classifier.evidence(np.concatenate(pending))
+            yield list(map(len, pending)), classifier.outputs(np.concatenate(pending))
             pending = []
     if pending:
-        yield list(map(len, pending)), classifier.evidence(np.concatenate(pending))
+        yield list(map(len, pending)), classifier.outputs(np.concatenate(pending))
 
 
-def _embed_into(folder: Path, sound: "Resident", classifier: "Classifier") -> None:
+def _embed_into(folder: Path, sound: "Resident", classifier: "TorchClassifier") -> None:
     """Group after group, a `.npy` file: its header says from the first how many rows there will be."""
     offsets = np.cumsum([0, *(len(sound.spans(clip, classifier)) for clip in range(len(sound)))])
     with entries.Growing(folder, _VALUES) as sink:

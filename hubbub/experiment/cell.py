@@ -33,7 +33,7 @@ from hubbub.train import loggers as trackers
 if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
 
-    from hubbub.classifier.torch_classifier import Classifier
+    from hubbub.classifier.torch_classifier import TorchClassifier
     from hubbub.train.fit import Fitted
 
 __all__ = ["DONE", "CellError", "fit", "run"]
@@ -80,7 +80,7 @@ def run(material: Material, split: Split, seed: int, place: Path) -> dict[str, A
             "seconds": seconds,
         }
         if len(split.unknown):
-            _write_predictions(material, _judge(material, fitted.final, split.unknown), place / run_folder.STRANGERS)
+            _write_predictions(material, _judge(material, fitted.final, split.unknown), place / run_folder.UNKNOWN_ROWS)
         figures = _score(material, _judge(material, fitted.final, split.test), place, "test", extra)
         trackers.record(loggers, {f"test_{name}": figures[name] for name in TRACKED})
     return figures
@@ -132,13 +132,13 @@ class _Judged:
     seconds: float
 
 
-def _judge(material: Material, model: "Classifier", rows: Rows) -> _Judged:
+def _judge(material: Material, model: "TorchClassifier", rows: Rows) -> _Judged:
     began = time.perf_counter()
     if material.embedded is not None:
         segments = material.embedded.of(rows)
     else:
-        segments = cache.evidence(material.sound, model, rows)
-    by_segment, by_clip = model.judge(segments.values, segments.offsets[:-1])
+        segments = cache.outputs(material.sound, model, rows)
+    by_segment, by_clip = model.predict_proba(segments.values, segments.offsets[:-1])
     if len(by_clip) != len(rows) or not np.isfinite(by_clip).all():
         raise CellError(f"{len(rows)} clips were listed, {len(by_clip)} predicted: a figure over fewer is not one.")
     return _Judged(rows, segments, by_segment, by_clip, time.perf_counter() - began)
@@ -191,14 +191,14 @@ def _write_predictions(material: Material, judged: _Judged, file: Path) -> None:
         pd.concat(tables, ignore_index=True).to_parquet(temporary, index=False)
 
 
-def _throughput(material: Material, model: "Classifier", rows: Rows) -> dict[str, float]:
+def _throughput(material: Material, model: "TorchClassifier", rows: Rows) -> dict[str, float]:
     """Segments a second from memory to probabilities, over about a second's work."""
     cuts = (material.sound.cut(row, model) for row in rows)
     segments = np.concatenate(list(itertools.islice(cuts, SPEED_BATCH)))[: 16 * SPEED_BATCH]
-    model.judge(model.evidence(segments[:8]), np.arange(len(segments[:8])))
+    model.predict_proba(model.outputs(segments[:8]), np.arange(len(segments[:8])))
     done, began = 0, time.perf_counter()
     while done < len(segments) and time.perf_counter() - began < SPEED_SECONDS:
         batch = segments[done : done + SPEED_BATCH]
-        model.judge(model.evidence(batch), np.arange(len(batch)))
+        model.predict_proba(model.outputs(batch), np.arange(len(batch)))
         done += len(batch)
     return {"segments_per_second": done / (time.perf_counter() - began), "segments": done}

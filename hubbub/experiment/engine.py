@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 from hubbub.experiment import steps
-from hubbub.experiment.prepare import Say
+from hubbub.experiment.prepare import Log
 from hubbub.experiment.steps import Run, Step
 from hubbub.runtime import distributed
 
@@ -32,18 +32,18 @@ class Engine(Protocol):
 
     def __exit__(self, *error: object) -> None: ...
 
-    def begin(self, run: Run, say: Say) -> Done: ...
+    def begin(self, run: Run, log: Log) -> Done: ...
 
     def start(self, step: Step) -> None: ...
 
     def next(self) -> Done: ...
 
 
-def attempt(step: Step, say: Say = lambda line: None) -> Done:
+def attempt(step: Step, log: Log = lambda line: None) -> Done:
     """Perform a step; an error is a result like any other, its traceback in its notes."""
     began = time.perf_counter()
     try:
-        return Done(step, result=steps.perform(step, say), seconds=time.perf_counter() - began)
+        return Done(step, result=steps.perform(step, log), seconds=time.perf_counter() - began)
     except Exception as error:
         if distributed.here().world > 1:
             raise  # the others may be in the middle of this step: there is no going on without them

@@ -69,11 +69,11 @@ def _chosen(predicted: pd.DataFrame, most: dict[str, int]) -> Iterator[pd.DataFr
 
 def _sample(material: Material, folder: Path, place: Path, number: int, row: Any) -> dict[str, Any]:
     """Draw one clip, as the model of its cell decided on it -> its entry in the list."""
-    from hubbub.classifier.torch_classifier import Classifier
+    from hubbub.classifier.torch_classifier import TorchClassifier
     from hubbub.inference import explain
 
     cells = {(fold, seed): place for fold, seed, place in summary.cells(folder)}
-    model = Classifier.load(cells[row.fold, row.seed] / "classifier").to(material.recipe.train.device)
+    model = TorchClassifier.load(cells[row.fold, row.seed] / "classifier").to(material.recipe.train.device)
     clip = int(np.flatnonzero(material.clips.table["clip"] == row.clip)[0])
     names = {part: f"{number:02d}-{part}.png" for part in ("spectrogram", "gradcam")}
     entry = {name: getattr(row, name) for name in ("clip", *_FACTS)} | names
@@ -90,7 +90,7 @@ def _sample(material: Material, folder: Path, place: Path, number: int, row: Any
         part = f"the first {shown:.0f} s shown" if shown < seconds else ""
         return entry | {"method": found.method, "seconds": seconds, "part": part, "sound": sound}
     segments = material.sound.cut(clip, model)
-    scores, _ = model.judge(model.evidence(segments), [0])
+    scores, _ = model.predict_proba(model.outputs(segments), [0])
     strongest = int(scores[:, model.labels.index(row.decided)].argmax())
     seen, heat = explain.look(model, segments[strongest], row.decided)
     plots.picture(seen, place / names["spectrogram"])

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from hubbub.experiment import steps
 from hubbub.experiment.engine import Done, attempt
-from hubbub.experiment.prepare import Say
+from hubbub.experiment.prepare import Log
 from hubbub.experiment.steps import Run, Step
 from hubbub.runtime import distributed
 from hubbub.runtime.processes import EngineError, _ending, _environment, _leave_with_parent, cores
@@ -29,8 +29,8 @@ class Here:
 
     slots = 1
 
-    def __init__(self, say: Say = lambda line: None) -> None:
-        self.say = say
+    def __init__(self, log: Log = lambda line: None) -> None:
+        self.log = log
         self._started: list[Step] = []
 
     def __enter__(self) -> Self:
@@ -39,14 +39,14 @@ class Here:
     def __exit__(self, *error: object) -> None:
         steps.forget()
 
-    def begin(self, run: Run, say: Say) -> Done:
-        return attempt(Step(run, "begin"), say)
+    def begin(self, run: Run, log: Log) -> Done:
+        return attempt(Step(run, "begin"), log)
 
     def start(self, step: Step) -> None:
         self._started.append(step)
 
     def next(self) -> Done:
-        return attempt(self._started.pop(0), self.say)
+        return attempt(self._started.pop(0), self.log)
 
 
 @dataclass
@@ -80,8 +80,8 @@ class Processes:
             worker.process.join()
         steps.forget()
 
-    def begin(self, run: Run, say: Say) -> Done:
-        return attempt(Step(run, "begin"), say)
+    def begin(self, run: Run, log: Log) -> Done:
+        return attempt(Step(run, "begin"), log)
 
     def start(self, step: Step) -> None:
         steps.forget()  # the processes hold what they need
@@ -121,7 +121,7 @@ class Processes:
         return _Worker(process, ours)
 
 
-def local(runs: list[Run], jobs: int | None, say: Say) -> Here | Processes:
+def local(runs: list[Run], jobs: int | None, log: Log) -> Here | Processes:
     """This machine's engine with `jobs` processes; by default as many as keep it busy.
 
     That is one for each accelerator or core. Heads on frozen embeddings are fitted before another process has started,
@@ -140,7 +140,7 @@ def local(runs: list[Run], jobs: int | None, say: Say) -> Here | Processes:
     if jobs and jobs > 1:
         distributed.alone(f"a grid with --jobs {jobs}")
     wanted = jobs or (1 if alone else accelerators or (cores() if on_processor else 1))
-    return Here(say) if wanted == 1 else Processes(wanted, accelerators)
+    return Here(log) if wanted == 1 else Processes(wanted, accelerators)
 
 
 def _accelerator(number: int) -> str:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from hubbub.config.recipe import Recipe
 from hubbub.errors import HubbubError
-from hubbub.experiment.prepare import Say, fresh, prepare
+from hubbub.experiment.prepare import Log, fresh, prepare
 from hubbub.report import plots
 from hubbub.runtime import distributed, files
 from hubbub.runtime.progress import track
@@ -55,7 +55,7 @@ class RangeTest:
     tenth: float | None
 
 
-def run(recipe: Recipe, folder: Path, *, quick: bool = False, say: Say = lambda line: None) -> RangeTest:
+def run(recipe: Recipe, folder: Path, *, quick: bool = False, log: Log = lambda line: None) -> RangeTest:
     """Test the recipe's training on its first split; `lr-find.png` and `lr-find.csv` in `folder`."""
     distributed.alone("a range test")
     if recipe.head.name != "none":
@@ -63,7 +63,7 @@ def run(recipe: Recipe, folder: Path, *, quick: bool = False, say: Say = lambda 
             f"head.name is '{recipe.head.name}': a head on frozen embeddings is not trained by steps of a rate. "
             "Give a recipe that trains its network."
         )
-    material = prepare(recipe, say, quick=quick, parts=("train",))
+    material = prepare(recipe, log, quick=quick, parts=("train",))
     (split,) = material.splits
     seed = material.recipe.train.seeds[0]
     model = fresh(material, seed).to(material.recipe.train.device)

@@ -23,11 +23,11 @@ from hubbub.errors import examples
 from hubbub.runtime import distributed, files, homes
 
 if TYPE_CHECKING:
-    from hubbub.classifier.torch_classifier import Classifier
+    from hubbub.classifier.torch_classifier import TorchClassifier
 
 __all__ = ["Material", "fresh", "prepare"]
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Material:
     sound: Resident
     splits: list[Split]
     audit: Audit
-    base: "Classifier"
+    base: "TorchClassifier"
     weights: Path | None
     embedded: Segments | None
     targets: npt.NDArray[np.int64]
@@ -49,7 +49,7 @@ class Material:
 
 def prepare(
     recipe: Recipe,
-    say: Say = lambda line: None,
+    log: Log = lambda line: None,
     *,
     quick: bool = False,
     parts: Sequence[str] = splits.PARTS,
@@ -60,17 +60,17 @@ def prepare(
     the table before anything is decoded, so nothing that is given this material can hear them. The folds of
     `[tune]` then validate in turn, if it names any.
     """
-    from hubbub.classifier.torch_classifier import Classifier
+    from hubbub.classifier.torch_classifier import TorchClassifier
     from hubbub.models import weights as weights_
 
     recipe, remarks = _for_this_machine(recipe)
     clips = hold_out(open.open_clips(recipe), recipe.data.held_out)
     recipe, left_out = arrays.suited(recipe, clips)
     protocol = recipe.protocol
-    base = Classifier(recipe, clips.labels).to(recipe.train.device)
+    base = TorchClassifier(recipe, clips.labels).to(recipe.train.device)
     weights = _weights(recipe, quick)  # a download, so after what could refuse the recipe
     if weights:
-        say(weights_.load_weights(base.network, weights))
+        log(weights_.load_weights(base.network, weights))
     elif (
         base.frozen
         or recipe.network.mode == "head"
@@ -87,24 +87,24 @@ def prepare(
         leaks.audit(clips, made[:1], [""] * len(clips), allow_leaky=protocol.allow_leaky)  # by recording alone
         turns = recipe.tune.folds if recipe.tune and "validation" in parts else ()
         clips, made = splits.seal(clips, made[0], protocol, parts, turns)
-        say(f"{clips.name}: {len(clips):,} clips of {' and '.join(parts)}; the rest stays closed (fold {made[0].name})")
+        log(f"{clips.name}: {len(clips):,} clips of {' and '.join(parts)}; the rest stays closed (fold {made[0].name})")
     else:
-        say(f"{clips.name}: {len(clips):,} clips, {len(clips.labels)} classes, {len(made)} test folds; reading")
+        log(f"{clips.name}: {len(clips):,} clips, {len(clips.labels)} classes, {len(made)} test folds; reading")
     for line in left_out:
-        say(line)
+        log(line)
     for line in clips.left_out:
-        say(f"left out: {line}")
+        log(f"left out: {line}")
     kept = arrays.resident(clips, recipe)
     audit = leaks.audit(clips, made, kept.contents, allow_leaky=protocol.allow_leaky)
     if isinstance(kept, cache.Waves) and kept.odd:
         audit = replace(audit, warnings=(*audit.warnings, _odd_ones(clips, kept.odd)))
     for line in (*clips.notes, *remarks, *audit.warnings, *(f"NOT COMPARABLE, it leaks: {x}" for x in audit.leaks)):
-        say(f"warning: {line}")
+        log(f"warning: {line}")
     embedded = None
     if base.frozen:
         if distributed.here().world > 1:
-            say("one process does all: frozen embeddings need no second device. The others wait for it to end")
-        say(f"{recipe.network.name}: embedding {len(clips):,} clips once")
+            log("one process does all: frozen embeddings need no second device. The others wait for it to end")
+        log(f"{recipe.network.name}: embedding {len(clips):,} clips once")
         embedded = cache.embed(kept, base)
     return Material(recipe, clips, kept, made, audit, base, weights, embedded, clips.targets(), quick, remarks)
 
@@ -140,12 +140,12 @@ def _weights(recipe: Recipe, quick: bool) -> Path | None:
         raise
 
 
-def fresh(material: Material, seed: int) -> "Classifier":
+def fresh(material: Material, seed: int) -> "TorchClassifier":
     """A classifier to train: drawn from the seed, but for what was given or stays frozen."""
-    from hubbub.classifier.torch_classifier import Classifier
+    from hubbub.classifier.torch_classifier import TorchClassifier
     from hubbub.models import weights as weights_
 
-    model = Classifier(material.recipe, material.clips.labels, seed=seed)
+    model = TorchClassifier(material.recipe, material.clips.labels, seed=seed)
     if material.weights:
         weights_.load_weights(model.network, material.weights)
     elif material.embedded is not None:

@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 from hubbub.errors import HubbubError
 from hubbub.experiment import cell, steps
 from hubbub.experiment.engine import Done, attempt
-from hubbub.experiment.prepare import Say
+from hubbub.experiment.prepare import Log
 from hubbub.experiment.steps import Begun, Run, Step
 from hubbub.report import run_folder
 from hubbub.runtime import files, homes
@@ -88,9 +88,9 @@ class Ray:
         for folder in self._folders:
             (folder / TOKEN).unlink(missing_ok=True)
 
-    def begin(self, run: Run, say: Say) -> Done:
+    def begin(self, run: Run, log: Log) -> Done:
         """On one of the machines, so that this one needs neither the data nor an accelerator."""
-        say(f"{run.folder.name}: beginning on the cluster, {self.slots} cells at once")
+        log(f"{run.folder.name}: beginning on the cluster, {self.slots} cells at once")
         self.start(Step(run, "begin"))
         return self.next()
 

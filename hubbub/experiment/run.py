@@ -15,7 +15,7 @@ from typing import Any
 from hubbub.config.recipe import Recipe
 from hubbub.experiment.engine import Done, Engine
 from hubbub.experiment.local import Here
-from hubbub.experiment.prepare import Say
+from hubbub.experiment.prepare import Log
 from hubbub.experiment.steps import ExperimentError, Run, Step, in_words, refuse_foreign
 from hubbub.runtime import files
 from hubbub.runtime.progress import Tally
@@ -39,21 +39,21 @@ def run(
     *,
     quick: bool = False,
     refit: bool = True,
-    say: Say = lambda line: None,
+    log: Log = lambda line: None,
 ) -> dict[str, Any]:
     """Run every cell that is not done yet, then write `summary.json`, `report.html` and, with `refit`, `classifier/`.
 
     Returns the summary. Raises `ExperimentError` where `folder` holds another recipe's run, and the first error of its
     cells once the others have been run.
     """
-    (ended,) = run_all([Run(recipe, folder, quick, refit)], Here(say), say)
+    (ended,) = run_all([Run(recipe, folder, quick, refit)], Here(log), log)
     if ended.failed:
         raise ended.failed[0].error or ExperimentError(f"{folder} could not be run.")
     assert ended.summary is not None
     return ended.summary
 
 
-def run_all(runs: Sequence[Run], engine: Engine, say: Say = lambda line: None) -> list[Ended]:
+def run_all(runs: Sequence[Run], engine: Engine, log: Log = lambda line: None) -> list[Ended]:
     """Run all cells of all runs that are not done yet, as many at once as the engine can, and end each run.
 
     Returns how each ended, in order. Raises `StoreError` where another process is at work in one of the folders, before
@@ -68,18 +68,18 @@ def run_all(runs: Sequence[Run], engine: Engine, say: Say = lambda line: None) -
         waiting: list[Step] = []
         tally = Tally(engine.slots)
         for one in runs:
-            done = engine.begin(one, say)
+            done = engine.begin(one, log)
             ended = Ended(one)
             ends.append(ended)
             if done.error:
                 ended.failed.append(done)
                 if len(runs) > 1:  # else nothing is done before the end, which says it
-                    say(f"{one.folder.name}: {done.error}")
+                    log(f"{one.folder.name}: {done.error}")
                 continue
             ended.run = done.result.run
             cells, left = done.result.cells, done.result.left
             if before := len(cells) - len(left):
-                say(f"{one.folder.name}: {before} of {len(cells)} cells done before")
+                log(f"{one.folder.name}: {before} of {len(cells)} cells done before")
             tally.add(str(one.folder), len(cells), len(left))
             ended.left = len(left)
             waiting += left or [Step(ended.run, "end")]
@@ -95,11 +95,11 @@ def run_all(runs: Sequence[Run], engine: Engine, say: Say = lambda line: None) -
                 tally.show(running, len(waiting))
                 done = engine.next()
                 running -= 1
-                waiting = _follow(by_folder[done.step.run.folder], done, tally, say) + waiting
+                waiting = _follow(by_folder[done.step.run.folder], done, tally, log) + waiting
     return ends
 
 
-def _follow(ended: Ended, done: Done, tally: Tally, say: Say) -> list[Step]:
+def _follow(ended: Ended, done: Done, tally: Tally, log: Log) -> list[Step]:
     """Note what became of a step; the steps that it was the last to keep from starting."""
     name = ended.run.folder.name
     if done.step.kind == "end":
@@ -109,10 +109,10 @@ def _follow(ended: Ended, done: Done, tally: Tally, say: Say) -> list[Step]:
         tally.count(str(ended.run.folder), done.seconds, done.error is None)
     if done.error:
         ended.failed.append(done)
-        say(f"{tally} {name}, {done.step}: {done.error}")
+        log(f"{tally} {name}, {done.step}: {done.error}")
     elif done.step.kind == "cell":
         figures = done.result
-        say(
+        log(
             f"{tally} {name}, {done.step}: clip accuracy {figures['clip_accuracy']:.4f}, "
             f"segment {figures['segment_accuracy']:.4f} ({in_words(figures['choice'])}){tally.time_left()}"
         )

@@ -17,7 +17,7 @@ from hubbub.classifier import calibration
 from hubbub.config.recipe import Recipe
 from hubbub.errors import HubbubError, examples
 from hubbub.experiment import cell, gallery
-from hubbub.experiment.prepare import Material, Say, prepare
+from hubbub.experiment.prepare import Log, Material, prepare
 from hubbub.experiment.provenance import card, environment
 from hubbub.report import page, run_folder
 from hubbub.report import summary as report
@@ -71,19 +71,19 @@ class Begun:
     left: tuple[Step, ...]
 
 
-def perform(step: Step, say: Say = lambda line: None) -> Any:
+def perform(step: Step, log: Log = lambda line: None) -> Any:
     """`begin` gives `Begun`, `cell` what its `metrics_test.json` holds, `end` the summary.
 
     Raises `ExperimentError` where the folder holds another recipe's run.
     """
     if step.kind == "begin":
-        return _begin(step.run, say)
+        return _begin(step.run, log)
     known = _key(step.run) in _kept
     material = _material(step.run)
     if not known:
         _refuse_other(material, step.run.folder)
     if step.kind == "end":
-        return _end(material, step.run, say)
+        return _end(material, step.run, log)
     (split,) = (split for split in material.splits if split.name == step.fold)
     return cell.run(material, split, step.seed, place_of(step.run.folder, step.fold, step.seed))
 
@@ -96,11 +96,11 @@ def _key(run: Run) -> tuple[str, bool]:
     return run.recipe.to_toml(), run.quick
 
 
-def _material(run: Run, say: Say = lambda line: None) -> Material:
+def _material(run: Run, log: Log = lambda line: None) -> Material:
     key = _key(run)
     if key not in _kept:
         forget()
-        _kept[key] = prepare(run.recipe, say, quick=run.quick)
+        _kept[key] = prepare(run.recipe, log, quick=run.quick)
     return replace(_kept[key], remarks=run.remarks or _kept[key].remarks)
 
 
@@ -109,9 +109,9 @@ def forget() -> None:
     _kept.clear()
 
 
-def _begin(run: Run, say: Say) -> Begun:
+def _begin(run: Run, log: Log) -> Begun:
     """Write what the run is; or, where it was begun before, make sure that it is the same one."""
-    material = _material(run, say)
+    material = _material(run, log)
     run = replace(run, recipe=material.recipe, remarks=material.remarks)
     _kept[_key(run)] = material
     folder, recipe, facts = run.folder, material.recipe.to_toml(), environment(material)
@@ -167,16 +167,16 @@ def _refuse_other(material: Material, folder: Path) -> None:
             )
 
 
-def _end(material: Material, run: Run, say: Say) -> dict[str, Any]:
+def _end(material: Material, run: Run, log: Log) -> dict[str, Any]:
     """`summary.json`, the gallery, the classifier refitted on all folds, and the page that shows it all."""
     facts = read_json(run.folder / "environment.json") | {"training_threads": threads(run.folder)}
     files.write_json(run.folder / "environment.json", facts)
     summary = report.summarise(run.folder)
     if not (run.folder / gallery.FOLDER).is_dir():
-        say("explaining the worst mistakes")
+        log("explaining the worst mistakes")
         gallery.write(material, run.folder)
     if run.refit and not (run.folder / "classifier").is_dir():
-        say("refitting on all folds: the classifier that hubbub.load gives")
+        log("refitting on all folds: the classifier that hubbub.load gives")
         _refit(material, run.folder, summary)
     page.write(run.folder)
     return summary

@@ -25,7 +25,7 @@ from hubbub.config.tune import Range
 from hubbub.data.splits import Split
 from hubbub.errors import HubbubError, examples
 from hubbub.experiment import tune_report
-from hubbub.experiment.prepare import Material, Say, fresh, prepare
+from hubbub.experiment.prepare import Log, Material, fresh, prepare
 from hubbub.experiment.provenance import manifest
 from hubbub.metrics import classification
 from hubbub.runtime import distributed, files, homes
@@ -53,11 +53,11 @@ class _Search:
     study: "Study"
     folder: Path
     worker: str
-    say: Say
+    log: Log
 
 
 def run(
-    recipe: Recipe, folder: Path, *, jobs: int = 1, quick: bool = False, say: Say = lambda line: None
+    recipe: Recipe, folder: Path, *, jobs: int = 1, quick: bool = False, log: Log = lambda line: None
 ) -> dict[str, Any]:
     """Try settings until `tune.trials` have been tried in `folder`, by all processes together; write what came out.
 
@@ -65,11 +65,11 @@ def run(
     search, where `folder` holds the search of another recipe or space, or where no trial came through.
     """
     _refuse(recipe, folder)
-    with _search(recipe, folder, quick, say) as search:
+    with _search(recipe, folder, quick, log) as search:
         if jobs == 1:
             _work(search)
         else:
-            _share(recipe, folder, jobs, quick, say)
+            _share(recipe, folder, jobs, quick, log)
         with _alone(folder):
             summary = tune_report.write(recipe, search.study, folder, search.material.splits[0].name)
     if not summary["best"]:
@@ -104,15 +104,15 @@ def _refuse(recipe: Recipe, folder: Path) -> None:
 
 
 @contextmanager
-def _search(recipe: Recipe, folder: Path, quick: bool, say: Say) -> Iterator[_Search]:
-    material = prepare(recipe, say, quick=quick, parts=PARTS)
+def _search(recipe: Recipe, folder: Path, quick: bool, log: Log) -> Iterator[_Search]:
+    material = prepare(recipe, log, quick=quick, parts=PARTS)
     if recipe.protocol.allow_leaky:
-        say("warning: the recipe allows leaks, so clips of its test part may be among those that choose")
+        log("warning: the recipe allows leaks, so clips of its test part may be among those that choose")
     worker = secrets.token_hex(8)
     place = folder / "workers" / worker
     try:
         with files.lock(place):
-            yield _Search(recipe, material, _open(recipe, material, folder), folder, worker, say)
+            yield _Search(recipe, material, _open(recipe, material, folder), folder, worker, log)
     finally:
         with suppress(homes.StoreError):
             files.remove_folder(place, folder)
@@ -175,8 +175,8 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _share(recipe: Recipe, folder: Path, jobs: int, quick: bool, say: Say) -> None:
-    say(f"{jobs} processes")
+def _share(recipe: Recipe, folder: Path, jobs: int, quick: bool, log: Log) -> None:
+    log(f"{jobs} processes")
     context = multiprocessing.get_context("spawn")
     try:
         with ProcessPoolExecutor(jobs, mp_context=context) as pool:
@@ -200,7 +200,7 @@ def _process(recipe: Recipe, folder: Path, jobs: int, quick: bool) -> None:
     with open(os.devnull, "w") as nowhere:
         sys.stderr = nowhere
         with _search(recipe, folder, quick, lambda line: None) as search:
-            _work(replace(search, say=lambda line: print(line, file=terminal, flush=True)))
+            _work(replace(search, log=lambda line: print(line, file=terminal, flush=True)))
 
 
 def _work(search: _Search) -> None:
@@ -293,7 +293,7 @@ def _try(search: _Search, trial: "Trial", fields: dict[str, Any]) -> None:
     finally:
         with suppress(homes.StoreError):
             files.remove_folder(place, search.folder)
-    search.say(f"trial {trial.number}: {ended}  ({tune_report.in_words(trial.params)})")
+    search.log(f"trial {trial.number}: {ended}  ({tune_report.in_words(trial.params)})")
 
 
 def _value(search: _Search, trial: "Trial", fields: dict[str, Any], place: Path) -> float:
@@ -339,13 +339,13 @@ def _trained(material: Material, split: Split, place: Path, watch: Any) -> float
 
 def _headed(material: Material, split: Split) -> float:
     """The clip accuracy of a head on frozen embeddings."""
-    from hubbub.classifier.torch_classifier import Classifier
+    from hubbub.classifier.torch_classifier import TorchClassifier
     from hubbub.train import fit
 
     recipe, base, segments = material.recipe, material.base, material.embedded
     assert segments is not None
-    model = Classifier(recipe, base.labels, network=base.network)
+    model = TorchClassifier(recipe, base.labels, network=base.network)
     fitted = fit.fit_head(model, segments, material.targets, split.train, split.validation, seed=recipe.train.seeds[0])
     part = segments.of(split.validation)
-    scores = fitted.chosen.judge(part.values, part.offsets[:-1])[1]
+    scores = fitted.chosen.predict_proba(part.values, part.offsets[:-1])[1]
     return classification.evaluate(material.targets[split.validation], scores)["accuracy"] or 0.0

@@ -22,8 +22,8 @@ import torch
 from torch import nn
 
 from hubbub.audio import decode, waves
-from hubbub.classifier.base import Heard
-from hubbub.classifier.torch_classifier import Classifier
+from hubbub.classifier.base import Prediction
+from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.errors import HubbubError, did_you_mean
 from hubbub.inference.gradcam import Array, _cams, _gradcam, _without_gradient
 from hubbub.inference.occlusion import occlude
@@ -62,7 +62,7 @@ class Explanation:
     be known to read the map.
     """
 
-    heard: Heard
+    heard: Prediction
     label: str
     method: str
     remarks: tuple[str, ...]
@@ -95,18 +95,18 @@ class Explanation:
 
 
 def explain(
-    classifier: Classifier,
+    classifier: TorchClassifier,
     source: str | Path | BinaryIO | decode.Sound | npt.ArrayLike,
     rate_hz: int | None = None,
     label: str | None = None,
 ) -> Explanation:
-    """What `Classifier.read` takes -> `Explanation` of `label`, by default the class decided for the clip.
+    """What `TorchClassifier.read` takes -> `Explanation` of `label`, by default the class decided for the clip.
 
     The plain view of a segment is explained: its first level, not shifted. Raises `ExplainError` for a label that the
     classifier does not know, `AudioError` for a recording that cannot be read.
     """
     _refuse_unknown(classifier, label)
-    of_file = classifier.hears and (isinstance(source, str | Path) or hasattr(source, "read"))
+    of_file = classifier.takes_sound and (isinstance(source, str | Path) or hasattr(source, "read"))
     with decode.opened(source) if of_file else nullcontext(source) as given:  # type: ignore[arg-type]
         wave, seconds, warnings = classifier.read(
             _bounded(given) if isinstance(given, decode.Sound) else given, rate_hz
@@ -138,7 +138,7 @@ def explain(
     )
 
 
-def look(classifier: Classifier, given: npt.NDArray[Any], label: str) -> tuple[Array, Array]:
+def look(classifier: TorchClassifier, given: npt.NDArray[Any], label: str) -> tuple[Array, Array]:
     """A spectrogram `[F, W]` or a picture `[C, F, W]` as it is kept -> what the network is shown of it, `[F', W']` or
     `[3, F', W']`, and on that the Grad-CAM map of `label`, `[F', W']` from 0 to 1. Row 0 is the lowest band.
 
@@ -178,7 +178,7 @@ def _refuse_long(seconds: float) -> None:
         )
 
 
-def _refuse_unknown(classifier: Classifier, label: str | None) -> None:
+def _refuse_unknown(classifier: TorchClassifier, label: str | None) -> None:
     if label is not None and label not in classifier.labels:
         raise ExplainError(f"the classifier knows no '{label}'. {did_you_mean(label, classifier.labels)}")
 
@@ -192,7 +192,7 @@ def listen(explanation: Explanation) -> tuple[Array, Array]:
 
 
 def curves(
-    classifier: Classifier, explanation: Explanation, heat: Array | None = None, steps: int = 10
+    classifier: TorchClassifier, explanation: Explanation, heat: Array | None = None, steps: int = 10
 ) -> tuple[Array, Array]:
     """The label's score after 0, 1 / `steps` .. all cells of the spectrum were removed, and after so many were put into
     silence, the strongest of the map (or of `heat` on its grid) first: two arrays `[steps + 1]`.

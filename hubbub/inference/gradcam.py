@@ -11,8 +11,8 @@ from captum.attr import LayerGradCam
 from torch import Tensor, nn
 
 from hubbub.audio import windows
-from hubbub.classifier.base import Heard
-from hubbub.classifier.torch_classifier import Classifier
+from hubbub.classifier.base import Prediction
+from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.inference.stft import Grid
 from hubbub.models.network import NetworkError
 
@@ -30,7 +30,7 @@ BATCH = 8
 FLOOR_DB = 80.0
 
 
-def _without_gradient(classifier: Classifier) -> str:
+def _without_gradient(classifier: TorchClassifier) -> str:
     """Why Grad-CAM is not possible; empty where it is."""
     if classifier.head is not None and classifier.head.module() is None:
         return f"the head ({classifier.recipe.head.name}) has no gradient: patches of the sound were removed instead."
@@ -42,7 +42,7 @@ def _without_gradient(classifier: Classifier) -> str:
 
 
 def _gradcam(
-    classifier: Classifier, wave: Array, grid: Grid, label: str, heard: Heard
+    classifier: TorchClassifier, wave: Array, grid: Grid, label: str, heard: Prediction
 ) -> tuple[list[tuple[slice, Array]], list[str]]:
     """Of each segment, its frames on the grid and its map on them `[bins, frames]`, 0 or more; and what to say."""
     plain = windows.at_level(classifier.cut(wave), classifier.recipe.windows.levels[0])
@@ -63,7 +63,7 @@ def _gradcam(
     return found, remarks
 
 
-def _cams(classifier: Classifier, segments: npt.NDArray[Any], label: str, scores: Array) -> Tensor:
+def _cams(classifier: TorchClassifier, segments: npt.NDArray[Any], label: str, scores: Array) -> Tensor:
     """Segments, or what stands for them, and their scores of a class `[S]` -> the map of each, `[S, f, w]`."""
     network, index = classifier.network, classifier.labels.index(label)
     batches = torch.from_numpy(np.array(segments)).split(BATCH)
@@ -71,22 +71,22 @@ def _cams(classifier: Classifier, segments: npt.NDArray[Any], label: str, scores
         embeddings = torch.cat([classifier.embed(batch.to(classifier.device)).float() for batch in batches])
     weights = _what_decides(classifier, embeddings, index, scores)
 
-    def evidence(given: Tensor, weight: Tensor) -> Tensor:
+    def outputs(given: Tensor, weight: Tensor) -> Tensor:
         return (network.embed(given) * weight).sum(dim=1)
 
-    method, maps = LayerGradCam(evidence, network.cam_layer), []
+    method, maps = LayerGradCam(outputs, network.cam_layer), []
     for batch, weight in zip(batches, weights.split(BATCH), strict=True):
         with torch.no_grad():
             given = classifier.features(batch.to(classifier.device))
         cam = method.attribute(given, additional_forward_args=(weight,), relu_attributions=True)
         cam = cam.detach()[:, 0]
         if network.bands_layer is not None:
-            cam = _spread(cam, network.bands_layer, partial(evidence, given, weight))
+            cam = _spread(cam, network.bands_layer, partial(outputs, given, weight))
         maps.append(cam.float().cpu())
     return torch.cat(maps)
 
 
-def _what_decides(classifier: Classifier, embeddings: Tensor, index: int, scores: Array) -> Tensor:
+def _what_decides(classifier: TorchClassifier, embeddings: Tensor, index: int, scores: Array) -> Tensor:
     """Segments' embeddings `[S, D]` and their scores of a class `[S]` -> the gradient of what decides for it `[S, D]`.
 
     A head on pooled embeddings decides by the clip's logit. Where segments are scored, it is each one's logit, weighed
@@ -109,7 +109,7 @@ def _what_decides(classifier: Classifier, embeddings: Tensor, index: int, scores
     return torch.autograd.grad(decides, embeddings)[0]
 
 
-def _spread(cam: Tensor, layer: nn.Module, evidence: Callable[[], Tensor]) -> Tensor:
+def _spread(cam: Tensor, layer: nn.Module, outputs: Callable[[], Tensor]) -> Tensor:
     """Maps `[B, f, w]` over parts of the spectrum that lie on each other -> `[B, parts * f, w]`, one above the other.
 
     Each cell is shared out by how much its part matters there: |gradient| times decibels above `FLOOR_DB` below the
@@ -124,7 +124,7 @@ def _spread(cam: Tensor, layer: nn.Module, evidence: Callable[[], Tensor]) -> Te
     hook = layer.register_forward_hook(keep)
     try:
         with torch.enable_grad():
-            (gradient,) = torch.autograd.grad(evidence().sum(), given)
+            (gradient,) = torch.autograd.grad(outputs().sum(), given)
     finally:
         hook.remove()
     decibels = given[0].detach()

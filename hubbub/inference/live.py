@@ -23,7 +23,7 @@ from hubbub.inference.events import Event, Merger, Merging
 from hubbub.inference.stream import Decision, Stream, StreamError
 
 if TYPE_CHECKING:
-    from hubbub.classifier.base import Hearing
+    from hubbub.classifier.base import Classifier
 
 __all__ = ["Figures", "Listener", "Segment"]
 
@@ -89,7 +89,7 @@ class _Block:
 class Listener:
     """Hears a source. `hear` gives what was heard; `figures` and `scores` can be asked at any time after it began."""
 
-    def __init__(self, model: "Hearing", source: Source, merging: Merging, waiting: int = WAITING) -> None:
+    def __init__(self, model: "Classifier", source: Source, merging: Merging, waiting: int = WAITING) -> None:
         self._model, self._source = model, source
         self._merger = Merger(model.labels, merging)
         self._decision = Decision(model)
@@ -163,7 +163,7 @@ class Listener:
     ) -> Iterator[Segment | Event]:
         if not len(segments):
             return
-        rows = self._decision.add(self._model.evidence(segments), segments)
+        rows = self._decision.add(self._model.outputs(segments), segments)
         now = time.monotonic()
         spans = spans + begun_s
         for (start, end), row in zip(spans.tolist(), rows, strict=True):

@@ -8,7 +8,7 @@ nothing of networks.
 import numpy as np
 import numpy.typing as npt
 
-from hubbub.classifier.torch_classifier import Classifier
+from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.inference.stft import Grid
 from hubbub.runtime.progress import track
 
@@ -22,12 +22,14 @@ ROWS = 4096
 _LEAST = 1e-6  # A score nearer to 0 or 1 tells no more.
 
 
-def occlude(classifier: Classifier, wave: Array, grid: Grid, label: str) -> tuple[Array, list[tuple[slice, Array]]]:
+def occlude(
+    classifier: TorchClassifier, wave: Array, grid: Grid, label: str
+) -> tuple[Array, list[tuple[slice, Array]]]:
     """Wave `[T]` -> the map `[bins, frames]` of how far the log-odds of the clip's score fall without what lies there,
     0 or more; and of each segment its frames on the grid and such a map of its own, times its score."""
     index, base = classifier.labels.index(label), classifier.cut(wave)
-    known = classifier.evidence(base)
-    by_segment, by_clip = classifier.judge(known, [0])
+    known = classifier.outputs(base)
+    by_segment, by_clip = classifier.predict_proba(known, [0])
     patches, spectrum = _patches(grid), grid.analyse(wave)
     clip, count = np.zeros(grid.shape, np.float32), np.zeros(grid.shape, np.float32)
     spans = [grid.frames(*span) for span in classifier.spans(len(wave))]
@@ -35,8 +37,10 @@ def occlude(classifier: Classifier, wave: Array, grid: Grid, label: str) -> tupl
     size = max(1, ROWS // len(base))
     for start in track(range(0, len(patches), size), "removing patches", -(-len(patches) // size)):
         some = patches[start : start + size]
-        evidence, touched = _without(classifier, wave, grid, spectrum, some, base, known)
-        segments, clips = classifier.judge(evidence.reshape(-1, known.shape[1]), np.arange(len(some)) * len(base))
+        outputs, touched = _without(classifier, wave, grid, spectrum, some, base, known)
+        segments, clips = classifier.predict_proba(
+            outputs.reshape(-1, known.shape[1]), np.arange(len(some)) * len(base)
+        )
         falls = _log_odds(by_clip[:, index]) - _log_odds(clips[:, index])
         own = _log_odds(by_segment[:, index]) - _log_odds(segments[:, index].reshape(len(some), -1))
         for patch, fall, by_part, at in zip(some, falls, own, touched, strict=True):
@@ -53,7 +57,7 @@ def occlude(classifier: Classifier, wave: Array, grid: Grid, label: str) -> tupl
 
 
 def _without(
-    classifier: Classifier,
+    classifier: TorchClassifier,
     wave: Array,
     grid: Grid,
     spectrum: npt.NDArray[np.complex64],
@@ -62,7 +66,7 @@ def _without(
     known: Array,
 ) -> tuple[Array, list[npt.NDArray[np.intp]]]:
     """Evidence `[patches, S, E]` of the wave without each patch, and the segments that changed; others are `known`."""
-    evidence, touched, heard = np.repeat(known[None], len(patches), axis=0), [], []
+    outputs, touched, heard = np.repeat(known[None], len(patches), axis=0), [], []
     for bins, frames in patches:
         there = np.zeros((grid.shape[0], frames.stop - frames.start), np.complex64)
         there[bins] = spectrum[bins, frames]
@@ -72,8 +76,8 @@ def _without(
         heard.append(segments[at])
     rows = np.repeat(np.arange(len(patches)), [len(at) for at in touched])
     if len(rows):
-        evidence[rows, np.concatenate(touched)] = classifier.evidence(np.concatenate(heard))
-    return evidence, touched
+        outputs[rows, np.concatenate(touched)] = classifier.outputs(np.concatenate(heard))
+    return outputs, touched
 
 
 def _patches(grid: Grid) -> list[tuple[slice, slice]]:

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from hubbub.audio import decode, waves
 from hubbub.audio.find_files import STDIN, near
-from hubbub.classifier.base import GIVEN
+from hubbub.classifier.base import PRECOMPUTED
 from hubbub.errors import HubbubError
 from hubbub.inference.answer import Answer, Array, Asked, Gist, Spans
 from hubbub.inference.events import Event, Merger
@@ -30,7 +30,7 @@ from hubbub.inference.stream import Decision, Stream, StreamError
 from hubbub.runtime.prefetch import ahead
 
 if TYPE_CHECKING:
-    from hubbub.classifier.base import Hearing
+    from hubbub.classifier.base import Classifier
 
 __all__ = ["STDIN", "answers", "hear"]
 
@@ -42,20 +42,20 @@ class PredictError(HubbubError):
     """Nothing to classify, or nothing to classify with."""
 
 
-def hear(model: "Hearing", source: str | Path | BinaryIO | decode.Sound, asked: Asked = Asked()) -> Gist:
+def hear(model: "Classifier", source: str | Path | BinaryIO | decode.Sound, asked: Asked = Asked()) -> Gist:
     """A file, an open stream or a sound that is being decoded -> what was heard in it, in bounded memory; else as
-    `Hearing.classify`."""
-    if isinstance(source, str | Path) and Path(source).suffix.lower() in GIVEN:
+    `Classifier.classify`."""
+    if isinstance(source, str | Path) and Path(source).suffix.lower() in PRECOMPUTED:
         return _gist_of_given(model, Path(source), asked)
     listening = _Listening(model, asked)
     for piece in _pieces(model, source):
         if len(piece.segments):
-            listening.add(model.evidence(piece.segments), piece)
+            listening.add(model.outputs(piece.segments), piece)
     return listening.gist(piece.seconds, piece.rate_hz, piece.warnings)
 
 
 def answers(
-    model: "Hearing",
+    model: "Classifier",
     paths: Sequence[str],
     name: str = "",
     asked: Asked = Asked(),
@@ -77,13 +77,13 @@ def answers(
                     recording.warnings = piece.warnings
                     batch.add(recording, piece)
                     heard(path, piece.share)
-                while waiting and waiting[0].settled and waiting[0] is not recording:
+                while waiting and waiting[0].done and waiting[0] is not recording:
                     yield waiting.popleft().answer(name)
-            if not recording.error and Path(path).suffix.lower() in GIVEN:
-                recording.given(model, asked)
+            if not recording.error and Path(path).suffix.lower() in PRECOMPUTED:
+                recording.load_precomputed(model, asked)
             recording.ended = True
             heard(path, 1.0)
-            while waiting and waiting[0].settled:
+            while waiting and waiting[0].done:
                 yield waiting.popleft().answer(name)
     batch.flush()
     yield from (recording.answer(name) for recording in waiting)
@@ -102,9 +102,9 @@ class _Piece:
     warnings: tuple[str, ...] = ()
 
 
-def _pieces(model: "Hearing", source: str | Path | BinaryIO | decode.Sound) -> Iterator[_Piece]:
-    """A recording, decoded and cut: one piece at least. Raises what `Hearing.read` does."""
-    if not model.hears:
+def _pieces(model: "Classifier", source: str | Path | BinaryIO | decode.Sound) -> Iterator[_Piece]:
+    """A recording, decoded and cut: one piece at least. Raises what `Classifier.read` does."""
+    if not model.takes_sound:
         model.read("")  # says why
     with nullcontext(source) if isinstance(source, decode.Sound) else decode.opened(source) as sound:
         stream = Stream(model, sound.rate_hz)
@@ -120,7 +120,7 @@ def _pieces(model: "Hearing", source: str | Path | BinaryIO | decode.Sound) -> I
         yield _Piece(*last, sound.rate_hz, stream.seconds, 1.0, warnings)
 
 
-def _guarded(model: "Hearing", path: str) -> Iterator[_Piece | HubbubError]:
+def _guarded(model: "Classifier", path: str) -> Iterator[_Piece | HubbubError]:
     """The pieces of a path, its error the last of them. What is no sound has none: it is small, and heard at once."""
     try:
         with ExitStack() as stack:
@@ -133,7 +133,7 @@ def _guarded(model: "Hearing", path: str) -> Iterator[_Piece | HubbubError]:
             elif not os.path.exists(path):
                 what = "a link that leads nowhere" if os.path.islink(path) else "not a file"
                 raise PredictError(f"{path} is {what}. {near(path)}")
-            elif Path(path).suffix.lower() in GIVEN:
+            elif Path(path).suffix.lower() in PRECOMPUTED:
                 return
             yield from _pieces(model, source)
     except HubbubError as error:
@@ -143,7 +143,7 @@ def _guarded(model: "Hearing", path: str) -> Iterator[_Piece | HubbubError]:
 class _Listening:
     """One recording while it is heard."""
 
-    def __init__(self, model: "Hearing", asked: Asked) -> None:
+    def __init__(self, model: "Classifier", asked: Asked) -> None:
         self._model, self._top = model, min(asked.top, len(model.labels))
         self._decision = Decision(model)
         self._merger = Merger(model.labels, asked.merging) if asked.merging else None
@@ -152,8 +152,8 @@ class _Listening:
         self._best: list[npt.NDArray[np.intp]] = []
         self._scores: list[Array] = []
 
-    def add(self, evidence: Array, piece: "_Piece") -> None:
-        rows, spans = self._decision.add(evidence, piece.segments), piece.spans
+    def add(self, outputs: Array, piece: "_Piece") -> None:
+        rows, spans = self._decision.add(outputs, piece.segments), piece.spans
         best = np.argsort(-rows, axis=1, kind="stable")[:, : self._top]
         self._spans.append(spans)
         self._best.append(best.copy())
@@ -180,12 +180,12 @@ class _Listening:
         )
 
 
-def _gist_of_given(model: "Hearing", path: Path, asked: Asked) -> Gist:
+def _gist_of_given(model: "Classifier", path: Path, asked: Asked) -> Gist:
     """A picture or a spectrogram, which is one segment."""
     listening = _Listening(model, asked)
-    segments, seconds = model.given(path), model.given_seconds
+    segments, seconds = model.load_precomputed(path), model.precomputed_seconds
     piece = _Piece(segments, np.array([[0.0, seconds]]), model.rate_hz, seconds, 1.0)
-    listening.add(model.evidence(segments), piece)
+    listening.add(model.outputs(segments), piece)
     return listening.gist(seconds, model.rate_hz)
 
 
@@ -204,10 +204,10 @@ class _Recording:
     gist: Gist | None = None
 
     @property
-    def settled(self) -> bool:
+    def done(self) -> bool:
         return self.ended and (not self.pending or bool(self.error))
 
-    def given(self, model: "Hearing", asked: Asked) -> None:
+    def load_precomputed(self, model: "Classifier", asked: Asked) -> None:
         try:
             self.gist = _gist_of_given(model, Path(self.path), asked)
         except HubbubError as error:
@@ -225,7 +225,7 @@ class _Recording:
 class _Batch:
     """Segments of several recordings, heard together."""
 
-    def __init__(self, model: "Hearing") -> None:
+    def __init__(self, model: "Classifier") -> None:
         self._model = model
         self._held: list[tuple[_Recording, _Piece]] = []
         self._count = 0
@@ -241,11 +241,11 @@ class _Batch:
     def flush(self) -> None:
         if not self._held:
             return
-        evidence = self._model.evidence(np.concatenate([piece.segments for _, piece in self._held]))
+        outputs = self._model.outputs(np.concatenate([piece.segments for _, piece in self._held]))
         at = 0
         for recording, piece in self._held:
             count = len(piece.segments)
-            recording.listening.add(evidence[at : at + count], piece)
+            recording.listening.add(outputs[at : at + count], piece)
             recording.pending -= count
             at += count
         self._held, self._count = [], 0

@@ -16,7 +16,7 @@ from hubbub.classifier import pooling
 from hubbub.errors import HubbubError
 
 if TYPE_CHECKING:
-    from hubbub.classifier.base import Hearing
+    from hubbub.classifier.base import Classifier
 
 __all__ = ["Decision", "Stream", "StreamError"]
 
@@ -35,7 +35,7 @@ class Stream:
     is kept than one segment at the start and one at the end.
     """
 
-    def __init__(self, model: "Hearing", rate_hz: int, channels: int = 1) -> None:
+    def __init__(self, model: "Classifier", rate_hz: int, channels: int = 1) -> None:
         """`rate_hz` and `channels` are the blocks' own. Raises `AudioError` where the rate is no sound's."""
         if not waves.is_whole(channels) or channels < 1:
             raise StreamError(f"{waves.shown(channels)} channels: give a whole number from 1.")
@@ -116,23 +116,23 @@ class Stream:
 
 
 class Decision:
-    """A recording's decision, gathered as its segments come: what `model.judge` says of all of them at once."""
+    """A recording's decision, gathered as its segments come: what `model.predict_proba` says of all of them at once."""
 
-    def __init__(self, model: "Hearing") -> None:
+    def __init__(self, model: "Classifier") -> None:
         self._model = model
-        self._pool = pooling.RunningPool(model.gathering)
+        self._pool = pooling.RunningPool(model.row_pooling)
         #: Whether a segment so far was of the classes; None where the model cannot tell.
         self.known: bool | None = None
 
-    def add(self, evidence: Array, segments: npt.NDArray[Any]) -> Array:
-        """What `model.evidence` made of the next segments, `[S, ...]`, and these -> their probabilities `[S, K]`."""
-        by_segment, rows = self._model.weigh(evidence)
+    def add(self, outputs: Array, segments: npt.NDArray[Any]) -> Array:
+        """What `model.outputs` made of the next segments, `[S, ...]`, and these -> their probabilities `[S, K]`."""
+        by_segment, rows = self._model.segment_proba(outputs)
         self._pool.add(rows)
-        known = self._model.knows(by_segment, segments)
+        known = self._model.is_known(by_segment, segments)
         if known is not None:
             self.known = bool(self.known or known.any())
         return by_segment
 
     def scores(self) -> Array:
         """Probabilities `[K]` of the recording so far, one segment at least."""
-        return self._model.decide(self._pool.pooled())[0]
+        return self._model.clip_proba(self._pool.pooled())[0]

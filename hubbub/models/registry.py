@@ -88,7 +88,7 @@ def _timm(recipe: Recipe, num_classes: int) -> Network:
 def _yamnet(recipe: Recipe, num_classes: int) -> Network:
     from hubbub.models import yamnet
 
-    _hears_waves(recipe, yamnet.RATE_HZ)
+    _takes_waves(recipe, yamnet.RATE_HZ)
     if recipe.windows.length > yamnet.PATCH_SAMPLES:
         raise NetworkError(
             f"yamnet hears {yamnet.PATCH_SAMPLES} samples at a time, not {recipe.windows.length}. Set windows.length."
@@ -102,14 +102,14 @@ def _yamnet(recipe: Recipe, num_classes: int) -> Network:
 def _esresnext(recipe: Recipe, num_classes: int) -> Network:
     from hubbub.models import esresnext
 
-    _hears_waves(recipe, esresnext.RATE_HZ)
+    _takes_waves(recipe, esresnext.RATE_HZ)
     return esresnext.ESResNeXt(num_classes, recipe.network.dropout)
 
 
 def _audioclip(recipe: Recipe, num_classes: int) -> Network:
     from hubbub.models import esresnext
 
-    _hears_waves(recipe, esresnext.RATE_HZ)
+    _takes_waves(recipe, esresnext.RATE_HZ)
     return esresnext.AudioCLIP(num_classes, recipe.network.dropout)
 
 
@@ -183,7 +183,7 @@ def _standardised_for_its_weights(recipe: Recipe, expected: str) -> None:
         )
 
 
-def _hears_waves(recipe: Recipe, rate_hz: int) -> None:
+def _takes_waves(recipe: Recipe, rate_hz: int) -> None:
     name = recipe.network.name
     if recipe.frontend.name != "none":
         raise NetworkError(f"{name} holds its own front end: set frontend.name = 'none', not '{recipe.frontend.name}'.")

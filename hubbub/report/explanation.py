@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from hubbub.classifier.torch_classifier import Classifier
+from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.inference.explain import ExplainError, Explanation, _refuse_unknown, listen, look
 from hubbub.report import plots
 from hubbub.runtime import files
@@ -21,13 +21,15 @@ CARD = "explanation.json"
 MOST_PICTURES = 8
 
 
-def write_given(classifier: Classifier, file: Path, folder: str | Path, label: str | None = None) -> dict[str, Any]:
+def write_given(
+    classifier: TorchClassifier, file: Path, folder: str | Path, label: str | None = None
+) -> dict[str, Any]:
     """What `look` sees of a picture or a spectrogram, as `write` writes it: `shown.png`, `gradcam.png` and the JSON."""
     _refuse_unknown(classifier, label)
     folder = _free(folder)
     heard = classifier.eval().classify(file)
     label = label or heard.label
-    shown, heat = look(classifier, classifier.given(file)[0], label)
+    shown, heat = look(classifier, classifier.load_precomputed(file)[0], label)
     card = {"label": label, "method": "Grad-CAM", "remarks": [], "scores": {"original": heard.scores}}
     card["files"] = {"shown": "shown.png", "gradcam": "gradcam.png"}
     with files.whole_folder(folder, CARD) as temporary:
@@ -44,7 +46,7 @@ def _free(folder: str | Path) -> Path:
     return folder
 
 
-def write(classifier: Classifier, explanation: Explanation, folder: str | Path) -> dict[str, Any]:
+def write(classifier: TorchClassifier, explanation: Explanation, folder: str | Path) -> dict[str, Any]:
     """Pictures, sounds and `explanation.json` in a folder, whole or not at all; returns what the JSON holds.
 
     Only the `MOST_PICTURES` segments with the strongest maps are drawn. Sounds are 32-bit float WAV files, which

@@ -25,7 +25,7 @@ __all__ = [
     "DONE",
     "LEVELS",
     "ReportError",
-    "STRANGERS",
+    "UNKNOWN_ROWS",
     "arrays",
     "cells",
     "confidence",
@@ -274,7 +274,7 @@ LEVELS = ("clip", "segment")
 
 
 #: A cell's predictions of test clips whose classes are held out.
-STRANGERS = "predictions_unknown.parquet"
+UNKNOWN_ROWS = "predictions_unknown.parquet"
 
 
 def predictions(folder: Path) -> pd.DataFrame:
@@ -297,7 +297,7 @@ def untempered(folder: Path, predicted: pd.DataFrame) -> pd.DataFrame:
         found = confidence(place)
         for level in LEVELS:
             rows = (folds == fold) & (seeds == seed) & (predicted["level"] == level).to_numpy()
-            scores[rows] = pooling.temper(scores[rows], 1 / getattr(found, level))
+            scores[rows] = pooling.apply_temperature(scores[rows], 1 / getattr(found, level))
     facts = predicted.drop(columns=list(labels))
     return facts.join(pd.DataFrame(scores, columns=list(labels), index=predicted.index))
 

@@ -17,7 +17,7 @@ from hubbub.config.recipe import Recipe
 from hubbub.metrics import classification
 from hubbub.report.run_folder import (
     LEVELS,
-    STRANGERS,
+    UNKNOWN_ROWS,
     ReportError,
     Scores,
     Targets,
@@ -141,9 +141,9 @@ def _unknown(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
     None where no class is held out. `at_threshold` is where validation put the threshold."""
     folds, rows, clips = [], [], set[str]()
     for fold, _, place in cells(folder):
-        if not (place / STRANGERS).is_file():
+        if not (place / UNKNOWN_ROWS).is_file():
             continue
-        strange, threshold = read_predictions(place / STRANGERS), confidence(place).threshold
+        strange, threshold = read_predictions(place / UNKNOWN_ROWS), confidence(place).threshold
         own = read_predictions(place / "predictions.parquet")
         figures: dict[tuple[str, str], float] = {}
         for how in UNKNOWN:

@@ -34,7 +34,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
 from hubbub.audio import decode
-from hubbub.classifier.base import AnswerError, Hearing
+from hubbub.classifier.base import AnswerError, Classifier
 from hubbub.errors import HubbubError
 from hubbub.inference.answer import Answer, Asked
 from hubbub.inference.events import Merging
@@ -66,7 +66,7 @@ class Service:
     `name` is what answers call the model. Nothing works before `running` is entered.
     """
 
-    def __init__(self, model: Hearing, name: str, limits: Limits, meters: Meters, token: Token) -> None:
+    def __init__(self, model: Classifier, name: str, limits: Limits, meters: Meters, token: Token) -> None:
         self.model, self.name, self.limits, self.meters, self._token = model, name, limits, meters, token
         self.ready = self.closing = False
         self.explanations = Slots(limits.explanations, "explanations")
@@ -91,7 +91,7 @@ class Service:
     def _warm_up(self) -> None:
         model = Batched(self.batcher)
         try:
-            model.judge(model.evidence(model.cut(np.zeros(1, dtype=np.float32))), [0])
+            model.predict_proba(model.outputs(model.cut(np.zeros(1, dtype=np.float32))), [0])
             self.ready = True
         except Exception:
             log.exception("the model did not answer its first segment")
@@ -265,7 +265,7 @@ async def metrics(service: Serving) -> Response:
 
 
 def create_app(
-    model: Hearing,
+    model: Classifier,
     name: str,
     limits: Limits | None = None,
     *,
@@ -278,7 +278,7 @@ def create_app(
     With a `token` every route but the page and the probes wants it. `loopback` says that it is reached from this
     machine alone; `names` are those it has beside, through a proxy.
     """
-    if not model.hears:
+    if not model.takes_sound:
         raise HubbubError(
             f"{name} takes pictures or spectrograms, not sound: it cannot be served. Give one that hears."
         )
@@ -351,12 +351,12 @@ async def _disconnected(request: Request) -> None:
         pass
 
 
-def _why_not_explain(model: Hearing) -> str:
+def _why_not_explain(model: Classifier) -> str:
     try:
-        from hubbub.classifier.torch_classifier import Classifier
+        from hubbub.classifier.torch_classifier import TorchClassifier
     except ImportError:
         return "explaining needs torch, which is not installed here. Classify instead."
-    if not isinstance(model, Classifier):
+    if not isinstance(model, TorchClassifier):
         return "an exported model has no gradients to explain. Serve the run folder that it was exported from."
     return ""
 

@@ -5,7 +5,7 @@ share the next one; nobody waits for company, so that a lone request is answered
 as in Clipper: Crankshaw et al. 2017, https://arxiv.org/abs/1612.03079). Long recordings come in pieces, and so take
 turns with short ones.
 
-This room knows nothing of networks, requests or HTTP: `Batched` is a `Hearing` like the one it shares.
+This room knows nothing of networks, requests or HTTP: `Batched` is a `Classifier` like the one it shares.
 """
 
 import queue
@@ -19,7 +19,7 @@ from typing import Any, Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from hubbub.classifier.base import Hearing
+from hubbub.classifier.base import Classifier
 from hubbub.errors import HubbubError
 
 __all__ = ["Batched", "Batcher", "StoppedError"]
@@ -52,13 +52,13 @@ class _Job:
 
 
 class Batcher:
-    """Owns a model: `evidence` of segments from any thread in shared passes, `alone` anything else between passes.
+    """Owns a model: `outputs` of segments from any thread in shared passes, `alone` anything else between passes.
 
     `passed`, where given, is told of each pass: how many segments, of how many who asked. At most `waiting` jobs are
     held; who comes then waits until one is taken. Use it as a context: what was accepted is finished at its end.
     """
 
-    def __init__(self, model: Hearing, waiting: int = 64, passed: Callable[[int, int], None] | None = None) -> None:
+    def __init__(self, model: Classifier, waiting: int = 64, passed: Callable[[int, int], None] | None = None) -> None:
         self.model = model
         self._passed = passed
         self._jobs: queue.Queue[_Job | None] = queue.Queue(waiting)
@@ -78,11 +78,11 @@ class Batcher:
         """How many jobs wait now."""
         return self._jobs.qsize()
 
-    def evidence(self, segments: Array) -> Array:
-        """Segments `[S, N]` -> what `Hearing.evidence` gives for them, heard with those of others."""
+    def outputs(self, segments: Array) -> Array:
+        """Segments `[S, N]` -> what `Classifier.outputs` gives for them, heard with those of others."""
         at_once = self.model.batch
         pieces = [segments[start : start + at_once] for start in range(0, len(segments), at_once)]
-        return np.concatenate([self._ask(_Job(partial(self.model.evidence, piece), piece)) for piece in pieces])
+        return np.concatenate([self._ask(_Job(partial(self.model.outputs, piece), piece)) for piece in pieces])
 
     def alone(self, work: Callable[[], Answer]) -> Answer:
         """Do something else with the model, in its own thread and between two passes; what it raises is raised here."""
@@ -138,7 +138,7 @@ class Batcher:
             self._passed(sum(job.size for job in jobs), len(jobs))
         if len(jobs) > 1:
             try:
-                heard = self.model.evidence(np.concatenate([job.segments for job in jobs if job.segments is not None]))
+                heard = self.model.outputs(np.concatenate([job.segments for job in jobs if job.segments is not None]))
             except Exception:
                 pass  # one of them is to blame: each finds out for itself
             else:
@@ -150,7 +150,7 @@ class Batcher:
             job.finish()
 
 
-class Batched(Hearing):
+class Batched(Classifier):
     """A model that many threads may ask at once: all that its network and head compute is computed by its `Batcher`.
 
     `gone`, asked before each piece of work, tells whether nobody waits for the answer any more.
@@ -158,7 +158,7 @@ class Batched(Hearing):
 
     def __init__(self, batcher: Batcher, gone: Callable[[], bool] = lambda: False) -> None:
         self._batcher, self._model, self._gone = batcher, batcher.model, gone
-        for name in Hearing.__annotations__:
+        for name in Classifier.__annotations__:
             setattr(self, name, getattr(batcher.model, name))
 
     def to(self, device: str) -> Self:
@@ -169,16 +169,16 @@ class Batched(Hearing):
     def batch(self) -> int:
         return self._model.batch
 
-    def evidence(self, segments: Array) -> Array:
+    def outputs(self, segments: Array) -> Array:
         self._refuse_gone()
-        return self._batcher.evidence(segments)
+        return self._batcher.outputs(segments)
 
-    def _hear(self, segments: Array) -> Array:
-        return self._batcher.alone(lambda: self._model._hear(segments))
+    def _forward(self, segments: Array) -> Array:
+        return self._batcher.alone(lambda: self._model._forward(segments))
 
-    def _last_layer(self, evidence: Array) -> Array:
+    def _last_layer(self, outputs: Array) -> Array:
         self._refuse_gone()
-        return self._batcher.alone(lambda: self._model._last_layer(evidence))
+        return self._batcher.alone(lambda: self._model._last_layer(outputs))
 
     def _refuse_gone(self) -> None:
         if self._gone():

@@ -23,7 +23,7 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from hubbub.classifier.base import Hearing
+from hubbub.classifier.base import Classifier
 from hubbub.errors import HubbubError
 from hubbub.serve.app import Service, create_app
 from hubbub.serve.logs import json_log
@@ -44,7 +44,7 @@ class ServeError(HubbubError):
 
 
 def run(
-    model: Hearing,
+    model: Classifier,
     name: str,
     limits: Limits,
     *,
@@ -52,9 +52,9 @@ def run(
     port: int = 8000,
     token: str | None = None,
     names: tuple[str, ...] = (),
-    say: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> None:
-    """Serve until told to stop; `say` is told the address, and what is unsafe about it.
+    """Serve until told to stop; `log` is told the address, and what is unsafe about it.
 
     Port 0 is a free one. Raises `ServeError` where the address cannot be had or the token is none.
     """
@@ -67,7 +67,7 @@ def run(
     address, port = listening.getsockname()[:2]
     loopback = ipaddress.ip_address(address).is_loopback
     if not loopback and token is None:
-        say("warning: whoever reaches this address may ask. Start with --token, or listen at 127.0.0.1.")
+        log("warning: whoever reaches this address may ask. Start with --token, or listen at 127.0.0.1.")
     app = create_app(model, name, limits, token=token, loopback=loopback, names=names)
     config = uvicorn.Config(
         app,
@@ -85,7 +85,7 @@ def run(
         signal.signal(number, lambda *_: sys.exit(0))
     shown = f"[{address}]" if ":" in address else address
     service: Service = app.state.service
-    server = _Server(config, service, lambda: say(f"hubbub serves {service.name} at http://{shown}:{port}"))
+    server = _Server(config, service, lambda: log(f"hubbub serves {service.name} at http://{shown}:{port}"))
     with json_log():
         server.run(sockets=[listening])
 

@@ -22,7 +22,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from hubbub.audio import decode, waves
 from hubbub.audio.packed import HEAD_BYTES, name_of
-from hubbub.classifier.base import AnswerError, Hearing
+from hubbub.classifier.base import AnswerError, Classifier
 from hubbub.errors import HubbubError
 from hubbub.inference.events import Event, Merger, Merging
 from hubbub.inference.stream import Decision, Stream, StreamError
@@ -67,7 +67,7 @@ class Start(BaseModel):
 class Session:
     """One stream from its format to its end: bytes in, what is to be said out."""
 
-    def __init__(self, model: Hearing, start: Start) -> None:
+    def __init__(self, model: Classifier, start: Start) -> None:
         self._model, self._channels, self._kind = model, start.channels, ENCODINGS[start.encoding]
         self._stream = Stream(model, start.rate, start.channels)
         self._decision = Decision(model)
@@ -117,7 +117,7 @@ class Session:
     def _hear(self, segments: npt.NDArray[np.float32], spans: npt.NDArray[np.float64]) -> list[Said]:
         if not len(segments):
             return []
-        rows = self._decision.add(self._model.evidence(segments), segments)
+        rows = self._decision.add(self._model.outputs(segments), segments)
         said = [self._segment(start, end, row) for (start, end), row in zip(spans.tolist(), rows, strict=True)]
         return said + [_event(one) for one in self._merger.feed(spans, rows)]
 
@@ -131,7 +131,7 @@ class Session:
 class Live:
     """What streams share: a model that several threads may ask, limits, and the threads to hear in."""
 
-    def __init__(self, model: Hearing, limits: Limits, token: Token, threads: Executor) -> None:
+    def __init__(self, model: Classifier, limits: Limits, token: Token, threads: Executor) -> None:
         self._model, self._limits, self._token, self._threads = model, limits, token, threads
         self._closing = asyncio.Event()
         self._open: set[asyncio.Task[None]] = set()

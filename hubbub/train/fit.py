@@ -19,7 +19,7 @@ import torch
 from lightning.pytorch.loggers import Logger
 
 from hubbub.classifier import pooling
-from hubbub.classifier.torch_classifier import Classifier
+from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config.recipe import Recipe
 from hubbub.data.arrays import Arrays
 from hubbub.data.cache import Resident, Segments, Waves, key_of
@@ -48,8 +48,8 @@ class Fitted:
     `threads` the numbers of processor threads that trained it.
     """
 
-    chosen: Classifier
-    final: Classifier
+    chosen: TorchClassifier
+    final: TorchClassifier
     choice: dict[str, Any]
     history: pd.DataFrame | None = None
     trainable: int | None = None
@@ -72,7 +72,7 @@ class Task:
 
 
 def fit_network(
-    classifier: Classifier,
+    classifier: TorchClassifier,
     material: Resident | Segments,
     targets: Targets,
     train: Rows,
@@ -131,7 +131,7 @@ def fit_network(
     return Fitted(classifier, classifier, chosen, pd.DataFrame(history), trainable, tuple(ended.get("threads", ())))
 
 
-def _devices(classifier: Classifier) -> tuple[int, int]:
+def _devices(classifier: TorchClassifier) -> tuple[int, int]:
     """Machines, and devices of each. Frozen embeddings are few and quick: one has them done before a second starts."""
     settings = classifier.recipe.train
     return (1, 1) if classifier.frozen else (settings.nodes, settings.devices)
@@ -154,7 +154,7 @@ def drive(module: Training, checkpoints: Path, epochs: int, *, resume: bool, log
 
 
 def prepared(
-    classifier: Classifier,
+    classifier: TorchClassifier,
     material: Resident | Segments,
     targets: Targets,
     train: Rows,
@@ -177,7 +177,7 @@ def _read(checkpoint: Path) -> dict[str, Any]:
     return torch.load(checkpoint, map_location="cpu", weights_only=True)
 
 
-def _source(classifier: Classifier, material: Resident | Segments, targets: Targets, clips: Rows) -> Source:
+def _source(classifier: TorchClassifier, material: Resident | Segments, targets: Targets, clips: Rows) -> Source:
     if isinstance(material, Segments):
         return Embeddings(material, clips, targets, classifier.network.fc.in_features)
     if isinstance(material, Arrays):
@@ -188,7 +188,7 @@ def _source(classifier: Classifier, material: Resident | Segments, targets: Targ
 
 
 def fit_head(
-    base: Classifier,
+    base: TorchClassifier,
     segments: Segments,
     targets: Targets,
     train: Rows,
@@ -209,7 +209,7 @@ def fit_head(
     ranks = []
     for model, _ in fitted:
         part = segments.of(validation)
-        figures = classification.evaluate(targets[validation], model.judge(part.values, part.offsets[:-1])[1])
+        figures = classification.evaluate(targets[validation], model.predict_proba(part.values, part.offsets[:-1])[1])
         ranks.append((figures["accuracy"] or 0.0, -(figures["log_loss"] or 0.0)))
     chosen, option = fitted[max(range(len(ranks)), key=ranks.__getitem__)]
     final = _fit_once(base, segments, targets, np.union1d(train, validation), seed, option)
@@ -217,8 +217,8 @@ def fit_head(
 
 
 def _fit_once(
-    base: Classifier, segments: Segments, targets: Targets, clips: Rows, seed: int, choice: dict[str, Any]
-) -> Classifier:
+    base: TorchClassifier, segments: Segments, targets: Targets, clips: Rows, seed: int, choice: dict[str, Any]
+) -> TorchClassifier:
     settings, part = base.recipe.head, segments.of(clips)
     levels = np.split(part.values, len(base.recipe.windows.levels), axis=1)
     if settings.pool == "segment":
@@ -227,7 +227,7 @@ def _fit_once(
         y = targets[clips]
         levels = [pooling.pool_embeddings(level, part.offsets[:-1], settings.pool) for level in levels]
     head = build_head(settings, choice, seed).fit(np.concatenate(levels), np.tile(y, len(levels)))
-    return Classifier(base.recipe, base.labels, network=base.network, head=head)
+    return TorchClassifier(base.recipe, base.labels, network=base.network, head=head)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ and writes nothing but its cache. Weights and checkpoints come from rank 0.
 from dataclasses import dataclass
 from functools import partial
 
-from hubbub.classifier.torch_classifier import Classifier
+from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config.recipe import Recipe
 from hubbub.data import arrays, open
 from hubbub.data.cache import Resident
@@ -46,6 +46,8 @@ def _content(data: _Data) -> str:
 
 
 def _take_part(task: Task, data: _Data) -> None:
-    model = Classifier(task.recipe, task.labels, seed=task.seed)  # its weights become rank 0's before the first step
+    model = TorchClassifier(
+        task.recipe, task.labels, seed=task.seed
+    )  # its weights become rank 0's before the first step
     module = fit.prepared(model, data.sound, data.targets, task.train, task.validation, task.seed, task.lowered)
     fit.drive(module, task.checkpoints, task.epochs, resume=task.resume, loggers=[])

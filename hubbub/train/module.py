@@ -16,7 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
 from hubbub.augment import Mixing, Spectrogram, Waveform
-from hubbub.classifier.torch_classifier import Classifier
+from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.metrics import classification
 from hubbub.models.network import Network
 from hubbub.train import batches
@@ -42,7 +42,7 @@ class Training(lightning.LightningModule):
 
     def __init__(
         self,
-        classifier: Classifier,
+        classifier: TorchClassifier,
         train: Source,
         validation: Source | None,
         seed: int,

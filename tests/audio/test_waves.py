@@ -21,7 +21,7 @@ from hubbub.audio import capture, decode, waves
 from hubbub.audio.decode import AudioError
 from hubbub.audio.waves import FRAME, SILENCE, Mixer, WaveError
 from hubbub.classifier.calibration import Confidence
-from hubbub.classifier.torch_classifier import Classifier, ClassifierError
+from hubbub.classifier.torch_classifier import ClassifierError, TorchClassifier
 from hubbub.cli.main import app
 from hubbub.config.recipe import Recipe
 from hubbub.data import cache
@@ -40,9 +40,9 @@ LABELS = ("dog", "rain", "siren")
 Array = npt.NDArray[np.float32]
 
 
-def make(threshold: float | None = None) -> Classifier:
+def make(threshold: float | None = None) -> TorchClassifier:
     recipe = Recipe.load("street-cnn", ["network.width=4", "windows.length=16000", "windows.hop=8000"])
-    model = Classifier(recipe, LABELS, seed=0)
+    model = TorchClassifier(recipe, LABELS, seed=0)
     model.confidence = Confidence(30, 10, threshold)
     return model
 
@@ -69,7 +69,7 @@ def streamed(samples: npt.ArrayLike, size: int = 1000, channels: int = 1) -> tup
     blocks = np.split(found, range(size, found.shape[axis], size), axis)
     for segments, _ in [*map(stream.feed, blocks), stream.end()]:
         if len(segments):
-            decision.add(MODEL.evidence(segments), segments)
+            decision.add(MODEL.outputs(segments), segments)
     return dict(zip(LABELS, map(float, decision.scores()), strict=True)), stream.warnings
 
 
@@ -309,13 +309,13 @@ def test_a_silent_segment_makes_no_recording_known() -> None:
     """Of a recording whose one loud part is like nothing: silence alone would reach the threshold."""
     wave = np.concatenate([np.zeros(RATE, np.float32), bursts(1.0)])
     segments = KNOWS_ALL.cut(wave)
-    scores, _ = KNOWS_ALL.judge(KNOWS_ALL.evidence(segments), [0])
-    knows = KNOWS_ALL.knows(scores, segments)
+    scores, _ = KNOWS_ALL.predict_proba(KNOWS_ALL.outputs(segments), [0])
+    knows = KNOWS_ALL.is_known(scores, segments)
     assert knows is not None and knows.tolist() == [False, True, True]
     decision = Decision(KNOWS_ALL)
-    decision.add(KNOWS_ALL.evidence(segments[:1]), segments[:1])
+    decision.add(KNOWS_ALL.outputs(segments[:1]), segments[:1])
     assert decision.known is False
-    decision.add(KNOWS_ALL.evidence(segments[1:]), segments[1:])
+    decision.add(KNOWS_ALL.outputs(segments[1:]), segments[1:])
     assert decision.known is True
 
 
@@ -471,9 +471,9 @@ def test_explain_holds_the_warnings(odd: Path, saved: Path, tmp_path: Path) -> N
 
 
 @pytest.fixture(scope="module")
-def yamnet(home: Callable[[str, str], Path]) -> Classifier:
+def yamnet(home: Callable[[str, str], Path]) -> TorchClassifier:
     home("weights", "yamnet.h5")
-    model: Classifier = hubbub.load("yamnet")
+    model: TorchClassifier = hubbub.load("yamnet")
     return model
 
 
@@ -485,7 +485,7 @@ def siren(rate: int) -> Array:
     return (0.4 * np.sin(phase) + 0.1 * np.sin(2 * phase) + noise).astype(np.float32)
 
 
-def test_yamnet_answers_stereo_as_mono(yamnet: Classifier, tmp_path: Path) -> None:
+def test_yamnet_answers_stereo_as_mono(yamnet: TorchClassifier, tmp_path: Path) -> None:
     rate = 32_000
     wave = siren(rate)
     found = {}
@@ -502,7 +502,7 @@ def test_yamnet_answers_stereo_as_mono(yamnet: Classifier, tmp_path: Path) -> No
     ]
 
 
-def test_yamnet_answers_integers_and_channels_first_as_floats(yamnet: Classifier) -> None:
+def test_yamnet_answers_integers_and_channels_first_as_floats(yamnet: TorchClassifier) -> None:
     wave = siren(RATE)
     right = yamnet.classify(wave, RATE)
     for samples in (np.round(wave * 32_767).astype(np.int16), np.stack([wave, wave])):

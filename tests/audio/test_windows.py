@@ -11,7 +11,7 @@ from scipy import special
 from hubbub.audio import windows
 from hubbub.audio.windows import WindowError
 from hubbub.classifier import pooling
-from hubbub.classifier.base import Heard
+from hubbub.classifier.base import Prediction
 from hubbub.classifier.pooling import Pooling
 
 Array = npt.NDArray[np.float32]
@@ -184,7 +184,7 @@ def test_a_pooled_clip_of_one_segment_is_that_segment() -> None:
 
 
 def test_top_names_the_best_classes_first() -> None:
-    heard = Heard("b", 0.5, {"a": 0.2, "b": 0.5, "c": 0.3}, pd.DataFrame(), 1.0)
+    heard = Prediction("b", 0.5, {"a": 0.2, "b": 0.5, "c": 0.3}, pd.DataFrame(), 1.0)
     assert heard.top(2) == [("b", 0.5), ("c", 0.3)] and len(heard.top()) == 3
 
 
@@ -215,7 +215,7 @@ def probabilities(draw: st.DrawFn) -> Array:
 
 @given(probabilities(), st.floats(0.05, 20))
 def test_a_temperature_divides_the_logits_and_keeps_the_order(scores: Array, temperature: float) -> None:
-    tempered = pooling.temper(scores, temperature)
+    tempered = pooling.apply_temperature(scores, temperature)
     logits = np.log(np.maximum(scores.astype(float), pooling.SMALLEST)) / temperature
     np.testing.assert_allclose(tempered, special.softmax(logits, axis=1), rtol=1e-5, atol=1e-30)
     assert tempered.dtype == np.float32
@@ -230,15 +230,16 @@ def test_a_temperature_divides_the_logits_and_keeps_the_order(scores: Array, tem
 def test_under_sigmoid_each_class_has_its_own_logit(logit: float, temperature: float) -> None:
     scores = np.array([[special.expit(logit)]], np.float32)
     expected = special.expit(special.logit(scores.astype(float)) / temperature)
-    assert pooling.temper(scores, temperature, "sigmoid") == pytest.approx(expected, abs=1e-6)
+    assert pooling.apply_temperature(scores, temperature, "sigmoid") == pytest.approx(expected, abs=1e-6)
 
 
 def test_sigmoids_that_reached_their_ends_stay_there() -> None:
     np.testing.assert_array_equal(
-        pooling.temper(np.array([[0.0, 1.0, 0.5]], np.float32), 0.5, "sigmoid"), np.array([[0, 1, 0.5]], np.float32)
+        pooling.apply_temperature(np.array([[0.0, 1.0, 0.5]], np.float32), 0.5, "sigmoid"),
+        np.array([[0, 1, 0.5]], np.float32),
     )
 
 
 def test_a_temperature_of_one_leaves_every_bit() -> None:
     scores = np.random.default_rng(0).dirichlet(np.ones(7), 5).astype(np.float32)
-    assert pooling.temper(scores, 1.0) is scores
+    assert pooling.apply_temperature(scores, 1.0) is scores

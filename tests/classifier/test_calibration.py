@@ -25,7 +25,7 @@ def test_the_temperature_takes_back_what_made_scores_too_sure_or_too_shy(factor:
     scores = special.softmax(logits * factor, axis=1).astype(np.float32)
     found = calibration.temperature(targets, scores)
     assert found == pytest.approx(factor, rel=0.06)
-    after = classification.calibration(targets, pooling.temper(scores, found)).error
+    after = classification.calibration(targets, pooling.apply_temperature(scores, found)).error
     assert after < 0.025
     assert factor == 1 or after < 0.5 * classification.calibration(targets, scores).error
 
@@ -35,7 +35,7 @@ def test_no_other_temperature_has_less_log_loss() -> None:
     scores = special.softmax(1.7 * logits, axis=1).astype(np.float32)
     found = calibration.temperature(targets, scores)
     losses = {
-        t: classification.evaluate(targets, pooling.temper(scores, t))["log_loss"]
+        t: classification.evaluate(targets, pooling.apply_temperature(scores, t))["log_loss"]
         for t in (found, 0.05, 0.5, 0.9 * found, 1.1 * found, 2.5, 30.0)
     }
     assert min(losses, key=losses.__getitem__) == found
@@ -44,7 +44,7 @@ def test_no_other_temperature_has_less_log_loss() -> None:
 def test_a_part_without_a_mistake_does_not_make_every_score_one() -> None:
     scores = special.softmax(3 * np.eye(CLASSES)[np.arange(20) % CLASSES], axis=1).astype(np.float32)
     found = calibration.temperature(np.arange(20) % CLASSES, scores)
-    sure = pooling.temper(scores, found).max(axis=1)
+    sure = pooling.apply_temperature(scores, found).max(axis=1)
     assert found < 1
     # One row of twenty-one thought of as any class alike: what is left for the others is its share.
     assert sure == pytest.approx(1 - (CLASSES - 1) / CLASSES / 21, abs=1e-4)
@@ -55,7 +55,7 @@ def test_scores_of_zero_and_one_have_a_temperature() -> None:
     targets = np.arange(50) % CLASSES
     targets[:10] = (targets[:10] + 1) % CLASSES  # one in five is wrong
     found = calibration.temperature(targets, scores)
-    tempered = pooling.temper(scores, found)
+    tempered = pooling.apply_temperature(scores, found)
     assert np.isfinite(tempered).all()
     # 40 of 50 were right, and of the row that is thought of a fifth.
     assert tempered.max(axis=1) == pytest.approx((40 + 0.2) / 51, abs=1e-4)
@@ -120,7 +120,7 @@ def test_the_threshold_is_the_highest_that_95_per_cent_of_the_clips_reach(how: c
     by_segment = special.softmax(3 * logits, axis=1).astype(np.float32)
     by_clip = np.array([part.mean(axis=0) for part in np.split(by_segment, offsets[1:])])
     found = calibration.fit(clips, by_segment, by_clip, offsets, how)
-    of_segments = calibration.familiarity(pooling.temper(by_segment, found.segment), how)
+    of_segments = calibration.familiarity(pooling.apply_temperature(by_segment, found.segment), how)
     of_clips = np.array([part.max() for part in np.split(of_segments, offsets[1:])])
     assert (of_clips >= found.threshold).mean() >= 0.95
     assert (of_clips > found.threshold).mean() < 0.95

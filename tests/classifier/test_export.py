@@ -25,7 +25,7 @@ from hubbub.classifier import pooling, quantize, torch_classifier
 from hubbub.classifier.calibration import Confidence
 from hubbub.classifier.export import CLIPS, TOLERANCE, ExportError, Sounds, _adaptive_max_pool2d, export, sounds
 from hubbub.classifier.onnx_classifier import META, OnnxClassifier, written
-from hubbub.classifier.torch_classifier import Classifier, ClassifierError
+from hubbub.classifier.torch_classifier import ClassifierError, TorchClassifier
 from hubbub.models import cnn
 from tests.classifier.test_torch_classifier import HEADS, make
 from tests.models.test_registry import CLASSES, SETTINGS, recipe
@@ -46,7 +46,7 @@ def waves(rate_hz: int, length: int) -> list[np.ndarray]:
     return [w.astype(np.float32) for w in (noise[0], tone, 0.02 * noise[1].cumsum())]
 
 
-def noises(model: Classifier) -> Sounds:
+def noises(model: TorchClassifier) -> Sounds:
     return Sounds("noise", waves(model.rate_hz, model.recipe.windows.length))
 
 
@@ -55,7 +55,7 @@ def slow_but(names: Iterable[str], fast: set[str]) -> list[Any]:
 
 
 @cache
-def small() -> tuple[Classifier, bytes]:
+def small() -> tuple[TorchClassifier, bytes]:
     """A classifier and its exported file, for tests that only look."""
     model = make()
     model.card, model.confidence = {"trained_on": "noise"}, Confidence(segment=1.5, clip=0.7)
@@ -64,7 +64,7 @@ def small() -> tuple[Classifier, bytes]:
     return model, (folder / "small.onnx").read_bytes()
 
 
-def reference(model: Classifier, segments: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def reference(model: TorchClassifier, segments: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     with torch.no_grad():
         embeddings = model.embed(torch.from_numpy(segments))
         return embeddings.numpy(), model.network.head(embeddings).numpy()
@@ -72,7 +72,7 @@ def reference(model: Classifier, segments: np.ndarray) -> tuple[np.ndarray, np.n
 
 @pytest.mark.parametrize("name", slow_but(SETTINGS, FAST))
 def test_a_file_answers_as_its_network_whatever_the_batch(name: str, tmp_path: Path) -> None:
-    model = Classifier(recipe(name), LABELS, seed=0)
+    model = TorchClassifier(recipe(name), LABELS, seed=0)
     file = export(model, tmp_path / "x.onnx", noises(model))
     assert 0 < file.exported["difference"] <= TOLERANCE
     assert file.exported["any_length"] == (name not in ONE_LENGTH)
@@ -102,7 +102,7 @@ def test_heads_views_and_pooling_give_the_same_answer(settings: str, tmp_path: P
     file = export(model, tmp_path / "x.onnx", noises(model))
     clips = [model.cut(wave) for wave in waves(model.rate_hz, model.recipe.windows.length)]
     segments, offsets = np.concatenate(clips), np.cumsum([0, *(len(clip) for clip in clips[:-1])])
-    ours, theirs = (one.judge(one.evidence(segments), offsets) for one in (file, model))
+    ours, theirs = (one.predict_proba(one.outputs(segments), offsets) for one in (file, model))
     assert [scores.shape for scores in ours] == [(len(segments), 3), (3, 3)]
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-4)
@@ -168,7 +168,7 @@ def test_trees_are_not_exported(settings: tuple[str, ...], tmp_path: Path) -> No
 
 
 def test_what_takes_no_sound_or_has_no_head_yet_is_not_exported(tmp_path: Path) -> None:
-    model = make("frontend.name=given", "frontend.frames=100")
+    model = make("frontend.name=precomputed", "frontend.frames=100")
     with pytest.raises(ExportError, match="takes spectrograms or pictures"):
         export(model, tmp_path / "x.onnx", Sounds("noise", waves(RATE, 32_000)))
     model = make("head.name=logreg")
@@ -275,7 +275,9 @@ def test_int8_is_smaller_and_its_cost_is_measured(tmp_path: Path) -> None:
     file = export(model, tmp_path / "x.onnx", checked_on, int8=True)
     cost = file.exported["int8"]
     assert cost["clips"] == 6
-    before, after = ([one.judge(one.evidence(one.cut(wave)), [0])[1][0] for wave in some] for one in (model, file))
+    before, after = (
+        [one.predict_proba(one.outputs(one.cut(wave)), [0])[1][0] for wave in some] for one in (model, file)
+    )
     assert cost["largest_difference"] == pytest.approx(np.abs(np.subtract(before, after)).max(), abs=1e-4)
     assert 0 < cost["mean_difference"] < 0.05
     assert cost["accuracy"] == pytest.approx(np.mean([scores.argmax() == 0 for scores in after]))

@@ -20,7 +20,7 @@ from hubbub.classifier.base import ClassifierError
 from hubbub.classifier.calibration import Confidence
 from hubbub.classifier.metadata import described, parsed
 from hubbub.classifier.onnx_classifier import META, OnnxClassifier, written
-from hubbub.classifier.torch_classifier import Classifier
+from hubbub.classifier.torch_classifier import TorchClassifier
 from tests.classifier.test_export import small
 from tests.classifier.test_torch_classifier import NOISE, RATE, _edit, make
 
@@ -115,15 +115,15 @@ def test_a_folder_whose_card_was_forged_is_refused(tmp_path: Path) -> None:
     ):
         _edit(folder, **changes)
         with suppress(ClassifierError):
-            assert math.isfinite(Classifier.load(folder).classify(NOISE, RATE).score)
+            assert math.isfinite(TorchClassifier.load(folder).classify(NOISE, RATE).score)
         (folder / "classifier.json").write_text(before)
     for sums in (None, {}, [], {"../../etc/passwd": "0"}, {"classifier.json": 1}):
         (folder / "classifier.json").write_text(json.dumps(held | {"sha256": sums}))
         with pytest.raises(ClassifierError):
-            Classifier.load(folder)
+            TorchClassifier.load(folder)
     (folder / "classifier.json").write_bytes(b"\xff\xfe")
     with pytest.raises(ClassifierError, match="not a whole classifier"):
-        Classifier.load(folder)
+        TorchClassifier.load(folder)
 
 
 # Weights that are no numbers.

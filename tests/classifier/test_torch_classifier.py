@@ -22,7 +22,7 @@ from hubbub.classifier import calibration
 from hubbub.classifier import pooling as pooling_
 from hubbub.classifier.calibration import Confidence
 from hubbub.classifier.load import load as load_any
-from hubbub.classifier.torch_classifier import Classifier, ClassifierError, load
+from hubbub.classifier.torch_classifier import ClassifierError, TorchClassifier, load
 from hubbub.config.recipe import Recipe
 from hubbub.data.cache import Waves
 from hubbub.inference import answer, predict
@@ -35,11 +35,11 @@ RNG = np.random.default_rng(0)
 NOISE = RNG.normal(0, 0.1, 3 * RATE).astype(np.float32)
 
 
-def make(*settings: str, labels: tuple[str, ...] = LABELS) -> Classifier:
+def make(*settings: str, labels: tuple[str, ...] = LABELS) -> TorchClassifier:
     recipe = Recipe.load("street-cnn", ["network.width=4", "windows.hop=16000", *settings])
-    model = Classifier(recipe, labels, seed=1)
+    model = TorchClassifier(recipe, labels, seed=1)
     if recipe.head.name != "none":
-        size = model.evidence(model.cut(NOISE)).shape[1] // len(recipe.windows.levels)
+        size = model.outputs(model.cut(NOISE)).shape[1] // len(recipe.windows.levels)
         size *= 2 if recipe.head.pool == "mean+max" else 1
         x, y = RNG.normal(size=(60, size)).astype(np.float32), np.arange(60) % len(labels)
         model.head = build_head(recipe.head, candidates(recipe.head)[0]).fit(x + y[:, None], y)
@@ -66,7 +66,7 @@ def test_save_and_load_give_the_same_answer(settings: tuple[str, ...], tmp_path:
     model = make(*settings)
     model.card = {"trained_on": "noise"}
     model.save(tmp_path / "model")
-    again = Classifier.load(tmp_path / "model")
+    again = TorchClassifier.load(tmp_path / "model")
     heard, expected = again.classify(NOISE, RATE), model.classify(NOISE, RATE)
     assert heard.scores == pytest.approx(expected.scores, abs=1e-6)
     assert np.allclose(heard.segments, expected.segments, atol=1e-6)
@@ -97,10 +97,10 @@ def test_one_segment_is_the_clip(settings: tuple[str, ...]) -> None:
 def test_judging_many_clips_at_once_equals_one_by_one() -> None:
     for settings in HEADS:
         model = make(*settings)
-        evidence = [model.evidence(model.cut(NOISE[:n])) for n in (100, 2 * RATE + 1, 3 * RATE)]
-        offsets = np.cumsum([0, *map(len, evidence)])[:-1]
-        segments, clips = model.judge(np.concatenate(evidence), offsets)
-        single = [model.judge(e, [0]) for e in evidence]
+        outputs = [model.outputs(model.cut(NOISE[:n])) for n in (100, 2 * RATE + 1, 3 * RATE)]
+        offsets = np.cumsum([0, *map(len, outputs)])[:-1]
+        segments, clips = model.predict_proba(np.concatenate(outputs), offsets)
+        single = [model.predict_proba(e, [0]) for e in outputs]
         assert np.allclose(segments, np.concatenate([s for s, _ in single]), atol=1e-6)
         assert np.allclose(clips, np.concatenate([c for _, c in single]), atol=1e-6)
 
@@ -143,8 +143,8 @@ def test_shifted_segments_are_heard_and_averaged(mode: str, pooling: pooling_.Po
         views = [rolled(segments, share) for share in (0.0, 0.1, -0.25)]
         blocks = [(model.embed if mode == "head" else model.logits)(view).numpy() for view in views]
         logits = np.stack([model.logits(view).numpy() for view in views])
-    evidence = model.evidence(segments)
-    np.testing.assert_allclose(evidence, np.concatenate(blocks, axis=1), rtol=1e-4, atol=1e-5)
+    outputs = model.outputs(segments)
+    np.testing.assert_allclose(outputs, np.concatenate(blocks, axis=1), rtol=1e-4, atol=1e-5)
     assert np.abs(logits[1:] - logits[0]).max() > 1e-3, "a shift is heard"
     if pooling == "mean_logit":
         by_segment = pooling_.probabilities(logits.mean(axis=0))
@@ -152,7 +152,7 @@ def test_shifted_segments_are_heard_and_averaged(mode: str, pooling: pooling_.Po
     else:
         by_segment = pooling_.probabilities(logits).mean(axis=0)
         by_clip = np.mean([pooling_.pool(view, offsets, pooling) for view in logits], axis=0)
-    ours = model.judge(evidence, offsets)
+    ours = model.predict_proba(outputs, offsets)
     np.testing.assert_allclose(ours[0], by_segment, atol=1e-6)
     np.testing.assert_allclose(ours[1], by_clip, atol=1e-6)
     if pooling != "max":  # then the order of averaging does not matter
@@ -166,9 +166,9 @@ def test_a_positive_shift_is_to_the_right() -> None:
     later = np.zeros_like(wave)
     later[1_000 + 8_000 : 2_000 + 8_000] = NOISE[:1_000]
     plain, shifted = make(), make("evaluate.shifts=[0.25]")
-    heard = shifted.evidence(shifted.cut(wave))
-    np.testing.assert_allclose(heard[:, :3], plain.evidence(plain.cut(wave)), atol=1e-5)
-    np.testing.assert_allclose(heard[:, 3:], plain.evidence(plain.cut(later)), atol=1e-5)
+    heard = shifted.outputs(shifted.cut(wave))
+    np.testing.assert_allclose(heard[:, :3], plain.outputs(plain.cut(wave)), atol=1e-5)
+    np.testing.assert_allclose(heard[:, 3:], plain.outputs(plain.cut(later)), atol=1e-5)
     assert np.abs(heard[:, :3] - heard[:, 3:]).max() > 1e-4
 
 
@@ -192,23 +192,23 @@ def test_a_last_layer_on_frozen_embeddings_says_what_the_network_says() -> None:
     whole, frozen = make(), make("network.mode=head")
     assert (whole.frozen, frozen.frozen, make("head.name=lda").frozen) == (False, True, True)
     segments = frozen.cut(NOISE)
-    evidence = frozen.evidence(segments)
+    outputs = frozen.outputs(segments)
     with torch.inference_mode():
         features = frozen.frontend(torch.from_numpy(segments.copy()))
-        np.testing.assert_allclose(evidence, frozen.network.embed(features).numpy(), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(outputs, frozen.network.embed(features).numpy(), rtol=1e-4, atol=1e-5)
         logits = frozen.network.logits(features).numpy()
-    by_segment, by_clip = frozen.judge(evidence, [0])
+    by_segment, by_clip = frozen.predict_proba(outputs, [0])
     np.testing.assert_allclose(by_segment, pooling_.probabilities(logits), atol=1e-6)
     np.testing.assert_allclose(by_clip, pooling_.pool(logits, [0], "mean_prob"), atol=1e-6)
     # Frozen or not, the same weights give the same answer.
-    expected = whole.judge(whole.evidence(segments), [0])
+    expected = whole.predict_proba(whole.outputs(segments), [0])
     np.testing.assert_allclose(by_segment, expected[0], atol=1e-6)
     np.testing.assert_allclose(by_clip, expected[1], atol=1e-6)
     # And its last layer may go on learning, without the embeddings being made again.
     with torch.no_grad():
         frozen.network.fc.bias[0] += 1
         logits[:, 0] += 1
-    np.testing.assert_allclose(frozen.judge(evidence, [0])[0], pooling_.probabilities(logits), atol=1e-6)
+    np.testing.assert_allclose(frozen.predict_proba(outputs, [0])[0], pooling_.probabilities(logits), atol=1e-6)
 
 
 def test_logits_and_embeddings_have_gradients() -> None:
@@ -238,12 +238,12 @@ def test_spectra_stay_in_full_precision() -> None:
 def test_the_large_networks_make_classifiers(name: str, embedding: int, tmp_path: Path) -> None:
     rate = 44_100
     settings = ["windows.length=5512", "windows.hop=5512", "network.mode=head", "evaluate.shifts=[0.01]"]
-    model = Classifier(Recipe.load(f"esc50-{name}", settings), LABELS, seed=1)
+    model = TorchClassifier(Recipe.load(f"esc50-{name}", settings), LABELS, seed=1)
     noise = NOISE[:11_024]
-    assert model.evidence(model.cut(noise)).shape == (2, 2 * embedding)
+    assert model.outputs(model.cut(noise)).shape == (2, 2 * embedding)
     expected = model.classify(noise, rate)
     model.save(tmp_path / "model")
-    heard = Classifier.load(tmp_path / "model").classify(noise, rate)
+    heard = TorchClassifier.load(tmp_path / "model").classify(noise, rate)
     assert heard.scores == pytest.approx(expected.scores, abs=1e-6)
     assert len(heard.segments) == 2
 
@@ -303,7 +303,7 @@ def test_one_hertz_is_refused() -> None:
 # A front end that standardises by its training part
 
 
-def standardised(mean: float = -30.0, sd: float = 20.0) -> Classifier:
+def standardised(mean: float = -30.0, sd: float = 20.0) -> TorchClassifier:
     model = make("frontend.ref=max", "frontend.standardise=training")
     model.frontend.picture.mean.fill_(mean)
     model.frontend.picture.sd.fill_(sd)
@@ -353,7 +353,7 @@ def test_what_changes_spectrograms_comes_before_they_become_pictures() -> None:
 
 
 def test_without_a_front_end_a_network_is_given_waves() -> None:
-    model = Classifier(Recipe.load("esc50-yamnet"), LABELS)
+    model = TorchClassifier(Recipe.load("esc50-yamnet"), LABELS)
     segments = torch.from_numpy(model.cut(NOISE).copy())
     assert model.frontend is None
     assert model.features(segments) is segments
@@ -426,12 +426,12 @@ def test_a_card_that_was_changed_by_hand_is_refused(found: str, put: str, tmp_pa
 @pytest.mark.parametrize("settings", HEADS, ids=" ".join)
 def test_temperatures_change_how_sure_answers_are_and_nothing_else(settings: tuple[str, ...], tmp_path: Path) -> None:
     model = make(*settings)
-    evidence = np.concatenate([model.evidence(model.cut(NOISE[:n])) for n in (100, 2 * RATE + 1, 3 * RATE)])
-    raw = model.judge(evidence, [0, 1, 3])
+    outputs = np.concatenate([model.outputs(model.cut(NOISE[:n])) for n in (100, 2 * RATE + 1, 3 * RATE)])
+    raw = model.predict_proba(outputs, [0, 1, 3])
     model.confidence = Confidence(segment=0.5, clip=2.5, threshold=1.25)
-    tempered = model.judge(evidence, [0, 1, 3])
+    tempered = model.predict_proba(outputs, [0, 1, 3])
     for before, after, temperature in zip(raw, tempered, (0.5, 2.5), strict=True):
-        np.testing.assert_array_equal(after, pooling_.temper(before, temperature))
+        np.testing.assert_array_equal(after, pooling_.apply_temperature(before, temperature))
         np.testing.assert_array_equal(before.argmax(axis=1), after.argmax(axis=1))
         surer = after.max(axis=1) - before.max(axis=1)
         assert (surer >= 0).all() if temperature < 1 else (surer <= 0).all()
@@ -446,11 +446,11 @@ def test_a_recording_is_known_where_a_segment_of_it_is(how: calibration.Unknown)
     model = make(f"evaluate.unknown={how}")
     assert model.classify(NOISE, RATE).known is None, "nothing was validated"
     segments = model.cut(NOISE)
-    by_segment, _ = model.judge(model.evidence(segments), [0])
+    by_segment, _ = model.predict_proba(model.outputs(segments), [0])
     low, high = np.sort(calibration.familiarity(by_segment, how))
     for threshold, each in ((low, [True, True]), ((low + high) / 2, [False, True]), (high + 1e-3, [False, False])):
         model.confidence = Confidence(threshold=float(threshold))
-        assert sorted(model.knows(by_segment, segments)) == each
+        assert sorted(model.is_known(by_segment, segments)) == each
         heard = model.classify(NOISE, RATE)
         assert heard.known is any(each)
         gist = predict.hear(model, io.BytesIO(wav(NOISE)))
@@ -516,7 +516,7 @@ def test_the_five_lines_of_the_readme_need_no_more_than_hubbub(tmp_path: Path) -
 
 def test_public_names() -> None:
     assert {name: getattr(hubbub, name) for name in hubbub.__all__}["load"] is load_any
-    assert hubbub.Heard is base_.Heard
+    assert hubbub.Prediction is base_.Prediction
     with pytest.raises(AttributeError, match="nothing"):
         hubbub.nothing  # noqa: B018
 
@@ -524,4 +524,4 @@ def test_public_names() -> None:
 def test_a_picture_is_refused_by_a_classifier_of_decibels(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((64, 101), np.uint8)).save(tmp_path / "p.png")
     with pytest.raises(ClassifierError, match="spectrograms are decibels"):
-        Classifier(Recipe.load("street-cnn"), ("a", "b")).classify(tmp_path / "p.png")
+        TorchClassifier(Recipe.load("street-cnn"), ("a", "b")).classify(tmp_path / "p.png")

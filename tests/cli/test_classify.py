@@ -17,7 +17,7 @@ import pytest
 import soundfile
 from typer.testing import CliRunner, Result
 
-from hubbub.classifier.torch_classifier import Classifier
+from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.cli.main import app
 from hubbub.config.recipe import Recipe
 from hubbub.errors import HubbubError
@@ -31,7 +31,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "classify.md"
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder as the page has it: runs/demo, street.wav, recordings/, and of day.wav the beginning."""
     recipe = Recipe.load("street-cnn", ["network.width=2", "windows.length=16000", "windows.hop=8000"])
-    Classifier(recipe, ("dog", "rain"), seed=0).save(tmp_path / "runs" / "demo" / "classifier")
+    TorchClassifier(recipe, ("dog", "rain"), seed=0).save(tmp_path / "runs" / "demo" / "classifier")
     noise = np.random.default_rng(0).normal(0, 0.1, (4, 2 * RATE))
     (tmp_path / "recordings" / "deep").mkdir(parents=True)
     for name, wave in zip(
@@ -170,7 +170,7 @@ def test_the_page_has_commands() -> None:
 def test_names_from_data_are_only_shown(place: Path) -> None:
     """On the command's own outputs: codes for a terminal, markup, what begins a formula."""
     labels = ("=cmd|' /C calc'!A0", "\x1b[31mred\x1b[0m [bold]x[/bold]")
-    Classifier(Recipe.load("street-cnn", ["network.width=4"]), labels, seed=0).save(place / "evil")
+    TorchClassifier(Recipe.load("street-cnn", ["network.width=4"]), labels, seed=0).save(place / "evil")
     names = ["\x1b[2J\u202egnp.wav", "@SUM(1).wav", "[red]x[bold].wav"]
     for name in names:
         shutil.copy("street.wav", name)

@@ -14,7 +14,7 @@ import pytest
 import soundfile
 import typer
 
-from hubbub.classifier.torch_classifier import Classifier
+from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.cli.main import app
 from hubbub.config.recipe import Recipe
 
@@ -31,7 +31,7 @@ def hubbub(*words: object, status: int = 0, **environment: str) -> subprocess.Co
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model") / "run"
-    Classifier(Recipe.load("street-cnn", ["network.width=4"]), ("dog", "rain"), seed=0).save(folder / "classifier")
+    TorchClassifier(Recipe.load("street-cnn", ["network.width=4"]), ("dog", "rain"), seed=0).save(folder / "classifier")
     return folder
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from hubbub.audio.frontend import FrontEnd
 from hubbub.audio.image_files import PictureError
-from hubbub.classifier.torch_classifier import Classifier, ClassifierError, load
+from hubbub.classifier.torch_classifier import ClassifierError, TorchClassifier, load
 from hubbub.config import sections as settings
 from hubbub.config.recipe import Recipe
 from hubbub.data import arrays, cache, check, open, splits
@@ -82,7 +82,7 @@ def test_a_picture_gives_what_its_sound_gives(sound: Clips, settings: list[str],
     ours = recipe(*settings)
     kept = arrays.load(drawn(sound, ours, tmp_path), ours)
     waves, frontend = cache.decode(sound, ours.audio.rate_hz), FrontEnd(ours.frontend, ours.audio.rate_hz)
-    model = Classifier(ours, sound.labels)
+    model = TorchClassifier(ours, sound.labels)
     for clip in (0, 7, 99):
         given = frontend(torch.from_numpy(np.array(kept.cut(clip, model))))
         heard = frontend(torch.from_numpy(np.array(waves.cut(clip, model)[:1])))
@@ -95,7 +95,7 @@ def test_a_spectrogram_gives_what_its_sound_gives(sound: Clips, tmp_path: Path) 
     npz.write(sound, ours, tmp_path / "f")
     clips = npz.open_features(tmp_path / "f" / npz.ARRAYS)
     kept, waves = arrays.load(clips, ours), cache.decode(sound, ours.audio.rate_hz)
-    model = Classifier(ours, sound.labels)
+    model = TorchClassifier(ours, sound.labels)
     for clip in (0, 55):
         features = model.features(torch.from_numpy(np.array(kept.cut(clip, model))))
         assert torch.equal(features, model.features(torch.from_numpy(np.array(waves.cut(clip, model)))))
@@ -169,7 +169,7 @@ def test_where_it_is_not_known_how_pictures_were_made_only_such_are_taken(
     monkeypatch.setattr(splits, "open_section", lambda *_, **__: replace(magma, made=None))
     run.run(recipe(*MAGMA, 'protocol.folds=["1"]'), tmp_path / "run")
     model = load(tmp_path / "run")
-    assert model.recipe.frontend.name == "given"
+    assert model.recipe.frontend.name == "precomputed"
     assert model.classify(magma.table["path"][0]).label in magma.labels
     with pytest.raises(ClassifierError, match="takes only such, not sound"):
         model.classify(sound.table["path"][0])
@@ -182,15 +182,15 @@ def test_other_settings_than_the_pictures_were_made_with_are_refused(magma: Clip
         arrays.suited(recipe(*MAGMA, "audio.rate_hz=22050"), magma)
     # What comes after a picture was made may differ.
     arrays.suited(recipe(*MAGMA, "frontend.size=[16,16]", 'frontend.standardise="imagenet"'), magma)
-    given, _ = arrays.suited(recipe(*MAGMA, "frontend.n_fft=1024", 'frontend.name="given"'), magma)
-    assert given.frontend.name == "given"
+    given, _ = arrays.suited(recipe(*MAGMA, "frontend.n_fft=1024", 'frontend.name="precomputed"'), magma)
+    assert given.frontend.name == "precomputed"
 
 
 def test_a_network_that_hears_is_refused_pictures_and_given_is_refused_sound(magma: Clips, sound: Clips) -> None:
     with pytest.raises(ClipsError, match="yamnet hears sound"):
         arrays.suited(Recipe.load("street-yamnet"), magma)
     with pytest.raises(ClipsError, match="takes none"):
-        arrays.suited(recipe(*GREY, 'frontend.name="given"'), sound)
+        arrays.suited(recipe(*GREY, 'frontend.name="precomputed"'), sound)
     assert arrays.suited(recipe(), sound) == (recipe(), [])
 
 
@@ -211,7 +211,7 @@ def test_spectrograms_are_checked_by_content(tmp_path: Path, monkeypatch: pytest
 
 def test_given_needs_a_size_or_frames() -> None:
     with pytest.raises(ValueError, match="needs size"):
-        settings.FrontEnd(name="given")
+        settings.FrontEnd(name="precomputed")
 
 
 def test_colours_for_a_grey_recipe_and_a_mixture_are_refused(magma: Clips, grey: Clips) -> None:
@@ -236,7 +236,7 @@ def test_a_broken_picture_is_named_and_nothing_is_kept(
 
 def test_spectrograms_of_any_length_are_padded_and_cut_to_frames(tmp_path: Path) -> None:
     clips = spectrograms(tmp_path, [10, 25, 40, 25])
-    settings = ["frontend.frames=25", 'frontend.ref="max"', 'frontend.name="given"', 'frontend.scale="top_db"']
+    settings = ["frontend.frames=25", 'frontend.ref="max"', 'frontend.name="precomputed"', 'frontend.scale="top_db"']
     kept = arrays.load(clips, recipe(*settings))
     assert kept.values.shape == (4, 64, 25) and kept.values.dtype == np.float32
     short, long = np.load(tmp_path / "0.npy"), np.load(tmp_path / "2.npy")
@@ -263,10 +263,10 @@ def test_spectrograms_that_do_not_fit_are_refused(tmp_path: Path) -> None:
 
 def test_a_spectrogram_file_is_classified(tmp_path: Path) -> None:
     clips = spectrograms(tmp_path, [25, 40])
-    model = Classifier(recipe("frontend.frames=25", 'frontend.name="given"'), clips.labels, seed=0)
+    model = TorchClassifier(recipe("frontend.frames=25", 'frontend.name="precomputed"'), clips.labels, seed=0)
     assert model.classify(tmp_path / "1.npy").label in clips.labels
     np.save(tmp_path / "odd.npy", np.zeros((3, 25), np.float32))
     with pytest.raises(ClassifierError, match=r"odd\.npy has the shape \[3, 25\]"):
         model.classify(tmp_path / "odd.npy")
     with pytest.raises(ClassifierError, match="takes sound"):
-        Classifier(Recipe.load("street-yamnet"), clips.labels).classify(tmp_path / "1.npy")
+        TorchClassifier(Recipe.load("street-yamnet"), clips.labels).classify(tmp_path / "1.npy")

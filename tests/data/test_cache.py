@@ -21,7 +21,7 @@ import soundfile
 import torch
 
 from hubbub.audio import decode
-from hubbub.classifier.torch_classifier import Classifier
+from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config.recipe import Recipe
 from hubbub.config.sections import Data, FrontEnd, Network, Windows
 from hubbub.data import cache
@@ -211,7 +211,7 @@ def test_segments_of_some_clips_in_the_order_given() -> None:
     assert nothing.values.shape == (0, 2) and nothing.offsets.tolist() == [0]
 
 
-def small() -> Classifier:
+def small() -> TorchClassifier:
     """A small network of random weights: .25 s segments every .125 s."""
     recipe = Recipe(
         data=Data(name="few"),
@@ -219,48 +219,48 @@ def small() -> Classifier:
         frontend=FrontEnd(name="logmel", n_fft=256, hop=128, n_mels=16),
         network=Network(name="cnn", width=4),
     )
-    return Classifier(recipe, ("noise", "tone", "click"))
+    return TorchClassifier(recipe, ("noise", "tone", "click"))
 
 
 @pytest.fixture(scope="module")
-def classifier() -> Classifier:
+def classifier() -> TorchClassifier:
     return small()
 
 
 def test_evidence_is_the_same_in_any_company(
-    clips: Clips, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+    clips: Clips, classifier: TorchClassifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waves = cache.decode(clips, RATE_HZ)
     every = np.arange(len(waves))
-    whole = cache.evidence(waves, classifier, every)
+    whole = cache.outputs(waves, classifier, every)
     segments = [len(classifier.cut(waves.wave(i))) for i in every]
     assert np.diff(whole.offsets).tolist() == segments and whole.values.shape == (sum(segments), 3)
     assert segments[-1] == 1, "the clip of 10 ms is one padded segment"
     for i in every:
-        alone = cache.evidence(waves, classifier, every[i : i + 1])
+        alone = cache.outputs(waves, classifier, every[i : i + 1])
         np.testing.assert_allclose(alone.values, whole.of(every[i : i + 1]).values, atol=1e-5)
     order = np.random.default_rng(0).permutation(every)
-    shuffled = cache.evidence(waves, classifier, order)
+    shuffled = cache.outputs(waves, classifier, order)
     np.testing.assert_allclose(shuffled.values, whole.of(order).values, atol=1e-5)
     for at_once in (1, 5):
         monkeypatch.setattr(cache, "_SEGMENTS_AT_ONCE", at_once)
-        batched = cache.evidence(waves, classifier, every)
+        batched = cache.outputs(waves, classifier, every)
         np.testing.assert_allclose(batched.values, whole.values, atol=1e-5)
         assert batched.offsets.tolist() == whole.offsets.tolist()
     assert np.ptp(whole.values, axis=0).min() > 1e-3, "clips differ"
 
 
 def test_embeddings_are_computed_once_for_a_network(
-    clips: Clips, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+    clips: Clips, classifier: TorchClassifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waves = cache.decode(clips, RATE_HZ)
     first = cache.embed(waves, classifier)
-    np.testing.assert_array_equal(first.values, cache.evidence(waves, classifier, np.arange(len(waves))).values)
-    other = Classifier(classifier.recipe, classifier.labels, seed=1)
+    np.testing.assert_array_equal(first.values, cache.outputs(waves, classifier, np.arange(len(waves))).values)
+    other = TorchClassifier(classifier.recipe, classifier.labels, seed=1)
     assert not np.allclose(cache.embed(waves, other).values, first.values)
     fewer = cache.decode(build("few", clips.table[:2]), RATE_HZ)
     assert len(cache.embed(fewer, classifier).offsets) == 3
-    monkeypatch.setattr(Classifier, "evidence", None)
+    monkeypatch.setattr(TorchClassifier, "outputs", None)
     again = cache.embed(waves, classifier)
     assert isinstance(again.values, np.memmap)
     np.testing.assert_array_equal(again.values, first.values)
@@ -291,7 +291,7 @@ DAMAGE: dict[str, Callable[[bytes], bytes | None]] = {
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_what_is_damaged_is_made_again_and_a_line_says_so(
-    clips: Clips, classifier: Classifier, own_cache: Path, caplog: pytest.LogCaptureFixture, damage: str
+    clips: Clips, classifier: TorchClassifier, own_cache: Path, caplog: pytest.LogCaptureFixture, damage: str
 ) -> None:
     waves = cache.decode(clips, RATE_HZ)
     samples, rows = np.array(waves.samples), np.array(cache.embed(waves, classifier).values)
@@ -399,7 +399,7 @@ def test_a_killed_process_leaves_what_the_next_goes_on_from(
 
 @pytest.mark.slow
 def test_pieces_that_were_damaged_since_are_not_taken_up(
-    clips: Clips, classifier: Classifier, own_cache: Path, tmp_path: Path
+    clips: Clips, classifier: TorchClassifier, own_cache: Path, tmp_path: Path
 ) -> None:
     filling(tmp_path, "samples.f32", 4)
     (file,) = own_cache.rglob("samples.f32")

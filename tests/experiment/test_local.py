@@ -62,8 +62,8 @@ def test_a_cell_that_fails_is_reported_and_the_rest_go_on(engine, tmp_path: Path
     folder, engine = tmp_path / "cnn", engine()
     begin = engine.begin
 
-    def begin_and_block(run: Run, say) -> Done:
-        done = begin(run, say)
+    def begin_and_block(run: Run, log) -> Done:
+        done = begin(run, log)
         if run.folder == folder:
             (folder / "test-1").mkdir()
             (folder / "test-1" / "seed-42").write_text("in the way")
@@ -158,11 +158,11 @@ def _alive(pid: int) -> bool:
 
 def test_the_engine_of_this_machine_has_a_process_a_core_for_trainings_and_none_for_heads() -> None:
     trained, headed = Run(recipe(), Path("a")), Run(recipe("head.name=logreg", "head.pool=mean"), Path("b"))
-    say = [].append
-    assert isinstance(local.local([headed], None, say), Here)
-    assert isinstance(local.local([trained], 1, say), Here)
-    assert local.local([trained, headed], 3, say).slots == 3
-    assert isinstance(local.local([Run(recipe("train.devices=2"), Path("c"))], None, say), Here)
+    log = [].append
+    assert isinstance(local.local([headed], None, log), Here)
+    assert isinstance(local.local([trained], 1, log), Here)
+    assert local.local([trained, headed], 3, log).slots == 3
+    assert isinstance(local.local([Run(recipe("train.devices=2"), Path("c"))], None, log), Here)
 
 
 def test_two_runs_in_one_folder_are_refused_before_anything_is_begun(tmp_path: Path) -> None:

@@ -48,14 +48,14 @@ def test_how_sure_a_cell_may_be_is_decided_by_its_validation_part_alone(opened: 
     split = material.splits[0]
     chosen = cell.fit(material, split.train, split.validation, 1, Path("unused"), []).chosen
     part, targets = material.embedded.of(split.validation), material.targets[split.validation]
-    by_segment, by_clip = chosen.judge(part.values, part.offsets[:-1])
+    by_segment, by_clip = chosen.predict_proba(part.values, part.offsets[:-1])
     expected = calibration.fit(targets, by_segment, by_clip, part.offsets[:-1], "max_logit")
     place = opened / "test-1" / "seed-1"
     assert read(place / "metrics_test.json")["confidence"] == pytest.approx(asdict(expected))
     assert asdict(load(place / "classifier").confidence) == pytest.approx(asdict(expected))
     # Its own validation figures are those before.
     assert read(place / "metrics_val.json")["clip_log_loss"] == classification.evaluate(targets, by_clip)["log_loss"]
-    after = classification.evaluate(targets, pooling.temper(by_clip, expected.clip))
+    after = classification.evaluate(targets, pooling.apply_temperature(by_clip, expected.clip))
     before = classification.evaluate(targets, by_clip)
     assert after["log_loss"] < before["log_loss"]
     for name in ("accuracy", "balanced_accuracy", "macro_f1", "top3"):
@@ -71,7 +71,7 @@ def test_temperatures_change_no_decision(opened: Path) -> None:
     model.confidence = Confidence()
     part = material.embedded.of(material.splits[1].test)
     own = raw.loc[("2", 2)]
-    for level, scores in zip(("segment", "clip"), model.judge(part.values, part.offsets[:-1]), strict=True):
+    for level, scores in zip(("segment", "clip"), model.predict_proba(part.values, part.offsets[:-1]), strict=True):
         np.testing.assert_allclose(run_folder.arrays(own[own["level"] == level])[1], scores, rtol=1e-3, atol=1e-6)
     figures, expected = (classification.evaluate(*run_folder.arrays(table)[:2]) for table in (predicted, raw))
     for name in ("accuracy", "balanced_accuracy", "macro_f1", "top3"):
@@ -100,7 +100,7 @@ def test_held_out_classes_are_learnt_by_no_classifier(opened: Path) -> None:
     material = prepare(Recipe.load("street-cnn", OPEN))
     truth = material.clips.table.set_index("clip")["label"]
     for fold, _, place in report.cells(opened):
-        own, strange = (pd.read_parquet(place / name) for name in ("predictions.parquet", run_folder.STRANGERS))
+        own, strange = (pd.read_parquet(place / name) for name in ("predictions.parquet", run_folder.UNKNOWN_ROWS))
         assert not set(own["label"]) & set(HELD_OUT) and set(strange["label"]) == set(HELD_OUT)
         assert set(strange["clip"]) == set(truth.index[truth.isin(HELD_OUT) & (own_fold(material) == fold).to_numpy()])
         assert len(strange[strange["level"] == "clip"]) == 6 == strange["clip"].nunique()
@@ -118,7 +118,7 @@ def test_the_operating_point_is_that_of_the_predictions(opened: Path) -> None:
     for fold, _, place in report.cells(opened):
         threshold = read(place / "metrics_test.json")["confidence"]["threshold"]
         sides = []
-        for name in ("predictions.parquet", run_folder.STRANGERS):
+        for name in ("predictions.parquet", run_folder.UNKNOWN_ROWS):
             table = pd.read_parquet(place / name)
             logits = np.log(table[table["level"] == "segment"].iloc[:, 6:].to_numpy(dtype=float))
             largest = pd.Series(logits.max(axis=1) - logits.mean(axis=1))
@@ -144,7 +144,7 @@ def test_the_operating_point_is_that_of_the_predictions(opened: Path) -> None:
 
 def test_verify_sees_a_changed_prediction_of_a_held_out_clip(opened: Path) -> None:
     assert report.verify(opened) == []
-    file = opened / "test-1" / "seed-1" / run_folder.STRANGERS
+    file = opened / "test-1" / "seed-1" / run_folder.UNKNOWN_ROWS
     before = file.read_bytes()
     table = pd.read_parquet(file)
     table.iloc[:, 6:] = 1 / 8

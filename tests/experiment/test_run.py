@@ -17,7 +17,7 @@ import pytest
 import soundfile
 import torch
 
-from hubbub.classifier.torch_classifier import Classifier, load
+from hubbub.classifier.torch_classifier import TorchClassifier, load
 from hubbub.config.recipe import Recipe, shipped
 from hubbub.data import cache, open
 from hubbub.data.datasets import DATASETS
@@ -164,7 +164,7 @@ def test_embeddings_are_computed_once_for_all_folds_seeds_and_heads(headed: Path
     def refuse(*_: object) -> None:
         raise AssertionError("embedded again")
 
-    monkeypatch.setattr(Classifier, "evidence", refuse)
+    monkeypatch.setattr(TorchClassifier, "outputs", refuse)
     material = prepare(Recipe.load("street-cnn", [*HEAD, "head.name=mlp", "train.seeds=[7]"]))
     assert len(material.embedded.offsets) == 101
 
@@ -244,7 +244,7 @@ def test_a_clip_that_was_listed_but_not_predicted_is_an_error(headed: Path, tmp_
     material = prepare(Recipe.load("street-cnn", HEAD))
     split = material.splits[0]
     model = cell.fit(material, split.train, split.validation, 1, tmp_path, []).final
-    judge = model.judge
+    judge = model.predict_proba
     monkeypatch.setattr(model, "judge", lambda *given: (judge(*given)[0], judge(*given)[1][:-1]))
     with pytest.raises(cell.CellError, match="20 clips were listed, 19 predicted"):
         cell._judge(material, model, split.test)
@@ -338,7 +338,7 @@ def test_a_network_starts_from_the_weights_it_is_given(trained: Path, tmp_path: 
     lines: list[str] = []
     still = [f'network.weights="{weights}"', "train.epochs=1", "train.learning_rate=1e-30", "train.bn_eval=true"]
     plan = recipe('protocol.folds=["1"]', 'train.schedule="constant"', "train.weight_decay=0", *still)
-    experiment.run(plan, tmp_path / "run", refit=False, say=lines.append)
+    experiment.run(plan, tmp_path / "run", refit=False, log=lines.append)
     assert any(line.startswith("network.safetensors: 31 tensors") for line in lines), lines
     state = read(tmp_path / "run" / "environment.json")["weights"]
     assert state == {"network.safetensors": files.sha256(weights)}

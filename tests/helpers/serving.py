@@ -92,12 +92,12 @@ def serving(
 @pytest.fixture(scope="session")
 def served_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network with random weights; segments of 2 s overlap, so that streams and recordings share much."""
-    from hubbub.classifier.torch_classifier import Classifier
+    from hubbub.classifier.torch_classifier import TorchClassifier
     from hubbub.config.recipe import Recipe
 
     recipe = Recipe.load("street-cnn", ["network.width=4", "windows.hop=8000"])
     card = {"trained_on": "nothing", "not_comparable": ["RANDOM WEIGHTS"]}
-    model = Classifier(recipe, ("dog", "rain", "siren"), card=card, seed=0)
+    model = TorchClassifier(recipe, ("dog", "rain", "siren"), card=card, seed=0)
     return model.save(tmp_path_factory.mktemp("served-model") / "classifier")
 
 

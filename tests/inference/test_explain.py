@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from hubbub.audio.frontend import FrontEnd
 from hubbub.classifier import pooling
-from hubbub.classifier.torch_classifier import Classifier, load
+from hubbub.classifier.torch_classifier import TorchClassifier, load
 from hubbub.config.recipe import Recipe
 from hubbub.data import synthetic
 from hubbub.inference import gradcam
@@ -113,7 +113,7 @@ def test_a_sound_lights_up_at_its_second_and_its_frequency(name: str, at: float,
     front = {"name": "logmel", "log": "offset", "offset": 1.0, **FRONTS[name]}  # 0 and more, which Grad-CAM keeps
     windows_ = {"length": 20_000, "hop": 9_001}
     recipe = Recipe.of({"data": {"name": "street"}, "frontend": front, "windows": windows_})
-    found = explain(Classifier(recipe, ("a", "b"), network=Loudness()), burst(at, hz, 3.3), RATE, "a")
+    found = explain(TorchClassifier(recipe, ("a", "b"), network=Loudness()), burst(at, hz, 3.3), RATE, "a")
     row, column = np.unravel_index(found.map.argmax(), found.map.shape)
     assert found.times[column] == pytest.approx(at, abs=0.03)
     assert found.hz[row] == pytest.approx(hz, rel=0.06)
@@ -132,7 +132,7 @@ def test_every_network_is_explained(name: str) -> None:
     recipe = network_recipe(name, windows={"length": 8_000, "hop": 6_000})
     if name in ("cnn1d", "inception_v3", *LARGE):
         recipe = network_recipe(name)
-    model = Classifier(recipe, tuple("abcdefg"), network=drawn(name))
+    model = TorchClassifier(recipe, tuple("abcdefg"), network=drawn(name))
     wave = np.random.default_rng(0).normal(0, 0.1, model.rate_hz // 2).astype(np.float32)
     before = {name: tensor.clone() for name, tensor in model.network.state_dict().items()}
     found = explain(model, wave, model.rate_hz)
@@ -157,7 +157,7 @@ def test_a_network_that_hears_one_third_of_the_spectrum_is_shown_there(third: in
     network = copy.deepcopy(drawn("esresnext"))
     with torch.no_grad():
         network.conv1.weight[:, [part for part in range(3) if part != third]] = 0
-    model = Classifier(network_recipe("esresnext"), tuple("abcdefg"), network=network)
+    model = TorchClassifier(network_recipe("esresnext"), tuple("abcdefg"), network=network)
     wave = np.random.default_rng(0).normal(0, 0.1, model.rate_hz // 2).astype(np.float32)
     for label in "abcdefg":  # of random weights, some speak for a class and some against it
         found = explain(model, wave, model.rate_hz, label)
@@ -173,7 +173,7 @@ def test_a_network_that_hears_one_third_of_the_spectrum_is_shown_there(third: in
 def test_a_network_without_a_map_is_asked_with_parts_of_the_sound_removed() -> None:
     front = {"name": "logmel", "n_mels": 40, "size": [224, 224]}
     recipe = Recipe.of({"data": {"name": "street"}, "frontend": front, "network": {"name": "pit_ti_224"}})
-    found = explain(Classifier(recipe, ("a", "b")), burst(0.3, 900, 0.6), RATE)
+    found = explain(TorchClassifier(recipe, ("a", "b")), burst(0.3, 900, 0.6), RATE)
     assert found.method == "occlusion"
     assert found.remarks[0].startswith("pit_ti_224 keeps no map of its picture")
 
@@ -189,9 +189,9 @@ HEADS = [
 ]
 
 
-def headed(*settings: str, classes: int = 3) -> Classifier:
+def headed(*settings: str, classes: int = 3) -> TorchClassifier:
     recipe = Recipe.load("street-cnn", ["network.width=4", "windows.hop=16000", *settings])
-    model = Classifier(recipe, tuple("abcdefgh"[:classes]), seed=1)
+    model = TorchClassifier(recipe, tuple("abcdefgh"[:classes]), seed=1)
     if recipe.head.name != "none":
         size = model.network.fc.in_features * (2 if recipe.head.pool == "mean+max" else 1)
         rng = np.random.default_rng(0)
@@ -245,10 +245,10 @@ def event(label: str, take: int, onset: float = ONSET, offset: float = OFFSET, s
 
 
 @pytest.fixture(scope="module")
-def street() -> Classifier:
+def street() -> TorchClassifier:
     """A small network that tells five sounds of the street, trained here on the segments that hold them."""
     recipe = Recipe.load("street-cnn", ["network.width=8", "network.dropout=0"])
-    model = Classifier(recipe, LABELS, seed=0)
+    model = TorchClassifier(recipe, LABELS, seed=0)
     rng = np.random.default_rng(0)
     waves, targets = [], []
     for k, label in enumerate(LABELS):
@@ -274,7 +274,7 @@ def street() -> Classifier:
 EVENTS = [(label, take) for label in ("car_horn", "dog_bark", "jackhammer", "siren") for take in (40, 41, 42)]
 
 
-def test_the_maps_energy_lies_on_the_event(street: Classifier) -> None:
+def test_the_maps_energy_lies_on_the_event(street: TorchClassifier) -> None:
     found = [explain(street, event(*one), STREET, one[0]) for one in EVENTS]
     assert np.mean([one.heard.label == label for one, (label, _) in zip(found, EVENTS, strict=True)]) > 0.6
     inside = (found[0].times >= ONSET) & (found[0].times <= OFFSET)
@@ -289,7 +289,7 @@ def area(scores: np.ndarray) -> float:
     return float(np.mean((scores[1:] + scores[:-1]) / 2))
 
 
-def test_deletion_and_insertion_beat_random_maps(street: Classifier) -> None:
+def test_deletion_and_insertion_beat_random_maps(street: TorchClassifier) -> None:
     ours, others, generator = [], [], torch.Generator().manual_seed(0)
     for label, take in EVENTS[::2]:
         found = explain(street, event(label, take), STREET, label)
@@ -303,7 +303,7 @@ def test_deletion_and_insertion_beat_random_maps(street: Classifier) -> None:
     assert inserted > 1.3 * put_by_chance
 
 
-def test_curves_go_from_the_recording_to_silence_and_back(street: Classifier) -> None:
+def test_curves_go_from_the_recording_to_silence_and_back(street: TorchClassifier) -> None:
     found = explain(street, event("siren", 40), STREET)
     deleted, inserted = curves(street, found, steps=4)
     silence = street.classify(np.zeros_like(found.wave), RATE).scores[found.label]
@@ -312,8 +312,8 @@ def test_curves_go_from_the_recording_to_silence_and_back(street: Classifier) ->
     assert [deleted[-1], inserted[0]] == pytest.approx([silence] * 2, abs=1e-3)
 
 
-def test_other_weights_and_another_class_give_another_map(street: Classifier) -> None:
-    untrained = Classifier(street.recipe, LABELS, seed=4)
+def test_other_weights_and_another_class_give_another_map(street: TorchClassifier) -> None:
+    untrained = TorchClassifier(street.recipe, LABELS, seed=4)
     same, random, other = [], [], []
     for label, take in EVENTS[::3]:
         wave = event(label, take)
@@ -327,7 +327,7 @@ def test_other_weights_and_another_class_give_another_map(street: Classifier) ->
     assert np.mean(other) < 0.5
 
 
-def test_what_was_listened_to_keeps_the_class_and_the_rest_loses_it(street: Classifier) -> None:
+def test_what_was_listened_to_keeps_the_class_and_the_rest_loses_it(street: TorchClassifier) -> None:
     kept, rest, whole = [], [], []
     for label, take in EVENTS:
         found = explain(street, event(label, take), STREET, label)
@@ -340,11 +340,11 @@ def test_what_was_listened_to_keeps_the_class_and_the_rest_loses_it(street: Clas
     assert np.mean(rest) < 0.6 * np.mean(whole)
 
 
-def test_trees_look_at_the_event_too(street: Classifier) -> None:
+def test_trees_look_at_the_event_too(street: TorchClassifier) -> None:
     recipe = Recipe.of(street.recipe.model_dump() | {"head": {"name": "lightgbm", "trees": 40, "leaves": 7}})
-    model = Classifier(recipe, LABELS, network=copy.deepcopy(street.network))
+    model = TorchClassifier(recipe, LABELS, network=copy.deepcopy(street.network))
     waves = [event(label, take, 0.7, 1.3) for label in LABELS for take in range(16)]
-    rows = model.evidence(np.stack([model.read(wave, STREET)[0][: recipe.windows.length] for wave in waves]))
+    rows = model.outputs(np.stack([model.read(wave, STREET)[0][: recipe.windows.length] for wave in waves]))
     model.head = build_head(recipe.head, {}).fit(rows, np.repeat(np.arange(len(LABELS)), 16))
     found = explain(model, event("siren", 41), STREET, "siren")
     inside = (found.times >= ONSET) & (found.times <= OFFSET)
@@ -355,7 +355,7 @@ def test_trees_look_at_the_event_too(street: Classifier) -> None:
 # What is refused, and what is written
 
 
-def test_an_unknown_class_is_refused_with_near_ones(street: Classifier) -> None:
+def test_an_unknown_class_is_refused_with_near_ones(street: TorchClassifier) -> None:
     with pytest.raises(ExplainError, match="knows no 'dog_park'\\. Did you mean 'dog_bark'"):
         explain(street, event("siren", 40), STREET, "dog_park")
 
@@ -390,7 +390,7 @@ def test_what_is_odd_about_a_recording_stands_beside_its_map(tmp_path: Path) -> 
     assert "Its header says 0 bytes of samples; read to the end of the file: 1.0 s." in found.heard.warnings[0]
 
 
-def test_a_folder_holds_pictures_sounds_and_scores(street: Classifier, tmp_path: Path) -> None:
+def test_a_folder_holds_pictures_sounds_and_scores(street: TorchClassifier, tmp_path: Path) -> None:
     found = explain(street, event("dog_bark", 40), STREET)
     card = write(street, found, tmp_path / "why")
     assert card == json.loads((tmp_path / "why" / "explanation.json").read_text())
@@ -407,7 +407,7 @@ def test_a_folder_holds_pictures_sounds_and_scores(street: Classifier, tmp_path:
     write(street, found, tmp_path / "why")  # again, in place of the first
 
 
-def test_of_many_segments_the_strongest_are_drawn(street: Classifier, tmp_path: Path) -> None:
+def test_of_many_segments_the_strongest_are_drawn(street: TorchClassifier, tmp_path: Path) -> None:
     found = explain(street, np.tile(event("siren", 40), 5), STREET)
     card = write(street, found, tmp_path / "long")
     strength = [one.map.max() for one in found.segments]
@@ -417,7 +417,7 @@ def test_of_many_segments_the_strongest_are_drawn(street: Classifier, tmp_path: 
     assert (tmp_path / "long" / card["segments"][drawn_[0]]["picture"]).is_file()
 
 
-def test_a_folder_of_something_else_is_left_alone(street: Classifier, tmp_path: Path) -> None:
+def test_a_folder_of_something_else_is_left_alone(street: TorchClassifier, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     found = explain(street, event("siren", 40), STREET)
     for place in (tmp_path, tmp_path / "thesis.txt"):
@@ -427,7 +427,7 @@ def test_a_folder_of_something_else_is_left_alone(street: Classifier, tmp_path: 
 
 
 @pytest.mark.parametrize("samples", [RATE // 100, 700])
-def test_the_shortest_sounds_and_silence(street: Classifier, samples: int, tmp_path: Path) -> None:
+def test_the_shortest_sounds_and_silence(street: TorchClassifier, samples: int, tmp_path: Path) -> None:
     found = explain(street, np.zeros(samples, np.float32), RATE)
     assert np.isfinite(found.map).all() and np.isfinite(found.decibels).all()
     kept, rest = listen(found)
@@ -436,7 +436,7 @@ def test_the_shortest_sounds_and_silence(street: Classifier, samples: int, tmp_p
 
 
 def test_a_class_name_is_no_formula(tmp_path: Path) -> None:
-    model = Classifier(headed().recipe, (r"$\oops$", "b"))
+    model = TorchClassifier(headed().recipe, (r"$\oops$", "b"))
     assert write(model, explain(model, burst(0.2, 900, 0.5), RATE, r"$\oops$"), tmp_path / "why")["label"] == r"$\oops$"
 
 

@@ -31,7 +31,7 @@ from typer.testing import CliRunner
 from hubbub.audio import capture
 from hubbub.audio.capture import Microphone, Pipe, SourceError
 from hubbub.classifier.calibration import Confidence
-from hubbub.classifier.torch_classifier import Classifier
+from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.cli import listen
 from hubbub.cli.letters import LETTERS, large
 from hubbub.cli.main import app
@@ -51,15 +51,15 @@ Array = npt.NDArray[np.float32]
 
 
 @pytest.fixture(scope="module")
-def model() -> Classifier:
+def model() -> TorchClassifier:
     recipe = Recipe.load("street-cnn", ["network.width=4", "windows.length=16000", "windows.hop=8000"])
-    model = Classifier(recipe, ("dog", "rain", "siren"), seed=0)
+    model = TorchClassifier(recipe, ("dog", "rain", "siren"), seed=0)
     model.confidence = Confidence(30, 10)  # else one class has it all
     return model
 
 
 @pytest.fixture(scope="module")
-def saved(model: Classifier, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def saved(model: TorchClassifier, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return model.save(tmp_path_factory.mktemp("model") / "classifier")
 
 
@@ -90,13 +90,13 @@ class Dribble(io.BytesIO):
         return super().read(min(size or 0, int(self._rng.integers(1, 4000))))
 
 
-def parts(model: Classifier, source: capture.Source, **more: Any) -> tuple[list[Segment], list[Event], Listener]:
+def parts(model: TorchClassifier, source: capture.Source, **more: Any) -> tuple[list[Segment], list[Event], Listener]:
     listener = Listener(model, source, MERGING)
     heard = list(listener.hear(**more))
     return [s for s in heard if isinstance(s, Segment)], [e for e in heard if isinstance(e, Event)], listener
 
 
-def assert_as_classified(model: Classifier, source: capture.Source, file: Path) -> Listener:
+def assert_as_classified(model: TorchClassifier, source: capture.Source, file: Path) -> Listener:
     segments, events, listener = parts(model, source)
     expected = hear(model, file, Asked(merging=MERGING))
     best = [one[0] for one in expected.segments()]
@@ -139,7 +139,7 @@ def run(folder: Path, command: str) -> Result:
 
 
 @pytest.mark.parametrize("kind", ["wav", "raw"])
-def test_the_command_gives_what_classify_gives(model: Classifier, saved: Path, tmp_path: Path, kind: str) -> None:
+def test_the_command_gives_what_classify_gives(model: TorchClassifier, saved: Path, tmp_path: Path, kind: str) -> None:
     file = write(tmp_path / "street.wav", sound(5, 44_100, 2), 44_100)
     words = f"hubbub listen - --json --threshold {MERGING.threshold} --release {MERGING.release} --model {saved}"
     if kind == "raw":
@@ -266,13 +266,13 @@ def test_what_stands_beside_the_samples_of_a_wav_is_no_sound(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_how_a_pipe_is_cut_does_not_matter(model: Classifier, tmp_path: Path, seed: int) -> None:
+def test_how_a_pipe_is_cut_does_not_matter(model: TorchClassifier, tmp_path: Path, seed: int) -> None:
     file = write(tmp_path / "a.wav", sound(4, 22_050, 2), 22_050)
     listener = assert_as_classified(model, Pipe(Dribble(file.read_bytes(), seed), RATE), file)
     assert listener.figures.dropped_blocks == 0
 
 
-def test_a_pipe_that_ends_in_mid_frame(model: Classifier, tmp_path: Path) -> None:
+def test_a_pipe_that_ends_in_mid_frame(model: TorchClassifier, tmp_path: Path) -> None:
     wave = sound(2, channels=2)
     file = write(tmp_path / "a.wav", (wave * 32_767).astype("<i2"))
     for extra in (1, 2, 3):
@@ -283,13 +283,13 @@ def test_a_pipe_that_ends_in_mid_frame(model: Classifier, tmp_path: Path) -> Non
     assert [block.tolist() for block in Pipe(io.BytesIO(b"\0\x40\0"), RATE).blocks()] == [[[0.5]]]
 
 
-def test_silence_is_heard_like_anything_else(model: Classifier) -> None:
+def test_silence_is_heard_like_anything_else(model: TorchClassifier) -> None:
     segments, _, listener = parts(model, Pipe(io.BytesIO(bytes(2 * 3 * RATE)), RATE))
     assert len(segments) == 5
     assert np.isfinite(listener.scores()).all()
 
 
-def test_so_many_seconds_and_no_more(model: Classifier, tmp_path: Path) -> None:
+def test_so_many_seconds_and_no_more(model: TorchClassifier, tmp_path: Path) -> None:
     wave = (sound(5) * 32_767).astype("<i2")
     segments, _, listener = parts(model, Pipe(io.BytesIO(wave.tobytes()), RATE), seconds=2.345)
     expected = hear(model, write(tmp_path / "a.wav", wave[: round(2.345 * RATE)]))
@@ -298,7 +298,7 @@ def test_so_many_seconds_and_no_more(model: Classifier, tmp_path: Path) -> None:
     assert len(segments) == len(expected.spans)
 
 
-def test_a_raw_pipe_has_the_rate_that_it_is_told(model: Classifier, tmp_path: Path) -> None:
+def test_a_raw_pipe_has_the_rate_that_it_is_told(model: TorchClassifier, tmp_path: Path) -> None:
     wave = (sound(4) * 32_767).astype("<i2")
     for rate in (8_000, 44_100):
         file = write(tmp_path / "a.wav", wave, rate)
@@ -327,7 +327,7 @@ def test_what_is_no_samples_is_refused(tmp_path: Path) -> None:
             Pipe(io.BytesIO(content), RATE, **options)
 
 
-def test_samples_that_are_no_numbers_are_refused(model: Classifier) -> None:
+def test_samples_that_are_no_numbers_are_refused(model: TorchClassifier) -> None:
     content = np.array([0, np.nan, 1], "<f4").tobytes()
     with pytest.raises(SourceError, match=r"NaN or infinite numbers as f32le\. Check --encoding"):
         parts(model, Pipe(io.BytesIO(content), RATE, encoding="f32le"))
@@ -392,7 +392,7 @@ def test_many_channels_at_a_high_rate_come_in_small_blocks() -> None:
     assert max(block.nbytes for block in pipe.blocks()) <= 2**20
 
 
-def test_a_pipe_that_ends_early_is_heard_and_said(model: Classifier, saved: Path, tmp_path: Path) -> None:
+def test_a_pipe_that_ends_early_is_heard_and_said(model: TorchClassifier, saved: Path, tmp_path: Path) -> None:
     content = write(tmp_path / "a.wav", sound(3)).read_bytes()
     (tmp_path / "short.wav").write_bytes(content[: len(content) - 3 * RATE])
     warning = "The pipe ended early: the WAV's header says 3.00 s, and 1.50 s came."
@@ -408,7 +408,7 @@ def test_a_pipe_that_ends_early_is_heard_and_said(model: Classifier, saved: Path
     assert parts(model, Pipe(io.BytesIO(endless), RATE))[2].warnings == ()
 
 
-def test_of_a_file_it_is_known_what_its_header_does_not_count(model: Classifier, tmp_path: Path) -> None:
+def test_of_a_file_it_is_known_what_its_header_does_not_count(model: TorchClassifier, tmp_path: Path) -> None:
     content = write(tmp_path / "a.wav", sound(3)).read_bytes()
     at = content.find(b"data") + 4
     for name, other, said in (
@@ -449,14 +449,14 @@ def test_a_packed_wav_on_a_pipe_is_named(number: int, name: str) -> None:
         Pipe(io.BytesIO(changed), RATE)
 
 
-def test_floats_that_are_integers_are_refused_on_a_pipe(model: Classifier) -> None:
+def test_floats_that_are_integers_are_refused_on_a_pipe(model: TorchClassifier) -> None:
     content = np.round(sound(2) * 32_767).astype("<f4").tobytes()
     with pytest.raises(StreamError, match=r"the block at 0\.00 s holds whole numbers alone"):
         parts(model, Pipe(io.BytesIO(content), RATE, encoding="f32le"))
 
 
 def test_less_than_ten_ms_is_refused_unless_it_follows_a_gap(
-    model: Classifier, monkeypatch: pytest.MonkeyPatch
+    model: TorchClassifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(StreamError, match=r"lasts 6\.25 ms \(100 samples\)"):
         parts(model, Pipe(io.BytesIO(raw(sound(1))[:200]), RATE))
@@ -494,18 +494,18 @@ class Flood:
 
 
 def flooded(
-    model: Classifier, live: bool, monkeypatch: pytest.MonkeyPatch, last: int = RATE
+    model: TorchClassifier, live: bool, monkeypatch: pytest.MonkeyPatch, last: int = RATE
 ) -> tuple[Flood, list[Segment], Listener]:
     """`last`: how many samples come after the flood."""
-    source, evidence = Flood(live), model.evidence
+    source, outputs = Flood(live), model.outputs
     source.wave = source.wave[: RATE + BLOCKS * 1_600 + last]
 
     def slowly(segments: Array) -> Array:
         source.hearing.set()
         source.flooded.wait()
-        return evidence(segments)
+        return outputs(segments)
 
-    monkeypatch.setattr(model, "evidence", slowly)
+    monkeypatch.setattr(model, "outputs", slowly)
     listener, segments = Listener(model, source, MERGING), []
     for one in listener.hear():
         if isinstance(one, Segment):
@@ -515,7 +515,7 @@ def flooded(
     return source, segments, listener
 
 
-def test_a_microphone_drops_what_finds_no_room(model: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_microphone_drops_what_finds_no_room(model: TorchClassifier, monkeypatch: pytest.MonkeyPatch) -> None:
     source, segments, listener = flooded(model, True, monkeypatch)
     assert listener.figures.dropped_blocks == BLOCKS - WAITING
     assert listener.figures.dropped_s == pytest.approx((BLOCKS - WAITING) * 0.1)
@@ -526,7 +526,7 @@ def test_a_microphone_drops_what_finds_no_room(model: Classifier, monkeypatch: p
     assert segments[-1].scores == pytest.approx(alone.segments[list(model.labels)].to_numpy()[0], abs=1e-6)
 
 
-def test_a_pipe_is_never_dropped(model: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pipe_is_never_dropped(model: TorchClassifier, monkeypatch: pytest.MonkeyPatch) -> None:
     source, segments, listener = flooded(model, False, monkeypatch)
     assert (listener.figures.dropped_blocks, listener.figures.dropped_s) == (0, 0)
     whole = model.classify(source.wave, RATE)
@@ -576,7 +576,9 @@ class PortAudio(ModuleType):
         return len(self.room)
 
 
-def test_what_a_microphone_loses_itself_moves_the_times(model: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_microphone_loses_itself_moves_the_times(
+    model: TorchClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nobody reads for two seconds, of which half a second is kept: what is heard next has its true time."""
     wave = sound(6)[:, 0]
     device = PortAudio(wave)
@@ -616,7 +618,7 @@ def test_what_a_microphone_loses_itself_moves_the_times(model: Classifier, monke
 
 @pytest.mark.parametrize(("threshold", "known"), [(None, None), (-1e9, True), (1e9, False)])
 def test_what_is_none_of_the_classes(
-    model: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threshold: float | None, known: bool | None
+    model: TorchClassifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threshold: float | None, known: bool | None
 ) -> None:
     monkeypatch.setattr(model, "confidence", Confidence(30, 10, threshold))
     assert parts(model, Pipe(io.BytesIO(raw(sound(2))), RATE))[2].known is known
@@ -639,7 +641,7 @@ def test_a_microphone_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> Non
         capture.opened(None, RATE, channels=2)
 
 
-def test_letters_have_one_size(model: Classifier) -> None:
+def test_letters_have_one_size(model: TorchClassifier) -> None:
     assert {len(rows) for rows in LETTERS.values()} == {5}
     assert all(len({len(row) for row in rows}) == 1 for rows in LETTERS.values())
     assert {"A", "Z", "0", "9", " "} <= set(LETTERS)

@@ -30,14 +30,14 @@ class Listener:
     def spans(self, samples: int) -> np.ndarray:
         return windows.spans(samples, RATE, self.length, self.hop)
 
-    def evidence(self, segments: np.ndarray) -> np.ndarray:
+    def outputs(self, segments: np.ndarray) -> np.ndarray:
         spectrum = np.abs(np.fft.rfft(segments, axis=1)) ** 2
         hz = np.fft.rfftfreq(self.length, 1 / RATE)
         power = spectrum[:, (hz >= self.low_hz) & (hz < self.high_hz)].sum(axis=1)
         return np.stack([np.zeros(len(power)), np.log10(power + 1)], axis=1).astype(np.float32)
 
-    def judge(self, evidence: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return pooling.probabilities(evidence), pooling.pool(evidence, offsets, "max")
+    def predict_proba(self, outputs: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return pooling.probabilities(outputs), pooling.pool(outputs, offsets, "max")
 
 
 def sound() -> np.ndarray:

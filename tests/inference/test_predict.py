@@ -16,7 +16,7 @@ import soundfile
 from hubbub.audio import decode
 from hubbub.audio.find_files import find
 from hubbub.classifier import load
-from hubbub.classifier.torch_classifier import Classifier
+from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config.recipe import Recipe
 from hubbub.errors import HubbubError
 from hubbub.inference import predict
@@ -29,13 +29,13 @@ RATE = 16_000
 LABELS = ("dog", "rain", "siren")
 
 
-def make(*settings: str) -> Classifier:
+def make(*settings: str) -> TorchClassifier:
     recipe = Recipe.load("street-cnn", ["network.width=4", "windows.length=16000", "windows.hop=8000", *settings])
-    return Classifier(recipe, LABELS, seed=0)
+    return TorchClassifier(recipe, LABELS, seed=0)
 
 
 @pytest.fixture(scope="module")
-def model() -> Classifier:
+def model() -> TorchClassifier:
     return make()
 
 
@@ -88,7 +88,7 @@ def test_a_pattern_that_matches_nothing_is_told_what_there_is(folder: Path) -> N
 # Answers
 
 
-def test_a_file_that_cannot_be_read_gives_its_error_and_the_rest_go_on(model: Classifier, folder: Path) -> None:
+def test_a_file_that_cannot_be_read_gives_its_error_and_the_rest_go_on(model: TorchClassifier, folder: Path) -> None:
     (folder / "empty.wav").touch()
     paths = [*find([str(folder)]).files, str(folder / "b.wave"), str(folder / "b.wav")]
     given = list(predict.answers(model, paths, "the model"))
@@ -100,7 +100,7 @@ def test_a_file_that_cannot_be_read_gives_its_error_and_the_rest_go_on(model: Cl
     assert "b.wave is not a file. Did you mean" in given[4].error
 
 
-def test_the_json_object_is_the_contracts(model: Classifier, folder: Path) -> None:
+def test_the_json_object_is_the_contracts(model: TorchClassifier, folder: Path) -> None:
     answer = next(predict.answers(model, [str(folder / "b.wav")], "the model"))
     content = json.loads(answer.to_json())
     assert list(content) == ["file", "seconds", "label", "score", "scores", "segments", "model"]
@@ -114,8 +114,8 @@ def test_the_json_object_is_the_contracts(model: Classifier, folder: Path) -> No
 BEST = Asked()
 
 
-def same(answer: Answer, model: Classifier, path: Path, asked: Asked = BEST) -> None:
-    """An answer is what `Classifier.classify` says of the whole file."""
+def same(answer: Answer, model: TorchClassifier, path: Path, asked: Asked = BEST) -> None:
+    """An answer is what `TorchClassifier.classify` says of the whole file."""
     assert answer.heard is not None
     heard, whole = answer.heard, model.classify(path)
     rows = whole.segments[list(model.labels)].to_numpy()
@@ -132,7 +132,7 @@ def same(answer: Answer, model: Classifier, path: Path, asked: Asked = BEST) -> 
 
 @pytest.mark.parametrize("block", [3001, 2**18])
 def test_recordings_of_any_length_that_share_batches_are_answered_as_one_by_one(
-    model: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int
+    model: TorchClassifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int
 ) -> None:
     monkeypatch.setattr(decode, "BLOCK", block)
     paths = []
@@ -146,7 +146,9 @@ def test_recordings_of_any_length_that_share_batches_are_answered_as_one_by_one(
     assert predict.hear(model, io.BytesIO(paths[0].read_bytes()), asked).seconds == 40
 
 
-def test_standard_input_is_one_sounds_bytes(model: Classifier, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_standard_input_is_one_sounds_bytes(
+    model: TorchClassifier, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def answer(content: bytes) -> Answer:
         monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content)))
         (only,) = predict.answers(model, ["-"])
@@ -157,7 +159,7 @@ def test_standard_input_is_one_sounds_bytes(model: Classifier, folder: Path, mon
     assert "the stream is cut off" in answer((folder / "b.wav").read_bytes()[:999]).error
 
 
-def test_a_terminal_is_not_waited_for(model: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_is_not_waited_for(model: TorchClassifier, monkeypatch: pytest.MonkeyPatch) -> None:
     main, terminal = os.openpty()
     with open(terminal) as stdin, os.fdopen(main):
         monkeypatch.setattr(sys, "stdin", stdin)
@@ -165,15 +167,15 @@ def test_a_terminal_is_not_waited_for(model: Classifier, monkeypatch: pytest.Mon
     assert "standard input is a terminal. Pipe a sound into it" in only.error
 
 
-def test_a_tiny_file_that_declares_hours_is_one_error_among_answers(model: Classifier, folder: Path) -> None:
+def test_a_tiny_file_that_declares_hours_is_one_error_among_answers(model: TorchClassifier, folder: Path) -> None:
     (folder / "bomb.ogg").write_bytes(ogg_that_declares(1000))
     bomb, sound = predict.answers(model, [str(folder / "bomb.ogg"), str(folder / "b.wav")])
     assert "bomb.ogg" in bomb.error
     same(sound, model, folder / "b.wav")
 
 
-def test_what_is_no_sound_is_answered_by_models_of_such(model: Classifier, folder: Path) -> None:
-    given = make("frontend.name=given", "frontend.n_mels=32", "frontend.frames=48")
+def test_what_is_no_sound_is_answered_by_models_of_such(model: TorchClassifier, folder: Path) -> None:
+    given = make("frontend.name=precomputed", "frontend.n_mels=32", "frontend.frames=48")
     np.save(folder / "a.npy", np.random.default_rng(0).normal(size=(32, 48)).astype(np.float32))
     seen, heard = predict.answers(given, [str(folder / "a.npy"), str(folder / "b.wav")])
     same(seen, given, folder / "a.npy")
@@ -182,7 +184,7 @@ def test_what_is_no_sound_is_answered_by_models_of_such(model: Classifier, folde
     assert "a.npy" in told.error
 
 
-def test_how_much_is_done_is_told(model: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_how_much_is_done_is_told(model: TorchClassifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decode, "BLOCK", RATE)
     soundfile.write(tmp_path / "a.wav", noise(10), RATE)
     told: list[float] = []
@@ -283,7 +285,7 @@ def test_hours_take_no_more_memory_than_a_minute(tmp_path: Path) -> None:
     assert after < 1_000_000
 
 
-def test_samples_too_loud_for_figures_are_one_file_s_error(model: Classifier, tmp_path: Path) -> None:
+def test_samples_too_loud_for_figures_are_one_file_s_error(model: TorchClassifier, tmp_path: Path) -> None:
     """The power of 1e25 is beyond 32 bits: scores would be NaN."""
     soundfile.write(tmp_path / "loud.wav", np.full(16_000, 1e25, np.float32), 16_000, subtype="FLOAT")
     soundfile.write(tmp_path / "most.wav", np.full(16_000, 255.5, np.float32), 16_000, subtype="FLOAT")

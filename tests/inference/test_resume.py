@@ -15,7 +15,7 @@ import pytest
 import soundfile
 
 from hubbub.audio.find_files import find
-from hubbub.classifier.torch_classifier import Classifier
+from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config.recipe import Recipe
 from hubbub.data import origins
 from hubbub.data.manifest import MadeError
@@ -28,9 +28,9 @@ RATE = 16_000
 
 
 @pytest.fixture(scope="module")
-def model() -> Classifier:
+def model() -> TorchClassifier:
     recipe = Recipe.load("street-cnn", ["network.width=2", "windows.length=16000", "windows.hop=8000"])
-    return Classifier(recipe, ("dog", "rain"), seed=0)
+    return TorchClassifier(recipe, ("dog", "rain"), seed=0)
 
 
 @pytest.fixture
@@ -50,7 +50,9 @@ def replace(sound: Path, seed: int) -> None:
     os.utime(sound, (10**9, 10**9))
 
 
-def classify(model: Classifier, folder: Path, out: Path, form: str = "csv", most: int = 99, **facts: object) -> Kept:
+def classify(
+    model: TorchClassifier, folder: Path, out: Path, form: str = "csv", most: int = 99, **facts: object
+) -> Kept:
     """As the command does it, killed after `most` answers."""
     paths = find([str(folder)]).files
     with keeping(out, FORMATS[form], paths, [str(folder)], 0.0, facts) as kept:
@@ -62,7 +64,7 @@ def classify(model: Classifier, folder: Path, out: Path, form: str = "csv", most
 
 
 def test_answers_of_recordings_that_are_not_given_now_stay_and_are_told(
-    model: Classifier, folder: Path, tmp_path: Path
+    model: TorchClassifier, folder: Path, tmp_path: Path
 ) -> None:
     for form in ("csv", "json"):
         out = tmp_path / form
@@ -81,7 +83,7 @@ def test_answers_of_recordings_that_are_not_given_now_stay_and_are_told(
 
 
 @pytest.mark.parametrize("name", ["heard", "heard.csv"])
-def test_a_killed_command_goes_on_where_it_was(model: Classifier, folder: Path, tmp_path: Path, name: str) -> None:
+def test_a_killed_command_goes_on_where_it_was(model: TorchClassifier, folder: Path, tmp_path: Path, name: str) -> None:
     whole, out = tmp_path / "whole" / name, tmp_path / name
     classify(model, folder, whole)
     with pytest.raises(KeyboardInterrupt):
@@ -103,7 +105,7 @@ def test_a_killed_command_goes_on_where_it_was(model: Classifier, folder: Path, 
 
 
 def test_a_recording_that_changed_and_one_that_could_not_be_read_are_tried_again(
-    model: Classifier, folder: Path, tmp_path: Path
+    model: TorchClassifier, folder: Path, tmp_path: Path
 ) -> None:
     (folder / "b.wav").write_text("text")
     out = tmp_path / "heard.jsonl"
@@ -121,7 +123,7 @@ def test_a_recording_that_changed_and_one_that_could_not_be_read_are_tried_again
     assert not (tmp_path / "heard.jsonl.parts").exists()
 
 
-def test_answers_of_other_settings_are_not_mixed(model: Classifier, folder: Path, tmp_path: Path) -> None:
+def test_answers_of_other_settings_are_not_mixed(model: TorchClassifier, folder: Path, tmp_path: Path) -> None:
     classify(model, folder, tmp_path / "heard", top=1)
     with pytest.raises(MadeError, match=r"made with other settings: top is 1 there and 2 now"):
         classify(model, folder, tmp_path / "heard", top=2)
@@ -129,7 +131,7 @@ def test_answers_of_other_settings_are_not_mixed(model: Classifier, folder: Path
         classify(model, folder, folder)
 
 
-def test_what_cannot_be_kept_so_is_refused(model: Classifier, folder: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_kept_so_is_refused(model: TorchClassifier, folder: Path, tmp_path: Path) -> None:
     with pytest.raises(KeptError, match=r"can hold one recording's answer in this format, and there are 3"):
         classify(model, folder, tmp_path / "heard.txt", "audacity")
     paths = [str(folder / "a.wav"), str(folder / "deep" / "a.wav")]
@@ -140,7 +142,7 @@ def test_what_cannot_be_kept_so_is_refused(model: Classifier, folder: Path, tmp_
         pass
 
 
-def test_a_model_is_told_by_its_files(model: Classifier, tmp_path: Path) -> None:
+def test_a_model_is_told_by_its_files(model: TorchClassifier, tmp_path: Path) -> None:
     model.save(tmp_path / "run" / "classifier")
     before = identity(str(tmp_path / "run"))
     assert set(before) == {"classifier.json", "network.safetensors"}
@@ -173,7 +175,7 @@ with resume.keeping(Path(out), FORMATS["parquet"], paths, [folder], 0.0, {}) as 
 
 
 def test_a_process_killed_in_the_middle_of_writing_leaves_whole_answers(
-    model: Classifier, folder: Path, tmp_path: Path
+    model: TorchClassifier, folder: Path, tmp_path: Path
 ) -> None:
     model.save(tmp_path / "model")
     out, parts = tmp_path / "heard.parquet", tmp_path / "heard.parquet.parts"
@@ -189,7 +191,7 @@ def test_a_process_killed_in_the_middle_of_writing_leaves_whole_answers(
 
 @pytest.mark.parametrize("form", ["json", "csv", "parquet"])
 def test_a_recording_replaced_by_an_older_one_is_asked_again(
-    model: Classifier, folder: Path, tmp_path: Path, form: str
+    model: TorchClassifier, folder: Path, tmp_path: Path, form: str
 ) -> None:
     out, sound = tmp_path / "heard", folder / "a.wav"
     first = classify(model, folder, out, form).files[str(sound)]
@@ -212,7 +214,7 @@ def test_a_recording_replaced_by_an_older_one_is_asked_again(
 
 
 def test_a_recording_that_has_not_changed_is_not_read_again(
-    model: Classifier, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: TorchClassifier, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     classify(model, folder, tmp_path / "heard")
     monkeypatch.setattr(origins, "_TICK_NS", 0)  # all changes are older than this
@@ -222,7 +224,7 @@ def test_a_recording_that_has_not_changed_is_not_read_again(
 
 
 def test_an_answer_goes_where_its_recording_became_unreadable_and_stays_where_that_is_away(
-    model: Classifier, folder: Path, tmp_path: Path
+    model: TorchClassifier, folder: Path, tmp_path: Path
 ) -> None:
     out, paths = tmp_path / "heard", find([str(folder)]).files
     first = classify(model, folder, out).files
@@ -247,7 +249,7 @@ def test_what_is_no_file_has_no_content_to_compare(tmp_path: Path) -> None:
 
 
 def test_a_recording_that_changes_while_it_is_heard_is_asked_again(
-    model: Classifier, folder: Path, tmp_path: Path
+    model: TorchClassifier, folder: Path, tmp_path: Path
 ) -> None:
     paths = find([str(folder)]).files
     with keeping(tmp_path / "heard", FORMATS["csv"], paths, [str(folder)], 0.0, {}) as kept:
@@ -260,7 +262,7 @@ def test_a_recording_that_changes_while_it_is_heard_is_asked_again(
 
 
 def test_answers_of_before_recordings_were_noted_are_made_again_and_a_torn_note_is_none(
-    model: Classifier, folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    model: TorchClassifier, folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     out = tmp_path / "heard"
     classify(model, folder, out)
@@ -277,7 +279,7 @@ def test_answers_of_before_recordings_were_noted_are_made_again_and_a_torn_note_
 
 
 def test_any_name_of_a_recording_gives_its_answer_a_name_of_its_own(
-    model: Classifier, folder: Path, tmp_path: Path
+    model: TorchClassifier, folder: Path, tmp_path: Path
 ) -> None:
     names = [
         "n" * 251 + ".wav",

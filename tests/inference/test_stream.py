@@ -13,7 +13,7 @@ from hubbub.audio import decode, windows
 from hubbub.audio.decode import AudioError
 from hubbub.audio.waves import mix_down
 from hubbub.classifier import pooling
-from hubbub.classifier.torch_classifier import Classifier
+from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config.recipe import Recipe
 from hubbub.inference.stream import Decision, Stream, StreamError
 from hubbub.models.heads import build_head, candidates
@@ -24,12 +24,12 @@ LABELS = ("dog", "rain", "siren")
 WINDOWS = ("windows.length=1600", "windows.hop=700", "frontend.hop=160")
 
 
-def make(*settings: str) -> Classifier:
+def make(*settings: str) -> TorchClassifier:
     recipe = Recipe.load("street-cnn", ["network.width=2", *WINDOWS, *settings])
-    model = Classifier(recipe, LABELS, seed=1)
+    model = TorchClassifier(recipe, LABELS, seed=1)
     if recipe.head.name != "none":
         rng = np.random.default_rng(0)
-        size = model.evidence(np.zeros((1, recipe.windows.length), np.float32)).shape[1] // len(model.views)
+        size = model.outputs(np.zeros((1, recipe.windows.length), np.float32)).shape[1] // len(model.views)
         size *= 2 if recipe.head.pool == "mean+max" else 1
         x, y = rng.normal(size=(60, size)).astype(np.float32), np.arange(60) % len(LABELS)
         model.head = build_head(recipe.head, candidates(recipe.head)[0]).fit(x + y[:, None], y)
@@ -53,7 +53,9 @@ def blocks(wave: Array, sizes: list[int]) -> Iterator[Array]:
         start, turn = start + size, turn + 1
 
 
-def streamed(model: Classifier, wave: Array, rate_hz: int, sizes: list[int]) -> tuple[Array, npt.NDArray[np.float64]]:
+def streamed(
+    model: TorchClassifier, wave: Array, rate_hz: int, sizes: list[int]
+) -> tuple[Array, npt.NDArray[np.float64]]:
     stream = Stream(model, rate_hz, 1 if wave.ndim == 1 else wave.shape[1])
     parts = [stream.feed(block) for block in blocks(wave, sizes)] + [stream.end()]
     assert stream.seconds == len(wave) / rate_hz
@@ -61,7 +63,7 @@ def streamed(model: Classifier, wave: Array, rate_hz: int, sizes: list[int]) -> 
     return np.concatenate(segments), np.concatenate(spans)
 
 
-def at_once(model: Classifier, wave: Array, rate_hz: int) -> tuple[Array, npt.NDArray[np.float64]]:
+def at_once(model: TorchClassifier, wave: Array, rate_hz: int) -> tuple[Array, npt.NDArray[np.float64]]:
     whole = decode.resample(mix_down(wave), rate_hz, model.rate_hz)
     return model.cut(whole), model.spans(len(whole))
 
@@ -156,13 +158,13 @@ def test_a_decision_gathered_in_pieces_is_the_whole_ones(settings: tuple[str, ..
         model.activation = activation
     wave = noise(3 * RATE)
     segments = model.cut(wave)
-    evidence = model.evidence(segments)
-    by_segment, by_clip = model.judge(evidence, [0])
-    for size in (1, 7, len(evidence)):
+    outputs = model.outputs(segments)
+    by_segment, by_clip = model.predict_proba(outputs, [0])
+    for size in (1, 7, len(outputs)):
         decision = Decision(model)
         parts = [
-            decision.add(evidence[start : start + size], segments[start : start + size])
-            for start in range(0, len(evidence), size)
+            decision.add(outputs[start : start + size], segments[start : start + size])
+            for start in range(0, len(outputs), size)
         ]
         np.testing.assert_allclose(np.concatenate(parts), by_segment, atol=1e-6)
         np.testing.assert_allclose(decision.scores(), by_clip[0], atol=1e-6)

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
-from hubbub.classifier.torch_classifier import Classifier
+from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config.recipe import Recipe
 from hubbub.data import arrays, open, splits
 from hubbub.experiment import lr_find, tune
@@ -142,10 +142,10 @@ def test_a_fit_outside_the_command_is_refused_rather_than_waiting(
     split = splits.make(clips, both.protocol)[0]
     given = (arrays.resident(clips, both), clips.targets(), split.train, split.validation, tmp_path / "fit")
     with pytest.raises(RankError, match="started alone"):
-        fit.fit_network(Classifier(both, clips.labels), *given, seed=1)
+        fit.fit_network(TorchClassifier(both, clips.labels), *given, seed=1)
     started(monkeypatch, world=2, local=1)
     with pytest.raises(RankError, match="have not joined"):
-        fit.fit_network(Classifier(both, clips.labels), *given, seed=1)
+        fit.fit_network(TorchClassifier(both, clips.labels), *given, seed=1)
 
 
 def test_searches_and_range_tests_run_in_one_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

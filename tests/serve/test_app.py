@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from hubbub.classifier.export import Sounds, export
-from hubbub.classifier.torch_classifier import Classifier
+from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.errors import HubbubError
 from hubbub.inference.answer import Asked
 from hubbub.inference.events import Merging
@@ -48,7 +48,7 @@ def alone(model: Path, content: bytes, folder: Path, asked: Asked | None = None)
     """What `hubbub classify --json` prints of a file."""
     file = folder / "alone"
     file.write_bytes(content)
-    (answer,) = answers(Classifier.load(model), [str(file)], asked=asked or Asked())
+    (answer,) = answers(TorchClassifier.load(model), [str(file)], asked=asked or Asked())
     return answer.to_dict()
 
 
@@ -113,7 +113,7 @@ def test_explain_gives_what_the_command_writes(served: Server, served_model: Pat
     reply = httpx.post(f"{served.url}/v1/explain?label=rain", files={"file": ("a.wav", content)}, timeout=120)
     answer = reply.json()
     Explained.model_validate(answer)
-    classifier = Classifier.load(served_model)
+    classifier = TorchClassifier.load(served_model)
     card = write(classifier, explain(classifier, io.BytesIO(content), label="rain"), tmp_path / "why")
     assert answer["label"] == "rain"
     assert set(answer["media"]) == {p.name for p in (tmp_path / "why").glob("*.[pw]*")}
@@ -492,13 +492,13 @@ def test_what_cannot_be_started_is_said(
     if "port" in options:
         options = {"port": served.port}  # taken
     with pytest.raises(ServeError, match=message):
-        process.run(Classifier.load(served_model), "m", Limits(), say=print, **options)
+        process.run(TorchClassifier.load(served_model), "m", Limits(), say=print, **options)
 
 
 @pytest.mark.slow
 def test_an_exported_file_is_served_without_torch(served_model: Path, tmp_path: Path) -> None:
     file = tmp_path / "model.onnx"
-    export(Classifier.load(served_model), file, Sounds("noise", [wave(3, seed)[:, 0] for seed in range(3)]))
+    export(TorchClassifier.load(served_model), file, Sounds("noise", [wave(3, seed)[:, 0] for seed in range(3)]))
     content = sound(5, "OGG", rate=22_050)
     expected = alone(served_model, content, tmp_path)
     missing = ("torch", "torchvision", "lightning", "timm", "captum")

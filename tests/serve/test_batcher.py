@@ -8,15 +8,15 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from hubbub.classifier.base import Hearing
-from hubbub.classifier.torch_classifier import Classifier
+from hubbub.classifier.base import Classifier
+from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config.recipe import Recipe
 from hubbub.serve.batcher import Batched, Batcher, StoppedError
 
 Array = npt.NDArray[np.float32]
 
 
-class Gated(Hearing):
+class Gated(Classifier):
     """Hears the mean and the largest sample of a segment, once the gate is open; keeps the size of each pass and the
     threads it was asked in. A segment that holds a NaN breaks the pass."""
 
@@ -42,9 +42,9 @@ class Gated(Hearing):
         self.passes.append(len(segments))
         return np.stack([segments.mean(axis=1), segments.max(axis=1)], axis=1)
 
-    def _last_layer(self, evidence: Array) -> Array:
+    def _last_layer(self, outputs: Array) -> Array:
         self.threads.add(threading.current_thread().name)
-        return evidence
+        return outputs
 
 
 def noise(segments: int, seed: int) -> Array:
@@ -60,9 +60,9 @@ def test_who_waits_during_a_pass_shares_the_next_one() -> None:
     model = Gated()
     told: list[tuple[int, int]] = []
     with Batcher(model, passed=lambda *pair: told.append(pair)) as batcher, ThreadPoolExecutor(8) as threads:
-        first = threads.submit(batcher.evidence, noise(1, 0))
+        first = threads.submit(batcher.outputs, noise(1, 0))
         model.begun.acquire()  # the pass is under way
-        others = [threads.submit(batcher.evidence, noise(2, seed)) for seed in range(1, 6)]
+        others = [threads.submit(batcher.outputs, noise(2, seed)) for seed in range(1, 6)]
         until_waiting(batcher, 5)
         model.gate.set()
         answers = [first.result(), *(one.result() for one in others)]
@@ -78,9 +78,9 @@ def test_who_waits_during_a_pass_shares_the_next_one() -> None:
 def test_a_long_recording_takes_turns_with_a_short_one() -> None:
     model = Gated()
     with Batcher(model) as batcher, ThreadPoolExecutor(2) as threads:
-        long = threads.submit(batcher.evidence, noise(40, 0))
+        long = threads.submit(batcher.outputs, noise(40, 0))
         model.begun.acquire()
-        short = threads.submit(batcher.evidence, noise(3, 1))
+        short = threads.submit(batcher.outputs, noise(3, 1))
         until_waiting(batcher, 1)
         model.gate.set()
         assert short.result().shape == (3, 2)
@@ -93,9 +93,9 @@ def test_one_that_breaks_a_pass_does_not_break_the_others() -> None:
     broken = noise(2, 2)
     broken[1, 1] = np.nan
     with Batcher(model) as batcher, ThreadPoolExecutor(4) as threads:
-        first = threads.submit(batcher.evidence, noise(1, 0))
+        first = threads.submit(batcher.outputs, noise(1, 0))
         model.begun.acquire()
-        bad, good = threads.submit(batcher.evidence, broken), threads.submit(batcher.evidence, noise(2, 1))
+        bad, good = threads.submit(batcher.outputs, broken), threads.submit(batcher.outputs, noise(2, 1))
         until_waiting(batcher, 2)
         model.gate.set()
         assert len(first.result()) == 1
@@ -108,14 +108,14 @@ def test_at_its_end_it_finishes_what_it_took_and_takes_nothing_more() -> None:
     model = Gated()
     with ThreadPoolExecutor(8) as threads:
         with Batcher(model) as batcher:
-            first = threads.submit(batcher.evidence, noise(1, 0))
+            first = threads.submit(batcher.outputs, noise(1, 0))
             model.begun.acquire()
-            waiting = [threads.submit(batcher.evidence, noise(3, seed)) for seed in range(1, 5)]
+            waiting = [threads.submit(batcher.outputs, noise(3, seed)) for seed in range(1, 5)]
             until_waiting(batcher, 4)
             model.gate.set()
         assert [len(one.result()) for one in (first, *waiting)] == [1, 3, 3, 3, 3]
         with pytest.raises(StoppedError, match="shut down"):
-            batcher.evidence(noise(1, 0))
+            batcher.outputs(noise(1, 0))
 
 
 def test_other_work_is_done_between_passes_in_the_same_thread() -> None:
@@ -125,7 +125,7 @@ def test_other_work_is_done_between_passes_in_the_same_thread() -> None:
         assert batcher.alone(lambda: threading.current_thread().name) == "model"
         with pytest.raises(ZeroDivisionError):
             batcher.alone(lambda: 1 // 0)
-        assert len(batcher.evidence(noise(1, 0))) == 1
+        assert len(batcher.outputs(noise(1, 0))) == 1
 
 
 def test_nothing_is_computed_for_who_has_gone() -> None:
@@ -138,7 +138,7 @@ def test_nothing_is_computed_for_who_has_gone() -> None:
 
 @pytest.mark.parametrize("settings", [[], ["evaluate.shifts=[0.25]", "evaluate.pooling='mean_logit'"]])
 def test_answers_equal_those_of_the_model_alone(settings: list[str]) -> None:
-    model = Classifier(Recipe.load("street-cnn", ["network.width=4", *settings]), ("a", "b", "c"), seed=1)
+    model = TorchClassifier(Recipe.load("street-cnn", ["network.width=4", *settings]), ("a", "b", "c"), seed=1)
     rng = np.random.default_rng(0)
     waves = [rng.normal(0, 0.1, rng.integers(8_000, 200_000)).astype(np.float32) for _ in range(12)]
     alone = [model.classify(wave, model.rate_hz) for wave in waves]

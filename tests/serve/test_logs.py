@@ -19,7 +19,7 @@ import soundfile
 import torch
 from starlette.testclient import TestClient
 
-from hubbub.classifier.torch_classifier import Classifier
+from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.serve.app import create_app
 from hubbub.serve.logs import JsonLines
 from hubbub.serve.middleware import HEADERS, MISTAKE
@@ -180,15 +180,15 @@ def test_a_mistake_is_counted_and_logged_once_and_answered_in_full(served_model:
         assert server.stop() == 0
 
 
-class Broken(Classifier):
+class Broken(TorchClassifier):
     """It answers until it is broken."""
 
     broken: Exception | float | None = None
 
-    def evidence(self, segments: Any) -> Any:
+    def outputs(self, segments: Any) -> Any:
         if isinstance(self.broken, Exception):
             raise self.broken
-        return super().evidence(segments) * np.float32(self.broken or 1)
+        return super().outputs(segments) * np.float32(self.broken or 1)
 
 
 @contextmanager
@@ -243,7 +243,7 @@ def test_an_answer_that_is_no_number_is_the_servers_mistake(
 
 
 def test_a_model_that_gives_no_numbers_is_never_ready(served_model: Path, caplog: pytest.LogCaptureFixture) -> None:
-    classifier = Classifier.load(served_model)
+    classifier = TorchClassifier.load(served_model)
     with torch.no_grad():
         classifier.network.fc.weight[0, 0] = float("nan")
     with TestClient(create_app(classifier, "m", loopback=False)) as client:

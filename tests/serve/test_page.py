@@ -14,7 +14,7 @@ import soundfile
 from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 
 from hubbub.classifier.calibration import Confidence
-from hubbub.classifier.torch_classifier import Classifier
+from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config.recipe import Recipe
 from hubbub.runtime import files, homes
 from tests.helpers.browsing import CONTRAST, FLAGS, VIEWS
@@ -30,7 +30,7 @@ Open = Callable[..., Page]
 
 def made(folder: Path, threshold: float | None = None) -> Path:
     recipe = Recipe.load("street-cnn", ["network.width=4", "windows.length=16000", "windows.hop=8000"])
-    model = Classifier(recipe, LABELS, seed=0)
+    model = TorchClassifier(recipe, LABELS, seed=0)
     model.confidence = Confidence(30, 10, threshold)  # else one class has it all
     model.card = {"trained_on": "nothing", "not_comparable": [f"RANDOM WEIGHTS {HOSTILE}"]}
     return model.save(folder / "classifier")

@@ -18,7 +18,7 @@ from starlette.websockets import WebSocketDisconnect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from hubbub.classifier.torch_classifier import Classifier
+from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.serve.app import create_app
 from hubbub.serve.middleware import Limits
 from tests.helpers.serving import Server, figures, raw, serving, wave
@@ -253,7 +253,7 @@ TOKEN = "s3cret-token"
 
 @contextmanager
 def guarded(model: Path, **options: Any) -> Iterator[TestClient]:
-    app = create_app(Classifier.load(model), "guarded", Limits(stall_s=5), token=TOKEN, **options)
+    app = create_app(TorchClassifier.load(model), "guarded", Limits(stall_s=5), token=TOKEN, **options)
     with TestClient(app, base_url="http://127.0.0.1") as client:
         while client.get("/readyz").status_code != 200:
             pass
@@ -302,7 +302,7 @@ def test_a_stream_says_its_token_first(served_model: Path) -> None:
 
 
 def test_behind_a_proxy_it_answers_to_its_names(served_model: Path) -> None:
-    app = create_app(Classifier.load(served_model), "m", names=("sounds.example",))
+    app = create_app(TorchClassifier.load(served_model), "m", names=("sounds.example",))
     with TestClient(app, base_url="http://127.0.0.1") as client:
         headers = {"host": "sounds.example", "origin": "https://sounds.example"}
         assert client.get("/v1/model", headers=headers).status_code == 200
@@ -311,7 +311,7 @@ def test_behind_a_proxy_it_answers_to_its_names(served_model: Path) -> None:
 
 
 def test_it_is_not_ready_before_a_first_segment_was_heard(served_model: Path) -> None:
-    client = TestClient(create_app(Classifier.load(served_model), "m"), base_url="http://127.0.0.1")
+    client = TestClient(create_app(TorchClassifier.load(served_model), "m"), base_url="http://127.0.0.1")
     assert client.get("/healthz").status_code == 200
     for reply in (client.get("/readyz"), client.post("/v1/classify", content=b"RIFF")):
         assert (reply.status_code, reply.headers["retry-after"]) == (503, "1")

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from hubbub.classifier.torch_classifier import Classifier
+from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config.recipe import Recipe
 from hubbub.data import cache, open, splits
 from hubbub.data.cache import Waves
@@ -36,7 +36,7 @@ def material(recipe: Recipe) -> tuple[Clips, Waves, splits.Split]:
 
 def fit(recipe: Recipe, material: tuple, folder: Path, seed: int = 1, **changes) -> train.Fitted:
     clips, waves, split = material
-    model = Classifier(recipe, clips.labels, seed=seed)
+    model = TorchClassifier(recipe, clips.labels, seed=seed)
     given = {"train": split.train, "validation": split.validation, **changes}
     return train.fit_network(model, waves, clips.targets(), given["train"], given["validation"], folder, seed=seed)
 
@@ -68,8 +68,8 @@ def test_the_network_given_back_is_that_epochs_and_not_the_last(
         update={"train": recipe.train.model_copy(update={"schedule": "constant", "monitor": monitor})}
     )
     given = fit(wild, material, tmp_path, seed=3)
-    segments = cache.evidence(waves, given.final, split.validation)
-    scores, _ = given.final.judge(segments.values, segments.offsets[:-1])
+    segments = cache.outputs(waves, given.final, split.validation)
+    scores, _ = given.final.predict_proba(segments.values, segments.offsets[:-1])
     figures = classification.evaluate(clips.targets()[split.validation][segments.clip], scores)
     row = given.history.set_index("epoch").loc[given.choice["epoch"]]
     assert figures["log_loss"] == pytest.approx(row["val_loss"], rel=1e-4)
@@ -121,7 +121,7 @@ def last(folder: Path) -> dict:
 
 def test_frozen_epochs_leave_the_backbone_as_it_was(recipe: Recipe, material: tuple, tmp_path: Path) -> None:
     clips = material[0]
-    before = Classifier(recipe, clips.labels, seed=1).network.state_dict()
+    before = TorchClassifier(recipe, clips.labels, seed=1).network.state_dict()
     fit(changed(recipe, epochs=2, freeze_epochs=2), material, tmp_path / "frozen")
     frozen = last(tmp_path / "frozen")["state_dict"]
     fit(changed(recipe, epochs=2, freeze_epochs=1), material, tmp_path / "thawed")
@@ -132,7 +132,7 @@ def test_frozen_epochs_leave_the_backbone_as_it_was(recipe: Recipe, material: tu
 
 
 def test_bn_eval_keeps_the_statistics_and_trains_the_rest(recipe: Recipe, material: tuple, tmp_path: Path) -> None:
-    before = Classifier(recipe, material[0].labels, seed=1).network.state_dict()
+    before = TorchClassifier(recipe, material[0].labels, seed=1).network.state_dict()
     after = fit(changed(recipe, epochs=1, bn_eval=True), material, tmp_path).final.network.state_dict()
     for name, tensor in before.items():
         statistic = name.endswith(("running_mean", "running_var", "num_batches_tracked"))
@@ -145,7 +145,7 @@ def test_each_group_has_its_own_rate(recipe: Recipe, material: tuple, tmp_path: 
         recipe, epochs=1, optimizer="sgd", momentum=0.0, weight_decay=0.0, schedule="constant",
         backbone_learning_rate=1e-30,
     )  # fmt: skip
-    before = Classifier(recipe, material[0].labels, seed=1).network.state_dict()
+    before = TorchClassifier(recipe, material[0].labels, seed=1).network.state_dict()
     after = fit(slow, material, tmp_path).final.network.state_dict()
     assert torch.equal(after["body.0.weight"], before["body.0.weight"])
     assert not torch.equal(after["fc.weight"], before["fc.weight"])
@@ -175,7 +175,7 @@ def test_accumulated_batches_make_the_step_of_one_large_batch(recipe: Recipe, ma
 def test_clipped_gradients_bound_the_step(recipe: Recipe, material: tuple, tmp_path: Path) -> None:
     settings = {"epochs": 1, "optimizer": "sgd", "momentum": 0.0, "weight_decay": 0.0, "schedule": "constant"}
     clipped = changed(recipe, **settings, learning_rate=1.0, clip_norm=1e-3, batch_size=1000)
-    before = Classifier(recipe, material[0].labels, seed=1).network
+    before = TorchClassifier(recipe, material[0].labels, seed=1).network
     start = torch.nn.utils.parameters_to_vector(before.parameters()).detach()
     after = fit(clipped, material, tmp_path).final.network
     moved = torch.nn.utils.parameters_to_vector(after.parameters()) - start
@@ -191,8 +191,8 @@ def test_smoothing_and_class_weights_are_those_of_torch(recipe: Recipe, material
         balance="weights",
     )  # fmt: skip
     given = fit(unmoved, material, tmp_path, train=rows)
-    model = Classifier(unmoved, clips.labels, seed=1)
-    segments = cache.evidence(waves, model, rows)
+    model = TorchClassifier(unmoved, clips.labels, seed=1)
+    segments = cache.outputs(waves, model, rows)
     targets = torch.from_numpy(clips.targets()[rows][segments.clip])
     counts = torch.bincount(targets, minlength=10)
     weights = torch.where(counts > 0, 1.0 / counts, 0.0)
@@ -210,7 +210,7 @@ def test_a_fit_without_validation_lowers_its_rate_when_the_chosen_one_did(
     looking = changed(recipe, schedule="plateau", plateau_patience=0, plateau_factor=0.1, learning_rate=0.1, epochs=6)
     first = fit(looking, material, tmp_path / "first")
     assert first.choice["lowered"], "the test needs a rate that was lowered"
-    model = Classifier(looking, clips.labels, seed=1)
+    model = TorchClassifier(looking, clips.labels, seed=1)
     nothing = np.zeros(0, dtype=np.intp)
     choice = {"epoch": 6, "lowered": first.choice["lowered"]}
     told = train.fit_network(
@@ -233,7 +233,7 @@ def test_training_stops_when_the_monitor_stands_still(recipe: Recipe, material: 
 def test_a_mode_head_trains_the_last_layer_on_embeddings_alone(recipe: Recipe, material: tuple, tmp_path: Path) -> None:
     clips, waves, split = material
     frozen = changed(recipe, "network", mode="head", dropout=0.0)
-    model = Classifier(frozen, clips.labels, seed=1)
+    model = TorchClassifier(frozen, clips.labels, seed=1)
     embedded = cache.embed(waves, model)
     before = {name: tensor.clone() for name, tensor in model.network.state_dict().items()}
     given = train.fit_network(model, embedded, clips.targets(), split.train, split.validation, tmp_path, seed=1)
@@ -241,7 +241,7 @@ def test_a_mode_head_trains_the_last_layer_on_embeddings_alone(recipe: Recipe, m
     changes = {name for name, tensor in model.network.state_dict().items() if not torch.equal(tensor, before[name])}
     assert changes == {"fc.weight", "fc.bias"}
     assert set(last(tmp_path)["state_dict"]) == {"learning.weight", "learning.bias"}
-    by_segment, _ = model.judge(embedded.of(split.validation).values, [0])
+    by_segment, _ = model.predict_proba(embedded.of(split.validation).values, [0])
     figures = classification.evaluate(clips.targets()[split.validation][embedded.of(split.validation).clip], by_segment)
     best = given.history.set_index("epoch").loc[given.choice["epoch"]]
     assert figures["log_loss"] == pytest.approx(best["val_loss"], rel=1e-4)

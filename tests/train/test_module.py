@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hubbub.classifier.torch_classifier import Classifier
+from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config.recipe import Recipe
 from hubbub.data import cache
 from hubbub.data.cache import Waves
@@ -70,7 +70,7 @@ def unmoved(**sections: dict[str, Any]) -> Recipe:
 def fit(
     recipe: Recipe, folder: Path, *, validation: bool = True, waves: Waves = WAVES, network: Network | None = None
 ) -> train.Fitted:
-    model = Classifier(recipe, LABELS, seed=1, network=network)
+    model = TorchClassifier(recipe, LABELS, seed=1, network=network)
     material = cache.embed(waves, model) if model.frozen else waves
     checks = CHECKS if validation else CHECKS[:0]
     return train.fit_network(model, material, TARGETS, TRAIN, checks, folder, seed=1)
@@ -78,17 +78,17 @@ def fit(
 
 def state(recipe: Recipe) -> dict[str, Tensor]:
     """The network's state before it is trained."""
-    return Classifier(recipe, LABELS, seed=1).network.state_dict()
+    return TorchClassifier(recipe, LABELS, seed=1).network.state_dict()
 
 
 def read(folder: Path, name: str = "last") -> dict[str, Any]:
     return torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)
 
 
-def scored(model: Classifier, clips: np.ndarray) -> dict[str, float]:
+def scored(model: TorchClassifier, clips: np.ndarray) -> dict[str, float]:
     """Segment figures of some clips, as the classifier answers."""
-    segments = cache.evidence(WAVES, model, clips)
-    by_segment, _ = model.judge(segments.values, segments.offsets[:-1])
+    segments = cache.outputs(WAVES, model, clips)
+    by_segment, _ = model.predict_proba(segments.values, segments.offsets[:-1])
     return classification.evaluate(TARGETS[clips][segments.clip], by_segment)
 
 
@@ -119,7 +119,7 @@ def test_what_is_mixed_and_masked_and_its_soft_targets_reach_the_loss(
         watch(kind, method)
     recipe = unmoved(augment=MIXED, train={"label_smoothing": 0.1})
     history = fit(recipe, tmp_path).history
-    model = Classifier(recipe, LABELS, seed=1)
+    model = TorchClassifier(recipe, LABELS, seed=1)
 
     waves, hard = given["Mixing.waves"]
     assert torch.equal(waves, made["Waveform.__call__"])
@@ -160,7 +160,7 @@ def test_bf16_takes_soft_targets(tmp_path: Path) -> None:
 def test_validation_is_neither_augmented_nor_mixed(tmp_path: Path) -> None:
     recipe = unmoved(augment=MIXED)
     row = fit(recipe, tmp_path).history.iloc[0]
-    figures = scored(Classifier(recipe, LABELS, seed=1), CHECKS)
+    figures = scored(TorchClassifier(recipe, LABELS, seed=1), CHECKS)
     assert row["val_loss"] == pytest.approx(figures["log_loss"], rel=1e-5)
     assert row["val_accuracy"] == pytest.approx(figures["accuracy"], abs=1e-6)
 
@@ -203,8 +203,8 @@ class Aside(Network):
 def test_auxiliary_classifiers_add_four_tenths_of_their_loss_in_training(tmp_path: Path) -> None:
     recipe = unmoved()
     row = fit(recipe, tmp_path, network=Aside()).history.iloc[0]
-    fresh = Classifier(recipe, LABELS, network=Aside())
-    segments = cache.evidence(WAVES, fresh, TRAIN)
+    fresh = TorchClassifier(recipe, LABELS, network=Aside())
+    segments = cache.outputs(WAVES, fresh, TRAIN)
     targets = torch.from_numpy(TARGETS[TRAIN][segments.clip])
     fresh.network.train()
     with torch.no_grad():
@@ -256,9 +256,9 @@ def test_attention_and_last_layer_learn_where_the_rest_is_frozen(tmp_path: Path,
 
 
 def test_frozen_means_frozen_in_all_but_attention() -> None:
-    assert Classifier(attentive("none", "head"), LABELS).frozen
-    assert not Classifier(attentive("se", "head"), LABELS).frozen
-    assert not Classifier(attentive("none"), LABELS).frozen
+    assert TorchClassifier(attentive("none", "head"), LABELS).frozen
+    assert not TorchClassifier(attentive("se", "head"), LABELS).frozen
+    assert not TorchClassifier(attentive("none"), LABELS).frozen
 
 
 def test_frozen_epochs_train_what_was_added_and_the_others_everything(tmp_path: Path) -> None:
@@ -339,7 +339,7 @@ def test_validation_figures_are_those_of_the_mean_that_is_kept(tmp_path: Path, m
     assert figures["accuracy"] == pytest.approx(row["val_accuracy"], abs=1e-6)
     best = read(tmp_path, "best")
     assert best["epoch"] + 1 == given.choice["epoch"]
-    own = Classifier(plan(), LABELS)
+    own = TorchClassifier(plan(), LABELS)
     own.network.load_state_dict({n.removeprefix("learning."): t for n, t in best["state_dict"].items() if "learn" in n})
     assert abs(scored(own, CHECKS)["log_loss"] - row["val_loss"]) > 1e-3, "the last step's weights are others"
 
@@ -351,7 +351,7 @@ def test_our_own_checkpoints_and_classifiers_are_weights_to_start_from(tmp_path:
     given = fit(recipe, tmp_path, validation=False).final
     given.save(tmp_path / "classifier")
     for file in ("checkpoints/last.ckpt", "classifier/network.safetensors"):
-        other = Classifier(recipe, LABELS).network
+        other = TorchClassifier(recipe, LABELS).network
         load_weights(other, tmp_path / file)
         for name, tensor in given.network.state_dict().items():
             assert torch.equal(other.state_dict()[name], tensor), (file, name)
@@ -410,14 +410,14 @@ def standardised(**sections: dict[str, Any]) -> Recipe:
     return plan(**{"frontend": {"standardise": "training"}, **sections})
 
 
-def statistics(model: Classifier) -> tuple[float, float]:
+def statistics(model: TorchClassifier) -> tuple[float, float]:
     return float(model.frontend.picture.mean), float(model.frontend.picture.sd)
 
 
 def test_statistics_are_the_training_segments_mean_and_deviation(tmp_path: Path) -> None:
     """Of the segments as they were recorded, whatever training does to them."""
     given = fit(standardised(augment={**MIXED, "crop": True}, train={"batch_size": 7}), tmp_path)
-    plain = Classifier(plan(), LABELS)
+    plain = TorchClassifier(plan(), LABELS)
     cuts = np.concatenate([plain.cut(WAVES.wave(clip)) for clip in TRAIN])
     features = plain.features(torch.from_numpy(cuts)).double()
     expected = (float(features.mean()), float(features.std(correction=0)))
@@ -442,7 +442,7 @@ def test_statistics_come_from_the_training_part_alone(tmp_path: Path) -> None:
 def test_a_saved_classifier_standardises_as_the_trained_one(tmp_path: Path) -> None:
     given = fit(standardised(), tmp_path)
     given.final.save(tmp_path / "model")
-    again = Classifier.load(tmp_path / "model")
+    again = TorchClassifier.load(tmp_path / "model")
     assert statistics(again) == statistics(given.final)
     heard, expected = (model.classify(WAVES.wave(0), RATE) for model in (again, given.final))
     assert heard.scores == expected.scores
