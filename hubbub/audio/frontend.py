@@ -18,8 +18,8 @@ class FrontEnd(nn.Module):
     """Waves `[B, T]` in [-1, 1] at `rate_hz` -> spectrograms `[B, F, W]` or coloured pictures `[B, 3, F, W]`.
 
     A recipe's `[frontend]`: `LogMel`, then `Picture`. What has come part of that way already is taken where it stands:
-    log-mel spectrograms `[B, F, W]`, and pictures `[B, 1 or 3, F, W]` of 0 to 255. Under the name `precomputed` there is no
-    other way in. Its state is what `fit` learnt, empty where nothing is. Raises `FrontEndError` for settings that do
+    log-mel spectrograms `[B, F, W]`, and pictures `[B, 1 or 3, F, W]` of 0 to 255. With the name `precomputed` it takes
+    only these. Its state is what `fit` learnt, empty where nothing is. Raises `FrontEndError` for settings that do
     not fit each other or the rate, and for what it does not take.
     """
 
