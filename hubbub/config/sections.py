@@ -148,8 +148,8 @@ class FrontEnd(Section):
         BeforeValidator(lambda name: "precomputed" if name == "given" else name),
     ] = Field(
         "none",
-        description="none where the network holds its own; precomputed: the data are spectrograms or images, and how they "
-        "were computed is not known, so the classifier takes only these",
+        description="none where the network holds its own; precomputed: the data are spectrograms or images, and how "
+        "they were computed is not known, so the classifier takes only these",
     )
     n_fft: int = Field(1024, ge=2, le=2**20, description="FFT length [samples]")
     win_length: int | None = Field(None, ge=2, le=2**20, description="window length [samples]; default: the FFT's")
