@@ -195,7 +195,7 @@ class Classifier(ABC):
         if self.confidence.threshold is None:
             return None
         found = familiarity(by_segment, self.recipe.evaluate.unknown, self.activation)
-        return (found >= self.confidence.threshold) & ~waves.silent(segments)
+        return (found >= self.confidence.threshold) & ~waves.is_silent(segments)
 
     def _decided(self, pooled: Array) -> Array:
         """The same before it is tempered."""
@@ -220,10 +220,11 @@ class Classifier(ABC):
         name = str(source) if isinstance(source, str | Path) else "the wave"
         try:
             if isinstance(source, str | Path | decode.Sound) or hasattr(source, "read"):
-                with nullcontext(source) if isinstance(source, decode.Sound) else decode.opened(source) as sound:  # type: ignore[arg-type]
+                with nullcontext(source) if isinstance(source, decode.Sound) else decode.open_sound(source) as sound:  # type: ignore[arg-type]
                     if rate_hz not in (None, sound.rate_hz):
                         raise ClassifierError(
-                            f"rate_hz {waves.shown(rate_hz)}: {name} says {sound.rate_hz} Hz itself. Leave rate_hz out."
+                            f"rate_hz {waves.short_repr(rate_hz)}: {name} says {sound.rate_hz} Hz itself. "
+                            "Leave rate_hz out."
                         )
                     wave, own_rate = np.concatenate(list(sound.blocks)), sound.rate_hz
                 warnings = sound.warnings
@@ -234,7 +235,11 @@ class Classifier(ABC):
         except waves.WaveError as error:
             raise ClassifierError(f"{name} {error}") from error
         seconds = len(wave) / own_rate
-        return resampled, seconds, (*warnings, *waves.padded(seconds, self.recipe.windows.length / self.rate_hz))
+        return (
+            resampled,
+            seconds,
+            (*warnings, *waves.padding_warnings(seconds, self.recipe.windows.length / self.rate_hz)),
+        )
 
     def classify(self, source: str | Path | BinaryIO | npt.ArrayLike, rate_hz: int | None = None) -> Prediction:
         """A file, an open stream or a wave -> `Prediction`.
@@ -260,7 +265,7 @@ class Classifier(ABC):
         scores = dict(zip(self.labels, (float(p) for p in clip[0]), strict=True))
         label = max(scores, key=lambda name: scores[name])
         knows = self.is_known(by_segment, segments)
-        known = waves.known(None if knows is None else bool(knows.any()), warnings)
+        known = waves.known_unless_silent(None if knows is None else bool(knows.any()), warnings)
         return Prediction(label, scores[label], scores, table, seconds, known, warnings)
 
     @property
@@ -281,7 +286,7 @@ def _seen(segments: Array, level: windows.Level, shift: float) -> Array:
 
 def _checked(given: npt.ArrayLike, rate_hz: int | None) -> tuple[Array, int, list[str]]:
     """An array -> mono `[T]`, its rate, and what is odd about it. Raises `WaveError` and `ClassifierError`."""
-    samples, mixer = waves.as_wave(given), waves.Mixer()
+    samples, mixer = waves.as_wave(given), waves.Downmixer()
     if rate_hz is None:
         raise ClassifierError("a wave does not say its sample rate. Give rate_hz, e.g. classify(wave, rate_hz=44100).")
     return np.concatenate([mixer.feed(samples), mixer.end()]), rate_hz, mixer.warnings

@@ -70,7 +70,7 @@ def listen(
     name = load_.default_model() if model is None else model
     merging = Merging(threshold, release, shortest, gap)
     classifier = load(name).to(device or "auto")
-    place = capture.opened(source, classifier.rate_hz, rate, channels, encoding, microphone)
+    place = capture.open_source(source, classifier.rate_hz, rate, channels, encoding, microphone)
     listener = Listener(classifier, place, merging)
     title = f"{name}, {place.name}"
     with _ended_by_ctrl_c(listener):

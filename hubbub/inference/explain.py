@@ -107,13 +107,13 @@ def explain(
     """
     _refuse_unknown(classifier, label)
     of_file = classifier.takes_sound and (isinstance(source, str | Path) or hasattr(source, "read"))
-    with decode.opened(source) if of_file else nullcontext(source) as given:  # type: ignore[arg-type]
+    with decode.open_sound(source) if of_file else nullcontext(source) as given:  # type: ignore[arg-type]
         wave, seconds, warnings = classifier.read(
             _bounded(given) if isinstance(given, decode.Sound) else given, rate_hz
         )
     _refuse_long(seconds)
     heard = classifier.eval().classify(wave, classifier.rate_hz)
-    heard = replace(heard, known=waves.known(heard.known, warnings), warnings=warnings)
+    heard = replace(heard, known=waves.known_unless_silent(heard.known, warnings), warnings=warnings)
     label = label or heard.label
     grid = Grid(len(wave), classifier.rate_hz)
     why_not = _without_gradient(classifier)

@@ -106,7 +106,7 @@ class Listener:
     @property
     def known(self) -> bool | None:
         """Whether what was heard so far is probably one of the classes; None where the classifier cannot tell."""
-        return waves.known(self._decision.known, self.warnings)
+        return waves.known_unless_silent(self._decision.known, self.warnings)
 
     @property
     def warnings(self) -> tuple[str, ...]:

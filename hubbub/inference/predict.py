@@ -106,7 +106,7 @@ def _pieces(model: "Classifier", source: str | Path | BinaryIO | decode.Sound) -
     """A recording, decoded and cut: one piece at least. Raises what `Classifier.read` does."""
     if not model.takes_sound:
         model.read("")  # says why
-    with nullcontext(source) if isinstance(source, decode.Sound) else decode.opened(source) as sound:
+    with nullcontext(source) if isinstance(source, decode.Sound) else decode.open_sound(source) as sound:
         stream = Stream(model, sound.rate_hz)
         whole = sound.seconds or float("inf")
         for block in sound.blocks:
@@ -175,7 +175,7 @@ class _Listening:
             np.concatenate(self._scores),
             events,
             min(rate_hz, self._model.rate_hz) / 2,
-            waves.known(self._decision.known, warnings),
+            waves.known_unless_silent(self._decision.known, warnings),
             warnings,
         )
 

@@ -19,7 +19,7 @@ CUT_OFF = r"^the stream is cut off"
 
 
 def decoded(content: bytes) -> tuple[Wave, list[str]]:
-    with decode.opened(io.BytesIO(content)) as sound:
+    with decode.open_sound(io.BytesIO(content)) as sound:
         wave = np.concatenate(list(sound.blocks))
         return wave, sound.warnings
 
@@ -290,7 +290,7 @@ def test_a_wav_over_4_gib_is_read_to_its_end(tmp_path: Path, after: bytes) -> No
     head = wav(b"", counted=samples % 2**32)
     path = sparse(tmp_path / "long.wav", head, len(head) + samples + len(after), PCM + after)
     seconds = samples / 2 / RATE_HZ
-    with decode.opened(path) as sound:
+    with decode.open_sound(path) as sound:
         assert sound.seconds == pytest.approx(seconds, abs=1e-3)
         assert sound.warnings == [
             f"Its header says 288,000 bytes of samples, which is what 32 bits can hold of 4,295,255,296; all "
@@ -306,7 +306,7 @@ def test_an_rf64_over_4_gib_is_read_and_its_half_is_refused(tmp_path: Path) -> N
     ds64 = struct.pack("<4sIQQQI", b"ds64", 28, samples + 72, samples, samples // 2, 0)
     head = b"RF64" + wav(b"", 0xFFFFFFFF, 0xFFFFFFFF, before=ds64)[4:]
     path = sparse(tmp_path / "long.wav", head, len(head) + samples, PCM)
-    with decode.opened(path) as sound:
+    with decode.open_sound(path) as sound:
         assert (sound.seconds, sound.warnings) == (samples / 2 / RATE_HZ, [])
     assert is_the_tone(decode.decode(path, start_s=samples / 2 / RATE_HZ - 1)[0], RATE_HZ)
     os.truncate(path, 2**31)
@@ -440,7 +440,7 @@ class Counted(io.BytesIO):
 def test_headers_take_a_few_small_reads(container: str, coding: str) -> None:
     content = written(container, coding, tone(seconds=20.0))
     stream = Counted(content)
-    assert containers.examine(stream, len(content)) == containers.Account()
+    assert containers.check_integrity(stream, len(content)) == containers.Integrity()
     assert stream.reads <= 20 and stream.taken <= 5_000
 
 

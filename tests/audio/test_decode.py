@@ -264,7 +264,7 @@ def test_blocks_are_the_whole_at_every_join(
     path = sound_file(tmp_path, extension, container, coding, rng.uniform(-0.3, 0.3, (RATE_HZ, 2)))
     whole = soundfile.read(path, dtype="float32")[0].mean(axis=1)
     monkeypatch.setattr(decode, "BLOCK", block)
-    with decode.opened(path) as sound:
+    with decode.open_sound(path) as sound:
         assert (sound.rate_hz, sound.seconds) == (RATE_HZ, 1.0)
         blocks = list(sound.blocks)
     most = block + 1_000 if coding == "OPUS" else block // 2  # FFmpeg's are counted in frames, and it decodes Opus
@@ -279,7 +279,7 @@ def test_blocks_of_media_are_the_whole_and_not_tiny(tmp_path: Path, monkeypatch:
     path = write_media(tmp_path / "a.m4a", "aac")
     whole, _ = decode.decode(path)
     monkeypatch.setattr(decode, "BLOCK", 10_000)
-    with decode.opened(path) as sound:
+    with decode.open_sound(path) as sound:
         assert sound.seconds == pytest.approx(1.0, abs=0.1)
         blocks = list(sound.blocks)
     assert all(10_000 - FRAME < len(block) < 20_000 + FRAME for block in blocks[:-2]) and len(blocks) > 4
@@ -449,7 +449,7 @@ def test_opus_that_libsndfile_cannot_read_is_ffmpegs(uneven_opus: Path, monkeypa
     pytest.importorskip("av")
     with pytest.raises(soundfile.SoundFileError):
         soundfile.read(uneven_opus)
-    with decode.opened(uneven_opus) as sound:
+    with decode.open_sound(uneven_opus) as sound:
         assert (sound.rate_hz, sound.seconds, sound.warnings) == (RATE_HZ, 8.0, [])
         wave = np.concatenate(list(sound.blocks))
     assert len(wave) == pytest.approx(8 * RATE_HZ, abs=300) and is_the_tone(wave, RATE_HZ)

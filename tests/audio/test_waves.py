@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 import hubbub
 from hubbub.audio import capture, decode, waves
 from hubbub.audio.decode import AudioError
-from hubbub.audio.waves import FRAME, SILENCE, Mixer, WaveError
+from hubbub.audio.waves import FRAME, SILENCE, Downmixer, WaveError
 from hubbub.classifier.calibration import Confidence
 from hubbub.classifier.torch_classifier import ClassifierError, TorchClassifier
 from hubbub.cli.main import app
@@ -193,7 +193,7 @@ def test_a_stream_knows_its_channels() -> None:
 
 
 def mixed(samples: Array, sizes: list[int]) -> tuple[Array, list[str]]:
-    mixer, at, parts = Mixer(), 0, []
+    mixer, at, parts = Downmixer(), 0, []
     while at < len(samples):
         size = sizes[len(parts) % len(sizes)]
         parts.append(mixer.feed(samples[at : at + size]))
@@ -345,7 +345,7 @@ def test_short_clips_train_and_are_refused_by_classify(tmp_path: Path) -> None:
 
 
 def by_listen(file: Path) -> tuple[dict[str, float], tuple[str, ...]]:
-    listener = Listener(MODEL, capture.opened(str(file), RATE), Merging())
+    listener = Listener(MODEL, capture.open_source(str(file), RATE), Merging())
     list(listener.hear())
     return dict(zip(LABELS, map(float, listener.scores()), strict=True)), listener.warnings
 
@@ -533,7 +533,7 @@ def test_a_rate_beside_a_file_must_be_its_own(tmp_path: Path, served_model: Path
 
 
 def test_a_block_of_no_samples_is_nothing() -> None:
-    mixer = Mixer()
+    mixer = Downmixer()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         mixed = [mixer.feed(np.zeros((0, 2), np.float32)), mixer.end()]

@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from typer.testing import CliRunner
 
-from hubbub.audio import capture
+from hubbub.audio import capture, pcm
 from hubbub.audio.capture import Microphone, Pipe, SourceError
 from hubbub.classifier.calibration import Confidence
 from hubbub.classifier.torch_classifier import TorchClassifier
@@ -368,7 +368,7 @@ def test_an_absurd_header_is_refused_before_memory_is_asked_for(content: bytes, 
 @given(
     changes=st.lists(st.tuples(st.integers(0, 43), st.integers(0, 255)), max_size=6),
     size=st.integers(0, 3_000),
-    encoding=st.sampled_from([None, *capture.ENCODINGS]),
+    encoding=st.sampled_from([None, *pcm.ENCODINGS]),
 )
 def test_a_damaged_header_gives_samples_or_a_source_error(
     changes: list[tuple[int, int]], size: int, encoding: str | None
@@ -420,7 +420,7 @@ def test_of_a_file_it_is_known_what_its_header_does_not_count(model: TorchClassi
         ),
     ):
         (tmp_path / name).write_bytes(other)
-        listener = parts(model, capture.opened(str(tmp_path / name), RATE))[2]
+        listener = parts(model, capture.open_source(str(tmp_path / name), RATE))[2]
         assert len(listener.warnings) == 1 and listener.warnings[0].startswith(said)
         assert listener.figures.seconds == 3 and hear(model, tmp_path / name).warnings == listener.warnings
 
@@ -638,7 +638,7 @@ def test_a_microphone_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(SourceError, match=r"pip install 'hubbub\[live\]'"):
         Microphone()
     with pytest.raises(SourceError, match="are a pipe's"):
-        capture.opened(None, RATE, channels=2)
+        capture.open_source(None, RATE, channels=2)
 
 
 def test_letters_have_one_size(model: TorchClassifier) -> None:
