@@ -234,8 +234,8 @@ def refuse_short(samples: int, rate_hz: int) -> None:
     """Raises `WaveError` for less than 10 ms."""
     if samples < SHORTEST_S * rate_hz:
         raise WaveError(
-            f"lasts {1000 * samples / rate_hz:.2f} ms ({samples} sample{'s'[: samples > 1]}), and "
-            f"at least {1000 * SHORTEST_S:g} ms can be classified. Give a longer recording, and check its rate."
+            f"lasts {1000 * samples / rate_hz:.2f} ms ({samples} sample{'s'[: samples > 1]}); "
+            f"at least {1000 * SHORTEST_S:g} ms are needed. Give a longer recording, and check its rate."
         )
 
 

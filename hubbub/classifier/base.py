@@ -248,7 +248,7 @@ class Classifier(ABC):
         files carry theirs. `[channels, T]` is turned where that is unmistakable. Any rate, number of channels and
         length from 10 ms will do. A file may also be a picture of a spectrogram, or a spectrogram (.npy, `[F, W]`),
         made as those it was trained on; where that is not known, its `seconds` are 0. Raises `AudioError`,
-        `PictureError` or `ClassifierError`.
+        `ImageError` or `ClassifierError`.
         """
         warnings: tuple[str, ...] = ()
         if isinstance(source, str | Path) and Path(source).suffix.lower() in PRECOMPUTED:

@@ -149,7 +149,7 @@ def look(classifier: TorchClassifier, given: npt.NDArray[Any], label: str) -> tu
         raise ExplainError(f"no map of {classifier.recipe.network.name}: Grad-CAM needs gradients and a map.")
     batch = given[None]
     with torch.no_grad():
-        shown = classifier.frontend.draw(torch.from_numpy(np.array(batch)).to(classifier.device))[0].cpu()
+        shown = classifier.frontend.render(torch.from_numpy(np.array(batch)).to(classifier.device))[0].cpu()
     cam = _cams(classifier.eval(), batch, label, np.ones(1, dtype=np.float32))
     heat = nn.functional.interpolate(cam[:, None], shown.shape[-2:], mode="bilinear")[0, 0]
     return shown.numpy(), (heat / heat.max().clamp_min(torch.finfo(heat.dtype).tiny)).numpy()
