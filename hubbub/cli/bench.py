@@ -75,9 +75,9 @@ def bench(
         distributed.check(run.recipe.train.nodes, run.recipe.train.devices)
     with distributed.together(runs[0].recipe.train.nodes, runs[0].recipe.train.devices) as leads:
         if not leads:
-            from hubbub.train.follower import follow
+            from hubbub.train.worker import run_worker
 
-            return follow()
+            return run_worker()
         from hubbub.experiment import local  # seconds of imports: only for recipes that hold
         from hubbub.experiment import run as experiment
 
@@ -158,9 +158,9 @@ def train(
     folder = out_dir / run_name(recipe, quick, name, f"-fold{safe_name(fold) if fold else ''}-seed{seed}")
     with distributed.together(held.train.nodes, held.train.devices) as leads:
         if not leads:
-            from hubbub.train.follower import follow
+            from hubbub.train.worker import run_worker
 
-            return follow()
+            return run_worker()
         from hubbub.experiment import run as experiment  # seconds of imports: only for a recipe that holds
 
         summary = experiment.run(held, folder, quick=quick, refit=False, log=log)

@@ -105,19 +105,15 @@ def fit(
     choice: dict[str, Any] | None = None,
 ) -> "Fitted":
     """The recipe's network or head, fitted on the clips `rows`; what an earlier fit chose may be given."""
-    from hubbub.train import fit as train
+    from hubbub.train.fit import fit as fit_model
 
-    embedded, targets = material.embedded, material.targets
-    if material.recipe.head.name != "none":
-        assert embedded is not None
-        return train.fit_head(material.base, embedded, targets, rows, validation, seed=seed, choice=choice)
-    model, sound = fresh(material, seed), material.sound if embedded is None else embedded
-    fitted = train.fit_network(
-        model, sound, targets, rows, validation, place, seed=seed, choice=choice, loggers=loggers
-    )
-    assert fitted.history is not None
-    files.write_csv(place / "history.csv", fitted.history)
-    plots.curves([fitted.history], [fitted.choice["epoch"]], place / "curves.png")
+    fitted = fit_model(
+        fresh(material, seed), material.inputs, material.targets, rows, validation, place,
+        seed=seed, choice=choice, loggers=loggers,
+    )  # fmt: skip
+    if fitted.history is not None:
+        files.write_csv(place / "history.csv", fitted.history)
+        plots.curves([fitted.history], [fitted.choice["epoch"]], place / "curves.png")
     return fitted
 
 

@@ -67,8 +67,7 @@ def run(recipe: Recipe, folder: Path, *, quick: bool = False, log: Log = lambda 
     (split,) = material.splits
     seed = material.recipe.train.seeds[0]
     model = fresh(material, seed).to(material.recipe.train.device)
-    sound = material.sound if material.embedded is None else material.embedded
-    module = fit.prepared(model, sound, material.targets, split.train, split.validation, seed)
+    module = fit.build_module(model, material.inputs, material.targets, split.train, split.validation, seed)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         losses = _losses(module)

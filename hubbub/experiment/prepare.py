@@ -46,6 +46,11 @@ class Material:
     quick: bool
     remarks: tuple[str, ...]
 
+    @property
+    def inputs(self) -> Resident | Segments:
+        """What a fit starts from: the embeddings where the network is frozen, else the sound."""
+        return self.sound if self.embedded is None else self.embedded
+
 
 def prepare(
     recipe: Recipe,
@@ -141,10 +146,12 @@ def _weights(recipe: Recipe, quick: bool) -> Path | None:
 
 
 def fresh(material: Material, seed: int) -> "TorchClassifier":
-    """A classifier to train: drawn from the seed, but for what was given or stays frozen."""
+    """A classifier to fit, initialised from the seed; published weights are loaded, a frozen network is shared."""
     from hubbub.classifier.torch_classifier import TorchClassifier
     from hubbub.models import weights as weights_
 
+    if material.recipe.head.name != "none":
+        return TorchClassifier(material.recipe, material.clips.labels, network=material.base.network)
     model = TorchClassifier(material.recipe, material.clips.labels, seed=seed)
     if material.weights:
         weights_.load_weights(model.network, material.weights)

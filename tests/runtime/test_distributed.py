@@ -27,11 +27,11 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 SCRIPT = """
 import json, os, signal, sys
 from hubbub.cli import main
-from hubbub.train import follower, fit, module
+from hubbub.train import worker, fit, module
 from hubbub.runtime import distributed
 from hubbub.data import cache
 rank, (at, other, *sys.argv[1:]) = distributed.here().rank, sys.argv[1:]
-step, prepared = module.Training.training_step, fit.prepared
+step, build = module.Training.training_step, fit.build_module
 def fatal_step(self, batch, index):
     if [rank, self.current_epoch, index] == json.loads(at):
         os.kill(os.getpid(), signal.SIGKILL)
@@ -39,8 +39,8 @@ def fatal_step(self, batch, index):
 def noted(model, sound, targets, rows, validation, *more):
     with open(f"heard-{rank}.json", "w" if len(validation) else "a") as file:
         file.write(json.dumps([*rows.tolist(), *validation.tolist()]) + "\\n")
-    return prepared(model, sound, targets, rows, validation, *more)
-module.Training.training_step, fit.prepared = fatal_step, noted
+    return build(model, sound, targets, rows, validation, *more)
+module.Training.training_step, fit.build_module = fatal_step, noted
 cache.VERSION += rank * int(other)
 main.main()
 """
