@@ -8,47 +8,24 @@ import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Self, cast
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from hubbub.audio import decode, image_files, waves, windows
 from hubbub.classifier import pooling as pooling_
 from hubbub.classifier.calibration import Confidence, familiarity
+from hubbub.classifier.prediction import Prediction, best_classes
 from hubbub.config.recipe import Recipe
 from hubbub.errors import HubbubError
 
-__all__ = ["AnswerError", "ClassifierError", "PRECOMPUTED", "Prediction", "Classifier"]
+__all__ = ["PRECOMPUTED", "AnswerError", "Classifier", "ClassifierError"]
 
 Array = npt.NDArray[np.float32]
 #: The endings of files that are spectrograms, or pictures of them.
 PRECOMPUTED = (*image_files.EXTENSIONS, ".npy")
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a classifier heard in one recording.
-
-    `scores` holds one probability a class for the whole clip, `segments` a table with `start`, `end` [s] and one
-    column a class; `label` is the class with the highest score. `known` is False where the recording is probably none
-    of the classes, None where the classifier cannot tell. `warnings` are sentences to put beside the answer.
-    """
-
-    label: str
-    score: float
-    scores: dict[str, float]
-    segments: pd.DataFrame = field(repr=False)
-    seconds: float
-    known: bool | None = None
-    warnings: tuple[str, ...] = ()
-
-    def top(self, most: int = 3) -> list[tuple[str, float]]:
-        """The `most` classes with the highest scores, best first."""
-        return sorted(self.scores.items(), key=lambda item: -item[1])[:most]
 
 
 class ClassifierError(HubbubError):
@@ -254,14 +231,10 @@ class Classifier(ABC):
             wave, seconds, warnings = self.read(source, rate_hz)
             segments, spans = self.cut(wave), self.spans(len(wave))
         by_segment, clip = self.predict_proba(self.outputs(segments), [0])
-        table = pd.DataFrame(by_segment, columns=list(self.labels))
-        table.insert(0, "start", spans[:, 0])
-        table.insert(1, "end", spans[:, 1])
-        scores = dict(zip(self.labels, (float(p) for p in clip[0]), strict=True))
-        label = max(scores, key=lambda name: scores[name])
         knows = self.is_known(by_segment, segments)
         known = waves.known(None if knows is None else bool(knows.any()), warnings)
-        return Prediction(label, scores[label], scores, table, seconds, known, warnings)
+        scores = dict(zip(self.labels, map(float, clip[0]), strict=True))
+        return Prediction(scores, seconds, spans, *best_classes(by_segment), known=known, warnings=warnings)
 
     @property
     def precomputed_seconds(self) -> float:

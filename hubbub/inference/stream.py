@@ -5,20 +5,21 @@ and cut as they come; a recording's decision is gathered segment by segment.
 This room does not know where blocks come from, nor what is done with scores.
 """
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from hubbub.audio import decode, waves, windows
 from hubbub.audio.waves import Mixer, WaveError
-from hubbub.classifier import pooling
 from hubbub.errors import HubbubError
 
 if TYPE_CHECKING:
     from hubbub.classifier.base import Classifier
 
-__all__ = ["Decision", "Stream", "StreamError"]
+__all__ = ["Stream", "StreamError", "limit_length"]
 
 Array = npt.NDArray[np.float32]
 Spans = npt.NDArray[np.float64]
@@ -115,24 +116,16 @@ class Stream:
         return np.stack([starts, np.minimum(starts + self._length, self._samples)], axis=1) / self._model.rate_hz
 
 
-class Decision:
-    """A recording's decision, gathered as its segments come: what `model.predict_proba` says of all of them at once."""
+def limit_length(sound: decode.Sound, refuse: Callable[[float], None]) -> decode.Sound:
+    """The same sound, whose length in seconds is given to `refuse`, which raises where it is too long: what the header
+    says at once, and while blocks are decoded, since a header may be wrong."""
+    refuse(sound.seconds or 0)
 
-    def __init__(self, model: "Classifier") -> None:
-        self._model = model
-        self._pool = pooling.RunningPool(model.row_pooling)
-        #: Whether a segment so far was of the classes; None where the model cannot tell.
-        self.known: bool | None = None
+    def blocks() -> Iterator[Array]:
+        samples = 0
+        for block in sound.blocks:
+            samples += len(block)
+            refuse(samples / sound.rate_hz)
+            yield block
 
-    def add(self, outputs: Array, segments: npt.NDArray[Any]) -> Array:
-        """What `model.outputs` made of the next segments, `[S, ...]`, and these -> their probabilities `[S, K]`."""
-        by_segment, rows = self._model.segment_proba(outputs)
-        self._pool.add(rows)
-        known = self._model.is_known(by_segment, segments)
-        if known is not None:
-            self.known = bool(self.known or known.any())
-        return by_segment
-
-    def scores(self) -> Array:
-        """Probabilities `[K]` of the recording so far, one segment at least."""
-        return self._model.clip_proba(self._pool.pooled())[0]
+    return replace(sound, blocks=blocks())

@@ -14,7 +14,9 @@ from PIL import Image
 
 from hubbub.audio.frontend import FrontEnd
 from hubbub.audio.image_files import PictureError
-from hubbub.classifier.torch_classifier import ClassifierError, TorchClassifier, load
+from hubbub.classifier.base import ClassifierError
+from hubbub.classifier.load import load_torch
+from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config import sections as settings
 from hubbub.config.recipe import Recipe
 from hubbub.data import arrays, cache, check, open, splits
@@ -153,7 +155,7 @@ def test_a_network_trains_on_pictures_and_then_hears_sound(
     assert any("left out" in line and "gain" in line for line in said)
     resolved = Recipe.load(tmp_path / "run" / "recipe.toml")
     assert resolved.augment.gain is None and resolved.augment.mixup is not None
-    model = load(tmp_path / "run")
+    model = load_torch(tmp_path / "run")
     for clip in (0, 42):
         heard, seen = model.classify(sound.table["path"][clip]), model.classify(magma.table["path"][clip])
         assert heard.label == seen.label
@@ -168,7 +170,7 @@ def test_where_it_is_not_known_how_pictures_were_made_only_such_are_taken(
 ) -> None:
     monkeypatch.setattr(splits, "open_section", lambda *_, **__: replace(magma, made=None))
     run.run(recipe(*MAGMA, 'protocol.folds=["1"]'), tmp_path / "run")
-    model = load(tmp_path / "run")
+    model = load_torch(tmp_path / "run")
     assert model.recipe.frontend.name == "precomputed"
     assert model.classify(magma.table["path"][0]).label in magma.labels
     with pytest.raises(ClassifierError, match="takes only such, not sound"):

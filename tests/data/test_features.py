@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from hubbub.classifier.torch_classifier import load
+from hubbub.classifier.load import load_torch
 from hubbub.config.recipe import Recipe
 from hubbub.data import features as npz
 from hubbub.data import open
@@ -47,7 +47,7 @@ def test_training_from_features_gives_the_figures_of_sound(from_features: Path, 
 
 def test_the_classifier_of_features_hears_sound(from_features: Path) -> None:
     clips = open.open_clips(recipe()).table
-    heard = load(from_features).classify(clips["path"][0])
+    heard = load_torch(from_features).classify(clips["path"][0])
     assert heard.seconds == pytest.approx(4.0) and len(heard.segments) == 2
 
 

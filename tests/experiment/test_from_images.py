@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from hubbub.classifier.torch_classifier import load
+from hubbub.classifier.load import load_torch
 from hubbub.config.recipe import Recipe
 from hubbub.data import open, write_images
 from hubbub.experiment import run
@@ -51,7 +51,7 @@ def trained(recipe: str, pictures: Path, folder: Path) -> None:
     resolved = Recipe.load(folder / "recipe.toml")
     assert resolved.augment.stretch is None and resolved.frontend.name == "logmel"
     sound = open.open_data(resolved.data.name).table["path"][0]
-    model = load(cell)
+    model = load_torch(cell)
     assert model.classify(sound).label in model.labels  # a picture
 
 

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from hubbub.audio.frontend import FrontEnd
 from hubbub.classifier import pooling
-from hubbub.classifier.torch_classifier import TorchClassifier, load
+from hubbub.classifier.load import load_torch
+from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config.recipe import Recipe
 from hubbub.data import synthetic
 from hubbub.inference import gradcam
@@ -140,7 +141,7 @@ def test_every_network_is_explained(name: str) -> None:
     assert found.map.shape == (len(found.hz), len(found.times))
     assert np.isfinite(found.map).all() and found.map.min() >= 0
     assert found.map.max() == 1 or "no part of the sound speaks" in found.remarks[-1]
-    assert len(found.segments) == len(found.heard.segments)
+    assert len(found.segments) == len(found.prediction.segments)
     for one, (start, end) in zip(found.segments, model.spans(len(wave)), strict=True):
         assert (one.start, one.end) == (start, end)
         assert one.map.shape == (len(found.hz), len(one.times))
@@ -276,7 +277,7 @@ EVENTS = [(label, take) for label in ("car_horn", "dog_bark", "jackhammer", "sir
 
 def test_the_maps_energy_lies_on_the_event(street: TorchClassifier) -> None:
     found = [explain(street, event(*one), STREET, one[0]) for one in EVENTS]
-    assert np.mean([one.heard.label == label for one, (label, _) in zip(found, EVENTS, strict=True)]) > 0.6
+    assert np.mean([one.prediction.label == label for one, (label, _) in zip(found, EVENTS, strict=True)]) > 0.6
     inside = (found[0].times >= ONSET) & (found[0].times <= OFFSET)
     shares = [one.map[:, inside].sum() / one.map.sum() for one in found]
     assert inside.mean() == pytest.approx(0.15, abs=0.01)
@@ -387,7 +388,7 @@ def test_what_is_odd_about_a_recording_stands_beside_its_map(tmp_path: Path) -> 
     at = content.index(b"data") + 4
     (tmp_path / "crashed.wav").write_bytes(content[:at] + bytes(4) + content[at + 4 :])
     found = explain(headed("head.name=logreg"), tmp_path / "crashed.wav")
-    assert "Its header says 0 bytes of samples; read to the end of the file: 1.0 s." in found.heard.warnings[0]
+    assert "Its header says 0 bytes of samples; read to the end of the file: 1.0 s." in found.prediction.warnings[0]
 
 
 def test_a_folder_holds_pictures_sounds_and_scores(street: TorchClassifier, tmp_path: Path) -> None:
@@ -395,7 +396,7 @@ def test_a_folder_holds_pictures_sounds_and_scores(street: TorchClassifier, tmp_
     card = write(street, found, tmp_path / "why")
     assert card == json.loads((tmp_path / "why" / "explanation.json").read_text())
     assert (card["label"], card["method"], card["remarks"]) == (found.label, "Grad-CAM", [])
-    assert card["scores"]["original"] == found.heard.scores
+    assert card["scores"]["original"] == found.prediction.scores
     named = {*card["files"].values(), *(one["picture"] for one in card["segments"]), "explanation.json"}
     assert {file.name for file in (tmp_path / "why").iterdir()} == named
     assert {file.read_bytes()[:4] for file in (tmp_path / "why").glob("*.png")} == {b"\x89PNG"}
@@ -455,10 +456,10 @@ def test_yamnet_hears_a_bark_where_it_is(home: Any) -> None:
     home("weights", "yamnet.h5")
     home("weights", "yamnet_class_map.csv")
     clip = next(home("data", "esc50").rglob("1-100032-A-0.*"))  # one bark, then digital silence
-    found = explain(load("yamnet"), clip, label="Dog")
+    found = explain(load_torch("yamnet"), clip, label="Dog")
     sounding = np.flatnonzero(np.abs(found.wave) > 1e-3)[[0, -1]] / found.rate_hz
     inside = (found.times >= sounding[0] - 0.8) & (found.times <= sounding[1] + 0.8)  # a patch lasts .96 s
     assert found.map[:, inside].sum() / found.map.sum() > 0.95
     kept, rest = listen(found)
-    model = load("yamnet")
+    model = load_torch("yamnet")
     assert model.classify(kept, RATE).scores["Dog"] > 2 * model.classify(rest, RATE).scores["Dog"]

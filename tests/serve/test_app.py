@@ -21,10 +21,10 @@ from websockets.sync.client import connect
 from hubbub.classifier.export import Sounds, export
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.errors import HubbubError
-from hubbub.inference.answer import Asked
-from hubbub.inference.events import Merging
+from hubbub.inference.events import EventSettings
 from hubbub.inference.explain import explain
-from hubbub.inference.predict import answers
+from hubbub.inference.predict import predict_files
+from hubbub.inference.result import PredictOptions
 from hubbub.report.explanation import write
 from hubbub.serve import server as process
 from hubbub.serve.middleware import Limits
@@ -44,11 +44,11 @@ def sound(
     return file.getvalue()
 
 
-def alone(model: Path, content: bytes, folder: Path, asked: Asked | None = None) -> dict[str, Any]:
+def alone(model: Path, content: bytes, folder: Path, options: PredictOptions | None = None) -> dict[str, Any]:
     """What `hubbub classify --json` prints of a file."""
     file = folder / "alone"
     file.write_bytes(content)
-    (answer,) = answers(TorchClassifier.load(model), [str(file)], asked=asked or Asked())
+    (answer,) = predict_files(TorchClassifier.load(model), [str(file)], options=options or PredictOptions())
     return answer.to_dict()
 
 
@@ -89,7 +89,7 @@ def test_events_are_those_of_classify(served: Server, served_model: Path, tmp_pa
     content = sound(6)
     url = f"{served.url}/v1/classify?threshold=0.35&release=0.3&shortest=0.1&gap=1"
     answer = httpx.post(url, content=content, timeout=60).json()
-    expected = alone(served_model, content, tmp_path, Asked(merging=Merging(0.35, 0.3, 0.1, 1)))
+    expected = alone(served_model, content, tmp_path, PredictOptions(events=EventSettings(0.35, 0.3, 0.1, 1)))
     assert_same(answer, expected)
     assert [(e["label"], e["start"], e["end"]) for e in answer["events"]] == [
         (e["label"], e["start"], e["end"]) for e in expected["events"]
