@@ -27,6 +27,7 @@ from hubbub.errors import HubbubError
 from hubbub.inference.answer import Answer, Array, Asked, Gist, Spans
 from hubbub.inference.events import Event, Merger
 from hubbub.inference.stream import Decision, Stream, StreamError
+from hubbub.runtime import processes
 from hubbub.runtime.prefetch import ahead
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["STDIN", "answers", "hear"]
 
 #: Recordings decoded at a time, and how many pieces of each, of some seconds, ahead of the network.
-DECODERS, PIECES = min(4, os.cpu_count() or 1), 4
+DECODERS, PIECES = min(4, processes.cores()), 4
 
 
 class PredictError(HubbubError):
