@@ -8,7 +8,6 @@ killed process has decoded or embedded is not done again. This room does not kno
 import hashlib
 import io
 import json
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from hubbub.audio.decode import AudioError
 from hubbub.data import entries
 from hubbub.data.clips import Clips, ClipsError
 from hubbub.errors import examples
-from hubbub.runtime import files, homes
+from hubbub.runtime import files, homes, processes
 from hubbub.runtime.progress import track
 
 if TYPE_CHECKING:
@@ -274,7 +273,7 @@ def _decoded(clips: Clips, rate_hz: int | None, what: str, first: int = 0) -> It
 
 def in_threads(read: Callable[[Any], T], clips: Clips, what: str, first: int = 0) -> Iterator[T]:
     """`read` of each row of the clip table from the `first` on, in its order, on all cores."""
-    rows, workers = list(clips.table[first:].itertuples()), os.cpu_count() or 1
+    rows, workers = list(clips.table[first:].itertuples()), processes.cores()
     # A bounded look-ahead: what is finished waits in memory until it is written.
     step = 16 * workers
     with ThreadPoolExecutor(workers) as pool:
@@ -303,7 +302,7 @@ def _read(path: str, start_s: float, end_s: float, rate_hz: int | None) -> tuple
 def file_hashes(clips: Clips) -> str:
     """One hash of all files' bytes; each file is read once however many clips it holds."""
     paths = list(dict.fromkeys(clips.table["path"]))
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(processes.cores()) as pool:
         by_path = dict(zip(paths, pool.map(files.sha256, paths), strict=True))
     return key_of(*(by_path[path] for path in clips.table["path"]))
 

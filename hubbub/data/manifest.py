@@ -24,7 +24,7 @@ from hubbub.data.clips import Clips, ClipsError
 from hubbub.data.origins import Origins
 from hubbub.data.variants import VARIANTS
 from hubbub.errors import HubbubError, examples
-from hubbub.runtime import files
+from hubbub.runtime import files, processes
 from hubbub.runtime.progress import track
 
 __all__ = [
@@ -202,7 +202,7 @@ def in_parallel(work: Callable[[int], T], clips: Clips, what: str) -> list[T]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # each worker keeps one core busy; and sums do not depend on how many there are
     try:
-        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        with ThreadPoolExecutor(processes.cores()) as pool:
             done = list(track(pool.map(guarded, range(len(clips))), what, len(clips)))
     finally:
         torch.set_num_threads(threads)

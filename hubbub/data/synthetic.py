@@ -25,6 +25,7 @@ from scipy.io import wavfile
 from scipy.ndimage import uniform_filter1d
 
 from hubbub.errors import HubbubError, did_you_mean
+from hubbub.runtime import processes
 
 __all__ = ["CLASSES", "CLIP_SECONDS", "SAMPLE_RATE_HZ", "StreetClip", "SyntheticError", "event", "lay", "plan",
            "random", "render", "traffic", "write"]  # fmt: skip
@@ -356,7 +357,7 @@ def write(folder: Path, clips: int = 400, folds: int = 5, seed: int = 0, progres
         return f"{c.name},audio/{c.name}.wav,{c.label},{c.fold},{c.source},{c.onset},{c.offset},{c.snr_db}\n"
 
     # Threads do: most of the time goes into transforms and noise, which run outside the interpreter's lock.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(processes.cores()) as pool:
         done: Iterable[str] = pool.map(save, planned)
         rows = list(progress(done, len(planned)) if progress else done)
     part, header = table.with_suffix(".csv.part"), "clip,file,label,fold,source,onset,offset,snr_db\n"

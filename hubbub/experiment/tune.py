@@ -28,7 +28,7 @@ from hubbub.experiment import tune_report
 from hubbub.experiment.prepare import Log, Material, fresh, prepare
 from hubbub.experiment.provenance import manifest
 from hubbub.metrics import classification
-from hubbub.runtime import distributed, files, homes
+from hubbub.runtime import distributed, files, homes, processes
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -197,7 +197,7 @@ def _process(recipe: Recipe, folder: Path, jobs: int, quick: bool) -> None:
 
     import torch
 
-    torch.set_num_threads(max(min(torch.get_num_threads(), (os.cpu_count() or 1) // jobs), 1))
+    torch.set_num_threads(max(min(torch.get_num_threads(), processes.cores() // jobs), 1))
     terminal = sys.stderr
     with open(os.devnull, "w") as nowhere:
         sys.stderr = nowhere

@@ -27,6 +27,7 @@ from hubbub.errors import HubbubError
 from hubbub.inference.result import FileResult, PredictOptions
 from hubbub.inference.scoring import Scorer
 from hubbub.inference.stream import Stream, StreamError
+from hubbub.runtime import processes
 from hubbub.runtime.prefetch import ahead
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["PredictError", "predict_files", "predict_recording"]
 
 #: Recordings decoded at the same time, and how many pieces of each, of some seconds, ahead of the network.
-DECODERS, PIECES = min(4, os.cpu_count() or 1), 4
+DECODERS, PIECES = min(4, processes.cores()), 4
 
 
 class PredictError(HubbubError):

@@ -27,7 +27,7 @@ from hubbub.config.sections import Data, FrontEnd, Network, Windows
 from hubbub.data import cache
 from hubbub.data.cache import Segments, Waves
 from hubbub.data.clips import Clips, ClipsError, build
-from hubbub.runtime import homes
+from hubbub.runtime import homes, processes
 from hubbub.runtime.homes import StoreError
 
 Array = npt.NDArray[np.float32]
@@ -457,7 +457,7 @@ def test_a_decoding_that_is_stopped_by_hand_goes_on_and_a_failed_one_leaves_noth
         return real(path, *span)
 
     monkeypatch.setattr(decode, "opened", stopped)
-    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(processes, "cores", lambda: 1)
     with pytest.raises(KeyboardInterrupt):
         cache.decode(clips, RATE_HZ)
     monkeypatch.setattr(decode, "opened", lambda path, *span: (heard.append(path), real(path, *span))[1])

@@ -28,7 +28,7 @@ from hubbub.data.clips import Clips, ClipsError
 from hubbub.data.hub.dataset import CARD, FACTS, Facts, Made
 from hubbub.data.hub.tables import MEL
 from hubbub.data.open import open_section
-from hubbub.runtime import files
+from hubbub.runtime import files, processes
 from hubbub.runtime.progress import track
 
 __all__ = ["build", "licence_id", "non_commercial"]
@@ -130,7 +130,7 @@ def _write(folder: Path, columns: pa.Table, waves: Waves, frontend: sections.Fro
     schema = columns.schema.append(pa.field(MEL, pa.list_(pa.list_(pa.float32()))))
     sizes = [logmel.frames(int(samples)) * logmel.n_mels * _VALUE_BYTES for samples in waves.lengths]
     shards = _parts(range(len(sizes)), sizes, SHARD_BYTES)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(processes.cores()) as pool:
         for number, shard in enumerate(shards):
             file = folder / f"train-{number:05d}-of-{len(shards):05d}.parquet"
             with pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=columns.column_names) as writer:
