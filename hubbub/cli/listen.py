@@ -16,7 +16,7 @@ from rich.text import Text
 
 from hubbub.cli.letters import large
 from hubbub.cli.options import Debug, Device, Gap, MinDuration, Model, Release, err, finite, log_warnings, out
-from hubbub.runtime.escape import spelt_out
+from hubbub.runtime.escape import escape_control
 
 if TYPE_CHECKING:
     from hubbub.inference.events import Event
@@ -144,7 +144,7 @@ def _row(event: "Event") -> str:
 
 
 def _text(shown: str, **look: Any) -> Text:
-    return Text(spelt_out(shown), **look)
+    return Text(escape_control(shown), **look)
 
 
 def _show(listener: "Listener", seconds: float | None, title: str, threshold: float) -> None:
@@ -163,7 +163,9 @@ def _show(listener: "Listener", seconds: float | None, title: str, threshold: fl
 def _picture(segment: "Segment", listener: "Listener", title: str, threshold: float, last: "deque[Event]") -> Group:
     best = segment.best
     sure = best.score >= threshold
-    word = Text(large(spelt_out(best.label), out.width - 1), style="bold bright_green" if sure else "dim", no_wrap=True)
+    word = Text(
+        large(escape_control(best.label), out.width - 1), style="bold bright_green" if sure else "dim", no_wrap=True
+    )
     bars = Table.grid(padding=(0, 2))
     order = segment.scores.argsort()[::-1][:BARS].tolist()
     for k in order:

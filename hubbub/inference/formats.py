@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from hubbub.inference.answer import Answer
 from hubbub.inference.events import Event
 from hubbub.runtime import files
-from hubbub.runtime.escape import cell, one_line, spelt_out
+from hubbub.runtime.escape import escape_cell, escape_control, single_line
 
 if TYPE_CHECKING:
     import pyarrow
@@ -113,7 +113,7 @@ def _json(answer: Answer, threshold: float) -> str:
 def _csv(answer: Answer, threshold: float) -> str:
     held = io.StringIO()
     csv.writer(held, lineterminator="\n").writerows(
-        (cell(answer.file), e.start, e.end, cell(e.label), e.score) for e in rows(answer, threshold)
+        (escape_cell(answer.file), e.start, e.end, escape_cell(e.label), e.score) for e in rows(answer, threshold)
     )
     return held.getvalue()
 
@@ -135,7 +135,7 @@ def _raven(answer: Answer, threshold: float) -> str:
 
 def name_of(text: str) -> str:
     """A name in a list: on one line, what is not seen spelt out."""
-    return spelt_out(one_line(text))
+    return escape_control(single_line(text))
 
 
 FORMATS: Mapping[str, Format] = {

@@ -27,7 +27,7 @@ from hubbub.errors import HubbubError
 from hubbub.inference.answer import Answer, Array, Asked, Gist, Spans
 from hubbub.inference.events import Event, Merger
 from hubbub.inference.stream import Decision, Stream, StreamError
-from hubbub.runtime.prefetch import ahead
+from hubbub.runtime.prefetch import prefetch
 
 if TYPE_CHECKING:
     from hubbub.classifier.base import Classifier
@@ -65,7 +65,7 @@ def answers(
     go on. `heard(path, share)` is told what share of a file is done, if that is known."""
     waiting: deque[_Recording] = deque()
     batch = _Batch(model)
-    with closing(ahead((partial(_guarded, model, path) for path in paths), DECODERS, PIECES)) as lines:  # type: ignore[type-var]
+    with closing(prefetch((partial(_guarded, model, path) for path in paths), DECODERS, PIECES)) as lines:  # type: ignore[type-var]
         for path, pieces in zip(paths, lines, strict=True):
             recording = _Recording(path, _Listening(model, asked))
             waiting.append(recording)

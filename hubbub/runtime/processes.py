@@ -1,4 +1,4 @@
-"""TO BE DESCRIBED."""
+"""Worker processes: how many cores they may use, their environment, and how they end."""
 
 import multiprocessing
 import os
@@ -8,11 +8,11 @@ from multiprocessing import connection
 
 from hubbub.errors import HubbubError
 
-__all__ = ["EngineError", "cores"]
+__all__ = ["EngineError", "cores", "describe_exit", "exit_with_parent", "set_environment"]
 
 
 class EngineError(HubbubError):
-    """A step that was lost with whatever performed it, or an engine that cannot be had."""
+    """A step was lost because its worker ended, or an engine is not available."""
 
 
 def cores() -> int:
@@ -21,7 +21,8 @@ def cores() -> int:
 
 
 @contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
+def set_environment(values: dict[str, str]) -> Iterator[None]:
+    """Sets environment variables for the time of a block."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
@@ -34,12 +35,14 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _ending(status: int | None) -> str:
+def describe_exit(status: int | None) -> str:
+    """How a process ended: its signal or exit status."""
     return f"signal {-status}" if status and status < 0 else f"exit status {status}"
 
 
-def _leave_with_parent() -> None:
-    """A killed parent's folder is free for others at once: none of its processes may go on writing there."""
+def exit_with_parent() -> None:
+    """Waits until the parent process ends, then ends this process: the parent's folder is unlocked when it is killed,
+    and no worker may still write there."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     connection.wait([parent.sentinel])

@@ -95,7 +95,7 @@ def fit_network(
     """
     settings, checkpoints = classifier.recipe.train, folder / "checkpoints"
     nodes, devices = _devices(classifier)
-    ranks.check(settings.nodes, settings.devices)
+    ranks.check_world_size(settings.nodes, settings.devices)
     lowered = choice.get("lowered", ()) if choice else ()
     module = prepared(classifier, material, targets, train, validation, seed, lowered, each_epoch)
     checks = module.checks
@@ -105,15 +105,15 @@ def fit_network(
     resume = last.is_file()
     if not resume or not _read(last)["stopped"]:
         epochs = choice["epoch"] if choice else settings.epochs
-        if nodes * devices > 1 and ranks.here().world > 1:
+        if nodes * devices > 1 and ranks.this_process().world_size > 1:
             assert not isinstance(material, Segments)
             name = content(material, targets, settings.device)
-            ranks.tell(
+            ranks.broadcast(
                 Task(
                     classifier.recipe, classifier.labels, train, validation, seed, lowered, checkpoints, epochs, resume
                 )
             )
-            ranks.alike(lambda: name, str, "clips or kind of device")
+            ranks.build_on_all(lambda: name, str, "clips or kind of device")
         drive(module, checkpoints, epochs, resume=resume, loggers=loggers or [])
     kept = _read(checkpoints / "best.ckpt" if checks else last)
     module.load_state_dict(kept["state_dict"], strict=True)
