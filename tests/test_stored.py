@@ -1,6 +1,6 @@
 """Run folders and classifiers that earlier code saved still load, and give the same probabilities.
 
-`tests/files/stored` was made by commit c61acb9: classifiers of random or fitted weights, an exported file, and the run of
+`tests/files/stored` was made by c61acb9: classifiers of random or fitted weights, an exported file, and the run of
 
     hubbub bench street-cnn --quick --name run --jobs 1 --set data.limit=2 --set network.width=2 --set train.epochs=1
         --set 'data.held_out=["siren"]'

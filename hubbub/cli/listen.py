@@ -16,7 +16,7 @@ from rich.text import Text
 
 from hubbub.cli.letters import large
 from hubbub.cli.options import Debug, Device, Gap, MinDuration, Model, Release, err, finite, log_warnings, out
-from hubbub.runtime.escape import spelt_out
+from hubbub.runtime.escape import escape_control
 
 if TYPE_CHECKING:
     from hubbub.classifier.prediction import Event, Prediction
@@ -133,7 +133,7 @@ def _row(event: "Event") -> str:
 
 
 def _text(shown: str, **look: Any) -> Text:
-    return Text(spelt_out(shown), **look)
+    return Text(escape_control(shown), **look)
 
 
 def _show(live: "LiveClassifier", seconds: float | None, title: str, threshold: float) -> None:
@@ -154,7 +154,7 @@ def _picture(
 ) -> Group:
     sure = segment.score >= threshold
     word = Text(
-        large(spelt_out(segment.label), out.width - 1), style="bold bright_green" if sure else "dim", no_wrap=True
+        large(escape_control(segment.label), out.width - 1), style="bold bright_green" if sure else "dim", no_wrap=True
     )
     bars = Table.grid(padding=(0, 2))
     for label, score in segment.top(BARS):

@@ -19,7 +19,7 @@ from hubbub.experiment.engine import Done, attempt
 from hubbub.experiment.prepare import Log
 from hubbub.experiment.steps import Run, Step
 from hubbub.runtime import distributed
-from hubbub.runtime.processes import EngineError, cores, describe_exit, environment_variables, exit_with_parent
+from hubbub.runtime.processes import EngineError, cores, describe_exit, exit_with_parent, set_environment
 
 __all__ = ["Here", "Processes", "local"]
 
@@ -115,7 +115,7 @@ class Processes:
         share = max(cores() // self.slots, 1)
         process = context.Process(target=_work, args=(theirs, share), name=f"hubbub-{number}")
         shown = {"CUDA_VISIBLE_DEVICES": _accelerator(number % self.accelerators)} if self.accelerators else {}
-        with environment_variables({"OMP_NUM_THREADS": str(share), **shown}):  # read when libraries are loaded
+        with set_environment({"OMP_NUM_THREADS": str(share), **shown}):  # read when libraries are loaded
             process.start()
         theirs.close()
         return _Worker(process, ours)
@@ -138,7 +138,7 @@ def local(runs: list[Run], jobs: int | None, log: Log) -> Here | Processes:
     alone = several or all(run.recipe.frozen for run in runs)
     on_processor = all(choose_device(run.recipe.train.device) == "cpu" for run in runs)
     if jobs and jobs > 1:
-        distributed.alone(f"a grid with --jobs {jobs}")
+        distributed.require_one_process(f"a grid with --jobs {jobs}")
     wanted = jobs or (1 if alone else accelerators or (cores() if on_processor else 1))
     return Here(log) if wanted == 1 else Processes(wanted, accelerators)
 

@@ -20,7 +20,8 @@ from hubbub.data.clips import Clips, hold_out
 from hubbub.data.leaks import Audit
 from hubbub.data.splits import Split
 from hubbub.errors import examples
-from hubbub.runtime import distributed, files, homes
+from hubbub.runtime import distributed, homes
+from hubbub.runtime.names import colliding_names
 
 if TYPE_CHECKING:
     from hubbub.classifier.torch_classifier import TorchClassifier
@@ -83,7 +84,7 @@ def prepare(
     ):
         remarks += (f"RANDOM INITIALISATION: the {recipe.network.name}'s weights were drawn, not trained",)
     made = splits.make(clips, protocol)
-    if alike := files.twins(split.name for split in made):
+    if alike := colliding_names(split.name for split in made):
         raise splits.SplitError(
             f"{clips.name}: the test folds {alike[0]!r} and {alike[1]!r} differ in case or in how a letter is written "
             "alone, and some file systems would keep them in one folder. Write them alike, or rename one."
@@ -107,7 +108,7 @@ def prepare(
         log(f"warning: {line}")
     embedded = None
     if base.frozen:
-        if distributed.here().world > 1:
+        if distributed.this_process().world_size > 1:
             log("one process does all: frozen embeddings need no second device. The others wait for it to end")
         log(f"{recipe.network.name}: embedding {len(clips):,} clips once")
         embedded = cache.embed(kept, base)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from hubbub.classifier.prediction import Event
 from hubbub.inference.result import FileResult
 from hubbub.runtime import files
-from hubbub.runtime.escape import cell, one_line, spelt_out
+from hubbub.runtime.escape import escape_cell, escape_control, single_line
 
 if TYPE_CHECKING:
     import pyarrow
@@ -114,7 +114,7 @@ def _json(result: FileResult, threshold: float) -> str:
 def _csv(result: FileResult, threshold: float) -> str:
     held = io.StringIO()
     csv.writer(held, lineterminator="\n").writerows(
-        (cell(result.file), e.start, e.end, cell(e.label), e.score) for e in rows(result, threshold)
+        (escape_cell(result.file), e.start, e.end, escape_cell(e.label), e.score) for e in rows(result, threshold)
     )
     return held.getvalue()
 
@@ -136,7 +136,7 @@ def _raven(result: FileResult, threshold: float) -> str:
 
 def name_of(text: str) -> str:
     """A name in a list: on one line, what is not seen spelt out."""
-    return spelt_out(one_line(text))
+    return escape_control(single_line(text))
 
 
 FORMATS: Mapping[str, Format] = {

@@ -28,7 +28,7 @@ from hubbub.inference.result import FileResult, PredictOptions
 from hubbub.inference.scoring import Scorer
 from hubbub.inference.stream import Stream, StreamError
 from hubbub.runtime import processes
-from hubbub.runtime.prefetch import ahead
+from hubbub.runtime.prefetch import prefetch
 
 if TYPE_CHECKING:
     from hubbub.classifier.base import Classifier
@@ -69,7 +69,7 @@ def predict_files(
     others go on. `progress(path, share)` is called with the share of a file that is done, where its length is known."""
     waiting: deque[_Recording] = deque()
     batch = _Batch(model)
-    with closing(ahead((partial(_guarded, model, path) for path in paths), DECODERS, PIECES)) as queues:  # type: ignore[type-var]
+    with closing(prefetch((partial(_guarded, model, path) for path in paths), DECODERS, PIECES)) as queues:  # type: ignore[type-var]
         for path, pieces in zip(paths, queues, strict=True):
             recording = _Recording(path, _scorer(model, options))
             waiting.append(recording)

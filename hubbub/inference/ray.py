@@ -19,7 +19,7 @@ from hubbub.inference.predict import predict_files
 from hubbub.inference.result import PredictOptions
 from hubbub.runtime import files
 from hubbub.runtime.processes import EngineError
-from hubbub.runtime.ray_cluster import connect, rooms
+from hubbub.runtime.ray_cluster import connect, task_slots
 
 __all__ = ["classify"]
 
@@ -55,7 +55,7 @@ def classify(
     import pyarrow.compute as pc
     from pyarrow import dataset
 
-    with files.lock(folder):
+    with files.lock_folder(folder):
         _refuse_other(folder, facts)
         _drop_parts(folder)
         before = _answered(folder, {formats.readable(path): path for path in paths})
@@ -64,7 +64,7 @@ def classify(
             return len(paths), 0, 0
         ray = connect(address)
         try:
-            most, gpus = rooms(ray, cpus, gpus)
+            most, gpus = task_slots(ray, cpus, gpus)
             blocks = max(math.ceil(len(wanted) / BLOCK), min(most, len(wanted)))
             logging.getLogger("ray.data").setLevel(logging.ERROR)
             ray.data.DataContext.get_current().enable_progress_bars = sys.stderr.isatty()

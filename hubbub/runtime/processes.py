@@ -10,14 +10,14 @@ from pathlib import Path
 
 from hubbub.errors import HubbubError
 
-__all__ = ["EngineError", "cores", "describe_exit", "environment_variables", "exit_with_parent"]
+__all__ = ["EngineError", "cores", "describe_exit", "set_environment", "exit_with_parent"]
 
 #: A control group's share of the processors (Linux, cgroup v2): a quota and a period in microseconds, or `max`.
 CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 
 
 class EngineError(HubbubError):
-    """A step that was lost with whatever performed it, or an engine that cannot be had."""
+    """A step was lost because its worker ended, or an engine is not available."""
 
 
 def cores() -> int:
@@ -31,8 +31,8 @@ def cores() -> int:
 
 
 @contextmanager
-def environment_variables(values: dict[str, str]) -> Iterator[None]:
-    """Sets environment variables for a while."""
+def set_environment(values: dict[str, str]) -> Iterator[None]:
+    """Sets environment variables for the time of a block."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
@@ -46,12 +46,13 @@ def environment_variables(values: dict[str, str]) -> Iterator[None]:
 
 
 def describe_exit(status: int | None) -> str:
-    """An exit status of `multiprocessing` as a text: `signal 9`, `exit status 1`."""
+    """How a process ended: its signal or exit status."""
     return f"signal {-status}" if status and status < 0 else f"exit status {status}"
 
 
 def exit_with_parent() -> None:
-    """Waits for the parent process to end, then ends this one: a killed parent's folder is free for others at once."""
+    """Waits until the parent process ends, then ends this process: the parent's folder is unlocked when it is killed,
+    and no worker may still write there."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     connection.wait([parent.sentinel])

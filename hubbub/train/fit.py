@@ -131,7 +131,7 @@ def fit_network(
     """
     settings, checkpoints = classifier.recipe.train, folder / "checkpoints"
     nodes, devices = _devices(classifier)
-    ranks.check(settings.nodes, settings.devices)
+    ranks.check_world_size(settings.nodes, settings.devices)
     lowered = choice.get("lowered", ()) if choice else ()
     module = build_module(classifier, inputs, targets, train, validation, seed, lowered, each_epoch)
     checks = module.checks
@@ -141,15 +141,15 @@ def fit_network(
     resume = last.is_file()
     if not resume or not _read(last)["stopped"]:
         epochs = choice["epoch"] if choice else settings.epochs
-        if nodes * devices > 1 and ranks.here().world > 1:
+        if nodes * devices > 1 and ranks.this_process().world_size > 1:
             assert not isinstance(inputs, Segments)
             name = data_key(inputs, targets, settings.device)
-            ranks.tell(
+            ranks.broadcast(
                 FitRequest(
                     classifier.recipe, classifier.labels, train, validation, seed, lowered, checkpoints, epochs, resume
                 )
             )
-            ranks.alike(lambda: name, str, "clips or kind of device")
+            ranks.build_on_all(lambda: name, str, "clips or kind of device")
         run_training(module, checkpoints, epochs, resume=resume, loggers=loggers or [])
     kept = _read(checkpoints / "best.ckpt" if checks else last)
     module.load_state_dict(kept["state_dict"], strict=True)

@@ -29,8 +29,8 @@ class _Data:
 def run_worker() -> None:
     """Take part in every fit that rank 0 tells of, until it tells the end. Raises `RankError` where rank 0 is lost."""
     data: _Data | None = None
-    while task := distributed.hear():
-        data = distributed.alike(partial(_open, task.recipe, data), _content, "clips or kind of device")
+    while task := distributed.receive():
+        data = distributed.build_on_all(partial(_open, task.recipe, data), _content, "clips or kind of device")
         _take_part(task, data)
 
 

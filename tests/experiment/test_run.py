@@ -390,7 +390,7 @@ def test_a_device_that_is_not_there_is_refused_before_anything_is_done(tmp_path:
 
 def test_a_run_folder_in_use_is_refused_and_left_alone(trained: Path) -> None:
     before = (trained / "summary.json").stat().st_mtime_ns
-    with files.lock(trained), pytest.raises(HubbubError, match="is in use"):
+    with files.lock_folder(trained), pytest.raises(HubbubError, match="is in use"):
         experiment.run(recipe('protocol.folds=["1","2"]'), trained)
     assert (trained / "summary.json").stat().st_mtime_ns == before
 

@@ -22,7 +22,7 @@ from hubbub.errors import HubbubError
 from hubbub.inference.events import EventSettings, detect_events
 from hubbub.inference.predict import predict_files, predict_recording
 from hubbub.inference.result import FileResult, PredictOptions
-from hubbub.runtime.prefetch import ahead
+from hubbub.runtime.prefetch import prefetch
 from tests.audio.test_decode import ogg_that_declares
 
 RATE = 16_000
@@ -220,7 +220,7 @@ def test_items_come_in_order_and_no_further_ahead_than_asked() -> None:
 
         return items
 
-    lines = ahead([job(n) for n in range(4)], threads=2, depth=3)
+    lines = prefetch([job(n) for n in range(4)], threads=2, depth=3)
     first = next(lines)
     for _ in range(2 * 4):  # three in each queue, one in each hand
         assert passed.acquire(timeout=30)
@@ -243,7 +243,7 @@ def test_an_error_comes_out_where_its_items_are_taken_and_leaving_early_ends_the
             closed.set()
 
     before = threading.active_count()
-    lines = ahead([broken, endless], threads=2, depth=1)
+    lines = prefetch([broken, endless], threads=2, depth=1)
     items = next(lines)
     assert next(items) == 1
     with pytest.raises(ValueError, match="no more"):

@@ -49,7 +49,7 @@ def get(name: str) -> Path:
         info = client.dataset_info(name, files_metadata=True)
     _refuse_leading_out(name, [info.sha or "", *(sibling.rfilename for sibling in info.siblings or [])])
     part = target.with_name(f".{target.name}.{str(info.sha)[:12]}.part")
-    with files.lock(part):
+    with files.lock_folder(part):
         with _in_words(name):
             client.snapshot_download(
                 name, repo_type="dataset", revision=info.sha, local_dir=part, allow_patterns=_WANTED
