@@ -13,12 +13,13 @@ from hubbub.config.sections import Section
 PAGE = Path(__file__).with_name("recipe-reference.md")
 HEAD = """# Recipe reference
 
-Every setting of a recipe: its name, default, allowed values and meaning. Set a field in a recipe's TOML file, below the heading of
-its section, or on the command line with `--set section.field=value`. A dash means that the field has no default value; the meaning
-says what then applies. Rules that concern several fields are checked when the recipe is read, and the error names them.
+Every setting of a recipe: its name, default, allowed values and meaning. Set a field in a recipe's TOML file, below
+the heading of its section, or on the command line with `--set section.field=value`. A dash means that the field has
+no default value; the meaning says what then applies. Rules that concern several fields are checked when the recipe is
+read, and the error names them.
 
-`title` is one line for people. `[quick]` holds the settings that `--quick` changes: sections as below, e.g. `[quick.train]`.
-How recipes are used: [recipes.md](recipes.md); training: [training.md](training.md).
+`title` is one line for people. `[quick]` holds the settings that `--quick` changes: sections as below, e.g.
+`[quick.train]`. How recipes are used: [recipes.md](recipes.md); training: [training.md](training.md).
 
 This page is generated from the descriptions in `hubbub/config/`: change those, then run `make docs`.
 """
@@ -102,7 +103,7 @@ def _limits(metadata: list[Any]) -> str:
             for name, end, word in _BOUNDS:
                 if hasattr(one, name):
                     found[end] = f"{word} {getattr(one, name):,}"
-    return ", ".join(found[end] for end in ("low", "high") if end in found)
+    return " ".join(found[end] for end in ("low", "high") if end in found)
 
 
 if __name__ == "__main__":
