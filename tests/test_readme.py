@@ -51,6 +51,21 @@ def test_the_readme_links_to_every_page_of_the_docs() -> None:
         assert f"](docs/{page.name})" in readme, page.name
 
 
+def test_the_architecture_page_names_wings_modules_and_tiers_that_exist() -> None:
+    from tests.test_layers import TIERS
+
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    for file in re.findall(r"\b([a-z]+/\w+\.py)\b", page.partition("Outside the package")[0]):
+        assert (ROOT / "hubbub" / file).is_file() or file.startswith("tests/"), file
+    sections = dict(re.findall(r"^### (\w+)\n\n(.+?)\n\n", page, re.MULTILINE | re.DOTALL))
+    assert sorted(sections) == sorted(w for tier in TIERS for w in tier if w != "errors")
+    for wing, text in sections.items():
+        for module in re.findall(r"`(\w+\.py)`", text):
+            assert (ROOT / "hubbub" / wing / module).is_file(), f"{wing}/{module}"
+    rows = re.findall(r"^\| (\d) \| (.+?) \|", page, re.MULTILINE)
+    assert [set(re.findall(r"`(\w+)(?:/|\.py)`", wings)) for _, wings in rows] == [set(tier) for tier in TIERS]
+
+
 def test_the_test_command_of_the_readme_is_what_ci_runs() -> None:
     assert "    make test " in (ROOT / "README.md").read_text(encoding="utf-8")
     assert "\nmake test\n" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
