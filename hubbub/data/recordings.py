@@ -128,7 +128,7 @@ def within_files(name: str, table: pd.DataFrame) -> tuple[str, ...]:
 def _seconds(path: str) -> float | None:
     """How long a file is by its header; None where that cannot be told, which decoding then explains."""
     try:
-        with decode.opened(path) as sound:
+        with decode.open_sound(path) as sound:
             return sound.seconds
     except HubbubError:
         return None

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from hubbub.audio import decode, image_files, windows
-from hubbub.audio.image_files import PictureError, Pixels
+from hubbub.audio.image_files import ImageError, Pixels
 from hubbub.config.recipe import Recipe
 from hubbub.data import manifest, variants
 from hubbub.data.clips import Clips
@@ -36,7 +36,7 @@ def write(recipe: Recipe, folder: Path, names: str = variants.ORIGINAL, seed: in
     """Pictures of the recipe's clips, cut, heard and drawn as its sections say -> the list of them.
 
     `names` are variants as `variants.named` takes them. Files are `FOLDER/spectrograms/foldN/CLIP_VARIANT.png`, with
-    the segment's number behind a clip of several; those that are already there stay. Raises `PictureError` where the
+    the segment's number behind a clip of several; those that are already there stay. Raises `ImageError` where the
     recipe draws no pictures, `MadeError` where the folder holds others, `ClipsError` for sounds that cannot be read.
     """
     from hubbub.audio.frontend import FrontEnd
@@ -45,7 +45,7 @@ def write(recipe: Recipe, folder: Path, names: str = variants.ORIGINAL, seed: in
     _refuse_no_picture(recipe)
     clips = open_section(recipe.data)
     if clips.kind != "sound":
-        raise PictureError(f"{clips.name} holds {clips.kind}. Pictures are made of sounds: name a data set of those.")
+        raise ImageError(f"{clips.name} holds {clips.kind}. Pictures are made of sounds: name a data set of those.")
     frontend = FrontEnd(recipe.frontend, recipe.audio.rate_hz)
     clips = replace(clips, table=clips.table.assign(file=manifest.file_names(clips), source=manifest.sources(clips)))
     sections = {name: getattr(recipe, name).model_dump(mode="json") for name in ("audio", "windows", "frontend")}
@@ -66,18 +66,18 @@ def picture(frontend: "FrontEnd", segment: "Tensor", rate_hz: int, variant: str,
     masks = Spectrogram(augment)
     with torch.no_grad():
         heard = Waveform(augment, rate_hz)(segment[None], chance)
-        drawn = frontend.draw(heard, lambda log_mel: masks(log_mel, chance))[0]
+        drawn = frontend.render(heard, lambda log_mel: masks(log_mel, chance))[0]
     shades = (drawn * 255).round().clamp(0, 255).to(torch.uint8).numpy()
     return shades if shades.ndim == 3 else shades[None]
 
 
 def _refuse_no_picture(recipe: Recipe) -> None:
     if recipe.frontend.name != "logmel":
-        raise PictureError(
+        raise ImageError(
             "this recipe has no front end of its own, so it draws no pictures. Give one that has, e.g. us8k-resnet18."
         )
     if recipe.frontend.scale == "none":
-        raise PictureError(
+        raise ImageError(
             "frontend.scale is 'none', so values are decibels, not shades. Set --set frontend.scale=minmax or top_db."
         )
 
@@ -111,7 +111,7 @@ class _Painter:
                 if self.origins.missing(folder / file, clip["path"]):
                     chance = variants.generator(self.seed, f"{clip['clip']}\n{number}", name)
                     heard = torch.from_numpy(segment.copy())  # a view of the wave, which torch would not take
-                    image_files.write(folder / file, picture(self.frontend, heard, rate_hz, name, chance))
+                    image_files.write_png(folder / file, picture(self.frontend, heard, rate_hz, name, chance))
                     self.origins.note(folder / file, clip["path"])
                 rows.append(self._listed(clip, name, file, span))
         return rows

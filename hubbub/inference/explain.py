@@ -107,13 +107,13 @@ def explain(
     """
     _refuse_unknown(classifier, label)
     of_file = classifier.takes_sound and (isinstance(source, str | Path) or hasattr(source, "read"))
-    with decode.opened(source) if of_file else nullcontext(source) as given:  # type: ignore[arg-type]
+    with decode.open_sound(source) if of_file else nullcontext(source) as given:  # type: ignore[arg-type]
         wave, seconds, warnings = classifier.read(
             limit_length(given, _refuse_long) if isinstance(given, decode.Sound) else given, rate_hz
         )
     _refuse_long(seconds)
     prediction = classifier.eval().classify(wave, classifier.rate_hz)
-    prediction = replace(prediction, known=waves.known(prediction.known, warnings), warnings=warnings)
+    prediction = replace(prediction, known=waves.known_unless_silent(prediction.known, warnings), warnings=warnings)
     label = label or prediction.label
     grid = Grid(len(wave), classifier.rate_hz)
     why_not = _without_gradient(classifier)
@@ -149,7 +149,7 @@ def look(classifier: TorchClassifier, given: npt.NDArray[Any], label: str) -> tu
         raise ExplainError(f"no map of {classifier.recipe.network.name}: Grad-CAM needs gradients and a map.")
     batch = given[None]
     with torch.no_grad():
-        shown = classifier.frontend.draw(torch.from_numpy(np.array(batch)).to(classifier.device))[0].cpu()
+        shown = classifier.frontend.render(torch.from_numpy(np.array(batch)).to(classifier.device))[0].cpu()
     cam = _cams(classifier.eval(), batch, label, np.ones(1, dtype=np.float32))
     heat = nn.functional.interpolate(cam[:, None], shown.shape[-2:], mode="bilinear")[0, 0]
     return shown.numpy(), (heat / heat.max().clamp_min(torch.finfo(heat.dtype).tiny)).numpy()

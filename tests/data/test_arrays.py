@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from hubbub.audio.frontend import FrontEnd
-from hubbub.audio.image_files import PictureError
+from hubbub.audio.image_files import ImageError
 from hubbub.classifier.base import ClassifierError
 from hubbub.classifier.load import load_torch
 from hubbub.classifier.torch_classifier import TorchClassifier
@@ -52,7 +52,7 @@ def drawn(sound: Clips, recipe: Recipe, folder: Path) -> Clips:
     rows = []
     for number, row in enumerate(sound.table.itertuples()):
         wave = torch.from_numpy(np.array(waves.wave(number)[: recipe.windows.length]))
-        picture = (frontend.draw(wave[None])[0].flip(-2) * 255).round().byte().numpy()
+        picture = (frontend.render(wave[None])[0].flip(-2) * 255).round().byte().numpy()
         path = folder / f"{row.clip}.png"
         Image.fromarray(picture if picture.ndim == 2 else picture.transpose(1, 2, 0)).save(path)
         rows.append({**row._asdict(), "path": str(path)})
@@ -207,7 +207,7 @@ def test_spectrograms_are_checked_by_content(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "1.npy").write_bytes(b"text")
     monkeypatch.setattr(check, "open_data", lambda *_, **__: clips)
     broken, twice = check.check("hub")[1]
-    assert re.match(r"1 files cannot be used: .*1\.npy is not a spectrogram", broken)
+    assert re.match(r"1 files cannot be used: .*1\.npy cannot be read as a spectrogram", broken)
     assert twice == "1 spectrogram stands more than once: 0 = 2"
 
 
@@ -231,7 +231,7 @@ def test_a_broken_picture_is_named_and_nothing_is_kept(
     whole = Path(magma.table["path"][0]).read_bytes()
     (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
     paths = [str(tmp_path / "cut.png"), *magma.table["path"][1:]]
-    with pytest.raises(PictureError, match=r"cut\.png"):
+    with pytest.raises(ImageError, match=r"cut\.png"):
         arrays.load(replace(magma, table=magma.table.assign(path=paths)), recipe(*MAGMA))
     assert not [p for p in (tmp_path / "cache").rglob("*") if p.is_file()]
 
@@ -256,10 +256,10 @@ def test_spectrograms_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         arrays.load(spectrograms(tmp_path, [25, 25], bands=128), recipe(*frames))
     clips = spectrograms(tmp_path, [25, 25])
     np.save(tmp_path / "1.npy", np.full((64, 25), np.nan, np.float32))
-    with pytest.raises(PictureError, match="not finite"):
+    with pytest.raises(ImageError, match="not finite"):
         arrays.load(clips, recipe(*frames))
     np.save(tmp_path / "1.npy", np.array([{"a": 1}]), allow_pickle=True)
-    with pytest.raises(PictureError, match=r"1\.npy is not a spectrogram"):
+    with pytest.raises(ImageError, match=r"1\.npy cannot be read as a spectrogram"):
         arrays.load(clips, recipe(*frames))
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image, PngImagePlugin
 
-from hubbub.audio.image_files import read
+from hubbub.audio.image_files import read_image
 from hubbub.config.sections import Protocol
 from hubbub.data import leaks, splits
 from hubbub.data.check import check
@@ -180,15 +180,15 @@ def test_duplicates_are_found_by_what_they_show(tmp_path: Path) -> None:
         "spectrograms/fold2/201-1-original.png 'children_playing'"
     )
     clips = open_data(str(tmp_path / "list.csv"))
-    contents = [content(read(path)) for path in clips.table["path"]]
+    contents = [content(read_image(path)) for path in clips.table["path"]]
     with pytest.raises(leaks.LeakError, match="identical"):
         leaks.audit(clips, splits.make(clips, Protocol()), contents)
 
 
 def test_grey_in_colours_shows_the_same(tmp_path: Path) -> None:
     grey = Image.fromarray(noise(0, channels=1)[..., 0])
-    one = read(save(tmp_path / "a.png", grey))
-    three = read(save(tmp_path / "b.png", grey.convert("RGBA")))
+    one = read_image(save(tmp_path / "a.png", grey))
+    three = read_image(save(tmp_path / "b.png", grey.convert("RGBA")))
     assert (len(one), len(three)) == (1, 3) and content(one) == content(three)
     assert content(one) != content(one[:, ::-1])
 
@@ -202,7 +202,7 @@ def test_check_names_what_is_wrong_with_pictures(tmp_path: Path) -> None:
     save(folder / "102-2-original.png", Image.fromarray(noise(999, 30, 50)))
     save(folder / "103-3-original.png", Image.open(folder / "104-4-original.png"))
     broken, sizes, constant, same = check(str(tmp_path / "list.csv"))[1]
-    assert broken.startswith("1 files cannot be used: ") and "100-0-original.png is not a picture" in broken
+    assert broken.startswith("1 files cannot be used: ") and "100-0-original.png cannot be read as an image" in broken
     assert sizes == "pictures differ in height and width: 76 of 20 x 50, 1 of 30 x 50"
     assert constant == "1 pictures are of one colour: spectrograms/fold1/101-1-original.png"
     assert same.startswith("one picture, two labels, 1 time: spectrograms/fold1/103-3-original.png '")
