@@ -22,7 +22,8 @@ from hubbub.classifier import pooling
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config.recipe import Recipe
 from hubbub.data.arrays import Arrays
-from hubbub.data.cache import Resident, Segments, Waves, key_of
+from hubbub.data.cache import Segments, Waves, key_of
+from hubbub.data.inputs import Inputs
 from hubbub.metrics import classification
 from hubbub.models.heads import build_head, candidates
 from hubbub.runtime import distributed as ranks
@@ -73,7 +74,7 @@ class Task:
 
 def fit_network(
     classifier: TorchClassifier,
-    material: Resident | Segments,
+    material: Inputs | Segments,
     targets: Targets,
     train: Rows,
     validation: Rows,
@@ -137,7 +138,7 @@ def _devices(classifier: TorchClassifier) -> tuple[int, int]:
     return (1, 1) if classifier.frozen else (settings.nodes, settings.devices)
 
 
-def content(sound: Resident, targets: Targets, device: str) -> str:
+def content(sound: Inputs, targets: Targets, device: str) -> str:
     """A name for what processes that train together must have in common: clips, their classes, the kind of device."""
     return key_of(sound.key, targets.tolist(), choose_device(device))
 
@@ -155,7 +156,7 @@ def drive(module: Training, checkpoints: Path, epochs: int, *, resume: bool, log
 
 def prepared(
     classifier: TorchClassifier,
-    material: Resident | Segments,
+    material: Inputs | Segments,
     targets: Targets,
     train: Rows,
     validation: Rows,
@@ -177,7 +178,7 @@ def _read(checkpoint: Path) -> dict[str, Any]:
     return torch.load(checkpoint, map_location="cpu", weights_only=True)
 
 
-def _source(classifier: TorchClassifier, material: Resident | Segments, targets: Targets, clips: Rows) -> Source:
+def _source(classifier: TorchClassifier, material: Inputs | Segments, targets: Targets, clips: Rows) -> Source:
     if isinstance(material, Segments):
         return Embeddings(material, clips, targets, classifier.network.fc.in_features)
     if isinstance(material, Arrays):
