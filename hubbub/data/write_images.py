@@ -33,15 +33,16 @@ CSV = "spectrograms.csv"
 
 
 def write(recipe: Recipe, folder: Path, names: str = variants.ORIGINAL, seed: int = 0) -> Path:
-    """Pictures of the recipe's clips, cut, heard and drawn as its sections say -> the list of them.
+    """Write spectrogram images of the recipe's clips by its sections `audio`, `windows`, `frontend` -> their CSV list.
 
-    `names` are variants as `variants.named` takes them. Files are `FOLDER/spectrograms/foldN/CLIP_VARIANT.png`, with
-    the segment's number behind a clip of several; those that are already there stay. Raises `ImageError` where the
-    recipe draws no pictures, `MadeError` where the folder holds others, `ClipsError` for sounds that cannot be read.
+    `names` are variants as `variants.parse_variants` reads them. Files are
+    `FOLDER/spectrograms/foldN/CLIP_VARIANT.png`, with the segment's number after a clip of several; existing ones stay.
+    Raises `ImageError` where the recipe makes no images, `ManifestError` where the folder holds files of other
+    settings, `ClipsError` for unreadable sounds.
     """
     from hubbub.audio.frontend import FrontEnd
 
-    chosen = variants.named(names)
+    chosen = variants.parse_variants(names)
     _refuse_no_picture(recipe)
     clips = open_section(recipe.data)
     if clips.kind != "sound":
@@ -49,7 +50,7 @@ def write(recipe: Recipe, folder: Path, names: str = variants.ORIGINAL, seed: in
     frontend = FrontEnd(recipe.frontend, recipe.audio.rate_hz)
     clips = replace(clips, table=clips.table.assign(file=manifest.file_names(clips), source=manifest.sources(clips)))
     sections = {name: getattr(recipe, name).model_dump(mode="json") for name in ("audio", "windows", "frontend")}
-    with manifest.making(folder, manifest.of(clips, "pictures", CSV, chosen, seed) | sections) as origins:
+    with manifest.generating(folder, manifest.manifest_of(clips, "pictures", CSV, chosen, seed) | sections) as origins:
         painter = _Painter(recipe, frontend, clips, chosen, seed, folder / "spectrograms", origins)
         rows = manifest.in_parallel(painter.draw, clips, "drawing")
         files.write_csv(folder / CSV, pd.DataFrame([row for some in rows for row in some]))
@@ -99,7 +100,7 @@ class _Painter:
         import torch
 
         clip, cut, rate_hz = self.clips.table.iloc[row], self.recipe.windows, self.recipe.audio.rate_hz
-        self.origins.look(clip["path"])
+        self.origins.observe(clip["path"])
         wave = decode.load(clip["path"], rate_hz, clip["start"], clip["end"])
         segments = windows.cut(wave, cut.length, cut.hop, cut.pad)
         spans = windows.spans(len(wave), rate_hz, cut.length, cut.hop) + np.nan_to_num(clip["start"])
@@ -108,11 +109,11 @@ class _Painter:
             stem = f"{clip['file']}-s{number:04d}" if len(segments) > 1 else clip["file"]
             for name in self.names:
                 file = f"{stem}_{name}.png"
-                if self.origins.missing(folder / file, clip["path"]):
+                if self.origins.must_write(folder / file, clip["path"]):
                     chance = variants.generator(self.seed, f"{clip['clip']}\n{number}", name)
                     heard = torch.from_numpy(segment.copy())  # a view of the wave, which torch would not take
                     image_files.write_png(folder / file, picture(self.frontend, heard, rate_hz, name, chance))
-                    self.origins.note(folder / file, clip["path"])
+                    self.origins.record(folder / file, clip["path"])
                 rows.append(self._listed(clip, name, file, span))
         return rows
 

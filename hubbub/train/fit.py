@@ -22,7 +22,8 @@ from hubbub.classifier import pooling
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config.recipe import Recipe
 from hubbub.data.arrays import Arrays
-from hubbub.data.cache import Resident, Segments, Waves, key_of
+from hubbub.data.cache import Segments, Waves, key_of
+from hubbub.data.inputs import Inputs
 from hubbub.metrics import classification
 from hubbub.models.heads import build_head, candidates
 from hubbub.runtime import distributed as ranks
@@ -83,7 +84,7 @@ class FitRequest:
 
 def fit(
     classifier: TorchClassifier,
-    inputs: Resident | Segments,
+    inputs: Inputs | Segments,
     targets: Targets,
     train: Rows,
     validation: Rows,
@@ -109,7 +110,7 @@ def fit(
 
 def fit_network(
     classifier: TorchClassifier,
-    inputs: Resident | Segments,
+    inputs: Inputs | Segments,
     targets: Targets,
     train: Rows,
     validation: Rows,
@@ -173,7 +174,7 @@ def _devices(classifier: TorchClassifier) -> tuple[int, int]:
     return (1, 1) if classifier.frozen else (settings.nodes, settings.devices)
 
 
-def data_key(sound: Resident, targets: Targets, device: str) -> str:
+def data_key(sound: Inputs, targets: Targets, device: str) -> str:
     """A name for what processes that train together must have in common: clips, their classes, the kind of device."""
     return key_of(sound.key, targets.tolist(), choose_device(device))
 
@@ -191,7 +192,7 @@ def run_training(module: Training, checkpoints: Path, epochs: int, *, resume: bo
 
 def build_module(
     classifier: TorchClassifier,
-    inputs: Resident | Segments,
+    inputs: Inputs | Segments,
     targets: Targets,
     train: Rows,
     validation: Rows,
@@ -213,7 +214,7 @@ def _read(checkpoint: Path) -> dict[str, Any]:
     return torch.load(checkpoint, map_location="cpu", weights_only=True)
 
 
-def _source(classifier: TorchClassifier, inputs: Resident | Segments, targets: Targets, clips: Rows) -> Source:
+def _source(classifier: TorchClassifier, inputs: Inputs | Segments, targets: Targets, clips: Rows) -> Source:
     if isinstance(inputs, Segments):
         return Embeddings(inputs, clips, targets, classifier.network.fc.in_features)
     if isinstance(inputs, Arrays):

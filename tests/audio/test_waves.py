@@ -334,7 +334,7 @@ def test_a_float_file_of_integers_is_refused_in_answers_and_in_training_data(tmp
     assert "times32768.wav holds" in wrong.error and "divide 16-bit numbers by 32768" in wrong.error
     rows = [(name, str(tmp_path / f"{name}.wav"), np.nan, np.nan) for name in ("right", "times32768")]
     table = pd.DataFrame(rows, columns=["clip", "path", "start", "end"])
-    found = cache.inspect(Clips("mine", table, ("rain",)))
+    found = cache.inspect_sounds(Clips("mine", table, ("rain",)))
     assert found["error"].iloc[0] == "" and "beyond 256 times full scale" in found["error"].iloc[1]
 
 
