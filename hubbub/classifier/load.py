@@ -25,9 +25,9 @@ def load(name: str | Path) -> Classifier:
 
 def default_model() -> str:
     """The model used where none is named: YAMNet's own classes, where its weights are at hand."""
-    from hubbub.models.yamnet import find_weights
+    from hubbub.runtime import download, homes
 
-    if find_weights() is None:
+    if homes.find("weights", download.ASSETS["yamnet"].file) is None:
         raise ClassifierError(
             "no --model was given, and YAMNet's weights are not at hand. Train one (hubbub demo makes runs/demo), "
             "or fetch YAMNet: hubbub data get yamnet."
