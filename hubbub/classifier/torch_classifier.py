@@ -35,7 +35,7 @@ from hubbub.runtime import files
 from hubbub.runtime.devices import choose_device
 
 if TYPE_CHECKING:
-    from hubbub.models.heads import Head
+    from hubbub.models.head import Head
 
 __all__ = ["CARD", "TorchClassifier", "load_audioset"]
 

@@ -16,7 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
+from torch.utils.data import DataLoader
 
 from hubbub.classifier import pooling
 from hubbub.classifier.torch_classifier import TorchClassifier
@@ -31,7 +33,7 @@ from hubbub.runtime.devices import choose_device
 from hubbub.train.batches import Embeddings, Source, Stored, Waveforms
 from hubbub.train.module import EachEpoch, Training
 from hubbub.train.schedule import plateaus
-from hubbub.train.trainer import TrainError, build_trainer, in_words, quiet
+from hubbub.train.trainer import TrainError, build_trainer, checkpoint_callbacks, explain_errors, quiet
 
 __all__ = [
     "FitRequest",
@@ -42,6 +44,7 @@ __all__ = [
     "fit",
     "fit_head",
     "fit_network",
+    "run_trainer",
     "run_training",
 ]
 
@@ -179,15 +182,28 @@ def data_key(sound: Inputs, targets: Targets, device: str) -> str:
     return key_of(sound.key, targets.tolist(), choose_device(device))
 
 
-def run_training(module: Training, checkpoints: Path, epochs: int, *, resume: bool, loggers: list[Logger]) -> None:
-    """All epochs of a training, on all its devices; `resume` goes on from `last.ckpt` in the folder `checkpoints`."""
+def run_training(module: Training, folder: Path, epochs: int, *, resume: bool, loggers: list[Logger]) -> None:
+    """Train all epochs on all devices, with checkpoints in `folder`; `resume` continues from its `last.ckpt`."""
+    callbacks = checkpoint_callbacks(module.settings, folder, choosing=module.checks is not None)
+    run_trainer(module, callbacks, epochs, loggers=loggers, checkpoint=folder / "last.ckpt" if resume else None)
+
+
+def run_trainer(
+    module: Training,
+    callbacks: list[Callback],
+    epochs: int,
+    *,
+    batches: DataLoader[Any] | None = None,
+    loggers: list[Logger] | None = None,
+    checkpoint: Path | None = None,
+) -> None:
+    """Run Lightning's trainer on a module, seeded; `batches` replace the module's own. Raises `TrainError`."""
     settings = module.settings
-    with _seeded(module.seed), quiet(), in_words(settings):
+    with _seeded(module.seed), quiet(), explain_errors(settings):
         trainer = build_trainer(
-            settings, checkpoints, epochs, *_devices(module.classifier), choosing=module.checks is not None,
-            loggers=loggers,
-        )  # fmt: skip
-        trainer.fit(module, ckpt_path=checkpoints / "last.ckpt" if resume else None, weights_only=True)
+            settings, epochs, *_devices(module.classifier), callbacks=callbacks, loggers=loggers or []
+        )
+        trainer.fit(module, batches, ckpt_path=checkpoint, weights_only=True)
 
 
 def build_module(

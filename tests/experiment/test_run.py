@@ -29,7 +29,7 @@ from hubbub.experiment import cell
 from hubbub.experiment import run as experiment
 from hubbub.experiment.prepare import prepare
 from hubbub.metrics import classification
-from hubbub.models.heads import LogisticHead
+from hubbub.models.dense_heads import LogisticHead
 from hubbub.report import goals
 from hubbub.runtime import files
 from hubbub.runtime.devices import choose_device
