@@ -511,7 +511,7 @@ def test_yamnet_itself_hears_a_dog(home) -> None:
 def test_the_five_lines_of_the_readme_need_no_more_than_hubbub(tmp_path: Path) -> None:
     make().save(tmp_path / "run" / "classifier")
     soundfile.write(tmp_path / "street.wav", NOISE, RATE)
-    code = "import hubbub; h = hubbub.load('run').classify('street.wav'); print(h.label, type(h) is hubbub.Heard)"
+    code = "import hubbub; h = hubbub.load('run').classify('street.wav'); print(h.label, type(h) is hubbub.Prediction)"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.split()[1] == "True"
     assert done.stdout.split()[0] in LABELS
