@@ -25,7 +25,7 @@ from hubbub.inference.events import EventSettings
 from hubbub.inference.explain import explain
 from hubbub.inference.predict import predict_files
 from hubbub.inference.result import PredictOptions
-from hubbub.report.explanation import write
+from hubbub.report.explanation import write_explanation
 from hubbub.serve import server as process
 from hubbub.serve.middleware import Limits
 from hubbub.serve.schema import About, Classified, Explained
@@ -114,7 +114,7 @@ def test_explain_gives_what_the_command_writes(served: Server, served_model: Pat
     answer = reply.json()
     Explained.model_validate(answer)
     classifier = TorchClassifier.load(served_model)
-    card = write(classifier, explain(classifier, io.BytesIO(content), label="rain"), tmp_path / "why")
+    card = write_explanation(classifier, explain(classifier, io.BytesIO(content), label="rain"), tmp_path / "why")
     assert answer["label"] == "rain"
     assert set(answer["media"]) == {p.name for p in (tmp_path / "why").glob("*.[pw]*")}
     for part, scores in card["scores"].items():
