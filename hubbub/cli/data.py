@@ -17,7 +17,10 @@ _VARIANTS = "A set of variants (d, b or emodb), names such as orig,noisy,stretch
 
 @app.command("list")
 def data_list() -> None:
-    """List the known data sets and where they are installed."""
+    """List the known data sets and where they are installed.
+
+    Example: hubbub data list
+    """
     from hubbub.data.datasets import DATASETS
     from hubbub.runtime.homes import find
 
