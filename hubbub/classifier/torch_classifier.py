@@ -35,7 +35,7 @@ from hubbub.runtime import files
 from hubbub.runtime.devices import choose_device
 
 if TYPE_CHECKING:
-    from hubbub.models.heads import Head
+    from hubbub.models.head import Head
 
 __all__ = ["CARD", "TorchClassifier", "load_audioset"]
 
@@ -146,7 +146,7 @@ class TorchClassifier(Classifier):
         settings, length = self.recipe.frontend, self.recipe.windows.length
         if file.suffix.lower() == ".npy":
             values, wanted = image_files.read_spectrogram(file), self.frontend.spectrogram_shape(length)
-            framed = self.frontend.framed(values)
+            framed = self.frontend.fit_frames(values)
             if framed.shape[1:] != wanted:
                 raise ClassifierError(
                     f"{file} has the shape {list(values.shape)}; this classifier takes {list(wanted)}. Make it so."
@@ -156,7 +156,7 @@ class TorchClassifier(Classifier):
             raise ClassifierError(
                 f"{file} is a picture, and this classifier's spectrograms are decibels. Give it sound."
             )
-        picture = image_files.read(file, self.frontend.shape(length))[None]
+        picture = image_files.read_image(file, self.frontend.shape(length))[None]
         if picture.shape[1] == 3 and settings.colours == "none":
             raise ClassifierError(f"{file} is in colours, and this classifier takes grey pictures. Give it such.")
         return picture

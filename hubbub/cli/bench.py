@@ -151,9 +151,10 @@ def train(
     extra = as_settings(settings, device, fold, str(seed), allow_missing, allow_leaky) + extra
     held = Recipe.load(recipe, extra, quick=quick)
     if held.protocol.kind in ("kfold", "logo") and not held.protocol.folds:
-        from hubbub.data import open, splits
+        from hubbub.data import splits
+        from hubbub.data.open import open_clips
 
-        fold = splits.make(open.open_clips(held), held.protocol)[0].name
+        fold = splits.make_splits(open_clips(held), held.protocol)[0].name
         held = Recipe.load(recipe, [*extra, as_setting("protocol.folds", [fold])], quick=quick)
     folder = out_dir / run_name(recipe, quick, name, f"-fold{safe_name(fold) if fold else ''}-seed{seed}")
     with distributed.process_group(held.train.nodes, held.train.devices) as leads:

@@ -46,7 +46,7 @@ def data_check(
     """
     from hubbub.data import check
 
-    clips, findings = check.check(name, allow_missing)
+    clips, findings = check.check_data(name, allow_missing)
     out.print(
         f"{clips.name}: {len(clips):,} clips, {len(clips.labels)} classes, folds {', '.join(clips.folds) or 'none'}"
     )
@@ -104,7 +104,7 @@ def data_leaks(
     """
     from hubbub.data import check
 
-    audit = check.leaks(recipe_of(recipe, settings, allow_missing))
+    audit = check.check_leaks(recipe_of(recipe, settings, allow_missing))
     for line in audit.warnings:
         out.print(f"warning: {line}")
     for line in audit.leaks:
@@ -129,9 +129,10 @@ def data_split(
 
     Example: hubbub data split esc50 lists --val-ratio 0.2
     """
-    from hubbub.data import open, splits
+    from hubbub.data import splits
+    from hubbub.data.open import open_data
 
-    lists, root = splits.write(open.open_data(name, allow_missing=allow_missing), folder, val_ratio, seed)
+    lists, root = splits.write_lists(open_data(name, allow_missing=allow_missing), folder, val_ratio, seed)
     for path in lists:
         out.print(str(path), soft_wrap=True)
     out.print(f'their paths start from data.root = "{root}"', soft_wrap=True)
@@ -187,10 +188,11 @@ def data_features(
 
     Example: hubbub data features esc50-resnet18-final features
     """
-    from hubbub.data import features, open
+    from hubbub.data import features
+    from hubbub.data.open import open_clips
 
     resolved = recipe_of(recipe, settings, allow_missing)
-    features.write(open.open_clips(resolved), resolved, folder)
+    features.write(open_clips(resolved), resolved, folder)
     given = "".join(f" --set {setting}" for setting in settings or [])
     out.print(f"{folder / features.ARRAYS}", soft_wrap=True)
     out.print(f"train from it: hubbub bench {recipe}{given} --set data.name={folder / features.ARRAYS}", soft_wrap=True)

@@ -69,7 +69,7 @@ def listen(
     name = default_model() if model is None else model
     merging = EventSettings(threshold, release, shortest, gap)
     classifier = load(name).to(device or "auto")
-    place = capture.opened(source, classifier.rate_hz, rate, channels, encoding, microphone)
+    place = capture.open_source(source, classifier.rate_hz, rate, channels, encoding, microphone)
     live = LiveClassifier(classifier, place, merging)
     title = f"{name}, {place.name}"
     with _ended_by_ctrl_c(live):

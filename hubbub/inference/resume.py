@@ -53,7 +53,7 @@ class Kept:
                 self.files[result.file].unlink(missing_ok=True)
         else:
             self.form.save(self.files[result.file], result, self.threshold)
-            self.origins.note(self.files[result.file], result.file)
+            self.origins.record(self.files[result.file], result.file)
 
 
 @contextmanager
@@ -63,7 +63,7 @@ def keeping(
     """Hold a place for the answers of `paths`, found in the files and folders `given`.
 
     `out` is one file where it has an ending, else a folder with one file a recording. When the block ends without an
-    error, the one file is made. Raises `KeptError`, `MadeError` or `StoreError` where it cannot be.
+    error, the one file is made. Raises `KeptError`, `ManifestError` or `StoreError` where it cannot be.
     """
     out = homes.absolute(out)
     one = bool(out.suffix) and not os.path.isdir(out)
@@ -74,11 +74,11 @@ def keeping(
     place = out.with_name(f"{out.name}.parts") if one else out
     names = [_hash(os.path.abspath(path), 32) for path in paths] if one else _names(paths, given, form.ending)
     there = {path: place / f"{name}{form.ending}" for path, name in zip(paths, names, strict=True)}
-    with manifest.making(place, {"kind": "answers", "file": [], **facts}) as origins:
-        left = [path for path, file in there.items() if path == STDIN or origins.missing(file, path)]
+    with manifest.generating(place, {"kind": "answers", "file": [], **facts}) as origins:
+        left = [path for path, file in there.items() if path == STDIN or origins.must_write(file, path)]
         kept = Kept(form, threshold, there, left, origins)
         if not one:
-            given_now = {*there.values(), place / manifest.MADE}
+            given_now = {*there.values(), place / manifest.MANIFEST}
             answers = sorted(file for file in place.rglob(f"*{form.ending}") if not file.name.startswith("."))
             kept.others = [file for file in answers if file not in given_now]
         yield kept

@@ -137,17 +137,17 @@ class Service:
         self, upload: Upload, label: str | None, start_s: float | None, end_s: float | None, gone: Callable[[], bool]
     ) -> dict[str, Any]:
         """What `hubbub explain` writes: its JSON, and pictures and sounds as data: addresses."""
-        from hubbub.inference import explain as room
-        from hubbub.report import explanation
+        from hubbub.inference.explain import explain
+        from hubbub.report.explanation import write_explanation
 
         with opened(upload.file, self.limits, self.limits.explain_seconds, start_s, end_s) as sound:
             whole = replace(sound, blocks=iter([np.concatenate(list(sound.blocks))]))
         model: Any = self.model
-        why = self.batcher.alone(lambda: room.explain(model, whole, label=label))
+        why = self.batcher.alone(lambda: explain(model, whole, label=label))
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place) / "explanation"
             shared: Any = Batched(self.batcher, gone)
-            card = explanation.write(shared, why, folder)
+            card = write_explanation(shared, why, folder)
             media = {p.name: _data(p) for p in sorted(folder.iterdir()) if p.suffix in MEDIA}
         return {**card, "file": upload.name, "model": self.name, "media": media}
 

@@ -70,9 +70,9 @@ async def receive(request: Request, limits: Limits) -> Upload:
 def opened(
     file: BinaryIO, limits: Limits, most_s: float, start_s: float | None = None, end_s: float | None = None
 ) -> Iterator[decode.Sound]:
-    """`audio.opened` of `most_s` seconds at most. Raises `RefusedError` and `AudioError`, here or from the blocks."""
+    """`decode.open_sound` of at most `most_s` seconds. Raises `RefusedError` or `AudioError`, here or while reading."""
     _refuse_length(max(start_s or 0, end_s or 0), limits.max_seconds)  # what comes before a part is decoded too
-    with decode.opened(file, start_s, end_s) as sound:
+    with decode.open_sound(file, start_s, end_s) as sound:
         limits.refuse_format(sound.rate_hz)
         yield limit_length(sound, lambda seconds: _refuse_length(seconds, most_s))
 

@@ -20,8 +20,8 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from hubbub.audio import decode
-from hubbub.audio.packed import HEAD_BYTES, name_of
+from hubbub.audio import decode, pcm
+from hubbub.audio.sniff import HEAD_BYTES
 from hubbub.classifier.base import AnswerError, Classifier
 from hubbub.classifier.prediction import Event, Prediction
 from hubbub.errors import HubbubError
@@ -34,7 +34,6 @@ __all__ = ["Live", "Session", "Start"]
 
 Said = dict[str, Any]
 Result = TypeVar("Result")
-ENCODINGS: dict[str, np.dtype[Any]] = {"s16le": np.dtype("<i2"), "f32le": np.dtype("<f4")}
 #: Close codes (RFC 6455 and its registry): what was sent is refused; the server is stopped; it is at fault.
 REFUSED, RESTARTED, FAILED = 1008, 1012, 1011
 
@@ -70,21 +69,16 @@ class Session:
     """One stream from its format to its end: bytes in, what is to be said out."""
 
     def __init__(self, model: Classifier, start: Start) -> None:
-        self._model, self._channels, self._kind = model, start.channels, ENCODINGS[start.encoding]
+        self._model, self._decoder = model, pcm.PcmDecoder(start.encoding, start.channels)
         self._stream = Stream(model, start.rate, start.channels)
         self._scorer = Scorer(model, EventSettings(start.threshold, start.release, start.shortest, start.gap))
-        self._rest = self._head = b""
+        self._head = b""
 
     def feed(self, data: bytes) -> list[Said]:
         """The next bytes; a sample may be cut in two between them."""
         self._refuse_packed(data)
-        data = self._rest + data
-        whole = len(data) - len(data) % (self._kind.itemsize * self._channels)
-        self._rest = data[whole:]
-        if not whole:
-            return []
-        samples = np.frombuffer(data[:whole], self._kind).reshape(-1, self._channels)
-        return self._score(*self._stream.feed(samples))
+        samples = self._decoder.feed(data)
+        return self._score(*self._stream.feed(samples)) if len(samples) else []
 
     def _refuse_packed(self, data: bytes) -> None:
         """Refuse what browsers and programs record into: asked of the first message, and once more of enough bytes."""
@@ -94,18 +88,16 @@ class Session:
         self._head += data[: HEAD_BYTES - before]
         if before and len(self._head) < HEAD_BYTES:
             return
-        whole = self._head[: len(self._head) // self._kind.itemsize * self._kind.itemsize]
-        integers = np.frombuffer(whole, self._kind) / np.float32(2**15) if self._kind.kind == "i" else None
-        if packed := name_of(self._head, integers):
+        if content := pcm.content_name(self._head, self._decoder.encoding):
             raise StreamError(
-                f"the stream holds {packed}, not samples. Send samples, or the whole file to /v1/classify."
+                f"the stream holds {content}, not samples. Send samples, or the whole file to /v1/classify."
             )
 
     def end(self) -> list[Said]:
         """What is left: the last segment and the events that end with it, and the decision on all of it."""
         said = self._score(*self._stream.end()) + [_event(one) for one in self._scorer.end()]
         prediction = self._scorer.prediction(self._stream.seconds, self._stream.warnings)
-        return [*said, {"type": "end", **prediction.to_dict(), "left_out_bytes": len(self._rest)}]
+        return [*said, {"type": "end", **prediction.to_dict(), "left_out_bytes": len(self._decoder.incomplete)}]
 
     def _score(self, segments: npt.NDArray[np.float32], spans: npt.NDArray[np.float64]) -> list[Said]:
         if not len(segments):

@@ -16,13 +16,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
+from torch.utils.data import DataLoader
 
 from hubbub.classifier import pooling
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config.recipe import Recipe
 from hubbub.data.arrays import Arrays
-from hubbub.data.cache import Resident, Segments, Waves, key_of
+from hubbub.data.cache import Segments, Waves, key_of
+from hubbub.data.inputs import Inputs
 from hubbub.metrics import classification
 from hubbub.models.heads import build_head, candidates
 from hubbub.runtime import distributed as ranks
@@ -30,7 +33,7 @@ from hubbub.runtime.devices import choose_device
 from hubbub.train.batches import Embeddings, Source, Stored, Waveforms
 from hubbub.train.module import EachEpoch, Training
 from hubbub.train.schedule import plateaus
-from hubbub.train.trainer import TrainError, build_trainer, in_words, quiet
+from hubbub.train.trainer import TrainError, build_trainer, checkpoint_callbacks, explain_errors, quiet
 
 __all__ = [
     "FitRequest",
@@ -41,6 +44,7 @@ __all__ = [
     "fit",
     "fit_head",
     "fit_network",
+    "run_trainer",
     "run_training",
 ]
 
@@ -83,7 +87,7 @@ class FitRequest:
 
 def fit(
     classifier: TorchClassifier,
-    inputs: Resident | Segments,
+    inputs: Inputs | Segments,
     targets: Targets,
     train: Rows,
     validation: Rows,
@@ -109,7 +113,7 @@ def fit(
 
 def fit_network(
     classifier: TorchClassifier,
-    inputs: Resident | Segments,
+    inputs: Inputs | Segments,
     targets: Targets,
     train: Rows,
     validation: Rows,
@@ -173,25 +177,38 @@ def _devices(classifier: TorchClassifier) -> tuple[int, int]:
     return (1, 1) if classifier.frozen else (settings.nodes, settings.devices)
 
 
-def data_key(sound: Resident, targets: Targets, device: str) -> str:
+def data_key(sound: Inputs, targets: Targets, device: str) -> str:
     """A name for what processes that train together must have in common: clips, their classes, the kind of device."""
     return key_of(sound.key, targets.tolist(), choose_device(device))
 
 
-def run_training(module: Training, checkpoints: Path, epochs: int, *, resume: bool, loggers: list[Logger]) -> None:
-    """All epochs of a training, on all its devices; `resume` goes on from `last.ckpt` in the folder `checkpoints`."""
+def run_training(module: Training, folder: Path, epochs: int, *, resume: bool, loggers: list[Logger]) -> None:
+    """Train all epochs on all devices, with checkpoints in `folder`; `resume` continues from its `last.ckpt`."""
+    callbacks = checkpoint_callbacks(module.settings, folder, choosing=module.checks is not None)
+    run_trainer(module, callbacks, epochs, loggers=loggers, checkpoint=folder / "last.ckpt" if resume else None)
+
+
+def run_trainer(
+    module: Training,
+    callbacks: list[Callback],
+    epochs: int,
+    *,
+    batches: DataLoader[Any] | None = None,
+    loggers: list[Logger] | None = None,
+    checkpoint: Path | None = None,
+) -> None:
+    """Run Lightning's trainer on a module, seeded; `batches` replace the module's own. Raises `TrainError`."""
     settings = module.settings
-    with _seeded(module.seed), quiet(), in_words(settings):
+    with _seeded(module.seed), quiet(), explain_errors(settings):
         trainer = build_trainer(
-            settings, checkpoints, epochs, *_devices(module.classifier), choosing=module.checks is not None,
-            loggers=loggers,
-        )  # fmt: skip
-        trainer.fit(module, ckpt_path=checkpoints / "last.ckpt" if resume else None, weights_only=True)
+            settings, epochs, *_devices(module.classifier), callbacks=callbacks, loggers=loggers or []
+        )
+        trainer.fit(module, batches, ckpt_path=checkpoint, weights_only=True)
 
 
 def build_module(
     classifier: TorchClassifier,
-    inputs: Resident | Segments,
+    inputs: Inputs | Segments,
     targets: Targets,
     train: Rows,
     validation: Rows,
@@ -213,7 +230,7 @@ def _read(checkpoint: Path) -> dict[str, Any]:
     return torch.load(checkpoint, map_location="cpu", weights_only=True)
 
 
-def _source(classifier: TorchClassifier, inputs: Resident | Segments, targets: Targets, clips: Rows) -> Source:
+def _source(classifier: TorchClassifier, inputs: Inputs | Segments, targets: Targets, clips: Rows) -> Source:
     if isinstance(inputs, Segments):
         return Embeddings(inputs, clips, targets, classifier.network.fc.in_features)
     if isinstance(inputs, Arrays):

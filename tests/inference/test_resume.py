@@ -18,7 +18,7 @@ from hubbub.audio.find_files import find
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config.recipe import Recipe
 from hubbub.data import origins
-from hubbub.data.manifest import MadeError
+from hubbub.data.manifest import ManifestError
 from hubbub.inference.formats import FORMATS
 from hubbub.inference.predict import predict_files
 from hubbub.inference.resume import Kept, KeptError, identity, keeping
@@ -125,9 +125,9 @@ def test_a_recording_that_changed_and_one_that_could_not_be_read_are_tried_again
 
 def test_answers_of_other_settings_are_not_mixed(model: TorchClassifier, folder: Path, tmp_path: Path) -> None:
     classify(model, folder, tmp_path / "heard", top=1)
-    with pytest.raises(MadeError, match=r"made with other settings: top is 1 there and 2 now"):
+    with pytest.raises(ManifestError, match=r"made with other settings: top is 1 there and 2 now"):
         classify(model, folder, tmp_path / "heard", top=2)
-    with pytest.raises(MadeError, match="holds other files"):
+    with pytest.raises(ManifestError, match="holds other files"):
         classify(model, folder, folder)
 
 

@@ -25,7 +25,7 @@ from hubbub.inference.events import EventSettings
 from hubbub.inference.explain import explain
 from hubbub.inference.predict import predict_files
 from hubbub.inference.result import PredictOptions
-from hubbub.report.explanation import write
+from hubbub.report.explanation import write_explanation
 from hubbub.serve import server as process
 from hubbub.serve.middleware import Limits
 from hubbub.serve.schema import About, Classified, Explained
@@ -114,7 +114,7 @@ def test_explain_gives_what_the_command_writes(served: Server, served_model: Pat
     answer = reply.json()
     Explained.model_validate(answer)
     classifier = TorchClassifier.load(served_model)
-    card = write(classifier, explain(classifier, io.BytesIO(content), label="rain"), tmp_path / "why")
+    card = write_explanation(classifier, explain(classifier, io.BytesIO(content), label="rain"), tmp_path / "why")
     assert answer["label"] == "rain"
     assert set(answer["media"]) == {p.name for p in (tmp_path / "why").glob("*.[pw]*")}
     for part, scores in card["scores"].items():
@@ -177,8 +177,12 @@ BAD: dict[str, tuple[int, str, Callable[[], dict[str, Any]]]] = {
     "text": (415, "text/plain", lambda: {"content": b"hello", "headers": {"content-type": "text/plain"}}),
     "JSON": (415, "application/json", lambda: {"json": {"file": "/etc/passwd"}}),
     "packed": (415, "Content-Encoding", lambda: {"content": sound(), "headers": {"content-encoding": "gzip"}}),
-    "no sound": (415, "not a sound", lambda: {"content": bytes(range(256)) * 40}),
-    "a list of files": (415, "not a sound", lambda: {"content": b"ffconcat version 1.0\nfile pyproject.toml\n"}),
+    "no sound": (415, "be read as audio", lambda: {"content": bytes(range(256)) * 40}),
+    "a list of files": (
+        415,
+        "cannot be read as audio",
+        lambda: {"content": b"ffconcat version 1.0\nfile pyproject.toml\n"},
+    ),
     "cut off": (422, "cut off", lambda: {"content": sound()[:-1000]}),
     "an ogg cut off": (422, "cut off", lambda: {"content": sound(kind="OGG")[:-1000]}),
     "a NaN": (422, "1 samples that are NaN", lambda: {"content": nan_wave()}),
