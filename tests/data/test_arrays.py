@@ -129,7 +129,7 @@ def test_arrays_that_are_damaged_in_the_cache_are_read_again(
 def test_arrays_are_read_once_and_travel_by_name(grey: Clips, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = recipe(*GREY)
     kept = arrays.load_arrays(grey, ours)
-    monkeypatch.setattr(arrays.pictures, "read", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(arrays.image_files, "read_image", lambda *_: pytest.fail("read again"))
     again = arrays.load_arrays(grey, ours)
     np.testing.assert_array_equal(again.values, kept.values)
     assert again.contents == kept.contents and len(set(kept.contents)) == len(grey)
