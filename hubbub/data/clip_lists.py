@@ -169,20 +169,20 @@ def _one_row_a_clip(source: Path, table: pd.DataFrame) -> tuple[pd.DataFrame, tu
     part = list(zip(map(identity, table["path"].where(table["path"] != "", table["clip"])),
                     table["start"].fillna(0), table["end"].fillna(np.inf), strict=True))  # fmt: skip
     first: dict[Any, int] = {}
-    torn, again, unlike = [], [], []
+    conflicting, again, unlike = [], [], []
     labels = [clean(label) for label in values.text(table["label"])]
     for at, label in enumerate(labels):
         before = first.setdefault(part[at], at)
         other = labels[before]
         if label and other and label != other:
             first_row, this_row = (values.describe_rows(table, [row]) for row in (before, at))
-            torn.append(f"{first_row} is '{other}' and {this_row} '{label}'")
+            conflicting.append(f"{first_row} is '{other}' and {this_row} '{label}'")
         elif before != at:
             again.append(at)
-    if torn:
+    if conflicting:
         raise ClipsError(
-            f"{source}: one file has two labels, {len(torn)} times ({examples(torn)}). A clip has one label here: keep "
-            "one of them, or give each the start and end of what it labels."
+            f"{source}: one file has two labels, {len(conflicting)} times ({examples(conflicting)}). A clip has one "
+            "label here: keep one of them, or give each the start and end of what it labels."
         )
     text = [column for column in COLUMNS if column not in ("path", "start", "end")]
     cleaned = {column: [clean(cell) for cell in values.text(table[column])] for column in text}

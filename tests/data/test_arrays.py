@@ -127,7 +127,7 @@ def test_arrays_that_are_damaged_in_the_cache_are_read_again(
 def test_arrays_are_read_once_and_travel_by_name(grey: Clips, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = recipe(*GREY)
     kept = arrays.load_arrays(grey, ours)
-    monkeypatch.setattr(arrays.pictures, "read", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(arrays.image_files, "read", lambda *_: pytest.fail("read again"))
     again = arrays.load_arrays(grey, ours)
     np.testing.assert_array_equal(again.values, kept.values)
     assert again.contents == kept.contents and len(set(kept.contents)) == len(grey)
@@ -188,7 +188,7 @@ def test_other_settings_than_the_pictures_were_made_with_are_refused(magma: Clip
 
 
 def test_a_network_that_hears_is_refused_pictures_and_given_is_refused_sound(magma: Clips, sound: Clips) -> None:
-    with pytest.raises(ClipsError, match="yamnet hears sound"):
+    with pytest.raises(ClipsError, match="yamnet takes sound"):
         arrays.adapt_recipe(Recipe.load("street-yamnet"), magma)
     with pytest.raises(ClipsError, match="takes none"):
         arrays.adapt_recipe(recipe(*GREY, 'frontend.name="precomputed"'), sound)
@@ -196,7 +196,7 @@ def test_a_network_that_hears_is_refused_pictures_and_given_is_refused_sound(mag
 
 
 def test_scoring_other_segments_is_for_sound(magma: Clips) -> None:
-    with pytest.raises(ClipsError, match=r"evaluate\.hop cuts sound anew"):
+    with pytest.raises(ClipsError, match=r"evaluate\.hop cuts sound into other segments"):
         arrays.adapt_recipe(recipe(*MAGMA, "evaluate.hop=16000"), magma)
 
 
@@ -216,10 +216,10 @@ def test_given_needs_a_size_or_frames() -> None:
 
 
 def test_colours_for_a_grey_recipe_and_a_mixture_are_refused(magma: Clips, grey: Clips) -> None:
-    with pytest.raises(ClipsError, match="in colours, and the recipe's are grey"):
+    with pytest.raises(ClipsError, match="coloured images, and the recipe's are grey"):
         arrays.load_arrays(magma, recipe(*GREY))
     table = magma.table.assign(path=[*grey.table["path"][:2], *magma.table["path"][2:]])
-    with pytest.raises(ClipsError, match="grey pictures and coloured ones"):
+    with pytest.raises(ClipsError, match="grey and coloured images"):
         arrays.load_arrays(replace(magma, table=table), recipe(*MAGMA))
 
 

@@ -352,7 +352,7 @@ from tests.data import test_cache
 from hubbub.data import cache, entries
 folder, what, left = Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 cache._SEGMENTS_AT_ONCE = 8
-add = entries.Growing.add
+add = entries.JournalledFile.add
 def counted(self, values, facts):
     global left
     add(self, values, facts)
@@ -361,7 +361,7 @@ def counted(self, values, facts):
         print(what, flush=True)
         if left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
-entries.Growing.add = counted
+entries.JournalledFile.add = counted
 cache.embed(cache.decode_clips(test_cache.listed(folder), test_cache.RATE_HZ), test_cache.small())
 """
 

@@ -281,7 +281,7 @@ def test_what_makes_no_picture_is_refused(sounds: Path, tmp_path: Path) -> None:
         write_images.write(
             recipe(sounds, "frontend.scale=none", "frontend.colours=none", "frontend.standardise=none"), tmp_path
         )
-    with pytest.raises(PictureError, match="has no front end of its own"):
+    with pytest.raises(PictureError, match="has no log-mel front end"):
         write_images.write(Recipe.load("us8k-yamnet-lgbm"), tmp_path / "out")
     csv = write_images.write(recipe(sounds), tmp_path / "out")
     with pytest.raises(PictureError, match="list, pictures holds pictures"):
