@@ -48,7 +48,7 @@ Rows = npt.NDArray[np.intp]
 T = TypeVar("T")
 #: Part of every key: increase it when decoding or resampling changes.
 VERSION = 3
-_SEGMENTS_AT_ONCE = 256
+SEGMENTS_AT_ONCE = 256
 _SAMPLES, _VALUES = "samples.f32", "values.npy"
 
 
@@ -166,11 +166,11 @@ def outputs(inputs: Inputs, model: Embedder, clips: Rows, what: str = "predictin
 
 
 def _groups(inputs: Inputs, model: Embedder, clips: Rows, what: str) -> Iterator[tuple[list[int], Array]]:
-    """Segments per clip and outputs, for groups of clips that together have at least `_SEGMENTS_AT_ONCE` segments."""
+    """Segments per clip and outputs, for groups of clips that together have at least `SEGMENTS_AT_ONCE` segments."""
     pending: list[Array] = []
     for clip in track(clips, what, len(clips)):
         pending.append(inputs.cut(clip, model))
-        if sum(map(len, pending)) >= _SEGMENTS_AT_ONCE:
+        if sum(map(len, pending)) >= SEGMENTS_AT_ONCE:
             yield list(map(len, pending)), model.outputs(np.concatenate(pending))
             pending = []
     if pending:

@@ -25,7 +25,7 @@ Stamp = Sequence[int]
 Identity = tuple[str, Stamp]
 JOURNAL = ".recordings.jsonl"
 #: A change within one tick of a file system's clock (FAT: 2 s) leaves the time as it was.
-_TICK_NS = 2_000_000_000
+TICK_NS = 2_000_000_000
 _log = logging.getLogger(__name__)
 
 
@@ -51,7 +51,7 @@ def identity(sound: str, before: Stamp | None) -> Identity | None:
     if before != stamp(sound):
         return None
     # On other systems ctime is the time of creation, which overwriting does not change.
-    lasting = os.name == "posix" and time.time_ns() - max(before[1:3]) > _TICK_NS
+    lasting = os.name == "posix" and time.time_ns() - max(before[1:3]) > TICK_NS
     return digest, before if lasting else before[:1]
 
 

@@ -243,7 +243,7 @@ def test_evidence_is_the_same_in_any_company(
     shuffled = cache.outputs(waves, classifier, order)
     np.testing.assert_allclose(shuffled.values, whole.of(order).values, atol=1e-5)
     for at_once in (1, 5):
-        monkeypatch.setattr(cache, "_SEGMENTS_AT_ONCE", at_once)
+        monkeypatch.setattr(cache, "SEGMENTS_AT_ONCE", at_once)
         batched = cache.outputs(waves, classifier, every)
         np.testing.assert_allclose(batched.values, whole.values, atol=1e-5)
         assert batched.offsets.tolist() == whole.offsets.tolist()
@@ -351,7 +351,7 @@ sys.path.insert(0, sys.argv[1])
 from tests.data import test_cache
 from hubbub.data import cache, entries
 folder, what, left = Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
-cache._SEGMENTS_AT_ONCE = 8
+cache.SEGMENTS_AT_ONCE = 8
 add = entries.JournalledFile.add
 def counted(self, values, facts):
     global left

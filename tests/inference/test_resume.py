@@ -217,7 +217,7 @@ def test_a_recording_that_has_not_changed_is_not_read_again(
     model: TorchClassifier, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     classify(model, folder, tmp_path / "heard")
-    monkeypatch.setattr(origins, "_TICK_NS", 0)  # all changes are older than this
+    monkeypatch.setattr(origins, "TICK_NS", 0)  # all changes are older than this
     classify(model, folder, tmp_path / "heard")
     monkeypatch.setattr(files, "sha256", None)
     assert classify(model, folder, tmp_path / "heard").left == []

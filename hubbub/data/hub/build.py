@@ -200,8 +200,8 @@ configs:
 
 Log-mel spectrograms of {clips.name}: {len(clips):,} clips of {len(clips.labels)} classes, without the sound.
 
-{_describe_spectrogram(facts.made)} Nothing is padded or scaled to 0..1: hubbub does this after loading. All settings are
-in `{FACTS}`. Made by hubbub {metadata.version("hubbub")}.
+{_describe_spectrogram(facts.made)} Nothing is padded or scaled to 0..1: hubbub does this after loading. All settings
+are in `{FACTS}`. Made by hubbub {metadata.version("hubbub")}.
 
 ## Protocol
 

@@ -2,8 +2,8 @@
 
 `huggingface_hub` is the client; `HF_ENDPOINT` names another hub. A download gets its final name only when it is
 complete and its checksums match. A publication is one commit (`create_commit`; `upload_folder` may make several), so
-readers see the old data set or the new one. The token comes from `HF_TOKEN`, in the environment or in a `.env` file, and
-is neither printed nor stored.
+readers see the old data set or the new one. The token comes from `HF_TOKEN`, in the environment or in a `.env` file,
+and is neither printed nor stored.
 """
 
 import os
