@@ -64,14 +64,13 @@ def temperature(targets: Targets, scores: Scores) -> float:
     one more row is thought of, whose truth is every class alike: else a part without a mistake would make all scores 1.
     """
     from scipy import optimize
+    from scipy.special import log_softmax
 
     classification.validate(targets, scores)
     logs, rows = pooling.logits(scores), np.arange(len(targets))
 
     def loss(log_temperature: float) -> float:
-        logits = logs / math.exp(log_temperature)
-        logits -= logits.max(axis=1, keepdims=True)
-        surprise = np.log(np.exp(logits).sum(axis=1, keepdims=True)) - logits
+        surprise = -log_softmax(logs / math.exp(log_temperature), axis=1)
         return float(surprise[rows, targets].sum() + surprise.mean())
 
     far = math.log(FARTHEST)

@@ -72,12 +72,12 @@ def bench(
     extra = as_settings(settings, device, folds, seeds, allow_missing, allow_leaky)
     runs = suite.runs(names, out_dir, name=name, settings=extra, quick=quick)
     for run in runs:
-        distributed.check(run.recipe.train.nodes, run.recipe.train.devices)
-    with distributed.together(runs[0].recipe.train.nodes, runs[0].recipe.train.devices) as leads:
+        distributed.check_world_size(run.recipe.train.nodes, run.recipe.train.devices)
+    with distributed.process_group(runs[0].recipe.train.nodes, runs[0].recipe.train.devices) as leads:
         if not leads:
-            from hubbub.train.follower import follow
+            from hubbub.train.worker import run_worker
 
-            return follow()
+            return run_worker()
         from hubbub.experiment import local  # seconds of imports: only for recipes that hold
         from hubbub.experiment import run as experiment
 
@@ -86,7 +86,7 @@ def bench(
         else:
             from hubbub.experiment import ray
 
-            distributed.alone("a grid with --engine ray")
+            distributed.require_one_process("a grid with --engine ray")
             where = ray.Ray(address, cpus=cpus, gpus=gpus, storage=storage)
         ends = experiment.run_all(runs, where, log)
     finished = [ended for ended in ends if ended.summary]
@@ -144,7 +144,7 @@ def train(
     """
     from hubbub.config.recipe import Recipe, as_setting
     from hubbub.report.run_folder import run_name
-    from hubbub.runtime.files import safe_name
+    from hubbub.runtime.names import safe_name
 
     given = {"train.epochs": epochs, "train.learning_rate": lr, "train.batch_size": batch_size}
     extra = [f"{key}={value}" for key, value in given.items() if value is not None]
@@ -157,11 +157,11 @@ def train(
         fold = splits.make_splits(open_clips(held), held.protocol)[0].name
         held = Recipe.load(recipe, [*extra, as_setting("protocol.folds", [fold])], quick=quick)
     folder = out_dir / run_name(recipe, quick, name, f"-fold{safe_name(fold) if fold else ''}-seed{seed}")
-    with distributed.together(held.train.nodes, held.train.devices) as leads:
+    with distributed.process_group(held.train.nodes, held.train.devices) as leads:
         if not leads:
-            from hubbub.train.follower import follow
+            from hubbub.train.worker import run_worker
 
-            return follow()
+            return run_worker()
         from hubbub.experiment import run as experiment  # seconds of imports: only for a recipe that holds
 
         summary = experiment.run(held, folder, quick=quick, refit=False, log=log)

@@ -32,9 +32,9 @@ from hubbub.runtime.progress import bar
 
 if TYPE_CHECKING:
     from hubbub.audio.find_files import Found
-    from hubbub.inference.answer import Answer, Asked
-    from hubbub.inference.events import Merging
+    from hubbub.inference.events import EventSettings
     from hubbub.inference.formats import Format
+    from hubbub.inference.result import FileResult, PredictOptions
 
 __all__ = ["classify"]
 
@@ -82,41 +82,40 @@ def classify(
     Example: hubbub classify street.wav --model runs/demo
     """
     from hubbub.audio.find_files import find
-    from hubbub.classifier import load as load_
-    from hubbub.classifier.load import load
-    from hubbub.inference import answer as answer_
-    from hubbub.inference import predict
+    from hubbub.classifier.load import default_model, load
     from hubbub.inference.formats import FORMATS
+    from hubbub.inference.predict import predict_files
+    from hubbub.inference.result import PredictOptions
 
     wanted = _format(
         {"json": as_json, "csv": as_csv, "audacity": as_audacity, "raven": as_raven, "parquet": as_parquet}, to
     )
-    merging = _merging(events or wanted in ("audacity", "raven"), threshold, release, shortest, gap)
+    event_settings = _event_settings(events or wanted in ("audacity", "raven"), threshold, release, shortest, gap)
     if to is None and wanted == "parquet":
         raise HubbubError("--parquet is no text. Say where it shall go: --out heard.parquet.")
-    name = load_.default_model() if model is None else model
+    name = default_model() if model is None else model
     if engine == "ray":
         if to is None or to.suffix or wanted not in ("json", "parquet") or as_json:
             raise HubbubError("--engine ray writes parquet files into a folder. Name one: --out heard.")
-        asked = answer_.Asked(top or 1, merging)
-        failed = _keep_by_ray(to, paths, name, asked, threshold or 0.0, address=address, cpus=cpus, gpus=gpus)
+        options = PredictOptions(top or 1, event_settings)
+        failed = _keep_by_ray(to, paths, name, options, threshold or 0.0, address=address, cpus=cpus, gpus=gpus)
         raise typer.Exit(1 if failed else 0)
     classifier = load(name).to(device or "auto")
     search = find(paths, classifier.endings)
     found, missed = search.files, _say_left_out(search)
-    asked = answer_.Asked(top or (1 if wanted else TOP_IN_TABLE), merging)
+    options = PredictOptions(top or (1 if wanted else TOP_IN_TABLE), event_settings)
     form = FORMATS.get(wanted)
     if form and not form.several and to is None and len(found) > 1:
         raise HubbubError(f"--{wanted} is one file a recording, and there are {len(found)}. Give a folder: --out DIR.")
 
-    def answers(some: Sequence[str]) -> "Iterator[Answer]":
-        with _progress(some) as heard:
-            yield from predict.answers(classifier, some, name, asked, heard)
+    def predict(some: Sequence[str]) -> "Iterator[FileResult]":
+        with _progress(some) as progress:
+            yield from predict_files(classifier, some, name, options, progress)
 
     if to is not None and form is not None:
-        failed = _keep(to, form, found, paths, name, asked, threshold or 0.0, answers)
+        failed = _keep(to, form, found, paths, name, options, threshold or 0.0, predict)
     else:
-        failed = _print(form, answers(found), asked, threshold or 0.0)
+        failed = _print(form, predict(found), options, threshold or 0.0)
     if failed + missed:
         raise typer.Exit(1)
 
@@ -136,19 +135,21 @@ def _format(flags: dict[str, bool], to: Path | None) -> str:
     return BY_ENDING[to.suffix.lower()]
 
 
-def _merging(
+def _event_settings(
     events: bool, threshold: float | None, release: float | None, shortest: float, gap: float
-) -> "Merging | None":
-    from hubbub.inference.events import Merging
+) -> "EventSettings | None":
+    from hubbub.inference.events import EventSettings
 
     if events:
-        return Merging(Merging.threshold if threshold is None else threshold, release, shortest, gap)
+        return EventSettings(EventSettings.threshold if threshold is None else threshold, release, shortest, gap)
     if release is not None or shortest or gap:
         raise HubbubError("--release, --min-duration and --gap are about events. Ask for them: --events.")
     return None
 
 
-def _keep_by_ray(to: Path, paths: list[str], name: str, asked: "Asked", threshold: float, **cluster: Any) -> int:
+def _keep_by_ray(
+    to: Path, paths: list[str], name: str, options: "PredictOptions", threshold: float, **cluster: Any
+) -> int:
     from hubbub.audio.find_files import STDIN, find
     from hubbub.classifier.load import load
     from hubbub.inference import ray
@@ -158,8 +159,8 @@ def _keep_by_ray(to: Path, paths: list[str], name: str, asked: "Asked", threshol
     search = find(paths, load(name).endings)
     found, missed = [os.path.abspath(path) for path in search.files], _say_left_out(search)
     name = os.path.abspath(name) if os.path.exists(name) else name
-    facts = _facts(name, asked, threshold, "parquet")
-    before, failed, odd = ray.classify(found, name, asked, threshold, to.absolute(), facts, **cluster)
+    facts = _facts(name, options, threshold, "parquet")
+    before, failed, odd = ray.classify(found, name, options, threshold, to.absolute(), facts, **cluster)
     _say_before(before, len(found))
     said = f"; {failed} files could not be heard: column error" if failed else ""
     said += f"; {odd} files have warnings: column warnings" if odd else ""
@@ -173,13 +174,13 @@ def _keep(
     found: list[str],
     given: list[str],
     name: str,
-    asked: "Asked",
+    options: "PredictOptions",
     threshold: float,
-    answers: "Callable[[Sequence[str]], Iterator[Answer]]",
+    predict: "Callable[[Sequence[str]], Iterator[FileResult]]",
 ) -> int:
     from hubbub.inference import resume
 
-    facts = _facts(name, asked, threshold, form.ending)
+    facts = _facts(name, options, threshold, form.ending)
     with resume.keeping(to, form, found, given, threshold, facts) as place:
         _say_before(len(found) - len(place.left), len(found))
         if place.others:
@@ -189,9 +190,9 @@ def _keep(
                 "answers there are of recordings that were not given now",
             )
             err.print(f"{there}: {examples(file.relative_to(to) for file in place.others)}", soft_wrap=True)
-        for answer in answers(place.left):
-            place.add(answer)
-            _say_what_is_wrong(answer)
+        for result in predict(place.left):
+            place.add(result)
+            _say_what_is_wrong(result)
     out.print(f"answers: {to}", soft_wrap=True)
     return len(place.failed)
 
@@ -212,46 +213,46 @@ def _say_before(answered: int, of: int) -> None:
         err.print(f"{answered} of {of} were answered before", soft_wrap=True)
 
 
-def _facts(name: str, asked: "Asked", threshold: float, form: str) -> dict[str, Any]:
+def _facts(name: str, options: "PredictOptions", threshold: float, form: str) -> dict[str, Any]:
     """What kept answers depend on."""
     from hubbub import __version__
     from hubbub.inference import resume
 
-    merging = asdict(asked.merging) if asked.merging else None
+    events = asdict(options.events) if options.events else None
     facts: dict[str, Any] = {"model": name, "files": resume.identity(name), "format": form, "hubbub": __version__}
-    return facts | {"top": asked.top, "threshold": threshold, "events": merging}
+    return facts | {"top": options.top, "threshold": threshold, "events": events}
 
 
-def _print(form: "Format | None", answers: "Iterator[Answer]", asked: "Asked", threshold: float) -> int:
+def _print(form: "Format | None", results: "Iterator[FileResult]", options: "PredictOptions", threshold: float) -> int:
     from hubbub.inference.formats import FORMATS
 
     failed = 0
     if form:
         sys.stdout.write(form.header)
     else:
-        out.print(HEADERS[asked.merging is not None])
-    for answer in answers:
-        failed += answer.heard is None
+        out.print(HEADERS[options.events is not None])
+    for result in results:
+        failed += result.prediction is None
         if form is not FORMATS["json"]:  # which says it itself
-            _say_what_is_wrong(answer)
-        if answer.heard is None and form is not FORMATS["json"]:
+            _say_what_is_wrong(result)
+        if result.prediction is None and form is not FORMATS["json"]:
             continue
         if form:
-            sys.stdout.write(form.body(answer, threshold))
+            sys.stdout.write(form.body(result, threshold))
             sys.stdout.flush()
-        elif asked.merging:
-            _print_events(answer)
+        elif options.events:
+            _print_events(result)
         else:
-            _print_row(answer, asked.top, threshold)
+            _print_row(result, options.top, threshold)
     return failed
 
 
-def _say_what_is_wrong(answer: "Answer") -> None:
+def _say_what_is_wrong(result: "FileResult") -> None:
     """Why there is no answer, or what is odd about the recording."""
-    if answer.heard is None:
-        err.print(f"error: {answer.error}", soft_wrap=True)
+    if result.prediction is None:
+        err.print(f"error: {result.error}", soft_wrap=True)
     else:
-        log_warnings(answer.file, answer.heard.warnings)
+        log_warnings(result.file, result.prediction.warnings)
 
 
 #: The table's first line: of files, of events.
@@ -261,26 +262,26 @@ HEADERS = (
 )
 
 
-def _print_row(answer: "Answer", top: int, threshold: float) -> None:
+def _print_row(result: "FileResult", top: int, threshold: float) -> None:
     from hubbub.inference.formats import name_of
 
-    heard = answer.heard
-    if heard is None:
+    prediction = result.prediction
+    if prediction is None:
         return
-    best = sorted(heard.scores.items(), key=lambda item: -item[1])[:top]
-    (label, score), *others = [one for one in best if one[1] >= threshold] or [("-", heard.score)]
+    best = [one for one in prediction.top(top) if one[1] >= threshold]
+    (label, score), *others = best or [("-", prediction.score)]
     also = ", ".join(f"{name_of(name)} {other:.2f}" for name, other in others)
-    if heard.known is False:
+    if prediction.known is False:
         also = "probably none of these" + (f"; {also}" if also else "")
-    file = name_of(answer.file)
-    out.print(f"{heard.seconds:>9.2f}  {name_of(label):<24}  {score:.2f}  {file}  ({also})", soft_wrap=True)
+    file = name_of(result.file)
+    out.print(f"{prediction.seconds:>9.2f}  {name_of(label):<24}  {score:.2f}  {file}  ({also})", soft_wrap=True)
 
 
-def _print_events(answer: "Answer") -> None:
+def _print_events(result: "FileResult") -> None:
     from hubbub.inference.formats import name_of, rows
 
-    file = name_of(answer.file)
-    for e in rows(answer):
+    file = name_of(result.file)
+    for e in rows(result):
         out.print(f"{e.start:>9.2f}  {e.end:>9.2f}  {name_of(e.label):<24}  {e.score:.2f}  {file}", soft_wrap=True)
 
 

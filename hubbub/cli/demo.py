@@ -35,13 +35,13 @@ def _network(log: Log) -> str:
 
 
 def _classify_one(folder: Path, recipe: Recipe, log: Log) -> None:
-    from hubbub.classifier.torch_classifier import load
+    from hubbub.classifier.load import load_torch
 
     place = sorted(folder.glob("test-*/seed-*"))[0]
     fold = place.parent.name.removeprefix("test-")
     clips = open_clips(recipe).table
     clip = clips[clips["fold"] == fold].iloc[0]
-    heard = load(place).classify(clip["path"])
+    heard = load_torch(place).classify(clip["path"])
     log(f"\na clip of fold {fold}, by the model that has not heard that fold:")
     log(f"  {clip['path']}\n  heard: {heard.label} ({heard.score:.2f}); it is: {clip['label']}")
     log(f"\npage: {folder / 'report.html'}\ntry next:")

@@ -27,11 +27,11 @@ def explain(
     Example: hubbub explain runs/demo street.wav
     """
     from hubbub.classifier.base import PRECOMPUTED
-    from hubbub.classifier.torch_classifier import load
+    from hubbub.classifier.load import load_torch
     from hubbub.inference.explain import explain as explain_file
     from hubbub.report import explanation
 
-    classifier = load(model).to(device or "auto")
+    classifier = load_torch(model).to(device or "auto")
     folder = out_dir or Path("explanations") / file.stem
     if file.suffix.lower() in PRECOMPUTED:
         card = explanation.write_given(classifier, file, folder, label)

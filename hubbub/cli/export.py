@@ -27,9 +27,9 @@ def export(
     Example: hubbub export runs/demo --to onnx --out demo.onnx
     """
     from hubbub.classifier import export as room
-    from hubbub.classifier.torch_classifier import load
+    from hubbub.classifier.load import load_torch
 
-    classifier = load(model)
+    classifier = load_torch(model)
     place = file or Path(f"{Path(model).resolve().name}{'-int8' if int8 else ''}.{to}")
     clips = room.sounds(classifier, room.INT8_CLIPS if int8 else room.CLIPS)
     found = room.export(classifier, place, clips, int8=int8).exported

@@ -16,11 +16,11 @@ from rich.text import Text
 
 from hubbub.cli.letters import large
 from hubbub.cli.options import Debug, Device, Gap, MinDuration, Model, Release, err, finite, log_warnings, out
-from hubbub.runtime.escape import spelt_out
+from hubbub.runtime.escape import escape_control
 
 if TYPE_CHECKING:
-    from hubbub.inference.events import Event
-    from hubbub.inference.live import Listener, Segment
+    from hubbub.classifier.prediction import Event, Prediction
+    from hubbub.inference.live import LiveClassifier
 
 __all__ = ["listen"]
 
@@ -62,38 +62,37 @@ def listen(
     Example: hubbub listen --model runs/demo
     """
     from hubbub.audio import capture
-    from hubbub.classifier import load as load_
-    from hubbub.classifier.load import load
-    from hubbub.inference.events import Merging
-    from hubbub.inference.live import Listener
+    from hubbub.classifier.load import default_model, load
+    from hubbub.inference.events import EventSettings
+    from hubbub.inference.live import LiveClassifier
 
-    name = load_.default_model() if model is None else model
-    merging = Merging(threshold, release, shortest, gap)
+    name = default_model() if model is None else model
+    merging = EventSettings(threshold, release, shortest, gap)
     classifier = load(name).to(device or "auto")
-    place = capture.opened(source, classifier.rate_hz, rate, channels, encoding, microphone)
-    listener = Listener(classifier, place, merging)
+    place = capture.open_source(source, classifier.rate_hz, rate, channels, encoding, microphone)
+    live = LiveClassifier(classifier, place, merging)
     title = f"{name}, {place.name}"
-    with _ended_by_ctrl_c(listener):
+    with _ended_by_ctrl_c(live):
         if as_json:
-            _print_json(listener, seconds, name)
+            _print_json(live, seconds, name)
         elif out.is_terminal:
-            _show(listener, seconds, title, threshold)
+            _show(live, seconds, title, threshold)
         else:
             err.print(f"{title}\n   from      to  score  heard", soft_wrap=True)
-            _print_events(listener, seconds)
+            _print_events(live, seconds)
     if not as_json:
-        label, scores = _decision(listener)
-        unsure = ", probably none of the classes" if listener.known is False else ""
-        _print_line(f"all of it: {label} {scores[label]:.2f}{unsure}; {_how_it_goes(listener)}")
-        log_warnings(place.name, listener.warnings)
+        whole = live.prediction
+        unsure = ", probably none of the classes" if whole.known is False else ""
+        _print_line(f"all of it: {whole.label} {whole.score:.2f}{unsure}; {_how_it_goes(live)}")
+        log_warnings(place.name, whole.warnings)
 
 
 @contextmanager
-def _ended_by_ctrl_c(listener: "Listener") -> Iterator[None]:
+def _ended_by_ctrl_c(live: "LiveClassifier") -> Iterator[None]:
     """The first Ctrl-C ends listening as the end of the sound does; the second ends the command."""
 
     def stop(number: int, frame: Any) -> None:
-        listener.stop()
+        live.stop()
         signal.signal(signal.SIGINT, before)
 
     before = signal.signal(signal.SIGINT, stop)
@@ -103,33 +102,23 @@ def _ended_by_ctrl_c(listener: "Listener") -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _print_json(listener: "Listener", seconds: float | None, name: str) -> None:
-    from hubbub.inference.live import Segment
+def _print_json(live: "LiveClassifier", seconds: float | None, name: str) -> None:
+    from hubbub.classifier.prediction import Event
 
-    for one in listener.hear(seconds):
-        event = one.best if isinstance(one, Segment) else one
-        said = {"start": event.start, "end": event.end, "label": event.label, "score": event.score}
-        _print_line(json.dumps({"type": "segment" if one is not event else "event", **said}))
-    figures = listener.figures
-    label, scores = _decision(listener)
+    for one in live.run(seconds):
+        event = one if isinstance(one, Event) else next(one.best_segments())[0]
+        _print_line(json.dumps({"type": "event" if one is event else "segment", **event.to_dict()}))
+    figures = live.figures
     latency = {"mean": figures.mean_latency_s, "worst": figures.worst_latency_s}
     dropped = {"dropped_blocks": figures.dropped_blocks, "dropped_seconds": figures.dropped_s}
-    known = {} if listener.known is None else {"known": listener.known}
-    warnings = {"warnings": list(listener.warnings)} if listener.warnings else {}
-    decided = {"seconds": figures.seconds, "label": label, "score": scores[label], **known, **warnings}
-    decided["scores"] = scores
-    _print_line(json.dumps({"type": "end", **decided, "latency_seconds": latency, **dropped, "model": name}))
+    end = {"type": "end", **live.prediction.to_dict(), "latency_seconds": latency, **dropped, "model": name}
+    _print_line(json.dumps(end))
 
 
-def _decision(listener: "Listener") -> tuple[str, dict[str, float]]:
-    scores = dict(zip(listener.labels, map(float, listener.scores()), strict=True))
-    return max(scores, key=lambda label: scores[label]), scores
+def _print_events(live: "LiveClassifier", seconds: float | None) -> None:
+    from hubbub.classifier.prediction import Event
 
-
-def _print_events(listener: "Listener", seconds: float | None) -> None:
-    from hubbub.inference.events import Event
-
-    for one in listener.hear(seconds):
+    for one in live.run(seconds):
         if isinstance(one, Event):
             _print_line(_row(one))
 
@@ -144,43 +133,42 @@ def _row(event: "Event") -> str:
 
 
 def _text(shown: str, **look: Any) -> Text:
-    return Text(spelt_out(shown), **look)
+    return Text(escape_control(shown), **look)
 
 
-def _show(listener: "Listener", seconds: float | None, title: str, threshold: float) -> None:
+def _show(live: "LiveClassifier", seconds: float | None, title: str, threshold: float) -> None:
     """The display: drawn anew with every segment."""
-    from hubbub.inference.live import Segment
+    from hubbub.classifier.prediction import Event
 
     last: deque[Event] = deque(maxlen=LAST)
     with Live(_text(f"{title}\nlistening"), console=out, refresh_per_second=REDRAWN_HZ) as display:
-        for one in listener.hear(seconds):
-            if isinstance(one, Segment):
-                display.update(_picture(one, listener, title, threshold, last))
-            else:
+        for one in live.run(seconds):
+            if isinstance(one, Event):
                 last.appendleft(one)
+            else:
+                display.update(_picture(one, live, title, threshold, last))
 
 
-def _picture(segment: "Segment", listener: "Listener", title: str, threshold: float, last: "deque[Event]") -> Group:
-    best = segment.best
-    sure = best.score >= threshold
-    word = Text(large(spelt_out(best.label), out.width - 1), style="bold bright_green" if sure else "dim", no_wrap=True)
+def _picture(
+    segment: "Prediction", live: "LiveClassifier", title: str, threshold: float, last: "deque[Event]"
+) -> Group:
+    sure = segment.score >= threshold
+    word = Text(
+        large(escape_control(segment.label), out.width - 1), style="bold bright_green" if sure else "dim", no_wrap=True
+    )
     bars = Table.grid(padding=(0, 2))
-    order = segment.scores.argsort()[::-1][:BARS].tolist()
-    for k in order:
-        score = float(segment.scores[k])
+    for label, score in segment.top(BARS):
         style = "bright_green" if score >= threshold else "white"
         bar = ProgressBar(total=1.0, completed=score, width=max(out.width - 40, 10), complete_style=style)
-        bars.add_row(_text(segment.labels[k], style="bold", overflow="ellipsis", no_wrap=True), f"{score:.2f}", bar)
+        bars.add_row(_text(label, style="bold", overflow="ellipsis", no_wrap=True), f"{score:.2f}", bar)
     lines = [_text(_row(event)) for event in last] or [
         Text(f"no event yet: none has reached {threshold:g}", style="dim")
     ]
-    return Group(
-        _text(title, style="dim"), "", word, "", bars, "", *lines, "", Text(_how_it_goes(listener), style="dim")
-    )
+    return Group(_text(title, style="dim"), "", word, "", bars, "", *lines, "", Text(_how_it_goes(live), style="dim"))
 
 
-def _how_it_goes(listener: "Listener") -> str:
-    figures = listener.figures
+def _how_it_goes(live: "LiveClassifier") -> str:
+    figures = live.figures
     return (
         f"{figures.seconds:.1f} s heard, answers {figures.latency_s:.2f} s behind (mean {figures.mean_latency_s:.2f}, "
         f"worst {figures.worst_latency_s:.2f}), {figures.dropped_blocks} blocks dropped ({figures.dropped_s:.1f} s)"

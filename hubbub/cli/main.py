@@ -16,7 +16,7 @@ from hubbub.cli import bench, classify, data, explain, export, hub, listen, repo
 from hubbub.cli.options import Debug, Device, Out, as_settings, err, log, out
 from hubbub.errors import HubbubError
 from hubbub.runtime import distributed
-from hubbub.runtime.escape import spelt_out
+from hubbub.runtime.escape import escape_control
 
 __all__ = ["main"]
 
@@ -90,7 +90,7 @@ class _Spelt(logging.Formatter):
     """What is logged, as it is shown on a terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return spelt_out(super().format(record))
+        return escape_control(super().format(record))
 
 
 def main() -> None:
@@ -107,10 +107,10 @@ def main() -> None:
     except HubbubError as error:
         if "--debug" in sys.argv:
             raise
-        if line := distributed.spoken(error):
+        if line := distributed.error_line(error):
             err.print(line, style="red", soft_wrap=True)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
-        if not distributed.here().rank:
+        if not distributed.this_process().rank:
             err.print("stopped; the same command goes on where it was")
         raise SystemExit(130) from None

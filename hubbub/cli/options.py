@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from hubbub.errors import HubbubError
-from hubbub.runtime.escape import spelt_out
+from hubbub.runtime.escape import escape_control
 
 if TYPE_CHECKING:
     from hubbub.config.recipe import Recipe
@@ -29,7 +29,7 @@ class _Terminal(Console):
         super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
 
     def render_str(self, text: str, **given: Any) -> Text:
-        return super().render_str(spelt_out(text), **given)
+        return super().render_str(escape_control(text), **given)
 
 
 out, err = _Terminal(), _Terminal(stderr=True)

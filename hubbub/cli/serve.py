@@ -40,14 +40,13 @@ def serve(
 
     Example: hubbub serve runs/demo
     """
-    from hubbub.classifier import load as load_
-    from hubbub.classifier.load import load
+    from hubbub.classifier.load import default_model, load
     from hubbub.serve import server
     from hubbub.serve.middleware import Limits
 
     if token is None:  # typer takes a variable that is set to nothing for one that is not set
         token = os.environ.get(TOKEN)
-    name = load_.default_model() if model is None else model
+    name = default_model() if model is None else model
     classifier = load(name).to(device or "auto")
     limits = Limits(max_mb=max_mb, max_seconds=max_seconds, queue=queue)
     server.run(classifier, name, limits, host=host, port=port, token=token, names=tuple(names or ()), log=_say)

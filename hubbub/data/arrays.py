@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from hubbub.audio import image_files
-from hubbub.audio.image_files import PictureError
+from hubbub.audio.image_files import ImageError
 from hubbub.config.augment import SPECTROGRAM, Augment
 from hubbub.config.recipe import Recipe
 from hubbub.data import cache, entries, features, images
@@ -159,7 +159,7 @@ def inspect_spectrograms(clips: Clips) -> pd.DataFrame:
     for clip, path in zip(clips.table["clip"], clips.table["path"], strict=True):
         try:
             content, error = npz[path][clip] if path in npz else _hash(image_files.read_spectrogram(path)), ""
-        except PictureError as why:
+        except ImageError as why:
             content, error = "", str(why)
         found.append({"clip": clip, "content": content, "error": error})
     return pd.DataFrame(found)
@@ -198,7 +198,7 @@ def _channels(clips: Clips, recipe: Recipe) -> int:
 
 def _read_images(clips: Clips, size: tuple[int, int]) -> Iterator[Part]:
     times = clips.table[["start", "end"]].to_numpy(float)
-    for row, image in enumerate(cache.in_threads(lambda row: image_files.read(row.path, size), clips, "reading")):
+    for row, image in enumerate(cache.in_threads(lambda row: image_files.read_image(row.path, size), clips, "reading")):
         yield image[None], times[row : row + 1], images.content(image)
 
 
@@ -227,4 +227,4 @@ def _spectrograms(clips: Clips, shape: tuple[int, int], frontend: "FrontEnd", re
                 f"{table['clip'][row]} of {clips.name} has {values.shape[1]} frames, not {shape[1]}. Set "
                 "frontend.frames: shorter ones are padded to that, longer ones cut."
             )
-        yield frontend.framed(values), table[["start", "end"]].to_numpy(float)[row : row + 1], _hash(values)
+        yield frontend.fit_frames(values), table[["start", "end"]].to_numpy(float)[row : row + 1], _hash(values)

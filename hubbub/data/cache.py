@@ -239,7 +239,7 @@ def in_threads(read: Callable[[Any], T], clips: Clips, what: str, first: int = 0
 
 def _read(path: str, start_s: float, end_s: float, rate_hz: int | None) -> tuple[dict[str, Any], Array]:
     try:
-        with decode.opened(path, start_s, end_s) as sound:
+        with decode.open_sound(path, start_s, end_s) as sound:
             wave, own_rate = np.concatenate(list(sound.blocks)), sound.rate_hz
         facts = {
             "seconds": len(wave) / own_rate,

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from hubbub.audio import image_files
-from hubbub.audio.image_files import PictureError, Pixels
+from hubbub.audio.image_files import ImageError, Pixels
 from hubbub.data import cache, manifest, text_tables, values
 from hubbub.data.clip_lists import inside
 from hubbub.data.clips import Clips, ClipsError, build
@@ -103,8 +103,8 @@ def inspect_images(clips: Clips) -> pd.DataFrame:
 
 def _facts(path: str) -> dict[str, Any]:
     try:
-        pixels = image_files.read(path)
-    except PictureError as error:
+        pixels = image_files.read_image(path)
+    except ImageError as error:
         return {"height": 0, "width": 0, "constant": False, "content": "", "error": str(error)}
     _, height, width = pixels.shape
     constant = bool((pixels == pixels[:, :1, :1]).all())

@@ -24,6 +24,7 @@ from hubbub.data.origins import Origins
 from hubbub.data.variants import VARIANTS
 from hubbub.errors import HubbubError, examples
 from hubbub.runtime import files
+from hubbub.runtime.names import safe_name
 from hubbub.runtime.processes import cores
 from hubbub.runtime.progress import track
 
@@ -136,7 +137,7 @@ def generating(folder: Path, facts: Manifest) -> Iterator[Origins]:
     there = _visible(folder)
     if there and MANIFEST not in there:
         raise ManifestError(f"{folder} holds other files ({examples(there)}). Give an empty or a new folder.")
-    with files.lock(folder):
+    with files.lock_folder(folder):
         _refuse_other(folder / MANIFEST, facts)
         for path in folder.rglob(".*"):
             if _TEMPORARY.fullmatch(path.name):  # unfinished, from a killed run
@@ -226,9 +227,7 @@ def file_names(clips: Clips) -> list[str]:
 def _plain(clip: str) -> str:
     stem = clip[: -len(Path(clip).suffix)] if Path(clip).suffix.lower() in EXTENSIONS else clip
     # Names that end like a segment number or a hash also get a hash.
-    return (
-        f"{files.safe_name(stem)}-{_hash(clip)}" if re.search(r"-s\d+$|-[0-9a-f]{8}$", stem) else files.safe_name(stem)
-    )
+    return f"{safe_name(stem)}-{_hash(clip)}" if re.search(r"-s\d+$|-[0-9a-f]{8}$", stem) else safe_name(stem)
 
 
 def _hash(clip: str) -> str:
@@ -239,7 +238,7 @@ def fold_folder(folder: Path, fold: str) -> Path:
     """The folder for the files of a fold: `foldN`, or `folder` itself without folds."""
     if not fold:
         return folder
-    place, before = folder / f"fold{files.safe_name(fold)}", re.sub(r"[^A-Za-z0-9._-]+", "-", f"fold{fold}")
+    place, before = folder / f"fold{safe_name(fold)}", re.sub(r"[^A-Za-z0-9._-]+", "-", f"fold{fold}")
     # Earlier versions kept dots and long names.
     return folder / before if len(before) < 250 and not place.exists() and (folder / before).is_dir() else place
 

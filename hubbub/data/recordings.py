@@ -128,7 +128,7 @@ def within_files(name: str, table: pd.DataFrame) -> tuple[str, ...]:
 def _seconds(path: str) -> float | None:
     """A file's length by its header; None if unknown, which decoding then reports."""
     try:
-        with decode.opened(path) as sound:
+        with decode.open_sound(path) as sound:
             return sound.seconds
     except HubbubError:
         return None

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from hubbub.audio import decode, image_files, windows
-from hubbub.audio.image_files import PictureError, Pixels
+from hubbub.audio.image_files import ImageError, Pixels
 from hubbub.config.recipe import Recipe
 from hubbub.data import manifest, variants
 from hubbub.data.clips import Clips
@@ -37,7 +37,7 @@ def write(recipe: Recipe, folder: Path, names: str = variants.ORIGINAL, seed: in
 
     `names` are variants as `variants.parse_variants` reads them. Files are
     `FOLDER/spectrograms/foldN/CLIP_VARIANT.png`, with the segment's number after a clip of several; existing ones stay.
-    Raises `PictureError` where the recipe makes no images, `ManifestError` where the folder holds files of other
+    Raises `ImageError` where the recipe makes no images, `ManifestError` where the folder holds files of other
     settings, `ClipsError` for unreadable sounds.
     """
     from hubbub.audio.frontend import FrontEnd
@@ -46,7 +46,7 @@ def write(recipe: Recipe, folder: Path, names: str = variants.ORIGINAL, seed: in
     _refuse_no_image(recipe)
     clips = open_section(recipe.data)
     if clips.kind != "sound":
-        raise PictureError(f"{clips.name} holds {clips.kind}. Images are made from sounds: name a data set of sounds.")
+        raise ImageError(f"{clips.name} holds {clips.kind}. Images are made from sounds: name a data set of sounds.")
     frontend = FrontEnd(recipe.frontend, recipe.audio.rate_hz)
     clips = replace(clips, table=clips.table.assign(file=manifest.file_names(clips), source=manifest.sources(clips)))
     sections = {name: getattr(recipe, name).model_dump(mode="json") for name in ("audio", "windows", "frontend")}
@@ -67,18 +67,18 @@ def render(frontend: "FrontEnd", segment: "Tensor", rate_hz: int, variant: str, 
     masks = Spectrogram(augment)
     with torch.no_grad():
         changed = Waveform(augment, rate_hz)(segment[None], chance)
-        image = frontend.draw(changed, lambda log_mel: masks(log_mel, chance))[0]
+        image = frontend.render(changed, lambda log_mel: masks(log_mel, chance))[0]
     shades = (image * 255).round().clamp(0, 255).to(torch.uint8).numpy()
     return shades if shades.ndim == 3 else shades[None]
 
 
 def _refuse_no_image(recipe: Recipe) -> None:
     if recipe.frontend.name != "logmel":
-        raise PictureError(
+        raise ImageError(
             "this recipe has no log-mel front end, so it makes no images. Give one that has, e.g. us8k-resnet18."
         )
     if recipe.frontend.scale == "none":
-        raise PictureError(
+        raise ImageError(
             "frontend.scale is 'none', so values are decibels, not shades. Add --set frontend.scale=minmax or top_db."
         )
 
@@ -112,7 +112,7 @@ class _Renderer:
                 if self.origins.must_write(folder / file, clip["path"]):
                     chance = variants.generator(self.seed, f"{clip['clip']}\n{number}", name)
                     own = torch.from_numpy(segment.copy())  # torch takes no read-only view
-                    image_files.write(folder / file, render(self.frontend, own, rate_hz, name, chance))
+                    image_files.write_png(folder / file, render(self.frontend, own, rate_hz, name, chance))
                     self.origins.record(folder / file, clip["path"])
                 rows.append(self._listed(clip, name, file, span))
         return rows

@@ -27,7 +27,7 @@ from hubbub.metrics import classification
 from hubbub.report import plots, run_folder, summary
 from hubbub.report.run_folder import DONE
 from hubbub.runtime import files
-from hubbub.runtime.escape import for_people
+from hubbub.runtime.escape import escape_table
 from hubbub.train import loggers as trackers
 
 if TYPE_CHECKING:
@@ -105,19 +105,15 @@ def fit(
     choice: dict[str, Any] | None = None,
 ) -> "Fitted":
     """The recipe's network or head, fitted on the clips `rows`; what an earlier fit chose may be given."""
-    from hubbub.train import fit as train
+    from hubbub.train.fit import fit as fit_model
 
-    embedded, targets = material.embedded, material.targets
-    if material.recipe.head.name != "none":
-        assert embedded is not None
-        return train.fit_head(material.base, embedded, targets, rows, validation, seed=seed, choice=choice)
-    model, sound = fresh(material, seed), material.sound if embedded is None else embedded
-    fitted = train.fit_network(
-        model, sound, targets, rows, validation, place, seed=seed, choice=choice, loggers=loggers
-    )
-    assert fitted.history is not None
-    files.write_csv(place / "history.csv", fitted.history)
-    plots.curves([fitted.history], [fitted.choice["epoch"]], place / "curves.png")
+    fitted = fit_model(
+        fresh(material, seed), material.inputs, material.targets, rows, validation, place,
+        seed=seed, choice=choice, loggers=loggers,
+    )  # fmt: skip
+    if fitted.history is not None:
+        files.write_csv(place / "history.csv", fitted.history)
+        plots.curves([fitted.history], [fitted.choice["epoch"]], place / "curves.png")
     return fitted
 
 
@@ -167,7 +163,7 @@ def _score(material: Material, judged: _Judged, place: Path, part: str, extra: d
         }
         plots.reliability(calibrated, place / "reliability.png")
     by_class = summary.classes(targets, by_clip, targets[segments.clip], by_segment, labels)
-    files.write_csv(place / f"classification_report_{part}.csv", for_people(by_class))
+    files.write_csv(place / f"classification_report_{part}.csv", escape_table(by_class))
     plots.confusion(targets, by_clip, labels, place / f"confusion_matrix_{part}.png")
     files.write_json(place / f"metrics_{part}.json", figures)
     return figures

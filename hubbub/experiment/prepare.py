@@ -22,7 +22,8 @@ from hubbub.data.leaks import Audit
 from hubbub.data.open import open_clips
 from hubbub.data.splits import Split
 from hubbub.errors import examples
-from hubbub.runtime import distributed, files, homes
+from hubbub.runtime import distributed, homes
+from hubbub.runtime.names import colliding_names
 
 if TYPE_CHECKING:
     from hubbub.classifier.torch_classifier import TorchClassifier
@@ -47,6 +48,11 @@ class Material:
     targets: npt.NDArray[np.int64]
     quick: bool
     remarks: tuple[str, ...]
+
+    @property
+    def inputs(self) -> Inputs | Segments:
+        """What a fit starts from: the embeddings where the network is frozen, else the sound."""
+        return self.sound if self.embedded is None else self.embedded
 
 
 def prepare(
@@ -80,7 +86,7 @@ def prepare(
     ):
         remarks += (f"RANDOM INITIALISATION: the {recipe.network.name}'s weights were drawn, not trained",)
     made = splits.make_splits(clips, protocol)
-    if alike := files.twins(split.name for split in made):
+    if alike := colliding_names(split.name for split in made):
         raise splits.SplitError(
             f"{clips.name}: the test folds {alike[0]!r} and {alike[1]!r} differ in case or in how a letter is written "
             "alone, and some file systems would keep them in one folder. Write them alike, or rename one."
@@ -104,7 +110,7 @@ def prepare(
         log(f"warning: {line}")
     embedded = None
     if base.frozen:
-        if distributed.here().world > 1:
+        if distributed.this_process().world_size > 1:
             log("one process does all: frozen embeddings need no second device. The others wait for it to end")
         log(f"{recipe.network.name}: embedding {len(clips):,} clips once")
         embedded = cache.embed(kept, base)
@@ -143,10 +149,12 @@ def _weights(recipe: Recipe, quick: bool) -> Path | None:
 
 
 def fresh(material: Material, seed: int) -> "TorchClassifier":
-    """A classifier to train: drawn from the seed, but for what was given or stays frozen."""
+    """A classifier to fit, initialised from the seed; published weights are loaded, a frozen network is shared."""
     from hubbub.classifier.torch_classifier import TorchClassifier
     from hubbub.models import weights as weights_
 
+    if material.recipe.head.name != "none":
+        return TorchClassifier(material.recipe, material.clips.labels, network=material.base.network)
     model = TorchClassifier(material.recipe, material.clips.labels, seed=seed)
     if material.weights:
         weights_.load_weights(model.network, material.weights)

@@ -10,7 +10,6 @@ A map says where the decision looked, not that it was right. This room knows no 
 is told by front ends and networks (`places`).
 """
 
-from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,12 +21,13 @@ import torch
 from torch import nn
 
 from hubbub.audio import decode, waves
-from hubbub.classifier.base import Prediction
+from hubbub.classifier.prediction import Prediction
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.errors import HubbubError, did_you_mean
 from hubbub.inference.gradcam import Array, _cams, _gradcam, _without_gradient
 from hubbub.inference.occlusion import occlude
 from hubbub.inference.stft import Grid
+from hubbub.inference.stream import limit_length
 
 __all__ = ["ExplainError", "Explanation", "SegmentMap", "curves", "explain", "listen", "look"]
 
@@ -62,7 +62,7 @@ class Explanation:
     be known to read the map.
     """
 
-    heard: Prediction
+    prediction: Prediction
     label: str
     method: str
     remarks: tuple[str, ...]
@@ -75,7 +75,7 @@ class Explanation:
 
     @property
     def score(self) -> float:
-        return self.heard.scores[self.label]
+        return self.prediction.scores[self.label]
 
     @property
     def mask(self) -> Array:
@@ -107,26 +107,26 @@ def explain(
     """
     _refuse_unknown(classifier, label)
     of_file = classifier.takes_sound and (isinstance(source, str | Path) or hasattr(source, "read"))
-    with decode.opened(source) if of_file else nullcontext(source) as given:  # type: ignore[arg-type]
+    with decode.open_sound(source) if of_file else nullcontext(source) as given:  # type: ignore[arg-type]
         wave, seconds, warnings = classifier.read(
-            _bounded(given) if isinstance(given, decode.Sound) else given, rate_hz
+            limit_length(given, _refuse_long) if isinstance(given, decode.Sound) else given, rate_hz
         )
     _refuse_long(seconds)
-    heard = classifier.eval().classify(wave, classifier.rate_hz)
-    heard = replace(heard, known=waves.known(heard.known, warnings), warnings=warnings)
-    label = label or heard.label
+    prediction = classifier.eval().classify(wave, classifier.rate_hz)
+    prediction = replace(prediction, known=waves.known_unless_silent(prediction.known, warnings), warnings=warnings)
+    label = label or prediction.label
     grid = Grid(len(wave), classifier.rate_hz)
     why_not = _without_gradient(classifier)
     if why_not:
         clip, parts = occlude(classifier, wave, grid, label)
         remarks = [why_not]
     else:
-        parts, remarks = _gradcam(classifier, wave, grid, label, heard)
+        parts, remarks = _gradcam(classifier, wave, grid, label, prediction)
         clip = grid.joined(parts)
     if not clip.any():
         remarks.append(f"no part of the sound speaks for '{label}': the map is empty.")
     strongest = max(part.max(initial=0) for _, part in parts) or 1.0
-    spans, scores = classifier.spans(len(wave)), heard.segments[label]
+    spans, scores = classifier.spans(len(wave)), prediction.segments[label]
     segments = tuple(
         SegmentMap(float(start), float(end), float(score), grid.times[frames], part / np.float32(strongest))
         for (start, end), score, (frames, part) in zip(spans, scores, parts, strict=True)
@@ -134,7 +134,7 @@ def explain(
     method = "occlusion" if why_not else "Grad-CAM"
     heat = clip / (clip.max() or 1.0)
     return Explanation(
-        heard, label, method, tuple(remarks), wave, classifier.rate_hz, heat, grid.times, grid.hz, segments
+        prediction, label, method, tuple(remarks), wave, classifier.rate_hz, heat, grid.times, grid.hz, segments
     )
 
 
@@ -149,25 +149,10 @@ def look(classifier: TorchClassifier, given: npt.NDArray[Any], label: str) -> tu
         raise ExplainError(f"no map of {classifier.recipe.network.name}: Grad-CAM needs gradients and a map.")
     batch = given[None]
     with torch.no_grad():
-        shown = classifier.frontend.draw(torch.from_numpy(np.array(batch)).to(classifier.device))[0].cpu()
+        shown = classifier.frontend.render(torch.from_numpy(np.array(batch)).to(classifier.device))[0].cpu()
     cam = _cams(classifier.eval(), batch, label, np.ones(1, dtype=np.float32))
     heat = nn.functional.interpolate(cam[:, None], shown.shape[-2:], mode="bilinear")[0, 0]
     return shown.numpy(), (heat / heat.max().clamp_min(torch.finfo(heat.dtype).tiny)).numpy()
-
-
-def _bounded(sound: decode.Sound) -> decode.Sound:
-    """The same sound. One that is too long is refused by its header or, where that does not tell, as soon as decoding
-    does."""
-    _refuse_long(sound.seconds or 0)
-
-    def blocks() -> Iterator[Array]:
-        samples = 0
-        for block in sound.blocks:
-            samples += len(block)
-            _refuse_long(samples / sound.rate_hz)
-            yield block
-
-    return replace(sound, blocks=blocks())
 
 
 def _refuse_long(seconds: float) -> None:

@@ -11,7 +11,7 @@ from captum.attr import LayerGradCam
 from torch import Tensor, nn
 
 from hubbub.audio import windows
-from hubbub.classifier.base import Prediction
+from hubbub.classifier.prediction import Prediction
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.inference.stft import Grid
 from hubbub.models.network import NetworkError
@@ -42,16 +42,16 @@ def _without_gradient(classifier: TorchClassifier) -> str:
 
 
 def _gradcam(
-    classifier: TorchClassifier, wave: Array, grid: Grid, label: str, heard: Prediction
+    classifier: TorchClassifier, wave: Array, grid: Grid, label: str, prediction: Prediction
 ) -> tuple[list[tuple[slice, Array]], list[str]]:
     """Of each segment, its frames on the grid and its map on them `[bins, frames]`, 0 or more; and what to say."""
     plain = windows.at_level(classifier.cut(wave), classifier.recipe.windows.levels[0])
-    cams = _cams(classifier, plain, label, heard.segments[label].to_numpy(np.float32, copy=True))
+    cams = _cams(classifier, plain, label, prediction.segments[label].to_numpy(np.float32, copy=True))
     length = classifier.recipe.windows.length
     remarks = []
     if cams.shape[1] == 1:
         remarks.append("the network's map tells when, not how high: it is the same for all frequencies.")
-    places = classifier.network.places if classifier.frontend is None else classifier.frontend.places
+    places = classifier.network.positions if classifier.frontend is None else classifier.frontend.positions
     hz, found = torch.from_numpy(grid.hz), []
     for cam, (start, end) in zip(cams, classifier.spans(len(wave)), strict=True):
         frames = grid.frames(start, end)
@@ -128,8 +128,8 @@ def _spread(cam: Tensor, layer: nn.Module, outputs: Callable[[], Tensor]) -> Ten
     finally:
         hook.remove()
     decibels = given[0].detach()
-    heard = (decibels - decibels.amax(dim=(1, 2, 3), keepdim=True) + FLOOR_DB).clamp_min(0)
-    shares = nn.functional.adaptive_avg_pool2d((gradient * heard).abs(), (cam.shape[1], cam.shape[2]))
+    prediction = (decibels - decibels.amax(dim=(1, 2, 3), keepdim=True) + FLOOR_DB).clamp_min(0)
+    shares = nn.functional.adaptive_avg_pool2d((gradient * prediction).abs(), (cam.shape[1], cam.shape[2]))
     shares = shares / shares.sum(dim=1, keepdim=True).clamp_min(torch.finfo(shares.dtype).tiny)
     return (cam[:, None] * shares).flatten(1, 2)
 

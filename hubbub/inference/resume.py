@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hubbub.audio.find_files import STDIN
 from hubbub.data import manifest
 from hubbub.data.origins import Origins
 from hubbub.errors import HubbubError, examples
-from hubbub.inference.answer import Answer
 from hubbub.inference.formats import Format
-from hubbub.inference.predict import STDIN
+from hubbub.inference.result import FileResult
 from hubbub.runtime import files, homes
 
 __all__ = ["Kept", "KeptError", "identity", "keeping"]
@@ -42,18 +42,18 @@ class Kept:
     left: list[str]
     origins: Origins
     others: list[Path] = field(default_factory=list)
-    failed: dict[str, Answer] = field(default_factory=dict)
+    failed: dict[str, FileResult] = field(default_factory=dict)
 
-    def add(self, answer: Answer) -> None:
+    def add(self, result: FileResult) -> None:
         """Keep an answer. One that says why there is none is kept in mind only: the next run tries again; an answer of
         what was under this name before goes, that of a recording that is away stays."""
-        if answer.heard is None:
-            self.failed[answer.file] = answer
-            if answer.file == STDIN or os.path.exists(answer.file):
-                self.files[answer.file].unlink(missing_ok=True)
+        if result.prediction is None:
+            self.failed[result.file] = result
+            if result.file == STDIN or os.path.exists(result.file):
+                self.files[result.file].unlink(missing_ok=True)
         else:
-            self.form.save(self.files[answer.file], answer, self.threshold)
-            self.origins.record(self.files[answer.file], answer.file)
+            self.form.save(self.files[result.file], result, self.threshold)
+            self.origins.record(self.files[result.file], result.file)
 
 
 @contextmanager

@@ -63,9 +63,9 @@ def write(classifier: TorchClassifier, explanation: Explanation, folder: str | P
         "label": explanation.label,
         "method": explanation.method,
         "remarks": list(explanation.remarks),
-        **({"warnings": list(explanation.heard.warnings)} if explanation.heard.warnings else {}),
-        "scores": {name: heard.scores for name, heard in {"original": explanation.heard, **said}.items()},
-        "seconds": explanation.heard.seconds,
+        **({"warnings": list(explanation.prediction.warnings)} if explanation.prediction.warnings else {}),
+        "scores": {name: heard.scores for name, heard in {"original": explanation.prediction, **said}.items()},
+        "seconds": explanation.prediction.seconds,
         "segments": [
             {"start": one.start, "end": one.end, "score": one.score, "picture": pictures.get(number)}
             for number, one in enumerate(explanation.segments)

@@ -36,9 +36,9 @@ from starlette.websockets import WebSocket
 from hubbub.audio import decode
 from hubbub.classifier.base import AnswerError, Classifier
 from hubbub.errors import HubbubError
-from hubbub.inference.answer import Answer, Asked
-from hubbub.inference.events import Merging
-from hubbub.inference.predict import hear
+from hubbub.inference.events import EventSettings
+from hubbub.inference.predict import predict_recording
+from hubbub.inference.result import FileResult, PredictOptions
 from hubbub.serve.batcher import Batched, Batcher, StoppedError
 from hubbub.serve.metrics import CONTENT_TYPE, Meters
 from hubbub.serve.middleware import CLIENT_GONE, Gate, Limits, RefusedError, Slots, Token
@@ -126,10 +126,12 @@ class Service:
         self.closing = True
         await self.live.finish()
 
-    def classify(self, upload: Upload, asked: Asked, gone: Callable[[], bool]) -> Answer:
-        """The answer of `hubbub classify`, of a model that many ask."""
+    def classify(self, upload: Upload, options: PredictOptions, gone: Callable[[], bool]) -> FileResult:
+        """The result that `hubbub classify` gives, of a model that many ask."""
         with opened(upload.file, self.limits, self.limits.max_seconds) as sound:
-            return Answer(upload.name, hear(Batched(self.batcher, gone), sound, asked), model=self.name)
+            return FileResult(
+                upload.name, predict_recording(Batched(self.batcher, gone), sound, options), model=self.name
+            )
 
     def explain(
         self, upload: Upload, label: str | None, start_s: float | None, end_s: float | None, gone: Callable[[], bool]
@@ -194,11 +196,11 @@ async def classify(
     The recording is the file of a form (multipart/form-data), or the body itself; its format is known by its content.
     """
     service.refuse_unready()
-    asked = Asked(merging=None if threshold is None else Merging(threshold, release, shortest, gap))
+    options = PredictOptions(events=None if threshold is None else EventSettings(threshold, release, shortest, gap))
     upload = await receive(request, service.limits)
     with upload.file:
-        answer = await service.work(request, service.decoders, partial(service.classify, upload, asked))
-    return JSONResponse(answer.to_dict())
+        result = await service.work(request, service.decoders, partial(service.classify, upload, options))
+    return JSONResponse(result.to_dict())
 
 
 @router.post("/v1/explain", responses={200: {"model": Explained}, **REFUSALS}, openapi_extra=UPLOAD)

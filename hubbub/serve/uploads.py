@@ -6,24 +6,21 @@ hold hours.
 """
 
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
 from typing import BinaryIO, cast
 
-import numpy as np
-import numpy.typing as npt
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from hubbub.audio import decode
+from hubbub.inference.stream import limit_length
 from hubbub.serve.middleware import Limits, RefusedError
 
 __all__ = ["Upload", "opened", "receive"]
-
-Wave = npt.NDArray[np.float32]
 
 #: Kept in memory of each upload.
 SPOOLED_BYTES = 1_000_000
@@ -73,25 +70,16 @@ async def receive(request: Request, limits: Limits) -> Upload:
 def opened(
     file: BinaryIO, limits: Limits, most_s: float, start_s: float | None = None, end_s: float | None = None
 ) -> Iterator[decode.Sound]:
-    """`audio.opened` of `most_s` seconds at most. Raises `RefusedError` and `AudioError`, here or from the blocks."""
+    """`decode.open_sound` of at most `most_s` seconds. Raises `RefusedError` or `AudioError`, here or while reading."""
     _refuse_length(max(start_s or 0, end_s or 0), limits.max_seconds)  # what comes before a part is decoded too
-    with decode.opened(file, start_s, end_s) as sound:
+    with decode.open_sound(file, start_s, end_s) as sound:
         limits.refuse_format(sound.rate_hz)
-        _refuse_length(sound.seconds or 0, most_s)
-        yield replace(sound, blocks=_no_longer(sound.blocks, sound.rate_hz, most_s))
+        yield limit_length(sound, lambda seconds: _refuse_length(seconds, most_s))
 
 
 def _refuse_length(seconds: float, most_s: float) -> None:
     if seconds > most_s:
         raise RefusedError(413, f"{most_s:g} s are the most. Cut the recording into parts.")
-
-
-def _no_longer(blocks: Iterable[Wave], rate_hz: int, most_s: float) -> Iterator[Wave]:
-    decoded = 0
-    for block in blocks:
-        decoded += len(block)
-        _refuse_length(decoded / rate_hz, most_s)
-        yield block
 
 
 async def _of_body(request: Request) -> Upload:

@@ -20,19 +20,20 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from hubbub.audio import decode, waves
-from hubbub.audio.packed import HEAD_BYTES, name_of
+from hubbub.audio import decode, pcm
+from hubbub.audio.sniff import HEAD_BYTES
 from hubbub.classifier.base import AnswerError, Classifier
+from hubbub.classifier.prediction import Event, Prediction
 from hubbub.errors import HubbubError
-from hubbub.inference.events import Event, Merger, Merging
-from hubbub.inference.stream import Decision, Stream, StreamError
+from hubbub.inference.events import EventSettings
+from hubbub.inference.scoring import Scorer
+from hubbub.inference.stream import Stream, StreamError
 from hubbub.serve.middleware import MISTAKE, Limits, RefusedError, Token, refuse_unknown
 
 __all__ = ["Live", "Session", "Start"]
 
 Said = dict[str, Any]
 Result = TypeVar("Result")
-ENCODINGS: dict[str, np.dtype[Any]] = {"s16le": np.dtype("<i2"), "f32le": np.dtype("<f4")}
 #: Close codes (RFC 6455 and its registry): what was sent is refused; the server is stopped; it is at fault.
 REFUSED, RESTARTED, FAILED = 1008, 1012, 1011
 
@@ -68,23 +69,16 @@ class Session:
     """One stream from its format to its end: bytes in, what is to be said out."""
 
     def __init__(self, model: Classifier, start: Start) -> None:
-        self._model, self._channels, self._kind = model, start.channels, ENCODINGS[start.encoding]
+        self._model, self._decoder = model, pcm.PcmDecoder(start.encoding, start.channels)
         self._stream = Stream(model, start.rate, start.channels)
-        self._decision = Decision(model)
-        merging = Merging(start.threshold, start.release, start.shortest, start.gap)
-        self._merger = Merger(model.labels, merging)
-        self._rest = self._head = b""
+        self._scorer = Scorer(model, EventSettings(start.threshold, start.release, start.shortest, start.gap))
+        self._head = b""
 
     def feed(self, data: bytes) -> list[Said]:
         """The next bytes; a sample may be cut in two between them."""
         self._refuse_packed(data)
-        data = self._rest + data
-        whole = len(data) - len(data) % (self._kind.itemsize * self._channels)
-        self._rest = data[whole:]
-        if not whole:
-            return []
-        samples = np.frombuffer(data[:whole], self._kind).reshape(-1, self._channels)
-        return self._hear(*self._stream.feed(samples))
+        samples = self._decoder.feed(data)
+        return self._score(*self._stream.feed(samples)) if len(samples) else []
 
     def _refuse_packed(self, data: bytes) -> None:
         """Refuse what browsers and programs record into: asked of the first message, and once more of enough bytes."""
@@ -94,37 +88,27 @@ class Session:
         self._head += data[: HEAD_BYTES - before]
         if before and len(self._head) < HEAD_BYTES:
             return
-        whole = self._head[: len(self._head) // self._kind.itemsize * self._kind.itemsize]
-        integers = np.frombuffer(whole, self._kind) / np.float32(2**15) if self._kind.kind == "i" else None
-        if packed := name_of(self._head, integers):
+        if content := pcm.content_name(self._head, self._decoder.encoding):
             raise StreamError(
-                f"the stream holds {packed}, not samples. Send samples, or the whole file to /v1/classify."
+                f"the stream holds {content}, not samples. Send samples, or the whole file to /v1/classify."
             )
 
     def end(self) -> list[Said]:
         """What is left: the last segment and the events that end with it, and the decision on all of it."""
-        said = self._hear(*self._stream.end()) + [_event(one) for one in self._merger.end()]
-        scores = dict(zip(self._model.labels, map(float, self._decision.scores()), strict=True))
-        label = max(scores, key=lambda name: scores[name])
-        whole: Said = {"seconds": self._stream.seconds, "label": label, "score": scores[label], "scores": scores}
-        warnings = self._stream.warnings
-        if self._decision.known is not None:
-            whole["known"] = waves.known(self._decision.known, warnings)
-        if warnings:
-            whole["warnings"] = list(warnings)
-        return [*said, {"type": "end", **whole, "left_out_bytes": len(self._rest)}]
+        said = self._score(*self._stream.end()) + [_event(one) for one in self._scorer.end()]
+        prediction = self._scorer.prediction(self._stream.seconds, self._stream.warnings)
+        return [*said, {"type": "end", **prediction.to_dict(), "left_out_bytes": len(self._decoder.incomplete)}]
 
-    def _hear(self, segments: npt.NDArray[np.float32], spans: npt.NDArray[np.float64]) -> list[Said]:
+    def _score(self, segments: npt.NDArray[np.float32], spans: npt.NDArray[np.float64]) -> list[Said]:
         if not len(segments):
             return []
-        rows = self._decision.add(self._model.outputs(segments), segments)
-        said = [self._segment(start, end, row) for (start, end), row in zip(spans.tolist(), rows, strict=True)]
-        return said + [_event(one) for one in self._merger.feed(spans, rows)]
+        scores, events = self._scorer.add(self._model.outputs(segments), segments, spans)
+        said = [self._segment(start, end, row) for (start, end), row in zip(spans.tolist(), scores, strict=True)]
+        return said + [_event(one) for one in events]
 
     def _segment(self, start: float, end: float, row: npt.NDArray[np.float32]) -> Said:
-        scores = dict(zip(self._model.labels, map(float, row), strict=True))
-        label = max(scores, key=lambda name: scores[name])
-        said = {"start": start, "end": end, "label": label, "score": scores[label], "scores": scores}
+        segment = Prediction.of_segment(self._model.labels, start, end, row)
+        said = {"start": start, "end": end, "label": segment.label, "score": segment.score, "scores": segment.scores}
         return {"type": "segment", **said}
 
 
@@ -255,4 +239,4 @@ class _Line:
 
 
 def _event(event: Event) -> Said:
-    return {"type": "event", "label": event.label, "start": event.start, "end": event.end, "score": event.score}
+    return {"type": "event", **event.to_dict()}

@@ -16,7 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
+from torch.utils.data import DataLoader
 
 from hubbub.classifier import pooling
 from hubbub.classifier.torch_classifier import TorchClassifier
@@ -31,9 +33,20 @@ from hubbub.runtime.devices import choose_device
 from hubbub.train.batches import Embeddings, Source, Stored, Waveforms
 from hubbub.train.module import EachEpoch, Training
 from hubbub.train.schedule import plateaus
-from hubbub.train.trainer import TrainError, build_trainer, in_words, quiet
+from hubbub.train.trainer import TrainError, build_trainer, checkpoint_callbacks, explain_errors, quiet
 
-__all__ = ["Fitted", "Task", "TrainError", "content", "drive", "fit_head", "fit_network", "prepared"]
+__all__ = [
+    "FitRequest",
+    "Fitted",
+    "TrainError",
+    "build_module",
+    "data_key",
+    "fit",
+    "fit_head",
+    "fit_network",
+    "run_trainer",
+    "run_training",
+]
 
 Rows = npt.NDArray[np.intp]
 Targets = npt.NDArray[np.int64]
@@ -58,7 +71,7 @@ class Fitted:
 
 
 @dataclass(frozen=True)
-class Task:
+class FitRequest:
     """A fit of a network as rank 0 tells the other processes of it; `checkpoints` are on its machine."""
 
     recipe: Recipe
@@ -72,9 +85,35 @@ class Task:
     resume: bool
 
 
+def fit(
+    classifier: TorchClassifier,
+    inputs: Inputs | Segments,
+    targets: Targets,
+    train: Rows,
+    validation: Rows,
+    folder: Path,
+    *,
+    seed: int,
+    choice: dict[str, Any] | None = None,
+    loggers: list[Logger] | None = None,
+    each_epoch: EachEpoch | None = None,
+) -> Fitted:
+    """Fit the recipe's head, or its network where it has no head; see `fit_head` and `fit_network`.
+
+    A head writes nothing to `folder` and has no epochs, so `loggers` and `each_epoch` get nothing from it.
+    """
+    if classifier.recipe.head.name == "none":
+        return fit_network(
+            classifier, inputs, targets, train, validation, folder,
+            seed=seed, choice=choice, loggers=loggers, each_epoch=each_epoch,
+        )  # fmt: skip
+    assert isinstance(inputs, Segments)
+    return fit_head(classifier, inputs, targets, train, validation, seed=seed, choice=choice)
+
+
 def fit_network(
     classifier: TorchClassifier,
-    material: Inputs | Segments,
+    inputs: Inputs | Segments,
     targets: Targets,
     train: Rows,
     validation: Rows,
@@ -87,7 +126,7 @@ def fit_network(
 ) -> Fitted:
     """Train `classifier.network` in place on the clips `train`; the epoch is chosen on the clips `validation`.
 
-    `material` is the clips as they are kept or, where the network is frozen, its embeddings of their segments. Without
+    `inputs` is the clips as they are kept or, where the network is frozen, its embeddings of their segments. Without
     validation clips nothing is chosen: the last epoch is kept, or epoch `choice["epoch"]` where an earlier fit's choice
     is given.
     Checkpoints `best.ckpt` and `last.ckpt` go to `folder`/checkpoints; a `last.ckpt` found there is gone on from.
@@ -96,9 +135,9 @@ def fit_network(
     """
     settings, checkpoints = classifier.recipe.train, folder / "checkpoints"
     nodes, devices = _devices(classifier)
-    ranks.check(settings.nodes, settings.devices)
+    ranks.check_world_size(settings.nodes, settings.devices)
     lowered = choice.get("lowered", ()) if choice else ()
-    module = prepared(classifier, material, targets, train, validation, seed, lowered, each_epoch)
+    module = build_module(classifier, inputs, targets, train, validation, seed, lowered, each_epoch)
     checks = module.checks
     if len(module.source) < 2 * nodes * devices:
         raise TrainError(f"{len(module.source)} training segments are too few for {nodes * devices} devices.")
@@ -106,16 +145,16 @@ def fit_network(
     resume = last.is_file()
     if not resume or not _read(last)["stopped"]:
         epochs = choice["epoch"] if choice else settings.epochs
-        if nodes * devices > 1 and ranks.here().world > 1:
-            assert not isinstance(material, Segments)
-            name = content(material, targets, settings.device)
-            ranks.tell(
-                Task(
+        if nodes * devices > 1 and ranks.this_process().world_size > 1:
+            assert not isinstance(inputs, Segments)
+            name = data_key(inputs, targets, settings.device)
+            ranks.broadcast(
+                FitRequest(
                     classifier.recipe, classifier.labels, train, validation, seed, lowered, checkpoints, epochs, resume
                 )
             )
-            ranks.alike(lambda: name, str, "clips or kind of device")
-        drive(module, checkpoints, epochs, resume=resume, loggers=loggers or [])
+            ranks.build_on_all(lambda: name, str, "clips or kind of device")
+        run_training(module, checkpoints, epochs, resume=resume, loggers=loggers or [])
     kept = _read(checkpoints / "best.ckpt" if checks else last)
     module.load_state_dict(kept["state_dict"], strict=True)
     if module.averaged:
@@ -138,25 +177,38 @@ def _devices(classifier: TorchClassifier) -> tuple[int, int]:
     return (1, 1) if classifier.frozen else (settings.nodes, settings.devices)
 
 
-def content(sound: Inputs, targets: Targets, device: str) -> str:
+def data_key(sound: Inputs, targets: Targets, device: str) -> str:
     """A name for what processes that train together must have in common: clips, their classes, the kind of device."""
     return key_of(sound.key, targets.tolist(), choose_device(device))
 
 
-def drive(module: Training, checkpoints: Path, epochs: int, *, resume: bool, loggers: list[Logger]) -> None:
-    """All epochs of a training, on all its devices; `resume` goes on from `last.ckpt` in the folder `checkpoints`."""
+def run_training(module: Training, folder: Path, epochs: int, *, resume: bool, loggers: list[Logger]) -> None:
+    """Train all epochs on all devices, with checkpoints in `folder`; `resume` continues from its `last.ckpt`."""
+    callbacks = checkpoint_callbacks(module.settings, folder, choosing=module.checks is not None)
+    run_trainer(module, callbacks, epochs, loggers=loggers, checkpoint=folder / "last.ckpt" if resume else None)
+
+
+def run_trainer(
+    module: Training,
+    callbacks: list[Callback],
+    epochs: int,
+    *,
+    batches: DataLoader[Any] | None = None,
+    loggers: list[Logger] | None = None,
+    checkpoint: Path | None = None,
+) -> None:
+    """Run Lightning's trainer on a module, seeded; `batches` replace the module's own. Raises `TrainError`."""
     settings = module.settings
-    with _seeded(module.seed), quiet(), in_words(settings):
+    with _seeded(module.seed), quiet(), explain_errors(settings):
         trainer = build_trainer(
-            settings, checkpoints, epochs, *_devices(module.classifier), choosing=module.checks is not None,
-            loggers=loggers,
-        )  # fmt: skip
-        trainer.fit(module, ckpt_path=checkpoints / "last.ckpt" if resume else None, weights_only=True)
+            settings, epochs, *_devices(module.classifier), callbacks=callbacks, loggers=loggers or []
+        )
+        trainer.fit(module, batches, ckpt_path=checkpoint, weights_only=True)
 
 
-def prepared(
+def build_module(
     classifier: TorchClassifier,
-    material: Inputs | Segments,
+    inputs: Inputs | Segments,
     targets: Targets,
     train: Rows,
     validation: Rows,
@@ -165,8 +217,8 @@ def prepared(
     each_epoch: EachEpoch | None = None,
 ) -> Training:
     """The training of a network before its first step, what the front end learns from the training part included."""
-    source = _source(classifier, material, targets, train)
-    checks = _source(classifier, material, targets, validation) if len(validation) else None
+    source = _source(classifier, inputs, targets, train)
+    checks = _source(classifier, inputs, targets, validation) if len(validation) else None
     if len(source) and (frontend := classifier.frontend) and not classifier.frozen:
         source.to(torch.device("cpu"))
         rows = torch.arange(len(source)).split(classifier.recipe.train.batch_size)
@@ -178,14 +230,14 @@ def _read(checkpoint: Path) -> dict[str, Any]:
     return torch.load(checkpoint, map_location="cpu", weights_only=True)
 
 
-def _source(classifier: TorchClassifier, material: Inputs | Segments, targets: Targets, clips: Rows) -> Source:
-    if isinstance(material, Segments):
-        return Embeddings(material, clips, targets, classifier.network.fc.in_features)
-    if isinstance(material, Arrays):
-        return Stored(material, clips, targets)
-    assert isinstance(material, Waves)
+def _source(classifier: TorchClassifier, inputs: Inputs | Segments, targets: Targets, clips: Rows) -> Source:
+    if isinstance(inputs, Segments):
+        return Embeddings(inputs, clips, targets, classifier.network.fc.in_features)
+    if isinstance(inputs, Arrays):
+        return Stored(inputs, clips, targets)
+    assert isinstance(inputs, Waves)
     recipe = classifier.recipe
-    return Waveforms(material, clips, targets, recipe.windows, crop=recipe.augment.crop)
+    return Waveforms(inputs, clips, targets, recipe.windows, crop=recipe.augment.crop)
 
 
 def fit_head(

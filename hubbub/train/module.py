@@ -23,7 +23,7 @@ from hubbub.train import batches
 from hubbub.train.batches import Source
 from hubbub.train.ema import RunningMean
 from hubbub.train.schedule import learning_rate, plateaus
-from hubbub.train.trainer import TrainError
+from hubbub.train.trainer import DivergedError
 
 __all__ = ["EachEpoch", "Training"]
 
@@ -198,7 +198,7 @@ class Training(lightning.LightningModule):
 
     def _refuse_unless_finite(self, value: Tensor, name: str) -> None:
         if not torch.isfinite(value):
-            raise TrainError(
+            raise DivergedError(
                 f"{name} became {float(value)} in epoch {self.current_epoch + 1}, step {self.global_step + 1}. "
                 "The last good checkpoint is kept. Lower train.learning_rate, or set train.clip_norm."
             )

@@ -78,7 +78,7 @@ def test_standard_input_and_a_broken_file(place: Path) -> None:
     bad, heard = map(json.loads, done.stdout.splitlines())
     assert set(bad) == {"file", "error"} and (heard["file"], heard["seconds"]) == ("-", 2.0)
     done = classify("bad.wav", "street.wav", "--csv", status=1)
-    assert "error: bad.wav is not a sound" in done.stderr and "street.wav" in done.stdout
+    assert "error: bad.wav cannot be read as audio" in done.stderr and "street.wav" in done.stdout
     assert "the stream is empty" in classify("-", "--json", status=1).stdout
 
 

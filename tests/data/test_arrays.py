@@ -13,8 +13,10 @@ import torch
 from PIL import Image
 
 from hubbub.audio.frontend import FrontEnd
-from hubbub.audio.image_files import PictureError
-from hubbub.classifier.torch_classifier import ClassifierError, TorchClassifier, load
+from hubbub.audio.image_files import ImageError
+from hubbub.classifier.base import ClassifierError
+from hubbub.classifier.load import load_torch
+from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config import sections as settings
 from hubbub.config.recipe import Recipe
 from hubbub.data import arrays, cache, check
@@ -51,7 +53,7 @@ def drawn(sound: Clips, recipe: Recipe, folder: Path) -> Clips:
     rows = []
     for number, row in enumerate(sound.table.itertuples()):
         wave = torch.from_numpy(np.array(waves.wave(number)[: recipe.windows.length]))
-        picture = (frontend.draw(wave[None])[0].flip(-2) * 255).round().byte().numpy()
+        picture = (frontend.render(wave[None])[0].flip(-2) * 255).round().byte().numpy()
         path = folder / f"{row.clip}.png"
         Image.fromarray(picture if picture.ndim == 2 else picture.transpose(1, 2, 0)).save(path)
         rows.append({**row._asdict(), "path": str(path)})
@@ -154,7 +156,7 @@ def test_a_network_trains_on_pictures_and_then_hears_sound(
     assert any("left out" in line and "gain" in line for line in said)
     resolved = Recipe.load(tmp_path / "run" / "recipe.toml")
     assert resolved.augment.gain is None and resolved.augment.mixup is not None
-    model = load(tmp_path / "run")
+    model = load_torch(tmp_path / "run")
     for clip in (0, 42):
         heard, seen = model.classify(sound.table["path"][clip]), model.classify(magma.table["path"][clip])
         assert heard.label == seen.label
@@ -169,7 +171,7 @@ def test_where_it_is_not_known_how_pictures_were_made_only_such_are_taken(
 ) -> None:
     monkeypatch.setattr("hubbub.data.open.open_section", lambda *_, **__: replace(magma, settings=None))
     run.run(recipe(*MAGMA, 'protocol.folds=["1"]'), tmp_path / "run")
-    model = load(tmp_path / "run")
+    model = load_torch(tmp_path / "run")
     assert model.recipe.frontend.name == "precomputed"
     assert model.classify(magma.table["path"][0]).label in magma.labels
     with pytest.raises(ClassifierError, match="takes only such, not sound"):
@@ -230,7 +232,7 @@ def test_a_broken_picture_is_named_and_nothing_is_kept(
     whole = Path(magma.table["path"][0]).read_bytes()
     (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
     paths = [str(tmp_path / "cut.png"), *magma.table["path"][1:]]
-    with pytest.raises(PictureError, match=r"cut\.png"):
+    with pytest.raises(ImageError, match=r"cut\.png"):
         arrays.load_arrays(replace(magma, table=magma.table.assign(path=paths)), recipe(*MAGMA))
     assert not [p for p in (tmp_path / "cache").rglob("*") if p.is_file()]
 
@@ -255,10 +257,10 @@ def test_spectrograms_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         arrays.load_arrays(spectrograms(tmp_path, [25, 25], bands=128), recipe(*frames))
     clips = spectrograms(tmp_path, [25, 25])
     np.save(tmp_path / "1.npy", np.full((64, 25), np.nan, np.float32))
-    with pytest.raises(PictureError, match="not finite"):
+    with pytest.raises(ImageError, match="not finite"):
         arrays.load_arrays(clips, recipe(*frames))
     np.save(tmp_path / "1.npy", np.array([{"a": 1}]), allow_pickle=True)
-    with pytest.raises(PictureError, match=r"1\.npy is not a spectrogram"):
+    with pytest.raises(ImageError, match=r"1\.npy is not a spectrogram"):
         arrays.load_arrays(clips, recipe(*frames))
 
 

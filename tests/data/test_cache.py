@@ -92,7 +92,7 @@ def test_a_second_call_reads_what_the_first_one_kept(
     first = cache.decode_clips(clips, RATE_HZ)
     kept = entries(own_cache)
     assert len(kept) == 3 and all(name.startswith(f"decoded/{first.key}/") for name in kept)
-    monkeypatch.setattr(decode, "opened", None)
+    monkeypatch.setattr(decode, "open_sound", None)
     again = cache.decode_clips(clips, RATE_HZ)
     assert isinstance(again.samples, np.memmap) and again.samples.mode == "c"
     np.testing.assert_array_equal(again.samples, first.samples)
@@ -450,7 +450,7 @@ def test_what_dead_processes_left_goes_and_what_others_write_stays(clips: Clips,
 def test_a_decoding_that_is_stopped_by_hand_goes_on_and_a_failed_one_leaves_nothing(
     clips: Clips, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, heard = decode.opened, []
+    real, heard = decode.open_sound, []
 
     def stopped(path: str, *span: float) -> AbstractContextManager[decode.Sound]:
         if len(heard) == 4:
@@ -458,11 +458,11 @@ def test_a_decoding_that_is_stopped_by_hand_goes_on_and_a_failed_one_leaves_noth
         heard.append(path)
         return real(path, *span)
 
-    monkeypatch.setattr(decode, "opened", stopped)
+    monkeypatch.setattr(decode, "open_sound", stopped)
     monkeypatch.setattr(cache, "cores", lambda: 1)
     with pytest.raises(KeyboardInterrupt):
         cache.decode_clips(clips, RATE_HZ)
-    monkeypatch.setattr(decode, "opened", lambda path, *span: (heard.append(path), real(path, *span))[1])
+    monkeypatch.setattr(decode, "open_sound", lambda path, *span: (heard.append(path), real(path, *span))[1])
     cache.decode_clips(clips, RATE_HZ)
     assert len(heard) == 6 and len(entries(own_cache)) == 3
 

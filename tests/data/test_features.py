@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from hubbub.classifier.torch_classifier import load
+from hubbub.classifier.load import load
 from hubbub.config.recipe import Recipe
 from hubbub.data import features as npz
 from hubbub.data.clips import ClipsError

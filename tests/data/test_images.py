@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image, PngImagePlugin
 
-from hubbub.audio.image_files import read
+from hubbub.audio.image_files import read_image
 from hubbub.config.sections import Protocol
 from hubbub.data import leaks, splits
 from hubbub.data.check import check_data
@@ -180,15 +180,15 @@ def test_duplicates_are_found_by_what_they_show(tmp_path: Path) -> None:
         "spectrograms/fold2/201-1-original.png 'children_playing'"
     )
     clips = open_data(str(tmp_path / "list.csv"))
-    contents = [content(read(path)) for path in clips.table["path"]]
+    contents = [content(read_image(path)) for path in clips.table["path"]]
     with pytest.raises(leaks.LeakError, match="identical"):
         leaks.audit(clips, splits.make_splits(clips, Protocol()), contents)
 
 
 def test_grey_in_colours_shows_the_same(tmp_path: Path) -> None:
     grey = Image.fromarray(noise(0, channels=1)[..., 0])
-    one = read(save(tmp_path / "a.png", grey))
-    three = read(save(tmp_path / "b.png", grey.convert("RGBA")))
+    one = read_image(save(tmp_path / "a.png", grey))
+    three = read_image(save(tmp_path / "b.png", grey.convert("RGBA")))
     assert (len(one), len(three)) == (1, 3) and content(one) == content(three)
     assert content(one) != content(one[:, ::-1])
 

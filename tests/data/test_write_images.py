@@ -16,7 +16,7 @@ from PIL import Image
 
 from hubbub.audio import decode, windows
 from hubbub.audio.frontend import FrontEnd
-from hubbub.audio.image_files import PictureError, read
+from hubbub.audio.image_files import ImageError, read_image
 from hubbub.config.recipe import Recipe
 from hubbub.config.sections import Protocol
 from hubbub.data import origins, splits, write_augmented, write_images
@@ -60,7 +60,7 @@ def drawn(chosen: Recipe, path: Path, segment: int = 0) -> torch.Tensor:
     """The front end's own picture, before it is standardised."""
     frontend = FrontEnd(chosen.frontend, chosen.audio.rate_hz)
     cut = windows.cut(decode.load(path, chosen.audio.rate_hz), chosen.windows.length, chosen.windows.hop)
-    picture = frontend.picture.draw(frontend.logmel(torch.from_numpy(cut[segment].copy())[None]))[0]
+    picture = frontend.picture.render(frontend.logmel(torch.from_numpy(cut[segment].copy())[None]))[0]
     return picture if picture.ndim == 3 else picture[None]
 
 
@@ -79,7 +79,7 @@ def test_a_picture_is_what_the_front_end_draws(
     write_images.write(chosen, tmp_path / "out")
     for file, source, segment in (("fold1/c0", "0", 0), ("fold3/c5-s0000", "5", 0), ("fold3/c5-s0002", "5", 2)):
         path = tmp_path / "out" / "spectrograms" / f"{file}_orig.png"
-        pixels = read(path)
+        pixels = read_image(path)
         own = drawn(chosen, sounds.parent / f"{source}.wav", segment)
         assert pixels.shape == shape == own.shape
         assert np.abs(pixels / 255 - own.numpy()).max() <= 0.501 / 255
@@ -94,7 +94,7 @@ def test_without_a_size_a_picture_has_a_row_a_band_and_a_column_a_frame(sounds: 
     del content["frontend"]["size"]
     write_images.write(Recipe.of(content), tmp_path / "out")
     frames = FrontEnd(chosen.frontend, chosen.audio.rate_hz).logmel.frames(chosen.windows.length)
-    assert read(tmp_path / "out" / "spectrograms" / "fold1" / "c0_orig.png").shape == (1, 64, frames)
+    assert read_image(tmp_path / "out" / "spectrograms" / "fold1" / "c0_orig.png").shape == (1, 64, frames)
 
 
 def test_low_tones_are_low_on_paper_and_in_row_0_for_a_network(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_low_tones_are_low_on_paper_and_in_row_0_for_a_network(tmp_path: Path) -
     csv = listed(tmp_path, [{"path": "low.wav", "label": "low", "clip": "low"}])
     write_images.write(recipe(csv, "frontend.colours=none"), tmp_path / "out")
     path = tmp_path / "out" / "spectrograms" / "low_orig.png"
-    assert read(path)[0].mean(1).argmax() < 8
+    assert read_image(path)[0].mean(1).argmax() < 8
     assert np.asarray(Image.open(path)).mean(1).argmax() >= 40
 
 
@@ -154,7 +154,7 @@ def test_each_variant_gives_another_picture(sounds: Path, tmp_path: Path) -> Non
         name for name in parse_variants("b,d,emodb") if not name.startswith("gain")
     ]  # these are relative to the loudest
     write_images.write(recipe(sounds), tmp_path / "out", ",".join(names))
-    pictures = {p.stem.split("_")[1]: read(p) for p in (tmp_path / "out/spectrograms/fold1").glob("c0_*.png")}
+    pictures = {p.stem.split("_")[1]: read_image(p) for p in (tmp_path / "out/spectrograms/fold1").glob("c0_*.png")}
     assert len(pictures) == len(names) == 19
     assert len({pixels.tobytes() for pixels in pictures.values()}) == len(pictures)
 
@@ -277,14 +277,14 @@ def test_licence_notes_and_straddling_recordings_go_on(tmp_path: Path, home: Cal
 
 
 def test_what_makes_no_picture_is_refused(sounds: Path, tmp_path: Path) -> None:
-    with pytest.raises(PictureError, match=r"frontend\.scale is 'none'.* --set frontend\.scale=minmax"):
+    with pytest.raises(ImageError, match=r"frontend\.scale is 'none'.* --set frontend\.scale=minmax"):
         write_images.write(
             recipe(sounds, "frontend.scale=none", "frontend.colours=none", "frontend.standardise=none"), tmp_path
         )
-    with pytest.raises(PictureError, match="has no log-mel front end"):
+    with pytest.raises(ImageError, match="has no log-mel front end"):
         write_images.write(Recipe.load("us8k-yamnet-lgbm"), tmp_path / "out")
     csv = write_images.write(recipe(sounds), tmp_path / "out")
-    with pytest.raises(PictureError, match="list, pictures holds pictures"):
+    with pytest.raises(ImageError, match="list, pictures holds pictures"):
         write_images.write(recipe(csv), tmp_path / "again")
 
 

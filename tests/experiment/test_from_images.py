@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from hubbub.classifier.torch_classifier import load
+from hubbub.classifier.load import load
 from hubbub.config.recipe import Recipe
 from hubbub.data import write_images
 from hubbub.data.open import open_data

@@ -133,7 +133,7 @@ def test_an_address_that_does_not_answer_is_told_and_not_waited_for(monkeypatch:
         with pytest.raises(EngineError, match=f"no Ray cluster answers at '{address}': Connection refused"):
             ray_cluster.connect(address)
         closed.listen()  # and is silent
-        monkeypatch.setattr(cluster, "ANSWER_S", 3)
+        monkeypatch.setattr(ray_cluster, "CONNECT_TIMEOUT_S", 3)
         with pytest.raises(EngineError, match="nothing in 3 seconds"):
             ray_cluster.connect(address)
     with pytest.raises(EngineError, match="write HOST:PORT"):

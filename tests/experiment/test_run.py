@@ -17,7 +17,8 @@ import pytest
 import soundfile
 import torch
 
-from hubbub.classifier.torch_classifier import TorchClassifier, load
+from hubbub.classifier.load import load, load_torch
+from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config.recipe import Recipe, shipped
 from hubbub.data import cache
 from hubbub.data.datasets import DATASETS
@@ -28,7 +29,7 @@ from hubbub.experiment import cell
 from hubbub.experiment import run as experiment
 from hubbub.experiment.prepare import prepare
 from hubbub.metrics import classification
-from hubbub.models.heads import LogisticHead
+from hubbub.models.dense_heads import LogisticHead
 from hubbub.report import goals
 from hubbub.runtime import files
 from hubbub.runtime.devices import choose_device
@@ -343,8 +344,8 @@ def test_a_network_starts_from_the_weights_it_is_given(trained: Path, tmp_path: 
     assert any(line.startswith("network.safetensors: 31 tensors") for line in lines), lines
     state = read(tmp_path / "run" / "environment.json")["weights"]
     assert state == {"network.safetensors": files.sha256(weights)}
-    given = load(trained).network.state_dict()
-    ours = load(tmp_path / "run" / "test-1" / "seed-42" / "classifier").network.state_dict()
+    given = load_torch(trained).network.state_dict()
+    ours = load_torch(tmp_path / "run" / "test-1" / "seed-42" / "classifier").network.state_dict()
     assert all(torch.equal(ours[name], tensor) for name, tensor in given.items())
 
 
@@ -390,7 +391,7 @@ def test_a_device_that_is_not_there_is_refused_before_anything_is_done(tmp_path:
 
 def test_a_run_folder_in_use_is_refused_and_left_alone(trained: Path) -> None:
     before = (trained / "summary.json").stat().st_mtime_ns
-    with files.lock(trained), pytest.raises(HubbubError, match="is in use"):
+    with files.lock_folder(trained), pytest.raises(HubbubError, match="is in use"):
         experiment.run(recipe('protocol.folds=["1","2"]'), trained)
     assert (trained / "summary.json").stat().st_mtime_ns == before
 
@@ -429,7 +430,7 @@ def test_the_goals_table_shows_what_was_run_and_how_to_run_the_rest(tmp_path: Pa
     assert table.loc["run", "A1"] == "not yet: hubbub bench us8k-yamnet-lgbm"
     assert table.loc["clip accuracy", "A2"] == f"{summary['clip']['accuracy']['mean']:.4f}"
     assert table.loc["segment macro-F1", "A2"] == f"{summary['segment']['macro_f1']['mean']:.4f}"
-    network = load(tmp_path / "us8k-esresnext" / "test-1" / "seed-42" / "classifier").network
+    network = load_torch(tmp_path / "us8k-esresnext" / "test-1" / "seed-42" / "classifier").network
     trainable = sum(p.numel() for p in network.parameters())
     assert table.loc["trainable parameters", "A2"] == f"{trainable:,}"
     assert table.loc["GPU needed", "A2"] == "yes"
@@ -451,7 +452,7 @@ def test_every_shipped_recipe_runs_quick_and_its_classifier_classifies(
         home("weights", "yamnet.h5")
     summary = experiment.run(plan, tmp_path / "run", quick=True)
     assert any(reason.startswith("QUICK") for reason in summary["why_not_comparable"])
-    assert load(tmp_path / "run").card["not_comparable"] == summary["why_not_comparable"]
+    assert load_torch(tmp_path / "run").card["not_comparable"] == summary["why_not_comparable"]
     if plan.data.name == "emodb":
         assert any(reason.startswith("ANOTHER VERSION: every") for reason in summary["why_not_comparable"])
     assert summary["clips"] == len({c for split in prepare(plan, quick=True).splits for c in split.test})

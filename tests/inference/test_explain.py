@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from hubbub.audio.frontend import FrontEnd
 from hubbub.classifier import pooling
-from hubbub.classifier.torch_classifier import TorchClassifier, load
+from hubbub.classifier.load import load_torch
+from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config.recipe import Recipe
 from hubbub.data import synthetic
 from hubbub.inference import gradcam
@@ -62,7 +63,7 @@ def test_a_front_end_knows_where_a_sound_lies_on_its_picture(name: str, at: floa
         Recipe.of({"data": {"name": "street"}, "frontend": {"name": "logmel"} | FRONTS[name]}).frontend, RATE
     )
     picture = front(torch.from_numpy(burst(at, hz, 2.0))[None])[0]
-    _lies_at(picture, front.places(torch.tensor([at]), torch.tensor([hz]), 2 * RATE))
+    _lies_at(picture, front.positions(torch.tensor([at]), torch.tensor([hz]), 2 * RATE))
 
 
 def _lies_at(picture: Tensor, places: tuple[Tensor, Tensor]) -> None:
@@ -76,17 +77,19 @@ def _lies_at(picture: Tensor, places: tuple[Tensor, Tensor]) -> None:
 @pytest.mark.parametrize(("at", "hz"), [(0.1, 3800), (0.5, 300), (0.9, 1500)])
 def test_networks_with_a_front_end_of_their_own_know_it_too(at: float, hz: float) -> None:
     yamnet, esresnext = YAMNet(), ESResNeXt(3)
-    places = yamnet.places(torch.tensor([at]), torch.tensor([hz]), 15_600)
+    places = yamnet.positions(torch.tensor([at]), torch.tensor([hz]), 15_600)
     _lies_at(yamnet.frontend(torch.from_numpy(burst(at, hz, 0.975))[None])[0], places)
     wave = torch.from_numpy(burst(at, hz, 1.0, 44_100))[None]
-    places = esresnext.places(torch.tensor([at]), torch.tensor([hz]), 44_100)
+    places = esresnext.positions(torch.tensor([at]), torch.tensor([hz]), 44_100)
     _lies_at(esresnext.log_power(wave)[0].flatten(0, 1), places)
 
 
 def test_what_no_band_and_no_window_reaches_is_heard_nowhere() -> None:
     front = FrontEnd(Recipe.of({"data": {"name": "street"}, "frontend": {"name": "logmel", "frames": 50} | {
         "f_min_hz": 300.0, "f_max_hz": 5000.0}}).frontend, RATE)  # fmt: skip
-    columns, rows = front.places(torch.tensor([0.0, 0.9, 1.2]), torch.tensor([200.0, 301.0, 4999.0, 5100.0]), 2 * RATE)
+    columns, rows = front.positions(
+        torch.tensor([0.0, 0.9, 1.2]), torch.tensor([200.0, 301.0, 4999.0, 5100.0]), 2 * RATE
+    )
     assert columns.isnan().tolist() == [False, False, True]
     assert rows.isnan().tolist() == [True, False, False, True]
 
@@ -140,7 +143,7 @@ def test_every_network_is_explained(name: str) -> None:
     assert found.map.shape == (len(found.hz), len(found.times))
     assert np.isfinite(found.map).all() and found.map.min() >= 0
     assert found.map.max() == 1 or "no part of the sound speaks" in found.remarks[-1]
-    assert len(found.segments) == len(found.heard.segments)
+    assert len(found.segments) == len(found.prediction.segments)
     for one, (start, end) in zip(found.segments, model.spans(len(wave)), strict=True):
         assert (one.start, one.end) == (start, end)
         assert one.map.shape == (len(found.hz), len(one.times))
@@ -276,7 +279,7 @@ EVENTS = [(label, take) for label in ("car_horn", "dog_bark", "jackhammer", "sir
 
 def test_the_maps_energy_lies_on_the_event(street: TorchClassifier) -> None:
     found = [explain(street, event(*one), STREET, one[0]) for one in EVENTS]
-    assert np.mean([one.heard.label == label for one, (label, _) in zip(found, EVENTS, strict=True)]) > 0.6
+    assert np.mean([one.prediction.label == label for one, (label, _) in zip(found, EVENTS, strict=True)]) > 0.6
     inside = (found[0].times >= ONSET) & (found[0].times <= OFFSET)
     shares = [one.map[:, inside].sum() / one.map.sum() for one in found]
     assert inside.mean() == pytest.approx(0.15, abs=0.01)
@@ -387,7 +390,7 @@ def test_what_is_odd_about_a_recording_stands_beside_its_map(tmp_path: Path) -> 
     at = content.index(b"data") + 4
     (tmp_path / "crashed.wav").write_bytes(content[:at] + bytes(4) + content[at + 4 :])
     found = explain(headed("head.name=logreg"), tmp_path / "crashed.wav")
-    assert "Its header says 0 bytes of samples; read to the end of the file: 1.0 s." in found.heard.warnings[0]
+    assert "Its header says 0 bytes of samples; read to the end of the file: 1.0 s." in found.prediction.warnings[0]
 
 
 def test_a_folder_holds_pictures_sounds_and_scores(street: TorchClassifier, tmp_path: Path) -> None:
@@ -395,7 +398,7 @@ def test_a_folder_holds_pictures_sounds_and_scores(street: TorchClassifier, tmp_
     card = write(street, found, tmp_path / "why")
     assert card == json.loads((tmp_path / "why" / "explanation.json").read_text())
     assert (card["label"], card["method"], card["remarks"]) == (found.label, "Grad-CAM", [])
-    assert card["scores"]["original"] == found.heard.scores
+    assert card["scores"]["original"] == found.prediction.scores
     named = {*card["files"].values(), *(one["picture"] for one in card["segments"]), "explanation.json"}
     assert {file.name for file in (tmp_path / "why").iterdir()} == named
     assert {file.read_bytes()[:4] for file in (tmp_path / "why").glob("*.png")} == {b"\x89PNG"}
@@ -455,10 +458,10 @@ def test_yamnet_hears_a_bark_where_it_is(home: Any) -> None:
     home("weights", "yamnet.h5")
     home("weights", "yamnet_class_map.csv")
     clip = next(home("data", "esc50").rglob("1-100032-A-0.*"))  # one bark, then digital silence
-    found = explain(load("yamnet"), clip, label="Dog")
+    found = explain(load_torch("yamnet"), clip, label="Dog")
     sounding = np.flatnonzero(np.abs(found.wave) > 1e-3)[[0, -1]] / found.rate_hz
     inside = (found.times >= sounding[0] - 0.8) & (found.times <= sounding[1] + 0.8)  # a patch lasts .96 s
     assert found.map[:, inside].sum() / found.map.sum() > 0.95
     kept, rest = listen(found)
-    model = load("yamnet")
+    model = load_torch("yamnet")
     assert model.classify(kept, RATE).scores["Dog"] > 2 * model.classify(rest, RATE).scores["Dog"]

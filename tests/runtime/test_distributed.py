@@ -17,7 +17,7 @@ from hubbub.data import arrays, splits
 from hubbub.data.open import open_clips
 from hubbub.experiment import lr_find, tune
 from hubbub.runtime import distributed
-from hubbub.runtime.distributed import Place, RankError
+from hubbub.runtime.distributed import Process, RankError
 from hubbub.train import fit
 from tests.experiment.test_tune import plan, write_sounds
 
@@ -28,11 +28,11 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 SCRIPT = """
 import json, os, signal, sys
 from hubbub.cli import main
-from hubbub.train import follower, fit, module
+from hubbub.train import worker, fit, module
 from hubbub.runtime import distributed
 from hubbub.data import cache
-rank, (at, other, *sys.argv[1:]) = distributed.here().rank, sys.argv[1:]
-step, prepared = module.Training.training_step, fit.prepared
+rank, (at, other, *sys.argv[1:]) = distributed.this_process().rank, sys.argv[1:]
+step, build = module.Training.training_step, fit.build_module
 def fatal_step(self, batch, index):
     if [rank, self.current_epoch, index] == json.loads(at):
         os.kill(os.getpid(), signal.SIGKILL)
@@ -40,8 +40,8 @@ def fatal_step(self, batch, index):
 def noted(model, sound, targets, rows, validation, *more):
     with open(f"heard-{rank}.json", "w" if len(validation) else "a") as file:
         file.write(json.dumps([*rows.tolist(), *validation.tolist()]) + "\\n")
-    return prepared(model, sound, targets, rows, validation, *more)
-module.Training.training_step, fit.prepared = fatal_step, noted
+    return build(model, sound, targets, rows, validation, *more)
+module.Training.training_step, fit.build_module = fatal_step, noted
 cache.VERSION += rank * int(other)
 main.main()
 """
@@ -94,17 +94,17 @@ def recipe(tmp_path: Path) -> Path:
 
 def test_a_process_is_alone_unless_torchrun_started_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "3")  # somebody else's
-    assert distributed.here() == Place(0, 1, 0, 1)
+    assert distributed.this_process() == Process(0, 1, 0, 1)
     started(monkeypatch, rank=3, world=4, local=2)
-    assert distributed.here() == Place(3, 4, 1, 2)
+    assert distributed.this_process() == Process(3, 4, 1, 2)
 
 
 def test_as_many_processes_as_the_recipe_asks_for_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     for nodes, devices in ((1, 1), (1, 2)):  # one machine starts its own
-        distributed.check(nodes, devices)
+        distributed.check_world_size(nodes, devices)
     for nodes, devices in ((1, 1), (2, 1), (1, 2), (3, 4)):
         started(monkeypatch, world=nodes * devices, local=devices)
-        distributed.check(nodes, devices)
+        distributed.check_world_size(nodes, devices)
 
 
 @pytest.mark.parametrize(
@@ -121,8 +121,8 @@ def test_another_number_of_processes_is_refused_with_both(
 ) -> None:
     started(monkeypatch, world=world, local=local)
     with pytest.raises(RankError, match=rf"started {world} process.*nodes {nodes} with train.devices {devices} each"):
-        distributed.check(nodes, devices)
-    with pytest.raises(RankError, match=advice), distributed.together(nodes, devices):
+        distributed.check_world_size(nodes, devices)
+    with pytest.raises(RankError, match=advice), distributed.process_group(nodes, devices):
         pass
 
 
@@ -162,7 +162,7 @@ def test_one_process_a_machine_says_what_all_meet(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(distributed, "TO_BE_ENDED_S", 0.0)
     for rank, first in ((0, "error: no"), (1, ""), (2, "error (rank 2 on "), (3, "")):
         started(monkeypatch, rank=rank, world=4, local=2)
-        line = distributed.spoken(RankError("no"))
+        line = distributed.error_line(RankError("no"))
         assert line.startswith(first)
         assert bool(line) == bool(first)
 

@@ -276,7 +276,7 @@ sys.path.insert(0, {str(Path(__file__).parents[2])!r})
 from tests.train.test_fit import SETTINGS, changed
 from pathlib import Path
 from hubbub.train import fit as train
-from hubbub.classifier.torch_classifier import Classifier
+from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.data import cache, splits
 from hubbub.data.open import open_clips
 from hubbub.config.recipe import Recipe
@@ -286,7 +286,7 @@ recipe = changed(recipe, batch_size=4096)
 clips = open_clips(recipe)
 waves = cache.decode_clips(clips, recipe.audio.rate_hz)
 split = splits.make_splits(clips, recipe.protocol)[0]
-model = Classifier(recipe, clips.labels, seed=1)
+model = TorchClassifier(recipe, clips.labels, seed=1)
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 100_000_000, used + 100_000_000))
 try:
@@ -322,7 +322,7 @@ from pathlib import Path
 from tests.train.test_fit import SETTINGS, changed
 from hubbub.runtime import files
 from hubbub.train import fit as train, module as training
-from hubbub.classifier.torch_classifier import Classifier
+from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.data import cache, splits
 from hubbub.data.open import open_clips
 from hubbub.config.recipe import Recipe
@@ -343,7 +343,7 @@ def fit(folder, at):
         return rename(*names)
     training.Training.training_step = fatal_step
     files.os.replace = fatal_rename if at == "writing" else rename
-    model = Classifier(recipe, clips.labels, seed=1)
+    model = TorchClassifier(recipe, clips.labels, seed=1)
     train.fit_network(model, waves, clips.targets(), split.train, split.validation, Path(folder), seed=1)
 for folder, at in {runs!r}:  # each in a process of its own, that need not import everything again
     if child := os.fork():
@@ -402,7 +402,7 @@ import torch
 from tests.train.test_fit import SETTINGS, changed
 from hubbub.train import fit as train
 from hubbub.train.batches import Waveforms
-from hubbub.classifier.torch_classifier import Classifier
+from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.data import cache, splits
 from hubbub.data.open import open_clips
 from hubbub.config.recipe import Recipe
@@ -424,7 +424,7 @@ def run(folder, **settings):
     clips = open_clips(recipe)
     waves = cache.decode_clips(clips, recipe.audio.rate_hz)
     split = splits.make_splits(clips, recipe.protocol)[0]
-    model = Classifier(recipe, clips.labels, seed=1)
+    model = TorchClassifier(recipe, clips.labels, seed=1)
     def source(classifier, material, targets, rows):
         made = Watched(material, rows, targets, recipe.windows)
         made.folder = folder
@@ -472,8 +472,9 @@ FULL = """
 import resource, sys
 from pathlib import Path
 from hubbub.train import fit
-from hubbub.classifier.torch_classifier import Classifier
+from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.data import cache, splits
+from hubbub.data.open import open_clips
 from hubbub.runtime.homes import StoreError
 from hubbub.config.recipe import Recipe
 recipe = Recipe.load("street-cnn", sys.argv[2:])
@@ -481,8 +482,8 @@ clips = open_clips(recipe)
 waves, split = cache.decode_clips(clips, recipe.audio.rate_hz), splits.make_splits(clips, recipe.protocol)[0]
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 try:
-    fit.fit_network(Classifier(recipe, clips.labels, seed=1), waves, clips.targets(), split.train, split.validation,
-                      Path(sys.argv[1]), seed=1)
+    model = TorchClassifier(recipe, clips.labels, seed=1)
+    fit.fit_network(model, waves, clips.targets(), split.train, split.validation, Path(sys.argv[1]), seed=1)
 except StoreError as error:
     print(error)
 """

@@ -51,7 +51,7 @@ def download(name: str) -> Path:
         info = client.dataset_info(name, files_metadata=True)
     _refuse_outside_names(name, [info.sha or "", *(sibling.rfilename for sibling in info.siblings or [])])
     part = target.with_name(f".{target.name}.{str(info.sha)[:12]}.part")
-    with files.lock(part):
+    with files.lock_folder(part):
         with _as_hub_errors(name):
             client.snapshot_download(
                 name, repo_type="dataset", revision=info.sha, local_dir=part, allow_patterns=_WANTED

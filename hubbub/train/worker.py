@@ -15,9 +15,9 @@ from hubbub.data.inputs import Inputs
 from hubbub.data.open import open_clips
 from hubbub.runtime import distributed
 from hubbub.train import fit
-from hubbub.train.fit import Targets, Task
+from hubbub.train.fit import FitRequest, Targets
 
-__all__ = ["follow"]
+__all__ = ["run_worker"]
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ class _Data:
     targets: Targets
 
 
-def follow() -> None:
+def run_worker() -> None:
     """Take part in every fit that rank 0 tells of, until it tells the end. Raises `RankError` where rank 0 is lost."""
     data: _Data | None = None
-    while task := distributed.hear():
-        data = distributed.alike(partial(_open, task.recipe, data), _content, "clips or kind of device")
+    while task := distributed.receive():
+        data = distributed.build_on_all(partial(_open, task.recipe, data), _content, "clips or kind of device")
         _take_part(task, data)
 
 
@@ -43,12 +43,12 @@ def _open(recipe: Recipe, before: _Data | None) -> _Data:
 
 
 def _content(data: _Data) -> str:
-    return fit.content(data.sound, data.targets, data.recipe.train.device)
+    return fit.data_key(data.sound, data.targets, data.recipe.train.device)
 
 
-def _take_part(task: Task, data: _Data) -> None:
+def _take_part(task: FitRequest, data: _Data) -> None:
     model = TorchClassifier(
         task.recipe, task.labels, seed=task.seed
     )  # its weights become rank 0's before the first step
-    module = fit.prepared(model, data.sound, data.targets, task.train, task.validation, task.seed, task.lowered)
-    fit.drive(module, task.checkpoints, task.epochs, resume=task.resume, loggers=[])
+    module = fit.build_module(model, data.sound, data.targets, task.train, task.validation, task.seed, task.lowered)
+    fit.run_training(module, task.checkpoints, task.epochs, resume=task.resume, loggers=[])
