@@ -19,8 +19,9 @@ from hubbub.audio import image_files
 from hubbub.audio.image_files import ImageError
 from hubbub.config.augment import SPECTROGRAM, Augment
 from hubbub.config.recipe import Recipe
-from hubbub.data import cache, entries, features, images
+from hubbub.data import cache, entries, images
 from hubbub.data.clips import Clips, ClipsError
+from hubbub.data.features import read_features, read_hashes, read_shape
 from hubbub.data.inputs import Inputs, Mapped, Segmenter
 from hubbub.errors import examples
 from hubbub.runtime import homes
@@ -135,7 +136,7 @@ def load_arrays(clips: Clips, recipe: Recipe) -> Arrays:
     else:
         first = Path(clips.table["path"].iloc[0])
         of_npz = first.suffix == ".npz"  # these are padded or cut later, like those from sound
-        spectrogram = features.shape(first) if of_npz else frontend.spectrogram_shape(recipe.windows.length)
+        spectrogram = read_shape(first) if of_npz else frontend.spectrogram_shape(recipe.windows.length)
         shape, dtype, parts = spectrogram, np.float32, _spectrograms(clips, spectrogram, frontend, recipe)
     rows, padding = clips.table[["clip", "start", "end"]].to_json(), frontend.picture.padding
     kind = "pictures" if clips.kind == "images" else clips.kind  # cache keys have this name
@@ -155,7 +156,7 @@ def load_arrays(clips: Clips, recipe: Recipe) -> Arrays:
 def inspect_spectrograms(clips: Clips) -> pd.DataFrame:
     """Read every spectrogram -> `clip`, `content` (hash), `error` ("" if none)."""
     found = []
-    npz = {path: features.contents(Path(path)) for path in set(clips.table["path"]) if path.endswith(".npz")}
+    npz = {path: read_hashes(Path(path)) for path in set(clips.table["path"]) if path.endswith(".npz")}
     for clip, path in zip(clips.table["clip"], clips.table["path"], strict=True):
         try:
             content, error = npz[path][clip] if path in npz else _hash(image_files.read_spectrogram(path)), ""
@@ -207,7 +208,7 @@ def _spectrograms(clips: Clips, shape: tuple[int, int], frontend: "FrontEnd", re
     if frontend.logmel:  # the trained classifier cuts sound into windows of this many frames
         most = LONGER * frontend.logmel.frames(recipe.windows.length)
     if table["path"].iloc[0].endswith(".npz"):
-        yield from features.read(Path(table["path"].iloc[0]), table["clip"])
+        yield from read_features(Path(table["path"].iloc[0]), table["clip"])
         return
     for row, path in enumerate(track(table["path"], "reading", len(table))):
         values = image_files.read_spectrogram(path)

@@ -19,7 +19,10 @@ from hubbub.errors import did_you_mean, examples
 from hubbub.runtime import download, files, homes
 from hubbub.runtime.progress import track
 
-__all__ = ["DATASETS", "DataSet", "check_published", "open_known"]
+__all__ = ["DATASETS", "URBANSOUND8K_NAME", "DataSet", "check_names", "check_published", "open_known"]
+
+#: UrbanSound8K's file names: the Freesound recording, the class number, and two counters.
+URBANSOUND8K_NAME = r"^(?P<fsID>\d+)-(?P<classID>\d+)-\d+-\d+\."
 
 
 @dataclass(frozen=True)
@@ -64,21 +67,21 @@ def _require(name: str, rows: pd.DataFrame, *columns: str) -> None:
             raise ClipsError(f"{name}: the list has no column '{column}'. {did_you_mean(column, rows.columns)}")
 
 
-def _refuse_disagreeing(name: str, rows: pd.DataFrame, by_name: pd.DataFrame) -> None:
-    """Raises `ClipsError` where a file name gives another fold, class or source than its row."""
-    wrong = rows.index[(by_name.fillna("").astype(str) != rows[list(by_name.columns)].astype(str)).any(axis=1)]
+def check_names(name: str, rows: pd.DataFrame, column: str, pattern: str, advice: str) -> None:
+    """Raises `ClipsError` where a file name gives another fold, class or source than its row, by `pattern`'s groups."""
+    by_name = rows[column].astype(str).str.extract(pattern)
+    wrong = rows.index[(by_name.fillna("") != rows[list(by_name)].astype(str)).any(axis=1)]
     if len(wrong):
         raise ClipsError(
-            f"{name}: {len(wrong)} file names disagree with their row ({examples(rows.iloc[:, 0][wrong])}). "
-            "Fetch the original list again."
+            f"{name}: {len(wrong)} file names disagree with their row ({examples(rows[column][wrong])}). {advice}"
         )
 
 
 def _esc50(folder: Path) -> pd.DataFrame:
     rows = pd.read_csv(_first(folder, "meta/esc50.csv", "esc50.csv"), dtype=str)
     _require("esc50", rows, "filename", "fold", "target", "category", "esc10", "src_file", "take")
-    by_name = rows["filename"].str.extract(r"^(?P<fold>\d)-(?P<src_file>[^-]+)-(?P<take>[A-Z])-(?P<target>\d+)\.")
-    _refuse_disagreeing("esc50", rows, by_name)
+    pattern = r"^(?P<fold>\d)-(?P<src_file>[^-]+)-(?P<take>[A-Z])-(?P<target>\d+)\."
+    check_names("esc50", rows, "filename", pattern, "Fetch the original list again.")
     sounds = find_sounds(_first(folder, "audio", "."))
     stems = rows["filename"].str.rsplit(".", n=1).str[0]
     return pd.DataFrame(
@@ -101,8 +104,7 @@ def _esc10(folder: Path) -> pd.DataFrame:
 def _urbansound8k(folder: Path) -> pd.DataFrame:
     rows = pd.read_csv(_first(folder, "metadata/UrbanSound8K.csv", "UrbanSound8K.csv"), dtype=str)
     _require("urbansound8k", rows, "slice_file_name", "fsID", "fold", "classID", "class")
-    by_name = rows["slice_file_name"].str.extract(r"^(?P<fsID>\d+)-(?P<classID>\d+)-\d+-\d+\.")
-    _refuse_disagreeing("urbansound8k", rows, by_name)
+    check_names("urbansound8k", rows, "slice_file_name", URBANSOUND8K_NAME, "Fetch the original list again.")
     sounds = find_sounds(_first(folder, "audio", "."))
     stems = rows["slice_file_name"].str.rsplit(".", n=1).str[0]
     keys = "fold" + rows["fold"] + "/" + stems

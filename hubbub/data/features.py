@@ -29,7 +29,10 @@ from hubbub.errors import HubbubError
 from hubbub.runtime import files
 from hubbub.runtime.progress import track
 
-__all__ = ["ARRAYS", "LABELS", "METADATA", "open_features", "read", "write"]
+__all__ = [
+    *("ARRAYS", "LABELS", "METADATA"),
+    *("open_features", "read_features", "read_hashes", "read_shape", "write_features"),
+]
 
 ARRAYS, METADATA, LABELS = "features.npz", "metadata.json", "label_mapping.json"
 
@@ -53,7 +56,7 @@ class _Facts(BaseModel):
     made: dict[str, dict[str, Any]]
 
 
-def write(clips: Clips, recipe: Recipe, folder: Path) -> None:
+def write_features(clips: Clips, recipe: Recipe, folder: Path) -> None:
     """Write the features of a recipe's clips into `folder`, whole or not at all.
 
     `features.npz` holds `features` `[S, bands, frames]` float32 and `times` `[S, 2]`, their start and end [s]; per clip
@@ -114,7 +117,7 @@ def _features(file: Path, waves: Waves, recipe: Recipe, offsets: npt.NDArray[np.
 
 
 def open_features(file: Path, *, labels: tuple[str, ...] = ()) -> Clips:
-    """Open a `features.npz` that `write` made -> its clips. Raises `ClipsError` where it is damaged."""
+    """Open a `features.npz` that `write_features` made -> its clips. Raises `ClipsError` where it is damaged."""
     with _readable(file):
         for part in (file, file.parent / METADATA, file.parent / LABELS):
             if not os.path.isfile(part):  # reading a pipe would block
@@ -135,7 +138,9 @@ def open_features(file: Path, *, labels: tuple[str, ...] = ()) -> Clips:
     return replace(clips, **facts.model_dump(exclude={"name", "straddling", "made"}))
 
 
-def read(file: Path, clips: pd.Series) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.float64], str]]:
+def read_features(
+    file: Path, clips: pd.Series
+) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.float64], str]]:
     """For each clip id its features `[S, bands, frames]`, times `[S, 2]` [s], and the hash of the sound."""
     arrays = _checked(file)
     place = {clip: number for number, clip in enumerate(arrays["clip"])}
@@ -144,7 +149,7 @@ def read(file: Path, clips: pd.Series) -> Iterator[tuple[npt.NDArray[np.float32]
         yield arrays["features"][part], arrays["times"][part], str(arrays["content"][place[clip]])
 
 
-def contents(file: Path) -> dict[str, str]:
+def read_hashes(file: Path) -> dict[str, str]:
     """Clip id -> hash of its sound. Raises `ClipsError` where the file is damaged."""
     arrays = _checked(file)
     return dict(zip(arrays["clip"].tolist(), arrays["content"].tolist(), strict=True))
@@ -166,7 +171,7 @@ def _checked(file: Path) -> dict[str, npt.NDArray[Any]]:
     return arrays
 
 
-def shape(file: Path) -> tuple[int, int]:
+def read_shape(file: Path) -> tuple[int, int]:
     """Bands and frames of a file's features. Raises `ClipsError` where it is damaged."""
     with _readable(file), _zip(file) as opened:
         bands, frames = _described(opened, "features")[1:]

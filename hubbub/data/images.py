@@ -79,10 +79,12 @@ def open_images(
         Path(os.path.relpath(path, base)).as_posix() if path else f"fold{fold}/{name}"
         for path, fold, name in zip(table["path"], table["fold"], table["clip"], strict=True)
     ]
-    table, notes = _one_row_a_file(csv, table.rename_axis(index="row"))
+    table, notes = _unique_files(csv, table.rename_axis(index="row"))
     notes = (*joined, *notes)
-    if alone := int((source == "").sum()):
-        notes += (f"NO GROUPS: {csv.name} names no source for {alone:,} images; each counts as a recording of its own",)
+    if ungrouped := int((source == "").sum()):
+        notes += (
+            f"NO GROUPS: {csv.name} names no source for {ungrouped:,} images; each counts as a recording of its own",
+        )
     if (found & (rows["clip"] != "") & rows[["clip", "variant"]].duplicated()).any():
         notes += ("SEGMENTS AS CLIPS: some sounds gave several images, and each is scored as a clip of its own",)
     order = labels or (tuple(facts["labels"]) if facts else ())
@@ -142,7 +144,7 @@ def _paths(csv: Path, base: Path, rows: pd.DataFrame) -> list[str]:
     return found
 
 
-def _one_row_a_file(csv: Path, table: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def _unique_files(csv: Path, table: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Rows that share a file merged into one, and a note. Raises `ClipsError` where they differ."""
     # Missing files are compared by name.
     table = table.assign(file=table["clip"].str.casefold().where(table["path"] == "", table["path"]))

@@ -85,5 +85,5 @@ def duplicates(table: pd.DataFrame, contents: Iterable[str], kind: str) -> list[
     lines = (
         [f"one {what}, two labels, {count(len(conflicting), 'time')}: {examples(conflicting)}"] if conflicting else []
     )
-    stand = "stands" if len(same) == 1 else "stand"
-    return [*lines, f"{count(len(same), what)} {stand} more than once: {examples(same)}"] if same else lines
+    occur = "occurs" if len(same) == 1 else "occur"
+    return [*lines, f"{count(len(same), what)} {occur} more than once: {examples(same)}"] if same else lines

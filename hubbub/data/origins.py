@@ -104,7 +104,8 @@ class Origins:
         elif there and self._without_journal:
             self._without_journal = False
             _log.warning(
-                "warning: %s does not say which recordings its files were made of, so they are made again", self._folder
+                "warning: %s does not say which recordings its files were made from, so they are made again",
+                self._folder,
             )
         return True
 

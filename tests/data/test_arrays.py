@@ -1,4 +1,4 @@
-"""arrays: networks train on spectrograms and pictures as on sound, and the classifier says what it takes."""
+"""arrays: networks train on spectrograms and images as on sound, and the classifier says what it takes."""
 
 import pickle
 import re
@@ -20,8 +20,8 @@ from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config import sections as settings
 from hubbub.config.recipe import Recipe
 from hubbub.data import arrays, cache, check
-from hubbub.data import features as npz
 from hubbub.data.clips import Clips, ClipsError, build
+from hubbub.data.features import ARRAYS, open_features, write_features
 from hubbub.data.open import open_clips
 from hubbub.experiment import run
 from hubbub.train.batches import Stored
@@ -95,8 +95,8 @@ def test_a_picture_gives_what_its_sound_gives(sound: Clips, settings: list[str],
 
 def test_a_spectrogram_gives_what_its_sound_gives(sound: Clips, tmp_path: Path) -> None:
     ours = recipe()
-    npz.write(sound, ours, tmp_path / "f")
-    clips = npz.open_features(tmp_path / "f" / npz.ARRAYS)
+    write_features(sound, ours, tmp_path / "f")
+    clips = open_features(tmp_path / "f" / ARRAYS)
     kept, waves = arrays.load_arrays(clips, ours), cache.decode_clips(sound, ours.audio.rate_hz)
     model = TorchClassifier(ours, sound.labels)
     for clip in (0, 55):
@@ -209,7 +209,7 @@ def test_spectrograms_are_checked_by_content(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(check, "open_data", lambda *_, **__: clips)
     broken, twice = check.check_data("hub")[1]
     assert re.match(r"1 files cannot be used: .*1\.npy is not a spectrogram", broken)
-    assert twice == "1 spectrogram stands more than once: 0 = 2"
+    assert twice == "1 spectrogram occurs more than once: 0 = 2"
 
 
 def test_given_needs_a_size_or_frames() -> None:

@@ -82,7 +82,7 @@ def test_findings_stand_beside_each_other(pets: Path) -> None:
     soundfile.write(pets / "dog" / "1.wav", np.zeros(1000), RATE_HZ)
     soundfile.write(pets / "dog" / "3.wav", noise(5), RATE_HZ)
     starts = [line.split(":")[0] for line in check_data(str(pets))[1]]
-    assert starts == ["1 files cannot be used", "1 clips are digital silence", "1 sound stands more than once"]
+    assert starts == ["1 files cannot be used", "1 clips are digital silence", "1 sound occurs more than once"]
 
 
 # Leaks of a recipe

@@ -1,4 +1,4 @@
-"""images: system B's list and folders as a data set; what is one picture twice is found, by name and by content."""
+"""images: system B's list and folders as a data set; duplicate images are found by name and by content."""
 
 from pathlib import Path
 

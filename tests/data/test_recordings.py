@@ -60,7 +60,7 @@ def test_repeated_rows_count_once_and_repeated_parts_are_named(place: Path) -> N
         rows(place / "l.csv", "path,label", "1.wav,dog", "0.wav,cat", "1.wav,dog ", "1.wav,dog", "linked.wav,dog")
     )
     assert clips.table["clip"].tolist() == ["1.wav", "0.wav", "linked.wav"] and groups(clips) == [0, 1, 0]
-    assert "REPEATED ROWS: 2 rows say again what others say, and count once" in clips.notes
+    assert "REPEATED ROWS: 2 rows repeat others and count once" in clips.notes
     assert "REPEATED: 1 clips are parts listed before under other names (row 6: linked.wav)" in clips.notes
 
 

@@ -455,7 +455,7 @@ def test_allow_leaky_lists_what_would_be_raised() -> None:
     contents = sounds(clips)
     contents[contents.index("1-1-0-0")] = "3-1-0-0"
     found = audit(clips, [split], contents, allow_leaky=True)
-    assert found.warnings == ("1 sound stands more than once: 1-1-0-0 = 3-1-0-0",) and len(found.leaks) == 3
+    assert found.warnings == ("1 sound occurs more than once: 1-1-0-0 = 3-1-0-0",) and len(found.leaks) == 3
     with pytest.raises(LeakError) as caught:
         audit(clips, [split], contents)
     assert all(leak in str(caught.value) for leak in found.leaks)

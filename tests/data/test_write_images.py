@@ -1,4 +1,4 @@
-"""drawing: a picture is what the front end draws, each under a name of its own, whatever interrupts the making."""
+"""write_images: an image is the front end's output under a unique name, also after interruptions."""
 
 import os
 import shutil

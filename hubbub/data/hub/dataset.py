@@ -18,9 +18,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from hubbub.config import sections
 from hubbub.data import values
 from hubbub.data.clips import Clips, ClipsError, build
-from hubbub.data.datasets import DATASETS, check_published
+from hubbub.data.datasets import DATASETS, URBANSOUND8K_NAME, check_names, check_published
 from hubbub.data.hub.tables import AUDIO, MEL, rows_of, schema_of, splits_of, tables, unpack
-from hubbub.errors import examples
 from hubbub.runtime import homes
 
 __all__ = [
@@ -108,8 +107,8 @@ def open_hub(name: str, *, labels: tuple[str, ...] = (), allow_missing: bool = F
     if "group" in table:
         given, notes = values.merge_spellings(list(table["group"]), "GROUPS")
         table["group"] = [group or clip for group, clip in zip(given, table["clip"], strict=True)]
-        if alone := given.count(""):
-            notes += (f"NO GROUPS: {alone:,} rows name no source recording; each counts as a recording of its own",)
+        if ungrouped := given.count(""):
+            notes += (f"NO GROUPS: {ungrouped:,} rows name no source recording; each counts as a recording of its own",)
         facts["notes"] = (*facts.get("notes", ()), *notes)
     else:
         table["group"] = table["clip"]
@@ -210,13 +209,8 @@ def _facts(name: str, folder: Path, rows: pd.DataFrame, allow_missing: bool) -> 
 def _urbansound8k(name: str, where: str, rows: pd.DataFrame, allow_missing: bool) -> dict[str, Any]:
     """UrbanSound8K's licence, citation and straddling recordings; its rows are checked like its own list."""
     known = DATASETS["urbansound8k"]
-    by_name = rows["slice_file_name"].astype(str).str.extract(r"^(?P<fsID>\d+)-(?P<classID>\d+)-\d+-\d+\.")
-    wrong = rows.index[(by_name.fillna("") != rows[list(by_name)].astype(str)).any(axis=1)]
-    if len(wrong):
-        raise ClipsError(
-            f"{name}: {len(wrong)} file names disagree with their row ({examples(rows['slice_file_name'][wrong])}). "
-            "Fetch the data set again; if it is not UrbanSound8K, rename its columns."
-        )
+    advice = "Fetch the data set again; if it is not UrbanSound8K, rename its columns."
+    check_names(name, rows, "slice_file_name", URBANSOUND8K_NAME, advice)
     notes = check_published(known, name, rows, where or "it", allow_missing=allow_missing)
     citation = f"{known.citation}; {where}" if where else known.citation
     return {"licence": known.licence, "citation": citation, "straddling": known.straddling, "notes": notes}
