@@ -29,6 +29,7 @@ from hubbub.data.cache import Segments, Waves
 from hubbub.data.clips import Clips, ClipsError, build
 from hubbub.runtime import homes
 from hubbub.runtime.homes import StoreError
+from tests.helpers.sounds import noise
 
 Array = npt.NDArray[np.float32]
 RATE_HZ = 16_000
@@ -38,11 +39,6 @@ RATE_HZ = 16_000
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HUBBUB_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
-
-
-def noise(seconds: float, rate_hz: int, channels: int = 1, seed: int = 0) -> Array:
-    shape = (round(seconds * rate_hz), channels)
-    return np.random.default_rng(seed).uniform(-0.5, 0.5, shape).astype(np.float32)
 
 
 @pytest.fixture

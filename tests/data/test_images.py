@@ -202,7 +202,7 @@ def test_check_names_what_is_wrong_with_pictures(tmp_path: Path) -> None:
     save(folder / "102-2-original.png", Image.fromarray(noise(999, 30, 50)))
     save(folder / "103-3-original.png", Image.open(folder / "104-4-original.png"))
     broken, sizes, constant, same = check_data(str(tmp_path / "list.csv"))[1]
-    assert broken.startswith("1 files cannot be used: ") and "100-0-original.png is not a picture" in broken
+    assert broken.startswith("1 files cannot be used: ") and "100-0-original.png cannot be read as an image" in broken
     assert sizes == "images differ in height and width: 76 of 20 x 50, 1 of 30 x 50"
     assert constant == "1 images are of one colour: spectrograms/fold1/101-1-original.png"
     assert same.startswith("one image, two labels, 1 time: spectrograms/fold1/103-3-original.png '")

@@ -284,7 +284,7 @@ def test_what_makes_no_picture_is_refused(sounds: Path, tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="has no log-mel front end"):
         write_images.write(Recipe.load("us8k-yamnet-lgbm"), tmp_path / "out")
     csv = write_images.write(recipe(sounds), tmp_path / "out")
-    with pytest.raises(ImageError, match="list, pictures holds pictures"):
+    with pytest.raises(ImageError, match="list, pictures holds images"):
         write_images.write(recipe(csv), tmp_path / "again")
 
 
