@@ -16,7 +16,7 @@ import torch
 from hubbub.classifier.load import load_torch
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.data import synthetic
-from hubbub.inference.explain import Explanation, curves, explain, listen
+from hubbub.inference.explain import Explanation, curves, explain, split_audio
 from hubbub.inference.occlusion import occlude
 from hubbub.inference.stft import Grid
 
@@ -32,7 +32,7 @@ def area(scores: Array) -> float:
 def measure(model: TorchClassifier, found: Explanation, heat: Array, inside: npt.NDArray[np.bool_]) -> list[float]:
     """One row of `COLUMNS` for a map on the explanation's grid."""
     own = replace(found, map=heat / heat.max())
-    sounds = [model.classify(wave, found.rate_hz).scores[found.label] for wave in listen(own)]
+    sounds = [model.classify(wave, found.rate_hz).scores[found.label] for wave in split_audio(own)]
     areas = (area(scores) for scores in curves(model, own))
     return [float(heat[:, inside].sum() / heat.sum()), *areas, float(own.mask.mean()), *sounds]
 

@@ -33,7 +33,7 @@ from hubbub.inference.live import LiveClassifier
 from hubbub.inference.predict import predict_files, predict_recording
 from hubbub.inference.scoring import Scorer
 from hubbub.inference.stream import Stream, StreamError
-from hubbub.report.explanation import write
+from hubbub.report.explanation import write_explanation
 from hubbub.serve.app import create_app
 
 RATE = 16_000
@@ -460,11 +460,11 @@ def test_listen_holds_the_warnings(odd: Path, saved: Path) -> None:
 
 def test_explain_holds_the_warnings(odd: Path, saved: Path, tmp_path: Path) -> None:
     why = explain(MODEL, odd)
-    assert "cancel each other" in write(MODEL, why, tmp_path / "why")["warnings"][0]
+    assert "cancel each other" in write_explanation(MODEL, why, tmp_path / "why")["warnings"][0]
     assert why.prediction.scores == pytest.approx(RIGHT.scores, abs=1e-2)  # of 16 bits
     done = CliRunner().invoke(app, ["explain", str(saved), str(odd), "--out", str(tmp_path / "again")])
     assert done.exit_code == 0 and f"warning: {odd}: The channels cancel each other" in done.stderr
-    assert "warnings" not in write(MODEL, explain(MODEL, WAVE, RATE), tmp_path / "right")
+    assert "warnings" not in write_explanation(MODEL, explain(MODEL, WAVE, RATE), tmp_path / "right")
     quiet = bursts(rate=44_100) / 400  # resampled, it reaches a little less far
     assert explain(MODEL, quiet, 44_100).prediction.warnings == MODEL.classify(quiet, 44_100).warnings != ()
 
