@@ -73,7 +73,7 @@ def _is_split(folder: Path, places: list[list[str]], parts: dict[str, str]) -> b
     raise ClipsError(
         f"{folder} holds folders named like parts of a split ({examples(named)})"
         + (f" beside others ({examples(n for n in parts if n not in named)})" if len(named) < len(parts) else "")
-        + ", so classes cannot be distinguished. Give each part one folder a class (train/dog, test/dog), or write a "
+        + ", so classes cannot be distinguished. Give each part one folder per class (train/dog, test/dog), or write a "
         "CSV with the columns path, label and fold."
     )
 

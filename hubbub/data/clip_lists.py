@@ -1,4 +1,4 @@
-"""Clips from a CSV list or from a folder with one folder a class.
+"""Clips from a CSV list or from a folder with one folder per class.
 
 A list may name files by another ending, other slashes or another form of accents. Rows that contradict themselves, each
 other or their files are refused with their numbers.
@@ -96,7 +96,7 @@ def _rows(file: Path, columns: dict[str, str]) -> tuple[pd.DataFrame, list[str]]
                 f'Name the right one in [data.columns], e.g. {ours} = "...".'
             )
     if rows.empty:
-        raise ClipsError(f"{file} lists no clips. Write one a row.")
+        raise ClipsError(f"{file} lists no clips. Write one per row.")
     sources = {ours: columns.get(ours, ours) for ours in COLUMNS}
     table = pd.DataFrame({ours: rows[name] for ours, name in sources.items() if name in rows}, index=rows.index)
     if nowhere := [str(row) for row, path in table["path"].items() if not clean(path)]:

@@ -111,7 +111,7 @@ class _Renderer:
                 file = f"{stem}_{name}.png"
                 if self.origins.must_write(folder / file, clip["path"]):
                     chance = variants.generator(self.seed, f"{clip['clip']}\n{number}", name)
-                    own = torch.from_numpy(segment.copy())  # torch takes no read-only view
+                    own = torch.from_numpy(segment.copy())  # torch refuses read-only views
                     image_files.write_png(folder / file, render(self.frontend, own, rate_hz, name, chance))
                     self.origins.record(folder / file, clip["path"])
                 rows.append(self._listed(clip, name, file, span))
