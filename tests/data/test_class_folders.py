@@ -50,7 +50,7 @@ def test_one_part_alone_above_the_classes_is_no_class(tmp_path: Path) -> None:
 @pytest.mark.parametrize("names", [("train/a.wav", "test/a.wav"), ("train/dog/a.wav", "test/dog/a.wav", "cat/a.wav")])
 def test_parts_of_a_split_are_never_classes(tmp_path: Path, names: tuple[str, ...]) -> None:
     sounds(tmp_path, *names)
-    with pytest.raises(ClipsError, match=r"called after parts of a split \(.*train.*cannot be told what is a class"):
+    with pytest.raises(ClipsError, match=r"named like parts of a split \(.*train.*classes cannot be distinguished"):
         from_folder(tmp_path)
 
 

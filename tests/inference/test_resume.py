@@ -218,7 +218,7 @@ def test_a_recording_that_has_not_changed_is_not_read_again(
     model: TorchClassifier, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     classify(model, folder, tmp_path / "heard")
-    monkeypatch.setattr(origins, "_TICK_NS", 0)  # all changes are older than this
+    monkeypatch.setattr(origins, "TICK_NS", 0)  # all changes are older than this
     classify(model, folder, tmp_path / "heard")
     monkeypatch.setattr(files, "sha256", None)
     assert classify(model, folder, tmp_path / "heard").left == []
@@ -276,7 +276,7 @@ def test_answers_of_before_recordings_were_noted_are_made_again_and_a_torn_note_
     journal.unlink()
     assert len(classify(model, folder, out).left) == 3
     (said,) = (record.getMessage() for record in caplog.records)
-    assert said.startswith(f"warning: {out} does not say which recordings its files were made of")
+    assert said.startswith(f"warning: {out} does not say which recordings its files were made from")
 
 
 def test_any_name_of_a_recording_gives_its_answer_a_name_of_its_own(
