@@ -8,7 +8,7 @@ This room knows no optimizer.
 import math
 from collections.abc import Sequence
 
-from hubbub.config.sections import Train
+from hubbub.config.train import Train
 
 __all__ = ["learning_rate", "plateaus"]
 

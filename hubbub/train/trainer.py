@@ -18,7 +18,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import DDPStrategy
 
-from hubbub.config.sections import Train
+from hubbub.config.train import Train
 from hubbub.errors import HubbubError
 from hubbub.runtime import distributed, files
 from hubbub.runtime.devices import choose_device
