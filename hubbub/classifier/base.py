@@ -8,47 +8,24 @@ import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Self, cast
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from hubbub.audio import decode, image_files, waves, windows
 from hubbub.classifier import pooling as pooling_
 from hubbub.classifier.calibration import Confidence, familiarity
+from hubbub.classifier.prediction import Prediction, best_classes
 from hubbub.config.recipe import Recipe
 from hubbub.errors import HubbubError
 
-__all__ = ["AnswerError", "ClassifierError", "PRECOMPUTED", "Prediction", "Classifier"]
+__all__ = ["PRECOMPUTED", "AnswerError", "Classifier", "ClassifierError"]
 
 Array = npt.NDArray[np.float32]
 #: The endings of files that are spectrograms, or pictures of them.
 PRECOMPUTED = (*image_files.EXTENSIONS, ".npy")
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a classifier heard in one recording.
-
-    `scores` holds one probability a class for the whole clip, `segments` a table with `start`, `end` [s] and one
-    column a class; `label` is the class with the highest score. `known` is False where the recording is probably none
-    of the classes, None where the classifier cannot tell. `warnings` are sentences to put beside the answer.
-    """
-
-    label: str
-    score: float
-    scores: dict[str, float]
-    segments: pd.DataFrame = field(repr=False)
-    seconds: float
-    known: bool | None = None
-    warnings: tuple[str, ...] = ()
-
-    def top(self, most: int = 3) -> list[tuple[str, float]]:
-        """The `most` classes with the highest scores, best first."""
-        return sorted(self.scores.items(), key=lambda item: -item[1])[:most]
 
 
 class ClassifierError(HubbubError):
@@ -195,7 +172,7 @@ class Classifier(ABC):
         if self.confidence.threshold is None:
             return None
         found = familiarity(by_segment, self.recipe.evaluate.unknown, self.activation)
-        return (found >= self.confidence.threshold) & ~waves.silent(segments)
+        return (found >= self.confidence.threshold) & ~waves.is_silent(segments)
 
     def _decided(self, pooled: Array) -> Array:
         """The same before it is tempered."""
@@ -220,10 +197,11 @@ class Classifier(ABC):
         name = str(source) if isinstance(source, str | Path) else "the wave"
         try:
             if isinstance(source, str | Path | decode.Sound) or hasattr(source, "read"):
-                with nullcontext(source) if isinstance(source, decode.Sound) else decode.opened(source) as sound:  # type: ignore[arg-type]
+                with nullcontext(source) if isinstance(source, decode.Sound) else decode.open_sound(source) as sound:  # type: ignore[arg-type]
                     if rate_hz not in (None, sound.rate_hz):
                         raise ClassifierError(
-                            f"rate_hz {waves.shown(rate_hz)}: {name} says {sound.rate_hz} Hz itself. Leave rate_hz out."
+                            f"rate_hz {waves.short_repr(rate_hz)}: {name} says {sound.rate_hz} Hz itself. "
+                            "Leave rate_hz out."
                         )
                     wave, own_rate = np.concatenate(list(sound.blocks)), sound.rate_hz
                 warnings = sound.warnings
@@ -234,7 +212,11 @@ class Classifier(ABC):
         except waves.WaveError as error:
             raise ClassifierError(f"{name} {error}") from error
         seconds = len(wave) / own_rate
-        return resampled, seconds, (*warnings, *waves.padded(seconds, self.recipe.windows.length / self.rate_hz))
+        return (
+            resampled,
+            seconds,
+            (*warnings, *waves.padding_warnings(seconds, self.recipe.windows.length / self.rate_hz)),
+        )
 
     def classify(self, source: str | Path | BinaryIO | npt.ArrayLike, rate_hz: int | None = None) -> Prediction:
         """A file, an open stream or a wave -> `Prediction`.
@@ -243,7 +225,7 @@ class Classifier(ABC):
         files carry theirs. `[channels, T]` is turned where that is unmistakable. Any rate, number of channels and
         length from 10 ms will do. A file may also be a picture of a spectrogram, or a spectrogram (.npy, `[F, W]`),
         made as those it was trained on; where that is not known, its `seconds` are 0. Raises `AudioError`,
-        `PictureError` or `ClassifierError`.
+        `ImageError` or `ClassifierError`.
         """
         warnings: tuple[str, ...] = ()
         if isinstance(source, str | Path) and Path(source).suffix.lower() in PRECOMPUTED:
@@ -254,14 +236,10 @@ class Classifier(ABC):
             wave, seconds, warnings = self.read(source, rate_hz)
             segments, spans = self.cut(wave), self.spans(len(wave))
         by_segment, clip = self.predict_proba(self.outputs(segments), [0])
-        table = pd.DataFrame(by_segment, columns=list(self.labels))
-        table.insert(0, "start", spans[:, 0])
-        table.insert(1, "end", spans[:, 1])
-        scores = dict(zip(self.labels, (float(p) for p in clip[0]), strict=True))
-        label = max(scores, key=lambda name: scores[name])
         knows = self.is_known(by_segment, segments)
-        known = waves.known(None if knows is None else bool(knows.any()), warnings)
-        return Prediction(label, scores[label], scores, table, seconds, known, warnings)
+        known = waves.known_unless_silent(None if knows is None else bool(knows.any()), warnings)
+        scores = dict(zip(self.labels, map(float, clip[0]), strict=True))
+        return Prediction(scores, seconds, spans, *best_classes(by_segment), known=known, warnings=warnings)
 
     @property
     def precomputed_seconds(self) -> float:
@@ -281,7 +259,7 @@ def _seen(segments: Array, level: windows.Level, shift: float) -> Array:
 
 def _checked(given: npt.ArrayLike, rate_hz: int | None) -> tuple[Array, int, list[str]]:
     """An array -> mono `[T]`, its rate, and what is odd about it. Raises `WaveError` and `ClassifierError`."""
-    samples, mixer = waves.as_wave(given), waves.Mixer()
+    samples, mixer = waves.as_wave(given), waves.Downmixer()
     if rate_hz is None:
         raise ClassifierError("a wave does not say its sample rate. Give rate_hz, e.g. classify(wave, rate_hz=44100).")
     return np.concatenate([mixer.feed(samples), mixer.end()]), rate_hz, mixer.warnings

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from hubbub import __version__
 from hubbub.audio import decode
 from hubbub.classifier import onnx_classifier, quantize
 from hubbub.classifier.onnx_classifier import ANY_LENGTH, BATCH, EMBEDDINGS, LOGITS, SEGMENTS, OnnxClassifier
@@ -179,7 +179,7 @@ class _Wrapping:
             "activation": self.model.activation,
             "card": self.model.card,
             "confidence": asdict(self.model.confidence),
-            "exported": {"hubbub": __version__, "torch": torch.__version__, "opset": OPSET, **facts},
+            "exported": {"hubbub": version("hubbub"), "torch": torch.__version__, "opset": OPSET, **facts},
         }
         if (size := proto.ByteSize()) > LARGEST:
             raise ExportError(f"a graph of {size:,} bytes: an ONNX file holds 2 GB. Export a smaller network.")

@@ -37,7 +37,7 @@ from hubbub.runtime.devices import choose_device
 if TYPE_CHECKING:
     from hubbub.models.head import Head
 
-__all__ = ["TorchClassifier", "ClassifierError", "load"]
+__all__ = ["CARD", "TorchClassifier", "load_audioset"]
 
 Array = npt.NDArray[np.float32]
 FORMAT = 2
@@ -146,7 +146,7 @@ class TorchClassifier(Classifier):
         settings, length = self.recipe.frontend, self.recipe.windows.length
         if file.suffix.lower() == ".npy":
             values, wanted = image_files.read_spectrogram(file), self.frontend.spectrogram_shape(length)
-            framed = self.frontend.framed(values)
+            framed = self.frontend.fit_frames(values)
             if framed.shape[1:] != wanted:
                 raise ClassifierError(
                     f"{file} has the shape {list(values.shape)}; this classifier takes {list(wanted)}. Make it so."
@@ -156,7 +156,7 @@ class TorchClassifier(Classifier):
             raise ClassifierError(
                 f"{file} is a picture, and this classifier's spectrograms are decibels. Give it sound."
             )
-        picture = image_files.read(file, self.frontend.shape(length))[None]
+        picture = image_files.read_image(file, self.frontend.shape(length))[None]
         if picture.shape[1] == 3 and settings.colours == "none":
             raise ClassifierError(f"{file} is in colours, and this classifier takes grey pictures. Give it such.")
         return picture
@@ -248,28 +248,8 @@ class TorchClassifier(Classifier):
         return model
 
 
-def load(name: str | Path) -> TorchClassifier:
-    """A run folder, a classifier folder, or `yamnet` for YAMNet's own 521 AudioSet classes -> Classifier."""
-    if str(name) == "yamnet":
-        return _audioset()
-    if not str(name):
-        raise ClassifierError(
-            "the model's name is empty. Give a run folder (runs/NAME), a saved classifier, or 'yamnet'."
-        )
-    folder = Path(name)
-    if folder.suffix.lower() == ".onnx":
-        raise ClassifierError(
-            f"{name} is an exported file, which has no gradients and cannot be opened up. Give the run folder or "
-            "classifier it came from."
-        )
-    if not os.path.isdir(folder):
-        raise ClassifierError(
-            f"{name} is not a folder. Give a run folder (runs/NAME), a saved classifier, or 'yamnet'."
-        )
-    return TorchClassifier.load(folder if os.path.isfile(folder / CARD) else folder / "classifier")
-
-
-def _audioset() -> TorchClassifier:
+def load_audioset() -> TorchClassifier:
+    """YAMNet with its own 521 AudioSet classes."""
     recipe = Recipe(
         data=settings.Data(name="audioset"),
         network=settings.Network(name="yamnet"),

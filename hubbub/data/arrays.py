@@ -16,21 +16,20 @@ import numpy.typing as npt
 import pandas as pd
 
 from hubbub.audio import image_files
-from hubbub.audio.image_files import PictureError
+from hubbub.audio.image_files import ImageError
 from hubbub.config.augment import SPECTROGRAM, Augment
 from hubbub.config.recipe import Recipe
 from hubbub.data import cache, entries, features, images
-from hubbub.data.cache import Mapped
 from hubbub.data.clips import Clips, ClipsError
+from hubbub.data.inputs import Inputs, Mapped, Segmenter
 from hubbub.errors import examples
 from hubbub.runtime import homes
 from hubbub.runtime.progress import track
 
 if TYPE_CHECKING:
     from hubbub.audio.frontend import FrontEnd
-    from hubbub.classifier.torch_classifier import TorchClassifier
 
-__all__ = ["Arrays", "inspect", "load", "suited"]
+__all__ = ["Arrays", "adapt_recipe", "inspect_spectrograms", "load_arrays", "load_inputs"]
 
 Array = npt.NDArray[Any]
 #: How much longer than a window a clip's spectrogram may be: UrbanSound8K's clips of 4 s last up to 4.04.
@@ -39,7 +38,7 @@ LONGER = 1.05
 Part = tuple[Array, npt.NDArray[np.float64], str]
 #: Settings that come after an array was made, by what it is, and may therefore differ.
 _LATER = {
-    "pictures": {"size", "standardise"},
+    "images": {"size", "standardise"},
     "spectrograms": {"frames", "scale", "size", "colours", "standardise"},
 }
 
@@ -61,16 +60,16 @@ class Arrays(Mapped):
     def __len__(self) -> int:
         return len(self.contents)
 
-    def cut(self, clip: int, classifier: "TorchClassifier") -> Array:
+    def cut(self, clip: int, segmenter: Segmenter) -> Array:
         """Clip number -> its arrays `[S, ...]`, as they are."""
         return self.values[self.offsets[clip] : self.offsets[clip + 1]]
 
-    def spans(self, clip: int, classifier: "TorchClassifier") -> npt.NDArray[np.float64]:
+    def spans(self, clip: int, segmenter: Segmenter) -> npt.NDArray[np.float64]:
         """Start and end [s] of each of them, `[S, 2]`."""
         return self.times[self.offsets[clip] : self.offsets[clip + 1]]
 
 
-def suited(recipe: Recipe, clips: Clips) -> tuple[Recipe, list[str]]:
+def adapt_recipe(recipe: Recipe, clips: Clips) -> tuple[Recipe, list[str]]:
     """The recipe as it is for these clips, and what had to be left out of it, in words.
 
     Sound changes nothing. For spectrograms and pictures the settings that made them must be the recipe's; where they
@@ -91,7 +90,7 @@ def suited(recipe: Recipe, clips: Clips) -> tuple[Recipe, list[str]]:
     if recipe.evaluate.hop:
         raise ClipsError(f"evaluate.hop cuts sound anew, and {clips.name} holds {clips.kind}. Leave it out.")
     content = recipe.model_dump(exclude_none=True)
-    if clips.made is None:
+    if clips.settings is None:
         content["frontend"]["name"] = "precomputed"
     elif recipe.frontend.name == "logmel":
         _refuse_other_settings(recipe, clips)
@@ -104,10 +103,10 @@ def suited(recipe: Recipe, clips: Clips) -> tuple[Recipe, list[str]]:
 
 
 def _refuse_other_settings(recipe: Recipe, clips: Clips) -> None:
-    assert clips.made is not None
+    assert clips.settings is not None
     ours = recipe.model_dump(mode="json")
     for section in ("audio", "windows", "frontend"):
-        for name, made in clips.made[section].items():
+        for name, made in clips.settings[section].items():
             if not (section == "frontend" and name in _LATER[clips.kind]) and ours[section].get(name) != made:
                 raise ClipsError(
                     f"{clips.name}: its {clips.kind} were made with {section}.{name} = {made!r}, and the recipe says "
@@ -116,19 +115,19 @@ def _refuse_other_settings(recipe: Recipe, clips: Clips) -> None:
                 )
 
 
-def resident(clips: Clips, recipe: Recipe) -> cache.Resident:
+def load_inputs(clips: Clips, recipe: Recipe) -> Inputs:
     """The clips as they are kept: sound decoded, spectrograms and pictures read, at most once a machine."""
-    return cache.decode(clips, recipe.audio.rate_hz) if clips.kind == "sound" else load(clips, recipe)
+    return cache.decode_clips(clips, recipe.audio.rate_hz) if clips.kind == "sound" else load_arrays(clips, recipe)
 
 
-def load(clips: Clips, recipe: Recipe) -> Arrays:
+def load_arrays(clips: Clips, recipe: Recipe) -> Arrays:
     """The clips' spectrograms or pictures, read at most once a machine. Raises `ClipsError` naming what is wrong."""
     from hubbub.audio.frontend import FrontEnd
 
     frontend = FrontEnd(recipe.frontend, recipe.audio.rate_hz)
     shape: tuple[int, ...]
     dtype: type[np.generic]
-    if clips.kind == "pictures":
+    if clips.kind == "images":
         size = frontend.shape(recipe.windows.length)
         shape, dtype, parts = (_channels(clips, recipe), *size), np.uint8, _pictures(clips, size)
     else:
@@ -137,7 +136,8 @@ def load(clips: Clips, recipe: Recipe) -> Arrays:
         spectrogram = features.shape(first) if of_npz else frontend.spectrogram_shape(recipe.windows.length)
         shape, dtype, parts = spectrogram, np.float32, _spectrograms(clips, spectrogram, frontend, recipe)
     rows, padding = clips.table[["clip", "start", "end"]].to_json(), frontend.picture.padding
-    key = cache.key_of(cache.VERSION, clips.kind, shape, padding, cache.file_hashes(clips), rows)
+    kind = "pictures" if clips.kind == "images" else clips.kind  # the name that cache keys have
+    key = cache.key_of(cache.VERSION, kind, shape, padding, cache.file_hashes(clips), rows)
 
     def read(folder: Path) -> Arrays:
         with np.load(folder / "clips.npz") as kept:
@@ -150,7 +150,7 @@ def load(clips: Clips, recipe: Recipe) -> Arrays:
     return entries.entry(homes.cache_dir() / "arrays" / key, lambda place: _store(place, parts), read)
 
 
-def inspect(clips: Clips) -> pd.DataFrame:
+def inspect_spectrograms(clips: Clips) -> pd.DataFrame:
     """Read every spectrogram -> `clip`, `content` (hash), `error` ("" where it is whole)."""
     found, kept = (
         [],
@@ -159,7 +159,7 @@ def inspect(clips: Clips) -> pd.DataFrame:
     for clip, path in zip(clips.table["clip"], clips.table["path"], strict=True):
         try:
             content, error = kept[path][clip] if path in kept else _hash(image_files.read_spectrogram(path)), ""
-        except PictureError as why:
+        except ImageError as why:
             content, error = "", str(why)
         found.append({"clip": clip, "content": content, "error": error})
     return pd.DataFrame(found)
@@ -196,7 +196,9 @@ def _channels(clips: Clips, recipe: Recipe) -> int:
 
 def _pictures(clips: Clips, size: tuple[int, int]) -> Iterator[Part]:
     times = clips.table[["start", "end"]].to_numpy(float)
-    for row, picture in enumerate(cache.in_threads(lambda row: image_files.read(row.path, size), clips, "reading")):
+    for row, picture in enumerate(
+        cache.in_threads(lambda row: image_files.read_image(row.path, size), clips, "reading")
+    ):
         yield picture[None], times[row : row + 1], images.content(picture)
 
 
@@ -225,4 +227,4 @@ def _spectrograms(clips: Clips, shape: tuple[int, int], frontend: "FrontEnd", re
                 f"{table['clip'][row]} of {clips.name} has {values.shape[1]} frames, not {shape[1]}. Set "
                 "frontend.frames: shorter ones are padded to that, longer ones cut."
             )
-        yield frontend.framed(values), table[["start", "end"]].to_numpy(float)[row : row + 1], _hash(values)
+        yield frontend.fit_frames(values), table[["start", "end"]].to_numpy(float)[row : row + 1], _hash(values)

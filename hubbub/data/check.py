@@ -7,21 +7,20 @@ import pandas as pd
 
 from hubbub.audio.waves import SILENCE
 from hubbub.config.recipe import Recipe
-from hubbub.data import arrays, cache, images, open, splits
-from hubbub.data import leaks as leaks_
+from hubbub.data import arrays, cache, images, splits
 from hubbub.data.clips import Clips, hold_out
 from hubbub.data.datasets import DATASETS
-from hubbub.data.leaks import Audit
-from hubbub.data.open import open_data
+from hubbub.data.leaks import Audit, audit, duplicates
+from hubbub.data.open import open_clips, open_data
 from hubbub.errors import examples
 
-__all__ = ["check", "leaks"]
+__all__ = ["check_data", "check_leaks"]
 
 _TOLERANCE_S = 0.01
-_INSPECT = {"sound": cache.inspect, "spectrograms": arrays.inspect, "pictures": images.inspect}
+_INSPECT = {"sound": cache.inspect_sounds, "spectrograms": arrays.inspect_spectrograms, "images": images.inspect_images}
 
 
-def check(name: str, allow_missing: bool = False) -> tuple[Clips, list[str]]:
+def check_data(name: str, allow_missing: bool = False) -> tuple[Clips, list[str]]:
     """Open and read every clip -> the clips, with notes on classes that no split can test and on every odd recording;
     and what is wrong with them, one line a kind, nothing where all agrees.
 
@@ -36,13 +35,13 @@ def check(name: str, allow_missing: bool = False) -> tuple[Clips, list[str]]:
     if len(broken):
         findings.append(f"{len(broken)} files cannot be used: {examples(broken['error'], len(broken))}")
     whole = found[found["error"] == ""]
-    if clips.kind == "pictures":
-        findings += _pictures(whole)
+    if clips.kind == "images":
+        findings += _images(whole)
     elif clips.kind == "sound":
         findings += _sounds(name, whole)
         clips = replace(clips, notes=(*clips.notes, *_odd(whole)))
     labelled = whole.assign(label=whole["clip"].map(dict(zip(clips.table["clip"], clips.table["label"], strict=True))))
-    findings += leaks_.repeated(labelled, whole["content"], clips.kind)
+    findings += duplicates(labelled, whole["content"], clips.kind)
     return clips, findings
 
 
@@ -66,7 +65,7 @@ def _odd(sound: pd.DataFrame) -> list[str]:
     return [f"{clip}: {warning}" for clip, warnings in odd for warning in warnings if warning != SILENCE]
 
 
-def _pictures(whole: pd.DataFrame) -> list[str]:
+def _images(whole: pd.DataFrame) -> list[str]:
     findings = []
     sizes = Counter(zip(whole["height"], whole["width"], strict=True)).most_common()
     if len(sizes) > 1:
@@ -78,8 +77,8 @@ def _pictures(whole: pd.DataFrame) -> list[str]:
     return findings
 
 
-def leaks(recipe: Recipe) -> Audit:
+def check_leaks(recipe: Recipe) -> Audit:
     """The audit of a recipe's splits, leaks listed rather than raised."""
-    clips = hold_out(open.open_clips(recipe), recipe.data.held_out)
+    clips = hold_out(open_clips(recipe), recipe.data.held_out)
     contents = list(_INSPECT[clips.kind](clips)["content"])
-    return leaks_.audit(clips, splits.make(clips, recipe.protocol), contents, allow_leaky=True)
+    return audit(clips, splits.make_splits(clips, recipe.protocol), contents, allow_leaky=True)

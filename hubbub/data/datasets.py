@@ -4,6 +4,7 @@ ESC-50 and ESC-10 (Piczak 2015), UrbanSound8K (Salamon, Jacoby & Bello 2014), Em
 synthesised `street`. The original layouts and the flat ones of mirrors are found alike. `opening` is the way in.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,9 @@ from pathlib import Path
 import pandas as pd
 import soundfile
 
-from hubbub.data import entries, synthetic
-from hubbub.data.clips import Clips, ClipsError, build, find_sounds
+from hubbub.data import entries, synthetic, synthetic_models
+from hubbub.data.clip_lists import find_sounds
+from hubbub.data.clips import Clips, ClipsError, build
 from hubbub.errors import did_you_mean, examples
 from hubbub.runtime import download, files, homes
 from hubbub.runtime.progress import track
@@ -145,14 +147,14 @@ def _emodb(folder: Path) -> pd.DataFrame:
 
 
 def _synthesised() -> Path:
-    """`street` as this version of hubbub synthesises it: made once, named by the code that makes it. Where a file of it
-    is not as it was made, or gone, all of it is made again."""
-    made_by = files.sha256(synthetic.__file__)[:16]
+    """The folder of `street`, a cache entry named by a hash of the code that synthesises it."""
+    code = "".join(files.sha256(file) for file in (synthetic.__file__, synthetic_models.__file__))
+    name = f"street-{hashlib.sha256(code.encode()).hexdigest()[:16]}"
 
     def write(folder: Path) -> None:
         synthetic.write(folder, progress=lambda items, total: track(items, "synthesising", total))
 
-    return entries.entry(homes.cache_dir() / f"street-{made_by}", write, lambda folder: folder)
+    return entries.entry(homes.cache_dir() / name, write, lambda folder: folder)
 
 
 def _street(folder: Path) -> pd.DataFrame:

@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hubbub.runtime.homes import StoreError
+from hubbub.runtime.processes import cores
 
 __all__ = ["OWN", "Growing", "entry"]
 
@@ -174,7 +175,7 @@ def _checksums(files: dict[Path, int]) -> dict[Path, list[int]]:
     """A CRC-32 of every block of some files, given with their sizes; threads share the blocks."""
     blocks = [(file, start) for file, size in files.items() for start in range(0, size, _BLOCK)]
     found: dict[Path, list[int]] = {file: [] for file in files}
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         for (file, _), crc in zip(
             blocks, pool.map(lambda block: _crc(block[0], block[1], _BLOCK), blocks), strict=True
         ):

@@ -23,9 +23,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from hubbub.audio import windows
 from hubbub.config.recipe import Recipe
 from hubbub.data import cache
-from hubbub.data import manifest as made
 from hubbub.data.cache import Waves
 from hubbub.data.clips import Clips, ClipsError, build
+from hubbub.data.manifest import sources
 from hubbub.errors import HubbubError
 from hubbub.runtime import files
 from hubbub.runtime.progress import track
@@ -72,7 +72,7 @@ def write(clips: Clips, recipe: Recipe, folder: Path) -> None:
         )
     if clips.kind != "sound":
         raise ClipsError(f"{clips.name} holds {clips.kind}; features are made of sound. Name a data set of sound.")
-    waves = cache.decode(clips, recipe.audio.rate_hz)
+    waves = cache.decode_clips(clips, recipe.audio.rate_hz)
     times = [windows.spans(int(n), waves.rate_hz, recipe.windows.length, recipe.windows.hop) for n in waves.lengths]
     offsets = np.cumsum([0, *map(len, times)])
     facts = {name: getattr(clips, name) for name in ("name", "licence", "citation", "notes", "synthetic", "listed")}
@@ -80,7 +80,7 @@ def write(clips: Clips, recipe: Recipe, folder: Path) -> None:
     settings = recipe.model_dump(mode="json", include={"audio", "windows", "frontend"})
     # Under the protocol `csv` the hint says which list a clip came from; here it says what may only train.
     hints = clips.table["split_hint"].where(clips.table["split_hint"] == "train", "")
-    table = clips.table.assign(group=made.sources(clips), split_hint=hints)
+    table = clips.table.assign(group=sources(clips), split_hint=hints)
     columns: dict[str, npt.ArrayLike] = {name: table[name].to_numpy(str) for name in _COLUMNS}
     with files.whole_folder(folder, METADATA) as temporary:
         np.savez(
@@ -130,7 +130,7 @@ def open_features(file: Path, *, labels: tuple[str, ...] = ()) -> Clips:
         table = pd.DataFrame(kept).assign(path=str(file))
         settings = {section: facts.made[section] for section in ("audio", "windows", "frontend")}
     clips = build(
-        facts.name, table, labels=labels or named, kind="spectrograms", made=settings,
+        facts.name, table, labels=labels or named, kind="spectrograms", settings=settings,
         straddling=facts.straddling,
     )  # fmt: skip
     return replace(clips, **facts.model_dump(exclude={"name", "straddling", "made"}))

@@ -15,12 +15,13 @@ import numpy as np
 import pandas as pd
 
 from hubbub.audio import image_files
-from hubbub.audio.image_files import PictureError, Pixels
+from hubbub.audio.image_files import ImageError, Pixels
 from hubbub.data import cache, manifest, text_tables, values
-from hubbub.data.clips import Clips, ClipsError, build, inside
+from hubbub.data.clip_lists import inside
+from hubbub.data.clips import Clips, ClipsError, build
 from hubbub.errors import did_you_mean, examples
 
-__all__ = ["content", "inspect", "lists_pictures", "open_pictures"]
+__all__ = ["content", "inspect_images", "lists_images", "open_images"]
 
 _NAME = "spec_file_name"
 _COLUMNS = (
@@ -39,7 +40,7 @@ def content(pixels: Pixels) -> str:
     return hashlib.sha256(f"{grey.shape}".encode() + grey.tobytes()).hexdigest()
 
 
-def lists_pictures(csv: Path) -> bool:
+def lists_images(csv: Path) -> bool:
     """Whether a CSV lists pictures."""
     try:
         return _NAME in text_tables.read(csv).columns
@@ -47,7 +48,7 @@ def lists_pictures(csv: Path) -> bool:
         return False  # whoever reads it as a list of sounds says what is wrong
 
 
-def open_pictures(
+def open_images(
     csv: Path, *, root: Path | None = None, labels: tuple[str, ...] = (), allow_missing: bool = False
 ) -> Clips:
     """A CSV of pictures -> Clips of kind `pictures`, one clip a picture, copies for training alone.
@@ -56,10 +57,10 @@ def open_pictures(
     `spectrograms/foldN`, `foldN` and as named, below `root` (default: the CSV's folder). Rows that share a file become
     one clip where class, source and fold agree; raises `ClipsError` where they do not.
     """
-    rows, facts, base = _rows(csv), manifest.beside(csv), root or csv.parent
+    rows, facts, base = _rows(csv), manifest.read_beside(csv), root or csv.parent
     source = rows["source"].where(rows["source"] != "", rows["fsID"])
     group = source.where(source != "", rows["orig_file_name"])
-    spellings, joined = values.joined(list(group), "GROUPS")
+    spellings, joined = values.merge_spellings(list(group), "GROUPS")
     group = pd.Series(spellings, index=rows.index, dtype=object)
     said = rows[["variant", "augmentation"]].apply(lambda column: column.str.strip().str.lower())
     table = pd.DataFrame(
@@ -91,10 +92,12 @@ def open_pictures(
     where = f"{base} (the recipe's data.root may name another folder)"
     clips = build(csv.stem, table, labels=order, allow_missing=allow_missing, where=where, notes=notes)
     sections = {name: (facts or {}).get(name) for name in ("audio", "windows", "frontend")}
-    return replace(manifest.told(clips, facts), kind="pictures", made=sections if all(sections.values()) else None)
+    return replace(
+        manifest.with_manifest(clips, facts), kind="images", settings=sections if all(sections.values()) else None
+    )
 
 
-def inspect(clips: Clips) -> pd.DataFrame:
+def inspect_images(clips: Clips) -> pd.DataFrame:
     """Read every picture -> `clip`, `height`, `width`, `constant`, `content` (hash), `error` ("" where readable)."""
     found = pd.DataFrame(cache.in_threads(lambda row: _facts(row.path), clips, "checking"))
     found.insert(0, "clip", clips.table["clip"])
@@ -103,8 +106,8 @@ def inspect(clips: Clips) -> pd.DataFrame:
 
 def _facts(path: str) -> dict[str, Any]:
     try:
-        pixels = image_files.read(path)
-    except PictureError as error:
+        pixels = image_files.read_image(path)
+    except ImageError as error:
         return {"height": 0, "width": 0, "constant": False, "content": "", "error": str(error)}
     _, height, width = pixels.shape
     constant = bool((pixels == pixels[:, :1, :1]).all())

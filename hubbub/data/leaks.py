@@ -11,7 +11,7 @@ from hubbub.data.clips import Clips
 from hubbub.data.splits import Split
 from hubbub.errors import HubbubError, count, examples
 
-__all__ = ["Audit", "LeakError", "audit", "repeated"]
+__all__ = ["Audit", "LeakError", "audit", "duplicates"]
 
 
 class LeakError(HubbubError):
@@ -64,14 +64,14 @@ def audit(clips: Clips, splits: Sequence[Split], contents: Sequence[str], *, all
             + ". Split by group (hubbub data split does), or see what it gives by --allow-leaky: everything written "
             "will say NOT COMPARABLE."
         )  # fmt: skip
-    warnings = repeated(clips.table, hashes, clips.kind)
+    warnings = duplicates(clips.table, hashes, clips.kind)
     if straddled:
         named = ", ".join(sorted(straddled))
         warnings.insert(0, f"the official folds of {clips.name} straddle source recordings: {named}")
     return Audit(tuple(warnings), tuple(leaks))
 
 
-def repeated(table: pd.DataFrame, contents: Iterable[str], kind: str) -> list[str]:
+def duplicates(table: pd.DataFrame, contents: Iterable[str], kind: str) -> list[str]:
     """Which clips of a table are there more than once by their content, a line for those of one label and one for those
     of several; none where all differ. "" is not known."""
     what, by_content = kind.rstrip("s"), dict[str, list[tuple[str, str]]]()

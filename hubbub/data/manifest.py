@@ -25,36 +25,38 @@ from hubbub.data.origins import Origins
 from hubbub.data.variants import VARIANTS
 from hubbub.errors import HubbubError, examples
 from hubbub.runtime import files
+from hubbub.runtime.names import safe_name
+from hubbub.runtime.processes import cores
 from hubbub.runtime.progress import track
 
 __all__ = [
-    "MADE",
-    "MadeError",
-    "beside",
+    "MANIFEST",
+    "ManifestError",
+    "read_beside",
     "file_names",
     "fold_folder",
-    "holds_files",
+    "holds_generated_files",
     "in_parallel",
-    "making",
-    "of",
+    "generating",
+    "manifest_of",
     "sources",
-    "told",
-    "write_lists",
+    "with_manifest",
+    "write_for_lists",
 ]
 
-Facts = dict[str, Any]
+Manifest = dict[str, Any]
 T = TypeVar("T")
 
-MADE = "made.json"
-_TOLD = ("file", "name", "kind", "labels", "licence", "citation", "synthetic", "straddling", "notes")
+MANIFEST = "made.json"
+_REQUIRED = ("file", "name", "kind", "labels", "licence", "citation", "synthetic", "straddling", "notes")
 _TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]{8}\.\w+")  # as files.whole_file names them
 
 
-class MadeError(HubbubError):
+class ManifestError(HubbubError):
     """A folder that holds something else than what is to be made in it."""
 
 
-def of(clips: Clips, kind: str, file: str, variants: Sequence[str], seed: int) -> Facts:
+def manifest_of(clips: Clips, kind: str, file: str, variants: Sequence[str], seed: int) -> Manifest:
     """What `made.json` says of files made from clips and listed in `file`; the settings of the maker come on top."""
     listed = clips.table.drop(columns="path").assign(group=sources(clips)).to_csv(index=False)
     return {
@@ -77,16 +79,16 @@ def of(clips: Clips, kind: str, file: str, variants: Sequence[str], seed: int) -
     }
 
 
-def beside(csv: Path) -> Facts | None:
+def read_beside(csv: Path) -> Manifest | None:
     """What `made.json` beside a list says of it; None where there is none, or it is about another list."""
-    file = csv.parent / MADE
+    file = csv.parent / MANIFEST
     if not file.is_file():
         return None
     try:
         facts = dict(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise ClipsError(f"{file} cannot be read ({error}). Make the folder again, or remove it.") from error
-    if unsaid := [name for name in _TOLD if name not in facts]:
+    if unsaid := [name for name in _REQUIRED if name not in facts]:
         raise ClipsError(f"{file} does not say '{unsaid[0]}'. Make the folder again, or remove it.")
     listed = (facts["labels"], facts["straddling"], facts["notes"])
     if not all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in listed):
@@ -94,26 +96,26 @@ def beside(csv: Path) -> Facts | None:
     return facts if csv.name in (facts["file"] if isinstance(facts["file"], list) else [facts["file"]]) else None
 
 
-def holds_files(folder: Path) -> bool:
+def holds_generated_files(folder: Path) -> bool:
     """Whether a folder's `made.json` is about files that were made there, not about lists alone."""
     try:
-        return not isinstance(json.loads((folder / MADE).read_text(encoding="utf-8"))["file"], list)
+        return not isinstance(json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["file"], list)
     except FileNotFoundError:
         return False
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return True
 
 
-def write_lists(clips: Clips, folder: Path, names: Sequence[str]) -> None:
+def write_for_lists(clips: Clips, folder: Path, names: Sequence[str]) -> None:
     """`made.json` beside lists of some clips: what was known of the whole stays known of its parts."""
-    kind = "pictures" if clips.kind == "pictures" else "lists"
+    kind = "pictures" if clips.kind == "images" else "lists"
     facts = {name: getattr(clips, name) for name in ("licence", "citation", "synthetic", "labels", "notes")}
     name = clips.name.removesuffix(f", {kind}")
     facts |= {"file": list(names), "name": name, "kind": kind, "straddling": sorted(clips.straddling)}
-    files.write_json(folder / MADE, facts | dict(clips.made or {}))
+    files.write_json(folder / MANIFEST, facts | dict(clips.settings or {}))
 
 
-def told(clips: Clips, facts: Facts | None) -> Clips:
+def with_manifest(clips: Clips, facts: Manifest | None) -> Clips:
     """Clips with what is known of the data set they were made from; as they are where nothing is."""
     if facts is None:
         return clips
@@ -129,19 +131,19 @@ def told(clips: Clips, facts: Facts | None) -> Clips:
 
 
 @contextmanager
-def making(folder: Path, facts: Facts) -> Iterator[Origins]:
-    """Holds a folder for making files in it -> which recordings those there were made of. Raises `MadeError` where they
-    are of other settings."""
+def generating(folder: Path, facts: Manifest) -> Iterator[Origins]:
+    """Lock a folder, write its manifest, and yield the `Origins` of the files in it. Raises `ManifestError` where the
+    folder holds files of other settings."""
     facts = json.loads(json.dumps(facts))
     there = _visible(folder)
-    if there and MADE not in there:
-        raise MadeError(f"{folder} holds other files ({examples(there)}). Give an empty or a new folder.")
-    with files.lock(folder):
-        _refuse_other(folder / MADE, facts)
+    if there and MANIFEST not in there:
+        raise ManifestError(f"{folder} holds other files ({examples(there)}). Give an empty or a new folder.")
+    with files.lock_folder(folder):
+        _refuse_other(folder / MANIFEST, facts)
         for path in folder.rglob(".*"):
             if _TEMPORARY.fullmatch(path.name):  # what a killed run was writing
                 path.unlink()
-        files.write_json(folder / MADE, facts)
+        files.write_json(folder / MANIFEST, facts)
         yield Origins(folder)
 
 
@@ -153,20 +155,20 @@ def _visible(folder: Path) -> list[str]:
         return []
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
-        raise MadeError(
+        raise ManifestError(
             f"{str(folder)!r} cannot be a folder of files: {why}. Give an empty or a new folder."
         ) from error
 
 
-def _refuse_other(file: Path, facts: Facts) -> None:
+def _refuse_other(file: Path, facts: Manifest) -> None:
     if not file.is_file():
         return
     try:
         differing = list(_differences(json.loads(file.read_text(encoding="utf-8")), facts))
     except (OSError, ValueError, RecursionError) as error:
-        raise MadeError(f"{file} cannot be read ({error}). Give a new folder.") from error
+        raise ManifestError(f"{file} cannot be read ({error}). Give a new folder.") from error
     if differing:
-        raise MadeError(
+        raise ManifestError(
             f"{file.parent} was made with other settings: {examples(differing)}. Give a new folder, or the settings it "
             "was made with."
         )
@@ -202,7 +204,7 @@ def in_parallel(work: Callable[[int], T], clips: Clips, what: str) -> list[T]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # each worker keeps one core busy; and sums do not depend on how many there are
     try:
-        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        with ThreadPoolExecutor(cores()) as pool:
             done = list(track(pool.map(guarded, range(len(clips))), what, len(clips)))
     finally:
         torch.set_num_threads(threads)
@@ -226,9 +228,7 @@ def file_names(clips: Clips) -> list[str]:
 def _plain(clip: str) -> str:
     stem = clip[: -len(Path(clip).suffix)] if Path(clip).suffix.lower() in EXTENSIONS else clip
     # An end like a segment's or like a hash of ours would be taken for one.
-    return (
-        f"{files.safe_name(stem)}-{_hash(clip)}" if re.search(r"-s\d+$|-[0-9a-f]{8}$", stem) else files.safe_name(stem)
-    )
+    return f"{safe_name(stem)}-{_hash(clip)}" if re.search(r"-s\d+$|-[0-9a-f]{8}$", stem) else safe_name(stem)
 
 
 def _hash(clip: str) -> str:
@@ -239,7 +239,7 @@ def fold_folder(folder: Path, fold: str) -> Path:
     """Where the files of a fold are: `foldN`, or the folder itself where clips have no folds."""
     if not fold:
         return folder
-    place, before = folder / f"fold{files.safe_name(fold)}", re.sub(r"[^A-Za-z0-9._-]+", "-", f"fold{fold}")
+    place, before = folder / f"fold{safe_name(fold)}", re.sub(r"[^A-Za-z0-9._-]+", "-", f"fold{fold}")
     # Earlier versions kept dots in it, and all of a long one.
     return folder / before if len(before) < 250 and not place.exists() and (folder / before).is_dir() else place
 

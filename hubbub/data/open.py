@@ -14,10 +14,11 @@ from hubbub.audio.find_files import near
 from hubbub.config.recipe import Recipe
 from hubbub.config.sections import Data
 from hubbub.data import features, manifest, recordings, text_tables, values
-from hubbub.data.clips import Clips, ClipsError, from_csv, from_folder, limit
+from hubbub.data.clip_lists import from_csv, from_folder
+from hubbub.data.clips import Clips, ClipsError, limit
 from hubbub.data.datasets import DATASETS, open_known
 from hubbub.data.hub import dataset
-from hubbub.data.images import lists_pictures, open_pictures
+from hubbub.data.images import lists_images, open_images
 from hubbub.data.splits import PARTS, SplitError
 from hubbub.errors import did_you_mean
 
@@ -53,8 +54,8 @@ def open_data(
         clips = features.open_features(Path(name), labels=labels)
     elif Path(name).suffix.lower() in text_tables.ENDINGS:
         clips = _open_csv(Path(name), columns, Path(root) if root else None, labels, allow_missing)
-    elif dataset.is_one(name):
-        clips = dataset.open(name, labels=labels, allow_missing=allow_missing)
+    elif dataset.is_hub_name(name):
+        clips = dataset.open_hub(name, labels=labels, allow_missing=allow_missing)
     elif os.path.isdir(name):
         clips = from_folder(Path(name), labels=labels)
     elif os.path.exists(name):
@@ -75,13 +76,13 @@ def _open_csv(
     file: Path, columns: dict[str, str] | None, root: Path | None, labels: tuple[str, ...], allow_missing: bool
 ) -> Clips:
     """A list of sounds or of pictures, with what `made.json` tells where hubbub made them."""
-    if lists_pictures(file):
+    if lists_images(file):
         if columns:
             raise ClipsError(f"{file} lists pictures, whose columns have fixed names. Leave [data.columns] out.")
-        return open_pictures(file, root=root, labels=labels, allow_missing=allow_missing)
-    facts = manifest.beside(file)
+        return open_images(file, root=root, labels=labels, allow_missing=allow_missing)
+    facts = manifest.read_beside(file)
     labels = labels or (tuple(facts["labels"]) if facts else ())
-    return manifest.told(from_csv(file, columns, root=root, labels=labels, allow_missing=allow_missing), facts)
+    return manifest.with_manifest(from_csv(file, columns, root=root, labels=labels, allow_missing=allow_missing), facts)
 
 
 def open_clips(recipe: Recipe) -> Clips:
@@ -106,14 +107,14 @@ def open_clips(recipe: Recipe) -> Clips:
     parts = {part: opened(names[0]) for part, names in given.items()}
     tables = [c.table.assign(split_hint=part, clip=part + ":" + c.table["clip"]) for part, c in parts.items()]
     first = next(iter(parts.values()))
-    kinds, known = {c.kind for c in parts.values()}, [c.made for c in parts.values() if c.made is not None]
-    if kinds - {"sound", "pictures"} or len(kinds) > 1 or any(made_of != known[0] for made_of in known):
+    kinds, known = {c.kind for c in parts.values()}, [c.settings for c in parts.values() if c.settings is not None]
+    if kinds - {"sound", "images"} or len(kinds) > 1 or any(made_of != known[0] for made_of in known):
         raise SplitError(
             f"{first.name}: the files given hold {' and '.join(sorted(kinds))}, or pictures made with other settings. "
             "Give lists of sounds, or of pictures of one making."
         )
     table = pd.concat(tables, ignore_index=True)
-    joined, spelt = values.joined(list(table["group"]), "GROUPS")
+    joined, spelt = values.merge_spellings(list(table["group"]), "GROUPS")
     table["group"], torn = recordings.groups(
         joined, recordings.recordings(list(table["path"])), table[["start", "end"]]
     )
@@ -123,7 +124,7 @@ def open_clips(recipe: Recipe) -> Clips:
     return replace(
         first,
         table=table,
-        made=first.made if len(known) == len(parts) else None,
+        settings=first.settings if len(known) == len(parts) else None,
         labels=data.labels or tuple(sorted({label for clips in parts.values() for label in clips.labels})),
         listed=sum(clips.listed for clips in parts.values()),
         missing=tuple(clip for clips in parts.values() for clip in clips.missing),

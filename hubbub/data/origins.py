@@ -84,18 +84,18 @@ class Origins:
             for line in text.splitlines():
                 self._take(line)
 
-    def look(self, sound: str) -> None:
+    def observe(self, sound: str) -> None:
         """Keep in mind how a recording looks. To be called before it is decoded."""
         self._seen.setdefault(sound, stamp(sound))
 
-    def missing(self, file: Path, sound: str) -> bool:
+    def must_write(self, file: Path, sound: str) -> bool:
         """Whether a file has still to be made of a recording, as that is now."""
-        self.look(sound)
+        self.observe(sound)
         name, there, now = self._name(file), file.is_file(), self._seen[sound]
         noted = self._noted.get(name)
         if there and noted and unchanged(noted, now, lambda: self._identity(sound)):
             if list(noted[1]) != now:
-                self.note(file, sound)  # the next look is cheaper
+                self.record(file, sound)  # the next look is cheaper
             return False
         if now is None:
             return True  # whoever reads it says so
@@ -108,7 +108,7 @@ class Origins:
             )
         return True
 
-    def note(self, file: Path, sound: str) -> None:
+    def record(self, file: Path, sound: str) -> None:
         """Note that a file is made of a recording; one that changed meanwhile is not, so the file is made again."""
         self._write(self._name(file), self._identity(sound))
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from hubbub.audio import decode
-from hubbub.data.values import ClipsError, named
+from hubbub.data.values import ClipsError, describe_rows
 from hubbub.errors import HubbubError, examples
 
 __all__ = ["groups", "identity", "recordings", "within_files", "without_ending"]
@@ -118,17 +118,17 @@ def within_files(name: str, table: pd.DataFrame) -> tuple[str, ...]:
         elif length is not None and end > length + ROUNDED_S:
             late.append(at)
         if why:
-            wrong.append(f"{named(table, [at])}: {why}")
+            wrong.append(f"{describe_rows(table, [at])}: {why}")
     if wrong:
         raise ClipsError(f"{name}: {len(wrong)} spans hold no sound. {examples(wrong)}. Correct or remove these rows.")
     note = f"SPANS CUT: {len(late):,} clips are listed to end behind their file's end, and end with it"
-    return (f"{note} ({named(table, late)})",) if late else ()
+    return (f"{note} ({describe_rows(table, late)})",) if late else ()
 
 
 def _seconds(path: str) -> float | None:
     """How long a file is by its header; None where that cannot be told, which decoding then explains."""
     try:
-        with decode.opened(path) as sound:
+        with decode.open_sound(path) as sound:
             return sound.seconds
     except HubbubError:
         return None

@@ -19,12 +19,12 @@ from hubbub.data.clips import Clips
 from hubbub.errors import HubbubError, count, did_you_mean, examples
 from hubbub.runtime.files import write_csv
 
-__all__ = ["Split", "SplitError", "make", "part_of_groups", "seal", "untestable", "write"]
+__all__ = ["Split", "SplitError", "make_splits", "sample_groups", "restrict", "untestable", "write_lists"]
 
 Rows = npt.NDArray[np.intp]
 PARTS = ("train", "validation", "test")
 _NO_TRAINING = {"validation", "test"}
-_DRAWS = 20
+_TRIALS = 20
 
 
 class SplitError(HubbubError):
@@ -48,7 +48,7 @@ class Split:
         return zip(PARTS, (self.train, self.validation, self.test), strict=True)
 
 
-def make(clips: Clips, protocol: Protocol) -> list[Split]:
+def make_splits(clips: Clips, protocol: Protocol) -> list[Split]:
     """The protocol's splits of these clips, in the order of their test folds. Raises `SplitError`.
 
     A clip whose `split_hint` is "train", as an augmented copy's, is left out of the parts that choose and test; files
@@ -62,16 +62,17 @@ def make(clips: Clips, protocol: Protocol) -> list[Split]:
             + _wrapped(clips)
         )
     if protocol.kind in ("kfold", "logo"):
-        splits = _rotate(clips, protocol)
+        splits = _rotating(clips, protocol)
     elif protocol.kind == "fixed":
         splits = [_fixed(clips, protocol)]
     elif protocol.kind == "holdout":
         splits = [_holdout(clips, protocol)]
     else:
-        splits = [_given(clips)]
+        splits = [_from_lists(clips)]
     if protocol.kind != "csv":
         splits = [
-            replace(s, validation=_originals(clips, s.validation), test=_originals(clips, s.test)) for s in splits
+            replace(s, validation=_without_copies(clips, s.validation), test=_without_copies(clips, s.test))
+            for s in splits
         ]
     splits = [_without_held_out(clips, split) for split in splits]
     for split in splits:
@@ -79,7 +80,7 @@ def make(clips: Clips, protocol: Protocol) -> list[Split]:
     return splits
 
 
-def seal(
+def restrict(
     clips: Clips, split: Split, protocol: Protocol, parts: Sequence[str], validate: Sequence[str] = ()
 ) -> tuple[Clips, list[Split]]:
     """The clips of some parts of a split and no others, and the split of them; the other parts of it are empty.
@@ -104,7 +105,7 @@ def seal(
         raise SplitError(f"{clips.name}: '{split.name}' is the test part, so it cannot validate. Name other folds.")
     _refuse_unknown(clips, validate, sorted(set(values)))
     turns = [(np.flatnonzero(values != fold), np.flatnonzero(values == fold)) for fold in validate]
-    return inside, [Split(split.name, train, _originals(inside, chosen), none) for train, chosen in turns]
+    return inside, [Split(split.name, train, _without_copies(inside, chosen), none) for train, chosen in turns]
 
 
 def untestable(clips: Clips, splits: Sequence[Split] = ()) -> list[str]:
@@ -129,7 +130,7 @@ def untestable(clips: Clips, splits: Sequence[Split] = ()) -> list[str]:
     return lines
 
 
-def part_of_groups(labels: npt.NDArray[np.int64], groups: npt.ArrayLike, ratio: float, seed: int) -> Rows:
+def sample_groups(labels: npt.NDArray[np.int64], groups: npt.ArrayLike, ratio: float, seed: int) -> Rows:
     """Rows of about `ratio` of the clips, whole groups only, each class in proportion.
 
     Groups are visited in a drawn order and taken where that brings the class counts nearer to what is asked; of
@@ -140,7 +141,7 @@ def part_of_groups(labels: npt.NDArray[np.int64], groups: npt.ArrayLike, ratio: 
     np.add.at(counts, (codes, labels), 1)
     rng = np.random.default_rng(seed)
     nearest, best = np.inf, np.zeros(len(counts), dtype=bool)
-    for _ in range(_DRAWS):
+    for _ in range(_TRIALS):
         lacking, taken = counts.sum(axis=0) * ratio, np.zeros(len(counts), dtype=bool)
         for group in rng.permutation(len(counts)):
             if np.square(lacking - counts[group]).sum() < np.square(lacking).sum():
@@ -150,7 +151,7 @@ def part_of_groups(labels: npt.NDArray[np.int64], groups: npt.ArrayLike, ratio: 
     return np.flatnonzero(best[codes])
 
 
-def write(clips: Clips, folder: Path, val_ratio: float, seed: int) -> tuple[list[Path], str]:
+def write_lists(clips: Clips, folder: Path, val_ratio: float, seed: int) -> tuple[list[Path], str]:
     """Grouped, stratified `train.csv` and `val.csv`: no source recording or speaker stands in both.
 
     Augmented copies stand in `train.csv` alone. Paths in the lists start from the folder that holds all the files,
@@ -158,10 +159,10 @@ def write(clips: Clips, folder: Path, val_ratio: float, seed: int) -> tuple[list
     """
     if clips.kind == "spectrograms":
         raise SplitError(f"{clips.name} holds spectrograms, which no list names. Split the sounds they were made of.")
-    if manifest.holds_files(folder):
+    if manifest.holds_generated_files(folder):
         raise SplitError(f"{folder} holds pictures or sounds that hubbub made. Write the lists to another folder.")
-    val = part_of_groups(clips.targets(), clips.table["group"].to_numpy(), val_ratio, seed)
-    train, val = np.setdiff1d(np.arange(len(clips)), val), _originals(clips, val)
+    val = sample_groups(clips.targets(), clips.table["group"].to_numpy(), val_ratio, seed)
+    train, val = np.setdiff1d(np.arange(len(clips)), val), _without_copies(clips, val)
     if not len(val) or not len(train):
         raise SplitError(
             f"{clips.name}: {clips.table['group'].nunique()} source recordings cannot give a validation part of "
@@ -173,16 +174,16 @@ def write(clips: Clips, folder: Path, val_ratio: float, seed: int) -> tuple[list
         table = clips.table.iloc[rows]
         paths = [Path(os.path.relpath(path, root)).as_posix() for path in table["path"]]
         table = table.assign(path=paths)
-        if clips.kind == "pictures":
+        if clips.kind == "images":
             table = table.rename(columns={"path": "spec_file_name", "label": "class", "group": "source"})
             table["augmentation"] = np.where(table.pop("split_hint") == "train", "augmented", "original")
         write_csv(folder / f"{name}.csv", table)
         written.append(folder / f"{name}.csv")
-    manifest.write_lists(clips, folder, [path.name for path in written])
+    manifest.write_for_lists(clips, folder, [path.name for path in written])
     return written, root
 
 
-def _rotate(clips: Clips, protocol: Protocol) -> list[Split]:
+def _rotating(clips: Clips, protocol: Protocol) -> list[Split]:
     column = "fold" if protocol.kind == "kfold" else "group"
     values = clips.table[column].to_numpy()
     if protocol.kind == "kfold":
@@ -229,14 +230,14 @@ def _fixed(clips: Clips, protocol: Protocol) -> Split:
 def _holdout(clips: Clips, protocol: Protocol) -> Split:
     # Held-out classes together are drawn from as one more.
     labels, groups = clips.targets() % (len(clips.labels) + 1), clips.table["group"].to_numpy()
-    test = part_of_groups(labels, groups, protocol.test_ratio, protocol.seed)
+    test = sample_groups(labels, groups, protocol.test_ratio, protocol.seed)
     rest = np.setdiff1d(np.arange(len(clips)), test)
     share = 0.0 if protocol.validation == "none" else protocol.val_ratio / (1 - protocol.test_ratio)
-    val = rest[part_of_groups(labels[rest], groups[rest], share, protocol.seed + 1)]
+    val = rest[sample_groups(labels[rest], groups[rest], share, protocol.seed + 1)]
     return Split("holdout", np.setdiff1d(rest, val), val, test)
 
 
-def _given(clips: Clips) -> Split:
+def _from_lists(clips: Clips) -> Split:
     hints = clips.table["split_hint"].to_numpy()
     return Split("csv", *(np.flatnonzero(hints == part) for part in PARTS))
 
@@ -247,7 +248,7 @@ def _without_held_out(clips: Clips, split: Split) -> Split:
     return Split(split.name, **parts, unknown=split.test[~known[split.test]])
 
 
-def _originals(clips: Clips, rows: Rows) -> Rows:
+def _without_copies(clips: Clips, rows: Rows) -> Rows:
     """Rows that are no augmented copies."""
     return rows[clips.table["split_hint"].to_numpy()[rows] != "train"]
 

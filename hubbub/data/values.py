@@ -16,12 +16,12 @@ __all__ = [
     "HINTS",
     "ClipsError",
     "clean",
-    "hints",
+    "check_hints",
     "in_order",
     "is_number",
-    "joined",
-    "labels",
-    "named",
+    "merge_spellings",
+    "clean_labels",
+    "describe_rows",
     "refuse_undecodable",
     "text",
 ]
@@ -63,17 +63,20 @@ def text(column: pd.Series) -> list[str]:
     return ["" if gap else str(value) for value, gap in zip(column, column.isna(), strict=True)]
 
 
-def folds(table: pd.DataFrame) -> tuple[list[str], tuple[str, ...]]:
-    """A table's folds as `joined` has them, and notes on them; what programs write for an empty cell is none."""
-    found, notes = joined(["" if clean(fold).casefold() in _GAPS else fold for fold in text(table["fold"])], "FOLDS")
+def clean_folds(table: pd.DataFrame) -> tuple[list[str], tuple[str, ...]]:
+    """A table's folds, spellings merged, and notes on them. What programs write for an empty cell counts as no fold."""
+    given = ["" if clean(fold).casefold() in _GAPS else fold for fold in text(table["fold"])]
+    found, notes = merge_spellings(given, "FOLDS")
     without = [at for at, fold in enumerate(found) if not fold]
     if without and any(found):
         have = "has" if len(without) == 1 else "have"
-        notes += (f"NO FOLD: {count(len(without), 'clip')} of {len(found):,} {have} none ({named(table, without)})",)
+        notes += (
+            f"NO FOLD: {count(len(without), 'clip')} of {len(found):,} {have} none ({describe_rows(table, without)})",
+        )
     return found, notes
 
 
-def named(table: pd.DataFrame, rows: Sequence[int]) -> str:
+def describe_rows(table: pd.DataFrame, rows: Sequence[int]) -> str:
     """Some rows, by position, in words: their number in the list where the index has it, and their clip."""
     numbered = table.index.name == "row"
     return examples(f"row {table.index[at]}: {table['clip'].iloc[at]}" if numbered else table["clip"].iloc[at]
@@ -100,19 +103,19 @@ def is_number(name: str) -> bool:
     return name.isascii() and name.isdigit() and len(name) < 19
 
 
-def labels(name: str, table: pd.DataFrame) -> tuple[list[str], tuple[str, ...]]:
+def clean_labels(name: str, table: pd.DataFrame) -> tuple[list[str], tuple[str, ...]]:
     """A table's labels, repaired, and notes on them. Raises `ClipsError` where a clip has none or it is no name."""
     given = text(table["label"])
     cleaned = [clean(label) for label in given]
     if unlabelled := [at for at, label in enumerate(cleaned) if not label]:
         raise ClipsError(
-            f"{name}: {len(unlabelled)} clips have no label ({named(table, unlabelled)}). Label or remove them."
+            f"{name}: {len(unlabelled)} clips have no label ({describe_rows(table, unlabelled)}). Label or remove them."
         )
     for at, label in enumerate(cleaned):
         if len(label) > _LONGEST or any(unicodedata.category(letter) in ("Cc", "Zl", "Zp") for letter in label):
             raise ClipsError(
-                f"{name}: the label {label[:40]!r} ({named(table, [at])}) has {len(label):,} characters or a line "
-                f"break or other control character. A class's name is one line of at most {_LONGEST} characters."
+                f"{name}: the label {label[:40]!r} ({describe_rows(table, [at])}) has {len(label):,} characters or a "
+                f"line break or other control character. A class's name is one line of at most {_LONGEST} characters."
             )
     repaired = {old: new for old, new in zip(given, cleaned, strict=True) if old != new}
     notes = [*_several(cleaned), *similar(set(cleaned)), *_gaps(cleaned)]
@@ -169,7 +172,7 @@ def _key(value: str) -> str:
     return " ".join(shown.split())
 
 
-def joined(column: Sequence[str], what: str) -> tuple[list[str], tuple[str, ...]]:
+def merge_spellings(column: Sequence[str], what: str) -> tuple[list[str], tuple[str, ...]]:
     """Names of recordings or folds, those that differ by case, blanks, invisible characters or a number's outer zeros
     as one: the shortest, of equally short ones the first; and a note that says so. Blank ones become ""."""
     families: dict[str, list[str]] = {}
@@ -185,13 +188,13 @@ def joined(column: Sequence[str], what: str) -> tuple[list[str], tuple[str, ...]
     return [one[name] for name in column], (note,) if spellings else ()
 
 
-def hints(name: str, table: pd.DataFrame) -> list[str]:
+def check_hints(name: str, table: pd.DataFrame) -> list[str]:
     """A table's `split_hint`s. Raises `ClipsError` on others than `HINTS`, which would test what should train."""
     found = [clean(hint) for hint in text(table["split_hint"])]
     if odd := [at for at, hint in enumerate(found) if hint not in HINTS]:
         hint, near = found[odd[0]], did_you_mean(found[odd[0]].casefold(), HINTS[1:])
         raise ClipsError(
-            f"{name}: unknown split_hint '{hint}' ({named(table, odd)}). {near} A clip that may only train says "
-            "'train'; all others leave it empty."
+            f"{name}: unknown split_hint '{hint}' ({describe_rows(table, odd)}). {near} A clip that may only train "
+            "says 'train'; all others leave it empty."
         )
     return found

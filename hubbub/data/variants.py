@@ -29,7 +29,15 @@ from hubbub.errors import did_you_mean
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-__all__ = ["ORIGINAL", "SETS", "VARIANTS", "changes_spectrograms", "generator", "named", "whole"]
+__all__ = [
+    "ORIGINAL",
+    "VARIANT_SETS",
+    "VARIANTS",
+    "changes_spectrograms",
+    "generator",
+    "parse_variants",
+    "apply_variant",
+]
 
 #: The variant that is the clip itself.
 ORIGINAL = "orig"
@@ -73,7 +81,7 @@ VARIANTS: dict[str, Augment] = {
 }
 
 #: Variants that go together.
-SETS: dict[str, tuple[str, ...]] = {
+VARIANT_SETS: dict[str, tuple[str, ...]] = {
     "d": (ORIGINAL, "noisy", "pitchUp2", "stretch0.9"),
     "b": (
         ORIGINAL, "stretch0.8", "stretch1.2", "pitchUp2", "pitchDown2", "specAugment1", "specAugment2", "specAugment3",
@@ -85,13 +93,13 @@ SETS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-def named(text: str) -> tuple[str, ...]:
+def parse_variants(text: str) -> tuple[str, ...]:
     """`d`, or `orig,noisy`: names of variants and of sets -> the variants, each once. Raises `ClipsError`."""
     found: list[str] = []
     for name in (part.strip() for part in text.split(",")):
-        if name not in VARIANTS and name not in SETS:
-            raise ClipsError(f"there is no variant '{name}'. {did_you_mean(name, [*VARIANTS, *SETS])}")
-        found += SETS.get(name, (name,))
+        if name not in VARIANTS and name not in VARIANT_SETS:
+            raise ClipsError(f"there is no variant '{name}'. {did_you_mean(name, [*VARIANTS, *VARIANT_SETS])}")
+        found += VARIANT_SETS.get(name, (name,))
     return tuple(dict.fromkeys(found))
 
 
@@ -108,7 +116,7 @@ def generator(seed: int, what: str, variant: str) -> "Generator":
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
 
-def whole(wave: "Tensor", rate_hz: int, variant: str, chance: "Generator") -> "Tensor":
+def apply_variant(wave: "Tensor", rate_hz: int, variant: str, chance: "Generator") -> "Tensor":
     """A wave `[T]` at `rate_hz` -> its variant, all of it: stretched by a rate it is `[round(T / rate)]` long."""
     import torch
     from torch.nn.functional import pad

@@ -25,11 +25,11 @@ CSV = "augmented.csv"
 def write(name: str, folder: Path, names: str, seed: int = 0, *, allow_missing: bool = False) -> Path:
     """WAVs of a data set's clips and the list of them, which `clips.from_csv` reads; copies are for training alone.
 
-    `names` are variants as `variants.named` takes them. Files are `FOLDER/audio/foldN/CLIP_VARIANT.wav`; those that
-    are already there stay. Raises `ClipsError` for variants that there is no sound of and for sounds that cannot be
-    read, `MadeError` where the folder holds others.
+    `names` are variants as `variants.parse_variants` reads them. Files are `FOLDER/audio/foldN/CLIP_VARIANT.wav`;
+    existing ones stay. Raises `ClipsError` for variants that change spectrograms only and for unreadable sounds,
+    `ManifestError` where the folder holds files of other settings.
     """
-    chosen = variants.named(names)
+    chosen = variants.parse_variants(names)
     silent = [variant for variant in chosen if variants.changes_spectrograms(variant)]
     if silent:
         raise ClipsError(
@@ -40,7 +40,7 @@ def write(name: str, folder: Path, names: str, seed: int = 0, *, allow_missing: 
     if clips.kind != "sound":
         raise ClipsError(f"{clips.name} holds {clips.kind}. Augmented sounds are made of sounds: name those.")
     clips = replace(clips, table=clips.table.assign(file=manifest.file_names(clips), source=manifest.sources(clips)))
-    with manifest.making(folder, manifest.of(clips, "sounds", CSV, chosen, seed)) as origins:
+    with manifest.generating(folder, manifest.manifest_of(clips, "sounds", CSV, chosen, seed)) as origins:
         copier = _Copier(clips, chosen, seed, folder, origins)
         rows = manifest.in_parallel(copier.copy, clips, "augmenting")
         files.write_csv(folder / CSV, pd.DataFrame([row for some in rows for row in some]))
@@ -63,17 +63,17 @@ class _Copier:
         from scipy.io import wavfile
 
         clip = self.clips.table.iloc[row]
-        self.origins.look(clip["path"])
+        self.origins.observe(clip["path"])
         wave, rate_hz = decode.decode(clip["path"], clip["start"], clip["end"])
         folder, rows = manifest.fold_folder(self.folder / "audio", clip["fold"]), []
         for name in self.names:
             path = folder / f"{clip['file']}_{name}.wav"
-            if self.origins.missing(path, clip["path"]):
+            if self.origins.must_write(path, clip["path"]):
                 chance = variants.generator(self.seed, clip["clip"], name)
-                heard = variants.whole(torch.from_numpy(wave), rate_hz, name, chance)
+                heard = variants.apply_variant(torch.from_numpy(wave), rate_hz, name, chance)
                 with files.whole_file(path) as temporary:
                     wavfile.write(temporary, rate_hz, heard.numpy())  # libsndfile would write the time of day into it
-                self.origins.note(path, clip["path"])
+                self.origins.record(path, clip["path"])
             rows.append(
                 {
                     "path": path.relative_to(self.folder).as_posix(),

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from hubbub.audio import decode, image_files, windows
-from hubbub.audio.image_files import PictureError, Pixels
+from hubbub.audio.image_files import ImageError, Pixels
 from hubbub.config.recipe import Recipe
 from hubbub.data import manifest, variants
 from hubbub.data.clips import Clips
@@ -33,23 +33,24 @@ CSV = "spectrograms.csv"
 
 
 def write(recipe: Recipe, folder: Path, names: str = variants.ORIGINAL, seed: int = 0) -> Path:
-    """Pictures of the recipe's clips, cut, heard and drawn as its sections say -> the list of them.
+    """Write spectrogram images of the recipe's clips by its sections `audio`, `windows`, `frontend` -> their CSV list.
 
-    `names` are variants as `variants.named` takes them. Files are `FOLDER/spectrograms/foldN/CLIP_VARIANT.png`, with
-    the segment's number behind a clip of several; those that are already there stay. Raises `PictureError` where the
-    recipe draws no pictures, `MadeError` where the folder holds others, `ClipsError` for sounds that cannot be read.
+    `names` are variants as `variants.parse_variants` reads them. Files are
+    `FOLDER/spectrograms/foldN/CLIP_VARIANT.png`, with the segment's number after a clip of several; existing ones stay.
+    Raises `ImageError` where the recipe makes no images, `ManifestError` where the folder holds files of other
+    settings, `ClipsError` for unreadable sounds.
     """
     from hubbub.audio.frontend import FrontEnd
 
-    chosen = variants.named(names)
+    chosen = variants.parse_variants(names)
     _refuse_no_picture(recipe)
     clips = open_section(recipe.data)
     if clips.kind != "sound":
-        raise PictureError(f"{clips.name} holds {clips.kind}. Pictures are made of sounds: name a data set of those.")
+        raise ImageError(f"{clips.name} holds {clips.kind}. Pictures are made of sounds: name a data set of those.")
     frontend = FrontEnd(recipe.frontend, recipe.audio.rate_hz)
     clips = replace(clips, table=clips.table.assign(file=manifest.file_names(clips), source=manifest.sources(clips)))
     sections = {name: getattr(recipe, name).model_dump(mode="json") for name in ("audio", "windows", "frontend")}
-    with manifest.making(folder, manifest.of(clips, "pictures", CSV, chosen, seed) | sections) as origins:
+    with manifest.generating(folder, manifest.manifest_of(clips, "pictures", CSV, chosen, seed) | sections) as origins:
         painter = _Painter(recipe, frontend, clips, chosen, seed, folder / "spectrograms", origins)
         rows = manifest.in_parallel(painter.draw, clips, "drawing")
         files.write_csv(folder / CSV, pd.DataFrame([row for some in rows for row in some]))
@@ -66,18 +67,18 @@ def picture(frontend: "FrontEnd", segment: "Tensor", rate_hz: int, variant: str,
     masks = Spectrogram(augment)
     with torch.no_grad():
         heard = Waveform(augment, rate_hz)(segment[None], chance)
-        drawn = frontend.draw(heard, lambda log_mel: masks(log_mel, chance))[0]
+        drawn = frontend.render(heard, lambda log_mel: masks(log_mel, chance))[0]
     shades = (drawn * 255).round().clamp(0, 255).to(torch.uint8).numpy()
     return shades if shades.ndim == 3 else shades[None]
 
 
 def _refuse_no_picture(recipe: Recipe) -> None:
     if recipe.frontend.name != "logmel":
-        raise PictureError(
+        raise ImageError(
             "this recipe has no front end of its own, so it draws no pictures. Give one that has, e.g. us8k-resnet18."
         )
     if recipe.frontend.scale == "none":
-        raise PictureError(
+        raise ImageError(
             "frontend.scale is 'none', so values are decibels, not shades. Set --set frontend.scale=minmax or top_db."
         )
 
@@ -99,7 +100,7 @@ class _Painter:
         import torch
 
         clip, cut, rate_hz = self.clips.table.iloc[row], self.recipe.windows, self.recipe.audio.rate_hz
-        self.origins.look(clip["path"])
+        self.origins.observe(clip["path"])
         wave = decode.load(clip["path"], rate_hz, clip["start"], clip["end"])
         segments = windows.cut(wave, cut.length, cut.hop, cut.pad)
         spans = windows.spans(len(wave), rate_hz, cut.length, cut.hop) + np.nan_to_num(clip["start"])
@@ -108,11 +109,11 @@ class _Painter:
             stem = f"{clip['file']}-s{number:04d}" if len(segments) > 1 else clip["file"]
             for name in self.names:
                 file = f"{stem}_{name}.png"
-                if self.origins.missing(folder / file, clip["path"]):
+                if self.origins.must_write(folder / file, clip["path"]):
                     chance = variants.generator(self.seed, f"{clip['clip']}\n{number}", name)
                     heard = torch.from_numpy(segment.copy())  # a view of the wave, which torch would not take
-                    image_files.write(folder / file, picture(self.frontend, heard, rate_hz, name, chance))
-                    self.origins.note(folder / file, clip["path"])
+                    image_files.write_png(folder / file, picture(self.frontend, heard, rate_hz, name, chance))
+                    self.origins.record(folder / file, clip["path"])
                 rows.append(self._listed(clip, name, file, span))
         return rows
 

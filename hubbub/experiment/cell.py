@@ -27,7 +27,7 @@ from hubbub.metrics import classification
 from hubbub.report import plots, run_folder, summary
 from hubbub.report.run_folder import DONE
 from hubbub.runtime import files
-from hubbub.runtime.escape import for_people
+from hubbub.runtime.escape import escape_table
 from hubbub.train import loggers as trackers
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def _score(material: Material, judged: _Judged, place: Path, part: str, extra: d
         }
         plots.reliability(calibrated, place / "reliability.png")
     by_class = summary.classes(targets, by_clip, targets[segments.clip], by_segment, labels)
-    files.write_csv(place / f"classification_report_{part}.csv", for_people(by_class))
+    files.write_csv(place / f"classification_report_{part}.csv", escape_table(by_class))
     plots.confusion(targets, by_clip, labels, place / f"confusion_matrix_{part}.png")
     files.write_json(place / f"metrics_{part}.json", figures)
     return figures

@@ -45,7 +45,7 @@ def attempt(step: Step, log: Log = lambda line: None) -> Done:
     try:
         return Done(step, result=steps.perform(step, log), seconds=time.perf_counter() - began)
     except Exception as error:
-        if distributed.here().world > 1:
+        if distributed.this_process().world_size > 1:
             raise  # the others may be in the middle of this step: there is no going on without them
         error.add_note(traceback.format_exc())
         return Done(step, error=error, seconds=time.perf_counter() - began)

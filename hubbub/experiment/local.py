@@ -19,7 +19,7 @@ from hubbub.experiment.engine import Done, attempt
 from hubbub.experiment.prepare import Log
 from hubbub.experiment.steps import Run, Step
 from hubbub.runtime import distributed
-from hubbub.runtime.processes import EngineError, _ending, _environment, _leave_with_parent, cores
+from hubbub.runtime.processes import EngineError, cores, describe_exit, exit_with_parent, set_environment
 
 __all__ = ["Here", "Processes", "local"]
 
@@ -105,8 +105,8 @@ class Processes:
             worker.process.join()
             self._workers[self._workers.index(worker)] = None
             return Done(step, time.perf_counter() - worker.began, error=EngineError(
-                f"its process ended without an answer ({_ending(worker.process.exitcode)}). The same command tries it "
-                "again; with fewer --jobs each has more memory."
+                f"its process ended without an answer ({describe_exit(worker.process.exitcode)}). The same command "
+                "tries it again; with fewer --jobs each has more memory."
             ))  # fmt: skip
 
     def _new(self, number: int) -> _Worker:
@@ -115,7 +115,7 @@ class Processes:
         share = max(cores() // self.slots, 1)
         process = context.Process(target=_work, args=(theirs, share), name=f"hubbub-{number}")
         shown = {"CUDA_VISIBLE_DEVICES": _accelerator(number % self.accelerators)} if self.accelerators else {}
-        with _environment({"OMP_NUM_THREADS": str(share), **shown}):  # read when libraries are loaded
+        with set_environment({"OMP_NUM_THREADS": str(share), **shown}):  # read when libraries are loaded
             process.start()
         theirs.close()
         return _Worker(process, ours)
@@ -138,7 +138,7 @@ def local(runs: list[Run], jobs: int | None, log: Log) -> Here | Processes:
     alone = several or all(run.recipe.frozen for run in runs)
     on_processor = all(choose_device(run.recipe.train.device) == "cpu" for run in runs)
     if jobs and jobs > 1:
-        distributed.alone(f"a grid with --jobs {jobs}")
+        distributed.require_one_process(f"a grid with --jobs {jobs}")
     wanted = jobs or (1 if alone else accelerators or (cores() if on_processor else 1))
     return Here(log) if wanted == 1 else Processes(wanted, accelerators)
 
@@ -152,7 +152,7 @@ def _accelerator(number: int) -> str:
 def _work(pipe: Any, threads: int) -> None:
     """One of several processes: performs what it is sent until nobody is there to send more. It prints nothing, since
     bars would overwrite each other."""
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    threading.Thread(target=exit_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who started it decides
     sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115, as long as the process
     import torch

@@ -58,7 +58,7 @@ class RangeTest:
 
 def run(recipe: Recipe, folder: Path, *, quick: bool = False, log: Log = lambda line: None) -> RangeTest:
     """Test the recipe's training on its first split; `lr-find.png` and `lr-find.csv` in `folder`."""
-    distributed.alone("a range test")
+    distributed.require_one_process("a range test")
     if recipe.head.name != "none":
         raise RangeTestError(
             f"head.name is '{recipe.head.name}': a head on frozen embeddings is not trained by steps of a rate. "

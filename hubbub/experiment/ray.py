@@ -28,7 +28,7 @@ from hubbub.experiment.steps import Begun, Run, Step
 from hubbub.report import run_folder
 from hubbub.runtime import files, homes
 from hubbub.runtime.processes import EngineError
-from hubbub.runtime.ray_cluster import ANSWER_S, connect, rooms
+from hubbub.runtime.ray_cluster import CONNECT_TIMEOUT_S, connect, task_slots
 
 __all__ = ["Ray"]
 
@@ -72,7 +72,7 @@ class Ray:
     def __enter__(self) -> Self:
         ray = connect(self.address)
         try:
-            self.slots, self.gpus = rooms(ray, self.cpus, self.gpus)
+            self.slots, self.gpus = task_slots(ray, self.cpus, self.gpus)
         except EngineError:
             ray.shutdown()
             raise
@@ -203,7 +203,7 @@ def _run_folder(step: Step, place: _Place) -> Iterator[Path]:
     place_of = run_folder.place_of(folder, step.fold, step.seed)
     place_of.parent.mkdir(exist_ok=True)
     try:  # a machine that was given up for lost may still be writing
-        with FileLock(place_of.parent / f".{place_of.name}.lock", timeout=ANSWER_S):
+        with FileLock(place_of.parent / f".{place_of.name}.lock", timeout=CONNECT_TIMEOUT_S):
             yield folder
     except Timeout:
         raise EngineError(f"another process is at work in {place_of}. Wait for it to end.") from None

@@ -62,7 +62,7 @@ def run_all(runs: Sequence[Run], engine: Engine, log: Log = lambda line: None) -
     _refuse_folders(runs)
     with ExitStack() as held:
         for one in runs:
-            held.enter_context(files.lock(one.folder))
+            held.enter_context(files.lock_folder(one.folder))
         held.enter_context(engine)
         ends: list[Ended] = []
         waiting: list[Step] = []

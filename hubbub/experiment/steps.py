@@ -140,7 +140,7 @@ def _begin(run: Run, log: Log) -> Begun:
 def refuse_foreign(folder: Path) -> None:
     """A run's folder is new, empty or a run's: what lies in any other, or is reached from it by links, is not ours to
     write over."""
-    if strange := files.foreign(folder, "recipe.toml"):
+    if strange := files.foreign_files(folder, "recipe.toml"):
         raise ExperimentError(
             f"{folder} holds {examples(strange)}, and no run. Give another --name or --out, or an empty folder."
         )

@@ -22,7 +22,7 @@ from hubbub.experiment.steps import Run
 from hubbub.report import compare, compare_page, run_folder
 from hubbub.report import summary as report
 from hubbub.runtime import files
-from hubbub.runtime.escape import for_people
+from hubbub.runtime.escape import escape_table
 
 __all__ = ["Suite", "SuiteError", "is_suite", "overview", "runs", "shipped", "write"]
 
@@ -147,7 +147,7 @@ def write(folder: Path, ends: Sequence[Ended]) -> str:
     finished = [ended.run.folder for ended in ends if ended.summary]
     if not finished:
         return "no run was finished"
-    files.write_csv(folder / "overview.csv", for_people(overview(finished)))
+    files.write_csv(folder / "overview.csv", escape_table(overview(finished)))
     if len(finished) < 2:
         return f"table: {folder / 'overview.csv'}"
     try:

@@ -28,7 +28,7 @@ from hubbub.experiment import tune_report
 from hubbub.experiment.prepare import Log, Material, fresh, prepare
 from hubbub.experiment.provenance import manifest
 from hubbub.metrics import classification
-from hubbub.runtime import distributed, files, homes
+from hubbub.runtime import distributed, files, homes, processes
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -94,14 +94,14 @@ def _refuse(recipe: Recipe, folder: Path) -> None:
         raise TuneError("protocol.validation is 'none', so nothing can be chosen. Name tune.folds to validate on.")
     if recipe.protocol.kind in ("fixed", "csv") and not recipe.protocol.val:
         raise TuneError("protocol.val is empty, so nothing can be chosen. Name what to validate on.")
-    distributed.alone("a search")
+    distributed.require_one_process("a search")
     if recipe.train.nodes * recipe.train.devices > 1:
         raise TuneError(
             "a trial runs on one device: set train.nodes = 1, train.devices = 1, and --jobs for several trials at once."
         )
     if (folder / "recipe.toml").is_file():
         raise TuneError(f"{folder} holds a run, not a search. Give another --name.")
-    if strange := files.foreign(folder, "study.db"):
+    if strange := files.foreign_files(folder, "study.db"):
         raise TuneError(f"{folder} holds {examples(strange)}, and no search. Give another --name, or an empty folder.")
 
 
@@ -113,7 +113,7 @@ def _search(recipe: Recipe, folder: Path, quick: bool, log: Log) -> Iterator[_Se
     worker = secrets.token_hex(8)
     place = folder / "workers" / worker
     try:
-        with files.lock(place):
+        with files.lock_folder(place):
             yield _Search(recipe, material, _open(recipe, material, folder), folder, worker, log)
     finally:
         with suppress(homes.StoreError):
@@ -197,7 +197,7 @@ def _process(recipe: Recipe, folder: Path, jobs: int, quick: bool) -> None:
 
     import torch
 
-    torch.set_num_threads(max(min(torch.get_num_threads(), (os.cpu_count() or 1) // jobs), 1))
+    torch.set_num_threads(max(min(torch.get_num_threads(), processes.cores() // jobs), 1))
     terminal = sys.stderr
     with open(os.devnull, "w") as nowhere:
         sys.stderr = nowhere
@@ -262,7 +262,7 @@ def _bury(search: _Search) -> None:
 def _lives(place: Path) -> bool:
     """Whether a process holds the lock of a worker; the system takes it from one that ends, however it ends."""
     try:
-        with files.lock(place):
+        with files.lock_folder(place):
             pass
     except homes.StoreError:
         return True

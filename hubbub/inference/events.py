@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from hubbub.classifier.prediction import Event
 from hubbub.errors import HubbubError
 
-__all__ = ["Event", "EventError", "Merger", "Merging", "merge"]
+__all__ = ["EventDetector", "EventError", "EventSettings", "detect_events", "sort_events"]
 
 Array = npt.NDArray[np.float64]
 _ROUNDING_S = 1e-9
@@ -25,17 +26,7 @@ class EventError(HubbubError):
 
 
 @dataclass(frozen=True)
-class Event:
-    """A class heard from `start` to `end` [s]; `score` is the highest in it."""
-
-    label: str
-    start: float
-    end: float
-    score: float
-
-
-@dataclass(frozen=True)
-class Merging:
+class EventSettings:
     """What counts as an event: reaching `threshold`, lasting while at `release` or above (None: the same), events at
     most `gap` seconds apart being one, and those under `shortest` seconds none."""
 
@@ -60,15 +51,15 @@ class Merging:
         return self.threshold if self.release is None else self.release
 
 
-class Merger:
+class EventDetector:
     """Segments in, in order; events out as soon as nothing later can change them.
 
     Where segments overlap each speaks for its half of the overlap, so every instant has one score: that of the segment
     whose middle is nearest. The last segment is held back until the next one or `end`.
     """
 
-    def __init__(self, labels: Sequence[str], merging: Merging = Merging()) -> None:
-        self.labels, self.merging = tuple(labels), merging
+    def __init__(self, labels: Sequence[str], settings: EventSettings = EventSettings()) -> None:
+        self.labels, self._settings = tuple(labels), settings
         size = len(self.labels)
         self._last: tuple[float, float, Array] | None = None  # the segment held back: from, to, scores
         self._begun = 0.0  # where it starts, which may lie before what it speaks for
@@ -106,18 +97,18 @@ class Merger:
             self._last = None
         found += self._close(self._on.copy())
         found += self._give(self._held.copy())
-        return _sorted(found)
+        return sort_events(found)
 
     @property
     def active(self) -> list[Event]:
         """The events that go on now, up to the last segment but one; short ones too, for they may grow."""
         return [
             Event(self.labels[k], self._from(k), self._now, float(self._peak[k]))
-            for k in np.flatnonzero(self._on & (self._peak >= self.merging.threshold)).tolist()
+            for k in np.flatnonzero(self._on & (self._peak >= self._settings.threshold)).tolist()
         ]
 
     def _from(self, k: int) -> float:
-        joins = self._held[k] and self._start[k] - self._held_end[k] <= self.merging.gap + _ROUNDING_S
+        joins = self._held[k] and self._start[k] - self._held_end[k] <= self._settings.gap + _ROUNDING_S
         return float(self._held_start[k] if joins else self._start[k])
 
     def _step(self, start: float, end: float, row: Array) -> list[Event]:
@@ -125,7 +116,7 @@ class Merger:
         found: list[Event] = []
         if start > self._now + _ROUNDING_S:  # nothing was heard in between
             found += self._close(self._on.copy())
-        above = row >= self.merging.leave
+        above = row >= self._settings.leave
         begun = above & ~self._on
         found += self._close(self._on & ~above)
         self._start[begun], self._peak[begun] = start, 0.0
@@ -133,13 +124,13 @@ class Merger:
         self._on = above
         self._now = end
         reach = np.where(self._on, self._start, end)
-        return _sorted(found + self._give(self._held & (reach - self._held_end > self.merging.gap + _ROUNDING_S)))
+        return sort_events(found + self._give(self._held & (reach - self._held_end > self._settings.gap + _ROUNDING_S)))
 
     def _close(self, over: npt.NDArray[np.bool_]) -> list[Event]:
         """End these classes' stretches now; those that reached the threshold are held, or joined to the held one."""
         self._on &= ~over
-        over = over & (self._peak >= self.merging.threshold)
-        joined = over & self._held & (self._start - self._held_end <= self.merging.gap + _ROUNDING_S)
+        over = over & (self._peak >= self._settings.threshold)
+        joined = over & self._held & (self._start - self._held_end <= self._settings.gap + _ROUNDING_S)
         found = self._give(over & self._held & ~joined)
         fresh = over & ~joined
         self._held_start[fresh], self._held_peak[fresh] = self._start[fresh], self._peak[fresh]
@@ -151,23 +142,24 @@ class Merger:
     def _give(self, done: npt.NDArray[np.bool_]) -> list[Event]:
         """Held events that nothing can be joined to any more, without the short ones."""
         self._held &= ~done
-        long = self._held_end - self._held_start >= self.merging.shortest - _ROUNDING_S
+        long = self._held_end - self._held_start >= self._settings.shortest - _ROUNDING_S
         return [
             Event(self.labels[k], float(self._held_start[k]), float(self._held_end[k]), float(self._held_peak[k]))
             for k in np.flatnonzero(done & long)
         ]
 
 
-def merge(
+def detect_events(
     spans: npt.ArrayLike,
     scores: npt.ArrayLike,
     labels: Sequence[str],
-    merging: Merging = Merging(),
+    settings: EventSettings = EventSettings(),
 ) -> list[Event]:
     """All segments of a recording, `[S, 2]` in seconds and `[S, K]` -> its events, by start."""
-    merger = Merger(labels, merging)
-    return _sorted(merger.feed(spans, scores) + merger.end())
+    detector = EventDetector(labels, settings)
+    return sort_events(detector.feed(spans, scores) + detector.end())
 
 
-def _sorted(found: list[Event]) -> list[Event]:
+def sort_events(found: list[Event]) -> list[Event]:
+    """Events by start, then end, then label."""
     return sorted(found, key=lambda event: (event.start, event.end, event.label))

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from hubbub.data import origins
-from hubbub.inference import formats, predict
-from hubbub.inference.answer import Asked
+from hubbub.inference import formats
+from hubbub.inference.predict import predict_files
+from hubbub.inference.result import PredictOptions
 from hubbub.runtime import files
 from hubbub.runtime.processes import EngineError
-from hubbub.runtime.ray_cluster import connect, rooms
+from hubbub.runtime.ray_cluster import connect, task_slots
 
 __all__ = ["classify"]
 
@@ -34,7 +35,7 @@ _log = logging.getLogger(__name__)
 def classify(
     paths: Sequence[str],
     model: str,
-    asked: Asked,
+    options: PredictOptions,
     threshold: float,
     folder: Path,
     facts: dict[str, Any],
@@ -54,7 +55,7 @@ def classify(
     import pyarrow.compute as pc
     from pyarrow import dataset
 
-    with files.lock(folder):
+    with files.lock_folder(folder):
         _refuse_other(folder, facts)
         _drop_parts(folder)
         before = _answered(folder, {formats.readable(path): path for path in paths})
@@ -63,15 +64,15 @@ def classify(
             return len(paths), 0, 0
         ray = connect(address)
         try:
-            most, gpus = rooms(ray, cpus, gpus)
+            most, gpus = task_slots(ray, cpus, gpus)
             blocks = max(math.ceil(len(wanted) / BLOCK), min(most, len(wanted)))
             logging.getLogger("ray.data").setLevel(logging.ERROR)
             ray.data.DataContext.get_current().enable_progress_bars = sys.stderr.isatty()
             ray.data.from_items(
                 [{"file": os.fsencode(path)} for path in wanted], override_num_blocks=blocks
             ).map_batches(
-                _Listener,
-                fn_constructor_args=(model, asked, threshold, max(int(cpus), 1)),
+                _Worker,
+                fn_constructor_args=(model, options, threshold, max(int(cpus), 1)),
                 batch_size=None,
                 compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(most, blocks)),
                 num_cpus=cpus,
@@ -138,13 +139,13 @@ def _is_of(recording: str | None, path: str) -> bool:
     return recording is not None and origins.unchanged(json.loads(recording), now, lambda: origins.identity(path, now))
 
 
-class _Listener:
+class _Worker:
     """A process of the cluster: holds a classifier, answers file after file."""
 
-    def __init__(self, model: str, asked: Asked, threshold: float, threads: int) -> None:
+    def __init__(self, model: str, options: PredictOptions, threshold: float, threads: int) -> None:
         from hubbub.classifier.load import load
 
-        self.name, self.asked, self.threshold = model, asked, threshold
+        self.name, self.options, self.threshold = model, options, threshold
         self.model = load(model).to("auto")
         try:
             import torch
@@ -158,17 +159,17 @@ class _Listener:
         found: list[tuple[Any, ...]] = []
         paths = [os.fsdecode(path) for path in batch["file"]]
         before = {path: origins.stamp(path) for path in paths}
-        for answer in predict.answers(self.model, paths, self.name, self.asked):
-            file = formats.readable(answer.file)
-            if answer.heard is None:
-                found.append((file, None, None, None, None, answer.error, None, None))
+        for result in predict_files(self.model, paths, self.name, self.options):
+            file = formats.readable(result.file)
+            if result.prediction is None:
+                found.append((file, None, None, None, None, result.error, None, None))
                 continue
-            known = origins.identity(answer.file, before[answer.file])
+            known = origins.identity(result.file, before[result.file])
             recording = None if known is None else json.dumps(known)
-            heard, odd = list(formats.rows(answer, self.threshold)), " ".join(answer.heard.warnings) or None
-            found += [(file, e.start, e.end, e.label, e.score, None, odd, recording) for e in heard]
-            if not heard:  # answered, and nothing to tell of it
-                found.append((file, None, None, None, None, None, odd, recording))
+            rows, warnings = list(formats.rows(result, self.threshold)), " ".join(result.prediction.warnings) or None
+            found += [(file, e.start, e.end, e.label, e.score, None, warnings, recording) for e in rows]
+            if not rows:  # classified, and no segment or event to list
+                found.append((file, None, None, None, None, None, warnings, recording))
         string, number = pyarrow.string(), pyarrow.float64()
         kinds = (string, number, number, string, pyarrow.float32(), string, string, string)
         columns = dict(zip(COLUMNS, zip(*found, strict=True), strict=True))

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hubbub.audio.find_files import STDIN
 from hubbub.data import manifest
 from hubbub.data.origins import Origins
 from hubbub.errors import HubbubError, examples
-from hubbub.inference.answer import Answer
 from hubbub.inference.formats import Format
-from hubbub.inference.predict import STDIN
+from hubbub.inference.result import FileResult
 from hubbub.runtime import files, homes
 
 __all__ = ["Kept", "KeptError", "identity", "keeping"]
@@ -42,18 +42,18 @@ class Kept:
     left: list[str]
     origins: Origins
     others: list[Path] = field(default_factory=list)
-    failed: dict[str, Answer] = field(default_factory=dict)
+    failed: dict[str, FileResult] = field(default_factory=dict)
 
-    def add(self, answer: Answer) -> None:
+    def add(self, result: FileResult) -> None:
         """Keep an answer. One that says why there is none is kept in mind only: the next run tries again; an answer of
         what was under this name before goes, that of a recording that is away stays."""
-        if answer.heard is None:
-            self.failed[answer.file] = answer
-            if answer.file == STDIN or os.path.exists(answer.file):
-                self.files[answer.file].unlink(missing_ok=True)
+        if result.prediction is None:
+            self.failed[result.file] = result
+            if result.file == STDIN or os.path.exists(result.file):
+                self.files[result.file].unlink(missing_ok=True)
         else:
-            self.form.save(self.files[answer.file], answer, self.threshold)
-            self.origins.note(self.files[answer.file], answer.file)
+            self.form.save(self.files[result.file], result, self.threshold)
+            self.origins.record(self.files[result.file], result.file)
 
 
 @contextmanager
@@ -63,7 +63,7 @@ def keeping(
     """Hold a place for the answers of `paths`, found in the files and folders `given`.
 
     `out` is one file where it has an ending, else a folder with one file a recording. When the block ends without an
-    error, the one file is made. Raises `KeptError`, `MadeError` or `StoreError` where it cannot be.
+    error, the one file is made. Raises `KeptError`, `ManifestError` or `StoreError` where it cannot be.
     """
     out = homes.absolute(out)
     one = bool(out.suffix) and not os.path.isdir(out)
@@ -74,11 +74,11 @@ def keeping(
     place = out.with_name(f"{out.name}.parts") if one else out
     names = [_hash(os.path.abspath(path), 32) for path in paths] if one else _names(paths, given, form.ending)
     there = {path: place / f"{name}{form.ending}" for path, name in zip(paths, names, strict=True)}
-    with manifest.making(place, {"kind": "answers", "file": [], **facts}) as origins:
-        left = [path for path, file in there.items() if path == STDIN or origins.missing(file, path)]
+    with manifest.generating(place, {"kind": "answers", "file": [], **facts}) as origins:
+        left = [path for path, file in there.items() if path == STDIN or origins.must_write(file, path)]
         kept = Kept(form, threshold, there, left, origins)
         if not one:
-            given_now = {*there.values(), place / manifest.MADE}
+            given_now = {*there.values(), place / manifest.MANIFEST}
             answers = sorted(file for file in place.rglob(f"*{form.ending}") if not file.name.startswith("."))
             kept.others = [file for file in answers if file not in given_now]
         yield kept

@@ -5,20 +5,21 @@ and cut as they come; a recording's decision is gathered segment by segment.
 This room does not know where blocks come from, nor what is done with scores.
 """
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from hubbub.audio import decode, waves, windows
-from hubbub.audio.waves import Mixer, WaveError
-from hubbub.classifier import pooling
+from hubbub.audio.waves import Downmixer, WaveError
 from hubbub.errors import HubbubError
 
 if TYPE_CHECKING:
     from hubbub.classifier.base import Classifier
 
-__all__ = ["Decision", "Stream", "StreamError"]
+__all__ = ["Stream", "StreamError", "limit_length"]
 
 Array = npt.NDArray[np.float32]
 Spans = npt.NDArray[np.float64]
@@ -37,11 +38,11 @@ class Stream:
 
     def __init__(self, model: "Classifier", rate_hz: int, channels: int = 1) -> None:
         """`rate_hz` and `channels` are the blocks' own. Raises `AudioError` where the rate is no sound's."""
-        if not waves.is_whole(channels) or channels < 1:
-            raise StreamError(f"{waves.shown(channels)} channels: give a whole number from 1.")
+        if not waves.is_integer(channels) or channels < 1:
+            raise StreamError(f"{waves.short_repr(channels)} channels: give a whole number from 1.")
         self.rate_hz, self.channels = rate_hz, channels
         self._model = model
-        self._mixer = Mixer()
+        self._mixer = Downmixer()
         self._resampler = decode.Resampler(rate_hz, model.rate_hz)
         self._length = model.cut(np.zeros(1, np.float32)).shape[1]
         self._fed = 0  # samples at their own rate
@@ -84,7 +85,7 @@ class Stream:
             waves.refuse_short(self._fed, self.rate_hz)
         except WaveError as error:
             raise StreamError(f"the stream {error}") from error
-        self.padded = waves.padded(self.seconds, self._model.recipe.windows.length / self._model.rate_hz)
+        self.padded = waves.padding_warnings(self.seconds, self._model.recipe.windows.length / self._model.rate_hz)
         rest = self._resampler.feed(self._mixer.end())
         segments, spans = self._take(np.concatenate([rest, self._resampler.end()]))
         if windows.count(self._samples, self._length, self._model.hop) == self._given:
@@ -115,24 +116,16 @@ class Stream:
         return np.stack([starts, np.minimum(starts + self._length, self._samples)], axis=1) / self._model.rate_hz
 
 
-class Decision:
-    """A recording's decision, gathered as its segments come: what `model.predict_proba` says of all of them at once."""
+def limit_length(sound: decode.Sound, refuse: Callable[[float], None]) -> decode.Sound:
+    """The same sound, whose length in seconds is given to `refuse`, which raises where it is too long: what the header
+    says at once, and while blocks are decoded, since a header may be wrong."""
+    refuse(sound.seconds or 0)
 
-    def __init__(self, model: "Classifier") -> None:
-        self._model = model
-        self._pool = pooling.RunningPool(model.row_pooling)
-        #: Whether a segment so far was of the classes; None where the model cannot tell.
-        self.known: bool | None = None
+    def blocks() -> Iterator[Array]:
+        samples = 0
+        for block in sound.blocks:
+            samples += len(block)
+            refuse(samples / sound.rate_hz)
+            yield block
 
-    def add(self, outputs: Array, segments: npt.NDArray[Any]) -> Array:
-        """What `model.outputs` made of the next segments, `[S, ...]`, and these -> their probabilities `[S, K]`."""
-        by_segment, rows = self._model.segment_proba(outputs)
-        self._pool.add(rows)
-        known = self._model.is_known(by_segment, segments)
-        if known is not None:
-            self.known = bool(self.known or known.any())
-        return by_segment
-
-    def scores(self) -> Array:
-        """Probabilities `[K]` of the recording so far, one segment at least."""
-        return self._model.clip_proba(self._pool.pooled())[0]
+    return replace(sound, blocks=blocks())

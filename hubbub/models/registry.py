@@ -4,7 +4,7 @@ from collections.abc import Callable
 from difflib import get_close_matches
 
 from hubbub.audio.frontend import FrontEnd
-from hubbub.audio.image import FIGURES
+from hubbub.audio.image import MEAN_SD
 from hubbub.config.recipe import Recipe
 from hubbub.errors import did_you_mean
 from hubbub.models.network import Network, NetworkError
@@ -79,7 +79,7 @@ def _timm(recipe: Recipe, num_classes: int) -> Network:
     size = _input_shape(recipe, channels=settings.channels)
     network = Timm(settings.name, num_classes, size, channels=settings.channels, dropout=settings.dropout)
     config = network.body.pretrained_cfg
-    expected = [name for name, figures in FIGURES.items() if figures == (tuple(config["mean"]), tuple(config["std"]))]
+    expected = [name for name, figures in MEAN_SD.items() if figures == (tuple(config["mean"]), tuple(config["std"]))]
     if expected:
         _check_standardise(recipe, expected[0])
     return network
@@ -176,7 +176,7 @@ def _input_shape(recipe: Recipe, smallest: int | tuple[int, int] = 1, channels: 
 
 def _check_standardise(recipe: Recipe, expected: str) -> None:
     given = recipe.frontend.standardise
-    if recipe.network.weights in ("default", "imagenet") and given in FIGURES and given != expected:
+    if recipe.network.weights in ("default", "imagenet") and given in MEAN_SD and given != expected:
         raise NetworkError(
             f"the weights of {recipe.network.name} expect other values: set frontend.standardise = '{expected}', not "
             f"'{given}'."

@@ -85,7 +85,7 @@ class YAMNet(Network):
     def cam_layer(self) -> nn.Module:
         return self.map
 
-    def places(self, seconds: Tensor, hz: Tensor, samples: int) -> tuple[Tensor, Tensor]:
+    def positions(self, seconds: Tensor, hz: Tensor, samples: int) -> tuple[Tensor, Tensor]:
         columns, rows = self.frontend.columns(seconds, PATCH_FRAMES), self.frontend.rows(hz)
         return columns / PATCH_FRAMES, rows / self.frontend.n_mels
 

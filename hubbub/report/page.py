@@ -25,7 +25,7 @@ from hubbub.report import summary as report
 from hubbub.report.run_folder import arrays, damaged, read_choices, read_history
 from hubbub.report.summary import NAMES, read_json
 from hubbub.runtime import files
-from hubbub.runtime.escape import cell, spelt_out
+from hubbub.runtime.escape import escape_cell, escape_control
 
 __all__ = ["Table", "render", "tagged", "write"]
 
@@ -71,12 +71,12 @@ def render(template: str, facts: Mapping[str, Any]) -> str:
     looks = Environment(
         loader=PackageLoader("hubbub.report"),
         autoescape=True,
-        finalize=lambda value: spelt_out(value) if type(value) is str else value,
+        finalize=lambda value: escape_control(value) if type(value) is str else value,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    looks.filters["cell"] = cell
+    looks.filters["cell"] = escape_cell
     return looks.get_template(template).render(facts)
 
 

@@ -16,7 +16,7 @@ import pandas as pd
 from hubbub.metrics import classification
 from hubbub.metrics.classification import Calibration
 from hubbub.runtime import files
-from hubbub.runtime.escape import one_line, spelt_out
+from hubbub.runtime.escape import escape_control, single_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -210,7 +210,7 @@ def explained(decibels: Scores, heat: Scores, times: Places, hz: Places, title: 
 
 
 def _short(label: str) -> str:
-    label = one_line(spelt_out(label))
+    label = single_line(escape_control(label))
     return label if len(label) <= LONGEST_NAME else label[: LONGEST_NAME - 1] + "…"
 
 
@@ -277,7 +277,7 @@ def _style(axes: "Axes") -> None:
 
 
 def _title(axes: "Axes", text: str) -> None:
-    axes.set_title(one_line(spelt_out(text)), fontsize=FONT, color=INK, parse_math=False)
+    axes.set_title(single_line(escape_control(text)), fontsize=FONT, color=INK, parse_math=False)
 
 
 def _bar(axes: "Axes", colours: Any, label: str) -> None:

@@ -19,7 +19,7 @@ from hubbub.classifier import pooling
 from hubbub.classifier.calibration import Confidence
 from hubbub.config.recipe import Recipe, RecipeError
 from hubbub.errors import HubbubError
-from hubbub.runtime import files
+from hubbub.runtime.names import name_problem, safe_name
 
 __all__ = [
     "DONE",
@@ -176,7 +176,7 @@ def place_of(folder: Path, fold: str, seed: int) -> Path:
 
 def fold_names(fold: str) -> tuple[str, ...]:
     """What the folder of a test fold is called, and what earlier versions called it where that is one name."""
-    name, before = f"test-{files.safe_name(fold)}", f"test-{fold}"
+    name, before = f"test-{safe_name(fold)}", f"test-{fold}"
     one_name = not {"/", "\\", "\0"} & set(before) and len(os.fsencode(before)) <= 255
     return (name, before) if one_name and before != name else (name,)
 
@@ -185,14 +185,14 @@ def run_name(name: str, quick: bool = False, given: str | None = None, ending: s
     """What the run folder of a recipe or suite is called: as `given`, else by its name or file, its reduced form with
     a name of its own, and `ending`. Raises `RecipeError` for what cannot be a folder's name on every system."""
     if given is not None:
-        if flaw := files.flaw_of(given):
+        if flaw := name_problem(given):
             raise RecipeError(
                 f"--name {given!r} cannot name a folder: {flaw}. Give letters, digits, dots and dashes; --out says "
                 "which folder it lies in."
             )
         return given
     found = Path(name).stem + ("-quick" if quick else "") + ending
-    if flaw := files.flaw_of(found):
+    if flaw := name_problem(found):
         raise RecipeError(f"{name!r} cannot name the run's folder: {flaw}. Give --name, or rename the file.")
     return found
 

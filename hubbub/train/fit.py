@@ -24,7 +24,8 @@ from hubbub.classifier import pooling
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config.recipe import Recipe
 from hubbub.data.arrays import Arrays
-from hubbub.data.cache import Resident, Segments, Waves, key_of
+from hubbub.data.cache import Segments, Waves, key_of
+from hubbub.data.inputs import Inputs
 from hubbub.metrics import classification
 from hubbub.models.heads import build_head, candidates
 from hubbub.runtime import distributed as ranks
@@ -86,7 +87,7 @@ class FitRequest:
 
 def fit(
     classifier: TorchClassifier,
-    inputs: Resident | Segments,
+    inputs: Inputs | Segments,
     targets: Targets,
     train: Rows,
     validation: Rows,
@@ -112,7 +113,7 @@ def fit(
 
 def fit_network(
     classifier: TorchClassifier,
-    inputs: Resident | Segments,
+    inputs: Inputs | Segments,
     targets: Targets,
     train: Rows,
     validation: Rows,
@@ -134,7 +135,7 @@ def fit_network(
     """
     settings, checkpoints = classifier.recipe.train, folder / "checkpoints"
     nodes, devices = _devices(classifier)
-    ranks.check(settings.nodes, settings.devices)
+    ranks.check_world_size(settings.nodes, settings.devices)
     lowered = choice.get("lowered", ()) if choice else ()
     module = build_module(classifier, inputs, targets, train, validation, seed, lowered, each_epoch)
     checks = module.checks
@@ -144,15 +145,15 @@ def fit_network(
     resume = last.is_file()
     if not resume or not _read(last)["stopped"]:
         epochs = choice["epoch"] if choice else settings.epochs
-        if nodes * devices > 1 and ranks.here().world > 1:
+        if nodes * devices > 1 and ranks.this_process().world_size > 1:
             assert not isinstance(inputs, Segments)
             name = data_key(inputs, targets, settings.device)
-            ranks.tell(
+            ranks.broadcast(
                 FitRequest(
                     classifier.recipe, classifier.labels, train, validation, seed, lowered, checkpoints, epochs, resume
                 )
             )
-            ranks.alike(lambda: name, str, "clips or kind of device")
+            ranks.build_on_all(lambda: name, str, "clips or kind of device")
         run_training(module, checkpoints, epochs, resume=resume, loggers=loggers or [])
     kept = _read(checkpoints / "best.ckpt" if checks else last)
     module.load_state_dict(kept["state_dict"], strict=True)
@@ -176,7 +177,7 @@ def _devices(classifier: TorchClassifier) -> tuple[int, int]:
     return (1, 1) if classifier.frozen else (settings.nodes, settings.devices)
 
 
-def data_key(sound: Resident, targets: Targets, device: str) -> str:
+def data_key(sound: Inputs, targets: Targets, device: str) -> str:
     """A name for what processes that train together must have in common: clips, their classes, the kind of device."""
     return key_of(sound.key, targets.tolist(), choose_device(device))
 
@@ -207,7 +208,7 @@ def run_trainer(
 
 def build_module(
     classifier: TorchClassifier,
-    inputs: Resident | Segments,
+    inputs: Inputs | Segments,
     targets: Targets,
     train: Rows,
     validation: Rows,
@@ -229,7 +230,7 @@ def _read(checkpoint: Path) -> dict[str, Any]:
     return torch.load(checkpoint, map_location="cpu", weights_only=True)
 
 
-def _source(classifier: TorchClassifier, inputs: Resident | Segments, targets: Targets, clips: Rows) -> Source:
+def _source(classifier: TorchClassifier, inputs: Inputs | Segments, targets: Targets, clips: Rows) -> Source:
     if isinstance(inputs, Segments):
         return Embeddings(inputs, clips, targets, classifier.network.fc.in_features)
     if isinstance(inputs, Arrays):

@@ -42,7 +42,7 @@ def build_trainer(
     Each of several devices has its own process: torchrun's, if torchrun started this one, else spawned for the fit.
     """
     device, several = choose_device(settings.device), nodes * devices > 1
-    started = several and distributed.here().world > 1
+    started = several and distributed.this_process().world_size > 1
     strategy = DDPStrategy(
         start_method="popen" if started else "spawn", find_unused_parameters=settings.freeze_epochs > 0
     )
@@ -109,10 +109,10 @@ class _OfFirstRank(_WholeCheckpoints):
     """Rank 0 reads a checkpoint for all: other machines need not see its files."""
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
-        if distributed.here().rank:
-            return dict(distributed.hear())
+        if distributed.this_process().rank:
+            return dict(distributed.receive())
         checkpoint = super().load_checkpoint(path, map_location, weights_only)
-        distributed.tell(checkpoint)
+        distributed.broadcast(checkpoint)
         return checkpoint
 
 
@@ -133,7 +133,7 @@ def explain_errors(settings: Train) -> Iterator[None]:
                 "BatchNorm cannot learn from a batch of one. Raise train.batch_size, or set train.bn_eval = true."
             ) from error
         if isinstance(error, torch.distributed.DistError) or "gloo" in text:
-            raise distributed.lost() from error
+            raise distributed.connection_error() from error
         raise
 
 

@@ -9,9 +9,10 @@ from functools import partial
 
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config.recipe import Recipe
-from hubbub.data import arrays, open
-from hubbub.data.cache import Resident
+from hubbub.data import arrays
 from hubbub.data.clips import hold_out
+from hubbub.data.inputs import Inputs
+from hubbub.data.open import open_clips
 from hubbub.runtime import distributed
 from hubbub.train import fit
 from hubbub.train.fit import FitRequest, Targets
@@ -22,23 +23,23 @@ __all__ = ["run_worker"]
 @dataclass(frozen=True)
 class _Data:
     recipe: Recipe
-    sound: Resident
+    sound: Inputs
     targets: Targets
 
 
 def run_worker() -> None:
     """Take part in every fit that rank 0 tells of, until it tells the end. Raises `RankError` where rank 0 is lost."""
     data: _Data | None = None
-    while task := distributed.hear():
-        data = distributed.alike(partial(_open, task.recipe, data), _content, "clips or kind of device")
+    while task := distributed.receive():
+        data = distributed.build_on_all(partial(_open, task.recipe, data), _content, "clips or kind of device")
         _take_part(task, data)
 
 
 def _open(recipe: Recipe, before: _Data | None) -> _Data:
     if before and before.recipe == recipe:
         return before
-    clips = hold_out(open.open_clips(recipe), recipe.data.held_out)
-    return _Data(recipe, arrays.resident(clips, recipe), clips.targets())
+    clips = hold_out(open_clips(recipe), recipe.data.held_out)
+    return _Data(recipe, arrays.load_inputs(clips, recipe), clips.targets())
 
 
 def _content(data: _Data) -> str:

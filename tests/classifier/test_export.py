@@ -21,11 +21,13 @@ from onnx import numpy_helper
 from torch import Tensor
 
 import hubbub
-from hubbub.classifier import pooling, quantize, torch_classifier
+from hubbub.classifier import pooling, quantize
+from hubbub.classifier.base import ClassifierError
 from hubbub.classifier.calibration import Confidence
 from hubbub.classifier.export import CLIPS, TOLERANCE, ExportError, Sounds, _adaptive_max_pool2d, export, sounds
+from hubbub.classifier.load import load_torch
 from hubbub.classifier.onnx_classifier import META, OnnxClassifier, written
-from hubbub.classifier.torch_classifier import ClassifierError, TorchClassifier
+from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.models import cnn
 from tests.classifier.test_torch_classifier import HEADS, make
 from tests.models.test_registry import CLASSES, SETTINGS, recipe
@@ -137,7 +139,7 @@ def test_a_file_says_what_it_cannot_do(tmp_path: Path) -> None:
         file.classify(np.zeros(100))
     (tmp_path / "x.onnx").write_bytes(b"")
     with pytest.raises(ClassifierError, match="exported file, which has no gradients"):
-        torch_classifier.load(tmp_path / "x.onnx")
+        load_torch(tmp_path / "x.onnx")
 
 
 def test_a_file_answers_where_torch_is_not_installed(tmp_path: Path) -> None:
@@ -347,7 +349,7 @@ def test_clips_are_of_the_classifiers_own_data_with_their_classes(tmp_path: Path
 def test_yamnet_in_a_file_gives_the_references_values(home: Callable[[str, str], Path], tmp_path: Path) -> None:
     home("weights", "yamnet.h5")
     golden = np.load(home("data", "esc50").parents[1] / "golden" / "yamnet_golden.npz")
-    model = torch_classifier.load("yamnet")
+    model = load_torch("yamnet")
     checked_on = sounds(model)
     assert checked_on.name == "esc50"
     file = export(model, tmp_path / "yamnet.onnx", checked_on)

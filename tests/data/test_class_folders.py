@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from hubbub.config.sections import Protocol
-from hubbub.data.clips import Clips, ClipsError, from_folder
-from hubbub.data.splits import make
+from hubbub.data.clip_lists import from_folder
+from hubbub.data.clips import Clips, ClipsError
+from hubbub.data.splits import make_splits
 from tests.helpers.sounds import sounds
 
 DOGS_AND_CATS = tuple(f"{kind}/{number}.wav" for kind in ("cat", "dog") for number in range(3))
@@ -31,7 +32,7 @@ def test_a_given_split_above_the_classes_gives_folds(tmp_path: Path) -> None:
     clips = from_folder(tmp_path)
     assert clips.labels == ("cat", "dog") and clips.folds == ("test", "train", "validation") and len(clips) == 18
     assert (clips.table["fold"] == "train").sum() == 6 and len(noted(clips, "FOLDS FROM FOLDERS")) == 1
-    (split,) = make(clips, Protocol(kind="fixed", train=("train",), val=("validation",), test=("test",)))
+    (split,) = make_splits(clips, Protocol(kind="fixed", train=("train",), val=("validation",), test=("test",)))
     assert [set(clips.table["fold"].iloc[rows]) for _, rows in split.parts()] == [{"train"}, {"validation"}, {"test"}]
 
 

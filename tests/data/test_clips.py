@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hubbub.data.clips import COLUMNS, Clips, ClipsError, build, find_sounds, from_csv, from_folder, limit
+from hubbub.data.clip_lists import find_sounds, from_csv, from_folder
+from hubbub.data.clips import COLUMNS, Clips, ClipsError, build, limit
 from tests.helpers.sounds import rows, sounds
 
 

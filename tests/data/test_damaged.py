@@ -16,7 +16,7 @@ from PIL import Image
 from pyarrow import parquet
 
 from hubbub.audio import image_files
-from hubbub.audio.image_files import PictureError
+from hubbub.audio.image_files import ImageError
 from hubbub.data import features as npz
 from hubbub.data.clips import ClipsError
 from hubbub.data.open import open_data
@@ -63,8 +63,8 @@ def test_pictures(tmp_path: Path, kind: str) -> None:
     picture = io.BytesIO()
     Image.fromarray(RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8)).save(picture, kind, **PICTURES[kind])
     file = tmp_path / f"p.{kind.lower()}"
-    assert refused(file, image_files.read, [picture.getvalue()]) == 0
-    assert refused(file, image_files.read, damaged(picture.getvalue())) > 20
+    assert refused(file, image_files.read_image, [picture.getvalue()]) == 0
+    assert refused(file, image_files.read_image, damaged(picture.getvalue())) > 20
     refused(file, image_files.is_grey, damaged(picture.getvalue()))
 
 
@@ -163,8 +163,8 @@ def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     (tmp_path / "zeros.npy").symlink_to("/dev/zero")
     (tmp_path / "gone.npy").symlink_to(tmp_path / "nowhere.npy")
     for path in (tmp_path, tmp_path / npz.ARRAYS, tmp_path / "zeros.npy", tmp_path / "gone.npy"):
-        for read in (image_files.read, image_files.is_grey, image_files.read_spectrogram):
-            with pytest.raises(PictureError, match="is not a file"):
+        for read in (image_files.read_image, image_files.is_grey, image_files.read_spectrogram):
+            with pytest.raises(ImageError, match="is not a file"):
                 read(path)
     for read in (npz.open_features, npz.shape, npz.contents):
         with pytest.raises(ClipsError, match="it is not a file"):

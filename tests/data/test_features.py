@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from hubbub.classifier.torch_classifier import load
+from hubbub.classifier.load import load
 from hubbub.config.recipe import Recipe
 from hubbub.data import features as npz
-from hubbub.data import open
 from hubbub.data.clips import ClipsError
+from hubbub.data.open import open_clips
 from hubbub.experiment import prepare, run
 
 TINY = ["data.limit=2", "train.epochs=2", "network.width=4", "train.batch_size=16", "evaluate.resamples=50"]
@@ -26,7 +26,7 @@ def recipe(*settings: str) -> Recipe:
 @pytest.fixture(scope="module")
 def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("npz") / "features"
-    npz.write(open.open_clips(recipe()), recipe(), folder)
+    npz.write(open_clips(recipe()), recipe(), folder)
     return folder / npz.ARRAYS
 
 
@@ -46,13 +46,13 @@ def test_training_from_features_gives_the_figures_of_sound(from_features: Path, 
 
 
 def test_the_classifier_of_features_hears_sound(from_features: Path) -> None:
-    clips = open.open_clips(recipe()).table
+    clips = open_clips(recipe()).table
     heard = load(from_features).classify(clips["path"][0])
     assert heard.seconds == pytest.approx(4.0) and len(heard.segments) == 2
 
 
 def test_what_is_written_can_be_read_with_numpy_and_json_alone(features: Path) -> None:
-    clips = open.open_clips(recipe())
+    clips = open_clips(recipe())
     mapping = json.loads((features.parent / npz.LABELS).read_text())
     assert mapping == {label: number for number, label in enumerate(clips.labels)}
     metadata = json.loads((features.parent / npz.METADATA).read_text())
@@ -67,7 +67,7 @@ def test_what_is_written_can_be_read_with_numpy_and_json_alone(features: Path) -
 @pytest.mark.parametrize("frames", [80, 140])
 def test_features_are_padded_and_cut_as_sound_is(frames: int, tmp_path: Path) -> None:
     ours = recipe(f"frontend.frames={frames}", "train.epochs=1")
-    npz.write(open.open_clips(ours), ours, tmp_path / "f")
+    npz.write(open_clips(ours), ours, tmp_path / "f")
     sealed = [f"data.name={tmp_path / 'f' / npz.ARRAYS}", "data.limit=100"]
     theirs = recipe(f"frontend.frames={frames}", "train.epochs=1", *sealed)
     of_sound, of_file = (prepare.prepare(one) for one in (ours, theirs))
@@ -144,7 +144,7 @@ def test_a_header_that_lies_asks_for_no_memory(features: Path, tmp_path: Path) -
 
 
 def test_clips_keep_all_that_honesty_needs(features: Path) -> None:
-    sound, clips = open.open_clips(recipe()), npz.open_features(features)
+    sound, clips = open_clips(recipe()), npz.open_features(features)
     columns = ["clip", "label", "fold", "group", "split_hint"]
     assert clips.table[columns].equals(sound.table[columns])
     assert (clips.labels, clips.notes, clips.licence, clips.listed) == (
@@ -169,7 +169,7 @@ def test_what_is_not_whole_is_refused(features: Path, tmp_path: Path, broken: st
 
 
 def test_recipes_that_features_cannot_serve_are_refused(tmp_path: Path, features: Path) -> None:
-    clips = open.open_clips(recipe())
+    clips = open_clips(recipe())
     with pytest.raises(ClipsError, match=r"frontend\.name is 'none'"):
         npz.write(clips, Recipe.load("street-yamnet"), tmp_path / "a")
     with pytest.raises(ClipsError, match=r"evaluate\.hop"):

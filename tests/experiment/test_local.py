@@ -174,6 +174,6 @@ def test_two_runs_in_one_folder_are_refused_before_anything_is_begun(tmp_path: P
 
 def test_a_folder_in_use_is_refused_before_anything_is_begun(tmp_path: Path) -> None:
     runs = [Run(recipe(), tmp_path / "free"), Run(recipe(), tmp_path / "held")]
-    with files.lock(tmp_path / "held"), pytest.raises(homes.StoreError, match="in use by process"):
+    with files.lock_folder(tmp_path / "held"), pytest.raises(homes.StoreError, match="in use by process"):
         run_all(runs, Here())
     assert not (tmp_path / "free" / "recipe.toml").exists()

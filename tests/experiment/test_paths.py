@@ -25,7 +25,7 @@ from hubbub.errors import HubbubError
 from hubbub.experiment import run as experiment
 from hubbub.experiment.steps import ExperimentError
 from hubbub.report import page, run_folder, summary
-from hubbub.runtime import files
+from hubbub.runtime.names import safe_name
 from tests.helpers.sounds import sounds
 
 TINY = [
@@ -96,7 +96,7 @@ def test_run_folders_of_earlier_versions_load_and_go_on(plain: tuple[Recipe, Pat
     assert (run / "test-1").is_dir() and not (run / "test-New York").exists()
     old = shutil.copytree(run, tmp_path / "old")
     for fold in ("New York", "Köln"):
-        os.rename(old / f"test-{files.safe_name(fold)}", old / f"test-{fold}")
+        os.rename(old / f"test-{safe_name(fold)}", old / f"test-{fold}")
     assert summary.verify(old) == []
     shutil.rmtree(old / "test-Köln" / "seed-42")
     (old / "test-Köln" / "kept").touch()

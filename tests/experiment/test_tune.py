@@ -209,7 +209,7 @@ def test_a_living_process_keeps_its_trial_and_a_dead_ones_is_tried_once_more(
         return trial.params["train.learning_rate"]
 
     drawn = begin()
-    with files.lock(folder / "workers" / "other"):
+    with files.lock_folder(folder / "workers" / "other"):
         assert tune.run(recipe, folder)["trials"] == {"asked": 5, "complete": 4, "pruned": 0, "fail": 0, "running": 1}
     assert tune.run(recipe, folder)["trials"]["complete"] == 5
     assert found(folder)["train.learning_rate"].iloc[-1] == drawn

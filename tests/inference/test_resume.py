@@ -18,9 +18,9 @@ from hubbub.audio.find_files import find
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config.recipe import Recipe
 from hubbub.data import origins
-from hubbub.data.manifest import MadeError
-from hubbub.inference import predict
+from hubbub.data.manifest import ManifestError
 from hubbub.inference.formats import FORMATS
+from hubbub.inference.predict import predict_files
 from hubbub.inference.resume import Kept, KeptError, identity, keeping
 from hubbub.runtime import files
 
@@ -56,7 +56,7 @@ def classify(
     """As the command does it, killed after `most` answers."""
     paths = find([str(folder)]).files
     with keeping(out, FORMATS[form], paths, [str(folder)], 0.0, facts) as kept:
-        for done, answer in enumerate(predict.answers(model, kept.left)):
+        for done, answer in enumerate(predict_files(model, kept.left)):
             if done == most:
                 raise KeyboardInterrupt
             kept.add(answer)
@@ -125,9 +125,9 @@ def test_a_recording_that_changed_and_one_that_could_not_be_read_are_tried_again
 
 def test_answers_of_other_settings_are_not_mixed(model: TorchClassifier, folder: Path, tmp_path: Path) -> None:
     classify(model, folder, tmp_path / "heard", top=1)
-    with pytest.raises(MadeError, match=r"made with other settings: top is 1 there and 2 now"):
+    with pytest.raises(ManifestError, match=r"made with other settings: top is 1 there and 2 now"):
         classify(model, folder, tmp_path / "heard", top=2)
-    with pytest.raises(MadeError, match="holds other files"):
+    with pytest.raises(ManifestError, match="holds other files"):
         classify(model, folder, folder)
 
 
@@ -157,7 +157,8 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from hubbub.runtime import files
-from hubbub.inference import resume, predict
+from hubbub.inference import resume
+from hubbub.inference.predict import predict_files
 from hubbub.audio.find_files import find
 from hubbub.inference.formats import FORMATS
 from hubbub.classifier.load import load
@@ -165,7 +166,7 @@ from hubbub.classifier.load import load
 model, folder, out = sys.argv[1:]
 paths = find([folder]).files
 with resume.keeping(Path(out), FORMATS["parquet"], paths, [folder], 0.0, {}) as place:
-    for done, answer in enumerate(predict.answers(load(model), place.left)):
+    for done, answer in enumerate(predict_files(load(model), place.left)):
         if done == 2:
             with files.whole_file(place.files[answer.file]) as torn:
                 torn.write_bytes(b"half of it")
@@ -235,7 +236,7 @@ def test_an_answer_goes_where_its_recording_became_unreadable_and_stays_where_th
     assert classify(model, folder, out).left == paths[:1] and first[paths[0]].is_file()
     (folder / "a.wav").rename(tmp_path / "away.wav")
     with keeping(out, FORMATS["csv"], paths, [str(folder)], 0.0, {}) as kept:
-        for answer in predict.answers(model, kept.left):
+        for answer in predict_files(model, kept.left):
             kept.add(answer)
     assert list(kept.failed) == paths[:1] and first[paths[0]].is_file()
     (tmp_path / "away.wav").rename(folder / "a.wav")
@@ -253,7 +254,7 @@ def test_a_recording_that_changes_while_it_is_heard_is_asked_again(
 ) -> None:
     paths = find([str(folder)]).files
     with keeping(tmp_path / "heard", FORMATS["csv"], paths, [str(folder)], 0.0, {}) as kept:
-        for answer in predict.answers(model, kept.left):
+        for answer in predict_files(model, kept.left):
             if answer.file == paths[1]:
                 replace(folder / "b.wav", seed=5)
             kept.add(answer)
@@ -305,9 +306,9 @@ def test_any_name_of_a_recording_gives_its_answer_a_name_of_its_own(
         assert not kept.failed and len(kept.left) == 3 + len(names)
         if form == "json":
             assert {told(file): path for path, file in kept.files.items()} == {path: path for path in kept.files}
-        answers = [file.relative_to(out).as_posix() for file in out.rglob("[!.]*") if file.name != "made.json"]
-        answers = [name for name in answers if (out / name).is_file()]
-        assert len({unicodedata.normalize("NFC", name).casefold() for name in answers}) == 3 + len(names)
-        assert all(len(part.encode()) <= 255 for name in answers for part in name.split("/"))
-        assert f"b.wav{FORMATS[form].ending}" in answers, "an ordinary name is as it is"
+        written = [file.relative_to(out).as_posix() for file in out.rglob("[!.]*") if file.name != "made.json"]
+        written = [name for name in written if (out / name).is_file()]
+        assert len({unicodedata.normalize("NFC", name).casefold() for name in written}) == 3 + len(names)
+        assert all(len(part.encode()) <= 255 for name in written for part in name.split("/"))
+        assert f"b.wav{FORMATS[form].ending}" in written, "an ordinary name is as it is"
         assert classify(model, folder, out, form).left == []

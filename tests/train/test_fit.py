@@ -12,9 +12,10 @@ import torch
 
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config.recipe import Recipe
-from hubbub.data import cache, open, splits
+from hubbub.data import cache, splits
 from hubbub.data.cache import Waves
 from hubbub.data.clips import Clips
+from hubbub.data.open import open_clips
 from hubbub.metrics import classification
 from hubbub.train import fit as train
 from hubbub.train.batches import Waveforms
@@ -30,8 +31,8 @@ def recipe() -> Recipe:
 
 @pytest.fixture(scope="module")
 def material(recipe: Recipe) -> tuple[Clips, Waves, splits.Split]:
-    clips = open.open_clips(recipe)
-    return clips, cache.decode(clips, recipe.audio.rate_hz), splits.make(clips, recipe.protocol)[0]
+    clips = open_clips(recipe)
+    return clips, cache.decode_clips(clips, recipe.audio.rate_hz), splits.make_splits(clips, recipe.protocol)[0]
 
 
 def fit(recipe: Recipe, material: tuple, folder: Path, seed: int = 1, **changes) -> train.Fitted:
@@ -283,8 +284,8 @@ from hubbub.train.fit import TrainError
 recipe = Recipe.load("street-cnn", [*SETTINGS, "network.width=64"])
 recipe = changed(recipe, batch_size=4096)
 clips = open_clips(recipe)
-waves = cache.decode(clips, recipe.audio.rate_hz)
-split = splits.make(clips, recipe.protocol)[0]
+waves = cache.decode_clips(clips, recipe.audio.rate_hz)
+split = splits.make_splits(clips, recipe.protocol)[0]
 model = TorchClassifier(recipe, clips.labels, seed=1)
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 100_000_000, used + 100_000_000))
@@ -328,8 +329,8 @@ from hubbub.config.recipe import Recipe
 recipe = changed(Recipe.load("street-cnn", SETTINGS), **{train!r})
 recipe = changed(recipe, "augment", **{augment!r})
 clips = open_clips(recipe)
-waves = cache.decode(clips, recipe.audio.rate_hz)
-split = splits.make(clips, recipe.protocol)[0]
+waves = cache.decode_clips(clips, recipe.audio.rate_hz)
+split = splits.make_splits(clips, recipe.protocol)[0]
 step, rename = training.Training.training_step, os.replace
 def fit(folder, at):
     def fatal_step(self, batch, index):
@@ -421,8 +422,8 @@ def run(folder, **settings):
     plain = dict(schedule="constant", optimizer="sgd", learning_rate=1e-4, bn_eval=True, epochs=2, average=0.5)
     recipe = changed(recipe, device="cpu", **plain, **settings)
     clips = open_clips(recipe)
-    waves = cache.decode(clips, recipe.audio.rate_hz)
-    split = splits.make(clips, recipe.protocol)[0]
+    waves = cache.decode_clips(clips, recipe.audio.rate_hz)
+    split = splits.make_splits(clips, recipe.protocol)[0]
     model = TorchClassifier(recipe, clips.labels, seed=1)
     def source(classifier, material, targets, rows):
         made = Watched(material, rows, targets, recipe.windows)
@@ -472,12 +473,13 @@ import resource, sys
 from pathlib import Path
 from hubbub.train import fit
 from hubbub.classifier.torch_classifier import TorchClassifier
-from hubbub.data import cache, splits, open
+from hubbub.data import cache, splits
+from hubbub.data.open import open_clips
 from hubbub.runtime.homes import StoreError
 from hubbub.config.recipe import Recipe
 recipe = Recipe.load("street-cnn", sys.argv[2:])
-clips = open.open_clips(recipe)
-waves, split = cache.decode(clips, recipe.audio.rate_hz), splits.make(clips, recipe.protocol)[0]
+clips = open_clips(recipe)
+waves, split = cache.decode_clips(clips, recipe.audio.rate_hz), splits.make_splits(clips, recipe.protocol)[0]
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 try:
     model = TorchClassifier(recipe, clips.labels, seed=1)

@@ -25,13 +25,14 @@ from hubbub.config.recipe import Recipe
 from hubbub.data import cache
 from hubbub.data.cache import Waves
 from hubbub.data.clips import Clips, ClipsError
-from hubbub.data.hub.dataset import CARD, FACTS, Facts, Made
+from hubbub.data.hub.dataset import CARD, FACTS, Facts, SpectrogramSettings
 from hubbub.data.hub.tables import MEL
 from hubbub.data.open import open_section
 from hubbub.runtime import files
+from hubbub.runtime.processes import cores
 from hubbub.runtime.progress import track
 
-__all__ = ["build", "licence_id", "non_commercial"]
+__all__ = ["build_dataset", "licence_id", "non_commercial"]
 
 SHARD_BYTES = 256 << 20
 GROUP_BYTES = 16 << 20  # spectrograms held in memory, and in one row group of a file
@@ -47,7 +48,7 @@ _LICENCES = {
 }
 
 
-def build(recipe: Recipe, folder: Path) -> Clips:
+def build_dataset(recipe: Recipe, folder: Path) -> Clips:
     """Decode the recipe's clips and write their spectrograms, the whole folder or nothing -> the clips.
 
     The recipe's `[data]`, `[audio]` and `[frontend]` decide. Raises `ClipsError` where the folder is not empty, or the
@@ -63,7 +64,7 @@ def build(recipe: Recipe, folder: Path) -> Clips:
     clips = open_section(recipe.data)
     if clips.kind != "sound":
         raise ClipsError(f"{clips.name} holds {clips.kind} already. Name a data set of sounds.")
-    waves = cache.decode(clips, recipe.audio.rate_hz)
+    waves = cache.decode_clips(clips, recipe.audio.rate_hz)
     columns = _columns(clips)
     facts = _facts(clips, recipe)
     with files.whole_folder(folder) as temporary:
@@ -130,7 +131,7 @@ def _write(folder: Path, columns: pa.Table, waves: Waves, frontend: sections.Fro
     schema = columns.schema.append(pa.field(MEL, pa.list_(pa.list_(pa.float32()))))
     sizes = [logmel.frames(int(samples)) * logmel.n_mels * _VALUE_BYTES for samples in waves.lengths]
     shards = _parts(range(len(sizes)), sizes, SHARD_BYTES)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         for number, shard in enumerate(shards):
             file = folder / f"train-{number:05d}-of-{len(shards):05d}.parquet"
             with pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=columns.column_names) as writer:
@@ -175,7 +176,7 @@ def _facts(clips: Clips, recipe: Recipe) -> Facts:
         missing=clips.missing,
         straddling=tuple(sorted(clips.straddling)),
         notes=clips.notes,
-        made=Made(audio=recipe.audio, windows=recipe.windows, frontend=recipe.frontend),
+        made=SpectrogramSettings(audio=recipe.audio, windows=recipe.windows, frontend=recipe.frontend),
     )
 
 
@@ -221,7 +222,7 @@ and `data.name = "OWNER/NAME"` in a recipe.
 """
 
 
-def _spectrogram_in_words(made: Made) -> str:
+def _spectrogram_in_words(made: SpectrogramSettings) -> str:
     front = made.frontend
     scale = f"ln(mel + {front.offset:g})"
     if front.log == "db":

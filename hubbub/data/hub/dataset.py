@@ -24,7 +24,19 @@ from hubbub.data.hub.tables import AUDIO, MEL, rows_of, schema_of, splits_of, ta
 from hubbub.errors import examples
 from hubbub.runtime import homes
 
-__all__ = ["CARD", "FACTS", "NAME", "SOURCE", "Facts", "Made", "at_hand", "facts_of", "is_one", "open", "place"]
+__all__ = [
+    "CARD",
+    "FACTS",
+    "NAME",
+    "SOURCE",
+    "Facts",
+    "SpectrogramSettings",
+    "find_folder",
+    "read_facts",
+    "is_hub_name",
+    "open_hub",
+    "folder_name",
+]
 
 #: OWNER/NAME as the hub allows it: neither holds `--` or `..`, so `OWNER--NAME` is a folder of its own for each.
 NAME = re.compile(r"(?!.*(--|\.\.))[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}", re.ASCII)
@@ -35,7 +47,7 @@ _GROUPS = ("fsID", "group", "source", "speaker")
 _URBANSOUND8K = ("slice_file_name", "fsID", "fold", "classID", "class")
 
 
-class Made(sections.Section):
+class SpectrogramSettings(sections.Section):
     """The recipe sections that made spectrograms."""
 
     audio: sections.AudioSettings
@@ -57,21 +69,21 @@ class Facts(BaseModel):
     missing: tuple[str, ...]
     straddling: tuple[str, ...]
     notes: tuple[str, ...]
-    made: Made
+    made: SpectrogramSettings
 
 
-def is_one(name: str) -> bool:
+def is_hub_name(name: str) -> bool:
     """Whether a name means a hub data set: a folder that holds its files, or OWNER/NAME where no such path exists."""
     return bool(tables(Path(name))) if os.path.isdir(name) else not os.path.exists(name) and bool(NAME.fullmatch(name))
 
 
-def open(name: str, *, labels: tuple[str, ...] = (), allow_missing: bool = False) -> Clips:
+def open_hub(name: str, *, labels: tuple[str, ...] = (), allow_missing: bool = False) -> Clips:
     """OWNER/NAME in a home, or a folder of parquet or arrow files -> Clips of kind "sound" or "spectrograms".
 
     Labels are the column `class`, `label` or `category`; groups `fsID`, `group`, `source` or `speaker`; folds `fold`,
     else the names of the splits. Rows without a sound or spectrogram count as missing. Raises `ClipsError`.
     """
-    folder = Path(name) if Path(name).is_dir() else at_hand(name)
+    folder = Path(name) if Path(name).is_dir() else find_folder(name)
     name = folder.absolute().name if folder == Path(name) else name
     found = tables(folder)
     if not found:
@@ -95,7 +107,7 @@ def open(name: str, *, labels: tuple[str, ...] = (), allow_missing: bool = False
     if "clip" not in table:
         table["clip"] = [stem for stem, _ in listed]
     if "group" in table:
-        given, notes = values.joined(list(table["group"]), "GROUPS")
+        given, notes = values.merge_spellings(list(table["group"]), "GROUPS")
         table["group"] = [group or clip for group, clip in zip(given, table["clip"], strict=True)]
         if alone := given.count(""):
             notes += (f"NO GROUPS: {alone:,} rows name no source recording; each counts as a recording of its own",)
@@ -107,16 +119,16 @@ def open(name: str, *, labels: tuple[str, ...] = (), allow_missing: bool = False
     return build(name, table, labels=labels or known, allow_missing=allow_missing, where=str(folder), **facts)
 
 
-def place(name: str) -> str:
+def folder_name(name: str) -> str:
     """OWNER/NAME -> its folder in a home's `data`."""
     if not NAME.fullmatch(name):
         raise ClipsError(f"'{name}' is not a name on the hub. Write OWNER/NAME, for example danavery/urbansound8K.")
     return f"hub/{name.replace('/', '--')}"
 
 
-def at_hand(name: str) -> Path:
+def find_folder(name: str) -> Path:
     """The folder of OWNER/NAME in a home. Gigabytes are fetched by `hubbub data hub get` alone, never in passing."""
-    found = homes.find("data", place(name))
+    found = homes.find("data", folder_name(name))
     if found is None:
         raise ClipsError(
             f"{name} is neither a folder here nor in one of the homes {', '.join(map(str, homes.homes()))}. "
@@ -125,7 +137,7 @@ def at_hand(name: str) -> Path:
     return found
 
 
-def facts_of(folder: Path) -> Facts:
+def read_facts(folder: Path) -> Facts:
     """The folder's `hubbub.json`. Raises `ClipsError` where it is missing or not as `hub_build` writes it."""
     try:
         return Facts.model_validate_json((folder / FACTS).read_bytes())
@@ -181,9 +193,9 @@ def _label_names(name: str, column: pd.Series, names: list[str]) -> pd.Series:
 def _facts(name: str, folder: Path, rows: pd.DataFrame, allow_missing: bool) -> dict[str, Any]:
     """What is to be said of the data set: by hubbub, by UrbanSound8K's rules, or as its card has it."""
     if (folder / FACTS).is_file():
-        facts = facts_of(folder)
+        facts = read_facts(folder)
         given = facts.model_dump(exclude={"made_from", "made"})
-        return {**given, "straddling": frozenset(facts.straddling), "made": facts.made.model_dump(mode="json")}
+        return {**given, "straddling": frozenset(facts.straddling), "settings": facts.made.model_dump(mode="json")}
     source: dict[str, Any] = {}
     if (folder / SOURCE).is_file():
         source = json.loads((folder / SOURCE).read_text(encoding="utf-8"))

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING
 
-from hubbub.data.hub.dataset import CARD, FACTS, NAME, SOURCE, facts_of, place
+from hubbub.data.hub.dataset import CARD, FACTS, NAME, SOURCE, folder_name, read_facts
 from hubbub.data.hub.tables import tables
 from hubbub.errors import HubbubError, examples
 from hubbub.runtime import files, homes
@@ -23,7 +23,7 @@ from hubbub.runtime import files, homes
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-__all__ = ["HubError", "get", "publish", "token"]
+__all__ = ["HubError", "download", "publish", "read_token"]
 
 _WANTED = ["*.parquet", CARD, FACTS]
 _HOW = (
@@ -36,10 +36,10 @@ class HubError(HubbubError):
     """The hub could not be reached, or refused; or what is to be published cannot be."""
 
 
-def get(name: str) -> Path:
+def download(name: str) -> Path:
     """Where OWNER/NAME is: found in a home and used as is, else its parquet files and card, downloaded to the first
     writable home. `source.json` there names the commit. What an earlier try fetched is kept. Raises `HubError`."""
-    folder = place(name)
+    folder = folder_name(name)
     found = homes.find("data", folder)
     if found is not None:
         return found
@@ -49,7 +49,7 @@ def get(name: str) -> Path:
         info = client.dataset_info(name, files_metadata=True)
     _refuse_leading_out(name, [info.sha or "", *(sibling.rfilename for sibling in info.siblings or [])])
     part = target.with_name(f".{target.name}.{str(info.sha)[:12]}.part")
-    with files.lock(part):
+    with files.lock_folder(part):
         with _in_words(name):
             client.snapshot_download(
                 name, repo_type="dataset", revision=info.sha, local_dir=part, allow_patterns=_WANTED
@@ -90,11 +90,11 @@ def publish(folder: Path, name: str, *, private: bool = True) -> tuple[str, str]
     """
     if not NAME.fullmatch(name):
         raise HubError(f"'{name}' is not a name on the hub. Write OWNER/NAME, OWNER being you or your organisation.")
-    facts_of(folder)
+    read_facts(folder)
     contents = {path.relative_to(folder).as_posix(): path for path in [folder / CARD, folder / FACTS, *tables(folder)]}
     if len(contents) < 3 or not (folder / CARD).is_file():
         raise HubError(f"{folder} is not whole: a card and tables belong to it. Make it: hubbub data hub build")
-    known = token()
+    known = read_token()
     if known is None:
         raise HubError(f"There is no token to publish with. {_HOW}")
     client = _client(known)
@@ -115,7 +115,7 @@ def publish(folder: Path, name: str, *, private: bool = True) -> tuple[str, str]
     return f"{client.endpoint}/datasets/{name}", done.oid
 
 
-def token(file: Path = Path(".env")) -> str | None:
+def read_token(file: Path = Path(".env")) -> str | None:
     """`HF_TOKEN` of the environment, else of a `.env` file: a line `HF_TOKEN=...`, with or without quotes and `export`.
 
     Raises `HubError` where it is no token; the message does not hold it.
@@ -140,7 +140,7 @@ def _client(known: str | None = None) -> "HfApi":
         raise HubError("The Hugging Face hub needs huggingface_hub: pip install 'hubbub[hub]'") from error
     if not sys.stderr.isatty():
         disable_progress_bars()
-    return HfApi(token=known or token(), library_name="hubbub")
+    return HfApi(token=known or read_token(), library_name="hubbub")
 
 
 def _may_write(client: "HfApi", name: str) -> None:
