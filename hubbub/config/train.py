@@ -46,7 +46,8 @@ class Train(Section):
         0.0, ge=0, lt=1, description="label smoothing: share of the target that is spread over all classes"
     )
     balance: Literal["none", "weights", "sampler", "weights+sampler"] = Field(
-        "none", description="class imbalance: weights: weighted loss; sampler: classes drawn equally often; both correct twice"
+        "none",
+        description="class imbalance: weights: weighted loss; sampler: classes drawn equally often; both correct twice",
     )
     average: float = Field(
         0.0,
