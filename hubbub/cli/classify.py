@@ -181,16 +181,16 @@ def _keep(
     from hubbub.inference import resume
 
     facts = _facts(name, options, threshold, form.ending)
-    with resume.keeping(to, form, found, given, threshold, facts) as place:
-        _say_before(len(found) - len(place.left), len(found))
-        if place.others:
+    with resume.open_results(to, form, found, given, threshold, facts) as place:
+        _say_before(len(found) - len(place.missing), len(found))
+        if place.unrelated:
             there = count(
-                len(place.others),
+                len(place.unrelated),
                 "answer there is of a recording that was not given now",
                 "answers there are of recordings that were not given now",
             )
-            err.print(f"{there}: {examples(file.relative_to(to) for file in place.others)}", soft_wrap=True)
-        for result in predict(place.left):
+            err.print(f"{there}: {examples(file.relative_to(to) for file in place.unrelated)}", soft_wrap=True)
+        for result in predict(place.missing):
             place.add(result)
             _say_what_is_wrong(result)
     out.print(f"answers: {to}", soft_wrap=True)
@@ -219,7 +219,12 @@ def _facts(name: str, options: "PredictOptions", threshold: float, form: str) ->
     from hubbub.inference import resume
 
     events = asdict(options.events) if options.events else None
-    facts: dict[str, Any] = {"model": name, "files": resume.identity(name), "format": form, "hubbub": __version__}
+    facts: dict[str, Any] = {
+        "model": name,
+        "files": resume.model_checksums(name),
+        "format": form,
+        "hubbub": __version__,
+    }
     return facts | {"top": options.top, "threshold": threshold, "events": events}
 
 

@@ -34,7 +34,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
 from hubbub.audio import decode
-from hubbub.classifier.base import AnswerError, Classifier
+from hubbub.classifier.base import Classifier, InvalidScoresError
 from hubbub.errors import HubbubError
 from hubbub.inference.events import EventSettings
 from hubbub.inference.predict import predict_recording
@@ -317,7 +317,7 @@ def create_app(
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
-    if isinstance(error, AnswerError):
+    if isinstance(error, InvalidScoresError):
         raise error  # the gate logs it
     if isinstance(error, RefusedError):
         return error.response()

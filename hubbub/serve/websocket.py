@@ -22,7 +22,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from hubbub.audio import decode
 from hubbub.audio.packed import HEAD_BYTES, name_of
-from hubbub.classifier.base import AnswerError, Classifier
+from hubbub.classifier.base import Classifier, InvalidScoresError
 from hubbub.classifier.prediction import Event, Prediction
 from hubbub.errors import HubbubError
 from hubbub.inference.events import EventSettings
@@ -156,7 +156,7 @@ class Live:
         except WebSocketDisconnect:
             pass
         except Exception as error:
-            if not isinstance(error, HubbubError) or isinstance(error, AnswerError):
+            if not isinstance(error, HubbubError) or isinstance(error, InvalidScoresError):
                 await line.refuse(FAILED, MISTAKE)
                 raise
             await line.refuse(REFUSED, str(error))
