@@ -22,11 +22,13 @@ from hubbub.classifier.calibration import Confidence, familiarity
 from hubbub.config.recipe import Recipe
 from hubbub.errors import HubbubError
 
-__all__ = ["AnswerError", "ClassifierError", "PRECOMPUTED", "Prediction", "Classifier"]
+__all__ = ["AnswerError", "ClassifierError", "PRECOMPUTED", "SAVED_IN", "Prediction", "Classifier"]
 
 Array = npt.NDArray[np.float32]
 #: The endings of files that are spectrograms, or pictures of them.
 PRECOMPUTED = (*image_files.EXTENSIONS, ".npy")
+#: The folder in a run folder that holds the saved classifier.
+SAVED_IN = "classifier"
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from torch import Tensor
 from hubbub.audio import image_files
 from hubbub.audio.frontend import FrontEnd
 from hubbub.classifier import pooling
-from hubbub.classifier.base import Classifier, ClassifierError
+from hubbub.classifier.base import SAVED_IN, Classifier, ClassifierError
 from hubbub.classifier.metadata import described, parsed
 from hubbub.config import sections as settings
 from hubbub.config.recipe import Recipe
@@ -266,7 +266,7 @@ def load(name: str | Path) -> TorchClassifier:
         raise ClassifierError(
             f"{name} is not a folder. Give a run folder (runs/NAME), a saved classifier, or 'yamnet'."
         )
-    return TorchClassifier.load(folder if os.path.isfile(folder / CARD) else folder / "classifier")
+    return TorchClassifier.load(folder if os.path.isfile(folder / CARD) else folder / SAVED_IN)
 
 
 def _audioset() -> TorchClassifier:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
@@ -31,6 +31,9 @@ from hubbub.cli.options import (
 )
 from hubbub.errors import HubbubError
 from hubbub.runtime import distributed
+
+if TYPE_CHECKING:
+    from hubbub.report.results import Summary
 
 __all__ = ["bench", "print_overview", "print_summary", "train"]
 
@@ -70,7 +73,7 @@ def bench(
     from hubbub.report.run_folder import run_name
 
     extra = as_settings(settings, device, folds, seeds, allow_missing, allow_leaky)
-    runs = suite.runs(names, out_dir, name=name, settings=extra, quick=quick)
+    runs = suite.runs_of(names, out_dir, name=name, settings=extra, quick=quick)
     for run in runs:
         distributed.check(run.recipe.train.nodes, run.recipe.train.devices)
     with distributed.together(runs[0].recipe.train.nodes, runs[0].recipe.train.devices) as leads:
@@ -78,28 +81,27 @@ def bench(
             from hubbub.train.follower import follow
 
             return follow()
-        from hubbub.experiment import local  # seconds of imports: only for recipes that hold
-        from hubbub.experiment import run as experiment
+        from hubbub.experiment.local import local_engine  # seconds of imports: only for valid recipes
+        from hubbub.experiment.run import run_all
 
         if engine == "local":
-            where: Any = local.local(runs, jobs, log)
+            where: Any = local_engine(runs, jobs, log)
         else:
             from hubbub.experiment import ray
 
             distributed.alone("a grid with --engine ray")
             where = ray.Ray(address, cpus=cpus, gpus=gpus, storage=storage)
-        ends = experiment.run_all(runs, where, log)
-    finished = [ended for ended in ends if ended.summary]
+        ends = run_all(runs, where, log)
+    finished = [(ended.run.folder, ended.summary) for ended in ends if ended.summary]
     if len(finished) == 1:
-        print_summary(finished[0].summary or {})
-        folder = finished[0].run.folder
-        out.print(f"run folder: {folder}   page: {folder / 'report.html'}")
+        print_summary(finished[0][1])
+        _print_places(finished[0][0])
     elif finished:
-        print_overview([ended.run.folder for ended in finished])
+        print_overview([folder for folder, _ in finished])
     for one in names:
         if suite.is_suite(one):
             place = out_dir / run_name(one, quick, name)
-            out.print(suite.write(place, [e for e in ends if e.run.folder.parent == place]), soft_wrap=True)
+            out.print(suite.write_overview(place, [e for e in ends if e.run.folder.parent == place]), soft_wrap=True)
     if _report_failures(ends, debug):
         none_began = all(ended.failed and ended.failed[0].step.kind == "begin" for ended in ends)
         raise typer.Exit(2 if none_began else 1)
@@ -161,11 +163,17 @@ def train(
             from hubbub.train.follower import follow
 
             return follow()
-        from hubbub.experiment import run as experiment  # seconds of imports: only for a recipe that holds
+        from hubbub.experiment.run import run_recipe  # seconds of imports: only for a valid recipe
 
-        summary = experiment.run(held, folder, quick=quick, refit=False, log=log)
+        summary = run_recipe(held, folder, quick=quick, refit=False, log=log)
     print_summary(summary)
-    out.print(f"run folder: {folder}   page: {folder / 'report.html'}")
+    _print_places(folder)
+
+
+def _print_places(folder: Path) -> None:
+    from hubbub.report.run_folder import page_file
+
+    out.print(f"run folder: {folder}   page: {page_file(folder)}")
 
 
 def print_overview(folders: Sequence[Path]) -> None:
@@ -186,13 +194,14 @@ def print_overview(folders: Sequence[Path]) -> None:
             out.print(f"{', '.join(map(str, runs))}: {reasons!s}", style="yellow", soft_wrap=True)
 
 
-def print_summary(summary: dict[str, Any]) -> None:
+def print_summary(summary: "Summary") -> None:
     """A run's figures: a row a cell, then a row a metric."""
+    from hubbub.report.results import LEVELS
     from hubbub.report.summary import NAMES, fold_table
 
-    out.print(f"\n{summary['recipe']}", style="bold")
-    out.print(summary["protocol"])
-    for reason in summary["why_not_comparable"]:
+    out.print(f"\n{summary.recipe}", style="bold")
+    out.print(summary.protocol)
+    for reason in summary.why_not_comparable:
         out.print(reason, style="yellow", soft_wrap=True)
     frame = fold_table(summary)
     table = Table(*frame.columns)
@@ -200,9 +209,10 @@ def print_summary(summary: dict[str, Any]) -> None:
         table.add_row(*(f"{value:.4f}" if isinstance(value, float) else str(value) for value in row))
     out.print(table)
     table = Table("figure", "level", "mean", "sd over folds", "sd over seeds", "pooled", "95 %")
-    for level in ("clip", "segment"):
-        for key, values in summary[level].items():
-            interval = " to ".join(f"{v:.4f}" for v in values["ci95"]) if values["ci95"] else "-"
-            figures = (values.get(k) for k in ("mean", "sd", "sd_seeds", "pooled"))
-            table.add_row(NAMES[key], level, *("-" if f is None else f"{f:.4f}" for f in figures), interval)
+    for level in LEVELS:
+        for metric, name in NAMES.items():
+            figure = summary.level(level).figure(metric)
+            interval = " to ".join(f"{v:.4f}" for v in figure.ci95) if figure.ci95 else "-"
+            values = (figure.mean, figure.sd, figure.sd_seeds, figure.pooled)
+            table.add_row(name, level, *("-" if v is None else f"{v:.4f}" for v in values), interval)
     out.print(table)

@@ -6,7 +6,8 @@ from pathlib import Path
 from hubbub.config.recipe import Recipe
 from hubbub.data.datasets import DATASETS
 from hubbub.data.open import open_clips
-from hubbub.experiment import run as experiment
+from hubbub.experiment.run import run_recipe
+from hubbub.report import run_folder
 from hubbub.runtime import download
 from hubbub.runtime.homes import StoreError, find
 
@@ -21,7 +22,7 @@ def run(out: Path, settings: list[str], log: Log) -> None:
     log("data: " + ("ESC-10, found in a home" if data == "esc10" else "street, synthesised here: no home has ESC-50"))
     network = _network(log)
     recipe = Recipe.load(f"{data}-{network}", settings)
-    experiment.run(recipe, out / "demo", log=log)
+    run_recipe(recipe, out / "demo", log=log)
     _classify_one(out / "demo", recipe, log)
 
 
@@ -37,14 +38,13 @@ def _network(log: Log) -> str:
 def _classify_one(folder: Path, recipe: Recipe, log: Log) -> None:
     from hubbub.classifier.torch_classifier import load
 
-    place = sorted(folder.glob("test-*/seed-*"))[0]
-    fold = place.parent.name.removeprefix("test-")
+    fold, _, place = run_folder.cells(folder)[0]
     clips = open_clips(recipe).table
     clip = clips[clips["fold"] == fold].iloc[0]
     heard = load(place).classify(clip["path"])
     log(f"\na clip of fold {fold}, by the model that has not heard that fold:")
     log(f"  {clip['path']}\n  heard: {heard.label} ({heard.score:.2f}); it is: {clip['label']}")
-    log(f"\npage: {folder / 'report.html'}\ntry next:")
+    log(f"\npage: {run_folder.page_file(folder)}\ntry next:")
     log(f"  hubbub classify {clip['path']} --model {folder}")
     log(f"  hubbub explain {place} {clip['path']}")
     log(f"  hubbub report {folder}")

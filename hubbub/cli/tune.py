@@ -42,10 +42,10 @@ def tune(
 
     extra = as_settings(settings, device, fold, allow_missing=allow_missing)
     plan = Recipe.load(recipe, extra + ([f"tune.trials={trials}"] if trials else []), quick=quick)
-    from hubbub.experiment import tune as room  # seconds of imports: only for a recipe that holds
+    from hubbub.experiment.tune import search_settings  # seconds of imports: only for a recipe that holds
 
     folder = out_dir / run_name(recipe, quick, name, "-tune")
-    summary = room.run(plan, folder, jobs=jobs, quick=quick, log=log)
+    summary = search_settings(plan, folder, jobs=jobs, quick=quick, log=log)
     _print_trials(summary, folder)
 
 

@@ -17,7 +17,6 @@ import pandas as pd
 
 from hubbub.audio import image_files
 from hubbub.audio.image_files import PictureError
-from hubbub.config.augment import SPECTROGRAM, Augment
 from hubbub.config.recipe import Recipe
 from hubbub.data import cache, entries, features, images
 from hubbub.data.cache import Mapped
@@ -30,18 +29,13 @@ if TYPE_CHECKING:
     from hubbub.audio.frontend import FrontEnd
     from hubbub.classifier.torch_classifier import TorchClassifier
 
-__all__ = ["Arrays", "inspect", "load", "suited"]
+__all__ = ["Arrays", "inspect", "load", "resident"]
 
 Array = npt.NDArray[Any]
 #: How much longer than a window a clip's spectrogram may be: UrbanSound8K's clips of 4 s last up to 4.04.
 LONGER = 1.05
 #: One clip: its arrays `[S, ...]`, their times `[S, 2]` [s], and a hash of what they show.
 Part = tuple[Array, npt.NDArray[np.float64], str]
-#: Settings that come after an array was made, by what it is, and may therefore differ.
-_LATER = {
-    "pictures": {"size", "standardise"},
-    "spectrograms": {"frames", "scale", "size", "colours", "standardise"},
-}
 
 
 @dataclass(frozen=True)
@@ -68,52 +62,6 @@ class Arrays(Mapped):
     def spans(self, clip: int, classifier: "TorchClassifier") -> npt.NDArray[np.float64]:
         """Start and end [s] of each of them, `[S, 2]`."""
         return self.times[self.offsets[clip] : self.offsets[clip + 1]]
-
-
-def suited(recipe: Recipe, clips: Clips) -> tuple[Recipe, list[str]]:
-    """The recipe as it is for these clips, and what had to be left out of it, in words.
-
-    Sound changes nothing. For spectrograms and pictures the settings that made them must be the recipe's; where they
-    are not known, the front end is `given`. What augments waves (and of pictures, spectrograms) is left out: the set's
-    own augmented copies stand in for it. Raises `ClipsError` where the two do not go together.
-    """
-    if clips.kind == "sound":
-        if recipe.frontend.name == "precomputed":
-            raise ClipsError(
-                f"{clips.name} is sound, and frontend.name = 'precomputed' takes none. Set it to 'logmel'."
-            )
-        return recipe, []
-    if recipe.frontend.name == "none":
-        raise ClipsError(
-            f"{recipe.network.name} hears sound, and {clips.name} holds {clips.kind}. Take a network that looks at "
-            "spectrograms, with frontend.name = 'logmel'."
-        )
-    if recipe.evaluate.hop:
-        raise ClipsError(f"evaluate.hop cuts sound anew, and {clips.name} holds {clips.kind}. Leave it out.")
-    content = recipe.model_dump(exclude_none=True)
-    if clips.made is None:
-        content["frontend"]["name"] = "precomputed"
-    elif recipe.frontend.name == "logmel":
-        _refuse_other_settings(recipe, clips)
-    kept = {"mixup", *(SPECTROGRAM if clips.kind == "spectrograms" else ())}
-    dropped = [name for name in Augment.model_fields if getattr(recipe.augment, name) and name not in kept]
-    for name in dropped:
-        del content["augment"][name]
-    said = [f"left out, since {clips.kind} cannot be changed so: augment.{', '.join(dropped)}"] if dropped else []
-    return Recipe.of(content, clips.name), said
-
-
-def _refuse_other_settings(recipe: Recipe, clips: Clips) -> None:
-    assert clips.made is not None
-    ours = recipe.model_dump(mode="json")
-    for section in ("audio", "windows", "frontend"):
-        for name, made in clips.made[section].items():
-            if not (section == "frontend" and name in _LATER[clips.kind]) and ours[section].get(name) != made:
-                raise ClipsError(
-                    f"{clips.name}: its {clips.kind} were made with {section}.{name} = {made!r}, and the recipe says "
-                    f"{ours[section].get(name)!r}. Take the recipe they were made with, or set frontend.name = "
-                    "'precomputed' for a classifier that takes only such."
-                )
 
 
 def resident(clips: Clips, recipe: Recipe) -> cache.Resident:

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from hubbub.config.recipe import Recipe
 from hubbub.errors import HubbubError
-from hubbub.experiment.prepare import Log, fresh, prepare
+from hubbub.experiment.fit import initialised_classifier
+from hubbub.experiment.prepare import Log, prepare
 from hubbub.report import plots
 from hubbub.runtime import distributed, files
 from hubbub.runtime.progress import track
@@ -63,12 +64,11 @@ def run(recipe: Recipe, folder: Path, *, quick: bool = False, log: Log = lambda 
             f"head.name is '{recipe.head.name}': a head on frozen embeddings is not trained by steps of a rate. "
             "Give a recipe that trains its network."
         )
-    material = prepare(recipe, log, quick=quick, parts=("train",))
-    (split,) = material.splits
-    seed = material.recipe.train.seeds[0]
-    model = fresh(material, seed).to(material.recipe.train.device)
-    sound = material.sound if material.embedded is None else material.embedded
-    module = fit.prepared(model, sound, material.targets, split.train, split.validation, seed)
+    prepared = prepare(recipe, log, quick=quick, parts=("train",))
+    (split,) = prepared.splits
+    seed = prepared.recipe.train.seeds[0]
+    model = initialised_classifier(prepared, seed).to(prepared.recipe.train.device)
+    module = fit.prepared(model, prepared.inputs, prepared.targets, split.train, split.validation, seed)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         losses = _losses(module)

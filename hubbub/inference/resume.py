@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hubbub.classifier.base import SAVED_IN
 from hubbub.data import manifest
 from hubbub.data.origins import Origins
 from hubbub.errors import HubbubError, examples
@@ -85,7 +86,7 @@ def keeping(
         if one:
             form.join(out, [kept.failed.get(path) or file for path, file in there.items()])
     if one and not kept.failed:
-        files.remove_folder(place, place)
+        files.remove_folder(place, place, manifest.MADE)
 
 
 def identity(model: str) -> dict[str, str]:
@@ -93,7 +94,7 @@ def identity(model: str) -> dict[str, str]:
     path = Path(model)
     if path.is_file():
         return {path.name: files.sha256(path)}
-    folder = path / "classifier" if (path / "classifier").is_dir() else path
+    folder = path / SAVED_IN if (path / SAVED_IN).is_dir() else path
     return {file.name: files.sha256(file) for file in sorted(folder.glob("*")) if file.is_file()}
 
 

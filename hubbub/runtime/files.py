@@ -50,10 +50,8 @@ _HASHED = re.compile(r"-[0-9a-f]{12}$", re.IGNORECASE)
 _DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])\s*(\..*)?", re.IGNORECASE | re.DOTALL)
 _SEPARATORS = set('/\\:*?"<>|')
 LONGEST_NAME = 120  # bytes; file systems allow 255, and endings are added to names
-#: What lies in a folder that hubbub made: a run, a search, files made from a data set.
-MARKS = ("recipe.toml", "study.db", "made.json")
-#: What a run that has not begun may hold.
-_BEFORE_THE_MARK = {".lock", ".holder.json", ".shared", ".study.lock", "environment.json", "workers"}
+#: What `lock` leaves in a folder.
+_OF_LOCK = {".lock", ".holder.json"}
 #: Names of what is being written: by `whole_file` and `whole_folder`, and a download from the hub.
 _TEMPORARY = re.compile(r"\..+\.(\d+-[0-9a-f]{8}(\.\w+)?|[0-9a-f]{12}\.part)")
 
@@ -100,21 +98,21 @@ def twins(values: Iterable[str]) -> tuple[str, str] | None:
     return None
 
 
-def foreign(folder: Path, *ours: str) -> list[str]:
+def foreign(folder: Path, *ours: str, leftovers: Iterable[str] = ()) -> list[str]:
     """What lies in a folder that hubbub did not make: nothing where it is new or empty, or holds one of the files
-    `ours`; what an interrupted start leaves behind does not count."""
+    `ours`; the `leftovers` of an interrupted start do not count."""
     if not os.path.isdir(folder):
         return [folder.name] if os.path.lexists(folder) else []
     there = os.listdir(folder)
     if set(ours) & set(there):
         return []
-    return sorted(name for name in there if name not in _BEFORE_THE_MARK and not _TEMPORARY.fullmatch(name))
+    return sorted(name for name in there if name not in {*_OF_LOCK, *leftovers} and not _TEMPORARY.fullmatch(name))
 
 
-def remove_folder(path: str | os.PathLike[str], within: str | os.PathLike[str] | None = None) -> None:
+def remove_folder(path: str | os.PathLike[str], within: str | os.PathLike[str] | None = None, mark: str = "") -> None:
     """Removes a folder and all in it, where it is there; links are not followed.
 
-    Raises StoreError unless hubbub made it: it lies in (or is) the folder `within`, which holds one of `MARKS` or has
+    Raises StoreError unless hubbub made it: it lies in (or is) the folder `within`, which holds the file `mark` or has
     the name of something that is being written; without `within`, it has such a name itself. Raises it too where the
     system does not remove it.
     """
@@ -123,7 +121,7 @@ def remove_folder(path: str | os.PathLike[str], within: str | os.PathLike[str] |
         return
     base = target if within is None else absolute(within)
     real, inside = Path(os.path.realpath(target)), Path(os.path.realpath(base))
-    marked = within is not None and any((inside / mark).is_file() for mark in MARKS)
+    marked = within is not None and (inside / mark).is_file()
     if target.is_symlink() or not real.is_relative_to(inside) or not (marked or _TEMPORARY.fullmatch(inside.name)):
         raise StoreError(
             f"{target} was not removed: it does not lie in a folder that hubbub made. Look at it, and move it away."

@@ -20,7 +20,8 @@ from hubbub.config.recipe import Recipe
 from hubbub.data import arrays, cache, check, open, splits
 from hubbub.data import features as npz
 from hubbub.data.clips import Clips, ClipsError, build
-from hubbub.experiment import run
+from hubbub.experiment.resolve import fit_to_data
+from hubbub.experiment.run import run_recipe
 from hubbub.train.batches import Stored
 
 TINY = ["data.limit=2", "train.epochs=2", "train.batch_size=16", "evaluate.resamples=50"]
@@ -149,7 +150,7 @@ def test_a_network_trains_on_pictures_and_then_hears_sound(
     monkeypatch.setattr(splits, "open_section", lambda *_, **__: magma)
     ours = recipe(*MAGMA, 'protocol.folds=["1"]', "augment.gain={}", "augment.mixup={}", "train.epochs=4")
     said: list[str] = []
-    run.run(ours, tmp_path / "run", say=said.append)
+    run_recipe(ours, tmp_path / "run", say=said.append)
     assert any("left out" in line and "gain" in line for line in said)
     resolved = Recipe.load(tmp_path / "run" / "recipe.toml")
     assert resolved.augment.gain is None and resolved.augment.mixup is not None
@@ -167,7 +168,7 @@ def test_where_it_is_not_known_how_pictures_were_made_only_such_are_taken(
     magma: Clips, sound: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(splits, "open_section", lambda *_, **__: replace(magma, made=None))
-    run.run(recipe(*MAGMA, 'protocol.folds=["1"]'), tmp_path / "run")
+    run_recipe(recipe(*MAGMA, 'protocol.folds=["1"]'), tmp_path / "run")
     model = load(tmp_path / "run")
     assert model.recipe.frontend.name == "precomputed"
     assert model.classify(magma.table["path"][0]).label in magma.labels
@@ -177,26 +178,26 @@ def test_where_it_is_not_known_how_pictures_were_made_only_such_are_taken(
 
 def test_other_settings_than_the_pictures_were_made_with_are_refused(magma: Clips) -> None:
     with pytest.raises(ClipsError, match=r"frontend.n_fft = 512, and the recipe says 1024"):
-        arrays.suited(recipe(*MAGMA, "frontend.n_fft=1024"), magma)
+        fit_to_data(recipe(*MAGMA, "frontend.n_fft=1024"), magma)
     with pytest.raises(ClipsError, match=r"audio.rate_hz = 16000"):
-        arrays.suited(recipe(*MAGMA, "audio.rate_hz=22050"), magma)
+        fit_to_data(recipe(*MAGMA, "audio.rate_hz=22050"), magma)
     # What comes after a picture was made may differ.
-    arrays.suited(recipe(*MAGMA, "frontend.size=[16,16]", 'frontend.standardise="imagenet"'), magma)
-    given, _ = arrays.suited(recipe(*MAGMA, "frontend.n_fft=1024", 'frontend.name="precomputed"'), magma)
+    fit_to_data(recipe(*MAGMA, "frontend.size=[16,16]", 'frontend.standardise="imagenet"'), magma)
+    given, _ = fit_to_data(recipe(*MAGMA, "frontend.n_fft=1024", 'frontend.name="precomputed"'), magma)
     assert given.frontend.name == "precomputed"
 
 
 def test_a_network_that_hears_is_refused_pictures_and_given_is_refused_sound(magma: Clips, sound: Clips) -> None:
     with pytest.raises(ClipsError, match="yamnet hears sound"):
-        arrays.suited(Recipe.load("street-yamnet"), magma)
+        fit_to_data(Recipe.load("street-yamnet"), magma)
     with pytest.raises(ClipsError, match="takes none"):
-        arrays.suited(recipe(*GREY, 'frontend.name="precomputed"'), sound)
-    assert arrays.suited(recipe(), sound) == (recipe(), [])
+        fit_to_data(recipe(*GREY, 'frontend.name="precomputed"'), sound)
+    assert fit_to_data(recipe(), sound) == (recipe(), [])
 
 
 def test_scoring_other_segments_is_for_sound(magma: Clips) -> None:
     with pytest.raises(ClipsError, match=r"evaluate\.hop cuts sound anew"):
-        arrays.suited(recipe(*MAGMA, "evaluate.hop=16000"), magma)
+        fit_to_data(recipe(*MAGMA, "evaluate.hop=16000"), magma)
 
 
 def test_spectrograms_are_checked_by_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
