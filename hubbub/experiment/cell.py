@@ -62,8 +62,8 @@ class PartPredictions:
 
 def run_cell(prepared: Prepared, split: Split, seed: int, place: Path) -> CellResult:
     """Runs a cell into the folder `place` and returns its test result."""
-    if not (place / "checkpoints" / "last.ckpt").is_file() and place.exists():
-        files.remove_folder(place, place.parents[1], run_folder.RECIPE)
+    if not run_folder.has_checkpoint(place) and place.exists():
+        files.remove_folder(place, run_folder.run_of(place), run_folder.RECIPE)
     place.mkdir(parents=True, exist_ok=True)
     with _tracked(prepared, place, f"fold {split.name}, seed {seed}") as loggers:
         began = time.perf_counter()
@@ -97,10 +97,10 @@ def run_cell(prepared: Prepared, split: Split, seed: int, place: Path) -> CellRe
 
 def _tracked(prepared: Prepared, place: Path, run: str) -> AbstractContextManager[list["Logger"]]:
     settings = prepared.recipe.model_dump(mode="json", exclude_none=True, exclude={"quick"})
-    runs = place.parents[1].parent
+    folder = run_folder.run_of(place)
     return trackers.tracked(
-        prepared.recipe.train.trackers, place, run=run, group=place.parents[1].name, settings=settings,
-        store=runs / "mlflow.db",
+        prepared.recipe.train.trackers, place, run=run, group=folder.name, settings=settings,
+        store=folder.parent / "mlflow.db",
     )  # fmt: skip
 
 

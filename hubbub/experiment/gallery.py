@@ -93,8 +93,8 @@ def _sample(prepared: Prepared, folder: Path, place: Path, number: int, row: Any
     scores, _ = model.predict_proba(model.outputs(segments), [0])
     strongest = int(scores[:, model.labels.index(row.decided)].argmax())
     seen, heat = explain.look(model, segments[strongest], row.decided)
-    plots.picture(seen, place / names["spectrogram"])
-    plots.picture(seen, place / names["gradcam"], heat)
+    plots.network_input(seen, place / names["spectrogram"])
+    plots.network_input(seen, place / names["gradcam"], heat)
     part = f"segment {strongest + 1} of {len(segments)} shown" if len(segments) > 1 else ""
     return entry | {"method": "Grad-CAM", "seconds": None, "part": part, "sound": None}
 

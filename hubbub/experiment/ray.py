@@ -210,7 +210,7 @@ def _run_folder(step: Step, place: _Place) -> Iterator[Path]:
 def _needs(step: Step, path: str) -> bool:
     """Whether a step reads a file of the run folder."""
     if step.kind == "end":
-        return "/checkpoints/" not in path
+        return not run_folder.is_checkpoint(path)
     return path in run_folder.DEFINING or (step.kind == "begin" and run_folder.marks_done(path))
 
 

@@ -29,7 +29,7 @@ from hubbub.runtime.escape import cell, spelt_out
 __all__ = ["Table", "render", "split_tag", "write_page"]
 
 Predicted = tuple[Targets, Scores, tuple[str, ...]]
-#: CSS pixels an inch.
+#: CSS pixels per inch.
 CSS_DPI = 96
 CONFUSIONS = 20
 UNKNOWN_NAMES = {"max_logit": "largest logit", "energy": "energy", "max_prob": "largest probability"}
@@ -266,10 +266,10 @@ def _plots(
     right = int((scores.argmax(axis=1) == targets).sum())
     alts = {
         "confusion_matrix": f"Confusion matrix of {len(labels)} classes, counts: {right:,} of {len(targets):,} clips "
-        "lie on the diagonal. The table beside it lists what lies off it.",
+        "lie on the diagonal. The table beside it lists the others.",
         "confusion_matrix_normalised": f"Confusion matrix of {len(labels)} classes, per cent of each true class.",
         "roc": f"ROC curves of {len(labels)} classes and their mean. Each class's AUC is in the table of classes.",
-        "reliability": "Reliability diagram: share of right decisions against confidence. Calibration error "
+        "reliability": "Reliability diagram: accuracy against confidence. Calibration error "
         + ", ".join(f"{found.error:.3f} for {level}" for level, found in calibrated.items())
         + ".",
     }
@@ -296,13 +296,13 @@ def _sample(folder: Path, sample: dict[str, Any]) -> dict[str, Any]:
     truth, decided, method = sample["label"], sample["decided"], sample["method"]
     spectrogram, gradcam, sound = (_inside(folder, sample[name]) for name in ("spectrogram", "gradcam", "sound"))
     if spectrogram is None or gradcam is None:
-        raise FileNotFoundError(f"a picture of {sample['clip']}")
+        raise FileNotFoundError(f"a plot of {sample['clip']}")
     return (
         {"part": ""}
         | sample
         | {
             "spectrogram": _plot(spectrogram, f"Spectrogram of {sample['clip']}, a clip of {truth}"),
-            "gradcam": _plot(gradcam, f"{method}: where in that spectrogram the evidence for {decided} lies"),
+            "gradcam": _plot(gradcam, f"{method}: the parts of that spectrogram that speak for {decided}"),
             "sound": None if sound is None else _uri(sound),
         }
     )

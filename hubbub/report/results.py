@@ -152,7 +152,7 @@ class Unknown(Content):
 
 
 class Summary(Content):
-    """`summary.json`: the figures of a run."""
+    """The figures of a run."""
 
     recipe: str
     protocol: str
@@ -197,7 +197,7 @@ class Machine(Content):
 
 
 class Environment(Content):
-    """`environment.json`: versions, machine, data and protocol of a run."""
+    """Versions, machine, data and protocol of a run."""
 
     hubbub: str = ""
     python: str = ""
@@ -248,13 +248,13 @@ class PredictSeconds(Content):
 
 
 class ValidationResult(CellScores):
-    """`metrics_val.json`: a cell on its validation part."""
+    """The result of a cell on its validation part."""
 
     seconds: PredictSeconds
 
 
 class CellResult(CellScores):
-    """`metrics_test.json`: a cell on its test part."""
+    """The result of a cell on its test part."""
 
     confidence: Confidence = Confidence()
     trainable_parameters: int | None = None
@@ -268,7 +268,7 @@ class CellResult(CellScores):
 
 
 class Throughput(Content):
-    """`metrics_throughput.json`: the speed of a cell's classifier."""
+    """The speed of a cell's classifier."""
 
     segments_per_second: float
     segments: int = 0

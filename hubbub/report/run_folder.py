@@ -22,10 +22,20 @@ from hubbub.runtime import files
 __all__ = [
     *("DEFINING", "LEFTOVERS", "OF_ALL_CELLS", "RECIPE", "SAMPLES", "SHARED", "SUMMARY", "ReportError"),
     *("belongs_to_a_cell", "calibration_of", "cell_folder", "cells", "class_table_file", "classifier_folder"),
-    *("damaged_summary", "fold_names", "gallery_folder", "is_begun", "is_done", "is_finished", "marks_done"),
+    *(
+        "damaged_summary",
+        "fold_names",
+        "gallery_folder",
+        "has_checkpoint",
+        "is_begun",
+        "is_checkpoint",
+        "is_done",
+        "is_finished",
+        "marks_done",
+    ),
     *("missing_file", "missing_predictions", "page_file", "plot_file", "predictions", "read_environment"),
     *("read_history", "read_predictions", "read_recipe", "read_result", "read_samples", "read_summary"),
-    *("read_throughput", "read_unknown_predictions", "recipe_text", "refit_folder", "run_name", "threads"),
+    *("read_throughput", "read_unknown_predictions", "recipe_text", "refit_folder", "run_name", "run_of", "threads"),
     *("write_environment", "write_history", "write_predictions", "write_recipe", "write_result", "write_summary"),
     *("write_throughput"),
 ]
@@ -39,6 +49,8 @@ SAMPLES = "samples.json"
 # Of a cell. The test result is written last and marks the cell done.
 _TEST, _VALIDATION, _THROUGHPUT = "metrics_test.json", "metrics_val.json", "metrics_throughput.json"
 _PREDICTIONS, _UNKNOWN, _HISTORY = "predictions.parquet", "predictions_unknown.parquet", "history.csv"
+#: The folder that `train` writes checkpoints to.
+_CHECKPOINTS = "checkpoints"
 
 #: Files that define a run. All machines that work on it need them.
 DEFINING = (RECIPE, _ENVIRONMENT)
@@ -55,9 +67,6 @@ _Content = TypeVar("_Content")
 
 class ReportError(HubbubError):
     """A run folder that is incomplete or damaged."""
-
-
-# Names and places
 
 
 def run_name(name: str, quick: bool = False, given: str | None = None, ending: str = "") -> str:
@@ -93,6 +102,11 @@ def cell_folder(folder: Path, fold: str, seed: int) -> Path:
     return folder / name / f"seed-{seed}"
 
 
+def run_of(place: Path) -> Path:
+    """The run folder of a cell's folder."""
+    return place.parents[1]
+
+
 def cells(folder: Path) -> list[tuple[str, int, Path]]:
     """Test fold, seed and folder of each cell of a run, in the run's order."""
     seeds = read_recipe(folder).train.seeds
@@ -103,6 +117,11 @@ def cells(folder: Path) -> list[tuple[str, int, Path]]:
 def belongs_to_a_cell(path: str) -> bool:
     """Whether a file of a run, by its relative path, lies in the folder of a cell."""
     return path.startswith("test-")
+
+
+def is_checkpoint(path: str) -> bool:
+    """Whether a file of a run, by its relative path, is a checkpoint."""
+    return _CHECKPOINTS in path.split("/")[:-1]
 
 
 def marks_done(path: str | Path) -> bool:
@@ -118,6 +137,11 @@ def is_begun(folder: Path) -> bool:
 def is_finished(folder: Path) -> bool:
     """Whether a run has its summary."""
     return os.path.isfile(folder / SUMMARY)
+
+
+def has_checkpoint(place: Path) -> bool:
+    """Whether a cell has a training that can be resumed."""
+    return (place / _CHECKPOINTS / "last.ckpt").is_file()
 
 
 def is_done(place: Path) -> bool:
@@ -165,9 +189,6 @@ def refit_folder(folder: Path) -> Path:
 def gallery_folder(folder: Path) -> Path:
     """The sample clips of a run."""
     return folder / GALLERY
-
-
-# Files of a run
 
 
 def read_recipe(folder: Path) -> Recipe:
@@ -231,9 +252,6 @@ def predictions(folder: Path) -> pd.DataFrame:
     return pd.concat(tables, names=["fold", "seed", "row"])
 
 
-# Files of a cell
-
-
 def read_result(place: Path) -> CellResult:
     """The test result of a cell. Raises `ReportError`."""
     return _read(place / _TEST, CellResult)
@@ -290,9 +308,6 @@ def read_history(place: Path) -> pd.DataFrame | None:
 def write_history(place: Path, history: pd.DataFrame) -> None:
     """Writes losses and figures of a training by epoch."""
     files.write_csv(place / _HISTORY, history)
-
-
-# Reading
 
 
 def _read(path: Path, content: type[_Content]) -> _Content:

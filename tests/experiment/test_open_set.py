@@ -160,10 +160,10 @@ def test_verify_sees_a_changed_prediction_of_a_held_out_clip(opened: Path) -> No
 def test_the_page_says_both(opened: Path, tmp_path: Path) -> None:
     html = page.write_page(opened).read_text(encoding="utf-8")
     told = read(opened / "summary.json")
-    assert "None of these</h2>" in html and "which the classifier uses" in html
+    assert "Open-set rejection</h2>" in html and "which the classifier uses" in html
     assert f"{told['unknown']['max_logit']['auroc']['mean']:.3f}" in html
     raw = told["calibration"]["clip"]["raw"]["error"]
-    assert f"{raw:.3f} and " in html and "before the temperatures" in html
+    assert f"{raw:.3f} and " in html and "before temperature scaling" in html
 
 
 def test_without_validation_nothing_is_fitted_and_nothing_is_called_unknown(tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_without_validation_nothing_is_fitted_and_nothing_is_called_unknown(tmp_
     for figures in summary.calibration.values():
         assert (figures.raw.error, figures.raw.log_loss) == (figures.error, figures.log_loss)
     html = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
-    assert "None of these" not in html
+    assert "Open-set rejection" not in html
 
 
 def test_a_refitted_classifier_has_the_middle_of_its_cells(opened: Path) -> None:
