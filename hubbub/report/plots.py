@@ -144,7 +144,7 @@ def curves(histories: Sequence[pd.DataFrame], chosen: Sequence[int], path: Path)
 
 
 def search(values: Places, complete: npt.NDArray[np.bool_], smaller: bool, name: str, path: Path) -> None:
-    """The value of each trial of a search, and the best so far. Trials not `complete` were stopped early; NaN failed."""
+    """The value of each trial, and the best so far. Trials not `complete` were stopped early; NaN failed."""
     figure, axes = _figure(6, 3.2)
     number = np.arange(len(values))
     best = (np.fmin if smaller else np.fmax).accumulate(np.where(complete, values, np.nan))
