@@ -17,6 +17,7 @@ import soundfile
 from optuna.trial import TrialState, create_trial
 
 from hubbub.config.recipe import Recipe, RecipeError
+from hubbub.config.tune import Range
 from hubbub.data.clips import ClipsError
 from hubbub.data.leaks import LeakError
 from hubbub.data.splits import SplitError
@@ -86,7 +87,7 @@ def test_a_search_leaves_tables_pictures_and_a_recipe_that_runs(searched: Path, 
     assert summary["trials"] == {"asked": 4, "complete": 4, "pruned": 0, "fail": 0, "running": 0}
     assert (summary["importance"], summary["why_no_importance"]) == (
         None,
-        "4 trials came through, and importance needs 8",
+        "4 trials succeeded, and importance needs 8",
     )
     assert (searched / "history.png").stat().st_size > 0
     assert not list((searched / "trials").iterdir())
@@ -316,7 +317,7 @@ def test_what_is_frozen_or_has_a_head_is_not_searched_for_what_it_does_not_use()
 
 def test_one_number_moves_several_fields() -> None:
     low, high = {"augment.gain": {"db": [-2.0, 2.0]}, "x.y": 10}, {"augment.gain": {"db": [-6.0, 4.0]}, "x.y": 20}
-    values = tune.Range(low=0.1, high=0.5, at_low=low, at_high=high)
+    values = Range(low=0.1, high=0.5, at_low=low, at_high=high)
     assert values.fields("s", 0.1) == low
     assert values.fields("s", 0.5) == high
     assert values.fields("s", 0.2) == {

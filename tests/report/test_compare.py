@@ -123,15 +123,13 @@ def test_a_runs_figures_are_those_of_its_summary(runs: Path, result: Comparison)
         summary = read_json(runs / entry.name / "summary.json")["clip"]
         for metric in classification.METRICS:
             for key in ("mean", "sd", "sd_seeds", "pooled"):
-                assert getattr(entry.clip.figure(metric), key) == pytest.approx(summary[metric][key], abs=1e-12), (
-                    metric,
-                    key,
-                )
+                found = getattr(entry.clip.figure(metric), key)
+                assert found == pytest.approx(summary[metric][key], abs=1e-12), (metric, key)
         low, high = entry.clip.accuracy.ci95
         assert low < entry.clip.accuracy.pooled < high
     poor = result.runs[2]
     accuracies = [POOR.mean(), hits(0.6, 3).mean()]
-    assert poor.clip.accuracy["sd_seeds"] == pytest.approx(np.std(accuracies, ddof=1), abs=1e-12)
+    assert poor.clip.accuracy.sd_seeds == pytest.approx(np.std(accuracies, ddof=1), abs=1e-12)
     assert poor.seeds == [1, 2]
 
 
@@ -203,7 +201,7 @@ def test_recordings_that_stand_and_fall_together_widen_the_interval(tmp_path: Pa
         folders = [run(tmp_path / name / which, {1: own}, clips) for which, own in (("a", first), ("b", second))]
         low, high = compare_runs(folders).pairs[0].ci95
         widths[name] = high - low
-    assert widths.recordings / widths["clips"] == pytest.approx(np.sqrt(3), rel=0.1)
+    assert widths["recordings"] / widths["clips"] == pytest.approx(np.sqrt(3), rel=0.1)
 
 
 def test_one_recording_alone_decides_nothing(tmp_path: Path) -> None:
