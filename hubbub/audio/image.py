@@ -150,7 +150,7 @@ class SpectrogramImage(nn.Module):
 
     def _coloured(self, image: Tensor) -> Tensor:
         """Values from 0 to 1 `[B, F, W]` -> red, green and blue from 0 to 1 `[B, 3, F, W]`."""
-        # matplotlib gives each 1 / 256 of the range one colour; this interpolates between the middles of these parts.
+        # matplotlib gives each 1 / 256 of the range one colour; here colours are interpolated between their middles.
         entries = len(self.table) + 1
         position = (image * entries - 0.5).clamp(0, entries - 1)
         below = position.detach().long().clamp(0, entries - 2)

@@ -1,4 +1,4 @@
-"""hubbub listen: what is heard now, from a microphone or a pipe."""
+"""`hubbub listen`: classify live sound, from a microphone or a pipe."""
 
 import json
 import signal
@@ -14,86 +14,128 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from hubbub.cli.letters import large
 from hubbub.cli.options import Debug, Device, Gap, MinDuration, Model, Release, err, finite, log_warnings, out
-from hubbub.runtime.escape import spelt_out
+from hubbub.runtime.escape import escape_control
 
 if TYPE_CHECKING:
-    from hubbub.inference.events import Event
-    from hubbub.inference.live import Listener, Segment
+    from hubbub.classifier.prediction import Event, Prediction
+    from hubbub.inference.live import LiveClassifier
 
-__all__ = ["listen"]
+__all__ = ["LETTERS", "big_letters", "listen"]
 
+#: Classes with a bar, and events in the list.
 BARS, LAST = 3, 6
-REDRAWN_HZ = 8
+REFRESH_HZ = 8
+#: Block letters, to be read from a distance: A to Z and digits.
+HEIGHT = 5
+_ROWS = {
+    "ABCDEFGHI": (
+        ".#. ##. .## ##. ### ### .## #.# ###",
+        "#.# #.# #.. #.# #.. #.. #.. #.# .#.",
+        "### ##. #.. #.# ##. ##. #.# ### .#.",
+        "#.# #.# #.. #.# #.. #.. #.# #.# .#.",
+        "#.# ##. .## ##. ### #.. .## #.# ###",
+    ),
+    "JKLMNOPQR": (
+        "..# #.# #.. #...# #..# .#. ##. .#.. ##.",
+        "..# #.# #.. ##.## ##.# #.# #.# #.#. #.#",
+        "..# ##. #.. #.#.# #.## #.# ##. #.#. ##.",
+        "#.# #.# #.. #...# #..# #.# #.. #.#. #.#",
+        ".#. #.# ### #...# #..# .#. #.. .#.# #.#",
+    ),
+    "STUVWXYZ ": (
+        ".## ### #.# #.# #...# #.# #.# ### ..",
+        "#.. .#. #.# #.# #...# #.# #.# ..# ..",
+        ".#. .#. #.# #.# #.#.# .#. .#. .#. ..",
+        "..# .#. #.# #.# ##.## #.# .#. #.. ..",
+        "##. .#. ### .#. #...# #.# .#. ### ..",
+    ),
+    "0123456789": (
+        "### .#. ##. ##. #.# ### .## ### ### ###",
+        "#.# ##. ..# ..# #.# #.. #.. ..# #.# #.#",
+        "#.# .#. .#. .#. ### ##. ### .#. ### ###",
+        "#.# .#. #.. ..# ..# ..# #.# .#. #.# ..#",
+        "### ### ### ##. ..# ##. ### .#. ### ##.",
+    ),
+}
+LETTERS = {
+    letter: tuple(row.split()[at] for row in rows)
+    for letters, rows in _ROWS.items()
+    for at, letter in enumerate(letters)
+}
+HALVES = {"..": " ", "#.": "▀", ".#": "▄", "##": "█"}
 
 
 def listen(
     source: Annotated[
         str | None,
-        typer.Argument(help="- for standard input, or the path of a pipe or WAV. Default: the microphone."),
+        typer.Argument(help="- for standard input, or the path of a pipe or WAV file. Default: the microphone."),
     ] = None,
     model: Model = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a segment and an event.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for each segment and event.")] = False,
     seconds: Annotated[
-        float | None, typer.Option("--seconds", min=0.001, callback=finite, help="Stop after so much sound.")
+        float | None,
+        typer.Option("--seconds", min=0.001, callback=finite, help="Stop after this many seconds of sound."),
     ] = None,
     threshold: Annotated[
-        float, typer.Option("--threshold", callback=finite, help="What an event's score reaches.")
+        float, typer.Option("--threshold", callback=finite, help="The score that an event reaches.")
     ] = 0.5,
     release: Release = None,
     shortest: MinDuration = 0.0,
     gap: Gap = 0.0,
     rate: Annotated[
-        int | None, typer.Option("--rate", help="Samples a second. Default: a raw pipe has the classifier's.")
+        int | None,
+        typer.Option(
+            "--rate", help="Sample rate of a raw pipe or of the microphone, in Hz. Default: the classifier's."
+        ),
     ] = None,
-    channels: Annotated[int | None, typer.Option("--channels", min=1, help="Of a raw pipe. Default: 1.")] = None,
+    channels: Annotated[
+        int | None, typer.Option("--channels", min=1, help="Channels of a raw pipe. Default: 1.")
+    ] = None,
     encoding: Annotated[
-        str | None, typer.Option("--encoding", help="Of a raw pipe: u8, s16le, s24le, s32le, f32le, f64le.")
+        str | None, typer.Option("--encoding", help="Encoding of a raw pipe: u8, s16le, s24le, s32le, f32le or f64le.")
     ] = None,
     microphone: Annotated[
-        str | None, typer.Option("--microphone", help="Its name or a part of it, where there are several.")
+        str | None, typer.Option("--microphone", help="Name of the microphone or a part of it, if there are several.")
     ] = None,
     device: Device = None,
     debug: Debug = False,
 ) -> None:
-    """Say what is heard now, and how far behind the answers are. Ctrl-C ends it.
+    """Classify live sound and show how far behind the answers are. Ctrl-C ends it.
 
     Example: hubbub listen --model runs/demo
     """
     from hubbub.audio import capture
-    from hubbub.classifier import load as load_
-    from hubbub.classifier.load import load
-    from hubbub.inference.events import Merging
-    from hubbub.inference.live import Listener
+    from hubbub.classifier.load import default_model, load
+    from hubbub.inference.events import EventSettings
+    from hubbub.inference.live import LiveClassifier
 
-    name = load_.default_model() if model is None else model
-    merging = Merging(threshold, release, shortest, gap)
+    name = default_model() if model is None else model
     classifier = load(name).to(device or "auto")
     place = capture.open_source(source, classifier.rate_hz, rate, channels, encoding, microphone)
-    listener = Listener(classifier, place, merging)
+    live = LiveClassifier(classifier, place, EventSettings(threshold, release, shortest, gap))
     title = f"{name}, {place.name}"
-    with _ended_by_ctrl_c(listener):
+    with _stop_on_ctrl_c(live):
         if as_json:
-            _print_json(listener, seconds, name)
+            _print_json(live, seconds, name)
         elif out.is_terminal:
-            _show(listener, seconds, title, threshold)
+            _show(live, seconds, title, threshold)
         else:
-            err.print(f"{title}\n   from      to  score  heard", soft_wrap=True)
-            _print_events(listener, seconds)
+            err.print(f"{title}\n   from      to  score  class", soft_wrap=True)
+            _print_events(live, seconds)
     if not as_json:
-        label, scores = _decision(listener)
-        unsure = ", probably none of the classes" if listener.known is False else ""
-        _print_line(f"all of it: {label} {scores[label]:.2f}{unsure}; {_how_it_goes(listener)}")
-        log_warnings(place.name, listener.warnings)
+        whole = live.prediction
+        unknown = ", probably none of the classes" if whole.known is False else ""
+        _print_line(f"all of it: {whole.label} {whole.score:.2f}{unknown}; {_latency_line(live)}")
+        log_warnings(place.name, whole.warnings)
 
 
 @contextmanager
-def _ended_by_ctrl_c(listener: "Listener") -> Iterator[None]:
-    """The first Ctrl-C ends listening as the end of the sound does; the second ends the command."""
+def _stop_on_ctrl_c(live: "LiveClassifier") -> Iterator[None]:
+    """The first Ctrl-C ends listening like the end of the sound; the second ends the command."""
 
     def stop(number: int, frame: Any) -> None:
-        listener.stop()
+        live.stop()
         signal.signal(signal.SIGINT, before)
 
     before = signal.signal(signal.SIGINT, stop)
@@ -103,33 +145,23 @@ def _ended_by_ctrl_c(listener: "Listener") -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _print_json(listener: "Listener", seconds: float | None, name: str) -> None:
-    from hubbub.inference.live import Segment
+def _print_json(live: "LiveClassifier", seconds: float | None, name: str) -> None:
+    from hubbub.classifier.prediction import Event
 
-    for one in listener.hear(seconds):
-        event = one.best if isinstance(one, Segment) else one
-        said = {"start": event.start, "end": event.end, "label": event.label, "score": event.score}
-        _print_line(json.dumps({"type": "segment" if one is not event else "event", **said}))
-    figures = listener.figures
-    label, scores = _decision(listener)
+    for one in live.run(seconds):
+        event = one if isinstance(one, Event) else next(one.best_segments())[0]
+        _print_line(json.dumps({"type": "event" if one is event else "segment", **event.to_dict()}))
+    figures = live.figures
     latency = {"mean": figures.mean_latency_s, "worst": figures.worst_latency_s}
     dropped = {"dropped_blocks": figures.dropped_blocks, "dropped_seconds": figures.dropped_s}
-    known = {} if listener.known is None else {"known": listener.known}
-    warnings = {"warnings": list(listener.warnings)} if listener.warnings else {}
-    decided = {"seconds": figures.seconds, "label": label, "score": scores[label], **known, **warnings}
-    decided["scores"] = scores
-    _print_line(json.dumps({"type": "end", **decided, "latency_seconds": latency, **dropped, "model": name}))
+    end = {"type": "end", **live.prediction.to_dict(), "latency_seconds": latency, **dropped, "model": name}
+    _print_line(json.dumps(end))
 
 
-def _decision(listener: "Listener") -> tuple[str, dict[str, float]]:
-    scores = dict(zip(listener.labels, map(float, listener.scores()), strict=True))
-    return max(scores, key=lambda label: scores[label]), scores
+def _print_events(live: "LiveClassifier", seconds: float | None) -> None:
+    from hubbub.classifier.prediction import Event
 
-
-def _print_events(listener: "Listener", seconds: float | None) -> None:
-    from hubbub.inference.events import Event
-
-    for one in listener.hear(seconds):
+    for one in live.run(seconds):
         if isinstance(one, Event):
             _print_line(_row(one))
 
@@ -144,44 +176,63 @@ def _row(event: "Event") -> str:
 
 
 def _text(shown: str, **look: Any) -> Text:
-    return Text(spelt_out(shown), **look)
+    return Text(escape_control(shown), **look)
 
 
-def _show(listener: "Listener", seconds: float | None, title: str, threshold: float) -> None:
-    """The display: drawn anew with every segment."""
-    from hubbub.inference.live import Segment
+def _show(live: "LiveClassifier", seconds: float | None, title: str, threshold: float) -> None:
+    """Shows the display and updates it with every segment."""
+    from hubbub.classifier.prediction import Event
 
     last: deque[Event] = deque(maxlen=LAST)
-    with Live(_text(f"{title}\nlistening"), console=out, refresh_per_second=REDRAWN_HZ) as display:
-        for one in listener.hear(seconds):
-            if isinstance(one, Segment):
-                display.update(_picture(one, listener, title, threshold, last))
-            else:
+    with Live(_text(f"{title}\nlistening"), console=out, refresh_per_second=REFRESH_HZ) as display:
+        for one in live.run(seconds):
+            if isinstance(one, Event):
                 last.appendleft(one)
+            else:
+                display.update(_display(one, live, title, threshold, last))
 
 
-def _picture(segment: "Segment", listener: "Listener", title: str, threshold: float, last: "deque[Event]") -> Group:
-    best = segment.best
-    sure = best.score >= threshold
-    word = Text(large(spelt_out(best.label), out.width - 1), style="bold bright_green" if sure else "dim", no_wrap=True)
+def _display(
+    segment: "Prediction", live: "LiveClassifier", title: str, threshold: float, last: "deque[Event]"
+) -> Group:
+    sure = segment.score >= threshold
+    word = Text(
+        big_letters(escape_control(segment.label), out.width - 1),
+        style="bold bright_green" if sure else "dim",
+        no_wrap=True,
+    )
     bars = Table.grid(padding=(0, 2))
-    order = segment.scores.argsort()[::-1][:BARS].tolist()
-    for k in order:
-        score = float(segment.scores[k])
+    for label, score in segment.top(BARS):
         style = "bright_green" if score >= threshold else "white"
         bar = ProgressBar(total=1.0, completed=score, width=max(out.width - 40, 10), complete_style=style)
-        bars.add_row(_text(segment.labels[k], style="bold", overflow="ellipsis", no_wrap=True), f"{score:.2f}", bar)
+        bars.add_row(_text(label, style="bold", overflow="ellipsis", no_wrap=True), f"{score:.2f}", bar)
     lines = [_text(_row(event)) for event in last] or [
         Text(f"no event yet: none has reached {threshold:g}", style="dim")
     ]
-    return Group(
-        _text(title, style="dim"), "", word, "", bars, "", *lines, "", Text(_how_it_goes(listener), style="dim")
-    )
+    return Group(_text(title, style="dim"), "", word, "", bars, "", *lines, "", Text(_latency_line(live), style="dim"))
 
 
-def _how_it_goes(listener: "Listener") -> str:
-    figures = listener.figures
+def _latency_line(live: "LiveClassifier") -> str:
+    figures = live.figures
     return (
         f"{figures.seconds:.1f} s heard, answers {figures.latency_s:.2f} s behind (mean {figures.mean_latency_s:.2f}, "
         f"worst {figures.worst_latency_s:.2f}), {figures.dropped_blocks} blocks dropped ({figures.dropped_s:.1f} s)"
     )
+
+
+def big_letters(word: str, width: int, max_scale: int = 2) -> str:
+    """A word in block letters, as large as fits into `width` characters, at most `max_scale` times five lines high.
+
+    Returns the word itself if it does not fit or has letters without a block form."""
+    letters = [LETTERS.get(letter) for letter in word.replace("_", " ").replace("-", " ").upper()]
+    if not word or None in letters:
+        return word
+    rows = [".".join(letter[row] for letter in letters if letter) for row in range(HEIGHT)]
+    for scale in range(max_scale, 0, -1):
+        if 2 * scale * len(rows[0]) <= width:
+            wide = [row.replace("#", "█" * 2 * scale).replace(".", " " * 2 * scale) for row in rows]
+            return "\n".join(row for row in wide for _ in range(scale))
+    if len(rows[0]) <= width:
+        pairs = zip([*rows, "." * len(rows[0])][::2], [*rows, "." * len(rows[0])][1::2], strict=True)
+        return "\n".join("".join(HALVES[a + b] for a, b in zip(x, y, strict=True)) for x, y in pairs)
+    return word

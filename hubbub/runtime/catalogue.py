@@ -1,6 +1,6 @@
-"""What can be downloaded: data sets and weights, with url, licence, citation, size and checksum.
+"""The data sets and weights that can be downloaded, with url, licence, citation, size and checksum.
 
-This room is a list; `store.py` fetches what is on it.
+This module is a list; `download.py` downloads what is on it.
 """
 
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ __all__ = ["ASSETS", "Asset"]
 
 @dataclass(frozen=True)
 class Asset:
-    """Something that can be downloaded.
+    """A data set or weights file that can be downloaded.
 
-    `url` gives `file`, which `hash` ("sha256:..." or "md5:...", None where none is published) verifies; of a sha256 it
-    may be the first digits, where no more is published. With `unpack` ("zip" or "tar") it becomes the folder
-    `data/NAME`: `strip` names the top folder inside the archive to drop, and `check` lists (relative file, sha256) that
-    must hold after unpacking. `size` in bytes, for people to read.
+    `url` gives `file`, which `hash` verifies: "sha256:..." or "md5:...", the first digits of a sha256 if no more are
+    published, None if no checksum is published. With `unpack` ("zip" or "tar") it becomes the folder `data/NAME`:
+    `strip` names the top folder inside the archive to drop, and `check` lists (relative file, sha256) to verify after
+    unpacking. `size` is in bytes, for display.
     """
 
     name: str
@@ -44,7 +44,7 @@ _RESNET = "He, Zhang, Ren, Sun: Deep Residual Learning for Image Recognition, CV
 
 
 def _imagenet(network: str, file: str, size: int, paper: str) -> Asset:
-    """torchvision's weights, trained on ImageNet: a file's name ends in what is published of its sha256."""
+    """torchvision's weights, trained on ImageNet; the file name ends in the published digits of its sha256."""
     url, digits = f"https://download.pytorch.org/models/{file}", file.rpartition("-")[2].removesuffix(".pth")
     licence = "BSD-3-Clause (torchvision; trained on ImageNet)"
     return Asset(f"{network}_imagenet", "weights", url, file, f"sha256:{digits}", size, licence, paper)
@@ -70,8 +70,8 @@ _CATALOGUE = (
           "https://github.com/AndreyGuzhov/AudioCLIP/releases/download/v0.1/AudioCLIP-Partial-Training.pt",
           "AudioCLIP-Partial-Training.pt", "sha256:1921885b6c3b5de0619f2ef4a9700ecbade758a398b34eb064230c30baef0c75",
           537_302_068, "MIT", _AUDIOCLIP),
-    # torchvision's IMAGENET1K_V1, but for ResNet-50: its V2, trained longer, is better by 4.7 points on ImageNet. Sizes
-    # are torchvision's, which gives thousandths of a mebibyte.
+    # torchvision's IMAGENET1K_V1, except for ResNet-50: its V2, trained longer, is better by 4.7 points on ImageNet.
+    # Sizes are torchvision's, in thousandths of a mebibyte.
     _imagenet("alexnet", "alexnet-owt-7be5be79.pth", 244_409_000,
               "Krizhevsky: One weird trick for parallelizing convolutional neural networks, 2014, arXiv 1404.5997"),
     _imagenet("vgg16", "vgg16-397923af.pth", 553_434_000,
@@ -91,7 +91,7 @@ _CATALOGUE = (
           "Piczak: ESC: Dataset for Environmental Sound Classification, ACM Multimedia, 2015",
           unpack="zip", strip="ESC-50-master",
           check=(("meta/esc50.csv", "ca660da60191a97de289983a05821c9382d852a38a2ba8428980816b68cf6246"),),
-          note="GitHub makes the archive anew: size approximate, list of clips verified instead"),
+          note="GitHub builds the archive on request: size approximate, list of clips verified instead"),
     Asset("urbansound8k", "data", "https://zenodo.org/records/1203745/files/UrbanSound8K.tar.gz?download=1",
           "UrbanSound8K.tar.gz", "md5:9aa69802bbf37fb986f71ec1483a196e", 6_023_741_708, "CC BY-NC 4.0",
           "Salamon, Jacoby, Bello: A Dataset and Taxonomy for Urban Sound Research, ACM Multimedia, 2014",

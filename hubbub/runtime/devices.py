@@ -1,4 +1,4 @@
-"""TO BE DESCRIBED."""
+"""Which device torch computes on."""
 
 import torch
 
@@ -6,7 +6,7 @@ __all__ = ["choose_device"]
 
 
 def choose_device(asked: str = "auto") -> str:
-    """What was asked for; for `auto` the accelerator of this machine, else `cpu`."""
+    """The device that was asked for; for `auto` the accelerator of this machine, else `cpu`."""
     if asked != "auto":
         return asked
     found = torch.accelerator.current_accelerator(check_available=True)

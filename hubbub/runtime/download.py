@@ -1,9 +1,9 @@
-"""Downloads what the catalogue lists: found where a user put it, or fetched, verified and unpacked.
+"""Finds or downloads what the catalogue lists, verifies it and unpacks it.
 
-What a user put into a home is used as is; what is missing is downloaded (pooch), verified and only then given its
-name. Downloads go on from where they stopped: HTTP range requests, RFC 9110 sections 13.1.5 and 14.
-This room does not know what is inside a data set or a weights file. Two processes that download the same asset at once
-are not kept apart.
+What a user put into a data home is used as is. What is missing is downloaded (pooch), verified and only then given its
+name. An interrupted download continues: HTTP range requests, RFC 9110 sections 13.1.5 and 14.
+This module does not know what a data set or a weights file holds. It does not lock: two processes should not download
+the same asset at once.
 """
 
 import gzip
@@ -25,17 +25,18 @@ from urllib.parse import urlsplit
 
 from hubbub.errors import did_you_mean
 from hubbub.runtime.catalogue import ASSETS, Asset
-from hubbub.runtime.files import flaw_of, sha256, whole_folder
+from hubbub.runtime.files import sha256, whole_folder
 from hubbub.runtime.homes import StoreError, absolute, find_in, homes, writable_home
+from hubbub.runtime.names import name_problem
 
 __all__ = ["ASSETS", "Asset", "get"]
 
 RETRIES = 5  # after the first try, in one call
 RETRY_WAIT_S = 0.5  # before the first retry; doubles with each
 TIMEOUT_S = 30.0  # without a byte from the server
-BLOCK = 1 << 18  # bytes handed on at a time
+BLOCK = 1 << 18  # bytes read at a time
 SHA256_DIGITS = 64
-#: An archive may unpack to so many times its size, or to so many bytes where that is more.
+#: An archive may unpack to this many times its size, or to this many bytes if that is more.
 BOMB_RATIO, BOMB_BYTES = 100, 1_000_000_000
 
 _BROKEN_ARCHIVE = (
@@ -46,43 +47,43 @@ _BROKEN_ARCHIVE = (
     lzma.LZMAError,
     EOFError,
     RuntimeError,
-)  # what zipfile says of passwords and methods that it does not know
+)  # RuntimeError: what zipfile raises for passwords and unknown methods
 _log = logging.getLogger("hubbub")
 
-Bar = Callable[[int], None]  # takes the bytes done so far
+SetDone = Callable[[int], None]  # takes the bytes done so far
 
 
 class _BadArchive(StoreError):
-    """An archive that must not be kept."""
+    """An archive that was refused, and is deleted if it was downloaded."""
 
 
 def get(name_or_asset: str | Asset, home: Path | None = None, *, quiet: bool = False) -> Path:
-    """Where an asset is: found in `home` or any other home and used as is, else downloaded to `home` (the first
-    writable one without it), verified and unpacked. Raises StoreError saying what to fetch and where to put it.
+    """The path of an asset in `home` or another home; if no home has it, it is downloaded, verified and unpacked.
 
-    An archive that lies in a home under its own name is unpacked and left there. `quiet`: no progress bar, as when
-    stderr is no terminal.
+    Downloads go to `home`, or to the first writable home if that is None. An archive that a home holds under its own
+    name is unpacked and left there. `quiet` hides the progress bar, which only a terminal shows. Raises StoreError,
+    which says what to download by hand and where to put it.
     """
     asset = name_or_asset if isinstance(name_or_asset, Asset) else _named(name_or_asset)
     chosen = [] if home is None else [absolute(home)]
     searched = [*chosen, *homes()]
-    kept = asset.name if asset.unpack else asset.file
-    present = find_in(searched, asset.kind, kept)
+    final = asset.name if asset.unpack else asset.file
+    present = find_in(searched, asset.kind, final)
     if present is not None:
         return present
     quiet = quiet or not sys.stderr.isatty()
-    target = (chosen[0] if chosen else writable_home()) / asset.kind / kept
+    target = (chosen[0] if chosen else writable_home()) / asset.kind / final
     if not asset.unpack:
         return _download(asset, target, quiet)
-    given = find_in(searched, asset.kind, asset.file)
-    archive = given or _download(asset, target.with_name(asset.file), quiet)
+    existing = find_in(searched, asset.kind, asset.file)
+    archive = existing or _download(asset, target.with_name(asset.file), quiet)
     try:
         _unpack(asset, archive, target, quiet)
     except _BadArchive:
-        if given is None:
+        if existing is None:
             archive.unlink()
         raise
-    if given is None:
+    if existing is None:
         archive.unlink()
     return target
 
@@ -103,33 +104,33 @@ def _download(asset: Asset, target: Path, quiet: bool) -> Path:
     def downloader(_url: str, output: str, _pooch: object) -> None:
         _fetch(asset, part, quiet)
         os.replace(part, output)
-        _mark(part).unlink(missing_ok=True)
-        # pooch compares whole checksums alone; as after those, it removes what is refused.
+        _version_file(part).unlink(missing_ok=True)
+        # pooch compares only whole checksums. It also removes the file after this error.
         if beginning and not (got := sha256(Path(output))).startswith(beginning):
             raise ValueError(f"its sha256 must begin with {beginning}, but it is {got}")
 
     logger = pooch.get_logger()
     level = logger.level
-    logger.setLevel(logging.WARNING)  # the bar and the errors below say it already
+    logger.setLevel(logging.WARNING)  # the bar and the errors below report the same
     try:
         known = None if beginning else asset.hash
         pooch.retrieve(asset.url, known, fname=target.name, path=target.parent, downloader=downloader)
-    except ValueError as error:  # how pooch reports a wrong checksum; it has removed the file
+    except ValueError as error:  # pooch raises it for a wrong checksum and removes the file
         raise StoreError(f"{asset.name} from {asset.url} was refused: {error}") from error
     except OSError as error:
-        why = error.strerror or error
+        reason = error.strerror or error
         raise StoreError(
-            f"{target} could not be written: {why}. Make room and call again.{_kept(asset, part)}"
+            f"{target} could not be written: {reason}. Make room and call again.{_partial_note(asset, part)}"
         ) from error
     finally:
         logger.setLevel(level)
     if asset.hash is None:
-        _log.warning("%s: no checksum is published; sha256 of what came is %s", target.name, sha256(target))
+        _log.warning("%s: no checksum is published; sha256 of the download is %s", target.name, sha256(target))
     return target
 
 
 def _fetch(asset: Asset, part: Path, quiet: bool) -> None:
-    """Fills `part`, over as many requests as it takes."""
+    """Downloads the file to `part`, with several requests if the connection breaks."""
     import requests
     import urllib3
 
@@ -143,32 +144,32 @@ def _fetch(asset: Asset, part: Path, quiet: bool) -> None:
             try:
                 return _receive(asset, part, bar)
             except urllib3.exceptions.HTTPError as error:
-                begun, cause, why = True, error, f"{host} broke off {attempt + 1} times"
+                begun, cause, reason = True, error, f"{host} broke off {attempt + 1} times"
             except requests.RequestException as error:
-                cause, why = error, f"no connection to {host} ({type(error).__name__})"
+                cause, reason = error, f"no connection to {host} ({type(error).__name__})"
                 if error.response is not None:
-                    why = f"{host} answered {error.response.status_code} {error.response.reason}"
-                if not begun:  # offline, or nothing there: another try would only take time
+                    reason = f"{host} answered {error.response.status_code} {error.response.reason}"
+                if not begun:  # offline or not found: another try would only take time
                     break
     raise StoreError(
-        f"{asset.name} could not be downloaded: {why}.{_by_hand(asset, part)}{_kept(asset, part)}"
+        f"{asset.name} could not be downloaded: {reason}.{_by_hand(asset, part)}{_partial_note(asset, part)}"
     ) from cause
 
 
-def _receive(asset: Asset, part: Path, bar: Bar) -> None:
-    """One request: appends to `part` where the server agrees that it is the same file, else begins again.
+def _receive(asset: Asset, part: Path, bar: SetDone) -> None:
+    """Makes one request: appends to `part` if the server confirms that it is the same file, else starts again.
 
-    Raises urllib3's HTTPError where the body breaks off, requests' exceptions before that."""
+    Raises urllib3's HTTPError if the body breaks off, requests' exceptions before that."""
     import requests
 
-    have, mark = _received(asset, part)
-    headers = {"Accept-Encoding": "identity"}  # a compressed reply could not be counted in the file's own bytes
+    have, version = _received(asset, part)
+    headers = {"Accept-Encoding": "identity"}  # ranges count the bytes of the file, not of a compressed reply
     if have:
-        headers |= {"Range": f"bytes={have}-"} | ({"If-Range": mark} if mark else {})
+        headers |= {"Range": f"bytes={have}-"} | ({"If-Range": version} if version else {})
     with requests.get(asset.url, headers=headers, stream=True, timeout=TIMEOUT_S) as reply:
         span = reply.headers.get("Content-Range", "")
         if have and reply.status_code == 416 and span == f"bytes */{have}":
-            return None  # nothing was missing
+            return None  # it was complete
         if have and (reply.status_code == 416 or (reply.status_code == 206 and not span.startswith(f"bytes {have}-"))):
             part.unlink()
             return _receive(asset, part, bar)
@@ -176,7 +177,7 @@ def _receive(asset: Asset, part: Path, bar: Bar) -> None:
         if reply.status_code != 206:
             _new_part(part, reply.headers)
         with open(part, "ab") as handle:
-            # raw, because requests' own iterator loses the last bytes before a break
+            # raw, because requests' iterator loses the last bytes before a break
             for block in reply.raw.stream(BLOCK, decode_content=False):
                 handle.write(block)
                 bar(handle.tell())
@@ -185,21 +186,23 @@ def _receive(asset: Asset, part: Path, bar: Bar) -> None:
 
 
 def _received(asset: Asset, part: Path) -> tuple[int, str]:
-    """Bytes in hand and the mark of the version they belong to; (0, "") where nothing would notice a wrong join."""
+    """How many bytes `part` holds and the version of the file that they belong to.
+
+    (0, "") if neither a version nor a checksum would detect bytes of another version."""
     have = part.stat().st_size if part.exists() else 0
-    mark = _mark(part).read_text(encoding="utf-8") if have and _mark(part).exists() else ""
-    return (have, mark) if mark or asset.hash else (0, "")
+    version = _version_file(part).read_text(encoding="utf-8") if have and _version_file(part).exists() else ""
+    return (have, version) if version or asset.hash else (0, "")
 
 
 def _new_part(part: Path, headers: Mapping[str, str]) -> None:
-    """Empties `part` and notes which version begins: a strong ETag, else the date (If-Range takes no weak ETag)."""
+    """Empties `part` and stores the new version: a strong ETag, else the date (If-Range takes no weak ETag)."""
     part.write_bytes(b"")
     etag = headers.get("ETag", "")
     version = etag if etag.startswith('"') else headers.get("Last-Modified", "")
-    _mark(part).write_text(version, encoding="utf-8")
+    _version_file(part).write_text(version, encoding="utf-8")
 
 
-def _mark(part: Path) -> Path:
+def _version_file(part: Path) -> Path:
     return part.with_name(part.name + ".version")
 
 
@@ -216,13 +219,13 @@ def _by_hand(asset: Asset, part: Path) -> str:
     )
 
 
-def _kept(asset: Asset, part: Path) -> str:
+def _partial_note(asset: Asset, part: Path) -> str:
     have, _ = _received(asset, part)
-    return f"\nThe {have} bytes received so far are in {part}; the next call goes on from there." if have else ""
+    return f"\nThe {have} bytes received so far are in {part}; the next call continues from there." if have else ""
 
 
 def _unpack(asset: Asset, archive: Path, target: Path, quiet: bool) -> None:
-    """Makes the folder `target` of an archive. Raises _BadArchive, then with nothing left behind."""
+    """Unpacks an archive to the folder `target`. Raises _BadArchive and leaves nothing behind if it is refused."""
     extract = {"zip": _unzip, "tar": _untar}[asset.unpack or ""]
     with whole_folder(target) as folder, _bar(f"unpacking {asset.file}", archive.stat().st_size, quiet) as bar:
         try:
@@ -237,11 +240,11 @@ def _unpack(asset: Asset, archive: Path, target: Path, quiet: bool) -> None:
                 raise _BadArchive(f"{archive} is not {asset.name}: {file}: expected sha256 {expected}, got {got}.")
 
 
-def _unzip(asset: Asset, archive: Path, folder: Path, bar: Bar) -> None:
+def _unzip(asset: Asset, archive: Path, folder: Path, bar: SetDone) -> None:
     done, unpacked, seen = 0, 0, dict[str, str]()
     with zipfile.ZipFile(archive) as opened:
         for member in opened.infolist():
-            _refuse_bomb(archive, unpacked := unpacked + member.file_size)  # no more than that is ever read of it
+            _refuse_bomb(archive, unpacked := unpacked + member.file_size)  # zipfile never reads more of it than that
             place = _place(asset, archive, member.filename, stat.S_ISLNK(member.external_attr >> 16), seen)
             if place is not None and not member.is_dir():
                 file = folder / place
@@ -252,7 +255,7 @@ def _unzip(asset: Asset, archive: Path, folder: Path, bar: Bar) -> None:
             bar(done)
 
 
-def _untar(asset: Asset, archive: Path, folder: Path, bar: Bar) -> None:
+def _untar(asset: Asset, archive: Path, folder: Path, bar: SetDone) -> None:
     unpacked, seen = 0, dict[str, str]()
     with open(archive, "rb") as raw, tarfile.open(fileobj=raw) as opened:
         for member in opened:
@@ -266,21 +269,23 @@ def _untar(asset: Asset, archive: Path, folder: Path, bar: Bar) -> None:
 def _refuse_bomb(archive: Path, unpacked: int) -> None:
     most = max(BOMB_BYTES, BOMB_RATIO * archive.stat().st_size)
     if unpacked > most:
-        raise _BadArchive(f"{archive} was refused: it unpacks to more than {most:,} bytes, which no recordings do.")
+        raise _BadArchive(
+            f"{archive} was refused: it unpacks to more than {most:,} bytes, far more than recordings do."
+        )
 
 
 def _place(asset: Asset, archive: Path, member: str, is_link: bool, seen: dict[str, str]) -> PurePosixPath | None:
-    """Where a member goes below the new folder; None for what lies outside `strip`. `seen` are the names before it."""
-    path = PureWindowsPath(member)  # it knows both kinds of slash, and drives
+    """The path of a member in the new folder; None if it lies outside `strip`. `seen` holds the names before it."""
+    path = PureWindowsPath(member)  # it splits at both kinds of slash, and knows drives
     if is_link or path.anchor or ".." in path.parts:
         raise _BadArchive(f"{archive} was refused: its member '{member}' is a link or leads out of the folder.")
     top = PurePosixPath(asset.strip).parts
     rest = path.parts[len(top) :]
     if not rest or path.parts[: len(top)] != top:
         return None
-    hidden = (part.lstrip(".-") or "hidden" for part in rest)  # .DS_Store and the like are common, and harmless
-    if flaw := next((flaw for part in hidden if (flaw := flaw_of(part))), ""):
-        raise _BadArchive(f"{archive} was refused: its member {member!r} cannot be a file's name: {flaw}.")
+    hidden = (part.lstrip(".-") or "hidden" for part in rest)  # files such as .DS_Store are common and harmless
+    if problem := next((problem for part in hidden if (problem := name_problem(part))), ""):
+        raise _BadArchive(f"{archive} was refused: its member {member!r} cannot be a file's name: {problem}.")
     place = PurePosixPath(*rest)
     other = seen.setdefault(unicodedata.normalize("NFKC", str(place)).casefold(), str(place))
     if other != str(place):
@@ -289,7 +294,7 @@ def _place(asset: Asset, archive: Path, member: str, is_link: bool, seen: dict[s
 
 
 @contextmanager
-def _bar(what: str, total: int | None, quiet: bool) -> Iterator[Bar]:
+def _bar(what: str, total: int | None, quiet: bool) -> Iterator[SetDone]:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 

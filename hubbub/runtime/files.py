@@ -1,8 +1,6 @@
-"""Where files are kept and how they are written: homes, the cache, whole files and folders.
+"""Writes files and folders whole or not at all, locks folders and removes them.
 
-A home is a folder that holds `data/NAME/` and `weights/FILE`. `HUBBUB_HOME` lists homes; the user's data folder is
-always the last. Whatever hubbub writes appears under its name whole or not at all.
-This room does not know what is inside a file, and writes nothing outside homes, the cache and the paths it is handed.
+This module does not know what the files hold. It removes only what hubbub made.
 """
 
 import errno
@@ -13,7 +11,6 @@ import platform
 import re
 import secrets
 import shutil
-import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -27,13 +24,10 @@ if TYPE_CHECKING:
     import pandas
 
 __all__ = [
-    "flaw_of",
-    "foreign",
-    "lock",
+    "foreign_files",
+    "lock_folder",
     "remove_folder",
-    "safe_name",
     "sha256",
-    "twins",
     "whole_file",
     "whole_folder",
     "write_csv",
@@ -43,87 +37,36 @@ __all__ = [
 
 _NO_ROOM = {getattr(errno, name, None) for name in ("ENOSPC", "EFBIG", "EDQUOT", "EROFS", "EACCES")}
 _BLOCK, _BLOCKS = 1 << 16, 16
-#: A name that is the same on every file system, and one that ends as `safe_name` ends those that are not.
-_PLAIN = re.compile(r"[A-Za-z0-9_+][A-Za-z0-9._+-]{0,79}(?<!\.)")
-_HASHED = re.compile(r"-[0-9a-f]{12}$", re.IGNORECASE)
-#: Windows opens a device by these names, whatever ending they have.
-_DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])\s*(\..*)?", re.IGNORECASE | re.DOTALL)
-_SEPARATORS = set('/\\:*?"<>|')
-LONGEST_NAME = 120  # bytes; file systems allow 255, and endings are added to names
-#: What lies in a folder that hubbub made: a run, a search, files made from a data set.
-MARKS = ("recipe.toml", "study.db", "made.json")
-#: What a run that has not begun may hold.
-_BEFORE_THE_MARK = {".lock", ".holder.json", ".shared", ".study.lock", "environment.json", "workers"}
-#: Names of what is being written: by `whole_file` and `whole_folder`, and a download from the hub.
+#: What `lock_folder` leaves in a folder.
+_LOCK_FILES = {".lock", ".holder.json"}
+#: Temporary names: of `whole_file` and `whole_folder`, and of a download from the hub.
 _TEMPORARY = re.compile(r"\..+\.(\d+-[0-9a-f]{8}(\.\w+)?|[0-9a-f]{12}\.part)")
 
 
-def safe_name(value: str) -> str:
-    """A value from data as one part of a path: the same value always gives the same name, other values give others.
+def foreign_files(folder: Path, *ours: str, leftovers: Iterable[str] = ()) -> list[str]:
+    """The names in a folder that hubbub did not make; none if it is new or empty, or holds one of the files `ours`.
 
-    Letters (A to Z), digits and `._+-` stay as they are, up to 80 of them. Whatever else a value is (a path, blanks,
-    letters with accents, a name that Windows keeps for a device, nothing) becomes what can be read of it and 12 digits
-    of its hash. Plain values that differ in case alone stay so: `twins` finds them.
-    """
-    if _PLAIN.fullmatch(value) and not _DEVICE.fullmatch(value) and not _HASHED.search(value):
-        return value
-    letters = "".join(c for c in unicodedata.normalize("NFKD", value) if not unicodedata.combining(c))
-    readable = re.sub(r"[^A-Za-z0-9_+]+", "-", letters).strip("-")[:60].strip("-")
-    digest = hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()[:12]
-    return f"{readable or 'name'}-{digest}"
-
-
-def flaw_of(name: str) -> str:
-    """Why a name that somebody gave cannot be a file's or folder's on every system; "" where it can."""
-    if not name.strip():
-        return "it is empty"
-    if found := sorted(_SEPARATORS & set(name)):
-        return f"it holds {' '.join(found)}"
-    if any(unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") for c in name):
-        return "it holds a character that cannot be seen"
-    if name[0] in ".- " or name[-1] in ". ":
-        return "it begins with a dot, a dash or a blank, or ends with a dot or a blank"
-    if _DEVICE.fullmatch(name):
-        return "Windows keeps it for a device"
-    if len(os.fsencode(name)) > LONGEST_NAME:
-        return f"it is longer than {LONGEST_NAME} bytes"
-    return ""
-
-
-def twins(values: Iterable[str]) -> tuple[str, str] | None:
-    """The first two different values that are one where upper and lower case, or ways to write a letter, are alike."""
-    seen: dict[str, str] = {}
-    for value in values:
-        other = seen.setdefault(unicodedata.normalize("NFKC", value).casefold(), value)
-        if other != value:
-            return other, value
-    return None
-
-
-def foreign(folder: Path, *ours: str) -> list[str]:
-    """What lies in a folder that hubbub did not make: nothing where it is new or empty, or holds one of the files
-    `ours`; what an interrupted start leaves behind does not count."""
+    The `leftovers` of an interrupted start do not count."""
     if not os.path.isdir(folder):
         return [folder.name] if os.path.lexists(folder) else []
     there = os.listdir(folder)
     if set(ours) & set(there):
         return []
-    return sorted(name for name in there if name not in _BEFORE_THE_MARK and not _TEMPORARY.fullmatch(name))
+    return sorted(name for name in there if name not in {*_LOCK_FILES, *leftovers} and not _TEMPORARY.fullmatch(name))
 
 
-def remove_folder(path: str | os.PathLike[str], within: str | os.PathLike[str] | None = None) -> None:
-    """Removes a folder and all in it, where it is there; links are not followed.
+def remove_folder(path: str | os.PathLike[str], within: str | os.PathLike[str] | None = None, mark: str = "") -> None:
+    """Removes a folder and all in it, if it exists; links are not followed.
 
-    Raises StoreError unless hubbub made it: it lies in (or is) the folder `within`, which holds one of `MARKS` or has
-    the name of something that is being written; without `within`, it has such a name itself. Raises it too where the
-    system does not remove it.
+    Raises StoreError unless hubbub made it: it lies in (or is) the folder `within`, which holds the file `mark` or has
+    a temporary name; without `within`, it has such a name itself. Also raises it if the system cannot remove it.
     """
     target = absolute(path)
     if not os.path.lexists(target):
         return
     base = target if within is None else absolute(within)
     real, inside = Path(os.path.realpath(target)), Path(os.path.realpath(base))
-    marked = within is not None and any((inside / mark).is_file() for mark in MARKS)
+    marked = within is not None and (inside / mark).is_file()
     if target.is_symlink() or not real.is_relative_to(inside) or not (marked or _TEMPORARY.fullmatch(inside.name)):
         raise StoreError(
             f"{target} was not removed: it does not lie in a folder that hubbub made. Look at it, and move it away."
@@ -136,12 +79,13 @@ def remove_folder(path: str | os.PathLike[str], within: str | os.PathLike[str] |
 
 @contextmanager
 def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yields a temporary path beside `path` to write to; when the block ends it is synced and takes the place of
-    `path`. Where the block raises, the temporary file is removed and `path` is as before. Raises StoreError where
-    there is no room or no permission. The suffix is kept, because some writers choose the format by it."""
+    """Yields a temporary path beside `path` to write to; when the block ends, the file is synced and replaces `path`.
+
+    If the block raises, the temporary file is removed and `path` is unchanged. The suffix stays the same, because some
+    writers choose the format by it. Raises StoreError if there is no room or no permission."""
     target = absolute(path)
     temporary = _beside(target)
-    with _or_nothing(target, temporary):
+    with _all_or_nothing(target, temporary):
         yield temporary
         _sync(temporary)
         os.replace(temporary, target)
@@ -149,17 +93,19 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(path: str | os.PathLike[str], *ours: str) -> Iterator[Path]:
-    """Yields a new temporary folder beside `path`, which takes its place when the block ends, as `whole_file` does
-    for a file. What was at `path` is renamed aside first and removed last. Raises StoreError where that is not empty,
-    not in the cache, and holds none of the files `ours`, which tell a folder that hubbub made."""
+    """Yields a new temporary folder beside `path`, which replaces `path` when the block ends, as in `whole_file`.
+
+    The old folder is renamed first and removed last. Raises StoreError if it is not empty, not in the cache, and holds
+    none of the files `ours`, which mark a folder that hubbub made."""
     target = absolute(path)
-    strange = foreign(target, *ours)
+    strange = foreign_files(target, *ours)
     if strange and not target.is_relative_to(cache_dir()):
         raise StoreError(
-            f"{target} holds {examples(strange)}, and nothing that may be replaced. Give a new or an empty folder."
+            f"{target} holds {examples(strange)}, and hubbub did not make it, so it is not replaced. "
+            "Give a new or an empty folder."
         )
     temporary, aside = _beside(target), _beside(target)
-    with _or_nothing(target, temporary):
+    with _all_or_nothing(target, temporary):
         temporary.mkdir()
         yield temporary
         for file in temporary.rglob("*"):
@@ -193,12 +139,12 @@ def write_json(path: str | os.PathLike[str], obj: object) -> None:
 
 
 @contextmanager
-def lock(folder: str | os.PathLike[str]) -> Iterator[None]:
-    """Holds a folder, created where it is missing, for this process until the block ends.
+def lock_folder(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Locks a folder for this process until the block ends; creates it if it is missing.
 
-    The lock is the operating system's, on the file `.lock`, so it vanishes with a process that is killed; the file
-    itself stays and means nothing. A folder that was created for it and stayed empty is removed again. `.holder.json`
-    says who holds it. Raises StoreError where another process does, and where the folder cannot be written.
+    The lock is the operating system's, on the file `.lock`, so it ends with a process that is killed; the file itself
+    stays and means nothing. A folder that was created for the lock and is still empty is removed. `.holder.json` says
+    who holds the lock. Raises StoreError if another process holds it, or if the folder cannot be written.
     """
     from filelock import FileLock, Timeout
 
@@ -213,8 +159,8 @@ def lock(folder: str | os.PathLike[str]) -> Iterator[None]:
             f"{place} is in use by {_holder(holder)}. Wait for it to end, or name another folder."
         ) from None
     except OSError as error:
-        why = error.strerror or error
-        raise StoreError(f"{place} cannot be written: {why}. Choose a folder that can be.") from error
+        reason = error.strerror or error
+        raise StoreError(f"{place} cannot be written: {reason}. Choose a folder that can be.") from error
     try:
         me = {"pid": os.getpid(), "machine": platform.node(), "since": datetime.now(UTC).isoformat(timespec="seconds")}
         write_json(holder, me)
@@ -229,11 +175,11 @@ def lock(folder: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def _holder(path: Path) -> str:
-    """The process that holds a lock, as far as it can be told: one that was killed leaves its name behind."""
+    """The process that holds a lock; "another process" if the file is of one that was killed."""
     try:
         who = json.loads(path.read_text(encoding="utf-8"))
         if os.name == "posix" and who["machine"] == platform.node():
-            with suppress(PermissionError):  # it lives, and is another user's
+            with suppress(PermissionError):  # it is alive, and of another user
                 os.kill(who["pid"], 0)
         return f"process {who['pid']} on {who['machine']} since {who['since']}"
     except (OSError, ValueError, KeyError):
@@ -241,25 +187,25 @@ def _holder(path: Path) -> str:
 
 
 @contextmanager
-def _or_nothing(target: Path, temporary: Path) -> Iterator[None]:
+def _all_or_nothing(target: Path, temporary: Path) -> Iterator[None]:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         yield
     except BaseException as error:
-        why = _why_unwritten(error, target, temporary)
+        reason = _write_error(error, target, temporary)
         _remove(temporary)
-        if why:
+        if reason:
             raise StoreError(
-                f"{target} could not be written: {why}. Nothing was changed. Make room or choose another place."
+                f"{target} could not be written: {reason}. Nothing was changed. Make room or choose another place."
             ) from error
         raise
 
 
-def _why_unwritten(error: BaseException, target: Path, temporary: Path) -> str:
-    """The system's reason where an error is about writing the target; "" where it is about something else.
+def _write_error(error: BaseException, target: Path, temporary: Path) -> str:
+    """The system's reason if an error is about writing the target; "" if it is about something else.
 
-    Writers that are not Python's (of checkpoints, weights, MP3) do not hand it on. So the system is asked again, by
-    writing on: a quota or a limit shows in no figure.
+    Libraries that write checkpoints, weights or MP3 do not pass on the system's error. So this function writes a few
+    more bytes to see it again: no figure shows a quota or a limit.
     """
     cause: BaseException = error
     silent = isinstance(error, Exception) and not isinstance(error, HubbubError) and not getattr(error, "errno", None)
@@ -274,12 +220,12 @@ def _why_unwritten(error: BaseException, target: Path, temporary: Path) -> str:
             cause = found
     if not isinstance(cause, OSError) or not _is_ours(cause, target, temporary):
         return ""
-    said = cause.strerror or str(cause)
-    return f"the disk is full ({said})" if cause.errno in (errno.ENOSPC, errno.EDQUOT) else said
+    reason = cause.strerror or str(cause)
+    return f"the disk is full ({reason})" if cause.errno in (errno.ENOSPC, errno.EDQUOT) else reason
 
 
 def _is_ours(error: OSError, target: Path, temporary: Path) -> bool:
-    """Whether an error is about writing the target rather than about something else that the block opened."""
+    """Whether an error is about the target rather than another file that the block opened."""
     if error.filename is None:
         return error.errno in _NO_ROOM
     place = Path(os.fsdecode(error.filename)) if not isinstance(error.filename, int) else Path()

@@ -1,4 +1,8 @@
-"""TO BE DESCRIBED."""
+"""Data homes and the cache: where data sets, weights and computed files lie.
+
+A data home (or home) is a folder that holds data sets as `data/NAME/` and weights as `weights/FILE`. The variable
+`HUBBUB_HOME` lists homes; the user's data folder is always the last one.
+"""
 
 import os
 import tempfile
@@ -10,12 +14,12 @@ __all__ = ["StoreError", "absolute", "cache_dir", "find", "find_in", "homes", "w
 
 
 class StoreError(HubbubError):
-    """Something could not be found, fetched or written; the message says what to do."""
+    """A file or folder cannot be found, downloaded, written or removed."""
 
 
 def homes() -> list[Path]:
-    """The folders that may hold `data/` and `weights/`, in the order they are searched: those of `HUBBUB_HOME`
-    (separated by os.pathsep, `~` expanded, made absolute), then the user's data folder. None need exist."""
+    """The data homes in the order they are searched: those of `HUBBUB_HOME` (separated by os.pathsep, `~` expanded,
+    made absolute), then the user's data folder. They need not exist."""
     from platformdirs import user_data_path
 
     given = os.environ.get("HUBBUB_HOME", "").split(os.pathsep)
@@ -28,42 +32,43 @@ def find(kind: str, name: str) -> Path | None:
 
 
 def writable_home() -> Path:
-    """The first home that can be written, created where it is missing. Raises StoreError naming each one tried."""
+    """The first home that can be written, created if it is missing. Raises StoreError, which names each one tried."""
     tried = []
     for home in homes():
-        why = _why_unwritable(home)
-        if why is None:
+        reason = _write_error(home)
+        if reason is None:
             return home
-        tried.append(f"{home} ({why})")
-    raise StoreError(f"No home can be written: {', '.join(tried)}. Set HUBBUB_HOME to a folder that can be.")
+        tried.append(f"{home} ({reason})")
+    raise StoreError(f"No data home can be written: {', '.join(tried)}. Set HUBBUB_HOME to a folder that can be.")
 
 
 def cache_dir() -> Path:
-    """The folder for computed things, created on demand and safe to delete: `HUBBUB_CACHE`, else the user's cache
-    folder. Raises StoreError where it cannot be written."""
+    """The folder for computed files, created on demand and safe to delete: `HUBBUB_CACHE`, else the user's cache
+    folder. Raises StoreError if it cannot be written."""
     from platformdirs import user_cache_path
 
     given = os.environ.get("HUBBUB_CACHE", "")
     folder = absolute(given) if given.strip() else user_cache_path("hubbub", appauthor=False)
-    why = _why_unwritable(folder)
-    if why is not None:
-        raise StoreError(f"The cache {folder} cannot be written: {why}. Set HUBBUB_CACHE to a folder that can be.")
+    reason = _write_error(folder)
+    if reason is not None:
+        raise StoreError(f"The cache {folder} cannot be written: {reason}. Set HUBBUB_CACHE to a folder that can be.")
     return folder
 
 
 def absolute(path: str | os.PathLike[str]) -> Path:
-    """`~` expanded, relative to the working folder, without dots."""
+    """An absolute path: `~` expanded, relative to the working folder, without `.` and `..`."""
     return Path(os.path.abspath(os.path.expanduser(path)))
 
 
 def find_in(folders: list[Path], kind: str, name: str) -> Path | None:
-    """`find` in given folders."""
-    # os.path.exists, because Path.exists raises where a home may not be entered.
+    """The first `folder/kind/name` that exists, as in `find`."""
+    # os.path.exists, because Path.exists raises if a home may not be entered.
     return next((home / kind / name for home in folders if os.path.exists(home / kind / name)), None)
 
 
-def _why_unwritable(folder: Path) -> str | None:
-    """None where a file can be created in the folder; permission bits alone do not tell (root, read-only mounts)."""
+def _write_error(folder: Path) -> str | None:
+    """Why no file can be created in the folder, or None. It tries: permission bits alone do not tell (root, read-only
+    mounts)."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

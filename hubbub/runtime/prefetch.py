@@ -1,6 +1,6 @@
-"""Iterators run ahead in threads, their items taken in order: what is next is made while what is there is used.
+"""Runs iterators in threads and yields their items in order, so that the next items are computed while others are used.
 
-Each has a queue of its own that holds a few items, so little is held however long they are and however slow the taker.
+Each iterator has a queue of a few items, which bounds the memory, however long it is and however slow its consumer.
 """
 
 import queue
@@ -12,21 +12,21 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-__all__ = ["ahead"]
+__all__ = ["prefetch"]
 
 T = TypeVar("T")
-_PATIENCE_S = 0.1  # how long a full queue is waited for before asking whether anybody still wants its items
+_POLL_S = 0.1  # how long to wait for a full queue before checking whether the consumer has stopped
 
 
 @dataclass(frozen=True)
 class _End(Generic[T]):
-    """The end of an iterator, or what ended it."""
+    """The end of an iterator, with the error that ended it, if any."""
 
     error: BaseException | None = None
 
 
-class _Line(Generic[T]):
-    """One iterator's items on their way."""
+class _Queue(Generic[T]):
+    """The items of one iterator that its consumer has not taken yet."""
 
     def __init__(self, depth: int, stopped: threading.Event) -> None:
         self._items: queue.Queue[T | _End[T]] = queue.Queue(depth)
@@ -38,16 +38,16 @@ class _Line(Generic[T]):
                 for item in items:
                     if not self._put(item):
                         return
-        except BaseException as error:  # whoever takes the items shall know
+        except BaseException as error:  # raised again where the items are taken
             self._put(_End(error))
         else:
             self._put(_End())
 
     def _put(self, item: T | _End[T]) -> bool:
-        """False where nobody wants it any more."""
+        """Adds an item; False if the consumer has stopped."""
         while not self._stopped.is_set():
             try:
-                self._items.put(item, timeout=_PATIENCE_S)
+                self._items.put(item, timeout=_POLL_S)
                 return True
             except queue.Full:
                 continue
@@ -63,25 +63,26 @@ class _Line(Generic[T]):
             yield item
 
 
-def ahead(jobs: Iterable[Callable[[], Iterator[T]]], threads: int, depth: int) -> Iterator[Iterator[T]]:
-    """Generators of items -> their items, one iterator a job in the jobs' order; `threads` jobs run at a time, each at
-    most `depth` items ahead. An error of a job comes out where its items are taken. Take all of an iterator's items
-    before the next one.
+def prefetch(jobs: Iterable[Callable[[], Iterator[T]]], threads: int, depth: int) -> Iterator[Iterator[T]]:
+    """Yields one iterator for each job, in order, over the items that the job generates.
+
+    `threads` jobs run at a time, each at most `depth` items ahead. An error of a job is raised where its items are
+    taken. Take all items of an iterator before the next one.
     """
-    stopped, lines, rest = threading.Event(), deque[_Line[T]](), iter(jobs)
-    with ThreadPoolExecutor(threads, thread_name_prefix="ahead") as pool:
+    stopped, queues, rest = threading.Event(), deque[_Queue[T]](), iter(jobs)
+    with ThreadPoolExecutor(threads, thread_name_prefix="prefetch") as pool:
 
         def start() -> None:
             if (job := next(rest, None)) is not None:
-                lines.append(_Line(depth, stopped))
-                pool.submit(lines[-1].run, job)
+                queues.append(_Queue(depth, stopped))
+                pool.submit(queues[-1].run, job)
 
         try:
             for _ in range(threads):
                 start()
-            while lines:
-                yield lines[0].take()
-                lines.popleft()
+            while queues:
+                yield queues[0].take()
+                queues.popleft()
                 start()
         finally:
             stopped.set()

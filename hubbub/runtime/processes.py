@@ -1,27 +1,38 @@
-"""TO BE DESCRIBED."""
+"""Processes of this machine: how many cores they may use, their environment, and their end."""
 
+import math
 import multiprocessing
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import connection
+from pathlib import Path
 
 from hubbub.errors import HubbubError
 
-__all__ = ["EngineError", "cores"]
+__all__ = ["EngineError", "cores", "describe_exit", "set_environment", "exit_with_parent"]
+
+#: A control group's share of the processors (Linux, cgroup v2): a quota and a period in microseconds, or `max`.
+CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 
 
 class EngineError(HubbubError):
-    """A step that was lost with whatever performed it, or an engine that cannot be had."""
+    """A step was lost because its worker ended, or an engine is not available."""
 
 
 def cores() -> int:
-    """The cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """The number of cores this process may use: those it is bound to, or fewer where a control group limits it."""
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = map(int, CPU_MAX.read_text().split())
+        return max(min(bound, math.ceil(quota / period)), 1)
+    except (OSError, ValueError, ZeroDivisionError):  # no control group, or no limit
+        return bound
 
 
 @contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
+def set_environment(values: dict[str, str]) -> Iterator[None]:
+    """Sets environment variables for the time of a block."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
@@ -34,12 +45,14 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _ending(status: int | None) -> str:
+def describe_exit(status: int | None) -> str:
+    """How a process ended: its signal or exit status."""
     return f"signal {-status}" if status and status < 0 else f"exit status {status}"
 
 
-def _leave_with_parent() -> None:
-    """A killed parent's folder is free for others at once: none of its processes may go on writing there."""
+def exit_with_parent() -> None:
+    """Waits until the parent process ends, then ends this process: the parent's folder is unlocked when it is killed,
+    and no worker may still write there."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     connection.wait([parent.sentinel])

@@ -1,5 +1,5 @@
-"""Progress on standard error: bars for long loops, a tally for a grid of cells. Bars are quiet when that is not a
-terminal, and in processes that only help another."""
+"""Progress on standard error: bars for long loops, a tally for the cells of runs. Bars are hidden if it is not a
+terminal, and in processes of a rank above 0."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -16,8 +16,8 @@ T = TypeVar("T")
 
 
 def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
-    """Pass `items` on, showing how many of `total` are done and the time left."""
-    if distributed.here().rank or not sys.stderr.isatty():
+    """Yields `items` and shows how many of `total` are done and the time left."""
+    if distributed.this_process().rank or not sys.stderr.isatty():
         yield from items
         return
     from rich.console import Console
@@ -28,7 +28,7 @@ def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T
 
 @contextmanager
 def bar(what: str, total: float) -> Iterator[Callable[[float], None]]:
-    """A bar that is told how much of `total` is done so far; what is printed meanwhile goes where it would."""
+    """Shows a bar and yields a function that sets how much of `total` is done; other output is not redirected."""
     if not sys.stderr.isatty():
         yield lambda done: None
         return
@@ -36,7 +36,7 @@ def bar(what: str, total: float) -> Iterator[Callable[[float], None]]:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    # Where standard output is a file, rich would print on the terminal what belongs there.
+    # If standard output is a file, rich would print on the terminal what belongs in the file.
     console, piped = Console(stderr=True), not sys.stdout.isatty()
     with Progress(*columns, console=console, transient=True, redirect_stdout=not piped) as shown:
         task = shown.add_task(what, total=total)
@@ -52,9 +52,10 @@ class _Counts:
 
 
 class Tally:
-    """How many cells of several runs are done, running and left, and how long the rest may take with so many `slots`.
+    """How many cells of several runs are done, running and left, and how long the rest may take.
 
-    As a context it shows this on a terminal where several cells run at once; where one does, that one has the line.
+    `slots` cells run at once. As a context it shows a line on a terminal, unless only one cell runs at a time, which
+    shows its own progress.
     """
 
     def __init__(self, slots: int) -> None:
@@ -67,7 +68,7 @@ class Tally:
         self._runs[run] = _Counts(cells, left)
 
     def count(self, run: str, seconds: float, well: bool) -> None:
-        """A cell has ended."""
+        """Counts a cell that has ended; `well` unless it failed."""
         counts = self._runs[run]
         counts.left -= 1
         self._failed += not well
@@ -75,7 +76,7 @@ class Tally:
         counts.seconds += seconds if well else 0.0
 
     def show(self, running: int, waiting: int) -> None:
-        """Note how many steps are running and waiting, the ends of runs among them, and bring the line up to date."""
+        """Updates the line with how many steps are running and waiting, including the last steps of runs."""
         self.running, self.waiting = running, waiting
         if self._bar:
             done, cells = self._done()
@@ -89,7 +90,7 @@ class Tally:
         return cells - sum(counts.left for counts in self._runs.values()), cells
 
     def left_s(self) -> float | None:
-        """Seconds that the cells left may take: each as long as those of its run did, or as all did; None at first."""
+        """Seconds that the remaining cells may take, from the mean time of their run, or of all runs; None at first."""
         finished = sum(counts.finished for counts in self._runs.values())
         if not finished:
             return None
@@ -107,7 +108,7 @@ class Tally:
         return ", ".join(parts) + self.time_left()
 
     def time_left(self) -> str:
-        """`, about 1:20:00 left`; empty where that is not known yet, or nothing is left."""
+        """`, about 1:20:00 left`; empty if that is not known yet, or nothing is left."""
         seconds = self.left_s()
         return f", about {timedelta(seconds=round(seconds))} left" if seconds else ""
 

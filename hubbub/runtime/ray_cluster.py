@@ -1,4 +1,4 @@
-"""TO BE DESCRIBED."""
+"""Connects to a Ray cluster (https://docs.ray.io) and counts the tasks it can run at once."""
 
 import logging
 import math
@@ -10,31 +10,34 @@ from typing import Any
 
 from hubbub.runtime.processes import EngineError
 
-__all__ = ["connect", "rooms"]
+__all__ = ["CONNECT_TIMEOUT_S", "connect", "task_slots"]
 
 
-#: Seconds in which a cluster must answer.
-ANSWER_S = 60
+#: How long a cluster may take to answer.
+CONNECT_TIMEOUT_S = 60
 
 
-def rooms(ray: Any, cpus: float, gpus: float | None) -> tuple[int, float]:
-    """How many tasks the machines of a cluster hold, each task on one of them, and the accelerators of each task: what
-    was asked for, else 1 where there are any. Raises `EngineError` where no machine holds one."""
-    there = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    gpus = float(any(one.get("GPU") for one in there)) if gpus is None else gpus
-    found = [min(one.get("CPU", 0.0) / cpus, one.get("GPU", 0.0) / gpus if gpus else math.inf) for one in there]
-    count = sum(int(room + 1e-9) for room in found)
-    if not count:
+def task_slots(ray: Any, cpus: float, gpus: float | None) -> tuple[int, float]:
+    """How many tasks the cluster runs at once, and the accelerators of each: `gpus`, or 1 if None and there are any.
+
+    Each task runs on one machine. Raises `EngineError` if no machine is large enough for one."""
+    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    gpus = float(any(one.get("GPU") for one in machines)) if gpus is None else gpus
+    room = [min(one.get("CPU", 0.0) / cpus, one.get("GPU", 0.0) / gpus if gpus else math.inf) for one in machines]
+    slots = sum(int(tasks + 1e-9) for tasks in room)
+    if not slots:
         raise EngineError(
             f"a task is to have {cpus:g} cores and {gpus:g} accelerators, and no machine of the cluster has that many "
-            f"(the largest: {max(one.get('CPU', 0.0) for one in there):g} cores, "
-            f"{max(one.get('GPU', 0.0) for one in there):g} accelerators). Ask for less with --cpus and --gpus."
+            f"(the largest: {max(one.get('CPU', 0.0) for one in machines):g} cores, "
+            f"{max(one.get('GPU', 0.0) for one in machines):g} accelerators). Ask for less with --cpus and --gpus."
         )
-    return count, gpus
+    return slots, gpus
 
 
 def connect(address: str | None) -> Any:
-    """The module ray, connected to a cluster. Raises `EngineError` where none answers in `ANSWER_S` seconds."""
+    """The module ray, connected to a cluster.
+
+    Raises `EngineError` if Ray is not installed or no cluster answers in `CONNECT_TIMEOUT_S` seconds."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray
@@ -50,7 +53,8 @@ def connect(address: str | None) -> Any:
 
 
 def _refuse_silent(address: str) -> None:
-    """Ray itself waits for minutes; another process, which can be stopped, asks first."""
+    """Raises `EngineError` if no cluster answers. Ray itself waits for minutes, so a process that can be stopped asks
+    first."""
     what = f"no Ray cluster answers at '{address}'"
     then = "Start one with 'ray start --head' and give its HOST:PORT, or leave --address out for one on this machine."
     if address != "auto":
@@ -63,8 +67,10 @@ def _refuse_silent(address: str) -> None:
             raise EngineError(f"{what}: {error.strerror or error}. {then}") from error
     ask = "import ray, sys; ray.init(sys.argv[1], log_to_driver=False, logging_level='ERROR')"
     try:
-        asked = subprocess.run([sys.executable, "-c", ask, address], capture_output=True, text=True, timeout=ANSWER_S)
+        asked = subprocess.run(
+            [sys.executable, "-c", ask, address], capture_output=True, text=True, timeout=CONNECT_TIMEOUT_S
+        )
     except subprocess.TimeoutExpired as error:
-        raise EngineError(f"{what}: nothing in {ANSWER_S} seconds. {then}") from error
+        raise EngineError(f"{what}: nothing in {CONNECT_TIMEOUT_S} seconds. {then}") from error
     if asked.returncode:
         raise EngineError(f"{what}: {(asked.stderr.strip().splitlines() or ['no reason given'])[-1]}. {then}")

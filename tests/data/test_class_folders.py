@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from hubbub.config.sections import Protocol
-from hubbub.data.clips import Clips, ClipsError, from_folder
-from hubbub.data.splits import make
+from hubbub.data.clip_lists import from_folder
+from hubbub.data.clips import Clips, ClipsError
+from hubbub.data.splits import make_splits
 from tests.helpers.sounds import sounds
 
 DOGS_AND_CATS = tuple(f"{kind}/{number}.wav" for kind in ("cat", "dog") for number in range(3))
@@ -31,7 +32,7 @@ def test_a_given_split_above_the_classes_gives_folds(tmp_path: Path) -> None:
     clips = from_folder(tmp_path)
     assert clips.labels == ("cat", "dog") and clips.folds == ("test", "train", "validation") and len(clips) == 18
     assert (clips.table["fold"] == "train").sum() == 6 and len(noted(clips, "FOLDS FROM FOLDERS")) == 1
-    (split,) = make(clips, Protocol(kind="fixed", train=("train",), val=("validation",), test=("test",)))
+    (split,) = make_splits(clips, Protocol(kind="fixed", train=("train",), val=("validation",), test=("test",)))
     assert [set(clips.table["fold"].iloc[rows]) for _, rows in split.parts()] == [{"train"}, {"validation"}, {"test"}]
 
 
@@ -49,7 +50,7 @@ def test_one_part_alone_above_the_classes_is_no_class(tmp_path: Path) -> None:
 @pytest.mark.parametrize("names", [("train/a.wav", "test/a.wav"), ("train/dog/a.wav", "test/dog/a.wav", "cat/a.wav")])
 def test_parts_of_a_split_are_never_classes(tmp_path: Path, names: tuple[str, ...]) -> None:
     sounds(tmp_path, *names)
-    with pytest.raises(ClipsError, match=r"called after parts of a split \(.*train.*cannot be told what is a class"):
+    with pytest.raises(ClipsError, match=r"named like parts of a split \(.*train.*classes cannot be distinguished"):
         from_folder(tmp_path)
 
 

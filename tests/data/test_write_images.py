@@ -1,4 +1,4 @@
-"""drawing: a picture is what the front end draws, each under a name of its own, whatever interrupts the making."""
+"""write_images: an image is the front end's output under a unique name, also after interruptions."""
 
 import os
 import shutil
@@ -21,9 +21,9 @@ from hubbub.config.recipe import Recipe
 from hubbub.config.sections import Protocol
 from hubbub.data import origins, splits, write_augmented, write_images
 from hubbub.data.clips import ClipsError
-from hubbub.data.manifest import MADE, MadeError
+from hubbub.data.manifest import MANIFEST, ManifestError
 from hubbub.data.open import open_data
-from hubbub.data.variants import named
+from hubbub.data.variants import parse_variants
 
 RATE = 16_000
 SMALL = (
@@ -150,7 +150,9 @@ def test_names_stay_apart_on_any_file_system(tmp_path: Path) -> None:
 
 
 def test_each_variant_gives_another_picture(sounds: Path, tmp_path: Path) -> None:
-    names = [name for name in named("b,d,emodb") if not name.startswith("gain")]  # these are relative to the loudest
+    names = [
+        name for name in parse_variants("b,d,emodb") if not name.startswith("gain")
+    ]  # these are relative to the loudest
     write_images.write(recipe(sounds), tmp_path / "out", ",".join(names))
     pictures = {p.stem.split("_")[1]: read_image(p) for p in (tmp_path / "out/spectrograms/fold1").glob("c0_*.png")}
     assert len(pictures) == len(names) == 19
@@ -191,16 +193,16 @@ def test_a_killed_run_goes_on_to_the_same_folder(sounds: Path, tmp_path: Path, c
     assert subprocess.run([sys.executable, "-c", KILLED.format(left=10), *words]).returncode == -9
     begun = tree(broken)
     kept = {name for name in begun if "/." not in name and name.endswith((".png", ".wav"))}
-    assert MADE in begun and len(kept) >= 7
+    assert MANIFEST in begun and len(kept) >= 7
     assert not any(name.endswith(".csv") for name in begun), "the list is written last"
     assert any("/." in name for name in begun), "a half-written file was left behind"
-    for folder in (broken, tmp_path / "whole"):
+    for folder in (broken, tmp_path / "apply_variant"):
         if command == "images":
             write_images.write(recipe(sounds), folder, names)
         else:
             write_augmented.write(str(sounds), folder, names)
     done = tree(broken)
-    assert done == tree(tmp_path / "whole")
+    assert done == tree(tmp_path / "apply_variant")
     assert all(done[name] == begun[name] for name in kept)
 
 
@@ -248,11 +250,11 @@ def test_files_of_a_recording_that_was_replaced_by_an_older_one_are_made_again(
 def test_pictures_are_a_data_set_that_knows_what_made_it(sounds: Path, tmp_path: Path) -> None:
     chosen = recipe(sounds)
     clips = open_data(str(write_images.write(chosen, tmp_path / "out", "d")))
-    assert clips.kind == "pictures" and clips.name == "list, pictures" and clips.labels == ("x", "y")
-    assert clips.made == {k: getattr(chosen, k).model_dump(mode="json") for k in ("audio", "windows", "frontend")}
+    assert clips.kind == "images" and clips.name == "list, pictures" and clips.labels == ("x", "y")
+    assert clips.settings == {k: getattr(chosen, k).model_dump(mode="json") for k in ("audio", "windows", "frontend")}
     assert set(clips.table["group"]) == {f"g{k}" for k in range(6)}
     assert [note.split(":")[0] for note in clips.notes] == ["SEGMENTS AS CLIPS"]
-    for split in splits.make(clips, Protocol(validation="none")):
+    for split in splits.make_splits(clips, Protocol(validation="none")):
         held = clips.table.iloc[split.test]
         assert (held["fold"] == split.name).all() and held["clip"].str.endswith("_orig.png").all()
         assert len(split.test) == (4 if split.name == "3" else 2)
@@ -279,19 +281,19 @@ def test_what_makes_no_picture_is_refused(sounds: Path, tmp_path: Path) -> None:
         write_images.write(
             recipe(sounds, "frontend.scale=none", "frontend.colours=none", "frontend.standardise=none"), tmp_path
         )
-    with pytest.raises(ImageError, match="has no front end of its own"):
+    with pytest.raises(ImageError, match="has no log-mel front end"):
         write_images.write(Recipe.load("us8k-yamnet-lgbm"), tmp_path / "out")
     csv = write_images.write(recipe(sounds), tmp_path / "out")
-    with pytest.raises(ImageError, match="list, pictures holds pictures"):
+    with pytest.raises(ImageError, match="list, pictures holds images"):
         write_images.write(recipe(csv), tmp_path / "again")
 
 
 def test_a_folder_of_other_settings_is_refused_with_what_differs(sounds: Path, tmp_path: Path) -> None:
     write_images.write(recipe(sounds), tmp_path / "out")
-    with pytest.raises(MadeError, match=r"audio\.rate_hz is 16000 there and 8000 now"):
+    with pytest.raises(ManifestError, match=r"audio\.rate_hz is 16000 there and 8000 now"):
         write_images.write(recipe(sounds, "audio.rate_hz=8000", "frontend.f_max_hz=4000.0"), tmp_path / "out")
     (sounds.parent / "list.csv").write_text(sounds.read_text().replace("g0", "g1"))
-    with pytest.raises(MadeError, match="other settings: manifest is"):
+    with pytest.raises(ManifestError, match="other settings: manifest is"):
         write_images.write(recipe(sounds), tmp_path / "out")
 
 

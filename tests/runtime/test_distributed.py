@@ -13,10 +13,11 @@ import torch
 
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config.recipe import Recipe
-from hubbub.data import arrays, open, splits
+from hubbub.data import arrays, splits
+from hubbub.data.open import open_clips
 from hubbub.experiment import lr_find, tune
 from hubbub.runtime import distributed
-from hubbub.runtime.distributed import Place, RankError
+from hubbub.runtime.distributed import Process, RankError
 from hubbub.train import fit
 from tests.experiment.test_tune import plan, write_sounds
 
@@ -27,11 +28,11 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 SCRIPT = """
 import json, os, signal, sys
 from hubbub.cli import main
-from hubbub.train import follower, fit, module
+from hubbub.train import worker, fit, module
 from hubbub.runtime import distributed
 from hubbub.data import cache
-rank, (at, other, *sys.argv[1:]) = distributed.here().rank, sys.argv[1:]
-step, prepared = module.Training.training_step, fit.prepared
+rank, (at, other, *sys.argv[1:]) = distributed.this_process().rank, sys.argv[1:]
+step, build = module.Training.training_step, fit.build_module
 def fatal_step(self, batch, index):
     if [rank, self.current_epoch, index] == json.loads(at):
         os.kill(os.getpid(), signal.SIGKILL)
@@ -39,8 +40,8 @@ def fatal_step(self, batch, index):
 def noted(model, sound, targets, rows, validation, *more):
     with open(f"heard-{rank}.json", "w" if len(validation) else "a") as file:
         file.write(json.dumps([*rows.tolist(), *validation.tolist()]) + "\\n")
-    return prepared(model, sound, targets, rows, validation, *more)
-module.Training.training_step, fit.prepared = fatal_step, noted
+    return build(model, sound, targets, rows, validation, *more)
+module.Training.training_step, fit.build_module = fatal_step, noted
 cache.VERSION += rank * int(other)
 main.main()
 """
@@ -93,17 +94,17 @@ def recipe(tmp_path: Path) -> Path:
 
 def test_a_process_is_alone_unless_torchrun_started_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "3")  # somebody else's
-    assert distributed.here() == Place(0, 1, 0, 1)
+    assert distributed.this_process() == Process(0, 1, 0, 1)
     started(monkeypatch, rank=3, world=4, local=2)
-    assert distributed.here() == Place(3, 4, 1, 2)
+    assert distributed.this_process() == Process(3, 4, 1, 2)
 
 
 def test_as_many_processes_as_the_recipe_asks_for_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     for nodes, devices in ((1, 1), (1, 2)):  # one machine starts its own
-        distributed.check(nodes, devices)
+        distributed.check_world_size(nodes, devices)
     for nodes, devices in ((1, 1), (2, 1), (1, 2), (3, 4)):
         started(monkeypatch, world=nodes * devices, local=devices)
-        distributed.check(nodes, devices)
+        distributed.check_world_size(nodes, devices)
 
 
 @pytest.mark.parametrize(
@@ -120,8 +121,8 @@ def test_another_number_of_processes_is_refused_with_both(
 ) -> None:
     started(monkeypatch, world=world, local=local)
     with pytest.raises(RankError, match=rf"started {world} process.*nodes {nodes} with train.devices {devices} each"):
-        distributed.check(nodes, devices)
-    with pytest.raises(RankError, match=advice), distributed.together(nodes, devices):
+        distributed.check_world_size(nodes, devices)
+    with pytest.raises(RankError, match=advice), distributed.process_group(nodes, devices):
         pass
 
 
@@ -138,9 +139,9 @@ def test_a_fit_outside_the_command_is_refused_rather_than_waiting(
     recipe: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     both = Recipe.load(recipe, ["train.nodes=2"])
-    clips = open.open_clips(both)
-    split = splits.make(clips, both.protocol)[0]
-    given = (arrays.resident(clips, both), clips.targets(), split.train, split.validation, tmp_path / "fit")
+    clips = open_clips(both)
+    split = splits.make_splits(clips, both.protocol)[0]
+    given = (arrays.load_inputs(clips, both), clips.targets(), split.train, split.validation, tmp_path / "fit")
     with pytest.raises(RankError, match="started alone"):
         fit.fit_network(TorchClassifier(both, clips.labels), *given, seed=1)
     started(monkeypatch, world=2, local=1)
@@ -152,7 +153,7 @@ def test_searches_and_range_tests_run_in_one_process(monkeypatch: pytest.MonkeyP
     started(monkeypatch, world=2, local=1)
     plan = Recipe.load("esc50-resnet18-validation", [])
     with pytest.raises(RankError, match="torchrun started 2 processes, and a search runs in one"):
-        tune.run(plan, tmp_path)
+        tune.search_settings(plan, tmp_path)
     with pytest.raises(RankError, match="a range test runs in one"):
         lr_find.run(plan, tmp_path)
 
@@ -161,7 +162,7 @@ def test_one_process_a_machine_says_what_all_meet(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(distributed, "TO_BE_ENDED_S", 0.0)
     for rank, first in ((0, "error: no"), (1, ""), (2, "error (rank 2 on "), (3, "")):
         started(monkeypatch, rank=rank, world=4, local=2)
-        line = distributed.spoken(RankError("no"))
+        line = distributed.error_line(RankError("no"))
         assert line.startswith(first)
         assert bool(line) == bool(first)
 
@@ -203,7 +204,7 @@ def test_two_machines_train_as_two_devices_of_one_and_go_on_after_a_kill(recipe:
         assert got[key] == expected[key]
 
     table = pd.read_parquet(run / cell / "predictions.parquet")
-    clips = open.open_clips(Recipe.load(recipe)).table["clip"]
+    clips = open_clips(Recipe.load(recipe)).table["clip"]
     heard, _refit = (tmp_path / "machine-1" / "heard-1.json").read_text().splitlines()
     assert not set(clips.iloc[json.loads(heard)]) & set(table["clip"]), "the test part is rank 0's alone"
     assert heard == (tmp_path / "machine-0" / "heard-0.json").read_text().splitlines()[0]

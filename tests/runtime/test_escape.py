@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from hubbub.report import page, plots
 from hubbub.report.page import Table
-from hubbub.runtime.escape import cell, for_people, one_line, spelt_out
+from hubbub.runtime.escape import escape_cell, escape_control, escape_table, single_line
 
 #: What nobody should call a class, and people do.
 HOSTILE = (
@@ -63,16 +63,16 @@ HOSTILE = (
     ],
 )
 def test_what_begins_a_formula_stands_behind_an_apostrophe(text: str) -> None:
-    assert cell(text).startswith("'") and cell(text)[1:] == spelt_out(text)
+    assert escape_cell(text).startswith("'") and escape_cell(text)[1:] == escape_control(text)
 
 
 @pytest.mark.parametrize("text", ["", "-", "dog", "a=b", "'=1", "1-2", "a\n=1", "é", "犬", "_x", "#1", " dog"])
 def test_other_texts_stay_as_they_are(text: str) -> None:
-    assert cell(text) == text
+    assert escape_cell(text) == text
 
 
 def test_numbers_and_what_is_missing_stay_so_in_a_table() -> None:
-    table = for_people(
+    table = escape_table(
         pd.DataFrame({"=head": ["=1", "dog"], "score": [-0.5, float("nan")], "n": [-1, 2], "x": [None, "-"]})
     )
     found = list(csv.reader(io.StringIO(table.to_csv(index=False))))
@@ -82,10 +82,10 @@ def test_numbers_and_what_is_missing_stay_so_in_a_table() -> None:
 @given(st.text())
 def test_nothing_unseen_is_left(text: str) -> None:
     assert not re.search(
-        r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", spelt_out(text)
+        r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", escape_control(text)
     )
-    assert len(one_line(spelt_out(text)).splitlines()) <= 1 or "\r" in text or "\n" in text
-    spelt_out(text).encode()
+    assert len(single_line(escape_control(text)).splitlines()) <= 1 or "\r" in text or "\n" in text
+    escape_control(text).encode()
 
 
 class Reader(HTMLParser):
@@ -124,7 +124,7 @@ def test_a_page_only_shows_them() -> None:
     assert hostile.tags == tame.tags
     assert hostile.attributes == tame.attributes
     for name in HOSTILE:
-        assert spelt_out(name) in hostile.text
+        assert escape_control(name) in hostile.text
     assert not set("\x1b\u202e\x00\udcff") & set(hostile.text)
     assert "'=1+1" in hostile.text
 

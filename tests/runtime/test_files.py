@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -10,11 +9,9 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from hubbub.runtime import files, homes
 from hubbub.runtime.homes import StoreError
@@ -146,7 +143,7 @@ def test_whole_folder_replaces_nothing_that_is_not_ours(tmp_path: Path, monkeypa
     for name in ("documents/thesis.doc", "cache/entry/damaged"):
         tree(tmp_path, name)
     monkeypatch.setenv("HUBBUB_CACHE", str(tmp_path / "cache"))
-    said = r"documents holds thesis\.doc, and nothing that may be replaced"
+    said = r"documents holds thesis\.doc, and hubbub did not make it, so it is not replaced"
     with pytest.raises(StoreError, match=said), files.whole_folder(tmp_path / "documents", "explanation.json"):
         pytest.fail("somebody's folder would be removed")
     with files.whole_folder(tmp_path / "cache" / "entry") as temporary:
@@ -177,7 +174,7 @@ def test_an_error_about_another_file_is_passed_on(tmp_path: Path) -> None:
 HOLDER = """
 import sys
 from hubbub.runtime import files
-with files.lock(sys.argv[1]):
+with files.lock_folder(sys.argv[1]):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -201,20 +198,20 @@ def test_a_folder_in_use_by_another_process_is_refused(tmp_path: Path) -> None:
     with holder(folder) as other:
         rule = rf"runs/esc50 is in use by process {other.pid} on .* since 20.*another folder"
         for _ in range(2):  # a refusal leaves the other's lock and its name as they were
-            with pytest.raises(StoreError, match=rule), files.lock(folder):
+            with pytest.raises(StoreError, match=rule), files.lock_folder(folder):
                 pytest.fail("two processes hold one folder")
         other.communicate()
         assert other.returncode == 0
-    with files.lock(folder):
+    with files.lock_folder(folder):
         assert json.loads((folder / ".holder.json").read_text())["pid"] == os.getpid()
-        with pytest.raises(StoreError, match=f"in use by process {os.getpid()} "), files.lock(folder):
+        with pytest.raises(StoreError, match=f"in use by process {os.getpid()} "), files.lock_folder(folder):
             pytest.fail("held twice")
         (folder / "work").touch()
     assert files_under(folder) == [".lock", "work"]
 
 
 def test_a_folder_in_which_nothing_was_done_is_not_left_behind(tmp_path: Path) -> None:
-    with files.lock(tmp_path / "run"):
+    with files.lock_folder(tmp_path / "run"):
         assert (tmp_path / "run" / ".lock").is_file()
     assert list(tmp_path.iterdir()) == []
 
@@ -224,7 +221,7 @@ def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:
         other.send_signal(signal.SIGKILL)
         other.wait()
     assert files_under(tmp_path) == [".holder.json", ".lock"]
-    with files.lock(tmp_path):
+    with files.lock_folder(tmp_path):
         assert json.loads((tmp_path / ".holder.json").read_text())["pid"] == os.getpid()
 
 
@@ -235,13 +232,13 @@ def test_a_holder_that_cannot_be_told_is_another_process(tmp_path: Path, left: s
     with holder(tmp_path):
         who = json.loads((tmp_path / ".holder.json").read_text())
         (tmp_path / ".holder.json").write_text(json.dumps(who | {"pid": ended.pid}) if left == "dead" else left)
-        with pytest.raises(StoreError, match="is in use by another process"), files.lock(tmp_path):
+        with pytest.raises(StoreError, match="is in use by another process"), files.lock_folder(tmp_path):
             pytest.fail("two processes hold one folder")
 
 
 def test_a_lock_is_released_where_its_block_raises(tmp_path: Path) -> None:
     for _ in range(2):
-        with pytest.raises(KeyboardInterrupt), files.lock(tmp_path):
+        with pytest.raises(KeyboardInterrupt), files.lock_folder(tmp_path):
             raise KeyboardInterrupt
     assert files_under(tmp_path) == [".lock"]
 
@@ -254,7 +251,7 @@ if os.getuid() == 0:
     os.setgroups([]); os.setgid(65534); os.setuid(65534)
 for folder in sys.argv[1:]:
     try:
-        with files.lock(folder):
+        with files.lock_folder(folder):
             print("held")
     except homes.StoreError as error:
         print(error)
@@ -309,64 +306,6 @@ def test_another_error_is_passed_on_where_there_is_room(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-# Names
-
-#: What can stand in a name on some system, and is not the same on all.
-ODD = ["~", "Köln", "東京", "🐶", "u\u0308", "ü", "a-0123456789ab"]
-NO_NAMES = [
-    *("../../../../victim", "..", ".", "...", "/etc/passwd", "C:\\x", "a\\..\\b", "a/b", "", " ", "a ", " a", "a."),
-    *("a\0b", "a\nb", "a" * 300, "é" * 300, "CON", "nul.txt", "com1", "LPT9.x", "a\u200bb", "\udc80", "-a"),
-    *("a:b", "a*b", ".hidden", "\u202e"),
-]
-HOSTILE = [*ODD, *NO_NAMES]
-
-
-@pytest.mark.parametrize(
-    "value", ["1", "03", "Berlin", "fold_2", "a.b+c-d", "2024-05-01", "stretch0.9-1.1", "a-12345678"]
-)
-def test_a_plain_name_is_itself(value: str) -> None:
-    assert files.safe_name(value) == value
-
-
-def check_safe(value: str) -> None:
-    name = files.safe_name(value)
-    assert files.flaw_of(name) == "" and name.isascii() and len(name) <= 120
-    assert Path(name).name == name and PureWindowsPath(name).name == name
-    assert name == value or (re.search(r"-[0-9a-f]{12}$", name) and files.safe_name(name) != name)
-
-
-@pytest.mark.parametrize("value", HOSTILE)
-def test_a_hostile_value_becomes_one_name(value: str) -> None:
-    check_safe(value)
-    assert files.safe_name(value) != value
-
-
-def test_names_stay_readable_and_apart() -> None:
-    assert re.fullmatch(r"victim-[0-9a-f]{12}", files.safe_name("../../../../victim"))
-    assert re.fullmatch(r"Koln-Sud-[0-9a-f]{12}", files.safe_name("Köln Süd"))
-    names = {files.safe_name(value).casefold() for value in HOSTILE}
-    assert len(names) == len(HOSTILE)
-
-
-@given(st.text(max_size=200), st.text(max_size=200))
-def test_any_two_values_have_two_safe_names(one: str, other: str) -> None:
-    """On systems where upper and lower case are alike, too, but for plain names: those `twins` finds."""
-    check_safe(one)
-    if one != other and files.safe_name(one).casefold() == files.safe_name(other).casefold():
-        assert one.isascii() and one.casefold() == other.casefold() and files.twins([one, other]) == (one, other)
-
-
-@pytest.mark.parametrize("name", NO_NAMES)
-def test_what_no_system_takes_as_a_name_is_told(name: str) -> None:
-    assert files.flaw_of(name)
-
-
-def test_twins_differ_in_case_or_in_how_a_letter_is_written() -> None:
-    assert files.twins(["a", "b", "a"]) is None
-    assert files.twins(["Berlin", "x", "berlin"]) == ("Berlin", "berlin")
-    assert files.twins(["\u00fc", "u\u0308"]) == ("\u00fc", "u\u0308")
-
-
 # Removing
 
 
@@ -379,8 +318,8 @@ def tree(folder: Path, *names: str) -> Path:
 
 def test_a_folder_inside_a_marked_one_is_removed(tmp_path: Path) -> None:
     run = tree(tmp_path / "run", "recipe.toml", "test-1/seed-42/x", "test-1/seed-43/x")
-    files.remove_folder(run / "test-1" / "seed-42", run)
-    files.remove_folder(run / "test-1" / "gone", run)
+    files.remove_folder(run / "test-1" / "seed-42", run, "recipe.toml")
+    files.remove_folder(run / "test-1" / "gone", run, "recipe.toml")
     assert files_under(run) == ["recipe.toml", "test-1/seed-43/x"]
 
 
@@ -397,18 +336,19 @@ def test_nothing_else_is_removed(tmp_path: Path) -> None:
         *((run / "deep" / "victim", run), (unmarked / "inside", unmarked), (victim, None), (victim, victim)),
     ):
         with pytest.raises(StoreError, match=r"was not removed: .*folder that hubbub made"):
-            files.remove_folder(path, within)
+            files.remove_folder(path, within, "recipe.toml")
     assert files_under(tmp_path) == before
-    files.remove_folder(run / "real", run)
+    files.remove_folder(run / "real", run, "recipe.toml")
     assert files_under(victim) == ["x"]
 
 
 def test_a_folder_of_others_is_told_from_ours(tmp_path: Path) -> None:
-    assert files.foreign(tmp_path / "new", "recipe.toml") == []
+    assert files.foreign_files(tmp_path / "new", "recipe.toml") == []
     tree(tmp_path, ".lock", ".holder.json", "environment.json", ".environment.123-0123abcd.json")
-    assert files.foreign(tmp_path, "recipe.toml") == []
+    assert files.foreign_files(tmp_path, "recipe.toml", leftovers=["environment.json"]) == []
     tree(tmp_path, "thesis.doc", ".bashrc")
-    assert files.foreign(tmp_path, "recipe.toml") == [".bashrc", "thesis.doc"]
-    assert files.foreign(tmp_path / "thesis.doc", "recipe.toml") == ["thesis.doc"]
+    left = files.foreign_files(tmp_path, "recipe.toml", leftovers=["environment.json"])
+    assert left == [".bashrc", "thesis.doc"]
+    assert files.foreign_files(tmp_path / "thesis.doc", "recipe.toml") == ["thesis.doc"]
     tree(tmp_path, "recipe.toml")
-    assert files.foreign(tmp_path, "recipe.toml") == []
+    assert files.foreign_files(tmp_path, "recipe.toml") == []
