@@ -1,4 +1,4 @@
-"""waves: what is not what it seems is refused, mended by an unmistakable rule, or warned of in every output."""
+"""audio.waves: suspicious samples are refused, corrected where that is certain, or reported in every output."""
 
 import io
 import json
