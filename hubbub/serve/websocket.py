@@ -20,8 +20,9 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from hubbub.audio import decode, pcm
+from hubbub.audio import pcm
 from hubbub.audio.sniff import HEAD_BYTES
+from hubbub.audio.sound import MIN_RATE_HZ
 from hubbub.classifier.base import Classifier, InvalidScoresError
 from hubbub.classifier.prediction import Event, Prediction
 from hubbub.errors import HubbubError
@@ -45,7 +46,7 @@ class Start(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     type: Literal["start"] = "start"
-    rate: int = Field(ge=decode.MIN_RATE_HZ)
+    rate: int = Field(ge=MIN_RATE_HZ)
     encoding: Literal["s16le", "f32le"]
     channels: int = Field(default=1, ge=1)
     threshold: float = 0.5
