@@ -94,13 +94,7 @@ def bench(
             distributed.require_one_process("a grid with --engine ray")
             where = ray.Ray(address, cpus=cpus, gpus=gpus, storage=storage)
         ends = run_all(runs, where, log)
-    finished = [ended for ended in ends if ended.summary]
-    if len(finished) == 1:
-        print_summary(finished[0].summary or {})
-        folder = finished[0].run.folder
-        out.print(f"run folder: {folder}   page: {folder / 'report.html'}")
-    elif finished:
-        print_overview([ended.run.folder for ended in finished])
+    _print_results([ended for ended in ends if ended.summary])
     for one in names:
         if suite.is_suite(one):
             place = out_dir / run_name(one, quick, name)
@@ -110,7 +104,18 @@ def bench(
         raise typer.Exit(2 if none_started else 1)
 
 
+def _print_results(finished: Sequence[Any]) -> None:
+    """Prints the figures of one run, or an overview of several."""
+    if len(finished) == 1:
+        print_summary(finished[0].summary or {})
+        folder = finished[0].run.folder
+        out.print(f"run folder: {folder}   page: {folder / 'report.html'}")
+    elif finished:
+        print_overview([ended.run.folder for ended in finished])
+
+
 def _report_failures(ends: Sequence[Any], debug: bool) -> int:
+    """Prints why steps failed on standard error; returns how many did."""
     failed = [(ended, done) for ended in ends for done in ended.failed]
     for ended, done in failed:
         error = done.error
