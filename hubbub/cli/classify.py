@@ -144,11 +144,11 @@ def _classify_here(
 
 def _format(flags: dict[str, bool], to: Path | None) -> str:
     """The name of the format; "" for the table."""
-    asked = [name for name, is_asked in flags.items() if is_asked]
-    if len(asked) > 1:
-        raise HubbubError(f"--{' and --'.join(asked)} were given. Choose one.")
-    if asked or to is None:
-        return asked[0] if asked else ""
+    chosen = [name for name, is_set in flags.items() if is_set]
+    if len(chosen) > 1:
+        raise HubbubError(f"--{' and --'.join(chosen)} were given. Choose one.")
+    if chosen or to is None:
+        return chosen[0] if chosen else ""
     if to.suffix.lower() not in BY_SUFFIX:
         raise HubbubError(
             f"--out {to} does not say the format. End it in .jsonl, .csv or .parquet, or add --json, --csv, "
@@ -179,8 +179,8 @@ def _classify_on_ray(to: Path, paths: list[str], name: str, asked: "Asked", thre
     search = find(paths, load(name).endings)
     found, missing = [os.path.abspath(path) for path in search.files], _report_left_out(search)
     name = os.path.abspath(name) if os.path.exists(name) else name
-    facts = _dependencies(name, asked, threshold, "parquet")
-    before, failed, odd = ray.classify(found, name, asked, threshold, to.absolute(), facts, **cluster)
+    dependencies = _dependencies(name, asked, threshold, "parquet")
+    before, failed, odd = ray.classify(found, name, asked, threshold, to.absolute(), dependencies, **cluster)
     _report_resumed(before, len(found))
     notes = f"; {failed} files failed: column error" if failed else ""
     notes += f"; {odd} files have warnings: column warnings" if odd else ""
@@ -200,8 +200,8 @@ def _write(
 ) -> int:
     from hubbub.inference import resume
 
-    facts = _dependencies(name, asked, threshold, form.ending)
-    with resume.keeping(to, form, found, given, threshold, facts) as place:
+    dependencies = _dependencies(name, asked, threshold, form.ending)
+    with resume.keeping(to, form, found, given, threshold, dependencies) as place:
         _report_resumed(len(found) - len(place.left), len(found))
         if place.others:
             there = count(

@@ -86,7 +86,7 @@ def listen(
     rate: Annotated[
         int | None,
         typer.Option(
-            "--rate", help="Sample rate of a raw pipe or of the microphone, in Hz. Default: the classifier's."
+            "--rate", help="Sample rate of a raw pipe or the microphone, in Hz. Default of a pipe: the classifier's."
         ),
     ] = None,
     channels: Annotated[
@@ -113,9 +113,9 @@ def listen(
     name = default_model() if model is None else model
     merging = Merging(threshold, release, shortest, gap)
     classifier = load(name).to(device or "auto")
-    place = capture.opened(source, classifier.rate_hz, rate, channels, encoding, microphone)
-    listener = Listener(classifier, place, merging)
-    title = f"{name}, {place.name}"
+    sound = capture.opened(source, classifier.rate_hz, rate, channels, encoding, microphone)
+    listener = Listener(classifier, sound, merging)
+    title = f"{name}, {sound.name}"
     with _stop_on_ctrl_c(listener):
         if as_json:
             _print_json(listener, seconds, name)
@@ -125,10 +125,10 @@ def listen(
             err.print(f"{title}\n   from      to  score  class", soft_wrap=True)
             _print_events(listener, seconds)
     if not as_json:
-        label, scores = _decision(listener)
+        label, scores = _prediction(listener)
         unknown = ", probably none of the classes" if listener.known is False else ""
-        _print_line(f"all of it: {label} {scores[label]:.2f}{unknown}; {_latency_line(listener)}")
-        log_warnings(place.name, listener.warnings)
+        _print_line(f"whole recording: {label} {scores[label]:.2f}{unknown}; {_latency_line(listener)}")
+        log_warnings(sound.name, listener.warnings)
 
 
 @contextmanager
@@ -151,20 +151,21 @@ def _print_json(listener: "Listener", seconds: float | None, name: str) -> None:
 
     for one in listener.hear(seconds):
         event = one.best if isinstance(one, Segment) else one
-        said = {"start": event.start, "end": event.end, "label": event.label, "score": event.score}
-        _print_line(json.dumps({"type": "segment" if one is not event else "event", **said}))
+        fields = {"start": event.start, "end": event.end, "label": event.label, "score": event.score}
+        _print_line(json.dumps({"type": "segment" if one is not event else "event", **fields}))
     figures = listener.figures
-    label, scores = _decision(listener)
+    label, scores = _prediction(listener)
     latency = {"mean": figures.mean_latency_s, "worst": figures.worst_latency_s}
     dropped = {"dropped_blocks": figures.dropped_blocks, "dropped_seconds": figures.dropped_s}
     known = {} if listener.known is None else {"known": listener.known}
     warnings = {"warnings": list(listener.warnings)} if listener.warnings else {}
-    decided = {"seconds": figures.seconds, "label": label, "score": scores[label], **known, **warnings}
-    decided["scores"] = scores
-    _print_line(json.dumps({"type": "end", **decided, "latency_seconds": latency, **dropped, "model": name}))
+    prediction = {"seconds": figures.seconds, "label": label, "score": scores[label], **known, **warnings}
+    prediction["scores"] = scores
+    _print_line(json.dumps({"type": "end", **prediction, "latency_seconds": latency, **dropped, "model": name}))
 
 
-def _decision(listener: "Listener") -> tuple[str, dict[str, float]]:
+def _prediction(listener: "Listener") -> tuple[str, dict[str, float]]:
+    """The predicted class of all sound so far, and the scores."""
     scores = dict(zip(listener.labels, map(float, listener.scores()), strict=True))
     return max(scores, key=lambda label: scores[label]), scores
 
@@ -186,8 +187,8 @@ def _row(event: "Event") -> str:
     return f"{event.start:>7.2f} {event.end:>7.2f}   {event.score:.2f}  {event.label}"
 
 
-def _text(shown: str, **look: Any) -> Text:
-    return Text(escape_control(shown), **look)
+def _text(text: str, **style: Any) -> Text:
+    return Text(escape_control(text), **style)
 
 
 def _show(listener: "Listener", seconds: float | None, title: str, threshold: float) -> None:
@@ -205,10 +206,10 @@ def _show(listener: "Listener", seconds: float | None, title: str, threshold: fl
 
 def _display(segment: "Segment", listener: "Listener", title: str, threshold: float, last: "deque[Event]") -> Group:
     best = segment.best
-    sure = best.score >= threshold
+    is_event = best.score >= threshold
     word = Text(
         big_letters(escape_control(best.label), out.width - 1),
-        style="bold bright_green" if sure else "dim",
+        style="bold bright_green" if is_event else "dim",
         no_wrap=True,
     )
     bars = Table.grid(padding=(0, 2))
@@ -229,8 +230,8 @@ def _display(segment: "Segment", listener: "Listener", title: str, threshold: fl
 def _latency_line(listener: "Listener") -> str:
     figures = listener.figures
     return (
-        f"{figures.seconds:.1f} s heard, answers {figures.latency_s:.2f} s behind (mean {figures.mean_latency_s:.2f}, "
-        f"worst {figures.worst_latency_s:.2f}), {figures.dropped_blocks} blocks dropped ({figures.dropped_s:.1f} s)"
+        f"{figures.seconds:.1f} s of sound, answers {figures.latency_s:.2f} s behind "
+        f"(mean {figures.mean_latency_s:.2f}, worst {figures.worst_latency_s:.2f}), {figures.dropped_blocks} blocks dropped ({figures.dropped_s:.1f} s)"
     )
 
 
