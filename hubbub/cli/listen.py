@@ -231,7 +231,8 @@ def _latency_line(listener: "Listener") -> str:
     figures = listener.figures
     return (
         f"{figures.seconds:.1f} s of sound, answers {figures.latency_s:.2f} s behind "
-        f"(mean {figures.mean_latency_s:.2f}, worst {figures.worst_latency_s:.2f}), {figures.dropped_blocks} blocks dropped ({figures.dropped_s:.1f} s)"
+        f"(mean {figures.mean_latency_s:.2f}, worst {figures.worst_latency_s:.2f}), "
+        f"{figures.dropped_blocks} blocks dropped ({figures.dropped_s:.1f} s)"
     )
 
 
