@@ -102,7 +102,7 @@ def served_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def _servers(served_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
+def servers(served_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
     limits = {"stall_s": 0.5, "queue": 4, "streams": 2, "max_mb": 0.2, "max_seconds": 10, "shutdown_s": 20}
     contexts = [
         serving(tmp_path_factory.mktemp("served"), served_model, "--max-seconds", "120"),
@@ -117,15 +117,15 @@ def _servers(served_model: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 @pytest.fixture
-def served(_servers: list[Server]) -> Server:
+def served(servers: list[Server]) -> Server:
     """As it is started by default, but for a limit of two minutes."""
-    return _servers[0]
+    return servers[0]
 
 
 @pytest.fixture
-def strict(_servers: list[Server]) -> Server:
+def strict(servers: list[Server]) -> Server:
     """One that holds to narrow limits."""
-    return _servers[1]
+    return servers[1]
 
 
 def wave(seconds: float, seed: int = 0, rate: int = 16_000, channels: int = 1) -> np.ndarray:
