@@ -1,4 +1,4 @@
-"""The page that the server gives, in a real browser: upload, microphone, why, and everything that can go wrong."""
+"""The server's page in a real browser: upload, microphone, explanation and error messages."""
 
 import io
 import shutil
@@ -58,7 +58,7 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five seconds: a dog of ESC-50 where a home has it, else of the synthesised street."""
+    """Five seconds: a dog of ESC-50 if it is installed, else of the generated street."""
     folder = homes.find("data", "esc50")
     real = sorted(folder.rglob("1-100032-A-0.*")) if folder else []
     if real:

@@ -1,4 +1,4 @@
-"""Streams over WebSocket: what is said is what the whole recording gives, however the samples were cut up."""
+"""Streams over WebSocket: the answers equal those for the whole recording, however the samples were cut."""
 
 import io
 import json
