@@ -17,7 +17,7 @@ Array = npt.NDArray[np.float32]
 
 
 class BlockingClassifier(Classifier):
-    """Outputs the mean and the largest sample of each segment, once the gate is open. Records the size of each batch and
+    """Outputs the mean and largest sample of each segment, once the gate is open. Records the size of each batch and
     the calling threads. A segment with a NaN raises an error."""
 
     activation = "softmax"
