@@ -7,6 +7,7 @@ from hubbub.config.recipe import Recipe
 from hubbub.data.datasets import DATASETS
 from hubbub.data.open import open_clips
 from hubbub.experiment.run import run
+from hubbub.report import run_folder
 from hubbub.runtime import download
 from hubbub.runtime.homes import StoreError, find
 
@@ -37,8 +38,7 @@ def _network(log: Log) -> str:
 def _classify_one(folder: Path, recipe: Recipe, log: Log) -> None:
     from hubbub.classifier.torch_classifier import load
 
-    cell = sorted(folder.glob("test-*/seed-*"))[0]
-    fold = cell.parent.name.removeprefix("test-")
+    fold, _, cell = run_folder.cells(folder)[0]
     clips = open_clips(recipe).table
     clip = clips[clips["fold"] == fold].iloc[0]
     prediction = load(cell).classify(clip["path"])
