@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test test-slow check lock benchmarks clean
+.PHONY: setup demo test test-slow check docs lock benchmarks clean
 
 setup: .venv/ready
 
@@ -25,6 +25,10 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# docs/recipe-reference.md, from the descriptions of the settings.
+docs: setup
+	$(BIN)/python docs/make_reference.py
 
 # Versions only: what resolves together, for every platform, without the address of any index.
 lock: setup

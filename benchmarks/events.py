@@ -23,7 +23,7 @@ from hubbub.audio import decode
 from hubbub.classifier.base import Classifier
 from hubbub.classifier.load import load
 from hubbub.data import synthetic
-from hubbub.inference.events import Event, Merging, merge
+from hubbub.inference.events import Event, EventSettings, detect_events
 from hubbub.metrics.events import Counts, event_based, segment_based
 from hubbub.runtime import files
 
@@ -66,10 +66,10 @@ def scored(model: Classifier, fold: int, count: int) -> Scored:
     return found
 
 
-def counts(model: Classifier, these: Scored, merging: Merging) -> tuple[Counts, Counts]:
+def counts(model: Classifier, these: Scored, events: EventSettings) -> tuple[Counts, Counts]:
     """Segment- and event-based counts of the ten classes."""
     found = [
-        [event for event in merge(spans, rows, model.labels, merging) if event.label != BACKGROUND]
+        [event for event in detect_events(spans, rows, model.labels, events) if event.label != BACKGROUND]
         for spans, rows, _ in these
     ]
     true = [events for _, _, events in these]
@@ -86,16 +86,16 @@ def main() -> None:
     model = trained(options.folder, options.recipe, options.hop)
     chosen_on, scored_on = (scored(model, fold, options.scenes) for fold in (2, 1))
     grid = itertools.product((0.3, 0.4, 0.5, 0.6, 0.7, 0.8), (0.25, 0.5, 0.75, 1.0), (0.0, 0.3, 0.6), (0.0, 0.5, 1.0))
-    settings = [Merging(t, t * share, shortest, gap) for t, share, shortest, gap in grid]
-    best = max(settings, key=lambda merging: counts(model, chosen_on, merging)[1].f1)
+    settings = [EventSettings(t, t * share, shortest, gap) for t, share, shortest, gap in grid]
+    best = max(settings, key=lambda events: counts(model, chosen_on, events)[1].f1)
     table = Table("merging", "segment F1", "event F1", "event precision", "event recall")
-    for name, merging in (
-        ("threshold .5 alone", Merging()),
+    for name, events in (
+        ("threshold .5 alone", EventSettings()),
         ("chosen, no hysteresis", replace(best, release=None)),
         ("chosen, no gap and minimum", replace(best, gap=0.0, shortest=0.0)),
         ("chosen", best),
     ):
-        by_segment, by_event = counts(model, scored_on, merging)
+        by_segment, by_event = counts(model, scored_on, events)
         figures = (by_segment.f1, by_event.f1, by_event.precision, by_event.recall)
         table.add_row(name, *(f"{figure:.3f}" for figure in figures))
     print(f"chosen: {best}")

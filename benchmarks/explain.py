@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from hubbub.classifier.torch_classifier import TorchClassifier, load
+from hubbub.classifier.load import load_torch
+from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.data import synthetic
-from hubbub.inference.explain import Explanation, curves, explain, listen
+from hubbub.inference.explain import Explanation, curves, explain, split_audio
 from hubbub.inference.occlusion import occlude
 from hubbub.inference.stft import Grid
 
@@ -31,7 +32,7 @@ def area(scores: Array) -> float:
 def measure(model: TorchClassifier, found: Explanation, heat: Array, inside: npt.NDArray[np.bool_]) -> list[float]:
     """One row of `COLUMNS` for a map on the explanation's grid."""
     own = replace(found, map=heat / heat.max())
-    sounds = [model.classify(wave, found.rate_hz).scores[found.label] for wave in listen(own)]
+    sounds = [model.classify(wave, found.rate_hz).scores[found.label] for wave in split_audio(own)]
     areas = (area(scores) for scores in curves(model, own))
     return [float(heat[:, inside].sum() / heat.sum()), *areas, float(own.mask.mean()), *sounds]
 
@@ -41,7 +42,7 @@ def main() -> None:
     parser.add_argument("model", help="a classifier of street")
     parser.add_argument("--clips", type=int, default=30, help="three a class")
     given = parser.parse_args()
-    model, rng, random = load(given.model), np.random.default_rng(SEED), torch.Generator().manual_seed(SEED)
+    model, rng, random = load_torch(given.model), np.random.default_rng(SEED), torch.Generator().manual_seed(SEED)
     rows: dict[str, list[list[float]]] = {"Grad-CAM": [], "occlusion": [], "random": []}
     scores, right, shares = [], [], []
     for number in range(given.clips):
@@ -53,7 +54,7 @@ def main() -> None:
         found = explain(model, synthetic.render(event), synthetic.SAMPLE_RATE_HZ, label)
         inside = (found.times >= onset) & (found.times <= onset + EVENT_S)
         scores.append(found.score)
-        right.append(found.heard.label == label)
+        right.append(found.prediction.label == label)
         shares.append(inside.mean())
         rows["Grad-CAM"].append(measure(model, found, found.map, inside))
         heat, _ = occlude(model, found.wave, Grid(len(found.wave), found.rate_hz), label)

@@ -16,7 +16,8 @@ import numpy.typing as npt
 from hubbub.audio import decode
 from hubbub.classifier.base import Classifier
 from hubbub.classifier.export import INT8_CLIPS, Sounds, export
-from hubbub.classifier.torch_classifier import TorchClassifier, load
+from hubbub.classifier.load import load_torch
+from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.data.open import open_clips
 
 Array = npt.NDArray[np.float32]
@@ -71,7 +72,7 @@ def main() -> None:
     given = parser.parse_args()
     names = [f"test-{fold}" for fold in given.folds.split(",") if fold]
     places = [p for p in sorted(given.run.glob("test-*/seed-*")) if not names or p.parent.name in names]
-    folds = [of_fold(p, load(p), given.clips) for p in places]
+    folds = [of_fold(p, load_torch(p), given.clips) for p in places]
     print("| classifier | clip accuracy | decisions as torch's | segments/s | MB |\n|---|---|---|---|---|")
     for kind in KINDS:
         accuracy, same, speed, size = np.mean([fold[kind] for fold in folds], axis=0)

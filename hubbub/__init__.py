@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from hubbub.errors import HubbubError
 
 if TYPE_CHECKING:
-    from hubbub.classifier.base import Classifier, Prediction
+    from hubbub.classifier.base import Classifier
     from hubbub.classifier.load import load
+    from hubbub.classifier.prediction import Prediction
     from hubbub.inference.explain import explain
     from hubbub.inference.stream import Stream
 
@@ -24,7 +25,7 @@ __version__ = "0.1.0"
 
 _MODULES = {
     "Classifier": "hubbub.classifier.base",
-    "Prediction": "hubbub.classifier.base",
+    "Prediction": "hubbub.classifier.prediction",
     "Stream": "hubbub.inference.stream",
     "explain": "hubbub.inference.explain",
     "load": "hubbub.classifier.load",

@@ -20,7 +20,7 @@ from hubbub.config.recipe import Recipe
 from hubbub.data.open import open_data
 from hubbub.errors import HubbubError
 from hubbub.experiment import suite
-from hubbub.inference import predict
+from hubbub.inference.predict import predict_files
 from hubbub.inference.stream import Stream
 from hubbub.report import compare, summary
 
@@ -124,7 +124,7 @@ def python_calls(model: Any) -> dict[str, Callable[[str], Any]]:
     return {
         "load": hubbub.load,
         "classify": model.classify,
-        "answers": lambda value: list(predict.answers(model, [value])),
+        "answers": lambda value: list(predict_files(model, [value])),
         "find": lambda value: find_files.find([value]),
         "open_data": open_data,
         "recipe": Recipe.load,

@@ -32,7 +32,7 @@ WITH_TORCH = {
     *("audio.frontend", "audio.image", "audio.logmel", "augment", "models", "runtime.devices"),
     *("classifier.export", "classifier.torch_classifier", "experiment.lr_find"),
     *("inference.explain", "inference.gradcam", "inference.occlusion", "report.explanation"),
-    *("train.batches", "train.ema", "train.fit", "train.follower", "train.module", "train.trainer"),
+    *("train.batches", "train.ema", "train.fit", "train.worker", "train.module", "train.trainer"),
 }
 
 

@@ -1,43 +1,69 @@
-"""The README and the docs say what is there: files, commands, figures."""
+"""The README and the docs say what is there: files, commands, recipes, settings."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-from hubbub.config.recipe import shipped
+from hubbub.config.recipe import Recipe, shipped
 from hubbub.experiment import suite
+from tests.helpers.command_line import parsed
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+RECIPES, SUITES = shipped(), suite.shipped()
 
 
-def test_the_tree_names_every_module_and_no_other() -> None:
-    tree = (ROOT / "README.md").read_text(encoding="utf-8").split("## The tree")[1]
-    named = set(re.findall(r"^      (\S+\.py) ", tree, re.MULTILINE))
-    skipped = {"__main__.py", *(f"{room}/__init__.py" for room in ("augment", "data", "features", "models", "serve"))}
-    there = {p.relative_to(ROOT / "hubbub").as_posix() for p in (ROOT / "hubbub").rglob("*.py")}
-    assert named == there - skipped
+def _commands(text: str) -> list[str]:
+    """The lines of code that call hubbub, without what is piped into them or follows."""
+    code = re.findall(r"^(?: {4}|\$ ) *(\S.*)", text.replace("\\\n", " "), re.MULTILINE)
+    parts = (part.strip() for line in code for part in re.split(r" [|>] | && ", line.partition("  #")[0]))
+    return [re.sub(r"^(?:[A-Z_]+=\S+ )+", "", part) for part in parts if re.match(r"(?:[A-Z_]+=\S+ )*hubbub ", part)]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
-def test_every_command_and_recipe_in_the_docs_exists(page: Path) -> None:
-    from hubbub.cli.data import app as data_app
-    from hubbub.cli.hub import app as hub_app
-    from hubbub.cli.main import app
+def test_every_command_recipe_and_setting_in_the_docs_exists(page: Path) -> None:
+    for line in _commands(page.read_text(encoding="utf-8")):
+        if re.match(r"hubbub \S+ \.\.\.|hubbub demo|hubbub recipes", line):
+            continue
+        command, given = parsed(line)
+        for name in given.get("names") or [given.get("recipe") or ""]:
+            if name in RECIPES:
+                Recipe.load(name, given.get("settings") or [])
+            else:
+                assert not name or name.endswith(".toml") or (command == "bench" and name in SUITES), line
 
-    commands = {c.name or c.callback.__name__ for c in app.registered_commands} | {"data"}
-    data = {c.name for c in data_app.registered_commands}
-    hub = {f"hub {c.name}" for c in hub_app.registered_commands}
-    text = page.read_text(encoding="utf-8")
-    for command, word in re.findall(r"^\s*(?:\$ )?hubbub (\w[\w-]*) ?((?:hub )?\S*)", text, re.MULTILINE):
-        assert command in commands
-        if command == "data":
-            assert word in data | hub
-        if command in ("bench", "train") and not word.endswith(".toml"):
-            assert word in shipped() or (command == "bench" and word in suite.shipped())
-    for target in re.findall(r"\]\(([^)#]+)\)", text):
-        assert (page.parent / target).exists(), target
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
+    for target, _, heading in re.findall(r"\]\(([^)#:\s]*)(#([^)]+))?\)", page.read_text(encoding="utf-8")):
+        file = page.parent / target if target else page
+        assert file.exists(), target
+        if heading:
+            titles = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+            slugs = {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+            assert heading in slugs, f"{target}#{heading}"
+
+
+def test_the_readme_links_to_every_page_of_the_docs() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for page in (ROOT / "docs").glob("*.md"):
+        assert f"](docs/{page.name})" in readme, page.name
+
+
+def test_the_architecture_page_names_wings_modules_and_tiers_that_exist() -> None:
+    from tests.test_layers import TIERS
+
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    for file in re.findall(r"\b([a-z]+/\w+\.py)\b", page.partition("Outside the package")[0]):
+        assert (ROOT / "hubbub" / file).is_file() or file.startswith("tests/"), file
+    sections = dict(re.findall(r"^### (\w+)\n\n(.+?)\n\n", page, re.MULTILINE | re.DOTALL))
+    assert sorted(sections) == sorted(w for tier in TIERS for w in tier if w != "errors")
+    for wing, text in sections.items():
+        for module in re.findall(r"`(\w+\.py)`", text):
+            assert (ROOT / "hubbub" / wing / module).is_file(), f"{wing}/{module}"
+    rows = re.findall(r"^\| (\d) \| (.+?) \|", page, re.MULTILINE)
+    assert [set(re.findall(r"`(\w+)(?:/|\.py)`", wings)) for _, wings in rows] == [set(tier) for tier in TIERS]
 
 
 def test_the_test_command_of_the_readme_is_what_ci_runs() -> None:

@@ -1,35 +1,65 @@
-"""The way in to every classifier, by its name.
+"""Load any classifier by its name, as `hubbub.load` does.
 
-This room only asks who can read it; an exported file is read where torch is not installed.
+torch is imported only for classifiers that need it: an exported file loads where torch is not installed.
 """
 
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hubbub.classifier.base import Classifier, ClassifierError
 from hubbub.classifier.onnx_classifier import ENDING, OnnxClassifier
 
-__all__ = ["default_model", "load"]
+if TYPE_CHECKING:
+    from hubbub.classifier.torch_classifier import TorchClassifier
+
+__all__ = ["default_model", "load", "load_torch"]
 
 
 def load(name: str | Path) -> Classifier:
-    """A run folder, a classifier folder, an exported file (.onnx), or `yamnet` for YAMNet's own 521 AudioSet classes.
+    """The classifier of a run folder, a classifier folder or an exported file (.onnx); `yamnet` is YAMNet with its own
+    521 AudioSet classes.
 
-    Raises `ClassifierError` for anything else, and for what is not whole.
+    Raises `ClassifierError` for anything else, and for a damaged or incomplete classifier.
     """
-    if Path(name).suffix.lower() == ENDING:
-        return OnnxClassifier.load(name)
-    from hubbub.classifier import torch_classifier
+    return OnnxClassifier.load(name) if _is_exported(name) else load_torch(name)
 
-    return torch_classifier.load(name)
+
+def load_torch(name: str | Path) -> "TorchClassifier":
+    """As `load`, for what needs gradients or weights: an exported file, which has none, raises `ClassifierError`."""
+    from hubbub.classifier.torch_classifier import CARD, TorchClassifier, load_audioset
+
+    if str(name) == "yamnet":
+        return load_audioset()
+    if not str(name):
+        raise ClassifierError(
+            "the model's name is empty. Give a run folder (runs/NAME), a saved classifier, or 'yamnet'."
+        )
+    folder = Path(name)
+    if _is_exported(name):
+        raise ClassifierError(
+            f"{name} is an exported file, which has no gradients and cannot be opened up. Give the run folder or "
+            "classifier it came from."
+        )
+    if not os.path.isdir(folder):
+        raise ClassifierError(
+            f"{name} is not a folder. Give a run folder (runs/NAME), a saved classifier, or 'yamnet'."
+        )
+    return TorchClassifier.load(folder if os.path.isfile(folder / CARD) else folder / "classifier")
 
 
 def default_model() -> str:
-    """The model used where none is named: YAMNet's own classes, where its weights are at hand."""
-    from hubbub.models.yamnet import find_weights
+    """The model used where none is named: YAMNet's own classes. Raises `ClassifierError` where its weights are not
+    installed."""
+    from hubbub.runtime import download, homes
 
-    if find_weights() is None:
+    if homes.find("weights", download.ASSETS["yamnet"].file) is None:
         raise ClassifierError(
-            "no --model was given, and YAMNet's weights are not at hand. Train one (hubbub demo makes runs/demo), "
-            "or fetch YAMNet: hubbub data get yamnet."
+            "no --model was given, and YAMNet's weights are not installed. Train a model (hubbub demo makes "
+            "runs/demo), or fetch YAMNet: hubbub data get yamnet."
         )
     return "yamnet"
+
+
+def _is_exported(name: str | Path) -> bool:
+    return Path(name).suffix.lower() == ENDING

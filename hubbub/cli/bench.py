@@ -80,9 +80,9 @@ def bench(
         distributed.check_world_size(run.recipe.train.nodes, run.recipe.train.devices)
     with distributed.process_group(runs[0].recipe.train.nodes, runs[0].recipe.train.devices) as is_first_rank:
         if not is_first_rank:
-            from hubbub.train.follower import follow
+            from hubbub.train.worker import run_worker
 
-            return follow()
+            return run_worker()
         from hubbub.experiment import local  # slow to import: after the recipes are checked
         from hubbub.experiment.run import run_all
 
@@ -161,16 +161,17 @@ def train(
     extra = as_settings(settings, device, fold, str(seed), allow_missing, allow_leaky) + extra
     chosen = Recipe.load(recipe, extra, quick=quick)
     if chosen.protocol.kind in ("kfold", "logo") and not chosen.protocol.folds:
-        from hubbub.data import open, splits
+        from hubbub.data import splits
+        from hubbub.data.open import open_clips
 
-        fold = splits.make(open.open_clips(chosen), chosen.protocol)[0].name
+        fold = splits.make_splits(open_clips(chosen), chosen.protocol)[0].name
         chosen = Recipe.load(recipe, [*extra, as_setting("protocol.folds", [fold])], quick=quick)
     folder = out_dir / run_name(recipe, quick, name, f"-fold{safe_name(fold) if fold else ''}-seed{seed}")
     with distributed.process_group(chosen.train.nodes, chosen.train.devices) as is_first_rank:
         if not is_first_rank:
-            from hubbub.train.follower import follow
+            from hubbub.train.worker import run_worker
 
-            return follow()
+            return run_worker()
         from hubbub.experiment.run import run  # slow to import: after the recipe is checked
 
         summary = run(chosen, folder, quick=quick, refit=False, log=log)

@@ -32,9 +32,9 @@ from hubbub.runtime.progress import bar
 
 if TYPE_CHECKING:
     from hubbub.audio.find_files import Found
-    from hubbub.inference.answer import Answer, Asked
-    from hubbub.inference.events import Merging
+    from hubbub.inference.events import EventSettings
     from hubbub.inference.formats import Format
+    from hubbub.inference.result import FileResult, PredictOptions
 
 __all__ = ["classify"]
 
@@ -94,35 +94,41 @@ def classify(
     Example: hubbub classify street.wav --model runs/demo
     """
     from hubbub.classifier.load import default_model
-    from hubbub.inference.answer import Asked
+    from hubbub.inference.result import PredictOptions
 
     flags = {"json": as_json, "csv": as_csv, "audacity": as_audacity, "raven": as_raven, "parquet": as_parquet}
     form = _format(flags, to)
     if to is None and form == "parquet":
         raise HubbubError("--parquet is not text. Write it to a file: --out answers.parquet.")
     name = default_model() if model is None else model
-    asked = Asked(
+    options = PredictOptions(
         top or (1 if form or engine == "ray" else TOP_IN_TABLE),
-        _merging(events or form in ("audacity", "raven"), threshold, release, shortest, gap),
+        _event_settings(events or form in ("audacity", "raven"), threshold, release, shortest, gap),
     )
     if engine == "ray":
         if to is None or to.suffix or form not in ("json", "parquet") or as_json:
             raise HubbubError("--engine ray writes Parquet files into a folder. Name one: --out answers.")
-        failed = _classify_on_ray(to, paths, name, asked, threshold or 0.0, address=address, cpus=cpus, gpus=gpus)
+        failed = _classify_on_ray(to, paths, name, options, threshold or 0.0, address=address, cpus=cpus, gpus=gpus)
     else:
-        failed = _classify_here(to, form, paths, name, asked, threshold or 0.0, device or "auto")
+        failed = _classify_here(to, form, paths, name, options, threshold or 0.0, device or "auto")
     if failed:
         raise typer.Exit(1)
 
 
 def _classify_here(
-    to: Path | None, form_name: str, paths: list[str], name: str, asked: "Asked", threshold: float, device: str
+    to: Path | None,
+    form_name: str,
+    paths: list[str],
+    name: str,
+    options: "PredictOptions",
+    threshold: float,
+    device: str,
 ) -> int:
     """Classifies on this machine and returns how many inputs failed."""
     from hubbub.audio.find_files import find
     from hubbub.classifier.load import load
-    from hubbub.inference import predict
     from hubbub.inference.formats import FORMATS
+    from hubbub.inference.predict import predict_files
 
     classifier = load(name).to(device)
     search = find(paths, classifier.endings)
@@ -133,22 +139,22 @@ def _classify_here(
             f"--{form_name} is one file a recording, and there are {len(found)}. Give a folder: --out DIR."
         )
 
-    def answers(files: Sequence[str]) -> "Iterator[Answer]":
+    def predict(files: Sequence[str]) -> "Iterator[FileResult]":
         with _progress(files) as update:
-            yield from predict.answers(classifier, files, name, asked, update)
+            yield from predict_files(classifier, files, name, options, update)
 
     if to is not None and form is not None:
-        return missing + _write(to, form, found, paths, name, asked, threshold, answers)
-    return missing + _print(form, answers(found), asked, threshold)
+        return missing + _write(to, form, found, paths, name, options, threshold, predict)
+    return missing + _print(form, predict(found), options, threshold)
 
 
 def _format(flags: dict[str, bool], to: Path | None) -> str:
     """The name of the format; "" for the table."""
-    chosen = [name for name, is_set in flags.items() if is_set]
-    if len(chosen) > 1:
-        raise HubbubError(f"--{' and --'.join(chosen)} were given. Choose one.")
-    if chosen or to is None:
-        return chosen[0] if chosen else ""
+    options = [name for name, is_asked in flags.items() if is_asked]
+    if len(options) > 1:
+        raise HubbubError(f"--{' and --'.join(options)} were given. Choose one.")
+    if options or to is None:
+        return options[0] if options else ""
     if to.suffix.lower() not in BY_SUFFIX:
         raise HubbubError(
             f"--out {to} does not say the format. End it in .jsonl, .csv or .parquet, or add --json, --csv, "
@@ -157,19 +163,21 @@ def _format(flags: dict[str, bool], to: Path | None) -> str:
     return BY_SUFFIX[to.suffix.lower()]
 
 
-def _merging(
+def _event_settings(
     events: bool, threshold: float | None, release: float | None, shortest: float, gap: float
-) -> "Merging | None":
-    from hubbub.inference.events import Merging
+) -> "EventSettings | None":
+    from hubbub.inference.events import EventSettings
 
     if events:
-        return Merging(Merging.threshold if threshold is None else threshold, release, shortest, gap)
+        return EventSettings(EventSettings.threshold if threshold is None else threshold, release, shortest, gap)
     if release is not None or shortest or gap:
         raise HubbubError("--release, --min-duration and --gap are about events. Add --events.")
     return None
 
 
-def _classify_on_ray(to: Path, paths: list[str], name: str, asked: "Asked", threshold: float, **cluster: Any) -> int:
+def _classify_on_ray(
+    to: Path, paths: list[str], name: str, options: "PredictOptions", threshold: float, **cluster: Any
+) -> int:
     from hubbub.audio.find_files import STDIN, find
     from hubbub.classifier.load import load
     from hubbub.inference import ray
@@ -179,8 +187,8 @@ def _classify_on_ray(to: Path, paths: list[str], name: str, asked: "Asked", thre
     search = find(paths, load(name).endings)
     found, missing = [os.path.abspath(path) for path in search.files], _report_left_out(search)
     name = os.path.abspath(name) if os.path.exists(name) else name
-    dependencies = _dependencies(name, asked, threshold, "parquet")
-    before, failed, odd = ray.classify(found, name, asked, threshold, to.absolute(), dependencies, **cluster)
+    dependencies = _dependencies(name, options, threshold, "parquet")
+    before, failed, odd = ray.classify(found, name, options, threshold, to.absolute(), dependencies, **cluster)
     _report_resumed(before, len(found))
     notes = f"; {failed} files failed: column error" if failed else ""
     notes += f"; {odd} files have warnings: column warnings" if odd else ""
@@ -194,27 +202,27 @@ def _write(
     found: list[str],
     given: list[str],
     name: str,
-    asked: "Asked",
+    options: "PredictOptions",
     threshold: float,
-    answers: "Callable[[Sequence[str]], Iterator[Answer]]",
+    predict: "Callable[[Sequence[str]], Iterator[FileResult]]",
 ) -> int:
     from hubbub.inference import resume
 
-    dependencies = _dependencies(name, asked, threshold, form.ending)
-    with resume.keeping(to, form, found, given, threshold, dependencies) as place:
-        _report_resumed(len(found) - len(place.left), len(found))
-        if place.others:
+    dependencies = _dependencies(name, options, threshold, form.ending)
+    with resume.open_results(to, form, found, given, threshold, dependencies) as results:
+        _report_resumed(len(found) - len(results.missing), len(found))
+        if results.unrelated:
             there = count(
-                len(place.others),
+                len(results.unrelated),
                 "answer there is for a recording that is not among these",
                 "answers there are for recordings that are not among these",
             )
-            err.print(f"{there}: {examples(file.relative_to(to) for file in place.others)}", soft_wrap=True)
-        for answer in answers(place.left):
-            place.add(answer)
-            _report_problems(answer)
+            err.print(f"{there}: {examples(file.relative_to(to) for file in results.unrelated)}", soft_wrap=True)
+        for result in predict(results.missing):
+            results.add(result)
+            _report_problems(result)
     out.print(f"answers: {to}", soft_wrap=True)
-    return len(place.failed)
+    return len(results.failed)
 
 
 def _report_left_out(search: "Found") -> int:
@@ -233,46 +241,51 @@ def _report_resumed(answered: int, of: int) -> None:
         err.print(f"{answered} of {of} have answers from an earlier run", soft_wrap=True)
 
 
-def _dependencies(name: str, asked: "Asked", threshold: float, form: str) -> dict[str, Any]:
+def _dependencies(name: str, options: "PredictOptions", threshold: float, form: str) -> dict[str, Any]:
     """What the answers of an earlier run depend on."""
     from hubbub import __version__
     from hubbub.inference import resume
 
-    merging = asdict(asked.merging) if asked.merging else None
-    facts: dict[str, Any] = {"model": name, "files": resume.identity(name), "format": form, "hubbub": __version__}
-    return facts | {"top": asked.top, "threshold": threshold, "events": merging}
+    events = asdict(options.events) if options.events else None
+    facts: dict[str, Any] = {
+        "model": name,
+        "files": resume.model_checksums(name),
+        "format": form,
+        "hubbub": __version__,
+    }
+    return facts | {"top": options.top, "threshold": threshold, "events": events}
 
 
-def _print(form: "Format | None", answers: "Iterator[Answer]", asked: "Asked", threshold: float) -> int:
+def _print(form: "Format | None", results: "Iterator[FileResult]", options: "PredictOptions", threshold: float) -> int:
     from hubbub.inference.formats import FORMATS
 
     failed = 0
     if form:
         sys.stdout.write(form.header)
     else:
-        out.print(HEADERS[asked.merging is not None])
-    for answer in answers:
-        failed += answer.heard is None
+        out.print(HEADERS[options.events is not None])
+    for result in results:
+        failed += result.prediction is None
         if form is not FORMATS["json"]:  # which holds the error itself
-            _report_problems(answer)
-        if answer.heard is None and form is not FORMATS["json"]:
+            _report_problems(result)
+        if result.prediction is None and form is not FORMATS["json"]:
             continue
         if form:
-            sys.stdout.write(form.body(answer, threshold))
+            sys.stdout.write(form.body(result, threshold))
             sys.stdout.flush()
-        elif asked.merging:
-            _print_events(answer)
+        elif options.events:
+            _print_events(result)
         else:
-            _print_row(answer, asked.top, threshold)
+            _print_row(result, options.top, threshold)
     return failed
 
 
-def _report_problems(answer: "Answer") -> None:
-    """Prints why there is no answer, or the warnings about the recording."""
-    if answer.heard is None:
-        err.print(f"error: {answer.error}", soft_wrap=True)
+def _report_problems(result: "FileResult") -> None:
+    """Prints why there is no prediction, or the warnings about the recording."""
+    if result.prediction is None:
+        err.print(f"error: {result.error}", soft_wrap=True)
     else:
-        log_warnings(answer.file, answer.heard.warnings)
+        log_warnings(result.file, result.prediction.warnings)
 
 
 #: The first line of the tables of files and of events.
@@ -282,26 +295,26 @@ HEADERS = (
 )
 
 
-def _print_row(answer: "Answer", top: int, threshold: float) -> None:
+def _print_row(result: "FileResult", top: int, threshold: float) -> None:
     from hubbub.inference.formats import name_of
 
-    heard = answer.heard
-    if heard is None:
+    prediction = result.prediction
+    if prediction is None:
         return
-    best = sorted(heard.scores.items(), key=lambda item: -item[1])[:top]
-    (label, score), *others = [one for one in best if one[1] >= threshold] or [("-", heard.score)]
+    best = [one for one in prediction.top(top) if one[1] >= threshold]
+    (label, score), *others = best or [("-", prediction.score)]
     also = ", ".join(f"{name_of(name)} {other:.2f}" for name, other in others)
-    if heard.known is False:
+    if prediction.known is False:
         also = "probably none of the classes" + (f"; {also}" if also else "")
-    file = name_of(answer.file)
-    out.print(f"{heard.seconds:>9.2f}  {name_of(label):<24}  {score:.2f}  {file}  ({also})", soft_wrap=True)
+    file = name_of(result.file)
+    out.print(f"{prediction.seconds:>9.2f}  {name_of(label):<24}  {score:.2f}  {file}  ({also})", soft_wrap=True)
 
 
-def _print_events(answer: "Answer") -> None:
+def _print_events(result: "FileResult") -> None:
     from hubbub.inference.formats import name_of, rows
 
-    file = name_of(answer.file)
-    for e in rows(answer):
+    file = name_of(result.file)
+    for e in rows(result):
         out.print(f"{e.start:>9.2f}  {e.end:>9.2f}  {name_of(e.label):<24}  {e.score:.2f}  {file}", soft_wrap=True)
 
 

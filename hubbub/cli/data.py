@@ -45,7 +45,7 @@ def data_check(
     """
     from hubbub.data import check
 
-    clips, findings = check.check(name, allow_missing)
+    clips, findings = check.check_data(name, allow_missing)
     out.print(
         f"{clips.name}: {len(clips):,} clips, {len(clips.labels)} classes, folds {', '.join(clips.folds) or 'none'}"
     )
@@ -103,7 +103,7 @@ def data_leaks(
     """
     from hubbub.data import check
 
-    audit = check.leaks(recipe_of(recipe, settings, allow_missing))
+    audit = check.check_leaks(recipe_of(recipe, settings, allow_missing))
     for line in audit.warnings:
         out.print(f"warning: {line}")
     for line in audit.leaks:
@@ -128,9 +128,10 @@ def data_split(
 
     Example: hubbub data split esc50 lists --val-ratio 0.2
     """
-    from hubbub.data import open, splits
+    from hubbub.data import splits
+    from hubbub.data.open import open_data
 
-    lists, root = splits.write(open.open_data(name, allow_missing=allow_missing), folder, val_ratio, seed)
+    lists, root = splits.write_lists(open_data(name, allow_missing=allow_missing), folder, val_ratio, seed)
     for path in lists:
         out.print(str(path), soft_wrap=True)
     out.print(f'their paths are relative to data.root = "{root}"', soft_wrap=True)
@@ -186,10 +187,11 @@ def data_features(
 
     Example: hubbub data features esc50-resnet18-final features
     """
-    from hubbub.data import features, open
+    from hubbub.data.features import ARRAYS, write_features
+    from hubbub.data.open import open_clips
 
     resolved = recipe_of(recipe, settings, allow_missing)
-    features.write(open.open_clips(resolved), resolved, folder)
+    write_features(open_clips(resolved), resolved, folder)
     given = "".join(f" --set {setting}" for setting in settings or [])
-    out.print(f"{folder / features.ARRAYS}", soft_wrap=True)
-    out.print(f"train from it: hubbub bench {recipe}{given} --set data.name={folder / features.ARRAYS}", soft_wrap=True)
+    out.print(f"{folder / ARRAYS}", soft_wrap=True)
+    out.print(f"train from it: hubbub bench {recipe}{given} --set data.name={folder / ARRAYS}", soft_wrap=True)

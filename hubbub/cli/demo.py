@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from hubbub.classifier.load import load
 from hubbub.config.recipe import Recipe
 from hubbub.data.datasets import DATASETS
 from hubbub.data.open import open_clips
@@ -36,8 +37,6 @@ def _network(log: Log) -> str:
 
 
 def _classify_one(folder: Path, recipe: Recipe, log: Log) -> None:
-    from hubbub.classifier.torch_classifier import load
-
     fold, _, cell = run_folder.cells(folder)[0]
     clips = open_clips(recipe).table
     clip = clips[clips["fold"] == fold].iloc[0]

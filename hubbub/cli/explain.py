@@ -27,16 +27,16 @@ def explain(
     Example: hubbub explain runs/demo street.wav
     """
     from hubbub.classifier.base import PRECOMPUTED
-    from hubbub.classifier.torch_classifier import load
+    from hubbub.classifier.load import load_torch
     from hubbub.inference.explain import explain as explain_file
-    from hubbub.report import explanation
+    from hubbub.report.explanation import write_explanation, write_spectrogram_explanation
 
-    classifier = load(model).to(device or "auto")
+    classifier = load_torch(model).to(device or "auto")
     folder = out_dir or Path("explanations") / file.stem
     if file.suffix.lower() in PRECOMPUTED:
-        card = explanation.write_given(classifier, file, folder, label)
+        card = write_spectrogram_explanation(classifier, file, folder, label)
     else:
-        card = explanation.write(classifier, explain_file(classifier, file, label=label), folder)
+        card = write_explanation(classifier, explain_file(classifier, file, label=label), folder)
     out.print(f"{card['label']}, by {card['method']}")
     for remark in card["remarks"]:
         out.print(remark, style="yellow", soft_wrap=True)

@@ -29,9 +29,9 @@ def export(
     """
     from hubbub.classifier.export import CLIPS, INT8_CLIPS, sounds
     from hubbub.classifier.export import export as export_onnx
-    from hubbub.classifier.torch_classifier import load
+    from hubbub.classifier.load import load_torch
 
-    classifier = load(model)
+    classifier = load_torch(model)
     target = file or Path(f"{Path(model).resolve().name}{'-int8' if int8 else ''}.{to}")
     clips = sounds(classifier, INT8_CLIPS if int8 else CLIPS)
     found = export_onnx(classifier, target, clips, int8=int8).exported

@@ -23,7 +23,7 @@ def hub_get(
     """
     from hubbub.data.hub import transfer
 
-    out.print(str(transfer.get(name)), soft_wrap=True)
+    out.print(str(transfer.download(name)), soft_wrap=True)
 
 
 @app.command("build")
@@ -38,9 +38,9 @@ def hub_build(
 
     Example: hubbub data hub build us8k-cnn1d urbansound8k-mel
     """
-    from hubbub.data.hub.build import build
+    from hubbub.data.hub.build import build_dataset
 
-    clips = build(recipe_of(recipe, settings, allow_missing), folder)
+    clips = build_dataset(recipe_of(recipe, settings, allow_missing), folder)
     for line in clips.notes:
         out.print(f"note: {line}", soft_wrap=True)
     out.print(f"{folder}: {len(clips):,} spectrograms, {len(clips.labels)} classes, of {clips.name}", soft_wrap=True)
@@ -60,7 +60,7 @@ def hub_publish(
     from hubbub.data.hub import dataset, transfer
     from hubbub.data.hub.build import non_commercial
 
-    licence = dataset.facts_of(folder).licence
+    licence = dataset.read_facts(folder).licence
     terms = "; not for commercial use" if non_commercial(licence) else ""
     out.print(f"licence of the recordings: {licence}{terms}", soft_wrap=True)
     address, commit = transfer.publish(folder, name, private=private)

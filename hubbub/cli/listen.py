@@ -18,8 +18,8 @@ from hubbub.cli.options import Debug, Device, Gap, MinDuration, Model, Release, 
 from hubbub.runtime.escape import escape_control
 
 if TYPE_CHECKING:
-    from hubbub.inference.events import Event
-    from hubbub.inference.live import Listener, Segment
+    from hubbub.classifier.prediction import Event, Prediction
+    from hubbub.inference.live import LiveClassifier
 
 __all__ = ["LETTERS", "big_letters", "listen"]
 
@@ -107,36 +107,35 @@ def listen(
     """
     from hubbub.audio import capture
     from hubbub.classifier.load import default_model, load
-    from hubbub.inference.events import Merging
-    from hubbub.inference.live import Listener
+    from hubbub.inference.events import EventSettings
+    from hubbub.inference.live import LiveClassifier
 
     name = default_model() if model is None else model
-    merging = Merging(threshold, release, shortest, gap)
     classifier = load(name).to(device or "auto")
-    sound = capture.opened(source, classifier.rate_hz, rate, channels, encoding, microphone)
-    listener = Listener(classifier, sound, merging)
+    sound = capture.open_source(source, classifier.rate_hz, rate, channels, encoding, microphone)
+    live = LiveClassifier(classifier, sound, EventSettings(threshold, release, shortest, gap))
     title = f"{name}, {sound.name}"
-    with _stop_on_ctrl_c(listener):
+    with _stop_on_ctrl_c(live):
         if as_json:
-            _print_json(listener, seconds, name)
+            _print_json(live, seconds, name)
         elif out.is_terminal:
-            _show(listener, seconds, title, threshold)
+            _show(live, seconds, title, threshold)
         else:
             err.print(f"{title}\n   from      to  score  class", soft_wrap=True)
-            _print_events(listener, seconds)
+            _print_events(live, seconds)
     if not as_json:
-        label, scores = _prediction(listener)
-        unknown = ", probably none of the classes" if listener.known is False else ""
-        _print_line(f"whole recording: {label} {scores[label]:.2f}{unknown}; {_latency_line(listener)}")
-        log_warnings(sound.name, listener.warnings)
+        whole = live.prediction
+        unknown = ", probably none of the classes" if whole.known is False else ""
+        _print_line(f"whole recording: {whole.label} {whole.score:.2f}{unknown}; {_latency_line(live)}")
+        log_warnings(sound.name, whole.warnings)
 
 
 @contextmanager
-def _stop_on_ctrl_c(listener: "Listener") -> Iterator[None]:
+def _stop_on_ctrl_c(live: "LiveClassifier") -> Iterator[None]:
     """The first Ctrl-C ends listening like the end of the sound; the second ends the command."""
 
     def stop(number: int, frame: Any) -> None:
-        listener.stop()
+        live.stop()
         signal.signal(signal.SIGINT, before)
 
     before = signal.signal(signal.SIGINT, stop)
@@ -146,34 +145,23 @@ def _stop_on_ctrl_c(listener: "Listener") -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _print_json(listener: "Listener", seconds: float | None, name: str) -> None:
-    from hubbub.inference.live import Segment
+def _print_json(live: "LiveClassifier", seconds: float | None, name: str) -> None:
+    from hubbub.classifier.prediction import Event
 
-    for one in listener.hear(seconds):
-        event = one.best if isinstance(one, Segment) else one
-        fields = {"start": event.start, "end": event.end, "label": event.label, "score": event.score}
-        _print_line(json.dumps({"type": "segment" if one is not event else "event", **fields}))
-    figures = listener.figures
-    label, scores = _prediction(listener)
+    for one in live.run(seconds):
+        event = one if isinstance(one, Event) else next(one.best_segments())[0]
+        _print_line(json.dumps({"type": "event" if one is event else "segment", **event.to_dict()}))
+    figures = live.figures
     latency = {"mean": figures.mean_latency_s, "worst": figures.worst_latency_s}
     dropped = {"dropped_blocks": figures.dropped_blocks, "dropped_seconds": figures.dropped_s}
-    known = {} if listener.known is None else {"known": listener.known}
-    warnings = {"warnings": list(listener.warnings)} if listener.warnings else {}
-    prediction = {"seconds": figures.seconds, "label": label, "score": scores[label], **known, **warnings}
-    prediction["scores"] = scores
-    _print_line(json.dumps({"type": "end", **prediction, "latency_seconds": latency, **dropped, "model": name}))
+    end = {"type": "end", **live.prediction.to_dict(), "latency_seconds": latency, **dropped, "model": name}
+    _print_line(json.dumps(end))
 
 
-def _prediction(listener: "Listener") -> tuple[str, dict[str, float]]:
-    """The predicted class of all sound so far, and the scores."""
-    scores = dict(zip(listener.labels, map(float, listener.scores()), strict=True))
-    return max(scores, key=lambda label: scores[label]), scores
+def _print_events(live: "LiveClassifier", seconds: float | None) -> None:
+    from hubbub.classifier.prediction import Event
 
-
-def _print_events(listener: "Listener", seconds: float | None) -> None:
-    from hubbub.inference.events import Event
-
-    for one in listener.hear(seconds):
+    for one in live.run(seconds):
         if isinstance(one, Event):
             _print_line(_row(one))
 
@@ -191,44 +179,41 @@ def _text(text: str, **style: Any) -> Text:
     return Text(escape_control(text), **style)
 
 
-def _show(listener: "Listener", seconds: float | None, title: str, threshold: float) -> None:
+def _show(live: "LiveClassifier", seconds: float | None, title: str, threshold: float) -> None:
     """Shows the display and updates it with every segment."""
-    from hubbub.inference.live import Segment
+    from hubbub.classifier.prediction import Event
 
     last: deque[Event] = deque(maxlen=LAST)
     with Live(_text(f"{title}\nlistening"), console=out, refresh_per_second=REFRESH_HZ) as display:
-        for one in listener.hear(seconds):
-            if isinstance(one, Segment):
-                display.update(_display(one, listener, title, threshold, last))
-            else:
+        for one in live.run(seconds):
+            if isinstance(one, Event):
                 last.appendleft(one)
+            else:
+                display.update(_display(one, live, title, threshold, last))
 
 
-def _display(segment: "Segment", listener: "Listener", title: str, threshold: float, last: "deque[Event]") -> Group:
-    best = segment.best
-    is_event = best.score >= threshold
+def _display(
+    segment: "Prediction", live: "LiveClassifier", title: str, threshold: float, last: "deque[Event]"
+) -> Group:
+    is_event = segment.score >= threshold
     word = Text(
-        big_letters(escape_control(best.label), out.width - 1),
+        big_letters(escape_control(segment.label), out.width - 1),
         style="bold bright_green" if is_event else "dim",
         no_wrap=True,
     )
     bars = Table.grid(padding=(0, 2))
-    order = segment.scores.argsort()[::-1][:BARS].tolist()
-    for k in order:
-        score = float(segment.scores[k])
+    for label, score in segment.top(BARS):
         style = "bright_green" if score >= threshold else "white"
         bar = ProgressBar(total=1.0, completed=score, width=max(out.width - 40, 10), complete_style=style)
-        bars.add_row(_text(segment.labels[k], style="bold", overflow="ellipsis", no_wrap=True), f"{score:.2f}", bar)
+        bars.add_row(_text(label, style="bold", overflow="ellipsis", no_wrap=True), f"{score:.2f}", bar)
     lines = [_text(_row(event)) for event in last] or [
         Text(f"no event yet: none has reached {threshold:g}", style="dim")
     ]
-    return Group(
-        _text(title, style="dim"), "", word, "", bars, "", *lines, "", Text(_latency_line(listener), style="dim")
-    )
+    return Group(_text(title, style="dim"), "", word, "", bars, "", *lines, "", Text(_latency_line(live), style="dim"))
 
 
-def _latency_line(listener: "Listener") -> str:
-    figures = listener.figures
+def _latency_line(live: "LiveClassifier") -> str:
+    figures = live.figures
     return (
         f"{figures.seconds:.1f} s of sound, answers {figures.latency_s:.2f} s behind "
         f"(mean {figures.mean_latency_s:.2f}, worst {figures.worst_latency_s:.2f}), "

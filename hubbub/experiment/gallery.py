@@ -92,7 +92,7 @@ def _sample(material: Material, folder: Path, place: Path, number: int, row: Any
     segments = material.sound.cut(clip, model)
     scores, _ = model.predict_proba(model.outputs(segments), [0])
     strongest = int(scores[:, model.labels.index(row.decided)].argmax())
-    seen, heat = explain.look(model, segments[strongest], row.decided)
+    seen, heat = explain.explain_spectrogram(model, segments[strongest], row.decided)
     plots.picture(seen, place / names["spectrogram"])
     plots.picture(seen, place / names["gradcam"], heat)
     part = f"segment {strongest + 1} of {len(segments)} shown" if len(segments) > 1 else ""

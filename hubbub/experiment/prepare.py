@@ -14,10 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from hubbub.config.recipe import Recipe
-from hubbub.data import arrays, cache, leaks, open, splits
-from hubbub.data.cache import Resident, Segments
+from hubbub.data import arrays, cache, leaks, splits
+from hubbub.data.cache import Segments
 from hubbub.data.clips import Clips, hold_out
+from hubbub.data.inputs import Inputs
 from hubbub.data.leaks import Audit
+from hubbub.data.open import open_clips
 from hubbub.data.splits import Split
 from hubbub.errors import examples
 from hubbub.runtime import distributed, homes
@@ -37,7 +39,7 @@ class Material:
 
     recipe: Recipe
     clips: Clips
-    sound: Resident
+    sound: Inputs
     splits: list[Split]
     audit: Audit
     base: "TorchClassifier"
@@ -46,6 +48,11 @@ class Material:
     targets: npt.NDArray[np.int64]
     quick: bool
     remarks: tuple[str, ...]
+
+    @property
+    def inputs(self) -> Inputs | Segments:
+        """What a fit starts from: the embeddings where the network is frozen, else the sound."""
+        return self.sound if self.embedded is None else self.embedded
 
 
 def prepare(
@@ -65,8 +72,8 @@ def prepare(
     from hubbub.models import weights as weights_
 
     recipe, remarks = _for_this_machine(recipe)
-    clips = hold_out(open.open_clips(recipe), recipe.data.held_out)
-    recipe, left_out = arrays.suited(recipe, clips)
+    clips = hold_out(open_clips(recipe), recipe.data.held_out)
+    recipe, left_out = arrays.adapt_recipe(recipe, clips)
     protocol = recipe.protocol
     base = TorchClassifier(recipe, clips.labels).to(recipe.train.device)
     weights = _weights(recipe, quick)  # a download, so after what could refuse the recipe
@@ -78,7 +85,7 @@ def prepare(
         or (recipe.network.weights != "none" and weights_.published(recipe))
     ):
         remarks += (f"RANDOM INITIALISATION: the {recipe.network.name}'s weights were drawn, not trained",)
-    made = splits.make(clips, protocol)
+    made = splits.make_splits(clips, protocol)
     if alike := colliding_names(split.name for split in made):
         raise splits.SplitError(
             f"{clips.name}: the test folds {alike[0]!r} and {alike[1]!r} differ in case or in how a letter is written "
@@ -87,7 +94,7 @@ def prepare(
     if set(parts) < set(splits.PARTS):
         leaks.audit(clips, made[:1], [""] * len(clips), allow_leaky=protocol.allow_leaky)  # by recording alone
         turns = recipe.tune.folds if recipe.tune and "validation" in parts else ()
-        clips, made = splits.seal(clips, made[0], protocol, parts, turns)
+        clips, made = splits.restrict(clips, made[0], protocol, parts, turns)
         log(f"{clips.name}: {len(clips):,} clips of {' and '.join(parts)}; the rest stays closed (fold {made[0].name})")
     else:
         log(f"{clips.name}: {len(clips):,} clips, {len(clips.labels)} classes, {len(made)} test folds; reading")
@@ -95,10 +102,10 @@ def prepare(
         log(line)
     for line in clips.left_out:
         log(f"left out: {line}")
-    kept = arrays.resident(clips, recipe)
+    kept = arrays.load_inputs(clips, recipe)
     audit = leaks.audit(clips, made, kept.contents, allow_leaky=protocol.allow_leaky)
-    if isinstance(kept, cache.Waves) and kept.odd:
-        audit = replace(audit, warnings=(*audit.warnings, _odd_ones(clips, kept.odd)))
+    if isinstance(kept, cache.Waves) and kept.warnings:
+        audit = replace(audit, warnings=(*audit.warnings, _odd_ones(clips, kept.warnings)))
     for line in (*clips.notes, *remarks, *audit.warnings, *(f"NOT COMPARABLE, it leaks: {x}" for x in audit.leaks)):
         log(f"warning: {line}")
     embedded = None
@@ -142,10 +149,12 @@ def _weights(recipe: Recipe, quick: bool) -> Path | None:
 
 
 def fresh(material: Material, seed: int) -> "TorchClassifier":
-    """A classifier to train: drawn from the seed, but for what was given or stays frozen."""
+    """A classifier to fit, initialised from the seed; published weights are loaded, a frozen network is shared."""
     from hubbub.classifier.torch_classifier import TorchClassifier
     from hubbub.models import weights as weights_
 
+    if material.recipe.head.name != "none":
+        return TorchClassifier(material.recipe, material.clips.labels, network=material.base.network)
     model = TorchClassifier(material.recipe, material.clips.labels, seed=seed)
     if material.weights:
         weights_.load_weights(model.network, material.weights)

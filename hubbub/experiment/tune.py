@@ -28,11 +28,13 @@ from hubbub.experiment import tune_report
 from hubbub.experiment.prepare import Log, Material, fresh, prepare
 from hubbub.experiment.provenance import manifest
 from hubbub.metrics import classification
-from hubbub.runtime import distributed, files, homes
+from hubbub.runtime import distributed, files, homes, processes
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
     from optuna.trial import FrozenTrial
+
+    from hubbub.classifier.torch_classifier import TorchClassifier
 
 __all__ = ["TuneError", "run"]
 
@@ -195,7 +197,7 @@ def _process(recipe: Recipe, folder: Path, jobs: int, quick: bool) -> None:
 
     import torch
 
-    torch.set_num_threads(max(min(torch.get_num_threads(), (os.cpu_count() or 1) // jobs), 1))
+    torch.set_num_threads(max(min(torch.get_num_threads(), processes.cores() // jobs), 1))
     terminal = sys.stderr
     with open(os.devnull, "w") as nowhere:
         sys.stderr = nowhere
@@ -298,54 +300,46 @@ def _try(search: _Search, trial: "Trial", fields: dict[str, Any]) -> None:
 
 def _value(search: _Search, trial: "Trial", fields: dict[str, Any], place: Path) -> float:
     """The objective: the mean over the validation parts. Reports it epoch by epoch."""
-    import optuna
-
     assert search.recipe.tune is not None
     epochs = search.recipe.tune.epochs
     length: dict[str, Any] = {"train.epochs": epochs} if epochs else {}
-    recipe = search.material.recipe.altered(length | fields)
-    material = replace(search.material, recipe=recipe)
+    material = replace(search.material, recipe=search.material.recipe.altered(length | fields))
     done: list[float] = []
-    for turn, split in enumerate(material.splits):
-
-        def watch(value: float, epoch: int, turn: int = turn) -> None:
-            trial.report(float(np.mean([*done, value])), turn * recipe.train.epochs + epoch)
-            if trial.should_prune():
-                raise optuna.TrialPruned
-
-        if recipe.head.name == "none":
-            done.append(_trained(material, split, place / str(turn), watch))
-        else:
-            value = _headed(material, split)
-            if split is not material.splits[-1]:  # the last one is heard: nothing is left to save
-                watch(value, 1)
-            done.append(value)
+    for turn in range(len(material.splits)):
+        done.append(_fit_split(trial, material, turn, done, place / str(turn)))
     return float(np.mean(done))
 
 
-def _trained(material: Material, split: Split, place: Path, watch: Any) -> float:
-    """A network's monitored figure at the epoch that is kept."""
-    from hubbub.train import fit
+def _fit_split(trial: "Trial", material: Material, turn: int, done: list[float], place: Path) -> float:
+    """The figure of one split, fitted after those with the figures `done`: at the kept epoch of a network, the clip
+    accuracy of a head. Raises `TrialPruned` where the trial is behind the median."""
+    import optuna
 
-    recipe, seed = material.recipe, material.recipe.train.seeds[0]
-    sound = material.sound if material.embedded is None else material.embedded
-    fitted = fit.fit_network(
-        fresh(material, seed), sound, material.targets, split.train, split.validation, place, seed=seed,
-        each_epoch=lambda row: watch(row[recipe.train.monitor], int(row["epoch"])),
+    from hubbub.train.fit import fit
+
+    recipe, split = material.recipe, material.splits[turn]
+    seed, monitor = recipe.train.seeds[0], recipe.train.monitor
+
+    def report(value: float, epoch: int) -> None:
+        trial.report(float(np.mean([*done, value])), turn * recipe.train.epochs + epoch)
+        if trial.should_prune():
+            raise optuna.TrialPruned
+
+    fitted = fit(
+        fresh(material, seed), material.inputs, material.targets, split.train, split.validation, place,
+        seed=seed, each_epoch=lambda row: report(row[monitor], int(row["epoch"])),
     )  # fmt: skip
-    assert fitted.history is not None
-    return float(fitted.history.set_index("epoch")[recipe.train.monitor][fitted.choice["epoch"]])
+    if fitted.history is not None:
+        return float(fitted.history.set_index("epoch")[monitor][fitted.choice["epoch"]])
+    value = _clip_accuracy(material, fitted.chosen, split)
+    if turn < len(material.splits) - 1:  # after the last split nothing is left to save
+        report(value, 1)
+    return value
 
 
-def _headed(material: Material, split: Split) -> float:
-    """The clip accuracy of a head on frozen embeddings."""
-    from hubbub.classifier.torch_classifier import TorchClassifier
-    from hubbub.train import fit
-
-    recipe, base, segments = material.recipe, material.base, material.embedded
-    assert segments is not None
-    model = TorchClassifier(recipe, base.labels, network=base.network)
-    fitted = fit.fit_head(model, segments, material.targets, split.train, split.validation, seed=recipe.train.seeds[0])
-    part = segments.of(split.validation)
-    scores = fitted.chosen.predict_proba(part.values, part.offsets[:-1])[1]
+def _clip_accuracy(material: Material, model: "TorchClassifier", split: Split) -> float:
+    """The clip accuracy of a head on frozen embeddings, on the validation part."""
+    assert material.embedded is not None
+    part = material.embedded.of(split.validation)
+    scores = model.predict_proba(part.values, part.offsets[:-1])[1]
     return classification.evaluate(material.targets[split.validation], scores)["accuracy"] or 0.0

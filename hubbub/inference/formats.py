@@ -1,8 +1,8 @@
-"""Answers as text and tables: JSON lines, CSV, Audacity's labels, Raven's selection tables, parquet.
+"""Results as text and tables: JSON lines, CSV, Audacity's labels, Raven's selection tables, parquet.
 
 Rows are events where they were asked for, else segments with their best classes. JSON and parquet hold names as they
-are. CSV is opened by people: what a spreadsheet would take for a formula stands behind an apostrophe. Names with tabs
-or line ends are quoted there; the two formats that know no quoting have blanks in their place.
+are. In CSV, which people open in spreadsheets, a name that looks like a formula is preceded by an apostrophe, and names
+with tabs or line ends are quoted; Audacity and Raven, which know no quoting, get blanks in their place.
 """
 
 import csv
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hubbub.inference.answer import Answer
-from hubbub.inference.events import Event
+from hubbub.classifier.prediction import Event
+from hubbub.inference.result import FileResult
 from hubbub.runtime import files
 from hubbub.runtime.escape import escape_cell, escape_control, single_line
 
@@ -29,42 +29,43 @@ RAVEN = ("Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low 
          "Begin File", "Label", "Score")  # fmt: skip
 
 
-def rows(answer: Answer, threshold: float = 0.0) -> Iterator[Event]:
-    """The events of an answer, else its segments' best classes that score `threshold` or more; none for an error."""
-    if answer.heard is not None and answer.heard.events is not None:
-        yield from answer.heard.events
-    elif answer.heard is not None:
-        for segment in answer.heard.segments():
+def rows(result: FileResult, threshold: float = 0.0) -> Iterator[Event]:
+    """The events of a result, or else its segments' best classes that score `threshold` or more; none for an error."""
+    prediction = result.prediction
+    if prediction is not None and prediction.events is not None:
+        yield from prediction.events
+    elif prediction is not None:
+        for segment in prediction.best_segments():
             yield from (best for best in segment if best.score >= threshold)
 
 
 def readable(name: str) -> str:
-    """A file's name as text: bytes that are none are spelt out."""
+    """A file's name as text; bytes that are not text are escaped."""
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 @dataclass(frozen=True)
 class Format:
-    """A text format: the ending of its files, what stands first in each, and an answer's part.
+    """A text format: the ending of its files, the header of each, and the text of one result.
 
-    `several`: whether one file may hold the answers of several recordings.
+    `several`: whether one file may hold the results of several recordings.
     """
 
     ending: str
-    body: Callable[[Answer, float], str]
+    body: Callable[[FileResult, float], str]
     header: str = ""
     several: bool = True
 
-    def save(self, file: Path, answer: Answer, threshold: float) -> None:
-        """An answer as a file of its own, whole or not at all."""
-        files.write_text(file, self.header + self.body(answer, threshold))
+    def save(self, file: Path, result: FileResult, threshold: float) -> None:
+        """Write a result as a file of its own, whole or not at all."""
+        files.write_text(file, self.header + self.body(result, threshold))
 
-    def join(self, file: Path, parts: Sequence[Path | Answer]) -> None:
-        """Saved answers, and such as say why there is none, as one file, whole or not at all."""
+    def join(self, file: Path, parts: Sequence[Path | FileResult]) -> None:
+        """Join saved results and errors to one file, written whole or not at all."""
         with files.whole_file(file) as temporary, temporary.open("wb") as whole:
             whole.write(self.header.encode())
             for part in parts:
-                if isinstance(part, Answer):
+                if isinstance(part, FileResult):
                     whole.write(self.body(part, 0.0).encode())
                     continue
                 with part.open("rb") as saved:
@@ -75,13 +76,13 @@ class Format:
 class Parquet(Format):
     """The columns of CSV (https://parquet.apache.org)."""
 
-    def save(self, file: Path, answer: Answer, threshold: float) -> None:
+    def save(self, file: Path, result: FileResult, threshold: float) -> None:
         from pyarrow import parquet
 
         with files.whole_file(file) as temporary:
-            parquet.write_table(_table(answer, threshold), temporary)
+            parquet.write_table(_table(result, threshold), temporary)
 
-    def join(self, file: Path, parts: Sequence[Path | Answer]) -> None:
+    def join(self, file: Path, parts: Sequence[Path | FileResult]) -> None:
         from pyarrow import parquet
 
         with files.whole_file(file) as temporary, parquet.ParquetWriter(temporary, _schema()) as whole:
@@ -97,44 +98,44 @@ def _schema() -> "pyarrow.Schema":
     return pyarrow.schema(list(zip(COLUMNS, kinds, strict=True)))
 
 
-def _table(answer: Answer, threshold: float) -> "pyarrow.Table":
+def _table(result: FileResult, threshold: float) -> "pyarrow.Table":
     import pyarrow
 
-    found = list(rows(answer, threshold))
-    columns = [[readable(answer.file)] * len(found)]
+    found = list(rows(result, threshold))
+    columns = [[readable(result.file)] * len(found)]
     columns += [[getattr(event, name) for event in found] for name in COLUMNS[1:]]
     return pyarrow.table(columns, schema=_schema())
 
 
-def _json(answer: Answer, threshold: float) -> str:
-    return answer.to_json() + "\n"
+def _json(result: FileResult, threshold: float) -> str:
+    return result.to_json() + "\n"
 
 
-def _csv(answer: Answer, threshold: float) -> str:
-    held = io.StringIO()
-    csv.writer(held, lineterminator="\n").writerows(
-        (escape_cell(answer.file), e.start, e.end, escape_cell(e.label), e.score) for e in rows(answer, threshold)
+def _csv(result: FileResult, threshold: float) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(
+        (escape_cell(result.file), e.start, e.end, escape_cell(e.label), e.score) for e in rows(result, threshold)
     )
-    return held.getvalue()
+    return text.getvalue()
 
 
-def _audacity(answer: Answer, threshold: float) -> str:
+def _audacity(result: FileResult, threshold: float) -> str:
     """A label track (https://manual.audacityteam.org/man/importing_and_exporting_labels.html)."""
-    return "".join(f"{e.start:.6f}\t{e.end:.6f}\t{name_of(e.label)}\n" for e in rows(answer, threshold))
+    return "".join(f"{e.start:.6f}\t{e.end:.6f}\t{name_of(e.label)}\n" for e in rows(result, threshold))
 
 
-def _raven(answer: Answer, threshold: float) -> str:
-    if answer.heard is None:
+def _raven(result: FileResult, threshold: float) -> str:
+    if result.prediction is None:
         return ""
-    name, band = name_of(Path(answer.file).name), f"0\t{answer.heard.highest_hz:g}"
+    name, band = name_of(Path(result.file).name), f"0\t{result.highest_hz:g}"
     return "".join(
         f"{number}\tSpectrogram 1\t1\t{e.start:.6f}\t{e.end:.6f}\t{band}\t{name}\t{name_of(e.label)}\t{e.score:.6f}\n"
-        for number, e in enumerate(rows(answer, threshold), 1)
+        for number, e in enumerate(rows(result, threshold), 1)
     )
 
 
 def name_of(text: str) -> str:
-    """A name in a list: on one line, what is not seen spelt out."""
+    """A name in a list: on one line, with invisible characters escaped."""
     return escape_control(single_line(text))
 
 

@@ -1,4 +1,7 @@
-"""TO BE DESCRIBED."""
+"""Grad-CAM of a clip's decision: a map for each segment, on the grid of the sound's spectrum.
+
+Of a segment the map comes from the network's last feature map, weighed by the gradient of the clip's decision.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -11,27 +14,22 @@ from captum.attr import LayerGradCam
 from torch import Tensor, nn
 
 from hubbub.audio import windows
-from hubbub.classifier.base import Prediction
+from hubbub.classifier.prediction import Prediction
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.inference.stft import Grid
 from hubbub.models.network import NetworkError
 
-__all__ = []
-
+__all__ = ["Array", "class_maps", "decision_gradient", "gradcam", "why_not_gradcam"]
 
 Array = npt.NDArray[np.float32]
-
-
 #: Segments a pass: the values between all layers are kept for the gradient.
 BATCH = 8
-
-
-#: A cell of the spectrum as far below the loudest one says nothing of which band a network heard.
+#: A cell of the spectrum this far below the loudest one does not count when a map is split by band.
 FLOOR_DB = 80.0
 
 
-def _without_gradient(classifier: TorchClassifier) -> str:
-    """Why Grad-CAM is not possible; empty where it is."""
+def why_not_gradcam(classifier: TorchClassifier) -> str:
+    """Why Grad-CAM is not possible for this classifier; empty where it is."""
     if classifier.head is not None and classifier.head.module() is None:
         return f"the head ({classifier.recipe.head.name}) has no gradient: patches of the sound were removed instead."
     try:
@@ -41,60 +39,60 @@ def _without_gradient(classifier: TorchClassifier) -> str:
     return ""
 
 
-def _gradcam(
-    classifier: TorchClassifier, wave: Array, grid: Grid, label: str, heard: Prediction
+def gradcam(
+    classifier: TorchClassifier, wave: Array, grid: Grid, label: str, prediction: Prediction
 ) -> tuple[list[tuple[slice, Array]], list[str]]:
-    """Of each segment, its frames on the grid and its map on them `[bins, frames]`, 0 or more; and what to say."""
+    """Each segment's frames on the grid and its map on them `[bins, frames]`, 0 or more; and caveats."""
     plain = windows.at_level(classifier.cut(wave), classifier.recipe.windows.levels[0])
-    cams = _cams(classifier, plain, label, heard.segments[label].to_numpy(np.float32, copy=True))
+    cams = class_maps(classifier, plain, label, prediction.segments[label].to_numpy(np.float32, copy=True))
     length = classifier.recipe.windows.length
-    remarks = []
+    caveats = []
     if cams.shape[1] == 1:
-        remarks.append("the network's map tells when, not how high: it is the same for all frequencies.")
-    places = classifier.network.places if classifier.frontend is None else classifier.frontend.places
+        caveats.append("the network's map tells when, not how high: it is the same for all frequencies.")
+    places = classifier.network.positions if classifier.frontend is None else classifier.frontend.positions
     hz, found = torch.from_numpy(grid.hz), []
     for cam, (start, end) in zip(cams, classifier.spans(len(wave)), strict=True):
         frames = grid.frames(start, end)
         columns, rows = places(torch.from_numpy(grid.times[frames] - start), hz, length)
-        map_ = _between(rows, len(cam)) @ cam @ _between(columns, cam.shape[1]).T
-        heard_at = columns.isfinite().numpy()
-        first = frames.start + int(heard_at.argmax()) if heard_at.any() else frames.start
-        found.append((slice(first, first + int(heard_at.sum())), map_.numpy()[:, heard_at]))
-    return found, remarks
+        map_ = _interpolation(rows, len(cam)) @ cam @ _interpolation(columns, cam.shape[1]).T
+        covered = columns.isfinite().numpy()
+        first = frames.start + int(covered.argmax()) if covered.any() else frames.start
+        found.append((slice(first, first + int(covered.sum())), map_.numpy()[:, covered]))
+    return found, caveats
 
 
-def _cams(classifier: TorchClassifier, segments: npt.NDArray[Any], label: str, scores: Array) -> Tensor:
-    """Segments, or what stands for them, and their scores of a class `[S]` -> the map of each, `[S, f, w]`."""
+def class_maps(classifier: TorchClassifier, segments: npt.NDArray[Any], label: str, scores: Array) -> Tensor:
+    """Segments `[S, ...]` and their scores of a class `[S]` -> the map of each, `[S, f, w]`."""
     network, index = classifier.network, classifier.labels.index(label)
     batches = torch.from_numpy(np.array(segments)).split(BATCH)
     with torch.no_grad():
         embeddings = torch.cat([classifier.embed(batch.to(classifier.device)).float() for batch in batches])
-    weights = _what_decides(classifier, embeddings, index, scores)
+    weights = decision_gradient(classifier, embeddings, index, scores)
 
-    def outputs(given: Tensor, weight: Tensor) -> Tensor:
-        return (network.embed(given) * weight).sum(dim=1)
+    def outputs(features: Tensor, weight: Tensor) -> Tensor:
+        return (network.embed(features) * weight).sum(dim=1)
 
     method, maps = LayerGradCam(outputs, network.cam_layer), []
     for batch, weight in zip(batches, weights.split(BATCH), strict=True):
         with torch.no_grad():
-            given = classifier.features(batch.to(classifier.device))
-        cam = method.attribute(given, additional_forward_args=(weight,), relu_attributions=True)
+            features = classifier.features(batch.to(classifier.device))
+        cam = method.attribute(features, additional_forward_args=(weight,), relu_attributions=True)
         cam = cam.detach()[:, 0]
         if network.bands_layer is not None:
-            cam = _spread(cam, network.bands_layer, partial(outputs, given, weight))
+            cam = _split_by_band(cam, network.bands_layer, partial(outputs, features, weight))
         maps.append(cam.float().cpu())
     return torch.cat(maps)
 
 
-def _what_decides(classifier: TorchClassifier, embeddings: Tensor, index: int, scores: Array) -> Tensor:
-    """Segments' embeddings `[S, D]` and their scores of a class `[S]` -> the gradient of what decides for it `[S, D]`.
+def decision_gradient(classifier: TorchClassifier, embeddings: Tensor, index: int, scores: Array) -> Tensor:
+    """Segments' embeddings `[S, D]` and their scores of a class `[S]` -> the gradient of the decision for it `[S, D]`.
 
-    A head on pooled embeddings decides by the clip's logit. Where segments are scored, it is each one's logit, weighed
-    by its score, so that a segment without the class does not light up.
+    For a head on pooled embeddings that is the gradient of the clip's logit. Where segments are scored, it is each
+    one's logit weighted by its score, so that a segment without the class stays dark.
     """
 
     def own(values: Tensor) -> Tensor:
-        # What all classes share changes no softmax; of two classes a head keeps one against zeros.
+        # A number added to all logits changes no softmax; of two classes a head scores one against zeros.
         return values[:, index] - (values.mean(dim=1) if classifier.activation == "softmax" else 0)
 
     embeddings, head, pool = embeddings.requires_grad_(), classifier.head, classifier.recipe.head.pool
@@ -109,33 +107,34 @@ def _what_decides(classifier: TorchClassifier, embeddings: Tensor, index: int, s
     return torch.autograd.grad(decides, embeddings)[0]
 
 
-def _spread(cam: Tensor, layer: nn.Module, outputs: Callable[[], Tensor]) -> Tensor:
-    """Maps `[B, f, w]` over parts of the spectrum that lie on each other -> `[B, parts * f, w]`, one above the other.
+def _split_by_band(cam: Tensor, layer: nn.Module, outputs: Callable[[], Tensor]) -> Tensor:
+    """Maps `[B, f, w]` of frequency bands that the network stacks as channels -> `[B, bands * f, w]`, the bands one
+    above the other.
 
-    Each cell is shared out by how much its part matters there: |gradient| times decibels above `FLOOR_DB` below the
-    segment's loudest cell, of what `layer` gives, `[B, parts, F, W]` in decibels.
+    Each cell is divided among the bands by their part in it: |gradient| times decibels above `FLOOR_DB` below the
+    segment's loudest cell, of the output of `layer`, `[B, bands, F, W]` in decibels.
     """
-    given: list[Tensor] = []
+    layer_output: list[Tensor] = []
 
     def keep(module: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> Tensor:
-        given.append(out.detach().requires_grad_())
-        return given[0]
+        layer_output.append(out.detach().requires_grad_())
+        return layer_output[0]
 
     hook = layer.register_forward_hook(keep)
     try:
         with torch.enable_grad():
-            (gradient,) = torch.autograd.grad(outputs().sum(), given)
+            (gradient,) = torch.autograd.grad(outputs().sum(), layer_output)
     finally:
         hook.remove()
-    decibels = given[0].detach()
-    heard = (decibels - decibels.amax(dim=(1, 2, 3), keepdim=True) + FLOOR_DB).clamp_min(0)
-    shares = nn.functional.adaptive_avg_pool2d((gradient * heard).abs(), (cam.shape[1], cam.shape[2]))
+    decibels = layer_output[0].detach()
+    audible = (decibels - decibels.amax(dim=(1, 2, 3), keepdim=True) + FLOOR_DB).clamp_min(0)
+    shares = nn.functional.adaptive_avg_pool2d((gradient * audible).abs(), (cam.shape[1], cam.shape[2]))
     shares = shares / shares.sum(dim=1, keepdim=True).clamp_min(torch.finfo(shares.dtype).tiny)
     return (cam[:, None] * shares).flatten(1, 2)
 
 
-def _between(shares: Tensor, cells: int) -> Tensor:
-    """Places on a side of the map as shares of it `[n]` -> weights `[n, cells]` that interpolate linearly between the
-    cells' middles; zeros where the place is NaN."""
+def _interpolation(shares: Tensor, cells: int) -> Tensor:
+    """Places along one side of the map, as shares of it `[n]` -> weights `[n, cells]` that interpolate linearly between
+    the cells' centres; zeros where the place is NaN."""
     places = (shares * cells - 0.5).clamp(0, cells - 1)
     return (1 - (places[:, None] - torch.arange(cells)).abs()).clamp_min(0).nan_to_num(0).float()

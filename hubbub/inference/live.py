@@ -1,9 +1,8 @@
-"""Live sound to what is heard in it: segments and events as they come, and how far behind the answers are.
+"""Classify live sound: predictions for segments and events as they come, and their latency.
 
-One thread takes what the source gives, another hears it; between them wait a few seconds of sound at most. A slow
-machine makes a pipe wait, so none of it is lost. A microphone does not wait: blocks that find no room are dropped and
-counted, and hearing goes on with what is new.
-This room knows no network, no file and no terminal.
+One thread reads the source, another classifies; a queue between them holds a few seconds of sound. On a slow machine a
+pipe waits, so that nothing is lost. A microphone does not wait: blocks that find the queue full are dropped and
+counted, and classification continues with new sound.
 """
 
 import itertools
@@ -15,44 +14,28 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from hubbub.audio import waves
 from hubbub.audio.capture import Source
-from hubbub.inference.events import Event, Merger, Merging
-from hubbub.inference.stream import Decision, Stream, StreamError
+from hubbub.classifier.prediction import Array, Event, Prediction, Spans
+from hubbub.inference.events import EventSettings
+from hubbub.inference.scoring import Scorer
+from hubbub.inference.stream import Stream, StreamError
 
 if TYPE_CHECKING:
     from hubbub.classifier.base import Classifier
 
-__all__ = ["Figures", "Listener", "Segment"]
+__all__ = ["Figures", "LiveClassifier"]
 
-Array = npt.NDArray[np.float32]
-#: Blocks that wait at most; a microphone's hold a tenth of a second.
+#: The most blocks in the queue; a microphone's hold a tenth of a second.
 WAITING = 20
-_PATIENCE_S = 0.1  # how long is waited before asking whether it is to go on
-
-
-@dataclass(frozen=True)
-class Segment:
-    """What was heard from `start` to `end` [s]: a probability a class, `[K]`."""
-
-    labels: tuple[str, ...] = field(repr=False)
-    start: float
-    end: float
-    scores: Array = field(repr=False)
-
-    @property
-    def best(self) -> Event:
-        """The class with the highest score."""
-        k = int(self.scores.argmax())
-        return Event(self.labels[k], self.start, self.end, float(self.scores[k]))
+_POLL_S = 0.1  # how often a waiting thread looks whether it was stopped
 
 
 @dataclass
 class Figures:
-    """How it goes. Latency [s] is from the arrival of a segment's last sample to its scores. What a source lost at once
-    counts as one block."""
+    """Figures of a run. Latency [s] is from the arrival of a segment's last sample to its scores. Samples that a source
+    itself lost in one go count as one block."""
 
     seconds: float = 0.0
     segments: int = 0
@@ -66,7 +49,7 @@ class Figures:
     def mean_latency_s(self) -> float:
         return self._sum_s / self.segments if self.segments else 0.0
 
-    def answered(self, latency_s: float) -> None:
+    def add_segment(self, latency_s: float) -> None:
         self.segments += 1
         self._sum_s += latency_s
         self.latency_s = latency_s
@@ -75,7 +58,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class _Block:
-    """Samples `[n, channels]`, the number of the first of them, and when they arrived."""
+    """Samples `[n, channels]`, the position of the first one in the source, and when they arrived."""
 
     samples: Array
     first: int
@@ -86,98 +69,89 @@ class _Block:
         return self.first + len(self.samples)
 
 
-class Listener:
-    """Hears a source. `hear` gives what was heard; `figures` and `scores` can be asked at any time after it began."""
+class LiveClassifier:
+    """Classifies the sound of a source. `run` gives segments and events; `figures` and `prediction` can be asked at any
+    time after it began."""
 
-    def __init__(self, model: "Classifier", source: Source, merging: Merging, waiting: int = WAITING) -> None:
+    def __init__(self, model: "Classifier", source: Source, events: EventSettings, waiting: int = WAITING) -> None:
         self._model, self._source = model, source
-        self._merger = Merger(model.labels, merging)
-        self._decision = Decision(model)
+        self._scorer = Scorer(model, events)
         self._waiting: queue.Queue[_Block | BaseException | None] = queue.Queue(waiting)
         self._stopped = threading.Event()
         self._stream = self._new_stream()
-        self._before: dict[tuple[str, ...], None] = {}  # what was odd about the streams before it
+        self._before: dict[tuple[str, ...], None] = {}  # warnings of earlier streams, which ended at a gap
         self.figures = Figures()
 
     @property
-    def labels(self) -> tuple[str, ...]:
-        return self._model.labels
-
-    @property
-    def known(self) -> bool | None:
-        """Whether what was heard so far is probably one of the classes; None where the classifier cannot tell."""
-        return waves.known(self._decision.known, self.warnings)
+    def prediction(self) -> Prediction:
+        """The prediction for all sound so far, at least one segment."""
+        return self._scorer.prediction(self.figures.seconds, self.warnings)
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is odd about the sound so far, in sentences."""
+        """Sentences about the sound so far."""
         each = [*self._before, self._stream.warnings]
         found = dict.fromkeys(itertools.chain(self._source.warnings, *each))
-        if not all(waves.SILENCE in odd for odd in each):
+        if not all(waves.SILENCE in warnings for warnings in each):
             found.pop(waves.SILENCE, None)
         if self._before:  # what comes after a gap may be short
-            found = {odd: None for odd in found if odd not in self._stream.padded}
+            found = {warning: None for warning in found if warning not in self._stream.padded}
         return tuple(found)
 
     def stop(self) -> None:
-        """Take no more from the source; what was taken is heard to its end."""
+        """Take no more from the source; what was taken is classified to its end."""
         self._stopped.set()
 
-    def scores(self) -> Array:
-        """Probabilities `[K]` of all that was heard so far, one segment at least."""
-        return self._decision.scores()
+    def run(self, seconds: float | None = None) -> Iterator[Prediction | Event]:
+        """A prediction for each segment, and events once they are over, of so many `seconds` or until the source ends;
+        once.
 
-    def hear(self, seconds: float | None = None) -> Iterator[Segment | Event]:
-        """Segments, and events once they are over, of so many `seconds` or until the source ends; once.
-
-        Where blocks were dropped hearing begins anew: no segment and no event spans the gap. Raises what the source
+        Where blocks were dropped a new stream begins: no segment and no event spans the gap. Raises what the source
         and `Stream` do, `StreamError` where not a single sample came.
         """
         most = None if seconds is None else max(round(seconds * self._source.rate_hz), 1)
-        # A daemon: a pipe that says nothing cannot be told to stop.
-        threading.Thread(target=self._take, args=(most,), name="source", daemon=True).start()
-        begun, heard_to = 0, 0
+        # A daemon: a pipe that gives nothing cannot be told to stop.
+        threading.Thread(target=self._read, args=(most,), name="source", daemon=True).start()
+        begun, done = 0, 0  # samples of the source: where the stream begins, and what was fed
         try:
-            for run in self._runs():
-                if run[0].first != heard_to:
-                    yield from self._merger.end()
+            for blocks in self._runs():
+                if blocks[0].first != done:
+                    yield from self._scorer.end()
                     self._before[self._stream.warnings] = None
-                    self._stream, begun = self._new_stream(), run[0].first
-                heard_to = run[-1].end
-                found = self._stream.feed(np.concatenate([block.samples for block in run]))
-                self.figures.seconds = heard_to / self._source.rate_hz
-                yield from self._heard(*found, begun / self._source.rate_hz, run)
-            if not heard_to:
+                    self._stream, begun = self._new_stream(), blocks[0].first
+                done = blocks[-1].end
+                segments, spans = self._stream.feed(np.concatenate([block.samples for block in blocks]))
+                self.figures.seconds = done / self._source.rate_hz
+                yield from self._score(segments, spans + begun / self._source.rate_hz, blocks)
+            if not done:
                 raise StreamError("not a single sample came. See whether the source gives sound.")
-            if not begun or heard_to - begun >= waves.SHORTEST_S * self._source.rate_hz:
-                yield from self._heard(*self._stream.end(), begun / self._source.rate_hz, [])
-            yield from self._merger.end()
+            if not begun or done - begun >= waves.SHORTEST_S * self._source.rate_hz:
+                segments, spans = self._stream.end()
+                yield from self._score(segments, spans + begun / self._source.rate_hz, [])
+            yield from self._scorer.end()
         finally:
             self._stopped.set()
 
     def _new_stream(self) -> Stream:
         return Stream(self._model, self._source.rate_hz, self._source.channels)
 
-    def _heard(
-        self, segments: Array, spans: npt.NDArray[np.float64], begun_s: float, run: list[_Block]
-    ) -> Iterator[Segment | Event]:
+    def _score(self, segments: Array, spans: Spans, blocks: list[_Block]) -> Iterator[Prediction | Event]:
         if not len(segments):
             return
-        rows = self._decision.add(self._model.outputs(segments), segments)
+        scores, events = self._scorer.add(self._model.outputs(segments), segments, spans)
         now = time.monotonic()
-        spans = spans + begun_s
-        for (start, end), row in zip(spans.tolist(), rows, strict=True):
-            arrived = next((b.arrived for b in run if b.end >= round(end * self._source.rate_hz)), None)
-            self.figures.answered(now - arrived if arrived is not None else 0.0)
-            yield Segment(self._model.labels, start, end, row)
-        yield from self._merger.feed(spans, rows)
+        for (start, end), row in zip(spans.tolist(), scores, strict=True):
+            arrived = next((b.arrived for b in blocks if b.end >= round(end * self._source.rate_hz)), None)
+            self.figures.add_segment(now - arrived if arrived is not None else 0.0)
+            yield Prediction.of_segment(self._model.labels, start, end, row)
+        yield from events
 
     def _runs(self) -> Iterator[list[_Block]]:
-        """What waits, as runs of blocks that follow each other without a gap."""
+        """The queue's content, as runs of blocks that follow each other without a gap."""
         run: list[_Block] = []
         while True:
             try:
-                item = self._waiting.get(block=not run, timeout=_PATIENCE_S)
+                item = self._waiting.get(block=not run, timeout=_POLL_S)
             except queue.Empty:
                 if run:
                     yield run
@@ -196,8 +170,8 @@ class Listener:
             if item is None:
                 return
 
-    def _take(self, most: int | None) -> None:
-        """In its own thread: blocks from the source into the queue, at most so many samples."""
+    def _read(self, most: int | None) -> None:
+        """In its own thread: read blocks from the source into the queue, `most` samples at most."""
         taken = lost = 0
         try:
             for samples in self._source.blocks():
@@ -212,7 +186,7 @@ class Listener:
                 if self._stopped.is_set() or (most is not None and first + len(samples) >= most):
                     break
             self._put(None)
-        except BaseException as error:  # whoever hears shall know
+        except BaseException as error:  # raised by the classifying thread
             self._put(error)
 
     def _put(self, item: _Block | BaseException | None) -> None:
@@ -224,7 +198,7 @@ class Listener:
             return
         while not self._stopped.is_set():
             try:
-                self._waiting.put(item, timeout=_PATIENCE_S)
+                self._waiting.put(item, timeout=_POLL_S)
                 return
             except queue.Full:
                 continue

@@ -1,8 +1,7 @@
-"""Occlusion of sound: patches of its spectrum are removed, and the classifier is asked again.
+"""Occlusion of sound: patches of the spectrum are removed, and the scores without them are compared.
 
-Zeiler & Fergus 2014 (https://arxiv.org/abs/1311.2901) cover parts of a picture; here parts of the recording itself go,
-so any classifier can be asked, with or without gradients, in all views that its decision is made of. This room knows
-nothing of networks.
+Zeiler & Fergus 2014 (https://arxiv.org/abs/1311.2901) cover parts of an image; here parts of the recording are removed,
+so that it works for any classifier, with or without gradients, and in all views that its decision is made of.
 """
 
 import numpy as np
@@ -12,34 +11,34 @@ from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.inference.stft import Grid
 from hubbub.runtime.progress import track
 
-__all__ = ["occlude"]
+__all__ = ["grid_patches", "occlude"]
 
 Array = npt.NDArray[np.float32]
 #: A patch is two steps long and two bands high, and patches lie a step or a band apart.
 STEP_S, MOST_STEPS, BANDS = 0.125, 48, 6
-#: Rows of evidence that are judged at once.
+#: Rows of outputs that are scored at once.
 ROWS = 4096
-_LEAST = 1e-6  # A score nearer to 0 or 1 tells no more.
+_LEAST = 1e-6  # a score nearer to 0 or 1 counts as this
 
 
 def occlude(
     classifier: TorchClassifier, wave: Array, grid: Grid, label: str
 ) -> tuple[Array, list[tuple[slice, Array]]]:
-    """Wave `[T]` -> the map `[bins, frames]` of how far the log-odds of the clip's score fall without what lies there,
-    0 or more; and of each segment its frames on the grid and such a map of its own, times its score."""
+    """Wave `[T]` -> the map `[bins, frames]` of how far the log-odds of the clip's score fall without each cell, 0 or
+    more; and each segment's frames on the grid with a map of its own, times its score."""
     index, base = classifier.labels.index(label), classifier.cut(wave)
-    known = classifier.outputs(base)
-    by_segment, by_clip = classifier.predict_proba(known, [0])
-    patches, spectrum = _patches(grid), grid.analyse(wave)
+    unchanged = classifier.outputs(base)
+    by_segment, by_clip = classifier.predict_proba(unchanged, [0])
+    patches, spectrum = grid_patches(grid), grid.analyse(wave)
     clip, count = np.zeros(grid.shape, np.float32), np.zeros(grid.shape, np.float32)
     spans = [grid.frames(*span) for span in classifier.spans(len(wave))]
     parts = [np.zeros((grid.shape[0], span.stop - span.start), np.float32) for span in spans]
     size = max(1, ROWS // len(base))
     for start in track(range(0, len(patches), size), "removing patches", -(-len(patches) // size)):
         some = patches[start : start + size]
-        outputs, touched = _without(classifier, wave, grid, spectrum, some, base, known)
+        outputs, touched = _outputs_without(classifier, wave, grid, spectrum, some, base, unchanged)
         segments, clips = classifier.predict_proba(
-            outputs.reshape(-1, known.shape[1]), np.arange(len(some)) * len(base)
+            outputs.reshape(-1, unchanged.shape[1]), np.arange(len(some)) * len(base)
         )
         falls = _log_odds(by_clip[:, index]) - _log_odds(clips[:, index])
         own = _log_odds(by_segment[:, index]) - _log_odds(segments[:, index].reshape(len(some), -1))
@@ -56,32 +55,33 @@ def occlude(
     return clip, list(zip(spans, parts, strict=True))
 
 
-def _without(
+def _outputs_without(
     classifier: TorchClassifier,
     wave: Array,
     grid: Grid,
     spectrum: npt.NDArray[np.complex64],
     patches: list[tuple[slice, slice]],
     base: Array,
-    known: Array,
+    unchanged: Array,
 ) -> tuple[Array, list[npt.NDArray[np.intp]]]:
-    """Evidence `[patches, S, E]` of the wave without each patch, and the segments that changed; others are `known`."""
-    outputs, touched, heard = np.repeat(known[None], len(patches), axis=0), [], []
+    """Outputs `[patches, S, E]` of the wave without each patch, and the segments that changed; the others have the
+    outputs of the whole wave, `unchanged`."""
+    outputs, touched, changed = np.repeat(unchanged[None], len(patches), axis=0), [], []
     for bins, frames in patches:
         there = np.zeros((grid.shape[0], frames.stop - frames.start), np.complex64)
         there[bins] = spectrum[bins, frames]
         segments = classifier.cut(wave - grid.synthesise(there, frames.start))
         at = np.flatnonzero((segments != base).any(axis=1))
         touched.append(at)
-        heard.append(segments[at])
+        changed.append(segments[at])
     rows = np.repeat(np.arange(len(patches)), [len(at) for at in touched])
     if len(rows):
-        outputs[rows, np.concatenate(touched)] = classifier.outputs(np.concatenate(heard))
+        outputs[rows, np.concatenate(touched)] = classifier.outputs(np.concatenate(changed))
     return outputs, touched
 
 
-def _patches(grid: Grid) -> list[tuple[slice, slice]]:
-    """Bins and frames of each patch; together they cover every cell, most of them four times."""
+def grid_patches(grid: Grid) -> list[tuple[slice, slice]]:
+    """Bins and frames of each patch; together they cover every cell, most cells four times."""
     bins, frames = grid.shape
     step = max(1, round(STEP_S * grid.rate_hz / grid.hop), -(-frames // MOST_STEPS))
     mels = np.log1p(grid.hz / 700)  # HTK's scale, on which bands are equally high

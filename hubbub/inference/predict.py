@@ -1,8 +1,7 @@
-"""Recordings to answers: many and of any length, one answer or one error each, never a stop in between.
+"""Predictions for many recordings of any length; a file that cannot be read gives an error, and the others go on.
 
 Threads decode and cut while the network computes; segments of several recordings share its batches. Of a recording
-only what is asked for is kept: its decision, each segment's best classes, its events.
-This room does not know how answers are written down.
+only its scores, each segment's best classes and its events are kept.
 """
 
 import os
@@ -20,79 +19,87 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from hubbub.audio import decode, waves
+from hubbub.audio import decode
 from hubbub.audio.find_files import STDIN, near
 from hubbub.classifier.base import PRECOMPUTED
+from hubbub.classifier.prediction import Prediction, Spans
 from hubbub.errors import HubbubError
-from hubbub.inference.answer import Answer, Array, Asked, Gist, Spans
-from hubbub.inference.events import Event, Merger
-from hubbub.inference.stream import Decision, Stream, StreamError
+from hubbub.inference.result import FileResult, PredictOptions
+from hubbub.inference.scoring import Scorer
+from hubbub.inference.stream import Stream, StreamError
+from hubbub.runtime import processes
 from hubbub.runtime.prefetch import prefetch
 
 if TYPE_CHECKING:
     from hubbub.classifier.base import Classifier
 
-__all__ = ["STDIN", "answers", "hear"]
+__all__ = ["PredictError", "predict_files", "predict_recording"]
 
-#: Recordings decoded at a time, and how many pieces of each, of some seconds, ahead of the network.
-DECODERS, PIECES = min(4, os.cpu_count() or 1), 4
+#: Recordings decoded at the same time, and how many pieces of each, of some seconds, ahead of the network.
+DECODERS, PIECES = min(4, processes.cores()), 4
 
 
 class PredictError(HubbubError):
     """Nothing to classify, or nothing to classify with."""
 
 
-def hear(model: "Classifier", source: str | Path | BinaryIO | decode.Sound, asked: Asked = Asked()) -> Gist:
-    """A file, an open stream or a sound that is being decoded -> what was heard in it, in bounded memory; else as
-    `Classifier.classify`."""
+def predict_recording(
+    model: "Classifier", source: str | Path | BinaryIO | decode.Sound, options: PredictOptions = PredictOptions()
+) -> Prediction:
+    """A file, an open stream or a sound that is being decoded -> its prediction, in bounded memory; otherwise as
+    `Classifier.classify`, whose errors it raises."""
     if isinstance(source, str | Path) and Path(source).suffix.lower() in PRECOMPUTED:
-        return _gist_of_given(model, Path(source), asked)
-    listening = _Listening(model, asked)
+        return _predict_precomputed(model, Path(source), options)
+    scorer = _scorer(model, options)
     for piece in _pieces(model, source):
         if len(piece.segments):
-            listening.add(model.outputs(piece.segments), piece)
-    return listening.gist(piece.seconds, piece.rate_hz, piece.warnings)
+            scorer.add(model.outputs(piece.segments), piece.segments, piece.spans)
+    scorer.end()
+    return scorer.prediction(piece.seconds, piece.warnings)
 
 
-def answers(
+def predict_files(
     model: "Classifier",
     paths: Sequence[str],
     name: str = "",
-    asked: Asked = Asked(),
-    heard: Callable[[str, float], None] = lambda path, share: None,
-) -> Iterator[Answer]:
-    """Classify each file, `-` being standard input, in order; one that cannot be read gives its error, and the rest
-    go on. `heard(path, share)` is told what share of a file is done, if that is known."""
+    options: PredictOptions = PredictOptions(),
+    progress: Callable[[str, float], None] = lambda path, share: None,
+) -> Iterator[FileResult]:
+    """The result of each file, `-` being standard input, in order. A file that cannot be read gives an error, and the
+    others go on. `progress(path, share)` is called with the share of a file that is done, where its length is known."""
     waiting: deque[_Recording] = deque()
     batch = _Batch(model)
-    with closing(prefetch((partial(_guarded, model, path) for path in paths), DECODERS, PIECES)) as lines:  # type: ignore[type-var]
-        for path, pieces in zip(paths, lines, strict=True):
-            recording = _Recording(path, _Listening(model, asked))
+    with closing(prefetch((partial(_guarded, model, path) for path in paths), DECODERS, PIECES)) as queues:  # type: ignore[type-var]
+        for path, pieces in zip(paths, queues, strict=True):
+            recording = _Recording(path, _scorer(model, options))
             waiting.append(recording)
             for piece in pieces:
                 if isinstance(piece, HubbubError):
                     recording.error = str(piece)
                 else:
-                    recording.rate_hz, recording.seconds = piece.rate_hz, piece.seconds
-                    recording.warnings = piece.warnings
+                    recording.last = piece
                     batch.add(recording, piece)
-                    heard(path, piece.share)
+                    progress(path, piece.share)
                 while waiting and waiting[0].done and waiting[0] is not recording:
-                    yield waiting.popleft().answer(name)
+                    yield waiting.popleft().result(model, name)
             if not recording.error and Path(path).suffix.lower() in PRECOMPUTED:
-                recording.load_precomputed(model, asked)
+                recording.predict_precomputed(model, options)
             recording.ended = True
-            heard(path, 1.0)
+            progress(path, 1.0)
             while waiting and waiting[0].done:
-                yield waiting.popleft().answer(name)
+                yield waiting.popleft().result(model, name)
     batch.flush()
-    yield from (recording.answer(name) for recording in waiting)
+    yield from (recording.result(model, name) for recording in waiting)
+
+
+def _scorer(model: "Classifier", options: PredictOptions) -> Scorer:
+    return Scorer(model, options.events, options.top)
 
 
 @dataclass(frozen=True)
 class _Piece:
-    """The next segments of a recording, its own rate, how much of it has come, and what share that is of it; with the
-    last of them, what is odd about it."""
+    """The next segments of a recording, the recording's own rate, how much of it was decoded [s] and as a share, and
+    with the last segments its warnings."""
 
     segments: npt.NDArray[Any]
     spans: Spans
@@ -103,10 +110,10 @@ class _Piece:
 
 
 def _pieces(model: "Classifier", source: str | Path | BinaryIO | decode.Sound) -> Iterator[_Piece]:
-    """A recording, decoded and cut: one piece at least. Raises what `Classifier.read` does."""
+    """A recording, decoded and cut: at least one piece. Raises what `Classifier.read` does."""
     if not model.takes_sound:
-        model.read("")  # says why
-    with nullcontext(source) if isinstance(source, decode.Sound) else decode.opened(source) as sound:
+        model.read("")  # raises the reason
+    with nullcontext(source) if isinstance(source, decode.Sound) else decode.open_sound(source) as sound:
         stream = Stream(model, sound.rate_hz)
         whole = sound.seconds or float("inf")
         for block in sound.blocks:
@@ -121,14 +128,14 @@ def _pieces(model: "Classifier", source: str | Path | BinaryIO | decode.Sound) -
 
 
 def _guarded(model: "Classifier", path: str) -> Iterator[_Piece | HubbubError]:
-    """The pieces of a path, its error the last of them. What is no sound has none: it is small, and heard at once."""
+    """The pieces of a file, an error as the last of them. Precomputed spectrograms, which are small, have none."""
     try:
         with ExitStack() as stack:
             source: str | BinaryIO = path
             if path == STDIN and sys.stdin.buffer.isatty():
                 raise PredictError("standard input is a terminal. Pipe a sound into it: cat street.wav | hubbub ...")
             if path == STDIN:
-                source = stack.enter_context(tempfile.TemporaryFile())  # decoders go back and forth
+                source = stack.enter_context(tempfile.TemporaryFile())  # decoders need to seek
                 shutil.copyfileobj(sys.stdin.buffer, source)
             elif not os.path.exists(path):
                 what = "a link that leads nowhere" if os.path.islink(path) else "not a file"
@@ -140,112 +147,72 @@ def _guarded(model: "Classifier", path: str) -> Iterator[_Piece | HubbubError]:
         yield error
 
 
-class _Listening:
-    """One recording while it is heard."""
-
-    def __init__(self, model: "Classifier", asked: Asked) -> None:
-        self._model, self._top = model, min(asked.top, len(model.labels))
-        self._decision = Decision(model)
-        self._merger = Merger(model.labels, asked.merging) if asked.merging else None
-        self._events: list[Event] = []
-        self._spans: list[Spans] = []
-        self._best: list[npt.NDArray[np.intp]] = []
-        self._scores: list[Array] = []
-
-    def add(self, outputs: Array, piece: "_Piece") -> None:
-        rows, spans = self._decision.add(outputs, piece.segments), piece.spans
-        best = np.argsort(-rows, axis=1, kind="stable")[:, : self._top]
-        self._spans.append(spans)
-        self._best.append(best.copy())
-        self._scores.append(np.take_along_axis(rows, best, axis=1))
-        if self._merger:
-            self._events += self._merger.feed(spans, rows)
-
-    def gist(self, seconds: float, rate_hz: int, warnings: tuple[str, ...] = ()) -> Gist:
-        events = None
-        if self._merger:
-            found = self._events + self._merger.end()
-            events = tuple(sorted(found, key=lambda event: (event.start, event.end, event.label)))
-        return Gist(
-            self._model.labels,
-            self._decision.scores(),
-            seconds,
-            np.concatenate(self._spans),
-            np.concatenate(self._best),
-            np.concatenate(self._scores),
-            events,
-            min(rate_hz, self._model.rate_hz) / 2,
-            waves.known(self._decision.known, warnings),
-            warnings,
-        )
-
-
-def _gist_of_given(model: "Classifier", path: Path, asked: Asked) -> Gist:
-    """A picture or a spectrogram, which is one segment."""
-    listening = _Listening(model, asked)
+def _predict_precomputed(model: "Classifier", path: Path, options: PredictOptions) -> Prediction:
+    """The prediction for an image or a spectrogram, which is one segment."""
+    scorer = _scorer(model, options)
     segments, seconds = model.load_precomputed(path), model.precomputed_seconds
-    piece = _Piece(segments, np.array([[0.0, seconds]]), model.rate_hz, seconds, 1.0)
-    listening.add(model.outputs(segments), piece)
-    return listening.gist(seconds, model.rate_hz)
+    scorer.add(model.outputs(segments), segments, np.array([[0.0, seconds]]))
+    scorer.end()
+    return scorer.prediction(seconds)
 
 
 @dataclass
 class _Recording:
-    """A path on its way to an answer."""
+    """A file on its way to its result."""
 
     path: str
-    listening: _Listening
-    seconds: float = 0.0
-    rate_hz: int = 0
-    warnings: tuple[str, ...] = ()
-    pending: int = 0  # segments not heard yet
+    scorer: Scorer
+    last: "_Piece | None" = None  # the piece that came last
+    pending: int = 0  # segments that are not scored yet
     ended: bool = False
     error: str = ""
-    gist: Gist | None = None
+    precomputed: Prediction | None = None
 
     @property
     def done(self) -> bool:
         return self.ended and (not self.pending or bool(self.error))
 
-    def load_precomputed(self, model: "Classifier", asked: Asked) -> None:
+    def predict_precomputed(self, model: "Classifier", options: PredictOptions) -> None:
         try:
-            self.gist = _gist_of_given(model, Path(self.path), asked)
+            self.precomputed = _predict_precomputed(model, Path(self.path), options)
         except HubbubError as error:
             self.error = str(error)
 
-    def answer(self, name: str) -> Answer:
+    def result(self, model: "Classifier", name: str) -> FileResult:
         if self.error:
-            return Answer(self.path, None, self.error)
-        return Answer(self.path, self.gist or self._gist(), model=name)
-
-    def _gist(self) -> Gist:
-        return self.listening.gist(self.seconds, self.rate_hz, self.warnings)
+            return FileResult(self.path, None, self.error)
+        if self.last is None:
+            return FileResult(self.path, self.precomputed, model=name, highest_hz=model.rate_hz / 2)
+        self.scorer.end()
+        prediction = self.scorer.prediction(self.last.seconds, self.last.warnings)
+        highest_hz = min(self.last.rate_hz, model.rate_hz) / 2
+        return FileResult(self.path, prediction, model=name, highest_hz=highest_hz)
 
 
 class _Batch:
-    """Segments of several recordings, heard together."""
+    """Segments of several recordings, which go through the network together."""
 
     def __init__(self, model: "Classifier") -> None:
         self._model = model
-        self._held: list[tuple[_Recording, _Piece]] = []
+        self._waiting: list[tuple[_Recording, _Piece]] = []
         self._count = 0
 
     def add(self, recording: _Recording, piece: _Piece) -> None:
         if count := len(piece.segments):
-            self._held.append((recording, piece))
+            self._waiting.append((recording, piece))
             recording.pending += count
             self._count += count
         if self._count >= self._model.batch:
             self.flush()
 
     def flush(self) -> None:
-        if not self._held:
+        if not self._waiting:
             return
-        outputs = self._model.outputs(np.concatenate([piece.segments for _, piece in self._held]))
-        at = 0
-        for recording, piece in self._held:
+        outputs = self._model.outputs(np.concatenate([piece.segments for _, piece in self._waiting]))
+        start = 0
+        for recording, piece in self._waiting:
             count = len(piece.segments)
-            recording.listening.add(outputs[at : at + count], piece)
+            recording.scorer.add(outputs[start : start + count], piece.segments, piece.spans)
             recording.pending -= count
-            at += count
-        self._held, self._count = [], 0
+            start += count
+        self._waiting, self._count = [], 0

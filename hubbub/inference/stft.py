@@ -1,7 +1,7 @@
 """The short-time Fourier transform and its exact inverse, on a grid whose cells have seconds and Hz.
 
-Overlapping Hann windows, added up again by their squares (Griffin & Lim 1984): whatever mask lies on the cells, a sound
-and its complement sum to the recording. This room does not know what is done to the cells.
+Overlapping Hann windows, added up again by their squares (Griffin & Lim 1984): whatever mask lies on the cells, a
+masked sound and its complement sum to the recording.
 """
 
 import numpy as np
@@ -11,12 +11,12 @@ __all__ = ["Grid"]
 
 Array = npt.NDArray[np.float32]
 Spectrum = npt.NDArray[np.complex64]
-WINDOW_S = 0.064  # about: the nearest power of two in samples
+WINDOW_S = 0.064  # the nearest power of two in samples is used
 OVERLAP = 4
 
 
 class Grid:
-    """For waves `[samples]` at `rate_hz`: frames of `size` samples, centred at `times` [s]; bins at `hz`."""
+    """The grid for waves `[samples]` at `rate_hz`: frames of `size` samples, centred at `times` [s]; bins at `hz`."""
 
     def __init__(self, samples: int, rate_hz: int) -> None:
         self.samples, self.rate_hz = samples, rate_hz
@@ -26,11 +26,11 @@ class Grid:
         self.hz = np.arange(self.size // 2 + 1) * rate_hz / self.size
         self.shape = (len(self.hz), len(self.times))
         self._window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(self.size) / self.size)).astype(np.float32)
-        self._weight = self._added(np.broadcast_to(self._window**2, (len(self.times), self.size)), 0)
+        self._weight = self._overlap_add(np.broadcast_to(self._window**2, (len(self.times), self.size)), 0)
 
     def frames(self, start: float, end: float) -> slice:
-        """The frames centred from `start` to `end` [s]: none where that is shorter than their distance."""
-        # Times come from samples; a millionth of a frame is below one.
+        """The frames centred from `start` to `end` [s]; it may be none for a span shorter than their distance."""
+        # Times are whole samples, so a millionth of a frame is only rounding.
         first, last = np.ceil(start * self.rate_hz / self.hop - 1e-6), end * self.rate_hz / self.hop + 1e-6
         return slice(int(first), max(int(first), min(int(last) + 1, len(self.times))))
 
@@ -42,20 +42,20 @@ class Grid:
         return spectrum
 
     def synthesise(self, spectrum: Spectrum, first: int = 0) -> Array:
-        """Spectrum `[bins, frames]`, of all frames or of those from `first` on alone -> wave `[samples]`."""
+        """Spectrum `[bins, frames]` of the frames from `first` on -> wave `[samples]`."""
         frames = np.fft.irfft(spectrum.T, self.size).astype(np.float32) * self._window
-        return np.divide(self._added(frames, first), self._weight, dtype=np.float32)
+        return np.divide(self._overlap_add(frames, first), self._weight, dtype=np.float32)
 
     def joined(self, parts: list[tuple[slice, Array]]) -> Array:
-        """Maps `[bins, n]` of some frames each -> the map of all `[bins, frames]`: their mean where they overlap."""
+        """Maps `[bins, n]` of some frames each -> one map `[bins, frames]`: their mean where they overlap."""
         total, count = np.zeros(self.shape, np.float32), np.zeros(len(self.times), np.float32)
         for frames, part in parts:
             total[:, frames] += part
             count[frames] += 1
         return np.divide(total, np.maximum(count, 1), dtype=np.float32)
 
-    def _added(self, frames: Array, first: int) -> Array:
-        """Frames `[n, size]` from the one numbered `first` on, laid where they were and summed: `[samples]`."""
+    def _overlap_add(self, frames: Array, first: int) -> Array:
+        """Overlap-add: frames `[n, size]` from number `first` on -> their sum `[samples]`."""
         blocks = np.zeros((len(self.times) + 2 * OVERLAP, self.hop), np.float32)
         for part in range(OVERLAP):
             at = first + part

@@ -1,14 +1,19 @@
-"""Worker processes: how many cores they may use, their environment, and how they end."""
+"""Processes of this machine: how many cores they may use, their environment, and their end."""
 
+import math
 import multiprocessing
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import connection
+from pathlib import Path
 
 from hubbub.errors import HubbubError
 
-__all__ = ["EngineError", "cores", "describe_exit", "exit_with_parent", "set_environment"]
+__all__ = ["EngineError", "cores", "describe_exit", "set_environment", "exit_with_parent"]
+
+#: A control group's share of the processors (Linux, cgroup v2): a quota and a period in microseconds, or `max`.
+CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 
 
 class EngineError(HubbubError):
@@ -16,8 +21,13 @@ class EngineError(HubbubError):
 
 
 def cores() -> int:
-    """The cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """The number of cores this process may use: those it is bound to, or fewer where a control group limits it."""
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = map(int, CPU_MAX.read_text().split())
+        return max(min(bound, math.ceil(quota / period)), 1)
+    except (OSError, ValueError, ZeroDivisionError):  # no control group, or no limit
+        return bound
 
 
 @contextmanager

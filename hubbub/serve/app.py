@@ -20,10 +20,10 @@ from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
 from hubbub.audio import decode
-from hubbub.classifier.base import AnswerError, Classifier
+from hubbub.classifier.base import Classifier, InvalidScoresError
 from hubbub.errors import HubbubError
-from hubbub.inference.answer import Asked
-from hubbub.inference.events import Merging
+from hubbub.inference.events import EventSettings
+from hubbub.inference.result import PredictOptions
 from hubbub.serve.batcher import StoppedError
 from hubbub.serve.limits import Limits, RefusedError
 from hubbub.serve.metrics import CONTENT_TYPE, Metrics
@@ -73,10 +73,10 @@ async def classify(
     The recording is the file of a form (multipart/form-data) or the body itself. Its content tells its format.
     """
     service.refuse_unready()
-    asked = Asked(merging=None if threshold is None else Merging(threshold, release, shortest, gap))
+    options = PredictOptions(events=None if threshold is None else EventSettings(threshold, release, shortest, gap))
     upload = await receive(request, service.limits)
     with upload.file:
-        answer = await service.run_in_pool(request, service.decoders, partial(service.classify, upload, asked))
+        answer = await service.run_in_pool(request, service.decoders, partial(service.classify, upload, options))
     return JSONResponse(answer.to_dict())
 
 
@@ -194,7 +194,7 @@ def create_app(
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
-    if isinstance(error, AnswerError):
+    if isinstance(error, InvalidScoresError):
         raise error  # the middleware logs it
     if isinstance(error, RefusedError):
         return error.response()

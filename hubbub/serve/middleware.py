@@ -252,7 +252,7 @@ class RequestMiddleware:
 def refuse_unknown_parameters(given: Iterable[tuple[str, str]], known: Collection[str]) -> None:
     """Raises `RefusedError` for query parameters that do not exist here or are given twice.
 
-    To ignore one would answer another question than was asked."""
+    To ignore one would answer another question than was options."""
     names = [name for name, _ in given]
     for name in names:
         if name not in known:

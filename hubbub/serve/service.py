@@ -24,8 +24,8 @@ from fastapi import FastAPI
 from starlette.requests import ClientDisconnect, Request
 
 from hubbub.classifier.base import Classifier
-from hubbub.inference.answer import Answer, Asked
-from hubbub.inference.predict import hear
+from hubbub.inference.predict import predict_recording
+from hubbub.inference.result import FileResult, PredictOptions
 from hubbub.serve.batcher import BatchedClassifier, Batcher, StoppedError
 from hubbub.serve.limits import Limits, RefusedError, Slots
 from hubbub.serve.metrics import Metrics
@@ -112,17 +112,18 @@ class Service:
         self.closing = True
         await self.streams.finish()
 
-    def classify(self, upload: Upload, asked: Asked, gone: Callable[[], bool]) -> Answer:
+    def classify(self, upload: Upload, options: PredictOptions, gone: Callable[[], bool]) -> FileResult:
         """The answer of `hubbub classify` for an upload."""
         with open_limited(upload.file, self.limits, self.limits.max_seconds) as sound:
-            return Answer(upload.name, hear(BatchedClassifier(self.batcher, gone), sound, asked), model=self.name)
+            prediction = predict_recording(BatchedClassifier(self.batcher, gone), sound, options)
+        return FileResult(upload.name, prediction, model=self.name)
 
     def explain(
         self, upload: Upload, label: str | None, start_s: float | None, end_s: float | None, gone: Callable[[], bool]
     ) -> dict[str, Any]:
         """The JSON that `hubbub explain` writes for an upload, with its images and sounds as `data:` addresses."""
         from hubbub.inference.explain import explain
-        from hubbub.report import explanation
+        from hubbub.report.explanation import write_explanation
 
         with open_limited(upload.file, self.limits, self.limits.explain_seconds, start_s, end_s) as sound:
             whole = replace(sound, blocks=iter([np.concatenate(list(sound.blocks))]))
@@ -131,7 +132,7 @@ class Service:
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary) / "explanation"
             shared: Any = BatchedClassifier(self.batcher, gone)
-            card = explanation.write(shared, found, folder)
+            card = write_explanation(shared, found, folder)
             media = {p.name: _data_address(p) for p in sorted(folder.iterdir()) if p.suffix in MEDIA}
         return {**card, "file": upload.name, "model": self.name, "media": media}
 

@@ -6,24 +6,21 @@ hours.
 """
 
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
 from typing import BinaryIO, cast
 
-import numpy as np
-import numpy.typing as npt
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from hubbub.audio import decode
+from hubbub.inference.stream import limit_length
 from hubbub.serve.limits import Limits, RefusedError
 
 __all__ = ["Upload", "open_limited", "receive"]
-
-Wave = npt.NDArray[np.float32]
 
 #: Bytes of each upload that are held in memory.
 SPOOLED_BYTES = 1_000_000
@@ -76,26 +73,16 @@ async def receive(request: Request, limits: Limits) -> Upload:
 def open_limited(
     file: BinaryIO, limits: Limits, max_s: float, start_s: float | None = None, end_s: float | None = None
 ) -> Iterator[decode.Sound]:
-    """`decode.opened` with the limits: at most `max_s` seconds. Raises `RefusedError` and `AudioError`, also from the
-    blocks."""
+    """`decode.open_sound` of at most `max_s` seconds. Raises `RefusedError` and `AudioError`, also from the blocks."""
     _refuse_length(max(start_s or 0, end_s or 0), limits.max_seconds)  # the sound before the part is decoded too
-    with decode.opened(file, start_s, end_s) as sound:
+    with decode.open_sound(file, start_s, end_s) as sound:
         limits.refuse_format(sound.rate_hz)
-        _refuse_length(sound.seconds or 0, max_s)
-        yield replace(sound, blocks=_limited(sound.blocks, sound.rate_hz, max_s))
+        yield limit_length(sound, lambda seconds: _refuse_length(seconds, max_s))
 
 
 def _refuse_length(seconds: float, max_s: float) -> None:
     if seconds > max_s:
         raise RefusedError(413, f"{max_s:g} s are the most. Cut the recording into parts.")
-
-
-def _limited(blocks: Iterable[Wave], rate_hz: int, max_s: float) -> Iterator[Wave]:
-    decoded = 0
-    for block in blocks:
-        decoded += len(block)
-        _refuse_length(decoded / rate_hz, max_s)
-        yield block
 
 
 async def _from_body(request: Request) -> Upload:

@@ -20,20 +20,21 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from hubbub.audio import decode, waves
-from hubbub.audio.packed import HEAD_BYTES, name_of
-from hubbub.classifier.base import AnswerError, Classifier
+from hubbub.audio import decode, pcm
+from hubbub.audio.sniff import HEAD_BYTES
+from hubbub.classifier.base import Classifier, InvalidScoresError
+from hubbub.classifier.prediction import Event, Prediction
 from hubbub.errors import HubbubError
-from hubbub.inference.events import Event, Merger, Merging
-from hubbub.inference.stream import Decision, Stream, StreamError
+from hubbub.inference.events import EventSettings
+from hubbub.inference.scoring import Scorer
+from hubbub.inference.stream import Stream, StreamError
 from hubbub.serve.limits import Limits, RefusedError
 from hubbub.serve.middleware import SERVER_ERROR, Token, refuse_unknown_parameters
 
 __all__ = ["Session", "Start", "Streams"]
 
-Said = dict[str, Any]
+Message = dict[str, Any]
 Result = TypeVar("Result")
-ENCODINGS: dict[str, np.dtype[Any]] = {"s16le": np.dtype("<i2"), "f32le": np.dtype("<f4")}
 #: Close codes (RFC 6455 and its registry): the client's data are refused; the server shuts down; it has failed.
 REFUSED, RESTARTED, FAILED = 1008, 1012, 1011
 
@@ -69,63 +70,46 @@ class Session:
     """One stream from its format to its end: bytes in, what is to be said out."""
 
     def __init__(self, model: Classifier, start: Start) -> None:
-        self._model, self._channels, self._kind = model, start.channels, ENCODINGS[start.encoding]
+        self._model, self._decoder = model, pcm.PcmDecoder(start.encoding, start.channels)
         self._stream = Stream(model, start.rate, start.channels)
-        self._decision = Decision(model)
-        merging = Merging(start.threshold, start.release, start.shortest, start.gap)
-        self._merger = Merger(model.labels, merging)
-        self._rest = self._head = b""
+        self._scorer = Scorer(model, EventSettings(start.threshold, start.release, start.shortest, start.gap))
+        self._head = b""
 
-    def feed(self, data: bytes) -> list[Said]:
+    def feed(self, data: bytes) -> list[Message]:
         """The next bytes; a sample may be cut in two between them."""
         self._refuse_packed(data)
-        data = self._rest + data
-        whole = len(data) - len(data) % (self._kind.itemsize * self._channels)
-        self._rest = data[whole:]
-        if not whole:
-            return []
-        samples = np.frombuffer(data[:whole], self._kind).reshape(-1, self._channels)
-        return self._hear(*self._stream.feed(samples))
+        samples = self._decoder.feed(data)
+        return self._score(*self._stream.feed(samples)) if len(samples) else []
 
     def _refuse_packed(self, data: bytes) -> None:
-        """Refuse what browsers and programs record into: asked of the first message, and once more of enough bytes."""
+        """Refuse what browsers and programs record into: looks at the first message, and again at enough bytes."""
         before = len(self._head)
         if before >= HEAD_BYTES:
             return
         self._head += data[: HEAD_BYTES - before]
         if before and len(self._head) < HEAD_BYTES:
             return
-        whole = self._head[: len(self._head) // self._kind.itemsize * self._kind.itemsize]
-        integers = np.frombuffer(whole, self._kind) / np.float32(2**15) if self._kind.kind == "i" else None
-        if packed := name_of(self._head, integers):
+        if content := pcm.content_name(self._head, self._decoder.encoding):
             raise StreamError(
-                f"the stream holds {packed}, not samples. Send samples, or the whole file to /v1/classify."
+                f"the stream holds {content}, not samples. Send samples, or the whole file to /v1/classify."
             )
 
-    def end(self) -> list[Said]:
+    def end(self) -> list[Message]:
         """What is left: the last segment and the events that end with it, and the decision on all of it."""
-        said = self._hear(*self._stream.end()) + [_event(one) for one in self._merger.end()]
-        scores = dict(zip(self._model.labels, map(float, self._decision.scores()), strict=True))
-        label = max(scores, key=lambda name: scores[name])
-        whole: Said = {"seconds": self._stream.seconds, "label": label, "score": scores[label], "scores": scores}
-        warnings = self._stream.warnings
-        if self._decision.known is not None:
-            whole["known"] = waves.known(self._decision.known, warnings)
-        if warnings:
-            whole["warnings"] = list(warnings)
-        return [*said, {"type": "end", **whole, "left_out_bytes": len(self._rest)}]
+        said = self._score(*self._stream.end()) + [_event(one) for one in self._scorer.end()]
+        prediction = self._scorer.prediction(self._stream.seconds, self._stream.warnings)
+        return [*said, {"type": "end", **prediction.to_dict(), "left_out_bytes": len(self._decoder.incomplete)}]
 
-    def _hear(self, segments: npt.NDArray[np.float32], spans: npt.NDArray[np.float64]) -> list[Said]:
+    def _score(self, segments: npt.NDArray[np.float32], spans: npt.NDArray[np.float64]) -> list[Message]:
         if not len(segments):
             return []
-        rows = self._decision.add(self._model.outputs(segments), segments)
-        said = [self._segment(start, end, row) for (start, end), row in zip(spans.tolist(), rows, strict=True)]
-        return said + [_event(one) for one in self._merger.feed(spans, rows)]
+        scores, events = self._scorer.add(self._model.outputs(segments), segments, spans)
+        said = [self._segment(start, end, row) for (start, end), row in zip(spans.tolist(), scores, strict=True)]
+        return said + [_event(one) for one in events]
 
-    def _segment(self, start: float, end: float, row: npt.NDArray[np.float32]) -> Said:
-        scores = dict(zip(self._model.labels, map(float, row), strict=True))
-        label = max(scores, key=lambda name: scores[name])
-        said = {"start": start, "end": end, "label": label, "score": scores[label], "scores": scores}
+    def _segment(self, start: float, end: float, row: npt.NDArray[np.float32]) -> Message:
+        segment = Prediction.of_segment(self._model.labels, start, end, row)
+        said = {"start": start, "end": end, "label": segment.label, "score": segment.score, "scores": segment.scores}
         return {"type": "segment", **said}
 
 
@@ -165,7 +149,7 @@ class Streams:
         except WebSocketDisconnect:
             pass
         except Exception as error:
-            if not isinstance(error, HubbubError) or isinstance(error, AnswerError):
+            if not isinstance(error, HubbubError) or isinstance(error, InvalidScoresError):
                 await connection.refuse(FAILED, SERVER_ERROR)
                 raise
             await connection.refuse(REFUSED, str(error))
@@ -221,7 +205,7 @@ class _Connection:
                 return None
         raise RefusedError(400, 'send samples in binary messages, and the end as {"type": "end"}.')
 
-    async def send(self, messages: list[Said]) -> None:
+    async def send(self, messages: list[Message]) -> None:
         """Sends messages. Raises `WebSocketDisconnect` if the client does not read."""
         try:
             for one in messages:
@@ -258,5 +242,5 @@ class _Connection:
         raise RefusedError(408, f"nothing came for {self._stall_s:g} s. Send silence as zeros.")
 
 
-def _event(event: Event) -> Said:
-    return {"type": "event", "label": event.label, "start": event.start, "end": event.end, "score": event.score}
+def _event(event: Event) -> Message:
+    return {"type": "event", **event.to_dict()}

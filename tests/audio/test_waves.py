@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 import hubbub
 from hubbub.audio import capture, decode, waves
 from hubbub.audio.decode import AudioError
-from hubbub.audio.waves import FRAME, SILENCE, Mixer, WaveError
+from hubbub.audio.waves import FRAME, SILENCE, Downmixer, WaveError
 from hubbub.classifier.calibration import Confidence
 from hubbub.classifier.torch_classifier import ClassifierError, TorchClassifier
 from hubbub.cli.main import app
@@ -27,12 +27,13 @@ from hubbub.config.recipe import Recipe
 from hubbub.data import cache
 from hubbub.data.clips import Clips
 from hubbub.errors import HubbubError
-from hubbub.inference.events import Merging
+from hubbub.inference.events import EventSettings
 from hubbub.inference.explain import explain
-from hubbub.inference.live import Listener
-from hubbub.inference.predict import answers, hear
-from hubbub.inference.stream import Decision, Stream, StreamError
-from hubbub.report.explanation import write
+from hubbub.inference.live import LiveClassifier
+from hubbub.inference.predict import predict_files, predict_recording
+from hubbub.inference.scoring import Scorer
+from hubbub.inference.stream import Stream, StreamError
+from hubbub.report.explanation import write_explanation
 from hubbub.serve.app import create_app
 
 RATE = 16_000
@@ -64,13 +65,13 @@ RIGHT = MODEL.classify(WAVE, RATE)
 
 def streamed(samples: npt.ArrayLike, size: int = 1000, channels: int = 1) -> tuple[dict[str, float], tuple[str, ...]]:
     """What a stream of blocks gives: scores and warnings. Blocks are cut along the longer axis."""
-    stream, decision, found = Stream(MODEL, RATE, channels), Decision(MODEL), np.asarray(samples)
+    stream, scorer, found = Stream(MODEL, RATE, channels), Scorer(MODEL), np.asarray(samples)
     axis = int(np.argmax(found.shape))
     blocks = np.split(found, range(size, found.shape[axis], size), axis)
-    for segments, _ in [*map(stream.feed, blocks), stream.end()]:
+    for segments, spans in [*map(stream.feed, blocks), stream.end()]:
         if len(segments):
-            decision.add(MODEL.outputs(segments), segments)
-    return dict(zip(LABELS, map(float, decision.scores()), strict=True)), stream.warnings
+            scorer.add(MODEL.outputs(segments), segments, spans)
+    return scorer.prediction(stream.seconds).scores, stream.warnings
 
 
 # Numbers
@@ -98,20 +99,20 @@ def test_samples_of_any_kind_give_the_answer_of_the_float_wave(kind: str) -> Non
 
 
 REFUSED: dict[str, tuple[Any, str]] = {
-    "int16 as float": (np.round(WAVE * 2**15), "whole numbers alone, up to 1.*integers kept as floats.*divide"),
+    "int16 as float": (np.round(WAVE * 2**15), "only whole numbers, up to 1.*integers kept as floats.*divide"),
     "int16 as float, resampled": (WAVE * 2**15, "beyond 256 times full scale, up to .*divide 16-bit numbers by 32768"),
-    "int64": (np.round(WAVE * 2**15).astype(np.int64), "of the kind int64, whose full scale is not known.*int16"),
-    "uint16": (np.round(WAVE * 2**15 + 2**15).astype(np.uint16), "of the kind uint16"),
-    "bool": (WAVE > 0, "of the kind bool"),
-    "complex": (WAVE.astype(complex), "of the kind complex128"),
-    "objects": (WAVE.astype(object), "of the kind object"),
-    "words": (["a"] * 2000, "of the kind <U1"),
-    "uneven lists": ([[0.1, 0.2], [0.3]], "no array of samples"),
+    "int64": (np.round(WAVE * 2**15).astype(np.int64), "of type int64, whose full scale is not known.*int16"),
+    "uint16": (np.round(WAVE * 2**15 + 2**15).astype(np.uint16), "of type uint16"),
+    "bool": (WAVE > 0, "of type bool"),
+    "complex": (WAVE.astype(complex), "of type complex128"),
+    "objects": (WAVE.astype(object), "of type object"),
+    "words": (["a"] * 2000, "of type <U1"),
+    "uneven lists": ([[0.1, 0.2], [0.3]], "not an array of samples"),
     "NaN": (np.where(WAVE > 0.2, np.nan, WAVE), "NaN or infinite"),
     "too large for 32 bits": (WAVE.astype(np.float64) * 1e300, "beyond 256 times full scale"),
     "three axes": (WAVE[None, None], r"has the shape \[1, 1, 32000\]"),
     "nothing": (WAVE[:0], "no samples"),
-    "one sample": (WAVE[:1], r"lasts 0\.06 ms \(1 sample\), and 10 ms are the least"),
+    "one sample": (WAVE[:1], r"lasts 0\.06 ms \(1 sample\); at least 10 ms are needed"),
     "9 ms": (WAVE[: 9 * RATE // 1000], "lasts 9.00 ms"),
 }
 
@@ -193,7 +194,7 @@ def test_a_stream_knows_its_channels() -> None:
 
 
 def mixed(samples: Array, sizes: list[int]) -> tuple[Array, list[str]]:
-    mixer, at, parts = Mixer(), 0, []
+    mixer, at, parts = Downmixer(), 0, []
     while at < len(samples):
         size = sizes[len(parts) % len(sizes)]
         parts.append(mixer.feed(samples[at : at + size]))
@@ -218,7 +219,7 @@ def test_channels_are_mixed_unless_they_cancel_each_other(other: str) -> None:
     samples = np.stack([0.99 * make_other(wave), wave], axis=1).astype(np.float32)
     mono, warnings = mixed(samples, [5000])
     np.testing.assert_array_equal(mono, wave if cancels else samples.mean(axis=1))
-    assert any("channel 2 alone" in warning for warning in warnings) == cancels
+    assert any("only channel 2" in warning for warning in warnings) == cancels
 
 
 def test_channels_that_cancel_later_are_told_apart_from_there_on() -> None:
@@ -227,7 +228,7 @@ def test_channels_that_cancel_later_are_told_apart_from_there_on() -> None:
     mono, warnings = mixed(np.stack([wave, 0.9 * other], axis=1).astype(np.float32), [len(wave)])
     np.testing.assert_allclose(mono[: len(wave) // 2], 0.95 * wave[: len(wave) // 2], atol=1e-6)
     np.testing.assert_array_equal(mono[-RATE:], wave[-RATE:])
-    assert len(warnings) == 1 and "channel 1 alone" in warnings[0]
+    assert len(warnings) == 1 and "only channel 1" in warnings[0]
 
 
 def test_channels_that_cancel_for_a_second_are_told() -> None:
@@ -259,7 +260,8 @@ def test_the_cut_into_blocks_changes_no_sample(samples: int, sizes: list[int], c
 def test_files_arrays_and_streams_mix_alike(tmp_path: Path) -> None:
     samples = np.stack([WAVE, -0.97 * WAVE], axis=1)
     soundfile.write(tmp_path / "a.wav", samples, RATE, subtype="FLOAT")
-    heard = [MODEL.classify(tmp_path / "a.wav"), MODEL.classify(samples, RATE), hear(MODEL, tmp_path / "a.wav")]
+    file = tmp_path / "a.wav"
+    heard = [MODEL.classify(file), MODEL.classify(samples, RATE), predict_recording(MODEL, file)]
     for one in heard:
         assert one.scores == pytest.approx(RIGHT.scores, abs=1e-6)
         assert len(one.warnings) == 1 and "cancel each other" in one.warnings[0]
@@ -298,7 +300,7 @@ SILENT = {
 def test_silence_is_never_known(tmp_path: Path, case: str, rate: int) -> None:
     wave = SILENT[case]
     soundfile.write(tmp_path / "a.wav", wave, rate, subtype="FLOAT")
-    for heard in (KNOWS_ALL.classify(wave, rate), hear(KNOWS_ALL, tmp_path / "a.wav")):
+    for heard in (KNOWS_ALL.classify(wave, rate), predict_recording(KNOWS_ALL, tmp_path / "a.wav")):
         assert heard.known is False
         assert SILENCE in heard.warnings
     assert MODEL.classify(wave, rate).known is None
@@ -312,11 +314,11 @@ def test_a_silent_segment_makes_no_recording_known() -> None:
     scores, _ = KNOWS_ALL.predict_proba(KNOWS_ALL.outputs(segments), [0])
     knows = KNOWS_ALL.is_known(scores, segments)
     assert knows is not None and knows.tolist() == [False, True, True]
-    decision = Decision(KNOWS_ALL)
-    decision.add(KNOWS_ALL.outputs(segments[:1]), segments[:1])
-    assert decision.known is False
-    decision.add(KNOWS_ALL.outputs(segments[1:]), segments[1:])
-    assert decision.known is True
+    scorer, spans = Scorer(KNOWS_ALL), KNOWS_ALL.spans(len(wave))
+    scorer.add(KNOWS_ALL.outputs(segments[:1]), segments[:1], spans[:1])
+    assert scorer.prediction(1.0).known is False
+    scorer.add(KNOWS_ALL.outputs(segments[1:]), segments[1:], spans[1:])
+    assert scorer.prediction(2.0).known is True
 
 
 # Files and training data
@@ -327,33 +329,33 @@ def test_a_float_file_of_integers_is_refused_in_answers_and_in_training_data(tmp
 
     for name, scale in (("right", 1), ("times32768", 32_768)):
         soundfile.write(tmp_path / f"{name}.wav", WAVE * scale, RATE, subtype="FLOAT")
-    right, wrong = answers(MODEL, [str(tmp_path / f"{name}.wav") for name in ("right", "times32768")])
-    assert right.heard is not None and right.heard.warnings == ()
+    right, wrong = predict_files(MODEL, [str(tmp_path / f"{name}.wav") for name in ("right", "times32768")])
+    assert right.prediction is not None and right.prediction.warnings == ()
     assert "times32768.wav holds" in wrong.error and "divide 16-bit numbers by 32768" in wrong.error
     rows = [(name, str(tmp_path / f"{name}.wav"), np.nan, np.nan) for name in ("right", "times32768")]
     table = pd.DataFrame(rows, columns=["clip", "path", "start", "end"])
-    found = cache.inspect(Clips("mine", table, ("rain",)))
+    found = cache.inspect_sounds(Clips("mine", table, ("rain",)))
     assert found["error"].iloc[0] == "" and "beyond 256 times full scale" in found["error"].iloc[1]
 
 
 def test_short_clips_train_and_are_refused_by_classify(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "short.wav", WAVE[:40], RATE)
     assert len(decode.decode(tmp_path / "short.wav")[0]) == 40
-    for ask in (MODEL.classify, lambda file: hear(MODEL, file)):
-        with pytest.raises(HubbubError, match=r"short\.wav.* lasts 2\.50 ms \(40 samples\), and 10 ms are the least"):
+    for ask in (MODEL.classify, lambda file: predict_recording(MODEL, file)):
+        with pytest.raises(HubbubError, match=r"short\.wav.* lasts 2\.50 ms \(40 samples\); at least 10 ms are needed"):
             ask(tmp_path / "short.wav")
 
 
 def by_listen(file: Path) -> tuple[dict[str, float], tuple[str, ...]]:
-    listener = Listener(MODEL, capture.opened(str(file), RATE), Merging())
-    list(listener.hear())
-    return dict(zip(LABELS, map(float, listener.scores()), strict=True)), listener.warnings
+    live = LiveClassifier(MODEL, capture.open_source(str(file), RATE), EventSettings())
+    list(live.run())
+    return scores_of(live.prediction)
 
 
-def by_answers(file: Path) -> tuple[dict[str, float], tuple[str, ...]]:
-    (answer,) = answers(MODEL, [str(file)])
-    assert answer.heard is not None
-    return answer.heard.scores, answer.heard.warnings
+def by_files(file: Path) -> tuple[dict[str, float], tuple[str, ...]]:
+    (result,) = predict_files(MODEL, [str(file)])
+    assert result.prediction is not None
+    return result.prediction.scores, result.prediction.warnings
 
 
 def scores_of(heard: Any) -> tuple[dict[str, float], tuple[str, ...]]:
@@ -371,10 +373,10 @@ def sent(file: Path) -> tuple[dict[str, float], tuple[str, ...]]:
 WAYS: dict[str, Callable[[Path], tuple[dict[str, float], tuple[str, ...]]]] = {
     "classify": lambda file: scores_of(MODEL.classify(file)),
     "a stream": lambda file: scores_of(MODEL.classify(io.BytesIO(file.read_bytes()))),
-    "hear": lambda file: scores_of(hear(MODEL, file)),
-    "answers": by_answers,
+    "predict_recording": lambda file: scores_of(predict_recording(MODEL, file)),
+    "predict_files": by_files,
     "an array": lambda file: scores_of(MODEL.classify(*soundfile.read(file, dtype="float32"))),
-    "explain": lambda file: scores_of(explain(MODEL, file).heard),
+    "explain": lambda file: scores_of(explain(MODEL, file).prediction),
     "listen": by_listen,
     "the server": sent,
 }
@@ -458,13 +460,13 @@ def test_listen_holds_the_warnings(odd: Path, saved: Path) -> None:
 
 def test_explain_holds_the_warnings(odd: Path, saved: Path, tmp_path: Path) -> None:
     why = explain(MODEL, odd)
-    assert "cancel each other" in write(MODEL, why, tmp_path / "why")["warnings"][0]
-    assert why.heard.scores == pytest.approx(RIGHT.scores, abs=1e-2)  # of 16 bits
+    assert "cancel each other" in write_explanation(MODEL, why, tmp_path / "why")["warnings"][0]
+    assert why.prediction.scores == pytest.approx(RIGHT.scores, abs=1e-2)  # of 16 bits
     done = CliRunner().invoke(app, ["explain", str(saved), str(odd), "--out", str(tmp_path / "again")])
     assert done.exit_code == 0 and f"warning: {odd}: The channels cancel each other" in done.stderr
-    assert "warnings" not in write(MODEL, explain(MODEL, WAVE, RATE), tmp_path / "right")
+    assert "warnings" not in write_explanation(MODEL, explain(MODEL, WAVE, RATE), tmp_path / "right")
     quiet = bursts(rate=44_100) / 400  # resampled, it reaches a little less far
-    assert explain(MODEL, quiet, 44_100).heard.warnings == MODEL.classify(quiet, 44_100).warnings != ()
+    assert explain(MODEL, quiet, 44_100).prediction.warnings == MODEL.classify(quiet, 44_100).warnings != ()
 
 
 # With a real classifier
@@ -492,7 +494,7 @@ def test_yamnet_answers_stereo_as_mono(yamnet: TorchClassifier, tmp_path: Path) 
     for name, other in (("mono", wave), ("inverted", -wave), ("nearly", -0.98 * wave), ("silent", 0 * wave)):
         file = tmp_path / f"{name}.wav"
         soundfile.write(file, np.stack([wave, other], axis=1), rate, subtype="PCM_16")
-        found[name] = hear(yamnet, file)
+        found[name] = predict_recording(yamnet, file)
     assert {heard.label for heard in found.values()} == {found["mono"].label} != {"Silence"}
     assert [bool(found[name].warnings) for name in ("mono", "inverted", "nearly", "silent")] == [
         False,
@@ -533,7 +535,7 @@ def test_a_rate_beside_a_file_must_be_its_own(tmp_path: Path, served_model: Path
 
 
 def test_a_block_of_no_samples_is_nothing() -> None:
-    mixer = Mixer()
+    mixer = Downmixer()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         mixed = [mixer.feed(np.zeros((0, 2), np.float32)), mixer.end()]

@@ -16,16 +16,18 @@ from PIL import Image
 import hubbub
 from hubbub.audio import windows
 from hubbub.audio.decode import AudioError
-from hubbub.audio.frontend import FrontEndError
+from hubbub.audio.logmel import FrontEndError
 from hubbub.classifier import base as base_
-from hubbub.classifier import calibration
-from hubbub.classifier import pooling as pooling_
+from hubbub.classifier import calibration, pooling
+from hubbub.classifier.base import ClassifierError
 from hubbub.classifier.calibration import Confidence
 from hubbub.classifier.load import load as load_any
-from hubbub.classifier.torch_classifier import ClassifierError, TorchClassifier, load
+from hubbub.classifier.load import load_torch
+from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config.recipe import Recipe
 from hubbub.data.cache import Waves
-from hubbub.inference import answer, predict
+from hubbub.inference.predict import predict_recording
+from hubbub.inference.result import FileResult
 from hubbub.models.heads import build_head, candidates
 from hubbub.train.batches import Waveforms
 
@@ -134,9 +136,9 @@ def rolled(segments: np.ndarray, share: float) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("mode", ["finetune", "head"])
-@pytest.mark.parametrize("pooling", ["mean_prob", "mean_logit", "max"])
-def test_shifted_segments_are_heard_and_averaged(mode: str, pooling: pooling_.Pooling) -> None:
-    model = make(f"network.mode={mode}", "evaluate.shifts=[0.1,-0.25]", f"evaluate.pooling={pooling}")
+@pytest.mark.parametrize("how", ["mean_prob", "mean_logit", "max"])
+def test_shifted_segments_are_heard_and_averaged(mode: str, how: pooling.Pooling) -> None:
+    model = make(f"network.mode={mode}", "evaluate.shifts=[0.1,-0.25]", f"evaluate.pooling={how}")
     segments = np.concatenate([model.cut(wave) for wave in (NOISE, 3 * NOISE[:40_000])])
     offsets = [0, len(model.cut(NOISE))]
     with torch.inference_mode():
@@ -146,17 +148,17 @@ def test_shifted_segments_are_heard_and_averaged(mode: str, pooling: pooling_.Po
     outputs = model.outputs(segments)
     np.testing.assert_allclose(outputs, np.concatenate(blocks, axis=1), rtol=1e-4, atol=1e-5)
     assert np.abs(logits[1:] - logits[0]).max() > 1e-3, "a shift is heard"
-    if pooling == "mean_logit":
-        by_segment = pooling_.probabilities(logits.mean(axis=0))
-        by_clip = pooling_.pool(logits.mean(axis=0), offsets, pooling)
+    if how == "mean_logit":
+        by_segment = pooling.probabilities(logits.mean(axis=0))
+        by_clip = pooling.pool(logits.mean(axis=0), offsets, how)
     else:
-        by_segment = pooling_.probabilities(logits).mean(axis=0)
-        by_clip = np.mean([pooling_.pool(view, offsets, pooling) for view in logits], axis=0)
+        by_segment = pooling.probabilities(logits).mean(axis=0)
+        by_clip = np.mean([pooling.pool(view, offsets, how) for view in logits], axis=0)
     ours = model.predict_proba(outputs, offsets)
     np.testing.assert_allclose(ours[0], by_segment, atol=1e-6)
     np.testing.assert_allclose(ours[1], by_clip, atol=1e-6)
-    if pooling != "max":  # then the order of averaging does not matter
-        flat = [pooling_.pool(np.concatenate(logits[:, a:b]), [0], pooling)[0] for a, b in ((0, 2), (2, len(segments)))]
+    if how != "max":  # then the order of averaging does not matter
+        flat = [pooling.pool(np.concatenate(logits[:, a:b]), [0], how)[0] for a, b in ((0, 2), (2, len(segments)))]
         np.testing.assert_allclose(ours[1], flat, atol=1e-6)
 
 
@@ -198,8 +200,8 @@ def test_a_last_layer_on_frozen_embeddings_says_what_the_network_says() -> None:
         np.testing.assert_allclose(outputs, frozen.network.embed(features).numpy(), rtol=1e-4, atol=1e-5)
         logits = frozen.network.logits(features).numpy()
     by_segment, by_clip = frozen.predict_proba(outputs, [0])
-    np.testing.assert_allclose(by_segment, pooling_.probabilities(logits), atol=1e-6)
-    np.testing.assert_allclose(by_clip, pooling_.pool(logits, [0], "mean_prob"), atol=1e-6)
+    np.testing.assert_allclose(by_segment, pooling.probabilities(logits), atol=1e-6)
+    np.testing.assert_allclose(by_clip, pooling.pool(logits, [0], "mean_prob"), atol=1e-6)
     # Frozen or not, the same weights give the same answer.
     expected = whole.predict_proba(whole.outputs(segments), [0])
     np.testing.assert_allclose(by_segment, expected[0], atol=1e-6)
@@ -208,7 +210,7 @@ def test_a_last_layer_on_frozen_embeddings_says_what_the_network_says() -> None:
     with torch.no_grad():
         frozen.network.fc.bias[0] += 1
         logits[:, 0] += 1
-    np.testing.assert_allclose(frozen.predict_proba(outputs, [0])[0], pooling_.probabilities(logits), atol=1e-6)
+    np.testing.assert_allclose(frozen.predict_proba(outputs, [0])[0], pooling.probabilities(logits), atol=1e-6)
 
 
 def test_logits_and_embeddings_have_gradients() -> None:
@@ -286,8 +288,8 @@ def test_odd_but_sound_input_is_answered(wave: np.ndarray, rate: int) -> None:
         (np.array([0.0, np.nan]), RATE, "1 samples that are NaN or infinite"),
         (np.array([np.inf, 0.0]), RATE, "NaN or infinite"),
         (np.zeros(10), None, "rate_hz"),
-        (np.ones(1, np.float32), RATE, r"the wave lasts 0\.06 ms \(1 sample\), and 10 ms are the least"),
-        (np.ones(2, np.float32), 384_000, "10 ms are the least"),
+        (np.ones(1, np.float32), RATE, r"the wave lasts 0\.06 ms \(1 sample\); at least 10 ms are needed"),
+        (np.ones(2, np.float32), 384_000, "10 ms are needed"),
     ],
 )
 def test_unsound_waves_are_refused(wave: np.ndarray, rate: int | None, message: str) -> None:
@@ -315,7 +317,7 @@ def test_what_the_front_end_learnt_is_saved_with_the_network(tmp_path: Path) -> 
     segments = torch.from_numpy(model.cut(NOISE).copy())
     torch.testing.assert_close(model.features(segments), (plain.features(segments) + 30) / 20)
     model.save(tmp_path / "model")
-    again = load(tmp_path / "model")
+    again = load_torch(tmp_path / "model")
     assert torch.equal(again.features(segments), model.features(segments))
     assert again.classify(NOISE, RATE).scores == model.classify(NOISE, RATE).scores
     assert again.fingerprint() == model.fingerprint()
@@ -335,7 +337,7 @@ def test_a_front_end_that_learnt_nothing_says_so(tmp_path: Path) -> None:
     card["recipe"]["frontend"]["standardise"] = "training"
     _edit(tmp_path / "plain", recipe=card["recipe"])
     with pytest.raises(ClassifierError, match=r"not a whole classifier \('frontend:picture\.mean'\)"):
-        load(tmp_path / "plain")
+        load_torch(tmp_path / "plain")
 
 
 def test_what_changes_spectrograms_comes_before_they_become_pictures() -> None:
@@ -361,11 +363,11 @@ def test_without_a_front_end_a_network_is_given_waves() -> None:
 
 def test_loading_refuses_what_is_not_whole(tmp_path: Path) -> None:
     with pytest.raises(ClassifierError, match="not a folder"):
-        load(tmp_path / "nothing")
+        load_torch(tmp_path / "nothing")
     with pytest.raises(ClassifierError, match="name is empty"):
-        load("")  # `Path("")` is the working directory
+        load_torch("")  # `Path("")` is the working directory
     with pytest.raises(ClassifierError, match=r"classifier\.json is missing"):
-        load(tmp_path)
+        load_torch(tmp_path)
     model = make("head.name=logreg")
     for spoil, message in (
         (lambda f: (f / "network.safetensors").unlink(), "network.safetensors"),
@@ -377,7 +379,7 @@ def test_loading_refuses_what_is_not_whole(tmp_path: Path) -> None:
         model.save(tmp_path / "model")
         spoil(tmp_path / "model")
         with pytest.raises(ClassifierError, match=message):
-            load(tmp_path / "model")
+            load_torch(tmp_path / "model")
 
 
 def _edit(folder: Path, **changes: object) -> None:
@@ -398,12 +400,12 @@ def _flip(file: Path) -> None:
 @pytest.mark.parametrize("name", ["network.safetensors", "head.safetensors", "head.lightgbm.txt"])
 def test_a_file_that_is_not_the_one_that_was_saved_is_refused(name: str, tmp_path: Path) -> None:
     folder = make("head.name=ensemble", "head.trees=3").save(tmp_path / "model")
-    load(folder)
+    load_torch(folder)
     saved = hashlib.sha256((folder / name).read_bytes()).hexdigest()
     _flip(folder / name)
     found = hashlib.sha256((folder / name).read_bytes()).hexdigest()
     with pytest.raises(ClassifierError) as caught:
-        load(folder)
+        load_torch(folder)
     assert str(caught.value).startswith(f"{folder / name} is not the file that was saved: its sha256 is {found}, ")
     assert saved in str(caught.value) and "train it again" in str(caught.value)
 
@@ -417,10 +419,10 @@ def test_a_card_that_was_changed_by_hand_is_refused(found: str, put: str, tmp_pa
     assert text.count(found) == 1
     card.write_text(text.replace(found, put))
     with pytest.raises(ClassifierError, match=r"classifier\.json is not the file that was saved"):
-        load(tmp_path / "model")
+        load_torch(tmp_path / "model")
     # Indents and line ends are no content.
     card.write_text(json.dumps(json.loads(text)))
-    load(tmp_path / "model")
+    load_torch(tmp_path / "model")
 
 
 @pytest.mark.parametrize("settings", HEADS, ids=" ".join)
@@ -431,12 +433,12 @@ def test_temperatures_change_how_sure_answers_are_and_nothing_else(settings: tup
     model.confidence = Confidence(segment=0.5, clip=2.5, threshold=1.25)
     tempered = model.predict_proba(outputs, [0, 1, 3])
     for before, after, temperature in zip(raw, tempered, (0.5, 2.5), strict=True):
-        np.testing.assert_array_equal(after, pooling_.apply_temperature(before, temperature))
+        np.testing.assert_array_equal(after, pooling.apply_temperature(before, temperature))
         np.testing.assert_array_equal(before.argmax(axis=1), after.argmax(axis=1))
         surer = after.max(axis=1) - before.max(axis=1)
         assert (surer >= 0).all() if temperature < 1 else (surer <= 0).all()
     model.save(tmp_path / "model")
-    again = load(tmp_path / "model")
+    again = load_torch(tmp_path / "model")
     assert again.confidence == model.confidence
     assert again.classify(NOISE, RATE).scores == pytest.approx(model.classify(NOISE, RATE).scores, abs=1e-6)
 
@@ -453,9 +455,9 @@ def test_a_recording_is_known_where_a_segment_of_it_is(how: calibration.Unknown)
         assert sorted(model.is_known(by_segment, segments)) == each
         heard = model.classify(NOISE, RATE)
         assert heard.known is any(each)
-        gist = predict.hear(model, io.BytesIO(wav(NOISE)))
-        assert gist.known is any(each)
-        assert answer.Answer("a.wav", gist).to_dict()["known"] is any(each)
+        prediction = predict_recording(model, io.BytesIO(wav(NOISE)))
+        assert prediction.known is any(each)
+        assert FileResult("a.wav", prediction).to_dict()["known"] is any(each)
 
 
 def wav(wave: np.ndarray) -> bytes:
@@ -508,7 +510,7 @@ def test_yamnet_itself_hears_a_dog(home) -> None:
 def test_the_five_lines_of_the_readme_need_no_more_than_hubbub(tmp_path: Path) -> None:
     make().save(tmp_path / "run" / "classifier")
     soundfile.write(tmp_path / "street.wav", NOISE, RATE)
-    code = "import hubbub; h = hubbub.load('run').classify('street.wav'); print(h.label, type(h) is hubbub.Heard)"
+    code = "import hubbub; h = hubbub.load('run').classify('street.wav'); print(h.label, type(h) is hubbub.Prediction)"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.split()[1] == "True"
     assert done.stdout.split()[0] in LABELS

@@ -78,7 +78,7 @@ def test_standard_input_and_a_broken_file(place: Path) -> None:
     bad, heard = map(json.loads, done.stdout.splitlines())
     assert set(bad) == {"file", "error"} and (heard["file"], heard["seconds"]) == ("-", 2.0)
     done = classify("bad.wav", "street.wav", "--csv", status=1)
-    assert "error: bad.wav is not a sound" in done.stderr and "street.wav" in done.stdout
+    assert "error: bad.wav cannot be read as audio" in done.stderr and "street.wav" in done.stdout
     assert "the stream is empty" in classify("-", "--json", status=1).stdout
 
 
@@ -104,7 +104,7 @@ def test_what_is_left_out_is_named_and_a_path_without_recordings_fails(place: Pa
     assert len([json.loads(line) for line in done.stdout.splitlines()]) == 2
     assert done.stderr.splitlines() == [
         "left out: 1 hidden files and folders: recordings/.hidden.wav",
-        "left out: 1 links that lead nowhere: recordings/gone.wav",
+        "left out: 1 broken links: recordings/gone.wav",
         "left out: 2 files with other endings (.txt, .pdf): recordings/notes.txt, recordings/sheet.pdf",
     ]
     (place / "bare").mkdir()

@@ -14,7 +14,7 @@ import soundfile
 
 from hubbub.classifier import calibration, pooling
 from hubbub.classifier.calibration import Confidence
-from hubbub.classifier.torch_classifier import load
+from hubbub.classifier.load import load_torch
 from hubbub.config.recipe import Recipe
 from hubbub.experiment import cell, run
 from hubbub.experiment.prepare import prepare
@@ -52,7 +52,7 @@ def test_how_sure_a_cell_may_be_is_decided_by_its_validation_part_alone(opened: 
     expected = calibration.fit(targets, by_segment, by_clip, part.offsets[:-1], "max_logit")
     place = opened / "test-1" / "seed-1"
     assert read(place / "metrics_test.json")["confidence"] == pytest.approx(asdict(expected))
-    assert asdict(load(place / "classifier").confidence) == pytest.approx(asdict(expected))
+    assert asdict(load_torch(place / "classifier").confidence) == pytest.approx(asdict(expected))
     # Its own validation figures are those before.
     assert read(place / "metrics_val.json")["clip_log_loss"] == classification.evaluate(targets, by_clip)["log_loss"]
     after = classification.evaluate(targets, pooling.apply_temperature(by_clip, expected.clip))
@@ -66,7 +66,7 @@ def test_temperatures_change_no_decision(opened: Path) -> None:
     predicted = run_folder.predictions(opened)
     raw = run_folder.untempered(opened, predicted)
     material = prepare(Recipe.load("street-cnn", OPEN))
-    model = load(opened / "test-2" / "seed-2" / "classifier")
+    model = load_torch(opened / "test-2" / "seed-2" / "classifier")
     assert model.confidence.clip != 1 != model.confidence.segment
     model.confidence = Confidence()
     part = material.embedded.of(material.splits[1].test)
@@ -92,7 +92,7 @@ def test_the_summary_says_calibration_with_and_without(opened: Path) -> None:
 
 
 def test_held_out_classes_are_learnt_by_no_classifier(opened: Path) -> None:
-    labels = load(opened).labels
+    labels = load_torch(opened).labels
     assert len(labels) == 8 and not set(labels) & set(HELD_OUT)
     summary = read(opened / "summary.json")
     assert not summary["comparable"]
@@ -168,7 +168,7 @@ def test_without_validation_nothing_is_fitted_and_nothing_is_called_unknown(tmp_
     settings = [*HEAD, 'protocol.validation="none"', "head.c=[0.1]", "train.seeds=[1]", 'protocol.folds=["1"]']
     summary = run.run(Recipe.load("street-cnn", settings), tmp_path / "run", quick=True)
     for place in ("test-1/seed-1", "."):
-        model = load(tmp_path / "run" / place / "classifier")
+        model = load_torch(tmp_path / "run" / place / "classifier")
         assert model.confidence == Confidence(1.0, 1.0, None)
         assert model.classify(np.zeros(16_000, np.float32), 16_000).known is None
     assert read(tmp_path / "run" / "test-1" / "seed-1" / "metrics_test.json")["confidence"]["threshold"] is None
@@ -181,8 +181,8 @@ def test_without_validation_nothing_is_fitted_and_nothing_is_called_unknown(tmp_
 
 def test_a_refitted_classifier_has_the_middle_of_its_cells(opened: Path) -> None:
     found = [run_folder.confidence(place) for _, _, place in report.cells(opened)]
-    assert load(opened).confidence == calibration.typical(found)
-    assert load(opened).classify(np.zeros(16_000, np.float32), 16_000).known in (True, False)
+    assert load_torch(opened).confidence == calibration.average(found)
+    assert load_torch(opened).classify(np.zeros(16_000, np.float32), 16_000).known in (True, False)
 
 
 @pytest.mark.slow

@@ -17,17 +17,19 @@ import pytest
 import soundfile
 import torch
 
-from hubbub.classifier.torch_classifier import TorchClassifier, load
+from hubbub.classifier.load import load, load_torch
+from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config.recipe import Recipe, shipped
-from hubbub.data import cache, open
+from hubbub.data import cache
 from hubbub.data.datasets import DATASETS
 from hubbub.data.leaks import LeakError
+from hubbub.data.open import open_clips
 from hubbub.errors import HubbubError
 from hubbub.experiment import cell
 from hubbub.experiment import run as experiment
 from hubbub.experiment.prepare import prepare
 from hubbub.metrics import classification
-from hubbub.models.heads import LogisticHead
+from hubbub.models.dense_heads import LogisticHead
 from hubbub.report import goals
 from hubbub.runtime import files
 from hubbub.runtime.devices import choose_device
@@ -220,7 +222,7 @@ def test_a_saved_classifier_in_a_new_process_gives_the_probabilities_of_training
     table = pd.read_parquet(cell / "predictions.parquet")
     row = table[table["level"] == "clip"].iloc[3]
     recipe = Recipe.load(folder / "recipe.toml")
-    clips = open.open_clips(recipe).table.set_index("clip")
+    clips = open_clips(recipe).table.set_index("clip")
     command = [
         sys.executable,
         "-m",
@@ -251,7 +253,7 @@ def test_a_clip_that_was_listed_but_not_predicted_is_an_error(headed: Path, tmp_
 
 
 def test_a_leaking_run_is_refused_and_stamped_when_allowed(tmp_path: Path) -> None:
-    clips = open.open_clips(recipe()).table
+    clips = open_clips(recipe()).table
     table = clips.assign(fold=[str(k % 3) for k in range(len(clips))])  # folds that ignore the sources
     table.drop(columns="split_hint").to_csv(tmp_path / "mixed.csv", index=False)
     settings = [*HEAD, f'data.name="{tmp_path / "mixed.csv"}"', 'data.root="/"', "data.limit=1"]
@@ -274,7 +276,7 @@ def test_a_protocol_without_validation_keeps_the_last_epoch(tmp_path: Path) -> N
 
 
 def test_missing_clips_are_written_into_every_result(tmp_path: Path) -> None:
-    table = open.open_clips(recipe()).table.drop(columns="split_hint")
+    table = open_clips(recipe()).table.drop(columns="split_hint")
     root = tmp_path / "data"
     (root / "audio").mkdir(parents=True)
     for path in table["path"][5:]:
@@ -327,7 +329,7 @@ def test_auto_trains_the_head_alone_without_an_accelerator(tmp_path: Path) -> No
     assert read(cell / "metrics_test.json")["trainable_parameters"] == (4 * 8) * 10 + 10
     table = pd.read_parquet(cell / "predictions.parquet")
     row = table[table["level"] == "clip"].iloc[3]
-    model, clips = load(cell / "classifier"), open.open_clips(plan)
+    model, clips = load(cell / "classifier"), open_clips(plan)
     heard = model.classify(clips.table.set_index("clip").loc[row["clip"], "path"])
     assert list(heard.scores.values()) == pytest.approx(row[list(heard.scores)].tolist(), abs=1e-5)
 
@@ -342,8 +344,8 @@ def test_a_network_starts_from_the_weights_it_is_given(trained: Path, tmp_path: 
     assert any(line.startswith("network.safetensors: 31 tensors") for line in lines), lines
     state = read(tmp_path / "run" / "environment.json")["weights"]
     assert state == {"network.safetensors": files.sha256(weights)}
-    given = load(trained).network.state_dict()
-    ours = load(tmp_path / "run" / "test-1" / "seed-42" / "classifier").network.state_dict()
+    given = load_torch(trained).network.state_dict()
+    ours = load_torch(tmp_path / "run" / "test-1" / "seed-42" / "classifier").network.state_dict()
     assert all(torch.equal(ours[name], tensor) for name, tensor in given.items())
 
 
@@ -428,7 +430,7 @@ def test_the_goals_table_shows_what_was_run_and_how_to_run_the_rest(tmp_path: Pa
     assert table.loc["run", "A1"] == "not yet: hubbub bench us8k-yamnet-lgbm"
     assert table.loc["clip accuracy", "A2"] == f"{summary['clip']['accuracy']['mean']:.4f}"
     assert table.loc["segment macro-F1", "A2"] == f"{summary['segment']['macro_f1']['mean']:.4f}"
-    network = load(tmp_path / "us8k-esresnext" / "test-1" / "seed-42" / "classifier").network
+    network = load_torch(tmp_path / "us8k-esresnext" / "test-1" / "seed-42" / "classifier").network
     trainable = sum(p.numel() for p in network.parameters())
     assert table.loc["trainable parameters", "A2"] == f"{trainable:,}"
     assert table.loc["GPU needed", "A2"] == "yes"
@@ -450,12 +452,12 @@ def test_every_shipped_recipe_runs_quick_and_its_classifier_classifies(
         home("weights", "yamnet.h5")
     summary = experiment.run(plan, tmp_path / "run", quick=True)
     assert any(reason.startswith("QUICK") for reason in summary["why_not_comparable"])
-    assert load(tmp_path / "run").card["not_comparable"] == summary["why_not_comparable"]
+    assert load_torch(tmp_path / "run").card["not_comparable"] == summary["why_not_comparable"]
     if plan.data.name == "emodb":
         assert any(reason.startswith("ANOTHER VERSION: every") for reason in summary["why_not_comparable"])
     assert summary["clips"] == len({c for split in prepare(plan, quick=True).splits for c in split.test})
     for history in (tmp_path / "run").glob("test-*/seed-*/history.csv"):
         losses = pd.read_csv(history)["train_loss"]
         assert losses.iloc[-1] < losses.iloc[0]
-    clip = open.open_clips(plan).table["path"].iloc[0]
+    clip = open_clips(plan).table["path"].iloc[0]
     assert tuple(load(tmp_path / "run").classify(clip).scores) == prepare(plan, quick=True).clips.labels

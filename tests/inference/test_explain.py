@@ -15,17 +15,19 @@ from torch import Tensor, nn
 
 from hubbub.audio.frontend import FrontEnd
 from hubbub.classifier import pooling
-from hubbub.classifier.torch_classifier import TorchClassifier, load
+from hubbub.classifier.export import Sounds, export
+from hubbub.classifier.load import load_torch
+from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config.recipe import Recipe
 from hubbub.data import synthetic
 from hubbub.inference import gradcam
-from hubbub.inference.explain import ExplainError, curves, explain, listen
+from hubbub.inference.explain import ExplainError, curves, explain, split_audio
 from hubbub.models.esresnext import ESResNeXt
 from hubbub.models.heads import build_head, candidates
 from hubbub.models.network import Network
 from hubbub.models.yamnet import YAMNet
 from hubbub.report import explanation
-from hubbub.report.explanation import write
+from hubbub.report.explanation import write_explanation
 from tests.models.test_registry import LARGE, SETTINGS, drawn, parameters
 from tests.models.test_registry import recipe as network_recipe
 
@@ -62,7 +64,7 @@ def test_a_front_end_knows_where_a_sound_lies_on_its_picture(name: str, at: floa
         Recipe.of({"data": {"name": "street"}, "frontend": {"name": "logmel"} | FRONTS[name]}).frontend, RATE
     )
     picture = front(torch.from_numpy(burst(at, hz, 2.0))[None])[0]
-    _lies_at(picture, front.places(torch.tensor([at]), torch.tensor([hz]), 2 * RATE))
+    _lies_at(picture, front.positions(torch.tensor([at]), torch.tensor([hz]), 2 * RATE))
 
 
 def _lies_at(picture: Tensor, places: tuple[Tensor, Tensor]) -> None:
@@ -76,17 +78,19 @@ def _lies_at(picture: Tensor, places: tuple[Tensor, Tensor]) -> None:
 @pytest.mark.parametrize(("at", "hz"), [(0.1, 3800), (0.5, 300), (0.9, 1500)])
 def test_networks_with_a_front_end_of_their_own_know_it_too(at: float, hz: float) -> None:
     yamnet, esresnext = YAMNet(), ESResNeXt(3)
-    places = yamnet.places(torch.tensor([at]), torch.tensor([hz]), 15_600)
+    places = yamnet.positions(torch.tensor([at]), torch.tensor([hz]), 15_600)
     _lies_at(yamnet.frontend(torch.from_numpy(burst(at, hz, 0.975))[None])[0], places)
     wave = torch.from_numpy(burst(at, hz, 1.0, 44_100))[None]
-    places = esresnext.places(torch.tensor([at]), torch.tensor([hz]), 44_100)
+    places = esresnext.positions(torch.tensor([at]), torch.tensor([hz]), 44_100)
     _lies_at(esresnext.log_power(wave)[0].flatten(0, 1), places)
 
 
 def test_what_no_band_and_no_window_reaches_is_heard_nowhere() -> None:
     front = FrontEnd(Recipe.of({"data": {"name": "street"}, "frontend": {"name": "logmel", "frames": 50} | {
         "f_min_hz": 300.0, "f_max_hz": 5000.0}}).frontend, RATE)  # fmt: skip
-    columns, rows = front.places(torch.tensor([0.0, 0.9, 1.2]), torch.tensor([200.0, 301.0, 4999.0, 5100.0]), 2 * RATE)
+    columns, rows = front.positions(
+        torch.tensor([0.0, 0.9, 1.2]), torch.tensor([200.0, 301.0, 4999.0, 5100.0]), 2 * RATE
+    )
     assert columns.isnan().tolist() == [False, False, True]
     assert rows.isnan().tolist() == [True, False, False, True]
 
@@ -139,15 +143,15 @@ def test_every_network_is_explained(name: str) -> None:
     assert found.method == "Grad-CAM"
     assert found.map.shape == (len(found.hz), len(found.times))
     assert np.isfinite(found.map).all() and found.map.min() >= 0
-    assert found.map.max() == 1 or "no part of the sound speaks" in found.remarks[-1]
-    assert len(found.segments) == len(found.heard.segments)
+    assert found.map.max() == 1 or "no part of the sound raises" in found.caveats[-1]
+    assert len(found.segments) == len(found.prediction.segments)
     for one, (start, end) in zip(found.segments, model.spans(len(wave)), strict=True):
         assert (one.start, one.end) == (start, end)
         assert one.map.shape == (len(found.hz), len(one.times))
         assert start - 1e-6 <= one.times[0] <= one.times[-1] <= end + 1e-6
         assert one.map.min() >= 0 and one.map.max() <= 1
-    assert any("when, not how high" in remark for remark in found.remarks) == (name in ("cnn1d", "transformer"))
-    kept, rest = listen(found)
+    assert any("when, not how high" in caveat for caveat in found.caveats) == (name in ("cnn1d", "transformer"))
+    kept, rest = split_audio(found)
     assert np.abs(kept + rest - wave).max() < 1e-6
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.network.state_dict().items())
 
@@ -175,7 +179,7 @@ def test_a_network_without_a_map_is_asked_with_parts_of_the_sound_removed() -> N
     recipe = Recipe.of({"data": {"name": "street"}, "frontend": front, "network": {"name": "pit_ti_224"}})
     found = explain(TorchClassifier(recipe, ("a", "b")), burst(0.3, 900, 0.6), RATE)
     assert found.method == "occlusion"
-    assert found.remarks[0].startswith("pit_ti_224 keeps no map of its picture")
+    assert found.caveats[0].startswith("pit_ti_224 keeps no map of its picture")
 
 
 # Heads
@@ -219,7 +223,7 @@ def test_what_is_weighed_is_what_decides(settings: tuple[str, ...]) -> None:
                 logits, weights = model.network.head(torch.from_numpy(rows)).numpy(), scores
         return float((logits[:, 1] - logits.mean(axis=1)) @ weights)  # what all classes share decides nothing
 
-    gradient = gradcam._what_decides(model, torch.from_numpy(embeddings.copy()), 1, scores).numpy()
+    gradient = gradcam.decision_gradient(model, torch.from_numpy(embeddings.copy()), 1, scores).numpy()
     for _ in range(5):
         # As small a step as single precision can tell, in one direction of all.
         way = rng.normal(size=embeddings.shape).astype(np.float32) * step
@@ -232,7 +236,7 @@ def test_what_is_weighed_is_what_decides(settings: tuple[str, ...]) -> None:
 def test_a_head_of_trees_is_explained_by_what_is_missed(name: str) -> None:
     found = explain(headed(f"head.name={name}", "head.trees=5"), burst(0.5, 900, 3.0), RATE)
     assert found.method == "occlusion"
-    assert found.remarks[0] == f"the head ({name}) has no gradient: patches of the sound were removed instead."
+    assert found.caveats[0] == f"the head ({name}) has no gradient: patches of the sound were removed instead."
     assert [one.map.shape[1] for one in found.segments] == [126, 125]
 
 
@@ -276,7 +280,7 @@ EVENTS = [(label, take) for label in ("car_horn", "dog_bark", "jackhammer", "sir
 
 def test_the_maps_energy_lies_on_the_event(street: TorchClassifier) -> None:
     found = [explain(street, event(*one), STREET, one[0]) for one in EVENTS]
-    assert np.mean([one.heard.label == label for one, (label, _) in zip(found, EVENTS, strict=True)]) > 0.6
+    assert np.mean([one.prediction.label == label for one, (label, _) in zip(found, EVENTS, strict=True)]) > 0.6
     inside = (found[0].times >= ONSET) & (found[0].times <= OFFSET)
     shares = [one.map[:, inside].sum() / one.map.sum() for one in found]
     assert inside.mean() == pytest.approx(0.15, abs=0.01)
@@ -331,7 +335,7 @@ def test_what_was_listened_to_keeps_the_class_and_the_rest_loses_it(street: Torc
     kept, rest, whole = [], [], []
     for label, take in EVENTS:
         found = explain(street, event(label, take), STREET, label)
-        sounds = listen(found)
+        sounds = split_audio(found)
         assert np.abs(sounds[0] + sounds[1] - found.wave).max() < 1e-6
         whole.append(found.score)
         for scores, wave in zip((kept, rest), sounds, strict=True):
@@ -387,15 +391,15 @@ def test_what_is_odd_about_a_recording_stands_beside_its_map(tmp_path: Path) -> 
     at = content.index(b"data") + 4
     (tmp_path / "crashed.wav").write_bytes(content[:at] + bytes(4) + content[at + 4 :])
     found = explain(headed("head.name=logreg"), tmp_path / "crashed.wav")
-    assert "Its header says 0 bytes of samples; read to the end of the file: 1.0 s." in found.heard.warnings[0]
+    assert "Its header says 0 bytes of samples; read to the end of the file: 1.0 s." in found.prediction.warnings[0]
 
 
 def test_a_folder_holds_pictures_sounds_and_scores(street: TorchClassifier, tmp_path: Path) -> None:
     found = explain(street, event("dog_bark", 40), STREET)
-    card = write(street, found, tmp_path / "why")
+    card = write_explanation(street, found, tmp_path / "why")
     assert card == json.loads((tmp_path / "why" / "explanation.json").read_text())
     assert (card["label"], card["method"], card["remarks"]) == (found.label, "Grad-CAM", [])
-    assert card["scores"]["original"] == found.heard.scores
+    assert card["scores"]["original"] == found.prediction.scores
     named = {*card["files"].values(), *(one["picture"] for one in card["segments"]), "explanation.json"}
     assert {file.name for file in (tmp_path / "why").iterdir()} == named
     assert {file.read_bytes()[:4] for file in (tmp_path / "why").glob("*.png")} == {b"\x89PNG"}
@@ -404,15 +408,15 @@ def test_a_folder_holds_pictures_sounds_and_scores(street: TorchClassifier, tmp_
     assert np.abs(sounds["listened"][0] + sounds["rest"][0] - found.wave).max() < 1e-6
     for name, (wave, rate) in sounds.items():
         assert card["scores"][name] == pytest.approx(street.classify(wave, rate).scores, abs=1e-6)
-    write(street, found, tmp_path / "why")  # again, in place of the first
+    write_explanation(street, found, tmp_path / "why")  # again, in place of the first
 
 
 def test_of_many_segments_the_strongest_are_drawn(street: TorchClassifier, tmp_path: Path) -> None:
     found = explain(street, np.tile(event("siren", 40), 5), STREET)
-    card = write(street, found, tmp_path / "long")
+    card = write_explanation(street, found, tmp_path / "long")
     strength = [one.map.max() for one in found.segments]
     drawn_ = [number for number, one in enumerate(card["segments"]) if one["picture"]]
-    assert len(card["segments"]) == 10 and len(drawn_) == explanation.MOST_PICTURES == 8
+    assert len(card["segments"]) == 10 and len(drawn_) == explanation.MOST_IMAGES == 8
     assert min(strength[k] for k in drawn_) >= max(strength[k] for k in range(10) if k not in drawn_)
     assert (tmp_path / "long" / card["segments"][drawn_[0]]["picture"]).is_file()
 
@@ -422,7 +426,7 @@ def test_a_folder_of_something_else_is_left_alone(street: TorchClassifier, tmp_p
     found = explain(street, event("siren", 40), STREET)
     for place in (tmp_path, tmp_path / "thesis.txt"):
         with pytest.raises(ExplainError, match="is no explanation\\. Give a new or an empty folder"):
-            write(street, found, place)
+            write_explanation(street, found, place)
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
@@ -430,14 +434,17 @@ def test_a_folder_of_something_else_is_left_alone(street: TorchClassifier, tmp_p
 def test_the_shortest_sounds_and_silence(street: TorchClassifier, samples: int, tmp_path: Path) -> None:
     found = explain(street, np.zeros(samples, np.float32), RATE)
     assert np.isfinite(found.map).all() and np.isfinite(found.decibels).all()
-    kept, rest = listen(found)
+    kept, rest = split_audio(found)
     assert len(kept) == len(rest) == samples
-    write(street, found, tmp_path / "short")
+    write_explanation(street, found, tmp_path / "short")
 
 
 def test_a_class_name_is_no_formula(tmp_path: Path) -> None:
     model = TorchClassifier(headed().recipe, (r"$\oops$", "b"))
-    assert write(model, explain(model, burst(0.2, 900, 0.5), RATE, r"$\oops$"), tmp_path / "why")["label"] == r"$\oops$"
+    assert (
+        write_explanation(model, explain(model, burst(0.2, 900, 0.5), RATE, r"$\oops$"), tmp_path / "why")["label"]
+        == r"$\oops$"
+    )
 
 
 @pytest.mark.parametrize("head", ["none", "lightgbm"])
@@ -447,7 +454,7 @@ def test_a_last_segment_of_one_sample(head: str, tmp_path: Path) -> None:
     found = explain(model, np.append(burst(0.2, 900, 0.5), np.float32(0.1)), RATE)
     # Without a margin, the last samples of a segment have no window.
     assert [one.map.shape[1] for one in found.segments] == [31 if head == "none" else 32, 0]
-    card = write(model, found, tmp_path / "tail")
+    card = write_explanation(model, found, tmp_path / "tail")
     assert [one["picture"] for one in card["segments"]] == ["segment-0001.png", None]
 
 
@@ -455,10 +462,17 @@ def test_yamnet_hears_a_bark_where_it_is(home: Any) -> None:
     home("weights", "yamnet.h5")
     home("weights", "yamnet_class_map.csv")
     clip = next(home("data", "esc50").rglob("1-100032-A-0.*"))  # one bark, then digital silence
-    found = explain(load("yamnet"), clip, label="Dog")
+    found = explain(load_torch("yamnet"), clip, label="Dog")
     sounding = np.flatnonzero(np.abs(found.wave) > 1e-3)[[0, -1]] / found.rate_hz
     inside = (found.times >= sounding[0] - 0.8) & (found.times <= sounding[1] + 0.8)  # a patch lasts .96 s
     assert found.map[:, inside].sum() / found.map.sum() > 0.95
-    kept, rest = listen(found)
-    model = load("yamnet")
+    kept, rest = split_audio(found)
+    model = load_torch("yamnet")
     assert model.classify(kept, RATE).scores["Dog"] > 2 * model.classify(rest, RATE).scores["Dog"]
+
+
+def test_an_exported_classifier_is_refused_with_advice(tmp_path: Path) -> None:
+    model = headed("head.name=logreg")
+    written = export(model, tmp_path / "x.onnx", Sounds("noise", [burst(0.2, 900, 1.0)]))
+    with pytest.raises(ExplainError, match=r"exported file, which has no gradients.*Give the run folder or classifier"):
+        explain(written, burst(0.2, 900, 1.0), RATE)  # type: ignore[arg-type]

@@ -9,32 +9,30 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hubbub.inference.answer import Answer, Gist
-from hubbub.inference.events import Event
+from hubbub.classifier.prediction import Event, Prediction
 from hubbub.inference.formats import FORMATS, name_of, readable, rows
+from hubbub.inference.result import FileResult
 
 LABELS = ("dog", 'a "quoted",\tlabel')
 EVENTS = (Event("dog", 0.0, 1.5, 0.75), Event(LABELS[1], 1.0, 2.25, 0.5))
 ODD = 'a\tb\nc,d;"é.wav'
 
 
-def answer(file: str = "a.wav", events: tuple[Event, ...] | None = None) -> Answer:
+def answer(file: str = "a.wav", events: tuple[Event, ...] | None = None) -> FileResult:
     """Two segments of a second, the second one of which is surer of class 1."""
     scores = np.array([[0.75, 0.25], [0.375, 0.625]], np.float32)
-    gist = Gist(
-        LABELS,
-        scores.mean(axis=0),
+    prediction = Prediction(
+        dict(zip(LABELS, map(float, scores.mean(axis=0)), strict=True)),
         1.5,
         np.array([[0, 1], [0.5, 1.5]]),
         np.array([[0, 1], [1, 0]]),
         -np.sort(-scores, axis=1),
         events,
-        8000.0,
     )
-    return Answer(file, gist, model="m")
+    return FileResult(file, prediction, model="m", highest_hz=8000.0)
 
 
-REFUSED = Answer("bad.wav", None, "bad.wav is not a sound.")
+REFUSED = FileResult("bad.wav", None, "bad.wav is not a sound.")
 
 
 def test_rows_are_events_where_asked_for_else_the_best_classes_above_the_threshold() -> None:

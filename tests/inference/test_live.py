@@ -28,22 +28,23 @@ from hypothesis import strategies as st
 from rich.console import Console
 from typer.testing import CliRunner
 
-from hubbub.audio import capture
+from hubbub.audio import capture, pcm
 from hubbub.audio.capture import Microphone, Pipe, SourceError
 from hubbub.classifier.calibration import Confidence
+from hubbub.classifier.prediction import Event, Prediction
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.cli import listen
 from hubbub.cli.main import app
 from hubbub.config.recipe import Recipe
 from hubbub.errors import HubbubError
-from hubbub.inference.answer import Asked
-from hubbub.inference.events import Event, Merging
-from hubbub.inference.live import WAITING, Listener, Segment
-from hubbub.inference.predict import hear
+from hubbub.inference.events import EventSettings
+from hubbub.inference.live import WAITING, LiveClassifier
+from hubbub.inference.predict import predict_recording
+from hubbub.inference.result import PredictOptions
 from hubbub.inference.stream import StreamError
 
 RATE = 16_000
-MERGING = Merging(threshold=0.43, release=0.38)
+EVENTS = EventSettings(threshold=0.43, release=0.38)
 DOCS = Path(__file__).parents[2] / "docs" / "listen.md"
 COMMAND = [sys.executable, "-m", "hubbub.cli", "listen"]
 Array = npt.NDArray[np.float32]
@@ -89,26 +90,28 @@ class Dribble(io.BytesIO):
         return super().read(min(size or 0, int(self._rng.integers(1, 4000))))
 
 
-def parts(model: TorchClassifier, source: capture.Source, **more: Any) -> tuple[list[Segment], list[Event], Listener]:
-    listener = Listener(model, source, MERGING)
-    heard = list(listener.hear(**more))
-    return [s for s in heard if isinstance(s, Segment)], [e for e in heard if isinstance(e, Event)], listener
+def parts(
+    model: TorchClassifier, source: capture.Source, **more: Any
+) -> tuple[list[Prediction], list[Event], LiveClassifier]:
+    live = LiveClassifier(model, source, EVENTS)
+    heard = list(live.run(**more))
+    return [s for s in heard if isinstance(s, Prediction)], [e for e in heard if isinstance(e, Event)], live
 
 
-def assert_as_classified(model: TorchClassifier, source: capture.Source, file: Path) -> Listener:
-    segments, events, listener = parts(model, source)
-    expected = hear(model, file, Asked(merging=MERGING))
-    best = [one[0] for one in expected.segments()]
-    assert [(s.best.label, s.start, s.end) for s in segments] == [(b.label, b.start, b.end) for b in best]
-    assert [s.best.score for s in segments] == pytest.approx([b.score for b in best], abs=1e-6)
+def assert_as_classified(model: TorchClassifier, source: capture.Source, file: Path) -> LiveClassifier:
+    segments, events, live = parts(model, source)
+    expected = predict_recording(model, file, PredictOptions(events=EVENTS))
+    best = [one[0] for one in expected.best_segments()]
+    assert [(s.label, *s.spans[0]) for s in segments] == [(b.label, b.start, b.end) for b in best]
+    assert [s.score for s in segments] == pytest.approx([b.score for b in best], abs=1e-6)
     assert expected.events
     assert [(e.label, e.start, e.end) for e in sorted(events, key=lambda e: (e.start, e.end, e.label))] == [
         (e.label, e.start, e.end) for e in expected.events
     ]
-    assert listener.scores() == pytest.approx(expected.clip, abs=1e-6)
-    assert listener.figures.seconds == expected.seconds
-    assert listener.figures.segments == len(segments)
-    return listener
+    assert live.prediction.scores == pytest.approx(expected.scores, abs=1e-6)
+    assert live.figures.seconds == expected.seconds
+    assert live.figures.segments == len(segments)
+    return live
 
 
 # Through the real command.
@@ -140,17 +143,17 @@ def run(folder: Path, command: str) -> Result:
 @pytest.mark.parametrize("kind", ["wav", "raw"])
 def test_the_command_gives_what_classify_gives(model: TorchClassifier, saved: Path, tmp_path: Path, kind: str) -> None:
     file = write(tmp_path / "street.wav", sound(5, 44_100, 2), 44_100)
-    words = f"hubbub listen - --json --threshold {MERGING.threshold} --release {MERGING.release} --model {saved}"
+    words = f"hubbub listen - --json --threshold {EVENTS.threshold} --release {EVENTS.release} --model {saved}"
     if kind == "raw":
         done = run(tmp_path, f"tail -c +45 street.wav | {words} --rate 44100 --channels 2")
     else:
         done = run(tmp_path, f"cat street.wav | {words}")
     assert done.stderr == ""
     said = [json.loads(line) for line in done.stdout.splitlines()]
-    expected = hear(model, file, Asked(merging=MERGING))
+    expected = predict_recording(model, file, PredictOptions(events=EVENTS))
     segments = [one for one in said if one["type"] == "segment"]
     assert [(s["start"], s["end"]) for s in segments] == [tuple(span) for span in expected.spans.tolist()]
-    assert [s["score"] for s in segments] == pytest.approx(expected.best_scores[:, 0].tolist(), abs=1e-5)
+    assert [s["score"] for s in segments] == pytest.approx(expected.class_scores[:, 0].tolist(), abs=1e-5)
     events = sorted((e["start"], e["end"], e["label"]) for e in said if e["type"] == "event")
     assert events == sorted((e.start, e.end, e.label) for e in expected.events or ())
     end = said[-1]
@@ -198,7 +201,7 @@ def test_ctrl_c_ends_it_as_the_end_of_the_sound_does(saved: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (["--rate", "100"], "rates from 1000 to 1000000 Hz are sound"),
+        (["--rate", "100"], "rates from 1000 to 1000000 Hz are accepted"),
         (["--encoding", "s16"], "'s16le'"),
         (["--threshold", "2"], "threshold of 2"),
         (["--microphone", "desk"], "one of the two"),
@@ -269,8 +272,8 @@ def test_what_stands_beside_the_samples_of_a_wav_is_no_sound(tmp_path: Path) -> 
 @pytest.mark.parametrize("seed", range(3))
 def test_how_a_pipe_is_cut_does_not_matter(model: TorchClassifier, tmp_path: Path, seed: int) -> None:
     file = write(tmp_path / "a.wav", sound(4, 22_050, 2), 22_050)
-    listener = assert_as_classified(model, Pipe(Dribble(file.read_bytes(), seed), RATE), file)
-    assert listener.figures.dropped_blocks == 0
+    live = assert_as_classified(model, Pipe(Dribble(file.read_bytes(), seed), RATE), file)
+    assert live.figures.dropped_blocks == 0
 
 
 def test_a_pipe_that_ends_in_mid_frame(model: TorchClassifier, tmp_path: Path) -> None:
@@ -285,17 +288,17 @@ def test_a_pipe_that_ends_in_mid_frame(model: TorchClassifier, tmp_path: Path) -
 
 
 def test_silence_is_heard_like_anything_else(model: TorchClassifier) -> None:
-    segments, _, listener = parts(model, Pipe(io.BytesIO(bytes(2 * 3 * RATE)), RATE))
+    segments, _, live = parts(model, Pipe(io.BytesIO(bytes(2 * 3 * RATE)), RATE))
     assert len(segments) == 5
-    assert np.isfinite(listener.scores()).all()
+    assert np.isfinite(list(live.prediction.scores.values())).all()
 
 
 def test_so_many_seconds_and_no_more(model: TorchClassifier, tmp_path: Path) -> None:
     wave = (sound(5) * 32_767).astype("<i2")
-    segments, _, listener = parts(model, Pipe(io.BytesIO(wave.tobytes()), RATE), seconds=2.345)
-    expected = hear(model, write(tmp_path / "a.wav", wave[: round(2.345 * RATE)]))
-    assert listener.figures.seconds == expected.seconds == pytest.approx(2.345)
-    assert listener.scores() == pytest.approx(expected.clip, abs=1e-6)
+    segments, _, live = parts(model, Pipe(io.BytesIO(wave.tobytes()), RATE), seconds=2.345)
+    expected = predict_recording(model, write(tmp_path / "a.wav", wave[: round(2.345 * RATE)]))
+    assert live.figures.seconds == expected.seconds == pytest.approx(2.345)
+    assert live.prediction.scores == pytest.approx(expected.scores, abs=1e-6)
     assert len(segments) == len(expected.spans)
 
 
@@ -348,8 +351,8 @@ def header(rate: int = RATE, channels: int = 1, bits: int = 16, size: int = 0, b
     ("content", "reason"),
     [
         (header(channels=65_535, block=65_534), "65535 channels of 16 bits and 65534 bytes for all of them"),
-        (header(channels=32_767), "32767 channels: from 1 to 64 are taken"),
-        (header(channels=65), "65 channels: from 1 to 64 are taken"),
+        (header(channels=32_767), "32767 channels: from 1 to 64 are accepted"),
+        (header(channels=65), "65 channels: from 1 to 64 are accepted"),
         (header(rate=2**32 - 1), "a sample rate of 4294967295 Hz: rates from 1000 to 1000000 Hz"),
         (header(rate=0), "a sample rate of 0 Hz"),
         (header(block=7), "7 bytes for all of them"),
@@ -369,7 +372,7 @@ def test_an_absurd_header_is_refused_before_memory_is_asked_for(content: bytes, 
 @given(
     changes=st.lists(st.tuples(st.integers(0, 43), st.integers(0, 255)), max_size=6),
     size=st.integers(0, 3_000),
-    encoding=st.sampled_from([None, *capture.ENCODINGS]),
+    encoding=st.sampled_from([None, *pcm.ENCODINGS]),
 )
 def test_a_damaged_header_gives_samples_or_a_source_error(
     changes: list[tuple[int, int]], size: int, encoding: str | None
@@ -384,7 +387,7 @@ def test_a_damaged_header_gives_samples_or_a_source_error(
 
 @pytest.mark.parametrize("options", [{"channels": 65_535}, {"channels": 0}, {"rate_hz": 0}, {"rate_hz": 10**9}])
 def test_absurd_options_are_refused(options: dict[str, int]) -> None:
-    with pytest.raises(SourceError, match=r"from 1 to 64 are taken|rates from 1000 to 1000000 Hz"):
+    with pytest.raises(SourceError, match=r"from 1 to 64 are accepted|rates from 1000 to 1000000 Hz"):
         Pipe(io.BytesIO(bytes(1000)), RATE, **options)
 
 
@@ -417,13 +420,13 @@ def test_of_a_file_it_is_known_what_its_header_does_not_count(model: TorchClassi
         (
             "joined",
             2 * content,
-            "Its header says 96,000 bytes of samples; the 96,044 bytes behind them (3.0 s) were not",
+            "Its header says 96,000 bytes of samples; the 96,044 bytes after them (3.0 s) were not",
         ),
     ):
         (tmp_path / name).write_bytes(other)
-        listener = parts(model, capture.opened(str(tmp_path / name), RATE))[2]
-        assert len(listener.warnings) == 1 and listener.warnings[0].startswith(said)
-        assert listener.figures.seconds == 3 and hear(model, tmp_path / name).warnings == listener.warnings
+        live = parts(model, capture.open_source(str(tmp_path / name), RATE))[2]
+        assert len(live.warnings) == 1 and live.warnings[0].startswith(said)
+        assert live.figures.seconds == 3 and predict_recording(model, tmp_path / name).warnings == live.warnings
 
 
 def test_a_header_that_breaks_off_is_called_that() -> None:
@@ -441,18 +444,20 @@ def test_a_wav_with_large_sizes_is_read(tmp_path: Path, form: str) -> None:
     assert pipe.warnings == []
 
 
-@pytest.mark.parametrize("number, name", [(0x11, "IMA ADPCM"), (7, "mu-law"), (0x55, "MP3"), (0x1234, "of kind 4660")])
+@pytest.mark.parametrize(
+    "number, name", [(0x11, "IMA ADPCM"), (7, "mu-law"), (0x55, "MP3"), (0x1234, "of format 4660")]
+)
 def test_a_packed_wav_on_a_pipe_is_named(number: int, name: str) -> None:
     content = io.BytesIO()
     soundfile.write(content, sound(1), RATE, format="WAV", subtype="PCM_16")
     changed = content.getvalue()[:20] + number.to_bytes(2, "little") + content.getvalue()[22:]
-    with pytest.raises(SourceError, match=f"the WAV's samples are {name}.*; plain .*Convert it: ffmpeg"):
+    with pytest.raises(SourceError, match=f"the WAV's samples are {name}.*; only uncompressed .*Convert it: ffmpeg"):
         Pipe(io.BytesIO(changed), RATE)
 
 
 def test_floats_that_are_integers_are_refused_on_a_pipe(model: TorchClassifier) -> None:
     content = np.round(sound(2) * 32_767).astype("<f4").tobytes()
-    with pytest.raises(StreamError, match=r"the block at 0\.00 s holds whole numbers alone"):
+    with pytest.raises(StreamError, match=r"the block at 0\.00 s holds only whole numbers"):
         parts(model, Pipe(io.BytesIO(content), RATE, encoding="f32le"))
 
 
@@ -461,9 +466,9 @@ def test_less_than_ten_ms_is_refused_unless_it_follows_a_gap(
 ) -> None:
     with pytest.raises(StreamError, match=r"lasts 6\.25 ms \(100 samples\)"):
         parts(model, Pipe(io.BytesIO(raw(sound(1))[:200]), RATE))
-    listener = flooded(model, True, monkeypatch, last=100)[2]
-    assert listener.figures.dropped_blocks == BLOCKS - WAITING
-    assert listener.warnings == ()
+    live = flooded(model, True, monkeypatch, last=100)[2]
+    assert live.figures.dropped_blocks == BLOCKS - WAITING
+    assert live.warnings == ()
 
 
 # More sound than can be heard.
@@ -496,7 +501,7 @@ class Flood:
 
 def flooded(
     model: TorchClassifier, live: bool, monkeypatch: pytest.MonkeyPatch, last: int = RATE
-) -> tuple[Flood, list[Segment], Listener]:
+) -> tuple[Flood, list[Prediction], LiveClassifier]:
     """`last`: how many samples come after the flood."""
     source, outputs = Flood(live), model.outputs
     source.wave = source.wave[: RATE + BLOCKS * 1_600 + last]
@@ -507,32 +512,32 @@ def flooded(
         return outputs(segments)
 
     monkeypatch.setattr(model, "outputs", slowly)
-    listener, segments = Listener(model, source, MERGING), []
-    for one in listener.hear():
-        if isinstance(one, Segment):
+    live, segments = LiveClassifier(model, source, EVENTS), []
+    for one in live.run():
+        if isinstance(one, Prediction):
             segments.append(one)
-            if one.start > 0:
+            if one.spans[0, 0] > 0:
                 source.heard.set()
-    return source, segments, listener
+    return source, segments, live
 
 
 def test_a_microphone_drops_what_finds_no_room(model: TorchClassifier, monkeypatch: pytest.MonkeyPatch) -> None:
-    source, segments, listener = flooded(model, True, monkeypatch)
-    assert listener.figures.dropped_blocks == BLOCKS - WAITING
-    assert listener.figures.dropped_s == pytest.approx((BLOCKS - WAITING) * 0.1)
+    source, segments, live = flooded(model, True, monkeypatch)
+    assert live.figures.dropped_blocks == BLOCKS - WAITING
+    assert live.figures.dropped_s == pytest.approx((BLOCKS - WAITING) * 0.1)
     # What waited follows the first segment; after the gap everything begins anew, at its own time.
-    assert [one.start for one in segments] == [0.0, 0.5, 1.0, 1.5, 2.0, 1 + BLOCKS * 0.1]
-    assert listener.figures.seconds == pytest.approx(2 + BLOCKS * 0.1)
+    assert [one.spans[0, 0] for one in segments] == [0.0, 0.5, 1.0, 1.5, 2.0, 1 + BLOCKS * 0.1]
+    assert live.figures.seconds == pytest.approx(2 + BLOCKS * 0.1)
     alone = model.classify(source.wave[RATE + BLOCKS * 1_600 :], RATE)
-    assert segments[-1].scores == pytest.approx(alone.segments[list(model.labels)].to_numpy()[0], abs=1e-6)
+    assert segments[-1].scores == pytest.approx(alone.segments[list(model.labels)].iloc[0].to_dict(), abs=1e-6)
 
 
 def test_a_pipe_is_never_dropped(model: TorchClassifier, monkeypatch: pytest.MonkeyPatch) -> None:
-    source, segments, listener = flooded(model, False, monkeypatch)
-    assert (listener.figures.dropped_blocks, listener.figures.dropped_s) == (0, 0)
+    source, segments, live = flooded(model, False, monkeypatch)
+    assert (live.figures.dropped_blocks, live.figures.dropped_s) == (0, 0)
     whole = model.classify(source.wave, RATE)
-    assert [one.start for one in segments] == whole.segments["start"].tolist()
-    assert listener.scores() == pytest.approx(np.array(list(whole.scores.values())), abs=1e-6)
+    assert [one.spans[0, 0] for one in segments] == whole.segments["start"].tolist()
+    assert live.prediction.scores == pytest.approx(whole.scores, abs=1e-6)
 
 
 class PortAudio(ModuleType):
@@ -588,7 +593,7 @@ def test_what_a_microphone_loses_itself_moves_the_times(
     microphone = Microphone()
     assert microphone.name == "balcony, 16000 Hz"
     places = []
-    with pytest.raises(SourceError, match=r"fell silent \(unplugged\)"):
+    with pytest.raises(SourceError, match=r"stopped \(unplugged\)"):
         for count, block in enumerate(microphone.blocks()):
             first = sum(map(len, (one for _, one in places))) + microphone.lost
             assert np.array_equal(block[:, 0], wave[first : first + len(block)])
@@ -610,10 +615,10 @@ def test_what_a_microphone_loses_itself_moves_the_times(
                 device.pass_time(2.0)
 
     monkeypatch.setattr(microphone, "blocks", slow)
-    listener = Listener(model, microphone, MERGING, waiting=100)
-    heard = [one for one in listener.hear(5.0) if isinstance(one, Segment)]
-    assert [one.start for one in heard] == [0.0, 0.5, 3.0, 3.5, 4.0]
-    figures = listener.figures
+    live = LiveClassifier(model, microphone, EVENTS, waiting=100)
+    heard = [one for one in live.run(5.0) if isinstance(one, Prediction)]
+    assert [one.spans[0, 0] for one in heard] == [0.0, 0.5, 3.0, 3.5, 4.0]
+    figures = live.figures
     assert (figures.dropped_blocks, figures.dropped_s, figures.seconds) == (1, 1.5, 5.0)
 
 
@@ -622,7 +627,7 @@ def test_what_is_none_of_the_classes(
     model: TorchClassifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threshold: float | None, known: bool | None
 ) -> None:
     monkeypatch.setattr(model, "confidence", Confidence(30, 10, threshold))
-    assert parts(model, Pipe(io.BytesIO(raw(sound(2))), RATE))[2].known is known
+    assert parts(model, Pipe(io.BytesIO(raw(sound(2))), RATE))[2].prediction.known is known
     words = f"hubbub listen - --model {model.save(tmp_path / 'classifier')}"
     (tmp_path / "raw").write_bytes(raw(sound(2)))
     assert json.loads(run(tmp_path, f"cat raw | {words} --json").stdout.splitlines()[-1]).get("known") is known
@@ -639,4 +644,4 @@ def test_a_microphone_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(SourceError, match=r"pip install 'hubbub\[live\]'"):
         Microphone()
     with pytest.raises(SourceError, match="are a pipe's"):
-        capture.opened(None, RATE, channels=2)
+        capture.open_source(None, RATE, channels=2)

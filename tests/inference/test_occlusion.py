@@ -7,7 +7,7 @@ import pytest
 
 from hubbub.audio import windows
 from hubbub.classifier import pooling
-from hubbub.inference.occlusion import _patches, occlude
+from hubbub.inference.occlusion import grid_patches, occlude
 from hubbub.inference.stft import Grid
 
 RATE = 16_000
@@ -82,7 +82,7 @@ def test_a_score_that_hangs_on_nothing_gives_an_empty_map() -> None:
 def test_patches_cover_every_cell(samples: int) -> None:
     grid = Grid(samples, RATE)
     covered = np.zeros(grid.shape, int)
-    for patch in _patches(grid):
+    for patch in grid_patches(grid):
         covered[patch] += 1
     assert covered.min() >= 1
-    assert len(_patches(grid)) <= 50 * 7
+    assert len(grid_patches(grid)) <= 50 * 7

@@ -15,13 +15,13 @@ import soundfile
 
 from hubbub.audio import decode
 from hubbub.audio.find_files import find
-from hubbub.classifier import load
+from hubbub.classifier.load import default_model
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config.recipe import Recipe
 from hubbub.errors import HubbubError
-from hubbub.inference import predict
-from hubbub.inference.answer import Answer, Asked
-from hubbub.inference.events import Merging, merge
+from hubbub.inference.events import EventSettings, detect_events
+from hubbub.inference.predict import predict_files, predict_recording
+from hubbub.inference.result import FileResult, PredictOptions
 from hubbub.runtime.prefetch import prefetch
 from tests.audio.test_decode import ogg_that_declares
 
@@ -91,9 +91,9 @@ def test_a_pattern_that_matches_nothing_is_told_what_there_is(folder: Path) -> N
 def test_a_file_that_cannot_be_read_gives_its_error_and_the_rest_go_on(model: TorchClassifier, folder: Path) -> None:
     (folder / "empty.wav").touch()
     paths = [*find([str(folder)]).files, str(folder / "b.wave"), str(folder / "b.wav")]
-    given = list(predict.answers(model, paths, "the model"))
+    given = list(predict_files(model, paths, "the model"))
     assert [Path(a.file).name for a in given] == ["b.wav", "bad.wav", "a.FLAC", "empty.wav", "b.wave", "b.wav"]
-    assert [a.heard is None for a in given] == [False, True, False, True, True, False]
+    assert [a.prediction is None for a in given] == [False, True, False, True, True, False]
     assert json.loads(given[1].to_json()) == {"file": str(folder / "bad.wav"), "error": given[1].error}
     assert "bad.wav" in given[1].error
     assert "is empty (0 bytes)" in given[3].error
@@ -101,7 +101,7 @@ def test_a_file_that_cannot_be_read_gives_its_error_and_the_rest_go_on(model: To
 
 
 def test_the_json_object_is_the_contracts(model: TorchClassifier, folder: Path) -> None:
-    answer = next(predict.answers(model, [str(folder / "b.wav")], "the model"))
+    answer = next(predict_files(model, [str(folder / "b.wav")], "the model"))
     content = json.loads(answer.to_json())
     assert list(content) == ["file", "seconds", "label", "score", "scores", "segments", "model"]
     assert content["seconds"] == 3.0
@@ -111,21 +111,21 @@ def test_the_json_object_is_the_contracts(model: TorchClassifier, folder: Path) 
     assert content["model"] == "the model"
 
 
-BEST = Asked()
+BEST = PredictOptions()
 
 
-def same(answer: Answer, model: TorchClassifier, path: Path, asked: Asked = BEST) -> None:
+def same(answer: FileResult, model: TorchClassifier, path: Path, options: PredictOptions = BEST) -> None:
     """An answer is what `TorchClassifier.classify` says of the whole file."""
-    assert answer.heard is not None
-    heard, whole = answer.heard, model.classify(path)
+    assert answer.prediction is not None
+    heard, whole = answer.prediction, model.classify(path)
     rows = whole.segments[list(model.labels)].to_numpy()
     assert heard.seconds == whole.seconds and heard.label == whole.label
     assert heard.scores == pytest.approx(whole.scores, abs=1e-6)
     np.testing.assert_array_equal(heard.spans, whole.segments[["start", "end"]])
-    np.testing.assert_allclose(heard.best_scores, -np.sort(-rows, axis=1)[:, : asked.top], atol=1e-6)
-    np.testing.assert_allclose(np.take_along_axis(rows, heard.best, axis=1), heard.best_scores, atol=1e-6)
-    if asked.merging:
-        expected = merge(heard.spans, rows, model.labels, asked.merging)
+    np.testing.assert_allclose(heard.class_scores, -np.sort(-rows, axis=1)[:, : options.top], atol=1e-6)
+    np.testing.assert_allclose(np.take_along_axis(rows, heard.classes, axis=1), heard.class_scores, atol=1e-6)
+    if options.events:
+        expected = detect_events(heard.spans, rows, model.labels, options.events)
         assert heard.events is not None
         assert [(e.label, e.start, e.end) for e in heard.events] == [(e.label, e.start, e.end) for e in expected]
 
@@ -139,19 +139,19 @@ def test_recordings_of_any_length_that_share_batches_are_answered_as_one_by_one(
     for k, (seconds, rate_hz) in enumerate([(40, 44_100), (0.1, RATE), (1, 8_000), (3.7, 48_000), (0.5, RATE)]):
         paths.append(tmp_path / f"{k}.wav")
         soundfile.write(paths[-1], noise(seconds, rate_hz, k), rate_hz)
-    asked = Asked(top=2, merging=Merging(0.36, 0.34, 0.3, 0.2))
-    for answer, path in zip(predict.answers(model, list(map(str, paths)), asked=asked), paths, strict=True):
+    options = PredictOptions(top=2, events=EventSettings(0.36, 0.34, 0.3, 0.2))
+    for answer, path in zip(predict_files(model, list(map(str, paths)), options=options), paths, strict=True):
         assert answer.file == str(path)
-        same(answer, model, path, asked)
-    assert predict.hear(model, io.BytesIO(paths[0].read_bytes()), asked).seconds == 40
+        same(answer, model, path, options)
+    assert predict_recording(model, io.BytesIO(paths[0].read_bytes()), options).seconds == 40
 
 
 def test_standard_input_is_one_sounds_bytes(
     model: TorchClassifier, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def answer(content: bytes) -> Answer:
+    def answer(content: bytes) -> FileResult:
         monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content)))
-        (only,) = predict.answers(model, ["-"])
+        (only,) = predict_files(model, ["-"])
         return only
 
     same(answer((folder / "b.wav").read_bytes()), model, folder / "b.wav")
@@ -163,13 +163,13 @@ def test_a_terminal_is_not_waited_for(model: TorchClassifier, monkeypatch: pytes
     main, terminal = os.openpty()
     with open(terminal) as stdin, os.fdopen(main):
         monkeypatch.setattr(sys, "stdin", stdin)
-        (only,) = predict.answers(model, ["-"])
+        (only,) = predict_files(model, ["-"])
     assert "standard input is a terminal. Pipe a sound into it" in only.error
 
 
 def test_a_tiny_file_that_declares_hours_is_one_error_among_answers(model: TorchClassifier, folder: Path) -> None:
     (folder / "bomb.ogg").write_bytes(ogg_that_declares(1000))
-    bomb, sound = predict.answers(model, [str(folder / "bomb.ogg"), str(folder / "b.wav")])
+    bomb, sound = predict_files(model, [str(folder / "bomb.ogg"), str(folder / "b.wav")])
     assert "bomb.ogg" in bomb.error
     same(sound, model, folder / "b.wav")
 
@@ -177,10 +177,10 @@ def test_a_tiny_file_that_declares_hours_is_one_error_among_answers(model: Torch
 def test_what_is_no_sound_is_answered_by_models_of_such(model: TorchClassifier, folder: Path) -> None:
     given = make("frontend.name=precomputed", "frontend.n_mels=32", "frontend.frames=48")
     np.save(folder / "a.npy", np.random.default_rng(0).normal(size=(32, 48)).astype(np.float32))
-    seen, heard = predict.answers(given, [str(folder / "a.npy"), str(folder / "b.wav")])
+    seen, heard = predict_files(given, [str(folder / "a.npy"), str(folder / "b.wav")])
     same(seen, given, folder / "a.npy")
     assert "takes only such, not sound" in heard.error
-    (told,) = predict.answers(model, [str(folder / "a.npy")])
+    (told,) = predict_files(model, [str(folder / "a.npy")])
     assert "a.npy" in told.error
 
 
@@ -188,7 +188,7 @@ def test_how_much_is_done_is_told(model: TorchClassifier, tmp_path: Path, monkey
     monkeypatch.setattr(decode, "BLOCK", RATE)
     soundfile.write(tmp_path / "a.wav", noise(10), RATE)
     told: list[float] = []
-    list(predict.answers(model, [str(tmp_path / "a.wav")], heard=lambda path, share: told.append(share)))
+    list(predict_files(model, [str(tmp_path / "a.wav")], progress=lambda path, share: told.append(share)))
     np.testing.assert_allclose(told, [*np.arange(0.1, 1.05, 0.1), 1, 1])
 
 
@@ -196,12 +196,12 @@ def test_without_a_model_and_without_weights_the_message_says_how_to_get_either(
     monkeypatch.setenv("HUBBUB_HOME", str(tmp_path))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     with pytest.raises(HubbubError, match=r"(?s)hubbub demo.*hubbub data get yamnet"):
-        load.default_model()
+        default_model()
 
 
 def test_without_a_model_yamnet_answers_where_its_weights_are(home) -> None:
     home("weights", "yamnet.h5")
-    assert load.default_model() == "yamnet"
+    assert default_model() == "yamnet"
 
 
 # Running ahead
@@ -256,15 +256,15 @@ def test_an_error_comes_out_where_its_items_are_taken_and_leaving_early_ends_the
 
 MEASURE = """
 import re, sys
-from hubbub.inference import predict
+from hubbub.inference.predict import predict_files, predict_recording
 from hubbub.classifier.load import load
 def peak():  # ru_maxrss would begin with the peak of the process that started this one
     return int(re.search(r"VmHWM:\s+(\d+) kB", open("/proc/self/status").read())[1])
 model = load(sys.argv[1])
-list(predict.answers(model, [sys.argv[2]]))
+list(predict_files(model, [sys.argv[2]]))
 before = peak()
-answer, = predict.answers(model, [sys.argv[3]])
-print(before, peak(), answer.heard.seconds, len(answer.heard.spans))
+answer, = predict_files(model, [sys.argv[3]])
+print(before, peak(), answer.prediction.seconds, len(answer.prediction.spans))
 """
 
 
@@ -289,7 +289,7 @@ def test_samples_too_loud_for_figures_are_one_file_s_error(model: TorchClassifie
     """The power of 1e25 is beyond 32 bits: scores would be NaN."""
     soundfile.write(tmp_path / "loud.wav", np.full(16_000, 1e25, np.float32), 16_000, subtype="FLOAT")
     soundfile.write(tmp_path / "most.wav", np.full(16_000, 255.5, np.float32), 16_000, subtype="FLOAT")
-    loud, most = predict.answers(model, [str(tmp_path / "loud.wav"), str(tmp_path / "most.wav")])
+    loud, most = predict_files(model, [str(tmp_path / "loud.wav"), str(tmp_path / "most.wav")])
     assert "16000 samples beyond 256 times full scale" in loud.error
-    assert most.heard is not None and np.isfinite(most.heard.clip).all()
-    assert any("256 times full scale" in warning for warning in most.heard.warnings)
+    assert most.prediction is not None and np.isfinite(list(most.prediction.scores.values())).all()
+    assert any("256 times full scale" in warning for warning in most.prediction.warnings)

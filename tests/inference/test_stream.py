@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 from hubbub.audio import decode, windows
 from hubbub.audio.decode import AudioError
 from hubbub.audio.waves import mix_down
-from hubbub.classifier import pooling
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config.recipe import Recipe
-from hubbub.inference.stream import Decision, Stream, StreamError
+from hubbub.inference.stream import Stream, StreamError
 from hubbub.models.heads import build_head, candidates
 
 Array = npt.NDArray[np.float32]
@@ -134,48 +133,3 @@ def test_what_is_no_block_is_refused_and_the_stream_goes_on() -> None:
         Stream(MODELS["zeros"], RATE).end()
     with pytest.raises(AudioError, match="sample rate of 10 Hz"):
         Stream(MODELS["zeros"], 10)
-
-
-DECIDING = [
-    (),
-    ("evaluate.pooling=mean_logit",),
-    ("evaluate.pooling=max",),
-    ("network.mode=head", "evaluate.shifts=[0.3]", "evaluate.pooling=mean_logit"),
-    ("evaluate.shifts=[0.3]", "evaluate.pooling=max"),
-    ("head.name=logreg", "head.pool=mean+max", 'windows.levels=["recorded","rms"]'),
-    ("head.name=mlp", "head.pool=mean", "head.compress=true"),
-    ("head.name=mlp", "head.pool=segment", "evaluate.pooling=mean_logit"),
-    ("head.name=lda", "head.pool=max"),
-    ("head.name=lightgbm", "head.trees=5", "evaluate.pooling=max"),
-]
-
-
-@pytest.mark.parametrize("settings", DECIDING, ids=" ".join)
-@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
-def test_a_decision_gathered_in_pieces_is_the_whole_ones(settings: tuple[str, ...], activation: str) -> None:
-    model = make(*settings)
-    if model.recipe.head.name == "none":
-        model.activation = activation
-    wave = noise(3 * RATE)
-    segments = model.cut(wave)
-    outputs = model.outputs(segments)
-    by_segment, by_clip = model.predict_proba(outputs, [0])
-    for size in (1, 7, len(outputs)):
-        decision = Decision(model)
-        parts = [
-            decision.add(outputs[start : start + size], segments[start : start + size])
-            for start in range(0, len(outputs), size)
-        ]
-        np.testing.assert_allclose(np.concatenate(parts), by_segment, atol=1e-6)
-        np.testing.assert_allclose(decision.scores(), by_clip[0], atol=1e-6)
-
-
-def test_a_day_of_segments_is_pooled_as_exactly_as_a_minute() -> None:
-    """Sums in single precision would drift: 180,000 segments of a probability near .1."""
-    rows = np.random.default_rng(0).uniform(0.0999, 0.1001, (180_000, 3)).astype(np.float32)
-    pool = pooling.RunningPool("mean+max")
-    for part in np.array_split(rows, 1000):
-        pool.add(part)
-    exact = np.concatenate([rows.mean(axis=0, dtype=np.float64), rows.max(axis=0)])
-    np.testing.assert_allclose(pool.pooled()[0], exact, rtol=1e-7)
-    np.testing.assert_allclose(pooling.pool_embeddings(rows, [0], "mean+max")[0], exact, rtol=1e-7)

@@ -21,11 +21,11 @@ from websockets.sync.client import connect
 from hubbub.classifier.export import Sounds, export
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.errors import HubbubError
-from hubbub.inference.answer import Asked
-from hubbub.inference.events import Merging
+from hubbub.inference.events import EventSettings
 from hubbub.inference.explain import explain
-from hubbub.inference.predict import answers
-from hubbub.report.explanation import write
+from hubbub.inference.predict import predict_files
+from hubbub.inference.result import PredictOptions
+from hubbub.report.explanation import write_explanation
 from hubbub.serve import server as process
 from hubbub.serve.limits import Limits
 from hubbub.serve.schema import ClassifyResponse, ExplainResponse, ModelInfo
@@ -44,11 +44,11 @@ def sound(
     return file.getvalue()
 
 
-def alone(model: Path, content: bytes, folder: Path, asked: Asked | None = None) -> dict[str, Any]:
-    """What `hubbub classify --json` prints for a file."""
+def alone(model: Path, content: bytes, folder: Path, options: PredictOptions | None = None) -> dict[str, Any]:
+    """What `hubbub classify --json` prints of a file."""
     file = folder / "alone"
     file.write_bytes(content)
-    (answer,) = answers(TorchClassifier.load(model), [str(file)], asked=asked or Asked())
+    (answer,) = predict_files(TorchClassifier.load(model), [str(file)], options=options or PredictOptions())
     return answer.to_dict()
 
 
@@ -89,7 +89,7 @@ def test_events_are_those_of_classify(served: Server, served_model: Path, tmp_pa
     content = sound(6)
     url = f"{served.url}/v1/classify?threshold=0.35&release=0.3&shortest=0.1&gap=1"
     answer = httpx.post(url, content=content, timeout=60).json()
-    expected = alone(served_model, content, tmp_path, Asked(merging=Merging(0.35, 0.3, 0.1, 1)))
+    expected = alone(served_model, content, tmp_path, PredictOptions(events=EventSettings(0.35, 0.3, 0.1, 1)))
     assert_same(answer, expected)
     assert [(e["label"], e["start"], e["end"]) for e in answer["events"]] == [
         (e["label"], e["start"], e["end"]) for e in expected["events"]
@@ -114,7 +114,7 @@ def test_explain_gives_what_the_command_writes(served: Server, served_model: Pat
     answer = reply.json()
     ExplainResponse.model_validate(answer)
     classifier = TorchClassifier.load(served_model)
-    card = write(classifier, explain(classifier, io.BytesIO(content), label="rain"), tmp_path / "why")
+    card = write_explanation(classifier, explain(classifier, io.BytesIO(content), label="rain"), tmp_path / "why")
     assert answer["label"] == "rain"
     assert set(answer["media"]) == {p.name for p in (tmp_path / "why").glob("*.[pw]*")}
     for part, scores in card["scores"].items():
@@ -177,8 +177,12 @@ BAD: dict[str, tuple[int, str, Callable[[], dict[str, Any]]]] = {
     "text": (415, "text/plain", lambda: {"content": b"hello", "headers": {"content-type": "text/plain"}}),
     "JSON": (415, "application/json", lambda: {"json": {"file": "/etc/passwd"}}),
     "packed": (415, "Content-Encoding", lambda: {"content": sound(), "headers": {"content-encoding": "gzip"}}),
-    "no sound": (415, "not a sound", lambda: {"content": bytes(range(256)) * 40}),
-    "a list of files": (415, "not a sound", lambda: {"content": b"ffconcat version 1.0\nfile pyproject.toml\n"}),
+    "no sound": (415, "be read as audio", lambda: {"content": bytes(range(256)) * 40}),
+    "a list of files": (
+        415,
+        "cannot be read as audio",
+        lambda: {"content": b"ffconcat version 1.0\nfile pyproject.toml\n"},
+    ),
     "cut off": (422, "cut off", lambda: {"content": sound()[:-1000]}),
     "an ogg cut off": (422, "cut off", lambda: {"content": sound(kind="OGG")[:-1000]}),
     "a NaN": (422, "1 samples that are NaN", lambda: {"content": nan_wave()}),

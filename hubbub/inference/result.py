@@ -1,0 +1,51 @@
+"""What is asked of each file, and its result: a prediction, or why there is none."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from hubbub.classifier.prediction import Prediction
+from hubbub.inference.events import EventSettings
+
+__all__ = ["FileResult", "PredictOptions"]
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """How many of each segment's best classes are kept, and how segments become events; None: no events."""
+
+    top: int = 1
+    events: EventSettings | None = None
+
+
+@dataclass(frozen=True)
+class FileResult:
+    """The prediction for a file, or the error why there is none.
+
+    `model` is the classifier's name. The file holds no sound above `highest_hz` that the classifier uses.
+    """
+
+    file: str
+    prediction: Prediction | None
+    error: str = ""
+    model: str = ""
+    highest_hz: float = 0.0
+
+    def to_json(self) -> str:
+        """One JSON object on one line, as `hubbub classify --json` prints it."""
+        return json.dumps(self.to_dict(), allow_nan=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values: `file`, what `Prediction.to_dict` gives, `segments` with their best classes, `events` where
+        they were asked for, `model`; or `file` and `error`."""
+        if self.prediction is None:
+            return {"file": self.file, "error": self.error}
+        prediction = self.prediction
+        events = {} if prediction.events is None else {"events": [event.to_dict() for event in prediction.events]}
+        return {
+            "file": self.file,
+            **prediction.to_dict(),
+            "segments": [best[0].to_dict() for best in prediction.best_segments()],
+            **events,
+            "model": self.model,
+        }

@@ -1,0 +1,76 @@
+"""Segment by segment from a network's outputs to scores, events and the decision on the whole recording.
+
+Files, live sound and the server's streams all use `Scorer`. It does not run the network, so that segments of several
+recordings can share a batch.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hubbub.audio import waves
+from hubbub.classifier.pooling import RunningPool
+from hubbub.classifier.prediction import Array, Classes, Event, Prediction, Spans, best_classes
+from hubbub.inference.events import EventDetector, EventSettings, sort_events
+
+if TYPE_CHECKING:
+    from hubbub.classifier.base import Classifier
+
+__all__ = ["Scorer"]
+
+
+class Scorer:
+    """Scores one recording whose segments come a few at a time, as `model.predict_proba` does for all at once.
+
+    Without `events` there are no events. `prediction` holds the `top` best classes of each segment, and all events;
+    with `top` 0 neither, so that sound without an end needs no more memory over time.
+    """
+
+    def __init__(self, model: "Classifier", events: EventSettings | None = None, top: int = 0) -> None:
+        self._model, self._top = model, min(top, len(model.labels))
+        self._pool = RunningPool(model.row_pooling)
+        self._detector = EventDetector(model.labels, events) if events else None
+        self._known: bool | None = None
+        self._events: list[Event] = []
+        self._spans: list[Spans] = []
+        self._classes: list[Classes] = []
+        self._class_scores: list[Array] = []
+
+    def add(self, outputs: Array, segments: npt.NDArray[Any], spans: Spans) -> tuple[Array, list[Event]]:
+        """What `model.outputs` gives for the next segments `[S, ...]`, these segments, and start and end [s] of each
+        `[S, 2]` -> their probabilities `[S, K]` and the events that are over."""
+        scores, rows = self._model.segment_proba(outputs)
+        self._pool.add(rows)
+        known = self._model.is_known(scores, segments)
+        if known is not None:
+            self._known = bool(self._known or known.any())
+        events = self._detector.feed(spans, scores) if self._detector else []
+        if self._top:
+            classes, class_scores = best_classes(scores, self._top)
+            self._spans.append(spans)
+            self._classes.append(classes)
+            self._class_scores.append(class_scores)
+            self._events += events
+        return scores, events
+
+    def end(self) -> list[Event]:
+        """The events that end with the recording, or with a gap in it."""
+        events = self._detector.end() if self._detector else []
+        if self._top:
+            self._events += events
+        return events
+
+    def prediction(self, seconds: float, warnings: tuple[str, ...] = ()) -> Prediction:
+        """The prediction for what was added so far, at least one segment: `seconds` of sound with these warnings."""
+        clip = self._model.clip_proba(self._pool.pooled())[0]
+        return Prediction(
+            dict(zip(self._model.labels, map(float, clip), strict=True)),
+            seconds,
+            np.concatenate([np.zeros((0, 2)), *self._spans]),
+            np.concatenate([np.zeros((0, self._top), np.intp), *self._classes]),
+            np.concatenate([np.zeros((0, self._top), np.float32), *self._class_scores]),
+            tuple(sort_events(self._events)) if self._detector and self._top else None,
+            waves.known_unless_silent(self._known, warnings),
+            warnings,
+        )

@@ -1,0 +1,34 @@
+"""What `processes` promises: one count of cores, which respects what the process is bound to and its control group."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from hubbub.runtime import processes
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [
+        ("max 100000", 8),
+        ("200000 100000", 2),
+        ("150000 100000", 2),
+        ("10000 100000", 1),
+        ("1600000 100000", 8),
+        ("", 8),
+    ],
+)
+def test_cores_are_the_bound_ones_or_the_control_groups_share(
+    limit: str, expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
+    (tmp_path / "cpu.max").write_text(limit)
+    monkeypatch.setattr(processes, "CPU_MAX", tmp_path / "cpu.max")
+    assert processes.cores() == expected
+
+
+def test_without_a_control_group_the_bound_cores_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3}, raising=False)
+    monkeypatch.setattr(processes, "CPU_MAX", tmp_path / "none")
+    assert processes.cores() == 1
