@@ -181,7 +181,7 @@ def test_a_cluster_answers_a_folder_as_one_machine_does_and_goes_on_where_it_was
     command = [sys.executable, "-m", "hubbub.cli", "classify", str(sounds), "--model", str(tmp_path / "run")]
     spread = [*command, "--engine", "ray", "--out", str(heard)]
     done = subprocess.run(spread, capture_output=True, text=True)
-    assert done.returncode == 1 and "1 files could not be heard" in done.stdout, done.stderr
+    assert done.returncode == 1 and "1 files failed" in done.stdout, done.stderr
     alone = subprocess.run([*command, "--out", str(tmp_path / "one.parquet")], capture_output=True, text=True)
     assert alone.returncode == 1
     answered, one = pd.read_parquet(heard), pd.read_parquet(tmp_path / "one.parquet")
@@ -198,13 +198,13 @@ def test_a_cluster_answers_a_folder_as_one_machine_does_and_goes_on_where_it_was
     shutil.copy(sounds / "0.wav", sounds / "broken.wav")
     (heard / "torn.parquet").write_bytes(b"PAR1 and then the power went")
     again = subprocess.run(spread, capture_output=True, text=True, check=True)
-    assert "6 of 7 were answered before" in again.stderr
+    assert "6 of 7 have answers from an earlier run" in again.stderr
     assert pd.read_parquet(heard)["error"].isna().all() and pd.read_parquet(heard)["file"].nunique() == 7
     # another recording of the same size under the same name, and from long ago
     shutil.copy(sounds / "5.wav", sounds / "0.wav")
     os.utime(sounds / "0.wav", (10**9, 10**9))
     again = subprocess.run(spread, capture_output=True, text=True, check=True)
-    assert "6 of 7 were answered before" in again.stderr
+    assert "6 of 7 have answers from an earlier run" in again.stderr
     told = pd.read_parquet(heard).groupby("file")[["start", "label", "score"]].agg(list)
     assert told.loc[str(sounds / "0.wav")].tolist() == told.loc[str(sounds / "5.wav")].tolist()
     # answers of before there was a note of it
