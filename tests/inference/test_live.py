@@ -34,7 +34,6 @@ from hubbub.classifier.calibration import Confidence
 from hubbub.classifier.prediction import Event, Prediction
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.cli import listen
-from hubbub.cli.letters import LETTERS, large
 from hubbub.cli.main import app
 from hubbub.config.recipe import Recipe
 from hubbub.errors import HubbubError
@@ -633,7 +632,7 @@ def test_what_is_none_of_the_classes(
     assert ("probably none of the classes" in run(tmp_path, f"cat raw | {words}").stdout) == (known is False)
 
 
-# The microphone and the letters.
+# The microphone.
 
 
 def test_a_microphone_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -642,26 +641,5 @@ def test_a_microphone_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(sys.modules, "sounddevice", None)
     with pytest.raises(SourceError, match=r"pip install 'hubbub\[live\]'"):
         Microphone()
-    with pytest.raises(SourceError, match="are for pipes"):
+    with pytest.raises(SourceError, match="are a pipe's"):
         capture.open_source(None, RATE, channels=2)
-
-
-def test_letters_have_one_size(model: TorchClassifier) -> None:
-    assert {len(rows) for rows in LETTERS.values()} == {5}
-    assert all(len({len(row) for row in rows}) == 1 for rows in LETTERS.values())
-    assert {"A", "Z", "0", "9", " "} <= set(LETTERS)
-
-
-@pytest.mark.parametrize(("width", "height"), [(200, 10), (60, 5), (30, 3), (10, 1)])
-def test_a_word_is_as_large_as_fits(width: int, height: int) -> None:
-    lines = large("siren", width).splitlines()
-    assert len(lines) == height
-    assert max(map(len, lines)) <= max(width, len("siren"))
-    filled = sum("█▀▄".find(c) >= 0 for line in lines for c in line)
-    assert bool(filled) == (height > 1)
-
-
-def test_words_of_other_letters_stay_as_they_are() -> None:
-    assert large("Motorsäge", 200) == "Motorsäge"
-    assert large("", 200) == ""
-    assert large("dog_bark", 200) == large("dog bark", 200) != "dog_bark"
