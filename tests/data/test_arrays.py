@@ -1,4 +1,4 @@
-"""arrays: networks train on spectrograms and pictures as on sound, and the classifier says what it takes."""
+"""arrays: networks train on spectrograms and images as on sound, and the classifier says what it takes."""
 
 import pickle
 import re
@@ -20,10 +20,11 @@ from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config import sections as settings
 from hubbub.config.recipe import Recipe
 from hubbub.data import arrays, cache, check
-from hubbub.data import features as npz
 from hubbub.data.clips import Clips, ClipsError, build
+from hubbub.data.features import ARRAYS, open_features, write_features
 from hubbub.data.open import open_clips
-from hubbub.experiment import run
+from hubbub.experiment.resolve import fit_to_data
+from hubbub.experiment.run import run_recipe
 from hubbub.train.batches import Stored
 
 TINY = ["data.limit=2", "train.epochs=2", "train.batch_size=16", "evaluate.resamples=50"]
@@ -95,8 +96,8 @@ def test_a_picture_gives_what_its_sound_gives(sound: Clips, settings: list[str],
 
 def test_a_spectrogram_gives_what_its_sound_gives(sound: Clips, tmp_path: Path) -> None:
     ours = recipe()
-    npz.write(sound, ours, tmp_path / "f")
-    clips = npz.open_features(tmp_path / "f" / npz.ARRAYS)
+    write_features(sound, ours, tmp_path / "f")
+    clips = open_features(tmp_path / "f" / ARRAYS)
     kept, waves = arrays.load_arrays(clips, ours), cache.decode_clips(sound, ours.audio.rate_hz)
     model = TorchClassifier(ours, sound.labels)
     for clip in (0, 55):
@@ -129,7 +130,7 @@ def test_arrays_that_are_damaged_in_the_cache_are_read_again(
 def test_arrays_are_read_once_and_travel_by_name(grey: Clips, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = recipe(*GREY)
     kept = arrays.load_arrays(grey, ours)
-    monkeypatch.setattr(arrays.pictures, "read", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(arrays.image_files, "read_image", lambda *_: pytest.fail("read again"))
     again = arrays.load_arrays(grey, ours)
     np.testing.assert_array_equal(again.values, kept.values)
     assert again.contents == kept.contents and len(set(kept.contents)) == len(grey)
@@ -152,7 +153,7 @@ def test_a_network_trains_on_pictures_and_then_hears_sound(
     monkeypatch.setattr("hubbub.data.open.open_section", lambda *_, **__: magma)
     ours = recipe(*MAGMA, 'protocol.folds=["1"]', "augment.gain={}", "augment.mixup={}", "train.epochs=4")
     said: list[str] = []
-    run.run(ours, tmp_path / "run", log=said.append)
+    run_recipe(ours, tmp_path / "run", log=said.append)
     assert any("left out" in line and "gain" in line for line in said)
     resolved = Recipe.load(tmp_path / "run" / "recipe.toml")
     assert resolved.augment.gain is None and resolved.augment.mixup is not None
@@ -170,7 +171,7 @@ def test_where_it_is_not_known_how_pictures_were_made_only_such_are_taken(
     magma: Clips, sound: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hubbub.data.open.open_section", lambda *_, **__: replace(magma, settings=None))
-    run.run(recipe(*MAGMA, 'protocol.folds=["1"]'), tmp_path / "run")
+    run_recipe(recipe(*MAGMA, 'protocol.folds=["1"]'), tmp_path / "run")
     model = load_torch(tmp_path / "run")
     assert model.recipe.frontend.name == "precomputed"
     assert model.classify(magma.table["path"][0]).label in magma.labels
@@ -180,26 +181,26 @@ def test_where_it_is_not_known_how_pictures_were_made_only_such_are_taken(
 
 def test_other_settings_than_the_pictures_were_made_with_are_refused(magma: Clips) -> None:
     with pytest.raises(ClipsError, match=r"frontend.n_fft = 512, and the recipe says 1024"):
-        arrays.adapt_recipe(recipe(*MAGMA, "frontend.n_fft=1024"), magma)
+        fit_to_data(recipe(*MAGMA, "frontend.n_fft=1024"), magma)
     with pytest.raises(ClipsError, match=r"audio.rate_hz = 16000"):
-        arrays.adapt_recipe(recipe(*MAGMA, "audio.rate_hz=22050"), magma)
+        fit_to_data(recipe(*MAGMA, "audio.rate_hz=22050"), magma)
     # What comes after a picture was made may differ.
-    arrays.adapt_recipe(recipe(*MAGMA, "frontend.size=[16,16]", 'frontend.standardise="imagenet"'), magma)
-    given, _ = arrays.adapt_recipe(recipe(*MAGMA, "frontend.n_fft=1024", 'frontend.name="precomputed"'), magma)
+    fit_to_data(recipe(*MAGMA, "frontend.size=[16,16]", 'frontend.standardise="imagenet"'), magma)
+    given, _ = fit_to_data(recipe(*MAGMA, "frontend.n_fft=1024", 'frontend.name="precomputed"'), magma)
     assert given.frontend.name == "precomputed"
 
 
 def test_a_network_that_hears_is_refused_pictures_and_given_is_refused_sound(magma: Clips, sound: Clips) -> None:
-    with pytest.raises(ClipsError, match="yamnet hears sound"):
-        arrays.adapt_recipe(Recipe.load("street-yamnet"), magma)
-    with pytest.raises(ClipsError, match="takes none"):
-        arrays.adapt_recipe(recipe(*GREY, 'frontend.name="precomputed"'), sound)
-    assert arrays.adapt_recipe(recipe(), sound) == (recipe(), [])
+    with pytest.raises(ClipsError, match="yamnet takes sound"):
+        fit_to_data(Recipe.load("street-yamnet"), magma)
+    with pytest.raises(ClipsError, match="'precomputed' does not take"):
+        fit_to_data(recipe(*GREY, 'frontend.name="precomputed"'), sound)
+    assert fit_to_data(recipe(), sound) == (recipe(), [])
 
 
 def test_scoring_other_segments_is_for_sound(magma: Clips) -> None:
-    with pytest.raises(ClipsError, match=r"evaluate\.hop cuts sound anew"):
-        arrays.adapt_recipe(recipe(*MAGMA, "evaluate.hop=16000"), magma)
+    with pytest.raises(ClipsError, match=r"evaluate\.hop cuts sound into other segments"):
+        fit_to_data(recipe(*MAGMA, "evaluate.hop=16000"), magma)
 
 
 def test_spectrograms_are_checked_by_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,8 +209,8 @@ def test_spectrograms_are_checked_by_content(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "1.npy").write_bytes(b"text")
     monkeypatch.setattr(check, "open_data", lambda *_, **__: clips)
     broken, twice = check.check_data("hub")[1]
-    assert re.match(r"1 files cannot be used: .*1\.npy is not a spectrogram", broken)
-    assert twice == "1 spectrogram stands more than once: 0 = 2"
+    assert re.match(r"1 files cannot be used: .*1\.npy cannot be read as a spectrogram", broken)
+    assert twice == "1 spectrogram occurs more than once: 0 = 2"
 
 
 def test_given_needs_a_size_or_frames() -> None:
@@ -218,10 +219,10 @@ def test_given_needs_a_size_or_frames() -> None:
 
 
 def test_colours_for_a_grey_recipe_and_a_mixture_are_refused(magma: Clips, grey: Clips) -> None:
-    with pytest.raises(ClipsError, match="in colours, and the recipe's are grey"):
+    with pytest.raises(ClipsError, match="coloured images, and the recipe's are grey"):
         arrays.load_arrays(magma, recipe(*GREY))
     table = magma.table.assign(path=[*grey.table["path"][:2], *magma.table["path"][2:]])
-    with pytest.raises(ClipsError, match="grey pictures and coloured ones"):
+    with pytest.raises(ClipsError, match="grey and coloured images"):
         arrays.load_arrays(replace(magma, table=table), recipe(*MAGMA))
 
 
@@ -260,7 +261,7 @@ def test_spectrograms_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="not finite"):
         arrays.load_arrays(clips, recipe(*frames))
     np.save(tmp_path / "1.npy", np.array([{"a": 1}]), allow_pickle=True)
-    with pytest.raises(ImageError, match=r"1\.npy is not a spectrogram"):
+    with pytest.raises(ImageError, match=r"1\.npy cannot be read as a spectrogram"):
         arrays.load_arrays(clips, recipe(*frames))
 
 
