@@ -110,7 +110,7 @@ def bench(
 
 def _print_results(finished: "Sequence[Ended]") -> None:
     """Prints the figures of one run, or an overview of several."""
-    if len(finished) == 1:
+    if len(finished) == 1 and finished[0].summary:
         print_summary(finished[0].summary)
         _print_places(finished[0].run.folder)
     elif finished:
