@@ -54,7 +54,7 @@ def fit(targets: Targets, by_segment: Scores, by_clip: Scores, offsets: npt.Arra
     each = familiarity(pooling.apply_temperature(by_segment, segment), how)
     of_clips = np.sort(np.maximum.reduceat(each, starts))
     # The highest threshold that so many clips reach.
-    return Confidence(segment, clip, float(of_clips[int(len(of_clips) * (1 - classification.MOSTLY))]))
+    return Confidence(segment, clip, float(of_clips[int(len(of_clips) * (1 - classification.KNOWN_SHARE))]))
 
 
 def temperature(targets: Targets, scores: Scores) -> float:

@@ -31,24 +31,24 @@ __all__ = ["RangeTest", "RangeTestError", "run", "suggest"]
 
 Values = npt.NDArray[np.float64]
 LOWEST, HIGHEST, STEPS = 1e-7, 10.0, 100
-#: What is kept of the mean of earlier losses at each step.
+#: The weight of the earlier losses in the moving average.
 SMOOTHING = 0.9
 #: The test ends when the smoothed loss is this many times its smallest.
 DIVERGED = 4.0
-#: Steps whose mean stands on too few losses to tell a slope.
+#: The first steps, whose average is of too few losses for a slope.
 FIRST = 10
 
 
 class RangeTestError(HubbubError):
-    """A recipe that has no learning rate to find."""
+    """A recipe without a learning rate to find, or a loss that is not finite."""
 
 
 @dataclass(frozen=True)
 class RangeTest:
-    """What the test gives: `table` (`step`, `learning_rate`, `loss`, `smoothed`), and two rates read off it.
+    """The result of the test: `table` (`step`, `learning_rate`, `loss`, `smoothed`), and two suggested rates.
 
-    `steepest` is where the loss falls fastest per decade, `tenth` a tenth of the rate where it is smallest;
-    both None where the loss never fell.
+    `steepest` is the rate at which the loss falls fastest per decade, `tenth` a tenth of the rate of the smallest loss;
+    both are None if the loss never fell.
     """
 
     table: pd.DataFrame
@@ -57,11 +57,11 @@ class RangeTest:
 
 
 def run(recipe: Recipe, folder: Path, *, quick: bool = False, log: Log = lambda line: None) -> RangeTest:
-    """Test the recipe's training on its first split; `lr-find.png` and `lr-find.csv` in `folder`."""
+    """Run the test on the recipe's first split, on one device; writes `lr-find.png` and `lr-find.csv` to `folder`."""
     distributed.require_one_process("a range test")
     if recipe.head.name != "none":
         raise RangeTestError(
-            f"head.name is '{recipe.head.name}': a head on frozen embeddings is not trained by steps of a rate. "
+            f"head.name is '{recipe.head.name}': a head on frozen embeddings does not use train.learning_rate. "
             "Give a recipe that trains its network."
         )
     recipe = recipe.altered({"train.devices": 1, "train.nodes": 1})
@@ -84,7 +84,7 @@ def run(recipe: Recipe, folder: Path, *, quick: bool = False, log: Log = lambda 
 def suggest(rates: Values, losses: Values) -> tuple[float | None, float | None]:
     """Rates and losses `[steps]` -> the rate of steepest descent, and a tenth of that of the smallest smoothed loss.
 
-    For the slope the losses are smoothed from both sides: from one alone the curve trails, and with it the answer, by
+    The slope is taken of losses smoothed in both directions: smoothed in one, the curve and its steepest place lag by
     most of a decade.
     """
     lowest = int(np.argmin(_smooth(losses)))
@@ -103,7 +103,7 @@ def _rates() -> Values:
 
 
 def _smooth(losses: Values | list[float]) -> Values:
-    """A running mean that forgets, corrected for having begun at nothing (Kingma & Ba, https://arxiv.org/abs/1412.6980)."""
+    """An exponential moving average with bias correction (Kingma & Ba, https://arxiv.org/abs/1412.6980)."""
     mean, smoothed = 0.0, []
     for step, loss in enumerate(losses, 1):
         mean = SMOOTHING * mean + (1 - SMOOTHING) * loss
@@ -141,7 +141,7 @@ def _losses(module: Training) -> list[float]:
     settings, sweep = module.settings, _RateSweep()
     endless = itertools.chain.from_iterable(
         epoch_batches(
-            module.source.targets,
+            module.train_source.targets,
             settings.batch_size,
             np.random.default_rng([module.seed, epoch]),
             balanced="sampler" in settings.balance,

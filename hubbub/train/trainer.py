@@ -18,7 +18,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import DDPStrategy
 
-from hubbub.config.sections import Train
+from hubbub.config.train import Train
 from hubbub.errors import HubbubError
 from hubbub.runtime import distributed, files
 from hubbub.runtime.devices import choose_device
@@ -70,7 +70,7 @@ def build_trainer(
 
 
 def _precision(asked: str, device: str) -> Any:
-    """Lightning's name of a precision; `amp` is what the device computes fastest in, among those that train well."""
+    """Lightning's name of a precision; `amp` is the fastest one of the device that trains well."""
     if asked == "amp":
         if device == "cuda":
             asked = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
@@ -98,7 +98,7 @@ def checkpoint_callbacks(settings: Train, folder: Path, *, choosing: bool) -> li
 
 
 class _WholeCheckpoints(TorchCheckpointIO):
-    """Checkpoints appear whole or not at all."""
+    """Writes checkpoints whole or not at all."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         with files.whole_file(path) as temporary:
@@ -106,7 +106,7 @@ class _WholeCheckpoints(TorchCheckpointIO):
 
 
 class _OfFirstRank(_WholeCheckpoints):
-    """Rank 0 reads a checkpoint for all: other machines need not see its files."""
+    """Rank 0 reads a checkpoint for all processes, so that other machines need no access to its files."""
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         if distributed.this_process().rank:

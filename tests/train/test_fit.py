@@ -498,14 +498,14 @@ def test_a_checkpoint_that_finds_no_room_is_told_with_its_place(material: tuple,
 
 
 def test_the_threads_of_a_training_are_kept_over_a_resume(recipe: Recipe, material: tuple, tmp_path: Path) -> None:
-    from hubbub.train.fit import _read
+    from hubbub.train.fit import read_checkpoint
 
     now = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
         assert fit(recipe.altered({"train.epochs": 1}), material, tmp_path).threads == (1,)
         last = tmp_path / "checkpoints" / "last.ckpt"
-        torch.save(_read(last) | {"stopped": False}, last)
+        torch.save(read_checkpoint(last) | {"stopped": False}, last)
         torch.set_num_threads(2)
         assert fit(recipe.altered({"train.epochs": 2}), material, tmp_path).threads == (1, 2)
     finally:
