@@ -260,7 +260,7 @@ def bootstrap(
 def aggregate(
     folds: Sequence[Mapping[str, Any]], pooled: Iterable[Mapping[str, Any]], intervals: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
-    """Metrics of each fold and seed (with keys `fold` and `seed`) -> mean, sd, sd_seeds, pooled and ci95 of each metric.
+    """Metrics of each fold and seed (keys `fold`, `seed`) -> mean, sd, sd_seeds, pooled and ci95 of each metric.
 
     `sd` is over folds, after averaging the seeds of each fold; `sd_seeds` is over seeds, after averaging the folds of
     each seed. Both divide by n - 1 and are None for n = 1. `pooled` holds, for each seed, the metrics of all test

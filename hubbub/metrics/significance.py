@@ -55,7 +55,7 @@ def interval(draws: Array) -> list[float]:
 
 
 def p_value(draws: Array) -> float:
-    """The two-sided p of a difference with draws `[R]`: twice the smaller share on a side of 0, at least 2 / (R + 1)."""
+    """The two-sided p of draws of a difference `[R]`: twice the smaller share on a side of 0, at least 2 / (R + 1)."""
     draws = np.round(draws, 12)  # a zero with rounding errors is on neither side
     rarer = min((draws <= 0).sum(), (draws >= 0).sum())
     return min(1.0, 2 * (int(rarer) + 1) / (len(draws) + 1))
