@@ -243,14 +243,14 @@ def bootstrap(
     if len(names) == 1:
         return dict.fromkeys(METRICS)
     rng = np.random.default_rng(seed)
-    drawn: dict[str, list[Array]] = {name: [] for name in METRICS}
+    replicates: dict[str, list[Array]] = {name: [] for name in METRICS}
     step = max(1, _CHUNK // len(targets))
     for start in range(0, resamples, step):
         draws = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=min(step, resamples - start))
         for name, values in _replicates(targets, scores, codes, draws.T.astype(float)).items():
-            drawn[name].append(values)
+            replicates[name].append(values)
     intervals: dict[str, list[float] | None] = {}
-    for name, parts in drawn.items():
+    for name, parts in replicates.items():
         values = np.concatenate(parts)
         values = values[np.isfinite(values)]
         intervals[name] = [float(v) for v in np.percentile(values, [2.5, 97.5])] if len(values) else None

@@ -72,9 +72,9 @@ def mcnemar(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> tupl
         )
     from scipy import stats  # slow to import
 
-    ours, theirs = int((first & ~second).sum()), int((second & ~first).sum())
-    p = stats.binomtest(ours, ours + theirs).pvalue if ours + theirs else 1.0
-    return ours, theirs, float(p)
+    only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
+    p = stats.binomtest(only_first, only_first + only_second).pvalue if only_first + only_second else 1.0
+    return only_first, only_second, float(p)
 
 
 def corrected_t(differences: Sequence[float], ratio: float) -> float | None:

@@ -112,35 +112,35 @@ def load(
     be absent, of another shape, or unknown to the network. Batch counters (`num_batches_tracked`), which old files
     lack, may be absent too. Every other name must exist with its shape.
     """
-    ours: dict[str, Tensor] = network.state_dict()
-    theirs = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+    own: dict[str, Tensor] = network.state_dict()
+    stored = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
     left_out = Counter(_group(name) for name in state if not name.startswith(prefix))
-    if not theirs:
+    if not stored:
         raise CheckpointError(
             f"{source} has no names that begin with '{prefix}', only {examples(_counted(left_out), _LISTED)}. "
             "Nothing was loaded. Give the file that was published for this network."
         )
-    both = [name for name in theirs if name in ours]
-    not_loaded = tuple(h for h in head if any(n.startswith(h) and theirs[n].shape != ours[n].shape for n in both))
-    replaced = [(n, tuple(theirs[n].shape), tuple(ours[n].shape)) for n in both if n.startswith(not_loaded)]
-    fitting = {n: theirs[n] for n in both if not n.startswith(not_loaded) and _kind(theirs[n]) == _kind(ours[n])}
+    both = [name for name in stored if name in own]
+    not_loaded = tuple(h for h in head if any(n.startswith(h) and stored[n].shape != own[n].shape for n in both))
+    replaced = [(n, tuple(stored[n].shape), tuple(own[n].shape)) for n in both if n.startswith(not_loaded)]
+    fitting = {n: stored[n] for n in both if not n.startswith(not_loaded) and _kind(stored[n]) == _kind(own[n])}
     wrong = [n for n in both if n not in fitting and not n.startswith(not_loaded) and n not in optional]
-    unknown = [n for n in theirs if n not in ours and n not in optional]
-    absent = [n for n in ours if n not in theirs]
+    unknown = [n for n in stored if n not in own and n not in optional]
+    absent = [n for n in own if n not in stored]
     missing = [n for n in absent if n not in optional and n.rpartition(".")[2] != "num_batches_tracked"]
     if missing or unknown or wrong:
         raise CheckpointError(
             f"{source} does not fit {type(network).__name__}; nothing was loaded."
-            + _listed("missing", missing, lambda n: f"{n}{_near(n, unknown, theirs)}")
-            + _listed("unknown", unknown, lambda n: f"{n}{_near(n, missing, ours)}")
-            + _listed("of another shape", wrong, lambda n: f"{n} {_kind(theirs[n])} instead of {_kind(ours[n])}")
+            + _listed("missing", missing, lambda n: f"{n}{_near(n, unknown, stored)}")
+            + _listed("unknown", unknown, lambda n: f"{n}{_near(n, missing, own)}")
+            + _listed("of another shape", wrong, lambda n: f"{n} {_kind(stored[n])} instead of {_kind(own[n])}")
             + "\nGive the file that was published for this network."
         )
-    network.load_state_dict(ours | fitting, strict=True)
+    network.load_state_dict(own | fitting, strict=True)
     done = {*fitting, *(name for name, _, _ in replaced)}
     values = sum(tensor.numel() for tensor in fitting.values())
-    left_out.update(n for n in theirs if n not in done)
-    return Loaded(source, tuple(fitting), values, tuple(replaced), tuple(n for n in ours if n not in done), left_out)
+    left_out.update(n for n in stored if n not in done)
+    return Loaded(source, tuple(fitting), values, tuple(replaced), tuple(n for n in own if n not in done), left_out)
 
 
 def _read_safetensors(path: Path) -> object:
@@ -238,7 +238,7 @@ def _counted(groups: Mapping[str, int]) -> list[str]:
     return [f"{group} {count}" if group.endswith(".*") else group for group, count in groups.items()]
 
 
-def _change(theirs: Shape, ours: Shape) -> str:
-    if len(theirs) == len(ours) and theirs[1:] == ours[1:]:
-        return f"{theirs[0]} -> {ours[0]} outputs"
-    return f"{list(theirs)} -> {list(ours)}"
+def _change(stored: Shape, own: Shape) -> str:
+    if len(stored) == len(own) and stored[1:] == own[1:]:
+        return f"{stored[0]} -> {own[0]} outputs"
+    return f"{list(stored)} -> {list(own)}"

@@ -85,22 +85,22 @@ class ImageNetwork(Network):
 
     def translated(self, state: Mapping[str, Tensor]) -> Translated:
         """A published state dict, or one of ours, with the names and channels of this network."""
-        own, ours, notes, optional = self.state_dict(), dict(state), [], []
+        own, translated, notes, optional = self.state_dict(), dict(state), [], []
         if not any(name.startswith("body.") for name in state):
             last = self.published_heads[0]
             heads = {f"{last}.{leaf}": f"fc.{leaf}" for leaf in ("weight", "bias")}
-            ours = {heads.get(name, f"body.{name}"): tensor for name, tensor in state.items()}
+            translated = {heads.get(name, f"body.{name}"): tensor for name, tensor in state.items()}
             # Other heads are dropped, and a norm before the replaced layer.
             dropped = tuple(f"body.{name.partition('.')[0]}." for name in self.published_heads)
-            optional += [name for name in ours if name.startswith(dropped) and name not in own]
+            optional += [name for name in translated if name.startswith(dropped) and name not in own]
         # Buffers that are no longer saved, but are in older files.
         optional += [name for name, _ in self.named_buffers() if name not in own]
-        for name, tensor in ours.items():
+        for name, tensor in translated.items():
             alike = name in own and tensor.dim() == 4 and own[name].shape == (len(tensor), 1, *tensor.shape[2:])
             if alike and tensor.shape[1] == 3:
-                ours[name] = tensor.sum(dim=1, keepdim=True)
+                translated[name] = tensor.sum(dim=1, keepdim=True)
                 notes.append(f"{name}: kernels for three colours summed for one channel")
-        return Translated(ours, tuple(optional), tuple(notes))
+        return Translated(translated, tuple(optional), tuple(notes))
 
 
 class Vision(ImageNetwork):

@@ -91,9 +91,9 @@ def load_weights(network: Network, path: Path) -> str:
         if hasattr(network, "audio"):
             inner, head = network.audio, ()
     elif hasattr(inner, "translated"):  # an image network
-        ours = inner.translated(state)
-        state, notes = ours.state, ours.notes
-        optional += ours.optional
+        translated = inner.translated(state)
+        state, notes = translated.state, translated.notes
+        optional += translated.optional
     loaded = checkpoint.load(inner, state, source=path.name, prefix=prefix, head=head, optional=tuple(optional))
     return "\n".join([loaded.report(), *notes])
 
@@ -102,6 +102,6 @@ def _network_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """The network's tensors in a training checkpoint (the averaged ones, if any) or a saved classifier of hubbub; those
     of other files unchanged."""
     for prefix in ("averaged.module.", "learning."):
-        if ours := {n.removeprefix(prefix): tensor for n, tensor in state.items() if n.startswith(prefix)}:
-            return ours
+        if tensors := {n.removeprefix(prefix): tensor for n, tensor in state.items() if n.startswith(prefix)}:
+            return tensors
     return {name: tensor for name, tensor in state.items() if not name.startswith(FRONTEND)}
