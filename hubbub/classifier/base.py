@@ -1,7 +1,7 @@
-"""What every classifier does with a recording, whatever runs its network: windows, scores, pooling, prediction.
+"""The base of all classifiers: windows, scores, pooling and prediction, whatever runs the network.
 
-`TorchClassifier` runs it with torch, `OnnxClassifier` with onnxruntime; both inherit from `Classifier`, so windows,
-pooling and predictions are the same code. This module knows neither torch nor files of weights.
+`TorchClassifier` runs it with torch, `OnnxClassifier` with onnxruntime; both inherit from `Classifier`, so that all
+else is the same code. This module knows neither torch nor files of weights.
 """
 
 import itertools
@@ -15,54 +15,54 @@ import numpy as np
 import numpy.typing as npt
 
 from hubbub.audio import decode, image_files, waves, windows
-from hubbub.classifier import pooling as pooling_
+from hubbub.classifier import pooling
 from hubbub.classifier.calibration import Confidence, familiarity
 from hubbub.classifier.prediction import Prediction, best_classes
 from hubbub.config.recipe import Recipe
 from hubbub.errors import HubbubError
 
-__all__ = ["PRECOMPUTED", "AnswerError", "Classifier", "ClassifierError"]
+__all__ = ["PRECOMPUTED", "Classifier", "ClassifierError", "InvalidScoresError"]
 
 Array = npt.NDArray[np.float32]
-#: The endings of files that are spectrograms, or pictures of them.
+#: The endings of files that are spectrograms, or images of them.
 PRECOMPUTED = (*image_files.EXTENSIONS, ".npy")
 
 
 class ClassifierError(HubbubError):
-    """A saved classifier that is not whole, or a wave it cannot take."""
+    """A saved classifier that is damaged or incomplete, or input that it cannot take."""
 
 
-class AnswerError(ClassifierError):
-    """A classifier whose answer is none, whatever it was asked: not the fault of who asks."""
+class InvalidScoresError(ClassifierError):
+    """Scores that are not finite or not one a label: the classifier is at fault, not its input."""
 
 
 class Classifier(ABC):
-    """Recordings in, class probabilities out. A kind of classifier says how it hears: `_hear` and `_last_layer`."""
+    """Recordings in, class probabilities out. A subclass runs the network: `forward` and `head_logits`."""
 
     recipe: Recipe
     labels: tuple[str, ...]
-    activation: pooling_.Activation
-    #: What it was trained on and what must be said beside its answers.
+    activation: pooling.Activation
+    #: What it was trained on, and caveats about its predictions.
     card: dict[str, Any]
-    #: How sure it may be, as validation found.
+    #: Temperatures and the threshold of open-set rejection, fitted on validation clips.
     confidence: Confidence = Confidence()
 
     @abstractmethod
     def to(self, device: str) -> Self:
-        """Move to a device, `auto` being the fastest it can use here. Raises `ClassifierError`."""
+        """Move to a device; `auto` is the fastest that it can use here. Raises `ClassifierError`."""
 
     @property
     @abstractmethod
     def batch(self) -> int:
-        """The most segments heard in one pass."""
+        """The most segments that go through the network in one pass."""
 
     @abstractmethod
-    def _forward(self, segments: Array) -> Array:
-        """Segments `[B, N]` of one view, or what stands for them -> their evidence `[B, ...]`."""
+    def forward(self, segments: Array) -> Array:
+        """Segments `[B, ...]` in one view -> their embeddings or logits `[B, ...]`; see `outputs`."""
 
     @abstractmethod
-    def _last_layer(self, outputs: Array) -> Array:
-        """Evidence of one view `[S, ...]`, pooled where the head is for such -> logits `[S, K]`."""
+    def head_logits(self, outputs: Array) -> Array:
+        """Outputs of one view `[S, ...]`, pooled where the head is on pooled embeddings -> logits `[S, K]`."""
 
     @property
     def rate_hz(self) -> int:
@@ -70,26 +70,26 @@ class Classifier(ABC):
 
     @property
     def hop(self) -> int:
-        """Samples from one segment to the next where the classifier answers."""
+        """Samples from one segment to the next in predictions."""
         return self.recipe.evaluate.hop or self.recipe.windows.hop
 
     @property
     def takes_sound(self) -> bool:
-        """Whether it takes sound; one that was trained on spectrograms of unknown making does not."""
+        """Whether it takes sound. One that was trained on spectrograms of unknown settings does not."""
         return self.recipe.frontend.name != "precomputed"
 
     @property
     def endings(self) -> tuple[str, ...]:
-        """The endings of files that it takes: sounds, or pictures and spectrograms where it takes only such."""
+        """The endings of files that it takes: sounds, or else images and spectrograms."""
         return decode.EXTENSIONS if self.takes_sound else PRECOMPUTED
 
     @property
     def views(self) -> list[tuple[windows.Level, float]]:
-        """The forms each segment is heard in: its level, and the share of its length it is rolled to the right."""
+        """Test-time views of each segment: its level, and the share of its length that it is rolled to the right."""
         return list(itertools.product(self.recipe.windows.levels, (0.0, *self.recipe.evaluate.shifts)))
 
     def cut(self, wave: Array) -> Array:
-        """Wave `[T]` at `rate_hz` -> segments `[S, N]`, as they are when it answers."""
+        """Wave `[T]` at `rate_hz` -> segments `[S, N]`, as for predictions."""
         settings = self.recipe.windows
         return windows.cut(wave, settings.length, self.hop, settings.pad)
 
@@ -98,21 +98,21 @@ class Classifier(ABC):
         return windows.spans(samples, self.rate_hz, self.recipe.windows.length, self.hop)
 
     def outputs(self, segments: Array) -> Array:
-        """Segments `[S, N]` -> what a decision is made from: embeddings, or logits where these are enough.
+        """Segments `[S, N]` -> what scores are computed from: embeddings, or logits where these suffice.
 
         Those of all `views` stand side by side: `[S, views * D]` or `[S, views * K]`.
         """
-        heard = []
+        rows = []
         for start in range(0, len(segments), self.batch):
-            some = segments[start : start + self.batch]
-            heard.append(np.concatenate([self._forward(_seen(some, *view)) for view in self.views], axis=1))
-        return np.concatenate(heard)
+            batch = segments[start : start + self.batch]
+            rows.append(np.concatenate([self.forward(_view(batch, *view)) for view in self.views], axis=1))
+        return np.concatenate(rows)
 
     @property
-    def row_pooling(self) -> pooling_.EmbeddingPooling:
-        """What of its segments' rows (see `weigh`) decides about a clip: their mean, their largest values, or both."""
+    def row_pooling(self) -> pooling.EmbeddingPooling:
+        """How a clip's rows (see `segment_proba`) are pooled: their mean, their largest values, or both."""
         if self._pools_embeddings:
-            return cast(pooling_.EmbeddingPooling, self.recipe.head.pool)
+            return cast(pooling.EmbeddingPooling, self.recipe.head.pool)
         return "max" if self.recipe.evaluate.pooling == "max" else "mean"
 
     @property
@@ -120,79 +120,82 @@ class Classifier(ABC):
         return self.recipe.head.name != "none" and self.recipe.head.pool != "segment"
 
     def predict_proba(self, outputs: Array, offsets: npt.ArrayLike) -> tuple[Array, Array]:
-        """Evidence `[S, ...]` of clips that start at `offsets` `[C]` -> probabilities `[S, K]` and `[C, K]`.
+        """Outputs `[S, ...]` of clips that start at `offsets` `[C]` -> probabilities `[S, K]` and `[C, K]`.
 
         Views are averaged as segments are: their logits under `mean_logit`, else their probabilities. A head on
-        pooled embeddings scores a segment as a clip of one segment. Last, both are tempered (`confidence`).
+        pooled embeddings scores a segment as a clip of one segment. Last, both are calibrated (`confidence`).
         """
         by_segment, rows = self.segment_proba(outputs)
-        return by_segment, self.clip_proba(pooling_.pool_embeddings(rows, offsets, self.row_pooling))
+        return by_segment, self.clip_proba(pooling.pool_embeddings(rows, offsets, self.row_pooling))
 
     def segment_proba(self, outputs: Array) -> tuple[Array, Array]:
-        """Evidence `[S, ...]` -> probabilities `[S, K]`, and the rows `[S, M]` that a clip's decision is pooled from:
-        embeddings for a head on pooled ones, logits under `mean_logit`, else probabilities.
+        """Outputs `[S, ...]` -> probabilities `[S, K]`, and the rows `[S, M]` that are pooled for the clip: embeddings
+        for a head on pooled ones, logits under `mean_logit`, else probabilities.
 
-        Pooled as `gathering` says, `decide` takes them; so a recording need not be held whole to be judged.
+        `clip_proba` takes the rows pooled as `row_pooling` says, so that a recording need not be held whole.
         """
         if self._pools_embeddings:
-            each = pooling_.pool_embeddings(outputs, np.arange(len(outputs)), self.row_pooling)
-            by_segment, rows = self._decided(each), outputs
+            each = pooling.pool_embeddings(outputs, np.arange(len(outputs)), self.row_pooling)
+            by_segment, rows = self._uncalibrated(each), outputs
         else:
-            logits = [self._last_layer(view) for view in np.split(outputs, len(self.views), axis=1)]
+            logits = [self.head_logits(view) for view in np.split(outputs, len(self.views), axis=1)]
             if self.recipe.evaluate.pooling == "mean_logit":
                 rows = _mean(logits)
-                by_segment = pooling_.probabilities(rows, self.activation)
+                by_segment = pooling.probabilities(rows, self.activation)
             else:
-                scores = [pooling_.probabilities(view, self.activation) for view in logits]
+                scores = [pooling.probabilities(view, self.activation) for view in logits]
                 by_segment, rows = _mean(scores), np.concatenate(scores, axis=1)
-        return self._answer(pooling_.apply_temperature(by_segment, self.confidence.segment, self.activation)), rows
+        return self._calibrated(by_segment, self.confidence.segment), rows
 
     def clip_proba(self, pooled: Array) -> Array:
         """Pooled rows of clips, `[C, M]` or for mean+max `[C, 2 M]` -> their probabilities `[C, K]`."""
-        return self._answer(pooling_.apply_temperature(self._decided(pooled), self.confidence.clip, self.activation))
+        return self._calibrated(self._uncalibrated(pooled), self.confidence.clip)
 
-    def _answer(self, scores: Array) -> Array:
-        """The same `[N, K]`. Raises `AnswerError` where it is no answer to give: NaN, or of other classes."""
+    def _calibrated(self, scores: Array, temperature: float) -> Array:
+        """Scores `[N, K]` after temperature scaling. Raises `InvalidScoresError` where one is not finite, or where they
+        are not one a label."""
+        scores = pooling.apply_temperature(scores, temperature, self.activation)
         if scores.shape[1] != len(self.labels):
-            raise AnswerError(
+            raise InvalidScoresError(
                 f"this classifier has {len(self.labels)} labels and gives {scores.shape[1]} scores. Train or export it "
                 "again."
             )
         if not np.isfinite(scores).all():
-            raise AnswerError(
-                "this classifier's answer is not a finite number: its weights are damaged, or it was trained with too "
-                "high a learning rate. Train it again, or copy it again from where it came."
+            raise InvalidScoresError(
+                "this classifier's scores are not finite numbers: its weights are damaged, or it was trained with too "
+                "high a learning rate. Train it again, or copy it again from its source."
             )
         return scores
 
     def is_known(self, by_segment: Array, segments: npt.NDArray[Any]) -> npt.NDArray[np.bool_] | None:
-        """Probabilities of segments `[S, K]`, and these `[S, ...]` -> whether each reaches the threshold that
-        validation set, `[S]`: whether it is like what was learnt, which digital silence never is. None where none was
-        set. A recording is known where one of its segments is."""
+        """Probabilities `[S, K]` of segments, and these segments `[S, ...]` -> whether each belongs to the classes,
+        `[S]`: it reaches the threshold of `confidence` and is not digital silence. None without a threshold. A
+        recording is known where one of its segments is."""
         if self.confidence.threshold is None:
             return None
         found = familiarity(by_segment, self.recipe.evaluate.unknown, self.activation)
         return (found >= self.confidence.threshold) & ~waves.is_silent(segments)
 
-    def _decided(self, pooled: Array) -> Array:
-        """The same before it is tempered."""
+    def _uncalibrated(self, pooled: Array) -> Array:
+        """As `clip_proba`, before temperature scaling."""
         if self._pools_embeddings:
             parts = pooled.reshape(len(pooled), len(self.row_pooling.split("+")), len(self.views), -1)
             views = [parts[:, :, view].reshape(len(pooled), -1) for view in range(len(self.views))]
-            return _mean([pooling_.probabilities(self._last_layer(view)) for view in views])
-        pooling = self.recipe.evaluate.pooling
-        views = [pooled] if pooling == "mean_logit" else np.split(pooled, len(self.views), axis=1)
-        return _mean([pooling_.normalise(view, pooling, self.activation) for view in views])
+            return _mean([pooling.probabilities(self.head_logits(view)) for view in views])
+        how = self.recipe.evaluate.pooling
+        views = [pooled] if how == "mean_logit" else np.split(pooled, len(self.views), axis=1)
+        return _mean([pooling.normalise(view, how, self.activation) for view in views])
 
     def read(
         self, source: str | Path | BinaryIO | decode.Sound | npt.ArrayLike, rate_hz: int | None = None
     ) -> tuple[Array, float, tuple[str, ...]]:
-        """What `classify` takes for a sound, or one that is being decoded -> its wave `[T]` at the classifier's rate,
-        how long it is [s], and what is odd about it."""
+        """A sound that `classify` takes, or one that is being decoded -> its wave `[T]` at the classifier's rate, its
+        length [s], and warnings about it."""
         if not self.takes_sound:
             raise ClassifierError(
-                "this classifier was trained on spectrograms or pictures, and how they were made is not known: it "
-                "takes only such, not sound. To have it hear, train on what hubbub data images or features made."
+                "this classifier was trained on spectrograms or images, and how they were made is not known: it "
+                "takes only such, not sound. For one that takes sound, train on what hubbub data images or features "
+                "made."
             )
         name = str(source) if isinstance(source, str | Path) else "the wave"
         try:
@@ -206,7 +209,7 @@ class Classifier(ABC):
                     wave, own_rate = np.concatenate(list(sound.blocks)), sound.rate_hz
                 warnings = sound.warnings
             else:
-                wave, own_rate, warnings = _checked(source, rate_hz)
+                wave, own_rate, warnings = _as_mono(source, rate_hz)
             resampled = decode.resample(wave, own_rate, self.rate_hz)
             waves.refuse_short(len(wave), own_rate)
         except waves.WaveError as error:
@@ -223,7 +226,7 @@ class Classifier(ABC):
 
         A wave is `[T]` or `[T, channels]`, floats in [-1, 1] or 8, 16 or 32-bit integers, and needs its `rate_hz`;
         files carry theirs. `[channels, T]` is turned where that is unmistakable. Any rate, number of channels and
-        length from 10 ms will do. A file may also be a picture of a spectrogram, or a spectrogram (.npy, `[F, W]`),
+        length from 10 ms will do. A file may also be an image of a spectrogram, or a spectrogram (.npy, `[F, W]`),
         made as those it was trained on; where that is not known, its `seconds` are 0. Raises `AudioError`,
         `ImageError` or `ClassifierError`.
         """
@@ -236,30 +239,36 @@ class Classifier(ABC):
             wave, seconds, warnings = self.read(source, rate_hz)
             segments, spans = self.cut(wave), self.spans(len(wave))
         by_segment, clip = self.predict_proba(self.outputs(segments), [0])
-        knows = self.is_known(by_segment, segments)
-        known = waves.known_unless_silent(None if knows is None else bool(knows.any()), warnings)
+        known = self.is_known(by_segment, segments)
         scores = dict(zip(self.labels, map(float, clip[0]), strict=True))
-        return Prediction(scores, seconds, spans, *best_classes(by_segment), known=known, warnings=warnings)
+        return Prediction(
+            scores,
+            seconds,
+            spans,
+            *best_classes(by_segment),
+            known=waves.known_unless_silent(None if known is None else bool(known.any()), warnings),
+            warnings=warnings,
+        )
 
     @property
     def precomputed_seconds(self) -> float:
-        """How much sound a picture or a spectrogram is of; 0 where that is not known."""
+        """The length of the sound that an image or a spectrogram shows; 0 where that is not known."""
         return self.recipe.windows.length / self.rate_hz if self.recipe.frontend.name == "logmel" else 0.0
 
     def load_precomputed(self, file: Path) -> npt.NDArray[Any]:
-        """A picture or a spectrogram -> the one segment that it is. Raises `ClassifierError` where it takes sound."""
-        raise ClassifierError(f"{file} is a picture or a spectrogram, and this classifier takes sound. Give it that.")
+        """An image or a spectrogram -> one segment. Raises `ClassifierError` where the classifier takes sound."""
+        raise ClassifierError(f"{file} is an image or a spectrogram, and this classifier takes sound. Give it sound.")
 
 
-def _seen(segments: Array, level: windows.Level, shift: float) -> Array:
+def _view(segments: Array, level: windows.Level, shift: float) -> Array:
     """A copy of segments `[B, N]` in one of the views."""
-    seen = windows.at_level(segments, level)
-    return np.roll(seen, round(shift * seen.shape[-1]), axis=-1) if shift else np.array(seen)
+    view = windows.at_level(segments, level)
+    return np.roll(view, round(shift * view.shape[-1]), axis=-1) if shift else np.array(view)
 
 
-def _checked(given: npt.ArrayLike, rate_hz: int | None) -> tuple[Array, int, list[str]]:
-    """An array -> mono `[T]`, its rate, and what is odd about it. Raises `WaveError` and `ClassifierError`."""
-    samples, mixer = waves.as_wave(given), waves.Downmixer()
+def _as_mono(wave: npt.ArrayLike, rate_hz: int | None) -> tuple[Array, int, list[str]]:
+    """An array -> mono `[T]`, its rate, and warnings. Raises `WaveError` and `ClassifierError`."""
+    samples, mixer = waves.as_wave(wave), waves.Downmixer()
     if rate_hz is None:
         raise ClassifierError("a wave does not say its sample rate. Give rate_hz, e.g. classify(wave, rate_hz=44100).")
     return np.concatenate([mixer.feed(samples), mixer.end()]), rate_hz, mixer.warnings

@@ -1,12 +1,12 @@
-"""How sure a classifier may be: temperatures, and the threshold of 'none of these', fitted on validation.
+"""Calibration and open-set rejection: temperatures and a threshold, fitted on validation clips.
 
-A temperature divides the logits until scores are as high as decisions are often right (Guo et al. 2017, On calibration
-of modern neural networks, https://arxiv.org/abs/1706.04599). Segments and clips have one each: a network is mostly too
-sure of its segments, and a mean of segments' scores is not sure enough of the clip.
-What is none of the classes is told by a low score of every segment: the largest probability (Hendrycks & Gimpel 2017,
-https://arxiv.org/abs/1610.02136), the largest logit (Hendrycks et al. 2022, https://arxiv.org/abs/1911.11132) or the
-energy, the logarithm of the sum of the exponentials of the logits (Liu et al. 2020, https://arxiv.org/abs/2010.03759).
-This room does not know what made the scores.
+A temperature divides the logits so that scores match how often decisions are right (Guo et al. 2017, On calibration of
+modern neural networks, https://arxiv.org/abs/1706.04599). Segments and clips have one each: networks are mostly
+overconfident about segments, and a mean of segments' scores is underconfident about the clip.
+Open-set rejection: a recording is unknown where every segment scores below the threshold. The score is the largest
+probability (Hendrycks & Gimpel 2017, https://arxiv.org/abs/1610.02136), the largest logit (Hendrycks et al. 2022,
+https://arxiv.org/abs/1911.11132) or the energy, the logarithm of the sum of the exponentials of the logits (Liu et al.
+2020, https://arxiv.org/abs/2010.03759).
 """
 
 import math
@@ -21,22 +21,22 @@ import numpy.typing as npt
 from hubbub.classifier import pooling
 from hubbub.metrics import classification
 
-__all__ = ["UNKNOWN", "Confidence", "Unknown", "familiarity", "fit", "temperature", "typical"]
+__all__ = ["UNKNOWN", "Confidence", "Unknown", "average", "familiarity", "fit", "temperature"]
 
 Scores = npt.NDArray[np.float32]
 Targets = npt.NDArray[np.int64]
 Array = npt.NDArray[np.float64]
 Unknown = Literal["max_logit", "energy", "max_prob"]
 UNKNOWN: tuple[Unknown, ...] = ("max_logit", "energy", "max_prob")
-#: Temperatures are sought between its inverse and it.
+#: Temperatures are searched between its inverse and it.
 FARTHEST = 100.0
 _TOLERANCE = 1e-5
 
 
 @dataclass(frozen=True)
 class Confidence:
-    """What validation said of a classifier's scores: the temperatures of its segments and of its clips, and the
-    familiarity that a segment of a known clip reaches; None where nothing was validated."""
+    """The temperatures of segments and of clips, and the threshold of `familiarity` that a segment of a known clip
+    reaches, all fitted on validation clips; None where there were none."""
 
     segment: float = 1.0
     clip: float = 1.0
@@ -44,24 +44,25 @@ class Confidence:
 
 
 def fit(targets: Targets, by_segment: Scores, by_clip: Scores, offsets: npt.ArrayLike, how: Unknown) -> Confidence:
-    """What validation clips say of the classifier that judged them without having heard them.
+    """Temperatures and threshold from clips `[C]` that the classifier was not trained on.
 
-    `by_clip` `[C, K]` are probabilities of clips whose segments' `[S, K]` start at `offsets` `[C]`.
+    `by_clip` `[C, K]` are their probabilities, `by_segment` `[S, K]` those of their segments, which start at `offsets`
+    `[C]`; none is calibrated yet.
     """
     starts = np.asarray(offsets, dtype=np.intp)
     of_segments = np.repeat(targets, np.diff(np.append(starts, len(by_segment))))
     segment, clip = temperature(of_segments, by_segment), temperature(targets, by_clip)
     each = familiarity(pooling.apply_temperature(by_segment, segment), how)
     of_clips = np.sort(np.maximum.reduceat(each, starts))
-    # The highest threshold that so many clips reach.
+    # The highest threshold that this share of clips reaches.
     return Confidence(segment, clip, float(of_clips[int(len(of_clips) * (1 - classification.KNOWN_SHARE))]))
 
 
 def temperature(targets: Targets, scores: Scores) -> float:
-    """The temperature at which probabilities `[N, K]` are nearest to the truth `[N]`, by log loss.
+    """The temperature at which probabilities `[N, K]` have the least log loss against targets `[N]`.
 
-    Log loss is convex in the inverse of the temperature, so there is one best. As Platt (1999) does for two classes,
-    one more row is thought of, whose truth is every class alike: else a part without a mistake would make all scores 1.
+    Log loss is convex in the inverse of the temperature, so there is one optimum. As Platt (1999) does for two classes,
+    one row is added whose target is all classes equally: else clips without a mistake would make all scores 1.
     """
     from scipy import optimize
     from scipy.special import log_softmax
@@ -79,10 +80,10 @@ def temperature(targets: Targets, scores: Scores) -> float:
 
 
 def familiarity(scores: Scores, how: Unknown, activation: pooling.Activation = "softmax") -> Array:
-    """Probabilities `[S, K]` -> how much each row is like what was learnt, `[S]`.
+    """Probabilities `[S, K]` -> the open-set score of each row `[S]`: the higher, the more like the classes.
 
-    Softmax knows logits up to a number a row; that number is chosen here to make their mean 0. So all kinds of heads,
-    those that give probabilities alone too, are asked alike.
+    Softmax determines logits up to a constant a row; it is chosen so that their mean is 0. So the score is the same for
+    all heads, also for those that give only probabilities.
     """
     if how == "max_prob":
         return np.asarray(scores.max(axis=1), dtype=np.float64)
@@ -95,8 +96,8 @@ def familiarity(scores: Scores, how: Unknown, activation: pooling.Activation = "
     return np.asarray(largest[:, 0] + np.log(np.exp(logits - largest).sum(axis=1)))
 
 
-def typical(found: Sequence[Confidence]) -> Confidence:
-    """What several fits of one recipe say together: the temperatures' geometric means and the middle threshold."""
+def average(found: Sequence[Confidence]) -> Confidence:
+    """The average of several fits of one recipe: the temperatures' geometric means and the median threshold."""
     thresholds = [c.threshold for c in found if c.threshold is not None]
     return Confidence(
         geometric_mean(c.segment for c in found),

@@ -1,9 +1,8 @@
 """A classifier as one ONNX file (https://onnx.ai): waves in, embeddings and logits out, the front end inside.
 
-torch.export traces the very modules that training used (https://docs.pytorch.org/docs/stable/onnx_export.html). Before
-anything is written, the file's answers about real clips are compared with the classifier's: one that differs is
-refused. What turns logits into an answer travels as metadata; `onnx_model` reads it.
-This room does not know how numbers are rounded to 8 bits; `rounding` does.
+torch.export traces the modules that training used (https://docs.pytorch.org/docs/stable/onnx_export.html). Before
+anything is written, the file's scores of real clips are compared with the classifier's; a file that differs is
+refused. All else that predictions need is its metadata, which `onnx_classifier` reads. `quantize` rounds to 8 bits.
 """
 
 import warnings
@@ -42,20 +41,20 @@ OPSET = 20
 #: The largest difference between a classifier and its file: of probabilities, and of embeddings and logits as shares of
 #: the largest of them.
 TOLERANCE = 1e-4
-#: How many clips the two are compared on; and for int8 how many are drawn: a third sets ranges, the rest are measured.
+#: How many clips the two are compared on, and how many int8 uses: a third sets ranges, the rest measure the cost.
 CLIPS, INT8_CLIPS = 20, 300
-#: Share of decisions that must stay the same for maps to be rounded as well as weights.
+#: Share of decisions that must stay the same for activations to be rounded as well as weights.
 SAME_DECISION = 0.95
 LARGEST = 2**31 - 1  # bytes of a protobuf message
 
 
 class ExportError(HubbubError):
-    """A classifier that cannot be exported, or whose file does not answer as it does."""
+    """A classifier that cannot be exported, or whose file gives other scores."""
 
 
 @dataclass(frozen=True)
 class Sounds:
-    """What a file is checked on: a data set's name, waves `[T]` at the classifier's rate, and, where known, classes."""
+    """Clips to check a file on: a data set's name, waves `[T]` at the classifier's rate and, where known, classes."""
 
     name: str
     waves: list[Array]
@@ -63,7 +62,8 @@ class Sounds:
 
 
 def sounds(model: TorchClassifier, most: int = CLIPS) -> Sounds:
-    """Clips to check an export on: of the classifier's own data set, else of ESC-50, else of `street`, synthesised."""
+    """Clips to check an export on: of the classifier's own data set, else of ESC-50, else of `street`, which is
+    synthesised."""
     for data in (model.recipe.data, Data(name="esc50"), Data(name="street")):
         try:
             clips = open_section(data.model_copy(update={"allow_missing": True}))
@@ -71,36 +71,36 @@ def sounds(model: TorchClassifier, most: int = CLIPS) -> Sounds:
             continue
         if clips.kind == "sound":
             break
-    drawn = np.random.default_rng(0).permutation(len(clips))[:most]
-    rows = clips.table.iloc[drawn]
+    chosen = np.random.default_rng(0).permutation(len(clips))[:most]
+    rows = clips.table.iloc[chosen]
     places = zip(rows["path"], rows["start"], rows["end"], strict=True)
     waves = [decode.load(path, model.rate_hz, start, end) for path, start, end in track(places, "decoding", len(rows))]
     known = clips.labels == model.labels
-    return Sounds(clips.name, waves, clips.targets()[drawn] if known else None)
+    return Sounds(clips.name, waves, clips.targets()[chosen] if known else None)
 
 
 def export(model: TorchClassifier, file: str | Path, checked_on: Sounds, *, int8: bool = False) -> OnnxClassifier:
     """Write a classifier as one ONNX file, whole or not at all, and return what `hubbub.load` gives of it.
 
-    What was found is its `exported`: `difference` on `clips`, whether it takes segments of `any_length`, and for
-    `int8` what was rounded to 8 bits and what that costs, on the clips that did not set its ranges. The classifier
-    moves to the processor. Raises `ExportError` where it cannot be written so, or where the file's answers
-    differ from the classifier's by more than `TOLERANCE`.
+    Its `exported` holds the measurements: `difference` on `clips`, whether it takes segments of `any_length`, and for
+    `int8` what was rounded to 8 bits and the cost, on the clips that did not set its ranges. The classifier moves to
+    the CPU. Raises `ExportError` where it cannot be exported, or where the file's scores differ from the
+    classifier's by more than `TOLERANCE`.
     """
-    _refuse_what_has_no_graph(model)
+    _refuse_without_graph(model)
     if int8 and len(checked_on.waves) < 3:
         raise ExportError(f"{len(checked_on.waves)} clips are too few to measure what int8 costs. Give three or more.")
     graph = _Graph(model.to("cpu").eval())
-    wrapping = _Wrapping(model, _pooled_head(model))
+    metadata = _Metadata(model, _pooled_head(model))
     waves, name = checked_on.waves, checked_on.name
-    with _exactly(model.network):
-        proto, any_length = _traced(graph, wrapping)
-        exact = OnnxClassifier(wrapping.around(proto))
+    with _double_precision(model.network):
+        proto, any_length = _traced(graph, metadata)
+        exact = OnnxClassifier(metadata.to_bytes(proto))
         difference = _difference(model, graph, exact, waves[:CLIPS])
     if not difference <= TOLERANCE:
         raise ExportError(
-            f"the file would answer otherwise than the classifier: they differ by {difference:.2g} on {name}, and "
-            f"{TOLERANCE:g} is allowed. Nothing was written; please report the recipe."
+            f"the file's scores would differ from the classifier's by {difference:.2g} on {name}, and {TOLERANCE:g} is "
+            "allowed. Nothing was written; please report the recipe."
         )
     facts: dict[str, Any] = {
         "clips": min(len(waves), CLIPS),
@@ -109,16 +109,16 @@ def export(model: TorchClassifier, file: str | Path, checked_on: Sounds, *, int8
         "any_length": any_length,
     }
     if int8:
-        proto, facts["int8"] = _rounded(proto, wrapping, exact, checked_on)
-    content = wrapping.around(proto, facts)
+        proto, facts["int8"] = _quantized(proto, metadata, exact, checked_on)
+    content = metadata.to_bytes(proto, facts)
     with files.whole_file(file) as temporary:
         temporary.write_bytes(content)
     return OnnxClassifier(content, str(file))
 
 
 @contextmanager
-def _exactly(network: nn.Module) -> Iterator[None]:
-    """Spectra in double precision, where a network can: else the rounding of two libraries would be compared."""
+def _double_precision(network: nn.Module) -> Iterator[None]:
+    """Compute spectra in double precision, where a network can, so that rounding does not count as a difference."""
     from hubbub.models.esresnext import ESResNeXt
 
     parts = [part for part in network.modules() if isinstance(part, ESResNeXt)]
@@ -132,7 +132,7 @@ def _exactly(network: nn.Module) -> Iterator[None]:
 
 
 class _Graph(nn.Module):
-    """Segments `[B, N]` -> embeddings `[B, D]`, logits `[B, K]`: of a head on pooled embeddings, as of whole clips."""
+    """Segments `[B, N]` -> embeddings `[B, D]`, logits `[B, K]`; a head on pooled embeddings takes each as a clip."""
 
     def __init__(self, model: TorchClassifier) -> None:
         super().__init__()
@@ -148,10 +148,10 @@ class _Graph(nn.Module):
         return embeddings, self.last(torch.cat([embeddings, embeddings], dim=1) if self.twice else embeddings)
 
 
-def _refuse_what_has_no_graph(model: TorchClassifier) -> None:
+def _refuse_without_graph(model: TorchClassifier) -> None:
     if not model.takes_sound:
         raise ExportError(
-            "this classifier takes spectrograms or pictures, and an exported file takes sound. Export one that was "
+            "this classifier takes spectrograms or images, and an exported file takes sound. Export one that was "
             "trained on sound."
         )
     name = model.recipe.head.name
@@ -159,20 +159,20 @@ def _refuse_what_has_no_graph(model: TorchClassifier) -> None:
         raise ExportError("this classifier's head has not been fitted. Train it before it is exported.")
     if model.head is not None and model.head.module() is None:
         raise ExportError(
-            f"a classifier with the head '{name}' is not exported: trees are no tensors. Train one with head.name = "
-            "'logreg', 'lda' or 'mlp', or use it as it is."
+            f"a classifier with the head '{name}' cannot be exported: trees are not tensors. Train one with "
+            "head.name = 'logreg', 'lda' or 'mlp', or use it as it is."
         )
 
 
 @dataclass(frozen=True)
-class _Wrapping:
-    """What a file holds beside its graph: all that turns the graph's outputs into answers."""
+class _Metadata:
+    """All that a file holds beside its graph."""
 
     model: TorchClassifier
     head: bytes | None
 
-    def around(self, proto: "ModelProto", facts: Mapping[str, Any] = MappingProxyType({})) -> bytes:
-        """A graph -> the content of its file, with what was found of it."""
+    def to_bytes(self, proto: "ModelProto", facts: Mapping[str, Any] = MappingProxyType({})) -> bytes:
+        """A graph and measurements -> the content of its file."""
         content = {
             "recipe": self.model.recipe.model_dump(mode="json", exclude_none=True),
             "labels": list(self.model.labels),
@@ -183,7 +183,7 @@ class _Wrapping:
         }
         if (size := proto.ByteSize()) > LARGEST:
             raise ExportError(f"a graph of {size:,} bytes: an ONNX file holds 2 GB. Export a smaller network.")
-        return onnx_classifier.written(proto, content, self.head)
+        return onnx_classifier.to_bytes(proto, content, self.head)
 
 
 def _pooled_head(model: TorchClassifier) -> bytes | None:
@@ -195,20 +195,20 @@ def _pooled_head(model: TorchClassifier) -> bytes | None:
     return _as_onnx(fitted, example, (EMBEDDINGS,), (LOGITS,)).SerializeToString()
 
 
-def _traced(graph: _Graph, wrapping: _Wrapping) -> tuple["ModelProto", bool]:
+def _traced(graph: _Graph, metadata: _Metadata) -> tuple["ModelProto", bool]:
     """The graph in ONNX for any batch, and whether it takes segments of any length."""
-    length = wrapping.model.recipe.windows.length
+    length = metadata.model.recipe.windows.length
     other = 0.1 * torch.randn(3, length + length // 3, generator=torch.Generator().manual_seed(0))
     example = other[:, :length].clone()
     names = ((SEGMENTS,), (EMBEDDINGS, LOGITS))
     with torch.no_grad():
-        short = graph(example)  # what a network computes once, it computes here
-    with suppress(Exception):  # torch, its exporter and the runtime refuse a length that is not free in many ways
+        short = graph(example)  # fills caches before tracing
+    with suppress(Exception):  # torch, its exporter and the runtime each raise where a length is fixed
         with torch.no_grad():
             expected = graph(other)
-        if not torch.equal(expected[1], short[1]):  # else it does not listen to the end
+        if not torch.equal(expected[1], short[1]):  # else it ignores the end
             proto = _as_onnx(graph, example, *names, any_length=True)
-            found = OnnxClassifier(wrapping.around(proto)).both(other.numpy())
+            found = OnnxClassifier(metadata.to_bytes(proto)).embeddings_and_logits(other.numpy())
             if all(_share(ours, theirs.numpy()) <= TOLERANCE for ours, theirs in zip(found, expected, strict=True)):
                 return proto, True
     return _as_onnx(graph, example, *names), False
@@ -225,12 +225,12 @@ def _as_onnx(
         pooling = torch.ops.aten.adaptive_max_pool2d.default
         if any(node.target is pooling for node in program.graph.nodes):
             program = program.run_decompositions({pooling: _adaptive_max_pool2d})
-        made = torch.onnx.export(
+        exported = torch.onnx.export(
             program, dynamo=True, opset_version=OPSET, input_names=inputs, output_names=outputs, verbose=False
         )
-    assert made is not None
-    proto: ModelProto = made.model_proto
-    del proto.graph.value_info[:]  # sizes by torch's names, which whoever runs it finds out
+    assert exported is not None
+    proto: ModelProto = exported.model_proto
+    del proto.graph.value_info[:]  # torch's names of sizes; a runtime infers them
     for value in (*proto.graph.input, *proto.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
     if any_length:
@@ -239,7 +239,7 @@ def _as_onnx(
 
 
 def _adaptive_max_pool2d(x: Tensor, size: list[int]) -> tuple[Tensor, Tensor]:
-    """What ONNX does not have: maxima of windows that share out rows and columns; places of the maxima are not told."""
+    """Adaptive max pooling in operations that ONNX has; the indices of the maxima are zeros."""
     for axis, count in zip((x.dim() - 2, x.dim() - 1), size, strict=True):
         length, place = x.shape[axis], torch.arange(count, device=x.device)
         if count == 1:
@@ -257,7 +257,7 @@ def _difference(model: TorchClassifier, graph: _Graph, written: OnnxClassifier, 
     cuts = [model.cut(wave) for wave in track(waves, "comparing", len(waves))]
     offsets = np.cumsum([0, *(len(cut) for cut in cuts[:-1])])
     segments = np.concatenate(cuts)
-    found = [written.both(part) for part in _parts(segments)]
+    found = [written.embeddings_and_logits(part) for part in _parts(segments)]
     with torch.no_grad():
         expected = [[out.numpy() for out in graph(torch.from_numpy(part))] for part in _parts(segments)]
     outputs = [
@@ -265,31 +265,31 @@ def _difference(model: TorchClassifier, graph: _Graph, written: OnnxClassifier, 
         for ours, theirs in zip(zip(*found, strict=True), zip(*expected, strict=True), strict=True)
     ]
     if not np.isfinite(outputs).all():
-        return float(np.max(outputs))  # numpy's largest: Python's own passes over NaN
+        return float(np.max(outputs))  # numpy's maximum: Python's ignores NaN
     ours, theirs = (one.predict_proba(one.outputs(segments), offsets) for one in (written, model))
     return float(np.max([*outputs, *(np.abs(a - b).max() for a, b in zip(ours, theirs, strict=True))]))
 
 
-def _rounded(
-    proto: "ModelProto", wrapping: _Wrapping, exact: OnnxClassifier, sounds: Sounds
+def _quantized(
+    proto: "ModelProto", metadata: _Metadata, exact: OnnxClassifier, sounds: Sounds
 ) -> tuple["ModelProto", dict[str, Any]]:
-    """The graph in 8 bits, maps too where nearly all decisions stay, and what it costs."""
+    """The graph in 8 bits, activations too where nearly all decisions stay, and the cost."""
     count = len(sounds.waves) // 3
     ranges, waves = sounds.waves[:count], sounds.waves[count:]
-    targets, before = None if sounds.targets is None else sounds.targets[count:], _judged(exact, waves)
+    targets, before = None if sounds.targets is None else sounds.targets[count:], _clip_scores(exact, waves)
     small = quantize.weights_and_maps(proto, np.concatenate([exact.cut(wave) for wave in ranges]))
-    cost = quantize.cost(before, _judged(OnnxClassifier(wrapping.around(small)), waves), targets)
+    cost = quantize.cost(before, _clip_scores(OnnxClassifier(metadata.to_bytes(small)), waves), targets)
     if cost["same_decision"] >= SAME_DECISION:
         return small, {"rounded": "weights and maps", **cost}
     small = quantize.weights_only(proto)
-    cost = quantize.cost(before, _judged(OnnxClassifier(wrapping.around(small)), waves), targets)
+    cost = quantize.cost(before, _clip_scores(OnnxClassifier(metadata.to_bytes(small)), waves), targets)
     return small, {"rounded": "weights", **cost}
 
 
-def _judged(model: OnnxClassifier, waves: list[Array]) -> Array:
+def _clip_scores(model: OnnxClassifier, waves: list[Array]) -> Array:
     """Probabilities of clips, `[C, K]`."""
-    heard = track(waves, "measuring", len(waves))
-    return np.concatenate([model.predict_proba(model.outputs(model.cut(wave)), [0])[1] for wave in heard])
+    tracked = track(waves, "measuring", len(waves))
+    return np.concatenate([model.predict_proba(model.outputs(model.cut(wave)), [0])[1] for wave in tracked])
 
 
 def _parts(segments: Array) -> list[Array]:

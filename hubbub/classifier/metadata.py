@@ -1,7 +1,7 @@
-"""What a saved or exported classifier says of itself, checked before anything is made of it.
+"""Read and check the metadata of a saved or exported classifier before anything is built from it.
 
 It is JSON that anybody may have written or damaged: `classifier.json` of a folder, the metadata of an ONNX file. What
-is not as hubbub writes it is a `ClassifierError` here, and no other exception later.
+differs from what hubbub writes is a `ClassifierError` here, and no other exception later.
 """
 
 import json
@@ -15,12 +15,12 @@ from hubbub.classifier.calibration import Confidence
 from hubbub.classifier.pooling import Activation
 from hubbub.config.recipe import Recipe, RecipeError
 
-__all__ = ["Described", "described", "parsed"]
+__all__ = ["Metadata", "parse_json", "read_metadata"]
 
 
 @dataclass(frozen=True)
-class Described:
-    """All of a classifier but its network and its head."""
+class Metadata:
+    """All of a classifier except its network and its head."""
 
     recipe: Recipe
     labels: tuple[str, ...]
@@ -29,59 +29,59 @@ class Described:
     confidence: Confidence
 
 
-def parsed(text: str, source: str, reads: int) -> dict[str, Any]:
-    """The JSON object that `source` holds, of the format that is read here. Raises `ClassifierError`."""
+def parse_json(text: str, source: str, reads: int) -> dict[str, Any]:
+    """The JSON object that `source` holds, in format `reads`. Raises `ClassifierError`."""
     try:
-        held = json.loads(text)
-        json.dumps(held, allow_nan=False)  # JSON has no NaN, and Python reads them
+        content = json.loads(text)
+        json.dumps(content, allow_nan=False)  # JSON has no NaN, and Python reads them
     except (ValueError, RecursionError) as error:
         raise ClassifierError(
-            f"{source} is not a whole classifier: it is no JSON ({error}). Save, export or copy it again."
+            f"{source} is not a whole classifier: it is not JSON ({error}). Save, export or copy it again."
         ) from error
-    if not isinstance(held, dict) or "format" not in held:
-        raise ClassifierError(f"{source} is not a whole classifier: it says no format. Save, export or copy it again.")
-    if held["format"] != reads or isinstance(held["format"], bool):
+    if not isinstance(content, dict) or "format" not in content:
+        raise ClassifierError(f"{source} is not a whole classifier: it names no format. Save, export or copy it again.")
+    if content["format"] != reads or isinstance(content["format"], bool):
         raise ClassifierError(
-            f"{source} was saved in format {str(held['format'])[:80]}; this hubbub reads {reads}. Update hubbub, or "
+            f"{source} was saved in format {str(content['format'])[:80]}; this hubbub reads {reads}. Update hubbub, or "
             "train and export it again with this one."
         )
-    return held
+    return content
 
 
-def described(held: Mapping[str, Any], source: str) -> Described:
-    """What `parsed` gave -> its parts. Raises `ClassifierError`."""
-    missing = [name for name in ("recipe", "labels", "activation", "card", "confidence") if name not in held]
+def read_metadata(content: Mapping[str, Any], source: str) -> Metadata:
+    """The JSON object of `source` -> the metadata in it. Raises `ClassifierError`."""
+    missing = [name for name in ("recipe", "labels", "activation", "card", "confidence") if name not in content]
     if missing:
         raise _not_whole(source, f"'{missing[0]}' is missing")
-    labels, activation, card, confidence = (held[name] for name in ("labels", "activation", "card", "confidence"))
+    labels, activation, card, confidence = (content[name] for name in ("labels", "activation", "card", "confidence"))
     if not isinstance(labels, list) or not labels or not all(isinstance(one, str) and one.strip() for one in labels):
-        raise _not_whole(source, "its labels are no list of names")
+        raise _not_whole(source, "its labels are not a list of names")
     if len(set(labels)) < len(labels):
-        raise _not_whole(source, "a label stands there twice")
+        raise _not_whole(source, "a label occurs twice")
     if activation not in get_args(Activation):
         raise _not_whole(source, f"its activation is neither {' nor '.join(get_args(Activation))}")
     if not isinstance(card, dict) or not _is_list_of_texts(card.get("not_comparable", [])):
-        raise _not_whole(source, "its card is none")
+        raise _not_whole(source, "its card is not an object, or its not_comparable is not a list of texts")
     if not isinstance(confidence, dict) or not _is_confidence(confidence):
         raise _not_whole(source, "its confidence is not two temperatures above 0 and a threshold")
-    if not isinstance(held["recipe"], dict):
-        raise _not_whole(source, "its recipe is none")
+    if not isinstance(content["recipe"], dict):
+        raise _not_whole(source, "its recipe is not an object")
     try:
-        recipe = Recipe.of(held["recipe"], source)
+        recipe = Recipe.of(content["recipe"], source)
     except RecipeError as error:
         raise _not_whole(source, str(error)) from error
-    return Described(recipe, tuple(labels), activation, card, Confidence(**confidence))
+    return Metadata(recipe, tuple(labels), activation, card, Confidence(**confidence))
 
 
 def _is_list_of_texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
 
-def _is_confidence(given: dict[str, Any]) -> bool:
-    """Whether `Confidence` can be made of it: temperatures above 0, and a finite threshold where there is one."""
+def _is_confidence(confidence: dict[str, Any]) -> bool:
+    """Whether these are fields of `Confidence`: temperatures above 0, and a finite threshold or None."""
     names = {one.name for one in fields(Confidence)}
-    numbers = {name: value for name, value in given.items() if (name, value) != ("threshold", None)}
-    if not given.keys() <= names or not all(_is_number(value) for value in numbers.values()):
+    numbers = {name: value for name, value in confidence.items() if (name, value) != ("threshold", None)}
+    if not confidence.keys() <= names or not all(_is_number(value) for value in numbers.values()):
         return False
     return all(value > 0 for name, value in numbers.items() if name != "threshold")
 

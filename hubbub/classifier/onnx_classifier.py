@@ -1,7 +1,7 @@
-"""A classifier from an exported file: heard by onnxruntime, also where torch is not installed.
+"""A classifier from an exported file, run by onnxruntime, also where torch is not installed.
 
-The file is an ONNX graph (https://onnx.ai) from segments `[B, N]` to embeddings `[B, D]` and logits `[B, K]`; what
-turns these into an answer travels as its metadata. Loading executes nothing but graphs.
+The file is an ONNX graph (https://onnx.ai) from segments `[B, N]` to embeddings `[B, D]` and logits `[B, K]`; its
+metadata holds all else that predictions need. Loading executes nothing but graphs.
 """
 
 import base64
@@ -18,76 +18,78 @@ import numpy.typing as npt
 
 from hubbub.classifier import pooling
 from hubbub.classifier.base import Classifier, ClassifierError
-from hubbub.classifier.metadata import described, parsed
+from hubbub.classifier.metadata import parse_json, read_metadata
 
 if TYPE_CHECKING:
     from onnx import ModelProto
     from onnxruntime import InferenceSession
 
-__all__ = ["ANY_LENGTH", "BATCH", "EMBEDDINGS", "ENDING", "LOGITS", "SEGMENTS", "OnnxClassifier", "written"]
+__all__ = ["ANY_LENGTH", "BATCH", "EMBEDDINGS", "ENDING", "LOGITS", "SEGMENTS", "OnnxClassifier", "to_bytes"]
 
 Array = npt.NDArray[np.float32]
 ENDING = ".onnx"
 FORMAT = 1
-#: The metadata that is ours, as JSON.
+#: The key of hubbub's metadata, which is JSON.
 META = "hubbub"
-#: Names in the graphs; the last is of a size: a segment of any length.
+#: Names in the graphs; the last names the size of a segment where any length is taken.
 SEGMENTS, EMBEDDINGS, LOGITS, ANY_LENGTH = "segments", "embeddings", "logits", "samples"
 #: Larger batches fall out of a processor's caches.
 BATCH = 32
-#: What stands in the metadata for the file's own sha256 while that is computed.
+#: The placeholder in the metadata for the file's own sha256 while that is computed.
 UNSIGNED = b"the sha256 of this file with these words in its place".ljust(64)
-#: Where it stands in the content, behind the format.
+#: Finds the sha256 in the content, behind the format.
 SIGNED = re.compile(rb'"format": ([0-9]{1,9}), "sha256": "([0-9a-f]{64})"')
 
 
 class OnnxClassifier(Classifier):
-    """What `hubbub export` wrote, from the content of its file. Raises `ClassifierError` for any other; `load` also for
-    one that gives no numbers."""
+    """A classifier from the content of a file that `hubbub export` wrote. Raises `ClassifierError` for any other file;
+    `load` also for one whose scores are not finite."""
 
     def __init__(self, content: bytes, source: str = "an exported classifier") -> None:
         signed = _refuse_altered(content, source)
         self._session = _session(content, source)
-        held = _metadata(self._session, signed, source)
-        said = described(held, source)
-        self.recipe, self.labels, self.card = said.recipe, said.labels, said.card
-        self.activation: pooling.Activation = said.activation
-        self.confidence = said.confidence
-        #: What exported it, and what was found then; see `export.export`.
-        self.exported: dict[str, Any] = held["exported"]
-        self._head = _session(held["head"], source) if held["head"] else None
+        properties = _read_properties(self._session, signed, source)
+        metadata = read_metadata(properties, source)
+        self.recipe, self.labels, self.card = metadata.recipe, metadata.labels, metadata.card
+        self.activation: pooling.Activation = metadata.activation
+        self.confidence = metadata.confidence
+        #: The versions that exported it, and the measurements made then; see `export.export`.
+        self.exported: dict[str, Any] = properties["exported"]
+        self._head = _session(properties["head"], source) if properties["head"] else None
 
-    def _answer_once(self, source: str) -> None:
-        """Refuse a graph that does not take the segments that the metadata speaks of, or gives no numbers."""
+    def _check_scores(self, source: str) -> None:
+        """Refuse a graph that does not take the metadata's segments, or whose scores are not finite."""
         length = self.recipe.windows.length
         noise = np.random.default_rng(0).normal(0, 0.1, length).astype(np.float32)
         try:
             self.predict_proba(self.outputs(np.stack([np.zeros(length, np.float32), noise])), [0])
         except ClassifierError as error:
             raise ClassifierError(f"{source}: {error}") from error
-        except Exception as error:  # onnxruntime's and numpy's, of a graph that is not ours
+        except Exception as error:  # any of onnxruntime's and numpy's, for a graph from elsewhere
             why = str(error).splitlines()[0]
-            raise ClassifierError(f"{source} is not whole: it hears nothing ({why}). Export it again.") from error
+            raise ClassifierError(
+                f"{source} is not whole: its graph cannot be run ({why}). Export it again."
+            ) from error
 
     @classmethod
     def load(cls, file: str | Path) -> Self:
         """Read an exported file. Raises `ClassifierError` where it is not one or is not whole."""
         advice = f"Make it with: hubbub export MODEL --to onnx --out {file}"
-        if not os.path.isfile(file):  # a pipe or a device would never end
+        if not os.path.isfile(file):  # reading a pipe or a device might never end
             raise ClassifierError(f"{file} cannot be read: there is no such file. {advice}")
         try:
             content = Path(file).read_bytes()
         except OSError as error:
             raise ClassifierError(f"{file} cannot be read: {error.strerror}. {advice}") from error
         model = cls(content, str(file))
-        model._answer_once(str(file))
+        model._check_scores(str(file))
         return model
 
     def to(self, device: str) -> Self:
-        """It stays where it is, on the processor."""
+        """It stays on the CPU."""
         if device not in ("auto", "cpu"):
             raise ClassifierError(
-                f"an exported file runs on the processor, not on '{device}'. Use auto, or the classifier it came from."
+                f"an exported file runs on the CPU, not on '{device}'. Use auto, or the classifier it came from."
             )
         return self
 
@@ -95,17 +97,17 @@ class OnnxClassifier(Classifier):
     def batch(self) -> int:
         return BATCH
 
-    def both(self, segments: Array) -> tuple[Array, Array]:
-        """Segments `[B, N]` -> embeddings `[B, D]` and logits `[B, K]`: of a head on pooled embeddings, as of whole
-        clips."""
+    def embeddings_and_logits(self, segments: Array) -> tuple[Array, Array]:
+        """Segments `[B, N]` -> embeddings `[B, D]` and logits `[B, K]`; a head on pooled embeddings takes each segment
+        as a clip."""
         embeddings, logits = self._session.run([EMBEDDINGS, LOGITS], {SEGMENTS: segments})
         return embeddings, logits
 
-    def _forward(self, segments: Array) -> Array:
-        """Embeddings where a head takes them pooled, else logits."""
+    def forward(self, segments: Array) -> Array:
+        """Embeddings for a head on pooled ones, else logits."""
         return self._session.run([EMBEDDINGS if self._head else LOGITS], {SEGMENTS: segments})[0]
 
-    def _last_layer(self, outputs: Array) -> Array:
+    def head_logits(self, outputs: Array) -> Array:
         return self._head.run([LOGITS], {EMBEDDINGS: outputs})[0] if self._head else outputs
 
 
@@ -113,19 +115,19 @@ def _session(graph: bytes, source: str) -> "InferenceSession":
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # its warnings are about its own choices
-    if b"QuantizeLinear" not in graph:  # where weights alone have 8 bits, they are unpacked once and not in every pass
+    options.log_severity_level = 3  # errors; its warnings are about its own choices
+    if b"QuantizeLinear" not in graph:  # weights alone have 8 bits: unpack them once, not in every pass
         options.add_session_config_entry("session.disable_quant_qdq", "1")
     try:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # it has one exception a status, none with a root of its own
+    except Exception as error:  # its exceptions have no common base
         why = str(error).splitlines()[0]
         raise ClassifierError(f"{source} is not a whole ONNX file ({why}). Export or copy it again.") from error
 
 
 def _refuse_altered(content: bytes, source: str) -> bool:
-    """Refuse a file that is not the one that was exported, before anything is made of it -> whether it holds a sha256;
-    where it does not, it is not ours or not whole, and what reads it says so."""
+    """Refuse a file that was changed since its export -> whether it holds a sha256. A file without one is no export or
+    not whole, which is found when it is read."""
     found = list(SIGNED.finditer(content))
     if not found:
         return False
@@ -142,42 +144,40 @@ def _refuse_altered(content: bytes, source: str) -> bool:
     return True
 
 
-def _metadata(session: "InferenceSession", signed: bool, source: str) -> dict[str, Any]:
-    """What `written` put beside the graph, checked; `head` as bytes."""
+def _read_properties(session: "InferenceSession", signed: bool, source: str) -> dict[str, Any]:
+    """The metadata that `to_bytes` wrote beside the graph, checked; `head` as bytes."""
     try:
         properties = session.get_modelmeta().custom_metadata_map
     except UnicodeDecodeError as error:
-        raise ClassifierError(f"{source} is not whole: its metadata is no text ({error}). Export it again.") from error
+        raise ClassifierError(f"{source} is not whole: its metadata is not text ({error}). Export it again.") from error
     if META not in properties:
         raise ClassifierError(
             f"{source} is an ONNX file that hubbub did not write: it has no labels and no windows. Make one with: "
             "hubbub export MODEL --to onnx"
         )
-    held = parsed(properties[META], source, FORMAT)
+    content = parse_json(properties[META], source, FORMAT)
     if not signed:
-        raise ClassifierError(
-            f"{source} is not whole: its metadata cannot be read, for it holds no sha256. Export it again."
-        )
-    if not isinstance(held.get("exported"), dict):
+        raise ClassifierError(f"{source} is not whole: its metadata holds no sha256. Export it again.")
+    if not isinstance(content.get("exported"), dict):
         raise ClassifierError(f"{source} is not whole: it does not say what exported it. Export it again.")
     try:
-        held["head"] = base64.b64decode(held["head"], validate=True) if held["head"] is not None else b""
+        content["head"] = base64.b64decode(content["head"], validate=True) if content["head"] is not None else b""
     except (KeyError, TypeError, ValueError) as error:
-        raise ClassifierError(f"{source} is not whole: its head is none ({error}). Export it again.") from error
-    return held
+        raise ClassifierError(f"{source} is not whole: its head is not base64 ({error}). Export it again.") from error
+    return content
 
 
-def written(proto: "ModelProto", held: Mapping[str, Any], head: bytes | None) -> bytes:
-    """A graph, what turns its outputs into answers, and the head where it is a graph of its own -> a file's content."""
-    ours = {
-        **held,
+def to_bytes(proto: "ModelProto", metadata: Mapping[str, Any], head: bytes | None) -> bytes:
+    """A graph, its metadata, and the head where it is a graph of its own -> the content of a file."""
+    properties = {
+        **metadata,
         "format": FORMAT,
         "sha256": UNSIGNED.decode(),
         "head": base64.b64encode(head).decode() if head else None,
     }
     signed = type(proto)()
     signed.CopyFrom(proto)
-    signed.producer_name, signed.producer_version = "hubbub", str(held["exported"]["hubbub"])
-    signed.metadata_props.add(key=META, value=json.dumps(ours, allow_nan=False))
+    signed.producer_name, signed.producer_version = "hubbub", str(metadata["exported"]["hubbub"])
+    signed.metadata_props.add(key=META, value=json.dumps(properties, allow_nan=False))
     content: bytes = signed.SerializeToString()
     return content.replace(UNSIGNED, hashlib.sha256(content).hexdigest().encode(), 1)

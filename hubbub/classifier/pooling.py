@@ -1,4 +1,4 @@
-"""TO BE DESCRIBED."""
+"""Logits to probabilities, and segments to clips: activations, temperature scaling, pooling. Functions over arrays."""
 
 from typing import Any, Literal, TypeVar
 
@@ -9,30 +9,23 @@ from scipy.special import softmax
 from hubbub.audio.windows import Array
 
 __all__ = [
+    "Activation",
+    "EmbeddingPooling",
     "Pooling",
     "RunningPool",
+    "apply_temperature",
     "logits",
+    "normalise",
     "pool",
     "pool_embeddings",
     "probabilities",
-    "normalise",
-    "apply_temperature",
 ]
 
-
 Float = TypeVar("Float", bound=np.floating[Any])
-
-
 Pooling = Literal["mean_prob", "mean_logit", "max"]
-
-
 Activation = Literal["softmax", "sigmoid"]
-
-
 EmbeddingPooling = Literal["mean", "max", "mean+max"]
-
-
-#: What stands for a probability of 0, whose logarithm there is none of.
+#: Replaces a probability of 0, which has no logarithm.
 SMALLEST = float(np.finfo(np.float32).tiny)
 
 
@@ -44,15 +37,15 @@ def probabilities(logits: npt.NDArray[Float], activation: Activation = "softmax"
 
 
 def apply_temperature(scores: Array, temperature: float, activation: Activation = "softmax") -> Array:
-    """Probabilities `[..., K]` -> those of the logits behind them divided by `temperature`: above 1 less sure, below 1
-    surer, the order of a row's classes as it was (Guo et al. 2017, https://arxiv.org/abs/1706.04599)."""
+    """Probabilities `[..., K]` -> those of their logits divided by `temperature`: above 1 less confident, below 1 more;
+    the order of a row's classes stays (Guo et al. 2017, https://arxiv.org/abs/1706.04599)."""
     if temperature == 1.0:
         return scores
     return probabilities(logits(scores, activation) / temperature, activation).astype(np.float32)
 
 
 def logits(scores: Array, activation: Activation = "softmax") -> npt.NDArray[np.float64]:
-    """Probabilities `[..., K]` -> logits that give them: under softmax one choice of many, their logarithms."""
+    """Probabilities `[..., K]` -> logits that give them; for softmax, of which there are many, their logarithms."""
     exact = np.clip(scores.astype(np.float64), SMALLEST, 1.0)
     found = np.log(exact)
     return found - np.log(np.maximum(1.0 - exact, SMALLEST)) if activation == "sigmoid" else found
@@ -91,7 +84,7 @@ def pool_embeddings(embeddings: Array, offsets: npt.ArrayLike, how: EmbeddingPoo
 
 
 class RunningPool:
-    """`pool_embeddings` of one clip whose rows come a few at a time and need not be kept."""
+    """`pool_embeddings` for one clip whose rows come a few at a time and are not stored."""
 
     def __init__(self, how: EmbeddingPooling) -> None:
         self._how, self._count = how, 0
@@ -100,14 +93,14 @@ class RunningPool:
         self._dtype = np.dtype(np.float32)
 
     def add(self, rows: Array) -> None:
-        """The next rows `[S, D]`."""
+        """Add the next rows `[S, D]`."""
         if len(rows):
             self._sum = self._sum + rows.sum(axis=0, dtype=np.float64)
             self._largest = np.maximum(self._largest, rows.max(axis=0))
             self._count += len(rows)
 
     def pooled(self) -> Array:
-        """`[1, D]`, or `[1, 2 D]` for `mean+max`, of what was added: one row at least."""
+        """The pooled rows `[1, D]`, or `[1, 2 D]` for `mean+max`, of at least one row."""
         parts = [self._sum / self._count] * ("mean" in self._how) + [self._largest] * ("max" in self._how)
         return np.concatenate(parts).astype(np.float32)[None]
 

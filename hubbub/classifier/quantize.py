@@ -1,10 +1,9 @@
-"""An ONNX network in 8 bits: a quarter of the size, mostly faster, and a little less exact; how much is measured.
+"""Quantise an ONNX network to 8 bits: a quarter of the size, mostly faster, a little less exact; the cost is measured.
 
-Weights are rounded channel by channel, and maps by the ranges that real sound gives them, by onnxruntime's static
-quantisation (Jacob et al. 2018, https://arxiv.org/abs/1712.05877). Where that changes decisions, as it does for
-networks whose maps hold a few large values among many small ones, weights alone are rounded. The front end stays as it
-is: its values span more decades than 8 bits hold.
-This room does not know where the sound comes from.
+Weights are rounded channel by channel, activations by their ranges on real sound, by onnxruntime's static quantisation
+(Jacob et al. 2018, https://arxiv.org/abs/1712.05877). Where that changes decisions, as for networks whose activations
+hold a few large values among many small ones, only weights are rounded. The front end stays as it is: its values span
+more decades than 8 bits hold.
 """
 
 from collections.abc import Iterator
@@ -24,13 +23,13 @@ if TYPE_CHECKING:
 __all__ = ["cost", "weights_and_maps", "weights_only"]
 
 Array = npt.NDArray[np.float32]
-#: Which weights there are, and the axis of their output channels.
+#: Operations with weights, and the axis of the weights' output channels.
 CHANNELS = {"Conv": 0, "Gemm": 0, "MatMul": 1}
-SMALLEST = 1024  # values; fewer are not worth a scale a channel
+SMALLEST = 1024  # weights with fewer values are not worth a scale a channel
 
 
 def weights_and_maps(proto: "ModelProto", segments: Array) -> "ModelProto":
-    """A graph whose convolutions and dense layers count in 8 bits, their ranges taken from segments `[S, N]`."""
+    """The graph with convolutions and dense layers in 8 bits, with ranges from segments `[S, N]`."""
     import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -47,7 +46,7 @@ def weights_and_maps(proto: "ModelProto", segments: Array) -> "ModelProto":
     with TemporaryDirectory() as folder:
         exact, plain, small = (str(Path(folder) / name) for name in ("exact.onnx", "plain.onnx", "small.onnx"))
         onnx.save(proto, exact)
-        # BatchNorm goes into convolutions, or its range would be lost.
+        # Folds BatchNorm into convolutions, so that its range counts.
         quant_pre_process(exact, plain, skip_symbolic_shape=True)
         quantize_static(
             plain,
@@ -63,25 +62,25 @@ def weights_and_maps(proto: "ModelProto", segments: Array) -> "ModelProto":
 
 
 def weights_only(proto: "ModelProto") -> "ModelProto":
-    """A graph whose weights are kept in 8 bits, each channel with a scale of its own, and which counts as before."""
+    """The graph with weights stored in 8 bits, each channel with its own scale; it computes in floats as before."""
     from onnx import helper, numpy_helper
 
     small = type(proto)()
     small.CopyFrom(proto)
     graph, front_end = small.graph, _front_end(proto)
-    kept = {tensor.name: tensor for tensor in graph.initializer}
+    weights_of = {tensor.name: tensor for tensor in graph.initializer}
     axes = {
         node.input[1]: CHANNELS[node.op_type]
         for node in graph.node
-        if node.op_type in CHANNELS and node.name not in front_end and node.input[1] in kept
+        if node.op_type in CHANNELS and node.name not in front_end and node.input[1] in weights_of
     }
     for name, axis in axes.items():
-        weights = numpy_helper.to_array(kept[name])
+        weights = numpy_helper.to_array(weights_of[name])
         if weights.size < SMALLEST or weights.dtype != np.float32 or weights.ndim < 2:
             continue
         others = tuple(i for i in range(weights.ndim) if i != axis)
         scales = np.maximum(np.abs(weights).max(axis=others, keepdims=True) / 127, np.finfo(np.float32).tiny)
-        graph.initializer.remove(kept[name])
+        graph.initializer.remove(weights_of[name])
         graph.initializer.append(numpy_helper.from_array((weights / scales).round().astype(np.int8), f"{name}_int8"))
         graph.initializer.append(numpy_helper.from_array(scales.ravel(), f"{name}_scale"))
         inputs = [f"{name}_int8", f"{name}_scale"]
@@ -90,7 +89,7 @@ def weights_only(proto: "ModelProto") -> "ModelProto":
 
 
 def _front_end(proto: "ModelProto") -> set[str]:
-    """The nodes that the first logarithm is computed from, which is where every front end ends."""
+    """The nodes that the first logarithm is computed from; every front end ends with it."""
     makers = {output: node for node in proto.graph.node for output in node.output}
     found, waiting = set[str](), [next(node for node in proto.graph.node if node.op_type == "Log")]
     while waiting:
@@ -102,8 +101,8 @@ def _front_end(proto: "ModelProto") -> set[str]:
 
 
 def cost(before: Array, after: Array, targets: npt.NDArray[np.int64] | None = None) -> dict[str, Any]:
-    """How decisions about the same clips differ, by probabilities `[C, K]` before and after; where the clips' classes
-    are known, both accuracies."""
+    """How decisions on the same clips differ between probabilities `[C, K]` before and after; both accuracies where
+    the clips' classes are known."""
     decided, then = after.argmax(axis=1), before.argmax(axis=1)
     found = {
         "clips": len(after),

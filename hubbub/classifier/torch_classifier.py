@@ -1,9 +1,8 @@
-"""The classifier: waves in, logits out, with everything between inside one object.
+"""The classifier that runs on torch, and its folder on disk.
 
-Sample rate, windows, front end, network, head, labels and pooling travel together, so features cannot drift between
-training, the command line and whatever loads the saved folder. A saved classifier is JSON, safetensors and, for
-LightGBM, its text dump: loading one never executes anything from it, and a file that is not the one that was saved is
-refused.
+Sample rate, windows, front end, network, head, labels and pooling are saved together, so that features cannot differ
+between training, the command line and other programs. A saved classifier is JSON, safetensors and, for LightGBM, its
+text dump: loading never executes anything from it, and a file that was changed since is refused.
 """
 
 import hashlib
@@ -25,7 +24,7 @@ from hubbub.audio import image_files
 from hubbub.audio.frontend import FrontEnd
 from hubbub.classifier import pooling
 from hubbub.classifier.base import Classifier, ClassifierError
-from hubbub.classifier.metadata import described, parsed
+from hubbub.classifier.metadata import parse_json, read_metadata
 from hubbub.config import sections as settings
 from hubbub.config.recipe import Recipe
 from hubbub.models.network import FRONTEND, Network
@@ -41,19 +40,19 @@ __all__ = ["CARD", "TorchClassifier", "load_audioset"]
 
 Array = npt.NDArray[np.float32]
 FORMAT = 2
-#: Raise it when evidence changes, and embeddings kept before are no longer found.
+#: Part of the fingerprint. Raise it when outputs change, so that cached ones are computed again.
 OUTPUTS = 1
 CARD = "classifier.json"
 NETWORK, HEAD = "network.safetensors", "head.safetensors"
-#: Segments a pass on a processor, whose caches larger batches fall out of, and on an accelerator, which needs them.
+#: Segments a pass: on a CPU larger batches exceed its caches, an accelerator needs them.
 BATCH, BATCH_ACCELERATOR = 32, 256
 
 
 class TorchClassifier(Classifier):
-    """A network, and where the recipe has one a head, that turn a recording into class probabilities.
+    """A network, and a head where the recipe has one, that turn a recording into class probabilities.
 
-    Without `network` a new one is built, its weights drawn from `seed`. `card` says what it was trained on and what
-    must be said beside its answers, and `confidence` how sure these may be; both are saved with it.
+    Without `network` a new one is initialised from `seed`. `card` says what it was trained on, with caveats about its
+    predictions, and `confidence` how they are calibrated; both are saved with it.
     """
 
     def __init__(
@@ -69,15 +68,15 @@ class TorchClassifier(Classifier):
     ) -> None:
         self.recipe, self.labels, self.head, self.activation = recipe, labels, head, activation
         self.card: dict[str, Any] = card or {}
-        named = recipe.frontend.name != "none"
-        self.frontend = FrontEnd(recipe.frontend, recipe.audio.rate_hz) if named else None
+        has_frontend = recipe.frontend.name != "none"
+        self.frontend = FrontEnd(recipe.frontend, recipe.audio.rate_hz) if has_frontend else None
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             self.network = network or build_network(recipe, len(labels))
         self.to("cpu").eval()
 
     def to(self, device: str | torch.device) -> Self:
-        """Move front end and network to a device, `auto` being the fastest here; heads stay on the processor."""
+        """Move front end and network to a device; `auto` is the fastest here. Heads stay on the CPU."""
         wanted = torch.device(choose_device(str(device)))
         if wanted.type not in ("cpu", choose_device()):
             raise ClassifierError(
@@ -90,30 +89,30 @@ class TorchClassifier(Classifier):
         return self
 
     def eval(self) -> Self:
+        """Set the network to evaluation mode."""
         self.network.eval()
         return self
 
     @property
     def frozen(self) -> bool:
-        """Whether all that was fitted to the data comes after the embeddings."""
+        """Whether only what comes after the embeddings was fitted to the data."""
         return self.recipe.frozen
 
     @property
     def batch(self) -> int:
         return BATCH if self.device.type == "cpu" else BATCH_ACCELERATOR
 
-    def features(self, segments: Tensor, change: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-        """Segments `[B, N]`, or what stands for them, on the classifier's device -> what its network takes.
+    def features(self, segments: Tensor, augment: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """Segments `[B, N]` on the classifier's device -> the network's input, with gradients.
 
-        Spectrograms `[B, F, W]` and pictures `[B, C, F, W]` go in where the front end has them. Gradients pass.
-
-        `change`, from spectrograms to such, is applied before they become pictures.
+        Precomputed spectrograms `[B, F, W]` and images `[B, C, F, W]` are taken where the front end takes them.
+        `augment` is applied to spectrograms before they become images.
         """
         if self.frontend is None:
             return segments
-        # Spectra span more decades than half precision holds.
+        # Spectra span more decades than half precision can represent.
         with torch.autocast(segments.device.type, enabled=False):
-            return self.frontend(segments, change)
+            return self.frontend(segments, augment)
 
     def embed(self, segments: Tensor) -> Tensor:
         """Segments `[B, N]` on the classifier's device -> embeddings `[B, D]`, with gradients."""
@@ -123,24 +122,24 @@ class TorchClassifier(Classifier):
         """Segments `[B, N]` on the classifier's device -> the network's own logits `[B, K]`, with gradients."""
         return self.network.head(self.embed(segments))
 
-    def _forward(self, segments: Array) -> Array:
+    def forward(self, segments: Array) -> Array:
         """Embeddings where the network is frozen, else logits."""
         with torch.inference_mode():
             batch = torch.from_numpy(segments).to(self.device)
             return (self.embed if self.frozen else self.logits)(batch).float().cpu().numpy()
 
-    def _last_layer(self, outputs: Array) -> Array:
+    def head_logits(self, outputs: Array) -> Array:
         if self.head is not None:
             return self.head.decision_function(outputs)
         if self.recipe.head.name != "none":
-            raise ClassifierError("this classifier's head has not been fitted. Train it before it is asked anything.")
+            raise ClassifierError("this classifier's head has not been fitted. Train it first.")
         if not self.frozen:
             return outputs
         with torch.inference_mode():
             return self.network.head(torch.from_numpy(outputs).to(self.device)).float().cpu().numpy()
 
     def load_precomputed(self, file: Path) -> npt.NDArray[Any]:
-        """A picture or a spectrogram -> the one segment that it is."""
+        """An image or a spectrogram -> one segment. Raises `ClassifierError` where it does not fit the front end."""
         if self.frontend is None:
             return super().load_precomputed(file)
         settings, length = self.recipe.frontend, self.recipe.windows.length
@@ -149,36 +148,37 @@ class TorchClassifier(Classifier):
             framed = self.frontend.fit_frames(values)
             if framed.shape[1:] != wanted:
                 raise ClassifierError(
-                    f"{file} has the shape {list(values.shape)}; this classifier takes {list(wanted)}. Make it so."
+                    f"{file} has the shape {list(values.shape)}; this classifier takes {list(wanted)}. Give it such a "
+                    "spectrogram."
                 )
             return framed
         if settings.scale == "none" and settings.name == "logmel":
             raise ClassifierError(
-                f"{file} is a picture, and this classifier's spectrograms are decibels. Give it sound."
+                f"{file} is an image, and this classifier's spectrograms are decibels. Give it sound."
             )
-        picture = image_files.read_image(file, self.frontend.shape(length))[None]
-        if picture.shape[1] == 3 and settings.colours == "none":
-            raise ClassifierError(f"{file} is in colours, and this classifier takes grey pictures. Give it such.")
-        return picture
+        image = image_files.read_image(file, self.frontend.shape(length))[None]
+        if image.shape[1] == 3 and settings.colours == "none":
+            raise ClassifierError(f"{file} is in colour, and this classifier takes grey images. Give it a grey one.")
+        return image
 
     def _statistics(self) -> dict[str, Tensor]:
-        """What the front end learnt of the training part, by name."""
+        """The front end's statistics of the training part, by name."""
         return self.frontend.state_dict() if self.frontend else {}
 
     def fingerprint(self) -> str:
-        """sha256 of all that evidence depends on: rate, windows, front end, network and its weights."""
+        """sha256 of all that `outputs` depends on: rate, windows, front end, network and its weights."""
         digest = hashlib.sha256(f"{OUTPUTS} {self.frozen} {self.hop} {self.views}".encode())
         for section in (self.recipe.audio, self.recipe.windows, self.recipe.frontend):
             digest.update(section.model_dump_json().encode())
         digest.update(self.recipe.network.model_dump_json(include={"name", "width"}).encode())
         for name, tensor in sorted((self.network.state_dict() | self._statistics()).items()):
-            if not (self.frozen and name.startswith("fc.")):  # embeddings come before it
+            if not (self.frozen and name.startswith("fc.")):  # embeddings do not depend on it
                 digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
 
     def save(self, folder: str | Path) -> Path:
-        """Write the folder that `TorchClassifier.load` reads, whole or not at all. Raises `StoreError` where something
-        else than an earlier classifier lies there."""
+        """Write the folder that `TorchClassifier.load` reads, whole or not at all. Raises `StoreError` where the folder
+        holds anything but an earlier classifier."""
         card: dict[str, Any] = {
             "format": FORMAT,
             "labels": list(self.labels),
@@ -202,8 +202,8 @@ class TorchClassifier(Classifier):
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
-        """Read a saved classifier. Raises `ClassifierError` where the folder is not one, is not whole, or holds a file
-        that is not the one that was saved."""
+        """Read a saved classifier. Raises `ClassifierError` where the folder is none, is not whole, or holds a file
+        that was changed since it was saved."""
         folder = Path(folder)
         missing = [name for name in (CARD, NETWORK) if not os.path.isfile(folder / name)]
         if missing:
@@ -212,28 +212,29 @@ class TorchClassifier(Classifier):
                 "folder inside it."
             )
         try:
-            return cls._of(folder)
+            return cls._read(folder)
         except ClassifierError:
             raise
-        except Exception as error:  # of files that anybody may have written: libraries have one for each damage
+        except Exception as error:  # libraries raise many kinds for damaged files
             why = str(error) or type(error).__name__
             raise ClassifierError(f"{folder} is not a whole classifier ({why}). Train or copy it again.") from error
 
     @classmethod
-    def _of(cls, folder: Path) -> Self:
-        content = parsed((folder / CARD).read_text(encoding="utf-8"), str(folder / CARD), FORMAT)
+    def _read(cls, folder: Path) -> Self:
+        content = parse_json((folder / CARD).read_text(encoding="utf-8"), str(folder / CARD), FORMAT)
         _refuse_altered(folder, content)
-        said = described(content, str(folder / CARD))
-        model = cls(said.recipe, said.labels, activation=said.activation, card=said.card)
-        model.confidence = said.confidence
+        metadata = read_metadata(content, str(folder / CARD))
+        recipe = metadata.recipe
+        model = cls(recipe, metadata.labels, activation=metadata.activation, card=metadata.card)
+        model.confidence = metadata.confidence
         state = safetensors.torch.load_file(folder / NETWORK)
         _refuse_not_finite(folder / NETWORK, state)
         statistics = {name: state.pop(f"{FRONTEND}{name}") for name in model._statistics()}
         model.network.load_state_dict(state, strict=True)
         if model.frontend:
             model.frontend.load_state_dict(statistics, strict=True)
-        if said.recipe.head.name != "none":
-            from hubbub.models.heads import build_head, candidates  # brings scikit-learn: a second, 60 MB
+        if recipe.head.name != "none":
+            from hubbub.models.heads import build_head, candidates  # imports scikit-learn: a second, 60 MB
 
             texts = {
                 name.split(".")[1]: (folder / name).read_text(encoding="utf-8")
@@ -242,9 +243,9 @@ class TorchClassifier(Classifier):
             }
             arrays = safetensors.torch.load_file(folder / HEAD)
             _refuse_not_finite(folder / HEAD, arrays)
-            fresh = build_head(said.recipe.head, candidates(said.recipe.head)[0])
+            unfitted = build_head(recipe.head, candidates(recipe.head)[0])
             plain = {name: tensor.numpy() for name, tensor in arrays.items()}
-            model.head = fresh.restore(plain, texts, len(said.labels))
+            model.head = unfitted.restore(plain, texts, len(metadata.labels))
         return model
 
 
@@ -260,13 +261,14 @@ def load_audioset() -> TorchClassifier:
 
 
 def _checksum(card: dict[str, Any]) -> str:
-    """sha256 of a card, but for its own."""
+    """sha256 of a card without its own checksum."""
     others = {name: digest for name, digest in card["sha256"].items() if name != CARD}
     return hashlib.sha256(json.dumps(card | {"sha256": others}, sort_keys=True).encode()).hexdigest()
 
 
 def _refuse_altered(folder: Path, card: dict[str, Any]) -> None:
-    """Whoever can write here can write checksums too: they tell damage and careless hands, not forgery."""
+    """Refuse files whose checksums differ. These find damage and mistakes, not forgery: whoever can write the files can
+    write checksums too."""
     written = card.get("sha256")
     if not isinstance(written, dict) or CARD not in written or any(Path(name).name != name for name in written):
         raise ClassifierError(f"{folder / CARD} holds no checksums of the files beside it. Train or copy it again.")
@@ -275,7 +277,7 @@ def _refuse_altered(folder: Path, card: dict[str, Any]) -> None:
         if digest != written[name]:
             raise ClassifierError(
                 f"{folder / name} is not the file that was saved: its sha256 is {digest}, and {written[name]} was "
-                "written down. Copy the classifier again from where it came, or train it again."
+                "noted. Copy the classifier again from its source, or train it again."
             )
 
 
@@ -283,8 +285,8 @@ def _refuse_not_finite(file: Path, tensors: dict[str, Tensor]) -> None:
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
             raise ClassifierError(
-                f"{file}: '{name}' holds values that are not finite numbers, and so would its answers. Train it again, "
-                "e.g. with a lower train.learning_rate, or copy it again from where it came."
+                f"{file}: '{name}' holds values that are not finite numbers. Train it again, e.g. with a lower "
+                "train.learning_rate, or copy it again from its source."
             )
 
 

@@ -209,16 +209,16 @@ def _write(
     from hubbub.inference import resume
 
     facts = _dependencies(name, options, threshold, form.ending)
-    with resume.keeping(to, form, found, given, threshold, facts) as place:
-        _report_resumed(len(found) - len(place.left), len(found))
-        if place.others:
+    with resume.open_results(to, form, found, given, threshold, facts) as place:
+        _report_resumed(len(found) - len(place.missing), len(found))
+        if place.unrelated:
             there = count(
-                len(place.others),
+                len(place.unrelated),
                 "answer there is for a recording that is not among these",
                 "answers there are for recordings that are not among these",
             )
-            err.print(f"{there}: {examples(file.relative_to(to) for file in place.others)}", soft_wrap=True)
-        for result in predict(place.left):
+            err.print(f"{there}: {examples(file.relative_to(to) for file in place.unrelated)}", soft_wrap=True)
+        for result in predict(place.missing):
             place.add(result)
             _report_problems(result)
     out.print(f"answers: {to}", soft_wrap=True)
@@ -247,7 +247,12 @@ def _dependencies(name: str, options: "PredictOptions", threshold: float, form: 
     from hubbub.inference import resume
 
     events = asdict(options.events) if options.events else None
-    facts: dict[str, Any] = {"model": name, "files": resume.identity(name), "format": form, "hubbub": __version__}
+    facts: dict[str, Any] = {
+        "model": name,
+        "files": resume.model_checksums(name),
+        "format": form,
+        "hubbub": __version__,
+    }
     return facts | {"top": options.top, "threshold": threshold, "events": events}
 
 

@@ -187,11 +187,11 @@ def data_features(
 
     Example: hubbub data features esc50-resnet18-final features
     """
-    from hubbub.data import features
+    from hubbub.data.features import ARRAYS, write_features
     from hubbub.data.open import open_clips
 
     resolved = recipe_of(recipe, settings, allow_missing)
-    features.write(open_clips(resolved), resolved, folder)
+    write_features(open_clips(resolved), resolved, folder)
     given = "".join(f" --set {setting}" for setting in settings or [])
-    out.print(f"{folder / features.ARRAYS}", soft_wrap=True)
-    out.print(f"train from it: hubbub bench {recipe}{given} --set data.name={folder / features.ARRAYS}", soft_wrap=True)
+    out.print(f"{folder / ARRAYS}", soft_wrap=True)
+    out.print(f"train from it: hubbub bench {recipe}{given} --set data.name={folder / ARRAYS}", soft_wrap=True)

@@ -48,7 +48,7 @@ Rows = npt.NDArray[np.intp]
 T = TypeVar("T")
 #: Part of every key: increase it when decoding or resampling changes.
 VERSION = 3
-_SEGMENTS_AT_ONCE = 256
+SEGMENTS_AT_ONCE = 256
 _SAMPLES, _VALUES = "samples.f32", "values.npy"
 
 
@@ -166,11 +166,11 @@ def outputs(inputs: Inputs, model: Embedder, clips: Rows, what: str = "predictin
 
 
 def _groups(inputs: Inputs, model: Embedder, clips: Rows, what: str) -> Iterator[tuple[list[int], Array]]:
-    """Segments per clip and outputs, for groups of clips that together have at least `_SEGMENTS_AT_ONCE` segments."""
+    """Segments per clip and outputs, for groups of clips that together have at least `SEGMENTS_AT_ONCE` segments."""
     pending: list[Array] = []
     for clip in track(clips, what, len(clips)):
         pending.append(inputs.cut(clip, model))
-        if sum(map(len, pending)) >= _SEGMENTS_AT_ONCE:
+        if sum(map(len, pending)) >= SEGMENTS_AT_ONCE:
             yield list(map(len, pending)), model.outputs(np.concatenate(pending))
             pending = []
     if pending:
@@ -180,7 +180,7 @@ def _groups(inputs: Inputs, model: Embedder, clips: Rows, what: str) -> Iterator
 def _embed_into(folder: Path, inputs: Inputs, model: Embedder) -> None:
     """Write a `.npy` file group by group; its header holds the final number of rows from the start."""
     offsets = np.cumsum([0, *(len(inputs.spans(clip, model)) for clip in range(len(inputs)))])
-    with entries.Growing(folder, _VALUES) as sink:
+    with entries.JournalledFile(folder, _VALUES) as sink:
         done = sum(map(len, sink.facts))  # clips: groups start where an uninterrupted run would start them
         for counts, values in _groups(inputs, model, np.arange(done, len(inputs)), "embedding"):
             if not sink.facts:
@@ -198,7 +198,7 @@ def _header(shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
 
 
 def _decode_into(folder: Path, clips: Clips, rate_hz: int) -> None:
-    with entries.Growing(folder, _SAMPLES) as sink:
+    with entries.JournalledFile(folder, _SAMPLES) as sink:
         for facts, wave in _decoded(clips, rate_hz, "decoding", len(sink.facts)):
             sink.add(wave, {**facts, "samples": len(wave)})
     _refuse_unreadable(clips, sink.facts)

@@ -1,4 +1,4 @@
-"""Clips from a CSV list or from a folder with one folder a class.
+"""Clips from a CSV list or from a folder with one folder per class.
 
 A list may name files by another ending, other slashes or another form of accents. Rows that contradict themselves, each
 other or their files are refused with their numbers.
@@ -52,15 +52,17 @@ def from_csv(
         table[column] = _seconds(file, table[column])
     table["clip"] = _ids(table)
     table["path"] = list(found.values())
-    table, notes = _one_row_a_clip(file, table)
+    table, notes = _unique_clips(file, table)
     at = [listed[row] or found[row] for row in table.index]
     notes += within_files(str(file), table)
     recording = recordings([found[row] or listed[row] for row in table.index])
     given, on_spellings = values.merge_spellings(values.text(table["group"]), "GROUPS")
     given, on_overlaps = groups(given, recording, table[["start", "end"]])
     table["group"] = [group or at[recording[row]] for row, group in enumerate(given)]
-    if alone := given.count(""):
-        note = f"NO GROUPS: {file.name} names no group for {alone:,} clips; each file counts as a recording of its own"
+    if ungrouped := given.count(""):
+        note = (
+            f"NO GROUPS: {file.name} names no group for {ungrouped:,} clips; each file counts as a recording of its own"
+        )
         notes = (note, *notes)
     notes += (*on_spellings, *on_overlaps, *not_used)
     where = f"{base} (the recipe's data.root may name another folder)"
@@ -71,7 +73,7 @@ def from_folder(folder: Path, *, labels: tuple[str, ...] = ()) -> Clips:
     """Clips from a folder with one folder per class, or with `train` and `test` above those; each file counts as a
     recording of its own."""
     table, notes, left_out = class_folders.read(folder)
-    table, repeated = _one_row_a_clip(folder, table.reindex(columns=list(COLUMNS)))
+    table, repeated = _unique_clips(folder, table.reindex(columns=list(COLUMNS)))
     ids = list(table["clip"])
     table["group"] = [ids[first] for first in recordings(list(table["path"]))]
     notes = ("NO GROUPS: taken from folders, so each file counts as a recording of its own", *notes, *repeated)
@@ -94,7 +96,7 @@ def _rows(file: Path, columns: dict[str, str]) -> tuple[pd.DataFrame, list[str]]
                 f'Name the right one in [data.columns], e.g. {ours} = "...".'
             )
     if rows.empty:
-        raise ClipsError(f"{file} lists no clips. Write one a row.")
+        raise ClipsError(f"{file} lists no clips. Write one per row.")
     sources = {ours: columns.get(ours, ours) for ours in COLUMNS}
     table = pd.DataFrame({ours: rows[name] for ours, name in sources.items() if name in rows}, index=rows.index)
     if nowhere := [str(row) for row, path in table["path"].items() if not clean(path)]:
@@ -163,48 +165,50 @@ def _ids(table: pd.DataFrame) -> pd.Series:
     return given.where(given != "", exact)
 
 
-def _one_row_a_clip(source: Path, table: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def _unique_clips(source: Path, table: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """A list without repeated rows, and notes on these. Raises `ClipsError` where one file, or one part of a file, has
     two labels."""
     part = list(zip(map(identity, table["path"].where(table["path"] != "", table["clip"])),
                     table["start"].fillna(0), table["end"].fillna(np.inf), strict=True))  # fmt: skip
     first: dict[Any, int] = {}
-    torn, again, unlike = [], [], []
+    conflicting, again, unlike = [], [], []
     labels = [clean(label) for label in values.text(table["label"])]
     for at, label in enumerate(labels):
         before = first.setdefault(part[at], at)
         other = labels[before]
         if label and other and label != other:
             first_row, this_row = (values.describe_rows(table, [row]) for row in (before, at))
-            torn.append(f"{first_row} is '{other}' and {this_row} '{label}'")
+            conflicting.append(f"{first_row} is '{other}' and {this_row} '{label}'")
         elif before != at:
             again.append(at)
-    if torn:
+    if conflicting:
         raise ClipsError(
-            f"{source}: one file has two labels, {len(torn)} times ({examples(torn)}). A clip has one label here: keep "
-            "one of them, or give each the start and end of what it labels."
+            f"{source}: one file has two labels, {len(conflicting)} times ({examples(conflicting)}). A clip has one "
+            "label here: keep one of them, or give each the start and end of what it labels."
         )
     text = [column for column in COLUMNS if column not in ("path", "start", "end")]
     cleaned = {column: [clean(cell) for cell in values.text(table[column])] for column in text}
     same = table.assign(**cleaned, path=[first[one] for one in part]).duplicated()  # similar paths may be two files
     notes = []
     if again_whole := int(same.sum()):
-        notes.append(f"REPEATED ROWS: {again_whole:,} rows say again what others say, and count once")
-    kept = [at for at in again if not same.iloc[at]]
-    for at in kept:
+        notes.append(f"REPEATED ROWS: {again_whole:,} rows repeat others and count once")
+    differing = [at for at in again if not same.iloc[at]]
+    for at in differing:
         before = first[part[at]]
         if table["clip"].iloc[before] == table["clip"].iloc[at]:
             differ = (c for c in ("label", "fold", "group", "split_hint") if cleaned[c][before] != cleaned[c][at])
-            said = examples(f"{c} '{cleaned[c][before]}' and '{cleaned[c][at]}'" for c in differ)
-            unlike.append(f"{values.describe_rows(table, [before])} and {values.describe_rows(table, [at])}: {said}")
+            differences = examples(f"{c} '{cleaned[c][before]}' and '{cleaned[c][at]}'" for c in differ)
+            unlike.append(
+                f"{values.describe_rows(table, [before])} and {values.describe_rows(table, [at])}: {differences}"
+            )
     if unlike:
         raise ClipsError(
-            f"{source}: one clip stands in two rows that differ, {count(len(unlike), 'time')} ({examples(unlike)}). "
+            f"{source}: one clip is in two rows that differ, {count(len(unlike), 'time')} ({examples(unlike)}). "
             "Keep one row, or give each the start and end of its part."
         )
-    if kept:
-        clips = values.describe_rows(table, kept)
-        notes.append(f"REPEATED: {len(kept):,} clips are parts listed before under other names ({clips})")
+    if differing:
+        clips = values.describe_rows(table, differing)
+        notes.append(f"REPEATED: {len(differing):,} clips are parts listed before under other names ({clips})")
     return table[~same], tuple(notes)
 
 

@@ -125,8 +125,8 @@ def build(
 def limit(clips: Clips, most: int, seed: int = 0) -> Clips:
     """At most `most` clips per class and fold and as many augmented copies, sampled with `seed`; a note says so."""
     order = np.random.default_rng(seed).permutation(len(clips))
-    kept = clips.table.iloc[order].groupby(["label", "fold", "split_hint"]).head(most).index
-    table = clips.table.loc[sorted(kept)].reset_index(drop=True)
+    sample = clips.table.iloc[order].groupby(["label", "fold", "split_hint"]).head(most).index
+    table = clips.table.loc[sorted(sample)].reset_index(drop=True)
     if len(table) == len(clips):
         return clips
     return replace(clips, table=table, notes=(*clips.notes, f"REDUCED DATA: {len(table):,} of {len(clips):,} clips"))

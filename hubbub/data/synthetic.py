@@ -110,10 +110,7 @@ def plan(clips: int = 400, folds: int = 5, seed: int = 0) -> list[StreetClip]:
             rng = generator(seed, name, "plan")
             snr_db, lasts = round(rng.uniform(*SNR_DB), 2), rng.uniform(*lasting)
             start = rng.uniform(0, CLIP_SECONDS - lasts)
-            span = (
-                round(start, 3),
-                round(start + lasts, 3),
-            )  # Rounded, so that the table holds exactly what is rendered.
+            span = round(start, 3), round(start + lasts, 3)  # Rounded, so that the table is exact.
             planned.append(StreetClip(name, label, source, fold, seed, snr_db, *span))
     return planned
 

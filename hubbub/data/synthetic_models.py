@@ -93,7 +93,7 @@ def _utter(rng: Generator, pitch_hz: Wave, tract: Modes, breath: float) -> Wave:
     return _resonate((_tone(pitch_hz, ORDERS[:60] ** -0.8) + breath * noise(rng, len(pitch_hz), 0)) * swell, tract)
 
 
-# One model a class. Draws from `source` make the instrument, draws from `clip` what it does this time.
+# One model per class. Values drawn from `source` define the instrument, those from `clip` the single event.
 def _air_conditioner(source: Generator, clip: Generator, seconds: float) -> Wave:
     steady = 1 + 0.004 * drift(clip, samples(seconds), 1.0)
     fan = _tone(source.integers(3, 10) * source.uniform(11, 26) * steady, ORDERS[:30] ** -source.uniform(0.6, 2.0))

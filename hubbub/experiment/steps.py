@@ -194,7 +194,7 @@ def _refit(material: Material, folder: Path, summary: dict[str, Any]) -> None:
     every, nothing = np.flatnonzero(material.targets >= 0), np.zeros(0, dtype=np.intp)
     seed = material.recipe.train.seeds[0]
     model = cell.fit(material, every, nothing, seed, folder / "refit", [], choice).final
-    model.confidence = calibration.typical([run_folder.confidence(place) for place in places])
+    model.confidence = calibration.average([run_folder.confidence(place) for place in places])
     accuracy = summary["clip"]["accuracy"]
     model.card = card(material, "all folds that took part, refitted after the evaluation") | {
         "choice": choice,

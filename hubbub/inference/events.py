@@ -1,9 +1,8 @@
-"""Scores of segments in time to events: what was heard, from when to when.
+"""Segment scores to events: which class is active from when to when.
 
 Double thresholds, as in sound event detection (Dinkel et al. 2021, https://arxiv.org/abs/2006.10985): an event is where
-a class's score stays at `release` or above and reaches `threshold` somewhere. Close events of a class become one, then
-short ones are dropped. Segments may come one at a time, as they do from a microphone.
-This room does not know what makes the scores.
+a class's score stays at `release` or above and reaches `threshold` somewhere. Close events of a class are joined, then
+short ones dropped. Segments may come one at a time, as they do from a microphone.
 """
 
 from collections.abc import Sequence
@@ -22,13 +21,13 @@ _ROUNDING_S = 1e-9
 
 
 class EventError(HubbubError):
-    """Settings or scores that no events can be made with."""
+    """Event settings out of range, or scores of the wrong shape or order."""
 
 
 @dataclass(frozen=True)
 class EventSettings:
-    """What counts as an event: reaching `threshold`, lasting while at `release` or above (None: the same), events at
-    most `gap` seconds apart being one, and those under `shortest` seconds none."""
+    """What counts as an event: it reaches `threshold` and lasts while at `release` or above (None: `threshold`). Events
+    at most `gap` seconds apart are joined, and those under `shortest` seconds dropped."""
 
     threshold: float = 0.5
     release: float | None = None
@@ -52,19 +51,19 @@ class EventSettings:
 
 
 class EventDetector:
-    """Segments in, in order; events out as soon as nothing later can change them.
+    """Segments in, in order; events out as soon as no later segment can change them.
 
-    Where segments overlap each speaks for its half of the overlap, so every instant has one score: that of the segment
-    whose middle is nearest. The last segment is held back until the next one or `end`.
+    Where segments overlap, each covers its half of the overlap, so that every instant has one score: that of the
+    segment whose centre is nearest. The last segment is held back until the next one or `end`.
     """
 
     def __init__(self, labels: Sequence[str], settings: EventSettings = EventSettings()) -> None:
         self.labels, self._settings = tuple(labels), settings
         size = len(self.labels)
         self._last: tuple[float, float, Array] | None = None  # the segment held back: from, to, scores
-        self._begun = 0.0  # where it starts, which may lie before what it speaks for
+        self._begun = 0.0  # its start, which may lie before what it covers
         self._now = 0.0
-        # A stretch at the release or above that goes on, and the event before it that may yet be joined.
+        # Of each class: a stretch at the release or above that goes on, and an event before it that may be joined.
         self._start, self._peak = np.zeros(size), np.zeros(size)
         self._on, self._held = np.zeros(size, bool), np.zeros(size, bool)
         self._held_start, self._held_end, self._held_peak = np.zeros(size), np.zeros(size), np.zeros(size)
@@ -90,31 +89,31 @@ class EventDetector:
         return found
 
     def end(self) -> list[Event]:
-        """The events that the end of the recording ends."""
+        """The events that end with the recording."""
         found: list[Event] = []
         if self._last is not None:
             found = self._step(*self._last)
             self._last = None
         found += self._close(self._on.copy())
-        found += self._give(self._held.copy())
+        found += self._release(self._held.copy())
         return sort_events(found)
 
     @property
     def active(self) -> list[Event]:
-        """The events that go on now, up to the last segment but one; short ones too, for they may grow."""
+        """The events that go on now, up to the last segment but one; short ones too, since they may grow."""
         return [
-            Event(self.labels[k], self._from(k), self._now, float(self._peak[k]))
+            Event(self.labels[k], self._start_of(k), self._now, float(self._peak[k]))
             for k in np.flatnonzero(self._on & (self._peak >= self._settings.threshold)).tolist()
         ]
 
-    def _from(self, k: int) -> float:
+    def _start_of(self, k: int) -> float:
         joins = self._held[k] and self._start[k] - self._held_end[k] <= self._settings.gap + _ROUNDING_S
         return float(self._held_start[k] if joins else self._start[k])
 
     def _step(self, start: float, end: float, row: Array) -> list[Event]:
         """One stretch of time with one score a class."""
         found: list[Event] = []
-        if start > self._now + _ROUNDING_S:  # nothing was heard in between
+        if start > self._now + _ROUNDING_S:  # a gap without segments
             found += self._close(self._on.copy())
         above = row >= self._settings.leave
         begun = above & ~self._on
@@ -124,23 +123,25 @@ class EventDetector:
         self._on = above
         self._now = end
         reach = np.where(self._on, self._start, end)
-        return sort_events(found + self._give(self._held & (reach - self._held_end > self._settings.gap + _ROUNDING_S)))
+        return sort_events(
+            found + self._release(self._held & (reach - self._held_end > self._settings.gap + _ROUNDING_S))
+        )
 
     def _close(self, over: npt.NDArray[np.bool_]) -> list[Event]:
-        """End these classes' stretches now; those that reached the threshold are held, or joined to the held one."""
+        """End these classes' stretches now; those that reached the threshold are held, or joined to the held event."""
         self._on &= ~over
         over = over & (self._peak >= self._settings.threshold)
         joined = over & self._held & (self._start - self._held_end <= self._settings.gap + _ROUNDING_S)
-        found = self._give(over & self._held & ~joined)
-        fresh = over & ~joined
-        self._held_start[fresh], self._held_peak[fresh] = self._start[fresh], self._peak[fresh]
+        found = self._release(over & self._held & ~joined)
+        new = over & ~joined
+        self._held_start[new], self._held_peak[new] = self._start[new], self._peak[new]
         self._held_end[over] = self._now
         self._held_peak[joined] = np.maximum(self._held_peak, self._peak)[joined]
         self._held |= over
         return found
 
-    def _give(self, done: npt.NDArray[np.bool_]) -> list[Event]:
-        """Held events that nothing can be joined to any more, without the short ones."""
+    def _release(self, done: npt.NDArray[np.bool_]) -> list[Event]:
+        """Release held events that nothing can join any more, without the short ones."""
         self._held &= ~done
         long = self._held_end - self._held_start >= self._settings.shortest - _ROUNDING_S
         return [
@@ -155,7 +156,7 @@ def detect_events(
     labels: Sequence[str],
     settings: EventSettings = EventSettings(),
 ) -> list[Event]:
-    """All segments of a recording, `[S, 2]` in seconds and `[S, K]` -> its events, by start."""
+    """The spans `[S, 2]` [s] and scores `[S, K]` of all segments of a recording -> its events, by start."""
     detector = EventDetector(labels, settings)
     return sort_events(detector.feed(spans, scores) + detector.end())
 

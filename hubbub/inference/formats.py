@@ -1,8 +1,8 @@
-"""Answers as text and tables: JSON lines, CSV, Audacity's labels, Raven's selection tables, parquet.
+"""Results as text and tables: JSON lines, CSV, Audacity's labels, Raven's selection tables, parquet.
 
 Rows are events where they were asked for, else segments with their best classes. JSON and parquet hold names as they
-are. CSV is opened by people: what a spreadsheet would take for a formula stands behind an apostrophe. Names with tabs
-or line ends are quoted there; the two formats that know no quoting have blanks in their place.
+are. In CSV, which people open in spreadsheets, a name that looks like a formula is preceded by an apostrophe, and names
+with tabs or line ends are quoted; Audacity and Raven, which know no quoting, get blanks in their place.
 """
 
 import csv
@@ -30,7 +30,7 @@ RAVEN = ("Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low 
 
 
 def rows(result: FileResult, threshold: float = 0.0) -> Iterator[Event]:
-    """The events of an answer, else its segments' best classes that score `threshold` or more; none for an error."""
+    """The events of a result, or else its segments' best classes that score `threshold` or more; none for an error."""
     prediction = result.prediction
     if prediction is not None and prediction.events is not None:
         yield from prediction.events
@@ -40,15 +40,15 @@ def rows(result: FileResult, threshold: float = 0.0) -> Iterator[Event]:
 
 
 def readable(name: str) -> str:
-    """A file's name as text: bytes that are none are spelt out."""
+    """A file's name as text; bytes that are not text are escaped."""
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 @dataclass(frozen=True)
 class Format:
-    """A text format: the ending of its files, what stands first in each, and an answer's part.
+    """A text format: the ending of its files, the header of each, and the text of one result.
 
-    `several`: whether one file may hold the answers of several recordings.
+    `several`: whether one file may hold the results of several recordings.
     """
 
     ending: str
@@ -57,11 +57,11 @@ class Format:
     several: bool = True
 
     def save(self, file: Path, result: FileResult, threshold: float) -> None:
-        """An answer as a file of its own, whole or not at all."""
+        """Write a result as a file of its own, whole or not at all."""
         files.write_text(file, self.header + self.body(result, threshold))
 
     def join(self, file: Path, parts: Sequence[Path | FileResult]) -> None:
-        """Saved answers, and such as say why there is none, as one file, whole or not at all."""
+        """Join saved results and errors to one file, written whole or not at all."""
         with files.whole_file(file) as temporary, temporary.open("wb") as whole:
             whole.write(self.header.encode())
             for part in parts:
@@ -112,11 +112,11 @@ def _json(result: FileResult, threshold: float) -> str:
 
 
 def _csv(result: FileResult, threshold: float) -> str:
-    held = io.StringIO()
-    csv.writer(held, lineterminator="\n").writerows(
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(
         (escape_cell(result.file), e.start, e.end, escape_cell(e.label), e.score) for e in rows(result, threshold)
     )
-    return held.getvalue()
+    return text.getvalue()
 
 
 def _audacity(result: FileResult, threshold: float) -> str:
@@ -135,7 +135,7 @@ def _raven(result: FileResult, threshold: float) -> str:
 
 
 def name_of(text: str) -> str:
-    """A name in a list: on one line, what is not seen spelt out."""
+    """A name in a list: on one line, with invisible characters escaped."""
     return escape_control(single_line(text))
 
 

@@ -1,9 +1,8 @@
-"""Live sound to what is heard in it: segments and events as they come, and how far behind the answers are.
+"""Classify live sound: predictions for segments and events as they come, and their latency.
 
-One thread takes what the source gives, another hears it; between them wait a few seconds of sound at most. A slow
-machine makes a pipe wait, so none of it is lost. A microphone does not wait: blocks that find no room are dropped and
-counted, and hearing goes on with what is new.
-This room knows no network, no file and no terminal.
+One thread reads the source, another classifies; a queue between them holds a few seconds of sound. On a slow machine a
+pipe waits, so that nothing is lost. A microphone does not wait: blocks that find the queue full are dropped and
+counted, and classification continues with new sound.
 """
 
 import itertools
@@ -28,15 +27,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Figures", "LiveClassifier"]
 
-#: Blocks that wait at most; a microphone's hold a tenth of a second.
+#: The most blocks in the queue; a microphone's hold a tenth of a second.
 WAITING = 20
-_PATIENCE_S = 0.1  # how long is waited before asking whether it is to go on
+_POLL_S = 0.1  # how often a waiting thread looks whether it was stopped
 
 
 @dataclass
 class Figures:
-    """How it goes. Latency [s] is from the arrival of a segment's last sample to its scores. What a source lost at once
-    counts as one block."""
+    """Figures of a run. Latency [s] is from the arrival of a segment's last sample to its scores. Samples that a source
+    itself lost in one go count as one block."""
 
     seconds: float = 0.0
     segments: int = 0
@@ -59,7 +58,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class _Block:
-    """Samples `[n, channels]`, the number of the first of them, and when they arrived."""
+    """Samples `[n, channels]`, the position of the first one in the source, and when they arrived."""
 
     samples: Array
     first: int
@@ -112,18 +111,18 @@ class LiveClassifier:
         """
         most = None if seconds is None else max(round(seconds * self._source.rate_hz), 1)
         # A daemon: a pipe that gives nothing cannot be told to stop.
-        threading.Thread(target=self._take, args=(most,), name="source", daemon=True).start()
+        threading.Thread(target=self._read, args=(most,), name="source", daemon=True).start()
         begun, done = 0, 0  # samples of the source: where the stream begins, and what was fed
         try:
-            for run in self._runs():
-                if run[0].first != done:
+            for blocks in self._runs():
+                if blocks[0].first != done:
                     yield from self._scorer.end()
                     self._before[self._stream.warnings] = None
-                    self._stream, begun = self._new_stream(), run[0].first
-                done = run[-1].end
-                segments, spans = self._stream.feed(np.concatenate([block.samples for block in run]))
+                    self._stream, begun = self._new_stream(), blocks[0].first
+                done = blocks[-1].end
+                segments, spans = self._stream.feed(np.concatenate([block.samples for block in blocks]))
                 self.figures.seconds = done / self._source.rate_hz
-                yield from self._score(segments, spans + begun / self._source.rate_hz, run)
+                yield from self._score(segments, spans + begun / self._source.rate_hz, blocks)
             if not done:
                 raise StreamError("not a single sample came. See whether the source gives sound.")
             if not begun or done - begun >= waves.SHORTEST_S * self._source.rate_hz:
@@ -136,23 +135,23 @@ class LiveClassifier:
     def _new_stream(self) -> Stream:
         return Stream(self._model, self._source.rate_hz, self._source.channels)
 
-    def _score(self, segments: Array, spans: Spans, run: list[_Block]) -> Iterator[Prediction | Event]:
+    def _score(self, segments: Array, spans: Spans, blocks: list[_Block]) -> Iterator[Prediction | Event]:
         if not len(segments):
             return
         scores, events = self._scorer.add(self._model.outputs(segments), segments, spans)
         now = time.monotonic()
         for (start, end), row in zip(spans.tolist(), scores, strict=True):
-            arrived = next((b.arrived for b in run if b.end >= round(end * self._source.rate_hz)), None)
+            arrived = next((b.arrived for b in blocks if b.end >= round(end * self._source.rate_hz)), None)
             self.figures.add_segment(now - arrived if arrived is not None else 0.0)
             yield Prediction.of_segment(self._model.labels, start, end, row)
         yield from events
 
     def _runs(self) -> Iterator[list[_Block]]:
-        """What waits, as runs of blocks that follow each other without a gap."""
+        """The queue's content, as runs of blocks that follow each other without a gap."""
         run: list[_Block] = []
         while True:
             try:
-                item = self._waiting.get(block=not run, timeout=_PATIENCE_S)
+                item = self._waiting.get(block=not run, timeout=_POLL_S)
             except queue.Empty:
                 if run:
                     yield run
@@ -171,8 +170,8 @@ class LiveClassifier:
             if item is None:
                 return
 
-    def _take(self, most: int | None) -> None:
-        """In its own thread: blocks from the source into the queue, at most so many samples."""
+    def _read(self, most: int | None) -> None:
+        """In its own thread: read blocks from the source into the queue, `most` samples at most."""
         taken = lost = 0
         try:
             for samples in self._source.blocks():
@@ -187,7 +186,7 @@ class LiveClassifier:
                 if self._stopped.is_set() or (most is not None and first + len(samples) >= most):
                     break
             self._put(None)
-        except BaseException as error:  # whoever hears shall know
+        except BaseException as error:  # raised by the classifying thread
             self._put(error)
 
     def _put(self, item: _Block | BaseException | None) -> None:
@@ -199,7 +198,7 @@ class LiveClassifier:
             return
         while not self._stopped.is_set():
             try:
-                self._waiting.put(item, timeout=_PATIENCE_S)
+                self._waiting.put(item, timeout=_POLL_S)
                 return
             except queue.Full:
                 continue

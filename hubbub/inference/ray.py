@@ -1,7 +1,7 @@
-"""Answers for very large collections, by a Ray cluster (Ray Data, https://docs.ray.io/en/latest/data/data.html).
+"""Classify very large collections on a Ray cluster (Ray Data, https://docs.ray.io/en/latest/data/data.html).
 
-The files are spread over the machines; on each a process loads the classifier once and answers file after file. What
-they write are parquet files of one folder, never gathered in one place. This room does not know how a file is heard.
+The files are spread over the machines; each process there loads the classifier once and classifies file after file.
+The processes write parquet files into one folder; results are never gathered in one place.
 """
 
 import json
@@ -23,11 +23,11 @@ from hubbub.runtime.ray_cluster import connect, task_slots
 
 __all__ = ["classify"]
 
-#: Files a process is given at once: a lost machine's are answered again, and each block becomes a parquet file.
+#: Files that a process gets at once: those of a lost machine are repeated, and each block becomes a parquet file.
 BLOCK = 64
-#: `recording`: the sha256 and stamp of the file that was answered, as JSON.
+#: `recording`: the sha256 and stamp of the classified file, as JSON.
 COLUMNS = (*formats.COLUMNS, "error", "warnings", "recording")
-#: Says what the answers of a folder depend on; readers of parquet folders pass over names with a dot.
+#: Holds what a folder's results depend on; readers of parquet folders skip names with a dot.
 NOTE = ".answers.json"
 _log = logging.getLogger(__name__)
 
@@ -44,13 +44,13 @@ def classify(
     cpus: float = 1.0,
     gpus: float | None = None,
 ) -> tuple[int, int, int]:
-    """Answer the files that have no answer in `folder` yet, or changed since; parquet files there hold a row a segment
-    or event.
+    """Classify the files without a result in `folder`, and those that changed since; parquet files there hold a row a
+    segment or event.
 
-    `error` says why a file has no answer, its other columns but `file` then being empty; `warnings` what is odd about
-    it. Returns how many files were answered before, how many of those asked now could not be, and how many are odd.
-    `facts` are what answers depend on. Raises `EngineError` where no cluster answers, and where the folder holds
-    something else.
+    Column `error` says why a file has no result, its other columns except `file` being empty; `warnings` holds warnings
+    about it. Returns how many files already had a result, how many of the others failed, and how many of these have
+    warnings. `facts` are what results depend on. Raises `EngineError` where no cluster answers, and where the folder
+    holds something else.
     """
     import pyarrow.compute as pc
     from pyarrow import dataset
@@ -58,18 +58,18 @@ def classify(
     with files.lock_folder(folder):
         _refuse_other(folder, facts)
         _drop_parts(folder)
-        before = _answered(folder, {formats.readable(path): path for path in paths})
-        wanted = [path for path in paths if formats.readable(path) not in before]
-        if not wanted:
+        before = _finished(folder, {formats.readable(path): path for path in paths})
+        missing = [path for path in paths if formats.readable(path) not in before]
+        if not missing:
             return len(paths), 0, 0
         ray = connect(address)
         try:
             most, gpus = task_slots(ray, cpus, gpus)
-            blocks = max(math.ceil(len(wanted) / BLOCK), min(most, len(wanted)))
+            blocks = max(math.ceil(len(missing) / BLOCK), min(most, len(missing)))
             logging.getLogger("ray.data").setLevel(logging.ERROR)
             ray.data.DataContext.get_current().enable_progress_bars = sys.stderr.isatty()
             ray.data.from_items(
-                [{"file": os.fsencode(path)} for path in wanted], override_num_blocks=blocks
+                [{"file": os.fsencode(path)} for path in missing], override_num_blocks=blocks
             ).map_batches(
                 _Worker,
                 fn_constructor_args=(model, options, threshold, max(int(cpus), 1)),
@@ -81,26 +81,26 @@ def classify(
         finally:
             ray.shutdown()
         written = dataset.dataset(folder, format="parquet", exclude_invalid_files=True)
-        asked_now = set(map(formats.readable, wanted))
-        failed, odd = (
-            len(set(written.to_table(["file"], filter=pc.is_valid(pc.field(name)))["file"].to_pylist()) & asked_now)
-            for name in ("error", "warnings")
+        names = set(map(formats.readable, missing))
+        failed, warned = (
+            len(set(written.to_table(["file"], filter=pc.is_valid(pc.field(column)))["file"].to_pylist()) & names)
+            for column in ("error", "warnings")
         )
-        return len(paths) - len(wanted), failed, odd
+        return len(paths) - len(missing), failed, warned
 
 
 def _refuse_other(folder: Path, facts: dict[str, Any]) -> None:
-    """Note what the answers depend on; refuse a folder of answers that depend on something else."""
+    """Note what the results depend on; refuse a folder of results that depend on something else."""
     note, now = folder / NOTE, json.dumps(facts, sort_keys=True)
     if note.is_file() and note.read_text(encoding="utf-8") != now:
-        raise EngineError(f"{folder} was answered by another model or with other settings. Name a new folder.")
+        raise EngineError(f"{folder} holds results of another model or other settings. Name a new folder.")
     if not note.is_file() and any(folder.glob("*.parquet")):
         raise EngineError(f"{folder} holds other parquet files. Name an empty or a new folder.")
     files.write_text(note, now)
 
 
 def _drop_parts(folder: Path) -> None:
-    """Remove what a killed command had half written, and answers that do not say which recordings they are of."""
+    """Remove half-written files of a killed command, and results that do not name their recordings."""
     from pyarrow import ArrowException, parquet
 
     old = 0
@@ -113,23 +113,23 @@ def _drop_parts(folder: Path) -> None:
         if names != list(COLUMNS):
             part.unlink()
     if old:
-        _log.warning("warning: %s does not say which recordings its answers are of, so they are made again", folder)
+        _log.warning("warning: %s does not say of which recordings its results are, so they are made again", folder)
 
 
-def _answered(folder: Path, asked: dict[str, str]) -> set[str]:
-    """The files that an earlier command has answered; rows of errors are removed, and of those `asked` for (by name in
-    the table, their paths) that have changed: they are asked again."""
+def _finished(folder: Path, paths: dict[str, str]) -> set[str]:
+    """The files that have a result of an earlier command. Rows of errors are removed, and those of `paths` (by name in
+    the table) that have changed, so that they are classified again."""
     from pyarrow import parquet
 
     found: set[str] = set()
     for part in folder.glob("*.parquet"):
         table = parquet.read_table(part)
-        told = table.select(["file", "error", "recording"]).to_pylist()
-        noted = {row["file"]: row["recording"] for row in told if row["error"] is None}
-        good = {file for file, recording in noted.items() if file not in asked or _is_of(recording, asked[file])}
-        if len(good) < len({row["file"] for row in told}):
+        rows = table.select(["file", "error", "recording"]).to_pylist()
+        noted = {row["file"]: row["recording"] for row in rows if row["error"] is None}
+        good = {file for file, recording in noted.items() if file not in paths or _is_of(recording, paths[file])}
+        if len(good) < len({row["file"] for row in rows}):
             with files.whole_file(part) as temporary:
-                parquet.write_table(table.filter([row["file"] in good for row in told]), temporary)
+                parquet.write_table(table.filter([row["file"] in good for row in rows]), temporary)
         found |= good
     return found
 
@@ -140,7 +140,7 @@ def _is_of(recording: str | None, path: str) -> bool:
 
 
 class _Worker:
-    """A process of the cluster: holds a classifier, answers file after file."""
+    """A process of the cluster: holds a classifier and classifies file after file."""
 
     def __init__(self, model: str, options: PredictOptions, threshold: float, threads: int) -> None:
         from hubbub.classifier.load import load

@@ -1,7 +1,8 @@
-"""Answers kept in files, so that a killed command goes on where it was.
+"""Results saved file by file, so that a command that was killed continues where it stopped.
 
-Each recording's answer is a file of its own, written whole or not at all: in the folder that was asked for, or beside
-the one file that was, until all are there to make it of. `made.json` says what they were made with, `origins` of what.
+Each recording's result is a file of its own, written whole or not at all: in the folder that was asked for, or beside
+the one file that was, until all are there to join. `made.json` says how they were made, `origins` from which
+recordings.
 """
 
 import hashlib
@@ -22,31 +23,31 @@ from hubbub.inference.formats import Format
 from hubbub.inference.result import FileResult
 from hubbub.runtime import files, homes
 
-__all__ = ["Kept", "KeptError", "identity", "keeping"]
+__all__ = ["ResultFiles", "ResumeError", "model_checksums", "open_results"]
 
 _LONGEST = 255  # bytes of a name
 
 
-class KeptError(HubbubError):
-    """A place where answers cannot be kept."""
+class ResumeError(HubbubError):
+    """Results cannot be saved at this place."""
 
 
 @dataclass
-class Kept:
-    """Where the answers of some paths are kept; `left` are those that have none yet, or one of another recording;
-    `others` are answers in the same folder of recordings that are not among the paths."""
+class ResultFiles:
+    """Where the results of some paths are saved. `missing` are the paths without one, or whose recording changed;
+    `unrelated` are results in the same folder of recordings that are not among the paths."""
 
     form: Format
     threshold: float
     files: dict[str, Path]
-    left: list[str]
+    missing: list[str]
     origins: Origins
-    others: list[Path] = field(default_factory=list)
+    unrelated: list[Path] = field(default_factory=list)
     failed: dict[str, FileResult] = field(default_factory=dict)
 
     def add(self, result: FileResult) -> None:
-        """Keep an answer. One that says why there is none is kept in mind only: the next run tries again; an answer of
-        what was under this name before goes, that of a recording that is away stays."""
+        """Save a result. An error is only noted, so that the next run tries again; an earlier result is then removed,
+        unless its recording is gone."""
         if result.prediction is None:
             self.failed[result.file] = result
             if result.file == STDIN or os.path.exists(result.file):
@@ -57,39 +58,39 @@ class Kept:
 
 
 @contextmanager
-def keeping(
-    out: Path, form: Format, paths: Sequence[str], given: Sequence[str], threshold: float, facts: dict[str, Any]
-) -> Iterator[Kept]:
-    """Hold a place for the answers of `paths`, found in the files and folders `given`.
+def open_results(
+    out: Path, form: Format, paths: Sequence[str], arguments: Sequence[str], threshold: float, facts: dict[str, Any]
+) -> Iterator[ResultFiles]:
+    """Lock a place for the results of `paths`, which were found in the files and folders `arguments`.
 
-    `out` is one file where it has an ending, else a folder with one file a recording. When the block ends without an
-    error, the one file is made. Raises `KeptError`, `ManifestError` or `StoreError` where it cannot be.
+    `out` is one file where it has an ending, else a folder with one file a recording. The one file is written when the
+    block ends without an error. Raises `ResumeError`, `ManifestError` or `StoreError` where it cannot be.
     """
     out = homes.absolute(out)
     one = bool(out.suffix) and not os.path.isdir(out)
     if one and not form.several and len(paths) > 1:
-        raise KeptError(
-            f"{out} can hold one recording's answer in this format, and there are {len(paths)}. Give --out a folder."
+        raise ResumeError(
+            f"{out} can hold one recording's result in this format, and there are {len(paths)}. Give --out a folder."
         )
     place = out.with_name(f"{out.name}.parts") if one else out
-    names = [_hash(os.path.abspath(path), 32) for path in paths] if one else _names(paths, given, form.ending)
-    there = {path: place / f"{name}{form.ending}" for path, name in zip(paths, names, strict=True)}
+    names = [_hash(os.path.abspath(path), 32) for path in paths] if one else _names(paths, arguments, form.ending)
+    result_files = {path: place / f"{name}{form.ending}" for path, name in zip(paths, names, strict=True)}
     with manifest.generating(place, {"kind": "answers", "file": [], **facts}) as origins:
-        left = [path for path, file in there.items() if path == STDIN or origins.must_write(file, path)]
-        kept = Kept(form, threshold, there, left, origins)
+        missing = [path for path, file in result_files.items() if path == STDIN or origins.must_write(file, path)]
+        results = ResultFiles(form, threshold, result_files, missing, origins)
         if not one:
-            given_now = {*there.values(), place / manifest.MANIFEST}
-            answers = sorted(file for file in place.rglob(f"*{form.ending}") if not file.name.startswith("."))
-            kept.others = [file for file in answers if file not in given_now]
-        yield kept
+            related = {*result_files.values(), place / manifest.MANIFEST}
+            found = sorted(file for file in place.rglob(f"*{form.ending}") if not file.name.startswith("."))
+            results.unrelated = [file for file in found if file not in related]
+        yield results
         if one:
-            form.join(out, [kept.failed.get(path) or file for path, file in there.items()])
-    if one and not kept.failed:
+            form.join(out, [results.failed.get(path) or file for path, file in result_files.items()])
+    if one and not results.failed:
         files.remove_folder(place, place)
 
 
-def identity(model: str) -> dict[str, str]:
-    """What a model is, to tell it from another of the same name: the checksums of its files, where it is files."""
+def model_checksums(model: str) -> dict[str, str]:
+    """The checksums of a model's files, which tell it from another of the same name; empty for `yamnet`."""
     path = Path(model)
     if path.is_file():
         return {path.name: files.sha256(path)}
@@ -97,9 +98,9 @@ def identity(model: str) -> dict[str, str]:
     return {file.name: files.sha256(file) for file in sorted(folder.glob("*")) if file.is_file()}
 
 
-def _names(paths: Sequence[str], given: Sequence[str], ending: str) -> list[str]:
-    """A name for each recording's file: its path below the folder that was given, or else its own name."""
-    folders = sorted((os.path.abspath(one) for one in given if os.path.isdir(one)), key=len)
+def _names(paths: Sequence[str], arguments: Sequence[str], ending: str) -> list[str]:
+    """A name for each recording's file: its path below the folder among `arguments`, or else its own name."""
+    folders = sorted((os.path.abspath(one) for one in arguments if os.path.isdir(one)), key=len)
     found = []
     for path in paths:
         place = os.path.abspath(path)
@@ -107,25 +108,25 @@ def _names(paths: Sequence[str], given: Sequence[str], ending: str) -> list[str]
         name = "stdin" if path == STDIN else os.path.relpath(place, above) if above else os.path.basename(place)
         found.append(name)
     if twice := [name for name, times in Counter(found).items() if times > 1]:
-        raise KeptError(
+        raise ResumeError(
             f"several recordings are called {examples(sorted(twice))}. Give one folder that holds them all, or "
             "classify them into several."
         )
-    alike = Counter(map(_folded, found))
-    return [_fitting(name, ending, alone=alike[_folded(name)] == 1) for name in found]
+    same = Counter(map(_case_folded, found))
+    return [_valid_name(name, ending, unique=same[_case_folded(name)] == 1) for name in found]
 
 
-def _folded(name: str) -> str:
-    """What some file systems take for the same name."""
+def _case_folded(name: str) -> str:
+    """Equal for names that some file systems treat as the same."""
     return unicodedata.normalize("NFC", name).casefold()
 
 
-def _fitting(name: str, ending: str, *, alone: bool) -> str:
+def _valid_name(name: str, ending: str, *, unique: bool) -> str:
     """A name that every file system takes with the ending behind it: as it is, or else shortened, without bytes that
-    are no text, and told from others by a hash."""
+    are not text, and with a hash to be unique."""
     *folders, last = (os.fsencode(part).decode("utf-8", "replace") for part in Path(name).parts)
     plain = [*(_cut(folder, _LONGEST) for folder in folders), _cut(last, _LONGEST - len(ending))]
-    if alone and str(Path(*plain)) == name:
+    if unique and str(Path(*plain)) == name:
         return name
     plain[-1] = f"{_cut(last, _LONGEST - len(ending) - 9)}-{_hash(name, 8)}"
     return str(Path(*plain))

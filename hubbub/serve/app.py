@@ -20,7 +20,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
 from hubbub.audio import decode
-from hubbub.classifier.base import AnswerError, Classifier
+from hubbub.classifier.base import Classifier, InvalidScoresError
 from hubbub.errors import HubbubError
 from hubbub.inference.events import EventSettings
 from hubbub.inference.result import PredictOptions
@@ -194,7 +194,7 @@ def create_app(
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
-    if isinstance(error, AnswerError):
+    if isinstance(error, InvalidScoresError):
         raise error  # the middleware logs it
     if isinstance(error, RefusedError):
         return error.response()

@@ -175,12 +175,12 @@ class BatchedClassifier(Classifier):
         self._refuse_gone()
         return self._batcher.outputs(segments)
 
-    def _forward(self, segments: Array) -> Array:
-        return self._batcher.run_exclusive(lambda: self._model._forward(segments))
+    def forward(self, segments: Array) -> Array:
+        return self._batcher.run_exclusive(lambda: self._model.forward(segments))
 
-    def _last_layer(self, outputs: Array) -> Array:
+    def head_logits(self, outputs: Array) -> Array:
         self._refuse_gone()
-        return self._batcher.run_exclusive(lambda: self._model._last_layer(outputs))
+        return self._batcher.run_exclusive(lambda: self._model.head_logits(outputs))
 
     def _refuse_gone(self) -> None:
         if self._gone():

@@ -22,7 +22,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from hubbub.audio import decode, pcm
 from hubbub.audio.sniff import HEAD_BYTES
-from hubbub.classifier.base import AnswerError, Classifier
+from hubbub.classifier.base import Classifier, InvalidScoresError
 from hubbub.classifier.prediction import Event, Prediction
 from hubbub.errors import HubbubError
 from hubbub.inference.events import EventSettings
@@ -149,7 +149,7 @@ class Streams:
         except WebSocketDisconnect:
             pass
         except Exception as error:
-            if not isinstance(error, HubbubError) or isinstance(error, AnswerError):
+            if not isinstance(error, HubbubError) or isinstance(error, InvalidScoresError):
                 await connection.refuse(FAILED, SERVER_ERROR)
                 raise
             await connection.refuse(REFUSED, str(error))

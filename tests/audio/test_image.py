@@ -367,7 +367,7 @@ def test_a_batch_is_each_wave_alone(form: dict[str, Any]) -> None:
     ("given", "message"),
     [
         ({"frames": 0}, "0 frames: give at least 1"),
-        ({"size": (0, 224)}, "a picture of 0 x 224"),
+        ({"size": (0, 224)}, "an image of 0 x 224"),
         ({"scale": "top_db", "top_db": 0.0}, "'top_db' with top_db = 0"),
         ({"colours": "magma"}, "'magma' need values from 0 to 1: set scale"),
     ],

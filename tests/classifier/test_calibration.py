@@ -128,7 +128,7 @@ def test_the_threshold_is_the_highest_that_95_per_cent_of_the_clips_reach(how: c
 
 
 def test_several_fits_together_are_their_middle() -> None:
-    found = calibration.typical([Confidence(0.5, 4.0, 1.0), Confidence(2.0, 1.0, 5.0), Confidence(1.0, 2.0, 2.0)])
+    found = calibration.average([Confidence(0.5, 4.0, 1.0), Confidence(2.0, 1.0, 5.0), Confidence(1.0, 2.0, 2.0)])
     assert (found.segment, found.clip) == pytest.approx((1.0, 2.0))
     assert found.threshold == 2.0
-    assert calibration.typical([Confidence(), Confidence()]) == Confidence()
+    assert calibration.average([Confidence(), Confidence()]) == Confidence()

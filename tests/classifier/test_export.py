@@ -26,7 +26,7 @@ from hubbub.classifier.base import ClassifierError
 from hubbub.classifier.calibration import Confidence
 from hubbub.classifier.export import CLIPS, TOLERANCE, ExportError, Sounds, _adaptive_max_pool2d, export, sounds
 from hubbub.classifier.load import load_torch
-from hubbub.classifier.onnx_classifier import META, OnnxClassifier, written
+from hubbub.classifier.onnx_classifier import META, OnnxClassifier, to_bytes
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.models import cnn
 from tests.classifier.test_torch_classifier import HEADS, make
@@ -80,14 +80,14 @@ def test_a_file_answers_as_its_network_whatever_the_batch(name: str, tmp_path: P
     assert file.exported["any_length"] == (name not in ONE_LENGTH)
     segments = np.random.default_rng(1).normal(0, 0.1, (7, model.recipe.windows.length)).astype(np.float32)
     for some in (segments[:1], segments[:2], segments):
-        for ours, theirs in zip(file.both(some), reference(model, some), strict=True):
+        for ours, theirs in zip(file.embeddings_and_logits(some), reference(model, some), strict=True):
             # As a share of the largest: fresh networks give values of very different sizes.
             np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4 * np.abs(theirs).max())
             assert theirs.shape[0] == len(some)
-    assert file.both(segments)[1].shape == (7, CLASSES)
+    assert file.embeddings_and_logits(segments)[1].shape == (7, CLASSES)
     if file.exported["any_length"]:
         longer = np.random.default_rng(2).normal(0, 0.1, (2, segments.shape[1] + 4_321)).astype(np.float32)
-        for ours, theirs in zip(file.both(longer), reference(model, longer), strict=True):
+        for ours, theirs in zip(file.embeddings_and_logits(longer), reference(model, longer), strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4 * np.abs(theirs).max())
     [written_file] = tmp_path.iterdir()
     onnx.checker.check_model(onnx.load(written_file))
@@ -131,7 +131,7 @@ def test_a_file_carries_all_that_its_classifier_says(tmp_path: Path) -> None:
 
 def test_a_file_says_what_it_cannot_do(tmp_path: Path) -> None:
     file = OnnxClassifier(small()[1])
-    with pytest.raises(ClassifierError, match="on the processor, not on 'cuda'"):
+    with pytest.raises(ClassifierError, match="on the CPU, not on 'cuda'"):
         file.to("cuda")
     with pytest.raises(ClassifierError, match="takes sound"):
         file.classify(tmp_path / "p.png")
@@ -164,14 +164,14 @@ def test_a_file_answers_where_torch_is_not_installed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("settings", [("head.name=lightgbm", "head.trees=2"), ("head.name=ensemble", "head.trees=2")])
 def test_trees_are_not_exported(settings: tuple[str, ...], tmp_path: Path) -> None:
     model = make(*settings)
-    with pytest.raises(ExportError, match=r"the head '(lightgbm|ensemble)' is not exported.*'logreg'"):
+    with pytest.raises(ExportError, match=r"the head '(lightgbm|ensemble)' cannot be exported.*'logreg'"):
         export(model, tmp_path / "x.onnx", noises(model))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_takes_no_sound_or_has_no_head_yet_is_not_exported(tmp_path: Path) -> None:
     model = make("frontend.name=precomputed", "frontend.frames=100")
-    with pytest.raises(ExportError, match="takes spectrograms or pictures"):
+    with pytest.raises(ExportError, match="takes spectrograms or images"):
         export(model, tmp_path / "x.onnx", Sounds("noise", waves(RATE, 32_000)))
     model = make("head.name=logreg")
     model.head = None
@@ -198,7 +198,10 @@ def test_a_file_that_would_answer_otherwise_is_not_written(
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model.network = Drifting(len(model.labels), width=4)
-    with pytest.raises(ExportError, match=rf"differ by {by} on noise, and 0\.0001 is allowed. Nothing was written"):
+    with pytest.raises(
+        ExportError,
+        match=rf"differ from the classifier's by {by} on noise, and 0\.0001 is allowed. Nothing was written",
+    ):
         export(model, tmp_path / "x.onnx", noises(model))
     assert list(tmp_path.iterdir()) == []
 
@@ -238,7 +241,7 @@ def with_other_weights() -> bytes:
         (with_other_weights, "sha256 differs"),
         (lambda: altered(small()[1], lambda held: held.update(labels=["x", "y", "z"])), "sha256 differs"),
         (lambda: altered(small()[1], lambda held: held.update(format=9)), "exported in format 9; this hubbub reads 1"),
-        (lambda: altered(small()[1], lambda held: held.pop("sha256")), "metadata cannot be read"),
+        (lambda: altered(small()[1], lambda held: held.pop("sha256")), "metadata holds no sha256"),
     ],
 )
 def test_a_file_that_is_not_what_was_exported_is_refused(
@@ -261,7 +264,7 @@ def test_settings_that_do_not_hold_are_refused_though_the_checksum_does() -> Non
     del proto.metadata_props[:]
     held["recipe"]["network"]["nme"] = "cnn"
     with pytest.raises(ClassifierError, match="is not whole"):
-        OnnxClassifier(written(proto, held, None))
+        OnnxClassifier(to_bytes(proto, held, None))
 
 
 @pytest.mark.parametrize(("size", "out"), [((7, 5), (3, 5)), ((341, 10), (171, 4)), ((6, 6), (1, 1)), ((5, 3), (7, 2))])
@@ -304,9 +307,9 @@ def test_weights_alone_are_rounded_channel_by_channel_and_the_front_end_not_at_a
         assert (np.abs(values).max(axis=(1, 2, 3)) == 127).all()
     for name in set(before) - rounded:
         np.testing.assert_array_equal(before[name], after[name])
-    smaller = OnnxClassifier(written(quantize.weights_only(proto), json.loads(proto.metadata_props[0].value), None))
+    smaller = OnnxClassifier(to_bytes(quantize.weights_only(proto), json.loads(proto.metadata_props[0].value), None))
     segments = np.concatenate([model.cut(wave) for wave in waves(RATE, model.recipe.windows.length)])
-    ours, theirs = smaller.both(segments)[1], reference(model, segments)[1]
+    ours, theirs = smaller.embeddings_and_logits(segments)[1], reference(model, segments)[1]
     assert 0 < np.abs(ours - theirs).max() < 0.02 * np.abs(theirs).max()
 
 
@@ -354,7 +357,7 @@ def test_yamnet_in_a_file_gives_the_references_values(home: Callable[[str, str],
     assert checked_on.name == "esc50"
     file = export(model, tmp_path / "yamnet.onnx", checked_on)
     for name in ("dog", "rain", "short_noise"):
-        embeddings, logits = file.both(file.cut(golden[f"{name}/pcm16"] / np.float32(32768)).copy())
+        embeddings, logits = file.embeddings_and_logits(file.cut(golden[f"{name}/pcm16"] / np.float32(32768)).copy())
         np.testing.assert_allclose(embeddings, golden[f"{name}/embeddings"], atol=1e-3)
         scores = pooling.probabilities(logits, "sigmoid")
         np.testing.assert_allclose(scores, golden[f"{name}/scores"], atol=1e-4)

@@ -18,9 +18,10 @@ from onnx import numpy_helper
 import hubbub
 from hubbub.classifier.base import ClassifierError
 from hubbub.classifier.calibration import Confidence
-from hubbub.classifier.metadata import described, parsed
-from hubbub.classifier.onnx_classifier import META, OnnxClassifier, written
+from hubbub.classifier.metadata import parse_json, read_metadata
+from hubbub.classifier.onnx_classifier import META, OnnxClassifier, to_bytes
 from hubbub.classifier.torch_classifier import TorchClassifier
+from hubbub.runtime import files
 from tests.classifier.test_export import small
 from tests.classifier.test_torch_classifier import NOISE, RATE, _edit, make
 
@@ -54,7 +55,7 @@ def changed(way: tuple[Any, ...], change: Callable[[Any, Any], None]) -> dict[st
 
 
 def test_a_card_gives_its_parts() -> None:
-    said = described(parsed(json.dumps(CARD), "x", 2), "x")
+    said = read_metadata(parse_json(json.dumps(CARD), "x", 2), "x")
     assert (said.labels, said.activation, said.card) == (("dog", "rain"), "softmax", CARD["card"])
     assert said.confidence == Confidence(1.5, 0.7, None)
 
@@ -64,7 +65,7 @@ def test_a_value_of_another_kind_is_refused_or_does_no_harm(way: tuple[Any, ...]
     for odd in ODD:
         text = json.dumps(changed(way, lambda at, key, odd=odd: at.__setitem__(key, odd)))
         try:
-            said = described(parsed(text, "x", 2), "x")
+            said = read_metadata(parse_json(text, "x", 2), "x")
         except ClassifierError as error:
             assert str(error).startswith("x ")
             continue
@@ -76,8 +77,8 @@ def test_a_value_of_another_kind_is_refused_or_does_no_harm(way: tuple[Any, ...]
 
 @pytest.mark.parametrize("name", CARD)
 def test_a_missing_part_is_named(name: str) -> None:
-    with pytest.raises(ClassifierError, match=rf"'{name}' is missing|says no format"):
-        described(parsed(json.dumps({k: v for k, v in CARD.items() if k != name}), "x", 2), "x")
+    with pytest.raises(ClassifierError, match=rf"'{name}' is missing|names no format"):
+        read_metadata(parse_json(json.dumps({k: v for k, v in CARD.items() if k != name}), "x", 2), "x")
 
 
 @pytest.mark.parametrize(
@@ -94,7 +95,7 @@ def test_a_missing_part_is_named(name: str) -> None:
 )
 def test_what_is_no_card_is_refused(text: str) -> None:
     with pytest.raises(ClassifierError):
-        described(parsed(text, "x", 2), "x")
+        read_metadata(parse_json(text, "x", 2), "x")
 
 
 def test_a_folder_whose_card_was_forged_is_refused(tmp_path: Path) -> None:
@@ -138,7 +139,7 @@ def test_weights_that_are_not_finite_are_refused_by_name(file: str, value: float
     tensors[name].flatten()[3] = value
     safetensors.torch.save_file(tensors, folder / f"{file}.safetensors")
     sums = json.loads((folder / "classifier.json").read_text())["sha256"]
-    sums[f"{file}.safetensors"] = hubbub.files.sha256(folder / f"{file}.safetensors")
+    sums[f"{file}.safetensors"] = files.sha256(folder / f"{file}.safetensors")
     _edit(folder, sha256=sums)
     with pytest.raises(ClassifierError, match=rf"{file}\.safetensors: '{name}' holds values that are not finite"):
         hubbub.load(folder)
@@ -148,7 +149,7 @@ def test_an_answer_that_is_not_finite_is_refused_when_it_is_made() -> None:
     model = make()
     with torch.no_grad():
         model.network.fc.bias[1] = math.nan
-    with pytest.raises(ClassifierError, match="answer is not a finite number"):
+    with pytest.raises(ClassifierError, match="scores are not finite numbers"):
         model.classify(NOISE, RATE)
 
 
@@ -158,7 +159,7 @@ def resigned(change: Callable[[onnx.ModelProto, dict[str, Any]], None]) -> bytes
     held = json.loads(next(entry.value for entry in proto.metadata_props if entry.key == META))
     del proto.metadata_props[:]
     change(proto, held)
-    return written(proto, held, None)
+    return to_bytes(proto, held, None)
 
 
 def _spoil(proto: onnx.ModelProto, held: dict[str, Any]) -> None:
@@ -175,11 +176,11 @@ def _of_seven_samples(proto: onnx.ModelProto, held: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (_spoil, "not a finite number"),
+        (_spoil, "not finite numbers"),
         (lambda proto, held: held.update(labels=["x", "y"]), "has 2 labels and gives 3 scores"),
-        (_of_seven_samples, "it hears nothing"),
+        (_of_seven_samples, "its graph cannot be run"),
         (lambda proto, held: held.update(confidence={"clip": 0}), "two temperatures above 0"),
-        (lambda proto, held: held.update(labels="xyz"), "no list of names"),
+        (lambda proto, held: held.update(labels="xyz"), "not a list of names"),
     ],
 )
 def test_an_exported_file_that_was_forged_is_refused(change: Any, said: str, tmp_path: Path) -> None:

@@ -18,8 +18,7 @@ from hubbub.audio import windows
 from hubbub.audio.decode import AudioError
 from hubbub.audio.logmel import FrontEndError
 from hubbub.classifier import base as base_
-from hubbub.classifier import calibration
-from hubbub.classifier import pooling as pooling_
+from hubbub.classifier import calibration, pooling
 from hubbub.classifier.base import ClassifierError
 from hubbub.classifier.calibration import Confidence
 from hubbub.classifier.load import load as load_any
@@ -137,9 +136,9 @@ def rolled(segments: np.ndarray, share: float) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("mode", ["finetune", "head"])
-@pytest.mark.parametrize("pooling", ["mean_prob", "mean_logit", "max"])
-def test_shifted_segments_are_heard_and_averaged(mode: str, pooling: pooling_.Pooling) -> None:
-    model = make(f"network.mode={mode}", "evaluate.shifts=[0.1,-0.25]", f"evaluate.pooling={pooling}")
+@pytest.mark.parametrize("how", ["mean_prob", "mean_logit", "max"])
+def test_shifted_segments_are_heard_and_averaged(mode: str, how: pooling.Pooling) -> None:
+    model = make(f"network.mode={mode}", "evaluate.shifts=[0.1,-0.25]", f"evaluate.pooling={how}")
     segments = np.concatenate([model.cut(wave) for wave in (NOISE, 3 * NOISE[:40_000])])
     offsets = [0, len(model.cut(NOISE))]
     with torch.inference_mode():
@@ -149,17 +148,17 @@ def test_shifted_segments_are_heard_and_averaged(mode: str, pooling: pooling_.Po
     outputs = model.outputs(segments)
     np.testing.assert_allclose(outputs, np.concatenate(blocks, axis=1), rtol=1e-4, atol=1e-5)
     assert np.abs(logits[1:] - logits[0]).max() > 1e-3, "a shift is heard"
-    if pooling == "mean_logit":
-        by_segment = pooling_.probabilities(logits.mean(axis=0))
-        by_clip = pooling_.pool(logits.mean(axis=0), offsets, pooling)
+    if how == "mean_logit":
+        by_segment = pooling.probabilities(logits.mean(axis=0))
+        by_clip = pooling.pool(logits.mean(axis=0), offsets, how)
     else:
-        by_segment = pooling_.probabilities(logits).mean(axis=0)
-        by_clip = np.mean([pooling_.pool(view, offsets, pooling) for view in logits], axis=0)
+        by_segment = pooling.probabilities(logits).mean(axis=0)
+        by_clip = np.mean([pooling.pool(view, offsets, how) for view in logits], axis=0)
     ours = model.predict_proba(outputs, offsets)
     np.testing.assert_allclose(ours[0], by_segment, atol=1e-6)
     np.testing.assert_allclose(ours[1], by_clip, atol=1e-6)
-    if pooling != "max":  # then the order of averaging does not matter
-        flat = [pooling_.pool(np.concatenate(logits[:, a:b]), [0], pooling)[0] for a, b in ((0, 2), (2, len(segments)))]
+    if how != "max":  # then the order of averaging does not matter
+        flat = [pooling.pool(np.concatenate(logits[:, a:b]), [0], how)[0] for a, b in ((0, 2), (2, len(segments)))]
         np.testing.assert_allclose(ours[1], flat, atol=1e-6)
 
 
@@ -201,8 +200,8 @@ def test_a_last_layer_on_frozen_embeddings_says_what_the_network_says() -> None:
         np.testing.assert_allclose(outputs, frozen.network.embed(features).numpy(), rtol=1e-4, atol=1e-5)
         logits = frozen.network.logits(features).numpy()
     by_segment, by_clip = frozen.predict_proba(outputs, [0])
-    np.testing.assert_allclose(by_segment, pooling_.probabilities(logits), atol=1e-6)
-    np.testing.assert_allclose(by_clip, pooling_.pool(logits, [0], "mean_prob"), atol=1e-6)
+    np.testing.assert_allclose(by_segment, pooling.probabilities(logits), atol=1e-6)
+    np.testing.assert_allclose(by_clip, pooling.pool(logits, [0], "mean_prob"), atol=1e-6)
     # Frozen or not, the same weights give the same answer.
     expected = whole.predict_proba(whole.outputs(segments), [0])
     np.testing.assert_allclose(by_segment, expected[0], atol=1e-6)
@@ -211,7 +210,7 @@ def test_a_last_layer_on_frozen_embeddings_says_what_the_network_says() -> None:
     with torch.no_grad():
         frozen.network.fc.bias[0] += 1
         logits[:, 0] += 1
-    np.testing.assert_allclose(frozen.predict_proba(outputs, [0])[0], pooling_.probabilities(logits), atol=1e-6)
+    np.testing.assert_allclose(frozen.predict_proba(outputs, [0])[0], pooling.probabilities(logits), atol=1e-6)
 
 
 def test_logits_and_embeddings_have_gradients() -> None:
@@ -434,7 +433,7 @@ def test_temperatures_change_how_sure_answers_are_and_nothing_else(settings: tup
     model.confidence = Confidence(segment=0.5, clip=2.5, threshold=1.25)
     tempered = model.predict_proba(outputs, [0, 1, 3])
     for before, after, temperature in zip(raw, tempered, (0.5, 2.5), strict=True):
-        np.testing.assert_array_equal(after, pooling_.apply_temperature(before, temperature))
+        np.testing.assert_array_equal(after, pooling.apply_temperature(before, temperature))
         np.testing.assert_array_equal(before.argmax(axis=1), after.argmax(axis=1))
         surer = after.max(axis=1) - before.max(axis=1)
         assert (surer >= 0).all() if temperature < 1 else (surer <= 0).all()

@@ -104,7 +104,7 @@ def test_what_is_left_out_is_named_and_a_path_without_recordings_fails(place: Pa
     assert len([json.loads(line) for line in done.stdout.splitlines()]) == 2
     assert done.stderr.splitlines() == [
         "left out: 1 hidden files and folders: recordings/.hidden.wav",
-        "left out: 1 links that lead nowhere: recordings/gone.wav",
+        "left out: 1 broken links: recordings/gone.wav",
         "left out: 2 files with other endings (.txt, .pdf): recordings/notes.txt, recordings/sheet.pdf",
     ]
     (place / "bare").mkdir()

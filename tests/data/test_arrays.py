@@ -1,4 +1,4 @@
-"""arrays: networks train on spectrograms and pictures as on sound, and the classifier says what it takes."""
+"""arrays: networks train on spectrograms and images as on sound, and the classifier says what it takes."""
 
 import pickle
 import re
@@ -20,8 +20,8 @@ from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config import sections as settings
 from hubbub.config.recipe import Recipe
 from hubbub.data import arrays, cache, check
-from hubbub.data import features as npz
 from hubbub.data.clips import Clips, ClipsError, build
+from hubbub.data.features import ARRAYS, open_features, write_features
 from hubbub.data.open import open_clips
 from hubbub.experiment import run
 from hubbub.train.batches import Stored
@@ -95,8 +95,8 @@ def test_a_picture_gives_what_its_sound_gives(sound: Clips, settings: list[str],
 
 def test_a_spectrogram_gives_what_its_sound_gives(sound: Clips, tmp_path: Path) -> None:
     ours = recipe()
-    npz.write(sound, ours, tmp_path / "f")
-    clips = npz.open_features(tmp_path / "f" / npz.ARRAYS)
+    write_features(sound, ours, tmp_path / "f")
+    clips = open_features(tmp_path / "f" / ARRAYS)
     kept, waves = arrays.load_arrays(clips, ours), cache.decode_clips(sound, ours.audio.rate_hz)
     model = TorchClassifier(ours, sound.labels)
     for clip in (0, 55):
@@ -129,7 +129,7 @@ def test_arrays_that_are_damaged_in_the_cache_are_read_again(
 def test_arrays_are_read_once_and_travel_by_name(grey: Clips, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = recipe(*GREY)
     kept = arrays.load_arrays(grey, ours)
-    monkeypatch.setattr(arrays.pictures, "read", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(arrays.image_files, "read_image", lambda *_: pytest.fail("read again"))
     again = arrays.load_arrays(grey, ours)
     np.testing.assert_array_equal(again.values, kept.values)
     assert again.contents == kept.contents and len(set(kept.contents)) == len(grey)
@@ -190,15 +190,15 @@ def test_other_settings_than_the_pictures_were_made_with_are_refused(magma: Clip
 
 
 def test_a_network_that_hears_is_refused_pictures_and_given_is_refused_sound(magma: Clips, sound: Clips) -> None:
-    with pytest.raises(ClipsError, match="yamnet hears sound"):
+    with pytest.raises(ClipsError, match="yamnet takes sound"):
         arrays.adapt_recipe(Recipe.load("street-yamnet"), magma)
-    with pytest.raises(ClipsError, match="takes none"):
+    with pytest.raises(ClipsError, match="'precomputed' does not take"):
         arrays.adapt_recipe(recipe(*GREY, 'frontend.name="precomputed"'), sound)
     assert arrays.adapt_recipe(recipe(), sound) == (recipe(), [])
 
 
 def test_scoring_other_segments_is_for_sound(magma: Clips) -> None:
-    with pytest.raises(ClipsError, match=r"evaluate\.hop cuts sound anew"):
+    with pytest.raises(ClipsError, match=r"evaluate\.hop cuts sound into other segments"):
         arrays.adapt_recipe(recipe(*MAGMA, "evaluate.hop=16000"), magma)
 
 
@@ -208,8 +208,8 @@ def test_spectrograms_are_checked_by_content(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "1.npy").write_bytes(b"text")
     monkeypatch.setattr(check, "open_data", lambda *_, **__: clips)
     broken, twice = check.check_data("hub")[1]
-    assert re.match(r"1 files cannot be used: .*1\.npy is not a spectrogram", broken)
-    assert twice == "1 spectrogram stands more than once: 0 = 2"
+    assert re.match(r"1 files cannot be used: .*1\.npy cannot be read as a spectrogram", broken)
+    assert twice == "1 spectrogram occurs more than once: 0 = 2"
 
 
 def test_given_needs_a_size_or_frames() -> None:
@@ -218,10 +218,10 @@ def test_given_needs_a_size_or_frames() -> None:
 
 
 def test_colours_for_a_grey_recipe_and_a_mixture_are_refused(magma: Clips, grey: Clips) -> None:
-    with pytest.raises(ClipsError, match="in colours, and the recipe's are grey"):
+    with pytest.raises(ClipsError, match="coloured images, and the recipe's are grey"):
         arrays.load_arrays(magma, recipe(*GREY))
     table = magma.table.assign(path=[*grey.table["path"][:2], *magma.table["path"][2:]])
-    with pytest.raises(ClipsError, match="grey pictures and coloured ones"):
+    with pytest.raises(ClipsError, match="grey and coloured images"):
         arrays.load_arrays(replace(magma, table=table), recipe(*MAGMA))
 
 
@@ -260,7 +260,7 @@ def test_spectrograms_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="not finite"):
         arrays.load_arrays(clips, recipe(*frames))
     np.save(tmp_path / "1.npy", np.array([{"a": 1}]), allow_pickle=True)
-    with pytest.raises(ImageError, match=r"1\.npy is not a spectrogram"):
+    with pytest.raises(ImageError, match=r"1\.npy cannot be read as a spectrogram"):
         arrays.load_arrays(clips, recipe(*frames))
 
 

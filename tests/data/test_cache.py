@@ -29,6 +29,7 @@ from hubbub.data.cache import Segments, Waves
 from hubbub.data.clips import Clips, ClipsError, build
 from hubbub.runtime import homes
 from hubbub.runtime.homes import StoreError
+from tests.helpers.sounds import noise
 
 Array = npt.NDArray[np.float32]
 RATE_HZ = 16_000
@@ -38,11 +39,6 @@ RATE_HZ = 16_000
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HUBBUB_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
-
-
-def noise(seconds: float, rate_hz: int, channels: int = 1, seed: int = 0) -> Array:
-    shape = (round(seconds * rate_hz), channels)
-    return np.random.default_rng(seed).uniform(-0.5, 0.5, shape).astype(np.float32)
 
 
 @pytest.fixture
@@ -243,7 +239,7 @@ def test_evidence_is_the_same_in_any_company(
     shuffled = cache.outputs(waves, classifier, order)
     np.testing.assert_allclose(shuffled.values, whole.of(order).values, atol=1e-5)
     for at_once in (1, 5):
-        monkeypatch.setattr(cache, "_SEGMENTS_AT_ONCE", at_once)
+        monkeypatch.setattr(cache, "SEGMENTS_AT_ONCE", at_once)
         batched = cache.outputs(waves, classifier, every)
         np.testing.assert_allclose(batched.values, whole.values, atol=1e-5)
         assert batched.offsets.tolist() == whole.offsets.tolist()
@@ -351,8 +347,8 @@ sys.path.insert(0, sys.argv[1])
 from tests.data import test_cache
 from hubbub.data import cache, entries
 folder, what, left = Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
-cache._SEGMENTS_AT_ONCE = 8
-add = entries.Growing.add
+cache.SEGMENTS_AT_ONCE = 8
+add = entries.JournalledFile.add
 def counted(self, values, facts):
     global left
     add(self, values, facts)
@@ -361,7 +357,7 @@ def counted(self, values, facts):
         print(what, flush=True)
         if left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
-entries.Growing.add = counted
+entries.JournalledFile.add = counted
 cache.embed(cache.decode_clips(test_cache.listed(folder), test_cache.RATE_HZ), test_cache.small())
 """
 

@@ -12,13 +12,9 @@ from hubbub.data.check import check_data, check_leaks
 from hubbub.data.clips import ClipsError
 from hubbub.experiment.prepare import prepare
 from hubbub.experiment.provenance import environment
-from tests.helpers.sounds import sounds
+from tests.helpers.sounds import noise, sounds
 
 RATE_HZ = 8_000
-
-
-def noise(seed: int, seconds: float = 0.2) -> np.ndarray:
-    return np.random.default_rng(seed).uniform(-0.5, 0.5, round(seconds * RATE_HZ)).astype(np.float32)
 
 
 @pytest.fixture
@@ -29,7 +25,7 @@ def pets(tmp_path: Path) -> Path:
     for i in range(8):
         name = f"{'dog' if i % 2 else 'cat'}/{i}.wav"
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(folder / name, noise(i), RATE_HZ)
+        soundfile.write(folder / name, noise(0.2, RATE_HZ, seed=i), RATE_HZ)
         lines.append(f"{name},{name.split('/')[0]},{i // 2 + 1},{i}")
     (folder / "pets.csv").write_text("\n".join(lines) + "\n")
     return folder
@@ -68,7 +64,7 @@ def test_an_odd_duration_of_a_known_data_set_is_found(tmp_path: Path, monkeypatc
     lines = ["filename,fold,target,category,esc10,src_file,take"]
     for i, seconds in enumerate((5.0, 4.0, 5.0, 5.5)):
         target, category = i % 2, ("dog", "rooster")[i % 2]
-        soundfile.write(folder / f"1-{i}-A-{target}.wav", noise(i, seconds), RATE_HZ)
+        soundfile.write(folder / f"1-{i}-A-{target}.wav", noise(seconds, RATE_HZ, seed=i), RATE_HZ)
         lines.append(f"1-{i}-A-{target}.wav,1,{target},{category},True,{i},A")
     (folder / "esc50.csv").write_text("\n".join(lines) + "\n")
     _, findings = check_data("esc50", allow_missing=True)
@@ -80,9 +76,9 @@ def test_an_odd_duration_of_a_known_data_set_is_found(tmp_path: Path, monkeypatc
 def test_findings_stand_beside_each_other(pets: Path) -> None:
     (pets / "cat" / "0.wav").write_text("not a sound")
     soundfile.write(pets / "dog" / "1.wav", np.zeros(1000), RATE_HZ)
-    soundfile.write(pets / "dog" / "3.wav", noise(5), RATE_HZ)
+    soundfile.write(pets / "dog" / "3.wav", noise(0.2, RATE_HZ, seed=5), RATE_HZ)
     starts = [line.split(":")[0] for line in check_data(str(pets))[1]]
-    assert starts == ["1 files cannot be used", "1 clips are digital silence", "1 sound stands more than once"]
+    assert starts == ["1 files cannot be used", "1 clips are digital silence", "1 sound occurs more than once"]
 
 
 # Leaks of a recipe
@@ -98,7 +94,7 @@ def test_a_clean_recipe_has_no_leaks(pets: Path) -> None:
 
 
 def test_a_recipes_leaks_are_listed(pets: Path) -> None:
-    soundfile.write(pets / "dog" / "7.wav", noise(0), RATE_HZ)  # fold 4 holds a clip of fold 1
+    soundfile.write(pets / "dog" / "7.wav", noise(0.2, RATE_HZ), RATE_HZ)  # fold 4 holds a clip of fold 1
     table = (pets / "pets.csv").read_text().replace("cat/2.wav,cat,2,2", "cat/2.wav,cat,2,5")
     (pets / "pets.csv").write_text(table)
     found = check_leaks(recipe(pets)).leaks
@@ -121,8 +117,8 @@ def test_files_that_cannot_be_read_are_no_leak(pets: Path) -> None:
 
 
 def test_every_odd_recording_is_noted_and_a_run_says_how_many(pets: Path) -> None:
-    soundfile.write(pets / "cat" / "0.wav", np.stack([noise(0), -noise(0)], axis=1), RATE_HZ)
-    soundfile.write(pets / "dog" / "1.wav", 0.3 + noise(1) / 2, RATE_HZ)
+    soundfile.write(pets / "cat" / "0.wav", noise(0.2, RATE_HZ) * [1, -1], RATE_HZ)
+    soundfile.write(pets / "dog" / "1.wav", 0.3 + noise(0.2, RATE_HZ, seed=1) / 2, RATE_HZ)
     uncounted = bytearray((pets / "cat" / "2.wav").read_bytes())
     uncounted[40:44] = bytes(4)
     (pets / "cat" / "2.wav").write_bytes(uncounted)

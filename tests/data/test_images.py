@@ -1,4 +1,4 @@
-"""images: system B's list and folders as a data set; what is one picture twice is found, by name and by content."""
+"""images: system B's list and folders as a data set; duplicate images are found by name and by content."""
 
 from pathlib import Path
 
@@ -107,7 +107,7 @@ def test_without_a_source_copies_stay_with_the_sound_they_are_of(tmp_path: Path)
     sirens = clips.table[clips.table["label"] == "police"]
     assert set(sirens["group"]) == {"111.wav", "211.wav", "311.wav"}
     assert [note.split(" names")[0] for note in clips.notes] == ["NO GROUPS: list.csv"]
-    assert "6 pictures" in clips.notes[0]
+    assert "6 images" in clips.notes[0]
 
 
 def test_missing_files_and_columns_are_named(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_duplicates_are_found_by_what_they_show(tmp_path: Path) -> None:
     pixels.save(tmp_path / "spectrograms/fold2/201-1-original.png", pnginfo=info)
     _, (finding,) = check_data(str(tmp_path / "list.csv"))
     assert finding == (
-        "one picture, two labels, 1 time: spectrograms/fold1/100-0-original.png 'dog_bark' = "
+        "one image, two labels, 1 time: spectrograms/fold1/100-0-original.png 'dog_bark' = "
         "spectrograms/fold2/201-1-original.png 'children_playing'"
     )
     clips = open_data(str(tmp_path / "list.csv"))
@@ -202,10 +202,10 @@ def test_check_names_what_is_wrong_with_pictures(tmp_path: Path) -> None:
     save(folder / "102-2-original.png", Image.fromarray(noise(999, 30, 50)))
     save(folder / "103-3-original.png", Image.open(folder / "104-4-original.png"))
     broken, sizes, constant, same = check_data(str(tmp_path / "list.csv"))[1]
-    assert broken.startswith("1 files cannot be used: ") and "100-0-original.png is not a picture" in broken
-    assert sizes == "pictures differ in height and width: 76 of 20 x 50, 1 of 30 x 50"
-    assert constant == "1 pictures are of one colour: spectrograms/fold1/101-1-original.png"
-    assert same.startswith("one picture, two labels, 1 time: spectrograms/fold1/103-3-original.png '")
+    assert broken.startswith("1 files cannot be used: ") and "100-0-original.png cannot be read as an image" in broken
+    assert sizes == "images differ in height and width: 76 of 20 x 50, 1 of 30 x 50"
+    assert constant == "1 images are of one colour: spectrograms/fold1/101-1-original.png"
+    assert same.startswith("one image, two labels, 1 time: spectrograms/fold1/103-3-original.png '")
 
 
 def test_pictures_are_split_into_lists_that_are_read_back(tmp_path: Path) -> None:

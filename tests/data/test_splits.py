@@ -455,7 +455,7 @@ def test_allow_leaky_lists_what_would_be_raised() -> None:
     contents = sounds(clips)
     contents[contents.index("1-1-0-0")] = "3-1-0-0"
     found = audit(clips, [split], contents, allow_leaky=True)
-    assert found.warnings == ("1 sound stands more than once: 1-1-0-0 = 3-1-0-0",) and len(found.leaks) == 3
+    assert found.warnings == ("1 sound occurs more than once: 1-1-0-0 = 3-1-0-0",) and len(found.leaks) == 3
     with pytest.raises(LeakError) as caught:
         audit(clips, [split], contents)
     assert all(leak in str(caught.value) for leak in found.leaks)
@@ -592,7 +592,7 @@ def test_copies_stay_copies_in_written_lists(tmp_path: Path) -> None:
     again = open_data(str(train), root=root)
     assert (again.table["split_hint"] == "train").sum() == len(again) // 2
     assert set(open_data(str(val), root=root).table["split_hint"]) == {""}
-    with pytest.raises(SplitError, match="holds pictures or sounds that hubbub made"):
+    with pytest.raises(SplitError, match="holds images or sounds that hubbub made"):
         (tmp_path / "made").mkdir()
         (tmp_path / "made" / "made.json").write_text('{"file": "spectrograms.csv"}')
         splits.write_lists(again, tmp_path / "made", 0.3, seed=0)
@@ -667,5 +667,5 @@ def test_given_lists_of_different_kinds_are_refused(tmp_path: Path) -> None:
     pictures.to_csv(tmp_path / "pictures.csv", index=False)
     train, test = (str(tmp_path / f"{name}.csv") for name in ("sound", "pictures"))
     protocol = Protocol(kind="csv", validation="none", train=(train,), test=(test,))
-    with pytest.raises(SplitError, match="hold pictures and sound, or pictures made with other settings"):
+    with pytest.raises(SplitError, match="hold images and sound, or images made with other settings"):
         open_clips(Recipe(data=Data(name="lists"), protocol=protocol))

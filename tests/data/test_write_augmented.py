@@ -1,4 +1,4 @@
-"""augmented: WAVs at their recording's own rate, nothing clipped, and a list in which copies only train."""
+"""write_augmented: WAVs at their recording's own rate, nothing clipped, and a list in which copies only train."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""drawing: a picture is what the front end draws, each under a name of its own, whatever interrupts the making."""
+"""write_images: an image is the front end's output under a unique name, also after interruptions."""
 
 import os
 import shutil
@@ -281,10 +281,10 @@ def test_what_makes_no_picture_is_refused(sounds: Path, tmp_path: Path) -> None:
         write_images.write(
             recipe(sounds, "frontend.scale=none", "frontend.colours=none", "frontend.standardise=none"), tmp_path
         )
-    with pytest.raises(ImageError, match="has no front end of its own"):
+    with pytest.raises(ImageError, match="has no log-mel front end"):
         write_images.write(Recipe.load("us8k-yamnet-lgbm"), tmp_path / "out")
     csv = write_images.write(recipe(sounds), tmp_path / "out")
-    with pytest.raises(ImageError, match="list, pictures holds pictures"):
+    with pytest.raises(ImageError, match="list, pictures holds images"):
         write_images.write(recipe(csv), tmp_path / "again")
 
 

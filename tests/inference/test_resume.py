@@ -21,7 +21,7 @@ from hubbub.data import origins
 from hubbub.data.manifest import ManifestError
 from hubbub.inference.formats import FORMATS
 from hubbub.inference.predict import predict_files
-from hubbub.inference.resume import Kept, KeptError, identity, keeping
+from hubbub.inference.resume import ResultFiles, ResumeError, model_checksums, open_results
 from hubbub.runtime import files
 
 RATE = 16_000
@@ -52,11 +52,11 @@ def replace(sound: Path, seed: int) -> None:
 
 def classify(
     model: TorchClassifier, folder: Path, out: Path, form: str = "csv", most: int = 99, **facts: object
-) -> Kept:
+) -> ResultFiles:
     """As the command does it, killed after `most` answers."""
     paths = find([str(folder)]).files
-    with keeping(out, FORMATS[form], paths, [str(folder)], 0.0, facts) as kept:
-        for done, answer in enumerate(predict_files(model, kept.left)):
+    with open_results(out, FORMATS[form], paths, [str(folder)], 0.0, facts) as kept:
+        for done, answer in enumerate(predict_files(model, kept.missing)):
             if done == most:
                 raise KeyboardInterrupt
             kept.add(answer)
@@ -68,9 +68,9 @@ def test_answers_of_recordings_that_are_not_given_now_stay_and_are_told(
 ) -> None:
     for form in ("csv", "json"):
         out = tmp_path / form
-        assert classify(model, folder, out, form).others == []
+        assert classify(model, folder, out, form).unrelated == []
         os.rename(folder / "deep" / "a.wav", tmp_path / "a.wav")
-        (gone,) = classify(model, folder, out, form).others
+        (gone,) = classify(model, folder, out, form).unrelated
         assert gone.is_file() and gone.relative_to(out) == Path("deep", f"a.wav{FORMATS[form].ending}")
         os.rename(tmp_path / "a.wav", folder / "deep" / "a.wav")
     model.save(tmp_path / "model")
@@ -92,7 +92,7 @@ def test_a_killed_command_goes_on_where_it_was(model: TorchClassifier, folder: P
     (place,) = (p for p in (out, tmp_path / "heard.csv.parts") if p.is_dir())
     (place / f".a.{os.getpid()}-0123abcd.csv").write_text("torn")  # as whole_file leaves it where it is killed
     kept = classify(model, folder, out)
-    assert [Path(p).relative_to(folder).as_posix() for p in kept.left] == ["deep/a.wav"]
+    assert [Path(p).relative_to(folder).as_posix() for p in kept.missing] == ["deep/a.wav"]
     if name == "heard.csv":
         assert out.read_bytes() == whole.read_bytes()
         assert sorted(p.name for p in tmp_path.iterdir()) == ["heard.csv", "sounds", "whole"]
@@ -101,7 +101,7 @@ def test_a_killed_command_goes_on_where_it_was(model: TorchClassifier, folder: P
         assert found == ["a.wav.csv", "b.wav.csv", "deep/a.wav.csv"]
         assert all((out / one).read_bytes() == (whole / one).read_bytes() for one in found)
     # In a folder all is there; a file is made anew.
-    assert len(classify(model, folder, out).left) == (0 if name == "heard" else 3)
+    assert len(classify(model, folder, out).missing) == (0 if name == "heard" else 3)
 
 
 def test_a_recording_that_changed_and_one_that_could_not_be_read_are_tried_again(
@@ -117,8 +117,8 @@ def test_a_recording_that_changed_and_one_that_could_not_be_read_are_tried_again
     later = time.time() + 10
     os.utime(folder / "a.wav", (later, later))  # which changes nothing of it
     kept = classify(model, folder, out, "json")
-    assert [Path(p).name for p in kept.left] == ["b.wav", "a.wav"] and not kept.failed
-    assert kept.left[1] == str(folder / "deep" / "a.wav")
+    assert [Path(p).name for p in kept.missing] == ["b.wav", "a.wav"] and not kept.failed
+    assert kept.missing[1] == str(folder / "deep" / "a.wav")
     assert not any("error" in line for line in out.read_text().splitlines())
     assert not (tmp_path / "heard.jsonl.parts").exists()
 
@@ -132,25 +132,25 @@ def test_answers_of_other_settings_are_not_mixed(model: TorchClassifier, folder:
 
 
 def test_what_cannot_be_kept_so_is_refused(model: TorchClassifier, folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(KeptError, match=r"can hold one recording's answer in this format, and there are 3"):
+    with pytest.raises(ResumeError, match=r"can hold one recording's result in this format, and there are 3"):
         classify(model, folder, tmp_path / "heard.txt", "audacity")
     paths = [str(folder / "a.wav"), str(folder / "deep" / "a.wav")]
     with (
-        pytest.raises(KeptError, match=r"several recordings are called a\.wav\. Give one folder"),
-        keeping(tmp_path / "heard", FORMATS["csv"], paths, paths, 0.0, {}),
+        pytest.raises(ResumeError, match=r"several recordings are called a\.wav\. Give one folder"),
+        open_results(tmp_path / "heard", FORMATS["csv"], paths, paths, 0.0, {}),
     ):
         pass
 
 
 def test_a_model_is_told_by_its_files(model: TorchClassifier, tmp_path: Path) -> None:
     model.save(tmp_path / "run" / "classifier")
-    before = identity(str(tmp_path / "run"))
+    before = model_checksums(str(tmp_path / "run"))
     assert set(before) == {"classifier.json", "network.safetensors"}
-    assert identity(str(tmp_path / "run" / "classifier")) == before
+    assert model_checksums(str(tmp_path / "run" / "classifier")) == before
     with (tmp_path / "run" / "classifier" / "network.safetensors").open("ab") as file:
         file.write(b"x")
-    assert identity(str(tmp_path / "run")) != before
-    assert identity("yamnet") == {}
+    assert model_checksums(str(tmp_path / "run")) != before
+    assert model_checksums("yamnet") == {}
 
 
 KILLED = """
@@ -183,7 +183,7 @@ def test_a_process_killed_in_the_middle_of_writing_leaves_whole_answers(
     words = [sys.executable, "-c", KILLED, str(tmp_path / "model"), str(folder), str(out)]
     assert subprocess.run(words).returncode == -signal.SIGKILL
     assert len(list(parts.glob("[!.]*.parquet"))) == 2 and len(list(parts.glob(".*.parquet"))) == 1
-    assert [Path(p).relative_to(folder).as_posix() for p in classify(model, folder, out, "parquet").left] == [
+    assert [Path(p).relative_to(folder).as_posix() for p in classify(model, folder, out, "parquet").missing] == [
         "deep/a.wav"
     ]
     assert list(pd.read_parquet(out)["file"].unique()) == find([str(folder)]).files
@@ -199,29 +199,29 @@ def test_a_recording_replaced_by_an_older_one_is_asked_again(
     before, same = first.read_bytes(), sound.read_bytes()
     replace(sound, seed=7)
     kept = classify(model, folder, out, form)
-    assert kept.left == [str(sound)] and first.read_bytes() != before
-    assert classify(model, folder, out, form).left == []
+    assert kept.missing == [str(sound)] and first.read_bytes() != before
+    assert classify(model, folder, out, form).missing == []
     # The same date and size, but another content; then the content of the beginning, under a new name for a moment.
     date = sound.stat()
     replace(sound, seed=8)
     os.utime(sound, ns=(date.st_atime_ns, date.st_mtime_ns))
-    assert classify(model, folder, out, form).left == [str(sound)]
+    assert classify(model, folder, out, form).missing == [str(sound)]
     (tmp_path / "moved").write_bytes(same)
     os.replace(tmp_path / "moved", sound)
-    assert classify(model, folder, out, form).left == [str(sound)] and first.read_bytes() == before
+    assert classify(model, folder, out, form).missing == [str(sound)] and first.read_bytes() == before
     (tmp_path / "copy").write_bytes(same)
     os.replace(tmp_path / "copy", sound)
-    assert classify(model, folder, out, form).left == [], "the same recording, copied"
+    assert classify(model, folder, out, form).missing == [], "the same recording, copied"
 
 
 def test_a_recording_that_has_not_changed_is_not_read_again(
     model: TorchClassifier, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     classify(model, folder, tmp_path / "heard")
-    monkeypatch.setattr(origins, "_TICK_NS", 0)  # all changes are older than this
+    monkeypatch.setattr(origins, "TICK_NS", 0)  # all changes are older than this
     classify(model, folder, tmp_path / "heard")
     monkeypatch.setattr(files, "sha256", None)
-    assert classify(model, folder, tmp_path / "heard").left == []
+    assert classify(model, folder, tmp_path / "heard").missing == []
 
 
 def test_an_answer_goes_where_its_recording_became_unreadable_and_stays_where_that_is_away(
@@ -233,14 +233,14 @@ def test_an_answer_goes_where_its_recording_became_unreadable_and_stays_where_th
     (folder / "a.wav").write_text("text")
     assert list(classify(model, folder, out).failed) == paths[:1] and not first[paths[0]].exists()
     (folder / "a.wav").write_bytes(content)
-    assert classify(model, folder, out).left == paths[:1] and first[paths[0]].is_file()
+    assert classify(model, folder, out).missing == paths[:1] and first[paths[0]].is_file()
     (folder / "a.wav").rename(tmp_path / "away.wav")
-    with keeping(out, FORMATS["csv"], paths, [str(folder)], 0.0, {}) as kept:
-        for answer in predict_files(model, kept.left):
+    with open_results(out, FORMATS["csv"], paths, [str(folder)], 0.0, {}) as kept:
+        for answer in predict_files(model, kept.missing):
             kept.add(answer)
     assert list(kept.failed) == paths[:1] and first[paths[0]].is_file()
     (tmp_path / "away.wav").rename(folder / "a.wav")
-    assert classify(model, folder, out).left == []
+    assert classify(model, folder, out).missing == []
 
 
 def test_what_is_no_file_has_no_content_to_compare(tmp_path: Path) -> None:
@@ -253,13 +253,13 @@ def test_a_recording_that_changes_while_it_is_heard_is_asked_again(
     model: TorchClassifier, folder: Path, tmp_path: Path
 ) -> None:
     paths = find([str(folder)]).files
-    with keeping(tmp_path / "heard", FORMATS["csv"], paths, [str(folder)], 0.0, {}) as kept:
-        for answer in predict_files(model, kept.left):
+    with open_results(tmp_path / "heard", FORMATS["csv"], paths, [str(folder)], 0.0, {}) as kept:
+        for answer in predict_files(model, kept.missing):
             if answer.file == paths[1]:
                 replace(folder / "b.wav", seed=5)
             kept.add(answer)
-    assert classify(model, folder, tmp_path / "heard").left == paths[1:2]
-    assert classify(model, folder, tmp_path / "heard").left == []
+    assert classify(model, folder, tmp_path / "heard").missing == paths[1:2]
+    assert classify(model, folder, tmp_path / "heard").missing == []
 
 
 def test_answers_of_before_recordings_were_noted_are_made_again_and_a_torn_note_is_none(
@@ -271,12 +271,12 @@ def test_answers_of_before_recordings_were_noted_are_made_again_and_a_torn_note_
     lines = journal.read_text().splitlines(keepends=True)
     assert len(lines) == 3
     journal.write_text("".join(lines[:2]) + lines[2][:20])
-    assert [Path(p).name for p in classify(model, folder, out).left] == ["a.wav"] and not caplog.records
-    assert classify(model, folder, out).left == []
+    assert [Path(p).name for p in classify(model, folder, out).missing] == ["a.wav"] and not caplog.records
+    assert classify(model, folder, out).missing == []
     journal.unlink()
-    assert len(classify(model, folder, out).left) == 3
+    assert len(classify(model, folder, out).missing) == 3
     (said,) = (record.getMessage() for record in caplog.records)
-    assert said.startswith(f"warning: {out} does not say which recordings its files were made of")
+    assert said.startswith(f"warning: {out} does not say which recordings its files were made from")
 
 
 def test_any_name_of_a_recording_gives_its_answer_a_name_of_its_own(
@@ -303,7 +303,7 @@ def test_any_name_of_a_recording_gives_its_answer_a_name_of_its_own(
     for form, told in (("json", lambda file: json.loads(file.read_text())["file"]), ("audacity", lambda file: None)):
         out = tmp_path / form
         kept = classify(model, folder, out, form)
-        assert not kept.failed and len(kept.left) == 3 + len(names)
+        assert not kept.failed and len(kept.missing) == 3 + len(names)
         if form == "json":
             assert {told(file): path for path, file in kept.files.items()} == {path: path for path in kept.files}
         written = [file.relative_to(out).as_posix() for file in out.rglob("[!.]*") if file.name != "made.json"]
@@ -311,4 +311,4 @@ def test_any_name_of_a_recording_gives_its_answer_a_name_of_its_own(
         assert len({unicodedata.normalize("NFC", name).casefold() for name in written}) == 3 + len(names)
         assert all(len(part.encode()) <= 255 for name in written for part in name.split("/"))
         assert f"b.wav{FORMATS[form].ending}" in written, "an ordinary name is as it is"
-        assert classify(model, folder, out, form).left == []
+        assert classify(model, folder, out, form).missing == []

@@ -42,7 +42,7 @@ class Gated(Classifier):
         self.passes.append(len(segments))
         return np.stack([segments.mean(axis=1), segments.max(axis=1)], axis=1)
 
-    def _last_layer(self, outputs: Array) -> Array:
+    def head_logits(self, outputs: Array) -> Array:
         self.threads.add(threading.current_thread().name)
         return outputs
 

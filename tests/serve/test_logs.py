@@ -206,7 +206,7 @@ def breaking(model: Path, by: Exception | float) -> Iterator[TestClient]:
     ("by", "reason"),
     [
         (ZeroDivisionError("a mistake of ours"), "ZeroDivisionError: a mistake of ours"),
-        (float("nan"), "this classifier's answer is not a finite number"),
+        (float("nan"), "this classifier's scores are not finite numbers"),
     ],
 )
 def test_a_mistake_in_a_stream_is_counted_and_logged_once(
@@ -239,7 +239,7 @@ def test_an_answer_that_is_no_number_is_the_servers_mistake(
     (mistake,) = (record for record in caplog.records if record.levelname == "ERROR")
     logged = json.loads(JsonLines().format(mistake))
     assert logged["id"] == reply.headers["x-request-id"] and logged["route"] == "/v1/classify"
-    assert "this classifier's answer is not a finite number" in logged["trace"]
+    assert "this classifier's scores are not finite numbers" in logged["trace"]
 
 
 def test_a_model_that_gives_no_numbers_is_never_ready(served_model: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -249,7 +249,7 @@ def test_a_model_that_gives_no_numbers_is_never_ready(served_model: Path, caplog
     with TestClient(create_app(classifier, "m", loopback=False)) as client:
         while not caplog.records or "did not answer" not in caplog.text:
             pass
-        assert "answer is not a finite number" in caplog.text
+        assert "scores are not finite numbers" in caplog.text
         for reply in (client.get("/readyz"), client.post("/v1/classify", content=b"RIFF")):
             assert (reply.status_code, "not ready" in reply.json()["error"]) == (503, True)
 

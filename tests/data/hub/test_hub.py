@@ -387,7 +387,7 @@ def test_only_a_whole_built_folder_is_published(server: Hub, own: Path, sounds: 
     with pytest.raises(HubError, match="is not a name on the hub"):
         transfer.publish(built, "mel")
     (built / "README.md").unlink()
-    with pytest.raises(HubError, match="is not whole"):
+    with pytest.raises(HubError, match="is incomplete"):
         transfer.publish(built, "me/mel")
     facts = json.loads((built / "hubbub.json").read_text())
     (built / "hubbub.json").write_text(json.dumps(facts | {"licence": 3}))
