@@ -615,7 +615,7 @@ def test_other_weights_are_found_by_name_or_path(own_home: Path, tmp_path: Path)
 @pytest.mark.parametrize("given", ["audioclip_ful", "defualt", "mine.pt", "esc50", "."])
 def test_unknown_weights_are_refused(own_home: Path, given: str) -> None:
     near = {"audioclip_ful": "Did you mean 'audioclip_full'", "defualt": "Did you mean 'default'"}
-    with pytest.raises(NetworkError, match=rf"network\.weights: '{re.escape(given)}' is no file") as caught:
+    with pytest.raises(NetworkError, match=rf"network\.weights: '{re.escape(given)}' is neither a file") as caught:
         find_weights(starting_from("audioclip", given))
     assert near.get(given, "") in str(caught.value)
 
