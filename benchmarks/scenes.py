@@ -45,7 +45,7 @@ def plan(clips: Sequence[StreetClip], scenes: int, seed: int = 0, seconds: float
     planned = []
     for number in range(scenes):
         name = f"scene-{number + 1:03d}"
-        rng, at, placed = synthetic.random(seed, name, "plan"), 0.0, []
+        rng, at, placed = synthetic.generator(seed, name, "plan"), 0.0, []
         while True:
             clip = clips[int(rng.integers(len(clips)))]
             onset = at + rng.uniform(*PAUSE_S)
@@ -60,7 +60,7 @@ def plan(clips: Sequence[StreetClip], scenes: int, seed: int = 0, seconds: float
 
 def render(scene: Scene) -> npt.NDArray[np.float32]:
     """The sound of a scene, float32 [T] in [-1, 1] at `synthetic.SAMPLE_RATE_HZ`."""
-    mix = synthetic.traffic(synthetic.random(scene.seed, scene.name, "traffic"), scene.seconds)
+    mix = synthetic.traffic(synthetic.generator(scene.seed, scene.name, "traffic"), scene.seconds)
     for clip in scene.clips:
         synthetic.lay(mix, clip, synthetic.event(clip)[1])
     return np.asarray(mix * (PEAK / np.abs(mix).max()), dtype=np.float32)

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hubbub.audio import decode
-from hubbub.audio.frontend import LogMel
+from hubbub.audio.logmel import LogMel
 from hubbub.models.esresnext import BAND_BINS, BANDS, BINS, HOP, N_FFT, WINDOW, AudioCLIP, ESResNeXt
 from hubbub.models.yamnet import PATCH_SAMPLES, YAMNet
 

@@ -1,14 +1,13 @@
-"""Where live sound comes from: the microphone, or a pipe of raw or WAV samples.
+"""Sources of live sound: the microphone, or a pipe of raw or WAV samples.
 
-A pipe is read as it comes, a few bytes at a time: a WAV header is taken apart by hand here, for what is still being
-written cannot be sought in. A microphone is PortAudio's, through the optional `sounddevice`.
-This room does not know what hears the blocks.
+A pipe cannot seek, so its WAV header is parsed here as it comes. The microphone is read by PortAudio, through the
+optional `sounddevice`.
 """
 
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,83 +15,62 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from hubbub.audio import containers
-from hubbub.audio.decode import MAX_RATE_HZ, MIN_RATE_HZ
-from hubbub.audio.packed import HEAD_BYTES, name_of, roughness
+from hubbub.audio import containers, pcm
+from hubbub.audio.find_files import STDIN
+from hubbub.audio.pcm import ENCODINGS, PcmDecoder
+from hubbub.audio.sniff import HEAD_BYTES
+from hubbub.audio.sound import MAX_RATE_HZ, MIN_RATE_HZ
 from hubbub.errors import HubbubError, did_you_mean, examples
 
-__all__ = ["ENCODINGS", "Microphone", "Pipe", "Source", "SourceError", "opened"]
+__all__ = ["Microphone", "Pipe", "Source", "SourceError", "open_source"]
 
 Array = npt.NDArray[np.float32]
 Samples = npt.NDArray[np.floating[Any]]
-STDIN = "-"
-#: How much sound a microphone's block holds, and the most of a pipe's [s].
+#: The duration of a microphone's block, and the longest of a pipe's [s].
 BLOCK_S = 0.1
-#: WAV's own numbers for what its samples are; the last says that the number stands further behind.
+#: WAV's format tags; with the last one the tag follows further on.
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
-_UNKNOWN_SIZE = 0x7FFFF000  # recorders that stream write 0 or something as large as this
-_SHORTEST_FORMAT, _LONGEST_FORMAT = 16, 4_096  # bytes; the usual ones have 16 or 40
-#: The most channels that are taken, and the most bytes of a block.
+_UNKNOWN_SIZE = 0x7FFFF000  # streaming recorders write 0 or a size of at least this
+_MIN_FMT, _MAX_FMT = 16, 4_096  # bytes; the usual ones have 16 or 40
+#: The most channels that are accepted, and the most bytes of a block.
 MOST_CHANNELS, MOST_BYTES = 64, 2**20
-#: A WAV with sizes beyond 32 bits, which stand in its first chunk (EBU Tech 3306).
+#: WAVs with 64-bit sizes in their first chunk (EBU Tech 3306).
 _LARGE = (b"RF64", b"BW64")
 
 
 class SourceError(HubbubError):
-    """A microphone or a pipe that gives no sound."""
+    """A microphone or a pipe that cannot be used."""
 
 
-def _s24(data: bytes) -> Array:
-    words = np.zeros((len(data) // 3, 4), np.uint8)
-    words[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)
-    return words.view("<i4")[:, 0].astype(np.float32) / np.float32(2**31)
-
-
-#: How samples may be written: bytes a sample, and what makes them numbers in [-1, 1].
-ENCODINGS: dict[str, tuple[int, Callable[[bytes], Samples]]] = {
-    "u8": (1, lambda data: (np.frombuffer(data, np.uint8).astype(np.float32) - np.float32(128)) / np.float32(128)),
-    "s16le": (2, lambda data: np.frombuffer(data, "<i2").astype(np.float32) / np.float32(2**15)),
-    "s24le": (3, _s24),
-    "s32le": (4, lambda data: (np.frombuffer(data, "<i4") / 2**31).astype(np.float32)),
-    "f32le": (4, lambda data: np.frombuffer(data, "<f4")),
-    "f64le": (8, lambda data: np.frombuffer(data, "<f8")),
+#: Encodings by WAV's format tag and bits.
+_WAV_ENCODINGS = {
+    **{(_PCM, 8): "u8", (_PCM, 16): "s16le", (_PCM, 24): "s24le", (_PCM, 32): "s32le"},
+    **{(_FLOAT, 32): "f32le", (_FLOAT, 64): "f64le"},
 }
-_OF_WAV = {(_PCM, 8): "u8", (_PCM, 16): "s16le", (_PCM, 24): "s24le", (_PCM, 32): "s32le", (_FLOAT, 32): "f32le",
-           (_FLOAT, 64): "f64le"}  # fmt: skip
-
-
-#: The roughness from which samples look like noise, and up to which others look like sound. Measured on 444 recordings
-#: of ESC-50: as s16le none is taken for another encoding; of smooth s24le, s32le, f32le and f64le nine in ten are told.
-_ROUGH, _SMOOTH = 0.5, 0.15
-#: Between which most samples that are floats lie.
-_FLOATS, _MOST = (1e-7, 2.0), 0.9
-_TELLING = 4_096  # bytes; fewer do not tell
-#: How raw samples may be written, the surest to tell first: floats also look smooth as integers.
-_TOLD = ("f64le", "f32le", "s24le", "s32le", "u8")
-
-
-#: What else WAVs hold, by WAV's number.
-_PACKED_IN_WAV = {2: "MS ADPCM", 6: "A-law", 7: "mu-law", 0x11: "IMA ADPCM", 0x31: "GSM 6.10", 0x50: "MP2", 0x55: "MP3",
-                  0xFF: "AAC", 0x161: "WMA"}  # fmt: skip
+#: Compressed encodings by WAV's format tag.
+_WAV_COMPRESSED = {
+    **{2: "MS ADPCM", 6: "A-law", 7: "mu-law", 0x11: "IMA ADPCM", 0x31: "GSM 6.10"},
+    **{0x50: "MP2", 0x55: "MP3", 0xFF: "AAC", 0x161: "WMA"},
+}
 
 
 class Source(Protocol):
-    """Blocks of sound as they come. One that is `live` does not wait for whoever takes them."""
+    """Blocks of sound as they arrive. A `live` source does not wait for its reader."""
 
     name: str
     rate_hz: int
     channels: int
     live: bool
-    #: Samples that never came here, up to the next block.
+    #: Samples that were lost before the next block.
     lost: int
-    #: What is odd about what came so far, in sentences.
+    #: Sentences about the sound so far.
     warnings: list[str]
 
     def blocks(self) -> Iterator[Samples]:
-        """Samples `[n, channels]` in [-1, 1], n being one at least; once."""
+        """Blocks of samples `[n, channels]` in [-1, 1], n >= 1; can be read once."""
 
 
-class _Bytes(Protocol):
+class _ByteStream(Protocol):
     def read(self, size: int, /) -> bytes | None: ...
 
 
@@ -101,15 +79,15 @@ class _Format:
     rate_hz: int
     channels: int
     encoding: str
-    #: Bytes of samples; None where the pipe's end is theirs.
+    #: Bytes of samples; None: up to the end of the pipe.
     size: int | None = None
 
 
 class Pipe:
-    """A pipe of raw samples, or of a WAV file, which says itself what it is.
+    """A pipe of raw samples, or of a WAV file, whose header gives its format.
 
-    `rate_hz`, `channels` and `encoding` are those of raw samples (default: `default_hz`, 1, s16le); of a WAV they are
-    refused where they are not its own. Raises `SourceError`.
+    `rate_hz`, `channels` and `encoding` describe raw samples (default: `default_hz`, 1, s16le). Raises `SourceError`
+    where they contradict a WAV's header, or the pipe holds no samples.
     """
 
     live = False
@@ -117,7 +95,7 @@ class Pipe:
 
     def __init__(
         self,
-        stream: _Bytes,
+        stream: _ByteStream,
         default_hz: int,
         rate_hz: int | None = None,
         channels: int | None = None,
@@ -126,35 +104,35 @@ class Pipe:
         if encoding is not None and encoding not in ENCODINGS:
             if encoding.endswith("be"):
                 raise SourceError(
-                    f"--encoding {encoding}: big-endian samples are not taken. Convert them: ffmpeg -f {encoding} -ar "
-                    "RATE -ac CHANNELS -i - -f s16le - | hubbub listen - --encoding s16le ..."
+                    f"--encoding {encoding}: big-endian samples are not supported. Convert them: ffmpeg -f {encoding} "
+                    "-ar RATE -ac CHANNELS -i - -f s16le - | hubbub listen - --encoding s16le ..."
                 )
             raise SourceError(f"no encoding is called '{encoding}'. {did_you_mean(encoding, tuple(ENCODINGS))}")
         self._stream = stream
         self.warnings: list[str] = []
-        self._held = b""
-        self._held = self._some(12)
-        self.is_wav = self._held[:4] in (b"RIFF", *_LARGE) and self._held[8:] == b"WAVE"
+        self._buffer = b""
+        self._buffer = self._read_exactly(12)
+        self.is_wav = self._buffer[:4] in (b"RIFF", *_LARGE) and self._buffer[8:] == b"WAVE"
         if not self.is_wav:
-            self._held = self._some(HEAD_BYTES)
+            self._buffer = self._read_exactly(HEAD_BYTES)
         if self.is_wav:
-            form = self._wav()
-            given = {"--rate": (rate_hz, form.rate_hz), "--channels": (channels, form.channels)}
-            given["--encoding"] = (encoding, form.encoding)  # type: ignore[assignment]
-            for option, (asked, own) in given.items():
+            form = self._wav_header()
+            options = {"--rate": (rate_hz, form.rate_hz), "--channels": (channels, form.channels)}
+            options["--encoding"] = (encoding, form.encoding)  # type: ignore[assignment]
+            for option, (asked, own) in options.items():
                 if asked not in (None, own):
                     raise SourceError(f"{option} {asked}: the WAV's header says {own}. Leave the option out.")
         else:
             form = _Format(
                 default_hz if rate_hz is None else rate_hz, 1 if channels is None else channels, encoding or "s16le"
             )
-        _refuse_absurd(form)
+        _refuse_invalid(form)
         if not self.is_wav:
-            self._refuse_packed(form)
-            if encoding is None and (better := _better(self._held, form.channels)):
+            self._refuse_other_content(form.encoding)
+            if encoding is None and (better := pcm.smoother_encoding(self._buffer, form.channels)):
                 self.warnings.append(
-                    f"The pipe was taken for s16le, as which its samples are noise; as {better} they look like sound. "
-                    f"If they are {better}, give --encoding {better}."
+                    f"The pipe was read as s16le, in which its samples look like noise; as {better} they look like "
+                    f"sound. If they are {better}, give --encoding {better}."
                 )
         self._form = form
         self.rate_hz, self.channels = form.rate_hz, form.channels
@@ -162,46 +140,41 @@ class Pipe:
         self.name = f"{kind} {form.encoding}, {form.rate_hz} Hz, {form.channels} channel{'s'[: form.channels > 1]}"
 
     def blocks(self) -> Iterator[Samples]:
-        each, to_numbers = ENCODINGS[self._form.encoding]
-        frame = each * self.channels
+        decoder = PcmDecoder(self._form.encoding, self.channels)
+        frame = pcm.frame_bytes(self._form.encoding, self.channels)
         most = max(min(round(self.rate_hz * BLOCK_S), MOST_BYTES // frame), 1) * frame
         size = self._form.size
-        left, rest = sys.maxsize if size is None else size, b""
+        left = sys.maxsize if size is None else size
         while data := self._read(min(most, left)):
             left -= len(data)
-            data = rest + data
-            whole = len(data) - len(data) % frame
-            rest = data[whole:]
-            if whole:
-                block = to_numbers(data[:whole]).reshape(-1, self.channels)
+            block = decoder.feed(data)
+            if len(block):
                 if not self.is_wav and not np.isfinite(block).all():
                     raise SourceError(
-                        f"the pipe holds NaN or infinite numbers as {self._form.encoding}. Check --encoding: they may "
-                        "be of another."
+                        f"the pipe holds NaN or infinite numbers as {self._form.encoding}. Check --encoding: it may "
+                        "be another."
                     )
                 yield block
         if size is not None and left:
-            promised, came = (count / frame / self.rate_hz for count in (size, size - left))
+            expected, came = (count / frame / self.rate_hz for count in (size, size - left))
             self.warnings.append(
-                f"The pipe ended early: the WAV's header says {promised:.2f} s, and {came:.2f} s came. Send it again, "
+                f"The pipe ended early: the WAV's header says {expected:.2f} s, and {came:.2f} s came. Send it again, "
                 "or see why its writer stopped."
             )
 
-    def _refuse_packed(self, form: _Format) -> None:
-        each, to_numbers = ENCODINGS[form.encoding]
-        whole = self._held[: len(self._held) // each * each]
-        if packed := name_of(self._held, None if form.encoding.startswith("f") else to_numbers(whole)):
+    def _refuse_other_content(self, encoding: str) -> None:
+        if content := pcm.content_name(self._buffer, encoding):
             raise SourceError(
-                f"the pipe holds {packed}, not samples of {form.encoding}. Give samples or a WAV (ffmpeg -i FILE -f "
+                f"the pipe holds {content}, not samples of {encoding}. Give samples or a WAV (ffmpeg -i FILE -f "
                 "wav - | hubbub listen - ... makes one of any recording), or give the file to hubbub classify."
             )
 
-    def _wav(self) -> _Format:
-        """The header, up to the first sample."""
+    def _wav_header(self) -> _Format:
+        """Reads the header, up to the first sample."""
         form: _Format | None = None
-        is_large = self._some(12)[:4] in _LARGE
+        is_large = self._read_exactly(12)[:4] in _LARGE
         large = 0
-        while len(head := self._some(8)) == 8:
+        while len(head := self._read_exactly(8)) == 8:
             name, size = head[:4], int.from_bytes(head[4:], "little")
             if name == b"data" and form:
                 if is_large and size == 0xFFFFFFFF:
@@ -210,19 +183,19 @@ class Pipe:
                     form.size = size if 0 < size < _UNKNOWN_SIZE else None
                 return form
             if name == b"fmt ":
-                form = _of_wav(self._some(min(size, _LONGEST_FORMAT)))
-                self._skip(size - _LONGEST_FORMAT)
+                form = _wav_format(self._read_exactly(min(size, _MAX_FMT)))
+                self._skip(size - _MAX_FMT)
             elif name == b"ds64" and is_large:
-                sizes = self._some(min(size, _LONGEST_FORMAT))
+                sizes = self._read_exactly(min(size, _MAX_FMT))
                 large = int.from_bytes(sizes[8:16], "little")
-                self._skip(size - _LONGEST_FORMAT)
+                self._skip(size - _MAX_FMT)
             else:
                 self._skip(size)
             self._skip(size % 2)
         raise SourceError("the WAV ends before its first sample. Record or send it again.")
 
-    def _some(self, size: int) -> bytes:
-        """So many bytes, fewer only at the end."""
+    def _read_exactly(self, size: int) -> bytes:
+        """`size` bytes, fewer only at the end."""
         found = b""
         while len(found) < size and (more := self._read(size - len(found))):
             found += more
@@ -233,48 +206,25 @@ class Pipe:
             size -= len(skipped)
 
     def _read(self, size: int) -> bytes:
-        if self._held:
-            held, self._held = self._held[:size], self._held[size:]
-            return held
+        if self._buffer:
+            data, self._buffer = self._buffer[:size], self._buffer[size:]
+            return data
         return self._stream.read(size) or b""
 
 
-def _better(head: bytes, channels: int) -> str:
-    """The encoding as which raw samples look like sound, where as s16le they look like noise; else an empty word."""
-
-    def rough(encoding: str, data: bytes, across: int) -> float:
-        each, to_numbers = ENCODINGS[encoding]
-        frame = each * across
-        return roughness(to_numbers(data[: len(data) // frame * frame]).reshape(-1, across))
-
-    if len(head) < _TELLING or not rough("s16le", head, channels) > _ROUGH:
-        return ""
-    for encoding in _TOLD:
-        each, to_numbers = ENCODINGS[encoding]
-        if encoding.startswith("f"):
-            sizes = np.abs(to_numbers(head[: len(head) // each * each]))
-            if ((sizes > _FLOATS[0]) & (sizes < _FLOATS[1])).mean() > _MOST:  # integers give floats of any size
-                return encoding
-        # Two channels of 16 bits are smooth as one of 32, but then its lower half is, too.
-        low = np.frombuffer(head[: len(head) // 4 * 4], np.uint16)[::2].tobytes()
-        if rough(encoding, head, channels) < _SMOOTH and (encoding != "s32le" or rough("s16le", low, 1) > _ROUGH):
-            return encoding
-    return ""
-
-
-def _of_wav(content: bytes) -> _Format:
-    """What a `fmt ` chunk says."""
-    if len(content) < _SHORTEST_FORMAT:
+def _wav_format(content: bytes) -> _Format:
+    """The format in the content of a `fmt ` chunk."""
+    if len(content) < _MIN_FMT:
         raise SourceError("the WAV's header is cut off or damaged. Record or send it again.")
     tag, channels, bits = (int.from_bytes(content[at : at + 2], "little") for at in (0, 2, 14))
     if tag == _EXTENSIBLE:
         tag = int.from_bytes(content[24:26], "little")
-    encoding = _OF_WAV.get((tag, bits))
+    encoding = _WAV_ENCODINGS.get((tag, bits))
     if encoding is None or not channels:
-        kind = _PACKED_IN_WAV.get(tag, f"of kind {tag} with {bits} bits in {channels} channels")
+        kind = _WAV_COMPRESSED.get(tag, f"of format {tag} with {bits} bits in {channels} channels")
         raise SourceError(
-            f"the WAV's samples are {kind}; plain integers and floats "
-            "are taken. Convert it: ffmpeg -i FILE -f wav -c:a pcm_s16le - | hubbub listen - ..."
+            f"the WAV's samples are {kind}; only uncompressed integers and floats are supported. "
+            "Convert it: ffmpeg -i FILE -f wav -c:a pcm_s16le - | hubbub listen - ..."
         )
     if (block := int.from_bytes(content[12:14], "little")) != channels * bits // 8:
         raise SourceError(
@@ -284,23 +234,23 @@ def _of_wav(content: bytes) -> _Format:
     return _Format(int.from_bytes(content[4:8], "little"), channels, encoding)
 
 
-def _refuse_absurd(form: _Format) -> None:
+def _refuse_invalid(form: _Format) -> None:
     if not 1 <= form.channels <= MOST_CHANNELS:
         raise SourceError(
-            f"{form.channels} channels: from 1 to {MOST_CHANNELS} are taken. Check the header or --channels, or mix "
+            f"{form.channels} channels: from 1 to {MOST_CHANNELS} are accepted. Check the header or --channels, or mix "
             "them first: ffmpeg -i FILE -ac 1 -f wav - | hubbub listen - ..."
         )
     if not MIN_RATE_HZ <= form.rate_hz <= MAX_RATE_HZ:
         raise SourceError(
-            f"a sample rate of {form.rate_hz} Hz: rates from {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz are sound. Check the "
-            "header, or give the rate with --rate."
+            f"a sample rate of {form.rate_hz} Hz: rates from {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz are accepted. Check "
+            "the header, or give the rate with --rate."
         )
 
 
 class Microphone:
-    """A microphone by its name, its number or a part of its name; None is the system's own choice.
+    """A microphone by its name, its number or a part of its name; None is the system's default.
 
-    Raises `SourceError` where it cannot be had, saying what to install or which there are.
+    Raises `SourceError` where it cannot be opened, naming what to install or which microphones exist.
     """
 
     live = True
@@ -318,9 +268,9 @@ class Microphone:
             )
         except (ValueError, self._sounddevice.PortAudioError) as error:
             names = [one["name"] for one in self._sounddevice.query_devices() if one["max_input_channels"]]
-            there = f"There are: {examples(names)}" if names else "None is there: plug one in, or pipe sound in"
+            available = f"There are: {examples(names)}" if names else "There is none: plug one in, or pipe sound in"
             raise SourceError(
-                f"{f'the microphone {device!r}' if device else 'the microphone'} cannot be used ({error}). {there}."
+                f"{f'the microphone {device!r}' if device else 'the microphone'} cannot be used ({error}). {available}."
             ) from error
         self.name = f"{found['name']}, {self.rate_hz} Hz"
 
@@ -330,13 +280,13 @@ class Microphone:
             while True:
                 try:
                     block, overflowed = stream.read(round(self.rate_hz * BLOCK_S))
-                    if overflowed:  # all that still waits came before the gap
+                    if overflowed:  # samples in the buffer were recorded before the gap
                         block = np.concatenate([block, stream.read(stream.read_available)[0]])
                     recorded = time.monotonic() - stream.read_available / self.rate_hz
                 except self._sounddevice.PortAudioError as error:
-                    raise SourceError(f"the microphone fell silent ({error}). See whether it is plugged in.") from error
+                    raise SourceError(f"the microphone stopped ({error}). Check whether it is plugged in.") from error
                 yield block
-                if overflowed:  # PortAudio does not say how many samples it had no room for; the clock does
+                if overflowed:  # PortAudio does not say how many samples it dropped; the clock does
                     self.lost += max(round((recorded - before) * self.rate_hz) - len(block), 1)
                 before = recorded
 
@@ -356,33 +306,33 @@ def _sounddevice():  # type: ignore[no-untyped-def]
     return sounddevice
 
 
-def opened(
-    place: str | None,
+def open_source(
+    path: str | None,
     default_hz: int,
     rate_hz: int | None = None,
     channels: int | None = None,
     encoding: str | None = None,
     device: str | None = None,
 ) -> Source:
-    """None: the microphone; `-`: standard input; a path: what is written there. Raises `SourceError`."""
-    if place is None:
+    """The microphone for None, standard input for `-`, else the file or pipe at that path. Raises `SourceError`."""
+    if path is None:
         if channels or encoding:
-            raise SourceError("--channels and --encoding are a pipe's. Leave them out, or give - for standard input.")
+            raise SourceError("--channels and --encoding are for pipes. Leave them out, or give - for standard input.")
         return Microphone(device, rate_hz)
     if device is not None:
-        raise SourceError(f"--microphone {device} and {place}: give one of the two.")
+        raise SourceError(f"--microphone {device} and {path}: give one of the two.")
     try:
-        # Without a buffer: what came is heard at once.
-        stream: Any = open(0 if place == STDIN else Path(place), "rb", buffering=0, closefd=place != STDIN)  # noqa: SIM115
-        account = containers.Account()
-        if stream.seekable() and stream.tell() == 0:  # of a file it can be told how much is there
-            account = containers.examine(stream, stream.seek(0, os.SEEK_END))
+        # Unbuffered, so that samples are processed as they arrive.
+        stream: Any = open(0 if path == STDIN else Path(path), "rb", buffering=0, closefd=path != STDIN)  # noqa: SIM115
+        integrity = containers.Integrity()
+        if stream.seekable() and stream.tell() == 0:  # a file, whose size is known
+            integrity = containers.check_integrity(stream, stream.seek(0, os.SEEK_END))
             stream.seek(0)
-    except (OSError, ValueError) as error:  # ValueError: a NUL in its name
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         why = getattr(error, "strerror", None) or error
-        raise SourceError(f"{place!r} cannot be read ({why}). Give a file, a pipe or -.") from error
-    if not account.warning:
+        raise SourceError(f"{path!r} cannot be read ({why}). Give a file, a pipe or -.") from error
+    if not integrity.warning:
         return Pipe(stream, default_hz, rate_hz, channels, encoding)
-    pipe = Pipe(account.view or stream, default_hz, rate_hz, channels, encoding)
-    pipe.warnings.append(account.warning)
+    pipe = Pipe(integrity.view or stream, default_hz, rate_hz, channels, encoding)
+    pipe.warnings.append(integrity.warning)
     return pipe

@@ -1,7 +1,7 @@
-"""Finds recordings in folders and by patterns, and accounts for what it leaves out.
+"""Finds recordings in folders and by patterns, and reports the files it skips.
 
-One walk for everything that searches folders: it follows links without going round in circles, takes regular files with
-known endings, and counts the rest by reason. This module does not open files.
+One search for all commands: it follows links without loops, takes regular files with known endings, and lists the rest
+by reason. Files are not opened.
 """
 
 import fnmatch
@@ -18,25 +18,29 @@ from hubbub.errors import HubbubError, examples
 
 __all__ = ["LOST", "STDIN", "FindError", "Found", "describe", "find", "is_hidden", "near", "search"]
 
-#: What stands for standard input among paths.
+#: Standard input in a list of paths.
 STDIN = "-"
-#: Why something is left out.
-OTHER, HIDDEN, REPEATED = "files with other endings", "hidden files and folders", "links to folders searched already"
+#: Reasons for skipping.
+OTHER, HIDDEN, REPEATED = (
+    "files with other endings",
+    "hidden files and folders",
+    "links to folders that were already searched",
+)
 EMPTY, UNREADABLE = "empty folders", "folders that cannot be read"
-DANGLING, SPECIAL = "links that lead nowhere", "pipes, devices or sockets, not files"
-#: The reasons where a recording was probably meant.
+DANGLING, SPECIAL = "broken links", "pipes, devices or sockets, not files"
+#: Reasons that suggest a lost recording.
 LOST = (DANGLING, SPECIAL, UNREADABLE)
 _SYSTEM = {"__macosx", "thumbs.db", "desktop.ini", "$recycle.bin", "system volume information", "@eadir"}
 _ENDINGS_NAMED = 5
 
 
 class FindError(HubbubError):
-    """A search that finds nothing."""
+    """A search without a result."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """Files in order; what was left out, names by reason; and which of the paths asked for hold no recording."""
+    """The files in order; skipped names by reason; and the given folders that hold no recording."""
 
     files: list[str] = field(default_factory=list)
     left_out: dict[str, list[str]] = field(default_factory=dict)
@@ -44,15 +48,15 @@ class Found:
 
 
 def search(folder: str | Path, endings: Sequence[str] = EXTENSIONS) -> Found:
-    """The regular files below a folder with such endings (lower case, with their dot), a folder's own files before
-    those of its folders; names in `left_out` start from the folder."""
+    """The regular files below a folder with one of the endings (lower case, with dot), a folder's own files before
+    those of its subfolders; names in `left_out` are relative to the folder."""
     walk = _walk(os.fspath(folder), tuple(endings))
     return Found(walk.files, walk.left_out)
 
 
 def find(paths: Iterable[str], endings: Sequence[str] = EXTENSIONS) -> Found:
-    """Files as given, folders as the files below them with such endings, patterns (`*`, `?`, `[]`, `**`) as what they
-    match; in order, none twice. Raises `FindError` where a pattern matches nothing or nothing is left."""
+    """Expands folders to the files below them with one of the endings, and patterns (`*`, `?`, `[]`, `**`) to their
+    matches; in order, without duplicates. Raises `FindError` where a pattern or the whole search finds nothing."""
     paths = list(paths)
     found = Found()
     for path in paths:
@@ -75,13 +79,13 @@ def find(paths: Iterable[str], endings: Sequence[str] = EXTENSIONS) -> Found:
         raise FindError(
             f"nothing to classify in {', '.join(paths) or 'no path'}. "
             + "".join(f"Left out: {line}. " for line in describe(found.left_out))
-            + f"Endings that are searched for: {', '.join(endings)}."
+            + f"Accepted endings: {', '.join(endings)}."
         )
     return Found(list(dict.fromkeys(found.files)), found.left_out, found.without)
 
 
 def describe(left_out: dict[str, list[str]], reasons: Sequence[str] = ()) -> list[str]:
-    """One line a reason (of `reasons`, default all): how many, of which endings, and some of the names."""
+    """One line per reason (of `reasons`, default all): the count, the endings, and some of the names."""
     lines = []
     for reason, names in left_out.items():
         if reasons and reason not in reasons:
@@ -96,20 +100,20 @@ def describe(left_out: dict[str, list[str]], reasons: Sequence[str] = ()) -> lis
 
 
 def near(path: str) -> str:
-    """What else is there where a path or a pattern leads to nothing."""
+    """A hint for a path or a pattern that does not exist: similar names, or what its folder holds."""
     folder, _, name = path.rpartition(os.sep)
     try:
-        there = sorted(other for other in os.listdir(folder or os.curdir) if other != name)
+        others = sorted(other for other in os.listdir(folder or os.curdir) if other != name)
     except (OSError, ValueError):
         return f"There is no folder {folder} that can be read."
-    if close := get_close_matches(name, there):
+    if close := get_close_matches(name, others):
         return "Did you mean " + " or ".join(f"'{os.path.join(folder, one)}'" for one in close) + "?"
-    return f"{folder or 'This folder'} holds {examples(there) or 'nothing'}."
+    return f"{folder or 'This folder'} holds {examples(others) or 'nothing'}."
 
 
 @dataclass
 class _Walk:
-    """A walk in progress: `endings` None takes every file."""
+    """A search in progress; without `endings` it takes every file."""
 
     root: str
     endings: tuple[str, ...] | None
@@ -122,15 +126,15 @@ class _Walk:
         self.left_out.setdefault(reason, []).append(os.path.relpath(path, self.root))
 
     def entries(self, folder: str) -> list[str]:
-        """Sort a folder's entries -> the real folders among them."""
+        """Sorts a folder's entries into files, links and skipped ones -> its real subfolders."""
         try:
             with os.scandir(folder) as entries:
-                there = sorted(entries, key=lambda entry: entry.name)
+                items = sorted(entries, key=lambda entry: entry.name)
         except (OSError, ValueError):
             self.leave_out(UNREADABLE, folder)
             return []
         below, before = [], len(self.files)
-        for entry in there:
+        for entry in items:
             if is_hidden(entry.name):
                 self.leave_out(HIDDEN, entry.path)
             elif entry.is_dir(follow_symlinks=False):
@@ -145,13 +149,13 @@ class _Walk:
                 self.leave_out(OTHER, entry.path)
             else:
                 self.files.append(entry.path)
-        if folder != self.root and len(self.files) == before and all(is_hidden(entry.name) for entry in there):
+        if folder != self.root and len(self.files) == before and all(is_hidden(entry.name) for entry in items):
             self.leave_out(EMPTY, folder)
         return below
 
 
 def _walk(root: str, endings: tuple[str, ...] | None) -> _Walk:
-    """Real folders first, then links to others: a link to what is searched anyway adds nothing."""
+    """Searches real folders first, then links, so that a link to a searched folder adds nothing."""
     walk, seen = _Walk(root, endings), set()
     walk.linked.append(root)
     while walk.linked:
@@ -159,16 +163,16 @@ def _walk(root: str, endings: tuple[str, ...] | None) -> _Walk:
         while waiting:
             folder = waiting.pop()
             try:
-                facts = os.stat(folder)
+                status = os.stat(folder)
             except (OSError, ValueError):
                 walk.leave_out(UNREADABLE, folder)
                 continue
-            if (facts.st_dev, facts.st_ino) in seen:
+            if (status.st_dev, status.st_ino) in seen:
                 if is_start:
                     walk.leave_out(REPEATED, folder)
                 continue
             is_start = False
-            seen.add((facts.st_dev, facts.st_ino))
+            seen.add((status.st_dev, status.st_ino))
             walk.folders.append(folder)
             waiting += reversed(walk.entries(folder))
     for paths in (walk.files, walk.folders):
@@ -177,12 +181,12 @@ def _walk(root: str, endings: tuple[str, ...] | None) -> _Walk:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file system or an archive keeps its own facts under such a name (`._x.wav`, `.DS_Store`, `.git`)."""
+    """Whether a name is hidden or is metadata of a file system or an archive (`._x.wav`, `.DS_Store`, `.git`)."""
     return name.startswith(".") or name.lower() in _SYSTEM
 
 
 def _matches(pattern: str) -> list[str]:
-    """The files and folders that a pattern matches. `**` goes through our own walk: `glob`'s goes round in circles."""
+    """The files and folders that match a pattern. `**` uses `_walk`, since `glob` follows links in loops."""
     parts = pattern.split(os.sep)
     if "**" not in parts:
         try:
@@ -194,12 +198,12 @@ def _matches(pattern: str) -> list[str]:
     wanted = [part for at, part in enumerate(parts) if at >= fixed and not part == parts[at - 1] == "**"]
     walk = _walk(base, None)
     below = [(path, os.path.relpath(path, base).split(os.sep)) for path in (*walk.files, *walk.folders[1:])]
-    there = (path for path, names in below if _fits(names, wanted))
-    return sorted(os.path.relpath(path) if base == os.curdir else path for path in there)
+    matches = (path for path, names in below if _fits(names, wanted))
+    return sorted(os.path.relpath(path) if base == os.curdir else path for path in matches)
 
 
 def _fits(names: Sequence[str], wanted: Sequence[str]) -> bool:
-    """Whether the parts of a path match the parts of a pattern; `**` stands for any number of them."""
+    """Whether the parts of a path match the parts of a pattern; `**` matches any number of parts."""
     if not wanted:
         return not names
     if wanted[0] == "**":

@@ -1,39 +1,38 @@
-"""Chains of records, which every container is: boxes, elements, packets, frames; and whether the last one is whole.
+"""Follows the records of a file (boxes, elements, packets, frames) to see whether the last one is complete.
 
-Each record says how long it is, so a chain can be followed without reading what is in it. A copy that broke off ends
-inside a record, or before one that must be there. Where it broke off between two records of a format that counts
-nothing else (MP3 without a Xing header, ADTS, AMR, MPEG), nobody can tell. Nothing is decoded here.
+Each record says how long it is, so its content need not be read. A truncated copy ends inside a record, or before one
+that is required. A cut between two records of a format without a total (MP3 without a Xing header, ADTS, AMR, MPEG)
+cannot be detected. Nothing is decoded here.
 """
 
 import re
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
 
 from hubbub.audio import records
+from hubbub.audio.byte_reader import ByteReader
 from hubbub.audio.records import Order
 
 __all__ = [
-    "Data",
-    "behind_id3",
+    "after_id3",
     "chunks",
     "flac_is_joined",
-    "judge",
+    "find_end",
     "mp3_counts_its_frames",
     "ogg_is_damaged",
     "ogg_is_joined",
 ]
 
-#: The first bytes of a record -> how long all of it is; None where they begin none.
+#: The first bytes of a record -> its length; None where they are not a record.
 Length = Callable[[bytes], int | None]
-#: The most records that are followed; an hour of MP3 has 140,000. What lies beyond is not judged.
+#: The most records that are followed; an hour of MP3 has 140,000. The rest is not checked.
 MOST_RECORDS = 1_000_000
 
 _ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _ASF_DATA = bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c")
 _EBML = b"\x1a\x45\xdf\xa3"
-_PICTURES = (b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis", b"jp2 ", b"crx ")  # in boxes, too, but no movie
+_STILL_IMAGES = (b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis", b"jp2 ", b"crx ")  # the same boxes, but no movie
 _BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")
 _AMR_BYTES = (13, 14, 16, 18, 20, 21, 27, 32, 6, 1, 1, 1, 1, 1, 1, 1)
 _AMR_WIDE_BYTES = (18, 24, 33, 37, 41, 47, 51, 59, 61, 6, 1, 1, 1, 1, 1, 1)
@@ -41,29 +40,17 @@ _OGG_PAGE_SEARCH_BYTES = 65_536
 _OGG_HEADER_BYTES = 27
 _OGG_FIRST_PAGE_FLAG, _OGG_LAST_PAGE_FLAG = 2, 4
 _BITS_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
-_FLAC = b"fLaC\0\0\0\x22"  # with the length of what must come first
+_FLAC = b"fLaC\0\0\0\x22"  # and the length of the first block
 _SEARCHED_BYTES = 2**20
 _NIST_HEAD_BYTES = 65_536
 _MAT4_BYTES = (8, 4, 4, 2, 2, 1)
 
 
-class Data:
-    """The bytes of a stream by their place."""
+def chunks(data: ByteReader, first: int, order: Order, wide: bool = False) -> Iterator[tuple[bytes, int, int]]:
+    """Name, offset and size of each chunk's content from `first` on, up to the end or to the first non-chunk.
 
-    def __init__(self, stream: BinaryIO, size: int) -> None:
-        self._stream, self.size = stream, size
-
-    def at(self, place: int, count: int) -> bytes:
-        """Fewer than `count` where the stream ends."""
-        if not 0 <= place < self.size or count <= 0:
-            return b""
-        self._stream.seek(place)
-        return self._stream.read(count)
-
-
-def chunks(data: Data, first: int, order: Order, wide: bool = False) -> Iterator[tuple[bytes, int, int]]:
-    """Name, place and size of what is in each chunk from `first` on, up to the one that goes beyond the end or what is
-    no chunk. `wide`: sizes have 8 bytes, and odd ones are not padded."""
+    `wide`: sizes have 8 bytes, and odd ones are not padded.
+    """
     at, head_bytes = first, 12 if wide else 8
     for _ in range(MOST_RECORDS):
         head = data.at(at, head_bytes)
@@ -75,39 +62,38 @@ def chunks(data: Data, first: int, order: Order, wide: bool = False) -> Iterator
         at += size if wide else size + size % 2
 
 
-def judge(data: Data) -> tuple[bool, int]:
-    """Whether a stream counts bytes that are missing at its end, or breaks off inside a record; and where it ends: the
-    place behind the last frame of what is nothing but frames, else the end of the stream."""
+def find_end(data: ByteReader) -> tuple[bool, int]:
+    """Whether a stream is truncated, and where it ends: after the last frame of a stream of frames, else its size."""
     if frames := _frames(data):
-        end, cut_off = frames.follow(data)
-        return cut_off, min(end, data.size)
-    return _is_cut_off(data), data.size
+        end, truncated = frames.follow(data)
+        return truncated, min(end, data.size)
+    return _is_truncated(data), data.size
 
 
-def _is_cut_off(data: Data) -> bool:
+def _is_truncated(data: ByteReader) -> bool:
     head = data.at(0, 400)
-    for magic, is_cut_off in _KINDS.items():
+    for magic, is_truncated in _KINDS.items():
         if head.startswith(magic):
-            return is_cut_off(data)
+            return is_truncated(data)
     for packet, sync in ((188, 0), (192, 4)):
         if all(head[at : at + 1] == b"\x47" for at in (sync, sync + packet)):
             return data.size % packet != 0
-    return head[4:8] in _BOXES and head[8:12] not in _PICTURES and _MP4.is_cut_off(data)
+    return head[4:8] in _BOXES and head[8:12] not in _STILL_IMAGES and _MP4.is_truncated(data)
 
 
-def _frames(data: Data) -> "_Chain | None":
-    """The frames of an MP3, AAC or AC-3 stream, None of one that counts them: its decoder compares."""
-    first = behind_id3(data)
+def _frames(data: ByteReader) -> "_Chain | None":
+    """The frames of an MP3, AAC or AC-3 stream; None for an MP3 that counts them, which its decoder checks."""
+    first = after_id3(data)
     head = data.at(first, 16)
     for length, head_bytes in ((records.mpeg_frame, 4), (records.adts_frame, 7), (records.ac3_frame, 6)):
         if length(head):
-            counted = length is records.mpeg_frame and mp3_counts_its_frames(data)
-            return None if counted else _Chain(first, length, head_bytes)
+            is_counted = length is records.mpeg_frame and mp3_counts_its_frames(data)
+            return None if is_counted else _Chain(first, length, head_bytes)
     return None
 
 
-def ogg_is_joined(data: Data) -> bool:
-    """Whether an Ogg stream begins anew further on: several, one behind the other."""
+def ogg_is_joined(data: ByteReader) -> bool:
+    """Whether an Ogg file holds several streams one after the other."""
     begun = False
     for _, _, head in _ogg_pages(data):
         first = bool(head[5] & _OGG_FIRST_PAGE_FLAG)
@@ -117,9 +103,8 @@ def ogg_is_joined(data: Data) -> bool:
     return False
 
 
-def ogg_is_damaged(data: Data) -> bool:
-    """Whether a page is missing before the last one, or its bytes are not those that its CRC was taken of. All of the
-    stream is read, a page at a time."""
+def ogg_is_damaged(data: ByteReader) -> bool:
+    """Whether an Ogg page is missing before the last one, or its CRC does not match. Reads all, a page at a time."""
     end, numbers = 0, dict[bytes, int]()
     for at, size, head in _ogg_pages(data):
         stream, number = head[14:18], int.from_bytes(head[18:22], "little")
@@ -133,8 +118,8 @@ def ogg_is_damaged(data: Data) -> bool:
     return _last_ogg_page(data)[0] >= end
 
 
-def _ogg_pages(data: Data) -> Iterator[tuple[int, int, bytes]]:
-    """Place, size and head of each page, up to where none follows."""
+def _ogg_pages(data: ByteReader) -> Iterator[tuple[int, int, bytes]]:
+    """Offset, size and head of each page, as long as they follow each other."""
     at = 0
     for _ in range(MOST_RECORDS):
         head = data.at(at, _OGG_HEADER_BYTES + 255)
@@ -150,30 +135,28 @@ def _ogg_page_bytes(head: bytes) -> int:
 
 
 def _ogg_crc(page: bytes) -> int:
-    """Ogg's CRC of a page, its bits in reverse order: zlib has the same polynomial, but takes and gives them that way
-    round."""
+    """Ogg's CRC of a page, bit-reversed: zlib has the same polynomial with the bits in the other order."""
     bare = page[:22] + bytes(4) + page[26:]
     return zlib.crc32(bare.translate(_BITS_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
 
 
-def _last_ogg_page(data: Data) -> tuple[int, bytes]:
-    """Where the last page begins, and the bytes from there on."""
+def _last_ogg_page(data: ByteReader) -> tuple[int, bytes]:
+    """The last page's offset, and the bytes from there on."""
     first = max(data.size - _OGG_PAGE_SEARCH_BYTES, 0)
     tail = data.at(first, _OGG_PAGE_SEARCH_BYTES)
     at = max(tail.rfind(b"OggS"), 0)
     return first + at, tail[at:]
 
 
-def flac_is_joined(data: Data) -> bool:
-    """Whether a FLAC stream begins anew further on; its frames do not say how long they are, so all is searched."""
+def flac_is_joined(data: ByteReader) -> bool:
+    """Whether a FLAC file holds several streams. Its frames do not give their lengths, so all of it is searched."""
     pieces = (data.at(at, _SEARCHED_BYTES + len(_FLAC)) for at in range(1, data.size, _SEARCHED_BYTES))
     return any(_FLAC in piece for piece in pieces)
 
 
-def mp3_counts_its_frames(data: Data) -> bool:
-    """Whether an MP3 stream's first frame counts the frames (Xing, Info, VBRI), all of them: of files that were joined
-    it counts those of the first."""
-    first = behind_id3(data)
+def mp3_counts_its_frames(data: ByteReader) -> bool:
+    """Whether an MP3's first frame counts all frames (Xing, Info, VBRI); in joined files it counts the first file's."""
+    first = after_id3(data)
     frame = data.at(first, 64)
     if b"VBRI" in frame:
         return True
@@ -190,57 +173,58 @@ def mp3_counts_its_frames(data: Data) -> bool:
 
 @dataclass(frozen=True)
 class _Chain:
-    """Records from `first` on, known by their first `head` bytes, their names at `name` in these. `whole` names those
-    that must be whole, all where it is empty, and `needed` those that must be there. Each but the first lies at a
-    multiple of `padded` bytes from the one before.
+    """A chain of records from `first` on, each recognised by its first `head` bytes, with its name at `name` in them.
+
+    `complete` names the records that must be complete (all where it is empty), `needed` those that must be present.
+    Each record begins at a multiple of `padded` bytes from the one before.
     """
 
     first: int
     length: Length
     head: int
     name: tuple[int, int] = (0, 4)
-    whole: tuple[bytes, ...] = ()
+    complete: tuple[bytes, ...] = ()
     needed: tuple[bytes, ...] = ()
     padded: int = 1
 
-    def is_cut_off(self, data: Data) -> bool:
+    def is_truncated(self, data: ByteReader) -> bool:
         return self.follow(data)[1]
 
-    def follow(self, data: Data) -> tuple[int, bool]:
-        """The place behind the last record, and whether this one is cut off or others are missing."""
+    def follow(self, data: ByteReader) -> tuple[int, bool]:
+        """The offset after the last record, and whether this record is truncated or a needed one is missing."""
         at, missing = self.first, set(self.needed)
         for _ in range(MOST_RECORDS):
             head = data.at(at, self.head)
             length = self.length(head)
             if not length:
-                begun = any(head) and not self.whole
+                begun = any(head) and not self.complete
                 return at, len(head) < self.head and (begun or bool(missing))
             name = head[slice(*self.name)]
-            if at + length > data.size and (not self.whole or name in self.whole):
+            if at + length > data.size and (not self.complete or name in self.complete):
                 return at, True
             missing.discard(name)
             at += length + -length % self.padded
         return at, False
 
 
-def behind_id3(data: Data) -> int:
-    """The place behind the tags at the start, of which there may be several."""
+def after_id3(data: ByteReader) -> int:
+    """The offset after the ID3 tags at the start, of which there may be several."""
     at = 0
     while len(head := data.at(at, 10)) == 10 and head[:3] == b"ID3":
         at += 10 + sum((byte & 127) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
     return at
 
 
-# Headers that count, one function a format
+# Truncation by the header, one function a format
 
 
-def _ogg(data: Data) -> bool:
-    """Whether the last page is not whole, or not its stream's last."""
+def _ogg(data: ByteReader) -> bool:
+    """Whether the last page is incomplete, or not the last of its stream."""
     _, page = _last_ogg_page(data)
     return len(page) < _OGG_HEADER_BYTES or not page[5] & _OGG_LAST_PAGE_FLAG or len(page) < _ogg_page_bytes(page)
 
 
-def _nist(data: Data) -> bool:
+def _nist(data: ByteReader) -> bool:
     digits = data.at(8, 8).strip()
     start = int(digits) if digits.isdigit() else 0
     head = data.at(0, min(start, _NIST_HEAD_BYTES))
@@ -255,7 +239,7 @@ def _nist(data: Data) -> bool:
     return start + count * channels * width > data.size
 
 
-def _mat4(order: Order) -> Callable[[Data], bool]:
+def _mat4(order: Order) -> Callable[[ByteReader], bool]:
     def length(head: bytes) -> int | None:
         if len(head) < 20:
             return None
@@ -265,33 +249,33 @@ def _mat4(order: Order) -> Callable[[Data], bool]:
             return None
         return 20 + name + rows * columns * _MAT4_BYTES[width] * (1 + (complex_ == 1))
 
-    return _Chain(0, length, 20).is_cut_off
+    return _Chain(0, length, 20).is_truncated
 
 
-def _mat5(data: Data) -> bool:
+def _mat5(data: ByteReader) -> bool:
     order: Order = "little" if data.at(126, 2) == b"IM" else "big"
 
     def length(head: bytes) -> int | None:
         kind, size = int.from_bytes(head[:4], order), int.from_bytes(head[4:], order)
-        # A matrix is a head before its elements; small elements lie in their own heads.
+        # A matrix is a head before its elements; small elements lie inside their heads.
         return (8 if kind == 14 or kind >> 16 else 8 + size) if len(head) == 8 else None
 
-    return _Chain(128, length, 8, padded=8).is_cut_off(data)
+    return _Chain(128, length, 8, padded=8).is_truncated(data)
 
 
-def _form(data: Data) -> bool:
-    """IFF of the Amiga; AIFF is judged with those that carry PCM."""
+def _form(data: ByteReader) -> bool:
+    """The Amiga's IFF; `containers` checks AIFF."""
     return data.at(8, 4) in (b"8SVX", b"16SV") and _Chain(
-        12, lambda head: records.chunk(head, "big"), 8, whole=(b"BODY",), needed=(b"BODY",), padded=2
-    ).is_cut_off(data)
+        12, lambda head: records.chunk(head, "big"), 8, complete=(b"BODY",), needed=(b"BODY",), padded=2
+    ).is_truncated(data)
 
 
-def _voc(data: Data) -> bool:
-    return _Chain(int.from_bytes(data.at(20, 2), "little") or 26, records.voc_block, 4).is_cut_off(data)
+def _voc(data: ByteReader) -> bool:
+    return _Chain(int.from_bytes(data.at(20, 2), "little") or 26, records.voc_block, 4).is_truncated(data)
 
 
-def _tta(data: Data) -> bool:
-    """Its header counts samples, a table behind it the bytes of each frame of 256/245 s."""
+def _tta(data: ByteReader) -> bool:
+    """The header counts samples; a table after it gives the bytes of each frame of 256/245 s."""
     head = data.at(0, 22)
     rate, samples = (int.from_bytes(head[at : at + 4], "little") for at in (10, 14))
     frames = -(-samples // max(rate * 256 // 245, 1))
@@ -302,26 +286,26 @@ def _tta(data: Data) -> bool:
     return first + sum(int.from_bytes(table[at : at + 4], "little") for at in range(0, len(table), 4)) > data.size
 
 
-def _avr(data: Data) -> bool:
+def _avr(data: ByteReader) -> bool:
     head = data.at(0, 30)
     channels, bits, frames = 1 + any(head[12:14]), int.from_bytes(head[14:16], "big"), int.from_bytes(head[26:], "big")
     return 128 + frames * channels * bits // 8 > data.size
 
 
-def _mpc(data: Data) -> bool:
+def _mpc(data: ByteReader) -> bool:
     head = data.at(0, 30)
     return 42 + 2 * int.from_bytes(head[26:], "little") * (1 + any(head[21:22])) > data.size
 
 
-def _amr(first: int, sizes: tuple[int, ...]) -> Callable[[Data], bool]:
-    return _Chain(first, lambda head: sizes[head[0] >> 3 & 15] if head else None, 1).is_cut_off
+def _amr(first: int, sizes: tuple[int, ...]) -> Callable[[ByteReader], bool]:
+    return _Chain(first, lambda head: sizes[head[0] >> 3 & 15] if head else None, 1).is_truncated
 
 
-_MP4 = _Chain(0, records.box, 16, (4, 8), whole=(b"moov", b"mdat", b"moof"), needed=(b"moov", b"mdat"))
+_MP4 = _Chain(0, records.box, 16, (4, 8), complete=(b"moov", b"mdat", b"moof"), needed=(b"moov", b"mdat"))
 _MAT4_HEAD = ("000000000100000001000000", "000003e80000000100000001")
-_KINDS: dict[bytes, Callable[[Data], bool]] = {
+_KINDS: dict[bytes, Callable[[ByteReader], bool]] = {
     b"OggS": _ogg,
-    b"RIFF": _Chain(0, records.avi_chunk, 12, padded=2).is_cut_off,
+    b"RIFF": _Chain(0, records.avi_chunk, 12, padded=2).is_truncated,
     b"FORM": _form,
     b"NIST_1A": _nist,
     b"MATLAB 5.0 MAT-file": _mat5,
@@ -331,14 +315,14 @@ _KINDS: dict[bytes, Callable[[Data], bool]] = {
     b"2BIT": _avr,
     b"\x01\x04": _mpc,
     b"ALawSoundFile": lambda data: 32 + int.from_bytes(data.at(18, 4), "big") > data.size,
-    b"\xf0\x7e": _Chain(21, records.sds_packet, 4).is_cut_off,
-    _EBML: _Chain(0, records.element, 12).is_cut_off,
-    _ASF: _Chain(0, records.asf_object, 24, (0, 16), whole=(_ASF_DATA,), needed=(_ASF_DATA,)).is_cut_off,
-    b".RMF": _Chain(0, records.real_record, 10, needed=(b"DATA",)).is_cut_off,
-    b"FLV\x01": _Chain(13, records.flv_tag, 11).is_cut_off,
-    b"\0\0\1\xba": _Chain(0, records.mpeg_packet, 14).is_cut_off,
+    b"\xf0\x7e": _Chain(21, records.sds_packet, 4).is_truncated,
+    _EBML: _Chain(0, records.element, 12).is_truncated,
+    _ASF: _Chain(0, records.asf_object, 24, (0, 16), complete=(_ASF_DATA,), needed=(_ASF_DATA,)).is_truncated,
+    b".RMF": _Chain(0, records.real_record, 10, needed=(b"DATA",)).is_truncated,
+    b"FLV\x01": _Chain(13, records.flv_tag, 11).is_truncated,
+    b"\0\0\1\xba": _Chain(0, records.mpeg_packet, 14).is_truncated,
     b"TTA1": _tta,
-    b"wvpk": _Chain(0, records.wavpack_block, 8).is_cut_off,
+    b"wvpk": _Chain(0, records.wavpack_block, 8).is_truncated,
     b"#!AMR\n": _amr(6, _AMR_BYTES),
     b"#!AMR-WB\n": _amr(9, _AMR_WIDE_BYTES),
 }

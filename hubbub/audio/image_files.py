@@ -1,8 +1,7 @@
-"""Picture files in, arrays out: what `audio` is for sound.
+"""Reads and writes image files of spectrograms, and reads spectrograms in .npy files.
 
-Decoding and resizing are Pillow's. Row 0 of an array is the lowest band, and a picture has that at its bottom, so files
-are turned upside down. A file that cannot be trusted is refused with a reason.
-This room knows nothing of clips, labels or front ends.
+Pillow decodes, resizes and encodes. In an array row 0 is the lowest band; in an image that is the bottom row, so images
+are flipped. A damaged file is refused with the reason.
 """
 
 import os
@@ -17,93 +16,95 @@ from PIL import Image
 from hubbub.errors import HubbubError
 from hubbub.runtime import files
 
-__all__ = ["EXTENSIONS", "PictureError", "Pixels", "is_grey", "read", "read_spectrogram", "write"]
+__all__ = ["EXTENSIONS", "ImageError", "Pixels", "is_grey", "read_image", "read_spectrogram", "write_png"]
 
 Pixels = npt.NDArray[np.uint8]
 
-#: What is taken for a picture; what it is decides how it is read.
+#: The endings of image files; their content decides the decoder.
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 _GREY = ("1", "L", "LA", "I", "I;16")
-# Those that hold pixels; others of Pillow's start other programs.
+# Pixel formats; for some others Pillow starts other programs.
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 _MOST_PIXELS = 64_000_000
 
 
-class PictureError(HubbubError):
-    """A picture that cannot be read or must not be trusted."""
+class ImageError(HubbubError):
+    """An image or spectrogram file that cannot be read, or holds invalid values."""
 
 
 def is_grey(path: str | Path) -> bool:
-    """Whether a picture has one channel and no colours."""
-    with _opened(path) as picture:
-        return picture.mode in _GREY
+    """Whether an image has one channel and no colours."""
+    with _opened(path) as image:
+        return image.mode in _GREY
 
 
-def read(path: str | Path, size: tuple[int, int] | None = None) -> Pixels:
-    """A picture -> `[C, height, width]` of 0 to 255, C = 1 for a grey one and 3 else; lowest band first.
+def read_image(path: str | Path, size: tuple[int, int] | None = None) -> Pixels:
+    """An image -> `[C, height, width]` of 0 to 255, lowest band first; C is 1 for a grey image, else 3.
 
-    What is transparent is laid on white; `size` (height, width) resizes by Pillow's bilinear filter, which averages
-    where it makes smaller. Raises `PictureError`.
+    Transparency is composited on white; `size` (height, width) resizes by Pillow's bilinear filter, which averages
+    when it shrinks. Raises `ImageError`.
     """
-    with _opened(path) as picture:
-        grey = picture.mode in _GREY
-        if picture.mode.startswith("I"):  # 16 bits
-            picture = Image.fromarray((np.asarray(picture) / 257).round().clip(0, 255).astype(np.uint8))
-        if picture.has_transparency_data:
-            white = Image.new("RGBA", picture.size, "white")
-            picture = Image.alpha_composite(white, picture.convert("RGBA"))
-        picture = picture.convert("L" if grey else "RGB")
-        if size and picture.size != size[::-1]:
-            picture = picture.resize(size[::-1], Image.Resampling.BILINEAR)
-        pixels = np.asarray(picture)
+    with _opened(path) as image:
+        grey = image.mode in _GREY
+        if image.mode.startswith("I"):  # 16 bits
+            image = Image.fromarray((np.asarray(image) / 257).round().clip(0, 255).astype(np.uint8))
+        if image.has_transparency_data:
+            white = Image.new("RGBA", image.size, "white")
+            image = Image.alpha_composite(white, image.convert("RGBA"))
+        image = image.convert("L" if grey else "RGB")
+        if size and image.size != size[::-1]:
+            image = image.resize(size[::-1], Image.Resampling.BILINEAR)
+        pixels = np.asarray(image)
     return np.ascontiguousarray(pixels[::-1].reshape(*pixels.shape[:2], -1).transpose(2, 0, 1))
 
 
 def read_spectrogram(path: str | Path) -> npt.NDArray[np.float32]:
-    """A .npy file -> a spectrogram `[bands, frames]`. Nothing in it is executed. Raises `PictureError`."""
+    """A .npy file -> a spectrogram `[bands, frames]`, without executing pickles. Raises `ImageError`."""
     _refuse_no_file(path)
     try:
-        values = np.load(path, mmap_mode="r", allow_pickle=False)  # a header that lies asks for no memory
+        values = np.load(
+            path, mmap_mode="r", allow_pickle=False
+        )  # memory-mapped: a bad header cannot force a large allocation
         if not isinstance(values, np.ndarray) or values.ndim != 2 or values.dtype.kind not in "fiu" or not values.size:
-            raise ValueError("it holds no numbers [bands, frames]")
-        with np.errstate(over="ignore"):  # refused below
+            raise ValueError("it holds no numbers of the shape [bands, frames]")
+        with np.errstate(over="ignore"):  # infinite values are refused below
             values = np.array(values, dtype=np.float32)
-    except Exception as error:  # a header is parsed as Python, whose parser has errors of many kinds
+    except Exception as error:  # NumPy parses the header as Python, which may raise anything
         why = str(error) or type(error).__name__
-        raise PictureError(f"{path} is not a spectrogram that can be read ({why}). Make or fetch it again.") from error
+        raise ImageError(f"{path} cannot be read as a spectrogram ({why}). Create or download it again.") from error
     if not np.isfinite(values).all():
-        raise PictureError(f"{path} holds values that are not finite. Make it again.")
+        raise ImageError(f"{path} holds values that are not finite. Create it again.")
     return values
 
 
-def write(path: Path, pixels: Pixels) -> None:
-    """Pixels `[1 or 3, height, width]`, lowest band first -> a PNG of them and nothing else, whole or not at all."""
+def write_png(path: Path, pixels: Pixels) -> None:
+    """Writes pixels `[1 or 3, height, width]`, lowest band first, as a PNG without metadata, atomically."""
     rows = pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
     with files.whole_file(path) as temporary:
         Image.fromarray(np.ascontiguousarray(rows[::-1])).save(temporary, "PNG", compress_level=1)  # for speed
 
 
 def _refuse_no_file(path: str | Path) -> None:
-    """A pipe or a device might never end."""
+    """Raises `ImageError` for pipes and devices, which may never end."""
     if not os.path.isfile(path):
-        raise PictureError(f"{path} is not a file. Name one that holds a picture or a spectrogram.")
+        raise ImageError(f"{path} is not a file. Name one that holds an image or a spectrogram.")
 
 
 @contextmanager
 def _opened(path: str | Path) -> Iterator[Image.Image]:
     _refuse_no_file(path)
     try:
-        with Image.open(path, formats=_FORMATS) as picture:
-            # Counted here, because warnings are turned into errors for all threads or none.
-            if picture.width * picture.height > _MOST_PIXELS:
-                raise Image.DecompressionBombError(f"{picture.width:,} x {picture.height:,} pixels")
-            if picture.mode == "F":
-                raise ValueError("its values are not shades")
-            yield picture
+        with Image.open(path, formats=_FORMATS) as image:
+            # Pillow only warns, and warnings can be made errors only for all threads at once.
+            if image.width * image.height > _MOST_PIXELS:
+                raise Image.DecompressionBombError(f"{image.width:,} x {image.height:,} pixels")
+            if image.mode == "F":
+                raise ValueError("its values are floats, not grey levels")
+            yield image
     except Image.DecompressionBombError as error:
-        raise PictureError(f"{path} would be too large a picture ({error}). Make it smaller.") from error
+        raise ImageError(f"{path} is too large for an image ({error}). Make it smaller.") from error
     except HubbubError:
         raise
-    except Exception as error:  # Pillow's decoders have errors of many kinds
+    except Exception as error:  # Pillow's decoders may raise anything
         why = str(error) or type(error).__name__
-        raise PictureError(f"{path} is not a picture that can be read ({why}). Make it again.") from error
+        raise ImageError(f"{path} cannot be read as an image ({why}). Create it again.") from error

@@ -1,13 +1,11 @@
-"""The log-mel spectrogram, in torch, batched, on whatever device the wave is on.
+"""Log-mel spectrograms in torch, in batches, on the device of the waves.
 
-Two conventions are in use and give different numbers for the same settings; both are expressible here:
+Two conventions give different numbers for the same settings; both are supported:
 
 - `librosa`: frames of `n_fft` samples with the window centred inside, triangles that are straight in Hz
   (librosa.feature.melspectrogram, McFee et al. 2015);
 - `tensorflow`: frames of `win_length` samples, HTK mels, triangles that are straight in mel, no DC bin
   (tf.signal.linear_to_mel_weight_matrix; YAMNet's patches are one setting of it).
-
-This room knows nothing of files, clips or labels.
 """
 
 import math
@@ -26,14 +24,14 @@ _SLANEY_HZ_PER_MEL = 200.0 / 3.0
 _SLANEY_BREAK_HZ = 1000.0
 _SLANEY_BREAK_MEL = _SLANEY_BREAK_HZ / _SLANEY_HZ_PER_MEL
 _SLANEY_LOG_STEP = math.log(6.4) / 27.0
-# Below any sound; keeps the gradient of a root finite in silence.
+# Below any sound; keeps the gradient of the square root finite in silence.
 _SILENCE = 1e-30
-# On a CPU the spectra of so many frames stay in its cache, which halves the time.
+# The spectra of so many frames fit a CPU's cache, which halves the time.
 _CPU_FRAMES = 256
 
 
 class FrontEndError(HubbubError):
-    """Front end settings that contradict each other, or a front end that has still to be fitted."""
+    """Invalid front end settings, unsupported input, or a front end that has not been fitted."""
 
 
 def hz_to_mel(hz: Tensor, scale: str) -> Tensor:
@@ -88,10 +86,10 @@ class LogMel(nn.Module):
     """Waves `[B, T]` in [-1, 1] at `rate_hz` -> log-mel `[B, n_mels, frames]`.
 
     `log="db"` gives decibels (10 log10 of power, 20 log10 of magnitude) relative to `ref` (`one`, or `max`: the clip's
-    loudest cell), floored at a power of `amin` and, where `top_db` is not 0, at `top_db` below the loudest cell.
+    loudest cell), limited below at a power of `amin` and, unless `top_db` is 0, at `top_db` below the loudest cell.
     `log="offset"` gives ln(mel + `offset`). `power` is 1 for magnitude, 2 for power. With `centre`, frames are centred
     on their hop by reflection (`pad_mode="reflect"`) or zeros (`"constant"`); a wave too short to reflect is
-    zero-padded first. Raises `FrontEndError` for bands or windows that do not fit.
+    zero-padded first. Raises `FrontEndError` for invalid bands or windows.
     """
 
     window: Tensor
@@ -131,7 +129,7 @@ class LogMel(nn.Module):
         self.n_fft, self.hop, self.n_mels, self.rate_hz = n_fft, hop, n_mels, rate_hz
         self.power, self.pad_mode = power, pad_mode
         self.mel_scale, self.limits_hz = mel_scale, (f_min_hz, f_max_hz)
-        # What is added at either end, and the least that a wave must have before.
+        # Samples of padding at either end.
         self.margin = n_fft // 2 if centre else 0
         self.log, self.offset, self.ref, self.amin, self.top_db = log, offset, ref, amin, top_db
         window = torch.hann_window(win_length, periodic=True, dtype=torch.float64).float()
@@ -142,35 +140,35 @@ class LogMel(nn.Module):
             rate_hz, n_fft, n_mels, f_min_hz, f_max_hz, convention=convention, mel_scale=mel_scale, norm=norm
         )
         self.shortest = (1 if pad_mode == "constant" else self.margin + 1) if centre else window.numel()
-        heard = filters.any(dim=1).nonzero()
-        if not len(heard):
+        nonzero_bins = filters.any(dim=1).nonzero()
+        if not len(nonzero_bins):
             raise FrontEndError(
                 f"bands from {f_min_hz:g} to {f_max_hz:g} Hz hold no bin of an FFT of {n_fft}. Widen the bands."
             )
-        # The bins that any band hears; others need not be squared.
-        self.bins = slice(int(heard[0]), int(heard[-1]) + 1)
+        # The bins with a nonzero weight; others are not computed.
+        self.bins = slice(int(nonzero_bins[0]), int(nonzero_bins[-1]) + 1)
         self.register_buffer("window", window, persistent=False)
         self.register_buffer("filters", filters, persistent=False)
 
     def frames(self, samples: int) -> int:
-        """How many frames a wave of so many samples gives."""
+        """The number of frames of a wave of so many samples."""
         return 1 + (max(samples, self.shortest) + 2 * self.margin - self.window.numel()) // self.hop
 
     def columns(self, seconds: Tensor, frames: int) -> Tensor:
-        """Where times [s] lie along so many frames: at 0 the first one begins, at 1 the second, at `frames` the last
-        one ends; NaN where no frame's window reaches."""
+        """Positions of times [s] along the frames, from 0 (start of the first) to `frames` (end of the last one); NaN
+        outside every frame's window."""
         reach = self.window.numel() / self.hop / 2
         centred = (seconds.double() * self.rate_hz + self.margin) / self.hop - reach
-        heard = (centred >= -reach) & (centred <= frames - 1 + reach)
-        return torch.where(heard, (centred + 0.5).clamp(0, frames), torch.nan)
+        inside = (centred >= -reach) & (centred <= frames - 1 + reach)
+        return torch.where(inside, (centred + 0.5).clamp(0, frames), torch.nan)
 
     def rows(self, hz: Tensor) -> Tensor:
-        """Where frequencies [Hz] lie along the bands, as `columns` has it of times; NaN where no band reaches."""
+        """Positions of frequencies [Hz] along the bands, from 0 to `n_mels`; NaN outside every band."""
         lowest, highest = hz_to_mel(torch.tensor(self.limits_hz, dtype=torch.float64), self.mel_scale)
         # The outer bands' centres lie one step inside the limits.
         steps = (hz_to_mel(hz.double(), self.mel_scale) - lowest) / (highest - lowest) * (self.n_mels + 1)
-        heard = (steps >= 0) & (steps <= self.n_mels + 1)
-        return torch.where(heard, (steps - 0.5).clamp(0, self.n_mels), torch.nan)
+        inside = (steps >= 0) & (steps <= self.n_mels + 1)
+        return torch.where(inside, (steps - 0.5).clamp(0, self.n_mels), torch.nan)
 
     def mel(self, wave: Tensor) -> Tensor:
         """Waves `[B, T]` -> mel magnitude or power `[B, frames, n_mels]`, before the logarithm."""
@@ -181,7 +179,7 @@ class LogMel(nn.Module):
         if torch.compiler.is_exporting():
             return self._mel_by_convolution(wave)
         frames = wave.unfold(-1, self.window.numel(), self.hop)
-        # A compiled program takes batches of any size, so it cannot count parts.
+        # A compiled program accepts batches of any size, so it cannot count parts.
         if wave.device.type != "cpu" or torch.compiler.is_compiling():
             return self._mel(frames)
         return torch.cat([self._mel(part) for part in frames.split(max(1, _CPU_FRAMES // frames.shape[1]))])
@@ -189,18 +187,18 @@ class LogMel(nn.Module):
     def _mel(self, frames: Tensor) -> Tensor:
         spectrum = torch.fft.rfft(frames * self.window, n=self.n_fft)[..., self.bins]
         # Three times as fast as the sum over the last dimension of `view_as_real`.
-        return self._weighed(spectrum.real.square() + spectrum.imag.square())
+        return self._to_mel(spectrum.real.square() + spectrum.imag.square())
 
     def _mel_by_convolution(self, wave: Tensor) -> Tensor:
-        """The same for programs that run elsewhere, where FFTs are slow or missing: sines and cosines as kernels."""
+        """The same for exported graphs, whose runtimes have slow FFTs or none: sines and cosines as kernels."""
         bins = np.arange(self.n_fft // 2 + 1)[self.bins]
         angles = 2 * np.pi / self.n_fft * (np.outer(bins, np.arange(self.window.numel())) % self.n_fft)
         kernels = torch.from_numpy(np.concatenate([np.cos(angles), np.sin(angles)]).astype(np.float32))
         spectrum = nn.functional.conv1d(wave[:, None], (kernels * self.window)[:, None], stride=self.hop)
         real, imaginary = spectrum.transpose(1, 2).chunk(2, dim=2)
-        return self._weighed(real.square() + imaginary.square())
+        return self._to_mel(real.square() + imaginary.square())
 
-    def _weighed(self, power: Tensor) -> Tensor:
+    def _to_mel(self, power: Tensor) -> Tensor:
         """Power of the bins `[B, frames, bins]` -> mel magnitude or power `[B, frames, n_mels]`."""
         if self.power != 2.0:
             power = power.clamp_min(_SILENCE).pow(self.power / 2)

@@ -1,8 +1,8 @@
-"""How long a record of a container is, told by its first bytes: boxes, elements, packets, frames of coders.
+"""The length of a container's record (box, element, packet, frame of a codec) from its first bytes.
 
-Each function takes the first bytes of what may be a record and gives the bytes that it has with them, None where they
-begin none or are too few to tell. Where records lie in another, its length may be that of its head alone, so that they
-come next.
+Each function takes the first bytes of a possible record and returns the record's length with them, or None where they
+are not a record or too few. For a record that contains others it may return the length of its header alone, so that
+the inner records come next.
 """
 
 from typing import Literal
@@ -58,7 +58,7 @@ def chunk(head: bytes, order: Order) -> int | None:
 
 def avi_chunk(head: bytes) -> int | None:
     length = chunk(head, "little")
-    # Frames lie in a list, the list in a RIFF; who writes into a pipe leaves both without a size.
+    # Frames are in a list, the list in a RIFF; programs that write into a pipe give neither a size.
     is_open = head[8:12] == b"movi" and length in (8, 7 + 2**32)
     return 12 if length and (head[:4] == b"RIFF" or is_open) else length
 
@@ -74,11 +74,11 @@ def box(head: bytes) -> int | None:
     size = int.from_bytes(head[:4], "big")
     if size == 1:
         size = int.from_bytes(head[8:16], "big")
-    return size if size >= 8 else None  # 0: up to the end
+    return size if size >= 8 else None  # 0: to the end of the file
 
 
 def real_record(head: bytes) -> int | None:
-    """Of RealMedia: a chunk, its DATA only as far as the packets in it, and these."""
+    """A RealMedia chunk or packet; of DATA its header, so that its packets come next."""
     if len(head) < 10:
         return None
     if head[:4] == b"DATA":
@@ -88,7 +88,7 @@ def real_record(head: bytes) -> int | None:
 
 
 def element(head: bytes) -> int | None:
-    """Of Matroska; of one without a size its head alone, so that what is in it comes next."""
+    """A Matroska element; of one without a size its header."""
     name_bytes = 9 - head[0].bit_length() if head and head[0] else 9
     rest = head[name_bytes:]
     size_bytes = 9 - rest[0].bit_length() if rest and rest[0] else 9
@@ -127,7 +127,7 @@ def sds_packet(head: bytes) -> int | None:
 
 
 def mpeg_frame(head: bytes) -> int | None:
-    """Of MPEG-1, 2 and 2.5, layers I to III."""
+    """A frame of MPEG-1, 2 or 2.5 audio, layers I to III."""
     if len(head) < 4 or head[0] != 0xFF or head[1] < 0xE0:
         return None
     version, layer = head[1] >> 3 & 3, 4 - (head[1] >> 1 & 3)

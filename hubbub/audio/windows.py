@@ -1,7 +1,7 @@
-"""Cut a clip into segments; pool the segments' logits into one decision about the clip.
+"""Cuts a clip into segments of equal length.
 
-The last part of a clip is kept and a short clip is padded: no clip is ever dropped. Plain numpy, so that an exported
-classifier pools exactly as the one it came from.
+The last segment and short clips are padded, so no clip is dropped. Only NumPy is used, so that an exported classifier
+cuts exactly as the original.
 """
 
 import math
@@ -22,18 +22,18 @@ LARGEST_GAIN = np.float32(100.0)
 
 
 class WindowError(HubbubError):
-    """Windows that cannot be cut."""
+    """An invalid length or hop of windows."""
 
 
 def count(samples: int, length: int, hop: int) -> int:
-    """How many windows of `length` every `hop` cover `samples`, the last one padded where it overhangs."""
+    """The number of windows of `length` every `hop` that cover `samples`; the last one may need padding."""
     if length < 1 or not 1 <= hop <= length:
-        raise WindowError(f"windows of {length} samples every {hop}: the hop must lie between 1 and the length.")
+        raise WindowError(f"windows of {length} samples every {hop}: the hop must be between 1 and the length.")
     return 1 + max(math.ceil((samples - length) / hop), 0)
 
 
 def cut(wave: Array, length: int, hop: int, pad: Pad = "zeros") -> Array:
-    """Wave `[T]`, T >= 1 -> segments `[S, length]`; a view without copies where nothing had to be padded."""
+    """Wave `[T]`, T >= 1 -> segments `[S, length]`, a view of the wave unless it is padded."""
     segments = count(len(wave), length, hop)
     total = length + (segments - 1) * hop
     if len(wave) < total:
@@ -42,14 +42,14 @@ def cut(wave: Array, length: int, hop: int, pad: Pad = "zeros") -> Array:
 
 
 def spans(samples: int, rate_hz: int, length: int, hop: int) -> npt.NDArray[np.float64]:
-    """Start and end of each segment `[S, 2]` in seconds, the end held to the end of the recording."""
+    """Start and end of each segment `[S, 2]` [s]; ends are limited to the end of the recording."""
     starts = np.arange(count(samples, length, hop)) * hop
     return np.stack([starts, np.minimum(starts + length, samples)], axis=1) / rate_hz
 
 
 def at_level(segments: Array, level: Level) -> Array:
-    """Segments `[S, N]` as `recorded`, or each brought to one loudness: `rms` scales to a root mean square of .1, by a
-    factor of 100 at most, so that silence stays silence."""
+    """Segments `[S, N]` as `recorded`, or scaled to a root mean square of .1 (`rms`), by a factor of at most 100, so
+    that silence stays silence."""
     if level == "recorded":
         return segments
     rms = np.sqrt(np.square(segments).mean(axis=1, keepdims=True))

@@ -1,8 +1,8 @@
-"""Augmentation of what a network is trained on: waves, spectrograms, and both mixed with others of their batch.
+"""Augmentation of training batches, as set in the recipe's `[augment]`, on the device of the batch.
 
-Batched, on the device the data are on; every transform draws its parameters from a generator, then applies them
-purely (`transform.py`). Waves go through `Waveform` and `Mixing.waves`; where a front end makes spectrograms of them,
-those go through `Spectrogram`; `Mixing.spectrograms` comes last. The recipe's `[augment]` says what is done.
+Waves go through `Waveform` and `Mixing.waves`; if a front end makes spectrograms of them, these go through
+`Spectrogram`; `Mixing.spectrograms` comes last. Each transform draws random parameters, then applies them
+(`transform.py`).
 """
 
 from hubbub.augment.mixing import Mixing

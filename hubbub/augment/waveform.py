@@ -1,9 +1,8 @@
-"""Augmentation of waves `[B, N]` float32, each drawn for itself, and where training segments are cut.
+"""Augmentation of waves `[B, N]` float32, with independent parameters for each, and random crops.
 
 Sources: random speed is EnvNet's scale augmentation (Tokozume, Ushiku & Harada 2018, https://arxiv.org/abs/1711.10282);
-a room is Polack's statistical model of its impulse response (Polack 1993, Playing billiards in the concert hall,
-https://doi.org/10.1016/0003-682X(93)90054-A); `speed.py` names those of stretching and resampling. Only the room knows
-the sample rate; nothing here knows of clips, labels or spectrograms.
+reverberation is Polack's statistical model of a room's impulse response (Polack 1993, Playing billiards in the concert
+hall, https://doi.org/10.1016/0003-682X(93)90054-A); for stretching and resampling see `speed.py`.
 """
 
 import math
@@ -14,25 +13,22 @@ from scipy.fft import next_fast_len
 from torch import Generator, Tensor
 
 from hubbub.augment.speed import HOP, resample, stretch
-from hubbub.augment.transform import Transform, chosen, evenly, rolled
+from hubbub.augment.transform import Transform, roll, selected, uniform
 from hubbub.config import augment as settings
 
 __all__ = ["Gain", "Invert", "Noise", "Pitch", "Reverb", "Roll", "Scale", "Stretch", "Waveform", "crop_starts"]
 
-# On a CPU the work on so many waves stays in its cache, which halves the time.
+# So many waves fit a CPU's cache, which halves the time.
 _CPU_WAVES = 8
-# Below any energy; a room of one sample has none.
+# Below any energy; a room response of one sample has none.
 _TINY = 1e-30
 
 
 class Waveform:
-    """The transforms of a recipe's `[augment]` in their order, as one function of waves and a generator.
-
-    `augment.crop` is not among them: it decides where segments are cut, see `crop_starts`.
-    """
+    """The wave transforms of a recipe's `[augment]`, in order, as one function; `crop` is in `crop_starts`."""
 
     def __init__(self, augment: settings.Augment, rate_hz: int) -> None:
-        made = (
+        transforms = (
             augment.invert and Invert(augment.invert),
             augment.scale and Scale(augment.scale),
             augment.stretch and Stretch(augment.stretch),
@@ -42,11 +38,11 @@ class Waveform:
             augment.gain and Gain(augment.gain),
             augment.noise and Noise(augment.noise),
         )
-        self.transforms: list[Transform] = [transform for transform in made if transform]
+        self.transforms: list[Transform] = [transform for transform in transforms if transform]
 
     @torch.no_grad()
     def __call__(self, waves: Tensor, generator: Generator) -> Tensor:
-        """Waves `[B, N]` -> waves `[B, N]`; all chance comes from `generator`, which may live on another device."""
+        """Waves `[B, N]` -> waves `[B, N]`; `generator` gives all random numbers and may be on another device."""
         # In half precision resampling would add audible noise.
         with torch.autocast(waves.device.type, enabled=False):
             for transform in self.transforms:
@@ -55,49 +51,49 @@ class Waveform:
 
 
 class Invert:
-    """Played backwards. Parameters: whether, `[B]` bool."""
+    """Reversal in time. Parameters: whether, `[B]` bool."""
 
     def __init__(self, invert: settings.Invert) -> None:
         self.p = invert.p
 
     def draw(self, waves: Tensor, generator: Generator) -> Tensor:
-        return chosen(waves, generator, self.p)
+        return selected(waves, generator, self.p)
 
     def apply(self, waves: Tensor, parameters: Tensor) -> Tensor:
         return torch.where(parameters[:, None], waves.flip(1), waves)
 
 
 class Scale:
-    """Played faster or slower, pitch and all: then cropped, or padded with zeros, at random.
+    """Speed and pitch change together; then the wave is cropped, or padded with zeros, at a random position.
 
-    Parameters: speed `[B]`, and where in the room left the crop or the wave lies, `[B]` from 0 (first) to 1 (last).
-    The speed is taken as the nearest fraction with a denominator up to 128, at most .4 % away.
+    Parameters: speed `[B]`, and the position of the crop or of the wave, `[B]` from 0 (first) to 1 (last). The speed is
+    rounded to a fraction with a denominator up to 128, by at most .4 %.
     """
 
     def __init__(self, scale: settings.Scale) -> None:
         self.p, self.factor = scale.p, scale.factor
 
     def draw(self, waves: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
-        exponent = evenly(waves, generator, self.p, -1.0, 1.0, neutral=0.0)
-        place = torch.rand(len(waves), generator=generator, device=generator.device)
-        return self.factor**exponent, place.to(waves.device)
+        exponent = uniform(waves, generator, self.p, -1.0, 1.0, neutral=0.0)
+        position = torch.rand(len(waves), generator=generator, device=generator.device)
+        return self.factor**exponent, position.to(waves.device)
 
     def apply(self, waves: Tensor, parameters: tuple[Tensor, Tensor]) -> Tensor:
-        speed, place = parameters
+        speed, position = parameters
         samples = waves.shape[1]
-        # Read from inside the wave where it is slowed, from before it where it is too short.
-        starts = (place * samples * (1 - speed)).round().long()
+        # Slower waves are read from inside, faster ones from before their start.
+        starts = (position * samples * (1 - speed)).round().long()
         return _changed(waves, speed != 1, lambda rows: resample(waves[rows], speed[rows], starts[rows], samples))
 
 
 class Stretch:
-    """Slower or faster at the same pitch, cropped or zero-padded at its end. Parameters: speed `[B]`."""
+    """Speed changes at the same pitch; cropped or zero-padded at the end. Parameters: speed `[B]`."""
 
     def __init__(self, stretch: settings.Stretch) -> None:
         self.p, self.rate = stretch.p, stretch.rate
 
     def draw(self, waves: Tensor, generator: Generator) -> Tensor:
-        return evenly(waves, generator, self.p, *self.rate, neutral=1.0)
+        return uniform(waves, generator, self.p, *self.rate, neutral=1.0)
 
     def apply(self, waves: Tensor, parameters: Tensor) -> Tensor:
         return _changed(
@@ -106,46 +102,46 @@ class Stretch:
 
 
 class Pitch:
-    """Higher or lower, as long as before: stretched, then played faster or slower. Parameters: semitones `[B]`.
+    """Pitch changes at the same speed: stretched, then resampled. Parameters: semitones `[B]`.
 
-    Shifts of less than 7 cents can come out as none, see `Scale` on fractions.
+    Shifts of less than 7 cents may be rounded to none, see `Scale`.
     """
 
     def __init__(self, pitch: settings.Pitch) -> None:
         self.p, self.semitones = pitch.p, pitch.semitones
 
     def draw(self, waves: Tensor, generator: Generator) -> Tensor:
-        return evenly(waves, generator, self.p, *self.semitones, neutral=0.0)
+        return uniform(waves, generator, self.p, *self.semitones, neutral=0.0)
 
     def apply(self, waves: Tensor, parameters: Tensor) -> Tensor:
         return _changed(waves, parameters != 0, lambda rows: self._shift(waves[rows], parameters[rows]))
 
     def _shift(self, waves: Tensor, semitones: Tensor) -> Tensor:
         samples, speeds = waves.shape[1], 2 ** (semitones / 12)
-        # A hop more than is read: no wave's end may depend on how long the others are.
+        # One more hop than is read, so that no wave's end depends on the length of the others.
         longer = stretch(waves, 1 / speeds, math.ceil(samples * float(speeds.max())) + HOP)
         return resample(longer, speeds, torch.zeros_like(speeds, dtype=torch.long), samples)
 
 
 class Roll:
-    """Shifted in time, what leaves at one end coming back at the other. Parameters: samples to the right `[B]` int."""
+    """Circular shift in time. Parameters: samples to the right `[B]` int."""
 
     def __init__(self, roll: settings.Roll) -> None:
         self.p, self.fraction = roll.p, roll.fraction
 
     def draw(self, waves: Tensor, generator: Generator) -> Tensor:
-        shift = evenly(waves, generator, self.p, -self.fraction, self.fraction, neutral=0.0)
+        shift = uniform(waves, generator, self.p, -self.fraction, self.fraction, neutral=0.0)
         return (shift * waves.shape[1]).round().long()
 
     def apply(self, waves: Tensor, parameters: Tensor) -> Tensor:
-        return rolled(waves, parameters)
+        return roll(waves, parameters)
 
 
 class Reverb:
-    """As in a room: white Gaussian noise that falls by 60 dB in `decay_s` follows every sound, at the level it had.
+    """Reverberation: convolution with white Gaussian noise that decays by 60 dB in `decay_s`, at the level of the wave.
 
-    The direct sound stays in its place; `wet` is the room's share of the energy. All frequencies die away equally fast,
-    and nothing is heard of what came before the segment.
+    The direct sound keeps its position; `wet` is the reverberation's share of the energy. All frequencies decay equally
+    fast; the segment begins without reverberation of earlier sound.
 
     Parameters: wet `[B]`, decay [s] `[B]`, noise of sd 1 `[B, L]`.
     """
@@ -154,18 +150,20 @@ class Reverb:
         self.p, self.decay_s, self.wet, self.rate_hz = reverb.p, reverb.decay_s, reverb.wet, rate_hz
 
     def draw(self, waves: Tensor, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
-        wet = evenly(waves, generator, self.p, *self.wet, neutral=0.0)
-        decay_s = evenly(waves, generator, 1.0, *self.decay_s, neutral=0.0)
-        # What comes after 60 dB, or after the segment's end, is not heard.
+        wet = uniform(waves, generator, self.p, *self.wet, neutral=0.0)
+        decay_s = uniform(waves, generator, 1.0, *self.decay_s, neutral=0.0)
+        # Cut at -60 dB, or at the segment's length.
         length = min(math.ceil(self.decay_s[1] * self.rate_hz), waves.shape[1])
         noise = torch.randn(len(waves), length, generator=generator, device=generator.device)
         return wet, decay_s, noise.to(waves.device)
 
     def apply(self, waves: Tensor, parameters: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         wet, decay_s, noise = parameters
-        return _changed(waves, wet > 0, lambda rows: self._room(waves[rows], wet[rows], decay_s[rows], noise[rows]))
+        return _changed(
+            waves, wet > 0, lambda rows: self._reverberated(waves[rows], wet[rows], decay_s[rows], noise[rows])
+        )
 
-    def _room(self, waves: Tensor, wet: Tensor, decay_s: Tensor, noise: Tensor) -> Tensor:
+    def _reverberated(self, waves: Tensor, wet: Tensor, decay_s: Tensor, noise: Tensor) -> Tensor:
         samples, length = waves.shape[1], noise.shape[1]
         time_s = torch.arange(length, device=waves.device) / self.rate_hz
         response = noise * 10 ** (-3 * time_s / decay_s[:, None])
@@ -173,9 +171,9 @@ class Reverb:
         response *= (wet / response.square().sum(1).clamp_min(_TINY)).sqrt()[:, None]
         response[:, 0] = (1 - wet).sqrt()
         size = next_fast_len(samples + length - 1, real=True)
-        heard = torch.fft.irfft(torch.fft.rfft(waves, size) * torch.fft.rfft(response, size), size)[:, :samples]
-        before, after = (some.square().mean(1) for some in (waves, heard))
-        return heard * torch.where(after > 0, before / after, 1.0).sqrt()[:, None]
+        reverberated = torch.fft.irfft(torch.fft.rfft(waves, size) * torch.fft.rfft(response, size), size)[:, :samples]
+        before, after = (some.square().mean(1) for some in (waves, reverberated))
+        return reverberated * torch.where(after > 0, before / after, 1.0).sqrt()[:, None]
 
 
 class Gain:
@@ -185,14 +183,14 @@ class Gain:
         self.p, self.db = gain.p, gain.db
 
     def draw(self, waves: Tensor, generator: Generator) -> Tensor:
-        return evenly(waves, generator, self.p, *self.db, neutral=0.0)
+        return uniform(waves, generator, self.p, *self.db, neutral=0.0)
 
     def apply(self, waves: Tensor, parameters: Tensor) -> Tensor:
         return waves * 10 ** (parameters[:, None] / 20)
 
 
 class Noise:
-    """White Gaussian noise added; an SNR is relative to the wave's RMS, so silence gets none.
+    """White Gaussian noise is added; an SNR is relative to the wave's RMS, so silence gets none.
 
     Parameters: its level `[B]`, as sd (full scale 1) or as SNR [dB], and noise of sd 1 `[B, N]`.
     """
@@ -202,34 +200,34 @@ class Noise:
 
     def draw(self, waves: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
         if self.snr_db is None:
-            assert self.sd is not None  # the settings give one of the two
-            level = evenly(waves, generator, self.p, *self.sd, neutral=0.0)
+            assert self.sd is not None  # the settings require one of the two
+            level = uniform(waves, generator, self.p, *self.sd, neutral=0.0)
         else:
-            level = evenly(waves, generator, self.p, *self.snr_db, neutral=math.inf)
+            level = uniform(waves, generator, self.p, *self.snr_db, neutral=math.inf)
         noise = torch.randn(waves.shape, generator=generator, device=generator.device)
         return level, noise.to(waves.device)
 
     def apply(self, waves: Tensor, parameters: tuple[Tensor, Tensor]) -> Tensor:
         level, noise = parameters
         sd = level if self.snr_db is None else waves.square().mean(1).sqrt() * 10 ** (-level / 20)
-        # Not even a zero may change its sign.
+        # Also keeps the sign of zeros.
         return torch.where(sd[:, None] > 0, torch.addcmul(waves, sd[:, None], noise), waves)
 
 
 def crop_starts(lengths: Tensor, size: int, generator: Generator) -> Tensor:
-    """Where windows of `size` samples start in clips of `lengths` `[B]` int -> `[B]` int, drawn evenly.
+    """Random starts of windows of `size` samples in clips of `lengths` `[B]` int -> `[B]` int, uniform.
 
-    In a longer clip: from 0 to length - size. A shorter clip lies anywhere in zeros: from -(size - length) to 0.
+    In a longer clip: from 0 to length - size. A shorter clip is zero-padded on both sides: from -(size - length) to 0.
     """
-    room = lengths - size
-    # Whole numbers: a float has not one for every sample of a long recording. Remainders of so large ones are even.
+    slack = lengths - size
+    # Integers, since floats cannot index every sample of a long recording. The remainder of such large ones is uniform.
     chance = torch.randint(2**48, lengths.shape, generator=generator, device=generator.device).to(lengths.device)
-    return chance % (room.abs() + 1) * room.sign()
+    return chance % (slack.abs() + 1) * slack.sign()
 
 
-def _changed(waves: Tensor, chosen: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
-    """`waves` with the rows where `chosen` `[B]` replaced by `change(rows)`: work is done for them alone."""
-    changed, rows = waves.clone(), chosen.nonzero()[:, 0]
+def _changed(waves: Tensor, selected: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
+    """`waves` with the rows where `selected` `[B]` is true replaced by `change(rows)`."""
+    changed, rows = waves.clone(), selected.nonzero()[:, 0]
     at_once = _CPU_WAVES if waves.device.type == "cpu" else len(waves)
     for begin in range(0, len(rows), at_once):
         some = rows[begin : begin + at_once]

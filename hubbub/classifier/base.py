@@ -174,7 +174,7 @@ class Classifier(ABC):
         if self.confidence.threshold is None:
             return None
         found = familiarity(by_segment, self.recipe.evaluate.unknown, self.activation)
-        return (found >= self.confidence.threshold) & ~waves.silent(segments)
+        return (found >= self.confidence.threshold) & ~waves.is_silent(segments)
 
     def _uncalibrated(self, pooled: Array) -> Array:
         """As `clip_proba`, before temperature scaling."""
@@ -200,10 +200,11 @@ class Classifier(ABC):
         name = str(source) if isinstance(source, str | Path) else "the wave"
         try:
             if isinstance(source, str | Path | decode.Sound) or hasattr(source, "read"):
-                with nullcontext(source) if isinstance(source, decode.Sound) else decode.opened(source) as sound:  # type: ignore[arg-type]
+                with nullcontext(source) if isinstance(source, decode.Sound) else decode.open_sound(source) as sound:  # type: ignore[arg-type]
                     if rate_hz not in (None, sound.rate_hz):
                         raise ClassifierError(
-                            f"rate_hz {waves.shown(rate_hz)}: {name} says {sound.rate_hz} Hz itself. Leave rate_hz out."
+                            f"rate_hz {waves.short_repr(rate_hz)}: {name} says {sound.rate_hz} Hz itself. "
+                            "Leave rate_hz out."
                         )
                     wave, own_rate = np.concatenate(list(sound.blocks)), sound.rate_hz
                 warnings = sound.warnings
@@ -214,7 +215,11 @@ class Classifier(ABC):
         except waves.WaveError as error:
             raise ClassifierError(f"{name} {error}") from error
         seconds = len(wave) / own_rate
-        return resampled, seconds, (*warnings, *waves.padded(seconds, self.recipe.windows.length / self.rate_hz))
+        return (
+            resampled,
+            seconds,
+            (*warnings, *waves.padding_warnings(seconds, self.recipe.windows.length / self.rate_hz)),
+        )
 
     def classify(self, source: str | Path | BinaryIO | npt.ArrayLike, rate_hz: int | None = None) -> Prediction:
         """A file, an open stream or a wave -> `Prediction`.
@@ -223,7 +228,7 @@ class Classifier(ABC):
         files carry theirs. `[channels, T]` is turned where that is unmistakable. Any rate, number of channels and
         length from 10 ms will do. A file may also be an image of a spectrogram, or a spectrogram (.npy, `[F, W]`),
         made as those it was trained on; where that is not known, its `seconds` are 0. Raises `AudioError`,
-        `PictureError` or `ClassifierError`.
+        `ImageError` or `ClassifierError`.
         """
         warnings: tuple[str, ...] = ()
         if isinstance(source, str | Path) and Path(source).suffix.lower() in PRECOMPUTED:
@@ -241,7 +246,7 @@ class Classifier(ABC):
             seconds,
             spans,
             *best_classes(by_segment),
-            known=waves.known(None if known is None else bool(known.any()), warnings),
+            known=waves.known_unless_silent(None if known is None else bool(known.any()), warnings),
             warnings=warnings,
         )
 
@@ -263,7 +268,7 @@ def _view(segments: Array, level: windows.Level, shift: float) -> Array:
 
 def _as_mono(wave: npt.ArrayLike, rate_hz: int | None) -> tuple[Array, int, list[str]]:
     """An array -> mono `[T]`, its rate, and warnings. Raises `WaveError` and `ClassifierError`."""
-    samples, mixer = waves.as_wave(wave), waves.Mixer()
+    samples, mixer = waves.as_wave(wave), waves.Downmixer()
     if rate_hz is None:
         raise ClassifierError("a wave does not say its sample rate. Give rate_hz, e.g. classify(wave, rate_hz=44100).")
     return np.concatenate([mixer.feed(samples), mixer.end()]), rate_hz, mixer.warnings

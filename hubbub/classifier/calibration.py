@@ -55,7 +55,7 @@ def fit(targets: Targets, by_segment: Scores, by_clip: Scores, offsets: npt.Arra
     each = familiarity(pooling.apply_temperature(by_segment, segment), how)
     of_clips = np.sort(np.maximum.reduceat(each, starts))
     # The highest threshold that this share of clips reaches.
-    return Confidence(segment, clip, float(of_clips[int(len(of_clips) * (1 - classification.MOSTLY))]))
+    return Confidence(segment, clip, float(of_clips[int(len(of_clips) * (1 - classification.KNOWN_SHARE))]))
 
 
 def temperature(targets: Targets, scores: Scores) -> float:
@@ -65,15 +65,14 @@ def temperature(targets: Targets, scores: Scores) -> float:
     one row is added whose target is all classes equally: else clips without a mistake would make all scores 1.
     """
     from scipy import optimize
+    from scipy.special import log_softmax
 
     classification.validate(targets, scores)
     logs, rows = pooling.logits(scores), np.arange(len(targets))
 
     def loss(log_temperature: float) -> float:
-        logits = logs / math.exp(log_temperature)
-        logits -= logits.max(axis=1, keepdims=True)
-        losses = np.log(np.exp(logits).sum(axis=1, keepdims=True)) - logits
-        return float(losses[rows, targets].sum() + losses.mean())
+        surprise = -log_softmax(logs / math.exp(log_temperature), axis=1)
+        return float(surprise[rows, targets].sum() + surprise.mean())
 
     far = math.log(FARTHEST)
     found = optimize.minimize_scalar(loss, bounds=(-far, far), method="bounded", options={"xatol": _TOLERANCE})

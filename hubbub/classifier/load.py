@@ -51,9 +51,9 @@ def load_torch(name: str | Path) -> "TorchClassifier":
 def default_model() -> str:
     """The model used where none is named: YAMNet's own classes. Raises `ClassifierError` where its weights are not
     installed."""
-    from hubbub.models.yamnet import find_weights
+    from hubbub.runtime import download, homes
 
-    if find_weights() is None:
+    if homes.find("weights", download.ASSETS["yamnet"].file) is None:
         raise ClassifierError(
             "no --model was given, and YAMNet's weights are not installed. Train a model (hubbub demo makes "
             "runs/demo), or fetch YAMNet: hubbub data get yamnet."

@@ -4,6 +4,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import softmax
 
 from hubbub.audio.windows import Array
 
@@ -32,8 +33,7 @@ def probabilities(logits: npt.NDArray[Float], activation: Activation = "softmax"
     """Logits `[..., K]` -> probabilities `[..., K]`."""
     if activation == "sigmoid":
         return 0.5 * (1.0 + np.tanh(logits / 2.0))  # the logistic function, without overflow
-    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return shifted / shifted.sum(axis=-1, keepdims=True)
+    return np.asarray(softmax(logits, axis=-1))
 
 
 def apply_temperature(scores: Array, temperature: float, activation: Activation = "softmax") -> Array:

@@ -34,7 +34,7 @@ from hubbub.runtime import files
 from hubbub.runtime.devices import choose_device
 
 if TYPE_CHECKING:
-    from hubbub.models.heads import Head
+    from hubbub.models.head import Head
 
 __all__ = ["CARD", "TorchClassifier", "load_audioset"]
 
@@ -145,7 +145,7 @@ class TorchClassifier(Classifier):
         settings, length = self.recipe.frontend, self.recipe.windows.length
         if file.suffix.lower() == ".npy":
             values, wanted = image_files.read_spectrogram(file), self.frontend.spectrogram_shape(length)
-            framed = self.frontend.framed(values)
+            framed = self.frontend.fit_frames(values)
             if framed.shape[1:] != wanted:
                 raise ClassifierError(
                     f"{file} has the shape {list(values.shape)}; this classifier takes {list(wanted)}. Give it such a "
@@ -156,7 +156,7 @@ class TorchClassifier(Classifier):
             raise ClassifierError(
                 f"{file} is an image, and this classifier's spectrograms are decibels. Give it sound."
             )
-        image = image_files.read(file, self.frontend.shape(length))[None]
+        image = image_files.read_image(file, self.frontend.shape(length))[None]
         if image.shape[1] == 3 and settings.colours == "none":
             raise ClassifierError(f"{file} is in colour, and this classifier takes grey images. Give it a grey one.")
         return image

@@ -1,4 +1,4 @@
-"""hubbub bench and hubbub train: recipes and suites run, one split looked at closely."""
+"""`hubbub bench` and `hubbub train`: run recipes and suites, or one split of a recipe."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,7 +37,10 @@ __all__ = ["bench", "print_overview", "print_summary", "train"]
 
 def bench(
     names: Annotated[
-        list[str], typer.Argument(metavar="RECIPE...", help="Recipes or suites (hubbub recipes lists them), or files.")
+        list[str],
+        typer.Argument(
+            metavar="RECIPE...", help="Names of recipes or suites (hubbub recipes lists them), or TOML files."
+        ),
     ],
     folds: Folds = None,
     seeds: Seeds = None,
@@ -45,13 +48,15 @@ def bench(
     quick: Quick = False,
     engine: Engine = "local",
     jobs: Annotated[
-        int | None, typer.Option("--jobs", min=1, help="local: cells at once. Default: what keeps the machine busy.")
+        int | None,
+        typer.Option("--jobs", min=1, help="local: cells at once. Default: as many as keep the machine busy."),
     ] = None,
     address: Address = None,
     cpus: Cpus = 1.0,
     gpus: Gpus = None,
     storage: Annotated[
-        str | None, typer.Option("--storage", help="ray: URL that cells write to, if run folders are not shared.")
+        str | None,
+        typer.Option("--storage", help="ray: URL that cells write to, if the machines do not share the run folders."),
     ] = None,
     allow_missing: AllowMissing = False,
     allow_leaky: AllowLeaky = False,
@@ -60,7 +65,7 @@ def bench(
     device: Device = None,
     debug: Debug = False,
 ) -> None:
-    """Run recipes over all their folds and seeds; a killed run goes on where it stopped.
+    """Train and test recipes on all their folds and seeds; an interrupted run continues.
 
     Example: hubbub bench esc50-yamnet
 
@@ -73,13 +78,13 @@ def bench(
     runs = suite.runs(names, out_dir, name=name, settings=extra, quick=quick)
     for run in runs:
         distributed.check_world_size(run.recipe.train.nodes, run.recipe.train.devices)
-    with distributed.process_group(runs[0].recipe.train.nodes, runs[0].recipe.train.devices) as leads:
-        if not leads:
+    with distributed.process_group(runs[0].recipe.train.nodes, runs[0].recipe.train.devices) as is_first_rank:
+        if not is_first_rank:
             from hubbub.train.worker import run_worker
 
             return run_worker()
-        from hubbub.experiment import local  # seconds of imports: only for recipes that hold
-        from hubbub.experiment import run as experiment
+        from hubbub.experiment import local  # slow to import: after the recipes are checked
+        from hubbub.experiment.run import run_all
 
         if engine == "local":
             where: Any = local.local(runs, jobs, log)
@@ -88,7 +93,7 @@ def bench(
 
             distributed.require_one_process("a grid with --engine ray")
             where = ray.Ray(address, cpus=cpus, gpus=gpus, storage=storage)
-        ends = experiment.run_all(runs, where, log)
+        ends = run_all(runs, where, log)
     finished = [ended for ended in ends if ended.summary]
     if len(finished) == 1:
         print_summary(finished[0].summary or {})
@@ -101,34 +106,34 @@ def bench(
             place = out_dir / run_name(one, quick, name)
             out.print(suite.write(place, [e for e in ends if e.run.folder.parent == place]), soft_wrap=True)
     if _report_failures(ends, debug):
-        none_began = all(ended.failed and ended.failed[0].step.kind == "begin" for ended in ends)
-        raise typer.Exit(2 if none_began else 1)
+        none_started = all(ended.failed and ended.failed[0].step.kind == "begin" for ended in ends)
+        raise typer.Exit(2 if none_started else 1)
 
 
 def _report_failures(ends: Sequence[Any], debug: bool) -> int:
     failed = [(ended, done) for ended in ends for done in ended.failed]
     for ended, done in failed:
         error = done.error
-        said = (
+        reason = (
             str(error) if isinstance(error, HubbubError) else f"{type(error).__name__}: {error} (--debug shows where)"
         )
-        err.print(f"failed: {ended.run.folder}, {done.step}: {said}", style="red", soft_wrap=True)
+        err.print(f"failed: {ended.run.folder}, {done.step}: {reason}", style="red", soft_wrap=True)
         if debug:
             err.print("".join(getattr(error, "__notes__", [])), soft_wrap=True)
     if failed:
-        err.print("what was done is kept; the same command tries the rest again")
+        err.print("finished parts are kept; the same command tries the rest again")
     return len(failed)
 
 
 def train(
     recipe: Annotated[str, typer.Argument(help="A shipped recipe's name (hubbub recipes) or a TOML file.")],
     fold: Annotated[
-        str | None, typer.Option("--fold", help="The test fold that stays untouched until the end. Default: the first.")
+        str | None, typer.Option("--fold", help="The test fold, which is not used before the end. Default: the first.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of every random draw.")] = 42,
-    epochs: Annotated[int | None, typer.Option("--epochs", help="Longest training.")] = None,
-    lr: Annotated[float | None, typer.Option("--lr", callback=finite, help="Largest learning rate.")] = None,
-    batch_size: Annotated[int | None, typer.Option("--batch-size", help="Segments a step.")] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of all random numbers.")] = 42,
+    epochs: Annotated[int | None, typer.Option("--epochs", help="The most epochs.")] = None,
+    lr: Annotated[float | None, typer.Option("--lr", callback=finite, help="The largest learning rate.")] = None,
+    batch_size: Annotated[int | None, typer.Option("--batch-size", help="Segments in a batch.")] = None,
     name: Name = None,
     quick: Quick = False,
     allow_missing: AllowMissing = False,
@@ -138,7 +143,7 @@ def train(
     device: Device = None,
     debug: Debug = False,
 ) -> None:
-    """One split, one seed, for looking closely.
+    """Train and test a recipe on one fold with one seed.
 
     Example: hubbub train street-cnn --fold 1 --epochs 5
     """
@@ -149,34 +154,35 @@ def train(
     given = {"train.epochs": epochs, "train.learning_rate": lr, "train.batch_size": batch_size}
     extra = [f"{key}={value}" for key, value in given.items() if value is not None]
     extra = as_settings(settings, device, fold, str(seed), allow_missing, allow_leaky) + extra
-    held = Recipe.load(recipe, extra, quick=quick)
-    if held.protocol.kind in ("kfold", "logo") and not held.protocol.folds:
-        from hubbub.data import open, splits
+    chosen = Recipe.load(recipe, extra, quick=quick)
+    if chosen.protocol.kind in ("kfold", "logo") and not chosen.protocol.folds:
+        from hubbub.data import splits
+        from hubbub.data.open import open_clips
 
-        fold = splits.make(open.open_clips(held), held.protocol)[0].name
-        held = Recipe.load(recipe, [*extra, as_setting("protocol.folds", [fold])], quick=quick)
+        fold = splits.make_splits(open_clips(chosen), chosen.protocol)[0].name
+        chosen = Recipe.load(recipe, [*extra, as_setting("protocol.folds", [fold])], quick=quick)
     folder = out_dir / run_name(recipe, quick, name, f"-fold{safe_name(fold) if fold else ''}-seed{seed}")
-    with distributed.process_group(held.train.nodes, held.train.devices) as leads:
-        if not leads:
+    with distributed.process_group(chosen.train.nodes, chosen.train.devices) as is_first_rank:
+        if not is_first_rank:
             from hubbub.train.worker import run_worker
 
             return run_worker()
-        from hubbub.experiment import run as experiment  # seconds of imports: only for a recipe that holds
+        from hubbub.experiment.run import run  # slow to import: after the recipe is checked
 
-        summary = experiment.run(held, folder, quick=quick, refit=False, log=log)
+        summary = run(chosen, folder, quick=quick, refit=False, log=log)
     print_summary(summary)
     out.print(f"run folder: {folder}   page: {folder / 'report.html'}")
 
 
 def print_overview(folders: Sequence[Path]) -> None:
-    """One row a run: accuracy of clips, its spread, macro-F1 of clips, accuracy of segments, minutes."""
+    """Prints one row for each run: clip accuracy, its spread, clip macro-F1, segment accuracy, minutes."""
     from hubbub.experiment import suite
 
     frame = suite.overview(folders)
     shown = frame.drop(columns=["cells", "read first"])
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="accuracy and macro-F1 of clips, accuracy of segments")
     short = ("run", "clips", "sd folds", "sd seeds", "F1", "segm.", "min")
-    for name, head in zip(shown.columns, short, strict=True):  # heads may be broken over lines, figures may not
+    for name, head in zip(shown.columns, short, strict=True):  # heads may wrap, figures may not
         table.add_column(head, min_width=max(map(len, frame[name])), overflow="fold")
     for row in shown.itertuples(index=False):
         table.add_row(*row)
@@ -187,7 +193,7 @@ def print_overview(folders: Sequence[Path]) -> None:
 
 
 def print_summary(summary: dict[str, Any]) -> None:
-    """A run's figures: a row a cell, then a row a metric."""
+    """Prints a run's figures: a row for each cell, then a row for each metric."""
     from hubbub.report.summary import NAMES, fold_table
 
     out.print(f"\n{summary['recipe']}", style="bold")

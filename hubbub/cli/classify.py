@@ -1,4 +1,4 @@
-"""hubbub classify: what is heard in files, folders and standard input, printed or kept in files."""
+"""`hubbub classify`: classify files, folders and standard input; answers are printed or written to files."""
 
 import os
 import sys
@@ -38,32 +38,44 @@ if TYPE_CHECKING:
 
 __all__ = ["classify"]
 
-#: What --out's ending says where no format was asked for.
-BY_ENDING = {".json": "json", ".jsonl": "json", ".csv": "csv", ".parquet": "parquet", "": "json"}
+#: The format by the suffix of --out, if no option names one.
+BY_SUFFIX = {".json": "json", ".jsonl": "json", ".csv": "csv", ".parquet": "parquet", "": "json"}
 TOP_IN_TABLE = 3
 
 
 def classify(
     paths: Annotated[
-        list[str], typer.Argument(help="Sound files, folders of them, patterns ('**/*.wav'), or - for standard input.")
+        list[str],
+        typer.Argument(help="Sound files, folders of them, patterns such as '**/*.wav', or - for standard input."),
     ],
     model: Model = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a file.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="One line a segment, or an event.")] = False,
-    as_audacity: Annotated[bool, typer.Option("--audacity", help="Events as a label track for Audacity.")] = False,
-    as_raven: Annotated[bool, typer.Option("--raven", help="Events as a selection table for Raven.")] = False,
-    as_parquet: Annotated[bool, typer.Option("--parquet", help="The columns of --csv; needs --out.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for each file.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print one line for each segment, or each event.")] = False,
+    as_audacity: Annotated[
+        bool, typer.Option("--audacity", help="Print events as a label track for Audacity.")
+    ] = False,
+    as_raven: Annotated[bool, typer.Option("--raven", help="Print events as a selection table for Raven.")] = False,
+    as_parquet: Annotated[
+        bool, typer.Option("--parquet", help="Write the columns of --csv as Parquet; needs --out.")
+    ] = False,
     to: Annotated[
         Path | None,
-        typer.Option("--out", help="A file for all answers, or a folder with one a recording. Goes on where it was."),
+        typer.Option(
+            "--out", help="A file for all answers, or a folder with one for each recording. A second run continues it."
+        ),
     ] = None,
     top: Annotated[
-        int | None, typer.Option("--top", min=1, help="Classes a file in the table (3), a segment in rows (1).")
+        int | None,
+        typer.Option(
+            "--top", min=1, help="Classes shown for each file (default 3), or for each segment in rows (default 1)."
+        ),
     ] = None,
     threshold: Annotated[
         float | None,
         typer.Option(
-            "--threshold", callback=finite, help="Leave out what scores less. Of events: what one reaches (.5)."
+            "--threshold",
+            callback=finite,
+            help="Leave out lower scores. For events: the score that an event reaches (default 0.5).",
         ),
     ] = None,
     events: Annotated[bool, typer.Option("--events", help="Merge neighbouring segments into events.")] = False,
@@ -77,62 +89,78 @@ def classify(
     device: Device = None,
     debug: Debug = False,
 ) -> None:
-    """Say what is heard in each file, and when.
+    """Classify recordings: the classes in each file, and when they occur.
 
     Example: hubbub classify street.wav --model runs/demo
     """
-    from hubbub.audio.find_files import find
-    from hubbub.classifier.load import default_model, load
-    from hubbub.inference.formats import FORMATS
-    from hubbub.inference.predict import predict_files
+    from hubbub.classifier.load import default_model
     from hubbub.inference.result import PredictOptions
 
-    wanted = _format(
-        {"json": as_json, "csv": as_csv, "audacity": as_audacity, "raven": as_raven, "parquet": as_parquet}, to
-    )
-    event_settings = _event_settings(events or wanted in ("audacity", "raven"), threshold, release, shortest, gap)
-    if to is None and wanted == "parquet":
-        raise HubbubError("--parquet is no text. Say where it shall go: --out heard.parquet.")
+    flags = {"json": as_json, "csv": as_csv, "audacity": as_audacity, "raven": as_raven, "parquet": as_parquet}
+    form = _format(flags, to)
+    if to is None and form == "parquet":
+        raise HubbubError("--parquet is not text. Write it to a file: --out answers.parquet.")
     name = default_model() if model is None else model
+    options = PredictOptions(
+        top or (1 if form or engine == "ray" else TOP_IN_TABLE),
+        _event_settings(events or form in ("audacity", "raven"), threshold, release, shortest, gap),
+    )
     if engine == "ray":
-        if to is None or to.suffix or wanted not in ("json", "parquet") or as_json:
-            raise HubbubError("--engine ray writes parquet files into a folder. Name one: --out heard.")
-        options = PredictOptions(top or 1, event_settings)
-        failed = _keep_by_ray(to, paths, name, options, threshold or 0.0, address=address, cpus=cpus, gpus=gpus)
-        raise typer.Exit(1 if failed else 0)
-    classifier = load(name).to(device or "auto")
-    search = find(paths, classifier.endings)
-    found, missed = search.files, _say_left_out(search)
-    options = PredictOptions(top or (1 if wanted else TOP_IN_TABLE), event_settings)
-    form = FORMATS.get(wanted)
-    if form and not form.several and to is None and len(found) > 1:
-        raise HubbubError(f"--{wanted} is one file a recording, and there are {len(found)}. Give a folder: --out DIR.")
-
-    def predict(some: Sequence[str]) -> "Iterator[FileResult]":
-        with _progress(some) as progress:
-            yield from predict_files(classifier, some, name, options, progress)
-
-    if to is not None and form is not None:
-        failed = _keep(to, form, found, paths, name, options, threshold or 0.0, predict)
+        if to is None or to.suffix or form not in ("json", "parquet") or as_json:
+            raise HubbubError("--engine ray writes Parquet files into a folder. Name one: --out answers.")
+        failed = _classify_on_ray(to, paths, name, options, threshold or 0.0, address=address, cpus=cpus, gpus=gpus)
     else:
-        failed = _print(form, predict(found), options, threshold or 0.0)
-    if failed + missed:
+        failed = _classify_here(to, form, paths, name, options, threshold or 0.0, device or "auto")
+    if failed:
         raise typer.Exit(1)
 
 
+def _classify_here(
+    to: Path | None,
+    form_name: str,
+    paths: list[str],
+    name: str,
+    options: "PredictOptions",
+    threshold: float,
+    device: str,
+) -> int:
+    """Classifies on this machine and returns how many inputs failed."""
+    from hubbub.audio.find_files import find
+    from hubbub.classifier.load import load
+    from hubbub.inference.formats import FORMATS
+    from hubbub.inference.predict import predict_files
+
+    classifier = load(name).to(device)
+    search = find(paths, classifier.endings)
+    found, missing = search.files, _report_left_out(search)
+    form = FORMATS.get(form_name)
+    if form and not form.several and to is None and len(found) > 1:
+        raise HubbubError(
+            f"--{form_name} is one file a recording, and there are {len(found)}. Give a folder: --out DIR."
+        )
+
+    def predict(files: Sequence[str]) -> "Iterator[FileResult]":
+        with _progress(files) as update:
+            yield from predict_files(classifier, files, name, options, update)
+
+    if to is not None and form is not None:
+        return missing + _write(to, form, found, paths, name, options, threshold, predict)
+    return missing + _print(form, predict(found), options, threshold)
+
+
 def _format(flags: dict[str, bool], to: Path | None) -> str:
-    """The format's name; none for the table."""
-    asked = [name for name, is_asked in flags.items() if is_asked]
-    if len(asked) > 1:
-        raise HubbubError(f"--{' and --'.join(asked)} were given. Choose one; --out keeps its answers.")
-    if asked or to is None:
-        return asked[0] if asked else ""
-    if to.suffix.lower() not in BY_ENDING:
+    """The name of the format; "" for the table."""
+    options = [name for name, is_asked in flags.items() if is_asked]
+    if len(options) > 1:
+        raise HubbubError(f"--{' and --'.join(options)} were given. Choose one.")
+    if options or to is None:
+        return options[0] if options else ""
+    if to.suffix.lower() not in BY_SUFFIX:
         raise HubbubError(
             f"--out {to} does not say the format. End it in .jsonl, .csv or .parquet, or add --json, --csv, "
             "--audacity, --raven or --parquet."
         )
-    return BY_ENDING[to.suffix.lower()]
+    return BY_SUFFIX[to.suffix.lower()]
 
 
 def _event_settings(
@@ -143,11 +171,11 @@ def _event_settings(
     if events:
         return EventSettings(EventSettings.threshold if threshold is None else threshold, release, shortest, gap)
     if release is not None or shortest or gap:
-        raise HubbubError("--release, --min-duration and --gap are about events. Ask for them: --events.")
+        raise HubbubError("--release, --min-duration and --gap are about events. Add --events.")
     return None
 
 
-def _keep_by_ray(
+def _classify_on_ray(
     to: Path, paths: list[str], name: str, options: "PredictOptions", threshold: float, **cluster: Any
 ) -> int:
     from hubbub.audio.find_files import STDIN, find
@@ -155,20 +183,20 @@ def _keep_by_ray(
     from hubbub.inference import ray
 
     if STDIN in paths:
-        raise HubbubError("standard input is on this machine alone. Name files that all machines see.")
+        raise HubbubError("only this machine has standard input. Name files that all machines can read.")
     search = find(paths, load(name).endings)
-    found, missed = [os.path.abspath(path) for path in search.files], _say_left_out(search)
+    found, missing = [os.path.abspath(path) for path in search.files], _report_left_out(search)
     name = os.path.abspath(name) if os.path.exists(name) else name
-    facts = _facts(name, options, threshold, "parquet")
+    facts = _dependencies(name, options, threshold, "parquet")
     before, failed, odd = ray.classify(found, name, options, threshold, to.absolute(), facts, **cluster)
-    _say_before(before, len(found))
-    said = f"; {failed} files could not be heard: column error" if failed else ""
-    said += f"; {odd} files have warnings: column warnings" if odd else ""
-    out.print(f"answers: {to}{said}", soft_wrap=True)
-    return failed + missed
+    _report_resumed(before, len(found))
+    notes = f"; {failed} files failed: column error" if failed else ""
+    notes += f"; {odd} files have warnings: column warnings" if odd else ""
+    out.print(f"answers: {to}{notes}", soft_wrap=True)
+    return failed + missing
 
 
-def _keep(
+def _write(
     to: Path,
     form: "Format",
     found: list[str],
@@ -180,25 +208,25 @@ def _keep(
 ) -> int:
     from hubbub.inference import resume
 
-    facts = _facts(name, options, threshold, form.ending)
+    facts = _dependencies(name, options, threshold, form.ending)
     with resume.open_results(to, form, found, given, threshold, facts) as place:
-        _say_before(len(found) - len(place.missing), len(found))
+        _report_resumed(len(found) - len(place.missing), len(found))
         if place.unrelated:
             there = count(
                 len(place.unrelated),
-                "answer there is of a recording that was not given now",
-                "answers there are of recordings that were not given now",
+                "answer there is for a recording that is not among these",
+                "answers there are for recordings that are not among these",
             )
             err.print(f"{there}: {examples(file.relative_to(to) for file in place.unrelated)}", soft_wrap=True)
         for result in predict(place.missing):
             place.add(result)
-            _say_what_is_wrong(result)
+            _report_problems(result)
     out.print(f"answers: {to}", soft_wrap=True)
     return len(place.failed)
 
 
-def _say_left_out(search: "Found") -> int:
-    """Names what was not classified on standard error -> how many of the paths asked for hold no recording."""
+def _report_left_out(search: "Found") -> int:
+    """Prints what is not classified on standard error; returns how many of the paths hold no recording."""
     from hubbub.audio.find_files import describe
 
     for line in describe(search.left_out):
@@ -208,13 +236,13 @@ def _say_left_out(search: "Found") -> int:
     return len(search.without)
 
 
-def _say_before(answered: int, of: int) -> None:
+def _report_resumed(answered: int, of: int) -> None:
     if answered:
-        err.print(f"{answered} of {of} were answered before", soft_wrap=True)
+        err.print(f"{answered} of {of} have answers from an earlier run", soft_wrap=True)
 
 
-def _facts(name: str, options: "PredictOptions", threshold: float, form: str) -> dict[str, Any]:
-    """What kept answers depend on."""
+def _dependencies(name: str, options: "PredictOptions", threshold: float, form: str) -> dict[str, Any]:
+    """What the answers of an earlier run depend on."""
     from hubbub import __version__
     from hubbub.inference import resume
 
@@ -238,8 +266,8 @@ def _print(form: "Format | None", results: "Iterator[FileResult]", options: "Pre
         out.print(HEADERS[options.events is not None])
     for result in results:
         failed += result.prediction is None
-        if form is not FORMATS["json"]:  # which says it itself
-            _say_what_is_wrong(result)
+        if form is not FORMATS["json"]:  # which holds the error itself
+            _report_problems(result)
         if result.prediction is None and form is not FORMATS["json"]:
             continue
         if form:
@@ -252,18 +280,18 @@ def _print(form: "Format | None", results: "Iterator[FileResult]", options: "Pre
     return failed
 
 
-def _say_what_is_wrong(result: "FileResult") -> None:
-    """Why there is no answer, or what is odd about the recording."""
+def _report_problems(result: "FileResult") -> None:
+    """Prints why there is no prediction, or the warnings about the recording."""
     if result.prediction is None:
         err.print(f"error: {result.error}", soft_wrap=True)
     else:
         log_warnings(result.file, result.prediction.warnings)
 
 
-#: The table's first line: of files, of events.
+#: The first line of the tables of files and of events.
 HEADERS = (
-    f"{'seconds':>9}  {'heard':<24} score  file  (next)",
-    f"{'start':>9}  {'end':>9}  {'heard':<24} score  file",
+    f"{'seconds':>9}  {'class':<24} score  file  (next)",
+    f"{'start':>9}  {'end':>9}  {'class':<24} score  file",
 )
 
 
@@ -277,7 +305,7 @@ def _print_row(result: "FileResult", top: int, threshold: float) -> None:
     (label, score), *others = best or [("-", prediction.score)]
     also = ", ".join(f"{name_of(name)} {other:.2f}" for name, other in others)
     if prediction.known is False:
-        also = "probably none of these" + (f"; {also}" if also else "")
+        also = "probably none of the classes" + (f"; {also}" if also else "")
     file = name_of(result.file)
     out.print(f"{prediction.seconds:>9.2f}  {name_of(label):<24}  {score:.2f}  {file}  ({also})", soft_wrap=True)
 
@@ -292,9 +320,9 @@ def _print_events(result: "FileResult") -> None:
 
 @contextmanager
 def _progress(paths: Sequence[str]) -> "Iterator[Callable[[str, float], None]]":
-    """A bar over the bytes of all files, told what share of each is done."""
+    """A progress bar over the bytes of all files; yields a function that sets the share of a file that is done."""
     sizes = [os.path.getsize(path) if os.path.isfile(path) else 0 for path in paths]
     before = dict(zip(paths, accumulate(sizes, initial=0), strict=False))
     size = dict(zip(paths, sizes, strict=True))
-    with bar("listening", sum(sizes)) as reach:
-        yield lambda path, share: reach(before[path] + share * size[path])
+    with bar("classifying", sum(sizes)) as update:
+        yield lambda path, share: update(before[path] + share * size[path])

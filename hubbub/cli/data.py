@@ -1,4 +1,4 @@
-"""hubbub data: one function a command; parse, call, print."""
+"""`hubbub data`: list, check, split, augment and convert data sets; one function a command."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,25 +10,24 @@ from hubbub.cli.options import AllowMissing, Debug, Settings, finite, out, recip
 
 __all__ = ["app"]
 
-app = typer.Typer(
-    no_args_is_help=True, help="Data sets: list, check, get, synth, leaks, split, images, augment, features, hub."
-)
+app = typer.Typer(no_args_is_help=True, help="Data sets: list, get, check, split, augment, convert, publish.")
 
-_VARIANTS = "A set (d, b, emodb), names such as orig,noisy,stretch0.9, or both."
+_VARIANTS = "A set of variants (d, b or emodb), names such as orig,noisy,stretch0.9, or both."
 
 
 @app.command("list")
 def data_list() -> None:
-    """Known data sets, and which of them are here."""
+    """List the known data sets and where they are installed.
+
+    Example: hubbub data list
+    """
     from hubbub.data.datasets import DATASETS
     from hubbub.runtime.homes import find
 
     table = Table("name", "clips", "classes", "folds", "licence", "where")
     for name, known in DATASETS.items():
         where = (
-            "synthesised on demand"
-            if known.synthetic
-            else str(find("data", known.folder) or "not here: hubbub data get")
+            "generated on demand" if known.synthetic else str(find("data", known.folder) or "not here: hubbub data get")
         )
         table.add_row(name, f"{known.clips:,}", str(known.classes), str(len(known.folds)), known.licence, where)
     out.print(table)
@@ -36,17 +35,17 @@ def data_list() -> None:
 
 @app.command("check")
 def data_check(
-    name: Annotated[str, typer.Argument(help="A known data set, a CSV file or a folder.")],
+    name: Annotated[str, typer.Argument(help="A known data set, a CSV list or a folder.")],
     allow_missing: AllowMissing = False,
     debug: Debug = False,
 ) -> None:
-    """Verify counts, durations, decodability, duplicates by content, and that files, folds and labels agree.
+    """Check a data set: counts, durations, unreadable files, duplicates, and that files, folds and labels agree.
 
     Example: hubbub data check esc50
     """
     from hubbub.data import check
 
-    clips, findings = check.check(name, allow_missing)
+    clips, findings = check.check_data(name, allow_missing)
     out.print(
         f"{clips.name}: {len(clips):,} clips, {len(clips.labels)} classes, folds {', '.join(clips.folds) or 'none'}"
     )
@@ -58,15 +57,15 @@ def data_check(
         out.print(f"wrong: {line}", soft_wrap=True)
     if findings:
         raise typer.Exit(1)
-    out.print("everything agrees")
+    out.print("no problems found")
 
 
 @app.command("get")
 def data_get(
-    name: Annotated[str, typer.Argument(help="What to fetch: a data set or weights.")],
+    name: Annotated[str, typer.Argument(help="A data set or weights.")],
     debug: Debug = False,
 ) -> None:
-    """Download a data set or weights into the first writable home, verified; goes on where it broke off.
+    """Download and verify a data set or weights, into the first writable data home; an interrupted one continues.
 
     Example: hubbub data get esc50
     """
@@ -77,12 +76,12 @@ def data_get(
 
 @app.command("synth")
 def data_synth(
-    folder: Annotated[Path, typer.Argument(help="Where to write audio/ and street.csv.")],
-    clips: Annotated[int, typer.Option("--clips", help="How many.")] = 400,
-    seed: Annotated[int, typer.Option("--seed", help="Another seed, another city.")] = 0,
+    folder: Annotated[Path, typer.Argument(help="Folder for audio/ and street.csv.")],
+    clips: Annotated[int, typer.Option("--clips", help="Number of clips.")] = 400,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of all random numbers.")] = 0,
     debug: Debug = False,
 ) -> None:
-    """Synthesise `street`: ten classes of city sounds, with sources, folds and background noise.
+    """Generate the data set street: ten classes of city sounds, with sources, folds and background noise.
 
     Example: hubbub data synth city --clips 400
     """
@@ -93,18 +92,18 @@ def data_synth(
 
 @app.command("leaks")
 def data_leaks(
-    recipe: Annotated[str, typer.Argument(help="A recipe: its data and protocol are audited.")],
+    recipe: Annotated[str, typer.Argument(help="A recipe, whose data and protocol are checked.")],
     allow_missing: AllowMissing = False,
     settings: Settings = None,
     debug: Debug = False,
 ) -> None:
-    """Audit a recipe's splits for shared recordings, identical sounds and augmented copies.
+    """Check a recipe's splits for leaks: shared recordings, identical sounds and augmented copies.
 
     Example: hubbub data leaks us8k-yamnet-logreg --allow-missing
     """
     from hubbub.data import check
 
-    audit = check.leaks(recipe_of(recipe, settings, allow_missing))
+    audit = check.check_leaks(recipe_of(recipe, settings, allow_missing))
     for line in audit.warnings:
         out.print(f"warning: {line}")
     for line in audit.leaks:
@@ -116,40 +115,41 @@ def data_leaks(
 
 @app.command("split")
 def data_split(
-    name: Annotated[str, typer.Argument(help="A known data set, a CSV file or a folder.")],
-    folder: Annotated[Path, typer.Argument(help="Where to write train.csv and val.csv.")],
+    name: Annotated[str, typer.Argument(help="A known data set, a CSV list or a folder.")],
+    folder: Annotated[Path, typer.Argument(help="Folder for train.csv and val.csv.")],
     val_ratio: Annotated[
         float, typer.Option("--val-ratio", callback=finite, min=0.01, max=0.99, help="Share of clips in val.csv.")
     ] = 0.2,
-    seed: Annotated[int, typer.Option("--seed", help="Another seed, another split.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the split.")] = 0,
     allow_missing: AllowMissing = False,
     debug: Debug = False,
 ) -> None:
-    """Write grouped, stratified train and validation lists: no source recording stands in both.
+    """Split a data set into training and validation lists: stratified, and no source recording is in both.
 
     Example: hubbub data split esc50 lists --val-ratio 0.2
     """
-    from hubbub.data import open, splits
+    from hubbub.data import splits
+    from hubbub.data.open import open_data
 
-    lists, root = splits.write(open.open_data(name, allow_missing=allow_missing), folder, val_ratio, seed)
+    lists, root = splits.write_lists(open_data(name, allow_missing=allow_missing), folder, val_ratio, seed)
     for path in lists:
         out.print(str(path), soft_wrap=True)
-    out.print(f'their paths start from data.root = "{root}"', soft_wrap=True)
+    out.print(f'their paths are relative to data.root = "{root}"', soft_wrap=True)
 
 
 @app.command("images")
 def data_images(
-    recipe: Annotated[str, typer.Argument(help="A recipe: its data, audio, windows and frontend make the pictures.")],
-    folder: Annotated[Path, typer.Argument(help="Where to write spectrograms/ and spectrograms.csv.")],
+    recipe: Annotated[str, typer.Argument(help="A recipe, whose data, audio, windows and frontend sections are used.")],
+    folder: Annotated[Path, typer.Argument(help="Folder for spectrograms/ and spectrograms.csv.")],
     variants: Annotated[str, typer.Option("--variants", help=_VARIANTS)] = "orig",
-    seed: Annotated[int, typer.Option("--seed", help="Another seed, other noise, masks and rooms.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of noise, masks and room reverberation.")] = 0,
     allow_missing: AllowMissing = False,
     settings: Settings = None,
     debug: Debug = False,
 ) -> None:
-    """Write spectrogram pictures of a data set and its variants, and their list; goes on where it broke off.
+    """Write spectrogram images of a data set and its variants, with a list of them; an interrupted run continues.
 
-    Example: hubbub data images us8k-resnet18 pictures --variants b
+    Example: hubbub data images us8k-resnet18 images --variants b
     """
     from hubbub.data import write_images
 
@@ -159,14 +159,14 @@ def data_images(
 
 @app.command("augment")
 def data_augment(
-    name: Annotated[str, typer.Argument(help="A known data set, a CSV file or a folder.")],
-    folder: Annotated[Path, typer.Argument(help="Where to write audio/ and augmented.csv.")],
+    name: Annotated[str, typer.Argument(help="A known data set, a CSV list or a folder.")],
+    folder: Annotated[Path, typer.Argument(help="Folder for audio/ and augmented.csv.")],
     variants: Annotated[str, typer.Option("--variants", help=_VARIANTS)] = "d",
-    seed: Annotated[int, typer.Option("--seed", help="Another seed, other noise and rooms.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of noise and room reverberation.")] = 0,
     allow_missing: AllowMissing = False,
     debug: Debug = False,
 ) -> None:
-    """Write augmented WAVs at each recording's own sample rate, and their list; goes on where it broke off.
+    """Write augmented WAV files at each recording's sample rate, with a list of them; an interrupted run continues.
 
     Example: hubbub data augment esc50 esc50-augmented --variants orig,noisy,pitchUp2
     """
@@ -177,20 +177,21 @@ def data_augment(
 
 @app.command("features")
 def data_features(
-    recipe: Annotated[str, typer.Argument(help="A recipe: its data, audio, windows and front end make them.")],
-    folder: Annotated[Path, typer.Argument(help="Where to write features.npz and what goes with it.")],
+    recipe: Annotated[str, typer.Argument(help="A recipe, whose data, audio, windows and frontend sections are used.")],
+    folder: Annotated[Path, typer.Argument(help="Folder for features.npz and its description.")],
     allow_missing: AllowMissing = False,
     settings: Settings = None,
     debug: Debug = False,
 ) -> None:
-    """Write the log-mel spectrogram of every segment into one NPZ file, to train from instead of sound.
+    """Write the log-mel spectrograms of all segments into one NPZ file, to train from instead of sound.
 
     Example: hubbub data features esc50-resnet18-final features
     """
-    from hubbub.data import features, open
+    from hubbub.data.features import ARRAYS, write_features
+    from hubbub.data.open import open_clips
 
     resolved = recipe_of(recipe, settings, allow_missing)
-    features.write(open.open_clips(resolved), resolved, folder)
+    write_features(open_clips(resolved), resolved, folder)
     given = "".join(f" --set {setting}" for setting in settings or [])
-    out.print(f"{folder / features.ARRAYS}", soft_wrap=True)
-    out.print(f"train from it: hubbub bench {recipe}{given} --set data.name={folder / features.ARRAYS}", soft_wrap=True)
+    out.print(f"{folder / ARRAYS}", soft_wrap=True)
+    out.print(f"train from it: hubbub bench {recipe}{given} --set data.name={folder / ARRAYS}", soft_wrap=True)

@@ -1,27 +1,28 @@
-"""The main job, once, on what is at hand: data, training, honest evaluation, report, a sound classified."""
+"""`hubbub demo`: data, training, evaluation, report and a first classification in one command."""
 
 from collections.abc import Callable
 from pathlib import Path
 
+from hubbub.classifier.load import load
 from hubbub.config.recipe import Recipe
 from hubbub.data.datasets import DATASETS
 from hubbub.data.open import open_clips
-from hubbub.experiment import run as experiment
+from hubbub.experiment.run import run
 from hubbub.runtime import download
 from hubbub.runtime.homes import StoreError, find
 
-__all__ = ["run"]
+__all__ = ["run_demo"]
 
 Log = Callable[[str], None]
 
 
-def run(out: Path, settings: list[str], log: Log) -> None:
-    """Run the recipe that fits this machine into `out/demo` and classify a clip that its model has not heard."""
+def run_demo(out: Path, settings: list[str], log: Log) -> None:
+    """Runs the recipe that fits this machine into `out/demo` and classifies a clip of its first test fold."""
     data = "esc10" if find("data", DATASETS["esc10"].folder) else "street"
-    log("data: " + ("ESC-10, found in a home" if data == "esc10" else "street, synthesised here: no home has ESC-50"))
+    log("data: " + ("ESC-10" if data == "esc10" else "street, generated here: ESC-50 is not installed"))
     network = _network(log)
     recipe = Recipe.load(f"{data}-{network}", settings)
-    experiment.run(recipe, out / "demo", log=log)
+    run(recipe, out / "demo", log=log)
     _classify_one(out / "demo", recipe, log)
 
 
@@ -29,23 +30,21 @@ def _network(log: Log) -> str:
     try:
         log(f"network: YAMNet, with the weights {download.get('yamnet')}")
     except StoreError:
-        log("network: a small CNN trained here: no home has YAMNet's weights and they could not be downloaded")
+        log("network: a small CNN: YAMNet's weights are not installed and could not be downloaded")
         return "cnn"
     return "yamnet"
 
 
 def _classify_one(folder: Path, recipe: Recipe, log: Log) -> None:
-    from hubbub.classifier.load import load_torch
-
-    place = sorted(folder.glob("test-*/seed-*"))[0]
-    fold = place.parent.name.removeprefix("test-")
+    cell = sorted(folder.glob("test-*/seed-*"))[0]
+    fold = cell.parent.name.removeprefix("test-")
     clips = open_clips(recipe).table
     clip = clips[clips["fold"] == fold].iloc[0]
-    heard = load_torch(place).classify(clip["path"])
-    log(f"\na clip of fold {fold}, by the model that has not heard that fold:")
-    log(f"  {clip['path']}\n  heard: {heard.label} ({heard.score:.2f}); it is: {clip['label']}")
+    prediction = load(cell).classify(clip["path"])
+    log(f"\na clip of fold {fold}, by the model that was not trained on that fold:")
+    log(f"  {clip['path']}\n  predicted: {prediction.label} ({prediction.score:.2f}); label: {clip['label']}")
     log(f"\npage: {folder / 'report.html'}\ntry next:")
     log(f"  hubbub classify {clip['path']} --model {folder}")
-    log(f"  hubbub explain {place} {clip['path']}")
+    log(f"  hubbub explain {cell} {clip['path']}")
     log(f"  hubbub report {folder}")
     log("  hubbub recipes")

@@ -1,4 +1,4 @@
-"""`hubbub explain`: why a classifier gives its answer for one recording, as pictures and sounds."""
+"""`hubbub explain`: which parts of a recording make a class's score, as images and sounds."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,17 +12,17 @@ __all__ = ["explain"]
 
 def explain(
     model: Annotated[str, typer.Argument(help="A run folder, a saved classifier, or 'yamnet'.")],
-    file: Annotated[Path, typer.Argument(help="A sound file; or a picture or .npy, for models of such.")],
+    file: Annotated[Path, typer.Argument(help="A sound file; or an image or .npy file, if the model takes those.")],
     label: Annotated[
-        str | None, typer.Option("--label", help="The class to explain. Default: the one decided.")
+        str | None, typer.Option("--label", help="The class to explain. Default: the predicted one.")
     ] = None,
     out_dir: Annotated[
-        Path | None, typer.Option("--out", help="Folder for pictures and sounds. Default: explanations/FILE.")
+        Path | None, typer.Option("--out", help="Folder for images and sounds. Default: explanations/FILE.")
     ] = None,
     device: Device = None,
     debug: Debug = False,
 ) -> None:
-    """Show where in a recording a class was found, and let it be heard.
+    """Explain which parts of a recording make a class's score, as images and sounds.
 
     Example: hubbub explain runs/demo street.wav
     """
@@ -41,7 +41,7 @@ def explain(
     for remark in card["remarks"]:
         out.print(remark, style="yellow", soft_wrap=True)
     log_warnings(file, card.get("warnings", ()))
-    words = {"original": "as it is", "listened": "what was listened to", "rest": "the rest"}
+    words = {"original": "the recording", "listened": "the part that the model used", "rest": "the rest"}
     for name, scores in card["scores"].items():
         out.print(f"{scores[card['label']]:.3f}  {words[name]}")
-    out.print(f"all of it: {folder}", soft_wrap=True)
+    out.print(f"images and sounds: {folder}", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""hubbub listen: what is heard now, from a microphone or a pipe."""
+"""`hubbub listen`: classify live sound, from a microphone or a pipe."""
 
 import json
 import signal
@@ -14,7 +14,6 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from hubbub.cli.letters import large
 from hubbub.cli.options import Debug, Device, Gap, MinDuration, Model, Release, err, finite, log_warnings, out
 from hubbub.runtime.escape import escape_control
 
@@ -22,42 +21,87 @@ if TYPE_CHECKING:
     from hubbub.classifier.prediction import Event, Prediction
     from hubbub.inference.live import LiveClassifier
 
-__all__ = ["listen"]
+__all__ = ["LETTERS", "big_letters", "listen"]
 
+#: Classes with a bar, and events in the list.
 BARS, LAST = 3, 6
-REDRAWN_HZ = 8
+REFRESH_HZ = 8
+#: Block letters, to be read from a distance: A to Z and digits.
+HEIGHT = 5
+_ROWS = {
+    "ABCDEFGHI": (
+        ".#. ##. .## ##. ### ### .## #.# ###",
+        "#.# #.# #.. #.# #.. #.. #.. #.# .#.",
+        "### ##. #.. #.# ##. ##. #.# ### .#.",
+        "#.# #.# #.. #.# #.. #.. #.# #.# .#.",
+        "#.# ##. .## ##. ### #.. .## #.# ###",
+    ),
+    "JKLMNOPQR": (
+        "..# #.# #.. #...# #..# .#. ##. .#.. ##.",
+        "..# #.# #.. ##.## ##.# #.# #.# #.#. #.#",
+        "..# ##. #.. #.#.# #.## #.# ##. #.#. ##.",
+        "#.# #.# #.. #...# #..# #.# #.. #.#. #.#",
+        ".#. #.# ### #...# #..# .#. #.. .#.# #.#",
+    ),
+    "STUVWXYZ ": (
+        ".## ### #.# #.# #...# #.# #.# ### ..",
+        "#.. .#. #.# #.# #...# #.# #.# ..# ..",
+        ".#. .#. #.# #.# #.#.# .#. .#. .#. ..",
+        "..# .#. #.# #.# ##.## #.# .#. #.. ..",
+        "##. .#. ### .#. #...# #.# .#. ### ..",
+    ),
+    "0123456789": (
+        "### .#. ##. ##. #.# ### .## ### ### ###",
+        "#.# ##. ..# ..# #.# #.. #.. ..# #.# #.#",
+        "#.# .#. .#. .#. ### ##. ### .#. ### ###",
+        "#.# .#. #.. ..# ..# ..# #.# .#. #.# ..#",
+        "### ### ### ##. ..# ##. ### .#. ### ##.",
+    ),
+}
+LETTERS = {
+    letter: tuple(row.split()[at] for row in rows)
+    for letters, rows in _ROWS.items()
+    for at, letter in enumerate(letters)
+}
+HALVES = {"..": " ", "#.": "▀", ".#": "▄", "##": "█"}
 
 
 def listen(
     source: Annotated[
         str | None,
-        typer.Argument(help="- for standard input, or the path of a pipe or WAV. Default: the microphone."),
+        typer.Argument(help="- for standard input, or the path of a pipe or WAV file. Default: the microphone."),
     ] = None,
     model: Model = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a segment and an event.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for each segment and event.")] = False,
     seconds: Annotated[
-        float | None, typer.Option("--seconds", min=0.001, callback=finite, help="Stop after so much sound.")
+        float | None,
+        typer.Option("--seconds", min=0.001, callback=finite, help="Stop after this many seconds of sound."),
     ] = None,
     threshold: Annotated[
-        float, typer.Option("--threshold", callback=finite, help="What an event's score reaches.")
+        float, typer.Option("--threshold", callback=finite, help="The score that an event reaches.")
     ] = 0.5,
     release: Release = None,
     shortest: MinDuration = 0.0,
     gap: Gap = 0.0,
     rate: Annotated[
-        int | None, typer.Option("--rate", help="Samples a second. Default: a raw pipe has the classifier's.")
+        int | None,
+        typer.Option(
+            "--rate", help="Sample rate of a raw pipe or of the microphone, in Hz. Default: the classifier's."
+        ),
     ] = None,
-    channels: Annotated[int | None, typer.Option("--channels", min=1, help="Of a raw pipe. Default: 1.")] = None,
+    channels: Annotated[
+        int | None, typer.Option("--channels", min=1, help="Channels of a raw pipe. Default: 1.")
+    ] = None,
     encoding: Annotated[
-        str | None, typer.Option("--encoding", help="Of a raw pipe: u8, s16le, s24le, s32le, f32le, f64le.")
+        str | None, typer.Option("--encoding", help="Encoding of a raw pipe: u8, s16le, s24le, s32le, f32le or f64le.")
     ] = None,
     microphone: Annotated[
-        str | None, typer.Option("--microphone", help="Its name or a part of it, where there are several.")
+        str | None, typer.Option("--microphone", help="Name of the microphone or a part of it, if there are several.")
     ] = None,
     device: Device = None,
     debug: Debug = False,
 ) -> None:
-    """Say what is heard now, and how far behind the answers are. Ctrl-C ends it.
+    """Classify live sound and show how far behind the answers are. Ctrl-C ends it.
 
     Example: hubbub listen --model runs/demo
     """
@@ -67,29 +111,28 @@ def listen(
     from hubbub.inference.live import LiveClassifier
 
     name = default_model() if model is None else model
-    merging = EventSettings(threshold, release, shortest, gap)
     classifier = load(name).to(device or "auto")
-    place = capture.opened(source, classifier.rate_hz, rate, channels, encoding, microphone)
-    live = LiveClassifier(classifier, place, merging)
+    place = capture.open_source(source, classifier.rate_hz, rate, channels, encoding, microphone)
+    live = LiveClassifier(classifier, place, EventSettings(threshold, release, shortest, gap))
     title = f"{name}, {place.name}"
-    with _ended_by_ctrl_c(live):
+    with _stop_on_ctrl_c(live):
         if as_json:
             _print_json(live, seconds, name)
         elif out.is_terminal:
             _show(live, seconds, title, threshold)
         else:
-            err.print(f"{title}\n   from      to  score  heard", soft_wrap=True)
+            err.print(f"{title}\n   from      to  score  class", soft_wrap=True)
             _print_events(live, seconds)
     if not as_json:
         whole = live.prediction
-        unsure = ", probably none of the classes" if whole.known is False else ""
-        _print_line(f"all of it: {whole.label} {whole.score:.2f}{unsure}; {_how_it_goes(live)}")
+        unknown = ", probably none of the classes" if whole.known is False else ""
+        _print_line(f"all of it: {whole.label} {whole.score:.2f}{unknown}; {_latency_line(live)}")
         log_warnings(place.name, whole.warnings)
 
 
 @contextmanager
-def _ended_by_ctrl_c(live: "LiveClassifier") -> Iterator[None]:
-    """The first Ctrl-C ends listening as the end of the sound does; the second ends the command."""
+def _stop_on_ctrl_c(live: "LiveClassifier") -> Iterator[None]:
+    """The first Ctrl-C ends listening like the end of the sound; the second ends the command."""
 
     def stop(number: int, frame: Any) -> None:
         live.stop()
@@ -137,24 +180,26 @@ def _text(shown: str, **look: Any) -> Text:
 
 
 def _show(live: "LiveClassifier", seconds: float | None, title: str, threshold: float) -> None:
-    """The display: drawn anew with every segment."""
+    """Shows the display and updates it with every segment."""
     from hubbub.classifier.prediction import Event
 
     last: deque[Event] = deque(maxlen=LAST)
-    with Live(_text(f"{title}\nlistening"), console=out, refresh_per_second=REDRAWN_HZ) as display:
+    with Live(_text(f"{title}\nlistening"), console=out, refresh_per_second=REFRESH_HZ) as display:
         for one in live.run(seconds):
             if isinstance(one, Event):
                 last.appendleft(one)
             else:
-                display.update(_picture(one, live, title, threshold, last))
+                display.update(_display(one, live, title, threshold, last))
 
 
-def _picture(
+def _display(
     segment: "Prediction", live: "LiveClassifier", title: str, threshold: float, last: "deque[Event]"
 ) -> Group:
     sure = segment.score >= threshold
     word = Text(
-        large(escape_control(segment.label), out.width - 1), style="bold bright_green" if sure else "dim", no_wrap=True
+        big_letters(escape_control(segment.label), out.width - 1),
+        style="bold bright_green" if sure else "dim",
+        no_wrap=True,
     )
     bars = Table.grid(padding=(0, 2))
     for label, score in segment.top(BARS):
@@ -164,12 +209,30 @@ def _picture(
     lines = [_text(_row(event)) for event in last] or [
         Text(f"no event yet: none has reached {threshold:g}", style="dim")
     ]
-    return Group(_text(title, style="dim"), "", word, "", bars, "", *lines, "", Text(_how_it_goes(live), style="dim"))
+    return Group(_text(title, style="dim"), "", word, "", bars, "", *lines, "", Text(_latency_line(live), style="dim"))
 
 
-def _how_it_goes(live: "LiveClassifier") -> str:
+def _latency_line(live: "LiveClassifier") -> str:
     figures = live.figures
     return (
         f"{figures.seconds:.1f} s heard, answers {figures.latency_s:.2f} s behind (mean {figures.mean_latency_s:.2f}, "
         f"worst {figures.worst_latency_s:.2f}), {figures.dropped_blocks} blocks dropped ({figures.dropped_s:.1f} s)"
     )
+
+
+def big_letters(word: str, width: int, max_scale: int = 2) -> str:
+    """A word in block letters, as large as fits into `width` characters, at most `max_scale` times five lines high.
+
+    Returns the word itself if it does not fit or has letters without a block form."""
+    letters = [LETTERS.get(letter) for letter in word.replace("_", " ").replace("-", " ").upper()]
+    if not word or None in letters:
+        return word
+    rows = [".".join(letter[row] for letter in letters if letter) for row in range(HEIGHT)]
+    for scale in range(max_scale, 0, -1):
+        if 2 * scale * len(rows[0]) <= width:
+            wide = [row.replace("#", "█" * 2 * scale).replace(".", " " * 2 * scale) for row in rows]
+            return "\n".join(row for row in wide for _ in range(scale))
+    if len(rows[0]) <= width:
+        pairs = zip([*rows, "." * len(rows[0])][::2], [*rows, "." * len(rows[0])][1::2], strict=True)
+        return "\n".join("".join(HALVES[a + b] for a, b in zip(x, y, strict=True)) for x, y in pairs)
+    return word

@@ -1,11 +1,12 @@
-"""The command line: one function a command; parse, call, print. No logic lives here.
+"""The command line. A command only parses its options, calls another wing and prints.
 
-Exit status: 0 done, 1 some inputs failed, 2 unusable request.
+Exit status: 0 done, 1 some inputs failed, 2 the request cannot be carried out, 130 stopped by Ctrl-C.
 """
 
 import logging
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -25,21 +26,8 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    help="From labelled recordings of sounds to a classifier one can trust. Start with: hubbub demo",
+    help="From labelled recordings of sounds to a classifier that you can trust. Start with: hubbub demo",
 )
-data.app.add_typer(hub.app, name="hub")
-app.add_typer(data.app, name="data")
-app.command("bench")(bench.bench)
-app.command("train")(bench.train)
-app.command("tune")(tune.tune)
-app.command("classify")(classify.classify)
-app.command("lr-find")(tune.lr_find)
-app.command("explain")(explain.explain)
-app.command("report")(report.report)
-app.command("compare")(report.compare)
-app.command("export")(export.export)
-app.command("listen")(listen.listen)
-app.command("serve")(serve.serve)
 
 
 def _print_version(asked: bool) -> None:
@@ -59,20 +47,18 @@ def _common(
     """Options before any command."""
 
 
-@app.command()
 def demo(out_dir: Out = Path("runs"), device: Device = None, debug: Debug = False) -> None:
-    """The whole way once, on what is at hand: data, training, honest evaluation, report, a sound classified.
+    """Train and test a first classifier on what is installed, write its report and classify a clip.
 
     Example: hubbub demo
     """
-    from hubbub.cli import demo as main_job
+    from hubbub.cli.demo import run_demo
 
-    main_job.run(out_dir, as_settings(None, device), log=log)
+    run_demo(out_dir, as_settings(None, device), log=log)
 
 
-@app.command()
 def recipes() -> None:
-    """List the shipped recipes, and the suites of them.
+    """List the shipped recipes and suites.
 
     Example: hubbub recipes
     """
@@ -80,27 +66,54 @@ def recipes() -> None:
     from hubbub.experiment import suite
 
     for kind, titles in (("recipe", recipe.shipped()), ("suite", suite.shipped())):
-        table = Table(kind, "what it is")
+        table = Table(kind, "description")
         for name, title in titles.items():
             table.add_row(name, title)
         out.print(table)
 
 
-class _Spelt(logging.Formatter):
-    """What is logged, as it is shown on a terminal."""
+#: The groups of `hubbub --help`, by what a person wants to do; commands in the order of likely use.
+GROUPS: dict[str, dict[str, Callable[..., None]]] = {
+    "Use a classifier": {
+        "classify": classify.classify,
+        "listen": listen.listen,
+        "serve": serve.serve,
+        "explain": explain.explain,
+        "export": export.export,
+    },
+    "Train and evaluate": {
+        "demo": demo,
+        "recipes": recipes,
+        "bench": bench.bench,
+        "train": bench.train,
+        "report": report.report,
+        "compare": report.compare,
+        "tune": tune.tune,
+        "lr-find": tune.lr_find,
+    },
+}
+for group, commands in GROUPS.items():
+    for name, command in commands.items():
+        app.command(name, rich_help_panel=group)(command)
+data.app.add_typer(hub.app, name="hub")
+app.add_typer(data.app, name="data", rich_help_panel="Data")
+
+
+class _EscapingFormatter(logging.Formatter):
+    """Escapes control characters in log lines for the terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
         return escape_control(super().format(record))
 
 
 def main() -> None:
-    """Run the command line; an error of hubbub's own is one line and exit status 2."""
-    # Threads that spin for long while they wait make everything slow as soon as another program needs a core.
+    """Runs the command line. A `HubbubError` is printed as one line, and the exit status is 2."""
+    # OpenMP threads that spin long while they wait slow everything down as soon as another program needs a core.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    if sys.stderr is None:  # a service may be started with it closed
+    if sys.stderr is None:  # it is closed for some services
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - until the process ends
     handler = logging.StreamHandler()
-    handler.setFormatter(_Spelt("%(message)s"))
+    handler.setFormatter(_EscapingFormatter("%(message)s"))
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
     try:
         app()
@@ -112,5 +125,5 @@ def main() -> None:
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         if not distributed.this_process().rank:
-            err.print("stopped; the same command goes on where it was")
+            err.print("stopped; the same command continues")
         raise SystemExit(130) from None

@@ -1,4 +1,4 @@
-"""What the commands share: their common options, and where they print."""
+"""The options that commands share, and the consoles that they print to."""
 
 import math
 from collections.abc import Iterable
@@ -18,25 +18,25 @@ if TYPE_CHECKING:
 __all__ = [
     *("Address", "AllowLeaky", "AllowMissing", "Cpus", "Debug", "Device", "Engine", "Folds", "Gap", "Gpus"),
     *("MinDuration", "Model", "Name", "Out", "Quick", "Release", "Seeds", "Settings"),
-    *("as_settings", "err", "finite", "out", "recipe_of", "say", "log_warnings"),
+    *("as_settings", "err", "finite", "log", "log_warnings", "out", "recipe_of"),
 ]
 
 
 class _Terminal(Console):
-    """What data have named is never taken for markup, nor for codes that a terminal obeys."""
+    """A console without markup, which escapes control characters: names from data cannot change the terminal."""
 
     def __init__(self, stderr: bool = False) -> None:
         super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
 
-    def render_str(self, text: str, **given: Any) -> Text:
-        return super().render_str(escape_control(text), **given)
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(escape_control(text), **options)
 
 
 out, err = _Terminal(), _Terminal(stderr=True)
 
 
 def finite(param: typer.CallbackParam, value: float | None) -> float | None:
-    """The callback of options that are numbers: nan lies in no range, and click takes it in every one."""
+    """The callback of number options: refuses nan and infinity, which click accepts in any range."""
     if value is not None and not math.isfinite(value):
         raise HubbubError(f"{param.opts[0]} {value}: give a finite number.")
     return value
@@ -45,30 +45,33 @@ def finite(param: typer.CallbackParam, value: float | None) -> float | None:
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="Override a recipe field, e.g. --set train.epochs=3. May be repeated.")
 ]
-Out = Annotated[Path, typer.Option("--out", help="Folder that holds run folders.")]
+Out = Annotated[Path, typer.Option("--out", help="Folder for run folders.")]
 Quick = Annotated[
-    bool, typer.Option("--quick", help="The recipe's reduced form: to see that it works, not for figures.")
+    bool, typer.Option("--quick", help="Use the recipe's small form: to see that it works, not for results.")
 ]
 Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Engine = Annotated[
-    Literal["local", "ray"], typer.Option("--engine", help="Where work is done: this machine, or a Ray cluster.")
+    Literal["local", "ray"], typer.Option("--engine", help="Where to compute: on this machine or on a Ray cluster.")
 ]
 Address = Annotated[
-    str | None, typer.Option("--address", help="ray: the cluster, HOST:PORT. Default: one on this machine.")
+    str | None, typer.Option("--address", help="ray: the cluster as HOST:PORT. Default: start one on this machine.")
 ]
-Cpus = Annotated[float, typer.Option("--cpus", min=0.01, callback=finite, help="ray: processor cores a task.")]
+Cpus = Annotated[float, typer.Option("--cpus", min=0.01, callback=finite, help="ray: processor cores for each task.")]
 Gpus = Annotated[
     float | None,
     typer.Option(
-        "--gpus", min=0.0, callback=finite, help="ray: accelerators a task; .5 shares one. Default: 1 if any."
+        "--gpus",
+        min=0.0,
+        callback=finite,
+        help="ray: accelerators for each task; 0.5 shares one. Default: 1 if there are any.",
     ),
 ]
 AllowMissing = Annotated[
-    bool, typer.Option("--allow-missing", help="Go on without missing files; every result says so.")
+    bool, typer.Option("--allow-missing", help="Continue without missing files; every result says so.")
 ]
 AllowLeaky = Annotated[
-    bool, typer.Option("--allow-leaky", help="Run a leaking split; every result says NOT COMPARABLE.")
+    bool, typer.Option("--allow-leaky", help="Run a split that leaks; every result says NOT COMPARABLE.")
 ]
 Folds = Annotated[str | None, typer.Option("--folds", help="Test folds to run, e.g. 1,2. Default: all.")]
 Seeds = Annotated[str | None, typer.Option("--seeds", help="Seeds to run, e.g. 42,43. Default: the recipe's.")]
@@ -78,26 +81,31 @@ Model = Annotated[
 Release = Annotated[
     float | None,
     typer.Option(
-        "--release", callback=finite, help="An event lasts while its class scores this. Default: --threshold."
+        "--release", callback=finite, help="An event lasts while its class has this score. Default: --threshold."
     ),
 ]
-MinDuration = Annotated[float, typer.Option("--min-duration", callback=finite, help="Leave out shorter events [s].")]
-Gap = Annotated[float, typer.Option("--gap", callback=finite, help="Join events of a class at most so far apart [s].")]
+MinDuration = Annotated[
+    float, typer.Option("--min-duration", callback=finite, help="Leave out events shorter than this, in seconds.")
+]
+Gap = Annotated[
+    float,
+    typer.Option("--gap", callback=finite, help="Join events of a class that are at most this far apart, in seconds."),
+]
 Name = Annotated[str | None, typer.Option("--name", help="The run folder's name. Default: the recipe's.")]
 
 
 def as_settings(
-    given: list[str] | None,
+    settings: list[str] | None,
     device: str | None,
     folds: str | None = None,
     seeds: str | None = None,
     allow_missing: bool = False,
     allow_leaky: bool = False,
 ) -> list[str]:
-    """The common options as --set settings, so that the resolved recipe holds them all."""
+    """The common options as `--set` settings, so that the resolved recipe holds them."""
     from hubbub.config.recipe import as_setting
 
-    settings = list(given or [])
+    settings = list(settings or [])
     if device:
         settings.append(as_setting("train.device", device))
     if folds:
@@ -112,19 +120,19 @@ def as_settings(
 
 
 def recipe_of(name: str, settings: list[str] | None, allow_missing: bool) -> "Recipe":
-    """A recipe for commands that make or audit data: no device, folds or seeds."""
+    """A recipe for commands that write or check data: no device, folds or seeds."""
     from hubbub.config.recipe import Recipe
 
     return Recipe.load(name, as_settings(settings, None, allow_missing=allow_missing))
 
 
 def log(line: str) -> None:
-    """A line of progress, for people: on standard error."""
+    """Prints a line of progress on standard error."""
     err.print(line, soft_wrap=True)
 
 
 def log_warnings(name: object, warnings: Iterable[str]) -> None:
-    """What is odd about a recording, a line each: on standard error."""
+    """Prints the warnings about a recording on standard error, one on each line."""
     from hubbub.inference.formats import name_of
 
     for warning in warnings:

@@ -1,4 +1,4 @@
-"""`hubbub report` and `hubbub compare`: the figures of runs, as tables and pages."""
+"""`hubbub report` and `hubbub compare`: tables and pages of runs."""
 
 import os
 from pathlib import Path
@@ -17,10 +17,10 @@ __all__ = ["compare", "report"]
 def report(
     runs: Annotated[list[Path] | None, typer.Argument(help="Run folders.")] = None,
     verify: Annotated[
-        bool, typer.Option("--verify", help="First compute the figures again from the predictions: do they agree?")
+        bool, typer.Option("--verify", help="First recompute the figures from the predictions and compare them.")
     ] = False,
-    goals: Annotated[
-        bool, typer.Option("--goals", help="System A's comparison: its four recipes, as far as they have been run.")
+    show_goals: Annotated[
+        bool, typer.Option("--goals", help="The comparison of system A: those of its four recipes that have been run.")
     ] = False,
     out_dir: Out = Path("runs"),
     debug: Debug = False,
@@ -29,12 +29,10 @@ def report(
 
     Example: hubbub report runs/demo
     """
-    from hubbub.report import goals as goals_
-    from hubbub.report import page
-    from hubbub.report import summary as tables
+    from hubbub.report import goals, page, summary
 
-    if not runs and not goals:
-        raise HubbubError("name a run folder, for example: hubbub report runs/demo, or ask for --goals.")
+    if not runs and not show_goals:
+        raise HubbubError("name a run folder, for example: hubbub report runs/demo, or add --goals.")
     failed = False
     for folder in runs or []:
         if not os.path.isfile(folder / "summary.json"):
@@ -42,8 +40,8 @@ def report(
                 f"{folder} has no summary.json: it is not a finished run. Give a run folder, or finish the run with "
                 "hubbub bench."
             )
-        bench.print_summary(tables.read_json(folder / "summary.json"))
-        if verify and (differences := tables.verify(folder)):
+        bench.print_summary(summary.read_json(folder / "summary.json"))
+        if verify and (differences := summary.verify(folder)):
             failed = True
             for line in differences:
                 err.print(f"does not agree: {line}", style="red", soft_wrap=True)
@@ -53,8 +51,8 @@ def report(
         out.print(f"page: {page.write(folder)}")
     if len(runs or []) > 1:
         bench.print_overview(runs or [])
-    if goals:
-        frame = goals_.goals(out_dir)
+    if show_goals:
+        frame = goals.goals(out_dir)
         table = Table("", title="system A: UrbanSound8K, test fold 10 alone")
         for goal in frame.columns:
             table.add_column(goal, overflow="fold")
@@ -67,22 +65,25 @@ def report(
 
 def compare(
     runs: Annotated[list[Path], typer.Argument(help="Run folders, two or more.")],
-    page: Annotated[Path, typer.Option("--out", help="The page; all figures go beside it as .json.")] = Path(
-        "comparison.html"
-    ),
+    page: Annotated[
+        Path, typer.Option("--out", help="The page; a .json file with all figures is written beside it.")
+    ] = Path("comparison.html"),
     anyway: Annotated[
-        bool, typer.Option("--anyway", help="Compare what is not comparable, on the clips in common, labelled so.")
+        bool,
+        typer.Option(
+            "--anyway", help="Compare runs that are not comparable, on the clips they share; the result says so."
+        ),
     ] = False,
     debug: Debug = False,
 ) -> None:
-    """Which of several runs is better, and which differences are noise.
+    """Compare runs: which is better, and which differences are only chance.
 
     Example: hubbub compare runs/esc50-yamnet runs/esc50-logreg
     """
-    from hubbub.report import compare as room
     from hubbub.report import compare_page
+    from hubbub.report.compare import compare as compare_runs
 
-    result = room.compare(runs, anyway=anyway)
+    result = compare_runs(runs, anyway=anyway)
     for line in result["warnings"]:
         out.print(line, style="yellow", soft_wrap=True)
     ranking = compare_page.ranking(result)

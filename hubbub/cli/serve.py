@@ -1,4 +1,4 @@
-"""hubbub serve: a classifier over HTTP."""
+"""`hubbub serve`: a classifier over HTTP and WebSocket."""
 
 import os
 from contextlib import suppress
@@ -10,7 +10,7 @@ from hubbub.cli.options import Debug, Device, finite, out
 
 __all__ = ["serve"]
 
-#: The variable that holds the token where no option does.
+#: The environment variable for the token.
 TOKEN = "HUBBUB_TOKEN"
 
 
@@ -18,41 +18,43 @@ def serve(
     model: Annotated[
         str | None, typer.Argument(help="A run folder, a saved classifier, an .onnx file, or 'yamnet'.")
     ] = None,
-    host: Annotated[str, typer.Option("--host", help="The address to listen at; 0.0.0.0 is all.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="The port; 0 is a free one.")] = 8000,
+    host: Annotated[str, typer.Option("--host", help="The address to listen at; 0.0.0.0 for all.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="The port; 0 for a free one.")] = 8000,
     token: Annotated[
         str | None,
-        typer.Option("--token", envvar=TOKEN, help="What clients must say: Authorization: Bearer TOKEN."),
+        typer.Option("--token", envvar=TOKEN, help="A token that clients must send, as Authorization: Bearer TOKEN."),
     ] = None,
     names: Annotated[
         list[str] | None,
-        typer.Option("--public-name", help="A host name it is called by, through a proxy. May be repeated."),
+        typer.Option("--public-name", help="A host name under which a proxy reaches it. May be repeated."),
     ] = None,
-    max_mb: Annotated[float, typer.Option("--max-mb", min=0.001, callback=finite, help="The largest upload.")] = 32.0,
+    max_mb: Annotated[
+        float, typer.Option("--max-mb", min=0.001, callback=finite, help="The largest upload, in MB.")
+    ] = 32.0,
     max_seconds: Annotated[
-        float, typer.Option("--max-seconds", min=0.1, callback=finite, help="The longest recording.")
+        float, typer.Option("--max-seconds", min=0.1, callback=finite, help="The longest recording, in seconds.")
     ] = 600.0,
-    queue: Annotated[int, typer.Option("--queue", min=1, help="The most uploads at once; more are told 503.")] = 128,
+    queue: Annotated[int, typer.Option("--queue", min=1, help="The most uploads at once; more get status 503.")] = 128,
     device: Device = None,
     debug: Debug = False,
 ) -> None:
-    """Answer over HTTP and WebSocket, with a page to try it on; to this machine alone unless told otherwise.
+    """Serve a classifier over HTTP and WebSocket, with a web page; by default only to this machine.
 
     Example: hubbub serve runs/demo
     """
     from hubbub.classifier.load import default_model, load
     from hubbub.serve import server
-    from hubbub.serve.middleware import Limits
+    from hubbub.serve.limits import Limits
 
-    if token is None:  # typer takes a variable that is set to nothing for one that is not set
+    if token is None:  # typer ignores a variable that is set to ""
         token = os.environ.get(TOKEN)
     name = default_model() if model is None else model
     classifier = load(name).to(device or "auto")
     limits = Limits(max_mb=max_mb, max_seconds=max_seconds, queue=queue)
-    server.run(classifier, name, limits, host=host, port=port, token=token, names=tuple(names or ()), log=_say)
+    server.run(classifier, name, limits, host=host, port=port, token=token, names=tuple(names or ()), log=_print)
 
 
-def _say(line: str) -> None:
-    with suppress(SystemExit):  # rich ends a program of which nobody reads what it prints
+def _print(line: str) -> None:
+    with suppress(SystemExit):  # rich ends the program if nobody reads its output
         out.print(line, soft_wrap=True)
         out.file.flush()

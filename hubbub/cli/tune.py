@@ -1,4 +1,4 @@
-"""hubbub tune, hubbub lr-find: what to train with; one function a command."""
+"""`hubbub tune` and `hubbub lr-find`: search for good settings of a recipe."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +11,7 @@ from hubbub.cli.options import AllowMissing, Debug, Device, Name, Out, Quick, Se
 __all__ = ["lr_find", "tune"]
 
 Recipe = Annotated[str, typer.Argument(help="A shipped recipe's name (hubbub recipes) or a TOML file.")]
-Fold = Annotated[str | None, typer.Option("--fold", help="The test fold that stays closed. Default: the first.")]
+Fold = Annotated[str | None, typer.Option("--fold", help="The test fold, which is not used. Default: the first.")]
 SHOWN = 10
 
 
@@ -19,9 +19,13 @@ def tune(
     recipe: Recipe,
     trials: Annotated[
         int | None,
-        typer.Option("--trials", min=1, help="Settings to try, earlier runs' included. Default: the recipe's."),
+        typer.Option(
+            "--trials",
+            min=1,
+            help="How many settings to try in all, with those of earlier runs. Default: the recipe's.",
+        ),
     ] = None,
-    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Processes that share the work.")] = 1,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Number of processes.")] = 1,
     fold: Fold = None,
     name: Name = None,
     quick: Quick = False,
@@ -31,9 +35,9 @@ def tune(
     device: Device = None,
     debug: Debug = False,
 ) -> None:
-    """Search a recipe's tune.space for what does best on the validation part; the test part stays closed.
+    """Search a recipe's tune.space for the settings that do best on the validation part; the test part is not used.
 
-    The same command goes on with a search that was stopped, and joins one that is running.
+    The same command continues an interrupted search, and joins one that is running.
 
     Example: hubbub tune esc50-resnet18-validation --jobs 2
     """
@@ -42,10 +46,10 @@ def tune(
 
     extra = as_settings(settings, device, fold, allow_missing=allow_missing)
     plan = Recipe.load(recipe, extra + ([f"tune.trials={trials}"] if trials else []), quick=quick)
-    from hubbub.experiment import tune as room  # seconds of imports: only for a recipe that holds
+    from hubbub.experiment.tune import run as search  # slow to import: after the recipe is checked
 
     folder = out_dir / run_name(recipe, quick, name, "-tune")
-    summary = room.run(plan, folder, jobs=jobs, quick=quick, log=log)
+    summary = search(plan, folder, jobs=jobs, quick=quick, log=log)
     _print_trials(summary, folder)
 
 
@@ -60,7 +64,7 @@ def lr_find(
     device: Device = None,
     debug: Debug = False,
 ) -> None:
-    """Find a learning rate: 100 steps on the training part, the rate rising from 1e-7 to 10.
+    """Find a learning rate: 100 training steps while the rate rises from 1e-7 to 10.
 
     Example: hubbub lr-find street-cnn
     """
@@ -68,16 +72,16 @@ def lr_find(
     from hubbub.report.run_folder import run_name
 
     plan = Recipe.load(recipe, as_settings(settings, device, fold, allow_missing=allow_missing), quick=quick)
-    from hubbub.experiment import lr_find as room
+    from hubbub.experiment.lr_find import run as find_rate
 
     folder = out_dir / run_name(recipe, quick, name, "-lr")
-    found = room.run(plan, folder, quick=quick, log=log)
+    found = find_rate(plan, folder, quick=quick, log=log)
     if found.steepest is None:
-        out.print("the loss did not fall at any rate: nothing to suggest. Look at the picture.")
+        out.print("the loss did not fall at any rate: no suggestion. See the plot.")
     else:
         out.print(f"suggested: train.learning_rate = {found.steepest:.2g}, where the loss falls fastest")
-        out.print(f"the other usual rule, a tenth of the rate of the smallest loss: {found.tenth:.2g}")
-    out.print(f"picture: {folder / 'lr-find.png'}", soft_wrap=True)
+        out.print(f"another common rule, a tenth of the rate with the smallest loss: {found.tenth:.2g}")
+    out.print(f"plot: {folder / 'lr-find.png'}", soft_wrap=True)
 
 
 def _print_trials(summary: dict[str, Any], folder: Path) -> None:
@@ -88,20 +92,20 @@ def _print_trials(summary: dict[str, Any], folder: Path) -> None:
     done = trials[trials["state"] == "complete"].sort_values(
         name, ascending=summary["better"] == "smaller", kind="stable"
     )
-    drawn = [column for column in trials.columns if column not in ("trial", "state", name, "seconds", "why")]
+    settings = [column for column in trials.columns if column not in ("trial", "state", name, "seconds", "why")]
     table = Table(
         "trial",
         name,
-        *(setting.rpartition(".")[2] for setting in drawn),
+        *(setting.rpartition(".")[2] for setting in settings),
         title=f"{summary['recipe']}\nthe best of {len(trials)} trials",
     )
-    for row in done.head(SHOWN)[["trial", name, *drawn]].itertuples(index=False):
+    for row in done.head(SHOWN)[["trial", name, *settings]].itertuples(index=False):
         table.add_row(*(f"{value:.4g}" if isinstance(value, float) else str(value) for value in row))
     out.print(table)
     counts = summary["trials"]
-    out.print(f"{counts['complete']} came through, {counts['pruned']} stopped early, {counts['fail']} failed")
+    out.print(f"{counts['complete']} complete, {counts['pruned']} stopped early, {counts['fail']} failed")
     if counts["running"]:
-        out.print(f"{counts['running']} are still being tried by another process, which will write these files again")
+        out.print(f"{counts['running']} are still running in another process, which will update these files")
     if summary["importance"]:
         shares = sorted(summary["importance"].items(), key=lambda item: -item[1])
         out.print("importance: " + ", ".join(f"{setting} {share:.2f}" for setting, share in shares), soft_wrap=True)

@@ -1,9 +1,8 @@
-"""The recipe: everything that decides a figure, in one frozen object; TOML in and out.
+"""The recipe: all settings of an experiment in one frozen object, read from and written to TOML.
 
 `Recipe.load("esc50-yamnet")` reads a shipped recipe, a path reads any other; `[quick]` holds the overrides that
-`--quick` applies, and `--set a.b=c` overrides any field. An unknown key is an error that names the near match.
-The sections are in `settings.py`, `settings_augment.py` and `settings_tune.py`; here are the whole, the rules between
-sections, and reading.
+`--quick` applies, and `--set a.b=c` overrides any field. An unknown key is an error that names the nearest match.
+The sections are in the other modules of `config/`; here are the recipe, the rules between sections, and reading.
 """
 
 import os
@@ -26,15 +25,15 @@ from hubbub.config.sections import (
     Network,
     Protocol,
     Section,
-    Train,
     Windows,
 )
+from hubbub.config.train import Train
 from hubbub.config.tune import Tune
 from hubbub.errors import HubbubError, did_you_mean
 
 __all__ = ["Recipe", "RecipeError", "as_setting", "read_toml", "shipped"]
 
-#: What a search may change. Everything else decides what is compared, and on which clips.
+#: The sections that a search may change. All others define the task: which clips, and what is measured.
 SEARCHED = ("windows", "frontend", "network", "head", "augment", "train")
 FIXED = (
     *("network.name", "network.weights", "network.mode", "head.name"),
@@ -47,9 +46,9 @@ class RecipeError(HubbubError):
 
 
 class Recipe(Section):
-    """A whole experiment."""
+    """All settings of an experiment."""
 
-    title: str = Field("", description="one line for people")
+    title: str = Field("", description="one line that says what the recipe is")
     data: Data
     protocol: Protocol = Protocol()
     audio: AudioSettings = AudioSettings()
@@ -60,8 +59,8 @@ class Recipe(Section):
     augment: Augment = Augment()
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
-    tune: Tune | None = Field(None, description="what hubbub tune searches")
-    quick: dict[str, Any] = Field(default_factory=dict, description="what --quick changes: sections as above")
+    tune: Tune | None = Field(None, description="the search of hubbub tune")
+    quick: dict[str, Any] = Field(default_factory=dict, description="overrides of the sections above for --quick")
 
     @model_validator(mode="after")
     def _epochs_need_validation(self) -> Self:
@@ -83,16 +82,16 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
-    def _heads_hear_each_segment_once(self) -> Self:
+    def _heads_take_no_augmentation(self) -> Self:
         if self.head.name != "none" and (self.evaluate.shifts or self.augment != Augment()):
             raise ValueError("augment and evaluate.shifts are for networks that are trained: set head.name = 'none'")
         return self
 
     @model_validator(mode="after")
     def _spectrograms_come_from_a_front_end(self) -> Self:
-        given = [name for name in SPECTROGRAM if getattr(self.augment, name)]
-        if self.frontend.name == "none" and given:
-            raise ValueError(f"augment.{given[0]} changes spectrograms, and frontend.name is 'none': leave it out")
+        chosen = [name for name in SPECTROGRAM if getattr(self.augment, name)]
+        if self.frontend.name == "none" and chosen:
+            raise ValueError(f"augment.{chosen[0]} changes spectrograms, and frontend.name is 'none': leave it out")
         return self
 
     @model_validator(mode="after")
@@ -100,8 +99,8 @@ class Recipe(Section):
         frozen = self.head.name != "none" or self.network.mode != "finetune"
         if self.frontend.standardise == "training" and frozen:
             raise ValueError(
-                "frontend.standardise = 'training' differs from fold to fold, and a frozen network hears each clip "
-                "once for all of them: set it to imagenet or none"
+                "frontend.standardise = 'training' differs between folds, but a frozen network embeds each clip once "
+                "for all folds: set it to imagenet, half or none"
             )
         return self
 
@@ -109,8 +108,8 @@ class Recipe(Section):
     def _attention_learns(self) -> Self:
         if self.head.name != "none" and self.network.attention != "none":
             raise ValueError(
-                "network.attention must learn, and a head hears a network as it is: leave it out, or set head.name = "
-                "'none' and network.mode = 'head', which trains attention and last layer"
+                "network.attention must be trained, but under a head the network is frozen: leave it out, or set "
+                "head.name = 'none' and network.mode = 'head', which trains attention and last layer"
             )
         return self
 
@@ -121,8 +120,8 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
-    def _quick_names_what_there_is(self) -> Self:
-        """Each override alone, by its field's rule; how they go together is seen when they are applied."""
+    def _quick_names_known_fields(self) -> Self:
+        """Check each override by the rule of its field; rules between fields are checked when they are applied."""
         if "quick" in self.quick:
             raise ValueError("quick: [quick] has no section quick of its own: leave it out")
         try:
@@ -134,7 +133,7 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
-    def _all_of_the_space_holds(self) -> Self:
+    def _whole_space_is_valid(self) -> Self:
         for name, values in self.tune.space.items() if self.tune else ():
             for value in values.ends:
                 fields = values.fields(name, value)
@@ -151,21 +150,21 @@ class Recipe(Section):
     def _refuse_unsearchable(self, field: str) -> None:
         if field.partition(".")[0] not in SEARCHED or field in FIXED:
             raise ValueError(
-                f"tune.space: {field} stays as it is, or trials could not be compared: search fields of "
-                f"{', '.join(SEARCHED)}, but {', '.join(FIXED)}"
+                f"tune.space: {field} must stay the same for all trials to be comparable: search fields of "
+                f"{', '.join(SEARCHED)}, except {', '.join(FIXED)}"
             )
         if self.head.name != "none" and not field.startswith("head."):
             raise ValueError(f"tune.space: {field} is not used by a head on frozen embeddings: search head's fields")
         frozen = self.network.mode != "finetune" and self.head.name == "none"
         if frozen and not field.startswith("train.") and field != "network.dropout":
             raise ValueError(
-                f"tune.space: {field} shapes what a frozen network gives, which is computed once: search fields of "
-                "train and network.dropout, or set network.mode = 'finetune'"
+                f"tune.space: {field} changes the embeddings of a frozen network, which are computed once: search "
+                "fields of train and network.dropout, or set network.mode = 'finetune'"
             )
 
     @property
     def frozen(self) -> bool:
-        """Whether all that is fitted to the data comes after the network's embeddings."""
+        """Whether only what follows the network's embeddings is fitted to the data."""
         return self.head.name != "none" or (self.network.mode == "head" and self.network.attention == "none")
 
     def altered(self, fields: Mapping[str, Any]) -> Self:
@@ -175,10 +174,10 @@ class Recipe(Section):
         """
         content = self.model_dump(mode="json", exclude_none=True, exclude={"tune"})
         for field, value in fields.items():
-            held: Any = content
+            current: Any = content
             for key in field.split("."):
-                held = held.get(key) if isinstance(held, dict) else None
-            listed = [value] if isinstance(held, list) and not isinstance(value, list | tuple) else value
+                current = current.get(key) if isinstance(current, dict) else None
+            listed = [value] if isinstance(current, list) and not isinstance(value, list | tuple) else value
             _merge(content, _nested(field.split("."), listed))
         return self.of(content)
 
@@ -186,52 +185,52 @@ class Recipe(Section):
     def load(cls, name: str | Path, settings: tuple[str, ...] | list[str] = (), *, quick: bool = False) -> Self:
         """A shipped recipe's name or a TOML file -> Recipe, `[quick]` and then `--set` settings applied.
 
-        The protocol of `[quick]` gives way where `--set` names a kind of protocol.
+        If `--set` names `protocol.kind`, the protocol of `[quick]` is ignored.
         """
-        content, given = _read(name), [_parse_setting(setting) for setting in settings]
+        content, overrides = _read(name), [_parse_setting(setting) for setting in settings]
         if quick:
             if not content.get("quick"):
                 raise RecipeError(f"{name} has no [quick] section. Run it in full, or add one.")
-            if isinstance(content["quick"], dict):  # else it is refused below, for what it is
+            if isinstance(content["quick"], dict):  # anything else is refused below
                 changes = dict(content["quick"])
-                if any(isinstance(said := one.get("protocol"), dict) and "kind" in said for one in given):
+                if any(isinstance(part := one.get("protocol"), dict) and "kind" in part for one in overrides):
                     changes.pop("protocol", None)
                 _merge(content, changes)
-        for one in given:
+        for one in overrides:
             _merge(content, one)
         return cls.of(content, str(name))
 
     @classmethod
     def of(cls, content: dict[str, Any], source: str = "recipe") -> Self:
-        """A plain dict -> Recipe; `RecipeError` with the near match of an unknown key."""
+        """A plain dict -> Recipe. Raises `RecipeError`, with the nearest match of an unknown key."""
         try:
             return cls.model_validate(content)
         except ValidationError as error:
-            # A list without its wrong values may seem too short as well.
+            # A list with wrong values is reported as too short as well.
             found = [e for e in error.errors() if e["type"] != "too_short"] or error.errors()
             raise RecipeError(f"{source}: " + "; ".join(_explain(e, cls) for e in found)) from error
         except RecursionError as error:
             raise RecipeError(f"{source} is nested too deeply. No setting is more than a few levels deep.") from error
 
     def to_toml(self) -> str:
-        """The resolved recipe, every field written out; a field without a value is left out (TOML has no null)."""
+        """The recipe as TOML with all fields; a field without a value is left out (TOML has no null)."""
         return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
 
 
 def shipped() -> dict[str, str]:
-    """Names and titles of the recipes in the package."""
+    """Names and titles of the shipped recipes."""
     files = [f for f in resources.files("hubbub.config").joinpath("recipes").iterdir() if f.name.endswith(".toml")]
     titles = {f.name.removesuffix(".toml"): tomllib.loads(f.read_text(encoding="utf-8"))["title"] for f in files}
     return dict(sorted(titles.items()))
 
 
 def as_setting(field: str, value: Any) -> str:
-    """A field and its value as `--set` takes them, whatever letters the value holds."""
+    """A field and its value in the form that `--set` takes, quoted as TOML."""
     return f"{field}={tomli_w.dumps({'v': value}).partition('=')[2].strip()}"
 
 
 def read_toml(content: str | bytes, source: str) -> dict[str, Any]:
-    """TOML -> a dict. Raises `RecipeError` for what is not, or is nested deeper than can be read."""
+    """TOML -> a dict. Raises `RecipeError` for invalid or too deeply nested TOML."""
     try:
         return tomllib.loads(content.decode("utf-8") if isinstance(content, bytes) else content)
     except ValueError as error:  # TOMLDecodeError, bytes that are not UTF-8, a number of thousands of digits

@@ -1,7 +1,4 @@
-"""The `[tune]` section of a recipe: which settings are searched, in which ranges, and for how long.
-
-Frozen pydantic models as in `settings.py`. A drawn value becomes fields of the recipe here; who draws it is not known.
-"""
+"""The `[tune]` section of a recipe: which settings are searched, in which ranges, and for how long."""
 
 import math
 from typing import Any, Self
@@ -14,18 +11,20 @@ __all__ = ["Range", "Tune"]
 
 
 class Range(Section):
-    """What one drawn value may be: `choices`, or a number from `low` to `high`."""
+    """The values of one searched setting: `choices`, or a number from `low` to `high`."""
 
     choices: tuple[Any, ...] = Field((), description="the values to choose from")
-    low: int | float | None = Field(None, description="smallest value; whole numbers are drawn where both ends are")
-    high: int | float | None = Field(None, description="largest value, itself included")
-    log: bool = Field(False, description="draw evenly on a logarithmic scale")
+    low: int | float | None = Field(
+        None, description="smallest value; if low and high are whole numbers, so are the values"
+    )
+    high: int | float | None = Field(None, description="largest value, included")
+    log: bool = Field(False, description="search on a logarithmic scale")
     at_low: dict[str, Any] = Field(
         default_factory=dict,
-        description="where one number moves several fields: their values at `low`; numbers, and lists and tables of "
-        "them, go evenly to those in `at_high`",
+        description="if one number sets several fields: their values at `low`; numbers, and lists and tables of them, "
+        "change linearly to those in `at_high`",
     )
-    at_high: dict[str, Any] = Field(default_factory=dict, description="their values at `high`")
+    at_high: dict[str, Any] = Field(default_factory=dict, description="the values of these fields at `high`")
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
@@ -46,21 +45,21 @@ class Range(Section):
 
     @property
     def ends(self) -> tuple[Any, ...]:
-        """The values that must hold for all between them to do so."""
+        """The values at the ends of the range, or all choices: if they are valid, so are those between."""
         return self.choices or (self.low, self.high)
 
-    def fields(self, name: str, drawn: Any) -> dict[str, Any]:
-        """A drawn value -> dotted fields of the recipe and what they become."""
+    def fields(self, name: str, value: Any) -> dict[str, Any]:
+        """A value of the range -> dotted fields of the recipe and their values."""
         if not self.at_low:
-            return {name: drawn}
+            return {name: value}
         assert self.low is not None and self.high is not None
         scale = math.log if self.log else float
-        share = (scale(drawn) - scale(self.low)) / (scale(self.high) - scale(self.low))
-        return {field: _between(value, self.at_high[field], share) for field, value in self.at_low.items()}
+        share = (scale(value) - scale(self.low)) / (scale(self.high) - scale(self.low))
+        return {field: _between(low, self.at_high[field], share) for field, low in self.at_low.items()}
 
 
 def _between(low: Any, high: Any, share: float) -> Any:
-    """What lies `share` of the way from one value to the other; whole numbers are rounded."""
+    """Interpolate: `share` of the way from `low` to `high`; whole numbers are rounded."""
     if low == high:
         return low
     if isinstance(low, list) and isinstance(high, list) and len(low) == len(high):
@@ -69,22 +68,24 @@ def _between(low: Any, high: Any, share: float) -> Any:
         return {key: _between(value, high[key], share) for key, value in low.items()}
     numbers = [value for value in (low, high) if isinstance(value, int | float) and not isinstance(value, bool)]
     if len(numbers) < 2:
-        raise ValueError(f"nothing lies between {low!r} and {high!r}: give numbers, or the same value in both")
+        raise ValueError(f"{low!r} and {high!r} cannot be interpolated: give numbers, or the same value in both")
     value = low + share * (high - low)
     return round(value) if isinstance(low, int) and isinstance(high, int) else float(value)
 
 
 class Tune(Section):
-    """A search: `hubbub tune`."""
+    """A search of settings by `hubbub tune`."""
 
     space: dict[str, Range] = Field(
-        min_length=1, description="section.field (or any name, where at_low and at_high name the fields) -> its range"
+        min_length=1, description="section.field -> its range; any name, if at_low and at_high name the fields"
     )
-    trials: int = Field(25, ge=1, le=1_000_000, description="how many settings are tried")
-    epochs: int | None = Field(None, ge=1, le=100_000, description="train.epochs of a trial; default: the recipe's")
+    trials: int = Field(25, ge=1, le=1_000_000, description="number of trials")
+    epochs: int | None = Field(
+        None, ge=1, le=100_000, description="train.epochs of a trial; default: that of the recipe"
+    )
     folds: Distinct[str] = Field(
         (),
-        description="kfold and logo: folds (or groups) that validate in turn, trained on all others but the test "
-        "fold; default: the recipe's one validation fold",
+        description="kfold, logo: folds (or groups) that validate in turn, each after training on all others but the "
+        "test fold; default: the one validation fold of the recipe",
     )
-    seed: Seed = Field(42, description="seed of what is tried")
+    seed: Seed = Field(42, description="seed of the search")

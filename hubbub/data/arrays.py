@@ -1,7 +1,7 @@
-"""Spectrograms and pictures of them as data: read once, of one size, memory-mapped, as `cache` keeps sound.
+"""Spectrograms, or images of them, as model inputs: read once, brought to one size, cached and memory-mapped.
 
-A network trains on them as on sound; the front end takes them where they stand. Where it is known how they were made,
-the recipe must say the same, and the trained classifier then hears sound too; else it takes only such arrays.
+If the settings that they were computed with are known, the recipe must have the same, and the trained classifier also
+takes sound. Otherwise it takes only such arrays.
 """
 
 import hashlib
@@ -16,40 +16,40 @@ import numpy.typing as npt
 import pandas as pd
 
 from hubbub.audio import image_files
-from hubbub.audio.image_files import PictureError
+from hubbub.audio.image_files import ImageError
 from hubbub.config.augment import SPECTROGRAM, Augment
 from hubbub.config.recipe import Recipe
-from hubbub.data import cache, entries, features, images
-from hubbub.data.cache import Mapped
+from hubbub.data import cache, entries, images
 from hubbub.data.clips import Clips, ClipsError
+from hubbub.data.features import read_features, read_hashes, read_shape
+from hubbub.data.inputs import Inputs, Mapped, Segmenter
 from hubbub.errors import examples
 from hubbub.runtime import homes
 from hubbub.runtime.progress import track
 
 if TYPE_CHECKING:
     from hubbub.audio.frontend import FrontEnd
-    from hubbub.classifier.torch_classifier import TorchClassifier
 
-__all__ = ["Arrays", "inspect", "load", "suited"]
+__all__ = ["Arrays", "adapt_recipe", "inspect_spectrograms", "load_arrays", "load_inputs"]
 
 Array = npt.NDArray[Any]
-#: How much longer than a window a clip's spectrogram may be: UrbanSound8K's clips of 4 s last up to 4.04.
+#: Longest clip spectrogram, in windows: UrbanSound8K's clips of 4 s last up to 4.04 s.
 LONGER = 1.05
-#: One clip: its arrays `[S, ...]`, their times `[S, 2]` [s], and a hash of what they show.
+#: One clip: its arrays `[S, ...]`, their times `[S, 2]` [s], and a hash of its content.
 Part = tuple[Array, npt.NDArray[np.float64], str]
-#: Settings that come after an array was made, by what it is, and may therefore differ.
+#: Front-end settings that apply after an array was computed, by its kind; these may differ from the recipe's.
 _LATER = {
-    "pictures": {"size", "standardise"},
+    "images": {"size", "standardise"},
     "spectrograms": {"frames", "scale", "size", "colours", "standardise"},
 }
 
 
 @dataclass(frozen=True)
 class Arrays(Mapped):
-    """A data set's spectrograms `[S, F, W]` float32, or pictures `[S, 1 or 3, F, W]` uint8, row 0 the lowest band.
+    """A data set's spectrograms `[S, F, W]` float32, or images `[S, 1 or 3, F, W]` uint8, row 0 the lowest band.
 
-    Those of clip i stand at `offsets[i] : offsets[i + 1]`, and `times` `[S, 2]` says what part of their recording they
-    show [s], NaN where that is not known. `contents` is a hash of each clip.
+    Clip i has the rows `offsets[i] : offsets[i + 1]`. `times` `[S, 2]` is the part of the recording that each shows
+    [s], NaN where unknown. `contents` is a hash of each clip.
     """
 
     values: Array
@@ -61,105 +61,106 @@ class Arrays(Mapped):
     def __len__(self) -> int:
         return len(self.contents)
 
-    def cut(self, clip: int, classifier: "TorchClassifier") -> Array:
-        """Clip number -> its arrays `[S, ...]`, as they are."""
+    def cut(self, clip: int, segmenter: Segmenter) -> Array:
+        """Clip number -> its arrays `[S, ...]`."""
         return self.values[self.offsets[clip] : self.offsets[clip + 1]]
 
-    def spans(self, clip: int, classifier: "TorchClassifier") -> npt.NDArray[np.float64]:
-        """Start and end [s] of each of them, `[S, 2]`."""
+    def spans(self, clip: int, segmenter: Segmenter) -> npt.NDArray[np.float64]:
+        """Clip number -> start and end of each array [s], `[S, 2]`."""
         return self.times[self.offsets[clip] : self.offsets[clip + 1]]
 
 
-def suited(recipe: Recipe, clips: Clips) -> tuple[Recipe, list[str]]:
-    """The recipe as it is for these clips, and what had to be left out of it, in words.
+def adapt_recipe(recipe: Recipe, clips: Clips) -> tuple[Recipe, list[str]]:
+    """The recipe adapted to these clips, and a line about the augmentations left out of it.
 
-    Sound changes nothing. For spectrograms and pictures the settings that made them must be the recipe's; where they
-    are not known, the front end is `given`. What augments waves (and of pictures, spectrograms) is left out: the set's
-    own augmented copies stand in for it. Raises `ClipsError` where the two do not go together.
+    For sound the recipe stays as it is. Spectrograms and images must have been computed with the recipe's settings; if
+    these are unknown, the front end becomes `precomputed`. Augmentation of waves (for images also of spectrograms) is
+    left out; the data set's own augmented copies replace it. Raises `ClipsError` where recipe and clips do not fit.
     """
     if clips.kind == "sound":
         if recipe.frontend.name == "precomputed":
             raise ClipsError(
-                f"{clips.name} is sound, and frontend.name = 'precomputed' takes none. Set it to 'logmel'."
+                f"{clips.name} holds sound, which frontend.name = 'precomputed' does not take. Set it to 'logmel'."
             )
         return recipe, []
     if recipe.frontend.name == "none":
         raise ClipsError(
-            f"{recipe.network.name} hears sound, and {clips.name} holds {clips.kind}. Take a network that looks at "
-            "spectrograms, with frontend.name = 'logmel'."
+            f"{recipe.network.name} takes sound, and {clips.name} holds {clips.kind}. Take a network for spectrograms, "
+            "with frontend.name = 'logmel'."
         )
     if recipe.evaluate.hop:
-        raise ClipsError(f"evaluate.hop cuts sound anew, and {clips.name} holds {clips.kind}. Leave it out.")
+        raise ClipsError(
+            f"evaluate.hop cuts sound into other segments, and {clips.name} holds {clips.kind}. Leave it out."
+        )
     content = recipe.model_dump(exclude_none=True)
-    if clips.made is None:
+    if clips.settings is None:
         content["frontend"]["name"] = "precomputed"
     elif recipe.frontend.name == "logmel":
         _refuse_other_settings(recipe, clips)
-    kept = {"mixup", *(SPECTROGRAM if clips.kind == "spectrograms" else ())}
-    dropped = [name for name in Augment.model_fields if getattr(recipe.augment, name) and name not in kept]
+    possible = {"mixup", *(SPECTROGRAM if clips.kind == "spectrograms" else ())}
+    dropped = [name for name in Augment.model_fields if getattr(recipe.augment, name) and name not in possible]
     for name in dropped:
         del content["augment"][name]
-    said = [f"left out, since {clips.kind} cannot be changed so: augment.{', '.join(dropped)}"] if dropped else []
-    return Recipe.of(content, clips.name), said
+    lines = [f"left out, as it cannot be applied to {clips.kind}: augment.{', '.join(dropped)}"] if dropped else []
+    return Recipe.of(content, clips.name), lines
 
 
 def _refuse_other_settings(recipe: Recipe, clips: Clips) -> None:
-    assert clips.made is not None
+    assert clips.settings is not None
     ours = recipe.model_dump(mode="json")
     for section in ("audio", "windows", "frontend"):
-        for name, made in clips.made[section].items():
-            if not (section == "frontend" and name in _LATER[clips.kind]) and ours[section].get(name) != made:
+        for name, value in clips.settings[section].items():
+            if not (section == "frontend" and name in _LATER[clips.kind]) and ours[section].get(name) != value:
                 raise ClipsError(
-                    f"{clips.name}: its {clips.kind} were made with {section}.{name} = {made!r}, and the recipe says "
+                    f"{clips.name}: its {clips.kind} were made with {section}.{name} = {value!r}, and the recipe says "
                     f"{ours[section].get(name)!r}. Take the recipe they were made with, or set frontend.name = "
-                    "'precomputed' for a classifier that takes only such."
+                    f"'precomputed' for a classifier that takes only {clips.kind}."
                 )
 
 
-def resident(clips: Clips, recipe: Recipe) -> cache.Resident:
-    """The clips as they are kept: sound decoded, spectrograms and pictures read, at most once a machine."""
-    return cache.decode(clips, recipe.audio.rate_hz) if clips.kind == "sound" else load(clips, recipe)
+def load_inputs(clips: Clips, recipe: Recipe) -> Inputs:
+    """The clips as model inputs: sound decoded, spectrograms and images read, once per machine."""
+    return cache.decode_clips(clips, recipe.audio.rate_hz) if clips.kind == "sound" else load_arrays(clips, recipe)
 
 
-def load(clips: Clips, recipe: Recipe) -> Arrays:
-    """The clips' spectrograms or pictures, read at most once a machine. Raises `ClipsError` naming what is wrong."""
+def load_arrays(clips: Clips, recipe: Recipe) -> Arrays:
+    """The clips' spectrograms or images, read once per machine. Raises `ClipsError` where the recipe does not fit."""
     from hubbub.audio.frontend import FrontEnd
 
     frontend = FrontEnd(recipe.frontend, recipe.audio.rate_hz)
     shape: tuple[int, ...]
     dtype: type[np.generic]
-    if clips.kind == "pictures":
+    if clips.kind == "images":
         size = frontend.shape(recipe.windows.length)
-        shape, dtype, parts = (_channels(clips, recipe), *size), np.uint8, _pictures(clips, size)
+        shape, dtype, parts = (_channels(clips, recipe), *size), np.uint8, _read_images(clips, size)
     else:
         first = Path(clips.table["path"].iloc[0])
-        of_npz = first.suffix == ".npz"  # framed later, as what comes from sound
-        spectrogram = features.shape(first) if of_npz else frontend.spectrogram_shape(recipe.windows.length)
+        of_npz = first.suffix == ".npz"  # these are padded or cut later, like those from sound
+        spectrogram = read_shape(first) if of_npz else frontend.spectrogram_shape(recipe.windows.length)
         shape, dtype, parts = spectrogram, np.float32, _spectrograms(clips, spectrogram, frontend, recipe)
     rows, padding = clips.table[["clip", "start", "end"]].to_json(), frontend.picture.padding
-    key = cache.key_of(cache.VERSION, clips.kind, shape, padding, cache.file_hashes(clips), rows)
+    kind = "pictures" if clips.kind == "images" else clips.kind  # cache keys have this name
+    key = cache.key_of(cache.VERSION, kind, shape, padding, cache.file_hashes(clips), rows)
 
     def read(folder: Path) -> Arrays:
-        with np.load(folder / "clips.npz") as kept:
-            offsets, times, contents = kept["offsets"], kept["times"], tuple(kept["contents"].tolist())
+        with np.load(folder / "clips.npz") as facts:
+            offsets, times, contents = facts["offsets"], facts["times"], tuple(facts["contents"].tolist())
         values = np.memmap(folder / "values", dtype, mode="c", shape=(len(times), *shape))
         if len(contents) != len(clips) or times.shape != (len(values), 2):
-            raise ValueError("clips.npz tells of other clips")
+            raise ValueError("clips.npz is about other clips")
         return Arrays(values, cache.offsets_of(offsets, len(clips), len(values)), times, contents, key)
 
     return entries.entry(homes.cache_dir() / "arrays" / key, lambda place: _store(place, parts), read)
 
 
-def inspect(clips: Clips) -> pd.DataFrame:
-    """Read every spectrogram -> `clip`, `content` (hash), `error` ("" where it is whole)."""
-    found, kept = (
-        [],
-        {path: features.contents(Path(path)) for path in set(clips.table["path"]) if path.endswith(".npz")},
-    )
+def inspect_spectrograms(clips: Clips) -> pd.DataFrame:
+    """Read every spectrogram -> `clip`, `content` (hash), `error` ("" if none)."""
+    found = []
+    npz = {path: read_hashes(Path(path)) for path in set(clips.table["path"]) if path.endswith(".npz")}
     for clip, path in zip(clips.table["clip"], clips.table["path"], strict=True):
         try:
-            content, error = kept[path][clip] if path in kept else _hash(image_files.read_spectrogram(path)), ""
-        except PictureError as why:
+            content, error = npz[path][clip] if path in npz else _hash(image_files.read_spectrogram(path)), ""
+        except ImageError as why:
             content, error = "", str(why)
         found.append({"clip": clip, "content": content, "error": error})
     return pd.DataFrame(found)
@@ -181,31 +182,33 @@ def _store(folder: Path, parts: Iterable[Part]) -> None:
 
 
 def _channels(clips: Clips, recipe: Recipe) -> int:
-    """1 for pictures in grey, 3 in colours; all must be the one or the other."""
+    """1 for grey images, 3 for coloured ones. Raises `ClipsError` where there are both."""
     grey = np.fromiter(cache.in_threads(lambda row: image_files.is_grey(row.path), clips, "looking"), bool)
     if grey.any() and not grey.all():
         odd = clips.table["clip"][grey if grey.mean() < 0.5 else ~grey]
-        raise ClipsError(f"{clips.name} holds grey pictures and coloured ones ({examples(odd)}). Make them all alike.")
+        raise ClipsError(
+            f"{clips.name} holds grey and coloured images ({examples(odd)}). Make them all grey, or all coloured."
+        )
     if not grey[0] and recipe.frontend.colours == "none":
         raise ClipsError(
-            f"{clips.name} holds pictures in colours, and the recipe's are grey: set frontend.colours = 'magma', and "
+            f"{clips.name} holds coloured images, and the recipe's are grey: set frontend.colours = 'magma' and "
             "network.channels = 3."
         )
     return 1 if grey[0] else 3
 
 
-def _pictures(clips: Clips, size: tuple[int, int]) -> Iterator[Part]:
+def _read_images(clips: Clips, size: tuple[int, int]) -> Iterator[Part]:
     times = clips.table[["start", "end"]].to_numpy(float)
-    for row, picture in enumerate(cache.in_threads(lambda row: image_files.read(row.path, size), clips, "reading")):
-        yield picture[None], times[row : row + 1], images.content(picture)
+    for row, image in enumerate(cache.in_threads(lambda row: image_files.read_image(row.path, size), clips, "reading")):
+        yield image[None], times[row : row + 1], images.content(image)
 
 
 def _spectrograms(clips: Clips, shape: tuple[int, int], frontend: "FrontEnd", recipe: Recipe) -> Iterator[Part]:
     table, most = clips.table, math.inf
-    if frontend.logmel:  # the trained classifier hears windows of so many frames
+    if frontend.logmel:  # the trained classifier cuts sound into windows of this many frames
         most = LONGER * frontend.logmel.frames(recipe.windows.length)
     if table["path"].iloc[0].endswith(".npz"):
-        yield from features.read(Path(table["path"].iloc[0]), table["clip"])
+        yield from read_features(Path(table["path"].iloc[0]), table["clip"])
         return
     for row, path in enumerate(track(table["path"], "reading", len(table))):
         values = image_files.read_spectrogram(path)
@@ -225,4 +228,4 @@ def _spectrograms(clips: Clips, shape: tuple[int, int], frontend: "FrontEnd", re
                 f"{table['clip'][row]} of {clips.name} has {values.shape[1]} frames, not {shape[1]}. Set "
                 "frontend.frames: shorter ones are padded to that, longer ones cut."
             )
-        yield frontend.framed(values), table[["start", "end"]].to_numpy(float)[row : row + 1], _hash(values)
+        yield frontend.fit_frames(values), table[["start", "end"]].to_numpy(float)[row : row + 1], _hash(values)

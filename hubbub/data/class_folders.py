@@ -1,7 +1,4 @@
-"""A folder with one folder a class, as people have them: links, empty classes, a given split above the classes.
-
-This module knows the layout alone; `clips` makes a table of it.
-"""
+"""Read a folder with one folder per class; links, empty classes and a split above the classes are handled."""
 
 import os
 import re
@@ -24,11 +21,11 @@ _PART = re.compile(
 
 
 def read(folder: Path) -> tuple[pd.DataFrame, tuple[str, ...], tuple[str, ...]]:
-    """`clip`, `path`, `label`, `fold` of each recording; notes for every result; and what else was left out.
+    """`clip`, `path`, `label`, `fold` of each recording; notes for every result; and a list of what was left out.
 
-    The class is the first folder below, or the second where the first ones are the parts of a split (`train` and
-    `test`, `fold1` ...), which then are the folds. Raises `ClipsError` where it holds no recordings in folders, or
-    where it cannot be told what is a class.
+    The class is the first folder below; or the second, if the first ones are parts of a split (`train` and `test`,
+    `fold1` ...), which become the folds. Raises `ClipsError` where there are no recordings in folders, or where classes
+    and parts of a split cannot be distinguished.
     """
     found = search(folder)
     refuse_undecodable([os.fspath(folder), *found.files])
@@ -42,11 +39,11 @@ def read(folder: Path) -> tuple[pd.DataFrame, tuple[str, ...], tuple[str, ...]]:
             + " ".join(f"Left out: {line}." for line in describe(found.left_out))
         )
     depth = 1 if _is_split(folder, places, parts) else 0
-    kept = [len(place) > depth + 1 for place in places]
-    table["label"] = [place[depth] if keep else "" for place, keep in zip(places, kept, strict=True)]
+    in_class = [len(place) > depth + 1 for place in places]
+    table["label"] = [place[depth] if keep else "" for place, keep in zip(places, in_class, strict=True)]
     table["fold"] = [parts.get(place[0], "") if depth else "" for place in places]
     above = [folder / part for part in parts] if depth else [folder]
-    notes = _notes(found, table, kept, above)
+    notes = _notes(found, table, in_class, above)
     inner = {name: part_named(name) for place in places for name in place[depth + 1 : -1]}
     if len({part for part in inner.values() if part}) > 1:
         named = examples(in_order(name for name, part in inner.items() if part))
@@ -54,11 +51,11 @@ def read(folder: Path) -> tuple[pd.DataFrame, tuple[str, ...], tuple[str, ...]]:
             f"NOT USED AS A SPLIT: the folders {named} within those of the classes. To use them, put them above the "
             "classes (train/dog, test/dog), or write a CSV with the columns path, label and fold",
         )
-    return table[kept].reset_index(drop=True), notes, tuple(_plain(found))
+    return table[in_class].reset_index(drop=True), notes, tuple(_plain(found))
 
 
 def part_named(name: str) -> str:
-    """The part of a split that a name stands for (`train`, `fold 1` ...), "" where it is none."""
+    """The part of a split that a name stands for (`train`, `fold 1` ...), else ""."""
     match = _PART.fullmatch(name.strip())
     if not match:
         return ""
@@ -66,7 +63,7 @@ def part_named(name: str) -> str:
 
 
 def _is_split(folder: Path, places: list[list[str]], parts: dict[str, str]) -> bool:
-    """Whether the first folders are the parts of a split and not classes: "train" alone may be a class."""
+    """Whether the first folders are parts of a split, not classes; "train" alone may be a class."""
     named = [name for name, part in parts.items() if part]
     nested = {place[0] for place in places if len(place) > 2 and parts[place[0]]}
     if len(named) == len(parts) and nested == set(named):
@@ -74,24 +71,24 @@ def _is_split(folder: Path, places: list[list[str]], parts: dict[str, str]) -> b
     if len({parts[name] for name in named}) < 2:
         return False
     raise ClipsError(
-        f"{folder} holds folders called after parts of a split ({examples(named)})"
+        f"{folder} holds folders named like parts of a split ({examples(named)})"
         + (f" beside others ({examples(n for n in parts if n not in named)})" if len(named) < len(parts) else "")
-        + ", so it cannot be told what is a class. Give each part one folder a class (train/dog, test/dog), or write a "
+        + ", so classes cannot be distinguished. Give each part one folder per class (train/dog, test/dog), or write a "
         "CSV with the columns path, label and fold."
     )
 
 
-def _notes(found: Found, table: pd.DataFrame, kept: list[bool], above: list[Path]) -> tuple[str, ...]:
+def _notes(found: Found, table: pd.DataFrame, in_class: list[bool], above: list[Path]) -> tuple[str, ...]:
     notes = []
     if folds := in_order(set(table["fold"]) - {""}):
         notes.append(
             f"FOLDS FROM FOLDERS: those above the classes ({examples(folds, 10)}); protocols that name or rotate them "
             "keep them apart, a holdout does not"
         )
-    full = set(table["label"][kept])
+    full = set(table["label"][in_class])
     if empty := sorted({name for place in above for name in _folders(place)} - full):
         notes.append(f"LEFT OUT: {len(empty):,} class folders without recordings: {examples(empty)}")
-    if outside := [clip for clip, keep in zip(table["clip"], kept, strict=True) if not keep]:
+    if outside := [clip for clip, keep in zip(table["clip"], in_class, strict=True) if not keep]:
         notes.append(f"LEFT OUT: {len(outside):,} recordings outside the class folders: {examples(outside)}")
     return (*notes, *(f"LEFT OUT: {line}" for line in describe(found.left_out, LOST)))
 

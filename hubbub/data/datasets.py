@@ -1,9 +1,10 @@
-"""Known data sets as rows: fold, group, licence, citation, and nothing more.
+"""Known data sets: their clip tables, folds, groups, licences and citations.
 
 ESC-50 and ESC-10 (Piczak 2015), UrbanSound8K (Salamon, Jacoby & Bello 2014), EmoDB (Burkhardt et al. 2005) and the
-synthesised `street`. The original layouts and the flat ones of mirrors are found alike. `opening` is the way in.
+synthesised `street`. The original layouts and the flat ones of mirrors both work.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,18 +12,22 @@ from pathlib import Path
 import pandas as pd
 import soundfile
 
-from hubbub.data import entries, synthetic
-from hubbub.data.clips import Clips, ClipsError, build, find_sounds
+from hubbub.data import entries, synthetic, synthetic_models
+from hubbub.data.clip_lists import find_sounds
+from hubbub.data.clips import Clips, ClipsError, build
 from hubbub.errors import did_you_mean, examples
 from hubbub.runtime import download, files, homes
 from hubbub.runtime.progress import track
 
-__all__ = ["DATASETS", "DataSet", "as_published", "open_known"]
+__all__ = ["DATASETS", "URBANSOUND8K_NAME", "DataSet", "check_names", "check_published", "open_known"]
+
+#: UrbanSound8K's file names: the Freesound recording, the class number, and two counters.
+URBANSOUND8K_NAME = r"^(?P<fsID>\d+)-(?P<classID>\d+)-\d+-\d+\."
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """What is known of a published data set: its folder in a home, its size, its rules."""
+    """Facts about a published data set: its folder in a data home, number of clips and classes, folds, lengths [s]."""
 
     folder: str
     clips: int
@@ -36,13 +41,13 @@ class DataSet:
     synthetic: bool = False
 
 
-def _at_hand(folder: str) -> Path:
-    """The data set's folder in a home. Gigabytes are fetched by `hubbub data get` alone, never in passing."""
+def _find_folder(folder: str) -> Path:
+    """The data set's folder in a data home; only `hubbub data get` downloads it. Raises `ClipsError` if missing."""
     found = homes.find("data", folder)
     if found is None:
         asset = download.ASSETS[folder]
         raise ClipsError(
-            f"{folder} is in none of the homes {', '.join(map(str, homes.homes()))}. "
+            f"{folder} is in none of the data homes {', '.join(map(str, homes.homes()))}. "
             f"Fetch it: hubbub data get {folder} ({asset.licence}), "
             f"or set HUBBUB_HOME to a folder that has data/{folder}."
         )
@@ -62,21 +67,21 @@ def _require(name: str, rows: pd.DataFrame, *columns: str) -> None:
             raise ClipsError(f"{name}: the list has no column '{column}'. {did_you_mean(column, rows.columns)}")
 
 
-def _agree(name: str, rows: pd.DataFrame, said: pd.DataFrame) -> None:
-    """Refuse rows whose file name says another fold, class or source than their columns."""
-    wrong = rows.index[(said.fillna("").astype(str) != rows[list(said.columns)].astype(str)).any(axis=1)]
+def check_names(name: str, rows: pd.DataFrame, column: str, pattern: str, advice: str) -> None:
+    """Raises `ClipsError` where a file name gives another fold, class or source than its row, by `pattern`'s groups."""
+    by_name = rows[column].astype(str).str.extract(pattern)
+    wrong = rows.index[(by_name.fillna("") != rows[list(by_name)].astype(str)).any(axis=1)]
     if len(wrong):
         raise ClipsError(
-            f"{name}: {len(wrong)} file names disagree with their row ({examples(rows.iloc[:, 0][wrong])}). "
-            "Fetch the original list again."
+            f"{name}: {len(wrong)} file names disagree with their row ({examples(rows[column][wrong])}). {advice}"
         )
 
 
 def _esc50(folder: Path) -> pd.DataFrame:
     rows = pd.read_csv(_first(folder, "meta/esc50.csv", "esc50.csv"), dtype=str)
     _require("esc50", rows, "filename", "fold", "target", "category", "esc10", "src_file", "take")
-    said = rows["filename"].str.extract(r"^(?P<fold>\d)-(?P<src_file>[^-]+)-(?P<take>[A-Z])-(?P<target>\d+)\.")
-    _agree("esc50", rows, said)
+    pattern = r"^(?P<fold>\d)-(?P<src_file>[^-]+)-(?P<take>[A-Z])-(?P<target>\d+)\."
+    check_names("esc50", rows, "filename", pattern, "Fetch the original list again.")
     sounds = find_sounds(_first(folder, "audio", "."))
     stems = rows["filename"].str.rsplit(".", n=1).str[0]
     return pd.DataFrame(
@@ -99,8 +104,7 @@ def _esc10(folder: Path) -> pd.DataFrame:
 def _urbansound8k(folder: Path) -> pd.DataFrame:
     rows = pd.read_csv(_first(folder, "metadata/UrbanSound8K.csv", "UrbanSound8K.csv"), dtype=str)
     _require("urbansound8k", rows, "slice_file_name", "fsID", "fold", "classID", "class")
-    said = rows["slice_file_name"].str.extract(r"^(?P<fsID>\d+)-(?P<classID>\d+)-\d+-\d+\.")
-    _agree("urbansound8k", rows, said)
+    check_names("urbansound8k", rows, "slice_file_name", URBANSOUND8K_NAME, "Fetch the original list again.")
     sounds = find_sounds(_first(folder, "audio", "."))
     stems = rows["slice_file_name"].str.rsplit(".", n=1).str[0]
     keys = "fold" + rows["fold"] + "/" + stems
@@ -145,14 +149,14 @@ def _emodb(folder: Path) -> pd.DataFrame:
 
 
 def _synthesised() -> Path:
-    """`street` as this version of hubbub synthesises it: made once, named by the code that makes it. Where a file of it
-    is not as it was made, or gone, all of it is made again."""
-    made_by = files.sha256(synthetic.__file__)[:16]
+    """The folder of `street`, a cache entry named by a hash of the code that synthesises it."""
+    code = "".join(files.sha256(file) for file in (synthetic.__file__, synthetic_models.__file__))
+    name = f"street-{hashlib.sha256(code.encode()).hexdigest()[:16]}"
 
     def write(folder: Path) -> None:
         synthetic.write(folder, progress=lambda items, total: track(items, "synthesising", total))
 
-    return entries.entry(homes.cache_dir() / f"street-{made_by}", write, lambda folder: folder)
+    return entries.entry(homes.cache_dir() / name, write, lambda folder: folder)
 
 
 def _street(folder: Path) -> pd.DataFrame:
@@ -168,7 +172,7 @@ def _street(folder: Path) -> pd.DataFrame:
     )
 
 
-# Freesound recordings whose takes stand in two of the official folds, found by grouping esc50.csv by src_file.
+# Freesound recordings with takes in two official folds, found by grouping esc50.csv by src_file.
 _ESC_STRADDLING = frozenset({"131943", "134049", "209698", "234879"})
 _FIVE = ("1", "2", "3", "4", "5")
 _ESC50, _US8K, _EMODB = (download.ASSETS[name] for name in ("esc50", "urbansound8k", "emodb"))
@@ -194,18 +198,18 @@ DATASETS: dict[str, DataSet] = {
 
 
 def _one_length(paths: Iterable[str]) -> float | None:
-    """How long [s] all sounds are, where they are all of one length."""
+    """The length [s] of all sounds if they have the same length, else None."""
     try:
         lengths = {soundfile.info(path).duration for path in paths}
-    except (soundfile.SoundFileError, TypeError):  # decoding says what is wrong with it
+    except (soundfile.SoundFileError, TypeError):  # decoding reports what is wrong
         return None
     return lengths.pop() if len(lengths) == 1 else None
 
 
-def as_published(
+def check_published(
     known: DataSet, name: str, rows: pd.DataFrame, where: str, *, allow_missing: bool = False
 ) -> tuple[str, ...]:
-    """Hold rows against the folds and the number of clips that were published -> what must be noted of them."""
+    """Check rows against the published folds and number of clips -> notes. Raises `ClipsError`."""
     odd = sorted(set(rows["fold"].astype(str)) - set(known.folds))
     if odd:
         raise ClipsError(
@@ -222,14 +226,14 @@ def as_published(
 
 
 def open_known(name: str, labels: tuple[str, ...] = (), *, allow_missing: bool = False) -> Clips:
-    """One of `DATASETS`, from the home that has it -> Clips. Raises `ClipsError` where it is not what was published."""
+    """Open one of `DATASETS` from a data home. Raises `ClipsError` where it differs from what was published."""
     known = DATASETS[name]
-    folder = _synthesised() if known.synthetic else _at_hand(known.folder)
+    folder = _synthesised() if known.synthetic else _find_folder(known.folder)
     try:
         rows = known.read(folder)
     except (OSError, UnicodeDecodeError, pd.errors.ParserError) as error:
         raise ClipsError(f"{name}: the list in {folder} cannot be read: {error}.") from error
-    notes = as_published(known, name, rows, str(folder), allow_missing=allow_missing)
+    notes = check_published(known, name, rows, str(folder), allow_missing=allow_missing)
     if known.synthetic:
         notes = ("SYNTHETIC: sounds made by hubbub, not recorded", *notes)
     if name == "emodb" and (seconds := _one_length(rows["path"])):

@@ -1,10 +1,9 @@
-"""Entries of the cache: folders that are filled once, checked whenever they are opened, and filled again if damaged.
+"""Entries of the cache: folders that are filled once, verified whenever they are opened, and refilled if damaged.
 
-`entry.json` in each holds the size of every file and a CRC-32 of every 64 MiB of it. All of it is compared at each
-opening, in threads. That costs one reading of the entry, and at most about a second a gigabyte and core for the sums;
-training reads the same bytes next. While an entry is filled it is `.NAME.unfinished`, locked by `.NAME.lock`: a second
-process waits for it, and what a killed one has finished (`Growing`) is taken up by the next.
-This module does not know what the numbers are for.
+`entry.json` in each holds the size of every file and a CRC-32 of every 64 MiB. All are compared at each opening, in
+threads: this reads the entry once, which training does next anyway, and takes at most about a second per gigabyte and
+core. While an entry is filled it is named `.NAME.unfinished` and locked by `.NAME.lock`: a second process waits, and
+the pieces that a killed process has written (`JournalledFile`) are reused by the next.
 """
 
 import json
@@ -23,17 +22,17 @@ from typing import Any, Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from hubbub.runtime import processes
 from hubbub.runtime.homes import StoreError
+from hubbub.runtime.processes import cores
 
-__all__ = ["OWN", "Growing", "entry"]
+__all__ = ["RESERVED", "JournalledFile", "entry"]
 
 T = TypeVar("T")
-#: Names in an entry that `fill` may not give to files of its own.
-OWN = NOTE, JOURNAL = "entry.json", "journal.jsonl"
-#: Bytes that one checksum stands for, and bytes read at a time.
+#: Names in an entry that `fill` may not use for its own files.
+RESERVED = NOTE, JOURNAL = "entry.json", "journal.jsonl"
+#: Bytes per checksum, and bytes read at a time.
 _BLOCK, _PIECE = 1 << 26, 1 << 20
-#: Files of a process that was killed: those that can be taken up again wait for a week, others for an hour.
+#: Files of killed processes: reusable ones are kept for a week, others for an hour.
 _OURS = re.compile(r"\.(?P<name>.+)\.(unfinished|lock)")
 _TEMPORARY = re.compile(r"\..+\.(?P<pid>\d+)-[0-9a-f]{8}(\.\w+)?")  # as files.whole_folder names them
 _WEEK_S, _HOUR_S = 7 * 86_400, 3600
@@ -41,21 +40,21 @@ _log = logging.getLogger(__name__)
 
 
 class _Damaged(Exception):
-    """Why an entry cannot be used."""
+    """The entry is damaged; the message says how."""
 
 
 def entry(folder: Path, fill: Callable[[Path], None], read: Callable[[Path], T]) -> T:
-    """What `read` finds in an entry of the cache, which `fill` fills where it is missing or damaged.
+    """`read(folder)` of a cache entry, after `fill` where it is missing or damaged.
 
-    `fill` is handed a folder: empty, or with what a killed process left of a `Growing` file. `read` raises ValueError
-    where the content is not of the right form. An entry that is damaged gives a line on stderr. Raises `StoreError`
-    where the cache cannot be written.
+    `fill` gets a folder: empty, or with the `JournalledFile` of a killed process. `read` raises ValueError where the
+    content has the wrong form. A damaged entry gives a line on stderr. Raises `StoreError` where the cache cannot be
+    written.
     """
     _sweep(folder.parent)
     with suppress(_Damaged):
         return _checked(folder, read)
     unfinished = folder.with_name(f".{folder.name}.unfinished")
-    with _held(folder):
+    with _locked(folder):
         try:
             return _checked(folder, read)  # another process has filled it meanwhile
         except _Damaged as why:
@@ -68,11 +67,11 @@ def entry(folder: Path, fill: Callable[[Path], None], read: Callable[[Path], T])
                 unfinished.mkdir()
             fill(unfinished)
             (unfinished / JOURNAL).unlink(missing_ok=True)
-            _note(unfinished)
+            _write_checksums(unfinished)
             os.rename(unfinished, folder)
         except BaseException as error:
             if isinstance(error, Exception) or not (unfinished / JOURNAL).is_file():
-                _remove(unfinished)  # else it was interrupted, and goes on the next time
+                _remove(unfinished)  # an interrupted one is continued next time
             if isinstance(error, OSError):
                 raise StoreError(
                     f"{folder} could not be written: {error.strerror or error}. Make room, or set HUBBUB_CACHE to a "
@@ -82,9 +81,9 @@ def entry(folder: Path, fill: Callable[[Path], None], read: Callable[[Path], T])
         return read(folder)
 
 
-class Growing:
-    """A file in an unfinished entry that grows by pieces, and a journal of them: what was added before its process was
-    killed is there when the file is opened again. `facts` are what was said of each piece."""
+class JournalledFile:
+    """A file in an unfinished entry that is written piece by piece, with a journal: pieces added before the process was
+    killed are there when the file is opened again. `facts` holds the facts about each piece."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self.name = name
@@ -98,7 +97,7 @@ class Growing:
         self._file, self._journal = (_opened_at(folder / one, at) for one, at in ((name, size), (JOURNAL, journalled)))
 
     def add(self, values: npt.NDArray[Any], facts: object) -> None:
-        """Add a piece, and what is to be known of it (plain JSON)."""
+        """Append a piece, and facts about it (plain JSON)."""
         content = np.ascontiguousarray(values).tobytes()
         _write(self._file, content)
         _write(self._journal, _line(facts, len(content), zlib.crc32(content)))
@@ -118,7 +117,7 @@ def _line(facts: object, length: int, crc: int) -> bytes:
 
 
 def _lines(journal: Path) -> Iterator[tuple[int, Any, int, int]]:
-    """The whole lines of a journal, each with its length; the last may be torn."""
+    """The intact lines of a journal: bytes of the line, facts, length and CRC-32 of the piece. The last may be torn."""
     if not journal.is_file():
         return
     for line in journal.read_bytes().splitlines(keepends=True):
@@ -131,7 +130,7 @@ def _lines(journal: Path) -> Iterator[tuple[int, Any, int, int]]:
 
 
 def _opened_at(file: Path, size: int) -> int:
-    """A file open for writing behind its first `size` bytes, the rest cut off."""
+    """A handle to a file truncated to `size` bytes, positioned at its end."""
     handle = os.open(file, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
     os.ftruncate(handle, size)
     os.lseek(handle, size, os.SEEK_SET)
@@ -145,17 +144,17 @@ def _write(handle: int, content: bytes) -> None:
 
 
 def _checked(folder: Path, read: Callable[[Path], T]) -> T:
-    """What `read` gives of an entry that is as it was written. Raises `_Damaged`."""
+    """`read(folder)` of an intact entry. Raises `_Damaged`."""
     try:
         noted = json.loads((folder / NOTE).read_text(encoding="utf-8"))
         if zlib.crc32(json.dumps(noted["files"]).encode()) != noted["crc32"]:
             raise _Damaged(f"{NOTE} has other content than was written")
         files = {folder / name: size for name, (size, _) in noted["files"].items()}
-        if other := [file.name for file, size in files.items() if file.stat().st_size != size]:
-            raise _Damaged(f"{other[0]} is not as long as it was")
+        if changed := [file.name for file, size in files.items() if file.stat().st_size != size]:
+            raise _Damaged(f"{changed[0]} has another length than was written")
         now = _checksums(files)
-        if other := [name for name, (_, crcs) in noted["files"].items() if now[folder / name] != crcs]:
-            raise _Damaged(f"{other[0]} has other content than was written")
+        if changed := [name for name, (_, crcs) in noted["files"].items() if now[folder / name] != crcs]:
+            raise _Damaged(f"{changed[0]} has other content than was written")
         return read(folder)
     except FileNotFoundError as error:
         raise _Damaged(f"{Path(str(error.filename)).name} is missing") from error
@@ -163,7 +162,7 @@ def _checked(folder: Path, read: Callable[[Path], T]) -> T:
         raise _Damaged(str(error)) from error
 
 
-def _note(folder: Path) -> None:
+def _write_checksums(folder: Path) -> None:
     files = {file: file.stat().st_size for file in sorted(folder.rglob("*")) if file.is_file()}
     crcs = _checksums(files)
     noted = {file.relative_to(folder).as_posix(): [size, crcs[file]] for file, size in files.items()}
@@ -172,10 +171,10 @@ def _note(folder: Path) -> None:
 
 
 def _checksums(files: dict[Path, int]) -> dict[Path, list[int]]:
-    """A CRC-32 of every block of some files, given with their sizes; threads share the blocks."""
+    """A CRC-32 of every block of these files (file -> size), computed in threads."""
     blocks = [(file, start) for file, size in files.items() for start in range(0, size, _BLOCK)]
     found: dict[Path, list[int]] = {file: [] for file in files}
-    with ThreadPoolExecutor(processes.cores()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         for (file, _), crc in zip(
             blocks, pool.map(lambda block: _crc(block[0], block[1], _BLOCK), blocks), strict=True
         ):
@@ -193,30 +192,29 @@ def _crc(file: Path, start: int, length: int) -> int:
 
 
 @contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """Holds an entry for this process; waits where another holds it. The operating system frees what a killed process
-    held."""
+def _locked(folder: Path) -> Iterator[None]:
+    """Lock an entry, waiting where another process has it. The operating system frees the locks of killed processes."""
     from filelock import FileLock, Timeout
 
-    held = FileLock(folder.with_name(f".{folder.name}.lock"))
+    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         try:
-            held.acquire(timeout=0)
+            lock.acquire(timeout=0)
         except Timeout:
             _log.warning("waiting for another process that fills %s", folder)
-            held.acquire()
+            lock.acquire()
     except (OSError, NotImplementedError) as error:
         raise StoreError(f"{folder} cannot be locked: {error}. Set HUBBUB_CACHE to a folder that can be.") from error
     try:
         yield
     finally:
-        _remove(Path(held.lock_file))
-        held.release()
+        _remove(Path(lock.lock_file))
+        lock.release()
 
 
 def _sweep(place: Path) -> None:
-    """Remove what killed processes left and nobody has taken up, never what belongs to one that lives."""
+    """Remove old files of killed processes, never those of a running process."""
     for path in place.glob(".*"):
         with suppress(OSError):
             age_s = time.time() - max(one.lstat().st_mtime for one in (path, *path.rglob("*")))
@@ -224,7 +222,7 @@ def _sweep(place: Path) -> None:
                 left = age_s > _WEEK_S and _is_free(place / f".{ours['name']}.lock")
             else:
                 other = _TEMPORARY.fullmatch(path.name)
-                left = other is not None and age_s > _HOUR_S and not _lives(int(other["pid"]))
+                left = other is not None and age_s > _HOUR_S and not _is_running(int(other["pid"]))
             if left:
                 _remove(path)
 
@@ -240,9 +238,9 @@ def _is_free(lock: Path) -> bool:
         return False
 
 
-def _lives(pid: int) -> bool:
-    """Whether there is such a process here; one of another machine shows by the age of its files alone."""
-    if os.name != "posix":  # there signal 0 is no question
+def _is_running(pid: int) -> bool:
+    """Whether this process runs on this machine; for other machines only the age of the files counts."""
+    if os.name != "posix":  # signal 0 is no query there
         return False
     try:
         os.kill(pid, 0)

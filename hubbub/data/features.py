@@ -1,8 +1,7 @@
-"""Features as system C keeps them: arrays in one NPZ file, what made them and the class numbers as JSON beside it.
+"""Feature files as in system C: arrays in one NPZ file, settings and class numbers as JSON beside it.
 
-`features.npz` holds the log-mel spectrogram of every segment as the recipe's front end makes it, before it is padded,
-scaled or coloured: that is done again in training, so a network trained from the file sees the numbers it would see
-from sound. Nothing in these files is executed when they are read.
+`features.npz` holds the log-mel spectrogram of every segment from the recipe's front end, before padding, scaling and
+colouring. Training applies these, so a network gets the same inputs as from sound. Reading the files executes nothing.
 """
 
 import json
@@ -23,23 +22,26 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from hubbub.audio import windows
 from hubbub.config.recipe import Recipe
 from hubbub.data import cache
-from hubbub.data import manifest as made
 from hubbub.data.cache import Waves
 from hubbub.data.clips import Clips, ClipsError, build
+from hubbub.data.manifest import sources
 from hubbub.errors import HubbubError
 from hubbub.runtime import files
 from hubbub.runtime.progress import track
 
-__all__ = ["ARRAYS", "LABELS", "METADATA", "open_features", "read", "write"]
+__all__ = [
+    *("ARRAYS", "LABELS", "METADATA"),
+    *("open_features", "read_features", "read_hashes", "read_shape", "write_features"),
+]
 
 ARRAYS, METADATA, LABELS = "features.npz", "metadata.json", "label_mapping.json"
 
-#: What is kept of each clip, column by column.
+#: The columns of the clip table that the file holds.
 _COLUMNS = ("clip", "label", "fold", "group", "split_hint")
 
 
 class _Facts(BaseModel):
-    """What `metadata.json` says of the data set, and the settings that made the features."""
+    """`metadata.json`: facts about the data set, and `made`, the settings that the features were computed with."""
 
     model_config = ConfigDict(strict=True)
 
@@ -54,33 +56,33 @@ class _Facts(BaseModel):
     made: dict[str, dict[str, Any]]
 
 
-def write(clips: Clips, recipe: Recipe, folder: Path) -> None:
+def write_features(clips: Clips, recipe: Recipe, folder: Path) -> None:
     """Write the features of a recipe's clips into `folder`, whole or not at all.
 
-    `features.npz`: `features` `[S, bands, frames]` float32 and `times` `[S, 2]`, start and end of each [s]; by clip
-    `clip`, `label`, `fold`, `group`, `split_hint` and `content`, a hash of its sound. Those of clip i are
+    `features.npz` holds `features` `[S, bands, frames]` float32 and `times` `[S, 2]`, their start and end [s]; per clip
+    `clip`, `label`, `fold`, `group`, `split_hint` and `content`, a hash of its sound. Clip i has
     `features[offsets[i] : offsets[i + 1]]`. Raises `ClipsError` for recipes without a log-mel front end, or that score
     other segments than they train on.
     """
     if recipe.frontend.name != "logmel":
         raise ClipsError(
-            f"frontend.name is '{recipe.frontend.name}'; features are made by 'logmel': take such a recipe."
+            f"frontend.name is '{recipe.frontend.name}', and features need 'logmel'. Take a recipe with that."
         )
     if recipe.evaluate.hop:
         raise ClipsError(
-            "evaluate.hop scores other segments than are trained on, and features hold one kind: unset it."
+            "evaluate.hop scores other segments than are trained on, and a feature file holds one kind: unset it."
         )
     if clips.kind != "sound":
-        raise ClipsError(f"{clips.name} holds {clips.kind}; features are made of sound. Name a data set of sound.")
-    waves = cache.decode(clips, recipe.audio.rate_hz)
+        raise ClipsError(f"{clips.name} holds {clips.kind}; features are made from sound. Name a data set of sounds.")
+    waves = cache.decode_clips(clips, recipe.audio.rate_hz)
     times = [windows.spans(int(n), waves.rate_hz, recipe.windows.length, recipe.windows.hop) for n in waves.lengths]
     offsets = np.cumsum([0, *map(len, times)])
     facts = {name: getattr(clips, name) for name in ("name", "licence", "citation", "notes", "synthetic", "listed")}
     facts |= {"missing": clips.missing, "straddling": sorted(clips.straddling)}
     settings = recipe.model_dump(mode="json", include={"audio", "windows", "frontend"})
-    # Under the protocol `csv` the hint says which list a clip came from; here it says what may only train.
+    # Under the protocol `csv` the hint is the name of a clip's list; only "train" has a meaning in the file.
     hints = clips.table["split_hint"].where(clips.table["split_hint"] == "train", "")
-    table = clips.table.assign(group=made.sources(clips), split_hint=hints)
+    table = clips.table.assign(group=sources(clips), split_hint=hints)
     columns: dict[str, npt.ArrayLike] = {name: table[name].to_numpy(str) for name in _COLUMNS}
     with files.whole_folder(folder, METADATA) as temporary:
         np.savez(
@@ -98,7 +100,7 @@ def write(clips: Clips, recipe: Recipe, folder: Path) -> None:
 
 
 def _features(file: Path, waves: Waves, recipe: Recipe, offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    """The log-mel spectrogram of every segment, in a file: they may be more than memory holds."""
+    """The log-mel spectrogram of every segment, memory-mapped: they may exceed memory."""
     import torch
 
     from hubbub.audio.frontend import FrontEnd
@@ -115,60 +117,62 @@ def _features(file: Path, waves: Waves, recipe: Recipe, offsets: npt.NDArray[np.
 
 
 def open_features(file: Path, *, labels: tuple[str, ...] = ()) -> Clips:
-    """A `features.npz` that `write` made -> its clips. Raises `ClipsError` where it is not whole."""
+    """Open a `features.npz` that `write_features` made -> its clips. Raises `ClipsError` where it is damaged."""
     with _readable(file):
         for part in (file, file.parent / METADATA, file.parent / LABELS):
-            if not os.path.isfile(part):  # a pipe would be waited for
+            if not os.path.isfile(part):  # reading a pipe would block
                 raise ValueError(f"{part.name}: it is not a file")
         facts = _Facts.model_validate_json((file.parent / METADATA).read_text(encoding="utf-8"))
         named = tuple(json.loads((file.parent / LABELS).read_text(encoding="utf-8")))
         if not all(isinstance(label, str) for label in named):
-            raise ValueError(f"{LABELS} holds labels that are no texts")
-        kept = _arrays(file, _COLUMNS)
-        if len({len(column) for column in kept.values()}) != 1:
-            raise ValueError(f"{', '.join(_COLUMNS)} are not of one length")
-        table = pd.DataFrame(kept).assign(path=str(file))
+            raise ValueError(f"{LABELS} holds labels that are not text")
+        columns = _arrays(file, _COLUMNS)
+        if len({len(column) for column in columns.values()}) != 1:
+            raise ValueError(f"{', '.join(_COLUMNS)} differ in length")
+        table = pd.DataFrame(columns).assign(path=str(file))
         settings = {section: facts.made[section] for section in ("audio", "windows", "frontend")}
     clips = build(
-        facts.name, table, labels=labels or named, kind="spectrograms", made=settings,
+        facts.name, table, labels=labels or named, kind="spectrograms", settings=settings,
         straddling=facts.straddling,
     )  # fmt: skip
     return replace(clips, **facts.model_dump(exclude={"name", "straddling", "made"}))
 
 
-def read(file: Path, clips: pd.Series) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.float64], str]]:
-    """The features of some clips by their ids: `[S, bands, frames]`, times `[S, 2]` [s], and the hash of the sound."""
-    kept = _whole(file)
-    place = {clip: number for number, clip in enumerate(kept["clip"])}
+def read_features(
+    file: Path, clips: pd.Series
+) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.float64], str]]:
+    """For each clip id its features `[S, bands, frames]`, times `[S, 2]` [s], and the hash of the sound."""
+    arrays = _checked(file)
+    place = {clip: number for number, clip in enumerate(arrays["clip"])}
     for clip in clips:
-        part = slice(kept["offsets"][place[clip]], kept["offsets"][place[clip] + 1])
-        yield kept["features"][part], kept["times"][part], str(kept["content"][place[clip]])
+        part = slice(arrays["offsets"][place[clip]], arrays["offsets"][place[clip] + 1])
+        yield arrays["features"][part], arrays["times"][part], str(arrays["content"][place[clip]])
 
 
-def contents(file: Path) -> dict[str, str]:
-    """The hash of each clip's sound, by its id, of a file whose features are whole."""
-    kept = _whole(file)
-    return dict(zip(kept["clip"].tolist(), kept["content"].tolist(), strict=True))
+def read_hashes(file: Path) -> dict[str, str]:
+    """Clip id -> hash of its sound. Raises `ClipsError` where the file is damaged."""
+    arrays = _checked(file)
+    return dict(zip(arrays["clip"].tolist(), arrays["content"].tolist(), strict=True))
 
 
-def _whole(file: Path) -> dict[str, npt.NDArray[Any]]:
-    """All arrays of a file but labels. Raises `ClipsError` where the features are not what they should be."""
+def _checked(file: Path) -> dict[str, npt.NDArray[Any]]:
+    """All arrays of a file but the labels, checked. Raises `ClipsError`."""
     with _readable(file):
-        kept = _arrays(file, ("features", "offsets", "times", "content", "clip"))
-        features, clips = kept["features"], len(kept["clip"])
-        kept["offsets"] = offsets = cache.offsets_of(kept["offsets"], clips, len(features))
-        if (offsets[1:] == offsets[:-1]).any() or len(set(kept["clip"].tolist())) != clips:
+        arrays = _arrays(file, ("features", "offsets", "times", "content", "clip"))
+        features, clips = arrays["features"], len(arrays["clip"])
+        arrays["offsets"] = offsets = cache.offsets_of(arrays["offsets"], clips, len(features))
+        if (offsets[1:] == offsets[:-1]).any() or len(set(arrays["clip"].tolist())) != clips:
             raise ValueError("a clip has no features, or is there twice")
-        if len(kept["content"]) != clips or kept["times"].shape != (len(features), 2):
+        if len(arrays["content"]) != clips or arrays["times"].shape != (len(features), 2):
             raise ValueError("its arrays do not fit each other")
-        kept["features"] = features.astype(np.float32, copy=False)
-        if not np.isfinite(kept["features"]).all():
+        arrays["features"] = features.astype(np.float32, copy=False)
+        if not np.isfinite(arrays["features"]).all():
             raise ValueError("its features are not finite numbers")
-    return kept
+    return arrays
 
 
-def shape(file: Path) -> tuple[int, int]:
-    """Bands and frames of its features."""
+def read_shape(file: Path) -> tuple[int, int]:
+    """Bands and frames of a file's features. Raises `ClipsError` where it is damaged."""
     with _readable(file), _zip(file) as opened:
         bands, frames = _described(opened, "features")[1:]
     return bands, frames
@@ -176,17 +180,17 @@ def shape(file: Path) -> tuple[int, int]:
 
 def _zip(file: Path) -> zipfile.ZipFile:
     if not file.is_file():
-        raise ValueError("it is not a file")  # a pipe or a device might never end
+        raise ValueError("it is not a file")  # reading a pipe or a device might never end
     return zipfile.ZipFile(file)
 
 
-#: What each array is: its kind of number or text, and how many dimensions it has.
+#: The kind of each array's values (numpy's letter) and its number of dimensions; others are one-dimensional text.
 _KINDS = {"features": ("f", 3), "times": ("f", 2), "offsets": ("iu", 1)}
 
 
 def _described(opened: zipfile.ZipFile, name: str) -> tuple[int, ...]:
-    """The shape of an array whose header says what is there. `write` compresses nothing and pickles nothing, so neither
-    a small file nor a header that lies can fill the memory."""
+    """The shape of an array by its header, checked against its size in the file. As nothing is compressed or pickled, a
+    bad header cannot force a large allocation."""
     member = opened.getinfo(f"{name}.npy")
     if member.compress_type != zipfile.ZIP_STORED:
         raise ValueError("it is compressed, which hubbub data features does not do")
@@ -198,19 +202,19 @@ def _described(opened: zipfile.ZipFile, name: str) -> tuple[int, ...]:
         if dtype.kind not in kinds or len(found) != dimensions or min(found) < 0:
             raise ValueError(f"'{name}' is {dtype} {list(found)}")
         if math.prod(found) * dtype.itemsize != member.file_size - source.tell():
-            raise ValueError(f"'{name}' is longer or shorter than it says")
+            raise ValueError(f"'{name}' has another size than its header says")
     if min(found) == 0:
         raise ValueError(f"'{name}' is empty")
     return found
 
 
 def _arrays(file: Path, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
-    """Some arrays of a file, each with the shape and kind that `write` gives it."""
+    """These arrays of a file, their shapes and kinds checked."""
     with _zip(file) as opened:
         for name in names:
             _described(opened, name)
-    with np.load(file, allow_pickle=False) as kept:
-        return {name: kept[name] for name in names}
+    with np.load(file, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in names}
 
 
 @contextmanager
@@ -219,12 +223,12 @@ def _readable(file: Path) -> Iterator[None]:
         yield
     except HubbubError:
         raise
-    except Exception as error:  # damage shows anywhere: in zipfile, numpy, json, pandas
+    except Exception as error:  # damage may show anywhere: in zipfile, numpy, json, pandas
         why = str(error) or type(error).__name__
         if isinstance(error, ValidationError):
             first = error.errors()[0]
-            why = f"{METADATA}: {'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}"
+            why = f"{METADATA}: {'.'.join(map(str, first['loc'])) or 'content'}: {first['msg']}"
         raise ClipsError(
-            f"{file} is not a whole file of features with its {METADATA} and {LABELS} beside it ({why}). "
+            f"{file} is not an intact file of features with its {METADATA} and {LABELS} beside it ({why}). "
             "Make it again: hubbub data features."
         ) from error

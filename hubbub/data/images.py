@@ -1,8 +1,7 @@
-"""Spectrogram pictures as a data set: a CSV in system B's columns and the picture files it names.
+"""Spectrogram images as a data set: a CSV in system B's columns and the image files it names.
 
-Columns: `spec_file_name`, `class`, `fold`; `source` or `fsID` for the recording; `variant` or `augmentation` says which
-pictures are of the clip itself. Copies stand in training parts alone. Whatever makes two rows one picture is found:
-by name, and by content. This room knows nothing of how pictures are made.
+Columns: `spec_file_name`, `class`, `fold`; `source` or `fsID` for the recording; `variant` or `augmentation` separates
+original clips from augmented copies, which only train. Duplicate images are found by file name and by content.
 """
 
 import hashlib
@@ -15,53 +14,54 @@ import numpy as np
 import pandas as pd
 
 from hubbub.audio import image_files
-from hubbub.audio.image_files import PictureError, Pixels
+from hubbub.audio.image_files import ImageError, Pixels
 from hubbub.data import cache, manifest, text_tables, values
-from hubbub.data.clips import Clips, ClipsError, build, inside
+from hubbub.data.clip_lists import inside
+from hubbub.data.clips import Clips, ClipsError, build
 from hubbub.errors import did_you_mean, examples
 
-__all__ = ["content", "inspect", "lists_pictures", "open_pictures"]
+__all__ = ["content", "inspect_images", "lists_images", "open_images"]
 
 _NAME = "spec_file_name"
 _COLUMNS = (
     _NAME, "class", "fold", "source", "fsID", "orig_file_name", "variant", "augmentation", "clip", "start", "end",
 )  # fmt: skip
-_IN_WORDS = {"label": "classes", "group": "sources", "fold": "folds"}
+_PLURALS = {"label": "classes", "group": "sources", "fold": "folds"}
 _ORIGINAL = {"", "none", "orig", "original"}
 
 
 def content(pixels: Pixels) -> str:
-    """A hash of what a picture shows, the same for a grey one stored in colours; "" for one of a single colour, which
-    silence gives too and tells nothing of."""
+    """A hash of an image's content, the same for grey images stored in colours; "" for an image of a single colour,
+    which any silence gives."""
     if (pixels == pixels[:, :1, :1]).all():
         return ""
     grey = pixels[:1] if (pixels == pixels[:1]).all() else pixels
     return hashlib.sha256(f"{grey.shape}".encode() + grey.tobytes()).hexdigest()
 
 
-def lists_pictures(csv: Path) -> bool:
-    """Whether a CSV lists pictures."""
+def lists_images(csv: Path) -> bool:
+    """Whether a CSV lists images."""
     try:
         return _NAME in text_tables.read(csv).columns
     except ClipsError:
-        return False  # whoever reads it as a list of sounds says what is wrong
+        return False  # reading it as a list of sounds reports what is wrong
 
 
-def open_pictures(
+def open_images(
     csv: Path, *, root: Path | None = None, labels: tuple[str, ...] = (), allow_missing: bool = False
 ) -> Clips:
-    """A CSV of pictures -> Clips of kind `pictures`, one clip a picture, copies for training alone.
+    """A CSV of images -> Clips of kind `images`, one clip per image; augmented copies only train.
 
-    `start` and `end` [s] are what a picture shows of its recording, where that is known. Files are looked for in
+    `start` and `end` [s] are the part of the recording that an image shows, if known. Files are looked for in
     `spectrograms/foldN`, `foldN` and as named, below `root` (default: the CSV's folder). Rows that share a file become
-    one clip where class, source and fold agree; raises `ClipsError` where they do not.
+    one clip; raises `ClipsError` where their class, source or fold differ.
     """
-    rows, facts, base = _rows(csv), manifest.beside(csv), root or csv.parent
+    rows, facts, base = _rows(csv), manifest.read_beside(csv), root or csv.parent
     source = rows["source"].where(rows["source"] != "", rows["fsID"])
     group = source.where(source != "", rows["orig_file_name"])
-    spellings, joined = values.joined(list(group), "GROUPS")
+    spellings, joined = values.merge_spellings(list(group), "GROUPS")
     group = pd.Series(spellings, index=rows.index, dtype=object)
-    said = rows[["variant", "augmentation"]].apply(lambda column: column.str.strip().str.lower())
+    marks = rows[["variant", "augmentation"]].apply(lambda column: column.str.strip().str.lower())
     table = pd.DataFrame(
         {
             "clip": rows[_NAME],
@@ -71,7 +71,7 @@ def open_pictures(
             "label": rows["class"],
             "fold": rows["fold"],
             "group": group.where(group != "", rows[_NAME]),
-            "split_hint": np.where(said.isin(_ORIGINAL).all(axis=1), "", "train"),
+            "split_hint": np.where(marks.isin(_ORIGINAL).all(axis=1), "", "train"),
         }
     )
     found = table["path"] != ""
@@ -79,23 +79,25 @@ def open_pictures(
         Path(os.path.relpath(path, base)).as_posix() if path else f"fold{fold}/{name}"
         for path, fold, name in zip(table["path"], table["fold"], table["clip"], strict=True)
     ]
-    table, notes = _one_row_a_file(csv, table.rename_axis(index="row"))
+    table, notes = _unique_files(csv, table.rename_axis(index="row"))
     notes = (*joined, *notes)
-    if alone := int((source == "").sum()):
+    if ungrouped := int((source == "").sum()):
         notes += (
-            f"NO GROUPS: {csv.name} names no source for {alone:,} pictures; each counts as a recording of its own",
+            f"NO GROUPS: {csv.name} names no source for {ungrouped:,} images; each counts as a recording of its own",
         )
     if (found & (rows["clip"] != "") & rows[["clip", "variant"]].duplicated()).any():
-        notes += ("SEGMENTS AS CLIPS: some sounds gave several pictures, and each is scored as a clip of its own",)
+        notes += ("SEGMENTS AS CLIPS: some sounds gave several images, and each is scored as a clip of its own",)
     order = labels or (tuple(facts["labels"]) if facts else ())
     where = f"{base} (the recipe's data.root may name another folder)"
     clips = build(csv.stem, table, labels=order, allow_missing=allow_missing, where=where, notes=notes)
     sections = {name: (facts or {}).get(name) for name in ("audio", "windows", "frontend")}
-    return replace(manifest.told(clips, facts), kind="pictures", made=sections if all(sections.values()) else None)
+    return replace(
+        manifest.with_manifest(clips, facts), kind="images", settings=sections if all(sections.values()) else None
+    )
 
 
-def inspect(clips: Clips) -> pd.DataFrame:
-    """Read every picture -> `clip`, `height`, `width`, `constant`, `content` (hash), `error` ("" where readable)."""
+def inspect_images(clips: Clips) -> pd.DataFrame:
+    """Read every image -> `clip`, `height`, `width`, `constant`, `content` (hash), `error` ("" if none)."""
     found = pd.DataFrame(cache.in_threads(lambda row: _facts(row.path), clips, "checking"))
     found.insert(0, "clip", clips.table["clip"])
     return found
@@ -103,8 +105,8 @@ def inspect(clips: Clips) -> pd.DataFrame:
 
 def _facts(path: str) -> dict[str, Any]:
     try:
-        pixels = image_files.read(path)
-    except PictureError as error:
+        pixels = image_files.read_image(path)
+    except ImageError as error:
         return {"height": 0, "width": 0, "constant": False, "content": "", "error": str(error)}
     _, height, width = pixels.shape
     constant = bool((pixels == pixels[:, :1, :1]).all())
@@ -112,22 +114,22 @@ def _facts(path: str) -> dict[str, Any]:
 
 
 def _rows(csv: Path) -> pd.DataFrame:
-    """The list's rows as text, columns that it has not being empty."""
+    """The list's rows as text; absent columns are empty."""
     rows = text_tables.read(csv)
     for column in (_NAME, "class"):
         if column not in rows:
             raise ClipsError(f"{csv} has no column '{column}'. {did_you_mean(column, rows.columns)}")
     if rows.empty:
-        raise ClipsError(f"{csv} lists no pictures. Write one a row.")
+        raise ClipsError(f"{csv} lists no images. Write one per row.")
     return rows.reindex(columns=[*_COLUMNS], fill_value="")
 
 
 def _paths(csv: Path, base: Path, rows: pd.DataFrame) -> list[str]:
-    """The file of each row, "" where there is none."""
+    """The file of each row, or ""."""
     folders: dict[Path, dict[str, str]] = {}
 
     def find(path: Path) -> str:
-        """The file, or the one whose name differs in upper and lower case alone."""
+        """The file, or one whose name differs only in case."""
         if path.parent not in folders:
             there = sorted(os.listdir(path.parent)) if os.path.isdir(path.parent) else []
             folders[path.parent] = {name.casefold(): name for name in there} | {name: name for name in there}
@@ -142,23 +144,24 @@ def _paths(csv: Path, base: Path, rows: pd.DataFrame) -> list[str]:
     return found
 
 
-def _one_row_a_file(csv: Path, table: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Rows that share a file as one, and the note that names them. Raises `ClipsError` where they are no one clip."""
-    # A file that is missing is shared by its name.
+def _unique_files(csv: Path, table: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Rows that share a file merged into one, and a note. Raises `ClipsError` where they differ."""
+    # Missing files are compared by name.
     table = table.assign(file=table["clip"].str.casefold().where(table["path"] == "", table["path"]))
     shared = table[table["file"].duplicated(keep=False)]
     for what in ("label", "group", "fold"):
         kinds = shared.groupby("file")[what].nunique()
-        if len(torn := list(kinds.index[kinds > 1])):
-            first = " and ".join(shared[what][shared["file"] == torn[0]].unique()[:2])
+        if len(conflicting := list(kinds.index[kinds > 1])):
+            first = " and ".join(shared[what][shared["file"] == conflicting[0]].unique()[:2])
             raise ClipsError(
-                f"{csv}: rows of different {_IN_WORDS[what]} name one file, {len(torn):,} times ({Path(torn[0]).name}: "
-                f"{first}). One has overwritten the other: make the pictures again under names of their own."
+                f"{csv}: rows of different {_PLURALS[what]} name one file, {len(conflicting):,} times "
+                f"({Path(conflicting[0]).name}: {first}). One image has overwritten the other: make the images "
+                "again under unique names."
             )
     if shared.empty:
         return table, ()
     names = [Path(file).name for file in shared["file"].unique()]
     note = f"COLLIDING NAMES: {len(shared):,} rows share {len(names):,} files ({examples(names)}); each is one clip"
-    # Where rows disagree on it, the picture may be of a copy.
+    # Where rows differ here, the image may be of an augmented copy.
     hints = table.groupby("file")["split_hint"].transform("max")
     return table.assign(split_hint=hints).drop_duplicates("file"), (note,)

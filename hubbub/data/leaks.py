@@ -1,4 +1,4 @@
-"""TO BE DESCRIBED."""
+"""Audit of splits: no clip, recording, sound or augmented copy may be both in training and in a test part."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from hubbub.data.clips import Clips
 from hubbub.data.splits import Split
 from hubbub.errors import HubbubError, count, examples
 
-__all__ = ["Audit", "LeakError", "audit", "repeated"]
+__all__ = ["Audit", "LeakError", "audit", "duplicates"]
 
 
 class LeakError(HubbubError):
@@ -20,18 +20,18 @@ class LeakError(HubbubError):
 
 @dataclass(frozen=True)
 class Audit:
-    """What the audit has to say: `warnings` to print, `leaks` that make every figure NOT COMPARABLE."""
+    """The result of an audit: `warnings` to print, and `leaks`, which make every figure NOT COMPARABLE."""
 
     warnings: tuple[str, ...] = ()
     leaks: tuple[str, ...] = ()
 
 
 def audit(clips: Clips, splits: Sequence[Split], contents: Sequence[str], *, allow_leaky: bool = False) -> Audit:
-    """Hold every pair of parts of every split against each other.
+    """Compare all pairs of parts of every split.
 
-    `contents` is one hash of the decoded sound a clip, "" where it could not be decoded. Groups that the official folds
-    are known to straddle give one warning with their names; anything else raises `LeakError`, or is listed in `leaks`
-    where `allow_leaky` is set.
+    `contents` holds one hash of the decoded sound per clip, "" if undecodable. Groups that the official folds are known
+    to straddle give one warning with their names. Any other leak raises `LeakError`, or is listed in `leaks` with
+    `allow_leaky`.
     """
     straddled: set[str] = set()
     leaks = []
@@ -61,25 +61,29 @@ def audit(clips: Clips, splits: Sequence[Split], contents: Sequence[str], *, all
     if leaks and not allow_leaky:
         raise LeakError(
             f"{clips.name}: this split leaks, so its figure would be too good. " + "; ".join(leaks[:5])
-            + ". Split by group (hubbub data split does), or see what it gives by --allow-leaky: everything written "
+            + ". Split by group (hubbub data split does this), or run it all the same with --allow-leaky: all results "
             "will say NOT COMPARABLE."
         )  # fmt: skip
-    warnings = repeated(clips.table, hashes, clips.kind)
+    warnings = duplicates(clips.table, hashes, clips.kind)
     if straddled:
         named = ", ".join(sorted(straddled))
         warnings.insert(0, f"the official folds of {clips.name} straddle source recordings: {named}")
     return Audit(tuple(warnings), tuple(leaks))
 
 
-def repeated(table: pd.DataFrame, contents: Iterable[str], kind: str) -> list[str]:
-    """Which clips of a table are there more than once by their content, a line for those of one label and one for those
-    of several; none where all differ. "" is not known."""
+def duplicates(table: pd.DataFrame, contents: Iterable[str], kind: str) -> list[str]:
+    """Clips with the same content: one line for those with the same label, one for those with several labels, none if
+    all contents differ. Contents of "" are skipped."""
     what, by_content = kind.rstrip("s"), dict[str, list[tuple[str, str]]]()
     for clip, label, content in zip(table["clip"], table["label"], contents, strict=True):
         by_content.setdefault(content, []).append((clip, label))
     several = [clips for content, clips in by_content.items() if content and len(clips) > 1]
-    torn = [" = ".join(f"{c} '{label}'" for c, label in clips) for clips in several if len({of for _, of in clips}) > 1]
+    conflicting = [
+        " = ".join(f"{c} '{label}'" for c, label in clips) for clips in several if len({of for _, of in clips}) > 1
+    ]
     same = [" = ".join(clip for clip, _ in clips) for clips in several if len({of for _, of in clips}) == 1]
-    lines = [f"one {what}, two labels, {count(len(torn), 'time')}: {examples(torn)}"] if torn else []
-    stand = "stands" if len(same) == 1 else "stand"
-    return [*lines, f"{count(len(same), what)} {stand} more than once: {examples(same)}"] if same else lines
+    lines = (
+        [f"one {what}, two labels, {count(len(conflicting), 'time')}: {examples(conflicting)}"] if conflicting else []
+    )
+    occur = "occurs" if len(same) == 1 else "occur"
+    return [*lines, f"{count(len(same), what)} {occur} more than once: {examples(same)}"] if same else lines

@@ -1,8 +1,7 @@
-"""Folders of files made from a data set's clips: pictures, augmented sounds.
+"""Manifests of generated folders: `made.json` records from which clips and with which settings the files were made.
 
-`made.json` says what they were made from and by which settings. Files appear whole or not at all, so a run that was
-broken off goes on where it was; one with other settings is refused. The list of the files is written last.
-This room does not know what is made.
+Files are written whole or not at all, so an interrupted run goes on where it stopped; a run with other settings is
+refused. The list of the files is written last. This module does not depend on the kind of files.
 """
 
 import hashlib
@@ -24,39 +23,40 @@ from hubbub.data.clips import Clips, ClipsError
 from hubbub.data.origins import Origins
 from hubbub.data.variants import VARIANTS
 from hubbub.errors import HubbubError, examples
-from hubbub.runtime import files, processes
+from hubbub.runtime import files
 from hubbub.runtime.names import safe_name
+from hubbub.runtime.processes import cores
 from hubbub.runtime.progress import track
 
 __all__ = [
-    "MADE",
-    "MadeError",
-    "beside",
+    "MANIFEST",
+    "ManifestError",
+    "read_beside",
     "file_names",
     "fold_folder",
-    "holds_files",
+    "holds_generated_files",
     "in_parallel",
-    "making",
-    "of",
+    "generating",
+    "manifest_of",
     "sources",
-    "told",
-    "write_lists",
+    "with_manifest",
+    "write_for_lists",
 ]
 
-Facts = dict[str, Any]
+Manifest = dict[str, Any]
 T = TypeVar("T")
 
-MADE = "made.json"
-_TOLD = ("file", "name", "kind", "labels", "licence", "citation", "synthetic", "straddling", "notes")
+MANIFEST = "made.json"
+_REQUIRED = ("file", "name", "kind", "labels", "licence", "citation", "synthetic", "straddling", "notes")
 _TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]{8}\.\w+")  # as files.whole_file names them
 
 
-class MadeError(HubbubError):
-    """A folder that holds something else than what is to be made in it."""
+class ManifestError(HubbubError):
+    """The folder holds other files, or files of other settings."""
 
 
-def of(clips: Clips, kind: str, file: str, variants: Sequence[str], seed: int) -> Facts:
-    """What `made.json` says of files made from clips and listed in `file`; the settings of the maker come on top."""
+def manifest_of(clips: Clips, kind: str, file: str, variants: Sequence[str], seed: int) -> Manifest:
+    """The manifest of files generated from clips and listed in `file`; the caller adds its settings."""
     listed = clips.table.drop(columns="path").assign(group=sources(clips)).to_csv(index=False)
     return {
         "kind": kind,
@@ -78,44 +78,44 @@ def of(clips: Clips, kind: str, file: str, variants: Sequence[str], seed: int) -
     }
 
 
-def beside(csv: Path) -> Facts | None:
-    """What `made.json` beside a list says of it; None where there is none, or it is about another list."""
-    file = csv.parent / MADE
+def read_beside(csv: Path) -> Manifest | None:
+    """The manifest beside a list; None where there is none, or it is about another list."""
+    file = csv.parent / MANIFEST
     if not file.is_file():
         return None
     try:
         facts = dict(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise ClipsError(f"{file} cannot be read ({error}). Make the folder again, or remove it.") from error
-    if unsaid := [name for name in _TOLD if name not in facts]:
-        raise ClipsError(f"{file} does not say '{unsaid[0]}'. Make the folder again, or remove it.")
+    if absent := [name for name in _REQUIRED if name not in facts]:
+        raise ClipsError(f"{file} does not say '{absent[0]}'. Make the folder again, or remove it.")
     listed = (facts["labels"], facts["straddling"], facts["notes"])
     if not all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in listed):
         raise ClipsError(f"{file}: labels, straddling and notes must be lists of texts. Make the folder again.")
     return facts if csv.name in (facts["file"] if isinstance(facts["file"], list) else [facts["file"]]) else None
 
 
-def holds_files(folder: Path) -> bool:
-    """Whether a folder's `made.json` is about files that were made there, not about lists alone."""
+def holds_generated_files(folder: Path) -> bool:
+    """Whether a folder's manifest is about generated files, not only about lists."""
     try:
-        return not isinstance(json.loads((folder / MADE).read_text(encoding="utf-8"))["file"], list)
+        return not isinstance(json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["file"], list)
     except FileNotFoundError:
         return False
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return True
 
 
-def write_lists(clips: Clips, folder: Path, names: Sequence[str]) -> None:
-    """`made.json` beside lists of some clips: what was known of the whole stays known of its parts."""
-    kind = "pictures" if clips.kind == "pictures" else "lists"
+def write_for_lists(clips: Clips, folder: Path, names: Sequence[str]) -> None:
+    """Write a manifest beside lists of some clips, so that these keep the data set's licence, citation and notes."""
+    kind = "pictures" if clips.kind == "images" else "lists"
     facts = {name: getattr(clips, name) for name in ("licence", "citation", "synthetic", "labels", "notes")}
     name = clips.name.removesuffix(f", {kind}")
     facts |= {"file": list(names), "name": name, "kind": kind, "straddling": sorted(clips.straddling)}
-    files.write_json(folder / MADE, facts | dict(clips.made or {}))
+    files.write_json(folder / MANIFEST, facts | dict(clips.settings or {}))
 
 
-def told(clips: Clips, facts: Facts | None) -> Clips:
-    """Clips with what is known of the data set they were made from; as they are where nothing is."""
+def with_manifest(clips: Clips, facts: Manifest | None) -> Clips:
+    """Clips with the facts of the data set that they were generated from; unchanged without a manifest."""
     if facts is None:
         return clips
     return replace(
@@ -130,44 +130,44 @@ def told(clips: Clips, facts: Facts | None) -> Clips:
 
 
 @contextmanager
-def making(folder: Path, facts: Facts) -> Iterator[Origins]:
-    """Holds a folder for making files in it -> which recordings those there were made of. Raises `MadeError` where they
-    are of other settings."""
+def generating(folder: Path, facts: Manifest) -> Iterator[Origins]:
+    """Lock a folder, write its manifest, and yield the `Origins` of its files. Raises `ManifestError` where the folder
+    holds other files, or files of other settings."""
     facts = json.loads(json.dumps(facts))
     there = _visible(folder)
-    if there and MADE not in there:
-        raise MadeError(f"{folder} holds other files ({examples(there)}). Give an empty or a new folder.")
+    if there and MANIFEST not in there:
+        raise ManifestError(f"{folder} holds other files ({examples(there)}). Give an empty or a new folder.")
     with files.lock_folder(folder):
-        _refuse_other(folder / MADE, facts)
+        _refuse_other(folder / MANIFEST, facts)
         for path in folder.rglob(".*"):
-            if _TEMPORARY.fullmatch(path.name):  # what a killed run was writing
+            if _TEMPORARY.fullmatch(path.name):  # unfinished, from a killed run
                 path.unlink()
-        files.write_json(folder / MADE, facts)
+        files.write_json(folder / MANIFEST, facts)
         yield Origins(folder)
 
 
 def _visible(folder: Path) -> list[str]:
-    """The names in a folder that are not hidden; none where there is no folder yet."""
+    """The names in a folder that are not hidden; empty if there is no folder yet."""
     try:
         return sorted(name for name in os.listdir(folder) if not name.startswith("."))
     except FileNotFoundError:
         return []
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
-        raise MadeError(
+        raise ManifestError(
             f"{str(folder)!r} cannot be a folder of files: {why}. Give an empty or a new folder."
         ) from error
 
 
-def _refuse_other(file: Path, facts: Facts) -> None:
+def _refuse_other(file: Path, facts: Manifest) -> None:
     if not file.is_file():
         return
     try:
         differing = list(_differences(json.loads(file.read_text(encoding="utf-8")), facts))
     except (OSError, ValueError, RecursionError) as error:
-        raise MadeError(f"{file} cannot be read ({error}). Give a new folder.") from error
+        raise ManifestError(f"{file} cannot be read ({error}). Give a new folder.") from error
     if differing:
-        raise MadeError(
+        raise ManifestError(
             f"{file.parent} was made with other settings: {examples(differing)}. Give a new folder, or the settings it "
             "was made with."
         )
@@ -187,10 +187,10 @@ def _short(value: Any) -> str:
 
 
 def in_parallel(work: Callable[[int], T], clips: Clips, what: str) -> list[T]:
-    """`work(row)` for each clip, in threads, in the table's order.
+    """`work(row)` for each clip in threads -> the results in the table's order.
 
-    What cannot be decoded is told at the end, all at once: raises `ClipsError`. On two cores threads drew pictures
-    about as fast as processes, which each take seconds to start.
+    Raises one `ClipsError` at the end for all sounds that cannot be decoded. On two cores threads were about as fast as
+    processes, which each take seconds to start.
     """
     import torch
 
@@ -201,9 +201,9 @@ def in_parallel(work: Callable[[int], T], clips: Clips, what: str) -> list[T]:
             return error
 
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # each worker keeps one core busy; and sums do not depend on how many there are
+    torch.set_num_threads(1)  # one core per worker; and results do not depend on the number of cores
     try:
-        with ThreadPoolExecutor(processes.cores()) as pool:
+        with ThreadPoolExecutor(cores()) as pool:
             done = list(track(pool.map(guarded, range(len(clips))), what, len(clips)))
     finally:
         torch.set_num_threads(threads)
@@ -216,8 +216,8 @@ def in_parallel(work: Callable[[int], T], clips: Clips, what: str) -> list[T]:
 
 
 def file_names(clips: Clips) -> list[str]:
-    """A file name without suffix for each clip: its id as `safe_name` has it, told apart by a hash where two ids would
-    share one, upper and lower case being the same to some file systems."""
+    """A file name without suffix for each clip: `safe_name` of its id, plus a hash where two names differ at most in
+    case, which some file systems ignore."""
     ids = list(clips.table["clip"].astype(str))
     plain = [_plain(one) for one in ids]
     seen = pd.Series([name.casefold() for name in plain], dtype=str).duplicated(keep=False)
@@ -226,7 +226,7 @@ def file_names(clips: Clips) -> list[str]:
 
 def _plain(clip: str) -> str:
     stem = clip[: -len(Path(clip).suffix)] if Path(clip).suffix.lower() in EXTENSIONS else clip
-    # An end like a segment's or like a hash of ours would be taken for one.
+    # Names that end like a segment number or a hash also get a hash.
     return f"{safe_name(stem)}-{_hash(clip)}" if re.search(r"-s\d+$|-[0-9a-f]{8}$", stem) else safe_name(stem)
 
 
@@ -235,15 +235,15 @@ def _hash(clip: str) -> str:
 
 
 def fold_folder(folder: Path, fold: str) -> Path:
-    """Where the files of a fold are: `foldN`, or the folder itself where clips have no folds."""
+    """The folder for the files of a fold: `foldN`, or `folder` itself without folds."""
     if not fold:
         return folder
     place, before = folder / f"fold{safe_name(fold)}", re.sub(r"[^A-Za-z0-9._-]+", "-", f"fold{fold}")
-    # Earlier versions kept dots in it, and all of a long one.
+    # Earlier versions kept dots and long names.
     return folder / before if len(before) < 250 and not place.exists() and (folder / before).is_dir() else place
 
 
 def sources(clips: Clips) -> list[str]:
-    """The source of each clip: its group, below the folder of all sounds where that is the path of one."""
+    """The source of each clip: its group; a group that is a path is made relative to the folder of all sounds."""
     root = os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in clips.table["path"]])
     return [Path(os.path.relpath(g, root)).as_posix() if os.path.isabs(g) else g for g in clips.table["group"]]

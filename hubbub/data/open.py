@@ -1,7 +1,4 @@
-"""The way in to every data set: by a known name, a list, a folder, pictures, features, or a name on a hub.
-
-This room only asks who can read it.
-"""
+"""Open any data set: a known name, a list, a folder, images, features, or a name on a hub."""
 
 import os
 from dataclasses import replace
@@ -14,10 +11,11 @@ from hubbub.audio.find_files import near
 from hubbub.config.recipe import Recipe
 from hubbub.config.sections import Data
 from hubbub.data import features, manifest, recordings, text_tables, values
-from hubbub.data.clips import Clips, ClipsError, from_csv, from_folder, limit
+from hubbub.data.clip_lists import from_csv, from_folder
+from hubbub.data.clips import Clips, ClipsError, limit
 from hubbub.data.datasets import DATASETS, open_known
 from hubbub.data.hub import dataset
-from hubbub.data.images import lists_pictures, open_pictures
+from hubbub.data.images import lists_images, open_images
 from hubbub.data.splits import PARTS, SplitError
 from hubbub.errors import did_you_mean
 
@@ -25,7 +23,7 @@ __all__ = ["open_clips", "open_data", "open_section"]
 
 
 def open_section(data: Data, name: str = "") -> Clips:
-    """What a recipe's `[data]` says -> Clips; `name` in place of its own."""
+    """Open the data set of a recipe's section `[data]`, or `name` with its other settings."""
     return open_data(
         name or data.name, columns=data.columns, root=data.root, labels=data.labels, allow_missing=data.allow_missing,
         most=data.limit,
@@ -41,9 +39,9 @@ def open_data(
     allow_missing: bool = False,
     most: int | None = None,
 ) -> Clips:
-    """A known data set's name, a table, features, a hub data set or a folder with one folder a class -> Clips.
+    """Open a known data set's name, a table, features, a hub data set or a folder with one folder per class.
 
-    `most` keeps at most that many clips a class and fold. Raises `ClipsError` or `StoreError`.
+    `most` limits the clips per class and fold. Raises `ClipsError` or `StoreError`.
     """
     if not name:
         raise ClipsError("the data set has no name. Give a known one (hubbub data list), a CSV file or a folder.")
@@ -53,8 +51,8 @@ def open_data(
         clips = features.open_features(Path(name), labels=labels)
     elif Path(name).suffix.lower() in text_tables.ENDINGS:
         clips = _open_csv(Path(name), columns, Path(root) if root else None, labels, allow_missing)
-    elif dataset.is_one(name):
-        clips = dataset.open(name, labels=labels, allow_missing=allow_missing)
+    elif dataset.is_hub_name(name):
+        clips = dataset.open_hub(name, labels=labels, allow_missing=allow_missing)
     elif os.path.isdir(name):
         clips = from_folder(Path(name), labels=labels)
     elif os.path.exists(name):
@@ -74,20 +72,20 @@ def open_data(
 def _open_csv(
     file: Path, columns: dict[str, str] | None, root: Path | None, labels: tuple[str, ...], allow_missing: bool
 ) -> Clips:
-    """A list of sounds or of pictures, with what `made.json` tells where hubbub made them."""
-    if lists_pictures(file):
+    """Open a list of sounds or images, with the facts of `made.json` where hubbub made them."""
+    if lists_images(file):
         if columns:
-            raise ClipsError(f"{file} lists pictures, whose columns have fixed names. Leave [data.columns] out.")
-        return open_pictures(file, root=root, labels=labels, allow_missing=allow_missing)
-    facts = manifest.beside(file)
+            raise ClipsError(f"{file} lists images, whose columns have fixed names. Leave [data.columns] out.")
+        return open_images(file, root=root, labels=labels, allow_missing=allow_missing)
+    facts = manifest.read_beside(file)
     labels = labels or (tuple(facts["labels"]) if facts else ())
-    return manifest.told(from_csv(file, columns, root=root, labels=labels, allow_missing=allow_missing), facts)
+    return manifest.with_manifest(from_csv(file, columns, root=root, labels=labels, allow_missing=allow_missing), facts)
 
 
 def open_clips(recipe: Recipe) -> Clips:
-    """The recipe's clips; under `csv`, those of its split files, `split_hint` saying which file each came from.
+    """The recipe's clips. Under the protocol `csv`, `split_hint` names the part whose file lists each clip.
 
-    A clip that stands in two files keeps both rows, so that the audit finds it.
+    A clip in two of these files keeps both rows, so that the audit finds it.
     """
     data, protocol = recipe.data, recipe.protocol
     opened = partial(open_section, data)
@@ -100,30 +98,30 @@ def open_clips(recipe: Recipe) -> Clips:
         return _of_folds(replace(clips, notes=(*clips.notes, note) if out else clips.notes), set(protocol.train))
     if protocol.kind != "csv":
         return opened()
-    given = {
+    files = {
         part: names for part, names in zip(PARTS, (protocol.train, protocol.val, protocol.test), strict=True) if names
     }
-    parts = {part: opened(names[0]) for part, names in given.items()}
+    parts = {part: opened(names[0]) for part, names in files.items()}
     tables = [c.table.assign(split_hint=part, clip=part + ":" + c.table["clip"]) for part, c in parts.items()]
     first = next(iter(parts.values()))
-    kinds, known = {c.kind for c in parts.values()}, [c.made for c in parts.values() if c.made is not None]
-    if kinds - {"sound", "pictures"} or len(kinds) > 1 or any(made_of != known[0] for made_of in known):
+    kinds, known = {c.kind for c in parts.values()}, [c.settings for c in parts.values() if c.settings is not None]
+    if kinds - {"sound", "images"} or len(kinds) > 1 or any(settings != known[0] for settings in known):
         raise SplitError(
-            f"{first.name}: the files given hold {' and '.join(sorted(kinds))}, or pictures made with other settings. "
-            "Give lists of sounds, or of pictures of one making."
+            f"{first.name}: the lists hold {' and '.join(sorted(kinds))}, or images made with other settings. "
+            "Give lists of sounds, or of images made with the same settings."
         )
     table = pd.concat(tables, ignore_index=True)
-    joined, spelt = values.joined(list(table["group"]), "GROUPS")
-    table["group"], torn = recordings.groups(
-        joined, recordings.recordings(list(table["path"])), table[["start", "end"]]
+    merged, on_spellings = values.merge_spellings(list(table["group"]), "GROUPS")
+    table["group"], on_overlaps = recordings.groups(
+        merged, recordings.recordings(list(table["path"])), table[["start", "end"]]
     )
-    warned = [*spelt, *torn, *values.similar(set(table["label"]))]
+    warned = [*on_spellings, *on_overlaps, *values.similar(set(table["label"]))]
     copies = {part: int((c.table["split_hint"] == "train").sum()) for part, c in parts.items() if part != "train"}
     warned += [f"AUGMENTED COPIES: {count:,} in the {part} file" for part, count in copies.items() if count]
     return replace(
         first,
         table=table,
-        made=first.made if len(known) == len(parts) else None,
+        settings=first.settings if len(known) == len(parts) else None,
         labels=data.labels or tuple(sorted({label for clips in parts.values() for label in clips.labels})),
         listed=sum(clips.listed for clips in parts.values()),
         missing=tuple(clip for clips in parts.values() for clip in clips.missing),
@@ -132,6 +130,6 @@ def open_clips(recipe: Recipe) -> Clips:
 
 
 def _of_folds(clips: Clips, named: set[str]) -> Clips:
-    """The clips of the named folds: what takes no part need not be decoded. All of them where a name is unknown."""
-    kept = clips.table["fold"].isin(named) | (not named <= set(clips.folds))
-    return replace(clips, table=clips.table[kept].reset_index(drop=True))
+    """The clips of these folds, so that others need not be decoded; all clips if a name is unknown."""
+    rows = clips.table["fold"].isin(named) | (not named <= set(clips.folds))
+    return replace(clips, table=clips.table[rows].reset_index(drop=True))

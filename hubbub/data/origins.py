@@ -1,8 +1,8 @@
-"""What recording each file of a folder was made from, so that a recording that was replaced is seen, whatever its date.
+"""Which recording each generated file was made from, so that a replaced recording is noticed, whatever its date.
 
-The folder's `.recordings.jsonl` holds a line a file: the sha256 of its recording, and that one's size, times and inode.
-Where all of these are as they were, the recording is; else its bytes are compared. Lines are only ever appended, after
-the file they are about was written, so a process may be killed at any moment. This module does not know what is made.
+The folder's `.recordings.jsonl` holds one line per file: the sha256 of its recording, and the recording's size, times
+and inode. If all of these are unchanged, so is the recording; otherwise its bytes are compared. Lines are only
+appended, after their file was written, so the process may be killed at any time.
 """
 
 import json
@@ -19,18 +19,18 @@ from hubbub.runtime import files, homes
 
 __all__ = ["Identity", "Origins", "Stamp", "identity", "stamp", "unchanged"]
 
-#: Size, times of change of content and of anything [ns], inode; of one noted, perhaps the size alone.
+#: Size, mtime and ctime [ns], inode; a recorded stamp may hold only the size.
 Stamp = Sequence[int]
 #: sha256 and stamp of a recording.
 Identity = tuple[str, Stamp]
 JOURNAL = ".recordings.jsonl"
 #: A change within one tick of a file system's clock (FAT: 2 s) leaves the time as it was.
-_TICK_NS = 2_000_000_000
+TICK_NS = 2_000_000_000
 _log = logging.getLogger(__name__)
 
 
 def stamp(sound: str) -> Stamp | None:
-    """What tells cheaply that a recording is the same; None where there is no file, a pipe being none."""
+    """Size, times and inode of a recording; None where it is no regular file."""
     try:
         found = os.stat(sound)
     except (OSError, ValueError):
@@ -41,7 +41,7 @@ def stamp(sound: str) -> Stamp | None:
 
 
 def identity(sound: str, before: Stamp | None) -> Identity | None:
-    """What recording a sound is; None where it cannot be read, or changed since its stamp was taken `before`."""
+    """sha256 and stamp of a recording; None where it cannot be read, or changed since its stamp `before`."""
     if before is None:
         return None
     try:
@@ -50,13 +50,13 @@ def identity(sound: str, before: Stamp | None) -> Identity | None:
         return None
     if before != stamp(sound):
         return None
-    # Elsewhere the third number is when it was created, which overwriting does not change.
-    lasting = os.name == "posix" and time.time_ns() - max(before[1:3]) > _TICK_NS
+    # On other systems ctime is the time of creation, which overwriting does not change.
+    lasting = os.name == "posix" and time.time_ns() - max(before[1:3]) > TICK_NS
     return digest, before if lasting else before[:1]
 
 
 def unchanged(noted: Identity, now: Stamp | None, known: Callable[[], Identity | None]) -> bool:
-    """Whether a recording with the stamp `now` is the one that was noted; `known` reads it, where that is needed."""
+    """Whether a recording with the stamp `now` is the recorded one; `known` reads its bytes if needed."""
     digest, before = noted
     if now is None or before[0] != now[0]:
         return False
@@ -67,49 +67,50 @@ def unchanged(noted: Identity, now: Stamp | None, known: Callable[[], Identity |
 
 
 class Origins:
-    """The recordings that the files of a folder were made from; may be asked and told by several threads."""
+    """The recordings that the files of a folder were made from. Safe for several threads."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._journal, self._lock = folder, folder / JOURNAL, Lock()
         self._noted: dict[str, Identity] = {}
         self._seen: dict[str, Stamp | None] = {}
         self._known: dict[str, Identity | None] = {}
-        self._torn = self._silent = False
+        self._torn = self._without_journal = False
         try:
             text = self._journal.read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
-            self._silent = True
+            self._without_journal = True
         else:
             self._torn = not text.endswith("\n")
             for line in text.splitlines():
                 self._take(line)
 
-    def look(self, sound: str) -> None:
-        """Keep in mind how a recording looks. To be called before it is decoded."""
+    def observe(self, sound: str) -> None:
+        """Take a recording's stamp. Call this before decoding it."""
         self._seen.setdefault(sound, stamp(sound))
 
-    def missing(self, file: Path, sound: str) -> bool:
-        """Whether a file has still to be made of a recording, as that is now."""
-        self.look(sound)
+    def must_write(self, file: Path, sound: str) -> bool:
+        """Whether a file is missing or was made from another state of its recording."""
+        self.observe(sound)
         name, there, now = self._name(file), file.is_file(), self._seen[sound]
         noted = self._noted.get(name)
         if there and noted and unchanged(noted, now, lambda: self._identity(sound)):
             if list(noted[1]) != now:
-                self.note(file, sound)  # the next look is cheaper
+                self.record(file, sound)  # the next comparison is cheaper
             return False
         if now is None:
-            return True  # whoever reads it says so
-        if noted:  # else a process that is killed before it can note would leave what was true of another file
+            return True  # decoding will report it
+        if noted:  # else a process killed before `record` would leave the line of an older file
             self._write(name, None)
-        elif there and self._silent:
-            self._silent = False
+        elif there and self._without_journal:
+            self._without_journal = False
             _log.warning(
-                "warning: %s does not say which recordings its files were made of, so they are made again", self._folder
+                "warning: %s does not say which recordings its files were made from, so they are made again",
+                self._folder,
             )
         return True
 
-    def note(self, file: Path, sound: str) -> None:
-        """Note that a file is made of a recording; one that changed meanwhile is not, so the file is made again."""
+    def record(self, file: Path, sound: str) -> None:
+        """Record which recording a file was made from; if it changed meanwhile, the file is made again next time."""
         self._write(self._name(file), self._identity(sound))
 
     def _identity(self, sound: str) -> Identity | None:
@@ -122,8 +123,8 @@ class Origins:
 
     def _take(self, line: str) -> None:
         with suppress(ValueError, KeyError, TypeError, RecursionError):
-            told = json.loads(line)
-            name, digest, marks = str(told["file"]), told["sha256"], [int(mark) for mark in told["stamp"]]
+            entry = json.loads(line)
+            name, digest, marks = str(entry["file"]), entry["sha256"], [int(mark) for mark in entry["stamp"]]
             self._noted.pop(name, None)
             if digest and marks:
                 self._noted[name] = (str(digest), marks)
@@ -137,8 +138,8 @@ class Origins:
                     sink.write(("\n" if self._torn else "").encode() + line.encode())
             except OSError as error:
                 raise homes.StoreError(
-                    f"{self._journal} could not be written: {error.strerror or error}. Make room and run again: what "
-                    "is there stays."
+                    f"{self._journal} could not be written: {error.strerror or error}. Make room and run again: "
+                    "finished files stay."
                 ) from error
             self._torn = False
             self._take(line)

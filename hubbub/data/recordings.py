@@ -1,7 +1,7 @@
-"""Which rows of a list are of one recording, and whether their spans lie within it.
+"""Which rows of a list belong to the same recording, and whether their spans lie within it.
 
-The same file may be listed by a link, a hard link, another case or another ending (`0.wav`, `0.WAV`, `0.flac`): parts
-of it on both sides of a split would leak. This module does not know labels.
+A file may also be listed by a link, a hard link, in another case or with another ending (`0.wav`, `0.WAV`, `0.flac`).
+Its parts on both sides of a split would leak.
 """
 
 import os
@@ -13,17 +13,17 @@ import numpy as np
 import pandas as pd
 
 from hubbub.audio import decode
-from hubbub.data.values import ClipsError, named
+from hubbub.data.values import ClipsError, describe_rows
 from hubbub.errors import HubbubError, examples
 
 __all__ = ["groups", "identity", "recordings", "within_files", "without_ending"]
 
-#: Annotations are rounded: an end so little [s] behind the file's is taken for it without a word.
+#: Annotations are rounded: an end up to this much [s] after the file's end is accepted without a note.
 ROUNDED_S = 0.05
 
 
-class _Families:
-    """Things joined in families; each is known by its first member."""
+class _DisjointSets:
+    """Disjoint sets; each is represented by its first member."""
 
     def __init__(self) -> None:
         self._first: dict[Hashable, Hashable] = {}
@@ -40,7 +40,7 @@ class _Families:
 
 
 def identity(path: str) -> Hashable:
-    """What a file has in common with all its links."""
+    """Identifies a file: the same for all its links."""
     try:
         facts = os.stat(path)
     except (OSError, ValueError):
@@ -49,9 +49,9 @@ def identity(path: str) -> Hashable:
 
 
 def recordings(paths: Sequence[str]) -> list[int]:
-    """The number of the first path that leads to the same recording as each: the same file by whatever link, or the
-    same folder and the same name but for case, form of accents and ending."""
-    families, folder = _Families(), lru_cache(maxsize=None)(os.path.realpath)
+    """For each path the number of the first path of the same recording: the same file by any link, or a name in the
+    same folder that differs only in case, form of accents and ending."""
+    families, folder = _DisjointSets(), lru_cache(maxsize=None)(os.path.realpath)
     for number, path in enumerate(paths):
         real = os.path.realpath(path) if os.path.islink(path) else path
         for token in (identity(path), *(_stem(folder(os.path.dirname(one)), one) for one in {path, real})):
@@ -61,7 +61,7 @@ def recordings(paths: Sequence[str]) -> list[int]:
 
 
 def without_ending(path: str) -> str:
-    """A path without the ending of a sound file; what else stands behind a dot (`night.2`) is part of the name."""
+    """A path without the ending of a sound file; any other text after a dot (`night.2`) is part of the name."""
     stem, ending = os.path.splitext(path)
     return stem if ending.lower() in decode.EXTENSIONS else path
 
@@ -72,15 +72,15 @@ def _stem(folder: str, path: str) -> Hashable:
 
 
 def groups(given: Sequence[str], recording: Sequence[int], spans: pd.DataFrame) -> tuple[list[str], tuple[str, ...]]:
-    """Groups of clips, those that hold overlapping parts of one recording as one, and a note that names them.
+    """Groups of clips, merged where they hold overlapping parts of one recording, and a note on these.
 
-    A clip without a group gets that of another part of its recording, where one has it; else "".
+    A clip without a group gets the group of another part of its recording, or "".
     """
-    families = _Families()
+    families = _DisjointSets()
     starts, ends = spans["start"].fillna(0).to_numpy(), spans["end"].fillna(np.inf).to_numpy()
     known: dict[int, str] = {}
     reach: dict[int, tuple[float, str]] = {}
-    torn = []
+    overlapping = []
     for at in np.lexsort((starts, np.asarray(recording))):
         group, where = given[at], recording[at]
         if not group:
@@ -88,19 +88,19 @@ def groups(given: Sequence[str], recording: Sequence[int], spans: pd.DataFrame) 
         known.setdefault(where, group)
         end, before = reach.get(where, (-np.inf, group))
         if starts[at] < end and families.of(group) != families.of(before):
-            torn.append(f"'{before}' and '{group}'")
+            overlapping.append(f"'{before}' and '{group}'")
             families.join(before, group)
         if ends[at] > end:
             reach[where] = ends[at], group
-    note = f"GROUPS JOINED: {examples(torn)} hold overlapping parts of one recording, so they count as one"
+    note = f"GROUPS JOINED: {examples(overlapping)} hold overlapping parts of one recording, so they count as one"
     filled = [group or known.get(where, "") for group, where in zip(given, recording, strict=True)]
-    return [str(families.of(group)) if group else "" for group in filled], (note,) if torn else ()
+    return [str(families.of(group)) if group else "" for group in filled], (note,) if overlapping else ()
 
 
 def within_files(name: str, table: pd.DataFrame) -> tuple[str, ...]:
-    """Hold spans against the lengths of their files -> a note on ends behind a file's end, where it ends instead.
+    """Check spans against their files' lengths -> a note on ends after a file's end, which are cut.
 
-    Raises `ClipsError` naming the rows that hold no sound: that start behind the end, or end before they start.
+    Raises `ClipsError` naming the rows without sound: start after the file's end, or end before start.
     """
     timed = np.flatnonzero(table[["start", "end"]].notna().any(axis=1)).tolist()
     lengths = {path: _seconds(path) for path in dict.fromkeys(table["path"].iloc[timed])}
@@ -112,23 +112,23 @@ def within_files(name: str, table: pd.DataFrame) -> tuple[str, ...]:
         if np.isinf(start) or np.isinf(end) or start < 0:
             why = f"start {start:g} s, end {end:g} s: neither may be negative or infinite"
         elif end <= (start if start > 0 else 0):
-            why = f"end {end:g} s is not behind start {0 if np.isnan(start) else start:g} s"
+            why = f"end {end:g} s is not after start {0 if np.isnan(start) else start:g} s"
         elif length is not None and start >= length:
             why = f"start {start:g} s is not within the file, which lasts {length:.6g} s"
         elif length is not None and end > length + ROUNDED_S:
             late.append(at)
         if why:
-            wrong.append(f"{named(table, [at])}: {why}")
+            wrong.append(f"{describe_rows(table, [at])}: {why}")
     if wrong:
         raise ClipsError(f"{name}: {len(wrong)} spans hold no sound. {examples(wrong)}. Correct or remove these rows.")
-    note = f"SPANS CUT: {len(late):,} clips are listed to end behind their file's end, and end with it"
-    return (f"{note} ({named(table, late)})",) if late else ()
+    note = f"SPANS CUT: {len(late):,} clips are listed to end after their file's end, and end with it"
+    return (f"{note} ({describe_rows(table, late)})",) if late else ()
 
 
 def _seconds(path: str) -> float | None:
-    """How long a file is by its header; None where that cannot be told, which decoding then explains."""
+    """A file's length by its header; None if unknown, which decoding then reports."""
     try:
-        with decode.opened(path) as sound:
+        with decode.open_sound(path) as sound:
             return sound.seconds
     except HubbubError:
         return None

@@ -1,8 +1,6 @@
-"""Protocols: which clips train, which choose, which test; and the audit that no split escapes.
+"""Splits by the protocols `kfold`, `logo`, `holdout`, `fixed` and `csv`: row numbers for training, validation, test.
 
-Each protocol yields `Split(name, train, validation, test)`, arrays of row numbers. `audit` raises `LeakError` where a
-source recording, identical sound or an augmented copy would make the figure wrong. `hubbub` writes no result from a
-split that has not passed it. This room does not know what is trained.
+`leaks.audit` checks every split before anything is trained on it.
 """
 
 import os
@@ -19,23 +17,23 @@ from hubbub.data.clips import Clips
 from hubbub.errors import HubbubError, count, did_you_mean, examples
 from hubbub.runtime.files import write_csv
 
-__all__ = ["Split", "SplitError", "make", "part_of_groups", "seal", "untestable", "write"]
+__all__ = ["Split", "SplitError", "make_splits", "sample_groups", "restrict", "untestable", "write_lists"]
 
 Rows = npt.NDArray[np.intp]
 PARTS = ("train", "validation", "test")
 _NO_TRAINING = {"validation", "test"}
-_DRAWS = 20
+_TRIALS = 20
 
 
 class SplitError(HubbubError):
-    """A protocol that these clips cannot follow."""
+    """The protocol does not fit these clips."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """Row numbers of the clips that train, choose and test; `name` is the test fold's.
+    """Row numbers of the training, validation and test clips; `name` is the test fold's.
 
-    `unknown` are clips of the test fold whose classes are held out: they are in no part.
+    `unknown` are test clips of held-out classes, for open-set evaluation. They are in no part.
     """
 
     name: str
@@ -48,30 +46,31 @@ class Split:
         return zip(PARTS, (self.train, self.validation, self.test), strict=True)
 
 
-def make(clips: Clips, protocol: Protocol) -> list[Split]:
+def make_splits(clips: Clips, protocol: Protocol) -> list[Split]:
     """The protocol's splits of these clips, in the order of their test folds. Raises `SplitError`.
 
-    A clip whose `split_hint` is "train", as an augmented copy's, is left out of the parts that choose and test; files
-    given by `csv` are taken as they are. A class that is not among `clips.labels` is held out of all parts.
+    Clips with the `split_hint` "train", such as augmented copies, are left out of validation and test, except under
+    `csv`, whose lists are used as they are. Classes that are not in `clips.labels` are held out of all parts.
     """
     present = sorted(set(clips.labels) & set(clips.table["label"]))
     if len(present) < 2:
         raise SplitError(
             f"{clips.name} has clips of {len(present)} class{'' if len(present) == 1 else 'es'} ({examples(present)}). "
-            "Two classes are needed: a classifier of one is always right. Add recordings of what else is heard."
+            "Two classes are needed: a classifier of one is always right. Add recordings of another class."
             + _wrapped(clips)
         )
     if protocol.kind in ("kfold", "logo"):
-        splits = _rotate(clips, protocol)
+        splits = _rotating(clips, protocol)
     elif protocol.kind == "fixed":
         splits = [_fixed(clips, protocol)]
     elif protocol.kind == "holdout":
         splits = [_holdout(clips, protocol)]
     else:
-        splits = [_given(clips)]
+        splits = [_from_lists(clips)]
     if protocol.kind != "csv":
         splits = [
-            replace(s, validation=_originals(clips, s.validation), test=_originals(clips, s.test)) for s in splits
+            replace(s, validation=_without_copies(clips, s.validation), test=_without_copies(clips, s.test))
+            for s in splits
         ]
     splits = [_without_held_out(clips, split) for split in splits]
     for split in splits:
@@ -79,23 +78,23 @@ def make(clips: Clips, protocol: Protocol) -> list[Split]:
     return splits
 
 
-def seal(
+def restrict(
     clips: Clips, split: Split, protocol: Protocol, parts: Sequence[str], validate: Sequence[str] = ()
 ) -> tuple[Clips, list[Split]]:
-    """The clips of some parts of a split and no others, and the split of them; the other parts of it are empty.
+    """Only the clips of these parts of a split, and the split among them, whose other parts are empty.
 
-    With `validate`, folds (groups under `logo`) of those clips validate in turn, trained on all the rest: one split
-    each. Raises `SplitError` where a clip stands in a part of each kind and the protocol does not allow leaks.
+    With `validate`, each of these folds (groups under `logo`) validates in turn, with all the rest for training: one
+    split per fold. Raises `SplitError` where a clip is also in another part and the protocol does not allow leaks.
     """
-    given = dict(split.parts())
-    kept = np.unique(np.concatenate([given[part] for part in parts]))
+    by_part = dict(split.parts())
+    rows_in = np.unique(np.concatenate([by_part[part] for part in parts]))
     closed = np.concatenate([rows for part, rows in split.parts() if part not in parts])
-    if len(np.intersect1d(kept, closed)) and not protocol.allow_leaky:
-        raise SplitError(f"{clips.name}: clips of {' and '.join(parts)} are also in a part that must stay closed.")
-    inside = replace(clips, table=clips.table.iloc[kept].reset_index(drop=True))
+    if len(np.intersect1d(rows_in, closed)) and not protocol.allow_leaky:
+        raise SplitError(f"{clips.name}: clips of {' and '.join(parts)} are also in a part that must stay unseen.")
+    inside = replace(clips, table=clips.table.iloc[rows_in].reset_index(drop=True))
     none = np.zeros(0, dtype=np.intp)
     if not validate:
-        opened = {part: np.searchsorted(kept, rows) if part in parts else none for part, rows in split.parts()}
+        opened = {part: np.searchsorted(rows_in, rows) if part in parts else none for part, rows in split.parts()}
         return inside, [Split(split.name, **opened)]
     if protocol.kind not in ("kfold", "logo"):
         raise SplitError(f"{clips.name}: folds validate in turn under kfold and logo, not {protocol.kind}.")
@@ -104,12 +103,12 @@ def seal(
         raise SplitError(f"{clips.name}: '{split.name}' is the test part, so it cannot validate. Name other folds.")
     _refuse_unknown(clips, validate, sorted(set(values)))
     turns = [(np.flatnonzero(values != fold), np.flatnonzero(values == fold)) for fold in validate]
-    return inside, [Split(split.name, train, _originals(inside, chosen), none) for train, chosen in turns]
+    return inside, [Split(split.name, train, _without_copies(inside, chosen), none) for train, chosen in turns]
 
 
 def untestable(clips: Clips, splits: Sequence[Split] = ()) -> list[str]:
-    """The classes that no test part holds, one line each; without splits, those that no split can train and test: all
-    their clips are of one recording or in a given test part, or there is no other class."""
+    """One line per class that is in no test part. Without splits, one per class that no split can both train and test:
+    all its clips are from one recording or in a fixed test part, or there is no other class."""
     labels, lines = clips.table["label"], []
     if len(present := set(labels)) == 1:
         return [f"ONE CLASS ALONE: '{present.pop()}'; two classes are needed to train.{_wrapped(clips)}"]
@@ -129,18 +128,18 @@ def untestable(clips: Clips, splits: Sequence[Split] = ()) -> list[str]:
     return lines
 
 
-def part_of_groups(labels: npt.NDArray[np.int64], groups: npt.ArrayLike, ratio: float, seed: int) -> Rows:
-    """Rows of about `ratio` of the clips, whole groups only, each class in proportion.
+def sample_groups(labels: npt.NDArray[np.int64], groups: npt.ArrayLike, ratio: float, seed: int) -> Rows:
+    """Rows of about `ratio` of the clips: whole groups only, stratified by class.
 
-    Groups are visited in a drawn order and taken where that brings the class counts nearer to what is asked; of
-    several such parts the nearest is kept.
+    Groups are visited in random order and taken if that brings the class counts nearer to the target. The best of
+    `_TRIALS` such samples is returned. `StratifiedGroupKFold` only makes parts of 1/k and would change every split.
     """
     _, codes = np.unique(np.asarray(groups), return_inverse=True)
     counts = np.zeros((codes.max() + 1, labels.max() + 1))
     np.add.at(counts, (codes, labels), 1)
     rng = np.random.default_rng(seed)
     nearest, best = np.inf, np.zeros(len(counts), dtype=bool)
-    for _ in range(_DRAWS):
+    for _ in range(_TRIALS):
         lacking, taken = counts.sum(axis=0) * ratio, np.zeros(len(counts), dtype=bool)
         for group in rng.permutation(len(counts)):
             if np.square(lacking - counts[group]).sum() < np.square(lacking).sum():
@@ -150,18 +149,20 @@ def part_of_groups(labels: npt.NDArray[np.int64], groups: npt.ArrayLike, ratio: 
     return np.flatnonzero(best[codes])
 
 
-def write(clips: Clips, folder: Path, val_ratio: float, seed: int) -> tuple[list[Path], str]:
-    """Grouped, stratified `train.csv` and `val.csv`: no source recording or speaker stands in both.
+def write_lists(clips: Clips, folder: Path, val_ratio: float, seed: int) -> tuple[list[Path], str]:
+    """Write grouped, stratified lists `train.csv` and `val.csv`: no source recording or speaker is in both.
 
-    Augmented copies stand in `train.csv` alone. Paths in the lists start from the folder that holds all the files,
-    which is returned beside the lists: `protocol.kind = "csv"` takes them with it as `data.root`.
+    Augmented copies are only in `train.csv`. Returns the lists and the folder that their paths start from, which
+    `protocol.kind = "csv"` needs as `data.root`.
     """
     if clips.kind == "spectrograms":
-        raise SplitError(f"{clips.name} holds spectrograms, which no list names. Split the sounds they were made of.")
-    if manifest.holds_files(folder):
-        raise SplitError(f"{folder} holds pictures or sounds that hubbub made. Write the lists to another folder.")
-    val = part_of_groups(clips.targets(), clips.table["group"].to_numpy(), val_ratio, seed)
-    train, val = np.setdiff1d(np.arange(len(clips)), val), _originals(clips, val)
+        raise SplitError(
+            f"{clips.name} holds spectrograms, which a list cannot name. Split the sounds they were made from."
+        )
+    if manifest.holds_generated_files(folder):
+        raise SplitError(f"{folder} holds images or sounds that hubbub made. Write the lists to another folder.")
+    val = sample_groups(clips.targets(), clips.table["group"].to_numpy(), val_ratio, seed)
+    train, val = np.setdiff1d(np.arange(len(clips)), val), _without_copies(clips, val)
     if not len(val) or not len(train):
         raise SplitError(
             f"{clips.name}: {clips.table['group'].nunique()} source recordings cannot give a validation part of "
@@ -173,16 +174,16 @@ def write(clips: Clips, folder: Path, val_ratio: float, seed: int) -> tuple[list
         table = clips.table.iloc[rows]
         paths = [Path(os.path.relpath(path, root)).as_posix() for path in table["path"]]
         table = table.assign(path=paths)
-        if clips.kind == "pictures":
+        if clips.kind == "images":
             table = table.rename(columns={"path": "spec_file_name", "label": "class", "group": "source"})
             table["augmentation"] = np.where(table.pop("split_hint") == "train", "augmented", "original")
         write_csv(folder / f"{name}.csv", table)
         written.append(folder / f"{name}.csv")
-    manifest.write_lists(clips, folder, [path.name for path in written])
+    manifest.write_for_lists(clips, folder, [path.name for path in written])
     return written, root
 
 
-def _rotate(clips: Clips, protocol: Protocol) -> list[Split]:
+def _rotating(clips: Clips, protocol: Protocol) -> list[Split]:
     column = "fold" if protocol.kind == "kfold" else "group"
     values = clips.table[column].to_numpy()
     if protocol.kind == "kfold":
@@ -227,16 +228,16 @@ def _fixed(clips: Clips, protocol: Protocol) -> Split:
 
 
 def _holdout(clips: Clips, protocol: Protocol) -> Split:
-    # Held-out classes together are drawn from as one more.
+    # All held-out classes together are stratified as one more class.
     labels, groups = clips.targets() % (len(clips.labels) + 1), clips.table["group"].to_numpy()
-    test = part_of_groups(labels, groups, protocol.test_ratio, protocol.seed)
+    test = sample_groups(labels, groups, protocol.test_ratio, protocol.seed)
     rest = np.setdiff1d(np.arange(len(clips)), test)
     share = 0.0 if protocol.validation == "none" else protocol.val_ratio / (1 - protocol.test_ratio)
-    val = rest[part_of_groups(labels[rest], groups[rest], share, protocol.seed + 1)]
+    val = rest[sample_groups(labels[rest], groups[rest], share, protocol.seed + 1)]
     return Split("holdout", np.setdiff1d(rest, val), val, test)
 
 
-def _given(clips: Clips) -> Split:
+def _from_lists(clips: Clips) -> Split:
     hints = clips.table["split_hint"].to_numpy()
     return Split("csv", *(np.flatnonzero(hints == part) for part in PARTS))
 
@@ -247,8 +248,8 @@ def _without_held_out(clips: Clips, split: Split) -> Split:
     return Split(split.name, **parts, unknown=split.test[~known[split.test]])
 
 
-def _originals(clips: Clips, rows: Rows) -> Rows:
-    """Rows that are no augmented copies."""
+def _without_copies(clips: Clips, rows: Rows) -> Rows:
+    """Rows that are not augmented copies."""
     return rows[clips.table["split_hint"].to_numpy()[rows] != "train"]
 
 
@@ -259,7 +260,7 @@ def _refuse_unknown(clips: Clips, asked: Iterable[str], folds: list[str], advice
 
 
 def _wrapped(clips: Clips) -> str:
-    """What to do where the folders within the one class's folder may be the classes; "" where there are none."""
+    """Advice where the folders inside the only class's folder may be the classes, else ""."""
     places = [clip.split("/") for clip in clips.table["clip"]]
     inner = sorted({place[1] for place in places if len(place) > 2})
     if len(inner) < 2 or len({place[0] for place in places}) > 1:

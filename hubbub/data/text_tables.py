@@ -1,6 +1,6 @@
-"""Tables as text, as programs and people write them: commas, semicolons or tabs; UTF-8 or UTF-16; blank rows anywhere.
+"""Read CSV tables as text: commas, semicolons or tabs; UTF-8 or UTF-16; blank rows anywhere.
 
-Every cell stays text: `NA` is a name, not a gap. This module does not know what the columns mean.
+Every cell stays text: `NA` is a name, not a missing value.
 """
 
 import csv
@@ -16,11 +16,11 @@ from hubbub.data.values import ClipsError, clean
 
 __all__ = ["ENDINGS", "read", "refuse_annotations"]
 
-#: Of files that are read as tables.
+#: File endings that are read as tables.
 ENDINGS = (".csv", ".tsv", ".tab", ".txt")
 _SEPARATORS = ",;\t"
 _ENCODINGS = {BOM_UTF8: "utf-8-sig", BOM_UTF16_LE: "utf-16", BOM_UTF16_BE: "utf-16"}
-#: Columns by which annotation programs are known, and what theirs are called here.
+#: A column that identifies an annotation program, its name, and our names of its columns.
 _ANNOTATIONS = {
     "Begin Time (s)": (
         "Raven",
@@ -31,10 +31,10 @@ _ANNOTATIONS = {
 
 
 def read(file: Path) -> pd.DataFrame:
-    """A table's cells as text, a column for each of the header's; the index (`row`) counts rows as a spreadsheet does.
+    """A table's cells as text, one column per name in the header; the index `row` counts rows as a spreadsheet does.
 
-    Blank rows and columns without a name are left out, missing cells at a row's end are empty. Raises `ClipsError`
-    where it is no table.
+    Blank rows and unnamed columns are left out; missing cells at a row's end are empty. Raises `ClipsError` where it is
+    no table.
     """
     content = _content(file)
     try:
@@ -42,7 +42,7 @@ def read(file: Path) -> pd.DataFrame:
     except csv.Error as error:
         raise _unreadable(file, f"{error}: look for a quotation mark that is not closed") from error
     numbered = [(number, row) for number, row in enumerate(rows, 1) if any(clean(cell) for cell in row)]
-    if numbered and numbered[0][1][0].startswith("sep="):  # which Excel writes above the header
+    if numbered and numbered[0][1][0].startswith("sep="):  # Excel writes it above the header
         del numbered[0]
     if not numbered:
         raise _unreadable(file, "it is empty")
@@ -61,18 +61,18 @@ def read(file: Path) -> pd.DataFrame:
 
 
 def refuse_annotations(file: Path, columns: list[str]) -> None:
-    """Raises `ClipsError` with what to do where columns are those of an annotation program."""
+    """Raises `ClipsError` with advice where the columns are those of an annotation program."""
     for column, (program, ours) in _ANNOTATIONS.items():
         if column in columns:
             raise ClipsError(
-                f"{file} looks like a table of annotations from {program}. Tell which column is which in the recipe's "
-                f"[data], columns = {{ {ours} }}, or save it as a CSV with the columns path, start, end, label: one "
-                "row a sound, times in seconds."
+                f"{file} looks like a table of annotations from {program}. Name the columns in the recipe's [data], "
+                f"columns = {{ {ours} }}, or save it as a CSV with the columns path, start, end, label: one row per "
+                "sound, times in seconds."
             )
     if len(columns) == 3 and all(_is_number(cell) for cell in columns[:2]):
         raise ClipsError(
             f"{file} looks like a label track from Audacity, which does not name its recording. Save it as a CSV with "
-            "the columns path, start, end, label: one row a sound, times in seconds, lines that begin with a "
+            "the columns path, start, end, label: one row per sound, times in seconds, lines that begin with a "
             "backslash (frequencies) left out."
         )
 
@@ -95,7 +95,7 @@ def _content(file: Path) -> str:
 
 
 def _separator(content: str) -> str:
-    """What separates the first row's cells: what there is most of outside quotation marks, a comma where nothing is."""
+    """The separator: the most frequent one in the first row outside quotation marks; a comma if there is none."""
     first = next((line for line in content.splitlines() if clean(line)), "")
     if first.startswith("sep=") and first[4:5] in tuple(_SEPARATORS):
         return first[4]

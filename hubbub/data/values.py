@@ -1,7 +1,7 @@
-"""The text in a clip table's cells: what counts as nothing, as one label, as one recording, as one fold.
+"""Clean the text in a clip table's cells: empty cells, labels, names of recordings and folds.
 
-Labels are repaired only where the rule is unmistakable (blanks at the ends, invisible characters, one form of accents);
-whatever was repaired or looks like a mistake gives a note. This module knows no files.
+Labels are repaired only where that is safe (blanks at the ends, invisible characters, one form of accents). Repairs and
+likely mistakes give a note.
 """
 
 import re
@@ -16,24 +16,24 @@ __all__ = [
     "HINTS",
     "ClipsError",
     "clean",
-    "hints",
+    "check_hints",
     "in_order",
     "is_number",
-    "joined",
-    "labels",
-    "named",
+    "merge_spellings",
+    "clean_labels",
+    "describe_rows",
     "refuse_undecodable",
     "text",
 ]
 
-#: What `split_hint` may say: nothing, or that the clip may only train.
+#: Values of `split_hint`: no hint, or that the clip may only train.
 HINTS = ("", "train")
 _LONGEST = 255  # characters of a label
 _INVISIBLE = dict.fromkeys([0xAD, 0x180E, 0x200B, 0x200E, 0x200F, 0x2060, 0xFEFF, *range(0x202A, 0x202F),
                             *range(0x2066, 0x206A)])  # fmt: skip
-#: Letters by their kind, and drawn as nothing.
+#: Characters of the category "letter" that are shown as a blank.
 _FILLERS = "\u115f\u1160\u2800\u3164\uffa0"
-#: What programs write for an empty cell; NA and None are also names that classes have.
+#: What programs write for an empty cell. NA and None are not among them: classes may have these names.
 _GAPS = {"nan", "<na>", "n/a", "#n/a", "null"}
 #: A whole number, also as it comes out of a column with gaps (`1.0`) or of a file name (`01`).
 _WHOLE = re.compile(r"^0*(\d+?)(\.0+)?$")
@@ -45,7 +45,7 @@ class ClipsError(HubbubError):
 
 
 def clean(value: str) -> str:
-    """Text without invisible characters and blanks at its ends, accents in one form (NFC); "" where nothing is left."""
+    """Text without invisible characters and outer blanks, accents in one form (NFC); "" if nothing is left."""
     if value.isascii() and value.isprintable():
         return value.strip()
     value = unicodedata.normalize("NFC", value).translate(_INVISIBLE)
@@ -59,29 +59,32 @@ def _is_blank(letter: str) -> bool:
 
 
 def text(column: pd.Series) -> list[str]:
-    """Values as text, gaps as nothing."""
+    """Values as text, missing ones as ""."""
     return ["" if gap else str(value) for value, gap in zip(column, column.isna(), strict=True)]
 
 
-def folds(table: pd.DataFrame) -> tuple[list[str], tuple[str, ...]]:
-    """A table's folds as `joined` has them, and notes on them; what programs write for an empty cell is none."""
-    found, notes = joined(["" if clean(fold).casefold() in _GAPS else fold for fold in text(table["fold"])], "FOLDS")
+def clean_folds(table: pd.DataFrame) -> tuple[list[str], tuple[str, ...]]:
+    """A table's folds, spellings merged, and notes on them. What programs write for an empty cell counts as no fold."""
+    given = ["" if clean(fold).casefold() in _GAPS else fold for fold in text(table["fold"])]
+    found, notes = merge_spellings(given, "FOLDS")
     without = [at for at, fold in enumerate(found) if not fold]
     if without and any(found):
         have = "has" if len(without) == 1 else "have"
-        notes += (f"NO FOLD: {count(len(without), 'clip')} of {len(found):,} {have} none ({named(table, without)})",)
+        notes += (
+            f"NO FOLD: {count(len(without), 'clip')} of {len(found):,} {have} none ({describe_rows(table, without)})",
+        )
     return found, notes
 
 
-def named(table: pd.DataFrame, rows: Sequence[int]) -> str:
-    """Some rows, by position, in words: their number in the list where the index has it, and their clip."""
+def describe_rows(table: pd.DataFrame, rows: Sequence[int]) -> str:
+    """A few of these rows (by position) for a message: number in the list, if the index has it, and clip."""
     numbered = table.index.name == "row"
     return examples(f"row {table.index[at]}: {table['clip'].iloc[at]}" if numbered else table["clip"].iloc[at]
                     for at in rows)  # fmt: skip
 
 
 def refuse_undecodable(names: Iterable[str]) -> None:
-    """Names of files may be any bytes; what is written of them must be text. Raises `ClipsError`."""
+    """Raises `ClipsError` for file names that are not UTF-8, as they cannot be written to tables."""
     for name in names:
         shown = name.encode("utf-8", "backslashreplace").decode("utf-8")
         if shown != name:
@@ -89,48 +92,48 @@ def refuse_undecodable(names: Iterable[str]) -> None:
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:
-    """Names sorted; where all of them are numbers, by number."""
+    """Names sorted; numerically if all are numbers."""
     names = list(names)
     by_number = all(is_number(name) for name in names)
     return tuple(sorted(names, key=lambda name: (int(name), name) if by_number else (0, name)))
 
 
 def is_number(name: str) -> bool:
-    """Whether a name is a whole number, of a length that int() takes."""
+    """Whether a name is a whole number that int() takes."""
     return name.isascii() and name.isdigit() and len(name) < 19
 
 
-def labels(name: str, table: pd.DataFrame) -> tuple[list[str], tuple[str, ...]]:
-    """A table's labels, repaired, and notes on them. Raises `ClipsError` where a clip has none or it is no name."""
+def clean_labels(name: str, table: pd.DataFrame) -> tuple[list[str], tuple[str, ...]]:
+    """A table's labels, repaired, and notes on them. Raises `ClipsError` for missing, overlong or multi-line labels."""
     given = text(table["label"])
     cleaned = [clean(label) for label in given]
     if unlabelled := [at for at, label in enumerate(cleaned) if not label]:
         raise ClipsError(
-            f"{name}: {len(unlabelled)} clips have no label ({named(table, unlabelled)}). Label or remove them."
+            f"{name}: {len(unlabelled)} clips have no label ({describe_rows(table, unlabelled)}). Label or remove them."
         )
     for at, label in enumerate(cleaned):
         if len(label) > _LONGEST or any(unicodedata.category(letter) in ("Cc", "Zl", "Zp") for letter in label):
             raise ClipsError(
-                f"{name}: the label {label[:40]!r} ({named(table, [at])}) has {len(label):,} characters or a line "
-                f"break or other control character. A class's name is one line of at most {_LONGEST} characters."
+                f"{name}: the label {label[:40]!r} ({describe_rows(table, [at])}) has {len(label):,} characters or a "
+                f"line break or other control character. A class's name is one line of at most {_LONGEST} characters."
             )
     repaired = {old: new for old, new in zip(given, cleaned, strict=True) if old != new}
     notes = [*_several(cleaned), *similar(set(cleaned)), *_gaps(cleaned)]
     if repaired:
         clips = sum(old in repaired for old in given)
-        named_so = examples(f"{old!r} is read as '{new}'" for old, new in sorted(repaired.items()))
+        repairs = examples(f"{old!r} is read as '{new}'" for old, new in sorted(repaired.items()))
         notes.insert(0, f"LABELS REPAIRED: blanks, invisible characters or another form of accents in {clips:,} clips' "
-                        f"labels ({named_so})")  # fmt: skip
+                        f"labels ({repairs})")  # fmt: skip
     return cleaned, tuple(notes)
 
 
 def similar(names: set[str]) -> list[str]:
-    """A note on labels that differ by case, accents, inner blanks, `_` or `-` alone; none where all differ more."""
+    """A note on labels that differ only in case, accents, inner blanks, `_` or `-`; empty if there are none."""
     families: dict[str, list[str]] = {}
     for name in sorted(names):
         plain = _ACCENTS.sub("", unicodedata.normalize("NFKD", _key(name)))
         plain = _WHOLE.sub(r"\1", plain)
-        if any(map(str.isalpha, plain)):  # 1-2 is not 12, nor is a1-2 a12
+        if any(map(str.isalpha, plain)):  # 1-2 is not 12, and a1-2 is not a12
             plain = re.sub(r"(?<!\d)[\s_-]+|[\s_-]+(?!\d)", "", plain)
         families.setdefault(plain, []).append(name)
     alike = [" and ".join(f"'{name}'" for name in family) for family in families.values() if len(family) > 1]
@@ -138,7 +141,7 @@ def similar(names: set[str]) -> list[str]:
 
 
 def _several(names: list[str]) -> list[str]:
-    """A note on labels that list other labels."""
+    """A note on labels that are lists of other labels."""
     split = {name: [clean(part) for part in re.split("[;,|]", name)] for name in set(names)}
     known: dict[str, int] = {}
     for parts in split.values():
@@ -163,15 +166,18 @@ def _gaps(names: list[str]) -> list[str]:
 
 
 def _key(value: str) -> str:
-    """What two spellings of one thing have in common: no case, no invisible characters, one blank for many."""
+    """A key for comparing spellings: without case, invisible characters and repeated blanks."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", value).casefold())
     shown = "".join(letter for letter in folded if unicodedata.category(letter) != "Cf")
     return " ".join(shown.split())
 
 
-def joined(column: Sequence[str], what: str) -> tuple[list[str], tuple[str, ...]]:
-    """Names of recordings or folds, those that differ by case, blanks, invisible characters or a number's outer zeros
-    as one: the shortest, of equally short ones the first; and a note that says so. Blank ones become ""."""
+def merge_spellings(column: Sequence[str], what: str) -> tuple[list[str], tuple[str, ...]]:
+    """Names of recordings or folds with similar spellings merged, and a note on these. Blank names become "".
+
+    Names are similar if they differ only in case, blanks, invisible characters or a number's outer zeros. The shortest
+    name stands for all, or the first of several shortest.
+    """
     families: dict[str, list[str]] = {}
     for name in dict.fromkeys(column):
         key = _key(name) if clean(name) else ""
@@ -185,13 +191,13 @@ def joined(column: Sequence[str], what: str) -> tuple[list[str], tuple[str, ...]
     return [one[name] for name in column], (note,) if spellings else ()
 
 
-def hints(name: str, table: pd.DataFrame) -> list[str]:
-    """A table's `split_hint`s. Raises `ClipsError` on others than `HINTS`, which would test what should train."""
+def check_hints(name: str, table: pd.DataFrame) -> list[str]:
+    """A table's `split_hint`s. Raises `ClipsError` for others than `HINTS`: a misspelt one would test a copy."""
     found = [clean(hint) for hint in text(table["split_hint"])]
     if odd := [at for at, hint in enumerate(found) if hint not in HINTS]:
         hint, near = found[odd[0]], did_you_mean(found[odd[0]].casefold(), HINTS[1:])
         raise ClipsError(
-            f"{name}: unknown split_hint '{hint}' ({named(table, odd)}). {near} A clip that may only train says "
-            "'train'; all others leave it empty."
+            f"{name}: unknown split_hint '{hint}' ({describe_rows(table, odd)}). {near} A clip that may only train "
+            "says 'train'; all others leave it empty."
         )
     return found

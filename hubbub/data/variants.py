@@ -1,10 +1,9 @@
-"""Variants of a clip by name: what a file-name suffix such as `_noisy` or `_stretch0.9` stands for.
+"""Named variants of a clip, such as `noisy` or `stretch0.9`; the names are suffixes of file names.
 
-A variant is an `[augment]` section of a recipe, applied to every clip by a generator seeded from the seed, the clip and
-the variant: what comes out depends on neither order, workers nor an interrupted run. Sets of variants are those of
-published spectrogram-image data sets: `d` and `emodb` (noise, pitch, stretching; for EmoDB also gain and a room), and
-`b` (twelve, after SpecAugment, Park et al. 2019, https://arxiv.org/abs/1904.08779, and PatchAugment).
-This room knows nothing of files.
+A variant is a recipe's section `[augment]`, applied with a generator that is seeded by the seed, the clip and the
+variant, so results do not depend on order, workers or interruptions. The sets of variants are those of published
+spectrogram-image data sets: `d` and `emodb` (noise, pitch, stretching; for EmoDB also gain and reverberation), and `b`
+(twelve, after SpecAugment, Park et al. 2019, https://arxiv.org/abs/1904.08779, and PatchAugment).
 """
 
 import hashlib
@@ -29,9 +28,17 @@ from hubbub.errors import did_you_mean
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-__all__ = ["ORIGINAL", "SETS", "VARIANTS", "changes_spectrograms", "generator", "named", "whole"]
+__all__ = [
+    "ORIGINAL",
+    "VARIANT_SETS",
+    "VARIANTS",
+    "changes_spectrograms",
+    "generator",
+    "parse_variants",
+    "apply_variant",
+]
 
-#: The variant that is the clip itself.
+#: The unchanged clip.
 ORIGINAL = "orig"
 
 
@@ -51,7 +58,7 @@ _MASKS = Augment(time_mask=TimeMask(count=2, frames=20), freq_mask=FreqMask(coun
 _PATCHES = Augment(patches=Patches(count=5, bands=10, frames=10))
 _GAIN_DB = (20 * math.log10(0.8), 20 * math.log10(1.2))
 
-#: Every variant's settings, by its name.
+#: Variant -> its settings.
 VARIANTS: dict[str, Augment] = {
     ORIGINAL: Augment(),
     "noisy": _noise(25),
@@ -72,8 +79,8 @@ VARIANTS: dict[str, Augment] = {
     "reverb": Augment(reverb=Reverb()),
 }
 
-#: Variants that go together.
-SETS: dict[str, tuple[str, ...]] = {
+#: Set -> its variants.
+VARIANT_SETS: dict[str, tuple[str, ...]] = {
     "d": (ORIGINAL, "noisy", "pitchUp2", "stretch0.9"),
     "b": (
         ORIGINAL, "stretch0.8", "stretch1.2", "pitchUp2", "pitchDown2", "specAugment1", "specAugment2", "specAugment3",
@@ -85,31 +92,31 @@ SETS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-def named(text: str) -> tuple[str, ...]:
-    """`d`, or `orig,noisy`: names of variants and of sets -> the variants, each once. Raises `ClipsError`."""
+def parse_variants(text: str) -> tuple[str, ...]:
+    """Names of variants and sets, such as `d` or `orig,noisy` -> the variants, each once. Raises `ClipsError`."""
     found: list[str] = []
     for name in (part.strip() for part in text.split(",")):
-        if name not in VARIANTS and name not in SETS:
-            raise ClipsError(f"there is no variant '{name}'. {did_you_mean(name, [*VARIANTS, *SETS])}")
-        found += SETS.get(name, (name,))
+        if name not in VARIANTS and name not in VARIANT_SETS:
+            raise ClipsError(f"there is no variant '{name}'. {did_you_mean(name, [*VARIANTS, *VARIANT_SETS])}")
+        found += VARIANT_SETS.get(name, (name,))
     return tuple(dict.fromkeys(found))
 
 
 def changes_spectrograms(variant: str) -> bool:
-    """Whether a variant acts on spectrograms, so that there is no sound of it."""
+    """Whether a variant changes spectrograms, so that it has no sound."""
     return any(getattr(VARIANTS[variant], name) for name in SPECTROGRAM)
 
 
 def generator(seed: int, what: str, variant: str) -> "Generator":
-    """The source of all chance for one variant of one clip or segment."""
+    """The random generator for one variant of one clip or segment, `what`."""
     import torch
 
     digest = hashlib.sha256(f"{seed}\n{what}\n{variant}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
 
-def whole(wave: "Tensor", rate_hz: int, variant: str, chance: "Generator") -> "Tensor":
-    """A wave `[T]` at `rate_hz` -> its variant, all of it: stretched by a rate it is `[round(T / rate)]` long."""
+def apply_variant(wave: "Tensor", rate_hz: int, variant: str, chance: "Generator") -> "Tensor":
+    """A wave `[T]` at `rate_hz` -> its variant `[T]`, or `[round(T / rate)]` if stretched by `rate`."""
     import torch
     from torch.nn.functional import pad
 
@@ -120,7 +127,7 @@ def whole(wave: "Tensor", rate_hz: int, variant: str, chance: "Generator") -> "T
     with torch.no_grad():
         for transform in Waveform(VARIANTS[variant], rate_hz).transforms:
             parameters, samples = transform.draw(rows, chance), rows.shape[1]
-            if isinstance(transform, Stretching):  # it keeps the length it is given
+            if isinstance(transform, Stretching):  # it keeps the length of its input
                 samples = max(1, round(samples / float(parameters)))
                 rows = pad(rows, (0, max(0, samples - rows.shape[1])))
             rows = transform.apply(rows, parameters)[:, :samples]

@@ -1,7 +1,7 @@
-"""Augmented sounds of any data set as WAV files, each at its recording's own sample rate, and the list of them.
+"""Write augmented sounds of any data set as WAV files, each at its recording's own sample rate, and a list of them.
 
-Samples are written as 32-bit floats: noise or a louder gain may pass full scale, which 16 bits would clip, and the
-original comes out bit for bit. A stretched sound is as long as stretching makes it.
+Samples are 32-bit floats: noise or gain may exceed full scale, which 16 bits would clip, and the original stays
+identical bit for bit. A stretched sound keeps its new length.
 """
 
 from dataclasses import dataclass, replace
@@ -23,33 +23,35 @@ CSV = "augmented.csv"
 
 
 def write(name: str, folder: Path, names: str, seed: int = 0, *, allow_missing: bool = False) -> Path:
-    """WAVs of a data set's clips and the list of them, which `clips.from_csv` reads; copies are for training alone.
+    """Write WAVs of a data set's clips and variants -> their CSV list, for `clip_lists.from_csv`. Copies only train.
 
-    `names` are variants as `variants.named` takes them. Files are `FOLDER/audio/foldN/CLIP_VARIANT.wav`; those that
-    are already there stay. Raises `ClipsError` for variants that there is no sound of and for sounds that cannot be
-    read, `MadeError` where the folder holds others.
+    `names` are variants as `variants.parse_variants` reads them. Files are `FOLDER/audio/foldN/CLIP_VARIANT.wav`;
+    existing ones stay. Raises `ClipsError` for variants that change spectrograms only and for unreadable sounds,
+    `ManifestError` where the folder holds files of other settings.
     """
-    chosen = variants.named(names)
-    silent = [variant for variant in chosen if variants.changes_spectrograms(variant)]
-    if silent:
+    chosen = variants.parse_variants(names)
+    without_sound = [variant for variant in chosen if variants.changes_spectrograms(variant)]
+    if without_sound:
         raise ClipsError(
-            f"{', '.join(silent)}: masks hide parts of a spectrogram, and no sound has them. Leave them out, or make "
-            "pictures: hubbub data images."
+            f"{', '.join(without_sound)}: masks hide parts of a spectrogram, so there is no such sound. Leave them "
+            "out, or make images: hubbub data images."
         )
     clips = open_data(name, allow_missing=allow_missing)
     if clips.kind != "sound":
-        raise ClipsError(f"{clips.name} holds {clips.kind}. Augmented sounds are made of sounds: name those.")
+        raise ClipsError(
+            f"{clips.name} holds {clips.kind}. Augmented sounds are made from sounds: name a data set of sounds."
+        )
     clips = replace(clips, table=clips.table.assign(file=manifest.file_names(clips), source=manifest.sources(clips)))
-    with manifest.making(folder, manifest.of(clips, "sounds", CSV, chosen, seed)) as origins:
-        copier = _Copier(clips, chosen, seed, folder, origins)
-        rows = manifest.in_parallel(copier.copy, clips, "augmenting")
+    with manifest.generating(folder, manifest.manifest_of(clips, "sounds", CSV, chosen, seed)) as origins:
+        writer = _Writer(clips, chosen, seed, folder, origins)
+        rows = manifest.in_parallel(writer.write, clips, "augmenting")
         files.write_csv(folder / CSV, pd.DataFrame([row for some in rows for row in some]))
     return folder / CSV
 
 
 @dataclass(frozen=True)
-class _Copier:
-    """What the sounds of all clips share."""
+class _Writer:
+    """Writes the sounds of one clip after another."""
 
     clips: Clips
     names: tuple[str, ...]
@@ -57,23 +59,23 @@ class _Copier:
     folder: Path
     origins: Origins
 
-    def copy(self, row: int) -> list[dict[str, Any]]:
-        """Write one clip's variants, leaving those that are there -> their rows in the list."""
+    def write(self, row: int) -> list[dict[str, Any]]:
+        """Write those variants of one clip that are missing -> the rows of all of them in the list."""
         import torch
         from scipy.io import wavfile
 
         clip = self.clips.table.iloc[row]
-        self.origins.look(clip["path"])
+        self.origins.observe(clip["path"])
         wave, rate_hz = decode.decode(clip["path"], clip["start"], clip["end"])
         folder, rows = manifest.fold_folder(self.folder / "audio", clip["fold"]), []
         for name in self.names:
             path = folder / f"{clip['file']}_{name}.wav"
-            if self.origins.missing(path, clip["path"]):
+            if self.origins.must_write(path, clip["path"]):
                 chance = variants.generator(self.seed, clip["clip"], name)
-                heard = variants.whole(torch.from_numpy(wave), rate_hz, name, chance)
+                changed = variants.apply_variant(torch.from_numpy(wave), rate_hz, name, chance)
                 with files.whole_file(path) as temporary:
-                    wavfile.write(temporary, rate_hz, heard.numpy())  # libsndfile would write the time of day into it
-                self.origins.note(path, clip["path"])
+                    wavfile.write(temporary, rate_hz, changed.numpy())  # libsndfile would add the time of day
+                self.origins.record(path, clip["path"])
             rows.append(
                 {
                     "path": path.relative_to(self.folder).as_posix(),

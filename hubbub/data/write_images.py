@@ -1,8 +1,8 @@
-"""Spectrogram pictures of any data set of sounds: log-mels as PNG files, of every clip and of its variants.
+"""Write spectrogram images of any data set of sounds: PNG files of log-mels, of every clip and its variants.
 
-A picture is what a recipe's front end draws before it standardises: values from 0 to 1 as 8 bits, grey or in colours,
-of exactly its size, without axes or text. Each clip and variant has a file of its own. The lowest band is the lowest
-row. Columns of the list are those of a published data set of such pictures, and what that lacked: source and fold.
+An image is the output of a recipe's front end before standardising: values from 0 to 1 as 8 bits, grey or coloured, of
+exactly its size, without axes or text. Each clip and variant has a file of its own. The lowest band is the lowest row.
+The list has the columns of a published data set of such images, plus source and fold.
 """
 
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from hubbub.audio import decode, image_files, windows
-from hubbub.audio.image_files import PictureError, Pixels
+from hubbub.audio.image_files import ImageError, Pixels
 from hubbub.config.recipe import Recipe
 from hubbub.data import manifest, variants
 from hubbub.data.clips import Clips
@@ -27,37 +27,38 @@ if TYPE_CHECKING:
 
     from hubbub.audio.frontend import FrontEnd
 
-__all__ = ["CSV", "picture", "write"]
+__all__ = ["CSV", "render", "write"]
 
 CSV = "spectrograms.csv"
 
 
 def write(recipe: Recipe, folder: Path, names: str = variants.ORIGINAL, seed: int = 0) -> Path:
-    """Pictures of the recipe's clips, cut, heard and drawn as its sections say -> the list of them.
+    """Write spectrogram images of the recipe's clips by its sections `audio`, `windows`, `frontend` -> their CSV list.
 
-    `names` are variants as `variants.named` takes them. Files are `FOLDER/spectrograms/foldN/CLIP_VARIANT.png`, with
-    the segment's number behind a clip of several; those that are already there stay. Raises `PictureError` where the
-    recipe draws no pictures, `MadeError` where the folder holds others, `ClipsError` for sounds that cannot be read.
+    `names` are variants as `variants.parse_variants` reads them. Files are
+    `FOLDER/spectrograms/foldN/CLIP_VARIANT.png`, with the segment's number after a clip of several; existing ones stay.
+    Raises `ImageError` where the recipe makes no images, `ManifestError` where the folder holds files of other
+    settings, `ClipsError` for unreadable sounds.
     """
     from hubbub.audio.frontend import FrontEnd
 
-    chosen = variants.named(names)
-    _refuse_no_picture(recipe)
+    chosen = variants.parse_variants(names)
+    _refuse_no_image(recipe)
     clips = open_section(recipe.data)
     if clips.kind != "sound":
-        raise PictureError(f"{clips.name} holds {clips.kind}. Pictures are made of sounds: name a data set of those.")
+        raise ImageError(f"{clips.name} holds {clips.kind}. Images are made from sounds: name a data set of sounds.")
     frontend = FrontEnd(recipe.frontend, recipe.audio.rate_hz)
     clips = replace(clips, table=clips.table.assign(file=manifest.file_names(clips), source=manifest.sources(clips)))
     sections = {name: getattr(recipe, name).model_dump(mode="json") for name in ("audio", "windows", "frontend")}
-    with manifest.making(folder, manifest.of(clips, "pictures", CSV, chosen, seed) | sections) as origins:
-        painter = _Painter(recipe, frontend, clips, chosen, seed, folder / "spectrograms", origins)
-        rows = manifest.in_parallel(painter.draw, clips, "drawing")
+    with manifest.generating(folder, manifest.manifest_of(clips, "pictures", CSV, chosen, seed) | sections) as origins:
+        renderer = _Renderer(recipe, frontend, clips, chosen, seed, folder / "spectrograms", origins)
+        rows = manifest.in_parallel(renderer.write, clips, "drawing")
         files.write_csv(folder / CSV, pd.DataFrame([row for some in rows for row in some]))
     return folder / CSV
 
 
-def picture(frontend: "FrontEnd", segment: "Tensor", rate_hz: int, variant: str, chance: "Generator") -> Pixels:
-    """A segment `[N]` -> a variant's picture `[C, H, W]`: the front end's in 8 bits, row 0 the lowest band."""
+def render(frontend: "FrontEnd", segment: "Tensor", rate_hz: int, variant: str, chance: "Generator") -> Pixels:
+    """A segment `[N]` -> the 8-bit image `[C, H, W]` of one of its variants, row 0 the lowest band."""
     import torch
 
     from hubbub.augment import Spectrogram, Waveform
@@ -65,26 +66,26 @@ def picture(frontend: "FrontEnd", segment: "Tensor", rate_hz: int, variant: str,
     augment = variants.VARIANTS[variant]
     masks = Spectrogram(augment)
     with torch.no_grad():
-        heard = Waveform(augment, rate_hz)(segment[None], chance)
-        drawn = frontend.draw(heard, lambda log_mel: masks(log_mel, chance))[0]
-    shades = (drawn * 255).round().clamp(0, 255).to(torch.uint8).numpy()
+        changed = Waveform(augment, rate_hz)(segment[None], chance)
+        image = frontend.render(changed, lambda log_mel: masks(log_mel, chance))[0]
+    shades = (image * 255).round().clamp(0, 255).to(torch.uint8).numpy()
     return shades if shades.ndim == 3 else shades[None]
 
 
-def _refuse_no_picture(recipe: Recipe) -> None:
+def _refuse_no_image(recipe: Recipe) -> None:
     if recipe.frontend.name != "logmel":
-        raise PictureError(
-            "this recipe has no front end of its own, so it draws no pictures. Give one that has, e.g. us8k-resnet18."
+        raise ImageError(
+            "this recipe has no log-mel front end, so it makes no images. Give one that has, e.g. us8k-resnet18."
         )
     if recipe.frontend.scale == "none":
-        raise PictureError(
-            "frontend.scale is 'none', so values are decibels, not shades. Set --set frontend.scale=minmax or top_db."
+        raise ImageError(
+            "frontend.scale is 'none', so values are decibels, not shades. Add --set frontend.scale=minmax or top_db."
         )
 
 
 @dataclass(frozen=True)
-class _Painter:
-    """What the pictures of all clips share."""
+class _Renderer:
+    """Writes the images of one clip after another."""
 
     recipe: Recipe
     frontend: "FrontEnd"
@@ -94,12 +95,12 @@ class _Painter:
     folder: Path
     origins: Origins
 
-    def draw(self, row: int) -> list[dict[str, Any]]:
-        """Draw one clip's pictures, leaving those that are there -> their rows in the list."""
+    def write(self, row: int) -> list[dict[str, Any]]:
+        """Write those images of one clip that are missing -> the rows of all of them in the list."""
         import torch
 
         clip, cut, rate_hz = self.clips.table.iloc[row], self.recipe.windows, self.recipe.audio.rate_hz
-        self.origins.look(clip["path"])
+        self.origins.observe(clip["path"])
         wave = decode.load(clip["path"], rate_hz, clip["start"], clip["end"])
         segments = windows.cut(wave, cut.length, cut.hop, cut.pad)
         spans = windows.spans(len(wave), rate_hz, cut.length, cut.hop) + np.nan_to_num(clip["start"])
@@ -108,16 +109,16 @@ class _Painter:
             stem = f"{clip['file']}-s{number:04d}" if len(segments) > 1 else clip["file"]
             for name in self.names:
                 file = f"{stem}_{name}.png"
-                if self.origins.missing(folder / file, clip["path"]):
+                if self.origins.must_write(folder / file, clip["path"]):
                     chance = variants.generator(self.seed, f"{clip['clip']}\n{number}", name)
-                    heard = torch.from_numpy(segment.copy())  # a view of the wave, which torch would not take
-                    image_files.write(folder / file, picture(self.frontend, heard, rate_hz, name, chance))
-                    self.origins.note(folder / file, clip["path"])
+                    own = torch.from_numpy(segment.copy())  # torch refuses read-only views
+                    image_files.write_png(folder / file, render(self.frontend, own, rate_hz, name, chance))
+                    self.origins.record(folder / file, clip["path"])
                 rows.append(self._listed(clip, name, file, span))
         return rows
 
     def _listed(self, clip: pd.Series, name: str, file: str, span: npt.NDArray[np.float64]) -> dict[str, Any]:
-        own = "augmented" if clip["split_hint"] == "train" else "original"  # what is made of a copy is one
+        own = "augmented" if clip["split_hint"] == "train" else "original"  # an image of a copy is a copy
         return {
             "spec_file_name": file,
             "orig_file_name": Path(clip["path"]).name,

@@ -28,7 +28,7 @@ from hubbub.report import plots, run_folder, summary
 from hubbub.report.run_folder import DONE
 from hubbub.runtime import files
 from hubbub.runtime.escape import escape_table
-from hubbub.train import loggers as trackers
+from hubbub.train.loggers import log_metrics, open_loggers
 
 if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
@@ -82,14 +82,14 @@ def run(material: Material, split: Split, seed: int, place: Path) -> dict[str, A
         if len(split.unknown):
             _write_predictions(material, _judge(material, fitted.final, split.unknown), place / run_folder.UNKNOWN_ROWS)
         figures = _score(material, _judge(material, fitted.final, split.test), place, "test", extra)
-        trackers.record(loggers, {f"test_{name}": figures[name] for name in TRACKED})
+        log_metrics(loggers, {f"test_{name}": figures[name] for name in TRACKED})
     return figures
 
 
 def _tracked(material: Material, place: Path, run: str) -> AbstractContextManager[list["Logger"]]:
     settings = material.recipe.model_dump(mode="json", exclude_none=True, exclude={"quick"})
     runs = place.parents[1].parent
-    return trackers.tracked(
+    return open_loggers(
         material.recipe.train.trackers, place, run=run, group=place.parents[1].name, settings=settings,
         store=runs / "mlflow.db",
     )  # fmt: skip

@@ -1,53 +1,54 @@
 """The learning-rate range test: a short training whose rate rises from step to step, and where its loss falls fastest.
 
-The idea is Leslie Smith's (2017, https://arxiv.org/abs/1506.01186). The network it moves is thrown away; only clips of
-the training part are opened. This room saves no weights and knows no validation.
+The idea is Leslie Smith's (2017, https://arxiv.org/abs/1506.01186). It trains as `train/` does and discards the
+network; only clips of the training part are opened.
 """
 
 import itertools
-import math
-from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import torch
-from torch import Tensor, nn
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch.optim import Optimizer
+from torch.utils.data import DataLoader
 
 from hubbub.config.recipe import Recipe
 from hubbub.errors import HubbubError
 from hubbub.experiment.prepare import Log, fresh, prepare
 from hubbub.report import plots
 from hubbub.runtime import distributed, files
-from hubbub.runtime.progress import track
-from hubbub.train import batches, fit
+from hubbub.train.batches import epoch_batches
+from hubbub.train.fit import build_module, run_trainer
 from hubbub.train.module import Training
+from hubbub.train.trainer import DivergedError
 
 __all__ = ["RangeTest", "RangeTestError", "run", "suggest"]
 
-Batch = tuple[Tensor, float]
 Values = npt.NDArray[np.float64]
 LOWEST, HIGHEST, STEPS = 1e-7, 10.0, 100
-#: What is kept of the mean of earlier losses at each step.
+#: The weight of the earlier losses in the moving average.
 SMOOTHING = 0.9
 #: The test ends when the smoothed loss is this many times its smallest.
 DIVERGED = 4.0
-#: Steps whose mean stands on too few losses to tell a slope.
+#: The first steps, whose average is of too few losses for a slope.
 FIRST = 10
 
 
 class RangeTestError(HubbubError):
-    """A recipe that has no learning rate to find."""
+    """A recipe without a learning rate to find, or a loss that is not finite."""
 
 
 @dataclass(frozen=True)
 class RangeTest:
-    """What the test gives: `table` (`step`, `learning_rate`, `loss`, `smoothed`), and two rates read off it.
+    """The result of the test: `table` (`step`, `learning_rate`, `loss`, `smoothed`), and two suggested rates.
 
-    `steepest` is where the loss falls fastest per decade, `tenth` a tenth of the rate where it is smallest;
-    both None where the loss never fell.
+    `steepest` is the rate at which the loss falls fastest per decade, `tenth` a tenth of the rate of the smallest loss;
+    both are None if the loss never fell.
     """
 
     table: pd.DataFrame
@@ -56,21 +57,19 @@ class RangeTest:
 
 
 def run(recipe: Recipe, folder: Path, *, quick: bool = False, log: Log = lambda line: None) -> RangeTest:
-    """Test the recipe's training on its first split; `lr-find.png` and `lr-find.csv` in `folder`."""
+    """Run the test on the recipe's first split, on one device; writes `lr-find.png` and `lr-find.csv` to `folder`."""
     distributed.require_one_process("a range test")
     if recipe.head.name != "none":
         raise RangeTestError(
-            f"head.name is '{recipe.head.name}': a head on frozen embeddings is not trained by steps of a rate. "
+            f"head.name is '{recipe.head.name}': a head on frozen embeddings does not use train.learning_rate. "
             "Give a recipe that trains its network."
         )
+    recipe = recipe.altered({"train.devices": 1, "train.nodes": 1})
     material = prepare(recipe, log, quick=quick, parts=("train",))
     (split,) = material.splits
     seed = material.recipe.train.seeds[0]
-    model = fresh(material, seed).to(material.recipe.train.device)
-    module = fit.build_module(model, material.inputs, material.targets, split.train, split.validation, seed)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        losses = _losses(module)
+    model = fresh(material, seed)
+    losses = _losses(build_module(model, material.inputs, material.targets, split.train, split.validation, seed))
     rates = _rates()[: len(losses)]
     smoothed = _smooth(losses)
     steepest, tenth = suggest(rates, np.array(losses))
@@ -85,7 +84,7 @@ def run(recipe: Recipe, folder: Path, *, quick: bool = False, log: Log = lambda 
 def suggest(rates: Values, losses: Values) -> tuple[float | None, float | None]:
     """Rates and losses `[steps]` -> the rate of steepest descent, and a tenth of that of the smallest smoothed loss.
 
-    For the slope the losses are smoothed from both sides: from one alone the curve trails, and with it the answer, by
+    The slope is taken of losses smoothed in both directions: smoothed in one, the curve and its steepest place lag by
     most of a decade.
     """
     lowest = int(np.argmin(_smooth(losses)))
@@ -104,7 +103,7 @@ def _rates() -> Values:
 
 
 def _smooth(losses: Values | list[float]) -> Values:
-    """A running mean that forgets, corrected for having begun at nothing (Kingma & Ba, https://arxiv.org/abs/1412.6980)."""
+    """An exponential moving average with bias correction (Kingma & Ba, https://arxiv.org/abs/1412.6980)."""
     mean, smoothed = 0.0, []
     for step, loss in enumerate(losses, 1):
         mean = SMOOTHING * mean + (1 - SMOOTHING) * loss
@@ -112,55 +111,46 @@ def _smooth(losses: Values | list[float]) -> Values:
     return np.array(smoothed)
 
 
+class _RateSweep(Callback):
+    """Sets the rate of each step, records its loss, and stops the training once the loss has diverged."""
+
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+        self._sum = 0.0
+
+    def on_before_optimizer_step(self, trainer: Trainer, module: LightningModule, optimizer: Optimizer) -> None:
+        settings = cast(Training, module).settings
+        rate, largest = float(_rates()[len(self.losses)]), settings.learning_rate
+        shares = {"head": 1.0, "backbone": (settings.backbone_learning_rate or largest) / largest}
+        for group in optimizer.param_groups:
+            group["lr"] = rate * shares[group["name"]]
+
+    def on_train_batch_end(
+        self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, index: int
+    ) -> None:
+        self._sum += outputs["loss"].item()
+        if (index + 1) % trainer.accumulate_grad_batches == 0:
+            self.losses.append(self._sum)
+            self._sum = 0.0
+            means = _smooth(self.losses)
+            trainer.should_stop = bool(means[-1] > DIVERGED * means.min())
+
+
 def _losses(module: Training) -> list[float]:
     """The loss of each step at its rate, until it has diverged."""
-    settings, device = module.settings, module.classifier.device
-    module.to(device)
-    module.source.to(device)
-    module.on_train_epoch_start()
-    optimizer = module.configure_optimizers()
-    largest = settings.learning_rate
-    shares = {"head": 1.0, "backbone": (settings.backbone_learning_rate or largest) / largest}
-    feed = enumerate(_endless(module))
-    losses: list[float] = []
-    for rate in track(_rates(), "finding the rate", STEPS):
-        for group in optimizer.param_groups:
-            group["lr"] = float(rate) * shares[group["name"]]
-        loss = _step(module, optimizer, feed)
-        if not math.isfinite(loss):
-            break
-        losses.append(loss)
-        means = _smooth(losses)
-        if means[-1] > DIVERGED * means.min():
-            break
-    if len(losses) < 2:
-        raise RangeTestError("the loss was not finite from the start. Look at the data: hubbub data check.")
-    return losses
-
-
-def _endless(module: Training) -> Iterator[Batch]:
-    """The batches of one epoch after another."""
-    settings = module.settings
-    for epoch in itertools.count():
-        rng = np.random.default_rng([module.seed, epoch])
-        yield from batches.epoch_batches(
-            module.source.targets, settings.batch_size, rng, balanced="sampler" in settings.balance
+    settings, sweep = module.settings, _RateSweep()
+    endless = itertools.chain.from_iterable(
+        epoch_batches(
+            module.train_source.targets,
+            settings.batch_size,
+            np.random.default_rng([module.seed, epoch]),
+            balanced="sampler" in settings.balance,
         )
-
-
-def _step(module: Training, optimizer: torch.optim.Optimizer, feed: Iterator[tuple[int, Batch]]) -> float:
-    """One step of the optimizer, as training takes it -> the loss before it; NaN where it is none."""
-    settings = module.settings
-    optimizer.zero_grad()
-    total = 0.0
-    for number, batch in itertools.islice(feed, settings.accumulate):
-        try:
-            loss = module.training_step(batch, number) / settings.accumulate
-        except fit.TrainError:  # the loss is no number any more
-            return math.nan
-        loss.backward()
-        total += loss.item()
-    if settings.clip_norm:
-        nn.utils.clip_grad_norm_(module.learning.parameters(), settings.clip_norm)
-    optimizer.step()
-    return total
+        for epoch in itertools.count()
+    )
+    parts: Any = list(itertools.islice(endless, STEPS * settings.accumulate))
+    with suppress(DivergedError):
+        run_trainer(module, [sweep], 1, batches=DataLoader(parts, batch_size=None))
+    if len(sweep.losses) < 2:
+        raise RangeTestError("the loss was not finite from the start. Look at the data: hubbub data check.")
+    return sweep.losses

@@ -14,10 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from hubbub.config.recipe import Recipe
-from hubbub.data import arrays, cache, leaks, open, splits
-from hubbub.data.cache import Resident, Segments
+from hubbub.data import arrays, cache, leaks, splits
+from hubbub.data.cache import Segments
 from hubbub.data.clips import Clips, hold_out
+from hubbub.data.inputs import Inputs
 from hubbub.data.leaks import Audit
+from hubbub.data.open import open_clips
 from hubbub.data.splits import Split
 from hubbub.errors import examples
 from hubbub.runtime import distributed, homes
@@ -37,7 +39,7 @@ class Material:
 
     recipe: Recipe
     clips: Clips
-    sound: Resident
+    sound: Inputs
     splits: list[Split]
     audit: Audit
     base: "TorchClassifier"
@@ -48,7 +50,7 @@ class Material:
     remarks: tuple[str, ...]
 
     @property
-    def inputs(self) -> Resident | Segments:
+    def inputs(self) -> Inputs | Segments:
         """What a fit starts from: the embeddings where the network is frozen, else the sound."""
         return self.sound if self.embedded is None else self.embedded
 
@@ -70,8 +72,8 @@ def prepare(
     from hubbub.models import weights as weights_
 
     recipe, remarks = _for_this_machine(recipe)
-    clips = hold_out(open.open_clips(recipe), recipe.data.held_out)
-    recipe, left_out = arrays.suited(recipe, clips)
+    clips = hold_out(open_clips(recipe), recipe.data.held_out)
+    recipe, left_out = arrays.adapt_recipe(recipe, clips)
     protocol = recipe.protocol
     base = TorchClassifier(recipe, clips.labels).to(recipe.train.device)
     weights = _weights(recipe, quick)  # a download, so after what could refuse the recipe
@@ -83,7 +85,7 @@ def prepare(
         or (recipe.network.weights != "none" and weights_.published(recipe))
     ):
         remarks += (f"RANDOM INITIALISATION: the {recipe.network.name}'s weights were drawn, not trained",)
-    made = splits.make(clips, protocol)
+    made = splits.make_splits(clips, protocol)
     if alike := colliding_names(split.name for split in made):
         raise splits.SplitError(
             f"{clips.name}: the test folds {alike[0]!r} and {alike[1]!r} differ in case or in how a letter is written "
@@ -92,7 +94,7 @@ def prepare(
     if set(parts) < set(splits.PARTS):
         leaks.audit(clips, made[:1], [""] * len(clips), allow_leaky=protocol.allow_leaky)  # by recording alone
         turns = recipe.tune.folds if recipe.tune and "validation" in parts else ()
-        clips, made = splits.seal(clips, made[0], protocol, parts, turns)
+        clips, made = splits.restrict(clips, made[0], protocol, parts, turns)
         log(f"{clips.name}: {len(clips):,} clips of {' and '.join(parts)}; the rest stays closed (fold {made[0].name})")
     else:
         log(f"{clips.name}: {len(clips):,} clips, {len(clips.labels)} classes, {len(made)} test folds; reading")
@@ -100,10 +102,10 @@ def prepare(
         log(line)
     for line in clips.left_out:
         log(f"left out: {line}")
-    kept = arrays.resident(clips, recipe)
+    kept = arrays.load_inputs(clips, recipe)
     audit = leaks.audit(clips, made, kept.contents, allow_leaky=protocol.allow_leaky)
-    if isinstance(kept, cache.Waves) and kept.odd:
-        audit = replace(audit, warnings=(*audit.warnings, _odd_ones(clips, kept.odd)))
+    if isinstance(kept, cache.Waves) and kept.warnings:
+        audit = replace(audit, warnings=(*audit.warnings, _odd_ones(clips, kept.warnings)))
     for line in (*clips.notes, *remarks, *audit.warnings, *(f"NOT COMPARABLE, it leaks: {x}" for x in audit.leaks)):
         log(f"warning: {line}")
     embedded = None

@@ -120,13 +120,13 @@ def explain(
         )
     check_label(classifier, label)
     of_file = classifier.takes_sound and (isinstance(source, str | Path) or hasattr(source, "read"))
-    with decode.opened(source) if of_file else nullcontext(source) as opened:  # type: ignore[arg-type]
+    with decode.open_sound(source) if of_file else nullcontext(source) as opened:  # type: ignore[arg-type]
         wave, seconds, warnings = classifier.read(
             limit_length(opened, _check_length) if isinstance(opened, decode.Sound) else opened, rate_hz
         )
     _check_length(seconds)
     prediction = classifier.eval().classify(wave, classifier.rate_hz)
-    prediction = replace(prediction, known=waves.known(prediction.known, warnings), warnings=warnings)
+    prediction = replace(prediction, known=waves.known_unless_silent(prediction.known, warnings), warnings=warnings)
     label = label or prediction.label
     grid = Grid(len(wave), classifier.rate_hz)
     why_not = why_not_gradcam(classifier)
@@ -162,7 +162,7 @@ def explain_spectrogram(classifier: TorchClassifier, array: npt.NDArray[Any], la
         raise ExplainError(f"no map of {classifier.recipe.network.name}: Grad-CAM needs gradients and a map.")
     batch = array[None]
     with torch.no_grad():
-        shown = classifier.frontend.draw(torch.from_numpy(np.array(batch)).to(classifier.device))[0].cpu()
+        shown = classifier.frontend.render(torch.from_numpy(np.array(batch)).to(classifier.device))[0].cpu()
     cam = class_maps(classifier.eval(), batch, label, np.ones(1, dtype=np.float32))
     heat = nn.functional.interpolate(cam[:, None], shown.shape[-2:], mode="bilinear")[0, 0]
     return shown.numpy(), (heat / heat.max().clamp_min(torch.finfo(heat.dtype).tiny)).numpy()

@@ -49,7 +49,7 @@ def gradcam(
     caveats = []
     if cams.shape[1] == 1:
         caveats.append("the network's map tells when, not how high: it is the same for all frequencies.")
-    places = classifier.network.places if classifier.frontend is None else classifier.frontend.places
+    places = classifier.network.positions if classifier.frontend is None else classifier.frontend.positions
     hz, found = torch.from_numpy(grid.hz), []
     for cam, (start, end) in zip(cams, classifier.spans(len(wave)), strict=True):
         frames = grid.frames(start, end)

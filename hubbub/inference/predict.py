@@ -113,7 +113,7 @@ def _pieces(model: "Classifier", source: str | Path | BinaryIO | decode.Sound) -
     """A recording, decoded and cut: at least one piece. Raises what `Classifier.read` does."""
     if not model.takes_sound:
         model.read("")  # raises the reason
-    with nullcontext(source) if isinstance(source, decode.Sound) else decode.opened(source) as sound:
+    with nullcontext(source) if isinstance(source, decode.Sound) else decode.open_sound(source) as sound:
         stream = Stream(model, sound.rate_hz)
         whole = sound.seconds or float("inf")
         for block in sound.blocks:

@@ -54,7 +54,7 @@ class ResultFiles:
                 self.files[result.file].unlink(missing_ok=True)
         else:
             self.form.save(self.files[result.file], result, self.threshold)
-            self.origins.note(self.files[result.file], result.file)
+            self.origins.record(self.files[result.file], result.file)
 
 
 @contextmanager
@@ -64,7 +64,7 @@ def open_results(
     """Lock a place for the results of `paths`, which were found in the files and folders `arguments`.
 
     `out` is one file where it has an ending, else a folder with one file a recording. The one file is written when the
-    block ends without an error. Raises `ResumeError`, `MadeError` or `StoreError` where it cannot be.
+    block ends without an error. Raises `ResumeError`, `ManifestError` or `StoreError` where it cannot be.
     """
     out = homes.absolute(out)
     one = bool(out.suffix) and not os.path.isdir(out)
@@ -75,11 +75,11 @@ def open_results(
     place = out.with_name(f"{out.name}.parts") if one else out
     names = [_hash(os.path.abspath(path), 32) for path in paths] if one else _names(paths, arguments, form.ending)
     result_files = {path: place / f"{name}{form.ending}" for path, name in zip(paths, names, strict=True)}
-    with manifest.making(place, {"kind": "answers", "file": [], **facts}) as origins:
-        missing = [path for path, file in result_files.items() if path == STDIN or origins.missing(file, path)]
+    with manifest.generating(place, {"kind": "answers", "file": [], **facts}) as origins:
+        missing = [path for path, file in result_files.items() if path == STDIN or origins.must_write(file, path)]
         results = ResultFiles(form, threshold, result_files, missing, origins)
         if not one:
-            related = {*result_files.values(), place / manifest.MADE}
+            related = {*result_files.values(), place / manifest.MANIFEST}
             found = sorted(file for file in place.rglob(f"*{form.ending}") if not file.name.startswith("."))
             results.unrelated = [file for file in found if file not in related]
         yield results

@@ -71,6 +71,6 @@ class Scorer:
             np.concatenate([np.zeros((0, self._top), np.intp), *self._classes]),
             np.concatenate([np.zeros((0, self._top), np.float32), *self._class_scores]),
             tuple(sort_events(self._events)) if self._detector and self._top else None,
-            waves.known(self._known, warnings),
+            waves.known_unless_silent(self._known, warnings),
             warnings,
         )

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hubbub.audio import decode, waves, windows
-from hubbub.audio.waves import Mixer, WaveError
+from hubbub.audio.waves import Downmixer, WaveError
 from hubbub.errors import HubbubError
 
 if TYPE_CHECKING:
@@ -36,11 +36,11 @@ class Stream:
 
     def __init__(self, model: "Classifier", rate_hz: int, channels: int = 1) -> None:
         """`rate_hz` and `channels` are those of the blocks. Raises `AudioError` for a rate out of range."""
-        if not waves.is_whole(channels) or channels < 1:
-            raise StreamError(f"{waves.shown(channels)} channels: give a whole number from 1.")
+        if not waves.is_integer(channels) or channels < 1:
+            raise StreamError(f"{waves.short_repr(channels)} channels: give a whole number from 1.")
         self.rate_hz, self.channels = rate_hz, channels
         self._model = model
-        self._mixer = Mixer()
+        self._mixer = Downmixer()
         self._resampler = decode.Resampler(rate_hz, model.rate_hz)
         self._length = model.cut(np.zeros(1, np.float32)).shape[1]
         self._fed = 0  # samples at `rate_hz`
@@ -83,7 +83,7 @@ class Stream:
             waves.refuse_short(self._fed, self.rate_hz)
         except WaveError as error:
             raise StreamError(f"the stream {error}") from error
-        self.padded = waves.padded(self.seconds, self._model.recipe.windows.length / self._model.rate_hz)
+        self.padded = waves.padding_warnings(self.seconds, self._model.recipe.windows.length / self._model.rate_hz)
         rest = self._resampler.feed(self._mixer.end())
         segments, spans = self._take(np.concatenate([rest, self._resampler.end()]))
         if windows.count(self._samples, self._length, self._model.hop) == self._count:

@@ -1,10 +1,10 @@
-"""Scores of probabilities against targets: pure functions over arrays.
+"""Classification metrics of probabilities against targets: pure functions over arrays.
 
-Conventions: `scores` is `[N, K]`, rows sum to one; `targets` is `[N]`, class numbers. All figures are fractions. F1,
+Conventions: `scores` is `[N, K]`, rows sum to one; `targets` is `[N]`, class numbers. All metrics are fractions. F1,
 precision and recall are over the classes that occur in targets or decisions, as scikit-learn does by default; AUC is
 one class against the rest, averaged over the classes with examples on both sides. Equal scores rank in class order,
-as in the decision. How often each group is drawn turns every score into its bootstrap replicate, so an interval costs
-one pass instead of a thousand.
+as in the decision. The bootstrap weights each row by how often its group is drawn, so that all replicates are computed
+in one pass.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -38,18 +38,18 @@ Targets = npt.NDArray[np.int64]
 Groups = npt.NDArray[np.intp]
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "top3", "roc_auc", "log_loss")
 TOP = 3
-#: The share of the known that a detector is held to keep.
-MOSTLY = 0.95
+#: The share of known clips that must pass the open-set threshold.
+KNOWN_SHARE = 0.95
 SMALLEST = float(np.finfo(np.float64).eps)
 _CHUNK = 10_000_000
 
 
 class MetricsError(HubbubError):
-    """Scores that cannot be judged."""
+    """Scores that cannot be evaluated."""
 
 
 def validate(targets: Targets, scores: npt.NDArray[Any]) -> None:
-    """Refuse empty, misshapen or non-finite input before any figure is made of it."""
+    """Raise `MetricsError` for empty, misshapen or non-finite input."""
     if targets.ndim != 1 or scores.ndim != 2 or len(targets) != len(scores):
         raise MetricsError(
             f"targets of shape {targets.shape} and scores of shape {scores.shape}: give [N] and [N, classes]."
@@ -65,7 +65,7 @@ def validate(targets: Targets, scores: npt.NDArray[Any]) -> None:
 
 
 def confusion(targets: Targets, scores: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """Counts `[K, K]`: rows are what a clip is, columns what was decided."""
+    """The confusion matrix `[K, K]`: rows are targets, columns decisions."""
     classes = scores.shape[1]
     cells = np.bincount(targets * classes + scores.argmax(axis=1), minlength=classes**2)
     return cells.reshape(classes, classes)
@@ -87,7 +87,7 @@ def per_class(targets: Targets, scores: npt.NDArray[Any]) -> dict[str, Array]:
     matrix = confusion(targets, scores)
     support = matrix.sum(axis=1)
     table = _rates(np.diagonal(matrix), support, matrix.sum(axis=0)) | {"support": support}
-    areas = [_auc(targets == k, scores[:, k], *_once(targets))[0] for k in range(scores.shape[1])]
+    areas = [_auc(targets == k, scores[:, k], *_point_estimate(targets))[0] for k in range(scores.shape[1])]
     return table | {"roc_auc": np.array(areas)}
 
 
@@ -113,22 +113,22 @@ def macro_roc_curve(targets: Targets, scores: npt.NDArray[Any], points: int = 10
 
 
 def detection(known: npt.NDArray[Any], unknown: npt.NDArray[Any]) -> dict[str, float]:
-    """How well a score, higher for what is known, tells `known` `[N]` from `unknown` `[M]`.
+    """How well a score, higher for known clips, separates `known` `[N]` from `unknown` `[M]`.
 
-    `auroc` is the share of pairs in the right order, ties counted half; `fpr95` the share of the unknown that passes
-    the highest threshold at which 95 % of the known do (Hendrycks & Gimpel 2017, https://arxiv.org/abs/1610.02136).
+    `auroc` is the share of pairs in the right order, ties counted half; `fpr95` the share of the unknown that reaches
+    the highest threshold that 95 % of the known reach (Hendrycks & Gimpel 2017, https://arxiv.org/abs/1610.02136).
     """
     if not len(known) or not len(unknown):
         raise MetricsError(f"{len(known)} known and {len(unknown)} unknown: there must be some of both.")
     hits, scores = np.arange(len(known) + len(unknown)) < len(known), np.append(known, unknown)
     false, true = roc_curve(hits, scores)
-    rows = _once(np.zeros(len(scores), dtype=np.int64))
-    return {"auroc": float(_auc(hits, scores, *rows)[0]), "fpr95": float(false[np.argmax(true >= MOSTLY)])}
+    rows = _point_estimate(np.zeros(len(scores), dtype=np.int64))
+    return {"auroc": float(_auc(hits, scores, *rows)[0]), "fpr95": float(false[np.argmax(true >= KNOWN_SHARE)])}
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """How sure the decisions were and how often they were right, in equal bins of confidence.
+    """Confidence and accuracy of the decisions, in equal bins of confidence.
 
     `confidence` and `accuracy` are means in each bin `[B]`, NaN where `count` is 0; `error` is the expected calibration
     error, the mean distance of the two over all decisions (Guo et al. 2017, https://arxiv.org/abs/1706.04599).
@@ -141,49 +141,49 @@ class Calibration:
 
 
 def calibration(targets: Targets, scores: npt.NDArray[Any], bins: int = 15) -> Calibration:
-    """The calibration of the decisions: bin b holds the confidences in (b / bins, (b + 1) / bins]."""
+    """The calibration of the decisions; bin b holds confidences in (b / bins, (b + 1) / bins]."""
     validate(targets, scores)
-    sure = scores.max(axis=1).astype(float)
+    confidences = scores.max(axis=1).astype(float)
     right = scores.argmax(axis=1) == targets
     edges = np.linspace(0, 1, bins + 1)
-    place = np.clip(np.searchsorted(edges, sure, side="left") - 1, 0, bins - 1)
+    place = np.clip(np.searchsorted(edges, confidences, side="left") - 1, 0, bins - 1)
     count = np.bincount(place, minlength=bins)
     with np.errstate(invalid="ignore"):
-        confidence = np.bincount(place, sure, minlength=bins) / count
+        confidence = np.bincount(place, confidences, minlength=bins) / count
         accuracy = np.bincount(place, right, minlength=bins) / count
     error = np.nansum(count * np.abs(accuracy - confidence)) / len(targets)
     return Calibration(confidence, accuracy, count, float(error))
 
 
-def _once(targets: Targets) -> tuple[Groups, Array]:
-    """Every row a group of its own, drawn once: the figure itself."""
+def _point_estimate(targets: Targets) -> tuple[Groups, Array]:
+    """Groups and counts of the point estimate: each row is its own group, weighted once."""
     return np.arange(len(targets)), np.ones((len(targets), 1))
 
 
-def _drawn(kinds: npt.NDArray[np.intp], groups: Groups, counts: Array, height: int) -> Array:
-    """How often rows of each of `height` kinds are drawn, `[height, R]`; row i is of `kinds[i]`, in `groups[i]`."""
+def _weighted_counts(kinds: npt.NDArray[np.intp], groups: Groups, counts: Array, height: int) -> Array:
+    """Weighted counts `[height, R]` of the kinds 0 .. `height` - 1; row i is of `kinds[i]`, in group `groups[i]`."""
     cells = sparse.csr_array((np.ones(len(kinds)), (kinds, groups)), shape=(height, len(counts)))
     return np.asarray(cells @ counts)
 
 
 def _auc(hits: npt.NDArray[np.bool_], scores: npt.NDArray[Any], groups: Groups, counts: Array) -> Array:
-    """Area under the ROC curve for each draw `[R]`; NaN where one side is empty.
+    """Area under the ROC curve of each replicate `[R]`; NaN where one side is empty.
 
     The share of (positive, negative) pairs in the right order, ties counted half (Mann-Whitney).
     """
     levels, level = np.unique(scores[hits], return_inverse=True)
     others, theirs = scores[~hits], groups[~hits]
-    # From which level on a negative lies at or below, and strictly below: half a pair won for each.
+    # The first level at or above each negative, and the first above it: each wins half a pair.
     at_or_below = np.append(np.searchsorted(levels, others, "left"), np.searchsorted(levels, others, "right"))
-    downs = np.cumsum(_drawn(at_or_below, np.append(theirs, theirs), counts, len(levels) + 1) / 2, axis=0)
-    ups = _drawn(level, groups[hits], counts, len(levels))
+    downs = np.cumsum(_weighted_counts(at_or_below, np.append(theirs, theirs), counts, len(levels) + 1) / 2, axis=0)
+    ups = _weighted_counts(level, groups[hits], counts, len(levels))
     with np.errstate(invalid="ignore"):
         return np.asarray(np.einsum("lr,lr->r", ups, downs[:-1]) / (ups.sum(axis=0) * downs[-1]))
 
 
 def roc_auc(targets: Targets, scores: npt.NDArray[Any]) -> float:
     """Macro one-against-rest AUC; NaN where no class has examples on both sides."""
-    return float(_macro_auc(targets, scores, *_once(targets))[0])
+    return float(_macro_auc(targets, scores, *_point_estimate(targets))[0])
 
 
 def _macro_auc(targets: Targets, scores: npt.NDArray[Any], groups: Groups, counts: Array) -> Array:
@@ -197,41 +197,44 @@ def _macro_auc(targets: Targets, scores: npt.NDArray[Any], groups: Groups, count
 
 
 def _replicates(targets: Targets, scores: npt.NDArray[Any], groups: Groups, counts: Array) -> dict[str, Array]:
-    """Every metric for each of R draws, `[R]`; row i counts `counts[groups[i], r]` times in draw r."""
+    """Every metric of each of R replicates, `[R]`; row i has the weight `counts[groups[i], r]` in replicate r."""
     classes = scores.shape[1]
     decided, own = scores.argmax(axis=1), scores[np.arange(len(targets)), targets].astype(float)
     right = decided == targets
-    hits = _drawn(targets[right], groups[right], counts, classes)
-    support, decisions = _drawn(targets, groups, counts, classes), _drawn(decided, groups, counts, classes)
+    hits = _weighted_counts(targets[right], groups[right], counts, classes)
+    support, decisions = (
+        _weighted_counts(targets, groups, counts, classes),
+        _weighted_counts(decided, groups, counts, classes),
+    )
     table = _rates(hits, support, decisions)
     rows = support.sum(axis=0)
     equal_and_before = (scores == own[:, None]) & (np.arange(classes) < targets[:, None])
     within_top = ((scores > own[:, None]) | equal_and_before).sum(axis=1) < TOP
-    surprise = -np.log(np.clip(own, SMALLEST, 1))
+    loss = -np.log(np.clip(own, SMALLEST, 1))
     return {
         "accuracy": hits.sum(axis=0) / rows,
         "balanced_accuracy": table["recall"].sum(axis=0) / (support > 0).sum(axis=0),
         "macro_f1": table["f1"].sum(axis=0) / (support + decisions > 0).sum(axis=0),
         "top3": np.bincount(groups, within_top, len(counts)) @ counts / rows,
         "roc_auc": _macro_auc(targets, scores, groups, counts),
-        "log_loss": np.bincount(groups, surprise, len(counts)) @ counts / rows,
+        "log_loss": np.bincount(groups, loss, len(counts)) @ counts / rows,
     }
 
 
 def evaluate(targets: Targets, scores: npt.NDArray[Any]) -> dict[str, float | None]:
-    """All of `METRICS`; None where a metric has no value (AUC with one class)."""
+    """All of `METRICS`; None where a metric is undefined (AUC with one class)."""
     validate(targets, scores)
-    values = _replicates(targets, scores, *_once(targets))
+    values = _replicates(targets, scores, *_point_estimate(targets))
     return {name: _plain(values[name][0]) for name in METRICS}
 
 
 def bootstrap(
     targets: Targets, scores: npt.NDArray[Any], groups: npt.ArrayLike, resamples: int = 1000, seed: int = 0
 ) -> dict[str, list[float] | None]:
-    """95 % percentile intervals of all of `METRICS`, whole groups (source recordings) drawn with replacement.
+    """95 % percentile bootstrap intervals of all of `METRICS`; whole groups (source recordings) are drawn.
 
-    Clips of one recording are not independent; drawing clips alone would make the interval too narrow. One group alone
-    has no spread to draw from: None.
+    Clips of one recording are not independent: drawing single clips would make the intervals too narrow. None if there
+    is only one group.
     """
     validate(targets, scores)
     names, codes = np.unique(np.asarray(groups), return_inverse=True)
@@ -257,11 +260,11 @@ def bootstrap(
 def aggregate(
     folds: Sequence[Mapping[str, Any]], pooled: Iterable[Mapping[str, Any]], intervals: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
-    """Figures a fold and seed (`fold`, `seed`, then the metrics) -> mean, sd, sd_seeds, pooled and ci95 of each metric.
+    """Metrics of each fold and seed (with keys `fold` and `seed`) -> mean, sd, sd_seeds, pooled, ci95 of each metric.
 
-    Seeds are averaged within a fold first, so `sd` is over folds and not over repeats; folds are averaged within a seed
-    for `sd_seeds`, the spread of repeats. Both divide by n - 1 and are None for one. `pooled` holds one evaluation of
-    all test predictions a seed.
+    `sd` is over folds, after averaging the seeds of each fold; `sd_seeds` is over seeds, after averaging the folds of
+    each seed. Both divide by n - 1 and are None for n = 1. `pooled` holds, for each seed, the metrics of all test
+    predictions together.
     """
     pooled = list(pooled)
     result = {}
@@ -278,7 +281,7 @@ def aggregate(
 
 
 def _means(entries: Sequence[Mapping[str, Any]], name: str, key: str) -> list[float | None]:
-    """The mean of a metric in each fold, or with each seed: whichever `key` names."""
+    """The mean of a metric in each fold or seed, as `key` says."""
     return [_mean([e[name] for e in entries if e[key] == at]) for at in dict.fromkeys(e[key] for e in entries)]
 
 

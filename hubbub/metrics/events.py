@@ -1,8 +1,7 @@
-"""How well found events agree with true ones, segment by segment and event by event.
+"""Metrics of sound event detection, segment-based and event-based: pure functions.
 
-The definitions are those of Mesaros, Heittola and Virtanen (2016, https://doi.org/10.3390/app6060162), as their toolbox
-sed_eval computes them: counts are summed over recordings before precision, recall and F1 are taken of them. Pure
-functions; this room does not know how events are found.
+The definitions are those of Mesaros, Heittola and Virtanen (2016, https://doi.org/10.3390/app6060162), as in their
+toolbox sed_eval: counts are summed over recordings, then precision, recall and F1 are computed.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,9 +30,9 @@ class Event(Protocol):
 
 
 Events = Sequence[Event]
-#: How far an onset may be off; an offset may be as much, or this share of the true event's length.
+#: Tolerance of onsets [s]; that of offsets is the same, or this share of the true event's length if that is longer.
 COLLAR_S, LENGTH_SHARE = 0.2, 0.2
-#: The grid of the segment-based figures.
+#: Segment length of the segment-based metrics.
 RESOLUTION_S = 1.0
 _ROUNDING_S = 1e-9
 
@@ -49,44 +48,44 @@ class Counts:
 
     @property
     def precision(self) -> float:
-        """Of what was found, the share that is true; 0 where nothing was found."""
+        """The share of found events that are true; 0 if none was found."""
         return _share(self.hits.sum(), (self.hits + self.false).sum())
 
     @property
     def recall(self) -> float:
-        """Of what is true, the share that was found; 0 where nothing is."""
+        """The share of true events that were found; 0 if there is none."""
         return _share(self.hits.sum(), (self.hits + self.missed).sum())
 
     @property
     def f1(self) -> float:
-        """F1 of all classes' counts together."""
+        """F1 of the counts of all classes together (micro-average)."""
         return _share(2 * self.hits.sum(), (2 * self.hits + self.false + self.missed).sum())
 
     @property
     def by_class(self) -> dict[str, float]:
-        """F1 of each class that occurs in the truth or was found."""
+        """F1 of each class that occurs among true or found events."""
         rows = zip(self.labels, self.hits, 2 * self.hits + self.false + self.missed, strict=True)
         return {label: _share(2 * hits, total) for label, hits, total in rows if total}
 
     @property
     def macro_f1(self) -> float:
-        """The mean of `by_class`; 0 where there is none."""
+        """The mean of `by_class`; 0 if it is empty."""
         return float(np.mean(list(self.by_class.values()) or [0.0]))
 
 
 def segment_based(
     true: Sequence[Events], found: Sequence[Events], labels: Sequence[str], resolution_s: float = RESOLUTION_S
 ) -> Counts:
-    """The events of each recording, true and found -> counts of cells of `resolution_s`.
+    """True and found events of each recording -> counts of segments of `resolution_s`.
 
-    A class is active in each cell that one of its events touches.
+    A class is active in each segment that one of its events overlaps.
     """
 
     def count(here: Events, there: Events) -> tuple[int, int, int]:
-        a, b = _cells(here, resolution_s), _cells(there, resolution_s)
+        a, b = _segments(here, resolution_s), _segments(there, resolution_s)
         return len(a & b), len(b - a), len(a - b)
 
-    return _counted(true, found, labels, count)
+    return _count(true, found, labels, count)
 
 
 def event_based(
@@ -96,11 +95,11 @@ def event_based(
     collar_s: float = COLLAR_S,
     length_share: float = LENGTH_SHARE,
 ) -> Counts:
-    """The events of each recording, true and found -> counts of events.
+    """True and found events of each recording -> counts of events.
 
-    A hit is a pair of one class whose onsets are at most `collar_s` apart, and whose offsets at most that or
-    `length_share` of the true event's length, whichever is more. Each event is in one pair at most; as many pairs are
-    made as can be.
+    A hit is a pair of the same class whose onsets differ by at most `collar_s`, and whose offsets by at most that or
+    `length_share` of the true event's length, whichever is more. Each event is in at most one pair; the number of pairs
+    is the largest possible.
     """
 
     def count(here: Events, there: Events) -> tuple[int, int, int]:
@@ -117,10 +116,10 @@ def event_based(
         hits = int((maximum_bipartite_matching(csr_array(near), perm_type="column") >= 0).sum())
         return hits, len(there) - hits, len(here) - hits
 
-    return _counted(true, found, labels, count)
+    return _count(true, found, labels, count)
 
 
-def _counted(
+def _count(
     true: Sequence[Events],
     found: Sequence[Events],
     labels: Sequence[str],
@@ -133,8 +132,8 @@ def _counted(
     return Counts(tuple(labels), *totals.T)
 
 
-def _cells(events: Events, resolution_s: float) -> set[int]:
-    """The numbers of the cells that events touch."""
+def _segments(events: Events, resolution_s: float) -> set[int]:
+    """The numbers of the segments that events overlap."""
     return {
         cell
         for event in events

@@ -1,11 +1,10 @@
-"""Is one run better than another, or is that noise? Tests of pairs, as pure functions over arrays.
+"""Significance tests of paired runs, as pure functions over arrays.
 
-Conventions: all p-values are two-sided; a test that cannot be made gives None. `resample` draws whole groups (source
-recordings), because clips of one recording are not independent; McNemar's test knows no groups and is therefore too
-sure of itself where a recording gave several clips. Tests over folds ask another question: would the difference
-return with other training parts? The folds' training parts overlap, which Nadeau & Bengio (2003, Inference for the
-generalization error, https://doi.org/10.1023/A:1024068626366) correct for, and Wilcoxon's test does not.
-This room does not know runs, files or classes.
+Conventions: all p-values are two-sided; a test that is not possible gives None. `resample` draws whole groups (source
+recordings), because clips of one recording are not independent; McNemar's test ignores groups, so its p is too small
+if recordings have several clips. Tests over folds answer another question: would the difference recur with other
+training parts? The folds' training parts overlap; Nadeau & Bengio (2003, Inference for the generalization error,
+https://doi.org/10.1023/A:1024068626366) correct for that, Wilcoxon's test does not.
 """
 
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from hubbub.errors import HubbubError
 __all__ = ["PairedError", "corrected_t", "holm", "interval", "mcnemar", "p_value", "resample", "wilcoxon"]
 
 Array = npt.NDArray[np.float64]
-#: With fewer folds no outcome of Wilcoxon's test can reach p < 0.05: five give 2 / 2**5 = 0.0625 at best.
+#: With fewer folds Wilcoxon's test cannot reach p < 0.05: the smallest p of five folds is 2 / 2**5 = 0.0625.
 FEWEST_FOLDS = 6
 _CHUNK = 4_000_000
 
@@ -28,11 +27,11 @@ class PairedError(HubbubError):
 
 
 def resample(values: npt.NDArray[np.floating], groups: npt.ArrayLike, resamples: int, seed: int = 0) -> Array | None:
-    """Means of the columns of `values` `[N, M]` in each of R draws of whole groups with replacement, `[R, M]`.
+    """Bootstrap means `[R, M]` of the columns of `values` `[N, M]`; whole groups are drawn with replacement.
 
-    All columns see the same draws, so the difference of two columns is a paired bootstrap (Efron & Tibshirani 1993, An
-    introduction to the bootstrap). `groups` `[N]` names each row's group. None where there is one group alone, which
-    has no spread to draw from. Raises PairedError where shapes do not fit.
+    All columns share the draws, so the difference of two columns is a paired bootstrap (Efron & Tibshirani 1993, An
+    introduction to the bootstrap). `groups` `[N]` names each row's group. None if there is only one group. Raises
+    PairedError if shapes do not fit.
     """
     names, codes = np.unique(np.asarray(groups), return_inverse=True)
     if values.ndim != 2 or codes.shape != values.shape[:1] or not len(values):
@@ -56,21 +55,22 @@ def interval(draws: Array) -> list[float]:
 
 
 def p_value(draws: Array) -> float:
-    """How far draws of a difference `[R]` lie to one side of zero: twice the smaller share, at least 2 / (R + 1)."""
-    draws = np.round(draws, 12)  # sums of floats: what is zero but for rounding takes no side
+    """The two-sided p of a difference with draws `[R]`: twice the smaller share beside 0, at least 2 / (R + 1)."""
+    draws = np.round(draws, 12)  # a zero with rounding errors is on neither side
     rarer = min((draws <= 0).sum(), (draws >= 0).sum())
     return min(1.0, 2 * (int(rarer) + 1) / (len(draws) + 1))
 
 
 def mcnemar(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> tuple[int, int, float]:
-    """Clips that only the first, and only the second, had right, and McNemar's exact p; all `[N]`.
+    """Correct or not `[N]`, of two runs -> clips only the first has right, clips only the second has, and McNemar's p.
 
-    The binomial form at every size: exact where few clips differ, and the same as chi-squared where many do (McNemar
-    1947, https://doi.org/10.1007/BF02295996). 1 where no clip differs.
+    The exact binomial form (McNemar 1947, https://doi.org/10.1007/BF02295996); p is 1 if no clip differs.
     """
     if first.shape != second.shape:
-        raise PairedError(f"{first.shape} and {second.shape} decisions: a pair has two decisions on the same clips.")
-    from scipy import stats  # slow to import: only where a test is made
+        raise PairedError(
+            f"{first.shape} and {second.shape} decisions: give the decisions of both runs on the same clips."
+        )
+    from scipy import stats  # slow to import
 
     ours, theirs = int((first & ~second).sum()), int((second & ~first).sum())
     p = stats.binomtest(ours, ours + theirs).pvalue if ours + theirs else 1.0
@@ -80,9 +80,9 @@ def mcnemar(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> tupl
 def corrected_t(differences: Sequence[float], ratio: float) -> float | None:
     """The p of Nadeau & Bengio's corrected resampled t-test over J folds' differences; None for one fold.
 
-    The variance is multiplied by 1 / J + `ratio`, clips tested over clips trained on, instead of 1 / J, since folds
-    share most of what they train on. It was derived for random splits and is customary for folds (Bouckaert & Frank
-    2004, https://doi.org/10.1007/978-3-540-24775-3_3).
+    The variance is multiplied by 1 / J + `ratio` (test clips / training clips) instead of 1 / J, because the training
+    parts of folds overlap. It was derived for random splits and is customary for folds (Bouckaert & Frank 2004,
+    https://doi.org/10.1007/978-3-540-24775-3_3).
     """
     values = np.asarray(differences, dtype=float)
     if len(values) < 2:
@@ -106,7 +106,7 @@ def wilcoxon(differences: Sequence[float]) -> float | None:
 
 
 def holm(ps: Sequence[float]) -> Array:
-    """p-values adjusted for their number (Holm 1979, https://www.jstor.org/stable/4615733), in the given order."""
+    """Holm's adjusted p-values, in the given order (Holm 1979, https://www.jstor.org/stable/4615733)."""
     values = np.asarray(ps, dtype=float)
     order = np.argsort(values, kind="stable")
     steps = values[order] * np.arange(len(values), 0, -1)

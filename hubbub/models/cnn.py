@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from hubbub.models.network import Network, NetworkError
 
-__all__ = ["Banded", "Baseline", "Compact", "SmallCNN", "as_pictures", "convolution"]
+__all__ = ["Banded", "Baseline", "Compact", "SmallCNN", "as_images", "convolution"]
 
 
-def as_pictures(x: Tensor, channels: int) -> Tensor:
+def as_images(x: Tensor, channels: int) -> Tensor:
     """Spectrograms `[B, F, W]`, given to each channel, or pictures `[B, channels, F, W]` -> `[B, channels, F, W]`.
 
     Channels lie last in memory, which convolutions are fastest on. Raises `NetworkError` for anything else.
@@ -106,7 +106,7 @@ class Baseline(Network):
 
     def embed(self, x: Tensor) -> Tensor:
         """Spectrograms `[B, F, W]` or pictures `[B, channels, F, W]` -> embeddings `[B, 256]`."""
-        x = self.body(as_pictures(x, self.channels))
+        x = self.body(as_images(x, self.channels))
         return torch.relu(self.hidden(x.mean(dim=(2, 3))))
 
 

@@ -131,7 +131,7 @@ class ESResNeXt(Network):
     def bands_layer(self) -> nn.Module:
         return self.bands
 
-    def places(self, seconds: Tensor, hz: Tensor, samples: int) -> tuple[Tensor, Tensor]:
+    def positions(self, seconds: Tensor, hz: Tensor, samples: int) -> tuple[Tensor, Tensor]:
         """The filters where they begin: bins of the spectrum, which training moves little."""
         frames, missing = _frames(samples)
         centred = (seconds.double() * RATE_HZ + missing // 2 - WINDOW / 2) / HOP
@@ -221,8 +221,8 @@ class AudioCLIP(Network):
     def bands_layer(self) -> nn.Module:
         return self.audio.bands_layer
 
-    def places(self, seconds: Tensor, hz: Tensor, samples: int) -> tuple[Tensor, Tensor]:
-        return self.audio.places(seconds, hz, samples)
+    def positions(self, seconds: Tensor, hz: Tensor, samples: int) -> tuple[Tensor, Tensor]:
+        return self.audio.positions(seconds, hz, samples)
 
     def embed(self, x: Tensor) -> Tensor:
         """Waves `[B, T]` or `[B, channels, T]` -> embeddings `[B, 1024]` of length 1."""

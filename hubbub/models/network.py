@@ -38,9 +38,9 @@ class Network(nn.Module):
         low parts first. A row of the map then stands for one place in each part. None: rows are the whole spectrum."""
         return None
 
-    def places(self, seconds: Tensor, hz: Tensor, samples: int) -> tuple[Tensor, Tensor]:
+    def positions(self, seconds: Tensor, hz: Tensor, samples: int) -> tuple[Tensor, Tensor]:
         """Where times [s] and frequencies [Hz] of a segment of so many samples lie on what the network sees, as
-        `FrontEnd.places` has it; for networks that hold their own front end."""
+        `FrontEnd.positions` has it; for networks that hold their own front end."""
         raise NotImplementedError
 
     def embed(self, x: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from difflib import get_close_matches
 
 from hubbub.audio.frontend import FrontEnd
-from hubbub.audio.image import FIGURES
+from hubbub.audio.image import MEAN_SD
 from hubbub.config.recipe import Recipe
 from hubbub.errors import did_you_mean
 from hubbub.models.network import Network, NetworkError
@@ -13,46 +13,46 @@ __all__ = ["NETWORKS", "NetworkError", "build_network"]
 
 
 # fmt: off
-_TORCHVISION = (
+TORCHVISION = (
     "alexnet", "vgg16", "resnet18", "resnet50", "mobilenet_v2", "inception_v3", "efficientnet_b0", "convnext_tiny",
 )
 # fmt: on
-_RESNETS = ("resnet18", "resnet50")
+RESNETS = ("resnet18", "resnet50")
 
 
 # What the rooms of networks need takes seconds to import, so each is imported by whoever asks for it.
 def _cnn(recipe: Recipe, num_classes: int) -> Network:
     from hubbub.models.cnn import SmallCNN
 
-    bands, _ = _sees(recipe, SmallCNN.SMALLEST)
+    bands, _ = _input_shape(recipe, SmallCNN.SMALLEST)
     return SmallCNN(num_classes, bands, recipe.network.width or SmallCNN.WIDTH, recipe.network.dropout)
 
 
 def _compact(recipe: Recipe, num_classes: int) -> Network:
     from hubbub.models.cnn import Compact
 
-    bands, _ = _sees(recipe, Compact.SMALLEST)
+    bands, _ = _input_shape(recipe, Compact.SMALLEST)
     return Compact(num_classes, bands, recipe.network.width or Compact.WIDTH, recipe.network.dropout)
 
 
 def _baseline(recipe: Recipe, num_classes: int) -> Network:
     from hubbub.models.cnn import Baseline
 
-    _sees(recipe, Baseline.SMALLEST, recipe.network.channels)
+    _input_shape(recipe, Baseline.SMALLEST, recipe.network.channels)
     return Baseline(num_classes, recipe.network.channels, recipe.network.dropout)
 
 
 def _cnn1d(recipe: Recipe, num_classes: int) -> Network:
     from hubbub.models.sequence import AudioCNN1D
 
-    bands, frames = _sees(recipe, (1, AudioCNN1D.SMALLEST))
+    bands, frames = _input_shape(recipe, (1, AudioCNN1D.SMALLEST))
     return AudioCNN1D(num_classes, bands, frames, recipe.network.dropout)
 
 
 def _transformer(recipe: Recipe, num_classes: int) -> Network:
     from hubbub.models.sequence import Transformer
 
-    bands, _ = _sees(recipe)
+    bands, _ = _input_shape(recipe)
     return Transformer(num_classes, bands, recipe.network.dropout)
 
 
@@ -60,8 +60,8 @@ def _torchvision(recipe: Recipe, num_classes: int) -> Network:
     from hubbub.models.vision import PLANS, WIDTH, Vision
 
     settings = recipe.network
-    _sees(recipe, PLANS[settings.name].smallest, settings.channels)
-    _standardised_for_its_weights(recipe, "half" if settings.name == "inception_v3" else "imagenet")
+    _input_shape(recipe, PLANS[settings.name].smallest, settings.channels)
+    _check_standardise(recipe, "half" if settings.name == "inception_v3" else "imagenet")
     return Vision(
         settings.name,
         num_classes,
@@ -76,19 +76,19 @@ def _timm(recipe: Recipe, num_classes: int) -> Network:
     from hubbub.models.vision import Timm
 
     settings = recipe.network
-    size = _sees(recipe, channels=settings.channels)
+    size = _input_shape(recipe, channels=settings.channels)
     network = Timm(settings.name, num_classes, size, channels=settings.channels, dropout=settings.dropout)
     config = network.body.pretrained_cfg
-    expected = [name for name, figures in FIGURES.items() if figures == (tuple(config["mean"]), tuple(config["std"]))]
+    expected = [name for name, figures in MEAN_SD.items() if figures == (tuple(config["mean"]), tuple(config["std"]))]
     if expected:
-        _standardised_for_its_weights(recipe, expected[0])
+        _check_standardise(recipe, expected[0])
     return network
 
 
 def _yamnet(recipe: Recipe, num_classes: int) -> Network:
     from hubbub.models import yamnet
 
-    _takes_waves(recipe, yamnet.RATE_HZ)
+    _check_waves(recipe, yamnet.RATE_HZ)
     if recipe.windows.length > yamnet.PATCH_SAMPLES:
         raise NetworkError(
             f"yamnet hears {yamnet.PATCH_SAMPLES} samples at a time, not {recipe.windows.length}. Set windows.length."
@@ -102,14 +102,14 @@ def _yamnet(recipe: Recipe, num_classes: int) -> Network:
 def _esresnext(recipe: Recipe, num_classes: int) -> Network:
     from hubbub.models import esresnext
 
-    _takes_waves(recipe, esresnext.RATE_HZ)
+    _check_waves(recipe, esresnext.RATE_HZ)
     return esresnext.ESResNeXt(num_classes, recipe.network.dropout)
 
 
 def _audioclip(recipe: Recipe, num_classes: int) -> Network:
     from hubbub.models import esresnext
 
-    _takes_waves(recipe, esresnext.RATE_HZ)
+    _check_waves(recipe, esresnext.RATE_HZ)
     return esresnext.AudioCLIP(num_classes, recipe.network.dropout)
 
 
@@ -119,23 +119,23 @@ NETWORKS: dict[str, Callable[[Recipe, int], Network]] = {
     "baseline": _baseline,
     "cnn1d": _cnn1d,
     "transformer": _transformer,
-    **dict.fromkeys(_TORCHVISION, _torchvision),
+    **dict.fromkeys(TORCHVISION, _torchvision),
     "yamnet": _yamnet,
     "esresnext": _esresnext,
     "audioclip": _audioclip,
 }
 #: The networks, besides timm's, that a setting which not all have is for.
 _SETTINGS = {
-    "channels": ("baseline", *_TORCHVISION),
-    "width": ("cnn", "compact", *_RESNETS),
-    "attention": _RESNETS,
+    "channels": ("baseline", *TORCHVISION),
+    "width": ("cnn", "compact", *RESNETS),
+    "attention": RESNETS,
 }
 
 
 def build_network(recipe: Recipe, num_classes: int) -> Network:
     """The recipe's network with fresh weights. Raises `NetworkError` where the recipe does not fit it."""
     name = recipe.network.name
-    _refuse_unknown(name)
+    check_name(name)
     for setting, names in _SETTINGS.items():
         given, default = getattr(recipe.network, setting), type(recipe.network).model_fields[setting].default
         if given != default and name not in names and not (setting == "channels" and name not in NETWORKS):
@@ -143,7 +143,7 @@ def build_network(recipe: Recipe, num_classes: int) -> Network:
     return NETWORKS.get(name, _timm)(recipe, num_classes)
 
 
-def _refuse_unknown(name: str) -> None:
+def check_name(name: str) -> None:
     if name in NETWORKS:
         return
     from hubbub.models import vision
@@ -156,7 +156,7 @@ def _refuse_unknown(name: str) -> None:
     raise NetworkError(f"there is no network '{name}', here or in timm. {hint}")
 
 
-def _sees(recipe: Recipe, smallest: int | tuple[int, int] = 1, channels: int = 1) -> tuple[int, int]:
+def _input_shape(recipe: Recipe, smallest: int | tuple[int, int] = 1, channels: int = 1) -> tuple[int, int]:
     """Height and width of what the recipe's network is given; `NetworkError` where that does not fit it."""
     name, settings = recipe.network.name, recipe.frontend
     if settings.name == "none":
@@ -174,16 +174,16 @@ def _sees(recipe: Recipe, smallest: int | tuple[int, int] = 1, channels: int = 1
     return bands, frames
 
 
-def _standardised_for_its_weights(recipe: Recipe, expected: str) -> None:
+def _check_standardise(recipe: Recipe, expected: str) -> None:
     given = recipe.frontend.standardise
-    if recipe.network.weights in ("default", "imagenet") and given in FIGURES and given != expected:
+    if recipe.network.weights in ("default", "imagenet") and given in MEAN_SD and given != expected:
         raise NetworkError(
             f"the weights of {recipe.network.name} expect other values: set frontend.standardise = '{expected}', not "
             f"'{given}'."
         )
 
 
-def _takes_waves(recipe: Recipe, rate_hz: int) -> None:
+def _check_waves(recipe: Recipe, rate_hz: int) -> None:
     name = recipe.network.name
     if recipe.frontend.name != "none":
         raise NetworkError(f"{name} holds its own front end: set frontend.name = 'none', not '{recipe.frontend.name}'.")

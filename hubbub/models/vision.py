@@ -21,11 +21,11 @@ from torchvision.models.inception import Inception3, InceptionOutputs
 from torchvision.models.resnet import Bottleneck, ResNet
 
 from hubbub.models.attention import CBAM, SqueezeExcitation
-from hubbub.models.cnn import as_pictures
+from hubbub.models.cnn import as_images
 from hubbub.models.network import Network, NetworkError
 from hubbub.runtime.download import Asset
 
-__all__ = ["PLANS", "Pictures", "Timm", "Vision", "is_timm", "timm_asset", "timm_models"]
+__all__ = ["PLANS", "ImageNetwork", "Timm", "Vision", "is_timm", "timm_asset", "timm_models"]
 
 WIDTH = 64  # channels of a ResNet's first stage, as published
 STAGES = 4  # of a ResNet
@@ -67,7 +67,7 @@ class Translated:
     notes: tuple[str, ...]
 
 
-class Pictures(Network):
+class ImageNetwork(Network):
     """Spectrograms `[B, F, W]` or pictures `[B, channels, F, W]` -> logits `[B, num_classes]`.
 
     A spectrogram is given to each of the channels. Raises `NetworkError` for other channels.
@@ -104,7 +104,7 @@ class Pictures(Network):
         return Translated(ours, tuple(optional), tuple(notes))
 
 
-class Vision(Pictures):
+class Vision(ImageNetwork):
     """One of torchvision's networks with fresh weights, drawn as torchvision draws them.
 
     `width` and `attention` ("se" or "cbam", after each stage) are for ResNets. AlexNet's and VGG16's embeddings are
@@ -130,12 +130,12 @@ class Vision(Pictures):
             if width != WIDTH:
                 _widen(self.body, width, num_classes)
             if attention != "none":
-                _attend(self.body, attention)
-        last = _replaced(self.body, self.plan.last)
+                _add_attention(self.body, attention)
+        last = _remove_layer(self.body, self.plan.last)
         assert isinstance(last, nn.Linear)
         self.fc = last
         if self.plan.dropout:
-            _replaced(self.body, self.plan.dropout)
+            _remove_layer(self.body, self.plan.dropout)
         if channels == 1:
             _sum_colours(self.body)
         self.to(memory_format=torch.channels_last)
@@ -151,7 +151,7 @@ class Vision(Pictures):
 
     def embed(self, x: Tensor) -> Tensor:
         """Spectrograms `[B, F, W]` or pictures `[B, channels, F, W]` -> embeddings `[B, D]`."""
-        out = self.body(as_pictures(x, self.channels))
+        out = self.body(as_images(x, self.channels))
         self._side = []
         if isinstance(out, InceptionOutputs):
             self._side, out = [out.aux_logits], out.logits
@@ -177,7 +177,7 @@ class Vision(Pictures):
         return {**self.__dict__, "_side": []}
 
 
-class Timm(Pictures):
+class Timm(ImageNetwork):
     """Any of timm's networks with fresh weights, for pictures of `size` (height, width), which is tried once.
 
     Raises `NetworkError` where timm does not make it, or it does not take that size.
@@ -203,7 +203,7 @@ class Timm(Pictures):
             # What follows the last block may look at the class token alone, so the map is what that block is given.
             self.body.blocks[-1].register_forward_pre_hook(self._tokens)
         self.to(memory_format=torch.channels_last)
-        self.fc = nn.Linear(self._tried(size), num_classes)
+        self.fc = nn.Linear(self._embedding_size(size), num_classes)
 
     @property
     def published_heads(self) -> tuple[str, ...]:
@@ -219,7 +219,7 @@ class Timm(Pictures):
 
     def embed(self, x: Tensor) -> Tensor:
         """Spectrograms `[B, F, W]` or pictures `[B, channels, F, W]` -> embeddings `[B, D]`."""
-        features = self.body.forward_features(as_pictures(x, self.channels))
+        features = self.body.forward_features(as_images(x, self.channels))
         if isinstance(features, Tensor) and features.dim() == 4:
             last = self.layout == "NHWC"
             features = self.map(features.permute(0, 3, 1, 2)).permute(0, 2, 3, 1) if last else self.map(features)
@@ -235,7 +235,7 @@ class Timm(Pictures):
         patches = self.map(patches.transpose(1, 2).unflatten(2, self.grid)).flatten(2).transpose(1, 2)
         return torch.cat([first, patches], dim=1), *others
 
-    def _tried(self, size: tuple[int, int]) -> int:
+    def _embedding_size(self, size: tuple[int, int]) -> int:
         """Embeds one picture of that size: the embedding's width; notes whether there is a map."""
         ran: list[bool] = []
         hook = self.map.register_forward_hook(lambda *_: ran.append(True))
@@ -289,7 +289,7 @@ def timm_asset(name: str) -> Asset | None:
     return Asset(name, "weights", url, name + PurePosixPath(url).suffix, None, None, licence, f"{made}, {page}")
 
 
-def _replaced(network: nn.Module, name: str) -> nn.Module:
+def _remove_layer(network: nn.Module, name: str) -> nn.Module:
     """Puts an identity in the place of a layer, which is returned."""
     parent, _, leaf = name.rpartition(".")
     place = network.get_submodule(parent)
@@ -321,7 +321,7 @@ def _widen(network: ResNet, width: int, num_classes: int) -> None:
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
 
 
-def _attend(network: ResNet, attention: str) -> None:
+def _add_attention(network: ResNet, attention: str) -> None:
     """Puts attention behind each stage, as the last part of it."""
     for stage in range(1, STAGES + 1):
         layers = getattr(network, f"layer{stage}")

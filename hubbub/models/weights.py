@@ -1,4 +1,4 @@
-"""TO BE DESCRIBED."""
+"""Published weights: which file a network starts from, and loading it into the network."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from hubbub.config.recipe import Recipe
 from hubbub.errors import did_you_mean
 from hubbub.models.network import FRONTEND, Network, NetworkError
-from hubbub.models.registry import _RESNETS, _TORCHVISION, NETWORKS, _refuse_unknown
+from hubbub.models.registry import NETWORKS, RESNETS, TORCHVISION, check_name
 from hubbub.runtime import download, homes
 
 __all__ = ["PUBLISHED", "find_weights", "load_weights", "published"]
@@ -16,7 +16,7 @@ __all__ = ["PUBLISHED", "find_weights", "load_weights", "published"]
 
 #: The asset of the store that a network starts from by default.
 PUBLISHED = {
-    **{name: f"{name}_imagenet" for name in _TORCHVISION},
+    **{name: f"{name}_imagenet" for name in TORCHVISION},
     "yamnet": "yamnet",
     "esresnext": "esresnext_audioset",
     "audioclip": "audioclip_full",
@@ -29,12 +29,12 @@ def published(recipe: Recipe) -> download.Asset | None:
     Raises `NetworkError` for a network that does not exist.
     """
     name = recipe.network.name
-    _refuse_unknown(name)
+    check_name(name)
     if name not in NETWORKS:
         from hubbub.models.vision import timm_asset
 
         return timm_asset(name)
-    if name in _RESNETS and recipe.network.width is not None:
+    if name in RESNETS and recipe.network.width is not None:
         from hubbub.models.vision import WIDTH
 
         if recipe.network.width != WIDTH:
@@ -51,9 +51,9 @@ def find_weights(recipe: Recipe) -> Path | None:
     given, name = recipe.network.weights, recipe.network.name
     if given in ("default", "imagenet"):
         asset = published(recipe)
-        of_pictures = name in _TORCHVISION or name not in NETWORKS
+        of_pictures = name in TORCHVISION or name not in NETWORKS
         if given == "imagenet" and not (asset and of_pictures):
-            width = f" of width {recipe.network.width}" if name in _RESNETS else ""
+            width = f" of width {recipe.network.width}" if name in RESNETS else ""
             raise NetworkError(f"{name}{width} has no ImageNet weights. Set network.weights = 'default' or 'none'.")
         return download.get(asset) if asset else None
     if given == "none":

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from hubbub.audio.logmel import LogMel
 from hubbub.errors import HubbubError
 from hubbub.models.network import Network
-from hubbub.runtime import download, homes
+from hubbub.runtime import download
 
 __all__ = ["YAMNet", "YAMNetError", "class_names", "load_yamnet"]
 
@@ -85,7 +85,7 @@ class YAMNet(Network):
     def cam_layer(self) -> nn.Module:
         return self.map
 
-    def places(self, seconds: Tensor, hz: Tensor, samples: int) -> tuple[Tensor, Tensor]:
+    def positions(self, seconds: Tensor, hz: Tensor, samples: int) -> tuple[Tensor, Tensor]:
         columns, rows = self.frontend.columns(seconds, PATCH_FRAMES), self.frontend.rows(hz)
         return columns / PATCH_FRAMES, rows / self.frontend.n_mels
 
@@ -152,11 +152,6 @@ def _entry(name: str, item: object) -> dict[str, Tensor]:
     parts = name.removesuffix(":0").split("/")
     half = (len(parts) - 1) // 2
     return {"/".join([*parts[:half], parts[-1]]): torch.from_numpy(item[()]).double()}
-
-
-def find_weights() -> Path | None:
-    """`weights/yamnet.h5` of the first home that has it, or None."""
-    return homes.find("weights", "yamnet.h5")
 
 
 def load_yamnet(path: Path | str | None = None) -> YAMNet:

@@ -1,11 +1,11 @@
-"""One thread that owns the model, and what many ask of it at once in one pass.
+"""One thread that owns the model and computes the segments of several requests in one batch.
 
-Networks are quicker with a batch than with its segments one after the other. Those who wait while a pass is running
-share the next one; nobody waits for company, so that a lone request is answered as fast as without (adaptive batching,
-as in Clipper: Crankshaw et al. 2017, https://arxiv.org/abs/1612.03079). Long recordings come in pieces, and so take
-turns with short ones.
+Networks compute a batch faster than its segments one by one. Requests that arrive while a batch is computed share the
+next one; none waits for others, so that a single request is as fast as without batching (adaptive batching, as in
+Clipper: Crankshaw et al. 2017, https://arxiv.org/abs/1612.03079). Long recordings are cut into batches, so short ones
+need not wait for all of them.
 
-This room knows nothing of networks, requests or HTTP: `Batched` is a `Classifier` like the one it shares.
+This module knows nothing of networks, requests or HTTP: `BatchedClassifier` is a `Classifier` like the one it shares.
 """
 
 import queue
@@ -22,19 +22,19 @@ import numpy.typing as npt
 from hubbub.classifier.base import Classifier
 from hubbub.errors import HubbubError
 
-__all__ = ["Batched", "Batcher", "StoppedError"]
+__all__ = ["BatchedClassifier", "Batcher", "StoppedError"]
 
 Array = npt.NDArray[np.float32]
 Answer = TypeVar("Answer")
 
 
 class StoppedError(HubbubError):
-    """Asked of a model that is no longer at work, or on behalf of somebody who has gone."""
+    """The model is shut down, or the client that options has gone."""
 
 
 @dataclass(frozen=True)
 class _Job:
-    """Something to be done with the model; where that is hearing `segments` `[S, N]`, others may be heard with them."""
+    """Work for the model's thread. Jobs that compute `segments` `[S, N]` may share a batch; others run alone."""
 
     work: Callable[[], Any]
     segments: Array | None = None
@@ -52,18 +52,20 @@ class _Job:
 
 
 class Batcher:
-    """Owns a model: `outputs` of segments from any thread in shared passes, `alone` anything else between passes.
+    """Runs a model in one thread: `outputs` in shared batches, `run_exclusive` for anything else between batches.
 
-    `passed`, where given, is told of each pass: how many segments, of how many who asked. At most `waiting` jobs are
-    held; who comes then waits until one is taken. Use it as a context: what was accepted is finished at its end.
+    `on_batch` is called for each batch with its number of segments and of jobs. At most `queue_size` jobs wait; more
+    callers block until there is room. Use it as a context: at its end, accepted jobs are finished.
     """
 
-    def __init__(self, model: Classifier, waiting: int = 64, passed: Callable[[int, int], None] | None = None) -> None:
+    def __init__(
+        self, model: Classifier, queue_size: int = 64, on_batch: Callable[[int, int], None] | None = None
+    ) -> None:
         self.model = model
-        self._passed = passed
-        self._jobs: queue.Queue[_Job | None] = queue.Queue(waiting)
-        self._open, self._gate = True, threading.Lock()
-        self._left: _Job | None = None
+        self._on_batch = on_batch
+        self._jobs: queue.Queue[_Job | None] = queue.Queue(queue_size)
+        self._open, self._lock = True, threading.Lock()
+        self._postponed: _Job | None = None
         self._thread = threading.Thread(target=self._work, name="model", daemon=True)
         self._thread.start()
 
@@ -75,32 +77,32 @@ class Batcher:
 
     @property
     def waiting(self) -> int:
-        """How many jobs wait now."""
+        """How many jobs are in the queue."""
         return self._jobs.qsize()
 
     def outputs(self, segments: Array) -> Array:
-        """Segments `[S, N]` -> what `Classifier.outputs` gives for them, heard with those of others."""
-        at_once = self.model.batch
-        pieces = [segments[start : start + at_once] for start in range(0, len(segments), at_once)]
-        return np.concatenate([self._ask(_Job(partial(self.model.outputs, piece), piece)) for piece in pieces])
+        """Segments `[S, N]` -> their `Classifier.outputs`, computed in batches with those of other callers."""
+        size = self.model.batch
+        pieces = [segments[start : start + size] for start in range(0, len(segments), size)]
+        return np.concatenate([self._submit(_Job(partial(self.model.outputs, piece), piece)) for piece in pieces])
 
-    def alone(self, work: Callable[[], Answer]) -> Answer:
-        """Do something else with the model, in its own thread and between two passes; what it raises is raised here."""
-        answer: Answer = self._ask(_Job(work))
+    def run_exclusive(self, work: Callable[[], Answer]) -> Answer:
+        """Calls a function in the model's thread, between two batches; its error is raised here."""
+        answer: Answer = self._submit(_Job(work))
         return answer
 
     def close(self) -> None:
-        """Take nothing more, finish what was taken, and end the thread."""
-        with self._gate:
+        """Accepts no more jobs, finishes the accepted ones and ends the thread."""
+        with self._lock:
             if self._open:
                 self._open = False
                 self._jobs.put(None)
         self._thread.join()
 
-    def _ask(self, job: _Job) -> Any:
-        with self._gate:
+    def _submit(self, job: _Job) -> Any:
+        with self._lock:
             if not self._open:
-                raise StoppedError("the model is being shut down. Ask again when it is back.")
+                raise StoppedError("the model is shutting down. Try again when it is back.")
             self._jobs.put(job)
         return job.answer.result()
 
@@ -109,14 +111,14 @@ class Batcher:
             if job.segments is None:
                 job.finish()
             else:
-                self._pass(self._together(job))
+                self._run_batch(self._collect(job))
 
     def _next(self) -> _Job | None:
-        job, self._left = self._left, None
+        job, self._postponed = self._postponed, None
         return job or self._jobs.get()
 
-    def _together(self, first: _Job) -> list[_Job]:
-        """What waits and goes into one pass with `first`; the one that does not fit is kept for the next."""
+    def _collect(self, first: _Job) -> list[_Job]:
+        """The waiting jobs that fit into one batch with `first`; the first that does not fit is postponed."""
         jobs, size = [first], first.size
         while size < self.model.batch:
             try:
@@ -124,36 +126,36 @@ class Batcher:
             except queue.Empty:
                 break
             if job is None:
-                self._jobs.put(None)  # the end, behind which nothing comes
+                self._jobs.put(None)  # the end of the queue
                 break
             if job.segments is None or size + job.size > self.model.batch:
-                self._left = job
+                self._postponed = job
                 break
             jobs.append(job)
             size += job.size
         return jobs
 
-    def _pass(self, jobs: list[_Job]) -> None:
-        if self._passed:
-            self._passed(sum(job.size for job in jobs), len(jobs))
+    def _run_batch(self, jobs: list[_Job]) -> None:
+        if self._on_batch:
+            self._on_batch(sum(job.size for job in jobs), len(jobs))
         if len(jobs) > 1:
             try:
-                heard = self.model.outputs(np.concatenate([job.segments for job in jobs if job.segments is not None]))
+                outputs = self.model.outputs(np.concatenate([job.segments for job in jobs if job.segments is not None]))
             except Exception:
-                pass  # one of them is to blame: each finds out for itself
+                pass  # each job then runs alone, and only the failing one raises
             else:
                 ends = np.cumsum([job.size for job in jobs])
-                for job, rows in zip(jobs, np.split(heard, ends[:-1]), strict=True):
+                for job, rows in zip(jobs, np.split(outputs, ends[:-1]), strict=True):
                     job.answer.set_result(rows)
                 return
         for job in jobs:
             job.finish()
 
 
-class Batched(Classifier):
-    """A model that many threads may ask at once: all that its network and head compute is computed by its `Batcher`.
+class BatchedClassifier(Classifier):
+    """A model that several threads may use at once: its `Batcher` computes its network and head.
 
-    `gone`, asked before each piece of work, tells whether nobody waits for the answer any more.
+    `gone` is called before each computation and tells whether the client has gone.
     """
 
     def __init__(self, batcher: Batcher, gone: Callable[[], bool] = lambda: False) -> None:
@@ -162,7 +164,7 @@ class Batched(Classifier):
             setattr(self, name, getattr(batcher.model, name))
 
     def to(self, device: str) -> Self:
-        self._batcher.alone(lambda: self._model.to(device))
+        self._batcher.run_exclusive(lambda: self._model.to(device))
         return self
 
     @property
@@ -174,12 +176,12 @@ class Batched(Classifier):
         return self._batcher.outputs(segments)
 
     def forward(self, segments: Array) -> Array:
-        return self._batcher.alone(lambda: self._model.forward(segments))
+        return self._batcher.run_exclusive(lambda: self._model.forward(segments))
 
     def head_logits(self, outputs: Array) -> Array:
         self._refuse_gone()
-        return self._batcher.alone(lambda: self._model.head_logits(outputs))
+        return self._batcher.run_exclusive(lambda: self._model.head_logits(outputs))
 
     def _refuse_gone(self) -> None:
         if self._gone():
-            raise StoppedError("nobody waits for the answer any more.")
+            raise StoppedError("the client has gone and does not wait for the answer.")

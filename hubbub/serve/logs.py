@@ -1,8 +1,7 @@
-"""The server's log: one JSON object a line, whoever writes it.
+"""The server's log: one JSON object a line, also for what libraries print.
 
-What Python logs goes there by a handler. Decoders know no logging: libmpg123, libsndfile and FFmpeg write to standard
-error itself, file descriptor 2, so while the server runs that is a pipe, and each line that comes out of it becomes an
-object too.
+A handler writes what Python logs. libmpg123, libsndfile and FFmpeg write to file descriptor 2 themselves, so while the
+server runs that is a pipe, and each line that comes out of it becomes an object too.
 """
 
 import json
@@ -20,11 +19,11 @@ __all__ = ["JsonLines", "json_log"]
 log = logging.getLogger(__name__)
 
 STDERR = 2
-#: Bytes of a line of another program that are taken as one; what is longer is cut into several.
-LONGEST = 8_192
-#: How long what is still in the pipe may take to be written at the end.
-LAST_S = 5.0
-#: Of the pipe, where that can be said: nobody shall wait for the thread that empties it.
+#: Longer lines of a library are cut into several [bytes].
+MAX_LINE = 8_192
+#: How long the rest of the pipe may take to be written at the end.
+DRAIN_S = 5.0
+#: The size of the pipe, if it can be set: large enough that no writer waits for the thread that reads it.
 PIPE_BYTES = 1_048_576
 
 
@@ -44,9 +43,9 @@ class JsonLines(logging.Formatter):
         return json.dumps(line)
 
 
-class _Lines(logging.StreamHandler[Any]):
-    """Passes over a log that cannot be written, e.g. because its reader has left: a complaint goes to standard error,
-    which is this log again, and would be complained of in turn."""
+class _LogHandler(logging.StreamHandler[Any]):
+    """Ignores a log that cannot be written, e.g. because its reader has ended: logging would report the error to
+    standard error, which is this log again."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         if not isinstance(sys.exc_info()[1], OSError):
@@ -55,56 +54,56 @@ class _Lines(logging.StreamHandler[Any]):
 
 @contextmanager
 def json_log() -> Iterator[None]:
-    """While it lasts, all that is logged or written to standard error is JSON lines on what standard error was before.
+    """Turns everything logged or written to standard error into JSON lines on the original standard error.
 
-    At the end, also by an exception, what was still in the pipe is written and standard error is as it was: the
-    traceback of a crash is seen as ever.
+    At the end, also after an exception, the rest of the pipe is written and standard error is restored, so that the
+    traceback of a crash is printed as usual.
     """
     sys.stderr.flush()
-    kept = os.dup(STDERR)
-    out, into = os.pipe()
-    _widen(into)
-    os.dup2(into, STDERR)
-    os.close(into)
-    place = open(kept, "w", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115 - closed below
-    _log_to(place)
-    reader = Thread(target=_hand_on, args=(out,), name="stderr", daemon=True)
+    original = os.dup(STDERR)
+    read_end, write_end = os.pipe()
+    _widen(write_end)
+    os.dup2(write_end, STDERR)
+    os.close(write_end)
+    stream = open(original, "w", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115 - closed below
+    _log_to(stream)
+    reader = Thread(target=_log_lines, args=(read_end,), name="stderr", daemon=True)
     reader.start()
     try:
         yield
     finally:
         sys.stderr.flush()
-        os.dup2(kept, STDERR)  # closes the pipe's last end, and the reader ends
-        reader.join(LAST_S)  # a child that holds standard error keeps it open
+        os.dup2(original, STDERR)  # closes the last write end, so the reader ends
+        reader.join(DRAIN_S)  # a child process may still hold it open
         _log_to(sys.stderr)
-        with suppress(OSError):  # what could not be written is tried once more
-            place.close()
+        with suppress(OSError):  # it tries again to write what failed
+            stream.close()
 
 
-def _log_to(place: Any) -> None:
-    handler = _Lines(place)
+def _log_to(stream: Any) -> None:
+    handler = _LogHandler(stream)
     handler.setFormatter(JsonLines())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.captureWarnings(True)
     logging.getLogger("hubbub").setLevel(logging.INFO)
-    # uvicorn takes a stream that was refused by an answer of ours for one that was not answered.
-    logging.getLogger("uvicorn.error").addFilter(_is_news)
+    # uvicorn reports a refused stream as one that was not answered.
+    logging.getLogger("uvicorn.error").addFilter(_is_not_refusal)
 
 
-def _is_news(record: logging.LogRecord) -> bool:
+def _is_not_refusal(record: logging.LogRecord) -> bool:
     return "completing handshake" not in record.getMessage()
 
 
-def _hand_on(out: int) -> None:
-    """Log each line of a pipe, until nobody holds its other end."""
-    with open(out, "rb") as lines:
-        while line := lines.readline(LONGEST):
+def _log_lines(read_end: int) -> None:
+    """Logs each line of a pipe until its write end is closed."""
+    with open(read_end, "rb") as lines:
+        while line := lines.readline(MAX_LINE):
             if text := line.decode("utf-8", "backslashreplace").strip():
                 log.warning("stderr", extra={"fields": {"text": text}})
 
 
 def _widen(pipe: int) -> None:
-    with suppress(ImportError, AttributeError, OSError):  # Linux has it, up to a limit that an administrator sets
+    with suppress(ImportError, AttributeError, OSError):  # only Linux has it, up to a limit of the administrator
         import fcntl
 
         fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)

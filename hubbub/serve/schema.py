@@ -1,24 +1,27 @@
-"""What the server's answers look like, for openapi.json: they describe, other rooms make."""
+"""The shape of the server's answers, for openapi.json."""
 
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["ALWAYS", "About", "Classified", "Error", "Explained", "METRICS", "READY", "REFUSALS", "Status", "UPLOAD"]
+__all__ = [
+    *("ALWAYS", "METRICS", "READY", "REFUSALS", "UPLOAD"),
+    *("ClassifyResponse", "Error", "ExplainResponse", "ModelInfo", "Status"),
+]
 
 
 class Error(BaseModel):
     """A refusal."""
 
-    error: str = Field(description="What was given, what the rule is, what to do next.")
+    error: str = Field(description="What was sent, what the rule is, what to do next.")
 
 
-#: Of a recording that is odd.
-WARNINGS = "What is odd about the recording, in sentences; only where there is something."
+#: Of the field `warnings`.
+WARNINGS = "What may spoil the answer for this recording; only if there is something."
 
 
 class Segment(BaseModel):
-    """A class that was heard from `start` to `end` [s]."""
+    """The predicted class from `start` to `end` [s]."""
 
     start: float
     end: float
@@ -26,20 +29,22 @@ class Segment(BaseModel):
     score: float
 
 
-class Classified(BaseModel):
+class ClassifyResponse(BaseModel):
     """The object of `hubbub classify --json`."""
 
     model_config = ConfigDict(extra="forbid")
 
-    file: str = Field(description="The name that the client gave, without its folders.")
+    file: str = Field(description="The file name that the client sent, without folders.")
     seconds: float
     label: str = Field(description="The class with the highest score.")
     score: float
-    known: bool | None = Field(None, description="False: probably none of the classes. Where the model can tell.")
+    known: bool | None = Field(
+        None, description="False: probably none of the classes. Missing if the model cannot tell."
+    )
     warnings: list[str] | None = Field(None, description=WARNINGS)
-    scores: dict[str, float] = Field(description="One probability a class, for the whole recording.")
+    scores: dict[str, float] = Field(description="The probability of each class, for the whole recording.")
     segments: list[Segment]
-    events: list[Segment] | None = Field(None, description="Where a threshold was given.")
+    events: list[Segment] | None = Field(None, description="Only if a threshold was given.")
     model: str
 
 
@@ -47,11 +52,13 @@ class ExplainedSegment(BaseModel):
     start: float
     end: float
     score: float
-    picture: str | None = Field(description="The name of its picture under `media`; only the strongest are drawn.")
+    picture: str | None = Field(
+        description="The name of its image under `media`; only the strongest segments have one."
+    )
 
 
-class Explained(BaseModel):
-    """`explanation.json` of `hubbub explain`, with its pictures and sounds."""
+class ExplainResponse(BaseModel):
+    """`explanation.json` of `hubbub explain`, with its images and sounds."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -59,33 +66,35 @@ class Explained(BaseModel):
     method: str = Field(description="Grad-CAM or occlusion.")
     remarks: list[str]
     warnings: list[str] | None = Field(None, description=WARNINGS)
-    scores: dict[str, dict[str, float]] = Field(description="Of the original, of what was listened to, of the rest.")
+    scores: dict[str, dict[str, float]] = Field(
+        description="Of the original, of the part that the model used, of the rest."
+    )
     seconds: float
     segments: list[ExplainedSegment]
-    files: dict[str, str] = Field(description="clip, listened and rest: their names under `media`.")
+    files: dict[str, str] = Field(description="Names under `media` of clip, listened and rest.")
     file: str
     model: str
-    media: dict[str, str] = Field(description="data: addresses of PNG pictures and WAV sounds, by name.")
+    media: dict[str, str] = Field(description="`data:` addresses of PNG images and WAV sounds, by name.")
 
 
 class Status(BaseModel):
-    """What a probe is told."""
+    """The answer to a probe."""
 
     model_config = ConfigDict(extra="forbid")
 
     status: str
 
 
-class Most(BaseModel):
-    """The largest that is taken."""
+class UploadLimits(BaseModel):
+    """The limits of uploads."""
 
     max_mb: float
     max_seconds: float
     explain_seconds: float
 
 
-class About(BaseModel):
-    """The model, and what must be said beside its answers."""
+class ModelInfo(BaseModel):
+    """The model, its card and the caveats of its answers."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -97,27 +106,27 @@ class About(BaseModel):
     explains: bool
     warnings: list[str]
     card: dict[str, Any]
-    limits: Most
+    limits: UploadLimits
     hubbub: str
 
 
 _WHY = {
-    400: "The request is not clear.",
+    400: "The request is not valid.",
     401: "The token is missing or wrong.",
-    403: "The page or the name that it comes by is a stranger.",
-    408: "The client did not go on.",
+    403: "The request comes from a page of another origin, or by an unknown host name.",
+    408: "The client stopped sending.",
     413: "Too large or too long.",
-    415: "No sound, or none that is known.",
-    422: "A sound that cannot be trusted, or a class that the model does not know.",
-    429: "Too much at once from one address; Retry-After says when to try again.",
-    500: "The server made a mistake, which its log names.",
-    501: "This model cannot be asked so.",
-    503: "Too much at once, not ready yet or being shut down; Retry-After says when to try again.",
+    415: "Not sound, or an unknown format.",
+    422: "A damaged or unusable sound, or a class that the model does not know.",
+    429: "Too many requests at once from one address; Retry-After says when to try again.",
+    500: "An error inside the server; its log shows which.",
+    501: "This model cannot do this.",
+    503: "Too many requests at once, not ready yet or shutting down; Retry-After says when to try again.",
 }
 REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": Error, "description": reason} for status, reason in _WHY.items()
 }
-#: Any route may say so; a probe, when it is asked too early.
+#: The refusals of every route; READY is for those that refuse until the model is ready.
 ALWAYS: dict[int | str, dict[str, Any]] = {status: REFUSALS[status] for status in (400, 401, 403, 408, 413, 500)}
 READY: dict[int | str, dict[str, Any]] = ALWAYS | {503: REFUSALS[503]}
 METRICS: dict[int | str, dict[str, Any]] = ALWAYS | {

@@ -1,10 +1,10 @@
-"""The server as a process: its socket, its connections, its log, and how it is stopped.
+"""Runs the server as a process: its socket, its connections, its log and its shutdown.
 
-On SIGTERM or SIGINT nothing more is taken; streams are told their last events and what was accepted is answered before
-the process ends with status 0. A connection that does not come to its request is closed: uvicorn
-(https://www.uvicorn.org) would wait for it for ever.
+On SIGTERM or SIGINT the server accepts no more requests, sends streams their last events, answers accepted requests and
+ends with status 0. It closes connections that send no request, for which uvicorn (https://www.uvicorn.org) would wait
+for ever.
 
-This room knows no route.
+This module knows no route.
 """
 
 import asyncio
@@ -25,22 +25,23 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from hubbub.classifier.base import Classifier
 from hubbub.errors import HubbubError
-from hubbub.serve.app import Service, create_app
+from hubbub.serve.app import create_app
+from hubbub.serve.limits import Limits
 from hubbub.serve.logs import json_log
-from hubbub.serve.middleware import Limits
+from hubbub.serve.service import Service
 
 __all__ = ["ServeError", "run"]
 
-#: Of a WebSocket message: a second and a half of 48 kHz in 32-bit floats.
-LARGEST_MESSAGE = 262_144
-#: How long a client may take to answer the end of its stream.
+#: The largest WebSocket message [bytes]: over a second of 48 kHz in 32-bit floats.
+MAX_MESSAGE = 262_144
+#: How long a client may take to confirm the end of its stream.
 CLOSING_S = 10.0
-#: What a token is written with (RFC 6750).
+#: The characters of a token (RFC 6750).
 TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
 
 class ServeError(HubbubError):
-    """A server that cannot be started as asked."""
+    """The server cannot be started with these options."""
 
 
 def run(
@@ -54,9 +55,9 @@ def run(
     names: tuple[str, ...] = (),
     log: Callable[[str], None],
 ) -> None:
-    """Serve until told to stop; `log` is told the address, and what is unsafe about it.
+    """Serves a model until a signal stops it; `log` gets a line with the address, and a warning if it is unsafe.
 
-    Port 0 is a free one. Raises `ServeError` where the address cannot be had or the token is none.
+    Port 0 stands for a free one. Raises `ServeError` if the address is not free or the token is not valid.
     """
     if token is not None and not TOKEN.fullmatch(token):
         raise ServeError(
@@ -67,13 +68,13 @@ def run(
     address, port = listening.getsockname()[:2]
     loopback = ipaddress.ip_address(address).is_loopback
     if not loopback and token is None:
-        log("warning: whoever reaches this address may ask. Start with --token, or listen at 127.0.0.1.")
+        log("warning: anyone who reaches this address may use the server. Start with --token, or listen at 127.0.0.1.")
     app = create_app(model, name, limits, token=token, loopback=loopback, names=names)
     config = uvicorn.Config(
         app,
         http=partial(Connection, limits.stall_s, limits.upload_s),  # type: ignore[arg-type]
         ws="websockets-sansio",
-        ws_max_size=LARGEST_MESSAGE,
+        ws_max_size=MAX_MESSAGE,
         ws_per_message_deflate=False,
         log_config=None,
         access_log=False,
@@ -81,65 +82,66 @@ def run(
         timeout_graceful_shutdown=int(limits.shutdown_s),
     )
     for number in (signal.SIGINT, signal.SIGTERM):
-        # uvicorn raises what stopped it once more when it is done.
+        # uvicorn raises the signal again when it is done.
         signal.signal(number, lambda *_: sys.exit(0))
-    shown = f"[{address}]" if ":" in address else address
+    host = f"[{address}]" if ":" in address else address
     service: Service = app.state.service
-    server = _Server(config, service, lambda: log(f"hubbub serves {service.name} at http://{shown}:{port}"))
+    server = _Server(config, service, lambda: log(f"hubbub serves {service.name} at http://{host}:{port}"))
     with json_log():
         server.run(sockets=[listening])
 
 
 class Connection(H11Protocol):
-    """Waits only so long for a request's head, for the end of a body that nobody reads, or for an answer to be read;
-    refuses in JSON."""
+    """A connection with time limits for a request's head, for a body that no route reads and for reading an answer.
 
-    def __init__(self, stall_s: float, answer_s: float, **given: Any) -> None:
-        super().__init__(**given)
+    It refuses in JSON."""
+
+    def __init__(self, stall_s: float, answer_s: float, **options: Any) -> None:
+        super().__init__(**options)
         self._stall_s, self._answer_s = stall_s, answer_s
         self._deadline: asyncio.TimerHandle | None = None
-        self._unread: asyncio.TimerHandle | None = None
+        self._write_deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        transport.set_write_buffer_limits(high=0)  # paused while anything waits to be read
-        self._watch()
+        transport.set_write_buffer_limits(high=0)  # writing is paused until the client has read everything
+        self._update_deadline()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        self._watch()
+        self._update_deadline()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self._watch()
-        self._forget_unread()
+        self._update_deadline()
+        self._cancel_write_deadline()
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         super().handle_websocket_upgrade(event)
-        self._forget_unread()  # another protocol is told of it from now on
+        self._cancel_write_deadline()  # from now on another protocol has the connection
         if not self.transport.get_protocol().handshake_initiated:  # type: ignore[attr-defined]
-            # websockets has found no handshake in it, and nobody would ever answer.
+            # websockets found no handshake, and would never answer.
             self._refuse(
-                "this is no WebSocket handshake that can be taken. Send a GET without a body: without Content-Length "
+                "this is not a valid WebSocket handshake. Send a GET without a body: without Content-Length "
                 "and Transfer-Encoding, and with headers of a few kB at most."
             )
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._unread = self._unread or self.loop.call_later(self._answer_s, self.transport.abort)
+        self._write_deadline = self._write_deadline or self.loop.call_later(self._answer_s, self.transport.abort)
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._forget_unread()
+        self._cancel_write_deadline()
 
-    def _forget_unread(self) -> None:
-        if self._unread:
-            self._unread.cancel()
-            self._unread = None
+    def _cancel_write_deadline(self) -> None:
+        if self._write_deadline:
+            self._write_deadline.cancel()
+            self._write_deadline = None
 
-    def _watch(self) -> None:
-        """Count down while no request is being answered."""
-        here = self in self.connections  # not lost, and not a WebSocket by now
+    def _update_deadline(self) -> None:
+        """Runs a time limit while no request is being answered."""
+        here = self in self.connections  # neither closed nor a WebSocket
         if here and (self.cycle is None or self.cycle.response_complete):
             self._deadline = self._deadline or self.loop.call_later(self._stall_s, self.timeout_keep_alive_handler)
         elif self._deadline:
@@ -147,20 +149,20 @@ class Connection(H11Protocol):
             self._deadline = None
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse("this is no HTTP request that can be read. Send one by HTTP/1.1.")
+        self._refuse("this is not a valid HTTP request. Send one by HTTP/1.1.")
 
     def _refuse(self, reason: str) -> None:
-        """400, and the connection is closed."""
+        """Answers with 400 and closes the connection."""
         body = json.dumps({"error": reason}).encode()
         headers = [("content-type", "application/json"), ("content-length", str(len(body))), ("connection", "close")]
-        with suppress(h11.LocalProtocolError):  # an answer is under way
+        with suppress(h11.LocalProtocolError):  # an answer has begun
             for event in (h11.Response(status_code=400, headers=headers), h11.Data(data=body), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
 
 
 class _Server(uvicorn.Server):
-    """Says when it listens, and lets streams end before connections are closed."""
+    """Calls `started` when it listens, and lets streams end before connections are closed."""
 
     def __init__(self, config: uvicorn.Config, service: Service, started: Callable[[], None]) -> None:
         super().__init__(config)
@@ -174,12 +176,12 @@ class _Server(uvicorn.Server):
         await self._service.finish_streams()
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSING_S):
-                await self._taken_leave()
+                await self._streams_closed()
         await super().shutdown(sockets)
 
-    async def _taken_leave(self) -> None:
-        """Wait until clients have answered the end of their streams. To close a connection on which more has come than
-        was read resets it, and what its client has not read yet is lost: the last events."""
+    async def _streams_closed(self) -> None:
+        """Waits until clients have confirmed the end of their streams. Closing a connection with unread data resets it,
+        and its client would lose the last events."""
         while not self.force_exit and any(getattr(one, "close_timer", None) for one in self.server_state.connections):
             await asyncio.sleep(0.05)
 

@@ -1,8 +1,8 @@
-"""A request's body to a recording that is held to limits: as one part of a form, or as it is.
+"""Reads the recording in a request, as a part of a form or as the body, and enforces the limits while it is decoded.
 
-What comes is kept in memory, beyond a megabyte in a temporary file without a name. The name that a client gives is only
-said back to it. How long a recording is, is found out by its header and again while it is decoded, for a few bytes can
-hold hours.
+Uploads are held in memory, above one megabyte in a temporary file without a name. The file name that a client sends is
+only returned to it. The length is checked in the file's header and again while decoding, because a few bytes can hold
+hours.
 """
 
 import unicodedata
@@ -18,40 +18,43 @@ from starlette.requests import Request
 
 from hubbub.audio import decode
 from hubbub.inference.stream import limit_length
-from hubbub.serve.middleware import Limits, RefusedError
+from hubbub.serve.limits import Limits, RefusedError
 
-__all__ = ["Upload", "opened", "receive"]
+__all__ = ["Upload", "open_limited", "receive"]
 
-#: Kept in memory of each upload.
+#: Bytes of each upload that are held in memory.
 SPOOLED_BYTES = 1_000_000
-#: Fields beside the file, and how large one may be: there is no use for them, but forms have them.
+#: How many fields a form may have beside the file, and how large each may be; they are ignored.
 FIELDS, FIELD_BYTES = 8, 4_096
 LONGEST_NAME = 200
 UNNAMED = "upload"
-#: A body of such a type is not a recording, whatever its bytes are; other types are believed no more than file names.
+#: Content types that are refused at once. Other types are ignored, like file names: the bytes tell the format.
 NO_SOUND = ("text/", "image/", "application/json", "application/xml", "application/zip", "application/pdf")
 
 
 @dataclass(frozen=True)
 class Upload:
-    """What was sent: `file` at its start, and what the client calls it."""
+    """An uploaded file, at its start, and its name."""
 
     file: BinaryIO
     name: str
 
 
 async def receive(request: Request, limits: Limits) -> Upload:
-    """The recording in a request. Raises `RefusedError`: 400 where there is none, 413 where it is too large, 415 where
-    it is declared to be something else."""
+    """The recording in a request.
+
+    Raises `RefusedError`: 400 if there is none, 413 if it is too large, 415 if its declared type is not sound."""
     if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise RefusedError(415, "a packed body is not taken. Send the recording as it is, without Content-Encoding.")
+        raise RefusedError(
+            415, "compressed bodies are not accepted. Send the recording as it is, without Content-Encoding."
+        )
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
-        upload = await _of_form(request)
+        upload = await _from_form(request)
     elif kind.startswith(NO_SOUND):
-        raise RefusedError(415, f"'{kind[:80]}' is no sound. Send a recording as a file of a form, or as the body.")
+        raise RefusedError(415, f"'{kind[:80]}' is not sound. Send a recording as a file of a form, or as the body.")
     else:
-        upload = await _of_body(request)
+        upload = await _from_body(request)
     size = upload.file.seek(0, 2)
     upload.file.seek(0)
     try:
@@ -67,23 +70,23 @@ async def receive(request: Request, limits: Limits) -> Upload:
 
 
 @contextmanager
-def opened(
-    file: BinaryIO, limits: Limits, most_s: float, start_s: float | None = None, end_s: float | None = None
+def open_limited(
+    file: BinaryIO, limits: Limits, max_s: float, start_s: float | None = None, end_s: float | None = None
 ) -> Iterator[decode.Sound]:
-    """`audio.opened` of `most_s` seconds at most. Raises `RefusedError` and `AudioError`, here or from the blocks."""
-    _refuse_length(max(start_s or 0, end_s or 0), limits.max_seconds)  # what comes before a part is decoded too
-    with decode.opened(file, start_s, end_s) as sound:
+    """`decode.open_sound` of at most `max_s` seconds. Raises `RefusedError` and `AudioError`, also from the blocks."""
+    _refuse_length(max(start_s or 0, end_s or 0), limits.max_seconds)  # the sound before the part is decoded too
+    with decode.open_sound(file, start_s, end_s) as sound:
         limits.refuse_format(sound.rate_hz)
-        yield limit_length(sound, lambda seconds: _refuse_length(seconds, most_s))
+        yield limit_length(sound, lambda seconds: _refuse_length(seconds, max_s))
 
 
-def _refuse_length(seconds: float, most_s: float) -> None:
-    if seconds > most_s:
-        raise RefusedError(413, f"{most_s:g} s are the most. Cut the recording into parts.")
+def _refuse_length(seconds: float, max_s: float) -> None:
+    if seconds > max_s:
+        raise RefusedError(413, f"{max_s:g} s are the most. Cut the recording into parts.")
 
 
-async def _of_body(request: Request) -> Upload:
-    file = SpooledTemporaryFile(SPOOLED_BYTES)  # noqa: SIM115 - whoever asked closes it
+async def _from_body(request: Request) -> Upload:
+    file = SpooledTemporaryFile(SPOOLED_BYTES)  # noqa: SIM115 - the route closes it
     try:
         async for chunk in request.stream():
             file.write(chunk)
@@ -93,7 +96,7 @@ async def _of_body(request: Request) -> Upload:
     return Upload(cast(BinaryIO, file), UNNAMED)
 
 
-async def _of_form(request: Request) -> Upload:
+async def _from_form(request: Request) -> Upload:
     parser = MultiPartParser(
         request.headers, request.stream(), max_files=1, max_fields=FIELDS, max_part_size=FIELD_BYTES
     )
@@ -105,11 +108,11 @@ async def _of_form(request: Request) -> Upload:
         ) from error
     for part in form.values():
         if isinstance(part, UploadFile):
-            return Upload(part.file, _harmless(part.filename or UNNAMED))
-    raise RefusedError(400, "the form holds no whole file. Send the recording as its part 'file'.")
+            return Upload(part.file, _safe_for_display(part.filename or UNNAMED))
+    raise RefusedError(400, "the form holds no complete file. Send the recording as its part 'file'.")
 
 
-def _harmless(name: str) -> str:
-    """The last part of a path, without what would move a cursor or turn the direction of writing."""
+def _safe_for_display(name: str) -> str:
+    """The last part of a path, without control characters and marks that reverse the direction of text."""
     last = name.replace("\\", "/").rpartition("/")[2]
     return "".join(c for c in last if unicodedata.category(c)[0] != "C")[:LONGEST_NAME] or UNNAMED

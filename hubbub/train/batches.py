@@ -1,8 +1,7 @@
-"""What a training step is given: which segments, and those segments cut on the device that trains.
+"""The batches of a training: which segments, and cutting them on the device.
 
-A data set is decoded once and stays resident: in the device's memory where it fits, else as a memory map. Which
-segments make a batch is a function of seed and epoch alone, so a resumed run sees what an unbroken one would have.
-This room does not know what is learnt from them.
+A data set is decoded once and stays resident: in the device's memory if it fits, else as a memory map. The segments
+of a batch depend on seed and epoch only, so a resumed run sees the same batches as an unbroken one.
 """
 
 import math
@@ -23,7 +22,7 @@ __all__ = ["Embeddings", "Source", "Stored", "Waveforms", "class_weights", "epoc
 
 Rows = npt.NDArray[np.intp]
 Targets = npt.NDArray[np.int64]
-#: The part of a device's free memory that sound may take.
+#: The largest share of a device's free memory for the data.
 SHARE_OF_MEMORY = 0.5
 
 
@@ -35,17 +34,17 @@ class Source(Protocol):
     def __len__(self) -> int: ...
 
     def to(self, device: torch.device) -> None:
-        """Make ready to be fetched on a device."""
+        """Prepare fetching on a device."""
 
     def fetch(self, rows: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Examples `[B, ...]` on the device; with a generator, as training may vary them."""
+        """Examples `[B, ...]` on the device; a generator allows random crops."""
 
 
 class Waveforms:
-    """The segments of some clips, cut where they are needed.
+    """Segments of clips, cut on the device.
 
-    A segment is named by its clip and number; `fetch` gives them as `windows.cut` would. With `crop` and a generator,
-    each is cut anywhere in its clip instead.
+    `fetch` returns the same segments as `windows.cut`; with `crop` and a generator, each starts at a random place of
+    its clip.
     """
 
     def __init__(self, waves: Waves, clips: Rows, targets: Targets, settings: Windows, *, crop: bool = False) -> None:
@@ -63,7 +62,7 @@ class Waveforms:
     def to(self, device: torch.device) -> None:
         self.device = device
         self._offsets = torch.from_numpy(np.asarray(self.waves.offsets))
-        self._samples = _near(torch.from_numpy(self.waves.samples), device)
+        self._samples = _move_if_it_fits(torch.from_numpy(self.waves.samples), device)
         self._offsets = self._offsets.to(self._samples.device)
 
     def fetch(self, rows: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -83,7 +82,7 @@ class Waveforms:
 
 
 class Stored:
-    """Some clips' spectrograms or pictures, as they are kept."""
+    """Spectrograms or images of clips, as stored."""
 
     def __init__(self, arrays: Arrays, clips: Rows, targets: Targets) -> None:
         rows, counts = rows_of(arrays.offsets, clips)
@@ -95,20 +94,20 @@ class Stored:
 
     def to(self, device: torch.device) -> None:
         self.device = device
-        self._values = _near(torch.from_numpy(self.arrays.values), device)
+        self._values = _move_if_it_fits(torch.from_numpy(self.arrays.values), device)
 
     def fetch(self, rows: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Numbers `[B]` -> spectrograms `[B, F, W]` or pictures `[B, C, F, W]`."""
+        """Numbers `[B]` -> spectrograms `[B, F, W]` or images `[B, C, F, W]`."""
         return self._values[self._rows[rows].to(self._values.device)].to(self.device)
 
 
 class Embeddings:
-    """The embeddings of some clips' segments, for training a last layer on a frozen network."""
+    """Embeddings of the segments of clips, for training the last layer of a frozen network."""
 
     def __init__(self, segments: Segments, clips: Rows, targets: Targets, dimension: int) -> None:
         part = segments.of(clips)
         self.targets = torch.from_numpy(targets[clips][part.clip])
-        # Behind the segment as it was recorded stand its shifted forms, which are for answers.
+        # The first columns embed the segment itself; those of its shifts follow and are for prediction only.
         self._values = torch.from_numpy(np.ascontiguousarray(part.values[:, :dimension]))
 
     def __len__(self) -> int:
@@ -122,8 +121,8 @@ class Embeddings:
         return self._values[rows.to(self._values.device)]
 
 
-def _near(values: Tensor, device: torch.device) -> Tensor:
-    """Values on an accelerator that has room for them, else where they are."""
+def _move_if_it_fits(values: Tensor, device: torch.device) -> Tensor:
+    """The values, moved to the device if that is an accelerator with enough free memory."""
     if device.type == "cuda" and values.nbytes < SHARE_OF_MEMORY * torch.cuda.mem_get_info(device)[0]:
         return values.to(device)
     return values
@@ -138,12 +137,12 @@ def epoch_batches(
     world: int = 1,
     balanced: bool = False,
 ) -> list[tuple[Tensor, float]]:
-    """The batches of one epoch for one of `world` devices: example numbers, and the batch's weight in the mean.
+    """The batches of one epoch for one of `world` devices: example numbers, and the weight of the batch.
 
-    The epoch is cut into as few steps as batches of at most `batch_size` a device allow, all of nearly one size, so
-    no small rest is left and every example comes once. Each device takes its part of each step; the weight, 1 up to
-    rounding, makes the mean over devices the mean over examples. Without `rng` the order is kept; `balanced` draws
-    each class equally often, with replacement.
+    Every example occurs once. The epoch has the fewest steps that batches of at most `batch_size` per device allow, and
+    all batches have nearly equal size. Each device takes its part of each step; the weight, near 1, makes the mean over
+    devices the mean over examples. Without `rng` the order is kept; `balanced` draws each class equally often, with
+    replacement.
     """  # fmt: skip
     count = len(targets)
     order: npt.NDArray[np.int64] = np.arange(count)
@@ -160,9 +159,9 @@ def epoch_batches(
 
 
 def class_weights(targets: Tensor, classes: int = 0) -> Tensor:
-    """A weight for each class, 1 / its count, so scaled that the mean over examples is 1. `[S]` -> `[K]`.
+    """Class weights 1 / count, scaled to a mean of 1 over the examples. `[S]` -> `[K]`.
 
-    Of `classes`, those that do not occur weigh nothing: label smoothing would draw all towards them.
+    Absent classes get weight 0, so that label smoothing does not favour them.
     """
     counts = torch.bincount(targets, minlength=classes)
     return (counts > 0) * len(targets) / ((counts > 0).sum() * counts.clamp_min(1).float())

@@ -1,9 +1,7 @@
-"""Fit one network, or one head on frozen embeddings, on one split.
+"""Fit a network, or a head on frozen embeddings, on one split; the test part is never used.
 
-A network: the one training loop, whose steps are in `training.py`. Validation picks the epoch, and its weights are
-read back from the checkpoint on disk, never from a shallow copy. A head: every candidate on the training part, the best
-on validation fitted again on both.
-This room does not see the test part.
+Network: validation chooses the epoch, whose weights are read from the checkpoint on disk; the training step is in
+`module.py`. Head: every candidate is fitted on the training part; the best on validation is fitted again on both.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,21 +14,24 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
+from torch.utils.data import DataLoader
 
 from hubbub.classifier import pooling
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config.recipe import Recipe
 from hubbub.data.arrays import Arrays
-from hubbub.data.cache import Resident, Segments, Waves, key_of
+from hubbub.data.cache import Segments, Waves, key_of
+from hubbub.data.inputs import Inputs
 from hubbub.metrics import classification
 from hubbub.models.heads import build_head, candidates
-from hubbub.runtime import distributed as ranks
+from hubbub.runtime import distributed
 from hubbub.runtime.devices import choose_device
 from hubbub.train.batches import Embeddings, Source, Stored, Waveforms
 from hubbub.train.module import EachEpoch, Training
 from hubbub.train.schedule import plateaus
-from hubbub.train.trainer import TrainError, build_trainer, in_words, quiet
+from hubbub.train.trainer import TrainError, build_trainer, checkpoint_callbacks, explain_errors, quiet
 
 __all__ = [
     "FitRequest",
@@ -41,6 +42,7 @@ __all__ = [
     "fit",
     "fit_head",
     "fit_network",
+    "run_trainer",
     "run_training",
 ]
 
@@ -50,12 +52,12 @@ Targets = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a fit gives.
+    """The result of a fit.
 
-    `chosen` was fitted on the training part: its validation figures are honest. `final` is the one to test: the same
-    for a network, refitted on training + validation for a head. `choice` is what validation decided, and `history`
-    the losses and validation metrics of each epoch of a network, `trainable` how many numbers of it were trained,
-    `threads` the numbers of processor threads that trained it.
+    `chosen` was fitted on the training part only, so its validation metrics are unbiased. `final` is the one to test:
+    the same for a network, refitted on training + validation for a head. `choice` is what validation chose. Of a
+    network: `history`, the loss and validation metrics of each epoch; `trainable`, the number of trained parameters;
+    `threads`, the numbers of CPU threads used.
     """
 
     chosen: TorchClassifier
@@ -68,7 +70,7 @@ class Fitted:
 
 @dataclass(frozen=True)
 class FitRequest:
-    """A fit of a network as rank 0 tells the other processes of it; `checkpoints` are on its machine."""
+    """The fit of a network that rank 0 requests from the workers; `checkpoints` is a folder on rank 0's machine."""
 
     recipe: Recipe
     labels: tuple[str, ...]
@@ -83,7 +85,7 @@ class FitRequest:
 
 def fit(
     classifier: TorchClassifier,
-    inputs: Resident | Segments,
+    inputs: Inputs | Segments,
     targets: Targets,
     train: Rows,
     validation: Rows,
@@ -94,9 +96,9 @@ def fit(
     loggers: list[Logger] | None = None,
     each_epoch: EachEpoch | None = None,
 ) -> Fitted:
-    """Fit the recipe's head, or its network where it has no head; see `fit_head` and `fit_network`.
+    """Fit the recipe's head or, if it has none, its network; see `fit_head` and `fit_network`.
 
-    A head writes nothing to `folder` and has no epochs, so `loggers` and `each_epoch` get nothing from it.
+    A head has no epochs and no files: it does not use `folder`, `loggers` and `each_epoch`.
     """
     if classifier.recipe.head.name == "none":
         return fit_network(
@@ -109,7 +111,7 @@ def fit(
 
 def fit_network(
     classifier: TorchClassifier,
-    inputs: Resident | Segments,
+    inputs: Inputs | Segments,
     targets: Targets,
     train: Rows,
     validation: Rows,
@@ -120,38 +122,37 @@ def fit_network(
     loggers: list[Logger] | None = None,
     each_epoch: EachEpoch | None = None,
 ) -> Fitted:
-    """Train `classifier.network` in place on the clips `train`; the epoch is chosen on the clips `validation`.
+    """Train `classifier.network` in place on the clips `train`; the clips `validation` choose the epoch.
 
-    `inputs` is the clips as they are kept or, where the network is frozen, its embeddings of their segments. Without
-    validation clips nothing is chosen: the last epoch is kept, or epoch `choice["epoch"]` where an earlier fit's choice
-    is given.
-    Checkpoints `best.ckpt` and `last.ckpt` go to `folder`/checkpoints; a `last.ckpt` found there is gone on from.
-    `targets` `[clips]` are class numbers; `loggers` follow the figures of each epoch, `each_epoch` hears them and may
-    end the training by raising. Raises `TrainError`.
+    `inputs` are the decoded clips or, for a frozen network, the embeddings of their segments; `targets` `[clips]` are
+    class numbers. Without validation clips the last epoch is kept; an earlier fit's `choice` sets their number.
+    Checkpoints `best.ckpt` and `last.ckpt` are in `folder`/checkpoints; training continues from a `last.ckpt` there.
+    `loggers` and `each_epoch` receive the metrics of each epoch; `each_epoch` may raise to end the training.
+    Raises `TrainError`.
     """
     settings, checkpoints = classifier.recipe.train, folder / "checkpoints"
     nodes, devices = _devices(classifier)
-    ranks.check_world_size(settings.nodes, settings.devices)
+    distributed.check_world_size(settings.nodes, settings.devices)
     lowered = choice.get("lowered", ()) if choice else ()
     module = build_module(classifier, inputs, targets, train, validation, seed, lowered, each_epoch)
-    checks = module.checks
-    if len(module.source) < 2 * nodes * devices:
-        raise TrainError(f"{len(module.source)} training segments are too few for {nodes * devices} devices.")
+    checks = module.validation_source
+    if len(module.train_source) < 2 * nodes * devices:
+        raise TrainError(f"{len(module.train_source)} training segments are too few for {nodes * devices} devices.")
     last = checkpoints / "last.ckpt"
     resume = last.is_file()
-    if not resume or not _read(last)["stopped"]:
+    if not resume or not read_checkpoint(last)["stopped"]:
         epochs = choice["epoch"] if choice else settings.epochs
-        if nodes * devices > 1 and ranks.this_process().world_size > 1:
+        if nodes * devices > 1 and distributed.this_process().world_size > 1:
             assert not isinstance(inputs, Segments)
             name = data_key(inputs, targets, settings.device)
-            ranks.broadcast(
+            distributed.broadcast(
                 FitRequest(
                     classifier.recipe, classifier.labels, train, validation, seed, lowered, checkpoints, epochs, resume
                 )
             )
-            ranks.build_on_all(lambda: name, str, "clips or kind of device")
+            distributed.build_on_all(lambda: name, str, "clips or kind of device")
         run_training(module, checkpoints, epochs, resume=resume, loggers=loggers or [])
-    kept = _read(checkpoints / "best.ckpt" if checks else last)
+    kept = read_checkpoint(checkpoints / "best.ckpt" if checks else last)
     module.load_state_dict(kept["state_dict"], strict=True)
     if module.averaged:
         module.learning.load_state_dict(module.averaged.module.state_dict())
@@ -159,7 +160,7 @@ def fit_network(
     only_added = classifier.recipe.network.mode == "head" and not classifier.frozen
     trained = classifier.network.groups()["head"] if only_added else module.learning.parameters()
     trainable = sum(p.numel() for p in trained)
-    ended = _read(last)
+    ended = read_checkpoint(last)
     history = ended["history"]
     chosen: dict[str, Any] = {"epoch": int(kept["epoch"]) + 1}
     if settings.schedule == "plateau":
@@ -168,30 +169,43 @@ def fit_network(
 
 
 def _devices(classifier: TorchClassifier) -> tuple[int, int]:
-    """Machines, and devices of each. Frozen embeddings are few and quick: one has them done before a second starts."""
+    """Machines, and devices per machine: one device for frozen embeddings, which train faster than a second starts."""
     settings = classifier.recipe.train
     return (1, 1) if classifier.frozen else (settings.nodes, settings.devices)
 
 
-def data_key(sound: Resident, targets: Targets, device: str) -> str:
-    """A name for what processes that train together must have in common: clips, their classes, the kind of device."""
+def data_key(sound: Inputs, targets: Targets, device: str) -> str:
+    """A hash of what all processes of a training must share: clips, their classes, the kind of device."""
     return key_of(sound.key, targets.tolist(), choose_device(device))
 
 
-def run_training(module: Training, checkpoints: Path, epochs: int, *, resume: bool, loggers: list[Logger]) -> None:
-    """All epochs of a training, on all its devices; `resume` goes on from `last.ckpt` in the folder `checkpoints`."""
+def run_training(module: Training, folder: Path, epochs: int, *, resume: bool, loggers: list[Logger]) -> None:
+    """Train all epochs on all devices, with checkpoints in `folder`; `resume` continues from its `last.ckpt`."""
+    callbacks = checkpoint_callbacks(module.settings, folder, choosing=module.validation_source is not None)
+    run_trainer(module, callbacks, epochs, loggers=loggers, checkpoint=folder / "last.ckpt" if resume else None)
+
+
+def run_trainer(
+    module: Training,
+    callbacks: list[Callback],
+    epochs: int,
+    *,
+    batches: DataLoader[Any] | None = None,
+    loggers: list[Logger] | None = None,
+    checkpoint: Path | None = None,
+) -> None:
+    """Run Lightning's trainer on a module, seeded; `batches` replace the module's own. Raises `TrainError`."""
     settings = module.settings
-    with _seeded(module.seed), quiet(), in_words(settings):
+    with _seeded(module.seed), quiet(), explain_errors(settings):
         trainer = build_trainer(
-            settings, checkpoints, epochs, *_devices(module.classifier), choosing=module.checks is not None,
-            loggers=loggers,
-        )  # fmt: skip
-        trainer.fit(module, ckpt_path=checkpoints / "last.ckpt" if resume else None, weights_only=True)
+            settings, epochs, *_devices(module.classifier), callbacks=callbacks, loggers=loggers or []
+        )
+        trainer.fit(module, batches, ckpt_path=checkpoint, weights_only=True)
 
 
 def build_module(
     classifier: TorchClassifier,
-    inputs: Resident | Segments,
+    inputs: Inputs | Segments,
     targets: Targets,
     train: Rows,
     validation: Rows,
@@ -199,7 +213,7 @@ def build_module(
     lowered: Sequence[int] = (),
     each_epoch: EachEpoch | None = None,
 ) -> Training:
-    """The training of a network before its first step, what the front end learns from the training part included."""
+    """The Lightning module of a fit; the front end is fitted to the training part."""
     source = _source(classifier, inputs, targets, train)
     checks = _source(classifier, inputs, targets, validation) if len(validation) else None
     if len(source) and (frontend := classifier.frontend) and not classifier.frozen:
@@ -209,11 +223,11 @@ def build_module(
     return Training(classifier, source, checks, seed, lowered, each_epoch)
 
 
-def _read(checkpoint: Path) -> dict[str, Any]:
+def read_checkpoint(checkpoint: Path) -> dict[str, Any]:
     return torch.load(checkpoint, map_location="cpu", weights_only=True)
 
 
-def _source(classifier: TorchClassifier, inputs: Resident | Segments, targets: Targets, clips: Rows) -> Source:
+def _source(classifier: TorchClassifier, inputs: Inputs | Segments, targets: Targets, clips: Rows) -> Source:
     if isinstance(inputs, Segments):
         return Embeddings(inputs, clips, targets, classifier.network.fc.in_features)
     if isinstance(inputs, Arrays):
@@ -233,26 +247,26 @@ def fit_head(
     seed: int,
     choice: dict[str, Any] | None = None,
 ) -> Fitted:
-    """Fit the recipe's head on `base`'s embeddings `segments` of all clips; `train` and `validation` are clip numbers.
+    """Fit the recipe's head on the embeddings `segments` of all clips; `train` and `validation` are clip numbers.
 
-    The candidate with the best validation clip accuracy is taken, the lower log loss deciding between equals.
+    The candidate with the highest clip accuracy on validation is chosen; of equal ones, that with the lower log loss.
     """
     options = [choice] if choice else candidates(base.recipe.head)
-    fitted = [(_fit_once(base, segments, targets, train, seed, option), option) for option in options]
+    fitted = [(_fit_candidate(base, segments, targets, train, seed, option), option) for option in options]
     if not len(validation):
         (model, option), *_ = fitted
         return Fitted(model, model, option)
-    ranks = []
+    scores = []
     for model, _ in fitted:
         part = segments.of(validation)
         figures = classification.evaluate(targets[validation], model.predict_proba(part.values, part.offsets[:-1])[1])
-        ranks.append((figures["accuracy"] or 0.0, -(figures["log_loss"] or 0.0)))
-    chosen, option = fitted[max(range(len(ranks)), key=ranks.__getitem__)]
-    final = _fit_once(base, segments, targets, np.union1d(train, validation), seed, option)
+        scores.append((figures["accuracy"] or 0.0, -(figures["log_loss"] or 0.0)))
+    chosen, option = fitted[max(range(len(scores)), key=scores.__getitem__)]
+    final = _fit_candidate(base, segments, targets, np.union1d(train, validation), seed, option)
     return Fitted(chosen, final, option)
 
 
-def _fit_once(
+def _fit_candidate(
     base: TorchClassifier, segments: Segments, targets: Targets, clips: Rows, seed: int, choice: dict[str, Any]
 ) -> TorchClassifier:
     settings, part = base.recipe.head, segments.of(clips)
@@ -268,7 +282,7 @@ def _fit_once(
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """torch's global generator (dropout) seeded inside, as it was outside."""
+    """Seed torch's global generator (dropout) inside the block, and restore it after."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         yield

@@ -1,9 +1,8 @@
-"""Where training figures are followed: TensorBoard always, MLflow and Weights & Biases where the recipe names them.
+"""Loggers of training metrics: TensorBoard always, MLflow and Weights & Biases if the recipe names them.
 
-Lightning's own loggers do the writing. This room opens their runs before a training, goes on with the same ones when
-a run folder is trained again, and ends them. A tracker that cannot be used is an error before any training; one that
-stops answering half-way loses its own further figures, never the training. Nothing but settings and figures is sent.
-This room does not know what the figures mean.
+Lightning's loggers write. Here their runs are opened before a training, continued when a run folder is trained again,
+and closed. A tracker that cannot be used is an error before the training; one that fails later loses its own further
+metrics, and the training goes on. Only settings and metrics are sent.
 """
 
 import logging
@@ -23,12 +22,12 @@ from hubbub.runtime import files, homes
 if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
 
-__all__ = ["TrackerError", "record", "tracked"]
+__all__ = ["TrackerError", "log_metrics", "open_loggers"]
 
 _log = logging.getLogger("hubbub")
-# What the trackers are told while a run lasts, wherever the user has not said otherwise: print nothing, report nothing
-# about the user to their makers, and give up in a minute or two instead of hours.
-_MANNERS = {
+# Defaults of the trackers during a run, which the user's environment overrides: print nothing, send no telemetry, and
+# give up after a minute or two instead of hours.
+_DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
@@ -42,12 +41,12 @@ _MANNERS = {
     "WANDB_INIT_TIMEOUT": "20",
     "WANDB_SILENT": "true",
 }
-# Before the training nothing is lost by giving up at once.
-_AT_FIRST = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+# Before the training it is safe to give up at once.
+_BEFORE_TRAINING = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 
 
 class TrackerError(HubbubError):
-    """A tracker that cannot be used; the message says how to mend it or do without."""
+    """A tracker that cannot be used; the message says how to repair it or do without it."""
 
 
 @dataclass(frozen=True)
@@ -60,28 +59,28 @@ class _Run:
 
 
 @contextmanager
-def tracked(
+def open_loggers(
     names: Collection[str], folder: Path, *, run: str, group: str, settings: dict[str, Any], store: Path
 ) -> Iterator[list["Logger"]]:
     """Yields Lightning's loggers of one training: TensorBoard's and those of `names` ("mlflow", "wandb").
 
-    Each has a run named `run` in the experiment (MLflow) or project (W&B) `group`, with `settings` (nested) as
-    hyperparameters. It ends with the block: finished, or failed where the block raises. `folder` takes TensorBoard's
-    and W&B's files, and the runs' ids (`mlflow.id`, `wandb.id`): where these are found, those runs go on. MLflow
+    Each logs to a run named `run` in the experiment (MLflow) or project (W&B) `group`, with `settings` (nested) as
+    hyperparameters. The run ends with the block: finished, or failed if the block raises. `folder` holds the files of
+    TensorBoard and W&B and the ids of the runs (`mlflow.id`, `wandb.id`); runs with stored ids are continued. MLflow
     writes to `MLFLOW_TRACKING_URI`, else to the SQLite file `store`, which any number of processes may share.
-    In processes of a rank above 0 only TensorBoard's is yielded, and writes nothing.
+    In processes of rank 1 or higher only TensorBoard's logger is yielded, and it writes nothing.
 
-    Raises TrackerError, before anything is trained, where a package is missing or a server does not answer.
+    Raises TrackerError, before the training, if a package is missing or a server does not answer.
     """
     from lightning.fabric.utilities.rank_zero import rank_zero_only
 
     wanted = [] if getattr(rank_zero_only, "rank", 0) else dict.fromkeys(names)
     one = _Run(homes.absolute(folder), run, group, settings, homes.absolute(store))
-    theirs = frozenset(os.environ)
+    user_set = frozenset(os.environ)
     with ExitStack() as stack:
-        stack.enter_context(_environment(_MANNERS, theirs))
+        stack.enter_context(_environment(_DEFAULTS, user_set))
         loggers = []
-        with _environment(_AT_FIRST, theirs):
+        with _environment(_BEFORE_TRAINING, user_set):
             for name in ("tensorboard", *wanted):
                 logger, end = _OPEN[name](one)
                 stack.push(partial(_end, name, end))
@@ -89,10 +88,10 @@ def tracked(
         yield loggers
 
 
-def record(loggers: Iterable["Logger"], figures: dict[str, float]) -> None:
-    """Log a training's final figures, such as those of its test part."""
+def log_metrics(loggers: Iterable["Logger"], metrics: dict[str, float]) -> None:
+    """Log metrics at the end of a training, such as those of the test part."""
     for logger in loggers:
-        logger.log_metrics(figures)
+        logger.log_metrics(metrics)
 
 
 _Opened = tuple["Logger", Callable[[str], object]]
@@ -114,39 +113,39 @@ def _mlflow(run: _Run) -> _Opened:
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
-    given, kept = os.environ.get("MLFLOW_TRACKING_URI"), run.folder / "mlflow.id"
-    address = given or f"sqlite:///{run.store}"
+    configured, id_file = os.environ.get("MLFLOW_TRACKING_URI"), run.folder / "mlflow.id"
+    address = configured or f"sqlite:///{run.store}"
     try:
-        if not given and re.search(r"[?#%]", address):
-            raise ValueError("no ?, # or % may be in the path of its file")
+        if not configured and re.search(r"[?#%]", address):
+            raise ValueError("the path of its file must not contain ?, # or %")
         run.store.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{run.store}.lock"):  # MLflow's tables cannot be made by two processes at a time
+        with FileLock(f"{run.store}.lock"):  # two processes cannot create MLflow's tables at the same time
             client = MlflowClient(address)
         experiment = client.get_experiment_by_name(run.group)
         if experiment is None:
-            with suppress(MlflowException):  # another process was first; any other reason is met again below
-                client.create_experiment(run.group, None if given else (run.store.parent / "mlruns").as_uri())
+            with suppress(MlflowException):  # another process was first; any other error occurs again below
+                client.create_experiment(run.group, None if configured else (run.store.parent / "mlruns").as_uri())
             experiment = client.get_experiment_by_name(run.group)
             assert experiment is not None
-        run_id, going_on = kept.read_text(encoding="utf-8") if kept.is_file() else "", False
+        run_id, resumed = id_file.read_text(encoding="utf-8") if id_file.is_file() else "", False
         if run_id:
             with suppress(MlflowException):  # deleted since, or of another server
                 client.update_run(run_id, status="RUNNING")
-                going_on = True
-        if not going_on:
+                resumed = True
+        if not resumed:
             run_id = client.create_run(experiment.experiment_id, run_name=run.name).info.run_id
         logger = MLFlowLogger(run.group, tracking_uri=address, run_id=run_id)
-        with _environment({"MLFLOW_TRACKING_URI": address}):  # Lightning sets it, for all that comes after
-            _ = logger.experiment  # opened here, because a child process cannot do it for this one
-        if not going_on:
-            logger.log_hyperparams(run.settings)  # MLflow takes them once
-        files.write_text(kept, run_id)
-    except Exception as error:  # of MLflow, SQLAlchemy, requests or the server: all mean the same here
+        with _environment({"MLFLOW_TRACKING_URI": address}):  # Lightning would set it for the whole process
+            _ = logger.experiment  # opened here: a child process cannot do it for this one
+        if not resumed:
+            logger.log_hyperparams(run.settings)  # MLflow accepts them once
+        files.write_text(id_file, run_id)
+    except Exception as error:  # of MLflow, SQLAlchemy, requests or the server
         raise TrackerError(
             f"MLflow at {_without_secrets(address)} cannot be used: {_why(error)}. Start its server, set "
             "MLFLOW_TRACKING_URI to another, or take mlflow out of train.trackers."
         ) from error
-    return _steady(logger, "MLflow"), logger.finalize
+    return _without_errors(logger, "MLflow"), logger.finalize
 
 
 def _wandb(run: _Run) -> _Opened:
@@ -154,62 +153,66 @@ def _wandb(run: _Run) -> _Opened:
     import wandb
     from lightning.pytorch.loggers import WandbLogger
 
-    kept = run.folder / "wandb.id"
-    project = re.sub(r"[/\\#?%:]", "-", run.group)[:128]  # W&B takes no others
+    id_file = run.folder / "wandb.id"
+    project = re.sub(r"[/\\#?%:]", "-", run.group)[:128]  # W&B allows no others
     try:
         run.folder.mkdir(parents=True, exist_ok=True)
-        # create_new: a run that the user has open is none of ours
+        # create_new: do not log to a run that the user has open
         begin = partial(wandb.init, project=project, name=run.name, dir=run.folder, reinit="create_new")
         experiment = None
-        if kept.is_file():
-            with suppress(Exception):  # deleted since, or of another server; any other reason is met again below
-                experiment = begin(id=kept.read_text(encoding="utf-8"), resume="allow")
+        if id_file.is_file():
+            with suppress(Exception):  # deleted since, or of another server; any other error occurs again below
+                experiment = begin(id=id_file.read_text(encoding="utf-8"), resume="allow")
         if experiment is None:
             experiment = begin()
         logger = WandbLogger(run.name, run.folder, version=experiment.id, project=project, experiment=experiment)
         logger.log_hyperparams(run.settings)
-        files.write_text(kept, experiment.id)
+        files.write_text(id_file, experiment.id)
     except Exception as error:
         raise TrackerError(
             f"Weights & Biases cannot be used: {_why(error)}. Run `wandb login`, set WANDB_MODE=offline to keep the "
             "figures in the run folder for `wandb sync`, or take wandb out of train.trackers."
         ) from error
-    return _steady(logger, "Weights & Biases"), lambda status: experiment.finish(exit_code=int(status != "success"))
+    return _without_errors(logger, "Weights & Biases"), lambda status: experiment.finish(
+        exit_code=int(status != "success")
+    )
 
 
 _OPEN: dict[str, Callable[[_Run], _Opened]] = {"tensorboard": _tensorboard, "mlflow": _mlflow, "wandb": _wandb}
 
 
-def _steady(logger: Any, name: str) -> "Logger":
-    """The logger with methods that do not raise; no subclass, because Lightning is imported only when it is needed,
-    and a class made then could not be pickled for the processes of other devices."""
+def _without_errors(logger: Any, name: str) -> "Logger":
+    """The logger, with methods that do not raise. It is no subclass: Lightning is imported late, and a class created
+    then could not be pickled for the processes of other devices."""
     for method in ("log_metrics", "finalize"):
         setattr(logger, method, partial(_attempt, logger, name, method))
     return logger
 
 
 def _attempt(logger: Any, name: str, method: str, *args: Any, **kwargs: Any) -> None:
-    """Call a logger's own method; once it has failed, say so and call no more, since each call may wait a minute."""
+    """Call a logger's own method; after one failure warn and call it no more, since each call may take a minute."""
     if getattr(logger, "lost", False):
         return
     try:
         getattr(type(logger), method)(logger, *args, **kwargs)
     except Exception as error:
         logger.lost = True
-        _log.warning("%s takes no more figures (%s); training goes on, TensorBoard has them all", name, _why(error))
+        _log.warning(
+            "%s no longer receives metrics (%s); training goes on, and TensorBoard has all of them", name, _why(error)
+        )
 
 
 def _end(name: str, end: Callable[[str], object], kind: type[BaseException] | None, *_: object) -> None:
     try:
         end("failed" if kind else "success")
-    except Exception as error:  # everything else about the training is done and written
+    except Exception as error:  # the training itself is complete and saved
         _log.warning("the run in %s could not be ended: %s", name, _why(error))
 
 
 @contextmanager
-def _environment(values: Mapping[str, str], theirs: Collection[str] = ()) -> Iterator[None]:
-    """Environment variables for the time of a block; those in `theirs` stay as they are."""
-    before = {name: os.environ.get(name) for name in values if name not in theirs}
+def _environment(values: Mapping[str, str], keep: Collection[str] = ()) -> Iterator[None]:
+    """Set environment variables for a block; those named in `keep` are not changed."""
+    before = {name: os.environ.get(name) for name in values if name not in keep}
     os.environ.update({name: values[name] for name in before})
     try:
         yield
@@ -239,7 +242,7 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def _why(error: BaseException) -> str:
-    """An error in one line: what the system said first, if it did (connection refused, timed out), else itself."""
+    """An error in one line: the first error of the system in its chain (connection refused, timed out), else itself."""
     chain = [error]
     while cause := chain[-1].__cause__ or (None if chain[-1].__suppress_context__ else chain[-1].__context__):
         chain.append(cause)
@@ -250,5 +253,5 @@ def _why(error: BaseException) -> str:
 
 
 def _without_secrets(text: str) -> str:
-    """Without the user and password that an address may hold."""
+    """The text without the user and password of addresses."""
     return re.sub(r"//[^/@\s]*@", "//", text)

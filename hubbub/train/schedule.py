@@ -1,26 +1,26 @@
-"""The learning rate of every step, as a pure function of settings, step and what validation gave so far.
+"""The learning rate of each step, as a pure function of settings, step and validation history.
 
-It keeps no state of its own, so a resumed run cannot lose any. Forms: a rate that stays, half a cosine (Loshchilov &
-Hutter, arXiv 1608.03983), exponential decay, one cycle (Smith & Topin, arXiv 1708.07120), and lowering on a plateau.
-This room knows no optimizer.
+It has no state, so a resumed run continues with the same rates. Schedules: constant, cosine (Loshchilov & Hutter,
+arXiv 1608.03983), exponential, one cycle (Smith & Topin, arXiv 1708.07120), and reduction on a plateau.
 """
 
 import math
 from collections.abc import Sequence
 
-from hubbub.config.sections import Train
+from hubbub.config.train import Train
 
 __all__ = ["learning_rate", "plateaus"]
 
-ONE_CYCLE_RISE = 0.3  # the share of the steps in which the rate rises
-ONE_CYCLE_START, ONE_CYCLE_END = 1 / 25, 1 / 25e4  # shares of the largest rate, as torch's OneCycleLR has them
+ONE_CYCLE_RISE = 0.3  # share of the steps in which the rate rises
+ONE_CYCLE_START, ONE_CYCLE_END = 1 / 25, 1 / 25e4  # shares of the largest rate, as in torch's OneCycleLR
 
 
 def learning_rate(settings: Train, largest: float, step: int, per_epoch: int, lowered: Sequence[int] = ()) -> float:
-    """The rate of optimizer step `step`, counted from 0, with `per_epoch` steps an epoch and a largest rate.
+    """The learning rate of optimizer step `step`, counted from 0, with `per_epoch` steps per epoch.
 
-    Frozen epochs run at the largest rate; after them the rate rises for `warmup_epochs` and then follows the schedule,
-    which ends with the last of `epochs`. Under plateau, `lowered` are the epochs, from 1, at whose end it was lowered.
+    Frozen epochs run at the rate `largest`; after them the rate rises for `warmup_epochs` and then follows the
+    schedule, which ends with the last of `epochs`. Under plateau, the rate is reduced at the end of the epochs
+    `lowered`, counted from 1.
     """
     finished = step // per_epoch
     step -= settings.freeze_epochs * per_epoch
@@ -42,7 +42,7 @@ def learning_rate(settings: Train, largest: float, step: int, per_epoch: int, lo
 
 
 def _one_cycle(largest: float, step: int, steps: int) -> float:
-    """Up and down again by half cosines."""
+    """Rise and fall along half cosines."""
     top = max(ONE_CYCLE_RISE * steps - 1, 1)
     if step <= top:
         first, last, done = largest * ONE_CYCLE_START, largest, step / top
@@ -52,9 +52,9 @@ def _one_cycle(largest: float, step: int, steps: int) -> float:
 
 
 def plateaus(settings: Train, history: list[dict[str, float]]) -> list[int]:
-    """The epochs, from 1, at whose end the monitor had stood still for longer than `plateau_patience` epochs.
+    """The epochs, counted from 1, at whose end the monitor has not improved for more than `plateau_patience` epochs.
 
-    `history` holds the figures of the epochs so far; frozen ones are not looked at.
+    `history` holds the metrics of the epochs so far; frozen epochs are ignored.
     """
     sign = 1 if settings.monitor == "val_loss" else -1
     found, still, best = [], 0, math.inf

@@ -1,7 +1,6 @@
-"""The machine that drives a training: devices, precision, checkpoints, early stop (a Lightning Trainer), and its
-errors in words.
+"""Lightning's Trainer for a training: devices, precision, checkpoints, early stopping, and its errors explained.
 
-What a training step does is in `train.py`; this room does not know it.
+The training step is in `module.py`.
 """
 
 import logging
@@ -19,24 +18,28 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import DDPStrategy
 
-from hubbub.config.sections import Train
+from hubbub.config.train import Train
 from hubbub.errors import HubbubError
 from hubbub.runtime import distributed, files
 from hubbub.runtime.devices import choose_device
 
-__all__ = ["TrainError", "build_trainer", "in_words", "quiet"]
+__all__ = ["DivergedError", "TrainError", "build_trainer", "checkpoint_callbacks", "explain_errors", "quiet"]
 
 
 class TrainError(HubbubError):
-    """A training that cannot go on, or was asked for in a way that cannot work."""
+    """A training that cannot start or go on."""
+
+
+class DivergedError(TrainError):
+    """A training whose loss is not finite any more."""
 
 
 def build_trainer(
-    settings: Train, folder: Path, epochs: int, nodes: int, devices: int, *, choosing: bool, loggers: list[Logger]
+    settings: Train, epochs: int, nodes: int, devices: int, *, callbacks: list[Callback], loggers: list[Logger]
 ) -> lightning.Trainer:
-    """A trainer that keeps `last.ckpt` and, when choosing, `best.ckpt` in `folder`.
+    """Lightning's trainer with the recipe's settings.
 
-    Of several devices each has a process: torchrun's, where it started this one, else spawned for the fit.
+    Each of several devices has its own process: torchrun's, if torchrun started this one, else spawned for the fit.
     """
     device, several = choose_device(settings.device), nodes * devices > 1
     started = several and distributed.this_process().world_size > 1
@@ -52,7 +55,8 @@ def build_trainer(
         max_epochs=epochs,
         accumulate_grad_batches=settings.accumulate,
         gradient_clip_val=settings.clip_norm or None,
-        callbacks=_callbacks(settings, folder, choosing=choosing),
+        callbacks=callbacks,
+        enable_checkpointing=any(isinstance(callback, ModelCheckpoint) for callback in callbacks),
         plugins=[_OfFirstRank() if started else _WholeCheckpoints()],
         logger=loggers,
         use_distributed_sampler=False,
@@ -66,7 +70,7 @@ def build_trainer(
 
 
 def _precision(asked: str, device: str) -> Any:
-    """Lightning's name of a precision; `amp` is what the device computes fastest in, among those that train well."""
+    """Lightning's name of a precision; `amp` is the fastest one of the device that trains well."""
     if asked == "amp":
         if device == "cuda":
             asked = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
@@ -77,7 +81,8 @@ def _precision(asked: str, device: str) -> Any:
     return {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}[asked]
 
 
-def _callbacks(settings: Train, folder: Path, *, choosing: bool) -> list[Callback]:
+def checkpoint_callbacks(settings: Train, folder: Path, *, choosing: bool) -> list[Callback]:
+    """Callbacks that keep `last.ckpt` in `folder` and, if `choosing`, `best.ckpt`, and stop early."""
     last = ModelCheckpoint(folder, filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
     if not choosing:
         return [last]
@@ -93,7 +98,7 @@ def _callbacks(settings: Train, folder: Path, *, choosing: bool) -> list[Callbac
 
 
 class _WholeCheckpoints(TorchCheckpointIO):
-    """Checkpoints appear whole or not at all."""
+    """Writes checkpoints whole or not at all."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         with files.whole_file(path) as temporary:
@@ -101,7 +106,7 @@ class _WholeCheckpoints(TorchCheckpointIO):
 
 
 class _OfFirstRank(_WholeCheckpoints):
-    """Rank 0 reads a checkpoint for all: other machines need not see its files."""
+    """Rank 0 reads a checkpoint for all processes, so that other machines need no access to its files."""
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         if distributed.this_process().rank:
@@ -112,8 +117,8 @@ class _OfFirstRank(_WholeCheckpoints):
 
 
 @contextmanager
-def in_words(settings: Train) -> Iterator[None]:
-    """Errors of memory, of BatchNorm and of lost connections as what to do about them."""
+def explain_errors(settings: Train) -> Iterator[None]:
+    """Translate errors of memory, of BatchNorm and of lost connections into what to do about them."""
     try:
         yield
     except (RuntimeError, ValueError, MemoryError) as error:
@@ -134,7 +139,7 @@ def in_words(settings: Train) -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without Lightning's remarks about loaders and hardware, which say nothing about this data."""
+    """Silence Lightning's messages about loaders and hardware: they do not concern these data."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -19,7 +19,7 @@ CUT_OFF = r"^the stream is cut off"
 
 
 def decoded(content: bytes) -> tuple[Wave, list[str]]:
-    with decode.opened(io.BytesIO(content)) as sound:
+    with decode.open_sound(io.BytesIO(content)) as sound:
         wave = np.concatenate(list(sound.blocks))
         return wave, sound.warnings
 
@@ -125,7 +125,7 @@ def test_a_movie_that_lacks_whole_boxes_is_cut_off_and_a_picture_is_no_sound(tmp
     with pytest.raises(AudioError, match=CUT_OFF):
         decoded(content[: content.index(b"moov") - 4])
     picture = struct.pack(">I4s4sI4s", 20, b"ftyp", b"heic", 0, b"mif1") + struct.pack(">I4s", 8, b"mdat")
-    with pytest.raises(AudioError, match="is not a sound"):
+    with pytest.raises(AudioError, match="cannot be read as audio"):
         decoded(picture)
 
 
@@ -237,7 +237,7 @@ def test_what_holds_no_samples_is_not_read_as_any() -> None:
 def test_what_lies_behind_the_counted_samples_is_said() -> None:
     wave, warnings = decoded(wav(PCM + PCM, len(PCM)))
     assert len(wave) == RATE_HZ
-    assert warnings == ["Its header says 96,000 bytes of samples; the 96,000 bytes behind them (1.0 s) were not read."]
+    assert warnings == ["Its header says 96,000 bytes of samples; the 96,000 bytes after them (1.0 s) were not read."]
 
 
 @pytest.mark.parametrize("whole", [0, 8])
@@ -258,7 +258,7 @@ def test_of_joined_files_the_first_is_read_and_the_rest_is_said(container: str) 
 
 def test_a_second_chunk_of_samples_is_said_not_to_be_read() -> None:
     wave, warnings = decoded(wav(PCM, after=b"data" + struct.pack("<I", len(PCM)) + PCM))
-    assert len(wave) == RATE_HZ and len(warnings) == 1 and "96,008 bytes behind them" in warnings[0]
+    assert len(wave) == RATE_HZ and len(warnings) == 1 and "96,008 bytes after them" in warnings[0]
 
 
 @pytest.mark.parametrize("coding", ["IMA_ADPCM", "MS_ADPCM", "GSM610", "ULAW", "PCM_24", "FLOAT"])
@@ -290,10 +290,10 @@ def test_a_wav_over_4_gib_is_read_to_its_end(tmp_path: Path, after: bytes) -> No
     head = wav(b"", counted=samples % 2**32)
     path = sparse(tmp_path / "long.wav", head, len(head) + samples + len(after), PCM + after)
     seconds = samples / 2 / RATE_HZ
-    with decode.opened(path) as sound:
+    with decode.open_sound(path) as sound:
         assert sound.seconds == pytest.approx(seconds, abs=1e-3)
         assert sound.warnings == [
-            f"Its header says 288,000 bytes of samples, which is what 32 bits can hold of 4,295,255,296; all "
+            f"Its header says 288,000 bytes of samples, which is what 32 bits hold of 4,295,255,296; all "
             f"were read: {seconds:.1f} s."
         ]
     wave, _ = decode.decode(path, start_s=seconds - 1)
@@ -306,7 +306,7 @@ def test_an_rf64_over_4_gib_is_read_and_its_half_is_refused(tmp_path: Path) -> N
     ds64 = struct.pack("<4sIQQQI", b"ds64", 28, samples + 72, samples, samples // 2, 0)
     head = b"RF64" + wav(b"", 0xFFFFFFFF, 0xFFFFFFFF, before=ds64)[4:]
     path = sparse(tmp_path / "long.wav", head, len(head) + samples, PCM)
-    with decode.opened(path) as sound:
+    with decode.open_sound(path) as sound:
         assert (sound.seconds, sound.warnings) == (samples / 2 / RATE_HZ, [])
     assert is_the_tone(decode.decode(path, start_s=samples / 2 / RATE_HZ - 1)[0], RATE_HZ)
     os.truncate(path, 2**31)
@@ -370,7 +370,7 @@ def test_joined_files_are_read_to_the_end(container: str, coding: str) -> None:
 def test_joined_files_of_two_rates_are_refused(container: str, coding: str) -> None:
     """Played at one rate, the second would be another sound."""
     content = written(container, coding) + written(container, coding, tone(rate_hz=24_000), rate_hz=24_000)
-    with pytest.raises(AudioError, match=r"parts of .*24000.* Hz, as files have that were joined|damaged"):
+    with pytest.raises(AudioError, match=r"parts of .*24000.* Hz|damaged"):
         decoded(content)
 
 
@@ -440,7 +440,7 @@ class Counted(io.BytesIO):
 def test_headers_take_a_few_small_reads(container: str, coding: str) -> None:
     content = written(container, coding, tone(seconds=20.0))
     stream = Counted(content)
-    assert containers.examine(stream, len(content)) == containers.Account()
+    assert containers.check_integrity(stream, len(content)) == containers.Integrity()
     assert stream.reads <= 20 and stream.taken <= 5_000
 
 
@@ -522,7 +522,7 @@ def test_only_files_are_opened(tmp_path: Path) -> None:
     (tmp_path / "dangling.wav").symlink_to("nowhere.wav")
     (tmp_path / "loop.wav").symlink_to("loop.wav")
     for name in ("pipe.wav", "endless.wav", "dangling.wav", "loop.wav", "n" * 300 + ".wav"):
-        with pytest.raises(AudioError, match=r"is not a file|is not a sound that can be read") as caught:
+        with pytest.raises(AudioError, match=r"is not a file|cannot be read as audio") as caught:
             decode.decode(tmp_path / name)
         assert str(caught.value).startswith(str(tmp_path / name))
     (tmp_path / "link.wav").symlink_to(sound_file(tmp_path, "wav", "WAV", "PCM_16"))

@@ -68,7 +68,7 @@ def test_what_is_left_out_is_counted_by_reason(tmp_path: Path) -> None:
         found.left_out
     )
     assert describe(found.left_out, LOST) == [
-        "2 links that lead nowhere: dangling.wav, loop.wav",
+        "2 broken links: dangling.wav, loop.wav",
         "2 pipes, devices or sockets, not files: pipe.wav, zero.wav",
     ]
 

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hubbub.audio import decode, windows
-from hubbub.audio.frontend import FrontEnd, FrontEndError, LogMel, Picture
+from hubbub.audio.frontend import FrontEnd
+from hubbub.audio.image import SpectrogramImage
+from hubbub.audio.logmel import FrontEndError, LogMel
 from hubbub.config import sections
 from hubbub.errors import HubbubError
 
@@ -167,9 +169,12 @@ def test_low_bands_come_first() -> None:
 
 def test_frames_are_padded_at_the_end_or_cut() -> None:
     given = spectrograms()
-    assert torch.equal(Picture(frames=20)(given), given)
-    assert torch.equal(Picture(frames=7)(given), given[:, :, :7])
-    for picture, lowest in [(Picture(frames=25), given.amin((1, 2))), (Picture(frames=25, padding=-80.0), [-80] * 3)]:
+    assert torch.equal(SpectrogramImage(frames=20)(given), given)
+    assert torch.equal(SpectrogramImage(frames=7)(given), given[:, :, :7])
+    for picture, lowest in [
+        (SpectrogramImage(frames=25), given.amin((1, 2))),
+        (SpectrogramImage(frames=25, padding=-80.0), [-80] * 3),
+    ]:
         drawn = picture(given)
         assert torch.equal(drawn[:, :, :20], given)
         for one, value in zip(drawn, lowest, strict=True):
@@ -187,60 +192,62 @@ def test_padding_is_the_lowest_that_can_be() -> None:
 
 def test_minmax_is_each_segments_own() -> None:
     given = spectrograms() * torch.tensor([1.0, 0.1, 5.0])[:, None, None]
-    drawn = Picture(scale="minmax")(given)
+    drawn = SpectrogramImage(scale="minmax")(given)
     for one, before in zip(drawn, given, strict=True):
         assert (one.min(), one.max()) == (0, 1)
         torch.testing.assert_close(one, (before - before.min()) / (before.max() - before.min()))
-    assert (Picture(scale="minmax")(torch.full((1, 4, 5), -80.0)) == 0).all()
+    assert (SpectrogramImage(scale="minmax")(torch.full((1, 4, 5), -80.0)) == 0).all()
 
 
 def test_top_db_is_the_same_for_all() -> None:
     given = torch.tensor([[[-200.0, -80.0, -60.0, -20.0, 0.0, 3.0]]])
-    torch.testing.assert_close(Picture(scale="top_db")(given)[0, 0], torch.tensor([0, 0, 0.25, 0.75, 1, 1]))
-    torch.testing.assert_close(Picture(scale="top_db", top_db=40.0)(given)[0, 0], torch.tensor([0, 0, 0, 0.5, 1, 1]))
+    torch.testing.assert_close(SpectrogramImage(scale="top_db")(given)[0, 0], torch.tensor([0, 0, 0.25, 0.75, 1, 1]))
+    torch.testing.assert_close(
+        SpectrogramImage(scale="top_db", top_db=40.0)(given)[0, 0], torch.tensor([0, 0, 0, 0.5, 1, 1])
+    )
 
 
 def test_colours_are_matplotlibs() -> None:
     values = torch.linspace(-1, 0, 5001)
-    ours = Picture(scale="top_db", top_db=1.0, colours="magma")(values[None, None])[0, :, 0].T.numpy()
+    ours = SpectrogramImage(scale="top_db", top_db=1.0, colours="magma")(values[None, None])[0, :, 0].T.numpy()
     theirs = matplotlib.colormaps["magma"]((values + 1).numpy())[:, :3]
     assert np.abs(ours - theirs).max() < HALF_A_STEP + 1e-6
     assert np.abs(ours - theirs).mean() < 0.3 / 255
     middles = (torch.arange(256) + 0.5) / 256 - 1
-    ours = Picture(scale="top_db", top_db=1.0, colours="magma")(middles[None, None])[0, :, 0].T.numpy()
+    ours = SpectrogramImage(scale="top_db", top_db=1.0, colours="magma")(middles[None, None])[0, :, 0].T.numpy()
     np.testing.assert_allclose(ours, MAGMA, atol=1e-5)
 
 
 @pytest.mark.parametrize("size", [(6, 9), (24, 40), (12, 20), (5, 64), (1, 1)])
 def test_sizes_are_pillows(size: tuple[int, int]) -> None:
     given = spectrograms()
-    drawn = Picture(size=size)(given)
+    drawn = SpectrogramImage(size=size)(given)
     for one, before in zip(drawn, given, strict=True):
         np.testing.assert_allclose(one.numpy(), by_pillow(before.numpy(), size), atol=1e-4)
-    coloured = Picture(scale="minmax", colours="magma")(given)
-    resized = Picture(scale="minmax", colours="magma", size=size)(given)
+    coloured = SpectrogramImage(scale="minmax", colours="magma")(given)
+    resized = SpectrogramImage(scale="minmax", colours="magma", size=size)(given)
     np.testing.assert_allclose(resized[0, 2].numpy(), by_pillow(coloured[0, 2].numpy(), size), atol=1e-5)
 
 
 def test_imagenets_figures() -> None:
     given = spectrograms()
-    plain = Picture(scale="minmax", colours="magma")(given)
+    plain = SpectrogramImage(scale="minmax", colours="magma")(given)
     mean, sd = torch.tensor(MEAN).float()[:, None, None], torch.tensor(SD).float()[:, None, None]
-    standardised = Picture(scale="minmax", colours="magma", standardise="imagenet")(given)
+    standardised = SpectrogramImage(scale="minmax", colours="magma", standardise="imagenet")(given)
     torch.testing.assert_close(standardised, (plain - mean) / sd)
-    one_channel = Picture(scale="minmax", standardise="imagenet")(given)
-    torch.testing.assert_close(one_channel, (Picture(scale="minmax")(given) - 0.449) / 0.226)
-    assert Picture(scale="minmax", colours="magma", standardise="imagenet").state_dict() == {}
+    one_channel = SpectrogramImage(scale="minmax", standardise="imagenet")(given)
+    torch.testing.assert_close(one_channel, (SpectrogramImage(scale="minmax")(given) - 0.449) / 0.226)
+    assert SpectrogramImage(scale="minmax", colours="magma", standardise="imagenet").state_dict() == {}
 
 
 @pytest.mark.parametrize("colours", ["none", "magma"])
 def test_half_makes_0_to_1_into_minus_1_to_1(colours: str) -> None:
     """As Inception's weights were trained; torchvision's transform_input makes the same of ImageNet's figures."""
-    plain = Picture(scale="minmax", colours=colours)(spectrograms())
-    halved = Picture(scale="minmax", colours=colours, standardise="half")(spectrograms())
+    plain = SpectrogramImage(scale="minmax", colours=colours)(spectrograms())
+    halved = SpectrogramImage(scale="minmax", colours=colours, standardise="half")(spectrograms())
     torch.testing.assert_close(halved, 2 * plain - 1)
     if colours == "magma":
-        given = Picture(scale="minmax", colours=colours, standardise="imagenet")(spectrograms())
+        given = SpectrogramImage(scale="minmax", colours=colours, standardise="imagenet")(spectrograms())
         theirs = torchvision.models.Inception3(init_weights=False, transform_input=True)._transform_input(given)
         torch.testing.assert_close(halved, theirs)
 
@@ -248,34 +255,34 @@ def test_half_makes_0_to_1_into_minus_1_to_1(colours: str) -> None:
 @pytest.mark.parametrize("name", ["imagenet", "half"])
 def test_published_figures_need_values_from_0_to_1(name: str) -> None:
     with pytest.raises(FrontEndError, match=f"standardise '{name}' needs values from 0 to 1"):
-        Picture(standardise=name)
+        SpectrogramImage(standardise=name)
 
 
 @pytest.mark.parametrize("given", [{}, {"scale": "top_db", "colours": "magma", "size": (9, 9)}], ids=["grey", "colour"])
 def test_the_training_part_is_standardised(given: dict[str, Any]) -> None:
-    picture = Picture(**given, standardise="training")
+    picture = SpectrogramImage(**given, standardise="training")
     batches = [spectrograms(count, seed=count) for count in (5, 1, 3)]
     with pytest.raises(FrontEndError, match="has not been fitted"):
         picture(batches[0])
-    picture.fit(picture.draw(batch) for batch in batches)
+    picture.fit(picture.render(batch) for batch in batches)
     drawn = torch.cat([picture(batch) for batch in batches])
     by_channel = drawn.transpose(0, 1).flatten(1) if given else drawn.flatten()[None]
     torch.testing.assert_close(by_channel.mean(1), torch.zeros(len(by_channel)), atol=1e-5, rtol=0)
     torch.testing.assert_close(by_channel.std(1, correction=0), torch.ones(len(by_channel)))
-    plain = Picture(**given)(torch.cat(batches)).double().numpy()
+    plain = SpectrogramImage(**given)(torch.cat(batches)).double().numpy()
     assert set(picture.state_dict()) == {"mean", "sd"}
     axes = (0, 2, 3) if given else None
     np.testing.assert_allclose(picture.mean.flatten(), plain.mean(axis=axes), rtol=1e-6)
     np.testing.assert_allclose(picture.sd.flatten(), plain.std(axis=axes), rtol=1e-6)
 
-    again = Picture(**given, standardise="training")
+    again = SpectrogramImage(**given, standardise="training")
     again.load_state_dict(picture.state_dict(), strict=True)
     assert torch.equal(again(batches[0]), picture(batches[0]))
 
 
 def test_what_cannot_be_standardised_by() -> None:
-    picture = Picture(standardise="training")
-    with pytest.raises(FrontEndError, match="no segments to standardise by"):
+    picture = SpectrogramImage(standardise="training")
+    with pytest.raises(FrontEndError, match="no segments to compute mean and sd from"):
         picture.fit([])
     with pytest.raises(FrontEndError, match="not finite"):
         picture.fit([torch.tensor([[[0.0, torch.nan]]])])
@@ -360,14 +367,14 @@ def test_a_batch_is_each_wave_alone(form: dict[str, Any]) -> None:
     ("given", "message"),
     [
         ({"frames": 0}, "0 frames: give at least 1"),
-        ({"size": (0, 224)}, "a picture of 0 x 224"),
+        ({"size": (0, 224)}, "an image of 0 x 224"),
         ({"scale": "top_db", "top_db": 0.0}, "'top_db' with top_db = 0"),
         ({"colours": "magma"}, "'magma' need values from 0 to 1: set scale"),
     ],
 )
 def test_what_does_not_fit_is_refused(given: dict[str, Any], message: str) -> None:
     with pytest.raises(FrontEndError, match=message):
-        Picture(**given)
+        SpectrogramImage(**given)
     assert issubclass(FrontEndError, HubbubError)
 
 

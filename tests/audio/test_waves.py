@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 import hubbub
 from hubbub.audio import capture, decode, waves
 from hubbub.audio.decode import AudioError
-from hubbub.audio.waves import FRAME, SILENCE, Mixer, WaveError
+from hubbub.audio.waves import FRAME, SILENCE, Downmixer, WaveError
 from hubbub.classifier.calibration import Confidence
 from hubbub.classifier.torch_classifier import ClassifierError, TorchClassifier
 from hubbub.cli.main import app
@@ -99,20 +99,20 @@ def test_samples_of_any_kind_give_the_answer_of_the_float_wave(kind: str) -> Non
 
 
 REFUSED: dict[str, tuple[Any, str]] = {
-    "int16 as float": (np.round(WAVE * 2**15), "whole numbers alone, up to 1.*integers kept as floats.*divide"),
+    "int16 as float": (np.round(WAVE * 2**15), "only whole numbers, up to 1.*integers kept as floats.*divide"),
     "int16 as float, resampled": (WAVE * 2**15, "beyond 256 times full scale, up to .*divide 16-bit numbers by 32768"),
-    "int64": (np.round(WAVE * 2**15).astype(np.int64), "of the kind int64, whose full scale is not known.*int16"),
-    "uint16": (np.round(WAVE * 2**15 + 2**15).astype(np.uint16), "of the kind uint16"),
-    "bool": (WAVE > 0, "of the kind bool"),
-    "complex": (WAVE.astype(complex), "of the kind complex128"),
-    "objects": (WAVE.astype(object), "of the kind object"),
-    "words": (["a"] * 2000, "of the kind <U1"),
-    "uneven lists": ([[0.1, 0.2], [0.3]], "no array of samples"),
+    "int64": (np.round(WAVE * 2**15).astype(np.int64), "of type int64, whose full scale is not known.*int16"),
+    "uint16": (np.round(WAVE * 2**15 + 2**15).astype(np.uint16), "of type uint16"),
+    "bool": (WAVE > 0, "of type bool"),
+    "complex": (WAVE.astype(complex), "of type complex128"),
+    "objects": (WAVE.astype(object), "of type object"),
+    "words": (["a"] * 2000, "of type <U1"),
+    "uneven lists": ([[0.1, 0.2], [0.3]], "not an array of samples"),
     "NaN": (np.where(WAVE > 0.2, np.nan, WAVE), "NaN or infinite"),
     "too large for 32 bits": (WAVE.astype(np.float64) * 1e300, "beyond 256 times full scale"),
     "three axes": (WAVE[None, None], r"has the shape \[1, 1, 32000\]"),
     "nothing": (WAVE[:0], "no samples"),
-    "one sample": (WAVE[:1], r"lasts 0\.06 ms \(1 sample\), and 10 ms are the least"),
+    "one sample": (WAVE[:1], r"lasts 0\.06 ms \(1 sample\); at least 10 ms are needed"),
     "9 ms": (WAVE[: 9 * RATE // 1000], "lasts 9.00 ms"),
 }
 
@@ -194,7 +194,7 @@ def test_a_stream_knows_its_channels() -> None:
 
 
 def mixed(samples: Array, sizes: list[int]) -> tuple[Array, list[str]]:
-    mixer, at, parts = Mixer(), 0, []
+    mixer, at, parts = Downmixer(), 0, []
     while at < len(samples):
         size = sizes[len(parts) % len(sizes)]
         parts.append(mixer.feed(samples[at : at + size]))
@@ -219,7 +219,7 @@ def test_channels_are_mixed_unless_they_cancel_each_other(other: str) -> None:
     samples = np.stack([0.99 * make_other(wave), wave], axis=1).astype(np.float32)
     mono, warnings = mixed(samples, [5000])
     np.testing.assert_array_equal(mono, wave if cancels else samples.mean(axis=1))
-    assert any("channel 2 alone" in warning for warning in warnings) == cancels
+    assert any("only channel 2" in warning for warning in warnings) == cancels
 
 
 def test_channels_that_cancel_later_are_told_apart_from_there_on() -> None:
@@ -228,7 +228,7 @@ def test_channels_that_cancel_later_are_told_apart_from_there_on() -> None:
     mono, warnings = mixed(np.stack([wave, 0.9 * other], axis=1).astype(np.float32), [len(wave)])
     np.testing.assert_allclose(mono[: len(wave) // 2], 0.95 * wave[: len(wave) // 2], atol=1e-6)
     np.testing.assert_array_equal(mono[-RATE:], wave[-RATE:])
-    assert len(warnings) == 1 and "channel 1 alone" in warnings[0]
+    assert len(warnings) == 1 and "only channel 1" in warnings[0]
 
 
 def test_channels_that_cancel_for_a_second_are_told() -> None:
@@ -334,7 +334,7 @@ def test_a_float_file_of_integers_is_refused_in_answers_and_in_training_data(tmp
     assert "times32768.wav holds" in wrong.error and "divide 16-bit numbers by 32768" in wrong.error
     rows = [(name, str(tmp_path / f"{name}.wav"), np.nan, np.nan) for name in ("right", "times32768")]
     table = pd.DataFrame(rows, columns=["clip", "path", "start", "end"])
-    found = cache.inspect(Clips("mine", table, ("rain",)))
+    found = cache.inspect_sounds(Clips("mine", table, ("rain",)))
     assert found["error"].iloc[0] == "" and "beyond 256 times full scale" in found["error"].iloc[1]
 
 
@@ -342,12 +342,12 @@ def test_short_clips_train_and_are_refused_by_classify(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "short.wav", WAVE[:40], RATE)
     assert len(decode.decode(tmp_path / "short.wav")[0]) == 40
     for ask in (MODEL.classify, lambda file: predict_recording(MODEL, file)):
-        with pytest.raises(HubbubError, match=r"short\.wav.* lasts 2\.50 ms \(40 samples\), and 10 ms are the least"):
+        with pytest.raises(HubbubError, match=r"short\.wav.* lasts 2\.50 ms \(40 samples\); at least 10 ms are needed"):
             ask(tmp_path / "short.wav")
 
 
 def by_listen(file: Path) -> tuple[dict[str, float], tuple[str, ...]]:
-    live = LiveClassifier(MODEL, capture.opened(str(file), RATE), EventSettings())
+    live = LiveClassifier(MODEL, capture.open_source(str(file), RATE), EventSettings())
     list(live.run())
     return scores_of(live.prediction)
 
@@ -535,7 +535,7 @@ def test_a_rate_beside_a_file_must_be_its_own(tmp_path: Path, served_model: Path
 
 
 def test_a_block_of_no_samples_is_nothing() -> None:
-    mixer = Mixer()
+    mixer = Downmixer()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         mixed = [mixer.feed(np.zeros((0, 2), np.float32)), mixer.end()]

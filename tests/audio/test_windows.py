@@ -92,7 +92,7 @@ def test_windows_that_leave_gaps_are_refused(length: int, hop: int) -> None:
         lambda: windows.cut(ramp(10), length, hop),
         lambda: windows.spans(10, 10, length, hop),
     ):
-        with pytest.raises(WindowError, match=f"windows of {length} samples every {hop}: the hop must lie between"):
+        with pytest.raises(WindowError, match=f"windows of {length} samples every {hop}: the hop must be between"):
             cut()
 
 

@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 from torch.nn.functional import one_hot
 
 from hubbub.augment import Mixing
-from hubbub.augment.mixing import Between, Mixup
+from hubbub.augment.mixing import BetweenClass, Mixup
 from hubbub.config import augment as settings
 
 CLASSES, SAMPLES = 5, 2_001
@@ -64,7 +64,7 @@ def untouched(before: Tensor, after: Tensor) -> Tensor:
 def test_both_sounds_are_heard_as_their_shares_say(share: float, gain_db: float) -> None:
     waves = tones(2)
     waves[1] *= 10 ** (gain_db / 20)
-    heard, targets = Between(settings.Between()).apply(
+    heard, targets = BetweenClass(settings.Between()).apply(
         waves, labels(0, 1), (torch.tensor([1, 0]), torch.tensor([share, 1.0]))
     )
     # What of each tone is in the sum: at a share of one half they are equally loud, whatever they were.
@@ -77,7 +77,7 @@ def test_both_sounds_are_heard_as_their_shares_say(share: float, gain_db: float)
 def test_the_weights_are_the_papers() -> None:
     waves = noise(6) * torch.logspace(-3, 0, 6)[:, None]
     partner, share = torch.tensor([1, 2, 3, 4, 5, 0]), torch.tensor([0.1, 0.3, 0.5, 0.7, 0.9, 0.999])
-    heard, _ = Between(settings.Between()).apply(waves, in_turn(6), (partner, share))
+    heard, _ = BetweenClass(settings.Between()).apply(waves, in_turn(6), (partner, share))
     x, r = waves.double().numpy(), share.double().numpy()[:, None]
     g = 20 * np.log10(np.sqrt(np.mean(x**2, axis=1, keepdims=True)))
     p = 1 / (1 + 10 ** ((g - g[partner]) / 20) * (1 - r) / r)
@@ -93,7 +93,7 @@ def test_sounds_of_one_level_keep_it() -> None:
 
 
 def test_shares_are_drawn_evenly() -> None:
-    _, share = Between(settings.Between()).draw(noise(4_000, 50), in_turn(4_000), seeded())
+    _, share = BetweenClass(settings.Between()).draw(noise(4_000, 50), in_turn(4_000), seeded())
     assert scipy.stats.kstest(share.numpy(), "uniform").pvalue > 0.01
     _, targets = mixed()[0](noise(4_000, 50), in_turn(4_000), seeded())
     own = targets.gather(1, in_turn(4_000).argmax(1, keepdim=True))
@@ -104,7 +104,7 @@ def test_partners_are_of_another_class_any_of_them() -> None:
     classes = torch.tensor([0, 0, 0, 1, 1, 2])
     counts = torch.zeros(6, 6)
     for seed in range(1_500):
-        partner, _ = Between(settings.Between()).draw(noise(6, 20), labels(*classes), seeded(seed))
+        partner, _ = BetweenClass(settings.Between()).draw(noise(6, 20), labels(*classes), seeded(seed))
         counts[torch.arange(6), partner] += 1
     allowed = classes[:, None] != classes
     assert (counts[~allowed] == 0).all()
@@ -129,7 +129,7 @@ def test_silence_is_not_mixed() -> None:
         assert torch.isfinite(heard).all() and torch.isfinite(after).all()
         assert untouched(waves, heard).nonzero()[:, 0].tolist() == list(range(0, 60, 3))
         assert torch.equal(after[::3], targets[::3])
-    partner, share = Between(settings.Between()).draw(waves, targets, seeded())
+    partner, share = BetweenClass(settings.Between()).draw(waves, targets, seeded())
     assert (partner[share < 1] % 3 != 0).all()
 
 
@@ -141,9 +141,9 @@ def test_only_silence_stays_silent() -> None:
 
 def test_soft_labels_are_mixed_by_their_largest() -> None:
     targets = torch.tensor([[0.6, 0.4, 0, 0, 0], [0.7, 0, 0.3, 0, 0], [0.1, 0.9, 0, 0, 0]])
-    partner, share = Between(settings.Between()).draw(noise(3), targets, seeded())
+    partner, share = BetweenClass(settings.Between()).draw(noise(3), targets, seeded())
     assert partner.tolist()[:2] == [2, 2] and partner[2] != 2
-    _, after = Between(settings.Between()).apply(noise(3), targets, (partner, share))
+    _, after = BetweenClass(settings.Between()).apply(noise(3), targets, (partner, share))
     torch.testing.assert_close(after, share[:, None] * targets + (1 - share[:, None]) * targets[partner])
 
 

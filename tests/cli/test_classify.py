@@ -57,7 +57,7 @@ def refused(*words: str) -> str:
 
 def test_the_table_names_every_file_on_one_line(place: Path) -> None:
     header, *lines = classify("street.wav", "recordings", "--top", "2").stdout.splitlines()
-    assert header.split() == ["seconds", "heard", "score", "file", "(next)"]
+    assert header.split() == ["seconds", "class", "score", "file", "(next)"]
     assert [line.split("  ")[-2] for line in lines] == ["street.wav", "recordings/a.wav", "recordings/deep/b c.wav"]
     assert re.match(r" +2\.00  (dog|rain) +[01]\.\d\d  street\.wav  \((dog|rain) [01]\.\d\d\)$", lines[0])
     assert "  -  " in classify("street.wav", "--threshold", "1").stdout.replace(" " * 20, "")
@@ -78,14 +78,14 @@ def test_standard_input_and_a_broken_file(place: Path) -> None:
     bad, heard = map(json.loads, done.stdout.splitlines())
     assert set(bad) == {"file", "error"} and (heard["file"], heard["seconds"]) == ("-", 2.0)
     done = classify("bad.wav", "street.wav", "--csv", status=1)
-    assert "error: bad.wav is not a sound" in done.stderr and "street.wav" in done.stdout
+    assert "error: bad.wav cannot be read as audio" in done.stderr and "street.wav" in done.stdout
     assert "the stream is empty" in classify("-", "--json", status=1).stdout
 
 
 def test_events_in_every_format(place: Path) -> None:
     asked = ("street.wav", "--events", "--threshold", "0.01", "--release", "0.01")
     (whole, *_), header = classify(*asked).stdout.splitlines()[1:], classify(*asked).stdout.splitlines()[0]
-    assert header.split() == ["start", "end", "heard", "score", "file"]
+    assert header.split() == ["start", "end", "class", "score", "file"]
     assert whole.split()[:2] == ["0.00", "2.00"]
     events = json.loads(classify(*asked, "--json").stdout)["events"]
     assert {(e["start"], e["end"]) for e in events} == {(0, 2)} and {e["label"] for e in events} == {"dog", "rain"}
@@ -104,7 +104,7 @@ def test_what_is_left_out_is_named_and_a_path_without_recordings_fails(place: Pa
     assert len([json.loads(line) for line in done.stdout.splitlines()]) == 2
     assert done.stderr.splitlines() == [
         "left out: 1 hidden files and folders: recordings/.hidden.wav",
-        "left out: 1 links that lead nowhere: recordings/gone.wav",
+        "left out: 1 broken links: recordings/gone.wav",
         "left out: 2 files with other endings (.txt, .pdf): recordings/notes.txt, recordings/sheet.pdf",
     ]
     (place / "bare").mkdir()
@@ -118,7 +118,7 @@ def test_what_is_left_out_is_named_and_a_path_without_recordings_fails(place: Pa
 def test_answers_are_kept_and_not_asked_for_twice(place: Path) -> None:
     classify("recordings", "--raven", "--out", "heard")
     assert sorted(p.name for p in Path("heard").rglob("*.txt")) == ["a.wav.selections.txt", "b\nc.wav.selections.txt"]
-    assert "2 of 2 were answered before" in classify("recordings", "--raven", "--out", "heard").stderr
+    assert "2 of 2 have answers from an earlier run" in classify("recordings", "--raven", "--out", "heard").stderr
     classify("recordings", "--out", "heard.jsonl")
     assert [json.loads(line)["file"] for line in Path("heard.jsonl").read_text().splitlines()] == [
         "recordings/a.wav",
@@ -129,10 +129,10 @@ def test_answers_are_kept_and_not_asked_for_twice(place: Path) -> None:
 
 def test_what_cannot_be_done_is_refused_before_anything_is_heard(place: Path) -> None:
     assert "--json and --csv were given. Choose one" in refused("street.wav", "--json", "--csv")
-    assert "--parquet is no text" in refused("street.wav", "--parquet")
+    assert "--parquet is not text" in refused("street.wav", "--parquet")
     assert "--audacity is one file a recording, and there are 2" in refused("recordings", "--audacity")
     assert "--out heard.xlsx does not say the format" in refused("street.wav", "--out", "heard.xlsx")
-    assert "Ask for them: --events" in refused("street.wav", "--gap", "1")
+    assert "Add --events" in refused("street.wav", "--gap", "1")
     assert "the release not above the threshold" in refused("street.wav", "--events", "--release", "0.9")
     assert "nothing matches *.flac" in refused("*.flac")
 

@@ -1,4 +1,4 @@
-"""The main job, on a machine that has nothing and on one that has everything."""
+"""`hubbub demo`, on a machine that has nothing and on one that has everything."""
 
 import json
 import re
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hubbub.cli import demo
+from hubbub.cli.demo import run_demo
 from hubbub.runtime import download
 
 FAST = ["train.epochs=1", "network.width=2", "evaluate.resamples=20", "data.limit=2"]
@@ -15,7 +15,7 @@ FAST = ["train.epochs=1", "network.width=2", "evaluate.resamples=20", "data.limi
 
 def run(tmp_path: Path, settings: list[str]) -> str:
     said: list[str] = []
-    demo.run(tmp_path, settings, said.append)
+    run_demo(tmp_path, settings, said.append)
     return "\n".join(said)
 
 
@@ -25,9 +25,11 @@ def test_with_nothing_at_hand_it_synthesises_and_trains(tmp_path: Path, monkeypa
     gone = replace(download.ASSETS["yamnet"], url="http://127.0.0.1:9/yamnet.h5")
     monkeypatch.setitem(download.ASSETS, "yamnet", gone)
     said = run(tmp_path, FAST)
-    assert "street, synthesised here" in said
-    assert "a small CNN trained here: no home has YAMNet's weights" in said
-    assert re.search(r"by the model that has not heard that fold:\n.*\n  heard: \w+ \(\d\.\d\d\); it is: \w+", said)
+    assert "street, generated here: ESC-50 is not installed" in said
+    assert "a small CNN: YAMNet's weights are not installed" in said
+    assert re.search(
+        r"by the model that was not trained on that fold:\n.*\n  predicted: \w+ \(\d\.\d\d\); label: \w+", said
+    )
     assert re.findall(r"^  hubbub (\w+)", said, re.MULTILINE) == ["classify", "explain", "report", "recipes"]
     summary = json.loads((tmp_path / "demo" / "summary.json").read_text())
     assert any(reason.startswith("SYNTHETIC") for reason in summary["why_not_comparable"])
@@ -40,11 +42,11 @@ def test_with_esc50_and_yamnet_it_gives_the_published_order_of_figure(home, tmp_
     home("data", "esc50")
     home("weights", "yamnet.h5")
     said = run(tmp_path, [])
-    assert "ESC-10, found in a home" in said
+    assert "data: ESC-10" in said
     assert "YAMNet, with the weights" in said
     fold = re.search(r"a clip of fold (\d)", said).group(1)
-    heard_in = Path(re.search(r"fold:\n  (\S+)", said).group(1)).name
-    assert heard_in.startswith(f"{fold}-")
+    clip = Path(re.search(r"fold:\n  (\S+)", said).group(1)).name
+    assert clip.startswith(f"{fold}-")
     summary = json.loads((tmp_path / "demo" / "summary.json").read_text())
     assert summary["comparable"]
     assert summary["clips"] == 400

@@ -282,7 +282,7 @@ def test_what_changes_spectrograms_needs_a_front_end(name: str) -> None:
 )
 def test_statistics_of_the_training_part_are_not_for_frozen_networks(frozen: dict[str, Any]) -> None:
     learnt = SMALL | {"frontend": {"name": "logmel", "standardise": "training"}}
-    with pytest.raises(RecipeError, match=r"standardise = 'training' differs from fold to fold.*imagenet or none"):
+    with pytest.raises(RecipeError, match=r"standardise = 'training' differs between folds.*imagenet, half or none"):
         Recipe.of(learnt | frozen)
     assert Recipe.of(learnt).frontend.standardise == "training"
     fixed = SMALL | {"frontend": {"name": "logmel", "scale": "minmax", "standardise": "imagenet"}}
@@ -296,7 +296,7 @@ def test_statistics_of_the_training_part_are_not_for_frozen_networks(frozen: dic
         ({"kind": "kfold", "test": ["5"]}, "kind 'kfold' does not use test"),
         ({"kind": "holdout", "folds": ["1"]}, "kind 'holdout' does not use folds"),
         ({"kind": "fixed", "train": ["1"], "test": ["2"], "folds": ["2"]}, "kind 'fixed' does not use folds"),
-        ({"kind": "csv", "train": ["a.csv", "b.csv"]}, "kind 'csv' takes one file a part"),
+        ({"kind": "csv", "train": ["a.csv", "b.csv"]}, "kind 'csv' takes one file per part"),
         ({"kind": "fixed", "train": ["1"], "val": ["2"], "test": ["3"], "validation": "none"}, "val must be empty"),
     ],
 )
@@ -314,7 +314,7 @@ def test_published_figures_are_for_values_from_0_to_1(name: str) -> None:
 def test_no_head_hears_through_attention_that_never_learnt() -> None:
     sections = SMALL | {"network": {"name": "resnet18", "attention": "cbam"}}
     assert Recipe.of(sections | {"head": {"name": "none"}}).network.attention == "cbam"
-    with pytest.raises(RecipeError, match=r"network\.attention must learn"):
+    with pytest.raises(RecipeError, match=r"network\.attention must be trained"):
         Recipe.of(sections | {"head": {"name": "logreg"}})
 
 
@@ -385,12 +385,12 @@ def test_deep_and_long_files_are_refused(text: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("train.seeds=[42,42]", r"train\.seeds: 42 stands there twice: name each once"),
+        ("train.seeds=[42,42]", r"train\.seeds: 42 is named twice: name each once"),
         ("train.seeds=[18446744073709551616]", r"train\.seeds\.0: .*less than or equal to 4294967295"),
         ("train.seeds=[-1]", r"train\.seeds\.0: .*greater than or equal to 0"),
         ("protocol.seed=4294967296", r"protocol\.seed: .*less than or equal to 4294967295"),
-        ('protocol.folds=["1","2","1"]', r"protocol\.folds: '1' stands there twice"),
-        ('data.held_out=["dog","dog"]', r"data\.held_out: 'dog' stands there twice"),
+        ('protocol.folds=["1","2","1"]', r"protocol\.folds: '1' is named twice"),
+        ('data.held_out=["dog","dog"]', r"data\.held_out: 'dog' is named twice"),
         ('quick="x"', r"quick: .*valid dictionary \(given: 'x'\)"),
         ("quick=[1]", r"quick: .*valid dictionary"),
         ("quick.train.epochs=nan", r"quick: train\.epochs: .*(finite|integer)"),
@@ -413,7 +413,7 @@ def test_the_largest_seed_is_one_that_every_library_takes() -> None:
 
 
 def test_the_command_refuses_a_seed_named_twice() -> None:
-    with pytest.raises(RecipeError, match="42 stands there twice"):
+    with pytest.raises(RecipeError, match="42 is named twice"):
         Recipe.load("street-cnn", as_settings(None, None, seeds="42,42"))
 
 

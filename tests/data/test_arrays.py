@@ -1,4 +1,4 @@
-"""arrays: networks train on spectrograms and pictures as on sound, and the classifier says what it takes."""
+"""arrays: networks train on spectrograms and images as on sound, and the classifier says what it takes."""
 
 import pickle
 import re
@@ -13,15 +13,16 @@ import torch
 from PIL import Image
 
 from hubbub.audio.frontend import FrontEnd
-from hubbub.audio.image_files import PictureError
+from hubbub.audio.image_files import ImageError
 from hubbub.classifier.base import ClassifierError
 from hubbub.classifier.load import load_torch
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config import sections as settings
 from hubbub.config.recipe import Recipe
-from hubbub.data import arrays, cache, check, open, splits
-from hubbub.data import features as npz
+from hubbub.data import arrays, cache, check
 from hubbub.data.clips import Clips, ClipsError, build
+from hubbub.data.features import ARRAYS, open_features, write_features
+from hubbub.data.open import open_clips
 from hubbub.experiment import run
 from hubbub.train.batches import Stored
 
@@ -39,24 +40,24 @@ def recipe(*settings: str) -> Recipe:
 
 @pytest.fixture(scope="module")
 def sound() -> Clips:
-    return open.open_clips(recipe())
+    return open_clips(recipe())
 
 
-def made(recipe: Recipe) -> dict[str, Any]:
+def settings_of(recipe: Recipe) -> dict[str, Any]:
     return recipe.model_dump(mode="json", include={"audio", "windows", "frontend"})
 
 
 def drawn(sound: Clips, recipe: Recipe, folder: Path) -> Clips:
     """A picture of each clip, as the recipe's front end draws it, the lowest band at its bottom."""
-    frontend, waves = FrontEnd(recipe.frontend, recipe.audio.rate_hz), cache.decode(sound, recipe.audio.rate_hz)
+    frontend, waves = FrontEnd(recipe.frontend, recipe.audio.rate_hz), cache.decode_clips(sound, recipe.audio.rate_hz)
     rows = []
     for number, row in enumerate(sound.table.itertuples()):
         wave = torch.from_numpy(np.array(waves.wave(number)[: recipe.windows.length]))
-        picture = (frontend.draw(wave[None])[0].flip(-2) * 255).round().byte().numpy()
+        picture = (frontend.render(wave[None])[0].flip(-2) * 255).round().byte().numpy()
         path = folder / f"{row.clip}.png"
         Image.fromarray(picture if picture.ndim == 2 else picture.transpose(1, 2, 0)).save(path)
         rows.append({**row._asdict(), "path": str(path)})
-    return build("pictures", pd.DataFrame(rows), kind="pictures", made=made(recipe))
+    return build("pictures", pd.DataFrame(rows), kind="images", settings=settings_of(recipe))
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +83,8 @@ def spectrograms(folder: Path, widths: list[int], bands: int = 64) -> Clips:
 @pytest.mark.parametrize("settings", [GREY, MAGMA], ids=["grey", "magma"])
 def test_a_picture_gives_what_its_sound_gives(sound: Clips, settings: list[str], tmp_path: Path) -> None:
     ours = recipe(*settings)
-    kept = arrays.load(drawn(sound, ours, tmp_path), ours)
-    waves, frontend = cache.decode(sound, ours.audio.rate_hz), FrontEnd(ours.frontend, ours.audio.rate_hz)
+    kept = arrays.load_arrays(drawn(sound, ours, tmp_path), ours)
+    waves, frontend = cache.decode_clips(sound, ours.audio.rate_hz), FrontEnd(ours.frontend, ours.audio.rate_hz)
     model = TorchClassifier(ours, sound.labels)
     for clip in (0, 7, 99):
         given = frontend(torch.from_numpy(np.array(kept.cut(clip, model))))
@@ -94,9 +95,9 @@ def test_a_picture_gives_what_its_sound_gives(sound: Clips, settings: list[str],
 
 def test_a_spectrogram_gives_what_its_sound_gives(sound: Clips, tmp_path: Path) -> None:
     ours = recipe()
-    npz.write(sound, ours, tmp_path / "f")
-    clips = npz.open_features(tmp_path / "f" / npz.ARRAYS)
-    kept, waves = arrays.load(clips, ours), cache.decode(sound, ours.audio.rate_hz)
+    write_features(sound, ours, tmp_path / "f")
+    clips = open_features(tmp_path / "f" / ARRAYS)
+    kept, waves = arrays.load_arrays(clips, ours), cache.decode_clips(sound, ours.audio.rate_hz)
     model = TorchClassifier(ours, sound.labels)
     for clip in (0, 55):
         features = model.features(torch.from_numpy(np.array(kept.cut(clip, model))))
@@ -111,7 +112,7 @@ def test_arrays_that_are_damaged_in_the_cache_are_read_again(
 ) -> None:
     monkeypatch.setenv("HUBBUB_CACHE", str(tmp_path / "cache"))
     clips, ours = spectrograms(tmp_path, [101] * 6), recipe()
-    before = arrays.load(clips, ours)
+    before = arrays.load_arrays(clips, ours)
     values = np.array(before.values)
     file = tmp_path / "cache" / "arrays" / before.key / name
     content = file.read_bytes()
@@ -119,7 +120,7 @@ def test_arrays_that_are_damaged_in_the_cache_are_read_again(
     if damage != "gone":
         noise = np.random.default_rng(0).bytes(len(content) // 2) if damage == "half of it noise" else b""
         file.write_bytes(content[: len(content) - len(content) // 2] + noise)
-    again = arrays.load(clips, ours)
+    again = arrays.load_arrays(clips, ours)
     np.testing.assert_array_equal(again.values, values)
     assert (again.contents, again.offsets.tolist()) == (before.contents, before.offsets.tolist())
     assert [record.getMessage().split(":")[0] for record in caplog.records] == ["warning"]
@@ -127,9 +128,9 @@ def test_arrays_that_are_damaged_in_the_cache_are_read_again(
 
 def test_arrays_are_read_once_and_travel_by_name(grey: Clips, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = recipe(*GREY)
-    kept = arrays.load(grey, ours)
-    monkeypatch.setattr(arrays.pictures, "read", lambda *_: pytest.fail("read again"))
-    again = arrays.load(grey, ours)
+    kept = arrays.load_arrays(grey, ours)
+    monkeypatch.setattr(arrays.image_files, "read_image", lambda *_: pytest.fail("read again"))
+    again = arrays.load_arrays(grey, ours)
     np.testing.assert_array_equal(again.values, kept.values)
     assert again.contents == kept.contents and len(set(kept.contents)) == len(grey)
     sent = pickle.dumps(kept)
@@ -138,7 +139,7 @@ def test_arrays_are_read_once_and_travel_by_name(grey: Clips, monkeypatch: pytes
 
 
 def test_a_source_gives_each_clip_with_its_target(magma: Clips) -> None:
-    kept = arrays.load(magma, recipe(*MAGMA))
+    kept = arrays.load_arrays(magma, recipe(*MAGMA))
     source = Stored(kept, np.array([3, 5]), magma.targets())
     source.to(torch.device("cpu"))
     assert source.targets.tolist() == magma.targets()[[3, 5]].tolist()
@@ -148,10 +149,10 @@ def test_a_source_gives_each_clip_with_its_target(magma: Clips) -> None:
 def test_a_network_trains_on_pictures_and_then_hears_sound(
     magma: Clips, sound: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(splits, "open_section", lambda *_, **__: magma)
+    monkeypatch.setattr("hubbub.data.open.open_section", lambda *_, **__: magma)
     ours = recipe(*MAGMA, 'protocol.folds=["1"]', "augment.gain={}", "augment.mixup={}", "train.epochs=4")
     said: list[str] = []
-    run.run(ours, tmp_path / "run", say=said.append)
+    run.run(ours, tmp_path / "run", log=said.append)
     assert any("left out" in line and "gain" in line for line in said)
     resolved = Recipe.load(tmp_path / "run" / "recipe.toml")
     assert resolved.augment.gain is None and resolved.augment.mixup is not None
@@ -168,7 +169,7 @@ def test_a_network_trains_on_pictures_and_then_hears_sound(
 def test_where_it_is_not_known_how_pictures_were_made_only_such_are_taken(
     magma: Clips, sound: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(splits, "open_section", lambda *_, **__: replace(magma, made=None))
+    monkeypatch.setattr("hubbub.data.open.open_section", lambda *_, **__: replace(magma, settings=None))
     run.run(recipe(*MAGMA, 'protocol.folds=["1"]'), tmp_path / "run")
     model = load_torch(tmp_path / "run")
     assert model.recipe.frontend.name == "precomputed"
@@ -179,26 +180,26 @@ def test_where_it_is_not_known_how_pictures_were_made_only_such_are_taken(
 
 def test_other_settings_than_the_pictures_were_made_with_are_refused(magma: Clips) -> None:
     with pytest.raises(ClipsError, match=r"frontend.n_fft = 512, and the recipe says 1024"):
-        arrays.suited(recipe(*MAGMA, "frontend.n_fft=1024"), magma)
+        arrays.adapt_recipe(recipe(*MAGMA, "frontend.n_fft=1024"), magma)
     with pytest.raises(ClipsError, match=r"audio.rate_hz = 16000"):
-        arrays.suited(recipe(*MAGMA, "audio.rate_hz=22050"), magma)
+        arrays.adapt_recipe(recipe(*MAGMA, "audio.rate_hz=22050"), magma)
     # What comes after a picture was made may differ.
-    arrays.suited(recipe(*MAGMA, "frontend.size=[16,16]", 'frontend.standardise="imagenet"'), magma)
-    given, _ = arrays.suited(recipe(*MAGMA, "frontend.n_fft=1024", 'frontend.name="precomputed"'), magma)
+    arrays.adapt_recipe(recipe(*MAGMA, "frontend.size=[16,16]", 'frontend.standardise="imagenet"'), magma)
+    given, _ = arrays.adapt_recipe(recipe(*MAGMA, "frontend.n_fft=1024", 'frontend.name="precomputed"'), magma)
     assert given.frontend.name == "precomputed"
 
 
 def test_a_network_that_hears_is_refused_pictures_and_given_is_refused_sound(magma: Clips, sound: Clips) -> None:
-    with pytest.raises(ClipsError, match="yamnet hears sound"):
-        arrays.suited(Recipe.load("street-yamnet"), magma)
-    with pytest.raises(ClipsError, match="takes none"):
-        arrays.suited(recipe(*GREY, 'frontend.name="precomputed"'), sound)
-    assert arrays.suited(recipe(), sound) == (recipe(), [])
+    with pytest.raises(ClipsError, match="yamnet takes sound"):
+        arrays.adapt_recipe(Recipe.load("street-yamnet"), magma)
+    with pytest.raises(ClipsError, match="'precomputed' does not take"):
+        arrays.adapt_recipe(recipe(*GREY, 'frontend.name="precomputed"'), sound)
+    assert arrays.adapt_recipe(recipe(), sound) == (recipe(), [])
 
 
 def test_scoring_other_segments_is_for_sound(magma: Clips) -> None:
-    with pytest.raises(ClipsError, match=r"evaluate\.hop cuts sound anew"):
-        arrays.suited(recipe(*MAGMA, "evaluate.hop=16000"), magma)
+    with pytest.raises(ClipsError, match=r"evaluate\.hop cuts sound into other segments"):
+        arrays.adapt_recipe(recipe(*MAGMA, "evaluate.hop=16000"), magma)
 
 
 def test_spectrograms_are_checked_by_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,9 +207,9 @@ def test_spectrograms_are_checked_by_content(tmp_path: Path, monkeypatch: pytest
     np.save(tmp_path / "2.npy", np.load(tmp_path / "0.npy"))
     (tmp_path / "1.npy").write_bytes(b"text")
     monkeypatch.setattr(check, "open_data", lambda *_, **__: clips)
-    broken, twice = check.check("hub")[1]
-    assert re.match(r"1 files cannot be used: .*1\.npy is not a spectrogram", broken)
-    assert twice == "1 spectrogram stands more than once: 0 = 2"
+    broken, twice = check.check_data("hub")[1]
+    assert re.match(r"1 files cannot be used: .*1\.npy cannot be read as a spectrogram", broken)
+    assert twice == "1 spectrogram occurs more than once: 0 = 2"
 
 
 def test_given_needs_a_size_or_frames() -> None:
@@ -217,11 +218,11 @@ def test_given_needs_a_size_or_frames() -> None:
 
 
 def test_colours_for_a_grey_recipe_and_a_mixture_are_refused(magma: Clips, grey: Clips) -> None:
-    with pytest.raises(ClipsError, match="in colours, and the recipe's are grey"):
-        arrays.load(magma, recipe(*GREY))
+    with pytest.raises(ClipsError, match="coloured images, and the recipe's are grey"):
+        arrays.load_arrays(magma, recipe(*GREY))
     table = magma.table.assign(path=[*grey.table["path"][:2], *magma.table["path"][2:]])
-    with pytest.raises(ClipsError, match="grey pictures and coloured ones"):
-        arrays.load(replace(magma, table=table), recipe(*MAGMA))
+    with pytest.raises(ClipsError, match="grey and coloured images"):
+        arrays.load_arrays(replace(magma, table=table), recipe(*MAGMA))
 
 
 def test_a_broken_picture_is_named_and_nothing_is_kept(
@@ -231,15 +232,15 @@ def test_a_broken_picture_is_named_and_nothing_is_kept(
     whole = Path(magma.table["path"][0]).read_bytes()
     (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
     paths = [str(tmp_path / "cut.png"), *magma.table["path"][1:]]
-    with pytest.raises(PictureError, match=r"cut\.png"):
-        arrays.load(replace(magma, table=magma.table.assign(path=paths)), recipe(*MAGMA))
+    with pytest.raises(ImageError, match=r"cut\.png"):
+        arrays.load_arrays(replace(magma, table=magma.table.assign(path=paths)), recipe(*MAGMA))
     assert not [p for p in (tmp_path / "cache").rglob("*") if p.is_file()]
 
 
 def test_spectrograms_of_any_length_are_padded_and_cut_to_frames(tmp_path: Path) -> None:
     clips = spectrograms(tmp_path, [10, 25, 40, 25])
     settings = ["frontend.frames=25", 'frontend.ref="max"', 'frontend.name="precomputed"', 'frontend.scale="top_db"']
-    kept = arrays.load(clips, recipe(*settings))
+    kept = arrays.load_arrays(clips, recipe(*settings))
     assert kept.values.shape == (4, 64, 25) and kept.values.dtype == np.float32
     short, long = np.load(tmp_path / "0.npy"), np.load(tmp_path / "2.npy")
     np.testing.assert_array_equal(kept.values[0][:, :10], short)
@@ -250,17 +251,17 @@ def test_spectrograms_of_any_length_are_padded_and_cut_to_frames(tmp_path: Path)
 
 def test_spectrograms_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ClipsError, match=r"has 10 frames, not 101\. Set frontend\.frames"):
-        arrays.load(spectrograms(tmp_path, [10, 25]), recipe())
+        arrays.load_arrays(spectrograms(tmp_path, [10, 25]), recipe())
     frames = ["frontend.frames=25"]
     with pytest.raises(ClipsError, match=r"shape \[128, 25\], and frontend.n_mels is 64"):
-        arrays.load(spectrograms(tmp_path, [25, 25], bands=128), recipe(*frames))
+        arrays.load_arrays(spectrograms(tmp_path, [25, 25], bands=128), recipe(*frames))
     clips = spectrograms(tmp_path, [25, 25])
     np.save(tmp_path / "1.npy", np.full((64, 25), np.nan, np.float32))
-    with pytest.raises(PictureError, match="not finite"):
-        arrays.load(clips, recipe(*frames))
+    with pytest.raises(ImageError, match="not finite"):
+        arrays.load_arrays(clips, recipe(*frames))
     np.save(tmp_path / "1.npy", np.array([{"a": 1}]), allow_pickle=True)
-    with pytest.raises(PictureError, match=r"1\.npy is not a spectrogram"):
-        arrays.load(clips, recipe(*frames))
+    with pytest.raises(ImageError, match=r"1\.npy cannot be read as a spectrogram"):
+        arrays.load_arrays(clips, recipe(*frames))
 
 
 def test_a_spectrogram_file_is_classified(tmp_path: Path) -> None:

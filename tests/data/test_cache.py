@@ -27,8 +27,9 @@ from hubbub.config.sections import Data, FrontEnd, Network, Windows
 from hubbub.data import cache
 from hubbub.data.cache import Segments, Waves
 from hubbub.data.clips import Clips, ClipsError, build
-from hubbub.runtime import homes, processes
+from hubbub.runtime import homes
 from hubbub.runtime.homes import StoreError
+from tests.helpers.sounds import noise
 
 Array = npt.NDArray[np.float32]
 RATE_HZ = 16_000
@@ -38,11 +39,6 @@ RATE_HZ = 16_000
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HUBBUB_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
-
-
-def noise(seconds: float, rate_hz: int, channels: int = 1, seed: int = 0) -> Array:
-    shape = (round(seconds * rate_hz), channels)
-    return np.random.default_rng(seed).uniform(-0.5, 0.5, shape).astype(np.float32)
 
 
 @pytest.fixture
@@ -78,7 +74,7 @@ def entries(folder: Path) -> list[str]:
 
 
 def test_decoded_waves_are_those_of_the_files(clips: Clips) -> None:
-    waves = cache.decode(clips, RATE_HZ)
+    waves = cache.decode_clips(clips, RATE_HZ)
     assert len(waves) == len(clips) and waves.rate_hz == RATE_HZ
     for i, (path, start, end) in enumerate(clips.table[["path", "start", "end"]].itertuples(index=False)):
         np.testing.assert_array_equal(waves.wave(i), decode.load(path, RATE_HZ, start, end))
@@ -89,11 +85,11 @@ def test_decoded_waves_are_those_of_the_files(clips: Clips) -> None:
 def test_a_second_call_reads_what_the_first_one_kept(
     clips: Clips, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = cache.decode(clips, RATE_HZ)
+    first = cache.decode_clips(clips, RATE_HZ)
     kept = entries(own_cache)
     assert len(kept) == 3 and all(name.startswith(f"decoded/{first.key}/") for name in kept)
-    monkeypatch.setattr(decode, "opened", None)
-    again = cache.decode(clips, RATE_HZ)
+    monkeypatch.setattr(decode, "open_sound", None)
+    again = cache.decode_clips(clips, RATE_HZ)
     assert isinstance(again.samples, np.memmap) and again.samples.mode == "c"
     np.testing.assert_array_equal(again.samples, first.samples)
     np.testing.assert_array_equal(again.offsets, first.offsets)
@@ -101,15 +97,15 @@ def test_a_second_call_reads_what_the_first_one_kept(
 
 
 def test_what_is_done_to_waves_does_not_reach_the_cache(clips: Clips) -> None:
-    waves = cache.decode(clips, RATE_HZ)
+    waves = cache.decode_clips(clips, RATE_HZ)
     expected = np.array(waves.samples)
     torch.from_numpy(waves.samples).zero_()  # what torch takes, it takes for writable
     assert not waves.samples.any()
-    np.testing.assert_array_equal(cache.decode(clips, RATE_HZ).samples, expected)
+    np.testing.assert_array_equal(cache.decode_clips(clips, RATE_HZ).samples, expected)
 
 
 def test_waves_travel_to_another_process_by_the_name_of_their_file(clips: Clips) -> None:
-    waves = cache.decode(clips, RATE_HZ)
+    waves = cache.decode_clips(clips, RATE_HZ)
     sent = pickle.dumps(waves)
     assert waves.samples.nbytes > 200_000 and len(sent) < 5_000
     received = pickle.loads(sent)
@@ -131,7 +127,7 @@ def test_waves_in_memory_travel_whole() -> None:
 
 def test_what_shapes_the_result_shapes_the_key(clips: Clips, tmp_path: Path) -> None:
     def key(clips: Clips = clips, rate_hz: int = RATE_HZ) -> str:
-        return cache.decode(clips, rate_hz).key
+        return cache.decode_clips(clips, rate_hz).key
 
     first = key()
     keys = {first, key(rate_hz=8_000)}
@@ -151,7 +147,7 @@ def test_what_shapes_the_result_shapes_the_key(clips: Clips, tmp_path: Path) -> 
     status = (tmp_path / "a.wav").stat()
     soundfile.write(tmp_path / "a.wav", noise(1.0, RATE_HZ, seed=9), RATE_HZ)
     os.utime(tmp_path / "a.wav", ns=(status.st_atime_ns, status.st_mtime_ns))
-    waves = cache.decode(clips, RATE_HZ)
+    waves = cache.decode_clips(clips, RATE_HZ)
     assert waves.key not in keys
     np.testing.assert_array_equal(waves.wave(0), decode.load(tmp_path / "a.wav", RATE_HZ))
 
@@ -164,16 +160,16 @@ def test_contents_tell_identical_sounds_whatever_holds_them(tmp_path: Path) -> N
     soundfile.write(tmp_path / "d.wav", sound, 8_000, subtype="PCM_16")
     names = ["a.wav", "b.flac", "c.wav", "d.wav"]
     table = pd.DataFrame({"clip": names, "path": [str(tmp_path / name) for name in names], "label": "noise"})
-    a, b, c, d = cache.decode(build("same", table), RATE_HZ).contents
+    a, b, c, d = cache.decode_clips(build("same", table), RATE_HZ).contents
     assert a == b and len({a, c, d}) == 3
-    assert cache.decode(build("same", table), 8_000).contents == (a, b, c, d)
+    assert cache.decode_clips(build("same", table), 8_000).contents == (a, b, c, d)
 
 
 def test_sounds_that_cannot_be_read_are_counted_and_named(clips: Clips, tmp_path: Path, own_cache: Path) -> None:
     (tmp_path / "b.flac").write_bytes((tmp_path / "b.flac").read_bytes()[:5000])
     (tmp_path / "c.ogg").write_text("not a sound")
     with pytest.raises(ClipsError) as caught:
-        cache.decode(clips, RATE_HZ)
+        cache.decode_clips(clips, RATE_HZ)
     said = str(caught.value)
     assert said.startswith("few: 4 of 6 sounds cannot be used. ") and "and 1 more" in said
     assert str(tmp_path / "b.flac") in said and str(tmp_path / "c.ogg") in said and "hubbub data check" in said
@@ -183,7 +179,7 @@ def test_sounds_that_cannot_be_read_are_counted_and_named(clips: Clips, tmp_path
 def test_inspect_says_what_each_clip_is(clips: Clips, tmp_path: Path, own_cache: Path) -> None:
     (tmp_path / "d.wav").write_text("not a sound")
     soundfile.write(tmp_path / "a.wav", np.zeros(RATE_HZ // 2), RATE_HZ)
-    found = cache.inspect(clips)
+    found = cache.inspect_sounds(clips)
     assert found["clip"].tolist() == clips.table["clip"].tolist()
     np.testing.assert_allclose(found["seconds"], [0.5, 0.7, 1.0, 1.5, 0.5, 0.0], atol=1e-4)
     assert found["rate_hz"].tolist() == [RATE_HZ, 44_100, 22_050, 22_050, 22_050, 0]
@@ -192,7 +188,7 @@ def test_inspect_says_what_each_clip_is(clips: Clips, tmp_path: Path, own_cache:
     assert found["content"][:5].is_unique and found["content"][5] == ""
     assert entries(own_cache) == [], "it only looks"
     sound = build("few", clips.table[:5])
-    assert cache.decode(sound, RATE_HZ).contents == tuple(found["content"][:5])
+    assert cache.decode_clips(sound, RATE_HZ).contents == tuple(found["content"][:5])
 
 
 # Segments and evidence
@@ -230,7 +226,7 @@ def classifier() -> TorchClassifier:
 def test_evidence_is_the_same_in_any_company(
     clips: Clips, classifier: TorchClassifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    waves = cache.decode(clips, RATE_HZ)
+    waves = cache.decode_clips(clips, RATE_HZ)
     every = np.arange(len(waves))
     whole = cache.outputs(waves, classifier, every)
     segments = [len(classifier.cut(waves.wave(i))) for i in every]
@@ -243,7 +239,7 @@ def test_evidence_is_the_same_in_any_company(
     shuffled = cache.outputs(waves, classifier, order)
     np.testing.assert_allclose(shuffled.values, whole.of(order).values, atol=1e-5)
     for at_once in (1, 5):
-        monkeypatch.setattr(cache, "_SEGMENTS_AT_ONCE", at_once)
+        monkeypatch.setattr(cache, "SEGMENTS_AT_ONCE", at_once)
         batched = cache.outputs(waves, classifier, every)
         np.testing.assert_allclose(batched.values, whole.values, atol=1e-5)
         assert batched.offsets.tolist() == whole.offsets.tolist()
@@ -253,12 +249,12 @@ def test_evidence_is_the_same_in_any_company(
 def test_embeddings_are_computed_once_for_a_network(
     clips: Clips, classifier: TorchClassifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    waves = cache.decode(clips, RATE_HZ)
+    waves = cache.decode_clips(clips, RATE_HZ)
     first = cache.embed(waves, classifier)
     np.testing.assert_array_equal(first.values, cache.outputs(waves, classifier, np.arange(len(waves))).values)
     other = TorchClassifier(classifier.recipe, classifier.labels, seed=1)
     assert not np.allclose(cache.embed(waves, other).values, first.values)
-    fewer = cache.decode(build("few", clips.table[:2]), RATE_HZ)
+    fewer = cache.decode_clips(build("few", clips.table[:2]), RATE_HZ)
     assert len(cache.embed(fewer, classifier).offsets) == 3
     monkeypatch.setattr(TorchClassifier, "outputs", None)
     again = cache.embed(waves, classifier)
@@ -268,11 +264,11 @@ def test_embeddings_are_computed_once_for_a_network(
 
 
 def test_the_cache_may_be_deleted_at_any_time(clips: Clips, own_cache: Path) -> None:
-    first = cache.decode(clips, RATE_HZ)
+    first = cache.decode_clips(clips, RATE_HZ)
     kept = np.array(first.samples)
     for name in entries(own_cache):
         (own_cache / name).unlink()
-    np.testing.assert_array_equal(cache.decode(clips, RATE_HZ).samples, kept)
+    np.testing.assert_array_equal(cache.decode_clips(clips, RATE_HZ).samples, kept)
     assert homes.cache_dir() == own_cache
 
 
@@ -293,7 +289,7 @@ DAMAGE: dict[str, Callable[[bytes], bytes | None]] = {
 def test_what_is_damaged_is_made_again_and_a_line_says_so(
     clips: Clips, classifier: TorchClassifier, own_cache: Path, caplog: pytest.LogCaptureFixture, damage: str
 ) -> None:
-    waves = cache.decode(clips, RATE_HZ)
+    waves = cache.decode_clips(clips, RATE_HZ)
     samples, rows = np.array(waves.samples), np.array(cache.embed(waves, classifier).values)
     kept = entries(own_cache)
     assert {Path(name).name for name in kept} == {
@@ -306,7 +302,7 @@ def test_what_is_damaged_is_made_again_and_a_line_says_so(
         if new is not None:
             (own_cache / name).write_bytes(new)
         caplog.clear()
-        again = cache.decode(clips, RATE_HZ)
+        again = cache.decode_clips(clips, RATE_HZ)
         np.testing.assert_array_equal(again.samples, samples)
         assert (again.contents, again.offsets.tolist()) == (waves.contents, waves.offsets.tolist())
         np.testing.assert_array_equal(cache.embed(again, classifier).values, rows)
@@ -314,7 +310,7 @@ def test_what_is_damaged_is_made_again_and_a_line_says_so(
         assert said.startswith("warning: damaged in the cache, made again: ") and name.rpartition("/")[0] in said
         assert (own_cache / name).read_bytes() == old and entries(own_cache) == kept
         caplog.clear()
-        cache.embed(cache.decode(clips, RATE_HZ), classifier)
+        cache.embed(cache.decode_clips(clips, RATE_HZ), classifier)
         assert not caplog.records
 
 
@@ -322,14 +318,14 @@ def test_every_block_of_a_large_file_is_compared(
     clips: Clips, own_cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("hubbub.data.entries._BLOCK", 10_000)
-    expected = np.array(cache.decode(clips, RATE_HZ).samples)
+    expected = np.array(cache.decode_clips(clips, RATE_HZ).samples)
     (file,) = own_cache.rglob("samples.f32")
     for place in range(5_000, expected.nbytes, 50_000):
         with file.open("rb+") as sink:
             sink.seek(place)
             sink.write(b"noise")
         caplog.clear()
-        np.testing.assert_array_equal(cache.decode(clips, RATE_HZ).samples, expected)
+        np.testing.assert_array_equal(cache.decode_clips(clips, RATE_HZ).samples, expected)
         assert len(caplog.records) == 1
 
 
@@ -351,8 +347,8 @@ sys.path.insert(0, sys.argv[1])
 from tests.data import test_cache
 from hubbub.data import cache, entries
 folder, what, left = Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
-cache._SEGMENTS_AT_ONCE = 8
-add = entries.Growing.add
+cache.SEGMENTS_AT_ONCE = 8
+add = entries.JournalledFile.add
 def counted(self, values, facts):
     global left
     add(self, values, facts)
@@ -361,8 +357,8 @@ def counted(self, values, facts):
         print(what, flush=True)
         if left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
-entries.Growing.add = counted
-cache.embed(cache.decode(test_cache.listed(folder), test_cache.RATE_HZ), test_cache.small())
+entries.JournalledFile.add = counted
+cache.embed(cache.decode_clips(test_cache.listed(folder), test_cache.RATE_HZ), test_cache.small())
 """
 
 
@@ -406,7 +402,9 @@ def test_pieces_that_were_damaged_since_are_not_taken_up(
     file.write_bytes(b"noise" + file.read_bytes()[5:])
     assert len(filling(tmp_path, "samples.f32", 0)) == 6
     for i, (path, start, end) in enumerate(clips.table[["path", "start", "end"]].itertuples(index=False)):
-        np.testing.assert_array_equal(cache.decode(clips, RATE_HZ).wave(i), decode.load(path, RATE_HZ, start, end))
+        np.testing.assert_array_equal(
+            cache.decode_clips(clips, RATE_HZ).wave(i), decode.load(path, RATE_HZ, start, end)
+        )
 
 
 @pytest.mark.slow
@@ -422,7 +420,7 @@ def test_of_two_processes_that_want_the_same_one_fills_it(clips: Clips, own_cach
 
 
 def test_what_dead_processes_left_goes_and_what_others_write_stays(clips: Clips, own_cache: Path) -> None:
-    cache.decode(clips, RATE_HZ)
+    cache.decode_clips(clips, RATE_HZ)
     place = own_cache / "decoded"
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
@@ -440,7 +438,7 @@ def test_what_dead_processes_left_goes_and_what_others_write_stays(clips: Clips,
         for path in (place / name / "samples.f32", place / name):
             os.utime(path, 2 * (time.time() - 3600 * hours,))
     with filelock.FileLock(place / ".ba98.lock"):
-        cache.decode(clips, RATE_HZ)
+        cache.decode_clips(clips, RATE_HZ)
         left = {path.name for path in place.glob(".*")} - {".ba98.lock"}
     assert left == set(list(names)[1:3] + list(names)[4:])
 
@@ -448,7 +446,7 @@ def test_what_dead_processes_left_goes_and_what_others_write_stays(clips: Clips,
 def test_a_decoding_that_is_stopped_by_hand_goes_on_and_a_failed_one_leaves_nothing(
     clips: Clips, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, heard = decode.opened, []
+    real, heard = decode.open_sound, []
 
     def stopped(path: str, *span: float) -> AbstractContextManager[decode.Sound]:
         if len(heard) == 4:
@@ -456,12 +454,12 @@ def test_a_decoding_that_is_stopped_by_hand_goes_on_and_a_failed_one_leaves_noth
         heard.append(path)
         return real(path, *span)
 
-    monkeypatch.setattr(decode, "opened", stopped)
-    monkeypatch.setattr(processes, "cores", lambda: 1)
+    monkeypatch.setattr(decode, "open_sound", stopped)
+    monkeypatch.setattr(cache, "cores", lambda: 1)
     with pytest.raises(KeyboardInterrupt):
-        cache.decode(clips, RATE_HZ)
-    monkeypatch.setattr(decode, "opened", lambda path, *span: (heard.append(path), real(path, *span))[1])
-    cache.decode(clips, RATE_HZ)
+        cache.decode_clips(clips, RATE_HZ)
+    monkeypatch.setattr(decode, "open_sound", lambda path, *span: (heard.append(path), real(path, *span))[1])
+    cache.decode_clips(clips, RATE_HZ)
     assert len(heard) == 6 and len(entries(own_cache)) == 3
 
 
@@ -470,8 +468,8 @@ def test_a_full_disk_is_told_and_leaves_nothing(clips: Clips, own_cache: Path) -
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
     try:
         with pytest.raises(StoreError, match=r"could not be written: File too large\. Make room, or set HUBBUB_CACHE"):
-            cache.decode(clips, RATE_HZ)
+            cache.decode_clips(clips, RATE_HZ)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert entries(own_cache) == []
-    assert len(cache.decode(clips, RATE_HZ)) == len(clips)
+    assert len(cache.decode_clips(clips, RATE_HZ)) == len(clips)

@@ -8,17 +8,13 @@ import soundfile
 
 from hubbub.config.recipe import Recipe
 from hubbub.config.sections import Data, Protocol
-from hubbub.data.check import check, leaks
+from hubbub.data.check import check_data, check_leaks
 from hubbub.data.clips import ClipsError
 from hubbub.experiment.prepare import prepare
 from hubbub.experiment.provenance import environment
-from tests.helpers.sounds import sounds
+from tests.helpers.sounds import noise, sounds
 
 RATE_HZ = 8_000
-
-
-def noise(seed: int, seconds: float = 0.2) -> np.ndarray:
-    return np.random.default_rng(seed).uniform(-0.5, 0.5, round(seconds * RATE_HZ)).astype(np.float32)
 
 
 @pytest.fixture
@@ -29,7 +25,7 @@ def pets(tmp_path: Path) -> Path:
     for i in range(8):
         name = f"{'dog' if i % 2 else 'cat'}/{i}.wav"
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(folder / name, noise(i), RATE_HZ)
+        soundfile.write(folder / name, noise(0.2, RATE_HZ, seed=i), RATE_HZ)
         lines.append(f"{name},{name.split('/')[0]},{i // 2 + 1},{i}")
     (folder / "pets.csv").write_text("\n".join(lines) + "\n")
     return folder
@@ -37,27 +33,27 @@ def pets(tmp_path: Path) -> Path:
 
 def test_a_good_data_set_has_no_findings(pets: Path) -> None:
     for name in (pets, pets / "pets.csv"):
-        clips, findings = check(str(name))
+        clips, findings = check_data(str(name))
         assert len(clips) == 8 and clips.labels == ("cat", "dog") and findings == []
 
 
 def test_a_broken_file_is_found(pets: Path) -> None:
     (pets / "cat" / "0.wav").write_bytes((pets / "cat" / "0.wav").read_bytes()[:500])
     (pets / "dog" / "1.wav").write_text("not a sound")
-    _, findings = check(str(pets))
+    _, findings = check_data(str(pets))
     assert len(findings) == 1 and findings[0].startswith("2 files cannot be used: ")
     assert str(pets / "cat" / "0.wav") in findings[0] and str(pets / "dog" / "1.wav") in findings[0]
 
 
 def test_silence_is_found(pets: Path) -> None:
     soundfile.write(pets / "dog" / "3.wav", np.zeros(1000), RATE_HZ)
-    assert check(str(pets))[1] == ["1 clips are digital silence: dog/3.wav"]
+    assert check_data(str(pets))[1] == ["1 clips are digital silence: dog/3.wav"]
 
 
 def test_duplicates_are_found_across_formats(pets: Path) -> None:
     samples, _ = soundfile.read(pets / "cat" / "0.wav", dtype="int16")
     soundfile.write(pets / "dog" / "copy.flac", samples, RATE_HZ)
-    assert check(str(pets))[1] == ["one sound, two labels, 1 time: cat/0.wav 'cat' = dog/copy.flac 'dog'"]
+    assert check_data(str(pets))[1] == ["one sound, two labels, 1 time: cat/0.wav 'cat' = dog/copy.flac 'dog'"]
 
 
 def test_an_odd_duration_of_a_known_data_set_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,21 +64,21 @@ def test_an_odd_duration_of_a_known_data_set_is_found(tmp_path: Path, monkeypatc
     lines = ["filename,fold,target,category,esc10,src_file,take"]
     for i, seconds in enumerate((5.0, 4.0, 5.0, 5.5)):
         target, category = i % 2, ("dog", "rooster")[i % 2]
-        soundfile.write(folder / f"1-{i}-A-{target}.wav", noise(i, seconds), RATE_HZ)
+        soundfile.write(folder / f"1-{i}-A-{target}.wav", noise(seconds, RATE_HZ, seed=i), RATE_HZ)
         lines.append(f"1-{i}-A-{target}.wav,1,{target},{category},True,{i},A")
     (folder / "esc50.csv").write_text("\n".join(lines) + "\n")
-    _, findings = check("esc50", allow_missing=True)
+    _, findings = check_data("esc50", allow_missing=True)
     assert findings == ["2 clips do not last 5 s: 1-1-A-1, 1-3-A-1"]
     with pytest.raises(ClipsError, match="4 clips are listed"):
-        check("esc50")
+        check_data("esc50")
 
 
 def test_findings_stand_beside_each_other(pets: Path) -> None:
     (pets / "cat" / "0.wav").write_text("not a sound")
     soundfile.write(pets / "dog" / "1.wav", np.zeros(1000), RATE_HZ)
-    soundfile.write(pets / "dog" / "3.wav", noise(5), RATE_HZ)
-    starts = [line.split(":")[0] for line in check(str(pets))[1]]
-    assert starts == ["1 files cannot be used", "1 clips are digital silence", "1 sound stands more than once"]
+    soundfile.write(pets / "dog" / "3.wav", noise(0.2, RATE_HZ, seed=5), RATE_HZ)
+    starts = [line.split(":")[0] for line in check_data(str(pets))[1]]
+    assert starts == ["1 files cannot be used", "1 clips are digital silence", "1 sound occurs more than once"]
 
 
 # Leaks of a recipe
@@ -93,15 +89,15 @@ def recipe(pets: Path) -> Recipe:
 
 
 def test_a_clean_recipe_has_no_leaks(pets: Path) -> None:
-    found = leaks(recipe(pets))
+    found = check_leaks(recipe(pets))
     assert found.leaks == () and found.warnings == ()
 
 
 def test_a_recipes_leaks_are_listed(pets: Path) -> None:
-    soundfile.write(pets / "dog" / "7.wav", noise(0), RATE_HZ)  # fold 4 holds a clip of fold 1
+    soundfile.write(pets / "dog" / "7.wav", noise(0.2, RATE_HZ), RATE_HZ)  # fold 4 holds a clip of fold 1
     table = (pets / "pets.csv").read_text().replace("cat/2.wav,cat,2,2", "cat/2.wav,cat,2,5")
     (pets / "pets.csv").write_text(table)
-    found = leaks(recipe(pets)).leaks
+    found = check_leaks(recipe(pets)).leaks
     assert "test fold 2: validation and test share 1 source recordings or speakers (5)" in found
     assert "test fold 1: train and test hold identical sounds (dog/7.wav = cat/0.wav)" in found
     # Two neighbouring folds stand apart in three of the four splits, and train together in one.
@@ -111,23 +107,23 @@ def test_a_recipes_leaks_are_listed(pets: Path) -> None:
 def test_leaks_are_sought_in_the_split_that_is_run(pets: Path) -> None:
     held = recipe(pets).model_copy(update={"data": Data(name=str(pets / "pets.csv"), held_out=("wolf",))})
     with pytest.raises(ClipsError, match="no class 'wolf' to hold out"):
-        leaks(held)
+        check_leaks(held)
 
 
 def test_files_that_cannot_be_read_are_no_leak(pets: Path) -> None:
     for name in ("cat/0.wav", "cat/2.wav"):
         (pets / name).write_text("not a sound")
-    assert leaks(recipe(pets)).leaks == ()
+    assert check_leaks(recipe(pets)).leaks == ()
 
 
 def test_every_odd_recording_is_noted_and_a_run_says_how_many(pets: Path) -> None:
-    soundfile.write(pets / "cat" / "0.wav", np.stack([noise(0), -noise(0)], axis=1), RATE_HZ)
-    soundfile.write(pets / "dog" / "1.wav", 0.3 + noise(1) / 2, RATE_HZ)
+    soundfile.write(pets / "cat" / "0.wav", noise(0.2, RATE_HZ) * [1, -1], RATE_HZ)
+    soundfile.write(pets / "dog" / "1.wav", 0.3 + noise(0.2, RATE_HZ, seed=1) / 2, RATE_HZ)
     uncounted = bytearray((pets / "cat" / "2.wav").read_bytes())
     uncounted[40:44] = bytes(4)
     (pets / "cat" / "2.wav").write_bytes(uncounted)
     soundfile.write(pets / "dog" / "3.wav", np.random.default_rng(0).integers(-1, 2, 1600) / 2**15, RATE_HZ)
-    clips, findings = check(str(pets / "pets.csv"))
+    clips, findings = check_data(str(pets / "pets.csv"))
     assert findings == ["1 clips are digital silence: dog/3.wav"]
     assert [note.partition(";")[0].partition(" and not")[0].partition(",")[0] for note in clips.notes] == [
         "cat/0.wav: The channels cancel each other when they are mixed",
@@ -146,6 +142,6 @@ def test_every_odd_recording_is_noted_and_a_run_says_how_many(pets: Path) -> Non
 
 def test_one_class_alone_is_wrong(tmp_path: Path) -> None:
     sounds(tmp_path, "beep/1.wav", "beep/2.wav")
-    clips, findings = check(str(tmp_path))
+    clips, findings = check_data(str(tmp_path))
     assert findings == ["ONE CLASS ALONE: 'beep'; two classes are needed to train."]
     assert not any("ONE CLASS" in note for note in clips.notes)

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from hubbub.config.sections import Protocol
-from hubbub.data.clips import Clips, ClipsError, from_folder
-from hubbub.data.splits import make
+from hubbub.data.clip_lists import from_folder
+from hubbub.data.clips import Clips, ClipsError
+from hubbub.data.splits import make_splits
 from tests.helpers.sounds import sounds
 
 DOGS_AND_CATS = tuple(f"{kind}/{number}.wav" for kind in ("cat", "dog") for number in range(3))
@@ -31,7 +32,7 @@ def test_a_given_split_above_the_classes_gives_folds(tmp_path: Path) -> None:
     clips = from_folder(tmp_path)
     assert clips.labels == ("cat", "dog") and clips.folds == ("test", "train", "validation") and len(clips) == 18
     assert (clips.table["fold"] == "train").sum() == 6 and len(noted(clips, "FOLDS FROM FOLDERS")) == 1
-    (split,) = make(clips, Protocol(kind="fixed", train=("train",), val=("validation",), test=("test",)))
+    (split,) = make_splits(clips, Protocol(kind="fixed", train=("train",), val=("validation",), test=("test",)))
     assert [set(clips.table["fold"].iloc[rows]) for _, rows in split.parts()] == [{"train"}, {"validation"}, {"test"}]
 
 
@@ -49,7 +50,7 @@ def test_one_part_alone_above_the_classes_is_no_class(tmp_path: Path) -> None:
 @pytest.mark.parametrize("names", [("train/a.wav", "test/a.wav"), ("train/dog/a.wav", "test/dog/a.wav", "cat/a.wav")])
 def test_parts_of_a_split_are_never_classes(tmp_path: Path, names: tuple[str, ...]) -> None:
     sounds(tmp_path, *names)
-    with pytest.raises(ClipsError, match=r"called after parts of a split \(.*train.*cannot be told what is a class"):
+    with pytest.raises(ClipsError, match=r"named like parts of a split \(.*train.*classes cannot be distinguished"):
         from_folder(tmp_path)
 
 
@@ -81,7 +82,7 @@ def test_what_was_probably_meant_is_named_in_every_result(tmp_path: Path) -> Non
         "LEFT OUT: 2 class folders without recordings: rain, wind",
         "LEFT OUT: 1 recordings outside the class folders: lonely.wav",
         "LEFT OUT: 1 pipes, devices or sockets, not files: dog/pipe.wav",
-        "LEFT OUT: 1 links that lead nowhere: dog/x.wav",
+        "LEFT OUT: 1 broken links: dog/x.wav",
     ]
     assert clips.left_out == ("1 empty folders: rain", "1 files with other endings (.txt): wind/notes.txt")
 
@@ -124,4 +125,4 @@ def test_what_was_left_out_is_named_once(tmp_path: Path) -> None:
     sounds(tmp_path, *DOGS_AND_CATS)
     os.symlink("gone", tmp_path / "dog" / "x.wav")
     clips = from_folder(tmp_path)
-    assert noted(clips, "LEFT OUT") == ["LEFT OUT: 1 links that lead nowhere: dog/x.wav"] and clips.left_out == ()
+    assert noted(clips, "LEFT OUT") == ["LEFT OUT: 1 broken links: dog/x.wav"] and clips.left_out == ()

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hubbub.data.clips import COLUMNS, Clips, ClipsError, build, find_sounds, from_csv, from_folder, limit
+from hubbub.data.clip_lists import find_sounds, from_csv, from_folder
+from hubbub.data.clips import COLUMNS, Clips, ClipsError, build, limit
 from tests.helpers.sounds import rows, sounds
 
 
@@ -98,7 +99,7 @@ def test_a_row_that_repeats_a_clip_but_not_its_fold_or_group_is_named(
     listed: Callable[..., Path], second: str, differ: str
 ) -> None:
     file = listed("path,label,fold,group", "a.wav,dog,1,a", "b.wav,cat,1,b", f"a.wav,dog,{second}".rstrip(","))
-    with pytest.raises(ClipsError, match="one clip stands in two rows that differ, 1 time") as told:
+    with pytest.raises(ClipsError, match="one clip is in two rows that differ, 1 time") as told:
         from_csv(file)
     assert f"(row 2: a.wav and row 4: a.wav: {differ}). Keep one row" in str(told.value)
 

@@ -16,9 +16,17 @@ from PIL import Image
 from pyarrow import parquet
 
 from hubbub.audio import image_files
-from hubbub.audio.image_files import PictureError
-from hubbub.data import features as npz
+from hubbub.audio.image_files import ImageError
 from hubbub.data.clips import ClipsError
+from hubbub.data.features import (
+    ARRAYS,
+    LABELS,
+    METADATA,
+    open_features,
+    read_features,
+    read_hashes,
+    read_shape,
+)
 from hubbub.data.open import open_data
 from hubbub.errors import HubbubError
 
@@ -63,8 +71,8 @@ def test_pictures(tmp_path: Path, kind: str) -> None:
     picture = io.BytesIO()
     Image.fromarray(RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8)).save(picture, kind, **PICTURES[kind])
     file = tmp_path / f"p.{kind.lower()}"
-    assert refused(file, image_files.read, [picture.getvalue()]) == 0
-    assert refused(file, image_files.read, damaged(picture.getvalue())) > 20
+    assert refused(file, image_files.read_image, [picture.getvalue()]) == 0
+    assert refused(file, image_files.read_image, damaged(picture.getvalue())) > 20
     refused(file, image_files.is_grey, damaged(picture.getvalue()))
 
 
@@ -102,10 +110,10 @@ def test_npy(tmp_path: Path) -> None:
 
 
 def features(folder: Path) -> Path:
-    """As `npz.write` gives them."""
+    """As `write_features` gives them."""
     columns = {"clip": list("abcd"), "label": list("xyxy"), "fold": list("1122"), "group": list("abcd")}
     np.savez(
-        folder / npz.ARRAYS,
+        folder / ARRAYS,
         features=RNG.normal(size=(6, 3, 5)).astype(np.float32),
         times=RNG.normal(size=(6, 2)),
         offsets=np.array([0, 1, 3, 5, 6]),
@@ -115,24 +123,24 @@ def features(folder: Path) -> Path:
     )
     facts = dict.fromkeys(("name", "licence", "citation"), "none") | {"synthetic": True, "listed": 4}
     facts |= {"missing": [], "notes": [], "straddling": [], "made": {"audio": {}, "windows": {}, "frontend": {}}}
-    (folder / npz.METADATA).write_text(json.dumps(facts))
-    (folder / npz.LABELS).write_text(json.dumps({"x": 0, "y": 1}))
-    return folder / npz.ARRAYS
+    (folder / METADATA).write_text(json.dumps(facts))
+    (folder / LABELS).write_text(json.dumps({"x": 0, "y": 1}))
+    return folder / ARRAYS
 
 
-def read_features(file: Path) -> None:
-    clips = npz.open_features(file.parent / npz.ARRAYS)
-    npz.shape(file.parent / npz.ARRAYS)
-    read = list(npz.read(file.parent / npz.ARRAYS, clips.table["clip"]))
+def read_all(file: Path) -> None:
+    clips = open_features(file.parent / ARRAYS)
+    read_shape(file.parent / ARRAYS)
+    read = list(read_features(file.parent / ARRAYS, clips.table["clip"]))
     assert [len(values) for values, _, _ in read] == [1, 2, 2, 1]
 
 
-@pytest.mark.parametrize("name", [npz.ARRAYS, npz.METADATA, npz.LABELS])
+@pytest.mark.parametrize("name", [ARRAYS, METADATA, LABELS])
 def test_npz_and_what_lies_beside_it(tmp_path: Path, name: str) -> None:
     features(tmp_path)
     file, whole = tmp_path / name, (tmp_path / name).read_bytes()
-    assert refused(file, read_features, [whole]) == 0
-    assert refused(file, read_features, [*damaged(whole), b"[" * 50_000, b"[]", b"{}", b"7", b"null"]) > 40
+    assert refused(file, read_all, [whole]) == 0
+    assert refused(file, read_all, [*damaged(whole), b"[" * 50_000, b"[]", b"{}", b"7", b"null"]) > 40
 
 
 @pytest.mark.slow
@@ -158,14 +166,14 @@ def test_tables_of_a_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending
 
 def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     features(tmp_path)
-    (tmp_path / npz.ARRAYS).unlink()
-    os.mkfifo(tmp_path / npz.ARRAYS)
+    (tmp_path / ARRAYS).unlink()
+    os.mkfifo(tmp_path / ARRAYS)
     (tmp_path / "zeros.npy").symlink_to("/dev/zero")
     (tmp_path / "gone.npy").symlink_to(tmp_path / "nowhere.npy")
-    for path in (tmp_path, tmp_path / npz.ARRAYS, tmp_path / "zeros.npy", tmp_path / "gone.npy"):
-        for read in (image_files.read, image_files.is_grey, image_files.read_spectrogram):
-            with pytest.raises(PictureError, match="is not a file"):
+    for path in (tmp_path, tmp_path / ARRAYS, tmp_path / "zeros.npy", tmp_path / "gone.npy"):
+        for read in (image_files.read_image, image_files.is_grey, image_files.read_spectrogram):
+            with pytest.raises(ImageError, match="is not a file"):
                 read(path)
-    for read in (npz.open_features, npz.shape, npz.contents):
+    for read in (open_features, read_shape, read_hashes):
         with pytest.raises(ClipsError, match="it is not a file"):
-            read(tmp_path / npz.ARRAYS)
+            read(tmp_path / ARRAYS)

@@ -1,4 +1,4 @@
-"""npz: features in one file train to the very figures that sound gives, and are read without running anything."""
+"""features: training from a feature file gives the same figures as from sound, and reading it executes nothing."""
 
 import json
 import shutil
@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from hubbub.classifier.load import load_torch
+from hubbub.classifier.load import load
 from hubbub.config.recipe import Recipe
-from hubbub.data import features as npz
-from hubbub.data import open
 from hubbub.data.clips import ClipsError
+from hubbub.data.features import ARRAYS, LABELS, METADATA, open_features, read_hashes, read_shape, write_features
+from hubbub.data.open import open_clips
 from hubbub.experiment import prepare, run
 
 TINY = ["data.limit=2", "train.epochs=2", "network.width=4", "train.batch_size=16", "evaluate.resamples=50"]
@@ -26,8 +26,8 @@ def recipe(*settings: str) -> Recipe:
 @pytest.fixture(scope="module")
 def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("npz") / "features"
-    npz.write(open.open_clips(recipe()), recipe(), folder)
-    return folder / npz.ARRAYS
+    write_features(open_clips(recipe()), recipe(), folder)
+    return folder / ARRAYS
 
 
 @pytest.fixture(scope="module")
@@ -46,16 +46,16 @@ def test_training_from_features_gives_the_figures_of_sound(from_features: Path, 
 
 
 def test_the_classifier_of_features_hears_sound(from_features: Path) -> None:
-    clips = open.open_clips(recipe()).table
-    heard = load_torch(from_features).classify(clips["path"][0])
+    clips = open_clips(recipe()).table
+    heard = load(from_features).classify(clips["path"][0])
     assert heard.seconds == pytest.approx(4.0) and len(heard.segments) == 2
 
 
 def test_what_is_written_can_be_read_with_numpy_and_json_alone(features: Path) -> None:
-    clips = open.open_clips(recipe())
-    mapping = json.loads((features.parent / npz.LABELS).read_text())
+    clips = open_clips(recipe())
+    mapping = json.loads((features.parent / LABELS).read_text())
     assert mapping == {label: number for number, label in enumerate(clips.labels)}
-    metadata = json.loads((features.parent / npz.METADATA).read_text())
+    metadata = json.loads((features.parent / METADATA).read_text())
     assert metadata["made"]["frontend"]["n_mels"] == 64 and metadata["licence"] == "CC0"
     with np.load(features, allow_pickle=False) as kept:
         assert kept["features"].shape == (200, 64, 101) and kept["features"].dtype == np.float32
@@ -67,8 +67,8 @@ def test_what_is_written_can_be_read_with_numpy_and_json_alone(features: Path) -
 @pytest.mark.parametrize("frames", [80, 140])
 def test_features_are_padded_and_cut_as_sound_is(frames: int, tmp_path: Path) -> None:
     ours = recipe(f"frontend.frames={frames}", "train.epochs=1")
-    npz.write(open.open_clips(ours), ours, tmp_path / "f")
-    sealed = [f"data.name={tmp_path / 'f' / npz.ARRAYS}", "data.limit=100"]
+    write_features(open_clips(ours), ours, tmp_path / "f")
+    sealed = [f"data.name={tmp_path / 'f' / ARRAYS}", "data.limit=100"]
     theirs = recipe(f"frontend.frames={frames}", "train.epochs=1", *sealed)
     of_sound, of_file = (prepare.prepare(one) for one in (ours, theirs))
     for clip in (0, 57):
@@ -108,7 +108,7 @@ SPOILT = {
 @pytest.mark.parametrize("spoilt", [*SPOILT, "compressed"])
 def test_spoilt_features_are_refused(features: Path, tmp_path: Path, spoilt: str) -> None:
     shutil.copytree(features.parent, tmp_path / "f")
-    file = tmp_path / "f" / npz.ARRAYS
+    file = tmp_path / "f" / ARRAYS
     with np.load(features) as kept:
         content = dict(kept)
     said = "is compressed"
@@ -125,10 +125,10 @@ def test_spoilt_features_are_refused(features: Path, tmp_path: Path, spoilt: str
 )
 def test_facts_that_are_none_are_refused(features: Path, tmp_path: Path, name: str, value: object) -> None:
     shutil.copytree(features.parent, tmp_path / "f")
-    facts = json.loads((tmp_path / "f" / npz.METADATA).read_text())
-    (tmp_path / "f" / npz.METADATA).write_text(json.dumps(facts | {name: value}))
+    facts = json.loads((tmp_path / "f" / METADATA).read_text())
+    (tmp_path / "f" / METADATA).write_text(json.dumps(facts | {name: value}))
     with pytest.raises(ClipsError, match=rf"{name}.*Input should be .*Make it again"):
-        npz.open_features(tmp_path / "f" / npz.ARRAYS)
+        open_features(tmp_path / "f" / ARRAYS)
 
 
 def test_a_header_that_lies_asks_for_no_memory(features: Path, tmp_path: Path) -> None:
@@ -137,14 +137,14 @@ def test_a_header_that_lies_asks_for_no_memory(features: Path, tmp_path: Path) -
     old, new = b"'shape': (200, 64, 101), }           ", b"'shape': (200, 64, 40000000000), }   "
     content = features.read_bytes()
     assert content.count(old) == 1
-    (tmp_path / "f" / npz.ARRAYS).write_bytes(content.replace(old, new))
-    for read in (npz.shape, npz.contents):
+    (tmp_path / "f" / ARRAYS).write_bytes(content.replace(old, new))
+    for read in (read_shape, read_hashes):
         with pytest.raises(ClipsError, match="'features' is longer or shorter than it says"):
-            read(tmp_path / "f" / npz.ARRAYS)
+            read(tmp_path / "f" / ARRAYS)
 
 
 def test_clips_keep_all_that_honesty_needs(features: Path) -> None:
-    sound, clips = open.open_clips(recipe()), npz.open_features(features)
+    sound, clips = open_clips(recipe()), open_features(features)
     columns = ["clip", "label", "fold", "group", "split_hint"]
     assert clips.table[columns].equals(sound.table[columns])
     assert (clips.labels, clips.notes, clips.licence, clips.listed) == (
@@ -155,25 +155,25 @@ def test_clips_keep_all_that_honesty_needs(features: Path) -> None:
 @pytest.mark.parametrize("broken", ["cut", "text", "no mapping", "pickle"])
 def test_what_is_not_whole_is_refused(features: Path, tmp_path: Path, broken: str) -> None:
     shutil.copytree(features.parent, tmp_path / "f")
-    file = tmp_path / "f" / npz.ARRAYS
+    file = tmp_path / "f" / ARRAYS
     if broken == "cut":
         file.write_bytes(file.read_bytes()[:-1000])
     elif broken == "text":
         file.write_text("text")
     elif broken == "no mapping":
-        (tmp_path / "f" / npz.LABELS).unlink()
+        (tmp_path / "f" / LABELS).unlink()
     else:
         np.savez(file, clip=np.array([{"a": 1}], dtype=object))
     with pytest.raises(ClipsError, match=r"features\.npz"):
-        npz.open_features(file)
+        open_features(file)
 
 
 def test_recipes_that_features_cannot_serve_are_refused(tmp_path: Path, features: Path) -> None:
-    clips = open.open_clips(recipe())
+    clips = open_clips(recipe())
     with pytest.raises(ClipsError, match=r"frontend\.name is 'none'"):
-        npz.write(clips, Recipe.load("street-yamnet"), tmp_path / "a")
+        write_features(clips, Recipe.load("street-yamnet"), tmp_path / "a")
     with pytest.raises(ClipsError, match=r"evaluate\.hop"):
-        npz.write(clips, recipe("evaluate.hop=100"), tmp_path / "a")
+        write_features(clips, recipe("evaluate.hop=100"), tmp_path / "a")
     with pytest.raises(ClipsError, match="holds spectrograms"):
-        npz.write(npz.open_features(features), recipe(), tmp_path / "a")
+        write_features(open_features(features), recipe(), tmp_path / "a")
     assert not (tmp_path / "a").exists()

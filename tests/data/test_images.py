@@ -1,4 +1,4 @@
-"""images: system B's list and folders as a data set; what is one picture twice is found, by name and by content."""
+"""images: system B's list and folders as a data set; duplicate images are found by name and by content."""
 
 from pathlib import Path
 
@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 from PIL import Image, PngImagePlugin
 
-from hubbub.audio.image_files import read
+from hubbub.audio.image_files import read_image
 from hubbub.config.sections import Protocol
 from hubbub.data import leaks, splits
-from hubbub.data.check import check
+from hubbub.data.check import check_data
 from hubbub.data.clips import ClipsError
-from hubbub.data.images import content, open_pictures
+from hubbub.data.images import content, open_images
 from hubbub.data.open import open_data
 
 CLASSES = (
@@ -61,7 +61,7 @@ def save(path: Path, image: Image.Image, **options: object) -> Path:
 def test_system_bs_list_and_folders_are_a_data_set(tmp_path: Path) -> None:
     made(tmp_path)
     clips = open_data(str(tmp_path / "list.csv"))
-    assert clips.kind == "pictures" and clips.made is None and clips.notes == ()
+    assert clips.kind == "images" and clips.settings is None and clips.notes == ()
     assert clips.labels == tuple(sorted(CLASSES)) and clips.folds == ("1", "2", "3") and len(clips) == 78
     assert clips.table["clip"][0] == "spectrograms/fold1/100-0-original.png"
     assert clips.table["group"][0] == "100" and list(clips.table["split_hint"][:2]) == ["", "train"]
@@ -70,7 +70,7 @@ def test_system_bs_list_and_folders_are_a_data_set(tmp_path: Path) -> None:
         Protocol(kind="fixed", train=("1",), val=("2",), test=("3",)),
         Protocol(kind="logo", validation="none"),
     ):
-        found = splits.make(clips, protocol)
+        found = splits.make_splits(clips, protocol)
         for split in found:
             held = clips.table["clip"].iloc[np.append(split.validation, split.test)]
             assert len(held) and held.str.endswith("original.png").all()
@@ -82,7 +82,7 @@ def test_files_are_found_where_such_data_sets_keep_them(tmp_path: Path, place: s
     save(tmp_path / "pictures" / place, Image.fromarray(noise(0)))
     name = "deeper/x.png" if "deeper" in place else "x.png"
     listed(tmp_path, pd.DataFrame([{"spec_file_name": name, "class": "dog", "fold": "1", "fsID": "7"}]))
-    clips = open_pictures(tmp_path / "list.csv", root=tmp_path / "pictures")
+    clips = open_images(tmp_path / "list.csv", root=tmp_path / "pictures")
     assert list(clips.table["path"]) == [str(tmp_path / "pictures" / place)]
 
 
@@ -90,14 +90,14 @@ def test_files_are_found_where_such_data_sets_keep_them(tmp_path: Path, place: s
 def test_originals_are_told_by_any_word_for_them(tmp_path: Path, word: str) -> None:
     save(tmp_path / "x.png", Image.fromarray(noise(0)))
     listed(tmp_path, pd.DataFrame([{"spec_file_name": "x.png", "class": "dog", "augmentation": word}]))
-    assert list(open_pictures(tmp_path / "list.csv").table["split_hint"]) == [""]
+    assert list(open_images(tmp_path / "list.csv").table["split_hint"]) == [""]
 
 
 def test_a_picture_is_original_where_no_column_says_otherwise(tmp_path: Path) -> None:
     row = {"spec_file_name": "x.png", "class": "dog", "variant": "orig", "augmentation": "noise"}
     save(tmp_path / "x.png", Image.fromarray(noise(0)))
     listed(tmp_path, pd.DataFrame([row]))
-    assert list(open_pictures(tmp_path / "list.csv").table["split_hint"]) == ["train"]
+    assert list(open_images(tmp_path / "list.csv").table["split_hint"]) == ["train"]
 
 
 def test_without_a_source_copies_stay_with_the_sound_they_are_of(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_without_a_source_copies_stay_with_the_sound_they_are_of(tmp_path: Path)
     sirens = clips.table[clips.table["label"] == "police"]
     assert set(sirens["group"]) == {"111.wav", "211.wav", "311.wav"}
     assert [note.split(" names")[0] for note in clips.notes] == ["NO GROUPS: list.csv"]
-    assert "6 pictures" in clips.notes[0]
+    assert "6 images" in clips.notes[0]
 
 
 def test_missing_files_and_columns_are_named(tmp_path: Path) -> None:
@@ -169,26 +169,26 @@ def test_names_that_differ_by_case_alone_share_the_file_that_is_there(tmp_path: 
 
 def test_duplicates_are_found_by_what_they_show(tmp_path: Path) -> None:
     made(tmp_path)
-    assert check(str(tmp_path / "list.csv"))[1] == []
+    assert check_data(str(tmp_path / "list.csv"))[1] == []
     info = PngImagePlugin.PngInfo()
     info.add_text("title", "another file, the same picture")
     pixels = Image.open(tmp_path / "spectrograms/fold1/100-0-original.png").convert("RGB")
     pixels.save(tmp_path / "spectrograms/fold2/201-1-original.png", pnginfo=info)
-    _, (finding,) = check(str(tmp_path / "list.csv"))
+    _, (finding,) = check_data(str(tmp_path / "list.csv"))
     assert finding == (
-        "one picture, two labels, 1 time: spectrograms/fold1/100-0-original.png 'dog_bark' = "
+        "one image, two labels, 1 time: spectrograms/fold1/100-0-original.png 'dog_bark' = "
         "spectrograms/fold2/201-1-original.png 'children_playing'"
     )
     clips = open_data(str(tmp_path / "list.csv"))
-    contents = [content(read(path)) for path in clips.table["path"]]
+    contents = [content(read_image(path)) for path in clips.table["path"]]
     with pytest.raises(leaks.LeakError, match="identical"):
-        leaks.audit(clips, splits.make(clips, Protocol()), contents)
+        leaks.audit(clips, splits.make_splits(clips, Protocol()), contents)
 
 
 def test_grey_in_colours_shows_the_same(tmp_path: Path) -> None:
     grey = Image.fromarray(noise(0, channels=1)[..., 0])
-    one = read(save(tmp_path / "a.png", grey))
-    three = read(save(tmp_path / "b.png", grey.convert("RGBA")))
+    one = read_image(save(tmp_path / "a.png", grey))
+    three = read_image(save(tmp_path / "b.png", grey.convert("RGBA")))
     assert (len(one), len(three)) == (1, 3) and content(one) == content(three)
     assert content(one) != content(one[:, ::-1])
 
@@ -196,24 +196,24 @@ def test_grey_in_colours_shows_the_same(tmp_path: Path) -> None:
 def test_check_names_what_is_wrong_with_pictures(tmp_path: Path) -> None:
     made(tmp_path)
     folder = tmp_path / "spectrograms" / "fold1"
-    assert check(str(tmp_path / "list.csv"))[1] == []
+    assert check_data(str(tmp_path / "list.csv"))[1] == []
     (folder / "100-0-original.png").write_bytes((folder / "100-0-original.png").read_bytes()[:300])
     save(folder / "101-1-original.png", Image.new("RGB", (50, 20), "red"))
     save(folder / "102-2-original.png", Image.fromarray(noise(999, 30, 50)))
     save(folder / "103-3-original.png", Image.open(folder / "104-4-original.png"))
-    broken, sizes, constant, same = check(str(tmp_path / "list.csv"))[1]
-    assert broken.startswith("1 files cannot be used: ") and "100-0-original.png is not a picture" in broken
-    assert sizes == "pictures differ in height and width: 76 of 20 x 50, 1 of 30 x 50"
-    assert constant == "1 pictures are of one colour: spectrograms/fold1/101-1-original.png"
-    assert same.startswith("one picture, two labels, 1 time: spectrograms/fold1/103-3-original.png '")
+    broken, sizes, constant, same = check_data(str(tmp_path / "list.csv"))[1]
+    assert broken.startswith("1 files cannot be used: ") and "100-0-original.png cannot be read as an image" in broken
+    assert sizes == "images differ in height and width: 76 of 20 x 50, 1 of 30 x 50"
+    assert constant == "1 images are of one colour: spectrograms/fold1/101-1-original.png"
+    assert same.startswith("one image, two labels, 1 time: spectrograms/fold1/103-3-original.png '")
 
 
 def test_pictures_are_split_into_lists_that_are_read_back(tmp_path: Path) -> None:
     made(tmp_path)
     clips = open_data(str(tmp_path / "list.csv"))
-    (train, val), root = splits.write(clips, tmp_path / "lists", 0.4, seed=0)
+    (train, val), root = splits.write_lists(clips, tmp_path / "lists", 0.4, seed=0)
     parts = [open_data(str(path), root=root) for path in (train, val)]
-    assert all(part.kind == "pictures" for part in parts)
+    assert all(part.kind == "images" for part in parts)
     assert not set(parts[0].table["group"]) & set(parts[1].table["group"])
     assert parts[1].table["clip"].str.endswith("original.png").all()
     assert parts[0].table["clip"].str.endswith("noise_5db.png").any()

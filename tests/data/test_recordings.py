@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from hubbub.data.clips import Clips, ClipsError, from_csv
+from hubbub.data.clip_lists import from_csv
+from hubbub.data.clips import Clips, ClipsError
 from tests.helpers.sounds import rows, sounds
 
 
@@ -59,7 +60,7 @@ def test_repeated_rows_count_once_and_repeated_parts_are_named(place: Path) -> N
         rows(place / "l.csv", "path,label", "1.wav,dog", "0.wav,cat", "1.wav,dog ", "1.wav,dog", "linked.wav,dog")
     )
     assert clips.table["clip"].tolist() == ["1.wav", "0.wav", "linked.wav"] and groups(clips) == [0, 1, 0]
-    assert "REPEATED ROWS: 2 rows say again what others say, and count once" in clips.notes
+    assert "REPEATED ROWS: 2 rows repeat others and count once" in clips.notes
     assert "REPEATED: 1 clips are parts listed before under other names (row 6: linked.wav)" in clips.notes
 
 
@@ -68,9 +69,9 @@ def test_repeated_rows_count_once_and_repeated_parts_are_named(place: Path) -> N
     [
         ("7,9", r"row 2: 1\.wav@7: start 7 s is not within the file, which lasts 2 s"),
         ("2,", "start 2 s is not within the file"),
-        ("1.5,0.5", r"end 0\.5 s is not behind start 1\.5 s"),
-        ("1,1", "end 1 s is not behind start 1 s"),
-        (",0", "end 0 s is not behind start 0 s"),
+        ("1.5,0.5", r"end 0\.5 s is not after start 1\.5 s"),
+        ("1,1", "end 1 s is not after start 1 s"),
+        (",0", "end 0 s is not after start 0 s"),
         ("-1,1", "neither may be negative or infinite"),
         ("0,inf", "neither may be negative or infinite"),
     ],
@@ -83,7 +84,7 @@ def test_spans_that_hold_no_sound_are_refused(place: Path, span: str, message: s
 def test_an_end_behind_the_file_s_is_the_file_s_and_every_result_says_so(place: Path) -> None:
     clips = from_csv(rows(place / "l.csv", "path,label,group,start,end", "1.wav,dog,a,1,60", "0.wav,cat,b,0,2.01"))
     assert clips.notes == (
-        "SPANS CUT: 1 clips are listed to end behind their file's end, and end with it (row 2: 1.wav@1)",
+        "SPANS CUT: 1 clips are listed to end after their file's end, and end with it (row 2: 1.wav@1)",
     )
 
 

@@ -17,12 +17,13 @@ from sklearn.model_selection import StratifiedShuffleSplit
 
 from hubbub.config.recipe import Recipe
 from hubbub.config.sections import Data, Protocol
-from hubbub.data import open, splits
-from hubbub.data.clips import Clips, ClipsError, build, from_folder, hold_out
+from hubbub.data import splits
+from hubbub.data.clip_lists import from_folder
+from hubbub.data.clips import Clips, ClipsError, build, hold_out
 from hubbub.data.datasets import DATASETS
 from hubbub.data.leaks import Audit, LeakError, audit
-from hubbub.data.open import open_data
-from hubbub.data.splits import Split, SplitError, make
+from hubbub.data.open import open_clips, open_data
+from hubbub.data.splits import Split, SplitError, make_splits
 from tests.helpers.sounds import sounds as noises
 
 Home = Callable[[str, str], Path]
@@ -85,7 +86,7 @@ def is_a_partition(clips: Clips, split: Split) -> bool:
 )
 def test_kfold_validates_on_the_neighbouring_fold(validation: str, chosen: list[str]) -> None:
     clips = made()
-    found = make(clips, Protocol(validation=validation))
+    found = make_splits(clips, Protocol(validation=validation))
     assert [s.name for s in found] == ["1", "2", "3", "4", "5"]
     assert [folds_of(clips, s.test) for s in found] == [[s.name] for s in found]
     assert [folds_of(clips, s.validation) for s in found] == [[fold] for fold in chosen]
@@ -95,32 +96,32 @@ def test_kfold_validates_on_the_neighbouring_fold(validation: str, chosen: list[
 
 def test_kfold_without_validation_trains_on_all_others() -> None:
     clips = made()
-    for split in make(clips, Protocol(validation="none")):
+    for split in make_splits(clips, Protocol(validation="none")):
         assert len(split.validation) == 0 and folds_of(clips, split.test) == [split.name]
         assert is_a_partition(clips, split) and len(folds_of(clips, split.train)) == 4
 
 
 def test_folds_rotate_in_the_order_of_their_numbers() -> None:
     clips = made(folds=10, takes=1)
-    found = make(clips, Protocol())
+    found = make_splits(clips, Protocol())
     assert [s.name for s in found] == [str(k) for k in range(1, 11)]
     assert folds_of(clips, found[8].validation) == ["10"] and folds_of(clips, found[9].validation) == ["1"]
 
 
 def test_some_folds_are_run_as_they_would_be_among_all() -> None:
     clips = made()
-    found, whole = make(clips, Protocol(folds=("4", "2"))), make(clips, Protocol())
+    found, whole = make_splits(clips, Protocol(folds=("4", "2"))), make_splits(clips, Protocol())
     assert [s.name for s in found] == ["2", "4"]
     np.testing.assert_array_equal(found[0].validation, whole[1].validation)
 
 
 def test_kfold_rotates_among_the_folds_that_take_part() -> None:
     clips = made()
-    found = make(clips, Protocol(train=("1", "2", "3", "4")))
+    found = make_splits(clips, Protocol(train=("1", "2", "3", "4")))
     assert [s.name for s in found] == ["1", "2", "3", "4"]
     assert [folds_of(clips, s.validation) for s in found] == [["2"], ["3"], ["4"], ["1"]]
     assert folds_of(clips, found[3].train) == ["2", "3"]
-    alone = make(clips, Protocol(train=("1", "2", "3", "4"), validation="none"))
+    alone = make_splits(clips, Protocol(train=("1", "2", "3", "4"), validation="none"))
     assert [folds_of(clips, s.train) for s in alone] == [
         ["2", "3", "4"],
         ["1", "3", "4"],
@@ -128,7 +129,7 @@ def test_kfold_rotates_among_the_folds_that_take_part() -> None:
         ["1", "2", "3"],
     ]
     with pytest.raises(SplitError, match=r"made has no fold '6'"):
-        make(clips, Protocol(train=("1", "6")))
+        make_splits(clips, Protocol(train=("1", "6")))
 
 
 def test_folds_that_take_no_part_are_not_opened_and_every_result_says_so(tmp_path: Path) -> None:
@@ -137,11 +138,11 @@ def test_folds_that_take_no_part_are_not_opened_and_every_result_says_so(tmp_pat
         soundfile.write(tmp_path / row.split(",")[0], np.zeros(800), 8000)
     (tmp_path / "list.csv").write_text("\n".join(["path,label,fold", *rows]) + "\n")
     recipe = Recipe(data=Data(name=str(tmp_path / "list.csv")), protocol=Protocol(train=("1", "2"), validation="none"))
-    clips = open.open_clips(recipe)
+    clips = open_clips(recipe)
     assert clips.folds == ("1", "2") and len(clips) == 4
     assert "PART OF THE FOLDS: fold 3 took no part, neither in training nor in testing" in clips.notes
-    assert [s.name for s in make(clips, recipe.protocol)] == ["1", "2"]
-    whole = open.open_clips(Recipe(data=recipe.data, protocol=Protocol(train=("1", "2", "3"))))
+    assert [s.name for s in make_splits(clips, recipe.protocol)] == ["1", "2"]
+    whole = open_clips(Recipe(data=recipe.data, protocol=Protocol(train=("1", "2", "3"))))
     assert len(whole) == 6 and not any("PART" in note for note in whole.notes)
 
 
@@ -149,7 +150,7 @@ def test_logo_leaves_each_group_out_once() -> None:
     table = made(folds=1, labels=3, groups=2, takes=4).table
     speakers = table["clip"].str[-1].map("speaker {}".format)
     clips = build("spoken", table.assign(group=speakers, fold=""))
-    found = make(clips, Protocol(kind="logo"))
+    found = make_splits(clips, Protocol(kind="logo"))
     assert [s.name for s in found] == ["speaker 0", "speaker 1", "speaker 2", "speaker 3"]
     for split in found:
         assert groups_of(clips, split.test) == {split.name} and len(groups_of(clips, split.validation)) == 1
@@ -159,10 +160,10 @@ def test_logo_leaves_each_group_out_once() -> None:
 
 def test_fixed_parts_are_the_folds_that_are_named() -> None:
     clips = made(folds=4)
-    (split,) = make(clips, Protocol(kind="fixed", train=("1", "2"), val=("3",), test=("4",)))
+    (split,) = make_splits(clips, Protocol(kind="fixed", train=("1", "2"), val=("3",), test=("4",)))
     assert split.name == "4" and folds_of(clips, split.train) == ["1", "2"]
     assert folds_of(clips, split.validation) == ["3"] and folds_of(clips, split.test) == ["4"]
-    (two,) = make(clips, Protocol(kind="fixed", validation="none", train=("1", "2"), test=("3", "4")))
+    (two,) = make_splits(clips, Protocol(kind="fixed", validation="none", train=("1", "2"), test=("3", "4")))
     assert two.name == "3+4" and len(two.validation) == 0
 
 
@@ -173,7 +174,7 @@ def test_fixed_parts_are_the_folds_that_are_named() -> None:
 @pytest.mark.parametrize("test_ratio, val_ratio", [(0.2, 0.2), (0.1, 0.3), (0.5, 0.25)])
 def test_a_holdout_keeps_groups_whole_and_classes_in_proportion(test_ratio: float, val_ratio: float, seed: int) -> None:
     clips = ragged()
-    (split,) = make(clips, Protocol(kind="holdout", test_ratio=test_ratio, val_ratio=val_ratio, seed=seed))
+    (split,) = make_splits(clips, Protocol(kind="holdout", test_ratio=test_ratio, val_ratio=val_ratio, seed=seed))
     assert is_a_partition(clips, split)
     assert audit(clips, [split], sounds(clips)) == Audit()
     shares = np.bincount(clips.targets()) / len(clips)
@@ -184,7 +185,7 @@ def test_a_holdout_keeps_groups_whole_and_classes_in_proportion(test_ratio: floa
 
 def test_a_holdout_is_drawn_by_its_seed() -> None:
     clips = ragged()
-    drawn = [make(clips, Protocol(kind="holdout", seed=seed))[0] for seed in (0, 0, 1)]
+    drawn = [make_splits(clips, Protocol(kind="holdout", seed=seed))[0] for seed in (0, 0, 1)]
     np.testing.assert_array_equal(drawn[0].test, drawn[1].test)
     np.testing.assert_array_equal(drawn[0].validation, drawn[1].validation)
     assert set(drawn[0].test) != set(drawn[2].test)
@@ -213,8 +214,8 @@ def lists(tmp_path: Path) -> Callable[..., Recipe]:
 
 def test_csv_parts_are_the_lists_that_are_given(lists: Callable[..., Recipe]) -> None:
     recipe = lists(train="abcd", val="ef", test="gh")
-    clips = open.open_clips(recipe)
-    (split,) = make(clips, recipe.protocol)
+    clips = open_clips(recipe)
+    (split,) = make_splits(clips, recipe.protocol)
     names = [[Path(clips.table["path"][row]).stem for row in rows] for _, rows in split.parts()]
     assert names == [["a", "b", "c", "d"], ["e", "f"], ["g", "h"]]
     assert audit(clips, [split], sounds(clips)) == Audit()
@@ -223,24 +224,24 @@ def test_csv_parts_are_the_lists_that_are_given(lists: Callable[..., Recipe]) ->
 
 def test_csv_lists_that_share_a_file_leak(lists: Callable[..., Recipe]) -> None:
     recipe = lists(train="abcd", val="ef", test="gha")
-    clips = open.open_clips(recipe)
+    clips = open_clips(recipe)
     with pytest.raises(LeakError, match=r"train and test share 1 source recordings or speakers \(a\)"):
-        audit(clips, make(clips, recipe.protocol), sounds(clips))
+        audit(clips, make_splits(clips, recipe.protocol), sounds(clips))
 
 
 def test_csv_lists_obey_labels_and_limit(lists: Callable[..., Recipe]) -> None:
     recipe = lists(train="abcd", test="gh")
-    ordered = open.open_clips(recipe.model_copy(update={"data": Data(name="given", labels=("dog", "cat"), limit=1)}))
+    ordered = open_clips(recipe.model_copy(update={"data": Data(name="given", labels=("dog", "cat"), limit=1)}))
     assert ordered.labels == ("dog", "cat") and len(ordered) == 4
     assert any(note.startswith("REDUCED DATA") for note in ordered.notes)
     with pytest.raises(Exception, match="unknown label 'cat'"):
-        open.open_clips(recipe.model_copy(update={"data": Data(name="given", labels=("dog",))}))
+        open_clips(recipe.model_copy(update={"data": Data(name="given", labels=("dog",))}))
 
 
 def test_csv_without_groups_takes_each_file_for_one(lists: Callable[..., Recipe]) -> None:
     recipe = lists("path,label,x", train="abcd", test="gh")
-    clips = open.open_clips(recipe)
-    assert audit(clips, make(clips, recipe.protocol), sounds(clips)) == Audit()
+    clips = open_clips(recipe)
+    assert audit(clips, make_splits(clips, recipe.protocol), sounds(clips)) == Audit()
     assert [note.split(":")[0] for note in clips.notes] == ["NO GROUPS", "NO GROUPS"]
 
 
@@ -249,9 +250,9 @@ def test_csv_without_groups_takes_each_file_for_one(lists: Callable[..., Recipe]
 
 def test_an_unknown_fold_is_refused() -> None:
     with pytest.raises(SplitError, match=r"made has no fold '11'\. .*1.* Name them by --folds or protocol\.folds"):
-        make(made(), Protocol(folds=("11",)))
+        make_splits(made(), Protocol(folds=("11",)))
     with pytest.raises(SplitError, match=r"made has no fold '6'"):
-        make(made(), Protocol(kind="fixed", train=("1",), val=("2",), test=("6",)))
+        make_splits(made(), Protocol(kind="fixed", train=("1",), val=("2",), test=("6",)))
 
 
 @pytest.mark.parametrize("left_out", ["train", "val", "test"])
@@ -259,27 +260,27 @@ def test_an_empty_part_is_refused(left_out: str) -> None:
     given = {part: fold for part, fold in (("train", ("1",)), ("val", ("2",)), ("test", ("3",))) if part != left_out}
     part = {"val": "validation"}.get(left_out, left_out)
     with pytest.raises(SplitError, match=rf"made, fixed: the {part} part of '.*' is empty"):
-        make(made(), Protocol(kind="fixed", **given))
+        make_splits(made(), Protocol(kind="fixed", **given))
 
 
 def test_a_label_without_training_clips_is_refused() -> None:
     clips = made()
     clips.table.loc[(clips.table["fold"] != "3") & (clips.table["label"] == "label2"), "label"] = "label1"
     with pytest.raises(SplitError, match=r"no training clip of test fold '2' has the label label2"):
-        make(clips, Protocol(folds=("2",)))
+        make_splits(clips, Protocol(folds=("2",)))
 
 
 def test_too_few_folds_are_refused() -> None:
     with pytest.raises(SplitError, match=r"2 folds are too few for kfold with validation 'next'"):
-        make(made(folds=2), Protocol())
-    assert len(make(made(folds=2), Protocol(validation="none"))) == 2
+        make_splits(made(folds=2), Protocol())
+    assert len(make_splits(made(folds=2), Protocol(validation="none"))) == 2
     with pytest.raises(SplitError, match=r"kfold needs a fold for every clip, and 1,500 of 1,500 have none"):
-        make(ragged(), Protocol())
+        make_splits(ragged(), Protocol())
     some = made(folds=3)
     some.table.loc[:1, "fold"] = ""
     first, second = some.table["clip"][:2]
     with pytest.raises(SplitError, match=rf"2 of {len(some)} have none \({first}, {second}\)\. Write it in their rows"):
-        make(some, Protocol())
+        make_splits(some, Protocol())
 
 
 # Augmented copies
@@ -301,21 +302,21 @@ def test_copies_train_and_neither_choose_nor_test(protocol: Protocol) -> None:
     clips = with_copies()
     copies, originals = (np.flatnonzero((clips.table["split_hint"] == hint).to_numpy()) for hint in ("train", ""))
     alone = replace(clips, table=clips.table.iloc[originals].reset_index(drop=True))
-    found = make(clips, protocol)
+    found = make_splits(clips, protocol)
     for split in found:
         assert np.isin(copies, split.train).any()
         assert not np.isin(split.validation, copies).any() and not np.isin(split.test, copies).any()
         assert not groups_of(clips, split.train) & groups_of(clips, split.test), "nor do copies of what is tested train"
     assert audit(clips, found, sounds(clips)) == Audit()
     if protocol.kind != "holdout":  # which counts copies when it draws
-        assert [len(s.test) for s in found] == [len(s.test) for s in make(alone, protocol)]
+        assert [len(s.test) for s in found] == [len(s.test) for s in make_splits(alone, protocol)]
 
 
 def test_a_fold_of_nothing_but_copies_tests_nothing() -> None:
     clips = with_copies()
     only_copies = clips.table[(clips.table["fold"] != "2") | (clips.table["split_hint"] == "train")]
     with pytest.raises(SplitError, match=r"the validation part of '1' is empty"):
-        make(replace(clips, table=only_copies.reset_index(drop=True)), Protocol())
+        make_splits(replace(clips, table=only_copies.reset_index(drop=True)), Protocol())
 
 
 # The audit, guard by guard
@@ -341,7 +342,7 @@ def test_held_out_classes_are_in_no_part_and_their_test_clips_beside_it(protocol
     assert without.notes == ("HELD OUT: 2 of 5 classes took no part (label1, label3); figures are over the other 3",)
     strange = without.targets() == -1
     assert set(clips.table["label"][strange]) == {"label1", "label3"}
-    for split in make(without, protocol):
+    for split in make_splits(without, protocol):
         for _, rows in split.parts():
             assert not strange[rows].any()
         assert strange[split.unknown].all() and len(split.unknown)
@@ -351,7 +352,7 @@ def test_held_out_classes_are_in_no_part_and_their_test_clips_beside_it(protocol
             there = clips.table["fold"].isin(folds_of(clips, split.test)) & strange
             assert list(split.unknown) == list(np.flatnonzero(there))
         assert audit(without, [split], sounds(without)) == Audit()
-    assert all(not len(split.unknown) for split in make(clips, protocol))
+    assert all(not len(split.unknown) for split in make_splits(clips, protocol))
 
 
 def test_a_held_out_clip_of_a_training_recording_is_a_leak() -> None:
@@ -359,14 +360,14 @@ def test_a_held_out_clip_of_a_training_recording_is_a_leak() -> None:
     clips.table.loc[clips.table["clip"] == "1-0-0-0", "group"] = "3-1-0"
     without = hold_out(clips, ("label0",))
     with pytest.raises(LeakError, match=r"train and held-out classes share 1 source recordings or speakers \(3-1-0\)"):
-        audit(without, make(without, Protocol()), sounds(without))
+        audit(without, make_splits(without, Protocol()), sounds(without))
 
 
 def test_a_speaker_may_say_known_and_unknown_things_in_one_test_part() -> None:
     clips = made(folds=1, labels=3, groups=2, takes=4)
     clips = replace(clips, table=clips.table.assign(group=clips.table["clip"].str[-1], fold=""))
     without = hold_out(clips, ("label2",))
-    found = make(without, Protocol(kind="logo"))
+    found = make_splits(without, Protocol(kind="logo"))
     assert audit(without, found, sounds(without)) == Audit()
     assert [groups_of(clips, split.unknown) for split in found] == [{"0"}, {"1"}, {"2"}, {"3"}]
 
@@ -381,7 +382,7 @@ def test_what_cannot_be_held_out_is_refused() -> None:
 
 
 def split_of(clips: Clips) -> Split:
-    return make(clips, Protocol())[0]
+    return make_splits(clips, Protocol())[0]
 
 
 def test_a_recording_in_two_parts_is_a_leak() -> None:
@@ -414,7 +415,7 @@ def test_identical_sounds_in_two_parts_are_a_leak() -> None:
 
 def test_sounds_that_could_not_be_decoded_are_not_identical() -> None:
     clips = made()
-    assert audit(clips, make(clips, Protocol()), [""] * len(clips)) == Audit()
+    assert audit(clips, make_splits(clips, Protocol()), [""] * len(clips)) == Audit()
 
 
 @pytest.mark.parametrize("fold, part", [("1", "test"), ("2", "validation")])
@@ -425,7 +426,7 @@ def test_an_augmented_copy_outside_training_is_a_leak(fold: str, part: str) -> N
     with pytest.raises(LeakError, match=rf"test fold 1: augmented copies in {part} \({fold}-0-0-0\)") as caught:
         audit(clips, [split], sounds(clips))
     assert "share" not in str(caught.value)
-    assert audit(clips, [make(clips, Protocol())[2]], sounds(clips)) == Audit(), "in training it may stand"
+    assert audit(clips, [make_splits(clips, Protocol())[2]], sounds(clips)) == Audit(), "in training it may stand"
 
 
 def test_a_clip_in_two_parts_is_a_leak() -> None:
@@ -442,9 +443,9 @@ def test_a_clip_in_two_parts_is_a_leak() -> None:
 def test_every_split_is_audited() -> None:
     clips = made()
     clips.table.loc[clips.table["clip"] == "4-0-0-0", "group"] = "5-0-0"
-    assert audit(clips, make(clips, Protocol(folds=("2",))), sounds(clips)) == Audit(), "both in training"
+    assert audit(clips, make_splits(clips, Protocol(folds=("2",))), sounds(clips)) == Audit(), "both in training"
     with pytest.raises(LeakError, match="test fold 4: validation and test share"):
-        audit(clips, make(clips, Protocol()), sounds(clips))
+        audit(clips, make_splits(clips, Protocol()), sounds(clips))
 
 
 def test_allow_leaky_lists_what_would_be_raised() -> None:
@@ -454,7 +455,7 @@ def test_allow_leaky_lists_what_would_be_raised() -> None:
     contents = sounds(clips)
     contents[contents.index("1-1-0-0")] = "3-1-0-0"
     found = audit(clips, [split], contents, allow_leaky=True)
-    assert found.warnings == ("1 sound stands more than once: 1-1-0-0 = 3-1-0-0",) and len(found.leaks) == 3
+    assert found.warnings == ("1 sound occurs more than once: 1-1-0-0 = 3-1-0-0",) and len(found.leaks) == 3
     with pytest.raises(LeakError) as caught:
         audit(clips, [split], contents)
     assert all(leak in str(caught.value) for leak in found.leaks)
@@ -470,15 +471,15 @@ def test_known_straddling_recordings_are_one_warning_with_their_names() -> None:
         clips.table.loc[clips.table["fold"].isin([str(2 * number + 1), str(2 * number + 2)])
                         & clips.table["clip"].str.endswith("-0-0-0"), "group"] = group  # fmt: skip
     with pytest.raises(LeakError, match=r"share 1 source recordings or speakers \(106905\)"):
-        audit(clips, make(clips, Protocol()), sounds(clips))
+        audit(clips, make_splits(clips, Protocol()), sounds(clips))
     official = replace(clips, straddling=known)
-    assert audit(official, make(clips, Protocol()), sounds(clips)) == Audit(
+    assert audit(official, make_splits(clips, Protocol()), sounds(clips)) == Audit(
         warnings=("the official folds of made straddle source recordings: 106905, 132016, 176638, 180937, 77751",)
     )
     # Any other group is an error still.
     clips.table.loc[clips.table["clip"] == "1-1-1-0", "group"] = "3-1-1"
     with pytest.raises(LeakError, match=r"share 1 source recordings or speakers \(3-1-1\)"):
-        audit(official, make(clips, Protocol()), sounds(clips))
+        audit(official, make_splits(clips, Protocol()), sounds(clips))
 
 
 @pytest.mark.parametrize(
@@ -494,7 +495,7 @@ def test_official_folds_pass_with_their_warning(home: Home, name: str, warned: s
     home("data", "urbansound8k/metadata/present.csv" if name == "urbansound8k" else DATASETS[name].folder)
     clips = open_data(name, allow_missing=name == "urbansound8k")
     kind = "logo" if name == "emodb" else "kfold"
-    found = audit(clips, make(clips, Protocol(kind=kind)), sounds(clips))
+    found = audit(clips, make_splits(clips, Protocol(kind=kind)), sounds(clips))
     line = f"the official folds of {name} straddle source recordings: {warned}"
     assert found == Audit(warnings=(line,) if warned else ())
 
@@ -503,7 +504,7 @@ def test_system_as_split_of_urbansound8k(home: Home) -> None:
     home("data", "urbansound8k")
     clips = open_data("urbansound8k", allow_missing=True)
     folds = tuple(str(k) for k in range(1, 9))
-    (split,) = make(clips, Protocol(kind="fixed", train=folds, val=("9",), test=("10",)))
+    (split,) = make_splits(clips, Protocol(kind="fixed", train=folds, val=("9",), test=("10",)))
     assert len(split.test) == 837 and audit(clips, [split], sounds(clips)).leaks == ()
 
 
@@ -521,7 +522,7 @@ def test_grouped_holdouts_of_real_data_pass(home: Home) -> None:
     for name in ("esc50", "emodb"):
         home("data", name)
         clips = open_data(name)
-        found = make(clips, Protocol(kind="holdout", test_ratio=0.2, val_ratio=0.2))
+        found = make_splits(clips, Protocol(kind="holdout", test_ratio=0.2, val_ratio=0.2))
         assert audit(clips, found, sounds(clips)) == Audit()
         # EmoDB's ten speakers are a coarse measure.
         assert len(found[0].test) / len(clips) == pytest.approx(0.2, abs=0.01 if name == "esc50" else 0.05)
@@ -541,7 +542,7 @@ def test_written_lists_share_no_group_and_are_read_back(tmp_path: Path, monkeypa
     clips.table["group"] = clips.table["label"] + clips.table["clip"].str.extract(r"(\d+)")[0].astype(int).floordiv(
         2
     ).astype(str)
-    written, root = splits.write(clips, tmp_path / "lists", 0.3, seed=1)
+    written, root = splits.write_lists(clips, tmp_path / "lists", 0.3, seed=1)
     assert root == str(tmp_path / "pets")
     assert [path.name for path in written] == ["train.csv", "val.csv"]
     train, val = (pd.read_csv(path) for path in written)
@@ -552,12 +553,12 @@ def test_written_lists_share_no_group_and_are_read_back(tmp_path: Path, monkeypa
         data=Data(name="pets", root=root),
         protocol=Protocol(kind="csv", validation="none", train=(str(written[0]),), test=(str(written[1]),)),
     )
-    again = open.open_clips(recipe)
-    (split,) = make(again, recipe.protocol)
+    again = open_clips(recipe)
+    (split,) = make_splits(again, recipe.protocol)
     assert (len(split.train), len(split.test)) == (len(train), len(val))
     assert again.notes == clips.notes and again.name == "pets, lists"  # what was known of the whole stays known
     assert audit(again, [split], sounds(again)) == Audit()
-    same, _ = splits.write(clips, tmp_path / "again", 0.3, seed=1)
+    same, _ = splits.write_lists(clips, tmp_path / "again", 0.3, seed=1)
     assert [path.read_bytes() for path in same] == [path.read_bytes() for path in written]
 
 
@@ -565,13 +566,13 @@ def test_lists_that_cannot_be_are_refused(tmp_path: Path) -> None:
     clips = made()
     clips.table["group"] = "all"
     with pytest.raises(SplitError, match=r"1 source recordings cannot give a validation part of 0\.2"):
-        splits.write(clips, tmp_path, 0.2, seed=0)
+        splits.write_lists(clips, tmp_path, 0.2, seed=0)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_hold_out_without_validation_trains_on_all_the_rest() -> None:
     clips = made()
-    (split,) = make(clips, Protocol(kind="holdout", validation="none"))
+    (split,) = make_splits(clips, Protocol(kind="holdout", validation="none"))
     assert len(split.validation) == 0
     assert len(split.train) + len(split.test) == len(clips)
     with pytest.raises(ValueError, match="leave nothing to train on"):
@@ -587,14 +588,14 @@ def test_copies_stay_copies_in_written_lists(tmp_path: Path) -> None:
             row = {"path": f"{k}_{variant}.wav", "label": "ab"[k % 2], "group": f"g{k}", "split_hint": hint}
             rows.append(row)
     pd.DataFrame(rows).to_csv(tmp_path / "all.csv", index=False)
-    (train, val), root = splits.write(open_data(str(tmp_path / "all.csv")), tmp_path / "lists", 0.3, seed=0)
+    (train, val), root = splits.write_lists(open_data(str(tmp_path / "all.csv")), tmp_path / "lists", 0.3, seed=0)
     again = open_data(str(train), root=root)
     assert (again.table["split_hint"] == "train").sum() == len(again) // 2
     assert set(open_data(str(val), root=root).table["split_hint"]) == {""}
-    with pytest.raises(SplitError, match="holds pictures or sounds that hubbub made"):
+    with pytest.raises(SplitError, match="holds images or sounds that hubbub made"):
         (tmp_path / "made").mkdir()
         (tmp_path / "made" / "made.json").write_text('{"file": "spectrograms.csv"}')
-        splits.write(again, tmp_path / "made", 0.3, seed=0)
+        splits.write_lists(again, tmp_path / "made", 0.3, seed=0)
 
 
 def test_given_lists_that_share_a_recording_by_a_link_leak(tmp_path: Path) -> None:
@@ -609,7 +610,7 @@ def test_given_lists_that_share_a_recording_by_a_link_leak(tmp_path: Path) -> No
     train, test = (str(tmp_path / f"{name}.csv") for name in ("train", "test"))
     recipe = Recipe.load("street-cnn", ["data.name=x"])
     protocol = Protocol(kind="csv", validation="none", train=(train,), test=(test,))
-    clips = open.open_clips(recipe.model_copy(update={"protocol": protocol}))
+    clips = open_clips(recipe.model_copy(update={"protocol": protocol}))
     assert clips.table["group"].nunique() == 3
     assert "SIMILAR LABELS: 'B' and 'b': probably one class; give both one name" in clips.notes
     with pytest.raises(LeakError, match="share 1 source recordings"):
@@ -619,11 +620,11 @@ def test_given_lists_that_share_a_recording_by_a_link_leak(tmp_path: Path) -> No
 @pytest.mark.parametrize("kind", ["kfold", "holdout", "logo"])
 def test_one_class_alone_is_refused(kind: str) -> None:
     with pytest.raises(SplitError, match=r"has clips of 1 class \(label0\)\. Two classes are needed"):
-        make(made(labels=1), Protocol(kind=kind))
+        make_splits(made(labels=1), Protocol(kind=kind))
     fewer = made(labels=2)
     alone = replace(fewer, table=fewer.table[fewer.table["label"] == "label1"].reset_index(drop=True))
     with pytest.raises(SplitError, match="Two classes are needed"):
-        make(alone, Protocol(kind=kind))
+        make_splits(alone, Protocol(kind=kind))
 
 
 def test_classes_that_are_never_tested_are_named() -> None:
@@ -631,9 +632,9 @@ def test_classes_that_are_never_tested_are_named() -> None:
     lone = clips.table.iloc[:1].assign(clip="x", label="thunder", group="x", fold="1")
     clips = build("made", pd.concat([clips.table, lone], ignore_index=True))
     assert splits.untestable(clips) == ["CANNOT BE TESTED: class 'thunder' (1 clip) is of one recording or speaker"]
-    (split,) = make(clips, Protocol(kind="holdout"))
+    (split,) = make_splits(clips, Protocol(kind="holdout"))
     assert splits.untestable(clips, [split]) == ["NEVER TESTED: class 'thunder' (1 clip) is in no test part"]
-    assert splits.untestable(made()) == [] == splits.untestable(made(), make(made(), Protocol()))
+    assert splits.untestable(made()) == [] == splits.untestable(made(), make_splits(made(), Protocol()))
 
 
 def test_classes_of_a_given_test_part_alone_have_no_training_clips(tmp_path: Path) -> None:
@@ -650,7 +651,7 @@ def test_a_folder_around_the_class_folders_is_named(tmp_path: Path) -> None:
     said = f" If its folders (cat, dog) are the classes, name {tmp_path / 'data' / 'audio'} instead."
     assert splits.untestable(clips) == [f"ONE CLASS ALONE: 'audio'; two classes are needed to train.{said}"]
     with pytest.raises(SplitError, match=re.escape(said)):
-        make(clips, Protocol(kind="holdout"))
+        make_splits(clips, Protocol(kind="holdout"))
     assert len(from_folder(tmp_path / "data" / "audio").labels) == 2
     noises(tmp_path, "one/dog/first/1.wav", "one/dog/2.wav")
     assert splits.untestable(from_folder(tmp_path / "one")) == [
@@ -666,5 +667,5 @@ def test_given_lists_of_different_kinds_are_refused(tmp_path: Path) -> None:
     pictures.to_csv(tmp_path / "pictures.csv", index=False)
     train, test = (str(tmp_path / f"{name}.csv") for name in ("sound", "pictures"))
     protocol = Protocol(kind="csv", validation="none", train=(train,), test=(test,))
-    with pytest.raises(SplitError, match="hold pictures and sound, or pictures made with other settings"):
-        open.open_clips(Recipe(data=Data(name="lists"), protocol=protocol))
+    with pytest.raises(SplitError, match="hold images and sound, or images made with other settings"):
+        open_clips(Recipe(data=Data(name="lists"), protocol=protocol))

@@ -22,7 +22,6 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from hubbub.data.synthetic import CLASSES, CLIP_SECONDS, SAMPLE_RATE_HZ, StreetClip, SyntheticError, plan, render, write
-from hubbub.runtime import processes
 
 Wave = npt.NDArray[np.float32]
 Street = tuple[Path, list[StreetClip], list[Wave]]
@@ -147,7 +146,7 @@ def test_another_seed_makes_another_street() -> None:
 def test_the_number_of_workers_leaves_the_bytes_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written = []
     for workers in (1, 4):
-        monkeypatch.setattr(processes, "cores", lambda workers=workers: workers)
+        monkeypatch.setattr("hubbub.data.synthetic.cores", lambda workers=workers: workers)
         root = write(tmp_path / str(workers), clips=20, folds=2, seed=5).parent
         written.append({p.relative_to(root): p.read_bytes() for p in root.rglob("*.*")})
     assert len(written[0]) == 21

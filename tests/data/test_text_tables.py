@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from hubbub.data.clips import Clips, ClipsError, from_csv
+from hubbub.data.clip_lists import from_csv
+from hubbub.data.clips import Clips, ClipsError
 from hubbub.data.open import open_data
 from hubbub.data.text_tables import read
 from tests.helpers.sounds import rows, sounds

@@ -5,7 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from hubbub.data.clips import Clips, ClipsError, build, from_csv
+from hubbub.data.clip_lists import from_csv
+from hubbub.data.clips import Clips, ClipsError, build
 from tests.helpers.sounds import rows, sounds
 
 

@@ -7,7 +7,15 @@ from torch import Tensor
 
 from hubbub.augment import Spectrogram
 from hubbub.data.clips import ClipsError
-from hubbub.data.variants import ORIGINAL, SETS, VARIANTS, changes_spectrograms, generator, named, whole
+from hubbub.data.variants import (
+    ORIGINAL,
+    VARIANT_SETS,
+    VARIANTS,
+    apply_variant,
+    changes_spectrograms,
+    generator,
+    parse_variants,
+)
 
 RATE = 16_000
 
@@ -23,20 +31,20 @@ def loudest_hz(wave: Tensor) -> float:
 
 
 def made(variant: str, wave: Tensor, seed: int = 0, clip: str = "a") -> Tensor:
-    return whole(wave, RATE, variant, generator(seed, clip, variant))
+    return apply_variant(wave, RATE, variant, generator(seed, clip, variant))
 
 
 def test_the_sets_are_those_of_the_published_data_sets() -> None:
-    assert SETS["d"] == ("orig", "noisy", "pitchUp2", "stretch0.9")
-    assert len(SETS["b"]) == 12
-    assert all(names[0] == ORIGINAL and set(names) <= set(VARIANTS) for names in SETS.values())
+    assert VARIANT_SETS["d"] == ("orig", "noisy", "pitchUp2", "stretch0.9")
+    assert len(VARIANT_SETS["b"]) == 12
+    assert all(names[0] == ORIGINAL and set(names) <= set(VARIANTS) for names in VARIANT_SETS.values())
 
 
 def test_names_and_sets_are_joined_each_once() -> None:
-    assert named("d, reverb,orig") == (*SETS["d"], "reverb")
-    assert named("noisy") == ("noisy",)
+    assert parse_variants("d, reverb,orig") == (*VARIANT_SETS["d"], "reverb")
+    assert parse_variants("noisy") == ("noisy",)
     with pytest.raises(ClipsError, match=r"no variant 'noisi'\. Did you mean 'noisy'"):
-        named("orig,noisi")
+        parse_variants("orig,noisi")
 
 
 def test_the_original_is_the_clip_bit_for_bit() -> None:

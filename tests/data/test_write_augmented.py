@@ -1,4 +1,4 @@
-"""augmented: WAVs at their recording's own rate, nothing clipped, and a list in which copies only train."""
+"""write_augmented: WAVs at their recording's own rate, nothing clipped, and a list in which copies only train."""
 
 import shutil
 from pathlib import Path
@@ -13,7 +13,7 @@ from hubbub.config.recipe import Recipe
 from hubbub.config.sections import Protocol
 from hubbub.data import splits, write_augmented, write_images
 from hubbub.data.clips import ClipsError
-from hubbub.data.manifest import MADE, MadeError
+from hubbub.data.manifest import MANIFEST, ManifestError
 from hubbub.data.open import open_data
 
 RATES = {"a": 8_000, "b": 44_100, "c": 48_000}
@@ -66,7 +66,7 @@ def test_the_list_is_read_back_and_copies_only_train(sounds: Path, tmp_path: Pat
         clips.kind == "sound" and clips.name == "list, sounds" and len(clips) == 42 and clips.folds == ("1", "2", "3")
     )
     assert set(clips.table["group"]) == {f"g{k}" for k in range(6)}
-    for split in splits.make(clips, Protocol()):
+    for split in splits.make_splits(clips, Protocol()):
         assert (len(split.train), len(split.validation), len(split.test)) == (14, 2, 2)
         ids = clips.table["clip"].to_numpy()
         assert all(clip.endswith("_orig") for clip in ids[np.append(split.validation, split.test)])
@@ -114,17 +114,17 @@ def test_unreadable_sounds_are_told_all_at_once_and_the_next_run_goes_on(sounds:
 
 def test_a_folder_of_other_settings_is_refused_with_what_differs(sounds: Path, tmp_path: Path) -> None:
     write_augmented.write(str(sounds / "list.csv"), tmp_path / "out", "orig")
-    with pytest.raises(MadeError, match=r"other settings: seed is 0 there and 1 now"):
+    with pytest.raises(ManifestError, match=r"other settings: seed is 0 there and 1 now"):
         write_augmented.write(str(sounds / "list.csv"), tmp_path / "out", "orig", seed=1)
-    with pytest.raises(MadeError, match=r"variants\.noisy is null there and"):
+    with pytest.raises(ManifestError, match=r"variants\.noisy is null there and"):
         write_augmented.write(str(sounds / "list.csv"), tmp_path / "out", "orig,noisy")
-    with pytest.raises(MadeError, match=r"holds other files \(a0\.wav"):
+    with pytest.raises(ManifestError, match=r"holds other files \(a0\.wav"):
         write_augmented.write(str(sounds / "list.csv"), sounds, "orig")
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"file": "augmented.csv"}'])
 def test_a_spoilt_note_of_what_made_them_is_refused(sounds: Path, tmp_path: Path, content: str) -> None:
     csv = write_augmented.write(str(sounds / "list.csv"), tmp_path / "out", "orig")
-    (csv.parent / MADE).write_text(content)
+    (csv.parent / MANIFEST).write_text(content)
     with pytest.raises(ClipsError, match=r"made\.json .*Make the folder again"):
         open_data(str(csv))

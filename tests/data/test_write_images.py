@@ -1,4 +1,4 @@
-"""drawing: a picture is what the front end draws, each under a name of its own, whatever interrupts the making."""
+"""write_images: an image is the front end's output under a unique name, also after interruptions."""
 
 import os
 import shutil
@@ -16,14 +16,14 @@ from PIL import Image
 
 from hubbub.audio import decode, windows
 from hubbub.audio.frontend import FrontEnd
-from hubbub.audio.image_files import PictureError, read
+from hubbub.audio.image_files import ImageError, read_image
 from hubbub.config.recipe import Recipe
 from hubbub.config.sections import Protocol
 from hubbub.data import origins, splits, write_augmented, write_images
 from hubbub.data.clips import ClipsError
-from hubbub.data.manifest import MADE, MadeError
+from hubbub.data.manifest import MANIFEST, ManifestError
 from hubbub.data.open import open_data
-from hubbub.data.variants import named
+from hubbub.data.variants import parse_variants
 
 RATE = 16_000
 SMALL = (
@@ -60,7 +60,7 @@ def drawn(chosen: Recipe, path: Path, segment: int = 0) -> torch.Tensor:
     """The front end's own picture, before it is standardised."""
     frontend = FrontEnd(chosen.frontend, chosen.audio.rate_hz)
     cut = windows.cut(decode.load(path, chosen.audio.rate_hz), chosen.windows.length, chosen.windows.hop)
-    picture = frontend.picture.draw(frontend.logmel(torch.from_numpy(cut[segment].copy())[None]))[0]
+    picture = frontend.picture.render(frontend.logmel(torch.from_numpy(cut[segment].copy())[None]))[0]
     return picture if picture.ndim == 3 else picture[None]
 
 
@@ -79,7 +79,7 @@ def test_a_picture_is_what_the_front_end_draws(
     write_images.write(chosen, tmp_path / "out")
     for file, source, segment in (("fold1/c0", "0", 0), ("fold3/c5-s0000", "5", 0), ("fold3/c5-s0002", "5", 2)):
         path = tmp_path / "out" / "spectrograms" / f"{file}_orig.png"
-        pixels = read(path)
+        pixels = read_image(path)
         own = drawn(chosen, sounds.parent / f"{source}.wav", segment)
         assert pixels.shape == shape == own.shape
         assert np.abs(pixels / 255 - own.numpy()).max() <= 0.501 / 255
@@ -94,7 +94,7 @@ def test_without_a_size_a_picture_has_a_row_a_band_and_a_column_a_frame(sounds: 
     del content["frontend"]["size"]
     write_images.write(Recipe.of(content), tmp_path / "out")
     frames = FrontEnd(chosen.frontend, chosen.audio.rate_hz).logmel.frames(chosen.windows.length)
-    assert read(tmp_path / "out" / "spectrograms" / "fold1" / "c0_orig.png").shape == (1, 64, frames)
+    assert read_image(tmp_path / "out" / "spectrograms" / "fold1" / "c0_orig.png").shape == (1, 64, frames)
 
 
 def test_low_tones_are_low_on_paper_and_in_row_0_for_a_network(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_low_tones_are_low_on_paper_and_in_row_0_for_a_network(tmp_path: Path) -
     csv = listed(tmp_path, [{"path": "low.wav", "label": "low", "clip": "low"}])
     write_images.write(recipe(csv, "frontend.colours=none"), tmp_path / "out")
     path = tmp_path / "out" / "spectrograms" / "low_orig.png"
-    assert read(path)[0].mean(1).argmax() < 8
+    assert read_image(path)[0].mean(1).argmax() < 8
     assert np.asarray(Image.open(path)).mean(1).argmax() >= 40
 
 
@@ -150,9 +150,11 @@ def test_names_stay_apart_on_any_file_system(tmp_path: Path) -> None:
 
 
 def test_each_variant_gives_another_picture(sounds: Path, tmp_path: Path) -> None:
-    names = [name for name in named("b,d,emodb") if not name.startswith("gain")]  # these are relative to the loudest
+    names = [
+        name for name in parse_variants("b,d,emodb") if not name.startswith("gain")
+    ]  # these are relative to the loudest
     write_images.write(recipe(sounds), tmp_path / "out", ",".join(names))
-    pictures = {p.stem.split("_")[1]: read(p) for p in (tmp_path / "out/spectrograms/fold1").glob("c0_*.png")}
+    pictures = {p.stem.split("_")[1]: read_image(p) for p in (tmp_path / "out/spectrograms/fold1").glob("c0_*.png")}
     assert len(pictures) == len(names) == 19
     assert len({pixels.tobytes() for pixels in pictures.values()}) == len(pictures)
 
@@ -191,16 +193,16 @@ def test_a_killed_run_goes_on_to_the_same_folder(sounds: Path, tmp_path: Path, c
     assert subprocess.run([sys.executable, "-c", KILLED.format(left=10), *words]).returncode == -9
     begun = tree(broken)
     kept = {name for name in begun if "/." not in name and name.endswith((".png", ".wav"))}
-    assert MADE in begun and len(kept) >= 7
+    assert MANIFEST in begun and len(kept) >= 7
     assert not any(name.endswith(".csv") for name in begun), "the list is written last"
     assert any("/." in name for name in begun), "a half-written file was left behind"
-    for folder in (broken, tmp_path / "whole"):
+    for folder in (broken, tmp_path / "apply_variant"):
         if command == "images":
             write_images.write(recipe(sounds), folder, names)
         else:
             write_augmented.write(str(sounds), folder, names)
     done = tree(broken)
-    assert done == tree(tmp_path / "whole")
+    assert done == tree(tmp_path / "apply_variant")
     assert all(done[name] == begun[name] for name in kept)
 
 
@@ -248,11 +250,11 @@ def test_files_of_a_recording_that_was_replaced_by_an_older_one_are_made_again(
 def test_pictures_are_a_data_set_that_knows_what_made_it(sounds: Path, tmp_path: Path) -> None:
     chosen = recipe(sounds)
     clips = open_data(str(write_images.write(chosen, tmp_path / "out", "d")))
-    assert clips.kind == "pictures" and clips.name == "list, pictures" and clips.labels == ("x", "y")
-    assert clips.made == {k: getattr(chosen, k).model_dump(mode="json") for k in ("audio", "windows", "frontend")}
+    assert clips.kind == "images" and clips.name == "list, pictures" and clips.labels == ("x", "y")
+    assert clips.settings == {k: getattr(chosen, k).model_dump(mode="json") for k in ("audio", "windows", "frontend")}
     assert set(clips.table["group"]) == {f"g{k}" for k in range(6)}
     assert [note.split(":")[0] for note in clips.notes] == ["SEGMENTS AS CLIPS"]
-    for split in splits.make(clips, Protocol(validation="none")):
+    for split in splits.make_splits(clips, Protocol(validation="none")):
         held = clips.table.iloc[split.test]
         assert (held["fold"] == split.name).all() and held["clip"].str.endswith("_orig.png").all()
         assert len(split.test) == (4 if split.name == "3" else 2)
@@ -275,23 +277,23 @@ def test_licence_notes_and_straddling_recordings_go_on(tmp_path: Path, home: Cal
 
 
 def test_what_makes_no_picture_is_refused(sounds: Path, tmp_path: Path) -> None:
-    with pytest.raises(PictureError, match=r"frontend\.scale is 'none'.* --set frontend\.scale=minmax"):
+    with pytest.raises(ImageError, match=r"frontend\.scale is 'none'.* --set frontend\.scale=minmax"):
         write_images.write(
             recipe(sounds, "frontend.scale=none", "frontend.colours=none", "frontend.standardise=none"), tmp_path
         )
-    with pytest.raises(PictureError, match="has no front end of its own"):
+    with pytest.raises(ImageError, match="has no log-mel front end"):
         write_images.write(Recipe.load("us8k-yamnet-lgbm"), tmp_path / "out")
     csv = write_images.write(recipe(sounds), tmp_path / "out")
-    with pytest.raises(PictureError, match="list, pictures holds pictures"):
+    with pytest.raises(ImageError, match="list, pictures holds images"):
         write_images.write(recipe(csv), tmp_path / "again")
 
 
 def test_a_folder_of_other_settings_is_refused_with_what_differs(sounds: Path, tmp_path: Path) -> None:
     write_images.write(recipe(sounds), tmp_path / "out")
-    with pytest.raises(MadeError, match=r"audio\.rate_hz is 16000 there and 8000 now"):
+    with pytest.raises(ManifestError, match=r"audio\.rate_hz is 16000 there and 8000 now"):
         write_images.write(recipe(sounds, "audio.rate_hz=8000", "frontend.f_max_hz=4000.0"), tmp_path / "out")
     (sounds.parent / "list.csv").write_text(sounds.read_text().replace("g0", "g1"))
-    with pytest.raises(MadeError, match="other settings: manifest is"):
+    with pytest.raises(ManifestError, match="other settings: manifest is"):
         write_images.write(recipe(sounds), tmp_path / "out")
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from hubbub.classifier.load import load_torch
+from hubbub.classifier.load import load
 from hubbub.config.recipe import Recipe
-from hubbub.data import open, write_images
+from hubbub.data import write_images
+from hubbub.data.open import open_data
 from hubbub.experiment import run
 
 B = ("alexnet", "vgg16", "resnet18", "mobilenet_v2", "inception_v3", "efficientnet_b0", "convnext_tiny")
@@ -50,8 +51,8 @@ def trained(recipe: str, pictures: Path, folder: Path) -> None:
     assert json.loads((folder / "environment.json").read_text())["data"]["clips"] > len(tested)
     resolved = Recipe.load(folder / "recipe.toml")
     assert resolved.augment.stretch is None and resolved.frontend.name == "logmel"
-    sound = open.open_data(resolved.data.name).table["path"][0]
-    model = load_torch(cell)
+    sound = open_data(resolved.data.name).table["path"][0]
+    model = load(cell)
     assert model.classify(sound).label in model.labels  # a picture
 
 

@@ -11,7 +11,8 @@ from PIL import Image
 
 from hubbub.classifier.load import load_torch
 from hubbub.config.recipe import Recipe
-from hubbub.data import open, write_images
+from hubbub.data import write_images
+from hubbub.data.open import open_clips
 from hubbub.experiment import gallery
 from hubbub.experiment import run as experiment
 
@@ -46,7 +47,7 @@ def test_the_surest_mistakes_are_shown_each_confusion_once(run: Path) -> None:
 
 
 def test_each_is_heard_as_the_model_of_its_fold_heard_it(run: Path) -> None:
-    paths = open.open_clips(Recipe.load(run / "recipe.toml")).table.set_index("clip")
+    paths = open_clips(Recipe.load(run / "recipe.toml")).table.set_index("clip")
     for sample in samples(run):
         assert paths["fold"][sample["clip"]] == sample["fold"]
         model = load_torch(run / f"test-{sample['fold']}" / f"seed-{sample['seed']}")

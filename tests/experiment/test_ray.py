@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from hubbub.config.recipe import Recipe
-from hubbub.data import open
+from hubbub.data.open import open_clips
 from hubbub.experiment import cell
 from hubbub.experiment import ray as cluster
 from hubbub.experiment import run as experiment
@@ -175,7 +175,7 @@ def test_a_cluster_answers_a_folder_as_one_machine_does_and_goes_on_where_it_was
     experiment.run(Recipe.load("street-cnn", HEAD), tmp_path / "run")
     sounds, heard = tmp_path / "sounds", tmp_path / "heard"
     sounds.mkdir()
-    for number, path in enumerate(open.open_clips(Recipe.load("street-cnn", HEAD)).table["path"][:6]):
+    for number, path in enumerate(open_clips(Recipe.load("street-cnn", HEAD)).table["path"][:6]):
         (sounds / f"{number}.wav").write_bytes(Path(path).read_bytes())
     (sounds / "broken.wav").write_bytes(b"RIFF, but no more")
     command = [sys.executable, "-m", "hubbub.cli", "classify", str(sounds), "--model", str(tmp_path / "run")]

@@ -17,18 +17,19 @@ import pytest
 import soundfile
 import torch
 
-from hubbub.classifier.load import load_torch
+from hubbub.classifier.load import load, load_torch
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config.recipe import Recipe, shipped
-from hubbub.data import cache, open
+from hubbub.data import cache
 from hubbub.data.datasets import DATASETS
 from hubbub.data.leaks import LeakError
+from hubbub.data.open import open_clips
 from hubbub.errors import HubbubError
 from hubbub.experiment import cell
 from hubbub.experiment import run as experiment
 from hubbub.experiment.prepare import prepare
 from hubbub.metrics import classification
-from hubbub.models.heads import LogisticHead
+from hubbub.models.dense_heads import LogisticHead
 from hubbub.report import goals
 from hubbub.runtime import files
 from hubbub.runtime.devices import choose_device
@@ -221,7 +222,7 @@ def test_a_saved_classifier_in_a_new_process_gives_the_probabilities_of_training
     table = pd.read_parquet(cell / "predictions.parquet")
     row = table[table["level"] == "clip"].iloc[3]
     recipe = Recipe.load(folder / "recipe.toml")
-    clips = open.open_clips(recipe).table.set_index("clip")
+    clips = open_clips(recipe).table.set_index("clip")
     command = [
         sys.executable,
         "-m",
@@ -252,7 +253,7 @@ def test_a_clip_that_was_listed_but_not_predicted_is_an_error(headed: Path, tmp_
 
 
 def test_a_leaking_run_is_refused_and_stamped_when_allowed(tmp_path: Path) -> None:
-    clips = open.open_clips(recipe()).table
+    clips = open_clips(recipe()).table
     table = clips.assign(fold=[str(k % 3) for k in range(len(clips))])  # folds that ignore the sources
     table.drop(columns="split_hint").to_csv(tmp_path / "mixed.csv", index=False)
     settings = [*HEAD, f'data.name="{tmp_path / "mixed.csv"}"', 'data.root="/"', "data.limit=1"]
@@ -275,7 +276,7 @@ def test_a_protocol_without_validation_keeps_the_last_epoch(tmp_path: Path) -> N
 
 
 def test_missing_clips_are_written_into_every_result(tmp_path: Path) -> None:
-    table = open.open_clips(recipe()).table.drop(columns="split_hint")
+    table = open_clips(recipe()).table.drop(columns="split_hint")
     root = tmp_path / "data"
     (root / "audio").mkdir(parents=True)
     for path in table["path"][5:]:
@@ -328,7 +329,7 @@ def test_auto_trains_the_head_alone_without_an_accelerator(tmp_path: Path) -> No
     assert read(cell / "metrics_test.json")["trainable_parameters"] == (4 * 8) * 10 + 10
     table = pd.read_parquet(cell / "predictions.parquet")
     row = table[table["level"] == "clip"].iloc[3]
-    model, clips = load_torch(cell / "classifier"), open.open_clips(plan)
+    model, clips = load(cell / "classifier"), open_clips(plan)
     heard = model.classify(clips.table.set_index("clip").loc[row["clip"], "path"])
     assert list(heard.scores.values()) == pytest.approx(row[list(heard.scores)].tolist(), abs=1e-5)
 
@@ -458,5 +459,5 @@ def test_every_shipped_recipe_runs_quick_and_its_classifier_classifies(
     for history in (tmp_path / "run").glob("test-*/seed-*/history.csv"):
         losses = pd.read_csv(history)["train_loss"]
         assert losses.iloc[-1] < losses.iloc[0]
-    clip = open.open_clips(plan).table["path"].iloc[0]
-    assert tuple(load_torch(tmp_path / "run").classify(clip).scores) == prepare(plan, quick=True).clips.labels
+    clip = open_clips(plan).table["path"].iloc[0]
+    assert tuple(load(tmp_path / "run").classify(clip).scores) == prepare(plan, quick=True).clips.labels

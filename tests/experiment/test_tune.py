@@ -286,10 +286,13 @@ def test_heads_are_searched_by_clip_accuracy(sounds: Path, tmp_path: Path) -> No
         ({"train.weight_decay": {"low": 0, "high": 1e-3, "log": True}}, "log needs a low above 0"),
         ({"train.weight_decay": {"low": 1e-6}}, "must lie below high None"),
         ({"train.weight_decay": {"low": 1e-6, "high": 1e-3, "choices": [1, 2]}}, "either choices, or low and high"),
-        ({"protocol.seed": {"low": 0, "high": 9}}, "protocol.seed stays as it is"),
-        ({"train.seeds": {"low": 0, "high": 9}}, "train.seeds stays as it is"),
+        ({"protocol.seed": {"low": 0, "high": 9}}, "protocol.seed must stay the same"),
+        ({"train.seeds": {"low": 0, "high": 9}}, "train.seeds must stay the same"),
         ({"head.c": {"low": 0.1, "high": 1.0}, "s": {"low": 0, "high": 1, "at_low": {"a": 1}}}, "the same fields"),
-        ({"s": {"low": 0, "high": 1, "at_low": {"a": "x"}, "at_high": {"a": "y"}}}, "nothing lies between 'x' and 'y'"),
+        (
+            {"s": {"low": 0, "high": 1, "at_low": {"a": "x"}, "at_high": {"a": "y"}}},
+            "'x' and 'y' cannot be interpolated",
+        ),
         ({}, "at least 1 item"),
     ],
 )
@@ -300,7 +303,7 @@ def test_a_space_that_cannot_hold_is_refused_when_it_is_read(space: dict[str, An
 
 def test_what_is_frozen_or_has_a_head_is_not_searched_for_what_it_does_not_use() -> None:
     space = {"tune": {"space": {"network.width": {"low": 4, "high": 8}}}, "data": {"name": "street"}}
-    with pytest.raises(RecipeError, match="shapes what a frozen network gives"):
+    with pytest.raises(RecipeError, match="changes the embeddings of a frozen network"):
         Recipe.of(space | {"network": {"mode": "head"}})
     with pytest.raises(RecipeError, match="not used by a head"):
         Recipe.of(space | {"head": {"name": "lda"}})

@@ -26,8 +26,8 @@ model, limits, options, missing = (json.loads(word) for word in sys.argv[1:])
 for name in missing: sys.modules[name] = None
 from hubbub.serve import server
 from hubbub.classifier.load import load
-from hubbub.serve.middleware import Limits
-server.run(load(model), model, Limits(**limits), port=0, say=lambda line: print(line, flush=True), **options)
+from hubbub.serve.limits import Limits
+server.run(load(model), model, Limits(**limits), port=0, log=lambda line: print(line, flush=True), **options)
 """
 
 

@@ -1,13 +1,20 @@
-"""Short noises under any names, for tests of folders and lists."""
+"""Noises, and files of them under any names."""
 
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import soundfile
 
-__all__ = ["rows", "sounds"]
+__all__ = ["noise", "rows", "sounds"]
 
 FORMATS = {".au": "AU", ".w64": "W64", ".caf": "CAF", ".snd": "AU", ".oga": "OGG", ".rf64": "RF64"}
+
+
+def noise(seconds: float, rate_hz: int, channels: int = 1, seed: int = 0) -> npt.NDArray[np.float32]:
+    """Uniform noise within ±0.5, `[T, channels]`."""
+    shape = (round(seconds * rate_hz), channels)
+    return np.random.default_rng(seed).uniform(-0.5, 0.5, shape).astype(np.float32)
 
 
 def sounds(folder: Path, *names: str, seconds: float = 0.1) -> None:

@@ -64,7 +64,7 @@ def test_a_front_end_knows_where_a_sound_lies_on_its_picture(name: str, at: floa
         Recipe.of({"data": {"name": "street"}, "frontend": {"name": "logmel"} | FRONTS[name]}).frontend, RATE
     )
     picture = front(torch.from_numpy(burst(at, hz, 2.0))[None])[0]
-    _lies_at(picture, front.places(torch.tensor([at]), torch.tensor([hz]), 2 * RATE))
+    _lies_at(picture, front.positions(torch.tensor([at]), torch.tensor([hz]), 2 * RATE))
 
 
 def _lies_at(picture: Tensor, places: tuple[Tensor, Tensor]) -> None:
@@ -78,17 +78,19 @@ def _lies_at(picture: Tensor, places: tuple[Tensor, Tensor]) -> None:
 @pytest.mark.parametrize(("at", "hz"), [(0.1, 3800), (0.5, 300), (0.9, 1500)])
 def test_networks_with_a_front_end_of_their_own_know_it_too(at: float, hz: float) -> None:
     yamnet, esresnext = YAMNet(), ESResNeXt(3)
-    places = yamnet.places(torch.tensor([at]), torch.tensor([hz]), 15_600)
+    places = yamnet.positions(torch.tensor([at]), torch.tensor([hz]), 15_600)
     _lies_at(yamnet.frontend(torch.from_numpy(burst(at, hz, 0.975))[None])[0], places)
     wave = torch.from_numpy(burst(at, hz, 1.0, 44_100))[None]
-    places = esresnext.places(torch.tensor([at]), torch.tensor([hz]), 44_100)
+    places = esresnext.positions(torch.tensor([at]), torch.tensor([hz]), 44_100)
     _lies_at(esresnext.log_power(wave)[0].flatten(0, 1), places)
 
 
 def test_what_no_band_and_no_window_reaches_is_heard_nowhere() -> None:
     front = FrontEnd(Recipe.of({"data": {"name": "street"}, "frontend": {"name": "logmel", "frames": 50} | {
         "f_min_hz": 300.0, "f_max_hz": 5000.0}}).frontend, RATE)  # fmt: skip
-    columns, rows = front.places(torch.tensor([0.0, 0.9, 1.2]), torch.tensor([200.0, 301.0, 4999.0, 5100.0]), 2 * RATE)
+    columns, rows = front.positions(
+        torch.tensor([0.0, 0.9, 1.2]), torch.tensor([200.0, 301.0, 4999.0, 5100.0]), 2 * RATE
+    )
     assert columns.isnan().tolist() == [False, False, True]
     assert rows.isnan().tolist() == [True, False, False, True]
 

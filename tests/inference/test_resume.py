@@ -18,7 +18,7 @@ from hubbub.audio.find_files import find
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config.recipe import Recipe
 from hubbub.data import origins
-from hubbub.data.manifest import MadeError
+from hubbub.data.manifest import ManifestError
 from hubbub.inference.formats import FORMATS
 from hubbub.inference.predict import predict_files
 from hubbub.inference.resume import ResultFiles, ResumeError, model_checksums, open_results
@@ -125,9 +125,9 @@ def test_a_recording_that_changed_and_one_that_could_not_be_read_are_tried_again
 
 def test_answers_of_other_settings_are_not_mixed(model: TorchClassifier, folder: Path, tmp_path: Path) -> None:
     classify(model, folder, tmp_path / "heard", top=1)
-    with pytest.raises(MadeError, match=r"made with other settings: top is 1 there and 2 now"):
+    with pytest.raises(ManifestError, match=r"made with other settings: top is 1 there and 2 now"):
         classify(model, folder, tmp_path / "heard", top=2)
-    with pytest.raises(MadeError, match="holds other files"):
+    with pytest.raises(ManifestError, match="holds other files"):
         classify(model, folder, folder)
 
 
@@ -218,7 +218,7 @@ def test_a_recording_that_has_not_changed_is_not_read_again(
     model: TorchClassifier, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     classify(model, folder, tmp_path / "heard")
-    monkeypatch.setattr(origins, "_TICK_NS", 0)  # all changes are older than this
+    monkeypatch.setattr(origins, "TICK_NS", 0)  # all changes are older than this
     classify(model, folder, tmp_path / "heard")
     monkeypatch.setattr(files, "sha256", None)
     assert classify(model, folder, tmp_path / "heard").missing == []
@@ -276,7 +276,7 @@ def test_answers_of_before_recordings_were_noted_are_made_again_and_a_torn_note_
     journal.unlink()
     assert len(classify(model, folder, out).missing) == 3
     (said,) = (record.getMessage() for record in caplog.records)
-    assert said.startswith(f"warning: {out} does not say which recordings its files were made of")
+    assert said.startswith(f"warning: {out} does not say which recordings its files were made from")
 
 
 def test_any_name_of_a_recording_gives_its_answer_a_name_of_its_own(

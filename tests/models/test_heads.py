@@ -17,17 +17,10 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from hubbub.config.sections import Head as HeadSettings
-from hubbub.models.heads import (
-    HEADS,
-    DiscriminantHead,
-    EnsembleHead,
-    Head,
-    LightGBMHead,
-    LogisticHead,
-    MLPHead,
-    build_head,
-    candidates,
-)
+from hubbub.models.dense_heads import DiscriminantHead, LogisticHead, MLPHead
+from hubbub.models.head import Head
+from hubbub.models.heads import HEADS, build_head, candidates
+from hubbub.models.tree_heads import EnsembleHead, LightGBMHead
 
 SIZE = 12
 KINDS: dict[str, Callable[[], Head]] = {

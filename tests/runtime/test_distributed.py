@@ -13,7 +13,8 @@ import torch
 
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config.recipe import Recipe
-from hubbub.data import arrays, open, splits
+from hubbub.data import arrays, splits
+from hubbub.data.open import open_clips
 from hubbub.experiment import lr_find, tune
 from hubbub.runtime import distributed
 from hubbub.runtime.distributed import Process, RankError
@@ -138,9 +139,9 @@ def test_a_fit_outside_the_command_is_refused_rather_than_waiting(
     recipe: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     both = Recipe.load(recipe, ["train.nodes=2"])
-    clips = open.open_clips(both)
-    split = splits.make(clips, both.protocol)[0]
-    given = (arrays.resident(clips, both), clips.targets(), split.train, split.validation, tmp_path / "fit")
+    clips = open_clips(both)
+    split = splits.make_splits(clips, both.protocol)[0]
+    given = (arrays.load_inputs(clips, both), clips.targets(), split.train, split.validation, tmp_path / "fit")
     with pytest.raises(RankError, match="started alone"):
         fit.fit_network(TorchClassifier(both, clips.labels), *given, seed=1)
     started(monkeypatch, world=2, local=1)
@@ -203,7 +204,7 @@ def test_two_machines_train_as_two_devices_of_one_and_go_on_after_a_kill(recipe:
         assert got[key] == expected[key]
 
     table = pd.read_parquet(run / cell / "predictions.parquet")
-    clips = open.open_clips(Recipe.load(recipe)).table["clip"]
+    clips = open_clips(Recipe.load(recipe)).table["clip"]
     heard, _refit = (tmp_path / "machine-1" / "heard-1.json").read_text().splitlines()
     assert not set(clips.iloc[json.loads(heard)]) & set(table["clip"]), "the test part is rank 0's alone"
     assert heard == (tmp_path / "machine-0" / "heard-0.json").read_text().splitlines()[0]

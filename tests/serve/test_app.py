@@ -27,8 +27,8 @@ from hubbub.inference.predict import predict_files
 from hubbub.inference.result import PredictOptions
 from hubbub.report.explanation import write_explanation
 from hubbub.serve import server as process
-from hubbub.serve.middleware import Limits
-from hubbub.serve.schema import About, Classified, Explained
+from hubbub.serve.limits import Limits
+from hubbub.serve.schema import ClassifyResponse, ExplainResponse, ModelInfo
 from hubbub.serve.server import ServeError
 from tests.helpers.serving import Server, figures, raw, serving, wave
 
@@ -82,7 +82,7 @@ def test_the_answer_is_that_of_classify(served: Server, served_model: Path, tmp_
         assert answer.status_code == 200, answer.text
         assert_same(answer.json(), expected)
         assert (answer.json()["file"], answer.json()["model"]) == (name, served_model.name)
-        Classified.model_validate(answer.json())
+        ClassifyResponse.model_validate(answer.json())
 
 
 def test_events_are_those_of_classify(served: Server, served_model: Path, tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_explain_gives_what_the_command_writes(served: Server, served_model: Pat
     content = sound(3)
     reply = httpx.post(f"{served.url}/v1/explain?label=rain", files={"file": ("a.wav", content)}, timeout=120)
     answer = reply.json()
-    Explained.model_validate(answer)
+    ExplainResponse.model_validate(answer)
     classifier = TorchClassifier.load(served_model)
     card = write_explanation(classifier, explain(classifier, io.BytesIO(content), label="rain"), tmp_path / "why")
     assert answer["label"] == "rain"
@@ -159,13 +159,13 @@ def form(*parts: tuple[str, str], boundary: str = "x") -> dict[str, Any]:
 BAD: dict[str, tuple[int, str, Callable[[], dict[str, Any]]]] = {
     "nothing": (400, "empty", lambda: {"content": b""}),
     "an empty file": (400, "empty", lambda: {"files": {"file": b""}}),
-    "no file": (400, "no whole file", lambda: form(('name="file"', "text"))),
+    "no file": (400, "no complete file", lambda: form(('name="file"', "text"))),
     "two files": (400, "Too many files", lambda: {"files": [("file", b"a"), ("file", b"b")]}),
     "many fields": (400, "Too many fields", lambda: {"data": {str(k): "" for k in range(99)}, "files": {"file": b"a"}}),
     "a large field": (400, "Part exceeded", lambda: {"data": {"x": "y" * 10_000}, "files": {"file": b"a"}}),
     "a form cut off": (
         400,
-        "no whole file",
+        "no complete file",
         lambda: {**form(), "content": b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nRIFF'},
     ),
     "a form without a boundary": (
@@ -177,8 +177,12 @@ BAD: dict[str, tuple[int, str, Callable[[], dict[str, Any]]]] = {
     "text": (415, "text/plain", lambda: {"content": b"hello", "headers": {"content-type": "text/plain"}}),
     "JSON": (415, "application/json", lambda: {"json": {"file": "/etc/passwd"}}),
     "packed": (415, "Content-Encoding", lambda: {"content": sound(), "headers": {"content-encoding": "gzip"}}),
-    "no sound": (415, "not a sound", lambda: {"content": bytes(range(256)) * 40}),
-    "a list of files": (415, "not a sound", lambda: {"content": b"ffconcat version 1.0\nfile pyproject.toml\n"}),
+    "no sound": (415, "be read as audio", lambda: {"content": bytes(range(256)) * 40}),
+    "a list of files": (
+        415,
+        "cannot be read as audio",
+        lambda: {"content": b"ffconcat version 1.0\nfile pyproject.toml\n"},
+    ),
     "cut off": (422, "cut off", lambda: {"content": sound()[:-1000]}),
     "an ogg cut off": (422, "cut off", lambda: {"content": sound(kind="OGG")[:-1000]}),
     "a NaN": (422, "1 samples that are NaN", lambda: {"content": nan_wave()}),
@@ -288,7 +292,7 @@ def test_routes_that_are_not_there_and_wrong_methods(served: Server) -> None:
 
 def test_the_model_says_what_must_be_known_of_it(served: Server, served_model: Path) -> None:
     about = httpx.get(f"{served.url}/v1/model").json()
-    About.model_validate(about)
+    ModelInfo.model_validate(about)
     assert about["labels"] == list(LABELS)
     assert (about["rate_hz"], about["segment_seconds"], about["hop_seconds"]) == (RATE, 2.0, 0.5)
     assert about["warnings"] == ["RANDOM WEIGHTS"]
@@ -344,7 +348,7 @@ def test_a_name_that_is_no_address_is_refused(served: Server, address: str) -> N
     url = f"{served.url}/v1/model"
     for headers in ({"host": address}, {"origin": f"http://{address}"}):
         reply = httpx.get(url, headers=headers)
-        assert (reply.status_code, reply.json()["error"][-29:]) == (400, "no address. Send one that is.")
+        assert (reply.status_code, reply.json()["error"][-36:]) == (400, "is not an address. Send a valid one.")
 
 
 # What follows needs more than one message of a request: raw sockets.
@@ -492,7 +496,7 @@ def test_what_cannot_be_started_is_said(
     if "port" in options:
         options = {"port": served.port}  # taken
     with pytest.raises(ServeError, match=message):
-        process.run(TorchClassifier.load(served_model), "m", Limits(), say=print, **options)
+        process.run(TorchClassifier.load(served_model), "m", Limits(), log=print, **options)
 
 
 @pytest.mark.slow

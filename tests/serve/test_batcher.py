@@ -11,7 +11,7 @@ import pytest
 from hubbub.classifier.base import Classifier
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config.recipe import Recipe
-from hubbub.serve.batcher import Batched, Batcher, StoppedError
+from hubbub.serve.batcher import BatchedClassifier, Batcher, StoppedError
 
 Array = npt.NDArray[np.float32]
 
@@ -33,7 +33,7 @@ class Gated(Classifier):
     def to(self, device: str) -> Self:
         return self
 
-    def _hear(self, segments: Array) -> Array:
+    def _forward(self, segments: Array) -> Array:
         self.threads.add(threading.current_thread().name)
         self.begun.release()
         assert self.gate.wait(30)
@@ -59,7 +59,7 @@ def until_waiting(batcher: Batcher, count: int) -> None:
 def test_who_waits_during_a_pass_shares_the_next_one() -> None:
     model = Gated()
     told: list[tuple[int, int]] = []
-    with Batcher(model, passed=lambda *pair: told.append(pair)) as batcher, ThreadPoolExecutor(8) as threads:
+    with Batcher(model, on_batch=lambda *pair: told.append(pair)) as batcher, ThreadPoolExecutor(8) as threads:
         first = threads.submit(batcher.outputs, noise(1, 0))
         model.begun.acquire()  # the pass is under way
         others = [threads.submit(batcher.outputs, noise(2, seed)) for seed in range(1, 6)]
@@ -114,7 +114,7 @@ def test_at_its_end_it_finishes_what_it_took_and_takes_nothing_more() -> None:
             until_waiting(batcher, 4)
             model.gate.set()
         assert [len(one.result()) for one in (first, *waiting)] == [1, 3, 3, 3, 3]
-        with pytest.raises(StoppedError, match="shut down"):
+        with pytest.raises(StoppedError, match="shutting down"):
             batcher.outputs(noise(1, 0))
 
 
@@ -122,17 +122,17 @@ def test_other_work_is_done_between_passes_in_the_same_thread() -> None:
     model = Gated()
     model.gate.set()
     with Batcher(model) as batcher:
-        assert batcher.alone(lambda: threading.current_thread().name) == "model"
+        assert batcher.run_exclusive(lambda: threading.current_thread().name) == "model"
         with pytest.raises(ZeroDivisionError):
-            batcher.alone(lambda: 1 // 0)
+            batcher.run_exclusive(lambda: 1 // 0)
         assert len(batcher.outputs(noise(1, 0))) == 1
 
 
 def test_nothing_is_computed_for_who_has_gone() -> None:
     model = Gated()
     model.gate.set()
-    with Batcher(model) as batcher, pytest.raises(StoppedError, match="nobody waits"):
-        Batched(batcher, lambda: True).classify(np.zeros(160, np.float32), model.rate_hz)
+    with Batcher(model) as batcher, pytest.raises(StoppedError, match="the client has gone"):
+        BatchedClassifier(batcher, lambda: True).classify(np.zeros(160, np.float32), model.rate_hz)
     assert model.passes == []
 
 
@@ -143,7 +143,7 @@ def test_answers_equal_those_of_the_model_alone(settings: list[str]) -> None:
     waves = [rng.normal(0, 0.1, rng.integers(8_000, 200_000)).astype(np.float32) for _ in range(12)]
     alone = [model.classify(wave, model.rate_hz) for wave in waves]
     with Batcher(model) as batcher, ThreadPoolExecutor(6) as threads:
-        together = list(threads.map(lambda wave: Batched(batcher).classify(wave, model.rate_hz), waves))
+        together = list(threads.map(lambda wave: BatchedClassifier(batcher).classify(wave, model.rate_hz), waves))
     for one, other in zip(alone, together, strict=True):
         assert one.label == other.label
         np.testing.assert_allclose(list(other.scores.values()), list(one.scores.values()), atol=1e-5)

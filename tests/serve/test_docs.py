@@ -10,7 +10,7 @@ import pytest
 import soundfile
 from playwright.sync_api import Browser
 
-from hubbub.serve.middleware import Limits
+from hubbub.serve.limits import Limits
 from tests.helpers.serving import Server, wave
 
 TEXT = (Path(__file__).parents[2] / "docs" / "serve.md").read_text(encoding="utf-8")

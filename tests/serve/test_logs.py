@@ -22,7 +22,7 @@ from starlette.testclient import TestClient
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.serve.app import create_app
 from hubbub.serve.logs import JsonLines
-from hubbub.serve.middleware import HEADERS, MISTAKE
+from hubbub.serve.middleware import HEADERS, SERVER_ERROR
 from tests.helpers.serving import Server, figures, serving, wave
 
 
@@ -216,7 +216,7 @@ def test_a_mistake_in_a_stream_is_counted_and_logged_once(
         with client.websocket_connect("/v1/stream?rate=16000&encoding=f32le") as line:
             assert line.receive_json()["type"] == "ready"
             line.send_bytes(wave(2.5).tobytes())
-            assert line.receive_json() == {"type": "error", "error": MISTAKE}
+            assert line.receive_json() == {"type": "error", "error": SERVER_ERROR}
             assert line.receive()["code"] == 1011
         metrics = client.get("/metrics").text
     assert 'hubbub_requests_total{route="/v1/stream",status="500"} 1.0' in metrics
@@ -233,7 +233,7 @@ def test_an_answer_that_is_no_number_is_the_servers_mistake(
     with breaking(served_model, float("nan")) as client:
         reply = client.post("/v1/classify", content=content.getvalue())
         metrics = client.get("/metrics").text
-    assert (reply.status_code, reply.json()) == (500, {"error": MISTAKE})
+    assert (reply.status_code, reply.json()) == (500, {"error": SERVER_ERROR})
     assert {name.lower() for name in HEADERS} <= set(reply.headers)
     assert 'hubbub_requests_total{route="/v1/classify",status="500"} 1.0' in metrics
     (mistake,) = (record for record in caplog.records if record.levelname == "ERROR")

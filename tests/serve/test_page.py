@@ -310,7 +310,7 @@ def test_a_microphone_that_is_refused(playwright: Playwright, served: Server, vi
 def test_what_is_no_sound_is_said(served: Server, visit: Open) -> None:
     page = visit(served, wrong_but="status of 415")
     upload(page, given("letter.wav", b"Dear neighbour, " * 50))
-    expect(page.get_by_role("alert")).to_contain_text("is not a sound that")
+    expect(page.get_by_role("alert")).to_contain_text("cannot be read as audio")
     expect(page.locator("#heard")).to_be_hidden()
 
 

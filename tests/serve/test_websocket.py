@@ -20,7 +20,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.serve.app import create_app
-from hubbub.serve.middleware import Limits
+from hubbub.serve.limits import Limits
 from tests.helpers.serving import Server, figures, raw, serving, wave
 
 END = json.dumps({"type": "end"})
@@ -95,9 +95,9 @@ def test_a_segment_is_said_before_the_stream_ends(served: Server) -> None:
 
 
 BAD: dict[str, tuple[str, list[str | bytes], str]] = {
-    "no format": ("", ["[]"], "first message says the format"),
-    "samples before a format": ("", [b"1234"], "first message says the format"),
-    "deep JSON": ("", ["[" * 50_000], "first message says the format"),
+    "no format": ("", ["[]"], "first message gives the format"),
+    "samples before a format": ("", [b"1234"], "first message gives the format"),
+    "deep JSON": ("", ["[" * 50_000], "first message gives the format"),
     "no rate": ("", ['{"encoding": "f32le"}'], "rate: Field required"),
     "an unknown encoding": ("?rate=16000&encoding=mp3", [], "encoding: Input should be 's16le' or 'f32le'"),
     "an unknown setting": (
@@ -113,9 +113,9 @@ BAD: dict[str, tuple[str, list[str | bytes], str]] = {
     "an impossible threshold": ("?rate=16000&encoding=f32le&threshold=7", [], "a threshold of 7"),
     "a threshold that is no number": ("?rate=16000&encoding=f32le&threshold=nan", [], "threshold: Input should be a"),
     "an endless gap": ("", ['{"rate": 16000, "encoding": "f32le", "gap": Infinity}'], "gap: Input should be a finite"),
-    "a token in the address": ("?rate=16000&encoding=f32le&token=x", [], "logged by many"),
+    "a token in the address": ("?rate=16000&encoding=f32le&token=x", [], "end up in logs"),
     "no samples": ("?rate=16000&encoding=f32le", [END], "held no samples"),
-    "text": ("?rate=16000&encoding=f32le", ["hello"], "samples come in binary messages"),
+    "text": ("?rate=16000&encoding=f32le", ["hello"], "send samples in binary messages"),
     "a NaN": ("?rate=16000&encoding=f32le", [np.full(9, np.nan, "<f4").tobytes()], "9 samples that are NaN"),
     "integers as floats": (
         "?rate=16000&encoding=f32le",
@@ -211,7 +211,7 @@ def test_a_stream_by_a_name_that_is_no_address_is_refused(served: Server, addres
     with pytest.raises(InvalidStatus) as refused, stream(served, origin=f"http://{address}"):  # type: ignore[arg-type]
         pass
     assert refused.value.response.status_code == 400
-    assert "is no address" in json.loads(refused.value.response.body)["error"]
+    assert "is not an address" in json.loads(refused.value.response.body)["error"]
 
 
 def test_a_stream_that_never_pauses_is_ended_with_the_server(served_model: Path, tmp_path: Path) -> None:
@@ -288,7 +288,7 @@ def test_a_stream_says_its_token_first(served_model: Path) -> None:
         for wrong in (start, {**start, "token": "guess"}, {**start, "token": "\ud800"}):
             with client.websocket_connect("/v1/stream") as line:
                 line.send_text(json.dumps(wrong))
-                assert "wants its token" in line.receive_json()["error"]
+                assert "requires its token" in line.receive_json()["error"]
                 with pytest.raises(WebSocketDisconnect) as closed:
                     line.receive_json()
             assert closed.value.code == 1008
@@ -343,7 +343,7 @@ def test_a_handshake_that_announces_a_body_or_too_much_keeps_no_place(strict: Se
                 content += piece
         head, _, body = content.partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 400")
-        assert "no WebSocket handshake" in json.loads(body)["error"]
+        assert "not a valid WebSocket handshake" in json.loads(body)["error"]
     assert figures(strict)["hubbub_streams", ()] == 0
     with stream(strict, "?rate=16000&encoding=f32le") as line:
         assert json.loads(line.recv())["type"] == "ready"

@@ -12,9 +12,10 @@ import torch
 
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config.recipe import Recipe
-from hubbub.data import cache, open, splits
+from hubbub.data import cache, splits
 from hubbub.data.cache import Waves
 from hubbub.data.clips import Clips
+from hubbub.data.open import open_clips
 from hubbub.metrics import classification
 from hubbub.train import fit as train
 from hubbub.train.batches import Waveforms
@@ -30,8 +31,8 @@ def recipe() -> Recipe:
 
 @pytest.fixture(scope="module")
 def material(recipe: Recipe) -> tuple[Clips, Waves, splits.Split]:
-    clips = open.open_clips(recipe)
-    return clips, cache.decode(clips, recipe.audio.rate_hz), splits.make(clips, recipe.protocol)[0]
+    clips = open_clips(recipe)
+    return clips, cache.decode_clips(clips, recipe.audio.rate_hz), splits.make_splits(clips, recipe.protocol)[0]
 
 
 def fit(recipe: Recipe, material: tuple, folder: Path, seed: int = 1, **changes) -> train.Fitted:
@@ -275,7 +276,7 @@ sys.path.insert(0, {str(Path(__file__).parents[2])!r})
 from tests.train.test_fit import SETTINGS, changed
 from pathlib import Path
 from hubbub.train import fit as train
-from hubbub.classifier.torch_classifier import Classifier
+from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.data import cache, splits
 from hubbub.data.open import open_clips
 from hubbub.config.recipe import Recipe
@@ -283,9 +284,9 @@ from hubbub.train.fit import TrainError
 recipe = Recipe.load("street-cnn", [*SETTINGS, "network.width=64"])
 recipe = changed(recipe, batch_size=4096)
 clips = open_clips(recipe)
-waves = cache.decode(clips, recipe.audio.rate_hz)
-split = splits.make(clips, recipe.protocol)[0]
-model = Classifier(recipe, clips.labels, seed=1)
+waves = cache.decode_clips(clips, recipe.audio.rate_hz)
+split = splits.make_splits(clips, recipe.protocol)[0]
+model = TorchClassifier(recipe, clips.labels, seed=1)
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 100_000_000, used + 100_000_000))
 try:
@@ -321,15 +322,15 @@ from pathlib import Path
 from tests.train.test_fit import SETTINGS, changed
 from hubbub.runtime import files
 from hubbub.train import fit as train, module as training
-from hubbub.classifier.torch_classifier import Classifier
+from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.data import cache, splits
 from hubbub.data.open import open_clips
 from hubbub.config.recipe import Recipe
 recipe = changed(Recipe.load("street-cnn", SETTINGS), **{train!r})
 recipe = changed(recipe, "augment", **{augment!r})
 clips = open_clips(recipe)
-waves = cache.decode(clips, recipe.audio.rate_hz)
-split = splits.make(clips, recipe.protocol)[0]
+waves = cache.decode_clips(clips, recipe.audio.rate_hz)
+split = splits.make_splits(clips, recipe.protocol)[0]
 step, rename = training.Training.training_step, os.replace
 def fit(folder, at):
     def fatal_step(self, batch, index):
@@ -342,7 +343,7 @@ def fit(folder, at):
         return rename(*names)
     training.Training.training_step = fatal_step
     files.os.replace = fatal_rename if at == "writing" else rename
-    model = Classifier(recipe, clips.labels, seed=1)
+    model = TorchClassifier(recipe, clips.labels, seed=1)
     train.fit_network(model, waves, clips.targets(), split.train, split.validation, Path(folder), seed=1)
 for folder, at in {runs!r}:  # each in a process of its own, that need not import everything again
     if child := os.fork():
@@ -401,7 +402,7 @@ import torch
 from tests.train.test_fit import SETTINGS, changed
 from hubbub.train import fit as train
 from hubbub.train.batches import Waveforms
-from hubbub.classifier.torch_classifier import Classifier
+from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.data import cache, splits
 from hubbub.data.open import open_clips
 from hubbub.config.recipe import Recipe
@@ -421,9 +422,9 @@ def run(folder, **settings):
     plain = dict(schedule="constant", optimizer="sgd", learning_rate=1e-4, bn_eval=True, epochs=2, average=0.5)
     recipe = changed(recipe, device="cpu", **plain, **settings)
     clips = open_clips(recipe)
-    waves = cache.decode(clips, recipe.audio.rate_hz)
-    split = splits.make(clips, recipe.protocol)[0]
-    model = Classifier(recipe, clips.labels, seed=1)
+    waves = cache.decode_clips(clips, recipe.audio.rate_hz)
+    split = splits.make_splits(clips, recipe.protocol)[0]
+    model = TorchClassifier(recipe, clips.labels, seed=1)
     def source(classifier, material, targets, rows):
         made = Watched(material, rows, targets, recipe.windows)
         made.folder = folder
@@ -471,17 +472,18 @@ FULL = """
 import resource, sys
 from pathlib import Path
 from hubbub.train import fit
-from hubbub.classifier.torch_classifier import Classifier
-from hubbub.data import cache, splits, open
+from hubbub.classifier.torch_classifier import TorchClassifier
+from hubbub.data import cache, splits
+from hubbub.data.open import open_clips
 from hubbub.runtime.homes import StoreError
 from hubbub.config.recipe import Recipe
 recipe = Recipe.load("street-cnn", sys.argv[2:])
-clips = open.open_clips(recipe)
-waves, split = cache.decode(clips, recipe.audio.rate_hz), splits.make(clips, recipe.protocol)[0]
+clips = open_clips(recipe)
+waves, split = cache.decode_clips(clips, recipe.audio.rate_hz), splits.make_splits(clips, recipe.protocol)[0]
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 try:
-    fit.fit_network(Classifier(recipe, clips.labels, seed=1), waves, clips.targets(), split.train, split.validation,
-                      Path(sys.argv[1]), seed=1)
+    model = TorchClassifier(recipe, clips.labels, seed=1)
+    fit.fit_network(model, waves, clips.targets(), split.train, split.validation, Path(sys.argv[1]), seed=1)
 except StoreError as error:
     print(error)
 """
@@ -496,14 +498,14 @@ def test_a_checkpoint_that_finds_no_room_is_told_with_its_place(material: tuple,
 
 
 def test_the_threads_of_a_training_are_kept_over_a_resume(recipe: Recipe, material: tuple, tmp_path: Path) -> None:
-    from hubbub.train.fit import _read
+    from hubbub.train.fit import read_checkpoint
 
     now = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
         assert fit(recipe.altered({"train.epochs": 1}), material, tmp_path).threads == (1,)
         last = tmp_path / "checkpoints" / "last.ckpt"
-        torch.save(_read(last) | {"stopped": False}, last)
+        torch.save(read_checkpoint(last) | {"stopped": False}, last)
         torch.set_num_threads(2)
         assert fit(recipe.altered({"train.epochs": 2}), material, tmp_path).threads == (1, 2)
     finally:

@@ -24,8 +24,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor
 
 from hubbub.errors import HubbubError
-from hubbub.train import loggers as trackers
-from hubbub.train.loggers import TrackerError
+from hubbub.train.loggers import TrackerError, log_metrics, open_loggers
 
 SETTINGS = {"data": {"name": "street", "root": "", "limit": None}, "train": {"seeds": [42], "learning_rate": 0.001}}
 FLAT = {"data/name": "street", "data/root": "", "data/limit": "None", "train/seeds": "[42]"}
@@ -50,21 +49,21 @@ def _own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty MLflow store: making its tables takes seconds."""
     place = tmp_path_factory.mktemp("mlflow")
-    with trackers.tracked(("mlflow",), place / "run", run="", group="g", settings={}, store=place / "mlflow.db"):
+    with open_loggers(("mlflow",), place / "run", run="", group="g", settings={}, store=place / "mlflow.db"):
         pass
     return place / "mlflow.db"
 
 
 @pytest.fixture
 def track(tmp_path: Path, tables: Path) -> Tracked:
-    """`trackers.tracked`, its settings and places filled in; runs go to `tmp_path` / "runs" / `folder`."""
+    """`open_loggers`, its settings and places filled in; runs go to `tmp_path` / "runs" / `folder`."""
     (tmp_path / "runs").mkdir()
     shutil.copy(tables, tmp_path / "runs" / "mlflow.db")
 
     def tracked(names: tuple[str, ...], folder: str = "fold-1", **given: Any) -> AbstractContextManager[list[Any]]:
         place = tmp_path / "runs"
         rest = {"run": "fold 1, seed 42", "group": "esc50", "settings": SETTINGS, "store": place / "mlflow.db"} | given
-        return trackers.tracked(names, place / folder, **rest)
+        return open_loggers(names, place / folder, **rest)
 
     return tracked
 
@@ -132,7 +131,7 @@ def test_a_training_is_followed_everywhere_and_in_silence(
         assert len(loggers) == 3 and capfd.readouterr() == ("", "")
         loss = fit(loggers, tmp_path)
         lightnings, _ = capfd.readouterr()  # its remarks about hardware are for whoever builds a trainer
-        trackers.record(loggers, {"test_clip_accuracy": 0.75})
+        log_metrics(loggers, {"test_clip_accuracy": 0.75})
     assert capfd.readouterr() == ("", "") and not re.search("(?i)mlflow|wandb|alembic", lightnings)
 
     seen = scalars(tmp_path / "runs" / "fold-1")
@@ -154,7 +153,7 @@ def test_a_training_is_followed_everywhere_and_in_silence(
 def test_a_following_run_is_another_one(track: Tracked, tmp_path: Path) -> None:
     for fold in ("1", "2"):
         with track(BOTH, f"fold-{fold}", run=f"fold {fold}", group="esc50/quick") as loggers:
-            trackers.record(loggers, {f"only_{fold}": 1.0})
+            log_metrics(loggers, {f"only_{fold}": 1.0})
     runs = mlflow_runs(tmp_path / "runs" / "mlflow.db", "esc50/quick")
     assert [(r.info.run_name, r.info.status, r.data.metrics) for r in runs] == [
         ("fold 1", "FINISHED", {"only_1": 1.0}),
@@ -185,9 +184,9 @@ def test_what_fails_ends_as_failed(track: Tracked, tmp_path: Path, kind: type[Ba
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from hubbub.train import loggers as trackers
+from hubbub.train.loggers import log_metrics, open_loggers
 runs, settings = Path(sys.argv[1]), {"train": {"epochs": 2}}
-with trackers.tracked(
+with open_loggers(
     ("mlflow", "wandb"), runs / "fold-1", run="fold 1", group="esc50", settings=settings, store=runs / "mlflow.db"
 ) as loggers:
     for logger in loggers:
@@ -223,12 +222,12 @@ def test_a_killed_run_goes_on(track: Tracked, tmp_path: Path) -> None:
 def test_a_run_that_failed_goes_on(track: Tracked, tmp_path: Path) -> None:
     store = tmp_path / "runs" / "mlflow.db"
     with pytest.raises(MemoryError), track(BOTH) as loggers:
-        trackers.record(loggers, {"first": 1.0})
+        log_metrics(loggers, {"first": 1.0})
         raise MemoryError
     (before,) = mlflow_runs(store)
     with track(BOTH, settings={"train": {"seeds": [43]}}) as loggers:
         assert [run.info.status for run in mlflow_runs(store)] == ["RUNNING"]
-        trackers.record(loggers, {"second": 2.0})
+        log_metrics(loggers, {"second": 2.0})
     (after,) = mlflow_runs(store)
     assert (after.info.run_id, after.info.status) == (before.info.run_id, "FINISHED")
     # MLflow takes parameters once.
@@ -267,7 +266,7 @@ def test_what_may_not_be_seen_or_changed(track: Tracked, tmp_path: Path, monkeyp
     with track(BOTH) as loggers:
         assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "77"
         assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == os.environ["WANDB_SILENT"] == "true"
-        trackers.record(loggers, {"test_clip_accuracy": 0.75})
+        log_metrics(loggers, {"test_clip_accuracy": 0.75})
     assert dict(os.environ) == before
     written = [p for p in tmp_path.rglob("*") if p.is_file()]
     assert len(written) > 5 and not [p for p in written if secret.encode() in p.read_bytes()]
@@ -291,7 +290,7 @@ def test_only_the_first_process_writes(track: Tracked, tmp_path: Path, monkeypat
     monkeypatch.setattr(rank_zero_only, "rank", 1)
     with track(BOTH) as loggers:
         assert len(loggers) == 1
-        trackers.record(loggers, {"test_clip_accuracy": 0.75})
+        log_metrics(loggers, {"test_clip_accuracy": 0.75})
     assert [p.name for p in (tmp_path / "runs").rglob("*")] == ["mlflow.db"]
 
 
@@ -300,7 +299,7 @@ def test_only_the_first_process_writes(track: Tracked, tmp_path: Path, monkeypat
 def test_two_devices_write_one_run(track: Tracked, tmp_path: Path) -> None:
     with track(BOTH) as loggers:
         fit(loggers, tmp_path, devices=2, strategy=DDPStrategy(start_method="spawn"))
-        trackers.record(loggers, {"test_clip_accuracy": 0.75})
+        log_metrics(loggers, {"test_clip_accuracy": 0.75})
     (run,) = mlflow_runs(tmp_path / "runs" / "mlflow.db")
     assert run.info.status == "FINISHED" and run.data.metrics.keys() == {"epoch", "train_loss", "test_clip_accuracy"}
     (kept,) = wandb_files(tmp_path / "runs" / "fold-1").values()
@@ -315,7 +314,7 @@ from hubbub.train import loggers
 runs, fold = Path(sys.argv[1]), sys.argv[2]
 print("ready", flush=True)
 sys.stdin.readline()
-with loggers.tracked(("mlflow",), runs / fold, run=fold, group="esc50", settings={}, store=runs / "mlflow.db"):
+with loggers.open_loggers(("mlflow",), runs / fold, run=fold, group="esc50", settings={}, store=runs / "mlflow.db"):
     pass
 """
 
@@ -384,7 +383,7 @@ def test_an_mlflow_server_gets_the_figures_and_may_die(
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
         with track(("mlflow",)) as loggers:
             pickle.loads(pickle.dumps(loggers[1])).log_metrics({"val_loss": 0.5}, 1)
-            trackers.record(loggers, {"test_clip_accuracy": 0.75})
+            log_metrics(loggers, {"test_clip_accuracy": 0.75})
         (run,) = mlflow_runs(address)
         assert (run.info.run_name, run.info.status) == ("fold 1, seed 42", "FINISHED") and run.data.params == FLAT
         assert run.data.metrics == {"val_loss": 0.5, "test_clip_accuracy": 0.75}
@@ -400,7 +399,7 @@ def test_an_mlflow_server_gets_the_figures_and_may_die(
                 for logger in loggers:
                     logger.log_metrics({"val_loss": 0.5}, step)
     (said,) = [r.getMessage() for r in caplog.records if r.name == "hubbub"]
-    assert re.fullmatch(r"MLflow takes no more figures \(.*[Cc]onnection.*\); training goes on, Tensor.*", said)
+    assert re.fullmatch(r"MLflow no longer receives metrics \(.*[Cc]onnection.*\); training goes on, Tensor.*", said)
     assert "/api/" not in said
     assert scalars(tmp_path / "runs" / "fold-2")["val_loss"] == [(1, 0.5), (2, 0.5)]
 
@@ -421,7 +420,7 @@ def test_a_figure_that_cannot_be_sent_stops_nothing(
         for step in (1, 2):
             for logger in loggers:
                 logger.log_metrics({"val_loss": 0.5}, step)
-    assert len(calls) == 1 and caplog.text.count("MLflow takes no more figures (gone)") == 1
+    assert len(calls) == 1 and caplog.text.count("MLflow no longer receives metrics (gone)") == 1
     assert scalars(tmp_path / "runs" / "fold-1")["val_loss"] == [(1, 0.5), (2, 0.5)]
 
 

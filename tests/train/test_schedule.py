@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch.optim import lr_scheduler
 
-from hubbub.config.sections import Train
+from hubbub.config.train import Train
 from hubbub.train.schedule import learning_rate, plateaus
 
 LARGEST = 3e-3

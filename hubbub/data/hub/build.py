@@ -1,9 +1,8 @@
-"""A recipe's sounds -> a data set of their log-mel spectrograms, in a folder that the Hugging Face hub takes as it is.
+"""Build a data set of log-mel spectrograms from a recipe's sounds, as a folder for the Hugging Face hub.
 
-`data/train-*.parquet` holds one row a clip: what its list says of it, and `mel_spectrogram`, `[bands][frames]`, as the
-recipe's front end gives it for the whole clip, neither padded nor scaled to 0..1. Beside it lie a data card and
-`hubbub.json`, so that whoever loads the data set gets the same labels, folds, groups and warnings as from the sounds.
-This room publishes nothing; `hub_transfer` does.
+`data/train-*.parquet` holds one row per clip: its columns in the clip table, and `mel_spectrogram`, `[bands][frames]`,
+the recipe's log-mel spectrogram of the whole clip, neither padded nor scaled to 0..1. A data card and `hubbub.json`
+carry the labels, folds, groups and caveats, so that the loaded data set has the same as the sounds.
 """
 
 import json
@@ -25,19 +24,20 @@ from hubbub.config.recipe import Recipe
 from hubbub.data import cache
 from hubbub.data.cache import Waves
 from hubbub.data.clips import Clips, ClipsError
-from hubbub.data.hub.dataset import CARD, FACTS, Facts, Made
+from hubbub.data.hub.dataset import CARD, FACTS, Facts, SpectrogramSettings
 from hubbub.data.hub.tables import MEL
 from hubbub.data.open import open_section
-from hubbub.runtime import files, processes
+from hubbub.runtime import files
+from hubbub.runtime.processes import cores
 from hubbub.runtime.progress import track
 
-__all__ = ["build", "licence_id", "non_commercial"]
+__all__ = ["build_dataset", "licence_id", "non_commercial"]
 
 SHARD_BYTES = 256 << 20
-GROUP_BYTES = 16 << 20  # spectrograms held in memory, and in one row group of a file
+GROUP_BYTES = 16 << 20  # spectrograms in memory, and in one row group of a file
 _VALUE_BYTES = 4
 _TERMS = "Non-commercial use only."
-# The hub's names of licences, by what ours begin with: https://huggingface.co/docs/hub/repositories-licenses
+# The hub's names of licences, by the start of ours: https://huggingface.co/docs/hub/repositories-licenses
 _LICENCES = {
     "CC BY-NC 3.0": "cc-by-nc-3.0",
     "CC BY-NC 4.0": "cc-by-nc-4.0",
@@ -47,11 +47,11 @@ _LICENCES = {
 }
 
 
-def build(recipe: Recipe, folder: Path) -> Clips:
-    """Decode the recipe's clips and write their spectrograms, the whole folder or nothing -> the clips.
+def build_dataset(recipe: Recipe, folder: Path) -> Clips:
+    """Write the spectrograms of the recipe's clips, the whole folder or nothing -> the clips.
 
-    The recipe's `[data]`, `[audio]` and `[frontend]` decide. Raises `ClipsError` where the folder is not empty, or the
-    recipe has no front end or no sounds.
+    Uses the recipe's sections `[data]`, `[audio]` and `[frontend]`. Raises `ClipsError` where the folder is not empty,
+    or the recipe has no log-mel front end or no sounds.
     """
     if recipe.frontend.name != "logmel":
         raise ClipsError(
@@ -63,7 +63,7 @@ def build(recipe: Recipe, folder: Path) -> Clips:
     clips = open_section(recipe.data)
     if clips.kind != "sound":
         raise ClipsError(f"{clips.name} holds {clips.kind} already. Name a data set of sounds.")
-    waves = cache.decode(clips, recipe.audio.rate_hz)
+    waves = cache.decode_clips(clips, recipe.audio.rate_hz)
     columns = _columns(clips)
     facts = _facts(clips, recipe)
     with files.whole_folder(folder) as temporary:
@@ -77,25 +77,25 @@ def build(recipe: Recipe, folder: Path) -> Clips:
 
 
 def non_commercial(licence: str) -> bool:
-    """Whether a licence, in words or by the hub's name, forbids commercial use."""
+    """Whether a licence, by our name or the hub's, forbids commercial use."""
     return bool(re.search(r"\bNC\b", licence, re.IGNORECASE))
 
 
 def licence_id(licence: str) -> str:
-    """A licence in words -> the hub's name of it, or `other`. A name of the hub's stays as it is."""
+    """The hub's name of a licence, or `other`. The hub's own names stay as they are."""
     known = (name for begins, name in _LICENCES.items() if licence.startswith(begins))
     return next(known, licence if re.fullmatch(r"[a-z0-9.]+(-[a-z0-9.]+)+", licence) else "other")
 
 
 def _columns(clips: Clips) -> pa.Table:
-    """What is known of each clip, under UrbanSound8K's names where the clips are named as there."""
+    """The clip table's columns, with UrbanSound8K's column names if the clips are named like its clips."""
     rows, classes = clips.table, {label: number for number, label in enumerate(clips.labels)}
-    said = rows["clip"].str.extract(r"^(?P<group>\d+)-(?P<class>\d+)-\d+-\d+$")
-    of_urbansound8k = bool((said["group"] == rows["group"]).all())
+    by_name = rows["clip"].str.extract(r"^(?P<group>\d+)-(?P<class>\d+)-\d+-\d+$")
+    of_urbansound8k = bool((by_name["group"] == rows["group"]).all())
     columns = {"clip": pa.array(rows["clip"], pa.string())}
     if of_urbansound8k:
         columns["slice_file_name"] = pa.array(rows["clip"] + ".wav", pa.string())
-    # A file without a group is its own, by its path; what is on this disk is nobody else's business.
+    # A file without a group has its path as group; local paths are not published.
     local = rows["group"].map(os.path.isabs)
     group = rows["group"].mask(local, rows.groupby("group")["clip"].transform("first"))
     columns["fsID" if of_urbansound8k else "group"] = _numbers(group)
@@ -103,19 +103,19 @@ def _columns(clips: Clips) -> pa.Table:
         columns["fold"] = _numbers(rows["fold"])
     if (rows["split_hint"] != "").any():
         columns["split_hint"] = pa.array(rows["split_hint"], pa.string())
-    columns["classID"] = pa.array(said["class"].astype("int64") if of_urbansound8k else rows["label"].map(classes))
+    columns["classID"] = pa.array(by_name["class"].astype("int64") if of_urbansound8k else rows["label"].map(classes))
     columns["class"] = pa.array(rows["label"], pa.string())
     return pa.table(columns)
 
 
 def _numbers(column: pd.Series) -> pa.Array:
-    """Integers where the text of each says just that, as published lists have them; else text."""
+    """Integers if all texts are plain integers, as in published lists; else text."""
     plain = column.str.fullmatch(r"0|[1-9]\d{0,17}").all()
     return pa.array(column.astype("int64") if plain else column, pa.int64() if plain else pa.string())
 
 
 def _write(folder: Path, columns: pa.Table, waves: Waves, frontend: sections.FrontEnd) -> Iterator[int]:
-    """Write the files, giving each clip's number as it is done."""
+    """Write the files, yielding each clip's number when it is done."""
     import torch
 
     from hubbub.audio.frontend import FrontEnd
@@ -130,7 +130,7 @@ def _write(folder: Path, columns: pa.Table, waves: Waves, frontend: sections.Fro
     schema = columns.schema.append(pa.field(MEL, pa.list_(pa.list_(pa.float32()))))
     sizes = [logmel.frames(int(samples)) * logmel.n_mels * _VALUE_BYTES for samples in waves.lengths]
     shards = _parts(range(len(sizes)), sizes, SHARD_BYTES)
-    with ThreadPoolExecutor(processes.cores()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         for number, shard in enumerate(shards):
             file = folder / f"train-{number:05d}-of-{len(shards):05d}.parquet"
             with pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=columns.column_names) as writer:
@@ -142,18 +142,18 @@ def _write(folder: Path, columns: pa.Table, waves: Waves, frontend: sections.Fro
 
 
 def _parts(clips: range, sizes: list[int], most: int) -> list[range]:
-    """Cut a range of clips so that no part of more than one clip exceeds `most` bytes."""
-    parts, start, held = [], clips.start, 0
+    """Cut a range of clips into parts of at most `most` bytes, or of one larger clip."""
+    parts, start, size = [], clips.start, 0
     for clip in clips:
-        if held and held + sizes[clip] > most:
+        if size and size + sizes[clip] > most:
             parts.append(range(start, clip))
-            start, held = clip, 0
-        held += sizes[clip]
+            start, size = clip, 0
+        size += sizes[clip]
     return [*parts, range(start, clips.stop)]
 
 
 def _nested(spectrograms: list[npt.NDArray[np.float32]]) -> pa.Array:
-    """Arrays `[bands, frames]` -> a column of `[bands][frames]`, without a Python number in between."""
+    """Arrays `[bands, frames]` -> a column of `[bands][frames]`, without Python numbers."""
     values = pa.array(np.concatenate([one.ravel() for one in spectrograms]))
     frames = np.concatenate([np.full(*one.shape) for one in spectrograms])
     bands = pa.ListArray.from_arrays(_offsets(frames), values)
@@ -175,12 +175,12 @@ def _facts(clips: Clips, recipe: Recipe) -> Facts:
         missing=clips.missing,
         straddling=tuple(sorted(clips.straddling)),
         notes=clips.notes,
-        made=Made(audio=recipe.audio, windows=recipe.windows, frontend=recipe.frontend),
+        made=SpectrogramSettings(audio=recipe.audio, windows=recipe.windows, frontend=recipe.frontend),
     )
 
 
 def _card(title: str, clips: Clips, facts: Facts, columns: list[str]) -> str:
-    """The data card: a YAML header that the hub reads, and a page for people."""
+    """The data card: a YAML header for the hub, and a page for people."""
     return f"""---
 license: {licence_id(clips.licence)}
 pretty_name: {json.dumps(title)}
@@ -200,12 +200,12 @@ configs:
 
 Log-mel spectrograms of {clips.name}: {len(clips):,} clips of {len(clips.labels)} classes, without the sound.
 
-{_spectrogram_in_words(facts.made)} Nothing is padded or scaled to 0..1: that is done after loading. All settings are in
-`{FACTS}`. Made by hubbub {metadata.version("hubbub")}.
+{_describe_spectrogram(facts.made)} Nothing is padded or scaled to 0..1: hubbub does this after loading. All settings
+are in `{FACTS}`. Made by hubbub {metadata.version("hubbub")}.
 
 ## Protocol
 
-{chr(10).join(f"- {line}" for line in _protocol_in_words(clips, "fsID" if "fsID" in columns else "group"))}
+{chr(10).join(f"- {line}" for line in _describe_protocol(clips, "fsID" if "fsID" in columns else "group"))}
 
 ## Licence and citation
 
@@ -221,7 +221,7 @@ and `data.name = "OWNER/NAME"` in a recipe.
 """
 
 
-def _spectrogram_in_words(made: Made) -> str:
+def _describe_spectrogram(made: SpectrogramSettings) -> str:
     front = made.frontend
     scale = f"ln(mel + {front.offset:g})"
     if front.log == "db":
@@ -234,14 +234,14 @@ def _spectrogram_in_words(made: Made) -> str:
     )
 
 
-def _protocol_in_words(clips: Clips, group: str) -> list[str]:
+def _describe_protocol(clips: Clips, group: str) -> list[str]:
     lines = [
         f"Rows of one `{group}` are cut from one recording ({clips.table['group'].nunique():,} in all). Keep them "
         "on one side of any split.",
-        "All rows stand in the hub's split `train`, which says nothing about a protocol.",
+        "All rows are in the hub's split `train`, which is not a training part.",
     ]
     if clips.folds:
         lines.append(f"Test on each `fold` in turn ({', '.join(clips.folds)}) and report the mean over all of them.")
     if clips.straddling:
-        lines.append(f"Recordings that stand in two folds as published: {', '.join(sorted(clips.straddling))}.")
+        lines.append(f"Recordings that are in two of the published folds: {', '.join(sorted(clips.straddling))}.")
     return [*lines, *(f"{note}." for note in clips.notes)]

@@ -1,9 +1,8 @@
-"""Data sets in the Hugging Face hub's formats as clips: fetched ones, saved folders, and those that hubbub builds.
+"""Open data sets in the Hugging Face hub's formats: downloaded ones, saved folders, and those that hubbub builds.
 
-A row holds a sound as the bytes of its file (column `audio`, as `danavery/urbansound8K` has it) or its spectrogram
-(column `mel_spectrogram`, `[bands][frames]`, as `EthanGLEdwards/urbansounds_melspectrograms` has it and `hub_build`
-writes it). The order of rows is never used as a signal.
-This room reads what is here and downloads nothing; `hub_transfer` does.
+A row holds a sound as the bytes of its file (column `audio`, as in `danavery/urbansound8K`) or its spectrogram (column
+`mel_spectrogram`, `[bands][frames]`, as in `EthanGLEdwards/urbansounds_melspectrograms` and from `hub.build`). The
+order of rows is never used as a signal. `hub.transfer` downloads.
 """
 
 import json
@@ -19,24 +18,35 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from hubbub.config import sections
 from hubbub.data import values
 from hubbub.data.clips import Clips, ClipsError, build
-from hubbub.data.datasets import DATASETS, as_published
+from hubbub.data.datasets import DATASETS, URBANSOUND8K_NAME, check_names, check_published
 from hubbub.data.hub.tables import AUDIO, MEL, rows_of, schema_of, splits_of, tables, unpack
-from hubbub.errors import examples
 from hubbub.runtime import homes
 
-__all__ = ["CARD", "FACTS", "NAME", "SOURCE", "Facts", "Made", "at_hand", "facts_of", "is_one", "open", "place"]
+__all__ = [
+    "CARD",
+    "FACTS",
+    "NAME",
+    "SOURCE",
+    "Facts",
+    "SpectrogramSettings",
+    "find_folder",
+    "read_facts",
+    "is_hub_name",
+    "open_hub",
+    "folder_name",
+]
 
-#: OWNER/NAME as the hub allows it: neither holds `--` or `..`, so `OWNER--NAME` is a folder of its own for each.
+#: OWNER/NAME as the hub allows it: neither holds `--` or `..`, so the folder names `OWNER--NAME` are unique.
 NAME = re.compile(r"(?!.*(--|\.\.))[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}", re.ASCII)
-#: What lies beside the tables: the data card, what `hub_build` says of them, where `hub_transfer` got them.
+#: Files beside the tables: the data card, the facts from `hub.build`, the source from `hub.transfer`.
 CARD, FACTS, SOURCE = "README.md", "hubbub.json", "source.json"
 _LABELS = ("class", "label", "category")
 _GROUPS = ("fsID", "group", "source", "speaker")
 _URBANSOUND8K = ("slice_file_name", "fsID", "fold", "classID", "class")
 
 
-class Made(sections.Section):
-    """The recipe sections that made spectrograms."""
+class SpectrogramSettings(sections.Section):
+    """The recipe sections that spectrograms were computed with."""
 
     audio: sections.AudioSettings
     windows: sections.Windows
@@ -44,7 +54,7 @@ class Made(sections.Section):
 
 
 class Facts(BaseModel):
-    """`hubbub.json`: what must be said beside every figure from a data set that hubbub built, as `Clips` has it."""
+    """`hubbub.json`: the facts and caveats of a data set that hubbub built, as in `Clips`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -57,21 +67,21 @@ class Facts(BaseModel):
     missing: tuple[str, ...]
     straddling: tuple[str, ...]
     notes: tuple[str, ...]
-    made: Made
+    made: SpectrogramSettings
 
 
-def is_one(name: str) -> bool:
-    """Whether a name means a hub data set: a folder that holds its files, or OWNER/NAME where no such path exists."""
+def is_hub_name(name: str) -> bool:
+    """Whether a name means a hub data set: a folder with its files, or OWNER/NAME if there is no such path."""
     return bool(tables(Path(name))) if os.path.isdir(name) else not os.path.exists(name) and bool(NAME.fullmatch(name))
 
 
-def open(name: str, *, labels: tuple[str, ...] = (), allow_missing: bool = False) -> Clips:
-    """OWNER/NAME in a home, or a folder of parquet or arrow files -> Clips of kind "sound" or "spectrograms".
+def open_hub(name: str, *, labels: tuple[str, ...] = (), allow_missing: bool = False) -> Clips:
+    """OWNER/NAME in a data home, or a folder of parquet or arrow files -> Clips of kind "sound" or "spectrograms".
 
     Labels are the column `class`, `label` or `category`; groups `fsID`, `group`, `source` or `speaker`; folds `fold`,
     else the names of the splits. Rows without a sound or spectrogram count as missing. Raises `ClipsError`.
     """
-    folder = Path(name) if Path(name).is_dir() else at_hand(name)
+    folder = Path(name) if Path(name).is_dir() else find_folder(name)
     name = folder.absolute().name if folder == Path(name) else name
     found = tables(folder)
     if not found:
@@ -95,10 +105,10 @@ def open(name: str, *, labels: tuple[str, ...] = (), allow_missing: bool = False
     if "clip" not in table:
         table["clip"] = [stem for stem, _ in listed]
     if "group" in table:
-        given, notes = values.joined(list(table["group"]), "GROUPS")
+        given, notes = values.merge_spellings(list(table["group"]), "GROUPS")
         table["group"] = [group or clip for group, clip in zip(given, table["clip"], strict=True)]
-        if alone := given.count(""):
-            notes += (f"NO GROUPS: {alone:,} rows name no source recording; each counts as a recording of its own",)
+        if ungrouped := given.count(""):
+            notes += (f"NO GROUPS: {ungrouped:,} rows name no source recording; each counts as a recording of its own",)
         facts["notes"] = (*facts.get("notes", ()), *notes)
     else:
         table["group"] = table["clip"]
@@ -107,33 +117,33 @@ def open(name: str, *, labels: tuple[str, ...] = (), allow_missing: bool = False
     return build(name, table, labels=labels or known, allow_missing=allow_missing, where=str(folder), **facts)
 
 
-def place(name: str) -> str:
-    """OWNER/NAME -> its folder in a home's `data`."""
+def folder_name(name: str) -> str:
+    """OWNER/NAME -> its folder below `data` in a data home."""
     if not NAME.fullmatch(name):
         raise ClipsError(f"'{name}' is not a name on the hub. Write OWNER/NAME, for example danavery/urbansound8K.")
     return f"hub/{name.replace('/', '--')}"
 
 
-def at_hand(name: str) -> Path:
-    """The folder of OWNER/NAME in a home. Gigabytes are fetched by `hubbub data hub get` alone, never in passing."""
-    found = homes.find("data", place(name))
+def find_folder(name: str) -> Path:
+    """The folder of OWNER/NAME in a data home; only `hubbub data hub get` downloads it. Raises `ClipsError`."""
+    found = homes.find("data", folder_name(name))
     if found is None:
         raise ClipsError(
-            f"{name} is neither a folder here nor in one of the homes {', '.join(map(str, homes.homes()))}. "
+            f"{name} is neither a folder nor in one of the data homes {', '.join(map(str, homes.homes()))}. "
             f"Fetch it from the Hugging Face hub: hubbub data hub get {name}"
         )
     return found
 
 
-def facts_of(folder: Path) -> Facts:
-    """The folder's `hubbub.json`. Raises `ClipsError` where it is missing or not as `hub_build` writes it."""
+def read_facts(folder: Path) -> Facts:
+    """The folder's `hubbub.json`. Raises `ClipsError` where it is missing or invalid."""
     try:
         return Facts.model_validate_json((folder / FACTS).read_bytes())
     except OSError as error:
         raise ClipsError(f"{folder} has no {FACTS}. Make such a folder: hubbub data hub build RECIPE FOLDER") from error
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the whole"
+        where = ".".join(map(str, first["loc"])) or "content"
         raise ClipsError(
             f"{folder / FACTS} is not as this version of hubbub writes it ({where}: {first['msg']}). "
             "Build the data set again, or update hubbub."
@@ -141,12 +151,12 @@ def facts_of(folder: Path) -> Facts:
 
 
 def _table(name: str, rows: pd.DataFrame, schema: pa.Schema, splits: list[str]) -> pd.DataFrame:
-    """The clip table's columns as far as the rows' own say them."""
+    """The clip table's columns, from those of the rows."""
     label = next((column for column in _LABELS if column in rows), None)
     if label is None:
         raise ClipsError(
-            f"{name} has none of the columns {', '.join(_LABELS)}, so nothing says a row's class. "
-            f"It has {', '.join(schema.names)}. Rename the one that does."
+            f"{name} has none of the columns {', '.join(_LABELS)}, so the classes are unknown. "
+            f"It has {', '.join(schema.names)}. Rename the column of classes."
         )
     table = pd.DataFrame({"label": _label_names(name, rows[label], _class_names(schema, label))})
     group = next((column for column in _GROUPS if column in rows), "group")
@@ -159,7 +169,7 @@ def _table(name: str, rows: pd.DataFrame, schema: pa.Schema, splits: list[str]) 
 
 
 def _class_names(schema: pa.Schema, column: str) -> list[str]:
-    """The names of a column of numbers, which `datasets` keeps in the schema's metadata (its `ClassLabel`)."""
+    """The class names of a numeric column, which `datasets` stores in the schema's metadata (its `ClassLabel`)."""
     try:
         info = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
         names = info["info"]["features"][column]["names"]
@@ -169,7 +179,7 @@ def _class_names(schema: pa.Schema, column: str) -> list[str]:
 
 
 def _label_names(name: str, column: pd.Series, names: list[str]) -> pd.Series:
-    """Numbers to names where there are any; -1 and gaps are no label."""
+    """Class numbers as names, if there are names; -1 and missing values are no label."""
     if not names:
         return pd.Series(values.text(column), index=column.index, dtype=str)
     odd = sorted({value for value in column.dropna() if not (isinstance(value, int) and -1 <= value < len(names))})
@@ -179,11 +189,11 @@ def _label_names(name: str, column: pd.Series, names: list[str]) -> pd.Series:
 
 
 def _facts(name: str, folder: Path, rows: pd.DataFrame, allow_missing: bool) -> dict[str, Any]:
-    """What is to be said of the data set: by hubbub, by UrbanSound8K's rules, or as its card has it."""
+    """The facts about the data set: from `hubbub.json`, UrbanSound8K's, or from its card."""
     if (folder / FACTS).is_file():
-        facts = facts_of(folder)
+        facts = read_facts(folder)
         given = facts.model_dump(exclude={"made_from", "made"})
-        return {**given, "straddling": frozenset(facts.straddling), "made": facts.made.model_dump(mode="json")}
+        return {**given, "straddling": frozenset(facts.straddling), "settings": facts.made.model_dump(mode="json")}
     source: dict[str, Any] = {}
     if (folder / SOURCE).is_file():
         source = json.loads((folder / SOURCE).read_text(encoding="utf-8"))
@@ -197,15 +207,10 @@ def _facts(name: str, folder: Path, rows: pd.DataFrame, allow_missing: bool) -> 
 
 
 def _urbansound8k(name: str, where: str, rows: pd.DataFrame, allow_missing: bool) -> dict[str, Any]:
-    """UrbanSound8K's licence, citation and straddling recordings, its rows checked as those of its own list are."""
+    """UrbanSound8K's licence, citation and straddling recordings; its rows are checked like its own list."""
     known = DATASETS["urbansound8k"]
-    said = rows["slice_file_name"].astype(str).str.extract(r"^(?P<fsID>\d+)-(?P<classID>\d+)-\d+-\d+\.")
-    wrong = rows.index[(said.fillna("") != rows[list(said)].astype(str)).any(axis=1)]
-    if len(wrong):
-        raise ClipsError(
-            f"{name}: {len(wrong)} file names disagree with their row ({examples(rows['slice_file_name'][wrong])}). "
-            "Fetch the data set again; one that is not UrbanSound8K needs other column names."
-        )
-    notes = as_published(known, name, rows, where or "it", allow_missing=allow_missing)
+    advice = "Fetch the data set again; if it is not UrbanSound8K, rename its columns."
+    check_names(name, rows, "slice_file_name", URBANSOUND8K_NAME, advice)
+    notes = check_published(known, name, rows, where or "it", allow_missing=allow_missing)
     citation = f"{known.citation}; {where}" if where else known.citation
     return {"licence": known.licence, "citation": citation, "straddling": known.straddling, "notes": notes}

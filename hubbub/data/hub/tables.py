@@ -1,8 +1,7 @@
-"""Parquet files, and arrow files that `datasets` saved: what stands in their rows, and one file a row in the cache.
+"""Read parquet files, and arrow files that `datasets` saved; sounds and spectrograms become cached files, one per row.
 
 Formats: https://huggingface.co/docs/hub/datasets-data-files-configuration and https://arrow.apache.org/docs/format.
-Large columns are read a few rows at a time, so memory stays bounded by a row group or less.
-This room knows nothing of labels, folds and licences; `hub` does.
+Large columns are read a few rows at a time, so memory is bounded by a row group or less.
 """
 
 import hashlib
@@ -30,21 +29,21 @@ from hubbub.runtime.progress import track
 __all__ = ["AUDIO", "MEL", "Unpacked", "rows_of", "schema_of", "splits_of", "tables", "unpack"]
 
 AUDIO, MEL = "audio", "mel_spectrogram"
-#: Raise it when unpacking changes, and old entries are no longer found.
+#: Part of every key: increase it when unpacking changes.
 VERSION = 1
 _NAMES = ("slice_file_name", "file_name", "clip")
 _ROWS_AT_ONCE = 16
 _READ_BYTES = 1 << 20
 _LIST = "rows.json"
 
-#: A folder, and for each row a name of its own and its file there ("" where the row has nothing).
+#: A folder, and for each row a unique name and its file there ("" if the row has none).
 Unpacked = tuple[Path, list[tuple[str, str]]]
 Cell = dict[str, Any]
 
 
 def tables(folder: Path) -> list[Path]:
-    """The parquet files in a folder or the folders in it, in order; where there are none, the arrow files that
-    `datasets` saved (its own caches left out)."""
+    """The parquet files in a folder and its subfolders, sorted; if there are none, the arrow files that `datasets`
+    saved (without its caches)."""
     for suffix in ("parquet", "arrow"):
         found = [*folder.glob(f"*.{suffix}"), *folder.glob(f"[!.]*/*.{suffix}")]
         found = [path for path in found if path.is_file() and not path.name.startswith((".", "cache-"))]
@@ -54,38 +53,37 @@ def tables(folder: Path) -> list[Path]:
 
 
 def schema_of(found: list[Path]) -> pa.Schema:
-    """The schema that all files share. Raises `ClipsError` where they differ or cannot be read."""
+    """The schema of all files. Raises `ClipsError` where they differ or cannot be read."""
     schemas, names = [], []
     for file in found:
         with _readable(file):
             schemas.append(pq.read_schema(file) if file.suffix == ".parquet" else _arrow(file).schema)
-            names.append(schemas[-1].names)  # read only here, and perhaps no text
+            names.append(schemas[-1].names)  # decoded only here, and perhaps not text
     for file, theirs in zip(found, names, strict=True):
         if theirs != names[0]:
             raise ClipsError(
                 f"{file} has other columns ({', '.join(theirs)}) than {found[0].name} ({', '.join(names[0])}). Put "
-                "data sets into folders of their own."
+                "each data set into a folder of its own."
             )
     return schemas[0]
 
 
 def rows_of(found: list[Path], schema: pa.Schema) -> pd.DataFrame:
-    """The plain columns of all files; sounds, spectrograms and other nested ones are not read."""
+    """The plain columns of all files; sounds, spectrograms and other nested columns are not read."""
     plain = [field.name for field in schema if not pa.types.is_nested(field.type) and field.name not in (AUDIO, MEL)]
     parts = []
     for file in found:
         with _readable(file):
             table = pq.read_table(file, columns=plain) if file.suffix == ".parquet" else _arrow(file).read_all()
             table = table.select(plain)
-            table.validate(full=True)  # arrow follows whatever offsets stand in a file, out of its memory too
-            # Else a column of integers with a gap would come as 1.0, 2.0.
+            table.validate(full=True)  # else arrow would follow bad offsets out of bounds
+            # Else integers in a column with missing values would become 1.0, 2.0.
             parts.append(table.to_pandas(integer_object_nulls=True).astype(object))
     return pd.concat(parts, ignore_index=True)
 
 
 def splits_of(found: list[Path]) -> list[str]:
-    """The split that each row's file belongs to: `train-00000-of-00016-1a2b.parquet` -> train; that of an arrow file
-    is its folder."""
+    """The split of each row: `train-00000-of-00016-1a2b.parquet` -> train; of an arrow file the name of its folder."""
     splits: list[str] = []
     for file in found:
         stem = re.sub(r"[-_.]?\d+(-of-\d+(-[0-9a-f]+)?)?$", "", file.stem) if file.suffix == ".parquet" else ""
@@ -96,10 +94,10 @@ def splits_of(found: list[Path]) -> list[str]:
 
 
 def unpack(name: str, found: list[Path], column: str, rows: pd.DataFrame) -> Unpacked:
-    """A column's sounds or spectrograms as files in the cache, one a row, written at most once a machine.
+    """A column's sounds or spectrograms as files in the cache, one per row, written once per machine.
 
     Sounds keep their bytes; a spectrogram becomes a `.npy` of float32 `[bands, frames]`. Raises `ClipsError` naming the
-    row of a spectrogram that is none; sounds are judged when they are decoded.
+    row of an invalid spectrogram; sounds are checked when they are decoded.
     """
     digests = [files.sha256(file) for file in track(found, "reading", len(found))]
     key = hashlib.sha256("\n".join([str(VERSION), column, *digests]).encode()).hexdigest()[:32]
@@ -107,7 +105,7 @@ def unpack(name: str, found: list[Path], column: str, rows: pd.DataFrame) -> Unp
     def fill(folder: Path) -> None:
         named = next((named for named in _NAMES if named in rows), None)
         given = rows[named].fillna("").astype(str).tolist() if named else [""] * len(rows)
-        used = {_LIST, *entries.OWN}
+        used = {_LIST, *entries.RESERVED}
         listed: list[tuple[str, str]] = []
         for cell in track(_cells(found, column), "unpacking", len(rows)):
             if len(listed) == len(rows):
@@ -122,7 +120,7 @@ def unpack(name: str, found: list[Path], column: str, rows: pd.DataFrame) -> Unp
     def read(folder: Path) -> Unpacked:
         listed = [(stem, file) for stem, file in json.loads((folder / _LIST).read_text(encoding="utf-8"))]
         if len(listed) != len(rows):
-            raise ValueError(f"{_LIST} tells of other rows")
+            raise ValueError(f"{_LIST} is about other rows")
         return folder, listed
 
     return entries.entry(homes.cache_dir() / "hub" / key, fill, read)
@@ -134,13 +132,13 @@ def _readable(file: Path) -> Iterator[None]:
         yield
     except HubbubError:
         raise
-    except Exception as error:  # damage shows anywhere: in arrow, in a column's name, in pandas
+    except Exception as error:  # damage may show anywhere: in arrow, in a column's name, in pandas
         why = (str(error) or type(error).__name__).split("\n")[0].rstrip(".")
         raise ClipsError(f"{file} cannot be read: {why}. Fetch or save it again.") from error
 
 
 def _arrow(file: Path) -> Any:
-    """A reader: `datasets` writes arrow's stream format, others its file format."""
+    """A reader for arrow's stream format (of `datasets`) or file format."""
     mapped = pa.memory_map(str(file))
     is_file = mapped.read(6) == b"ARROW1"
     mapped.seek(0)
@@ -160,7 +158,7 @@ def _batches(file: Path, column: str) -> Iterator[pa.Array]:
 
 
 def _cells(found: list[Path], column: str) -> Iterator[Cell]:
-    """`{"bytes", "path"}` of a sound or `{"values"}` of a spectrogram, without them where a row has none."""
+    """`{"bytes", "path"}` of a sound or `{"values"}` of a spectrogram; an empty dict if a row has none."""
     for file in found:
         with _readable(file):
             for batch in _batches(file, column):
@@ -177,7 +175,7 @@ def _cells(found: list[Path], column: str) -> Iterator[Cell]:
 
 
 def _unique(path: str, row: int, used: set[str]) -> str:
-    """A file name for a row, from the last part of what it is called: letters, digits, dots and dashes alone."""
+    """A unique file name for a row, from the last part of its path: only letters, digits, dots and dashes."""
     last = PurePosixPath(path.replace("\\", "/")).name
     stem = re.sub(r"[^\w.-]", "_", last.rpartition(".")[0] or last, flags=re.ASCII).strip("._-")[:100]
     stem = stem or f"row{row:06d}"
@@ -188,7 +186,7 @@ def _unique(path: str, row: int, used: set[str]) -> str:
 
 
 def _write(target: Path, path: str, cell: Cell, what: str) -> str:
-    """The name of the file written, "" where there is nothing to write."""
+    """Write a cell to a file -> the file's name, "" for an empty cell."""
     if "values" in cell:
         np.save(target.with_name(f"{target.name}.npy"), _spectrogram(cell["values"], what))
         return f"{target.name}.npy"

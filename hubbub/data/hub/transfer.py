@@ -1,10 +1,9 @@
-"""To the Hugging Face hub and back: download a data set's tables, publish a folder that `hub_build` wrote.
+"""Download a data set's tables from the Hugging Face hub, and publish a folder that `hub.build` wrote.
 
-`huggingface_hub` is the client; `HF_ENDPOINT` names another hub. A download takes its place only when it is whole and
-its checksums hold. A publication is one commit (`create_commit`: its `upload_folder` may make several), so a reader
-finds the old data set or the new one. The token comes from `HF_TOKEN`, in the environment or in a `.env` file, and is
-neither printed nor written.
-This room does not know what is inside a table.
+`huggingface_hub` is the client; `HF_ENDPOINT` names another hub. A download gets its final name only when it is
+complete and its checksums match. A publication is one commit (`create_commit`; `upload_folder` may make several), so
+readers see the old data set or the new one. The token comes from `HF_TOKEN`, in the environment or in a `.env` file,
+and is neither printed nor stored.
 """
 
 import os
@@ -15,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING
 
-from hubbub.data.hub.dataset import CARD, FACTS, NAME, SOURCE, facts_of, place
+from hubbub.data.hub.dataset import CARD, FACTS, NAME, SOURCE, folder_name, read_facts
 from hubbub.data.hub.tables import tables
 from hubbub.errors import HubbubError, examples
 from hubbub.runtime import files, homes
@@ -23,7 +22,7 @@ from hubbub.runtime import files, homes
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-__all__ = ["HubError", "get", "publish", "token"]
+__all__ = ["HubError", "download", "publish", "read_token"]
 
 _WANTED = ["*.parquet", CARD, FACTS]
 _HOW = (
@@ -33,24 +32,27 @@ _HOW = (
 
 
 class HubError(HubbubError):
-    """The hub could not be reached, or refused; or what is to be published cannot be."""
+    """The hub could not be reached or refused a request; or the folder cannot be published."""
 
 
-def get(name: str) -> Path:
-    """Where OWNER/NAME is: found in a home and used as is, else its parquet files and card, downloaded to the first
-    writable home. `source.json` there names the commit. What an earlier try fetched is kept. Raises `HubError`."""
-    folder = place(name)
+def download(name: str) -> Path:
+    """The folder of OWNER/NAME in a data home; if it is in none, its parquet files and card are downloaded to the first
+    writable one.
+
+    `source.json` there names the commit. Files of an interrupted download are reused. Raises `HubError`.
+    """
+    folder = folder_name(name)
     found = homes.find("data", folder)
     if found is not None:
         return found
     client = _client()
     target = homes.writable_home() / "data" / folder
-    with _in_words(name):
+    with _as_hub_errors(name):
         info = client.dataset_info(name, files_metadata=True)
-    _refuse_leading_out(name, [info.sha or "", *(sibling.rfilename for sibling in info.siblings or [])])
+    _refuse_outside_names(name, [info.sha or "", *(sibling.rfilename for sibling in info.siblings or [])])
     part = target.with_name(f".{target.name}.{str(info.sha)[:12]}.part")
     with files.lock_folder(part):
-        with _in_words(name):
+        with _as_hub_errors(name):
             client.snapshot_download(
                 name, repo_type="dataset", revision=info.sha, local_dir=part, allow_patterns=_WANTED
             )
@@ -65,7 +67,7 @@ def get(name: str) -> Path:
             raise HubError(f"{name} has no parquet files at its top or in its folders, but {there or 'nothing'}.")
         source = {"name": name, "url": f"{client.endpoint}/datasets/{name}", "revision": info.sha}
         files.write_json(part / SOURCE, source)
-        files.remove_folder(part / ".cache", part)  # the client's notes on what it had so far
+        files.remove_folder(part / ".cache", part)  # the client's record of the download
     (part / ".lock").unlink(missing_ok=True)
     os.rename(part, target)
     for abandoned in target.parent.glob(f".{target.name}.*.part"):  # of earlier commits
@@ -74,35 +76,35 @@ def get(name: str) -> Path:
     return target
 
 
-def _refuse_leading_out(name: str, listed: list[str]) -> None:
-    """What a hub says its files are called becomes paths here: names that lead elsewhere are refused, all of it."""
+def _refuse_outside_names(name: str, listed: list[str]) -> None:
+    """Raises `HubError` for file names from the hub that would be paths outside the folder."""
     for one in listed:
-        parts = PureWindowsPath(one)  # it knows both kinds of slash, and drives
+        parts = PureWindowsPath(one)  # handles both kinds of slash, and drives
         if not one or parts.anchor or ".." in parts.parts or not one.isprintable():
             raise HubError(f"{name} was refused: {one!r}, which the hub names, leads out of its folder or is no name.")
 
 
 def publish(folder: Path, name: str, *, private: bool = True) -> tuple[str, str]:
-    """Publish a folder that `hub_build` wrote as the data set OWNER/NAME -> its address and commit.
+    """Publish a folder that `hub.build` wrote as the data set OWNER/NAME -> its address and commit.
 
-    Everything that can be is checked before anything is created: the folder, the token, who may write there. Tables of
-    an earlier publication that are no more in the folder are deleted in the same commit. Raises `HubError`.
+    The folder, the token and its rights are checked before anything is created. Tables of an earlier publication that
+    are no longer in the folder are deleted in the same commit. Raises `HubError`.
     """
     if not NAME.fullmatch(name):
         raise HubError(f"'{name}' is not a name on the hub. Write OWNER/NAME, OWNER being you or your organisation.")
-    facts_of(folder)
+    read_facts(folder)
     contents = {path.relative_to(folder).as_posix(): path for path in [folder / CARD, folder / FACTS, *tables(folder)]}
     if len(contents) < 3 or not (folder / CARD).is_file():
-        raise HubError(f"{folder} is not whole: a card and tables belong to it. Make it: hubbub data hub build")
-    known = token()
+        raise HubError(f"{folder} is incomplete: it needs a card and tables. Make it: hubbub data hub build")
+    known = read_token()
     if known is None:
         raise HubError(f"There is no token to publish with. {_HOW}")
     client = _client(known)
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
-    _may_write(client, name)
-    with _in_words(name):
-        there = _what_is_there(client, name, private)
+    _check_rights(client, name)
+    with _as_hub_errors(name):
+        there = _existing_files(client, name, private)
         client.create_repo(name, repo_type="dataset", private=private, exist_ok=True)
         gone = [path for path in there if path.endswith(".parquet") and path not in contents]
         done = client.create_commit(
@@ -115,20 +117,20 @@ def publish(folder: Path, name: str, *, private: bool = True) -> tuple[str, str]
     return f"{client.endpoint}/datasets/{name}", done.oid
 
 
-def token(file: Path = Path(".env")) -> str | None:
+def read_token(file: Path = Path(".env")) -> str | None:
     """`HF_TOKEN` of the environment, else of a `.env` file: a line `HF_TOKEN=...`, with or without quotes and `export`.
 
-    Raises `HubError` where it is no token; the message does not hold it.
+    Raises `HubError` where it cannot be a token; the message does not contain it.
     """
     found = os.environ.get("HF_TOKEN", "").strip()
     where = "the environment"
     if not found and file.is_file():
         where = str(file)
         line = re.compile(r"\s*(?:export\s+)?HF_TOKEN\s*=\s*(?:'([^']*)'|\"([^\"]*)\"|([^\s#'\"]\S*))?(?:\s+#.*)?\s*")
-        said = [line.fullmatch(text) for text in file.read_text(encoding="utf-8", errors="replace").splitlines()]
-        found = next(("".join(filter(None, match.groups())) for match in reversed(said) if match), "")
+        matches = [line.fullmatch(text) for text in file.read_text(encoding="utf-8", errors="replace").splitlines()]
+        found = next(("".join(filter(None, match.groups())) for match in reversed(matches) if match), "")
     if found and not re.fullmatch(r"[!-~]+", found):
-        raise HubError(f"HF_TOKEN in {where} is not a token: it holds spaces or letters that none has. {_HOW}")
+        raise HubError(f"HF_TOKEN in {where} is not a token: it holds spaces or other invalid characters. {_HOW}")
     return found or None
 
 
@@ -140,13 +142,13 @@ def _client(known: str | None = None) -> "HfApi":
         raise HubError("The Hugging Face hub needs huggingface_hub: pip install 'hubbub[hub]'") from error
     if not sys.stderr.isatty():
         disable_progress_bars()
-    return HfApi(token=known or token(), library_name="hubbub")
+    return HfApi(token=known or read_token(), library_name="hubbub")
 
 
-def _may_write(client: "HfApi", name: str) -> None:
-    """Ask the hub who the token stands for, before anything is created."""
+def _check_rights(client: "HfApi", name: str) -> None:
+    """Raises `HubError` where the token's user may not write to the data set's owner."""
     owner = name.split("/")[0]
-    with _in_words(name):
+    with _as_hub_errors(name):
         me = client.whoami()
     if me.get("auth", {}).get("accessToken", {}).get("role") == "read":
         raise HubError(f"The token in HF_TOKEN may only read. {_HOW}")
@@ -155,8 +157,9 @@ def _may_write(client: "HfApi", name: str) -> None:
         raise HubError(f"The token in HF_TOKEN may not write to {owner}. It may to {', '.join(owners)}.")
 
 
-def _what_is_there(client: "HfApi", name: str, private: bool) -> list[str]:
-    """The files of a data set of that name. Refuses one that hubbub did not write, or that others can see otherwise."""
+def _existing_files(client: "HfApi", name: str, private: bool) -> list[str]:
+    """The files of an existing data set of that name. Raises `HubError` where hubbub did not publish it, or where it is
+    private and should not be, or the reverse."""
     from huggingface_hub.errors import RepositoryNotFoundError
 
     try:
@@ -175,8 +178,8 @@ def _what_is_there(client: "HfApi", name: str, private: bool) -> list[str]:
 
 
 @contextmanager
-def _in_words(name: str) -> Iterator[None]:
-    """The client's errors as one line each."""
+def _as_hub_errors(name: str) -> Iterator[None]:
+    """Turn the client's errors into `HubError`s of one line."""
     from huggingface_hub.errors import HfHubHTTPError
 
     # The root of its HTTP library's errors, whichever that is: it has changed twice.
@@ -191,8 +194,8 @@ def _why(name: str, error: BaseException) -> str:
     from huggingface_hub import constants
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
-    hub, said = constants.ENDPOINT, _line(error)
-    while error.__cause__ and not hasattr(error, "response"):  # an upload's errors come wrapped
+    hub, text = constants.ENDPOINT, _line(error)
+    while error.__cause__ and not hasattr(error, "response"):  # errors of an upload are wrapped
         error = error.__cause__
     status = getattr(getattr(error, "response", None), "status_code", None)
     if isinstance(error, GatedRepoError):
@@ -202,7 +205,7 @@ def _why(name: str, error: BaseException) -> str:
     if status in (401, 403):
         return f"{hub} refused the token in HF_TOKEN ({status}). Nothing was changed. {_HOW}"
     if status == 400:
-        return f"{hub} refused what it was sent about {name}: {said}. No file there was changed."
+        return f"{hub} refused what it was sent about {name}: {text}. No file there was changed."
     if status is not None:
         return f"{hub} answered {status} about {name}. No file there was changed. Try again later."
     return f"{hub} could not be reached, or broke off, about {name}: {_line(error)}. Check the connection, call again."

@@ -110,7 +110,7 @@ def recipe(data: Path, *settings: str) -> Recipe:
 
 @pytest.fixture
 def built(own: Path, sounds: Path) -> Path:
-    build.build(recipe(sounds), own / "mel")
+    build.build_dataset(recipe(sounds), own / "mel")
     return own / "mel"
 
 
@@ -141,7 +141,7 @@ def test_what_is_unpacked_and_damaged_is_unpacked_again(
 
 def test_rows_are_the_front_ends_arrays_of_whole_clips(built: Path, sounds: Path) -> None:
     clips, mel = open_data(str(sounds)), open_data(str(built))
-    waves = cache.decode(clips, RATE)
+    waves = cache.decode_clips(clips, RATE)
     logmel = FrontEnd(recipe(sounds).frontend, RATE).logmel
     for clip, found in enumerate(arrays(mel)):
         expected = logmel(torch.from_numpy(waves.wave(clip).copy())[None])[0].numpy()
@@ -155,7 +155,7 @@ def test_rows_are_the_front_ends_arrays_of_whole_clips(built: Path, sounds: Path
 
 
 def test_what_made_the_arrays_travels_with_them(built: Path, sounds: Path) -> None:
-    made = open_data(str(built)).made
+    made = open_data(str(built)).settings
     wanted = recipe(sounds)
     assert made == {name: getattr(wanted, name).model_dump(mode="json") for name in ("audio", "windows", "frontend")}
 
@@ -164,7 +164,7 @@ def test_a_network_trains_on_them_by_the_recipe_that_made_them(own: Path, sounds
     """Padding and 0..1 come after loading: what the network is given of a whole clip is what sound would give it."""
     extra = ["frontend.frames=140", "frontend.scale=top_db", "protocol.kind=logo", "network.width=2"]
     extra += ["windows.length=11200", "windows.hop=11200"]
-    build.build(recipe(sounds, *extra), own / "mel")
+    build.build_dataset(recipe(sounds, *extra), own / "mel")
     of_mel, of_sound = (prepare.prepare(recipe(data, *extra)) for data in (own / "mel", sounds))
     assert [split.name for split in of_mel.splits] == [split.name for split in of_sound.splits]
     clip = 11  # as long as a window
@@ -176,7 +176,7 @@ def test_a_network_trains_on_them_by_the_recipe_that_made_them(own: Path, sounds
 def test_clips_longer_than_a_window_are_refused(own: Path, sounds: Path) -> None:
     """Else a network would train on whole clips and then hear pieces of them."""
     extra = ["frontend.frames=140", "frontend.scale=top_db", "protocol.kind=logo", "network.width=2"]
-    build.build(recipe(sounds, *extra), own / "mel")
+    build.build_dataset(recipe(sounds, *extra), own / "mel")
     with pytest.raises(ClipsError, match=r"has 69 frames, and a window of 8000 samples gives 63\. Set windows\.length"):
         prepare.prepare(recipe(own / "mel", *extra))
 
@@ -186,7 +186,7 @@ def test_files_are_cut_by_size_and_read_back_in_order(
 ) -> None:
     monkeypatch.setattr(build, "SHARD_BYTES", 12_000)
     monkeypatch.setattr(build, "GROUP_BYTES", 5_000)
-    build.build(recipe(sounds), own / "small")
+    build.build_dataset(recipe(sounds), own / "small")
     names = [file.name for file in dataset.tables(own / "small")]
     assert len(names) > 2
     assert names[0] == f"train-00000-of-{len(names):05d}.parquet"
@@ -199,7 +199,7 @@ def test_no_path_of_this_machine_is_published(own: Path, sounds: Path) -> None:
     rows = [{"path": "a/0.wav", "label": "a", "start": k / 10, "end": k / 10 + 0.1} for k in range(2)]
     rows.append({"path": "b/1.wav", "label": "b"})
     pd.DataFrame(rows).to_csv(sounds, index=False)
-    build.build(recipe(sounds), own / "mel")
+    build.build_dataset(recipe(sounds), own / "mel")
     table = pq.read_table(dataset.tables(own / "mel")[0]).drop_columns("mel_spectrogram").to_pydict()
     assert table["group"] == ["a/0.wav@0", "a/0.wav@0", "b/1.wav"]  # two parts of one file stay together
     written = str(table) + (own / "mel" / "hubbub.json").read_text() + (own / "mel" / "README.md").read_text()
@@ -207,7 +207,7 @@ def test_no_path_of_this_machine_is_published(own: Path, sounds: Path) -> None:
 
 
 def test_the_card_says_licence_protocol_and_warnings(own: Path, sounds: Path) -> None:
-    build.build(recipe(sounds, "data.limit=1"), own / "mel")
+    build.build_dataset(recipe(sounds, "data.limit=1"), own / "mel")
     card = (own / "mel" / "README.md").read_text()
     header = yaml.safe_load(card.split("---")[1])
     assert header["license"] == "other"
@@ -234,14 +234,14 @@ def test_licences_by_the_hubs_names(words: str, name: str, closed: bool) -> None
 
 def test_building_is_refused_over_other_files_or_without_a_front_end(own: Path, sounds: Path, built: Path) -> None:
     with pytest.raises(ClipsError, match="is not empty"):
-        build.build(recipe(sounds), sounds.parent)
+        build.build_dataset(recipe(sounds), sounds.parent)
     with pytest.raises(ClipsError, match=r"frontend\.name is 'none'"):
-        build.build(Recipe.load("street-yamnet"), own / "new")
+        build.build_dataset(Recipe.load("street-yamnet"), own / "new")
     with pytest.raises(ClipsError, match="holds spectrograms already"):
-        build.build(recipe(built), own / "new")
+        build.build_dataset(recipe(built), own / "new")
     (sounds.parent / "a" / "0.wav").write_bytes(b"text")
     with pytest.raises(ClipsError, match=r"a/0\.wav"):
-        build.build(recipe(sounds), own / "new")
+        build.build_dataset(recipe(sounds), own / "new")
     assert not (own / "new").exists()
 
 
@@ -269,9 +269,9 @@ def test_built_published_fetched_and_opened_by_command(server: Hub, own: Path, s
     local, fetched = open_data(str(own / "mel")), open_data("me/mel")
     assert same_arrays(local, fetched)
     assert fetched.table.drop(columns="path").equals(local.table.drop(columns="path"))
-    assert (fetched.made, fetched.licence, fetched.notes) == (local.made, local.licence, local.notes)
+    assert (fetched.settings, fetched.licence, fetched.notes) == (local.settings, local.licence, local.notes)
     asked = len(server.asked)
-    assert transfer.get("me/mel") == folder
+    assert transfer.download("me/mel") == folder
     assert len(server.asked) == asked  # what is here is used as it is
 
 
@@ -289,10 +289,10 @@ def test_killed_in_mid_upload_nothing_is_published_and_the_next_run_completes(
     assert [list(commit["files"]) for commit in server.repositories["me/mel"]["commits"]] == [[".gitattributes"]]
     assert not server.large
     with pytest.raises(HubError, match="has no parquet files"):
-        transfer.get("me/mel")
+        transfer.download("me/mel")
     server.stall = False
     transfer.publish(built, "me/mel")
-    transfer.get("me/mel")
+    transfer.download("me/mel")
     assert same_arrays(open_data(str(built)), open_data("me/mel"))
 
 
@@ -338,15 +338,15 @@ def test_a_refused_token_creates_nothing(
 )
 def test_the_token_in_a_file(own: Path, text: str, token: str | None) -> None:
     (own / ".env").write_text(text)
-    assert transfer.token() == token
+    assert transfer.read_token() == token
 
 
 def test_the_environments_token_comes_before_the_files(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (own / ".env").write_text("HF_TOKEN=hf_file\n")
     monkeypatch.setenv("HF_TOKEN", "hf_environment")
-    assert transfer.token() == "hf_environment"
+    assert transfer.read_token() == "hf_environment"
     monkeypatch.setenv("HF_TOKEN", "")
-    assert transfer.token() == "hf_file"
+    assert transfer.read_token() == "hf_file"
 
 
 def test_publishing_again_replaces_the_tables_in_one_commit(
@@ -354,7 +354,7 @@ def test_publishing_again_replaces_the_tables_in_one_commit(
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_writer")
     monkeypatch.setattr(build, "SHARD_BYTES", 12_000)
-    build.build(recipe(sounds), own / "small")
+    build.build_dataset(recipe(sounds), own / "small")
     transfer.publish(own / "small", "team/mel", private=False)
     transfer.publish(built, "team/mel", private=False)
     assert len(server.repositories["team/mel"]["commits"]) == 3
@@ -387,7 +387,7 @@ def test_only_a_whole_built_folder_is_published(server: Hub, own: Path, sounds: 
     with pytest.raises(HubError, match="is not a name on the hub"):
         transfer.publish(built, "mel")
     (built / "README.md").unlink()
-    with pytest.raises(HubError, match="is not whole"):
+    with pytest.raises(HubError, match="is incomplete"):
         transfer.publish(built, "me/mel")
     facts = json.loads((built / "hubbub.json").read_text())
     (built / "hubbub.json").write_text(json.dumps(facts | {"licence": 3}))
@@ -401,11 +401,11 @@ def test_a_download_with_other_bytes_than_published_is_refused_and_goes_on_with_
     server.put("me/sounds", {name: name.encode() * 100 for name in names})
     server.spoil = names[1]
     with pytest.raises(HubError, match=r"train-00001-of-00002\.parquet does not have the checksum"):
-        transfer.get("me/sounds")
+        transfer.download("me/sounds")
     with pytest.raises(ClipsError, match="hubbub data hub get me/sounds"):
         open_data("me/sounds")
     server.spoil = ""
-    folder = transfer.get("me/sounds")
+    folder = transfer.download("me/sounds")
     assert [(folder / name).read_bytes() for name in names] == [name.encode() * 100 for name in names]
     fetched = [asked.rpartition("/")[2] for asked in server.asked if asked.startswith("GET /datasets/")]
     assert sorted(fetched) == ["train-00000-of-00002.parquet"] + ["train-00001-of-00002.parquet"] * 2
@@ -418,7 +418,7 @@ def test_what_the_hub_does_not_have_is_one_line(
     if token:
         monkeypatch.setenv("HF_TOKEN", token)
     with pytest.raises(HubError, match="has no data set me/nowhere, or it is private") as caught:
-        transfer.get("me/nowhere")
+        transfer.download("me/nowhere")
     assert "\n" not in str(caught.value)
 
 
@@ -432,7 +432,7 @@ def test_without_a_network_the_command_says_so_in_one_line(own: Path, monkeypatc
 @pytest.mark.parametrize("name", ["../../x", "me/../x", "me/x--y", "me", "/etc/x", "me/.x", "a/b/c"])
 def test_names_that_are_paths_are_refused(own: Path, name: str) -> None:
     with pytest.raises(ClipsError, match="is not a name on the hub"):
-        transfer.get(name)
+        transfer.download(name)
     with pytest.raises(ClipsError, match="is not a"):
         open_data(name)
 
@@ -444,7 +444,7 @@ def test_a_hub_whose_file_names_lead_elsewhere_is_refused(server: Hub, own: Path
     server.commit("me/evil", {"README.md": b"", path: b"PAR1"})
     before = sorted(str(file) for file in tmp_path.rglob("*"))
     with pytest.raises(HubError, match=r"me/evil was refused: .*evil\.parquet', which the hub names, leads out"):
-        transfer.get("me/evil")
+        transfer.download("me/evil")
     assert not [file for file in tmp_path.rglob("*evil*") if str(file) not in before]
     assert not Path("/tmp/evil.parquet").exists()
 
@@ -488,7 +488,7 @@ def test_urbansound8k_with_its_sounds_inside(own: Path) -> None:
     assert clips.straddling == DATASETS["urbansound8k"].straddling
     assert "CC BY-NC" in clips.licence
     assert clips.notes == ("PARTIAL DATA: 4 of 8,732 published clips are listed",)
-    waves = cache.decode(clips, 16_000)
+    waves = cache.decode_clips(clips, 16_000)
     for clip in range(4):
         assert abs(len(waves.wave(clip)) - 8000) <= 1
         assert np.abs(np.fft.rfft(waves.wave(clip))).argmax() == 250  # 500 Hz, whatever it was stored as
@@ -500,7 +500,7 @@ def test_a_broken_row_is_named_by_its_file_and_a_disagreeing_one_refused(own: Pa
     rows[2]["audio"]["bytes"] = rows[2]["audio"]["bytes"][:100]
     pq.write_table(pa.Table.from_pylist(rows), file)
     with pytest.raises(ClipsError, match=r"1 of 4 sounds cannot be used.*1001-2-0-2\.wav"):
-        cache.decode(open_data("set", allow_missing=True), RATE)
+        cache.decode_clips(open_data("set", allow_missing=True), RATE)
     rows[2]["fsID"] = 7
     pq.write_table(pa.Table.from_pylist(rows), file)
     with pytest.raises(ClipsError, match=r"1 file names disagree with their row \(1001-2-0-2\.wav\)"):
@@ -509,7 +509,7 @@ def test_a_broken_row_is_named_by_its_file_and_a_disagreeing_one_refused(own: Pa
 
 def test_a_mel_data_set_of_urbansound8k_keeps_its_columns(own: Path) -> None:
     rows = urbansound8k(own / "set")
-    build.build(recipe(Path("set"), "data.allow_missing=true"), own / "mel")
+    build.build_dataset(recipe(Path("set"), "data.allow_missing=true"), own / "mel")
     table = pq.read_table(dataset.tables(own / "mel")[0])
     for column in ("slice_file_name", "fsID", "fold", "classID", "class"):
         assert table[column].to_pylist() == [row[column] for row in rows]
@@ -528,7 +528,7 @@ def test_a_published_mel_data_set(own: Path) -> None:
     ]
     pq.write_table(pa.Table.from_pylist(rows), own / "set" / "train-00000-of-00001-0a1b.parquet")
     clips = open_data("set", allow_missing=True)
-    assert (clips.kind, clips.made) == ("spectrograms", None)
+    assert (clips.kind, clips.settings) == ("spectrograms", None)
     assert all(np.array_equal(a, b.astype(np.float32)) for a, b in zip(arrays(clips), made, strict=True))
 
 
@@ -561,7 +561,7 @@ def test_a_saved_dictionary_of_splits_with_numbered_classes(own: Path) -> None:
     inside = [Path(path) for path in clips.table["path"]]
     assert {path.parent.parent for path in inside} == {own / "cache" / "hub"}
     assert len({path.name for path in inside}) == 6
-    assert len(cache.decode(clips, RATE)) == 6
+    assert len(cache.decode_clips(clips, RATE)) == 6
 
 
 def test_one_split_is_no_fold_and_rows_without_group_are_said_to_be_alone(own: Path) -> None:

@@ -1,0 +1,220 @@
+"""Clips from a CSV list or from a folder with one folder per class.
+
+A list may name files by another ending, other slashes or another form of accents. Rows that contradict themselves, each
+other or their files are refused with their numbers.
+"""
+
+import os
+import unicodedata
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hubbub.audio.find_files import search
+from hubbub.data import class_folders, text_tables, values
+from hubbub.data.clips import COLUMNS, Clips, ClipsError, build
+from hubbub.data.recordings import groups, identity, recordings, within_files, without_ending
+from hubbub.data.values import clean
+from hubbub.errors import count, did_you_mean, examples
+
+__all__ = ["find_sounds", "from_csv", "from_folder", "inside"]
+
+
+def find_sounds(folder: Path) -> dict[str, Path]:
+    """Sound files below a folder by relative path without extension, so that a listed `.wav` finds a `.flac`."""
+    found: dict[str, Path] = {}
+    for path in map(Path, search(folder).files):
+        found.setdefault(path.relative_to(folder).with_suffix("").as_posix(), path)
+    return found
+
+
+def from_csv(
+    file: Path,
+    columns: Mapping[str, str] | None = None,
+    *,
+    root: Path | None = None,
+    labels: tuple[str, ...] = (),
+    allow_missing: bool = False,
+) -> Clips:
+    """Clips from a CSV with at least the columns `path` and `label`, or the names that `columns` maps them to.
+
+    `fold`, `group`, `clip`, `start`, `end` and `split_hint` are used if present. Paths are relative to `root` (default:
+    the CSV's folder) and may not leave it. A file without `group` counts as a recording of its own, and a note says so.
+    Raises `ClipsError` naming the rows that contradict themselves, each other or their files.
+    """
+    table, not_used = _rows(file, dict(columns or {}))
+    base = root or file.parent
+    listed, found = _located(file, base, dict(zip(table.index, table["path"], strict=True)))
+    for column in ("start", "end"):
+        table[column] = _seconds(file, table[column])
+    table["clip"] = _ids(table)
+    table["path"] = list(found.values())
+    table, notes = _unique_clips(file, table)
+    at = [listed[row] or found[row] for row in table.index]
+    notes += within_files(str(file), table)
+    recording = recordings([found[row] or listed[row] for row in table.index])
+    given, on_spellings = values.merge_spellings(values.text(table["group"]), "GROUPS")
+    given, on_overlaps = groups(given, recording, table[["start", "end"]])
+    table["group"] = [group or at[recording[row]] for row, group in enumerate(given)]
+    if ungrouped := given.count(""):
+        note = (
+            f"NO GROUPS: {file.name} names no group for {ungrouped:,} clips; each file counts as a recording of its own"
+        )
+        notes = (note, *notes)
+    notes += (*on_spellings, *on_overlaps, *not_used)
+    where = f"{base} (the recipe's data.root may name another folder)"
+    return build(file.stem, table, labels=labels, allow_missing=allow_missing, where=where, notes=notes)
+
+
+def from_folder(folder: Path, *, labels: tuple[str, ...] = ()) -> Clips:
+    """Clips from a folder with one folder per class, or with `train` and `test` above those; each file counts as a
+    recording of its own."""
+    table, notes, left_out = class_folders.read(folder)
+    table, repeated = _unique_clips(folder, table.reindex(columns=list(COLUMNS)))
+    ids = list(table["clip"])
+    table["group"] = [ids[first] for first in recordings(list(table["path"]))]
+    notes = ("NO GROUPS: taken from folders, so each file counts as a recording of its own", *notes, *repeated)
+    return build(folder.absolute().name or "root", table, labels=labels, notes=notes, left_out=left_out)
+
+
+def _rows(file: Path, columns: dict[str, str]) -> tuple[pd.DataFrame, list[str]]:
+    """A list's rows under our column names, as text, absent columns as NaN; and notes on unused columns that look like
+    a split."""
+    unknown = sorted(set(columns) - set(COLUMNS))
+    if unknown:
+        raise ClipsError(f"{file}: there is no column '{unknown[0]}' to name. {did_you_mean(unknown[0], COLUMNS)}")
+    rows = text_tables.read(file)
+    for ours in ("path", "label", *columns):
+        theirs = columns.get(ours, ours)
+        if theirs not in rows.columns:
+            text_tables.refuse_annotations(file, list(rows.columns))
+            raise ClipsError(
+                f"{file} has no column '{theirs}'. {did_you_mean(theirs, rows.columns)} "
+                f'Name the right one in [data.columns], e.g. {ours} = "...".'
+            )
+    if rows.empty:
+        raise ClipsError(f"{file} lists no clips. Write one per row.")
+    sources = {ours: columns.get(ours, ours) for ours in COLUMNS}
+    table = pd.DataFrame({ours: rows[name] for ours, name in sources.items() if name in rows}, index=rows.index)
+    if nowhere := [str(row) for row, path in table["path"].items() if not clean(path)]:
+        raise ClipsError(f"{file}: {len(nowhere)} rows name no file (row {examples(nowhere)}). Write its path there.")
+    not_used = []
+    for name in sorted(set(rows.columns) - set(sources.values())):
+        cells = set(map(clean, values.text(rows[name])))
+        if len({part for part in map(class_folders.part_named, cells) if part.isalpha()}) > 1:
+            not_used.append(
+                f"NOT USED AS A SPLIT: the column '{name}' ({examples(sorted(cells - {''}))}). To use it, write "
+                f'fold = "{name}" in [data.columns], and in [protocol] kind = "fixed" and what trains and tests'
+            )
+    return table.reindex(columns=list(COLUMNS)), not_used
+
+
+def _located(file: Path, base: Path, paths: dict[int, str]) -> tuple[dict[int, str], dict[int, str]]:
+    """For each row the listed path, and the file found for it or "".
+
+    A file is also found under another ending, another form of accents, and with backslashes between folders.
+    """
+    values.refuse_undecodable([str(file), str(base)])
+    listed = {row: str(inside(file, base, path)) for row, path in paths.items()}
+    if folders := [f"row {row}: {paths[row]}" for row, path in listed.items() if os.path.isdir(path)]:
+        raise ClipsError(f"{file}: {len(folders)} rows name a folder ({examples(folders)}). List the files in it.")
+    found = {row: path if os.path.isfile(path) else "" for row, path in listed.items()}
+    lost = [row for row, path in found.items() if not path]
+    sounds = {_composed(stem): path for stem, path in reversed(find_sounds(base).items())} if lost else {}
+    for row in lost:
+        for text in dict.fromkeys((paths[row], paths[row].strip(), paths[row].strip().replace("\\", "/"))):
+            path = str(inside(file, base, text))
+            name = Path(os.path.relpath(path, base)).as_posix()
+            if os.path.isfile(path):
+                listed[row] = found[row] = path
+            elif there := sounds.get(_composed(without_ending(name))):
+                found[row] = str(there)
+            if found[row]:
+                break
+    values.refuse_undecodable(found.values())
+    return listed, found
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
+def _seconds(file: Path, column: pd.Series) -> pd.Series:
+    """Text -> seconds; empty cells become NaN."""
+    cells = [clean(cell) for cell in values.text(column)]
+    seconds = pd.to_numeric(pd.Series(cells, index=column.index, dtype=object), errors="coerce")
+    odd = [row for row, cell in zip(column.index, cells, strict=True) if cell and pd.isna(seconds[row])]
+    if odd:
+        raise ClipsError(
+            f"{file}: the {column.name} '{column[odd[0]]}' is not a number of seconds. Write 1.5, or nothing, in "
+            f"row {odd[0]}."
+        )
+    return seconds.astype(float)
+
+
+def _ids(table: pd.DataFrame) -> pd.Series:
+    """The given ids; else the path, plus the start for a part of a file, plus the end where parts share a start."""
+    starts = table["start"].map(lambda s: "" if pd.isna(s) else f"@{s:g}")
+    ids = table["path"] + starts
+    spans = table["start"].map(repr) + "-" + table["end"].map(repr)
+    exact = (table["path"] + "@" + spans).where(spans.groupby(ids).transform("nunique") > 1, ids)
+    given = pd.Series([clean(clip) for clip in values.text(table["clip"])], index=table.index, dtype=object)
+    return given.where(given != "", exact)
+
+
+def _unique_clips(source: Path, table: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """A list without repeated rows, and notes on these. Raises `ClipsError` where one file, or one part of a file, has
+    two labels."""
+    part = list(zip(map(identity, table["path"].where(table["path"] != "", table["clip"])),
+                    table["start"].fillna(0), table["end"].fillna(np.inf), strict=True))  # fmt: skip
+    first: dict[Any, int] = {}
+    conflicting, again, unlike = [], [], []
+    labels = [clean(label) for label in values.text(table["label"])]
+    for at, label in enumerate(labels):
+        before = first.setdefault(part[at], at)
+        other = labels[before]
+        if label and other and label != other:
+            first_row, this_row = (values.describe_rows(table, [row]) for row in (before, at))
+            conflicting.append(f"{first_row} is '{other}' and {this_row} '{label}'")
+        elif before != at:
+            again.append(at)
+    if conflicting:
+        raise ClipsError(
+            f"{source}: one file has two labels, {len(conflicting)} times ({examples(conflicting)}). A clip has one "
+            "label here: keep one of them, or give each the start and end of what it labels."
+        )
+    text = [column for column in COLUMNS if column not in ("path", "start", "end")]
+    cleaned = {column: [clean(cell) for cell in values.text(table[column])] for column in text}
+    same = table.assign(**cleaned, path=[first[one] for one in part]).duplicated()  # similar paths may be two files
+    notes = []
+    if again_whole := int(same.sum()):
+        notes.append(f"REPEATED ROWS: {again_whole:,} rows repeat others and count once")
+    differing = [at for at in again if not same.iloc[at]]
+    for at in differing:
+        before = first[part[at]]
+        if table["clip"].iloc[before] == table["clip"].iloc[at]:
+            differ = (c for c in ("label", "fold", "group", "split_hint") if cleaned[c][before] != cleaned[c][at])
+            differences = examples(f"{c} '{cleaned[c][before]}' and '{cleaned[c][at]}'" for c in differ)
+            unlike.append(
+                f"{values.describe_rows(table, [before])} and {values.describe_rows(table, [at])}: {differences}"
+            )
+    if unlike:
+        raise ClipsError(
+            f"{source}: one clip is in two rows that differ, {count(len(unlike), 'time')} ({examples(unlike)}). "
+            "Keep one row, or give each the start and end of its part."
+        )
+    if differing:
+        clips = values.describe_rows(table, differing)
+        notes.append(f"REPEATED: {len(differing):,} clips are parts listed before under other names ({clips})")
+    return table[~same], tuple(notes)
+
+
+def inside(file: Path, base: Path, path: str) -> Path:
+    """The listed path below `base`. Raises `ClipsError` where it leaves `base` by its text; links may lead out."""
+    full = Path(os.path.normpath(base / path))
+    if not full.is_relative_to(os.path.normpath(base)):
+        raise ClipsError(f"{file}: the path '{path}' leaves {base}. Move the file there, or name another root.")
+    return full

@@ -1,0 +1,57 @@
+"""The base class of heads: small classifiers on frozen embeddings, in scikit-learn's conventions.
+
+A fitted head is stored as arrays, or as LightGBM's text dump: loading it never runs code. Targets are class numbers
+0 .. K-1, and each of them occurs. A row is the embedding of a segment or of a whole clip.
+"""
+
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import softmax
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.class_weight import compute_sample_weight
+from torch import nn
+
+__all__ = ["Array", "Head", "Targets", "row_weights"]
+
+Array = npt.NDArray[np.float32]
+Targets = npt.NDArray[np.int64]
+
+
+class Head(ClassifierMixin, BaseEstimator):
+    """A classifier of embeddings `[N, D]`: `fit(X, y [N])`, `decision_function(X)` -> logits `[N, K]`, `predict_proba`,
+    `predict`. What was fitted is in `arrays` and `texts`, from which `restore` rebuilds the head.
+    """
+
+    classes_: Targets
+
+    def decision_function(self, x: Array) -> Array:
+        raise NotImplementedError
+
+    def module(self) -> nn.Module | None:
+        """The fitted head as a torch module, embeddings `[N, D]` -> logits `[N, K]`; None where it has no gradient."""
+        return None
+
+    def arrays(self) -> dict[str, Array]:
+        """The arrays of the fitted head."""
+        return {}
+
+    def texts(self) -> dict[str, str]:
+        """The texts of the fitted head."""
+        return {}
+
+    def restore(self, arrays: dict[str, Array], texts: dict[str, str], classes: int) -> Self:
+        """Restore the fitted head from its `arrays` and `texts`."""
+        raise NotImplementedError
+
+    def predict_proba(self, x: Array) -> Array:
+        return softmax(self.decision_function(x), axis=1)
+
+    def predict(self, x: Array) -> Targets:
+        return self.classes_[self.decision_function(x).argmax(axis=1)]
+
+
+def row_weights(y: Targets, balanced: bool) -> Array:
+    """A weight for each row, mean 1: all equal or, if `balanced`, with the same sum for each class."""
+    return compute_sample_weight("balanced" if balanced else None, y).astype(np.float32)
