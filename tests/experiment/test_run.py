@@ -17,9 +17,10 @@ import pytest
 import soundfile
 import torch
 
+from hubbub.audio import decode
 from hubbub.classifier.torch_classifier import TorchClassifier, load
 from hubbub.config.recipe import Recipe, shipped
-from hubbub.data import cache, open
+from hubbub.data import open
 from hubbub.data.datasets import DATASETS
 from hubbub.data.leaks import LeakError
 from hubbub.errors import HubbubError
@@ -180,20 +181,8 @@ def test_a_finished_run_is_not_run_again_and_another_recipe_is_refused(headed: P
 
 def test_a_killed_run_resumes_and_ends_with_the_same_figures(trained: Path, tmp_path: Path) -> None:
     settings = [part for s in (*TINY, 'protocol.folds=["1","2"]') for part in ("--set", s)]
-    command = [
-        sys.executable,
-        "-m",
-        "hubbub",
-        "bench",
-        "street-cnn",
-        "--out",
-        str(tmp_path),
-        "--name",
-        "killed",
-        "--jobs",
-        "1",
-        *settings,
-    ]
+    command = [sys.executable, "-m", "hubbub.cli", "bench", "street-cnn", "--out", str(tmp_path), "--name", "killed"]
+    command += ["--jobs", "1", *settings]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         for line in process.stderr:
             if line.startswith("[1/2]"):
@@ -222,16 +211,8 @@ def test_a_saved_classifier_in_a_new_process_gives_the_probabilities_of_training
     row = table[table["level"] == "clip"].iloc[3]
     recipe = Recipe.load(folder / "recipe.toml")
     clips = open.open_clips(recipe).table.set_index("clip")
-    command = [
-        sys.executable,
-        "-m",
-        "hubbub",
-        "classify",
-        clips.loc[row["clip"], "path"],
-        "--model",
-        str(cell),
-        "--json",
-    ]
+    command = [sys.executable, "-m", "hubbub.cli", "classify", clips.loc[row["clip"], "path"]]
+    command += ["--model", str(cell), "--json"]
     answer = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     for label, score in answer["scores"].items():
         assert score == pytest.approx(row[label], abs=1e-5)
@@ -291,7 +272,7 @@ def test_missing_clips_are_written_into_every_result(tmp_path: Path) -> None:
 
 
 def test_waves_are_decoded_once_for_every_recipe_at_their_rate(trained: Path, headed: Path, monkeypatch) -> None:
-    monkeypatch.setattr(cache.audio, "opened", lambda *_: pytest.fail("decoded again"))
+    monkeypatch.setattr(decode, "opened", lambda *_: pytest.fail("decoded again"))
     assert len(prepare(recipe()).sound) == 100
 
 
