@@ -1,6 +1,5 @@
 """gallery: the surest mistakes of a run, each explained by the model of its own fold, as files that a browser shows."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ TINY = ["data.limit=3", "train.epochs=2", "network.width=4", "train.batch_size=1
 
 
 def samples(run: Path) -> list[dict]:
-    return json.loads((run / run_folder.GALLERY / "samples.json").read_text(encoding="utf-8"))
+    return run_folder.read_samples(run)
 
 
 @pytest.fixture(scope="module")
