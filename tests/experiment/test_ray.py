@@ -140,21 +140,25 @@ def test_an_address_that_does_not_answer_is_told_and_not_waited_for(monkeypatch:
         ray_cluster.connect("somewhere")
 
 
-def place(folder: Path, **changes: Any) -> cluster._Place:
+def place(folder: Path, **changes: Any) -> cluster.Place:
     from hubbub import __version__
 
-    return replace(cluster._Place(None, "token", None, __version__, {}), **changes)
+    return replace(cluster.Place(None, "token", None, __version__, {}), **changes)
 
 
 def test_a_machine_that_does_not_share_the_folder_or_has_another_hubbub_refuses(tmp_path: Path) -> None:
     threads = torch.get_num_threads()  # which this process keeps
     step = Step(Run(Recipe.load("street-cnn", HEAD), tmp_path), "begin")
-    assert f"it does not see {tmp_path}. Put --out on" in str(cluster._perform(step, place(tmp_path), threads).error)
+    assert f"it does not see {tmp_path}. Put --out on" in str(
+        cluster.perform_task(step, place(tmp_path), threads).error
+    )
     (tmp_path / run_folder.SHARED).write_text("of another")
-    assert "does not see" in str(cluster._perform(step, place(tmp_path), threads).error)
-    assert "the one who asks has 0.0" in str(cluster._perform(step, place(tmp_path, version="0.0"), threads).error)
+    assert "does not see" in str(cluster.perform_task(step, place(tmp_path), threads).error)
+    assert "the machine that started the run has 0.0" in str(
+        cluster.perform_task(step, place(tmp_path, version="0.0"), threads).error
+    )
     assert "Protocol not known: nowhere" in str(
-        cluster._perform(step, place(tmp_path, storage="nowhere://x"), threads).error
+        cluster.perform_task(step, place(tmp_path, storage="nowhere://x"), threads).error
     )
     assert list(tmp_path.iterdir()) == [tmp_path / run_folder.SHARED]
 
@@ -163,7 +167,7 @@ def test_a_machine_that_does_not_share_the_folder_or_has_another_hubbub_refuses(
 def test_every_file_of_a_run_is_one_step_s_work(path: str) -> None:
     run = Run(Recipe.load("street-cnn", HEAD), Path("run"))
     kinds = [Step(run, "begin"), Step(run, "cell", "1", 42), Step(run, "cell", "2", 42), Step(run, "end")]
-    writers = [step.kind for step in kinds if cluster._writes(step, path)]
+    writers = [step.kind for step in kinds if cluster.writes(step, path)]
     # the run's end may write what its beginning wrote, the same again
     assert writers == (["begin", "end"] if path == "recipe.toml" else ["cell"] if "test-" in path else ["end"])
 
