@@ -1,4 +1,4 @@
-"""classifier.pooling: equal to plain loops over clips, exact for many segments; temperatures divide the logits."""
+"""pooling: what plain loops say it is, and rows that come a few at a time are pooled as all at once."""
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,6 @@ from hubbub.classifier import pooling
 from hubbub.classifier.pooling import Pooling
 
 Array = npt.NDArray[np.float32]
-
 
 SIZES = (1, 4, 1, 7, 2)  # segments of five clips
 OFFSETS = np.cumsum((0, *SIZES[:-1]))
