@@ -79,7 +79,7 @@ def test_answers_of_recordings_that_are_not_given_now_stay_and_are_told(
     subprocess.run(command, check=True, capture_output=True)
     (folder / "b.wav").unlink()
     said = subprocess.run(command, check=True, capture_output=True, text=True).stderr
-    assert "1 answer there is of a recording that was not given now: b.wav.csv" in said
+    assert "1 answer there is for a recording that is not among these: b.wav.csv" in said
 
 
 @pytest.mark.parametrize("name", ["heard", "heard.csv"])
