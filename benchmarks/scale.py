@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hubbub.config.recipe import Recipe
 from hubbub.experiment.engine import Done, Engine
-from hubbub.experiment.local import Here, Processes
+from hubbub.experiment.local import InProcess, Processes
 from hubbub.experiment.prepare import Log
 from hubbub.experiment.run import Run, run_all
 from hubbub.runtime import homes, processes
@@ -55,7 +55,7 @@ class Watched:
 
 def timed(recipe: Recipe, engine: Engine | None = None) -> tuple[float, Watched]:
     """Seconds of a run from its beginning to its end, and its engine with the seconds of each cell."""
-    watched = Watched(engine or Here())
+    watched = Watched(engine or InProcess())
     with tempfile.TemporaryDirectory() as place:
         began = time.perf_counter()
         run_all([Run(recipe, Path(place) / "run", refit=False)], watched)
@@ -90,7 +90,7 @@ def workers() -> None:
     )
     first = 0.0
     for name, engine in (
-        ("one process", Here()),
+        ("one process", InProcess()),
         ("2 processes", Processes(2)),
         ("4 processes", Processes(4)),
         ("Ray, --cpus 1", Ray(None, cpus=1)),
@@ -108,7 +108,11 @@ def overhead() -> None:
     seeds = "train.seeds=[1,2,3,4,5,6,7,8,9,10]"
     recipe = Recipe.load("street-cnn", [*head, "evaluate.resamples=50", 'protocol.folds=["1","2"]', seeds])
     timed(recipe)
-    for name, engine in (("one process", Here()), ("one of several", Processes(1)), ("Ray, 1 core", Ray(None, cpus=2))):
+    for name, engine in (
+        ("one process", InProcess()),
+        ("one of several", Processes(1)),
+        ("Ray, 1 core", Ray(None, cpus=2)),
+    ):
         wall, watched = timed(recipe, engine)
         steps = sum(watched.cells) + watched.others
         between = (wall - steps) / (len(watched.cells) + 2)

@@ -129,9 +129,9 @@ def python_calls(model: Any) -> dict[str, Callable[[str], Any]]:
         "open_data": open_data,
         "recipe": Recipe.load,
         "setting": lambda value: Recipe.load("street-cnn", [value]),
-        "suite": lambda value: suite.runs([value], Path("runs")),
-        "run name": lambda value: suite.runs(["street-cnn"], Path("runs"), name=value),
-        "compare": lambda value: compare.compare([Path(value), Path("run")]),
+        "suite": lambda value: suite.runs_of([value], Path("runs")),
+        "run name": lambda value: suite.runs_of(["street-cnn"], Path("runs"), name=value),
+        "compare": lambda value: compare.compare_runs([Path(value), Path("run")]),
         "verify": lambda value: summary.verify(Path(value)),
     }
 

@@ -1,6 +1,9 @@
 """The README and the docs say what is there: files, commands, recipes, settings."""
 
 import re
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,6 +11,7 @@ import pytest
 from hubbub.config.recipe import Recipe, shipped
 from hubbub.experiment import suite
 from tests.helpers.command_line import parsed
+from tests.helpers.sounds import sounds
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -64,6 +68,28 @@ def test_the_architecture_page_names_wings_modules_and_tiers_that_exist() -> Non
             assert (ROOT / "hubbub" / wing / module).is_file(), f"{wing}/{module}"
     rows = re.findall(r"^\| (\d) \| (.+?) \|", page, re.MULTILINE)
     assert [set(re.findall(r"`(\w+)(?:/|\.py)`", wings)) for _, wings in rows] == [set(tier) for tier in TIERS]
+
+
+@pytest.mark.slow
+def test_the_first_commands_and_the_python_of_the_readme_run(
+    tmp_path: Path,
+    home: Callable[[str, str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    home("weights", "yamnet.h5")
+    text = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Your own folder")[2]
+    commands = _commands(text.partition("\n## ")[0])
+    assert [command.split()[1] for command in commands] == ["data", "bench", "classify"]
+    sounds(tmp_path, "street.wav", *(f"recordings/{c}/{n}.wav" for c in ("dog", "siren") for n in range(10)), seconds=1)
+    monkeypatch.chdir(tmp_path)
+    for command in commands:
+        line = command.replace("hubbub", f"{sys.executable} -m hubbub.cli", 1)
+        done = subprocess.run(line, shell=True, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "runs" / "mine" / "report.html").is_file()
+    exec(text.partition("```python\n")[2].partition("```")[0], {})
+    assert capsys.readouterr().out.split()[0] in ("dog", "siren")
 
 
 def test_the_test_command_of_the_readme_is_what_ci_runs() -> None:

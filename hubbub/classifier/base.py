@@ -21,11 +21,13 @@ from hubbub.classifier.prediction import Prediction, best_classes
 from hubbub.config.recipe import Recipe
 from hubbub.errors import HubbubError
 
-__all__ = ["PRECOMPUTED", "Classifier", "ClassifierError", "InvalidScoresError"]
+__all__ = ["PRECOMPUTED", "SAVED_IN", "Classifier", "ClassifierError", "InvalidScoresError"]
 
 Array = npt.NDArray[np.float32]
 #: The endings of files that are spectrograms, or images of them.
 PRECOMPUTED = (*image_files.EXTENSIONS, ".npy")
+#: The folder in a run folder that holds the saved classifier.
+SAVED_IN = "classifier"
 
 
 class ClassifierError(HubbubError):

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hubbub.classifier.base import Classifier, ClassifierError
+from hubbub.classifier.base import SAVED_IN, Classifier, ClassifierError
 from hubbub.classifier.onnx_classifier import ENDING, OnnxClassifier
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def load_torch(name: str | Path) -> "TorchClassifier":
         raise ClassifierError(
             f"{name} is not a folder. Give a run folder (runs/NAME), a saved classifier, or 'yamnet'."
         )
-    return TorchClassifier.load(folder if os.path.isfile(folder / CARD) else folder / "classifier")
+    return TorchClassifier.load(folder if os.path.isfile(folder / CARD) else folder / SAVED_IN)
 
 
 def default_model() -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
@@ -31,6 +31,10 @@ from hubbub.cli.options import (
 )
 from hubbub.errors import HubbubError
 from hubbub.runtime import distributed
+
+if TYPE_CHECKING:
+    from hubbub.experiment.run import Ended
+    from hubbub.report.results import Summary
 
 __all__ = ["bench", "print_overview", "print_summary", "train"]
 
@@ -75,7 +79,7 @@ def bench(
     from hubbub.report.run_folder import run_name
 
     extra = as_settings(settings, device, folds, seeds, allow_missing, allow_leaky)
-    runs = suite.runs(names, out_dir, name=name, settings=extra, quick=quick)
+    runs = suite.runs_of(names, out_dir, name=name, settings=extra, quick=quick)
     for run in runs:
         distributed.check_world_size(run.recipe.train.nodes, run.recipe.train.devices)
     with distributed.process_group(runs[0].recipe.train.nodes, runs[0].recipe.train.devices) as is_first_rank:
@@ -83,11 +87,11 @@ def bench(
             from hubbub.train.worker import run_worker
 
             return run_worker()
-        from hubbub.experiment import local  # slow to import: after the recipes are checked
+        from hubbub.experiment.local import local_engine  # slow to import: after the recipes are checked
         from hubbub.experiment.run import run_all
 
         if engine == "local":
-            where: Any = local.local(runs, jobs, log)
+            where: Any = local_engine(runs, jobs, log)
         else:
             from hubbub.experiment import ray
 
@@ -98,23 +102,22 @@ def bench(
     for one in names:
         if suite.is_suite(one):
             place = out_dir / run_name(one, quick, name)
-            out.print(suite.write(place, [e for e in ends if e.run.folder.parent == place]), soft_wrap=True)
+            out.print(suite.write_overview(place, [e for e in ends if e.run.folder.parent == place]), soft_wrap=True)
     if _report_failures(ends, debug):
         none_started = all(ended.failed and ended.failed[0].step.kind == "begin" for ended in ends)
         raise typer.Exit(2 if none_started else 1)
 
 
-def _print_results(finished: Sequence[Any]) -> None:
+def _print_results(finished: "Sequence[Ended]") -> None:
     """Prints the figures of one run, or an overview of several."""
-    if len(finished) == 1:
-        print_summary(finished[0].summary or {})
-        folder = finished[0].run.folder
-        out.print(f"run folder: {folder}   page: {folder / 'report.html'}")
+    if len(finished) == 1 and finished[0].summary:
+        print_summary(finished[0].summary)
+        _print_places(finished[0].run.folder)
     elif finished:
         print_overview([ended.run.folder for ended in finished])
 
 
-def _report_failures(ends: Sequence[Any], debug: bool) -> int:
+def _report_failures(ends: "Sequence[Ended]", debug: bool) -> int:
     """Prints why steps failed on standard error; returns how many did."""
     failed = [(ended, done) for ended in ends for done in ended.failed]
     for ended, done in failed:
@@ -172,11 +175,17 @@ def train(
             from hubbub.train.worker import run_worker
 
             return run_worker()
-        from hubbub.experiment.run import run  # slow to import: after the recipe is checked
+        from hubbub.experiment.run import run_recipe  # slow to import: after the recipe is checked
 
-        summary = run(chosen, folder, quick=quick, refit=False, log=log)
+        summary = run_recipe(chosen, folder, quick=quick, refit=False, log=log)
     print_summary(summary)
-    out.print(f"run folder: {folder}   page: {folder / 'report.html'}")
+    _print_places(folder)
+
+
+def _print_places(folder: Path) -> None:
+    from hubbub.report.run_folder import page_file
+
+    out.print(f"run folder: {folder}   page: {page_file(folder)}")
 
 
 def print_overview(folders: Sequence[Path]) -> None:
@@ -197,13 +206,14 @@ def print_overview(folders: Sequence[Path]) -> None:
             out.print(f"{', '.join(map(str, runs))}: {reasons!s}", style="yellow", soft_wrap=True)
 
 
-def print_summary(summary: dict[str, Any]) -> None:
+def print_summary(summary: "Summary") -> None:
     """Prints a run's figures: a row for each cell, then a row for each metric."""
+    from hubbub.report.results import LEVELS
     from hubbub.report.summary import NAMES, fold_table
 
-    out.print(f"\n{summary['recipe']}", style="bold")
-    out.print(summary["protocol"])
-    for reason in summary["why_not_comparable"]:
+    out.print(f"\n{summary.recipe}", style="bold")
+    out.print(summary.protocol)
+    for reason in summary.why_not_comparable:
         out.print(reason, style="yellow", soft_wrap=True)
     frame = fold_table(summary)
     table = Table(*frame.columns)
@@ -211,9 +221,10 @@ def print_summary(summary: dict[str, Any]) -> None:
         table.add_row(*(f"{value:.4f}" if isinstance(value, float) else str(value) for value in row))
     out.print(table)
     table = Table("figure", "level", "mean", "sd over folds", "sd over seeds", "pooled", "95 %")
-    for level in ("clip", "segment"):
-        for key, values in summary[level].items():
-            interval = " to ".join(f"{v:.4f}" for v in values["ci95"]) if values["ci95"] else "-"
-            figures = (values.get(k) for k in ("mean", "sd", "sd_seeds", "pooled"))
-            table.add_row(NAMES[key], level, *("-" if f is None else f"{f:.4f}" for f in figures), interval)
+    for level in LEVELS:
+        for metric, name in NAMES.items():
+            figure = summary.level(level).figure(metric)
+            interval = " to ".join(f"{v:.4f}" for v in figure.ci95) if figure.ci95 else "-"
+            values = (figure.mean, figure.sd, figure.sd_seeds, figure.pooled)
+            table.add_row(name, level, *("-" if v is None else f"{v:.4f}" for v in values), interval)
     out.print(table)

@@ -7,7 +7,7 @@ from hubbub.classifier.load import load
 from hubbub.config.recipe import Recipe
 from hubbub.data.datasets import DATASETS
 from hubbub.data.open import open_clips
-from hubbub.experiment.run import run
+from hubbub.experiment.run import run_recipe
 from hubbub.report import run_folder
 from hubbub.runtime import download
 from hubbub.runtime.homes import StoreError, find
@@ -23,7 +23,7 @@ def run_demo(out: Path, settings: list[str], log: Log) -> None:
     log("data: " + ("ESC-10" if data == "esc10" else "street, generated here: ESC-50 is not installed"))
     network = _network(log)
     recipe = Recipe.load(f"{data}-{network}", settings)
-    run(recipe, out / "demo", log=log)
+    run_recipe(recipe, out / "demo", log=log)
     _classify_one(out / "demo", recipe, log)
 
 
@@ -43,7 +43,7 @@ def _classify_one(folder: Path, recipe: Recipe, log: Log) -> None:
     prediction = load(cell).classify(clip["path"])
     log(f"\na clip of fold {fold}, by the model that was not trained on that fold:")
     log(f"  {clip['path']}\n  predicted: {prediction.label} ({prediction.score:.2f}); label: {clip['label']}")
-    log(f"\npage: {folder / 'report.html'}\ntry next:")
+    log(f"\npage: {run_folder.page_file(folder)}\ntry next:")
     log(f"  hubbub classify {clip['path']} --model {folder}")
     log(f"  hubbub explain {cell} {clip['path']}")
     log(f"  hubbub report {folder}")

@@ -1,6 +1,5 @@
 """`hubbub report` and `hubbub compare`: tables and pages of runs."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -29,30 +28,33 @@ def report(
 
     Example: hubbub report runs/demo
     """
-    from hubbub.report import goals, page, summary
+    from hubbub.report import run_folder
+    from hubbub.report.goals import goals_table
+    from hubbub.report.page import write_page
+    from hubbub.report.summary import verify as differences_of
 
     if not runs and not show_goals:
         raise HubbubError("name a run folder, for example: hubbub report runs/demo, or add --goals.")
     failed = False
     for folder in runs or []:
-        if not os.path.isfile(folder / "summary.json"):
+        if not run_folder.is_finished(folder):
             raise HubbubError(
-                f"{folder} has no summary.json: it is not a finished run. Give a run folder, or finish the run with "
-                "hubbub bench."
+                f"{folder} has no {run_folder.SUMMARY}: it is not a finished run. Give a run folder, or finish the run "
+                "with hubbub bench."
             )
-        bench.print_summary(summary.read_json(folder / "summary.json"))
-        if verify and (differences := summary.verify(folder)):
+        bench.print_summary(run_folder.read_summary(folder))
+        if verify and (differences := differences_of(folder)):
             failed = True
             for line in differences:
                 err.print(f"does not agree: {line}", style="red", soft_wrap=True)
             continue
         if verify:
-            out.print("verified: summary.json agrees with the predictions")
-        out.print(f"page: {page.write(folder)}")
+            out.print("verified: the summary agrees with the predictions")
+        out.print(f"page: {write_page(folder)}")
     if len(runs or []) > 1:
         bench.print_overview(runs or [])
     if show_goals:
-        frame = goals.goals(out_dir)
+        frame = goals_table(out_dir)
         table = Table("", title="system A: UrbanSound8K, test fold 10 alone")
         for goal in frame.columns:
             table.add_column(goal, overflow="fold")
@@ -80,23 +82,23 @@ def compare(
 
     Example: hubbub compare runs/esc50-yamnet runs/esc50-logreg
     """
-    from hubbub.report import compare_page
-    from hubbub.report.compare import compare as compare_runs
+    from hubbub.report.compare import compare_runs
+    from hubbub.report.compare_page import headline, pair_table, ranking_table, write_comparison
 
     result = compare_runs(runs, anyway=anyway)
-    for line in result["warnings"]:
+    for line in result.warnings:
         out.print(line, style="yellow", soft_wrap=True)
-    ranking = compare_page.ranking(result)
+    ranking = ranking_table(result)
     table = Table(title=ranking.caption)
     for head in ranking.heads[:6]:
         table.add_column(head, overflow="fold", no_wrap=head == "run")
     for row in ranking.rows:
         table.add_row(*row[:6])
     out.print(table)
-    pairs = compare_page.pairs(result)
+    pairs = pair_table(result)
     for name, verdict, difference, interval, *tests in pairs.rows:
         out.print(f"{name}: {difference} ({interval}), {verdict}", soft_wrap=True)
-        results = ", ".join(f"{head} {test}" for head, test in zip(pairs.heads[4:], tests, strict=True))
-        out.print(f"    {results}", soft_wrap=True)
-    out.print(compare_page.headline(result), soft_wrap=True)
-    out.print(f"page: {compare_page.write(result, page)}", soft_wrap=True)
+        said = ", ".join(f"{head} {test}" for head, test in zip(pairs.heads[4:], tests, strict=True))
+        out.print(f"    {said}", soft_wrap=True)
+    out.print(headline(result), soft_wrap=True)
+    out.print(f"page: {write_comparison(result, page)}", soft_wrap=True)

@@ -46,10 +46,10 @@ def tune(
 
     extra = as_settings(settings, device, fold, allow_missing=allow_missing)
     plan = Recipe.load(recipe, extra + ([f"tune.trials={trials}"] if trials else []), quick=quick)
-    from hubbub.experiment.tune import run as search  # slow to import: after the recipe is checked
+    from hubbub.experiment.tune import search_settings  # slow to import: after the recipe is checked
 
     folder = out_dir / run_name(recipe, quick, name, "-tune")
-    summary = search(plan, folder, jobs=jobs, quick=quick, log=log)
+    summary = search_settings(plan, folder, jobs=jobs, quick=quick, log=log)
     _print_trials(summary, folder)
 
 

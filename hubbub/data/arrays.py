@@ -17,7 +17,6 @@ import pandas as pd
 
 from hubbub.audio import image_files
 from hubbub.audio.image_files import ImageError
-from hubbub.config.augment import SPECTROGRAM, Augment
 from hubbub.config.recipe import Recipe
 from hubbub.data import cache, entries, images
 from hubbub.data.clips import Clips, ClipsError
@@ -30,18 +29,13 @@ from hubbub.runtime.progress import track
 if TYPE_CHECKING:
     from hubbub.audio.frontend import FrontEnd
 
-__all__ = ["Arrays", "adapt_recipe", "inspect_spectrograms", "load_arrays", "load_inputs"]
+__all__ = ["Arrays", "inspect_spectrograms", "load_arrays", "load_inputs"]
 
 Array = npt.NDArray[Any]
 #: Longest clip spectrogram, in windows: UrbanSound8K's clips of 4 s last up to 4.04 s.
 LONGER = 1.05
 #: One clip: its arrays `[S, ...]`, their times `[S, 2]` [s], and a hash of its content.
 Part = tuple[Array, npt.NDArray[np.float64], str]
-#: Front-end settings that apply after an array was computed, by its kind; these may differ from the recipe's.
-_LATER = {
-    "images": {"size", "standardise"},
-    "spectrograms": {"frames", "scale", "size", "colours", "standardise"},
-}
 
 
 @dataclass(frozen=True)
@@ -68,54 +62,6 @@ class Arrays(Mapped):
     def spans(self, clip: int, segmenter: Segmenter) -> npt.NDArray[np.float64]:
         """Clip number -> start and end of each array [s], `[S, 2]`."""
         return self.times[self.offsets[clip] : self.offsets[clip + 1]]
-
-
-def adapt_recipe(recipe: Recipe, clips: Clips) -> tuple[Recipe, list[str]]:
-    """The recipe adapted to these clips, and a line about the augmentations left out of it.
-
-    For sound the recipe stays as it is. Spectrograms and images must have been computed with the recipe's settings; if
-    these are unknown, the front end becomes `precomputed`. Augmentation of waves (for images also of spectrograms) is
-    left out; the data set's own augmented copies replace it. Raises `ClipsError` where recipe and clips do not fit.
-    """
-    if clips.kind == "sound":
-        if recipe.frontend.name == "precomputed":
-            raise ClipsError(
-                f"{clips.name} holds sound, which frontend.name = 'precomputed' does not take. Set it to 'logmel'."
-            )
-        return recipe, []
-    if recipe.frontend.name == "none":
-        raise ClipsError(
-            f"{recipe.network.name} takes sound, and {clips.name} holds {clips.kind}. Take a network for spectrograms, "
-            "with frontend.name = 'logmel'."
-        )
-    if recipe.evaluate.hop:
-        raise ClipsError(
-            f"evaluate.hop cuts sound into other segments, and {clips.name} holds {clips.kind}. Leave it out."
-        )
-    content = recipe.model_dump(exclude_none=True)
-    if clips.settings is None:
-        content["frontend"]["name"] = "precomputed"
-    elif recipe.frontend.name == "logmel":
-        _refuse_other_settings(recipe, clips)
-    possible = {"mixup", *(SPECTROGRAM if clips.kind == "spectrograms" else ())}
-    dropped = [name for name in Augment.model_fields if getattr(recipe.augment, name) and name not in possible]
-    for name in dropped:
-        del content["augment"][name]
-    lines = [f"left out, as it cannot be applied to {clips.kind}: augment.{', '.join(dropped)}"] if dropped else []
-    return Recipe.of(content, clips.name), lines
-
-
-def _refuse_other_settings(recipe: Recipe, clips: Clips) -> None:
-    assert clips.settings is not None
-    ours = recipe.model_dump(mode="json")
-    for section in ("audio", "windows", "frontend"):
-        for name, value in clips.settings[section].items():
-            if not (section == "frontend" and name in _LATER[clips.kind]) and ours[section].get(name) != value:
-                raise ClipsError(
-                    f"{clips.name}: its {clips.kind} were made with {section}.{name} = {value!r}, and the recipe says "
-                    f"{ours[section].get(name)!r}. Take the recipe they were made with, or set frontend.name = "
-                    f"'precomputed' for a classifier that takes only {clips.kind}."
-                )
 
 
 def load_inputs(clips: Clips, recipe: Recipe) -> Inputs:

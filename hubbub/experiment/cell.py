@@ -1,7 +1,7 @@
-"""One cell of an experiment: fit on its training part, choose on its validation part, open its test part once.
+"""One cell of an experiment: one test fold with one seed.
 
-`metrics_test.json` is written last and marks the cell done. This room does not know how a network is fitted, nor where
-and when cells are run.
+A cell fits on its training part, chooses and calibrates on its validation part, and opens its test part once. Its
+test result is written last and marks the cell done.
 """
 
 import itertools
@@ -21,11 +21,13 @@ from hubbub.data import cache
 from hubbub.data.cache import Segments
 from hubbub.data.splits import Split
 from hubbub.errors import HubbubError
-from hubbub.experiment.prepare import Material, fresh
-from hubbub.experiment.provenance import card
+from hubbub.experiment.fit import Rows, fit
+from hubbub.experiment.prepare import Prepared
+from hubbub.experiment.provenance import classifier_card
 from hubbub.metrics import classification
-from hubbub.report import plots, run_folder, summary
-from hubbub.report.run_folder import DONE
+from hubbub.report import plots, run_folder
+from hubbub.report.results import CellResult, Confidence, PredictSeconds, Seconds, Throughput, ValidationResult
+from hubbub.report.summary import per_class_table
 from hubbub.runtime import files
 from hubbub.runtime.escape import escape_table
 from hubbub.train.loggers import log_metrics, open_loggers
@@ -36,90 +38,20 @@ if TYPE_CHECKING:
     from hubbub.classifier.torch_classifier import TorchClassifier
     from hubbub.train.fit import Fitted
 
-__all__ = ["DONE", "CellError", "fit", "run"]
+__all__ = ["CellError", "PartPredictions", "fit_with_history", "predict_part", "run_cell"]
 
 Array = npt.NDArray[np.float32]
-Rows = npt.NDArray[np.intp]
 SPEED_BATCH, SPEED_SECONDS = 32, 1.0
 TRACKED = ("clip_accuracy", "clip_macro_f1", "segment_accuracy", "segment_macro_f1")
 
 
 class CellError(HubbubError):
-    """A cell whose figures would not be whole."""
-
-
-def run(material: Material, split: Split, seed: int, place: Path) -> dict[str, Any]:
-    """Everything of one cell into the folder `place`; returns what `metrics_test.json` holds."""
-    if not (place / "checkpoints" / "last.ckpt").is_file() and place.exists():
-        files.remove_folder(place, place.parents[1])
-    place.mkdir(parents=True, exist_ok=True)
-    with _tracked(material, place, f"fold {split.name}, seed {seed}") as loggers:
-        began = time.perf_counter()
-        fitted = fit(material, split.train, split.validation, seed, place, loggers)
-        seconds = {"fit": time.perf_counter() - began}
-        if len(split.validation):
-            judged = _judge(material, fitted.chosen, split.validation)
-            _score(material, judged, place, "val", {"choice": fitted.choice})
-            fitted.final.confidence = calibration.fit(
-                material.targets[judged.rows],
-                judged.by_segment,
-                judged.by_clip,
-                judged.segments.offsets[:-1],
-                material.recipe.evaluate.unknown,
-            )
-        fitted.final.card = card(material, f"the training part of test fold {split.name}, seed {seed}")
-        fitted.final.save(place / "classifier")
-        files.write_json(place / "metrics_throughput.json", _throughput(material, fitted.final, split.test))
-        opened = datetime.now(UTC).isoformat(timespec="seconds")
-        extra = {
-            "choice": fitted.choice,
-            "confidence": asdict(fitted.final.confidence),
-            "trainable_parameters": fitted.trainable,
-            "threads": list(fitted.threads),
-            "test_opened": opened,
-            "seconds": seconds,
-        }
-        if len(split.unknown):
-            _write_predictions(material, _judge(material, fitted.final, split.unknown), place / run_folder.UNKNOWN_ROWS)
-        figures = _score(material, _judge(material, fitted.final, split.test), place, "test", extra)
-        log_metrics(loggers, {f"test_{name}": figures[name] for name in TRACKED})
-    return figures
-
-
-def _tracked(material: Material, place: Path, run: str) -> AbstractContextManager[list["Logger"]]:
-    settings = material.recipe.model_dump(mode="json", exclude_none=True, exclude={"quick"})
-    runs = place.parents[1].parent
-    return open_loggers(
-        material.recipe.train.trackers, place, run=run, group=place.parents[1].name, settings=settings,
-        store=runs / "mlflow.db",
-    )  # fmt: skip
-
-
-def fit(
-    material: Material,
-    rows: Rows,
-    validation: Rows,
-    seed: int,
-    place: Path,
-    loggers: list["Logger"],
-    choice: dict[str, Any] | None = None,
-) -> "Fitted":
-    """The recipe's network or head, fitted on the clips `rows`; what an earlier fit chose may be given."""
-    from hubbub.train.fit import fit as fit_model
-
-    fitted = fit_model(
-        fresh(material, seed), material.inputs, material.targets, rows, validation, place,
-        seed=seed, choice=choice, loggers=loggers,
-    )  # fmt: skip
-    if fitted.history is not None:
-        files.write_csv(place / "history.csv", fitted.history)
-        plots.curves([fitted.history], [fitted.choice["epoch"]], place / "curves.png")
-    return fitted
+    """A cell whose predictions are incomplete or not finite."""
 
 
 @dataclass(frozen=True)
-class _Judged:
-    """Some clips (`rows` of the table), their segments, and the probabilities of both."""
+class PartPredictions:
+    """The clips `rows` of the table, their segments, and the probabilities of both."""
 
     rows: Rows
     segments: Segments
@@ -128,68 +60,147 @@ class _Judged:
     seconds: float
 
 
-def _judge(material: Material, model: "TorchClassifier", rows: Rows) -> _Judged:
+def run_cell(prepared: Prepared, split: Split, seed: int, place: Path) -> CellResult:
+    """Runs a cell into the folder `place` and returns its test result."""
+    if not run_folder.has_checkpoint(place) and place.exists():
+        files.remove_folder(place, run_folder.run_of(place), run_folder.RECIPE)
+    place.mkdir(parents=True, exist_ok=True)
+    with _tracked(prepared, place, f"fold {split.name}, seed {seed}") as loggers:
+        began = time.perf_counter()
+        fitted = fit_with_history(prepared, split.train, split.validation, seed, place, loggers)
+        fit_s = time.perf_counter() - began
+        if len(split.validation):
+            _validate(prepared, fitted, split, place)
+        fitted.final.card = classifier_card(prepared, f"the training part of test fold {split.name}, seed {seed}")
+        fitted.final.save(run_folder.classifier_folder(place))
+        run_folder.write_throughput(place, _throughput(prepared, fitted.final, split.test))
+        opened = datetime.now(UTC).replace(microsecond=0)
+        if len(split.unknown):
+            unknown = predict_part(prepared, fitted.final, split.unknown)
+            run_folder.write_predictions(place, _predictions_table(prepared, unknown), unknown=True)
+        predicted = predict_part(prepared, fitted.final, split.test)
+        result = CellResult(
+            **_part_scores(prepared, predicted),
+            choice=fitted.choice,
+            confidence=Confidence(**asdict(fitted.final.confidence)),
+            trainable_parameters=fitted.trainable,
+            threads=list(fitted.threads),
+            test_opened=opened,
+            seconds=Seconds(fit=fit_s, predict=predicted.seconds),
+        )
+        _write_test(prepared, predicted, place)
+        _write_part(prepared, predicted, place, "test")
+        run_folder.write_result(place, result)
+        log_metrics(loggers, {f"test_{name}": getattr(result, name) for name in TRACKED})
+    return result
+
+
+def _tracked(prepared: Prepared, place: Path, run: str) -> AbstractContextManager[list["Logger"]]:
+    settings = prepared.recipe.model_dump(mode="json", exclude_none=True, exclude={"quick"})
+    folder = run_folder.run_of(place)
+    return open_loggers(
+        prepared.recipe.train.trackers, place, run=run, group=folder.name, settings=settings,
+        store=folder.parent / "mlflow.db",
+    )  # fmt: skip
+
+
+def fit_with_history(
+    prepared: Prepared,
+    rows: Rows,
+    validation: Rows,
+    seed: int,
+    place: Path,
+    loggers: list["Logger"] | None = None,
+    choice: dict[str, Any] | None = None,
+) -> "Fitted":
+    """Fits as `fit` does, and writes the learning curves of a network to `place`."""
+    fitted = fit(prepared, rows, validation, seed, place, loggers=loggers, choice=choice)
+    if fitted.history is not None:
+        run_folder.write_history(place, fitted.history)
+        plots.curves([fitted.history], [fitted.choice["epoch"]], run_folder.plot_file(place, "curves"))
+    return fitted
+
+
+def predict_part(prepared: Prepared, model: "TorchClassifier", rows: Rows) -> PartPredictions:
+    """Predicts the clips `rows`. Raises `CellError` where a prediction is missing or not finite."""
     began = time.perf_counter()
-    if material.embedded is not None:
-        segments = material.embedded.of(rows)
+    if prepared.embedded is not None:
+        segments = prepared.embedded.of(rows)
     else:
-        segments = cache.outputs(material.sound, model, rows)
+        segments = cache.outputs(prepared.sound, model, rows)
     by_segment, by_clip = model.predict_proba(segments.values, segments.offsets[:-1])
     if len(by_clip) != len(rows) or not np.isfinite(by_clip).all():
-        raise CellError(f"{len(rows)} clips were listed, {len(by_clip)} predicted: a figure over fewer is not one.")
-    return _Judged(rows, segments, by_segment, by_clip, time.perf_counter() - began)
+        raise CellError(f"{len(rows)} clips were listed, {len(by_clip)} predicted: figures over fewer are wrong.")
+    return PartPredictions(rows, segments, by_segment, by_clip, time.perf_counter() - began)
 
 
-def _score(material: Material, judged: _Judged, place: Path, part: str, extra: dict[str, Any]) -> dict[str, Any]:
-    """Write everything about what was judged; the metrics file comes last, because it marks the rest done."""
-    rows, segments, by_segment, by_clip = judged.rows, judged.segments, judged.by_segment, judged.by_clip
-    targets = material.targets[rows]
-    clip, segment = (
-        classification.evaluate(targets, by_clip),
-        classification.evaluate(targets[segments.clip], by_segment),
+def _validate(prepared: Prepared, fitted: "Fitted", split: Split, place: Path) -> None:
+    """Writes the validation result, and calibrates the final classifier."""
+    predicted = predict_part(prepared, fitted.chosen, split.validation)
+    _write_part(prepared, predicted, place, "val")
+    seconds = PredictSeconds(predict=predicted.seconds)
+    result = ValidationResult(**_part_scores(prepared, predicted), choice=fitted.choice, seconds=seconds)
+    run_folder.write_result(place, result)
+    fitted.final.confidence = calibration.fit(
+        prepared.targets[predicted.rows],
+        predicted.by_segment,
+        predicted.by_clip,
+        predicted.segments.offsets[:-1],
+        prepared.recipe.evaluate.unknown,
     )
-    figures: dict[str, Any] = {f"clip_{k}": v for k, v in clip.items()} | {
-        f"segment_{k}": v for k, v in segment.items()
+
+
+def _part_scores(prepared: Prepared, predicted: PartPredictions) -> dict[str, Any]:
+    """All metrics of both levels, and the numbers of clips and segments."""
+    targets = prepared.targets[predicted.rows]
+    clip = classification.evaluate(targets, predicted.by_clip)
+    segment = classification.evaluate(targets[predicted.segments.clip], predicted.by_segment)
+    scores: dict[str, Any] = {f"clip_{name}": value for name, value in clip.items()}
+    scores |= {f"segment_{name}": value for name, value in segment.items()}
+    return scores | {"clips": len(predicted.rows), "segments": len(predicted.by_segment)}
+
+
+def _write_part(prepared: Prepared, predicted: PartPredictions, place: Path, part: str) -> None:
+    """Writes the table of classes and the confusion matrix of a part."""
+    targets, labels = prepared.targets[predicted.rows], prepared.clips.labels
+    of_segments = targets[predicted.segments.clip]
+    by_class = per_class_table(targets, predicted.by_clip, of_segments, predicted.by_segment, labels)
+    files.write_csv(run_folder.class_table_file(place, part), escape_table(by_class))
+    plots.confusion(targets, predicted.by_clip, labels, run_folder.plot_file(place, f"confusion_matrix_{part}"))
+
+
+def _write_test(prepared: Prepared, predicted: PartPredictions, place: Path) -> None:
+    """Writes predictions, ROC curves and reliability diagram of the test part."""
+    targets, labels = prepared.targets[predicted.rows], prepared.clips.labels
+    run_folder.write_predictions(place, _predictions_table(prepared, predicted))
+    plots.roc(targets, predicted.by_clip, labels, run_folder.plot_file(place, "roc"))
+    calibrated = {
+        "clips": classification.calibration(targets, predicted.by_clip),
+        "segments": classification.calibration(targets[predicted.segments.clip], predicted.by_segment),
     }
-    figures |= {"clips": len(rows), "segments": len(by_segment)} | extra
-    figures["seconds"] = {**extra.get("seconds", {}), "predict": judged.seconds}
-    labels = material.clips.labels
-    if part == "test":
-        _write_predictions(material, judged, place / "predictions.parquet")
-        plots.roc(targets, by_clip, labels, place / "roc.png")
-        calibrated = {
-            "clips": classification.calibration(targets, by_clip),
-            "segments": classification.calibration(targets[segments.clip], by_segment),
-        }
-        plots.reliability(calibrated, place / "reliability.png")
-    by_class = summary.classes(targets, by_clip, targets[segments.clip], by_segment, labels)
-    files.write_csv(place / f"classification_report_{part}.csv", escape_table(by_class))
-    plots.confusion(targets, by_clip, labels, place / f"confusion_matrix_{part}.png")
-    files.write_json(place / f"metrics_{part}.json", figures)
-    return figures
+    plots.reliability(calibrated, run_folder.plot_file(place, "reliability"))
 
 
-def _write_predictions(material: Material, judged: _Judged, file: Path) -> None:
+def _predictions_table(prepared: Prepared, predicted: PartPredictions) -> pd.DataFrame:
     """One row a segment, then one row a clip (`level`), with the truth and one probability a class."""
-    clips, rows = material.clips, judged.rows
-    cuts = [material.sound.spans(row, material.base) for row in rows]
-    whole = np.array([(times[0, 0], times[-1, 1]) for times in cuts])
+    clips, rows = prepared.clips, predicted.rows
+    spans = [prepared.sound.spans(row, prepared.base) for row in rows]
+    whole = np.array([(times[0, 0], times[-1, 1]) for times in spans])
     tables = []
     for level, owner, times, scores in (
-        ("segment", judged.segments.clip, np.concatenate(cuts), judged.by_segment),
-        ("clip", np.arange(len(rows)), whole, judged.by_clip),
+        ("segment", predicted.segments.clip, np.concatenate(spans), predicted.by_segment),
+        ("clip", np.arange(len(rows)), whole, predicted.by_clip),
     ):
         facts = clips.table.iloc[rows[owner]][["clip", "group", "label"]].reset_index(drop=True)
         facts.insert(1, "level", level)
         facts["start"], facts["end"] = times[:, 0], times[:, 1]
         tables.append(pd.concat([facts, pd.DataFrame(scores, columns=list(clips.labels))], axis=1))
-    with files.whole_file(file) as temporary:
-        pd.concat(tables, ignore_index=True).to_parquet(temporary, index=False)
+    return pd.concat(tables, ignore_index=True)
 
 
-def _throughput(material: Material, model: "TorchClassifier", rows: Rows) -> dict[str, float]:
+def _throughput(prepared: Prepared, model: "TorchClassifier", rows: Rows) -> Throughput:
     """Segments a second from memory to probabilities, over about a second's work."""
-    cuts = (material.sound.cut(row, model) for row in rows)
+    cuts = (prepared.sound.cut(row, model) for row in rows)
     segments = np.concatenate(list(itertools.islice(cuts, SPEED_BATCH)))[: 16 * SPEED_BATCH]
     model.predict_proba(model.outputs(segments[:8]), np.arange(len(segments[:8])))
     done, began = 0, time.perf_counter()
@@ -197,4 +208,4 @@ def _throughput(material: Material, model: "TorchClassifier", rows: Rows) -> dic
         batch = segments[done : done + SPEED_BATCH]
         model.predict_proba(model.outputs(batch), np.arange(len(batch)))
         done += len(batch)
-    return {"segments_per_second": done / (time.perf_counter() - began), "segments": done}
+    return Throughput(segments_per_second=done / (time.perf_counter() - began), segments=done)

@@ -1,13 +1,12 @@
-"""TO BE DESCRIBED."""
+"""The protocol of engines, which perform steps: in this process, in several, or on a cluster."""
 
 import time
 import traceback
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
-from hubbub.experiment import steps
 from hubbub.experiment.prepare import Log
-from hubbub.experiment.steps import Run, Step
+from hubbub.experiment.steps import Performer, Run, Step
 from hubbub.runtime import distributed
 
 __all__ = ["Done", "Engine", "attempt"]
@@ -15,7 +14,7 @@ __all__ = ["Done", "Engine", "attempt"]
 
 @dataclass(frozen=True)
 class Done:
-    """A step that was performed in so many seconds: its result, or why there is none."""
+    """A step that was performed, its duration, and its result or error."""
 
     step: Step
     seconds: float
@@ -39,13 +38,13 @@ class Engine(Protocol):
     def next(self) -> Done: ...
 
 
-def attempt(step: Step, log: Log = lambda line: None) -> Done:
-    """Perform a step; an error is a result like any other, its traceback in its notes."""
+def attempt(performer: Performer, step: Step, log: Log = lambda line: None) -> Done:
+    """Performs a step. An error is returned with its traceback in its notes, not raised."""
     began = time.perf_counter()
     try:
-        return Done(step, result=steps.perform(step, log), seconds=time.perf_counter() - began)
+        return Done(step, result=performer.perform(step, log), seconds=time.perf_counter() - began)
     except Exception as error:
         if distributed.this_process().world_size > 1:
-            raise  # the others may be in the middle of this step: there is no going on without them
+            raise  # the other ranks may be in the middle of this step, and cannot go on alone
         error.add_note(traceback.format_exc())
         return Done(step, error=error, seconds=time.perf_counter() - began)

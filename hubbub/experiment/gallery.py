@@ -1,7 +1,7 @@
-"""Sample clips of a run, to hear and to see: sound, spectrogram, and where the decision looked.
+"""The gallery of a run: sample clips with sound, spectrogram and saliency map.
 
-The worst mistakes, one for each confusion of two classes, and a few that were surely right. Each is explained by a
-model that had not heard the clip: that of its test fold. This room judges nothing; the page shows what it writes.
+It shows the most confident mistakes, one for each pair of classes, and a few confident right decisions. The classifier
+of the clip's test fold, which was not trained on the clip, explains it.
 """
 
 from collections.abc import Iterator
@@ -16,15 +16,15 @@ import soundfile
 
 from hubbub.audio import decode
 from hubbub.data.cache import Waves
-from hubbub.experiment.prepare import Material
-from hubbub.report import plots, run_folder, summary
+from hubbub.experiment.prepare import Prepared
+from hubbub.report import plots, run_folder
+from hubbub.report.summary import as_arrays
 from hubbub.runtime import files
 from hubbub.runtime.progress import track
 
-__all__ = ["FOLDER", "write"]
+__all__ = ["write_gallery", "write_mp3"]
 
 Wave = npt.NDArray[np.float32]
-FOLDER, LIST = "gradcam", "samples.json"
 #: How many mistakes and right decisions are shown; a quick run shows fewer.
 MOST, MOST_QUICK = {"mistake": 6, "right": 2}, {"mistake": 1, "right": 1}
 _FACTS = ("label", "decided", "score", "score_of_truth", "fold", "seed", "kind")
@@ -34,27 +34,27 @@ LONGEST_S = 30.0
 _MP3_HZ = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 
 
-def write(material: Material, folder: Path) -> None:
-    """Fill `gradcam/` of a finished run: pictures and sounds, and `samples.json`, which says what they show.
+def write_gallery(prepared: Prepared, folder: Path) -> None:
+    """Writes the gallery of a finished run: images, sounds, and the list that describes them.
 
-    Spectrograms and pictures as data are shown as the network sees them, without a sound; not at all where it keeps no
-    map of them.
+    Spectrograms and images as data are shown as the network takes them, without sound; a network without a saliency
+    map for them gets no samples.
     """
     from hubbub.inference.explain import ExplainError
 
-    chosen = pd.concat(_chosen(run_folder.predictions(folder), MOST_QUICK if material.quick else MOST))
-    with files.whole_folder(folder / FOLDER, LIST) as place:
+    chosen = pd.concat(_chosen(run_folder.predictions(folder), MOST_QUICK if prepared.quick else MOST))
+    with files.whole_folder(run_folder.gallery_folder(folder), run_folder.SAMPLES) as place:
         samples = []
         for number, row in enumerate(track(list(chosen.itertuples()), "explaining"), 1):
             with suppress(ExplainError):
-                samples.append(_sample(material, folder, place, number, row))
-        files.write_json(place / LIST, samples)
+                samples.append(_sample(prepared, folder, place, number, row))
+        files.write_json(place / run_folder.SAMPLES, samples)
 
 
 def _chosen(predicted: pd.DataFrame, most: dict[str, int]) -> Iterator[pd.DataFrame]:
-    """The surest decisions on clips, wrong ones and right ones, each pair of classes and each clip once."""
+    """The most confident decisions on clips, wrong and right ones, each pair of classes and each clip once."""
     clips = predicted[predicted["level"] == "clip"]
-    targets, scores, labels = run_folder.arrays(clips)
+    targets, scores, labels = as_arrays(clips)
     facts = clips.reset_index()[["clip", "label", "fold", "seed"]].assign(
         decided=np.array(labels)[scores.argmax(axis=1)],
         score=scores.max(axis=1).astype(float),
@@ -67,40 +67,40 @@ def _chosen(predicted: pd.DataFrame, most: dict[str, int]) -> Iterator[pd.DataFr
         yield once.drop_duplicates(["label", "decided"]).head(most[kind])
 
 
-def _sample(material: Material, folder: Path, place: Path, number: int, row: Any) -> dict[str, Any]:
-    """Draw one clip, as the model of its cell decided on it -> its entry in the list."""
+def _sample(prepared: Prepared, folder: Path, place: Path, number: int, row: Any) -> dict[str, Any]:
+    """Draws and explains one clip with the classifier of its cell; returns its entry in the list."""
     from hubbub.classifier.torch_classifier import TorchClassifier
     from hubbub.inference import explain
 
-    cells = {(fold, seed): place for fold, seed, place in summary.cells(folder)}
-    model = TorchClassifier.load(cells[row.fold, row.seed] / "classifier").to(material.recipe.train.device)
-    clip = int(np.flatnonzero(material.clips.table["clip"] == row.clip)[0])
+    saved = run_folder.classifier_folder(run_folder.cell_folder(folder, row.fold, row.seed))
+    model = TorchClassifier.load(saved).to(prepared.recipe.train.device)
+    clip = int(np.flatnonzero(prepared.clips.table["clip"] == row.clip)[0])
     names = {part: f"{number:02d}-{part}.png" for part in ("spectrogram", "gradcam")}
     entry = {name: getattr(row, name) for name in ("clip", *_FACTS)} | names
-    if isinstance(material.sound, Waves):
-        whole = material.sound.wave(clip)
+    if isinstance(prepared.sound, Waves):
+        whole = prepared.sound.wave(clip)
         wave = whole[: round(LONGEST_S * model.rate_hz)]
         found = explain.explain(model, wave, model.rate_hz, row.decided)
         axes = (found.times, found.hz)
         plots.spectrogram(found.decibels, *axes, place / names["spectrogram"])
         plots.heatmap(found.decibels, found.map, *axes, place / names["gradcam"])
         sound = f"{number:02d}.mp3"
-        _write_mp3(place / sound, wave, model.rate_hz)
+        write_mp3(place / sound, wave, model.rate_hz)
         seconds, shown = (len(w) / model.rate_hz for w in (whole, wave))
         part = f"the first {shown:.0f} s shown" if shown < seconds else ""
         return entry | {"method": found.method, "seconds": seconds, "part": part, "sound": sound}
-    segments = material.sound.cut(clip, model)
+    segments = prepared.sound.cut(clip, model)
     scores, _ = model.predict_proba(model.outputs(segments), [0])
     strongest = int(scores[:, model.labels.index(row.decided)].argmax())
     seen, heat = explain.explain_spectrogram(model, segments[strongest], row.decided)
-    plots.picture(seen, place / names["spectrogram"])
-    plots.picture(seen, place / names["gradcam"], heat)
+    plots.network_input(seen, place / names["spectrogram"])
+    plots.network_input(seen, place / names["gradcam"], heat)
     part = f"segment {strongest + 1} of {len(segments)} shown" if len(segments) > 1 else ""
     return entry | {"method": "Grad-CAM", "seconds": None, "part": part, "sound": None}
 
 
-def _write_mp3(path: Path, wave: Wave, rate_hz: int) -> None:
-    """What every browser plays, at a sixth of a WAV file's size."""
+def write_mp3(path: Path, wave: Wave, rate_hz: int) -> None:
+    """Writes an MP3 file: every browser plays it, at a sixth of a WAV file's size."""
     if rate_hz not in _MP3_HZ:
         wave, rate_hz = decode.resample(wave, rate_hz, 44_100), 44_100
     soundfile.write(path, wave / max(1.0, float(np.abs(wave).max())), rate_hz, format="MP3")

@@ -1,7 +1,7 @@
-"""Where the steps of a run are performed: one after another here, or several at once in processes of this machine.
+"""Engines of this machine: steps run one after another in this process, or several at once in processes.
 
-Every process gets its share of the cores and no more, and on accelerators one of them. What it performs is a step by
-value, so both give the same files. Machines beyond this one are in `cluster.py`.
+Every process gets its share of the cores and, on a machine with accelerators, one of them. A process receives steps as
+plain values, so both engines write the same files. `ray.py` is the engine for other machines.
 """
 
 import multiprocessing
@@ -14,39 +14,39 @@ from dataclasses import dataclass
 from multiprocessing import connection
 from typing import Any, Self
 
-from hubbub.experiment import steps
 from hubbub.experiment.engine import Done, attempt
 from hubbub.experiment.prepare import Log
-from hubbub.experiment.steps import Run, Step
+from hubbub.experiment.steps import Performer, Run, Step
 from hubbub.runtime import distributed
 from hubbub.runtime.processes import EngineError, cores, describe_exit, exit_with_parent, set_environment
 
-__all__ = ["Here", "Processes", "local"]
+__all__ = ["InProcess", "Processes", "local_engine"]
 
 
-class Here:
-    """In this process, one after another, with all cores."""
+class InProcess:
+    """Performs steps in this process, one after another, with all cores."""
 
     slots = 1
 
     def __init__(self, log: Log = lambda line: None) -> None:
         self.log = log
+        self._performer = Performer()
         self._started: list[Step] = []
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        steps.forget()
+        self._performer.release()
 
     def begin(self, run: Run, log: Log) -> Done:
-        return attempt(Step(run, "begin"), log)
+        return attempt(self._performer, Step(run, "begin"), log)
 
     def start(self, step: Step) -> None:
         self._started.append(step)
 
     def next(self) -> Done:
-        return attempt(self._started.pop(0), self.log)
+        return attempt(self._performer, self._started.pop(0), self.log)
 
 
 @dataclass
@@ -58,14 +58,15 @@ class _Worker:
 
 
 class Processes:
-    """In `jobs` processes of this machine, started when they are needed; each has its share of the cores.
+    """Performs steps in `jobs` processes of this machine, started when needed, each with its share of the cores.
 
-    A run begins in this process, so what its cells share is decoded and embedded once, with all cores, before them.
-    A process that dies takes one step with it; another takes its place.
+    A run begins in this process, so that what its cells share is decoded and embedded once, with all cores. When a
+    process dies, its step fails and another process replaces it.
     """
 
     def __init__(self, jobs: int, accelerators: int = 0) -> None:
         self.slots, self.accelerators = jobs, accelerators
+        self._performer = Performer()
         self._workers: list[_Worker | None] = [None] * jobs
 
     def __enter__(self) -> Self:
@@ -73,18 +74,18 @@ class Processes:
 
     def __exit__(self, *error: object) -> None:
         for worker in filter(None, self._workers):
-            worker.pipe.close()  # an idle one leaves
+            worker.pipe.close()  # an idle process ends
             if worker.step:
                 worker.process.kill()
         for worker in filter(None, self._workers):
             worker.process.join()
-        steps.forget()
+        self._performer.release()
 
     def begin(self, run: Run, log: Log) -> Done:
-        return attempt(Step(run, "begin"), log)
+        return attempt(self._performer, Step(run, "begin"), log)
 
     def start(self, step: Step) -> None:
-        steps.forget()  # the processes hold what they need
+        self._performer.release()  # the processes prepare their own
         number = next(n for n, worker in enumerate(self._workers) if worker is None or worker.step is None)
         worker = self._workers[number]
         if worker is None or not worker.process.is_alive():  # it may have been killed while it had nothing to do
@@ -121,11 +122,11 @@ class Processes:
         return _Worker(process, ours)
 
 
-def local(runs: list[Run], jobs: int | None, log: Log) -> Here | Processes:
-    """This machine's engine with `jobs` processes; by default as many as keep it busy.
+def local_engine(runs: list[Run], jobs: int | None, log: Log) -> InProcess | Processes:
+    """This machine's engine with `jobs` processes; by default one for each accelerator or core.
 
-    That is one for each accelerator or core. Heads on frozen embeddings are fitted before another process has started,
-    and a training on several devices has them all: such runs stay here.
+    Heads on frozen embeddings take less time than the start of a process, and a training on several devices uses all of
+    them: such runs stay in this process.
     """
     from hubbub.runtime.devices import choose_device
 
@@ -140,31 +141,34 @@ def local(runs: list[Run], jobs: int | None, log: Log) -> Here | Processes:
     if jobs and jobs > 1:
         distributed.require_one_process(f"a grid with --jobs {jobs}")
     wanted = jobs or (1 if alone else accelerators or (cores() if on_processor else 1))
-    return Here(log) if wanted == 1 else Processes(wanted, accelerators)
+    return InProcess(log) if wanted == 1 else Processes(wanted, accelerators)
 
 
 def _accelerator(number: int) -> str:
-    """The name of this process's accelerator of that number: it may have been given but some of the machine's."""
-    given = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return given.split(",")[number] if given else str(number)
+    """The name of an accelerator by its number among those that this process may use."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return visible.split(",")[number] if visible else str(number)
 
 
 def _work(pipe: Any, threads: int) -> None:
-    """One of several processes: performs what it is sent until nobody is there to send more. It prints nothing, since
-    bars would overwrite each other."""
+    """The loop of a worker process: performs the steps it receives until the pipe is closed.
+
+    It prints nothing, since the progress bars of several processes would overwrite each other.
+    """
     threading.Thread(target=exit_with_parent, daemon=True).start()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who started it decides
-    sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115, as long as the process
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115, open as long as the process
     import torch
 
     torch.set_num_threads(threads)
+    performer = Performer()
     while True:
         try:
             step = pipe.recv()
         except EOFError:
             return
-        done = attempt(step)
+        done = attempt(performer, step)
         try:
             pipe.send(done)
-        except Exception as error:  # what cannot travel
+        except Exception as error:  # a result that cannot be pickled
             pipe.send(Done(step, done.seconds, error=EngineError(f"{done.error!r}, which cannot be sent: {error}")))

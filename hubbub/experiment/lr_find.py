@@ -19,7 +19,8 @@ from torch.utils.data import DataLoader
 
 from hubbub.config.recipe import Recipe
 from hubbub.errors import HubbubError
-from hubbub.experiment.prepare import Log, fresh, prepare
+from hubbub.experiment.fit import initialised_classifier
+from hubbub.experiment.prepare import Log, prepare
 from hubbub.report import plots
 from hubbub.runtime import distributed, files
 from hubbub.train.batches import epoch_batches
@@ -65,11 +66,11 @@ def run(recipe: Recipe, folder: Path, *, quick: bool = False, log: Log = lambda 
             "Give a recipe that trains its network."
         )
     recipe = recipe.altered({"train.devices": 1, "train.nodes": 1})
-    material = prepare(recipe, log, quick=quick, parts=("train",))
-    (split,) = material.splits
-    seed = material.recipe.train.seeds[0]
-    model = fresh(material, seed)
-    losses = _losses(build_module(model, material.inputs, material.targets, split.train, split.validation, seed))
+    prepared = prepare(recipe, log, quick=quick, parts=("train",))
+    (split,) = prepared.splits
+    seed = prepared.recipe.train.seeds[0]
+    model = initialised_classifier(prepared, seed)
+    losses = _losses(build_module(model, prepared.inputs, prepared.targets, split.train, split.validation, seed))
     rates = _rates()[: len(losses)]
     smoothed = _smooth(losses)
     steepest, tenth = suggest(rates, np.array(losses))

@@ -1,9 +1,4 @@
-"""What the cells of a run share, and what must be said of every figure that comes from it.
-
-Clips, sound, splits, the network they start from, and a frozen network's evidence, made once; then in words: the
-environment, the protocol, and the reasons why a figure may not stand beside published ones.
-This room fits nothing and writes nothing.
-"""
+"""What the cells of a run share: clips, sound, splits, the initial network, and a frozen network's embeddings."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -16,26 +11,30 @@ import numpy.typing as npt
 from hubbub.config.recipe import Recipe
 from hubbub.data import arrays, cache, leaks, splits
 from hubbub.data.cache import Segments
-from hubbub.data.clips import Clips, hold_out
+from hubbub.data.clips import Clips
 from hubbub.data.inputs import Inputs
 from hubbub.data.leaks import Audit
-from hubbub.data.open import open_clips
 from hubbub.data.splits import Split
 from hubbub.errors import examples
+from hubbub.experiment.resolve import resolve
 from hubbub.runtime import distributed, homes
 from hubbub.runtime.names import colliding_names
 
 if TYPE_CHECKING:
     from hubbub.classifier.torch_classifier import TorchClassifier
 
-__all__ = ["Material", "fresh", "prepare"]
+__all__ = ["Log", "Prepared", "prepare"]
 
 Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Material:
-    """Everything the cells of a run share: clips, their sound or spectrograms, splits, a frozen network's evidence."""
+class Prepared:
+    """The data and the initial network that all cells of a run share.
+
+    `recipe` is resolved. `base` is the network before any training, `embedded` its embeddings where it is frozen.
+    `caveats` belong beside every figure of the run.
+    """
 
     recipe: Recipe
     clips: Clips
@@ -47,12 +46,19 @@ class Material:
     embedded: Segments | None
     targets: npt.NDArray[np.int64]
     quick: bool
-    remarks: tuple[str, ...]
+    caveats: tuple[str, ...]
 
     @property
     def inputs(self) -> Inputs | Segments:
-        """What a fit starts from: the embeddings where the network is frozen, else the sound."""
+        """The inputs of training: the embeddings of a frozen network, else the sound or spectrograms."""
         return self.sound if self.embedded is None else self.embedded
+
+    def with_recipe(self, recipe: Recipe) -> "Prepared":
+        """The same data for a recipe that differs in training, head or network settings only."""
+        from hubbub.classifier.torch_classifier import TorchClassifier
+
+        base = TorchClassifier(recipe, self.base.labels, network=self.base.network)
+        return replace(self, recipe=recipe, base=base)
 
 
 def prepare(
@@ -61,104 +67,82 @@ def prepare(
     *,
     quick: bool = False,
     parts: Sequence[str] = splits.PARTS,
-) -> Material:
-    """Find and decode the clips, split them, audit the splits, and embed once where the network is frozen.
+) -> Prepared:
+    """Resolves the recipe, opens and decodes the clips, splits and audits them, and embeds them for a frozen network.
 
-    With fewer `parts`, only the first split is made, of clips that stand in them: those of the other parts are out of
-    the table before anything is decoded, so nothing that is given this material can hear them. The folds of
-    `[tune]` then validate in turn, if it names any.
+    With fewer `parts`, only the first split is made, of the clips of these parts: those of the other parts are removed
+    from the table before anything is decoded, so nothing can use them. The folds of `[tune]`, if it names any, then
+    validate in turn.
     """
     from hubbub.classifier.torch_classifier import TorchClassifier
-    from hubbub.models import weights as weights_
 
-    recipe, remarks = _for_this_machine(recipe)
-    clips = hold_out(open_clips(recipe), recipe.data.held_out)
-    recipe, left_out = arrays.adapt_recipe(recipe, clips)
-    protocol = recipe.protocol
+    resolved = resolve(recipe)
+    recipe, clips, caveats = resolved.recipe, resolved.clips, resolved.caveats
     base = TorchClassifier(recipe, clips.labels).to(recipe.train.device)
-    weights = _weights(recipe, quick)  # a download, so after what could refuse the recipe
-    if weights:
-        log(weights_.load_weights(base.network, weights))
-    elif (
-        base.frozen
-        or recipe.network.mode == "head"
-        or (recipe.network.weights != "none" and weights_.published(recipe))
-    ):
-        remarks += (f"RANDOM INITIALISATION: the {recipe.network.name}'s weights were drawn, not trained",)
-    made = splits.make_splits(clips, protocol)
-    if alike := colliding_names(split.name for split in made):
-        raise splits.SplitError(
-            f"{clips.name}: the test folds {alike[0]!r} and {alike[1]!r} differ in case or in how a letter is written "
-            "alone, and some file systems would keep them in one folder. Write them alike, or rename one."
-        )
+    weights, random = _load_weights(base, quick, log)  # may download, so after all that can refuse the recipe
+    caveats += random
+    found = _split(clips, recipe)
     if set(parts) < set(splits.PARTS):
-        leaks.audit(clips, made[:1], [""] * len(clips), allow_leaky=protocol.allow_leaky)  # by recording alone
+        leaks.audit(clips, found[:1], [""] * len(clips), allow_leaky=recipe.protocol.allow_leaky)  # by recording alone
         turns = recipe.tune.folds if recipe.tune and "validation" in parts else ()
-        clips, made = splits.restrict(clips, made[0], protocol, parts, turns)
-        log(f"{clips.name}: {len(clips):,} clips of {' and '.join(parts)}; the rest stays closed (fold {made[0].name})")
+        clips, found = splits.restrict(clips, found[0], recipe.protocol, parts, turns)
+        log(
+            f"{clips.name}: {len(clips):,} clips of {' and '.join(parts)}; the rest stays closed (fold {found[0].name})"
+        )
     else:
-        log(f"{clips.name}: {len(clips):,} clips, {len(clips.labels)} classes, {len(made)} test folds; reading")
-    for line in left_out:
+        log(f"{clips.name}: {len(clips):,} clips, {len(clips.labels)} classes, {len(found)} test folds; reading")
+    for line in resolved.notes:
         log(line)
     for line in clips.left_out:
         log(f"left out: {line}")
-    kept = arrays.load_inputs(clips, recipe)
-    audit = leaks.audit(clips, made, kept.contents, allow_leaky=protocol.allow_leaky)
-    if isinstance(kept, cache.Waves) and kept.warnings:
-        audit = replace(audit, warnings=(*audit.warnings, _odd_ones(clips, kept.warnings)))
-    for line in (*clips.notes, *remarks, *audit.warnings, *(f"NOT COMPARABLE, it leaks: {x}" for x in audit.leaks)):
+    sound = arrays.load_inputs(clips, recipe)
+    audit = leaks.audit(clips, found, sound.contents, allow_leaky=recipe.protocol.allow_leaky)
+    if isinstance(sound, cache.Waves) and sound.warnings:
+        audit = replace(audit, warnings=(*audit.warnings, _decoding_warning(clips, sound.warnings)))
+    for line in (*clips.notes, *caveats, *audit.warnings, *(f"NOT COMPARABLE, it leaks: {x}" for x in audit.leaks)):
         log(f"warning: {line}")
     embedded = None
     if base.frozen:
         if distributed.this_process().world_size > 1:
-            log("one process does all: frozen embeddings need no second device. The others wait for it to end")
+            log("frozen embeddings need no second device: one process does all the work, the others wait")
         log(f"{recipe.network.name}: embedding {len(clips):,} clips once")
-        embedded = cache.embed(kept, base)
-    return Material(recipe, clips, kept, made, audit, base, weights, embedded, clips.targets(), quick, remarks)
+        embedded = cache.embed(sound, base)
+    return Prepared(recipe, clips, sound, found, audit, base, weights, embedded, clips.targets(), quick, caveats)
 
 
-def _odd_ones(clips: Clips, odd: dict[int, list[str]]) -> str:
-    """One sentence about the recordings that decode with warnings."""
-    each = (f"{clips.table['clip'].iloc[clip]} ({' '.join(said).rstrip('.')})" for clip, said in odd.items())
-    verb = "recording is" if len(odd) == 1 else "recordings are"
-    return f"{len(odd)} {verb} odd: {examples(each)}. hubbub data check lists all."
+def _load_weights(base: "TorchClassifier", quick: bool, log: Log) -> tuple[Path | None, tuple[str, ...]]:
+    """Loads the weights that the recipe names; returns their file, and the caveat of a network that should have some.
 
+    A quick run goes on without published weights that cannot be downloaded.
+    """
+    from hubbub.models.weights import find_weights, load_weights, published
 
-def _for_this_machine(recipe: Recipe) -> tuple[Recipe, tuple[str, ...]]:
-    """The recipe with `network.mode = "auto"` decided, and what is to be said of that."""
-    from hubbub.runtime.devices import choose_device
-
-    if recipe.network.mode != "auto":
-        return recipe, ()
-    mode = "head" if choose_device(recipe.train.device) == "cpu" else "finetune"
-    network = recipe.network.model_copy(update={"mode": mode})
-    remark = "HEAD ONLY: without an accelerator the network stayed frozen, but for its last layer and any attention"
-    return recipe.model_copy(update={"network": network}), (remark,) if mode == "head" else ()
-
-
-def _weights(recipe: Recipe, quick: bool) -> Path | None:
-    """The weights to start from; a quick run goes on without published ones that cannot be had."""
-    from hubbub.models import weights as weights_
-
+    network = base.recipe.network
+    weights = None
     try:
-        return weights_.find_weights(recipe)
+        weights = find_weights(base.recipe)
     except homes.StoreError:
-        if quick:
-            return None
-        raise
+        if not quick:
+            raise
+    if weights:
+        log(load_weights(base.network, weights))
+    elif base.frozen or network.mode == "head" or (network.weights != "none" and published(base.recipe)):
+        return None, (f"RANDOM INITIALISATION: the {network.name}'s weights were drawn, not trained",)
+    return weights, ()
 
 
-def fresh(material: Material, seed: int) -> "TorchClassifier":
-    """A classifier to fit, initialised from the seed; published weights are loaded, a frozen network is shared."""
-    from hubbub.classifier.torch_classifier import TorchClassifier
-    from hubbub.models import weights as weights_
+def _split(clips: Clips, recipe: Recipe) -> list[Split]:
+    found = splits.make_splits(clips, recipe.protocol)
+    if alike := colliding_names(split.name for split in found):
+        raise splits.SplitError(
+            f"{clips.name}: the test folds {alike[0]!r} and {alike[1]!r} differ only in case or in how a letter is "
+            "encoded, and some file systems would put them into one folder. Write them alike, or rename one."
+        )
+    return found
 
-    if material.recipe.head.name != "none":
-        return TorchClassifier(material.recipe, material.clips.labels, network=material.base.network)
-    model = TorchClassifier(material.recipe, material.clips.labels, seed=seed)
-    if material.weights:
-        weights_.load_weights(model.network, material.weights)
-    elif material.embedded is not None:
-        ours = {name: tensor for name, tensor in model.network.state_dict().items() if name.startswith("fc.")}
-        model.network.load_state_dict(material.base.network.state_dict() | ours)
-    return model
+
+def _decoding_warning(clips: Clips, odd: dict[int, list[str]]) -> str:
+    """One sentence about the recordings that decode with warnings."""
+    each = (f"{clips.table['clip'].iloc[clip]} ({' '.join(lines).rstrip('.')})" for clip, lines in odd.items())
+    subject = "recording decodes" if len(odd) == 1 else "recordings decode"
+    return f"{len(odd)} {subject} with warnings: {examples(each)}. hubbub data check lists all."

@@ -1,4 +1,4 @@
-"""TO BE DESCRIBED."""
+"""Provenance of a run's figures: versions, machine, data, protocol, and the reasons against comparing them."""
 
 import hashlib
 import platform
@@ -6,80 +6,82 @@ from importlib import metadata
 from typing import Any
 
 from hubbub.data import splits
-from hubbub.experiment.prepare import Material
+from hubbub.experiment.prepare import Prepared
+from hubbub.report.results import DataFacts, Environment, Machine
 from hubbub.runtime import files
 
-__all__ = ["card", "environment", "manifest"]
-
+__all__ = ["classifier_card", "data_manifest", "environment_of"]
 
 _LIBRARIES = ("torch", "lightning", "numpy", "scipy", "scikit-learn", "lightgbm", "soundfile", "soxr", "pandas")
 
 
-def manifest(material: Material) -> str:
-    """A hash of the clips, their facts and how they sound: another one means other data."""
-    table = material.clips.table[["clip", "start", "end", "label", "fold", "group"]]
-    return hashlib.sha256(table.assign(content=material.sound.contents).to_csv(index=False).encode()).hexdigest()
+def data_manifest(prepared: Prepared) -> str:
+    """A hash of the clip table and the decoded content of each clip: other data have another hash."""
+    table = prepared.clips.table[["clip", "start", "end", "label", "fold", "group"]]
+    return hashlib.sha256(table.assign(content=prepared.sound.contents).to_csv(index=False).encode()).hexdigest()
 
 
-def environment(material: Material) -> dict[str, Any]:
+def environment_of(prepared: Prepared) -> Environment:
+    """Versions, machine, data and protocol of a run."""
     import torch
 
-    clips = material.clips
-    return {
-        "hubbub": metadata.version("hubbub"),
-        "python": platform.python_version(),
-        "libraries": {name: metadata.version(name) for name in _LIBRARIES},
-        "machine": {
-            "system": platform.platform(),
-            "processor": platform.processor() or platform.machine(),
-            "threads": torch.get_num_threads(),
-            "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
-        },
-        "data": {
-            "name": clips.name,
-            "licence": clips.licence,
-            "citation": clips.citation,
-            "clips": len(clips),
-            "listed": clips.listed,
-            "missing": list(clips.missing),
-            "notes": list(clips.notes),
-            "warnings": list(material.audit.warnings),
-            "manifest": manifest(material),
-        },
-        "weights": {path.name: files.sha256(path) for path in [material.weights] if path},
-        "protocol": _protocol_in_words(material),
-        "test_folds": [split.name for split in material.splits],
-        "why_not_comparable": _reasons(material),
-    }
+    clips = prepared.clips
+    return Environment(
+        hubbub=metadata.version("hubbub"),
+        python=platform.python_version(),
+        libraries={name: metadata.version(name) for name in _LIBRARIES},
+        machine=Machine(
+            system=platform.platform(),
+            processor=platform.processor() or platform.machine(),
+            threads=torch.get_num_threads(),
+            accelerator=torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+        ),
+        data=DataFacts(
+            name=clips.name,
+            licence=clips.licence,
+            citation=clips.citation,
+            clips=len(clips),
+            listed=clips.listed,
+            missing=list(clips.missing),
+            notes=list(clips.notes),
+            warnings=list(prepared.audit.warnings),
+            manifest=data_manifest(prepared),
+        ),
+        weights={path.name: files.sha256(path) for path in [prepared.weights] if path},
+        protocol=_describe_protocol(prepared),
+        test_folds=[split.name for split in prepared.splits],
+        why_not_comparable=_reasons(prepared),
+    )
 
 
-def card(material: Material, trained_on: str) -> dict[str, Any]:
-    clips = material.clips
+def classifier_card(prepared: Prepared, trained_on: str) -> dict[str, Any]:
+    """What a saved classifier says about its training data."""
+    clips = prepared.clips
     return {
         "trained_on": f"{clips.name}: {trained_on}",
-        "not_comparable": _reasons(material),
+        "not_comparable": _reasons(prepared),
         "licence": clips.licence,
         "citation": clips.citation,
         "hubbub": metadata.version("hubbub"),
     }
 
 
-def _reasons(material: Material) -> list[str]:
-    """Why the figures may not stand beside published ones; empty where they may."""
-    reasons = [f"NOT COMPARABLE: {leak}" for leak in material.audit.leaks] + list(material.clips.notes)
-    protocol, names = material.recipe.protocol, [split.name for split in material.splits]
+def _reasons(prepared: Prepared) -> list[str]:
+    """The reasons against comparing the figures with published ones; empty where there are none."""
+    reasons = [f"NOT COMPARABLE: {leak}" for leak in prepared.audit.leaks] + list(prepared.clips.notes)
+    protocol, names = prepared.recipe.protocol, [split.name for split in prepared.splits]
     if protocol.folds or protocol.kind == "fixed":
         reasons.append(f"PART OF THE FOLDS: tested on fold {', '.join(names)} alone")
-    if all(len(split.test) for split in material.splits):  # else the test parts are closed
-        reasons += splits.untestable(material.clips, material.splits)
-    reasons += material.remarks
-    if material.quick:
+    if all(len(split.test) for split in prepared.splits):  # else the test parts are sealed
+        reasons += splits.untestable(prepared.clips, prepared.splits)
+    reasons += prepared.caveats
+    if prepared.quick:
         reasons.append("QUICK: a reduced run to see that it works")
     return reasons
 
 
-def _protocol_in_words(material: Material) -> str:
-    protocol, count = material.recipe.protocol, len(material.splits)
+def _describe_protocol(prepared: Prepared) -> str:
+    protocol, count = prepared.recipe.protocol, len(prepared.splits)
     chosen = "nothing chosen" if protocol.validation == "none" else "choices on the validation part"
     if protocol.kind == "fixed":
         train, val, test = ("+".join(part) for part in (protocol.train, protocol.val, protocol.test))

@@ -1,9 +1,8 @@
-"""The steps of a run as tasks of a Ray cluster (Moritz et al. 2018, https://docs.ray.io).
+"""The engine for a Ray cluster: the steps of a run as its tasks (Moritz et al. 2018, https://docs.ray.io).
 
-A task names the cores and the share of an accelerator that it needs, and Ray finds a machine. A task whose machine is
-lost is tried again on another; a training that had a checkpoint in a shared folder goes on from it. What a task writes
-reaches the run folder either directly, where all machines share that folder, or through a storage URL (fsspec). This
-room does not know what a step does.
+A task names the cores and the share of an accelerator that it needs, and Ray finds a machine. Ray tries a task again
+when its machine is lost; a training with a checkpoint in a shared folder then resumes. Files reach the run folder
+directly, where all machines share it, or through a storage URL (fsspec).
 """
 
 import hashlib
@@ -21,30 +20,27 @@ from typing import Any, Self
 from filelock import FileLock, Timeout
 
 from hubbub.errors import HubbubError
-from hubbub.experiment import cell, steps
 from hubbub.experiment.engine import Done, attempt
 from hubbub.experiment.prepare import Log
-from hubbub.experiment.steps import Begun, Run, Step
+from hubbub.experiment.steps import Begun, Performer, Run, Step
 from hubbub.report import run_folder
 from hubbub.runtime import files, homes
 from hubbub.runtime.processes import EngineError
 from hubbub.runtime.ray_cluster import CONNECT_TIMEOUT_S, connect, task_slots
 
-__all__ = ["Ray"]
+__all__ = ["Place", "Ray", "perform_task", "writes"]
 
-#: How often a task is tried again when its machine or process is lost.
+#: The number of times a task is tried again when its machine or process is lost.
 RETRIES = 3
-#: What says where trackers send figures: it is the asker's to say.
+#: Environment variables that say where trackers send figures; tasks get those of the process that started the run.
 TRACKERS = ("MLFLOW_TRACKING_URI", "WANDB_MODE")
-#: What says what a run is.
-FACTS = ("recipe.toml", "environment.json")
-#: A file that a machine sees which shares the run folder.
-TOKEN = ".shared"
+#: Ray performs the tasks of a worker process one after another; this keeps the last run's data between them.
+_PERFORMER = Performer()
 
 
 @dataclass(frozen=True)
-class _Place:
-    """How a task finds the run folder: shared, where `TOKEN` holds `token`, or by way of `storage`."""
+class Place:
+    """How a task finds the run folder: shared, where the file `SHARED` holds `token`, or through `storage`."""
 
     storage: str | None
     token: str
@@ -78,18 +74,18 @@ class Ray:
             raise
         self._task = ray.remote(
             num_cpus=self.cpus, num_gpus=self.gpus, max_retries=RETRIES, scheduling_strategy="SPREAD"
-        )(_perform)
+        )(perform_task)
         return self
 
     def __exit__(self, *error: object) -> None:
         import ray
 
-        ray.shutdown()  # and with it the tasks of this process
+        ray.shutdown()  # ends its tasks, too
         for folder in self._folders:
-            (folder / TOKEN).unlink(missing_ok=True)
+            (folder / run_folder.SHARED).unlink(missing_ok=True)
 
     def begin(self, run: Run, log: Log) -> Done:
-        """On one of the machines, so that this one needs neither the data nor an accelerator."""
+        """Begins the run on the cluster, so that this machine needs neither the data nor an accelerator."""
         log(f"{run.folder.name}: beginning on the cluster, {self.slots} cells at once")
         self.start(Step(run, "begin"))
         return self.next()
@@ -102,11 +98,11 @@ class Ray:
                 "server's address."
             )
         home = os.pathsep.join(map(str, homes.homes()[:-1])) or None  # without this user's own folder
-        place = _Place(self.storage, self._token, home, metadata.version("hubbub"), trackers)
+        place = Place(self.storage, self._token, home, metadata.version("hubbub"), trackers)
         if not self.storage:
-            files.write_text(step.run.folder / TOKEN, self._token)
+            files.write_text(step.run.folder / run_folder.SHARED, self._token)
             self._folders.add(step.run.folder)
-        self._running[self._task.remote(_abroad(step), place, max(int(self.cpus), 1))] = step
+        self._running[self._task.remote(_with_absolute_folder(step), place, max(int(self.cpus), 1))] = step
 
     def next(self) -> Done:
         import ray
@@ -120,11 +116,11 @@ class Ray:
                 f"the cluster could not perform it: {' '.join(str(error).split())[:400]}. A step whose machine is lost "
                 f"is tried {RETRIES + 1} times. The same command tries it again."
             ))  # fmt: skip
-        done = replace(done, step=step, result=_at_home(step, done.result))
+        done = replace(done, step=step, result=_with_own_folder(step, done.result))
         if self.storage and not done.error:
             try:
-                for one in (step, *_done_elsewhere(done)):
-                    _fetch(self.storage, _abroad(one), one.run.folder, _writes)
+                for one in (step, *_not_fetched(done)):
+                    _fetch(self.storage, _with_absolute_folder(one), one.run.folder, writes)
             except Exception as error:  # file systems raise what they like
                 return Done(step, done.seconds, error=EngineError(
                     f"it is done, but could not be fetched from {self.storage}: {error}. The same command fetches it."
@@ -132,8 +128,8 @@ class Ray:
         return done
 
 
-def _perform(step: Step, place: _Place, threads: int) -> Done:
-    """A task: perform a step on this machine."""
+def perform_task(step: Step, place: Place, threads: int) -> Done:
+    """A task: performs a step on this machine."""
     import torch
 
     torch.set_num_threads(threads)
@@ -142,9 +138,11 @@ def _perform(step: Step, place: _Place, threads: int) -> Done:
         os.environ.setdefault("HUBBUB_HOME", place.home)
     try:
         if (ours := metadata.version("hubbub")) != place.version:
-            raise EngineError(f"it has hubbub {ours}, the one who asks has {place.version}. Install the same on both.")
+            raise EngineError(
+                f"it has hubbub {ours}, the machine that started the run has {place.version}. Install the same version."
+            )
         with _run_folder(step, place) as folder:
-            done = attempt(replace(step, run=replace(step.run, folder=folder)))
+            done = attempt(_PERFORMER, replace(step, run=replace(step.run, folder=folder)))
             if place.storage and not done.error:
                 if step.kind == "begin" and done.result.left:
                     _remove_stale(place.storage, step)
@@ -160,21 +158,13 @@ def _perform(step: Step, place: _Place, threads: int) -> Done:
     return done
 
 
-def _abroad(step: Step) -> Step:
-    """A step in words that hold on every machine."""
+def _with_absolute_folder(step: Step) -> Step:
+    """A step with an absolute run folder, which holds on every machine."""
     return replace(step, run=replace(step.run, folder=homes.absolute(step.run.folder)))
 
 
-def _done_elsewhere(done: Done) -> list[Step]:
-    """Cells that are done as a run begins, and whose files have not come home yet."""
-    if not isinstance(done.result, Begun):
-        return []
-    before = [one for one in done.result.cells if one not in done.result.left]
-    return [c for c in before if not (run_folder.place_of(c.run.folder, c.fold, c.seed) / cell.DONE).is_file()]
-
-
-def _at_home(step: Step, result: Any) -> Any:
-    """What a run's beginning gives, with the run folder as it is named here."""
+def _with_own_folder(step: Step, result: Any) -> Any:
+    """The result of a run's beginning with the run folder as this machine names it."""
     if not isinstance(result, Begun):
         return result
     run = replace(result.run, folder=step.run.folder)
@@ -182,8 +172,16 @@ def _at_home(step: Step, result: Any) -> Any:
     return Begun(run, cells, left)
 
 
+def _not_fetched(done: Done) -> list[Step]:
+    """The cells that were done before the run began and whose files are not here yet."""
+    if not isinstance(done.result, Begun):
+        return []
+    before = [one for one in done.result.cells if one not in done.result.left]
+    return [one for one in before if not run_folder.is_done(one.place)]
+
+
 @contextmanager
-def _run_folder(step: Step, place: _Place) -> Iterator[Path]:
+def _run_folder(step: Step, place: Place) -> Iterator[Path]:
     """The run folder as this machine sees it."""
     if place.storage:
         with tempfile.TemporaryDirectory(prefix="hubbub-") as scratch:
@@ -192,7 +190,7 @@ def _run_folder(step: Step, place: _Place) -> Iterator[Path]:
             _fetch(place.storage, step, folder, _needs)
             yield folder
         return
-    folder, token = step.run.folder, step.run.folder / TOKEN
+    folder, token = step.run.folder, step.run.folder / run_folder.SHARED
     if not token.is_file() or token.read_text() != place.token:
         raise EngineError(
             f"it does not see {folder}. Put --out on a file system that all machines share, or give --storage URL."
@@ -200,60 +198,60 @@ def _run_folder(step: Step, place: _Place) -> Iterator[Path]:
     if step.kind != "cell":
         yield folder
         return
-    place_of = run_folder.place_of(folder, step.fold, step.seed)
-    place_of.parent.mkdir(exist_ok=True)
-    try:  # a machine that was given up for lost may still be writing
-        with FileLock(place_of.parent / f".{place_of.name}.lock", timeout=CONNECT_TIMEOUT_S):
+    cell = step.place
+    cell.parent.mkdir(exist_ok=True)
+    try:  # a machine that Ray considers lost may still be writing
+        with FileLock(cell.parent / f".{cell.name}.lock", timeout=CONNECT_TIMEOUT_S):
             yield folder
     except Timeout:
-        raise EngineError(f"another process is at work in {place_of}. Wait for it to end.") from None
+        raise EngineError(f"another process is at work in {cell}. Wait for it to end.") from None
 
 
 def _needs(step: Step, path: str) -> bool:
     """Whether a step reads a file of the run folder."""
     if step.kind == "end":
-        return "/checkpoints/" not in path
-    return path in FACTS or (step.kind == "begin" and path.endswith(cell.DONE))
+        return not run_folder.is_checkpoint(path)
+    return path in run_folder.DEFINING or (step.kind == "begin" and run_folder.marks_done(path))
 
 
-def _writes(step: Step, path: str) -> bool:
-    """Whether a file of the run folder may be a step's work."""
+def writes(step: Step, path: str) -> bool:
+    """Whether a step may write a file of the run folder."""
     if step.kind == "cell":
         return any(path.startswith(f"{name}/seed-{step.seed}/") for name in run_folder.fold_names(step.fold))
-    return path in FACTS if step.kind == "begin" else not path.startswith("test-")
+    return path in run_folder.DEFINING if step.kind == "begin" else not run_folder.belongs_to_a_cell(path)
 
 
 def _send(storage: str, step: Step, folder: Path) -> None:
-    """Copy a step's work to the storage, what marks a cell done at the last."""
+    """Copies what a step wrote to the storage; the file that marks a cell done comes last."""
     system, root = _storage(storage, step)
     found = [p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()]
-    for path in sorted((p for p in found if _writes(step, p)), key=lambda p: p.endswith(cell.DONE)):
+    for path in sorted((p for p in found if writes(step, p)), key=run_folder.marks_done):
         system.makedirs(f"{root}/{path}".rpartition("/")[0], exist_ok=True)
         system.put_file(str(folder / path), f"{root}/{path}")
 
 
 def _remove_stale(storage: str, step: Step) -> None:
-    """Remove what was made of other cells than will be there."""
+    """Removes what depends on all cells, since some will change."""
     system, root = _storage(storage, step)
-    for name in steps.OF_ALL_CELLS:
+    for name in run_folder.OF_ALL_CELLS:
         if system.exists(f"{root}/{name}"):
             system.rm(f"{root}/{name}", recursive=True)
 
 
 def _fetch(storage: str, step: Step, folder: Path, wanted: Callable[[Step, str], bool]) -> None:
-    """Copy the wanted files from the storage to a run folder, as far as they are there."""
+    """Copies the wanted files that exist in the storage to a run folder."""
     system, root = _storage(storage, step)
     system.invalidate_cache()
     found = [path.removeprefix(root).lstrip("/") for path in system.find(root)]
     if leading := [path for path in found if ".." in path.split("/")]:
         raise EngineError(f"{storage} names a file {leading[0]}, which leads out of the run folder.")
-    for path in sorted((p for p in found if wanted(step, p)), key=lambda p: p.endswith(cell.DONE)):
+    for path in sorted((p for p in found if wanted(step, p)), key=run_folder.marks_done):
         with files.whole_file(folder / path) as temporary:
             system.get_file(f"{root}/{path}", str(temporary))
 
 
 def _storage(url: str, step: Step) -> tuple[Any, str]:
-    """The file system of a URL, and where in it a run is: under its name and a hash of where its folder is at home."""
+    """The file system of a URL and the run's path in it: the folder's name and a hash of its absolute path."""
     import fsspec
 
     try:

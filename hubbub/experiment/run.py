@@ -1,8 +1,8 @@
-"""Recipes over their folds and seeds, all of them one grid: run, resume, collect.
+"""Recipes over their folds and seeds, run as one grid: run, resume, collect.
 
-Each cell (recipe, test fold, seed) makes its choices on its validation part and opens its test part once, after them.
-A killed grid goes on where it stopped; a cell that fails is reported and the rest go on. `summary.json` is always
-computed from the files of the cells, never from memory. This room does not know where a cell is run.
+Each cell (recipe, test fold, seed) makes its choices on its validation part, then opens its test part once. A killed
+grid resumes where it stopped; a failed cell is reported and the others go on. The summary is computed from the files
+of the cells, never from memory.
 """
 
 import unicodedata
@@ -10,17 +10,17 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from hubbub.config.recipe import Recipe
 from hubbub.experiment.engine import Done, Engine
-from hubbub.experiment.local import Here
+from hubbub.experiment.local import InProcess
 from hubbub.experiment.prepare import Log
-from hubbub.experiment.steps import ExperimentError, Run, Step, in_words, refuse_foreign
+from hubbub.experiment.steps import ExperimentError, Run, Step, describe_choice, refuse_foreign
+from hubbub.report.results import Summary
 from hubbub.runtime import files
 from hubbub.runtime.progress import Tally
 
-__all__ = ["ExperimentError", "Run", "Ended", "run", "run_all"]
+__all__ = ["Ended", "ExperimentError", "Run", "run_all", "run_recipe"]
 
 
 @dataclass
@@ -28,25 +28,25 @@ class Ended:
     """How a run ended: its summary, or the steps that failed."""
 
     run: Run
-    summary: dict[str, Any] | None = None
+    summary: Summary | None = None
     failed: list[Done] = field(default_factory=list)
     left: int = 0
 
 
-def run(
+def run_recipe(
     recipe: Recipe,
     folder: Path,
     *,
     quick: bool = False,
     refit: bool = True,
     log: Log = lambda line: None,
-) -> dict[str, Any]:
-    """Run every cell that is not done yet, then write `summary.json`, `report.html` and, with `refit`, `classifier/`.
+) -> Summary:
+    """Runs every cell that is not done yet, then writes summary, page and, with `refit`, the final classifier.
 
     Returns the summary. Raises `ExperimentError` where `folder` holds another recipe's run, and the first error of its
     cells once the others have been run.
     """
-    (ended,) = run_all([Run(recipe, folder, quick, refit)], Here(log), log)
+    (ended,) = run_all([Run(recipe, folder, quick, refit)], InProcess(log), log)
     if ended.failed:
         raise ended.failed[0].error or ExperimentError(f"{folder} could not be run.")
     assert ended.summary is not None
@@ -54,10 +54,10 @@ def run(
 
 
 def run_all(runs: Sequence[Run], engine: Engine, log: Log = lambda line: None) -> list[Ended]:
-    """Run all cells of all runs that are not done yet, as many at once as the engine can, and end each run.
+    """Runs all cells of all runs that are not done yet, as many at once as the engine can, and ends each run.
 
-    Returns how each ended, in order. Raises `StoreError` where another process is at work in one of the folders, before
-    anything is begun, and `ExperimentError` where two runs would write to one folder, or into one that is no run's.
+    Returns how each ended, in order. Before anything is begun, raises `StoreError` where another process works in one
+    of the folders, and `ExperimentError` where two runs would write to one folder, or a folder holds other things.
     """
     _refuse_folders(runs)
     with ExitStack() as held:
@@ -73,7 +73,7 @@ def run_all(runs: Sequence[Run], engine: Engine, log: Log = lambda line: None) -
             ends.append(ended)
             if done.error:
                 ended.failed.append(done)
-                if len(runs) > 1:  # else nothing is done before the end, which says it
+                if len(runs) > 1:  # a single run's error is reported at the end
                     log(f"{one.folder.name}: {done.error}")
                 continue
             ended.run = done.result.run
@@ -83,7 +83,7 @@ def run_all(runs: Sequence[Run], engine: Engine, log: Log = lambda line: None) -
             tally.add(str(one.folder), len(cells), len(left))
             ended.left = len(left)
             waiting += left or [Step(ended.run, "end")]
-        # Shares of the machine are those of all cells, done or left, so that going on gives the same figures.
+        # The machine is shared by all cells, done or left, so that a resumed run gives the same figures.
         engine.slots = tally.slots = max(1, min(engine.slots, tally.cells()))
         by_folder = {ended.run.folder: ended for ended in ends}
         running = 0
@@ -100,7 +100,7 @@ def run_all(runs: Sequence[Run], engine: Engine, log: Log = lambda line: None) -
 
 
 def _follow(ended: Ended, done: Done, tally: Tally, log: Log) -> list[Step]:
-    """Note what became of a step; the steps that it was the last to keep from starting."""
+    """Records a finished step; returns the steps that may start now."""
     name = ended.run.folder.name
     if done.step.kind == "end":
         ended.summary = done.result
@@ -111,17 +111,17 @@ def _follow(ended: Ended, done: Done, tally: Tally, log: Log) -> list[Step]:
         ended.failed.append(done)
         log(f"{tally} {name}, {done.step}: {done.error}")
     elif done.step.kind == "cell":
-        figures = done.result
+        result = done.result
         log(
-            f"{tally} {name}, {done.step}: clip accuracy {figures['clip_accuracy']:.4f}, "
-            f"segment {figures['segment_accuracy']:.4f} ({in_words(figures['choice'])}){tally.time_left()}"
+            f"{tally} {name}, {done.step}: clip accuracy {result.clip_accuracy:.4f}, "
+            f"segment {result.segment_accuracy:.4f} ({describe_choice(result.choice)}){tally.time_left()}"
         )
     last = done.step.kind == "cell" and not ended.left and not ended.failed
     return [Step(ended.run, "end")] if last else []
 
 
 def _refuse_folders(runs: Sequence[Run]) -> None:
-    """Those of others, and one for two runs: some file systems take upper and lower case for the same."""
+    """Refuses folders that hold other things, and one folder for two runs; case counts on some file systems only."""
     seen: dict[str, Run] = {}
     for one in runs:
         refuse_foreign(one.folder)
@@ -129,5 +129,5 @@ def _refuse_folders(runs: Sequence[Run]) -> None:
         if other is not one:
             raise ExperimentError(
                 f"two runs would write to {one.folder}: '{other.recipe.title}' and '{one.recipe.title}'. Name each "
-                "recipe once; for other settings of one, write a recipe file of another name."
+                "recipe once; for other settings, write a recipe file with another name."
             )

@@ -1,7 +1,7 @@
-"""A run in steps: begin it, a cell for each test fold and seed, end it.
+"""A run in steps: begin it, run a cell for each test fold and seed, end it.
 
-A step is a plain value. Any process performs it from the run's folder and the data's home alone, so an engine may put
-it anywhere: here, in another process, on another machine. This room does not know where it is.
+A step is a plain value. Any process can perform it with the run folder and the data home alone, so an engine may
+perform it here, in another process or on another machine.
 """
 
 import json
@@ -17,18 +17,15 @@ from hubbub.classifier import calibration
 from hubbub.config.recipe import Recipe
 from hubbub.errors import HubbubError, examples
 from hubbub.experiment import cell, gallery
-from hubbub.experiment.prepare import Log, Material, prepare
-from hubbub.experiment.provenance import card, environment
-from hubbub.report import page, run_folder
-from hubbub.report import summary as report
-from hubbub.report.run_folder import place_of, read_choices, read_json, threads
+from hubbub.experiment.prepare import Log, Prepared, prepare
+from hubbub.experiment.provenance import classifier_card, environment_of
+from hubbub.report import run_folder
+from hubbub.report.page import write_page
+from hubbub.report.results import CellResult, Summary
+from hubbub.report.summary import summarise
 from hubbub.runtime import files
 
-__all__ = ["Begun", "ExperimentError", "OF_ALL_CELLS", "Run", "Step", "forget", "in_words", "perform", "refuse_foreign"]
-
-
-#: Folders of a run that are made of all its cells, so removed before one of them is run again.
-OF_ALL_CELLS = (gallery.FOLDER, "classifier", "refit")
+__all__ = ["Begun", "ExperimentError", "Performer", "Run", "Step", "describe_choice", "refuse_foreign"]
 
 
 class ExperimentError(HubbubError):
@@ -37,16 +34,16 @@ class ExperimentError(HubbubError):
 
 @dataclass(frozen=True)
 class Run:
-    """One recipe in one folder: in its reduced form or not, refitted on all folds at the end or not.
+    """One recipe in one folder: quick or full, with or without a final classifier refitted on all folds.
 
-    `remarks` are what is to be said of its figures, known once it has begun.
+    `caveats` belong beside its figures; they are known once the run has begun.
     """
 
     recipe: Recipe
     folder: Path
     quick: bool = False
     refit: bool = True
-    remarks: tuple[str, ...] = ()
+    caveats: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,88 +58,90 @@ class Step:
     def __str__(self) -> str:
         return f"test fold {self.fold}, seed {self.seed}" if self.kind == "cell" else f"the run's {self.kind}"
 
+    @property
+    def place(self) -> Path:
+        """The folder of a cell."""
+        return run_folder.cell_folder(self.run.folder, self.fold, self.seed)
+
 
 @dataclass(frozen=True)
 class Begun:
-    """A run that has begun: its recipe as decided where it began, all its cells, and those that are left to do."""
+    """A run that has begun: its resolved recipe, all its cells, and those that are left to do."""
 
     run: Run
     cells: tuple[Step, ...]
     left: tuple[Step, ...]
 
 
-def perform(step: Step, log: Log = lambda line: None) -> Any:
-    """`begin` gives `Begun`, `cell` what its `metrics_test.json` holds, `end` the summary.
+class Performer:
+    """Performs steps, and keeps the prepared data of the last run: a process performs most steps of a run in turn."""
 
-    Raises `ExperimentError` where the folder holds another recipe's run.
-    """
-    if step.kind == "begin":
-        return _begin(step.run, log)
-    known = _key(step.run) in _kept
-    material = _material(step.run)
-    if not known:
-        _refuse_other(material, step.run.folder)
-    if step.kind == "end":
-        return _end(material, step.run, log)
-    (split,) = (split for split in material.splits if split.name == step.fold)
-    return cell.run(material, split, step.seed, place_of(step.run.folder, step.fold, step.seed))
+    def __init__(self) -> None:
+        self._prepared: dict[tuple[str, bool], Prepared] = {}
 
+    def perform(self, step: Step, log: Log = lambda line: None) -> Begun | CellResult | Summary:
+        """Performs a step: `begin` gives `Begun`, `cell` its test result, `end` the summary.
 
-#: The last run's material: a process performs most steps of one run after the other.
-_kept: dict[tuple[str, bool], Material] = {}
+        Raises `ExperimentError` where the folder holds another recipe's run.
+        """
+        if step.kind == "begin":
+            return self._begin(step.run, log)
+        known = _key(step.run) in self._prepared
+        prepared = self._prepare(step.run)
+        if not known:
+            _refuse_other(prepared, step.run.folder)
+        if step.kind == "end":
+            return _end(prepared, step.run, log)
+        (split,) = (split for split in prepared.splits if split.name == step.fold)
+        return cell.run_cell(prepared, split, step.seed, step.place)
+
+    def release(self) -> None:
+        """Frees the memory of the prepared data."""
+        self._prepared.clear()
+
+    def _prepare(self, run: Run, log: Log = lambda line: None) -> Prepared:
+        key = _key(run)
+        if key not in self._prepared:
+            self.release()
+            self._prepared[key] = prepare(run.recipe, log, quick=run.quick)
+        return replace(self._prepared[key], caveats=run.caveats or self._prepared[key].caveats)
+
+    def _begin(self, run: Run, log: Log) -> Begun:
+        """Writes what the run is; or, where it was begun before, makes sure that it is the same one."""
+        prepared = self._prepare(run, log)
+        run = replace(run, recipe=prepared.recipe, caveats=prepared.caveats)
+        self._prepared[_key(run)] = prepared
+        folder, recipe = run.folder, prepared.recipe.to_toml()
+        if run_folder.is_begun(folder):
+            if run_folder.read_recipe(folder).to_toml() != recipe:
+                raise ExperimentError(
+                    f"{folder} holds the run of another recipe. Give another --name, or remove that folder."
+                )
+            _refuse_other(prepared, folder)
+        else:
+            run_folder.write_environment(folder, environment_of(prepared))
+            run_folder.write_recipe(folder, recipe)
+        seeds = prepared.recipe.train.seeds
+        cells = tuple(Step(run, "cell", split.name, seed) for split in prepared.splits for seed in seeds)
+        left = tuple(one for one in cells if not run_folder.is_done(one.place))
+        for one in cells:
+            if one not in left:  # a damaged file is reported now, not after the others have been trained
+                run_folder.read_result(one.place)
+        if left:
+            for name in run_folder.OF_ALL_CELLS:
+                files.remove_folder(folder / name, folder, run_folder.RECIPE)
+        return Begun(run, cells, left)
 
 
 def _key(run: Run) -> tuple[str, bool]:
     return run.recipe.to_toml(), run.quick
 
 
-def _material(run: Run, log: Log = lambda line: None) -> Material:
-    key = _key(run)
-    if key not in _kept:
-        forget()
-        _kept[key] = prepare(run.recipe, log, quick=run.quick)
-    return replace(_kept[key], remarks=run.remarks or _kept[key].remarks)
-
-
-def forget() -> None:
-    """Give the memory back that material of earlier steps holds."""
-    _kept.clear()
-
-
-def _begin(run: Run, log: Log) -> Begun:
-    """Write what the run is; or, where it was begun before, make sure that it is the same one."""
-    material = _material(run, log)
-    run = replace(run, recipe=material.recipe, remarks=material.remarks)
-    _kept[_key(run)] = material
-    folder, recipe, facts = run.folder, material.recipe.to_toml(), environment(material)
-    if (folder / "recipe.toml").is_file():
-        if (folder / "recipe.toml").read_bytes() != recipe.encode():
-            raise ExperimentError(
-                f"{folder} holds the run of another recipe. Give another --name, or remove that folder."
-            )
-        _refuse_other(material, folder)
-    else:
-        files.write_json(folder / "environment.json", facts)
-        files.write_text(folder / "recipe.toml", recipe)
-    cells = tuple(
-        Step(run, "cell", split.name, seed) for split in material.splits for seed in material.recipe.train.seeds
-    )
-    left = tuple(c for c in cells if not (place_of(folder, c.fold, c.seed) / cell.DONE).is_file())
-    for one in cells:
-        if one not in left:  # a damaged file is told now, not after the others have been trained
-            read_json(place_of(folder, one.fold, one.seed) / cell.DONE)
-    if left:
-        for name in OF_ALL_CELLS:
-            files.remove_folder(folder / name, folder)
-    return Begun(run, cells, left)
-
-
 def refuse_foreign(folder: Path) -> None:
-    """A run's folder is new, empty or a run's: what lies in any other, or is reached from it by links, is not ours to
-    write over."""
-    if strange := files.foreign_files(folder, "recipe.toml"):
+    """Raises `ExperimentError` unless a folder is new, empty or a run's, without links that lead out of it."""
+    if strange := files.foreign_files(folder, run_folder.RECIPE, leftovers=run_folder.LEFTOVERS):
         raise ExperimentError(
-            f"{folder} holds {examples(strange)}, and no run. Give another --name or --out, or an empty folder."
+            f"{folder} holds {examples(strange)}, and is not a run. Give another --name or --out, or an empty folder."
         )
     for base, names, _ in os.walk(folder):
         for path in (Path(base, name) for name in names):
@@ -153,58 +152,61 @@ def refuse_foreign(folder: Path) -> None:
                 )
 
 
-def _refuse_other(material: Material, folder: Path) -> None:
-    """A cell on another day or another machine hears the clips that the run began with, and starts from its weights."""
-    before, now = read_json(folder / "environment.json"), environment(material)
-    for what, one, other in (
-        ("on other clips", before["data"]["manifest"], now["data"]["manifest"]),
-        ("from other weights", before["weights"], now["weights"]),
+def _refuse_other(prepared: Prepared, folder: Path) -> None:
+    """On another day or machine, a cell must use the clips and weights that the run began with."""
+    before, now = run_folder.read_environment(folder), environment_of(prepared)
+    for difference, one, other in (
+        ("on other clips", before.data.manifest, now.data.manifest),
+        ("from other weights", before.weights, now.weights),
     ):
         if one != other:
             raise ExperimentError(
-                f"{folder} was begun {what} than are here now. Give another --name, or put the same files into "
+                f"{folder} was begun {difference} than are here now. Give another --name, or put the same files into "
                 "HUBBUB_HOME."
             )
 
 
-def _end(material: Material, run: Run, log: Log) -> dict[str, Any]:
-    """`summary.json`, the gallery, the classifier refitted on all folds, and the page that shows it all."""
-    facts = read_json(run.folder / "environment.json") | {"training_threads": threads(run.folder)}
-    files.write_json(run.folder / "environment.json", facts)
-    summary = report.summarise(run.folder)
-    if not (run.folder / gallery.FOLDER).is_dir():
+def _end(prepared: Prepared, run: Run, log: Log) -> Summary:
+    """Writes the summary, the gallery, the classifier refitted on all folds, and the page."""
+    folder = run.folder
+    environment = run_folder.read_environment(folder)
+    environment.training_threads = run_folder.threads(folder)
+    run_folder.write_environment(folder, environment)
+    summary = summarise(folder)
+    if not run_folder.gallery_folder(folder).is_dir():
         log("explaining the worst mistakes")
-        gallery.write(material, run.folder)
-    if run.refit and not (run.folder / "classifier").is_dir():
+        gallery.write_gallery(prepared, folder)
+    if run.refit and not run_folder.classifier_folder(folder).is_dir():
         log("refitting on all folds: the classifier that hubbub.load gives")
-        _refit(material, run.folder, summary)
-    page.write(run.folder)
+        _refit(prepared, folder, summary)
+    write_page(folder)
     return summary
 
 
-def _refit(material: Material, folder: Path, summary: dict[str, Any]) -> None:
-    """The same recipe on all clips; what validation chose most often (the middle epoch for a network) is kept, and how
-    sure it may be is what the cells say together."""
-    places = [place for _, _, place in report.cells(folder)]
-    choices = read_choices(places)
-    if material.recipe.head.name == "none":
+def _refit(prepared: Prepared, folder: Path, summary: Summary) -> None:
+    """Fits the recipe on all clips, with the most frequent choice of validation (a network: the middle epoch).
+
+    The calibration is the cells' typical one.
+    """
+    places = [place for _, _, place in run_folder.cells(folder)]
+    choices = [run_folder.read_result(place).choice for place in places]
+    if prepared.recipe.head.name == "none":
         choice = sorted(choices, key=lambda choice: choice["epoch"])[(len(choices) - 1) // 2]
     else:
         choice = json.loads(Counter(json.dumps(c) for c in choices).most_common(1)[0][0])
-    every, nothing = np.flatnonzero(material.targets >= 0), np.zeros(0, dtype=np.intp)
-    seed = material.recipe.train.seeds[0]
-    model = cell.fit(material, every, nothing, seed, folder / "refit", [], choice).final
-    model.confidence = calibration.average([run_folder.confidence(place) for place in places])
-    accuracy = summary["clip"]["accuracy"]
-    model.card = card(material, "all folds that took part, refitted after the evaluation") | {
+    every, nothing = np.flatnonzero(prepared.targets >= 0), np.zeros(0, dtype=np.intp)
+    seed, place = prepared.recipe.train.seeds[0], run_folder.refit_folder(folder)
+    model = cell.fit_with_history(prepared, every, nothing, seed, place, choice=choice).final
+    model.confidence = calibration.average([run_folder.calibration_of(place) for place in places])
+    model.card = classifier_card(prepared, "all folds that took part, refitted after the evaluation") | {
         "choice": choice,
-        "not_comparable": summary["why_not_comparable"],
-        "evaluated": f"clip accuracy {accuracy['mean']:.4f} by models that had not heard the clips; "
-        f"{summary['protocol']}",
+        "not_comparable": summary.why_not_comparable,
+        "evaluated": f"clip accuracy {summary.clip.accuracy.mean:.4f} by models that were not trained on the clips; "
+        f"{summary.protocol}",
     }
-    model.save(folder / "classifier")
+    model.save(run_folder.classifier_folder(folder))
 
 
-def in_words(choice: dict[str, Any]) -> str:
-    """What validation decided, on one line."""
+def describe_choice(choice: dict[str, Any]) -> str:
+    """The choice of validation on one line."""
     return ", ".join(f"{name} {value}" for name, value in choice.items()) or "nothing to choose"

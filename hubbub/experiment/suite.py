@@ -1,7 +1,7 @@
 """Suites: several recipes over the same folds and seeds, run as one grid.
 
-A suite is a TOML file with `title`, `recipes` and, where they differ from the recipes' own, `seeds` and `folds`. Each
-recipe keeps a run folder of its own below the suite's. This room does not know how a cell is run.
+A suite is a TOML file with `title`, `recipes` and optionally `seeds` and `folds`, which override the recipes' own. Each
+recipe has its own run folder below the suite's.
 """
 
 import os
@@ -19,12 +19,14 @@ from hubbub.config.sections import Distinct, Section, Seed
 from hubbub.errors import HubbubError, did_you_mean
 from hubbub.experiment.run import Ended
 from hubbub.experiment.steps import Run
-from hubbub.report import compare, compare_page, run_folder
-from hubbub.report import summary as report
+from hubbub.report import run_folder
+from hubbub.report.compare import compare_runs
+from hubbub.report.compare_page import write_comparison
+from hubbub.report.results import LevelName
 from hubbub.runtime import files
 from hubbub.runtime.escape import escape_table
 
-__all__ = ["Suite", "SuiteError", "is_suite", "overview", "runs", "shipped", "write"]
+__all__ = ["Suite", "SuiteError", "is_suite", "overview", "runs_of", "shipped", "write_overview"]
 
 
 class SuiteError(HubbubError):
@@ -48,24 +50,24 @@ def shipped() -> dict[str, str]:
 
 
 def is_suite(name: str) -> bool:
-    """Whether a name or TOML file is a suite's; else it is taken for a recipe's."""
+    """Whether a name or TOML file is a suite; all others are recipes."""
     path = Path(name)
     if path.suffix != ".toml" or not os.path.isfile(path):
         return name in shipped()
     try:
         return "recipes" in recipe.read_toml(path.read_bytes(), name)
     except (RecipeError, OSError):
-        return False  # reading it as a recipe says what is wrong
+        return False  # reading it as a recipe reports what is wrong
 
 
-def runs(
+def runs_of(
     names: Sequence[str], out: Path, *, name: str | None = None, settings: Sequence[str] = (), quick: bool = False
 ) -> list[Run]:
-    """The runs of recipes and suites by name or file: `out`/RECIPE, and `out`/SUITE/RECIPE for those of a suite.
+    """The runs of recipes and suites by name or file, in `out`/RECIPE, or `out`/SUITE/RECIPE for those of a suite.
 
-    `name` takes the place of the first part, where there is but one. `settings` are `--set` settings of each recipe;
-    what they say of seeds and folds goes before what a suite says. A reduced form has seeds and folds of its own.
-    Raises `SuiteError` where a suite is not one, `RecipeError` where a recipe is not.
+    `name` replaces the first part of a single recipe or suite. `settings` are `--set` settings for each recipe; they
+    override the seeds and folds of a suite. Quick runs keep the seeds and folds of `[quick]`. Raises `SuiteError` for
+    an invalid suite and `RecipeError` for an invalid recipe.
     """
     if name is not None and len(names) > 1:
         raise SuiteError(f"--name names one run, and {len(names)} were given. Leave it out, or run one at a time.")
@@ -87,7 +89,7 @@ def runs(
 
 
 def _refuse_unknown(names: Sequence[str], where: str = "") -> None:
-    """All unknown names at once: a long suite should not be mended one name at a time."""
+    """Raises `RecipeError` with all unknown names at once."""
     known = {*recipe.shipped(), *([] if where else shipped())}
     unknown = [n for n in names if n not in known and not n.endswith(".toml")]
     if unknown:
@@ -118,40 +120,41 @@ def _settings(suite: Suite) -> list[str]:
 
 
 def overview(folders: Sequence[Path]) -> pd.DataFrame:
-    """One row a run: its figures over folds and seeds, how long it took, and what must be read first; all as text."""
+    """One row a run: its figures over folds and seeds, its duration, and its caveats; all as text."""
     return pd.DataFrame([_row(folder) for folder in folders])
 
 
 def _row(folder: Path) -> dict[str, str]:
-    summary = report.read_json(folder / "summary.json")
+    summary = run_folder.read_summary(folder)
 
-    def figure(level: str, key: str, part: str) -> str:
-        value = summary[level][key].get(part)
+    def figure(level: LevelName, metric: str, part: str) -> str:
+        value = getattr(summary.level(level).figure(metric), part)
         return "-" if value is None else f"{value:.4f}"
 
     return {
         "run": folder.name,
-        "cells": str(len(summary["folds"])),
+        "cells": str(len(summary.folds)),
         "clip accuracy": figure("clip", "accuracy", "mean"),
         "sd folds": figure("clip", "accuracy", "sd"),
         "sd seeds": figure("clip", "accuracy", "sd_seeds"),
         "clip macro-F1": figure("clip", "macro_f1", "mean"),
         "segment accuracy": figure("segment", "accuracy", "mean"),
-        "minutes": f"{sum(summary['seconds'].values()) / 60:.1f}",
-        "read first": "; ".join(reason.partition(":")[0] for reason in summary["why_not_comparable"]),
+        "minutes": f"{(summary.seconds.fit + summary.seconds.predict) / 60:.1f}",
+        "read first": "; ".join(reason.partition(":")[0] for reason in summary.why_not_comparable),
     }
 
 
-def write(folder: Path, ends: Sequence[Ended]) -> str:
-    """The suite's `overview.csv` and, where its runs may be compared, `comparison.html`; what was made, in words."""
+def write_overview(folder: Path, ends: Sequence[Ended]) -> str:
+    """Writes the suite's overview table and, where its runs can be compared, the comparison; describes both."""
     finished = [ended.run.folder for ended in ends if ended.summary]
     if not finished:
         return "no run was finished"
-    files.write_csv(folder / "overview.csv", escape_table(overview(finished)))
+    table, page = folder / "overview.csv", folder / "comparison.html"
+    files.write_csv(table, escape_table(overview(finished)))
     if len(finished) < 2:
-        return f"table: {folder / 'overview.csv'}"
+        return f"table: {table}"
     try:
-        page = compare_page.write(compare.compare(finished), folder / "comparison.html")
+        write_comparison(compare_runs(finished), page)
     except HubbubError as error:
-        return f"table: {folder / 'overview.csv'}   not compared: {error}"
-    return f"table: {folder / 'overview.csv'}   comparison: {page}"
+        return f"table: {table}   not compared: {error}"
+    return f"table: {table}   comparison: {page}"

@@ -1,7 +1,7 @@
-"""What a search found: its trials as tables, pictures and `best.toml`, made from the study alone.
+"""The results of a search: trials as tables, plots and `best.toml`, from the study alone.
 
 Importance is fANOVA's (Hutter, Hoos & Leyton-Brown 2014): the share of the objective's variance that a setting explains
-in a forest fitted to the trials. This room tries nothing.
+in a forest fitted to the trials.
 """
 
 import warnings
@@ -21,42 +21,42 @@ if TYPE_CHECKING:
     from optuna import Study
     from optuna.trial import FrozenTrial
 
-__all__ = ["in_words", "lost", "objective", "why", "write"]
+__all__ = ["describe_settings", "failure", "is_lost", "objective", "write_report"]
 
-#: Fewer trials that came through say nothing of importance.
+#: Importance needs this many successful trials.
 FEWEST = 8
 
 
 def objective(recipe: Recipe) -> str:
-    """The validation figure that is searched for: the one that picks a network's epoch, a head's clip accuracy."""
+    """The validation figure to optimise: the one that chooses a network's epoch, or a head's clip accuracy."""
     return recipe.train.monitor if recipe.head.name == "none" else "val_clip_accuracy"
 
 
-def lost(trial: "FrozenTrial") -> bool:
-    """Whether its process was killed under it, so that its settings are tried again; the second time it has failed."""
+def is_lost(trial: "FrozenTrial") -> bool:
+    """Whether a trial's process was killed, so that its settings are tried again. The second time it has failed."""
     return trial.state.name == "FAIL" and "why" not in trial.user_attrs and "again" not in trial.user_attrs
 
 
-def why(trial: "FrozenTrial") -> str:
-    """Why a trial failed; "" where it did not, or is tried again."""
+def failure(trial: "FrozenTrial") -> str:
+    """The reason why a trial failed; "" where it did not, or is tried again."""
     killed = "its process was killed, twice" if trial.state.name == "FAIL" and "again" in trial.user_attrs else ""
     return trial.user_attrs.get("why", killed)
 
 
-def in_words(values: Mapping[str, Any]) -> str:
+def describe_settings(values: Mapping[str, Any]) -> str:
     """`batch_size 8, dropout 0.31`: settings by their last name."""
-    said = (f"{value:.3g}" if isinstance(value, float) else str(value) for value in values.values())
-    return ", ".join(f"{name.rpartition('.')[2]} {value}" for name, value in zip(values, said, strict=True))
+    texts = (f"{value:.3g}" if isinstance(value, float) else str(value) for value in values.values())
+    return ", ".join(f"{name.rpartition('.')[2]} {value}" for name, value in zip(values, texts, strict=True))
 
 
-def write(recipe: Recipe, study: "Study", folder: Path, test: str) -> dict[str, Any]:
-    """`trials.csv`, `epochs.csv`, `history.png`, `importance.png`, `best.toml`, and `tune.json`, which it returns.
+def write_report(recipe: Recipe, study: "Study", folder: Path, test: str) -> dict[str, Any]:
+    """Writes `trials.csv`, `epochs.csv`, `history.png`, `importance.png`, `best.toml` and `tune.json`.
 
-    `best.toml` is the recipe with the best trial's settings. Where test folds take turns it tests on `test` alone, the
-    one that the search did not hear: the others have helped to choose.
+    Returns the content of `tune.json`. `best.toml` is the recipe with the best trial's settings. Where each fold would
+    be the test part once, it tests on fold `test` alone: the search used the others.
     """
     assert recipe.tune is not None
-    trials = [t for t in study.get_trials(deepcopy=False) if not lost(t)]
+    trials = [t for t in study.get_trials(deepcopy=False) if not is_lost(t)]
     done = [t for t in trials if t.state.name == "COMPLETE"]
     name = objective(recipe)
     smaller = study.direction.name == "MINIMIZE"
@@ -96,23 +96,23 @@ def _sealed(recipe: Recipe, test: str) -> dict[str, Any]:
 
 
 def _table(trials: list["FrozenTrial"], name: str) -> pd.DataFrame:
-    """One row a trial, in their order: how it ended, its value (a stopped one's last), what was drawn."""
+    """One row a trial, in order: its state, its value (a stopped trial's last one), and its settings."""
     rows = []
     for trial in trials:
         seconds = trial.duration.total_seconds() if trial.duration else None
         ended = {"trial": trial.number, "state": trial.state.name.lower(), name: trial.value, "seconds": seconds}
-        rows.append(ended | trial.params | {"why": why(trial)})
+        rows.append(ended | trial.params | {"why": failure(trial)})
     return pd.DataFrame(rows)
 
 
 def _importance(study: "Study", done: list["FrozenTrial"]) -> tuple[dict[str, float] | None, str]:
-    """Shares by setting, or why there are none."""
+    """Shares by setting, or the reason why there are none."""
     from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
     if len(done) < FEWEST:
-        return None, f"{len(done)} trials came through, and importance needs {FEWEST}"
+        return None, f"{len(done)} trials succeeded, and importance needs {FEWEST}"
     if len({trial.value for trial in done}) == 1:
-        return None, "all trials came out alike"
+        return None, "all trials have the same value"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         shares = get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=0))

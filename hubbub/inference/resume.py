@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hubbub.audio.find_files import STDIN
+from hubbub.classifier.base import SAVED_IN
 from hubbub.data import manifest
 from hubbub.data.origins import Origins
 from hubbub.errors import HubbubError, examples
@@ -86,7 +87,7 @@ def open_results(
         if one:
             form.join(out, [results.failed.get(path) or file for path, file in result_files.items()])
     if one and not results.failed:
-        files.remove_folder(place, place)
+        files.remove_folder(place, place, manifest.MANIFEST)
 
 
 def model_checksums(model: str) -> dict[str, str]:
@@ -94,7 +95,7 @@ def model_checksums(model: str) -> dict[str, str]:
     path = Path(model)
     if path.is_file():
         return {path.name: files.sha256(path)}
-    folder = path / "classifier" if (path / "classifier").is_dir() else path
+    folder = path / SAVED_IN if (path / SAVED_IN).is_dir() else path
     return {file.name: files.sha256(file) for file in sorted(folder.glob("*")) if file.is_file()}
 
 

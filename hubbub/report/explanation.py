@@ -32,8 +32,8 @@ def write_spectrogram_explanation(
     card = {"label": label, "method": "Grad-CAM", "remarks": [], "scores": {"original": prediction.scores}}
     card["files"] = {"shown": "shown.png", "gradcam": "gradcam.png"}
     with files.whole_folder(folder, CARD) as temporary:
-        plots.picture(shown, temporary / "shown.png")
-        plots.picture(shown, temporary / "gradcam.png", heat)
+        plots.network_input(shown, temporary / "shown.png")
+        plots.network_input(shown, temporary / "gradcam.png", heat)
         files.write_json(temporary / CARD, card)
     return card
 

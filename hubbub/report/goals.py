@@ -1,15 +1,14 @@
-"""TO BE DESCRIBED."""
+"""The goals table: System A's comparison, filled from finished runs."""
 
 from pathlib import Path
 
 import pandas as pd
 
-from hubbub.config.recipe import Recipe
-from hubbub.report.run_folder import read_json
+from hubbub.report import run_folder
+from hubbub.report.results import LevelName
 from hubbub.report.summary import NAMES
 
-__all__ = ["goals"]
-
+__all__ = ["goals_table"]
 
 #: System A's goals and the recipes that pursue them.
 GOALS = {
@@ -18,15 +17,13 @@ GOALS = {
     "A2": "us8k-esresnext",
     "A3": "us8k-audioclip",
 }
-
-
 _GOAL_ROWS = [
     *("run", "segment accuracy", "segment macro-F1", "clip accuracy", "clip macro-F1", "segments a second"),
     *("seconds of training", "best epoch", "trainable parameters", "GPU needed", "read first"),
 ]
 
 
-def goals(runs: Path) -> pd.DataFrame:
+def goals_table(runs: Path) -> pd.DataFrame:
     """System A's comparison table from the run folders in `runs`: a column a goal, a row a fact, all as text.
 
     A goal whose recipe has no finished run there says how to run it; a quick run stands in for a full one, marked.
@@ -35,25 +32,26 @@ def goals(runs: Path) -> pd.DataFrame:
 
 
 def _goal(runs: Path, recipe: str) -> pd.Series:
-    done = [runs / name for name in (recipe, f"{recipe}-quick") if (runs / name / "summary.json").is_file()]
+    done = [runs / name for name in (recipe, f"{recipe}-quick") if run_folder.is_finished(runs / name)]
     if not done:
         return pd.Series({"run": f"not yet: hubbub bench {recipe}"}, index=_GOAL_ROWS).fillna("-")
-    summary, settings = read_json(done[0] / "summary.json"), Recipe.load(done[0] / "recipe.toml")
-    test = read_json(next(done[0].glob("test-*/seed-*/metrics_test.json")))
+    summary, settings = run_folder.read_summary(done[0]), run_folder.read_recipe(done[0])
+    test = run_folder.read_result(run_folder.cells(done[0])[0][2])
+    levels: tuple[LevelName, ...] = ("segment", "clip")
     facts = {
-        f"{level} {NAMES[metric]}": f"{summary[level][metric]['mean']:.4f}"
-        for level in ("segment", "clip")
+        f"{level} {NAMES[metric]}": f"{summary.level(level).figure(metric).mean:.4f}"
+        for level in levels
         for metric in ("accuracy", "macro_f1")
     }
-    trained, epoch = test.get("trainable_parameters"), test["choice"].get("epoch")
+    trained, epoch = test.trainable_parameters, test.choice.get("epoch")
     fine_tuned = settings.head.name == "none" and settings.network.mode == "finetune"
     facts |= {
         "run": done[0].name,
-        "segments a second": f"{summary['segments_per_second']:,.0f}",
-        "seconds of training": f"{summary['seconds']['fit']:,.0f}",
+        "segments a second": f"{summary.segments_per_second:,.0f}",
+        "seconds of training": f"{summary.seconds.fit:,.0f}",
         "best epoch": "-" if epoch is None else str(epoch),
         "trainable parameters": "-" if trained is None else f"{trained:,}",
         "GPU needed": "yes" if fine_tuned else "no",
-        "read first": "; ".join(reason.partition(":")[0] for reason in summary["why_not_comparable"]),
+        "read first": "; ".join(reason.partition(":")[0] for reason in summary.why_not_comparable),
     }
     return pd.Series(facts, index=_GOAL_ROWS)

@@ -1,194 +1,85 @@
-"""A run folder: where its files lie, and reading them so that a damaged one is named.
+"""The layout of a run folder: every path, file name, reader, writer and mark of completion.
 
-The files are those that `cell`, `steps` and `report` write. This room computes nothing from them.
+A run folder holds the recipe, the environment, one folder for each cell (`test-FOLD/seed-SEED`), and what all cells
+give together: summary, page, plots, gallery and classifier. This module computes no figures.
 """
 
 import json
 import os
-from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from hubbub.classifier import pooling
+from hubbub.classifier.base import SAVED_IN
 from hubbub.classifier.calibration import Confidence
 from hubbub.config.recipe import Recipe, RecipeError
 from hubbub.errors import HubbubError
+from hubbub.report.results import CellResult, Environment, Summary, Threads, Throughput, ValidationResult
+from hubbub.runtime import files
 from hubbub.runtime.names import name_problem, safe_name
 
 __all__ = [
-    "DONE",
-    "LEVELS",
-    "ReportError",
-    "UNKNOWN_ROWS",
-    "arrays",
-    "cells",
-    "confidence",
-    "damaged",
-    "fold_names",
-    "place_of",
-    "predictions",
-    "read_choices",
-    "read_history",
-    "read_json",
-    "read_predictions",
-    "run_name",
-    "threads",
-    "untempered",
+    *("DEFINING", "LEFTOVERS", "OF_ALL_CELLS", "RECIPE", "SAMPLES", "SHARED", "SUMMARY", "ReportError"),
+    *("belongs_to_a_cell", "calibration_of", "cell_folder", "cells", "class_table_file", "classifier_folder"),
+    *(
+        "damaged_summary",
+        "fold_names",
+        "gallery_folder",
+        "has_checkpoint",
+        "is_begun",
+        "is_checkpoint",
+        "is_done",
+        "is_finished",
+        "marks_done",
+    ),
+    *("missing_file", "missing_predictions", "page_file", "plot_file", "predictions", "read_environment"),
+    *("read_history", "read_predictions", "read_recipe", "read_result", "read_samples", "read_summary"),
+    *("read_throughput", "read_unknown_predictions", "recipe_text", "refit_folder", "run_name", "run_of", "threads"),
+    *("write_environment", "write_history", "write_predictions", "write_recipe", "write_result", "write_summary"),
+    *("write_throughput"),
 ]
 
-#: The last file of a cell: it marks the cell done.
-DONE = "metrics_test.json"
+# Of a run.
+RECIPE, _ENVIRONMENT, SUMMARY, _PAGE = "recipe.toml", "environment.json", "summary.json", "report.html"
+#: Folders of a run: sample clips with explanations, and the training of the final classifier.
+GALLERY, _REFIT = "gradcam", "refit"
+#: The list of what the gallery shows; it marks the gallery whole.
+SAMPLES = "samples.json"
+# Of a cell. The test result is written last and marks the cell done.
+_TEST, _VALIDATION, _THROUGHPUT = "metrics_test.json", "metrics_val.json", "metrics_throughput.json"
+_PREDICTIONS, _UNKNOWN, _HISTORY = "predictions.parquet", "predictions_unknown.parquet", "history.csv"
+#: The folder that `train` writes checkpoints to.
+_CHECKPOINTS = "checkpoints"
+
+#: Files that define a run. All machines that work on it need them.
+DEFINING = (RECIPE, _ENVIRONMENT)
+#: Folders of a run that depend on all its cells. They are removed before a cell is run again.
+OF_ALL_CELLS = (GALLERY, SAVED_IN, _REFIT)
+#: A file by which machines of a cluster see that they share the run folder.
+SHARED = ".shared"
+#: What an interrupted start may leave in a folder that is no run yet.
+LEFTOVERS = (_ENVIRONMENT, SHARED)
+#: Columns of every predictions table; the classes follow.
 _FACTS = ("clip", "level", "group", "label", "start", "end")
+_Content = TypeVar("_Content")
 
 
 class ReportError(HubbubError):
-    """A run folder that is not whole."""
-
-
-class _Content(BaseModel):
-    """What must be in a JSON file for others to read it; more may be there."""
-
-    model_config = ConfigDict(extra="allow")
-
-
-class _Figures(_Content):
-    mean: float | None
-    sd: float | None
-    pooled: float | None = None
-    ci95: tuple[float, float] | None = None
-
-
-class _Mean(_Figures):
-    mean: float
-
-
-class _Level(_Content):
-    accuracy: _Mean
-    balanced_accuracy: _Figures
-    macro_f1: _Mean
-    top3: _Figures
-    roc_auc: _Figures
-    log_loss: _Figures
-
-
-class _Seconds(_Content):
-    fit: float
-    predict: float
-
-
-class _AtThreshold(_Content):
-    known_kept: _Mean
-    unknown_passed: _Mean
-
-
-class _Unknown(_Content):
-    by: str
-    clips: int
-    classes: list[str]
-    max_logit: dict[str, _Mean]
-    energy: dict[str, _Mean]
-    max_prob: dict[str, _Mean]
-    at_threshold: _AtThreshold | None = None
-
-
-class _Fold(_Content):
-    fold: str
-    seed: int
-    clip: dict[str, float | None]
-    segment: dict[str, float | None]
-
-
-class _Summary(_Content):
-    recipe: str
-    protocol: str
-    comparable: bool
-    why_not_comparable: list[str]
-    clips: int
-    segments: int
-    folds: list[_Fold]
-    clip: _Level
-    segment: _Level
-    unknown: _Unknown | None = None
-    seconds: _Seconds
-    segments_per_second: float
-
-
-class _Data(_Content):
-    name: str
-    clips: int
-    warnings: list[str]
-    manifest: str
-
-
-class _Environment(_Content):
-    machine: dict[str, Any] = {}
-    data: _Data
-    weights: dict[str, str] = {}
-    protocol: str
-    test_folds: list[str] = Field(min_length=1)
-    why_not_comparable: list[str]
-
-
-class _Confidence(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    segment: float = Field(default=1, gt=0)
-    clip: float = Field(default=1, gt=0)
-    threshold: float | None = None
-
-
-class _Test(_Content):
-    choice: dict[str, Any]
-    clips: int
-    trainable_parameters: int | None = None
-    test_opened: datetime
-    seconds: _Seconds
-    confidence: _Confidence = _Confidence()
-    threads: list[int] = []
-
-
-class _Throughput(_Content):
-    segments_per_second: float
-
-
-_CONTENTS: dict[str, TypeAdapter[Any]] = {
-    "summary.json": TypeAdapter(_Summary),
-    "environment.json": TypeAdapter(_Environment),
-    DONE: TypeAdapter(_Test),
-    "metrics_throughput.json": TypeAdapter(_Throughput),
-    "samples.json": TypeAdapter(list[dict[str, Any]]),
-}
-
-
-def place_of(folder: Path, fold: str, seed: int) -> Path:
-    """Where in a run folder a cell writes."""
-    name, *before = fold_names(fold)
-    if before and not (folder / name).is_dir() and (folder / before[0]).is_dir():
-        name = before[0]
-    return folder / name / f"seed-{seed}"
-
-
-def fold_names(fold: str) -> tuple[str, ...]:
-    """What the folder of a test fold is called, and what earlier versions called it where that is one name."""
-    name, before = f"test-{safe_name(fold)}", f"test-{fold}"
-    one_name = not {"/", "\\", "\0"} & set(before) and len(os.fsencode(before)) <= 255
-    return (name, before) if one_name and before != name else (name,)
+    """A run folder that is incomplete or damaged."""
 
 
 def run_name(name: str, quick: bool = False, given: str | None = None, ending: str = "") -> str:
-    """What the run folder of a recipe or suite is called: as `given`, else by its name or file, its reduced form with
-    a name of its own, and `ending`. Raises `RecipeError` for what cannot be a folder's name on every system."""
+    """The name of a recipe's or suite's run folder: `given`, else the recipe's name or file, `-quick`, and `ending`.
+
+    Raises `RecipeError` for a name that is not valid for a folder on every system.
+    """
     if given is not None:
         if flaw := name_problem(given):
             raise RecipeError(
-                f"--name {given!r} cannot name a folder: {flaw}. Give letters, digits, dots and dashes; --out says "
-                "which folder it lies in."
+                f"--name {given!r} cannot name a folder: {flaw}. Use letters, digits, dots and dashes; --out sets the "
+                "parent folder."
             )
         return given
     found = Path(name).stem + ("-quick" if quick else "") + ending
@@ -197,113 +88,260 @@ def run_name(name: str, quick: bool = False, given: str | None = None, ending: s
     return found
 
 
+def fold_names(fold: str) -> tuple[str, ...]:
+    """The folder name of a test fold, then the name that earlier versions used, if it differs and is a valid name."""
+    name, before = f"test-{safe_name(fold)}", f"test-{fold}"
+    one_name = not {"/", "\\", "\0"} & set(before) and len(os.fsencode(before)) <= 255
+    return (name, before) if one_name and before != name else (name,)
+
+
+def cell_folder(folder: Path, fold: str, seed: int) -> Path:
+    """The folder of a cell in a run folder."""
+    name, *before = fold_names(fold)
+    if before and not (folder / name).is_dir() and (folder / before[0]).is_dir():
+        name = before[0]
+    return folder / name / f"seed-{seed}"
+
+
+def run_of(place: Path) -> Path:
+    """The run folder of a cell's folder."""
+    return place.parents[1]
+
+
 def cells(folder: Path) -> list[tuple[str, int, Path]]:
     """Test fold, seed and folder of each cell of a run, in the run's order."""
-    seeds = Recipe.load(folder / "recipe.toml").train.seeds
-    folds = read_json(folder / "environment.json")["test_folds"]
-    return [(fold, seed, place_of(folder, fold, seed)) for fold in folds for seed in seeds]
+    seeds = read_recipe(folder).train.seeds
+    folds = read_environment(folder).test_folds
+    return [(fold, seed, cell_folder(folder, fold, seed)) for fold in folds for seed in seeds]
 
 
-def threads(folder: Path) -> list[dict[str, Any]]:
-    """Fold, seed, and the numbers of processor threads that each cell's network was trained with: several where the
-    training was resumed with another. None for heads, on accelerators, and for runs that do not say."""
-    found = [(fold, seed, read_json(place / DONE).get("threads", [])) for fold, seed, place in cells(folder)]
-    return [{"fold": fold, "seed": seed, "threads": counts} for fold, seed, counts in found if counts]
+def belongs_to_a_cell(path: str) -> bool:
+    """Whether a file of a run, by its relative path, lies in the folder of a cell."""
+    return path.startswith("test-")
 
 
-def read_json(path: Path) -> Any:
-    """A JSON file's content. Raises `ReportError` where it cannot be read, or lacks what such a file holds."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if model := _CONTENTS.get(path.name):
-            model.validate_python(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the whole"
-        raise damaged(path, f"{where}: {first['msg']}") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise damaged(path, error) from error
-    return content
+def is_checkpoint(path: str) -> bool:
+    """Whether a file of a run, by its relative path, is a checkpoint."""
+    return _CHECKPOINTS in path.split("/")[:-1]
 
 
-def read_choices(places: Sequence[Path]) -> list[dict[str, Any]]:
-    """What validation decided in each of some cells."""
-    return [read_json(place / DONE)["choice"] for place in places]
+def marks_done(path: str | Path) -> bool:
+    """Whether a file marks a cell done. Such a file is copied last."""
+    return Path(path).name == _TEST
 
 
-def read_predictions(path: Path) -> pd.DataFrame:
-    """A cell's predictions. Raises `ReportError` where they cannot be read."""
-    try:
-        table = pd.read_parquet(path).reset_index(drop=True)
-    except (OSError, ValueError, KeyError) as error:  # pyarrow's errors are ValueErrors, KeyErrors and OSErrors
-        raise damaged(path, error) from error
-    if missing := [name for name in _FACTS if name not in table.columns]:
-        raise damaged(path, f"it has no column {missing[0]}")
-    return table
+def is_begun(folder: Path) -> bool:
+    """Whether a folder holds a run, finished or not."""
+    return os.path.isfile(folder / RECIPE)
 
 
-def read_history(path: Path) -> pd.DataFrame:
-    """The losses and figures of a training, by epoch. Raises `ReportError` where they cannot be read."""
-    try:
-        return pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise damaged(path, error) from error
+def is_finished(folder: Path) -> bool:
+    """Whether a run has its summary."""
+    return os.path.isfile(folder / SUMMARY)
 
 
-def damaged(path: Path, why: object) -> ReportError:
-    """The error that names a file of a run folder, what is wrong with it, and what to do."""
-    said = (why.strerror if isinstance(why, OSError) else None) or " ".join(str(why).split()).rstrip(".")
-    if path.name == "summary.json":
-        then = "The hubbub bench that made the run writes it again, from the cells that are done"
-    elif path.name == "environment.json":
-        then = "It says what the run was made from: put a copy of it there, or run it again under another --name"
-    elif path.parent.name.startswith("seed-"):
-        then = f"Remove {path.parent}, and the hubbub bench that made the run makes this cell again"
-    else:
-        then = f"Remove {path.parent}, and the hubbub bench that made the run writes it again"
-    return ReportError(f"{path} is damaged or missing ({said}). {then}.")
+def has_checkpoint(place: Path) -> bool:
+    """Whether a cell has a training that can be resumed."""
+    return (place / _CHECKPOINTS / "last.ckpt").is_file()
 
 
-Scores = npt.NDArray[np.float32]
+def is_done(place: Path) -> bool:
+    """Whether a cell has been run to its end."""
+    return (place / _TEST).is_file()
 
 
-Targets = npt.NDArray[np.int64]
+def missing_file(folder: Path) -> str | None:
+    """The first file that a finished run has and this folder lacks."""
+    names = (SUMMARY, _ENVIRONMENT, RECIPE)
+    return next((name for name in names if not os.path.isfile(folder / name)), None)
 
 
-LEVELS = ("clip", "segment")
+def missing_predictions(folder: Path) -> Path | None:
+    """The first cell's predictions file that is missing."""
+    found = (place / _PREDICTIONS for _, _, place in cells(folder))
+    return next((path for path in found if not path.is_file()), None)
 
 
-#: A cell's predictions of test clips whose classes are held out.
-UNKNOWN_ROWS = "predictions_unknown.parquet"
+def page_file(folder: Path) -> Path:
+    """The run's page."""
+    return folder / _PAGE
+
+
+def plot_file(folder: Path, name: str) -> Path:
+    """A plot of a run or of a cell."""
+    return folder / f"{name}.png"
+
+
+def class_table_file(place: Path, part: str) -> Path:
+    """The table of a cell's figures by class, of its `val` or `test` part."""
+    return place / f"classification_report_{part}.csv"
+
+
+def classifier_folder(folder: Path) -> Path:
+    """The saved classifier of a run or of a cell."""
+    return folder / SAVED_IN
+
+
+def refit_folder(folder: Path) -> Path:
+    """The training of a run's final classifier."""
+    return folder / _REFIT
+
+
+def gallery_folder(folder: Path) -> Path:
+    """The sample clips of a run."""
+    return folder / GALLERY
+
+
+def read_recipe(folder: Path) -> Recipe:
+    """The recipe of a run. Raises `RecipeError`."""
+    return Recipe.load(folder / RECIPE)
+
+
+def recipe_text(folder: Path) -> str:
+    """The text of a run's recipe file."""
+    return (folder / RECIPE).read_bytes().decode("utf-8", "replace")
+
+
+def write_recipe(folder: Path, recipe: str) -> None:
+    """Writes the recipe, which marks the run as begun: after the environment."""
+    files.write_text(folder / RECIPE, recipe)
+
+
+def read_environment(folder: Path) -> Environment:
+    """The environment of a run. Raises `ReportError`."""
+    return _read(folder / _ENVIRONMENT, Environment)
+
+
+def write_environment(folder: Path, environment: Environment) -> None:
+    """Writes the environment of a run."""
+    files.write_json(folder / _ENVIRONMENT, environment.as_json())
+
+
+def read_summary(folder: Path) -> Summary:
+    """The summary of a run. Raises `ReportError`."""
+    return _read(folder / SUMMARY, Summary)
+
+
+def write_summary(folder: Path, summary: Summary) -> None:
+    """Writes the summary of a run."""
+    files.write_json(folder / SUMMARY, summary.as_json())
+
+
+def damaged_summary(folder: Path, why: str) -> ReportError:
+    """The error for a summary that contradicts the other files of its run."""
+    return _damaged(folder / SUMMARY, why)
+
+
+def read_samples(folder: Path) -> list[dict[str, Any]]:
+    """The list of the gallery's sample clips; none where there is no list. Raises `ReportError`."""
+    path = folder / GALLERY / SAMPLES
+    return _read(path, list[dict[str, Any]]) if path.is_file() else []
+
+
+def threads(folder: Path) -> list[Threads]:
+    """The numbers of processor threads that each cell's network was trained with: several for a resumed training.
+
+    Heads, trainings on accelerators and runs of versions that did not record them have none.
+    """
+    found = [(fold, seed, read_result(place).threads) for fold, seed, place in cells(folder)]
+    return [Threads(fold=fold, seed=seed, threads=counts) for fold, seed, counts in found if counts]
 
 
 def predictions(folder: Path) -> pd.DataFrame:
-    """All test predictions of a run, `level` telling clips from segments; the index levels are `fold` and `seed`."""
-    tables = {(fold, seed): read_predictions(place / "predictions.parquet") for fold, seed, place in cells(folder)}
+    """All test predictions of a run, clips and segments (`level`); the index levels are `fold` and `seed`."""
+    tables = {(fold, seed): read_predictions(place) for fold, seed, place in cells(folder)}
     return pd.concat(tables, names=["fold", "seed", "row"])
 
 
-def confidence(place: Path) -> Confidence:
-    """How sure the classifier of a cell may be; a run made before there were temperatures has none."""
-    return Confidence(**read_json(place / "metrics_test.json").get("confidence", {}))
+def read_result(place: Path) -> CellResult:
+    """The test result of a cell. Raises `ReportError`."""
+    return _read(place / _TEST, CellResult)
 
 
-def untempered(folder: Path, predicted: pd.DataFrame) -> pd.DataFrame:
-    """The predictions of a run as they would have been without temperatures."""
-    _, scores, labels = arrays(predicted)
-    scores = scores.copy()
-    folds, seeds = (predicted.index.get_level_values(key) for key in ("fold", "seed"))
-    for fold, seed, place in cells(folder):
-        found = confidence(place)
-        for level in LEVELS:
-            rows = (folds == fold) & (seeds == seed) & (predicted["level"] == level).to_numpy()
-            scores[rows] = pooling.apply_temperature(scores[rows], 1 / getattr(found, level))
-    facts = predicted.drop(columns=list(labels))
-    return facts.join(pd.DataFrame(scores, columns=list(labels), index=predicted.index))
+def write_result(place: Path, result: CellResult | ValidationResult) -> None:
+    """Writes the result of a cell on one part. The test result marks the cell done: it is written last."""
+    name = _TEST if isinstance(result, CellResult) else _VALIDATION
+    files.write_json(place / name, result.as_json())
 
 
-def arrays(predicted: pd.DataFrame) -> tuple[Targets, Scores, tuple[str, ...]]:
-    """Targets, scores and labels of a predictions table: the classes are the columns after `end`."""
-    labels = tuple(predicted.columns[list(predicted.columns).index("end") + 1 :])
-    targets = pd.Categorical(predicted["label"], categories=list(labels)).codes.astype(np.int64)
-    return targets, predicted[list(labels)].to_numpy(), labels
+def calibration_of(place: Path) -> Confidence:
+    """The calibration of a cell's classifier; the identity for runs made before there were temperatures."""
+    return Confidence(**read_result(place).confidence.model_dump())
+
+
+def read_throughput(place: Path) -> Throughput:
+    """The speed of a cell's classifier. Raises `ReportError`."""
+    return _read(place / _THROUGHPUT, Throughput)
+
+
+def write_throughput(place: Path, throughput: Throughput) -> None:
+    """Writes the speed of a cell's classifier."""
+    files.write_json(place / _THROUGHPUT, throughput.as_json())
+
+
+def read_predictions(place: Path) -> pd.DataFrame:
+    """The test predictions of a cell. Raises `ReportError`."""
+    return _read_predictions(place / _PREDICTIONS)
+
+
+def read_unknown_predictions(place: Path) -> pd.DataFrame | None:
+    """A cell's predictions of test clips of held-out classes; None where no class is held out. Raises `ReportError`."""
+    return _read_predictions(place / _UNKNOWN) if (place / _UNKNOWN).is_file() else None
+
+
+def write_predictions(place: Path, table: pd.DataFrame, *, unknown: bool = False) -> None:
+    """Writes a cell's predictions of its test clips or, with `unknown`, of those of held-out classes."""
+    with files.whole_file(place / (_UNKNOWN if unknown else _PREDICTIONS)) as temporary:
+        table.to_parquet(temporary, index=False)
+
+
+def read_history(place: Path) -> pd.DataFrame | None:
+    """Losses and figures of a training by epoch; None for a head. Raises `ReportError`."""
+    path = place / _HISTORY
+    if not path.is_file():
+        return None
+    try:
+        return pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise _damaged(path, error) from error
+
+
+def write_history(place: Path, history: pd.DataFrame) -> None:
+    """Writes losses and figures of a training by epoch."""
+    files.write_csv(place / _HISTORY, history)
+
+
+def _read(path: Path, content: type[_Content]) -> _Content:
+    """A JSON file's content. Raises `ReportError` where it cannot be read or lacks a key."""
+    try:
+        return TypeAdapter(content).validate_python(json.loads(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the whole"
+        raise _damaged(path, f"{where}: {first['msg']}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise _damaged(path, error) from error
+
+
+def _read_predictions(path: Path) -> pd.DataFrame:
+    try:
+        table = pd.read_parquet(path).reset_index(drop=True)
+    except (OSError, ValueError, KeyError) as error:  # pyarrow's errors are ValueErrors, KeyErrors and OSErrors
+        raise _damaged(path, error) from error
+    if missing := [name for name in _FACTS if name not in table.columns]:
+        raise _damaged(path, f"it has no column {missing[0]}")
+    return table
+
+
+def _damaged(path: Path, why: object) -> ReportError:
+    """The error that names a file of a run folder, its flaw, and the remedy."""
+    reason = (why.strerror if isinstance(why, OSError) else None) or " ".join(str(why).split()).rstrip(".")
+    if path.name == SUMMARY:
+        remedy = "The hubbub bench that made the run writes it again, from the cells that are done"
+    elif path.name == _ENVIRONMENT:
+        remedy = "It records what the run was made from: put a copy of it there, or run it again under another --name"
+    elif path.parent.name.startswith("seed-"):
+        remedy = f"Remove {path.parent}, and the hubbub bench that made the run makes this cell again"
+    else:
+        remedy = f"Remove {path.parent}, and the hubbub bench that made the run writes it again"
+    return ReportError(f"{path} is damaged or missing ({reason}). {remedy}.")

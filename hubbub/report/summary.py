@@ -1,7 +1,7 @@
-"""Runs to figures and tables.
+"""The figures of a run, from its predictions: metrics over folds and seeds, calibration, open-set rejection.
 
-Everything here is made from the files of a run folder, so it can be made again, and a resumed run ends with the same
-figures as one that was never stopped. This room does not know how a page shows them.
+Everything comes from the files of the run folder, so a resumed run ends with the same figures as one that was never
+stopped.
 """
 
 import math
@@ -10,31 +10,43 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from hubbub.classifier.calibration import UNKNOWN, Unknown, familiarity
+from hubbub.classifier import pooling
+from hubbub.classifier.calibration import UNKNOWN, familiarity
+from hubbub.classifier.calibration import Unknown as Method
 from hubbub.config.recipe import Recipe
 from hubbub.metrics import classification
-from hubbub.report.run_folder import (
+from hubbub.report import run_folder
+from hubbub.report.results import (
     LEVELS,
-    UNKNOWN_ROWS,
-    ReportError,
-    Scores,
-    Targets,
-    arrays,
-    cells,
-    confidence,
-    predictions,
-    read_json,
-    read_predictions,
-    threads,
-    untempered,
+    FoldScores,
+    Level,
+    LevelCalibration,
+    LevelName,
+    RawCalibration,
+    Seconds,
+    Summary,
+    Threads,
+    Unknown,
 )
-from hubbub.runtime import files
 
-__all__ = ["NAMES", "ReportError", "cells", "classes", "fold_table", "read_json", "summarise", "threads", "verify"]
+__all__ = [
+    "NAMES",
+    "Scores",
+    "Targets",
+    "as_arrays",
+    "fold_table",
+    "per_class_table",
+    "summarise",
+    "uncalibrated",
+    "verify",
+]
 
-
+Scores = npt.NDArray[np.float32]
+Targets = npt.NDArray[np.int64]
 #: Figures that differ by less are the same: sums of floats, added in another order.
 ROUNDING = 1e-9
 NAMES = {
@@ -47,133 +59,159 @@ NAMES = {
 }
 
 
-def summarise(folder: Path) -> dict[str, Any]:
-    """The run's figures from its cells' predictions, written to `summary.json` and returned."""
+def as_arrays(predicted: pd.DataFrame) -> tuple[Targets, Scores, tuple[str, ...]]:
+    """Targets, scores and labels of a predictions table: the classes are the columns after `end`."""
+    labels = tuple(predicted.columns[list(predicted.columns).index("end") + 1 :])
+    targets = pd.Categorical(predicted["label"], categories=list(labels)).codes.astype(np.int64)
+    return targets, predicted[list(labels)].to_numpy(), labels
+
+
+def uncalibrated(folder: Path, predicted: pd.DataFrame) -> pd.DataFrame:
+    """The predictions of a run before temperature scaling."""
+    _, scores, labels = as_arrays(predicted)
+    scores = scores.copy()
+    folds, seeds = (predicted.index.get_level_values(key) for key in ("fold", "seed"))
+    for fold, seed, place in run_folder.cells(folder):
+        calibration = run_folder.calibration_of(place)
+        for level in LEVELS:
+            rows = (folds == fold) & (seeds == seed) & (predicted["level"] == level).to_numpy()
+            scores[rows] = pooling.apply_temperature(scores[rows], 1 / getattr(calibration, level))
+    facts = predicted.drop(columns=list(labels))
+    return facts.join(pd.DataFrame(scores, columns=list(labels), index=predicted.index))
+
+
+def summarise(folder: Path) -> Summary:
+    """The run's figures from its cells' predictions, written to the summary file and returned."""
     summary = _summary(folder)
-    files.write_json(folder / "summary.json", summary)
+    run_folder.write_summary(folder, summary)
     return summary
 
 
 def verify(folder: Path) -> list[str]:
-    """What `summary.json` says otherwise than the run's predictions do, a line a figure; empty where they agree."""
-    return list(_differences("", read_json(folder / "summary.json"), _summary(folder)))
+    """The figures of the summary file that differ from those of the predictions, a line each; empty if all agree."""
+    return list(_differences("", run_folder.read_summary(folder).as_json(), _summary(folder).as_json()))
 
 
-def _differences(name: str, said: Any, found: Any) -> Iterator[str]:
-    if isinstance(said, dict) and isinstance(found, dict):
-        for key in {**said, **found}:
-            yield from _differences(f"{name}.{key}".lstrip("."), said.get(key), found.get(key))
-    elif isinstance(said, list) and isinstance(found, list) and len(said) == len(found):
-        for number, pair in enumerate(zip(said, found, strict=True)):
+def _differences(name: str, written: Any, found: Any) -> Iterator[str]:
+    if isinstance(written, dict) and isinstance(found, dict):
+        for key in {**written, **found}:
+            yield from _differences(f"{name}.{key}".lstrip("."), written.get(key), found.get(key))
+    elif isinstance(written, list) and isinstance(found, list) and len(written) == len(found):
+        for number, pair in enumerate(zip(written, found, strict=True)):
             yield from _differences(f"{name}[{number}]", *pair)
-    elif isinstance(said, float) and isinstance(found, float):
-        if not math.isclose(said, found, rel_tol=ROUNDING, abs_tol=ROUNDING):
-            yield f"{name} is {said}; the predictions give {found}"
-    elif said != found:
-        yield f"{name} is {said}; the predictions give {found}"
+    elif isinstance(written, float) and isinstance(found, float):
+        if not math.isclose(written, found, rel_tol=ROUNDING, abs_tol=ROUNDING):
+            yield f"{name} is {written}; the predictions give {found}"
+    elif written != found:
+        yield f"{name} is {written}; the predictions give {found}"
 
 
-def _summary(folder: Path) -> dict[str, Any]:
-    recipe = Recipe.load(folder / "recipe.toml")
-    environment = read_json(folder / "environment.json")
-    predicted = predictions(folder)
+def _summary(folder: Path) -> Summary:
+    recipe = run_folder.read_recipe(folder)
+    environment = run_folder.read_environment(folder)
+    predicted = run_folder.predictions(folder)
     entries, speeds = [], []
-    seconds = {"fit": 0.0, "predict": 0.0}
+    fit_s = predict_s = 0.0
     by_cell = predicted.groupby(level=["fold", "seed"], sort=False)
-    for (fold, seed, place), (_, own) in zip(cells(folder), by_cell, strict=True):
-        speeds.append(read_json(place / "metrics_throughput.json")["segments_per_second"])
-        spent = read_json(place / "metrics_test.json")["seconds"]
-        seconds = {key: total + spent[key] for key, total in seconds.items()}
-        levels = {level: classification.evaluate(*arrays(own[own["level"] == level])[:2]) for level in LEVELS}
-        entries.append({"fold": fold, "seed": seed, **levels})
-    reasons = environment["why_not_comparable"] + _mixed(threads(folder))
-    return {
-        "recipe": recipe.title or folder.name,
-        "protocol": environment["protocol"],
-        "comparable": not reasons,
-        "why_not_comparable": reasons,
-        **{f"{level}s": int((predicted["level"] == level).sum()) // len(recipe.train.seeds) for level in LEVELS},
-        "folds": entries,
-        **{level: _over_folds(predicted, level, entries, recipe) for level in LEVELS},
-        "calibration": _calibration(predicted, untempered(folder, predicted)),
-        "unknown": _unknown(folder, recipe),
-        "seconds": seconds,
-        "segments_per_second": statistics.median(speeds),
-    }
+    for (fold, seed, place), (_, own) in zip(run_folder.cells(folder), by_cell, strict=True):
+        speeds.append(run_folder.read_throughput(place).segments_per_second)
+        spent = run_folder.read_result(place).seconds
+        fit_s, predict_s = fit_s + spent.fit, predict_s + spent.predict
+        clip, segment = (classification.evaluate(*as_arrays(own[own["level"] == level])[:2]) for level in LEVELS)
+        entries.append(FoldScores(fold=fold, seed=seed, clip=clip, segment=segment))
+    reasons = environment.why_not_comparable + _mixed_threads(run_folder.threads(folder))
+    clips, segments = (int((predicted["level"] == level).sum()) // len(recipe.train.seeds) for level in LEVELS)
+    clip_figures, segment_figures = (_over_folds(predicted, level, entries, recipe) for level in LEVELS)
+    return Summary(
+        recipe=recipe.title or folder.name,
+        protocol=environment.protocol,
+        comparable=not reasons,
+        why_not_comparable=reasons,
+        clips=clips,
+        segments=segments,
+        folds=entries,
+        clip=clip_figures,
+        segment=segment_figures,
+        calibration=_calibration(predicted, uncalibrated(folder, predicted)),
+        unknown=_unknown(folder, recipe),
+        seconds=Seconds(fit=fit_s, predict=predict_s),
+        segments_per_second=statistics.median(speeds),
+    )
 
 
-def _mixed(trained: list[dict[str, Any]]) -> list[str]:
-    """What is to be said of a run whose networks were not all trained with one number of threads."""
-    counts = sorted({count for one in trained for count in one["threads"]})
+def _mixed_threads(trained: list[Threads]) -> list[str]:
+    """The reason against a run whose networks were not all trained with one number of threads."""
+    counts = sorted({count for cell in trained for count in cell.threads})
     if len(counts) < 2:
         return []
-    said = ", ".join(map(str, counts))
-    return [f"MIXED THREADS: trained with {said} processor threads; a cell's figures depend on their number"]
+    numbers = ", ".join(map(str, counts))
+    return [f"MIXED THREADS: trained with {numbers} processor threads; a cell's figures depend on their number"]
 
 
-def _over_folds(predicted: pd.DataFrame, level: str, entries: list[dict[str, Any]], recipe: Recipe) -> dict[str, Any]:
+def _over_folds(predicted: pd.DataFrame, level: LevelName, entries: list[FoldScores], recipe: Recipe) -> Level:
     rows = predicted[predicted["level"] == level]
-    targets, scores, _ = arrays(rows)
+    targets, scores, _ = as_arrays(rows)
     by_seed = [rows.index.get_level_values("seed") == seed for seed in recipe.train.seeds]
     pooled = [classification.evaluate(targets[at], scores[at]) for at in by_seed]
     intervals = classification.bootstrap(targets, scores, rows["group"], recipe.evaluate.resamples)
-    return classification.aggregate(
-        [{"fold": e["fold"], "seed": e["seed"], **e[level]} for e in entries], pooled, intervals
-    )
+    by_cell = [{"fold": e.fold, "seed": e.seed, **(e.clip if level == "clip" else e.segment)} for e in entries]
+    return Level.model_validate(classification.aggregate(by_cell, pooled, intervals))
 
 
-def _calibration(predicted: pd.DataFrame, raw: pd.DataFrame) -> dict[str, Any]:
-    """Calibration error and log loss at both levels over all test predictions, and `raw`, without temperatures."""
-    return {level: _sureness(predicted, level) | {"raw": _sureness(raw, level)} for level in LEVELS}
+def _calibration(predicted: pd.DataFrame, raw: pd.DataFrame) -> dict[LevelName, LevelCalibration]:
+    """Calibration error and log loss of both levels over all test predictions; `raw` are those before scaling."""
+    found: dict[LevelName, LevelCalibration] = {}
+    for level in LEVELS:
+        error, log_loss = _calibration_error(predicted, level)
+        raw_error, raw_log_loss = _calibration_error(raw, level)
+        before = RawCalibration(error=raw_error, log_loss=raw_log_loss)
+        found[level] = LevelCalibration(error=error, log_loss=log_loss, raw=before)
+    return found
 
 
-def _sureness(predicted: pd.DataFrame, level: str) -> dict[str, Any]:
-    targets, scores, _ = arrays(predicted[predicted["level"] == level])
-    error, loss = (
-        classification.calibration(targets, scores).error,
-        classification.evaluate(targets, scores)["log_loss"],
-    )
-    return {"error": error, "log_loss": loss}
+def _calibration_error(predicted: pd.DataFrame, level: LevelName) -> tuple[float, float | None]:
+    targets, scores, _ = as_arrays(predicted[predicted["level"] == level])
+    error = classification.calibration(targets, scores).error
+    return error, classification.evaluate(targets, scores)["log_loss"]
 
 
-def _unknown(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
-    """How well known test clips are told from those of held-out classes: mean and sd over folds, seeds averaged first;
-    None where no class is held out. `at_threshold` is where validation put the threshold."""
+def _unknown(folder: Path, recipe: Recipe) -> Unknown | None:
+    """Open-set rejection: mean and sd over folds, seeds averaged first; None where no class is held out."""
     folds, rows, clips = [], [], set[str]()
-    for fold, _, place in cells(folder):
-        if not (place / UNKNOWN_ROWS).is_file():
+    for fold, _, place in run_folder.cells(folder):
+        held_out = run_folder.read_unknown_predictions(place)
+        if held_out is None:
             continue
-        strange, threshold = read_predictions(place / UNKNOWN_ROWS), confidence(place).threshold
-        own = read_predictions(place / "predictions.parquet")
+        threshold, own = run_folder.calibration_of(place).threshold, run_folder.read_predictions(place)
         figures: dict[tuple[str, str], float] = {}
-        for how in UNKNOWN:
-            known, unknown = _familiar(own, how), _familiar(strange, how)
-            figures |= {(how, name): value for name, value in classification.detection(known, unknown).items()}
-            if how == recipe.evaluate.unknown and threshold is not None:
+        for method in UNKNOWN:
+            known, unknown = _clip_familiarity(own, method), _clip_familiarity(held_out, method)
+            figures |= {(method, name): value for name, value in classification.detection(known, unknown).items()}
+            if method == recipe.evaluate.unknown and threshold is not None:
                 figures["at_threshold", "known_kept"] = float((known >= threshold).mean())
                 figures["at_threshold", "unknown_passed"] = float((unknown >= threshold).mean())
         folds.append(fold)
         rows.append(figures)
-        clips |= set(strange["clip"])
+        clips |= set(held_out["clip"])
     if not rows:
         return None
     by_fold = pd.DataFrame(rows, index=folds).groupby(level=0, sort=False).mean()
-    told: dict[str, Any] = {"classes": list(recipe.data.held_out), "clips": len(clips), "by": recipe.evaluate.unknown}
+    found: dict[str, Any] = {"classes": recipe.data.held_out, "clips": len(clips), "by": recipe.evaluate.unknown}
     for group, name in rows[0]:
         values = by_fold[group, name]
         sd = float(values.std(ddof=1)) if len(values) > 1 else None
-        told.setdefault(group, {})[name] = {"mean": float(values.mean()), "sd": sd}
-    return told
+        found.setdefault(group, {})[name] = {"mean": float(values.mean()), "sd": sd}
+    return Unknown.model_validate(found)
 
 
-def _familiar(predicted: pd.DataFrame, how: Unknown) -> Scores:
-    """Each clip's familiarity, that of its most familiar segment."""
+def _clip_familiarity(predicted: pd.DataFrame, method: Method) -> Scores:
+    """Each clip's familiarity: that of its most familiar segment."""
     segments = predicted[predicted["level"] == "segment"]
-    each = pd.Series(familiarity(arrays(segments)[1], how))
+    each = pd.Series(familiarity(as_arrays(segments)[1], method))
     return each.groupby(segments["clip"].to_numpy(), sort=False).max().to_numpy()
 
 
-def classes(
+def per_class_table(
     clip_targets: Targets,
     clip_scores: Scores,
     segment_targets: Targets,
@@ -190,16 +228,16 @@ def classes(
     return pd.concat(tables, ignore_index=True)
 
 
-def fold_table(summary: dict[str, Any]) -> pd.DataFrame:
-    """Fold, seed, and the main figures at both levels, as the summary holds them."""
+def fold_table(summary: Summary) -> pd.DataFrame:
+    """Fold, seed, and the main figures at both levels, one row a cell."""
     return pd.DataFrame(
         {
-            "test fold": entry["fold"],
-            "seed": entry["seed"],
-            "clip accuracy": entry["clip"]["accuracy"],
-            "clip macro-F1": entry["clip"]["macro_f1"],
-            "segment accuracy": entry["segment"]["accuracy"],
-            "segment macro-F1": entry["segment"]["macro_f1"],
+            "test fold": entry.fold,
+            "seed": entry.seed,
+            "clip accuracy": entry.clip["accuracy"],
+            "clip macro-F1": entry.clip["macro_f1"],
+            "segment accuracy": entry.segment["accuracy"],
+            "segment macro-F1": entry.segment["macro_f1"],
         }
-        for entry in summary["folds"]
+        for entry in summary.folds
     )

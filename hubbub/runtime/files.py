@@ -11,7 +11,7 @@ import platform
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,30 +37,28 @@ __all__ = [
 
 _NO_ROOM = {getattr(errno, name, None) for name in ("ENOSPC", "EFBIG", "EDQUOT", "EROFS", "EACCES")}
 _BLOCK, _BLOCKS = 1 << 16, 16
-#: Files that mark a folder as made by hubbub: a run, a search, files made from a data set.
-MARKS = ("recipe.toml", "study.db", "made.json")
-#: What a run folder may hold before its `recipe.toml` is written.
-_BEFORE_THE_MARK = {".lock", ".holder.json", ".shared", ".study.lock", "environment.json", "workers"}
+#: What `lock_folder` leaves in a folder.
+_LOCK_FILES = {".lock", ".holder.json"}
 #: Temporary names: of `whole_file` and `whole_folder`, and of a download from the hub.
 _TEMPORARY = re.compile(r"\..+\.(\d+-[0-9a-f]{8}(\.\w+)?|[0-9a-f]{12}\.part)")
 
 
-def foreign_files(folder: Path, *ours: str) -> list[str]:
+def foreign_files(folder: Path, *ours: str, leftovers: Iterable[str] = ()) -> list[str]:
     """The names in a folder that hubbub did not make; none if it is new or empty, or holds one of the files `ours`.
 
-    What an interrupted run leaves behind does not count."""
+    The `leftovers` of an interrupted start do not count."""
     if not os.path.isdir(folder):
         return [folder.name] if os.path.lexists(folder) else []
     there = os.listdir(folder)
     if set(ours) & set(there):
         return []
-    return sorted(name for name in there if name not in _BEFORE_THE_MARK and not _TEMPORARY.fullmatch(name))
+    return sorted(name for name in there if name not in {*_LOCK_FILES, *leftovers} and not _TEMPORARY.fullmatch(name))
 
 
-def remove_folder(path: str | os.PathLike[str], within: str | os.PathLike[str] | None = None) -> None:
+def remove_folder(path: str | os.PathLike[str], within: str | os.PathLike[str] | None = None, mark: str = "") -> None:
     """Removes a folder and all in it, if it exists; links are not followed.
 
-    Raises StoreError unless hubbub made it: it lies in (or is) the folder `within`, which holds one of `MARKS` or has
+    Raises StoreError unless hubbub made it: it lies in (or is) the folder `within`, which holds the file `mark` or has
     a temporary name; without `within`, it has such a name itself. Also raises it if the system cannot remove it.
     """
     target = absolute(path)
@@ -68,7 +66,7 @@ def remove_folder(path: str | os.PathLike[str], within: str | os.PathLike[str] |
         return
     base = target if within is None else absolute(within)
     real, inside = Path(os.path.realpath(target)), Path(os.path.realpath(base))
-    marked = within is not None and any((inside / mark).is_file() for mark in MARKS)
+    marked = within is not None and (inside / mark).is_file()
     if target.is_symlink() or not real.is_relative_to(inside) or not (marked or _TEMPORARY.fullmatch(inside.name)):
         raise StoreError(
             f"{target} was not removed: it does not lie in a folder that hubbub made. Look at it, and move it away."

@@ -358,7 +358,7 @@ def test_hostile_files_and_texts_are_refused(text: str, as_set: bool, tmp_path_f
         else:
             file = tmp_path_factory.getbasetemp() / "hostile.toml"
             file.write_bytes(text.encode("utf-8", "surrogatepass"))
-            suite.runs([str(file)], Path("runs"))
+            suite.runs_of([str(file)], Path("runs"))
     except HubbubError:
         pass
 
@@ -377,7 +377,7 @@ NESTED = "[" * 20_000 + "]" * 20_000
 def test_deep_and_long_files_are_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "x.toml").write_text(text, encoding="utf-8")
     with pytest.raises(RecipeError):
-        suite.runs([str(tmp_path / "x.toml")], tmp_path)
+        suite.runs_of([str(tmp_path / "x.toml")], tmp_path)
     with pytest.raises(RecipeError):
         Recipe.load("street-cnn", ["train.epochs=" + text.partition("= ")[2] if "= " in text else text + "=1"])
 

@@ -23,7 +23,8 @@ from hubbub.data import arrays, cache, check
 from hubbub.data.clips import Clips, ClipsError, build
 from hubbub.data.features import ARRAYS, open_features, write_features
 from hubbub.data.open import open_clips
-from hubbub.experiment import run
+from hubbub.experiment.resolve import fit_to_data
+from hubbub.experiment.run import run_recipe
 from hubbub.train.batches import Stored
 
 TINY = ["data.limit=2", "train.epochs=2", "train.batch_size=16", "evaluate.resamples=50"]
@@ -152,7 +153,7 @@ def test_a_network_trains_on_pictures_and_then_hears_sound(
     monkeypatch.setattr("hubbub.data.open.open_section", lambda *_, **__: magma)
     ours = recipe(*MAGMA, 'protocol.folds=["1"]', "augment.gain={}", "augment.mixup={}", "train.epochs=4")
     said: list[str] = []
-    run.run(ours, tmp_path / "run", log=said.append)
+    run_recipe(ours, tmp_path / "run", log=said.append)
     assert any("left out" in line and "gain" in line for line in said)
     resolved = Recipe.load(tmp_path / "run" / "recipe.toml")
     assert resolved.augment.gain is None and resolved.augment.mixup is not None
@@ -170,7 +171,7 @@ def test_where_it_is_not_known_how_pictures_were_made_only_such_are_taken(
     magma: Clips, sound: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hubbub.data.open.open_section", lambda *_, **__: replace(magma, settings=None))
-    run.run(recipe(*MAGMA, 'protocol.folds=["1"]'), tmp_path / "run")
+    run_recipe(recipe(*MAGMA, 'protocol.folds=["1"]'), tmp_path / "run")
     model = load_torch(tmp_path / "run")
     assert model.recipe.frontend.name == "precomputed"
     assert model.classify(magma.table["path"][0]).label in magma.labels
@@ -180,26 +181,26 @@ def test_where_it_is_not_known_how_pictures_were_made_only_such_are_taken(
 
 def test_other_settings_than_the_pictures_were_made_with_are_refused(magma: Clips) -> None:
     with pytest.raises(ClipsError, match=r"frontend.n_fft = 512, and the recipe says 1024"):
-        arrays.adapt_recipe(recipe(*MAGMA, "frontend.n_fft=1024"), magma)
+        fit_to_data(recipe(*MAGMA, "frontend.n_fft=1024"), magma)
     with pytest.raises(ClipsError, match=r"audio.rate_hz = 16000"):
-        arrays.adapt_recipe(recipe(*MAGMA, "audio.rate_hz=22050"), magma)
+        fit_to_data(recipe(*MAGMA, "audio.rate_hz=22050"), magma)
     # What comes after a picture was made may differ.
-    arrays.adapt_recipe(recipe(*MAGMA, "frontend.size=[16,16]", 'frontend.standardise="imagenet"'), magma)
-    given, _ = arrays.adapt_recipe(recipe(*MAGMA, "frontend.n_fft=1024", 'frontend.name="precomputed"'), magma)
+    fit_to_data(recipe(*MAGMA, "frontend.size=[16,16]", 'frontend.standardise="imagenet"'), magma)
+    given, _ = fit_to_data(recipe(*MAGMA, "frontend.n_fft=1024", 'frontend.name="precomputed"'), magma)
     assert given.frontend.name == "precomputed"
 
 
 def test_a_network_that_hears_is_refused_pictures_and_given_is_refused_sound(magma: Clips, sound: Clips) -> None:
     with pytest.raises(ClipsError, match="yamnet takes sound"):
-        arrays.adapt_recipe(Recipe.load("street-yamnet"), magma)
+        fit_to_data(Recipe.load("street-yamnet"), magma)
     with pytest.raises(ClipsError, match="'precomputed' does not take"):
-        arrays.adapt_recipe(recipe(*GREY, 'frontend.name="precomputed"'), sound)
-    assert arrays.adapt_recipe(recipe(), sound) == (recipe(), [])
+        fit_to_data(recipe(*GREY, 'frontend.name="precomputed"'), sound)
+    assert fit_to_data(recipe(), sound) == (recipe(), [])
 
 
 def test_scoring_other_segments_is_for_sound(magma: Clips) -> None:
     with pytest.raises(ClipsError, match=r"evaluate\.hop cuts sound into other segments"):
-        arrays.adapt_recipe(recipe(*MAGMA, "evaluate.hop=16000"), magma)
+        fit_to_data(recipe(*MAGMA, "evaluate.hop=16000"), magma)
 
 
 def test_spectrograms_are_checked_by_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from hubbub.config.sections import Data, Protocol
 from hubbub.data.check import check_data, check_leaks
 from hubbub.data.clips import ClipsError
 from hubbub.experiment.prepare import prepare
-from hubbub.experiment.provenance import environment
+from hubbub.experiment.provenance import environment_of
 from tests.helpers.sounds import noise, sounds
 
 RATE_HZ = 8_000
@@ -137,7 +137,7 @@ def test_every_odd_recording_is_noted_and_a_run_says_how_many(pets: Path) -> Non
         (line,) = [line for line in said if " odd: " in line]
         assert line.startswith("warning: 4 recordings are odd: cat/0.wav (The channels cancel each other")
         assert line.endswith(" and 1 more. hubbub data check lists all.")
-        assert line.removeprefix("warning: ") in environment(material)["data"]["warnings"]
+        assert line.removeprefix("warning: ") in environment_of(material)["data"]["warnings"]
 
 
 def test_one_class_alone_is_wrong(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from hubbub.config.recipe import Recipe
 from hubbub.data.clips import ClipsError
 from hubbub.data.features import ARRAYS, LABELS, METADATA, open_features, read_hashes, read_shape, write_features
 from hubbub.data.open import open_clips
-from hubbub.experiment import prepare, run
+from hubbub.experiment.prepare import prepare
+from hubbub.experiment.run import run_recipe
 
 TINY = ["data.limit=2", "train.epochs=2", "network.width=4", "train.batch_size=16", "evaluate.resamples=50"]
 MASKED = ["augment.time_mask={frames=40}", "augment.freq_mask={bands=20}", 'protocol.folds=["1"]']
@@ -33,12 +34,12 @@ def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def from_features(features: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "features"
-    run.run(recipe(f"data.name={features}", "data.limit=100"), folder)
+    run_recipe(recipe(f"data.name={features}", "data.limit=100"), folder)
     return folder
 
 
 def test_training_from_features_gives_the_figures_of_sound(from_features: Path, tmp_path: Path) -> None:
-    run.run(recipe(), tmp_path / "sound")
+    run_recipe(recipe(), tmp_path / "sound")
     ours, theirs = (json.loads((f / "summary.json").read_text()) for f in (from_features, tmp_path / "sound"))
     for level in ("clip", "segment"):
         assert ours[level] == theirs[level]
@@ -70,7 +71,7 @@ def test_features_are_padded_and_cut_as_sound_is(frames: int, tmp_path: Path) ->
     write_features(open_clips(ours), ours, tmp_path / "f")
     sealed = [f"data.name={tmp_path / 'f' / ARRAYS}", "data.limit=100"]
     theirs = recipe(f"frontend.frames={frames}", "train.epochs=1", *sealed)
-    of_sound, of_file = (prepare.prepare(one) for one in (ours, theirs))
+    of_sound, of_file = (prepare(one) for one in (ours, theirs))
     for clip in (0, 57):
         heard, given = (
             m.base.features(torch.from_numpy(np.array(m.sound.cut(clip, m.base)))) for m in (of_sound, of_file)
@@ -99,8 +100,8 @@ SPOILT = {
     "a clip twice": ("clip", lambda old: changed(old, 1, old[0]), "twice"),
     "a time less": ("times", lambda old: old[1:], "do not fit"),
     "a hash less": ("content", lambda old: old[1:], "do not fit"),
-    "a label less": ("label", lambda old: old[1:], "not of one length"),
-    "a fold less": ("fold", lambda old: old[1:], "not of one length"),
+    "a label less": ("label", lambda old: old[1:], "differ in length"),
+    "a fold less": ("fold", lambda old: old[1:], "differ in length"),
     "numbers for labels": ("label", lambda old: np.arange(len(old)), "'label' is int64"),
 }
 
@@ -117,7 +118,7 @@ def test_spoilt_features_are_refused(features: Path, tmp_path: Path, spoilt: str
         content[name] = spoil(content[name])
     (np.savez_compressed if spoilt == "compressed" else np.savez)(file, **content)
     with pytest.raises(ClipsError, match=said):
-        prepare.prepare(recipe(f"data.name={file}", "data.limit=100"))
+        prepare(recipe(f"data.name={file}", "data.limit=100"))
 
 
 @pytest.mark.parametrize(
@@ -139,7 +140,7 @@ def test_a_header_that_lies_asks_for_no_memory(features: Path, tmp_path: Path) -
     assert content.count(old) == 1
     (tmp_path / "f" / ARRAYS).write_bytes(content.replace(old, new))
     for read in (read_shape, read_hashes):
-        with pytest.raises(ClipsError, match="'features' is longer or shorter than it says"):
+        with pytest.raises(ClipsError, match="'features' has another size than its header says"):
             read(tmp_path / "f" / ARRAYS)
 
 

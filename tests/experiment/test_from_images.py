@@ -11,7 +11,7 @@ from hubbub.classifier.load import load
 from hubbub.config.recipe import Recipe
 from hubbub.data import write_images
 from hubbub.data.open import open_data
-from hubbub.experiment import run
+from hubbub.experiment.run import run_recipe
 
 B = ("alexnet", "vgg16", "resnet18", "mobilenet_v2", "inception_v3", "efficientnet_b0", "convnext_tiny")
 D = ("baseline", "alexnet", "resnet50", "resnet50-se", "resnet50-cbam")
@@ -40,7 +40,7 @@ def d(home: Callable[[str, str], Path], tmp_path_factory: pytest.TempPathFactory
 def trained(recipe: str, pictures: Path, folder: Path) -> None:
     """A `--quick` run on pictures: its loss falls, copies train and nothing else, and what it saved hears sound."""
     settings = [f"data.name={pictures}", "data.limit=1"]
-    run.run(Recipe.load(recipe, settings, quick=True), folder, quick=True, refit=False)
+    run_recipe(Recipe.load(recipe, settings, quick=True), folder, quick=True, refit=False)
     cell = next(folder.glob("test-*/seed-*"))
     losses = pd.read_csv(cell / "history.csv")["train_loss"]
     assert losses.iloc[-1] < losses.iloc[0]

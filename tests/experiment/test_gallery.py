@@ -1,6 +1,5 @@
 """gallery: the surest mistakes of a run, each explained by the model of its own fold, as files that a browser shows."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -14,19 +13,20 @@ from hubbub.config.recipe import Recipe
 from hubbub.data import write_images
 from hubbub.data.open import open_clips
 from hubbub.experiment import gallery
-from hubbub.experiment import run as experiment
+from hubbub.experiment.run import run_recipe
+from hubbub.report import run_folder
 
 TINY = ["data.limit=3", "train.epochs=2", "network.width=4", "train.batch_size=16", "evaluate.resamples=50"]
 
 
 def samples(run: Path) -> list[dict]:
-    return json.loads((run / gallery.FOLDER / "samples.json").read_text(encoding="utf-8"))
+    return run_folder.read_samples(run)
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "run"
-    experiment.run(Recipe.load("street-cnn", [*TINY, 'protocol.folds=["1","2"]']), folder)
+    run_recipe(Recipe.load("street-cnn", [*TINY, 'protocol.folds=["1","2"]']), folder)
     return folder
 
 
@@ -53,29 +53,28 @@ def test_each_is_heard_as_the_model_of_its_fold_heard_it(run: Path) -> None:
         model = load_torch(run / f"test-{sample['fold']}" / f"seed-{sample['seed']}")
         heard = model.classify(paths["path"][sample["clip"]])
         assert heard.label == sample["decided"] and heard.score == pytest.approx(sample["score"], abs=1e-5)
-        wave, rate = soundfile.read(run / gallery.FOLDER / sample["sound"])
+        wave, rate = soundfile.read(run / run_folder.GALLERY / sample["sound"])
         assert rate == model.rate_hz
         assert len(wave) / rate == pytest.approx(sample["seconds"], abs=0.1)
 
 
 def test_its_pictures_differ(run: Path) -> None:
     for sample in samples(run):
-        one, other = (
-            np.asarray(Image.open(run / gallery.FOLDER / sample[k]).convert("RGB")) for k in ("spectrogram", "gradcam")
-        )
+        places = (run / run_folder.GALLERY / sample[key] for key in ("spectrogram", "gradcam"))
+        one, other = (np.asarray(Image.open(place).convert("RGB")) for place in places)
         assert one.shape == other.shape and (one != other).any()
 
 
 def test_a_run_that_goes_on_keeps_what_it_has_shown(run: Path) -> None:
-    before = (run / gallery.FOLDER / "samples.json").stat().st_mtime_ns
-    experiment.run(Recipe.load("street-cnn", [*TINY, 'protocol.folds=["1","2"]']), run)
-    assert (run / gallery.FOLDER / "samples.json").stat().st_mtime_ns == before
+    before = (run / run_folder.GALLERY / "samples.json").stat().st_mtime_ns
+    run_recipe(Recipe.load("street-cnn", [*TINY, 'protocol.folds=["1","2"]']), run)
+    assert (run / run_folder.GALLERY / "samples.json").stat().st_mtime_ns == before
 
 
 def test_a_rate_that_mp3_has_not_is_converted(tmp_path: Path) -> None:
     rate = 20_000
     tone = np.sin(2 * np.pi * 1000 * np.arange(2 * rate) / rate).astype(np.float32) * 1.5
-    gallery._write_mp3(tmp_path / "tone.mp3", tone, rate)
+    gallery.write_mp3(tmp_path / "tone.mp3", tone, rate)
     wave, written = soundfile.read(tmp_path / "tone.mp3")
     assert written == 44_100 and np.abs(wave).max() < 1.1
     spectrum = np.abs(np.fft.rfft(wave))
@@ -88,7 +87,7 @@ def test_pictures_as_data_are_shown_as_the_network_sees_them(tmp_path: Path) -> 
         Recipe.load("street-cnn", [*grey, "windows.length=64000", "windows.hop=64000"]), tmp_path
     )
     settings = [*grey, f"data.name={pictures}", 'protocol.folds=["1"]', "windows.length=64000", "windows.hop=64000"]
-    experiment.run(Recipe.load("street-cnn", settings, quick=True), tmp_path / "run", quick=True)
+    run_recipe(Recipe.load("street-cnn", settings, quick=True), tmp_path / "run", quick=True)
     shown = samples(tmp_path / "run")
     assert shown and all(sample["sound"] is None for sample in shown)
-    assert all((tmp_path / "run" / gallery.FOLDER / sample["gradcam"]).is_file() for sample in shown)
+    assert all((tmp_path / "run" / run_folder.GALLERY / sample["gradcam"]).is_file() for sample in shown)

@@ -11,12 +11,12 @@ import pytest
 
 from hubbub.config.recipe import Recipe
 from hubbub.experiment import local
-from hubbub.experiment import run as experiment
 from hubbub.experiment.engine import Done
-from hubbub.experiment.local import Here, Processes
-from hubbub.experiment.run import Run, run_all
-from hubbub.report import summary as report
+from hubbub.experiment.local import InProcess, Processes
+from hubbub.experiment.run import ExperimentError, Run, run_all, run_recipe
+from hubbub.report.summary import verify
 from hubbub.runtime import files, homes, processes
+from tests.helpers.files import read_json
 
 TINY = [
     *("data.limit=2", "train.epochs=2", "network.width=4", "train.batch_size=16", "evaluate.resamples=50"),
@@ -30,7 +30,7 @@ def recipe(*settings: str) -> Recipe:
 
 def figures(folder: Path) -> dict:
     """A summary without what a clock said."""
-    summary = report.read_json(folder / "summary.json")
+    summary = read_json(folder / "summary.json")
     return {name: value for name, value in summary.items() if name not in ("seconds", "segments_per_second")}
 
 
@@ -41,7 +41,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder, threads = tmp_path_factory.mktemp("alone") / "cnn", torch.get_num_threads()
     torch.set_num_threads(max(processes.cores() // 2, 1))
-    experiment.run(recipe("train.seeds=[1,2]"), folder)
+    run_recipe(recipe("train.seeds=[1,2]"), folder)
     torch.set_num_threads(threads)
     return folder
 
@@ -53,10 +53,10 @@ def test_several_processes_give_the_same_figures(alone: Path, tmp_path: Path) ->
     assert figures(tmp_path / "cnn") == figures(alone)
     assert sorted(line[:5] for line in said if line.startswith("[")) == ["[1/4]", "[2/4]", "[3/4]", "[4/4]"]
     assert (tmp_path / "cnn" / "report.html").is_file() and (tmp_path / "cnn" / "classifier").is_dir()
-    assert report.verify(tmp_path / "cnn") == []
+    assert verify(tmp_path / "cnn") == []
 
 
-@pytest.mark.parametrize("engine", [lambda: Here(), lambda: Processes(2)], ids=["here", "processes"])
+@pytest.mark.parametrize("engine", [lambda: InProcess(), lambda: Processes(2)], ids=["here", "processes"])
 def test_a_cell_that_fails_is_reported_and_the_rest_go_on(engine, tmp_path: Path) -> None:
     """A file in the way of one cell's folder, once its run has begun."""
     folder, engine = tmp_path / "cnn", engine()
@@ -77,13 +77,13 @@ def test_a_cell_that_fails_is_reported_and_the_rest_go_on(engine, tmp_path: Path
     assert "Traceback" in broken.failed[0].error.__notes__[0]
     assert broken.summary is None and not (folder / "summary.json").exists()
     assert (folder / "test-2" / "seed-42" / "metrics_test.json").is_file()
-    assert whole.summary["folds"][1]["fold"] == "2"
+    assert whole.summary.folds[1].fold == "2"
 
 
 def test_a_run_that_cannot_begin_does_not_keep_others_from_it(tmp_path: Path) -> None:
     missing = Recipe.load("street-cnn", [*TINY, f'network.weights="{tmp_path}/none.safetensors"'])
     other = recipe("head.name=logreg", "head.pool=mean", "head.c=[1.0]")
-    broken, whole = run_all([Run(missing, tmp_path / "a"), Run(other, tmp_path / "b")], Here())
+    broken, whole = run_all([Run(missing, tmp_path / "a"), Run(other, tmp_path / "b")], InProcess())
     assert broken.failed[0].step.kind == "begin" and "none.safetensors" in str(broken.failed[0].error)
     assert whole.summary
 
@@ -108,19 +108,8 @@ def test_a_killed_process_takes_one_cell_with_it(tmp_path: Path) -> None:
 
 def test_a_killed_bench_takes_its_processes_along_and_goes_on_to_the_same_figures(alone: Path, tmp_path: Path) -> None:
     settings = [part for s in (*TINY, "train.seeds=[1,2]") for part in ("--set", s)]
-    command = [
-        sys.executable,
-        "-m",
-        "hubbub",
-        "bench",
-        "street-cnn",
-        "--out",
-        str(tmp_path),
-        "--name",
-        "cnn",
-        *settings,
-    ]
-    command += ["--jobs", "2"]
+    command = [sys.executable, "-m", "hubbub.cli", "bench", "street-cnn", "--out", str(tmp_path), "--name", "cnn"]
+    command += [*settings, "--jobs", "2"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         for line in process.stderr:
             if line.startswith("[1/4]"):
@@ -159,21 +148,21 @@ def _alive(pid: int) -> bool:
 def test_the_engine_of_this_machine_has_a_process_a_core_for_trainings_and_none_for_heads() -> None:
     trained, headed = Run(recipe(), Path("a")), Run(recipe("head.name=logreg", "head.pool=mean"), Path("b"))
     log = [].append
-    assert isinstance(local.local([headed], None, log), Here)
-    assert isinstance(local.local([trained], 1, log), Here)
-    assert local.local([trained, headed], 3, log).slots == 3
-    assert isinstance(local.local([Run(recipe("train.devices=2"), Path("c"))], None, log), Here)
+    assert isinstance(local.local_engine([headed], None, log), InProcess)
+    assert isinstance(local.local_engine([trained], 1, log), InProcess)
+    assert local.local_engine([trained, headed], 3, log).slots == 3
+    assert isinstance(local.local_engine([Run(recipe("train.devices=2"), Path("c"))], None, log), InProcess)
 
 
 def test_two_runs_in_one_folder_are_refused_before_anything_is_begun(tmp_path: Path) -> None:
     runs = [Run(recipe(), tmp_path / "a"), Run(recipe("train.epochs=3"), tmp_path / "b" / ".." / "a")]
-    with pytest.raises(experiment.ExperimentError, match="two runs would write to"):
-        run_all(runs, Here())
+    with pytest.raises(ExperimentError, match="two runs would write to"):
+        run_all(runs, InProcess())
     assert not (tmp_path / "a").exists()
 
 
 def test_a_folder_in_use_is_refused_before_anything_is_begun(tmp_path: Path) -> None:
     runs = [Run(recipe(), tmp_path / "free"), Run(recipe(), tmp_path / "held")]
     with files.lock_folder(tmp_path / "held"), pytest.raises(homes.StoreError, match="in use by process"):
-        run_all(runs, Here())
+        run_all(runs, InProcess())
     assert not (tmp_path / "free" / "recipe.toml").exists()

@@ -1,6 +1,5 @@
 """Runs that say how sure they may be: temperatures from validation, and classes that were held out."""
 
-import json
 import subprocess
 import sys
 from dataclasses import asdict
@@ -14,13 +13,16 @@ import soundfile
 
 from hubbub.classifier import calibration, pooling
 from hubbub.classifier.calibration import Confidence
-from hubbub.classifier.load import load_torch
+from hubbub.classifier.load import load, load_torch
 from hubbub.config.recipe import Recipe
-from hubbub.experiment import cell, run
+from hubbub.experiment.cell import fit_with_history
 from hubbub.experiment.prepare import prepare
+from hubbub.experiment.run import run_recipe
 from hubbub.metrics import classification
 from hubbub.report import page, run_folder
-from hubbub.report import summary as report
+from hubbub.report.results import LEVELS
+from hubbub.report.summary import as_arrays, uncalibrated, verify
+from tests.helpers.files import read_json
 
 ROOT = Path(__file__).parents[2]
 HEAD = [
@@ -35,26 +37,24 @@ OPEN = [*HEAD, 'data.held_out=["siren","drilling"]']
 def opened(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of a head on frozen (here: random) features, without two of the ten classes."""
     folder = tmp_path_factory.mktemp("runs") / "open"
-    run.run(Recipe.load("street-cnn", OPEN), folder, quick=True)
+    run_recipe(Recipe.load("street-cnn", OPEN), folder, quick=True)
     return folder
 
 
-def read(path: Path) -> dict:
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
 def test_how_sure_a_cell_may_be_is_decided_by_its_validation_part_alone(opened: Path) -> None:
-    material = prepare(Recipe.load("street-cnn", OPEN))
-    split = material.splits[0]
-    chosen = cell.fit(material, split.train, split.validation, 1, Path("unused"), []).chosen
-    part, targets = material.embedded.of(split.validation), material.targets[split.validation]
+    data = prepare(Recipe.load("street-cnn", OPEN))
+    split = data.splits[0]
+    chosen = fit_with_history(data, split.train, split.validation, 1, Path("unused"), []).chosen
+    part, targets = data.embedded.of(split.validation), data.targets[split.validation]
     by_segment, by_clip = chosen.predict_proba(part.values, part.offsets[:-1])
     expected = calibration.fit(targets, by_segment, by_clip, part.offsets[:-1], "max_logit")
     place = opened / "test-1" / "seed-1"
-    assert read(place / "metrics_test.json")["confidence"] == pytest.approx(asdict(expected))
+    assert read_json(place / "metrics_test.json")["confidence"] == pytest.approx(asdict(expected))
     assert asdict(load_torch(place / "classifier").confidence) == pytest.approx(asdict(expected))
     # Its own validation figures are those before.
-    assert read(place / "metrics_val.json")["clip_log_loss"] == classification.evaluate(targets, by_clip)["log_loss"]
+    assert (
+        read_json(place / "metrics_val.json")["clip_log_loss"] == classification.evaluate(targets, by_clip)["log_loss"]
+    )
     after = classification.evaluate(targets, pooling.apply_temperature(by_clip, expected.clip))
     before = classification.evaluate(targets, by_clip)
     assert after["log_loss"] < before["log_loss"]
@@ -64,28 +64,28 @@ def test_how_sure_a_cell_may_be_is_decided_by_its_validation_part_alone(opened: 
 
 def test_temperatures_change_no_decision(opened: Path) -> None:
     predicted = run_folder.predictions(opened)
-    raw = run_folder.untempered(opened, predicted)
-    material = prepare(Recipe.load("street-cnn", OPEN))
-    model = load_torch(opened / "test-2" / "seed-2" / "classifier")
+    raw = uncalibrated(opened, predicted)
+    data = prepare(Recipe.load("street-cnn", OPEN))
+    model = load(opened / "test-2" / "seed-2" / "classifier")
     assert model.confidence.clip != 1 != model.confidence.segment
     model.confidence = Confidence()
-    part = material.embedded.of(material.splits[1].test)
+    part = data.embedded.of(data.splits[1].test)
     own = raw.loc[("2", 2)]
     for level, scores in zip(("segment", "clip"), model.predict_proba(part.values, part.offsets[:-1]), strict=True):
-        np.testing.assert_allclose(run_folder.arrays(own[own["level"] == level])[1], scores, rtol=1e-3, atol=1e-6)
-    figures, expected = (classification.evaluate(*run_folder.arrays(table)[:2]) for table in (predicted, raw))
+        np.testing.assert_allclose(as_arrays(own[own["level"] == level])[1], scores, rtol=1e-3, atol=1e-6)
+    figures, expected = (classification.evaluate(*as_arrays(table)[:2]) for table in (predicted, raw))
     for name in ("accuracy", "balanced_accuracy", "macro_f1", "top3"):
         assert figures[name] == expected[name]
     assert figures["log_loss"] != expected["log_loss"]
 
 
 def test_the_summary_says_calibration_with_and_without(opened: Path) -> None:
-    found = read(opened / "summary.json")["calibration"]
+    found = read_json(opened / "summary.json")["calibration"]
     predicted = run_folder.predictions(opened)
     for said, table in ((lambda level: found[level], predicted), (lambda level: found[level]["raw"], None)):
-        table = run_folder.untempered(opened, predicted) if table is None else table
-        for level in run_folder.LEVELS:
-            targets, scores, _ = run_folder.arrays(table[table["level"] == level])
+        table = uncalibrated(opened, predicted) if table is None else table
+        for level in LEVELS:
+            targets, scores, _ = as_arrays(table[table["level"] == level])
             own = -np.log(np.clip(scores[np.arange(len(targets)), targets].astype(float), classification.SMALLEST, 1))
             assert said(level)["log_loss"] == pytest.approx(own.mean(), rel=1e-9)
             assert said(level)["error"] == classification.calibration(targets, scores).error
@@ -94,31 +94,31 @@ def test_the_summary_says_calibration_with_and_without(opened: Path) -> None:
 def test_held_out_classes_are_learnt_by_no_classifier(opened: Path) -> None:
     labels = load_torch(opened).labels
     assert len(labels) == 8 and not set(labels) & set(HELD_OUT)
-    summary = read(opened / "summary.json")
+    summary = read_json(opened / "summary.json")
     assert not summary["comparable"]
     assert any(reason.startswith("HELD OUT: 2 of 10 classes") for reason in summary["why_not_comparable"])
-    material = prepare(Recipe.load("street-cnn", OPEN))
-    truth = material.clips.table.set_index("clip")["label"]
-    for fold, _, place in report.cells(opened):
-        own, strange = (pd.read_parquet(place / name) for name in ("predictions.parquet", run_folder.UNKNOWN_ROWS))
+    data = prepare(Recipe.load("street-cnn", OPEN))
+    truth = data.clips.table.set_index("clip")["label"]
+    for fold, _, place in run_folder.cells(opened):
+        own, strange = run_folder.read_predictions(place), run_folder.read_unknown_predictions(place)
         assert not set(own["label"]) & set(HELD_OUT) and set(strange["label"]) == set(HELD_OUT)
-        assert set(strange["clip"]) == set(truth.index[truth.isin(HELD_OUT) & (own_fold(material) == fold).to_numpy()])
+        assert set(strange["clip"]) == set(truth.index[truth.isin(HELD_OUT) & (own_fold(data) == fold).to_numpy()])
         assert len(strange[strange["level"] == "clip"]) == 6 == strange["clip"].nunique()
         assert list(own.columns) == list(strange.columns)
 
 
-def own_fold(material: object) -> pd.Series:
-    return material.clips.table.set_index("clip")["fold"]  # type: ignore[attr-defined]
+def own_fold(data: object) -> pd.Series:
+    return data.clips.table.set_index("clip")["fold"]  # type: ignore[attr-defined]
 
 
 def test_the_operating_point_is_that_of_the_predictions(opened: Path) -> None:
-    told = read(opened / "summary.json")["unknown"]
+    told = read_json(opened / "summary.json")["unknown"]
     assert (told["classes"], told["clips"], told["by"]) == (list(HELD_OUT), 12, "max_logit")
     by_fold: dict[str, list[tuple[float, ...]]] = {}
-    for fold, _, place in report.cells(opened):
-        threshold = read(place / "metrics_test.json")["confidence"]["threshold"]
+    for fold, _, place in run_folder.cells(opened):
+        threshold = read_json(place / "metrics_test.json")["confidence"]["threshold"]
         sides = []
-        for name in ("predictions.parquet", run_folder.UNKNOWN_ROWS):
+        for name in ("predictions.parquet", "predictions_unknown.parquet"):
             table = pd.read_parquet(place / name)
             logits = np.log(table[table["level"] == "segment"].iloc[:, 6:].to_numpy(dtype=float))
             largest = pd.Series(logits.max(axis=1) - logits.mean(axis=1))
@@ -143,46 +143,46 @@ def test_the_operating_point_is_that_of_the_predictions(opened: Path) -> None:
 
 
 def test_verify_sees_a_changed_prediction_of_a_held_out_clip(opened: Path) -> None:
-    assert report.verify(opened) == []
-    file = opened / "test-1" / "seed-1" / run_folder.UNKNOWN_ROWS
+    assert verify(opened) == []
+    file = opened / "test-1" / "seed-1" / "predictions_unknown.parquet"
     before = file.read_bytes()
     table = pd.read_parquet(file)
     table.iloc[:, 6:] = 1 / 8
     table.to_parquet(file, index=False)
     try:
-        assert any(line.startswith("unknown.max_logit.auroc") for line in report.verify(opened))
+        assert any(line.startswith("unknown.max_logit.auroc") for line in verify(opened))
     finally:
         file.write_bytes(before)
 
 
 def test_the_page_says_both(opened: Path, tmp_path: Path) -> None:
-    html = page.write(opened).read_text(encoding="utf-8")
-    told = read(opened / "summary.json")
-    assert "None of these</h2>" in html and "which the classifier uses" in html
+    html = page.write_page(opened).read_text(encoding="utf-8")
+    told = read_json(opened / "summary.json")
+    assert "Open-set rejection</h2>" in html and "which the classifier uses" in html
     assert f"{told['unknown']['max_logit']['auroc']['mean']:.3f}" in html
     raw = told["calibration"]["clip"]["raw"]["error"]
-    assert f"{raw:.3f} and " in html and "before the temperatures" in html
+    assert f"{raw:.3f} and " in html and "before temperature scaling" in html
 
 
 def test_without_validation_nothing_is_fitted_and_nothing_is_called_unknown(tmp_path: Path) -> None:
     settings = [*HEAD, 'protocol.validation="none"', "head.c=[0.1]", "train.seeds=[1]", 'protocol.folds=["1"]']
-    summary = run.run(Recipe.load("street-cnn", settings), tmp_path / "run", quick=True)
+    summary = run_recipe(Recipe.load("street-cnn", settings), tmp_path / "run", quick=True)
     for place in ("test-1/seed-1", "."):
         model = load_torch(tmp_path / "run" / place / "classifier")
         assert model.confidence == Confidence(1.0, 1.0, None)
         assert model.classify(np.zeros(16_000, np.float32), 16_000).known is None
-    assert read(tmp_path / "run" / "test-1" / "seed-1" / "metrics_test.json")["confidence"]["threshold"] is None
-    assert summary["unknown"] is None
-    for figures in summary["calibration"].values():
-        assert figures["raw"] == {"error": figures["error"], "log_loss": figures["log_loss"]}
+    assert read_json(tmp_path / "run" / "test-1" / "seed-1" / "metrics_test.json")["confidence"]["threshold"] is None
+    assert summary.unknown is None
+    for figures in summary.calibration.values():
+        assert (figures.raw.error, figures.raw.log_loss) == (figures.error, figures.log_loss)
     html = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
-    assert "None of these" not in html
+    assert "Open-set rejection" not in html
 
 
 def test_a_refitted_classifier_has_the_middle_of_its_cells(opened: Path) -> None:
-    found = [run_folder.confidence(place) for _, _, place in report.cells(opened)]
-    assert load_torch(opened).confidence == calibration.average(found)
-    assert load_torch(opened).classify(np.zeros(16_000, np.float32), 16_000).known in (True, False)
+    found = [run_folder.calibration_of(place) for _, _, place in run_folder.cells(opened)]
+    assert load(opened).confidence == calibration.typical(found)
+    assert load(opened).classify(np.zeros(16_000, np.float32), 16_000).known in (True, False)
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ from hubbub.data import write_images
 from hubbub.data.open import open_data
 from hubbub.data.splits import SplitError
 from hubbub.errors import HubbubError
-from hubbub.experiment import run as experiment
+from hubbub.experiment.run import run_recipe
 from hubbub.experiment.steps import ExperimentError
 from hubbub.report import page, run_folder, summary
 from hubbub.runtime.names import safe_name
@@ -76,8 +76,8 @@ def test_folds_that_are_paths_write_and_delete_nothing_outside_the_run(tmp_path:
     after = below(tmp_path)
     assert {name: content for name, content in after.items() if not name.startswith("a/b/c/runs/x/")} == before
     run = world / "runs" / "x"
-    assert len(summary.cells(run)) == len(hostile) and summary.verify(run) == []
-    assert {place.parent.parent for _, _, place in summary.cells(run)} == {run}
+    assert len(run_folder.cells(run)) == len(hostile) and summary.verify(run) == []
+    assert {place.parent.parent for _, _, place in run_folder.cells(run)} == {run}
     assert [e["fold"] for e in json.loads((run / "summary.json").read_text())["folds"]] == sorted(hostile)
 
 
@@ -87,7 +87,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Recipe, Path]:
     place = tmp_path_factory.mktemp("plain")
     csv = listed(place / "data", ["1", "New York", "Köln"])
     recipe = Recipe.load("street-cnn", [f"data.name={json.dumps(str(csv))}", *TINY])
-    experiment.run(recipe, place / "runs" / "x", refit=False)
+    run_recipe(recipe, place / "runs" / "x", refit=False)
     return recipe, place / "runs" / "x"
 
 
@@ -101,7 +101,7 @@ def test_run_folders_of_earlier_versions_load_and_go_on(plain: tuple[Recipe, Pat
     shutil.rmtree(old / "test-Köln" / "seed-42")
     (old / "test-Köln" / "kept").touch()
     before = {p: p.stat().st_mtime_ns for p in (old / "test-New York").rglob("*") if p.is_file()}
-    experiment.run(recipe, old, refit=False)
+    run_recipe(recipe, old, refit=False)
     assert (old / "test-Köln" / "seed-42" / "metrics_test.json").is_file() and summary.verify(old) == []
     assert {p: p.stat().st_mtime_ns for p in before} == before
     assert sorted(p.name for p in old.glob("test-*")) == ["test-1", "test-Köln", "test-New York"]
@@ -121,7 +121,7 @@ def test_a_link_out_of_a_run_is_not_followed_when_it_goes_on(
     (copy / link).symlink_to(tmp_path / "victim")
     before = below(tmp_path)
     with pytest.raises(ExperimentError, match=r"is a link out of the run's folder.*Remove the link"):
-        experiment.run(recipe, copy)
+        run_recipe(recipe, copy)
     assert below(tmp_path) == before
 
 
@@ -130,7 +130,7 @@ def test_a_run_into_a_folder_of_something_else_is_refused(plain: tuple[Recipe, P
     (tmp_path / "thesis" / "chapter-1.doc").write_text("years of work")
     before = below(tmp_path)
     with pytest.raises(ExperimentError, match=r"thesis holds chapter-1\.doc, and no run\. Give another --name"):
-        experiment.run(plain[0], tmp_path / "thesis")
+        run_recipe(plain[0], tmp_path / "thesis")
     assert below(tmp_path) == before
 
 
@@ -144,7 +144,7 @@ def test_groups_that_some_file_systems_would_mix_are_refused_as_folds(tmp_path: 
     sounds(tmp_path / "pets", *(f"{kind}/{number}.wav" for kind in ("Cat", "cat", "dog") for number in range(3)))
     recipe = Recipe.load("street-cnn", [f"data.name={json.dumps(str(tmp_path / 'pets'))}", *TINY, "protocol.kind=logo"])
     with pytest.raises(SplitError, match=r"'Cat/0\.wav' and 'cat/0\.wav' differ in case .* Write them alike"):
-        experiment.run(recipe, tmp_path / "run")
+        run_recipe(recipe, tmp_path / "run")
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_a_recipe_file_whose_name_is_none_is_refused(name: str, tmp_path: Path) 
     (tmp_path / "all.toml").write_text(f'title = "t"\nrecipes = ["street-cnn", {json.dumps(name)}]\n', encoding="utf-8")
     for given in (name, "all.toml"):
         with pytest.raises(RecipeError, match=r"cannot name the run's folder: .* Give --name, or rename the file"):
-            suite.runs([str(tmp_path / given)], tmp_path / "runs")
+            suite.runs_of([str(tmp_path / given)], tmp_path / "runs")
 
 
 def test_folds_with_any_letters_can_be_asked_for() -> None:
@@ -254,7 +254,7 @@ def test_a_file_of_a_run_that_lacks_something_is_named(
     spoil(held)
     (broken / name).write_text(json.dumps(held))
     with pytest.raises(HubbubError, match=re.escape(f"{broken / name} is damaged")):
-        page.write(broken)
+        page.write_page(broken)
 
 
 def test_the_advice_about_a_damaged_file_can_be_followed(plain: tuple[Recipe, Path], tmp_path: Path) -> None:
@@ -262,15 +262,15 @@ def test_the_advice_about_a_damaged_file_can_be_followed(plain: tuple[Recipe, Pa
     broken = shutil.copytree(run, tmp_path / "broken")
     (broken / "summary.json").write_bytes(b"")
     with pytest.raises(HubbubError, match=r"summary\.json is damaged or missing .*bench .* writes it again"):
-        run_folder.read_json(broken / "summary.json")
-    experiment.run(recipe, broken, refit=False)
+        run_folder.read_summary(broken)
+    run_recipe(recipe, broken, refit=False)
     assert summary.verify(broken) == []
     (broken / "test-1" / "seed-42" / "predictions.parquet").write_bytes(b"PAR1")
     with pytest.raises(HubbubError, match=r"Remove .*test-1/seed-42, and the hubbub bench .* makes this cell again"):
         summary.verify(broken)
     shutil.rmtree(broken / "test-1" / "seed-42")
-    experiment.run(recipe, broken, refit=False)
+    run_recipe(recipe, broken, refit=False)
     assert summary.verify(broken) == []
     (broken / "test-1" / "seed-42" / "metrics_test.json").write_bytes(b"")
     with pytest.raises(HubbubError, match=r"seed-42/metrics_test\.json is damaged"):
-        experiment.run(recipe, broken, refit=False)
+        run_recipe(recipe, broken, refit=False)

@@ -7,7 +7,7 @@ import pytest
 from hubbub.config.recipe import Recipe
 from hubbub.data.splits import SplitError
 from hubbub.experiment.prepare import prepare
-from hubbub.experiment.provenance import environment
+from hubbub.experiment.provenance import environment_of
 from tests.helpers.sounds import sounds
 
 
@@ -18,7 +18,7 @@ def test_what_is_not_tested_and_what_was_left_out_is_in_every_result(tmp_path: P
     said: list[str] = []
     small = [f"data.name={tmp_path}", "protocol.kind=holdout", "network.width=2"]
     material = prepare(Recipe.load("street-cnn", small), said.append)
-    reasons = environment(material)["why_not_comparable"]
+    reasons = environment_of(material)["why_not_comparable"]
     assert "NEVER TESTED: class 'thunder' (1 clip) is in no test part" in reasons
     assert "LEFT OUT: 1 class folders without recordings: rain" in reasons
     assert "left out: 1 files with other endings (.txt): dog/notes.txt" in said

@@ -16,16 +16,16 @@ import torch
 
 from hubbub.config.recipe import Recipe
 from hubbub.data.open import open_clips
-from hubbub.experiment import cell
 from hubbub.experiment import ray as cluster
-from hubbub.experiment import run as experiment
 from hubbub.experiment.local import Processes
 from hubbub.experiment.ray import Ray
-from hubbub.experiment.run import Run, run_all
+from hubbub.experiment.run import Run, run_all, run_recipe
 from hubbub.experiment.steps import Step
-from hubbub.report import summary as report
+from hubbub.report import run_folder
+from hubbub.report.summary import verify
 from hubbub.runtime import processes, ray_cluster
 from hubbub.runtime.processes import EngineError
+from tests.helpers.files import read_json
 
 TINY = ["data.limit=2", "network.width=4", "train.batch_size=16", "evaluate.resamples=50"]
 HEAD = [*TINY, "head.name=logreg", "head.pool=mean", "head.c=[1.0]", 'protocol.folds=["1","2"]']
@@ -33,7 +33,7 @@ HEAD = [*TINY, "head.name=logreg", "head.pool=mean", "head.c=[1.0]", 'protocol.f
 
 def figures(folder: Path) -> dict:
     """A summary without what a clock said."""
-    summary = report.read_json(folder / "summary.json")
+    summary = read_json(folder / "summary.json")
     return {name: value for name, value in summary.items() if name not in ("seconds", "segments_per_second")}
 
 
@@ -67,7 +67,7 @@ def test_a_suite_outlives_one_of_two_nodes_and_gives_the_figures_of_the_local_en
         """Once two cells have a checkpoint and no figures, each node is in the middle of one."""
         while not over.wait(0.05):
             begun = (tmp_path / "ray" / "cnn").glob("test-*/seed-*/checkpoints/last.ckpt")
-            if len([p for p in begun if not (p.parents[1] / cell.DONE).exists()]) == 2:
+            if len([p for p in begun if not (p.parents[1] / "metrics_test.json").exists()]) == 2:
                 (other,) = (node for node in nodes.list_all_nodes() if node is not nodes.head_node)
                 nodes.remove_node(other, allow_graceful=False)
                 return killed.append(1)
@@ -84,9 +84,9 @@ def test_a_suite_outlives_one_of_two_nodes_and_gives_the_figures_of_the_local_en
     assert not run_all(suite(tmp_path / "local"), Processes(processes.cores()))[0].failed
     for name in ("cnn", "head"):
         assert figures(tmp_path / "ray" / name) == figures(tmp_path / "local" / name)
-        assert report.verify(tmp_path / "ray" / name) == []
+        assert verify(tmp_path / "ray" / name) == []
         assert (tmp_path / "ray" / name / "report.html").is_file()
-        assert not (tmp_path / "ray" / name / cluster.TOKEN).exists()
+        assert not (tmp_path / "ray" / name / run_folder.SHARED).exists()
 
 
 @pytest.mark.slow
@@ -99,7 +99,7 @@ def test_what_workers_write_comes_by_way_of_a_storage_url(tmp_path: Path) -> Non
     (there,) = storage.iterdir()
     for name in ("summary.json", "report.html", "classifier/classifier.json", "test-1/seed-42/predictions.parquet"):
         assert (there / name).read_bytes() == (folder / name).read_bytes(), name
-    assert report.verify(folder) == [] and list((folder / "gradcam").glob("*.mp3"))
+    assert verify(folder) == [] and list((folder / "gradcam").glob("*.mp3"))
     # what is done is not done again
     before = {path: path.stat().st_mtime_ns for path in there.glob("test-*/**/*") if path.is_file()}
     said: list[str] = []
@@ -140,30 +140,34 @@ def test_an_address_that_does_not_answer_is_told_and_not_waited_for(monkeypatch:
         ray_cluster.connect("somewhere")
 
 
-def place(folder: Path, **changes: Any) -> cluster._Place:
+def place(folder: Path, **changes: Any) -> cluster.Place:
     from hubbub import __version__
 
-    return replace(cluster._Place(None, "token", None, __version__, {}), **changes)
+    return replace(cluster.Place(None, "token", None, __version__, {}), **changes)
 
 
 def test_a_machine_that_does_not_share_the_folder_or_has_another_hubbub_refuses(tmp_path: Path) -> None:
     threads = torch.get_num_threads()  # which this process keeps
     step = Step(Run(Recipe.load("street-cnn", HEAD), tmp_path), "begin")
-    assert f"it does not see {tmp_path}. Put --out on" in str(cluster._perform(step, place(tmp_path), threads).error)
-    (tmp_path / cluster.TOKEN).write_text("of another")
-    assert "does not see" in str(cluster._perform(step, place(tmp_path), threads).error)
-    assert "the one who asks has 0.0" in str(cluster._perform(step, place(tmp_path, version="0.0"), threads).error)
-    assert "Protocol not known: nowhere" in str(
-        cluster._perform(step, place(tmp_path, storage="nowhere://x"), threads).error
+    assert f"it does not see {tmp_path}. Put --out on" in str(
+        cluster.perform_task(step, place(tmp_path), threads).error
     )
-    assert list(tmp_path.iterdir()) == [tmp_path / cluster.TOKEN]
+    (tmp_path / run_folder.SHARED).write_text("of another")
+    assert "does not see" in str(cluster.perform_task(step, place(tmp_path), threads).error)
+    assert "the machine that started the run has 0.0" in str(
+        cluster.perform_task(step, place(tmp_path, version="0.0"), threads).error
+    )
+    assert "Protocol not known: nowhere" in str(
+        cluster.perform_task(step, place(tmp_path, storage="nowhere://x"), threads).error
+    )
+    assert list(tmp_path.iterdir()) == [tmp_path / run_folder.SHARED]
 
 
 @pytest.mark.parametrize("path", ["recipe.toml", "test-1/seed-42/metrics_test.json", "summary.json", "gradcam/a.mp3"])
 def test_every_file_of_a_run_is_one_step_s_work(path: str) -> None:
     run = Run(Recipe.load("street-cnn", HEAD), Path("run"))
     kinds = [Step(run, "begin"), Step(run, "cell", "1", 42), Step(run, "cell", "2", 42), Step(run, "end")]
-    writers = [step.kind for step in kinds if cluster._writes(step, path)]
+    writers = [step.kind for step in kinds if cluster.writes(step, path)]
     # the run's end may write what its beginning wrote, the same again
     assert writers == (["begin", "end"] if path == "recipe.toml" else ["cell"] if "test-" in path else ["end"])
 
@@ -172,7 +176,7 @@ def test_every_file_of_a_run_is_one_step_s_work(path: str) -> None:
 def test_a_cluster_answers_a_folder_as_one_machine_does_and_goes_on_where_it_was(tmp_path: Path) -> None:
     import pandas as pd
 
-    experiment.run(Recipe.load("street-cnn", HEAD), tmp_path / "run")
+    run_recipe(Recipe.load("street-cnn", HEAD), tmp_path / "run")
     sounds, heard = tmp_path / "sounds", tmp_path / "heard"
     sounds.mkdir()
     for number, path in enumerate(open_clips(Recipe.load("street-cnn", HEAD)).table["path"][:6]):

@@ -17,23 +17,25 @@ import pytest
 import soundfile
 import torch
 
+from hubbub.audio import decode
 from hubbub.classifier.load import load, load_torch
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config.recipe import Recipe, shipped
-from hubbub.data import cache
 from hubbub.data.datasets import DATASETS
 from hubbub.data.leaks import LeakError
 from hubbub.data.open import open_clips
 from hubbub.errors import HubbubError
 from hubbub.experiment import cell
-from hubbub.experiment import run as experiment
+from hubbub.experiment.cell import fit_with_history
 from hubbub.experiment.prepare import prepare
+from hubbub.experiment.run import ExperimentError, run_recipe
 from hubbub.metrics import classification
 from hubbub.models.dense_heads import LogisticHead
 from hubbub.report import goals
 from hubbub.runtime import files
 from hubbub.runtime.devices import choose_device
 from hubbub.train import module
+from tests.helpers.files import read_json
 
 TINY = ["data.limit=2", "train.epochs=2", "network.width=4", "train.batch_size=16", "evaluate.resamples=50"]
 HEAD = [*TINY, "head.name=logreg", "head.pool=mean+max", "head.c=[0.01,0.1]"]
@@ -47,7 +49,7 @@ def recipe(*settings: str, name: str = "street-cnn") -> Recipe:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small CNN's run over two folds."""
     folder = tmp_path_factory.mktemp("runs") / "cnn"
-    experiment.run(recipe('protocol.folds=["1","2"]'), folder)
+    run_recipe(recipe('protocol.folds=["1","2"]'), folder)
     return folder
 
 
@@ -55,12 +57,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def headed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of a head on frozen (here: random) features over all five folds and two seeds."""
     folder = tmp_path_factory.mktemp("runs") / "head"
-    experiment.run(Recipe.load("street-cnn", [*HEAD, "train.seeds=[1,2]"]), folder)
+    run_recipe(Recipe.load("street-cnn", [*HEAD, "train.seeds=[1,2]"]), folder)
     return folder
-
-
-def read(path: Path) -> dict:
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def test_a_run_folder_holds_what_the_design_lists(trained: Path) -> None:
@@ -81,7 +79,7 @@ def test_a_run_folder_holds_what_the_design_lists(trained: Path) -> None:
 
 
 def test_summary_has_the_contracts_keys_and_both_levels(trained: Path) -> None:
-    summary = read(trained / "summary.json")
+    summary = read_json(trained / "summary.json")
     assert list(summary) == [
         *("recipe", "protocol", "comparable", "why_not_comparable", "clips", "segments", "folds", "clip", "segment"),
         *("calibration", "unknown", "seconds", "segments_per_second"),
@@ -96,18 +94,18 @@ def test_summary_has_the_contracts_keys_and_both_levels(trained: Path) -> None:
 
 
 def test_every_reason_against_a_figure_is_written_everywhere(trained: Path, headed: Path) -> None:
-    reasons = read(trained / "summary.json")["why_not_comparable"]
+    reasons = read_json(trained / "summary.json")["why_not_comparable"]
     assert any(r.startswith("SYNTHETIC") for r in reasons)
     assert any(r.startswith("REDUCED DATA: 100 of 400") for r in reasons)
     assert any(r.startswith("PART OF THE FOLDS: tested on fold 1, 2") for r in reasons)
-    assert read(trained / "classifier" / "classifier.json")["card"]["not_comparable"] == reasons
+    assert read_json(trained / "classifier" / "classifier.json")["card"]["not_comparable"] == reasons
     page = re.sub("<.*?>", "", (trained / "report.html").read_text(encoding="utf-8"))
     assert all(reason in html.unescape(page) for reason in reasons)
-    assert any(r.startswith("RANDOM INITIALISATION") for r in read(headed / "summary.json")["why_not_comparable"])
+    assert any(r.startswith("RANDOM INITIALISATION") for r in read_json(headed / "summary.json")["why_not_comparable"])
 
 
 def test_pooled_figures_are_those_of_the_predictions(headed: Path) -> None:
-    summary = read(headed / "summary.json")
+    summary = read_json(headed / "summary.json")
     pooled = []
     for seed in (1, 2):
         table = pd.concat(pd.read_parquet(p) for p in headed.glob(f"test-*/seed-{seed}/predictions.parquet"))
@@ -125,25 +123,25 @@ def test_pooled_figures_are_those_of_the_predictions(headed: Path) -> None:
 
 def test_choices_see_validation_only_and_the_test_part_is_opened_after(headed: Path, monkeypatch) -> None:
     """Scrambling every test label changes the figures but neither the choice nor the classifier."""
-    material = prepare(Recipe.load("street-cnn", HEAD))
-    split = material.splits[0]
-    honest = cell.fit(material, split.train, split.validation, 1, Path("unused"), [])
-    targets = material.targets.copy()
+    data = prepare(Recipe.load("street-cnn", HEAD))
+    split = data.splits[0]
+    honest = fit_with_history(data, split.train, split.validation, 1, Path("unused"), [])
+    targets = data.targets.copy()
     targets[split.test] = (targets[split.test] + 1) % 10
-    scrambled = replace(material, targets=targets)
-    other = cell.fit(scrambled, split.train, split.validation, 1, Path("unused"), [])
+    scrambled = replace(data, targets=targets)
+    other = fit_with_history(scrambled, split.train, split.validation, 1, Path("unused"), [])
     assert other.choice == honest.choice
     for name, array in honest.final.head.arrays().items():
         assert np.array_equal(array, other.final.head.arrays()[name])
 
 
 def test_a_head_is_refitted_on_training_and_validation(headed: Path) -> None:
-    material = prepare(Recipe.load("street-cnn", HEAD))
-    split = material.splits[0]
-    fitted = cell.fit(material, split.train, split.validation, 1, Path("unused"), [])
+    data = prepare(Recipe.load("street-cnn", HEAD))
+    split = data.splits[0]
+    fitted = fit_with_history(data, split.train, split.validation, 1, Path("unused"), [])
     both = np.union1d(split.train, split.validation)
     nothing = np.zeros(0, dtype=np.intp)
-    again = cell.fit(material, both, nothing, 1, Path("unused"), [], fitted.choice)
+    again = fit_with_history(data, both, nothing, 1, Path("unused"), [], fitted.choice)
     assert np.array_equal(again.final.head.arrays()["weight0"], fitted.final.head.arrays()["weight0"])
     assert not np.array_equal(fitted.chosen.head.arrays()["weight0"], fitted.final.head.arrays()["weight0"])
 
@@ -153,9 +151,9 @@ def test_levels_are_more_training_rows_of_the_same_clips(headed: Path, monkeypat
     fit = LogisticHead.fit
     monkeypatch.setattr(LogisticHead, "fit", lambda self, x, y: (rows.append((x, y)), fit(self, x, y))[1])
     for levels in ('["recorded"]', '["recorded","rms"]'):
-        material = prepare(Recipe.load("street-cnn", [*HEAD, "head.c=[0.1]", f"windows.levels={levels}"]))
-        split = material.splits[0]
-        cell.fit(material, split.train, np.zeros(0, dtype=np.intp), 1, Path("unused"), [])
+        data = prepare(Recipe.load("street-cnn", [*HEAD, "head.c=[0.1]", f"windows.levels={levels}"]))
+        split = data.splits[0]
+        fit_with_history(data, split.train, np.zeros(0, dtype=np.intp), 1, Path("unused"), [])
     (one, targets), (two, doubled) = rows
     assert np.allclose(two[: len(one)], one, atol=1e-5)
     assert len(two) == 2 * len(one)
@@ -167,34 +165,22 @@ def test_embeddings_are_computed_once_for_all_folds_seeds_and_heads(headed: Path
         raise AssertionError("embedded again")
 
     monkeypatch.setattr(TorchClassifier, "outputs", refuse)
-    material = prepare(Recipe.load("street-cnn", [*HEAD, "head.name=mlp", "train.seeds=[7]"]))
-    assert len(material.embedded.offsets) == 101
+    data = prepare(Recipe.load("street-cnn", [*HEAD, "head.name=mlp", "train.seeds=[7]"]))
+    assert len(data.embedded.offsets) == 101
 
 
 def test_a_finished_run_is_not_run_again_and_another_recipe_is_refused(headed: Path, monkeypatch) -> None:
-    monkeypatch.setattr(cell, "run", lambda *_: pytest.fail("a finished cell was run again"))
-    before = read(headed / "summary.json")
-    assert experiment.run(Recipe.load("street-cnn", [*HEAD, "train.seeds=[1,2]"]), headed) == before
-    with pytest.raises(experiment.ExperimentError, match="another recipe"):
-        experiment.run(Recipe.load("street-cnn", [*HEAD, "train.seeds=[1,3]"]), headed)
+    monkeypatch.setattr(cell, "run_cell", lambda *_: pytest.fail("a finished cell was run again"))
+    before = read_json(headed / "summary.json")
+    assert run_recipe(Recipe.load("street-cnn", [*HEAD, "train.seeds=[1,2]"]), headed).as_json() == before
+    with pytest.raises(ExperimentError, match="another recipe"):
+        run_recipe(Recipe.load("street-cnn", [*HEAD, "train.seeds=[1,3]"]), headed)
 
 
 def test_a_killed_run_resumes_and_ends_with_the_same_figures(trained: Path, tmp_path: Path) -> None:
     settings = [part for s in (*TINY, 'protocol.folds=["1","2"]') for part in ("--set", s)]
-    command = [
-        sys.executable,
-        "-m",
-        "hubbub",
-        "bench",
-        "street-cnn",
-        "--out",
-        str(tmp_path),
-        "--name",
-        "killed",
-        "--jobs",
-        "1",
-        *settings,
-    ]
+    command = [sys.executable, "-m", "hubbub.cli", "bench", "street-cnn", "--out", str(tmp_path), "--name", "killed"]
+    command += ["--jobs", "1", *settings]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         for line in process.stderr:
             if line.startswith("[1/2]"):
@@ -210,7 +196,7 @@ def test_a_killed_run_resumes_and_ends_with_the_same_figures(trained: Path, tmp_
     assert "killed: 1 of 2 cells done before" in done.stderr
     assert (folder / "test-1" / "seed-42" / "metrics_test.json").stat().st_mtime_ns == first
     assert not (folder / "test-2" / "seed-42" / "half.json").exists()
-    resumed, whole = read(folder / "summary.json"), read(trained / "summary.json")
+    resumed, whole = read_json(folder / "summary.json"), read_json(trained / "summary.json")
     for key in ("clips", "segments", "folds", "clip", "segment", "why_not_comparable"):
         assert resumed[key] == whole[key], key
 
@@ -223,16 +209,8 @@ def test_a_saved_classifier_in_a_new_process_gives_the_probabilities_of_training
     row = table[table["level"] == "clip"].iloc[3]
     recipe = Recipe.load(folder / "recipe.toml")
     clips = open_clips(recipe).table.set_index("clip")
-    command = [
-        sys.executable,
-        "-m",
-        "hubbub",
-        "classify",
-        clips.loc[row["clip"], "path"],
-        "--model",
-        str(cell),
-        "--json",
-    ]
+    command = [sys.executable, "-m", "hubbub.cli", "classify", clips.loc[row["clip"], "path"]]
+    command += ["--model", str(cell), "--json"]
     answer = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     for label, score in answer["scores"].items():
         assert score == pytest.approx(row[label], abs=1e-5)
@@ -243,13 +221,13 @@ def test_a_saved_classifier_in_a_new_process_gives_the_probabilities_of_training
 
 
 def test_a_clip_that_was_listed_but_not_predicted_is_an_error(headed: Path, tmp_path: Path, monkeypatch) -> None:
-    material = prepare(Recipe.load("street-cnn", HEAD))
-    split = material.splits[0]
-    model = cell.fit(material, split.train, split.validation, 1, tmp_path, []).final
-    judge = model.predict_proba
-    monkeypatch.setattr(model, "judge", lambda *given: (judge(*given)[0], judge(*given)[1][:-1]))
+    data = prepare(Recipe.load("street-cnn", HEAD))
+    split = data.splits[0]
+    model = fit_with_history(data, split.train, split.validation, 1, tmp_path, []).final
+    predict = model.predict_proba
+    monkeypatch.setattr(model, "predict_proba", lambda *given: (predict(*given)[0], predict(*given)[1][:-1]))
     with pytest.raises(cell.CellError, match="20 clips were listed, 19 predicted"):
-        cell._judge(material, model, split.test)
+        cell.predict_part(data, model, split.test)
 
 
 def test_a_leaking_run_is_refused_and_stamped_when_allowed(tmp_path: Path) -> None:
@@ -258,19 +236,19 @@ def test_a_leaking_run_is_refused_and_stamped_when_allowed(tmp_path: Path) -> No
     table.drop(columns="split_hint").to_csv(tmp_path / "mixed.csv", index=False)
     settings = [*HEAD, f'data.name="{tmp_path / "mixed.csv"}"', 'data.root="/"', "data.limit=1"]
     with pytest.raises(LeakError, match="--allow-leaky"):
-        experiment.run(Recipe.load("street-cnn", settings), tmp_path / "run")
+        run_recipe(Recipe.load("street-cnn", settings), tmp_path / "run")
     assert not (tmp_path / "run").exists()
-    summary = experiment.run(Recipe.load("street-cnn", [*settings, "protocol.allow_leaky=true"]), tmp_path / "run")
-    assert not summary["comparable"]
+    summary = run_recipe(Recipe.load("street-cnn", [*settings, "protocol.allow_leaky=true"]), tmp_path / "run")
+    assert not summary.comparable
     for place in ("summary.json", "report.html", "environment.json", "test-0/seed-42/classifier/classifier.json"):
         assert "NOT COMPARABLE" in (tmp_path / "run" / place).read_text(encoding="utf-8"), place
 
 
 def test_a_protocol_without_validation_keeps_the_last_epoch(tmp_path: Path) -> None:
     settings = ['protocol.validation="none"', 'protocol.folds=["1"]']
-    experiment.run(recipe(*settings), tmp_path / "run", refit=False)
+    run_recipe(recipe(*settings), tmp_path / "run", refit=False)
     cell = tmp_path / "run" / "test-1" / "seed-42"
-    assert read(cell / "metrics_test.json")["choice"] == {"epoch": 2}
+    assert read_json(cell / "metrics_test.json")["choice"] == {"epoch": 2}
     assert not (cell / "metrics_val.json").exists()
     assert not (cell / "checkpoints" / "best.ckpt").exists()
 
@@ -284,15 +262,15 @@ def test_missing_clips_are_written_into_every_result(tmp_path: Path) -> None:
     table.assign(path=["audio/" + Path(p).name for p in table["path"]]).to_csv(root / "list.csv", index=False)
     settings = [*HEAD, f'data.name="{root / "list.csv"}"', "data.limit=99", "head.c=[0.1]"]
     with pytest.raises(HubbubError, match="5 of 100 listed files are missing"):
-        experiment.run(Recipe.load("street-cnn", settings), tmp_path / "run")
-    experiment.run(Recipe.load("street-cnn", [*settings, "data.allow_missing=true"]), tmp_path / "run")
+        run_recipe(Recipe.load("street-cnn", settings), tmp_path / "run")
+    run_recipe(Recipe.load("street-cnn", [*settings, "data.allow_missing=true"]), tmp_path / "run")
     for place in ("summary.json", "report.html", "environment.json", "classifier/classifier.json"):
         assert "5 of 100 listed clips are missing" in (tmp_path / "run" / place).read_text(encoding="utf-8"), place
-    assert len(read(tmp_path / "run" / "environment.json")["data"]["missing"]) == 5
+    assert len(read_json(tmp_path / "run" / "environment.json")["data"]["missing"]) == 5
 
 
 def test_waves_are_decoded_once_for_every_recipe_at_their_rate(trained: Path, headed: Path, monkeypatch) -> None:
-    monkeypatch.setattr(cache.audio, "opened", lambda *_: pytest.fail("decoded again"))
+    monkeypatch.setattr(decode, "open_sound", lambda *_: pytest.fail("decoded again"))
     assert len(prepare(recipe()).sound) == 100
 
 
@@ -311,22 +289,22 @@ def test_a_training_that_broke_off_goes_on_from_its_checkpoint(
     monkeypatch.setattr(module.Training, "training_step", fatal)
     plan = recipe('protocol.folds=["1","2"]')
     with pytest.raises(RuntimeError, match="power cut"):
-        experiment.run(plan, tmp_path / "run")
+        run_recipe(plan, tmp_path / "run")
     assert (tmp_path / "run" / "test-2" / "seed-42" / "metrics_test.json").is_file(), "the other fold went on"
     epochs.append("again")
-    experiment.run(plan, tmp_path / "run")
+    run_recipe(plan, tmp_path / "run")
     assert epochs[epochs.index("again") + 1] == 1, "the first epoch is not repeated"
-    resumed, whole = read(tmp_path / "run" / "summary.json"), read(trained / "summary.json")
+    resumed, whole = read_json(tmp_path / "run" / "summary.json"), read_json(trained / "summary.json")
     assert resumed["folds"] == whole["folds"]
 
 
 def test_auto_trains_the_head_alone_without_an_accelerator(tmp_path: Path) -> None:
     plan = recipe('protocol.folds=["1"]', 'network.mode="auto"', "network.dropout=0", 'train.device="cpu"')
-    summary = experiment.run(plan, tmp_path / "run")
+    summary = run_recipe(plan, tmp_path / "run")
     assert Recipe.load(tmp_path / "run" / "recipe.toml").network.mode == "head"
-    assert any(reason.startswith("HEAD ONLY: without an accelerator") for reason in summary["why_not_comparable"])
+    assert any(reason.startswith("HEAD ONLY: without an accelerator") for reason in summary.why_not_comparable)
     cell = tmp_path / "run" / "test-1" / "seed-42"
-    assert read(cell / "metrics_test.json")["trainable_parameters"] == (4 * 8) * 10 + 10
+    assert read_json(cell / "metrics_test.json")["trainable_parameters"] == (4 * 8) * 10 + 10
     table = pd.read_parquet(cell / "predictions.parquet")
     row = table[table["level"] == "clip"].iloc[3]
     model, clips = load(cell / "classifier"), open_clips(plan)
@@ -340,9 +318,9 @@ def test_a_network_starts_from_the_weights_it_is_given(trained: Path, tmp_path: 
     lines: list[str] = []
     still = [f'network.weights="{weights}"', "train.epochs=1", "train.learning_rate=1e-30", "train.bn_eval=true"]
     plan = recipe('protocol.folds=["1"]', 'train.schedule="constant"', "train.weight_decay=0", *still)
-    experiment.run(plan, tmp_path / "run", refit=False, log=lines.append)
+    run_recipe(plan, tmp_path / "run", refit=False, log=lines.append)
     assert any(line.startswith("network.safetensors: 31 tensors") for line in lines), lines
-    state = read(tmp_path / "run" / "environment.json")["weights"]
+    state = read_json(tmp_path / "run" / "environment.json")["weights"]
     assert state == {"network.safetensors": files.sha256(weights)}
     given = load_torch(trained).network.state_dict()
     ours = load_torch(tmp_path / "run" / "test-1" / "seed-42" / "classifier").network.state_dict()
@@ -355,7 +333,7 @@ def test_a_network_starts_from_the_weights_it_is_given(trained: Path, tmp_path: 
 def test_weights_of_another_network_are_refused(weights: str, message: str, home, tmp_path: Path) -> None:
     home("weights", "yamnet.h5")
     with pytest.raises(HubbubError, match=message):
-        experiment.run(recipe(f'network.weights="{weights}"'), tmp_path / "run")
+        run_recipe(recipe(f'network.weights="{weights}"'), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -376,7 +354,7 @@ def test_published_weights_that_cannot_be_had_are_named(
     own = [f'data.name="{tmp_path / "list.csv"}"', 'protocol.kind="kfold"']
     own += [f"protocol.{part}=[]" for part in ("train", "val", "test")]
     with pytest.raises(HubbubError) as caught:
-        experiment.run(Recipe.load(name, own), tmp_path / "run")
+        run_recipe(Recipe.load(name, own), tmp_path / "run")
     assert file in str(caught.value)
     assert str(tmp_path / "weights") in str(caught.value)
     assert not (tmp_path / "run").exists()
@@ -385,14 +363,14 @@ def test_published_weights_that_cannot_be_had_are_named(
 def test_a_device_that_is_not_there_is_refused_before_anything_is_done(tmp_path: Path) -> None:
     other = "cuda" if choose_device() == "mps" else "mps"
     with pytest.raises(HubbubError, match=f"there is no device '{other}' here. Use auto, which is"):
-        experiment.run(recipe(f'train.device="{other}"'), tmp_path / "run")
+        run_recipe(recipe(f'train.device="{other}"'), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_a_run_folder_in_use_is_refused_and_left_alone(trained: Path) -> None:
     before = (trained / "summary.json").stat().st_mtime_ns
     with files.lock_folder(trained), pytest.raises(HubbubError, match="is in use"):
-        experiment.run(recipe('protocol.folds=["1","2"]'), trained)
+        run_recipe(recipe('protocol.folds=["1","2"]'), trained)
     assert (trained / "summary.json").stat().st_mtime_ns == before
 
 
@@ -401,12 +379,12 @@ def test_mlflow_has_the_figures_of_a_run(tmp_path: Path) -> None:
     from mlflow import MlflowClient
 
     plan = recipe('protocol.folds=["1"]', 'train.trackers=["mlflow"]')
-    experiment.run(plan, tmp_path / "tracked", refit=False)
+    run_recipe(plan, tmp_path / "tracked", refit=False)
     client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
     (run,) = client.search_runs([client.get_experiment_by_name("tracked").experiment_id])
     cell = tmp_path / "tracked" / "test-1" / "seed-42"
     assert run.info.run_name == "fold 1, seed 42"
-    assert run.data.metrics["test_clip_accuracy"] == read(cell / "metrics_test.json")["clip_accuracy"]
+    assert run.data.metrics["test_clip_accuracy"] == read_json(cell / "metrics_test.json")["clip_accuracy"]
     losses = [point.value for point in client.get_metric_history(run.info.run_id, "train_loss")]
     assert losses == pytest.approx(pd.read_csv(cell / "history.csv")["train_loss"].tolist())
     assert run.data.params["train/epochs"] == "2"
@@ -419,18 +397,18 @@ def test_two_devices_give_a_whole_run_folder(tmp_path: Path) -> None:
     subprocess.run([*command, "--name", "two", *settings], check=True, capture_output=True)
     cell = tmp_path / "two" / "test-1" / "seed-42"
     assert len(pd.read_csv(cell / "history.csv")) == 2
-    assert read(tmp_path / "two" / "summary.json")["clips"] == 20
+    assert read_json(tmp_path / "two" / "summary.json")["clips"] == 20
 
 
 def test_the_goals_table_shows_what_was_run_and_how_to_run_the_rest(tmp_path: Path) -> None:
     done = Recipe.load("street-cnn", [*TINY, 'protocol.folds=["1"]'])
-    summary = experiment.run(done, tmp_path / "us8k-esresnext", refit=False)
-    table = goals.goals(tmp_path)
+    summary = run_recipe(done, tmp_path / "us8k-esresnext", refit=False)
+    table = goals.goals_table(tmp_path)
     assert list(table) == ["A1", "A1-V5", "A2", "A3"]
     assert table.loc["run", "A1"] == "not yet: hubbub bench us8k-yamnet-lgbm"
-    assert table.loc["clip accuracy", "A2"] == f"{summary['clip']['accuracy']['mean']:.4f}"
-    assert table.loc["segment macro-F1", "A2"] == f"{summary['segment']['macro_f1']['mean']:.4f}"
-    network = load_torch(tmp_path / "us8k-esresnext" / "test-1" / "seed-42" / "classifier").network
+    assert table.loc["clip accuracy", "A2"] == f"{summary.clip.accuracy.mean:.4f}"
+    assert table.loc["segment macro-F1", "A2"] == f"{summary.segment.macro_f1.mean:.4f}"
+    network = load(tmp_path / "us8k-esresnext" / "test-1" / "seed-42" / "classifier").network
     trainable = sum(p.numel() for p in network.parameters())
     assert table.loc["trainable parameters", "A2"] == f"{trainable:,}"
     assert table.loc["GPU needed", "A2"] == "yes"
@@ -450,12 +428,12 @@ def test_every_shipped_recipe_runs_quick_and_its_classifier_classifies(
         home("data", DATASETS[plan.data.name].folder)
     if plan.network.name == "yamnet":
         home("weights", "yamnet.h5")
-    summary = experiment.run(plan, tmp_path / "run", quick=True)
-    assert any(reason.startswith("QUICK") for reason in summary["why_not_comparable"])
-    assert load_torch(tmp_path / "run").card["not_comparable"] == summary["why_not_comparable"]
+    summary = run_recipe(plan, tmp_path / "run", quick=True)
+    assert any(reason.startswith("QUICK") for reason in summary.why_not_comparable)
+    assert load(tmp_path / "run").card["not_comparable"] == summary.why_not_comparable
     if plan.data.name == "emodb":
-        assert any(reason.startswith("ANOTHER VERSION: every") for reason in summary["why_not_comparable"])
-    assert summary["clips"] == len({c for split in prepare(plan, quick=True).splits for c in split.test})
+        assert any(reason.startswith("ANOTHER VERSION: every") for reason in summary.why_not_comparable)
+    assert summary.clips == len({c for split in prepare(plan, quick=True).splits for c in split.test})
     for history in (tmp_path / "run").glob("test-*/seed-*/history.csv"):
         losses = pd.read_csv(history)["train_loss"]
         assert losses.iloc[-1] < losses.iloc[0]

@@ -29,7 +29,7 @@ def test_the_shipped_suites() -> None:
 @pytest.mark.parametrize(("name", "recipes"), SHIPPED.items())
 @pytest.mark.parametrize("quick", [False, True])
 def test_a_shipped_suite_holds(name: str, recipes: int, quick: bool, tmp_path: Path) -> None:
-    found = suite.runs([name], tmp_path, quick=quick)
+    found = suite.runs_of([name], tmp_path, quick=quick)
     assert len({run.folder for run in found}) == recipes
     place = tmp_path / (name + ("-quick" if quick else ""))
     assert all(run.folder.parent == place and run.quick == quick for run in found)
@@ -41,7 +41,7 @@ def test_a_shipped_suite_holds(name: str, recipes: int, quick: bool, tmp_path: P
 def test_every_esc50_recipe_is_in_esc50_all(tmp_path: Path) -> None:
     from hubbub.config.recipe import shipped
 
-    found = {run.folder.name for run in suite.runs(["esc50-all"], tmp_path)}
+    found = {run.folder.name for run in suite.runs_of(["esc50-all"], tmp_path)}
     assert found == {name for name in shipped() if name.startswith("esc50-")}
 
 
@@ -53,19 +53,19 @@ def write(path: Path, text: str) -> str:
 def test_a_suite_of_ones_own(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(Recipe.load("street-cnn", ["train.epochs=3"]).to_toml(), encoding="utf-8")
     text = 'title = "t"\nrecipes = ["mine.toml", "street-yamnet"]\nseeds = [1, 2]\nfolds = ["2"]\n'
-    mine, other = suite.runs([write(tmp_path / "all.toml", text)], tmp_path / "runs")
+    mine, other = suite.runs_of([write(tmp_path / "all.toml", text)], tmp_path / "runs")
     assert mine.folder == tmp_path / "runs" / "all" / "mine" and other.folder.name == "street-yamnet"
     assert mine.recipe.train.epochs == 3
     assert mine.recipe.train.seeds == (1, 2) and mine.recipe.protocol.folds == ("2",)
-    (said, _) = suite.runs([str(tmp_path / "all.toml")], tmp_path, settings=["train.seeds=[5]"])
+    (said, _) = suite.runs_of([str(tmp_path / "all.toml")], tmp_path, settings=["train.seeds=[5]"])
     assert said.recipe.train.seeds == (5,)
 
 
 def test_recipes_and_suites_side_by_side(tmp_path: Path) -> None:
-    folders = [run.folder for run in suite.runs(["street-cnn", "emodb-attention"], tmp_path)]
+    folders = [run.folder for run in suite.runs_of(["street-cnn", "emodb-attention"], tmp_path)]
     assert folders[0] == tmp_path / "street-cnn" and folders[1].parent == tmp_path / "emodb-attention"
     with pytest.raises(SuiteError, match="--name names one run, and 2 were given"):
-        suite.runs(["street-cnn", "emodb-attention"], tmp_path, name="x")
+        suite.runs_of(["street-cnn", "emodb-attention"], tmp_path, name="x")
 
 
 @pytest.mark.parametrize(
@@ -80,12 +80,12 @@ def test_recipes_and_suites_side_by_side(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_a_suite_that_does_not_hold_is_refused(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises((SuiteError, RecipeError), match=re.compile(message, re.DOTALL)):
-        suite.runs([write(tmp_path / "s.toml", text)], tmp_path)
+        suite.runs_of([write(tmp_path / "s.toml", text)], tmp_path)
 
 
 def test_unknown_names_are_told_together() -> None:
     with pytest.raises(RecipeError, match=r"'esc50-atention'.*'esc50-attention'.*'nothing-like-it'.*Known: "):
-        suite.runs(["esc50-atention", "nothing-like-it"], Path("runs"))
+        suite.runs_of(["esc50-atention", "nothing-like-it"], Path("runs"))
 
 
 @pytest.fixture(scope="module")

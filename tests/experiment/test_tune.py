@@ -17,12 +17,14 @@ import soundfile
 from optuna.trial import TrialState, create_trial
 
 from hubbub.config.recipe import Recipe, RecipeError
+from hubbub.config.tune import Range
 from hubbub.data.clips import ClipsError
 from hubbub.data.leaks import LeakError
 from hubbub.data.splits import SplitError
 from hubbub.errors import HubbubError
-from hubbub.experiment import run, tune, tune_report
+from hubbub.experiment import tune, tune_report
 from hubbub.experiment.prepare import prepare
+from hubbub.experiment.run import run_recipe
 from hubbub.experiment.tune import TuneError
 from hubbub.runtime import files
 
@@ -69,7 +71,7 @@ def plan(sounds: Path, trials: int = 4, space: dict[str, Any] | None = None, **s
 @pytest.fixture(scope="module")
 def searched(sounds: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "tuned"
-    tune.run(plan(sounds), folder)
+    tune.search_settings(plan(sounds), folder)
     return folder
 
 
@@ -85,7 +87,7 @@ def test_a_search_leaves_tables_pictures_and_a_recipe_that_runs(searched: Path, 
     assert summary["trials"] == {"asked": 4, "complete": 4, "pruned": 0, "fail": 0, "running": 0}
     assert (summary["importance"], summary["why_no_importance"]) == (
         None,
-        "4 trials came through, and importance needs 8",
+        "4 trials succeeded, and importance needs 8",
     )
     assert (searched / "history.png").stat().st_size > 0
     assert not list((searched / "trials").iterdir())
@@ -94,7 +96,7 @@ def test_a_search_leaves_tables_pictures_and_a_recipe_that_runs(searched: Path, 
     assert best.tune is None
     assert best.train.learning_rate == trials["train.learning_rate"][summary["best"]["trial"]]
     assert best.protocol.folds == ("1",)
-    assert run.run(best, tmp_path / "run", refit=False)["folds"][0]["fold"] == "1"
+    assert run_recipe(best, tmp_path / "run", refit=False).folds[0].fold == "1"
 
 
 def test_no_trial_can_hear_the_test_fold(
@@ -107,7 +109,7 @@ def test_no_trial_can_hear_the_test_fold(
     monkeypatch.setenv("HUBBUB_CACHE", str(tmp_path / "cache"))
     with pytest.raises(ClipsError, match="8 of 32 sounds cannot be used"):
         prepare(plan(poisoned))
-    tune.run(plan(poisoned), tmp_path / "run")
+    tune.search_settings(plan(poisoned), tmp_path / "run")
     pd.testing.assert_frame_equal(found(tmp_path / "run"), found(searched))
 
 
@@ -138,15 +140,15 @@ def test_a_recording_in_test_and_training_is_refused_before_anything_is_opened(t
     for file in folder.glob("*.wav"):
         file.write_text("no sound")
     with pytest.raises(LeakError, match="g0"):
-        tune.run(plan(folder), tmp_path / "run")
+        tune.search_settings(plan(folder), tmp_path / "run")
 
 
 def test_a_search_goes_on_as_if_it_had_not_stopped(searched: Path, sounds: Path, tmp_path: Path) -> None:
-    tune.run(plan(sounds, 2), tmp_path / "run")
+    tune.search_settings(plan(sounds, 2), tmp_path / "run")
     assert len(found(tmp_path / "run")) == 2
-    tune.run(plan(sounds, 4), tmp_path / "run")
+    tune.search_settings(plan(sounds, 4), tmp_path / "run")
     pd.testing.assert_frame_equal(found(tmp_path / "run"), found(searched))
-    tune.run(plan(sounds, 4), tmp_path / "run")
+    tune.search_settings(plan(sounds, 4), tmp_path / "run")
     assert len(found(tmp_path / "run")) == 4
 
 
@@ -164,7 +166,7 @@ def die(self):
         os.kill(os.getpid(), signal.SIGKILL)
     begin(self)
 module.Training.on_validation_epoch_start = die
-tune.run(Recipe.load(sys.argv[1]), folder)
+tune.search_settings(Recipe.load(sys.argv[1]), folder)
 """
 
 
@@ -177,7 +179,7 @@ def test_a_killed_search_goes_on_and_tries_the_same_settings(searched: Path, sou
         == -signal.SIGKILL
     )
     assert (folder / "trials" / "0001").is_dir()
-    summary = tune.run(plan(sounds), folder)
+    summary = tune.search_settings(plan(sounds), folder)
     assert summary["trials"]["complete"] == 4
     assert not list((folder / "trials").iterdir())
     again = found(folder)
@@ -187,7 +189,7 @@ def test_a_killed_search_goes_on_and_tries_the_same_settings(searched: Path, sou
 
 @pytest.mark.slow
 def test_two_processes_share_a_search(sounds: Path, tmp_path: Path) -> None:
-    tune.run(plan(sounds), tmp_path / "run", jobs=2)
+    tune.search_settings(plan(sounds), tmp_path / "run", jobs=2)
     trials = found(tmp_path / "run")
     assert list(trials["trial"]) == [0, 1, 2, 3]
     assert set(trials["state"]) == {"complete"}
@@ -210,16 +212,22 @@ def test_a_living_process_keeps_its_trial_and_a_dead_ones_is_tried_once_more(
 
     drawn = begin()
     with files.lock_folder(folder / "workers" / "other"):
-        assert tune.run(recipe, folder)["trials"] == {"asked": 5, "complete": 4, "pruned": 0, "fail": 0, "running": 1}
-    assert tune.run(recipe, folder)["trials"]["complete"] == 5
+        assert tune.search_settings(recipe, folder)["trials"] == {
+            "asked": 5,
+            "complete": 4,
+            "pruned": 0,
+            "fail": 0,
+            "running": 1,
+        }
+    assert tune.search_settings(recipe, folder)["trials"]["complete"] == 5
     assert found(folder)["train.learning_rate"].iloc[-1] == drawn
     begin(again=4)
-    assert tune.run(plan(sounds, 6), folder)["trials"]["fail"] == 1
+    assert tune.search_settings(plan(sounds, 6), folder)["trials"]["fail"] == 1
     assert found(folder)["why"].iloc[-1] == "its process was killed, twice"
 
 
 def test_another_seed_tries_other_settings(searched: Path, sounds: Path, tmp_path: Path) -> None:
-    tune.run(plan(sounds, 1, tune={"seed": 1, "space": SPACE, "trials": 1}), tmp_path / "run")
+    tune.search_settings(plan(sounds, 1, tune={"seed": 1, "space": SPACE, "trials": 1}), tmp_path / "run")
     drawn = found(tmp_path / "run")["train.learning_rate"][0]
     assert drawn not in set(found(searched)["train.learning_rate"])
 
@@ -227,13 +235,13 @@ def test_another_seed_tries_other_settings(searched: Path, sounds: Path, tmp_pat
 def test_a_search_of_something_else_is_refused_by_what_changed(searched: Path, sounds: Path, tmp_path: Path) -> None:
     narrower = SPACE | {"network.dropout": {"low": 0.0, "high": 0.4}}
     with pytest.raises(TuneError, match=r"tune\.space\.network\.dropout\.high was 0\.5, is 0\.4"):
-        tune.run(plan(sounds, space=narrower), searched)
+        tune.search_settings(plan(sounds, space=narrower), searched)
     with pytest.raises(TuneError, match=r"train\.epochs was 2, is 3"):
-        tune.run(plan(sounds, train={"epochs": 3, "device": "cpu"}), searched)
+        tune.search_settings(plan(sounds, train={"epochs": 3, "device": "cpu"}), searched)
     shutil.copytree(searched, tmp_path / "run")
     other = write_sounds(tmp_path / "sounds", seed=1)
     with pytest.raises(TuneError, match="the clips"):
-        tune.run(plan(other), tmp_path / "run")
+        tune.search_settings(plan(other), tmp_path / "run")
 
 
 def test_what_falls_behind_the_median_is_stopped_and_leaves_nothing(
@@ -249,14 +257,14 @@ def test_what_falls_behind_the_median_is_stopped_and_leaves_nothing(
             "user_attrs": {"fields": study.trials[0].user_attrs["fields"]},
         }
         study.add_trial(create_trial(params=study.trials[0].params, distributions=drawn, value=0.0, **values))
-    assert tune.run(plan(sounds, 11), folder)["trials"]["pruned"] == 1
+    assert tune.search_settings(plan(sounds, 11), folder)["trials"]["pruned"] == 1
     assert pd.read_csv(folder / "epochs.csv")["trial"].value_counts()[10] == 1
     assert not list((folder / "trials").iterdir())
 
 
 def test_a_trial_that_fails_is_told_and_the_rest_go_on(sounds: Path, tmp_path: Path) -> None:
     space = {"train.learning_rate": {"choices": [1e-3, 1e30]}}
-    summary = tune.run(plan(sounds, 4, space), tmp_path / "run")
+    summary = tune.search_settings(plan(sounds, 4, space), tmp_path / "run")
     trials = found(tmp_path / "run")
     wild = trials["train.learning_rate"] == 1e30
     assert set(trials["state"][~wild]) == {"complete"}
@@ -268,7 +276,7 @@ def test_a_trial_that_fails_is_told_and_the_rest_go_on(sounds: Path, tmp_path: P
 def test_heads_are_searched_by_clip_accuracy(sounds: Path, tmp_path: Path) -> None:
     space = {"head.c": {"low": 1e-4, "high": 1.0, "log": True}, "head.pool": {"choices": ["segment", "mean+max"]}}
     recipe = plan(sounds, 2, space, head={"name": "logreg"})
-    summary = tune.run(recipe, tmp_path / "run", quick=True)
+    summary = tune.search_settings(recipe, tmp_path / "run", quick=True)
     assert (summary["objective"], summary["better"]) == ("val_clip_accuracy", "larger")
     assert len(Recipe.load(tmp_path / "run" / "best.toml").head.c) == 1
 
@@ -312,7 +320,7 @@ def test_what_is_frozen_or_has_a_head_is_not_searched_for_what_it_does_not_use()
 
 def test_one_number_moves_several_fields() -> None:
     low, high = {"augment.gain": {"db": [-2.0, 2.0]}, "x.y": 10}, {"augment.gain": {"db": [-6.0, 4.0]}, "x.y": 20}
-    values = tune.Range(low=0.1, high=0.5, at_low=low, at_high=high)
+    values = Range(low=0.1, high=0.5, at_low=low, at_high=high)
     assert values.fields("s", 0.1) == low
     assert values.fields("s", 0.5) == high
     assert values.fields("s", 0.2) == {
@@ -330,21 +338,21 @@ def test_the_section_is_written_and_read_as_it_was(sounds: Path, tmp_path: Path)
 
 def test_requests_that_cannot_be_searched(sounds: Path, searched: Path, tmp_path: Path) -> None:
     with pytest.raises(TuneError, match=r"no \[tune\] section"):
-        tune.run(Recipe.load("street-cnn"), tmp_path / "run")
+        tune.search_settings(Recipe.load("street-cnn"), tmp_path / "run")
     with pytest.raises(TuneError, match="nothing can be chosen"):
-        tune.run(plan(sounds, protocol={"validation": "none"}), tmp_path / "run")
+        tune.search_settings(plan(sounds, protocol={"validation": "none"}), tmp_path / "run")
     with pytest.raises(TuneError, match="one device"):
-        tune.run(plan(sounds, train={"devices": 2}), tmp_path / "run")
+        tune.search_settings(plan(sounds, train={"devices": 2}), tmp_path / "run")
     with pytest.raises(TuneError, match=r"train\.nodes = 1"):
-        tune.run(plan(sounds, train={"nodes": 2}), tmp_path / "run")
+        tune.search_settings(plan(sounds, train={"nodes": 2}), tmp_path / "run")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "recipe.toml").write_text("")
     with pytest.raises(TuneError, match="holds a run"):
-        tune.run(plan(sounds), tmp_path / "run")
+        tune.search_settings(plan(sounds), tmp_path / "run")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "study.db").write_text("no study, and longer than a header of sqlite is" * 10)
-    with pytest.raises(TuneError, match="no study that can be read"):
-        tune.run(plan(sounds), tmp_path / "other")
+    with pytest.raises(TuneError, match="not a readable study"):
+        tune.search_settings(plan(sounds), tmp_path / "other")
 
 
 def test_importance_is_that_of_what_decides(sounds: Path, tmp_path: Path) -> None:
@@ -357,7 +365,7 @@ def test_importance_is_that_of_what_decides(sounds: Path, tmp_path: Path) -> Non
             create_trial(params={"decides": x, "idle": y}, distributions=ranges, value=x**2, user_attrs=attrs)
         )
     study.add_trial(create_trial(state=TrialState.FAIL, user_attrs={"why": "x"}))
-    summary = tune_report.write(plan(sounds), study, tmp_path, "1")
+    summary = tune_report.write_report(plan(sounds), study, tmp_path, "1")
     assert summary["importance"]["decides"] > 0.9
     assert sum(summary["importance"].values()) == pytest.approx(1)
     assert (tmp_path / "importance.png").stat().st_size > 0
@@ -367,7 +375,7 @@ def test_importance_is_that_of_what_decides(sounds: Path, tmp_path: Path) -> Non
 def test_two_trials_of_system_c(home: Any, tmp_path: Path) -> None:
     home("data", "esc50")
     recipe = Recipe.load("esc50-resnet18-validation", quick=True)
-    summary = tune.run(recipe, tmp_path / "run", quick=True)
+    summary = tune.search_settings(recipe, tmp_path / "run", quick=True)
     assert summary["trials"]["complete"] + summary["trials"]["pruned"] == 2
     trials = found(tmp_path / "run")
     assert trials["augment_strength"].between(0.1, 0.5).all()

@@ -165,8 +165,8 @@ from hubbub.classifier.load import load
 
 model, folder, out = sys.argv[1:]
 paths = find([folder]).files
-with resume.keeping(Path(out), FORMATS["parquet"], paths, [folder], 0.0, {}) as place:
-    for done, answer in enumerate(predict_files(load(model), place.left)):
+with resume.open_results(Path(out), FORMATS["parquet"], paths, [folder], 0.0, {}) as place:
+    for done, answer in enumerate(predict_files(load(model), place.missing)):
         if done == 2:
             with files.whole_file(place.files[answer.file]) as torn:
                 torn.write_bytes(b"half of it")

@@ -17,10 +17,12 @@ from typer.testing import CliRunner
 from hubbub.cli.main import app
 from hubbub.config.recipe import Recipe
 from hubbub.metrics import classification
-from hubbub.report import compare_page
-from hubbub.report import summary as report
-from hubbub.report.compare import TESTS, CompareError, compare
+from hubbub.report import compare_page, run_folder
+from hubbub.report.compare import TESTS, CompareError, compare_runs
+from hubbub.report.results import Comparison, PairTest
+from hubbub.report.summary import summarise, verify
 from tests.helpers.browsing import CONTRAST, VIEWS, Show
+from tests.helpers.files import read_json
 
 LABELS = ("dog", "rain", "<i>saw</i>")
 CLIPS, RECORDINGS = 360, 120
@@ -57,7 +59,7 @@ def run(folder: Path, right: dict[int, np.ndarray], clips: pd.DataFrame | None =
     folder.mkdir(parents=True)
     (folder / "recipe.toml").write_text(recipe.to_toml())
     (folder / "environment.json").write_text(json.dumps(facts | environment))
-    for fold, seed, cell in report.cells(folder):
+    for fold, seed, cell in run_folder.cells(folder):
         cell.mkdir(parents=True)
         own = (clips["fold"] == fold).to_numpy()
         levels = [judged(clips[own], right[seed][own], level) for level in ("segment", "clip")]
@@ -65,7 +67,7 @@ def run(folder: Path, right: dict[int, np.ndarray], clips: pd.DataFrame | None =
         (cell / "metrics_throughput.json").write_text('{"segments_per_second": 9.0}')
         about = {"choice": {}, "clips": int(own.sum()), "test_opened": "2026-01-31T12:34:56+00:00"}
         (cell / "metrics_test.json").write_text(json.dumps(about | {"seconds": {"fit": 1.0, "predict": 1.0}}))
-    report.summarise(folder)
+    summarise(folder)
     return folder
 
 
@@ -90,90 +92,91 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def result(runs: Path) -> dict[str, Any]:
-    return compare([runs / "poor", runs / "near", runs / "good"])
+def result(runs: Path) -> Comparison:
+    return compare_runs([runs / "poor", runs / "near", runs / "good"])
 
 
-def test_the_better_run_is_found_and_noise_is_called_noise(result: dict[str, Any]) -> None:
-    standings = {r["name"]: r["standing"] for r in result["runs"]}
+def test_the_better_run_is_found_and_noise_is_called_noise(result: Comparison) -> None:
+    standings = {r.name: r.standing for r in result.runs}
     assert standings == {"good": "highest", "near": "within noise of the highest", "poor": "behind"}
     assert list(standings) == ["good", "near", "poor"]
     said = "good has the highest clip accuracy; near is within noise of it; poor is behind by more than noise."
     assert compare_page.headline(result) == said
-    assert (result["clips"], result["recordings"], result["comparable"]) == (CLIPS, RECORDINGS, True)
-    by_pair = {(p["first"], p["second"]): p["within_noise"] for p in result["pairs"]}
+    assert (result.clips, result.recordings, result.comparable) == (CLIPS, RECORDINGS, True)
+    by_pair = {(p.first, p.second): p.within_noise for p in result.pairs}
     assert by_pair == {("good", "near"): True, ("good", "poor"): False, ("near", "poor"): False}
 
 
 def test_runs_that_are_equal_are_called_so(runs: Path, tmp_path: Path) -> None:
     run(tmp_path / "same", {1: GOOD})
-    equal = compare([runs / "good", tmp_path / "same"])
+    equal = compare_runs([runs / "good", tmp_path / "same"])
     assert compare_page.headline(equal) == "good and same have the same clip accuracy."
-    among = compare([runs / "near", runs / "poor", runs / "good", tmp_path / "same"])
+    among = compare_runs([runs / "near", runs / "poor", runs / "good", tmp_path / "same"])
     assert compare_page.headline(among) == (
         "good and same have the same clip accuracy, the highest; near is within noise of them; poor is behind by more "
         "than noise."
     )
 
 
-def test_a_runs_figures_are_those_of_its_summary(runs: Path, result: dict[str, Any]) -> None:
-    for entry in result["runs"]:
-        summary = report.read_json(runs / entry["name"] / "summary.json")["clip"]
+def test_a_runs_figures_are_those_of_its_summary(runs: Path, result: Comparison) -> None:
+    for entry in result.runs:
+        summary = read_json(runs / entry.name / "summary.json")["clip"]
         for metric in classification.METRICS:
             for key in ("mean", "sd", "sd_seeds", "pooled"):
-                assert entry["clip"][metric][key] == pytest.approx(summary[metric][key], abs=1e-12), (metric, key)
-        low, high = entry["clip"]["accuracy"]["ci95"]
-        assert low < entry["clip"]["accuracy"]["pooled"] < high
-    poor = result["runs"][2]
+                found = getattr(entry.clip.figure(metric), key)
+                assert found == pytest.approx(summary[metric][key], abs=1e-12), (metric, key)
+        low, high = entry.clip.accuracy.ci95
+        assert low < entry.clip.accuracy.pooled < high
+    poor = result.runs[2]
     accuracies = [POOR.mean(), hits(0.6, 3).mean()]
-    assert poor["clip"]["accuracy"]["sd_seeds"] == pytest.approx(np.std(accuracies, ddof=1), abs=1e-12)
-    assert poor["seeds"] == [1, 2]
+    assert poor.clip.accuracy.sd_seeds == pytest.approx(np.std(accuracies, ddof=1), abs=1e-12)
+    assert poor.seeds == [1, 2]
 
 
-def test_every_test_is_its_reference(result: dict[str, Any]) -> None:
-    pair = next(p for p in result["pairs"] if (p["first"], p["second"]) == ("good", "poor"))
+def test_every_test_is_its_reference(result: Comparison) -> None:
+    pair = next(p for p in result.pairs if (p.first, p.second) == ("good", "poor"))
     twice = (POOR.astype(float) + hits(0.6, 3)) / 2
     folds = table()["fold"]
     by_fold = pd.Series(GOOD - twice).groupby(folds).mean()
-    assert pair["difference"] == pytest.approx(GOOD.mean() - twice.mean(), abs=1e-12)
-    assert pair["folds"] == pytest.approx(by_fold.to_dict(), abs=1e-9)
+    assert pair.difference == pytest.approx(GOOD.mean() - twice.mean(), abs=1e-12)
+    assert pair.folds == pytest.approx(by_fold.to_dict(), abs=1e-9)
     # A fold is a third of the clips: one part tested for two trained on. Of several seeds, McNemar's test takes one.
     t = by_fold.mean() / np.sqrt(by_fold.var(ddof=1) * (1 / 3 + 1 / 2))
-    assert pair["tests"]["corrected_t"]["p"] == pytest.approx(2 * stats.t.sf(t, 2), rel=1e-6)
+    assert pair.tests["corrected_t"].p == pytest.approx(2 * stats.t.sf(t, 2), rel=1e-6)
     ours, theirs = (GOOD & ~POOR).sum(), (POOR & ~GOOD).sum()
-    assert (pair["only_first"], pair["only_second"]) == (ours, theirs)
+    assert (pair.only_first, pair.only_second) == (ours, theirs)
     expected = mcnemar([[0, ours], [theirs, 0]], exact=True).pvalue
-    assert pair["tests"]["mcnemar"]["p"] == pytest.approx(expected, rel=1e-9)
-    assert pair["tests"]["wilcoxon"] is None, "three folds are too few"
+    assert pair.tests["mcnemar"].p == pytest.approx(expected, rel=1e-9)
+    assert pair.tests["wilcoxon"] is None, "three folds are too few"
     for name in TESTS[:3]:
-        ps, adjusted = ([p["tests"][name][key] for p in result["pairs"]] for key in ("p", "p_holm"))
+        ps, adjusted = ([getattr(p.tests[name], key) for p in result.pairs] for key in ("p", "p_holm"))
         assert adjusted == pytest.approx(multipletests(ps, method="holm")[1], rel=1e-12)
 
 
 def test_twelve_folds_have_a_wilcoxon_test(tmp_path: Path) -> None:
     clips = table(folds=12)
-    found = compare([run(tmp_path / "a", {1: GOOD}, clips), run(tmp_path / "b", {1: POOR}, clips)])["pairs"][0]
+    found = compare_runs([run(tmp_path / "a", {1: GOOD}, clips), run(tmp_path / "b", {1: POOR}, clips)]).pairs[0]
     by_fold = pd.Series(GOOD.astype(float) - POOR).groupby(clips["fold"]).mean().round(12)
-    assert found["tests"]["wilcoxon"]["p"] == pytest.approx(stats.wilcoxon(by_fold).pvalue, rel=1e-9)
+    assert found.tests["wilcoxon"].p == pytest.approx(stats.wilcoxon(by_fold).pvalue, rel=1e-9)
 
 
 def test_two_runs_that_decide_alike_do_not_differ(tmp_path: Path) -> None:
-    found = compare([run(tmp_path / name, {1: GOOD}, table(folds=6)) for name in ("a", "b")])
-    pair = found["pairs"][0]
-    assert (pair["difference"], pair["ci95"]) == (0, [0, 0])
-    assert pair["tests"] == {name: {"p": 1.0, "p_holm": 1.0} for name in TESTS}
-    assert [r["standing"] for r in found["runs"]] == ["highest", "within noise of the highest"]
+    found = compare_runs([run(tmp_path / name, {1: GOOD}, table(folds=6)) for name in ("a", "b")])
+    pair = found.pairs[0]
+    assert (pair.difference, pair.ci95) == (0, (0, 0))
+    assert pair.tests == {name: PairTest(p=1.0, p_holm=1.0) for name in TESTS}
+    assert [r.standing for r in found.runs] == ["highest", "within noise of the highest"]
 
 
 def test_neither_order_of_runs_nor_of_clips_matters(runs: Path, tmp_path: Path) -> None:
-    one = compare([runs / "good", runs / "poor"])
-    assert compare([runs / "poor", runs / "good"]) == one
+    one = compare_runs([runs / "good", runs / "poor"])
+    assert compare_runs([runs / "poor", runs / "good"]) == one
     for name in ("good", "poor"):
         shutil.copytree(runs / name, tmp_path / name)
-        for _, seed, cell in report.cells(tmp_path / name):
+        for _, seed, cell in run_folder.cells(tmp_path / name):
             path = cell / "predictions.parquet"
             pd.read_parquet(path).sample(frac=1, random_state=seed).to_parquet(path)
-    assert_close(compare([tmp_path / "good", tmp_path / "poor"]), one)
+    assert_close(compare_runs([tmp_path / "good", tmp_path / "poor"]).as_json(), one.as_json())
 
 
 def assert_close(found: Any, expected: Any) -> None:
@@ -196,29 +199,29 @@ def test_recordings_that_stand_and_fall_together_widen_the_interval(tmp_path: Pa
     widths = {}
     for name, clips in (("recordings", table()), ("clips", alone)):
         folders = [run(tmp_path / name / which, {1: own}, clips) for which, own in (("a", first), ("b", second))]
-        low, high = compare(folders)["pairs"][0]["ci95"]
+        low, high = compare_runs(folders).pairs[0].ci95
         widths[name] = high - low
     assert widths["recordings"] / widths["clips"] == pytest.approx(np.sqrt(3), rel=0.1)
 
 
 def test_one_recording_alone_decides_nothing(tmp_path: Path) -> None:
     clips = table().assign(group="all")
-    found = compare([run(tmp_path / name, {1: own}, clips) for name, own in (("a", GOOD), ("b", POOR))])
-    assert found["pairs"][0]["within_noise"] is None
-    assert [r["standing"] for r in found["runs"]] == ["highest", "not known"]
-    assert "what is noise cannot be known" in compare_page.headline(found)
-    assert any(line.startswith("FEW RECORDINGS: 1 ") for line in found["warnings"])
-    html = compare_page.write(found, tmp_path / "page.html").read_text()
+    found = compare_runs([run(tmp_path / name, {1: own}, clips) for name, own in (("a", GOOD), ("b", POOR))])
+    assert found.pairs[0].within_noise is None
+    assert [r.standing for r in found.runs] == ["highest", "not known"]
+    assert "the noise cannot be estimated" in compare_page.headline(found)
+    assert any(line.startswith("FEW RECORDINGS: only 1;") for line in found.warnings)
+    html = compare_page.write_comparison(found, tmp_path / "page.html").read_text()
     assert "not known" in html
 
 
 def test_warnings_say_whose_they_are(tmp_path: Path) -> None:
     a = run(tmp_path / "a", {1: GOOD}, why_not_comparable=["QUICK: a reduced run"])
     b = run(tmp_path / "b", {1: POOR, 2: POOR})
-    lines = compare([a, b])["warnings"]
+    lines = compare_runs([a, b]).warnings
     assert lines[:2] == [
         "QUICK: a reduced run (a)",
-        "ONE SEED: how far another training would differ is not measured (a)",
+        "ONE SEED: the spread over repeated trainings is not measured (a)",
     ]
 
 
@@ -226,60 +229,63 @@ def test_what_recordings_show_and_folds_do_not_is_said(tmp_path: Path) -> None:
     """Much better in one fold and slightly worse in the others."""
     folds = table()["fold"]
     lopsided = np.where(folds == "1", hits(0.35, 5), hits(0.92, 6))
-    lines = compare([run(tmp_path / "a", {1: GOOD}), run(tmp_path / "b", {1: lopsided})])["warnings"]
+    lines = compare_runs([run(tmp_path / "a", {1: GOOD}), run(tmp_path / "b", {1: lopsided})]).warnings
     assert lines[-1].startswith("NOT SEEN OVER FOLDS: more than noise over recordings alone: a over b (corrected t")
 
 
 def changed(runs: Path, folder: Path, **environment: Any) -> Path:
     shutil.copytree(runs / "poor", folder)
-    facts = report.read_json(folder / "environment.json")
+    facts = read_json(folder / "environment.json")
     (folder / "environment.json").write_text(json.dumps(facts | environment))
-    report.summarise(folder)
+    summarise(folder)
     return folder
 
 
 def test_other_protocols_data_and_folds_are_refused_or_labelled(runs: Path, tmp_path: Path) -> None:
-    data = report.read_json(runs / "good" / "environment.json")["data"] | {"manifest": "b" * 64}
+    data = read_json(runs / "good" / "environment.json")["data"] | {"manifest": "b" * 64}
     for name, change, words in (
         ("protocol", {"protocol": "grouped hold-out"}, r"different protocols: 3 official .* against grouped hold-out"),
         ("manifest", {"data": data}, "different data: sounds, manifest aaaaaaaaaaaa .* manifest bbbbbbbbbbbb"),
     ):
         other = changed(runs, tmp_path / name, **change)
         with pytest.raises(CompareError, match=rf"cannot be compared: {words} .*--anyway"):
-            compare([runs / "good", other])
-        found = compare([runs / "good", other], anyway=True)
-        assert not found["comparable"]
+            compare_runs([runs / "good", other])
+        found = compare_runs([runs / "good", other], anyway=True)
+        assert not found.comparable
         assert compare_page.headline(found).startswith("NOT COMPARABLE: good has")
-        assert found["warnings"][0].startswith(f"NOT COMPARABLE: {words[:12]}")
+        assert found.warnings[0].startswith(f"NOT COMPARABLE: {words[:12]}")
 
 
 def test_what_is_compared_anyway_is_the_clips_in_common(runs: Path, tmp_path: Path) -> None:
     part = table()[table()["fold"] != "3"]
     other = run(tmp_path / "part", {1: POOR[part.index]}, part)
     with pytest.raises(CompareError, match=r"test folds: 1, 2, 3 \(good\) .*test clips: good 360, part 240; 240 in"):
-        compare([runs / "good", other])
-    found = compare([runs / "good", other], anyway=True)
-    assert found["clips"] == 240
-    accuracies = {r["name"]: r["clip"]["accuracy"]["pooled"] for r in found["runs"]}
+        compare_runs([runs / "good", other])
+    found = compare_runs([runs / "good", other], anyway=True)
+    assert found.clips == 240
+    accuracies = {r.name: r.clip.accuracy.pooled for r in found.runs}
     assert accuracies == pytest.approx({"good": GOOD[part.index].mean(), "part": POOR[part.index].mean()}, abs=1e-12)
-    assert list(found["pairs"][0]["folds"]) == ["1", "2"]
+    assert list(found.pairs[0].folds) == ["1", "2"]
 
 
 def test_other_folds_of_the_same_clips_leave_no_tests_over_folds(runs: Path, tmp_path: Path) -> None:
     moved = table().assign(fold=table()["fold"].map({"1": "2", "2": "3", "3": "1"}))
-    found = compare([runs / "good", run(tmp_path / "moved", {1: POOR}, moved)], anyway=True)
-    assert found["pairs"][0]["folds"] == {}
-    assert found["pairs"][0]["tests"]["corrected_t"] is None
-    assert "Differences of clip accuracy in each" not in compare_page.write(found, tmp_path / "p.html").read_text()
+    found = compare_runs([runs / "good", run(tmp_path / "moved", {1: POOR}, moved)], anyway=True)
+    assert found.pairs[0].folds == {}
+    assert found.pairs[0].tests["corrected_t"] is None
+    assert (
+        "Differences of clip accuracy in each"
+        not in compare_page.write_comparison(found, tmp_path / "p.html").read_text()
+    )
 
 
 def test_nothing_in_common_and_other_truths_are_refused_always(runs: Path, tmp_path: Path) -> None:
     strangers = run(tmp_path / "strangers", {1: POOR}, table().assign(clip=[f"x{k}" for k in range(CLIPS)]))
     with pytest.raises(CompareError, match="no test clip in common"):
-        compare([runs / "good", strangers], anyway=True)
+        compare_runs([runs / "good", strangers], anyway=True)
     renamed = table().replace({"label": {"dog": "rain", "rain": "dog"}})
     with pytest.raises(CompareError, match="clip c000 is 'dog' in good and 'rain' in renamed"):
-        compare([runs / "good", run(tmp_path / "renamed", {1: POOR}, renamed)], anyway=True)
+        compare_runs([runs / "good", run(tmp_path / "renamed", {1: POOR}, renamed)], anyway=True)
 
 
 def test_unusable_runs_are_refused_with_what_to_do(runs: Path, tmp_path: Path) -> None:
@@ -289,21 +295,21 @@ def test_unusable_runs_are_refused_with_what_to_do(runs: Path, tmp_path: Path) -
         ([runs / "good", tmp_path], "has no summary.json: it is not a finished run"),
     ):
         with pytest.raises(CompareError, match=words):
-            compare(folders)
+            compare_runs(folders)
     broken = shutil.copytree(runs / "near", tmp_path / "near")
-    summary = report.read_json(broken / "summary.json")
+    summary = read_json(broken / "summary.json")
     summary["clip"]["accuracy"]["mean"] = 0.99
     (broken / "summary.json").write_text(json.dumps(summary))
     with pytest.raises(CompareError, match=r"does not follow from the predictions: clip.accuracy.mean is 0\.99"):
-        compare([runs / "good", broken])
-    report.cells(broken)[0][2].joinpath("predictions.parquet").unlink()
+        compare_runs([runs / "good", broken])
+    run_folder.cells(broken)[0][2].joinpath("predictions.parquet").unlink()
     with pytest.raises(CompareError, match=r"has no predictions\.parquet"):
-        compare([runs / "good", broken])
+        compare_runs([runs / "good", broken])
 
 
 def test_runs_of_one_name_are_told_apart_by_their_paths(runs: Path, tmp_path: Path) -> None:
     other = shutil.copytree(runs / "near", tmp_path / "good")
-    assert [r["name"] for r in compare([runs / "good", other])["runs"]] == [str(runs / "good"), str(other)]
+    assert [r.name for r in compare_runs([runs / "good", other]).runs] == [str(runs / "good"), str(other)]
 
 
 def test_the_command_prints_and_writes_both_files(runs: Path, tmp_path: Path) -> None:
@@ -314,11 +320,11 @@ def test_the_command_prints_and_writes_both_files(runs: Path, tmp_path: Path) ->
     assert done.exit_code == 0, done.output
     assert "; [bold]near is within noise of it; poor is behind by more than noise." in done.output
     assert "good over poor: +0." in done.output
-    figures = report.read_json(page.with_suffix(".json"))
-    assert figures == compare(folders)
+    figures = read_json(page.with_suffix(".json"))
+    assert figures == compare_runs(folders).as_json()
     assert page.is_file()
-    with pytest.raises(CompareError, match=r"ends in \.html"):
-        compare_page.write(figures, tmp_path / "c.txt")
+    with pytest.raises(CompareError, match=r"must end in \.html"):
+        compare_page.write_comparison(compare_runs(folders), tmp_path / "c.txt")
 
 
 @pytest.fixture(scope="module")
@@ -326,8 +332,8 @@ def shown_page(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Names that mean harm, and runs that are not comparable."""
     folder = tmp_path_factory.mktemp("page")
     evil = changed(runs, folder / EVIL.replace("/", "_"), protocol="<b>other</b>")
-    found = compare([runs / "good", runs / "near", evil], anyway=True)
-    return compare_page.write(found, folder / "comparison.html")
+    found = compare_runs([runs / "good", runs / "near", evil], anyway=True)
+    return compare_page.write_comparison(found, folder / "comparison.html")
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -349,7 +355,7 @@ def test_the_page_is_whole_in_every_view(view: str, shown_page: Path, show: Show
 
 
 def test_the_page_says_what_the_figures_are(shown_page: Path, show: Show) -> None:
-    figures, shown = report.read_json(shown_page.with_suffix(".json")), show(shown_page)
+    figures, shown = read_json(shown_page.with_suffix(".json")), show(shown_page)
     rows = shown.get_by_role("region", name="The pairs").locator("tbody tr")
     assert rows.count() == 3
     heads = shown.get_by_role("region", name="The pairs").locator("thead th").all_inner_texts()
@@ -367,26 +373,24 @@ def trained_with(folder: Path, threads: dict[str, list[int]]) -> Path:
     for fold, counts in threads.items():
         for file in (folder / f"test-{fold}").glob("seed-*/metrics_test.json"):
             file.write_text(json.dumps(json.loads(file.read_text()) | {"threads": counts}))
-    report.summarise(folder)
+    summarise(folder)
     return folder
 
 
 def test_other_numbers_of_threads_are_told_and_a_run_of_several_says_so(runs: Path, tmp_path: Path) -> None:
-    folds = report.read_json(runs / "good" / "environment.json")["test_folds"]
+    folds = read_json(runs / "good" / "environment.json")["test_folds"]
     one = trained_with(shutil.copytree(runs / "good", tmp_path / "one"), {fold: [1] for fold in folds})
     two = trained_with(shutil.copytree(runs / "near", tmp_path / "two"), {fold: [2] for fold in folds})
-    (line,) = [line for line in compare([one, two])["warnings"] if "THREADS" in line]
+    (line,) = [line for line in compare_runs([one, two]).warnings if "THREADS" in line]
     assert line.startswith("DIFFERENT THREADS: trained with 1 (one), 2 (two) processor threads")
     alike = trained_with(shutil.copytree(runs / "near", tmp_path / "alike"), {fold: [1] for fold in folds})
     for others in ([one, alike], [one, runs / "poor"]):  # the same, and a run that does not say
-        assert not any("THREADS" in line for line in compare(others)["warnings"])
-    assert report.verify(one) == [] and not any(
-        "THREADS" in r for r in report.read_json(one / "summary.json")["why_not_comparable"]
-    )
+        assert not any("THREADS" in line for line in compare_runs(others).warnings)
+    assert verify(one) == [] and not any("THREADS" in r for r in read_json(one / "summary.json")["why_not_comparable"])
     mixed = trained_with(two, {folds[0]: [1, 4]})
-    (reason,) = [r for r in report.read_json(mixed / "summary.json")["why_not_comparable"] if "THREADS" in r]
+    (reason,) = [r for r in read_json(mixed / "summary.json")["why_not_comparable"] if "THREADS" in r]
     assert reason.startswith("MIXED THREADS: trained with 1, 2, 4 processor threads")
-    assert report.verify(mixed) == []
+    assert verify(mixed) == []
     done = CliRunner().invoke(app, ["report", "--verify", str(mixed)])
     assert "MIXED THREADS" in done.output
-    assert any(w.startswith("MIXED THREADS") and w.endswith("(two)") for w in compare([one, mixed])["warnings"])
+    assert any(w.startswith("MIXED THREADS") and w.endswith("(two)") for w in compare_runs([one, mixed]).warnings)

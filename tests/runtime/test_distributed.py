@@ -153,7 +153,7 @@ def test_searches_and_range_tests_run_in_one_process(monkeypatch: pytest.MonkeyP
     started(monkeypatch, world=2, local=1)
     plan = Recipe.load("esc50-resnet18-validation", [])
     with pytest.raises(RankError, match="torchrun started 2 processes, and a search runs in one"):
-        tune.run(plan, tmp_path)
+        tune.search_settings(plan, tmp_path)
     with pytest.raises(RankError, match="a range test runs in one"):
         lr_find.run(plan, tmp_path)
 

@@ -318,8 +318,8 @@ def tree(folder: Path, *names: str) -> Path:
 
 def test_a_folder_inside_a_marked_one_is_removed(tmp_path: Path) -> None:
     run = tree(tmp_path / "run", "recipe.toml", "test-1/seed-42/x", "test-1/seed-43/x")
-    files.remove_folder(run / "test-1" / "seed-42", run)
-    files.remove_folder(run / "test-1" / "gone", run)
+    files.remove_folder(run / "test-1" / "seed-42", run, "recipe.toml")
+    files.remove_folder(run / "test-1" / "gone", run, "recipe.toml")
     assert files_under(run) == ["recipe.toml", "test-1/seed-43/x"]
 
 
@@ -336,18 +336,19 @@ def test_nothing_else_is_removed(tmp_path: Path) -> None:
         *((run / "deep" / "victim", run), (unmarked / "inside", unmarked), (victim, None), (victim, victim)),
     ):
         with pytest.raises(StoreError, match=r"was not removed: .*folder that hubbub made"):
-            files.remove_folder(path, within)
+            files.remove_folder(path, within, "recipe.toml")
     assert files_under(tmp_path) == before
-    files.remove_folder(run / "real", run)
+    files.remove_folder(run / "real", run, "recipe.toml")
     assert files_under(victim) == ["x"]
 
 
 def test_a_folder_of_others_is_told_from_ours(tmp_path: Path) -> None:
     assert files.foreign_files(tmp_path / "new", "recipe.toml") == []
     tree(tmp_path, ".lock", ".holder.json", "environment.json", ".environment.123-0123abcd.json")
-    assert files.foreign_files(tmp_path, "recipe.toml") == []
+    assert files.foreign_files(tmp_path, "recipe.toml", leftovers=["environment.json"]) == []
     tree(tmp_path, "thesis.doc", ".bashrc")
-    assert files.foreign_files(tmp_path, "recipe.toml") == [".bashrc", "thesis.doc"]
+    left = files.foreign_files(tmp_path, "recipe.toml", leftovers=["environment.json"])
+    assert left == [".bashrc", "thesis.doc"]
     assert files.foreign_files(tmp_path / "thesis.doc", "recipe.toml") == ["thesis.doc"]
     tree(tmp_path, "recipe.toml")
     assert files.foreign_files(tmp_path, "recipe.toml") == []

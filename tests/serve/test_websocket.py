@@ -128,7 +128,7 @@ BAD: dict[str, tuple[str, list[str | bytes], str]] = {
         [bytes.fromhex("1a45dfa39f4286810142f781")],
         "holds Matroska",
     ),
-    "random bytes": ("?rate=16000&encoding=s16le", [RANDOM[:9_000], RANDOM[9_000:]], "fill the whole range evenly"),
+    "random bytes": ("?rate=16000&encoding=s16le", [RANDOM[:9_000], RANDOM[9_000:]], "fill the whole range uniformly"),
 }
 
 

@@ -30,7 +30,7 @@ from hubbub.data.datasets import DATASETS
 from hubbub.data.hub import build, dataset, transfer
 from hubbub.data.hub.transfer import HubError
 from hubbub.data.open import open_data
-from hubbub.experiment import prepare
+from hubbub.experiment.prepare import prepare
 from tests.helpers.hub import Hub
 
 RATE = 8000
@@ -165,7 +165,7 @@ def test_a_network_trains_on_them_by_the_recipe_that_made_them(own: Path, sounds
     extra = ["frontend.frames=140", "frontend.scale=top_db", "protocol.kind=logo", "network.width=2"]
     extra += ["windows.length=11200", "windows.hop=11200"]
     build.build_dataset(recipe(sounds, *extra), own / "mel")
-    of_mel, of_sound = (prepare.prepare(recipe(data, *extra)) for data in (own / "mel", sounds))
+    of_mel, of_sound = (prepare(recipe(data, *extra)) for data in (own / "mel", sounds))
     assert [split.name for split in of_mel.splits] == [split.name for split in of_sound.splits]
     clip = 11  # as long as a window
     given, heard = (m.base.features(torch.from_numpy(np.array(m.sound.cut(clip, m.base)))) for m in (of_mel, of_sound))
@@ -178,7 +178,7 @@ def test_clips_longer_than_a_window_are_refused(own: Path, sounds: Path) -> None
     extra = ["frontend.frames=140", "frontend.scale=top_db", "protocol.kind=logo", "network.width=2"]
     build.build_dataset(recipe(sounds, *extra), own / "mel")
     with pytest.raises(ClipsError, match=r"has 69 frames, and a window of 8000 samples gives 63\. Set windows\.length"):
-        prepare.prepare(recipe(own / "mel", *extra))
+        prepare(recipe(own / "mel", *extra))
 
 
 def test_files_are_cut_by_size_and_read_back_in_order(

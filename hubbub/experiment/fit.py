@@ -1,0 +1,56 @@
+"""Fits a recipe's head or network on prepared data, for evaluation, refit and search."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hubbub.experiment.prepare import Prepared
+
+if TYPE_CHECKING:
+    from lightning.pytorch.loggers import Logger
+
+    from hubbub.classifier.torch_classifier import TorchClassifier
+    from hubbub.train.fit import Fitted
+    from hubbub.train.module import EachEpoch
+
+__all__ = ["Rows", "fit", "initialised_classifier"]
+
+Rows = npt.NDArray[np.intp]
+
+
+def fit(
+    prepared: Prepared,
+    rows: Rows,
+    validation: Rows,
+    seed: int,
+    place: Path,
+    *,
+    loggers: "list[Logger] | None" = None,
+    choice: dict[str, Any] | None = None,
+    each_epoch: "EachEpoch | None" = None,
+) -> "Fitted":
+    """Fits the recipe's head or network on the clips `rows`; `choice` is what an earlier fit chose on validation."""
+    from hubbub.train.fit import fit as fit_classifier
+
+    has_head = prepared.recipe.head.name != "none"
+    return fit_classifier(
+        prepared.base if has_head else initialised_classifier(prepared, seed),
+        prepared.inputs, prepared.targets, rows, validation, place,
+        seed=seed, choice=choice, loggers=loggers, each_epoch=each_epoch,
+    )  # fmt: skip
+
+
+def initialised_classifier(prepared: Prepared, seed: int) -> "TorchClassifier":
+    """A classifier to train, initialised from the seed; published weights and frozen layers keep their values."""
+    from hubbub.classifier.torch_classifier import TorchClassifier
+    from hubbub.models.weights import load_weights
+
+    model = TorchClassifier(prepared.recipe, prepared.clips.labels, seed=seed)
+    if prepared.weights:
+        load_weights(model.network, prepared.weights)
+    elif prepared.embedded is not None:
+        ours = {name: tensor for name, tensor in model.network.state_dict().items() if name.startswith("fc.")}
+        model.network.load_state_dict(prepared.base.network.state_dict() | ours)
+    return model

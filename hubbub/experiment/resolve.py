@@ -1,0 +1,101 @@
+"""The one place that resolves a recipe: what the machine and the data decide, before anything else is done.
+
+`network.mode = "auto"` becomes `head` or `finetune`. For spectrograms and images as data, the front end and the
+augmentation are reduced to what applies to them. A resolved recipe stays as it is when it is resolved again.
+"""
+
+from dataclasses import dataclass
+
+from hubbub.config.augment import SPECTROGRAM, Augment
+from hubbub.config.recipe import Recipe
+from hubbub.data.clips import Clips, ClipsError, hold_out
+from hubbub.data.open import open_clips
+
+__all__ = ["Resolved", "fit_to_data", "resolve"]
+
+#: Front-end settings that are applied after the stored arrays were made, so the recipe may change them.
+_APPLIED_LATER = {
+    "images": {"size", "standardise"},
+    "spectrograms": {"frames", "scale", "size", "colours", "standardise"},
+}
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A recipe with nothing left to decide, and its clips without held-out classes in training.
+
+    `caveats` belong beside every figure of the recipe; `notes` are for the log.
+    """
+
+    recipe: Recipe
+    clips: Clips
+    caveats: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def resolve(recipe: Recipe) -> Resolved:
+    """Decides what a recipe leaves open. Raises `ClipsError` where recipe and data do not fit together."""
+    recipe, caveats = _fit_to_machine(recipe)
+    clips = hold_out(open_clips(recipe), recipe.data.held_out)
+    recipe, notes = fit_to_data(recipe, clips)
+    return Resolved(recipe, clips, caveats, notes)
+
+
+def _fit_to_machine(recipe: Recipe) -> tuple[Recipe, tuple[str, ...]]:
+    from hubbub.runtime.devices import choose_device
+
+    if recipe.network.mode != "auto":
+        return recipe, ()
+    mode = "head" if choose_device(recipe.train.device) == "cpu" else "finetune"
+    network = recipe.network.model_copy(update={"mode": mode})
+    caveat = "HEAD ONLY: without an accelerator the network stayed frozen, but for its last layer and any attention"
+    return recipe.model_copy(update={"network": network}), (caveat,) if mode == "head" else ()
+
+
+def fit_to_data(recipe: Recipe, clips: Clips) -> tuple[Recipe, tuple[str, ...]]:
+    """The recipe as it applies to these clips, and notes on what is left out of it.
+
+    Sound changes nothing. For spectrograms and images the settings that made them must be the recipe's; where these
+    are not known, the front end is `precomputed`. Augmentation of waves (and for images, of spectrograms) is left out:
+    the augmented copies of the data set replace it. Raises `ClipsError` where recipe and data do not fit together.
+    """
+    if clips.kind == "sound":
+        if recipe.frontend.name == "precomputed":
+            raise ClipsError(
+                f"{clips.name} holds sound, which frontend.name = 'precomputed' does not take. Set it to 'logmel'."
+            )
+        return recipe, ()
+    if recipe.frontend.name == "none":
+        raise ClipsError(
+            f"{recipe.network.name} takes sound, and {clips.name} holds {clips.kind}. Use a network that takes "
+            "spectrograms, with frontend.name = 'logmel'."
+        )
+    if recipe.evaluate.hop:
+        raise ClipsError(
+            f"evaluate.hop cuts sound into other segments, and {clips.name} holds {clips.kind}. Leave it out."
+        )
+    content = recipe.model_dump(exclude_none=True)
+    if clips.settings is None:
+        content["frontend"]["name"] = "precomputed"
+    elif recipe.frontend.name == "logmel":
+        _refuse_other_settings(recipe, clips)
+    applicable = {"mixup", *(SPECTROGRAM if clips.kind == "spectrograms" else ())}
+    dropped = [name for name in Augment.model_fields if getattr(recipe.augment, name) and name not in applicable]
+    for name in dropped:
+        del content["augment"][name]
+    notes = (f"left out, not applicable to {clips.kind}: augment.{', '.join(dropped)}",) if dropped else ()
+    return Recipe.of(content, clips.name), notes
+
+
+def _refuse_other_settings(recipe: Recipe, clips: Clips) -> None:
+    assert clips.settings is not None
+    ours = recipe.model_dump(mode="json")
+    for section in ("audio", "windows", "frontend"):
+        for name, stored in clips.settings[section].items():
+            later = section == "frontend" and name in _APPLIED_LATER[clips.kind]
+            if not later and ours[section].get(name) != stored:
+                raise ClipsError(
+                    f"{clips.name}: its {clips.kind} were made with {section}.{name} = {stored!r}, and the recipe has "
+                    f"{ours[section].get(name)!r}. Use the recipe they were made with, or set frontend.name = "
+                    "'precomputed' for a classifier that takes only such data."
+                )

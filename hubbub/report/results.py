@@ -1,0 +1,325 @@
+"""Typed content of a run's JSON files and of a comparison.
+
+A model is validated when its file is read. It keeps keys that it does not know, as other versions may have written
+them, and `as_json` gives the keys that were set.
+"""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_serializer
+
+__all__ = [
+    "LEVELS",
+    "CellScores",
+    "ComparedRun",
+    "Comparison",
+    "Content",
+    "DataFacts",
+    "Environment",
+    "Figure",
+    "FoldScores",
+    "Level",
+    "LevelCalibration",
+    "LevelName",
+    "Machine",
+    "Pair",
+    "PairTest",
+    "PredictSeconds",
+    "RawCalibration",
+    "Seconds",
+    "Spread",
+    "Summary",
+    "CellResult",
+    "Threads",
+    "Throughput",
+    "Unknown",
+    "ValidationResult",
+]
+
+LevelName = Literal["clip", "segment"]
+LEVELS: tuple[LevelName, ...] = ("clip", "segment")
+
+
+class Content(BaseModel):
+    """The content of a JSON file: required keys, optional keys, and others that are kept as they are."""
+
+    model_config = ConfigDict(extra="allow")
+
+    def as_json(self) -> dict[str, Any]:
+        """The content as JSON has it, without the keys that were never set."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+
+class Spread(Content):
+    """A mean over folds with its standard deviation; None for one fold."""
+
+    mean: float
+    sd: float | None
+
+
+class Figure(Content):
+    """A metric over folds and seeds: `pooled` is over all test predictions, as is its 95 % interval."""
+
+    mean: float | None
+    sd: float | None
+    sd_seeds: float | None = None
+    pooled: float | None = None
+    ci95: tuple[float, float] | None = None
+
+
+class KnownFigure(Figure):
+    """A metric that always has a value."""
+
+    mean: float
+
+
+class Level(Content):
+    """All metrics of one level, in the order of `classification.METRICS`."""
+
+    accuracy: KnownFigure
+    balanced_accuracy: Figure
+    macro_f1: KnownFigure
+    top3: Figure
+    roc_auc: Figure
+    log_loss: Figure
+
+    def figure(self, metric: str) -> Figure:
+        """The figure of a metric by its name."""
+        found: Figure = getattr(self, metric)
+        return found
+
+
+class Seconds(Content):
+    """Time spent [s]."""
+
+    fit: float
+    predict: float
+
+
+class Threads(Content):
+    """The numbers of processor threads that one cell's network was trained with."""
+
+    fold: str
+    seed: int
+    threads: list[int]
+
+
+class FoldScores(Content):
+    """One cell's metrics at both levels."""
+
+    fold: str
+    seed: int
+    clip: dict[str, float | None]
+    segment: dict[str, float | None]
+
+
+class RawCalibration(Content):
+    """Calibration error and log loss before temperature scaling."""
+
+    error: float
+    log_loss: float | None
+
+
+class LevelCalibration(RawCalibration):
+    """Calibration error and log loss of one level after temperature scaling, and before it (`raw`)."""
+
+    raw: RawCalibration
+
+
+class AtThreshold(Content):
+    """The share of known clips, and of clips of held-out classes, at or above the threshold."""
+
+    known_kept: Spread
+    unknown_passed: Spread
+
+
+class Unknown(Content):
+    """Open-set rejection: how well each score separates known clips from clips of held-out classes."""
+
+    classes: list[str]
+    clips: int
+    by: str
+    max_logit: dict[str, Spread]
+    at_threshold: AtThreshold | None = None
+    energy: dict[str, Spread]
+    max_prob: dict[str, Spread]
+
+    def scores(self, method: str) -> dict[str, Spread]:
+        """AUROC and false positive rate of one method: `max_logit`, `energy` or `max_prob`."""
+        found: dict[str, Spread] = getattr(self, method)
+        return found
+
+
+class Summary(Content):
+    """The figures of a run."""
+
+    recipe: str
+    protocol: str
+    comparable: bool
+    why_not_comparable: list[str]
+    clips: int
+    segments: int
+    folds: list[FoldScores]
+    clip: Level
+    segment: Level
+    calibration: dict[LevelName, LevelCalibration] = {}
+    unknown: Unknown | None = None
+    seconds: Seconds
+    segments_per_second: float
+
+    def level(self, name: LevelName) -> Level:
+        """The metrics of one level."""
+        return self.clip if name == "clip" else self.segment
+
+
+class DataFacts(Content):
+    """The data of a run."""
+
+    name: str
+    licence: str = ""
+    citation: str = ""
+    clips: int
+    listed: int = 0
+    missing: list[str] = []
+    notes: list[str] = []
+    warnings: list[str]
+    manifest: str
+
+
+class Machine(Content):
+    """The machine of a run."""
+
+    system: str = "-"
+    processor: str = "-"
+    threads: int | str = "-"
+    accelerator: str = "-"
+
+
+class Environment(Content):
+    """Versions, machine, data and protocol of a run."""
+
+    hubbub: str = ""
+    python: str = ""
+    libraries: dict[str, str] = {}
+    machine: Machine = Machine()
+    data: DataFacts
+    weights: dict[str, str] = {}
+    protocol: str
+    test_folds: list[str] = Field(min_length=1)
+    why_not_comparable: list[str]
+    training_threads: list[Threads] = []
+
+
+class Confidence(BaseModel):
+    """The calibration of a cell's classifier."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    segment: float = Field(default=1, gt=0)
+    clip: float = Field(default=1, gt=0)
+    threshold: float | None = None
+
+
+class CellScores(Content):
+    """The metrics of a cell on one part, at both levels, and what validation chose."""
+
+    clip_accuracy: float | None = None
+    clip_balanced_accuracy: float | None = None
+    clip_macro_f1: float | None = None
+    clip_top3: float | None = None
+    clip_roc_auc: float | None = None
+    clip_log_loss: float | None = None
+    segment_accuracy: float | None = None
+    segment_balanced_accuracy: float | None = None
+    segment_macro_f1: float | None = None
+    segment_top3: float | None = None
+    segment_roc_auc: float | None = None
+    segment_log_loss: float | None = None
+    clips: int
+    segments: int = 0
+    choice: dict[str, Any]
+
+
+class PredictSeconds(Content):
+    """Time spent on predictions [s]."""
+
+    predict: float
+
+
+class ValidationResult(CellScores):
+    """The result of a cell on its validation part."""
+
+    seconds: PredictSeconds
+
+
+class CellResult(CellScores):
+    """The result of a cell on its test part."""
+
+    confidence: Confidence = Confidence()
+    trainable_parameters: int | None = None
+    threads: list[int] = []
+    test_opened: datetime
+    seconds: Seconds
+
+    @field_serializer("test_opened")
+    def _with_offset(self, opened: datetime) -> str:
+        return opened.isoformat()
+
+
+class Throughput(Content):
+    """The speed of a cell's classifier."""
+
+    segments_per_second: float
+    segments: int = 0
+
+
+class PairTest(Content):
+    """The p-value of one test of a pair, alone and with Holm's adjustment over all pairs."""
+
+    p: float
+    p_holm: float = 1.0
+
+
+class Pair(Content):
+    """The difference of two runs' clip accuracy, `first` minus `second`, and its tests."""
+
+    difference: float
+    ci95: tuple[float, float] | None
+    only_first: int
+    only_second: int
+    folds: dict[str, float]
+    tests: dict[str, PairTest | None]
+    first: str
+    second: str
+    within_noise: bool | None = None
+
+    @property
+    def name(self) -> str:
+        """`a over b`."""
+        return f"{self.first} over {self.second}"
+
+
+class ComparedRun(Content):
+    """One run of a comparison, its standing, and its figures over the compared clips."""
+
+    name: str
+    recipe: str
+    seeds: list[int]
+    standing: str
+    clip: Level
+
+
+class Comparison(Content):
+    """All figures of a comparison, the best run first."""
+
+    comparable: bool
+    why_not_comparable: list[str]
+    warnings: list[str]
+    protocols: list[str]
+    data: list[str]
+    clips: int
+    recordings: int
+    resamples: int
+    runs: list[ComparedRun]
+    pairs: list[Pair]
