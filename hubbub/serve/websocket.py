@@ -68,7 +68,7 @@ class Start(BaseModel):
 
 
 class Session:
-    """One stream from its format to its end: bytes in, what is to be said out."""
+    """One stream from its format to its end: takes bytes and returns messages for the client."""
 
     def __init__(self, model: Classifier, start: Start) -> None:
         self._model, self._decoder = model, pcm.PcmDecoder(start.encoding, start.channels)
@@ -77,13 +77,13 @@ class Session:
         self._head = b""
 
     def feed(self, data: bytes) -> list[Message]:
-        """The next bytes; a sample may be cut in two between them."""
+        """The messages for the next bytes, which may end in the middle of a sample."""
         self._refuse_packed(data)
         samples = self._decoder.feed(data)
         return self._score(*self._stream.feed(samples)) if len(samples) else []
 
     def _refuse_packed(self, data: bytes) -> None:
-        """Refuse what browsers and programs record into: looks at the first message, and again at enough bytes."""
+        """Raises `StreamError` for a file instead of samples; checks the first message, and again at enough bytes."""
         before = len(self._head)
         if before >= HEAD_BYTES:
             return
@@ -96,22 +96,22 @@ class Session:
             )
 
     def end(self) -> list[Message]:
-        """What is left: the last segment and the events that end with it, and the decision on all of it."""
-        said = self._score(*self._stream.end()) + [_event(one) for one in self._scorer.end()]
+        """The messages at the end: the last segment, the last events and the prediction for the whole stream."""
+        messages = self._score(*self._stream.end()) + [_event(one) for one in self._scorer.end()]
         prediction = self._scorer.prediction(self._stream.seconds, self._stream.warnings)
-        return [*said, {"type": "end", **prediction.to_dict(), "left_out_bytes": len(self._decoder.incomplete)}]
+        return [*messages, {"type": "end", **prediction.to_dict(), "left_out_bytes": len(self._decoder.incomplete)}]
 
     def _score(self, segments: npt.NDArray[np.float32], spans: npt.NDArray[np.float64]) -> list[Message]:
         if not len(segments):
             return []
         scores, events = self._scorer.add(self._model.outputs(segments), segments, spans)
-        said = [self._segment(start, end, row) for (start, end), row in zip(spans.tolist(), scores, strict=True)]
-        return said + [_event(one) for one in events]
+        messages = [self._segment(start, end, row) for (start, end), row in zip(spans.tolist(), scores, strict=True)]
+        return messages + [_event(one) for one in events]
 
     def _segment(self, start: float, end: float, row: npt.NDArray[np.float32]) -> Message:
         segment = Prediction.of_segment(self._model.labels, start, end, row)
-        said = {"start": start, "end": end, "label": segment.label, "score": segment.score, "scores": segment.scores}
-        return {"type": "segment", **said}
+        fields = {"start": start, "end": end, "label": segment.label, "score": segment.score, "scores": segment.scores}
+        return {"type": "segment", **fields}
 
 
 class Streams:
