@@ -1,7 +1,7 @@
-"""The root of hubbub's exceptions, and how a message names what was probably meant.
+"""The root of hubbub's exceptions, and helpers for their messages.
 
-Each room defines its own exceptions under `HubbubError`. A message says what was given, what the rule is and
-what to do next; the command line prints it without a traceback.
+Modules define their own exceptions under `HubbubError`. A message says what was given, what the rule is and what to do
+next; the command line prints it without a traceback.
 """
 
 from collections.abc import Iterable
@@ -11,16 +11,16 @@ __all__ = ["HubbubError", "count", "did_you_mean", "examples"]
 
 
 class HubbubError(Exception):
-    """Anything hubbub refuses, with a message meant for the person who asked."""
+    """An error that the user can mend, with a message for the user."""
 
 
 def count(number: int, what: str, plural: str = "") -> str:
-    """`1 clip`, `2 clips`, `1,000 clips`; `plural` is for other plurals than that of `s`."""
+    """`1 clip`, `2 clips`, `1,000 clips`; `plural` is for nouns whose plural does not just add `s`."""
     return f"{number:,} {what if number == 1 else plural or what + 's'}"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`Did you mean 'x'?` when a known name is near, else the list of known names."""
+    """`Did you mean 'x'?` if a known name is similar, else the list of known names."""
     names = sorted(known)
     near = get_close_matches(name, names, n=3, cutoff=0.6)
     if near:
@@ -29,7 +29,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def examples(items: Iterable[object], most: int = 3) -> str:
-    """The first few items in words, and how many more there are."""
+    """The first few items, and how many more there are."""
     listed = [str(i) for i in items]
     more = f" and {len(listed) - most} more" if len(listed) > most else ""
     return ", ".join(listed[:most]) + more

@@ -9,9 +9,9 @@ from hypothesis import settings
 
 from hubbub.runtime import homes
 from tests.helpers.browsing import browser, show
-from tests.helpers.serving import _servers, served, served_model, strict
+from tests.helpers.serving import served, served_model, servers, strict
 
-__all__ = ["_servers", "browser", "served", "served_model", "show", "strict"]
+__all__ = ["servers", "browser", "served", "served_model", "show", "strict"]
 
 # As the command line has it; before torch is imported.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")

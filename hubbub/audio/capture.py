@@ -116,28 +116,28 @@ class Pipe:
         if not self.is_wav:
             self._buffer = self._read_exactly(HEAD_BYTES)
         if self.is_wav:
-            form = self._wav_header()
-            options = {"--rate": (rate_hz, form.rate_hz), "--channels": (channels, form.channels)}
-            options["--encoding"] = (encoding, form.encoding)  # type: ignore[assignment]
+            fmt = self._wav_header()
+            options = {"--rate": (rate_hz, fmt.rate_hz), "--channels": (channels, fmt.channels)}
+            options["--encoding"] = (encoding, fmt.encoding)  # type: ignore[assignment]
             for option, (asked, own) in options.items():
                 if asked not in (None, own):
                     raise SourceError(f"{option} {asked}: the WAV's header says {own}. Leave the option out.")
         else:
-            form = _Format(
+            fmt = _Format(
                 default_hz if rate_hz is None else rate_hz, 1 if channels is None else channels, encoding or "s16le"
             )
-        _refuse_invalid(form)
+        _refuse_invalid(fmt)
         if not self.is_wav:
-            self._refuse_other_content(form.encoding)
-            if encoding is None and (better := pcm.smoother_encoding(self._buffer, form.channels)):
+            self._refuse_other_content(fmt.encoding)
+            if encoding is None and (better := pcm.smoother_encoding(self._buffer, fmt.channels)):
                 self.warnings.append(
                     f"The pipe was read as s16le, in which its samples look like noise; as {better} they look like "
                     f"sound. If they are {better}, give --encoding {better}."
                 )
-        self._form = form
-        self.rate_hz, self.channels = form.rate_hz, form.channels
+        self._form = fmt
+        self.rate_hz, self.channels = fmt.rate_hz, fmt.channels
         kind = "WAV" if self.is_wav else "raw"
-        self.name = f"{kind} {form.encoding}, {form.rate_hz} Hz, {form.channels} channel{'s'[: form.channels > 1]}"
+        self.name = f"{kind} {fmt.encoding}, {fmt.rate_hz} Hz, {fmt.channels} channel{'s'[: fmt.channels > 1]}"
 
     def blocks(self) -> Iterator[Samples]:
         decoder = PcmDecoder(self._form.encoding, self.channels)
@@ -171,19 +171,19 @@ class Pipe:
 
     def _wav_header(self) -> _Format:
         """Reads the header, up to the first sample."""
-        form: _Format | None = None
+        fmt: _Format | None = None
         is_large = self._read_exactly(12)[:4] in _LARGE
         large = 0
         while len(head := self._read_exactly(8)) == 8:
             name, size = head[:4], int.from_bytes(head[4:], "little")
-            if name == b"data" and form:
+            if name == b"data" and fmt:
                 if is_large and size == 0xFFFFFFFF:
-                    form.size = large or None
+                    fmt.size = large or None
                 else:
-                    form.size = size if 0 < size < _UNKNOWN_SIZE else None
-                return form
+                    fmt.size = size if 0 < size < _UNKNOWN_SIZE else None
+                return fmt
             if name == b"fmt ":
-                form = _wav_format(self._read_exactly(min(size, _MAX_FMT)))
+                fmt = _wav_format(self._read_exactly(min(size, _MAX_FMT)))
                 self._skip(size - _MAX_FMT)
             elif name == b"ds64" and is_large:
                 sizes = self._read_exactly(min(size, _MAX_FMT))
@@ -234,15 +234,15 @@ def _wav_format(content: bytes) -> _Format:
     return _Format(int.from_bytes(content[4:8], "little"), channels, encoding)
 
 
-def _refuse_invalid(form: _Format) -> None:
-    if not 1 <= form.channels <= MOST_CHANNELS:
+def _refuse_invalid(fmt: _Format) -> None:
+    if not 1 <= fmt.channels <= MOST_CHANNELS:
         raise SourceError(
-            f"{form.channels} channels: from 1 to {MOST_CHANNELS} are accepted. Check the header or --channels, or mix "
+            f"{fmt.channels} channels: from 1 to {MOST_CHANNELS} are accepted. Check the header or --channels, or mix "
             "them first: ffmpeg -i FILE -ac 1 -f wav - | hubbub listen - ..."
         )
-    if not MIN_RATE_HZ <= form.rate_hz <= MAX_RATE_HZ:
+    if not MIN_RATE_HZ <= fmt.rate_hz <= MAX_RATE_HZ:
         raise SourceError(
-            f"a sample rate of {form.rate_hz} Hz: rates from {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz are accepted. Check "
+            f"a sample rate of {fmt.rate_hz} Hz: rates from {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz are accepted. Check "
             "the header, or give the rate with --rate."
         )
 

@@ -32,7 +32,7 @@ SMALLEST = float(np.finfo(np.float32).tiny)
 def probabilities(logits: npt.NDArray[Float], activation: Activation = "softmax") -> npt.NDArray[Float]:
     """Logits `[..., K]` -> probabilities `[..., K]`."""
     if activation == "sigmoid":
-        return 0.5 * (1.0 + np.tanh(logits / 2.0))  # the logistic function, without overflow
+        return 0.5 * (1.0 + np.tanh(logits / 2.0))  # the logistic function; `special.expit` rounds otherwise
     return np.asarray(softmax(logits, axis=-1))
 
 

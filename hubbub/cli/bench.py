@@ -33,6 +33,7 @@ from hubbub.errors import HubbubError
 from hubbub.runtime import distributed
 
 if TYPE_CHECKING:
+    from hubbub.experiment.run import Ended
     from hubbub.report.results import Summary
 
 __all__ = ["bench", "print_overview", "print_summary", "train"]
@@ -97,12 +98,7 @@ def bench(
             distributed.require_one_process("a grid with --engine ray")
             where = ray.Ray(address, cpus=cpus, gpus=gpus, storage=storage)
         ends = run_all(runs, where, log)
-    finished = [(ended.run.folder, ended.summary) for ended in ends if ended.summary]
-    if len(finished) == 1:
-        print_summary(finished[0][1])
-        _print_places(finished[0][0])
-    elif finished:
-        print_overview([folder for folder, _ in finished])
+    _print_results([ended for ended in ends if ended.summary])
     for one in names:
         if suite.is_suite(one):
             place = out_dir / run_name(one, quick, name)
@@ -112,7 +108,17 @@ def bench(
         raise typer.Exit(2 if none_started else 1)
 
 
-def _report_failures(ends: Sequence[Any], debug: bool) -> int:
+def _print_results(finished: "Sequence[Ended]") -> None:
+    """Prints the figures of one run, or an overview of several."""
+    if len(finished) == 1 and finished[0].summary:
+        print_summary(finished[0].summary)
+        _print_places(finished[0].run.folder)
+    elif finished:
+        print_overview([ended.run.folder for ended in finished])
+
+
+def _report_failures(ends: "Sequence[Ended]", debug: bool) -> int:
+    """Prints why steps failed on standard error; returns how many did."""
     failed = [(ended, done) for ended in ends for done in ended.failed]
     for ended, done in failed:
         error = done.error

@@ -187,8 +187,8 @@ def _classify_on_ray(
     search = find(paths, load(name).endings)
     found, missing = [os.path.abspath(path) for path in search.files], _report_left_out(search)
     name = os.path.abspath(name) if os.path.exists(name) else name
-    facts = _dependencies(name, options, threshold, "parquet")
-    before, failed, odd = ray.classify(found, name, options, threshold, to.absolute(), facts, **cluster)
+    dependencies = _dependencies(name, options, threshold, "parquet")
+    before, failed, odd = ray.classify(found, name, options, threshold, to.absolute(), dependencies, **cluster)
     _report_resumed(before, len(found))
     notes = f"; {failed} files failed: column error" if failed else ""
     notes += f"; {odd} files have warnings: column warnings" if odd else ""
@@ -208,21 +208,21 @@ def _write(
 ) -> int:
     from hubbub.inference import resume
 
-    facts = _dependencies(name, options, threshold, form.ending)
-    with resume.open_results(to, form, found, given, threshold, facts) as place:
-        _report_resumed(len(found) - len(place.missing), len(found))
-        if place.unrelated:
+    dependencies = _dependencies(name, options, threshold, form.ending)
+    with resume.open_results(to, form, found, given, threshold, dependencies) as results:
+        _report_resumed(len(found) - len(results.missing), len(found))
+        if results.unrelated:
             there = count(
-                len(place.unrelated),
+                len(results.unrelated),
                 "answer there is for a recording that is not among these",
                 "answers there are for recordings that are not among these",
             )
-            err.print(f"{there}: {examples(file.relative_to(to) for file in place.unrelated)}", soft_wrap=True)
-        for result in predict(place.missing):
-            place.add(result)
+            err.print(f"{there}: {examples(file.relative_to(to) for file in results.unrelated)}", soft_wrap=True)
+        for result in predict(results.missing):
+            results.add(result)
             _report_problems(result)
     out.print(f"answers: {to}", soft_wrap=True)
-    return len(place.failed)
+    return len(results.failed)
 
 
 def _report_left_out(search: "Found") -> int:

@@ -65,7 +65,7 @@ def data_get(
     name: Annotated[str, typer.Argument(help="A data set or weights.")],
     debug: Debug = False,
 ) -> None:
-    """Download and verify a data set or weights, into the first writable data home; an interrupted one continues.
+    """Download and verify a data set or weights, into the first writable data home; an interrupted download continues.
 
     Example: hubbub data get esc50
     """

@@ -86,7 +86,7 @@ def listen(
     rate: Annotated[
         int | None,
         typer.Option(
-            "--rate", help="Sample rate of a raw pipe or of the microphone, in Hz. Default: the classifier's."
+            "--rate", help="Sample rate of a raw pipe or the microphone, in Hz. Default of a pipe: the classifier's."
         ),
     ] = None,
     channels: Annotated[
@@ -112,9 +112,9 @@ def listen(
 
     name = default_model() if model is None else model
     classifier = load(name).to(device or "auto")
-    place = capture.open_source(source, classifier.rate_hz, rate, channels, encoding, microphone)
-    live = LiveClassifier(classifier, place, EventSettings(threshold, release, shortest, gap))
-    title = f"{name}, {place.name}"
+    sound = capture.open_source(source, classifier.rate_hz, rate, channels, encoding, microphone)
+    live = LiveClassifier(classifier, sound, EventSettings(threshold, release, shortest, gap))
+    title = f"{name}, {sound.name}"
     with _stop_on_ctrl_c(live):
         if as_json:
             _print_json(live, seconds, name)
@@ -126,8 +126,8 @@ def listen(
     if not as_json:
         whole = live.prediction
         unknown = ", probably none of the classes" if whole.known is False else ""
-        _print_line(f"all of it: {whole.label} {whole.score:.2f}{unknown}; {_latency_line(live)}")
-        log_warnings(place.name, whole.warnings)
+        _print_line(f"whole recording: {whole.label} {whole.score:.2f}{unknown}; {_latency_line(live)}")
+        log_warnings(sound.name, whole.warnings)
 
 
 @contextmanager
@@ -175,8 +175,8 @@ def _row(event: "Event") -> str:
     return f"{event.start:>7.2f} {event.end:>7.2f}   {event.score:.2f}  {event.label}"
 
 
-def _text(shown: str, **look: Any) -> Text:
-    return Text(escape_control(shown), **look)
+def _text(text: str, **style: Any) -> Text:
+    return Text(escape_control(text), **style)
 
 
 def _show(live: "LiveClassifier", seconds: float | None, title: str, threshold: float) -> None:
@@ -195,10 +195,10 @@ def _show(live: "LiveClassifier", seconds: float | None, title: str, threshold: 
 def _display(
     segment: "Prediction", live: "LiveClassifier", title: str, threshold: float, last: "deque[Event]"
 ) -> Group:
-    sure = segment.score >= threshold
+    is_event = segment.score >= threshold
     word = Text(
         big_letters(escape_control(segment.label), out.width - 1),
-        style="bold bright_green" if sure else "dim",
+        style="bold bright_green" if is_event else "dim",
         no_wrap=True,
     )
     bars = Table.grid(padding=(0, 2))
@@ -215,8 +215,9 @@ def _display(
 def _latency_line(live: "LiveClassifier") -> str:
     figures = live.figures
     return (
-        f"{figures.seconds:.1f} s heard, answers {figures.latency_s:.2f} s behind (mean {figures.mean_latency_s:.2f}, "
-        f"worst {figures.worst_latency_s:.2f}), {figures.dropped_blocks} blocks dropped ({figures.dropped_s:.1f} s)"
+        f"{figures.seconds:.1f} s of sound, answers {figures.latency_s:.2f} s behind "
+        f"(mean {figures.mean_latency_s:.2f}, worst {figures.worst_latency_s:.2f}), "
+        f"{figures.dropped_blocks} blocks dropped ({figures.dropped_s:.1f} s)"
     )
 
 

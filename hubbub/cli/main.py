@@ -19,7 +19,7 @@ from hubbub.errors import HubbubError
 from hubbub.runtime import distributed
 from hubbub.runtime.escape import escape_control
 
-__all__ = ["main"]
+__all__ = ["app", "main"]
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -49,7 +49,7 @@ Out = Annotated[Path, typer.Option("--out", help="Folder for run folders.")]
 Quick = Annotated[
     bool, typer.Option("--quick", help="Use the recipe's small form: to see that it works, not for results.")
 ]
-Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+Device = Annotated[str | None, typer.Option("--device", help="Where torch computes: auto, cpu, cuda or mps.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Engine = Annotated[
     Literal["local", "ray"], typer.Option("--engine", help="Where to compute: on this machine or on a Ray cluster.")

@@ -22,7 +22,7 @@ from hubbub.report.summary import as_arrays
 from hubbub.runtime import files
 from hubbub.runtime.progress import track
 
-__all__ = ["write_gallery"]
+__all__ = ["write_gallery", "write_mp3"]
 
 Wave = npt.NDArray[np.float32]
 #: How many mistakes and right decisions are shown; a quick run shows fewer.
@@ -85,7 +85,7 @@ def _sample(prepared: Prepared, folder: Path, place: Path, number: int, row: Any
         plots.spectrogram(found.decibels, *axes, place / names["spectrogram"])
         plots.heatmap(found.decibels, found.map, *axes, place / names["gradcam"])
         sound = f"{number:02d}.mp3"
-        _write_mp3(place / sound, wave, model.rate_hz)
+        write_mp3(place / sound, wave, model.rate_hz)
         seconds, shown = (len(w) / model.rate_hz for w in (whole, wave))
         part = f"the first {shown:.0f} s shown" if shown < seconds else ""
         return entry | {"method": found.method, "seconds": seconds, "part": part, "sound": sound}
@@ -99,7 +99,7 @@ def _sample(prepared: Prepared, folder: Path, place: Path, number: int, row: Any
     return entry | {"method": "Grad-CAM", "seconds": None, "part": part, "sound": None}
 
 
-def _write_mp3(path: Path, wave: Wave, rate_hz: int) -> None:
+def write_mp3(path: Path, wave: Wave, rate_hz: int) -> None:
     """Writes an MP3 file: every browser plays it, at a sixth of a WAV file's size."""
     if rate_hz not in _MP3_HZ:
         wave, rate_hz = decode.resample(wave, rate_hz, 44_100), 44_100

@@ -28,7 +28,7 @@ from hubbub.runtime import files, homes
 from hubbub.runtime.processes import EngineError
 from hubbub.runtime.ray_cluster import CONNECT_TIMEOUT_S, connect, task_slots
 
-__all__ = ["Ray"]
+__all__ = ["Place", "Ray", "perform_task", "writes"]
 
 #: The number of times a task is tried again when its machine or process is lost.
 RETRIES = 3
@@ -39,7 +39,7 @@ _PERFORMER = Performer()
 
 
 @dataclass(frozen=True)
-class _Place:
+class Place:
     """How a task finds the run folder: shared, where the file `SHARED` holds `token`, or through `storage`."""
 
     storage: str | None
@@ -74,7 +74,7 @@ class Ray:
             raise
         self._task = ray.remote(
             num_cpus=self.cpus, num_gpus=self.gpus, max_retries=RETRIES, scheduling_strategy="SPREAD"
-        )(_perform)
+        )(perform_task)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -98,7 +98,7 @@ class Ray:
                 "server's address."
             )
         home = os.pathsep.join(map(str, homes.homes()[:-1])) or None  # without this user's own folder
-        place = _Place(self.storage, self._token, home, metadata.version("hubbub"), trackers)
+        place = Place(self.storage, self._token, home, metadata.version("hubbub"), trackers)
         if not self.storage:
             files.write_text(step.run.folder / run_folder.SHARED, self._token)
             self._folders.add(step.run.folder)
@@ -120,7 +120,7 @@ class Ray:
         if self.storage and not done.error:
             try:
                 for one in (step, *_not_fetched(done)):
-                    _fetch(self.storage, _with_absolute_folder(one), one.run.folder, _writes)
+                    _fetch(self.storage, _with_absolute_folder(one), one.run.folder, writes)
             except Exception as error:  # file systems raise what they like
                 return Done(step, done.seconds, error=EngineError(
                     f"it is done, but could not be fetched from {self.storage}: {error}. The same command fetches it."
@@ -128,7 +128,7 @@ class Ray:
         return done
 
 
-def _perform(step: Step, place: _Place, threads: int) -> Done:
+def perform_task(step: Step, place: Place, threads: int) -> Done:
     """A task: performs a step on this machine."""
     import torch
 
@@ -181,7 +181,7 @@ def _not_fetched(done: Done) -> list[Step]:
 
 
 @contextmanager
-def _run_folder(step: Step, place: _Place) -> Iterator[Path]:
+def _run_folder(step: Step, place: Place) -> Iterator[Path]:
     """The run folder as this machine sees it."""
     if place.storage:
         with tempfile.TemporaryDirectory(prefix="hubbub-") as scratch:
@@ -214,7 +214,7 @@ def _needs(step: Step, path: str) -> bool:
     return path in run_folder.DEFINING or (step.kind == "begin" and run_folder.marks_done(path))
 
 
-def _writes(step: Step, path: str) -> bool:
+def writes(step: Step, path: str) -> bool:
     """Whether a step may write a file of the run folder."""
     if step.kind == "cell":
         return any(path.startswith(f"{name}/seed-{step.seed}/") for name in run_folder.fold_names(step.fold))
@@ -225,7 +225,7 @@ def _send(storage: str, step: Step, folder: Path) -> None:
     """Copies what a step wrote to the storage; the file that marks a cell done comes last."""
     system, root = _storage(storage, step)
     found = [p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()]
-    for path in sorted((p for p in found if _writes(step, p)), key=run_folder.marks_done):
+    for path in sorted((p for p in found if writes(step, p)), key=run_folder.marks_done):
         system.makedirs(f"{root}/{path}".rpartition("/")[0], exist_ok=True)
         system.put_file(str(folder / path), f"{root}/{path}")
 

@@ -113,7 +113,7 @@ class Performer:
         self._prepared[_key(run)] = prepared
         folder, recipe = run.folder, prepared.recipe.to_toml()
         if run_folder.is_begun(folder):
-            if run_folder.recipe_text(folder) != recipe:
+            if run_folder.read_recipe(folder).to_toml() != recipe:
                 raise ExperimentError(
                     f"{folder} holds the run of another recipe. Give another --name, or remove that folder."
                 )

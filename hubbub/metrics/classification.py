@@ -243,14 +243,14 @@ def bootstrap(
     if len(names) == 1:
         return dict.fromkeys(METRICS)
     rng = np.random.default_rng(seed)
-    drawn: dict[str, list[Array]] = {name: [] for name in METRICS}
+    replicates: dict[str, list[Array]] = {name: [] for name in METRICS}
     step = max(1, _CHUNK // len(targets))
     for start in range(0, resamples, step):
         draws = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=min(step, resamples - start))
         for name, values in _replicates(targets, scores, codes, draws.T.astype(float)).items():
-            drawn[name].append(values)
+            replicates[name].append(values)
     intervals: dict[str, list[float] | None] = {}
-    for name, parts in drawn.items():
+    for name, parts in replicates.items():
         values = np.concatenate(parts)
         values = values[np.isfinite(values)]
         intervals[name] = [float(v) for v in np.percentile(values, [2.5, 97.5])] if len(values) else None
@@ -260,7 +260,7 @@ def bootstrap(
 def aggregate(
     folds: Sequence[Mapping[str, Any]], pooled: Iterable[Mapping[str, Any]], intervals: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
-    """Metrics of each fold and seed (with keys `fold` and `seed`) -> mean, sd, sd_seeds, pooled, ci95 of each metric.
+    """Metrics of each fold and seed (keys `fold`, `seed`) -> mean, sd, sd_seeds, pooled and ci95 of each metric.
 
     `sd` is over folds, after averaging the seeds of each fold; `sd_seeds` is over seeds, after averaging the folds of
     each seed. Both divide by n - 1 and are None for n = 1. `pooled` holds, for each seed, the metrics of all test

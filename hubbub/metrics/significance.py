@@ -55,7 +55,7 @@ def interval(draws: Array) -> list[float]:
 
 
 def p_value(draws: Array) -> float:
-    """The two-sided p of a difference with draws `[R]`: twice the smaller share beside 0, at least 2 / (R + 1)."""
+    """The two-sided p of draws of a difference `[R]`: twice the smaller share on a side of 0, at least 2 / (R + 1)."""
     draws = np.round(draws, 12)  # a zero with rounding errors is on neither side
     rarer = min((draws <= 0).sum(), (draws >= 0).sum())
     return min(1.0, 2 * (int(rarer) + 1) / (len(draws) + 1))
@@ -72,9 +72,9 @@ def mcnemar(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> tupl
         )
     from scipy import stats  # slow to import
 
-    ours, theirs = int((first & ~second).sum()), int((second & ~first).sum())
-    p = stats.binomtest(ours, ours + theirs).pvalue if ours + theirs else 1.0
-    return ours, theirs, float(p)
+    only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
+    p = stats.binomtest(only_first, only_first + only_second).pvalue if only_first + only_second else 1.0
+    return only_first, only_second, float(p)
 
 
 def corrected_t(differences: Sequence[float], ratio: float) -> float | None:

@@ -1,9 +1,8 @@
-"""Attention after a stage of a convolutional network: squeeze-and-excitation and CBAM, as blocks of their own.
+"""Attention blocks for convolutional networks: squeeze-and-excitation and CBAM.
 
 Ideas: Hu, Shen, Albanie, Sun, Wu: Squeeze-and-Excitation Networks, https://arxiv.org/abs/1709.01507; Woo, Park, Lee,
-Kweon: CBAM: Convolutional Block Attention Module, https://arxiv.org/abs/1807.06521. Both weigh a map by factors in
-(0, 1) that it gives itself. As in the papers' formulas, no layer has a bias.
-This room does not know which network a block stands in.
+Kweon: CBAM: Convolutional Block Attention Module, https://arxiv.org/abs/1807.06521. Both multiply a feature map by
+factors in (0, 1) computed from it. As in the papers' formulas, no layer has a bias.
 """
 
 import torch
@@ -13,7 +12,7 @@ __all__ = ["CBAM", "SqueezeExcitation"]
 
 
 class _Bottleneck(nn.Sequential):
-    """Channels `[B, C]` -> `[B, C]` through C / `reduction` hidden units, at least one."""
+    """Channels `[B, C]` -> `[B, C]` through C / `reduction` hidden units (at least one)."""
 
     def __init__(self, channels: int, reduction: int) -> None:
         hidden = max(channels // reduction, 1)
@@ -23,7 +22,7 @@ class _Bottleneck(nn.Sequential):
 
 
 class SqueezeExcitation(nn.Module):
-    """Maps `[B, C, F, W]` -> the same, each channel weighed by a factor made from all channels' means."""
+    """Maps `[B, C, F, W]` -> the same shape; each channel is multiplied by a factor computed from all channel means."""
 
     def __init__(self, channels: int, reduction: int = 16) -> None:
         super().__init__()
@@ -35,10 +34,10 @@ class SqueezeExcitation(nn.Module):
 
 
 class CBAM(nn.Module):
-    """Maps `[B, C, F, W]` -> the same, weighed first by channel, then by place.
+    """Maps `[B, C, F, W]` -> the same shape, weighted first by channel, then by position.
 
-    Channels: one small network hears their means and their maxima. Places: a convolution of size `kernel` (odd) over
-    the mean and the maximum of the channels there.
+    Channels: one small network takes their means and their maxima. Positions: a convolution of size `kernel` (odd) over
+    the mean and the maximum of the channels.
     """
 
     def __init__(self, channels: int, reduction: int = 16, kernel: int = 7) -> None:

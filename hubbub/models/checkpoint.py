@@ -1,10 +1,9 @@
-"""Published PyTorch weights: read without executing anything, loaded whole or not at all, with a report.
+"""Published PyTorch weights: read without executing code, loaded completely or not at all, with a report.
 
-A pickle can run code while it is opened, so files are read by torch's restricted reader (`weights_only`), which knows
-tensors, numbers, text and containers; what else a file names is refused and never called. Loading is strict by name
-and shape, except for what the caller lists: a head that gets other classes, names that may be absent. Formats:
+A pickle can run code while it is opened, so files are read by torch's restricted reader (`weights_only`), which accepts
+tensors, numbers, text and containers only. Loading is strict by name and shape, except for what the caller lists: a
+head for other classes, names that may be absent. Formats:
 https://docs.pytorch.org/docs/stable/notes/serialization.html and https://github.com/huggingface/safetensors.
-This room does not know any network, nor where files come from.
 """
 
 import re
@@ -28,23 +27,23 @@ Shape = tuple[int, ...]
 _WRAPPINGS = ("state_dict", "model_state_dict", "model")
 _ZIP = b"PK\x03\x04"
 _PICKLE = b"\x80"
-# How torch.save begins a file in its older format: the pickle of a fixed number.
+# The first bytes of torch.save's older format: the pickle of a fixed number.
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-_NAMED = re.compile(r"GLOBAL ([\w.<>]+)")  # what torch's reader says it would not import
+_NAMED = re.compile(r"GLOBAL ([\w.<>]+)")  # the name that torch's reader refuses to import
 _LISTED = 4  # names of each kind in a message
 
 
 class CheckpointError(HubbubError):
-    """A weights file that cannot be read safely, or that is not the given network's."""
+    """A weights file that cannot be read safely, or that does not fit the network."""
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """What became of a checkpoint's tensors.
+    """What was loaded from a checkpoint.
 
-    `loaded`: names now in the network. `replaced`: (name, shape in the file, shape in the network) of heads that the
-    network keeps fresh. `kept`: optional names for which the network keeps its own values. `left_out`: how many tensors
-    of the file were not used, by the first part of their name. `values`: how many numbers `loaded` holds.
+    `loaded`: names of the loaded tensors. `replaced`: (name, shape in the file, shape in the network) of heads
+    that were not loaded. `kept`: optional names for which the network keeps its own values. `left_out`: the number of
+    unused tensors of the file, by the first part of their name. `values`: the number of values in `loaded`.
     """
 
     source: str
@@ -55,13 +54,13 @@ class Loaded:
     left_out: Mapping[str, int]
 
     def report(self) -> str:
-        """A line on what was loaded, and one each on what was replaced, kept and left out, where there is any."""
+        """One line for each of loaded, replaced, kept and left out tensors, if there are any."""
         size = f"{self.values / 1e6:.1f} M" if self.values >= 100_000 else f"{self.values:,}"
         lines = [f"{self.source}: {len(self.loaded)} tensors ({size} values) loaded"]
         changed = {n.rpartition(".")[0] or n: (a, b) for n, a, b in reversed(self.replaced) if a != b}
-        lines += [f"{head} replaced by a fresh one ({_change(*shapes)})" for head, shapes in changed.items()]
+        lines += [f"{head} replaced by a new one ({_change(*shapes)})" for head, shapes in changed.items()]
         if self.kept:
-            lines.append(f"kept as the network has them: {examples(self.kept, _LISTED)}")
+            lines.append(f"not in the file, kept from the network: {examples(self.kept, _LISTED)}")
         if self.left_out:
             lines.append("left out: " + ", ".join(_counted(self.left_out)))
         return "\n".join(lines)
@@ -70,26 +69,28 @@ class Loaded:
 def read(path: Path) -> dict[str, Tensor]:
     """The state dict in a `.safetensors` file or in a file of torch.save (.pt, .pth, .ckpt), on the CPU.
 
-    Taken out of {"state_dict": ...} and the like. Where the format allows, the tensors are views of the file: they stay
-    good while it is not changed. Raises CheckpointError for a file that is missing, damaged, holds more than tensors
-    (that is never executed), or has other values in its state dict.
+    Unwraps {"state_dict": ...} and the like. If the format allows, the tensors are memory-mapped: they are valid as
+    long as the file does not change. Raises CheckpointError for a file that is missing or damaged, contains more than
+    tensors (which is never executed), or has other values in its state dict.
     """
     path = Path(path)
     try:
         held = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
     except OSError as error:
         raise CheckpointError(f"{path} cannot be opened: {error.strerror or error}. Give a weights file.") from error
-    for _ in range(3):  # not for ever: a pickled dict can hold itself
+    for _ in range(3):  # limited: a pickled dict can contain itself
         inner = (held.get(key) for key in _WRAPPINGS) if isinstance(held, Mapping) else ()
         held = next((value for value in inner if isinstance(value, Mapping)), held)
     if not isinstance(held, Mapping):
-        raise CheckpointError(f"{path} holds a {type(held).__name__}. It must hold a state dict: names with tensors.")
+        raise CheckpointError(
+            f"{path} contains a {type(held).__name__}. It must contain a state dict: names with tensors."
+        )
     if not held:
-        raise CheckpointError(f"{path} holds no tensors. Ask its author for a state dict.")
+        raise CheckpointError(f"{path} contains no tensors. Ask its author for a state dict.")
     odd = [f"{name} ({type(value).__name__})" for name, value in held.items() if not _plain(name, value)]
     if odd:
         raise CheckpointError(
-            f"{path} is no state dict: {len(odd)} of its {len(held)} values are not plain dense tensors with a name: "
+            f"{path} is not a state dict: {len(odd)} of its {len(held)} values are not plain dense named tensors: "
             f"{examples(odd, _LISTED)}. Ask its author for the state dict alone, or under the name '{_WRAPPINGS[0]}'."
         )
     return {name: tensor.detach() for name, tensor in held.items()}
@@ -104,42 +105,42 @@ def load(
     head: tuple[str, ...] = ("fc.",),
     optional: tuple[str, ...] = (),
 ) -> Loaded:
-    """Copies a state dict into `network`, all that belongs there or, with CheckpointError, nothing.
+    """Load a state dict into `network` completely or, with CheckpointError, not at all.
 
-    source: what messages call the file. prefix: taken off each name; names without it are left out. head: beginnings of
-    names; where one tensor of a head has another shape than the network's, the network keeps that whole head as it is.
-    optional: names that may be absent, of another shape, or unknown to the network. Counters of batches
-    (`num_batches_tracked`), which old files lack, may be absent too. Every other name must be there with its shape.
+    source: the file's name in messages. prefix: removed from each name; names without it are left out. head: beginnings
+    of names; if one tensor of a head has another shape, the network keeps its own whole head. optional: names that may
+    be absent, of another shape, or unknown to the network. Batch counters (`num_batches_tracked`), which old files
+    lack, may be absent too. Every other name must exist with its shape.
     """
-    ours: dict[str, Tensor] = network.state_dict()
-    theirs = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+    own: dict[str, Tensor] = network.state_dict()
+    stored = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
     left_out = Counter(_group(name) for name in state if not name.startswith(prefix))
-    if not theirs:
+    if not stored:
         raise CheckpointError(
-            f"{source} has nothing under '{prefix}', only {examples(_counted(left_out), _LISTED)}. Nothing was loaded. "
-            "Give the file that was published for this network."
+            f"{source} has no names that begin with '{prefix}', only {examples(_counted(left_out), _LISTED)}. "
+            "Nothing was loaded. Give the file that was published for this network."
         )
-    both = [name for name in theirs if name in ours]
-    fresh = tuple(h for h in head if any(n.startswith(h) and theirs[n].shape != ours[n].shape for n in both))
-    replaced = [(n, tuple(theirs[n].shape), tuple(ours[n].shape)) for n in both if n.startswith(fresh)]
-    fitting = {n: theirs[n] for n in both if not n.startswith(fresh) and _kind(theirs[n]) == _kind(ours[n])}
-    wrong = [n for n in both if n not in fitting and not n.startswith(fresh) and n not in optional]
-    unknown = [n for n in theirs if n not in ours and n not in optional]
-    absent = [n for n in ours if n not in theirs]
+    both = [name for name in stored if name in own]
+    not_loaded = tuple(h for h in head if any(n.startswith(h) and stored[n].shape != own[n].shape for n in both))
+    replaced = [(n, tuple(stored[n].shape), tuple(own[n].shape)) for n in both if n.startswith(not_loaded)]
+    fitting = {n: stored[n] for n in both if not n.startswith(not_loaded) and _kind(stored[n]) == _kind(own[n])}
+    wrong = [n for n in both if n not in fitting and not n.startswith(not_loaded) and n not in optional]
+    unknown = [n for n in stored if n not in own and n not in optional]
+    absent = [n for n in own if n not in stored]
     missing = [n for n in absent if n not in optional and n.rpartition(".")[2] != "num_batches_tracked"]
     if missing or unknown or wrong:
         raise CheckpointError(
             f"{source} does not fit {type(network).__name__}; nothing was loaded."
-            + _listed("missing", missing, lambda n: f"{n}{_near(n, unknown, theirs)}")
-            + _listed("unknown", unknown, lambda n: f"{n}{_near(n, missing, ours)}")
-            + _listed("of another shape", wrong, lambda n: f"{n} {_kind(theirs[n])} instead of {_kind(ours[n])}")
+            + _listed("missing", missing, lambda n: f"{n}{_near(n, unknown, stored)}")
+            + _listed("unknown", unknown, lambda n: f"{n}{_near(n, missing, own)}")
+            + _listed("of another shape", wrong, lambda n: f"{n} {_kind(stored[n])} instead of {_kind(own[n])}")
             + "\nGive the file that was published for this network."
         )
-    network.load_state_dict(ours | fitting, strict=True)
+    network.load_state_dict(own | fitting, strict=True)
     done = {*fitting, *(name for name, _, _ in replaced)}
     values = sum(tensor.numel() for tensor in fitting.values())
-    left_out.update(n for n in theirs if n not in done)
-    return Loaded(source, tuple(fitting), values, tuple(replaced), tuple(n for n in ours if n not in done), left_out)
+    left_out.update(n for n in stored if n not in done)
+    return Loaded(source, tuple(fitting), values, tuple(replaced), tuple(n for n in own if n not in done), left_out)
 
 
 def _read_safetensors(path: Path) -> object:
@@ -158,30 +159,30 @@ def _read_torch(path: Path) -> object:
     if start.startswith(_PICKLE) and start != _LEGACY:
         raise _more_than_tensors(path, "it is a bare Python pickle, which can hold any code")
     saved = start.startswith((_ZIP, _LEGACY))
-    # A compressed entry, which only another zip tool writes, cannot be used where it lies.
+    # A compressed entry, which only another zip tool writes, cannot be memory-mapped.
     mapped = start.startswith(_ZIP) and all(e.compress_type == zipfile.ZIP_STORED for e in _entries(path))
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except UnpicklingError as error:  # without torch's own text, which tells how to execute the file all the same
+    except UnpicklingError as error:  # without torch's text, which explains how to execute the file
         named = _NAMED.search(str(error))
         if named or saved:
-            what = f"it names {named[1]}" if named else "its pickle has parts that tensors do not need"
+            what = f"its pickle names {named[1]}" if named else "its pickle has parts that tensors do not need"
             raise _more_than_tensors(path, what) from None
-        raise _damaged(path, "no format of torch.save") from None
+        raise _damaged(path, "not a format of torch.save") from None
     except OSError:
         raise
-    except Exception as error:  # damaged bytes end in any error at all
+    except Exception as error:  # damaged bytes raise any kind of error
         raise _damaged(path, f"{type(error).__name__} inside") from error
 
 
 def _entries(path: Path) -> list[zipfile.ZipInfo]:
-    """The entries of a zip archive that torch.save may have written."""
+    """The entries of a zip archive by torch.save. Raises CheckpointError for any other archive."""
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
     except OSError:
         raise
-    except Exception as error:  # BadZipFile, and what else damaged bytes end in
+    except Exception as error:  # BadZipFile, or whatever damaged bytes raise
         raise _damaged(path, f"{type(error).__name__}: {error}") from error
     names = {entry.filename.partition("/")[2] for entry in entries}
     if "constants.pkl" in names:
@@ -193,15 +194,15 @@ def _entries(path: Path) -> list[zipfile.ZipInfo]:
 
 def _more_than_tensors(path: Path, what: str) -> CheckpointError:
     return CheckpointError(
-        f"{path} holds more than tensors: {what}. It was not opened further and nothing in it was executed. Ask its "
+        f"{path} contains more than tensors: {what}. It was not read further, and no code of it was executed. Ask its "
         "author for the tensors alone: a state dict, torch.save(model.state_dict(), ...), or a .safetensors file."
     )
 
 
 def _damaged(path: Path, what: str) -> CheckpointError:
     return CheckpointError(
-        f"{path} is no weights file, or is cut off or damaged ({what}). Fetch it again; a weights file is a state dict "
-        "written by torch.save (.pt, .pth, .ckpt) or a .safetensors file."
+        f"{path} is not a weights file, or is incomplete or damaged ({what}). Fetch it again; a weights file is a "
+        "state dict written by torch.save (.pt, .pth, .ckpt) or a .safetensors file."
     )
 
 
@@ -212,13 +213,13 @@ def _plain(name: object, value: object) -> bool:
 
 
 def _kind(tensor: Tensor) -> str:
-    """Shape, and the kind of number where it is not the usual one: copying must neither broadcast nor truncate."""
+    """Shape, and the type if it is not floating point: copying must neither broadcast nor truncate."""
     shape = str(list(tensor.shape))
     return shape if tensor.is_floating_point() else f"{shape} {'complex' if tensor.is_complex() else 'integers'}"
 
 
 def _near(name: str, likely: Iterable[str], known: Iterable[str]) -> str:
-    """The name that was probably meant: of those whose counterpart is lacking, else of all."""
+    """The most similar name, among `likely` first, then among `known`."""
     found = get_close_matches(name, likely, 1) or get_close_matches(name, known, 1)
     return f" (nearest: {found[0]})" if found else ""
 
@@ -237,7 +238,7 @@ def _counted(groups: Mapping[str, int]) -> list[str]:
     return [f"{group} {count}" if group.endswith(".*") else group for group, count in groups.items()]
 
 
-def _change(theirs: Shape, ours: Shape) -> str:
-    if len(theirs) == len(ours) and theirs[1:] == ours[1:]:
-        return f"{theirs[0]} -> {ours[0]} outputs"
-    return f"{list(theirs)} -> {list(ours)}"
+def _change(stored: Shape, own: Shape) -> str:
+    if len(stored) == len(own) and stored[1:] == own[1:]:
+        return f"{stored[0]} -> {own[0]} outputs"
+    return f"{list(stored)} -> {list(own)}"

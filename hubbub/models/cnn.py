@@ -1,7 +1,7 @@
-"""Small convolutional networks on spectrograms, in two plain designs of the field (VGG-style blocks, global pooling).
+"""Small convolutional networks on spectrograms: VGG-style blocks and global pooling.
 
-`SmallCNN` is small enough for two cores; `Baseline` is what attention networks are compared with on ESC-50 and EmoDB.
-This room does not know what a spectrogram's cells mean.
+`SmallCNN` trains on two cores; `Baseline` is the reference of attention networks on ESC-50 and EmoDB; `Compact` is
+hubbub's own.
 """
 
 import torch
@@ -13,19 +13,19 @@ __all__ = ["Banded", "Baseline", "Compact", "SmallCNN", "as_images", "convolutio
 
 
 def as_images(x: Tensor, channels: int) -> Tensor:
-    """Spectrograms `[B, F, W]`, given to each channel, or pictures `[B, channels, F, W]` -> `[B, channels, F, W]`.
+    """Spectrograms `[B, F, W]`, copied to each channel, or images `[B, channels, F, W]` -> `[B, channels, F, W]`.
 
-    Channels lie last in memory, which convolutions are fastest on. Raises `NetworkError` for anything else.
+    In channels-last memory format, the fastest for convolutions. Raises `NetworkError` for other shapes.
     """
     if x.dim() == 3:
         x = x.unsqueeze(1).expand(-1, channels, -1, -1)
     if x.dim() == 4 and x.shape[1] == 3 != channels:
         raise NetworkError(
-            "a colour picture where one channel is expected: set network.channels = 3 or frontend.colours = 'none'."
+            "a colour image, but one channel is expected: set network.channels = 3 or frontend.colours = 'none'."
         )
     if x.dim() != 4 or x.shape[1] != channels:
         raise NetworkError(
-            f"an input of shape {list(x.shape)}: give spectrograms [B, F, W] or pictures [B, {channels}, F, W]."
+            f"an input of shape {list(x.shape)}: give spectrograms [B, F, W] or images [B, {channels}, F, W]."
         )
     return x.contiguous(memory_format=torch.channels_last)
 
@@ -33,8 +33,7 @@ def as_images(x: Tensor, channels: int) -> Tensor:
 class Banded(Network):
     """Spectrograms `[B, F, W]`, a BatchNorm of each of `n_mels` bands, then `body` -> logits `[B, num_classes]`.
 
-    The BatchNorm standardises each band with statistics that come from training batches alone. `body` makes maps of
-    `channels` channels, of which the mean plus the maximum is the embedding.
+    The embedding is the mean plus the maximum of the map that `body` computes, with `channels` channels.
     """
 
     def __init__(self, num_classes: int, n_mels: int, body: nn.Sequential, channels: int, dropout: float) -> None:
@@ -48,10 +47,10 @@ class Banded(Network):
         return self.body
 
     def embed(self, x: Tensor) -> Tensor:
-        """Spectrograms `[B, F, W]` -> embeddings `[B, channels]`. Raises `NetworkError` for anything else."""
+        """Spectrograms `[B, F, W]` -> embeddings `[B, channels]`. Raises `NetworkError` for other shapes."""
         if x.dim() != 3 or x.shape[1] != self.norm.num_features:
             raise NetworkError(
-                f"an input of shape {list(x.shape)} where spectrograms [B, {self.norm.num_features}, frames] are "
+                f"an input of shape {list(x.shape)}, but spectrograms [B, {self.norm.num_features}, frames] are "
                 f"expected: set frontend.n_mels = {self.norm.num_features} and frontend.colours = 'none'."
             )
         x = self.body(self.norm(x).unsqueeze(1).contiguous(memory_format=torch.channels_last))
@@ -61,7 +60,7 @@ class Banded(Network):
 class SmallCNN(Banded):
     """Spectrograms `[B, F, W]` -> logits `[B, num_classes]`: four blocks of convolution, BatchNorm, ReLU and pooling.
 
-    Any F and W from `SMALLEST` on will do; embeddings are `[B, 8 * width]`.
+    F and W are at least `SMALLEST`; embeddings are `[B, 8 * width]`.
     """
 
     BLOCKS = 4
@@ -80,10 +79,10 @@ class SmallCNN(Banded):
 
 
 class Baseline(Network):
-    """Spectrograms `[B, F, W]` or pictures `[B, channels, F, W]` -> logits `[B, num_classes]`.
+    """Spectrograms `[B, F, W]` or images `[B, channels, F, W]` -> logits `[B, num_classes]`.
 
-    Five blocks of convolution, BatchNorm, ReLU and pooling, the mean over the map, and a layer of 256 units. Any F and
-    W from `SMALLEST` on will do.
+    Five blocks of convolution, BatchNorm, ReLU and pooling, the mean over the map, and a layer of 256 units. F and W
+    are at least `SMALLEST`.
     """
 
     FILTERS = (32, 64, 128, 256, 256)
@@ -102,16 +101,16 @@ class Baseline(Network):
 
     @property
     def cam_layer(self) -> nn.Module:
-        return self.body[-2]  # before the last pooling, which would halve what a picture of it shows
+        return self.body[-2]  # before the last pooling, which would halve the resolution
 
     def embed(self, x: Tensor) -> Tensor:
-        """Spectrograms `[B, F, W]` or pictures `[B, channels, F, W]` -> embeddings `[B, 256]`."""
+        """Spectrograms `[B, F, W]` or images `[B, channels, F, W]` -> embeddings `[B, 256]`."""
         x = self.body(as_images(x, self.channels))
         return torch.relu(self.hidden(x.mean(dim=(2, 3))))
 
 
 def convolution(channels: int, filters: int, size: int = 3, stride: int = 1) -> list[nn.Module]:
-    """A convolution that keeps the map's size (but for `stride`), its BatchNorm and ReLU."""
+    """A convolution that keeps the map's size (except for `stride`), BatchNorm and ReLU."""
     kernels = nn.Conv2d(channels, filters, size, stride, padding=size // 2, bias=False)
     return [kernels, nn.BatchNorm2d(filters), nn.ReLU(inplace=True)]
 
@@ -121,16 +120,14 @@ CONVOLUTIONS = (1, 2, 2, 2)
 
 
 class Compact(Banded):
-    """hubbub's own network: 1.2 M parameters, to train from scratch on two cores and to run on a phone.
+    """Spectrograms `[B, F, W]` -> logits `[B, num_classes]`: 1.2 M parameters, trained from scratch on two cores.
 
-    Blocks of two convolutions and a pool (Simonyan & Zisserman 2015, arXiv 1409.1556), after a first convolution that
-    already halves bands and frames: on a processor the early, large maps cost most and add least. Mean and maximum over
-    the last map are added: some sounds fill a recording, others are one event in it (Kong et al. 2020, arXiv
-    1912.10211).
+    Blocks of two convolutions and pooling (Simonyan & Zisserman 2015, arXiv 1409.1556), after a first convolution that
+    halves bands and frames: on a CPU the early, large maps take most of the time. Mean and maximum over the last map
+    are added, because some sounds fill a recording and others are a single event (Kong et al. 2020, arXiv 1912.10211).
 
-    Spectrograms `[B, F, W]` -> logits `[B, num_classes]`; any F and W from `SMALLEST` on.
-
-    `width` is the first block's channels, and each further block doubles them; embeddings are `[B, 8 * width]`.
+    F and W are at least `SMALLEST`. `width` is the number of channels of the first block, doubled by each later one;
+    embeddings are `[B, 8 * width]`.
     """
 
     WIDTH = 32

@@ -18,9 +18,9 @@ LBFGS_STEPS = 300
 
 
 class _DenseHead(Head):
-    """Standardise, then dense layers with ReLU between them: one layer for the linear heads, two for the MLP.
+    """Standardisation, then dense layers with ReLU between them: one layer for the linear heads, two for the MLP.
 
-    With `compress` the embeddings' signed logarithm is taken first: a few loud units then weigh less.
+    `compress` first applies the signed logarithm to the embeddings, so that a few large units weigh less.
     """
 
     compress: bool
@@ -39,11 +39,11 @@ class _DenseHead(Head):
         self.scale_[self.scale_ < 1e-8] = 1.0
         return (x - self.mean_) / self.scale_
 
-    def _keep(self, weights: list[Array], biases: list[Array], y: Targets) -> Self:
-        if weights[-1].shape[1] == 1:  # two classes: the fitted score is class 1's against class 0's
+    def _set_layers(self, weights: list[Array], biases: list[Array], y: Targets) -> Self:
+        if weights[-1].shape[1] == 1:  # two classes: the score is of class 1 against class 0
             weights[-1] = np.concatenate([np.zeros_like(weights[-1]), weights[-1]], axis=1)
             biases[-1] = np.concatenate([np.zeros_like(biases[-1]), biases[-1]])
-        # In memory as a file keeps it, so that a restored head gives the same bits.
+        # Same memory layout as in a file, so that a restored head gives identical results.
         self.weights_ = [np.ascontiguousarray(w, dtype=np.float32) for w in weights]
         self.biases_ = [b.astype(np.float32) for b in biases]
         self.classes_ = np.unique(y)
@@ -79,7 +79,7 @@ class _DenseHead(Head):
 
 
 class _Standardise(nn.Module):
-    """What `_DenseHead` does to embeddings before its layers."""
+    """The compression and standardisation of `_DenseHead`."""
 
     mean: Tensor
     scale: Tensor
@@ -99,8 +99,8 @@ class _Standardise(nn.Module):
 class LogisticHead(_DenseHead):
     """Multinomial logistic regression on standardised embeddings; `c` is the inverse L2 penalty, as in scikit-learn.
 
-    The same objective as scikit-learn's, minimised by torch's L-BFGS in single precision: ten times faster on 50
-    classes, which is what choosing `c` honestly costs most.
+    The objective is scikit-learn's, minimised by torch's L-BFGS in single precision: ten times faster on 50 classes,
+    where choosing `c` takes most of the time.
     """
 
     def __init__(self, c: float = 0.01, balanced: bool = False, compress: bool = False) -> None:
@@ -111,7 +111,7 @@ class LogisticHead(_DenseHead):
         classes = np.unique(y)
         targets = torch.from_numpy(np.searchsorted(classes, y))
         weights = torch.from_numpy(row_weights(y, self.balanced))
-        # Two classes share one column, as in scikit-learn: with two, the penalty would count half.
+        # Two classes share one column, as in scikit-learn: with two columns, the penalty would be half.
         columns = len(classes) if len(classes) > 2 else 1
         weight = torch.zeros(x.shape[1], columns, requires_grad=True)
         bias = torch.zeros(columns, requires_grad=True)
@@ -131,12 +131,12 @@ class LogisticHead(_DenseHead):
             return loss
 
         optimiser.step(objective)
-        return self._keep([weight.detach().numpy()], [bias.detach().numpy()], y)
+        return self._set_layers([weight.detach().numpy()], [bias.detach().numpy()], y)
 
 
 class DiscriminantHead(_DenseHead):
-    """Linear discriminant analysis (Fisher 1936; scikit-learn's): one covariance for all classes, drawn by `shrinkage`
-    towards a multiple of the identity. Embeddings are taken as they are, because that identity is in their units."""
+    """Linear discriminant analysis (Fisher 1936; scikit-learn's): one covariance for all classes, shrunk by `shrinkage`
+    towards a multiple of the identity. Embeddings are not standardised, since the identity is in their units."""
 
     def __init__(self, shrinkage: float = 0.1, balanced: bool = False, compress: bool = False) -> None:
         self.shrinkage, self.balanced, self.compress = shrinkage, balanced, compress
@@ -149,11 +149,11 @@ class DiscriminantHead(_DenseHead):
         model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=self.shrinkage, priors=priors)
         model.fit(self._scaled(x), y)
         self.mean_, self.scale_ = np.zeros(x.shape[1], np.float32), np.ones(x.shape[1], np.float32)
-        return self._keep([model.coef_.T], [model.intercept_], y)
+        return self._set_layers([model.coef_.T], [model.intercept_], y)
 
 
 class MLPHead(_DenseHead):
-    """One hidden layer, Adam, a fixed number of epochs: no rows are set aside inside, where a group could leak."""
+    """One hidden layer, Adam, a fixed number of epochs: an internal validation split could leak groups."""
 
     def __init__(
         self,
@@ -179,4 +179,4 @@ class MLPHead(_DenseHead):
         weights = row_weights(y, self.balanced)
         for _ in track(range(self.epochs), "training the MLP", self.epochs):
             model.partial_fit(x, y, classes=np.unique(y), sample_weight=weights)
-        return self._keep(list(model.coefs_), list(model.intercepts_), y)
+        return self._set_layers(list(model.coefs_), list(model.intercepts_), y)

@@ -1,8 +1,8 @@
 """ESResNeXt-fbsp and AudioCLIP's audio branch: a learnable spectrogram, a ResNeXt-50 and time-frequency attention.
 
 The ideas are Guzhov, Raue, Hees, Dengel: ESResNe(X)t-fbsp (arXiv 2104.11587) and AudioCLIP (arXiv 2106.13043). The
-parameters carry the published names, so the published checkpoints load as they are. The front end is inside because
-the checkpoint holds it. This room does not know where checkpoints come from.
+parameters have the published names, so the published checkpoints load unchanged. The front end is part of the network,
+because it is in the checkpoint.
 """
 
 import math
@@ -23,7 +23,7 @@ RATE_HZ = 44_100
 WINDOW = 1_654
 HOP = 561
 N_FFT = 2_048
-BANDS = 3  # of the spectrum, which become the three channels of an image
+BANDS = 3  # parts of the spectrum, which become the three channels of an image
 BAND_BINS = (N_FFT // 2 + 1) // BANDS
 BINS = BANDS * BAND_BINS
 INT16 = 32_768.0
@@ -47,10 +47,10 @@ class _UnitGradient(torch.autograd.Function):
 
 class FBSP(nn.Module):
     """Frequency B-spline filters: N_FFT // 2 + 1 complex wavelets with learnable order `m`, bandwidth `fb` and centre
-    `fc`, which begin as nearly a centred DFT.
+    `fc`, initialised as nearly a centred DFT.
 
-    In training the gradients of the three are divided by their largest absolute value, as published; a loss scaled for
-    fp16 thereby loses its scale, which Adam's steps do not depend on.
+    In training the gradients of the three are divided by their largest absolute value, as published; this removes the
+    loss scale of fp16, on which Adam's steps do not depend.
     """
 
     bias: Tensor
@@ -61,7 +61,7 @@ class FBSP(nn.Module):
         self.m = nn.Parameter(torch.zeros(bins))
         self.fb = nn.Parameter(torch.ones(bins))
         self.fc = nn.Parameter(torch.arange(bins, dtype=torch.float32))
-        # The published checkpoints carry an empty bias.
+        # The published checkpoints contain an empty bias.
         self.register_buffer("bias", torch.zeros(0))
 
     def filters(self) -> Tensor:
@@ -70,14 +70,14 @@ class FBSP(nn.Module):
         t = math.pi * torch.linspace(-1, 1, N_FFT, device=m.device) + _TINY
         x = fb * t / (m + _TINY)
         spline = torch.sin(x) / x
-        # A real number's complex power: where the spline is negative, its phase of pi is multiplied by m.
+        # The complex power of a real number: if the spline is negative, its phase pi is multiplied by m.
         size = spline.abs().clamp_min(torch.finfo(torch.float32).tiny).pow(m) * fb.sqrt() / math.sqrt(N_FFT)
         phase = torch.where(spline < 0, math.pi * m, 0.0) - fc * t
         return size * torch.stack([torch.cos(phase), torch.sin(phase)])
 
 
 class Attention(nn.Module):
-    """Weights in (0, 1) for the output of a stage, from the stage's input."""
+    """Weights in (0, 1) for the output of a stage, computed from its input."""
 
     def __init__(self, channels: int, filters: int, kernel: tuple[int, int]) -> None:
         super().__init__()
@@ -99,8 +99,8 @@ class ESResNeXt(Network):
     """
 
     window: Tensor
-    #: Whether spectra are summed in double precision. What single precision leaves in silence, and in bins far below
-    #: the loudest, is rounding; the logarithm shows it, and no two libraries, nor batches of two sizes, round alike.
+    #: Whether spectra are summed in double precision. In single precision, silence and bins far below the loudest are
+    #: rounding errors, which the logarithm amplifies and which differ between libraries and batch sizes.
     exact = False
 
     def __init__(self, num_classes: int = 527, dropout: float = 0.0) -> None:
@@ -132,7 +132,7 @@ class ESResNeXt(Network):
         return self.bands
 
     def positions(self, seconds: Tensor, hz: Tensor, samples: int) -> tuple[Tensor, Tensor]:
-        """The filters where they begin: bins of the spectrum, which training moves little."""
+        """The positions of the initial filters, which training changes little."""
         frames, missing = _frames(samples)
         centred = (seconds.double() * RATE_HZ + missing // 2 - WINDOW / 2) / HOP
         bins = hz.double() * N_FFT / RATE_HZ
@@ -144,7 +144,7 @@ class ESResNeXt(Network):
         wave = (wave.float() * INT16 + INT16) * 2 / (2 * INT16 - 1) - 1
         frames, missing = _frames(wave.shape[-1])
         wave = functional.pad(wave, (missing // 2, missing - missing // 2))
-        # Half precision would drown quiet bins: power spans more decades than it holds.
+        # Half precision would lose quiet bins: its range is smaller than that of power.
         with torch.autocast(wave.device.type, enabled=False):
             if self.exact:
                 kernels = self._kernels()[:, 0].double()
@@ -172,19 +172,19 @@ class ESResNeXt(Network):
         return (pooled * self.att5(x, pooled.shape[2:])).flatten(1)
 
     def regulariser(self) -> Tensor | float:
-        """Mean squared distance of the filters' norms from 1, of the last forward pass in training."""
+        """Mean squared distance of the filters' norms from 1, in the last training pass."""
         norms, self._norms = self._norms, None
         return 0.0 if norms is None else (norms - 1).square().mean()
 
     def _kernels(self) -> Tensor:
-        """The windowed filters as convolution kernels `[2 * BINS, 1, WINDOW]`; outside training they are constant."""
+        """The windowed filters as convolution kernels `[2 * BINS, 1, WINDOW]`; constant outside training."""
         if self.training and torch.is_grad_enabled():
             filters = self.fbsp.filters()
             self._norms = filters.square().sum(dim=(0, 2)).sqrt()
             return self._windowed(filters)
         if torch.compiler.is_exporting() and self._constant:
-            return self._constant[1]  # an exported program cannot look at values; the pass before it was made did
-        # By value: versions do not tell of fused optimizers, and do not travel with copies.
+            return self._constant[1]  # an exported program cannot compare values; the pass before the export did
+        # Compared by value: fused optimizers do not change tensor versions, and copies do not keep them.
         held = torch.stack([self.fbsp.m, self.fbsp.fb, self.fbsp.fc]).detach()
         known = None if self._constant is None else self._constant[0]
         same = known is not None and (known.device, known.dtype) == (held.device, held.dtype)
@@ -194,7 +194,7 @@ class ESResNeXt(Network):
         return self._constant[1]
 
     def __getstate__(self) -> dict[str, Any]:
-        """A copy has no part in this one's last pass: the norms carry its graph, which cannot be copied."""
+        """Copies do not share the norms of the last pass, whose graph cannot be copied."""
         return {**self.__dict__, "_norms": None}
 
     def _windowed(self, filters: Tensor) -> Tensor:
@@ -203,7 +203,7 @@ class ESResNeXt(Network):
 
 
 class AudioCLIP(Network):
-    """AudioCLIP's audio branch under a new head: waves as for `ESResNeXt` -> logits `[B, num_classes]`.
+    """AudioCLIP's audio branch with a new head: waves as for `ESResNeXt` -> logits `[B, num_classes]`.
 
     Embeddings are of length 1, as in the space that AudioCLIP shares with images and text.
     """
@@ -233,13 +233,13 @@ class AudioCLIP(Network):
 
 
 def _frames(samples: int) -> tuple[int, int]:
-    """How many frames a wave is heard in, and how many samples it is padded by, half of them before it."""
+    """The number of frames of a wave, and the number of samples it is padded by, half of them at the start."""
     frames = 1 + max(math.ceil((samples - WINDOW) / HOP), 0)
     return frames, WINDOW + (frames - 1) * HOP - samples
 
 
 def _fill_in(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
-    """The window and the empty bias hold nothing learnt: a checkpoint may leave them out."""
+    """Add the window and the empty bias, which are constant, to checkpoints without them."""
     own = dict(module.named_buffers())
     for name in ("window", "fbsp.bias"):
         state.setdefault(prefix + name, own[name])

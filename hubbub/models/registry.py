@@ -1,4 +1,4 @@
-"""Networks by name, each a `Network`, and the weights they start from."""
+"""Networks by name, and the checks that a recipe fits its network."""
 
 from collections.abc import Callable
 from difflib import get_close_matches
@@ -20,7 +20,7 @@ TORCHVISION = (
 RESNETS = ("resnet18", "resnet50")
 
 
-# What the rooms of networks need takes seconds to import, so each is imported by whoever asks for it.
+# The networks take seconds to import, so each is imported only when it is built.
 def _cnn(recipe: Recipe, num_classes: int) -> Network:
     from hubbub.models.cnn import SmallCNN
 
@@ -91,7 +91,7 @@ def _yamnet(recipe: Recipe, num_classes: int) -> Network:
     _check_waves(recipe, yamnet.RATE_HZ)
     if recipe.windows.length > yamnet.PATCH_SAMPLES:
         raise NetworkError(
-            f"yamnet hears {yamnet.PATCH_SAMPLES} samples at a time, not {recipe.windows.length}. Set windows.length."
+            f"yamnet takes {yamnet.PATCH_SAMPLES} samples at a time, not {recipe.windows.length}. Set windows.length."
         )
     network = yamnet.YAMNet(recipe.network.dropout)
     if recipe.head.name == "none":
@@ -124,7 +124,7 @@ NETWORKS: dict[str, Callable[[Recipe, int], Network]] = {
     "esresnext": _esresnext,
     "audioclip": _audioclip,
 }
-#: The networks, besides timm's, that a setting which not all have is for.
+#: Settings that only some networks have, and these networks; timm's also have `channels`.
 _SETTINGS = {
     "channels": ("baseline", *TORCHVISION),
     "width": ("cnn", "compact", *RESNETS),
@@ -133,12 +133,12 @@ _SETTINGS = {
 
 
 def build_network(recipe: Recipe, num_classes: int) -> Network:
-    """The recipe's network with fresh weights. Raises `NetworkError` where the recipe does not fit it."""
+    """The recipe's network with random weights. Raises `NetworkError` if the recipe does not fit it."""
     name = recipe.network.name
     check_name(name)
     for setting, names in _SETTINGS.items():
-        given, default = getattr(recipe.network, setting), type(recipe.network).model_fields[setting].default
-        if given != default and name not in names and not (setting == "channels" and name not in NETWORKS):
+        value, default = getattr(recipe.network, setting), type(recipe.network).model_fields[setting].default
+        if value != default and name not in names and not (setting == "channels" and name not in NETWORKS):
             raise NetworkError(f"network.{setting} is for {', '.join(names)}, not for {name}. Leave it out.")
     return NETWORKS.get(name, _timm)(recipe, num_classes)
 
@@ -157,13 +157,13 @@ def check_name(name: str) -> None:
 
 
 def _input_shape(recipe: Recipe, smallest: int | tuple[int, int] = 1, channels: int = 1) -> tuple[int, int]:
-    """Height and width of what the recipe's network is given; `NetworkError` where that does not fit it."""
+    """Height and width of the network's input. Raises `NetworkError` if the network does not take it."""
     name, settings = recipe.network.name, recipe.frontend
     if settings.name == "none":
         raise NetworkError(f"the {name} takes spectrograms: set frontend.name = 'logmel'.")
     if settings.colours != "none" and channels == 1:
         more = "network.channels = 3 or " if name in _SETTINGS["channels"] or name not in NETWORKS else ""
-        raise NetworkError(f"a colour picture where one channel is expected: set {more}frontend.colours = 'none'.")
+        raise NetworkError(f"a colour image, but one channel is expected: set {more}frontend.colours = 'none'.")
     bands, frames = FrontEnd(settings, recipe.audio.rate_hz).shape(recipe.windows.length)
     lowest, shortest = (smallest, smallest) if isinstance(smallest, int) else smallest
     if bands < lowest or frames < shortest:
@@ -175,17 +175,19 @@ def _input_shape(recipe: Recipe, smallest: int | tuple[int, int] = 1, channels: 
 
 
 def _check_standardise(recipe: Recipe, expected: str) -> None:
-    given = recipe.frontend.standardise
-    if recipe.network.weights in ("default", "imagenet") and given in MEAN_SD and given != expected:
+    chosen = recipe.frontend.standardise
+    if recipe.network.weights in ("default", "imagenet") and chosen in MEAN_SD and chosen != expected:
         raise NetworkError(
-            f"the weights of {recipe.network.name} expect other values: set frontend.standardise = '{expected}', not "
-            f"'{given}'."
+            f"the weights of {recipe.network.name} expect other input: set frontend.standardise = '{expected}', not "
+            f"'{chosen}'."
         )
 
 
 def _check_waves(recipe: Recipe, rate_hz: int) -> None:
     name = recipe.network.name
     if recipe.frontend.name != "none":
-        raise NetworkError(f"{name} holds its own front end: set frontend.name = 'none', not '{recipe.frontend.name}'.")
+        raise NetworkError(f"{name} has its own front end: set frontend.name = 'none', not '{recipe.frontend.name}'.")
     if recipe.audio.rate_hz != rate_hz:
-        raise NetworkError(f"{name} hears {rate_hz} Hz, not {recipe.audio.rate_hz}. Set audio.rate_hz to that.")
+        raise NetworkError(
+            f"{name} takes sound at {rate_hz} Hz, not {recipe.audio.rate_hz}. Set audio.rate_hz = {rate_hz}."
+        )

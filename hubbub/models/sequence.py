@@ -2,7 +2,7 @@
 
 The encoder is Vaswani et al.: Attention Is All You Need, https://arxiv.org/abs/1706.03762, with its sinusoidal
 positions; its attention is computed blockwise (Dao et al.: FlashAttention, https://arxiv.org/abs/2205.14135), so that
-memory grows with the frames and not with their square. This room does not know what the bands are.
+memory grows with the frames and not with their square.
 """
 
 import math
@@ -20,8 +20,8 @@ class AudioCNN1D(Network):
     """Spectrograms `[B, bands, frames]` -> logits `[B, num_classes]`, bands being channels.
 
     Three convolutions over time (16, 32, 64 filters of 3 frames), each with ReLU and pooling by 2, flattened into a
-    layer of 128 units: 1,501 frames become 187, and 11,968 values. It therefore takes the one number of frames that it
-    was built for, `SMALLEST` or more; `NetworkError` for any other.
+    layer of 128 units: 1,501 frames become 187, and 11,968 values. It takes only the number of frames that it was
+    built for, at least `SMALLEST`; `NetworkError` for any other.
     """
 
     FILTERS = (16, 32, 64)
@@ -40,7 +40,7 @@ class AudioCNN1D(Network):
 
     @property
     def cam_layer(self) -> nn.Module:
-        """Its map is `[B, 64, 1, frames // 8]`: it tells when, not how high."""
+        """The map is `[B, 64, 1, frames // 8]`: it has times, but no frequencies."""
         return self.body
 
     def embed(self, x: Tensor) -> Tensor:
@@ -54,10 +54,10 @@ class AudioCNN1D(Network):
 
 
 class EncoderLayer(nn.Module):
-    """Sequences `[B, T, width]` -> the same: self-attention, then two layers on each place, both added and normalised.
+    """Sequences `[B, T, width]` -> the same shape: self-attention, then two dense layers, each added and normalised.
 
-    As torch.nn.TransformerEncoderLayer, but for dropout on single attention weights, which no blockwise attention on a
-    processor has: with it the weights of all pairs of places would be kept.
+    As torch.nn.TransformerEncoderLayer, but without dropout of attention weights: blockwise attention on a CPU does not
+    support it, and otherwise the weights of all pairs of positions would have to be stored.
     """
 
     def __init__(self, width: int, heads: int, hidden: int, dropout: float) -> None:
@@ -76,7 +76,7 @@ class EncoderLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.norm1(x + self.dropout(self.attend(x)))
-        # Dropout before ReLU is the same as after it, and one tensor less is kept for the backward pass.
+        # Dropout before ReLU equals dropout after it, and stores one tensor less for the backward pass.
         return self.norm2(x + self.dropout(self.narrow(torch.relu(self.dropout(self.widen(x))))))
 
 
@@ -90,11 +90,10 @@ class _Map(nn.Module):
 class Transformer(Network):
     """Spectrograms `[B, bands, T]` of any length -> logits `[B, num_classes]`.
 
-    Frames are places of width 128: as they are where there are 128 bands, else through a linear layer. Sinusoidal
-    positions are added; two encoder layers of 4 heads and 2,048 hidden units with dropout .1; the mean over time; a
-    layer of 256 units. What a training step keeps for its backward pass grows with the frames: 23 kB a frame in bf16,
-    43 kB in fp32, so 17.4 or 33.1 GB for 512 segments of 1,501 frames. That is on a processor; accelerators, whose
-    dropout keeps a byte a value, need less.
+    Each frame is a token of width 128, through a linear layer unless there are 128 bands. Sinusoidal positions are
+    added; two encoder layers of 4 heads and 2,048 hidden units with dropout 0.1; the mean over time; a layer of 256
+    units. The memory of a training step on a CPU grows with the frames: 23 kB per frame in bf16, 43 kB in fp32, so
+    17.4 or 33.1 GB for 512 segments of 1,501 frames. Accelerators need less.
     """
 
     WIDTH = 128
@@ -116,7 +115,7 @@ class Transformer(Network):
 
     @property
     def cam_layer(self) -> nn.Module:
-        """Its map, what the last encoder layer gives, is `[B, 128, 1, T]`: it tells when, not how high."""
+        """The map of the last encoder layer is `[B, 128, 1, T]`: it has times, but no frequencies."""
         return self.body
 
     def embed(self, x: Tensor) -> Tensor:
@@ -132,8 +131,8 @@ class Transformer(Network):
 
 
 def positions(frames: int, width: int, device: torch.device | None = None) -> Tensor:
-    """`[frames, width]` (width even): sines in even columns, cosines in odd ones, of 1 down to 1 / 10,000 radian a
-    frame (Vaswani et al., section 3.5)."""
+    """Sinusoidal positions `[frames, width]` (width even): sines in even columns, cosines in odd ones, of 1 down to
+    1 / 10,000 radian per frame (Vaswani et al., section 3.5)."""
     rates = torch.exp(torch.arange(0, width, 2, device=device) * (-math.log(10_000.0) / width))
     angles = torch.arange(frames, device=device)[:, None] * rates
     return torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)

@@ -14,8 +14,8 @@ _SMALLEST = 1e-12
 
 
 class LightGBMHead(Head):
-    """Gradient-boosted trees. System A's settings are the defaults; there `subsample_freq` 0 leaves `subsample`
-    without effect, as LightGBM documents, so it is said here rather than repaired in silence."""
+    """Gradient-boosted trees. The defaults are system A's; their `subsample_freq` 0 leaves `subsample` without effect,
+    as LightGBM documents."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class LightGBMHead(Head):
         import lightgbm
 
         self.classes_ = np.unique(y)
-        # max_bin belongs to the data set, not to the trees.
+        # max_bin is a parameter of the data set, not of the trees.
         data = lightgbm.Dataset(
             x, y, weight=row_weights(y, self.balanced), params={"max_bin": self.max_bin, "verbosity": -1}
         )
@@ -74,7 +74,7 @@ class LightGBMHead(Head):
 
 
 class EnsembleHead(Head):
-    """LightGBM and MLP on the same rows, probabilities averaged (system A's V5)."""
+    """The mean of the probabilities of LightGBM and MLP on the same rows (system A's V5)."""
 
     def __init__(self, trees: LightGBMHead, mlp: MLPHead) -> None:
         self.trees, self.mlp = trees, mlp

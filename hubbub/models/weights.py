@@ -14,7 +14,7 @@ from hubbub.runtime import download, homes
 __all__ = ["PUBLISHED", "find_weights", "load_weights", "published"]
 
 
-#: The asset of the store that a network starts from by default.
+#: The asset with the default weights of each network.
 PUBLISHED = {
     **{name: f"{name}_imagenet" for name in TORCHVISION},
     "yamnet": "yamnet",
@@ -24,7 +24,7 @@ PUBLISHED = {
 
 
 def published(recipe: Recipe) -> download.Asset | None:
-    """The weights that `network.weights = "default"` stands for; None where none were published for such a network.
+    """The weights for `network.weights = "default"`; None if none are published for the recipe's network.
 
     Raises `NetworkError` for a network that does not exist.
     """
@@ -43,63 +43,65 @@ def published(recipe: Recipe) -> download.Asset | None:
 
 
 def find_weights(recipe: Recipe) -> Path | None:
-    """The file that the recipe's network starts from, downloaded where need be; None to draw weights instead.
+    """The file of the recipe's initial weights, downloaded if necessary; None for random weights.
 
-    `imagenet` is the default of an image network, and an error where it has none. Raises `StoreError` saying what to
-    fetch and where to put it, `NetworkError` for a file that is not there.
+    `imagenet` is the default of an image network, and an error for other networks. Raises `StoreError` if the download
+    fails, which names the file and its place, and `NetworkError` for weights that do not exist.
     """
-    given, name = recipe.network.weights, recipe.network.name
-    if given in ("default", "imagenet"):
+    wanted, name = recipe.network.weights, recipe.network.name
+    if wanted in ("default", "imagenet"):
         asset = published(recipe)
-        of_pictures = name in TORCHVISION or name not in NETWORKS
-        if given == "imagenet" and not (asset and of_pictures):
+        of_images = name in TORCHVISION or name not in NETWORKS
+        if wanted == "imagenet" and not (asset and of_images):
             width = f" of width {recipe.network.width}" if name in RESNETS else ""
             raise NetworkError(f"{name}{width} has no ImageNet weights. Set network.weights = 'default' or 'none'.")
         return download.get(asset) if asset else None
-    if given == "none":
+    if wanted == "none":
         return None
-    if given in download.ASSETS and download.ASSETS[given].kind == "weights":
-        return download.get(given)
-    path = homes.absolute(given)
+    if wanted in download.ASSETS and download.ASSETS[wanted].kind == "weights":
+        return download.get(wanted)
+    path = homes.absolute(wanted)
     if not path.is_file():
         assets = (name for name, asset in download.ASSETS.items() if asset.kind == "weights")
         known = ["default", "imagenet", "none", *assets]
-        raise NetworkError(f"network.weights: '{given}' is no file, nor known. {did_you_mean(given, known)}")
+        raise NetworkError(
+            f"network.weights: '{wanted}' is neither a file nor a known name. {did_you_mean(wanted, known)}"
+        )
     return path
 
 
 def load_weights(network: Network, path: Path) -> str:
-    """Load a checkpoint into the network, all but last layers for other classes; returns what became of what.
+    """Load a checkpoint into the network, except last layers for other classes; returns a report.
 
-    Attention that the file does not hold stays fresh. Raises `CheckpointError` (`YAMNetError` for its .h5 file) and
-    loads nothing where the file is not the network's.
+    Attention that the file does not contain keeps its random weights. Raises `CheckpointError` (`YAMNetError` for its
+    .h5 file) and loads nothing if the file does not fit the network.
     """
     from hubbub.models import checkpoint, yamnet
 
-    state = yamnet.read_h5(path) if path.suffix == ".h5" else _network_of(checkpoint.read(path))
+    state = yamnet.read_h5(path) if path.suffix == ".h5" else _network_state(checkpoint.read(path))
     inner: Any = network
     prefix, notes = "", tuple[str, ...]()
     added = {name: module for name, module in network.named_modules() if any(module is one for one in network.added())}
     head = tuple(f"{name}." for name, module in added.items() if isinstance(module, nn.Linear))
     others = tuple(f"{name}." for name, module in added.items() if not isinstance(module, nn.Linear))
     optional = ["window", "fbsp.bias", *(name for name in network.state_dict() if name.startswith(others))]
-    # AudioCLIP's files hold three towers, of which the audio tower is an ESResNeXt, and no head.
+    # AudioCLIP's files contain three towers, of which the audio tower is an ESResNeXt, and no head.
     if "fc.weight" not in state and any(name.startswith("audio.") for name in state):
         prefix = "audio."
         if hasattr(network, "audio"):
             inner, head = network.audio, ()
     elif hasattr(inner, "translated"):  # an image network
-        ours = inner.translated(state)
-        state, notes = ours.state, ours.notes
-        optional += ours.optional
+        translated = inner.translated(state)
+        state, notes = translated.state, translated.notes
+        optional += translated.optional
     loaded = checkpoint.load(inner, state, source=path.name, prefix=prefix, head=head, optional=tuple(optional))
     return "\n".join([loaded.report(), *notes])
 
 
-def _network_of(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """What is the network's in a file of ours: a checkpoint of training (of two, the mean is what is kept) or a saved
-    classifier; other files as they are."""
+def _network_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The network's tensors in a training checkpoint (the averaged ones, if any) or a saved classifier of hubbub; those
+    of other files unchanged."""
     for prefix in ("averaged.module.", "learning."):
-        if ours := {n.removeprefix(prefix): tensor for n, tensor in state.items() if n.startswith(prefix)}:
-            return ours
+        if tensors := {n.removeprefix(prefix): tensor for n, tensor in state.items() if n.startswith(prefix)}:
+            return tensors
     return {name: tensor for name, tensor in state.items() if not name.startswith(FRONTEND)}

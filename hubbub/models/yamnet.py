@@ -1,8 +1,8 @@
 """YAMNet: MobileNet-v1 over log-mel patches, trained on AudioSet (Plakal & Ellis, TensorFlow models, Apache-2.0).
 
-A plain torch network; its weights come from the published Keras file `yamnet.h5`. BatchNorm has no scale and is
-folded into the convolution before it, which leaves the outputs as they are and halves the passes over memory.
-The front end is inside, because the weights mean nothing without it. Source of the layout:
+A torch network; its weights come from the published Keras file `yamnet.h5`. BatchNorm has no scale and is folded into
+the convolution before it, which does not change the outputs and halves the memory traffic. The front end is part of
+the network, because the weights depend on it. Source of the layout:
 https://github.com/tensorflow/models/tree/master/research/audioset/yamnet
 """
 
@@ -35,7 +35,7 @@ _BLOCKS = (
 
 
 class YAMNetError(HubbubError):
-    """The weights of YAMNet are missing or are not what they should be."""
+    """A weights file that is not YAMNet's."""
 
 
 class _SameConv(nn.Conv2d):
@@ -75,7 +75,7 @@ class YAMNet(Network):
             channels = filters
         for layer in layers:
             if isinstance(layer, _SameConv):
-                # torch's own draw fades to nothing over 27 layers without BatchNorm: random weights would be deaf.
+                # With torch's default initialisation signals vanish over 27 layers without BatchNorm.
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
         self.body = nn.Sequential(*layers)
         self.map = _Upright()
@@ -90,7 +90,7 @@ class YAMNet(Network):
         return columns / PATCH_FRAMES, rows / self.frontend.n_mels
 
     def embed(self, segments: Tensor) -> Tensor:
-        """Segments `[B, N]`, each zero-padded to one patch (15,600 samples) and cut there -> `[B, 1024]`."""
+        """Segments `[B, N]`, each zero-padded or cut to one patch (15,600 samples) -> `[B, 1024]`."""
         missing = PATCH_SAMPLES - segments.shape[-1]
         log_mel = self.frontend(nn.functional.pad(segments, (0, missing)))
         return self._patches(log_mel.transpose(1, 2).unsqueeze(1))
@@ -114,7 +114,7 @@ class YAMNet(Network):
 
 
 def read_h5(path: Path) -> dict[str, Tensor]:
-    """The tensors of the Keras file by our own parameter names, BatchNorm folded in."""
+    """The tensors of the Keras file by our parameter names, with BatchNorm folded in."""
     import h5py
 
     try:
@@ -131,7 +131,7 @@ def read_h5(path: Path) -> dict[str, Tensor]:
         for index, (layer, kind) in enumerate(convolutions):
             name = f"{layer}/{kind}"
             kernel = arrays[f"{name}/{'depthwise_kernel' if kind == 'depthwise_conv' else 'kernel'}"]
-            # Keras keeps [h, w, in, out]; a depthwise kernel is [h, w, channels, 1].
+            # Keras stores [h, w, in, out]; a depthwise kernel is [h, w, channels, 1].
             kernel = kernel.permute(2, 3, 0, 1) if kind == "depthwise_conv" else kernel.permute(3, 2, 0, 1)
             scale = torch.rsqrt(arrays[f"{name}/bn/moving_variance"] + BN_EPSILON)
             state[f"body.{2 * index}.weight"] = kernel * scale[:, None, None, None]
@@ -155,9 +155,9 @@ def _entry(name: str, item: object) -> dict[str, Tensor]:
 
 
 def load_yamnet(path: Path | str | None = None) -> YAMNet:
-    """YAMNet in eval mode with the weights of `path`, or of a home's `weights/yamnet.h5`, or downloaded.
+    """YAMNet in eval mode with the weights of `path`, or of `weights/yamnet.h5` in a data home, or downloaded.
 
-    Raises `YAMNetError` for a file that is not YAMNet's, `StoreError` where there is none and no network.
+    Raises `YAMNetError` for a file that is not YAMNet's, `StoreError` if there is none and the download fails.
     """
     source = Path(path) if path else download.get("yamnet")
     network = YAMNet()

@@ -25,7 +25,7 @@ from hubbub.errors import HubbubError
 __all__ = ["BatchedClassifier", "Batcher", "StoppedError"]
 
 Array = npt.NDArray[np.float32]
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
 class StoppedError(HubbubError):
@@ -86,9 +86,9 @@ class Batcher:
         pieces = [segments[start : start + size] for start in range(0, len(segments), size)]
         return np.concatenate([self._submit(_Job(partial(self.model.outputs, piece), piece)) for piece in pieces])
 
-    def run_exclusive(self, work: Callable[[], Answer]) -> Answer:
+    def run_exclusive(self, work: Callable[[], Result]) -> Result:
         """Calls a function in the model's thread, between two batches; its error is raised here."""
-        answer: Answer = self._submit(_Job(work))
+        answer: Result = self._submit(_Job(work))
         return answer
 
     def close(self) -> None:

@@ -77,7 +77,7 @@ class Token:
 
 
 @dataclass
-class _Visit:
+class _Exchange:
     """One request or stream: its limits, and what is logged of it."""
 
     scope: Scope
@@ -100,7 +100,7 @@ class _Visit:
     def limited(self, receive: Receive) -> Receive:
         """A `receive` that enforces the limits of size and time until the body is complete."""
 
-        async def take() -> Message:
+        async def limited_receive() -> Message:
             if self.complete:
                 return await receive()
             left = self.started + self.limits.upload_s - time.monotonic()
@@ -115,22 +115,22 @@ class _Visit:
             self.limits.refuse_size(self.received - ENVELOPE_BYTES)
             return message
 
-        return take
+        return limited_receive
 
     def counted(self, receive: Receive) -> Receive:
         """A `receive` that counts the bytes of a stream."""
 
-        async def take() -> Message:
+        async def counted_receive() -> Message:
             message = await receive()
             self.received += len(message.get("bytes") or message.get("text") or b"")
             return message
 
-        return take
+        return counted_receive
 
     def with_headers(self, send: Send) -> Send:
         """A `send` that adds the security headers and records the status."""
 
-        async def give(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 self.status, self.answered = message["status"], True
                 headers = {**HEADERS, "X-Request-Id": self.id}
@@ -139,7 +139,7 @@ class _Visit:
                 self.status, self.answered = 101, True
             await send(message)
 
-        return give
+        return send_with_headers
 
 
 class RequestMiddleware:
@@ -170,49 +170,49 @@ class RequestMiddleware:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
-        visit = _Visit(scope, self.limits)
-        send = visit.with_headers(send)
+        exchange = _Exchange(scope, self.limits)
+        send = exchange.with_headers(send)
         try:
-            await self._forward(visit, receive, send)
+            await self._forward(exchange, receive, send)
         except RefusedError as refused:
             await refused.response()(scope, receive, send)
         except (ClientDisconnect, WebSocketDisconnect):
             pass
         except Exception:
-            log.exception("error inside the server", extra={"fields": {"id": visit.id, "route": visit.route}})
-            if not visit.answered:
+            log.exception("error inside the server", extra={"fields": {"id": exchange.id, "route": exchange.route}})
+            if not exchange.answered:
                 with suppress(OSError):  # the client has left
                     await RefusedError(FAILED, SERVER_ERROR).response()(scope, receive, send)
-            visit.status = FAILED
+            exchange.status = FAILED
         finally:
-            self._log(visit)
+            self._log(exchange)
 
-    async def _forward(self, visit: _Visit, receive: Receive, send: Send) -> None:
-        headers = Headers(scope=visit.scope)
+    async def _forward(self, exchange: _Exchange, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=exchange.scope)
         self._check_origin(headers)
-        visit.scope.setdefault("state", {}).update(
-            address=visit.address, authorised=self._is_authorised(visit, headers)
+        exchange.scope.setdefault("state", {}).update(
+            address=exchange.address, authorised=self._is_authorised(exchange, headers)
         )
-        if visit.scope["type"] == "websocket":
-            with self.streams.acquire(visit.address) if visit.route == STREAM else nullcontext():
-                await self.app(visit.scope, visit.counted(receive), send)
+        if exchange.scope["type"] == "websocket":
+            with self.streams.acquire(exchange.address) if exchange.route == STREAM else nullcontext():
+                await self.app(exchange.scope, exchange.counted(receive), send)
             return
-        if (path := visit.scope["path"]) in self._parameters:
+        if (path := exchange.scope["path"]) in self._parameters:
             refuse_unknown_parameters(
-                parse_qsl(visit.scope["query_string"].decode("latin-1"), True), self._parameters[path]
+                parse_qsl(exchange.scope["query_string"].decode("latin-1"), True), self._parameters[path]
             )
-        with self.uploads.acquire(visit.address) if visit.route in UPLOADS else nullcontext():
+        with self.uploads.acquire(exchange.address) if exchange.route in UPLOADS else nullcontext():
             self.limits.refuse_size(_content_length(headers) - ENVELOPE_BYTES)
-            await self.app(visit.scope, visit.limited(receive), send)
+            await self.app(exchange.scope, exchange.limited(receive), send)
 
-    def _is_authorised(self, visit: _Visit, headers: Headers) -> bool:
+    def _is_authorised(self, exchange: _Exchange, headers: Headers) -> bool:
         """Whether the token is right; a stream may still send it in its first message. Raises `RefusedError` if not."""
         scheme, _, token = headers.get("authorization", "").partition(" ")
-        if not self._token.required or visit.route in (*PROBES, PAGE):
+        if not self._token.required or exchange.route in (*PROBES, PAGE):
             return True
         if scheme.lower() == "bearer" and self._token.matches(token.strip()):
             return True
-        if visit.scope["type"] == "websocket" and not scheme:
+        if exchange.scope["type"] == "websocket" and not scheme:
             return False
         raise RefusedError(
             401,
@@ -234,17 +234,17 @@ class RequestMiddleware:
         if caller.netloc != host and (caller.hostname or "") not in self._public_names:
             raise RefusedError(403, "pages of other origins may not use this server. Use its own page.")
 
-    def _log(self, visit: _Visit) -> None:
-        seconds = time.monotonic() - visit.started
-        self.metrics.observe_request(visit.route, visit.status, seconds)
+    def _log(self, exchange: _Exchange) -> None:
+        seconds = time.monotonic() - exchange.started
+        self.metrics.observe_request(exchange.route, exchange.status, seconds)
         fields = {
-            "id": visit.id,
-            "route": visit.route,
-            "method": visit.scope.get("method", "WEBSOCKET"),
-            "status": visit.status,
+            "id": exchange.id,
+            "route": exchange.route,
+            "method": exchange.scope.get("method", "WEBSOCKET"),
+            "status": exchange.status,
             "seconds": round(seconds, 4),
-            "bytes": visit.received,
-            "client": visit.address,
+            "bytes": exchange.received,
+            "client": exchange.address,
         }
         log.info("request", extra={"fields": fields})
 

@@ -33,7 +33,7 @@ from hubbub.serve.middleware import SERVER_ERROR, Token, refuse_unknown_paramete
 
 __all__ = ["Session", "Start", "Streams"]
 
-Said = dict[str, Any]
+Message = dict[str, Any]
 Result = TypeVar("Result")
 #: Close codes (RFC 6455 and its registry): the client's data are refused; the server shuts down; it has failed.
 REFUSED, RESTARTED, FAILED = 1008, 1012, 1011
@@ -75,7 +75,7 @@ class Session:
         self._scorer = Scorer(model, EventSettings(start.threshold, start.release, start.shortest, start.gap))
         self._head = b""
 
-    def feed(self, data: bytes) -> list[Said]:
+    def feed(self, data: bytes) -> list[Message]:
         """The next bytes; a sample may be cut in two between them."""
         self._refuse_packed(data)
         samples = self._decoder.feed(data)
@@ -94,20 +94,20 @@ class Session:
                 f"the stream holds {content}, not samples. Send samples, or the whole file to /v1/classify."
             )
 
-    def end(self) -> list[Said]:
+    def end(self) -> list[Message]:
         """What is left: the last segment and the events that end with it, and the decision on all of it."""
         said = self._score(*self._stream.end()) + [_event(one) for one in self._scorer.end()]
         prediction = self._scorer.prediction(self._stream.seconds, self._stream.warnings)
         return [*said, {"type": "end", **prediction.to_dict(), "left_out_bytes": len(self._decoder.incomplete)}]
 
-    def _score(self, segments: npt.NDArray[np.float32], spans: npt.NDArray[np.float64]) -> list[Said]:
+    def _score(self, segments: npt.NDArray[np.float32], spans: npt.NDArray[np.float64]) -> list[Message]:
         if not len(segments):
             return []
         scores, events = self._scorer.add(self._model.outputs(segments), segments, spans)
         said = [self._segment(start, end, row) for (start, end), row in zip(spans.tolist(), scores, strict=True)]
         return said + [_event(one) for one in events]
 
-    def _segment(self, start: float, end: float, row: npt.NDArray[np.float32]) -> Said:
+    def _segment(self, start: float, end: float, row: npt.NDArray[np.float32]) -> Message:
         segment = Prediction.of_segment(self._model.labels, start, end, row)
         said = {"start": start, "end": end, "label": segment.label, "score": segment.score, "scores": segment.scores}
         return {"type": "segment", **said}
@@ -205,7 +205,7 @@ class _Connection:
                 return None
         raise RefusedError(400, 'send samples in binary messages, and the end as {"type": "end"}.')
 
-    async def send(self, messages: list[Said]) -> None:
+    async def send(self, messages: list[Message]) -> None:
         """Sends messages. Raises `WebSocketDisconnect` if the client does not read."""
         try:
             for one in messages:
@@ -242,5 +242,5 @@ class _Connection:
         raise RefusedError(408, f"nothing came for {self._stall_s:g} s. Send silence as zeros.")
 
 
-def _event(event: Event) -> Said:
+def _event(event: Event) -> Message:
     return {"type": "event", **event.to_dict()}

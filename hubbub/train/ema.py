@@ -35,8 +35,8 @@ class EMA(AveragedModel):
     @torch.no_grad()
     def swap_with(self, model: nn.Module) -> None:
         """Exchange the average with `model`'s weights; a second call restores both."""
-        ours = self.module.state_dict()
-        for name, theirs in model.state_dict().items():
-            before = theirs.clone()
-            theirs.copy_(ours[name])
-            ours[name].copy_(before)
+        average = self.module.state_dict()
+        for name, tensor in model.state_dict().items():
+            before = tensor.clone()
+            tensor.copy_(average[name])
+            average[name].copy_(before)

@@ -152,20 +152,20 @@ def fit_network(
             )
             distributed.build_on_all(lambda: name, str, "clips or kind of device")
         run_training(module, checkpoints, epochs, resume=resume, loggers=loggers or [])
-    kept = read_checkpoint(checkpoints / "best.ckpt" if checks else last)
-    module.load_state_dict(kept["state_dict"], strict=True)
+    best = read_checkpoint(checkpoints / "best.ckpt" if checks else last)
+    module.load_state_dict(best["state_dict"], strict=True)
     if module.averaged:
         module.learning.load_state_dict(module.averaged.module.state_dict())
     classifier.to(settings.device).eval()
     only_added = classifier.recipe.network.mode == "head" and not classifier.frozen
     trained = classifier.network.groups()["head"] if only_added else module.learning.parameters()
     trainable = sum(p.numel() for p in trained)
-    ended = read_checkpoint(last)
-    history = ended["history"]
-    chosen: dict[str, Any] = {"epoch": int(kept["epoch"]) + 1}
+    final = read_checkpoint(last)
+    history = final["history"]
+    chosen: dict[str, Any] = {"epoch": int(best["epoch"]) + 1}
     if settings.schedule == "plateau":
         chosen["lowered"] = plateaus(settings, history) if checks else list(lowered)
-    return Fitted(classifier, classifier, chosen, pd.DataFrame(history), trainable, tuple(ended.get("threads", ())))
+    return Fitted(classifier, classifier, chosen, pd.DataFrame(history), trainable, tuple(final.get("threads", ())))
 
 
 def _devices(classifier: TorchClassifier) -> tuple[int, int]:
@@ -259,8 +259,8 @@ def fit_head(
     scores = []
     for model, _ in fitted:
         part = segments.of(validation)
-        figures = classification.evaluate(targets[validation], model.predict_proba(part.values, part.offsets[:-1])[1])
-        scores.append((figures["accuracy"] or 0.0, -(figures["log_loss"] or 0.0)))
+        metrics = classification.evaluate(targets[validation], model.predict_proba(part.values, part.offsets[:-1])[1])
+        scores.append((metrics["accuracy"] or 0.0, -(metrics["log_loss"] or 0.0)))
     chosen, option = fitted[max(range(len(scores)), key=scores.__getitem__)]
     final = _fit_candidate(base, segments, targets, np.union1d(train, validation), seed, option)
     return Fitted(chosen, final, option)

@@ -187,10 +187,10 @@ class Training(lightning.LightningModule):
         rows, logits = (torch.cat(parts) for parts in self._from_all_devices(rows, logits))
         self._check_finite(logits.sum(), "the sum of the validation logits")
         targets = self.validation_source.targets[rows]  # type: ignore[union-attr]
-        figures = classification.evaluate(targets.numpy(), logits.softmax(1).numpy())
+        metrics = classification.evaluate(targets.numpy(), logits.softmax(1).numpy())
         self._metrics = {
-            f"val_{name}": float(figures[ours] or 0.0)
-            for ours, name in (("log_loss", "loss"), ("accuracy", "accuracy"), ("macro_f1", "macro_f1"))
+            f"val_{name}": float(metrics[metric] or 0.0)
+            for metric, name in (("log_loss", "loss"), ("accuracy", "accuracy"), ("macro_f1", "macro_f1"))
         }
         self.log_dict(self._metrics, prog_bar=True, sync_dist=True)
 

@@ -21,6 +21,7 @@ from hubbub.audio.image import SpectrogramImage
 from hubbub.audio.logmel import FrontEndError, LogMel
 from hubbub.config import sections
 from hubbub.errors import HubbubError
+from tests.helpers.signals import seeded
 
 RATE_HZ = 16_000
 # scipy.signal.stft divides by the window's sum; system D's floor of 1e-10 lies below that.
@@ -158,7 +159,7 @@ def test_digital_silence_is_a_picture_too(system: str) -> None:
 
 def spectrograms(count: int = 3, bands: int = 12, frames: int = 20, seed: int = 0) -> torch.Tensor:
     """Decibels from -80 to 0 `[count, bands, frames]`."""
-    return -80 * torch.rand(count, bands, frames, generator=torch.Generator().manual_seed(seed))
+    return -80 * torch.rand(count, bands, frames, generator=seeded(seed))
 
 
 def test_low_bands_come_first() -> None:
@@ -182,7 +183,7 @@ def test_frames_are_padded_at_the_end_or_cut() -> None:
 
 
 def test_padding_is_the_lowest_that_can_be() -> None:
-    wave = torch.randn(1, RATE_HZ, generator=torch.Generator().manual_seed(0))  # its cells span some 30 dB
+    wave = torch.randn(1, RATE_HZ, generator=seeded())  # its cells span some 30 dB
     heard = front_end(ref="max", top_db=60.0, frames=99)(wave)
     assert heard[..., 51:].unique().tolist() == [-60]
     assert heard[..., :51].min() > -60
@@ -302,7 +303,7 @@ def test_a_front_end_that_learns_nothing_asks_for_nothing() -> None:
 
 
 def test_a_front_end_learns_from_waves() -> None:
-    waves = torch.randn(6, 8000, generator=torch.Generator().manual_seed(0))
+    waves = torch.randn(6, 8000, generator=seeded())
     ours = front_end(ref="max", scale="top_db", standardise="training")
     ours.fit(waves.split(4))
     drawn = ours(waves)
@@ -311,7 +312,7 @@ def test_a_front_end_learns_from_waves() -> None:
 
 
 def test_a_change_comes_between_spectrogram_and_picture() -> None:
-    wave = torch.randn(2, 8000, generator=torch.Generator().manual_seed(0))
+    wave = torch.randn(2, 8000, generator=seeded())
     ours = front_end(ref="max", scale="minmax", colours="magma", size=(30, 30))
     seen: list[torch.Size] = []
 
@@ -344,7 +345,7 @@ FORMS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("form", FORMS)
 def test_gradients_reach_the_wave(form: dict[str, Any]) -> None:
-    wave = torch.randn(2, 8000, generator=torch.Generator().manual_seed(0))
+    wave = torch.randn(2, 8000, generator=seeded())
     wave[:, 5000:] = 0  # as zero padding brings
     wave.requires_grad_()
     front_end(**form)(wave).square().sum().backward()
@@ -356,7 +357,7 @@ def test_gradients_reach_the_wave(form: dict[str, Any]) -> None:
 @pytest.mark.parametrize("form", FORMS)
 def test_a_batch_is_each_wave_alone(form: dict[str, Any]) -> None:
     # A loud one, a quiet one and silence: none may set another's range.
-    noise = torch.randn(2, 8000, generator=torch.Generator().manual_seed(0))
+    noise = torch.randn(2, 8000, generator=seeded())
     waves = torch.cat([noise * torch.tensor([[1.0], [1e-3]]), torch.zeros(1, 8000)])
     ours = front_end(**form)
     for wave, one in zip(waves, ours(waves), strict=True):

@@ -13,6 +13,7 @@ import torch
 from hubbub.audio.logmel import FrontEndError, LogMel, mel_filters
 from hubbub.errors import HubbubError
 from hubbub.models.yamnet import STFT_HOP, YAMNet
+from tests.helpers.signals import seeded, sine
 
 RATE_HZ = 16_000
 # The tensorflow convention as YAMNet has it.
@@ -25,12 +26,12 @@ TENSORFLOW = {
 def noise(seconds: float = 1.0, seed: int = 0) -> torch.Tensor:
     """White noise that swells and fades, so that cells differ in level: `[1, T]`."""
     samples = int(seconds * RATE_HZ)
-    wave = torch.randn(1, samples, generator=torch.Generator().manual_seed(seed))
+    wave = torch.randn(1, samples, generator=seeded(seed))
     return 0.3 * wave * torch.linspace(0, 6.283, samples).sin()
 
 
 def tone(hz: float, seconds: float = 1.0) -> torch.Tensor:
-    return 0.5 * torch.sin(2 * torch.pi * hz * torch.arange(int(seconds * RATE_HZ)) / RATE_HZ)[None]
+    return sine(hz, int(seconds * RATE_HZ), RATE_HZ)
 
 
 SETTINGS: dict[str, dict[str, Any]] = {

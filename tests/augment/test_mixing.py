@@ -8,18 +8,15 @@ import pytest
 import scipy.stats
 import torch
 from pydantic import ValidationError
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.nn.functional import one_hot
 
 from hubbub.augment import Mixing
 from hubbub.augment.mixing import BetweenClass, Mixup
 from hubbub.config import augment as settings
+from tests.helpers.signals import seeded
 
 CLASSES, SAMPLES = 5, 2_001
-
-
-def seeded(seed: int = 0) -> Generator:
-    return Generator().manual_seed(seed)
 
 
 def noise(count: int, *size: int) -> Tensor:

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 import torch
 from pydantic import ValidationError
-from torch import Generator, Tensor
+from torch import Tensor
 
 from hubbub.augment import Spectrogram, spectrogram
 from hubbub.config import augment as settings
+from tests.helpers.signals import seeded
 
 BANDS, FRAMES = 40, 61
 #: Every transform, in the recipe's order.
@@ -22,10 +23,6 @@ SECTIONS: dict[str, Any] = {
     "patches": settings.Patches(),
 }
 SIZES = [(1, 1), (1, 17), (23, 1), (3, 5), (129, 7)]
-
-
-def seeded(seed: int = 0) -> Generator:
-    return Generator().manual_seed(seed)
 
 
 def with_p(name: str, p: float) -> Any:

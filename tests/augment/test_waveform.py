@@ -11,11 +11,12 @@ import pytest
 import soundfile
 import torch
 from pydantic import ValidationError
-from torch import Generator, Tensor
+from torch import Tensor
 
 from hubbub.augment import Waveform, crop_starts, waveform
 from hubbub.augment.speed import stretch
 from hubbub.config import augment as settings
+from tests.helpers.signals import seeded, sine
 
 RATE_HZ = 44_100
 SAMPLES = RATE_HZ
@@ -33,10 +34,6 @@ SECTIONS: dict[str, settings.Section] = {
 }
 
 
-def seeded(seed: int = 0) -> Generator:
-    return Generator().manual_seed(seed)
-
-
 def with_p(name: str, p: float) -> Any:
     """The transform `name` for the share `p`."""
     section = SECTIONS[name]
@@ -50,7 +47,7 @@ def noise(count: int = 1, samples: int = SAMPLES, seed: int = 0) -> Tensor:
 
 
 def tone(hz: float, samples: int = SAMPLES) -> Tensor:
-    return 0.5 * torch.sin(2 * torch.pi * hz * torch.arange(samples) / RATE_HZ)[None]
+    return sine(hz, samples, RATE_HZ)
 
 
 def peak_hz(wave: Tensor) -> float:

@@ -1,4 +1,4 @@
-"""hubbub classify as it is typed: what goes where, what is refused, and that the page about it tells the truth."""
+"""`hubbub classify` as it is typed: where answers go, what is refused, and that the commands of its page run."""
 
 import csv
 import io

@@ -129,7 +129,7 @@ def test_classify_goes_on_past_a_bad_file_and_ends_with_status_1(model: Path, so
         (["bench", "street-cnn", "--folds", "9"], "street has no fold '9'"),
         (["data", "check", "esc5"], "Did you mean 'esc50'"),
         (["data", "get", "esc51"], "Did you mean 'esc50'"),
-        (["data", "images", "us8k-yamnet-lgbm", "nowhere"], "has no front end"),
+        (["data", "images", "us8k-yamnet-lgbm", "nowhere"], "has no log-mel front end"),
         (["data", "augment", "street", "nowhere", "--variants", "orig,specAugment1"], "specAugment1: masks hide"),
         (["classify", "x.wav", "--model", "nowhere"], "nowhere is not a folder"),
         (["explain", "nowhere", "x.wav"], "nowhere is not a folder"),

@@ -100,8 +100,8 @@ SPOILT = {
     "a clip twice": ("clip", lambda old: changed(old, 1, old[0]), "twice"),
     "a time less": ("times", lambda old: old[1:], "do not fit"),
     "a hash less": ("content", lambda old: old[1:], "do not fit"),
-    "a label less": ("label", lambda old: old[1:], "not of one length"),
-    "a fold less": ("fold", lambda old: old[1:], "not of one length"),
+    "a label less": ("label", lambda old: old[1:], "differ in length"),
+    "a fold less": ("fold", lambda old: old[1:], "differ in length"),
     "numbers for labels": ("label", lambda old: np.arange(len(old)), "'label' is int64"),
 }
 
@@ -140,7 +140,7 @@ def test_a_header_that_lies_asks_for_no_memory(features: Path, tmp_path: Path) -
     assert content.count(old) == 1
     (tmp_path / "f" / ARRAYS).write_bytes(content.replace(old, new))
     for read in (read_shape, read_hashes):
-        with pytest.raises(ClipsError, match="'features' is longer or shorter than it says"):
+        with pytest.raises(ClipsError, match="'features' has another size than its header says"):
             read(tmp_path / "f" / ARRAYS)
 
 

@@ -1,6 +1,5 @@
 """gallery: the surest mistakes of a run, each explained by the model of its own fold, as files that a browser shows."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ TINY = ["data.limit=3", "train.epochs=2", "network.width=4", "train.batch_size=1
 
 
 def samples(run: Path) -> list[dict]:
-    return json.loads((run / run_folder.GALLERY / "samples.json").read_text(encoding="utf-8"))
+    return run_folder.read_samples(run)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +74,7 @@ def test_a_run_that_goes_on_keeps_what_it_has_shown(run: Path) -> None:
 def test_a_rate_that_mp3_has_not_is_converted(tmp_path: Path) -> None:
     rate = 20_000
     tone = np.sin(2 * np.pi * 1000 * np.arange(2 * rate) / rate).astype(np.float32) * 1.5
-    gallery._write_mp3(tmp_path / "tone.mp3", tone, rate)
+    gallery.write_mp3(tmp_path / "tone.mp3", tone, rate)
     wave, written = soundfile.read(tmp_path / "tone.mp3")
     assert written == 44_100 and np.abs(wave).max() < 1.1
     spectrum = np.abs(np.fft.rfft(wave))

@@ -108,19 +108,8 @@ def test_a_killed_process_takes_one_cell_with_it(tmp_path: Path) -> None:
 
 def test_a_killed_bench_takes_its_processes_along_and_goes_on_to_the_same_figures(alone: Path, tmp_path: Path) -> None:
     settings = [part for s in (*TINY, "train.seeds=[1,2]") for part in ("--set", s)]
-    command = [
-        sys.executable,
-        "-m",
-        "hubbub.cli",
-        "bench",
-        "street-cnn",
-        "--out",
-        str(tmp_path),
-        "--name",
-        "cnn",
-        *settings,
-    ]
-    command += ["--jobs", "2"]
+    command = [sys.executable, "-m", "hubbub.cli", "bench", "street-cnn", "--out", str(tmp_path), "--name", "cnn"]
+    command += [*settings, "--jobs", "2"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         for line in process.stderr:
             if line.startswith("[1/4]"):

@@ -1,6 +1,5 @@
 """Runs that say how sure they may be: temperatures from validation, and classes that were held out."""
 
-import json
 import subprocess
 import sys
 from dataclasses import asdict
@@ -23,6 +22,7 @@ from hubbub.metrics import classification
 from hubbub.report import page, run_folder
 from hubbub.report.results import LEVELS
 from hubbub.report.summary import as_arrays, uncalibrated, verify
+from tests.helpers.files import read_json
 
 ROOT = Path(__file__).parents[2]
 HEAD = [
@@ -41,10 +41,6 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def read(path: Path) -> dict:
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
 def test_how_sure_a_cell_may_be_is_decided_by_its_validation_part_alone(opened: Path) -> None:
     data = prepare(Recipe.load("street-cnn", OPEN))
     split = data.splits[0]
@@ -53,10 +49,12 @@ def test_how_sure_a_cell_may_be_is_decided_by_its_validation_part_alone(opened: 
     by_segment, by_clip = chosen.predict_proba(part.values, part.offsets[:-1])
     expected = calibration.fit(targets, by_segment, by_clip, part.offsets[:-1], "max_logit")
     place = opened / "test-1" / "seed-1"
-    assert read(place / "metrics_test.json")["confidence"] == pytest.approx(asdict(expected))
+    assert read_json(place / "metrics_test.json")["confidence"] == pytest.approx(asdict(expected))
     assert asdict(load_torch(place / "classifier").confidence) == pytest.approx(asdict(expected))
     # Its own validation figures are those before.
-    assert read(place / "metrics_val.json")["clip_log_loss"] == classification.evaluate(targets, by_clip)["log_loss"]
+    assert (
+        read_json(place / "metrics_val.json")["clip_log_loss"] == classification.evaluate(targets, by_clip)["log_loss"]
+    )
     after = classification.evaluate(targets, pooling.apply_temperature(by_clip, expected.clip))
     before = classification.evaluate(targets, by_clip)
     assert after["log_loss"] < before["log_loss"]
@@ -82,7 +80,7 @@ def test_temperatures_change_no_decision(opened: Path) -> None:
 
 
 def test_the_summary_says_calibration_with_and_without(opened: Path) -> None:
-    found = read(opened / "summary.json")["calibration"]
+    found = read_json(opened / "summary.json")["calibration"]
     predicted = run_folder.predictions(opened)
     for said, table in ((lambda level: found[level], predicted), (lambda level: found[level]["raw"], None)):
         table = uncalibrated(opened, predicted) if table is None else table
@@ -96,7 +94,7 @@ def test_the_summary_says_calibration_with_and_without(opened: Path) -> None:
 def test_held_out_classes_are_learnt_by_no_classifier(opened: Path) -> None:
     labels = load_torch(opened).labels
     assert len(labels) == 8 and not set(labels) & set(HELD_OUT)
-    summary = read(opened / "summary.json")
+    summary = read_json(opened / "summary.json")
     assert not summary["comparable"]
     assert any(reason.startswith("HELD OUT: 2 of 10 classes") for reason in summary["why_not_comparable"])
     data = prepare(Recipe.load("street-cnn", OPEN))
@@ -114,11 +112,11 @@ def own_fold(data: object) -> pd.Series:
 
 
 def test_the_operating_point_is_that_of_the_predictions(opened: Path) -> None:
-    told = read(opened / "summary.json")["unknown"]
+    told = read_json(opened / "summary.json")["unknown"]
     assert (told["classes"], told["clips"], told["by"]) == (list(HELD_OUT), 12, "max_logit")
     by_fold: dict[str, list[tuple[float, ...]]] = {}
     for fold, _, place in run_folder.cells(opened):
-        threshold = read(place / "metrics_test.json")["confidence"]["threshold"]
+        threshold = read_json(place / "metrics_test.json")["confidence"]["threshold"]
         sides = []
         for name in ("predictions.parquet", "predictions_unknown.parquet"):
             table = pd.read_parquet(place / name)
@@ -159,7 +157,7 @@ def test_verify_sees_a_changed_prediction_of_a_held_out_clip(opened: Path) -> No
 
 def test_the_page_says_both(opened: Path, tmp_path: Path) -> None:
     html = page.write_page(opened).read_text(encoding="utf-8")
-    told = read(opened / "summary.json")
+    told = read_json(opened / "summary.json")
     assert "Open-set rejection</h2>" in html and "which the classifier uses" in html
     assert f"{told['unknown']['max_logit']['auroc']['mean']:.3f}" in html
     raw = told["calibration"]["clip"]["raw"]["error"]
@@ -173,7 +171,7 @@ def test_without_validation_nothing_is_fitted_and_nothing_is_called_unknown(tmp_
         model = load_torch(tmp_path / "run" / place / "classifier")
         assert model.confidence == Confidence(1.0, 1.0, None)
         assert model.classify(np.zeros(16_000, np.float32), 16_000).known is None
-    assert read(tmp_path / "run" / "test-1" / "seed-1" / "metrics_test.json")["confidence"]["threshold"] is None
+    assert read_json(tmp_path / "run" / "test-1" / "seed-1" / "metrics_test.json")["confidence"]["threshold"] is None
     assert summary.unknown is None
     for figures in summary.calibration.values():
         assert (figures.raw.error, figures.raw.log_loss) == (figures.error, figures.log_loss)

@@ -140,21 +140,25 @@ def test_an_address_that_does_not_answer_is_told_and_not_waited_for(monkeypatch:
         ray_cluster.connect("somewhere")
 
 
-def place(folder: Path, **changes: Any) -> cluster._Place:
+def place(folder: Path, **changes: Any) -> cluster.Place:
     from hubbub import __version__
 
-    return replace(cluster._Place(None, "token", None, __version__, {}), **changes)
+    return replace(cluster.Place(None, "token", None, __version__, {}), **changes)
 
 
 def test_a_machine_that_does_not_share_the_folder_or_has_another_hubbub_refuses(tmp_path: Path) -> None:
     threads = torch.get_num_threads()  # which this process keeps
     step = Step(Run(Recipe.load("street-cnn", HEAD), tmp_path), "begin")
-    assert f"it does not see {tmp_path}. Put --out on" in str(cluster._perform(step, place(tmp_path), threads).error)
+    assert f"it does not see {tmp_path}. Put --out on" in str(
+        cluster.perform_task(step, place(tmp_path), threads).error
+    )
     (tmp_path / run_folder.SHARED).write_text("of another")
-    assert "does not see" in str(cluster._perform(step, place(tmp_path), threads).error)
-    assert "the one who asks has 0.0" in str(cluster._perform(step, place(tmp_path, version="0.0"), threads).error)
+    assert "does not see" in str(cluster.perform_task(step, place(tmp_path), threads).error)
+    assert "the machine that started the run has 0.0" in str(
+        cluster.perform_task(step, place(tmp_path, version="0.0"), threads).error
+    )
     assert "Protocol not known: nowhere" in str(
-        cluster._perform(step, place(tmp_path, storage="nowhere://x"), threads).error
+        cluster.perform_task(step, place(tmp_path, storage="nowhere://x"), threads).error
     )
     assert list(tmp_path.iterdir()) == [tmp_path / run_folder.SHARED]
 
@@ -163,7 +167,7 @@ def test_a_machine_that_does_not_share_the_folder_or_has_another_hubbub_refuses(
 def test_every_file_of_a_run_is_one_step_s_work(path: str) -> None:
     run = Run(Recipe.load("street-cnn", HEAD), Path("run"))
     kinds = [Step(run, "begin"), Step(run, "cell", "1", 42), Step(run, "cell", "2", 42), Step(run, "end")]
-    writers = [step.kind for step in kinds if cluster._writes(step, path)]
+    writers = [step.kind for step in kinds if cluster.writes(step, path)]
     # the run's end may write what its beginning wrote, the same again
     assert writers == (["begin", "end"] if path == "recipe.toml" else ["cell"] if "test-" in path else ["end"])
 
@@ -181,7 +185,7 @@ def test_a_cluster_answers_a_folder_as_one_machine_does_and_goes_on_where_it_was
     command = [sys.executable, "-m", "hubbub.cli", "classify", str(sounds), "--model", str(tmp_path / "run")]
     spread = [*command, "--engine", "ray", "--out", str(heard)]
     done = subprocess.run(spread, capture_output=True, text=True)
-    assert done.returncode == 1 and "1 files could not be heard" in done.stdout, done.stderr
+    assert done.returncode == 1 and "1 files failed" in done.stdout, done.stderr
     alone = subprocess.run([*command, "--out", str(tmp_path / "one.parquet")], capture_output=True, text=True)
     assert alone.returncode == 1
     answered, one = pd.read_parquet(heard), pd.read_parquet(tmp_path / "one.parquet")
@@ -198,13 +202,13 @@ def test_a_cluster_answers_a_folder_as_one_machine_does_and_goes_on_where_it_was
     shutil.copy(sounds / "0.wav", sounds / "broken.wav")
     (heard / "torn.parquet").write_bytes(b"PAR1 and then the power went")
     again = subprocess.run(spread, capture_output=True, text=True, check=True)
-    assert "6 of 7 were answered before" in again.stderr
+    assert "6 of 7 have answers from an earlier run" in again.stderr
     assert pd.read_parquet(heard)["error"].isna().all() and pd.read_parquet(heard)["file"].nunique() == 7
     # another recording of the same size under the same name, and from long ago
     shutil.copy(sounds / "5.wav", sounds / "0.wav")
     os.utime(sounds / "0.wav", (10**9, 10**9))
     again = subprocess.run(spread, capture_output=True, text=True, check=True)
-    assert "6 of 7 were answered before" in again.stderr
+    assert "6 of 7 have answers from an earlier run" in again.stderr
     told = pd.read_parquet(heard).groupby("file")[["start", "label", "score"]].agg(list)
     assert told.loc[str(sounds / "0.wav")].tolist() == told.loc[str(sounds / "5.wav")].tolist()
     # answers of before there was a note of it

@@ -17,10 +17,10 @@ import pytest
 import soundfile
 import torch
 
+from hubbub.audio import decode
 from hubbub.classifier.load import load, load_torch
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config.recipe import Recipe, shipped
-from hubbub.data import cache
 from hubbub.data.datasets import DATASETS
 from hubbub.data.leaks import LeakError
 from hubbub.data.open import open_clips
@@ -35,6 +35,7 @@ from hubbub.report import goals
 from hubbub.runtime import files
 from hubbub.runtime.devices import choose_device
 from hubbub.train import module
+from tests.helpers.files import read_json
 
 TINY = ["data.limit=2", "train.epochs=2", "network.width=4", "train.batch_size=16", "evaluate.resamples=50"]
 HEAD = [*TINY, "head.name=logreg", "head.pool=mean+max", "head.c=[0.01,0.1]"]
@@ -60,10 +61,6 @@ def headed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def read(path: Path) -> dict:
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
 def test_a_run_folder_holds_what_the_design_lists(trained: Path) -> None:
     cell = trained / "test-1" / "seed-42"
     for file in (
@@ -82,7 +79,7 @@ def test_a_run_folder_holds_what_the_design_lists(trained: Path) -> None:
 
 
 def test_summary_has_the_contracts_keys_and_both_levels(trained: Path) -> None:
-    summary = read(trained / "summary.json")
+    summary = read_json(trained / "summary.json")
     assert list(summary) == [
         *("recipe", "protocol", "comparable", "why_not_comparable", "clips", "segments", "folds", "clip", "segment"),
         *("calibration", "unknown", "seconds", "segments_per_second"),
@@ -97,18 +94,18 @@ def test_summary_has_the_contracts_keys_and_both_levels(trained: Path) -> None:
 
 
 def test_every_reason_against_a_figure_is_written_everywhere(trained: Path, headed: Path) -> None:
-    reasons = read(trained / "summary.json")["why_not_comparable"]
+    reasons = read_json(trained / "summary.json")["why_not_comparable"]
     assert any(r.startswith("SYNTHETIC") for r in reasons)
     assert any(r.startswith("REDUCED DATA: 100 of 400") for r in reasons)
     assert any(r.startswith("PART OF THE FOLDS: tested on fold 1, 2") for r in reasons)
-    assert read(trained / "classifier" / "classifier.json")["card"]["not_comparable"] == reasons
+    assert read_json(trained / "classifier" / "classifier.json")["card"]["not_comparable"] == reasons
     page = re.sub("<.*?>", "", (trained / "report.html").read_text(encoding="utf-8"))
     assert all(reason in html.unescape(page) for reason in reasons)
-    assert any(r.startswith("RANDOM INITIALISATION") for r in read(headed / "summary.json")["why_not_comparable"])
+    assert any(r.startswith("RANDOM INITIALISATION") for r in read_json(headed / "summary.json")["why_not_comparable"])
 
 
 def test_pooled_figures_are_those_of_the_predictions(headed: Path) -> None:
-    summary = read(headed / "summary.json")
+    summary = read_json(headed / "summary.json")
     pooled = []
     for seed in (1, 2):
         table = pd.concat(pd.read_parquet(p) for p in headed.glob(f"test-*/seed-{seed}/predictions.parquet"))
@@ -174,7 +171,7 @@ def test_embeddings_are_computed_once_for_all_folds_seeds_and_heads(headed: Path
 
 def test_a_finished_run_is_not_run_again_and_another_recipe_is_refused(headed: Path, monkeypatch) -> None:
     monkeypatch.setattr(cell, "run_cell", lambda *_: pytest.fail("a finished cell was run again"))
-    before = read(headed / "summary.json")
+    before = read_json(headed / "summary.json")
     assert run_recipe(Recipe.load("street-cnn", [*HEAD, "train.seeds=[1,2]"]), headed).as_json() == before
     with pytest.raises(ExperimentError, match="another recipe"):
         run_recipe(Recipe.load("street-cnn", [*HEAD, "train.seeds=[1,3]"]), headed)
@@ -182,20 +179,8 @@ def test_a_finished_run_is_not_run_again_and_another_recipe_is_refused(headed: P
 
 def test_a_killed_run_resumes_and_ends_with_the_same_figures(trained: Path, tmp_path: Path) -> None:
     settings = [part for s in (*TINY, 'protocol.folds=["1","2"]') for part in ("--set", s)]
-    command = [
-        sys.executable,
-        "-m",
-        "hubbub",
-        "bench",
-        "street-cnn",
-        "--out",
-        str(tmp_path),
-        "--name",
-        "killed",
-        "--jobs",
-        "1",
-        *settings,
-    ]
+    command = [sys.executable, "-m", "hubbub.cli", "bench", "street-cnn", "--out", str(tmp_path), "--name", "killed"]
+    command += ["--jobs", "1", *settings]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         for line in process.stderr:
             if line.startswith("[1/2]"):
@@ -211,7 +196,7 @@ def test_a_killed_run_resumes_and_ends_with_the_same_figures(trained: Path, tmp_
     assert "killed: 1 of 2 cells done before" in done.stderr
     assert (folder / "test-1" / "seed-42" / "metrics_test.json").stat().st_mtime_ns == first
     assert not (folder / "test-2" / "seed-42" / "half.json").exists()
-    resumed, whole = read(folder / "summary.json"), read(trained / "summary.json")
+    resumed, whole = read_json(folder / "summary.json"), read_json(trained / "summary.json")
     for key in ("clips", "segments", "folds", "clip", "segment", "why_not_comparable"):
         assert resumed[key] == whole[key], key
 
@@ -224,16 +209,8 @@ def test_a_saved_classifier_in_a_new_process_gives_the_probabilities_of_training
     row = table[table["level"] == "clip"].iloc[3]
     recipe = Recipe.load(folder / "recipe.toml")
     clips = open_clips(recipe).table.set_index("clip")
-    command = [
-        sys.executable,
-        "-m",
-        "hubbub",
-        "classify",
-        clips.loc[row["clip"], "path"],
-        "--model",
-        str(cell),
-        "--json",
-    ]
+    command = [sys.executable, "-m", "hubbub.cli", "classify", clips.loc[row["clip"], "path"]]
+    command += ["--model", str(cell), "--json"]
     answer = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     for label, score in answer["scores"].items():
         assert score == pytest.approx(row[label], abs=1e-5)
@@ -271,7 +248,7 @@ def test_a_protocol_without_validation_keeps_the_last_epoch(tmp_path: Path) -> N
     settings = ['protocol.validation="none"', 'protocol.folds=["1"]']
     run_recipe(recipe(*settings), tmp_path / "run", refit=False)
     cell = tmp_path / "run" / "test-1" / "seed-42"
-    assert read(cell / "metrics_test.json")["choice"] == {"epoch": 2}
+    assert read_json(cell / "metrics_test.json")["choice"] == {"epoch": 2}
     assert not (cell / "metrics_val.json").exists()
     assert not (cell / "checkpoints" / "best.ckpt").exists()
 
@@ -289,11 +266,11 @@ def test_missing_clips_are_written_into_every_result(tmp_path: Path) -> None:
     run_recipe(Recipe.load("street-cnn", [*settings, "data.allow_missing=true"]), tmp_path / "run")
     for place in ("summary.json", "report.html", "environment.json", "classifier/classifier.json"):
         assert "5 of 100 listed clips are missing" in (tmp_path / "run" / place).read_text(encoding="utf-8"), place
-    assert len(read(tmp_path / "run" / "environment.json")["data"]["missing"]) == 5
+    assert len(read_json(tmp_path / "run" / "environment.json")["data"]["missing"]) == 5
 
 
 def test_waves_are_decoded_once_for_every_recipe_at_their_rate(trained: Path, headed: Path, monkeypatch) -> None:
-    monkeypatch.setattr(cache.audio, "opened", lambda *_: pytest.fail("decoded again"))
+    monkeypatch.setattr(decode, "open_sound", lambda *_: pytest.fail("decoded again"))
     assert len(prepare(recipe()).sound) == 100
 
 
@@ -317,7 +294,7 @@ def test_a_training_that_broke_off_goes_on_from_its_checkpoint(
     epochs.append("again")
     run_recipe(plan, tmp_path / "run")
     assert epochs[epochs.index("again") + 1] == 1, "the first epoch is not repeated"
-    resumed, whole = read(tmp_path / "run" / "summary.json"), read(trained / "summary.json")
+    resumed, whole = read_json(tmp_path / "run" / "summary.json"), read_json(trained / "summary.json")
     assert resumed["folds"] == whole["folds"]
 
 
@@ -327,7 +304,7 @@ def test_auto_trains_the_head_alone_without_an_accelerator(tmp_path: Path) -> No
     assert Recipe.load(tmp_path / "run" / "recipe.toml").network.mode == "head"
     assert any(reason.startswith("HEAD ONLY: without an accelerator") for reason in summary.why_not_comparable)
     cell = tmp_path / "run" / "test-1" / "seed-42"
-    assert read(cell / "metrics_test.json")["trainable_parameters"] == (4 * 8) * 10 + 10
+    assert read_json(cell / "metrics_test.json")["trainable_parameters"] == (4 * 8) * 10 + 10
     table = pd.read_parquet(cell / "predictions.parquet")
     row = table[table["level"] == "clip"].iloc[3]
     model, clips = load(cell / "classifier"), open_clips(plan)
@@ -343,7 +320,7 @@ def test_a_network_starts_from_the_weights_it_is_given(trained: Path, tmp_path: 
     plan = recipe('protocol.folds=["1"]', 'train.schedule="constant"', "train.weight_decay=0", *still)
     run_recipe(plan, tmp_path / "run", refit=False, log=lines.append)
     assert any(line.startswith("network.safetensors: 31 tensors") for line in lines), lines
-    state = read(tmp_path / "run" / "environment.json")["weights"]
+    state = read_json(tmp_path / "run" / "environment.json")["weights"]
     assert state == {"network.safetensors": files.sha256(weights)}
     given = load_torch(trained).network.state_dict()
     ours = load_torch(tmp_path / "run" / "test-1" / "seed-42" / "classifier").network.state_dict()
@@ -407,7 +384,7 @@ def test_mlflow_has_the_figures_of_a_run(tmp_path: Path) -> None:
     (run,) = client.search_runs([client.get_experiment_by_name("tracked").experiment_id])
     cell = tmp_path / "tracked" / "test-1" / "seed-42"
     assert run.info.run_name == "fold 1, seed 42"
-    assert run.data.metrics["test_clip_accuracy"] == read(cell / "metrics_test.json")["clip_accuracy"]
+    assert run.data.metrics["test_clip_accuracy"] == read_json(cell / "metrics_test.json")["clip_accuracy"]
     losses = [point.value for point in client.get_metric_history(run.info.run_id, "train_loss")]
     assert losses == pytest.approx(pd.read_csv(cell / "history.csv")["train_loss"].tolist())
     assert run.data.params["train/epochs"] == "2"
@@ -420,7 +397,7 @@ def test_two_devices_give_a_whole_run_folder(tmp_path: Path) -> None:
     subprocess.run([*command, "--name", "two", *settings], check=True, capture_output=True)
     cell = tmp_path / "two" / "test-1" / "seed-42"
     assert len(pd.read_csv(cell / "history.csv")) == 2
-    assert read(tmp_path / "two" / "summary.json")["clips"] == 20
+    assert read_json(tmp_path / "two" / "summary.json")["clips"] == 20
 
 
 def test_the_goals_table_shows_what_was_run_and_how_to_run_the_rest(tmp_path: Path) -> None:

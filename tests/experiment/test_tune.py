@@ -96,7 +96,7 @@ def test_a_search_leaves_tables_pictures_and_a_recipe_that_runs(searched: Path, 
     assert best.tune is None
     assert best.train.learning_rate == trials["train.learning_rate"][summary["best"]["trial"]]
     assert best.protocol.folds == ("1",)
-    assert run_recipe(best, tmp_path / "run", refit=False)["folds"][0]["fold"] == "1"
+    assert run_recipe(best, tmp_path / "run", refit=False).folds[0].fold == "1"
 
 
 def test_no_trial_can_hear_the_test_fold(

@@ -1,5 +1,4 @@
-"""The real server as a process on this machine, for tests of what it answers; the fixtures `served_model`, `served` and
-`strict`, which conftest hands on."""
+"""The real server as a process on this machine, and the fixtures `served_model`, `served` and `strict` for conftest."""
 
 import json
 import os
@@ -19,7 +18,7 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-#: Limits that no option of the command sets.
+#: A server with limits that the command has no option for.
 LIMITED = """
 import json, sys
 model, limits, options, missing = (json.loads(word) for word in sys.argv[1:])
@@ -42,11 +41,11 @@ class Server:
         return int(self.url.rpartition(":")[2])
 
     def lines(self) -> list[dict[str, Any]]:
-        """What it has logged; each line is JSON."""
+        """Its log; each line is JSON."""
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
     def stop(self) -> int:
-        """SIGTERM, and the status that it ends with."""
+        """Sends SIGTERM and returns the exit status."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(120)
 
@@ -102,7 +101,7 @@ def served_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def _servers(served_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
+def servers(served_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
     limits = {"stall_s": 0.5, "queue": 4, "streams": 2, "max_mb": 0.2, "max_seconds": 10, "shutdown_s": 20}
     contexts = [
         serving(tmp_path_factory.mktemp("served"), served_model, "--max-seconds", "120"),
@@ -117,15 +116,15 @@ def _servers(served_model: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 @pytest.fixture
-def served(_servers: list[Server]) -> Server:
-    """As it is started by default, but for a limit of two minutes."""
-    return _servers[0]
+def served(servers: list[Server]) -> Server:
+    """The default server, with a limit of two minutes for a recording."""
+    return servers[0]
 
 
 @pytest.fixture
-def strict(_servers: list[Server]) -> Server:
-    """One that holds to narrow limits."""
-    return _servers[1]
+def strict(servers: list[Server]) -> Server:
+    """A server with narrow limits."""
+    return servers[1]
 
 
 def wave(seconds: float, seed: int = 0, rate: int = 16_000, channels: int = 1) -> np.ndarray:
@@ -141,7 +140,7 @@ def figures(server: Server) -> dict[tuple[str, tuple[tuple[str, str], ...]], flo
 
 
 def raw(server: Server, text: bytes, address: str = "127.0.0.1") -> socket.socket:
-    """A connection that has said something."""
+    """A connection that has sent some bytes."""
     connection = socket.create_connection(("127.0.0.1", server.port), 30, source_address=(address, 0))
     connection.sendall(text)
     return connection

@@ -179,7 +179,7 @@ def test_a_network_without_a_map_is_asked_with_parts_of_the_sound_removed() -> N
     recipe = Recipe.of({"data": {"name": "street"}, "frontend": front, "network": {"name": "pit_ti_224"}})
     found = explain(TorchClassifier(recipe, ("a", "b")), burst(0.3, 900, 0.6), RATE)
     assert found.method == "occlusion"
-    assert found.caveats[0].startswith("pit_ti_224 keeps no map of its picture")
+    assert found.caveats[0].startswith("pit_ti_224 has no map of its input")
 
 
 # Heads

@@ -168,7 +168,9 @@ def test_plain_lines_where_there_is_no_terminal(saved: Path, tmp_path: Path) -> 
     done = run(tmp_path, f"cat raw | hubbub listen - --threshold 0.34 --model {saved}")
     *lines, summary = done.stdout.splitlines()
     assert lines and all(re.fullmatch(r" +\d+\.\d\d +\d+\.\d\d   [01]\.\d\d  (dog|rain|siren)", line) for line in lines)
-    assert re.match(r"all of it: \w+ [01]\.\d\d; 3\.0 s heard, answers .* behind .*, 0 blocks dropped", summary)
+    assert re.match(
+        r"whole recording: \w+ [01]\.\d\d; 3\.0 s of sound, answers .* behind .*, 0 blocks dropped", summary
+    )
     assert "raw s16le, 16000 Hz, 1 channel" in done.stderr
 
 
@@ -178,7 +180,7 @@ def test_a_terminal_is_given_large_letters(saved: Path, tmp_path: Path, monkeypa
     monkeypatch.setattr(listen, "out", terminal)
     assert CliRunner().invoke(app, ["listen", str(file), "--model", str(saved)]).exit_code == 0
     shown = terminal.file.getvalue()  # type: ignore[attr-defined]
-    assert "████" in shown and "blocks dropped" in shown and "all of it:" in shown
+    assert "████" in shown and "blocks dropped" in shown and "whole recording:" in shown
 
 
 def test_ctrl_c_ends_it_as_the_end_of_the_sound_does(saved: Path) -> None:

@@ -79,7 +79,7 @@ def test_answers_of_recordings_that_are_not_given_now_stay_and_are_told(
     subprocess.run(command, check=True, capture_output=True)
     (folder / "b.wav").unlink()
     said = subprocess.run(command, check=True, capture_output=True, text=True).stderr
-    assert "1 answer there is of a recording that was not given now: b.wav.csv" in said
+    assert "1 answer there is for a recording that is not among these: b.wav.csv" in said
 
 
 @pytest.mark.parametrize("name", ["heard", "heard.csv"])
@@ -165,8 +165,8 @@ from hubbub.classifier.load import load
 
 model, folder, out = sys.argv[1:]
 paths = find([folder]).files
-with resume.keeping(Path(out), FORMATS["parquet"], paths, [folder], 0.0, {}) as place:
-    for done, answer in enumerate(predict_files(load(model), place.left)):
+with resume.open_results(Path(out), FORMATS["parquet"], paths, [folder], 0.0, {}) as place:
+    for done, answer in enumerate(predict_files(load(model), place.missing)):
         if done == 2:
             with files.whole_file(place.files[answer.file]) as torn:
                 torn.write_bytes(b"half of it")

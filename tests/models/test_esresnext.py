@@ -476,14 +476,14 @@ def test_esresnexts_file(filled: ESResNeXt, layout: dict[str, list[int]], tmp_pa
     before = copied(network)
     assert load_weights(network, path).splitlines() == [
         f"ESResNeXtFBSP_AudioSet.pt: {len(layout) - 2} tensors (30.1 M values) loaded",
-        "fc replaced by a fresh one (527 -> 50 outputs)",
+        "fc replaced by a new one (527 -> 50 outputs)",
     ]
     for name, tensor in network.state_dict().items():
         expected = before if name.startswith("fc.") else filled.state_dict()
         assert torch.equal(tensor, expected[name]), name
     # With as many classes it is loaded whole; what holds nothing learnt may lack.
     torch.save({n: t for n, t in published(filled, 50).items() if n not in ("window", "fbsp.bias")}, path)
-    assert load_weights(network, path).splitlines()[1:] == ["kept as the network has them: window, fbsp.bias"]
+    assert load_weights(network, path).splitlines()[1:] == ["not in the file, kept from the network: window, fbsp.bias"]
     assert torch.equal(network.fc.weight, noise(50, 2_048, seed=2))
     assert torch.equal(network.fc.bias, noise(50, seed=3))
 
@@ -504,7 +504,7 @@ def test_audioclips_file(filled: ESResNeXt, layout: dict[str, list[int]], full: 
     before = copied(tower)
     assert load_weights(tower, path).splitlines() == [
         f"AudioCLIP.pt: {len(layout) - 2} tensors (30.1 M values) loaded",
-        "fc replaced by a fresh one (1024 -> 50 outputs)",
+        "fc replaced by a new one (1024 -> 50 outputs)",
         LEFT_OUT[full],
     ]
     for name, tensor in tower.state_dict().items():
@@ -518,7 +518,7 @@ def test_our_own_audioclip_loads_back(tmp_path: Path) -> None:
     for name, tensor in again.state_dict().items():
         assert torch.equal(tensor, ours.state_dict()[name]), name
     head = others.fc.weight.clone()
-    assert "fc replaced by a fresh one (4 -> 9 outputs)" in load_weights(others, path).splitlines()
+    assert "fc replaced by a new one (4 -> 9 outputs)" in load_weights(others, path).splitlines()
     assert torch.equal(others.fc.weight, head)
     assert torch.equal(others.audio.fc.weight, ours.audio.fc.weight)
 

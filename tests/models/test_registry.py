@@ -477,13 +477,13 @@ def test_an_unknown_network_names_the_near_one() -> None:
     ("name", "sections", "message"),
     [
         ("cnn", {"frontend": {"name": "none"}}, "set frontend.name = 'logmel'"),
-        ("yamnet", {"audio": {"rate_hz": 22_050}}, "yamnet hears 16000 Hz, not 22050"),
+        ("yamnet", {"audio": {"rate_hz": 22_050}}, "yamnet takes sound at 16000 Hz, not 22050"),
         ("yamnet", {"frontend": {"name": "logmel"}}, "set frontend.name = 'none', not 'logmel'"),
         ("yamnet", {"windows": {"length": 15_601}}, "15600 samples at a time, not 15601"),
-        ("esresnext", {"audio": {"rate_hz": 16_000}}, "esresnext hears 44100 Hz, not 16000"),
-        ("esresnext", {"frontend": {"name": "logmel"}}, "esresnext holds its own front end: set frontend.name"),
-        ("audioclip", {"audio": {"rate_hz": 48_000}}, "audioclip hears 44100 Hz, not 48000"),
-        ("audioclip", {"frontend": {"name": "logmel"}}, "audioclip holds its own front end: set frontend.name"),
+        ("esresnext", {"audio": {"rate_hz": 16_000}}, "esresnext takes sound at 44100 Hz, not 16000"),
+        ("esresnext", {"frontend": {"name": "logmel"}}, "esresnext has its own front end: set frontend.name"),
+        ("audioclip", {"audio": {"rate_hz": 48_000}}, "audioclip takes sound at 44100 Hz, not 48000"),
+        ("audioclip", {"frontend": {"name": "logmel"}}, "audioclip has its own front end: set frontend.name"),
         ("resnet18", {"frontend": {"name": "none"}}, "the resnet18 takes spectrograms: set frontend.name = 'logmel'"),
         (
             "compact",
@@ -496,7 +496,7 @@ def test_an_unknown_network_names_the_near_one() -> None:
             {"frontend": _LOGMEL | {"size": [31, 99]}},
             "baseline needs 32 bands and 32 frames .* not 31 and 99",
         ),
-        ("cnn", {"frontend": MAGMA}, "a colour picture where one channel is expected: set frontend.colours = 'none'"),
+        ("cnn", {"frontend": MAGMA}, "a colour image, but one channel is expected: set frontend.colours = 'none'"),
         ("transformer", {"frontend": MAGMA}, "one channel is expected: set frontend.colours = 'none'"),
         ("baseline", {"frontend": MAGMA}, "expected: set network.channels = 3 or frontend.colours = 'none'"),
         ("resnet18", {"frontend": MAGMA}, "expected: set network.channels = 3 or frontend.colours = 'none'"),
@@ -532,7 +532,7 @@ def test_a_colour_picture_is_refused_by_one_channel(name: str) -> None:
 @pytest.mark.parametrize("name", ["cnn", "compact"])
 @pytest.mark.parametrize("shape", [(2, 39, 64), (2, 1, 40, 64), (2, 3, 40, 64), (40, 64)])
 def test_a_network_that_knows_its_bands_is_given_no_others(name: str, shape: tuple[int, ...]) -> None:
-    with pytest.raises(NetworkError, match=r"where spectrograms \[B, 40, frames\] are expected"):
+    with pytest.raises(NetworkError, match=r"but spectrograms \[B, 40, frames\] are expected"):
         fresh(name)[0](torch.zeros(*shape))
 
 
@@ -540,7 +540,7 @@ def test_pictures_and_spectrograms_are_refused_in_other_shapes() -> None:
     three = cnn.Baseline(3, channels=3).eval()
     assert three(torch.zeros(2, 3, 32, 32)).shape == three(torch.zeros(2, 32, 32)).shape == (2, 3)
     for shape in ((2, 1, 32, 32), (2, 4, 32, 32), (2, 32), (2, 1, 3, 32, 32)):
-        with pytest.raises(NetworkError, match=r"give spectrograms \[B, F, W\] or pictures \[B, 3, F, W\]"):
+        with pytest.raises(NetworkError, match=r"give spectrograms \[B, F, W\] or images \[B, 3, F, W\]"):
             three(torch.zeros(*shape))
 
 
@@ -615,7 +615,7 @@ def test_other_weights_are_found_by_name_or_path(own_home: Path, tmp_path: Path)
 @pytest.mark.parametrize("given", ["audioclip_ful", "defualt", "mine.pt", "esc50", "."])
 def test_unknown_weights_are_refused(own_home: Path, given: str) -> None:
     near = {"audioclip_ful": "Did you mean 'audioclip_full'", "defualt": "Did you mean 'default'"}
-    with pytest.raises(NetworkError, match=rf"network\.weights: '{re.escape(given)}' is no file") as caught:
+    with pytest.raises(NetworkError, match=rf"network\.weights: '{re.escape(given)}' is neither a file") as caught:
         find_weights(starting_from("audioclip", given))
     assert near.get(given, "") in str(caught.value)
 
@@ -626,7 +626,7 @@ def test_yamnets_file_under_other_classes(home: Callable[[str, str], Path]) -> N
     head = network.fc.weight.clone()
     report = load_weights(network, path).splitlines()
     assert report[0].startswith("yamnet.h5: 54 tensors (3.2 M values) loaded")
-    assert report[1:] == [f"fc replaced by a fresh one (521 -> {CLASSES} outputs)"]
+    assert report[1:] == [f"fc replaced by a new one (521 -> {CLASSES} outputs)"]
     assert torch.equal(network.fc.weight, head)
     wave = fresh("yamnet")[1]
     with torch.inference_mode():

@@ -118,9 +118,9 @@ def test_torchvisions_file_under_other_classes_and_one_channel(name: str, file: 
     network, theirs, x = build(name, 7), original(name), pictures(name, 1)
     before = network.fc.weight.clone()
     report = load_weights(network, file(name)).splitlines()
-    heads = ["fc replaced by a fresh one (1000 -> 7 outputs)"]
+    heads = ["fc replaced by a new one (1000 -> 7 outputs)"]
     if name == "inception_v3":
-        heads.append("body.AuxLogits.fc replaced by a fresh one (1000 -> 7 outputs)")
+        heads.append("body.AuxLogits.fc replaced by a new one (1000 -> 7 outputs)")
     assert sorted(report[1:-1]) == sorted(heads)
     assert re.fullmatch(r"body\.\S+\.weight: kernels for three colours summed for one channel", report[-1])
     assert torch.equal(network.fc.weight, before)
@@ -166,8 +166,8 @@ def test_our_own_file_of_other_classes_loads_but_for_its_last_layers(tmp_path: P
     safetensors.torch.save_file({n: t.contiguous() for n, t in theirs.state_dict().items()}, path)
     ours = build("inception_v3", 9)
     assert sorted(load_weights(ours, path).splitlines()[1:]) == [
-        "body.AuxLogits.fc replaced by a fresh one (5 -> 9 outputs)",
-        "fc replaced by a fresh one (5 -> 9 outputs)",
+        "body.AuxLogits.fc replaced by a new one (5 -> 9 outputs)",
+        "fc replaced by a new one (5 -> 9 outputs)",
     ]
     x = pictures("inception_v3", 1)
     with torch.inference_mode():
@@ -368,8 +368,10 @@ def test_imagenets_file_leaves_attention_fresh(attention: str, file: Any) -> Non
     before = {n: t.clone() for n, t in network.state_dict().items() if "attention" in n}
     assert len(before) == 4 * {"se": 2, "cbam": 3}[attention]
     report = load_weights(network, file("resnet18")).splitlines()
-    assert report[1] == "fc replaced by a fresh one (1000 -> 7 outputs)"
-    assert re.match(r"kept as the network has them: body\.layer1\.attention\.\S+, .* and \d+ more$", report[2])
+    assert report[1] == "fc replaced by a new one (1000 -> 7 outputs)"
+    assert re.match(
+        r"not in the file, kept from the network: body\.layer1\.attention\.\S+, .* and \d+ more$", report[2]
+    )
     assert len(report) == 3
     after = network.state_dict()
     assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
@@ -427,7 +429,7 @@ def test_timms_file_gives_timms_embeddings(name: str, channels: int, hub_file: A
     network = timms(name, 7, TIMM[name], channels=channels)
     assert isinstance(network, Timm)
     report = load_weights(network, path).splitlines()
-    assert report[1] == "fc replaced by a fresh one (1000 -> 7 outputs)"
+    assert report[1] == "fc replaced by a new one (1000 -> 7 outputs)"
     assert ("left out: body.head_dist.bias, body.head_dist.weight" in report) == ("distilled" in name)
     assert ("kernels for three colours summed" in report[-1]) == (channels == 1)
     x = torch.randn(2, channels, TIMM[name], TIMM[name], generator=torch.Generator().manual_seed(0))
@@ -442,7 +444,7 @@ def test_a_norm_that_goes_with_timms_last_layer_may_be_in_its_file(name: str, no
     theirs, path = hub_file(name)
     assert f"{norm}.weight" in theirs.state_dict()
     _, replaced, left_out = load_weights(timms(name, 7, 224, channels=3), path).splitlines()
-    assert replaced == "fc replaced by a fresh one (1000 -> 7 outputs)"
+    assert replaced == "fc replaced by a new one (1000 -> 7 outputs)"
     assert f"body.{norm}.weight" in left_out
     assert all(".head" in part for part in left_out.removeprefix("left out: ").split(", "))
 
@@ -458,7 +460,7 @@ def test_published_weights_are_given_the_values_they_expect(name: str, size: int
         return recipe(name, frontend=frontend, weights=weights)
 
     other = {"imagenet": "half", "half": "imagenet"}[expected]
-    message = rf"the weights of {name} expect other values: set frontend\.standardise = '{expected}', not '{other}'"
+    message = rf"the weights of {name} expect other input: set frontend\.standardise = '{expected}', not '{other}'"
     with pytest.raises(NetworkError, match=message):
         build_network(asked(other), 3)
     for fitting in (asked(expected), asked("training"), asked(other, "none")):
@@ -509,21 +511,19 @@ def test_a_vision_transformers_map_lies_as_its_picture_does(made: Any) -> None:
 
 def test_a_timm_network_without_a_map_says_so() -> None:
     network = timms("pit_ti_224", 3, 224)
-    with pytest.raises(NetworkError, match="pit_ti_224 keeps no map of its picture"):
+    with pytest.raises(NetworkError, match="pit_ti_224 has no map of its input"):
         _ = network.cam_layer
 
 
 def test_a_fixed_size_is_named() -> None:
-    with pytest.raises(
-        NetworkError, match=r"vit_tiny_patch16_224 does not take pictures of 64 by 48 \(.*224"
-    ) as caught:
+    with pytest.raises(NetworkError, match=r"vit_tiny_patch16_224 does not take images of 64 by 48 \(.*224") as caught:
         build_network(recipe("vit_tiny_patch16_224", frontend={"size": [64, 48]}), 3)
     assert "It was made for 224 by 224: set frontend.size = [224, 224]." in str(caught.value)
 
 
 def test_a_timm_network_that_halves_too_often_is_refused() -> None:
     timms("test_convnext", 3, 32)
-    with pytest.raises(NetworkError, match=r"test_convnext does not take pictures of 31 by 31 .* made for 160 by 160"):
+    with pytest.raises(NetworkError, match=r"test_convnext does not take images of 31 by 31 .* made for 160 by 160"):
         timms("test_convnext", 3, 31)
 
 
@@ -564,7 +564,7 @@ def test_where_timms_weights_are() -> None:
     )
     with pytest.raises(NetworkError, match=r"Invalid pretrained tag \(bogus\)"):
         find_weights(recipe("resnet50.bogus"))
-    with pytest.raises(NetworkError, match=r"timm cannot make 'resnet50\.bogus'"):
+    with pytest.raises(NetworkError, match=r"timm cannot build 'resnet50\.bogus'"):
         build_network(recipe("resnet50.bogus"), 3)
 
 
@@ -626,5 +626,5 @@ def test_networks_that_are_not_of_pictures_have_no_imagenet_weights(home: Path, 
 
 def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "resnet18.pth").write_bytes(b"<html>Sign in to this network</html>")
-    with pytest.raises(CheckpointError, match="is no weights file"):
+    with pytest.raises(CheckpointError, match="is not a weights file"):
         load_weights(build("resnet18", 5), tmp_path / "resnet18.pth")

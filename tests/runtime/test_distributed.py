@@ -1,4 +1,4 @@
-"""ranks, follow: several processes train as one, rank 0 alone writes and speaks, what cannot be one is refused."""
+"""Several processes train one network; only rank 0 writes and prints; processes that do not fit are refused."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""store: downloads, against a real server on the loopback and real failing writes."""
+"""Downloads, against a real server on the loopback and with writes that really fail."""
 
 import hashlib
 import io

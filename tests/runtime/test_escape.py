@@ -1,4 +1,4 @@
-"""shown: names from data are only shown, wherever people look at them."""
+"""Names from data are only text, wherever people see them."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""files: homes, the cache, and writes that leave a whole file or folder or nothing."""
+"""Data homes, the cache, and writes that leave a whole file or folder or nothing."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The server as a process on this machine: the answers of `hubbub classify`, refusals with a reason, a clean stop."""
+"""The server as a process: it answers as `hubbub classify` does, refuses with a reason and stops cleanly."""
 
 import base64
 import dataclasses
@@ -219,7 +219,7 @@ def test_a_limit_that_limits_nothing_is_refused(value: Any) -> None:
 
 
 def ogg_that_declares(hours: float) -> bytes:
-    """An Ogg file of a second whose last page says that it ends after hours; its checksum is right."""
+    """An Ogg file of one second whose last page declares hours; its checksum is right."""
     content = bytearray(sound(1, "OGG"))
     page = content.rfind(b"OggS")
     content[page + 6 : page + 14] = int(hours * 3600 * RATE).to_bytes(8, "little")
@@ -235,7 +235,7 @@ def ogg_that_declares(hours: float) -> bytes:
 
 
 def silent_flac(minutes: float, declared: bool = True) -> bytes:
-    """Silence, which is packed a thousand times and more; its header may keep quiet about how long it is."""
+    """Silence, which compresses a thousandfold; its header may leave out the length."""
     file = io.BytesIO()
     soundfile.write(file, np.zeros(round(minutes * 60 * RATE), np.int16), RATE, format="FLAC")
     content = bytearray(file.getvalue())
@@ -246,7 +246,7 @@ def silent_flac(minutes: float, declared: bool = True) -> bytes:
 
 
 def resident(server: Server) -> float:
-    """MB in memory, as the server itself says."""
+    """Resident memory from the server's own metrics [MB]."""
     return figures(server)["process_resident_memory_bytes", ()] / 1e6
 
 
@@ -351,11 +351,11 @@ def test_a_name_that_is_no_address_is_refused(served: Server, address: str) -> N
         assert (reply.status_code, reply.json()["error"][-36:]) == (400, "is not an address. Send a valid one.")
 
 
-# What follows needs more than one message of a request: raw sockets.
+# Raw sockets: these tests send a request in pieces.
 
 
 def reply_of(connection: socket.socket) -> tuple[int, dict[str, str], str]:
-    """Status, headers and body of what comes until the server closes."""
+    """Status, headers and body of the answer, once the server has closed the connection."""
     content = b""
     with connection:
         while piece := connection.recv(65_536):

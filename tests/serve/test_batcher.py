@@ -1,4 +1,4 @@
-"""One thread owns the model: what many ask at once is heard together, and each gets what it would get alone."""
+"""Requests at the same time share a batch, and each gets the answer that it would get alone."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -16,9 +16,9 @@ from hubbub.serve.batcher import BatchedClassifier, Batcher, StoppedError
 Array = npt.NDArray[np.float32]
 
 
-class Gated(Classifier):
-    """Hears the mean and the largest sample of a segment, once the gate is open; keeps the size of each pass and the
-    threads it was asked in. A segment that holds a NaN breaks the pass."""
+class BlockingClassifier(Classifier):
+    """Outputs the mean and largest sample of each segment, once the gate is open. Records the size of each batch and
+    the calling threads. A segment with a NaN raises an error."""
 
     activation = "softmax"
     batch = 8
@@ -57,18 +57,18 @@ def until_waiting(batcher: Batcher, count: int) -> None:
 
 
 def test_who_waits_during_a_pass_shares_the_next_one() -> None:
-    model = Gated()
-    told: list[tuple[int, int]] = []
-    with Batcher(model, on_batch=lambda *pair: told.append(pair)) as batcher, ThreadPoolExecutor(8) as threads:
+    model = BlockingClassifier()
+    batches: list[tuple[int, int]] = []
+    with Batcher(model, on_batch=lambda *pair: batches.append(pair)) as batcher, ThreadPoolExecutor(8) as threads:
         first = threads.submit(batcher.outputs, noise(1, 0))
         model.begun.acquire()  # the pass is under way
         others = [threads.submit(batcher.outputs, noise(2, seed)) for seed in range(1, 6)]
         until_waiting(batcher, 5)
         model.gate.set()
         answers = [first.result(), *(one.result() for one in others)]
-    # Two segments each: four of the five fit into a pass of eight.
+    # Two segments each: four of the five fit into a batch of eight.
     assert model.passes == [1, 8, 2]
-    assert told == [(1, 1), (8, 4), (2, 1)]
+    assert batches == [(1, 1), (8, 4), (2, 1)]
     for seed, answer in enumerate(answers):
         given = noise(len(answer), seed)
         np.testing.assert_array_equal(answer, np.stack([given.mean(axis=1), given.max(axis=1)], axis=1))
@@ -76,7 +76,7 @@ def test_who_waits_during_a_pass_shares_the_next_one() -> None:
 
 
 def test_a_long_recording_takes_turns_with_a_short_one() -> None:
-    model = Gated()
+    model = BlockingClassifier()
     with Batcher(model) as batcher, ThreadPoolExecutor(2) as threads:
         long = threads.submit(batcher.outputs, noise(40, 0))
         model.begun.acquire()
@@ -89,7 +89,7 @@ def test_a_long_recording_takes_turns_with_a_short_one() -> None:
 
 
 def test_one_that_breaks_a_pass_does_not_break_the_others() -> None:
-    model = Gated()
+    model = BlockingClassifier()
     broken = noise(2, 2)
     broken[1, 1] = np.nan
     with Batcher(model) as batcher, ThreadPoolExecutor(4) as threads:
@@ -105,7 +105,7 @@ def test_one_that_breaks_a_pass_does_not_break_the_others() -> None:
 
 
 def test_at_its_end_it_finishes_what_it_took_and_takes_nothing_more() -> None:
-    model = Gated()
+    model = BlockingClassifier()
     with ThreadPoolExecutor(8) as threads:
         with Batcher(model) as batcher:
             first = threads.submit(batcher.outputs, noise(1, 0))
@@ -119,7 +119,7 @@ def test_at_its_end_it_finishes_what_it_took_and_takes_nothing_more() -> None:
 
 
 def test_other_work_is_done_between_passes_in_the_same_thread() -> None:
-    model = Gated()
+    model = BlockingClassifier()
     model.gate.set()
     with Batcher(model) as batcher:
         assert batcher.run_exclusive(lambda: threading.current_thread().name) == "model"
@@ -129,7 +129,7 @@ def test_other_work_is_done_between_passes_in_the_same_thread() -> None:
 
 
 def test_nothing_is_computed_for_who_has_gone() -> None:
-    model = Gated()
+    model = BlockingClassifier()
     model.gate.set()
     with Batcher(model) as batcher, pytest.raises(StoppedError, match="the client has gone"):
         BatchedClassifier(batcher, lambda: True).classify(np.zeros(160, np.float32), model.rate_hz)

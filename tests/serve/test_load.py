@@ -1,4 +1,4 @@
-"""Many clients at once, good, bad and rude: no wrong answer, no mistake of the server's, no growing memory."""
+"""Many clients at once, good and bad: no wrong answer, no server error, no growing memory."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""The server's log is JSON lines whoever writes it, and its own mistakes are seen there and in the metrics as such."""
+"""The server's log is JSON lines, also of what libraries print; errors inside the server are logged and counted."""
 
 import io
 import json
@@ -27,7 +27,7 @@ from tests.helpers.serving import Server, figures, serving, wave
 
 
 def damaged(content: bytes, seed: int, count: int, start: int) -> bytes:
-    """Some bytes after `start` are others."""
+    """The content with some bytes after `start` changed."""
     rng, spoilt = np.random.default_rng(seed), bytearray(content)
     for place in rng.integers(start, len(spoilt), count):
         spoilt[place] ^= int(rng.integers(1, 256))
@@ -35,14 +35,14 @@ def damaged(content: bytes, seed: int, count: int, start: int) -> bytes:
 
 
 def mp3() -> bytes:
-    """One that libmpg123 says something about, on standard error."""
+    """A damaged MP3, about which libmpg123 prints on standard error."""
     file = io.BytesIO()
     soundfile.write(file, wave(3, rate=44_100), 44_100, format="MP3")
     return damaged(file.getvalue(), 4, 40, 1000)
 
 
 def aac() -> bytes:
-    """One that FFmpeg says something about."""
+    """A damaged AAC file, about which FFmpeg prints on standard error."""
     file = io.BytesIO()
     with av.open(file, "w", format="adts") as container:
         stream = container.add_stream("aac", rate=44_100, layout="mono")
@@ -159,7 +159,7 @@ def is_ready(server: Server) -> bool:
         return False
 
 
-# Mistakes of the server's own.
+# Errors inside the server.
 
 
 def test_a_mistake_is_counted_and_logged_once_and_answered_in_full(served_model: Path, tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ class Broken(TorchClassifier):
 
 @contextmanager
 def breaking(model: Path, by: Exception | float) -> Iterator[TestClient]:
-    """A server in this process whose model breaks once it was ready: by an error, or by a factor of its evidence."""
+    """A server in this process whose model breaks once it was ready: by an error, or by a factor on its outputs."""
     classifier = Broken.load(model)
     with TestClient(create_app(classifier, "m", loopback=False)) as client:
         while client.get("/readyz").status_code != 200:

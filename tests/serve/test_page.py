@@ -1,4 +1,4 @@
-"""The page that the server gives, in a real browser: upload, microphone, why, and everything that can go wrong."""
+"""The server's page in a real browser: upload, microphone, explanation and error messages."""
 
 import io
 import shutil
@@ -16,7 +16,8 @@ from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwrig
 from hubbub.classifier.calibration import Confidence
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config.recipe import Recipe
-from hubbub.runtime import files, homes
+from hubbub.runtime import homes
+from hubbub.serve import app
 from tests.helpers.browsing import CONTRAST, FLAGS, VIEWS
 from tests.helpers.serving import Server, serving
 
@@ -57,7 +58,7 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five seconds: a dog of ESC-50 where a home has it, else of the synthesised street."""
+    """Five seconds: a dog of ESC-50 if it is installed, else of the generated street."""
     folder = homes.find("data", "esc50")
     real = sorted(folder.rglob("1-100032-A-0.*")) if folder else []
     if real:
@@ -212,14 +213,14 @@ def test_a_segment_is_heard_and_explained(served: Server, visit: Open, clip: Pat
     page.click("#why")
     picture = page.locator("#explanation img")
     expect(picture).to_have_attribute(
-        "alt", f"Spectrogram of the segment; what spoke for {third['label']} is marked, by Grad-CAM."
+        "alt", f"Spectrogram of the segment; the parts that count for {third['label']} are marked (Grad-CAM)."
     )
     until(page, "document.querySelector('#explanation img').naturalWidth > 300")
     with clip.open("rb") as content:
         query = {"label": third["label"], "start": 1, "end": 2}
         why = httpx.post(f"{served.url}/v1/explain", params=query, files={"file": content}, timeout=60).json()
     assert why["seconds"] == pytest.approx(1.0)
-    for name, place in (("listened", "What it listened to"), ("rest", "The rest")):
+    for name, place in (("listened", "The part that the model used"), ("rest", "The rest")):
         score = why["scores"][name][third["label"]]
         expect(page.locator("#explanation")).to_contain_text(f"{place}: {third['label']} {score:.2f}")
 
@@ -317,11 +318,11 @@ def test_what_is_no_sound_is_said(served: Server, visit: Open) -> None:
 @pytest.mark.slow
 def test_a_server_that_wants_its_token_and_has_limits(strict: Server, visit: Open, clip: Path) -> None:
     page = visit(strict, wrong_but="status of 4")
-    field = page.get_by_label("This server wants its token")
+    field = page.get_by_label("This server requires its token")
     expect(field).to_be_focused()
     field.fill("open")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("alert")).to_contain_text("This server wants its token")
+    expect(page.get_by_role("alert")).to_contain_text("This server requires its token")
     field.fill("sesame")
     page.keyboard.press("Enter")
     expect(page.locator("#about")).to_contain_text("3 classes")
@@ -340,11 +341,11 @@ def test_a_server_that_wants_its_token_and_has_limits(strict: Server, visit: Ope
     page.click("#microphone")
     expect(page.locator("#lanes button").nth(0)).to_be_attached()
     other = visit(strict, wrong_but="WebSocket connection to")
-    other.get_by_label("This server wants its token").fill("sesame")
+    other.get_by_label("This server requires its token").fill("sesame")
     other.keyboard.press("Enter")
     expect(other.locator("#about")).to_contain_text("3 classes")
     other.click("#microphone")
-    expect(other.get_by_role("alert")).to_contain_text("The server took no stream: it has as many as it takes.")
+    expect(other.get_by_role("alert")).to_contain_text("The server has no room for another stream.")
     page.click("#microphone")
     expect(page.locator("#player")).to_be_visible()
     other.click("#again")
@@ -354,7 +355,7 @@ def test_a_server_that_wants_its_token_and_has_limits(strict: Server, visit: Ope
 @pytest.mark.slow
 def test_a_busy_server_is_asked_again(strict: Server, visit: Open, clip: Path) -> None:
     page = visit(strict, wrong_but="status of 4")
-    page.get_by_label("This server wants its token").fill("sesame")
+    page.get_by_label("This server requires its token").fill("sesame")
     page.keyboard.press("Enter")
     expect(page.locator("#about")).to_contain_text("3 classes")
     head = "POST /v1/classify HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer sesame\r\nContent-Length: 9\r\n\r\n"
@@ -366,7 +367,7 @@ def test_a_busy_server_is_asked_again(strict: Server, visit: Open, clip: Path) -
         ):
             pass
         upload(page, clip)
-        expect(page.get_by_role("alert")).to_contain_text("The server asks for 1 s of patience.")
+        expect(page.get_by_role("alert")).to_contain_text("Try again in 1 s.")
     page.get_by_role("button", name="Try again").click()
     expect(page.locator("#name")).to_have_text(clip.name)
     expect(page.get_by_role("alert")).to_be_hidden()
@@ -446,7 +447,7 @@ def test_numbers_of_the_page_are_right(served: Server, visit: Open) -> None:
 def test_the_page_asks_for_nothing_that_is_not_there(served: Server) -> None:
     page = httpx.get(served.url + "/").text
     assert "<script>" not in page and "style=" not in page and "onclick" not in page
-    static = Path(files.__file__).parent / "serve" / "static"
+    static = app.STATIC
     for file in static.iterdir():
         text = file.read_text(encoding="utf-8")
         assert "innerHTML" not in text and "https://" not in text.replace("https://arxiv.org", "")

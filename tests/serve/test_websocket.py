@@ -1,4 +1,4 @@
-"""Streams over WebSocket: what is said is what the whole recording gives, however the samples were cut up."""
+"""Streams over WebSocket: the answers equal those for the whole recording, however the samples were cut."""
 
 import io
 import json
@@ -128,7 +128,7 @@ BAD: dict[str, tuple[str, list[str | bytes], str]] = {
         [bytes.fromhex("1a45dfa39f4286810142f781")],
         "holds Matroska",
     ),
-    "random bytes": ("?rate=16000&encoding=s16le", [RANDOM[:9_000], RANDOM[9_000:]], "fill the whole range evenly"),
+    "random bytes": ("?rate=16000&encoding=s16le", [RANDOM[:9_000], RANDOM[9_000:]], "fill the whole range uniformly"),
 }
 
 
@@ -350,5 +350,7 @@ def test_a_handshake_that_announces_a_body_or_too_much_keeps_no_place(strict: Se
 
 
 def test_a_handshake_whose_body_is_empty_is_taken(strict: Server) -> None:
+    while figures(strict)["hubbub_streams", ()]:  # the last test's stream may still hold its slot
+        pass
     with raw(strict, HANDSHAKE + b"Content-Length: 0\r\n\r\n") as connection:
         assert connection.recv(12) == b"HTTP/1.1 101"

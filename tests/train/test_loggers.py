@@ -479,7 +479,10 @@ def test_a_missing_package_is_named_with_its_install_line(
 
 
 def test_a_store_whose_path_sqlite_cannot_take(track: Tracked, tmp_path: Path) -> None:
-    with pytest.raises(TrackerError, match=r"no \?, # or %"), track(("mlflow",), store=tmp_path / "50%" / "mlflow.db"):
+    with (
+        pytest.raises(TrackerError, match=r"must not contain \?, # or %"),
+        track(("mlflow",), store=tmp_path / "50%" / "mlflow.db"),
+    ):
         pytest.fail("trained")
     (tmp_path / "file").touch()
     below, rule = tmp_path / "file" / "mlflow.db", r"/file/.* cannot be used: .*File exists"

@@ -1,4 +1,4 @@
-// In the audio thread: what the microphone gives, mixed down, in blocks of a size worth sending.
+// In the audio thread: mixes the microphone down to mono and collects blocks that are large enough to send.
 
 const BLOCK = 2048;
 

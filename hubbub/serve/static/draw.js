@@ -1,15 +1,15 @@
-// Waveforms and spectrograms on canvases, whole or rolling by.
+// Draws waveforms and spectrograms on canvases, of a whole recording or of a stream.
 
 import { peaks, share, Spectrum } from "./sound.js";
 
-// Dark to bright, in even steps of lightness (after matplotlib's inferno).
+// From dark to bright in even steps of lightness (after matplotlib's inferno).
 const STOPS = [[0, 0, 4], [40, 11, 84], [101, 21, 110], [159, 42, 99], [212, 72, 66], [245, 125, 21], [250, 193, 39], [252, 255, 164]];
 const COLOURS = Array.from({ length: 256 }, (_, i) => {
   const at = i / 255 * (STOPS.length - 1), low = Math.min(Math.floor(at), STOPS.length - 2);
   return STOPS[low].map((value, c) => value + (STOPS[low + 1][c] - value) * (at - low));
 });
-const PIECES = 4; // spectra that share a column of a long recording
-const ROLLING_DB = 30; // the loudest cell of a rolling spectrogram at least: silence shall look like it
+const PIECES = 4; // spectra in one column of a long recording
+const ROLLING_DB = 30; // lower limit for the loudest cell of a rolling spectrogram, so that silence stays dark
 
 const ink = canvas => getComputedStyle(canvas).getPropertyValue("--link");
 
@@ -36,7 +36,7 @@ export function drawSpectrogram(canvas, samples, rate) {
   cells.forEach((column, c) => context.putImageData(painted(column, loudest), c, 0));
 }
 
-/** A waveform and a spectrogram that roll by, the newest sound at the right. */
+/** A rolling waveform and spectrogram, with the newest sound at the right. */
 export class Rolling {
   rest = new Float32Array(0);
 
@@ -53,7 +53,7 @@ export class Rolling {
     const samples = new Float32Array(this.rest.length + block.length);
     samples.set(this.rest);
     samples.set(block, this.rest.length);
-    // The samples before a column stay with it, for its spectrum.
+    // The spectrum of a column also needs the samples before it.
     let at = this.spectrum.size;
     for (; at + this.step <= samples.length; at += this.step) this.column(samples.subarray(at - this.spectrum.size, at + this.step));
     this.rest = samples.slice(Math.max(Math.floor(at) - this.spectrum.size, 0));

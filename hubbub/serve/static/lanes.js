@@ -1,14 +1,14 @@
-// The timeline: a lane a class, a button a segment; one of them is in the tab order, arrow keys go on from there.
+// The timeline: a lane for each class, a button for each segment. One button is in the tab order; arrow keys move on.
 
-const MOST = 6; // lanes; all other classes share one more
+const MOST = 6; // lanes; all other classes share another one
 const OTHERS = "others";
-// Okabe and Ito's colours, for all kinds of colour vision.
+// Okabe and Ito's colours, which people with any colour vision can tell apart.
 const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c8c8c"];
 
 export const seconds = value => value.toFixed(value < 100 ? 1 : 0);
 export const inWords = ({ label, score, start, end }) => `${label}, ${score.toFixed(2)}, ${start.toFixed(2)} to ${end.toFixed(2)} s`;
 
-/** From when to when each segment speaks: where two overlap, each for its half. */
+/** The time that each segment covers on the timeline: an overlap is divided between the two. */
 export function stretches(segments) {
   const from = segments.map(({ start }, i) => Math.max(start, i && start < segments[i - 1].end ? (start + segments[i - 1].end) / 2 : start));
   return segments.map(({ end }, i) => ({ from: from[i], to: Math.min(end, from[i + 1] ?? end) }));
@@ -18,19 +18,19 @@ export class Lanes {
   segments = [];
   buttons = [];
 
-  /** `pick(number)` is called for a segment that is chosen. */
+  /** `pick(number)` is called when a segment is chosen. */
   constructor(place, ticks, pick) {
     [this.place, this.ticks] = [place, ticks];
     place.addEventListener("click", event => {
       const number = this.buttons.indexOf(event.target);
       if (number < 0) return;
-      this.stand(number);
+      this.mark(number);
       pick(number);
     });
     place.addEventListener("keydown", event => this.move(event));
   }
 
-  /** Show segments on the stretch of time from `start` to `end` [s]; they can be chosen, or only seen. */
+  /** Show the segments between `start` and `end` [s]; they can be clicked if `choosable`. */
   show(segments, start, end, choosable = true) {
     this.segments = segments;
     this.stretches = stretches(segments);
@@ -57,14 +57,14 @@ export class Lanes {
     this.tick(start, end);
   }
 
-  /** The segment that speaks at a time, marked; -1 where none does. */
+  /** Mark the segment at a time and return its number; -1 if there is none. */
   follow(time) {
     const number = this.stretches.findIndex(({ from, to }) => from <= time && time < to);
     this.buttons.forEach((button, i) => button.classList.toggle("now", i === number));
     return number;
   }
 
-  stand(number) {
+  mark(number) {
     this.buttons.forEach((button, i) => {
       button.tabIndex = i === number ? 0 : -1;
       button.setAttribute("aria-current", String(i === number));
@@ -91,7 +91,7 @@ export class Lanes {
   }
 }
 
-/** The classes that have a lane, in the order in which they are heard first: those with the largest sums of scores. */
+/** The classes with a lane, in the order of their first segment: those with the largest sums of scores. */
 function lanes(segments) {
   const sums = new Map();
   for (const { label, score } of segments) sums.set(label, (sums.get(label) ?? 0) + score);
@@ -100,7 +100,7 @@ function lanes(segments) {
   return sums.size > MOST ? [...names, OTHERS] : names;
 }
 
-/** An element, and text that is never taken for anything but text. */
+/** An element with plain text. */
 export function make(tag, kind = "", text = "") {
   const element = document.createElement(tag);
   if (kind) element.className = kind;

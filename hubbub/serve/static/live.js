@@ -1,15 +1,15 @@
-// The microphone, heard by the server while it goes on; what was heard is kept for as long as a page can hold it.
+// The microphone, streamed to the server; the last two minutes of sound and segments are kept.
 
 import { Rolling } from "./draw.js";
 import { Stream, Trouble } from "./server.js";
 
-export const WINDOW_S = 12; // what is seen of it
+export const WINDOW_S = 12; // visible part of the stream
 const KEPT_S = 120;
 
 const REFUSALS = {
   NotAllowedError: "The microphone was refused. Allow it for this page in the browser's settings, then press the button again.",
   NotFoundError: "There is no microphone here. Plug one in, then press the button again.",
-  NotReadableError: "The microphone is in use by something else. Close that, then press the button again.",
+  NotReadableError: "Another program uses the microphone. Close it, then press the button again.",
 };
 
 export class Live {
@@ -17,18 +17,18 @@ export class Live {
   kept = []; // blocks
   behind = 0; // seconds from the newest sample sent to the newest segment answered
 
-  /** `heard(segment)`, `event(event)` and `moved()` tell what happens; `ended(trouble, decision)` is told once. */
-  constructor(wave, spectrogram, tell) {
-    Object.assign(this, { wave, spectrogram, tell });
+  /** Callbacks: `segment(segment)`, `event(event)`, `moved()` for new sound, and once `ended(trouble, decision)`. */
+  constructor(wave, spectrogram, callbacks) {
+    Object.assign(this, { wave, spectrogram, callbacks });
   }
 
   get seconds() { return this.stream.sent / this.stream.rate; }
   get dropped() { return this.stream.dropped; }
 
-  /** Throws `Trouble` where there is no microphone to be had, or no server to hear it. */
+  /** Throws `Trouble` if there is no microphone or the server refuses the stream. */
   async start() {
     if (!navigator.mediaDevices) {
-      throw new Trouble("The browser gives the microphone only to pages of this machine or over https.");
+      throw new Trouble("The browser allows the microphone only on pages from this machine or over https.");
     }
     try {
       const plain = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
@@ -40,7 +40,7 @@ export class Live {
     await this.context.audioWorklet.addModule(new URL("capture.js", import.meta.url));
     const { sampleRate } = this.context;
     this.rolling = new Rolling(this.wave, this.spectrogram, sampleRate, WINDOW_S);
-    this.stream = new Stream(sampleRate, message => this.hear(message), trouble => this.close(trouble));
+    this.stream = new Stream(sampleRate, message => this.receive(message), trouble => this.close(trouble));
     const capture = new AudioWorkletNode(this.context, "capture", { numberOfOutputs: 0 });
     capture.port.onmessage = event => this.take(event.data);
     try {
@@ -52,19 +52,19 @@ export class Live {
     this.context.createMediaStreamSource(this.microphone).connect(capture);
   }
 
-  /** Ask for what is left; `ended` follows. */
+  /** End the stream; the last answers and `ended` follow. */
   stop() {
     this.release();
     this.stream.end();
   }
 
-  /** Stop without another word: something else is to be heard. */
+  /** Stop without further callbacks. */
   leave() {
-    this.tell = { heard() {}, event() {}, moved() {}, ended() {} };
+    this.callbacks = { segment() {}, event() {}, moved() {}, ended() {} };
     this.stop();
   }
 
-  /** The sound that was kept, and the segments that lie in it, both from its own start. */
+  /** The sound that was kept and its segments, with times from its start. */
   recording() {
     const samples = new Float32Array(this.kept.reduce((sum, block) => sum + block.length, 0));
     let at = 0;
@@ -83,23 +83,23 @@ export class Live {
     this.rolling.feed(block);
     this.kept.push(block);
     if (this.kept.length * block.length > KEPT_S * this.stream.rate) this.kept.shift();
-    this.tell.moved();
+    this.callbacks.moved();
   }
 
-  hear(message) {
-    if (message.type === "event") this.tell.event(message);
+  receive(message) {
+    if (message.type === "event") this.callbacks.event(message);
     if (message.type === "end") this.decision = message;
     if (message.type !== "segment") return;
     const { scores, ...segment } = message;
     this.segments.push(segment);
     while (this.segments[0]?.end < this.seconds - KEPT_S) this.segments.shift();
     this.behind = Math.max(this.seconds - segment.end, 0);
-    this.tell.heard(message);
+    this.callbacks.segment(message);
   }
 
   close(trouble) {
     this.release();
-    this.tell.ended(trouble, this.decision);
+    this.callbacks.ended(trouble, this.decision);
   }
 
   release() {

@@ -1,58 +1,58 @@
-// The page: a recording or the microphone in, what was heard out. What the server says is only ever shown as text.
+// The page: classifies a recording or the microphone. Text from the server is only ever shown as text, never as HTML.
 
 import { drawSpectrogram, drawWave } from "./draw.js";
 import { inWords, Lanes, make, seconds } from "./lanes.js";
 import { Live, WINDOW_S } from "./live.js";
-import { ask, tell, Trouble } from "./server.js";
+import { request, setToken, Trouble } from "./server.js";
 import { decode, wav } from "./sound.js";
 
 const BARS = 5;
 const $ = id => document.getElementById(id);
 const player = $("player");
 
-let about = null; // the model, once the server has told
+let about = null; // the model, once the server has described it
 let given = null; // the file on the page
-let shown = null; // its { samples, rate }; null where the browser cannot decode it
+let shown = null; // its { samples, rate }; null if the browser cannot decode it
 let chosen = -1; // the segment that was clicked
-let stopAt = Infinity; // where the player stops by itself
+let stopAt = Infinity; // where the player stops by itself [s]
 let live = null;
 let work = new AbortController(); // of the upload or explanation under way
 
 const lanes = new Lanes($("lanes"), $("ticks"), number => choose(number));
 
-// What is said.
+// Status and errors.
 
-const say = words => { $("status").textContent = words; };
+const setStatus = words => { $("status").textContent = words; };
 
-function complain(trouble, again = null) {
+function showError(trouble, again = null) {
   if (trouble.name === "AbortError") return;
-  say("");
+  setStatus("");
   if (!(trouble instanceof Trouble)) throw trouble;
   $("error").hidden = false;
   $("error").firstElementChild.textContent = trouble.message;
   $("again").hidden = trouble.retry === null || !again;
-  $("again").onclick = () => { forgive(); again(); };
-  if (trouble.status === 401) ajar();
+  $("again").onclick = () => { hideError(); again(); };
+  if (trouble.status === 401) askToken();
 }
 
-function forgive() {
+function hideError() {
   $("error").hidden = true;
 }
 
-function ajar() {
+function askToken() {
   $("door").hidden = false;
   $("token").focus();
 }
 
 // The model.
 
-async function meet() {
-  forgive();
+async function loadModel() {
+  hideError();
   try {
-    about = await ask("v1/model");
+    about = await request("v1/model");
   } catch (error) {
     $("about").textContent = "";
-    return complain(error, meet);
+    return showError(error, loadModel);
   }
   $("door").hidden = true;
   const hop = `${about.segment_seconds.toFixed(2)} s of sound every ${about.hop_seconds.toFixed(2)} s`;
@@ -63,35 +63,35 @@ async function meet() {
 
 // A recording.
 
-async function hear(file) {
-  hush();
+async function classify(file) {
+  stopAll();
   const mine = work = new AbortController();
-  if (!about) await meet();
+  if (!about) await loadModel();
   if (!about) return;
   $("heard").hidden = true;
   const { max_mb } = about.limits;
   if (file.size > max_mb * 1e6) {
     const size = (file.size / 1e6).toFixed(1);
-    return complain(new Trouble(`${file.name} has ${size} MB, and ${max_mb} MB are the most. Give a shorter or a compressed recording.`));
+    return showError(new Trouble(`${file.name} has ${size} MB, and ${max_mb} MB are the most. Give a shorter or a compressed recording.`));
   }
-  say(`Listening to ${file.name}.`);
+  setStatus(`Classifying ${file.name}.`);
   try {
     const form = new FormData();
     form.append("file", file);
     const [answer, sound] = await Promise.all([
-      ask("v1/classify", form, mine.signal),
+      request("v1/classify", form, mine.signal),
       file.arrayBuffer().then(bytes => decode(bytes, about.rate_hz)).catch(() => null),
     ]);
     if (mine.signal.aborted) return;
-    present(answer, file, sound);
+    showAnswer(answer, file, sound);
     $("heard").focus();
   } catch (error) {
-    complain(error, () => hear(file));
+    showError(error, () => classify(file));
   }
 }
 
-/** Show an answer about a file; without its `sound`, only what was heard and when. */
-function present(answer, file, sound) {
+/** Show an answer about a file; without its `sound`, only the segments. */
+function showAnswer(answer, file, sound) {
   [given, shown] = [file, sound];
   chosen = -1;
   stopAt = Infinity;
@@ -105,14 +105,14 @@ function present(answer, file, sound) {
   $("odd").firstElementChild.replaceChildren(...odd.map(words => make("li", "", words)));
   headline(answer);
   $("segment").hidden = true;
-  const unsure = answer.known === false ? " Probably none of the classes." : "";
-  say([`${answer.label}, ${answer.score.toFixed(2)}, in ${seconds(answer.seconds)} s of sound.${unsure}`, ...odd].join(" "));
-  load(sound && file);
+  const unknown = answer.known === false ? " Probably none of the classes." : "";
+  setStatus([`${answer.label}, ${answer.score.toFixed(2)}, in ${seconds(answer.seconds)} s of sound.${unknown}`, ...odd].join(" "));
+  loadPlayer(sound && file);
   $("play").hidden = $("wave").parentElement.hidden = $("spectrogram").parentElement.hidden = !sound;
   lanes.show(answer.segments, 0, answer.seconds);
   $("hint").textContent = sound
-    ? "Click a segment to hear it and to ask why; a click in the pictures moves the player there."
-    : "This browser cannot play this kind of file; the answer is the same. Click a segment to ask why.";
+    ? "Click a segment to play it and to see an explanation. Click the waveform or spectrogram to move the player."
+    : "This browser cannot play this kind of file; the answer is the same. Click a segment to see an explanation.";
   draw();
 }
 
@@ -143,31 +143,31 @@ function headline({ label, score, scores }) {
 
 // Playback.
 
-/** Give the player a file, or none. */
-function load(file) {
+/** Load a file into the player, or none. */
+function loadPlayer(file) {
   URL.revokeObjectURL(player.src);
   if (file) player.src = URL.createObjectURL(file);
   else player.removeAttribute("src");
   player.hidden = !file;
-  place(file ? 0 : null);
+  moveCursor(file ? 0 : null);
   $("now").textContent = "";
 }
 
-/** Put the cursor at a time [s]; nowhere for null. */
-function place(time) {
+/** Put the cursor at a time [s]; hide it for null. */
+function moveCursor(time) {
   $("cursor").hidden = time === null;
   if (time !== null) $("cursor").style.left = `${100 * time / player.duration || 0}%`;
 }
 
-function follow() {
+function followPlayer() {
   if (player.currentTime >= stopAt) {
     player.pause();
     stopAt = Infinity;
   }
-  place(player.currentTime);
+  moveCursor(player.currentTime);
   const now = lanes.segments[lanes.follow(player.currentTime)];
   $("now").textContent = now ? `${seconds(player.currentTime)} s: ${now.label} ${now.score.toFixed(2)}` : "";
-  if (!player.paused) requestAnimationFrame(follow);
+  if (!player.paused) requestAnimationFrame(followPlayer);
 }
 
 function seek(event) {
@@ -187,44 +187,44 @@ function choose(number) {
   $("why").hidden = !about.explains;
   $("why").textContent = `Why ${segment.label}?`;
   $("explanation").replaceChildren();
-  if (shown) hearSegment();
+  if (shown) playSegment();
 }
 
-function hearSegment() {
+function playSegment() {
   const { start, end } = lanes.segments[chosen];
   player.currentTime = start;
   stopAt = end;
-  player.play().catch(() => {}); // a seek or another segment came first
+  player.play().catch(() => {}); // interrupted by a seek or another segment
 }
 
 async function explain() {
   work.abort();
   const mine = work = new AbortController(), segment = lanes.segments[chosen];
-  forgive();
+  hideError();
   $("why").disabled = true;
-  $("explanation").replaceChildren(make("p", "", "Asking why."));
+  $("explanation").replaceChildren(make("p", "", "Computing the explanation."));
   try {
     const form = new FormData();
     form.append("file", given);
     const { label, start, end } = segment, query = new URLSearchParams({ label, start, end });
-    const why = await ask(`v1/explain?${query}`, form, mine.signal);
-    if (lanes.segments[chosen] === segment) $("explanation").replaceChildren(...explained(why));
+    const why = await request(`v1/explain?${query}`, form, mine.signal);
+    if (lanes.segments[chosen] === segment) $("explanation").replaceChildren(...explanationParts(why));
   } catch (error) {
     $("explanation").replaceChildren();
-    complain(error, explain);
+    showError(error, explain);
   } finally {
     $("why").disabled = false;
   }
 }
 
-function explained(why) {
+function explanationParts(why) {
   const wide = make("div", "wide"), picture = make("img");
   wide.tabIndex = 0; // it scrolls on a phone
   wide.append(picture);
   picture.src = why.media[why.files.clip];
-  picture.alt = `Spectrogram of the segment; what spoke for ${why.label} is marked, by ${why.method}.`;
+  picture.alt = `Spectrogram of the segment; the parts that count for ${why.label} are marked (${why.method}).`;
   const sounds = make("div", "pair");
-  for (const [name, words] of [["listened", "What it listened to"], ["rest", "The rest"]]) {
+  for (const [name, words] of [["listened", "The part that the model used"], ["rest", "The rest"]]) {
     const part = make("div"), sound = make("audio");
     sound.controls = true;
     sound.src = why.media[why.files[name]];
@@ -237,35 +237,35 @@ function explained(why) {
 
 // The microphone.
 
-/** Leave whatever goes on. */
-function hush() {
+/** Stop the upload, the player and the microphone. */
+function stopAll() {
   work.abort();
   player.pause();
-  forgive();
+  hideError();
   if (live) live.leave();
   live = null;
-  button(false);
+  setRecording(false);
 }
 
 async function listen() {
   if (live) return live.stop();
-  hush();
-  if (!about) await meet();
+  stopAll();
+  if (!about) await loadModel();
   if (!about) return;
-  say("Asking for the microphone.");
-  const mine = new Live($("wave"), $("spectrogram"), { heard, moved, event: overheard, ended });
+  setStatus("Waiting for the microphone.");
+  const mine = new Live($("wave"), $("spectrogram"), { segment: showSegment, event: showEvent, moved: update, ended: finishRecording });
   $("microphone").disabled = true;
   try {
     await mine.start();
   } catch (error) {
-    return complain(error, listen);
+    return showError(error, listen);
   } finally {
     $("microphone").disabled = false;
   }
   live = mine;
-  load(null);
-  button(true);
-  say("Listening to the microphone.");
+  loadPlayer(null);
+  setRecording(true);
+  setStatus("Listening to the microphone.");
   $("name").textContent = "Microphone";
   headline({ label: "…", score: 0, scores: {} });
   $("score").textContent = "";
@@ -274,69 +274,69 @@ async function listen() {
   $("heard").hidden = $("figures").hidden = $("wave").parentElement.hidden = $("spectrogram").parentElement.hidden = false;
   $("segment").hidden = $("unknown").hidden = $("odd").hidden = true;
   $("hint").textContent = "The newest sound is at the right.";
-  moved();
+  update();
 }
 
-function heard(segment) {
+function showSegment(segment) {
   headline(segment);
 }
 
-function overheard({ label, start, end }) {
-  say(`${label} from ${seconds(start)} to ${seconds(end)} s.`);
+function showEvent({ label, start, end }) {
+  setStatus(`${label} from ${seconds(start)} to ${seconds(end)} s.`);
 }
 
-function moved() {
+function update() {
   const now = live.seconds, seen = live.segments.filter(({ end }) => end > now - WINDOW_S);
   lanes.show(seen, now - WINDOW_S, now, false);
   const dropped = `${live.dropped} ${live.dropped === 1 ? "block" : "blocks"} dropped`;
-  $("figures").textContent = `${seconds(now)} s heard, ${live.behind.toFixed(1)} s behind, ${dropped}`;
+  $("figures").textContent = `${seconds(now)} s received, ${live.behind.toFixed(1)} s behind, ${dropped}`;
 }
 
-function ended(trouble, decision) {
+function finishRecording(trouble, decision) {
   const { samples, rate, segments, from } = live.recording();
   live = null;
-  button(false);
+  setRecording(false);
   if (!decision) {
     $("heard").hidden = !samples.length;
-    return complain(trouble, listen);
+    return showError(trouble, listen);
   }
   const kept = from > 0 ? `, its last ${seconds(samples.length / rate)} s` : "";
   const answer = { ...decision, file: `Microphone${kept}`, seconds: samples.length / rate, segments };
-  present(answer, wav(samples, rate), { samples, rate });
+  showAnswer(answer, wav(samples, rate), { samples, rate });
 }
 
-function button(on) {
+function setRecording(on) {
   $("microphone").textContent = on ? "Stop listening" : "Listen to the microphone";
   $("microphone").classList.toggle("on", on);
 }
 
-// What the reader does.
+// Events of the page.
 
 $("file").addEventListener("change", event => {
   const [file] = event.target.files;
   event.target.value = ""; // the same file may be chosen again
-  if (file) hear(file);
+  if (file) classify(file);
 });
 $("microphone").addEventListener("click", listen);
-$("play").addEventListener("click", hearSegment);
+$("play").addEventListener("click", playSegment);
 $("why").addEventListener("click", explain);
 $("wave").addEventListener("click", seek);
 $("spectrogram").addEventListener("click", seek);
 $("door").addEventListener("submit", event => {
   event.preventDefault();
-  tell($("token").value.trim());
-  meet();
+  setToken($("token").value.trim());
+  loadModel();
 });
-player.addEventListener("play", follow);
-player.addEventListener("seeked", follow);
+player.addEventListener("play", followPlayer);
+player.addEventListener("seeked", followPlayer);
 player.addEventListener("ended", () => { stopAt = Infinity; });
 for (const kind of ["dragover", "dragleave", "drop"]) {
   document.addEventListener(kind, event => {
     event.preventDefault();
     $("give").classList.toggle("over", kind === "dragover");
-    if (kind === "drop" && event.dataTransfer.files.length) hear(event.dataTransfer.files[0]);
+    if (kind === "drop" && event.dataTransfer.files.length) classify(event.dataTransfer.files[0]);
   });
 }
 addEventListener("resize", () => { if (!live && !$("heard").hidden) draw(); });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
-meet();
+loadModel();

@@ -1,10 +1,10 @@
-// What the page asks of the server; every way it can go wrong, in words.
+// Requests to the server; every error has a message for the reader.
 
 let token = "";
 
-export const tell = value => { token = value; };
+export const setToken = value => { token = value; };
 
-/** Something that did not work, in words for the reader. `retry` are seconds, where asking again may help. */
+/** An error with a message for the reader. `retry`: after how many seconds to try again; null if that does not help. */
 export class Trouble extends Error {
   constructor(words, { status = 0, retry = null } = {}) {
     super(words);
@@ -13,10 +13,10 @@ export class Trouble extends Error {
   }
 }
 
-const GONE = "The server does not answer. See whether it still runs and whether you are connected.";
+const GONE = "The server does not answer. Check that it still runs and that you are connected.";
 
 /** The JSON of a route. Throws `Trouble`. */
-export async function ask(path, body, signal) {
+export async function request(path, body, signal) {
   let reply, answer;
   try {
     const headers = token ? { Authorization: `Bearer ${token}` } : {};
@@ -28,7 +28,7 @@ export async function ask(path, body, signal) {
   }
   if (reply.ok) return answer;
   const wait = reply.headers.get("Retry-After");
-  const busy = wait === null ? "" : ` The server asks for ${wait} s of patience.`;
+  const busy = wait === null ? "" : ` Try again in ${wait} s.`;
   throw new Trouble(sentence(answer.error ?? `The server refused (${reply.status}).`) + busy, {
     status: reply.status,
     retry: wait === null ? null : Number(wait),
@@ -36,15 +36,14 @@ export async function ask(path, body, signal) {
 }
 
 /**
- * Samples to the server, what it hears back. `begun` is fulfilled once the server listens, else rejected with a
- * `Trouble`. `said` gets each message of the server; `ended` is told when the stream is over, with a `Trouble` unless
- * all went well.
+ * A stream of samples to the server. `begun` is fulfilled once the server accepts it, else rejected with a `Trouble`.
+ * `received` is called with each message of the server, `ended` at the end, with a `Trouble` if it failed.
  */
 export class Stream {
-  dropped = 0; // blocks that were not sent because the line was full
+  dropped = 0; // blocks that were not sent because the connection was too slow
   sent = 0; // samples
 
-  constructor(rate, said, ended) {
+  constructor(rate, received, ended) {
     this.rate = rate;
     this.ready = this.over = false;
     this.begun = new Promise((resolve, reject) => { this.settle = { resolve, reject }; });
@@ -55,7 +54,7 @@ export class Stream {
       const message = JSON.parse(event.data);
       if (message.type === "ready") this.settle.resolve(this.ready = true);
       if (message.type === "error") this.finish(ended, new Trouble(sentence(message.error)));
-      else said(message);
+      else received(message);
       if (message.type === "end") this.finish(ended);
     };
     this.socket.onclose = () => this.closed(ended);
@@ -63,7 +62,7 @@ export class Stream {
 
   get open() { return this.socket.readyState === WebSocket.OPEN; }
 
-  /** Whether the block was sent. A line that is two seconds behind takes no more, so that answers stay fresh. */
+  /** Whether the block was sent; it is dropped if the connection is two seconds behind, so that answers stay current. */
   feed(block) {
     if (!this.ready || !this.open) return false;
     if (this.socket.bufferedAmount > 2 * 4 * this.rate) {
@@ -87,13 +86,13 @@ export class Stream {
     else this.settle.reject(trouble);
   }
 
-  /** A refused socket tells a page nothing: whether the server is gone or busy is found out by asking it. */
+  /** The browser does not say why a socket was refused: another request shows whether the server is gone or busy. */
   async closed(ended) {
     if (this.over) return;
-    let trouble = new Trouble("The server took no stream: it has as many as it takes. Wait a moment.", { retry: 1 });
+    let trouble = new Trouble("The server has no room for another stream. Wait a moment.", { retry: 1 });
     try {
-      await ask("readyz");
-      if (this.ready) trouble = new Trouble("The line to the server broke.", { retry: 0 });
+      await request("readyz");
+      if (this.ready) trouble = new Trouble("The connection to the server broke.", { retry: 0 });
     } catch (error) {
       trouble = error;
     }

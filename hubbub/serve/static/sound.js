@@ -1,8 +1,8 @@
-// Sound as numbers: decoded to mono samples, as WAV again, its peaks and its spectrum. No page, no server.
+// Decodes sound to mono samples, writes WAV, and computes peaks and spectra. Knows neither the page nor the server.
 
-const DECIBELS = 80; // shown below the loudest cell
+const DECIBELS = 80; // range of colours below the loudest cell
 
-/** A recording's bytes -> mono samples at `rate`. Throws where the browser knows no such format. */
+/** A recording's bytes -> mono samples at `rate`. Throws if the browser does not know the format. */
 export async function decode(bytes, rate) {
   const held = Math.min(Math.max(rate, 8000), 96000); // what every browser can decode to
   const buffer = await new OfflineAudioContext(1, 1, held).decodeAudioData(bytes);
@@ -25,7 +25,7 @@ export function wav(samples, rate) {
   return new Blob([head, samples], { type: "audio/wav" });
 }
 
-/** The lowest and the highest sample of each of so many columns. */
+/** The lowest and highest sample in each column. */
 export function peaks(samples, columns) {
   const found = new Float32Array(2 * columns);
   for (let c = 0; c < columns; c++) {
@@ -38,7 +38,7 @@ export function peaks(samples, columns) {
   return found;
 }
 
-/** Short-time spectra, their bands even in mel: the lowest is 0 Hz, the highest half the rate. */
+/** Short-time spectra in bands that are even in mel, from 0 Hz to half the rate. */
 export class Spectrum {
   constructor(rate, bands = 96) {
     this.bands = bands;
@@ -48,7 +48,7 @@ export class Spectrum {
     this.edges = Array.from({ length: bands + 1 }, (_, b) => hz(b / bands * top) / rate * this.size);
   }
 
-  /** The decibels of each band around a sample. */
+  /** The level of each band around a sample [dB]. */
   at(samples, middle) {
     const { size } = this, real = new Float32Array(size), imaginary = new Float32Array(size);
     const start = Math.round(middle - size / 2);
@@ -89,5 +89,5 @@ export function transform(real, imaginary) {
   }
 }
 
-/** Decibels to a share of the colours, the loudest cell being 1. */
+/** Decibels -> position in the range of colours, 1 for the loudest cell. */
 export const share = (decibels, loudest) => Math.min(Math.max(1 + (decibels - loudest) / DECIBELS, 0), 1);
