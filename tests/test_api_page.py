@@ -1,8 +1,10 @@
-"""The examples of docs/api.md run, and the page names all that is public and nothing else."""
+"""The Python examples of the docs run, and docs/api.md names all that is public and nothing else."""
 
 import re
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import hubbub
@@ -12,18 +14,41 @@ from hubbub.config.recipe import Recipe
 from hubbub.inference.explain import Explanation
 from tests.helpers.sounds import sounds
 
-PAGE = (Path(__file__).parents[1] / "docs" / "api.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[1] / "docs"
+PAGE = (DOCS / "api.md").read_text(encoding="utf-8")
 
 
-def test_every_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder as the pages have it: classifiers and sounds under the names of their examples."""
+    model = TorchClassifier(Recipe.load("street-cnn", ["network.width=4"]), ("dog", "siren"))
+    for name in ("demo", "mine"):
+        model.save(tmp_path / "runs" / name)
+    sounds(tmp_path, "street.wav", "day.flac", seconds=3)
     monkeypatch.chdir(tmp_path)
-    TorchClassifier(Recipe.load("street-cnn", ["network.width=4"]), ("dog", "siren")).save(tmp_path / "runs" / "mine")
-    sounds(tmp_path, "street.wav", seconds=3)
+    return tmp_path
+
+
+def test_every_example_runs(folder: Path) -> None:
     names: dict[str, object] = {}
     blocks = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     assert len(blocks) >= 6
     for block in blocks:
         exec(block, names)
+
+
+def test_the_python_of_explain_runs(folder: Path) -> None:
+    (block,) = re.findall(r"```python\n(.*?)```", (DOCS / "explain.md").read_text(encoding="utf-8"), re.DOTALL)
+    exec(block, {})
+    assert (folder / "why" / "explanation.json").is_file()
+
+
+def test_the_python_of_classify_runs(folder: Path) -> None:
+    text = (DOCS / "classify.md").read_text(encoding="utf-8").partition("## In Python")[2]
+    code = "\n".join(line[4:] for line in text.splitlines() if line.startswith("    "))
+    names: dict[str, Any] = {"blocks": np.zeros((30, 4800), np.float32)}
+    exec(code, names)
+    assert len(names["found"]) == 0 and names["scores"].shape[1] == 2
 
 
 def test_the_page_has_a_section_for_each_public_name() -> None:

@@ -70,6 +70,16 @@ def test_the_architecture_page_names_wings_modules_and_tiers_that_exist() -> Non
     assert [set(re.findall(r"`(\w+)(?:/|\.py)`", wings)) for _, wings in rows] == [set(tier) for tier in TIERS]
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_every_class_that_a_page_names_exists(page: Path) -> None:
+    code = "\n".join(file.read_text(encoding="utf-8") for file in sorted((ROOT / "hubbub").rglob("*.py")))
+    known = set(re.findall(r"\w+", code))
+    for name in re.findall(
+        r"`((?:\w+\.)*[A-Z][a-z]+[A-Z]?\w*(?:\.\w+)?)(?:\([^`]*\))?`", page.read_text(encoding="utf-8")
+    ):
+        assert set(name.split(".")) <= known or (ROOT / name).exists(), name
+
+
 @pytest.mark.slow
 def test_the_first_commands_and_the_python_of_the_readme_run(
     tmp_path: Path,
