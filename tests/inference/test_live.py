@@ -642,5 +642,5 @@ def test_a_microphone_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(sys.modules, "sounddevice", None)
     with pytest.raises(SourceError, match=r"pip install 'hubbub\[live\]'"):
         Microphone()
-    with pytest.raises(SourceError, match="are a pipe's"):
+    with pytest.raises(SourceError, match="are for pipes"):
         capture.open_source(None, RATE, channels=2)
