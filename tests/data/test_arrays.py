@@ -180,7 +180,7 @@ def test_where_it_is_not_known_how_pictures_were_made_only_such_are_taken(
 
 
 def test_other_settings_than_the_pictures_were_made_with_are_refused(magma: Clips) -> None:
-    with pytest.raises(ClipsError, match=r"frontend.n_fft = 512, and the recipe says 1024"):
+    with pytest.raises(ClipsError, match=r"frontend.n_fft = 512, and the recipe has 1024"):
         fit_to_data(recipe(*MAGMA, "frontend.n_fft=1024"), magma)
     with pytest.raises(ClipsError, match=r"audio.rate_hz = 16000"):
         fit_to_data(recipe(*MAGMA, "audio.rate_hz=22050"), magma)
@@ -195,7 +195,7 @@ def test_a_network_that_hears_is_refused_pictures_and_given_is_refused_sound(mag
         fit_to_data(Recipe.load("street-yamnet"), magma)
     with pytest.raises(ClipsError, match="'precomputed' does not take"):
         fit_to_data(recipe(*GREY, 'frontend.name="precomputed"'), sound)
-    assert fit_to_data(recipe(), sound) == (recipe(), [])
+    assert fit_to_data(recipe(), sound) == (recipe(), ())
 
 
 def test_scoring_other_segments_is_for_sound(magma: Clips) -> None:

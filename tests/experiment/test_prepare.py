@@ -1,4 +1,4 @@
-"""material: what cannot be tested and what was left out is said with every figure."""
+"""prepare: what cannot be tested and what was left out is said with every figure."""
 
 from pathlib import Path
 
@@ -17,8 +17,8 @@ def test_what_is_not_tested_and_what_was_left_out_is_in_every_result(tmp_path: P
     (tmp_path / "dog" / "notes.txt").touch()
     said: list[str] = []
     small = [f"data.name={tmp_path}", "protocol.kind=holdout", "network.width=2"]
-    material = prepare(Recipe.load("street-cnn", small), said.append)
-    reasons = environment_of(material)["why_not_comparable"]
+    prepared = prepare(Recipe.load("street-cnn", small), said.append)
+    reasons = environment_of(prepared).why_not_comparable
     assert "NEVER TESTED: class 'thunder' (1 clip) is in no test part" in reasons
     assert "LEFT OUT: 1 class folders without recordings: rain" in reasons
     assert "left out: 1 files with other endings (.txt): dog/notes.txt" in said
