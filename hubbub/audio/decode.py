@@ -35,8 +35,6 @@ from hubbub.audio.waves import Downmixer, WaveError, is_integer, short_repr
 
 __all__ = [
     "EXTENSIONS",
-    "MAX_RATE_HZ",
-    "MIN_RATE_HZ",
     "AudioError",
     "FormatError",
     "Resampler",

@@ -159,8 +159,8 @@ def train(
     from hubbub.report.run_folder import run_name
     from hubbub.runtime.names import safe_name
 
-    given = {"train.epochs": epochs, "train.learning_rate": lr, "train.batch_size": batch_size}
-    extra = [f"{key}={value}" for key, value in given.items() if value is not None]
+    options = {"train.epochs": epochs, "train.learning_rate": lr, "train.batch_size": batch_size}
+    extra = [f"{key}={value}" for key, value in options.items() if value is not None]
     extra = as_settings(settings, device, fold, str(seed), allow_missing, allow_leaky) + extra
     chosen = Recipe.load(recipe, extra, quick=quick)
     if chosen.protocol.kind in ("kfold", "logo") and not chosen.protocol.folds:

@@ -192,6 +192,6 @@ def data_features(
 
     resolved = recipe_of(recipe, settings, allow_missing)
     write_features(open_clips(resolved), resolved, folder)
-    given = "".join(f" --set {setting}" for setting in settings or [])
+    options = "".join(f" --set {setting}" for setting in settings or [])
     out.print(f"{folder / ARRAYS}", soft_wrap=True)
-    out.print(f"train from it: hubbub bench {recipe}{given} --set data.name={folder / ARRAYS}", soft_wrap=True)
+    out.print(f"train from it: hubbub bench {recipe}{options} --set data.name={folder / ARRAYS}", soft_wrap=True)

@@ -98,7 +98,7 @@ def compare(
     pairs = pair_table(result)
     for name, verdict, difference, interval, *tests in pairs.rows:
         out.print(f"{name}: {difference} ({interval}), {verdict}", soft_wrap=True)
-        said = ", ".join(f"{head} {test}" for head, test in zip(pairs.heads[4:], tests, strict=True))
-        out.print(f"    {said}", soft_wrap=True)
+        results = ", ".join(f"{head} {test}" for head, test in zip(pairs.heads[4:], tests, strict=True))
+        out.print(f"    {results}", soft_wrap=True)
     out.print(headline(result), soft_wrap=True)
     out.print(f"page: {write_comparison(result, page)}", soft_wrap=True)

@@ -7,7 +7,7 @@ Deletion and insertion curves are Petsiuk et al. 2018 (https://arxiv.org/abs/180
 listened to, follows Parekh et al. 2022 (https://arxiv.org/abs/2202.11479); here the mask lies on the spectrum.
 
 A map shows where the decision came from, not that it is right. Front ends and networks say where a map's cells lie
-(`places`); this module names no network.
+(`positions`); this module names no network.
 """
 
 from contextlib import nullcontext

@@ -162,7 +162,7 @@ class _Recording:
 
     path: str
     scorer: Scorer
-    last: "_Piece | None" = None  # the piece that came last
+    last: _Piece | None = None
     pending: int = 0  # segments that are not scored yet
     ended: bool = False
     error: str = ""

@@ -22,8 +22,8 @@ def homes() -> list[Path]:
     made absolute), then the user's data folder. They need not exist."""
     from platformdirs import user_data_path
 
-    given = os.environ.get("HUBBUB_HOME", "").split(os.pathsep)
-    return [*(absolute(part) for part in given if part.strip()), user_data_path("hubbub", appauthor=False)]
+    listed = os.environ.get("HUBBUB_HOME", "").split(os.pathsep)
+    return [*(absolute(part) for part in listed if part.strip()), user_data_path("hubbub", appauthor=False)]
 
 
 def find(kind: str, name: str) -> Path | None:
@@ -47,8 +47,8 @@ def cache_dir() -> Path:
     folder. Raises StoreError if it cannot be written."""
     from platformdirs import user_cache_path
 
-    given = os.environ.get("HUBBUB_CACHE", "")
-    folder = absolute(given) if given.strip() else user_cache_path("hubbub", appauthor=False)
+    configured = os.environ.get("HUBBUB_CACHE", "")
+    folder = absolute(configured) if configured.strip() else user_cache_path("hubbub", appauthor=False)
     reason = _write_error(folder)
     if reason is not None:
         raise StoreError(f"The cache {folder} cannot be written: {reason}. Set HUBBUB_CACHE to a folder that can be.")

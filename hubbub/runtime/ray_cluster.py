@@ -67,10 +67,10 @@ def _refuse_silent(address: str) -> None:
             raise EngineError(f"{what}: {error.strerror or error}. {then}") from error
     ask = "import ray, sys; ray.init(sys.argv[1], log_to_driver=False, logging_level='ERROR')"
     try:
-        asked = subprocess.run(
+        answer = subprocess.run(
             [sys.executable, "-c", ask, address], capture_output=True, text=True, timeout=CONNECT_TIMEOUT_S
         )
     except subprocess.TimeoutExpired as error:
         raise EngineError(f"{what}: nothing in {CONNECT_TIMEOUT_S} seconds. {then}") from error
-    if asked.returncode:
-        raise EngineError(f"{what}: {(asked.stderr.strip().splitlines() or ['no reason given'])[-1]}. {then}")
+    if answer.returncode:
+        raise EngineError(f"{what}: {(answer.stderr.strip().splitlines() or ['no reason given'])[-1]}. {then}")

@@ -249,11 +249,11 @@ class RequestMiddleware:
         log.info("request", extra={"fields": fields})
 
 
-def refuse_unknown_parameters(given: Iterable[tuple[str, str]], known: Collection[str]) -> None:
+def refuse_unknown_parameters(parameters: Iterable[tuple[str, str]], known: Collection[str]) -> None:
     """Raises `RefusedError` for query parameters that do not exist here or are given twice.
 
     To ignore one would answer another question than was options."""
-    names = [name for name, _ in given]
+    names = [name for name, _ in parameters]
     for name in names:
         if name not in known:
             near = did_you_mean(name, known) if known else ""

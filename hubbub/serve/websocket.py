@@ -20,8 +20,9 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from hubbub.audio import decode, pcm
+from hubbub.audio import pcm
 from hubbub.audio.sniff import HEAD_BYTES
+from hubbub.audio.sound import MIN_RATE_HZ
 from hubbub.classifier.base import Classifier, InvalidScoresError
 from hubbub.classifier.prediction import Event, Prediction
 from hubbub.errors import HubbubError
@@ -45,7 +46,7 @@ class Start(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     type: Literal["start"] = "start"
-    rate: int = Field(ge=decode.MIN_RATE_HZ)
+    rate: int = Field(ge=MIN_RATE_HZ)
     encoding: Literal["s16le", "f32le"]
     channels: int = Field(default=1, ge=1)
     threshold: float = 0.5
@@ -67,7 +68,7 @@ class Start(BaseModel):
 
 
 class Session:
-    """One stream from its format to its end: bytes in, what is to be said out."""
+    """One stream from its format to its end: takes bytes and returns messages for the client."""
 
     def __init__(self, model: Classifier, start: Start) -> None:
         self._model, self._decoder = model, pcm.PcmDecoder(start.encoding, start.channels)
@@ -76,13 +77,13 @@ class Session:
         self._head = b""
 
     def feed(self, data: bytes) -> list[Message]:
-        """The next bytes; a sample may be cut in two between them."""
+        """The messages for the next bytes, which may end in the middle of a sample."""
         self._refuse_packed(data)
         samples = self._decoder.feed(data)
         return self._score(*self._stream.feed(samples)) if len(samples) else []
 
     def _refuse_packed(self, data: bytes) -> None:
-        """Refuse what browsers and programs record into: looks at the first message, and again at enough bytes."""
+        """Raises `StreamError` for a file instead of samples; checks the first message, and again at enough bytes."""
         before = len(self._head)
         if before >= HEAD_BYTES:
             return
@@ -95,22 +96,22 @@ class Session:
             )
 
     def end(self) -> list[Message]:
-        """What is left: the last segment and the events that end with it, and the decision on all of it."""
-        said = self._score(*self._stream.end()) + [_event(one) for one in self._scorer.end()]
+        """The messages at the end: the last segment, the last events and the prediction for the whole stream."""
+        messages = self._score(*self._stream.end()) + [_event(one) for one in self._scorer.end()]
         prediction = self._scorer.prediction(self._stream.seconds, self._stream.warnings)
-        return [*said, {"type": "end", **prediction.to_dict(), "left_out_bytes": len(self._decoder.incomplete)}]
+        return [*messages, {"type": "end", **prediction.to_dict(), "left_out_bytes": len(self._decoder.incomplete)}]
 
     def _score(self, segments: npt.NDArray[np.float32], spans: npt.NDArray[np.float64]) -> list[Message]:
         if not len(segments):
             return []
         scores, events = self._scorer.add(self._model.outputs(segments), segments, spans)
-        said = [self._segment(start, end, row) for (start, end), row in zip(spans.tolist(), scores, strict=True)]
-        return said + [_event(one) for one in events]
+        messages = [self._segment(start, end, row) for (start, end), row in zip(spans.tolist(), scores, strict=True)]
+        return messages + [_event(one) for one in events]
 
     def _segment(self, start: float, end: float, row: npt.NDArray[np.float32]) -> Message:
         segment = Prediction.of_segment(self._model.labels, start, end, row)
-        said = {"start": start, "end": end, "label": segment.label, "score": segment.score, "scores": segment.scores}
-        return {"type": "segment", **said}
+        fields = {"start": start, "end": end, "label": segment.label, "score": segment.score, "scores": segment.scores}
+        return {"type": "segment", **fields}
 
 
 class Streams:

@@ -1,4 +1,4 @@
-"""containers: what a file counts of itself is held against what is there, in every container that is read."""
+"""audio.containers: the sizes in a header are compared with the file, in every container that is read."""
 
 import io
 import os

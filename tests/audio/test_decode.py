@@ -1,4 +1,4 @@
-"""audio: tones survive every format and rate; what cannot be trusted is refused by name."""
+"""audio.decode and audio.ffmpeg: tones survive every format and rate; damaged files are refused by name."""
 
 import io
 import sys

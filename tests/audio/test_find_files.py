@@ -1,4 +1,4 @@
-"""find_files: every recording below a folder is found once, and whatever is left out is counted by reason."""
+"""audio.find_files: every recording below a folder is found once; skipped files are counted by reason."""
 
 import contextlib
 import os

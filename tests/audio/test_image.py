@@ -1,4 +1,4 @@
-"""image: systems B, C, D and E's inputs against librosa, matplotlib and Pillow, and truths about pictures."""
+"""audio.image: the inputs of systems B, C, D and E against librosa, matplotlib and Pillow; properties of images."""
 
 import itertools
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""pictures: any picture file becomes the same small set of arrays, lowest band first."""
+"""audio.image_files: every kind of image file becomes one of a few kinds of array, lowest band first."""
 
 from pathlib import Path
 

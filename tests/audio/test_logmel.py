@@ -1,4 +1,4 @@
-"""logmel: librosa's numbers, TensorFlow's (through YAMNet's golden values), and truths about tones."""
+"""audio.logmel: equal to librosa, equal to TensorFlow (YAMNet's golden values), and right about tones."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""packed: what is no raw sound is told from sound of every encoding, level and kind."""
+"""audio.sniff and pipes: other content than raw samples is recognised, and sound of every encoding is not refused."""
 
 import gzip
 import io

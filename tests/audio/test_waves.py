@@ -1,4 +1,4 @@
-"""waves: what is not what it seems is refused, mended by an unmistakable rule, or warned of in every output."""
+"""audio.waves: suspicious samples are refused, corrected where that is certain, or reported in every output."""
 
 import io
 import json
@@ -23,7 +23,6 @@ from hubbub.audio.waves import FRAME, SILENCE, Downmixer, WaveError
 from hubbub.classifier.calibration import Confidence
 from hubbub.classifier.torch_classifier import ClassifierError, TorchClassifier
 from hubbub.cli.main import app
-from hubbub.config.recipe import Recipe
 from hubbub.data import cache
 from hubbub.data.clips import Clips
 from hubbub.errors import HubbubError
@@ -35,6 +34,7 @@ from hubbub.inference.scoring import Scorer
 from hubbub.inference.stream import Stream, StreamError
 from hubbub.report.explanation import write_explanation
 from hubbub.serve.app import create_app
+from tests.helpers.classifiers import small_classifier
 
 RATE = 16_000
 LABELS = ("dog", "rain", "siren")
@@ -42,8 +42,7 @@ Array = npt.NDArray[np.float32]
 
 
 def make(threshold: float | None = None) -> TorchClassifier:
-    recipe = Recipe.load("street-cnn", ["network.width=4", "windows.length=16000", "windows.hop=8000"])
-    model = TorchClassifier(recipe, LABELS, seed=0)
+    model = small_classifier("windows.length=16000", "windows.hop=8000", seed=0)
     model.confidence = Confidence(30, 10, threshold)
     return model
 

@@ -1,4 +1,4 @@
-"""windows: no sample is lost, and no clip is dropped."""
+"""audio.windows: no sample is lost and no clip is dropped."""
 
 import numpy as np
 import numpy.typing as npt

@@ -1,4 +1,4 @@
-"""augment.mixing: both sounds as loud as their labels say, labels that sum to one, partners and shares as drawn."""
+"""augment.mixing: loudness follows the labels, labels sum to one, partners and shares follow their distributions."""
 
 import math
 from typing import Any

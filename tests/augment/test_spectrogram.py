@@ -1,4 +1,4 @@
-"""augment.spectrogram: what is hidden, where and how much; shifts are rolls; what is not chosen keeps every bit."""
+"""augment.spectrogram: masks, shifts and contrast; rows that are not selected stay bit-identical."""
 
 import math
 from typing import Any

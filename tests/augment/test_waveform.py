@@ -1,4 +1,4 @@
-"""augment.waveform: truths about tones, clicks and noise, statistics of the draws, and librosa's stretch and shift."""
+"""augment.waveform: tones, clicks and noise; distributions of the parameters; librosa's stretch and pitch shift."""
 
 import math
 from collections.abc import Callable

@@ -29,7 +29,8 @@ from hubbub.classifier.load import load_torch
 from hubbub.classifier.onnx_classifier import META, OnnxClassifier, to_bytes
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.models import cnn
-from tests.classifier.test_torch_classifier import HEADS, make
+from tests.classifier.test_torch_classifier import HEADS
+from tests.helpers.classifiers import small_classifier
 from tests.models.test_registry import CLASSES, SETTINGS, recipe
 
 RATE = 16_000
@@ -59,7 +60,7 @@ def slow_but(names: Iterable[str], fast: set[str]) -> list[Any]:
 @cache
 def small() -> tuple[TorchClassifier, bytes]:
     """A classifier and its exported file, for tests that only look."""
-    model = make()
+    model = small_classifier()
     model.card, model.confidence = {"trained_on": "noise"}, Confidence(segment=1.5, clip=0.7)
     folder = Path(os.environ["HUBBUB_CACHE"])
     export(model, folder / "small.onnx", noises(model))
@@ -99,7 +100,7 @@ EXPORTED_HEADS = [" ".join(s) for s in HEADS if not any(trees in " ".join(s) for
 
 @pytest.mark.parametrize("settings", slow_but(EXPORTED_HEADS, FAST_HEADS))
 def test_heads_views_and_pooling_give_the_same_answer(settings: str, tmp_path: Path) -> None:
-    model = make(*settings.split())
+    model = small_classifier(*settings.split())
     model.confidence = Confidence(segment=2.0, clip=0.5)
     file = export(model, tmp_path / "x.onnx", noises(model))
     clips = [model.cut(wave) for wave in waves(model.rate_hz, model.recipe.windows.length)]
@@ -163,17 +164,17 @@ def test_a_file_answers_where_torch_is_not_installed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("settings", [("head.name=lightgbm", "head.trees=2"), ("head.name=ensemble", "head.trees=2")])
 def test_trees_are_not_exported(settings: tuple[str, ...], tmp_path: Path) -> None:
-    model = make(*settings)
+    model = small_classifier(*settings)
     with pytest.raises(ExportError, match=r"the head '(lightgbm|ensemble)' cannot be exported.*'logreg'"):
         export(model, tmp_path / "x.onnx", noises(model))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_takes_no_sound_or_has_no_head_yet_is_not_exported(tmp_path: Path) -> None:
-    model = make("frontend.name=precomputed", "frontend.frames=100")
+    model = small_classifier("frontend.name=precomputed", "frontend.frames=100")
     with pytest.raises(ExportError, match="takes spectrograms or images"):
         export(model, tmp_path / "x.onnx", Sounds("noise", waves(RATE, 32_000)))
-    model = make("head.name=logreg")
+    model = small_classifier("head.name=logreg")
     model.head = None
     with pytest.raises(ExportError, match="has not been fitted"):
         export(model, tmp_path / "x.onnx", noises(model))
@@ -194,7 +195,7 @@ def test_a_file_that_would_answer_otherwise_is_not_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: float, by: str
 ) -> None:
     monkeypatch.setattr(Drifting, "wrong", wrong)
-    model = make()
+    model = small_classifier()
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model.network = Drifting(len(model.labels), width=4)
@@ -312,7 +313,7 @@ def test_weights_alone_are_rounded_channel_by_channel_and_the_front_end_not_at_a
 
 
 def test_too_few_clips_do_not_measure_int8(tmp_path: Path) -> None:
-    model = make()
+    model = small_classifier()
     with pytest.raises(ExportError, match="2 clips are too few"):
         export(model, tmp_path / "x.onnx", Sounds("noise", waves(RATE, 32_000)[:2]), int8=True)
     assert list(tmp_path.iterdir()) == []
@@ -330,7 +331,7 @@ def listed(folder: Path) -> Path:
 
 def test_clips_are_of_the_classifiers_own_data_with_their_classes(tmp_path: Path) -> None:
     name = str(listed(tmp_path))
-    model = make(f"data.name={name}", labels=("a", "b"))
+    model = small_classifier(f"data.name={name}", labels=("a", "b"))
     drawn = sounds(model, CLIPS)
     assert len(drawn.waves) == CLIPS
     assert drawn.name == model.recipe.data.name or drawn.name == "list"
@@ -342,7 +343,7 @@ def test_clips_are_of_the_classifiers_own_data_with_their_classes(tmp_path: Path
             k for k in range(30) if np.array_equal(wave, soundfile.read(tmp_path / f"{k}.wav", dtype="float32")[0])
         ]
         assert own % 2 == target
-    others = sounds(make(f"data.name={name}", labels=("b", "a")), CLIPS)
+    others = sounds(small_classifier(f"data.name={name}", labels=("b", "a")), CLIPS)
     assert others.targets is None
 
 
@@ -366,7 +367,7 @@ def test_the_commands_of_the_page_run(tmp_path: Path) -> None:
     text = DOC.read_text(encoding="utf-8")
     commands = [shlex.split(line) for line in re.findall(r"^    hubbub (.+)$", text, re.MULTILINE)]
     assert len(commands) == 3
-    model = make(f"data.name={listed(tmp_path)}", labels=("a", "b"))
+    model = small_classifier(f"data.name={listed(tmp_path)}", labels=("a", "b"))
     model.save(tmp_path / "runs" / "demo" / "classifier")
     soundfile.write(tmp_path / "street.wav", waves(RATE, 40_000)[0], RATE)
     printed = []

@@ -23,7 +23,8 @@ from hubbub.classifier.onnx_classifier import META, OnnxClassifier, to_bytes
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.runtime import files
 from tests.classifier.test_export import small
-from tests.classifier.test_torch_classifier import NOISE, RATE, _edit, make
+from tests.classifier.test_torch_classifier import NOISE, RATE, _edit
+from tests.helpers.classifiers import small_classifier
 
 ODD: tuple[Any, ...] = (None, True, 0, -1, 2**80, 1.5, "", "x", "\x00", [], [[]], {}, {"a": 1}, [None], ["a", "a"])
 CARD = {
@@ -99,7 +100,7 @@ def test_what_is_no_card_is_refused(text: str) -> None:
 
 
 def test_a_folder_whose_card_was_forged_is_refused(tmp_path: Path) -> None:
-    folder = make().save(tmp_path / "model")
+    folder = small_classifier().save(tmp_path / "model")
     before = (folder / "classifier.json").read_text()
     held = json.loads(before)
     recipe = held["recipe"]
@@ -133,7 +134,7 @@ def test_a_folder_whose_card_was_forged_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("file", ["network", "head"])
 def test_weights_that_are_not_finite_are_refused_by_name(file: str, value: float, tmp_path: Path) -> None:
-    folder = make("head.name=logreg").save(tmp_path / "model")
+    folder = small_classifier("head.name=logreg").save(tmp_path / "model")
     tensors = safetensors.torch.load_file(folder / f"{file}.safetensors")
     name = next(name for name, tensor in tensors.items() if tensor.is_floating_point() and tensor.numel() > 3)
     tensors[name].flatten()[3] = value
@@ -146,7 +147,7 @@ def test_weights_that_are_not_finite_are_refused_by_name(file: str, value: float
 
 
 def test_an_answer_that_is_not_finite_is_refused_when_it_is_made() -> None:
-    model = make()
+    model = small_classifier()
     with torch.no_grad():
         model.network.fc.bias[1] = math.nan
     with pytest.raises(ClassifierError, match="scores are not finite numbers"):

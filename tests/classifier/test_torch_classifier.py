@@ -28,24 +28,13 @@ from hubbub.config.recipe import Recipe
 from hubbub.data.cache import Waves
 from hubbub.inference.predict import predict_recording
 from hubbub.inference.result import FileResult
-from hubbub.models.heads import build_head, candidates
 from hubbub.train.batches import Waveforms
+from tests.helpers.classifiers import small_classifier
 
 LABELS = ("dog", "rain", "siren")
 RATE = 16_000
 RNG = np.random.default_rng(0)
 NOISE = RNG.normal(0, 0.1, 3 * RATE).astype(np.float32)
-
-
-def make(*settings: str, labels: tuple[str, ...] = LABELS) -> TorchClassifier:
-    recipe = Recipe.load("street-cnn", ["network.width=4", "windows.hop=16000", *settings])
-    model = TorchClassifier(recipe, labels, seed=1)
-    if recipe.head.name != "none":
-        size = model.outputs(model.cut(NOISE)).shape[1] // len(recipe.windows.levels)
-        size *= 2 if recipe.head.pool == "mean+max" else 1
-        x, y = RNG.normal(size=(60, size)).astype(np.float32), np.arange(60) % len(labels)
-        model.head = build_head(recipe.head, candidates(recipe.head)[0]).fit(x + y[:, None], y)
-    return model
 
 
 HEADS = [
@@ -65,7 +54,7 @@ HEADS = [
 
 @pytest.mark.parametrize("settings", HEADS, ids=" ".join)
 def test_save_and_load_give_the_same_answer(settings: tuple[str, ...], tmp_path: Path) -> None:
-    model = make(*settings)
+    model = small_classifier(*settings)
     model.card = {"trained_on": "noise"}
     model.save(tmp_path / "model")
     again = TorchClassifier.load(tmp_path / "model")
@@ -78,7 +67,7 @@ def test_save_and_load_give_the_same_answer(settings: tuple[str, ...], tmp_path:
 
 @pytest.mark.parametrize("settings", HEADS, ids=" ".join)
 def test_an_answer_is_a_distribution_over_the_labels(settings: tuple[str, ...]) -> None:
-    heard = make(*settings).classify(NOISE, RATE)
+    heard = small_classifier(*settings).classify(NOISE, RATE)
     assert set(heard.scores) == set(LABELS)
     assert sum(heard.scores.values()) == pytest.approx(1, abs=1e-5)
     assert heard.score == max(heard.scores.values()) == heard.scores[heard.label]
@@ -92,13 +81,13 @@ def test_an_answer_is_a_distribution_over_the_labels(settings: tuple[str, ...]) 
 
 @pytest.mark.parametrize("settings", HEADS, ids=" ".join)
 def test_one_segment_is_the_clip(settings: tuple[str, ...]) -> None:
-    heard = make(*settings).classify(NOISE[: 2 * RATE], RATE)
+    heard = small_classifier(*settings).classify(NOISE[: 2 * RATE], RATE)
     assert heard.segments.iloc[0][list(LABELS)].to_dict() == pytest.approx(heard.scores, abs=1e-6)
 
 
 def test_judging_many_clips_at_once_equals_one_by_one() -> None:
     for settings in HEADS:
-        model = make(*settings)
+        model = small_classifier(*settings)
         outputs = [model.outputs(model.cut(NOISE[:n])) for n in (100, 2 * RATE + 1, 3 * RATE)]
         offsets = np.cumsum([0, *map(len, outputs)])[:-1]
         segments, clips = model.predict_proba(np.concatenate(outputs), offsets)
@@ -108,10 +97,10 @@ def test_judging_many_clips_at_once_equals_one_by_one() -> None:
 
 
 def test_several_levels_average_what_each_would_say() -> None:
-    both = make("head.name=logreg", "head.pool=mean+max", 'windows.levels=["recorded","rms"]')
+    both = small_classifier("head.name=logreg", "head.pool=mean+max", 'windows.levels=["recorded","rms"]')
     said = []
     for level in ("recorded", "rms"):
-        one = make("head.name=logreg", "head.pool=mean+max", f'windows.levels=["{level}"]')
+        one = small_classifier("head.name=logreg", "head.pool=mean+max", f'windows.levels=["{level}"]')
         one.head = both.head
         said.append(one.classify(NOISE, RATE))
     heard = both.classify(NOISE, RATE)
@@ -125,9 +114,13 @@ def test_several_levels_average_what_each_would_say() -> None:
 
 
 def test_views_are_levels_and_in_each_the_shifts() -> None:
-    assert make().views == [("recorded", 0.0)]
-    assert make("evaluate.shifts=[0.1,-0.25]").views == [("recorded", 0.0), ("recorded", 0.1), ("recorded", -0.25)]
-    levels = make("head.name=logreg", 'windows.levels=["rms","recorded"]')
+    assert small_classifier().views == [("recorded", 0.0)]
+    assert small_classifier("evaluate.shifts=[0.1,-0.25]").views == [
+        ("recorded", 0.0),
+        ("recorded", 0.1),
+        ("recorded", -0.25),
+    ]
+    levels = small_classifier("head.name=logreg", 'windows.levels=["rms","recorded"]')
     assert levels.views == [("rms", 0.0), ("recorded", 0.0)]
 
 
@@ -138,7 +131,7 @@ def rolled(segments: np.ndarray, share: float) -> torch.Tensor:
 @pytest.mark.parametrize("mode", ["finetune", "head"])
 @pytest.mark.parametrize("how", ["mean_prob", "mean_logit", "max"])
 def test_shifted_segments_are_heard_and_averaged(mode: str, how: pooling.Pooling) -> None:
-    model = make(f"network.mode={mode}", "evaluate.shifts=[0.1,-0.25]", f"evaluate.pooling={how}")
+    model = small_classifier(f"network.mode={mode}", "evaluate.shifts=[0.1,-0.25]", f"evaluate.pooling={how}")
     segments = np.concatenate([model.cut(wave) for wave in (NOISE, 3 * NOISE[:40_000])])
     offsets = [0, len(model.cut(NOISE))]
     with torch.inference_mode():
@@ -167,7 +160,7 @@ def test_a_positive_shift_is_to_the_right() -> None:
     wave[1_000:2_000] = NOISE[:1_000]
     later = np.zeros_like(wave)
     later[1_000 + 8_000 : 2_000 + 8_000] = NOISE[:1_000]
-    plain, shifted = make(), make("evaluate.shifts=[0.25]")
+    plain, shifted = small_classifier(), small_classifier("evaluate.shifts=[0.25]")
     heard = shifted.outputs(shifted.cut(wave))
     np.testing.assert_allclose(heard[:, :3], plain.outputs(plain.cut(wave)), atol=1e-5)
     np.testing.assert_allclose(heard[:, 3:], plain.outputs(plain.cut(later)), atol=1e-5)
@@ -176,7 +169,7 @@ def test_a_positive_shift_is_to_the_right() -> None:
 
 @pytest.mark.parametrize("hop", [4_000, 32_000])
 def test_what_is_scored_may_lie_closer_or_wider_than_what_is_learnt(hop: int) -> None:
-    plain, other = make(), make(f"evaluate.hop={hop}")
+    plain, other = small_classifier(), small_classifier(f"evaluate.hop={hop}")
     assert (plain.hop, other.hop) == (16_000, hop)
     np.testing.assert_array_equal(other.cut(NOISE), windows.cut(NOISE, 32_000, hop))
     np.testing.assert_array_equal(other.spans(len(NOISE)), windows.spans(len(NOISE), RATE, 32_000, hop))
@@ -191,8 +184,8 @@ def test_what_is_scored_may_lie_closer_or_wider_than_what_is_learnt(hop: int) ->
 
 
 def test_a_last_layer_on_frozen_embeddings_says_what_the_network_says() -> None:
-    whole, frozen = make(), make("network.mode=head")
-    assert (whole.frozen, frozen.frozen, make("head.name=lda").frozen) == (False, True, True)
+    whole, frozen = small_classifier(), small_classifier("network.mode=head")
+    assert (whole.frozen, frozen.frozen, small_classifier("head.name=lda").frozen) == (False, True, True)
     segments = frozen.cut(NOISE)
     outputs = frozen.outputs(segments)
     with torch.inference_mode():
@@ -214,7 +207,7 @@ def test_a_last_layer_on_frozen_embeddings_says_what_the_network_says() -> None:
 
 
 def test_logits_and_embeddings_have_gradients() -> None:
-    model = make("network.mode=head")
+    model = small_classifier("network.mode=head")
     segments = torch.from_numpy(model.cut(NOISE).copy()).requires_grad_()
     embeddings = model.embed(segments)
     torch.testing.assert_close(model.logits(segments), model.network.head(embeddings))
@@ -223,7 +216,7 @@ def test_logits_and_embeddings_have_gradients() -> None:
 
 
 def test_spectra_stay_in_full_precision() -> None:
-    model = make()
+    model = small_classifier()
     segments = torch.from_numpy(model.cut(NOISE).copy())
     seen: list[torch.Tensor] = []
     model.frontend.register_forward_hook(lambda module, given, out: seen.append(out))
@@ -251,7 +244,7 @@ def test_the_large_networks_make_classifiers(name: str, embedding: int, tmp_path
 
 
 def test_a_recording_at_another_rate_in_stereo_or_a_file_is_heard_alike(tmp_path: Path) -> None:
-    model = make()
+    model = small_classifier()
     tone = (0.3 * np.sin(2 * np.pi * 440 * np.arange(4 * 44_100) / 44_100)).astype(np.float32)
     low = (0.3 * np.sin(2 * np.pi * 440 * np.arange(4 * RATE) / RATE)).astype(np.float32)
     expected = model.classify(low, RATE).scores
@@ -275,7 +268,7 @@ def test_a_recording_at_another_rate_in_stereo_or_a_file_is_heard_alike(tmp_path
     ids=["silence", "ten ms", "12 channels", "384 kHz"],
 )
 def test_odd_but_sound_input_is_answered(wave: np.ndarray, rate: int) -> None:
-    heard = make().classify(wave, rate)
+    heard = small_classifier().classify(wave, rate)
     assert len(heard.segments) >= 1
     assert all(np.isfinite(p) for p in heard.scores.values())
 
@@ -294,26 +287,26 @@ def test_odd_but_sound_input_is_answered(wave: np.ndarray, rate: int) -> None:
 )
 def test_unsound_waves_are_refused(wave: np.ndarray, rate: int | None, message: str) -> None:
     with pytest.raises(ClassifierError, match=message):
-        make().classify(wave, rate)
+        small_classifier().classify(wave, rate)
 
 
 def test_one_hertz_is_refused() -> None:
     with pytest.raises(AudioError, match="1 Hz"):
-        make().classify(np.zeros(10), 1)
+        small_classifier().classify(np.zeros(10), 1)
 
 
 # A front end that standardises by its training part
 
 
 def standardised(mean: float = -30.0, sd: float = 20.0) -> TorchClassifier:
-    model = make("frontend.ref=max", "frontend.standardise=training")
+    model = small_classifier("frontend.ref=max", "frontend.standardise=training")
     model.frontend.picture.mean.fill_(mean)
     model.frontend.picture.sd.fill_(sd)
     return model
 
 
 def test_what_the_front_end_learnt_is_saved_with_the_network(tmp_path: Path) -> None:
-    model, plain = standardised(), make("frontend.ref=max")
+    model, plain = standardised(), small_classifier("frontend.ref=max")
     segments = torch.from_numpy(model.cut(NOISE).copy())
     torch.testing.assert_close(model.features(segments), (plain.features(segments) + 30) / 20)
     model.save(tmp_path / "model")
@@ -329,10 +322,10 @@ def test_what_the_front_end_learnt_is_part_of_the_fingerprint() -> None:
 
 
 def test_a_front_end_that_learnt_nothing_says_so(tmp_path: Path) -> None:
-    model = make("frontend.standardise=training")
+    model = small_classifier("frontend.standardise=training")
     with pytest.raises(FrontEndError, match="has not been fitted"):
         model.classify(NOISE, RATE)
-    make().save(tmp_path / "plain")
+    small_classifier().save(tmp_path / "plain")
     card = json.loads((tmp_path / "plain" / "classifier.json").read_text())
     card["recipe"]["frontend"]["standardise"] = "training"
     _edit(tmp_path / "plain", recipe=card["recipe"])
@@ -341,7 +334,7 @@ def test_a_front_end_that_learnt_nothing_says_so(tmp_path: Path) -> None:
 
 
 def test_what_changes_spectrograms_comes_before_they_become_pictures() -> None:
-    model = make("frontend.ref=max", "frontend.scale=minmax", "frontend.size=[8,9]")
+    model = small_classifier("frontend.ref=max", "frontend.scale=minmax", "frontend.size=[8,9]")
     segments, seen = torch.from_numpy(model.cut(NOISE).copy()), []
 
     def hide(spectrograms: torch.Tensor) -> torch.Tensor:
@@ -368,7 +361,7 @@ def test_loading_refuses_what_is_not_whole(tmp_path: Path) -> None:
         load_torch("")  # `Path("")` is the working directory
     with pytest.raises(ClassifierError, match=r"classifier\.json is missing"):
         load_torch(tmp_path)
-    model = make("head.name=logreg")
+    model = small_classifier("head.name=logreg")
     for spoil, message in (
         (lambda f: (f / "network.safetensors").unlink(), "network.safetensors"),
         (lambda f: (f / "head.safetensors").unlink(), "not a whole classifier"),
@@ -399,7 +392,7 @@ def _flip(file: Path) -> None:
 
 @pytest.mark.parametrize("name", ["network.safetensors", "head.safetensors", "head.lightgbm.txt"])
 def test_a_file_that_is_not_the_one_that_was_saved_is_refused(name: str, tmp_path: Path) -> None:
-    folder = make("head.name=ensemble", "head.trees=3").save(tmp_path / "model")
+    folder = small_classifier("head.name=ensemble", "head.trees=3").save(tmp_path / "model")
     load_torch(folder)
     saved = hashlib.sha256((folder / name).read_bytes()).hexdigest()
     _flip(folder / name)
@@ -414,7 +407,7 @@ def test_a_file_that_is_not_the_one_that_was_saved_is_refused(name: str, tmp_pat
     ("found", "put"), [('"rain"', '"snow"'), ('"segment": 1.0', '"segment": 9.0'), ('"rate_hz": 16', '"rate_hz": 61')]
 )
 def test_a_card_that_was_changed_by_hand_is_refused(found: str, put: str, tmp_path: Path) -> None:
-    card = make().save(tmp_path / "model") / "classifier.json"
+    card = small_classifier().save(tmp_path / "model") / "classifier.json"
     text = card.read_text()
     assert text.count(found) == 1
     card.write_text(text.replace(found, put))
@@ -427,7 +420,7 @@ def test_a_card_that_was_changed_by_hand_is_refused(found: str, put: str, tmp_pa
 
 @pytest.mark.parametrize("settings", HEADS, ids=" ".join)
 def test_temperatures_change_how_sure_answers_are_and_nothing_else(settings: tuple[str, ...], tmp_path: Path) -> None:
-    model = make(*settings)
+    model = small_classifier(*settings)
     outputs = np.concatenate([model.outputs(model.cut(NOISE[:n])) for n in (100, 2 * RATE + 1, 3 * RATE)])
     raw = model.predict_proba(outputs, [0, 1, 3])
     model.confidence = Confidence(segment=0.5, clip=2.5, threshold=1.25)
@@ -445,7 +438,7 @@ def test_temperatures_change_how_sure_answers_are_and_nothing_else(settings: tup
 
 @pytest.mark.parametrize("how", ["max_logit", "energy", "max_prob"])
 def test_a_recording_is_known_where_a_segment_of_it_is(how: calibration.Unknown) -> None:
-    model = make(f"evaluate.unknown={how}")
+    model = small_classifier(f"evaluate.unknown={how}")
     assert model.classify(NOISE, RATE).known is None, "nothing was validated"
     segments = model.cut(NOISE)
     by_segment, _ = model.predict_proba(model.outputs(segments), [0])
@@ -467,31 +460,31 @@ def wav(wave: np.ndarray) -> bytes:
 
 
 def test_a_saved_folder_holds_data_only(tmp_path: Path) -> None:
-    make("head.name=ensemble", "head.trees=3").save(tmp_path / "model")
+    small_classifier("head.name=ensemble", "head.trees=3").save(tmp_path / "model")
     files = sorted(p.name for p in (tmp_path / "model").iterdir())
     assert files == ["classifier.json", "head.lightgbm.txt", "head.safetensors", "network.safetensors"]
 
 
 def test_a_head_that_was_not_fitted_says_so() -> None:
-    model = make("head.name=logreg")
+    model = small_classifier("head.name=logreg")
     model.head = None
     with pytest.raises(ClassifierError, match="not been fitted"):
         model.classify(NOISE, RATE)
 
 
 def test_the_fingerprint_follows_what_evidence_depends_on() -> None:
-    base = make().fingerprint()
-    assert make().fingerprint() == base
-    assert make("evaluate.pooling=max", "train.epochs=1").fingerprint() == base
-    assert make("evaluate.hop=16000", "evaluate.pooling=mean_logit").fingerprint() == base
+    base = small_classifier().fingerprint()
+    assert small_classifier().fingerprint() == base
+    assert small_classifier("evaluate.pooling=max", "train.epochs=1").fingerprint() == base
+    assert small_classifier("evaluate.hop=16000", "evaluate.pooling=mean_logit").fingerprint() == base
     prints = {base}
     for setting in (
         "windows.hop=8000", "frontend.n_fft=1024", "network.width=8", "head.name=logreg", "network.mode=head",
         "evaluate.hop=8001", "evaluate.shifts=[0.1]", "evaluate.shifts=[0.2]",
     ):  # fmt: skip
-        prints.add(make(setting).fingerprint())
+        prints.add(small_classifier(setting).fingerprint())
     assert len(prints) == 8  # a head and a last layer on frozen embeddings ask for the same ones
-    other = make()
+    other = small_classifier()
     with torch.no_grad():
         other.network.fc.bias[0] += 1
     assert other.fingerprint() != base
@@ -508,7 +501,7 @@ def test_yamnet_itself_hears_a_dog(home) -> None:
 
 
 def test_the_five_lines_of_the_readme_need_no_more_than_hubbub(tmp_path: Path) -> None:
-    make().save(tmp_path / "run" / "classifier")
+    small_classifier().save(tmp_path / "run" / "classifier")
     soundfile.write(tmp_path / "street.wav", NOISE, RATE)
     code = "import hubbub; h = hubbub.load('run').classify('street.wav'); print(h.label, type(h) is hubbub.Prediction)"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)

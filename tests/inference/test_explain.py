@@ -23,11 +23,12 @@ from hubbub.data import synthetic
 from hubbub.inference import gradcam
 from hubbub.inference.explain import ExplainError, curves, explain, split_audio
 from hubbub.models.esresnext import ESResNeXt
-from hubbub.models.heads import build_head, candidates
+from hubbub.models.heads import build_head
 from hubbub.models.network import Network
 from hubbub.models.yamnet import YAMNet
 from hubbub.report import explanation
 from hubbub.report.explanation import write_explanation
+from tests.helpers.classifiers import small_classifier
 from tests.models.test_registry import LARGE, SETTINGS, drawn, parameters
 from tests.models.test_registry import recipe as network_recipe
 
@@ -193,22 +194,10 @@ HEADS = [
 ]
 
 
-def headed(*settings: str, classes: int = 3) -> TorchClassifier:
-    recipe = Recipe.load("street-cnn", ["network.width=4", "windows.hop=16000", *settings])
-    model = TorchClassifier(recipe, tuple("abcdefgh"[:classes]), seed=1)
-    if recipe.head.name != "none":
-        size = model.network.fc.in_features * (2 if recipe.head.pool == "mean+max" else 1)
-        rng = np.random.default_rng(0)
-        y = np.arange(60) % classes
-        x = rng.normal(size=(60, size)).astype(np.float32) + y[:, None]
-        model.head = build_head(recipe.head, candidates(recipe.head)[0]).fit(x, y)
-    return model
-
-
 @pytest.mark.parametrize("settings", HEADS, ids=" ".join)
 def test_what_is_weighed_is_what_decides(settings: tuple[str, ...]) -> None:
     """Against differences: of the clip's logit where a head hears pooled embeddings, else of the scored segments'."""
-    model, rng = headed(*settings), np.random.default_rng(1)
+    model, rng = small_classifier(*settings), np.random.default_rng(1)
     embeddings = rng.normal(1, 1, (4, model.network.fc.in_features)).astype(np.float32)
     scores, step = rng.random(4).astype(np.float32), 2e-3
     pool, head = model.recipe.head.pool, model.head
@@ -234,7 +223,7 @@ def test_what_is_weighed_is_what_decides(settings: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("name", ["lightgbm", "ensemble"])
 def test_a_head_of_trees_is_explained_by_what_is_missed(name: str) -> None:
-    found = explain(headed(f"head.name={name}", "head.trees=5"), burst(0.5, 900, 3.0), RATE)
+    found = explain(small_classifier(f"head.name={name}", "head.trees=5"), burst(0.5, 900, 3.0), RATE)
     assert found.method == "occlusion"
     assert found.caveats[0] == f"the head ({name}) has no gradient: patches of the sound were removed instead."
     assert [one.map.shape[1] for one in found.segments] == [126, 125]
@@ -374,7 +363,7 @@ def test_a_recording_too_long_to_explain_takes_no_memory(counted: bool, tmp_path
         content[21] &= 0xF0  # 36 bits of STREAMINFO
         content[22:26] = bytes(4)
         (tmp_path / "night.flac").write_bytes(content)
-    classifier = headed("head.name=logreg")
+    classifier = small_classifier("head.name=logreg")
     del hours
     tracemalloc.start()
     try:
@@ -390,7 +379,7 @@ def test_what_is_odd_about_a_recording_stands_beside_its_map(tmp_path: Path) -> 
     content = (tmp_path / "crashed.wav").read_bytes()
     at = content.index(b"data") + 4
     (tmp_path / "crashed.wav").write_bytes(content[:at] + bytes(4) + content[at + 4 :])
-    found = explain(headed("head.name=logreg"), tmp_path / "crashed.wav")
+    found = explain(small_classifier("head.name=logreg"), tmp_path / "crashed.wav")
     assert "Its header says 0 bytes of samples; read to the end of the file: 1.0 s." in found.prediction.warnings[0]
 
 
@@ -440,7 +429,7 @@ def test_the_shortest_sounds_and_silence(street: TorchClassifier, samples: int, 
 
 
 def test_a_class_name_is_no_formula(tmp_path: Path) -> None:
-    model = TorchClassifier(headed().recipe, (r"$\oops$", "b"))
+    model = TorchClassifier(small_classifier().recipe, (r"$\oops$", "b"))
     assert (
         write_explanation(model, explain(model, burst(0.2, 900, 0.5), RATE, r"$\oops$"), tmp_path / "why")["label"]
         == r"$\oops$"
@@ -450,7 +439,7 @@ def test_a_class_name_is_no_formula(tmp_path: Path) -> None:
 @pytest.mark.parametrize("head", ["none", "lightgbm"])
 def test_a_last_segment_of_one_sample(head: str, tmp_path: Path) -> None:
     front = ["frontend.centre=false", "windows.length=8000", "windows.hop=8000"]
-    model = headed(f"head.name={head}", "head.trees=3", *front)
+    model = small_classifier(f"head.name={head}", "head.trees=3", *front)
     found = explain(model, np.append(burst(0.2, 900, 0.5), np.float32(0.1)), RATE)
     # Without a margin, the last samples of a segment have no window.
     assert [one.map.shape[1] for one in found.segments] == [31 if head == "none" else 32, 0]
@@ -472,7 +461,7 @@ def test_yamnet_hears_a_bark_where_it_is(home: Any) -> None:
 
 
 def test_an_exported_classifier_is_refused_with_advice(tmp_path: Path) -> None:
-    model = headed("head.name=logreg")
+    model = small_classifier("head.name=logreg")
     written = export(model, tmp_path / "x.onnx", Sounds("noise", [burst(0.2, 900, 1.0)]))
     with pytest.raises(ExplainError, match=r"exported file, which has no gradients.*Give the run folder or classifier"):
         explain(written, burst(0.2, 900, 1.0), RATE)  # type: ignore[arg-type]

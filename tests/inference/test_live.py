@@ -35,13 +35,13 @@ from hubbub.classifier.prediction import Event, Prediction
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.cli import listen
 from hubbub.cli.main import app
-from hubbub.config.recipe import Recipe
 from hubbub.errors import HubbubError
 from hubbub.inference.events import EventSettings
 from hubbub.inference.live import WAITING, LiveClassifier
 from hubbub.inference.predict import predict_recording
 from hubbub.inference.result import PredictOptions
 from hubbub.inference.stream import StreamError
+from tests.helpers.classifiers import small_classifier
 
 RATE = 16_000
 EVENTS = EventSettings(threshold=0.43, release=0.38)
@@ -52,8 +52,7 @@ Array = npt.NDArray[np.float32]
 
 @pytest.fixture(scope="module")
 def model() -> TorchClassifier:
-    recipe = Recipe.load("street-cnn", ["network.width=4", "windows.length=16000", "windows.hop=8000"])
-    model = TorchClassifier(recipe, ("dog", "rain", "siren"), seed=0)
+    model = small_classifier("windows.length=16000", "windows.hop=8000", seed=0)
     model.confidence = Confidence(30, 10)  # else one class has it all
     return model
 

@@ -14,7 +14,7 @@ RATE = 16_000
 
 
 @dataclass
-class Listener:
+class BandClassifier:
     """Waves for scores, as a classifier: how loud a segment is in a band decides."""
 
     length: int = 8_000
@@ -51,29 +51,29 @@ def sound() -> np.ndarray:
 @pytest.mark.parametrize("pad", ["zeros", "repeat"])
 def test_the_map_lies_on_what_the_score_hangs_on(pad: windows.Pad) -> None:
     wave, grid = sound(), Grid(2 * RATE, RATE)
-    clip, parts = occlude(Listener(pad=pad), wave, grid, "loud")
+    clip, parts = occlude(BandClassifier(pad=pad), wave, grid, "loud")
     rows, columns = np.nonzero(clip == clip.max())
     assert 800 < grid.hz[rows.min()] < 1_500 < grid.hz[rows.max()] < 2_000
     assert np.abs(grid.times[columns] - 1.4).max() < 0.2
     inside = np.abs(grid.times - 1.4) < 0.4  # a patch lasts a quarter of a second
     assert clip[:, inside].sum() > 0.95 * clip.sum()
     strongest = [float(part.max()) for _, part in parts]
-    for (frames, part), (start, end) in zip(parts, Listener().spans(len(wave)), strict=True):
+    for (frames, part), (start, end) in zip(parts, BandClassifier().spans(len(wave)), strict=True):
         assert frames == grid.frames(start, end) and part.shape == (grid.shape[0], frames.stop - frames.start)
-    holds = [start < 1.4 < end for start, end in Listener().spans(len(wave))]
+    holds = [start < 1.4 < end for start, end in BandClassifier().spans(len(wave))]
     assert min(s for s, there in zip(strongest, holds, strict=True) if there) > 0
     assert int(np.argmax(strongest)) in np.flatnonzero(holds)
 
 
 def test_a_short_clip_that_is_repeated_loses_each_copy() -> None:
     wave = sound()[20_000:24_000]  # a quarter of a second, heard twice in each segment
-    clip, _ = occlude(Listener(pad="repeat"), wave, Grid(len(wave), RATE), "loud")
+    clip, _ = occlude(BandClassifier(pad="repeat"), wave, Grid(len(wave), RATE), "loud")
     assert clip.max() > 0
 
 
 def test_a_score_that_hangs_on_nothing_gives_an_empty_map() -> None:
     wave = sound()
-    clip, parts = occlude(Listener(low_hz=9_000, high_hz=9_500), wave, Grid(len(wave), RATE), "loud")
+    clip, parts = occlude(BandClassifier(low_hz=9_000, high_hz=9_500), wave, Grid(len(wave), RATE), "loud")
     assert not clip.any()
     assert not any(part.any() for _, part in parts)
 

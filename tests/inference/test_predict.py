@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,26 +16,20 @@ from hubbub.audio import decode
 from hubbub.audio.find_files import find
 from hubbub.classifier.load import default_model
 from hubbub.classifier.torch_classifier import TorchClassifier
-from hubbub.config.recipe import Recipe
 from hubbub.errors import HubbubError
 from hubbub.inference.events import EventSettings, detect_events
 from hubbub.inference.predict import predict_files, predict_recording
 from hubbub.inference.result import FileResult, PredictOptions
-from hubbub.runtime.prefetch import prefetch
 from tests.audio.test_decode import ogg_that_declares
+from tests.helpers.classifiers import small_classifier
 
 RATE = 16_000
-LABELS = ("dog", "rain", "siren")
-
-
-def make(*settings: str) -> TorchClassifier:
-    recipe = Recipe.load("street-cnn", ["network.width=4", "windows.length=16000", "windows.hop=8000", *settings])
-    return TorchClassifier(recipe, LABELS, seed=0)
+WINDOWS = ("windows.length=16000", "windows.hop=8000")
 
 
 @pytest.fixture(scope="module")
 def model() -> TorchClassifier:
-    return make()
+    return small_classifier(*WINDOWS, seed=0)
 
 
 def noise(seconds: float, rate_hz: int = RATE, seed: int = 0) -> np.ndarray:
@@ -175,7 +168,7 @@ def test_a_tiny_file_that_declares_hours_is_one_error_among_answers(model: Torch
 
 
 def test_what_is_no_sound_is_answered_by_models_of_such(model: TorchClassifier, folder: Path) -> None:
-    given = make("frontend.name=precomputed", "frontend.n_mels=32", "frontend.frames=48")
+    given = small_classifier(*WINDOWS, "frontend.name=precomputed", "frontend.n_mels=32", "frontend.frames=48")
     np.save(folder / "a.npy", np.random.default_rng(0).normal(size=(32, 48)).astype(np.float32))
     seen, heard = predict_files(given, [str(folder / "a.npy"), str(folder / "b.wav")])
     same(seen, given, folder / "a.npy")
@@ -204,54 +197,6 @@ def test_without_a_model_yamnet_answers_where_its_weights_are(home) -> None:
     assert default_model() == "yamnet"
 
 
-# Running ahead
-
-
-def test_items_come_in_order_and_no_further_ahead_than_asked() -> None:
-    made: list[int] = []
-    passed = threading.Semaphore(0)
-
-    def job(number: int):
-        def items():
-            for k in range(10):
-                made.append(number)
-                passed.release()
-                yield 100 * number + k
-
-        return items
-
-    lines = prefetch([job(n) for n in range(4)], threads=2, depth=3)
-    first = next(lines)
-    for _ in range(2 * 4):  # three in each queue, one in each hand
-        assert passed.acquire(timeout=30)
-    assert sorted(made) == [0] * 4 + [1] * 4
-    assert [list(first), *map(list, lines)] == [[100 * n + k for k in range(10)] for n in range(4)]
-
-
-def test_an_error_comes_out_where_its_items_are_taken_and_leaving_early_ends_the_threads() -> None:
-    def broken():
-        yield 1
-        raise ValueError("no more")
-
-    closed = threading.Event()
-
-    def endless():
-        try:
-            while True:
-                yield 0
-        finally:
-            closed.set()
-
-    before = threading.active_count()
-    lines = prefetch([broken, endless], threads=2, depth=1)
-    items = next(lines)
-    assert next(items) == 1
-    with pytest.raises(ValueError, match="no more"):
-        next(items)
-    lines.close()
-    assert closed.is_set() and threading.active_count() == before
-
-
 # Length
 
 MEASURE = """
@@ -271,7 +216,7 @@ print(before, peak(), answer.prediction.seconds, len(answer.prediction.spans))
 @pytest.mark.slow
 def test_hours_take_no_more_memory_than_a_minute(tmp_path: Path) -> None:
     """Two hours at 16 kHz are 460 MB of samples; all that grows is a few numbers a segment."""
-    make().save(tmp_path / "model")
+    small_classifier(*WINDOWS, seed=0).save(tmp_path / "model")
     for name, minutes in (("minute", 1), ("hours", 120)):
         with soundfile.SoundFile(tmp_path / f"{name}.flac", "w", RATE, 1) as file:
             minute = noise(60)

@@ -16,21 +16,21 @@ import soundfile
 
 from hubbub.audio.find_files import find
 from hubbub.classifier.torch_classifier import TorchClassifier
-from hubbub.config.recipe import Recipe
 from hubbub.data import origins
 from hubbub.data.manifest import ManifestError
 from hubbub.inference.formats import FORMATS
 from hubbub.inference.predict import predict_files
 from hubbub.inference.resume import ResultFiles, ResumeError, model_checksums, open_results
 from hubbub.runtime import files
+from tests.helpers.classifiers import small_classifier
 
 RATE = 16_000
 
 
 @pytest.fixture(scope="module")
 def model() -> TorchClassifier:
-    recipe = Recipe.load("street-cnn", ["network.width=2", "windows.length=16000", "windows.hop=8000"])
-    return TorchClassifier(recipe, ("dog", "rain"), seed=0)
+    settings = ("network.width=2", "windows.length=16000", "windows.hop=8000")
+    return small_classifier(*settings, labels=("dog", "rain"), seed=0)
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from hubbub.inference.scoring import Scorer
-from tests.inference.test_stream import RATE, make, noise
+from tests.helpers.classifiers import small_classifier
+from tests.inference.test_stream import RATE, TINY, noise
 
 DECIDING = [
     (),
@@ -23,7 +24,7 @@ DECIDING = [
 @pytest.mark.parametrize("settings", DECIDING, ids=" ".join)
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
 def test_scores_added_in_pieces_are_those_of_the_whole(settings: tuple[str, ...], activation: str) -> None:
-    model = make(*settings)
+    model = small_classifier(*TINY, *settings)
     if model.recipe.head.name == "none":
         model.activation = activation
     wave = noise(3 * RATE)

@@ -13,29 +13,16 @@ from hubbub.audio import decode, windows
 from hubbub.audio.decode import AudioError
 from hubbub.audio.waves import mix_down
 from hubbub.classifier.torch_classifier import TorchClassifier
-from hubbub.config.recipe import Recipe
 from hubbub.inference.stream import Stream, StreamError
-from hubbub.models.heads import build_head, candidates
+from tests.helpers.classifiers import small_classifier
 
 Array = npt.NDArray[np.float32]
 RATE = 16_000
 LABELS = ("dog", "rain", "siren")
-WINDOWS = ("windows.length=1600", "windows.hop=700", "frontend.hop=160")
+TINY = ("network.width=2", "windows.length=1600", "windows.hop=700", "frontend.hop=160")
 
 
-def make(*settings: str) -> TorchClassifier:
-    recipe = Recipe.load("street-cnn", ["network.width=2", *WINDOWS, *settings])
-    model = TorchClassifier(recipe, LABELS, seed=1)
-    if recipe.head.name != "none":
-        rng = np.random.default_rng(0)
-        size = model.outputs(np.zeros((1, recipe.windows.length), np.float32)).shape[1] // len(model.views)
-        size *= 2 if recipe.head.pool == "mean+max" else 1
-        x, y = rng.normal(size=(60, size)).astype(np.float32), np.arange(60) % len(LABELS)
-        model.head = build_head(recipe.head, candidates(recipe.head)[0]).fit(x + y[:, None], y)
-    return model
-
-
-MODELS = {pad: make(f"windows.pad={pad}") for pad in ("zeros", "repeat")}
+MODELS = {pad: small_classifier(*TINY, f"windows.pad={pad}") for pad in ("zeros", "repeat")}
 
 
 def noise(samples: int, channels: int = 1, seed: int = 0) -> Array:

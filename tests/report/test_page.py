@@ -166,7 +166,7 @@ def test_the_keyboard_reaches_every_link_table_and_player(run: Path, show: Show)
 
 def test_what_is_wider_than_a_phone_scrolls_on_its_own(crowd: Path, show: Show) -> None:
     shown = show(crowd, "phone")
-    matrix = shown.get_by_role("region", name="Clips: rows are the truth")
+    matrix = shown.get_by_role("region", name="Clips: rows are true classes")
     assert matrix.evaluate("e => e.scrollWidth > 2 * e.clientWidth"), "the matrix keeps a size one can read"
     matrix.focus()
     shown.keyboard.press("ArrowRight")

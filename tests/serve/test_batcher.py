@@ -33,7 +33,7 @@ class BlockingClassifier(Classifier):
     def to(self, device: str) -> Self:
         return self
 
-    def _forward(self, segments: Array) -> Array:
+    def forward(self, segments: Array) -> Array:
         self.threads.add(threading.current_thread().name)
         self.begun.release()
         assert self.gate.wait(30)
