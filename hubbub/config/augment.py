@@ -50,14 +50,16 @@ class _Augmentation(Section):
 class Gain(_Augmentation):
     """Change the level."""
 
-    db: Range = Field((-6.0, 6.0), description="change of level [dB], uniform")
+    db: Range = Field((-6.0, 6.0), description="range of the change of level [dB]; drawn uniformly")
 
 
 class Noise(_Augmentation):
     """Add Gaussian noise; give `sd` or `snr_db`."""
 
-    sd: Range | None = Field(None, description="standard deviation of the noise (full scale is 1), uniform")
-    snr_db: Range | None = Field(None, description="signal-to-noise ratio [dB], uniform")
+    sd: Range | None = Field(
+        None, description="range of the noise's standard deviation (full scale is 1); drawn uniformly"
+    )
+    snr_db: Range | None = Field(None, description="range of the signal-to-noise ratio [dB]; drawn uniformly")
 
     @model_validator(mode="after")
     def _one_measure(self) -> Self:
@@ -81,14 +83,16 @@ class Invert(_Augmentation):
 class Scale(_Augmentation):
     """Change the speed, and the pitch with it, then crop or pad at random to the segment's length."""
 
-    factor: float = Field(1.5, gt=1, le=4, description="speed is factor ** u, u uniform in -1..1")
+    factor: float = Field(
+        1.5, gt=1, le=4, description="largest change: the speed is factor ** u, with u drawn uniformly from -1..1"
+    )
 
 
 class Pitch(_Augmentation):
     """Shift the pitch; the length stays."""
 
     semitones: tuple[Annotated[float, Field(ge=-24)], Annotated[float, Field(le=24)]] = Field(
-        (-2.0, 2.0), description="shift [semitones], uniform"
+        (-2.0, 2.0), description="range of the shift [semitones]; drawn uniformly"
     )
 
 
@@ -96,44 +100,48 @@ class Stretch(_Augmentation):
     """Change the speed at the same pitch, then crop or pad to the segment's length."""
 
     rate: tuple[Annotated[float, Field(ge=0.25)], Annotated[float, Field(le=4)]] = Field(
-        (0.9, 1.1), description="speed, uniform"
+        (0.9, 1.1), description="range of the speed; drawn uniformly"
     )
 
 
 class Reverb(_Augmentation):
     """Add reverberation: convolve with decaying noise and restore the level."""
 
-    decay_s: tuple[PositiveFloat, PositiveFloat] = Field((0.1, 0.8), description="reverberation time RT60 [s], uniform")
+    decay_s: tuple[PositiveFloat, PositiveFloat] = Field(
+        (0.1, 0.8), description="range of the reverberation time RT60 [s]; drawn uniformly"
+    )
     wet: tuple[Probability, Probability] = Field(
-        (0.1, 0.5), description="share of the reverberation in the energy, uniform"
+        (0.1, 0.5), description="range of the reverberation's share of the energy; drawn uniformly"
     )
 
 
 class Between(_Augmentation):
     """Between-class learning: mix the waveforms of two segments of different classes.
 
-    The shares are uniform; those in the label follow the loudness of the two.
+    Both are brought to the same level; their shares are drawn uniformly, and the label gets the same shares.
     """
 
 
 class Mixup(_Augmentation):
     """Average the spectrograms of two segments (waveforms if the network has its own front end) and their labels."""
 
-    alpha: float = Field(0.4, gt=0, description="shares follow Beta(alpha, alpha); 1: uniform; less: nearer 0 or 1")
+    alpha: float = Field(
+        0.4, gt=0, description="the shares are drawn from Beta(alpha, alpha); 1: uniform; below 1: mostly near 0 or 1"
+    )
 
 
 class TimeMask(_Augmentation):
     """Replace stretches of time by the segment's mean (SpecAugment)."""
 
     count: int = Field(1, ge=1, le=1000, description="number of masks; they may overlap")
-    frames: int = Field(20, ge=1, le=2**20, description="largest length [frames]; uniform from 0")
+    frames: int = Field(20, ge=1, le=2**20, description="largest length of a mask [frames]; drawn uniformly from 0")
 
 
 class FreqMask(_Augmentation):
     """Replace bands by the segment's mean (SpecAugment)."""
 
     count: int = Field(1, ge=1, le=1000, description="number of masks; they may overlap")
-    bands: int = Field(20, ge=1, le=2**20, description="largest height [bands]; uniform from 0")
+    bands: int = Field(20, ge=1, le=2**20, description="largest height of a mask [bands]; drawn uniformly from 0")
 
 
 class Patches(_Augmentation):
@@ -151,15 +159,17 @@ class TimeShift(_Augmentation):
 
 
 class FreqShift(_Augmentation):
-    """Shift the spectrogram up or down; free bands take its lowest value."""
+    """Shift the spectrogram up or down; bands that become free get its lowest value."""
 
     bands: int = Field(4, ge=1, le=2**20, description="largest shift in either direction [bands]")
 
 
 class Magnitude(_Augmentation):
-    """Change the contrast: multiply the decibels below the largest value."""
+    """Change the contrast: multiply the distance of each value from the largest value, in decibels."""
 
-    factor: tuple[PositiveFloat, PositiveFloat] = Field((0.8, 1.2), description="multiplier, uniform")
+    factor: tuple[PositiveFloat, PositiveFloat] = Field(
+        (0.8, 1.2), description="range of the multiplier; drawn uniformly"
+    )
 
 
 class Augment(Section):

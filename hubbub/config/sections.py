@@ -80,12 +80,13 @@ class Protocol(Section):
         "logo: leave one group out; csv: one CSV file per part",
     )
     validation: Literal["next", "previous", "none"] = Field(
-        "next", description="kfold, logo: the fold after or before the test fold validates, or none"
+        "next",
+        description="kfold, logo: the validation part is the fold after the test fold, the fold before it, or none",
     )
     folds: Distinct[str] = Field((), description="kfold, logo: the test folds to run; default: all")
     train: Distinct[str] = Field(
         (),
-        description="fixed: the training folds; csv: the training file; kfold: use these folds only",
+        description="fixed: the training folds; csv: the training file; kfold: use only these folds",
     )
     val: Distinct[str] = Field((), description="fixed: the validation folds; csv: the validation file")
     test: Distinct[str] = Field((), description="fixed: the test folds; csv: the test file")
@@ -134,7 +135,8 @@ class Windows(Section):
     levels: tuple[Literal["recorded", "rms"], ...] = Field(
         ("recorded",),
         min_length=1,
-        description="heads: the levels of each segment that are scored and averaged: as recorded, scaled to one RMS",
+        description="heads: the levels at which each segment is scored; the scores are averaged; recorded: unchanged; "
+        "rms: scaled to an RMS of 0.1",
     )
 
     @model_validator(mode="after")
@@ -165,23 +167,26 @@ class FrontEnd(Section):
         None, gt=0, description="upper edge of the highest band [Hz]; default: half of audio.rate_hz"
     )
     convention: Literal["librosa", "tensorflow"] = Field(
-        "librosa", description="whose framing and mel filters are reproduced"
+        "librosa", description="the library whose framing and mel filters are used"
     )
     mel_scale: Literal["htk", "slaney"] = Field("slaney", description="formula of the mel scale")
-    norm: Literal["slaney", "none"] = Field("slaney", description="slaney: each band is divided by its width")
+    norm: Literal["slaney", "none"] = Field("slaney", description="slaney: each mel filter is divided by its width")
     power: float = Field(2.0, gt=0, description="exponent of the magnitude: 1 for amplitude, 2 for power")
     centre: bool = Field(True, description="centre frames on multiples of hop and pad both ends")
     pad_mode: Literal["constant", "reflect"] = Field(
         "constant", description="padding of centred frames: zeros, or reflection"
     )
     log: Literal["db", "offset"] = Field("db", description="db: decibels; offset: ln(mel + offset)")
-    offset: float = Field(1e-3, gt=0, description="log = offset: added before the logarithm")
+    offset: float = Field(1e-3, gt=0, description="if log = offset: added before the logarithm")
     ref: Literal["one", "max"] = Field(
-        "one", description="log = db: decibels relative to 1, or to the largest value of the segment"
+        "one", description="if log = db: decibels relative to 1, or to the largest value of the segment"
     )
-    amin: float = Field(1e-10, gt=0, description="log = db: smallest value before the logarithm")
+    amin: float = Field(1e-10, gt=0, description="if log = db: smaller values are raised to this before the logarithm")
     top_db: float = Field(
-        80.0, ge=0, description="log = db: lower values are raised to this distance from the largest; 0: off"
+        80.0,
+        ge=0,
+        description="if log = db: values more than this many decibels below the largest are raised to that level; 0: "
+        "off",
     )
     frames: int | None = Field(
         None,
@@ -191,18 +196,22 @@ class FrontEnd(Section):
         "default: no change",
     )
     scale: Literal["none", "minmax", "top_db"] = Field(
-        "none", description="to 0..1: minmax: from each segment's own range; top_db: (dB + top_db) / top_db"
+        "none",
+        description="scaling to 0..1; minmax: by each segment's smallest and largest value; "
+        "top_db: (dB + top_db) / top_db",
     )
     size: tuple[Pixels, Pixels] | None = Field(
-        None, description="height and width of the image, by bilinear resizing; default: bands and frames"
+        None,
+        description="height and width that the image is resized to (bilinear); default: bands and frames, without "
+        "resizing",
     )
     colours: Literal["none", "magma"] = Field(
-        "none", description="colour map, which gives three channels; needs a scale"
+        "none", description="colour map, which makes images with three channels; needs scale = minmax or top_db"
     )
     standardise: Literal["none", "imagenet", "half", "training"] = Field(
         "none",
-        description="(image - mean) / deviation per channel; imagenet: ImageNet's; half: 0.5 and 0.5, so that 0..1 "
-        "becomes -1..1; training: those of the training part",
+        description="(image - mean) / deviation for each channel; imagenet: mean and deviation of ImageNet; half: 0.5 "
+        "and 0.5, so that 0..1 becomes -1..1; training: those of the training part",
     )
 
     @model_validator(mode="after")
@@ -227,8 +236,9 @@ class Network(Section):
 
     name: str = Field(
         "cnn",
-        description="cnn, compact, baseline, cnn1d, transformer, alexnet, vgg16, resnet18, resnet50, mobilenet_v2, "
-        "inception_v3, efficientnet_b0, convnext_tiny, yamnet, esresnext, audioclip, or any model name of timm",
+        description="one of cnn, compact, baseline, cnn1d, transformer, alexnet, vgg16, resnet18, resnet50, "
+        "mobilenet_v2, inception_v3, efficientnet_b0, convnext_tiny, yamnet, esresnext, audioclip, or any model name "
+        "of timm",
     )
     weights: str = Field(
         "default",
@@ -244,13 +254,14 @@ class Network(Section):
         1, description="image networks: input channels; a spectrogram without colours is copied to each of them"
     )
     attention: Literal["none", "se", "cbam"] = Field(
-        "none", description="resnet: squeeze-and-excitation or CBAM after each stage"
+        "none", description="resnet: attention after each stage: squeeze-and-excitation (se) or CBAM"
     )
     width: int | None = Field(
         None,
         ge=1,
         le=8192,
-        description="cnn, compact, resnet: channels of the first block, doubled by later ones; default: the network's",
+        description="cnn, compact, resnet: number of channels of the first block, which later blocks double; default: "
+        "that of the network",
     )
     dropout: float = Field(0.2, ge=0, lt=1, description="dropout rate before the last layer")
 
@@ -260,23 +271,30 @@ class Head(Section):
 
     name: Literal["none", "logreg", "lda", "mlp", "lightgbm", "ensemble"] = Field(
         "none",
-        description="logistic regression, linear discriminant analysis, MLP, LightGBM, or the mean of the last two",
+        description="logistic regression, linear discriminant analysis, MLP, LightGBM, or (ensemble) the mean of the "
+        "scores of MLP and LightGBM",
     )
     pool: Literal["segment", "mean", "max", "mean+max"] = Field(
-        "segment", description="fit on the embedding of each segment, or on those of a clip pooled"
+        "segment",
+        description="what the head is fitted on: the embedding of each segment, or the mean, the maximum or both of a "
+        "clip's embeddings",
     )
     compress: bool = Field(
         False, description="logreg, lda, mlp: apply sign(x) * log(1 + abs(x)) to the embeddings first"
     )
     c: tuple[PositiveFloat, ...] = Field(
-        (0.003, 0.01, 0.03), min_length=1, description="logreg: inverse L2 penalties; validation chooses one"
+        (0.003, 0.01, 0.03),
+        min_length=1,
+        description="logreg: candidates for the inverse L2 penalty; the validation part chooses",
     )
     shrinkage: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(
-        (0.1, 0.2, 0.3), min_length=1, description="lda: shrinkages; validation chooses one"
+        (0.1, 0.2, 0.3), min_length=1, description="lda: candidates for the shrinkage; the validation part chooses"
     )
     hidden: int = Field(256, ge=1, le=2**16, description="mlp, ensemble: hidden units")
     epochs: tuple[Annotated[int, Field(gt=0, le=100_000)], ...] = Field(
-        (10, 20, 40), min_length=1, description="mlp, ensemble: numbers of epochs; validation chooses one"
+        (10, 20, 40),
+        min_length=1,
+        description="mlp, ensemble: candidates for the number of epochs; the validation part chooses",
     )
     learning_rate: float = Field(1e-3, gt=0, description="mlp, ensemble: learning rate of Adam")
     alpha: float = Field(1e-3, ge=0, description="mlp, ensemble: L2 penalty")
@@ -290,7 +308,7 @@ class Head(Section):
         0,
         ge=0,
         le=100_000,
-        description="lightgbm, ensemble: draw the rows again after this many trees; 0: subsample has no effect",
+        description="lightgbm, ensemble: new rows are drawn after this many trees; 0: subsample has no effect",
     )
     colsample: float = Field(
         0.9, gt=0, le=1, description="lightgbm, ensemble: share of the columns that each tree is fitted on"
@@ -300,7 +318,7 @@ class Head(Section):
 
 
 class Evaluate(Section):
-    """How the scores of segments become those of a clip, and how figures are computed."""
+    """How the scores of a clip are computed from those of its segments, and how figures are computed."""
 
     pooling: Literal["mean_prob", "mean_logit", "max"] = Field(
         "mean_prob",
@@ -316,7 +334,9 @@ class Evaluate(Section):
     )
     unknown: Literal["max_logit", "energy", "max_prob"] = Field(
         "max_logit",
-        description="open-set score: a clip is known if at least one segment reaches the threshold of this score, "
-        "which 95 % of the validation clips reach",
+        description="open-set score: a clip is known if this score of at least one segment reaches the threshold; the "
+        "threshold is the value that 95 % of the validation clips reach",
     )
-    resamples: int = Field(1000, ge=10, le=1_000_000, description="bootstrap resamples of the 95 % intervals")
+    resamples: int = Field(
+        1000, ge=10, le=1_000_000, description="number of bootstrap resamples for the 95 % intervals"
+    )

@@ -12,7 +12,9 @@ __all__ = ["Train"]
 class Train(Section):
     """How a network is trained."""
 
-    seeds: Distinct[Seed] = Field((42,), min_length=1, description="seeds; every fold is run once with each")
+    seeds: Distinct[Seed] = Field(
+        (42,), min_length=1, description="random seeds; every fold is run once with each seed"
+    )
     epochs: int = Field(30, ge=1, le=100_000, description="largest number of epochs, freeze_epochs included")
     batch_size: int = Field(
         32,
@@ -29,7 +31,7 @@ class Train(Section):
     backbone_learning_rate: float | None = Field(None, gt=0, description="largest learning rate of all but the head")
     weight_decay: float = Field(1e-2, ge=0, description="weight decay of the optimizer")
     schedule: Literal["constant", "onecycle", "cosine", "exponential", "plateau"] = Field(
-        "onecycle", description="learning rate over the steps; plateau: lowered when the monitor does not improve"
+        "onecycle", description="course of the learning rate; plateau: lowered when the monitor does not improve"
     )
     min_learning_rate: float = Field(1e-6, ge=0, description="cosine: learning rate at the end")
     gamma: float = Field(0.99, gt=0, le=1, description="exponential: factor per epoch")
@@ -47,25 +49,32 @@ class Train(Section):
     )
     balance: Literal["none", "weights", "sampler", "weights+sampler"] = Field(
         "none",
-        description="class imbalance: weights: weighted loss; sampler: classes drawn equally often; both correct twice",
+        description="against class imbalance: weights: weighted loss; sampler: classes drawn equally often; "
+        "weights+sampler: both, which corrects twice",
     )
     average: float = Field(
         0.0,
         ge=0,
         lt=1,
-        description="decay per step of the moving average (EMA) of the weights, which becomes the result; 0: off",
+        description="decay per step of the moving average (EMA) of the weights; the average is the trained network; 0: "
+        "off",
     )
-    clip_norm: float = Field(0.0, ge=0, description="gradient clipping: largest norm; 0: off")
-    patience: int = Field(10, ge=1, le=100_000, description="early stopping: epochs without improvement of the monitor")
+    clip_norm: float = Field(0.0, ge=0, description="gradient clipping: largest norm of the gradient; 0: off")
+    patience: int = Field(
+        10,
+        ge=1,
+        le=100_000,
+        description="early stopping: training ends after this many epochs without improvement of the monitor",
+    )
     monitor: Literal["val_loss", "val_accuracy", "val_macro_f1"] = Field(
-        "val_loss", description="the validation metric, over segments, that chooses the epoch"
+        "val_loss", description="the metric, over validation segments, that chooses the epoch"
     )
     precision: Literal["fp32", "bf16", "fp16", "amp"] = Field(
         "fp32", description="precision of the forward pass; amp: bf16 or fp16, whichever suits the device, else fp32"
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="device of the network")
     devices: int = Field(1, ge=1, le=1024, description="devices per machine that train one network together")
-    nodes: int = Field(1, ge=1, le=1024, description="machines that train one network together, started by torchrun")
+    nodes: int = Field(1, ge=1, le=1024, description="machines that train one network together; start it with torchrun")
     trackers: tuple[Literal["mlflow", "wandb"], ...] = Field(
         (), description="experiment trackers besides TensorBoard, which is always on"
     )

@@ -21,8 +21,8 @@ class Range(Section):
     log: bool = Field(False, description="search on a logarithmic scale")
     at_low: dict[str, Any] = Field(
         default_factory=dict,
-        description="if one number sets several fields: their values at `low`; numbers, and lists and tables of them, "
-        "change linearly to those in `at_high`",
+        description="if one number sets several fields: the values of these fields at `low`; between `low` and `high`, "
+        "all numbers, also those in lists and tables, change linearly from `at_low` to `at_high`",
     )
     at_high: dict[str, Any] = Field(default_factory=dict, description="the values of these fields at `high`")
 
@@ -77,15 +77,17 @@ class Tune(Section):
     """A search of settings by `hubbub tune`."""
 
     space: dict[str, Range] = Field(
-        min_length=1, description="section.field -> its range; any name, if at_low and at_high name the fields"
+        min_length=1,
+        description="the searched settings: section.field and its range; or, with at_low and at_high, any name and its "
+        "range",
     )
     trials: int = Field(25, ge=1, le=1_000_000, description="number of trials")
     epochs: int | None = Field(
-        None, ge=1, le=100_000, description="train.epochs of a trial; default: that of the recipe"
+        None, ge=1, le=100_000, description="train.epochs in each trial; default: that of the recipe"
     )
     folds: Distinct[str] = Field(
         (),
-        description="kfold, logo: folds (or groups) that validate in turn, each after training on all others but the "
-        "test fold; default: the one validation fold of the recipe",
+        description="kfold, logo: folds (or groups) that are the validation part in turn, while all others except the "
+        "test fold are used for training; default: the one validation fold of the recipe",
     )
     seed: Seed = Field(42, description="seed of the search")
