@@ -15,8 +15,8 @@ HEAD = """# Recipe reference
 
 Every setting of a recipe: its name, default, allowed values and meaning. Set a field in a recipe's TOML file, below
 the heading of its section, or on the command line with `--set section.field=value`. A dash means that the field has
-no default value; its meaning says what applies without it. Rules that concern several fields are checked when the recipe is
-read, and the error names them.
+no default value; its meaning says what applies without it. Rules that concern several fields are checked when the
+recipe is read, and the error names them.
 
 `title` is one line for people. `[quick]` holds the settings that `--quick` changes: sections as below, e.g.
 `[quick.train]`. How recipes are used: [recipes.md](recipes.md); training: [training.md](training.md).
