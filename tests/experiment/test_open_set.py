@@ -181,7 +181,7 @@ def test_without_validation_nothing_is_fitted_and_nothing_is_called_unknown(tmp_
 
 def test_a_refitted_classifier_has_the_middle_of_its_cells(opened: Path) -> None:
     found = [run_folder.calibration_of(place) for _, _, place in run_folder.cells(opened)]
-    assert load(opened).confidence == calibration.typical(found)
+    assert load(opened).confidence == calibration.average(found)
     assert load(opened).classify(np.zeros(16_000, np.float32), 16_000).known in (True, False)
 
 

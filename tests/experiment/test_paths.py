@@ -129,7 +129,7 @@ def test_a_run_into_a_folder_of_something_else_is_refused(plain: tuple[Recipe, P
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter-1.doc").write_text("years of work")
     before = below(tmp_path)
-    with pytest.raises(ExperimentError, match=r"thesis holds chapter-1\.doc, and no run\. Give another --name"):
+    with pytest.raises(ExperimentError, match=r"thesis holds chapter-1\.doc, and is not a run\. Give another --name"):
         run_recipe(plain[0], tmp_path / "thesis")
     assert below(tmp_path) == before
 
@@ -143,7 +143,7 @@ def test_folds_that_some_file_systems_would_mix_are_one_fold(twins: tuple[str, s
 def test_groups_that_some_file_systems_would_mix_are_refused_as_folds(tmp_path: Path) -> None:
     sounds(tmp_path / "pets", *(f"{kind}/{number}.wav" for kind in ("Cat", "cat", "dog") for number in range(3)))
     recipe = Recipe.load("street-cnn", [f"data.name={json.dumps(str(tmp_path / 'pets'))}", *TINY, "protocol.kind=logo"])
-    with pytest.raises(SplitError, match=r"'Cat/0\.wav' and 'cat/0\.wav' differ in case .* Write them alike"):
+    with pytest.raises(SplitError, match=r"'Cat/0\.wav' and 'cat/0\.wav' differ only in case .* Write them alike"):
         run_recipe(recipe, tmp_path / "run")
 
 
@@ -154,7 +154,7 @@ def test_groups_that_some_file_systems_would_mix_are_refused_as_folds(tmp_path: 
 def test_a_name_that_is_none_is_refused_and_nothing_is_written(command: str, name: str, tmp_path: Path) -> None:
     done = CliRunner().invoke(app, [command, "street-cnn", f"--name={name}", "--out", str(tmp_path / "runs")])
     assert isinstance(done.exception, RecipeError)
-    assert "cannot name a folder" in str(done.exception) and "--out says" in str(done.exception)
+    assert "cannot name a folder" in str(done.exception) and "--out sets" in str(done.exception)
     assert list(tmp_path.iterdir()) == []
 
 

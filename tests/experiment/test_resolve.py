@@ -26,5 +26,5 @@ def test_a_recipe_with_nothing_open_stays_as_it_is() -> None:
 
 
 def test_sound_is_no_precomputed_spectrogram() -> None:
-    with pytest.raises(ClipsError, match=r"frontend\.name = 'precomputed' takes none"):
+    with pytest.raises(ClipsError, match=r"frontend\.name = 'precomputed' does not take"):
         resolve(Recipe.load("street-cnn", [*SMALL, "frontend.name=precomputed", "frontend.size=[32,48]"]))

@@ -114,7 +114,7 @@ def test_a_page_only_shows_them() -> None:
             "warnings": [(names[2], names[3])],
             "level": 0.05,
         }
-        facts["axis"] = [{"name": names[5], "said": names[6], "left": 1, "right": 3, "at": 2}]
+        facts["axis"] = [{"name": names[5], "text": names[6], "left": 1, "right": 3, "at": 2}]
         facts |= {"ranking": table, "pairs": table, "folds": table, "result": RESULT}
         reader = Reader()
         reader.feed(page.render("comparison.html", facts))
