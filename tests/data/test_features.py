@@ -15,13 +15,13 @@ from hubbub.data.features import ARRAYS, LABELS, METADATA, open_features, read_h
 from hubbub.data.open import open_clips
 from hubbub.experiment.prepare import prepare
 from hubbub.experiment.run import run_recipe
+from tests.helpers.runs import tiny_recipe
 
-TINY = ["data.limit=2", "train.epochs=2", "network.width=4", "train.batch_size=16", "evaluate.resamples=50"]
 MASKED = ["augment.time_mask={frames=40}", "augment.freq_mask={bands=20}", 'protocol.folds=["1"]']
 
 
 def recipe(*settings: str) -> Recipe:
-    return Recipe.load("street-cnn", [*TINY, *MASKED, *settings])
+    return tiny_recipe(*MASKED, *settings)
 
 
 @pytest.fixture(scope="module")

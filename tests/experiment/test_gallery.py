@@ -15,8 +15,7 @@ from hubbub.data.open import open_clips
 from hubbub.experiment import gallery
 from hubbub.experiment.run import run_recipe
 from hubbub.report import run_folder
-
-TINY = ["data.limit=3", "train.epochs=2", "network.width=4", "train.batch_size=16", "evaluate.resamples=50"]
+from tests.helpers.runs import tiny_recipe
 
 
 def samples(run: Path) -> list[dict]:
@@ -26,7 +25,7 @@ def samples(run: Path) -> list[dict]:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "run"
-    run_recipe(Recipe.load("street-cnn", [*TINY, 'protocol.folds=["1","2"]']), folder)
+    run_recipe(tiny_recipe("data.limit=3", 'protocol.folds=["1","2"]'), folder)
     return folder
 
 
@@ -67,7 +66,7 @@ def test_its_pictures_differ(run: Path) -> None:
 
 def test_a_run_that_goes_on_keeps_what_it_has_shown(run: Path) -> None:
     before = (run / run_folder.GALLERY / "samples.json").stat().st_mtime_ns
-    run_recipe(Recipe.load("street-cnn", [*TINY, 'protocol.folds=["1","2"]']), run)
+    run_recipe(tiny_recipe("data.limit=3", 'protocol.folds=["1","2"]'), run)
     assert (run / run_folder.GALLERY / "samples.json").stat().st_mtime_ns == before
 
 

@@ -16,22 +16,13 @@ from hubbub.experiment.local import InProcess, Processes
 from hubbub.experiment.run import ExperimentError, Run, run_all, run_recipe
 from hubbub.report.summary import verify
 from hubbub.runtime import files, homes, processes
-from tests.helpers.files import read_json
+from tests.helpers.runs import TINY, figures
 
-TINY = [
-    *("data.limit=2", "train.epochs=2", "network.width=4", "train.batch_size=16", "evaluate.resamples=50"),
-    'protocol.folds=["1","2"]',
-]
+TWO_FOLDS = (*TINY, 'protocol.folds=["1","2"]')
 
 
 def recipe(*settings: str) -> Recipe:
-    return Recipe.load("street-cnn", [*TINY, *settings])
-
-
-def figures(folder: Path) -> dict:
-    """A summary without what a clock said."""
-    summary = read_json(folder / "summary.json")
-    return {name: value for name, value in summary.items() if name not in ("seconds", "segments_per_second")}
+    return Recipe.load("street-cnn", [*TWO_FOLDS, *settings])
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +72,7 @@ def test_a_cell_that_fails_is_reported_and_the_rest_go_on(engine, tmp_path: Path
 
 
 def test_a_run_that_cannot_begin_does_not_keep_others_from_it(tmp_path: Path) -> None:
-    missing = Recipe.load("street-cnn", [*TINY, f'network.weights="{tmp_path}/none.safetensors"'])
+    missing = Recipe.load("street-cnn", [*TWO_FOLDS, f'network.weights="{tmp_path}/none.safetensors"'])
     other = recipe("head.name=logreg", "head.pool=mean", "head.c=[1.0]")
     broken, whole = run_all([Run(missing, tmp_path / "a"), Run(other, tmp_path / "b")], InProcess())
     assert broken.failed[0].step.kind == "begin" and "none.safetensors" in str(broken.failed[0].error)
@@ -107,7 +98,7 @@ def test_a_killed_process_takes_one_cell_with_it(tmp_path: Path) -> None:
 
 
 def test_a_killed_bench_takes_its_processes_along_and_goes_on_to_the_same_figures(alone: Path, tmp_path: Path) -> None:
-    settings = [part for s in (*TINY, "train.seeds=[1,2]") for part in ("--set", s)]
+    settings = [part for s in (*TWO_FOLDS, "train.seeds=[1,2]") for part in ("--set", s)]
     command = [sys.executable, "-m", "hubbub.cli", "bench", "street-cnn", "--out", str(tmp_path), "--name", "cnn"]
     command += [*settings, "--jobs", "2"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:

@@ -25,16 +25,10 @@ from hubbub.report import run_folder
 from hubbub.report.summary import verify
 from hubbub.runtime import processes, ray_cluster
 from hubbub.runtime.processes import EngineError
-from tests.helpers.files import read_json
+from tests.helpers.runs import figures
 
 TINY = ["data.limit=2", "network.width=4", "train.batch_size=16", "evaluate.resamples=50"]
 HEAD = [*TINY, "head.name=logreg", "head.pool=mean", "head.c=[1.0]", 'protocol.folds=["1","2"]']
-
-
-def figures(folder: Path) -> dict:
-    """A summary without what a clock said."""
-    summary = read_json(folder / "summary.json")
-    return {name: value for name, value in summary.items() if name not in ("seconds", "segments_per_second")}
 
 
 @pytest.fixture

@@ -36,13 +36,10 @@ from hubbub.runtime import files
 from hubbub.runtime.devices import choose_device
 from hubbub.train import module
 from tests.helpers.files import read_json
+from tests.helpers.runs import TINY
+from tests.helpers.runs import tiny_recipe as recipe
 
-TINY = ["data.limit=2", "train.epochs=2", "network.width=4", "train.batch_size=16", "evaluate.resamples=50"]
 HEAD = [*TINY, "head.name=logreg", "head.pool=mean+max", "head.c=[0.01,0.1]"]
-
-
-def recipe(*settings: str, name: str = "street-cnn") -> Recipe:
-    return Recipe.load(name, [*TINY, *settings])
 
 
 @pytest.fixture(scope="module")
