@@ -380,7 +380,7 @@ def test_the_commands_of_the_page_run(tmp_path: Path) -> None:
         r"demo\.onnx: \d\.\d MB, ONNX opset 20\nlargest difference on 20 clips of \S+: \d\.?\d*e-0\d", printed[0]
     )
     assert model.classify(tmp_path / "street.wav").label in printed[1]
-    assert re.search(r"int8: weights( and maps)? rounded; \d+\.\d% of decisions on 20 other clips", printed[2])
+    assert re.search(r"int8: weights( and maps)? rounded; \d+\.\d% of predictions on 20 other clips", printed[2])
     assert "accuracy there" in printed[2]
     # The program for other readers of the file, as it stands there.
     [program] = re.findall(r"```python\n(.+?)```", text, re.DOTALL)
