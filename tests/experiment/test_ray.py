@@ -212,6 +212,6 @@ def test_a_cluster_answers_a_folder_as_one_machine_does_and_goes_on_where_it_was
     assert "does not say of which recordings" in again.stderr and "answers from an earlier run" not in again.stderr
     assert pd.read_parquet(heard).groupby("file")[["start", "label", "score"]].agg(list).equals(told)
     other = subprocess.run([*spread, "--threshold", "0.9"], capture_output=True, text=True)
-    assert other.returncode == 2 and "with other settings. Name a new folder" in other.stderr
+    assert other.returncode == 2 and "or other settings. Name a new folder" in other.stderr
     none = subprocess.run([*command, "--engine", "ray", "--json"], capture_output=True, text=True)
-    assert none.returncode == 2 and "Name one: --out heard" in none.stderr
+    assert none.returncode == 2 and "Name one: --out answers" in none.stderr

@@ -64,14 +64,14 @@ def test_the_javascript(served: Server, browser: Browser) -> None:
 def test_the_limits_are_those_of_the_code() -> None:
     limits = Limits()
     for said in (
-        f"| {limits.max_mb:g} MB an upload |",
-        f"| {limits.max_seconds:g} s a recording,",
-        f"| {limits.queue} uploads at once,",
-        f"{limits.explain_seconds:g} s to explain and {limits.explanations} explanations at once",
+        f"| {limits.max_mb:g} MB per upload |",
+        f"| {limits.max_seconds:g} s per recording,",
+        f"| {limits.queue} uploads at once;",
+        f"at most {limits.explain_seconds:g} s of sound to explain, {limits.explanations} explanations at once",
         f"{limits.streams} streams",
-        f"{limits.max_rate_hz // 1000} kHz, {limits.max_channels} channels",
-        f"{limits.stall_s:g} s of silence",
-        f"{limits.upload_s:g} s for an upload",
-        f"for {limits.shutdown_s:g} s",
+        f"{limits.max_rate_hz // 1000} kHz, and {limits.max_channels} channels",
+        f"sends nothing for {limits.stall_s:g} s",
+        f"An upload may take {limits.upload_s:g} s",
+        f"for {limits.shutdown_s:g} s at most",
     ):
         assert said in TEXT.replace("\n", " "), said
