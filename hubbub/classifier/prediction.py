@@ -65,7 +65,7 @@ class Prediction:
         """The names of all classes."""
         return tuple(self.scores)
 
-    @property
+    @cached_property
     def label(self) -> str:
         """The class with the highest score."""
         return max(self.scores, key=lambda name: self.scores[name])

@@ -31,15 +31,17 @@ def fit(
     choice: dict[str, Any] | None = None,
     each_epoch: "EachEpoch | None" = None,
 ) -> "Fitted":
-    """Fits the recipe's head or network on the clips `rows`; `choice` is what an earlier fit chose on validation."""
-    from hubbub.train.fit import fit as fit_classifier
+    """Fits the recipe's head or, if it has none, its network on the clips `rows`; `choice` is what an earlier fit chose
+    on validation. A head has no epochs and no files: it does not use `place`, `loggers` and `each_epoch`."""
+    from hubbub.train.fit import fit_head, fit_network
 
-    has_head = prepared.recipe.head.name != "none"
-    return fit_classifier(
-        prepared.base if has_head else initialised_classifier(prepared, seed),
-        prepared.inputs, prepared.targets, rows, validation, place,
-        seed=seed, choice=choice, loggers=loggers, each_epoch=each_epoch,
-    )  # fmt: skip
+    if prepared.recipe.head.name == "none":
+        return fit_network(
+            initialised_classifier(prepared, seed), prepared.inputs, prepared.targets, rows, validation, place,
+            seed=seed, choice=choice, loggers=loggers, each_epoch=each_epoch,
+        )  # fmt: skip
+    assert prepared.embedded is not None
+    return fit_head(prepared.base, prepared.embedded, prepared.targets, rows, validation, seed=seed, choice=choice)
 
 
 def initialised_classifier(prepared: Prepared, seed: int) -> "TorchClassifier":

@@ -39,7 +39,6 @@ __all__ = [
     "TrainError",
     "build_module",
     "data_key",
-    "fit",
     "fit_head",
     "fit_network",
     "run_trainer",
@@ -81,32 +80,6 @@ class FitRequest:
     checkpoints: Path
     epochs: int
     resume: bool
-
-
-def fit(
-    classifier: TorchClassifier,
-    inputs: Inputs | Segments,
-    targets: Targets,
-    train: Rows,
-    validation: Rows,
-    folder: Path,
-    *,
-    seed: int,
-    choice: dict[str, Any] | None = None,
-    loggers: list[Logger] | None = None,
-    each_epoch: EachEpoch | None = None,
-) -> Fitted:
-    """Fit the recipe's head or, if it has none, its network; see `fit_head` and `fit_network`.
-
-    A head has no epochs and no files: it does not use `folder`, `loggers` and `each_epoch`.
-    """
-    if classifier.recipe.head.name == "none":
-        return fit_network(
-            classifier, inputs, targets, train, validation, folder,
-            seed=seed, choice=choice, loggers=loggers, each_epoch=each_epoch,
-        )  # fmt: skip
-    assert isinstance(inputs, Segments)
-    return fit_head(classifier, inputs, targets, train, validation, seed=seed, choice=choice)
 
 
 def fit_network(
