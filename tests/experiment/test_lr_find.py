@@ -6,26 +6,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import soundfile
 
 from hubbub.config.recipe import Recipe
 from hubbub.experiment import lr_find
 from hubbub.experiment.lr_find import RangeTestError
-
-RATE = 16_000
+from tests.helpers.sounds import write_tones
 
 
 @pytest.fixture(scope="module")
 def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("sounds")
-    rng, rows, times = np.random.default_rng(0), [], np.arange(4000) / RATE
-    for k in range(32):
-        label, fold = "ab"[k % 2], str(1 + k // 8)
-        tone = np.sin(2 * np.pi * (400 if label == "a" else 1200) * times)
-        soundfile.write(folder / f"{fold}-{k}.wav", 0.1 * tone + rng.normal(0, 0.1, 4000), RATE)
-        rows.append({"path": f"{fold}-{k}.wav", "label": label, "fold": fold, "group": f"g{k // 4}"})
-    pd.DataFrame(rows).to_csv(folder / "list.csv", index=False)
-    return folder
+    return write_tones(tmp_path_factory.mktemp("data") / "sounds")
 
 
 def plan(sounds: Path, mode: str = "finetune", **training: Any) -> Recipe:

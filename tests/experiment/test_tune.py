@@ -13,7 +13,6 @@ import numpy as np
 import optuna
 import pandas as pd
 import pytest
-import soundfile
 from optuna.trial import TrialState, create_trial
 
 from hubbub.config.recipe import Recipe, RecipeError
@@ -27,8 +26,8 @@ from hubbub.experiment.prepare import prepare
 from hubbub.experiment.run import run_recipe
 from hubbub.experiment.tune import TuneError
 from hubbub.runtime import files
+from tests.helpers.sounds import write_tones
 
-RATE = 16_000
 SPACE = {
     "train.learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
     "train.batch_size": {"choices": [4, 8]},
@@ -36,23 +35,9 @@ SPACE = {
 }
 
 
-def write_sounds(folder: Path, seed: int = 0) -> Path:
-    """Four folds of two classes, four clips each: tones of two pitches in noise."""
-    folder.mkdir()
-    rng, rows = np.random.default_rng(seed), []
-    times = np.arange(4000) / RATE
-    for k in range(32):
-        label, fold = "ab"[k % 2], str(1 + k // 8)
-        tone = np.sin(2 * np.pi * (400 if label == "a" else 1200) * times)
-        soundfile.write(folder / f"{fold}-{k}.wav", 0.1 * tone + rng.normal(0, 0.1, 4000), RATE)
-        rows.append({"path": f"{fold}-{k}.wav", "label": label, "fold": fold, "group": f"g{k // 4}"})
-    pd.DataFrame(rows).to_csv(folder / "list.csv", index=False)
-    return folder
-
-
 @pytest.fixture(scope="module")
 def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_sounds(tmp_path_factory.mktemp("data") / "sounds")
+    return write_tones(tmp_path_factory.mktemp("data") / "sounds")
 
 
 def plan(sounds: Path, trials: int = 4, space: dict[str, Any] | None = None, **sections: Any) -> Recipe:
@@ -133,7 +118,7 @@ def test_folds_validate_in_turn_and_the_test_fold_does_not(sounds: Path) -> None
 
 
 def test_a_recording_in_test_and_training_is_refused_before_anything_is_opened(tmp_path: Path) -> None:
-    folder = write_sounds(tmp_path / "sounds")
+    folder = write_tones(tmp_path / "sounds")
     table = pd.read_csv(folder / "list.csv")
     table.loc[31, "group"] = "g0"
     table.to_csv(folder / "list.csv", index=False)
@@ -239,7 +224,7 @@ def test_a_search_of_something_else_is_refused_by_what_changed(searched: Path, s
     with pytest.raises(TuneError, match=r"train\.epochs was 2, is 3"):
         tune.search_settings(plan(sounds, train={"epochs": 3, "device": "cpu"}), searched)
     shutil.copytree(searched, tmp_path / "run")
-    other = write_sounds(tmp_path / "sounds", seed=1)
+    other = write_tones(tmp_path / "sounds", seed=1)
     with pytest.raises(TuneError, match="the clips"):
         tune.search_settings(plan(other), tmp_path / "run")
 

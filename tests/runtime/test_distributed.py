@@ -19,7 +19,8 @@ from hubbub.experiment import lr_find, tune
 from hubbub.runtime import distributed
 from hubbub.runtime.distributed import Process, RankError
 from hubbub.train import fit
-from tests.experiment.test_tune import plan, write_sounds
+from tests.experiment.test_tune import plan
+from tests.helpers.sounds import write_tones
 
 AUGMENT = ["--set", "augment.roll={fraction=0.5}", "--set", "augment.gain={db=[-6,6]}"]
 #: Sums in another number of threads round otherwise, and how many there are would follow from the machine's cores.
@@ -85,7 +86,7 @@ def machines(
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
     """A recipe file of a small network on few and short sounds."""
-    sections = plan(write_sounds(tmp_path / "sounds")).model_dump(mode="json", exclude_none=True, exclude={"tune"})
+    sections = plan(write_tones(tmp_path / "sounds")).model_dump(mode="json", exclude_none=True, exclude={"tune"})
     sections["train"] |= {"epochs": 3, "batch_size": 4, "learning_rate": 0.01}
     file = tmp_path / "tones.toml"
     file.write_text(Recipe.of(sections).to_toml(), encoding="utf-8")
