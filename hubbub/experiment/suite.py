@@ -18,7 +18,7 @@ from hubbub.config.recipe import Recipe, RecipeError
 from hubbub.config.sections import Distinct, Section, Seed
 from hubbub.errors import HubbubError, did_you_mean
 from hubbub.experiment.run import Ended
-from hubbub.experiment.steps import Run
+from hubbub.experiment.steps import RunPlan
 from hubbub.report import run_folder
 from hubbub.report.compare import compare_runs
 from hubbub.report.compare_page import write_comparison
@@ -62,7 +62,7 @@ def is_suite(name: str) -> bool:
 
 def runs_of(
     names: Sequence[str], out: Path, *, name: str | None = None, settings: Sequence[str] = (), quick: bool = False
-) -> list[Run]:
+) -> list[RunPlan]:
     """The runs of recipes and suites by name or file, in `out`/RECIPE, or `out`/SUITE/RECIPE for those of a suite.
 
     `name` replaces the first part of a single recipe or suite. `settings` are `--set` settings for each recipe; they
@@ -76,7 +76,7 @@ def runs_of(
     for one in names:
         place = out / run_folder.run_name(one, quick, name)
         if not is_suite(one):
-            found.append(Run(Recipe.load(one, tuple(settings), quick=quick), place, quick))
+            found.append(RunPlan(Recipe.load(one, tuple(settings), quick=quick), place, quick))
             continue
         suite, beside = _read(one), Path(one).parent
         own = [] if quick else _settings(suite)
@@ -84,7 +84,7 @@ def runs_of(
         _refuse_unknown(members, f"suite {one}: ")
         for member in members:
             held = Recipe.load(member, (*own, *settings), quick=quick)
-            found.append(Run(held, place / run_folder.run_name(member), quick))
+            found.append(RunPlan(held, place / run_folder.run_name(member), quick))
     return found
 
 
