@@ -77,7 +77,8 @@ def from_folder(folder: Path, *, labels: tuple[str, ...] = ()) -> Clips:
     ids = list(table["clip"])
     table["group"] = [ids[first] for first in recordings(list(table["path"]))]
     notes = ("NO GROUPS: taken from folders, so each file counts as a recording of its own", *notes, *repeated)
-    return build(folder.absolute().name or "root", table, labels=labels, notes=notes, left_out=left_out)
+    name, source = folder.absolute().name or "root", "folders" if any(values.text(table["fold"])) else "none"
+    return build(name, table, labels=labels, notes=notes, left_out=left_out, fold_source=source, group_source="file")
 
 
 def _rows(file: Path, columns: dict[str, str]) -> tuple[pd.DataFrame, list[str]]:

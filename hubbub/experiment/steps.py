@@ -25,11 +25,24 @@ from hubbub.report.results import CellResult, Summary
 from hubbub.report.summary import summarise
 from hubbub.runtime import files
 
-__all__ = ["Begun", "ExperimentError", "Performer", "RunPlan", "Step", "describe_choice", "refuse_foreign"]
+__all__ = [
+    "Begun",
+    "ExperimentError",
+    "OtherRunError",
+    "Performer",
+    "RunPlan",
+    "Step",
+    "describe_choice",
+    "refuse_foreign",
+]
 
 
 class ExperimentError(HubbubError):
     """A run that cannot go on as asked."""
+
+
+class OtherRunError(ExperimentError):
+    """The folder holds the run of another recipe, or of other clips or weights."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +127,7 @@ class Performer:
         folder, recipe = run.folder, prepared.recipe.to_toml()
         if run_folder.is_begun(folder):
             if run_folder.read_recipe(folder).to_toml() != recipe:
-                raise ExperimentError(
+                raise OtherRunError(
                     f"{folder} holds the run of another recipe. Give another --name, or remove that folder."
                 )
             _refuse_other(prepared, folder)
@@ -160,7 +173,7 @@ def _refuse_other(prepared: Prepared, folder: Path) -> None:
         ("from other weights", before.weights, now.weights),
     ):
         if one != other:
-            raise ExperimentError(
+            raise OtherRunError(
                 f"{folder} was begun {difference} than are here now. Give another --name, or put the same files into "
                 "HUBBUB_HOME."
             )

@@ -25,6 +25,7 @@ from hubbub.report.compare_page import write_comparison
 from hubbub.report.results import LevelName
 from hubbub.runtime import files
 from hubbub.runtime.escape import escape_table
+from hubbub.runtime.names import safe_name
 
 __all__ = ["Suite", "SuiteError", "is_suite", "overview", "runs_of", "shipped", "write_overview"]
 
@@ -63,7 +64,8 @@ def is_suite(name: str) -> bool:
 def runs_of(
     names: Sequence[str], out: Path, *, name: str | None = None, settings: Sequence[str] = (), quick: bool = False
 ) -> list[RunPlan]:
-    """The runs of recipes and suites by name or file, in `out`/RECIPE, or `out`/SUITE/RECIPE for those of a suite.
+    """The runs of recipes and suites by name or file, in `out`/RECIPE, or `out`/SUITE/RECIPE for those of a suite; in
+    `out`/DATA-RECIPE where `settings` name other data.
 
     `name` replaces the first part of a single recipe or suite. `settings` are `--set` settings for each recipe; they
     override the seeds and folds of a suite. Quick runs keep the seeds and folds of `[quick]`. Raises `SuiteError` for
@@ -76,7 +78,10 @@ def runs_of(
     for one in names:
         place = out / run_folder.run_name(one, quick, name)
         if not is_suite(one):
-            found.append(RunPlan(Recipe.load(one, tuple(settings), quick=quick), place, quick))
+            held = Recipe.load(one, tuple(settings), quick=quick)
+            if name is None and held.data.name != Recipe.load(one).data.name:
+                place = out / f"{safe_name(recipe.data_title(held.data.name))}-{place.name}"
+            found.append(RunPlan(held, place, quick))
             continue
         suite, beside = _read(one), Path(one).parent
         own = [] if quick else _settings(suite)
