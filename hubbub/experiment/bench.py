@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from hubbub.config.recipe import Recipe, RecipeError, as_setting
+from hubbub.experiment import suite
 from hubbub.experiment.prepare import Log
 from hubbub.experiment.run import run_recipe
+from hubbub.experiment.steps import RunPlan
 from hubbub.report.run import Run
 from hubbub.report.run_folder import run_name
 from hubbub.runtime import distributed
@@ -36,32 +38,34 @@ def bench(
     continues.
 
     `recipe` is a shipped recipe's name, a TOML file or a `Recipe`, which needs a `name`. `settings` overrides fields,
-    e.g. `{"train.epochs": 3}`. The run's folder is `out`/`name`, by default the recipe's name. With `jobs` above 1,
-    that many processes train at once: a script then needs `if __name__ == "__main__":`. Progress goes to standard
-    error unless `quiet`. Without `refit` the run has no final classifier. Raises `HubbubError`.
+    e.g. `{"train.epochs": 3}`. `quick` takes the recipe's small form (a `Recipe` is taken as it is). The run's folder
+    is `out`/`name`, by default the recipe's name. With `jobs` above 1, that many processes train at once: a script then
+    needs `if __name__ == "__main__":`. Progress goes to standard error unless `quiet`. Without `refit` the run has no
+    final classifier. Raises `HubbubError`.
     """
     changes = dict(settings or {})
-    if device:
-        changes["train.device"] = device
-    if folds is not None:
-        changes["protocol.folds"] = [str(fold) for fold in folds]
-    if seeds is not None:
-        changes["train.seeds"] = list(seeds)
-    if allow_missing:
-        changes["data.allow_missing"] = True
-    if allow_leaky:
-        changes["protocol.allow_leaky"] = True
-    if isinstance(recipe, Recipe):
-        if name is None:
-            raise RecipeError("a Recipe has no file name to call its run's folder by. Give name=, e.g. name='mine'.")
-        chosen = recipe.altered({**(recipe.quick if quick else {}), **changes})
-    else:
-        chosen = Recipe.load(recipe, [as_setting(*change) for change in changes.items()], quick=quick)
-    distributed.check_world_size(chosen.train.nodes, chosen.train.devices)
-    folder = Path(out) / run_name("" if name else str(recipe), quick, name)
+    changes |= {"train.device": device} if device else {}
+    changes |= {"protocol.folds": [str(fold) for fold in folds]} if folds is not None else {}
+    changes |= {"train.seeds": list(seeds)} if seeds is not None else {}
+    changes |= {"data.allow_missing": True} if allow_missing else {}
+    changes |= {"protocol.allow_leaky": True} if allow_leaky else {}
+    given = [as_setting(field, str(value) if isinstance(value, Path) else value) for field, value in changes.items()]
+    plan = _planned(recipe, given, Path(out), name, quick)
+    distributed.check_world_size(plan.recipe.train.nodes, plan.recipe.train.devices)
     log: Log = (lambda line: None) if quiet else print_line
-    run_recipe(chosen, folder, quick=quick, refit=refit, log=log, jobs=jobs)
-    return Run(folder)
+    run_recipe(plan.recipe, plan.folder, quick=quick, refit=refit, log=log, jobs=jobs)
+    return Run(plan.folder)
+
+
+def _planned(recipe: str | Path | Recipe, settings: list[str], out: Path, name: str | None, quick: bool) -> RunPlan:
+    if not isinstance(recipe, Recipe):
+        if suite.is_suite(str(recipe)):
+            raise RecipeError(f"'{recipe}' is a suite, and this runs one recipe. Give one of its recipes.")
+        (plan,) = suite.runs_of([str(recipe)], out, name=name, settings=settings, quick=quick)
+        return plan
+    if name is None:
+        raise RecipeError("a Recipe has no file name to call its run's folder by. Give name=, e.g. name='mine'.")
+    return RunPlan(recipe.with_settings(settings), out / run_name("", quick, name), quick)
 
 
 def print_line(line: str) -> None:

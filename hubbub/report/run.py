@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from hubbub.classifier.base import ClassifierError
 from hubbub.classifier.load import load
 from hubbub.report import run_folder
 from hubbub.report.results import Summary
@@ -50,6 +51,8 @@ class Run:
     def classifier(self) -> "Classifier":
         """The final classifier, refitted on all folds after the evaluation. Raises `ClassifierError` where the run has
         none."""
+        if run_folder.read_environment(self.folder).scored:
+            raise ClassifierError(f"{self.folder} holds scored predictions: hubbub trained no classifier for them.")
         return load(self.folder)
 
     @property
