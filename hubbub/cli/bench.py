@@ -35,10 +35,10 @@ from hubbub.runtime import distributed
 if TYPE_CHECKING:
     from hubbub.experiment.engine import Engine as Engines
     from hubbub.experiment.run import Ended
-    from hubbub.experiment.steps import Run
+    from hubbub.experiment.steps import RunPlan
     from hubbub.report.results import Summary
 
-__all__ = ["bench", "print_overview", "print_results", "print_summary", "run_grid", "exit_if_failed"]
+__all__ = ["bench", "exit_if_failed", "print_overview", "print_places", "print_results", "print_summary", "run_grid"]
 
 
 def bench(
@@ -99,7 +99,7 @@ def bench(
     exit_if_failed(ends, debug)
 
 
-def run_grid(runs: "Sequence[Run]", open_engine: "Callable[[], Engines]") -> "list[Ended]":
+def run_grid(runs: "Sequence[RunPlan]", open_engine: "Callable[[], Engines]") -> "list[Ended]":
     """Runs what is left of `runs` and returns how each ended. Under torchrun all processes but the first work for it,
     and exit."""
     for run in runs:
@@ -127,7 +127,7 @@ def print_results(ends: "Sequence[Ended]") -> None:
     finished = [ended for ended in ends if ended.summary]
     if len(finished) == 1 and finished[0].summary:
         print_summary(finished[0].summary)
-        _print_places(finished[0].run.folder)
+        print_places(finished[0].run.folder)
     elif finished:
         print_overview([ended.run.folder for ended in finished])
 
@@ -148,7 +148,8 @@ def _report_failures(ends: "Sequence[Ended]", debug: bool) -> int:
     return len(failed)
 
 
-def _print_places(folder: Path) -> None:
+def print_places(folder: Path) -> None:
+    """Prints where a run's folder and page are."""
     from hubbub.report.run_folder import page_file
 
     out.print(f"run folder: {folder}   page: {page_file(folder)}")

@@ -123,9 +123,9 @@ def train(
 
 def _run(recipe: "Recipe", folder: Path, quick: bool, refit: bool, jobs: int | None) -> "list[Ended]":
     from hubbub.experiment.local import local_engine
-    from hubbub.experiment.steps import Run
+    from hubbub.experiment.steps import RunPlan
 
-    run = Run(recipe, folder, quick, refit)
+    run = RunPlan(recipe, folder, quick, refit)
     return run_grid([run], lambda: local_engine([run], jobs, log))
 
 
