@@ -9,7 +9,6 @@ import pandas as pd
 
 from hubbub.audio.find_files import near
 from hubbub.config.recipe import Recipe
-from hubbub.config.sections import Data
 from hubbub.data import annotations, features, manifest, recordings, text_tables, values
 from hubbub.data.annotated_clips import Asked, from_annotated_folder, from_annotations
 from hubbub.data.annotation_windows import WindowRule
@@ -24,11 +23,13 @@ from hubbub.errors import count, did_you_mean, examples
 __all__ = ["open_clips", "open_data", "open_section"]
 
 
-def open_section(data: Data, name: str = "") -> Clips:
+def open_section(recipe: Recipe, name: str = "") -> Clips:
     """Open the data set of a recipe's section `[data]`, or `name` with its other settings."""
+    data, windows, rate_hz = recipe.data, recipe.windows, recipe.audio.rate_hz
     return open_data(
         name or data.name, columns=data.columns, root=data.root, labels=data.labels, allow_missing=data.allow_missing,
-        most=data.limit,
+        most=data.limit, overlap=data.overlap, background=data.background, window_s=windows.length / rate_hz,
+        hop_s=windows.hop / rate_hz,
     )  # fmt: skip
 
 
@@ -111,7 +112,7 @@ def open_clips(recipe: Recipe) -> Clips:
     A clip in two of these files keeps both rows, so that the audit finds it.
     """
     data, protocol = recipe.data, recipe.protocol
-    opened = partial(open_section, data)
+    opened = partial(open_section, recipe)
     if data.test:
         return _with_test(opened(), opened(data.test))
     if protocol.kind == "fixed":
