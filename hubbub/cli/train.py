@@ -107,8 +107,8 @@ def train(
     )  # fmt: skip
     for line in planned.lines:
         log(line)
-    ending = f"-fold{safe_name(fold)}" if fold else ""
-    folder = out_dir / run_name(planned.name, quick, name, ending)
+    own = planned.name + "-quick" * quick + (f"-fold{safe_name(fold)}" if fold else "")
+    folder = out_dir / run_name(what, given=own if name is None else name)
     ends = _run(planned.recipe, folder, quick, refit, jobs)
     number = 1
     while name is None and ends[0].failed and isinstance(ends[0].failed[0].error, OtherRunError):
