@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hubbub.classifier.load import load
     from hubbub.classifier.prediction import Prediction
     from hubbub.experiment.bench import bench
+    from hubbub.experiment.own import train
     from hubbub.experiment.score import score
     from hubbub.inference.explain import explain
     from hubbub.inference.stream import Stream
@@ -33,6 +34,7 @@ __all__ = [
     "explain",
     "load",
     "score",
+    "train",
 ]
 
 __version__ = "0.1.0"
@@ -46,6 +48,7 @@ _MODULES = {
     "explain": "hubbub.inference.explain",
     "load": "hubbub.classifier.load",
     "score": "hubbub.experiment.score",
+    "train": "hubbub.experiment.own",
 }
 
 

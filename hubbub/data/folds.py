@@ -50,8 +50,8 @@ def decide(clips: Clips, protocol: Protocol) -> Protocol:
 def make_folds(clips: Clips, protocol: Protocol) -> tuple[Clips, Protocol]:
     """The clips with the folds of `grouped` or `time`, and the protocol with the number of folds that the clips allow.
 
-    With two folds there is no validation part. Under `time`, each stretch of the recording becomes a group. Clips that have such folds already are unchanged. Raises `FoldError`
-    where no class can be both trained and tested.
+    With two folds there is no validation part. Under `time`, each stretch of the recording becomes a group. Clips that
+    have such folds already are unchanged. Raises `FoldError` where no class can be both trained and tested.
     """
     if protocol.kind not in MADE or clips.fold_source == "made":
         return clips, protocol

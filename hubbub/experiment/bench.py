@@ -15,7 +15,7 @@ from hubbub.report.run_folder import run_name
 from hubbub.runtime import distributed
 from hubbub.runtime.escape import escape_control
 
-__all__ = ["bench", "print_line"]
+__all__ = ["bench", "common_settings", "print_line"]
 
 
 def bench(
@@ -43,18 +43,30 @@ def bench(
     needs `if __name__ == "__main__":`. Progress goes to standard error unless `quiet`. Without `refit` the run has no
     final classifier. Raises `HubbubError`.
     """
+    given = common_settings(settings, folds, seeds, device, allow_missing, allow_leaky)
+    plan = _planned(recipe, given, Path(out), name, quick)
+    distributed.check_world_size(plan.recipe.train.nodes, plan.recipe.train.devices)
+    log: Log = (lambda line: None) if quiet else print_line
+    run_recipe(plan.recipe, plan.folder, quick=quick, refit=refit, log=log, jobs=jobs)
+    return Run(plan.folder)
+
+
+def common_settings(
+    settings: Mapping[str, Any] | None,
+    folds: Iterable[str | int] | None,
+    seeds: Iterable[int] | None,
+    device: str | None,
+    allow_missing: bool,
+    allow_leaky: bool,
+) -> list[str]:
+    """The common options as `--set` settings, so that the resolved recipe holds them."""
     changes = dict(settings or {})
     changes |= {"train.device": device} if device else {}
     changes |= {"protocol.folds": [str(fold) for fold in folds]} if folds is not None else {}
     changes |= {"train.seeds": list(seeds)} if seeds is not None else {}
     changes |= {"data.allow_missing": True} if allow_missing else {}
     changes |= {"protocol.allow_leaky": True} if allow_leaky else {}
-    given = [as_setting(field, str(value) if isinstance(value, Path) else value) for field, value in changes.items()]
-    plan = _planned(recipe, given, Path(out), name, quick)
-    distributed.check_world_size(plan.recipe.train.nodes, plan.recipe.train.devices)
-    log: Log = (lambda line: None) if quiet else print_line
-    run_recipe(plan.recipe, plan.folder, quick=quick, refit=refit, log=log, jobs=jobs)
-    return Run(plan.folder)
+    return [as_setting(field, str(value) if isinstance(value, Path) else value) for field, value in changes.items()]
 
 
 def _planned(recipe: str | Path | Recipe, settings: list[str], out: Path, name: str | None, quick: bool) -> RunPlan:
