@@ -106,7 +106,7 @@ def run_grid(runs: "Sequence[RunPlan]", run: "Callable[[], list[Ended]]") -> "li
         distributed.check_world_size(one.recipe.train.nodes, one.recipe.train.devices)
     with distributed.process_group(runs[0].recipe.train.nodes, runs[0].recipe.train.devices) as is_first_rank:
         if not is_first_rank:
-            from hubbub.train.worker import run_worker
+            from hubbub.training.worker import run_worker
 
             run_worker()
             raise typer.Exit
