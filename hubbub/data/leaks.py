@@ -67,7 +67,9 @@ def audit(clips: Clips, splits: Sequence[Split], contents: Sequence[str], *, all
     warnings = duplicates(clips.table, hashes, clips.kind)
     if straddled:
         named = ", ".join(sorted(straddled))
-        warnings.insert(0, f"the official folds of {clips.name} straddle source recordings: {named}")
+        told = "source recordings" if clips.group_source != "guessed" else "recordings, as guessed from file names"
+        folds = "official" if clips.fold_source == "official" else "given"
+        warnings.insert(0, f"the {folds} folds of {clips.name} straddle {told}: {named}")
     return Audit(tuple(warnings), tuple(leaks))
 
 

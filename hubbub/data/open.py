@@ -10,7 +10,7 @@ import pandas as pd
 from hubbub.audio.find_files import near
 from hubbub.config.recipe import Recipe
 from hubbub.config.sections import Data
-from hubbub.data import features, manifest, recordings, text_tables, values
+from hubbub.data import features, grouping, manifest, recordings, text_tables, values
 from hubbub.data.clip_lists import from_csv, from_folder
 from hubbub.data.clips import Clips, ClipsError, limit
 from hubbub.data.datasets import DATASETS, open_known
@@ -26,7 +26,7 @@ def open_section(data: Data, name: str = "") -> Clips:
     """Open the data set of a recipe's section `[data]`, or `name` with its other settings."""
     return open_data(
         name or data.name, columns=data.columns, root=data.root, labels=data.labels, allow_missing=data.allow_missing,
-        most=data.limit,
+        most=data.limit, group=data.group,
     )  # fmt: skip
 
 
@@ -38,23 +38,27 @@ def open_data(
     labels: tuple[str, ...] = (),
     allow_missing: bool = False,
     most: int | None = None,
+    group: str = "",
 ) -> Clips:
     """Open a known data set's name, a table, features, a hub data set or a folder with one folder per class.
 
-    `most` limits the clips per class and fold. Raises `ClipsError` or `StoreError`.
+    `most` limits the clips per class and fold; `group` says which clips are of one recording, where the data do not
+    (`grouping.assign`). Raises `ClipsError` or `StoreError`.
     """
     if not name:
         raise ClipsError("the data set has no name. Give a known one (hubbub data list), a CSV file or a folder.")
+    if group and (name in DATASETS or Path(name).suffix.lower() == ".npz"):
+        raise ClipsError(f"{name} says which clips are of one recording. Leave --group (data.group) out.")
     if name in DATASETS:
         clips = open_known(name, labels, allow_missing=allow_missing)
     elif Path(name).suffix.lower() == ".npz":
         clips = features.open_features(Path(name), labels=labels)
     elif Path(name).suffix.lower() in text_tables.ENDINGS:
-        clips = _open_csv(Path(name), columns, Path(root) if root else None, labels, allow_missing)
+        clips = _open_csv(Path(name), columns, Path(root) if root else None, labels, allow_missing, group)
     elif dataset.is_hub_name(name):
-        clips = dataset.open_hub(name, labels=labels, allow_missing=allow_missing)
+        clips = dataset.open_hub(name, labels=labels, allow_missing=allow_missing, group=group)
     elif os.path.isdir(name):
-        clips = from_folder(Path(name), labels=labels)
+        clips = from_folder(Path(name), labels=labels, group=group)
     elif os.path.exists(name):
         raise ClipsError(
             f"{name} is no table of clips and no folder of them. Tables end in {', '.join(text_tables.ENDINGS)}: "
@@ -70,16 +74,24 @@ def open_data(
 
 
 def _open_csv(
-    file: Path, columns: dict[str, str] | None, root: Path | None, labels: tuple[str, ...], allow_missing: bool
+    file: Path,
+    columns: dict[str, str] | None,
+    root: Path | None,
+    labels: tuple[str, ...],
+    allow_missing: bool,
+    group: str,
 ) -> Clips:
     """Open a list of sounds or images, with the facts of `made.json` where hubbub made them."""
     if lists_images(file):
         if columns:
             raise ClipsError(f"{file} lists images, whose columns have fixed names. Leave [data.columns] out.")
+        if group:
+            raise ClipsError(f"{file} lists images, whose column `source` names the recording. Leave --group out.")
         return open_images(file, root=root, labels=labels, allow_missing=allow_missing)
     facts = manifest.read_beside(file)
     labels = labels or (tuple(facts["labels"]) if facts else ())
-    return manifest.with_manifest(from_csv(file, columns, root=root, labels=labels, allow_missing=allow_missing), facts)
+    clips = from_csv(file, columns, root=root, labels=labels, allow_missing=allow_missing, group=group)
+    return manifest.with_manifest(clips, facts)
 
 
 def open_clips(recipe: Recipe) -> Clips:
@@ -118,9 +130,13 @@ def open_clips(recipe: Recipe) -> Clips:
     warned = [*on_spellings, *on_overlaps, *values.similar(set(table["label"]))]
     copies = {part: int((c.table["split_hint"] == "train").sum()) for part, c in parts.items() if part != "train"}
     warned += [f"AUGMENTED COPIES: {count:,} in the {part} file" for part, count in copies.items() if count]
+    guessed = any(c.group_source == "guessed" for c in parts.values())
     return replace(
         first,
         table=table,
+        group_source="guessed" if guessed else first.group_source,
+        straddling=first.straddling
+        | (grouping.straddling(table.assign(fold=table["split_hint"])) if guessed else set()),
         settings=first.settings if len(known) == len(parts) else None,
         labels=data.labels or tuple(sorted({label for clips in parts.values() for label in clips.labels})),
         listed=sum(clips.listed for clips in parts.values()),
