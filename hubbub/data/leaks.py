@@ -67,9 +67,10 @@ def audit(clips: Clips, splits: Sequence[Split], contents: Sequence[str], *, all
     warnings = duplicates(clips.table, hashes, clips.kind)
     if straddled:
         named = ", ".join(sorted(straddled))
-        told = "source recordings" if clips.group_source != "guessed" else "recordings, as guessed from file names"
-        folds = "official" if clips.fold_source == "official" else "given"
-        warnings.insert(0, f"the {folds} folds of {clips.name} straddle {told}: {named}")
+        guessed = clips.group_source == "guessed"
+        folds = f"the {'given' if guessed else 'official'} folds of {clips.name}"
+        what = "recordings, as guessed from file names" if guessed else "source recordings"
+        warnings.insert(0, f"{folds} straddle {what}: {named}")
     return Audit(tuple(warnings), tuple(leaks))
 
 
