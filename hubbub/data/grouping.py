@@ -1,17 +1,18 @@
 """The source recording of each clip: as a column says, as the user asks, or guessed from the file names."""
 
+import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from hubbub.data import sessions, values
-from hubbub.data.clips import GroupSource
+from hubbub.data.clips import Clips, GroupSource
 from hubbub.data.values import ClipsError, clean
 from hubbub.errors import count, did_you_mean
 
-__all__ = ["FILE", "Grouping", "assign", "straddling"]
+__all__ = ["FILE", "Grouping", "assign", "regroup", "straddling"]
 
 #: What to ask for so that each file counts as a recording of its own.
 FILE = "file"
@@ -81,6 +82,21 @@ def assign(
     guess = sessions.guess(ids, labels)
     source: GroupSource = "guessed" if guess.pattern else "file"
     return Grouping(_without_own(guess.groups, ids), source, (guess.note, *unused))
+
+
+def regroup(clips: Clips, group: str = "") -> Clips:
+    """Annotated clips with the recordings that `group` asks for, or sessions of recordings guessed from their names."""
+    if clips.group_source == "given" and not group:
+        return clips
+    paths = [os.path.realpath(path) for path in clips.table["path"]]
+    base = os.path.commonpath([os.path.dirname(path) for path in paths])
+    names = [os.path.relpath(path, base).replace(os.sep, "/") for path in paths]
+    found = assign(names, list(clips.table["label"]), [""] * len(names), pd.DataFrame(index=clips.table.index), group)
+    if found.source == "file" and not group:
+        return clips
+    groups = [one or name for one, name in zip(found.groups, names, strict=True)]
+    table = clips.table.assign(group=groups)
+    return replace(clips, table=table, group_source=found.source, notes=(*found.notes, *clips.notes))
 
 
 def straddling(table: pd.DataFrame) -> frozenset[str]:
