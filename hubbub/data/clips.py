@@ -26,8 +26,8 @@ __all__ = [
 ]
 
 Kind = Literal["sound", "spectrograms", "images"]
-#: Where folds come from: published with the data set, a column or list of the user's, folders, or none are given.
-FoldSource = Literal["official", "given", "folders", "none"]
+#: Where folds come from: published with the data set, given by the user, folders, made by `folds`, or none.
+FoldSource = Literal["official", "given", "folders", "made", "none"]
 #: Where groups come from; `file`: each file counts as a recording of its own.
 GroupSource = Literal["official", "given", "guessed", "file"]
 COLUMNS = ("clip", "path", "start", "end", "label", "fold", "group", "split_hint")
