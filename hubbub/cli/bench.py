@@ -1,8 +1,8 @@
-"""`hubbub bench` and `hubbub train`: run recipes and suites, or one split of a recipe."""
+"""`hubbub bench`: run recipes and suites, print their figures."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
@@ -18,6 +18,7 @@ from hubbub.cli.options import (
     Engine,
     Folds,
     Gpus,
+    Jobs,
     Name,
     Out,
     Quick,
@@ -25,7 +26,6 @@ from hubbub.cli.options import (
     Settings,
     as_settings,
     err,
-    finite,
     log,
     out,
 )
@@ -33,10 +33,12 @@ from hubbub.errors import HubbubError
 from hubbub.runtime import distributed
 
 if TYPE_CHECKING:
+    from hubbub.experiment.engine import Engine as Engines
     from hubbub.experiment.run import Ended
+    from hubbub.experiment.steps import RunPlan
     from hubbub.report.results import Summary
 
-__all__ = ["bench", "print_overview", "print_summary", "train"]
+__all__ = ["bench", "exit_if_failed", "print_overview", "print_places", "print_results", "print_summary", "run_grid"]
 
 
 def bench(
@@ -51,10 +53,7 @@ def bench(
     name: Name = None,
     quick: Quick = False,
     engine: Engine = "local",
-    jobs: Annotated[
-        int | None,
-        typer.Option("--jobs", min=1, help="local: cells at once. Default: as many as keep the machine busy."),
-    ] = None,
+    jobs: Jobs = None,
     address: Address = None,
     cpus: Cpus = 1.0,
     gpus: Gpus = None,
@@ -80,39 +79,55 @@ def bench(
 
     extra = as_settings(settings, device, folds, seeds, allow_missing, allow_leaky)
     runs = suite.runs_of(names, out_dir, name=name, settings=extra, quick=quick)
+
+    def open_engine() -> "Engines":
+        if engine == "local":
+            from hubbub.experiment.local import local_engine  # slow to import: after the recipes are checked
+
+            return local_engine(runs, jobs, log)
+        from hubbub.experiment import ray
+
+        distributed.require_one_process("a grid with --engine ray")
+        return ray.Ray(address, cpus=cpus, gpus=gpus, storage=storage)
+
+    ends = run_grid(runs, open_engine)
+    print_results(ends)
+    for one in names:
+        if suite.is_suite(one):
+            place = out_dir / run_name(one, quick, name)
+            out.print(suite.write_overview(place, [e for e in ends if e.run.folder.parent == place]), soft_wrap=True)
+    exit_if_failed(ends, debug)
+
+
+def run_grid(runs: "Sequence[RunPlan]", open_engine: "Callable[[], Engines]") -> "list[Ended]":
+    """Runs what is left of `runs` and returns how each ended. Under torchrun all processes but the first work for it,
+    and exit."""
     for run in runs:
         distributed.check_world_size(run.recipe.train.nodes, run.recipe.train.devices)
     with distributed.process_group(runs[0].recipe.train.nodes, runs[0].recipe.train.devices) as is_first_rank:
         if not is_first_rank:
             from hubbub.train.worker import run_worker
 
-            return run_worker()
-        from hubbub.experiment.local import local_engine  # slow to import: after the recipes are checked
+            run_worker()
+            raise typer.Exit
         from hubbub.experiment.run import run_all
 
-        if engine == "local":
-            where: Any = local_engine(runs, jobs, log)
-        else:
-            from hubbub.experiment import ray
+        return run_all(runs, open_engine(), log)
 
-            distributed.require_one_process("a grid with --engine ray")
-            where = ray.Ray(address, cpus=cpus, gpus=gpus, storage=storage)
-        ends = run_all(runs, where, log)
-    _print_results([ended for ended in ends if ended.summary])
-    for one in names:
-        if suite.is_suite(one):
-            place = out_dir / run_name(one, quick, name)
-            out.print(suite.write_overview(place, [e for e in ends if e.run.folder.parent == place]), soft_wrap=True)
+
+def exit_if_failed(ends: "Sequence[Ended]", debug: bool) -> None:
+    """Prints what failed. Exits with status 2 where no run could begin, else with 1 where steps failed."""
     if _report_failures(ends, debug):
         none_started = all(ended.failed and ended.failed[0].step.kind == "begin" for ended in ends)
         raise typer.Exit(2 if none_started else 1)
 
 
-def _print_results(finished: "Sequence[Ended]") -> None:
-    """Prints the figures of one run, or an overview of several."""
+def print_results(ends: "Sequence[Ended]") -> None:
+    """Prints the figures of one finished run, or an overview of several."""
+    finished = [ended for ended in ends if ended.summary]
     if len(finished) == 1 and finished[0].summary:
         print_summary(finished[0].summary)
-        _print_places(finished[0].run.folder)
+        print_places(finished[0].run.folder)
     elif finished:
         print_overview([ended.run.folder for ended in finished])
 
@@ -133,56 +148,8 @@ def _report_failures(ends: "Sequence[Ended]", debug: bool) -> int:
     return len(failed)
 
 
-def train(
-    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name (hubbub recipes) or a TOML file.")],
-    fold: Annotated[
-        str | None, typer.Option("--fold", help="The test fold, which is not used before the end. Default: the first.")
-    ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of all random numbers.")] = 42,
-    epochs: Annotated[int | None, typer.Option("--epochs", help="The most epochs.")] = None,
-    lr: Annotated[float | None, typer.Option("--lr", callback=finite, help="The largest learning rate.")] = None,
-    batch_size: Annotated[int | None, typer.Option("--batch-size", help="Segments in a batch.")] = None,
-    name: Name = None,
-    quick: Quick = False,
-    allow_missing: AllowMissing = False,
-    allow_leaky: AllowLeaky = False,
-    settings: Settings = None,
-    out_dir: Out = Path("runs"),
-    device: Device = None,
-    debug: Debug = False,
-) -> None:
-    """Train and test a recipe on one fold with one seed.
-
-    Example: hubbub train street-cnn --fold 1 --epochs 5
-    """
-    from hubbub.config.recipe import Recipe, as_setting
-    from hubbub.report.run_folder import run_name
-    from hubbub.runtime.names import safe_name
-
-    options = {"train.epochs": epochs, "train.learning_rate": lr, "train.batch_size": batch_size}
-    extra = [f"{key}={value}" for key, value in options.items() if value is not None]
-    extra = as_settings(settings, device, fold, str(seed), allow_missing, allow_leaky) + extra
-    chosen = Recipe.load(recipe, extra, quick=quick)
-    if chosen.protocol.kind in ("kfold", "logo") and not chosen.protocol.folds:
-        from hubbub.data import splits
-        from hubbub.data.open import open_clips
-
-        fold = splits.make_splits(open_clips(chosen), chosen.protocol)[0].name
-        chosen = Recipe.load(recipe, [*extra, as_setting("protocol.folds", [fold])], quick=quick)
-    folder = out_dir / run_name(recipe, quick, name, f"-fold{safe_name(fold) if fold else ''}-seed{seed}")
-    with distributed.process_group(chosen.train.nodes, chosen.train.devices) as is_first_rank:
-        if not is_first_rank:
-            from hubbub.train.worker import run_worker
-
-            return run_worker()
-        from hubbub.experiment.run import run_recipe  # slow to import: after the recipe is checked
-
-        summary = run_recipe(chosen, folder, quick=quick, refit=False, log=log)
-    print_summary(summary)
-    _print_places(folder)
-
-
-def _print_places(folder: Path) -> None:
+def print_places(folder: Path) -> None:
+    """Prints where a run's folder and page are."""
     from hubbub.report.run_folder import page_file
 
     out.print(f"run folder: {folder}   page: {page_file(folder)}")

@@ -26,7 +26,14 @@ class Audit:
     leaks: tuple[str, ...] = ()
 
 
-def audit(clips: Clips, splits: Sequence[Split], contents: Sequence[str], *, allow_leaky: bool = False) -> Audit:
+def audit(
+    clips: Clips,
+    splits: Sequence[Split],
+    contents: Sequence[str],
+    near: Sequence[object] = (),
+    *,
+    allow_leaky: bool = False,
+) -> Audit:
     """Compare all pairs of parts of every split.
 
     `contents` holds one hash of the decoded sound per clip, "" if undecodable. Groups that the official folds are known

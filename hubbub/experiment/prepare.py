@@ -9,14 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from hubbub.config.recipe import Recipe
-from hubbub.data import arrays, cache, leaks, splits
+from hubbub.data import arrays, cache, leaks, near_duplicates, splits
 from hubbub.data.cache import Segments
 from hubbub.data.clips import Clips
+from hubbub.data.folds import MADE
 from hubbub.data.inputs import Inputs
 from hubbub.data.leaks import Audit
 from hubbub.data.splits import Split
 from hubbub.errors import examples
-from hubbub.experiment.resolve import resolve
+from hubbub.experiment.resolve import make_folds, resolve
 from hubbub.runtime import distributed, homes
 from hubbub.runtime.names import colliding_names
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["Log", "Prepared", "prepare"]
 
 Log = Callable[[str], None]
+#: Protocols that split by group here, so that near-duplicates can be kept together.
+JOINED = ("grouped", "holdout")
 
 
 @dataclass(frozen=True)
@@ -81,22 +84,32 @@ def prepare(
     base = TorchClassifier(recipe, clips.labels).to(recipe.train.device)
     weights, random = _load_weights(base, quick, log)  # may download, so after all that can refuse the recipe
     caveats += random
+    sealed = set(parts) < set(splits.PARTS)
+    log(f"{clips.name}: {len(clips):,} clips, {len(clips.labels)} classes; reading")
+    for line in (*resolved.notes, *(f"left out: {line}" for line in clips.left_out)):
+        log(line)
+    sound, near = None, []
+    if recipe.protocol.kind in JOINED or not sealed:
+        sound = arrays.load_inputs(clips, recipe)
+        one = recipe.protocol.kind == "time"  # a recording repeats itself
+        near = near_duplicates.find(sound) if isinstance(sound, cache.Waves) and not one else []
+    if recipe.protocol.kind in JOINED:
+        clips, joined = near_duplicates.join_groups(clips, near)
+        clips = replace(clips, notes=(*clips.notes, *joined))
+    if recipe.protocol.kind in MADE:
+        recipe, clips = make_folds(recipe, clips)
+        base = TorchClassifier(recipe, base.labels, network=base.network)
     found = _split(clips, recipe)
-    if set(parts) < set(splits.PARTS):
+    if sealed:
         leaks.audit(clips, found[:1], [""] * len(clips), allow_leaky=recipe.protocol.allow_leaky)  # by recording alone
         turns = recipe.tune.folds if recipe.tune and "validation" in parts else ()
         clips, found = splits.restrict(clips, found[0], recipe.protocol, parts, turns)
         log(
             f"{clips.name}: {len(clips):,} clips of {' and '.join(parts)}; the rest stays closed (fold {found[0].name})"
         )
-    else:
-        log(f"{clips.name}: {len(clips):,} clips, {len(clips.labels)} classes, {len(found)} test folds; reading")
-    for line in resolved.notes:
-        log(line)
-    for line in clips.left_out:
-        log(f"left out: {line}")
-    sound = arrays.load_inputs(clips, recipe)
-    audit = leaks.audit(clips, found, sound.contents, allow_leaky=recipe.protocol.allow_leaky)
+        sound, near = arrays.load_inputs(clips, recipe), []
+    assert sound is not None
+    audit = leaks.audit(clips, found, sound.contents, near, allow_leaky=recipe.protocol.allow_leaky)
     if isinstance(sound, cache.Waves) and sound.warnings:
         audit = replace(audit, warnings=(*audit.warnings, _decoding_warning(clips, sound.warnings)))
     for line in (*clips.notes, *caveats, *audit.warnings, *(f"NOT COMPARABLE, it leaks: {x}" for x in audit.leaks)):
