@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 Kind = Literal["sound", "spectrograms", "images"]
-#: Where folds come from: published with the data set, given by the user, folders, or made by `folds`; or there are none.
+#: Where folds come from: published with the data set, given by the user, folders, made by `folds`, or none.
 FoldSource = Literal["official", "given", "folders", "made", "none"]
 #: Where groups come from; `file`: each file counts as a recording of its own.
 GroupSource = Literal["official", "given", "guessed", "file"]

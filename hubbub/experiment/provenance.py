@@ -5,7 +5,7 @@ import platform
 from importlib import metadata
 from typing import Any
 
-from hubbub.data import splits
+from hubbub.data import class_folders, splits
 from hubbub.experiment.prepare import Prepared
 from hubbub.report.results import DataFacts, Environment, Machine
 from hubbub.runtime import files
@@ -70,7 +70,8 @@ def _reasons(prepared: Prepared) -> list[str]:
     """The reasons against comparing the figures with published ones; empty where there are none."""
     reasons = [f"NOT COMPARABLE: {leak}" for leak in prepared.audit.leaks] + list(prepared.clips.notes)
     protocol, names = prepared.recipe.protocol, [split.name for split in prepared.splits]
-    if protocol.folds or protocol.kind == "fixed":
+    named_parts = all(class_folders.part_named(fold).isalpha() for fold in prepared.clips.folds)
+    if protocol.folds or (protocol.kind == "fixed" and not named_parts):
         reasons.append(f"PART OF THE FOLDS: tested on fold {', '.join(names)} alone")
     if all(len(split.test) for split in prepared.splits):  # else the test parts are sealed
         reasons += splits.untestable(prepared.clips, prepared.splits)

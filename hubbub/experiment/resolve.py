@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from hubbub.config.augment import SPECTROGRAM, Augment
 from hubbub.config.recipe import Recipe
 from hubbub.config.sections import Protocol
-from hubbub.data import folds
+from hubbub.data import folds, splits
 from hubbub.data.clips import Clips, ClipsError, hold_out
 from hubbub.data.folds import decide
 from hubbub.data.open import open_clips
@@ -40,12 +40,13 @@ class Resolved:
 
 
 def resolve(recipe: Recipe) -> Resolved:
-    """Decides what a recipe leaves open. Raises `ClipsError` where recipe and data do not fit together."""
+    """Decides what a recipe leaves open. Raises `ClipsError` or `SplitError` where recipe and data do not fit
+    together."""
     recipe, caveats = _fit_to_machine(recipe)
     clips = hold_out(open_clips(recipe), recipe.data.held_out)
     recipe = _with_protocol(recipe, decide(clips, recipe.protocol))
     recipe, notes = fit_to_data(recipe, clips)
-    make_folds(recipe, clips)  # refuses clips that cannot be split, before anything is decoded
+    splits.make_splits(clips, recipe.protocol)  # refuses what cannot be split, before anything is decoded
     return Resolved(recipe, clips, caveats, notes)
 
 
