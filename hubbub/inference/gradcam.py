@@ -66,7 +66,7 @@ def class_maps(classifier: TorchClassifier, segments: npt.NDArray[Any], label: s
     network, index = classifier.network, classifier.labels.index(label)
     batches = torch.from_numpy(np.array(segments)).split(BATCH)
     with torch.no_grad():
-        embeddings = torch.cat([classifier.embed(batch.to(classifier.device)).float() for batch in batches])
+        embeddings = torch.cat([classifier.embeddings(batch.to(classifier.device)).float() for batch in batches])
     weights = decision_gradient(classifier, embeddings, index, scores)
 
     def outputs(features: Tensor, weight: Tensor) -> Tensor:
