@@ -162,6 +162,15 @@ def test_missing_clips_are_a_caveat_where_they_are_allowed() -> None:
     assert clips_in(found)["clip"].tolist() == list("abc")
 
 
+def test_the_data_sets_own_table_with_a_column_more_is_taken() -> None:
+    own = pd.DataFrame({"filename": list("abcd"), "fold": [1, 1, 2, 2], "target": [0, 1, 2, 0], "take": [1, 2, 3, 4]})
+    own["category"] = ["dog", "car_horn", "rain", "dog"]
+    labels = match_predictions(own.assign(prediction="dog"), FOUR)
+    assert labels.labels_alone and labels.folds == "data" and labels.remarks == ("not used: target, take",)
+    whole = match_predictions(own.assign(clip=list("abcd")).merge(scores()), FOUR)
+    assert not whole.labels_alone and whole.remarks == ("not used: filename, target, take, category",)
+
+
 def test_a_seed_that_lacks_a_fold_is_refused() -> None:
     both = pd.concat([scores().assign(seed=1, fold=["1", "1", "2", "2"]), scores().assign(seed=2, fold="1")])
     with pytest.raises(PredictionsError, match="seed 2 has no clip in fold 2"):
@@ -192,7 +201,8 @@ def test_every_kind_of_file_is_read(tmp_path: Path, ending: str) -> None:
         given.to_parquet(file)
     elif ending == ".jsonl":
         lines = given.rename(columns={"clip": "file"}).set_index("file")
-        file.write_text("".join(f'{{"file": "{f}", "scores": {row.to_json()}}}\n' for f, row in lines.iterrows()))
+        rest = '"seconds": 1, "segments": [{"start": 0}], "model": "m"'
+        file.write_text("".join(f'{{"file": "{f}", "scores": {x.to_json()}, {rest}}}\n' for f, x in lines.iterrows()))
     else:
         given.to_csv(file, index=False, sep="," if ending == ".csv" else "\t")
     found = match_predictions(read_predictions(file), FOUR)
