@@ -49,7 +49,7 @@ def initialised_classifier(prepared: Prepared, seed: int) -> "TorchClassifier":
     from hubbub.classifier.torch_classifier import TorchClassifier
     from hubbub.models.weights import load_weights
 
-    model = TorchClassifier(prepared.recipe, prepared.clips.labels, seed=seed)
+    model = TorchClassifier(prepared.recipe, prepared.clips.labels, network=prepared.network, seed=seed)
     if prepared.weights:
         load_weights(model.network, prepared.weights)
     elif prepared.embedded is not None:

@@ -20,7 +20,7 @@ from hubbub.report.results import Summary
 from hubbub.runtime import files
 from hubbub.runtime.progress import Tally
 
-__all__ = ["Ended", "ExperimentError", "RunPlan", "run_all", "run_recipe"]
+__all__ = ["Ended", "ExperimentError", "RunPlan", "run_all", "run_plan", "run_recipe"]
 
 
 @dataclass
@@ -40,18 +40,22 @@ def run_recipe(
     quick: bool = False,
     refit: bool = True,
     log: Log = lambda line: None,
-    jobs: int | None = 1,
 ) -> Summary:
-    """Runs every cell that is not done yet, then writes summary, page and, with `refit`, the final classifier.
+    """Runs every cell that is not done yet, one after another, then writes summary, page and, with `refit`, the final
+    classifier; as `run_plan`."""
+    return run_plan(RunPlan(recipe, folder, quick, refit), log=log)
+
+
+def run_plan(plan: RunPlan, jobs: int | None = 1, log: Log = lambda line: None) -> Summary:
+    """Runs every cell of a plan that is not done yet, and ends the run.
 
     `jobs` is the number of cells at once; None: as many as keep the machine busy. Returns the summary. Raises
-    `ExperimentError` where `folder` holds another recipe's run, and the first error of its cells once the others have
+    `ExperimentError` where the folder holds another recipe's run, and the first error of its cells once the others have
     been run.
     """
-    plans = [RunPlan(recipe, folder, quick, refit)]
-    (ended,) = run_all(plans, local_engine(plans, jobs, log), log)
+    (ended,) = run_all([plan], local_engine([plan], jobs, log), log)
     if ended.failed:
-        raise ended.failed[0].error or ExperimentError(f"{folder} could not be run.")
+        raise ended.failed[0].error or ExperimentError(f"{plan.folder} could not be run.")
     assert ended.summary is not None
     return ended.summary
 

@@ -144,13 +144,15 @@ def _common(runs: Sequence[Run]) -> pd.DataFrame:
     shared = _shared(runs)
     if not len(shared):
         raise CompareError("the runs have no test clip in common: there is nothing to compare.")
-    table = runs[0].table.loc[shared]
-    for run in runs[1:]:
+    # A run that hubbub trained may know better which clips are of one recording.
+    first = next((run for run in runs if not run.environment.scored), runs[0])
+    table = first.table.loc[shared]
+    for run in runs:
         other = run.table.loc[shared, "label"] != table["label"]
         if other.any():
             clip = shared[other][0]
             raise CompareError(
-                f"clip {clip} is '{table['label'][clip]}' in {runs[0].name} and '{run.table['label'][clip]}' in "
+                f"clip {clip} is '{table['label'][clip]}' in {first.name} and '{run.table['label'][clip]}' in "
                 f"{run.name}: runs with different truths cannot be compared."
             )
     return table

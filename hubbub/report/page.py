@@ -174,13 +174,15 @@ def _class_table(clips: Predicted, segments: Predicted, repeated: str, with_auc:
     rows = []
     for k in np.argsort(ours["f1"], kind="stable"):
         most = int(wrong[k].argmax())
-        area = ours["roc_auc"][k] if with_auc else np.nan
-        figures = (ours["precision"][k], ours["recall"][k], ours["f1"][k], theirs["f1"][k], area)
+        areas = (ours["roc_auc"][k],) if with_auc else ()
+        figures = (ours["precision"][k], ours["recall"][k], ours["f1"][k], theirs["f1"][k], *areas)
         texts = ("-" if np.isnan(figure) else f"{figure:.3f}" for figure in figures)
         taken = f"{labels[most]}\N{NO-BREAK SPACE}({wrong[k, most]})" if wrong[k, most] else "-"
         rows.append((labels[k], f"{int(ours['support'][k]):,}", *texts, taken))
-    heads = ("class", "clips", "precision", "recall", "F1", "segment F1", "AUC", "most often taken for")
-    return Table(f"The weakest first: clips of all test folds together{repeated}", heads, rows, words=(7,))
+    areas = ("AUC",) if with_auc else ()
+    heads = ("class", "clips", "precision", "recall", "F1", "segment F1", *areas, "most often taken for")
+    caption = f"The weakest first: clips of all test folds together{repeated}"
+    return Table(caption, heads, rows, words=(len(heads) - 1,))
 
 
 def _confusion_table(clips: Predicted) -> Table:
