@@ -43,7 +43,7 @@ def check_data(name: str, allow_missing: bool = False) -> DataCheck:
     try:
         sound = cache.decode_clips(clips, _RATE_HZ)
     except cache.UnreadableError as error:
-        return _check(clips, error.found)
+        return _check(clips, error.found)  # without near-duplicates: waves are kept of data sets that are whole
     return check_inputs(clips, sound, near_duplicates.find(sound))
 
 
@@ -51,8 +51,8 @@ def check_inputs(clips: Clips, inputs: Inputs, near: Sequence[NearDuplicate] = (
     """The check of clips that are decoded already, with their near-duplicates; nothing is read again."""
     found = pd.DataFrame({"clip": clips.table["clip"], "content": inputs.contents, "error": ""})
     if isinstance(inputs, cache.Waves) and len(inputs.facts):
-        warnings = [inputs.warnings.get(clip, []) for clip in range(len(clips))]
-        found = pd.concat([found.assign(warnings=warnings), inputs.facts], axis=1)
+        found = found.join(inputs.facts)
+        found["warnings"] = pd.Series([inputs.warnings.get(clip, []) for clip in range(len(clips))], dtype=object)
     return _check(clips, found, near)
 
 
@@ -83,7 +83,7 @@ def _check(clips: Clips, found: pd.DataFrame, near: Sequence[NearDuplicate] = ()
 
 def _classes(clips: Clips, table: pd.DataFrame) -> Iterator[ClassFacts]:
     """The classes in the data set's order; those that are held out come last."""
-    by_label = dict(list(table.groupby("label")))
+    by_label = {str(label): own for label, own in table.groupby("label")}
     for label in dict.fromkeys([*clips.labels, *sorted(by_label)]):
         own = by_label.get(label, table[:0])
         known = own[own["error"] == ""]

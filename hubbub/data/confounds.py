@@ -5,7 +5,6 @@ better than chance, a classifier may learn the recorder instead of the sound. On
 clips it gave, and what luck can do is tested, so that a few recordings give no alarm.
 """
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 

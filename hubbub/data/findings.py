@@ -100,7 +100,6 @@ class DataCheck(_Frozen):
         lengths = [one.seconds for one in self.classes if one.seconds is not None]
         return sum(lengths) if lengths else None
 
-
     @property
     def summary(self) -> str:
         """The name and the size of the data set, in a line."""
@@ -118,7 +117,7 @@ class DataCheck(_Frozen):
             return ""
         figures = (f"{test.family} {test.accuracy:.3f}" for test in self.properties)
         return (
-            f"class told from file properties alone (balanced accuracy; chance {self.properties[0].chance:.3f}): "
+            f"classes told by file properties alone, balanced accuracy (chance {self.properties[0].chance:.3f}): "
             + ", ".join(figures)
         )
 

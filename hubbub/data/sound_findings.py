@@ -1,8 +1,9 @@
-"""Findings about sounds: silence, clipping, offset, band limits, formats, copies; and classes told apart by their files.
+"""Findings about sounds: silence, clipping, offset, band limits, formats, copies; classes told apart by their files.
 
 Each takes a table with one row per readable clip: `clip`, `label`, `group`, `cache.FACTS` and the decoder's `warnings`.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -107,7 +108,7 @@ def _levels(clips: pd.DataFrame) -> Iterator[Finding]:
     if len(padded):
         yield _finding(
             "padded", "note", padded, f"{_are(len(padded))} digital silence for at least half of the time",
-            "Its windows are labelled as the clip is: cut it away, unless all clips must last equally long.",
+            "Windows of silence get the clip's label: cut the silence away, unless all clips must last equally long.",
         )  # fmt: skip
     share = (clips["clipped"] / (clips["seconds"] * clips["rate_hz"])).sort_values(ascending=False, kind="stable")
     clipped = clips.loc[share.index[share > 0]]
@@ -138,11 +139,10 @@ def _bands(clips: pd.DataFrame) -> Iterator[Finding]:
     if len(resampled):
         # A resampler's edge lies at about .97 of half the original rate.
         original = [_RATES_HZ[np.abs(np.log(2 * hz / 0.97 / _RATES_HZ)).argmin()] for hz in resampled["band_hz"]]
-        kinds = pd.Series(zip(original, resampled["rate_hz"], strict=True), index=resampled.index)
-        most = examples(
-            f"{number:,} of about {old:,} Hz in files of {rate:,} Hz"
-            for (old, rate), number in kinds.value_counts().items()
+        kinds = Counter(
+            f"about {old:,} Hz in {rate:,} Hz" for old, rate in zip(original, resampled["rate_hz"], strict=True)
         )
+        most = examples(f"{number:,} of {kind}" for kind, number in kinds.most_common())
         by_band = resampled.sort_values("band_hz", kind="stable")
         yield Finding(
             kind="resampled", severity="note", text=f"{_have(len(by_band))} less bandwidth than the sample rate "
@@ -218,7 +218,9 @@ def copies(clips: pd.DataFrame, pairs: Sequence[NearDuplicate]) -> list[Finding]
 
 
 def _shift(pair: NearDuplicate) -> str:
-    return f" ({abs(pair.shift_s):.1f} s {'later' if pair.shift_s > 0 else 'earlier'})" if abs(pair.shift_s) > 0.05 else ""
+    return (
+        f" ({abs(pair.shift_s):.1f} s {'later' if pair.shift_s > 0 else 'earlier'})" if abs(pair.shift_s) > 0.05 else ""
+    )
 
 
 # Confounds
@@ -236,37 +238,53 @@ def file_properties(clips: pd.DataFrame) -> pd.DataFrame:
 
 
 def confound_findings(tests: Sequence[PropertyTest], clips: pd.DataFrame) -> list[Finding]:
-    """One finding for each family of file properties by which classes can be told apart; `clips` with properties."""
+    """A finding for each alarming family of file properties, and one for all in which sounds differ by nature; `clips`
+    with properties."""
+    alarming = [pair for pair in zip(confounds.FAMILIES, tests, strict=True) if pair[1].alarming] if tests else []
     found = []
-    for family, test in zip(confounds.FAMILIES, tests, strict=True) if tests else ():
-        if not test.alarming:
-            continue
-        which = f"{count(len(test.classes), 'class', 'classes')} ({examples(test.classes)})" if test.classes else "classes"
-        differences = _differences(family, test.classes, clips)
-        p = "p < 0.01" if test.p < 0.01 else f"p = {test.p:.2g}"
-        text = (
-            f"{which} can be told by {family.name} alone{differences}. A decision tree that knows nothing else has a "
-            f"balanced accuracy of {test.accuracy:.3f} on unseen recordings; chance is {test.chance:.3f} ({p}, "
-            f"{test.recordings:,} recordings)"
-        )
-        advice = _BY_NATURE if family.by_nature else _BY_RECORDER
-        found.append(
-            Finding(
-                kind=f"confound: {family.name}", severity="note" if family.by_nature else "warning", text=text,
-                advice=advice, clips=tuple(clips["clip"][clips["label"].isin(test.classes)]),
+    for family, test in alarming:
+        if not family.by_nature:
+            text = f"{_told(family, test, clips)}, without its sound: {_figures(test)}"
+            advice = (
+                "The classifier may learn the recorder and not the sound. Record all classes with the same device and "
+                "settings, or convert all files alike: the lowest rate, one encoding, a high-pass filter."
             )
-        )  # fmt: skip
+            found.append(_confound(f"confound: {family.name}", "warning", text, advice, [test], clips))
+    if natural := [(family, test) for family, test in alarming if family.by_nature]:
+        text = "; ".join(f"{_told(family, test, clips)}: {_figures(test)}" for family, test in natural)
+        advice = (
+            "This may be their nature, as a siren is loud. If they were recorded or cut in different ways, the "
+            "classifier may learn that instead: treat all classes alike."
+        )
+        found.append(_confound("differences", "note", text, advice, [test for _, test in natural], clips))
     return found
 
 
-_BY_RECORDER = (
-    "The classifier may learn the recorder and not the sound. Record all classes with the same device and settings, or "
-    "convert all files alike (the lowest rate, one encoding, a high-pass filter)."
-)
-_BY_NATURE = (
-    "This may be their nature, as a siren is loud. If they were recorded or cut in different ways, the classifier may "
-    "learn that: treat all classes alike."
-)
+def _confound(
+    kind: str, severity: Severity, text: str, advice: str, tests: Sequence[PropertyTest], clips: pd.DataFrame
+) -> Finding:
+    classes = {label for test in tests for label in test.classes}
+    named = tuple(clips["clip"][clips["label"].isin(classes)])
+    return Finding(kind=kind, severity=severity, text=text, advice=advice, clips=named)
+
+
+def _told(family: confounds.Family, test: PropertyTest, clips: pd.DataFrame) -> str:
+    """`loudness alone tells 5 classes from the others (siren: -10 dB, others -30 dB; ...)`."""
+    if not test.classes:
+        return f"{family.name} alone tells classes apart"
+    classes = examples(f"'{label}'" for label in test.classes)
+    return f"{family.name} alone tells {classes} from the other classes{_difference(family, test.classes, clips)}"
+
+
+def _figures(test: PropertyTest) -> str:
+    """The figures of the decision tree."""
+    p = "p < 0.01" if test.p < 0.01 else f"p = {test.p:.2g}"
+    return (
+        f"balanced accuracy {test.accuracy:.3f} on unseen recordings, chance {test.chance:.3f} ({p}, "
+        f"{test.recordings:,} recordings)"
+    )
+
+
 _UNITS = {
     "rate_hz": "{:,.0f} Hz", "channels": "{:.1f} channels", "band": "{:.0%} of the bandwidth", "offset": "{:+.1%}",
     "floor_db": "{:.0f} dB", "level_db": "{:.0f} dB", "peak_db": "peak {:.0f} dB", "seconds": "{:.2g} s",
@@ -274,20 +292,21 @@ _UNITS = {
 }  # fmt: skip
 
 
-def _differences(family: confounds.Family, classes: Sequence[str], clips: pd.DataFrame) -> str:
-    """What the first of these classes has, and what the others have, by the property that differs most."""
-    if not classes:
-        return ""
-    own = clips["label"] == classes[0]
-    if "coding" in family.columns:
-        usual, other = (clips["coding"][rows].mode() for rows in (own, ~clips["label"].isin(classes)))
-        if len(usual) and len(other) and usual.iloc[0] != other.iloc[0]:
-            return f" ({classes[0]}: {usual.iloc[0]}, others: {other.iloc[0]})"
-    best, said = 0.0, ""
-    for column in (name for name in family.columns if name in _UNITS):
-        values = clips[column].astype(float)
-        mine, rest = values[own].median(), values[~own].median()
-        distance = abs(mine - rest) / (values.std() or 1.0)
-        if distance > best:
-            best, said = distance, f" ({classes[0]}: {_UNITS[column].format(mine)}, others: {_UNITS[column].format(rest)})"
+def _difference(family: confounds.Family, classes: Sequence[str], clips: pd.DataFrame) -> str:
+    """What the first of these classes has, and what others have, by the property that differs most; "" if none does."""
+    own, rest = clips[clips["label"] == classes[0]], clips[~clips["label"].isin(classes)]
+    if rest.empty:
+        rest = clips[clips["label"] != classes[0]]
+    said, farthest = "", 0.0
+    for column in family.columns:
+        if column == "coding":
+            mine, usual = (part[column].mode().iloc[0] for part in (own, rest))
+            if mine != usual:
+                return f" ('{classes[0]}': {mine}, others: {usual})"
+            continue
+        mine, usual = own[column].median(), rest[column].median()
+        distance = abs(mine - usual) / (clips[column].std() or 1.0)
+        if distance > farthest:
+            shown = (_UNITS[column].format(value) for value in (mine, usual))
+            said, farthest = f" ('{classes[0]}': {', others: '.join(shown)})", distance
     return said
