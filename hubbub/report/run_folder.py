@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from hubbub.classifier.base import SAVED_IN
 from hubbub.classifier.calibration import Confidence
 from hubbub.config.recipe import Recipe, RecipeError
+from hubbub.data.findings import DataCheck
 from hubbub.errors import HubbubError
 from hubbub.report.results import CellResult, Environment, Summary, Threads, Throughput, ValidationResult
 from hubbub.runtime import files
@@ -42,6 +43,7 @@ __all__ = [
 ]
 
 # Of a run.
+_DATA_CHECK = "data_check.json"
 RECIPE, _ENVIRONMENT, SUMMARY, _PAGE = "recipe.toml", "environment.json", "summary.json", "report.html"
 #: Folders of a run: sample clips with explanations, and the training of the final classifier.
 GALLERY, _REFIT = "gradcam", "refit"
@@ -215,6 +217,17 @@ def read_environment(folder: Path) -> Environment:
 def write_environment(folder: Path, environment: Environment) -> None:
     """Writes the environment of a run."""
     files.write_json(folder / _ENVIRONMENT, environment.as_json())
+
+
+def read_data_check(folder: Path) -> DataCheck | None:
+    """What was found in the data of a run; None where they were not checked. Raises `ReportError`."""
+    path = folder / _DATA_CHECK
+    return _read(path, DataCheck) if path.is_file() else None
+
+
+def write_data_check(folder: Path, check: DataCheck) -> None:
+    """Writes what was found in the data of a run."""
+    files.write_json(folder / _DATA_CHECK, check.model_dump(mode="json"))
 
 
 def read_summary(folder: Path) -> Summary:
