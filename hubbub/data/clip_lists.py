@@ -20,7 +20,7 @@ from hubbub.data.recordings import groups, identity, recordings, within_files, w
 from hubbub.data.values import clean
 from hubbub.errors import count, did_you_mean, examples
 
-__all__ = ["find_sounds", "from_csv", "from_folder", "inside"]
+__all__ = ["find_sounds", "from_csv", "from_folder", "inside", "seconds"]
 
 
 def find_sounds(folder: Path) -> dict[str, Path]:
@@ -49,7 +49,7 @@ def from_csv(
     base = root or file.parent
     listed, found = _located(file, base, dict(zip(table.index, table["path"], strict=True)))
     for column in ("start", "end"):
-        table[column] = _seconds(file, table[column])
+        table[column] = seconds(file, table[column])
     table["clip"] = _ids(table)
     table["path"] = list(found.values())
     table, notes = _unique_clips(file, table)
@@ -91,7 +91,6 @@ def _rows(file: Path, columns: dict[str, str]) -> tuple[pd.DataFrame, list[str]]
     for ours in ("path", "label", *columns):
         theirs = columns.get(ours, ours)
         if theirs not in rows.columns:
-            text_tables.refuse_annotations(file, list(rows.columns))
             raise ClipsError(
                 f"{file} has no column '{theirs}'. {did_you_mean(theirs, rows.columns)} "
                 f'Name the right one in [data.columns], e.g. {ours} = "...".'
@@ -143,17 +142,17 @@ def _composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def _seconds(file: Path, column: pd.Series) -> pd.Series:
+def seconds(file: Path, column: pd.Series) -> pd.Series:
     """Text -> seconds; empty cells become NaN."""
     cells = [clean(cell) for cell in values.text(column)]
-    seconds = pd.to_numeric(pd.Series(cells, index=column.index, dtype=object), errors="coerce")
-    odd = [row for row, cell in zip(column.index, cells, strict=True) if cell and pd.isna(seconds[row])]
+    found = pd.to_numeric(pd.Series(cells, index=column.index, dtype=object), errors="coerce")
+    odd = [row for row, cell in zip(column.index, cells, strict=True) if cell and pd.isna(found[row])]
     if odd:
         raise ClipsError(
             f"{file}: the {column.name} '{column[odd[0]]}' is not a number of seconds. Write 1.5, or nothing, in "
             f"row {odd[0]}."
         )
-    return seconds.astype(float)
+    return found.astype(float)
 
 
 def _ids(table: pd.DataFrame) -> pd.Series:

@@ -9,8 +9,9 @@ import pandas as pd
 
 from hubbub.audio.find_files import near
 from hubbub.config.recipe import Recipe
-from hubbub.config.sections import Data
-from hubbub.data import features, manifest, recordings, text_tables, values
+from hubbub.data import annotations, features, manifest, recordings, text_tables, values
+from hubbub.data.annotated_clips import Asked, from_annotated_folder, from_annotations
+from hubbub.data.annotation_windows import WindowRule
 from hubbub.data.clip_lists import from_csv, from_folder
 from hubbub.data.clips import Clips, ClipsError, limit
 from hubbub.data.datasets import DATASETS, open_known
@@ -22,11 +23,13 @@ from hubbub.errors import count, did_you_mean, examples
 __all__ = ["open_clips", "open_data", "open_section"]
 
 
-def open_section(data: Data, name: str = "") -> Clips:
+def open_section(recipe: Recipe, name: str = "") -> Clips:
     """Open the data set of a recipe's section `[data]`, or `name` with its other settings."""
+    data, windows, rate_hz = recipe.data, recipe.windows, recipe.audio.rate_hz
     return open_data(
         name or data.name, columns=data.columns, root=data.root, labels=data.labels, allow_missing=data.allow_missing,
-        most=data.limit,
+        most=data.limit, overlap=data.overlap, background=data.background, window_s=windows.length / rate_hz,
+        hop_s=windows.hop / rate_hz,
     )  # fmt: skip
 
 
@@ -38,14 +41,26 @@ def open_data(
     labels: tuple[str, ...] = (),
     allow_missing: bool = False,
     most: int | None = None,
+    overlap: float = 0.5,
+    background: bool = False,
+    window_s: float = 0.975,
+    hop_s: float = 0.48,
 ) -> Clips:
-    """Open a known data set's name, a table, features, a hub data set or a folder with one folder per class.
+    """Open a known data set's name, a table, features, a hub data set, a folder with one folder per class, or
+    annotations: a table, or a folder of recordings with their tables.
 
-    `most` limits the clips per class and fold. Raises `ClipsError` or `StoreError`.
+    `most` limits the clips per class and fold. The rest is about annotations: windows of `window_s` every `hop_s` [s]
+    belong to a label that fills the share `overlap` of them; `background` adds a class of windows without annotations.
+    Raises `ClipsError` or `StoreError`.
     """
+    asked = Asked(WindowRule(window_s, hop_s, overlap), background, labels, allow_missing)
     if not name:
         raise ClipsError("the data set has no name. Give a known one (hubbub data list), a CSV file or a folder.")
-    if name in DATASETS:
+    if annotated := _open_annotated(name, columns, root, asked):
+        clips = annotated
+    elif background:
+        raise ClipsError(f"{name} is not annotated, so no background can be taken from it. Leave background off.")
+    elif name in DATASETS:
         clips = open_known(name, labels, allow_missing=allow_missing)
     elif Path(name).suffix.lower() == ".npz":
         clips = features.open_features(Path(name), labels=labels)
@@ -69,6 +84,15 @@ def open_data(
     return limit(clips, most) if most else clips
 
 
+def _open_annotated(name: str, columns: dict[str, str] | None, root: str, asked: Asked) -> Clips | None:
+    """The clips of an annotation table or a folder of annotated recordings; None where `name` is neither."""
+    if name in DATASETS or dataset.is_hub_name(name):
+        return None
+    if Path(name).suffix.lower() in annotations.ENDINGS and os.path.isfile(name):
+        return from_annotations(Path(name), columns, Path(root) if root else None, asked)
+    return from_annotated_folder(Path(name), columns, asked) if os.path.isdir(name) else None
+
+
 def _open_csv(
     file: Path, columns: dict[str, str] | None, root: Path | None, labels: tuple[str, ...], allow_missing: bool
 ) -> Clips:
@@ -88,7 +112,7 @@ def open_clips(recipe: Recipe) -> Clips:
     A clip in two of these files keeps both rows, so that the audit finds it.
     """
     data, protocol = recipe.data, recipe.protocol
-    opened = partial(open_section, data)
+    opened = partial(open_section, recipe)
     if data.test:
         return _with_test(opened(), opened(data.test))
     if protocol.kind == "fixed":

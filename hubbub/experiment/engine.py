@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 from hubbub.experiment.prepare import Log
-from hubbub.experiment.steps import Performer, Run, Step
+from hubbub.experiment.steps import Performer, RunPlan, Step
 from hubbub.runtime import distributed
 
 __all__ = ["Done", "Engine", "attempt"]
@@ -31,7 +31,7 @@ class Engine(Protocol):
 
     def __exit__(self, *error: object) -> None: ...
 
-    def begin(self, run: Run, log: Log) -> Done: ...
+    def begin(self, run: RunPlan, log: Log) -> Done: ...
 
     def start(self, step: Step) -> None: ...
 

@@ -25,7 +25,16 @@ from hubbub.report.results import CellResult, Summary
 from hubbub.report.summary import summarise
 from hubbub.runtime import files
 
-__all__ = ["Begun", "ExperimentError", "OtherRunError", "Performer", "Run", "Step", "describe_choice", "refuse_foreign"]
+__all__ = [
+    "Begun",
+    "ExperimentError",
+    "OtherRunError",
+    "Performer",
+    "RunPlan",
+    "Step",
+    "describe_choice",
+    "refuse_foreign",
+]
 
 
 class ExperimentError(HubbubError):
@@ -37,7 +46,7 @@ class OtherRunError(ExperimentError):
 
 
 @dataclass(frozen=True)
-class Run:
+class RunPlan:
     """One recipe in one folder: quick or full, with or without a final classifier refitted on all folds.
 
     `caveats` belong beside its figures; they are known once the run has begun.
@@ -54,7 +63,7 @@ class Run:
 class Step:
     """`begin`, `cell` (of a test fold and a seed) or `end` of a run."""
 
-    run: Run
+    run: RunPlan
     kind: Literal["begin", "cell", "end"]
     fold: str = ""
     seed: int = 0
@@ -72,7 +81,7 @@ class Step:
 class Begun:
     """A run that has begun: its resolved recipe, all its cells, and those that are left to do."""
 
-    run: Run
+    run: RunPlan
     cells: tuple[Step, ...]
     left: tuple[Step, ...]
 
@@ -103,14 +112,14 @@ class Performer:
         """Frees the memory of the prepared data."""
         self._prepared.clear()
 
-    def _prepare(self, run: Run, log: Log = lambda line: None) -> Prepared:
+    def _prepare(self, run: RunPlan, log: Log = lambda line: None) -> Prepared:
         key = _key(run)
         if key not in self._prepared:
             self.release()
             self._prepared[key] = prepare(run.recipe, log, quick=run.quick)
         return replace(self._prepared[key], caveats=run.caveats or self._prepared[key].caveats)
 
-    def _begin(self, run: Run, log: Log) -> Begun:
+    def _begin(self, run: RunPlan, log: Log) -> Begun:
         """Writes what the run is; or, where it was begun before, makes sure that it is the same one."""
         prepared = self._prepare(run, log)
         run = replace(run, recipe=prepared.recipe, caveats=prepared.caveats)
@@ -137,7 +146,7 @@ class Performer:
         return Begun(run, cells, left)
 
 
-def _key(run: Run) -> tuple[str, bool]:
+def _key(run: RunPlan) -> tuple[str, bool]:
     return run.recipe.to_toml(), run.quick
 
 
@@ -170,7 +179,7 @@ def _refuse_other(prepared: Prepared, folder: Path) -> None:
             )
 
 
-def _end(prepared: Prepared, run: Run, log: Log) -> Summary:
+def _end(prepared: Prepared, run: RunPlan, log: Log) -> Summary:
     """Writes the summary, the gallery, the classifier refitted on all folds, and the page."""
     folder = run.folder
     environment = run_folder.read_environment(folder)

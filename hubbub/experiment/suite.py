@@ -18,7 +18,7 @@ from hubbub.config.recipe import Recipe, RecipeError
 from hubbub.config.sections import Distinct, Section, Seed
 from hubbub.errors import HubbubError, did_you_mean
 from hubbub.experiment.run import Ended
-from hubbub.experiment.steps import Run
+from hubbub.experiment.steps import RunPlan
 from hubbub.report import run_folder
 from hubbub.report.compare import compare_runs
 from hubbub.report.compare_page import write_comparison
@@ -63,7 +63,7 @@ def is_suite(name: str) -> bool:
 
 def runs_of(
     names: Sequence[str], out: Path, *, name: str | None = None, settings: Sequence[str] = (), quick: bool = False
-) -> list[Run]:
+) -> list[RunPlan]:
     """The runs of recipes and suites by name or file, in `out`/RECIPE, or `out`/SUITE/RECIPE for those of a suite; in
     `out`/DATA-RECIPE where `settings` name other data.
 
@@ -81,7 +81,7 @@ def runs_of(
             held = Recipe.load(one, tuple(settings), quick=quick)
             if name is None and held.data.name != Recipe.load(one).data.name:
                 place = out / f"{safe_name(recipe.data_title(held.data.name))}-{place.name}"
-            found.append(Run(held, place, quick))
+            found.append(RunPlan(held, place, quick))
             continue
         suite, beside = _read(one), Path(one).parent
         own = [] if quick else _settings(suite)
@@ -89,7 +89,7 @@ def runs_of(
         _refuse_unknown(members, f"suite {one}: ")
         for member in members:
             held = Recipe.load(member, (*own, *settings), quick=quick)
-            found.append(Run(held, place / run_folder.run_name(member), quick))
+            found.append(RunPlan(held, place / run_folder.run_name(member), quick))
     return found
 
 
@@ -144,7 +144,7 @@ def _row(folder: Path) -> dict[str, str]:
         "sd seeds": figure("clip", "accuracy", "sd_seeds"),
         "clip macro-F1": figure("clip", "macro_f1", "mean"),
         "segment accuracy": figure("segment", "accuracy", "mean"),
-        "minutes": f"{(summary.seconds.fit + summary.seconds.predict) / 60:.1f}",
+        "minutes": f"{(spent.fit + spent.predict) / 60:.1f}" if (spent := summary.seconds) else "-",
         "read first": "; ".join(reason.partition(":")[0] for reason in summary.why_not_comparable),
     }
 

@@ -18,7 +18,7 @@ from hubbub.errors import HubbubError, examples
 from hubbub.metrics import classification, significance
 from hubbub.report import run_folder
 from hubbub.report.results import ComparedRun, Comparison, Environment, Level, Pair, PairTest
-from hubbub.report.summary import as_arrays, verify
+from hubbub.report.summary import as_arrays, evaluate, verify
 
 __all__ = ["LEVEL", "RESAMPLES", "TESTS", "CompareError", "compare_runs", "listed"]
 
@@ -113,15 +113,16 @@ def _open(folder: Path, name: str) -> Run:
 
 
 def _reasons(runs: Sequence[Run]) -> list[str]:
-    """The facts in which the runs differ, a line each."""
-    lines = []
-    for fact, value in (
-        ("protocols", lambda run: run.environment.protocol),
-        ("data", lambda run: f"{run.environment.data.name}, manifest {run.environment.data.manifest[:12]}"),
-        ("test folds", lambda run: ", ".join(run.environment.test_folds)),
+    """The facts in which the runs differ, a line each; scored predictions are of a data set, not of its sounds."""
+    lines, trained = [], [run for run in runs if not run.environment.scored]
+    for fact, of, value in (
+        ("data sets", runs if trained != runs else [], lambda run: run.environment.data.name),
+        ("protocols", trained, lambda run: run.environment.protocol),
+        ("data", trained, lambda run: f"{run.environment.data.name}, manifest {run.environment.data.manifest[:12]}"),
+        ("test folds", trained, lambda run: ", ".join(run.environment.test_folds)),
     ):
         owners: dict[str, list[str]] = {}
-        for run in runs:
+        for run in of:
             owners.setdefault(value(run), []).append(run.name)
         if len(owners) > 1:
             lines.append(f"different {fact}: " + " against ".join(f"{v} ({listed(n)})" for v, n in owners.items()))
@@ -198,10 +199,10 @@ def _level(run: Run, clips: pd.Index, accuracies: npt.NDArray[np.float64] | None
     """A run's figures over the compared clips, as its summary has them; only accuracy has an interval."""
     rows = run.rows[run.rows["clip"].isin(clips)]
     entries = [
-        {"fold": fold, "seed": seed, **classification.evaluate(*as_arrays(cell)[:2])}
+        {"fold": fold, "seed": seed, **evaluate(cell, run.environment)}
         for (fold, seed), cell in rows.groupby(level=["fold", "seed"], sort=False)
     ]
-    pooled = [classification.evaluate(*as_arrays(own)[:2]) for _, own in rows.groupby(level="seed", sort=False)]
+    pooled = [evaluate(own, run.environment) for _, own in rows.groupby(level="seed", sort=False)]
     intervals = dict.fromkeys(classification.METRICS) | {
         "accuracy": None if accuracies is None else significance.interval(accuracies)
     }

@@ -95,7 +95,9 @@ def _facts(folder: Path) -> dict[str, Any]:
         "clips": classification.calibration(*clips[:2]),
         "segments": classification.calibration(*segments[:2]),
     }
-    raw = uncalibrated(folder, predicted)
+    if environment.scored and environment.scored.labels_alone:
+        calibrated = {}
+    raw = predicted if environment.scored else uncalibrated(folder, predicted)
     seeds = predicted.index.get_level_values("seed").nunique()
     samples = list(_samples(folder))
     return {
@@ -110,7 +112,9 @@ def _facts(folder: Path) -> dict[str, Any]:
         },
         "levels_in_words": _describe_levels(summary),
         "folds": _fold_table(folder, summary),
-        "classes": _class_table(clips, segments, f"; {seeds} seeds, each clip once a seed" if seeds > 1 else ""),
+        "classes": _class_table(
+            clips, segments, f"; {seeds} seeds, each clip once a seed" if seeds > 1 else "", with_auc=bool(calibrated)
+        ),
         "confusions": _confusion_table(clips),
         "many": len(clips[2]) > plots.FEW,
         "unknown": _unknown_table(summary),
@@ -149,24 +153,29 @@ def _fold_table(folder: Path, summary: Summary) -> Table:
     rows = []
     for figures, (_, _, place) in zip(table.itertuples(index=False), run_folder.cells(folder), strict=True):
         result = run_folder.read_result(place)
+        texts = [f"{figure:.4f}" if isinstance(figure, float) else str(figure) for figure in figures]
+        if result.test_opened is None:  # scored predictions
+            rows.append((*texts, f"{result.clips:,}"))
+            continue
         chosen = ", ".join(f"{name} {value}" for name, value in result.choice.items()) or "nothing"
         opened = result.test_opened.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
-        texts = (f"{figure:.4f}" if isinstance(figure, float) else str(figure) for figure in figures)
         calibration = result.confidence
         if calibration.threshold is not None:  # there was a validation part
             chosen += f"; temperature {calibration.clip:.2f} (clips), {calibration.segment:.2f} (segments)"
         rows.append((*texts, f"{result.clips:,}", chosen, opened))
-    return Table("Every test fold and seed", heads, rows, words=(len(heads) - 2, len(heads) - 1))
+    words = (len(heads) - 2, len(heads) - 1)
+    return Table("Every test fold and seed", heads[: len(rows[0])], rows, words)
 
 
-def _class_table(clips: Predicted, segments: Predicted, repeated: str) -> Table:
+def _class_table(clips: Predicted, segments: Predicted, repeated: str, with_auc: bool = True) -> Table:
     targets, scores, labels = clips
     ours, theirs = classification.per_class(targets, scores), classification.per_class(*segments[:2])
     wrong = _wrong(targets, scores)
     rows = []
     for k in np.argsort(ours["f1"], kind="stable"):
         most = int(wrong[k].argmax())
-        figures = (ours["precision"][k], ours["recall"][k], ours["f1"][k], theirs["f1"][k], ours["roc_auc"][k])
+        area = ours["roc_auc"][k] if with_auc else np.nan
+        figures = (ours["precision"][k], ours["recall"][k], ours["f1"][k], theirs["f1"][k], area)
         texts = ("-" if np.isnan(figure) else f"{figure:.3f}" for figure in figures)
         taken = f"{labels[most]}\N{NO-BREAK SPACE}({wrong[k, most]})" if wrong[k, most] else "-"
         rows.append((labels[k], f"{int(ours['support'][k]):,}", *texts, taken))
@@ -222,12 +231,15 @@ def _wrong(targets: Targets, scores: Scores) -> npt.NDArray[np.int64]:
     return counts
 
 
-def _speed_table(folder: Path, summary: Summary, environment: Environment) -> Table:
+def _speed_table(folder: Path, summary: Summary, environment: Environment) -> Table | None:
+    """Speed and times; None for scored predictions, which have none."""
+    if (spent := summary.seconds) is None:
+        return None
     trained = run_folder.read_result(run_folder.cells(folder)[0][2]).trainable_parameters
     rows = [
         ("segments a second, waves to probabilities", f"{summary.segments_per_second:,.0f}"),
-        ("fitting, all folds and seeds", f"{summary.seconds.fit:,.1f} s"),
-        ("predicting the test parts", f"{summary.seconds.predict:,.1f} s"),
+        ("fitting, all folds and seeds", f"{spent.fit:,.1f} s"),
+        ("predicting the test parts", f"{spent.predict:,.1f} s"),
         *([("trained parameters", f"{trained:,}")] if trained else []),
         ("accelerator", environment.machine.accelerator),
         ("processor threads", str(environment.machine.threads)),
@@ -261,18 +273,21 @@ def _plots(
     places = {name: run_folder.plot_file(folder, name) for name in names}
     plots.confusion(*clips, places["confusion_matrix"])
     plots.confusion(*clips, places["confusion_matrix_normalised"], normalised=True)
-    plots.roc(*clips, places["roc"])
-    plots.reliability(calibrated, places["reliability"])
+    if calibrated:
+        plots.roc(*clips, places["roc"])
+        plots.reliability(calibrated, places["reliability"])
     right = int((scores.argmax(axis=1) == targets).sum())
     alts = {
         "confusion_matrix": f"Confusion matrix of {len(labels)} classes, counts: {right:,} of {len(targets):,} clips "
         "lie on the diagonal. The table beside it lists the others.",
         "confusion_matrix_normalised": f"Confusion matrix of {len(labels)} classes, per cent of each true class.",
-        "roc": f"ROC curves of {len(labels)} classes and their mean. Each class's AUC is in the table of classes.",
-        "reliability": "Reliability diagram: accuracy against confidence. Calibration error "
-        + ", ".join(f"{found.error:.3f} for {level}" for level, found in calibrated.items())
-        + ".",
     }
+    if calibrated:
+        alts["roc"] = (
+            f"ROC curves of {len(labels)} classes and their mean. Each class's AUC is in the table of classes."
+        )
+        errors = ", ".join(f"{found.error:.3f} for {level}" for level, found in calibrated.items())
+        alts["reliability"] = f"Reliability diagram: accuracy against confidence. Calibration error {errors}."
     places_of_cells = [place for _, _, place in run_folder.cells(folder)]
     trained = [(place, history) for place in places_of_cells if (history := run_folder.read_history(place)) is not None]
     if trained:

@@ -27,6 +27,7 @@ __all__ = [
     "PairTest",
     "PredictSeconds",
     "RawCalibration",
+    "Scored",
     "Seconds",
     "Spread",
     "Summary",
@@ -165,8 +166,8 @@ class Summary(Content):
     segment: Level
     calibration: dict[LevelName, LevelCalibration] = {}
     unknown: Unknown | None = None
-    seconds: Seconds
-    segments_per_second: float
+    seconds: Seconds | None = None
+    segments_per_second: float | None = None
 
     def level(self, name: LevelName) -> Level:
         """The metrics of one level."""
@@ -196,8 +197,16 @@ class Machine(Content):
     accelerator: str = "-"
 
 
+class Scored(Content):
+    """Predictions of another program that were scored: their file, and whether it gives labels alone."""
+
+    file: str
+    sha256: str
+    labels_alone: bool
+
+
 class Environment(Content):
-    """Versions, machine, data and protocol of a run."""
+    """Versions, machine, data and protocol of a run; `scored` where hubbub trained nothing."""
 
     hubbub: str = ""
     python: str = ""
@@ -209,6 +218,7 @@ class Environment(Content):
     test_folds: list[str] = Field(min_length=1)
     why_not_comparable: list[str]
     training_threads: list[Threads] = []
+    scored: Scored | None = None
 
 
 class Confidence(BaseModel):
@@ -238,7 +248,7 @@ class CellScores(Content):
     segment_log_loss: float | None = None
     clips: int
     segments: int = 0
-    choice: dict[str, Any]
+    choice: dict[str, Any] = {}
 
 
 class PredictSeconds(Content):
@@ -254,17 +264,17 @@ class ValidationResult(CellScores):
 
 
 class CellResult(CellScores):
-    """The result of a cell on its test part."""
+    """The result of a cell on its test part; scored predictions have neither `test_opened` nor `seconds`."""
 
     confidence: Confidence = Confidence()
     trainable_parameters: int | None = None
     threads: list[int] = []
-    test_opened: datetime
-    seconds: Seconds
+    test_opened: datetime | None = None
+    seconds: Seconds | None = None
 
     @field_serializer("test_opened")
-    def _with_offset(self, opened: datetime) -> str:
-        return opened.isoformat()
+    def _with_offset(self, opened: datetime | None) -> str | None:
+        return opened.isoformat() if opened else None
 
 
 class Throughput(Content):

@@ -6,9 +6,9 @@ stopped.
 
 import math
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from hubbub.metrics import classification
 from hubbub.report import run_folder
 from hubbub.report.results import (
     LEVELS,
+    Environment,
     FoldScores,
     Level,
     LevelCalibration,
@@ -38,6 +39,7 @@ __all__ = [
     "Scores",
     "Targets",
     "as_arrays",
+    "evaluate",
     "fold_table",
     "per_class_table",
     "summarise",
@@ -47,6 +49,9 @@ __all__ = [
 
 Scores = npt.NDArray[np.float32]
 Targets = npt.NDArray[np.int64]
+Value = TypeVar("Value")
+#: The metrics that need no probabilities.
+OF_DECISIONS = ("accuracy", "balanced_accuracy", "macro_f1")
 #: Figures that differ by less are the same: sums of floats, added in another order.
 ROUNDING = 1e-9
 NAMES = {
@@ -110,18 +115,14 @@ def _summary(folder: Path) -> Summary:
     recipe = run_folder.read_recipe(folder)
     environment = run_folder.read_environment(folder)
     predicted = run_folder.predictions(folder)
-    entries, speeds = [], []
-    fit_s = predict_s = 0.0
+    entries = []
     by_cell = predicted.groupby(level=["fold", "seed"], sort=False)
-    for (fold, seed, place), (_, own) in zip(run_folder.cells(folder), by_cell, strict=True):
-        speeds.append(run_folder.read_throughput(place).segments_per_second)
-        spent = run_folder.read_result(place).seconds
-        fit_s, predict_s = fit_s + spent.fit, predict_s + spent.predict
-        clip, segment = (classification.evaluate(*as_arrays(own[own["level"] == level])[:2]) for level in LEVELS)
+    for (fold, seed, _), (_, own) in zip(run_folder.cells(folder), by_cell, strict=True):
+        clip, segment = (evaluate(own[own["level"] == level], environment) for level in LEVELS)
         entries.append(FoldScores(fold=fold, seed=seed, clip=clip, segment=segment))
     reasons = environment.why_not_comparable + _mixed_threads(run_folder.threads(folder))
     clips, segments = (int((predicted["level"] == level).sum()) // len(recipe.train.seeds) for level in LEVELS)
-    clip_figures, segment_figures = (_over_folds(predicted, level, entries, recipe) for level in LEVELS)
+    clip_figures, segment_figures = (_over_folds(predicted, level, entries, recipe, environment) for level in LEVELS)
     return Summary(
         recipe=recipe.title or folder.name,
         protocol=environment.protocol,
@@ -132,11 +133,34 @@ def _summary(folder: Path) -> Summary:
         folds=entries,
         clip=clip_figures,
         segment=segment_figures,
-        calibration=_calibration(predicted, uncalibrated(folder, predicted)),
         unknown=_unknown(folder, recipe),
-        seconds=Seconds(fit=fit_s, predict=predict_s),
-        segments_per_second=statistics.median(speeds),
+        **_measured(folder, predicted, environment),
     )
+
+
+def _measured(folder: Path, predicted: pd.DataFrame, environment: Environment) -> dict[str, Any]:
+    """Calibration, times and speed, as far as a run has them: scored predictions have no times, labels no
+    calibration."""
+    if environment.scored:
+        return {} if environment.scored.labels_alone else {"calibration": _calibration(predicted, predicted)}
+    places = [place for _, _, place in run_folder.cells(folder)]
+    spent = [seconds for place in places if (seconds := run_folder.read_result(place).seconds)]
+    return {
+        "calibration": _calibration(predicted, uncalibrated(folder, predicted)),
+        "seconds": Seconds(fit=sum(one.fit for one in spent), predict=sum(one.predict for one in spent)),
+        "segments_per_second": statistics.median(run_folder.read_throughput(p).segments_per_second for p in places),
+    }
+
+
+def evaluate(predicted: pd.DataFrame, environment: Environment) -> dict[str, float | None]:
+    """All metrics of rows of a predictions table; None for those that labels alone do not give."""
+    return _known(classification.evaluate(*as_arrays(predicted)[:2]), environment)
+
+
+def _known(values: Mapping[str, Value], environment: Environment) -> dict[str, Value | None]:
+    """Metrics by name; None for those that need probabilities where there are labels alone."""
+    alone = environment.scored is not None and environment.scored.labels_alone
+    return {name: None if alone and name not in OF_DECISIONS else value for name, value in values.items()}
 
 
 def _mixed_threads(trained: list[Threads]) -> list[str]:
@@ -148,12 +172,14 @@ def _mixed_threads(trained: list[Threads]) -> list[str]:
     return [f"MIXED THREADS: trained with {numbers} processor threads; a cell's figures depend on their number"]
 
 
-def _over_folds(predicted: pd.DataFrame, level: LevelName, entries: list[FoldScores], recipe: Recipe) -> Level:
+def _over_folds(
+    predicted: pd.DataFrame, level: LevelName, entries: list[FoldScores], recipe: Recipe, environment: Environment
+) -> Level:
     rows = predicted[predicted["level"] == level]
     targets, scores, _ = as_arrays(rows)
     by_seed = [rows.index.get_level_values("seed") == seed for seed in recipe.train.seeds]
-    pooled = [classification.evaluate(targets[at], scores[at]) for at in by_seed]
-    intervals = classification.bootstrap(targets, scores, rows["group"], recipe.evaluate.resamples)
+    pooled = [evaluate(rows[at], environment) for at in by_seed]
+    intervals = _known(classification.bootstrap(targets, scores, rows["group"], recipe.evaluate.resamples), environment)
     by_cell = [{"fold": e.fold, "seed": e.seed, **(e.clip if level == "clip" else e.segment)} for e in entries]
     return Level.model_validate(classification.aggregate(by_cell, pooled, intervals))
 
