@@ -35,16 +35,24 @@ __all__ = [
         "is_finished",
         "marks_done",
     ),
-    *("missing_file", "missing_predictions", "page_file", "plot_file", "predictions", "read_environment"),
+    *(
+        "missing_file",
+        "missing_predictions",
+        "page_file",
+        "plot_file",
+        "predictions",
+        "read_data_check",
+        "read_environment",
+    ),
     *("read_history", "read_predictions", "read_recipe", "read_result", "read_samples", "read_summary"),
     *("read_throughput", "read_unknown_predictions", "recipe_text", "refit_folder", "run_name", "run_of", "threads"),
     *("write_environment", "write_history", "write_predictions", "write_recipe", "write_result", "write_summary"),
-    *("write_throughput"),
+    *("write_data_check", "write_throughput"),
 ]
 
 # Of a run.
-_DATA_CHECK = "data_check.json"
 RECIPE, _ENVIRONMENT, SUMMARY, _PAGE = "recipe.toml", "environment.json", "summary.json", "report.html"
+_DATA_CHECK = "data_check.json"
 #: Folders of a run: sample clips with explanations, and the training of the final classifier.
 GALLERY, _REFIT = "gradcam", "refit"
 #: The list of what the gallery shows; it marks the gallery whole.
@@ -62,7 +70,7 @@ OF_ALL_CELLS = (GALLERY, SAVED_IN, _REFIT)
 #: A file by which machines of a cluster see that they share the run folder.
 SHARED = ".shared"
 #: What an interrupted start may leave in a folder that is no run yet.
-LEFTOVERS = (_ENVIRONMENT, SHARED)
+LEFTOVERS = (_ENVIRONMENT, _DATA_CHECK, SHARED)
 #: Columns of every predictions table; the classes follow.
 _FACTS = ("clip", "level", "group", "label", "start", "end")
 _Content = TypeVar("_Content")
@@ -353,6 +361,8 @@ def _damaged(path: Path, why: object) -> ReportError:
         remedy = "The hubbub bench that made the run writes it again, from the cells that are done"
     elif path.name == _ENVIRONMENT:
         remedy = "It records what the run was made from: put a copy of it there, or run it again under another --name"
+    elif path.name == _DATA_CHECK:
+        remedy = "Only the page shows it: remove it to go on without it"
     elif path.parent.name.startswith("seed-"):
         remedy = f"Remove {path.parent}, and the hubbub bench that made the run makes this cell again"
     else:
