@@ -9,7 +9,7 @@ and no request.
 import base64
 import mimetypes
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC
@@ -21,8 +21,10 @@ import numpy.typing as npt
 
 from hubbub.metrics import classification
 from hubbub.report import plots, run_folder
+from hubbub.report.data_section import data_section
 from hubbub.report.results import LEVELS, Environment, Spread, Summary
 from hubbub.report.summary import NAMES, Scores, Targets, as_arrays, fold_table, uncalibrated
+from hubbub.report.tables import Table
 from hubbub.runtime import files
 from hubbub.runtime.escape import escape_cell, escape_control
 
@@ -33,16 +35,6 @@ Predicted = tuple[Targets, Scores, tuple[str, ...]]
 CSS_DPI = 96
 CONFUSIONS = 20
 UNKNOWN_NAMES = {"max_logit": "largest logit", "energy": "energy", "max_prob": "largest probability"}
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of texts: the first cell of a row is its heading; `words` are the columns without numbers."""
-
-    caption: str
-    heads: tuple[str, ...]
-    rows: Sequence[tuple[str, ...]]
-    words: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -125,6 +117,7 @@ def _facts(folder: Path) -> dict[str, Any]:
         "speed": _speed_table(folder, summary, environment),
         "machine": _environment_table(environment),
         "recipe": run_folder.recipe_text(folder),
+        "data_check": data_section(run_folder.read_data_check(folder)),
     }
 
 
