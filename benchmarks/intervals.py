@@ -1,9 +1,9 @@
 """How often do the 95 % intervals of a run's figures hold the true value?
 
-Recordings are simulated with the decisions of a classifier whose true accuracy is known: 1 to 8 clips each, whose being
-right correlates within the recording (beta-binomial; a recording's wrong clips are all taken for one class). Each row of
-the table has many simulated test sets of one kind; the columns are the share of them, in per cent, whose interval holds
-the true accuracy, balanced accuracy and macro-F1.
+Test sets are simulated with the decisions of a classifier whose true accuracy is known. A recording has 1 to 8 clips,
+and whether these are right correlates (beta-binomial); its wrong clips are all taken for one other class. Each row of
+the table is one kind of test set. Its last columns are the shares of these sets, in per cent, whose interval holds the
+true accuracy, balanced accuracy and macro-F1.
 
     python benchmarks/intervals.py [--sets 1000]
 """
@@ -19,12 +19,8 @@ import numpy.typing as npt
 from hubbub.metrics.intervals import intervals
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1")
-RECORDINGS, CLASSES, ACCURACIES, CORRELATIONS = (
-    (10, 20, 50, 100, 500, 2000),
-    (2, 10, 50),
-    (0.5, 0.8, 0.95, 0.99),
-    (0, 0.5, 1),
-)
+RECORDINGS, CLASSES = (10, 20, 50, 100, 500, 2000), (2, 10, 50)
+ACCURACIES, CORRELATIONS = (0.5, 0.8, 0.95, 0.99), (0, 0.5, 1)
 MOST_CLIPS = 8
 
 
@@ -101,9 +97,7 @@ def main() -> None:
     low = [kind for kind, share in shares if share < 0.93]
     high = [kind for kind, share in shares if share > 0.97]
     near_one = sum(kind.accuracy >= 0.95 for kind in high)
-    print(
-        f"\n{len(shares)} figures: {len(low)} below 93 %, {len(high)} above 97 % ({near_one} at an accuracy of 0.95 or more)"
-    )
+    print(f"\n{len(shares)} figures: {len(low)} below 93 %; {len(high)} above 97 %, {near_one} of them at 0.95 or 0.99")
     print(f"smallest: {100 * min(share for _, share in shares):.1f} %")
 
 
