@@ -4,7 +4,7 @@ One clip an annotation, with the recording as its group; what is left out, and w
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from hubbub.data import annotations, values
 from hubbub.data.annotation_sources import Sounds, Source, locate, stems
 from hubbub.data.annotation_windows import BACKGROUND, Labelled, Length, WindowRule, background, label_windows
 from hubbub.data.clips import COLUMNS, Clips, ClipsError, build
-from hubbub.data.recordings import groups, recordings, within_files
+from hubbub.data.recordings import groups, identity, recordings, within_files
 from hubbub.errors import count, examples
 
 __all__ = ["from_annotations", "from_annotated_folder"]
@@ -86,17 +86,17 @@ def from_annotated_folder(
             idle.append(file)
     if not sources:
         return None
-    tables: dict[str, Path] = {}
+    tables: dict[Hashable, Path] = {}
     for source in sources:
         for path in source.found:
-            if other := tables.get(path):
+            if other := tables.get(identity(path)):
                 raise ClipsError(
                     f"{folder}: {Path(path).name} is annotated by {other.relative_to(folder)} and by "
                     f"{source.given.file.relative_to(folder)}. Name one of them as the data set, or move the "
                     "other away."
                 )
-            tables[path] = source.given.file
-    rest = [path for path in sounds.files if str(path) not in tables]
+            tables[identity(path)] = source.given.file
+    rest = [path for path in sounds.files if identity(str(path)) not in tables]
     _refuse_classes(folder, rest, list(tables.values()))
     notes = []
     if rest:
