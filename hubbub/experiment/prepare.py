@@ -23,6 +23,7 @@ from hubbub.runtime.names import colliding_names
 
 if TYPE_CHECKING:
     from hubbub.classifier.torch_classifier import TorchClassifier
+    from hubbub.models.custom import NetworkFactory
 
 __all__ = ["Log", "Prepared", "prepare"]
 
@@ -36,7 +37,7 @@ class Prepared:
     """The data and the initial network that all cells of a run share.
 
     `recipe` is resolved. `base` is the network before any training, `embedded` its embeddings where it is frozen.
-    `caveats` belong beside every figure of the run.
+    `caveats` belong beside every figure of the run. `network` makes the networks where the caller gave a class.
     """
 
     recipe: Recipe
@@ -50,6 +51,7 @@ class Prepared:
     targets: npt.NDArray[np.int64]
     quick: bool
     caveats: tuple[str, ...]
+    network: "NetworkFactory | None" = None
 
     @property
     def inputs(self) -> Inputs | Segments:
@@ -70,8 +72,10 @@ def prepare(
     *,
     quick: bool = False,
     parts: Sequence[str] = splits.PARTS,
+    network: "NetworkFactory | None" = None,
 ) -> Prepared:
     """Resolves the recipe, opens and decodes the clips, splits and audits them, and embeds them for a frozen network.
+    `network` makes the network of a recipe that names a class of the caller's own.
 
     With fewer `parts`, only the first split is made, of the clips of these parts: those of the other parts are removed
     from the table before anything is decoded, so nothing can use them. The folds of `[tune]`, if it names any, then
@@ -81,7 +85,7 @@ def prepare(
 
     resolved = resolve(recipe)
     recipe, clips, caveats = resolved.recipe, resolved.clips, resolved.caveats
-    base = TorchClassifier(recipe, clips.labels).to(recipe.train.device)
+    base = TorchClassifier(recipe, clips.labels, network=network).to(recipe.train.device)
     weights, random = _load_weights(base, quick, log)  # may download, so after all that can refuse the recipe
     caveats += random
     sealed = set(parts) < set(splits.PARTS)
@@ -120,7 +124,9 @@ def prepare(
             log("frozen embeddings need no second device: one process does all the work, the others wait")
         log(f"{recipe.network.name}: embedding {len(clips):,} clips once")
         embedded = cache.embed(sound, base)
-    return Prepared(recipe, clips, sound, found, audit, base, weights, embedded, clips.targets(), quick, caveats)
+    return Prepared(
+        recipe, clips, sound, found, audit, base, weights, embedded, clips.targets(), quick, caveats, network
+    )
 
 
 def _load_weights(base: "TorchClassifier", quick: bool, log: Log) -> tuple[Path | None, tuple[str, ...]]:
@@ -128,6 +134,7 @@ def _load_weights(base: "TorchClassifier", quick: bool, log: Log) -> tuple[Path 
 
     A quick run goes on without published weights that cannot be downloaded.
     """
+    from hubbub.models.custom import PREFIX, is_custom
     from hubbub.models.weights import find_weights, load_weights, published
 
     network = base.recipe.network
@@ -139,6 +146,11 @@ def _load_weights(base: "TorchClassifier", quick: bool, log: Log) -> tuple[Path 
             raise
     if weights:
         log(load_weights(base.network, weights))
+    elif is_custom(network.name):
+        if not base.frozen and network.mode != "head":
+            return None, ()
+        mine = network.name.removeprefix(PREFIX)
+        return None, (f"UNKNOWN WEIGHTS: {mine} stayed as its class makes it; what it learnt from is not known",)
     elif base.frozen or network.mode == "head" or (network.weights != "none" and published(base.recipe)):
         return None, (f"RANDOM INITIALISATION: the {network.name}'s weights were drawn, not trained",)
     return weights, ()
