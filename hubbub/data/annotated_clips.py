@@ -4,19 +4,19 @@ One clip an annotation, with the recording as its group; what is left out, and w
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
 
 from hubbub.audio import decode
-from hubbub.audio.find_files import search
-from hubbub.data import annotations
+from hubbub.audio.find_files import LOST, describe, search
+from hubbub.data import annotations, values
 from hubbub.data.annotation_sources import Sounds, Source, locate, stems
 from hubbub.data.annotation_windows import BACKGROUND, Labelled, Length, WindowRule, background, label_windows
 from hubbub.data.clips import COLUMNS, Clips, ClipsError, build
-from hubbub.data.recordings import recordings, within_files
+from hubbub.data.recordings import groups, identity, recordings, within_files
 from hubbub.errors import count, examples
 
 __all__ = ["from_annotations", "from_annotated_folder"]
@@ -68,10 +68,14 @@ def from_annotated_folder(
     recording, and where folders of classes and tables cannot be told apart.
     """
     sounds = Sounds(folder)
-    sources, idle = [], []
-    for file in map(Path, search(folder, annotations.ENDINGS).files):
+    sources, idle, others = [], [], []
+    there = search(folder, (*decode.EXTENSIONS, *annotations.ENDINGS))
+    for file in map(Path, there.files):
+        if file.suffix.lower() not in annotations.ENDINGS:
+            continue
         given = annotations.read(file, columns)
         if given is None:
+            others.append(file.relative_to(folder).as_posix())
             continue
         source = locate(given, sounds)
         if source.found and given.problem:
@@ -82,17 +86,17 @@ def from_annotated_folder(
             idle.append(file)
     if not sources:
         return None
-    tables: dict[str, Path] = {}
+    tables: dict[Hashable, Path] = {}
     for source in sources:
         for path in source.found:
-            if other := tables.get(path):
+            if other := tables.get(identity(path)):
                 raise ClipsError(
                     f"{folder}: {Path(path).name} is annotated by {other.relative_to(folder)} and by "
                     f"{source.given.file.relative_to(folder)}. Name one of them as the data set, or move the "
                     "other away."
                 )
-            tables[path] = source.given.file
-    rest = [path for path in sounds.files if str(path) not in tables]
+            tables[identity(path)] = source.given.file
+    rest = [path for path in sounds.files if identity(str(path)) not in tables]
     _refuse_classes(folder, rest, list(tables.values()))
     notes = []
     if rest:
@@ -104,8 +108,14 @@ def from_annotated_folder(
     if idle:
         named = examples(file.relative_to(folder).as_posix() for file in idle)
         notes.append(f"LEFT OUT: {count(len(idle), 'table')} whose recordings are not here: {named}")
-    name = folder.absolute().name or "root"
-    return _clips(name, sounds, sources, asked, notes)
+    notes += [f"LEFT OUT: {line}" for line in describe(there.left_out, LOST)]
+    left_out = describe({reason: names for reason, names in there.left_out.items() if reason not in LOST})
+    if others:
+        left_out.append(
+            f"{count(len(others), 'text or table', 'texts or tables')} without annotations: {examples(others)}"
+        )
+    clips = _clips(folder.absolute().name or "root", sounds, sources, asked, notes)
+    return replace(clips, left_out=tuple(left_out))
 
 
 def _refuse_classes(folder: Path, rest: list[Path], tables: list[Path]) -> None:
@@ -160,9 +170,10 @@ def _clips(name: str, sounds: Sounds, sources: Sequence[Source], asked: Asked, n
         added, on_background = _background(found, busy, lengths, asked.rule)
         found, notes = pd.concat([found, added], ignore_index=True), [*notes, on_background]
         labels = (*labels, BACKGROUND) if labels and BACKGROUND not in labels else labels
+    rows, on_groups = _rows(found, missing, table, sounds.base)
     return build(
-        name, _rows(found, missing, table, sounds.base), labels=labels, allow_missing=asked.allow_missing,
-        notes=tuple(notes), where=f"{sounds.base} (the recipe's data.root may name another folder)",
+        name, rows, labels=labels, allow_missing=asked.allow_missing, notes=(*notes, *on_groups),
+        where=f"{sounds.base} (the recipe's data.root may name another folder)",
         group_source="given" if any(table["group"]) else "file",
     )  # fmt: skip
 
@@ -261,19 +272,22 @@ def _contradictions(table: pd.DataFrame, labelled: Mapping[str, Labelled]) -> li
     ]
 
 
-def _rows(found: pd.DataFrame, missing: pd.DataFrame, table: pd.DataFrame, base: Path) -> pd.DataFrame:
-    """The clip table."""
-    groups = {path: group for path, group in zip(table["path"], table["group"], strict=True) if group}
-    rows = found.sort_values(["path", "start", "end"], kind="stable")
+def _rows(
+    found: pd.DataFrame, missing: pd.DataFrame, table: pd.DataFrame, base: Path
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The clip table, and notes on groups. A clip without a group in its table gets that of another part of its
+    recording, or the recording's name."""
+    rows = found.sort_values(["path", "start", "end"], kind="stable", ignore_index=True)
     named = [_relative(path, base) for path in rows["path"]]
-    spans = zip(named, rows["start"], rows["end"], strict=True)
-    rows = rows.assign(
-        clip=[f"{name}@{start:.3f}-{end:.3f}" for name, start, end in spans],
-        group=[groups.get(path, name) for path, name in zip(rows["path"], named, strict=True)],
-    )
-    lost = missing.assign(clip=[f"{clip}@{start:.3f}-{end:.3f}" for clip, start, end in
-                                missing[["clip", "start", "end"]].itertuples(index=False)])  # fmt: skip
-    return pd.concat([rows, lost.drop_duplicates("clip")], ignore_index=True).reindex(columns=list(COLUMNS))
+    given = table["group"].reindex(rows["row"]).fillna("").tolist()  # background belongs to no row
+    given, on_spellings = values.merge_spellings(given, "GROUPS")
+    given, on_overlaps = groups(given, pd.factorize(rows["path"])[0].tolist(), rows[["start", "end"]])
+    rows["group"] = [group or name for group, name in zip(given, named, strict=True)]
+    rows["clip"] = named
+    both = pd.concat([rows, missing], ignore_index=True)
+    spans = both[["clip", "start", "end"]].itertuples(index=False)
+    both["clip"] = [f"{clip}@{start:.3f}-{end:.3f}" for clip, start, end in spans]
+    return both.drop_duplicates("clip").reindex(columns=list(COLUMNS)), (*on_spellings, *on_overlaps)
 
 
 def _relative(path: str, base: Path) -> str:

@@ -104,8 +104,9 @@ def label_windows(spans: pd.DataFrame, length: Length, rule: WindowRule) -> Labe
             worst = at[~clear[at]][0]
             dropped.append((row, label, other_label[worst], len(at) - len(kept), not len(kept)))
     table = pd.DataFrame(clips, columns=["start", "end", "label", "windows", "row"])
+    twice = table.round({"start": 3, "end": 3}).duplicated(["start", "end", "label"])  # short ones beside each other
     return Labelled(
-        table.drop_duplicates(["start", "end", "label"], ignore_index=True),
+        table[~twice].reset_index(drop=True),
         pd.DataFrame(dropped, columns=["row", "label", "other", "windows", "whole"]),
     )
 

@@ -13,6 +13,7 @@ from hubbub.audio import decode
 from hubbub.classifier.prediction import Event, Prediction
 from hubbub.data.clips import Clips, ClipsError
 from hubbub.data.open import open_data
+from hubbub.data.splits import write_lists
 from hubbub.errors import HubbubError
 from hubbub.inference.formats import FORMATS
 from hubbub.inference.result import FileResult
@@ -259,6 +260,42 @@ def test_a_column_of_groups_is_used_where_it_is_named(night: Path) -> None:
     lines = ("file,start,end,label,site", "night.wav,2,3.5,beep,north", "day.wav,6,7.5,hiss,north")
     clips = open_data(str(rows(night / "all.csv", *lines)), columns={"group": "site"})
     assert list(clips.table["group"]) == ["north", "north"] and clips.group_source == "given"
+
+
+def test_groups_of_a_table_are_kept_and_background_gets_that_of_its_recording(night: Path) -> None:
+    write(night / "day.wav", 1)
+    lines = ("path,start,end,label,group", "night.wav,2,3.5,beep,Ann", "night.wav,6,7.5,hiss,Bo", "day.wav,2,3.5,beep,")
+    clips = open_data(str(rows(night / "all.csv", *lines)), background=True)
+    found = clips.table.groupby(["path", "label"])["group"].unique()
+    assert [list(found[str(night / "night.wav"), label]) for label in ("beep", "hiss")] == [["Ann"], ["Bo"]]
+    assert set(clips.table.loc[clips.table["path"] == str(night / "day.wav"), "group"]) == {"day.wav"}
+    assert set(clips.table.loc[clips.table["label"] == "background", "group"]) <= {"Ann", "Bo", "day.wav"}
+
+
+def test_lists_of_a_split_keep_the_clips_as_they_are(night: Path, tmp_path: Path) -> None:
+    for seed in range(3):
+        write(night / f"{seed}.wav", seed)
+        rows(night / f"{seed}.txt", *TRACK)
+    rows(night / "night.txt", *TRACK)
+    clips = open_data(str(night), background=True)
+    lists, root = write_lists(clips, tmp_path / "lists", 0.3, seed=0)
+    again = [row for file in lists for row in spans(open_data(str(file), root=root))]
+    assert sorted(again) == sorted(spans(clips)) and len(again) > 12
+
+
+def test_what_a_folder_holds_besides_is_counted_aloud(night: Path) -> None:
+    rows(night / "night.txt", *TRACK)
+    rows(night / "readme.txt", "Recorded in May.")
+    rows(night / "picture.png", "")
+    rows(night / ".hidden.csv", "")
+    (night / "gone.wav").symlink_to("nowhere")
+    clips = open_data(str(night))
+    assert clips.left_out == (
+        "1 hidden files and folders: .hidden.csv",
+        "1 files with other endings (.png): picture.png",
+        "1 text or table without annotations: readme.txt",
+    )
+    assert note(clips, "LEFT OUT") == "LEFT OUT: 1 broken links: gone.wav"
 
 
 # What hubbub writes it also reads

@@ -119,6 +119,7 @@ def test_a_short_annotation_yields_to_one_that_fills_more_of_its_window() -> Non
 def test_overlapping_annotations_of_one_label_count_as_one() -> None:
     assert clips([(2, 4, "dog"), (3, 5, "dog"), (2, 4, "dog")]) == clips([(2, 5, "dog")])
     assert len(clips([(2, 4, "dog"), (4, 6, "dog")])) == 2
+    assert len(clips([(10, 10.0001, "dog"), (10.0002, 10.0003, "dog")])) == 1, "both have the same window but for .2 ms"
     assert len(clips([(0.0, 0.1, "dog"), (0.2, 0.3, "dog")])) == 1, "both have the recording's first window"
 
 

@@ -118,6 +118,8 @@ def test_the_column_of_labels_is_never_guessed_and_the_advice_can_be_followed(tm
     assert "no column that is known to hold labels" in problem(unknown)
     advice = problem(unknown).partition('label = "')[2].partition('"')[0]
     assert spans(known(unknown, {"label": advice})) == [(0, 1, "Amsel")]
+    named = rows(tmp_path / "label.csv", "file,start,end,label,type", "a.wav,0,1,wren,song")
+    assert spans(known(named)) == [(0, 1, "wren")], "a column that is called label is the label"
     empty = rows(tmp_path / "c.txt", lines[0], "0\t1\ta.wav\twren\t")
     assert spans(known(empty)) == [(0, 1, "wren")], "an empty column is no candidate"
     with pytest.raises(ClipsError, match=r"Leave \[data.columns\] out"):
