@@ -24,7 +24,9 @@ _FULL_BAND = 0.85
 _LOSSY_HZ = (15_000.0, 20_500.0)
 _LOSSY = ("MPEG", "VORBIS", "OPUS", "mp3", "aac", "wma", "amr", "ac3", "opus", "vorbis", "mp2", "dts", "cook")
 _RATES_HZ = np.array([8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000])
-_SMALL_OFFSET, _OFFSET = 0.005, 0.01
+#: DC offsets in full scales: those that count in the confound check, and those that are reported where they are at
+#: least this share of the sound's RMS.
+_SMALL_OFFSET, _OFFSET, _OFFSET_SHARE = 0.005, 0.01, 0.1
 _SHORT_S, _MOSTLY_SILENT = 0.25, 0.5
 _QUIETEST_DB = -120.0
 #: The decoder's warnings by a phrase in each: the kind, how severe it is, and what they say of several clips. Kinds
@@ -119,11 +121,12 @@ def _levels(clips: pd.DataFrame) -> Iterator[Finding]:
             "off cannot be restored.",
         )  # fmt: skip
     size = clips["offset"].abs().sort_values(ascending=False, kind="stable")
-    shifted = clips.loc[size.index[size >= _OFFSET]]
+    audible = _OFFSET_SHARE * 10 ** (clips["level_db"] / 20)
+    shifted = clips.loc[size.index[size >= np.maximum(audible, _OFFSET).loc[size.index]]]
     if len(shifted):
         yield _finding(
             "offset", "note", shifted, f"{_have(len(shifted))} a DC offset of at least {_percent(_OFFSET)} of full "
-            f"scale, up to {_percent(size.iloc[0])}", "Check the recorder; a high-pass filter removes it.",
+            f"scale, up to {_percent(size.loc[shifted.index[0]])}", "Check the recorder; a high-pass filter removes it.",
         )  # fmt: skip
 
 
