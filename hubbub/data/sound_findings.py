@@ -126,7 +126,7 @@ def _levels(clips: pd.DataFrame) -> Iterator[Finding]:
     if len(shifted):
         yield _finding(
             "offset", "note", shifted, f"{_have(len(shifted))} a DC offset of at least {_percent(_OFFSET)} of full "
-            f"scale, up to {_percent(size.loc[shifted.index[0]])}", "Check the recorder; a high-pass filter removes it.",
+            f"scale, up to {_percent(size.loc[shifted.index[0]])}", "A high-pass filter removes it.",
         )  # fmt: skip
 
 
@@ -231,10 +231,12 @@ def _shift(pair: NearDuplicate) -> str:
 
 def file_properties(clips: pd.DataFrame) -> pd.DataFrame:
     """The properties that `confounds.FAMILIES` name. Differences that mean nothing are removed: edges near half the
-    sample rate, which depend on the sound where an encoder makes them, and offsets below .5 % of full scale."""
+    sample rate, and offsets below .5 % of full scale."""
     share = 2 * clips["band_hz"] / clips["rate_hz"]
+    encoded = (share < _FULL_BAND) & clips["band_hz"].between(*_LOSSY_HZ)
     return clips.assign(
-        band=share.where(share < _FULL_BAND, 1.0),
+        band=share.where((share < _FULL_BAND) & ~encoded, 1.0),
+        encoded=encoded.astype(float),
         offset=clips["offset"].where(clips["offset"].abs() >= _SMALL_OFFSET, 0.0),
         peak_db=20 * np.log10(np.maximum(clips["peak"], 10 ** (_QUIETEST_DB / 20))),
     )
@@ -291,7 +293,7 @@ def _figures(test: PropertyTest) -> str:
 
 
 _UNITS = {
-    "rate_hz": "{:,.0f} Hz", "channels": "{:.1f} channels", "band": "{:.0%} of the bandwidth", "offset": "{:+.1%}",
+    "rate_hz": "{:,.0f} Hz", "channels": "{:.1f} channels", "band": "{:.0%} of the bandwidth", "encoded": "{:.0%}", "offset": "{:+.1%}",
     "floor_db": "{:.0f} dB", "level_db": "{:.0f} dB", "peak_db": "peak {:.0f} dB", "seconds": "{:.2g} s",
     "silent": "{:.0%} silence",
 }  # fmt: skip
