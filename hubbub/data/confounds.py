@@ -147,7 +147,7 @@ def _accuracy(predicted: Codes, targets: Codes, folds: Codes) -> tuple[float, fl
 
 
 def _told_apart(favoured: npt.NDArray[np.bool_], targets: Codes, clear: float) -> list[int]:
-    """The classes whose recordings the tree favours for them far more often than those of other classes, clearest first.
+    """The classes whose recordings the tree favours for them far more often than others' recordings, clearest first.
 
     Fisher's exact test for each class, with Holm's adjustment.
     """

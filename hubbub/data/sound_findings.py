@@ -233,7 +233,7 @@ def file_properties(clips: pd.DataFrame) -> pd.DataFrame:
     """The properties that `confounds.FAMILIES` name. Differences that mean nothing are removed: edges near half the
     sample rate, and offsets below .5 % of full scale."""
     share = 2 * clips["band_hz"] / clips["rate_hz"]
-    encoded = (share < _FULL_BAND) & clips["band_hz"].between(*_LOSSY_HZ)
+    encoded = (2 * clips["band_hz"] < clips["rate_hz"]) & clips["band_hz"].between(*_LOSSY_HZ)
     return clips.assign(
         band=share.where((share < _FULL_BAND) & ~encoded, 1.0),
         encoded=encoded.astype(float),
@@ -293,9 +293,9 @@ def _figures(test: PropertyTest) -> str:
 
 
 _UNITS = {
-    "rate_hz": "{:,.0f} Hz", "channels": "{:.1f} channels", "band": "{:.0%} of the bandwidth", "encoded": "{:.0%}", "offset": "{:+.1%}",
-    "floor_db": "{:.0f} dB", "level_db": "{:.0f} dB", "peak_db": "peak {:.0f} dB", "seconds": "{:.2g} s",
-    "silent": "{:.0%} silence",
+    "rate_hz": "{:,.0f} Hz", "channels": "{:.1f} channels", "band": "{:.0%} of the bandwidth",
+    "encoded": "{:.0%} of the clips", "offset": "{:+.1%}", "floor_db": "{:.0f} dB", "level_db": "{:.0f} dB",
+    "peak_db": "peak {:.0f} dB", "seconds": "{:.2g} s", "silent": "{:.0%} silence",
 }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import soundfile
 
 from hubbub.config.recipe import Recipe
 from hubbub.config.sections import Data, Protocol
-from hubbub.data.check import check_data, check_inputs, check_leaks
+from hubbub.data.check import check_data, check_leaks
 from hubbub.data.clips import ClipsError
 from hubbub.experiment.prepare import prepare
 from hubbub.experiment.provenance import environment_of
@@ -142,6 +142,24 @@ def test_every_odd_recording_is_noted_and_a_run_says_how_many(pets: Path) -> Non
         assert line.startswith("warning: 4 recordings decode with warnings: cat/0.wav (The channels cancel each other")
         assert line.endswith(" and 1 more. hubbub data check lists all.")
         assert line.removeprefix("warning: ") in environment_of(material).data.warnings
+
+
+def test_notes_of_the_table_get_their_severity(pets: Path) -> None:
+    table = (pets / "pets.csv").read_text().replace("cat/0.wav,cat,1", "cat/0.wav,Cat,one")
+    (pets / "pets.csv").write_text(table)
+    (pets / "cat" / "notes.txt").write_text("of the cat\n")
+    found = check_data(str(pets / "pets.csv"))
+    kinds = {finding.kind: finding for finding in found.findings}
+    assert kinds["similar labels"].severity == kinds["cannot be tested"].severity == "warning"
+    mixed = kinds["mixed folds"]
+    assert mixed.text == "FOLDS MIXED: some are numbers (1, 2, 3 and 1 more), others texts (one)"
+    assert mixed.severity == "warning" and mixed.advice
+    assert found.folds == ("1", "2", "3", "4", "one")
+    assert [finding.severity for finding in found.findings] == sorted(
+        (finding.severity for finding in found.findings), key=["wrong", "warning", "note"].index
+    )
+    of_folder = check_data(str(pets))
+    assert any("cat/notes.txt" in line for line in of_folder.left_out)
 
 
 def test_one_class_alone_is_wrong(tmp_path: Path) -> None:

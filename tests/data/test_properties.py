@@ -18,6 +18,7 @@ def pink(seconds: float = 2.0, rate_hz: int = RATE, seed: int = 0) -> npt.NDArra
     """Noise that falls by 3 dB an octave, as rooms and streets do; RMS -20 dB."""
     samples = round(seconds * rate_hz)
     spectrum = np.fft.rfft(np.random.default_rng(seed).normal(size=samples))
+    spectrum[:2] = 0
     wave = np.fft.irfft(spectrum / np.sqrt(np.arange(len(spectrum)) + 1), samples)
     return (0.1 * wave / wave.std()).astype(np.float32)
 
