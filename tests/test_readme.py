@@ -18,7 +18,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 RECIPES, SUITES = shipped(), suite.shipped()
 
 
-def _commands(text: str) -> list[str]:
+def commands(text: str) -> list[str]:
     """The lines of code that call hubbub, without what is piped into them or follows."""
     code = re.findall(r"^(?: {4}|\$ ) *(\S.*)", text.replace("\\\n", " "), re.MULTILINE)
     parts = (part.strip() for line in code for part in re.split(r" [|>] | && ", line.partition("  #")[0]))
@@ -27,7 +27,7 @@ def _commands(text: str) -> list[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_every_command_recipe_and_setting_in_the_docs_exists(page: Path) -> None:
-    for line in _commands(page.read_text(encoding="utf-8")):
+    for line in commands(page.read_text(encoding="utf-8")):
         if re.match(r"hubbub \S+ \.\.\.|hubbub demo|hubbub recipes", line):
             continue
         command, given = parsed(line)
@@ -89,15 +89,15 @@ def test_the_first_commands_and_the_python_of_the_readme_run(
 ) -> None:
     home("weights", "yamnet.h5")
     text = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Your own folder")[2]
-    commands = _commands(text.partition("\n## ")[0])
-    assert [command.split()[1] for command in commands] == ["data", "bench", "classify"]
+    typed = commands(text.partition("\n## ")[0])
+    assert [command.split()[1] for command in typed] == ["train", "data", "classify"]
     sounds(tmp_path, "street.wav", *(f"recordings/{c}/{n}.wav" for c in ("dog", "siren") for n in range(10)), seconds=1)
     monkeypatch.chdir(tmp_path)
-    for command in commands:
+    for command in typed:
         line = command.replace("hubbub", f"{sys.executable} -m hubbub.cli", 1)
         done = subprocess.run(line, shell=True, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-    assert (tmp_path / "runs" / "mine" / "report.html").is_file()
+    assert (tmp_path / "runs" / "recordings" / "report.html").is_file()
     exec(text.partition("```python\n")[2].partition("```")[0], {})
     assert capsys.readouterr().out.split()[0] in ("dog", "siren")
 
