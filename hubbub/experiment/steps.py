@@ -17,6 +17,7 @@ from hubbub.classifier import calibration
 from hubbub.config.recipe import Recipe
 from hubbub.errors import HubbubError, examples
 from hubbub.experiment import cell, gallery
+from hubbub.experiment.learning_curve import write_learning_curve
 from hubbub.experiment.prepare import Log, Prepared, prepare
 from hubbub.experiment.provenance import classifier_card, environment_of
 from hubbub.report import run_folder
@@ -172,6 +173,7 @@ def _end(prepared: Prepared, run: Run, log: Log) -> Summary:
     environment = run_folder.read_environment(folder)
     environment.training_threads = run_folder.threads(folder)
     run_folder.write_environment(folder, environment)
+    write_learning_curve(prepared, folder, log)
     summary = summarise(folder)
     if not run_folder.gallery_folder(folder).is_dir():
         log("explaining the worst mistakes")

@@ -23,19 +23,11 @@ from hubbub.runtime.names import name_problem, safe_name
 __all__ = [
     *("DEFINING", "LEFTOVERS", "OF_ALL_CELLS", "RECIPE", "SAMPLES", "SHARED", "SUMMARY", "ReportError"),
     *("belongs_to_a_cell", "calibration_of", "cell_folder", "cells", "class_table_file", "classifier_folder"),
-    *(
-        "damaged_summary",
-        "fold_names",
-        "gallery_folder",
-        "has_checkpoint",
-        "is_begun",
-        "is_checkpoint",
-        "is_done",
-        "is_finished",
-        "marks_done",
-    ),
+    *("damaged_summary", "fold_names", "gallery_folder", "has_checkpoint", "is_begun", "is_checkpoint", "is_done"),
+    *("is_finished", "marks_done"),
     *("missing_file", "missing_predictions", "page_file", "plot_file", "predictions", "read_environment"),
     *("read_history", "read_predictions", "read_recipe", "read_result", "read_samples", "read_summary"),
+    *("read_learning_curve", "read_validation", "write_learning_curve"),
     *("read_throughput", "read_unknown_predictions", "recipe_text", "refit_folder", "run_name", "run_of", "threads"),
     *("write_environment", "write_history", "write_predictions", "write_recipe", "write_result", "write_summary"),
     *("write_throughput"),
@@ -43,6 +35,7 @@ __all__ = [
 
 # Of a run.
 RECIPE, _ENVIRONMENT, SUMMARY, _PAGE = "recipe.toml", "environment.json", "summary.json", "report.html"
+_LEARNING_CURVE = "learning_curve.csv"
 #: Folders of a run: sample clips with explanations, and the training of the final classifier.
 GALLERY, _REFIT = "gradcam", "refit"
 #: The list of what the gallery shows; it marks the gallery whole.
@@ -258,6 +251,11 @@ def read_result(place: Path) -> CellResult:
     return _read(place / _TEST, CellResult)
 
 
+def read_validation(place: Path) -> ValidationResult:
+    """The validation result of a cell. Raises `ReportError`."""
+    return _read(place / _VALIDATION, ValidationResult)
+
+
 def write_result(place: Path, result: CellResult | ValidationResult) -> None:
     """Writes the result of a cell on one part. The test result marks the cell done: it is written last."""
     name = _TEST if isinstance(result, CellResult) else _VALIDATION
@@ -297,18 +295,23 @@ def write_predictions(place: Path, table: pd.DataFrame, *, unknown: bool = False
 
 def read_history(place: Path) -> pd.DataFrame | None:
     """Losses and figures of a training by epoch; None for a head. Raises `ReportError`."""
-    path = place / _HISTORY
-    if not path.is_file():
-        return None
-    try:
-        return pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise _damaged(path, error) from error
+    return _read_table(place / _HISTORY) if (place / _HISTORY).is_file() else None
 
 
 def write_history(place: Path, history: pd.DataFrame) -> None:
     """Writes losses and figures of a training by epoch."""
     files.write_csv(place / _HISTORY, history)
+
+
+def read_learning_curve(folder: Path) -> pd.DataFrame | None:
+    """Validation figures by the number of training recordings; None where there are none. Raises `ReportError`."""
+    path = folder / _LEARNING_CURVE
+    return _read_table(path) if path.is_file() else None
+
+
+def write_learning_curve(folder: Path, table: pd.DataFrame) -> None:
+    """Writes the validation figures by the number of training recordings."""
+    files.write_csv(folder / _LEARNING_CURVE, table)
 
 
 def _read(path: Path, content: type[_Content]) -> _Content:
@@ -324,13 +327,18 @@ def _read(path: Path, content: type[_Content]) -> _Content:
 
 
 def _read_predictions(path: Path) -> pd.DataFrame:
-    try:
-        table = pd.read_parquet(path).reset_index(drop=True)
-    except (OSError, ValueError, KeyError) as error:  # pyarrow's errors are ValueErrors, KeyErrors and OSErrors
-        raise _damaged(path, error) from error
+    table = _read_table(path)
     if missing := [name for name in _FACTS if name not in table.columns]:
         raise _damaged(path, f"it has no column {missing[0]}")
     return table
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    """The content of a table, CSV or Parquet. Raises `ReportError`."""
+    try:
+        return pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path).reset_index(drop=True)
+    except (OSError, ValueError, KeyError) as error:  # pyarrow's errors are ValueErrors, KeyErrors and OSErrors
+        raise _damaged(path, error) from error
 
 
 def _damaged(path: Path, why: object) -> ReportError:

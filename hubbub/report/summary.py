@@ -23,7 +23,7 @@ from hubbub.metrics import classification
 from hubbub.metrics.intervals import METHOD, share_interval
 from hubbub.metrics.intervals import intervals as intervals_of
 from hubbub.report import run_folder
-from hubbub.report.caveats import few_recordings, seeds_agree
+from hubbub.report.caveats import few_recordings, more_recordings, seeds_agree
 from hubbub.report.results import (
     LEVELS,
     ClassScores,
@@ -168,6 +168,7 @@ def _summary(folder: Path) -> Summary:
         unknown=_unknown(folder, recipe),
         seconds=Seconds(fit=fit_s, predict=predict_s),
         segments_per_second=statistics.median(speeds),
+        more_recordings=more_recordings(run_folder.read_learning_curve(folder)),
     )
 
 
