@@ -205,6 +205,8 @@ def print_summary(summary: "Summary") -> None:
         out.print(line, style="yellow", soft_wrap=True)
     if weak := weakest(summary):
         out.print(f"weakest: {weak}", soft_wrap=True)
+    if summary.more_recordings:
+        out.print(summary.more_recordings, soft_wrap=True)
 
 
 def print_tables(summary: "Summary") -> None:
