@@ -16,19 +16,39 @@ if TYPE_CHECKING:
     from hubbub.classifier.base import Classifier
     from hubbub.classifier.load import load
     from hubbub.classifier.prediction import Prediction
+    from hubbub.experiment.bench import bench
+    from hubbub.experiment.own import train
+    from hubbub.experiment.score import score
     from hubbub.inference.explain import explain
     from hubbub.inference.stream import Stream
+    from hubbub.report.run import Run
 
-__all__ = ["Classifier", "HubbubError", "Prediction", "Stream", "__version__", "explain", "load"]
+__all__ = [
+    "Classifier",
+    "HubbubError",
+    "Prediction",
+    "Run",
+    "Stream",
+    "__version__",
+    "bench",
+    "explain",
+    "load",
+    "score",
+    "train",
+]
 
 __version__ = "0.1.0"
 
 _MODULES = {
     "Classifier": "hubbub.classifier.base",
     "Prediction": "hubbub.classifier.prediction",
+    "Run": "hubbub.report.run",
     "Stream": "hubbub.inference.stream",
+    "bench": "hubbub.experiment.bench",
     "explain": "hubbub.inference.explain",
     "load": "hubbub.classifier.load",
+    "score": "hubbub.experiment.score",
+    "train": "hubbub.experiment.own",
 }
 
 

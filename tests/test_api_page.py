@@ -12,6 +12,7 @@ from hubbub.classifier.prediction import Prediction
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config.recipe import Recipe
 from hubbub.inference.explain import Explanation
+from hubbub.report.run import Run
 from tests.helpers.sounds import sounds
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -58,7 +59,13 @@ def test_the_page_has_a_section_for_each_public_name() -> None:
 
 @pytest.mark.parametrize(
     ("section", "kind"),
-    [("Classifier", TorchClassifier), ("Prediction", Prediction), ("explain", Explanation), ("Stream", hubbub.Stream)],
+    [
+        ("Classifier", TorchClassifier),
+        ("Prediction", Prediction),
+        ("explain", Explanation),
+        ("Stream", hubbub.Stream),
+        ("Run", Run),
+    ],
 )
 def test_every_attribute_in_the_tables_exists(section: str, kind: type) -> None:
     text = PAGE.split(f"## {section}\n")[1].partition("\n## ")[0]

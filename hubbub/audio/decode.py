@@ -167,7 +167,10 @@ def _by_sndfile(
     if file.subtype == "OPUS" and importlib.util.find_spec("av"):
         return _by_ffmpeg(stack, name, stream, start_s, end_s, file.frames / file.samplerate)
     first, last = sample_range(file.frames, file.samplerate, start_s, end_s)
-    return Sound(file.samplerate, (last - first) / file.samplerate, _read(name, file, first, last))
+    return Sound(
+        file.samplerate, (last - first) / file.samplerate, _read(name, file, first, last), channels=file.channels,
+        coding=f"{file.format} {file.subtype}",
+    )  # fmt: skip
 
 
 def _length_is_exact(stream: BinaryIO, kind: str) -> bool:

@@ -89,7 +89,8 @@ def open_stream(
     if exact_s:
         first, last = sample_range(int(exact_s * rate_hz), rate_hz, start_s, end_s)
         seconds = (last - first) / rate_hz
-    return Sound(rate_hz, seconds, blocks())
+    coding = container.streams.audio[0].codec_context.name
+    return Sound(rate_hz, seconds, blocks(), channels=len(first_frame.layout.channels), coding=coding)
 
 
 def _open_container(stack: ExitStack, name: str, stream: BinaryIO) -> "InputContainer":

@@ -41,13 +41,16 @@ class Sound:
     """A sound that is being decoded: its own rate [Hz], its duration by its header (None where the header gives
     none), and its mono blocks `[n]`, which can be read once.
 
-    `warnings` are sentences for the user. They are complete when the blocks have ended.
+    `warnings` are sentences for the user. They are complete when the blocks have ended. `channels` is the file's number
+    of channels, `coding` its format (`WAV PCM_16`, `OGG VORBIS`, or FFmpeg's name of the codec).
     """
 
     rate_hz: int
     seconds: float | None
     blocks: Iterator[Wave]
     warnings: list[str] = field(default_factory=list)
+    channels: int = 1
+    coding: str = ""
 
 
 def sample_range(samples: int, rate_hz: int, start_s: float | None, end_s: float | None) -> tuple[int, int]:

@@ -66,7 +66,8 @@ def sounds(model: TorchClassifier, most: int = CLIPS) -> Sounds:
     synthesised."""
     for data in (model.recipe.data, Data(name="esc50"), Data(name="street")):
         try:
-            clips = open_section(data.model_copy(update={"allow_missing": True}))
+            held = data.model_copy(update={"allow_missing": True})
+            clips = open_section(model.recipe.model_copy(update={"data": held}))
         except (ClipsError, StoreError):
             continue
         if clips.kind == "sound":

@@ -1,8 +1,8 @@
-"""`hubbub bench` and `hubbub train`: run recipes and suites, or one split of a recipe."""
+"""`hubbub bench`: run recipes and suites, print their figures."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
@@ -18,6 +18,7 @@ from hubbub.cli.options import (
     Engine,
     Folds,
     Gpus,
+    Jobs,
     Name,
     Out,
     Quick,
@@ -25,18 +26,21 @@ from hubbub.cli.options import (
     Settings,
     as_settings,
     err,
-    finite,
     log,
     out,
 )
-from hubbub.errors import HubbubError
+from hubbub.errors import HubbubError, count
 from hubbub.runtime import distributed
 
 if TYPE_CHECKING:
     from hubbub.experiment.run import Ended
+    from hubbub.experiment.steps import RunPlan
     from hubbub.report.results import Summary
 
-__all__ = ["bench", "print_overview", "print_summary", "train"]
+__all__ = [
+    *("bench", "exit_if_failed", "print_overview", "print_places", "print_results", "print_summary", "print_tables"),
+    "run_grid",
+]
 
 
 def bench(
@@ -51,10 +55,7 @@ def bench(
     name: Name = None,
     quick: Quick = False,
     engine: Engine = "local",
-    jobs: Annotated[
-        int | None,
-        typer.Option("--jobs", min=1, help="local: cells at once. Default: as many as keep the machine busy."),
-    ] = None,
+    jobs: Jobs = None,
     address: Address = None,
     cpus: Cpus = 1.0,
     gpus: Gpus = None,
@@ -80,112 +81,89 @@ def bench(
 
     extra = as_settings(settings, device, folds, seeds, allow_missing, allow_leaky)
     runs = suite.runs_of(names, out_dir, name=name, settings=extra, quick=quick)
-    for run in runs:
-        distributed.check_world_size(run.recipe.train.nodes, run.recipe.train.devices)
-    with distributed.process_group(runs[0].recipe.train.nodes, runs[0].recipe.train.devices) as is_first_rank:
-        if not is_first_rank:
-            from hubbub.train.worker import run_worker
 
-            return run_worker()
-        from hubbub.experiment.local import local_engine  # slow to import: after the recipes are checked
-        from hubbub.experiment.run import run_all
+    def run() -> "list[Ended]":
+        from hubbub.experiment.run import run_all  # slow to import: after the recipes are checked
 
         if engine == "local":
-            where: Any = local_engine(runs, jobs, log)
-        else:
-            from hubbub.experiment import ray
+            from hubbub.experiment.local import local_engine
 
-            distributed.require_one_process("a grid with --engine ray")
-            where = ray.Ray(address, cpus=cpus, gpus=gpus, storage=storage)
-        ends = run_all(runs, where, log)
-    _print_results([ended for ended in ends if ended.summary])
+            return run_all(runs, local_engine(runs, jobs, log), log)
+        from hubbub.experiment import ray
+
+        distributed.require_one_process("a grid with --engine ray")
+        return run_all(runs, ray.Ray(address, cpus=cpus, gpus=gpus, storage=storage), log)
+
+    ends = run_grid(runs, run)
+    print_results(ends)
     for one in names:
         if suite.is_suite(one):
             place = out_dir / run_name(one, quick, name)
             out.print(suite.write_overview(place, [e for e in ends if e.run.folder.parent == place]), soft_wrap=True)
+    exit_if_failed(ends, debug)
+
+
+def run_grid(runs: "Sequence[RunPlan]", run: "Callable[[], list[Ended]]") -> "list[Ended]":
+    """Calls `run` in the first process of those that `runs` need. Under torchrun all others work for it, and exit."""
+    for one in runs:
+        distributed.check_world_size(one.recipe.train.nodes, one.recipe.train.devices)
+    with distributed.process_group(runs[0].recipe.train.nodes, runs[0].recipe.train.devices) as is_first_rank:
+        if not is_first_rank:
+            from hubbub.training.worker import run_worker
+
+            run_worker()
+            raise typer.Exit
+        return run()
+
+
+def exit_if_failed(ends: "Sequence[Ended]", debug: bool) -> None:
+    """Prints what failed. Exits with status 2 where no run could begin, else with 1 where steps failed."""
     if _report_failures(ends, debug):
         none_started = all(ended.failed and ended.failed[0].step.kind == "begin" for ended in ends)
         raise typer.Exit(2 if none_started else 1)
 
 
-def _print_results(finished: "Sequence[Ended]") -> None:
-    """Prints the figures of one run, or an overview of several."""
+def print_results(ends: "Sequence[Ended]") -> None:
+    """Prints the figures of one finished run, or an overview of several."""
+    finished = [ended for ended in ends if ended.summary]
     if len(finished) == 1 and finished[0].summary:
         print_summary(finished[0].summary)
-        _print_places(finished[0].run.folder)
+        print_places(finished[0].run.folder)
     elif finished:
         print_overview([ended.run.folder for ended in finished])
 
 
 def _report_failures(ends: "Sequence[Ended]", debug: bool) -> int:
-    """Prints why steps failed on standard error; returns how many did."""
+    """Prints which steps failed on standard error; returns how many did. Each reason is printed once.
+
+    Where several things run, the reasons were logged as the steps failed.
+    """
     failed = [(ended, done) for ended in ends for done in ended.failed]
-    for ended, done in failed:
-        error = done.error
-        reason = (
-            str(error) if isinstance(error, HubbubError) else f"{type(error).__name__}: {error} (--debug shows where)"
-        )
-        err.print(f"failed: {ended.run.folder}, {done.step}: {reason}", style="red", soft_wrap=True)
+    for ended in ends:
+        if not ended.failed:
+            continue
+        first, *others = ended.failed
+        what = "" if first.step.kind == "begin" else f", {first.step}"
+        what += f" and {len(others)} more" if others else ""
+        logged = first.step.kind != "begin" or len(ends) > 1
+        reason = "the reason is above" if logged else first.reason
+        err.print(f"failed: {ended.run.folder}{what}: {reason}", style="red", soft_wrap=True)
+    for _, done in failed:
         if debug:
-            err.print("".join(getattr(error, "__notes__", [])), soft_wrap=True)
-    if failed:
+            err.print("".join(getattr(done.error, "__notes__", [])), soft_wrap=True)
+        elif not isinstance(done.error, HubbubError):
+            err.print("--debug shows where the error occurred")
+            break
+    if any(done.step.kind != "begin" for _, done in failed):
         err.print("finished parts are kept; the same command tries the rest again")
     return len(failed)
 
 
-def train(
-    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name (hubbub recipes) or a TOML file.")],
-    fold: Annotated[
-        str | None, typer.Option("--fold", help="The test fold, which is not used before the end. Default: the first.")
-    ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of all random numbers.")] = 42,
-    epochs: Annotated[int | None, typer.Option("--epochs", help="The most epochs.")] = None,
-    lr: Annotated[float | None, typer.Option("--lr", callback=finite, help="The largest learning rate.")] = None,
-    batch_size: Annotated[int | None, typer.Option("--batch-size", help="Segments in a batch.")] = None,
-    name: Name = None,
-    quick: Quick = False,
-    allow_missing: AllowMissing = False,
-    allow_leaky: AllowLeaky = False,
-    settings: Settings = None,
-    out_dir: Out = Path("runs"),
-    device: Device = None,
-    debug: Debug = False,
-) -> None:
-    """Train and test a recipe on one fold with one seed.
-
-    Example: hubbub train street-cnn --fold 1 --epochs 5
-    """
-    from hubbub.config.recipe import Recipe, as_setting
-    from hubbub.report.run_folder import run_name
-    from hubbub.runtime.names import safe_name
-
-    options = {"train.epochs": epochs, "train.learning_rate": lr, "train.batch_size": batch_size}
-    extra = [f"{key}={value}" for key, value in options.items() if value is not None]
-    extra = as_settings(settings, device, fold, str(seed), allow_missing, allow_leaky) + extra
-    chosen = Recipe.load(recipe, extra, quick=quick)
-    if chosen.protocol.kind in ("kfold", "logo") and not chosen.protocol.folds:
-        from hubbub.data import splits
-        from hubbub.data.open import open_clips
-
-        fold = splits.make_splits(open_clips(chosen), chosen.protocol)[0].name
-        chosen = Recipe.load(recipe, [*extra, as_setting("protocol.folds", [fold])], quick=quick)
-    folder = out_dir / run_name(recipe, quick, name, f"-fold{safe_name(fold) if fold else ''}-seed{seed}")
-    with distributed.process_group(chosen.train.nodes, chosen.train.devices) as is_first_rank:
-        if not is_first_rank:
-            from hubbub.train.worker import run_worker
-
-            return run_worker()
-        from hubbub.experiment.run import run_recipe  # slow to import: after the recipe is checked
-
-        summary = run_recipe(chosen, folder, quick=quick, refit=False, log=log)
-    print_summary(summary)
-    _print_places(folder)
-
-
-def _print_places(folder: Path) -> None:
+def print_places(folder: Path) -> None:
+    """Prints where a run's folder and page are."""
     from hubbub.report.run_folder import page_file
 
-    out.print(f"run folder: {folder}   page: {page_file(folder)}")
+    out.print(f"page: {page_file(folder)}", soft_wrap=True)
 
 
 def print_overview(folders: Sequence[Path]) -> None:
@@ -207,24 +185,73 @@ def print_overview(folders: Sequence[Path]) -> None:
 
 
 def print_summary(summary: "Summary") -> None:
-    """Prints a run's figures: a row for each cell, then a row for each metric."""
+    """Prints a run's main figure with its interval, what belongs beside it, and the weakest classes."""
+    from hubbub.report.summary import describe_interval, weakest
+
+    out.print(f"\n{summary.title}", style="bold", soft_wrap=True)
+    accuracy, folds = summary.clip.accuracy, len({one.fold for one in summary.folds})
+    interval = describe_interval(accuracy, summary.recordings)
+    out.print(
+        f"clip accuracy {accuracy.mean:.3f}" + (f", {interval}" if interval else ", no interval: one recording"),
+        style="bold",
+        soft_wrap=True,
+    )
+    others = [f"clip macro-F1 {summary.clip.macro_f1.mean:.3f}, segment accuracy {summary.segment.accuracy.mean:.3f}"]
+    others.append(count(folds, "test fold"))
+    for spread, over in ((accuracy.sd, "folds"), (accuracy.sd_seeds, "seeds")):
+        others += [f"sd over {over} {spread:.3f}"] if spread is not None else []
+    out.print("; ".join(others), soft_wrap=True)
+    for line in (*summary.why_not_comparable, *summary.caveats):
+        out.print(line, style="yellow", soft_wrap=True)
+    if weak := weakest(summary):
+        out.print(f"weakest: {weak}", soft_wrap=True)
+
+
+def print_tables(summary: "Summary") -> None:
+    """Prints a table of all figures of each level, of the classes, and of the cells, each within 80 columns."""
     from hubbub.report.results import LEVELS
     from hubbub.report.summary import NAMES, fold_table
 
-    out.print(f"\n{summary.recipe}", style="bold")
-    out.print(summary.protocol)
-    for reason in summary.why_not_comparable:
-        out.print(reason, style="yellow", soft_wrap=True)
-    frame = fold_table(summary)
-    table = Table(*frame.columns)
-    for row in frame.itertuples(index=False):
-        table.add_row(*(f"{value:.4f}" if isinstance(value, float) else str(value) for value in row))
-    out.print(table)
-    table = Table("figure", "level", "mean", "sd over folds", "sd over seeds", "pooled", "95 %")
+    spreads = {"sd folds": "sd"} | ({"sd seeds": "sd_seeds"} if summary.clip.accuracy.sd_seeds is not None else {})
     for level in LEVELS:
+        figures = []
         for metric, name in NAMES.items():
             figure = summary.level(level).figure(metric)
-            interval = " to ".join(f"{v:.4f}" for v in figure.ci95) if figure.ci95 else "-"
-            values = (figure.mean, figure.sd, figure.sd_seeds, figure.pooled)
-            table.add_row(name, level, *("-" if v is None else f"{v:.4f}" for v in values), interval)
+            values = (figure.mean, *(getattr(figure, key) for key in spreads.values()), figure.pooled)
+            figures.append((name, *map(_number, values), _interval(figure.ci95)))
+        _print_table(f"{level}s, all folds", (f"{level} figure", "mean", *spreads, "pooled", "95 %"), figures)
+    if summary.classes:
+        heads = ("class", "clips", "recordings", "precision", "recall", "95 %", "F1")
+        rows = [
+            (
+                *(one.label, f"{one.clips:,}", f"{one.recordings:,}", _number(one.precision), _number(one.recall)),
+                *(_interval(one.recall_ci95), _number(one.f1)),
+            )
+            for one in summary.classes
+        ]
+        _print_table("classes, clips of all test folds", heads, rows)
+    frame = fold_table(summary)
+    cells = [
+        tuple(_number(value) if isinstance(value, float) else str(value) for value in row)
+        for row in frame.itertuples(index=False)
+    ]
+    cell_heads = ("test fold", "seed", "clip acc.", "clip F1", "segm. acc.", "segm. F1")
+    _print_table("test folds and seeds", cell_heads, cells)
+
+
+def _print_table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Prints a table whose first column alone may wrap."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
+    for number, head in enumerate(heads):
+        table.add_column(head, justify="right" if number else "left", no_wrap=number > 0, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
     out.print(table)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _interval(ends: tuple[float, float] | None) -> str:
+    return "-" if ends is None else f"{ends[0]:.3f} to {ends[1]:.3f}"

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from hubbub.cli import bench, classify, data, explain, export, hub, listen, report, serve, tune
+from hubbub.cli import bench, classify, data, explain, export, hub, listen, report, score, serve, train, tune
 from hubbub.cli.options import Debug, Device, Out, as_settings, err, log, out
 from hubbub.errors import HubbubError
 from hubbub.runtime import distributed
@@ -82,12 +82,13 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
         "export": export.export,
     },
     "Train and evaluate": {
+        "train": train.train,
+        "bench": bench.bench,
         "demo": demo,
         "recipes": recipes,
-        "bench": bench.bench,
-        "train": bench.train,
         "report": report.report,
         "compare": report.compare,
+        "score": score.score,
         "tune": tune.tune,
         "lr-find": tune.lr_find,
     },

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     *("Address", "AllowLeaky", "AllowMissing", "Cpus", "Debug", "Device", "Engine", "Folds", "Gap", "Gpus"),
-    *("MinDuration", "Model", "Name", "Out", "Quick", "Release", "Seeds", "Settings"),
+    *("Jobs", "MinDuration", "Model", "Name", "Out", "Quick", "Release", "Seeds", "Settings"),
     *("as_settings", "err", "finite", "log", "log_warnings", "out", "recipe_of"),
 ]
 
@@ -74,7 +74,13 @@ AllowLeaky = Annotated[
     bool, typer.Option("--allow-leaky", help="Run a split that leaks; every result says NOT COMPARABLE.")
 ]
 Folds = Annotated[str | None, typer.Option("--folds", help="Test folds to run, e.g. 1,2. Default: all.")]
-Seeds = Annotated[str | None, typer.Option("--seeds", help="Seeds to run, e.g. 42,43. Default: the recipe's.")]
+Jobs = Annotated[
+    int | None,
+    typer.Option("--jobs", min=1, help="local: cells at once. Default: as many as keep the machine busy."),
+]
+Seeds = Annotated[
+    str | None, typer.Option("--seeds", "--seed", help="Seeds to run, e.g. 42,43. Default: the recipe's.")
+]
 Model = Annotated[
     str | None, typer.Option("--model", help="A run folder, a saved or exported classifier, or 'yamnet'.")
 ]

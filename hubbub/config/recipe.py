@@ -7,7 +7,7 @@ The sections are in the other modules of `config/`; here are the recipe, the rul
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, Self, get_args
@@ -31,7 +31,7 @@ from hubbub.config.train import Train
 from hubbub.config.tune import Tune
 from hubbub.errors import HubbubError, did_you_mean
 
-__all__ = ["Recipe", "RecipeError", "as_setting", "read_toml", "shipped"]
+__all__ = ["Recipe", "RecipeError", "as_setting", "data_title", "read_toml", "shipped"]
 
 #: The sections that a search may change. All others define the task: which clips, and what is measured.
 SEARCHED = ("windows", "frontend", "network", "head", "augment", "train")
@@ -114,6 +114,12 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _one_test_part(self) -> Self:
+        if self.data.test and self.protocol.kind not in ("auto", "fixed"):
+            raise ValueError(f"data.test is the test part, so protocol.kind cannot be '{self.protocol.kind}': set auto")
+        return self
+
+    @model_validator(mode="after")
     def _plateau_needs_validation(self) -> Self:
         if self.protocol.validation == "none" and self.train.schedule == "plateau":
             raise ValueError("protocol.validation is 'none', so train.schedule cannot be 'plateau'")
@@ -181,13 +187,22 @@ class Recipe(Section):
             _merge(content, _nested(field.split("."), listed))
         return self.of(content)
 
+    def with_settings(self, settings: Sequence[str]) -> Self:
+        """This recipe with `--set` settings applied. Raises `RecipeError`."""
+        content = self.model_dump(mode="json", exclude_none=True)
+        for setting in settings:
+            _merge(content, _parse_setting(setting))
+        return self.of(content)
+
     @classmethod
     def load(cls, name: str | Path, settings: tuple[str, ...] | list[str] = (), *, quick: bool = False) -> Self:
         """A shipped recipe's name or a TOML file -> Recipe, `[quick]` and then `--set` settings applied.
 
-        If `--set` names `protocol.kind`, the protocol of `[quick]` is ignored.
+        If `--set` names `protocol.kind`, the protocol of `[quick]` is ignored. If it names other data, these replace
+        the first part of the title, which ends in a colon.
         """
         content, overrides = _read(name), [_parse_setting(setting) for setting in settings]
+        data, title = _field(content, "data", "name"), content.get("title")
         if quick:
             if not content.get("quick"):
                 raise RecipeError(f"{name} has no [quick] section. Run it in full, or add one.")
@@ -198,6 +213,9 @@ class Recipe(Section):
                 _merge(content, changes)
         for one in overrides:
             _merge(content, one)
+        now = _field(content, "data", "name")
+        if isinstance(title, str) and content.get("title") == title and isinstance(now, str) and now != data:
+            content["title"] = f"{data_title(now)}: {title.partition(': ')[2] or title}"
         return cls.of(content, str(name))
 
     @classmethod
@@ -215,6 +233,12 @@ class Recipe(Section):
     def to_toml(self) -> str:
         """The recipe as TOML with all fields; a field without a value is left out (TOML has no null)."""
         return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+
+
+def data_title(name: str) -> str:
+    """What a data set is called: the last part of its path, a table's up to its first dot (`night.selections.txt`)."""
+    path = Path(name)
+    return (path.absolute().name if path.is_dir() else path.name.split(".")[0]) or name
 
 
 def shipped() -> dict[str, str]:
@@ -253,6 +277,11 @@ def _read(name: str | Path) -> dict[str, Any]:
     else:
         raise RecipeError(f"'{name}' is not a shipped recipe, nor a .toml file. {did_you_mean(str(name), shipped())}")
     return read_toml(content, str(name))
+
+
+def _field(content: dict[str, Any], section: str, field: str) -> Any:
+    held = content.get(section)
+    return held.get(field) if isinstance(held, dict) else None
 
 
 def _merge(content: dict[str, Any], changes: dict[str, Any]) -> None:

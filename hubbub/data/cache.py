@@ -24,6 +24,7 @@ from hubbub.audio.decode import AudioError
 from hubbub.data import entries
 from hubbub.data.clips import Clips, ClipsError
 from hubbub.data.inputs import Embedder, Inputs, Mapped, Segmenter
+from hubbub.data.properties import Properties, measure
 from hubbub.errors import examples
 from hubbub.runtime import files, homes
 from hubbub.runtime.processes import cores
@@ -31,6 +32,7 @@ from hubbub.runtime.progress import track
 
 __all__ = [
     "Segments",
+    "UnreadableError",
     "Waves",
     "decode_clips",
     "embed",
@@ -47,16 +49,27 @@ Array = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.intp]
 T = TypeVar("T")
 #: Part of every key: increase it when decoding or resampling changes.
-VERSION = 3
+VERSION = 4
 SEGMENTS_AT_ONCE = 256
+#: What is measured of each clip while it is decoded.
+FACTS = ("seconds", "rate_hz", "channels", "coding", "peak", *Properties().as_dict())
 _SAMPLES, _VALUES = "samples.f32", "values.npy"
+
+
+class UnreadableError(ClipsError):
+    """Sounds that cannot be decoded. `found` is the table of `inspect_sounds`."""
+
+    def __init__(self, message: str, found: pd.DataFrame) -> None:
+        super().__init__(message)
+        self.found = found
 
 
 @dataclass(frozen=True)
 class Waves(Mapped):
     """The decoded clips of a data set at one rate: `wave(i)` is clip i, `contents` a hash of each decoded sound.
 
-    `warnings` holds the decoder's warnings by clip number.
+    `warnings` holds the decoder's warnings by clip number. `facts` is a table of each clip's `FACTS`, which were
+    measured at the file's own rate; empty for waves that are from no file.
     """
 
     samples: Array
@@ -65,6 +78,7 @@ class Waves(Mapped):
     rate_hz: int
     key: str
     warnings: dict[int, list[str]] = field(default_factory=dict)
+    facts: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def __len__(self) -> int:
         return len(self.contents)
@@ -113,14 +127,18 @@ def rows_of(offsets: npt.NDArray[np.int64], clips: Rows) -> tuple[Rows, npt.NDAr
 
 
 def inspect_sounds(clips: Clips) -> pd.DataFrame:
-    """Decode every clip -> `clip`, `seconds`, `rate_hz`, `peak`, `content` (hash), `warnings`, `error` ("" if none)."""
-    found = pd.DataFrame([facts for facts, _ in _decoded(clips, None, "checking")])
-    found.insert(0, "clip", clips.table["clip"])
-    return found
+    """Decode every clip -> `clip`, its `FACTS`, `content` (hash), `warnings`, `error` ("" if none)."""
+    return _as_table(clips, [facts for facts, _ in _decoded(clips, None, "checking")])
+
+
+def _as_table(clips: Clips, found: list[dict[str, Any]]) -> pd.DataFrame:
+    table = pd.DataFrame(found)
+    table.insert(0, "clip", clips.table["clip"])
+    return table
 
 
 def decode_clips(clips: Clips, rate_hz: int) -> Waves:
-    """The clips decoded at `rate_hz`, once per machine. Raises `ClipsError` naming the files that cannot be read."""
+    """The clips decoded at `rate_hz`, once per machine. Raises `UnreadableError` naming the files that cannot be."""
     key = key_of(VERSION, rate_hz, file_hashes(clips), clips.table[["start", "end"]].to_json())
 
     def read(folder: Path) -> Waves:
@@ -129,7 +147,10 @@ def decode_clips(clips: Clips, rate_hz: int) -> Waves:
         if len(content["contents"]) != len(clips):
             raise ValueError("clips.json is about other clips")
         odd = {int(clip): warnings for clip, warnings in content["odd"].items()}
-        return Waves(samples, offsets, tuple(content["contents"]), rate_hz, key, odd)
+        facts = pd.DataFrame(content["facts"], columns=FACTS)
+        if len(facts) != len(clips):
+            raise ValueError("clips.json has the facts of other clips")
+        return Waves(samples, offsets, tuple(content["contents"]), rate_hz, key, odd, facts)
 
     folder = homes.cache_dir() / "decoded" / key
     return entries.entry(folder, lambda place: _decode_into(place, clips, rate_hz), read)
@@ -204,7 +225,9 @@ def _decode_into(folder: Path, clips: Clips, rate_hz: int) -> None:
     _refuse_unreadable(clips, sink.facts)
     offsets = np.cumsum([0, *(facts["samples"] for facts in sink.facts)]).tolist()
     odd = {clip: facts["warnings"] for clip, facts in enumerate(sink.facts) if facts["warnings"]}
-    content = {"offsets": offsets, "contents": [facts["content"] for facts in sink.facts], "odd": odd}
+    measured = [[facts[name] for name in FACTS] for facts in sink.facts]
+    contents = [facts["content"] for facts in sink.facts]
+    content = {"offsets": offsets, "contents": contents, "odd": odd, "facts": measured}
     (folder / "clips.json").write_text(json.dumps(content), encoding="utf-8")
 
 
@@ -216,9 +239,10 @@ def _mapped(path: Path) -> Array:
 def _refuse_unreadable(clips: Clips, found: list[dict[str, Any]]) -> None:
     errors = [f["error"] for f in found if f["error"]]
     if errors:
-        raise ClipsError(
+        raise UnreadableError(
             f"{clips.name}: {len(errors)} of {len(found)} sounds cannot be used. {examples(errors)} "
-            "Repair or remove them (hubbub data check lists all)."
+            "Repair or remove them (hubbub data check lists all).",
+            _as_table(clips, found),
         )
 
 
@@ -244,14 +268,17 @@ def _read(path: str, start_s: float, end_s: float, rate_hz: int | None) -> tuple
         facts = {
             "seconds": len(wave) / own_rate,
             "rate_hz": own_rate,
+            "channels": sound.channels,
+            "coding": sound.coding,
             "peak": float(np.abs(wave).max()),
+            **measure(wave, own_rate, sound.coding).as_dict(),
             "content": hashlib.sha256(f"{own_rate}".encode() + wave.tobytes()).hexdigest(),
             "warnings": sound.warnings,
             "error": "",
         }
         return facts, decode.resample(wave, own_rate, rate_hz or own_rate)
     except AudioError as error:
-        nothing = {"seconds": 0.0, "rate_hz": 0, "peak": 0.0, "content": "", "warnings": [], "error": str(error)}
+        nothing = dict.fromkeys(FACTS, 0) | {"coding": "", "content": "", "warnings": [], "error": str(error)}
         return nothing, np.zeros(0, np.float32)
 
 

@@ -26,6 +26,10 @@ __all__ = [
 ]
 
 Kind = Literal["sound", "spectrograms", "images"]
+#: Where folds come from: published with the data set, given by the user, folders, made by `folds`, or none.
+FoldSource = Literal["official", "given", "folders", "made", "none"]
+#: Where groups come from; `file`: each file counts as a recording of its own.
+GroupSource = Literal["official", "given", "guessed", "file"]
 COLUMNS = ("clip", "path", "start", "end", "label", "fold", "group", "split_hint")
 #: Columns of prediction tables, which no class may be named after.
 TAKEN = frozenset({"clip", "level", "group", "label", "start", "end"})
@@ -38,7 +42,8 @@ class Clips:
     `labels` is the class order of every matrix and probability. `straddling` names groups that the official folds are
     known to split. `notes` are caveats for every result, `left_out` lists files that were skipped. `kind` says what the
     paths lead to: sounds, spectrograms or images of spectrograms; `settings` are the recipe sections `audio`, `windows`
-    and `frontend` that these were computed with, None if unknown. Example: `clips.table.groupby("fold").size()`.
+    and `frontend` that these were computed with, None if unknown. `fold_source` and `group_source` say where folds and
+    groups come from. Example: `clips.table.groupby("fold").size()`.
     """
 
     name: str
@@ -54,6 +59,8 @@ class Clips:
     left_out: tuple[str, ...] = ()
     kind: Kind = "sound"
     settings: Mapping[str, Any] | None = None
+    fold_source: FoldSource = "none"
+    group_source: GroupSource = "given"
 
     def __len__(self) -> int:
         return len(self.table)
@@ -117,6 +124,7 @@ def build(
     if len(missing) == len(table):
         raise ClipsError(f"{name}: none of the {len(table)} listed files is there{' in ' + where if where else ''}.")
     clips = Clips(name, table[~absent].reset_index(drop=True), labels, listed=len(table), missing=missing)
+    clips = replace(clips, fold_source="given" if any(folds) else "none")
     clips = replace(clips, **facts)  # type: ignore[arg-type]
     partial = (f"PARTIAL DATA: {len(missing):,} of {len(table):,} listed clips are missing",) if missing else ()
     return replace(clips, notes=(*clips.notes, *on_labels, *on_folds, *partial))

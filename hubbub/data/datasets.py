@@ -241,6 +241,7 @@ def open_known(name: str, labels: tuple[str, ...] = (), *, allow_missing: bool =
     clips = build(
         name, rows, labels=labels, allow_missing=allow_missing, where=str(folder), licence=known.licence,
         citation=known.citation, synthetic=known.synthetic, straddling=known.straddling, notes=notes,
+        fold_source="official",
     )  # fmt: skip
     if len(clips.labels) != known.classes and not allow_missing:
         raise ClipsError(f"{name}: {len(clips.labels)} classes are listed, {known.classes} were published.")

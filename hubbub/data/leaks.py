@@ -89,9 +89,10 @@ def audit(
         _refuse(clips.name, leaks)
     warnings = []
     if straddled:
-        warnings.append(
-            f"the official folds of {clips.name} straddle source recordings: {', '.join(sorted(straddled))}"
-        )
+        guessed = clips.group_source == "guessed"
+        what = "recordings, as guessed from file names" if guessed else "source recordings"
+        folds = f"the {'given' if guessed else 'official'} folds of {clips.name}"
+        warnings.append(f"{folds} straddle {what}: {', '.join(sorted(straddled))}")
     if parted:
         hold = f"hold {count(len(parted), 'pair')} of nearly identical sounds in different parts"
         warnings.append(f"the official folds of {clips.name} {hold}: {examples(parted)}")

@@ -20,6 +20,7 @@ import pandas as pd
 
 from hubbub.audio.decode import EXTENSIONS, AudioError
 from hubbub.data.clips import Clips, ClipsError
+from hubbub.data.datasets import DATASETS
 from hubbub.data.origins import Origins
 from hubbub.data.variants import VARIANTS
 from hubbub.errors import HubbubError, examples
@@ -125,6 +126,7 @@ def with_manifest(clips: Clips, facts: Manifest | None) -> Clips:
         citation=facts["citation"],
         synthetic=facts["synthetic"],
         straddling=frozenset(facts["straddling"]),
+        fold_source="official" if facts["name"] in DATASETS else clips.fold_source,
         notes=(*facts["notes"], *clips.notes),
     )
 

@@ -1,4 +1,5 @@
-"""Splits by the protocols `kfold`, `logo`, `holdout`, `fixed` and `csv`: row numbers for training, validation, test.
+"""Splits by the protocols `kfold`, `grouped`, `time`, `logo`, `holdout`, `fixed` and `csv`: row numbers for training,
+validation, test.
 
 `leaks.audit` checks every split before anything is trained on it.
 """
@@ -14,6 +15,7 @@ import numpy.typing as npt
 from hubbub.config.sections import Protocol
 from hubbub.data import class_folders, manifest
 from hubbub.data.clips import Clips
+from hubbub.data.folds import MADE, decide, far_from, make_folds
 from hubbub.errors import HubbubError, count, did_you_mean, examples
 from hubbub.runtime.files import write_csv
 
@@ -22,6 +24,8 @@ __all__ = ["Split", "SplitError", "make_splits", "sample_groups", "restrict", "u
 Rows = npt.NDArray[np.intp]
 PARTS = ("train", "validation", "test")
 _NO_TRAINING = {"validation", "test"}
+#: Protocols whose folds are the test part in turn.
+ROTATING = ("kfold", *MADE, "logo")
 _TRIALS = 20
 
 
@@ -50,7 +54,8 @@ def make_splits(clips: Clips, protocol: Protocol) -> list[Split]:
     """The protocol's splits of these clips, in the order of their test folds. Raises `SplitError`.
 
     Clips with the `split_hint` "train", such as augmented copies, are left out of validation and test, except under
-    `csv`, whose lists are used as they are. Classes that are not in `clips.labels` are held out of all parts.
+    `csv`, whose lists are used as they are. Classes that are not in `clips.labels` are held out of all parts. Folds
+    that are missing are made (`folds.make_folds`).
     """
     present = sorted(set(clips.labels) & set(clips.table["label"]))
     if len(present) < 2:
@@ -59,7 +64,8 @@ def make_splits(clips: Clips, protocol: Protocol) -> list[Split]:
             "Two classes are needed: a classifier of one is always right. Add recordings of another class."
             + _wrapped(clips)
         )
-    if protocol.kind in ("kfold", "logo"):
+    clips, protocol = make_folds(clips, decide(clips, protocol))
+    if protocol.kind in ROTATING:
         splits = _rotating(clips, protocol)
     elif protocol.kind == "fixed":
         splits = [_fixed(clips, protocol)]
@@ -96,9 +102,9 @@ def restrict(
     if not validate:
         opened = {part: np.searchsorted(rows_in, rows) if part in parts else none for part, rows in split.parts()}
         return inside, [Split(split.name, **opened)]
-    if protocol.kind not in ("kfold", "logo"):
-        raise SplitError(f"{clips.name}: folds validate in turn under kfold and logo, not {protocol.kind}.")
-    values = inside.table["fold" if protocol.kind == "kfold" else "group"].to_numpy()
+    if protocol.kind not in ROTATING:
+        raise SplitError(f"{clips.name}: folds validate in turn under {', '.join(ROTATING)}, not {protocol.kind}.")
+    values = inside.table["group" if protocol.kind == "logo" else "fold"].to_numpy()
     if split.name in validate:
         raise SplitError(f"{clips.name}: '{split.name}' is the test part, so it cannot validate. Name other folds.")
     _refuse_unknown(clips, validate, sorted(set(values)))
@@ -110,6 +116,8 @@ def untestable(clips: Clips, splits: Sequence[Split] = ()) -> list[str]:
     """One line per class that is in no test part. Without splits, one per class that no split can both train and test:
     all its clips are from one recording or in a fixed test part, or there is no other class."""
     labels, lines = clips.table["label"], []
+    if not splits and clips.table["path"].nunique() == 1 and clips.table["start"].notna().all():
+        return ["ONE RECORDING: training and test parts can only be stretches of it, 'within-recording' figures"]
     if len(present := set(labels)) == 1:
         return [f"ONE CLASS ALONE: '{present.pop()}'; two classes are needed to train.{_wrapped(clips)}"]
     tested = set(labels.iloc[np.concatenate([split.test for split in splits])]) if splits else set()
@@ -118,7 +126,8 @@ def untestable(clips: Clips, splits: Sequence[Split] = ()) -> list[str]:
         own = clips.table[(labels == label) & ~copies]
         folds = examples(sorted(set(own["fold"])))
         if splits and label not in tested:
-            lines.append(f"NEVER TESTED: class '{label}' ({count(len(own), 'clip')}) is in no test part")
+            one = "; it has one recording only" if own["group"].nunique() == 1 and (own["group"] != "").all() else ""
+            lines.append(f"NEVER TESTED: class '{label}' ({count(len(own), 'clip')}) is in no test part{one}")
         elif not splits and len(own) and {class_folders.part_named(fold) for fold in own["fold"]} <= _NO_TRAINING:
             lines.append(f"NO TRAINING CLIPS: class '{label}' ({count(len(own), 'clip')}) is only in fold {folds}")
         elif not splits and len(own) and (own["group"] != "").all() and own["group"].nunique() == 1:
@@ -184,7 +193,7 @@ def write_lists(clips: Clips, folder: Path, val_ratio: float, seed: int) -> tupl
 
 
 def _rotating(clips: Clips, protocol: Protocol) -> list[Split]:
-    column = "fold" if protocol.kind == "kfold" else "group"
+    column = "group" if protocol.kind == "logo" else "fold"
     values = clips.table[column].to_numpy()
     if protocol.kind == "kfold":
         if (without := values == "").any():
@@ -196,7 +205,7 @@ def _rotating(clips: Clips, protocol: Protocol) -> list[Split]:
         _refuse_unknown(clips, protocol.train, list(clips.folds))
         folds = [fold for fold in clips.folds if not protocol.train or fold in protocol.train]
     else:
-        folds = sorted(set(values))
+        folds = sorted(set(values)) if protocol.kind == "logo" else list(clips.folds)
     if len(folds) < 2 + (protocol.validation != "none"):
         raise SplitError(
             f"{clips.name}: {len(folds)} {column}s are too few for {protocol.kind} with validation "
@@ -206,15 +215,17 @@ def _rotating(clips: Clips, protocol: Protocol) -> list[Split]:
         raise SplitError(f"protocol.train leaves out fold {', '.join(closed)} of protocol.folds. Name it in both.")
     _refuse_unknown(clips, protocol.folds, folds, " Name them by --folds or protocol.folds.")
     step = {"next": 1, "previous": -1, "none": 0}[protocol.validation]
-    splits, taking_part = [], np.isin(values, folds)
+    splits, taking_part = [], np.isin(values, folds) | (values == "")  # made folds: no fold trains always
     for index, fold in enumerate(folds):
         if protocol.folds and fold not in protocol.folds:
             continue
         test = values == fold
         chosen = values == folds[(index + step) % len(folds)] if step else np.zeros(len(values), dtype=bool)
-        splits.append(
-            Split(fold, np.flatnonzero(taking_part & ~test & ~chosen), np.flatnonzero(chosen), np.flatnonzero(test))
-        )  # fmt: skip
+        train, validation = np.flatnonzero(taking_part & ~test & ~chosen), np.flatnonzero(chosen)
+        if protocol.kind == "time":
+            train = train[far_from(clips.table, train, np.flatnonzero(test | chosen), protocol.gap_s)]
+            validation = validation[far_from(clips.table, validation, np.flatnonzero(test), protocol.gap_s)]
+        splits.append(Split(fold, train, validation, np.flatnonzero(test)))
     return splits
 
 
@@ -224,7 +235,21 @@ def _fixed(clips: Clips, protocol: Protocol) -> Split:
     train, val, test = (
         np.flatnonzero(clips.table["fold"].isin(part)) for part in (protocol.train, protocol.val, protocol.test)
     )
+    if not protocol.val and protocol.validation != "none":
+        val = train[_sampled(clips, train, protocol.val_ratio, protocol.seed)]
+        train = np.setdiff1d(train, val)
     return Split("+".join(protocol.test), train, val, test)
+
+
+def _sampled(clips: Clips, rows: Rows, ratio: float, seed: int) -> Rows:
+    """Positions in `rows` of about `ratio` of these clips: whole groups, stratified, none with a class's only group."""
+    table = clips.table.iloc[rows]
+    several = table.groupby("label")["group"].transform("nunique") > 1
+    free = np.flatnonzero(several.groupby(table["group"]).transform("all"))
+    if not len(free):
+        return free
+    labels = clips.targets()[rows[free]] % (len(clips.labels) + 1)
+    return free[sample_groups(labels, table["group"].to_numpy()[free], ratio, seed)]
 
 
 def _holdout(clips: Clips, protocol: Protocol) -> Split:
@@ -271,11 +296,20 @@ def _wrapped(clips: Clips) -> str:
     return f" If its folders ({examples(inner)}) are the classes, name {path.removesuffix(clip)}{places[0][0]} instead."
 
 
+def _too_few(clips: Clips, needed: int) -> str:
+    """Which classes have fewer recordings than parts, and what to do; "" where there are none."""
+    found = clips.table.groupby("label")["group"].nunique()
+    few = [f"class '{label}' has {number}" for label, number in found.items() if number < needed]
+    return f"{examples(few)} and needs {needed}: one recording for each part. Add recordings." if few else ""
+
+
 def _refuse_empty(clips: Clips, split: Split, protocol: Protocol) -> None:
     for part, rows in split.parts():
         if not len(rows) and not (part == "validation" and protocol.validation == "none"):
             raise SplitError(
-                f"{clips.name}, {protocol.kind}: the {part} part of '{split.name}' is empty. Name its clips."
+                f"{clips.name}, {protocol.kind}: the {part} part of '{split.name}' is empty. "
+                + (_too_few(clips, 2 + (protocol.validation != "none")) if protocol.kind == "holdout" else "")
+                or "Name its clips."
             )
     labels = clips.table["label"].to_numpy()
     unlearnt = sorted(set(clips.labels) & set(labels) - set(labels[split.train]))

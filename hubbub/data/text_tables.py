@@ -14,20 +14,12 @@ import pandas as pd
 
 from hubbub.data.values import ClipsError, clean
 
-__all__ = ["ENDINGS", "read", "refuse_annotations"]
+__all__ = ["ENDINGS", "lines", "read"]
 
 #: File endings that are read as tables.
 ENDINGS = (".csv", ".tsv", ".tab", ".txt")
 _SEPARATORS = ",;\t"
 _ENCODINGS = {BOM_UTF8: "utf-8-sig", BOM_UTF16_LE: "utf-16", BOM_UTF16_BE: "utf-16"}
-#: A column that identifies an annotation program, its name, and our names of its columns.
-_ANNOTATIONS = {
-    "Begin Time (s)": (
-        "Raven",
-        'path = "Begin File", start = "Begin Time (s)", end = "End Time (s)", label = "Species"',
-    ),
-    "Start (s)": ("BirdNET", 'path = "File", start = "Start (s)", end = "End (s)", label = "Common name"'),
-}
 
 
 def read(file: Path) -> pd.DataFrame:
@@ -60,21 +52,9 @@ def read(file: Path) -> pd.DataFrame:
     return table.loc[:, [name != "" for name in header]].rename_axis(index="row")
 
 
-def refuse_annotations(file: Path, columns: list[str]) -> None:
-    """Raises `ClipsError` with advice where the columns are those of an annotation program."""
-    for column, (program, ours) in _ANNOTATIONS.items():
-        if column in columns:
-            raise ClipsError(
-                f"{file} looks like a table of annotations from {program}. Name the columns in the recipe's [data], "
-                f"columns = {{ {ours} }}, or save it as a CSV with the columns path, start, end, label: one row per "
-                "sound, times in seconds."
-            )
-    if len(columns) == 3 and all(_is_number(cell) for cell in columns[:2]):
-        raise ClipsError(
-            f"{file} looks like a label track from Audacity, which does not name its recording. Save it as a CSV with "
-            "the columns path, start, end, label: one row per sound, times in seconds, lines that begin with a "
-            "backslash (frequencies) left out."
-        )
+def lines(file: Path) -> list[tuple[int, str]]:
+    """The lines of a text that are not blank, with their numbers. Raises `ClipsError` where it is no text."""
+    return [(number, line) for number, line in enumerate(_content(file).splitlines(), 1) if clean(line)]
 
 
 def _content(file: Path) -> str:
@@ -101,14 +81,6 @@ def _separator(content: str) -> str:
         return first[4]
     unquoted = "".join(first.split('"')[::2])
     return max(_SEPARATORS, key=unquoted.count)
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
 
 
 def _unreadable(file: Path, why: str) -> ClipsError:

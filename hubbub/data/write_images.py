@@ -44,7 +44,7 @@ def write(recipe: Recipe, folder: Path, names: str = variants.ORIGINAL, seed: in
 
     chosen = variants.parse_variants(names)
     _refuse_no_image(recipe)
-    clips = open_section(recipe.data)
+    clips = open_section(recipe)
     if clips.kind != "sound":
         raise ImageError(f"{clips.name} holds {clips.kind}. Images are made from sounds: name a data set of sounds.")
     frontend = FrontEnd(recipe.frontend, recipe.audio.rate_hz)

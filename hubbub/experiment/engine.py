@@ -5,8 +5,9 @@ import traceback
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
+from hubbub.errors import HubbubError
 from hubbub.experiment.prepare import Log
-from hubbub.experiment.steps import Performer, Run, Step
+from hubbub.experiment.steps import Performer, RunPlan, Step
 from hubbub.runtime import distributed
 
 __all__ = ["Done", "Engine", "attempt"]
@@ -21,6 +22,11 @@ class Done:
     result: Any = None
     error: Exception | None = None
 
+    @property
+    def reason(self) -> str:
+        """Why the step failed: the message, and the type of an error that hubbub does not raise itself."""
+        return str(self.error) if isinstance(self.error, HubbubError) else f"{type(self.error).__name__}: {self.error}"
+
 
 class Engine(Protocol):
     """Performs up to `slots` steps at once: `start` one, and `next` waits for any of them to be done."""
@@ -31,7 +37,7 @@ class Engine(Protocol):
 
     def __exit__(self, *error: object) -> None: ...
 
-    def begin(self, run: Run, log: Log) -> Done: ...
+    def begin(self, run: RunPlan, log: Log) -> Done: ...
 
     def start(self, step: Step) -> None: ...
 

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from hubbub.experiment.engine import Done, attempt
 from hubbub.experiment.prepare import Log
-from hubbub.experiment.steps import Performer, Run, Step
+from hubbub.experiment.steps import Performer, RunPlan, Step
 from hubbub.runtime import distributed
 from hubbub.runtime.processes import EngineError, cores, describe_exit, exit_with_parent, set_environment
 
@@ -39,7 +39,7 @@ class InProcess:
     def __exit__(self, *error: object) -> None:
         self._performer.release()
 
-    def begin(self, run: Run, log: Log) -> Done:
+    def begin(self, run: RunPlan, log: Log) -> Done:
         return attempt(self._performer, Step(run, "begin"), log)
 
     def start(self, step: Step) -> None:
@@ -81,7 +81,7 @@ class Processes:
             worker.process.join()
         self._performer.release()
 
-    def begin(self, run: Run, log: Log) -> Done:
+    def begin(self, run: RunPlan, log: Log) -> Done:
         return attempt(self._performer, Step(run, "begin"), log)
 
     def start(self, step: Step) -> None:
@@ -122,7 +122,7 @@ class Processes:
         return _Worker(process, ours)
 
 
-def local_engine(runs: list[Run], jobs: int | None, log: Log) -> InProcess | Processes:
+def local_engine(runs: list[RunPlan], jobs: int | None, log: Log) -> InProcess | Processes:
     """This machine's engine with `jobs` processes; by default one for each accelerator or core.
 
     Heads on frozen embeddings take less time than the start of a process, and a training on several devices uses all of

@@ -9,19 +9,22 @@ import numpy as np
 import numpy.typing as npt
 
 from hubbub.config.recipe import Recipe
-from hubbub.data import arrays, cache, leaks, splits
+from hubbub.data import arrays, cache, leaks, near_duplicates, splits
 from hubbub.data.cache import Segments
 from hubbub.data.clips import Clips
+from hubbub.data.folds import JOINED, MADE
 from hubbub.data.inputs import Inputs
 from hubbub.data.leaks import Audit
+from hubbub.data.near_duplicates import NearDuplicate
 from hubbub.data.splits import Split
 from hubbub.errors import examples
-from hubbub.experiment.resolve import resolve
+from hubbub.experiment.resolve import make_folds, resolve
 from hubbub.runtime import distributed, homes
 from hubbub.runtime.names import colliding_names
 
 if TYPE_CHECKING:
     from hubbub.classifier.torch_classifier import TorchClassifier
+    from hubbub.models.custom import NetworkFactory
 
 __all__ = ["Log", "Prepared", "prepare"]
 
@@ -32,8 +35,9 @@ Log = Callable[[str], None]
 class Prepared:
     """The data and the initial network that all cells of a run share.
 
-    `recipe` is resolved. `base` is the network before any training, `embedded` its embeddings where it is frozen.
-    `caveats` belong beside every figure of the run.
+    `recipe` is resolved. `near` are pairs of clips of different groups that hold nearly the same sound. `base` is the
+    network before any training, `embedded` its embeddings where it is frozen. `caveats` belong beside every figure of
+    the run. `network` makes the networks where the caller gave a class.
     """
 
     recipe: Recipe
@@ -41,12 +45,14 @@ class Prepared:
     sound: Inputs
     splits: list[Split]
     audit: Audit
+    near: Sequence[NearDuplicate]
     base: "TorchClassifier"
     weights: Path | None
     embedded: Segments | None
     targets: npt.NDArray[np.int64]
     quick: bool
     caveats: tuple[str, ...]
+    network: "NetworkFactory | None" = None
 
     @property
     def inputs(self) -> Inputs | Segments:
@@ -67,8 +73,10 @@ def prepare(
     *,
     quick: bool = False,
     parts: Sequence[str] = splits.PARTS,
+    network: "NetworkFactory | None" = None,
 ) -> Prepared:
     """Resolves the recipe, opens and decodes the clips, splits and audits them, and embeds them for a frozen network.
+    `network` makes the network of a recipe that names a class of the caller's own.
 
     With fewer `parts`, only the first split is made, of the clips of these parts: those of the other parts are removed
     from the table before anything is decoded, so nothing can use them. The folds of `[tune]`, if it names any, then
@@ -78,25 +86,34 @@ def prepare(
 
     resolved = resolve(recipe)
     recipe, clips, caveats = resolved.recipe, resolved.clips, resolved.caveats
-    base = TorchClassifier(recipe, clips.labels).to(recipe.train.device)
+    base = TorchClassifier(recipe, clips.labels, network=network).to(recipe.train.device)
     weights, random = _load_weights(base, quick, log)  # may download, so after all that can refuse the recipe
     caveats += random
+    sealed = set(parts) < set(splits.PARTS)
+    log(f"{clips.name}: {len(clips):,} clips, {len(clips.labels)} classes; reading")
+    for line in (*resolved.notes, *(f"left out: {line}" for line in clips.left_out)):
+        log(line)
+    sound: Inputs | None = None
+    near: list[NearDuplicate] = []
+    if recipe.protocol.kind in JOINED or not sealed:
+        sound, near = _read(recipe, clips)
+    if recipe.protocol.kind in JOINED:
+        clips, joined = near_duplicates.join_groups(clips, near)
+        clips = replace(clips, notes=(*clips.notes, *joined))
+    if recipe.protocol.kind in MADE:
+        recipe, clips = make_folds(recipe, clips)
+        base = TorchClassifier(recipe, base.labels, network=base.network)
     found = _split(clips, recipe)
-    if set(parts) < set(splits.PARTS):
+    if sealed:
         leaks.audit(clips, found[:1], [""] * len(clips), allow_leaky=recipe.protocol.allow_leaky)  # by recording alone
         turns = recipe.tune.folds if recipe.tune and "validation" in parts else ()
         clips, found = splits.restrict(clips, found[0], recipe.protocol, parts, turns)
         log(
             f"{clips.name}: {len(clips):,} clips of {' and '.join(parts)}; the rest stays closed (fold {found[0].name})"
         )
-    else:
-        log(f"{clips.name}: {len(clips):,} clips, {len(clips.labels)} classes, {len(found)} test folds; reading")
-    for line in resolved.notes:
-        log(line)
-    for line in clips.left_out:
-        log(f"left out: {line}")
-    sound = arrays.load_inputs(clips, recipe)
-    audit = leaks.audit(clips, found, sound.contents, allow_leaky=recipe.protocol.allow_leaky)
+        sound, near = arrays.load_inputs(clips, recipe), []
+    assert sound is not None
+    audit = leaks.audit(clips, found, sound.contents, near, allow_leaky=recipe.protocol.allow_leaky)
     if isinstance(sound, cache.Waves) and sound.warnings:
         audit = replace(audit, warnings=(*audit.warnings, _decoding_warning(clips, sound.warnings)))
     for line in (*clips.notes, *caveats, *audit.warnings, *(f"NOT COMPARABLE, it leaks: {x}" for x in audit.leaks)):
@@ -107,7 +124,18 @@ def prepare(
             log("frozen embeddings need no second device: one process does all the work, the others wait")
         log(f"{recipe.network.name}: embedding {len(clips):,} clips once")
         embedded = cache.embed(sound, base)
-    return Prepared(recipe, clips, sound, found, audit, base, weights, embedded, clips.targets(), quick, caveats)
+    return Prepared(
+        recipe, clips, sound, found, audit, near, base, weights, embedded, clips.targets(), quick, caveats, network
+    )
+
+
+def _read(recipe: Recipe, clips: Clips) -> tuple[Inputs, list[NearDuplicate]]:
+    """The decoded clips, and pairs of different groups that hold nearly the same sound. A single recording repeats
+    itself, so there is no search among its parts."""
+    sound = arrays.load_inputs(clips, recipe)
+    if not isinstance(sound, cache.Waves) or recipe.protocol.kind == "time":
+        return sound, []
+    return sound, near_duplicates.find(sound, list(clips.table["group"]))
 
 
 def _load_weights(base: "TorchClassifier", quick: bool, log: Log) -> tuple[Path | None, tuple[str, ...]]:
@@ -115,6 +143,7 @@ def _load_weights(base: "TorchClassifier", quick: bool, log: Log) -> tuple[Path 
 
     A quick run goes on without published weights that cannot be downloaded.
     """
+    from hubbub.models.custom import PREFIX, is_custom
     from hubbub.models.weights import find_weights, load_weights, published
 
     network = base.recipe.network
@@ -126,6 +155,11 @@ def _load_weights(base: "TorchClassifier", quick: bool, log: Log) -> tuple[Path 
             raise
     if weights:
         log(load_weights(base.network, weights))
+    elif is_custom(network.name):
+        if not base.frozen and network.mode != "head":
+            return None, ()
+        mine = network.name.removeprefix(PREFIX)
+        return None, (f"UNKNOWN WEIGHTS: {mine} stayed as its class makes it; what it learnt from is not known",)
     elif base.frozen or network.mode == "head" or (network.weights != "none" and published(base.recipe)):
         return None, (f"RANDOM INITIALISATION: the {network.name}'s weights were drawn, not trained",)
     return weights, ()

@@ -5,7 +5,7 @@ import platform
 from importlib import metadata
 from typing import Any
 
-from hubbub.data import splits
+from hubbub.data import class_folders, splits
 from hubbub.experiment.prepare import Prepared
 from hubbub.report.results import DataFacts, Environment, Machine
 from hubbub.runtime import files
@@ -70,14 +70,29 @@ def _reasons(prepared: Prepared) -> list[str]:
     """The reasons against comparing the figures with published ones; empty where there are none."""
     reasons = [f"NOT COMPARABLE: {leak}" for leak in prepared.audit.leaks] + list(prepared.clips.notes)
     protocol, names = prepared.recipe.protocol, [split.name for split in prepared.splits]
-    if protocol.folds or protocol.kind == "fixed":
+    named_parts = all(class_folders.part_named(fold).isalpha() for fold in prepared.clips.folds)
+    if protocol.folds or (protocol.kind == "fixed" and not named_parts):
         reasons.append(f"PART OF THE FOLDS: tested on fold {', '.join(names)} alone")
     if all(len(split.test) for split in prepared.splits):  # else the test parts are sealed
         reasons += splits.untestable(prepared.clips, prepared.splits)
+    if protocol.kind == "time":
+        reasons.append(
+            "ONE RECORDING: within-recording figure; training and test parts are of one recording, so it says nothing "
+            "about other recordings"
+        )
     reasons += prepared.caveats
     if prepared.quick:
         reasons.append("QUICK: a reduced run to see that it works")
     return reasons
+
+
+def _describe_folds(prepared: Prepared) -> str:
+    protocol, clips = prepared.recipe.protocol, prepared.clips
+    if protocol.kind == "logo":
+        return "groups"
+    if protocol.kind == "time":
+        return f"stretches of one recording, {protocol.gap_s:g} s apart"
+    return {"official": "official folds", "folders": "folds from folders"}.get(clips.fold_source, "folds of the data")
 
 
 def _describe_protocol(prepared: Prepared) -> str:
@@ -85,10 +100,13 @@ def _describe_protocol(prepared: Prepared) -> str:
     chosen = "nothing chosen" if protocol.validation == "none" else "choices on the validation part"
     if protocol.kind == "fixed":
         train, val, test = ("+".join(part) for part in (protocol.train, protocol.val, protocol.test))
-        words = f"train on folds {train}, " + (f"validate on {val}, " if val else "") + f"test on {test}"
-    elif protocol.kind in ("kfold", "logo"):
-        left_out = "official folds" if protocol.kind == "kfold" else "groups"
-        words = f"{count} {left_out}, each the test part once"
+        sampled = "validate on a part of it, " if protocol.validation != "none" else ""
+        words = f"train on folds {train}, " + (f"validate on {val}, " if val else sampled) + f"test on {test}"
+    elif protocol.kind == "grouped":
+        recordings = prepared.clips.table["group"].nunique()
+        words = f"{count}-fold cross-validation over {recordings:,} recordings, stratified by class"
+    elif protocol.kind in splits.ROTATING:
+        words = f"{count} {_describe_folds(prepared)}, each the test part once"
     else:
         words = {"holdout": "grouped hold-out", "csv": "given split files"}[protocol.kind]
     return f"{words}; {chosen}; test opened once"

@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from hubbub.errors import HubbubError
 from hubbub.experiment.engine import Done, attempt
 from hubbub.experiment.prepare import Log
-from hubbub.experiment.steps import Begun, Performer, Run, Step
+from hubbub.experiment.steps import Begun, Performer, RunPlan, Step
 from hubbub.report import run_folder
 from hubbub.runtime import files, homes
 from hubbub.runtime.processes import EngineError
@@ -84,7 +84,7 @@ class Ray:
         for folder in self._folders:
             (folder / run_folder.SHARED).unlink(missing_ok=True)
 
-    def begin(self, run: Run, log: Log) -> Done:
+    def begin(self, run: RunPlan, log: Log) -> Done:
         """Begins the run on the cluster, so that this machine needs neither the data nor an accelerator."""
         log(f"{run.folder.name}: beginning on the cluster, {self.slots} cells at once")
         self.start(Step(run, "begin"))

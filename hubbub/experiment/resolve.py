@@ -1,23 +1,29 @@
 """The one place that resolves a recipe: what the machine and the data decide, before anything else is done.
 
-`network.mode = "auto"` becomes `head` or `finetune`. For spectrograms and images as data, the front end and the
-augmentation are reduced to what applies to them. A resolved recipe stays as it is when it is resolved again.
+`network.mode = "auto"` becomes `head` or `finetune`, and `protocol.kind = "auto"` the protocol that the data allow.
+For spectrograms and images as data, the front end and the augmentation are reduced to what applies to them. A resolved
+recipe stays as it is when it is resolved again.
 """
 
 from dataclasses import dataclass
 
 from hubbub.config.augment import SPECTROGRAM, Augment
 from hubbub.config.recipe import Recipe
+from hubbub.config.sections import Protocol
+from hubbub.data import folds, splits
 from hubbub.data.clips import Clips, ClipsError, hold_out
+from hubbub.data.folds import decide
 from hubbub.data.open import open_clips
 
-__all__ = ["Resolved", "fit_to_data", "resolve"]
+__all__ = ["Resolved", "fit_to_data", "make_folds", "resolve"]
 
 #: Front-end settings that are applied after the stored arrays were made, so the recipe may change them.
 _APPLIED_LATER = {
     "images": {"size", "standardise"},
     "spectrograms": {"frames", "scale", "size", "colours", "standardise"},
 }
+#: Settings of heads whose candidates the validation part chooses from.
+_CHOSEN = ("c", "shrinkage", "epochs")
 
 
 @dataclass(frozen=True)
@@ -34,11 +40,33 @@ class Resolved:
 
 
 def resolve(recipe: Recipe) -> Resolved:
-    """Decides what a recipe leaves open. Raises `ClipsError` where recipe and data do not fit together."""
+    """Decides what a recipe leaves open. Raises `ClipsError` or `SplitError` where recipe and data do not fit
+    together."""
     recipe, caveats = _fit_to_machine(recipe)
     clips = hold_out(open_clips(recipe), recipe.data.held_out)
+    recipe = _with_protocol(recipe, decide(clips, recipe.protocol))
     recipe, notes = fit_to_data(recipe, clips)
+    splits.make_splits(clips, recipe.protocol)  # refuses what cannot be split, before anything is decoded
     return Resolved(recipe, clips, caveats, notes)
+
+
+def make_folds(recipe: Recipe, clips: Clips) -> tuple[Recipe, Clips]:
+    """The clips with folds where the recipe's protocol makes them, and the recipe with the number of folds. Raises
+    `FoldError`."""
+    clips, protocol = folds.make_folds(clips, recipe.protocol)
+    return _with_protocol(recipe, protocol), clips
+
+
+def _with_protocol(recipe: Recipe, protocol: Protocol) -> Recipe:
+    """The recipe under another protocol. Without a validation part nothing is chosen: of several candidates of a head's
+    setting the middle one stays."""
+    if protocol == recipe.protocol:
+        return recipe
+    head = recipe.head
+    if protocol.validation == "none" and recipe.protocol.validation != "none":
+        middle = {name: getattr(head, name)[(len(getattr(head, name)) - 1) // 2 :][:1] for name in _CHOSEN}
+        head = head.model_copy(update=middle)
+    return recipe.model_copy(update={"protocol": protocol, "head": head})
 
 
 def _fit_to_machine(recipe: Recipe) -> tuple[Recipe, tuple[str, ...]]:

@@ -13,21 +13,21 @@ from pathlib import Path
 
 from hubbub.config.recipe import Recipe
 from hubbub.experiment.engine import Done, Engine
-from hubbub.experiment.local import InProcess
+from hubbub.experiment.local import local_engine
 from hubbub.experiment.prepare import Log
-from hubbub.experiment.steps import ExperimentError, Run, Step, describe_choice, refuse_foreign
+from hubbub.experiment.steps import ExperimentError, RunPlan, Step, describe_choice, refuse_foreign
 from hubbub.report.results import Summary
 from hubbub.runtime import files
 from hubbub.runtime.progress import Tally
 
-__all__ = ["Ended", "ExperimentError", "Run", "run_all", "run_recipe"]
+__all__ = ["Ended", "ExperimentError", "RunPlan", "run_all", "run_plan", "run_recipe"]
 
 
 @dataclass
 class Ended:
     """How a run ended: its summary, or the steps that failed."""
 
-    run: Run
+    run: RunPlan
     summary: Summary | None = None
     failed: list[Done] = field(default_factory=list)
     left: int = 0
@@ -41,19 +41,26 @@ def run_recipe(
     refit: bool = True,
     log: Log = lambda line: None,
 ) -> Summary:
-    """Runs every cell that is not done yet, then writes summary, page and, with `refit`, the final classifier.
+    """Runs every cell that is not done yet, one after another, then writes summary, page and, with `refit`, the final
+    classifier; as `run_plan`."""
+    return run_plan(RunPlan(recipe, folder, quick, refit), log=log)
 
-    Returns the summary. Raises `ExperimentError` where `folder` holds another recipe's run, and the first error of its
-    cells once the others have been run.
+
+def run_plan(plan: RunPlan, jobs: int | None = 1, log: Log = lambda line: None) -> Summary:
+    """Runs every cell of a plan that is not done yet, and ends the run.
+
+    `jobs` is the number of cells at once; None: as many as keep the machine busy. Returns the summary. Raises
+    `ExperimentError` where the folder holds another recipe's run, and the first error of its cells once the others have
+    been run.
     """
-    (ended,) = run_all([Run(recipe, folder, quick, refit)], InProcess(log), log)
+    (ended,) = run_all([plan], local_engine([plan], jobs, log), log)
     if ended.failed:
-        raise ended.failed[0].error or ExperimentError(f"{folder} could not be run.")
+        raise ended.failed[0].error or ExperimentError(f"{plan.folder} could not be run.")
     assert ended.summary is not None
     return ended.summary
 
 
-def run_all(runs: Sequence[Run], engine: Engine, log: Log = lambda line: None) -> list[Ended]:
+def run_all(runs: Sequence[RunPlan], engine: Engine, log: Log = lambda line: None) -> list[Ended]:
     """Runs all cells of all runs that are not done yet, as many at once as the engine can, and ends each run.
 
     Returns how each ended, in order. Before anything is begun, raises `StoreError` where another process works in one
@@ -74,7 +81,7 @@ def run_all(runs: Sequence[Run], engine: Engine, log: Log = lambda line: None) -
             if done.error:
                 ended.failed.append(done)
                 if len(runs) > 1:  # a single run's error is reported at the end
-                    log(f"{one.folder.name}: {done.error}")
+                    log(f"{one.folder.name}: failed: {done.reason}")
                 continue
             ended.run = done.result.run
             cells, left = done.result.cells, done.result.left
@@ -109,7 +116,7 @@ def _follow(ended: Ended, done: Done, tally: Tally, log: Log) -> list[Step]:
         tally.count(str(ended.run.folder), done.seconds, done.error is None)
     if done.error:
         ended.failed.append(done)
-        log(f"{tally} {name}, {done.step}: {done.error}")
+        log(f"{tally} {name}, {done.step}: failed: {done.reason}")
     elif done.step.kind == "cell":
         result = done.result
         log(
@@ -120,9 +127,9 @@ def _follow(ended: Ended, done: Done, tally: Tally, log: Log) -> list[Step]:
     return [Step(ended.run, "end")] if last else []
 
 
-def _refuse_folders(runs: Sequence[Run]) -> None:
+def _refuse_folders(runs: Sequence[RunPlan]) -> None:
     """Refuses folders that hold other things, and one folder for two runs; case counts on some file systems only."""
-    seen: dict[str, Run] = {}
+    seen: dict[str, RunPlan] = {}
     for one in runs:
         refuse_foreign(one.folder)
         other = seen.setdefault(unicodedata.normalize("NFKC", str(one.folder.resolve())).casefold(), one)

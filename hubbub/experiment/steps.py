@@ -9,12 +9,13 @@ import os
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from hubbub.classifier import calibration
 from hubbub.config.recipe import Recipe
+from hubbub.data.check import check_inputs
 from hubbub.errors import HubbubError, examples
 from hubbub.experiment import cell, gallery
 from hubbub.experiment.prepare import Log, Prepared, prepare
@@ -25,18 +26,35 @@ from hubbub.report.results import CellResult, Summary
 from hubbub.report.summary import summarise
 from hubbub.runtime import files
 
-__all__ = ["Begun", "ExperimentError", "Performer", "Run", "Step", "describe_choice", "refuse_foreign"]
+if TYPE_CHECKING:
+    from hubbub.models.custom import NetworkFactory
+
+__all__ = [
+    "Begun",
+    "ExperimentError",
+    "OtherRunError",
+    "Performer",
+    "RunPlan",
+    "Step",
+    "describe_choice",
+    "refuse_foreign",
+]
 
 
 class ExperimentError(HubbubError):
     """A run that cannot go on as asked."""
 
 
+class OtherRunError(ExperimentError):
+    """The folder holds the run of another recipe, or of other clips or weights."""
+
+
 @dataclass(frozen=True)
-class Run:
+class RunPlan:
     """One recipe in one folder: quick or full, with or without a final classifier refitted on all folds.
 
-    `caveats` belong beside its figures; they are known once the run has begun.
+    `caveats` belong beside its figures; they are known once the run has begun. `network` makes the networks where the
+    recipe names a class of the caller's own.
     """
 
     recipe: Recipe
@@ -44,13 +62,14 @@ class Run:
     quick: bool = False
     refit: bool = True
     caveats: tuple[str, ...] = ()
+    network: "NetworkFactory | None" = None
 
 
 @dataclass(frozen=True)
 class Step:
     """`begin`, `cell` (of a test fold and a seed) or `end` of a run."""
 
-    run: Run
+    run: RunPlan
     kind: Literal["begin", "cell", "end"]
     fold: str = ""
     seed: int = 0
@@ -68,7 +87,7 @@ class Step:
 class Begun:
     """A run that has begun: its resolved recipe, all its cells, and those that are left to do."""
 
-    run: Run
+    run: RunPlan
     cells: tuple[Step, ...]
     left: tuple[Step, ...]
 
@@ -99,14 +118,14 @@ class Performer:
         """Frees the memory of the prepared data."""
         self._prepared.clear()
 
-    def _prepare(self, run: Run, log: Log = lambda line: None) -> Prepared:
+    def _prepare(self, run: RunPlan, log: Log = lambda line: None) -> Prepared:
         key = _key(run)
         if key not in self._prepared:
             self.release()
-            self._prepared[key] = prepare(run.recipe, log, quick=run.quick)
+            self._prepared[key] = prepare(run.recipe, log, quick=run.quick, network=run.network)
         return replace(self._prepared[key], caveats=run.caveats or self._prepared[key].caveats)
 
-    def _begin(self, run: Run, log: Log) -> Begun:
+    def _begin(self, run: RunPlan, log: Log) -> Begun:
         """Writes what the run is; or, where it was begun before, makes sure that it is the same one."""
         prepared = self._prepare(run, log)
         run = replace(run, recipe=prepared.recipe, caveats=prepared.caveats)
@@ -114,12 +133,13 @@ class Performer:
         folder, recipe = run.folder, prepared.recipe.to_toml()
         if run_folder.is_begun(folder):
             if run_folder.read_recipe(folder).to_toml() != recipe:
-                raise ExperimentError(
+                raise OtherRunError(
                     f"{folder} holds the run of another recipe. Give another --name, or remove that folder."
                 )
             _refuse_other(prepared, folder)
         else:
             run_folder.write_environment(folder, environment_of(prepared))
+            run_folder.write_data_check(folder, check_inputs(prepared.clips, prepared.sound, prepared.near))
             run_folder.write_recipe(folder, recipe)
         seeds = prepared.recipe.train.seeds
         cells = tuple(Step(run, "cell", split.name, seed) for split in prepared.splits for seed in seeds)
@@ -133,7 +153,7 @@ class Performer:
         return Begun(run, cells, left)
 
 
-def _key(run: Run) -> tuple[str, bool]:
+def _key(run: RunPlan) -> tuple[str, bool]:
     return run.recipe.to_toml(), run.quick
 
 
@@ -160,13 +180,13 @@ def _refuse_other(prepared: Prepared, folder: Path) -> None:
         ("from other weights", before.weights, now.weights),
     ):
         if one != other:
-            raise ExperimentError(
+            raise OtherRunError(
                 f"{folder} was begun {difference} than are here now. Give another --name, or put the same files into "
                 "HUBBUB_HOME."
             )
 
 
-def _end(prepared: Prepared, run: Run, log: Log) -> Summary:
+def _end(prepared: Prepared, run: RunPlan, log: Log) -> Summary:
     """Writes the summary, the gallery, the classifier refitted on all folds, and the page."""
     folder = run.folder
     environment = run_folder.read_environment(folder)

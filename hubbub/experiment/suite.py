@@ -18,13 +18,14 @@ from hubbub.config.recipe import Recipe, RecipeError
 from hubbub.config.sections import Distinct, Section, Seed
 from hubbub.errors import HubbubError, did_you_mean
 from hubbub.experiment.run import Ended
-from hubbub.experiment.steps import Run
+from hubbub.experiment.steps import RunPlan
 from hubbub.report import run_folder
 from hubbub.report.compare import compare_runs
 from hubbub.report.compare_page import write_comparison
 from hubbub.report.results import LevelName
 from hubbub.runtime import files
 from hubbub.runtime.escape import escape_table
+from hubbub.runtime.names import safe_name
 
 __all__ = ["Suite", "SuiteError", "is_suite", "overview", "runs_of", "shipped", "write_overview"]
 
@@ -62,8 +63,9 @@ def is_suite(name: str) -> bool:
 
 def runs_of(
     names: Sequence[str], out: Path, *, name: str | None = None, settings: Sequence[str] = (), quick: bool = False
-) -> list[Run]:
-    """The runs of recipes and suites by name or file, in `out`/RECIPE, or `out`/SUITE/RECIPE for those of a suite.
+) -> list[RunPlan]:
+    """The runs of recipes and suites by name or file, in `out`/RECIPE, or `out`/SUITE/RECIPE for those of a suite; in
+    `out`/DATA-RECIPE where `settings` name other data.
 
     `name` replaces the first part of a single recipe or suite. `settings` are `--set` settings for each recipe; they
     override the seeds and folds of a suite. Quick runs keep the seeds and folds of `[quick]`. Raises `SuiteError` for
@@ -76,7 +78,10 @@ def runs_of(
     for one in names:
         place = out / run_folder.run_name(one, quick, name)
         if not is_suite(one):
-            found.append(Run(Recipe.load(one, tuple(settings), quick=quick), place, quick))
+            held = Recipe.load(one, tuple(settings), quick=quick)
+            if name is None and held.data.name != Recipe.load(one).data.name:
+                place = out / f"{safe_name(recipe.data_title(held.data.name))}-{place.name}"
+            found.append(RunPlan(held, place, quick))
             continue
         suite, beside = _read(one), Path(one).parent
         own = [] if quick else _settings(suite)
@@ -84,7 +89,7 @@ def runs_of(
         _refuse_unknown(members, f"suite {one}: ")
         for member in members:
             held = Recipe.load(member, (*own, *settings), quick=quick)
-            found.append(Run(held, place / run_folder.run_name(member), quick))
+            found.append(RunPlan(held, place / run_folder.run_name(member), quick))
     return found
 
 
@@ -139,7 +144,7 @@ def _row(folder: Path) -> dict[str, str]:
         "sd seeds": figure("clip", "accuracy", "sd_seeds"),
         "clip macro-F1": figure("clip", "macro_f1", "mean"),
         "segment accuracy": figure("segment", "accuracy", "mean"),
-        "minutes": f"{(summary.seconds.fit + summary.seconds.predict) / 60:.1f}",
+        "minutes": f"{(spent.fit + spent.predict) / 60:.1f}" if (spent := summary.seconds) else "-",
         "read first": "; ".join(reason.partition(":")[0] for reason in summary.why_not_comparable),
     }
 

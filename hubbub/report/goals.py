@@ -47,8 +47,8 @@ def _goal(runs: Path, recipe: str) -> pd.Series:
     fine_tuned = settings.head.name == "none" and settings.network.mode == "finetune"
     facts |= {
         "run": done[0].name,
-        "segments a second": f"{summary.segments_per_second:,.0f}",
-        "seconds of training": f"{summary.seconds.fit:,.0f}",
+        "segments a second": "-" if summary.segments_per_second is None else f"{summary.segments_per_second:,.0f}",
+        "seconds of training": "-" if summary.seconds is None else f"{summary.seconds.fit:,.0f}",
         "best epoch": "-" if epoch is None else str(epoch),
         "trainable parameters": "-" if trained is None else f"{trained:,}",
         "GPU needed": "yes" if fine_tuned else "no",

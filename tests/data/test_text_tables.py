@@ -93,32 +93,3 @@ def test_backslashes_and_other_forms_of_accents_find_the_file(place: Path) -> No
     assert labels(clips) == {"d.wav": "dog", "Grünfink.wav": "finch"} and len(clips.notes) == 1
     with pytest.raises(ClipsError, match="leaves"):
         from_csv(rows(place / "l.csv", "path,label", "..\\..\\d.wav,dog"))
-
-
-# Annotations
-
-VIEWS = [(number, view) for number in range(3) for view in ("Waveform 1", "Spectrogram 1")]
-RAVEN = (
-    "Selection\tView\tBegin Time (s)\tEnd Time (s)\tBegin File\tSpecies",
-    *(f"{n}\t{view}\t{0.5 * n}\t{0.5 * n + 0.4}\ta.wav\t{'ab'[n % 2]}" for n, view in VIEWS),
-)
-BIRDNET = ("Start (s),End (s),Scientific name,Common name,Confidence,File", "0,1,x,a,0.9,a.wav", "1,2,y,b,0.9,a.wav")
-AUDACITY = ("0.500000\t1.000000\tdog", "\\\t200.0\t7000.0", "1.100000\t1.500000\tcat")  # fmt: skip
-
-
-@pytest.mark.parametrize(("lines", "program"), [(RAVEN, "Raven"), (BIRDNET, "BirdNET"), (AUDACITY, "Audacity")])
-def test_annotations_are_told_how_to_become_a_list(place: Path, lines: tuple[str, ...], program: str) -> None:
-    with pytest.raises(ClipsError, match=rf"from {program}.*the columns path, start, end, label"):
-        open_data(str(rows(place / "night.txt", *lines)))
-
-
-@pytest.mark.parametrize(("lines", "count"), [(RAVEN, 3), (BIRDNET, 2)])
-def test_the_advice_on_annotations_can_be_followed(place: Path, lines: tuple[str, ...], count: int) -> None:
-    import tomllib
-
-    file = rows(place / "night.txt", *lines)
-    with pytest.raises(ClipsError) as refused:
-        open_data(str(file))
-    advice = str(refused.value).partition("columns = ")[2].partition("}")[0] + "}"
-    clips = open_data(str(file), columns=tomllib.loads(f"columns = {advice}")["columns"])
-    assert len(clips) == count and clips.labels == ("a", "b") and clips.table["group"].nunique() == 1

@@ -13,7 +13,7 @@ from hubbub.config.recipe import Recipe
 from hubbub.experiment import local
 from hubbub.experiment.engine import Done
 from hubbub.experiment.local import InProcess, Processes
-from hubbub.experiment.run import ExperimentError, Run, run_all, run_recipe
+from hubbub.experiment.run import ExperimentError, RunPlan, run_all, run_recipe
 from hubbub.report.summary import verify
 from hubbub.runtime import files, homes, processes
 from tests.helpers.runs import TINY, figures
@@ -39,7 +39,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_several_processes_give_the_same_figures(alone: Path, tmp_path: Path) -> None:
     said: list[str] = []
-    (ended,) = run_all([Run(recipe("train.seeds=[1,2]"), tmp_path / "cnn")], Processes(2), said.append)
+    (ended,) = run_all([RunPlan(recipe("train.seeds=[1,2]"), tmp_path / "cnn")], Processes(2), said.append)
     assert not ended.failed
     assert figures(tmp_path / "cnn") == figures(alone)
     assert sorted(line[:5] for line in said if line.startswith("[")) == ["[1/4]", "[2/4]", "[3/4]", "[4/4]"]
@@ -53,7 +53,7 @@ def test_a_cell_that_fails_is_reported_and_the_rest_go_on(engine, tmp_path: Path
     folder, engine = tmp_path / "cnn", engine()
     begin = engine.begin
 
-    def begin_and_block(run: Run, log) -> Done:
+    def begin_and_block(run: RunPlan, log) -> Done:
         done = begin(run, log)
         if run.folder == folder:
             (folder / "test-1").mkdir()
@@ -62,7 +62,7 @@ def test_a_cell_that_fails_is_reported_and_the_rest_go_on(engine, tmp_path: Path
 
     engine.begin = begin_and_block
     other = recipe("head.name=logreg", "head.pool=mean", "head.c=[1.0]")
-    broken, whole = run_all([Run(recipe("train.epochs=1"), folder), Run(other, tmp_path / "head")], engine)
+    broken, whole = run_all([RunPlan(recipe("train.epochs=1"), folder), RunPlan(other, tmp_path / "head")], engine)
     assert [str(done.step) for done in broken.failed] == ["test fold 1, seed 42"]
     assert "test-1/seed-42 cannot be removed: Not a directory" in str(broken.failed[0].error)
     assert "Traceback" in broken.failed[0].error.__notes__[0]
@@ -74,7 +74,7 @@ def test_a_cell_that_fails_is_reported_and_the_rest_go_on(engine, tmp_path: Path
 def test_a_run_that_cannot_begin_does_not_keep_others_from_it(tmp_path: Path) -> None:
     missing = Recipe.load("street-cnn", [*TWO_FOLDS, f'network.weights="{tmp_path}/none.safetensors"'])
     other = recipe("head.name=logreg", "head.pool=mean", "head.c=[1.0]")
-    broken, whole = run_all([Run(missing, tmp_path / "a"), Run(other, tmp_path / "b")], InProcess())
+    broken, whole = run_all([RunPlan(missing, tmp_path / "a"), RunPlan(other, tmp_path / "b")], InProcess())
     assert broken.failed[0].step.kind == "begin" and "none.safetensors" in str(broken.failed[0].error)
     assert whole.summary
 
@@ -90,7 +90,7 @@ def test_a_killed_process_takes_one_cell_with_it(tmp_path: Path) -> None:
             os.kill(engine._workers[0].process.pid, signal.SIGKILL)
 
     engine.start = start_and_kill
-    (ended,) = run_all([Run(recipe("train.epochs=1"), tmp_path / "cnn")], engine)
+    (ended,) = run_all([RunPlan(recipe("train.epochs=1"), tmp_path / "cnn")], engine)
     (lost,) = ended.failed
     assert str(lost.step) == "test fold 1, seed 42" and "signal 9" in str(lost.error)
     assert (tmp_path / "cnn" / "test-2" / "seed-42" / "metrics_test.json").is_file()
@@ -137,23 +137,23 @@ def _alive(pid: int) -> bool:
 
 
 def test_the_engine_of_this_machine_has_a_process_a_core_for_trainings_and_none_for_heads() -> None:
-    trained, headed = Run(recipe(), Path("a")), Run(recipe("head.name=logreg", "head.pool=mean"), Path("b"))
+    trained, headed = RunPlan(recipe(), Path("a")), RunPlan(recipe("head.name=logreg", "head.pool=mean"), Path("b"))
     log = [].append
     assert isinstance(local.local_engine([headed], None, log), InProcess)
     assert isinstance(local.local_engine([trained], 1, log), InProcess)
     assert local.local_engine([trained, headed], 3, log).slots == 3
-    assert isinstance(local.local_engine([Run(recipe("train.devices=2"), Path("c"))], None, log), InProcess)
+    assert isinstance(local.local_engine([RunPlan(recipe("train.devices=2"), Path("c"))], None, log), InProcess)
 
 
 def test_two_runs_in_one_folder_are_refused_before_anything_is_begun(tmp_path: Path) -> None:
-    runs = [Run(recipe(), tmp_path / "a"), Run(recipe("train.epochs=3"), tmp_path / "b" / ".." / "a")]
+    runs = [RunPlan(recipe(), tmp_path / "a"), RunPlan(recipe("train.epochs=3"), tmp_path / "b" / ".." / "a")]
     with pytest.raises(ExperimentError, match="two runs would write to"):
         run_all(runs, InProcess())
     assert not (tmp_path / "a").exists()
 
 
 def test_a_folder_in_use_is_refused_before_anything_is_begun(tmp_path: Path) -> None:
-    runs = [Run(recipe(), tmp_path / "free"), Run(recipe(), tmp_path / "held")]
+    runs = [RunPlan(recipe(), tmp_path / "free"), RunPlan(recipe(), tmp_path / "held")]
     with files.lock_folder(tmp_path / "held"), pytest.raises(homes.StoreError, match="in use by process"):
         run_all(runs, InProcess())
     assert not (tmp_path / "free" / "recipe.toml").exists()

@@ -19,7 +19,7 @@ from hubbub.data.open import open_clips
 from hubbub.experiment import ray as cluster
 from hubbub.experiment.local import Processes
 from hubbub.experiment.ray import Ray
-from hubbub.experiment.run import Run, run_all, run_recipe
+from hubbub.experiment.run import RunPlan, run_all, run_recipe
 from hubbub.experiment.steps import Step
 from hubbub.report import run_folder
 from hubbub.report.summary import verify
@@ -51,8 +51,8 @@ def test_a_suite_outlives_one_of_two_nodes_and_gives_the_figures_of_the_local_en
     trained = Recipe.load("street-cnn", [*TINY, *settings])
     headed = Recipe.load("street-cnn", HEAD)
 
-    def suite(place: Path) -> list[Run]:
-        return [Run(trained, place / "cnn"), Run(headed, place / "head")]
+    def suite(place: Path) -> list[RunPlan]:
+        return [RunPlan(trained, place / "cnn"), RunPlan(headed, place / "head")]
 
     killed: list[int] = []
     over = threading.Event()
@@ -87,7 +87,7 @@ def test_a_suite_outlives_one_of_two_nodes_and_gives_the_figures_of_the_local_en
 def test_what_workers_write_comes_by_way_of_a_storage_url(tmp_path: Path) -> None:
     """A cluster of this machine; the run folder is hidden from its workers, since they never write there."""
     storage, folder = tmp_path / "storage", tmp_path / "runs" / "head"
-    run = Run(Recipe.load("street-cnn", HEAD), folder)
+    run = RunPlan(Recipe.load("street-cnn", HEAD), folder)
     (ended,) = run_all([run], Ray(None, storage=storage.as_uri()))
     assert not ended.failed, ended.failed[0].error
     (there,) = storage.iterdir()
@@ -106,7 +106,7 @@ def test_what_workers_write_comes_by_way_of_a_storage_url(tmp_path: Path) -> Non
 def test_a_worker_without_the_data_says_so_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HUBBUB_HOME", str(tmp_path / "empty"))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "none"))
-    (ended,) = run_all([Run(Recipe.load("esc50-yamnet", ["network.weights=none"]), tmp_path / "run")], Ray(None))
+    (ended,) = run_all([RunPlan(Recipe.load("esc50-yamnet", ["network.weights=none"]), tmp_path / "run")], Ray(None))
     (lost,) = ended.failed
     assert str(lost.error).startswith(f"on {socket.gethostname()}: ") and "esc50" in str(lost.error).lower()
 
@@ -117,7 +117,7 @@ def test_asking_for_more_than_the_cluster_has_is_refused(tmp_path: Path) -> None
         EngineError,
         match="a task is to have 1000 cores and 0 accelerators, and no machine of the cluster has that many",
     ):
-        run_all([Run(Recipe.load("street-cnn", HEAD), tmp_path / "run")], Ray(None, cpus=1000))
+        run_all([RunPlan(Recipe.load("street-cnn", HEAD), tmp_path / "run")], Ray(None, cpus=1000))
 
 
 def test_an_address_that_does_not_answer_is_told_and_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,7 +142,7 @@ def place(folder: Path, **changes: Any) -> cluster.Place:
 
 def test_a_machine_that_does_not_share_the_folder_or_has_another_hubbub_refuses(tmp_path: Path) -> None:
     threads = torch.get_num_threads()  # which this process keeps
-    step = Step(Run(Recipe.load("street-cnn", HEAD), tmp_path), "begin")
+    step = Step(RunPlan(Recipe.load("street-cnn", HEAD), tmp_path), "begin")
     assert f"it does not see {tmp_path}. Put --out on" in str(
         cluster.perform_task(step, place(tmp_path), threads).error
     )
@@ -159,7 +159,7 @@ def test_a_machine_that_does_not_share_the_folder_or_has_another_hubbub_refuses(
 
 @pytest.mark.parametrize("path", ["recipe.toml", "test-1/seed-42/metrics_test.json", "summary.json", "gradcam/a.mp3"])
 def test_every_file_of_a_run_is_one_step_s_work(path: str) -> None:
-    run = Run(Recipe.load("street-cnn", HEAD), Path("run"))
+    run = RunPlan(Recipe.load("street-cnn", HEAD), Path("run"))
     kinds = [Step(run, "begin"), Step(run, "cell", "1", 42), Step(run, "cell", "2", 42), Step(run, "end")]
     writers = [step.kind for step in kinds if cluster.writes(step, path)]
     # the run's end may write what its beginning wrote, the same again

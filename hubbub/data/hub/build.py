@@ -60,7 +60,7 @@ def build_dataset(recipe: Recipe, folder: Path) -> Clips:
         )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ClipsError(f"{folder} is not empty. Give a new folder, or remove what is there.")
-    clips = open_section(recipe.data)
+    clips = open_section(recipe)
     if clips.kind != "sound":
         raise ClipsError(f"{clips.name} holds {clips.kind} already. Name a data set of sounds.")
     waves = cache.decode_clips(clips, recipe.audio.rate_hz)

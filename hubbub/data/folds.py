@@ -1,0 +1,161 @@
+"""Make folds where a data set has none: stratified over groups, or over the time of a single recording.
+
+A class with one group only cannot be both trained and tested: its clips get no fold and train in every split.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from hubbub.config.sections import Protocol
+from hubbub.data import class_folders
+from hubbub.data.clips import Clips
+from hubbub.data.values import in_order
+from hubbub.errors import HubbubError, count, examples
+
+__all__ = ["FoldError", "JOINED", "MADE", "decide", "far_from", "make_folds"]
+
+Flags = npt.NDArray[np.bool_]
+#: Protocols whose folds are made here.
+MADE = ("grouped", "time")
+#: Protocols that split by group here, so that near-duplicates can be kept in one group.
+JOINED = ("grouped", "holdout")
+_TRIALS = 20
+
+
+class FoldError(HubbubError):
+    """Clips that cannot be split into folds."""
+
+
+def decide(clips: Clips, protocol: Protocol) -> Protocol:
+    """The protocol that `auto` stands for with these clips; any other protocol unchanged.
+
+    Folders or columns of parts (train, validation, test) are used as they are; so are folds. Without folds they are
+    made: over time for the parts of a single recording, over groups for all others.
+    """
+    if protocol.kind != "auto":
+        return protocol
+    parts = {class_folders.part_named(fold) for fold in clips.folds}
+    if parts and all(map(str.isalpha, parts)) and "train" in parts and len(parts) > 1:
+        return _fixed(clips, protocol)
+    if len(clips.folds) > 1:
+        two = len(clips.folds) == 2 and protocol.validation != "none"
+        return protocol.model_copy(update={"kind": "kfold", **({"validation": "none"} if two else {})})
+    spans = clips.table[["start", "end"]].notna().any(axis=1).all()
+    one = clips.table["path"].nunique() == 1 and spans
+    return protocol.model_copy(update={"kind": "time" if one else "grouped"})
+
+
+def make_folds(clips: Clips, protocol: Protocol) -> tuple[Clips, Protocol]:
+    """The clips with the folds of `grouped` or `time`, and the protocol with the number of folds that the clips allow.
+
+    With two folds there is no validation part. Under `time`, each stretch of the recording becomes a group. Clips that
+    have such folds already are unchanged. Raises `FoldError` where no class can be both trained and tested.
+    """
+    if protocol.kind not in MADE or clips.fold_source == "made":
+        return clips, protocol
+    folds = _grouped(clips, protocol) if protocol.kind == "grouped" else _timed(clips, protocol)
+    made = replace(clips, table=clips.table.assign(fold=folds), fold_source="made")
+    if protocol.kind == "time":  # each stretch counts as a recording, so that what it shares with others is no leak
+        made.table["group"] += " " + made.table["fold"].map("stretch {}".format)
+    k = len(made.folds)
+    return made, protocol.model_copy(update={"k": k, **({"validation": "none"} if k == 2 else {})})
+
+
+def far_from(table: pd.DataFrame, rows: npt.NDArray[np.intp], others: npt.NDArray[np.intp], gap_s: float) -> Flags:
+    """For each of `rows` whether it is at least `gap_s` [s] away from all of `others`, parts of one recording."""
+    starts, ends = table["start"].fillna(0).to_numpy(), table["end"].fillna(np.inf).to_numpy()
+    far = np.ones(len(rows), dtype=bool)
+    for other in others:
+        far &= (starts[rows] >= ends[other] + gap_s) | (ends[rows] <= starts[other] - gap_s)
+    return far
+
+
+def _fixed(clips: Clips, protocol: Protocol) -> Protocol:
+    """The protocol `fixed` of folds named like parts; without a test part, the validation part is tested."""
+    by_part: dict[str, list[str]] = {"train": [], "validation": [], "test": []}
+    for fold in clips.folds:
+        by_part[class_folders.part_named(fold)].append(fold)
+    test, validation = by_part["test"], by_part["validation"]
+    if not test:
+        test, validation = validation, []
+    parts = {"train": tuple(by_part["train"]), "val": tuple(validation), "test": tuple(test)}
+    return Protocol.model_validate(protocol.model_dump() | {"kind": "fixed", "folds": ()} | parts)
+
+
+def _grouped(clips: Clips, protocol: Protocol) -> list[str]:
+    """A fold for each clip: whole groups, stratified by class (scikit-learn's `StratifiedGroupKFold`)."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    labels, groups = clips.table["label"].to_numpy(), clips.table["group"].to_numpy()
+    originals = clips.table["split_hint"].to_numpy() != "train"
+    tested = _testable(labels, groups, originals)
+    if len(set(labels[tested])) < 2:
+        by_class = pd.Series(groups[originals]).groupby(labels[originals]).nunique()
+        each = examples(f"{name}: {count(n, 'recording')}" for name, n in by_class.items())
+        advice = ", or use --group file if each file is a recording of its own" * (clips.group_source == "guessed")
+        raise FoldError(
+            f"{clips.name}: fewer than two classes can be both trained and tested, as that takes two recordings of a "
+            f"class ({each}). "
+            f"Add recordings{advice}."
+        )
+    rows = np.flatnonzero(tested)
+    counts = pd.Series(groups[tested & originals]).groupby(labels[tested & originals]).nunique()
+    k = min(protocol.k, int(counts.min()))
+    for trial in range(_TRIALS):
+        found = np.full(len(clips), "", dtype=object)
+        seed = protocol.seed + trial
+        splitter = StratifiedGroupKFold(k, shuffle=True, random_state=seed)
+        for number, (_, test) in enumerate(splitter.split(rows, labels[rows], groups[rows]), 1):
+            found[rows[test]] = str(number)
+        if k == 2 or _all_trained(labels, found, protocol):
+            return list(found)
+    missing = examples(_untrained(labels, found, protocol))
+    raise FoldError(
+        f"{clips.name}: in {k} folds some training part lacks the class {missing}, as its recordings also hold other "
+        "classes. Ask for fewer folds (--folds 2), or add recordings of it."
+    )
+
+
+def _testable(labels: npt.NDArray[np.object_], groups: npt.NDArray[np.object_], originals: Flags) -> Flags:
+    """Clips whose group may be tested: every class in it has another group."""
+    tested = np.ones(len(labels), dtype=bool)
+    while True:
+        left = pd.Series(groups[tested & originals]).groupby(labels[tested & originals]).nunique()
+        single = set(labels) - set(left.index[left > 1])
+        now = tested & ~np.isin(groups, np.unique(groups[np.isin(labels, sorted(single))]))
+        if (now == tested).all():
+            return tested
+        tested = now
+
+
+def _all_trained(labels: npt.NDArray[np.object_], folds: npt.NDArray[np.object_], protocol: Protocol) -> bool:
+    return next(_untrained(labels, folds, protocol), None) is None
+
+
+def _untrained(labels: npt.NDArray[np.object_], folds: npt.NDArray[np.object_], protocol: Protocol) -> Iterator[str]:
+    """The classes that are missing from the training part of some split."""
+    names = in_order(set(folds) - {""})
+    step = {"next": 1, "previous": -1, "none": 0}[protocol.validation]
+    for number, name in enumerate(names):
+        out = {name, names[(number + step) % len(names)]}
+        yield from sorted(set(labels) - set(labels[~np.isin(folds, sorted(out))]))
+
+
+def _timed(clips: Clips, protocol: Protocol) -> list[str]:
+    """A fold for each clip of one recording: consecutive blocks of about as many clips, in the order of time."""
+    labels, order = clips.table["label"].to_numpy(), np.argsort(clips.table["start"].to_numpy(), kind="stable")
+    folds = np.full(len(clips), "", dtype=object)
+    for k in range(min(protocol.k, len(clips)), 1, -1):
+        for number, rows in enumerate(np.array_split(order, k), 1):
+            folds[rows] = str(number)
+        if not any(_untrained(labels, folds, protocol.model_copy(update={"validation": "none"} if k == 2 else {}))):
+            return list(folds)
+    raise FoldError(
+        f"{clips.name}: one recording, and some class occurs in one stretch of it only "
+        f"({examples(dict.fromkeys(_untrained(labels, folds, protocol)))}), so it cannot be both trained and tested. "
+        "Annotate another recording, or another stretch with that class."
+    )
