@@ -51,9 +51,12 @@ def from_annotations(
         raise given.problem
     sounds = Sounds(root or file.parent)
     source = locate(given, sounds)
-    if given.table.empty and not source.without:
-        raise ClipsError(f"{file} holds no annotations, and no recording is named like it.")
     *_, name = stems(file)
+    if not source.found and not any(given.table["recording"]):
+        raise ClipsError(
+            f"{file} names no recording, and below {sounds.base} none is called {name}. Put the table beside its "
+            "recording under the same name, or name the recording's folder as data.root."
+        )
     return _clips(name, sounds, [source], asked)
 
 
