@@ -24,7 +24,9 @@ _FULL_BAND = 0.85
 _LOSSY_HZ = (15_000.0, 20_500.0)
 _LOSSY = ("MPEG", "VORBIS", "OPUS", "mp3", "aac", "wma", "amr", "ac3", "opus", "vorbis", "mp2", "dts", "cook")
 _RATES_HZ = np.array([8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000])
-_SMALL_OFFSET, _OFFSET = 0.005, 0.01
+#: DC offsets in full scales: those that count in the confound check, and those that are reported where they are at
+#: least this share of the sound's RMS.
+_SMALL_OFFSET, _OFFSET, _OFFSET_SHARE = 0.005, 0.01, 0.1
 _SHORT_S, _MOSTLY_SILENT = 0.25, 0.5
 _QUIETEST_DB = -120.0
 #: The decoder's warnings by a phrase in each: the kind, how severe it is, and what they say of several clips. Kinds
@@ -119,11 +121,12 @@ def _levels(clips: pd.DataFrame) -> Iterator[Finding]:
             "off cannot be restored.",
         )  # fmt: skip
     size = clips["offset"].abs().sort_values(ascending=False, kind="stable")
-    shifted = clips.loc[size.index[size >= _OFFSET]]
+    audible = _OFFSET_SHARE * 10 ** (clips["level_db"] / 20)
+    shifted = clips.loc[size.index[size >= np.maximum(audible, _OFFSET).loc[size.index]]]
     if len(shifted):
         yield _finding(
             "offset", "note", shifted, f"{_have(len(shifted))} a DC offset of at least {_percent(_OFFSET)} of full "
-            f"scale, up to {_percent(size.iloc[0])}", "Check the recorder; a high-pass filter removes it.",
+            f"scale, up to {_percent(size.loc[shifted.index[0]])}", "A high-pass filter removes it.",
         )  # fmt: skip
 
 
@@ -228,10 +231,12 @@ def _shift(pair: NearDuplicate) -> str:
 
 def file_properties(clips: pd.DataFrame) -> pd.DataFrame:
     """The properties that `confounds.FAMILIES` name. Differences that mean nothing are removed: edges near half the
-    sample rate, which depend on the sound where an encoder makes them, and offsets below .5 % of full scale."""
+    sample rate, and offsets below .5 % of full scale."""
     share = 2 * clips["band_hz"] / clips["rate_hz"]
+    encoded = (2 * clips["band_hz"] < clips["rate_hz"]) & clips["band_hz"].between(*_LOSSY_HZ)
     return clips.assign(
-        band=share.where(share < _FULL_BAND, 1.0),
+        band=share.where((share < _FULL_BAND) & ~encoded, 1.0),
+        encoded=encoded.astype(float),
         offset=clips["offset"].where(clips["offset"].abs() >= _SMALL_OFFSET, 0.0),
         peak_db=20 * np.log10(np.maximum(clips["peak"], 10 ** (_QUIETEST_DB / 20))),
     )
@@ -288,9 +293,9 @@ def _figures(test: PropertyTest) -> str:
 
 
 _UNITS = {
-    "rate_hz": "{:,.0f} Hz", "channels": "{:.1f} channels", "band": "{:.0%} of the bandwidth", "offset": "{:+.1%}",
-    "floor_db": "{:.0f} dB", "level_db": "{:.0f} dB", "peak_db": "peak {:.0f} dB", "seconds": "{:.2g} s",
-    "silent": "{:.0%} silence",
+    "rate_hz": "{:,.0f} Hz", "channels": "{:.1f} channels", "band": "{:.0%} of the bandwidth",
+    "encoded": "{:.0%} of the clips", "offset": "{:+.1%}", "floor_db": "{:.0f} dB", "level_db": "{:.0f} dB",
+    "peak_db": "peak {:.0f} dB", "seconds": "{:.2g} s", "silent": "{:.0%} silence",
 }  # fmt: skip
 
 

@@ -12,9 +12,10 @@ from hubbub.config.recipe import Recipe
 from hubbub.data import arrays, cache, leaks, near_duplicates, splits
 from hubbub.data.cache import Segments
 from hubbub.data.clips import Clips
-from hubbub.data.folds import MADE
+from hubbub.data.folds import JOINED, MADE
 from hubbub.data.inputs import Inputs
 from hubbub.data.leaks import Audit
+from hubbub.data.near_duplicates import NearDuplicate
 from hubbub.data.splits import Split
 from hubbub.errors import examples
 from hubbub.experiment.resolve import make_folds, resolve
@@ -28,16 +29,15 @@ if TYPE_CHECKING:
 __all__ = ["Log", "Prepared", "prepare"]
 
 Log = Callable[[str], None]
-#: Protocols that split by group here, so that near-duplicates can be kept together.
-JOINED = ("grouped", "holdout")
 
 
 @dataclass(frozen=True)
 class Prepared:
     """The data and the initial network that all cells of a run share.
 
-    `recipe` is resolved. `base` is the network before any training, `embedded` its embeddings where it is frozen.
-    `caveats` belong beside every figure of the run. `network` makes the networks where the caller gave a class.
+    `recipe` is resolved. `near` are pairs of clips of different groups that hold nearly the same sound. `base` is the
+    network before any training, `embedded` its embeddings where it is frozen. `caveats` belong beside every figure of
+    the run. `network` makes the networks where the caller gave a class.
     """
 
     recipe: Recipe
@@ -45,6 +45,7 @@ class Prepared:
     sound: Inputs
     splits: list[Split]
     audit: Audit
+    near: Sequence[NearDuplicate]
     base: "TorchClassifier"
     weights: Path | None
     embedded: Segments | None
@@ -92,11 +93,10 @@ def prepare(
     log(f"{clips.name}: {len(clips):,} clips, {len(clips.labels)} classes; reading")
     for line in (*resolved.notes, *(f"left out: {line}" for line in clips.left_out)):
         log(line)
-    sound, near = None, []
+    sound: Inputs | None = None
+    near: list[NearDuplicate] = []
     if recipe.protocol.kind in JOINED or not sealed:
-        sound = arrays.load_inputs(clips, recipe)
-        one = recipe.protocol.kind == "time"  # a recording repeats itself
-        near = near_duplicates.find(sound) if isinstance(sound, cache.Waves) and not one else []
+        sound, near = _read(recipe, clips)
     if recipe.protocol.kind in JOINED:
         clips, joined = near_duplicates.join_groups(clips, near)
         clips = replace(clips, notes=(*clips.notes, *joined))
@@ -125,8 +125,17 @@ def prepare(
         log(f"{recipe.network.name}: embedding {len(clips):,} clips once")
         embedded = cache.embed(sound, base)
     return Prepared(
-        recipe, clips, sound, found, audit, base, weights, embedded, clips.targets(), quick, caveats, network
+        recipe, clips, sound, found, audit, near, base, weights, embedded, clips.targets(), quick, caveats, network
     )
+
+
+def _read(recipe: Recipe, clips: Clips) -> tuple[Inputs, list[NearDuplicate]]:
+    """The decoded clips, and pairs of different groups that hold nearly the same sound. A single recording repeats
+    itself, so there is no search among its parts."""
+    sound = arrays.load_inputs(clips, recipe)
+    if not isinstance(sound, cache.Waves) or recipe.protocol.kind == "time":
+        return sound, []
+    return sound, near_duplicates.find(sound, list(clips.table["group"]))
 
 
 def _load_weights(base: "TorchClassifier", quick: bool, log: Log) -> tuple[Path | None, tuple[str, ...]]:

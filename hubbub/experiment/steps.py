@@ -15,6 +15,7 @@ import numpy as np
 
 from hubbub.classifier import calibration
 from hubbub.config.recipe import Recipe
+from hubbub.data.check import check_inputs
 from hubbub.errors import HubbubError, examples
 from hubbub.experiment import cell, gallery
 from hubbub.experiment.prepare import Log, Prepared, prepare
@@ -138,6 +139,7 @@ class Performer:
             _refuse_other(prepared, folder)
         else:
             run_folder.write_environment(folder, environment_of(prepared))
+            run_folder.write_data_check(folder, check_inputs(prepared.clips, prepared.sound, prepared.near))
             run_folder.write_recipe(folder, recipe)
         seeds = prepared.recipe.train.seeds
         cells = tuple(Step(run, "cell", split.name, seed) for split in prepared.splits for seed in seeds)

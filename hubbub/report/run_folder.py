@@ -24,30 +24,12 @@ from hubbub.runtime.names import name_problem, safe_name
 __all__ = [
     *("DEFINING", "LEFTOVERS", "OF_ALL_CELLS", "RECIPE", "SAMPLES", "SHARED", "SUMMARY", "ReportError"),
     *("belongs_to_a_cell", "calibration_of", "cell_folder", "cells", "class_table_file", "classifier_folder"),
-    *(
-        "damaged_summary",
-        "fold_names",
-        "gallery_folder",
-        "has_checkpoint",
-        "is_begun",
-        "is_checkpoint",
-        "is_done",
-        "is_finished",
-        "marks_done",
-    ),
-    *(
-        "missing_file",
-        "missing_predictions",
-        "page_file",
-        "plot_file",
-        "predictions",
-        "read_data_check",
-        "read_environment",
-    ),
-    *("read_history", "read_predictions", "read_recipe", "read_result", "read_samples", "read_summary"),
-    *("read_throughput", "read_unknown_predictions", "recipe_text", "refit_folder", "run_name", "run_of", "threads"),
-    *("write_environment", "write_history", "write_predictions", "write_recipe", "write_result", "write_summary"),
-    *("write_data_check", "write_throughput"),
+    *("damaged_summary", "fold_names", "gallery_folder", "has_checkpoint", "is_begun", "is_checkpoint", "is_done"),
+    *("is_finished", "marks_done", "missing_file", "missing_predictions", "page_file", "plot_file", "predictions"),
+    *("read_data_check", "read_environment", "read_history", "read_predictions", "read_recipe", "read_result"),
+    *("read_samples", "read_summary", "read_throughput", "read_unknown_predictions", "recipe_text", "refit_folder"),
+    *("run_name", "run_of", "threads", "write_data_check", "write_environment", "write_history", "write_predictions"),
+    *("write_recipe", "write_result", "write_summary", "write_throughput"),
 ]
 
 # Of a run.
@@ -229,8 +211,7 @@ def write_environment(folder: Path, environment: Environment) -> None:
 
 def read_data_check(folder: Path) -> DataCheck | None:
     """What was found in the data of a run; None where they were not checked. Raises `ReportError`."""
-    path = folder / _DATA_CHECK
-    return _read(path, DataCheck) if path.is_file() else None
+    return _read(path, DataCheck) if (path := folder / _DATA_CHECK).is_file() else None
 
 
 def write_data_check(folder: Path, check: DataCheck) -> None:
@@ -255,8 +236,7 @@ def damaged_summary(folder: Path, why: str) -> ReportError:
 
 def read_samples(folder: Path) -> list[dict[str, Any]]:
     """The list of the gallery's sample clips; none where there is no list. Raises `ReportError`."""
-    path = folder / GALLERY / SAMPLES
-    return _read(path, list[dict[str, Any]]) if path.is_file() else []
+    return _read(path, list[dict[str, Any]]) if (path := folder / GALLERY / SAMPLES).is_file() else []
 
 
 def threads(folder: Path) -> list[Threads]:

@@ -208,8 +208,8 @@ def test_spectrograms_are_checked_by_content(tmp_path: Path, monkeypatch: pytest
     np.save(tmp_path / "2.npy", np.load(tmp_path / "0.npy"))
     (tmp_path / "1.npy").write_bytes(b"text")
     monkeypatch.setattr(check, "open_data", lambda *_, **__: clips)
-    broken, twice = check.check_data("hub")[1]
-    assert re.match(r"1 files cannot be used: .*1\.npy cannot be read as a spectrogram", broken)
+    broken, twice = (one.text for one in check.check_data("hub").of("wrong"))
+    assert re.match(r"1 file cannot be used: .*1\.npy cannot be read as a spectrogram", broken)
     assert twice == "1 spectrogram occurs more than once: 0 = 2"
 
 
