@@ -269,6 +269,9 @@ def test_a_column_of_groups_is_used_where_it_is_named(night: Path) -> None:
     lines = ("file,start,end,label,site", "night.wav,2,3.5,beep,north", "day.wav,6,7.5,hiss,north")
     clips = open_data(str(rows(night / "all.csv", *lines)), columns={"group": "site"})
     assert list(clips.table["group"]) == ["north", "north"] and clips.group_source == "given"
+    for group, expected in (("site", ["north"]), ("file", ["day.wav", "night.wav"]), ("([dn])[a-z]+", ["d", "n"])):
+        clips = open_data(str(night / "all.csv"), group=group)
+        assert sorted(set(clips.table["group"])) == expected
 
 
 def test_groups_of_a_table_are_kept_and_background_gets_that_of_its_recording(night: Path) -> None:
