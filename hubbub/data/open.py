@@ -55,13 +55,13 @@ def open_data(
     fills the share `overlap` of them; `background` adds a class of windows without annotations. Raises `ClipsError` or
     `StoreError`.
     """
-    asked = Asked(WindowRule(window_s, hop_s, overlap), background, labels, allow_missing)
+    asked = Asked(WindowRule(window_s, hop_s, overlap), background, labels, allow_missing, group)
     if not name:
         raise ClipsError("the data set has no name. Give a known one (hubbub data list), a CSV file or a folder.")
     if group and (name in DATASETS or Path(name).suffix.lower() == ".npz"):
         raise ClipsError(f"{name} says which clips are of one recording. Leave --group (data.group) out.")
     if annotated := _open_annotated(name, columns, root, asked):
-        clips = grouping.regroup(annotated, group)
+        clips = annotated
     elif background:
         raise ClipsError(f"{name} is not annotated, so no background can be taken from it. Leave background off.")
     elif name in DATASETS:
