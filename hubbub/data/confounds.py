@@ -44,7 +44,7 @@ FAMILIES = (
     Family("DC offset", ("offset",)),
     Family("noise floor", ("floor_db",), by_nature=True),
     Family("loudness", ("level_db", "peak_db"), by_nature=True),
-    Family("length and silence", ("seconds", "silent"), by_nature=True),
+    Family("length or silence", ("seconds", "silent"), by_nature=True),
 )
 _FOLDS = 5
 _CODING = "="  # coding=WAV PCM_16: the column of one coding
