@@ -79,7 +79,7 @@ class Narrow:
 
 
 def _padded(wave: Array, start: int, stop: int) -> Array:
-    if 0 <= start and stop <= len(wave):
+    if start >= 0 and stop <= len(wave):
         return wave[start:stop]
     found = np.zeros(stop - start, np.float32)
     low, high = max(start, 0), min(stop, len(wave))
