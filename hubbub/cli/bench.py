@@ -33,7 +33,6 @@ from hubbub.errors import HubbubError
 from hubbub.runtime import distributed
 
 if TYPE_CHECKING:
-    from hubbub.experiment.engine import Engine as Engines
     from hubbub.experiment.run import Ended
     from hubbub.experiment.steps import RunPlan
     from hubbub.report.results import Summary
@@ -80,17 +79,19 @@ def bench(
     extra = as_settings(settings, device, folds, seeds, allow_missing, allow_leaky)
     runs = suite.runs_of(names, out_dir, name=name, settings=extra, quick=quick)
 
-    def open_engine() -> "Engines":
-        if engine == "local":
-            from hubbub.experiment.local import local_engine  # slow to import: after the recipes are checked
+    def run() -> "list[Ended]":
+        from hubbub.experiment.run import run_all  # slow to import: after the recipes are checked
 
-            return local_engine(runs, jobs, log)
+        if engine == "local":
+            from hubbub.experiment.local import local_engine
+
+            return run_all(runs, local_engine(runs, jobs, log), log)
         from hubbub.experiment import ray
 
         distributed.require_one_process("a grid with --engine ray")
-        return ray.Ray(address, cpus=cpus, gpus=gpus, storage=storage)
+        return run_all(runs, ray.Ray(address, cpus=cpus, gpus=gpus, storage=storage), log)
 
-    ends = run_grid(runs, open_engine)
+    ends = run_grid(runs, run)
     print_results(ends)
     for one in names:
         if suite.is_suite(one):
@@ -99,20 +100,17 @@ def bench(
     exit_if_failed(ends, debug)
 
 
-def run_grid(runs: "Sequence[RunPlan]", open_engine: "Callable[[], Engines]") -> "list[Ended]":
-    """Runs what is left of `runs` and returns how each ended. Under torchrun all processes but the first work for it,
-    and exit."""
-    for run in runs:
-        distributed.check_world_size(run.recipe.train.nodes, run.recipe.train.devices)
+def run_grid(runs: "Sequence[RunPlan]", run: "Callable[[], list[Ended]]") -> "list[Ended]":
+    """Calls `run` in the first process of those that `runs` need. Under torchrun all others work for it, and exit."""
+    for one in runs:
+        distributed.check_world_size(one.recipe.train.nodes, one.recipe.train.devices)
     with distributed.process_group(runs[0].recipe.train.nodes, runs[0].recipe.train.devices) as is_first_rank:
         if not is_first_rank:
             from hubbub.train.worker import run_worker
 
             run_worker()
             raise typer.Exit
-        from hubbub.experiment.run import run_all
-
-        return run_all(runs, open_engine(), log)
+        return run()
 
 
 def exit_if_failed(ends: "Sequence[Ended]", debug: bool) -> None:

@@ -50,13 +50,15 @@ def decide(clips: Clips, protocol: Protocol) -> Protocol:
 def make_folds(clips: Clips, protocol: Protocol) -> tuple[Clips, Protocol]:
     """The clips with the folds of `grouped` or `time`, and the protocol with the number of folds that the clips allow.
 
-    With two folds there is no validation part. Clips that have such folds already are unchanged. Raises `FoldError`
-    where no class can be both trained and tested.
+    With two folds there is no validation part. Under `time`, each stretch of the recording becomes a group. Clips that
+    have such folds already are unchanged. Raises `FoldError` where no class can be both trained and tested.
     """
     if protocol.kind not in MADE or clips.fold_source == "made":
         return clips, protocol
     folds = _grouped(clips, protocol) if protocol.kind == "grouped" else _timed(clips, protocol)
     made = replace(clips, table=clips.table.assign(fold=folds), fold_source="made")
+    if protocol.kind == "time":  # each stretch counts as a recording, so that what it shares with others is no leak
+        made.table["group"] += " " + made.table["fold"].map("stretch {}".format)
     k = len(made.folds)
     return made, protocol.model_copy(update={"k": k, **({"validation": "none"} if k == 2 else {})})
 

@@ -20,7 +20,7 @@ from hubbub.runtime.names import safe_name
 if TYPE_CHECKING:
     from hubbub.models.custom import NetworkFactory
 
-__all__ = ["bench", "print_line"]
+__all__ = ["bench", "common_settings", "print_line"]
 
 #: The settings of the network that count for one of the caller's own, too.
 KEPT = ("network.mode", "network.channels")
@@ -56,22 +56,34 @@ def bench(
     is trained in place of the recipe's own network, with all else as it is. It gets `num_classes` if it takes an
     argument. Raises `HubbubError`.
     """
+    given = common_settings(settings, folds, seeds, device, allow_missing, allow_leaky)
+    plan = replace(_planned(recipe, given, Path(out), name, quick), refit=refit)
+    if network is not None:
+        if idle := [field for field in settings or {} if field.startswith("network.") and field not in KEPT]:
+            raise RecipeError(f"{idle[0]} is for the recipe's own network, which network= replaces. Leave it out.")
+        base = plan.recipe.title if isinstance(recipe, Recipe) else Path(recipe).stem
+        plan = _with_network(plan, network, base, name, jobs)
+    distributed.check_world_size(plan.recipe.train.nodes, plan.recipe.train.devices)
+    run_plan(plan, jobs, (lambda line: None) if quiet else print_line)
+    return Run(plan.folder, network)
+
+
+def common_settings(
+    settings: Mapping[str, Any] | None,
+    folds: Iterable[str | int] | None,
+    seeds: Iterable[int] | None,
+    device: str | None,
+    allow_missing: bool,
+    allow_leaky: bool,
+) -> list[str]:
+    """The common options as `--set` settings, so that the resolved recipe holds them."""
     changes = dict(settings or {})
     changes |= {"train.device": device} if device else {}
     changes |= {"protocol.folds": [str(fold) for fold in folds]} if folds is not None else {}
     changes |= {"train.seeds": list(seeds)} if seeds is not None else {}
     changes |= {"data.allow_missing": True} if allow_missing else {}
     changes |= {"protocol.allow_leaky": True} if allow_leaky else {}
-    given = [as_setting(field, str(value) if isinstance(value, Path) else value) for field, value in changes.items()]
-    plan = replace(_planned(recipe, given, Path(out), name, quick), refit=refit)
-    if network is not None:
-        base = plan.recipe.title if isinstance(recipe, Recipe) else Path(recipe).stem
-        plan = _with_network(plan, network, base, name, jobs)
-        if idle := [field for field in changes if field.startswith("network.") and field not in KEPT]:
-            raise RecipeError(f"{idle[0]} is for the recipe's own network, which network= replaces. Leave it out.")
-    distributed.check_world_size(plan.recipe.train.nodes, plan.recipe.train.devices)
-    run_plan(plan, jobs, (lambda line: None) if quiet else print_line)
-    return Run(plan.folder, network)
+    return [as_setting(field, str(value) if isinstance(value, Path) else value) for field, value in changes.items()]
 
 
 def _planned(recipe: str | Path | Recipe, settings: list[str], out: Path, name: str | None, quick: bool) -> RunPlan:

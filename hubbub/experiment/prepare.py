@@ -29,7 +29,7 @@ __all__ = ["Log", "Prepared", "prepare"]
 
 Log = Callable[[str], None]
 #: Protocols that split by group here, so that near-duplicates can be kept together.
-JOINED = (*MADE, "holdout")
+JOINED = ("grouped", "holdout")
 
 
 @dataclass(frozen=True)
@@ -95,10 +95,12 @@ def prepare(
     sound, near = None, []
     if recipe.protocol.kind in JOINED or not sealed:
         sound = arrays.load_inputs(clips, recipe)
-        near = near_duplicates.find(sound) if isinstance(sound, cache.Waves) else []
+        one = recipe.protocol.kind == "time"  # a recording repeats itself
+        near = near_duplicates.find(sound) if isinstance(sound, cache.Waves) and not one else []
     if recipe.protocol.kind in JOINED:
         clips, joined = near_duplicates.join_groups(clips, near)
         clips = replace(clips, notes=(*clips.notes, *joined))
+    if recipe.protocol.kind in MADE:
         recipe, clips = make_folds(recipe, clips)
         base = TorchClassifier(recipe, base.labels, network=base.network)
     found = _split(clips, recipe)
