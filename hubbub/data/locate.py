@@ -61,17 +61,19 @@ def located(file: Path, base: Path, paths: Mapping[int, str]) -> tuple[dict[int,
                 found[row] = str(there)
             if found[row]:
                 break
+    names = {row: paths[row].strip().replace("\\", "/") for row in lost if not found[row]}
+    found |= {row: str(sounds[stem]) for row, stem in _in_another_case(names, list(sounds)).items()}
     moved: tuple[str, ...] = ()
-    if lost and not any(found.values()):
-        names = {row: paths[row].strip().replace("\\", "/") for row in lost}
-        if stems := _moved(names, list(sounds)) or _in_another_case(names, list(sounds)):
-            found |= {row: str(sounds[stem]) for row, stem in stems.items()}
-            direct |= {row: found[row] for row in stems}
-            row = next(iter(stems))
-            moved = (f"PATHS: the listed files are not where the list says; '{paths[row]}' is read from {found[row]}",)
-    listed = {row: path if found[row] else str(inside(file, base, paths[row])) for row, path in direct.items()}
-    for path in {path for row, path in paths.items() if found[row] and not moved}:
-        inside(file, base, path)
+    if names and not any(found.values()) and (stems := _moved(names, list(sounds))):
+        found |= {row: str(sounds[stem]) for row, stem in stems.items()}
+        direct |= {row: found[row] for row in stems}
+        row = next(iter(stems))
+        moved = (f"PATHS: the listed files are not where the list says; '{paths[row]}' is read from {found[row]}",)
+    for row, path in paths.items():
+        if not (moved and found[row]):
+            inside(file, base, path)
+            inside(file, base, path.strip().replace("\\", "/"))
+    listed = {row: path if found[row] else os.path.normpath(base / paths[row]) for row, path in direct.items()}
     if folders := [f"row {row}: {paths[row]}" for row, path in listed.items() if os.path.isdir(path)]:
         raise ClipsError(f"{file}: {len(folders)} rows name a folder ({examples(folders)}). List the files in it.")
     values.refuse_undecodable(found.values())
