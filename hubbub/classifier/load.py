@@ -12,24 +12,32 @@ from hubbub.classifier.onnx_classifier import ENDING, OnnxClassifier
 
 if TYPE_CHECKING:
     from hubbub.classifier.torch_classifier import TorchClassifier
+    from hubbub.models.custom import NetworkFactory
 
 __all__ = ["default_model", "load", "load_torch"]
 
 
-def load(name: str | Path) -> Classifier:
+def load(name: str | os.PathLike[str], network: "NetworkFactory | None" = None) -> Classifier:
     """The classifier of a run folder, a classifier folder or an exported file (.onnx); `yamnet` is YAMNet with its own
     521 AudioSet classes.
 
-    Raises `ClassifierError` for anything else, and for a damaged or incomplete classifier.
+    `network` is the class or function that made the network of a classifier that was trained with it. Raises
+    `ClassifierError` for anything else, and for a damaged or incomplete classifier.
     """
-    return OnnxClassifier.load(name) if _is_exported(name) else load_torch(name)
+    if not _is_exported(name):
+        return load_torch(name, network)
+    if network is not None:
+        raise ClassifierError(f"{name} is an exported file, which holds its network. Leave network= out.")
+    return OnnxClassifier.load(Path(name))
 
 
-def load_torch(name: str | Path) -> "TorchClassifier":
+def load_torch(name: str | os.PathLike[str], network: "NetworkFactory | None" = None) -> "TorchClassifier":
     """As `load`, for what needs gradients or weights: an exported file, which has none, raises `ClassifierError`."""
     from hubbub.classifier.torch_classifier import CARD, TorchClassifier, load_audioset
 
     if str(name) == "yamnet":
+        if network is not None:
+            raise ClassifierError("'yamnet' is hubbub's own network. Leave network= out.")
         return load_audioset()
     if not str(name):
         raise ClassifierError(
@@ -45,7 +53,7 @@ def load_torch(name: str | Path) -> "TorchClassifier":
         raise ClassifierError(
             f"{name} is not a folder. Give a run folder (runs/NAME), a saved classifier, or 'yamnet'."
         )
-    return TorchClassifier.load(folder if os.path.isfile(folder / CARD) else folder / SAVED_IN)
+    return TorchClassifier.load(folder if os.path.isfile(folder / CARD) else folder / SAVED_IN, network)
 
 
 def default_model() -> str:
@@ -61,5 +69,5 @@ def default_model() -> str:
     return "yamnet"
 
 
-def _is_exported(name: str | Path) -> bool:
+def _is_exported(name: str | os.PathLike[str]) -> bool:
     return Path(name).suffix.lower() == ENDING

@@ -27,7 +27,8 @@ from hubbub.classifier.base import Classifier, ClassifierError
 from hubbub.classifier.metadata import parse_json, read_metadata
 from hubbub.config import sections as settings
 from hubbub.config.recipe import Recipe
-from hubbub.models.network import FRONTEND, Network
+from hubbub.models.custom import PREFIX, NetworkFactory, is_custom, name_of, with_custom
+from hubbub.models.network import FRONTEND, Network, NetworkError
 from hubbub.models.registry import build_network
 from hubbub.models.yamnet import class_names, load_yamnet
 from hubbub.runtime import files
@@ -51,8 +52,10 @@ BATCH, BATCH_ACCELERATOR = 32, 256
 class TorchClassifier(Classifier):
     """A network, and a head where the recipe has one, that turn a recording into class probabilities.
 
-    Without `network` a new one is initialised from `seed`. `card` says what it was trained on, with caveats about its
-    predictions, and `confidence` how they are calibrated; both are saved with it.
+    `network` is the network itself, or a class or function of the caller's own that makes one (see `models.custom`),
+    which the recipe then names; without it the recipe's is built. A new one is initialised from `seed`. `card` says
+    what it was trained on, with caveats about its predictions, and `confidence` how they are calibrated; both are saved
+    with it.
     """
 
     def __init__(
@@ -60,19 +63,22 @@ class TorchClassifier(Classifier):
         recipe: Recipe,
         labels: tuple[str, ...],
         *,
-        network: Network | None = None,
+        network: Network | NetworkFactory | None = None,
         head: "Head | None" = None,
         activation: pooling.Activation = "softmax",
         card: dict[str, Any] | None = None,
         seed: int = 0,
     ) -> None:
+        factory = None if isinstance(network, Network) else network
+        recipe = recipe if factory is None else with_custom(recipe, factory)
         self.recipe, self.labels, self.head, self.activation = recipe, labels, head, activation
         self.card: dict[str, Any] = card or {}
         has_frontend = recipe.frontend.name != "none"
         self.frontend = FrontEnd(recipe.frontend, recipe.audio.rate_hz) if has_frontend else None
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            self.network = network or build_network(recipe, len(labels))
+            made = network if isinstance(network, Network) else build_network(recipe, len(labels), factory)
+        self.network: Network = made
         self.to("cpu").eval()
 
     def to(self, device: str | torch.device) -> Self:
@@ -114,19 +120,19 @@ class TorchClassifier(Classifier):
         with torch.autocast(segments.device.type, enabled=False):
             return self.frontend(segments, augment)
 
-    def embed(self, segments: Tensor) -> Tensor:
+    def embeddings(self, segments: Tensor) -> Tensor:
         """Segments `[B, N]` on the classifier's device -> embeddings `[B, D]`, with gradients."""
         return self.network.embed(self.features(segments))
 
     def logits(self, segments: Tensor) -> Tensor:
         """Segments `[B, N]` on the classifier's device -> the network's own logits `[B, K]`, with gradients."""
-        return self.network.head(self.embed(segments))
+        return self.network.head(self.embeddings(segments))
 
     def forward(self, segments: Array) -> Array:
         """Embeddings where the network is frozen, else logits."""
         with torch.inference_mode():
             batch = torch.from_numpy(segments).to(self.device)
-            return (self.embed if self.frozen else self.logits)(batch).float().cpu().numpy()
+            return (self.embeddings if self.frozen else self.logits)(batch).float().cpu().numpy()
 
     def head_logits(self, outputs: Array) -> Array:
         if self.head is not None:
@@ -174,6 +180,9 @@ class TorchClassifier(Classifier):
         for name, tensor in sorted((self.network.state_dict() | self._statistics()).items()):
             if not (self.frozen and name.startswith("fc.")):  # embeddings do not depend on it
                 digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+        if is_custom(self.recipe.network.name):  # its code may have changed
+            noise = np.random.default_rng(0).normal(0, 0.1, (2, self.recipe.windows.length))
+            digest.update(self.forward(noise.astype(np.float32)).tobytes())
         return digest.hexdigest()
 
     def save(self, folder: str | Path) -> Path:
@@ -188,7 +197,8 @@ class TorchClassifier(Classifier):
             "confidence": asdict(self.confidence),
         }
         with files.whole_folder(folder, CARD) as temporary:
-            state = {name: tensor.cpu().contiguous() for name, tensor in self.network.state_dict().items()}
+            # Copies: safetensors refuses tensors that share memory, as tied weights do.
+            state = {n: x.detach().cpu().contiguous().clone() for n, x in self.network.state_dict().items()}
             state |= {f"{FRONTEND}{name}": tensor.cpu() for name, tensor in self._statistics().items()}
             safetensors.torch.save_file(state, temporary / NETWORK)
             if self.head is not None:
@@ -201,9 +211,10 @@ class TorchClassifier(Classifier):
         return Path(folder)
 
     @classmethod
-    def load(cls, folder: str | Path) -> Self:
-        """Read a saved classifier. Raises `ClassifierError` where the folder is none, is not whole, or holds a file
-        that was changed since it was saved."""
+    def load(cls, folder: str | Path, network: NetworkFactory | None = None) -> Self:
+        """Read a saved classifier; `network` is the class or function that made its network, where that is not one of
+        hubbub's. Raises `ClassifierError` where the folder is none, is not whole, or holds a file that was changed
+        since it was saved, and where `network` is missing or another one."""
         folder = Path(folder)
         missing = [name for name in (CARD, NETWORK) if not os.path.isfile(folder / name)]
         if missing:
@@ -212,24 +223,27 @@ class TorchClassifier(Classifier):
                 "folder inside it."
             )
         try:
-            return cls._read(folder)
-        except ClassifierError:
+            return cls._read(folder, network)
+        except (ClassifierError, NetworkError):
             raise
         except Exception as error:  # libraries raise many kinds for damaged files
             why = str(error) or type(error).__name__
             raise ClassifierError(f"{folder} is not a whole classifier ({why}). Train or copy it again.") from error
 
     @classmethod
-    def _read(cls, folder: Path) -> Self:
+    def _read(cls, folder: Path, network: NetworkFactory | None) -> Self:
         content = parse_json((folder / CARD).read_text(encoding="utf-8"), str(folder / CARD), FORMAT)
         _refuse_altered(folder, content)
         metadata = read_metadata(content, str(folder / CARD))
         recipe = metadata.recipe
-        model = cls(recipe, metadata.labels, activation=metadata.activation, card=metadata.card)
-        model.confidence = metadata.confidence
+        _check_factory(folder, recipe, network)
+        model = cls(recipe, metadata.labels, network=network, activation=metadata.activation, card=metadata.card)
+        model.recipe, model.confidence = recipe, metadata.confidence
         state = safetensors.torch.load_file(folder / NETWORK)
         _refuse_not_finite(folder / NETWORK, state)
         statistics = {name: state.pop(f"{FRONTEND}{name}") for name in model._statistics()}
+        if network is not None:
+            _check_tensors(folder, recipe, network, state, model.network.state_dict())
         model.network.load_state_dict(state, strict=True)
         if model.frontend:
             model.frontend.load_state_dict(statistics, strict=True)
@@ -258,6 +272,34 @@ def load_audioset() -> TorchClassifier:
     )
     card = {"trained_on": "AudioSet, by YAMNet's authors"}
     return TorchClassifier(recipe, class_names(), network=load_yamnet(), activation="sigmoid", card=card)
+
+
+def _check_factory(folder: Path, recipe: Recipe, network: NetworkFactory | None) -> None:
+    """Refuse a network of the caller's own that is missing, or that the classifier does not need."""
+    name = recipe.network.name
+    if is_custom(name) and network is None:
+        mine = name.removeprefix(PREFIX)
+        raise ClassifierError(
+            f"{folder}: this classifier's network is your class {mine}, which hubbub does not import. Load it in "
+            f"Python, with the class: hubbub.load('{folder}', network={mine.rpartition('.')[2]})"
+        )
+    if network is not None and not is_custom(name):
+        raise ClassifierError(f"{folder}: this classifier's network is hubbub's own '{name}'. Leave network= out.")
+
+
+def _check_tensors(
+    folder: Path, recipe: Recipe, network: NetworkFactory, state: dict[str, Tensor], own: dict[str, Tensor]
+) -> None:
+    """Refuse a network whose tensors are not those of the saved one."""
+    saved, made = ({name: list(x.shape) for name, x in tensors.items()} for tensors in (state, own))
+    differing = [name for name in (*saved, *made) if saved.get(name) != made.get(name)]
+    if differing:
+        name = differing[0]
+        raise ClassifierError(
+            f"{folder} does not fit network={name_of(network)}: '{name.removeprefix('body.')}' is "
+            f"{saved.get(name, 'not there')} in the file and {made.get(name, 'not there')} in the network. Give "
+            f"{recipe.network.name.removeprefix(PREFIX)} as it was in training."
+        )
 
 
 def _checksum(card: dict[str, Any]) -> str:

@@ -41,6 +41,7 @@ __all__ = ["classify"]
 #: The format by the suffix of --out, if no option names one.
 BY_SUFFIX = {".json": "json", ".jsonl": "json", ".csv": "csv", ".parquet": "parquet", "": "json"}
 TOP_IN_TABLE = 3
+NOT_KNOWN = "probably none of the classes"
 
 
 def classify(
@@ -305,7 +306,7 @@ def _print_row(result: "FileResult", top: int, threshold: float) -> None:
     (label, score), *others = best or [("-", prediction.score)]
     also = ", ".join(f"{name_of(name)} {other:.2f}" for name, other in others)
     if prediction.known is False:
-        also = "probably none of the classes" + (f"; {also}" if also else "")
+        also = NOT_KNOWN + (f"; {also}" if also else "")
     file = name_of(result.file)
     out.print(f"{prediction.seconds:>9.2f}  {name_of(label):<24}  {score:.2f}  {file}  ({also})", soft_wrap=True)
 
@@ -314,6 +315,9 @@ def _print_events(result: "FileResult") -> None:
     from hubbub.inference.formats import name_of, rows
 
     file = name_of(result.file)
+    if result.prediction and not result.prediction.events:
+        why = NOT_KNOWN if result.prediction.known is False else "no events"
+        out.print(f"{'-':>9}  {'-':>9}  {'-':<24}  {'-':>4}  {file}  ({why})", soft_wrap=True)
     for e in rows(result):
         out.print(f"{e.start:>9.2f}  {e.end:>9.2f}  {name_of(e.label):<24}  {e.score:.2f}  {file}", soft_wrap=True)
 

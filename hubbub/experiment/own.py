@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -173,9 +174,11 @@ def _refuse_unknown(what: str) -> None:
     if what in DATASETS or os.path.exists(what) or is_hub_name(what):
         return
     here = [name + "/" * os.path.isdir(name) for name in os.listdir() if not name.startswith(".")]
+    close = get_close_matches(what, [*here, *DATASETS, *shipped()])
+    near = " Did you mean " + " or ".join(f"'{name}'" for name in close) + "?" if close else ""
     raise ClipsError(
-        f"'{what}' is not a folder, a table, a known data set (hubbub data list) or a recipe (hubbub recipes). "
-        f"{did_you_mean(what, [*here, *DATASETS, *shipped()])}"
+        f"'{what}' is not a folder or a table here, a known data set (hubbub data list) or a recipe (hubbub recipes)."
+        f"{near}"
     )
 
 

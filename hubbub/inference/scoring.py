@@ -23,8 +23,10 @@ __all__ = ["Scorer"]
 class Scorer:
     """Scores one recording whose segments come a few at a time, as `model.predict_proba` does for all at once.
 
-    Without `events` there are no events. `prediction` holds the `top` best classes of each segment, and all events;
-    with `top` 0 neither, so that sound without an end needs no more memory over time.
+    Without `events` there are no events. An event is active only in segments that are known (`model.is_known`), and
+    never in digital silence, so that a recording of none of the classes has no events. `prediction` holds the `top`
+    best classes of each segment, and all events; with `top` 0 neither, so that sound without an end needs no more
+    memory over time.
     """
 
     def __init__(self, model: "Classifier", events: EventSettings | None = None, top: int = 0) -> None:
@@ -45,7 +47,8 @@ class Scorer:
         known = self._model.is_known(scores, segments)
         if known is not None:
             self._known = bool(self._known or known.any())
-        events = self._detector.feed(spans, scores) if self._detector else []
+        eligible = ~waves.is_silent(segments) if known is None else known
+        events = self._detector.feed(spans, np.where(eligible[:, None], scores, 0)) if self._detector else []
         if self._top:
             classes, class_scores = best_classes(scores, self._top)
             self._spans.append(spans)

@@ -2,12 +2,16 @@
 
 from collections.abc import Callable
 from difflib import get_close_matches
+from typing import TYPE_CHECKING
 
 from hubbub.audio.frontend import FrontEnd
 from hubbub.audio.image import MEAN_SD
 from hubbub.config.recipe import Recipe
 from hubbub.errors import did_you_mean
 from hubbub.models.network import Network, NetworkError
+
+if TYPE_CHECKING:
+    from hubbub.models.custom import NetworkFactory
 
 __all__ = ["NETWORKS", "NetworkError", "build_network"]
 
@@ -132,14 +136,20 @@ _SETTINGS = {
 }
 
 
-def build_network(recipe: Recipe, num_classes: int) -> Network:
-    """The recipe's network with random weights. Raises `NetworkError` if the recipe does not fit it."""
+def build_network(recipe: Recipe, num_classes: int, factory: "NetworkFactory | None" = None) -> Network:
+    """The recipe's network with random weights, or the one that `factory` makes. Raises `NetworkError` if the recipe
+    does not fit it."""
     name = recipe.network.name
-    check_name(name)
+    if factory is None:
+        check_name(name)
     for setting, names in _SETTINGS.items():
         value, default = getattr(recipe.network, setting), type(recipe.network).model_fields[setting].default
         if value != default and name not in names and not (setting == "channels" and name not in NETWORKS):
             raise NetworkError(f"network.{setting} is for {', '.join(names)}, not for {name}. Leave it out.")
+    if factory is not None:
+        from hubbub.models.custom import build_custom
+
+        return build_custom(recipe, num_classes, factory, _input_size(recipe))
     return NETWORKS.get(name, _timm)(recipe, num_classes)
 
 
@@ -147,6 +157,14 @@ def check_name(name: str) -> None:
     if name in NETWORKS:
         return
     from hubbub.models import vision
+    from hubbub.models.custom import PREFIX, is_custom
+
+    if is_custom(name):
+        mine = name.removeprefix(PREFIX)
+        raise NetworkError(
+            f"this recipe's network is your class {mine}, which hubbub does not import. Give it in Python: "
+            f"hubbub.bench(recipe, network={mine.rpartition('.')[2]})"
+        )
 
     if vision.is_timm(name):
         return
@@ -172,6 +190,15 @@ def _input_shape(recipe: Recipe, smallest: int | tuple[int, int] = 1, channels: 
             f"frontend.size, or more frontend.n_mels, a smaller frontend.hop or longer windows."
         )
     return bands, frames
+
+
+def _input_size(recipe: Recipe) -> tuple[int, ...]:
+    """The size of a segment at the network's input: of a wave, of a spectrogram, or of an image in colour."""
+    settings, length = recipe.frontend, recipe.windows.length
+    if settings.name == "none":
+        return (length,)
+    colours = () if settings.colours == "none" else (3,)
+    return (*colours, *FrontEnd(settings, recipe.audio.rate_hz).shape(length))
 
 
 def _check_standardise(recipe: Recipe, expected: str) -> None:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from hubbub.config.recipe import Recipe
 from hubbub.errors import did_you_mean
+from hubbub.models.custom import is_custom
 from hubbub.models.network import FRONTEND, Network, NetworkError
 from hubbub.models.registry import NETWORKS, RESNETS, TORCHVISION, check_name
 from hubbub.runtime import download, homes
@@ -29,6 +30,8 @@ def published(recipe: Recipe) -> download.Asset | None:
     Raises `NetworkError` for a network that does not exist.
     """
     name = recipe.network.name
+    if is_custom(name):
+        return None
     check_name(name)
     if name not in NETWORKS:
         from hubbub.models.vision import timm_asset

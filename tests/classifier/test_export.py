@@ -69,7 +69,7 @@ def small() -> tuple[TorchClassifier, bytes]:
 
 def reference(model: TorchClassifier, segments: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     with torch.no_grad():
-        embeddings = model.embed(torch.from_numpy(segments))
+        embeddings = model.embeddings(torch.from_numpy(segments))
         return embeddings.numpy(), model.network.head(embeddings).numpy()
 
 

@@ -28,7 +28,7 @@ from hubbub.config.recipe import Recipe
 from hubbub.data.cache import Waves
 from hubbub.inference.predict import predict_recording
 from hubbub.inference.result import FileResult
-from hubbub.train.batches import Waveforms
+from hubbub.training.batches import Waveforms
 from tests.helpers.classifiers import small_classifier
 
 LABELS = ("dog", "rain", "siren")
@@ -136,7 +136,7 @@ def test_shifted_segments_are_heard_and_averaged(mode: str, how: pooling.Pooling
     offsets = [0, len(model.cut(NOISE))]
     with torch.inference_mode():
         views = [rolled(segments, share) for share in (0.0, 0.1, -0.25)]
-        blocks = [(model.embed if mode == "head" else model.logits)(view).numpy() for view in views]
+        blocks = [(model.embeddings if mode == "head" else model.logits)(view).numpy() for view in views]
         logits = np.stack([model.logits(view).numpy() for view in views])
     outputs = model.outputs(segments)
     np.testing.assert_allclose(outputs, np.concatenate(blocks, axis=1), rtol=1e-4, atol=1e-5)
@@ -209,7 +209,7 @@ def test_a_last_layer_on_frozen_embeddings_says_what_the_network_says() -> None:
 def test_logits_and_embeddings_have_gradients() -> None:
     model = small_classifier("network.mode=head")
     segments = torch.from_numpy(model.cut(NOISE).copy()).requires_grad_()
-    embeddings = model.embed(segments)
+    embeddings = model.embeddings(segments)
     torch.testing.assert_close(model.logits(segments), model.network.head(embeddings))
     model.logits(segments)[:, 0].sum().backward()
     assert segments.grad is not None and (segments.grad.norm(dim=1) > 0).all()

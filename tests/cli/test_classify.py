@@ -17,6 +17,7 @@ import pytest
 import soundfile
 from typer.testing import CliRunner, Result
 
+from hubbub.classifier.calibration import Confidence
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.cli.main import app
 from hubbub.config.recipe import Recipe
@@ -61,6 +62,23 @@ def test_the_table_names_every_file_on_one_line(place: Path) -> None:
     assert [line.split("  ")[-2] for line in lines] == ["street.wav", "recordings/a.wav", "recordings/deep/b c.wav"]
     assert re.match(r" +2\.00  (dog|rain) +[01]\.\d\d  street\.wav  \((dog|rain) [01]\.\d\d\)$", lines[0])
     assert "  -  " in classify("street.wav", "--threshold", "1").stdout.replace(" " * 20, "")
+
+
+def test_events_and_the_decision_on_the_file_agree(place: Path) -> None:
+    """What the table says is probably none of the classes has no events in any format."""
+    model = TorchClassifier.load("runs/demo/classifier")
+    model.confidence = Confidence(threshold=1e9)
+    model.save("runs/strict/classifier")
+    asked = ("street.wav", "--model", "runs/strict")
+    assert "(probably none of the classes; " in classify(*asked).stdout
+    events = (*asked, "--events", "--threshold", "0.01")
+    (line,) = classify(*events).stdout.splitlines()[1:]
+    assert line.split("  ")[-2:] == ["street.wav", "(probably none of the classes)"]
+    assert json.loads(classify(*events, "--json").stdout)["events"] == []
+    assert classify(*asked, "--audacity", "--threshold", "0.01").stdout == ""
+    soundfile.write("silence.wav", np.zeros(10 * RATE), RATE)
+    (line,) = classify("silence.wav", "--events", "--threshold", "0.01").stdout.splitlines()[1:]
+    assert line.endswith("silence.wav  (no events)")
 
 
 def test_rows_have_as_many_classes_as_asked_for(place: Path) -> None:

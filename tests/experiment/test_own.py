@@ -107,7 +107,7 @@ def test_a_folder_from_start_to_classifier_and_again_with_more_recordings(tmp_pa
     assert run.folder == tmp_path / "runs/recordings"
     summary = read_json(run.folder / "summary.json")
     assert summary["recipe"].startswith("recordings: ") and summary["clips"] == 18
-    assert summary["protocol"].startswith("5 stratified folds of 18 recordings")
+    assert summary["protocol"].startswith("5-fold cross-validation over 18 recordings")
     assert run.classifier.labels == ("a", "b", "c") and run.report.is_file()
 
     again = hubbub.train(folder, from_scratch=True, settings=SMALL, out=tmp_path / "runs", quiet=True)
@@ -120,9 +120,13 @@ def test_a_folder_from_start_to_classifier_and_again_with_more_recordings(tmp_pa
 
 def test_another_folder_is_the_test_part(tmp_path: Path) -> None:
     folder, test = class_folders(tmp_path / "mine", clips=8), tmp_path / "later"
-    sounds(test, "a/one.wav", "b/two.wav", "a/three.wav", seconds=0.4)
+    for seed, name in enumerate(("a/one.wav", "b/two.wav", "a/three.wav")):
+        (test / name).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(test / name, noise(0.4, 8000, seed=100 + seed), 8000)
     run = hubbub.train(folder, test=test, from_scratch=True, settings=SMALL, out=tmp_path / "runs", quiet=True)
-    assert run.summary.clips == 3 and run.summary.protocol.startswith("train on folds train, test on test")
+    assert run.summary.clips == 3 and run.summary.protocol.startswith(
+        "train on folds train, validate on a part of it, test on test"
+    )
     assert any(line.startswith("NEVER TESTED: class 'c'") for line in run.summary.why_not_comparable)
     sounds(test, "wasp/four.wav")
     with pytest.raises(ClipsError, match=r"1 class of the test data cannot be learnt from mine \(wasp\)"):

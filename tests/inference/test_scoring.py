@@ -3,6 +3,10 @@
 import numpy as np
 import pytest
 
+from hubbub.classifier.calibration import Confidence, familiarity
+from hubbub.classifier.prediction import Event, Prediction
+from hubbub.classifier.torch_classifier import TorchClassifier
+from hubbub.inference.events import EventSettings
 from hubbub.inference.scoring import Scorer
 from tests.helpers.classifiers import small_classifier
 from tests.inference.test_stream import RATE, TINY, noise
@@ -40,3 +44,60 @@ def test_scores_added_in_pieces_are_those_of_the_whole(settings: tuple[str, ...]
         np.testing.assert_allclose(np.concatenate(parts), by_segment, atol=1e-6)
         scores = list(scorer.prediction(3.0).scores.values())
         np.testing.assert_allclose(scores, by_clip[0], atol=1e-6)
+
+
+SETTINGS = EventSettings(threshold=0.3)
+
+
+def events_of(model: TorchClassifier, wave: np.ndarray, size: int = 3) -> tuple[list[Event], Prediction]:
+    """The events of a wave whose segments come a few at a time, and the prediction."""
+    segments, spans = model.cut(wave), model.spans(len(wave))
+    outputs = model.outputs(segments)
+    scorer, found = Scorer(model, SETTINGS, top=3), []
+    for at in range(0, len(outputs), size):
+        found += scorer.add(outputs[at : at + size], segments[at : at + size], spans[at : at + size])[1]
+    found += scorer.end()
+    prediction = scorer.prediction(len(wave) / RATE)
+    assert prediction.events is not None
+    assert sorted(found, key=str) == sorted(prediction.events, key=str)
+    return found, prediction
+
+
+def test_a_recording_of_none_of_the_classes_has_no_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every segment scores 1/3 or more for a class; below the open-set threshold that is no event."""
+    model, wave = small_classifier(*TINY), noise(2 * RATE)
+    assert events_of(model, wave)[0]
+    monkeypatch.setattr(model, "confidence", Confidence(threshold=1e9))
+    found, prediction = events_of(model, wave)
+    assert not found
+    assert prediction.known is False
+    monkeypatch.setattr(model, "confidence", Confidence(threshold=-1e9))
+    assert events_of(model, wave)[0] == events_of(small_classifier(*TINY), wave)[0]
+
+
+def test_an_event_lasts_only_while_its_segments_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a threshold between the segments' scores, events lie where `is_known` says so."""
+    model, wave = small_classifier(*TINY), noise(4 * RATE)
+    scores, _ = model.segment_proba(model.outputs(model.cut(wave)))
+    between = float(np.median(familiarity(scores, model.recipe.evaluate.unknown)))
+    monkeypatch.setattr(model, "confidence", Confidence(threshold=between))
+    known = model.is_known(scores, model.cut(wave))
+    assert known is not None
+    assert 0 < known.sum() < len(known)
+    found, _ = events_of(model, wave)
+    centres = model.spans(len(wave)).mean(axis=1)
+    covered = np.array([any(e.start <= at <= e.end for e in found) for at in centres])
+    np.testing.assert_array_equal(covered, known)
+
+
+@pytest.mark.parametrize("threshold", [None, -1e9])
+def test_digital_silence_has_no_events_with_and_without_a_threshold(
+    monkeypatch: pytest.MonkeyPatch, threshold: float | None
+) -> None:
+    model = small_classifier(*TINY)
+    monkeypatch.setattr(model, "confidence", Confidence(threshold=threshold))
+    silence = np.zeros(RATE, np.float32)
+    assert not events_of(model, silence)[0]
+    found, _ = events_of(model, np.concatenate([noise(RATE), silence, noise(RATE)]))
+    assert found
+    assert not [e for e in found if e.start < 1.2 and e.end > 1.8]
