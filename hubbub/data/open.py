@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from hubbub.audio.decode import EXTENSIONS
 from hubbub.audio.find_files import near
 from hubbub.config.recipe import Recipe
 from hubbub.data import annotations, features, grouping, manifest, recordings, text_tables, values
@@ -21,6 +22,8 @@ from hubbub.data.splits import PARTS, SplitError
 from hubbub.errors import count, did_you_mean, examples
 
 __all__ = ["open_clips", "open_data", "open_section"]
+
+_ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar")
 
 
 def open_section(recipe: Recipe, name: str = "") -> Clips:
@@ -75,10 +78,7 @@ def open_data(
     elif os.path.isdir(name):
         clips = from_folder(Path(name), labels=labels, group=group)
     elif os.path.exists(name):
-        raise ClipsError(
-            f"{name} is no table of clips and no folder of them. Tables end in {', '.join(text_tables.ENDINGS)}: "
-            "save it as a CSV with the columns path and label."
-        )
+        raise ClipsError(f"{name} is no table of clips and no folder of them. {_instead(Path(name))}")
     else:
         beside, known = near(name), did_you_mean(name, DATASETS)
         raise ClipsError(
@@ -86,6 +86,16 @@ def open_data(
             f"{beside if beside.startswith('Did you mean') else known}"
         )
     return limit(clips, most) if most else clips
+
+
+def _instead(file: Path) -> str:
+    """What to give instead of a file that is no data set."""
+    ending = file.suffix.lower()
+    if ending in _ARCHIVES:
+        return "Unpack it, and name the folder."
+    if ending in EXTENSIONS:
+        return "It is one recording: name the folder that holds one folder per class, or a CSV with path and label."
+    return f"Tables end in {', '.join(text_tables.ENDINGS)}: save it as a CSV with the columns path and label."
 
 
 def _open_annotated(name: str, columns: dict[str, str] | None, root: str, asked: Asked) -> Clips | None:
