@@ -31,13 +31,8 @@ HEAVY = {"torch", "torchvision", "lightning", "timm", "captum"}
 WITH_TORCH = {
     *("audio.frontend", "audio.image", "audio.logmel", "augment", "models", "runtime.devices"),
     *("classifier.export", "classifier.torch_classifier", "experiment.lr_find"),
-<<<<<<< HEAD
-    *("inference.explain", "inference.gradcam", "inference.occlusion", "report.explanation"),
-    *("training.batches", "training.ema", "training.fit", "training.worker", "training.module", "training.trainer"),
-=======
     *("inference.explain", "inference.stretches", "inference.gradcam", "inference.occlusion", "report.explanation"),
-    *("train.batches", "train.ema", "train.fit", "train.worker", "train.module", "train.trainer"),
->>>>>>> a956eb23a4fe4d8a0ed7f88cc979cb7a5aeaf738
+    *("training.batches", "training.ema", "training.fit", "training.worker", "training.module", "training.trainer"),
 }
 
 
