@@ -24,13 +24,11 @@ __all__ = [
     *("DEFINING", "LEFTOVERS", "OF_ALL_CELLS", "RECIPE", "SAMPLES", "SHARED", "SUMMARY", "ReportError"),
     *("belongs_to_a_cell", "calibration_of", "cell_folder", "cells", "class_table_file", "classifier_folder"),
     *("damaged_summary", "fold_names", "gallery_folder", "has_checkpoint", "is_begun", "is_checkpoint", "is_done"),
-    *("is_finished", "marks_done"),
-    *("missing_file", "missing_predictions", "page_file", "plot_file", "predictions", "read_environment"),
-    *("read_history", "read_predictions", "read_recipe", "read_result", "read_samples", "read_summary"),
-    *("read_learning_curve", "read_validation", "write_learning_curve"),
-    *("read_throughput", "read_unknown_predictions", "recipe_text", "refit_folder", "run_name", "run_of", "threads"),
-    *("write_environment", "write_history", "write_predictions", "write_recipe", "write_result", "write_summary"),
-    *("write_throughput"),
+    *("is_finished", "marks_done", "missing_file", "missing_predictions", "page_file", "plot_file", "predictions"),
+    *("read_environment", "read_history", "read_learning_curve", "read_predictions", "read_recipe", "read_result"),
+    *("read_samples", "read_summary", "read_throughput", "read_unknown_predictions", "read_validation", "recipe_text"),
+    *("refit_folder", "run_name", "run_of", "threads", "write_environment", "write_history", "write_learning_curve"),
+    *("write_predictions", "write_recipe", "write_result", "write_summary", "write_throughput"),
 ]
 
 # Of a run.
