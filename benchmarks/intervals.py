@@ -88,7 +88,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|---|")
     shares: list[tuple[Kind, float]] = []
     for kind in kinds():
-        found = coverage(kind, sets if kind.recordings < 2000 else sets // 4, rng)
+        found = coverage(kind, sets if kind.recordings < 2000 else sets // 2, rng)
         shares += [(kind, share) for share in found.values()]
         clips = "1" if kind.most_clips == 1 else f"1 to {kind.most_clips}"
         facts = (kind.recordings, clips, kind.classes, kind.accuracy, kind.correlation)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
+from hubbub.audio import sniff
 from hubbub.audio.sound import (
     AudioError,
     FormatError,
@@ -94,6 +95,9 @@ def open_stream(
 
 
 def _open_container(stack: ExitStack, name: str, stream: BinaryIO) -> "InputContainer":
+    stream.seek(0)
+    if kind := sniff.text_kind(stream.read(sniff.HEAD_BYTES)):
+        raise FormatError(f"{name} cannot be read as audio: it holds {kind}. Check what the file is.")
     try:
         import av
     except ImportError as error:

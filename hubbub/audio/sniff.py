@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from hubbub.audio import records
 
-__all__ = ["HEAD_BYTES", "identify", "roughness"]
+__all__ = ["HEAD_BYTES", "identify", "roughness", "text_kind"]
 
 Numbers = npt.NDArray[np.floating]
 #: The length of a frame in bytes, and two fields of its header that are the same in all frames.
@@ -74,6 +74,16 @@ def identify(head: bytes, integers: Numbers | None = None) -> str:
     if integers is not None and _is_uniform(integers):
         return "bytes that fill the whole range uniformly and at random, as compressed or encrypted data do"
     return ""
+
+
+def text_kind(head: bytes) -> str:
+    """What a text is that stands where a sound should be, as words for a message; empty where it is no text."""
+    start = head[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if start.startswith((b"<!doctype html", b"<html", b"<?xml", b"<head")):
+        return "a web page, as a failed download leaves it"
+    if start.startswith(b"version https://git-lfs"):
+        return "a pointer of Git LFS; git lfs pull fetches the file"
+    return "text" if _is_text(head) else ""
 
 
 def roughness(numbers: Numbers) -> float:

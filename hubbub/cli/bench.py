@@ -205,6 +205,8 @@ def print_summary(summary: "Summary") -> None:
         out.print(line, style="yellow", soft_wrap=True)
     if weak := weakest(summary):
         out.print(f"weakest: {weak}", soft_wrap=True)
+    if summary.more_recordings:
+        out.print(summary.more_recordings, soft_wrap=True)
 
 
 def print_tables(summary: "Summary") -> None:
@@ -221,11 +223,15 @@ def print_tables(summary: "Summary") -> None:
             figures.append((name, *map(_number, values), _interval(figure.ci95)))
         _print_table(f"{level}s, all folds", (f"{level} figure", "mean", *spreads, "pooled", "95 %"), figures)
     if summary.classes:
-        heads = ("class", "clips", "recordings", "precision", "recall", "95 %", "F1")
+        heads = ("class", "clips", "recordings", "F1", "recall", "95 % of recall")
         rows = [
             (
-                *(one.label, f"{one.clips:,}", f"{one.recordings:,}", _number(one.precision), _number(one.recall)),
-                *(_interval(one.recall_ci95), _number(one.f1)),
+                one.label,
+                f"{one.clips:,}",
+                f"{one.recordings:,}",
+                _number(one.f1),
+                _number(one.recall),
+                _interval(one.recall_ci95, 2),
             )
             for one in summary.classes
         ]
@@ -253,5 +259,5 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def _interval(ends: tuple[float, float] | None) -> str:
-    return "-" if ends is None else f"{ends[0]:.3f} to {ends[1]:.3f}"
+def _interval(ends: tuple[float, float] | None, decimals: int = 3) -> str:
+    return "-" if ends is None else f"{ends[0]:.{decimals}f} to {ends[1]:.{decimals}f}"

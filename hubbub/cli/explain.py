@@ -9,6 +9,8 @@ from hubbub.cli.options import Debug, Device, log_warnings, out
 
 __all__ = ["explain"]
 
+WORDS = {"original": "the recording", "listened": "the part that the model used", "rest": "the rest"}
+
 
 def explain(
     model: Annotated[str, typer.Argument(help="A run folder, a saved classifier, or 'yamnet'.")],
@@ -24,24 +26,30 @@ def explain(
 ) -> None:
     """Explain which parts of a recording make a class's score, as images and sounds.
 
+    Of a recording longer than 20 seconds, the three stretches in which the class is strongest are explained.
+
     Example: hubbub explain runs/demo street.wav
     """
     from hubbub.classifier.base import PRECOMPUTED
     from hubbub.classifier.load import load_torch
-    from hubbub.inference.explain import explain as explain_file
-    from hubbub.report.explanation import write_explanation, write_spectrogram_explanation
+    from hubbub.inference.formats import name_of
+    from hubbub.inference.stretches import explain_strongest
+    from hubbub.report.explanation import write_spectrogram_explanation, write_strongest
 
     classifier = load_torch(model).to(device or "auto")
     folder = out_dir or Path("explanations") / file.stem
     if file.suffix.lower() in PRECOMPUTED:
         card = write_spectrogram_explanation(classifier, file, folder, label)
     else:
-        card = write_explanation(classifier, explain_file(classifier, file, label=label), folder)
-    out.print(f"{card['label']}, by {card['method']}")
+        card = write_strongest(classifier, explain_strongest(classifier, file, label), folder)
+    out.print(f"{name_of(card['label'])}, by {card['method']}")
     for remark in card["remarks"]:
         out.print(remark, style="yellow", soft_wrap=True)
     log_warnings(file, card.get("warnings", ()))
-    words = {"original": "the recording", "listened": "the part that the model used", "rest": "the rest"}
     for name, scores in card["scores"].items():
-        out.print(f"{scores[card['label']]:.3f}  {words[name]}")
+        out.print(f"{scores[card['label']]:.3f}  {WORDS[name]}")
+    for stretch in card.get("stretches", ()):
+        out.print(f"{stretch['start']:.2f} to {stretch['end']:.2f} s, in {stretch['folder']}:")
+        for name, scores in stretch["scores"].items():
+            out.print(f"  {scores[card['label']]:.3f}  {WORDS[name].replace('recording', 'stretch')}")
     out.print(f"images and sounds: {folder}", soft_wrap=True)

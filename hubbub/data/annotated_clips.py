@@ -12,7 +12,7 @@ import pandas as pd
 
 from hubbub.audio import decode
 from hubbub.audio.find_files import LOST, describe, search
-from hubbub.data import annotations, values
+from hubbub.data import annotations, grouping, values
 from hubbub.data.annotation_sources import Sounds, Source, locate, stems
 from hubbub.data.annotation_windows import BACKGROUND, Labelled, Length, WindowRule, background, label_windows
 from hubbub.data.clips import COLUMNS, Clips, ClipsError, build
@@ -24,13 +24,19 @@ __all__ = ["from_annotations", "from_annotated_folder"]
 
 @dataclass(frozen=True)
 class Asked:
-    """How windows are labelled, whether a class `background` is added, which classes there are, and whether recordings
-    may be missing."""
+    """How windows are labelled, whether a class `background` is added, which classes there are, whether recordings may
+    be missing, and what says which clips are of one recording (`grouping.assign`)."""
 
     rule: WindowRule = field(default_factory=WindowRule)
     background: bool = False
     labels: tuple[str, ...] = ()
     allow_missing: bool = False
+    group: str = ""
+
+    @property
+    def group_column(self) -> str:
+        """The column of groups that is asked for, if it is one."""
+        return "" if self.group == grouping.FILE else self.group
 
 
 def from_annotations(
@@ -44,16 +50,19 @@ def from_annotations(
     One clip an annotation, `group` the recording. Recordings are looked for below `root` (default: the table's folder).
     Raises `ClipsError` for annotations that contradict themselves or their recordings.
     """
-    given = annotations.read(file, columns)
+    given = annotations.read(file, columns, asked.group_column)
     if given is None:
         return None
     if given.problem:
         raise given.problem
     sounds = Sounds(root or file.parent)
     source = locate(given, sounds)
-    if given.table.empty and not source.without:
-        raise ClipsError(f"{file} holds no annotations, and no recording is named like it.")
     *_, name = stems(file)
+    if not source.found and not any(given.table["recording"]):
+        raise ClipsError(
+            f"{file} names no recording, and below {sounds.base} none is called {name}. Put the table beside its "
+            "recording under the same name, or name the recording's folder as data.root."
+        )
     return _clips(name, sounds, [source], asked)
 
 
@@ -73,7 +82,7 @@ def from_annotated_folder(
     for file in map(Path, there.files):
         if file.suffix.lower() not in annotations.ENDINGS:
             continue
-        given = annotations.read(file, columns)
+        given = annotations.read(file, columns, asked.group_column)
         if given is None:
             others.append(file.relative_to(folder).as_posix())
             continue
@@ -171,11 +180,14 @@ def _clips(name: str, sounds: Sounds, sources: Sequence[Source], asked: Asked, n
         found, notes = pd.concat([found, added], ignore_index=True), [*notes, on_background]
         labels = (*labels, BACKGROUND) if labels and BACKGROUND not in labels else labels
     rows, on_groups = _rows(found, missing, table, sounds.base)
-    return build(
+    clips = build(
         name, rows, labels=labels, allow_missing=asked.allow_missing, notes=(*notes, *on_groups),
         where=f"{sounds.base} (the recipe's data.root may name another folder)",
         group_source="given" if any(table["group"]) else "file",
     )  # fmt: skip
+    if asked.group_column and any(asked.group_column in source.given.columns for source in sources):
+        return clips
+    return grouping.regroup(clips, asked.group)
 
 
 def _checked(source: Source, base: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:

@@ -34,8 +34,8 @@ class Annotations:
     `table` has `recording` (as the file names it, "" where only the file's own name tells), `start`, `end` [s], `label`
     and `group` ("" for none); its index `row` counts rows as messages do. `without` names recordings in which nothing
     was found. `regions` are the parts of recordings that were searched: recording, start, end; None for all of them.
-    `is_machine`: a program's detections, not a person's labels. `problem`: why its times or labels cannot be used;
-    then `table` is about the recordings only.
+    `is_machine`: a program's detections, not a person's labels. `columns`: the table's own. `problem`: why its times or
+    labels cannot be used; then `table` is about the recordings only.
     """
 
     file: Path
@@ -45,6 +45,7 @@ class Annotations:
     regions: tuple[tuple[str, float, float], ...] | None = None
     is_machine: bool = False
     notes: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
     problem: ClipsError | None = None
 
 

@@ -56,10 +56,11 @@ _NOTHING = "nocall"
 _FREQUENCIES = "\\"
 
 
-def read(file: Path, columns: Mapping[str, str] | None = None) -> Annotations | None:
+def read(file: Path, columns: Mapping[str, str] | None = None, group: str = "") -> Annotations | None:
     """A file's annotations; None where it is no annotation table, and a list of clips among others.
 
-    `columns` maps `path`, `start`, `end`, `label` and `group` to names in the table. Where times or labels cannot be
+    `columns` maps `path`, `start`, `end`, `label` and `group` to names in the table; `group` may be the name of the
+    column of groups, which a table need not have. Where times or labels cannot be
     used, `problem` says why, with the rows. Raises `ClipsError` where `columns` do not fit.
     """
     columns = dict(columns or {})
@@ -79,7 +80,7 @@ def read(file: Path, columns: Mapping[str, str] | None = None) -> Annotations | 
         rows = text_tables.read(file)
     except ClipsError:
         return None
-    return _table(file, rows, columns)
+    return _table(file, rows, {**columns, "group": group} if group in rows.columns else columns)
 
 
 def _label_track(file: Path, lines: list[tuple[int, str]]) -> Annotations | None:
@@ -145,8 +146,11 @@ def _table(file: Path, rows: pd.DataFrame, columns: dict[str, str]) -> Annotatio
     program = "BirdNET" if birdnet else "Raven" if "begin time s" in names else "hubbub" if is_ours else "a table"
     is_machine = birdnet or any(score in names for score in _SCORES)
     return _labelled(
-        Annotations(file, program, table, tuple(dict.fromkeys(nothing["recording"])), is_machine=is_machine)
-    )
+        Annotations(
+            file, program, table, tuple(dict.fromkeys(nothing["recording"])), is_machine=is_machine,
+            columns=tuple(rows.columns),
+        )
+    )  # fmt: skip
 
 
 def _parquet(file: Path, columns: dict[str, str]) -> Annotations | None:

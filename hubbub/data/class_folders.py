@@ -7,15 +7,18 @@ from pathlib import Path
 import pandas as pd
 
 from hubbub.audio.find_files import LOST, Found, describe, is_hidden, search
+from hubbub.data.text_tables import ENDINGS as _TABLES
 from hubbub.data.values import ClipsError, in_order, refuse_undecodable
-from hubbub.errors import examples
+from hubbub.errors import count, examples
 
 __all__ = ["part_named", "read"]
 
-_PARTS = {"train": "train", "val": "validation", "dev": "validation", "test": "test", "eval": "test"}
+_PARTS = {
+    "train": "train", "val": "validation", "dev": "validation", "test": "test", "eval": "test", "held": "test",
+}  # fmt: skip
 _PART = re.compile(
-    r"(?:(train|test)(?:ing)?|(val)(?:id|idation)?|(dev)|(eval)(?:uation)?)(?:[ _-]?(?:set|data|split))?"
-    r"|fold[ _-]?(\d+)",
+    r"(?:\d+[ ._-]+)?(?:(train|test)(?:ing|s)?|(val)(?:id|idate|idation)?|(dev)(?:el|elopment)?|(eval)(?:uation)?"
+    r"|(hold|held)[ _-]?out)(?:[ _-]?(?:set|data|split|part|files|clips|audio))?|(?:fold|split)[ _-]?(\d+)",
     re.IGNORECASE | re.ASCII,
 )
 
@@ -34,10 +37,7 @@ def read(folder: Path) -> tuple[pd.DataFrame, tuple[str, ...], tuple[str, ...]]:
     places = [name.split("/") for name in ids]
     parts = {place[0]: part_named(place[0]) for place in places if len(place) > 1}
     if not parts:
-        raise ClipsError(
-            f"{folder} holds no sound files in folders. Put each class's recordings in a folder named after it. "
-            + " ".join(f"Left out: {line}." for line in describe(found.left_out))
-        )
+        raise _without_classes(folder, found)
     depth = 1 if _is_split(folder, places, parts) else 0
     in_class = [len(place) > depth + 1 for place in places]
     table["label"] = [place[depth] if keep else "" for place, keep in zip(places, in_class, strict=True)]
@@ -54,12 +54,23 @@ def read(folder: Path) -> tuple[pd.DataFrame, tuple[str, ...], tuple[str, ...]]:
     return table[in_class].reset_index(drop=True), notes, tuple(_plain(found))
 
 
+def _without_classes(folder: Path, found: Found) -> ClipsError:
+    there = f"{count(len(found.files), 'recording')} lie in it directly. " if found.files else ""
+    tables = sorted(name for names in found.left_out.values() for name in names if name.lower().endswith(_TABLES))
+    listed = f"If {tables[0]} lists them, name it: {folder / tables[0]}. " if tables and found.files else ""
+    return ClipsError(
+        f"{folder} holds no sound files in folders. {there}Put each class's recordings in a folder named after it, or "
+        f"write a CSV with the columns path and label. {listed}"
+        + " ".join(f"Left out: {line}." for line in describe(found.left_out))
+    )
+
+
 def part_named(name: str) -> str:
     """The part of a split that a name stands for (`train`, `fold 1` ...), else ""."""
     match = _PART.fullmatch(name.strip())
     if not match:
         return ""
-    return match[5] or _PARTS[next(word for word in match.groups() if word).lower()]
+    return match[6] or _PARTS[next(word for word in match.groups() if word).lower().replace("hold", "held")]
 
 
 def _is_split(folder: Path, places: list[list[str]], parts: dict[str, str]) -> bool:

@@ -5,7 +5,7 @@ other or their files are refused with their numbers.
 """
 
 import os
-import unicodedata
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,22 +14,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hubbub.audio.find_files import search
 from hubbub.data import class_folders, grouping, text_tables, values
 from hubbub.data.clips import COLUMNS, Clips, ClipsError, build
-from hubbub.data.recordings import groups, identity, recordings, within_files, without_ending
+from hubbub.data.columns import match
+from hubbub.data.locate import located
+from hubbub.data.recordings import groups, identity, recordings, within_files
 from hubbub.data.values import clean
 from hubbub.errors import count, did_you_mean, examples
 
-__all__ = ["find_sounds", "from_csv", "from_folder", "inside", "seconds"]
-
-
-def find_sounds(folder: Path) -> dict[str, Path]:
-    """Sound files below a folder by relative path without extension, so that a listed `.wav` finds a `.flac`."""
-    found: dict[str, Path] = {}
-    for path in map(Path, search(folder).files):
-        found.setdefault(path.relative_to(folder).with_suffix("").as_posix(), path)
-    return found
+__all__ = ["from_csv", "from_folder", "seconds"]
 
 
 def from_csv(
@@ -47,13 +40,14 @@ def from_csv(
     the CSV's folder) and may not leave it. `group` asks for groups as `grouping.assign` does, and a note says how.
     Raises `ClipsError` naming the rows that contradict themselves, each other or their files.
     """
-    table, others, not_used = _rows(file, dict(columns or {}))
+    table, others, on_columns = _rows(file, dict(columns or {}))
     base = root or file.parent
-    listed, found = _located(file, base, dict(zip(table.index, table["path"], strict=True)))
+    listed, found, moved = located(file, base, dict(zip(table.index, table["path"], strict=True)))
     for column in ("start", "end"):
         table[column] = seconds(file, table[column])
     table["clip"] = _ids(table)
     table["path"] = list(found.values())
+    table, unlabelled = values.without_unlabelled(table) if values.UNLABELLED not in labels else (table, ())
     table, notes = _unique_clips(file, table)
     at = [listed[row] or found[row] for row in table.index]
     notes += within_files(str(file), table)
@@ -63,7 +57,7 @@ def from_csv(
     found_groups = grouping.assign(names, values.text(table["label"]), values.text(table["group"]), others, group)
     given, on_overlaps = groups(found_groups.groups, recording, table[["start", "end"]])
     table["group"] = [one or at[recording[row]] for row, one in enumerate(given)]
-    notes = (*found_groups.notes_on(given), *notes, *on_overlaps, *not_used)
+    notes = (*found_groups.notes_on(given), *notes, *on_overlaps, *on_columns, *moved, *unlabelled)
     where = f"{base} (the recipe's data.root may name another folder)"
     return _built(file.stem, table, found_groups, labels=labels, allow_missing=allow_missing, where=where, notes=notes)
 
@@ -91,26 +85,19 @@ def _built(name: str, table: pd.DataFrame, found: grouping.Grouping, **facts: An
 
 
 def _rows(file: Path, columns: dict[str, str]) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
-    """A list's rows under our column names, as text, absent columns as NaN; its other columns; and notes on those that
-    look like a split."""
+    """A list's rows under our column names, as text, absent columns as NaN; its other columns; and notes on columns
+    with other names and on those that look like a split."""
     unknown = sorted(set(columns) - set(COLUMNS))
     if unknown:
         raise ClipsError(f"{file}: there is no column '{unknown[0]}' to name. {did_you_mean(unknown[0], COLUMNS)}")
     rows = text_tables.read(file)
-    for ours in ("path", "label", *columns):
-        theirs = columns.get(ours, ours)
-        if theirs not in rows.columns:
-            raise ClipsError(
-                f"{file} has no column '{theirs}'. {did_you_mean(theirs, rows.columns)} "
-                f'Name the right one in [data.columns], e.g. {ours} = "...".'
-            )
+    sources, renamed = match(file, list(rows.columns), columns)
     if rows.empty:
         raise ClipsError(f"{file} lists no clips. Write one per row.")
-    sources = {ours: columns.get(ours, ours) for ours in COLUMNS}
     table = pd.DataFrame({ours: rows[name] for ours, name in sources.items() if name in rows}, index=rows.index)
     if nowhere := [str(row) for row, path in table["path"].items() if not clean(path)]:
         raise ClipsError(f"{file}: {len(nowhere)} rows name no file (row {examples(nowhere)}). Write its path there.")
-    not_used = []
+    not_used = list(renamed)
     for name in sorted(set(rows.columns) - set(sources.values())):
         cells = set(map(clean, values.text(rows[name])))
         if len({part for part in map(class_folders.part_named, cells) if part.isalpha()}) > 1:
@@ -122,39 +109,11 @@ def _rows(file: Path, columns: dict[str, str]) -> tuple[pd.DataFrame, pd.DataFra
     return table.reindex(columns=list(COLUMNS)), others, not_used
 
 
-def _located(file: Path, base: Path, paths: dict[int, str]) -> tuple[dict[int, str], dict[int, str]]:
-    """For each row the listed path, and the file found for it or "".
-
-    A file is also found under another ending, another form of accents, and with backslashes between folders.
-    """
-    values.refuse_undecodable([str(file), str(base)])
-    listed = {row: str(inside(file, base, path)) for row, path in paths.items()}
-    if folders := [f"row {row}: {paths[row]}" for row, path in listed.items() if os.path.isdir(path)]:
-        raise ClipsError(f"{file}: {len(folders)} rows name a folder ({examples(folders)}). List the files in it.")
-    found = {row: path if os.path.isfile(path) else "" for row, path in listed.items()}
-    lost = [row for row, path in found.items() if not path]
-    sounds = {_composed(stem): path for stem, path in reversed(find_sounds(base).items())} if lost else {}
-    for row in lost:
-        for text in dict.fromkeys((paths[row], paths[row].strip(), paths[row].strip().replace("\\", "/"))):
-            path = str(inside(file, base, text))
-            name = Path(os.path.relpath(path, base)).as_posix()
-            if os.path.isfile(path):
-                listed[row] = found[row] = path
-            elif there := sounds.get(_composed(without_ending(name))):
-                found[row] = str(there)
-            if found[row]:
-                break
-    values.refuse_undecodable(found.values())
-    return listed, found
-
-
-def _composed(name: str) -> str:
-    return unicodedata.normalize("NFC", name)
-
-
 def seconds(file: Path, column: pd.Series) -> pd.Series:
     """Text -> seconds; empty cells become NaN."""
     cells = [clean(cell) for cell in values.text(column)]
+    if not any("." in cell for cell in cells):  # a comma is a decimal point in most of Europe
+        cells = [re.sub(r"^([+-]?\d+),(\d+)$", r"\1.\2", cell) for cell in cells]
     found = pd.to_numeric(pd.Series(cells, index=column.index, dtype=object), errors="coerce")
     odd = [row for row, cell in zip(column.index, cells, strict=True) if cell and pd.isna(found[row])]
     if odd:
@@ -220,11 +179,3 @@ def _unique_clips(source: Path, table: pd.DataFrame) -> tuple[pd.DataFrame, tupl
         clips = values.describe_rows(table, differing)
         notes.append(f"REPEATED: {len(differing):,} clips are parts listed before under other names ({clips})")
     return table[~same], tuple(notes)
-
-
-def inside(file: Path, base: Path, path: str) -> Path:
-    """The listed path below `base`. Raises `ClipsError` where it leaves `base` by its text; links may lead out."""
-    full = Path(os.path.normpath(base / path))
-    if not full.is_relative_to(os.path.normpath(base)):
-        raise ClipsError(f"{file}: the path '{path}' leaves {base}. Move the file there, or name another root.")
-    return full

@@ -13,8 +13,8 @@ import pandas as pd
 import soundfile
 
 from hubbub.data import entries, synthetic, synthetic_models
-from hubbub.data.clip_lists import find_sounds
 from hubbub.data.clips import Clips, ClipsError, build
+from hubbub.data.locate import find_sounds
 from hubbub.errors import did_you_mean, examples
 from hubbub.runtime import download, files, homes
 from hubbub.runtime.progress import track

@@ -16,8 +16,8 @@ import pandas as pd
 from hubbub.audio import image_files
 from hubbub.audio.image_files import ImageError, Pixels
 from hubbub.data import cache, manifest, text_tables, values
-from hubbub.data.clip_lists import inside
 from hubbub.data.clips import Clips, ClipsError, build
+from hubbub.data.locate import inside
 from hubbub.errors import did_you_mean, examples
 
 __all__ = ["content", "inspect_images", "lists_images", "open_images"]

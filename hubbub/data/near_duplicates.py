@@ -39,8 +39,8 @@ CORRELATED_S, SHIFTS_S = 3.0, 0.064
 OVERLAP_S = 0.25
 #: Hertz that are correlated.
 LOW_HZ, HIGH_HZ = 100.0, 3900.0
-#: Bins to either side over which spectra are whitened, and the weakest that count, relative to the strongest.
-WHITENED, WEAKEST = 4, 1e-9
+#: Bins to either side over which spectra are whitened, and the weakest power that counts, relative to the strongest.
+WHITENED, WEAKEST = 4, 1e-11
 #: The least height of the whitened correlation's peak: alone, over the highest beside it, and in standard deviations of
 #: unrelated noise. Copies of ESC-50's clips reach .63 and 5; its other clips, and `street`'s, stay below .23 or 1.7.
 PEAK, OVER_OTHERS, DEVIATIONS = 0.3, 2.0, 6.0
@@ -110,22 +110,24 @@ def _candidates(prints: Fingerprints, groups: Rows, clips: Rows) -> list[_Candid
     shared = [_shared(prints, clip_of, np.where(used, groups, -1), number, passes) for number in range(passes)]
     one, other, votes = (np.concatenate(part) for part in zip(*shared, strict=True))
     chunks = [slice(at, at + PAIRS_AT_ONCE) for at in range(0, len(one), PAIRS_AT_ONCE)]
-    alike = [_unequal(prints.words, clip_of, one[chunk], other[chunk]) <= UNEQUAL for chunk in chunks]
-    rows = np.flatnonzero(np.concatenate([*alike, np.zeros(0, bool)]))
-    best = dict[tuple[int, int], tuple[int, _Candidate]]()
-    for row in rows[np.argsort(votes[rows], kind="stable")].tolist():  # of a pair the shift that most words have
+    parts = [_unequal(prints.words, clip_of, one[chunk], other[chunk]) for chunk in chunks]
+    unequal = np.concatenate([*parts, np.zeros(0)])
+    rows = np.flatnonzero(unequal <= UNEQUAL)
+    rows = rows[np.lexsort((-unequal[rows], votes[rows]))]  # of a pair the shift that most words have comes last
+    best = dict[tuple[int, int], _Candidate]()
+    for row in rows.tolist():
         first, second = int(clip_of[one[row]]), int(clip_of[other[row]])
         frame = int(one[row] - prints.offsets[first])
         shift = int(other[row] - prints.offsets[second]) - frame
-        best[first, second] = int(votes[row]), _Candidate(first, second, shift, frame)
-    return [candidate for _, (_, candidate) in sorted(best.items())]
+        best[first, second] = _Candidate(first, second, shift, frame)
+    return [best[pair] for pair in sorted(best)]
 
 
 def _shared(
     prints: Fingerprints, clip_of: npt.NDArray[np.int32], groups: Rows, number: int, passes: int
 ) -> tuple[Rows, Rows, Rows]:
-    """Words that clips of different groups share -> their places in both clips, one for each shift of two clips, and
-    how many words have that shift.
+    """Words that clips of different groups share -> their places in both clips, at most three for each shift of two
+    clips, and how many words have that shift.
 
     Of all words only those with the remainder `number` by `passes`; clips of the group -1 are left out.
     """
@@ -144,8 +146,8 @@ def _shared(
     one, other, facts = one[order], other[order], np.stack([first, second, shift])[:, order]
     starts = np.flatnonzero(np.append(True, (np.diff(facts) != 0).any(0))[: len(one)])
     votes = np.diff(starts, append=len(one))
-    middle = starts + votes // 2
-    return one[middle], other[middle], votes
+    places, which = np.unique(np.concatenate([starts + votes * k // 4 for k in (1, 2, 3)]), return_index=True)
+    return one[places], other[places], np.tile(votes, 3)[which]
 
 
 def _unequal(
@@ -212,26 +214,27 @@ def _correlate(narrow: Narrow, one: Array, other: Array) -> _Peak | None:
     slack = round(SHIFTS_S * narrow.rate_hz)
     size = next_fast_len(len(one) + 2 * slack, real=True)
     hertz = np.arange(size // 2 + 1) * narrow.rate_hz / size
-    inside = (hertz >= LOW_HZ) & (hertz <= min(HIGH_HZ, 0.47 * narrow.rate_hz))
+    inside = np.flatnonzero((hertz >= LOW_HZ) & (hertz <= min(HIGH_HZ, 0.47 * narrow.rate_hz)))
     window = np.hanning(len(one) + 2)[1:-1].astype(np.float32)
-    a, b = (rfft(part * window, size)[inside] for part in (one, other))
-    powers = np.stack([a.real**2 + a.imag**2, b.real**2 + b.imag**2])
-    strongest = powers.max(1, initial=0)
-    if strongest.min() <= 0:
+    spectra = rfft(np.stack([one * window, other * window]), size, axis=1)
+    powers = spectra.real**2 + spectra.imag**2
+    floor = WEAKEST * powers.max(1, initial=0)[:, None]
+    spectra, powers = spectra[:, inside], powers[:, inside]
+    if powers.max(1, initial=0).min() <= 0:
         return None
-    white = powers / (uniform_filter1d(powers, 2 * WHITENED + 1, axis=1) + WEAKEST * strongest[:, None])
-    cross = np.conj(a) * b / np.sqrt(powers.prod(0).clip(np.finfo(np.float32).tiny))
+    white = np.sqrt(powers / (uniform_filter1d(powers, 2 * WHITENED + 1, axis=1) + floor))
+    sizes, weights = np.sqrt(powers).prod(0), white.prod(0)
+    phases = np.conj(spectra[0]) * spectra[1] / np.maximum(sizes, np.finfo(np.float32).tiny)
     whitened = np.zeros(len(hertz), np.complex64)
-    whitened[inside] = cross * np.sqrt(white.prod(0)) * (size / np.sqrt(white.sum(1).prod()))
+    whitened[inside] = phases * (weights * (size / np.sqrt((white**2).sum(1).prod())))
     course = np.abs(np.roll(irfft(whitened, 2 * size), 2 * slack)[: 4 * slack + 1])  # in half samples
     at = int(course.argmax())
     lag, width = at / 2 - slack, round(2 * WIDTH_S * narrow.rate_hz)
     beside = np.append(course[: max(at - width, 0)], course[at + width + 1 :]).max(initial=0)
-    turned = cross * np.exp(2j * np.pi / narrow.rate_hz * lag * hertz[inside])
-    plain = abs(float((turned.real * np.sqrt(powers.prod(0))).sum())) / np.sqrt(float(powers.sum(1).prod()))
-    both = np.sqrt(white.prod(0))
-    deviation = np.sqrt(float((both**2).sum()) / 2) / float(both.sum())
-    return _Peak(float(course[at]), lag, float(beside), deviation, plain)
+    turned = (phases * np.exp(2j * np.pi * lag / narrow.rate_hz * hertz[inside])).real
+    plain = abs((turned * sizes).sum()) / np.sqrt(powers.sum(1).prod())
+    deviation = np.sqrt((weights**2).sum() / 2) / weights.sum()
+    return _Peak(float(course[at]), lag, float(beside), float(deviation), float(plain))
 
 
 def join_groups(clips: Clips, pairs: Sequence[NearDuplicate]) -> tuple[Clips, tuple[str, ...]]:

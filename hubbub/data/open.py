@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from hubbub.audio.decode import EXTENSIONS
 from hubbub.audio.find_files import near
 from hubbub.config.recipe import Recipe
 from hubbub.data import annotations, features, grouping, manifest, recordings, text_tables, values
@@ -21,6 +22,8 @@ from hubbub.data.splits import PARTS, SplitError
 from hubbub.errors import count, did_you_mean, examples
 
 __all__ = ["open_clips", "open_data", "open_section"]
+
+_ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar")
 
 
 def open_section(recipe: Recipe, name: str = "") -> Clips:
@@ -55,13 +58,13 @@ def open_data(
     fills the share `overlap` of them; `background` adds a class of windows without annotations. Raises `ClipsError` or
     `StoreError`.
     """
-    asked = Asked(WindowRule(window_s, hop_s, overlap), background, labels, allow_missing)
+    asked = Asked(WindowRule(window_s, hop_s, overlap), background, labels, allow_missing, group)
     if not name:
         raise ClipsError("the data set has no name. Give a known one (hubbub data list), a CSV file or a folder.")
     if group and (name in DATASETS or Path(name).suffix.lower() == ".npz"):
         raise ClipsError(f"{name} says which clips are of one recording. Leave --group (data.group) out.")
     if annotated := _open_annotated(name, columns, root, asked):
-        clips = grouping.regroup(annotated, group)
+        clips = annotated
     elif background:
         raise ClipsError(f"{name} is not annotated, so no background can be taken from it. Leave background off.")
     elif name in DATASETS:
@@ -75,10 +78,7 @@ def open_data(
     elif os.path.isdir(name):
         clips = from_folder(Path(name), labels=labels, group=group)
     elif os.path.exists(name):
-        raise ClipsError(
-            f"{name} is no table of clips and no folder of them. Tables end in {', '.join(text_tables.ENDINGS)}: "
-            "save it as a CSV with the columns path and label."
-        )
+        raise ClipsError(f"{name} is no table of clips and no folder of them. {_instead(Path(name))}")
     else:
         beside, known = near(name), did_you_mean(name, DATASETS)
         raise ClipsError(
@@ -86,6 +86,16 @@ def open_data(
             f"{beside if beside.startswith('Did you mean') else known}"
         )
     return limit(clips, most) if most else clips
+
+
+def _instead(file: Path) -> str:
+    """What to give instead of a file that is no data set."""
+    ending = file.suffix.lower()
+    if ending in _ARCHIVES:
+        return "Unpack it, and name the folder."
+    if ending in EXTENSIONS:
+        return "It is one recording: name the folder that holds one folder per class, or a CSV with path and label."
+    return f"Tables end in {', '.join(text_tables.ENDINGS)}: save it as a CSV with the columns path and label."
 
 
 def _open_annotated(name: str, columns: dict[str, str] | None, root: str, asked: Asked) -> Clips | None:

@@ -121,8 +121,8 @@ def _levels(clips: pd.DataFrame) -> Iterator[Finding]:
             "off cannot be restored.",
         )  # fmt: skip
     size = clips["offset"].abs().sort_values(ascending=False, kind="stable")
-    audible = _OFFSET_SHARE * 10 ** (clips["level_db"] / 20)
-    shifted = clips.loc[size.index[size >= np.maximum(audible, _OFFSET).loc[size.index]]]
+    audible = (_OFFSET_SHARE * 10 ** (clips["level_db"] / 20)).clip(lower=_OFFSET)
+    shifted = clips.loc[size.index[size >= audible.loc[size.index]]]
     if len(shifted):
         yield _finding(
             "offset", "note", shifted, f"{_have(len(shifted))} a DC offset of at least {_percent(_OFFSET)} of full "

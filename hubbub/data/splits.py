@@ -287,13 +287,17 @@ def _refuse_unknown(clips: Clips, asked: Iterable[str], folds: list[str], advice
 def _wrapped(clips: Clips) -> str:
     """Advice where the folders inside the only class's folder may be the classes, else ""."""
     places = [clip.split("/") for clip in clips.table["clip"]]
-    inner = sorted({place[1] for place in places if len(place) > 2})
-    if len(inner) < 2 or len({place[0] for place in places}) > 1:
-        return ""
+    alike: list[str] = []
+    for parts in zip(*(place[:-1] for place in places), strict=False):
+        if len(set(parts)) > 1:
+            break
+        alike.append(parts[0])
+    inner = sorted({place[len(alike)] for place in places if len(place) > len(alike) + 1})
     path, clip = clips.table["path"].iloc[0], clips.table["clip"].iloc[0]
-    if not path.endswith(clip):
+    if len(inner) < 2 or not alike or not path.endswith(clip):
         return ""
-    return f" If its folders ({examples(inner)}) are the classes, name {path.removesuffix(clip)}{places[0][0]} instead."
+    outer = path.removesuffix(clip) + "/".join(alike)
+    return f" If its folders ({examples(inner)}) are the classes, name {outer} instead."
 
 
 def _too_few(clips: Clips, needed: int) -> str:

@@ -1,4 +1,4 @@
-"""Read CSV tables as text: commas, semicolons or tabs; UTF-8 or UTF-16; blank rows anywhere.
+"""Read CSV tables as text: commas, semicolons, tabs or bars; UTF-8 or UTF-16; blank rows anywhere.
 
 Every cell stays text: `NA` is a name, not a missing value.
 """
@@ -18,7 +18,9 @@ __all__ = ["ENDINGS", "lines", "read"]
 
 #: File endings that are read as tables.
 ENDINGS = (".csv", ".tsv", ".tab", ".txt")
-_SEPARATORS = ",;\t"
+_SEPARATORS = ",;\t|"
+#: The first bytes of Excel's files, and of zip and gzip archives.
+_WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"\x1f\x8b")
 _ENCODINGS = {BOM_UTF8: "utf-8-sig", BOM_UTF16_LE: "utf-16", BOM_UTF16_BE: "utf-16"}
 
 
@@ -64,11 +66,15 @@ def _content(file: Path) -> str:
         raw = file.read_bytes()
     except OSError as error:
         raise _unreadable(file, error.strerror or str(error)) from error
+    if raw.startswith(_WORKBOOKS):
+        raise _unreadable(file, "it is a spreadsheet or an archive: open it and save it as CSV in UTF-8")
     encoding = next((name for mark, name in _ENCODINGS.items() if raw.startswith(mark)), "utf-8")
     try:
         content = raw.decode(encoding)
     except UnicodeDecodeError as error:
-        raise _unreadable(file, f"byte {error.start:,} is no {encoding} text: save it as CSV in UTF-8") from error
+        raise _unreadable(
+            file, f"byte {error.start:,} is no {encoding} text: save it as CSV in UTF-8 (Excel: CSV UTF-8)"
+        ) from error
     if "\0" in content:
         raise _unreadable(file, "it holds NUL characters: save it as CSV in UTF-8")
     return content

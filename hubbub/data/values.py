@@ -14,6 +14,7 @@ from hubbub.errors import HubbubError, count, did_you_mean, examples
 
 __all__ = [
     "HINTS",
+    "UNLABELLED",
     "ClipsError",
     "clean",
     "check_hints",
@@ -24,10 +25,13 @@ __all__ = [
     "describe_rows",
     "refuse_undecodable",
     "text",
+    "without_unlabelled",
 ]
 
 #: Values of `split_hint`: no hint, or that the clip may only train.
 HINTS = ("", "train")
+#: What data sets write for clips without a label, where labels are numbers.
+UNLABELLED = "-1"
 _LONGEST = 255  # characters of a label
 _INVISIBLE = dict.fromkeys([0xAD, 0x180E, 0x200B, 0x200E, 0x200F, 0x2060, 0xFEFF, *range(0x202A, 0x202F),
                             *range(0x2066, 0x206A)])  # fmt: skip
@@ -125,6 +129,23 @@ def clean_labels(name: str, table: pd.DataFrame) -> tuple[list[str], tuple[str, 
         notes.insert(0, f"LABELS REPAIRED: blanks, invisible characters or another form of accents in {clips:,} clips' "
                         f"labels ({repairs})")  # fmt: skip
     return cleaned, tuple(notes)
+
+
+def without_unlabelled(table: pd.DataFrame, *, always: bool = False) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The rows without those of the label -1, which stands for "no label" beside names or numbers from 0 on, and a note
+    on these. Beside one other label, -1 is a class, unless `always`. Raises `ClipsError` where nothing is left."""
+    labels = [clean(label) for label in text(table["label"])]
+    others = set(labels) - {UNLABELLED, ""}
+    rows = [at for at, label in enumerate(labels) if label == UNLABELLED]
+    if not rows or not (always or (len(others) > 1 and not any(re.fullmatch(r"-\d+", label) for label in others))):
+        return table, ()
+    if len(rows) == len(labels):
+        raise ClipsError(f"all {len(rows):,} clips have the label {UNLABELLED}, which means no label. Label them.")
+    note = (
+        f"UNLABELLED: {count(len(rows), 'clip')} of {len(labels):,} with the label {UNLABELLED}, which means no label, "
+        f"left out ({describe_rows(table, rows)})"
+    )
+    return table[[label != UNLABELLED for label in labels]], (note,)
 
 
 def similar(names: set[str]) -> list[str]:

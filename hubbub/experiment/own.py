@@ -49,7 +49,7 @@ def train(
     refit: bool = True,
     out: str | Path = "runs",
     name: str | None = None,
-    jobs: int | None = None,
+    jobs: int = 1,
     device: str | None = None,
     allow_missing: bool = False,
     allow_leaky: bool = False,

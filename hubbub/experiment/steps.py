@@ -18,6 +18,7 @@ from hubbub.config.recipe import Recipe
 from hubbub.data.check import check_inputs
 from hubbub.errors import HubbubError, examples
 from hubbub.experiment import cell, gallery
+from hubbub.experiment.learning_curve import write_learning_curve
 from hubbub.experiment.prepare import Log, Prepared, prepare
 from hubbub.experiment.provenance import classifier_card, environment_of
 from hubbub.report import run_folder
@@ -192,6 +193,7 @@ def _end(prepared: Prepared, run: RunPlan, log: Log) -> Summary:
     environment = run_folder.read_environment(folder)
     environment.training_threads = run_folder.threads(folder)
     run_folder.write_environment(folder, environment)
+    write_learning_curve(prepared, folder, log)
     summary = summarise(folder)
     if not run_folder.gallery_folder(folder).is_dir():
         log("explaining the worst mistakes")

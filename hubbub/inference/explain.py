@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 from hubbub.audio import decode, waves
+from hubbub.classifier.base import Classifier
 from hubbub.classifier.prediction import Prediction
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.errors import HubbubError, did_you_mean
@@ -33,7 +34,7 @@ __all__ = [
     "ExplainError",
     "Explanation",
     "SegmentMap",
-    "check_label",
+    "check_classifier",
     "curves",
     "explain",
     "explain_spectrogram",
@@ -68,7 +69,7 @@ class Explanation:
 
     `map` `[bins, frames]`, from 0 to 1, lies at `hz` and `times` [s], a grid of short-time spectra of `wave` `[T]`,
     which is the recording at the classifier's `rate_hz`. `method` is "Grad-CAM" or "occlusion"; `caveats` limit how the
-    map may be read.
+    map may be read. Where `wave` is a stretch of a longer recording, it begins at `start` [s] of that.
     """
 
     prediction: Prediction
@@ -81,6 +82,7 @@ class Explanation:
     times: npt.NDArray[np.float64] = field(repr=False)
     hz: npt.NDArray[np.float64] = field(repr=False)
     segments: tuple[SegmentMap, ...] = field(repr=False)
+    start: float = 0.0
 
     @property
     def score(self) -> float:
@@ -113,12 +115,7 @@ def explain(
     The plain view of each segment is explained: its first level, not shifted. Raises `ExplainError` for a label that
     the classifier does not have and for an exported classifier, `AudioError` for a recording that cannot be read.
     """
-    if not isinstance(classifier, TorchClassifier):
-        raise ExplainError(
-            "this classifier is an exported file, which has no gradients and cannot be opened up. Give the run folder "
-            "or classifier it came from."
-        )
-    check_label(classifier, label)
+    check_classifier(classifier, label)
     of_file = classifier.takes_sound and (isinstance(source, str | Path) or hasattr(source, "read"))
     with decode.open_sound(source) if of_file else nullcontext(source) as opened:  # type: ignore[arg-type]
         wave, seconds, warnings = classifier.read(
@@ -172,12 +169,17 @@ def _check_length(seconds: float) -> None:
     if seconds > LONGEST_S:
         raise ExplainError(
             f"{seconds:.0f} s are too long to explain at once; {LONGEST_S:.0f} s are the most. Cut out the part to "
-            "explain."
+            "explain, or take the strongest stretches: hubbub explain MODEL FILE."
         )
 
 
-def check_label(classifier: TorchClassifier, label: str | None) -> None:
-    """Raise `ExplainError` where the classifier has no such class."""
+def check_classifier(classifier: Classifier, label: str | None) -> None:
+    """Raise `ExplainError` for an exported classifier, and where it has no such class."""
+    if not isinstance(classifier, TorchClassifier):
+        raise ExplainError(
+            "this classifier is an exported file, which has no gradients and cannot be opened up. Give the run folder "
+            "or classifier it came from."
+        )
     if label is not None and label not in classifier.labels:
         raise ExplainError(f"the classifier knows no '{label}'. {did_you_mean(label, classifier.labels)}")
 

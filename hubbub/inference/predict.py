@@ -51,7 +51,7 @@ def predict_recording(
     if isinstance(source, str | Path) and Path(source).suffix.lower() in PRECOMPUTED:
         return _predict_precomputed(model, Path(source), options)
     scorer = _scorer(model, options)
-    for piece in _pieces(model, source):
+    for piece in pieces(model, source):
         if len(piece.segments):
             scorer.add(model.outputs(piece.segments), piece.segments, piece.spans)
     scorer.end()
@@ -97,7 +97,7 @@ def _scorer(model: "Classifier", options: PredictOptions) -> Scorer:
 
 
 @dataclass(frozen=True)
-class _Piece:
+class Piece:
     """The next segments of a recording, the recording's own rate, how much of it was decoded [s] and as a share, and
     with the last segments its warnings."""
 
@@ -109,7 +109,7 @@ class _Piece:
     warnings: tuple[str, ...] = ()
 
 
-def _pieces(model: "Classifier", source: str | Path | BinaryIO | decode.Sound) -> Iterator[_Piece]:
+def pieces(model: "Classifier", source: str | Path | BinaryIO | decode.Sound) -> Iterator[Piece]:
     """A recording, decoded and cut: at least one piece. Raises what `Classifier.read` does."""
     if not model.takes_sound:
         model.read("")  # raises the reason
@@ -117,17 +117,17 @@ def _pieces(model: "Classifier", source: str | Path | BinaryIO | decode.Sound) -
         stream = Stream(model, sound.rate_hz)
         whole = sound.seconds or float("inf")
         for block in sound.blocks:
-            yield _Piece(*stream.feed(block), sound.rate_hz, stream.seconds, min(stream.seconds / whole, 1.0))
+            yield Piece(*stream.feed(block), sound.rate_hz, stream.seconds, min(stream.seconds / whole, 1.0))
         try:
             last = stream.end()
         except StreamError as error:
             name = source if isinstance(source, str | Path) else "the recording"
             raise PredictError(f"{name}: {error}") from error
         warnings = tuple(dict.fromkeys([*sound.warnings, *stream.warnings]))
-        yield _Piece(*last, sound.rate_hz, stream.seconds, 1.0, warnings)
+        yield Piece(*last, sound.rate_hz, stream.seconds, 1.0, warnings)
 
 
-def _guarded(model: "Classifier", path: str) -> Iterator[_Piece | HubbubError]:
+def _guarded(model: "Classifier", path: str) -> Iterator[Piece | HubbubError]:
     """The pieces of a file, an error as the last of them. Precomputed spectrograms, which are small, have none."""
     try:
         with ExitStack() as stack:
@@ -142,7 +142,7 @@ def _guarded(model: "Classifier", path: str) -> Iterator[_Piece | HubbubError]:
                 raise PredictError(f"{path} is {what}. {near(path)}")
             elif Path(path).suffix.lower() in PRECOMPUTED:
                 return
-            yield from _pieces(model, source)
+            yield from pieces(model, source)
     except HubbubError as error:
         yield error
 
@@ -162,7 +162,7 @@ class _Recording:
 
     path: str
     scorer: Scorer
-    last: _Piece | None = None
+    last: Piece | None = None
     pending: int = 0  # segments that are not scored yet
     ended: bool = False
     error: str = ""
@@ -194,10 +194,10 @@ class _Batch:
 
     def __init__(self, model: "Classifier") -> None:
         self._model = model
-        self._waiting: list[tuple[_Recording, _Piece]] = []
+        self._waiting: list[tuple[_Recording, Piece]] = []
         self._count = 0
 
-    def add(self, recording: _Recording, piece: _Piece) -> None:
+    def add(self, recording: _Recording, piece: Piece) -> None:
         if count := len(piece.segments):
             self._waiting.append((recording, piece))
             recording.pending += count

@@ -3,10 +3,10 @@
 Shares (accuracy, balanced accuracy, macro-F1, top-3 accuracy) have an exact binomial interval in its mid-p form
 (Lancaster 1961, https://doi.org/10.1080/01621459.1961.10482105) on the effective number of clips: the number of
 independent clips that would give the same variance (Kish 1965, Survey sampling). The correlation of right and wrong
-within a recording determines it, and Student's t for the number of recordings reduces it (Korn & Graubard 1998,
-Confidence intervals for proportions with small expected number of positive counts, Survey Methodology 24). If few
-recordings hold mistakes, their correlation is hardly known: the estimate is drawn towards 1. If all clips are right, it
-is 1, and a recording counts as one clip.
+within a recording determines it. As that is an estimate, Student's t for the number of recordings widens its part
+(after Korn & Graubard 1998, Confidence intervals for proportions with small expected number of positive counts, Survey
+Methodology 24). If few recordings hold mistakes, the correlation is hardly known: the estimate is drawn towards 1. If
+all clips are right, it is 1.
 
 AUC and log loss are no shares of independent decisions and have no interval: a bootstrap of recordings is too narrow
 for few of them, and for an AUC near 1. `benchmarks/intervals.py` measures the coverage.
@@ -89,7 +89,7 @@ def effective_number(outcome: npt.NDArray[np.bool_], weights: Array, groups: Gro
     rho = float((rarer * rho + CAUTION) / (rarer + CAUTION))
     alone, together = (weights**2).sum(), (np.bincount(groups, weights) ** 2).sum()
     student = special.stdtrit(len(sizes) - 1, 1 - _TAIL)
-    return float((_NORMAL / student) ** 2 / ((1 - rho) * alone + rho * together))
+    return float(1 / (alone + rho * (student / _NORMAL) ** 2 * (together - alone)))
 
 
 def exact_interval(share: float, number: float) -> tuple[float, float]:

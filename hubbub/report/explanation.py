@@ -7,12 +7,12 @@ import numpy as np
 import soundfile
 
 from hubbub.classifier.torch_classifier import TorchClassifier
-from hubbub.inference.explain import ExplainError, Explanation, check_label, explain_spectrogram, split_audio
+from hubbub.inference.explain import ExplainError, Explanation, check_classifier, explain_spectrogram, split_audio
+from hubbub.inference.stretches import Strongest
 from hubbub.report import plots
 from hubbub.runtime import files
 
-__all__ = ["CARD", "write_explanation", "write_spectrogram_explanation"]
-
+__all__ = ["CARD", "write_explanation", "write_spectrogram_explanation", "write_strongest"]
 
 CARD = "explanation.json"
 #: Segments that are drawn: each takes a third of a second.
@@ -24,7 +24,7 @@ def write_spectrogram_explanation(
 ) -> dict[str, Any]:
     """Write what `explain_spectrogram` gives for an image or a spectrogram: `shown.png`, `gradcam.png` and
     `explanation.json`; return what the JSON holds. Raises as `write_explanation` does."""
-    check_label(classifier, label)
+    check_classifier(classifier, label)
     folder = _check_folder(folder)
     prediction = classifier.eval().classify(file)
     label = label or prediction.label
@@ -45,6 +45,35 @@ def _check_folder(folder: str | Path) -> Path:
     return folder
 
 
+def write_strongest(classifier: TorchClassifier, found: Strongest, folder: str | Path) -> dict[str, Any]:
+    """As `write_explanation`; of a long recording each stretch has a folder of its own, `stretch-1` and so on, and
+    `explanation.json` says where each of them begins and ends."""
+    if found.is_whole:
+        return write_explanation(classifier, found.parts[0], folder)
+    folder, prediction = _check_folder(folder), found.prediction
+    parts = {f"stretch-{number}": part for number, part in enumerate(found.parts, 1)}
+    with files.whole_folder(folder, CARD) as temporary:
+        cards = {}
+        for name, part in parts.items():
+            (temporary / name).mkdir()
+            cards[name] = _write(classifier, part, temporary / name)
+        card = {
+            "label": found.label,
+            "method": found.parts[0].method,
+            "remarks": list(dict.fromkeys(remark for part in found.parts for remark in part.caveats)),
+            **({"warnings": list(prediction.warnings)} if prediction.warnings else {}),
+            "scores": {"original": prediction.scores},
+            "seconds": prediction.seconds,
+            "stretches": [
+                {"start": part.start, "end": part.start + part.prediction.seconds, "folder": name}
+                | {"scores": cards[name]["scores"]}
+                for name, part in parts.items()
+            ],
+        }
+        files.write_json(temporary / CARD, card)
+    return card
+
+
 def write_explanation(classifier: TorchClassifier, explanation: Explanation, folder: str | Path) -> dict[str, Any]:
     """Write images, sounds and `explanation.json` into a folder, whole or not at all; return what the JSON holds.
 
@@ -52,6 +81,13 @@ def write_explanation(classifier: TorchClassifier, explanation: Explanation, fol
     do not clip. Raises `ExplainError` where the folder holds anything but an earlier explanation.
     """
     folder = _check_folder(folder)
+    with files.whole_folder(folder, CARD) as temporary:
+        return _write(classifier, explanation, temporary)
+
+
+def _write(classifier: TorchClassifier, explanation: Explanation, place: Path) -> dict[str, Any]:
+    """Write one explanation into a new folder; all times are those of the recording."""
+    begin, times = explanation.start, explanation.start + explanation.times
     sounds = dict(zip(("listened", "rest"), split_audio(explanation), strict=True))
     predictions = {"original": explanation.prediction} | {
         name: classifier.classify(wave, explanation.rate_hz) for name, wave in sounds.items()
@@ -68,21 +104,20 @@ def write_explanation(classifier: TorchClassifier, explanation: Explanation, fol
         "scores": {name: prediction.scores for name, prediction in predictions.items()},
         "seconds": explanation.prediction.seconds,
         "segments": [
-            {"start": one.start, "end": one.end, "score": one.score, "picture": images.get(number)}
+            {"start": begin + one.start, "end": begin + one.end, "score": one.score, "picture": images.get(number)}
             for number, one in enumerate(explanation.segments)
         ],
         "files": {"clip": "clip.png", "listened": "listened.wav", "rest": "rest.wav"},
     }
     decibels = explanation.decibels
-    with files.whole_folder(folder, CARD) as temporary:
-        title = f"{explanation.label} {explanation.score:.2f} ({explanation.method})"
-        plots.explained(decibels, explanation.map, explanation.times, explanation.hz, title, temporary / "clip.png")
-        for number, name in images.items():
-            one = explanation.segments[number]
-            frames = np.isin(explanation.times, one.times)
-            title = f"{explanation.label} {one.score:.2f} from {one.start:.2f} to {one.end:.2f} s"
-            plots.heatmap(decibels[:, frames], one.map, one.times, explanation.hz, temporary / name, title)
-        for name, wave in sounds.items():
-            soundfile.write(temporary / f"{name}.wav", wave, explanation.rate_hz, subtype="FLOAT")
-        files.write_json(temporary / CARD, card)
+    title = f"{explanation.label} {explanation.score:.2f} ({explanation.method})"
+    plots.explained(decibels, explanation.map, times, explanation.hz, title, place / "clip.png")
+    for number, name in images.items():
+        one = explanation.segments[number]
+        frames = np.isin(explanation.times, one.times)
+        title = f"{explanation.label} {one.score:.2f} from {begin + one.start:.2f} to {begin + one.end:.2f} s"
+        plots.heatmap(decibels[:, frames], one.map, begin + one.times, explanation.hz, place / name, title)
+    for name, wave in sounds.items():
+        soundfile.write(place / f"{name}.wav", wave, explanation.rate_hz, subtype="FLOAT")
+    files.write_json(place / CARD, card)
     return card

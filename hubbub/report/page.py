@@ -154,13 +154,16 @@ def _plots(
 ) -> dict[str, Plot | None]:
     """The plots of all cells together, drawn into the run folder and embedded from there."""
     targets, scores, labels = clips
-    names = ("confusion_matrix", "confusion_matrix_normalised", "roc", "reliability", "curves")
+    names = ("confusion_matrix", "confusion_matrix_normalised", "roc", "reliability", "curves", "learning_curve")
     places = {name: run_folder.plot_file(folder, name) for name in names}
     plots.confusion(*clips, places["confusion_matrix"])
     plots.confusion(*clips, places["confusion_matrix_normalised"], normalised=True)
     if calibrated:
         plots.roc(*clips, places["roc"])
         plots.reliability(calibrated, places["reliability"])
+    curve = run_folder.read_learning_curve(folder)
+    if curve is not None:
+        plots.learning_curve(curve, places["learning_curve"])
     right = int((scores.argmax(axis=1) == targets).sum())
     alts = {
         "confusion_matrix": f"Confusion matrix of {len(labels)} classes, counts: {right:,} of {len(targets):,} clips "
@@ -173,6 +176,10 @@ def _plots(
         )
         errors = ", ".join(f"{found.error:.3f} for {level}" for level, found in calibrated.items())
         alts["reliability"] = f"Reliability diagram: accuracy against confidence. Calibration error {errors}."
+    if curve is not None:
+        alts["learning_curve"] = (
+            "Validation accuracy against the number of training recordings. The text beside it has the last two points."
+        )
     places_of_cells = [place for _, _, place in run_folder.cells(folder)]
     trained = [(place, history) for place in places_of_cells if (history := run_folder.read_history(place)) is not None]
     if trained:

@@ -174,7 +174,8 @@ class Summary(Content):
     """The figures of a run. Summaries of earlier versions lack the keys with a default.
 
     `why_not_comparable` are the reasons against comparing the figures with others; `caveats` are what else belongs
-    beside them. `clips`, `segments` and `recordings` count each one once, whatever the number of seeds.
+    beside them; `more_recordings` says what the learning curve shows. `clips`, `segments` and `recordings` count each
+    one once, whatever the number of seeds.
     """
 
     recipe: str
@@ -194,6 +195,7 @@ class Summary(Content):
     unknown: Unknown | None = None
     seconds: Seconds | None = None
     segments_per_second: float | None = None
+    more_recordings: str | None = None
 
     @property
     def title(self) -> str:

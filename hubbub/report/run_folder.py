@@ -30,11 +30,13 @@ __all__ = [
     *("read_samples", "read_summary", "read_throughput", "read_unknown_predictions", "recipe_text", "refit_folder"),
     *("run_name", "run_of", "threads", "write_data_check", "write_environment", "write_history", "write_predictions"),
     *("write_recipe", "write_result", "write_summary", "write_throughput"),
+    *("read_learning_curve", "read_validation", "write_learning_curve"),
 ]
 
 # Of a run.
 RECIPE, _ENVIRONMENT, SUMMARY, _PAGE = "recipe.toml", "environment.json", "summary.json", "report.html"
 _DATA_CHECK = "data_check.json"
+_LEARNING_CURVE = "learning_curve.csv"
 #: Folders of a run: sample clips with explanations, and the training of the final classifier.
 GALLERY, _REFIT = "gradcam", "refit"
 #: The list of what the gallery shows; it marks the gallery whole.
@@ -259,6 +261,11 @@ def read_result(place: Path) -> CellResult:
     return _read(place / _TEST, CellResult)
 
 
+def read_validation(place: Path) -> ValidationResult:
+    """The validation result of a cell. Raises `ReportError`."""
+    return _read(place / _VALIDATION, ValidationResult)
+
+
 def write_result(place: Path, result: CellResult | ValidationResult) -> None:
     """Writes the result of a cell on one part. The test result marks the cell done: it is written last."""
     name = _TEST if isinstance(result, CellResult) else _VALIDATION
@@ -298,18 +305,23 @@ def write_predictions(place: Path, table: pd.DataFrame, *, unknown: bool = False
 
 def read_history(place: Path) -> pd.DataFrame | None:
     """Losses and figures of a training by epoch; None for a head. Raises `ReportError`."""
-    path = place / _HISTORY
-    if not path.is_file():
-        return None
-    try:
-        return pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise _damaged(path, error) from error
+    return _read_table(place / _HISTORY) if (place / _HISTORY).is_file() else None
 
 
 def write_history(place: Path, history: pd.DataFrame) -> None:
     """Writes losses and figures of a training by epoch."""
     files.write_csv(place / _HISTORY, history)
+
+
+def read_learning_curve(folder: Path) -> pd.DataFrame | None:
+    """Validation figures by the number of training recordings; None where there are none. Raises `ReportError`."""
+    path = folder / _LEARNING_CURVE
+    return _read_table(path) if path.is_file() else None
+
+
+def write_learning_curve(folder: Path, table: pd.DataFrame) -> None:
+    """Writes the validation figures by the number of training recordings."""
+    files.write_csv(folder / _LEARNING_CURVE, table)
 
 
 def _read(path: Path, content: type[_Content]) -> _Content:
@@ -325,13 +337,18 @@ def _read(path: Path, content: type[_Content]) -> _Content:
 
 
 def _read_predictions(path: Path) -> pd.DataFrame:
-    try:
-        table = pd.read_parquet(path).reset_index(drop=True)
-    except (OSError, ValueError, KeyError) as error:  # pyarrow's errors are ValueErrors, KeyErrors and OSErrors
-        raise _damaged(path, error) from error
+    table = _read_table(path)
     if missing := [name for name in _FACTS if name not in table.columns]:
         raise _damaged(path, f"it has no column {missing[0]}")
     return table
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    """The content of a table, CSV or Parquet. Raises `ReportError`."""
+    try:
+        return pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path).reset_index(drop=True)
+    except (OSError, ValueError, KeyError) as error:  # pyarrow's errors are ValueErrors, KeyErrors and OSErrors
+        raise _damaged(path, error) from error
 
 
 def _damaged(path: Path, why: object) -> ReportError:

@@ -23,7 +23,7 @@ from hubbub.metrics import classification
 from hubbub.metrics.intervals import METHOD, share_interval
 from hubbub.metrics.intervals import intervals as intervals_of
 from hubbub.report import run_folder
-from hubbub.report.caveats import few_recordings, seeds_agree
+from hubbub.report.caveats import few_recordings, more_recordings, seeds_agree
 from hubbub.report.results import (
     LEVELS,
     ClassScores,
@@ -169,6 +169,7 @@ def _summary(folder: Path) -> Summary:
         classes=classes,
         unknown=_unknown(folder, recipe),
         **_measured(folder, predicted, environment),
+        more_recordings=more_recordings(run_folder.read_learning_curve(folder)),
     )
 
 

@@ -540,3 +540,30 @@ def test_streams_that_cannot_be_a_file_are_refused(tmp_path: Path) -> None:
     for text in (io.StringIO("hello"), (tmp_path / "x.wav").open(errors="replace")):
         with text, pytest.raises(AudioError, match=r"gives text.*mode 'rb'"):
             decode.decode(text)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"\n<!DOCTYPE html><html><body>404 Not found</body></html>", "a web page, as a failed download leaves it"),
+        (
+            b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>",
+            "a web page, as a failed download leaves it",
+        ),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n",
+            "a pointer of Git LFS; git lfs pull",
+        ),
+        (b'{"error": "denied"} ' * 10, "text"),
+    ],
+)
+@pytest.mark.parametrize("with_av", [True, False], ids=["av", "without-av"])
+def test_what_is_no_sound_is_called_what_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, kind: str, with_av: bool
+) -> None:
+    if not with_av:
+        monkeypatch.setitem(sys.modules, "av", None)
+    for ending in ("wav", "mp3", "ogg"):
+        (tmp_path / f"x.{ending}").write_bytes(content)
+        with pytest.raises(AudioError, match=f"cannot be read as audio: it holds {kind}"):
+            decode.decode(tmp_path / f"x.{ending}")

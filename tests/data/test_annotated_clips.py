@@ -151,7 +151,8 @@ def test_tables_in_a_folder_of_their_own_find_their_recordings(tmp_path: Path) -
         rows(tmp_path / "labels" / f"{name}.csv", "file,onset,offset,event_label", f"../audio/{place}.wav,2,3.5,beep",
              f"../audio/{place}.wav,6,7.5,hiss")  # fmt: skip
     clips = open_data(str(tmp_path))
-    assert sorted(set(clips.table["group"])) == ["audio/north/1.wav", "audio/south/1.wav", "audio/south/2.wav"]
+    found = {Path(path).relative_to(tmp_path / "audio").as_posix() for path in clips.table["path"]}
+    assert found == {"north/1.wav", "south/1.wav", "south/2.wav"}
     assert len(clips) == 6
     rows(tmp_path / "labels" / "south_2.csv", "file,onset,offset,event_label", "1.wav,2,3.5,beep")
     with pytest.raises(ClipsError, match=r"1 may be audio/north/1.wav or audio/south/1.wav"):
@@ -248,6 +249,14 @@ def test_recordings_that_are_missing_need_to_be_allowed(night: Path) -> None:
     assert len(clips) == 1 and note(clips, "PARTIAL DATA") == "PARTIAL DATA: 1 of 2 listed clips are missing"
 
 
+def test_a_table_without_its_recording_says_which_name_is_looked_for(night: Path, tmp_path: Path) -> None:
+    (tmp_path / "labels").mkdir()
+    file = rows(tmp_path / "labels" / "night.labels.txt", *TRACK)
+    with pytest.raises(ClipsError, match=r"names no recording, and below .*labels none is called night\. Put"):
+        open_data(str(file))
+    assert spans(open_data(str(file), root=str(night))) == EXPECTED
+
+
 def test_a_recording_by_two_names_is_one_group(night: Path) -> None:
     os.link(night / "night.wav", night / "copy.wav")
     file = rows(night / "all.csv", "file,start,end,label", "night.wav,2,3.5,beep", "copy.wav,6,7.5,hiss")
@@ -260,6 +269,9 @@ def test_a_column_of_groups_is_used_where_it_is_named(night: Path) -> None:
     lines = ("file,start,end,label,site", "night.wav,2,3.5,beep,north", "day.wav,6,7.5,hiss,north")
     clips = open_data(str(rows(night / "all.csv", *lines)), columns={"group": "site"})
     assert list(clips.table["group"]) == ["north", "north"] and clips.group_source == "given"
+    for group, expected in (("site", ["north"]), ("file", ["day.wav", "night.wav"]), ("([dn])[a-z]+", ["d", "n"])):
+        clips = open_data(str(night / "all.csv"), group=group)
+        assert sorted(set(clips.table["group"])) == expected
 
 
 def test_groups_of_a_table_are_kept_and_background_gets_that_of_its_recording(night: Path) -> None:

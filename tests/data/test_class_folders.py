@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from hubbub.audio import decode
 from hubbub.config.sections import Protocol
 from hubbub.data.clip_lists import from_folder
 from hubbub.data.clips import Clips, ClipsError
@@ -126,3 +127,54 @@ def test_what_was_left_out_is_named_once(tmp_path: Path) -> None:
     os.symlink("gone", tmp_path / "dog" / "x.wav")
     clips = from_folder(tmp_path)
     assert noted(clips, "LEFT OUT") == ["LEFT OUT: 1 broken links: dog/x.wav"] and clips.left_out == ()
+
+
+@pytest.mark.parametrize(
+    ("names", "folds"),
+    [
+        (("Training", "TEST", "dev"), ("test", "train", "validation")),
+        (("train", "validation_set", "test_set"), ("test", "train", "validation")),
+        (("01_train", "02_val", "03_test"), ("test", "train", "validation")),
+        (("train", "holdout"), ("test", "train")),
+        (("trainset", "tests"), ("test", "train")),
+        (("Train Data", "Held-out data"), ("test", "train")),
+        (("split1", "split2"), ("1", "2")),
+    ],
+)
+def test_parts_of_a_split_spelled_otherwise_are_folds(tmp_path: Path, names: tuple[str, ...], folds: object) -> None:
+    sounds(tmp_path, *(f"{part}/{name}" for part in names for name in DOGS_AND_CATS))
+    clips = from_folder(tmp_path)
+    assert clips.folds == folds and clips.labels == ("cat", "dog") and clips.fold_source == "folders"
+
+
+def test_numbers_before_the_names_of_classes_stay(tmp_path: Path) -> None:
+    sounds(tmp_path, "01-dog/a.wav", "02-cat/b.wav", "003 - cow/c.wav", "dog./d.wav")
+    assert from_folder(tmp_path).labels == ("003 - cow", "01-dog", "02-cat", "dog.")
+
+
+def test_links_in_circles_add_nothing_and_are_named(tmp_path: Path) -> None:
+    sounds(tmp_path, *DOGS_AND_CATS)
+    os.symlink(tmp_path, tmp_path / "dog" / "again")
+    os.symlink(tmp_path / "cat", tmp_path / "dog" / "cats")
+    clips = from_folder(tmp_path)
+    assert clips.table["clip"].tolist() == list(DOGS_AND_CATS)
+    assert clips.left_out == ("2 links to folders that were already searched: dog/again, dog/cats",)
+
+
+def test_recordings_without_folders_are_counted_and_a_table_beside_them_is_named(tmp_path: Path) -> None:
+    sounds(tmp_path, "a.wav", "b.wav")
+    with pytest.raises(ClipsError, match=r"2 recordings lie in it directly\. Put each class's recordings in a folder"):
+        from_folder(tmp_path)
+    (tmp_path / "labels.csv").touch()
+    with pytest.raises(ClipsError) as told:
+        from_folder(tmp_path)
+    assert f"If labels.csv lists them, name it: {tmp_path / 'labels.csv'}. Left out:" in str(told.value)
+
+
+@pytest.mark.parametrize("ending", decode.EXTENSIONS)
+def test_every_ending_that_the_decoder_reads_is_found_in_any_case(tmp_path: Path, ending: str) -> None:
+    for name in (f"dog/a{ending}", f"cat/b{ending.upper()}"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    clips = from_folder(tmp_path)
+    assert len(clips) == 2 and clips.left_out == ()

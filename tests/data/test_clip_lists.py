@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hubbub.data.clip_lists import find_sounds, from_csv, from_folder
+from hubbub.data.clip_lists import from_csv, from_folder
 from hubbub.data.clips import COLUMNS, Clips, ClipsError
+from hubbub.data.locate import find_sounds
 from tests.helpers.sounds import rows, sounds
 
 
@@ -67,7 +68,7 @@ def test_paths_start_from_the_root_that_is_given(tmp_path: Path, listed: Callabl
         from_csv(file)
 
 
-@pytest.mark.parametrize("header, missing, near", [("file,label", "path", ""), ("path,lable", "label", "'lable'")])
+@pytest.mark.parametrize("header, missing, near", [("sound,label", "path", ""), ("path,lable", "label", "'lable'")])
 def test_a_missing_column_is_named_with_the_near_one(
     listed: Callable[..., Path], header: str, missing: str, near: str
 ) -> None:

@@ -48,7 +48,7 @@ def alarms(tests: list[PropertyTest]) -> dict[str, tuple[str, ...]]:
         ("band limit", "band", 0.36),
         ("DC offset", "offset", 0.011),
         ("loudness", "level_db", 5.0),
-        ("length and silence", "seconds", 0.5),
+        ("length or silence", "seconds", 0.5),
     ],
 )
 @pytest.mark.parametrize(("classes", "each"), [(2, 8), (10, 16), (50, 20)])

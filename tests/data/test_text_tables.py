@@ -93,3 +93,35 @@ def test_backslashes_and_other_forms_of_accents_find_the_file(place: Path) -> No
     assert labels(clips) == {"d.wav": "dog", "Grünfink.wav": "finch"} and len(clips.notes) == 1
     with pytest.raises(ClipsError, match="leaves"):
         from_csv(rows(place / "l.csv", "path,label", "..\\..\\d.wav,dog"))
+
+
+@pytest.mark.parametrize("start", [b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"\x1f\x8b"])
+def test_a_spreadsheet_under_another_name_is_called_so(tmp_path: Path, start: bytes) -> None:
+    (tmp_path / "l.csv").write_bytes(start + bytes(100))
+    with pytest.raises(ClipsError, match="it is a spreadsheet or an archive: open it and save it as CSV in UTF-8"):
+        from_csv(tmp_path / "l.csv")
+
+
+def test_other_encodings_are_named_with_a_way_out(tmp_path: Path) -> None:
+    file = rows(tmp_path / "l.csv", "path,label", "a.wav,k\u00e4uz", encoding="cp1252")
+    with pytest.raises(ClipsError, match=r"no utf-8 text: save it as CSV in UTF-8 \(Excel: CSV UTF-8\)"):
+        from_csv(file)
+
+
+def test_bars_separate_cells_too(place: Path) -> None:
+    assert labels(from_csv(rows(place / "l.csv", "path|label", "deep/d.wav|dog"))) == {"d.wav": "dog"}
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("l.xlsx", r"Tables end in \.csv, .*: save it as a CSV with the columns path and label"),
+        ("l.zip", "Unpack it, and name the folder"),
+        ("l.tar.gz", "Unpack it, and name the folder"),
+        ("l.wav", "It is one recording: name the folder that holds one folder per class"),
+    ],
+)
+def test_other_files_get_advice_of_their_own(tmp_path: Path, name: str, advice: str) -> None:
+    (tmp_path / name).write_bytes(b"PK\x03\x04")
+    with pytest.raises(ClipsError, match=advice):
+        open_data(str(tmp_path / name))

@@ -109,3 +109,33 @@ def test_unknown_hints_are_refused_by_row(tmp_path: Path, hint: str, near: str) 
     sounds(tmp_path, "a.wav", "b.wav")
     with pytest.raises(ClipsError, match=rf"unknown split_hint '{hint}' \(row 3: b\.wav\).*{near}.*leave it empty"):
         from_csv(rows(tmp_path / "l.csv", "path,label,split_hint", "a.wav,dog,train", f"b.wav,cat,{hint}"))
+
+
+# Labels of -1
+
+
+@pytest.mark.parametrize("others", [("dog", "cat"), ("0", "1"), ("0", "7", "dog")])
+def test_clips_with_the_label_minus_one_are_left_out_and_counted(tmp_path: Path, others: tuple[str, ...]) -> None:
+    labels = [*others, "-1", others[0], " -1"]
+    sounds(tmp_path, *(f"{n}.wav" for n in range(len(labels))))
+    lines = [f"{n}.wav,{label}" for n, label in enumerate(labels)]
+    clips = from_csv(rows(tmp_path / "l.csv", "path,label", *lines))
+    assert set(clips.labels) == set(others) and len(clips) == len(others) + 1
+    row = len(others) + 2
+    assert clips.notes[-1] == (
+        f"UNLABELLED: 2 clips of {len(labels)} with the label -1, which means no label, left out "
+        f"(row {row}: {row - 2}.wav, row {row + 2}: {row}.wav)"
+    )
+
+
+@pytest.mark.parametrize("labels", [("-1", "1", "1"), ("-1", "-2", "dog"), ("-1", "-1", "dog")])
+def test_minus_one_may_be_a_class(tmp_path: Path, labels: tuple[str, ...]) -> None:
+    sounds(tmp_path, "0.wav", "1.wav", "2.wav")
+    clips = from_csv(rows(tmp_path / "l.csv", "path,label", *(f"{n}.wav,{label}" for n, label in enumerate(labels))))
+    assert set(clips.labels) == set(labels) and len(clips) == 3
+
+
+def test_minus_one_is_a_class_if_the_recipe_names_it(tmp_path: Path) -> None:
+    sounds(tmp_path, "0.wav", "1.wav", "2.wav")
+    file = rows(tmp_path / "l.csv", "path,label", "0.wav,-1", "1.wav,0", "2.wav,1")
+    assert len(from_csv(file, labels=("-1", "0", "1"))) == 3

@@ -419,6 +419,26 @@ def test_a_folder_of_something_else_is_left_alone(street: TorchClassifier, tmp_p
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
+@pytest.mark.parametrize("around", [0.0, 1e-4])
+def test_the_silence_beside_a_sound_is_dark(street: TorchClassifier, around: float) -> None:
+    """A bark of .3 s in digital silence, and in noise 60 dB below it: the map lies on the bark."""
+    bark = event("dog_bark", 40, snr_db=60)[: round(0.3 * STREET) + round(ONSET * STREET)][-round(0.3 * STREET) :]
+    wave = around * np.random.default_rng(0).normal(size=5 * STREET)
+    wave[2 * STREET : 2 * STREET + len(bark)] += bark
+    found = explain(street, wave.astype(np.float32), STREET, "dog_bark")
+    beside = (found.times < 1.9) | (found.times > 2.4)
+    assert found.map[:, beside].sum() < 0.02 * found.map.sum()
+    assert found.map.max() == 1
+
+
+def test_an_answer_to_silence_is_called_that(street: TorchClassifier) -> None:
+    silence = np.zeros(5 * STREET, np.float32)
+    label = street.classify(silence, STREET).label
+    found = explain(street, silence, STREET, label)
+    assert f"'{label}' is mostly the answer to digital silence, which fills 3 of 3 segments" in found.caveats[0]
+    assert not found.map.any()
+
+
 @pytest.mark.parametrize("samples", [RATE // 100, 700])
 def test_the_shortest_sounds_and_silence(street: TorchClassifier, samples: int, tmp_path: Path) -> None:
     found = explain(street, np.zeros(samples, np.float32), RATE)

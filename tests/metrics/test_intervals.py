@@ -31,10 +31,10 @@ def test_clips_that_agree_within_recordings_count_as_one() -> None:
     rng = np.random.default_rng(1)
     right = rng.random(400) < 0.7
     recordings = np.arange(400)
-    student = (stats.norm.ppf(0.975) / stats.t.ppf(0.975, 399)) ** 2
-    assert effective_number(right, np.full(400, 1 / 400), recordings) == pytest.approx(400 * student)
+    assert effective_number(right, np.full(400, 1 / 400), recordings) == pytest.approx(400)
     five = np.repeat(right, 5), np.full(2000, 1 / 2000), np.repeat(recordings, 5)
-    assert effective_number(*five) == pytest.approx(400 * student)
+    student = (stats.t.ppf(0.975, 399) / stats.norm.ppf(0.975)) ** 2
+    assert effective_number(*five) == pytest.approx(1 / (1 / 2000 + student * (1 / 400 - 1 / 2000)))
 
 
 def test_clips_that_do_not_correlate_count_one_by_one() -> None:
@@ -44,11 +44,11 @@ def test_clips_that_do_not_correlate_count_one_by_one() -> None:
 
 
 def test_recordings_of_unequal_length_count_less() -> None:
-    """Kish: (sum of sizes) squared over the sum of squares; 24 recordings, one of which has half of the clips."""
+    """Kish: (sum of sizes) squared over the sum of squares, but for t; one of 24 recordings has half of the clips."""
     groups = np.concatenate([np.zeros(23, dtype=int), np.arange(1, 24)])
     found = effective_number(np.ones(46, dtype=bool), np.full(46, 1 / 46), groups)
-    student = (stats.norm.ppf(0.975) / stats.t.ppf(0.975, 23)) ** 2
-    assert found == pytest.approx(46**2 / (23**2 + 23) * student)
+    student = (stats.t.ppf(0.975, 23) / stats.norm.ppf(0.975)) ** 2
+    assert found == pytest.approx(1 / (1 / 46 + student * ((23**2 + 23) / 46**2 - 1 / 46)))
 
 
 def test_which_figures_have_an_interval() -> None:

@@ -102,11 +102,14 @@ def open_hub(name: str, *, labels: tuple[str, ...] = (), allow_missing: bool = F
     if "clip" not in table:
         table["clip"] = [stem for stem, _ in listed]
     known_column = "fsID" if set(_URBANSOUND8K) <= set(rows) else "group"
+    is_numbered = any(_class_names(schema, column) for column in _LABELS)
+    table, unlabelled = values.without_unlabelled(table, always=is_numbered)
+    rows = rows.loc[table.index]
     ids, own = list(table["clip"]), values.text(rows[known_column]) if known_column in rows else [""] * len(rows)
     others = rows.drop(columns=[c for c in ("group", "fold", "clip", "split_hint") if c in rows])
     sources = grouping.assign(ids, list(table["label"]), own, others, group)
     table["group"] = [one or clip for one, clip in zip(sources.groups, ids, strict=True)]
-    facts["notes"] = (*facts.get("notes", ()), *sources.notes_on(sources.groups))
+    facts["notes"] = (*facts.get("notes", ()), *sources.notes_on(sources.groups), *unlabelled)
     facts["group_source"] = sources.source
     facts["kind"] = "sound" if column == AUDIO else "spectrograms"
     known = facts.pop("labels", ())
@@ -174,13 +177,13 @@ def _class_names(schema: pa.Schema, column: str) -> list[str]:
 
 
 def _label_names(name: str, column: pd.Series, names: list[str]) -> pd.Series:
-    """Class numbers as names, if there are names; -1 and missing values are no label."""
+    """Class numbers as names, if there are names; missing values are empty, and -1 stays, as it is no label."""
     if not names:
         return pd.Series(values.text(column), index=column.index, dtype=str)
     odd = sorted({value for value in column.dropna() if not (isinstance(value, int) and -1 <= value < len(names))})
     if odd:
         raise ClipsError(f"{name}: the label {odd[0]} is none of its {len(names)} classes. Fetch or save it again.")
-    return column.map(lambda value: "" if pd.isna(value) or value < 0 else names[value])
+    return column.map(lambda value: "" if pd.isna(value) else names[value] if value >= 0 else values.UNLABELLED)
 
 
 def _facts(name: str, folder: Path, rows: pd.DataFrame, allow_missing: bool) -> dict[str, Any]:

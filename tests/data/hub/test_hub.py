@@ -622,3 +622,39 @@ def test_files_that_are_no_tables_or_differ_are_refused(own: Path) -> None:
     pq.write_table(pa.table({"class": ["a"]}), own / "set" / "b.parquet")
     with pytest.raises(ClipsError, match=r"b\.parquet has other columns \(class\) than a\.parquet \(label\)"):
         open_data("set")
+
+
+def labelled_sounds(count: int, **columns: list[Any]) -> pa.Table:
+    audio = [{"bytes": encoded(tone(300, 0.2), RATE, "WAV"), "path": f"x{n}.wav"} for n in range(count)]
+    return pa.table({"audio": audio, **columns})
+
+
+@pytest.mark.parametrize(
+    "column", ["src_file", "source_file", "freesound_id", "recording_id", "original_file", "speaker"]
+)
+def test_columns_of_sources_are_groups(own: Path, column: str) -> None:
+    saved(own / "set", labelled_sounds(4, label=["a", "b", "a", "b"], **{column: ["s", "s", "t", "u"]}))
+    clips = open_data("set")
+    assert clips.table["group"].tolist() == ["s", "s", "t", "u"] and clips.group_source == "given"
+    assert clips.notes[0].startswith(f"GROUPS FROM A COLUMN: '{column}' says which clips are of one recording")
+    assert open_data("set", group="file").table["group"].is_unique
+
+
+def test_without_a_column_groups_are_guessed_by_the_names(own: Path) -> None:
+    names = ["hall_1.wav", "yard_1.wav", "hall_2.wav", "yard_2.wav"]
+    table = labelled_sounds(4, file_name=names, label=["a", "a", "b", "b"], source=["freesound"] * 4)
+    saved(own / "set", table)
+    clips = open_data("set")
+    assert clips.table["group"].tolist() == ["hall", "yard", "hall", "yard"] and clips.group_source == "guessed"
+    assert clips.notes[0].startswith("GUESSED GROUPS") and clips.notes[1].startswith("NOT USED AS GROUPS: the column")
+
+
+def test_unlabelled_rows_are_left_out_and_counted(own: Path) -> None:
+    saved(own / "set", labelled_sounds(5, label=[0, -1, 1, 0, -1], group=list("stuvw")), ["dog", "rain"])
+    clips = open_data("set")
+    assert clips.labels == ("dog", "rain") and clips.table["label"].tolist() == ["dog", "rain", "dog"]
+    assert clips.table["group"].tolist() == ["s", "u", "v"]
+    assert clips.notes == ("UNLABELLED: 2 clips of 5 with the label -1, which means no label, left out (x1, x4)",)
+    saved(own / "all", labelled_sounds(2, label=[-1, -1]), ["dog", "rain"])
+    with pytest.raises(ClipsError, match=r"all 2 clips have the label -1, which means no label\. Label them"):
+        open_data("all")
