@@ -93,7 +93,7 @@ def _folds(targets: Codes, groups: npt.NDArray[np.object_]) -> Codes:
 def _test(
     family: Family, recordings: pd.DataFrame, labels: Sequence[str], targets: Codes, folds: Codes
 ) -> PropertyTest:
-    columns = [name for name in recordings if name.partition(_CODING)[0] in family.columns]
+    columns = [name for name in map(str, recordings) if name.partition(_CODING)[0] in family.columns]
     values = recordings[columns].to_numpy(float)
     chance = 1 / len(labels)
     found = PropertyTest(
