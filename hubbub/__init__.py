@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from hubbub.classifier.load import load
     from hubbub.classifier.prediction import Prediction
     from hubbub.experiment.bench import bench
+    from hubbub.experiment.own import train
     from hubbub.experiment.score import score
     from hubbub.inference.explain import explain
     from hubbub.inference.stream import Stream
+    from hubbub.inference.table import classify
     from hubbub.report.run import Run
 
 __all__ = [
@@ -30,9 +32,11 @@ __all__ = [
     "Stream",
     "__version__",
     "bench",
+    "classify",
     "explain",
     "load",
     "score",
+    "train",
 ]
 
 __version__ = "0.1.0"
@@ -43,9 +47,11 @@ _MODULES = {
     "Run": "hubbub.report.run",
     "Stream": "hubbub.inference.stream",
     "bench": "hubbub.experiment.bench",
+    "classify": "hubbub.inference.table",
     "explain": "hubbub.inference.explain",
     "load": "hubbub.classifier.load",
     "score": "hubbub.experiment.score",
+    "train": "hubbub.experiment.own",
 }
 
 

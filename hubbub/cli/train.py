@@ -2,7 +2,7 @@
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -24,10 +24,6 @@ from hubbub.cli.options import (
     out,
 )
 from hubbub.runtime.names import safe_name
-
-if TYPE_CHECKING:
-    from hubbub.config.recipe import Recipe
-    from hubbub.experiment.run import Ended
 
 __all__ = ["train"]
 
@@ -94,8 +90,9 @@ def train(
 
     Example: hubbub train street-cnn --fold 1 --no-refit
     """
-    from hubbub.experiment.own import plan
-    from hubbub.experiment.steps import OtherRunError
+    from hubbub.experiment.local import local_engine
+    from hubbub.experiment.own import plan, run_in_free_folder
+    from hubbub.experiment.steps import RunPlan
     from hubbub.report.run_folder import run_name
 
     options = {"train.epochs": epochs, "train.learning_rate": lr, "train.batch_size": batch_size}
@@ -109,24 +106,14 @@ def train(
         log(line)
     own = planned.name + "-quick" * quick + (f"-fold{safe_name(fold)}" if fold else "")
     folder = out_dir / run_name(what, given=own if name is None else name)
-    ends = _run(planned.recipe, folder, quick, refit, jobs)
-    number = 1
-    while name is None and ends[0].failed and isinstance(ends[0].failed[0].error, OtherRunError):
-        number += 1
-        log(f"{ends[0].run.folder} holds the run of other clips or settings: this one goes to {folder}-{number}")
-        ends = _run(planned.recipe, folder.with_name(f"{folder.name}-{number}"), quick, refit, jobs)
-    print_results(ends)
-    exit_if_failed(ends, debug)
+    run = RunPlan(planned.recipe, folder, quick, refit)
+    (ended,) = run_grid(
+        [run], lambda: [run_in_free_folder(run, name is None, lambda one: local_engine([one], jobs, log), log)]
+    )
+    print_results([ended])
+    exit_if_failed([ended], debug)
     if refit:
-        _print_next(ends[0].run.folder, what)
-
-
-def _run(recipe: "Recipe", folder: Path, quick: bool, refit: bool, jobs: int | None) -> "list[Ended]":
-    from hubbub.experiment.local import local_engine
-    from hubbub.experiment.steps import RunPlan
-
-    run = RunPlan(recipe, folder, quick, refit)
-    return run_grid([run], lambda: local_engine([run], jobs, log))
+        _print_next(ended.run.folder, what)
 
 
 def _print_next(folder: Path, what: str) -> None:

@@ -31,12 +31,12 @@ _NAMES = {
         "wav file", "wavfile", "recording", "in file",
     ),
     "start": (
-        "start", "start s", "start sec", "start seconds", "start time", "start time s", "starttime", "begin", "begin s",
-        "begin time", "begin time s", "begintime", "onset", "onset s", "onset seconds", "onset time", "event onset",
+        "begin time s", "start", "start s", "start sec", "start seconds", "start time", "start time s", "starttime",
+        "begin", "begin s", "begin time", "begintime", "onset", "onset s", "onset seconds", "onset time", "event onset",
         "event start", "t start", "tstart", "tmin", "t0", "time start", "from",
     ),
     "end": (
-        "end", "end s", "end sec", "end seconds", "end time", "end time s", "endtime", "stop", "stop s", "stop time",
+        "end time s", "end", "end s", "end sec", "end seconds", "end time", "endtime", "stop", "stop s", "stop time",
         "offset", "offset s", "offset seconds", "offset time", "event offset", "event end", "t end", "tend", "tmax",
         "t1", "time end", "to",
     ),
@@ -109,6 +109,7 @@ def _table(file: Path, rows: pd.DataFrame, columns: dict[str, str]) -> Annotatio
         return None
     names = {_plain(name): name for name in reversed(rows.columns)}
     found = {role: _first(names, role) for role in ("path", "start", "end", "duration")}
+    found["group"] = "group" if "group" in rows.columns else ""
     for role, name in columns.items():
         if name not in rows.columns:
             return None
@@ -133,7 +134,7 @@ def _table(file: Path, rows: pd.DataFrame, columns: dict[str, str]) -> Annotatio
     except ClipsError as problem:
         return annotation_json.unusable(file, list(table["recording"]), problem)
     table["label"] = [clean(cell) for cell in values.text(rows[chosen])] if chosen else ""
-    table["group"] = rows[found["group"]] if "group" in found else ""
+    table["group"] = values.text(rows[found["group"]]) if found["group"] else ""
     is_ours = tuple(rows.columns) == ("file", "start", "end", "label", "score")
     if is_ours:
         for column in ("recording", "label"):
@@ -177,9 +178,10 @@ def _label(file: Path, rows: pd.DataFrame, names: Mapping[str, str]) -> str:
     distinct = {tuple(values.text(rows[name])): name for name in reversed(filled)}
     if rows.empty:
         return ""
-    if len(distinct) == 1:
-        return filled[0]
-    told = f'Name the right one in [data.columns], e.g. label = "{(filled or list(rows.columns))[-1]}".'
+    if len(distinct) == 1 or "label" in filled:
+        return "label" if "label" in filled else filled[0]
+    name = (filled or list(rows.columns))[-1]
+    told = f'Name the right one in [data.columns], e.g. label = "{name}" (--set \'data.columns={{label="{name}"}}\').'
     if filled:
         raise ClipsError(f"{file}: the label may be in the columns {' or '.join(map(repr, filled))}. {told}")
     raise ClipsError(

@@ -81,10 +81,7 @@ def _is_split(folder: Path, places: list[list[str]], parts: dict[str, str]) -> b
 def _notes(found: Found, table: pd.DataFrame, in_class: list[bool], above: list[Path]) -> tuple[str, ...]:
     notes = []
     if folds := in_order(set(table["fold"]) - {""}):
-        notes.append(
-            f"FOLDS FROM FOLDERS: those above the classes ({examples(folds, 10)}); protocols that name or rotate them "
-            "keep them apart, a holdout does not"
-        )
+        notes.append(f"FOLDS FROM FOLDERS: the folders above the classes ({examples(folds, 10)}) are the given split")
     full = set(table["label"][in_class])
     if empty := sorted({name for place in above for name in _folders(place)} - full):
         notes.append(f"LEFT OUT: {len(empty):,} class folders without recordings: {examples(empty)}")

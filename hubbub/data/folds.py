@@ -16,11 +16,13 @@ from hubbub.data.clips import Clips
 from hubbub.data.values import in_order
 from hubbub.errors import HubbubError, count, examples
 
-__all__ = ["FoldError", "MADE", "decide", "far_from", "make_folds"]
+__all__ = ["FoldError", "JOINED", "MADE", "decide", "far_from", "make_folds"]
 
 Flags = npt.NDArray[np.bool_]
 #: Protocols whose folds are made here.
 MADE = ("grouped", "time")
+#: Protocols that split by group here, so that near-duplicates can be kept in one group.
+JOINED = ("grouped", "holdout")
 _TRIALS = 20
 
 
@@ -50,8 +52,8 @@ def decide(clips: Clips, protocol: Protocol) -> Protocol:
 def make_folds(clips: Clips, protocol: Protocol) -> tuple[Clips, Protocol]:
     """The clips with the folds of `grouped` or `time`, and the protocol with the number of folds that the clips allow.
 
-    With two folds there is no validation part. Under `time`, each stretch of the recording becomes a group. Clips that have such folds already are unchanged. Raises `FoldError`
-    where no class can be both trained and tested.
+    With two folds there is no validation part. Under `time`, each stretch of the recording becomes a group. Clips that
+    have such folds already are unchanged. Raises `FoldError` where no class can be both trained and tested.
     """
     if protocol.kind not in MADE or clips.fold_source == "made":
         return clips, protocol
@@ -91,12 +93,13 @@ def _grouped(clips: Clips, protocol: Protocol) -> list[str]:
     labels, groups = clips.table["label"].to_numpy(), clips.table["group"].to_numpy()
     originals = clips.table["split_hint"].to_numpy() != "train"
     tested = _testable(labels, groups, originals)
-    if not tested.any():
+    if len(set(labels[tested])) < 2:
         by_class = pd.Series(groups[originals]).groupby(labels[originals]).nunique()
         each = examples(f"{name}: {count(n, 'recording')}" for name, n in by_class.items())
         advice = ", or use --group file if each file is a recording of its own" * (clips.group_source == "guessed")
         raise FoldError(
-            f"{clips.name}: no class can be both trained and tested, as that takes two recordings of a class ({each}). "
+            f"{clips.name}: fewer than two classes can be both trained and tested, as that takes two recordings of a "
+            f"class ({each}). "
             f"Add recordings{advice}."
         )
     rows = np.flatnonzero(tested)

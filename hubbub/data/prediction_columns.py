@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from hubbub.data.clips import Clips
-from hubbub.data.values import clean
+from hubbub.data.values import clean, text
 from hubbub.errors import HubbubError, did_you_mean, examples
 
 __all__ = ["Columns", "PredictionsError", "choose_columns"]
@@ -63,9 +63,12 @@ def choose_columns(table: pd.DataFrame, clips: Clips) -> Columns:
     classes = {label: name for name in names if (label := clean(name)) in clips.labels}
     free = [name for name in names if name not in classes.values()]
 
-    def first(known: tuple[str, ...], but: tuple[str | None, ...] = ()) -> str | None:
+    def named(known: tuple[str, ...], but: tuple[str | None, ...]) -> list[str]:
         plain = {_plain(name): name for name in reversed(free) if name not in but}
-        return next((plain[one] for one in known if one in plain), None)
+        return [plain[one] for one in known if one in plain]
+
+    def first(known: tuple[str, ...], *but: str | None) -> str | None:
+        return next(iter(named(known, but)), None)
 
     clip = first(CLIP)
     if clip is None:
@@ -73,9 +76,10 @@ def choose_columns(table: pd.DataFrame, clips: Clips) -> Columns:
             f"no column names the clip (columns: {examples(names, 8)}). Call it 'clip': the clip's id, file name or "
             "path."
         )
-    start, end, fold, seed, level = (first(known, (clip,)) for known in (START, END, FOLD, SEED, LEVEL))
+    start, end, fold, seed, level = (first(known, clip) for known in (START, END, FOLD, SEED, LEVEL))
     used = (clip, start, end, fold, seed, level)
-    predicted = None if classes else first(PREDICTED, used)
+    candidates = [] if classes else named(PREDICTED, used)
+    predicted = next((name for name in candidates if _holds_classes(table[name], clips)), next(iter(candidates), None))
     if predicted is None and not classes:
         raise PredictionsError(
             f"no column gives a prediction (columns: {examples(names, 8)}). Give the predicted class in a column "
@@ -83,22 +87,27 @@ def choose_columns(table: pd.DataFrame, clips: Clips) -> Columns:
             f"{examples(clips.labels)}."
         )
     own = bool(classes) and level is not None  # hubbub's own predictions: the label is the truth
-    truth = first(TRUTH, (*used, predicted)) if predicted or own else None
+    truths = named(TRUTH, (*used, predicted)) if predicted or own else []
+    truth = next((name for name in truths if _holds_classes(table[name], clips)), None)
     rest = [name for name in free if name not in (*used, predicted, truth)]
-    if classes:
-        _refuse_unknown_classes(table, rest, clips)
     remarks = [f"not used: {examples(rest, 8)}"] if (rest := [n for n in rest if _plain(n) != "group"]) else []
     if classes and (lacking := [label for label in clips.labels if label not in classes]):
+        _refuse_unknown_classes(table, rest, clips)
         remarks.append(f"without a column, so of probability 0: {examples(lacking)}")
     return Columns(clip, predicted, truth, start, end, fold, seed, level, classes, tuple(remarks))
 
 
+def _holds_classes(column: pd.Series, clips: Clips) -> bool:
+    """Whether every cell is a class of the data set, or empty."""
+    return {clean(cell) for cell in text(column)} <= {*clips.labels, ""}
+
+
 def _refuse_unknown_classes(table: pd.DataFrame, rest: list[str], clips: Clips) -> None:
-    """Raises `PredictionsError` for a column of numbers that has the name of no class."""
+    """Raises `PredictionsError` for a column of numbers that has the name of no class, where a class has no column."""
     for name in rest:
         if _plain(name) in (*KNOWN, *PREDICTED, *TRUTH):
             continue
-        if pd.to_numeric(table[name], errors="coerce").notna().all():
+        if pd.to_numeric(pd.Series(text(table[name])), errors="coerce").notna().all():
             raise PredictionsError(
                 f"column '{name}' holds numbers, and {clips.name} has no such class. "
                 f"{did_you_mean(name, clips.labels)} Rename it, or leave it out."

@@ -116,6 +116,8 @@ def untestable(clips: Clips, splits: Sequence[Split] = ()) -> list[str]:
     """One line per class that is in no test part. Without splits, one per class that no split can both train and test:
     all its clips are from one recording or in a fixed test part, or there is no other class."""
     labels, lines = clips.table["label"], []
+    if not splits and clips.table["path"].nunique() == 1 and clips.table["start"].notna().all():
+        return ["ONE RECORDING: training and test parts can only be stretches of it, 'within-recording' figures"]
     if len(present := set(labels)) == 1:
         return [f"ONE CLASS ALONE: '{present.pop()}'; two classes are needed to train.{_wrapped(clips)}"]
     tested = set(labels.iloc[np.concatenate([split.test for split in splits])]) if splits else set()

@@ -1,26 +1,35 @@
 """`hubbub.bench`: one recipe over all its folds and seeds, from Python."""
 
+import pickle
 import sys
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hubbub.config.recipe import Recipe, RecipeError, as_setting
 from hubbub.experiment import suite
-from hubbub.experiment.prepare import Log
-from hubbub.experiment.run import run_recipe
-from hubbub.experiment.steps import RunPlan
+from hubbub.experiment.run import run_plan
+from hubbub.experiment.steps import ExperimentError, RunPlan
 from hubbub.report.run import Run
 from hubbub.report.run_folder import run_name
 from hubbub.runtime import distributed
 from hubbub.runtime.escape import escape_control
+from hubbub.runtime.names import safe_name
 
-__all__ = ["bench", "print_line"]
+if TYPE_CHECKING:
+    from hubbub.models.custom import NetworkFactory
+
+__all__ = ["bench", "common_settings", "print_line"]
+
+#: The settings of the network that count for one of the caller's own, too.
+KEPT = ("network.mode", "network.channels")
 
 
 def bench(
     recipe: str | Path | Recipe,
     *,
+    network: "NetworkFactory | None" = None,
     settings: Mapping[str, Any] | None = None,
     folds: Iterable[str | int] | None = None,
     seeds: Iterable[int] | None = None,
@@ -41,20 +50,40 @@ def bench(
     e.g. `{"train.epochs": 3}`. `quick` takes the recipe's small form (a `Recipe` is taken as it is). The run's folder
     is `out`/`name`, by default the recipe's name. With `jobs` above 1, that many processes train at once: a script then
     needs `if __name__ == "__main__":`. Progress goes to standard error unless `quiet`. Without `refit` the run has no
-    final classifier. Raises `HubbubError`.
+    final classifier.
+
+    `network` is a class or function that makes an `nn.Module` from the front end's output, or from waves, to logits: it
+    is trained in place of the recipe's own network, with all else as it is. It gets `num_classes` if it takes an
+    argument. Raises `HubbubError`.
     """
+    given = common_settings(settings, folds, seeds, device, allow_missing, allow_leaky)
+    plan = replace(_planned(recipe, given, Path(out), name, quick), refit=refit)
+    if network is not None:
+        base = plan.recipe.title if isinstance(recipe, Recipe) else Path(recipe).stem
+        plan = _with_network(plan, network, base, name, jobs)
+        if idle := [field for field in settings or {} if field.startswith("network.") and field not in KEPT]:
+            raise RecipeError(f"{idle[0]} is for the recipe's own network, which network= replaces. Leave it out.")
+    distributed.check_world_size(plan.recipe.train.nodes, plan.recipe.train.devices)
+    run_plan(plan, jobs, (lambda line: None) if quiet else print_line)
+    return Run(plan.folder, network)
+
+
+def common_settings(
+    settings: Mapping[str, Any] | None,
+    folds: Iterable[str | int] | None,
+    seeds: Iterable[int] | None,
+    device: str | None,
+    allow_missing: bool,
+    allow_leaky: bool,
+) -> list[str]:
+    """The common options as `--set` settings, so that the resolved recipe holds them."""
     changes = dict(settings or {})
     changes |= {"train.device": device} if device else {}
     changes |= {"protocol.folds": [str(fold) for fold in folds]} if folds is not None else {}
     changes |= {"train.seeds": list(seeds)} if seeds is not None else {}
     changes |= {"data.allow_missing": True} if allow_missing else {}
     changes |= {"protocol.allow_leaky": True} if allow_leaky else {}
-    given = [as_setting(field, str(value) if isinstance(value, Path) else value) for field, value in changes.items()]
-    plan = _planned(recipe, given, Path(out), name, quick)
-    distributed.check_world_size(plan.recipe.train.nodes, plan.recipe.train.devices)
-    log: Log = (lambda line: None) if quiet else print_line
-    run_recipe(plan.recipe, plan.folder, quick=quick, refit=refit, log=log, jobs=jobs)
-    return Run(plan.folder)
+    return [as_setting(field, str(value) if isinstance(value, Path) else value) for field, value in changes.items()]
 
 
 def _planned(recipe: str | Path | Recipe, settings: list[str], out: Path, name: str | None, quick: bool) -> RunPlan:
@@ -66,6 +95,27 @@ def _planned(recipe: str | Path | Recipe, settings: list[str], out: Path, name: 
     if name is None:
         raise RecipeError("a Recipe has no file name to call its run's folder by. Give name=, e.g. name='mine'.")
     return RunPlan(recipe.with_settings(settings), out / run_name("", quick, name), quick)
+
+
+def _with_network(plan: RunPlan, network: "NetworkFactory", base: str, name: str | None, jobs: int) -> RunPlan:
+    """The plan with the caller's network, which its title and folder name. Raises `ExperimentError` where the run
+    needs it in other processes, and they cannot import it."""
+    from hubbub.models.custom import name_of, with_custom
+
+    own = name_of(network).rpartition(".")[2]
+    if plan.recipe.train.nodes * plan.recipe.train.devices > 1:
+        raise ExperimentError(f"network={own} is trained on one device. Set train.devices and train.nodes to 1.")
+    if jobs > 1:
+        try:
+            pickle.dumps(network)
+        except Exception as error:  # pickle raises many kinds
+            raise ExperimentError(
+                f"network={own} cannot be sent to other processes ({error}). Leave jobs at 1, or define it in a module "
+                "of its own."
+            ) from error
+    folder = plan.folder if name else plan.folder.with_name(safe_name(f"{plan.folder.name}-{own}"))
+    recipe = with_custom(plan.recipe, network).model_copy(update={"title": f"{own}, otherwise {base}"})
+    return replace(plan, recipe=recipe, folder=folder, network=network)
 
 
 def print_line(line: str) -> None:

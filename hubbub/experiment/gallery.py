@@ -73,7 +73,7 @@ def _sample(prepared: Prepared, folder: Path, place: Path, number: int, row: Any
     from hubbub.inference import explain
 
     saved = run_folder.classifier_folder(run_folder.cell_folder(folder, row.fold, row.seed))
-    model = TorchClassifier.load(saved).to(prepared.recipe.train.device)
+    model = TorchClassifier.load(saved, prepared.network).to(prepared.recipe.train.device)
     clip = int(np.flatnonzero(prepared.clips.table["clip"] == row.clip)[0])
     names = {part: f"{number:02d}-{part}.png" for part in ("spectrogram", "gradcam")}
     entry = {name: getattr(row, name) for name in ("clip", *_FACTS)} | names

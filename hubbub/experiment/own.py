@@ -1,8 +1,9 @@
 """From one's own recordings to a recipe: what `hubbub train` and `hubbub.train` do with what they are given."""
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,85 @@ from hubbub.data.clips import ClipsError
 from hubbub.data.datasets import DATASETS
 from hubbub.data.hub.dataset import is_hub_name
 from hubbub.errors import did_you_mean
-from hubbub.runtime import download
+from hubbub.experiment.bench import common_settings, print_line
+from hubbub.experiment.engine import Engine
+from hubbub.experiment.local import local_engine
+from hubbub.experiment.prepare import Log
+from hubbub.experiment.run import Ended, run_all
+from hubbub.experiment.steps import ExperimentError, OtherRunError, RunPlan
+from hubbub.report.run import Run
+from hubbub.report.run_folder import run_name
+from hubbub.runtime import distributed, download
 from hubbub.runtime.homes import StoreError
 from hubbub.runtime.names import name_problem, safe_name
 
-__all__ = ["HEADS", "Plan", "plan"]
+__all__ = ["Plan", "plan", "run_in_free_folder", "train"]
 
 #: The recipes that are fitted to any recordings: a frozen backbone with a linear head, and a network from scratch.
 FROZEN, SCRATCH = "esc50-yamnet", "esc50-compact"
-HEADS = ("logreg", "lda", "mlp", "lightgbm", "ensemble")
 #: What a small run of one's own data is reduced to: clips of each class and fold.
 _QUICK_CLIPS = 8
+
+
+def train(
+    what: str | Path,
+    *,
+    recipe: str | None = None,
+    backbone: str | None = None,
+    head: str | None = None,
+    from_scratch: bool = False,
+    folds: int | None = None,
+    group: str | None = None,
+    test: str | Path | None = None,
+    background: bool = False,
+    settings: Mapping[str, Any] | None = None,
+    seeds: Iterable[int] | None = None,
+    quick: bool = False,
+    refit: bool = True,
+    out: str | Path = "runs",
+    name: str | None = None,
+    jobs: int | None = None,
+    device: str | None = None,
+    allow_missing: bool = False,
+    allow_leaky: bool = False,
+    quiet: bool = False,
+) -> Run:
+    """Trains and evaluates a classifier on one's own recordings, as `hubbub train` does; returns the finished `Run`.
+
+    `what` is a folder with one folder a class, a table of files and labels, annotations, a known data set's name, or a
+    recipe. `group` says which clips are of one recording: a column, a regular expression for their paths, or "file";
+    by default it is guessed from the file names. `folds` is the number of folds that are made where the data have
+    none, `test` another folder or table that is the test part. `settings` overrides fields of the recipe, e.g.
+    `{"head.c": [0.01]}`. Progress goes to standard error unless `quiet`. Raises `HubbubError`.
+    """
+    changes = common_settings(settings, None, seeds, device, allow_missing, allow_leaky)
+    planned = plan(
+        str(what), changes, recipe=recipe, backbone=backbone, head=head, from_scratch=from_scratch, folds=folds,
+        group=group, test=None if test is None else str(test), background=background, quick=quick,
+    )  # fmt: skip
+    log: Log = (lambda line: None) if quiet else print_line
+    for line in planned.lines:
+        log(line)
+    own = planned.name + "-quick" * quick
+    run = RunPlan(planned.recipe, Path(out) / run_name(str(what), given=own if name is None else name), quick, refit)
+    distributed.check_world_size(run.recipe.train.nodes, run.recipe.train.devices)
+    ended = run_in_free_folder(run, name is None, lambda one: local_engine([one], jobs, log), log)
+    if ended.failed:
+        raise ended.failed[0].error or ExperimentError(f"{ended.run.folder} could not be run.")
+    return Run(ended.run.folder)
+
+
+def run_in_free_folder(run: RunPlan, renamed: bool, engine: Callable[[RunPlan], Engine], log: Log) -> Ended:
+    """Runs what is left of `run`; if `renamed`, in NAME-2, NAME-3 ... where NAME holds the run of other clips or
+    settings."""
+    first, number = run.folder, 1
+    while True:
+        (ended,) = run_all([run], engine(run), log)
+        if not (renamed and ended.failed and isinstance(ended.failed[0].error, OtherRunError)):
+            return ended
+        number += 1
+        log(f"{run.folder} holds the run of other clips or settings, so this one goes to {first.name}-{number}")
+        run = replace(run, folder=first.with_name(f"{first.name}-{number}"))
 
 
 @dataclass(frozen=True)
@@ -105,9 +174,11 @@ def _refuse_unknown(what: str) -> None:
     if what in DATASETS or os.path.exists(what) or is_hub_name(what):
         return
     here = [name + "/" * os.path.isdir(name) for name in os.listdir() if not name.startswith(".")]
+    close = get_close_matches(what, [*here, *DATASETS, *shipped()])
+    near = " Did you mean " + " or ".join(f"'{name}'" for name in close) + "?" if close else ""
     raise ClipsError(
-        f"'{what}' is not a folder, a table, a known data set (hubbub data list) or a recipe (hubbub recipes). "
-        f"{did_you_mean(what, [*here, *DATASETS, *shipped()])}"
+        f"'{what}' is not a folder or a table here, a known data set (hubbub data list) or a recipe (hubbub recipes)."
+        f"{near}"
     )
 
 

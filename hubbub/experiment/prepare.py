@@ -12,9 +12,10 @@ from hubbub.config.recipe import Recipe
 from hubbub.data import arrays, cache, leaks, near_duplicates, splits
 from hubbub.data.cache import Segments
 from hubbub.data.clips import Clips
-from hubbub.data.folds import MADE
+from hubbub.data.folds import JOINED, MADE
 from hubbub.data.inputs import Inputs
 from hubbub.data.leaks import Audit
+from hubbub.data.near_duplicates import NearDuplicate
 from hubbub.data.splits import Split
 from hubbub.errors import examples
 from hubbub.experiment.resolve import make_folds, resolve
@@ -23,20 +24,20 @@ from hubbub.runtime.names import colliding_names
 
 if TYPE_CHECKING:
     from hubbub.classifier.torch_classifier import TorchClassifier
+    from hubbub.models.custom import NetworkFactory
 
 __all__ = ["Log", "Prepared", "prepare"]
 
 Log = Callable[[str], None]
-#: Protocols that split by group here, so that near-duplicates can be kept together.
-JOINED = ("grouped", "holdout")
 
 
 @dataclass(frozen=True)
 class Prepared:
     """The data and the initial network that all cells of a run share.
 
-    `recipe` is resolved. `base` is the network before any training, `embedded` its embeddings where it is frozen.
-    `caveats` belong beside every figure of the run.
+    `recipe` is resolved. `near` are pairs of clips of different groups that hold nearly the same sound. `base` is the
+    network before any training, `embedded` its embeddings where it is frozen. `caveats` belong beside every figure of
+    the run. `network` makes the networks where the caller gave a class.
     """
 
     recipe: Recipe
@@ -44,12 +45,14 @@ class Prepared:
     sound: Inputs
     splits: list[Split]
     audit: Audit
+    near: Sequence[NearDuplicate]
     base: "TorchClassifier"
     weights: Path | None
     embedded: Segments | None
     targets: npt.NDArray[np.int64]
     quick: bool
     caveats: tuple[str, ...]
+    network: "NetworkFactory | None" = None
 
     @property
     def inputs(self) -> Inputs | Segments:
@@ -70,8 +73,10 @@ def prepare(
     *,
     quick: bool = False,
     parts: Sequence[str] = splits.PARTS,
+    network: "NetworkFactory | None" = None,
 ) -> Prepared:
     """Resolves the recipe, opens and decodes the clips, splits and audits them, and embeds them for a frozen network.
+    `network` makes the network of a recipe that names a class of the caller's own.
 
     With fewer `parts`, only the first split is made, of the clips of these parts: those of the other parts are removed
     from the table before anything is decoded, so nothing can use them. The folds of `[tune]`, if it names any, then
@@ -81,18 +86,17 @@ def prepare(
 
     resolved = resolve(recipe)
     recipe, clips, caveats = resolved.recipe, resolved.clips, resolved.caveats
-    base = TorchClassifier(recipe, clips.labels).to(recipe.train.device)
+    base = TorchClassifier(recipe, clips.labels, network=network).to(recipe.train.device)
     weights, random = _load_weights(base, quick, log)  # may download, so after all that can refuse the recipe
     caveats += random
     sealed = set(parts) < set(splits.PARTS)
     log(f"{clips.name}: {len(clips):,} clips, {len(clips.labels)} classes; reading")
     for line in (*resolved.notes, *(f"left out: {line}" for line in clips.left_out)):
         log(line)
-    sound, near = None, []
+    sound: Inputs | None = None
+    near: list[NearDuplicate] = []
     if recipe.protocol.kind in JOINED or not sealed:
-        sound = arrays.load_inputs(clips, recipe)
-        one = recipe.protocol.kind == "time"  # a recording repeats itself
-        near = near_duplicates.find(sound) if isinstance(sound, cache.Waves) and not one else []
+        sound, near = _read(recipe, clips)
     if recipe.protocol.kind in JOINED:
         clips, joined = near_duplicates.join_groups(clips, near)
         clips = replace(clips, notes=(*clips.notes, *joined))
@@ -120,7 +124,18 @@ def prepare(
             log("frozen embeddings need no second device: one process does all the work, the others wait")
         log(f"{recipe.network.name}: embedding {len(clips):,} clips once")
         embedded = cache.embed(sound, base)
-    return Prepared(recipe, clips, sound, found, audit, base, weights, embedded, clips.targets(), quick, caveats)
+    return Prepared(
+        recipe, clips, sound, found, audit, near, base, weights, embedded, clips.targets(), quick, caveats, network
+    )
+
+
+def _read(recipe: Recipe, clips: Clips) -> tuple[Inputs, list[NearDuplicate]]:
+    """The decoded clips, and pairs of different groups that hold nearly the same sound. A single recording repeats
+    itself, so there is no search among its parts."""
+    sound = arrays.load_inputs(clips, recipe)
+    if not isinstance(sound, cache.Waves) or recipe.protocol.kind == "time":
+        return sound, []
+    return sound, near_duplicates.find(sound, list(clips.table["group"]))
 
 
 def _load_weights(base: "TorchClassifier", quick: bool, log: Log) -> tuple[Path | None, tuple[str, ...]]:
@@ -128,6 +143,7 @@ def _load_weights(base: "TorchClassifier", quick: bool, log: Log) -> tuple[Path 
 
     A quick run goes on without published weights that cannot be downloaded.
     """
+    from hubbub.models.custom import PREFIX, is_custom
     from hubbub.models.weights import find_weights, load_weights, published
 
     network = base.recipe.network
@@ -139,6 +155,11 @@ def _load_weights(base: "TorchClassifier", quick: bool, log: Log) -> tuple[Path 
             raise
     if weights:
         log(load_weights(base.network, weights))
+    elif is_custom(network.name):
+        if not base.frozen and network.mode != "head":
+            return None, ()
+        mine = network.name.removeprefix(PREFIX)
+        return None, (f"UNKNOWN WEIGHTS: {mine} stayed as its class makes it; what it learnt from is not known",)
     elif base.frozen or network.mode == "head" or (network.weights != "none" and published(base.recipe)):
         return None, (f"RANDOM INITIALISATION: the {network.name}'s weights were drawn, not trained",)
     return weights, ()

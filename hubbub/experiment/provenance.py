@@ -90,8 +90,6 @@ def _describe_folds(prepared: Prepared) -> str:
     protocol, clips = prepared.recipe.protocol, prepared.clips
     if protocol.kind == "logo":
         return "groups"
-    if protocol.kind == "grouped":
-        return f"stratified folds of {clips.table['group'].nunique():,} recordings"
     if protocol.kind == "time":
         return f"stretches of one recording, {protocol.gap_s:g} s apart"
     return {"official": "official folds", "folders": "folds from folders"}.get(clips.fold_source, "folds of the data")
@@ -102,7 +100,11 @@ def _describe_protocol(prepared: Prepared) -> str:
     chosen = "nothing chosen" if protocol.validation == "none" else "choices on the validation part"
     if protocol.kind == "fixed":
         train, val, test = ("+".join(part) for part in (protocol.train, protocol.val, protocol.test))
-        words = f"train on folds {train}, " + (f"validate on {val}, " if val else "") + f"test on {test}"
+        sampled = "validate on a part of it, " if protocol.validation != "none" else ""
+        words = f"train on folds {train}, " + (f"validate on {val}, " if val else sampled) + f"test on {test}"
+    elif protocol.kind == "grouped":
+        recordings = prepared.clips.table["group"].nunique()
+        words = f"{count}-fold cross-validation over {recordings:,} recordings, stratified by class"
     elif protocol.kind in splits.ROTATING:
         words = f"{count} {_describe_folds(prepared)}, each the test part once"
     else:

@@ -20,7 +20,7 @@ from hubbub.report.results import Summary
 from hubbub.runtime import files
 from hubbub.runtime.progress import Tally
 
-__all__ = ["Ended", "ExperimentError", "RunPlan", "run_all", "run_recipe"]
+__all__ = ["Ended", "ExperimentError", "RunPlan", "run_all", "run_plan", "run_recipe"]
 
 
 @dataclass
@@ -40,18 +40,22 @@ def run_recipe(
     quick: bool = False,
     refit: bool = True,
     log: Log = lambda line: None,
-    jobs: int | None = 1,
 ) -> Summary:
-    """Runs every cell that is not done yet, then writes summary, page and, with `refit`, the final classifier.
+    """Runs every cell that is not done yet, one after another, then writes summary, page and, with `refit`, the final
+    classifier; as `run_plan`."""
+    return run_plan(RunPlan(recipe, folder, quick, refit), log=log)
+
+
+def run_plan(plan: RunPlan, jobs: int | None = 1, log: Log = lambda line: None) -> Summary:
+    """Runs every cell of a plan that is not done yet, and ends the run.
 
     `jobs` is the number of cells at once; None: as many as keep the machine busy. Returns the summary. Raises
-    `ExperimentError` where `folder` holds another recipe's run, and the first error of its cells once the others have
+    `ExperimentError` where the folder holds another recipe's run, and the first error of its cells once the others have
     been run.
     """
-    plans = [RunPlan(recipe, folder, quick, refit)]
-    (ended,) = run_all(plans, local_engine(plans, jobs, log), log)
+    (ended,) = run_all([plan], local_engine([plan], jobs, log), log)
     if ended.failed:
-        raise ended.failed[0].error or ExperimentError(f"{folder} could not be run.")
+        raise ended.failed[0].error or ExperimentError(f"{plan.folder} could not be run.")
     assert ended.summary is not None
     return ended.summary
 
@@ -77,7 +81,7 @@ def run_all(runs: Sequence[RunPlan], engine: Engine, log: Log = lambda line: Non
             if done.error:
                 ended.failed.append(done)
                 if len(runs) > 1:  # a single run's error is reported at the end
-                    log(f"{one.folder.name}: {done.error}")
+                    log(f"{one.folder.name}: failed: {done.reason}")
                 continue
             ended.run = done.result.run
             cells, left = done.result.cells, done.result.left
@@ -112,7 +116,7 @@ def _follow(ended: Ended, done: Done, tally: Tally, log: Log) -> list[Step]:
         tally.count(str(ended.run.folder), done.seconds, done.error is None)
     if done.error:
         ended.failed.append(done)
-        log(f"{tally} {name}, {done.step}: {done.error}")
+        log(f"{tally} {name}, {done.step}: failed: {done.reason}")
     elif done.step.kind == "cell":
         result = done.result
         log(

@@ -9,14 +9,16 @@ import os
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from hubbub.classifier import calibration
 from hubbub.config.recipe import Recipe
+from hubbub.data.check import check_inputs
 from hubbub.errors import HubbubError, examples
 from hubbub.experiment import cell, gallery
+from hubbub.experiment.learning_curve import write_learning_curve
 from hubbub.experiment.prepare import Log, Prepared, prepare
 from hubbub.experiment.provenance import classifier_card, environment_of
 from hubbub.report import run_folder
@@ -24,6 +26,9 @@ from hubbub.report.page import write_page
 from hubbub.report.results import CellResult, Summary
 from hubbub.report.summary import summarise
 from hubbub.runtime import files
+
+if TYPE_CHECKING:
+    from hubbub.models.custom import NetworkFactory
 
 __all__ = [
     "Begun",
@@ -49,7 +54,8 @@ class OtherRunError(ExperimentError):
 class RunPlan:
     """One recipe in one folder: quick or full, with or without a final classifier refitted on all folds.
 
-    `caveats` belong beside its figures; they are known once the run has begun.
+    `caveats` belong beside its figures; they are known once the run has begun. `network` makes the networks where the
+    recipe names a class of the caller's own.
     """
 
     recipe: Recipe
@@ -57,6 +63,7 @@ class RunPlan:
     quick: bool = False
     refit: bool = True
     caveats: tuple[str, ...] = ()
+    network: "NetworkFactory | None" = None
 
 
 @dataclass(frozen=True)
@@ -116,7 +123,7 @@ class Performer:
         key = _key(run)
         if key not in self._prepared:
             self.release()
-            self._prepared[key] = prepare(run.recipe, log, quick=run.quick)
+            self._prepared[key] = prepare(run.recipe, log, quick=run.quick, network=run.network)
         return replace(self._prepared[key], caveats=run.caveats or self._prepared[key].caveats)
 
     def _begin(self, run: RunPlan, log: Log) -> Begun:
@@ -133,6 +140,7 @@ class Performer:
             _refuse_other(prepared, folder)
         else:
             run_folder.write_environment(folder, environment_of(prepared))
+            run_folder.write_data_check(folder, check_inputs(prepared.clips, prepared.sound, prepared.near))
             run_folder.write_recipe(folder, recipe)
         seeds = prepared.recipe.train.seeds
         cells = tuple(Step(run, "cell", split.name, seed) for split in prepared.splits for seed in seeds)
@@ -185,6 +193,7 @@ def _end(prepared: Prepared, run: RunPlan, log: Log) -> Summary:
     environment = run_folder.read_environment(folder)
     environment.training_threads = run_folder.threads(folder)
     run_folder.write_environment(folder, environment)
+    write_learning_curve(prepared, folder, log)
     summary = summarise(folder)
     if not run_folder.gallery_folder(folder).is_dir():
         log("explaining the worst mistakes")

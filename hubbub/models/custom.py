@@ -38,7 +38,8 @@ def name_of(factory: NetworkFactory) -> str:
     inner: Any = factory
     while hasattr(inner, "func"):  # functools.partial
         inner = inner.func
-    return f"{getattr(inner, '__module__', '?')}.{getattr(inner, '__qualname__', type(inner).__name__)}"
+    module = getattr(inner, "__module__", "?").replace("__mp_main__", "__main__")  # as a started process calls it
+    return f"{module}.{getattr(inner, '__qualname__', type(inner).__name__)}"
 
 
 def with_custom(recipe: Recipe, factory: NetworkFactory) -> Recipe:

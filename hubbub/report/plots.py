@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["DPI", "FEW", "confusion", "curves", "explained", "heatmap",
-           "importance", "network_input", "rates", "reliability", "roc", "search", "spectrogram"]  # fmt: skip
+__all__ = ["DPI", "FEW", "confusion", "curves", "explained", "heatmap", "importance",
+           "learning_curve", "network_input", "rates", "reliability", "roc", "search", "spectrogram"]  # fmt: skip
 
 Scores = npt.NDArray[np.float32]
 Targets = npt.NDArray[np.int64]
@@ -140,6 +140,23 @@ def curves(histories: Sequence[pd.DataFrame], chosen: Sequence[int], path: Path)
         _title(axes, title)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(fontsize=SMALL, frameon=False)
+    _save(figure, path)
+
+
+def learning_curve(curve: pd.DataFrame, path: Path) -> None:
+    """Validation accuracy against the number of training recordings: each fold as a thin line, and their mean."""
+    figure, axes = _figure(5, 3.2)
+    folds = [rows for _, rows in curve.groupby("fold", sort=False)]
+    for rows in folds if len(folds) > 1 else ():
+        axes.plot(rows["recordings"], rows["clip_accuracy"], color=FAINT, lw=1)
+    if len({len(rows) for rows in folds}) == 1:
+        columns = ("recordings", "clip_accuracy")
+        sizes, accuracy = (np.mean([rows[column].to_numpy() for rows in folds], axis=0) for column in columns)
+        axes.plot(sizes, accuracy, color=COLOURS[0], lw=2, marker="o", label="mean" if len(folds) > 1 else None)
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(sizes, labels=[f"{size:,.0f}" for size in sizes])
+        axes.minorticks_off()
+    axes.set(xlabel="training recordings", ylabel="validation accuracy")
     _save(figure, path)
 
 

@@ -2,7 +2,7 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -14,6 +14,7 @@ from hubbub.runtime.escape import escape_control
 
 if TYPE_CHECKING:
     from hubbub.classifier.base import Classifier
+    from hubbub.models.custom import NetworkFactory
 
 __all__ = ["Run"]
 
@@ -21,13 +22,13 @@ __all__ = ["Run"]
 class Run:
     """The finished run in a folder, e.g. `Run("runs/mine")`. Its parts are read when they are first used.
 
-    `network` is the class or factory of a run with a network of one's own, for its classifier. Raises `ReportError`
+    `network` is the class or function that made the network of a run that was trained with one. Raises `ReportError`
     for a folder that is not a finished run.
     """
 
     folder: Path
 
-    def __init__(self, folder: str | Path, network: Any = None) -> None:
+    def __init__(self, folder: str | Path, network: "NetworkFactory | None" = None) -> None:
         self.folder = Path(folder)
         self._network = network
         if missing := run_folder.missing_file(self.folder):
@@ -53,7 +54,7 @@ class Run:
         none."""
         if run_folder.read_environment(self.folder).scored:
             raise ClassifierError(f"{self.folder} holds scored predictions: hubbub trained no classifier for them.")
-        return load(self.folder)
+        return load(self.folder, self._network)
 
     @property
     def report(self) -> Path:

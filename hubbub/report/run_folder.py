@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from hubbub.classifier.base import SAVED_IN
 from hubbub.classifier.calibration import Confidence
 from hubbub.config.recipe import Recipe, RecipeError
+from hubbub.data.findings import DataCheck
 from hubbub.errors import HubbubError
 from hubbub.report.results import CellResult, Environment, Summary, Threads, Throughput, ValidationResult
 from hubbub.runtime import files
@@ -23,26 +24,19 @@ from hubbub.runtime.names import name_problem, safe_name
 __all__ = [
     *("DEFINING", "LEFTOVERS", "OF_ALL_CELLS", "RECIPE", "SAMPLES", "SHARED", "SUMMARY", "ReportError"),
     *("belongs_to_a_cell", "calibration_of", "cell_folder", "cells", "class_table_file", "classifier_folder"),
-    *(
-        "damaged_summary",
-        "fold_names",
-        "gallery_folder",
-        "has_checkpoint",
-        "is_begun",
-        "is_checkpoint",
-        "is_done",
-        "is_finished",
-        "marks_done",
-    ),
-    *("missing_file", "missing_predictions", "page_file", "plot_file", "predictions", "read_environment"),
-    *("read_history", "read_predictions", "read_recipe", "read_result", "read_samples", "read_summary"),
-    *("read_throughput", "read_unknown_predictions", "recipe_text", "refit_folder", "run_name", "run_of", "threads"),
-    *("write_environment", "write_history", "write_predictions", "write_recipe", "write_result", "write_summary"),
-    *("write_throughput"),
+    *("damaged_summary", "fold_names", "gallery_folder", "has_checkpoint", "is_begun", "is_checkpoint", "is_done"),
+    *("is_finished", "marks_done", "missing_file", "missing_predictions", "page_file", "plot_file", "predictions"),
+    *("read_data_check", "read_environment", "read_history", "read_predictions", "read_recipe", "read_result"),
+    *("read_samples", "read_summary", "read_throughput", "read_unknown_predictions", "recipe_text", "refit_folder"),
+    *("run_name", "run_of", "threads", "write_data_check", "write_environment", "write_history", "write_predictions"),
+    *("write_recipe", "write_result", "write_summary", "write_throughput"),
+    *("read_learning_curve", "read_validation", "write_learning_curve"),
 ]
 
 # Of a run.
 RECIPE, _ENVIRONMENT, SUMMARY, _PAGE = "recipe.toml", "environment.json", "summary.json", "report.html"
+_DATA_CHECK = "data_check.json"
+_LEARNING_CURVE = "learning_curve.csv"
 #: Folders of a run: sample clips with explanations, and the training of the final classifier.
 GALLERY, _REFIT = "gradcam", "refit"
 #: The list of what the gallery shows; it marks the gallery whole.
@@ -60,7 +54,7 @@ OF_ALL_CELLS = (GALLERY, SAVED_IN, _REFIT)
 #: A file by which machines of a cluster see that they share the run folder.
 SHARED = ".shared"
 #: What an interrupted start may leave in a folder that is no run yet.
-LEFTOVERS = (_ENVIRONMENT, SHARED)
+LEFTOVERS = (_ENVIRONMENT, _DATA_CHECK, SHARED)
 #: Columns of every predictions table; the classes follow.
 _FACTS = ("clip", "level", "group", "label", "start", "end")
 _Content = TypeVar("_Content")
@@ -217,6 +211,16 @@ def write_environment(folder: Path, environment: Environment) -> None:
     files.write_json(folder / _ENVIRONMENT, environment.as_json())
 
 
+def read_data_check(folder: Path) -> DataCheck | None:
+    """What was found in the data of a run; None where they were not checked. Raises `ReportError`."""
+    return _read(path, DataCheck) if (path := folder / _DATA_CHECK).is_file() else None
+
+
+def write_data_check(folder: Path, check: DataCheck) -> None:
+    """Writes what was found in the data of a run."""
+    files.write_json(folder / _DATA_CHECK, check.model_dump(mode="json"))
+
+
 def read_summary(folder: Path) -> Summary:
     """The summary of a run. Raises `ReportError`."""
     return _read(folder / SUMMARY, Summary)
@@ -234,8 +238,7 @@ def damaged_summary(folder: Path, why: str) -> ReportError:
 
 def read_samples(folder: Path) -> list[dict[str, Any]]:
     """The list of the gallery's sample clips; none where there is no list. Raises `ReportError`."""
-    path = folder / GALLERY / SAMPLES
-    return _read(path, list[dict[str, Any]]) if path.is_file() else []
+    return _read(path, list[dict[str, Any]]) if (path := folder / GALLERY / SAMPLES).is_file() else []
 
 
 def threads(folder: Path) -> list[Threads]:
@@ -256,6 +259,11 @@ def predictions(folder: Path) -> pd.DataFrame:
 def read_result(place: Path) -> CellResult:
     """The test result of a cell. Raises `ReportError`."""
     return _read(place / _TEST, CellResult)
+
+
+def read_validation(place: Path) -> ValidationResult:
+    """The validation result of a cell. Raises `ReportError`."""
+    return _read(place / _VALIDATION, ValidationResult)
 
 
 def write_result(place: Path, result: CellResult | ValidationResult) -> None:
@@ -297,18 +305,23 @@ def write_predictions(place: Path, table: pd.DataFrame, *, unknown: bool = False
 
 def read_history(place: Path) -> pd.DataFrame | None:
     """Losses and figures of a training by epoch; None for a head. Raises `ReportError`."""
-    path = place / _HISTORY
-    if not path.is_file():
-        return None
-    try:
-        return pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise _damaged(path, error) from error
+    return _read_table(place / _HISTORY) if (place / _HISTORY).is_file() else None
 
 
 def write_history(place: Path, history: pd.DataFrame) -> None:
     """Writes losses and figures of a training by epoch."""
     files.write_csv(place / _HISTORY, history)
+
+
+def read_learning_curve(folder: Path) -> pd.DataFrame | None:
+    """Validation figures by the number of training recordings; None where there are none. Raises `ReportError`."""
+    path = folder / _LEARNING_CURVE
+    return _read_table(path) if path.is_file() else None
+
+
+def write_learning_curve(folder: Path, table: pd.DataFrame) -> None:
+    """Writes the validation figures by the number of training recordings."""
+    files.write_csv(folder / _LEARNING_CURVE, table)
 
 
 def _read(path: Path, content: type[_Content]) -> _Content:
@@ -324,13 +337,18 @@ def _read(path: Path, content: type[_Content]) -> _Content:
 
 
 def _read_predictions(path: Path) -> pd.DataFrame:
-    try:
-        table = pd.read_parquet(path).reset_index(drop=True)
-    except (OSError, ValueError, KeyError) as error:  # pyarrow's errors are ValueErrors, KeyErrors and OSErrors
-        raise _damaged(path, error) from error
+    table = _read_table(path)
     if missing := [name for name in _FACTS if name not in table.columns]:
         raise _damaged(path, f"it has no column {missing[0]}")
     return table
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    """The content of a table, CSV or Parquet. Raises `ReportError`."""
+    try:
+        return pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path).reset_index(drop=True)
+    except (OSError, ValueError, KeyError) as error:  # pyarrow's errors are ValueErrors, KeyErrors and OSErrors
+        raise _damaged(path, error) from error
 
 
 def _damaged(path: Path, why: object) -> ReportError:
@@ -340,6 +358,8 @@ def _damaged(path: Path, why: object) -> ReportError:
         remedy = "The hubbub bench that made the run writes it again, from the cells that are done"
     elif path.name == _ENVIRONMENT:
         remedy = "It records what the run was made from: put a copy of it there, or run it again under another --name"
+    elif path.name == _DATA_CHECK:
+        remedy = "Only the page shows it: remove it to go on without it"
     elif path.parent.name.startswith("seed-"):
         remedy = f"Remove {path.parent}, and the hubbub bench that made the run makes this cell again"
     else:

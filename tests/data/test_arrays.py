@@ -25,7 +25,7 @@ from hubbub.data.features import ARRAYS, open_features, write_features
 from hubbub.data.open import open_clips
 from hubbub.experiment.resolve import fit_to_data
 from hubbub.experiment.run import run_recipe
-from hubbub.train.batches import Stored
+from hubbub.training.batches import Stored
 
 TINY = ["data.limit=2", "train.epochs=2", "train.batch_size=16", "evaluate.resamples=50"]
 GREY = ["frontend.size=[32,32]", 'frontend.scale="minmax"']
@@ -208,8 +208,8 @@ def test_spectrograms_are_checked_by_content(tmp_path: Path, monkeypatch: pytest
     np.save(tmp_path / "2.npy", np.load(tmp_path / "0.npy"))
     (tmp_path / "1.npy").write_bytes(b"text")
     monkeypatch.setattr(check, "open_data", lambda *_, **__: clips)
-    broken, twice = check.check_data("hub")[1]
-    assert re.match(r"1 files cannot be used: .*1\.npy cannot be read as a spectrogram", broken)
+    broken, twice = (one.text for one in check.check_data("hub").of("wrong"))
+    assert re.match(r"1 file cannot be used: .*1\.npy cannot be read as a spectrogram", broken)
     assert twice == "1 spectrogram occurs more than once: 0 = 2"
 
 

@@ -31,29 +31,35 @@ def pets(tmp_path: Path) -> Path:
     return folder
 
 
+def wrong(data: Path) -> list[str]:
+    """What is wrong with a data set."""
+    return [finding.text for finding in check_data(str(data)).of("wrong")]
+
+
 def test_a_good_data_set_has_no_findings(pets: Path) -> None:
     for name in (pets, pets / "pets.csv"):
-        clips, findings = check_data(str(name))
-        assert len(clips) == 8 and clips.labels == ("cat", "dog") and findings == []
+        found = check_data(str(name))
+        assert found.clips == 8 and [one.label for one in found.classes] == ["cat", "dog"]
+        assert not found.of("wrong") and not found.of("warning")
 
 
 def test_a_broken_file_is_found(pets: Path) -> None:
     (pets / "cat" / "0.wav").write_bytes((pets / "cat" / "0.wav").read_bytes()[:500])
     (pets / "dog" / "1.wav").write_text("not a sound")
-    _, findings = check_data(str(pets))
+    findings = wrong(pets)
     assert len(findings) == 1 and findings[0].startswith("2 files cannot be used: ")
     assert str(pets / "cat" / "0.wav") in findings[0] and str(pets / "dog" / "1.wav") in findings[0]
 
 
 def test_silence_is_found(pets: Path) -> None:
     soundfile.write(pets / "dog" / "3.wav", np.zeros(1000), RATE_HZ)
-    assert check_data(str(pets))[1] == ["1 clips are digital silence: dog/3.wav"]
+    assert wrong(pets) == ["1 clip is digital silence: dog/3.wav"]
 
 
 def test_duplicates_are_found_across_formats(pets: Path) -> None:
     samples, _ = soundfile.read(pets / "cat" / "0.wav", dtype="int16")
     soundfile.write(pets / "dog" / "copy.flac", samples, RATE_HZ)
-    assert check_data(str(pets))[1] == ["one sound, two labels, 1 time: cat/0.wav 'cat' = dog/copy.flac 'dog'"]
+    assert wrong(pets) == ["one sound, two labels, 1 time: cat/0.wav 'cat' = dog/copy.flac 'dog'"]
 
 
 def test_an_odd_duration_of_a_known_data_set_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,8 +73,8 @@ def test_an_odd_duration_of_a_known_data_set_is_found(tmp_path: Path, monkeypatc
         soundfile.write(folder / f"1-{i}-A-{target}.wav", noise(seconds, RATE_HZ, seed=i), RATE_HZ)
         lines.append(f"1-{i}-A-{target}.wav,1,{target},{category},True,{i},A")
     (folder / "esc50.csv").write_text("\n".join(lines) + "\n")
-    _, findings = check_data("esc50", allow_missing=True)
-    assert findings == ["2 clips do not last 5 s: 1-1-A-1, 1-3-A-1"]
+    (found,) = check_data("esc50", allow_missing=True).of("wrong")
+    assert [found.text] == ["2 clips do not last 5 s: 1-1-A-1, 1-3-A-1"]
     with pytest.raises(ClipsError, match="4 clips are listed"):
         check_data("esc50")
 
@@ -77,8 +83,8 @@ def test_findings_stand_beside_each_other(pets: Path) -> None:
     (pets / "cat" / "0.wav").write_text("not a sound")
     soundfile.write(pets / "dog" / "1.wav", np.zeros(1000), RATE_HZ)
     soundfile.write(pets / "dog" / "3.wav", noise(0.2, RATE_HZ, seed=5), RATE_HZ)
-    starts = [line.split(":")[0] for line in check_data(str(pets))[1]]
-    assert starts == ["1 files cannot be used", "1 clips are digital silence", "1 sound occurs more than once"]
+    starts = [line.split(":")[0] for line in wrong(pets)]
+    assert starts == ["1 file cannot be used", "1 clip is digital silence", "1 sound occurs more than once"]
 
 
 # Leaks of a recipe
@@ -123,13 +129,11 @@ def test_every_odd_recording_is_noted_and_a_run_says_how_many(pets: Path) -> Non
     uncounted[40:44] = bytes(4)
     (pets / "cat" / "2.wav").write_bytes(uncounted)
     soundfile.write(pets / "dog" / "3.wav", np.random.default_rng(0).integers(-1, 2, 1600) / 2**15, RATE_HZ)
-    clips, findings = check_data(str(pets / "pets.csv"))
-    assert findings == ["1 clips are digital silence: dog/3.wav"]
-    assert [note.partition(";")[0].partition(" and not")[0].partition(",")[0] for note in clips.notes] == [
-        "cat/0.wav: The channels cancel each other when they are mixed",
-        "dog/1.wav: The samples lie around 0.30 of full scale",
-        "cat/2.wav: Its header says 0 bytes of samples",
-    ]
+    found = check_data(str(pets / "pets.csv"))
+    assert wrong(pets / "pets.csv") == ["1 clip is digital silence: dog/3.wav"]
+    kinds = {finding.kind: (finding.severity, finding.clips) for finding in found.findings}
+    assert kinds["channels"] == ("warning", ("cat/0.wav",)) and kinds["header"] == ("warning", ("cat/2.wav",))
+    assert kinds["offset"] == ("note", ("dog/1.wav",))
     recipe = Recipe.load("street-cnn", [f"data.name={pets / 'pets.csv'}", "protocol.folds=['1']", "network.width=2"])
     for _ in range(2):  # decoded, then from the cache
         said: list[str] = []
@@ -140,8 +144,28 @@ def test_every_odd_recording_is_noted_and_a_run_says_how_many(pets: Path) -> Non
         assert line.removeprefix("warning: ") in environment_of(material).data.warnings
 
 
+def test_notes_of_the_table_get_their_severity(pets: Path) -> None:
+    table = (pets / "pets.csv").read_text().replace("cat/0.wav,cat,1", "cat/0.wav,Cat,one")
+    (pets / "pets.csv").write_text(table)
+    (pets / "cat" / "notes.txt").write_text("of the cat\n")
+    found = check_data(str(pets / "pets.csv"))
+    kinds = {finding.kind: finding for finding in found.findings}
+    assert kinds["similar labels"].severity == kinds["cannot be tested"].severity == "warning"
+    mixed = kinds["mixed folds"]
+    assert mixed.text == "FOLDS MIXED: some are numbers (1, 2, 3 and 1 more), others texts (one)"
+    assert mixed.severity == "warning" and mixed.advice
+    assert found.folds == ("1", "2", "3", "4", "one")
+    assert [finding.severity for finding in found.findings] == sorted(
+        (finding.severity for finding in found.findings), key=["wrong", "warning", "note"].index
+    )
+    of_folder = check_data(str(pets))
+    assert any("cat/notes.txt" in line for line in of_folder.left_out)
+
+
 def test_one_class_alone_is_wrong(tmp_path: Path) -> None:
     sounds(tmp_path, "beep/1.wav", "beep/2.wav")
-    clips, findings = check_data(str(tmp_path))
-    assert findings == ["ONE CLASS ALONE: 'beep'; two classes are needed to train."]
-    assert not any("ONE CLASS" in note for note in clips.notes)
+    found = check_data(str(tmp_path))
+    assert [finding.text for finding in found.findings if "ONE CLASS" in finding.text] == [
+        "ONE CLASS ALONE: 'beep'; two classes are needed to train"
+    ]
+    assert found.findings[0].severity == "wrong"

@@ -169,12 +169,12 @@ def test_names_that_differ_by_case_alone_share_the_file_that_is_there(tmp_path: 
 
 def test_duplicates_are_found_by_what_they_show(tmp_path: Path) -> None:
     made(tmp_path)
-    assert check_data(str(tmp_path / "list.csv"))[1] == []
+    assert check_data(str(tmp_path / "list.csv")).of("wrong") == ()
     info = PngImagePlugin.PngInfo()
     info.add_text("title", "another file, the same picture")
     pixels = Image.open(tmp_path / "spectrograms/fold1/100-0-original.png").convert("RGB")
     pixels.save(tmp_path / "spectrograms/fold2/201-1-original.png", pnginfo=info)
-    _, (finding,) = check_data(str(tmp_path / "list.csv"))
+    (finding,) = (one.text for one in check_data(str(tmp_path / "list.csv")).of("wrong"))
     assert finding == (
         "one image, two labels, 1 time: spectrograms/fold1/100-0-original.png 'dog_bark' = "
         "spectrograms/fold2/201-1-original.png 'children_playing'"
@@ -196,13 +196,13 @@ def test_grey_in_colours_shows_the_same(tmp_path: Path) -> None:
 def test_check_names_what_is_wrong_with_pictures(tmp_path: Path) -> None:
     made(tmp_path)
     folder = tmp_path / "spectrograms" / "fold1"
-    assert check_data(str(tmp_path / "list.csv"))[1] == []
+    assert check_data(str(tmp_path / "list.csv")).of("wrong") == ()
     (folder / "100-0-original.png").write_bytes((folder / "100-0-original.png").read_bytes()[:300])
     save(folder / "101-1-original.png", Image.new("RGB", (50, 20), "red"))
     save(folder / "102-2-original.png", Image.fromarray(noise(999, 30, 50)))
     save(folder / "103-3-original.png", Image.open(folder / "104-4-original.png"))
-    broken, sizes, constant, same = check_data(str(tmp_path / "list.csv"))[1]
-    assert broken.startswith("1 files cannot be used: ") and "100-0-original.png cannot be read as an image" in broken
+    broken, sizes, constant, same = (one.text for one in check_data(str(tmp_path / "list.csv")).of("wrong"))
+    assert broken.startswith("1 file cannot be used: ") and "100-0-original.png cannot be read as an image" in broken
     assert sizes == "images differ in height and width: 76 of 20 x 50, 1 of 30 x 50"
     assert constant == "1 images are of one colour: spectrograms/fold1/101-1-original.png"
     assert same.startswith("one image, two labels, 1 time: spectrograms/fold1/103-3-original.png '")

@@ -1,0 +1,146 @@
+"""own: what `hubbub train` understands, what it chooses, and what it leaves alone."""
+
+from pathlib import Path
+
+import pytest
+import soundfile
+
+import hubbub
+from hubbub.config.recipe import RecipeError
+from hubbub.data.clips import ClipsError
+from hubbub.experiment import own
+from hubbub.experiment.own import plan
+from hubbub.runtime.homes import StoreError
+from tests.helpers.files import read_json
+from tests.helpers.sounds import noise, sounds
+
+SMALL = {"train.epochs": 1, "network.width": 4, "evaluate.resamples": 50, "train.device": "cpu"}
+
+
+def class_folders(place: Path, classes: int = 3, clips: int = 6) -> Path:
+    sounds(place, *(f"{name}/{name} {k}.wav" for name in "abcd"[:classes] for k in range(clips)), seconds=0.5)
+    return place
+
+
+# What is understood
+
+
+def test_a_folder_gets_yamnet_and_the_protocol_that_its_data_allow(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(own.download, "get", lambda name: Path("/weights/yamnet.h5"))
+    found = plan(str(class_folders(tmp_path / "recordings")))
+    recipe = found.recipe
+    assert (recipe.data.name, recipe.protocol.kind, recipe.head.name) == (
+        str(tmp_path / "recordings"),
+        "auto",
+        "logreg",
+    )
+    assert recipe.title == "recordings: frozen YAMNet, logistic regression on segments"
+    assert found.name == "recordings"
+    assert found.lines[0] == f"data: the folder {tmp_path / 'recordings'}" and "/weights/yamnet.h5" in found.lines[1]
+
+
+def test_without_yamnets_weights_a_small_network_is_trained_and_it_says_why(tmp_path: Path, monkeypatch) -> None:
+    def refuse(name: str) -> Path:
+        raise StoreError("no network")
+
+    monkeypatch.setattr(own.download, "get", refuse)
+    found = plan(str(class_folders(tmp_path / "mine")))
+    assert found.recipe.network.name == "compact" and found.recipe.head.name == "none"
+    assert "from scratch" in found.lines[1] and "no network" in found.lines[1]
+
+
+def test_a_recipe_stays_as_it_is(tmp_path: Path) -> None:
+    found = plan("street-cnn", ["train.epochs=2"])
+    assert found.name == "street-cnn" and found.recipe.protocol.kind == "kfold" and found.recipe.train.epochs == 2
+    file = tmp_path / "mine.toml"
+    file.write_text(found.recipe.to_toml())
+    assert plan(str(file)).recipe == found.recipe and plan(str(file)).name == "mine"
+
+
+def test_a_known_data_set_keeps_its_folds() -> None:
+    recipe = plan("street", from_scratch=True).recipe
+    assert (recipe.data.name, recipe.protocol.kind) == ("street", "auto")
+
+
+def test_options_reach_the_recipe(tmp_path: Path) -> None:
+    found = plan(
+        str(tmp_path), ["train.seeds=[1, 2]"], backbone="resnet18", head="lda", folds=3, group="site", test="more",
+        background=True,
+    ).recipe  # fmt: skip
+    assert (found.network.name, found.network.attention, found.head.name) == ("resnet18", "none", "lda")
+    assert (found.protocol.k, found.data.group, found.data.test, found.data.background) == (3, "site", "more", True)
+    assert found.train.seeds == (1, 2) and found.frozen
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"recipe": "street-cnn", "from_scratch": True}, "--recipe and --from-scratch each name what is trained"),
+        ({"from_scratch": True, "head": "lda"}, "--head lda is for a frozen backbone"),
+        ({"backbone": "resnet"}, "no shipped recipe has the network 'resnet'"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(tmp_path: Path, options: dict, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        plan(str(tmp_path), **options)
+
+
+def test_a_recipe_is_not_given_twice() -> None:
+    with pytest.raises(RecipeError, match="'street-cnn' is a recipe already, so --backbone cannot name another"):
+        plan("street-cnn", backbone="yamnet")
+
+
+def test_a_misspelt_name_gets_the_nearest_of_any_kind(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    class_folders(tmp_path / "recordings")
+    for name, near in (("recodings/", "recordings/"), ("esc5O", "esc50"), ("street-cn", "street-cnn")):
+        with pytest.raises(ClipsError, match=f"Did you mean '{near}'"):
+            plan(name)
+
+
+# What is run
+
+
+def test_a_folder_from_start_to_classifier_and_again_with_more_recordings(tmp_path: Path) -> None:
+    folder = class_folders(tmp_path / "recordings")
+    run = hubbub.train(folder, from_scratch=True, settings=SMALL, out=tmp_path / "runs", quiet=True)
+    assert run.folder == tmp_path / "runs/recordings"
+    summary = read_json(run.folder / "summary.json")
+    assert summary["recipe"].startswith("recordings: ") and summary["clips"] == 18
+    assert summary["protocol"].startswith("5-fold cross-validation over 18 recordings")
+    assert run.classifier.labels == ("a", "b", "c") and run.report.is_file()
+
+    again = hubbub.train(folder, from_scratch=True, settings=SMALL, out=tmp_path / "runs", quiet=True)
+    assert again.folder == run.folder and read_json(run.folder / "summary.json") == summary
+    soundfile.write(folder / "a/new.wav", noise(0.5, 8000, seed=5), 8000)
+    more = hubbub.train(folder, from_scratch=True, settings=SMALL, out=tmp_path / "runs", quiet=True)
+    assert more.folder == tmp_path / "runs/recordings-2" and more.summary.clips == 19
+    assert read_json(run.folder / "summary.json") == summary
+
+
+def test_another_folder_is_the_test_part(tmp_path: Path) -> None:
+    folder, test = class_folders(tmp_path / "mine", clips=8), tmp_path / "later"
+    for seed, name in enumerate(("a/one.wav", "b/two.wav", "a/three.wav")):
+        (test / name).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(test / name, noise(0.4, 8000, seed=100 + seed), 8000)
+    run = hubbub.train(folder, test=test, from_scratch=True, settings=SMALL, out=tmp_path / "runs", quiet=True)
+    assert run.summary.clips == 3 and run.summary.protocol.startswith(
+        "train on folds train, validate on a part of it, test on test"
+    )
+    assert any(line.startswith("NEVER TESTED: class 'c'") for line in run.summary.why_not_comparable)
+    sounds(test, "wasp/four.wav")
+    with pytest.raises(ClipsError, match=r"1 class of the test data cannot be learnt from mine \(wasp\)"):
+        hubbub.train(folder, test=test, from_scratch=True, settings=SMALL, out=tmp_path / "runs2", quiet=True)
+
+
+def test_one_class_is_refused_before_anything_is_trained_or_downloaded(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("hubbub.models.weights.find_weights", lambda recipe: pytest.fail("weights were asked for"))
+    with pytest.raises(hubbub.HubbubError, match="Two classes are needed"):
+        hubbub.train(class_folders(tmp_path / "mine", classes=1), from_scratch=True, out=tmp_path / "runs", quiet=True)
+    assert not (tmp_path / "runs/mine/recipe.toml").exists()
+
+
+def test_three_clips_say_what_a_class_needs(tmp_path: Path) -> None:
+    sounds(tmp_path / "mine", "a/1.wav", "b/2.wav", "c/3.wav")
+    with pytest.raises(hubbub.HubbubError, match="takes two recordings of a class"):
+        hubbub.train(tmp_path / "mine", from_scratch=True, out=tmp_path / "runs", quiet=True)
