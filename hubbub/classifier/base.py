@@ -68,10 +68,10 @@ class Classifier(ABC):
     def head_logits(self, outputs: Array) -> Array:
         """Outputs of one view `[S, ...]`, pooled where the head is on pooled embeddings -> logits `[S, K]`."""
 
-    @abstractmethod
     def segment_embeddings(self, segments: Array) -> Array:
         """Segments `[B, ...]` as they were recorded -> embeddings `[B, D]`: the input of the last layer, or of the
         head. Raises `ClassifierError` where there are none."""
+        raise ClassifierError("this classifier gives no embeddings. Load the run folder or the file it came from.")
 
     def __repr__(self) -> str:
         recipe, card = self.recipe, self.card
@@ -274,7 +274,7 @@ class Classifier(ABC):
         )
 
     def embed(self, source: str | Path | BinaryIO | npt.ArrayLike, rate_hz: int | None = None) -> Embeddings:
-        """What `classify` takes -> the embedding of each segment, as it was recorded: of the backbone under a head, else
+        """What `classify` takes -> the embedding of each segment as it was recorded: the backbone's under a head, else
         the input of the network's last layer. Raises as `classify`, and `ClassifierError` where there are none."""
         warnings: tuple[str, ...] = ()
         if isinstance(source, str | Path) and Path(source).suffix.lower() in PRECOMPUTED:
