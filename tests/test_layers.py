@@ -18,7 +18,7 @@ TIERS = (
     ("audio", "augment"),
     ("data", "models"),
     ("classifier",),
-    ("train", "inference"),
+    ("training", "inference"),
     ("report",),
     ("serve", "experiment"),
     ("cli",),
@@ -32,7 +32,7 @@ WITH_TORCH = {
     *("audio.frontend", "audio.image", "audio.logmel", "augment", "models", "runtime.devices"),
     *("classifier.export", "classifier.torch_classifier", "experiment.lr_find"),
     *("inference.explain", "inference.gradcam", "inference.occlusion", "report.explanation"),
-    *("train.batches", "train.ema", "train.fit", "train.worker", "train.module", "train.trainer"),
+    *("training.batches", "training.ema", "training.fit", "training.worker", "training.module", "training.trainer"),
 }
 
 
@@ -181,7 +181,7 @@ def wrongs(module: str, source: str) -> list[str]:
         ("audio.windows", "from hubbub.augment import mixing"),
         ("audio.windows", "from hubbub import data"),
         ("audio.windows", "from .. import cli"),
-        ("audio.windows", "def f():\n    from hubbub.train.fit import fit_head"),
+        ("audio.windows", "def f():\n    from hubbub.training.fit import fit_head"),
         ("audio.windows", "try:\n    import hubbub.cli\nexcept ImportError:\n    pass"),
         ("models.cnn", "from hubbub.data import clips"),
         ("models.cnn", "from ..classifier.load import load"),
@@ -197,12 +197,12 @@ def test_an_upward_import_is_seen(module: str, source: str) -> None:
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("train.fit", "from hubbub.audio import decode, windows\nfrom hubbub.models.registry import build_network"),
+        ("training.fit", "from hubbub.audio import decode, windows\nfrom hubbub.models.registry import build_network"),
         ("models.cnn", "from hubbub.models.yamnet import YAMNet\nfrom . import heads"),
         ("data.datasets", "from hubbub.data import clips\nfrom .clips import Clips"),
         (
             "data.cache",
-            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from hubbub.train.fit import fit_head",
+            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from hubbub.training.fit import fit_head",
         ),
         ("audio.windows", "import numpy as np\nfrom hubbub.errors import HubbubError"),
         ("cli.main", "def version():\n    from hubbub import __version__"),

@@ -29,7 +29,7 @@ from hubbub.cli.options import (
     log,
     out,
 )
-from hubbub.errors import HubbubError
+from hubbub.errors import HubbubError, count
 from hubbub.runtime import distributed
 
 if TYPE_CHECKING:
@@ -37,7 +37,10 @@ if TYPE_CHECKING:
     from hubbub.experiment.steps import RunPlan
     from hubbub.report.results import Summary
 
-__all__ = ["bench", "exit_if_failed", "print_overview", "print_places", "print_results", "print_summary", "run_grid"]
+__all__ = [
+    *("bench", "exit_if_failed", "print_overview", "print_places", "print_results", "print_summary", "print_tables"),
+    "run_grid",
+]
 
 
 def bench(
@@ -106,7 +109,7 @@ def run_grid(runs: "Sequence[RunPlan]", run: "Callable[[], list[Ended]]") -> "li
         distributed.check_world_size(one.recipe.train.nodes, one.recipe.train.devices)
     with distributed.process_group(runs[0].recipe.train.nodes, runs[0].recipe.train.devices) as is_first_rank:
         if not is_first_rank:
-            from hubbub.train.worker import run_worker
+            from hubbub.training.worker import run_worker
 
             run_worker()
             raise typer.Exit
@@ -131,17 +134,27 @@ def print_results(ends: "Sequence[Ended]") -> None:
 
 
 def _report_failures(ends: "Sequence[Ended]", debug: bool) -> int:
-    """Prints why steps failed on standard error; returns how many did."""
+    """Prints which steps failed on standard error; returns how many did. Each reason is printed once.
+
+    Where several things run, the reasons were logged as the steps failed.
+    """
     failed = [(ended, done) for ended in ends for done in ended.failed]
-    for ended, done in failed:
-        error = done.error
-        reason = (
-            str(error) if isinstance(error, HubbubError) else f"{type(error).__name__}: {error} (--debug shows where)"
-        )
-        err.print(f"failed: {ended.run.folder}, {done.step}: {reason}", style="red", soft_wrap=True)
+    for ended in ends:
+        if not ended.failed:
+            continue
+        first, *others = ended.failed
+        what = "" if first.step.kind == "begin" else f", {first.step}"
+        what += f" and {len(others)} more" if others else ""
+        logged = first.step.kind != "begin" or len(ends) > 1
+        reason = "the reason is above" if logged else first.reason
+        err.print(f"failed: {ended.run.folder}{what}: {reason}", style="red", soft_wrap=True)
+    for _, done in failed:
         if debug:
-            err.print("".join(getattr(error, "__notes__", [])), soft_wrap=True)
-    if failed:
+            err.print("".join(getattr(done.error, "__notes__", [])), soft_wrap=True)
+        elif not isinstance(done.error, HubbubError):
+            err.print("--debug shows where the error occurred")
+            break
+    if any(done.step.kind != "begin" for _, done in failed):
         err.print("finished parts are kept; the same command tries the rest again")
     return len(failed)
 
@@ -150,7 +163,7 @@ def print_places(folder: Path) -> None:
     """Prints where a run's folder and page are."""
     from hubbub.report.run_folder import page_file
 
-    out.print(f"run folder: {folder}   page: {page_file(folder)}")
+    out.print(f"page: {page_file(folder)}", soft_wrap=True)
 
 
 def print_overview(folders: Sequence[Path]) -> None:
@@ -172,24 +185,73 @@ def print_overview(folders: Sequence[Path]) -> None:
 
 
 def print_summary(summary: "Summary") -> None:
-    """Prints a run's figures: a row for each cell, then a row for each metric."""
+    """Prints a run's main figure with its interval, what belongs beside it, and the weakest classes."""
+    from hubbub.report.summary import describe_interval, weakest
+
+    out.print(f"\n{summary.title}", style="bold", soft_wrap=True)
+    accuracy, folds = summary.clip.accuracy, len({one.fold for one in summary.folds})
+    interval = describe_interval(accuracy, summary.recordings)
+    out.print(
+        f"clip accuracy {accuracy.mean:.3f}" + (f", {interval}" if interval else ", no interval: one recording"),
+        style="bold",
+        soft_wrap=True,
+    )
+    others = [f"clip macro-F1 {summary.clip.macro_f1.mean:.3f}, segment accuracy {summary.segment.accuracy.mean:.3f}"]
+    others.append(count(folds, "test fold"))
+    for spread, over in ((accuracy.sd, "folds"), (accuracy.sd_seeds, "seeds")):
+        others += [f"sd over {over} {spread:.3f}"] if spread is not None else []
+    out.print("; ".join(others), soft_wrap=True)
+    for line in (*summary.why_not_comparable, *summary.caveats):
+        out.print(line, style="yellow", soft_wrap=True)
+    if weak := weakest(summary):
+        out.print(f"weakest: {weak}", soft_wrap=True)
+
+
+def print_tables(summary: "Summary") -> None:
+    """Prints a table of all figures of each level, of the classes, and of the cells, each within 80 columns."""
     from hubbub.report.results import LEVELS
     from hubbub.report.summary import NAMES, fold_table
 
-    out.print(f"\n{summary.recipe}", style="bold")
-    out.print(summary.protocol)
-    for reason in summary.why_not_comparable:
-        out.print(reason, style="yellow", soft_wrap=True)
-    frame = fold_table(summary)
-    table = Table(*frame.columns)
-    for row in frame.itertuples(index=False):
-        table.add_row(*(f"{value:.4f}" if isinstance(value, float) else str(value) for value in row))
-    out.print(table)
-    table = Table("figure", "level", "mean", "sd over folds", "sd over seeds", "pooled", "95 %")
+    spreads = {"sd folds": "sd"} | ({"sd seeds": "sd_seeds"} if summary.clip.accuracy.sd_seeds is not None else {})
     for level in LEVELS:
+        figures = []
         for metric, name in NAMES.items():
             figure = summary.level(level).figure(metric)
-            interval = " to ".join(f"{v:.4f}" for v in figure.ci95) if figure.ci95 else "-"
-            values = (figure.mean, figure.sd, figure.sd_seeds, figure.pooled)
-            table.add_row(name, level, *("-" if v is None else f"{v:.4f}" for v in values), interval)
+            values = (figure.mean, *(getattr(figure, key) for key in spreads.values()), figure.pooled)
+            figures.append((name, *map(_number, values), _interval(figure.ci95)))
+        _print_table(f"{level}s, all folds", (f"{level} figure", "mean", *spreads, "pooled", "95 %"), figures)
+    if summary.classes:
+        heads = ("class", "clips", "recordings", "precision", "recall", "95 %", "F1")
+        rows = [
+            (
+                *(one.label, f"{one.clips:,}", f"{one.recordings:,}", _number(one.precision), _number(one.recall)),
+                *(_interval(one.recall_ci95), _number(one.f1)),
+            )
+            for one in summary.classes
+        ]
+        _print_table("classes, clips of all test folds", heads, rows)
+    frame = fold_table(summary)
+    cells = [
+        tuple(_number(value) if isinstance(value, float) else str(value) for value in row)
+        for row in frame.itertuples(index=False)
+    ]
+    cell_heads = ("test fold", "seed", "clip acc.", "clip F1", "segm. acc.", "segm. F1")
+    _print_table("test folds and seeds", cell_heads, cells)
+
+
+def _print_table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Prints a table whose first column alone may wrap."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
+    for number, head in enumerate(heads):
+        table.add_column(head, justify="right" if number else "left", no_wrap=number > 0, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
     out.print(table)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _interval(ends: tuple[float, float] | None) -> str:
+    return "-" if ends is None else f"{ends[0]:.3f} to {ends[1]:.3f}"

@@ -36,28 +36,23 @@ def data_list() -> None:
 @app.command("check")
 def data_check(
     name: Annotated[str, typer.Argument(help="A known data set, a CSV list or a folder.")],
+    every: Annotated[bool, typer.Option("--all", help="List all classes, not only the smallest.")] = False,
     allow_missing: AllowMissing = False,
     debug: Debug = False,
 ) -> None:
-    """Check a data set: counts, durations, unreadable files, duplicates, and that files, folds and labels agree.
+    """Check a data set: classes, unreadable or silent files, copies, and classes that their files give away.
+
+    Exit status 1 where something is wrong. Warnings may spoil a result, notes are good to know.
 
     Example: hubbub data check esc50
     """
+    from hubbub.cli import data_check as shown
     from hubbub.data import check
 
-    clips, findings = check.check_data(name, allow_missing)
-    out.print(
-        f"{clips.name}: {len(clips):,} clips, {len(clips.labels)} classes, folds {', '.join(clips.folds) or 'none'}"
-    )
-    for line in clips.notes:
-        out.print(f"note: {line}", soft_wrap=True)
-    for line in clips.left_out:
-        out.print(f"left out: {line}", soft_wrap=True)
-    for line in findings:
-        out.print(f"wrong: {line}", soft_wrap=True)
-    if findings:
+    found = check.check_data(name, allow_missing)
+    shown.show(found, every)
+    if found.of("wrong"):
         raise typer.Exit(1)
-    out.print("no problems found")
 
 
 @app.command("get")

@@ -31,6 +31,7 @@ def report(
     from hubbub.report import run_folder
     from hubbub.report.goals import goals_table
     from hubbub.report.page import write_page
+    from hubbub.report.summary import has_other_intervals
     from hubbub.report.summary import verify as differences_of
 
     if not runs and not show_goals:
@@ -42,7 +43,9 @@ def report(
                 f"{folder} has no {run_folder.SUMMARY}: it is not a finished run. Give a run folder, or finish the run "
                 "with hubbub bench."
             )
-        bench.print_summary(run_folder.read_summary(folder))
+        summary = run_folder.read_summary(folder)
+        bench.print_summary(summary)
+        bench.print_tables(summary)
         if verify and (differences := differences_of(folder)):
             failed = True
             for line in differences:
@@ -50,6 +53,8 @@ def report(
             continue
         if verify:
             out.print("verified: the summary agrees with the predictions")
+            if has_other_intervals(summary):
+                out.print("not compared: the 95 % intervals, which an earlier version computed by another method")
         out.print(f"page: {write_page(folder)}")
     if len(runs or []) > 1:
         bench.print_overview(runs or [])

@@ -1,90 +1,25 @@
 """Clips from annotated recordings: an annotation table, or a folder of recordings with their tables.
 
-A table names its recordings, or is named after one (`night.Table.1.selections.txt` is about `night.wav`). Recordings
-are looked for by the end of the path that a table gives, since tables hold paths of the machine that wrote them.
+One clip an annotation, with the recording as its group; what is left out, and why, is in the notes.
 """
 
 import os
-import re
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from hubbub.audio import decode
 from hubbub.audio.find_files import search
-from hubbub.data import annotations, values
+from hubbub.data import annotations
+from hubbub.data.annotation_sources import Sounds, Source, locate, stems
 from hubbub.data.annotation_windows import BACKGROUND, Labelled, Length, WindowRule, background, label_windows
-from hubbub.data.annotations import Annotations
 from hubbub.data.clips import COLUMNS, Clips, ClipsError, build
-from hubbub.data.recordings import recordings, within_files, without_ending
+from hubbub.data.recordings import recordings, within_files
 from hubbub.errors import count, examples
 
 __all__ = ["from_annotations", "from_annotated_folder"]
-
-#: Words in the name of a table that are not part of its recording's.
-_WORD = re.compile(
-    r"[ ._-]+(table([ ._-]*\d+)?|selections?|labels?|annotations?|annotated|events?|birdnet|results?|raven|audacity"
-    r"|aoef|detections?|predictions?)$",
-    re.IGNORECASE,
-)
-
-
-class _Sounds:
-    """The recordings below a folder."""
-
-    def __init__(self, base: Path) -> None:
-        self.base = base
-
-    @cached_property
-    def files(self) -> list[Path]:
-        return [Path(path) for path in search(self.base).files]
-
-    @cached_property
-    def _by_stem(self) -> dict[str, list[Path]]:
-        found: dict[str, list[Path]] = {}
-        for path in self.files:
-            found.setdefault(_key(without_ending(path.name)), []).append(path)
-        return found
-
-    def named(self, text: str, table: Path) -> str:
-        """The file that a table names, "" if it is not here. Raises `ClipsError` where several may be it."""
-        written = [
-            part for part in PurePosixPath(text.strip().replace("\\", "/")).parts if part not in ("/", "..", ".")
-        ]
-        if not written:
-            return ""
-        for first in range(len(written)):
-            for place in dict.fromkeys((table.parent, self.base)):
-                path = place.joinpath(*written[first:])
-                if path.is_relative_to(self.base) and os.path.isfile(path):
-                    return str(path)
-        return self._of_stem(without_ending(written[-1]), table)
-
-    def of_table(self, table: Path) -> str:
-        """The recording that a table is named after, "" if it is not here."""
-        stem = table.stem
-        while True:
-            if found := self._of_stem(without_ending(stem), table):
-                return found
-            shorter = _WORD.sub("", stem)
-            if shorter == stem or not shorter:
-                return ""
-            stem = shorter
-
-    def _of_stem(self, stem: str, table: Path) -> str:
-        there = self._by_stem.get(_key(stem), [])
-        beside = [path for path in there if path.parent == table.parent] or there
-        if len(beside) > 1:
-            raise ClipsError(
-                f"{table}: {stem} may be {' or '.join(str(p.relative_to(self.base)) for p in beside[:3])}. Keep one of "
-                "them, or write its path from the table's folder into a column named path."
-            )
-        return str(beside[0]) if beside else ""
 
 
 @dataclass(frozen=True)
@@ -96,21 +31,6 @@ class Asked:
     background: bool = False
     labels: tuple[str, ...] = ()
     allow_missing: bool = False
-
-
-@dataclass(frozen=True)
-class _Source:
-    """A table's annotations with the files that they are about: `paths` of its rows ("" if missing), `without`, those
-    in which nothing was found, and `regions`, the parts of a file that were searched, if not all of it."""
-
-    given: Annotations
-    paths: list[str]
-    without: list[str]
-    regions: dict[str, list[tuple[float, float]]]
-
-    @property
-    def found(self) -> list[str]:
-        return list(dict.fromkeys(path for path in (*self.paths, *self.without) if path))
 
 
 def from_annotations(
@@ -129,12 +49,12 @@ def from_annotations(
         return None
     if given.problem:
         raise given.problem
-    sounds = _Sounds(root or file.parent)
-    source = _locate(given, sounds)
+    sounds = Sounds(root or file.parent)
+    source = locate(given, sounds)
     if given.table.empty and not source.without:
         raise ClipsError(f"{file} holds no annotations, and no recording is named like it.")
-    stem = Path(source.found[0]).stem if source.found and not any(given.table["recording"]) else file.stem
-    return _clips(stem, sounds, [source], asked)
+    *_, name = stems(file)
+    return _clips(name, sounds, [source], asked)
 
 
 def from_annotated_folder(
@@ -147,13 +67,13 @@ def from_annotated_folder(
     Recordings without a table are left out, and a note says so. Raises `ClipsError` where two tables are about one
     recording, and where folders of classes and tables cannot be told apart.
     """
-    sounds = _Sounds(folder)
+    sounds = Sounds(folder)
     sources, idle = [], []
     for file in map(Path, search(folder, annotations.ENDINGS).files):
         given = annotations.read(file, columns)
         if given is None:
             continue
-        source = _locate(given, sounds)
+        source = locate(given, sounds)
         if source.found and given.problem:
             raise given.problem
         if source.found:
@@ -199,25 +119,7 @@ def _refuse_classes(folder: Path, rest: list[Path], tables: list[Path]) -> None:
         )
 
 
-def _key(stem: str) -> str:
-    return unicodedata.normalize("NFC", stem).casefold()
-
-
-def _locate(given: Annotations, sounds: _Sounds) -> _Source:
-    own = sounds.of_table(given.file) if "" in {*given.table["recording"], *given.without} or given.table.empty else ""
-    texts = {*given.table["recording"], *given.without, *(path for path, _, _ in given.regions or ())}
-    places = {text: sounds.named(text, given.file) if text else own for text in texts}
-    values.refuse_undecodable([str(given.file), *places.values()])
-    without = [places[text] for text in given.without if places[text]]
-    if given.table.empty and not given.without and own:
-        without = [own]
-    regions: dict[str, list[tuple[float, float]]] = {}
-    for text, start, end in given.regions or ():
-        regions.setdefault(places[text], []).append((start, end))
-    return _Source(given, [places[text] for text in given.table["recording"]], without, regions)
-
-
-def _clips(name: str, sounds: _Sounds, sources: Sequence[_Source], asked: Asked, notes: Sequence[str] = ()) -> Clips:
+def _clips(name: str, sounds: Sounds, sources: Sequence[Source], asked: Asked, notes: Sequence[str] = ()) -> Clips:
     """The clips of located annotations, and the notes on them."""
     checked = [_checked(source, sounds.base) for source in sources]
     files = list(dict.fromkeys(path for source in sources for path in source.found))
@@ -251,7 +153,10 @@ def _clips(name: str, sounds: _Sounds, sources: Sequence[_Source], asked: Asked,
     if asked.background:
         if BACKGROUND in set(table["label"]):
             raise ClipsError(f"{name}: a class is called '{BACKGROUND}' already. Rename it, or leave background off.")
-        busy = {path: _busy(by_file.get(path, table.iloc[:0]), path, sources, first) for path in files}
+        busy = {
+            path: _busy(by_file.get(path, table.iloc[:0]), path, sources, first, lengths[path].seconds)
+            for path in files
+        }
         added, on_background = _background(found, busy, lengths, asked.rule)
         found, notes = pd.concat([found, added], ignore_index=True), [*notes, on_background]
         labels = (*labels, BACKGROUND) if labels and BACKGROUND not in labels else labels
@@ -262,7 +167,7 @@ def _clips(name: str, sounds: _Sounds, sources: Sequence[_Source], asked: Asked,
     )  # fmt: skip
 
 
-def _checked(source: _Source, base: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
+def _checked(source: Source, base: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
     """A table's annotations with `path`, those whose recording is missing, and notes on what was left out."""
     given, notes = source.given, []
     table = given.table.assign(path=source.paths, file=given.file.name)
@@ -289,14 +194,17 @@ def _length(path: str) -> Length:
         return Length(seconds, sound.rate_hz)
 
 
-def _busy(table: pd.DataFrame, path: str, sources: Sequence[_Source], first: Mapping[str, str]) -> pd.DataFrame:
+def _busy(
+    table: pd.DataFrame, path: str, sources: Sequence[Source], first: Mapping[str, str], seconds: float
+) -> pd.DataFrame:
     """The spans of a recording that are annotated, or that nobody searched."""
-    searched = [
-        span for one in sources for file, spans in one.regions.items() if first.get(file) == path for span in spans
-    ]
-    edges = [-np.inf, *(edge for span in sorted(searched) for edge in span), np.inf]
-    outside = pd.DataFrame({"start": edges[::2], "end": edges[1::2]} if searched else {"start": [], "end": []})
-    return pd.concat([table[["start", "end"]], outside[outside["end"] > outside["start"]]], ignore_index=True)
+    searched = [span for one in sources for at, spans in one.regions.items() if first.get(at) == path for span in spans]
+    outside, reach = [], 0.0
+    for start, end in sorted([*searched, (seconds, seconds)] if searched else []):
+        if start > reach:
+            outside.append((reach, start))
+        reach = max(reach, end)
+    return pd.concat([table[["start", "end"]], pd.DataFrame(outside, columns=["start", "end"], dtype=float)])
 
 
 def _background(
@@ -323,11 +231,11 @@ def _summary(table: pd.DataFrame, found: pd.DataFrame, files: Sequence[str], rul
     )
 
 
-def _machine(sources: Sequence[_Source]) -> Iterator[str]:
+def _machine(sources: Sequence[Source]) -> Iterator[str]:
     if files := [source.given.file.name for source in sources if source.given.is_machine]:
         yield (
-            f"MACHINE LABELS: {examples(files)} holds what a program detected, not what a person heard. A classifier "
-            "learns the program's errors too, and every figure is agreement with it"
+            f"MACHINE LABELS: detections of a program, not labels of a person ({examples(files)}). A classifier learns "
+            "the program's errors too, and every figure is agreement with the program"
         )
 
 

@@ -119,7 +119,10 @@ def background(
     At most `most` windows are sampled with `seed`, evenly over the recordings, in clips of at most 5 s.
     """
     rng = np.random.default_rng(seed)
-    pieces = [_gaps(spans, length, rule) for spans, length in zip(busy, lengths, strict=True)]
+    size = max(
+        min(rule.fit(_LONGEST_S), -(-most // max(len(lengths), 1))), 1
+    )  # so that all recordings have their share
+    pieces = [_gaps(spans, length, rule, size) for spans, length in zip(busy, lengths, strict=True)]
     there = sum(count for of_one in pieces for _, count in of_one)
     waiting = [[of_one[at] for at in rng.permutation(len(of_one))] for of_one in pieces]
     found: list[list[tuple[float, float]]] = [[] for _ in pieces]
@@ -169,9 +172,9 @@ def _filled(spans: pd.DataFrame, starts: Times, ends: Times) -> Times:
     return np.subtract(until, since, dtype=np.float64)
 
 
-def _gaps(busy: pd.DataFrame, length: Length, rule: WindowRule) -> list[tuple[float, int]]:
-    """Pieces without annotations: their start, and how many windows they hold."""
-    pieces, free, most = [], 0.0, max(rule.fit(_LONGEST_S), 1)
+def _gaps(busy: pd.DataFrame, length: Length, rule: WindowRule, most: int) -> list[tuple[float, int]]:
+    """Pieces without annotations: their start, and how many windows they hold, `most` at most."""
+    pieces, free = [], 0.0
     ordered = busy.sort_values("start")
     margin = rule.window_s / 2
     edges = [*zip(ordered["start"] - margin, ordered["end"] + margin, strict=True), (length.seconds, length.seconds)]

@@ -138,7 +138,7 @@ def _as_table(clips: Clips, found: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def decode_clips(clips: Clips, rate_hz: int) -> Waves:
-    """The clips decoded at `rate_hz`, once per machine. Raises `UnreadableError` naming the files that cannot be read."""
+    """The clips decoded at `rate_hz`, once per machine. Raises `UnreadableError` naming the files that cannot be."""
     key = key_of(VERSION, rate_hz, file_hashes(clips), clips.table[["start", "end"]].to_json())
 
     def read(folder: Path) -> Waves:

@@ -7,6 +7,7 @@ other or their files are refused with their numbers.
 import os
 import unicodedata
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from hubbub.audio.find_files import search
-from hubbub.data import class_folders, text_tables, values
+from hubbub.data import class_folders, grouping, text_tables, values
 from hubbub.data.clips import COLUMNS, Clips, ClipsError, build
 from hubbub.data.recordings import groups, identity, recordings, within_files, without_ending
 from hubbub.data.values import clean
@@ -38,14 +39,15 @@ def from_csv(
     root: Path | None = None,
     labels: tuple[str, ...] = (),
     allow_missing: bool = False,
+    group: str = "",
 ) -> Clips:
     """Clips from a CSV with at least the columns `path` and `label`, or the names that `columns` maps them to.
 
     `fold`, `group`, `clip`, `start`, `end` and `split_hint` are used if present. Paths are relative to `root` (default:
-    the CSV's folder) and may not leave it. A file without `group` counts as a recording of its own, and a note says so.
+    the CSV's folder) and may not leave it. `group` asks for groups as `grouping.assign` does, and a note says how.
     Raises `ClipsError` naming the rows that contradict themselves, each other or their files.
     """
-    table, not_used = _rows(file, dict(columns or {}))
+    table, others, not_used = _rows(file, dict(columns or {}))
     base = root or file.parent
     listed, found = _located(file, base, dict(zip(table.index, table["path"], strict=True)))
     for column in ("start", "end"):
@@ -56,34 +58,41 @@ def from_csv(
     at = [listed[row] or found[row] for row in table.index]
     notes += within_files(str(file), table)
     recording = recordings([found[row] or listed[row] for row in table.index])
-    given, on_spellings = values.merge_spellings(values.text(table["group"]), "GROUPS")
-    given, on_overlaps = groups(given, recording, table[["start", "end"]])
-    table["group"] = [group or at[recording[row]] for row, group in enumerate(given)]
-    if ungrouped := given.count(""):
-        note = (
-            f"NO GROUPS: {file.name} names no group for {ungrouped:,} clips; each file counts as a recording of its own"
-        )
-        notes = (note, *notes)
-    notes += (*on_spellings, *on_overlaps, *not_used)
+    names = [Path(os.path.relpath(path, base)).as_posix() for path in at]
+    others = others.loc[table.index]
+    found_groups = grouping.assign(names, values.text(table["label"]), values.text(table["group"]), others, group)
+    given, on_overlaps = groups(found_groups.groups, recording, table[["start", "end"]])
+    table["group"] = [one or at[recording[row]] for row, one in enumerate(given)]
+    notes = (*found_groups.notes_on(given), *notes, *on_overlaps, *not_used)
     where = f"{base} (the recipe's data.root may name another folder)"
-    return build(file.stem, table, labels=labels, allow_missing=allow_missing, where=where, notes=notes)
+    return _built(file.stem, table, found_groups, labels=labels, allow_missing=allow_missing, where=where, notes=notes)
 
 
-def from_folder(folder: Path, *, labels: tuple[str, ...] = ()) -> Clips:
-    """Clips from a folder with one folder per class, or with `train` and `test` above those; each file counts as a
-    recording of its own."""
+def from_folder(folder: Path, *, labels: tuple[str, ...] = (), group: str = "") -> Clips:
+    """Clips from a folder with one folder per class, or with `train` and `test` above those.
+
+    Recordings are told as `group` asks (`grouping.assign`), and a note says how.
+    """
     table, notes, left_out = class_folders.read(folder)
     table, repeated = _unique_clips(folder, table.reindex(columns=list(COLUMNS)))
-    ids = list(table["clip"])
-    table["group"] = [ids[first] for first in recordings(list(table["path"]))]
-    notes = ("NO GROUPS: taken from folders, so each file counts as a recording of its own", *notes, *repeated)
-    name, source = folder.absolute().name or "root", "folders" if any(values.text(table["fold"])) else "none"
-    return build(name, table, labels=labels, notes=notes, left_out=left_out, fold_source=source, group_source="file")
+    ids, recording = list(table["clip"]), recordings(list(table["path"]))
+    found = grouping.assign(ids, values.text(table["label"]), [""] * len(ids), pd.DataFrame(index=table.index), group)
+    given, _ = groups(found.groups, recording, table[["start", "end"]])
+    table["group"] = [one or ids[recording[row]] for row, one in enumerate(given)]
+    name, notes = folder.absolute().name or "root", (*found.notes, *notes, *repeated)
+    clips = _built(name, table, found, labels=labels, notes=notes, left_out=left_out)
+    return replace(clips, fold_source="folders" if clips.folds else "none")
 
 
-def _rows(file: Path, columns: dict[str, str]) -> tuple[pd.DataFrame, list[str]]:
-    """A list's rows under our column names, as text, absent columns as NaN; and notes on unused columns that look like
-    a split."""
+def _built(name: str, table: pd.DataFrame, found: grouping.Grouping, **facts: Any) -> Clips:
+    """The clips; guessed groups that given folds part are named, not refused."""
+    clips = build(name, table, group_source=found.source, **facts)
+    return replace(clips, straddling=grouping.straddling(clips.table)) if found.source == "guessed" else clips
+
+
+def _rows(file: Path, columns: dict[str, str]) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
+    """A list's rows under our column names, as text, absent columns as NaN; its other columns; and notes on those that
+    look like a split."""
     unknown = sorted(set(columns) - set(COLUMNS))
     if unknown:
         raise ClipsError(f"{file}: there is no column '{unknown[0]}' to name. {did_you_mean(unknown[0], COLUMNS)}")
@@ -109,7 +118,8 @@ def _rows(file: Path, columns: dict[str, str]) -> tuple[pd.DataFrame, list[str]]
                 f"NOT USED AS A SPLIT: the column '{name}' ({examples(sorted(cells - {''}))}). To use it, write "
                 f'fold = "{name}" in [data.columns], and in [protocol] kind = "fixed" and what trains and tests'
             )
-    return table.reindex(columns=list(COLUMNS)), not_used
+    others = rows.drop(columns=[name for name in sources.values() if name in rows])
+    return table.reindex(columns=list(COLUMNS)), others, not_used
 
 
 def _located(file: Path, base: Path, paths: dict[int, str]) -> tuple[dict[int, str], dict[int, str]]:

@@ -5,9 +5,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["SEVERITIES", "ClassFacts", "DataCheck", "Finding", "PropertyTest", "Severity"]
+from hubbub.errors import count
+
+__all__ = ["CLASS_HEADS", "SEVERITIES", "ClassFacts", "DataCheck", "Finding", "PropertyTest", "Severity", "in_order"]
 
 Severity = Literal["wrong", "warning", "note"]
+CLASS_HEADS = ("class", "clips", "length", "recordings", "sample rates [Hz]")
 SEVERITIES: tuple[Severity, ...] = ("wrong", "warning", "note")
 
 
@@ -26,6 +29,12 @@ class ClassFacts(_Frozen):
     recordings: int
     seconds: float | None = None
     rates_hz: tuple[int, ...] = ()
+
+    @property
+    def cells(self) -> tuple[str, str, str, str, str]:
+        """The row of a table with the heads `CLASS_HEADS`."""
+        rates = ", ".join(f"{rate:,}" for rate in self.rates_hz)
+        return self.label, f"{self.clips:,}", _duration(self.seconds), f"{self.recordings:,}", rates or "-"
 
 
 class Finding(_Frozen):
@@ -90,6 +99,35 @@ class DataCheck(_Frozen):
         """The length of all clips [s]; None for images and spectrograms."""
         lengths = [one.seconds for one in self.classes if one.seconds is not None]
         return sum(lengths) if lengths else None
+
+    @property
+    def summary(self) -> str:
+        """The name and the size of the data set, in a line."""
+        parts = [f"{count(self.clips, 'clip')} of {count(len(self.classes), 'class', 'classes')}"]
+        if self.seconds is not None and self.shortest_s is not None and self.longest_s is not None:
+            low, high = (f"{round(s, 2):g}" for s in (self.shortest_s, self.longest_s))
+            parts.append(f"{_duration(self.seconds)} ({low if low == high else f'{low} to {high}'} s each)")
+        parts += [count(self.recordings, "recording"), f"folds {', '.join(self.folds)}" if self.folds else "no folds"]
+        return f"{self.name}: {', '.join(parts)}"
+
+    @property
+    def told_by_file(self) -> str:
+        """How well each family of file properties tells the class, in a line; "" where it was not tested."""
+        if not self.properties:
+            return ""
+        figures = (f"{test.family} {test.accuracy:.3f}" for test in self.properties)
+        return (
+            f"classes told by file properties alone, balanced accuracy (chance {self.properties[0].chance:.3f}): "
+            + ", ".join(figures)
+        )
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6_000 else f"{seconds / 3600:.1f} h"
 
 
 def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:

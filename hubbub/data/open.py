@@ -9,7 +9,7 @@ import pandas as pd
 
 from hubbub.audio.find_files import near
 from hubbub.config.recipe import Recipe
-from hubbub.data import annotations, features, manifest, recordings, text_tables, values
+from hubbub.data import annotations, features, grouping, manifest, recordings, text_tables, values
 from hubbub.data.annotated_clips import Asked, from_annotated_folder, from_annotations
 from hubbub.data.annotation_windows import WindowRule
 from hubbub.data.clip_lists import from_csv, from_folder
@@ -28,8 +28,8 @@ def open_section(recipe: Recipe, name: str = "") -> Clips:
     data, windows, rate_hz = recipe.data, recipe.windows, recipe.audio.rate_hz
     return open_data(
         name or data.name, columns=data.columns, root=data.root, labels=data.labels, allow_missing=data.allow_missing,
-        most=data.limit, overlap=data.overlap, background=data.background, window_s=windows.length / rate_hz,
-        hop_s=windows.hop / rate_hz,
+        most=data.limit, group=data.group, overlap=data.overlap, background=data.background,
+        window_s=windows.length / rate_hz, hop_s=windows.hop / rate_hz,
     )  # fmt: skip
 
 
@@ -41,6 +41,7 @@ def open_data(
     labels: tuple[str, ...] = (),
     allow_missing: bool = False,
     most: int | None = None,
+    group: str = "",
     overlap: float = 0.5,
     background: bool = False,
     window_s: float = 0.975,
@@ -49,15 +50,18 @@ def open_data(
     """Open a known data set's name, a table, features, a hub data set, a folder with one folder per class, or
     annotations: a table, or a folder of recordings with their tables.
 
-    `most` limits the clips per class and fold. The rest is about annotations: windows of `window_s` every `hop_s` [s]
-    belong to a label that fills the share `overlap` of them; `background` adds a class of windows without annotations.
-    Raises `ClipsError` or `StoreError`.
+    `most` limits the clips per class and fold; `group` says which clips are of one recording, where the data do not
+    (`grouping.assign`). The rest is about annotations: windows of `window_s` every `hop_s` [s] belong to a label that
+    fills the share `overlap` of them; `background` adds a class of windows without annotations. Raises `ClipsError` or
+    `StoreError`.
     """
     asked = Asked(WindowRule(window_s, hop_s, overlap), background, labels, allow_missing)
     if not name:
         raise ClipsError("the data set has no name. Give a known one (hubbub data list), a CSV file or a folder.")
+    if group and (name in DATASETS or Path(name).suffix.lower() == ".npz"):
+        raise ClipsError(f"{name} says which clips are of one recording. Leave --group (data.group) out.")
     if annotated := _open_annotated(name, columns, root, asked):
-        clips = annotated
+        clips = grouping.regroup(annotated, group)
     elif background:
         raise ClipsError(f"{name} is not annotated, so no background can be taken from it. Leave background off.")
     elif name in DATASETS:
@@ -65,11 +69,11 @@ def open_data(
     elif Path(name).suffix.lower() == ".npz":
         clips = features.open_features(Path(name), labels=labels)
     elif Path(name).suffix.lower() in text_tables.ENDINGS:
-        clips = _open_csv(Path(name), columns, Path(root) if root else None, labels, allow_missing)
+        clips = _open_csv(Path(name), columns, Path(root) if root else None, labels, allow_missing, group)
     elif dataset.is_hub_name(name):
-        clips = dataset.open_hub(name, labels=labels, allow_missing=allow_missing)
+        clips = dataset.open_hub(name, labels=labels, allow_missing=allow_missing, group=group)
     elif os.path.isdir(name):
-        clips = from_folder(Path(name), labels=labels)
+        clips = from_folder(Path(name), labels=labels, group=group)
     elif os.path.exists(name):
         raise ClipsError(
             f"{name} is no table of clips and no folder of them. Tables end in {', '.join(text_tables.ENDINGS)}: "
@@ -94,16 +98,24 @@ def _open_annotated(name: str, columns: dict[str, str] | None, root: str, asked:
 
 
 def _open_csv(
-    file: Path, columns: dict[str, str] | None, root: Path | None, labels: tuple[str, ...], allow_missing: bool
+    file: Path,
+    columns: dict[str, str] | None,
+    root: Path | None,
+    labels: tuple[str, ...],
+    allow_missing: bool,
+    group: str,
 ) -> Clips:
     """Open a list of sounds or images, with the facts of `made.json` where hubbub made them."""
     if lists_images(file):
         if columns:
             raise ClipsError(f"{file} lists images, whose columns have fixed names. Leave [data.columns] out.")
+        if group:
+            raise ClipsError(f"{file} lists images, whose column `source` names the recording. Leave --group out.")
         return open_images(file, root=root, labels=labels, allow_missing=allow_missing)
     facts = manifest.read_beside(file)
     labels = labels or (tuple(facts["labels"]) if facts else ())
-    return manifest.with_manifest(from_csv(file, columns, root=root, labels=labels, allow_missing=allow_missing), facts)
+    clips = from_csv(file, columns, root=root, labels=labels, allow_missing=allow_missing, group=group)
+    return manifest.with_manifest(clips, facts)
 
 
 def open_clips(recipe: Recipe) -> Clips:
@@ -144,9 +156,13 @@ def open_clips(recipe: Recipe) -> Clips:
     warned = [*on_spellings, *on_overlaps, *values.similar(set(table["label"]))]
     copies = {part: int((c.table["split_hint"] == "train").sum()) for part, c in parts.items() if part != "train"}
     warned += [f"AUGMENTED COPIES: {count:,} in the {part} file" for part, count in copies.items() if count]
+    guessed = any(c.group_source == "guessed" for c in parts.values())
     return replace(
         first,
         table=table,
+        group_source="guessed" if guessed else first.group_source,
+        straddling=first.straddling
+        | (grouping.straddling(table.assign(fold=table["split_hint"])) if guessed else set()),
         settings=first.settings if len(known) == len(parts) else None,
         labels=data.labels or tuple(sorted({label for clips in parts.values() for label in clips.labels})),
         listed=sum(clips.listed for clips in parts.values()),

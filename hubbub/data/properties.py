@@ -26,8 +26,8 @@ SILENT_DB = -120.0
 _FRAME_S = 0.05
 _QUIETEST = 10  # percentile of the frames' levels
 _FFT, _FFTS = 2048, 128  # samples of a spectrum, and spectra per recording
-#: A band limit is an edge of `_EDGE_DB` where what is left above it is flat (within `_FLAT_DB`), as quantisation noise is,
-#: or else of `_STEEP_DB`. The edge lies between `_BELOW` and `_ABOVE` times its frequency. Harmonics of animals and
+#: A band limit is an edge of `_EDGE_DB` where what is left above it is flat (within `_FLAT_DB`), as quantisation noise
+#: is, or else of `_STEEP_DB`. The edge lies between `_BELOW` and `_ABOVE` times its frequency. Harmonics of animals and
 #: sirens end with up to 19 dB, but fall on above it; resampled recordings of UrbanSound8K and ESC-50 have 20 to 70 dB.
 _EDGE_DB, _STEEP_DB, _FLAT_DB = 15.0, 20.0, 20.0
 _BELOW, _ABOVE, _FAR_ABOVE = (0.8, 0.95), 1.08, 1.25

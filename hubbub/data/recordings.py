@@ -16,13 +16,13 @@ from hubbub.audio import decode
 from hubbub.data.values import ClipsError, describe_rows
 from hubbub.errors import HubbubError, examples
 
-__all__ = ["groups", "identity", "recordings", "within_files", "without_ending"]
+__all__ = ["DisjointSets", "groups", "identity", "recordings", "within_files", "without_ending"]
 
 #: Annotations are rounded: an end up to this much [s] after the file's end is accepted without a note.
 ROUNDED_S = 0.05
 
 
-class _DisjointSets:
+class DisjointSets:
     """Disjoint sets; each is represented by its first member."""
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ def identity(path: str) -> Hashable:
 def recordings(paths: Sequence[str]) -> list[int]:
     """For each path the number of the first path of the same recording: the same file by any link, or a name in the
     same folder that differs only in case, form of accents and ending."""
-    families, folder = _DisjointSets(), lru_cache(maxsize=None)(os.path.realpath)
+    families, folder = DisjointSets(), lru_cache(maxsize=None)(os.path.realpath)
     for number, path in enumerate(paths):
         real = os.path.realpath(path) if os.path.islink(path) else path
         for token in (identity(path), *(_stem(folder(os.path.dirname(one)), one) for one in {path, real})):
@@ -76,7 +76,7 @@ def groups(given: Sequence[str], recording: Sequence[int], spans: pd.DataFrame) 
 
     A clip without a group gets the group of another part of its recording, or "".
     """
-    families = _DisjointSets()
+    families = DisjointSets()
     starts, ends = spans["start"].fillna(0).to_numpy(), spans["end"].fillna(np.inf).to_numpy()
     known: dict[int, str] = {}
     reach: dict[int, tuple[float, str]] = {}

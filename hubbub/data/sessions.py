@@ -72,13 +72,9 @@ def guess(ids: Sequence[str], labels: Sequence[str]) -> Guess:
         classes[label].add(clip)
     for rule in (_by_folder, _by_user, _by_prefix, _by_long_prefix, _by_prefix_and_time, _by_piece):
         keys, words = rule(names)
-        if found := _accepted(keys, classes):
+        if found := _accepted(keys, classes, names):
             keys, alone = found
-            loose = [label for label, clips in classes.items() if len(clips) > 1 and not keys.keys() & clips]
-            alone += [
-                label for label in loose if label not in alone and _is_one([n for n in names if n.label == label])
-            ]
-            return Guess(tuple(keys.get(clip) or clip for clip in ids), words, _examples(keys), tuple(sorted(alone)))
+            return Guess(tuple(keys.get(clip) or clip for clip in ids), words, _examples(keys), alone)
     return Guess(tuple(ids))
 
 
@@ -140,7 +136,7 @@ def _matched(ids: list[str], pattern: str, advice: str) -> list[str]:
 def _by_folder(names: list[Name]) -> _Keys:
     keys = {name.id: name.folder for name in names if name.folder}
     inner, words = _by_prefix([name for name in names if not name.folder]) if keys else ({}, "")
-    return {**inner, **keys}, "the folders within those of the classes" + (f", and {words}" if inner else "")
+    return {**inner, **keys}, "the folders that they are in" + (f", and {words}" if inner else "")
 
 
 def _by_user(names: list[Name]) -> _Keys:
@@ -274,23 +270,30 @@ def _clusters(prefix: str, stamped: list[Name]) -> dict[str, str]:
 # Is a rule worth taking?
 
 
+def _accepted(
+    keys: dict[str, str], classes: Mapping[str, set[str]], names: list[Name]
+) -> tuple[dict[str, str], tuple[str, ...]] | None:
+    """The sessions by a rule, and the classes whose names look like one session, where each file counts as its own;
+    None where there are too many such classes, or no session has two clips."""
+    keys = {clip: key for clip, key in keys.items() if key}
+    if len(set(keys.values())) == len(keys):
+        return None
+    several = {label: clips for label, clips in classes.items() if len(clips) > 1}
+    alone = [label for label, clips in several.items() if len({keys.get(clip) or clip for clip in clips}) == 1]
+    loose = [label for label, clips in several.items() if not keys.keys() & clips]
+    alone += [label for label in loose if _is_one([name for name in names if name.id in classes[label]])]
+    if len(alone) > ONE_SESSION * len(several):
+        return None
+    lone = {clip for label in alone for clip in classes[label]}
+    kept = {clip: key for clip, key in keys.items() if clip not in lone}
+    return (kept, tuple(sorted(alone))) if max(Counter(kept.values()).values(), default=0) > 1 else None
+
+
 def _is_one(names: list[Name]) -> bool:
     """Whether a class's names would be of one session, if all that they share told something."""
     bare = [replace(name, parts=[replace(part, shared=False) for part in name.parts]) for name in names]
     keys, _ = _by_prefix(bare)
     return len(keys) == len(names) and len(set(keys.values())) == 1
-
-
-def _accepted(keys: dict[str, str], classes: Mapping[str, set[str]]) -> tuple[dict[str, str], list[str]] | None:
-    """The sessions by a rule, and the classes whose clips it would put into one session, where each file counts as its
-    own; None where there are too many such classes, or no session has two clips."""
-    several = {label: clips for label, clips in classes.items() if len(clips) > 1}
-    alone = sorted(label for label, clips in several.items() if len({keys.get(clip) or clip for clip in clips}) == 1)
-    if len(alone) > ONE_SESSION * len(several):
-        return None
-    lone = {clip for label in alone for clip in classes[label]}
-    kept = {clip: key for clip, key in keys.items() if key and clip not in lone}
-    return (kept, alone) if max(Counter(kept.values()).values(), default=0) > 1 else None
 
 
 def _examples(keys: dict[str, str]) -> tuple[str, ...]:

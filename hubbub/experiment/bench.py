@@ -59,10 +59,10 @@ def bench(
     given = common_settings(settings, folds, seeds, device, allow_missing, allow_leaky)
     plan = replace(_planned(recipe, given, Path(out), name, quick), refit=refit)
     if network is not None:
-        if idle := [field for field in settings or {} if field.startswith("network.") and field not in KEPT]:
-            raise RecipeError(f"{idle[0]} is for the recipe's own network, which network= replaces. Leave it out.")
         base = plan.recipe.title if isinstance(recipe, Recipe) else Path(recipe).stem
         plan = _with_network(plan, network, base, name, jobs)
+        if idle := [field for field in settings or {} if field.startswith("network.") and field not in KEPT]:
+            raise RecipeError(f"{idle[0]} is for the recipe's own network, which network= replaces. Leave it out.")
     distributed.check_world_size(plan.recipe.train.nodes, plan.recipe.train.devices)
     run_plan(plan, jobs, (lambda line: None) if quiet else print_line)
     return Run(plan.folder, network)

@@ -30,13 +30,13 @@ from hubbub.report.results import CellResult, Confidence, PredictSeconds, Second
 from hubbub.report.summary import per_class_table
 from hubbub.runtime import files
 from hubbub.runtime.escape import escape_table
-from hubbub.train.loggers import log_metrics, open_loggers
+from hubbub.training.loggers import log_metrics, open_loggers
 
 if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
 
     from hubbub.classifier.torch_classifier import TorchClassifier
-    from hubbub.train.fit import Fitted
+    from hubbub.training.fit import Fitted
 
 __all__ = ["CellError", "PartPredictions", "fit_with_history", "predict_part", "run_cell"]
 

@@ -5,6 +5,7 @@ import traceback
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
+from hubbub.errors import HubbubError
 from hubbub.experiment.prepare import Log
 from hubbub.experiment.steps import Performer, RunPlan, Step
 from hubbub.runtime import distributed
@@ -20,6 +21,11 @@ class Done:
     seconds: float
     result: Any = None
     error: Exception | None = None
+
+    @property
+    def reason(self) -> str:
+        """Why the step failed: the message, and the type of an error that hubbub does not raise itself."""
+        return str(self.error) if isinstance(self.error, HubbubError) else f"{type(self.error).__name__}: {self.error}"
 
 
 class Engine(Protocol):

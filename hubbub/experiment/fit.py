@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
 
     from hubbub.classifier.torch_classifier import TorchClassifier
-    from hubbub.train.fit import Fitted
-    from hubbub.train.module import EachEpoch
+    from hubbub.training.fit import Fitted
+    from hubbub.training.module import EachEpoch
 
 __all__ = ["Rows", "fit", "initialised_classifier"]
 
@@ -33,7 +33,7 @@ def fit(
 ) -> "Fitted":
     """Fits the recipe's head or, if it has none, its network on the clips `rows`; `choice` is what an earlier fit chose
     on validation. A head has no epochs and no files: it does not use `place`, `loggers` and `each_epoch`."""
-    from hubbub.train.fit import fit_head, fit_network
+    from hubbub.training.fit import fit_head, fit_network
 
     if prepared.recipe.head.name == "none":
         return fit_network(

@@ -23,10 +23,10 @@ from hubbub.experiment.fit import initialised_classifier
 from hubbub.experiment.prepare import Log, prepare
 from hubbub.report import plots
 from hubbub.runtime import distributed, files
-from hubbub.train.batches import epoch_batches
-from hubbub.train.fit import build_module, run_trainer
-from hubbub.train.module import Training
-from hubbub.train.trainer import DivergedError
+from hubbub.training.batches import epoch_batches
+from hubbub.training.fit import build_module, run_trainer
+from hubbub.training.module import Training
+from hubbub.training.trainer import DivergedError
 
 __all__ = ["RangeTest", "RangeTestError", "run", "suggest"]
 

@@ -81,7 +81,7 @@ def run_all(runs: Sequence[RunPlan], engine: Engine, log: Log = lambda line: Non
             if done.error:
                 ended.failed.append(done)
                 if len(runs) > 1:  # a single run's error is reported at the end
-                    log(f"{one.folder.name}: {done.error}")
+                    log(f"{one.folder.name}: failed: {done.reason}")
                 continue
             ended.run = done.result.run
             cells, left = done.result.cells, done.result.left
@@ -116,7 +116,7 @@ def _follow(ended: Ended, done: Done, tally: Tally, log: Log) -> list[Step]:
         tally.count(str(ended.run.folder), done.seconds, done.error is None)
     if done.error:
         ended.failed.append(done)
-        log(f"{tally} {name}, {done.step}: {done.error}")
+        log(f"{tally} {name}, {done.step}: failed: {done.reason}")
     elif done.step.kind == "cell":
         result = done.result
         log(

@@ -1,6 +1,9 @@
 """Grad-CAM of a clip's decision: a map for each segment, on the grid of the sound's spectrum.
 
-Of a segment the map comes from the network's last feature map, weighed by the gradient of the clip's decision.
+Of a segment the map comes from the network's last feature map, weighed by the gradient of the clip's decision. A cell
+of that map may be half a second wide and see a whole segment, so that it also lies on the silence beside a sound, and
+a network answers to silence, too. So each frame counts by its level: in full at the loudest frame of its segment, down
+to nothing `SEGMENT_DB` below it or `RECORDING_DB` below the loudest of the recording; digital silence is not marked.
 """
 
 from collections.abc import Callable
@@ -13,7 +16,7 @@ import torch
 from captum.attr import LayerGradCam
 from torch import Tensor, nn
 
-from hubbub.audio import windows
+from hubbub.audio import waves, windows
 from hubbub.classifier.prediction import Prediction
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.inference.stft import Grid
@@ -26,6 +29,8 @@ Array = npt.NDArray[np.float32]
 BATCH = 8
 #: A cell of the spectrum this far below the loudest one does not count when a map is split by band.
 FLOOR_DB = 80.0
+#: A frame this far below the loudest one of its segment, or of the recording, is not marked.
+SEGMENT_DB, RECORDING_DB = 40.0, 60.0
 
 
 def why_not_gradcam(classifier: TorchClassifier) -> str:
@@ -43,22 +48,41 @@ def gradcam(
     classifier: TorchClassifier, wave: Array, grid: Grid, label: str, prediction: Prediction
 ) -> tuple[list[tuple[slice, Array]], list[str]]:
     """Each segment's frames on the grid and its map on them `[bins, frames]`, 0 or more; and caveats."""
-    plain = windows.at_level(classifier.cut(wave), classifier.recipe.windows.levels[0])
+    segments = classifier.cut(wave)
+    plain = windows.at_level(segments, classifier.recipe.windows.levels[0])
     cams = class_maps(classifier, plain, label, prediction.segments[label].to_numpy(np.float32, copy=True))
     length = classifier.recipe.windows.length
     caveats = []
     if cams.shape[1] == 1:
         caveats.append("the network's map tells when, not how high: it is the same for all frequencies.")
     places = classifier.network.positions if classifier.frontend is None else classifier.frontend.positions
-    hz, found = torch.from_numpy(grid.hz), []
-    for cam, (start, end) in zip(cams, classifier.spans(len(wave)), strict=True):
+    hz, found, levels, silent = torch.from_numpy(grid.hz), [], grid.levels(wave), waves.is_silent(segments)
+    strengths = []
+    for cam, is_silent, (start, end) in zip(cams, silent, classifier.spans(len(wave)), strict=True):
         frames = grid.frames(start, end)
         columns, rows = places(torch.from_numpy(grid.times[frames] - start), hz, length)
         map_ = _interpolation(rows, len(cam)) @ cam @ _interpolation(columns, cam.shape[1]).T
         covered = columns.isfinite().numpy()
         first = frames.start + int(covered.argmax()) if covered.any() else frames.start
-        found.append((slice(first, first + int(covered.sum())), map_.numpy()[:, covered]))
+        part = map_.numpy()[:, covered]
+        strengths.append(float(part.sum()))
+        marked = slice(first, first + part.shape[1])
+        found.append((marked, part * (0 if is_silent else _audible(levels, frames, marked))))
+    if sum(np.array(strengths)[silent]) > 0.5 * sum(strengths):
+        caveats.append(
+            f"'{label}' is mostly the answer to digital silence, which fills {silent.sum()} of {len(silent)} segments "
+            "and is not marked."
+        )
     return found, caveats
+
+
+def _audible(levels: Array, segment: slice, frames: slice) -> Array:
+    """From 0 to 1 how far each of a segment's `frames` counts, by the levels of all frames [dB]."""
+    if frames.stop <= frames.start:
+        return np.zeros(0, np.float32)
+    below_segment = levels[segment].max(initial=levels[frames].max()) - levels[frames]
+    below_all = levels.max() - levels[frames]
+    return np.clip(1 - np.maximum(below_segment / SEGMENT_DB, below_all / RECORDING_DB), 0, 1)
 
 
 def class_maps(classifier: TorchClassifier, segments: npt.NDArray[Any], label: str, scores: Array) -> Tensor:

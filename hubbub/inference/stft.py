@@ -41,6 +41,11 @@ class Grid:
         spectrum: Spectrum = np.fft.rfft(frames * self._window).astype(np.complex64).T
         return spectrum
 
+    def levels(self, wave: Array) -> Array:
+        """Wave `[samples]` -> the level of each frame [dB]; -200 for zeros."""
+        power = np.square(np.abs(self.analyse(wave))).sum(axis=0)
+        return 10 * np.log10(np.maximum(power, 1e-20), dtype=np.float32)
+
     def synthesise(self, spectrum: Spectrum, first: int = 0) -> Array:
         """Spectrum `[bins, frames]` of the frames from `first` on -> wave `[samples]`."""
         frames = np.fft.irfft(spectrum.T, self.size).astype(np.float32) * self._window

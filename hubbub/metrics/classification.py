@@ -3,8 +3,7 @@
 Conventions: `scores` is `[N, K]`, rows sum to one; `targets` is `[N]`, class numbers. All metrics are fractions. F1,
 precision and recall are over the classes that occur in targets or decisions, as scikit-learn does by default; AUC is
 one class against the rest, averaged over the classes with examples on both sides. Equal scores rank in class order,
-as in the decision. The bootstrap weights each row by how often its group is drawn, so that all replicates are computed
-in one pass.
+as in the decision.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
 from hubbub.errors import HubbubError
 
@@ -22,11 +20,12 @@ __all__ = [
     "Calibration",
     "MetricsError",
     "aggregate",
-    "bootstrap",
     "calibration",
     "confusion",
     "detection",
     "evaluate",
+    "in_top",
+    "macro_f1",
     "macro_roc_curve",
     "per_class",
     "roc_auc",
@@ -35,13 +34,11 @@ __all__ = [
 
 Array = npt.NDArray[np.float64]
 Targets = npt.NDArray[np.int64]
-Groups = npt.NDArray[np.intp]
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "top3", "roc_auc", "log_loss")
 TOP = 3
 #: The share of known clips that must pass the open-set threshold.
 KNOWN_SHARE = 0.95
 SMALLEST = float(np.finfo(np.float64).eps)
-_CHUNK = 10_000_000
 
 
 class MetricsError(HubbubError):
@@ -87,7 +84,7 @@ def per_class(targets: Targets, scores: npt.NDArray[Any]) -> dict[str, Array]:
     matrix = confusion(targets, scores)
     support = matrix.sum(axis=1)
     table = _rates(np.diagonal(matrix), support, matrix.sum(axis=0)) | {"support": support}
-    areas = [_auc(targets == k, scores[:, k], *_point_estimate(targets))[0] for k in range(scores.shape[1])]
+    areas = [_auc(targets == k, scores[:, k]) for k in range(scores.shape[1])]
     return table | {"roc_auc": np.array(areas)}
 
 
@@ -122,8 +119,7 @@ def detection(known: npt.NDArray[Any], unknown: npt.NDArray[Any]) -> dict[str, f
         raise MetricsError(f"{len(known)} known and {len(unknown)} unknown: there must be some of both.")
     hits, scores = np.arange(len(known) + len(unknown)) < len(known), np.append(known, unknown)
     false, true = roc_curve(hits, scores)
-    rows = _point_estimate(np.zeros(len(scores), dtype=np.int64))
-    return {"auroc": float(_auc(hits, scores, *rows)[0]), "fpr95": float(false[np.argmax(true >= KNOWN_SHARE)])}
+    return {"auroc": _auc(hits, scores), "fpr95": float(false[np.argmax(true >= KNOWN_SHARE)])}
 
 
 @dataclass(frozen=True)
@@ -155,116 +151,67 @@ def calibration(targets: Targets, scores: npt.NDArray[Any], bins: int = 15) -> C
     return Calibration(confidence, accuracy, count, float(error))
 
 
-def _point_estimate(targets: Targets) -> tuple[Groups, Array]:
-    """Groups and counts of the point estimate: each row is its own group, weighted once."""
-    return np.arange(len(targets)), np.ones((len(targets), 1))
-
-
-def _weighted_counts(kinds: npt.NDArray[np.intp], groups: Groups, counts: Array, height: int) -> Array:
-    """Weighted counts `[height, R]` of the kinds 0 .. `height` - 1; row i is of `kinds[i]`, in group `groups[i]`."""
-    cells = sparse.csr_array((np.ones(len(kinds)), (kinds, groups)), shape=(height, len(counts)))
-    return np.asarray(cells @ counts)
-
-
-def _auc(hits: npt.NDArray[np.bool_], scores: npt.NDArray[Any], groups: Groups, counts: Array) -> Array:
-    """Area under the ROC curve of each replicate `[R]`; NaN where one side is empty.
+def _auc(hits: npt.NDArray[np.bool_], scores: npt.NDArray[Any]) -> float:
+    """Area under the ROC curve; NaN where one side is empty.
 
     The share of (positive, negative) pairs in the right order, ties counted half (Mann-Whitney).
     """
-    levels, level = np.unique(scores[hits], return_inverse=True)
-    others, theirs = scores[~hits], groups[~hits]
-    # The first level at or above each negative, and the first above it: each wins half a pair.
-    at_or_below = np.append(np.searchsorted(levels, others, "left"), np.searchsorted(levels, others, "right"))
-    downs = np.cumsum(_weighted_counts(at_or_below, np.append(theirs, theirs), counts, len(levels) + 1) / 2, axis=0)
-    ups = _weighted_counts(level, groups[hits], counts, len(levels))
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.einsum("lr,lr->r", ups, downs[:-1]) / (ups.sum(axis=0) * downs[-1]))
+    positive, negative = np.sort(scores[hits]), scores[~hits]
+    if not len(positive) or not len(negative):
+        return float("nan")
+    not_above = np.searchsorted(positive, negative, "left") + np.searchsorted(positive, negative, "right")
+    return float(1 - not_above.sum() / 2 / (len(positive) * len(negative)))
 
 
 def roc_auc(targets: Targets, scores: npt.NDArray[Any]) -> float:
     """Macro one-against-rest AUC; NaN where no class has examples on both sides."""
-    return float(_macro_auc(targets, scores, *_point_estimate(targets))[0])
+    areas = [area for k in np.unique(targets) if np.isfinite(area := _auc(targets == k, scores[:, k]))]
+    return float(np.mean(areas)) if areas else float("nan")
 
 
-def _macro_auc(targets: Targets, scores: npt.NDArray[Any], groups: Groups, counts: Array) -> Array:
-    total, valid = np.zeros(counts.shape[1]), np.zeros(counts.shape[1])
-    for k in np.unique(targets):
-        area = _auc(targets == k, scores[:, k], groups, counts)
-        total += np.nan_to_num(area)
-        valid += np.isfinite(area)
-    with np.errstate(invalid="ignore"):
-        return np.asarray(total / valid)
+def in_top(targets: Targets, scores: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Whether each row's target is among its `TOP` highest scores `[N]`."""
+    own = scores[np.arange(len(targets)), targets].astype(float)[:, None]
+    equal_and_before = (scores == own) & (np.arange(scores.shape[1]) < targets[:, None])
+    return np.asarray(((scores > own) | equal_and_before).sum(axis=1) < TOP)
 
 
-def _replicates(targets: Targets, scores: npt.NDArray[Any], groups: Groups, counts: Array) -> dict[str, Array]:
-    """Every metric of each of R replicates, `[R]`; row i has the weight `counts[groups[i], r]` in replicate r."""
-    classes = scores.shape[1]
-    decided, own = scores.argmax(axis=1), scores[np.arange(len(targets)), targets].astype(float)
-    right = decided == targets
-    hits = _weighted_counts(targets[right], groups[right], counts, classes)
-    support, decisions = (
-        _weighted_counts(targets, groups, counts, classes),
-        _weighted_counts(decided, groups, counts, classes),
-    )
-    table = _rates(hits, support, decisions)
-    rows = support.sum(axis=0)
-    equal_and_before = (scores == own[:, None]) & (np.arange(classes) < targets[:, None])
-    within_top = ((scores > own[:, None]) | equal_and_before).sum(axis=1) < TOP
-    loss = -np.log(np.clip(own, SMALLEST, 1))
-    return {
-        "accuracy": hits.sum(axis=0) / rows,
-        "balanced_accuracy": table["recall"].sum(axis=0) / (support > 0).sum(axis=0),
-        "macro_f1": table["f1"].sum(axis=0) / (support + decisions > 0).sum(axis=0),
-        "top3": np.bincount(groups, within_top, len(counts)) @ counts / rows,
-        "roc_auc": _macro_auc(targets, scores, groups, counts),
-        "log_loss": np.bincount(groups, loss, len(counts)) @ counts / rows,
-    }
+def macro_f1(matrix: npt.NDArray[np.int64]) -> float:
+    """Macro-F1 of a confusion matrix `[K, K]`, over the classes that occur in targets or decisions."""
+    either = matrix.sum(axis=1) + matrix.sum(axis=0)
+    return float((2 * np.diagonal(matrix)[either > 0] / either[either > 0]).mean())
 
 
 def evaluate(targets: Targets, scores: npt.NDArray[Any]) -> dict[str, float | None]:
     """All of `METRICS`; None where a metric is undefined (AUC with one class)."""
     validate(targets, scores)
-    values = _replicates(targets, scores, *_point_estimate(targets))
-    return {name: _plain(values[name][0]) for name in METRICS}
-
-
-def bootstrap(
-    targets: Targets, scores: npt.NDArray[Any], groups: npt.ArrayLike, resamples: int = 1000, seed: int = 0
-) -> dict[str, list[float] | None]:
-    """95 % percentile bootstrap intervals of all of `METRICS`; whole groups (source recordings) are drawn.
-
-    Clips of one recording are not independent: drawing single clips would make the intervals too narrow. None if there
-    is only one group.
-    """
-    validate(targets, scores)
-    names, codes = np.unique(np.asarray(groups), return_inverse=True)
-    if codes.shape != targets.shape:
-        raise MetricsError(f"{codes.size} groups for {len(targets)} predictions: give each its source recording.")
-    if len(names) == 1:
-        return dict.fromkeys(METRICS)
-    rng = np.random.default_rng(seed)
-    replicates: dict[str, list[Array]] = {name: [] for name in METRICS}
-    step = max(1, _CHUNK // len(targets))
-    for start in range(0, resamples, step):
-        draws = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=min(step, resamples - start))
-        for name, values in _replicates(targets, scores, codes, draws.T.astype(float)).items():
-            replicates[name].append(values)
-    intervals: dict[str, list[float] | None] = {}
-    for name, parts in replicates.items():
-        values = np.concatenate(parts)
-        values = values[np.isfinite(values)]
-        intervals[name] = [float(v) for v in np.percentile(values, [2.5, 97.5])] if len(values) else None
-    return intervals
+    matrix = confusion(targets, scores)
+    support = matrix.sum(axis=1)
+    recalls = np.diagonal(matrix)[support > 0] / support[support > 0]
+    own = scores[np.arange(len(targets)), targets].astype(float)
+    area = roc_auc(targets, scores)
+    return {
+        "accuracy": float(np.diagonal(matrix).sum() / len(targets)),
+        "balanced_accuracy": float(recalls.mean()),
+        "macro_f1": macro_f1(matrix),
+        "top3": float(in_top(targets, scores).mean()),
+        "roc_auc": area if np.isfinite(area) else None,
+        "log_loss": float(-np.log(np.clip(own, SMALLEST, 1)).mean()),
+    }
 
 
 def aggregate(
-    folds: Sequence[Mapping[str, Any]], pooled: Iterable[Mapping[str, Any]], intervals: Mapping[str, Any]
+    folds: Sequence[Mapping[str, Any]],
+    pooled: Iterable[Mapping[str, Any]],
+    intervals: Mapping[str, Any],
+    *,
+    alike: bool = False,
 ) -> dict[str, dict[str, Any]]:
     """Metrics of each fold and seed (keys `fold`, `seed`) -> mean, sd, sd_seeds, pooled and ci95 of each metric.
 
     `sd` is over folds, after averaging the seeds of each fold; `sd_seeds` is over seeds, after averaging the folds of
-    each seed. Both divide by n - 1 and are None for n = 1. `pooled` holds, for each seed, the metrics of all test
-    predictions together.
+    each seed. Both divide by n - 1 and are None for n = 1; `sd_seeds` is None also where all seeds predicted `alike`.
+    `pooled` holds, for each seed, the metrics of all test predictions together.
     """
     pooled = list(pooled)
     result = {}
@@ -273,7 +220,7 @@ def aggregate(
         result[name] = {
             "mean": _mean(values),
             "sd": _sd(values),
-            "sd_seeds": _sd(_means(folds, name, "seed")),
+            "sd_seeds": None if alike else _sd(_means(folds, name, "seed")),
             "pooled": _mean([p[name] for p in pooled]),
             "ci95": intervals[name],
         }
@@ -293,7 +240,3 @@ def _sd(values: Sequence[float | None]) -> float | None:
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [v for v in values if v is not None]
     return float(np.mean(known)) if known else None
-
-
-def _plain(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

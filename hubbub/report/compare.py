@@ -15,10 +15,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from hubbub.errors import HubbubError, examples
-from hubbub.metrics import classification, significance
+from hubbub.metrics import significance
 from hubbub.report import run_folder
-from hubbub.report.results import ComparedRun, Comparison, Environment, Level, Pair, PairTest
-from hubbub.report.summary import as_arrays, evaluate, verify
+from hubbub.report.compare_results import ComparedRun, Comparison, Pair, PairTest
+from hubbub.report.results import Environment
+from hubbub.report.summary import as_arrays, level_figures, verify
 
 __all__ = ["LEVEL", "RESAMPLES", "TESTS", "CompareError", "compare_runs", "listed"]
 
@@ -163,14 +164,14 @@ def _figures(runs: Sequence[Run], table: pd.DataFrame, reasons: Sequence[str]) -
     shares = {name: seeds.mean(axis=1).to_numpy() for name, seeds in right.items()}
     runs = sorted(runs, key=lambda run: -shares[run.name].mean())
     names = list(combinations([run.name for run in runs], 2))
-    columns = [shares[run.name] for run in runs] + [shares[first] - shares[second] for first, second in names]
+    columns = [shares[first] - shares[second] for first, second in names]
     draws = significance.resample(np.stack(columns, axis=1), table["group"], RESAMPLES)
     resampled = [None] * len(columns) if draws is None else list(draws.T)
     folds = table["fold"] if all(run.table.loc[table.index, "fold"].equals(table["fold"]) for run in runs) else None
     clips = runs[0].environment.data.clips
     pairs = [
         _pair((first, right[first]), (second, right[second]), differences, folds, clips)
-        for (first, second), differences in zip(names, resampled[len(runs) :], strict=True)
+        for (first, second), differences in zip(names, resampled, strict=True)
     ]
     _adjust(pairs)
     groups = int(table["group"].nunique())
@@ -189,26 +190,12 @@ def _figures(runs: Sequence[Run], table: pd.DataFrame, reasons: Sequence[str]) -
                 recipe=run.title,
                 seeds=run.right.columns.tolist(),
                 standing=_standing(run.name, runs[0].name, pairs),
-                clip=_level(run, table.index, accuracies),
+                clip=level_figures(run.rows[run.rows["clip"].isin(table.index)], run.environment),
             )
-            for run, accuracies in zip(runs, resampled, strict=False)
+            for run in runs
         ],
         pairs=pairs,
     )
-
-
-def _level(run: Run, clips: pd.Index, accuracies: npt.NDArray[np.float64] | None) -> Level:
-    """A run's figures over the compared clips, as its summary has them; only accuracy has an interval."""
-    rows = run.rows[run.rows["clip"].isin(clips)]
-    entries = [
-        {"fold": fold, "seed": seed, **evaluate(cell, run.environment)}
-        for (fold, seed), cell in rows.groupby(level=["fold", "seed"], sort=False)
-    ]
-    pooled = [evaluate(own, run.environment) for _, own in rows.groupby(level="seed", sort=False)]
-    intervals = dict.fromkeys(classification.METRICS) | {
-        "accuracy": None if accuracies is None else significance.interval(accuracies)
-    }
-    return Level.model_validate(classification.aggregate(entries, pooled, intervals))
 
 
 def _pair(

@@ -9,8 +9,9 @@ from typing import Any
 
 from hubbub.report import compare
 from hubbub.report.compare import CompareError, listed
-from hubbub.report.page import Table, render, split_tag
-from hubbub.report.results import Comparison, PairTest
+from hubbub.report.compare_results import Comparison, PairTest
+from hubbub.report.page import render, split_tag
+from hubbub.report.tables import Table
 from hubbub.runtime import files
 
 __all__ = ["headline", "pair_table", "ranking_table", "write_comparison"]

@@ -9,40 +9,31 @@ and no request.
 import base64
 import mimetypes
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from hubbub.metrics import classification
-from hubbub.report import plots, run_folder
-from hubbub.report.results import LEVELS, Environment, Spread, Summary
-from hubbub.report.summary import NAMES, Scores, Targets, as_arrays, fold_table, uncalibrated
+from hubbub.report import plots, run_folder, tables
+from hubbub.report.data_section import data_section
+from hubbub.report.results import LEVELS, Environment, Summary
+from hubbub.report.summary import (
+    INTERVALS,
+    NAMES,
+    as_arrays,
+    class_scores,
+    describe_interval,
+    uncalibrated,
+)
 from hubbub.runtime import files
 from hubbub.runtime.escape import escape_cell, escape_control
 
-__all__ = ["Table", "render", "split_tag", "write_page"]
+__all__ = ["render", "split_tag", "write_page"]
 
-Predicted = tuple[Targets, Scores, tuple[str, ...]]
 #: CSS pixels per inch.
 CSS_DPI = 96
-CONFUSIONS = 20
-UNKNOWN_NAMES = {"max_logit": "largest logit", "energy": "energy", "max_prob": "largest probability"}
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of texts: the first cell of a row is its heading; `words` are the columns without numbers."""
-
-    caption: str
-    heads: tuple[str, ...]
-    rows: Sequence[tuple[str, ...]]
-    words: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -101,35 +92,46 @@ def _facts(folder: Path) -> dict[str, Any]:
     seeds = predicted.index.get_level_values("seed").nunique()
     samples = list(_samples(folder))
     return {
-        "title": summary.recipe,
+        "title": summary.title,
         "summary": summary,
         "environment": environment,
         "warnings": [split_tag(line) for line in _warnings(summary, environment)],
         "names": NAMES,
+        "interval": describe_interval(summary.clip.accuracy, summary.recordings),
+        "method": INTERVALS.get(summary.clip.accuracy.interval, summary.clip.accuracy.interval),
         "calibration": {level: found.error for level, found in calibrated.items()},
         "raw": {
             level: classification.calibration(*as_arrays(raw[raw["level"] == level])[:2]).error for level in LEVELS
         },
         "levels_in_words": _describe_levels(summary),
-        "folds": _fold_table(folder, summary),
-        "classes": _class_table(
-            clips, segments, f"; {seeds} seeds, each clip once a seed" if seeds > 1 else "", with_auc=bool(calibrated)
+        "folds": tables.cell_table(folder, summary),
+        "classes": tables.class_table(
+            class_scores(predicted[predicted["level"] == "clip"]),
+            clips,
+            segments,
+            _describe_seeds(seeds),
+            with_auc=bool(calibrated),
         ),
-        "confusions": _confusion_table(clips),
+        "confusions": tables.confusion_table(clips),
         "many": len(clips[2]) > plots.FEW,
-        "unknown": _unknown_table(summary),
-        "unknown_in_words": _describe_unknown(summary),
+        "unknown": tables.unknown_table(summary),
+        "unknown_in_words": tables.describe_unknown(summary),
         "pictures": _plots(folder, clips, calibrated),
         "mistakes": [sample for sample in samples if sample["kind"] == "mistake"],
         "right": [sample for sample in samples if sample["kind"] == "right"],
-        "speed": _speed_table(folder, summary, environment),
-        "machine": _environment_table(environment),
+        "speed": tables.speed_table(folder, summary, environment),
+        "machine": tables.environment_table(environment),
         "recipe": run_folder.recipe_text(folder),
+        "data_check": data_section(run_folder.read_data_check(folder)),
     }
 
 
+def _describe_seeds(seeds: int) -> str:
+    return f"; {seeds} seeds, whose confusions are added up" if seeds > 1 else ""
+
+
 def _warnings(summary: Summary, environment: Environment) -> list[str]:
-    lines = [*summary.why_not_comparable, *environment.data.warnings]
+    lines = [*summary.why_not_comparable, *summary.caveats, *environment.data.warnings]
     if len(environment.test_folds) == 1:
         lines.append("SINGLE FOLD: only one test part; the spread over folds is not known")
     return lines
@@ -147,127 +149,8 @@ def _describe_levels(summary: Summary) -> str:
     )
 
 
-def _fold_table(folder: Path, summary: Summary) -> Table:
-    table = fold_table(summary)
-    heads = (*table.columns, "clips", "chosen on validation", "test part opened, UTC")
-    rows = []
-    for figures, (_, _, place) in zip(table.itertuples(index=False), run_folder.cells(folder), strict=True):
-        result = run_folder.read_result(place)
-        texts = [f"{figure:.4f}" if isinstance(figure, float) else str(figure) for figure in figures]
-        if result.test_opened is None:  # scored predictions
-            rows.append((*texts, f"{result.clips:,}"))
-            continue
-        chosen = ", ".join(f"{name} {value}" for name, value in result.choice.items()) or "nothing"
-        opened = result.test_opened.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
-        calibration = result.confidence
-        if calibration.threshold is not None:  # there was a validation part
-            chosen += f"; temperature {calibration.clip:.2f} (clips), {calibration.segment:.2f} (segments)"
-        rows.append((*texts, f"{result.clips:,}", chosen, opened))
-    words = (len(heads) - 2, len(heads) - 1)
-    return Table("Every test fold and seed", heads[: len(rows[0])], rows, words)
-
-
-def _class_table(clips: Predicted, segments: Predicted, repeated: str, with_auc: bool = True) -> Table:
-    targets, scores, labels = clips
-    ours, theirs = classification.per_class(targets, scores), classification.per_class(*segments[:2])
-    wrong = _wrong(targets, scores)
-    rows = []
-    for k in np.argsort(ours["f1"], kind="stable"):
-        most = int(wrong[k].argmax())
-        areas = (ours["roc_auc"][k],) if with_auc else ()
-        figures = (ours["precision"][k], ours["recall"][k], ours["f1"][k], theirs["f1"][k], *areas)
-        texts = ("-" if np.isnan(figure) else f"{figure:.3f}" for figure in figures)
-        taken = f"{labels[most]}\N{NO-BREAK SPACE}({wrong[k, most]})" if wrong[k, most] else "-"
-        rows.append((labels[k], f"{int(ours['support'][k]):,}", *texts, taken))
-    areas = ("AUC",) if with_auc else ()
-    heads = ("class", "clips", "precision", "recall", "F1", "segment F1", *areas, "most often taken for")
-    caption = f"The weakest first: clips of all test folds together{repeated}"
-    return Table(caption, heads, rows, words=(len(heads) - 1,))
-
-
-def _confusion_table(clips: Predicted) -> Table:
-    targets, scores, labels = clips
-    wrong, support = _wrong(targets, scores), np.bincount(targets, minlength=len(labels))
-    order = np.argsort(-wrong, axis=None, kind="stable")[:CONFUSIONS]
-    rows = []
-    for true, decided in zip(*np.unravel_index(order, wrong.shape), strict=True):
-        if count := wrong[true, decided]:
-            rows.append((labels[true], labels[decided], str(count), f"{100 * count / support[true]:.0f} %"))
-    heads = ("true", "decided", "clips", "share of the true class")
-    return Table("The most frequent confusions", heads, rows, words=(1,))
-
-
-def _unknown_table(summary: Summary) -> Table | None:
-    """Open-set rejection by each score; None where no class is held out."""
-    if not (unknown := summary.unknown):
-        return None
-    rows = [
-        (
-            f"{name}{', which the classifier uses' if how == unknown.by else ''}",
-            *map(_spread, unknown.scores(how).values()),
-        )
-        for how, name in UNKNOWN_NAMES.items()
-    ]
-    caption = f"{unknown.clips:,} test clips of {len(unknown.classes)} held-out classes against those of known classes"
-    return Table(caption, ("score", "AUROC", "false positive rate at 95 %"), rows)
-
-
-def _describe_unknown(summary: Summary) -> str:
-    """The effect of the threshold on test clips; "" where there is none."""
-    at = summary.unknown.at_threshold if summary.unknown else None
-    if at is None:
-        return ""
-    return (
-        f"At the threshold from validation, {_spread(at.known_kept)} of the clips of known classes are kept, "
-        f"and {_spread(at.unknown_passed)} of those of held-out classes pass as known."
-    )
-
-
-def _spread(figure: Spread) -> str:
-    return f"{figure.mean:.3f}" + ("" if figure.sd is None else f" \N{PLUS-MINUS SIGN} {figure.sd:.3f}")
-
-
-def _wrong(targets: Targets, scores: Scores) -> npt.NDArray[np.int64]:
-    counts = classification.confusion(targets, scores)
-    np.fill_diagonal(counts, 0)
-    return counts
-
-
-def _speed_table(folder: Path, summary: Summary, environment: Environment) -> Table | None:
-    """Speed and times; None for scored predictions, which have none."""
-    if (spent := summary.seconds) is None:
-        return None
-    trained = run_folder.read_result(run_folder.cells(folder)[0][2]).trainable_parameters
-    rows = [
-        ("segments a second, waves to probabilities", f"{summary.segments_per_second:,.0f}"),
-        ("fitting, all folds and seeds", f"{spent.fit:,.1f} s"),
-        ("predicting the test parts", f"{spent.predict:,.1f} s"),
-        *([("trained parameters", f"{trained:,}")] if trained else []),
-        ("accelerator", environment.machine.accelerator),
-        ("processor threads", str(environment.machine.threads)),
-    ]
-    return Table("Speed on the machine of this run", ("what", "figure"), rows)
-
-
-def _environment_table(environment: Environment) -> Table:
-    known = environment.as_json()
-    left = {key: value for key, value in known.items() if key in ("hubbub", "python", "libraries", "machine")}
-    if trained := {count for one in environment.training_threads for count in one.threads}:
-        left["threads of training"] = ", ".join(map(str, sorted(trained)))
-    left |= {"weights (sha256)": environment.weights, "data manifest (sha256)": environment.data.manifest}
-    return Table("Versions, machine, checksums", ("what", "value"), list(_flat(left)), words=(1,))
-
-
-def _flat(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{above}{key}: ")
-        else:
-            yield above + key, str(value)
-
-
 def _plots(
-    folder: Path, clips: Predicted, calibrated: Mapping[str, classification.Calibration]
+    folder: Path, clips: tables.Predicted, calibrated: Mapping[str, classification.Calibration]
 ) -> dict[str, Plot | None]:
     """The plots of all cells together, drawn into the run folder and embedded from there."""
     targets, scores, labels = clips

@@ -1,9 +1,10 @@
-"""Typed content of a run's JSON files and of a comparison.
+"""Typed content of a run's JSON files.
 
 A model is validated when its file is read. It keeps keys that it does not know, as other versions may have written
 them, and `as_json` gives the keys that were set.
 """
 
+import re
 from datetime import datetime
 from typing import Any, Literal
 
@@ -12,8 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_serializer
 __all__ = [
     "LEVELS",
     "CellScores",
-    "ComparedRun",
-    "Comparison",
+    "ClassScores",
     "Content",
     "DataFacts",
     "Environment",
@@ -23,8 +23,6 @@ __all__ = [
     "LevelCalibration",
     "LevelName",
     "Machine",
-    "Pair",
-    "PairTest",
     "PredictSeconds",
     "RawCalibration",
     "Scored",
@@ -60,13 +58,18 @@ class Spread(Content):
 
 
 class Figure(Content):
-    """A metric over folds and seeds: `pooled` is over all test predictions, as is its 95 % interval."""
+    """A metric over folds and seeds: `pooled` is over all test predictions, as is its 95 % interval `ci95`.
+
+    `interval` names the method of the interval: `intervals.METHOD`. Earlier versions wrote percentile bootstraps and no
+    name.
+    """
 
     mean: float | None
     sd: float | None
     sd_seeds: float | None = None
     pooled: float | None = None
     ci95: tuple[float, float] | None = None
+    interval: str | None = None
 
 
 class KnownFigure(Figure):
@@ -152,22 +155,51 @@ class Unknown(Content):
         return found
 
 
+class ClassScores(Content):
+    """One class's figures over all test clips; `recall_ci95` is None for one recording.
+
+    A class that was never tested has no clips and no figures.
+    """
+
+    label: str
+    clips: int
+    recordings: int
+    precision: float | None = None
+    recall: float | None = None
+    f1: float | None = None
+    recall_ci95: tuple[float, float] | None = None
+
+
 class Summary(Content):
-    """The figures of a run."""
+    """The figures of a run. Summaries of earlier versions lack the keys with a default.
+
+    `why_not_comparable` are the reasons against comparing the figures with others; `caveats` are what else belongs
+    beside them. `clips`, `segments` and `recordings` count each one once, whatever the number of seeds.
+    """
 
     recipe: str
+    data: str = ""
     protocol: str
     comparable: bool
     why_not_comparable: list[str]
+    caveats: list[str] = []
     clips: int
     segments: int
+    recordings: int | None = None
     folds: list[FoldScores]
     clip: Level
     segment: Level
+    classes: list[ClassScores] = []
     calibration: dict[LevelName, LevelCalibration] = {}
     unknown: Unknown | None = None
     seconds: Seconds | None = None
     segments_per_second: float | None = None
+
+    @property
+    def title(self) -> str:
+        """The recipe's title after the name of the data, unless it begins with that."""
+        first, data = (re.sub(r"\W", "", text).casefold() for text in (self.recipe, self.data))
+        return self.recipe if first.startswith(data) else f"{self.data}: {self.recipe}"
 
     def level(self, name: LevelName) -> Level:
         """The metrics of one level."""
@@ -282,54 +314,3 @@ class Throughput(Content):
 
     segments_per_second: float
     segments: int = 0
-
-
-class PairTest(Content):
-    """The p-value of one test of a pair, alone and with Holm's adjustment over all pairs."""
-
-    p: float
-    p_holm: float = 1.0
-
-
-class Pair(Content):
-    """The difference of two runs' clip accuracy, `first` minus `second`, and its tests."""
-
-    difference: float
-    ci95: tuple[float, float] | None
-    only_first: int
-    only_second: int
-    folds: dict[str, float]
-    tests: dict[str, PairTest | None]
-    first: str
-    second: str
-    within_noise: bool | None = None
-
-    @property
-    def name(self) -> str:
-        """`a over b`."""
-        return f"{self.first} over {self.second}"
-
-
-class ComparedRun(Content):
-    """One run of a comparison, its standing, and its figures over the compared clips."""
-
-    name: str
-    recipe: str
-    seeds: list[int]
-    standing: str
-    clip: Level
-
-
-class Comparison(Content):
-    """All figures of a comparison, the best run first."""
-
-    comparable: bool
-    why_not_comparable: list[str]
-    warnings: list[str]
-    protocols: list[str]
-    data: list[str]
-    clips: int
-    recordings: int
-    resamples: int
-    runs: list[ComparedRun]
-    pairs: list[Pair]

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from hubbub.classifier.base import SAVED_IN
 from hubbub.classifier.calibration import Confidence
 from hubbub.config.recipe import Recipe, RecipeError
+from hubbub.data.findings import DataCheck
 from hubbub.errors import HubbubError
 from hubbub.report.results import CellResult, Environment, Summary, Threads, Throughput, ValidationResult
 from hubbub.runtime import files
@@ -34,15 +35,24 @@ __all__ = [
         "is_finished",
         "marks_done",
     ),
-    *("missing_file", "missing_predictions", "page_file", "plot_file", "predictions", "read_environment"),
+    *(
+        "missing_file",
+        "missing_predictions",
+        "page_file",
+        "plot_file",
+        "predictions",
+        "read_data_check",
+        "read_environment",
+    ),
     *("read_history", "read_predictions", "read_recipe", "read_result", "read_samples", "read_summary"),
     *("read_throughput", "read_unknown_predictions", "recipe_text", "refit_folder", "run_name", "run_of", "threads"),
     *("write_environment", "write_history", "write_predictions", "write_recipe", "write_result", "write_summary"),
-    *("write_throughput"),
+    *("write_data_check", "write_throughput"),
 ]
 
 # Of a run.
 RECIPE, _ENVIRONMENT, SUMMARY, _PAGE = "recipe.toml", "environment.json", "summary.json", "report.html"
+_DATA_CHECK = "data_check.json"
 #: Folders of a run: sample clips with explanations, and the training of the final classifier.
 GALLERY, _REFIT = "gradcam", "refit"
 #: The list of what the gallery shows; it marks the gallery whole.
@@ -60,7 +70,7 @@ OF_ALL_CELLS = (GALLERY, SAVED_IN, _REFIT)
 #: A file by which machines of a cluster see that they share the run folder.
 SHARED = ".shared"
 #: What an interrupted start may leave in a folder that is no run yet.
-LEFTOVERS = (_ENVIRONMENT, SHARED)
+LEFTOVERS = (_ENVIRONMENT, _DATA_CHECK, SHARED)
 #: Columns of every predictions table; the classes follow.
 _FACTS = ("clip", "level", "group", "label", "start", "end")
 _Content = TypeVar("_Content")
@@ -217,6 +227,17 @@ def write_environment(folder: Path, environment: Environment) -> None:
     files.write_json(folder / _ENVIRONMENT, environment.as_json())
 
 
+def read_data_check(folder: Path) -> DataCheck | None:
+    """What was found in the data of a run; None where they were not checked. Raises `ReportError`."""
+    path = folder / _DATA_CHECK
+    return _read(path, DataCheck) if path.is_file() else None
+
+
+def write_data_check(folder: Path, check: DataCheck) -> None:
+    """Writes what was found in the data of a run."""
+    files.write_json(folder / _DATA_CHECK, check.model_dump(mode="json"))
+
+
 def read_summary(folder: Path) -> Summary:
     """The summary of a run. Raises `ReportError`."""
     return _read(folder / SUMMARY, Summary)
@@ -340,6 +361,8 @@ def _damaged(path: Path, why: object) -> ReportError:
         remedy = "The hubbub bench that made the run writes it again, from the cells that are done"
     elif path.name == _ENVIRONMENT:
         remedy = "It records what the run was made from: put a copy of it there, or run it again under another --name"
+    elif path.name == _DATA_CHECK:
+        remedy = "Only the page shows it: remove it to go on without it"
     elif path.parent.name.startswith("seed-"):
         remedy = f"Remove {path.parent}, and the hubbub bench that made the run makes this cell again"
     else:

@@ -18,11 +18,17 @@ from hubbub.classifier import pooling
 from hubbub.classifier.calibration import UNKNOWN, familiarity
 from hubbub.classifier.calibration import Unknown as Method
 from hubbub.config.recipe import Recipe
+from hubbub.errors import count
 from hubbub.metrics import classification
+from hubbub.metrics.intervals import METHOD, share_interval
+from hubbub.metrics.intervals import intervals as intervals_of
 from hubbub.report import run_folder
+from hubbub.report.caveats import few_recordings, seeds_agree
 from hubbub.report.results import (
     LEVELS,
+    ClassScores,
     Environment,
+    Figure,
     FoldScores,
     Level,
     LevelCalibration,
@@ -39,12 +45,17 @@ __all__ = [
     "Scores",
     "Targets",
     "as_arrays",
+    "class_scores",
+    "describe_interval",
     "evaluate",
     "fold_table",
+    "has_other_intervals",
+    "level_figures",
     "per_class_table",
     "summarise",
     "uncalibrated",
     "verify",
+    "weakest",
 ]
 
 Scores = npt.NDArray[np.float32]
@@ -54,6 +65,8 @@ Value = TypeVar("Value")
 OF_DECISIONS = ("accuracy", "balanced_accuracy", "macro_f1")
 #: Figures that differ by less are the same: sums of floats, added in another order.
 ROUNDING = 1e-9
+#: The methods of stored intervals, for people.
+INTERVALS = {METHOD: "exact binomial", None: "bootstrap"}
 NAMES = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
@@ -93,14 +106,27 @@ def summarise(folder: Path) -> Summary:
 
 
 def verify(folder: Path) -> list[str]:
-    """The figures of the summary file that differ from those of the predictions, a line each; empty if all agree."""
+    """The figures of the summary file that differ from those of the predictions, a line each; empty if all agree.
+
+    Compared are the figures that the file has: earlier versions wrote fewer. Intervals are compared where both are of
+    one method; `has_other_intervals` says whether any are not.
+    """
     return list(_differences("", run_folder.read_summary(folder).as_json(), _summary(folder).as_json()))
+
+
+def has_other_intervals(summary: Summary) -> bool:
+    """Whether a summary has intervals of another method than this version's."""
+    figures = (summary.level(level).figure(metric) for level in LEVELS for metric in NAMES)
+    return any(figure.ci95 is not None and figure.interval != METHOD for figure in figures)
 
 
 def _differences(name: str, written: Any, found: Any) -> Iterator[str]:
     if isinstance(written, dict) and isinstance(found, dict):
-        for key in {**written, **found}:
-            yield from _differences(f"{name}.{key}".lstrip("."), written.get(key), found.get(key))
+        skipped = {"ci95"} if written.get("ci95") and written.get("interval") != METHOD else set()
+        if written.get("sd_seeds") == 0 and found.get("sd_seeds") is None:
+            skipped.add("sd_seeds")  # seeds that gave the same predictions, in the file of an earlier version
+        for key in (key for key in written if key not in skipped):
+            yield from _differences(f"{name}.{key}".lstrip("."), written[key], found.get(key))
     elif isinstance(written, list) and isinstance(found, list) and len(written) == len(found):
         for number, pair in enumerate(zip(written, found, strict=True)):
             yield from _differences(f"{name}[{number}]", *pair)
@@ -122,17 +148,25 @@ def _summary(folder: Path) -> Summary:
         entries.append(FoldScores(fold=fold, seed=seed, clip=clip, segment=segment))
     reasons = environment.why_not_comparable + _mixed_threads(run_folder.threads(folder))
     clips, segments = (int((predicted["level"] == level).sum()) // len(recipe.train.seeds) for level in LEVELS)
-    clip_figures, segment_figures = (_over_folds(predicted, level, entries, recipe, environment) for level in LEVELS)
+    clip_figures, segment_figures = (
+        level_figures(predicted[predicted["level"] == level], environment) for level in LEVELS
+    )
+    classes, recordings = class_scores(predicted[predicted["level"] == "clip"]), predicted["group"].nunique()
+    few = few_recordings({one.label: one.recordings for one in classes if one.clips}, recordings)
     return Summary(
         recipe=recipe.title or folder.name,
+        data=environment.data.name,
         protocol=environment.protocol,
         comparable=not reasons,
         why_not_comparable=reasons,
+        caveats=[line for line in (few, seeds_agree(predicted)) if line],
         clips=clips,
         segments=segments,
+        recordings=recordings,
         folds=entries,
         clip=clip_figures,
         segment=segment_figures,
+        classes=classes,
         unknown=_unknown(folder, recipe),
         **_measured(folder, predicted, environment),
     )
@@ -172,16 +206,43 @@ def _mixed_threads(trained: list[Threads]) -> list[str]:
     return [f"MIXED THREADS: trained with {numbers} processor threads; a cell's figures depend on their number"]
 
 
-def _over_folds(
-    predicted: pd.DataFrame, level: LevelName, entries: list[FoldScores], recipe: Recipe, environment: Environment
-) -> Level:
-    rows = predicted[predicted["level"] == level]
+def level_figures(rows: pd.DataFrame, environment: Environment) -> Level:
+    """All metrics over folds and seeds, from predictions of one level with the index levels `fold` and `seed`."""
     targets, scores, _ = as_arrays(rows)
-    by_seed = [rows.index.get_level_values("seed") == seed for seed in recipe.train.seeds]
-    pooled = [evaluate(rows[at], environment) for at in by_seed]
-    intervals = _known(classification.bootstrap(targets, scores, rows["group"], recipe.evaluate.resamples), environment)
-    by_cell = [{"fold": e.fold, "seed": e.seed, **(e.clip if level == "clip" else e.segment)} for e in entries]
-    return Level.model_validate(classification.aggregate(by_cell, pooled, intervals))
+    cells = [
+        {"fold": fold, "seed": seed, **evaluate(own, environment)}
+        for (fold, seed), own in rows.groupby(level=["fold", "seed"], sort=False)
+    ]
+    pooled = [evaluate(own, environment) for _, own in rows.groupby(level="seed", sort=False)]
+    intervals = _known(intervals_of(targets, scores, rows["group"]), environment)
+    figures = classification.aggregate(cells, pooled, intervals, alike=seeds_agree(rows) is not None)
+    for figure in figures.values():
+        figure["interval"] = METHOD if figure["ci95"] else None
+    return Level.model_validate(figures)
+
+
+def class_scores(clips: pd.DataFrame) -> list[ClassScores]:
+    """Each class's figures over the clip predictions of all cells, in the order of the classes."""
+    targets, scores, labels = as_arrays(clips)
+    table, groups = classification.per_class(targets, scores), clips["group"].to_numpy()
+    right, found = scores.argmax(axis=1) == targets, []
+    for k, label in enumerate(labels):
+        own = targets == k
+        if not own.any():
+            found.append(ClassScores(label=label, clips=0, recordings=0))
+            continue
+        found.append(
+            ClassScores(
+                label=label,
+                clips=int(clips["clip"][own].nunique()),
+                recordings=len(set(groups[own])),
+                precision=float(table["precision"][k]),
+                recall=float(table["recall"][k]),
+                f1=float(table["f1"][k]),
+                recall_ci95=share_interval(right[own], groups[own]),
+            )
+        )
+    return found
 
 
 def _calibration(predicted: pd.DataFrame, raw: pd.DataFrame) -> dict[LevelName, LevelCalibration]:
@@ -235,6 +296,24 @@ def _clip_familiarity(predicted: pd.DataFrame, method: Method) -> Scores:
     segments = predicted[predicted["level"] == "segment"]
     each = pd.Series(familiarity(as_arrays(segments)[1], method))
     return each.groupby(segments["clip"].to_numpy(), sort=False).max().to_numpy()
+
+
+def describe_interval(figure: Figure, recordings: int | None) -> str:
+    """`95 % interval 0.890 to 0.983 (exact binomial, 80 recordings)`; "" where the figure has none."""
+    if figure.ci95 is None:
+        return ""
+    method = INTERVALS.get(figure.interval, figure.interval)
+    number = "" if recordings is None else f", {count(recordings, 'recording')}"
+    return f"95 % interval {figure.ci95[0]:.3f} to {figure.ci95[1]:.3f} ({method}{number})"
+
+
+def weakest(summary: Summary, most: int = 2) -> str:
+    """The classes with the lowest F1, with recall and recordings; "" where all decisions were right."""
+    tested = [one for one in summary.classes if one.f1 is not None and one.recall is not None and one.f1 < 1]
+    return ", ".join(
+        f"{one.label} (F1 {one.f1:.3f}, recall {one.recall:.3f}, {count(one.recordings, 'recording')})"
+        for one in sorted(tested, key=lambda one: one.f1 or 0)[:most]
+    )
 
 
 def per_class_table(

@@ -28,7 +28,7 @@ from hubbub.config.recipe import Recipe
 from hubbub.data.cache import Waves
 from hubbub.inference.predict import predict_recording
 from hubbub.inference.result import FileResult
-from hubbub.train.batches import Waveforms
+from hubbub.training.batches import Waveforms
 from tests.helpers.classifiers import small_classifier
 
 LABELS = ("dog", "rain", "siren")

@@ -25,7 +25,7 @@ from hubbub.data.features import ARRAYS, open_features, write_features
 from hubbub.data.open import open_clips
 from hubbub.experiment.resolve import fit_to_data
 from hubbub.experiment.run import run_recipe
-from hubbub.train.batches import Stored
+from hubbub.training.batches import Stored
 
 TINY = ["data.limit=2", "train.epochs=2", "train.batch_size=16", "evaluate.resamples=50"]
 GREY = ["frontend.size=[32,32]", 'frontend.scale="minmax"']

@@ -147,13 +147,18 @@ def test_missing_files_are_counted_and_named(listed: Callable[..., Path]) -> Non
 
 def test_without_groups_each_file_is_one_and_it_says_so(tmp_path: Path, listed: Callable[..., Path]) -> None:
     clips = from_csv(listed("path,label", "a.wav,dog", "b.wav,cat"))
-    assert clips.table["group"].nunique() == 2
-    assert clips.notes == (
-        "NO GROUPS: list.csv names no group for 2 clips; each file counts as a recording of its own",
+    assert clips.table["group"].nunique() == 2 and clips.group_source == "file"
+    (note,) = clips.notes
+    assert note.startswith(
+        "NO GROUPS: the file names do not show which clips are of one recording, so each file counts"
     )
+    assert "--group PATTERN" in note and note.endswith("or a table with a column group")
     some = from_csv(listed("path,label,group", "a.wav,dog,", "b.wav,cat,take 1"))
     assert some.table["group"].tolist() == [str(tmp_path / "a.wav"), "take 1"]
-    assert "for 1 clips" in some.notes[0]
+    assert some.group_source == "given" and some.notes == (
+        "NO GROUPS: the column 'group' names no group for 1 clip; each such file counts as a recording of its own. "
+        "Fill these cells where several files are of one recording",
+    )
 
 
 def test_files_of_one_name_in_two_folders_are_two_recordings(tmp_path: Path) -> None:
@@ -249,3 +254,68 @@ def test_parts_of_a_split_below_the_classes_are_named(tmp_path: Path) -> None:
         "NOT USED AS A SPLIT: the folders test, train within those of the classes. To use them, put them above the "
         "classes (train/dog, test/dog), or write a CSV with the columns path, label and fold",
     )
+
+
+# Groups
+
+
+KITCHEN = ("dog/kitchen_1.wav", "dog/kitchen_2.wav", "dog/yard_1.wav", "cat/kitchen_3.wav", "cat/hall_1.wav")
+GUESSED = ["hall", "kitchen", "kitchen", "kitchen", "yard"]
+
+
+def test_sessions_of_folders_and_tables_are_guessed_from_relative_paths(tmp_path: Path) -> None:
+    root = tmp_path / "my_recordings_2"
+    sounds(root, *KITCHEN)
+    folder = from_folder(root)
+    table = from_csv(rows(root / "l.csv", "path,label", *(f"{name},{name[:3]}" for name in sorted(KITCHEN))))
+    for clips in (folder, table):
+        assert clips.table["group"].tolist()[1:4] == GUESSED[1:4] and clips.group_source == "guessed"
+        assert clips.notes[0].startswith("GUESSED GROUPS: clips are of one recording by what comes before a running")
+        assert "3 clips named like 'cat/kitchen_3.wav' count as one recording 'kitchen'" in clips.notes[0]
+        assert clips.table["group"].nunique() == 3
+
+
+def test_each_file_is_its_own_or_grouped_by_a_pattern_if_asked(tmp_path: Path) -> None:
+    sounds(tmp_path, *KITCHEN)
+    alone = from_folder(tmp_path, group="file")
+    assert alone.table["group"].tolist() == sorted(KITCHEN) and alone.group_source == "file"
+    assert alone.notes == ("GROUPS BY FILE: each file counts as a recording of its own, as asked",)
+    named = from_folder(tmp_path, group=r"_\d")
+    assert named.table["group"].tolist() == ["_1", "_3", "_1", "_2", "_1"] and named.group_source == "given"
+    with pytest.raises(ClipsError, match=r"--group \(: this is no regular expression"):
+        from_folder(tmp_path, group="(")
+
+
+def test_one_file_by_two_links_stays_one_recording_however_it_is_grouped(tmp_path: Path) -> None:
+    sounds(tmp_path, "dog/yard_1.wav", "dog/hall_1.wav", "dog/hall_2.wav", "cat/yard_1.wav", "cat/hall_3.wav")
+    (tmp_path / "dog" / "attic_7.wav").hardlink_to(tmp_path / "dog" / "hall_2.wav")
+    for group in ("", "file", "hall_|yard_"):
+        table = from_folder(tmp_path, group=group).table.set_index("clip")["group"]
+        assert table["dog/attic_7.wav"] == table["dog/hall_2.wav"], group
+
+
+def test_a_column_of_sources_groups_a_table(listed: Callable[..., Path]) -> None:
+    lines = ("a.wav,dog,x1,k", "b.wav,cat,x1,m")
+    clips = from_csv(listed("path,label,Src_File,place", *lines))
+    assert clips.table["group"].tolist() == ["x1", "x1"] and clips.group_source == "given"
+    assert clips.notes[0].startswith("GROUPS FROM A COLUMN: 'Src_File' says which clips are of one recording")
+    clips = from_csv(listed("path,label,src_file,place", *lines), group="place")
+    assert clips.table["group"].tolist() == ["k", "m"] and clips.notes == ()
+    with pytest.raises(
+        ClipsError, match=r"no clip's path matches.*No column has this name either\. Did you mean 'place'"
+    ):
+        from_csv(listed("path,label,src_file,place", *lines), group="plac")
+
+
+def test_a_source_that_is_the_same_for_a_class_is_no_group(tmp_path: Path) -> None:
+    sounds(tmp_path, *KITCHEN)
+    file = rows(tmp_path / "l.csv", "path,label,source", *(f"{name},{name[:3]},freesound" for name in KITCHEN))
+    clips = from_csv(file)
+    assert clips.group_source == "guessed" and clips.table["group"].nunique() == 3
+    assert clips.notes[1] == "NOT USED AS GROUPS: the column 'source' has one value for all clips of a class"
+
+
+def test_guessed_groups_that_given_folds_part_are_named_not_refused(tmp_path: Path) -> None:
+    sounds(tmp_path, *(f"{part}/{name}" for part in ("train", "test") for name in KITCHEN))
+    clips = from_folder(tmp_path)
+    assert clips.straddling == {"kitchen", "yard", "hall"} and clips.folds == ("test", "train")

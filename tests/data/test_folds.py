@@ -160,7 +160,7 @@ def test_one_recording_is_cut_into_stretches_that_keep_their_distance() -> None:
 def test_there_are_fewer_stretches_where_a_class_needs_it() -> None:
     made, protocol = make_folds(annotated("bbbbaabbbb"), Protocol(kind="time"))
     assert (protocol.k, protocol.validation) == (2, "none")
-    assert {group for group in made.table["group"]} == {f"night.wav stretch {k}" for k in made.folds}
+    assert set(made.table["group"]) == {f"night.wav stretch {k}" for k in made.folds}
 
 
 def test_a_class_in_one_stretch_only_is_refused() -> None:

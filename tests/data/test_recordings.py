@@ -93,7 +93,7 @@ def test_numbers_behind_a_dot_are_no_ending(tmp_path: Path) -> None:
     for day in ("05", "06"):
         os.rename(tmp_path / f"{day}.wav", tmp_path / f"2024.01.{day}")
     listed = ("night.1,a", "night.2,b", "night,a", "2024.01.05,b", "2024.01.06,a")
-    clips = from_csv(rows(tmp_path / "l.csv", "path,label", *listed))
+    clips = from_csv(rows(tmp_path / "l.csv", "path,label", *listed), group="file")
     found = [Path(path).name for path in clips.table["path"]]
     assert found == ["night.1.wav", "night.2.wav", "night.wav", "2024.01.05", "2024.01.06"]
     assert groups(clips) == [0, 1, 2, 3, 4]

@@ -34,7 +34,7 @@ from hubbub.models.dense_heads import LogisticHead
 from hubbub.report import goals
 from hubbub.runtime import files
 from hubbub.runtime.devices import choose_device
-from hubbub.train import module
+from hubbub.training import module
 from tests.helpers.files import read_json
 from tests.helpers.runs import TINY
 from tests.helpers.runs import tiny_recipe as recipe

@@ -140,7 +140,7 @@ def test_a_search_goes_on_as_if_it_had_not_stopped(searched: Path, sounds: Path,
 DIES = """
 import os, signal, sys
 from pathlib import Path
-from hubbub.train import module
+from hubbub.training import module
 from hubbub.experiment import tune
 from hubbub.config.recipe import Recipe
 

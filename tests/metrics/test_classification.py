@@ -1,4 +1,4 @@
-"""metrics: scikit-learn's figures, figures by hand, and intervals that mean what they say."""
+"""metrics: scikit-learn's figures, and figures by hand."""
 
 import warnings
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import pytest
 import sklearn.metrics as reference
 from numpy.random import Generator
 
-from hubbub.metrics import classification
+from hubbub.metrics import classification, intervals
 from hubbub.metrics.classification import METRICS, MetricsError
 
 EXACT = {"rel": 1e-12, "abs": 1e-12}
@@ -168,83 +168,6 @@ def test_single_precision_scores_give_the_same_figures() -> None:
     )
 
 
-def resampled(rng: Generator, groups: np.ndarray) -> np.ndarray:
-    """The rows of one bootstrap data set, written out: whole groups, as often as they are drawn."""
-    names = np.unique(groups)
-    times = rng.multinomial(len(names), np.full(len(names), 1 / len(names)))
-    return np.concatenate([np.tile(np.flatnonzero(groups == g), n) for g, n in zip(names, times, strict=True)])
-
-
-@pytest.mark.parametrize("name", ["ten classes", "two classes", "ties", "classes without targets"])
-def test_interval_is_that_of_data_sets_written_out(name: str) -> None:
-    targets, scores = CASES[name]
-    groups = np.random.default_rng(2).integers(100, 125, len(targets))
-    rng = np.random.default_rng(5)
-    replicates = [
-        classification.evaluate(targets[rows], scores[rows]) for rows in (resampled(rng, groups) for _ in range(12))
-    ]
-    intervals = classification.bootstrap(targets, scores, groups, resamples=12, seed=5)
-    for metric in METRICS:
-        low, high = np.percentile([r[metric] for r in replicates], [2.5, 97.5])
-        assert intervals[metric] == pytest.approx([low, high], **EXACT), metric
-
-
-def test_a_draw_without_auc_does_not_count_as_zero() -> None:
-    # Two groups, one class each: half of all draws hold one class only.
-    scores = np.tile([[0.9, 0.1], [0.1, 0.9]], (4, 1))
-    targets = np.array([0, 1] * 4)
-    assert classification.bootstrap(targets, scores, targets, resamples=50)["roc_auc"] == [1, 1]
-    assert classification.bootstrap(np.zeros(8, dtype=int), scores, np.arange(8), resamples=10)["roc_auc"] is None
-
-
-def test_repeated_clips_widen_the_interval_by_group_not_by_clip() -> None:
-    rng = np.random.default_rng(3)
-    targets, scores = rng.integers(0, 4, 60), softmax(rng.normal(size=(60, 4)))
-    recordings = np.repeat(np.arange(60), 10)
-    targets, scores = targets[recordings], scores[recordings]
-    by_group = classification.bootstrap(targets, scores, recordings)
-    by_clip = classification.bootstrap(targets, scores, np.arange(600))
-    for metric in METRICS:
-        if metric != "top3":
-            (low, high), (low_clip, high_clip) = by_group[metric], by_clip[metric]
-            # Ten copies of each recording: by clip the interval is about a third (1 / sqrt 10) of what it should be.
-            assert high - low > 2 * (high_clip - low_clip), metric
-
-
-def test_interval_holds_the_figure_and_is_the_seeds_own() -> None:
-    targets, scores = CASES["ten classes"]
-    groups = np.arange(len(targets)) // 4
-    intervals = classification.bootstrap(targets, scores, groups, resamples=300)
-    for metric, value in classification.evaluate(targets, scores).items():
-        low, high = intervals[metric]
-        assert low < value < high, metric
-    assert classification.bootstrap(targets, scores, groups, resamples=300) == intervals
-    assert classification.bootstrap(targets, scores, groups, resamples=300, seed=1) != intervals
-    # Names and order of the groups do not matter beyond which rows they join.
-    assert classification.bootstrap(targets, scores, [f"g{g:04}" for g in groups], resamples=300) == intervals
-
-
-def test_draws_in_pieces_are_the_same_draws(monkeypatch: pytest.MonkeyPatch) -> None:
-    targets, scores = CASES["ties"]
-    whole = classification.bootstrap(targets, scores, np.arange(300), resamples=20)
-    monkeypatch.setattr(classification, "_CHUNK", 3 * 300)
-    pieces = classification.bootstrap(targets, scores, np.arange(300), resamples=20)
-    for metric in METRICS:
-        assert pieces[metric] == pytest.approx(whole[metric], **EXACT)
-
-
-def test_interval_covers_the_truth_about_nineteen_times_in_twenty() -> None:
-    rng = np.random.default_rng(7)
-    covered = 0
-    for _ in range(100):
-        hits = np.repeat(rng.random(80) < 0.7, 3)  # 80 recordings, right or wrong as a whole, with probability 0.7
-        scores = np.where(hits[:, None], [0.9, 0.1], [0.1, 0.9])
-        targets = np.zeros(240, dtype=int)
-        low, high = classification.bootstrap(targets, scores, np.repeat(np.arange(80), 3), resamples=200)["accuracy"]
-        covered += low <= 0.7 <= high
-    assert 88 <= covered <= 100
-
-
 def entry(fold: str, value: float | None, seed: int = 1) -> dict[str, object]:
     return {"fold": fold, "seed": seed, **dict.fromkeys(METRICS, value)}
 
@@ -270,6 +193,12 @@ def test_folds_and_seeds_are_spreads_of_their_own() -> None:
     folds = [entry(fold, value, seed) for (fold, seed), value in figures.items()]
     result = classification.aggregate(folds, [entry("", 0.7)], dict.fromkeys(METRICS))["accuracy"]
     assert (result["sd"], result["sd_seeds"]) == pytest.approx((np.sqrt(0.08), np.sqrt(0.005)), **EXACT)
+
+
+def test_seeds_that_predict_alike_have_no_sd() -> None:
+    folds = [entry(fold, value, seed) for fold, value in (("1", 0.5), ("2", 0.9)) for seed in (1, 2)]
+    result = classification.aggregate(folds, [entry("", 0.7)], dict.fromkeys(METRICS), alike=True)["accuracy"]
+    assert (result["sd"], result["sd_seeds"]) == (pytest.approx(np.sqrt(0.08)), None)
 
 
 def test_one_fold_has_no_sd_and_missing_figures_stay_missing() -> None:
@@ -300,21 +229,10 @@ def test_what_cannot_be_judged_is_refused(targets: np.ndarray, scores: np.ndarra
     for judge in (
         classification.evaluate,
         classification.per_class,
-        lambda t, s: classification.bootstrap(t, s, np.arange(len(t))),
+        lambda t, s: intervals.intervals(t, s, np.arange(len(t))),
     ):
         with pytest.raises(MetricsError, match=message):
             judge(targets, scores)
-
-
-@pytest.mark.parametrize("groups", [np.arange(3), np.arange(5)])
-def test_groups_of_another_length_are_refused(groups: np.ndarray) -> None:
-    with pytest.raises(MetricsError, match="groups for 4 predictions"):
-        classification.bootstrap(np.arange(4) % 3, GOOD, groups)
-
-
-def test_one_source_recording_has_no_interval() -> None:
-    scores = np.array([[0.7, 0.3], [0.4, 0.6]])
-    assert set(classification.bootstrap(np.array([0, 1]), scores, ["a", "a"]).values()) == {None}
 
 
 def by_hand_calibration(targets: np.ndarray, scores: np.ndarray, bins: int) -> tuple[list, list, list, float]:

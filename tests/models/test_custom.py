@@ -22,7 +22,7 @@ from hubbub.models.cnn import SmallCNN
 from hubbub.models.custom import Custom, build_custom, with_custom
 from hubbub.models.network import Network, NetworkError
 from hubbub.models.weights import find_weights
-from hubbub.train import fit
+from hubbub.training import fit
 from tests.helpers.classifiers import LABELS
 
 SIZE = (64, 98)

@@ -19,7 +19,7 @@ from hubbub.config.recipe import Recipe
 from hubbub.metrics import classification
 from hubbub.report import compare_page, run_folder
 from hubbub.report.compare import TESTS, CompareError, compare_runs
-from hubbub.report.results import Comparison, PairTest
+from hubbub.report.compare_results import Comparison, PairTest
 from hubbub.report.summary import summarise, verify
 from tests.helpers.browsing import CONTRAST, VIEWS, Show
 from tests.helpers.files import read_json

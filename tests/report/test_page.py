@@ -181,7 +181,7 @@ def test_what_is_wider_than_a_phone_scrolls_on_its_own(crowd: Path, show: Show) 
 
 def test_names_are_shown_and_never_obeyed(run: Path, show: Show) -> None:
     shown = show(run)
-    assert shown.title() == shown.locator("h1").inner_text() == EVIL_TITLE
+    assert shown.title() == shown.locator("h1").inner_text() == f"list: {EVIL_TITLE}"
     assert (
         shown.evaluate("document.scripts.length + document.querySelectorAll('b b, [onerror], img[src=x]').length") == 0
     )
@@ -228,9 +228,13 @@ def test_the_headline_and_what_speaks_against_it(run: Path, show: Show) -> None:
     header = shown.locator("header").inner_text()
     for figure in (accuracy["mean"], accuracy["sd"], *accuracy["ci95"]):
         assert f"{figure:.3f}" in header
-    assert f"{summary['clips']} test clips; {summary['protocol']}" in header
+    assert (
+        f"95 % interval {accuracy['ci95'][0]:.3f} to {accuracy['ci95'][1]:.3f} (exact binomial, 8 recordings)" in header
+    )
+    assert f"list: {summary['clips']} test clips of 8 source recordings; {summary['protocol']}" in header
     warnings = shown.locator(".warnings").inner_text()
     assert all(reason in warnings for reason in summary["why_not_comparable"])
+    assert summary["caveats"][0] in warnings and "FEW RECORDINGS: 8 independent recordings" in warnings
     assert shown.evaluate(
         "document.querySelector('.warnings').compareDocumentPosition(document.querySelector('.headline')) == 4"
     ), "warnings come first"
@@ -281,10 +285,10 @@ def test_classes_and_confusions_are_counted(crowd: Path, show: Show) -> None:
     assert int(count) == counts.max() == counts[true, taken]
     assert share == f"{100 * counts.max() / (clips['label'] == true).sum():.0f} %"
     rows = cells(shown.get_by_role("region", name="The weakest first"))
-    f1 = [float(row[3]) for row in rows.values()]
+    f1 = [float(row[5]) for row in rows.values()]
     assert f1 == sorted(f1)
     recall = {label: (decided[clips["label"] == label] == label).mean() for label in labels}
-    assert {label: float(row[2]) for label, row in rows.items()} == pytest.approx(recall, abs=6e-4)
+    assert {label: float(row[3]) for label, row in rows.items()} == pytest.approx(recall, abs=6e-4)
 
 
 def test_learning_curves_are_of_every_training_and_absent_without_one(run: Path, crowd: Path, show: Show) -> None:

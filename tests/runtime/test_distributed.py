@@ -18,7 +18,7 @@ from hubbub.data.open import open_clips
 from hubbub.experiment import lr_find, tune
 from hubbub.runtime import distributed
 from hubbub.runtime.distributed import Process, RankError
-from hubbub.train import fit
+from hubbub.training import fit
 from tests.experiment.test_tune import plan
 from tests.helpers.sounds import write_tones
 
@@ -29,7 +29,7 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 SCRIPT = """
 import json, os, signal, sys
 from hubbub.cli import main
-from hubbub.train import worker, fit, module
+from hubbub.training import worker, fit, module
 from hubbub.runtime import distributed
 from hubbub.data import cache
 rank, (at, other, *sys.argv[1:]) = distributed.this_process().rank, sys.argv[1:]

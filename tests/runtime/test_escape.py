@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hubbub.report import page, plots
-from hubbub.report.page import Table
+from hubbub.report.tables import Table
 from hubbub.runtime.escape import escape_cell, escape_control, escape_table, single_line
 
 #: What nobody should call a class, and people do.

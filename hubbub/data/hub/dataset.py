@@ -16,7 +16,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hubbub.config import sections
-from hubbub.data import values
+from hubbub.data import grouping, values
 from hubbub.data.clips import Clips, ClipsError, build
 from hubbub.data.datasets import DATASETS, URBANSOUND8K_NAME, check_names, check_published
 from hubbub.data.hub.tables import AUDIO, MEL, rows_of, schema_of, splits_of, tables, unpack
@@ -41,7 +41,6 @@ NAME = re.compile(r"(?!.*(--|\.\.))[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,
 #: Files beside the tables: the data card, the facts from `hub.build`, the source from `hub.transfer`.
 CARD, FACTS, SOURCE = "README.md", "hubbub.json", "source.json"
 _LABELS = ("class", "label", "category")
-_GROUPS = ("fsID", "group", "source", "speaker")
 _URBANSOUND8K = ("slice_file_name", "fsID", "fold", "classID", "class")
 
 
@@ -75,11 +74,12 @@ def is_hub_name(name: str) -> bool:
     return bool(tables(Path(name))) if os.path.isdir(name) else not os.path.exists(name) and bool(NAME.fullmatch(name))
 
 
-def open_hub(name: str, *, labels: tuple[str, ...] = (), allow_missing: bool = False) -> Clips:
+def open_hub(name: str, *, labels: tuple[str, ...] = (), allow_missing: bool = False, group: str = "") -> Clips:
     """OWNER/NAME in a data home, or a folder of parquet or arrow files -> Clips of kind "sound" or "spectrograms".
 
-    Labels are the column `class`, `label` or `category`; groups `fsID`, `group`, `source` or `speaker`; folds `fold`,
-    else the names of the splits. Rows without a sound or spectrogram count as missing. Raises `ClipsError`.
+    Labels are the column `class`, `label` or `category`; folds `fold`, else the names of the splits; groups as `group`
+    asks, else a column that names sources, else a guess by the names (`grouping.assign`). Rows without a sound or
+    spectrogram count as missing. Raises `ClipsError`.
     """
     folder = Path(name) if Path(name).is_dir() else find_folder(name)
     name = folder.absolute().name if folder == Path(name) else name
@@ -97,21 +97,17 @@ def open_hub(name: str, *, labels: tuple[str, ...] = (), allow_missing: bool = F
         raise ClipsError(f"{name} has no rows. Fetch or save it again.")
     table = _table(name, rows, schema, splits)
     facts = _facts(name, folder, rows, allow_missing)
-    if "group" not in table:
-        note = "NO GROUPS: no column names a source recording, so each row counts as a recording of its own"
-        facts["notes"] = (*facts.get("notes", ()), note)
     unpacked, listed = unpack(name, found, column, rows)
     table["path"] = [str(unpacked / file) if file else "" for _, file in listed]
     if "clip" not in table:
         table["clip"] = [stem for stem, _ in listed]
-    if "group" in table:
-        given, notes = values.merge_spellings(list(table["group"]), "GROUPS")
-        table["group"] = [group or clip for group, clip in zip(given, table["clip"], strict=True)]
-        if ungrouped := given.count(""):
-            notes += (f"NO GROUPS: {ungrouped:,} rows name no source recording; each counts as a recording of its own",)
-        facts["notes"] = (*facts.get("notes", ()), *notes)
-    else:
-        table["group"] = table["clip"]
+    known_column = "fsID" if set(_URBANSOUND8K) <= set(rows) else "group"
+    ids, own = list(table["clip"]), values.text(rows[known_column]) if known_column in rows else [""] * len(rows)
+    others = rows.drop(columns=[c for c in ("group", "fold", "clip", "split_hint") if c in rows])
+    sources = grouping.assign(ids, list(table["label"]), own, others, group)
+    table["group"] = [one or clip for one, clip in zip(sources.groups, ids, strict=True)]
+    facts["notes"] = (*facts.get("notes", ()), *sources.notes_on(sources.groups))
+    facts["group_source"] = sources.source
     facts["kind"] = "sound" if column == AUDIO else "spectrograms"
     known = facts.pop("labels", ())
     return build(name, table, labels=labels or known, allow_missing=allow_missing, where=str(folder), **facts)
@@ -159,10 +155,9 @@ def _table(name: str, rows: pd.DataFrame, schema: pa.Schema, splits: list[str]) 
             f"It has {', '.join(schema.names)}. Rename the column of classes."
         )
     table = pd.DataFrame({"label": _label_names(name, rows[label], _class_names(schema, label))})
-    group = next((column for column in _GROUPS if column in rows), "group")
-    for ours, theirs in {"fold": "fold", "group": group, "clip": "clip", "split_hint": "split_hint"}.items():
-        if theirs in rows:
-            table[ours] = values.text(rows[theirs])
+    for column in ("fold", "clip", "split_hint"):
+        if column in rows:
+            table[column] = values.text(rows[column])
     if "fold" not in table and len(set(splits)) > 1:
         table["fold"] = splits
     return table

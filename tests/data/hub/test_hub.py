@@ -583,7 +583,9 @@ def test_gaps_in_labels_and_groups_are_gaps(own: Path) -> None:
     saved(own / "set", pa.table({"audio": audio(4), "label": ["a", "b", "a", "a\u200b"], "source": groups}))
     clips = open_data("set")
     assert clips.labels == ("a", "b") and clips.table["group"].tolist() == ["day 1", "day 1", "2", "3"]
-    assert [note.split(":")[0] for note in clips.notes] == ["GROUPS JOINED", "NO GROUPS", "LABELS REPAIRED"]
+    assert [note.split(":")[0] for note in clips.notes] == [
+        "GROUPS FROM A COLUMN", "GROUPS JOINED", "NO GROUPS", "LABELS REPAIRED",
+    ]  # fmt: skip
     for number, empty in enumerate((None, "", " \xa0", "\u200b")):
         saved(own / f"gaps{number}", pa.table({"audio": audio(2), "label": ["a", empty]}))
         with pytest.raises(ClipsError, match=r"1 clips have no label \(1\)"):

@@ -14,8 +14,8 @@ from hubbub.data.clips import hold_out
 from hubbub.data.inputs import Inputs
 from hubbub.data.open import open_clips
 from hubbub.runtime import distributed
-from hubbub.train import fit
-from hubbub.train.fit import FitRequest, Targets
+from hubbub.training import fit
+from hubbub.training.fit import FitRequest, Targets
 
 __all__ = ["run_worker"]
 

@@ -28,10 +28,10 @@ from hubbub.metrics import classification
 from hubbub.models.heads import build_head, candidates
 from hubbub.runtime import distributed
 from hubbub.runtime.devices import choose_device
-from hubbub.train.batches import Embeddings, Source, Stored, Waveforms
-from hubbub.train.module import EachEpoch, Training
-from hubbub.train.schedule import plateaus
-from hubbub.train.trainer import TrainError, build_trainer, checkpoint_callbacks, explain_errors, quiet
+from hubbub.training.batches import Embeddings, Source, Stored, Waveforms
+from hubbub.training.module import EachEpoch, Training
+from hubbub.training.schedule import plateaus
+from hubbub.training.trainer import TrainError, build_trainer, checkpoint_callbacks, explain_errors, quiet
 
 __all__ = [
     "FitRequest",

@@ -16,7 +16,7 @@ from torch import Tensor
 from hubbub.audio import windows
 from hubbub.config.sections import Windows
 from hubbub.data.cache import Segments, Waves
-from hubbub.train.batches import Embeddings, Waveforms, class_weights, epoch_batches
+from hubbub.training.batches import Embeddings, Waveforms, class_weights, epoch_batches
 
 CPU = torch.device("cpu")
 #: Clips shorter than a window, as long as one, and longer; the fifth is one sample.

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch.optim import lr_scheduler
 
 from hubbub.config.train import Train
-from hubbub.train.schedule import learning_rate, plateaus
+from hubbub.training.schedule import learning_rate, plateaus
 
 LARGEST = 3e-3
 STEADY = ["constant", "cosine", "exponential", "onecycle"]

@@ -24,7 +24,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor
 
 from hubbub.errors import HubbubError
-from hubbub.train.loggers import TrackerError, log_metrics, open_loggers
+from hubbub.training.loggers import TrackerError, log_metrics, open_loggers
 
 SETTINGS = {"data": {"name": "street", "root": "", "limit": None}, "train": {"seeds": [42], "learning_rate": 0.001}}
 FLAT = {"data/name": "street", "data/root": "", "data/limit": "None", "train/seeds": "[42]"}
@@ -184,7 +184,7 @@ def test_what_fails_ends_as_failed(track: Tracked, tmp_path: Path, kind: type[Ba
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from hubbub.train.loggers import log_metrics, open_loggers
+from hubbub.training.loggers import log_metrics, open_loggers
 runs, settings = Path(sys.argv[1]), {"train": {"epochs": 2}}
 with open_loggers(
     ("mlflow", "wandb"), runs / "fold-1", run="fold 1", group="esc50", settings=settings, store=runs / "mlflow.db"
@@ -310,7 +310,7 @@ def test_two_devices_write_one_run(track: Tracked, tmp_path: Path) -> None:
 AT_ONCE = """
 import sys
 from pathlib import Path
-from hubbub.train import loggers
+from hubbub.training import loggers
 runs, fold = Path(sys.argv[1]), sys.argv[2]
 print("ready", flush=True)
 sys.stdin.readline()

@@ -17,9 +17,9 @@ from hubbub.data.cache import Waves
 from hubbub.data.clips import Clips
 from hubbub.data.open import open_clips
 from hubbub.metrics import classification
-from hubbub.train import fit as train
-from hubbub.train.batches import Waveforms
-from hubbub.train.fit import TrainError
+from hubbub.training import fit as train
+from hubbub.training.batches import Waveforms
+from hubbub.training.fit import TrainError
 
 SETTINGS = ["data.limit=2", "train.epochs=4", "network.width=4", "train.batch_size=16", "train.learning_rate=0.01"]
 
@@ -273,14 +273,14 @@ def test_a_batch_larger_than_memory_names_the_setting(recipe: Recipe, material: 
     script = f"""
 import resource, sys
 sys.path.insert(0, {str(Path(__file__).parents[2])!r})
-from tests.train.test_fit import SETTINGS, changed
+from tests.training.test_fit import SETTINGS, changed
 from pathlib import Path
-from hubbub.train import fit as train
+from hubbub.training import fit as train
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.data import cache, splits
 from hubbub.data.open import open_clips
 from hubbub.config.recipe import Recipe
-from hubbub.train.fit import TrainError
+from hubbub.training.fit import TrainError
 recipe = Recipe.load("street-cnn", [*SETTINGS, "network.width=64"])
 recipe = changed(recipe, batch_size=4096)
 clips = open_clips(recipe)
@@ -319,9 +319,9 @@ RESUMED = """
 import os, signal, sys
 sys.path.insert(0, {tests!r})
 from pathlib import Path
-from tests.train.test_fit import SETTINGS, changed
+from tests.training.test_fit import SETTINGS, changed
 from hubbub.runtime import files
-from hubbub.train import fit as train, module as training
+from hubbub.training import fit as train, module as training
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.data import cache, splits
 from hubbub.data.open import open_clips
@@ -399,14 +399,14 @@ import sys
 sys.path.insert(0, {tests!r})
 from pathlib import Path
 import torch
-from tests.train.test_fit import SETTINGS, changed
-from hubbub.train import fit as train
-from hubbub.train.batches import Waveforms
+from tests.training.test_fit import SETTINGS, changed
+from hubbub.training import fit as train
+from hubbub.training.batches import Waveforms
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.data import cache, splits
 from hubbub.data.open import open_clips
 from hubbub.config.recipe import Recipe
-from hubbub.train.fit import TrainError
+from hubbub.training.fit import TrainError
 
 class Watched(Waveforms):
     def fetch(self, rows, generator=None):
@@ -471,7 +471,7 @@ def test_two_processes_train_as_one(tmp_path: Path, network: list[str]) -> None:
 FULL = """
 import resource, sys
 from pathlib import Path
-from hubbub.train import fit
+from hubbub.training import fit
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.data import cache, splits
 from hubbub.data.open import open_clips
@@ -498,7 +498,7 @@ def test_a_checkpoint_that_finds_no_room_is_told_with_its_place(material: tuple,
 
 
 def test_the_threads_of_a_training_are_kept_over_a_resume(recipe: Recipe, material: tuple, tmp_path: Path) -> None:
-    from hubbub.train.fit import read_checkpoint
+    from hubbub.training.fit import read_checkpoint
 
     now = torch.get_num_threads()
     try:

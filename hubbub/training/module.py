@@ -19,11 +19,11 @@ from hubbub.augment import Mixing, Spectrogram, Waveform
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.metrics import classification
 from hubbub.models.network import Network
-from hubbub.train import batches
-from hubbub.train.batches import Source
-from hubbub.train.ema import EMA
-from hubbub.train.schedule import learning_rate, plateaus
-from hubbub.train.trainer import DivergedError
+from hubbub.training import batches
+from hubbub.training.batches import Source
+from hubbub.training.ema import EMA
+from hubbub.training.schedule import learning_rate, plateaus
+from hubbub.training.trainer import DivergedError
 
 __all__ = ["EachEpoch", "Training"]
 

@@ -18,8 +18,8 @@ from hubbub.data.cache import Waves
 from hubbub.metrics import classification
 from hubbub.models.network import Network
 from hubbub.models.weights import load_weights
-from hubbub.train import fit as train
-from hubbub.train import module
+from hubbub.training import fit as train
+from hubbub.training import module
 
 RATE, LENGTH, CLIPS = 16_000, 1_600, 18
 LABELS = ("low", "middle", "high")

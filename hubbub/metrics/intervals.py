@@ -1,0 +1,112 @@
+"""95 % intervals of figures over clips of which several come from one source recording: pure functions over arrays.
+
+Shares (accuracy, balanced accuracy, macro-F1, top-3 accuracy) have an exact binomial interval in its mid-p form
+(Lancaster 1961, https://doi.org/10.1080/01621459.1961.10482105) on the effective number of clips: the number of
+independent clips that would give the same variance (Kish 1965, Survey sampling). The correlation of right and wrong
+within a recording determines it, and Student's t for the number of recordings reduces it (Korn & Graubard 1998,
+Confidence intervals for proportions with small expected number of positive counts, Survey Methodology 24). If few
+recordings hold mistakes, their correlation is hardly known: the estimate is drawn towards 1. If all clips are right, it
+is 1, and a recording counts as one clip.
+
+AUC and log loss are no shares of independent decisions and have no interval: a bootstrap of recordings is too narrow
+for few of them, and for an AUC near 1. `benchmarks/intervals.py` measures the coverage.
+"""
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+from hubbub.metrics.classification import METRICS, TOP, MetricsError, confusion, in_top, macro_f1, validate
+
+__all__ = ["METHOD", "effective_number", "exact_interval", "intervals", "share_interval"]
+
+Array = npt.NDArray[np.float64]
+Groups = npt.NDArray[np.intp]
+#: The name of this method in stored results. Those of earlier versions are percentile bootstraps, without a name.
+METHOD = "mid-p"
+#: Weight of the assumption that a recording's clips are right or wrong together, in recordings with the rarer outcome.
+CAUTION = 1.0
+#: The normal quantile of a 95 % interval.
+_NORMAL = 1.959963984540054
+_TAIL = 0.025
+_ROUNDING = 1e-12
+
+
+def intervals(
+    targets: npt.NDArray[np.int64], scores: npt.NDArray[np.floating], groups: npt.ArrayLike
+) -> dict[str, tuple[float, float] | None]:
+    """The 95 % interval of each of `METRICS`; None where there is none, as for a single recording.
+
+    `groups` `[N]` names each row's source recording. Rows of several seeds are clips of the same recording. Raises
+    `MetricsError`.
+    """
+    validate(targets, scores)
+    _, codes = np.unique(np.asarray(groups), return_inverse=True)
+    if codes.shape != targets.shape:
+        raise MetricsError(f"{codes.size} groups for {len(targets)} predictions: give each its source recording.")
+    right, f1 = scores.argmax(axis=1) == targets, macro_f1(confusion(targets, scores))
+    by_class = 1 / np.bincount(targets)[targets] / len(np.unique(targets))
+    found: dict[str, tuple[float, float] | None] = dict.fromkeys(METRICS)
+    found["accuracy"] = share_interval(right, codes)
+    found["balanced_accuracy"] = share_interval(right, codes, by_class)
+    found["macro_f1"] = share_interval(right, codes, by_class, share=f1)
+    if scores.shape[1] > TOP:
+        found["top3"] = share_interval(in_top(targets, scores), codes)
+    return found
+
+
+def share_interval(
+    outcome: npt.NDArray[np.bool_], groups: npt.ArrayLike, weights: Array | None = None, share: float | None = None
+) -> tuple[float, float] | None:
+    """The 95 % interval of the weighted share of `outcome` `[N]` in recordings `groups`; None for one recording.
+
+    `weights` sum to one and are equal by default. `share` replaces the share, where the figure is another one of the
+    same clips and weights.
+    """
+    codes = np.unique(np.asarray(groups), return_inverse=True)[1]
+    if codes.max() == 0:
+        return None
+    if weights is None:
+        weights = np.full(len(outcome), 1 / len(outcome))
+    return exact_interval(
+        float(weights @ outcome) if share is None else share, effective_number(outcome, weights, codes)
+    )
+
+
+def effective_number(outcome: npt.NDArray[np.bool_], weights: Array, groups: Groups) -> float:
+    """The number of independent clips whose weighted share of `outcome` varies as much as that of these clips `[N]`.
+
+    `weights` sum to one; `groups` are recordings as numbers 0 .. G - 1, at least two. Two clips of a recording
+    correlate by `rho`: the variance is that of single clips where it is 0, that of whole recordings where it is 1.
+    """
+    sizes, hits = np.bincount(groups), np.bincount(groups, outcome)
+    share, pairs = outcome.mean(), (sizes * (sizes - 1)).sum()
+    rho = 1.0
+    if pairs and 0 < share < 1:
+        products = (hits - share * sizes) ** 2 - hits * (1 - share) ** 2 - (sizes - hits) * share**2
+        rho = float(np.clip(products.sum() / pairs / (share * (1 - share)), 0, 1))
+    rarer = min((hits > 0).sum(), (hits < sizes).sum())
+    rho = float((rarer * rho + CAUTION) / (rarer + CAUTION))
+    alone, together = (weights**2).sum(), (np.bincount(groups, weights) ** 2).sum()
+    student = special.stdtrit(len(sizes) - 1, 1 - _TAIL)
+    return float((_NORMAL / student) ** 2 / ((1 - rho) * alone + rho * together))
+
+
+def exact_interval(share: float, number: float) -> tuple[float, float]:
+    """The mid-p binomial interval of a share of `number` independent clips, which need not be a whole number."""
+    return _lowest(share, number), 1 - _lowest(1 - share, number)
+
+
+def _lowest(share: float, number: float) -> float:
+    """The true share with which as many hits or more have a mid-p probability of 2.5 %."""
+    from scipy import optimize  # slow to import
+
+    hits, others = share * number, (1 - share) * number
+    if share <= _ROUNDING:
+        return 0.0
+
+    def excess(true: float) -> float:
+        more = special.betainc(hits + 1, others, true) if others > _ROUNDING else 0.0
+        return float((special.betainc(hits, others + 1, true) + more) / 2 - _TAIL)
+
+    return float(optimize.brentq(excess, 0, 1))

@@ -1,0 +1,55 @@
+"""Caveats of a run's figures that follow from its predictions: few recordings, seeds that change nothing."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from hubbub.errors import count
+
+__all__ = ["FEWEST_IN_ALL", "FEWEST_OF_A_CLASS", "few_recordings", "seeds_agree"]
+
+#: With 50 recordings, the interval of an accuracy of 0.9 reaches from about 0.79 to 0.96; with fewer it is wider.
+FEWEST_IN_ALL = 50
+#: Five recordings of a class that are all recognised leave its recall anywhere between 0.55 and 1.
+FEWEST_OF_A_CLASS = 5
+_NAMED = 5
+
+
+def few_recordings(by_class: Mapping[str, int], in_all: int) -> str | None:
+    """The caveat of test parts with few independent recordings, and what to record; None where there are enough.
+
+    `by_class` has the number of tested recordings of each class; `in_all` counts a recording of several classes once.
+    """
+    few = {label: number for label, number in by_class.items() if number < FEWEST_OF_A_CLASS}
+    if in_all >= FEWEST_IN_ALL and not few:
+        return None
+    fewest = sorted(few or by_class, key=lambda label: by_class[label])
+    named = ", ".join(f"{label} ({by_class[label]})" for label in fewest[:_NAMED])
+    more = f" and {len(fewest) - _NAMED} more classes" if len(fewest) > _NAMED else ""
+    if in_all < FEWEST_IN_ALL:
+        found = f"{count(in_all, 'independent recording')} in the test parts, so the interval is wide"
+    else:
+        classes = count(len(few), "class has", "classes have")
+        found = f"{classes} fewer than {FEWEST_OF_A_CLASS} independent recordings in the test parts"
+    return f"FEW RECORDINGS: {found}. Record more of: {named}{more}"
+
+
+def seeds_agree(predicted: pd.DataFrame) -> str | None:
+    """The caveat of a run whose seeds all gave the same predictions; None for one seed, or where they differ.
+
+    `predicted` is the table of all cells, with the index levels `fold` and `seed`.
+    """
+    first, *others = (rows for _, rows in predicted.groupby(level="seed", sort=False))
+    if not others or not all(_equal(first, other) for other in others):
+        return None
+    return (
+        f"SAME IN ALL SEEDS: all {len(others) + 1} seeds gave the same predictions, since nothing is random in "
+        "the training of this recipe's head. Run one seed"
+    )
+
+
+def _equal(first: pd.DataFrame, second: pd.DataFrame) -> bool:
+    order = ["level", "clip", "start"]
+    one, other = (table.sort_values(order).select_dtypes("number").to_numpy() for table in (first, second))
+    return one.shape == other.shape and bool(np.array_equal(one, other))
