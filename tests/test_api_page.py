@@ -1,7 +1,6 @@
 """The Python examples of the docs run, and docs/api.md names all that is public and nothing else."""
 
 import re
-import sys
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -61,8 +60,7 @@ def test_the_page_has_a_section_for_each_public_name() -> None:
 
 
 def test_every_public_name_stays_what_it_is_when_its_wing_is_imported() -> None:
-    import_module("hubbub.train.fit")
-    assert sys.modules["hubbub.train"].__name__ == "hubbub.train"
+    import_module("hubbub.training.fit")
     assert all(not isinstance(getattr(hubbub, name), ModuleType) for name in hubbub.__all__)
     assert callable(hubbub.train)
 
