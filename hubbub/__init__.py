@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hubbub.experiment.score import score
     from hubbub.inference.explain import explain
     from hubbub.inference.stream import Stream
+    from hubbub.inference.table import classify
     from hubbub.report.run import Run
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "Stream",
     "__version__",
     "bench",
+    "classify",
     "explain",
     "load",
     "score",
@@ -47,6 +49,7 @@ _MODULES = {
     "Run": "hubbub.report.run",
     "Stream": "hubbub.inference.stream",
     "bench": "hubbub.experiment.bench",
+    "classify": "hubbub.inference.table",
     "explain": "hubbub.inference.explain",
     "load": "hubbub.classifier.load",
     "score": "hubbub.experiment.score",

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from hubbub.audio import decode, image_files, waves, windows
 from hubbub.classifier import pooling
 from hubbub.classifier.calibration import Confidence, familiarity
-from hubbub.classifier.prediction import Prediction, best_classes
+from hubbub.classifier.prediction import Embeddings, Prediction, best_classes
 from hubbub.config.recipe import Recipe
 from hubbub.errors import HubbubError
 
@@ -26,6 +26,8 @@ __all__ = ["PRECOMPUTED", "SAVED_IN", "Classifier", "ClassifierError", "InvalidS
 Array = npt.NDArray[np.float32]
 #: The endings of files that are spectrograms, or images of them.
 PRECOMPUTED = (*image_files.EXTENSIONS, ".npy")
+#: Classes that `repr` names.
+SHOWN = 10
 #: The folder in a run folder that holds the saved classifier.
 SAVED_IN = "classifier"
 
@@ -65,6 +67,24 @@ class Classifier(ABC):
     @abstractmethod
     def head_logits(self, outputs: Array) -> Array:
         """Outputs of one view `[S, ...]`, pooled where the head is on pooled embeddings -> logits `[S, K]`."""
+
+    def segment_embeddings(self, segments: Array) -> Array:
+        """Segments `[B, ...]` as they were recorded -> embeddings `[B, D]`: the input of the last layer, or of the
+        head. Raises `ClassifierError` where there are none."""
+        raise ClassifierError("this classifier gives no embeddings. Load the run folder or the file it came from.")
+
+    def __repr__(self) -> str:
+        recipe, card = self.recipe, self.card
+        shown = ", ".join(self.labels[:SHOWN]) + (", ..." if len(self.labels) > SHOWN else "")
+        network = recipe.network.name if recipe.head.name == "none" else f"{recipe.head.name} on {recipe.network.name}"
+        window, hop = recipe.windows.length / self.rate_hz, self.hop / self.rate_hz
+        lines = [
+            f"{type(self).__name__} of {len(self.labels)} classes: {shown}",
+            f"{network}; segments of {window:.2f} s every {hop:.2f} s at {self.rate_hz} Hz",
+            *(f"{name.replace('_', ' ')}: {card[name]}" for name in ("trained_on", "evaluated") if card.get(name)),
+            *(f"caveat: {caveat}" for caveat in card.get("not_comparable", ())),
+        ]
+        return "\n  ".join(lines)
 
     @property
     def rate_hz(self) -> int:
@@ -199,6 +219,7 @@ class Classifier(ABC):
                 "takes only such, not sound. For one that takes sound, train on what hubbub data images or features "
                 "made."
             )
+        _refuse_several(source)
         name = str(source) if isinstance(source, str | Path) else "the wave"
         try:
             if isinstance(source, str | Path | decode.Sound) or hasattr(source, "read"):
@@ -252,6 +273,20 @@ class Classifier(ABC):
             warnings=warnings,
         )
 
+    def embed(self, source: str | Path | BinaryIO | npt.ArrayLike, rate_hz: int | None = None) -> Embeddings:
+        """What `classify` takes -> the embedding of each segment as it was recorded: the backbone's under a head, else
+        the input of the network's last layer. Raises as `classify`, and `ClassifierError` where there are none."""
+        warnings: tuple[str, ...] = ()
+        if isinstance(source, str | Path) and Path(source).suffix.lower() in PRECOMPUTED:
+            segments, seconds = self.load_precomputed(Path(source)), self.precomputed_seconds
+            spans = np.array([[0.0, seconds]])
+        else:
+            wave, seconds, warnings = self.read(source, rate_hz)
+            segments, spans = self.cut(wave), self.spans(len(wave))
+        batches = [segments[at : at + self.batch] for at in range(0, len(segments), self.batch)]
+        values = np.concatenate([self.segment_embeddings(np.array(batch)) for batch in batches])
+        return Embeddings(values, spans, seconds, warnings)
+
     @property
     def precomputed_seconds(self) -> float:
         """The length of the sound that an image or a spectrogram shows; 0 where that is not known."""
@@ -260,6 +295,15 @@ class Classifier(ABC):
     def load_precomputed(self, file: Path) -> npt.NDArray[Any]:
         """An image or a spectrogram -> one segment. Raises `ClassifierError` where the classifier takes sound."""
         raise ClassifierError(f"{file} is an image or a spectrogram, and this classifier takes sound. Give it sound.")
+
+
+def _refuse_several(source: Any) -> None:
+    """Refuse a list of files, which is not a wave."""
+    first = source[0] if isinstance(source, list | tuple) and len(source) else None
+    if isinstance(first, str | Path):
+        raise ClassifierError(
+            f"got {len(source)} files, and this takes one recording. For a table of many: hubbub.classify(files, model)"
+        )
 
 
 def _view(segments: Array, level: windows.Level, shift: float) -> Array:

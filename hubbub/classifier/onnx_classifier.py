@@ -107,6 +107,12 @@ class OnnxClassifier(Classifier):
         """Embeddings for a head on pooled ones, else logits."""
         return self._session.run([EMBEDDINGS if self._head else LOGITS], {SEGMENTS: segments})[0]
 
+    def segment_embeddings(self, segments: Array) -> Array:
+        embeddings, logits = self.embeddings_and_logits(segments)
+        if np.array_equal(embeddings, logits):
+            raise ClassifierError("this exported file has no embeddings: they are the logits. Use outputs(segments).")
+        return embeddings
+
     def head_logits(self, outputs: Array) -> Array:
         return self._head.run([LOGITS], {EMBEDDINGS: outputs})[0] if self._head else outputs
 

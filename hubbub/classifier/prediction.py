@@ -1,7 +1,7 @@
 """What a classifier predicts: `Prediction` of a recording, `Event` of a class within it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-__all__ = ["Event", "Prediction", "best_classes"]
+__all__ = ["Embeddings", "Event", "Prediction", "best_classes"]
 
 Array = npt.NDArray[np.float32]
 Spans = npt.NDArray[np.float64]
@@ -28,6 +28,16 @@ class Event:
     def to_dict(self) -> dict[str, Any]:
         """Plain values: `start`, `end`, `label`, `score`."""
         return {"start": self.start, "end": self.end, "label": self.label, "score": self.score}
+
+
+@dataclass(frozen=True, eq=False)
+class Embeddings:
+    """A recording's embeddings: `values` `[S, D]`, one row a segment, and `spans` `[S, 2]`, its start and end [s]."""
+
+    values: Array = field(repr=False)
+    spans: Spans = field(repr=False)
+    seconds: float
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import safetensors.numpy
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hubbub.audio import image_files
 from hubbub.audio.frontend import FrontEnd
@@ -133,6 +133,15 @@ class TorchClassifier(Classifier):
         with torch.inference_mode():
             batch = torch.from_numpy(segments).to(self.device)
             return (self.embeddings if self.frozen else self.logits)(batch).float().cpu().numpy()
+
+    def segment_embeddings(self, segments: Array) -> Array:
+        if self.recipe.head.name == "none" and not isinstance(self.network.fc, nn.Linear):
+            raise ClassifierError(
+                f"the output of {self.recipe.network.name.removeprefix(PREFIX)} is not that of a linear layer, so it "
+                "has no embeddings. End it in nn.Linear and train it again."
+            )
+        with torch.inference_mode():
+            return self.embeddings(torch.from_numpy(segments).to(self.device)).float().cpu().numpy()
 
     def head_logits(self, outputs: Array) -> Array:
         if self.head is not None:

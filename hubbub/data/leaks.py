@@ -65,7 +65,7 @@ def audit(
     """
     hashes, ids = np.asarray(contents), clips.table["clip"].to_numpy()
     near = [pair for pair in near if not hashes[pair.first] or hashes[pair.first] != hashes[pair.second]]
-    official = getattr(clips, "fold_source", "given") == "official"
+    official = clips.fold_source == "official"
     groups, copies = clips.table["group"].to_numpy(), clips.table["split_hint"].to_numpy() == "train"
     straddled, parted, leaks = set[str](), dict[str, None](), list[_Leak]()
     for split in splits:

@@ -120,13 +120,13 @@ def _levels(clips: pd.DataFrame) -> Iterator[Finding]:
             f"scale), the worst in {_percent(share.iloc[0])} of its samples", "Record at a lower level: what was cut "
             "off cannot be restored.",
         )  # fmt: skip
-    size = clips["offset"].abs().sort_values(ascending=False, kind="stable")
-    audible = (_OFFSET_SHARE * 10 ** (clips["level_db"] / 20)).clip(lower=_OFFSET)
-    shifted = clips.loc[size.index[size >= audible.loc[size.index]]]
+    size = clips["offset"].abs()
+    shifted = clips[(size >= _OFFSET) & (size >= _OFFSET_SHARE * 10.0 ** (clips["level_db"] / 20))]
+    shifted = shifted.loc[size[shifted.index].sort_values(ascending=False, kind="stable").index]
     if len(shifted):
         yield _finding(
             "offset", "note", shifted, f"{_have(len(shifted))} a DC offset of at least {_percent(_OFFSET)} of full "
-            f"scale, up to {_percent(size.loc[shifted.index[0]])}", "A high-pass filter removes it.",
+            f"scale, up to {_percent(shifted['offset'].abs().iloc[0])}", "A high-pass filter removes it.",
         )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from hubbub.config.sections import Protocol
 from hubbub.data.clips import Clips
 from hubbub.data.datasets import DATASETS
 from hubbub.data.leaks import Audit, LeakError, audit
+from hubbub.data.near_duplicates import NearDuplicate
 from hubbub.data.open import open_data
 from hubbub.data.splits import Split, make_splits
 from tests.helpers.tables import clip_table, contents_of
@@ -49,6 +50,47 @@ def test_identical_sounds_in_two_parts_are_a_leak() -> None:
     with pytest.raises(LeakError, match=r"train and test hold identical sounds \(3-0-0-0 = 1-0-0-0\)") as caught:
         audit(clips, [split_of(clips)], contents)
     assert "share" not in str(caught.value)
+
+
+def near_pair(clips: Clips, one: str, other: str) -> NearDuplicate:
+    ids = list(clips.table["clip"])
+    return NearDuplicate(*sorted((ids.index(one), ids.index(other))), shift_s=-0.312, similarity=0.9)
+
+
+def test_nearly_identical_sounds_in_two_parts_are_a_leak_of_given_folds() -> None:
+    clips = clip_table()
+    apart, together = near_pair(clips, "1-0-0-0", "3-0-0-0"), near_pair(clips, "3-1-0-0", "4-1-0-0")
+    with pytest.raises(LeakError) as caught:
+        audit(clips, [split_of(clips)], contents_of(clips), [apart, together])
+    said = str(caught.value)
+    assert "train and test hold nearly identical sounds (1-0-0-0 ~ 3-0-0-0 (shifted by 0.31 s))." in said
+    assert "delete all but one, or give them the same group" in said and "Split by group" not in said
+    assert audit(clips, [split_of(clips)], contents_of(clips), [together]) == Audit(), "both in training"
+    contents = contents_of(clips)
+    contents[apart.second] = contents[apart.first]
+    with pytest.raises(LeakError) as caught:
+        audit(clips, [split_of(clips)], contents, [apart])
+    assert "hold identical sounds" in str(caught.value) and "nearly" not in str(caught.value)
+
+
+def test_nearly_identical_sounds_in_official_folds_are_one_warning() -> None:
+    clips = replace(clip_table(), fold_source="official")
+    pair = near_pair(clips, "1-0-0-0", "3-0-0-0")
+    found = audit(clips, make_splits(clips, Protocol()), contents_of(clips), [pair])
+    line = "1 pair of nearly identical sounds in different parts: 1-0-0-0 ~ 3-0-0-0 (shifted by 0.31 s)"
+    assert found == Audit(warnings=(f"the official folds of made hold {line}",))
+
+
+def test_the_advice_follows_the_kind_of_leak() -> None:
+    clips = clip_table()
+    pair = near_pair(clips, "1-0-0-0", "3-1-0-0")  # of two labels
+    with pytest.raises(LeakError, match="Where one sound has two labels, correct the wrong one") as caught:
+        audit(clips, [split_of(clips)], contents_of(clips), [pair])
+    assert "delete" not in str(caught.value)
+    clips.table.loc[clips.table["clip"] == "1-0-0-0", "group"] = "3-0-0"
+    with pytest.raises(LeakError, match="Split by group: hubbub train does so by itself") as caught:
+        audit(clips, [split_of(clips)], contents_of(clips))
+    assert "delete" not in str(caught.value) and "labels" not in str(caught.value)
 
 
 def test_sounds_that_could_not_be_decoded_are_not_identical() -> None:

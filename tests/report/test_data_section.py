@@ -15,7 +15,7 @@ CHECK = DataCheck(
         ClassFacts(label="wren", clips=30, recordings=3, seconds=40, rates_hz=(44_100,)),
     ),
     findings=(
-        Finding(kind="silence", severity="wrong", text="1 clip is digital silence: a", advice="Remove it.", clips=("a",)),
+        Finding(kind="silence", severity="wrong", text="1 clip is silent: a", advice="Remove it.", clips=("a",)),
         Finding(kind="clipped", severity="note", text="600 clips are clipped", clips=tuple(map(str, range(600)))),
     ),
     properties=(
