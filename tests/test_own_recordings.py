@@ -57,11 +57,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: Callable[[str,
     table.to_csv(tmp_path / "labels.csv", index=False)
     others = pd.DataFrame({"clip": table["path"].str.removeprefix("recordings/"), "prediction": table["label"]})
     others.to_csv(tmp_path / "predictions-of-others.csv", index=False)
-    for night in ("may", "june"):
+    for number, night in enumerate(("may", "june", "july")):
         calls = [(2 + 5 * n, label) for n, label in enumerate(CLASSES)]
-        wave = np.random.default_rng(len(night)).normal(0, 0.001, 18 * RATE_HZ)
+        wave = np.random.default_rng(number).normal(0, 0.001, 18 * RATE_HZ)
         for start, label in calls:
-            wave[start * RATE_HZ : (start + 2) * RATE_HZ] += _sound(label, start, 2)
+            wave[start * RATE_HZ : (start + 2) * RATE_HZ] += _sound(label, 300 + 50 * number + start, 2)
         _write(tmp_path / "nights" / f"{night}.wav", wave)
         lines = [f"{start}\t{start + 2}\t{label}" for start, label in calls]
         (tmp_path / "nights" / f"{night}.labels.txt").write_text("\n".join(lines) + "\n")
