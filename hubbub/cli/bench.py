@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -41,6 +42,9 @@ __all__ = [
     *("bench", "exit_if_failed", "print_overview", "print_places", "print_results", "print_summary", "print_tables"),
     "run_grid",
 ]
+
+#: Characters of a caveat in the terminal.
+CAVEAT = 200
 
 
 def bench(
@@ -202,7 +206,7 @@ def print_summary(summary: "Summary") -> None:
         others += [f"sd over {over} {spread:.3f}"] if spread is not None else []
     out.print("; ".join(others), soft_wrap=True)
     for line in (*summary.why_not_comparable, *summary.caveats):
-        out.print(line, style="yellow", soft_wrap=True)
+        out.print(shorten(line, CAVEAT, placeholder=" ... (in full on the page)"), style="yellow", soft_wrap=True)
     if weak := weakest(summary):
         out.print(f"weakest: {weak}", soft_wrap=True)
     if summary.more_recordings:

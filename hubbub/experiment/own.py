@@ -146,7 +146,7 @@ def plan(
         base, why = _recipe_of(backbone), f"network: {backbone}, frozen, as asked"
     else:
         base, why = _default()
-    content = Recipe.load(base).model_dump(
+    content = Recipe.load(base, quick=quick).model_dump(
         mode="json", exclude_none=True, exclude={"data", "protocol", "tune", "quick"}
     )
     name = data_title(what)
