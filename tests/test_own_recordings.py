@@ -96,6 +96,5 @@ def test_the_whole_page(folder: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert {"recordings", "recordings-2", "labels", "nights", "lda"} <= runs
     summary = json.loads((folder / "runs" / "recordings" / "summary.json").read_text())
     assert summary["clip"]["accuracy"]["ci95"][0] < 1, "thirty clips prove no perfect classifier"
-    (python,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    exec(python, {})
+    exec("".join(re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)), {})
     assert "siren" in capsys.readouterr().out
