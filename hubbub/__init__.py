@@ -7,9 +7,7 @@
 Names are imported when they are first used: `import hubbub` is instant, and torch is imported only where it is needed.
 """
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from hubbub.errors import HubbubError
@@ -61,14 +59,3 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return getattr(import_module(_MODULES[name]), name)
     raise AttributeError(f"module 'hubbub' has no attribute '{name}'")
-
-
-class _Face(ModuleType):
-    """This package. `hubbub.train` stays the function when the wing of the same name is imported."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name not in _MODULES or not isinstance(value, ModuleType):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Face

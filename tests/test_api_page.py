@@ -60,9 +60,9 @@ def test_the_page_has_a_section_for_each_public_name() -> None:
 
 
 def test_every_public_name_stays_what_it_is_when_its_wing_is_imported() -> None:
-    import_module("hubbub.training.fit")
+    for wing in Path(hubbub.__file__).parent.glob("*/__init__.py"):
+        import_module(f"hubbub.{wing.parent.name}")
     assert all(not isinstance(getattr(hubbub, name), ModuleType) for name in hubbub.__all__)
-    assert callable(hubbub.train)
 
 
 @pytest.mark.parametrize(

@@ -155,6 +155,7 @@ def plan(
     content["train"]["seeds"] = content["train"]["seeds"][:1]
     if head or backbone:
         _freeze(content, head)
+        content["title"] = f"{name}: frozen {content['network']['name']}, head {content['head']['name']}"
     if quick:
         options += [as_setting("data.limit", _QUICK_CLIPS), as_setting("protocol.k", 2)]
     made = Recipe.of(content).with_settings([*options, *settings])

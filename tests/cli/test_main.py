@@ -89,7 +89,7 @@ def test_the_help_groups_commands_by_what_they_are_for() -> None:
     order = [name or group for name, group in names]
     assert order == [
         *("Options", "Use a classifier", "classify", "listen", "serve", "explain", "export"),
-        *("Train and evaluate", "demo", "recipes", "bench", "train", "report", "compare", "tune", "lr-find"),
+        *("Train and evaluate", "train", "bench", "demo", "recipes", "report", "compare", "score", "tune", "lr-find"),
         *("Data", "data"),
     ]
 

@@ -129,12 +129,27 @@ def test_an_unknown_fold_is_refused() -> None:
         make_splits(clip_table(), Protocol(kind="fixed", train=("1",), val=("2",), test=("6",)))
 
 
-@pytest.mark.parametrize("left_out", ["train", "val", "test"])
+@pytest.mark.parametrize("left_out", ["train", "test"])
 def test_an_empty_part_is_refused(left_out: str) -> None:
     given = {part: fold for part, fold in (("train", ("1",)), ("val", ("2",)), ("test", ("3",))) if part != left_out}
-    part = {"val": "validation"}.get(left_out, left_out)
-    with pytest.raises(SplitError, match=rf"made, fixed: the {part} part of '.*' is empty"):
+    with pytest.raises(SplitError, match=rf"made, fixed: the {left_out} part of '.*' is empty"):
         make_splits(clip_table(), Protocol(kind="fixed", **given))
+
+
+def test_without_validation_folds_a_part_of_the_training_recordings_validates() -> None:
+    clips = clip_table(groups=10)
+    (split,) = make_splits(clips, Protocol(kind="fixed", train=("1", "2"), test=("3",)))
+    assert folds_of(clips, split.test) == ["3"]
+    assert folds_of(clips, np.append(split.train, split.validation)) == ["1", "2"]
+    assert not groups_of(clips, split.train) & groups_of(clips, split.validation)
+    assert len(split.validation) == pytest.approx(0.2 * 120, abs=6) and len(split.train) + len(split.validation) == 120
+    assert set(clips.table["label"].iloc[split.validation]) == set(clips.labels)
+
+
+def test_three_clips_name_the_classes_that_need_more() -> None:
+    table = clip_table().table.iloc[[0, 8, 16]].assign(fold="")
+    with pytest.raises(SplitError, match=r"class 'label0' has 1, class 'label1' has 1, .* and needs 3: one recording"):
+        make_splits(build("few", table), Protocol(kind="holdout"))
 
 
 def test_a_label_without_training_clips_is_refused() -> None:
@@ -338,7 +353,9 @@ def test_classes_that_are_never_tested_are_named() -> None:
     clips = build("made", pd.concat([clips.table, lone], ignore_index=True))
     assert splits.untestable(clips) == ["CANNOT BE TESTED: class 'thunder' (1 clip) is of one recording or speaker"]
     (split,) = make_splits(clips, Protocol(kind="holdout"))
-    assert splits.untestable(clips, [split]) == ["NEVER TESTED: class 'thunder' (1 clip) is in no test part"]
+    assert splits.untestable(clips, [split]) == [
+        "NEVER TESTED: class 'thunder' (1 clip) is in no test part; it has one recording only"
+    ]
     assert (
         splits.untestable(clip_table()) == [] == splits.untestable(clip_table(), make_splits(clip_table(), Protocol()))
     )
