@@ -3,6 +3,7 @@
 The template is `templates/comparison.html`. This module computes no figures.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ def headline(result: Comparison) -> str:
     """The comparison in a sentence; labelled where the runs are not comparable."""
     best, *others = result.runs
     highest = best.clip.accuracy.pooled
-    equal = [run.name for run in others if run.clip.accuracy.pooled == highest]
+    equal = [run.name for run in others if _is_equal(run.clip.accuracy.pooled, highest)]
     others = [run for run in others if run.name not in equal]
     near, behind = ([run.name for run in others if run.standing.startswith(s)] for s in ("within", "behind"))
     text = "" if result.comparable else "NOT COMPARABLE: "
@@ -62,6 +63,10 @@ def headline(result: Comparison) -> str:
     if others and not near and not behind:
         text += "; all clips come from one source recording, so the noise cannot be estimated"
     return f"{text}."
+
+
+def _is_equal(one: float | None, other: float | None) -> bool:
+    return one == other or (one is not None and other is not None and math.isclose(one, other, abs_tol=1e-12))
 
 
 def ranking_table(result: Comparison) -> Table:

@@ -37,6 +37,9 @@ class Run:
                 "the command that began a run finishes it."
             )
 
+    def __fspath__(self) -> str:
+        return str(self.folder)
+
     @cached_property
     def summary(self) -> Summary:
         """The figures: `summary.clip.accuracy.mean`, `.ci95`, `summary.folds`, `summary.why_not_comparable`."""
