@@ -367,5 +367,8 @@ class Evaluate(Section):
         "threshold is the value that 95 % of the validation clips reach",
     )
     resamples: int = Field(
-        1000, ge=10, le=1_000_000, description="number of bootstrap resamples for the 95 % intervals"
+        1000,
+        ge=10,
+        le=1_000_000,
+        description="not used any more: intervals are exact binomial (kept so that recipes of earlier versions load)",
     )
