@@ -99,7 +99,9 @@ def test_the_first_commands_and_the_python_of_the_readme_run(
         assert done.returncode == 0, done.stderr
     assert (tmp_path / "runs" / "recordings" / "report.html").is_file()
     exec(text.partition("```python\n")[2].partition("```")[0], {})
-    assert capsys.readouterr().out.split()[0] in ("dog", "siren")
+    run, *rest = capsys.readouterr().out.splitlines()
+    assert run.startswith("Run runs/recordings: recordings")
+    assert any(re.fullmatch(r"(dog|siren) [01]\.\d+", line) for line in rest), rest
 
 
 def test_the_test_command_of_the_readme_is_what_ci_runs() -> None:
