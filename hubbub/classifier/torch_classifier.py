@@ -233,8 +233,12 @@ class TorchClassifier(Classifier):
             )
         try:
             return cls._read(folder, network)
-        except (ClassifierError, NetworkError):
+        except ClassifierError:
             raise
+        except NetworkError as error:
+            if network is not None:
+                raise
+            raise ClassifierError(f"{folder} is not a whole classifier ({error}). Train or copy it again.") from error
         except Exception as error:  # libraries raise many kinds for damaged files
             why = str(error) or type(error).__name__
             raise ClassifierError(f"{folder} is not a whole classifier ({why}). Train or copy it again.") from error

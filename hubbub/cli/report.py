@@ -54,8 +54,11 @@ def report(
         if verify:
             out.print("verified: the summary agrees with the predictions")
             if has_other_intervals(summary):
-                out.print("not compared: the 95 % intervals, which an earlier version computed by another method")
-        out.print(f"page: {write_page(folder)}")
+                out.print(
+                    "not compared: the 95 % intervals, which an earlier version computed by another method",
+                    soft_wrap=True,
+                )
+        out.print(f"page: {write_page(folder)}", soft_wrap=True)
     if len(runs or []) > 1:
         bench.print_overview(runs or [])
     if show_goals:

@@ -202,7 +202,6 @@ class Recipe(Section):
         the first part of the title, which ends in a colon.
         """
         content, overrides = _read(name), [_parse_setting(setting) for setting in settings]
-        data, title = _field(content, "data", "name"), content.get("title")
         if quick:
             if not content.get("quick"):
                 raise RecipeError(f"{name} has no [quick] section. Run it in full, or add one.")
@@ -211,6 +210,7 @@ class Recipe(Section):
                 if any(isinstance(part := one.get("protocol"), dict) and "kind" in part for one in overrides):
                     changes.pop("protocol", None)
                 _merge(content, changes)
+        data, title = _field(content, "data", "name"), content.get("title")
         for one in overrides:
             _merge(content, one)
         now = _field(content, "data", "name")

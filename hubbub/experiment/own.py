@@ -136,7 +136,10 @@ def plan(
             raise RecipeError(f"'{what}' is a recipe already, so {chosen[0]} cannot name another. Give data instead.")
         if head:
             options.append(as_setting("head.name", head))
-        return Plan(Recipe.load(what, [*options, *settings], quick=quick), Path(what).stem, ())
+        found, name = Recipe.load(what, [*options, *settings], quick=quick), Path(what).stem
+        if found.data.name != Recipe.load(what, quick=quick).data.name:
+            name = f"{safe_name(data_title(found.data.name))}-{name}"
+        return Plan(found, name, ())
     _refuse_unknown(what)
     if recipe:
         base, why = recipe, f"recipe: {recipe}, as asked"

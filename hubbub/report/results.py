@@ -8,7 +8,7 @@ import re
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_serializer
+from pydantic import BaseModel, ConfigDict, Field, field_serializer, model_validator
 
 __all__ = [
     "LEVELS",
@@ -305,6 +305,12 @@ class CellResult(CellScores):
     threads: list[int] = []
     test_opened: datetime | None = None
     seconds: Seconds | None = None
+
+    @model_validator(mode="after")
+    def _opened_and_timed(self) -> "CellResult":
+        if (self.test_opened is None) != (self.seconds is None):
+            raise ValueError(f"{'test_opened' if self.test_opened is None else 'seconds'} is missing")
+        return self
 
     @field_serializer("test_opened")
     def _with_offset(self, opened: datetime | None) -> str | None:

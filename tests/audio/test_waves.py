@@ -105,7 +105,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "bool": (WAVE > 0, "of type bool"),
     "complex": (WAVE.astype(complex), "of type complex128"),
     "objects": (WAVE.astype(object), "of type object"),
-    "words": (["a"] * 2000, "of type <U1"),
+    "words": (np.array(["a"] * 2000), "of type <U1"),
     "uneven lists": ([[0.1, 0.2], [0.3]], "not an array of samples"),
     "NaN": (np.where(WAVE > 0.2, np.nan, WAVE), "NaN or infinite"),
     "too large for 32 bits": (WAVE.astype(np.float64) * 1e300, "beyond 256 times full scale"),

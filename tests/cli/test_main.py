@@ -211,8 +211,8 @@ def test_train_runs_one_split(sounds: Path, tmp_path: Path) -> None:
     ]
     options = [word for setting in settings for word in ("--set", setting)]
     words = ["--fold", "1", "--seed", "3", "--epochs", "1", "--lr", "0.01", "--batch-size", "8", "--out", tmp_path]
-    hubbub("train", "street-cnn", *options, *words)
-    run = tmp_path / "street-cnn-fold1-seed3"
+    hubbub("train", "street-cnn", *options, *words, "--no-refit")
+    run = tmp_path / "list-street-cnn-fold1"
     assert (run / "test-1" / "seed-3" / "metrics_test.json").is_file()
     assert not (run / "classifier").exists()
     recipe = Recipe.load(run / "recipe.toml").train

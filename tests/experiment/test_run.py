@@ -78,13 +78,14 @@ def test_a_run_folder_holds_what_the_design_lists(trained: Path) -> None:
 def test_summary_has_the_contracts_keys_and_both_levels(trained: Path) -> None:
     summary = read_json(trained / "summary.json")
     assert list(summary) == [
-        *("recipe", "protocol", "comparable", "why_not_comparable", "clips", "segments", "folds", "clip", "segment"),
-        *("calibration", "unknown", "seconds", "segments_per_second"),
+        *("recipe", "data", "protocol", "comparable", "why_not_comparable", "caveats", "clips", "segments"),
+        *("recordings", "folds", "clip", "segment", "classes", "calibration", "unknown"),
+        *("seconds", "segments_per_second", "more_recordings"),
     ]
     assert [(e["fold"], e["seed"]) for e in summary["folds"]] == [("1", 42), ("2", 42)]
     for level in ("clip", "segment"):
         for name in classification.METRICS:
-            assert set(summary[level][name]) == {"mean", "sd", "sd_seeds", "pooled", "ci95"}
+            assert set(summary[level][name]) == {"mean", "sd", "sd_seeds", "pooled", "ci95", "interval"}
     assert summary["clips"] == 40
     assert summary["segments"] == 40 * 2
     assert summary["segments_per_second"] > 0
