@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from hubbub.audio.decode import EXTENSIONS
-from hubbub.errors import HubbubError, examples
+from hubbub.errors import HubbubError, count, examples
 
 __all__ = ["LOST", "STDIN", "FindError", "Found", "describe", "find", "is_hidden", "near", "search"]
 
@@ -30,6 +30,16 @@ EMPTY, UNREADABLE = "empty folders", "folders that cannot be read"
 DANGLING, SPECIAL = "broken links", "pipes, devices or sockets, not files"
 #: Reasons that suggest a lost recording.
 LOST = (DANGLING, SPECIAL, UNREADABLE)
+#: The same for one.
+_ONE = {
+    OTHER: "file with another ending",
+    HIDDEN: "hidden file or folder",
+    REPEATED: "link to a folder that was already searched",
+    EMPTY: "empty folder",
+    UNREADABLE: "folder that cannot be read",
+    DANGLING: "broken link",
+    SPECIAL: "pipe, device or socket, not a file",
+}
 _SYSTEM = {"__macosx", "thumbs.db", "desktop.ini", "$recycle.bin", "system volume information", "@eadir"}
 _ENDINGS_NAMED = 5
 
@@ -95,7 +105,7 @@ def describe(left_out: dict[str, list[str]], reasons: Sequence[str] = ()) -> lis
             counts = Counter(os.path.splitext(name)[1].lower() or "none" for name in names).most_common()
             kinds = f" ({examples((kind for kind, _ in counts), _ENDINGS_NAMED)})"
         plain = (name.encode("utf-8", "backslashreplace").decode("utf-8") for name in names)
-        lines.append(f"{len(names):,} {reason}{kinds}: {examples(plain)}")
+        lines.append(f"{count(len(names), _ONE[reason], reason)}{kinds}: {examples(plain)}")
     return lines
 
 

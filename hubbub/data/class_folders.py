@@ -55,7 +55,8 @@ def read(folder: Path) -> tuple[pd.DataFrame, tuple[str, ...], tuple[str, ...]]:
 
 
 def _without_classes(folder: Path, found: Found) -> ClipsError:
-    there = f"{count(len(found.files), 'recording')} lie in it directly. " if found.files else ""
+    lie = "lies" if len(found.files) == 1 else "lie"
+    there = f"{count(len(found.files), 'recording')} {lie} in it directly. " if found.files else ""
     tables = sorted(name for names in found.left_out.values() for name in names if name.lower().endswith(_TABLES))
     listed = f"If {tables[0]} lists them, name it: {folder / tables[0]}. " if tables and found.files else ""
     return ClipsError(
@@ -95,9 +96,9 @@ def _notes(found: Found, table: pd.DataFrame, in_class: list[bool], above: list[
         notes.append(f"FOLDS FROM FOLDERS: the folders above the classes ({examples(folds, 10)}) are the given split")
     full = set(table["label"][in_class])
     if empty := sorted({name for place in above for name in _folders(place)} - full):
-        notes.append(f"LEFT OUT: {len(empty):,} class folders without recordings: {examples(empty)}")
+        notes.append(f"LEFT OUT: {count(len(empty), 'class folder')} without recordings: {examples(empty)}")
     if outside := [clip for clip, keep in zip(table["clip"], in_class, strict=True) if not keep]:
-        notes.append(f"LEFT OUT: {len(outside):,} recordings outside the class folders: {examples(outside)}")
+        notes.append(f"LEFT OUT: {count(len(outside), 'recording')} outside the class folders: {examples(outside)}")
     return (*notes, *(f"LEFT OUT: {line}" for line in describe(found.left_out, LOST)))
 
 

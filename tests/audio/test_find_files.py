@@ -106,7 +106,7 @@ def test_paths_that_hold_nothing_are_named_though_others_hold_something(tmp_path
     assert found.files == [str(tmp_path / "full" / "a.wav")]
     assert found.without == [str(tmp_path / "bare"), str(tmp_path / "notes")]
     assert found.left_out[OTHER] == [str(tmp_path / "notes" / "x.txt")]
-    with pytest.raises(FindError, match=r"nothing to classify .*Left out: 1 files with other endings \(\.txt\)"):
+    with pytest.raises(FindError, match=r"nothing to classify .*Left out: 1 file with another ending \(\.txt\)"):
         find([str(tmp_path / "notes")])
 
 
@@ -115,7 +115,7 @@ def test_names_that_are_no_text_are_found_and_named_as_bytes(tmp_path: Path) -> 
     (tmp_path / name).touch()
     (tmp_path / os.fsdecode(b"\xfc.txt")).touch()
     assert [os.path.basename(path) for path in search(tmp_path).files] == [name]
-    assert describe(search(tmp_path).left_out) == [r"1 files with other endings (.txt): \udcfc.txt"]
+    assert describe(search(tmp_path).left_out) == [r"1 file with another ending (.txt): \udcfc.txt"]
 
 
 @pytest.mark.parametrize("path", ["", "\0", "x" * 300, "x/" * 3000, "\udcff", "**\0", "[", "/dev/null", "*" * 99])

@@ -121,8 +121,8 @@ def test_what_is_left_out_is_named_and_a_path_without_recordings_fails(place: Pa
     done = classify("recordings", "--json")
     assert len([json.loads(line) for line in done.stdout.splitlines()]) == 2
     assert done.stderr.splitlines() == [
-        "left out: 1 hidden files and folders: recordings/.hidden.wav",
-        "left out: 1 broken links: recordings/gone.wav",
+        "left out: 1 hidden file or folder: recordings/.hidden.wav",
+        "left out: 1 broken link: recordings/gone.wav",
         "left out: 2 files with other endings (.txt, .pdf): recordings/notes.txt, recordings/sheet.pdf",
     ]
     (place / "bare").mkdir()

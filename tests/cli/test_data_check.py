@@ -54,7 +54,7 @@ def test_the_severe_comes_first_and_only_what_is_wrong_fails(tmp_path: Path) -> 
     soundfile.write(folder / "Class01" / "a.wav", np.random.default_rng(9).normal(0, 0.1, 4000), 8000)
     status, lines = checked(folder)
     assert status == 0 and lines[-1].endswith("warnings")
-    assert any(line.startswith("left out: 1 files with other endings (.txt)") for line in lines)
+    assert any(line.startswith("left out: 1 file with another ending (.txt)") for line in lines)
     assert any(line.startswith("warning: SIMILAR LABELS: 'Class01' and 'class01'") for line in lines)
     soundfile.write(folder / "class00" / "silent.wav", np.zeros(4000), 8000)
     status, lines = checked(folder)

@@ -303,11 +303,11 @@ def test_what_a_folder_holds_besides_is_counted_aloud(night: Path) -> None:
     (night / "gone.wav").symlink_to("nowhere")
     clips = open_data(str(night))
     assert clips.left_out == (
-        "1 hidden files and folders: .hidden.csv",
-        "1 files with other endings (.png): picture.png",
+        "1 hidden file or folder: .hidden.csv",
+        "1 file with another ending (.png): picture.png",
         "1 text or table without annotations: readme.txt",
     )
-    assert note(clips, "LEFT OUT") == "LEFT OUT: 1 broken links: gone.wav"
+    assert note(clips, "LEFT OUT") == "LEFT OUT: 1 broken link: gone.wav"
 
 
 # What hubbub writes it also reads

@@ -81,11 +81,11 @@ def test_what_was_probably_meant_is_named_in_every_result(tmp_path: Path) -> Non
     clips = from_folder(tmp_path)
     assert noted(clips, "LEFT OUT") == [
         "LEFT OUT: 2 class folders without recordings: rain, wind",
-        "LEFT OUT: 1 recordings outside the class folders: lonely.wav",
-        "LEFT OUT: 1 pipes, devices or sockets, not files: dog/pipe.wav",
-        "LEFT OUT: 1 broken links: dog/x.wav",
+        "LEFT OUT: 1 recording outside the class folders: lonely.wav",
+        "LEFT OUT: 1 pipe, device or socket, not a file: dog/pipe.wav",
+        "LEFT OUT: 1 broken link: dog/x.wav",
     ]
-    assert clips.left_out == ("1 empty folders: rain", "1 files with other endings (.txt): wind/notes.txt")
+    assert clips.left_out == ("1 empty folder: rain", "1 file with another ending (.txt): wind/notes.txt")
 
 
 def test_one_file_in_two_classes_is_refused(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_what_was_left_out_is_named_once(tmp_path: Path) -> None:
     sounds(tmp_path, *DOGS_AND_CATS)
     os.symlink("gone", tmp_path / "dog" / "x.wav")
     clips = from_folder(tmp_path)
-    assert noted(clips, "LEFT OUT") == ["LEFT OUT: 1 broken links: dog/x.wav"] and clips.left_out == ()
+    assert noted(clips, "LEFT OUT") == ["LEFT OUT: 1 broken link: dog/x.wav"] and clips.left_out == ()
 
 
 @pytest.mark.parametrize(
