@@ -238,7 +238,7 @@ class Recipe(Section):
 def data_title(name: str) -> str:
     """What a data set is called: the last part of its path, a table's up to its first dot (`night.selections.txt`)."""
     path = Path(name)
-    return (path.absolute().name if path.is_dir() else path.name.split(".")[0]) or name
+    return (path.absolute().name if os.path.isdir(name) else path.name.split(".")[0]) or name
 
 
 def shipped() -> dict[str, str]:

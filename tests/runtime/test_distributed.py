@@ -189,7 +189,7 @@ def test_two_machines_train_as_two_devices_of_one_and_go_on_after_a_kill(recipe:
     (status, output, errors), other = machines(tmp_path, *command, "train.nodes=2")
     assert status == 0, errors
     assert other == (0, "", ""), "rank 0 alone speaks"
-    assert output.count("run folder:") == 1
+    assert output.count("page:") == 1
     assert {p.name for p in (tmp_path / "machine-1").iterdir()} == {"cache", "heard-1.json"}, "and writes"
     for file in (cell / "checkpoints" / "best.ckpt", cell / "checkpoints" / "last.ckpt", "refit/checkpoints/last.ckpt"):
         expected, got = (torch.load(folder / file, weights_only=True) for folder in (unbroken, run))
@@ -218,7 +218,7 @@ def test_a_head_is_fitted_by_one_process_while_the_other_waits(recipe: Path, tmp
     ((status, output, errors),) = machines(tmp_path, *command, nodes=1, each=2)
     assert status == 0, errors
     assert errors.count("frozen embeddings need no second device") == 1
-    assert output.count("run folder:") == 1
+    assert output.count("page:") == 1
     assert (tmp_path / "machine-0" / "runs" / "head" / "summary.json").is_file()
 
 
