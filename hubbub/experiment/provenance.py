@@ -2,15 +2,17 @@
 
 import hashlib
 import platform
+from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
 from hubbub.data import class_folders, splits
+from hubbub.data.clips import Clips
 from hubbub.experiment.prepare import Prepared
 from hubbub.report.results import DataFacts, Environment, Machine
 from hubbub.runtime import files
 
-__all__ = ["classifier_card", "data_manifest", "environment_of"]
+__all__ = ["classifier_card", "data_facts", "data_manifest", "environment_of"]
 
 _LIBRARIES = ("torch", "lightning", "numpy", "scipy", "scikit-learn", "lightgbm", "soundfile", "soxr", "pandas")
 
@@ -36,21 +38,26 @@ def environment_of(prepared: Prepared) -> Environment:
             threads=torch.get_num_threads(),
             accelerator=torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
         ),
-        data=DataFacts(
-            name=clips.name,
-            licence=clips.licence,
-            citation=clips.citation,
-            clips=len(clips),
-            listed=clips.listed,
-            missing=list(clips.missing),
-            notes=list(clips.notes),
-            warnings=list(prepared.audit.warnings),
-            manifest=data_manifest(prepared),
-        ),
+        data=data_facts(clips, data_manifest(prepared), prepared.audit.warnings),
         weights={path.name: files.sha256(path) for path in [prepared.weights] if path},
         protocol=_describe_protocol(prepared),
         test_folds=[split.name for split in prepared.splits],
         why_not_comparable=_reasons(prepared),
+    )
+
+
+def data_facts(clips: Clips, manifest: str, warnings: Sequence[str] = ()) -> DataFacts:
+    """What a run records of its data set."""
+    return DataFacts(
+        name=clips.name,
+        licence=clips.licence,
+        citation=clips.citation,
+        clips=len(clips),
+        listed=clips.listed,
+        missing=list(clips.missing),
+        notes=list(clips.notes),
+        warnings=list(warnings),
+        manifest=manifest,
     )
 
 

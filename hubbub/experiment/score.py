@@ -20,9 +20,10 @@ from hubbub.data.predictions import Predictions, PredictionsError, match_predict
 from hubbub.errors import HubbubError, count, examples
 from hubbub.experiment.bench import print_line
 from hubbub.experiment.prepare import Log
+from hubbub.experiment.provenance import data_facts
 from hubbub.report import plots, run_folder
 from hubbub.report.page import write_page
-from hubbub.report.results import LEVELS, CellResult, DataFacts, Environment, Scored
+from hubbub.report.results import LEVELS, CellResult, Environment, Scored
 from hubbub.report.run import Run
 from hubbub.report.summary import as_arrays, evaluate, per_class_table, summarise
 from hubbub.runtime import files
@@ -151,17 +152,7 @@ def _environment(found: Predictions, clips: Clips, folds: list[str], scored: Sco
     return Environment(
         hubbub=metadata.version("hubbub"),
         python=platform.python_version(),
-        data=DataFacts(
-            name=clips.name,
-            licence=clips.licence,
-            citation=clips.citation,
-            clips=len(clips),
-            listed=clips.listed,
-            missing=list(clips.missing),
-            notes=list(clips.notes),
-            warnings=[],
-            manifest=hashlib.sha256(facts.to_csv(index=False).encode()).hexdigest(),
-        ),
+        data=data_facts(clips, hashlib.sha256(facts.to_csv(index=False).encode()).hexdigest()),
         protocol=f"predictions made elsewhere, {grouped}",
         test_folds=folds,
         why_not_comparable=[ELSEWHERE, *found.notes, *clips.notes],
