@@ -112,12 +112,12 @@ def run_grid(runs: "Sequence[RunPlan]", run: "Callable[[], list[Ended]]") -> "li
     for one in runs:
         distributed.check_world_size(one.recipe.train.nodes, one.recipe.train.devices)
     with distributed.process_group(runs[0].recipe.train.nodes, runs[0].recipe.train.devices) as is_first_rank:
-        if not is_first_rank:
-            from hubbub.training.worker import run_worker
+        if is_first_rank:
+            return run()
+        from hubbub.training.worker import run_worker
 
-            run_worker()
-            raise typer.Exit
-        return run()
+        run_worker()
+    raise typer.Exit  # outside the block, which closes this process's connections first
 
 
 def exit_if_failed(ends: "Sequence[Ended]", debug: bool) -> None:

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pandas as pd
@@ -57,16 +58,20 @@ def started(monkeypatch: pytest.MonkeyPatch, *, rank: int = 0, world: int, local
 
 def machines(
     folder: Path, *command: str, nodes: int = 2, each: int = 1, at: object = None, other: bool = False
-) -> list[tuple[int, str, str]]:
-    """Start torchrun once a machine, each with a cache and a working folder of its own: status, output, errors."""
+) -> list[tuple[int, str, str, str]]:
+    """Start torchrun once a machine, each with a cache and a working folder of its own.
+
+    Returns of each machine the status, what its processes print, their errors, and what torchrun itself says: where
+    the first machine ends before the others, torchrun there may complain of a lost connection at the very end.
+    """
     script = folder / "script.py"
     script.write_text(SCRIPT)
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     launch = [sys.executable, "-m", "torch.distributed.run", "--nnodes", str(nodes), "--nproc-per-node", str(each)]
-    launch += ["--master-addr", "localhost", "--master-port", str(port)]
-    running = []
+    launch += ["--master-addr", "localhost", "--master-port", str(port), "--redirects", "3"]
+    running, logs = [], [Path(tempfile.mkdtemp(dir=folder)) for _ in range(nodes)]
     for node in range(nodes):
         here = folder / f"machine-{node}"
         here.mkdir(exist_ok=True)
@@ -74,13 +79,20 @@ def machines(
         cache = {"HUBBUB_CACHE": str(here / "cache")} if node else {}
         running.append(
             subprocess.Popen(
-                [*launch, "--node-rank", str(node), str(script), json.dumps(at), str(int(other)), *command],
+                [
+                    *launch, "--log-dir", str(logs[node]), "--node-rank", str(node),
+                    str(script), json.dumps(at), str(int(other)), *command,
+                ],
                 cwd=here, env=os.environ | ONE_THREAD | cache, text=True,
                 stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             )
         )  # fmt: skip
-    said = [process.communicate() for process in running]
-    return [(process.returncode, *both) for process, both in zip(running, said, strict=True)]
+    torchrun = ["".join(process.communicate()) for process in running]
+    said = [
+        ["".join(f.read_text() for f in sorted(log.rglob(name))) for name in ("stdout.log", "stderr.log")]
+        for log in logs
+    ]
+    return [(p.returncode, *both, own) for p, both, own in zip(running, said, torchrun, strict=True)]
 
 
 @pytest.fixture
@@ -183,12 +195,12 @@ def test_two_machines_train_as_two_devices_of_one_and_go_on_after_a_kill(recipe:
     killed = machines(tmp_path, *command, "train.nodes=2", at=[1, 1, 1])
     assert [status for status, *_ in killed] == [1, 1]
     assert "error: another process that took part has ended" in killed[0][2]
-    assert "SIGKILL" in killed[1][2]
+    assert "SIGKILL" in killed[1][3]
     assert torch.load(run / cell / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 0
 
-    (status, output, errors), other = machines(tmp_path, *command, "train.nodes=2")
+    (status, output, errors, _), other = machines(tmp_path, *command, "train.nodes=2")
     assert status == 0, errors
-    assert other == (0, "", ""), "rank 0 alone speaks"
+    assert other[:3] == (0, "", ""), "rank 0 alone speaks"
     assert output.count("page:") == 1
     assert {p.name for p in (tmp_path / "machine-1").iterdir()} == {"cache", "heard-1.json"}, "and writes"
     for file in (cell / "checkpoints" / "best.ckpt", cell / "checkpoints" / "last.ckpt", "refit/checkpoints/last.ckpt"):
@@ -215,7 +227,7 @@ def test_two_machines_train_as_two_devices_of_one_and_go_on_after_a_kill(recipe:
 def test_a_head_is_fitted_by_one_process_while_the_other_waits(recipe: Path, tmp_path: Path) -> None:
     command = ["train", str(recipe), "--fold", "1", "--name", "head", "--set", "train.devices=2"]
     command += ["--set", "head.name=logreg", "--set", "head.pool=mean", "--set", "head.c=[0.1]"]
-    ((status, output, errors),) = machines(tmp_path, *command, nodes=1, each=2)
+    ((status, output, errors, _),) = machines(tmp_path, *command, nodes=1, each=2)
     assert status == 0, errors
     assert errors.count("frozen embeddings need no second device") == 1
     assert output.count("page:") == 1
