@@ -16,11 +16,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from hubbub.cli.main import app
-from hubbub.config.recipe import shipped
 from tests.helpers import published
 from tests.helpers.command_line import parsed
 from tests.helpers.hub import Hub, hub_next_door
-from tests.test_coming_from import COMMANDS, SYSTEMS, rows_of
+from tests.test_coming_from import COMMANDS, rows_of
 
 #: Weights that a user put into a home are used as they are; downloads: tests/runtime/test_download.py.
 WEIGHTS = ("yamnet.h5", "ESResNeXtFBSP_AudioSet.pt", "AudioCLIP-Full-Training.pt", "AudioCLIP-Partial-Training.pt")
@@ -88,7 +87,7 @@ def test_b_images(place: Path) -> None:
     said = {line: type_in(line) for line in lines("B", "hubbub data")}
     assert "156 clips" in said["hubbub data check images/spectrograms.csv"]
     listed = pd.read_csv("images/spectrograms.csv", dtype=str)
-    assert list(listed)[:7] == "spec_file_name orig_file_name fsID fold classID class augmentation".split()
+    assert list(listed)[:7] == ["spec_file_name", "orig_file_name", "fsID", "fold", "classID", "class", "augmentation"]
     counts = listed["augmentation"].value_counts()
     assert len(counts) == 12 and set(counts) == {13}
     assert {path.parent.name for path in Path("images/spectrograms").rglob("*.png")} == {
