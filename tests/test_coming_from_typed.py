@@ -131,3 +131,27 @@ def test_e_the_hub_there_and_back(place: Path, hub: Hub) -> None:
     assert (fetched / "hubbub.json").read_bytes() == (place / "urbansound8k-mel" / "hubbub.json").read_bytes()
     private = {name: repository["private"] for name, repository in hub.repositories.items() if name.startswith("me/")}
     assert private == {"me/urbansound8k-mel": True, "me/public-mel": False}
+
+
+#: What makes a full training a small one; of an option that is given twice, the last value counts.
+SMALL = ("--quick", "--set", "network.weights=none", "--set", "network.width=4", "--set", "train.epochs=1")
+#: Trained in a small form here. Shipped recipes by name alone: tests/experiment/test_run.py.
+TRAINED = (
+    "hubbub bench us8k-resnet18 --set data.name=images/spectrograms.csv",
+    "hubbub bench esc50-resnet18-final --set data.name=features/features.npz",
+    "hubbub bench esc50-resnet50 --set data.name=emodb --set protocol.kind=logo",
+    "hubbub bench esc50-attention",
+)
+
+
+@pytest.mark.slow
+def test_trainings_and_what_reads_them(place: Path) -> None:
+    """Images, arrays, another data set, a search, a suite; then the commands that read a run."""
+    assert set(TRAINED) <= set(COMMANDS)
+    type_in("hubbub data images us8k-resnet18 images --set 'frontend.size=[64,64]'")
+    type_in("hubbub data features esc50-resnet18-final features")
+    for line in TRAINED:
+        named = ("--name", "esc50-attention") if line.endswith("attention") else ()
+        assert "clip accuracy" in type_in(line, *SMALL, "--jobs", "1", *named), line
+    done = CliRunner().invoke(app, ["compare", *shlex.split(COMPARED)[2:]])
+    assert done.exit_code == 0 and "esc50-resnet50-se" in done.output, done.output
