@@ -14,6 +14,7 @@ from hubbub.cli.options import (
     AllowLeaky,
     AllowMissing,
     Cpus,
+    Data,
     Debug,
     Device,
     Engine,
@@ -54,6 +55,7 @@ def bench(
             metavar="RECIPE...", help="Names of recipes or suites (hubbub recipes lists them), or TOML files."
         ),
     ],
+    data: Data = None,
     folds: Folds = None,
     seeds: Seeds = None,
     name: Name = None,
@@ -79,12 +81,14 @@ def bench(
     Example: hubbub bench esc50-yamnet
 
     Example: hubbub bench esc50-attention --quick
+
+    Example: hubbub bench us8k-resnet18 --data UrbanSound8K
     """
     from hubbub.experiment import suite
     from hubbub.report.run_folder import run_name
 
     extra = as_settings(settings, device, folds, seeds, allow_missing, allow_leaky)
-    runs = suite.runs_of(names, out_dir, name=name, settings=extra, quick=quick)
+    runs = suite.runs_of(names, out_dir, name=name, settings=extra, quick=quick, data=data)
 
     def run() -> "list[Ended]":
         from hubbub.experiment.run import run_all  # slow to import: after the recipes are checked

@@ -11,6 +11,7 @@ from hubbub.config.recipe import Recipe, RecipeError, as_setting, data_title, sh
 from hubbub.data.clips import ClipsError
 from hubbub.data.datasets import DATASETS
 from hubbub.data.hub.dataset import is_hub_name
+from hubbub.data.open import known_data, with_data
 from hubbub.errors import did_you_mean
 from hubbub.experiment.bench import common_settings, print_line
 from hubbub.experiment.engine import Engine
@@ -115,12 +116,14 @@ def plan(
     test: str | None = None,
     background: bool = False,
     quick: bool = False,
+    data: str | None = None,
 ) -> Plan:
     """The recipe for a folder, a table, annotations, a known data set, a shipped recipe or a TOML file.
 
     Data are evaluated by the protocol that they allow (`protocol.kind = "auto"`), with YAMNet's frozen embeddings and
-    a linear head where its weights are at hand or can be downloaded, else with a small network from scratch. Raises
-    `RecipeError` for options that contradict each other and for what is none of these.
+    a linear head where its weights are at hand or can be downloaded, else with a small network from scratch. `data` are
+    other data for a recipe (`data.open.data_settings`). Raises `RecipeError` for options that contradict each other and
+    for what is none of these.
     """
     chosen = [name for name, given in (("--recipe", recipe), ("--backbone", backbone), ("--from-scratch", from_scratch))
               if given]  # fmt: skip
@@ -136,11 +139,14 @@ def plan(
             raise RecipeError(f"'{what}' is a recipe already, so {chosen[0]} cannot name another. Give data instead.")
         if head:
             options.append(as_setting("head.name", head))
-        found, name = Recipe.load(what, [*options, *settings], quick=quick), Path(what).stem
+        found = Recipe.load(what, with_data(what, data, [*options, *settings]), quick=quick)
+        name = Path(what).stem
         if found.data.name != Recipe.load(what, quick=quick).data.name:
             name = f"{safe_name(data_title(found.data.name))}-{name}"
         return Plan(found, name, ())
     _refuse_unknown(what)
+    if data is not None:
+        raise RecipeError(f"'{what}' is data already, so --data {data} cannot name others. Give one of them.")
     if recipe:
         base, why = recipe, f"recipe: {recipe}, as asked"
     elif from_scratch:
@@ -152,8 +158,10 @@ def plan(
     content = Recipe.load(base, quick=quick).model_dump(
         mode="json", exclude_none=True, exclude={"data", "protocol", "tune", "quick"}
     )
-    name = data_title(what)
-    content |= {"data": {"name": what}, "protocol": {"kind": "auto"}}
+    known = known_data(what)
+    source = {"name": known[0], "root": str(known[1] or "")} if known else {"name": what}
+    name = data_title(source["name"])
+    content |= {"data": source, "protocol": {"kind": "auto"}}
     content["title"] = f"{name}: {content['title'].partition(': ')[2] or content['title']}"
     content["train"]["seeds"] = content["train"]["seeds"][:1]
     if head or backbone:

@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError
 from hubbub.config import recipe
 from hubbub.config.recipe import Recipe, RecipeError
 from hubbub.config.sections import Distinct, Section, Seed
+from hubbub.data.open import with_data
 from hubbub.errors import HubbubError, did_you_mean
 from hubbub.experiment.run import Ended
 from hubbub.experiment.steps import RunPlan
@@ -62,10 +63,16 @@ def is_suite(name: str) -> bool:
 
 
 def runs_of(
-    names: Sequence[str], out: Path, *, name: str | None = None, settings: Sequence[str] = (), quick: bool = False
+    names: Sequence[str],
+    out: Path,
+    *,
+    name: str | None = None,
+    settings: Sequence[str] = (),
+    quick: bool = False,
+    data: str | Path | None = None,
 ) -> list[RunPlan]:
     """The runs of recipes and suites by name or file, in `out`/RECIPE, or `out`/SUITE/RECIPE for those of a suite; in
-    `out`/DATA-RECIPE where `settings` name other data.
+    `out`/DATA-RECIPE where `data` or `settings` name other data.
 
     `name` replaces the first part of a single recipe or suite. `settings` are `--set` settings for each recipe; they
     override the seeds and folds of a suite. Quick runs keep the seeds and folds of `[quick]`. Raises `SuiteError` for
@@ -78,7 +85,7 @@ def runs_of(
     for one in names:
         place = out / run_folder.run_name(one, quick, name)
         if not is_suite(one):
-            held = Recipe.load(one, tuple(settings), quick=quick)
+            held = Recipe.load(one, with_data(one, data, settings), quick=quick)
             if name is None and held.data.name != Recipe.load(one).data.name:
                 place = out / f"{safe_name(recipe.data_title(held.data.name))}-{place.name}"
             found.append(RunPlan(held, place, quick))
@@ -88,7 +95,7 @@ def runs_of(
         members = [str(beside / m) if m.endswith(".toml") else m for m in suite.recipes]
         _refuse_unknown(members, f"suite {one}: ")
         for member in members:
-            held = Recipe.load(member, (*own, *settings), quick=quick)
+            held = Recipe.load(member, with_data(member, data, (*own, *settings)), quick=quick)
             found.append(RunPlan(held, place / run_folder.run_name(member), quick))
     return found
 
