@@ -16,6 +16,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from hubbub.cli.main import app
+from hubbub.config.recipe import shipped
+from hubbub.experiment import suite
 from tests.helpers import published
 from tests.helpers.command_line import parsed
 from tests.helpers.hub import Hub, hub_next_door
@@ -135,23 +137,49 @@ def test_e_the_hub_there_and_back(place: Path, hub: Hub) -> None:
 
 #: What makes a full training a small one; of an option that is given twice, the last value counts.
 SMALL = ("--quick", "--set", "network.weights=none", "--set", "network.width=4", "--set", "train.epochs=1")
-#: Trained in a small form here. Shipped recipes by name alone: tests/experiment/test_run.py.
+SEARCH = "hubbub tune esc50-resnet18-validation --trials 25"
+SUITE = "hubbub bench esc50-attention"
+#: Trained in a small form below. Shipped recipes by name alone: tests/experiment/test_run.py.
 TRAINED = (
     "hubbub bench us8k-resnet18 --set data.name=images/spectrograms.csv",
     "hubbub bench esc50-resnet18-final --set data.name=features/features.npz",
     "hubbub bench esc50-resnet50 --set data.name=emodb --set protocol.kind=logo",
-    "hubbub bench esc50-attention",
 )
+
+
+def test_the_goals_before_they_are_run(place: Path) -> None:
+    assert type_in("hubbub report --goals").count("not yet") == 4
 
 
 @pytest.mark.slow
 def test_trainings_and_what_reads_them(place: Path) -> None:
-    """Images, arrays, another data set, a search, a suite; then the commands that read a run."""
-    assert set(TRAINED) <= set(COMMANDS)
+    """Images, arrays, another data set, a learning rate, a search and its best settings, a suite and its comparison."""
     type_in("hubbub data images us8k-resnet18 images --set 'frontend.size=[64,64]'")
     type_in("hubbub data features esc50-resnet18-final features")
     for line in TRAINED:
-        named = ("--name", "esc50-attention") if line.endswith("attention") else ()
-        assert "clip accuracy" in type_in(line, *SMALL, "--jobs", "1", *named), line
-    done = CliRunner().invoke(app, ["compare", *shlex.split(COMPARED)[2:]])
-    assert done.exit_code == 0 and "esc50-resnet50-se" in done.output, done.output
+        assert "clip accuracy" in type_in(line, *SMALL, "--jobs", "1"), line
+    assert "suggested: train.learning_rate" in type_in("hubbub lr-find esc50-resnet18-validation", *SMALL)
+    type_in(SEARCH, *SMALL, "--trials", "1", "--set", "tune.epochs=1", "--name", "esc50-resnet18-validation-tune")
+    best = "hubbub bench runs/esc50-resnet18-validation-tune/best.toml"
+    assert "clip accuracy" in type_in(best, *SMALL, "--jobs", "1")
+    type_in(SUITE, *SMALL, "--jobs", "1", "--name", "esc50-attention")
+    (compared,) = lines("D", "hubbub compare")
+    assert "esc50-resnet50-se" in type_in(compared)
+    assert {SEARCH, SUITE, best, *TRAINED} <= set(COMMANDS)
+    for line in ("hubbub report RUN", "hubbub explain RUN street.wav"):
+        assert line in COMMANDS
+        assert type_in(line.replace("RUN", "runs/esc50-attention/esc50-resnet50"))
+
+
+def test_every_command_is_typed_here_or_elsewhere() -> None:
+    """What is not typed here is a shipped recipe or suite with other options, or is named here with its test."""
+    elsewhere = {
+        "hubbub serve RUN": "tests/serve",
+        "hubbub bench my.toml": "tests/experiment/test_run.py",
+    }
+    here = (SEARCH, SUITE, *TRAINED)
+    for line in COMMANDS:
+        words = line.split()
+        parsed_alone = words[1] in ("bench", "train", "tune") and (words[2] in shipped() or words[2] in suite.shipped())
+        typed = words[1] in ("data", "report", "compare", "explain", "lr-find") or line in here
+        assert typed or parsed_alone or line in elsewhere or line.endswith("best.toml"), line

@@ -174,11 +174,11 @@ class Recipe(Section):
         return self.head.name != "none" or (self.network.mode == "head" and self.network.attention == "none")
 
     def altered(self, fields: Mapping[str, Any]) -> Self:
-        """This recipe without `[tune]` and with dotted fields changed, e.g. `{"train.epochs": 3}`.
+        """This recipe without `[tune]`, `[quick.tune]` too, and with dotted fields changed, e.g. `{"train.epochs": 3}`.
 
         A field that holds a list takes a single value as a list of one. Raises `RecipeError`.
         """
-        content = self.model_dump(mode="json", exclude_none=True, exclude={"tune"})
+        content = self.model_dump(mode="json", exclude_none=True, exclude={"tune": True, "quick": {"tune"}})
         for field, value in fields.items():
             current: Any = content
             for key in field.split("."):
