@@ -5,6 +5,7 @@
 The sections are in the other modules of `config/`; here are the recipe, the rules between sections, and reading.
 """
 
+import copy
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -27,11 +28,12 @@ from hubbub.config.sections import (
     Section,
     Windows,
 )
+from hubbub.config.titles import title_after
 from hubbub.config.train import Train
 from hubbub.config.tune import Tune
 from hubbub.errors import HubbubError, did_you_mean
 
-__all__ = ["Recipe", "RecipeError", "as_setting", "data_title", "read_toml", "shipped"]
+__all__ = ["Recipe", "RecipeError", "as_setting", "read_toml", "shipped"]
 
 #: The sections that a search may change. All others define the task: which clips, and what is measured.
 SEARCHED = ("windows", "frontend", "network", "head", "augment", "train")
@@ -185,23 +187,29 @@ class Recipe(Section):
                 current = current.get(key) if isinstance(current, dict) else None
             listed = [value] if isinstance(current, list) and not isinstance(value, list | tuple) else value
             _merge(content, _nested(field.split("."), listed))
-        return self.of(content)
+        return self.of(content).retitled(self)
 
     def with_settings(self, settings: Sequence[str]) -> Self:
         """This recipe with `--set` settings applied. Raises `RecipeError`."""
         content = self.model_dump(mode="json", exclude_none=True)
         for setting in settings:
             _merge(content, _parse_setting(setting))
-        return self.of(content)
+        return self.of(content).retitled(self)
+
+    def retitled(self, before: "Recipe | None") -> Self:
+        """This recipe, which was made from `before`, with a title that is true of it; a title of its own stays."""
+        if before is not None and before.title != self.title:
+            return self
+        return self.model_copy(update={"title": title_after(self.title, before, self)})
 
     @classmethod
     def load(cls, name: str | Path, settings: tuple[str, ...] | list[str] = (), *, quick: bool = False) -> Self:
         """A shipped recipe's name or a TOML file -> Recipe, `[quick]` and then `--set` settings applied.
 
-        If `--set` names `protocol.kind`, the protocol of `[quick]` is ignored. If it names other data, these replace
-        the first part of the title, which ends in a colon.
+        If `--set` names `protocol.kind`, the protocol of `[quick]` is ignored. The title says what is run.
         """
         content, overrides = _read(name), [_parse_setting(setting) for setting in settings]
+        written = {key: copy.deepcopy(value) for key, value in content.items() if key not in ("quick", "tune")}
         if quick:
             if not content.get("quick"):
                 raise RecipeError(f"{name} has no [quick] section. Run it in full, or add one.")
@@ -210,13 +218,16 @@ class Recipe(Section):
                 if any(isinstance(part := one.get("protocol"), dict) and "kind" in part for one in overrides):
                     changes.pop("protocol", None)
                 _merge(content, changes)
-        data, title = _field(content, "data", "name"), content.get("title")
         for one in overrides:
             _merge(content, one)
-        now = _field(content, "data", "name")
-        if isinstance(title, str) and content.get("title") == title and isinstance(now, str) and now != data:
-            content["title"] = f"{data_title(now)}: {title.partition(': ')[2] or title}"
-        return cls.of(content, str(name))
+        made = cls.of(content, str(name))
+        if not quick and not overrides:
+            return made
+        try:
+            before = cls.of(written)
+        except RecipeError:  # valid by its settings alone
+            before = None if made.title == written.get("title") else made
+        return made.retitled(before)
 
     @classmethod
     def of(cls, content: dict[str, Any], source: str = "recipe") -> Self:
@@ -233,12 +244,6 @@ class Recipe(Section):
     def to_toml(self) -> str:
         """The recipe as TOML with all fields; a field without a value is left out (TOML has no null)."""
         return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
-
-
-def data_title(name: str) -> str:
-    """What a data set is called: the last part of its path, a table's up to its first dot (`night.selections.txt`)."""
-    path = Path(name)
-    return (path.absolute().name if os.path.isdir(name) else path.name.split(".")[0]) or name
 
 
 def shipped() -> dict[str, str]:
@@ -277,11 +282,6 @@ def _read(name: str | Path) -> dict[str, Any]:
     else:
         raise RecipeError(f"'{name}' is not a shipped recipe, nor a .toml file. {did_you_mean(str(name), shipped())}")
     return read_toml(content, str(name))
-
-
-def _field(content: dict[str, Any], section: str, field: str) -> Any:
-    held = content.get(section)
-    return held.get(field) if isinstance(held, dict) else None
 
 
 def _merge(content: dict[str, Any], changes: dict[str, Any]) -> None:

@@ -7,7 +7,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from hubbub.config.recipe import Recipe, RecipeError, as_setting, data_title, shipped
+from hubbub.config.recipe import Recipe, RecipeError, as_setting, shipped
+from hubbub.config.titles import data_title
 from hubbub.data.clips import ClipsError
 from hubbub.data.datasets import DATASETS
 from hubbub.data.hub.dataset import is_hub_name
@@ -149,19 +150,16 @@ def plan(
         base, why = _recipe_of(backbone), f"network: {backbone}, frozen, as asked"
     else:
         base, why = _default()
-    content = Recipe.load(base, quick=quick).model_dump(
-        mode="json", exclude_none=True, exclude={"data", "protocol", "tune", "quick"}
-    )
+    found = Recipe.load(base, quick=quick)
+    content = found.model_dump(mode="json", exclude_none=True, exclude={"data", "protocol", "tune", "quick"})
     name = data_title(what)
     content |= {"data": {"name": what}, "protocol": {"kind": "auto"}}
-    content["title"] = f"{name}: {content['title'].partition(': ')[2] or content['title']}"
     content["train"]["seeds"] = content["train"]["seeds"][:1]
     if head or backbone:
         _freeze(content, head)
-        content["title"] = f"{name}: frozen {content['network']['name']}, head {content['head']['name']}"
     if quick:
         options += [as_setting("data.limit", _QUICK_CLIPS), as_setting("protocol.k", 2)]
-    made = Recipe.of(content).with_settings([*options, *settings])
+    made = Recipe.of(content).retitled(found).with_settings([*options, *settings])
     return Plan(made, name if not name_problem(name) else safe_name(name), (_understood(what), why))
 
 

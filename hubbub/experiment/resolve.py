@@ -77,7 +77,7 @@ def _fit_to_machine(recipe: Recipe) -> tuple[Recipe, tuple[str, ...]]:
     mode = "head" if choose_device(recipe.train.device) == "cpu" else "finetune"
     network = recipe.network.model_copy(update={"mode": mode})
     caveat = "HEAD ONLY: without an accelerator the network stayed frozen, but for its last layer and any attention"
-    return recipe.model_copy(update={"network": network}), (caveat,) if mode == "head" else ()
+    return recipe.model_copy(update={"network": network}).retitled(recipe), (caveat,) if mode == "head" else ()
 
 
 def fit_to_data(recipe: Recipe, clips: Clips) -> tuple[Recipe, tuple[str, ...]]:

@@ -133,7 +133,8 @@ class Performer:
         self._prepared[_key(run)] = prepared
         folder, recipe = run.folder, prepared.recipe.to_toml()
         if run_folder.is_begun(folder):
-            if run_folder.read_recipe(folder).to_toml() != recipe:
+            before = run_folder.read_recipe(folder).model_copy(update={"title": prepared.recipe.title})
+            if before.to_toml() != recipe:  # a title is no setting
                 raise OtherRunError(
                     f"{folder} holds the run of another recipe. Give another --name, or remove that folder."
                 )

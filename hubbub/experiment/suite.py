@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError
 from hubbub.config import recipe
 from hubbub.config.recipe import Recipe, RecipeError
 from hubbub.config.sections import Distinct, Section, Seed
+from hubbub.config.titles import data_title
 from hubbub.errors import HubbubError, did_you_mean
 from hubbub.experiment.run import Ended
 from hubbub.experiment.steps import RunPlan
@@ -80,7 +81,7 @@ def runs_of(
         if not is_suite(one):
             held = Recipe.load(one, tuple(settings), quick=quick)
             if name is None and held.data.name != Recipe.load(one).data.name:
-                place = out / f"{safe_name(recipe.data_title(held.data.name))}-{place.name}"
+                place = out / f"{safe_name(data_title(held.data.name))}-{place.name}"
             found.append(RunPlan(held, place, quick))
             continue
         suite, beside = _read(one), Path(one).parent
