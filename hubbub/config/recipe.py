@@ -41,6 +41,8 @@ FIXED = (
     *("network.name", "network.weights", "network.mode", "head.name"),
     *("train.seeds", "train.monitor", "train.device", "train.devices", "train.nodes", "train.trackers"),
 )
+#: The setting of each head whose candidates the validation part chooses from.
+CANDIDATES = {"logreg": "c", "lda": "shrinkage", "mlp": "epochs", "ensemble": "epochs"}
 
 
 class RecipeError(HubbubError):
@@ -66,7 +68,7 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _epochs_need_validation(self) -> Self:
-        tried = {"logreg": "c", "lda": "shrinkage", "mlp": "epochs", "ensemble": "epochs"}.get(self.head.name)
+        tried = CANDIDATES.get(self.head.name)
         if self.protocol.validation == "none" and tried and len(getattr(self.head, tried)) > 1:
             raise ValueError(f"protocol.validation is 'none', so head.{tried} must hold one value")
         return self
@@ -203,13 +205,22 @@ class Recipe(Section):
         return self.model_copy(update={"title": title_after(self.title, before, self)})
 
     @classmethod
-    def load(cls, name: str | Path, settings: tuple[str, ...] | list[str] = (), *, quick: bool = False) -> Self:
-        """A shipped recipe's name or a TOML file -> Recipe, `[quick]` and then `--set` settings applied.
+    def load(
+        cls,
+        name: str | Path,
+        settings: tuple[str, ...] | list[str] = (),
+        *,
+        quick: bool = False,
+        sections: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """A shipped recipe's name or a TOML file -> Recipe: with `sections` in place of its own, then `[quick]`, then
+        `--set` settings applied.
 
         If `--set` names `protocol.kind`, the protocol of `[quick]` is ignored. The title says what is run.
         """
         content, overrides = _read(name), [_parse_setting(setting) for setting in settings]
         written = {key: copy.deepcopy(value) for key, value in content.items() if key not in ("quick", "tune")}
+        content |= sections or {}
         if quick:
             if not content.get("quick"):
                 raise RecipeError(f"{name} has no [quick] section. Run it in full, or add one.")
@@ -221,7 +232,7 @@ class Recipe(Section):
         for one in overrides:
             _merge(content, one)
         made = cls.of(content, str(name))
-        if not quick and not overrides:
+        if not (quick or overrides or sections):
             return made
         try:
             before = cls.of(written)
