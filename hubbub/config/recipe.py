@@ -5,18 +5,20 @@
 The sections are in the other modules of `config/`; here are the recipe, the rules between sections, and reading.
 """
 
-import copy
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Self, get_args
+from typing import Any, Self
 
 import tomli_w
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from hubbub.config.augment import SPECTROGRAM, Augment
+from hubbub.config.mistakes import explain_error
+from hubbub.config.other_names import explain_name
+from hubbub.config.seconds import in_samples
 from hubbub.config.sections import (
     AudioSettings,
     Data,
@@ -65,6 +67,11 @@ class Recipe(Section):
     evaluate: Evaluate = Evaluate()
     tune: Tune | None = Field(None, description="the search of hubbub tune")
     quick: dict[str, Any] = Field(default_factory=dict, description="overrides of the sections above for --quick")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _seconds_are_samples(cls, content: Any) -> Any:
+        return in_samples(content, AudioSettings().rate_hz)
 
     @model_validator(mode="after")
     def _epochs_need_validation(self) -> Self:
@@ -139,7 +146,7 @@ class Recipe(Section):
         except ValidationError as error:
             wrong = [e for e in error.errors() if e["type"] not in ("missing", "value_error")]
             if wrong:
-                raise ValueError("quick: " + "; ".join(_explain(e, type(self)) for e in wrong)) from error
+                raise ValueError("quick: " + "; ".join(explain_error(e, type(self)) for e in wrong)) from error
         return self
 
     @model_validator(mode="after")
@@ -219,7 +226,6 @@ class Recipe(Section):
         If `--set` names `protocol.kind`, the protocol of `[quick]` is ignored. The title says what is run.
         """
         content, overrides = _read(name), [_parse_setting(setting) for setting in settings]
-        written = {key: copy.deepcopy(value) for key, value in content.items() if key not in ("quick", "tune")}
         content |= sections or {}
         if quick:
             if not content.get("quick"):
@@ -234,6 +240,7 @@ class Recipe(Section):
         made = cls.of(content, str(name))
         if not (quick or overrides or sections):
             return made
+        written = {key: value for key, value in _read(name).items() if key not in ("quick", "tune")}
         try:
             before = cls.of(written)
         except RecipeError:  # valid by its settings alone
@@ -248,7 +255,7 @@ class Recipe(Section):
         except ValidationError as error:
             # A list with wrong values is reported as too short as well.
             found = [e for e in error.errors() if e["type"] != "too_short"] or error.errors()
-            raise RecipeError(f"{source}: " + "; ".join(_explain(e, cls) for e in found)) from error
+            raise RecipeError(f"{source}: " + "; ".join(explain_error(e, cls) for e in found)) from error
         except RecursionError as error:
             raise RecipeError(f"{source} is nested too deeply. No setting is more than a few levels deep.") from error
 
@@ -291,7 +298,8 @@ def _read(name: str | Path) -> dict[str, Any]:
     elif str(name) in shipped():
         content = resources.files("hubbub.config").joinpath("recipes", f"{name}.toml").read_bytes()
     else:
-        raise RecipeError(f"'{name}' is not a shipped recipe, nor a .toml file. {did_you_mean(str(name), shipped())}")
+        near = explain_name(str(name), Recipe) or did_you_mean(str(name), shipped())
+        raise RecipeError(f"'{name}' is not a shipped recipe, nor a .toml file. {near}")
     return read_toml(content, str(name))
 
 
@@ -324,24 +332,3 @@ def _nested(keys: list[str], value: Any) -> dict[str, Any]:
     for key in reversed(keys):
         value = {key: value}
     return dict(value)
-
-
-def _explain(error: Any, model: type[BaseModel]) -> str:
-    where = ".".join(str(part) for part in error["loc"]) or "recipe"
-    if error["type"] != "extra_forbidden":
-        return f"{where}: {error['msg'].removeprefix('Value error, ')} (given: {_shorten(error['input'])})"
-    for part in error["loc"][:-1]:
-        if part not in model.model_fields:  # a name in a table
-            continue
-        annotation = model.model_fields[str(part)].annotation
-        kinds = [annotation, *get_args(annotation)]  # a section, or a section or None
-        model = next(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel))
-    return f"there is no {where}. {did_you_mean(str(error['loc'][-1]), model.model_fields)}"
-
-
-def _shorten(value: object, most: int = 60) -> str:
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):  # a number of thousands of digits; lists in lists
-        return type(value).__name__
-    return text if len(text) <= most else text[: most - 1] + "…"

@@ -15,6 +15,7 @@ import pandas as pd
 from pydantic import Field, ValidationError
 
 from hubbub.config import recipe
+from hubbub.config.other_names import explain_name
 from hubbub.config.recipe import Recipe, RecipeError
 from hubbub.config.sections import Distinct, Section, Seed
 from hubbub.config.titles import data_title
@@ -108,7 +109,8 @@ def _refuse_unknown(names: Sequence[str], where: str = "") -> None:
     unknown = [n for n in names if n not in known and not n.endswith(".toml")]
     if unknown:
         what = "recipes" if where else "recipes or suites"
-        lines = (f"'{n}' is none of the shipped {what}, nor a .toml file. {did_you_mean(n, known)}" for n in unknown)
+        near = {n: explain_name(n, Recipe) or did_you_mean(n, known) for n in unknown}
+        lines = (f"'{n}' is none of the shipped {what}, nor a .toml file. {near[n]}" for n in unknown)
         raise RecipeError(where + " ".join(lines))
 
 
