@@ -14,7 +14,9 @@ __all__ = ["compare", "report"]
 
 
 def report(
-    runs: Annotated[list[Path] | None, typer.Argument(help="Run folders.")] = None,
+    runs: Annotated[
+        list[Path] | None, typer.Argument(help="Run folders, or folders of runs such as a suite's.")
+    ] = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="First recompute the figures from the predictions and compare them.")
     ] = False,
@@ -36,16 +38,12 @@ def report(
 
     if not runs and not show_goals:
         raise HubbubError("name a run folder, for example: hubbub report runs/demo, or add --goals.")
-    failed = False
-    for folder in runs or []:
-        if not run_folder.is_finished(folder):
-            raise HubbubError(
-                f"{folder} has no {run_folder.SUMMARY}: it is not a finished run. Give a run folder, or finish the run "
-                "with hubbub bench."
-            )
+    failed, folders = False, _finished_runs(runs or [])
+    for folder in folders:
         summary = run_folder.read_summary(folder)
         bench.print_summary(summary)
-        bench.print_tables(summary)
+        if folder in (runs or []):  # of a suite's runs, the tables are on their pages
+            bench.print_tables(summary)
         if verify and (differences := differences_of(folder)):
             failed = True
             for line in differences:
@@ -59,8 +57,8 @@ def report(
                     soft_wrap=True,
                 )
         out.print(f"page: {write_page(folder)}", soft_wrap=True)
-    if len(runs or []) > 1:
-        bench.print_overview(runs or [])
+    if len(folders) > 1:
+        bench.print_overview(folders)
     if show_goals:
         frame = goals_table(out_dir)
         table = Table("", title="system A: UrbanSound8K, test fold 10 alone")
@@ -71,6 +69,24 @@ def report(
         out.print(table)
     if failed:
         raise typer.Exit(1)
+
+
+def _finished_runs(runs: list[Path]) -> list[Path]:
+    """The finished runs in these folders: runs, or folders of runs such as a suite's. Raises `HubbubError`."""
+    from hubbub.report import run_folder
+
+    found = []
+    for folder in runs:
+        if not (own := run_folder.finished_runs(folder)):
+            what = (
+                f"it has no {run_folder.SUMMARY}, nor has a folder in it" if folder.is_dir() else "there is no folder"
+            )
+            raise HubbubError(
+                f"{folder} is not a finished run ({what}). Give a run folder, or a suite's; the command that began a "
+                "run finishes it."
+            )
+        found += own
+    return found
 
 
 def compare(

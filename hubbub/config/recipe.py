@@ -223,7 +223,8 @@ class Recipe(Section):
         """A shipped recipe's name or a TOML file -> Recipe: with `sections` in place of its own, then `[quick]`, then
         `--set` settings applied.
 
-        If `--set` names `protocol.kind`, the protocol of `[quick]` is ignored. The title says what is run.
+        If `--set` names `protocol.kind`, or folds where `[quick]` has a kind of its own, the protocol of `[quick]` is
+        ignored. The title says what is run.
         """
         content, overrides = _read(name), [_parse_setting(setting) for setting in settings]
         content |= sections or {}
@@ -232,8 +233,8 @@ class Recipe(Section):
                 raise RecipeError(f"{name} has no [quick] section. Run it in full, or add one.")
             if isinstance(content["quick"], dict):  # anything else is refused below
                 changes = dict(content["quick"])
-                if any(isinstance(part := one.get("protocol"), dict) and "kind" in part for one in overrides):
-                    changes.pop("protocol", None)
+                if _asks_for_another(changes.get("protocol"), overrides):
+                    changes.pop("protocol")
                 _merge(content, changes)
         for one in overrides:
             _merge(content, one)
@@ -301,6 +302,12 @@ def _read(name: str | Path) -> dict[str, Any]:
         near = explain_name(str(name), Recipe) or did_you_mean(str(name), shipped())
         raise RecipeError(f"'{name}' is not a shipped recipe, nor a .toml file. {near}")
     return read_toml(content, str(name))
+
+
+def _asks_for_another(reduced: Any, overrides: list[dict[str, Any]]) -> bool:
+    """Whether settings name another protocol than the reduced one: its kind, or test folds of the recipe's own kind."""
+    named = {key for one in overrides if isinstance(part := one.get("protocol"), dict) for key in part}
+    return isinstance(reduced, dict) and ("kind" in named or ("folds" in named and "kind" in reduced))
 
 
 def _merge(content: dict[str, Any], changes: dict[str, Any]) -> None:

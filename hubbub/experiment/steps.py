@@ -231,5 +231,7 @@ def _refit(prepared: Prepared, folder: Path, summary: Summary) -> None:
 
 
 def describe_choice(choice: dict[str, Any]) -> str:
-    """The choice of validation on one line."""
-    return ", ".join(f"{name} {value}" for name, value in choice.items()) or "nothing to choose"
+    """The choice of validation on one line: `epoch 9, lowered after epoch 4, 8`."""
+    words = {"lowered": "lowered after epoch"}
+    texts = {name: ", ".join(map(str, held)) if isinstance(held, list) else str(held) for name, held in choice.items()}
+    return ", ".join(f"{words.get(name, name)} {text}" for name, text in texts.items() if text) or "nothing to choose"

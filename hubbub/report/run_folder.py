@@ -24,7 +24,16 @@ from hubbub.runtime.names import name_problem, safe_name
 __all__ = [
     *("DEFINING", "LEFTOVERS", "OF_ALL_CELLS", "RECIPE", "SAMPLES", "SHARED", "SUMMARY", "ReportError"),
     *("belongs_to_a_cell", "calibration_of", "cell_folder", "cells", "class_table_file", "classifier_folder"),
-    *("damaged_summary", "fold_names", "gallery_folder", "has_checkpoint", "is_begun", "is_checkpoint", "is_done"),
+    *(
+        "damaged_summary",
+        "finished_runs",
+        "fold_names",
+        "gallery_folder",
+        "has_checkpoint",
+        "is_begun",
+        "is_checkpoint",
+        "is_done",
+    ),
     *("is_finished", "marks_done", "missing_file", "missing_predictions", "page_file", "plot_file", "predictions"),
     *("read_data_check", "read_environment", "read_history", "read_predictions", "read_recipe", "read_result"),
     *("read_samples", "read_summary", "read_throughput", "read_unknown_predictions", "recipe_text", "refit_folder"),
@@ -132,6 +141,11 @@ def is_begun(folder: Path) -> bool:
 def is_finished(folder: Path) -> bool:
     """Whether a run has its summary."""
     return os.path.isfile(folder / SUMMARY)
+
+
+def finished_runs(folder: Path) -> list[Path]:
+    """A finished run itself, or the finished runs in a folder such as a suite's, by name."""
+    return [folder] if is_finished(folder) else sorted(path.parent for path in folder.glob(f"*/{SUMMARY}"))
 
 
 def has_checkpoint(place: Path) -> bool:

@@ -423,6 +423,14 @@ def test_the_reduced_form_of_a_protocol_goes_with_the_protocol() -> None:
     assert held.protocol.kind == "holdout" and held.protocol.folds == () and held.train.epochs == 2
 
 
+@pytest.mark.parametrize(("name", "fold"), [("us8k-resnet18", "3"), ("emodb-resnet50", "08"), ("esc50-alexnet", "4")])
+def test_a_fold_may_be_asked_for_in_the_reduced_form(name: str, fold: str) -> None:
+    """The reduced form of these recipes names its own folds, which give way."""
+    recipe = Recipe.load(name, [f'protocol.folds=["{fold}"]'], quick=True)
+    assert recipe.protocol == Recipe.load(name).protocol.model_copy(update={"folds": (fold,)})
+    assert recipe.train.epochs == Recipe.load(name, quick=True).train.epochs
+
+
 def test_a_wrong_seed_is_told_once() -> None:
     with pytest.raises(RecipeError) as caught:
         Recipe.load("street-cnn", ["train.seeds=[-1]"])
