@@ -21,7 +21,10 @@ def report(
         bool, typer.Option("--verify", help="First recompute the figures from the predictions and compare them.")
     ] = False,
     show_goals: Annotated[
-        bool, typer.Option("--goals", help="The comparison of system A: those of its four recipes that have been run.")
+        bool,
+        typer.Option(
+            "--goals", help="The comparison of system A: those of its four recipes that have been run; also as files."
+        ),
     ] = False,
     out_dir: Out = Path("runs"),
     debug: Debug = False,
@@ -31,7 +34,7 @@ def report(
     Example: hubbub report runs/demo
     """
     from hubbub.report import run_folder
-    from hubbub.report.goals import goals_table
+    from hubbub.report.goals import goals_table, write_goals
     from hubbub.report.page import write_page
     from hubbub.report.summary import has_other_intervals
     from hubbub.report.summary import verify as differences_of
@@ -67,6 +70,7 @@ def report(
         for row in frame.itertuples():
             table.add_row(*row)
         out.print(table)
+        out.print(f"files: {', '.join(map(str, write_goals(frame, out_dir)))}", soft_wrap=True)
     if failed:
         raise typer.Exit(1)
 

@@ -21,6 +21,7 @@ from hubbub.experiment import cell, gallery
 from hubbub.experiment.learning_curve import write_learning_curve
 from hubbub.experiment.prepare import Log, Prepared, prepare
 from hubbub.experiment.provenance import classifier_card, environment_of
+from hubbub.experiment.tracking import log_run
 from hubbub.report import run_folder
 from hubbub.report.page import write_page
 from hubbub.report.results import CellResult, Summary
@@ -203,6 +204,7 @@ def _end(prepared: Prepared, run: RunPlan, log: Log) -> Summary:
         log("refitting on all folds: the classifier that hubbub.load gives")
         _refit(prepared, folder, summary)
     write_page(folder)
+    log_run(prepared, folder, summary, log)
     return summary
 
 

@@ -382,15 +382,25 @@ def test_mlflow_has_the_figures_of_a_run(tmp_path: Path) -> None:
     from mlflow import MlflowClient
 
     plan = recipe('protocol.folds=["1"]', 'train.trackers=["mlflow"]')
-    run_recipe(plan, tmp_path / "tracked", refit=False)
+    summary = run_recipe(plan, tmp_path / "tracked")
     client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
-    (run,) = client.search_runs([client.get_experiment_by_name("tracked").experiment_id])
+    runs = client.search_runs([client.get_experiment_by_name("tracked").experiment_id], order_by=["start_time ASC"])
+    run, whole = runs
     cell = tmp_path / "tracked" / "test-1" / "seed-42"
     assert run.info.run_name == "fold 1, seed 42"
     assert run.data.metrics["test_clip_accuracy"] == read_json(cell / "metrics_test.json")["clip_accuracy"]
     losses = [point.value for point in client.get_metric_history(run.info.run_id, "train_loss")]
     assert losses == pytest.approx(pd.read_csv(cell / "history.csv")["train_loss"].tolist())
     assert run.data.params["train/epochs"] == "2"
+    assert run.data.params["title"] == summary.title
+    of_cell = {file.path for file in client.list_artifacts(run.info.run_id)}
+    assert {"confusion_matrix_test.png", "curves.png", "classification_report_test.csv"} <= of_cell
+    assert whole.info.run_name == "all folds and seeds"
+    assert whole.data.metrics["mean_test_clip_accuracy"] == summary.clip.accuracy.mean
+    of_run = {file.path for file in client.list_artifacts(whole.info.run_id)}
+    assert {"report.html", "summary.json", "confusion_matrix.png", "gradcam", "classifier"} <= of_run
+    copy = client.download_artifacts(whole.info.run_id, "classifier")
+    assert load(copy).labels == load(tmp_path / "tracked").labels
 
 
 @pytest.mark.slow
