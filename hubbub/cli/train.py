@@ -12,6 +12,7 @@ from hubbub.cli.options import (
     AllowMissing,
     Debug,
     Device,
+    From,
     Jobs,
     Name,
     Out,
@@ -72,6 +73,7 @@ def train(
     epochs: Annotated[int | None, typer.Option("--epochs", help="The most epochs.")] = None,
     lr: Annotated[float | None, typer.Option("--lr", callback=finite, help="The largest learning rate.")] = None,
     batch_size: Annotated[int | None, typer.Option("--batch-size", help="Segments in a batch.")] = None,
+    found: From = None,
     jobs: Jobs = None,
     name: Name = None,
     quick: Quick = False,
@@ -100,7 +102,7 @@ def train(
     planned = plan(
         what, [*as_settings(settings, device, fold, seeds, allow_missing, allow_leaky), *extra], recipe=recipe,
         backbone=backbone, head=head, from_scratch=from_scratch, folds=folds, group=group, test=test,
-        background=background, quick=quick,
+        background=background, quick=quick, source=found,
     )  # fmt: skip
     for line in planned.lines:
         log(line)

@@ -155,8 +155,13 @@ class AudioSettings(Section):
 class Windows(Section):
     """How clips are cut into segments."""
 
-    length: int = Field(15_600, ge=1, le=2**26, description="length of a segment [samples]")
-    hop: int = Field(7_680, ge=1, le=2**26, description="distance between the starts of two segments [samples]")
+    length: int = Field(15_600, ge=1, le=2**26, description="length of a segment [samples], or in seconds: '0.96 s'")
+    hop: int = Field(
+        7_680,
+        ge=1,
+        le=2**26,
+        description="distance between the starts of two segments [samples], or in seconds: '0.48 s'",
+    )
     pad: Literal["zeros", "repeat"] = Field(
         "zeros", description="how a segment that is too short is filled: with zeros, or by repeating the clip"
     )
@@ -354,7 +359,9 @@ class Evaluate(Section):
         description="pooling of segments to a clip: mean of probabilities, mean of logits, or largest probability",
     )
     hop: int | None = Field(
-        None, ge=1, description="distance between the starts of two scored segments [samples]; default: windows.hop"
+        None,
+        ge=1,
+        description="distance between the starts of two scored segments [samples], or in seconds; default: windows.hop",
     )
     shifts: tuple[Annotated[float, Field(gt=-1, lt=1)], ...] = Field(
         (),

@@ -6,7 +6,6 @@ test result is written last and marks the cell done.
 
 import itertools
 import time
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,13 +23,14 @@ from hubbub.errors import HubbubError
 from hubbub.experiment.fit import Rows, fit
 from hubbub.experiment.prepare import Prepared
 from hubbub.experiment.provenance import classifier_card
+from hubbub.experiment.tracking import TRACKED, cell_loggers
 from hubbub.metrics import classification
 from hubbub.report import plots, run_folder
-from hubbub.report.results import CellResult, Confidence, PredictSeconds, Seconds, Throughput, ValidationResult
+from hubbub.report.results import LEVELS, CellResult, Confidence, PredictSeconds, Seconds, Throughput, ValidationResult
 from hubbub.report.summary import per_class_table
 from hubbub.runtime import files
 from hubbub.runtime.escape import escape_table
-from hubbub.training.loggers import log_metrics, open_loggers
+from hubbub.training.loggers import log_artifacts, log_metrics
 
 if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
@@ -42,7 +42,6 @@ __all__ = ["CellError", "PartPredictions", "fit_with_history", "predict_part", "
 
 Array = npt.NDArray[np.float32]
 SPEED_BATCH, SPEED_SECONDS = 32, 1.0
-TRACKED = ("clip_accuracy", "clip_macro_f1", "segment_accuracy", "segment_macro_f1")
 
 
 class CellError(HubbubError):
@@ -65,7 +64,7 @@ def run_cell(prepared: Prepared, split: Split, seed: int, place: Path) -> CellRe
     if not run_folder.has_checkpoint(place) and place.exists():
         files.remove_folder(place, run_folder.run_of(place), run_folder.RECIPE)
     place.mkdir(parents=True, exist_ok=True)
-    with _tracked(prepared, place, f"fold {split.name}, seed {seed}") as loggers:
+    with cell_loggers(prepared, place, f"fold {split.name}, seed {seed}") as loggers:
         began = time.perf_counter()
         fitted = fit_with_history(prepared, split.train, split.validation, seed, place, loggers)
         fit_s = time.perf_counter() - began
@@ -91,17 +90,10 @@ def run_cell(prepared: Prepared, split: Split, seed: int, place: Path) -> CellRe
         _write_test(prepared, predicted, place)
         _write_part(prepared, predicted, place, "test")
         run_folder.write_result(place, result)
-        log_metrics(loggers, {f"test_{name}": getattr(result, name) for name in TRACKED})
+        names = [f"{level}_{name}" for level in LEVELS for name in TRACKED]
+        log_metrics(loggers, {f"test_{name}": getattr(result, name) for name in names})
+        log_artifacts(loggers, run_folder.result_files(place))
     return result
-
-
-def _tracked(prepared: Prepared, place: Path, run: str) -> AbstractContextManager[list["Logger"]]:
-    settings = prepared.recipe.model_dump(mode="json", exclude_none=True, exclude={"quick"})
-    folder = run_folder.run_of(place)
-    return open_loggers(
-        prepared.recipe.train.trackers, place, run=run, group=folder.name, settings=settings,
-        store=folder.parent / "mlflow.db",
-    )  # fmt: skip
 
 
 def fit_with_history(

@@ -7,12 +7,14 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from hubbub.config.recipe import Recipe, RecipeError, as_setting, data_title, shipped
+from hubbub.config.recipe import Recipe, RecipeError, as_setting, shipped
+from hubbub.config.titles import data_title
 from hubbub.data.clips import ClipsError
 from hubbub.data.datasets import DATASETS
 from hubbub.data.hub.dataset import is_hub_name
 from hubbub.errors import did_you_mean
 from hubbub.experiment.bench import common_settings, print_line
+from hubbub.experiment.carry_over import NOTHING, carry_over
 from hubbub.experiment.engine import Engine
 from hubbub.experiment.local import local_engine
 from hubbub.experiment.prepare import Log
@@ -115,11 +117,13 @@ def plan(
     test: str | None = None,
     background: bool = False,
     quick: bool = False,
+    source: Path | None = None,
 ) -> Plan:
     """The recipe for a folder, a table, annotations, a known data set, a shipped recipe or a TOML file.
 
     Data are evaluated by the protocol that they allow (`protocol.kind = "auto"`), with YAMNet's frozen embeddings and
-    a linear head where its weights are at hand or can be downloaded, else with a small network from scratch. Raises
+    a linear head where its weights are at hand or can be downloaded, else with a small network from scratch. `source`
+    is a search's recipe or folder, whose settings are taken over; the run folder's name then ends in `-tuned`. Raises
     `RecipeError` for options that contradict each other and for what is none of these.
     """
     chosen = [name for name, given in (("--recipe", recipe), ("--backbone", backbone), ("--from-scratch", from_scratch))
@@ -130,16 +134,24 @@ def plan(
         raise RecipeError(
             f"--head {head} is for a frozen backbone, and --from-scratch trains a network. Leave one out."
         )
+    if source and (backbone or head):
+        raise RecipeError(
+            f"--from {source} holds for one network and head. Leave {'--head' if head else '--backbone'} out, or name "
+            "its recipe: --recipe NAME."
+        )
     options = _data_settings(group, test, background, folds)
     if what in shipped() or Path(what).suffix == ".toml":
         if chosen:
             raise RecipeError(f"'{what}' is a recipe already, so {chosen[0]} cannot name another. Give data instead.")
         if head:
             options.append(as_setting("head.name", head))
-        found, name = Recipe.load(what, [*options, *settings], quick=quick), Path(what).stem
+        carried = carry_over(source, Recipe.load(what, [*options, *settings]), what) if source else NOTHING
+        options = [*carried.settings, *options]
+        found = Recipe.load(what, [*options, *settings], quick=quick, sections=carried.sections)
+        name = Path(what).stem
         if found.data.name != Recipe.load(what, quick=quick).data.name:
             name = f"{safe_name(data_title(found.data.name))}-{name}"
-        return Plan(found, name, ())
+        return Plan(found, name + "-tuned" * bool(source), carried.lines)
     _refuse_unknown(what)
     if recipe:
         base, why = recipe, f"recipe: {recipe}, as asked"
@@ -149,20 +161,27 @@ def plan(
         base, why = _recipe_of(backbone), f"network: {backbone}, frozen, as asked"
     else:
         base, why = _default()
-    content = Recipe.load(base, quick=quick).model_dump(
-        mode="json", exclude_none=True, exclude={"data", "protocol", "tune", "quick"}
-    )
-    name = data_title(what)
-    content |= {"data": {"name": what}, "protocol": {"kind": "auto"}}
-    content["title"] = f"{name}: {content['title'].partition(': ')[2] or content['title']}"
+    carried, name = NOTHING, data_title(what)
+    if source:
+        whole = Recipe.of(_on_data(Recipe.load(base), what)).with_settings([*options, *settings])
+        carried = carry_over(source, whole, base)
+    sections = {**carried.sections, "protocol": {"kind": "auto"}}
+    found = Recipe.load(base, ["protocol.kind=auto"], quick=quick, sections=sections)
+    content = _on_data(found, what)
     content["train"]["seeds"] = content["train"]["seeds"][:1]
     if head or backbone:
         _freeze(content, head)
-        content["title"] = f"{name}: frozen {content['network']['name']}, head {content['head']['name']}"
     if quick:
         options += [as_setting("data.limit", _QUICK_CLIPS), as_setting("protocol.k", 2)]
-    made = Recipe.of(content).with_settings([*options, *settings])
-    return Plan(made, name if not name_problem(name) else safe_name(name), (_understood(what), why))
+    made = Recipe.of(content).retitled(found).with_settings([*options, *settings])
+    name = (name if not name_problem(name) else safe_name(name)) + "-tuned" * bool(source)
+    return Plan(made, name, (_understood(what), why, *carried.lines))
+
+
+def _on_data(recipe: Recipe, what: str) -> dict[str, Any]:
+    """A recipe's content on other data, by the protocol that these allow."""
+    content = recipe.model_dump(mode="json", exclude_none=True, exclude={"data", "protocol", "tune", "quick"})
+    return content | {"data": {"name": what}, "protocol": {"kind": "auto"}}
 
 
 def _understood(what: str) -> str:

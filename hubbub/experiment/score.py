@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 import tomli_w
 
-from hubbub.config.recipe import Recipe, data_title
+from hubbub.config.recipe import Recipe
+from hubbub.config.titles import data_title
 from hubbub.data.clips import Clips
 from hubbub.data.open import open_data
 from hubbub.data.predictions import Predictions, PredictionsError, match_predictions, read_predictions

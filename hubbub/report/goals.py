@@ -7,8 +7,10 @@ import pandas as pd
 from hubbub.report import run_folder
 from hubbub.report.results import LevelName
 from hubbub.report.summary import NAMES
+from hubbub.runtime import files
+from hubbub.runtime.escape import escape_control, escape_table
 
-__all__ = ["goals_table"]
+__all__ = ["goals_table", "write_goals"]
 
 #: System A's goals and the recipes that pursue them.
 GOALS = {
@@ -55,3 +57,34 @@ def _goal(runs: Path, recipe: str) -> pd.Series:
         "read first": "; ".join(reason.partition(":")[0] for reason in summary.why_not_comparable),
     }
     return pd.Series(facts, index=_GOAL_ROWS)
+
+
+def write_goals(table: pd.DataFrame, folder: Path) -> list[Path]:
+    """Writes the comparison of the goals as `goals.csv`, `goals.json` and `goals.md`; returns their paths.
+
+    In CSV and JSON a goal is a row or an object, and its figures are numbers; Markdown is the table as it is printed.
+    """
+    paths = [folder / f"goals.{ending}" for ending in ("csv", "json", "md")]
+    by_goal = {goal: {fact: _value(text) for fact, text in table[goal].items()} for goal in table.columns}
+    rows = pd.DataFrame([{"goal": goal} | facts for goal, facts in by_goal.items()], dtype=object)
+    files.write_csv(paths[0], escape_table(rows))
+    files.write_json(paths[1], by_goal)
+    cells = [["", *table.columns], ["---"] * (1 + len(table.columns)), *map(list, table.itertuples())]
+    lines = ["| " + " | ".join(_markdown(str(cell)) for cell in row) + " |" for row in cells]
+    files.write_text(paths[2], "\n".join(lines) + "\n")
+    return paths
+
+
+def _value(text: str) -> str | float | int | None:
+    """`1,024` -> 1024, `0.7440` -> 0.744, `-` -> None; any other text stays."""
+    if text == "-":
+        return None
+    plain = text.replace(",", "")
+    try:
+        return int(plain) if plain.isdecimal() else float(plain)
+    except ValueError:
+        return text
+
+
+def _markdown(text: str) -> str:
+    return escape_control(text).replace("|", r"\|")

@@ -36,7 +36,8 @@ SIDE_SHARE = 0.4
 class Training(lightning.LightningModule):
     """Trains one network with cross-entropy on segments.
 
-    Logs `train_loss` and, on validation segments, `val_*`; `history` holds them for each epoch. `lowered` is for a
+    Logs `train_loss` and, on validation segments, `val_*`; `history` holds them for each epoch. Logs the learning rates
+    of each epoch's last step as `learning_rate` (of the head) and `backbone_learning_rate`. `lowered` is for a
     plateau schedule without validation: the epochs at whose end an earlier fit lowered its rate.
     """
 
@@ -170,7 +171,7 @@ class Training(lightning.LightningModule):
         row = {"epoch": self.current_epoch + 1, "train_loss": float(np.mean(losses)), **self._metrics}
         self.history.append(row)
         self.log("train_loss", row["train_loss"], prog_bar=True, sync_dist=True)
-        self.log("learning_rate", self._rate("head"), sync_dist=True)
+        self.log_dict(self._last_rates(), sync_dist=True)
         if self.each_epoch:
             self.each_epoch(row)
 
@@ -211,6 +212,12 @@ class Training(lightning.LightningModule):
         if self.trainer.world_size > 1:
             torch.distributed.all_gather_object(gathered, values)
         return [list(parts) for parts in zip(*gathered, strict=True)]
+
+    def _last_rates(self) -> dict[str, float]:
+        """The learning rates of the epoch's last step; 0 for a backbone that it did not train."""
+        names = {"head": "learning_rate", "backbone": "backbone_learning_rate"}
+        groups = {group["name"]: group["lr"] for group in self.optimizers().param_groups}  # type: ignore[union-attr]
+        return {names[name]: 0.0 if name == "backbone" and self.freezing else lr for name, lr in groups.items()}
 
     def _rate(self, group: str) -> float:
         settings = self.settings

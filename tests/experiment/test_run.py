@@ -99,7 +99,9 @@ def test_every_reason_against_a_figure_is_written_everywhere(trained: Path, head
     assert read_json(trained / "classifier" / "classifier.json")["card"]["not_comparable"] == reasons
     page = re.sub("<.*?>", "", (trained / "report.html").read_text(encoding="utf-8"))
     assert all(reason in html.unescape(page) for reason in reasons)
-    assert any(r.startswith("RANDOM INITIALISATION") for r in read_json(headed / "summary.json")["why_not_comparable"])
+    summary = read_json(headed / "summary.json")
+    assert any(r.startswith("RANDOM INITIALISATION") for r in summary["why_not_comparable"])
+    assert ": frozen a small CNN, random weights, logistic regression on clip embeddings" in summary["recipe"]
 
 
 def test_pooled_figures_are_those_of_the_predictions(headed: Path) -> None:
@@ -173,6 +175,8 @@ def test_a_finished_run_is_not_run_again_and_another_recipe_is_refused(headed: P
     assert run_recipe(Recipe.load("street-cnn", [*HEAD, "train.seeds=[1,2]"]), headed).as_json() == before
     with pytest.raises(ExperimentError, match="another recipe"):
         run_recipe(Recipe.load("street-cnn", [*HEAD, "train.seeds=[1,3]"]), headed)
+    other_title = Recipe.load("street-cnn", [*HEAD, "train.seeds=[1,2]", "title=mine"])
+    assert run_recipe(other_title, headed).as_json() == before, "a title is no setting"
 
 
 def test_a_killed_run_resumes_and_ends_with_the_same_figures(trained: Path, tmp_path: Path) -> None:
@@ -301,6 +305,7 @@ def test_auto_trains_the_head_alone_without_an_accelerator(tmp_path: Path) -> No
     summary = run_recipe(plan, tmp_path / "run")
     assert Recipe.load(tmp_path / "run" / "recipe.toml").network.mode == "head"
     assert any(reason.startswith("HEAD ONLY: without an accelerator") for reason in summary.why_not_comparable)
+    assert summary.title.endswith(", last layer alone")
     cell = tmp_path / "run" / "test-1" / "seed-42"
     assert read_json(cell / "metrics_test.json")["trainable_parameters"] == (4 * 8) * 10 + 10
     table = pd.read_parquet(cell / "predictions.parquet")
@@ -377,15 +382,25 @@ def test_mlflow_has_the_figures_of_a_run(tmp_path: Path) -> None:
     from mlflow import MlflowClient
 
     plan = recipe('protocol.folds=["1"]', 'train.trackers=["mlflow"]')
-    run_recipe(plan, tmp_path / "tracked", refit=False)
+    summary = run_recipe(plan, tmp_path / "tracked")
     client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
-    (run,) = client.search_runs([client.get_experiment_by_name("tracked").experiment_id])
+    runs = client.search_runs([client.get_experiment_by_name("tracked").experiment_id], order_by=["start_time ASC"])
+    run, whole = runs
     cell = tmp_path / "tracked" / "test-1" / "seed-42"
     assert run.info.run_name == "fold 1, seed 42"
     assert run.data.metrics["test_clip_accuracy"] == read_json(cell / "metrics_test.json")["clip_accuracy"]
     losses = [point.value for point in client.get_metric_history(run.info.run_id, "train_loss")]
     assert losses == pytest.approx(pd.read_csv(cell / "history.csv")["train_loss"].tolist())
     assert run.data.params["train/epochs"] == "2"
+    assert run.data.params["title"] == summary.title
+    of_cell = {file.path for file in client.list_artifacts(run.info.run_id)}
+    assert {"confusion_matrix_test.png", "curves.png", "classification_report_test.csv"} <= of_cell
+    assert whole.info.run_name == "all folds and seeds"
+    assert whole.data.metrics["mean_test_clip_accuracy"] == summary.clip.accuracy.mean
+    of_run = {file.path for file in client.list_artifacts(whole.info.run_id)}
+    assert {"report.html", "summary.json", "confusion_matrix.png", "gradcam", "classifier"} <= of_run
+    copy = client.download_artifacts(whole.info.run_id, "classifier")
+    assert load(copy).labels == load(tmp_path / "tracked").labels
 
 
 @pytest.mark.slow

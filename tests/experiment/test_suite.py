@@ -111,7 +111,7 @@ def test_a_suite_ends_in_one_table_and_a_comparison(ended) -> None:
     assert (folder / "comparison.html").read_text(encoding="utf-8").startswith("<!doctype html>")
     assert [line[:5] for line in done.stderr.splitlines() if line.startswith("[")] == [f"[{n}/8]" for n in range(1, 9)]
     # read again by report, side by side
-    report = [sys.executable, "-m", "hubbub.cli", "report", str(folder / "mean"), str(folder / "both"), "--verify"]
+    report = [sys.executable, "-m", "hubbub.cli", "report", str(folder), "--verify"]
     said = subprocess.run(report, capture_output=True, text=True, check=True).stdout
     assert said.count("verified") == 2 and "sd seeds" in said
 
