@@ -417,7 +417,12 @@ def test_the_goals_table_shows_what_was_run_and_how_to_run_the_rest(tmp_path: Pa
     table = goals.goals_table(tmp_path)
     assert table.loc["trained here", "A3"] == "the head of cnn"
     assert table.loc["the goal trains"].tolist() == [
-        *("lgbm on frozen yamnet", "ensemble on frozen yamnet", "all layers of esresnext", "all layers of audioclip"),
+        *(
+            "lightgbm on frozen yamnet",
+            "ensemble on frozen yamnet",
+            "all layers of esresnext",
+            "all layers of audioclip",
+        ),
     ]
     assert table.loc["GPU needed"].tolist() == ["no", "no", "yes", "yes"], "whatever was trained here"
 
