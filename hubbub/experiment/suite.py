@@ -155,7 +155,7 @@ def _row(folder: Path) -> dict[str, str]:
         "sd seeds": figure("clip", "accuracy", "sd_seeds"),
         "clip macro-F1": figure("clip", "macro_f1", "mean"),
         "segment accuracy": figure("segment", "accuracy", "mean"),
-        "minutes": f"{(spent.fit + spent.predict) / 60:.1f}" if (spent := summary.seconds) else "-",
+        "minutes": f"{(spent.total or spent.fit + spent.predict) / 60:.1f}" if (spent := summary.seconds) else "-",
         "read first": "; ".join(reason.partition(":")[0] for reason in summary.why_not_comparable),
     }
 
