@@ -10,6 +10,7 @@ from hubbub.cli.bench import exit_if_failed, print_results, run_grid
 from hubbub.cli.options import (
     AllowLeaky,
     AllowMissing,
+    Data,
     Debug,
     Device,
     From,
@@ -40,6 +41,7 @@ def train(
             "files and labels, a known data set, a recipe or a TOML file.",
         ),
     ],
+    data: Data = None,
     recipe: Annotated[str | None, typer.Option("--recipe", help="Train this recipe on the data.")] = None,
     backbone: Annotated[
         str | None, typer.Option("--backbone", help="The frozen network under the head. Default: yamnet.")
@@ -102,7 +104,7 @@ def train(
     planned = plan(
         what, [*as_settings(settings, device, fold, seeds, allow_missing, allow_leaky), *extra], recipe=recipe,
         backbone=backbone, head=head, from_scratch=from_scratch, folds=folds, group=group, test=test,
-        background=background, quick=quick, source=found,
+        background=background, quick=quick, data=data, source=found,
     )  # fmt: skip
     for line in planned.lines:
         log(line)

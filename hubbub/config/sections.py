@@ -64,7 +64,11 @@ class Data(Section):
         "the file names; file: each file is a recording of its own; else a column of the table, or a regular "
         "expression whose first group (or whole match) in the clip's path names the recording",
     )
-    root: str = Field("", description="CSV: the folder that relative paths start from; default: the folder of the CSV")
+    root: str = Field(
+        "",
+        description="CSV: the folder that relative paths start from; default: the folder of the CSV; "
+        "a known data set: its folder; default: that in a data home",
+    )
     labels: Distinct[str] = Field((), description="the classes, in this order; default: those of the data set")
     held_out: Distinct[str] = Field(
         (),

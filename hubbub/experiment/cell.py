@@ -29,6 +29,7 @@ from hubbub.metrics import classification
 from hubbub.report import plots, run_folder
 from hubbub.report.class_report import per_class_table
 from hubbub.report.results import (
+    LEVELS,
     CellResult,
     Confidence,
     EmbedSeconds,

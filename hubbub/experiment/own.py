@@ -12,6 +12,7 @@ from hubbub.config.titles import data_title
 from hubbub.data.clips import ClipsError
 from hubbub.data.datasets import DATASETS
 from hubbub.data.hub.dataset import is_hub_name
+from hubbub.data.open import known_data, with_data
 from hubbub.errors import did_you_mean
 from hubbub.experiment.bench import common_settings, print_line
 from hubbub.experiment.carry_over import NOTHING, carry_over
@@ -117,14 +118,16 @@ def plan(
     test: str | None = None,
     background: bool = False,
     quick: bool = False,
+    data: str | None = None,
     source: Path | None = None,
 ) -> Plan:
     """The recipe for a folder, a table, annotations, a known data set, a shipped recipe or a TOML file.
 
     Data are evaluated by the protocol that they allow (`protocol.kind = "auto"`), with YAMNet's frozen embeddings and
-    a linear head where its weights are at hand or can be downloaded, else with a small network from scratch. `source`
-    is a search's recipe or folder, whose settings are taken over; the run folder's name then ends in `-tuned`. Raises
-    `RecipeError` for options that contradict each other and for what is none of these.
+    a linear head where its weights are at hand or can be downloaded, else with a small network from scratch. `data` are
+    other data for a recipe (`data.open.data_settings`). `source` is a search's recipe or folder, whose settings are
+    taken over; the run folder's name then ends in `-tuned`. Raises `RecipeError` for options that contradict each other
+    and for what is none of these.
     """
     chosen = [name for name, given in (("--recipe", recipe), ("--backbone", backbone), ("--from-scratch", from_scratch))
               if given]  # fmt: skip
@@ -145,14 +148,16 @@ def plan(
             raise RecipeError(f"'{what}' is a recipe already, so {chosen[0]} cannot name another. Give data instead.")
         if head:
             options.append(as_setting("head.name", head))
-        carried = carry_over(source, Recipe.load(what, [*options, *settings]), what) if source else NOTHING
-        options = [*carried.settings, *options]
-        found = Recipe.load(what, [*options, *settings], quick=quick, sections=carried.sections)
+        changes = with_data(what, data, [*options, *settings])
+        carried = carry_over(source, Recipe.load(what, changes), what) if source else NOTHING
+        found = Recipe.load(what, [*carried.settings, *changes], quick=quick, sections=carried.sections)
         name = Path(what).stem
         if found.data.name != Recipe.load(what, quick=quick).data.name:
             name = f"{safe_name(data_title(found.data.name))}-{name}"
         return Plan(found, name + "-tuned" * bool(source), carried.lines)
     _refuse_unknown(what)
+    if data is not None:
+        raise RecipeError(f"'{what}' is data already, so --data {data} cannot name others. Give one of them.")
     if recipe:
         base, why = recipe, f"recipe: {recipe}, as asked"
     elif from_scratch:
@@ -161,13 +166,15 @@ def plan(
         base, why = _recipe_of(backbone), f"network: {backbone}, frozen, as asked"
     else:
         base, why = _default()
-    carried, name = NOTHING, data_title(what)
+    known = known_data(what)
+    place = {"name": known[0], "root": str(known[1] or "")} if known else {"name": what}
+    carried, name = NOTHING, data_title(place["name"])
     if source:
-        whole = Recipe.of(_on_data(Recipe.load(base), what)).with_settings([*options, *settings])
+        whole = Recipe.of(_on_data(Recipe.load(base), place)).with_settings([*options, *settings])
         carried = carry_over(source, whole, base)
     sections = {**carried.sections, "protocol": {"kind": "auto"}}
     found = Recipe.load(base, ["protocol.kind=auto"], quick=quick, sections=sections)
-    content = _on_data(found, what)
+    content = _on_data(found, place)
     content["train"]["seeds"] = content["train"]["seeds"][:1]
     if head or backbone:
         _freeze(content, head)
@@ -178,10 +185,10 @@ def plan(
     return Plan(made, name, (_understood(what), why, *carried.lines))
 
 
-def _on_data(recipe: Recipe, what: str) -> dict[str, Any]:
+def _on_data(recipe: Recipe, place: dict[str, str]) -> dict[str, Any]:
     """A recipe's content on other data, by the protocol that these allow."""
     content = recipe.model_dump(mode="json", exclude_none=True, exclude={"data", "protocol", "tune", "quick"})
-    return content | {"data": {"name": what}, "protocol": {"kind": "auto"}}
+    return content | {"data": place, "protocol": {"kind": "auto"}}
 
 
 def _understood(what: str) -> str:

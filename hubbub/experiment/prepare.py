@@ -95,7 +95,7 @@ def prepare(
         recipe = recipe.model_copy(update={"title": untrained.retitled(recipe).title})
     sealed = set(parts) < set(splits.PARTS)
     log(f"{clips.name}: {len(clips):,} clips, {len(clips.labels)} classes; reading")
-    for line in (*resolved.notes, *(f"left out: {line}" for line in clips.left_out)):
+    for line in (*filter(None, [clips.read_as]), *resolved.notes, *(f"left out: {line}" for line in clips.left_out)):
         log(line)
     sound: Inputs | None = None
     near: list[NearDuplicate] = []
