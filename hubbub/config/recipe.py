@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from hubbub.config.augment import SPECTROGRAM, Augment
 from hubbub.config.sections import (
+    RETIRED,
     AudioSettings,
     Data,
     Evaluate,
@@ -305,7 +306,11 @@ def _parse_setting(setting: str) -> dict[str, Any]:
         if isinstance(error.__cause__, RecursionError):
             raise RecipeError(f"--set {key.strip()}: {error}") from error
         parsed = value
-    return _nested(parts, parsed)
+    found = _nested(parts, parsed)
+    for name, reason in RETIRED.items():
+        if _field(found, *name.split(".")) is not None:
+            raise RecipeError(f"--set {name}: {reason}")
+    return found
 
 
 def _nested(keys: list[str], value: Any) -> dict[str, Any]:
