@@ -20,6 +20,7 @@ from hubbub.config.mistakes import explain_error
 from hubbub.config.other_names import explain_name
 from hubbub.config.seconds import in_samples
 from hubbub.config.sections import (
+    RETIRED,
     AudioSettings,
     Data,
     Evaluate,
@@ -331,7 +332,11 @@ def _parse_setting(setting: str) -> dict[str, Any]:
         if isinstance(error.__cause__, RecursionError):
             raise RecipeError(f"--set {key.strip()}: {error}") from error
         parsed = value
-    return _nested(parts, parsed)
+    found = _nested(parts, parsed)
+    for name, reason in RETIRED.items():
+        if _field(found, *name.split(".")) is not None:
+            raise RecipeError(f"--set {name}: {reason}")
+    return found
 
 
 def _nested(keys: list[str], value: Any) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pd.DataFrame(rows).to_csv(sounds / "list.csv", index=False)
     settings = [
         *(f'data.name="{sounds / "list.csv"}"', "network.width=2", "windows.length=4000", "windows.hop=4000"),
-        *("train.epochs=3", 'protocol.folds=["0","1"]', "evaluate.resamples=20"),
+        *("train.epochs=3", 'protocol.folds=["0","1"]'),
     ]
     folder = tmp_path_factory.mktemp("runs") / "named"
     run_recipe(Recipe.load("street-cnn", settings), folder, refit=False)
@@ -86,7 +86,7 @@ def explain(folder: Path) -> None:
 def crowd(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Fifty classes, two folds and two seeds, as a head's run leaves them: no learning curves, no explained clips."""
     folder, rng = tmp_path_factory.mktemp("runs") / "crowd", np.random.default_rng(3)
-    recipe = Recipe.load("esc50-yamnet", ["evaluate.resamples=20", "train.seeds=[1,2]"])
+    recipe = Recipe.load("esc50-yamnet", ["train.seeds=[1,2]"])
     labels = [f"class_of_sound_{k}" for k in range(50)]
     folder.mkdir()
     (folder / "recipe.toml").write_text(recipe.to_toml())
