@@ -1,8 +1,8 @@
 """From one's own recordings to a recipe: what `hubbub train` and `hubbub.train` do with what they are given."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -13,18 +13,16 @@ from hubbub.data.datasets import DATASETS
 from hubbub.data.hub.dataset import is_hub_name
 from hubbub.errors import did_you_mean
 from hubbub.experiment.bench import common_settings, print_line
-from hubbub.experiment.engine import Engine
-from hubbub.experiment.local import local_engine
 from hubbub.experiment.prepare import Log
-from hubbub.experiment.run import Ended, run_all
-from hubbub.experiment.steps import ExperimentError, OtherRunError, RunPlan
+from hubbub.experiment.run import run_plan
+from hubbub.experiment.steps import RunPlan
 from hubbub.report.run import Run
 from hubbub.report.run_folder import run_name
 from hubbub.runtime import distributed, download
 from hubbub.runtime.homes import StoreError
 from hubbub.runtime.names import name_problem, safe_name
 
-__all__ = ["Plan", "plan", "run_in_free_folder", "train"]
+__all__ = ["Plan", "plan", "train"]
 
 #: The recipes that are fitted to any recordings: a frozen backbone with a linear head, and a network from scratch.
 FROZEN, SCRATCH = "esc50-yamnet", "esc50-compact"
@@ -71,26 +69,9 @@ def train(
     log: Log = (lambda line: None) if quiet else print_line
     for line in planned.lines:
         log(line)
-    own = planned.name + "-quick" * quick
-    run = RunPlan(planned.recipe, Path(out) / run_name(str(what), given=own if name is None else name), quick, refit)
+    run = planned.run(Path(out), name, refit=refit)
     distributed.check_world_size(run.recipe.train.nodes, run.recipe.train.devices)
-    ended = run_in_free_folder(run, name is None, lambda one: local_engine([one], jobs, log), log)
-    if ended.failed:
-        raise ended.failed[0].error or ExperimentError(f"{ended.run.folder} could not be run.")
-    return Run(ended.run.folder)
-
-
-def run_in_free_folder(run: RunPlan, renamed: bool, engine: Callable[[RunPlan], Engine], log: Log) -> Ended:
-    """Runs what is left of `run`; if `renamed`, in NAME-2, NAME-3 ... where NAME holds the run of other clips or
-    settings."""
-    first, number = run.folder, 1
-    while True:
-        (ended,) = run_all([run], engine(run), log)
-        if not (renamed and ended.failed and isinstance(ended.failed[0].error, OtherRunError)):
-            return ended
-        number += 1
-        log(f"{run.folder} holds the run of other clips or settings, so this one goes to {first.name}-{number}")
-        run = replace(run, folder=first.with_name(f"{first.name}-{number}"))
+    return Run(run_plan(run, jobs, log).run.folder)
 
 
 @dataclass(frozen=True)
@@ -100,6 +81,13 @@ class Plan:
     recipe: Recipe
     name: str
     lines: tuple[str, ...]
+    quick: bool = False
+
+    def run(self, out: Path, name: str | None = None, *, refit: bool = True) -> RunPlan:
+        """The run in the folder `out`/`name`; by default under the plan's own name, or that with a number where another
+        run has it. Raises `RecipeError` for a `name` that cannot name a folder."""
+        folder = out / run_name("", given=self.name if name is None else name)
+        return RunPlan(self.recipe, folder, self.quick, refit, renamed=name is None)
 
 
 def plan(
@@ -137,9 +125,10 @@ def plan(
         if head:
             options.append(as_setting("head.name", head))
         found, name = Recipe.load(what, [*options, *settings], quick=quick), Path(what).stem
-        if found.data.name != Recipe.load(what, quick=quick).data.name:
+        shipped_form = Recipe.load(what, quick=quick)
+        if found.data.name != shipped_form.data.name:
             name = f"{safe_name(data_title(found.data.name))}-{name}"
-        return Plan(found, name, ())
+        return Plan(found, name + _ending(found, shipped_form.protocol.folds, quick), (), quick)
     _refuse_unknown(what)
     if recipe:
         base, why = recipe, f"recipe: {recipe}, as asked"
@@ -162,7 +151,14 @@ def plan(
     if quick:
         options += [as_setting("data.limit", _QUICK_CLIPS), as_setting("protocol.k", 2)]
     made = Recipe.of(content).with_settings([*options, *settings])
-    return Plan(made, name if not name_problem(name) else safe_name(name), (_understood(what), why))
+    name = name if not name_problem(name) else safe_name(name)
+    return Plan(made, name + _ending(made, (), quick), (_understood(what), why), quick)
+
+
+def _ending(recipe: Recipe, folds: tuple[str, ...], quick: bool) -> str:
+    """What follows in the name of a quick run, and of a run of other test folds than the usual `folds`."""
+    chosen = recipe.protocol.folds
+    return "-quick" * quick + (f"-fold{safe_name(','.join(chosen))}" if chosen and chosen != folds else "")
 
 
 def _understood(what: str) -> str:

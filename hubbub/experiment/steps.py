@@ -55,7 +55,8 @@ class RunPlan:
     """One recipe in one folder: quick or full, with or without a final classifier refitted on all folds.
 
     `caveats` belong beside its figures; they are known once the run has begun. `network` makes the networks where the
-    recipe names a class of the caller's own.
+    recipe names a class of the caller's own. A `renamed` run goes to NAME-2, NAME-3 ... where its folder NAME holds the
+    run of other clips or settings.
     """
 
     recipe: Recipe
@@ -64,6 +65,7 @@ class RunPlan:
     refit: bool = True
     caveats: tuple[str, ...] = ()
     network: "NetworkFactory | None" = None
+    renamed: bool = False
 
 
 @dataclass(frozen=True)
