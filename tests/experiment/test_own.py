@@ -75,7 +75,7 @@ def test_the_run_folder_is_named_after_data_quickness_and_chosen_folds(tmp_path:
         assert run.folder == out / name and run.renamed and run.quick == ("quick" in name)
     given = named["mine"].run(out, "other", refit=False)
     assert given.folder == out / "other" and not given.renamed and not given.refit
-    with pytest.raises(RecipeError, match="--name '..' cannot name a folder"):
+    with pytest.raises(RecipeError, match=r"--name '\.\.' cannot name a folder"):
         named["mine"].run(out, "..")
 
 
