@@ -14,6 +14,7 @@ from hubbub.errors import HubbubError
 
 __all__ = [
     "LOUDEST",
+    "NARROW",
     "SHORTEST_S",
     "SILENCE",
     "Downmixer",
@@ -314,7 +315,7 @@ def _is_narrow(samples: Samples) -> bool:
         return False
     numbers: npt.NDArray[np.integer] = samples  # type: ignore[assignment]
     low, high = int(numbers.min()), int(numbers.max())
-    return -(2**15) <= low and high < 2**15 and high - low > STEPS and bool((numbers % 2**8).any())
+    return low >= -(2**15) and high < 2**15 and high - low > STEPS and bool((numbers % 2**8).any())
 
 
 def _is_channels(short: int, long: int) -> bool:
