@@ -87,7 +87,7 @@ def prepare(
     resolved = resolve(recipe)
     recipe, clips, caveats = resolved.recipe, resolved.clips, resolved.caveats
     base = TorchClassifier(recipe, clips.labels, network=network).to(recipe.train.device)
-    weights, random = _load_weights(base, quick, log)  # may download, so after all that can refuse the recipe
+    weights, random = _load_weights(base, quick, log, network)  # may download, so after all that can refuse the recipe
     caveats += random
     sealed = set(parts) < set(splits.PARTS)
     log(f"{clips.name}: {len(clips):,} clips, {len(clips.labels)} classes; reading")
@@ -138,12 +138,13 @@ def _read(recipe: Recipe, clips: Clips) -> tuple[Inputs, list[NearDuplicate]]:
     return sound, near_duplicates.find(sound, list(clips.table["group"]))
 
 
-def _load_weights(base: "TorchClassifier", quick: bool, log: Log) -> tuple[Path | None, tuple[str, ...]]:
+def _load_weights(
+    base: "TorchClassifier", quick: bool, log: Log, factory: "NetworkFactory | None"
+) -> tuple[Path | None, tuple[str, ...]]:
     """Loads the weights that the recipe names; returns their file, and the caveat of a network that should have some.
 
     A quick run goes on without published weights that cannot be downloaded.
     """
-    from hubbub.models.custom import PREFIX, is_custom
     from hubbub.models.weights import find_weights, load_weights, published
 
     network = base.recipe.network
@@ -155,14 +156,28 @@ def _load_weights(base: "TorchClassifier", quick: bool, log: Log) -> tuple[Path 
             raise
     if weights:
         log(load_weights(base.network, weights))
-    elif is_custom(network.name):
-        if not base.frozen and network.mode != "head":
-            return None, ()
-        mine = network.name.removeprefix(PREFIX)
-        return None, (f"UNKNOWN WEIGHTS: {mine} stayed as its class makes it; what it learnt from is not known",)
+    elif factory is not None:
+        return None, _own_weights(base, factory) if base.frozen or network.mode == "head" else ()
     elif base.frozen or network.mode == "head" or (network.weights != "none" and published(base.recipe)):
         return None, (f"RANDOM INITIALISATION: the {network.name}'s weights were drawn, not trained",)
     return weights, ()
+
+
+def _own_weights(base: "TorchClassifier", factory: "NetworkFactory") -> tuple[str, ...]:
+    """The caveat of a frozen network that the caller's class or function makes; none where it has no weights."""
+    from hubbub.models.custom import name_of, random_weights
+
+    drawn, weights = random_weights(factory, base.network, len(base.labels))
+    name = name_of(factory)
+    if not weights:
+        return ()
+    if not drawn:
+        return (
+            f"UNKNOWN WEIGHTS: {name} has the same weights each time it is made; what they learnt from is not known",
+        )
+    if len(drawn) == weights:
+        return (f"RANDOM INITIALISATION: the weights of {name} were drawn, not trained",)
+    return (f"RANDOM INITIALISATION: {len(drawn)} of {weights} weights of {name} were drawn ({examples(drawn)})",)
 
 
 def _split(clips: Clips, recipe: Recipe) -> list[Split]:

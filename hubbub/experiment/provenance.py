@@ -27,6 +27,8 @@ def environment_of(prepared: Prepared) -> Environment:
     """Versions, machine, data and protocol of a run."""
     import torch
 
+    from hubbub.models.custom import fingerprint
+
     clips = prepared.clips
     return Environment(
         hubbub=metadata.version("hubbub"),
@@ -40,6 +42,7 @@ def environment_of(prepared: Prepared) -> Environment:
         ),
         data=data_facts(clips, data_manifest(prepared), prepared.audit.warnings),
         weights={path.name: files.sha256(path) for path in [prepared.weights] if path},
+        network=fingerprint(prepared.network, prepared.base.network) if prepared.network else {},
         protocol=_describe_protocol(prepared),
         test_folds=[split.name for split in prepared.splits],
         why_not_comparable=_reasons(prepared),
