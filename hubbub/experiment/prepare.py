@@ -1,6 +1,6 @@
 """What the cells of a run share: clips, sound, splits, the initial network, and a frozen network's embeddings."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hubbub.config.recipe import Recipe
-from hubbub.data import arrays, cache, leaks, near_duplicates, splits
+from hubbub.data import arrays, cache, class_folders, leaks, near_duplicates, splits
 from hubbub.data.cache import Segments
 from hubbub.data.clips import Clips
 from hubbub.data.folds import JOINED, MADE
@@ -58,6 +58,29 @@ class Prepared:
     def inputs(self) -> Inputs | Segments:
         """The inputs of training: the embeddings of a frozen network, else the sound or spectrograms."""
         return self.sound if self.embedded is None else self.embedded
+
+    @property
+    def why_not_comparable(self) -> list[str]:
+        """The reasons against comparing the figures with published ones; empty where there are none."""
+        reasons = [f"NOT COMPARABLE: {leak}" for leak in self.audit.leaks] + list(self.clips.notes)
+        if all(len(split.test) for split in self.splits):  # else the test parts are sealed
+            reasons += self._on_test_parts()
+        reasons += self.caveats
+        if self.quick:
+            reasons.append("QUICK: a reduced run to see that it works")
+        return reasons
+
+    def _on_test_parts(self) -> Iterator[str]:
+        protocol, names = self.recipe.protocol, [split.name for split in self.splits]
+        named_parts = all(class_folders.part_named(fold).isalpha() for fold in self.clips.folds)
+        if protocol.folds or (protocol.kind == "fixed" and not named_parts):
+            yield f"PART OF THE FOLDS: tested on fold {', '.join(names)} alone"
+        yield from splits.untestable(self.clips, self.splits)
+        if protocol.kind == "time":
+            yield (
+                "ONE RECORDING: within-recording figure; training and test parts are of one recording, so it says "
+                "nothing about other recordings"
+            )
 
     def with_recipe(self, recipe: Recipe) -> "Prepared":
         """The same data for a recipe that differs in training, head or network settings only."""
@@ -116,17 +139,17 @@ def prepare(
     audit = leaks.audit(clips, found, sound.contents, near, allow_leaky=recipe.protocol.allow_leaky)
     if isinstance(sound, cache.Waves) and sound.warnings:
         audit = replace(audit, warnings=(*audit.warnings, _decoding_warning(clips, sound.warnings)))
-    for line in (*clips.notes, *caveats, *audit.warnings, *(f"NOT COMPARABLE, it leaks: {x}" for x in audit.leaks)):
+    prepared = Prepared(
+        recipe, clips, sound, found, audit, near, base, weights, None, clips.targets(), quick, caveats, network
+    )
+    for line in (*audit.warnings, *prepared.why_not_comparable):
         log(f"warning: {line}")
-    embedded = None
     if base.frozen:
         if distributed.this_process().world_size > 1:
             log("frozen embeddings need no second device: one process does all the work, the others wait")
         log(f"{recipe.network.name}: embedding {len(clips):,} clips once")
-        embedded = cache.embed(sound, base)
-    return Prepared(
-        recipe, clips, sound, found, audit, near, base, weights, embedded, clips.targets(), quick, caveats, network
-    )
+        prepared = replace(prepared, embedded=cache.embed(sound, base))
+    return prepared
 
 
 def _read(recipe: Recipe, clips: Clips) -> tuple[Inputs, list[NearDuplicate]]:

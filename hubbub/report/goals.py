@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from hubbub.report import run_folder
+from hubbub.report.caveats import tags
 from hubbub.report.results import LevelName
 from hubbub.report.summary import NAMES
 
@@ -52,6 +53,6 @@ def _goal(runs: Path, recipe: str) -> pd.Series:
         "best epoch": "-" if epoch is None else str(epoch),
         "trainable parameters": "-" if trained is None else f"{trained:,}",
         "GPU needed": "yes" if fine_tuned else "no",
-        "read first": "; ".join(reason.partition(":")[0] for reason in summary.why_not_comparable),
+        "read first": tags(summary.why_not_comparable),
     }
     return pd.Series(facts, index=_GOAL_ROWS)
