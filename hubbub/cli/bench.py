@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -44,9 +43,6 @@ __all__ = [
     *("bench", "exit_if_failed", "print_overview", "print_places", "print_results", "print_summary", "print_tables"),
     "run_grid",
 ]
-
-#: Characters of a caveat in the terminal.
-CAVEAT = 200
 
 
 def bench(
@@ -211,6 +207,7 @@ def print_overview(folders: Sequence[Path]) -> None:
 
 def print_summary(summary: "Summary") -> None:
     """Prints a run's main figure with its interval, what belongs beside it, and the weakest classes."""
+    from hubbub.report.caveats import tags
     from hubbub.report.summary import describe_interval, weakest
 
     out.print(f"\n{summary.title}", style="bold", soft_wrap=True)
@@ -226,8 +223,11 @@ def print_summary(summary: "Summary") -> None:
     for spread, over in ((accuracy.sd, "folds"), (accuracy.sd_seeds, "seeds")):
         others += [f"sd over {over} {spread:.3f}"] if spread is not None else []
     out.print("; ".join(others), soft_wrap=True)
-    for line in (*summary.why_not_comparable, *summary.caveats):
-        out.print(shorten(line, CAVEAT, placeholder=" ... (in full on the page)"), style="yellow", soft_wrap=True)
+    if summary.why_not_comparable:  # the run logged them in full when they were found
+        read_first = f"read first: {tags(summary.why_not_comparable)} (in full on the page)"
+        out.print(read_first, style="yellow", soft_wrap=True)
+    for line in summary.caveats:
+        out.print(line, style="yellow", soft_wrap=True)
     if weak := weakest(summary):
         out.print(f"weakest: {weak}", soft_wrap=True)
     if summary.more_recordings:

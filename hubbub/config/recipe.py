@@ -243,6 +243,7 @@ class Recipe(Section):
         if not (quick or overrides or sections):
             return made
         written = {key: value for key, value in _read(name).items() if key not in ("quick", "tune")}
+        before: Self | None
         try:
             before = cls.of(written)
         except RecipeError:  # valid by its settings alone
@@ -337,6 +338,11 @@ def _parse_setting(setting: str) -> dict[str, Any]:
         if _field(found, *name.split(".")) is not None:
             raise RecipeError(f"--set {name}: {reason}")
     return found
+
+
+def _field(content: dict[str, Any], section: str, field: str) -> Any:
+    held = content.get(section)
+    return held.get(field) if isinstance(held, dict) else None
 
 
 def _nested(keys: list[str], value: Any) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from hubbub.audio.decode import AudioError
 from hubbub.data import entries
 from hubbub.data.clips import Clips, ClipsError
 from hubbub.data.inputs import Embedder, Inputs, Mapped, Segmenter
-from hubbub.data.properties import Properties, measure
+from hubbub.data.properties import Clipping, Properties, measure
 from hubbub.errors import examples
 from hubbub.runtime import files, homes
 from hubbub.runtime.processes import cores
@@ -50,8 +50,8 @@ __all__ = [
 Array = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.intp]
 T = TypeVar("T")
-#: Part of every key: increase it when decoding or resampling changes.
-VERSION = 4
+#: Part of every key: increase it when decoding, resampling or what is measured changes.
+VERSION = 5
 #: The same of the embeddings' keys, for when the entry holds something else.
 EMBEDDED = 5
 SEGMENTS_AT_ONCE = 256
@@ -287,6 +287,8 @@ def in_threads(read: Callable[[Any], T], clips: Clips, what: str, first: int = 0
 def _read(path: str, start_s: float, end_s: float, rate_hz: int | None) -> tuple[dict[str, Any], Array]:
     try:
         with decode.open_sound(path, start_s, end_s) as sound:
+            clipping = Clipping(sound.coding)
+            sound.watchers.append(clipping.feed)
             wave, own_rate = np.concatenate(list(sound.blocks)), sound.rate_hz
         facts = {
             "seconds": len(wave) / own_rate,
@@ -294,7 +296,7 @@ def _read(path: str, start_s: float, end_s: float, rate_hz: int | None) -> tuple
             "channels": sound.channels,
             "coding": sound.coding,
             "peak": float(np.abs(wave).max()),
-            **measure(wave, own_rate, sound.coding).as_dict(),
+            **measure(wave, own_rate, clipping.samples).as_dict(),
             "content": hashlib.sha256(f"{own_rate}".encode() + wave.tobytes()).hexdigest(),
             "warnings": sound.warnings,
             "error": "",

@@ -24,6 +24,7 @@ from hubbub.errors import HubbubError, did_you_mean
 from hubbub.experiment.run import Ended
 from hubbub.experiment.steps import RunPlan
 from hubbub.report import run_folder
+from hubbub.report.caveats import tags
 from hubbub.report.compare import compare_runs
 from hubbub.report.compare_page import write_comparison
 from hubbub.report.results import LevelName
@@ -158,7 +159,7 @@ def _row(folder: Path) -> dict[str, str]:
         "clip macro-F1": figure("clip", "macro_f1", "mean"),
         "segment accuracy": figure("segment", "accuracy", "mean"),
         "minutes": f"{(spent.total or spent.fit + spent.predict) / 60:.1f}" if (spent := summary.seconds) else "-",
-        "read first": "; ".join(reason.partition(":")[0] for reason in summary.why_not_comparable),
+        "read first": tags(summary.why_not_comparable),
     }
 
 

@@ -6,6 +6,7 @@ import pandas as pd
 
 from hubbub.config.recipe import Recipe
 from hubbub.report import run_folder
+from hubbub.report.caveats import tags
 from hubbub.report.results import LevelName
 from hubbub.report.summary import NAMES
 from hubbub.runtime import files
@@ -58,7 +59,7 @@ def _goal(runs: Path, recipe: str) -> pd.Series:
         "best epoch": "-" if epoch is None else str(epoch),
         "trainable parameters": "-" if trained is None else f"{trained:,}",
         "trained here": _trained(settings),
-        "read first": "; ".join(reason.partition(":")[0] for reason in summary.why_not_comparable),
+        "read first": tags(summary.why_not_comparable),
     }
     return pd.Series(facts | needed, index=_GOAL_ROWS)
 
@@ -69,7 +70,7 @@ def write_goals(table: pd.DataFrame, folder: Path) -> list[Path]:
     In CSV and JSON a goal is a row or an object, and its figures are numbers; Markdown is the table as it is printed.
     """
     paths = [folder / f"goals.{ending}" for ending in ("csv", "json", "md")]
-    by_goal = {goal: {fact: _value(text) for fact, text in table[goal].items()} for goal in table.columns}
+    by_goal = {goal: {str(fact): _value(text) for fact, text in table[goal].items()} for goal in table.columns}
     rows = pd.DataFrame([{"goal": goal} | facts for goal, facts in by_goal.items()], dtype=object)
     files.write_csv(paths[0], escape_table(rows))
     files.write_json(paths[1], by_goal)

@@ -256,7 +256,8 @@ class Scored(Content):
 
 
 class Environment(Content):
-    """Versions, machine, data and protocol of a run; `scored` where hubbub trained nothing."""
+    """Versions, machine, data and protocol of a run; `scored` where hubbub trained nothing. `network` is the
+    fingerprint of a network of the caller's own."""
 
     hubbub: str = ""
     python: str = ""
@@ -264,6 +265,7 @@ class Environment(Content):
     machine: Machine = Machine()
     data: DataFacts
     weights: dict[str, str] = {}
+    network: dict[str, str] = {}
     protocol: str
     test_folds: list[str] = Field(min_length=1)
     why_not_comparable: list[str]
