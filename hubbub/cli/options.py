@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from hubbub.config.recipe import Recipe
 
 __all__ = [
-    *("Address", "AllowLeaky", "AllowMissing", "Cpus", "Data", "Debug", "Device", "Engine", "Folds", "Gap", "Gpus"),
-    *("Jobs", "MinDuration", "Model", "Name", "Out", "Quick", "Release", "Seeds", "Settings"),
+    *("Address", "AllowLeaky", "AllowMissing", "Cpus", "Data", "Debug", "Device", "Engine", "Folds", "From", "Gap"),
+    *("Gpus", "Jobs", "MinDuration", "Model", "Name", "Out", "Quick", "Release", "Seeds", "Settings"),
     *("as_settings", "err", "finite", "log", "log_warnings", "out", "recipe_of"),
 ]
 
@@ -84,6 +84,12 @@ Jobs = Annotated[
 ]
 Seeds = Annotated[
     str | None, typer.Option("--seeds", "--seed", help="Seeds to run, e.g. 42,43. Default: the recipe's.")
+]
+From = Annotated[
+    Path | None,
+    typer.Option(
+        "--from", help="Take the settings that a search found: its best.toml, or its folder. Data and protocol stay."
+    ),
 ]
 Model = Annotated[
     str | None, typer.Option("--model", help="A run folder, a saved or exported classifier, or 'yamnet'.")
