@@ -242,6 +242,7 @@ class Recipe(Section):
         if not (quick or overrides or sections):
             return made
         written = {key: value for key, value in _read(name).items() if key not in ("quick", "tune")}
+        before: Self | None
         try:
             before = cls.of(written)
         except RecipeError:  # valid by its settings alone
