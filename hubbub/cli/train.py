@@ -10,6 +10,7 @@ from hubbub.cli.bench import exit_if_failed, print_results, run_grid
 from hubbub.cli.options import (
     AllowLeaky,
     AllowMissing,
+    Data,
     Debug,
     Device,
     From,
@@ -24,7 +25,6 @@ from hubbub.cli.options import (
     log,
     out,
 )
-from hubbub.runtime.names import safe_name
 
 __all__ = ["train"]
 
@@ -40,6 +40,7 @@ def train(
             "files and labels, a known data set, a recipe or a TOML file.",
         ),
     ],
+    data: Data = None,
     recipe: Annotated[str | None, typer.Option("--recipe", help="Train this recipe on the data.")] = None,
     backbone: Annotated[
         str | None, typer.Option("--backbone", help="The frozen network under the head. Default: yamnet.")
@@ -93,29 +94,24 @@ def train(
     Example: hubbub train street-cnn --fold 1 --no-refit
     """
     from hubbub.experiment.local import local_engine
-    from hubbub.experiment.own import plan, run_in_free_folder
-    from hubbub.experiment.steps import RunPlan
-    from hubbub.report.run_folder import run_name
+    from hubbub.experiment.own import plan
+    from hubbub.experiment.run import run_all
 
     options = {"train.epochs": epochs, "train.learning_rate": lr, "train.batch_size": batch_size}
     extra = [f"{key}={value}" for key, value in options.items() if value is not None]
     planned = plan(
         what, [*as_settings(settings, device, fold, seeds, allow_missing, allow_leaky), *extra], recipe=recipe,
         backbone=backbone, head=head, from_scratch=from_scratch, folds=folds, group=group, test=test,
-        background=background, quick=quick, source=found,
+        background=background, quick=quick, data=data, source=found,
     )  # fmt: skip
     for line in planned.lines:
         log(line)
-    own = planned.name + "-quick" * quick + (f"-fold{safe_name(fold)}" if fold else "")
-    folder = out_dir / run_name(what, given=own if name is None else name)
-    run = RunPlan(planned.recipe, folder, quick, refit)
-    (ended,) = run_grid(
-        [run], lambda: [run_in_free_folder(run, name is None, lambda one: local_engine([one], jobs, log), log)]
-    )
-    print_results([ended])
-    exit_if_failed([ended], debug)
+    runs = [planned.run(out_dir, name, refit=refit)]
+    ends = run_grid(runs, lambda: run_all(runs, local_engine(runs, jobs, log), log))
+    print_results(ends)
+    exit_if_failed(ends, debug)
     if refit:
-        _print_next(ended.run.folder, what)
+        _print_next(ends[0].run.folder, what)
 
 
 def _print_next(folder: Path, what: str) -> None:

@@ -8,6 +8,7 @@ The sections are in the other modules of `config/`; here are the recipe, the rul
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 from typing import Any, Self
@@ -20,6 +21,7 @@ from hubbub.config.mistakes import explain_error
 from hubbub.config.other_names import explain_name
 from hubbub.config.seconds import in_samples
 from hubbub.config.sections import (
+    RETIRED,
     AudioSettings,
     Data,
     Evaluate,
@@ -242,11 +244,9 @@ class Recipe(Section):
         if not (quick or overrides or sections):
             return made
         written = {key: value for key, value in _read(name).items() if key not in ("quick", "tune")}
-        before: Self | None
-        try:
+        before = None if made.title == written.get("title") else made
+        with suppress(RecipeError):  # a file may be valid by these settings alone
             before = cls.of(written)
-        except RecipeError:  # valid by its settings alone
-            before = None if made.title == written.get("title") else made
         return made.retitled(before)
 
     @classmethod
@@ -332,7 +332,16 @@ def _parse_setting(setting: str) -> dict[str, Any]:
         if isinstance(error.__cause__, RecursionError):
             raise RecipeError(f"--set {key.strip()}: {error}") from error
         parsed = value
-    return _nested(parts, parsed)
+    found = _nested(parts, parsed)
+    for name, reason in RETIRED.items():
+        if _field(found, *name.split(".")) is not None:
+            raise RecipeError(f"--set {name}: {reason}")
+    return found
+
+
+def _field(content: dict[str, Any], section: str, field: str) -> Any:
+    held = content.get(section)
+    return held.get(field) if isinstance(held, dict) else None
 
 
 def _nested(keys: list[str], value: Any) -> dict[str, Any]:

@@ -56,7 +56,8 @@ class RunPlan:
     """One recipe in one folder: quick or full, with or without a final classifier refitted on all folds.
 
     `caveats` belong beside its figures; they are known once the run has begun. `network` makes the networks where the
-    recipe names a class of the caller's own.
+    recipe names a class of the caller's own. A `renamed` run goes to NAME-2, NAME-3 ... where its folder NAME holds the
+    run of other clips or settings.
     """
 
     recipe: Recipe
@@ -65,6 +66,7 @@ class RunPlan:
     refit: bool = True
     caveats: tuple[str, ...] = ()
     network: "NetworkFactory | None" = None
+    renamed: bool = False
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,8 @@ def refuse_foreign(folder: Path) -> None:
 
 
 def _refuse_other(prepared: Prepared, folder: Path) -> None:
-    """On another day or machine, a cell must use the clips and weights that the run began with."""
+    """On another day or machine, a cell must use the clips, the weights and the caller's own network that the run began
+    with."""
     before, now = run_folder.read_environment(folder), environment_of(prepared)
     for difference, one, other in (
         ("on other clips", before.data.manifest, now.data.manifest),
@@ -186,6 +189,14 @@ def _refuse_other(prepared: Prepared, folder: Path) -> None:
             raise OtherRunError(
                 f"{folder} was begun {difference} than are here now. Give another --name, or put the same files into "
                 "HUBBUB_HOME."
+            )
+    for what, begun in before.network.items():
+        if begun != now.network.get(what, begun):
+            name = prepared.recipe.network.name.partition(":")[2]
+            edited = {"source": "code", "shapes": "shapes of weights"}[what]
+            raise OtherRunError(
+                f"{folder} was begun with another {name}: the {edited} changed since. Undo the change to continue that "
+                "run, or give another name= to begin a new one."
             )
 
 

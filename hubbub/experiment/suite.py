@@ -19,10 +19,12 @@ from hubbub.config.other_names import explain_name
 from hubbub.config.recipe import Recipe, RecipeError
 from hubbub.config.sections import Distinct, Section, Seed
 from hubbub.config.titles import data_title
+from hubbub.data.open import with_data
 from hubbub.errors import HubbubError, did_you_mean
 from hubbub.experiment.run import Ended
 from hubbub.experiment.steps import RunPlan
 from hubbub.report import run_folder
+from hubbub.report.caveats import tags
 from hubbub.report.compare import compare_runs
 from hubbub.report.compare_page import write_comparison
 from hubbub.report.results import LevelName
@@ -71,10 +73,11 @@ def runs_of(
     name: str | None = None,
     settings: Sequence[str] = (),
     quick: bool = False,
+    data: str | Path | None = None,
     sections: Mapping[str, Any] | None = None,
 ) -> list[RunPlan]:
     """The runs of recipes and suites by name or file, in `out`/RECIPE, or `out`/SUITE/RECIPE for those of a suite; in
-    `out`/DATA-RECIPE where `settings` name other data.
+    `out`/DATA-RECIPE where `data` or `settings` name other data.
 
     `name` replaces the first part of a single recipe or suite. `settings` are `--set` settings for each recipe; they
     override the seeds and folds of a suite; `sections` replace those of a recipe, whose folder then ends in `-tuned`.
@@ -88,7 +91,7 @@ def runs_of(
     for one in names:
         place = out / run_folder.run_name(one, quick, name, "-tuned" if sections else "")
         if not is_suite(one):
-            held = Recipe.load(one, tuple(settings), quick=quick, sections=sections)
+            held = Recipe.load(one, with_data(one, data, settings), quick=quick, sections=sections)
             if name is None and held.data.name != Recipe.load(one).data.name:
                 place = out / f"{safe_name(data_title(held.data.name))}-{place.name}"
             found.append(RunPlan(held, place, quick))
@@ -98,7 +101,7 @@ def runs_of(
         members = [str(beside / m) if m.endswith(".toml") else m for m in suite.recipes]
         _refuse_unknown(members, f"suite {one}: ")
         for member in members:
-            held = Recipe.load(member, (*own, *settings), quick=quick)
+            held = Recipe.load(member, with_data(member, data, (*own, *settings)), quick=quick)
             found.append(RunPlan(held, place / run_folder.run_name(member), quick))
     return found
 
@@ -155,8 +158,8 @@ def _row(folder: Path) -> dict[str, str]:
         "sd seeds": figure("clip", "accuracy", "sd_seeds"),
         "clip macro-F1": figure("clip", "macro_f1", "mean"),
         "segment accuracy": figure("segment", "accuracy", "mean"),
-        "minutes": f"{(spent.fit + spent.predict) / 60:.1f}" if (spent := summary.seconds) else "-",
-        "read first": "; ".join(reason.partition(":")[0] for reason in summary.why_not_comparable),
+        "minutes": f"{(spent.total or spent.fit + spent.predict) / 60:.1f}" if (spent := summary.seconds) else "-",
+        "read first": tags(summary.why_not_comparable),
     }
 
 

@@ -36,7 +36,9 @@ SIDE_SHARE = 0.4
 class Training(lightning.LightningModule):
     """Trains one network with cross-entropy on segments.
 
-    Logs `train_loss` and, on validation segments, `val_*`; `history` holds them for each epoch. Logs the learning rates
+    Logs `train_loss`, `train_accuracy` and, on validation segments, `val_*`; `history` holds them for each epoch.
+    `train_accuracy` is that of the training batches as the network got them: augmented, with dropout, and with the
+    weights of that moment. Mixed segments have no one class, so a training that mixes has none. Logs the learning rates
     of each epoch's last step as `learning_rate` (of the head) and `backbone_learning_rate`. `lowered` is for a
     plateau schedule without validation: the epochs at whose end an earlier fit lowered its rate.
     """
@@ -72,6 +74,7 @@ class Training(lightning.LightningModule):
         self.history: list[dict[str, float]] = []
         self.threads: set[int] = set()  # numbers of CPU threads used in the epochs
         self._losses: list[Tensor] = []
+        self._right: list[Tensor] = []  # whether each training segment was decided right
         self._metrics: dict[str, float] = {}
         self._validated: list[tuple[Tensor, Tensor]] = []
 
@@ -134,6 +137,8 @@ class Training(lightning.LightningModule):
         if self.mixing:
             targets = nn.functional.one_hot(targets, len(self.classifier.labels)).float()
         logits, targets = self._forward(inputs, targets, generator)
+        if not self.mixing:
+            self._right.append(logits.detach().argmax(1) == targets)
         loss = self._loss(logits, targets)
         for side in self.network.side_logits():
             loss = loss + SIDE_SHARE * self._loss(side, targets)
@@ -166,11 +171,18 @@ class Training(lightning.LightningModule):
         self._swap_average()
 
     def on_train_epoch_end(self) -> None:
-        (losses,) = self._from_all_devices(float(torch.stack(self._losses).mean()))
+        right = torch.cat(self._right).float().cpu() if self._right else torch.zeros(0)
+        losses, hits, seen = self._from_all_devices(
+            float(torch.stack(self._losses).mean()), float(right.sum()), len(right)
+        )
         self._losses.clear()
-        row = {"epoch": self.current_epoch + 1, "train_loss": float(np.mean(losses)), **self._metrics}
+        self._right.clear()
+        trained = {"train_loss": float(np.mean(losses))}
+        if sum(seen):
+            trained["train_accuracy"] = sum(hits) / sum(seen)
+        row = {"epoch": self.current_epoch + 1, **trained, **self._metrics}
         self.history.append(row)
-        self.log("train_loss", row["train_loss"], prog_bar=True, sync_dist=True)
+        self.log_dict(trained, prog_bar=True, sync_dist=True)
         self.log_dict(self._last_rates(), sync_dist=True)
         if self.each_epoch:
             self.each_epoch(row)

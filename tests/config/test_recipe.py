@@ -108,6 +108,15 @@ def test_set_wins_over_quick_and_the_last_setting_wins(written: Path) -> None:
     assert Recipe.load(written, ["title=mine"]).title == "mine"
 
 
+def test_a_retired_setting_is_dropped_from_stored_recipes_and_refused_by_set(written: Path) -> None:
+    plain = Recipe.load(written)
+    written.write_text(plain.to_toml().replace("[evaluate]\n", "[evaluate]\nresamples = 50\n"))
+    assert Recipe.load(written).to_toml() == plain.to_toml()
+    for setting in ("evaluate.resamples=50", "evaluate={resamples = 50}"):
+        with pytest.raises(RecipeError, match=r"^--set evaluate\.resamples: intervals are computed without drawing"):
+            Recipe.load(written, [setting])
+
+
 def test_quick_takes_its_protocol_for_its_own_kind_alone(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text('[data]\nname = "street"\n[quick.protocol]\nfolds = ["1"]\n[quick.train]\nepochs = 2\n')
@@ -128,7 +137,7 @@ def test_a_setting_that_says_nothing_is_refused(setting: str, written: Path) -> 
         ("train.epoch=3", r"there is no train\.epoch\. Did you mean 'epochs'\?"),
         ("tran.epochs=3", r"there is no tran\. Did you mean 'train'\?"),
         ("windows.lenght=3", r"there is no windows\.lenght\. Did you mean 'length'\?"),
-        ("evaluate.zzz=3", r"there is no evaluate\.zzz\. Known: hop, pooling, resamples, shifts, unknown\."),
+        ("evaluate.zzz=3", r"there is no evaluate\.zzz\. Known: hop, pooling, shifts, unknown\."),
         ("train.epochs=ten", r"train\.epochs: .*valid integer.*\(given: 'ten'\)"),
         ("train.epochs=2.5", r"train\.epochs: .*valid integer.*\(given: 2\.5\)"),
         ("train.epochs=0", r"train\.epochs: .*greater than or equal to 1 \(given: 0\)"),

@@ -31,7 +31,7 @@ from hubbub.experiment.prepare import prepare
 from hubbub.experiment.run import ExperimentError, run_recipe
 from hubbub.metrics import classification
 from hubbub.models.dense_heads import LogisticHead
-from hubbub.report import goals
+from hubbub.report import goals, run_folder
 from hubbub.runtime import files
 from hubbub.runtime.devices import choose_device
 from hubbub.training import module
@@ -424,8 +424,60 @@ def test_the_goals_table_shows_what_was_run_and_how_to_run_the_rest(tmp_path: Pa
     network = load(tmp_path / "us8k-esresnext" / "test-1" / "seed-42" / "classifier").network
     trainable = sum(p.numel() for p in network.parameters())
     assert table.loc["trainable parameters", "A2"] == f"{trainable:,}"
-    assert table.loc["GPU needed", "A2"] == "yes"
+    assert table.loc["trained here", "A2"] == "all layers of cnn"
     assert "SYNTHETIC" in table.loc["read first", "A2"]
+    assert table.loc["seconds of training", "A2"] == f"{summary.seconds.fit:,.0f}"
+    headed = Recipe.load("street-cnn", [*TINY, "network.mode=head", 'protocol.folds=["1"]'])
+    run_recipe(headed, tmp_path / "us8k-audioclip", refit=False)
+    table = goals.goals_table(tmp_path)
+    assert table.loc["trained here", "A3"] == "the head of cnn"
+    assert table.loc["the goal trains"].tolist() == [
+        *(
+            "lightgbm on frozen yamnet",
+            "ensemble on frozen yamnet",
+            "all layers of esresnext",
+            "all layers of audioclip",
+        ),
+    ]
+    assert table.loc["GPU needed"].tolist() == ["no", "no", "yes", "yes"], "whatever was trained here"
+
+
+def test_times_count_from_decoded_sound_to_answers_also_from_the_cache(headed: Path, tmp_path: Path) -> None:
+    recipe = Recipe.load("street-cnn", [*HEAD, 'protocol.folds=["1"]'])
+    (one,) = (run_folder.read_result(place) for _, _, place in run_folder.cells(_ran(recipe, tmp_path / "one")))
+    prepared = prepare(recipe, quick=False)
+    spent = prepared.embedded.seconds
+    embed = one.seconds.embed
+    assert embed.fit + embed.predict == pytest.approx(spent), "every clip is in one part"
+    assert embed.predict == pytest.approx(spent / 5, rel=0.05)
+    assert one.seconds.fit > embed.fit > 0 and one.seconds.predict > embed.predict > 0
+    assert one.seconds.fit + one.seconds.predict == pytest.approx(
+        read_json(tmp_path / "one/summary.json")["seconds"]["total"]
+    )
+    validated = run_folder.read_validation(run_folder.cells(tmp_path / "one")[0][2])
+    assert validated.seconds.predict > spent / 6
+    # All folds and seeds share one computation.
+    cells = [run_folder.read_result(place).seconds for _, _, place in run_folder.cells(headed)]
+    total = read_json(headed / "summary.json")["seconds"]
+    assert len(cells) == 10
+    assert total["embed"]["fit"] == pytest.approx(spent)
+    assert total["predict"] == pytest.approx(sum(cell.predict for cell in cells))
+    heads = sum(cell.fit + cell.predict - cell.embed.fit - cell.embed.predict for cell in cells)
+    assert total["total"] == pytest.approx(spent + heads)
+    page = re.sub("<.*?>", "", (headed / "report.html").read_text(encoding="utf-8"))
+    assert "of these the embeddings of test clips, cached" in page
+
+
+def _ran(recipe: Recipe, folder: Path) -> Path:
+    run_recipe(recipe, folder, refit=False)
+    return folder
+
+
+def test_speed_is_measured_over_several_batches(trained: Path) -> None:
+    for _, _, place in run_folder.cells(trained):
+        speed = read_json(place / "metrics_throughput.json")
+        assert speed["batches"] >= 3 and speed["segments"] == 32 * speed["batches"]
+        assert speed["segments"] > 0.5 * speed["segments_per_second"], "about a second of work"
 
 
 @pytest.mark.slow
@@ -436,7 +488,7 @@ def test_every_shipped_recipe_runs_quick_and_its_classifier_classifies(
     """Without a network: what is not at hand is drawn, and nobody waits for half a gigabyte."""
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # nobody answers there
     monkeypatch.setattr("hubbub.runtime.download.RETRIES", 0)
-    plan = Recipe.load(name, ["data.allow_missing=true", "evaluate.resamples=50"], quick=True)
+    plan = Recipe.load(name, ["data.allow_missing=true"], quick=True)
     if plan.data.name != "street":
         home("data", DATASETS[plan.data.name].folder)
     if plan.network.name == "yamnet":

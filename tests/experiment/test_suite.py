@@ -92,7 +92,7 @@ def test_unknown_names_are_told_together() -> None:
 def ended(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess]:
     """A suite of two heads, run by the command."""
     place = tmp_path_factory.mktemp("suite")
-    tiny = ["data.limit=2", "network.width=4", "evaluate.resamples=50", "head.name=logreg", 'protocol.folds=["1","2"]']
+    tiny = ["data.limit=2", "network.width=4", "head.name=logreg", 'protocol.folds=["1","2"]']
     for name, pool in (("mean", "mean"), ("both", "mean+max")):
         plan = Recipe.load("street-cnn", [*tiny, f"head.pool={pool}", "head.c=[1.0]"])
         (place / f"{name}.toml").write_text(plan.to_toml(), encoding="utf-8")
