@@ -223,10 +223,9 @@ class Recipe(Section):
         sections: Mapping[str, Any] | None = None,
     ) -> Self:
         """A shipped recipe's name or a TOML file -> Recipe: with `sections` in place of its own, then `[quick]`, then
-        `--set` settings applied.
+        `--set` settings applied. The title says what is run.
 
-        If `--set` names `protocol.kind`, or folds where `[quick]` has a kind of its own, the protocol of `[quick]` is
-        ignored. The title says what is run.
+        If `--set` names `protocol.kind`, or folds where `[quick]` has a kind, the protocol of `[quick]` is ignored.
         """
         content, overrides = _read(name), [_parse_setting(setting) for setting in settings]
         content |= sections or {}
