@@ -139,6 +139,7 @@ def data_images(
     folder: Annotated[Path, typer.Argument(help="Folder for spectrograms/ and spectrograms.csv.")],
     variants: Annotated[str, typer.Option("--variants", help=_VARIANTS)] = "orig",
     seed: Annotated[int, typer.Option("--seed", help="Seed of noise, masks and room reverberation.")] = 0,
+    rgba: Annotated[bool, typer.Option("--rgba", help="Write RGBA images, opaque.")] = False,
     data: Data = None,
     allow_missing: AllowMissing = False,
     settings: Settings = None,
@@ -146,12 +147,16 @@ def data_images(
 ) -> None:
     """Write spectrogram images of a data set and its variants, with a list of them; an interrupted run continues.
 
+    frontend.size is the height and the width.
+
     Example: hubbub data images us8k-resnet18 images --variants b
+
+    Example: hubbub data images us8k-resnet18 images --rgba --set frontend.size=[400,1000]
     """
     from hubbub.data import write_images
 
     chosen = recipe_of(recipe, data, settings, allow_missing)
-    out.print(str(write_images.write(chosen, folder, variants, seed)), soft_wrap=True)
+    out.print(str(write_images.write(chosen, folder, variants, seed, rgba=rgba)), soft_wrap=True)
 
 
 @app.command("augment")

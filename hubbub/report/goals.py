@@ -70,9 +70,7 @@ def write_goals(table: pd.DataFrame, folder: Path) -> list[Path]:
     In CSV and JSON a goal is a row or an object, and its figures are numbers; Markdown is the table as it is printed.
     """
     paths = [folder / f"goals.{ending}" for ending in ("csv", "json", "md")]
-    by_goal: dict[str, dict[str, str | float | int | None]] = {
-        goal: {str(fact): _value(text) for fact, text in table[goal].items()} for goal in table.columns
-    }
+    by_goal = {goal: {str(fact): _value(text) for fact, text in table[goal].items()} for goal in table.columns}
     rows = pd.DataFrame([{"goal": goal, **facts} for goal, facts in by_goal.items()], dtype=object)
     files.write_csv(paths[0], escape_table(rows))
     files.write_json(paths[1], by_goal)

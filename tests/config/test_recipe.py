@@ -265,6 +265,15 @@ def test_changed_values_come_back(tmp_path: Path) -> None:
     assert Recipe.load(path, quick=True).train.epochs == 1
 
 
+def test_a_recipe_without_its_search_has_its_reduced_form_still(tmp_path: Path) -> None:
+    """As a search's best.toml: [quick] may reduce a search that is no longer there."""
+    recipe = Recipe.load("esc50-resnet18-validation")
+    assert "tune" in recipe.quick
+    (tmp_path / "best.toml").write_text(recipe.altered({"train.batch_size": 4}).to_toml(), encoding="utf-8")
+    reduced = Recipe.load(tmp_path / "best.toml", quick=True)
+    assert (reduced.tune, reduced.data.name) == (None, "esc10")
+
+
 def test_written_out_in_full() -> None:
     content = tomllib.loads(Recipe.of(SMALL).to_toml())
     written = {f"{section}.{key}" for section, keys in content.items() if isinstance(keys, dict) for key in keys}
