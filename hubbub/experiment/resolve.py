@@ -47,6 +47,7 @@ def resolve(recipe: Recipe) -> Resolved:
     clips = hold_out(open_clips(recipe), recipe.data.held_out)
     recipe = with_protocol(recipe, decide(clips, recipe.protocol))
     recipe, notes = fit_to_data(recipe, clips)
+    splits.refuse_one_class(clips)
     clips, _ = folds.make_folds(clips, recipe.protocol)
     splits.make_splits(clips, recipe.protocol)  # refuses what cannot be split, before anything is decoded
     return Resolved(recipe, clips, caveats, notes)

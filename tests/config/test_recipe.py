@@ -419,6 +419,13 @@ def test_the_command_refuses_a_seed_named_twice() -> None:
         Recipe.load("street-cnn", as_settings(None, None, seeds="42,42"))
 
 
+def test_the_command_and_python_make_the_same_settings() -> None:
+    typed = as_settings(["train.epochs=1"], "cpu", "1, 2", "42,43", True, True)
+    given = common_settings({"train.epochs": 1}, ["1", 2], [42, 43], "cpu", True, True)
+    assert Recipe.load("street-cnn", typed) == Recipe.load("street-cnn", given)
+    assert as_settings(None, None) == common_settings() == []
+
+
 def test_the_reduced_form_of_a_protocol_goes_with_the_protocol() -> None:
     assert Recipe.load("street-cnn", quick=True).protocol.folds == ("1",)
     held = Recipe.load("street-cnn", ["protocol.kind=holdout"], quick=True)
