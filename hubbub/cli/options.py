@@ -119,20 +119,11 @@ def as_settings(
     allow_leaky: bool = False,
 ) -> list[str]:
     """The common options as `--set` settings, so that the resolved recipe holds them."""
-    from hubbub.config.recipe import as_setting
+    from hubbub.config.run_options import common_settings
 
-    settings = list(settings or [])
-    if device:
-        settings.append(as_setting("train.device", device))
-    if folds:
-        settings.append(as_setting("protocol.folds", [fold.strip() for fold in folds.split(",")]))
-    if seeds:
-        settings.append(f"train.seeds=[{seeds}]")
-    if allow_missing:
-        settings.append("data.allow_missing=true")
-    if allow_leaky:
-        settings.append("protocol.allow_leaky=true")
-    return settings
+    named = [fold.strip() for fold in folds.split(",")] if folds else None
+    options = common_settings(None, named, None, device, allow_missing, allow_leaky)
+    return [*(settings or []), *options, *([f"train.seeds=[{seeds}]"] if seeds else [])]
 
 
 def recipe_of(name: str, data: str | None, settings: list[str] | None, allow_missing: bool) -> "Recipe":

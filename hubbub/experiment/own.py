@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from hubbub.config.recipe import Recipe, RecipeError, as_setting, shipped
+from hubbub.config.run_options import common_settings
 from hubbub.config.titles import data_title
 from hubbub.data.clips import ClipsError
 from hubbub.data.datasets import DATASETS
 from hubbub.data.hub.dataset import is_hub_name
 from hubbub.data.open import known_data, with_data
 from hubbub.errors import did_you_mean
-from hubbub.experiment.bench import common_settings, print_line
+from hubbub.experiment.bench import print_line
 from hubbub.experiment.carry_over import NOTHING, carry_over
 from hubbub.experiment.prepare import Log
 from hubbub.experiment.run import run_plan
