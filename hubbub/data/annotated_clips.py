@@ -182,7 +182,7 @@ def _clips(name: str, sounds: Sounds, sources: Sequence[Source], asked: Asked, n
     rows, on_groups = _rows(found, missing, table, sounds.base)
     clips = build(
         name, rows, labels=labels, allow_missing=asked.allow_missing, notes=(*notes, *on_groups),
-        where=f"{sounds.base} (the recipe's data.root may name another folder)",
+        where=f"{sounds.base} (--set data.root=FOLDER names another folder)",
         group_source="given" if any(table["group"]) else "file",
     )  # fmt: skip
     if asked.group_column and any(asked.group_column in source.given.columns for source in sources):
