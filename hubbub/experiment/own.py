@@ -11,6 +11,7 @@ from hubbub.config.recipe import Recipe, RecipeError, as_setting, data_title, sh
 from hubbub.data.clips import ClipsError
 from hubbub.data.datasets import DATASETS
 from hubbub.data.hub.dataset import is_hub_name
+from hubbub.data.open import clip_settings
 from hubbub.errors import did_you_mean
 from hubbub.experiment.bench import common_settings, print_line
 from hubbub.experiment.engine import Engine
@@ -130,7 +131,9 @@ def plan(
         raise RecipeError(
             f"--head {head} is for a frozen backbone, and --from-scratch trains a network. Leave one out."
         )
-    options = _data_settings(group, test, background, folds)
+    options = clip_settings(group, test, background)
+    if folds is not None:
+        options.append(as_setting("protocol.k", folds))
     if what in shipped() or Path(what).suffix == ".toml":
         if chosen:
             raise RecipeError(f"'{what}' is a recipe already, so {chosen[0]} cannot name another. Give data instead.")
@@ -221,8 +224,3 @@ def _freeze(content: dict[str, Any], head: str | None) -> None:
         content["head"] = {"name": head or "logreg"}
     elif head:
         content["head"]["name"] = head
-
-
-def _data_settings(group: str | None, test: str | None, background: bool, folds: int | None) -> list[str]:
-    given = {"data.group": group, "data.test": test, "data.background": background or None, "protocol.k": folds}
-    return [as_setting(field, value) for field, value in given.items() if value is not None]

@@ -318,6 +318,11 @@ def test_no_head_hears_through_attention_that_never_learnt() -> None:
         Recipe.of(sections | {"head": {"name": "logreg"}})
 
 
+@pytest.mark.parametrize("columns", [{"path": "my file", "label": 'a "kind"'}, {"end": "x = 1", "a b": "]"}, {}])
+def test_a_table_is_a_setting_too(columns: dict[str, str]) -> None:
+    assert Recipe.load("street-cnn", [as_setting("data.columns", columns)]).data.columns == columns
+
+
 # Hostile recipes
 
 _FIELDS = [name for name, _ in fields() if "." in name]
