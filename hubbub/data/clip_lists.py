@@ -98,7 +98,8 @@ def _rows(file: Path, columns: dict[str, str]) -> tuple[pd.DataFrame, pd.DataFra
         raise ClipsError(f"{file} lists no clips. Write one per row.")
     table = pd.DataFrame({ours: rows[name] for ours, name in sources.items() if name in rows}, index=rows.index)
     if nowhere := [str(row) for row, path in table["path"].items() if not clean(path)]:
-        raise ClipsError(f"{file}: {len(nowhere)} rows name no file (row {examples(nowhere)}). Write its path there.")
+        rows_name = "1 row names" if len(nowhere) == 1 else f"{len(nowhere):,} rows name"
+        raise ClipsError(f"{file}: {rows_name} no file (row {examples(nowhere)}). Write its path there.")
     others = rows.drop(columns=[name for name in sources.values() if name in rows])
     splits = _split_columns(others)
     only = next(iter(splits)) if len(splits) == 1 and "fold" not in sources else ""
@@ -173,15 +174,15 @@ def _unique_clips(source: Path, table: pd.DataFrame) -> tuple[pd.DataFrame, tupl
             again.append(at)
     if conflicting:
         raise ClipsError(
-            f"{source}: one file has two labels, {len(conflicting)} times ({examples(conflicting)}). A clip has one "
-            "label here: keep one of them, or give each the start and end of what it labels."
+            f"{source}: one file has two labels, {count(len(conflicting), 'time')} ({examples(conflicting)}). A clip has "
+            "one label here: keep one of them, or give each the start and end of what it labels."
         )
     text = [column for column in COLUMNS if column not in ("path", "start", "end")]
     cleaned = {column: [clean(cell) for cell in values.text(table[column])] for column in text}
     same = table.assign(**cleaned, path=[first[one] for one in part]).duplicated()  # similar paths may be two files
     notes = []
     if again_whole := int(same.sum()):
-        notes.append(f"REPEATED ROWS: {again_whole:,} rows repeat others and count once")
+        notes.append(f"REPEATED ROWS: {count(again_whole, 'row')} like others; each counts once")
     differing = [at for at in again if not same.iloc[at]]
     for at in differing:
         before = first[part[at]]
@@ -198,5 +199,6 @@ def _unique_clips(source: Path, table: pd.DataFrame) -> tuple[pd.DataFrame, tupl
         )
     if differing:
         clips = values.describe_rows(table, differing)
-        notes.append(f"REPEATED: {len(differing):,} clips are parts listed before under other names ({clips})")
+        are_parts = count(len(differing), "clip is a part", "clips are parts")
+        notes.append(f"REPEATED: {are_parts} listed before under other names ({clips})")
     return table[~same], tuple(notes)

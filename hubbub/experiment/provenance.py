@@ -84,8 +84,8 @@ def _reasons(prepared: Prepared) -> list[str]:
         reasons += splits.untestable(prepared.clips, prepared.splits)
     if protocol.kind == "time":
         reasons.append(
-            "ONE RECORDING: within-recording figure; training and test parts are of one recording, so it says nothing "
-            "about other recordings"
+            "ONE RECORDING: training and test parts are stretches of one recording, each counted as a recording here. "
+            "The figures say nothing about other recordings: annotate several"
         )
     reasons += prepared.caveats
     if prepared.quick:

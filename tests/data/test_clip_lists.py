@@ -85,7 +85,7 @@ def test_duplicated_ids_are_refused(listed: Callable[..., Path]) -> None:
 
 @pytest.mark.parametrize("label", ["", "  "])
 def test_empty_labels_are_refused(listed: Callable[..., Path], label: str) -> None:
-    with pytest.raises(ClipsError, match=r"1 clips have no label \(row 3: b\.wav\)\. Label or remove them"):
+    with pytest.raises(ClipsError, match=r"1 clip has no label \(row 3: b\.wav\)\. Label or remove them"):
         from_csv(listed("path,label", "a.wav,dog", f"b.wav,{label}"))
 
 

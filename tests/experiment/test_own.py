@@ -138,7 +138,8 @@ def test_a_run_of_annotations_names_a_recording_for_the_next_command(tmp_path: P
     sounds(tmp_path, "night.wav", seconds=20)
     spans = [(k, k + 1.5, "ab"[k % 4 // 2]) for k in range(0, 20, 2)]
     (tmp_path / "night.labels.txt").write_text("".join(f"{a}\t{b}\t{label}\n" for a, b, label in spans))
-    recipe = plan(str(tmp_path / "night.labels.txt"), ["network.width=4", "protocol.gap_s=0"], from_scratch=True).recipe
+    short = ["windows.length=8000", "windows.hop=8000", "protocol.gap_s=0", "network.width=4"]
+    recipe = plan(str(tmp_path / "night.labels.txt"), short, from_scratch=True).recipe
     begun = Performer().perform(Step(RunPlan(recipe, tmp_path / "run"), "begin"))
     assert isinstance(begun, Begun) and begun.recording == str(tmp_path / "night.wav")
 
