@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from hubbub.cli.options import as_settings
 from hubbub.config import recipe as room
 from hubbub.config.recipe import Recipe, RecipeError, as_setting, shipped
+from hubbub.config.run_options import common_settings
 from hubbub.errors import HubbubError
 from hubbub.experiment import suite
 
@@ -334,6 +335,11 @@ def test_no_head_hears_through_attention_that_never_learnt() -> None:
     assert Recipe.of(sections | {"head": {"name": "none"}}).network.attention == "cbam"
     with pytest.raises(RecipeError, match=r"network\.attention must be trained"):
         Recipe.of(sections | {"head": {"name": "logreg"}})
+
+
+@pytest.mark.parametrize("columns", [{"path": "my file", "label": 'a "kind"'}, {"end": "x = 1", "a b": "]"}, {}])
+def test_a_table_is_a_setting_too(columns: dict[str, str]) -> None:
+    assert Recipe.load("street-cnn", [as_setting("data.columns", columns)]).data.columns == columns
 
 
 # Hostile recipes
