@@ -10,16 +10,19 @@ from hubbub.cli.bench import exit_if_failed, print_results, run_grid
 from hubbub.cli.options import (
     AllowLeaky,
     AllowMissing,
+    Background,
     Data,
     Debug,
     Device,
     From,
+    Group,
     Jobs,
     Name,
     Out,
     Quick,
     Seeds,
     Settings,
+    TestData,
     as_settings,
     finite,
     log,
@@ -52,20 +55,9 @@ def train(
     folds: Annotated[
         int | None, typer.Option("--folds", min=2, help="The number of folds to make, where the data have none.")
     ] = None,
-    group: Annotated[
-        str | None,
-        typer.Option(
-            "--group",
-            help="Which clips are of one recording: a column, a regular expression for the paths, or 'file': each file "
-            "is a recording of its own. Default: guessed from the file names.",
-        ),
-    ] = None,
-    test: Annotated[
-        str | None, typer.Option("--test", help="Another folder or table with the same classes: the test part.")
-    ] = None,
-    background: Annotated[
-        bool, typer.Option("--background", help="Annotations: add a class of what is not annotated.")
-    ] = False,
+    group: Group = None,
+    test: TestData = None,
+    background: Background = False,
     fold: Annotated[str | None, typer.Option("--fold", help="Run these test folds only, e.g. 1 or 1,2.")] = None,
     refit: Annotated[
         bool, typer.Option(" /--no-refit", help="Stop after the evaluation, without a classifier trained on all clips.")
@@ -111,16 +103,12 @@ def train(
     print_results(ends)
     exit_if_failed(ends, debug)
     if refit:
-        _print_next(ends[0].run.folder, what)
+        _print_next(ends[0].run.folder, ends[0].recording)
 
 
-def _print_next(folder: Path, what: str) -> None:
+def _print_next(folder: Path, recording: str) -> None:
     """Prints the three commands that most people want next."""
-    from hubbub.audio.find_files import search
-
-    found = search(what).files if Path(what).is_dir() else []
-    file = shlex.quote(found[0]) if found else "FILE"
-    run = shlex.quote(str(folder))
+    run, file = shlex.quote(str(folder)), shlex.quote(recording) if recording else "FILE"
     out.print("next:")
     for line in (f"classify {file} --model {run}", f"explain {run} {file}", f"serve {run}"):
         out.print(f"  hubbub {line}", soft_wrap=True)

@@ -34,8 +34,8 @@ class Layer:
 
 @dataclass(frozen=True)
 class NetworkSummary:
-    """A network for one segment of the shape `input`. `activation_bytes` are the outputs of its innermost layers, which
-    training keeps for the backward pass."""
+    """A network for one segment of the shape `input`. `activation_bytes` are the outputs of its layers with parameters,
+    about what training keeps for the backward pass."""
 
     input: tuple[int, ...]
     layers: list[Layer]

@@ -575,7 +575,7 @@ def test_gaps_in_labels_and_groups_are_gaps(own: Path) -> None:
     ]  # fmt: skip
     for number, empty in enumerate((None, "", " \xa0", "\u200b")):
         saved(own / f"gaps{number}", pa.table({"audio": audio(2), "label": ["a", empty]}))
-        with pytest.raises(ClipsError, match=r"1 clips have no label \(1\)"):
+        with pytest.raises(ClipsError, match=r"1 clip has no label \(1\)"):
             open_data(f"gaps{number}")
 
 
@@ -590,7 +590,7 @@ def test_gaps_in_labels_and_groups_are_gaps(own: Path) -> None:
         ({"mel_spectrogram": [[1.0, 2.0]], "label": ["a"]}, r"row 1: .* not a list of bands"),
         ({"mel_spectrogram": [[["x"]]], "label": ["a"]}, r"row 1: .* holds string, not numbers"),
         ({"mel_spectrogram": [[]], "label": ["a"]}, r"row 1: .*"),
-        ({"mel_spectrogram": [[[1.0]]], "label": [None]}, "1 clips have no label"),
+        ({"mel_spectrogram": [[[1.0]]], "label": [None]}, "1 clip has no label"),
     ],
 )
 def test_tables_that_are_no_data_set_are_refused(own: Path, columns: dict[str, Any], message: str) -> None:
