@@ -13,10 +13,12 @@ from hubbub.cli.options import (
     AllowLeaky,
     AllowMissing,
     Cpus,
+    Data,
     Debug,
     Device,
     Engine,
     Folds,
+    From,
     Gpus,
     Jobs,
     Name,
@@ -50,8 +52,10 @@ def bench(
             metavar="RECIPE...", help="Names of recipes or suites (hubbub recipes lists them), or TOML files."
         ),
     ],
+    data: Data = None,
     folds: Folds = None,
     seeds: Seeds = None,
+    found: From = None,
     name: Name = None,
     quick: Quick = False,
     engine: Engine = "local",
@@ -75,12 +79,29 @@ def bench(
     Example: hubbub bench esc50-yamnet
 
     Example: hubbub bench esc50-attention --quick
+
+    Example: hubbub bench us8k-resnet18 --data UrbanSound8K
+
+    Example: hubbub bench esc50-resnet18-final --from runs/esc50-resnet18-validation-tune
     """
+    from hubbub.config.recipe import Recipe
+    from hubbub.data.open import with_data
     from hubbub.experiment import suite
+    from hubbub.experiment.carry_over import NOTHING, carry_over
     from hubbub.report.run_folder import run_name
 
     extra = as_settings(settings, device, folds, seeds, allow_missing, allow_leaky)
-    runs = suite.runs_of(names, out_dir, name=name, settings=extra, quick=quick)
+    carried = NOTHING
+    if found:
+        if len(names) > 1 or suite.is_suite(names[0]):
+            raise HubbubError(f"--from {found}: its settings are for one recipe. Name one recipe.")
+        carried = carry_over(found, Recipe.load(names[0], with_data(names[0], data, extra)), names[0])
+    for line in carried.lines:
+        log(line)
+    runs = suite.runs_of(
+        names, out_dir, name=name, settings=[*carried.settings, *extra], quick=quick, data=data,
+        sections=carried.sections,
+    )  # fmt: skip
 
     def run() -> "list[Ended]":
         from hubbub.experiment.run import run_all  # slow to import: after the recipes are checked

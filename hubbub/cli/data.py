@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from hubbub.cli.options import AllowMissing, Debug, Settings, finite, out, recipe_of
+from hubbub.cli.options import AllowMissing, Data, Debug, Settings, finite, out, recipe_of
 
 __all__ = ["app"]
 
@@ -88,6 +88,7 @@ def data_synth(
 @app.command("leaks")
 def data_leaks(
     recipe: Annotated[str, typer.Argument(help="A recipe, whose data and protocol are checked.")],
+    data: Data = None,
     allow_missing: AllowMissing = False,
     settings: Settings = None,
     debug: Debug = False,
@@ -98,7 +99,7 @@ def data_leaks(
     """
     from hubbub.data import check
 
-    audit = check.check_leaks(recipe_of(recipe, settings, allow_missing))
+    audit = check.check_leaks(recipe_of(recipe, data, settings, allow_missing))
     for line in audit.warnings:
         out.print(f"warning: {line}")
     for line in audit.leaks:
@@ -138,6 +139,7 @@ def data_images(
     folder: Annotated[Path, typer.Argument(help="Folder for spectrograms/ and spectrograms.csv.")],
     variants: Annotated[str, typer.Option("--variants", help=_VARIANTS)] = "orig",
     seed: Annotated[int, typer.Option("--seed", help="Seed of noise, masks and room reverberation.")] = 0,
+    data: Data = None,
     allow_missing: AllowMissing = False,
     settings: Settings = None,
     debug: Debug = False,
@@ -148,7 +150,7 @@ def data_images(
     """
     from hubbub.data import write_images
 
-    chosen = recipe_of(recipe, settings, allow_missing)
+    chosen = recipe_of(recipe, data, settings, allow_missing)
     out.print(str(write_images.write(chosen, folder, variants, seed)), soft_wrap=True)
 
 
@@ -174,6 +176,7 @@ def data_augment(
 def data_features(
     recipe: Annotated[str, typer.Argument(help="A recipe, whose data, audio, windows and frontend sections are used.")],
     folder: Annotated[Path, typer.Argument(help="Folder for features.npz and its description.")],
+    data: Data = None,
     allow_missing: AllowMissing = False,
     settings: Settings = None,
     debug: Debug = False,
@@ -185,7 +188,7 @@ def data_features(
     from hubbub.data.features import ARRAYS, write_features
     from hubbub.data.open import open_clips
 
-    resolved = recipe_of(recipe, settings, allow_missing)
+    resolved = recipe_of(recipe, data, settings, allow_missing)
     write_features(open_clips(resolved), resolved, folder)
     options = "".join(f" --set {setting}" for setting in settings or [])
     out.print(f"{folder / ARRAYS}", soft_wrap=True)

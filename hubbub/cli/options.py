@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from hubbub.config.recipe import Recipe
 
 __all__ = [
-    *("Address", "AllowLeaky", "AllowMissing", "Cpus", "Debug", "Device", "Engine", "Folds", "Gap", "Gpus"),
-    *("Jobs", "MinDuration", "Model", "Name", "Out", "Quick", "Release", "Seeds", "Settings"),
+    *("Address", "AllowLeaky", "AllowMissing", "Cpus", "Data", "Debug", "Device", "Engine", "Folds", "From", "Gap"),
+    *("Gpus", "Jobs", "MinDuration", "Model", "Name", "Out", "Quick", "Release", "Seeds", "Settings"),
     *("as_settings", "err", "finite", "log", "log_warnings", "out", "recipe_of"),
 ]
 
@@ -42,6 +42,10 @@ def finite(param: typer.CallbackParam, value: float | None) -> float | None:
     return value
 
 
+Data = Annotated[
+    str | None,
+    typer.Option("--data", help="Other data for the recipe: a known data set, a folder, a table or a hub data set."),
+]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="Override a recipe field, e.g. --set train.epochs=3. May be repeated.")
 ]
@@ -81,6 +85,12 @@ Jobs = Annotated[
 Seeds = Annotated[
     str | None, typer.Option("--seeds", "--seed", help="Seeds to run, e.g. 42,43. Default: the recipe's.")
 ]
+From = Annotated[
+    Path | None,
+    typer.Option(
+        "--from", help="Take the settings that a search found: its best.toml, or its folder. Data and protocol stay."
+    ),
+]
 Model = Annotated[
     str | None, typer.Option("--model", help="A run folder, a saved or exported classifier, or 'yamnet'.")
 ]
@@ -116,11 +126,12 @@ def as_settings(
     return [*(settings or []), *options, *([f"train.seeds=[{seeds}]"] if seeds else [])]
 
 
-def recipe_of(name: str, settings: list[str] | None, allow_missing: bool) -> "Recipe":
+def recipe_of(name: str, data: str | None, settings: list[str] | None, allow_missing: bool) -> "Recipe":
     """A recipe for commands that write or check data: no device, folds or seeds."""
     from hubbub.config.recipe import Recipe
+    from hubbub.data.open import with_data
 
-    return Recipe.load(name, as_settings(settings, None, allow_missing=allow_missing))
+    return Recipe.load(name, with_data(name, data, as_settings(settings, None, allow_missing=allow_missing)))
 
 
 def log(line: str) -> None:

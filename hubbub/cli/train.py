@@ -10,8 +10,10 @@ from hubbub.cli.bench import exit_if_failed, print_results, run_grid
 from hubbub.cli.options import (
     AllowLeaky,
     AllowMissing,
+    Data,
     Debug,
     Device,
+    From,
     Jobs,
     Name,
     Out,
@@ -38,6 +40,7 @@ def train(
             "files and labels, a known data set, a recipe or a TOML file.",
         ),
     ],
+    data: Data = None,
     recipe: Annotated[str | None, typer.Option("--recipe", help="Train this recipe on the data.")] = None,
     backbone: Annotated[
         str | None, typer.Option("--backbone", help="The frozen network under the head. Default: yamnet.")
@@ -71,6 +74,7 @@ def train(
     epochs: Annotated[int | None, typer.Option("--epochs", help="The most epochs.")] = None,
     lr: Annotated[float | None, typer.Option("--lr", callback=finite, help="The largest learning rate.")] = None,
     batch_size: Annotated[int | None, typer.Option("--batch-size", help="Segments in a batch.")] = None,
+    found: From = None,
     jobs: Jobs = None,
     name: Name = None,
     quick: Quick = False,
@@ -98,7 +102,7 @@ def train(
     planned = plan(
         what, [*as_settings(settings, device, fold, seeds, allow_missing, allow_leaky), *extra], recipe=recipe,
         backbone=backbone, head=head, from_scratch=from_scratch, folds=folds, group=group, test=test,
-        background=background, quick=quick,
+        background=background, quick=quick, data=data, source=found,
     )  # fmt: skip
     for line in planned.lines:
         log(line)

@@ -7,13 +7,16 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from hubbub.config.recipe import Recipe, RecipeError, as_setting, data_title, shipped
+from hubbub.config.recipe import Recipe, RecipeError, as_setting, shipped
 from hubbub.config.run_options import common_settings
+from hubbub.config.titles import data_title
 from hubbub.data.clips import ClipsError
 from hubbub.data.datasets import DATASETS
 from hubbub.data.hub.dataset import is_hub_name
+from hubbub.data.open import known_data, with_data
 from hubbub.errors import did_you_mean
 from hubbub.experiment.bench import print_line
+from hubbub.experiment.carry_over import NOTHING, carry_over
 from hubbub.experiment.prepare import Log
 from hubbub.experiment.run import run_plan
 from hubbub.experiment.steps import RunPlan
@@ -104,12 +107,16 @@ def plan(
     test: str | None = None,
     background: bool = False,
     quick: bool = False,
+    data: str | None = None,
+    source: Path | None = None,
 ) -> Plan:
     """The recipe for a folder, a table, annotations, a known data set, a shipped recipe or a TOML file.
 
     Data are evaluated by the protocol that they allow (`protocol.kind = "auto"`), with YAMNet's frozen embeddings and
-    a linear head where its weights are at hand or can be downloaded, else with a small network from scratch. Raises
-    `RecipeError` for options that contradict each other and for what is none of these.
+    a linear head where its weights are at hand or can be downloaded, else with a small network from scratch. `data` are
+    other data for a recipe (`data.open.data_settings`). `source` is a search's recipe or folder, whose settings are
+    taken over; the run folder's name then ends in `-tuned`. Raises `RecipeError` for options that contradict each other
+    and for what is none of these.
     """
     chosen = [name for name, given in (("--recipe", recipe), ("--backbone", backbone), ("--from-scratch", from_scratch))
               if given]  # fmt: skip
@@ -119,18 +126,27 @@ def plan(
         raise RecipeError(
             f"--head {head} is for a frozen backbone, and --from-scratch trains a network. Leave one out."
         )
+    if source and (backbone or head):
+        raise RecipeError(
+            f"--from {source} holds for one network and head. Leave {'--head' if head else '--backbone'} out, or name "
+            "its recipe: --recipe NAME."
+        )
     options = _data_settings(group, test, background, folds)
     if what in shipped() or Path(what).suffix == ".toml":
         if chosen:
             raise RecipeError(f"'{what}' is a recipe already, so {chosen[0]} cannot name another. Give data instead.")
         if head:
             options.append(as_setting("head.name", head))
-        found, name = Recipe.load(what, [*options, *settings], quick=quick), Path(what).stem
-        shipped_form = Recipe.load(what, quick=quick)
+        changes = with_data(what, data, [*options, *settings])
+        carried = carry_over(source, Recipe.load(what, changes), what) if source else NOTHING
+        found = Recipe.load(what, [*carried.settings, *changes], quick=quick, sections=carried.sections)
+        shipped_form, name = Recipe.load(what, quick=quick), Path(what).stem + "-tuned" * bool(source)
         if found.data.name != shipped_form.data.name:
             name = f"{safe_name(data_title(found.data.name))}-{name}"
-        return Plan(found, name + _ending(found, shipped_form.protocol.folds, quick), (), quick)
+        return Plan(found, name + _ending(found, shipped_form.protocol.folds, quick), carried.lines, quick)
     _refuse_unknown(what)
+    if data is not None:
+        raise RecipeError(f"'{what}' is data already, so --data {data} cannot name others. Give one of them.")
     if recipe:
         base, why = recipe, f"recipe: {recipe}, as asked"
     elif from_scratch:
@@ -139,21 +155,29 @@ def plan(
         base, why = _recipe_of(backbone), f"network: {backbone}, frozen, as asked"
     else:
         base, why = _default()
-    content = Recipe.load(base, quick=quick).model_dump(
-        mode="json", exclude_none=True, exclude={"data", "protocol", "tune", "quick"}
-    )
-    name = data_title(what)
-    content |= {"data": {"name": what}, "protocol": {"kind": "auto"}}
-    content["title"] = f"{name}: {content['title'].partition(': ')[2] or content['title']}"
+    known = known_data(what)
+    place = {"name": known[0], "root": str(known[1] or "")} if known else {"name": what}
+    carried, name = NOTHING, data_title(place["name"])
+    if source:
+        whole = Recipe.of(_on_data(Recipe.load(base), place)).with_settings([*options, *settings])
+        carried = carry_over(source, whole, base)
+    sections = {**carried.sections, "protocol": {"kind": "auto"}}
+    found = Recipe.load(base, ["protocol.kind=auto"], quick=quick, sections=sections)
+    content = _on_data(found, place)
     content["train"]["seeds"] = content["train"]["seeds"][:1]
     if head or backbone:
         _freeze(content, head)
-        content["title"] = f"{name}: frozen {content['network']['name']}, head {content['head']['name']}"
     if quick:
         options += [as_setting("data.limit", _QUICK_CLIPS), as_setting("protocol.k", 2)]
-    made = Recipe.of(content).with_settings([*options, *settings])
-    name = name if not name_problem(name) else safe_name(name)
-    return Plan(made, name + _ending(made, (), quick), (_understood(what), why), quick)
+    made = Recipe.of(content).retitled(found).with_settings([*options, *settings])
+    name = (name if not name_problem(name) else safe_name(name)) + "-tuned" * bool(source)
+    return Plan(made, name + _ending(made, (), quick), (_understood(what), why, *carried.lines), quick)
+
+
+def _on_data(recipe: Recipe, place: dict[str, str]) -> dict[str, Any]:
+    """A recipe's content on other data, by the protocol that these allow."""
+    content = recipe.model_dump(mode="json", exclude_none=True, exclude={"data", "protocol", "tune", "quick"})
+    return content | {"data": place, "protocol": {"kind": "auto"}}
 
 
 def _ending(recipe: Recipe, folds: tuple[str, ...], quick: bool) -> str:

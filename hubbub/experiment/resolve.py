@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 from hubbub.config.augment import SPECTROGRAM, Augment
 from hubbub.config.recipe import Recipe
-from hubbub.config.sections import Protocol
+from hubbub.config.sections import Head, Protocol
 from hubbub.data import folds, splits
 from hubbub.data.clips import Clips, ClipsError, hold_out
 from hubbub.data.folds import decide
 from hubbub.data.open import open_clips
 
-__all__ = ["Resolved", "fit_to_data", "resolve", "with_protocol"]
+__all__ = ["Resolved", "fit_to_data", "middle_candidates", "resolve", "with_protocol"]
 
 #: Front-end settings that are applied after the stored arrays were made, so the recipe may change them.
 _APPLIED_LATER = {
@@ -60,9 +60,14 @@ def with_protocol(recipe: Recipe, protocol: Protocol) -> Recipe:
         return recipe
     head = recipe.head
     if protocol.validation == "none" and recipe.protocol.validation != "none":
-        middle = {name: getattr(head, name)[(len(getattr(head, name)) - 1) // 2 :][:1] for name in _CHOSEN}
-        head = head.model_copy(update=middle)
+        head = head.model_copy(update=middle_candidates(head))
     return recipe.model_copy(update={"protocol": protocol, "head": head})
+
+
+def middle_candidates(head: Head) -> dict[str, tuple[float, ...]]:
+    """The middle one of the candidates of each of a head's settings, where no validation part chooses."""
+    candidates = {name: getattr(head, name) for name in _CHOSEN}
+    return {name: values[(len(values) - 1) // 2 :][:1] for name, values in candidates.items()}
 
 
 def _fit_to_machine(recipe: Recipe) -> tuple[Recipe, tuple[str, ...]]:
@@ -73,7 +78,7 @@ def _fit_to_machine(recipe: Recipe) -> tuple[Recipe, tuple[str, ...]]:
     mode = "head" if choose_device(recipe.train.device) == "cpu" else "finetune"
     network = recipe.network.model_copy(update={"mode": mode})
     caveat = "HEAD ONLY: without an accelerator the network stayed frozen, but for its last layer and any attention"
-    return recipe.model_copy(update={"network": network}), (caveat,) if mode == "head" else ()
+    return recipe.model_copy(update={"network": network}).retitled(recipe), (caveat,) if mode == "head" else ()
 
 
 def fit_to_data(recipe: Recipe, clips: Clips) -> tuple[Recipe, tuple[str, ...]]:

@@ -21,6 +21,7 @@ from hubbub.experiment import cell, gallery
 from hubbub.experiment.learning_curve import write_learning_curve
 from hubbub.experiment.prepare import Log, Prepared, prepare
 from hubbub.experiment.provenance import classifier_card, environment_of
+from hubbub.experiment.tracking import log_run
 from hubbub.report import run_folder
 from hubbub.report.page import write_page
 from hubbub.report.results import CellResult, Summary
@@ -135,7 +136,8 @@ class Performer:
         self._prepared[_key(run)] = prepared
         folder, recipe = run.folder, prepared.recipe.to_toml()
         if run_folder.is_begun(folder):
-            if run_folder.read_recipe(folder).to_toml() != recipe:
+            before = run_folder.read_recipe(folder).model_copy(update={"title": prepared.recipe.title})
+            if before.to_toml() != recipe:  # a title is no setting
                 raise OtherRunError(
                     f"{folder} holds the run of another recipe. Give another --name, or remove that folder."
                 )
@@ -213,6 +215,7 @@ def _end(prepared: Prepared, run: RunPlan, log: Log) -> Summary:
         log("refitting on all folds: the classifier that hubbub.load gives")
         _refit(prepared, folder, summary)
     write_page(folder)
+    log_run(prepared, folder, summary, log)
     return summary
 
 
@@ -241,5 +244,7 @@ def _refit(prepared: Prepared, folder: Path, summary: Summary) -> None:
 
 
 def describe_choice(choice: dict[str, Any]) -> str:
-    """The choice of validation on one line."""
-    return ", ".join(f"{name} {value}" for name, value in choice.items()) or "nothing to choose"
+    """The choice of validation on one line: `epoch 9, lowered after epoch 4, 8`."""
+    words = {"lowered": "lowered after epoch"}
+    texts = {name: ", ".join(map(str, held)) if isinstance(held, list) else str(held) for name, held in choice.items()}
+    return ", ".join(f"{words.get(name, name)} {text}" for name, text in texts.items() if text) or "nothing to choose"

@@ -14,7 +14,7 @@ from hubbub.runtime.homes import StoreError
 from tests.helpers.files import read_json
 from tests.helpers.sounds import noise, sounds
 
-SMALL = {"train.epochs": 1, "network.width": 4, "evaluate.resamples": 50, "train.device": "cpu"}
+SMALL = {"train.epochs": 1, "network.width": 4, "train.device": "cpu"}
 
 
 def class_folders(place: Path, classes: int = 3, clips: int = 6) -> Path:

@@ -20,7 +20,7 @@ from tests.helpers.files import read_json
 from tests.helpers.runs import tiny_recipe
 from tests.helpers.sounds import noise
 
-SMALL = {"data.limit": 2, "train.epochs": 2, "train.batch_size": 16, "evaluate.resamples": 50}
+SMALL = {"data.limit": 2, "train.epochs": 2, "train.batch_size": 16}
 CALL = {"folds": [1, 2], "quiet": True}
 
 
@@ -114,7 +114,7 @@ def test_it_does_not_resume_with_a_class_that_was_edited(run: hubbub.Run) -> Non
 
 
 def test_a_frozen_network_of_ones_own_says_what_its_weights_are(tmp_path: Path) -> None:
-    head = {"data.limit": 2, "evaluate.resamples": 50, "head.name": "logreg", "head.pool": "mean", "head.c": [0.1]}
+    head = {"data.limit": 2, "head.name": "logreg", "head.pool": "mean", "head.c": [0.1]}
     waves = np.linspace(0, 1, 8, dtype=np.float32)
 
     def levels() -> nn.Module:
