@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from hubbub.config.recipe import Recipe
 
 __all__ = [
-    *("Address", "AllowLeaky", "AllowMissing", "Cpus", "Data", "Debug", "Device", "Engine", "Folds", "From", "Gap"),
-    *("Gpus", "Jobs", "MinDuration", "Model", "Name", "Out", "Quick", "Release", "Seeds", "Settings"),
+    *("Address", "AllowLeaky", "AllowMissing", "Background", "Cpus", "Data", "Debug", "Device", "Engine", "Folds"),
+    *("From", "Gap", "Gpus", "Group", "Jobs", "MinDuration", "Model", "Name", "Out", "Quick", "Release", "Seeds"),
+    *("Settings", "TestData"),
     *("as_settings", "err", "finite", "log", "log_warnings", "out", "recipe_of"),
 ]
 
@@ -85,6 +86,18 @@ Jobs = Annotated[
 Seeds = Annotated[
     str | None, typer.Option("--seeds", "--seed", help="Seeds to run, e.g. 42,43. Default: the recipe's.")
 ]
+Group = Annotated[
+    str | None,
+    typer.Option(
+        "--group",
+        help="Which clips are of one recording: a column, a regular expression for the paths, or 'file': each file is "
+        "a recording of its own. Default: guessed from the file names.",
+    ),
+]
+TestData = Annotated[
+    str | None, typer.Option("--test", help="Another folder or table with the same classes: the test part.")
+]
+Background = Annotated[bool, typer.Option("--background", help="Annotations: add a class of what is not annotated.")]
 From = Annotated[
     Path | None,
     typer.Option(
