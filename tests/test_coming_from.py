@@ -22,14 +22,16 @@ SYSTEMS = dict(re.findall(r"^## ([A-E])\. .*?\n(.*?)(?=^## |\Z)", PAGE, re.MULTI
 SECTIONS = {name for name in Recipe.model_fields if name not in ("title", "quick")}
 
 
-def _rows(system: str) -> list[tuple[str, str]]:
+def rows_of(system: str) -> list[tuple[str, str]]:
     """The two cells of each row of a system's table."""
     return re.findall(r"^\| (.+?) \| (.+) \|$", SYSTEMS[system], re.MULTILINE)[1:]
 
 
 def _spans() -> list[str]:
     """What the right cells of all tables name in code letters."""
-    return sorted({span for system in SYSTEMS for _, ours in _rows(system) for span in re.findall(r"`([^`]+)`", ours)})
+    return sorted(
+        {span for system in SYSTEMS for _, ours in rows_of(system) for span in re.findall(r"`([^`]+)`", ours)}
+    )
 
 
 SUITES = suite.shipped()
@@ -57,7 +59,7 @@ def _field(dotted: str) -> Any:
 def test_every_system_has_a_table_with_two_filled_cells_a_row() -> None:
     assert sorted(SYSTEMS) == list("ABCDE")
     for system in SYSTEMS:
-        rows = _rows(system)
+        rows = rows_of(system)
         assert len(rows) > 20
         assert all(theirs.strip() and ours.strip(" -") for theirs, ours in rows)
         assert len({theirs for theirs, _ in rows}) == len(rows), "one row for each of their things"

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from hubbub.config.recipe import Recipe
 
 __all__ = [
-    *("Address", "AllowLeaky", "AllowMissing", "Background", "Cpus", "Data", "Debug", "Device", "Engine", "Folds"),
-    *("From", "Gap", "Gpus", "Group", "Jobs", "MinDuration", "Model", "Name", "Out", "Quick", "Release", "Seeds"),
-    *("Settings", "TestData"),
+    *("Address", "AllowLeaky", "AllowMissing", "Background", "Cpus", "Data", "DataSettings", "Debug", "Device"),
+    *("Engine", "Folds", "From", "Gap", "Gpus", "Group", "Jobs", "MinDuration", "Model", "Name", "Out", "Quick"),
+    *("Release", "Seeds", "Settings", "TestData"),
     *("as_settings", "err", "finite", "log", "log_warnings", "out", "recipe_of"),
 ]
 
@@ -49,6 +49,10 @@ Data = Annotated[
 ]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="Override a recipe field, e.g. --set train.epochs=3. May be repeated.")
+]
+DataSettings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="How the data are read, e.g. --set data.columns.path=file. May be repeated."),
 ]
 Out = Annotated[Path, typer.Option("--out", help="Folder for run folders.")]
 Quick = Annotated[
@@ -104,6 +108,18 @@ From = Annotated[
         "--from", help="Take the settings that a search found: its best.toml, or its folder. Data and protocol stay."
     ),
 ]
+Group = Annotated[
+    str | None,
+    typer.Option(
+        "--group",
+        help="Which clips are of one recording: a column, a regular expression for the paths, or 'file': each file is "
+        "a recording of its own. Default: guessed from the file names.",
+    ),
+]
+TestData = Annotated[
+    str | None, typer.Option("--test", help="Another folder or table with the same classes: the test part.")
+]
+Background = Annotated[bool, typer.Option("--background", help="Annotations: add a class of what is not annotated.")]
 Model = Annotated[
     str | None, typer.Option("--model", help="A run folder, a saved or exported classifier, or 'yamnet'.")
 ]

@@ -115,16 +115,12 @@ def train(
     print_results(ends)
     exit_if_failed(ends, debug)
     if refit:
-        _print_next(ends[0].run.folder, what)
+        _print_next(ends[0].run.folder, ends[0].recording)
 
 
-def _print_next(folder: Path, what: str) -> None:
+def _print_next(folder: Path, recording: str) -> None:
     """Prints the three commands that most people want next."""
-    from hubbub.audio.find_files import search
-
-    found = search(what).files if Path(what).is_dir() else []
-    file = shlex.quote(found[0]) if found else "FILE"
-    run = shlex.quote(str(folder))
+    run, file = shlex.quote(str(folder)), shlex.quote(recording) if recording else "FILE"
     out.print("next:")
     for line in (f"classify {file} --model {run}", f"explain {run} {file}", f"serve {run}"):
         out.print(f"  hubbub {line}", soft_wrap=True)

@@ -8,6 +8,7 @@ The sections are in the other modules of `config/`; here are the recipe, the rul
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 from typing import Any, Self
@@ -186,11 +187,11 @@ class Recipe(Section):
         return self.head.name != "none" or (self.network.mode == "head" and self.network.attention == "none")
 
     def altered(self, fields: Mapping[str, Any]) -> Self:
-        """This recipe without `[tune]` and with dotted fields changed, e.g. `{"train.epochs": 3}`.
+        """This recipe without `[tune]`, `[quick.tune]` too, and with dotted fields changed, e.g. `{"train.epochs": 3}`.
 
         A field that holds a list takes a single value as a list of one. Raises `RecipeError`.
         """
-        content = self.model_dump(mode="json", exclude_none=True, exclude={"tune"})
+        content = self.model_dump(mode="json", exclude_none=True, exclude={"tune": True, "quick": {"tune"}})
         for field, value in fields.items():
             current: Any = content
             for key in field.split("."):
@@ -222,10 +223,9 @@ class Recipe(Section):
         sections: Mapping[str, Any] | None = None,
     ) -> Self:
         """A shipped recipe's name or a TOML file -> Recipe: with `sections` in place of its own, then `[quick]`, then
-        `--set` settings applied.
+        `--set` settings applied. The title says what is run.
 
-        If `--set` names `protocol.kind`, or folds where `[quick]` has a kind of its own, the protocol of `[quick]` is
-        ignored. The title says what is run.
+        If `--set` names `protocol.kind`, or folds where `[quick]` has a kind, the protocol of `[quick]` is ignored.
         """
         content, overrides = _read(name), [_parse_setting(setting) for setting in settings]
         content |= sections or {}
@@ -243,11 +243,9 @@ class Recipe(Section):
         if not (quick or overrides or sections):
             return made
         written = {key: value for key, value in _read(name).items() if key not in ("quick", "tune")}
-        before: Self | None
-        try:
+        before = None if made.title == written.get("title") else made
+        with suppress(RecipeError):  # a file may be valid by these settings alone
             before = cls.of(written)
-        except RecipeError:  # valid by its settings alone
-            before = None if made.title == written.get("title") else made
         return made.retitled(before)
 
     @classmethod
@@ -276,7 +274,14 @@ def shipped() -> dict[str, str]:
 
 def as_setting(field: str, value: Any) -> str:
     """A field and its value in the form that `--set` takes, quoted as TOML."""
+    if isinstance(value, Mapping):  # tomli_w writes a table over several lines, which --set does not take
+        return f"{field}={{{', '.join(as_setting(_key(key), one) for key, one in value.items())}}}"
     return f"{field}={tomli_w.dumps({'v': value}).partition('=')[2].strip()}"
+
+
+def _key(name: str) -> str:
+    """A key as TOML writes it, quoted where it must be."""
+    return tomli_w.dumps({name: 0}).removesuffix(" = 0\n")
 
 
 def read_toml(content: str | bytes, source: str) -> dict[str, Any]:

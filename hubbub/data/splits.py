@@ -125,7 +125,10 @@ def untestable(clips: Clips, splits: Sequence[Split] = ()) -> list[str]:
     all its clips are from one recording or in a fixed test part, or there is no other class."""
     labels, lines = clips.table["label"], []
     if not splits and clips.table["path"].nunique() == 1 and clips.table["start"].notna().all():
-        return ["ONE RECORDING: training and test parts can only be stretches of it, 'within-recording' figures"]
+        return [
+            "ONE RECORDING: training and test parts can only be stretches of it, so figures say nothing about other "
+            "recordings. Annotate several"
+        ]
     if len(present := set(labels)) == 1:
         return [f"ONE CLASS ALONE: '{present.pop()}'; two classes are needed to train.{_wrapped(clips)}"]
     tested = set(labels.iloc[np.concatenate([split.test for split in splits])]) if splits else set()
@@ -207,8 +210,8 @@ def _rotating(clips: Clips, protocol: Protocol) -> list[Split]:
         if (without := values == "").any():
             raise SplitError(
                 f"{clips.name}: kfold needs a fold for every clip, and {without.sum():,} of {len(clips):,} have none "
-                f"({examples(clips.table['clip'][without])}). Write it in their rows, name its column in "
-                "[data.columns], or use holdout or logo."
+                f"({examples(clips.table['clip'][without])}). Write it in their rows, name another column (--set "
+                "data.columns.fold=NAME), or have folds made: --set protocol.kind=grouped"
             )
         _refuse_unknown(clips, protocol.train, list(clips.folds))
         folds = [fold for fold in clips.folds if not protocol.train or fold in protocol.train]

@@ -78,8 +78,8 @@ class Prepared:
         yield from splits.untestable(self.clips, self.splits)
         if protocol.kind == "time":
             yield (
-                "ONE RECORDING: within-recording figure; training and test parts are of one recording, so it says "
-                "nothing about other recordings"
+                "ONE RECORDING: training and test parts are stretches of one recording, each counted as a recording "
+                "here. The figures say nothing about other recordings: annotate several"
             )
 
     def with_recipe(self, recipe: Recipe) -> "Prepared":

@@ -12,6 +12,7 @@ from hubbub.config.recipe import Recipe
 from hubbub.config.sections import Head, Protocol
 from hubbub.data import folds, splits
 from hubbub.data.clips import Clips, ClipsError, hold_out
+from hubbub.data.features import LATER
 from hubbub.data.folds import decide
 from hubbub.data.open import open_clips
 
@@ -20,7 +21,7 @@ __all__ = ["Resolved", "fit_to_data", "middle_candidates", "resolve", "with_prot
 #: Front-end settings that are applied after the stored arrays were made, so the recipe may change them.
 _APPLIED_LATER = {
     "images": {"size", "standardise"},
-    "spectrograms": {"frames", "scale", "size", "colours", "standardise"},
+    "spectrograms": set(LATER),
 }
 #: Settings of heads whose candidates the validation part chooses from.
 _CHOSEN = ("c", "shrinkage", "epochs")

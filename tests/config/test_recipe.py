@@ -266,6 +266,15 @@ def test_changed_values_come_back(tmp_path: Path) -> None:
     assert Recipe.load(path, quick=True).train.epochs == 1
 
 
+def test_a_recipe_without_its_search_has_its_reduced_form_still(tmp_path: Path) -> None:
+    """As a search's best.toml: [quick] may reduce a search that is no longer there."""
+    recipe = Recipe.load("esc50-resnet18-validation")
+    assert "tune" in recipe.quick
+    (tmp_path / "best.toml").write_text(recipe.altered({"train.batch_size": 4}).to_toml(), encoding="utf-8")
+    reduced = Recipe.load(tmp_path / "best.toml", quick=True)
+    assert (reduced.tune, reduced.data.name) == (None, "esc10")
+
+
 def test_written_out_in_full() -> None:
     content = tomllib.loads(Recipe.of(SMALL).to_toml())
     written = {f"{section}.{key}" for section, keys in content.items() if isinstance(keys, dict) for key in keys}
@@ -326,6 +335,11 @@ def test_no_head_hears_through_attention_that_never_learnt() -> None:
     assert Recipe.of(sections | {"head": {"name": "none"}}).network.attention == "cbam"
     with pytest.raises(RecipeError, match=r"network\.attention must be trained"):
         Recipe.of(sections | {"head": {"name": "logreg"}})
+
+
+@pytest.mark.parametrize("columns", [{"path": "my file", "label": 'a "kind"'}, {"end": "x = 1", "a b": "]"}, {}])
+def test_a_table_is_a_setting_too(columns: dict[str, str]) -> None:
+    assert Recipe.load("street-cnn", [as_setting("data.columns", columns)]).data.columns == columns
 
 
 # Hostile recipes
