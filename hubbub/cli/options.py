@@ -90,6 +90,18 @@ Jobs = Annotated[
 Seeds = Annotated[
     str | None, typer.Option("--seeds", "--seed", help="Seeds to run, e.g. 42,43. Default: the recipe's.")
 ]
+Group = Annotated[
+    str | None,
+    typer.Option(
+        "--group",
+        help="Which clips are of one recording: a column, a regular expression for the paths, or 'file': each file is "
+        "a recording of its own. Default: guessed from the file names.",
+    ),
+]
+TestData = Annotated[
+    str | None, typer.Option("--test", help="Another folder or table with the same classes: the test part.")
+]
+Background = Annotated[bool, typer.Option("--background", help="Annotations: add a class of what is not annotated.")]
 From = Annotated[
     Path | None,
     typer.Option(
