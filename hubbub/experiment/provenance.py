@@ -87,6 +87,11 @@ def _reasons(prepared: Prepared) -> list[str]:
             "ONE RECORDING: within-recording figure; training and test parts are of one recording, so it says nothing "
             "about other recordings"
         )
+    if any(split.without_test for split in prepared.splits):
+        reasons.append(
+            "VALIDATION FIGURE: no list is a test part, so the figures are of the validation part, which also chose "
+            "epochs and settings; a test would be lower"
+        )
     reasons += prepared.caveats
     if prepared.quick:
         reasons.append("QUICK: a reduced run to see that it works")
@@ -116,4 +121,5 @@ def _describe_protocol(prepared: Prepared) -> str:
         words = f"{count} {_describe_folds(prepared)}, each the test part once"
     else:
         words = {"holdout": "grouped hold-out", "csv": "given split files"}[protocol.kind]
-    return f"{words}; {chosen}; test opened once"
+    tested = "no test part" if any(split.without_test for split in prepared.splits) else "test opened once"
+    return f"{words}; {chosen}; {tested}"
