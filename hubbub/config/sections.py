@@ -124,7 +124,9 @@ class Protocol(Section):
         description="fixed: the training folds; csv: the training file; kfold: use only these folds",
     )
     val: Distinct[str] = Field((), description="fixed: the validation folds; csv: the validation file")
-    test: Distinct[str] = Field((), description="fixed: the test folds; csv: the test file")
+    test: Distinct[str] = Field(
+        (), description="fixed: the test folds; csv: the test file; default: none, the validation part is reported"
+    )
     test_ratio: float = Field(0.2, gt=0, lt=1, description="holdout: share of clips in the test part")
     val_ratio: float = Field(0.2, gt=0, lt=1, description="holdout: share of clips in the validation part")
     seed: Seed = Field(0, description="holdout, grouped: seed of the random split")
