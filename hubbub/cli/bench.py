@@ -138,7 +138,13 @@ def run_grid(runs: "Sequence[RunPlan]", run: "Callable[[], list[Ended]]") -> "li
 
 
 def exit_if_failed(ends: "Sequence[Ended]", debug: bool) -> None:
-    """Prints what failed. Exits with status 2 where no run could begin, else with 1 where steps failed."""
+    """Prints what failed. Exits with status 2 where no run could begin, else with 1 where steps failed.
+
+    Raises the `HubbubError` that refused a single run before it had begun.
+    """
+    refused = ends[0].failed[0] if len(ends) == 1 and ends[0].failed else None
+    if refused and refused.step.kind == "begin" and isinstance(refused.error, HubbubError):
+        raise refused.error
     if _report_failures(ends, debug):
         none_started = all(ended.failed and ended.failed[0].step.kind == "begin" for ended in ends)
         raise typer.Exit(2 if none_started else 1)
@@ -164,11 +170,11 @@ def _report_failures(ends: "Sequence[Ended]", debug: bool) -> int:
         if not ended.failed:
             continue
         first, *others = ended.failed
-        what = "" if first.step.kind == "begin" else f", {first.step}"
+        begun = first.step.kind != "begin"
+        what = f"{ended.run.folder}, {first.step}" if begun else ended.run.folder.name
         what += f" and {len(others)} more" if others else ""
-        logged = first.step.kind != "begin" or len(ends) > 1
-        reason = "the reason is above" if logged else first.reason
-        err.print(f"failed: {ended.run.folder}{what}: {reason}", style="red", soft_wrap=True)
+        reason = "the reason is above" if begun or len(ends) > 1 else first.reason
+        err.print(f"failed: {what}: {reason}", style="red", soft_wrap=True)
     for _, done in failed:
         if debug:
             err.print("".join(getattr(done.error, "__notes__", [])), soft_wrap=True)
@@ -188,21 +194,30 @@ def print_places(folder: Path) -> None:
 
 
 def print_overview(folders: Sequence[Path]) -> None:
-    """Prints one row for each run: clip accuracy, its spread, clip macro-F1, segment accuracy, minutes."""
-    from hubbub.experiment import suite
+    """Prints one row for each run: clip accuracy with its interval, clip macro-F1, segment accuracy, minutes."""
+    from hubbub.report.run_folder import read_summary
 
-    frame = suite.overview(folders)
-    shown = frame.drop(columns=["cells", "read first"])
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="accuracy and macro-F1 of clips, accuracy of segments")
-    short = ("run", "clips", "sd folds", "sd seeds", "F1", "segm.", "min")
-    for name, head in zip(shown.columns, short, strict=True):  # heads may wrap, figures may not
-        table.add_column(head, min_width=max(map(len, frame[name])), overflow="fold")
-    for row in shown.itertuples(index=False):
-        table.add_row(*row)
-    out.print(table)
-    for reasons, runs in frame.groupby("read first", sort=False)["run"]:
+    summaries = {folder.name: read_summary(folder) for folder in folders}
+    rows = [
+        (
+            name,
+            _number(one.clip.accuracy.mean),
+            _interval(one.clip.accuracy.ci95),
+            _number(one.clip.macro_f1.mean),
+            _number(one.segment.accuracy.mean),
+            f"{(one.seconds.fit + one.seconds.predict) / 60:.1f}" if one.seconds else "-",
+        )
+        for name, one in summaries.items()
+    ]
+    _print_table(
+        "accuracy and macro-F1 of clips, accuracy of segments", ("run", "clips", "95 %", "F1", "segm.", "min"), rows
+    )
+    to_read: dict[str, list[str]] = {}
+    for name, one in summaries.items():
+        to_read.setdefault("; ".join(reason.partition(":")[0] for reason in one.why_not_comparable), []).append(name)
+    for reasons, runs in to_read.items():
         if reasons:
-            out.print(f"{', '.join(map(str, runs))}: {reasons!s}", style="yellow", soft_wrap=True)
+            out.print(f"{', '.join(runs)}: {reasons}", style="yellow", soft_wrap=True)
 
 
 def print_summary(summary: "Summary") -> None:

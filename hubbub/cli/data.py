@@ -6,7 +6,19 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from hubbub.cli.options import AllowMissing, Data, Debug, Settings, finite, out, recipe_of
+from hubbub.cli.options import (
+    AllowMissing,
+    Background,
+    Data,
+    DataSettings,
+    Debug,
+    Group,
+    Settings,
+    TestData,
+    finite,
+    out,
+    recipe_of,
+)
 
 __all__ = ["app"]
 
@@ -37,19 +49,25 @@ def data_list() -> None:
 def data_check(
     name: Annotated[str, typer.Argument(help="A known data set, a CSV list or a folder.")],
     every: Annotated[bool, typer.Option("--all", help="List all classes, not only the smallest.")] = False,
+    group: Group = None,
+    test: TestData = None,
+    background: Background = False,
     allow_missing: AllowMissing = False,
+    settings: DataSettings = None,
     debug: Debug = False,
 ) -> None:
     """Check a data set: classes, unreadable or silent files, copies, and classes that their files give away.
 
-    Exit status 1 where something is wrong. Warnings may spoil a result, notes are good to know.
+    The data are read as by hubbub train with the same options. Exit status 1 where something is wrong. Warnings may
+    spoil a result, notes are good to know.
 
     Example: hubbub data check esc50
     """
     from hubbub.cli import data_check as shown
     from hubbub.data import check
+    from hubbub.data.open import clip_settings
 
-    found = check.check_data(name, allow_missing)
+    found = check.check_data(name, [*clip_settings(group, test, background, allow_missing), *(settings or [])])
     shown.show(found, every)
     if found.of("wrong"):
         raise typer.Exit(1)
@@ -139,6 +157,7 @@ def data_images(
     folder: Annotated[Path, typer.Argument(help="Folder for spectrograms/ and spectrograms.csv.")],
     variants: Annotated[str, typer.Option("--variants", help=_VARIANTS)] = "orig",
     seed: Annotated[int, typer.Option("--seed", help="Seed of noise, masks and room reverberation.")] = 0,
+    rgba: Annotated[bool, typer.Option("--rgba", help="Write RGBA images, opaque.")] = False,
     data: Data = None,
     allow_missing: AllowMissing = False,
     settings: Settings = None,
@@ -146,12 +165,16 @@ def data_images(
 ) -> None:
     """Write spectrogram images of a data set and its variants, with a list of them; an interrupted run continues.
 
+    frontend.size is the height and the width.
+
     Example: hubbub data images us8k-resnet18 images --variants b
+
+    Example: hubbub data images us8k-resnet18 images --rgba --set frontend.size=[400,1000]
     """
     from hubbub.data import write_images
 
     chosen = recipe_of(recipe, data, settings, allow_missing)
-    out.print(str(write_images.write(chosen, folder, variants, seed)), soft_wrap=True)
+    out.print(str(write_images.write(chosen, folder, variants, seed, rgba=rgba)), soft_wrap=True)
 
 
 @app.command("augment")

@@ -14,7 +14,7 @@ import typer
 from rich.table import Table
 from typer.core import TyperCommand
 
-from hubbub.cli import bench, classify, data, explain, export, hub, listen, report, score, serve, train, tune
+from hubbub.cli import bench, classify, data, explain, export, hub, listen, report, score, serve, show, train, tune
 from hubbub.cli.options import Debug, Device, Out, as_settings, err, log, out
 from hubbub.errors import HubbubError
 from hubbub.runtime import distributed
@@ -87,6 +87,7 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
         "bench": bench.bench,
         "demo": demo,
         "recipes": recipes,
+        "show": show.show,
         "report": report.report,
         "compare": report.compare,
         "score": score.score,

@@ -187,11 +187,11 @@ class Recipe(Section):
         return self.head.name != "none" or (self.network.mode == "head" and self.network.attention == "none")
 
     def altered(self, fields: Mapping[str, Any]) -> Self:
-        """This recipe without `[tune]` and with dotted fields changed, e.g. `{"train.epochs": 3}`.
+        """This recipe without `[tune]`, `[quick.tune]` too, and with dotted fields changed, e.g. `{"train.epochs": 3}`.
 
         A field that holds a list takes a single value as a list of one. Raises `RecipeError`.
         """
-        content = self.model_dump(mode="json", exclude_none=True, exclude={"tune"})
+        content = self.model_dump(mode="json", exclude_none=True, exclude={"tune": True, "quick": {"tune"}})
         for field, value in fields.items():
             current: Any = content
             for key in field.split("."):
@@ -274,7 +274,14 @@ def shipped() -> dict[str, str]:
 
 def as_setting(field: str, value: Any) -> str:
     """A field and its value in the form that `--set` takes, quoted as TOML."""
+    if isinstance(value, Mapping):  # tomli_w writes a table over several lines, which --set does not take
+        return f"{field}={{{', '.join(as_setting(_key(key), one) for key, one in value.items())}}}"
     return f"{field}={tomli_w.dumps({'v': value}).partition('=')[2].strip()}"
+
+
+def _key(name: str) -> str:
+    """A key as TOML writes it, quoted where it must be."""
+    return tomli_w.dumps({name: 0}).removesuffix(" = 0\n")
 
 
 def read_toml(content: str | bytes, source: str) -> dict[str, Any]:

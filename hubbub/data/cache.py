@@ -263,8 +263,8 @@ def _refuse_unreadable(clips: Clips, found: list[dict[str, Any]]) -> None:
     errors = [f["error"] for f in found if f["error"]]
     if errors:
         raise UnreadableError(
-            f"{clips.name}: {len(errors)} of {len(found)} sounds cannot be used. {examples(errors)} "
-            "Repair or remove them (hubbub data check lists all).",
+            f"{clips.name}: {len(errors)} of {len(found)} sounds cannot be used. "
+            f"{examples(error.rstrip('.') for error in errors)}. Repair or remove them (hubbub data check lists all).",
             _as_table(clips, found),
         )
 

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from hubbub.config.recipe import Recipe, RecipeError, as_setting, shipped
+from hubbub.config.run_options import common_settings
 from hubbub.config.titles import data_title
 from hubbub.data.clips import ClipsError
 from hubbub.data.datasets import DATASETS
 from hubbub.data.hub.dataset import is_hub_name
-from hubbub.data.open import known_data, with_data
+from hubbub.data.open import clip_settings, known_data, with_data
 from hubbub.errors import did_you_mean
-from hubbub.experiment.bench import common_settings, print_line
+from hubbub.experiment.bench import print_line
 from hubbub.experiment.carry_over import NOTHING, carry_over
 from hubbub.experiment.prepare import Log
 from hubbub.experiment.run import run_plan
@@ -130,7 +131,9 @@ def plan(
             f"--from {source} holds for one network and head. Leave {'--head' if head else '--backbone'} out, or name "
             "its recipe: --recipe NAME."
         )
-    options = _data_settings(group, test, background, folds)
+    options = clip_settings(group, test, background)
+    if folds is not None:
+        options.append(as_setting("protocol.k", folds))
     if what in shipped() or Path(what).suffix == ".toml":
         if chosen:
             raise RecipeError(f"'{what}' is a recipe already, so {chosen[0]} cannot name another. Give data instead.")
@@ -241,8 +244,3 @@ def _freeze(content: dict[str, Any], head: str | None) -> None:
         content["head"] = {"name": head or "logreg"}
     elif head:
         content["head"]["name"] = head
-
-
-def _data_settings(group: str | None, test: str | None, background: bool, folds: int | None) -> list[str]:
-    given = {"data.group": group, "data.test": test, "data.background": background or None, "protocol.k": folds}
-    return [as_setting(field, value) for field, value in given.items() if value is not None]

@@ -12,13 +12,13 @@ from hubbub.config.recipe import Recipe
 from hubbub.data import arrays, cache, class_folders, leaks, near_duplicates, splits
 from hubbub.data.cache import Segments
 from hubbub.data.clips import Clips
-from hubbub.data.folds import JOINED, MADE
+from hubbub.data.folds import JOINED, make_folds
 from hubbub.data.inputs import Inputs
 from hubbub.data.leaks import Audit
 from hubbub.data.near_duplicates import NearDuplicate
 from hubbub.data.splits import Split
 from hubbub.errors import examples
-from hubbub.experiment.resolve import make_folds, resolve
+from hubbub.experiment.resolve import resolve, with_protocol
 from hubbub.runtime import distributed, homes
 from hubbub.runtime.names import colliding_names
 
@@ -78,8 +78,8 @@ class Prepared:
         yield from splits.untestable(self.clips, self.splits)
         if protocol.kind == "time":
             yield (
-                "ONE RECORDING: within-recording figure; training and test parts are of one recording, so it says "
-                "nothing about other recordings"
+                "ONE RECORDING: training and test parts are stretches of one recording, each counted as a recording "
+                "here. The figures say nothing about other recordings: annotate several"
             )
 
     def with_recipe(self, recipe: Recipe) -> "Prepared":
@@ -127,8 +127,9 @@ def prepare(
     if recipe.protocol.kind in JOINED:
         clips, joined = near_duplicates.join_groups(clips, near)
         clips = replace(clips, notes=(*clips.notes, *joined))
-    if recipe.protocol.kind in MADE:
-        recipe, clips = make_folds(recipe, clips)
+    clips, protocol = make_folds(clips, recipe.protocol)  # again where clips were joined
+    if protocol != recipe.protocol:
+        recipe = with_protocol(recipe, protocol)
         base = TorchClassifier(recipe, base.labels, network=base.network)
     found = _split(clips, recipe)
     if sealed:

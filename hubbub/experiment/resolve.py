@@ -12,15 +12,16 @@ from hubbub.config.recipe import Recipe
 from hubbub.config.sections import Head, Protocol
 from hubbub.data import folds, splits
 from hubbub.data.clips import Clips, ClipsError, hold_out
+from hubbub.data.features import LATER
 from hubbub.data.folds import decide
 from hubbub.data.open import open_clips
 
-__all__ = ["Resolved", "fit_to_data", "make_folds", "middle_candidates", "resolve"]
+__all__ = ["Resolved", "fit_to_data", "middle_candidates", "resolve", "with_protocol"]
 
 #: Front-end settings that are applied after the stored arrays were made, so the recipe may change them.
 _APPLIED_LATER = {
     "images": {"size", "standardise"},
-    "spectrograms": {"frames", "scale", "size", "colours", "standardise"},
+    "spectrograms": set(LATER),
 }
 #: Settings of heads whose candidates the validation part chooses from.
 _CHOSEN = ("c", "shrinkage", "epochs")
@@ -28,7 +29,8 @@ _CHOSEN = ("c", "shrinkage", "epochs")
 
 @dataclass(frozen=True)
 class Resolved:
-    """A recipe with nothing left to decide, and its clips without held-out classes in training.
+    """A recipe with nothing left to decide but the number of folds that are made, and its clips with folds, without
+    held-out classes in training.
 
     `caveats` belong beside every figure of the recipe; `notes` are for the log.
     """
@@ -44,20 +46,15 @@ def resolve(recipe: Recipe) -> Resolved:
     together."""
     recipe, caveats = _fit_to_machine(recipe)
     clips = hold_out(open_clips(recipe), recipe.data.held_out)
-    recipe = _with_protocol(recipe, decide(clips, recipe.protocol))
+    recipe = with_protocol(recipe, decide(clips, recipe.protocol))
     recipe, notes = fit_to_data(recipe, clips)
+    splits.refuse_one_class(clips)
+    clips, _ = folds.make_folds(clips, recipe.protocol)
     splits.make_splits(clips, recipe.protocol)  # refuses what cannot be split, before anything is decoded
     return Resolved(recipe, clips, caveats, notes)
 
 
-def make_folds(recipe: Recipe, clips: Clips) -> tuple[Recipe, Clips]:
-    """The clips with folds where the recipe's protocol makes them, and the recipe with the number of folds. Raises
-    `FoldError`."""
-    clips, protocol = folds.make_folds(clips, recipe.protocol)
-    return _with_protocol(recipe, protocol), clips
-
-
-def _with_protocol(recipe: Recipe, protocol: Protocol) -> Recipe:
+def with_protocol(recipe: Recipe, protocol: Protocol) -> Recipe:
     """The recipe under another protocol. Without a validation part nothing is chosen: of several candidates of a head's
     setting the middle one stays."""
     if protocol == recipe.protocol:

@@ -25,12 +25,13 @@ __all__ = ["Ended", "ExperimentError", "RunPlan", "run_all", "run_plan", "run_re
 
 @dataclass
 class Ended:
-    """How a run ended: its summary, or the steps that failed."""
+    """How a run ended: its summary, or the steps that failed. `recording` is the file of its first recording, or ""."""
 
     run: RunPlan
     summary: Summary | None = None
     failed: list[Done] = field(default_factory=list)
     left: int = 0
+    recording: str = ""
 
 
 def run_recipe(
@@ -90,7 +91,7 @@ def run_all(runs: Sequence[RunPlan], engine: Engine, log: Log = lambda line: Non
             if before := len(cells) - len(left):
                 log(f"{name}: {before} of {len(cells)} cells done before")
             tally.add(str(ended.run.folder), len(cells), len(left))
-            ended.left = len(left)
+            ended.left, ended.recording = len(left), done.result.recording
             waiting += left or [Step(ended.run, "end")]
         # The machine is shared by all cells, done or left, so that a resumed run gives the same figures.
         engine.slots = tally.slots = max(1, min(engine.slots, tally.cells()))

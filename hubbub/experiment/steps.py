@@ -89,11 +89,13 @@ class Step:
 
 @dataclass(frozen=True)
 class Begun:
-    """A run that has begun: its resolved recipe, all its cells, and those that are left to do."""
+    """A run that has begun: its resolved recipe, all its cells, those that are left to do, and the file of its first
+    recording ("" where its data are no sound files)."""
 
     run: RunPlan
     cells: tuple[Step, ...]
     left: tuple[Step, ...]
+    recording: str = ""
 
 
 class Performer:
@@ -155,7 +157,8 @@ class Performer:
         if left:
             for name in run_folder.OF_ALL_CELLS:
                 files.remove_folder(folder / name, folder, run_folder.RECIPE)
-        return Begun(run, cells, left)
+        recording = prepared.clips.table["path"].iloc[0] if prepared.clips.kind == "sound" else ""
+        return Begun(run, cells, left, recording)
 
 
 def _key(run: RunPlan) -> tuple[str, bool]:

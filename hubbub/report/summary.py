@@ -151,7 +151,8 @@ def _summary(folder: Path) -> Summary:
         level_figures(predicted[predicted["level"] == level], environment) for level in LEVELS
     )
     classes, recordings = class_scores(predicted[predicted["level"] == "clip"]), predicted["group"].nunique()
-    few = few_recordings({one.label: one.recordings for one in classes if one.clips}, recordings)
+    several = recipe.protocol.kind != "time"  # else each stretch of the one recording has a group of its own
+    few = few_recordings({one.label: one.recordings for one in classes if one.clips}, recordings) if several else None
     return Summary(
         recipe=recipe.title or folder.name,
         data=environment.data.name,
@@ -168,7 +169,7 @@ def _summary(folder: Path) -> Summary:
         classes=classes,
         unknown=_unknown(folder, recipe),
         **_measured(folder, predicted, environment),
-        more_recordings=more_recordings(run_folder.read_learning_curve(folder)),
+        more_recordings=more_recordings(run_folder.read_learning_curve(folder)) if several else None,
     )
 
 

@@ -172,6 +172,8 @@ def test_a_float_stream_that_begins_with_silence_is_no_stream_of_integers() -> N
     stream.feed(np.zeros(RATE))
     stream.feed(2.5 * WAVE)
     stream.feed(np.array([2.0, -2.0]))
+    stream.end()
+    assert stream.seconds == 3 + 2 / RATE and stream.warnings == ()
 
 
 # Shapes

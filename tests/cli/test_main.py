@@ -218,6 +218,15 @@ def test_train_runs_one_split(sounds: Path, tmp_path: Path) -> None:
     assert (recipe.epochs, recipe.learning_rate, recipe.batch_size, recipe.seeds) == (1, 0.01, 8, (3,))
 
 
+def test_a_run_that_is_refused_is_an_error_and_names_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "mine" / "dog").mkdir(parents=True)
+    soundfile.write(tmp_path / "mine" / "dog" / "a.wav", np.random.default_rng(0).normal(0, 0.1, RATE), RATE)
+    done = hubbub("train", tmp_path / "mine", "--from-scratch", "--out", tmp_path / "runs", status=2)
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("error: mine has clips of 1 class (dog). Two classes are needed")
+    assert "failed" not in done.stderr and "runs" not in done.stderr and not done.stdout
+
+
 def test_data_list_and_recipes_name_what_there_is() -> None:
     listed = hubbub("data", "list").stdout
     for name in ("esc50", "esc10", "urbansound8k", "emodb", "street"):

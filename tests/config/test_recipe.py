@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from hubbub.cli.options import as_settings
 from hubbub.config import recipe as room
 from hubbub.config.recipe import Recipe, RecipeError, as_setting, shipped
+from hubbub.config.run_options import common_settings
 from hubbub.errors import HubbubError
 from hubbub.experiment import suite
 
@@ -265,6 +266,15 @@ def test_changed_values_come_back(tmp_path: Path) -> None:
     assert Recipe.load(path, quick=True).train.epochs == 1
 
 
+def test_a_recipe_without_its_search_has_its_reduced_form_still(tmp_path: Path) -> None:
+    """As a search's best.toml: [quick] may reduce a search that is no longer there."""
+    recipe = Recipe.load("esc50-resnet18-validation")
+    assert "tune" in recipe.quick
+    (tmp_path / "best.toml").write_text(recipe.altered({"train.batch_size": 4}).to_toml(), encoding="utf-8")
+    reduced = Recipe.load(tmp_path / "best.toml", quick=True)
+    assert (reduced.tune, reduced.data.name) == (None, "esc10")
+
+
 def test_written_out_in_full() -> None:
     content = tomllib.loads(Recipe.of(SMALL).to_toml())
     written = {f"{section}.{key}" for section, keys in content.items() if isinstance(keys, dict) for key in keys}
@@ -327,6 +337,11 @@ def test_no_head_hears_through_attention_that_never_learnt() -> None:
         Recipe.of(sections | {"head": {"name": "logreg"}})
 
 
+@pytest.mark.parametrize("columns", [{"path": "my file", "label": 'a "kind"'}, {"end": "x = 1", "a b": "]"}, {}])
+def test_a_table_is_a_setting_too(columns: dict[str, str]) -> None:
+    assert Recipe.load("street-cnn", [as_setting("data.columns", columns)]).data.columns == columns
+
+
 # Hostile recipes
 
 _FIELDS = [name for name, _ in fields() if "." in name]
@@ -361,15 +376,17 @@ def test_hostile_settings_hold_or_are_refused(field: str, value: Any) -> None:
     as_set=st.booleans(),
 )
 def test_hostile_files_and_texts_are_refused(text: str, as_set: bool, tmp_path_factory: pytest.TempPathFactory) -> None:
+    file = tmp_path_factory.getbasetemp() / "hostile.toml"
+    file.write_bytes(text.encode("utf-8", "surrogatepass"))
     try:
         if as_set:
-            Recipe.load("street-cnn", [text])
+            read = [Recipe.load("street-cnn", [text])]
         else:
-            file = tmp_path_factory.getbasetemp() / "hostile.toml"
-            file.write_bytes(text.encode("utf-8", "surrogatepass"))
-            suite.runs_of([str(file)], Path("runs"))
-    except HubbubError:
-        pass
+            read = [run.recipe for run in suite.runs_of([str(file)], Path("runs"))]
+    except HubbubError as error:
+        assert 0 < len(str(error)) < 3000
+    else:
+        assert read and all(Recipe.of(tomllib.loads(recipe.to_toml())) == recipe for recipe in read)
 
 
 NESTED = "[" * 20_000 + "]" * 20_000
@@ -424,6 +441,13 @@ def test_the_largest_seed_is_one_that_every_library_takes() -> None:
 def test_the_command_refuses_a_seed_named_twice() -> None:
     with pytest.raises(RecipeError, match="42 is named twice"):
         Recipe.load("street-cnn", as_settings(None, None, seeds="42,42"))
+
+
+def test_the_command_and_python_make_the_same_settings() -> None:
+    typed = as_settings(["train.epochs=1"], "cpu", "1, 2", "42,43", True, True)
+    given = common_settings({"train.epochs": 1}, ["1", 2], [42, 43], "cpu", True, True)
+    assert Recipe.load("street-cnn", typed) == Recipe.load("street-cnn", given)
+    assert as_settings(None, None) == common_settings() == []
 
 
 def test_the_reduced_form_of_a_protocol_goes_with_the_protocol() -> None:

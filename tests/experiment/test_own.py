@@ -10,6 +10,7 @@ from hubbub.config.recipe import RecipeError, as_setting
 from hubbub.data.clips import ClipsError
 from hubbub.experiment import own
 from hubbub.experiment.own import plan
+from hubbub.experiment.steps import Begun, Performer, RunPlan, Step
 from hubbub.runtime.homes import StoreError
 from tests.helpers.files import read_json
 from tests.helpers.sounds import noise, sounds
@@ -152,6 +153,16 @@ def test_another_folder_is_the_test_part(tmp_path: Path) -> None:
     sounds(test, "wasp/four.wav")
     with pytest.raises(ClipsError, match=r"1 class of the test data cannot be learnt from mine \(wasp\)"):
         hubbub.train(folder, test=test, from_scratch=True, settings=SMALL, out=tmp_path / "runs2", quiet=True)
+
+
+def test_a_run_of_annotations_names_a_recording_for_the_next_command(tmp_path: Path) -> None:
+    sounds(tmp_path, "night.wav", seconds=20)
+    spans = [(k, k + 1.5, "ab"[k % 4 // 2]) for k in range(0, 20, 2)]
+    (tmp_path / "night.labels.txt").write_text("".join(f"{a}\t{b}\t{label}\n" for a, b, label in spans))
+    short = ["windows.length=8000", "windows.hop=8000", "protocol.gap_s=0", "network.width=4"]
+    recipe = plan(str(tmp_path / "night.labels.txt"), short, from_scratch=True).recipe
+    begun = Performer().perform(Step(RunPlan(recipe, tmp_path / "run"), "begin"))
+    assert isinstance(begun, Begun) and begun.recording == str(tmp_path / "night.wav")
 
 
 def test_one_class_is_refused_before_anything_is_trained_or_downloaded(tmp_path: Path, monkeypatch) -> None:
