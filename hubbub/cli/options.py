@@ -108,18 +108,6 @@ From = Annotated[
         "--from", help="Take the settings that a search found: its best.toml, or its folder. Data and protocol stay."
     ),
 ]
-Group = Annotated[
-    str | None,
-    typer.Option(
-        "--group",
-        help="Which clips are of one recording: a column, a regular expression for the paths, or 'file': each file is "
-        "a recording of its own. Default: guessed from the file names.",
-    ),
-]
-TestData = Annotated[
-    str | None, typer.Option("--test", help="Another folder or table with the same classes: the test part.")
-]
-Background = Annotated[bool, typer.Option("--background", help="Annotations: add a class of what is not annotated.")]
 Model = Annotated[
     str | None, typer.Option("--model", help="A run folder, a saved or exported classifier, or 'yamnet'.")
 ]
