@@ -1,7 +1,7 @@
-"""The sections of a recipe from sound to figures, and the base of all sections: settings, defaults, rules, descriptions.
+"""The sections of a recipe from sound to figures, and the base of all sections.
 
-`[data]` and `[protocol]`, `[train]`, `[augment]` and `[tune]` have modules of their own. Each section is a frozen pydantic model, which refuses a value that breaks its rule. The descriptions are the source of
-`docs/recipe-reference.md`.
+Each section is a frozen pydantic model, which refuses a value that breaks its rule. The descriptions are the source of
+`docs/recipe-reference.md`. `[data]`, `[protocol]`, `[train]`, `[augment]` and `[tune]` have modules of their own.
 """
 
 from typing import Annotated, Any, Literal, Self, TypeVar
