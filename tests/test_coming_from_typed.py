@@ -4,6 +4,7 @@ Commands that train at full size are typed in a small form; tests/experiment/tes
 """
 
 import json
+import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,11 +97,12 @@ def test_b_images(place: Path) -> None:
         f"fold{k}" for k in range(1, 11)
     }
     sizes = {}
-    for folder in ("images", "images-some", "images-large", "images-grey"):
+    for folder in ("images", "images-some", "images-large", "images-rgba", "images-grey"):
         with Image.open(next(Path(folder).rglob("*.png"))) as image:
             sizes[folder] = (*image.size, image.mode)
     assert sizes["images"] == sizes["images-some"] == (224, 224, "RGB")
-    assert sizes["images-large"][:2] == (1000, 400) and sizes["images-grey"] == (224, 224, "L")
+    assert sizes["images-large"] == (1000, 400, "RGB") and sizes["images-rgba"] == (1000, 400, "RGBA")
+    assert sizes["images-grey"] == (224, 224, "L")
 
 
 def test_c_arrays(place: Path) -> None:
@@ -139,6 +141,7 @@ def test_e_the_hub_there_and_back(place: Path, hub: Hub) -> None:
 SMALL = ("--quick", "--set", "network.weights=none", "--set", "network.width=4", "--set", "train.epochs=1")
 SMALLER = ("--set", "frontend.size=[64,64]")
 SEARCH = "hubbub tune esc50-resnet18-validation --trials 25"
+FINAL = "hubbub bench esc50-resnet18-final --from runs/esc50-resnet18-validation-tune"
 SUITE = "hubbub bench esc50-attention"
 #: Trained in a small form below. Shipped recipes by name alone: tests/experiment/test_run.py.
 TRAINED = (
@@ -164,10 +167,11 @@ def test_trainings_and_what_reads_them(place: Path) -> None:
     type_in(SEARCH, *SMALL, "--trials", "1", "--set", "tune.epochs=1", "--name", "esc50-resnet18-validation-tune")
     best = "hubbub bench runs/esc50-resnet18-validation-tune/best.toml"
     assert "clip accuracy" in type_in(best, *SMALL, "--jobs", "1")
+    assert "clip accuracy" in type_in(FINAL, *SMALL, "--jobs", "1")
     type_in(SUITE, *SMALL, "--jobs", "1", "--name", "esc50-attention", *SMALLER)
     (compared,) = lines("D", "hubbub compare")
     assert "esc50-resnet50-se" in type_in(compared)
-    assert {SEARCH, SUITE, best, *TRAINED} <= set(COMMANDS)
+    assert {SEARCH, FINAL, SUITE, best, *TRAINED} <= set(COMMANDS)
     for line in ("hubbub report RUN", "hubbub explain RUN street.wav"):
         assert line in COMMANDS
         assert type_in(line.replace("RUN", "runs/esc50-attention/esc50-resnet50"))
@@ -179,9 +183,16 @@ def test_every_command_is_typed_here_or_elsewhere() -> None:
         "hubbub serve RUN": "tests/serve",
         "hubbub bench my.toml": "tests/experiment/test_run.py",
     }
-    here = (SEARCH, SUITE, *TRAINED)
+    here = (SEARCH, FINAL, SUITE, *TRAINED)
     for line in COMMANDS:
         words = line.split()
         parsed_alone = words[1] in ("bench", "train", "tune") and (words[2] in shipped() or words[2] in suite.shipped())
-        typed = words[1] in ("data", "report", "compare", "explain", "lr-find") or line in here
+        typed = words[1] in ("data", "report", "compare", "explain", "lr-find", "show") or line in here
         assert typed or parsed_alone or line in elsewhere or line.endswith("best.toml"), line
+
+
+def test_networks_are_shown_without_weights(place: Path) -> None:
+    shown = {line.split()[2]: type_in(line) for system in "AC" for line in lines(system, "hubbub show")}
+    assert set(shown) == {"us8k-esresnext", "us8k-audioclip", "esc50-resnet18-final"}
+    parameters = {name: re.search(r"\nparameters: ([\d,]+)", said) for name, said in shown.items()}
+    assert all(parameters.values()), shown
