@@ -7,7 +7,6 @@ import pytest
 
 import hubbub
 from hubbub.config.recipe import Recipe, RecipeError
-from hubbub.report import run_folder
 from hubbub.report.reading import ReportError
 from tests.helpers.files import read_json
 
