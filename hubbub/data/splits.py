@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from hubbub.config.sections import Protocol
+from hubbub.config.data import Protocol
 from hubbub.data import class_folders, manifest
 from hubbub.data.clips import Clips
 from hubbub.data.folds import MADE, decide, far_from, make_folds

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hubbub.audio import decode
-from hubbub.config.sections import Protocol
+from hubbub.config.data import Protocol
 from hubbub.data.clip_lists import from_folder
 from hubbub.data.clips import Clips, ClipsError
 from hubbub.data.splits import make_splits

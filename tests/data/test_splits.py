@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 import soundfile
 
+from hubbub.config.data import Data, Protocol
 from hubbub.config.recipe import Recipe
-from hubbub.config.sections import Data, Protocol
 from hubbub.data import splits
 from hubbub.data.clip_lists import from_folder
 from hubbub.data.clips import ClipsError, build, hold_out
