@@ -174,8 +174,8 @@ def _unique_clips(source: Path, table: pd.DataFrame) -> tuple[pd.DataFrame, tupl
             again.append(at)
     if conflicting:
         raise ClipsError(
-            f"{source}: one file has two labels, {count(len(conflicting), 'time')} ({examples(conflicting)}). A clip has "
-            "one label here: keep one of them, or give each the start and end of what it labels."
+            f"{source}: one file has two labels, {count(len(conflicting), 'time')} ({examples(conflicting)}). A clip "
+            "has one label here: keep one of them, or give each the start and end of what it labels."
         )
     text = [column for column in COLUMNS if column not in ("path", "start", "end")]
     cleaned = {column: [clean(cell) for cell in values.text(table[column])] for column in text}
