@@ -16,7 +16,7 @@ from PIL import Image
 from hubbub.errors import HubbubError
 from hubbub.runtime import files
 
-__all__ = ["EXTENSIONS", "ImageError", "Pixels", "is_grey", "read_image", "read_spectrogram", "write_png"]
+__all__ = ["EXTENSIONS", "ImageError", "Pixels", "is_grey", "read_image", "read_spectrogram", "resized", "write_png"]
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -41,8 +41,7 @@ def is_grey(path: str | Path) -> bool:
 def read_image(path: str | Path, size: tuple[int, int] | None = None) -> Pixels:
     """An image -> `[C, height, width]` of 0 to 255, lowest band first; C is 1 for a grey image, else 3.
 
-    Transparency is composited on white; `size` (height, width) resizes by Pillow's bilinear filter, which averages
-    when it shrinks. Raises `ImageError`.
+    Transparency is composited on white; `size` (height, width) resizes. Raises `ImageError`.
     """
     with _opened(path) as image:
         grey = image.mode in _GREY
@@ -51,11 +50,23 @@ def read_image(path: str | Path, size: tuple[int, int] | None = None) -> Pixels:
         if image.has_transparency_data:
             white = Image.new("RGBA", image.size, "white")
             image = Image.alpha_composite(white, image.convert("RGBA"))
-        image = image.convert("L" if grey else "RGB")
-        if size and image.size != size[::-1]:
-            image = image.resize(size[::-1], Image.Resampling.BILINEAR)
-        pixels = np.asarray(image)
-    return np.ascontiguousarray(pixels[::-1].reshape(*pixels.shape[:2], -1).transpose(2, 0, 1))
+        pixels = np.asarray(image.convert("L" if grey else "RGB"))
+    pixels = np.ascontiguousarray(pixels[::-1].reshape(*pixels.shape[:2], -1).transpose(2, 0, 1))
+    return resized(pixels, size) if size else pixels
+
+
+def resized(pixels: Pixels, size: tuple[int, int]) -> Pixels:
+    """Pixels `[1 or 3, ...]` at another height and width, by Pillow's bilinear filter, which averages when it
+    shrinks."""
+    if pixels.shape[1:] == size:
+        return pixels
+    image = _image(pixels).resize(size[::-1], Image.Resampling.BILINEAR)
+    return np.ascontiguousarray(np.asarray(image)[::-1].reshape(*size, -1).transpose(2, 0, 1))
+
+
+def _image(pixels: Pixels) -> Image.Image:
+    rows = pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
+    return Image.fromarray(np.ascontiguousarray(rows[::-1]))
 
 
 def read_spectrogram(path: str | Path) -> npt.NDArray[np.float32]:
@@ -77,11 +88,12 @@ def read_spectrogram(path: str | Path) -> npt.NDArray[np.float32]:
     return values
 
 
-def write_png(path: Path, pixels: Pixels) -> None:
-    """Writes pixels `[1 or 3, height, width]`, lowest band first, as a PNG without metadata, atomically."""
-    rows = pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
+def write_png(path: Path, pixels: Pixels, *, rgba: bool = False) -> None:
+    """Writes pixels `[1 or 3, height, width]`, lowest band first, as a PNG without metadata, atomically; as opaque RGBA
+    if asked."""
+    image = _image(pixels)
     with files.whole_file(path) as temporary:
-        Image.fromarray(np.ascontiguousarray(rows[::-1])).save(temporary, "PNG", compress_level=1)  # for speed
+        (image.convert("RGBA") if rgba else image).save(temporary, "PNG", compress_level=1)  # for speed
 
 
 def _refuse_no_file(path: str | Path) -> None:

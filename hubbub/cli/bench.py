@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,10 +13,12 @@ from hubbub.cli.options import (
     AllowLeaky,
     AllowMissing,
     Cpus,
+    Data,
     Debug,
     Device,
     Engine,
     Folds,
+    From,
     Gpus,
     Jobs,
     Name,
@@ -43,9 +44,6 @@ __all__ = [
     "run_grid",
 ]
 
-#: Characters of a caveat in the terminal.
-CAVEAT = 200
-
 
 def bench(
     names: Annotated[
@@ -54,8 +52,10 @@ def bench(
             metavar="RECIPE...", help="Names of recipes or suites (hubbub recipes lists them), or TOML files."
         ),
     ],
+    data: Data = None,
     folds: Folds = None,
     seeds: Seeds = None,
+    found: From = None,
     name: Name = None,
     quick: Quick = False,
     engine: Engine = "local",
@@ -79,12 +79,29 @@ def bench(
     Example: hubbub bench esc50-yamnet
 
     Example: hubbub bench esc50-attention --quick
+
+    Example: hubbub bench us8k-resnet18 --data UrbanSound8K
+
+    Example: hubbub bench esc50-resnet18-final --from runs/esc50-resnet18-validation-tune
     """
+    from hubbub.config.recipe import Recipe
+    from hubbub.data.open import with_data
     from hubbub.experiment import suite
+    from hubbub.experiment.carry_over import NOTHING, carry_over
     from hubbub.report.run_folder import run_name
 
     extra = as_settings(settings, device, folds, seeds, allow_missing, allow_leaky)
-    runs = suite.runs_of(names, out_dir, name=name, settings=extra, quick=quick)
+    carried = NOTHING
+    if found:
+        if len(names) > 1 or suite.is_suite(names[0]):
+            raise HubbubError(f"--from {found}: its settings are for one recipe. Name one recipe.")
+        carried = carry_over(found, Recipe.load(names[0], with_data(names[0], data, extra)), names[0])
+    for line in carried.lines:
+        log(line)
+    runs = suite.runs_of(
+        names, out_dir, name=name, settings=[*carried.settings, *extra], quick=quick, data=data,
+        sections=carried.sections,
+    )  # fmt: skip
 
     def run() -> "list[Ended]":
         from hubbub.experiment.run import run_all  # slow to import: after the recipes are checked
@@ -205,6 +222,7 @@ def print_overview(folders: Sequence[Path]) -> None:
 
 def print_summary(summary: "Summary") -> None:
     """Prints a run's main figure with its interval, what belongs beside it, and the weakest classes."""
+    from hubbub.report.caveats import tags
     from hubbub.report.summary import describe_interval, weakest
 
     out.print(f"\n{summary.title}", style="bold", soft_wrap=True)
@@ -220,8 +238,11 @@ def print_summary(summary: "Summary") -> None:
     for spread, over in ((accuracy.sd, "folds"), (accuracy.sd_seeds, "seeds")):
         others += [f"sd over {over} {spread:.3f}"] if spread is not None else []
     out.print("; ".join(others), soft_wrap=True)
-    for line in (*summary.why_not_comparable, *summary.caveats):
-        out.print(shorten(line, CAVEAT, placeholder=" ... (in full on the page)"), style="yellow", soft_wrap=True)
+    if summary.why_not_comparable:  # the run logged them in full when they were found
+        read_first = f"read first: {tags(summary.why_not_comparable)} (in full on the page)"
+        out.print(read_first, style="yellow", soft_wrap=True)
+    for line in summary.caveats:
+        out.print(line, style="yellow", soft_wrap=True)
     if weak := weakest(summary):
         out.print(f"weakest: {weak}", soft_wrap=True)
     if summary.more_recordings:

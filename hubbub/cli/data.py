@@ -9,6 +9,7 @@ from rich.table import Table
 from hubbub.cli.options import (
     AllowMissing,
     Background,
+    Data,
     DataSettings,
     Debug,
     Group,
@@ -105,6 +106,7 @@ def data_synth(
 @app.command("leaks")
 def data_leaks(
     recipe: Annotated[str, typer.Argument(help="A recipe, whose data and protocol are checked.")],
+    data: Data = None,
     allow_missing: AllowMissing = False,
     settings: Settings = None,
     debug: Debug = False,
@@ -115,7 +117,7 @@ def data_leaks(
     """
     from hubbub.data import check
 
-    audit = check.check_leaks(recipe_of(recipe, settings, allow_missing))
+    audit = check.check_leaks(recipe_of(recipe, data, settings, allow_missing))
     for line in audit.warnings:
         out.print(f"warning: {line}")
     for line in audit.leaks:
@@ -155,18 +157,24 @@ def data_images(
     folder: Annotated[Path, typer.Argument(help="Folder for spectrograms/ and spectrograms.csv.")],
     variants: Annotated[str, typer.Option("--variants", help=_VARIANTS)] = "orig",
     seed: Annotated[int, typer.Option("--seed", help="Seed of noise, masks and room reverberation.")] = 0,
+    rgba: Annotated[bool, typer.Option("--rgba", help="Write RGBA images, opaque.")] = False,
+    data: Data = None,
     allow_missing: AllowMissing = False,
     settings: Settings = None,
     debug: Debug = False,
 ) -> None:
     """Write spectrogram images of a data set and its variants, with a list of them; an interrupted run continues.
 
+    frontend.size is the height and the width.
+
     Example: hubbub data images us8k-resnet18 images --variants b
+
+    Example: hubbub data images us8k-resnet18 images --rgba --set frontend.size=[400,1000]
     """
     from hubbub.data import write_images
 
-    chosen = recipe_of(recipe, settings, allow_missing)
-    out.print(str(write_images.write(chosen, folder, variants, seed)), soft_wrap=True)
+    chosen = recipe_of(recipe, data, settings, allow_missing)
+    out.print(str(write_images.write(chosen, folder, variants, seed, rgba=rgba)), soft_wrap=True)
 
 
 @app.command("augment")
@@ -191,6 +199,7 @@ def data_augment(
 def data_features(
     recipe: Annotated[str, typer.Argument(help="A recipe, whose data, audio, windows and frontend sections are used.")],
     folder: Annotated[Path, typer.Argument(help="Folder for features.npz and its description.")],
+    data: Data = None,
     allow_missing: AllowMissing = False,
     settings: Settings = None,
     debug: Debug = False,
@@ -202,7 +211,7 @@ def data_features(
     from hubbub.data.features import ARRAYS, write_features
     from hubbub.data.open import open_clips
 
-    resolved = recipe_of(recipe, settings, allow_missing)
+    resolved = recipe_of(recipe, data, settings, allow_missing)
     write_features(open_clips(resolved), resolved, folder)
     options = "".join(f" --set {setting}" for setting in settings or [])
     out.print(f"{folder / ARRAYS}", soft_wrap=True)

@@ -14,6 +14,8 @@ _ALL, _SMALLEST = 12, 6
 
 def show(found: DataCheck, every: bool = False) -> None:
     """Prints a check; with `every` all classes, else those of the fewest recordings where there are many."""
+    if found.read_as:
+        out.print(found.read_as, soft_wrap=True)
     out.print(found.summary, soft_wrap=True)
     _show_classes(found, every)
     for line in found.left_out:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from hubbub.cli.options import AllowMissing, Debug, Settings, out, recipe_of
+from hubbub.cli.options import AllowMissing, Data, Debug, Settings, out, recipe_of
 
 __all__ = ["app"]
 
@@ -30,6 +30,7 @@ def hub_get(
 def hub_build(
     recipe: Annotated[str, typer.Argument(help="A recipe, whose data, rate and front end are used.")],
     folder: Annotated[Path, typer.Argument(help="A new folder.")],
+    data: Data = None,
     allow_missing: AllowMissing = False,
     settings: Settings = None,
     debug: Debug = False,
@@ -40,7 +41,7 @@ def hub_build(
     """
     from hubbub.data.hub.build import build_dataset
 
-    clips = build_dataset(recipe_of(recipe, settings, allow_missing), folder)
+    clips = build_dataset(recipe_of(recipe, data, settings, allow_missing), folder)
     for line in clips.notes:
         out.print(f"note: {line}", soft_wrap=True)
     out.print(f"{folder}: {len(clips):,} spectrograms, {len(clips.labels)} classes, of {clips.name}", soft_wrap=True)

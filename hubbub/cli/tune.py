@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from hubbub.cli.options import AllowMissing, Debug, Device, Name, Out, Quick, Settings, as_settings, log, out
+from hubbub.cli.options import AllowMissing, Data, Debug, Device, Name, Out, Quick, Settings, as_settings, log, out
 
 __all__ = ["lr_find", "tune"]
 
@@ -29,6 +29,7 @@ def tune(
     fold: Fold = None,
     name: Name = None,
     quick: Quick = False,
+    data: Data = None,
     allow_missing: AllowMissing = False,
     settings: Settings = None,
     out_dir: Out = Path("runs"),
@@ -42,9 +43,10 @@ def tune(
     Example: hubbub tune esc50-resnet18-validation --jobs 2
     """
     from hubbub.config.recipe import Recipe
+    from hubbub.data.open import with_data
     from hubbub.report.run_folder import run_name
 
-    extra = as_settings(settings, device, fold, allow_missing=allow_missing)
+    extra = with_data(recipe, data, as_settings(settings, device, fold, allow_missing=allow_missing))
     plan = Recipe.load(recipe, extra + ([f"tune.trials={trials}"] if trials else []), quick=quick)
     from hubbub.experiment.tune import search_settings  # slow to import: after the recipe is checked
 
@@ -58,6 +60,7 @@ def lr_find(
     fold: Fold = None,
     name: Name = None,
     quick: Quick = False,
+    data: Data = None,
     allow_missing: AllowMissing = False,
     settings: Settings = None,
     out_dir: Out = Path("runs"),
@@ -69,9 +72,11 @@ def lr_find(
     Example: hubbub lr-find street-cnn
     """
     from hubbub.config.recipe import Recipe
+    from hubbub.data.open import with_data
     from hubbub.report.run_folder import run_name
 
-    plan = Recipe.load(recipe, as_settings(settings, device, fold, allow_missing=allow_missing), quick=quick)
+    extra = with_data(recipe, data, as_settings(settings, device, fold, allow_missing=allow_missing))
+    plan = Recipe.load(recipe, extra, quick=quick)
     from hubbub.experiment.lr_find import run as find_rate
 
     folder = out_dir / run_name(recipe, quick, name, "-lr")
@@ -112,6 +117,7 @@ def _print_trials(summary: dict[str, Any], folder: Path) -> None:
     else:
         out.print(f"no importance: {summary['why_no_importance']}")
     out.print(
-        f"best: trial {best['trial']}, {name} {best['value']:.4f}. Next: hubbub bench {folder / 'best.toml'}",
+        f"best: trial {best['trial']}, {name} {best['value']:.4f}. Next: hubbub bench {folder / 'best.toml'}; or with "
+        f"these settings in another recipe: hubbub bench RECIPE --from {folder}",
         soft_wrap=True,
     )

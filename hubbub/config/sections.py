@@ -4,7 +4,7 @@ Each section is a frozen pydantic model, which refuses a value that breaks its r
 `docs/recipe-reference.md`.
 """
 
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, model_validator
 
@@ -17,6 +17,7 @@ __all__ = [
     "Head",
     "Network",
     "Protocol",
+    "RETIRED",
     "Seed",
     "Windows",
     "Section",
@@ -37,6 +38,8 @@ Distinct = Annotated[tuple[T, ...], AfterValidator(_distinct)]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 
 
+#: Settings of earlier versions, and why they are gone. Recipes may hold them still; `--set` refuses them.
+RETIRED = {"evaluate.resamples": "intervals are computed without drawing samples. Leave the setting out."}
 #: Height or width of an image.
 Pixels = Annotated[int, Field(ge=1, le=8192)]
 
@@ -64,7 +67,11 @@ class Data(Section):
         "the file names; file: each file is a recording of its own; else a column of the table, or a regular "
         "expression whose first group (or whole match) in the clip's path names the recording",
     )
-    root: str = Field("", description="CSV: the folder that relative paths start from; default: the folder of the CSV")
+    root: str = Field(
+        "",
+        description="CSV: the folder that relative paths start from; default: the folder of the CSV; "
+        "a known data set: its folder; default: that in a data home",
+    )
     labels: Distinct[str] = Field((), description="the classes, in this order; default: those of the data set")
     held_out: Distinct[str] = Field(
         (),
@@ -155,8 +162,13 @@ class AudioSettings(Section):
 class Windows(Section):
     """How clips are cut into segments."""
 
-    length: int = Field(15_600, ge=1, le=2**26, description="length of a segment [samples]")
-    hop: int = Field(7_680, ge=1, le=2**26, description="distance between the starts of two segments [samples]")
+    length: int = Field(15_600, ge=1, le=2**26, description="length of a segment [samples], or in seconds: '0.96 s'")
+    hop: int = Field(
+        7_680,
+        ge=1,
+        le=2**26,
+        description="distance between the starts of two segments [samples], or in seconds: '0.48 s'",
+    )
     pad: Literal["zeros", "repeat"] = Field(
         "zeros", description="how a segment that is too short is filled: with zeros, or by repeating the clip"
     )
@@ -354,7 +366,9 @@ class Evaluate(Section):
         description="pooling of segments to a clip: mean of probabilities, mean of logits, or largest probability",
     )
     hop: int | None = Field(
-        None, ge=1, description="distance between the starts of two scored segments [samples]; default: windows.hop"
+        None,
+        ge=1,
+        description="distance between the starts of two scored segments [samples], or in seconds; default: windows.hop",
     )
     shifts: tuple[Annotated[float, Field(gt=-1, lt=1)], ...] = Field(
         (),
@@ -366,9 +380,11 @@ class Evaluate(Section):
         description="open-set score: a clip is known if this score of at least one segment reaches the threshold; the "
         "threshold is the value that 95 % of the validation clips reach",
     )
-    resamples: int = Field(
-        1000,
-        ge=10,
-        le=1_000_000,
-        description="not used any more: intervals are exact binomial (kept so that recipes of earlier versions load)",
-    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_retired(cls, content: Any) -> Any:
+        """Recipes and classifiers stored by earlier versions hold settings of `RETIRED`."""
+        if not isinstance(content, dict):
+            return content
+        return {key: value for key, value in content.items() if f"evaluate.{key}" not in RETIRED}

@@ -85,8 +85,7 @@ def load_arrays(clips: Clips, recipe: Recipe) -> Arrays:
         spectrogram = read_shape(first) if of_npz else frontend.spectrogram_shape(recipe.windows.length)
         shape, dtype, parts = spectrogram, np.float32, _spectrograms(clips, spectrogram, frontend, recipe)
     rows, padding = clips.table[["clip", "start", "end"]].to_json(), frontend.picture.padding
-    kind = "pictures" if clips.kind == "images" else clips.kind  # cache keys have this name
-    key = cache.key_of(cache.VERSION, kind, shape, padding, cache.file_hashes(clips), rows)
+    key = cache.key_of(cache.VERSION, clips.kind, shape, padding, cache.file_hashes(clips), rows)
 
     def read(folder: Path) -> Arrays:
         with np.load(folder / "clips.npz") as facts:
@@ -145,8 +144,13 @@ def _channels(clips: Clips, recipe: Recipe) -> int:
 
 def _read_images(clips: Clips, size: tuple[int, int]) -> Iterator[Part]:
     times = clips.table[["start", "end"]].to_numpy(float)
-    for row, image in enumerate(cache.in_threads(lambda row: image_files.read_image(row.path, size), clips, "reading")):
-        yield image[None], times[row : row + 1], images.content(image)
+
+    def read(row: Any) -> tuple[Array, str]:
+        whole = image_files.read_image(row.path)
+        return image_files.resized(whole, size), images.content(whole)  # at any size the same data
+
+    for row, (image, content) in enumerate(cache.in_threads(read, clips, "reading")):
+        yield image[None], times[row : row + 1], content
 
 
 def _spectrograms(clips: Clips, shape: tuple[int, int], frontend: "FrontEnd", recipe: Recipe) -> Iterator[Part]:

@@ -74,9 +74,9 @@ def _check(clips: Clips, found: pd.DataFrame, near: Sequence[NearDuplicate] = ()
     left_out = [note.removeprefix(_LEFT_OUT) for note in clips.notes if note.startswith(_LEFT_OUT)]
     timed = "seconds" in readable and len(readable) > 0
     return DataCheck(
-        name=clips.name, kind=clips.kind, folds=clips.folds, classes=tuple(_classes(clips, table)),
-        findings=in_order(findings), properties=tuple(tests), left_out=(*left_out, *clips.left_out),
-        recordings=clips.table["group"].nunique(),
+        name=clips.name, read_as=clips.read_as, kind=clips.kind, folds=clips.folds,
+        classes=tuple(_classes(clips, table)), findings=in_order(findings), properties=tuple(tests),
+        left_out=(*left_out, *clips.left_out), recordings=clips.table["group"].nunique(),
         shortest_s=float(readable["seconds"].min()) if timed else None,
         longest_s=float(readable["seconds"].max()) if timed else None,
     )  # fmt: skip

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from hubbub.audio.find_files import LOST, Found, describe, is_hidden, search
+from hubbub.data import layouts
 from hubbub.data.text_tables import ENDINGS as _TABLES
 from hubbub.data.values import ClipsError, in_order, refuse_undecodable
 from hubbub.errors import count, examples
@@ -39,6 +40,8 @@ def read(folder: Path) -> tuple[pd.DataFrame, tuple[str, ...], tuple[str, ...]]:
     if not parts:
         raise _without_classes(folder, found)
     depth = 1 if _is_split(folder, places, parts) else 0
+    if len({place[depth] for place in places if len(place) > depth + 1}) == 1 and (hint := _unlisted(places)):
+        raise ClipsError(f"{folder} holds the recordings of one class only, if its folders are classes.{hint}")
     in_class = [len(place) > depth + 1 for place in places]
     table["label"] = [place[depth] if keep else "" for place, keep in zip(places, in_class, strict=True)]
     table["fold"] = [parts.get(place[0], "") if depth else "" for place in places]
@@ -87,8 +90,17 @@ def _is_split(folder: Path, places: list[list[str]], parts: dict[str, str]) -> b
         f"{folder} holds folders named like parts of a split ({examples(named)})"
         + (f" beside others ({examples(n for n in parts if n not in named)})" if len(named) < len(parts) else "")
         + ", so classes cannot be distinguished. Give each part one folder per class (train/dog, test/dog), or write a "
-        "CSV with the columns path, label and fold."
+        f"CSV with the columns path, label and fold.{_unlisted(places)}"
     )
+
+
+def _unlisted(places: list[list[str]]) -> str:
+    """Advice where recordings are named as those of a known data set whose list is not there, else ""."""
+    name = layouts.named_like([place[-1] for place in places])
+    if name not in layouts.LISTS:
+        return ""
+    published, _ = layouts.LISTS[name]
+    return f" The files are named as those of {published.removesuffix('.csv')}: put its list, {published}, beside them."
 
 
 def _notes(found: Found, table: pd.DataFrame, in_class: list[bool], above: list[Path]) -> tuple[str, ...]:

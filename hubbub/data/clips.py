@@ -40,7 +40,8 @@ class Clips:
     """A data set: the clip table, its facts, and the caveats that go with every figure from it.
 
     `labels` is the class order of every matrix and probability. `straddling` names groups that the official folds are
-    known to split. `notes` are caveats for every result, `left_out` lists files that were skipped. `kind` says what the
+    known to split. `notes` are caveats for every result, `left_out` lists files that were skipped. `read_as` says as
+    which known data set a folder was read. `kind` says what the
     paths lead to: sounds, spectrograms or images of spectrograms; `settings` are the recipe sections `audio`, `windows`
     and `frontend` that these were computed with, None if unknown. `fold_source` and `group_source` say where folds and
     groups come from. Example: `clips.table.groupby("fold").size()`.
@@ -57,6 +58,7 @@ class Clips:
     straddling: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    read_as: str = ""
     kind: Kind = "sound"
     settings: Mapping[str, Any] | None = None
     fold_source: FoldSource = "none"

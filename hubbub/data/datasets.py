@@ -5,6 +5,8 @@ synthesised `street`. The original layouts and the flat ones of mirrors both wor
 """
 
 import hashlib
+import os
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,23 +14,25 @@ from pathlib import Path
 import pandas as pd
 import soundfile
 
-from hubbub.data import entries, synthetic, synthetic_models
+from hubbub.data import entries, layouts, synthetic, synthetic_models
 from hubbub.data.clips import Clips, ClipsError, build
+from hubbub.data.layouts import ESC50_NAME, URBANSOUND8K_NAME
 from hubbub.data.locate import find_sounds
-from hubbub.errors import did_you_mean, examples
+from hubbub.errors import count, did_you_mean, examples
 from hubbub.runtime import download, files, homes
 from hubbub.runtime.progress import track
 
-__all__ = ["DATASETS", "URBANSOUND8K_NAME", "DataSet", "check_names", "check_published", "open_known"]
+__all__ = ["DATASETS", "DataSet", "check_names", "check_published", "open_known", "recognised"]
 
-#: UrbanSound8K's file names: the Freesound recording, the class number, and two counters.
-URBANSOUND8K_NAME = r"^(?P<fsID>\d+)-(?P<classID>\d+)-\d+-\d+\."
+_FOLD_FOLDER = re.compile(r"fold\d+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """Facts about a published data set: its folder in a data home, number of clips and classes, folds, lengths [s]."""
+    """Facts about a published data set: its title and folder in a data home, number of clips and classes, folds,
+    lengths [s]."""
 
+    title: str
     folder: str
     clips: int
     classes: int
@@ -61,10 +65,13 @@ def _first(folder: Path, *names: str) -> Path:
     raise ClipsError(f"{folder} has none of {', '.join(names)}. Unpack the data set there as published.")
 
 
-def _require(name: str, rows: pd.DataFrame, *columns: str) -> None:
-    for column in columns:
+def _rows(name: str, folder: Path) -> pd.DataFrame:
+    """The rows of the list of ESC-50 or UrbanSound8K. Raises `ClipsError` where it lacks a column."""
+    rows = pd.read_csv(layouts.list_of(name, folder), dtype=str)
+    for column in layouts.LISTS[name][1]:
         if column not in rows.columns:
             raise ClipsError(f"{name}: the list has no column '{column}'. {did_you_mean(column, rows.columns)}")
+    return rows
 
 
 def check_names(name: str, rows: pd.DataFrame, column: str, pattern: str, advice: str) -> None:
@@ -78,11 +85,9 @@ def check_names(name: str, rows: pd.DataFrame, column: str, pattern: str, advice
 
 
 def _esc50(folder: Path) -> pd.DataFrame:
-    rows = pd.read_csv(_first(folder, "meta/esc50.csv", "esc50.csv"), dtype=str)
-    _require("esc50", rows, "filename", "fold", "target", "category", "esc10", "src_file", "take")
-    pattern = r"^(?P<fold>\d)-(?P<src_file>[^-]+)-(?P<take>[A-Z])-(?P<target>\d+)\."
-    check_names("esc50", rows, "filename", pattern, "Fetch the original list again.")
-    sounds = find_sounds(_first(folder, "audio", "."))
+    rows = _rows("esc50", folder)
+    check_names("esc50", rows, "filename", ESC50_NAME, "Fetch the original list again.")
+    sounds = {Path(place).name: path for place, path in reversed(find_sounds(folder).items())}
     stems = rows["filename"].str.rsplit(".", n=1).str[0]
     return pd.DataFrame(
         {
@@ -102,16 +107,18 @@ def _esc10(folder: Path) -> pd.DataFrame:
 
 
 def _urbansound8k(folder: Path) -> pd.DataFrame:
-    rows = pd.read_csv(_first(folder, "metadata/UrbanSound8K.csv", "UrbanSound8K.csv"), dtype=str)
-    _require("urbansound8k", rows, "slice_file_name", "fsID", "fold", "classID", "class")
+    rows = _rows("urbansound8k", folder)
     check_names("urbansound8k", rows, "slice_file_name", URBANSOUND8K_NAME, "Fetch the original list again.")
-    sounds = find_sounds(_first(folder, "audio", "."))
+    sounds: dict[str, Path] = {}
+    for place, path in reversed(find_sounds(folder).items()):
+        above, name = Path(place).parent.name, Path(place).name
+        sounds[f"{above.lower()}/{name}" if _FOLD_FOLDER.fullmatch(above) else name] = path
     stems = rows["slice_file_name"].str.rsplit(".", n=1).str[0]
-    keys = "fold" + rows["fold"] + "/" + stems
+    in_folds = "fold" + rows["fold"] + "/" + stems
     return pd.DataFrame(
         {
             "clip": stems,
-            "path": [str(sounds.get(k, "")) for k in keys],
+            "path": [str(sounds.get(one, sounds.get(s, ""))) for one, s in zip(in_folds, stems, strict=True)],
             "label": rows["class"],
             "fold": rows["fold"],
             "group": rows["fsID"],
@@ -179,19 +186,20 @@ _ESC50, _US8K, _EMODB = (download.ASSETS[name] for name in ("esc50", "urbansound
 
 DATASETS: dict[str, DataSet] = {
     "esc50": DataSet(
-        "esc50", 2000, 50, _FIVE, (5.0, 5.0), _ESC50.licence, _ESC50.citation, _esc50, straddling=_ESC_STRADDLING
+        "ESC-50", "esc50", 2000, 50, _FIVE, (5.0, 5.0), _ESC50.licence, _ESC50.citation, _esc50,
+        straddling=_ESC_STRADDLING,
     ),
-    "esc10": DataSet("esc50", 400, 10, _FIVE, (5.0, 5.0), "CC BY 3.0", _ESC50.citation, _esc10),
+    "esc10": DataSet("ESC-10", "esc50", 400, 10, _FIVE, (5.0, 5.0), "CC BY 3.0", _ESC50.citation, _esc10),
     "urbansound8k": DataSet(
-        "urbansound8k", 8732, 10, tuple(str(k) for k in range(1, 11)), (0.0, 4.1), _US8K.licence, _US8K.citation,
-        _urbansound8k, straddling=frozenset({"106905", "132016", "176638", "180937", "77751"}),
+        "UrbanSound8K", "urbansound8k", 8732, 10, tuple(str(k) for k in range(1, 11)), (0.0, 4.1), _US8K.licence,
+        _US8K.citation, _urbansound8k, straddling=frozenset({"106905", "132016", "176638", "180937", "77751"}),
     ),
     "emodb": DataSet(
-        "emodb", 535, 7, ("03", "08", "09", "10", "11", "12", "13", "14", "15", "16"), (0.9, 10.0), _EMODB.licence,
-        _EMODB.citation, _emodb,
+        "EmoDB", "emodb", 535, 7, ("03", "08", "09", "10", "11", "12", "13", "14", "15", "16"), (0.9, 10.0),
+        _EMODB.licence, _EMODB.citation, _emodb,
     ),
     "street": DataSet(
-        "street", 400, 10, _FIVE, (4.0, 4.0), "CC0", "none: synthesised by hubbub (hubbub/data/synthetic.py)",
+        "street", "street", 400, 10, _FIVE, (4.0, 4.0), "CC0", "none: synthesised by hubbub (hubbub/data/synthetic.py)",
         _street, synthetic=True,
     ),
 }  # fmt: skip
@@ -225,10 +233,40 @@ def check_published(
     return (f"PARTIAL DATA: {len(rows):,} of {known.clips:,} published clips are listed",)
 
 
-def open_known(name: str, labels: tuple[str, ...] = (), *, allow_missing: bool = False) -> Clips:
-    """Open one of `DATASETS` from a data home. Raises `ClipsError` where it differs from what was published."""
-    known = DATASETS[name]
-    folder = _synthesised() if known.synthetic else _find_folder(known.folder)
+def _unlisted(rows: pd.DataFrame, folder: Path) -> tuple[str, ...]:
+    """A line on the recordings in a folder that the list does not name; empty where there are none."""
+    used = set(rows["path"])
+    others = [place for place, path in find_sounds(folder).items() if str(path) not in used]
+    return (f"{count(len(others), 'recording')} that the list does not name: {examples(others)}",) if others else ()
+
+
+def recognised(place: str | Path) -> tuple[str, Path] | None:
+    """The known data set that a folder holds, or whose published list a file is, and its folder; None for all others.
+
+    Raises `ClipsError` for a folder that holds several, and for recordings named as a known data set names them whose
+    list is not there.
+    """
+    place = Path(place)
+    if os.path.isfile(place):
+        return layouts.of_list(place)
+    if not os.path.isdir(place):
+        return None
+    found = layouts.known_in(place)
+    copies = [(name, home) for name, homes in found.items() for home in homes]
+    if len(copies) > 1:
+        each = examples(f"{DATASETS[name].title} in {home}" for name, home in copies)
+        raise ClipsError(f"{place} holds {len(copies)} known data sets: {each}. Name the folder of one.")
+    return copies[0] if copies else None
+
+
+def open_known(
+    name: str, labels: tuple[str, ...] = (), *, allow_missing: bool = False, folder: Path | None = None
+) -> Clips:
+    """Open one of `DATASETS` from `folder`, by default that of a data home. Raises `ClipsError` where it differs from
+    what was published."""
+    known, given = DATASETS[name], folder
+    if folder is None:
+        folder = _synthesised() if known.synthetic else _find_folder(known.folder)
     try:
         rows = known.read(folder)
     except (OSError, UnicodeDecodeError, pd.errors.ParserError) as error:
@@ -241,7 +279,8 @@ def open_known(name: str, labels: tuple[str, ...] = (), *, allow_missing: bool =
     clips = build(
         name, rows, labels=labels, allow_missing=allow_missing, where=str(folder), licence=known.licence,
         citation=known.citation, synthetic=known.synthetic, straddling=known.straddling, notes=notes,
-        fold_source="official",
+        fold_source="official", left_out=_unlisted(rows, folder) if given and name in layouts.LISTS else (),
+        read_as=f"{given} is {known.title}: official folds and groups" if given else "",
     )  # fmt: skip
     if len(clips.labels) != known.classes and not allow_missing:
         raise ClipsError(f"{name}: {len(clips.labels)} classes are listed, {known.classes} were published.")

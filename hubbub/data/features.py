@@ -20,6 +20,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hubbub.audio import windows
+from hubbub.config import sections
 from hubbub.config.recipe import Recipe
 from hubbub.data import cache
 from hubbub.data.cache import Waves
@@ -30,18 +31,24 @@ from hubbub.runtime import files
 from hubbub.runtime.progress import track
 
 __all__ = [
-    *("ARRAYS", "LABELS", "METADATA"),
+    *("ARRAYS", "LABELS", "LATER", "METADATA"),
     *("open_features", "read_features", "read_hashes", "read_shape", "write_features"),
 ]
 
 ARRAYS, METADATA, LABELS = "features.npz", "metadata.json", "label_mapping.json"
+
+#: Settings of the front end that are applied in training, to whatever the file holds.
+LATER = ("frames", "scale", "size", "colours", "standardise")
 
 #: The columns of the clip table that the file holds.
 _COLUMNS = ("clip", "label", "fold", "group", "split_hint")
 
 
 class _Facts(BaseModel):
-    """`metadata.json`: facts about the data set, and `made`, the settings that the features were computed with."""
+    """`metadata.json`: facts about the data set, and `made`, the settings that the features were computed with.
+
+    It also says what the values are (`features`), and which of the recipe's settings training applies (`later`).
+    """
 
     model_config = ConfigDict(strict=True)
 
@@ -79,15 +86,22 @@ def write_features(clips: Clips, recipe: Recipe, folder: Path) -> None:
     offsets = np.cumsum([0, *map(len, times)])
     facts = {name: getattr(clips, name) for name in ("name", "licence", "citation", "notes", "synthetic", "listed")}
     facts |= {"missing": clips.missing, "straddling": sorted(clips.straddling)}
-    settings = recipe.model_dump(mode="json", include={"audio", "windows", "frontend"})
+    made = recipe.model_dump(mode="json", include={"audio", "windows", "frontend"})
+    later = {name: made["frontend"].pop(name) for name in LATER}
     # Under the protocol `csv` the hint is the name of a clip's list; only "train" has a meaning in the file.
     hints = clips.table["split_hint"].where(clips.table["split_hint"] == "train", "")
     table = clips.table.assign(group=sources(clips), split_hint=hints)
     columns: dict[str, npt.ArrayLike] = {name: table[name].to_numpy(str) for name in _COLUMNS}
     with files.whole_folder(folder, METADATA) as temporary:
+        features = _features(temporary / "features.npy", waves, recipe, offsets)
+        facts["features"] = {
+            "shape": list(features.shape), "axes": ["segment", "mel band, the lowest first", "frame"],
+            "dtype": str(features.dtype), "values": _describe_values(recipe.frontend),
+            "smallest": float(features.min()), "largest": float(features.max()),
+        }  # fmt: skip
         np.savez(
             temporary / ARRAYS,
-            features=_features(temporary / "features.npy", waves, recipe, offsets),
+            features=features,
             times=np.concatenate(times),
             offsets=offsets,
             content=np.array(waves.contents),
@@ -95,8 +109,16 @@ def write_features(clips: Clips, recipe: Recipe, folder: Path) -> None:
             **columns,
         )
         (temporary / "features.npy").unlink()
-        files.write_json(temporary / METADATA, {**facts, "made": settings})
+        files.write_json(temporary / METADATA, {**facts, "made": made, "later": later})
         files.write_json(temporary / LABELS, {label: number for number, label in enumerate(clips.labels)})
+
+
+def _describe_values(frontend: sections.FrontEnd) -> str:
+    """What a value of the log-mel spectrogram is."""
+    if frontend.log == "offset":
+        return f"ln(mel + {frontend.offset:g})"
+    least = f", cut off {frontend.top_db:g} dB below the segment's loudest cell" if frontend.top_db else ""
+    return f"dB relative to {'the loudest cell of the segment' if frontend.ref == 'max' else '1'}{least}"
 
 
 def _features(file: Path, waves: Waves, recipe: Recipe, offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:

@@ -76,6 +76,7 @@ class DataCheck(_Frozen):
     """All that was found in a data set. `left_out` lists files and rows that were skipped, with the reason."""
 
     name: str
+    read_as: str = ""
     kind: str
     folds: tuple[str, ...] = ()
     classes: tuple[ClassFacts, ...]

@@ -5,24 +5,28 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from hubbub.audio.decode import EXTENSIONS
 from hubbub.audio.find_files import near
 from hubbub.config.recipe import Recipe, RecipeError, as_setting
-from hubbub.data import annotations, features, grouping, manifest, recordings, text_tables, values
+from hubbub.data import annotations, features, grouping, layouts, manifest, recordings, text_tables, values
 from hubbub.data.annotated_clips import Asked, from_annotated_folder, from_annotations
 from hubbub.data.annotation_windows import WindowRule
 from hubbub.data.clip_lists import from_csv, from_folder
 from hubbub.data.clips import Clips, ClipsError, limit
-from hubbub.data.datasets import DATASETS, open_known
+from hubbub.data.datasets import DATASETS, open_known, recognised
 from hubbub.data.hub import dataset
 from hubbub.data.images import lists_images, open_images
 from hubbub.data.splits import PARTS, SplitError
 from hubbub.errors import count, did_you_mean, examples
 
-__all__ = ["clip_settings", "data_recipe", "open_clips", "open_data", "open_section"]
+__all__ = [
+    *("clip_settings", "data_recipe", "data_settings", "known_data", "open_clips", "open_data", "open_section"),
+    "with_data",
+]
 
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar")
 
@@ -87,14 +91,16 @@ def open_data(
     asked = Asked(WindowRule(window_s, hop_s, overlap), background, labels, allow_missing, group)
     if not name:
         raise ClipsError("the data set has no name. Give a known one (hubbub data list), a CSV file or a folder.")
-    if group and (name in DATASETS or Path(name).suffix.lower() == ".npz"):
+    known = known_data(name, root) if not columns else None
+    if group and (known or Path(name).suffix.lower() == ".npz"):
         raise ClipsError(f"{name} says which clips are of one recording. Leave --group (data.group) out.")
-    if annotated := _open_annotated(name, columns, root, asked):
+    annotated = None if known else _open_annotated(name, columns, root, asked)
+    if annotated:
         clips = annotated
     elif background:
         raise ClipsError(f"{name} is not annotated, so no background can be taken from it. Leave background off.")
-    elif name in DATASETS:
-        clips = open_known(name, labels, allow_missing=allow_missing)
+    elif known:
+        clips = open_known(known[0], labels, allow_missing=allow_missing, folder=known[1])
     elif Path(name).suffix.lower() == ".npz":
         clips = features.open_features(Path(name), labels=labels)
     elif Path(name).suffix.lower() in text_tables.ENDINGS:
@@ -106,12 +112,56 @@ def open_data(
     elif os.path.exists(name):
         raise ClipsError(f"{name} is no table of clips and no folder of them. {_instead(Path(name))}")
     else:
-        beside, known = near(name), did_you_mean(name, DATASETS)
+        beside, close = near(name), did_you_mean(name, DATASETS)
         raise ClipsError(
             f"'{name}' is not a data set, a CSV file, a file of features or a folder. "
-            f"{beside if beside.startswith('Did you mean') else known}"
+            f"{beside if beside.startswith('Did you mean') else close}"
         )
     return limit(clips, most) if most else clips
+
+
+def known_data(name: str, root: str = "") -> tuple[str, Path | None] | None:
+    """The known data set that a name, a folder or a published list stands for, and its folder; None for other data.
+
+    The folder is None for that of a data home. `root` is the folder where a name is given. Raises `ClipsError` for a
+    folder that holds several.
+    """
+    if name in DATASETS:
+        return name, Path(root) if root else None
+    return None if root else recognised(name)
+
+
+def data_settings(recipe: Recipe, data: str | Path) -> list[str]:
+    """`--set` settings that put other data in a recipe: a known name, a folder, a table or a name on a hub.
+
+    Where they are the recipe's own data set, in a data home or in a folder, its protocol stays. Other data are
+    evaluated by the protocol that they allow (`protocol.kind = "auto"`).
+    """
+    data = str(data)
+    own = recipe.data.name
+    known = known_data(data) if own not in DATASETS else _copy_of(own, data) or known_data(data)
+    name, folder = known or (data, None)
+    changed: dict[str, Any] = {"data.name": name, "data.root": str(folder or "")}
+    if name != own:
+        changed |= {"data.labels": [], "data.held_out": [], "data.test": "", "protocol.kind": "auto"}
+        changed |= {f"protocol.{part}": [] for part in ("folds", "train", "val", "test")}
+        if recipe.tune and recipe.tune.folds:
+            changed["tune.folds"] = []
+    return [as_setting(field, value) for field, value in changed.items()]
+
+
+def with_data(recipe: str, data: str | Path | None, settings: Sequence[str]) -> list[str]:
+    """The settings that put `data` in a recipe by its name, before the others, which may change them."""
+    return [*([] if data is None else data_settings(Recipe.load(recipe), data)), *settings]
+
+
+def _copy_of(name: str, data: str) -> tuple[str, Path] | None:
+    """A known data set and where its only copy in a folder, or beside its list, is; None where there is none."""
+    if os.path.isfile(data):
+        found = recognised(data)
+        return (name, found[1]) if found and found[0] == DATASETS[name].folder else None
+    homes = layouts.known_in(Path(data)).get(DATASETS[name].folder, []) if os.path.isdir(data) else []
+    return (name, homes[0]) if len(homes) == 1 else None
 
 
 def _instead(file: Path) -> str:
@@ -126,7 +176,7 @@ def _instead(file: Path) -> str:
 
 def _open_annotated(name: str, columns: dict[str, str] | None, root: str, asked: Asked) -> Clips | None:
     """The clips of an annotation table or a folder of annotated recordings; None where `name` is neither."""
-    if name in DATASETS or dataset.is_hub_name(name):
+    if dataset.is_hub_name(name):
         return None
     if Path(name).suffix.lower() in annotations.ENDINGS and os.path.isfile(name):
         return from_annotations(Path(name), columns, Path(root) if root else None, asked)

@@ -19,7 +19,10 @@ from hubbub.data.folds import MADE, decide, far_from, make_folds
 from hubbub.errors import HubbubError, count, did_you_mean, examples
 from hubbub.runtime.files import write_csv
 
-__all__ = ["Split", "SplitError", "make_splits", "sample_groups", "restrict", "untestable", "write_lists"]
+__all__ = [
+    *("Split", "SplitError", "make_splits", "refuse_one_class", "restrict", "sample_groups", "untestable"),
+    "write_lists",
+]
 
 Rows = npt.NDArray[np.intp]
 PARTS = ("train", "validation", "test")
@@ -57,13 +60,7 @@ def make_splits(clips: Clips, protocol: Protocol) -> list[Split]:
     `csv`, whose lists are used as they are. Classes that are not in `clips.labels` are held out of all parts. Folds
     that are missing are made (`folds.make_folds`).
     """
-    present = sorted(set(clips.labels) & set(clips.table["label"]))
-    if len(present) < 2:
-        raise SplitError(
-            f"{clips.name} has clips of {len(present)} class{'' if len(present) == 1 else 'es'} ({examples(present)}). "
-            "Two classes are needed: a classifier of one is always right. Add recordings of another class."
-            + _wrapped(clips)
-        )
+    refuse_one_class(clips)
     clips, protocol = make_folds(clips, decide(clips, protocol))
     if protocol.kind in ROTATING:
         splits = _rotating(clips, protocol)
@@ -82,6 +79,17 @@ def make_splits(clips: Clips, protocol: Protocol) -> list[Split]:
     for split in splits:
         _refuse_empty(clips, split, protocol)
     return splits
+
+
+def refuse_one_class(clips: Clips) -> None:
+    """Raises `SplitError` for clips of fewer than two classes."""
+    present = sorted(set(clips.labels) & set(clips.table["label"]))
+    if len(present) < 2:
+        raise SplitError(
+            f"{clips.name} has clips of {len(present)} class{'' if len(present) == 1 else 'es'} ({examples(present)}). "
+            "Two classes are needed: a classifier of one is always right. Add recordings of another class."
+            + _wrapped(clips)
+        )
 
 
 def restrict(

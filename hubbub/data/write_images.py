@@ -32,10 +32,11 @@ __all__ = ["CSV", "render", "write"]
 CSV = "spectrograms.csv"
 
 
-def write(recipe: Recipe, folder: Path, names: str = variants.ORIGINAL, seed: int = 0) -> Path:
+def write(recipe: Recipe, folder: Path, names: str = variants.ORIGINAL, seed: int = 0, *, rgba: bool = False) -> Path:
     """Write spectrogram images of the recipe's clips by its sections `audio`, `windows`, `frontend` -> their CSV list.
 
-    `names` are variants as `variants.parse_variants` reads them. Files are
+    `names` are variants as `variants.parse_variants` reads them. With `rgba` the PNGs have an opaque alpha channel.
+    Files are
     `FOLDER/spectrograms/foldN/CLIP_VARIANT.png`, with the segment's number after a clip of several; existing ones stay.
     Raises `ImageError` where the recipe makes no images, `ManifestError` where the folder holds files of other
     settings, `ClipsError` for unreadable sounds.
@@ -44,14 +45,17 @@ def write(recipe: Recipe, folder: Path, names: str = variants.ORIGINAL, seed: in
 
     chosen = variants.parse_variants(names)
     _refuse_no_image(recipe)
+    if rgba and recipe.frontend.colours == "none":
+        raise ImageError("RGBA images are coloured, and frontend.colours is 'none'. Add --set frontend.colours=magma.")
     clips = open_section(recipe)
     if clips.kind != "sound":
         raise ImageError(f"{clips.name} holds {clips.kind}. Images are made from sounds: name a data set of sounds.")
     frontend = FrontEnd(recipe.frontend, recipe.audio.rate_hz)
     clips = replace(clips, table=clips.table.assign(file=manifest.file_names(clips), source=manifest.sources(clips)))
     sections = {name: getattr(recipe, name).model_dump(mode="json") for name in ("audio", "windows", "frontend")}
-    with manifest.generating(folder, manifest.manifest_of(clips, "pictures", CSV, chosen, seed) | sections) as origins:
-        renderer = _Renderer(recipe, frontend, clips, chosen, seed, folder / "spectrograms", origins)
+    facts = manifest.manifest_of(clips, "pictures", CSV, chosen, seed) | sections | ({"mode": "RGBA"} if rgba else {})
+    with manifest.generating(folder, facts) as origins:
+        renderer = _Renderer(recipe, frontend, clips, chosen, seed, folder / "spectrograms", origins, rgba)
         rows = manifest.in_parallel(renderer.write, clips, "drawing")
         files.write_csv(folder / CSV, pd.DataFrame([row for some in rows for row in some]))
     return folder / CSV
@@ -94,6 +98,7 @@ class _Renderer:
     seed: int
     folder: Path
     origins: Origins
+    rgba: bool
 
     def write(self, row: int) -> list[dict[str, Any]]:
         """Write those images of one clip that are missing -> the rows of all of them in the list."""
@@ -112,7 +117,8 @@ class _Renderer:
                 if self.origins.must_write(folder / file, clip["path"]):
                     chance = variants.generator(self.seed, f"{clip['clip']}\n{number}", name)
                     own = torch.from_numpy(segment.copy())  # torch refuses read-only views
-                    image_files.write_png(folder / file, render(self.frontend, own, rate_hz, name, chance))
+                    pixels = render(self.frontend, own, rate_hz, name, chance)
+                    image_files.write_png(folder / file, pixels, rgba=self.rgba)
                     self.origins.record(folder / file, clip["path"])
                 rows.append(self._listed(clip, name, file, span))
         return rows

@@ -7,7 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hubbub.config.recipe import Recipe, RecipeError, as_setting
+from hubbub.config.recipe import Recipe, RecipeError
+from hubbub.config.run_options import common_settings
+from hubbub.data.open import data_settings
 from hubbub.experiment import suite
 from hubbub.experiment.run import run_plan
 from hubbub.experiment.steps import ExperimentError, RunPlan
@@ -20,7 +22,7 @@ from hubbub.runtime.names import safe_name
 if TYPE_CHECKING:
     from hubbub.models.custom import NetworkFactory
 
-__all__ = ["bench", "common_settings", "print_line"]
+__all__ = ["bench", "print_line"]
 
 #: The settings of the network that count for one of the caller's own, too.
 KEPT = ("network.mode", "network.channels")
@@ -29,6 +31,7 @@ KEPT = ("network.mode", "network.channels")
 def bench(
     recipe: str | Path | Recipe,
     *,
+    data: str | Path | None = None,
     network: "NetworkFactory | None" = None,
     settings: Mapping[str, Any] | None = None,
     folds: Iterable[str | int] | None = None,
@@ -46,18 +49,19 @@ def bench(
     """Trains and tests a recipe on all its folds and seeds, and returns the finished `Run`; an interrupted run
     continues.
 
-    `recipe` is a shipped recipe's name, a TOML file or a `Recipe`, which needs a `name`. `settings` overrides fields,
-    e.g. `{"train.epochs": 3}`. `quick` takes the recipe's small form (a `Recipe` is taken as it is). The run's folder
-    is `out`/`name`, by default the recipe's name. With `jobs` above 1, that many processes train at once: a script then
-    needs `if __name__ == "__main__":`. Progress goes to standard error unless `quiet`. Without `refit` the run has no
-    final classifier.
+    `recipe` is a shipped recipe's name, a TOML file or a `Recipe`, which needs a `name`. `data` are other data for it:
+    a known data set, a folder, a table or a hub data set. `settings` overrides fields, e.g. `{"train.epochs": 3}`.
+    `quick` takes the recipe's small form (a `Recipe` is taken as it is). The run's folder is `out`/`name`, by default
+    the recipe's name. With `jobs` above 1, that many processes train at once: a script then needs
+    `if __name__ == "__main__":`. Progress goes to standard error unless `quiet`. Without `refit` the run has no final
+    classifier.
 
     `network` is a class or function that makes an `nn.Module` from the front end's output, or from waves, to logits: it
     is trained in place of the recipe's own network, with all else as it is. It gets `num_classes` if it takes an
     argument. Raises `HubbubError`.
     """
     given = common_settings(settings, folds, seeds, device, allow_missing, allow_leaky)
-    plan = replace(_planned(recipe, given, Path(out), name, quick), refit=refit)
+    plan = replace(_planned(recipe, data, given, Path(out), name, quick), refit=refit)
     if network is not None:
         if idle := [field for field in settings or {} if field.startswith("network.") and field not in KEPT]:
             raise RecipeError(f"{idle[0]} is for the recipe's own network, which network= replaces. Leave it out.")
@@ -68,33 +72,23 @@ def bench(
     return Run(plan.folder, network)
 
 
-def common_settings(
-    settings: Mapping[str, Any] | None,
-    folds: Iterable[str | int] | None,
-    seeds: Iterable[int] | None,
-    device: str | None,
-    allow_missing: bool,
-    allow_leaky: bool,
-) -> list[str]:
-    """The common options as `--set` settings, so that the resolved recipe holds them."""
-    changes = dict(settings or {})
-    changes |= {"train.device": device} if device else {}
-    changes |= {"protocol.folds": [str(fold) for fold in folds]} if folds is not None else {}
-    changes |= {"train.seeds": list(seeds)} if seeds is not None else {}
-    changes |= {"data.allow_missing": True} if allow_missing else {}
-    changes |= {"protocol.allow_leaky": True} if allow_leaky else {}
-    return [as_setting(field, str(value) if isinstance(value, Path) else value) for field, value in changes.items()]
-
-
-def _planned(recipe: str | Path | Recipe, settings: list[str], out: Path, name: str | None, quick: bool) -> RunPlan:
+def _planned(
+    recipe: str | Path | Recipe,
+    data: str | Path | None,
+    settings: list[str],
+    out: Path,
+    name: str | None,
+    quick: bool,
+) -> RunPlan:
     if not isinstance(recipe, Recipe):
         if suite.is_suite(str(recipe)):
             raise RecipeError(f"'{recipe}' is a suite, and this runs one recipe. Give one of its recipes.")
-        (plan,) = suite.runs_of([str(recipe)], out, name=name, settings=settings, quick=quick)
+        (plan,) = suite.runs_of([str(recipe)], out, name=name, settings=settings, quick=quick, data=data)
         return plan
     if name is None:
         raise RecipeError("a Recipe has no file name to call its run's folder by. Give name=, e.g. name='mine'.")
-    return RunPlan(recipe.with_settings(settings), out / run_name("", quick, name), quick)
+    other = [] if data is None else data_settings(recipe, data)
+    return RunPlan(recipe.with_settings([*other, *settings]), out / run_name("", quick, name), quick)
 
 
 def _with_network(plan: RunPlan, network: "NetworkFactory", base: str, name: str | None, jobs: int) -> RunPlan:

@@ -15,20 +15,23 @@ import numpy as np
 import pandas as pd
 import tomli_w
 
-from hubbub.config.recipe import Recipe, data_title
+from hubbub.config.recipe import Recipe
+from hubbub.config.run_options import common_settings
 from hubbub.config.sections import Data
+from hubbub.config.titles import data_title
 from hubbub.data.clips import Clips
 from hubbub.data.open import clip_settings, data_recipe, open_clips
 from hubbub.data.predictions import Predictions, PredictionsError, match_predictions, read_predictions
 from hubbub.errors import HubbubError, count, examples
-from hubbub.experiment.bench import common_settings, print_line
+from hubbub.experiment.bench import print_line
 from hubbub.experiment.prepare import Log
 from hubbub.experiment.provenance import data_facts
 from hubbub.report import plots, run_folder
+from hubbub.report.class_report import per_class_table
 from hubbub.report.page import write_page
 from hubbub.report.results import LEVELS, CellResult, Environment, Scored
 from hubbub.report.run import Run
-from hubbub.report.summary import as_arrays, evaluate, per_class_table, summarise
+from hubbub.report.summary import as_arrays, evaluate, summarise
 from hubbub.runtime import files
 from hubbub.runtime.escape import escape_table
 from hubbub.runtime.names import colliding_names

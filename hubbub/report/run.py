@@ -9,6 +9,7 @@ import pandas as pd
 from hubbub.classifier.base import ClassifierError
 from hubbub.classifier.load import load
 from hubbub.report import run_folder
+from hubbub.report.caveats import tags
 from hubbub.report.results import Summary
 from hubbub.runtime.escape import escape_control
 
@@ -74,5 +75,5 @@ class Run:
             f"clip accuracy {accuracy.mean:.3f}, 95 % interval {interval}; {tests}",
         ]
         if reasons := self.summary.why_not_comparable:
-            lines.append("read first: " + "; ".join(dict.fromkeys(line.partition(":")[0] for line in reasons)))
+            lines.append("read first: " + tags(reasons))
         return "\n".join(map(escape_control, lines))

@@ -24,10 +24,12 @@ from hubbub.runtime.names import name_problem, safe_name
 __all__ = [
     *("DEFINING", "LEFTOVERS", "OF_ALL_CELLS", "RECIPE", "SAMPLES", "SHARED", "SUMMARY", "ReportError"),
     *("belongs_to_a_cell", "calibration_of", "cell_folder", "cells", "class_table_file", "classifier_folder"),
-    *("damaged_summary", "fold_names", "gallery_folder", "has_checkpoint", "is_begun", "is_checkpoint", "is_done"),
+    *("damaged_summary", "finished_runs", "fold_names", "gallery_folder", "has_checkpoint", "is_begun"),
+    *("is_checkpoint", "is_done"),
     *("is_finished", "marks_done", "missing_file", "missing_predictions", "page_file", "plot_file", "predictions"),
     *("read_data_check", "read_environment", "read_history", "read_predictions", "read_recipe", "read_result"),
     *("read_samples", "read_summary", "read_throughput", "read_unknown_predictions", "recipe_text", "refit_folder"),
+    *("result_files",),
     *("run_name", "run_of", "threads", "write_data_check", "write_environment", "write_history", "write_predictions"),
     *("write_recipe", "write_result", "write_summary", "write_throughput"),
     *("read_learning_curve", "read_validation", "remove_learning_curve", "write_learning_curve"),
@@ -132,6 +134,20 @@ def is_begun(folder: Path) -> bool:
 def is_finished(folder: Path) -> bool:
     """Whether a run has its summary."""
     return os.path.isfile(folder / SUMMARY)
+
+
+def finished_runs(folder: Path) -> list[Path]:
+    """A finished run itself, or the finished runs in a folder such as a suite's, by name."""
+    return [folder] if is_finished(folder) else sorted(path.parent for path in folder.glob(f"*/{SUMMARY}"))
+
+
+def result_files(folder: Path) -> list[Path]:
+    """The page, tables, pictures and figures of a run or a cell, and a run's classifier and gallery: what others want
+    to see of it."""
+    names = (_PAGE, SUMMARY, RECIPE, _ENVIRONMENT, _TEST, _VALIDATION, _THROUGHPUT)
+    found = [folder / name for name in names] + sorted([*folder.glob("*.png"), *folder.glob("*.csv")])
+    whole = [folder / name for name in (GALLERY, SAVED_IN)] if is_begun(folder) else []
+    return [path for path in (*found, *whole) if path.exists()]
 
 
 def has_checkpoint(place: Path) -> bool:

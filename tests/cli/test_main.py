@@ -193,7 +193,7 @@ def test_a_folder_of_ones_own_recordings_from_list_to_answer(sounds: Path, tmp_p
     assert "source recordings" in hubbub("data", "leaks", "street-cnn", *leaking, status=1).stdout
     settings = [
         *(f'data.name="{sounds / "list.csv"}"', "train.epochs=1", "network.width=2", "windows.length=8000"),
-        *("windows.hop=8000", "evaluate.resamples=20"),
+        *("windows.hop=8000"),
     ]
     options = [word for setting in settings for word in ("--set", setting)]
     done = hubbub("bench", "street-cnn", *options, "--out", tmp_path, "--name", "own")
@@ -207,7 +207,6 @@ def test_a_folder_of_ones_own_recordings_from_list_to_answer(sounds: Path, tmp_p
 def test_train_runs_one_split(sounds: Path, tmp_path: Path) -> None:
     settings = [
         *(f'data.name="{sounds / "list.csv"}"', "network.width=2", "windows.length=8000", "windows.hop=8000"),
-        "evaluate.resamples=20",
     ]
     options = [word for setting in settings for word in ("--set", setting)]
     words = ["--fold", "1", "--seed", "3", "--epochs", "1", "--lr", "0.01", "--batch-size", "8", "--out", tmp_path]

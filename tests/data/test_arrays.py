@@ -27,7 +27,7 @@ from hubbub.experiment.resolve import fit_to_data
 from hubbub.experiment.run import run_recipe
 from hubbub.training.batches import Stored
 
-TINY = ["data.limit=2", "train.epochs=2", "train.batch_size=16", "evaluate.resamples=50"]
+TINY = ["data.limit=2", "train.epochs=2", "train.batch_size=16"]
 GREY = ["frontend.size=[32,32]", 'frontend.scale="minmax"']
 MAGMA = [*GREY, 'frontend.colours="magma"', "network.name=baseline", "network.channels=3"]
 
@@ -125,6 +125,18 @@ def test_arrays_that_are_damaged_in_the_cache_are_read_again(
     np.testing.assert_array_equal(again.values, values)
     assert (again.contents, again.offsets.tolist()) == (before.contents, before.offsets.tolist())
     assert [record.getMessage().split(":")[0] for record in caplog.records] == ["warning"]
+
+
+def test_images_are_the_same_data_at_any_size(grey: Clips) -> None:
+    """Networks that take other sizes can be compared; an image with another pixel is another one."""
+    small, large = (arrays.load_arrays(grey, recipe(*GREY, f"frontend.size=[{n},{n}]")) for n in (16, 31))
+    assert small.values.shape != large.values.shape and small.contents == large.contents
+    first = Path(grey.table["path"][0])
+    pixels = np.array(Image.open(first))
+    pixels[0, 0] ^= 255
+    Image.fromarray(pixels).save(first)
+    changed = arrays.load_arrays(grey, recipe(*GREY, "frontend.size=[16,16]")).contents
+    assert changed[0] != small.contents[0] and changed[1:] == small.contents[1:]
 
 
 def test_arrays_are_read_once_and_travel_by_name(grey: Clips, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from hubbub.audio import decode
+from hubbub.audio.frontend import FrontEnd
 from hubbub.classifier.load import load
+from hubbub.config import sections
 from hubbub.config.recipe import Recipe
 from hubbub.data.clips import ClipsError
 from hubbub.data.features import ARRAYS, LABELS, METADATA, open_features, read_hashes, read_shape, write_features
@@ -63,6 +66,44 @@ def test_what_is_written_can_be_read_with_numpy_and_json_alone(features: Path) -
         assert kept["clip"].tolist() == clips.table["clip"].tolist()
         assert kept["offsets"].tolist() == list(range(0, 201, 2))
         assert kept["times"][:2].tolist() == [[0, 2], [2, 4]]
+
+
+@pytest.mark.parametrize(
+    "settings, values, low, high",
+    [
+        (["ref=max", "top_db=60", "scale=top_db"],
+         "dB relative to the loudest cell of the segment, cut off 60 dB below the segment's loudest cell", -60, 0),
+        (["ref=max", "top_db=50", "scale=minmax", "size=[32,32]"],
+         "dB relative to the loudest cell of the segment, cut off 50 dB below the segment's loudest cell", -50, 0),
+        (["ref=one", "top_db=0", "amin=1e-3"], "dB relative to 1", -30, None),
+        (["log=offset", "offset=0.01"], "ln(mel + 0.01)", np.log(0.01), None),
+    ],
+)  # fmt: skip
+def test_the_metadata_agree_with_the_values(
+    settings: list[str], values: str, low: float, high: float | None, tmp_path: Path
+) -> None:
+    """Each key about the numbers is checked against them: nothing is said of scaling that has not happened."""
+    ours = Recipe.load("street-cnn", ["data.limit=1", *(f"frontend.{one}" for one in settings)])
+    clips = open_clips(ours)
+    write_features(clips, ours, tmp_path / "f")
+    metadata = json.loads((tmp_path / "f" / METADATA).read_text())
+    with np.load(tmp_path / "f" / ARRAYS) as kept:
+        features, offsets = kept["features"], kept["offsets"]
+        assert metadata["features"] == {
+            "shape": list(features.shape), "axes": ["segment", "mel band, the lowest first", "frame"],
+            "dtype": str(features.dtype), "values": values, "smallest": features.min(), "largest": features.max(),
+        }  # fmt: skip
+        assert kept["times"].shape == (len(features), 2) and len(kept["clip"]) == len(clips) == len(offsets) - 1
+    assert features.min() == pytest.approx(low, abs=1e-3)
+    if high is not None:
+        np.testing.assert_allclose(features.max(axis=(1, 2)), high, atol=1e-5)
+    made, later = metadata["made"], metadata["later"]
+    assert features.shape[1] == made["frontend"]["n_mels"] and not set(made["frontend"]) & set(later)
+    assert later == {key: ours.model_dump(mode="json")["frontend"][key] for key in later} and "scale" in later
+    waves = decode.load(clips.table["path"][0], made["audio"]["rate_hz"])
+    first = waves[: made["windows"]["length"]]
+    computed = FrontEnd(sections.FrontEnd(**made["frontend"]), made["audio"]["rate_hz"])  # without what is later
+    np.testing.assert_allclose(computed.render(torch.from_numpy(first.copy())[None])[0].numpy(), features[0], atol=1e-4)
 
 
 @pytest.mark.parametrize("frames", [80, 140])

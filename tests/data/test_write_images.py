@@ -88,6 +88,23 @@ def test_a_picture_is_what_the_front_end_draws(
             assert (image.mode, image.format, image.info) == ("RGB" if shape[0] == 3 else "L", "PNG", {}), "no text"
 
 
+def test_rgba_pictures_of_1000_by_400_if_asked(sounds: Path, tmp_path: Path) -> None:
+    """System B's format: the same picture, opaque, which reads and trains like the one without alpha."""
+    chosen = recipe(sounds, "frontend.size=[400,1000]")
+    write_images.write(chosen, tmp_path / "rgb")
+    write_images.write(chosen, tmp_path / "rgba", rgba=True)
+    for path in sorted((tmp_path / "rgba").glob("spectrograms/*/*.png")):
+        with Image.open(path) as image:
+            assert (image.mode, image.size) == ("RGBA", (1000, 400)) and image.getextrema()[3] == (255, 255)
+        np.testing.assert_array_equal(
+            read_image(path), read_image(tmp_path / "rgb" / path.relative_to(tmp_path / "rgba"))
+        )
+    with pytest.raises(ManifestError, match=r"mode is \"RGBA\" there and null now"):
+        write_images.write(chosen, tmp_path / "rgba")
+    with pytest.raises(ImageError, match="RGBA images are coloured"):
+        write_images.write(recipe(sounds, "frontend.colours=none"), tmp_path / "grey", rgba=True)
+
+
 def test_without_a_size_a_picture_has_a_row_a_band_and_a_column_a_frame(sounds: Path, tmp_path: Path) -> None:
     chosen = Recipe.load("esc50-resnet18-final", [f'data.name="{sounds}"', "frontend.size=[64,501]"])
     content = chosen.model_dump(exclude_none=True)

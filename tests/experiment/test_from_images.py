@@ -4,14 +4,17 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from hubbub.classifier.load import load
 from hubbub.config.recipe import Recipe
 from hubbub.data import write_images
 from hubbub.data.open import open_data
 from hubbub.experiment.run import run_recipe
+from hubbub.report.compare import compare_runs
 
 B = ("alexnet", "vgg16", "resnet18", "mobilenet_v2", "inception_v3", "efficientnet_b0", "convnext_tiny")
 D = ("baseline", "alexnet", "resnet50", "resnet50-se", "resnet50-cbam")
@@ -35,6 +38,31 @@ def b(home: Callable[[str, str], Path], tmp_path_factory: pytest.TempPathFactory
 def d(home: Callable[[str, str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     home("data", "esc50")
     return drawn("esc50-resnet50", "d", tmp_path_factory.mktemp("d"), "data.name=esc10", "frontend.size=[64,64]")
+
+
+def test_system_bs_own_pictures_train(tmp_path: Path) -> None:
+    """Its columns, folders and format: RGBA of 1000 x 400. Networks of two sizes can be compared on them."""
+    rows = []
+    for number in range(12):
+        fold, label = number % 3 + 1, ("siren", "drilling")[number // 3 % 2]
+        pixels = np.random.default_rng(number).integers(0, 256, (400, 1000, 4), dtype=np.uint8)
+        pixels[: 200 if label == "siren" else 400, :, 0], pixels[..., 3] = 0, 255
+        name = f"{number}-{number % 2}-original.png"
+        (tmp_path / f"spectrograms/fold{fold}").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / f"spectrograms/fold{fold}" / name, compress_level=0)
+        rows.append({"spec_file_name": name, "orig_file_name": f"{number}.wav", "fsID": number, "fold": fold,
+                     "classID": number % 2, "class": label, "augmentation": "original"})  # fmt: skip
+    pd.DataFrame(rows).to_csv(tmp_path / "UrbanSound8K_spec.csv", index=False)
+    settings = [f"data.name={tmp_path / 'UrbanSound8K_spec.csv'}", "data.limit=9", "network.weights=none",
+                "protocol.kind=kfold",
+                'protocol.folds=["1"]', "protocol.train=[]", "protocol.val=[]", "protocol.test=[]"]  # fmt: skip
+    runs = [tmp_path / "resnet18", tmp_path / "mobilenet_v2"]
+    for run, size in zip(runs, (64, 96), strict=True):
+        own = [*settings, f"frontend.size=[{size},{size}]", "train.epochs=1"]
+        run_recipe(Recipe.load(f"us8k-{run.name}", own, quick=True), run, quick=True, refit=False)
+    first, other = (json.loads((run / "environment.json").read_text()) for run in runs)
+    assert first["data"]["clips"] == 12 and first["data"]["manifest"] == other["data"]["manifest"]
+    assert compare_runs(runs).protocols == [first["protocol"]]
 
 
 def trained(recipe: str, pictures: Path, folder: Path) -> None:

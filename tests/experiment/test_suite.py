@@ -38,6 +38,15 @@ def test_a_shipped_suite_holds(name: str, recipes: int, quick: bool, tmp_path: P
         assert all(run.recipe.train.seeds == ((42,) if quick else (42, 123, 999)) for run in found)
 
 
+@pytest.mark.parametrize("name", [name for name in SHIPPED if name != "esc50-all"])
+@pytest.mark.parametrize("quick", [False, True])
+def test_the_members_of_a_suite_can_be_compared(name: str, quick: bool, tmp_path: Path) -> None:
+    """One protocol on the same clips, in full and in the small form."""
+    recipes = [run.recipe for run in suite.runs_of([name], tmp_path, quick=quick)]
+    assert len({one.protocol.model_dump_json() for one in recipes}) == 1
+    assert len({one.data.model_dump_json() for one in recipes}) == 1
+
+
 def test_every_esc50_recipe_is_in_esc50_all(tmp_path: Path) -> None:
     from hubbub.config.recipe import shipped
 
@@ -92,7 +101,7 @@ def test_unknown_names_are_told_together() -> None:
 def ended(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess]:
     """A suite of two heads, run by the command."""
     place = tmp_path_factory.mktemp("suite")
-    tiny = ["data.limit=2", "network.width=4", "evaluate.resamples=50", "head.name=logreg", 'protocol.folds=["1","2"]']
+    tiny = ["data.limit=2", "network.width=4", "head.name=logreg", 'protocol.folds=["1","2"]']
     for name, pool in (("mean", "mean"), ("both", "mean+max")):
         plan = Recipe.load("street-cnn", [*tiny, f"head.pool={pool}", "head.c=[1.0]"])
         (place / f"{name}.toml").write_text(plan.to_toml(), encoding="utf-8")
@@ -111,7 +120,7 @@ def test_a_suite_ends_in_one_table_and_a_comparison(ended) -> None:
     assert (folder / "comparison.html").read_text(encoding="utf-8").startswith("<!doctype html>")
     assert [line[:5] for line in done.stderr.splitlines() if line.startswith("[")] == [f"[{n}/8]" for n in range(1, 9)]
     # read again by report, side by side
-    report = [sys.executable, "-m", "hubbub.cli", "report", str(folder / "mean"), str(folder / "both"), "--verify"]
+    report = [sys.executable, "-m", "hubbub.cli", "report", str(folder), "--verify"]
     said = subprocess.run(report, capture_output=True, text=True, check=True).stdout
     assert said.count("verified") == 2 and "95 %" in said
 

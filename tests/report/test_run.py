@@ -10,7 +10,7 @@ from hubbub.config.recipe import Recipe, RecipeError
 from hubbub.report import run_folder
 from tests.helpers.files import read_json
 
-SMALL = {"data.limit": 2, "evaluate.resamples": 50, "head.name": "logreg", "head.pool": "mean", "head.c": [0.01, 0.1]}
+SMALL = {"data.limit": 2, "head.name": "logreg", "head.pool": "mean", "head.c": [0.01, 0.1]}
 
 
 @pytest.fixture(scope="module")

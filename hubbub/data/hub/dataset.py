@@ -18,8 +18,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from hubbub.config import sections
 from hubbub.data import grouping, values
 from hubbub.data.clips import Clips, ClipsError, build
-from hubbub.data.datasets import DATASETS, URBANSOUND8K_NAME, check_names, check_published
+from hubbub.data.datasets import DATASETS, check_names, check_published
 from hubbub.data.hub.tables import AUDIO, MEL, rows_of, schema_of, splits_of, tables, unpack
+from hubbub.data.layouts import LISTS, URBANSOUND8K_NAME
 from hubbub.runtime import homes
 
 __all__ = [
@@ -41,7 +42,6 @@ NAME = re.compile(r"(?!.*(--|\.\.))[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,
 #: Files beside the tables: the data card, the facts from `hub.build`, the source from `hub.transfer`.
 CARD, FACTS, SOURCE = "README.md", "hubbub.json", "source.json"
 _LABELS = ("class", "label", "category")
-_URBANSOUND8K = ("slice_file_name", "fsID", "fold", "classID", "class")
 
 
 class SpectrogramSettings(sections.Section):
@@ -101,7 +101,7 @@ def open_hub(name: str, *, labels: tuple[str, ...] = (), allow_missing: bool = F
     table["path"] = [str(unpacked / file) if file else "" for _, file in listed]
     if "clip" not in table:
         table["clip"] = [stem for stem, _ in listed]
-    known_column = "fsID" if set(_URBANSOUND8K) <= set(rows) else "group"
+    known_column = "fsID" if set(LISTS["urbansound8k"][1]) <= set(rows) else "group"
     is_numbered = any(_class_names(schema, column) for column in _LABELS)
     table, unlabelled = values.without_unlabelled(table, always=is_numbered)
     rows = rows.loc[table.index]
@@ -196,7 +196,7 @@ def _facts(name: str, folder: Path, rows: pd.DataFrame, allow_missing: bool) -> 
     if (folder / SOURCE).is_file():
         source = json.loads((folder / SOURCE).read_text(encoding="utf-8"))
     where = f"{source['url']}, revision {source['revision']}" if source else ""
-    if set(_URBANSOUND8K) <= set(rows):
+    if set(LISTS["urbansound8k"][1]) <= set(rows):
         return _urbansound8k(name, where, rows, allow_missing)
     card = (folder / CARD).read_text(encoding="utf-8", errors="replace") if (folder / CARD).is_file() else ""
     header = card.split("\n---", 1)[0] if card.startswith("---") else ""
