@@ -245,7 +245,7 @@ def _rotating(clips: Clips, protocol: Protocol) -> list[Split]:
         )
     if closed := [fold for fold in protocol.folds if protocol.train and fold not in protocol.train]:
         raise SplitError(f"protocol.train leaves out fold {', '.join(closed)} of protocol.folds. Name it in both.")
-    _refuse_unknown(clips, protocol.folds, folds, " Name them by --folds or protocol.folds.")
+    _refuse_unknown(clips, protocol.folds, folds, " Name them by --fold (train), --folds (bench) or protocol.folds.")
     step = {"next": 1, "previous": -1, "none": 0}[protocol.validation]
     splits, taking_part = [], np.isin(values, folds) | (values == "")  # made folds: no fold trains always
     for index, fold in enumerate(folds):

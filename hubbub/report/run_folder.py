@@ -30,7 +30,7 @@ __all__ = [
     *("result_files",),
     *("run_name", "run_of", "threads", "write_data_check", "write_environment", "write_history", "write_predictions"),
     *("write_recipe", "write_result", "write_summary", "write_throughput"),
-    *("read_learning_curve", "read_validation", "write_learning_curve"),
+    *("read_learning_curve", "read_validation", "remove_learning_curve", "write_learning_curve"),
 ]
 
 # Of a run.
@@ -325,6 +325,11 @@ def read_learning_curve(folder: Path) -> pd.DataFrame | None:
     """Validation figures by the number of training recordings; None where there are none. Raises `ReportError`."""
     path = folder / _LEARNING_CURVE
     return read_table(path) if path.is_file() else None
+
+
+def remove_learning_curve(folder: Path) -> None:
+    """Removes the learning curve of a run whose cells are tested again."""
+    (folder / _LEARNING_CURVE).unlink(missing_ok=True)
 
 
 def write_learning_curve(folder: Path, table: pd.DataFrame) -> None:

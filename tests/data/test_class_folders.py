@@ -92,7 +92,7 @@ def test_one_file_in_two_classes_is_refused(tmp_path: Path) -> None:
     sounds(tmp_path, *DOGS_AND_CATS)
     os.symlink("../cat/0.wav", tmp_path / "dog" / "x.wav")
     with pytest.raises(
-        ClipsError, match=r"one file has two labels, 1 times \(cat/0\.wav is 'cat' and dog/x\.wav 'dog'\)"
+        ClipsError, match=r"one file has two labels, 1 time \(cat/0\.wav is 'cat' and dog/x\.wav 'dog'\)"
     ):
         from_folder(tmp_path)
 
