@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hubbub.config.recipe import Recipe
 
-__all__ = ["data_title", "title_after"]
+__all__ = ["DATA_TITLES", "data_title", "title_after"]
 
-_DATA = {
+#: The known data sets, as their authors call them.
+DATA_TITLES = {
     "esc50": "ESC-50",
     "esc10": "ESC-10",
     "urbansound8k": "UrbanSound8K",
@@ -91,7 +92,7 @@ def _network_facts(recipe: "Recipe") -> tuple[Any, ...]:
 def _describe_data(recipe: "Recipe") -> str:
     """`ESC-50, folds 1-4, tested on fold 5`"""
     data, protocol, seeds = recipe.data, recipe.protocol, len(recipe.train.seeds)
-    words = [_lists(recipe) if protocol.kind == "csv" else _DATA.get(data.name) or data_title(data.name)]
+    words = [_lists(recipe) if protocol.kind == "csv" else DATA_TITLES.get(data.name) or data_title(data.name)]
     if data.labels:
         words.append(f"{len(data.labels)} of its classes")
     if data.held_out:
