@@ -89,7 +89,8 @@ def test_the_help_groups_commands_by_what_they_are_for() -> None:
     order = [name or group for name, group in names]
     assert order == [
         *("Options", "Use a classifier", "classify", "listen", "serve", "explain", "export"),
-        *("Train and evaluate", "train", "bench", "demo", "recipes", "report", "compare", "score", "tune", "lr-find"),
+        *("Train and evaluate", "train", "bench", "demo", "recipes", "show", "report", "compare", "score"),
+        *("tune", "lr-find"),
         *("Data", "data"),
     ]
 
@@ -133,7 +134,7 @@ def test_classify_goes_on_past_a_bad_file_and_ends_with_status_1(model: Path, so
         (["data", "augment", "street", "nowhere", "--variants", "orig,specAugment1"], "specAugment1: masks hide"),
         (["classify", "x.wav", "--model", "nowhere"], "nowhere is not a folder"),
         (["explain", "nowhere", "x.wav"], "nowhere is not a folder"),
-        (["report", "nowhere"], "has no summary.json"),
+        (["report", "nowhere"], "nowhere is not a finished run (there is no folder)"),
     ],
 )
 def test_an_unusable_request_is_one_message_and_status_2(words: list[str], message: str, tmp_path: Path) -> None:
