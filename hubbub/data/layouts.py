@@ -148,7 +148,7 @@ def _places(folder: Path) -> Iterator[_Place]:
         for entry in items:
             if without_ending(entry.name) != entry.name:
                 place.sounds.append(entry.name)
-            elif entry.name.lower().endswith(".csv"):
+            elif entry.name.lower().endswith(".csv") and os.path.isfile(entry.path):  # opening a pipe would block
                 place.tables.append(Path(entry.path))
             elif depth < _DEPTH and os.path.isdir(entry.path):
                 waiting.append((Path(entry.path), depth + 1))
