@@ -3,13 +3,14 @@
 Test sets are simulated with the decisions of a classifier whose true accuracy is known. A recording has 1 to 8 clips,
 and whether these are right correlates (beta-binomial); its wrong clips are all taken for one other class. Each row of
 the table is one kind of test set. Its last columns are the shares of these sets, in per cent, whose interval holds the
-true accuracy, balanced accuracy and macro-F1.
+true accuracy, balanced accuracy and macro-F1. As the number of mistakes is whole, the coverage at one true accuracy
+moves up and down with it; with `--spread`, each set has a true accuracy of its own, drawn evenly from .5 to 1.
 
-    python benchmarks/intervals.py [--sets 1000]
+    python -m benchmarks.intervals [--sets 1000] [--spread]
 """
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -21,23 +22,25 @@ from hubbub.metrics.intervals import intervals
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1")
 RECORDINGS, CLASSES = (10, 20, 50, 100, 500, 2000), (2, 10, 50)
 ACCURACIES, CORRELATIONS = (0.5, 0.8, 0.95, 0.99), (0, 0.5, 1)
+SPREAD = (0.5, 1.0)
 MOST_CLIPS = 8
 
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of test set: the recordings are dealt out to the classes in turn."""
+    """One kind of test set: the recordings are dealt out to the classes in turn. An accuracy of None is drawn for each
+    set from `SPREAD`."""
 
     recordings: int
     classes: int
-    accuracy: float
+    accuracy: float | None
     correlation: float
     most_clips: int = MOST_CLIPS
 
 
-def kinds() -> Iterator[Kind]:
+def kinds(accuracies: Sequence[float | None] = ACCURACIES) -> Iterator[Kind]:
     """All kinds in which a class has two recordings or more."""
-    for recordings, classes, accuracy, correlation in product(RECORDINGS, CLASSES, ACCURACIES, CORRELATIONS):
+    for recordings, classes, accuracy, correlation in product(RECORDINGS, CLASSES, accuracies, CORRELATIONS):
         if recordings >= 2 * classes:
             yield Kind(recordings, classes, accuracy, correlation)
             if correlation == 0:
@@ -45,11 +48,11 @@ def kinds() -> Iterator[Kind]:
 
 
 def draw(
-    kind: Kind, rng: np.random.Generator
+    kind: Kind, p: float, rng: np.random.Generator
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.intp]]:
-    """Targets `[N]`, scores `[N, K]` and recordings `[N]` of one test set."""
+    """Targets `[N]`, scores `[N, K]` and recordings `[N]` of one test set with the true accuracy `p`."""
     sizes = rng.integers(1, kind.most_clips + 1, kind.recordings)
-    p, rho = kind.accuracy, kind.correlation
+    rho = kind.correlation
     if rho == 0:
         chance = np.full(kind.recordings, p)
     elif rho == 1:
@@ -70,10 +73,11 @@ def coverage(kind: Kind, sets: int, rng: np.random.Generator) -> dict[str, float
     """
     held = dict.fromkeys(METRICS, 0)
     for _ in range(sets):
-        found = intervals(*draw(kind, rng))
+        true = float(rng.uniform(*SPREAD)) if kind.accuracy is None else kind.accuracy
+        found = intervals(*draw(kind, true, rng))
         for metric in METRICS:
             ends = found[metric]
-            held[metric] += ends is not None and ends[0] <= kind.accuracy <= ends[1]
+            held[metric] += ends is not None and ends[0] <= true <= ends[1]
     return {metric: count / sets for metric, count in held.items()}
 
 
@@ -81,24 +85,27 @@ def main() -> None:
     """Prints the table, then how many of its figures are outside 93 to 97 %."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", type=int, default=1000, help="simulated test sets of each kind")
-    sets, rng = parser.parse_args().sets, np.random.default_rng(0)
+    parser.add_argument("--spread", action="store_true", help="draw the true accuracy of each set from .5 to 1")
+    options, rng = parser.parse_args(), np.random.default_rng(0)
     print(
         "| recordings | clips each | classes | true accuracy | correlation | accuracy | balanced accuracy | macro-F1 |"
     )
     print("|---|---|---|---|---|---|---|---|")
     shares: list[tuple[Kind, float]] = []
-    for kind in kinds():
-        found = coverage(kind, sets if kind.recordings < 2000 else sets // 2, rng)
+    for kind in kinds([None] if options.spread else ACCURACIES):
+        found = coverage(kind, options.sets if kind.recordings < 2000 else options.sets // 2, rng)
         shares += [(kind, share) for share in found.values()]
         clips = "1" if kind.most_clips == 1 else f"1 to {kind.most_clips}"
-        facts = (kind.recordings, clips, kind.classes, kind.accuracy, kind.correlation)
+        accuracy = "{} to {}".format(*SPREAD) if kind.accuracy is None else kind.accuracy
+        facts = (kind.recordings, clips, kind.classes, accuracy, kind.correlation)
         figures = (f"{100 * share:.1f}" for share in found.values())
         print("| " + " | ".join([*map(str, facts), *figures]) + " |", flush=True)
     low = [kind for kind, share in shares if share < 0.93]
     high = [kind for kind, share in shares if share > 0.97]
-    near_one = sum(kind.accuracy >= 0.95 for kind in high)
+    near_one = sum((kind.accuracy or 0) >= 0.95 for kind in high)
     print(f"\n{len(shares)} figures: {len(low)} below 93 %; {len(high)} above 97 %, {near_one} of them at 0.95 or 0.99")
-    print(f"smallest: {100 * min(share for _, share in shares):.1f} %")
+    smallest, mean = min(share for _, share in shares), np.mean([share for _, share in shares])
+    print(f"smallest: {100 * smallest:.1f} %; mean: {100 * mean:.1f} %")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from hubbub.experiment.prepare import Log
 from hubbub.experiment.run import Run, run_all
 from hubbub.runtime import homes, processes
 
-SHORT = ["train.epochs=4", "train.patience=4", "evaluate.resamples=50"]
+SHORT = ["train.epochs=4", "train.patience=4"]
 
 
 class Watched:
@@ -76,7 +76,7 @@ def growth() -> None:
         return
     print("\nclips  classes  a cell [s]   (frozen YAMNet embeddings made before, logistic head)")
     for name, clips, classes in (("esc10-yamnet", 400, 10), ("esc50-yamnet", 2000, 50)):
-        _, watched = timed(Recipe.load(name, ["evaluate.resamples=50", 'protocol.folds=["1"]']))
+        _, watched = timed(Recipe.load(name, ['protocol.folds=["1"]']))
         print(f"{clips:>5}  {classes:>7}  {sum(watched.cells):>10.2f}")
 
 
@@ -106,7 +106,7 @@ def overhead() -> None:
     print("\nengine          wall [s]  in steps [s]  between, a step [s]   (a head on 100 clips, 20 cells)")
     head = ["head.name=logreg", "head.pool=mean", "head.c=[1.0]", "data.limit=2", "network.width=4"]
     seeds = "train.seeds=[1,2,3,4,5,6,7,8,9,10]"
-    recipe = Recipe.load("street-cnn", [*head, "evaluate.resamples=50", 'protocol.folds=["1","2"]', seeds])
+    recipe = Recipe.load("street-cnn", [*head, 'protocol.folds=["1","2"]', seeds])
     timed(recipe)
     for name, engine in (
         ("one process", InProcess()),

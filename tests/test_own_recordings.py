@@ -83,7 +83,8 @@ def test_the_first_three_commands(folder: Path) -> None:
     assert "30 clips of 3 classes" in _type(check).output
     trained = _type(train).output
     assert "clip accuracy" in trained and "hubbub classify" in trained
-    assert "what comes before a running number" in trained, "the sessions a to e are guessed"
+    assert trained.count("what comes before a running number") == 1, "the sessions a to e are guessed, said once"
+    assert "read first: GUESSED GROUPS (in full on the page)" in trained
     assert "siren" in _type(classify).output
 
 

@@ -7,7 +7,7 @@ holds NaN is refused with the reason, because a wrong wave would give a wrong pr
 
 import importlib.util
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -99,7 +99,8 @@ def open_sound(
         source, warnings = _checked(name, source)
         sound = _by_sndfile(stack, name, source, start_s, end_s) or _by_ffmpeg(stack, name, source, start_s, end_s)
         warnings += sound.warnings
-        yield replace(sound, blocks=_mono(name, sound.blocks, warnings), warnings=warnings)
+        watched = _watched(sound.blocks, sound.watchers)
+        yield replace(sound, blocks=_mono(name, watched, warnings), warnings=warnings)
 
 
 def load(source: str | Path | BinaryIO, rate_hz: int, start_s: float | None = None, end_s: float | None = None) -> Wave:
@@ -232,6 +233,13 @@ def _rechunked(blocks: Iterator[Wave]) -> Iterator[Wave]:
             parts = []
     if parts:
         yield np.concatenate(parts)
+
+
+def _watched(blocks: Iterator[Wave], watchers: Sequence[Callable[[Wave], None]]) -> Iterator[Wave]:
+    for block in blocks:
+        for watch in watchers:
+            watch(block)
+        yield block
 
 
 def _mono(name: str, blocks: Iterator[Wave], warnings: list[str]) -> Iterator[Wave]:

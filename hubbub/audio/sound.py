@@ -1,7 +1,7 @@
 """A sound that is being decoded, and the errors of its decoders: what `decode` and `ffmpeg` share."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -42,7 +42,8 @@ class Sound:
     none), and its mono blocks `[n]`, which can be read once.
 
     `warnings` are sentences for the user. They are complete when the blocks have ended. `channels` is the file's number
-    of channels, `coding` its format (`WAV PCM_16`, `OGG VORBIS`, or FFmpeg's name of the codec).
+    of channels, `coding` its format (`WAV PCM_16`, `OGG VORBIS`, or FFmpeg's name of the codec). Each of `watchers` is
+    called with every block `[n]` or `[n, channels]` before its channels are mixed.
     """
 
     rate_hz: int
@@ -51,6 +52,7 @@ class Sound:
     warnings: list[str] = field(default_factory=list)
     channels: int = 1
     coding: str = ""
+    watchers: list[Callable[[Wave], None]] = field(default_factory=list)
 
 
 def sample_range(samples: int, rate_hz: int, start_s: float | None, end_s: float | None) -> tuple[int, int]:

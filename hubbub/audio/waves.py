@@ -14,6 +14,7 @@ from hubbub.errors import HubbubError
 
 __all__ = [
     "LOUDEST",
+    "NARROW",
     "SHORTEST_S",
     "SILENCE",
     "Downmixer",
@@ -54,6 +55,10 @@ SILENCE = (
     f"This is digital silence (the samples differ by no more than {STEPS} steps of 16 bits), so the prediction means "
     "nothing. Check whether the recorder or the conversion lost the sound."
 )
+NARROW = (
+    "The 32-bit integers all lie in the range of 16 bits, where they are as quiet as digital silence: they seem to be "
+    "16-bit numbers. Give them as 16-bit integers (int16)."
+)
 _FULL_SCALE = "Full scale is 1: divide 16-bit numbers by 32768, or give them as 16-bit integers."
 #: Full scale of each integer type; unsigned bytes lie around 128.
 _FULL_SCALES = {"i1": 2.0**7, "i2": 2.0**15, "i4": 2.0**31, "u1": 2.0**7}
@@ -66,11 +71,13 @@ class WaveError(HubbubError):
 def as_wave(samples: npt.ArrayLike) -> Samples:
     """A whole wave `[T]`, `[T, channels]` or, where it is unambiguous, `[channels, T]` -> `[T]` or `[T, channels]`.
 
-    Raises `WaveError` for another shape or type.
+    16-bit numbers in an array of 32-bit integers become 16-bit integers. Raises `WaveError` for another shape or type.
     """
     samples = _array(samples)
     if not samples.size:
         raise WaveError("holds no samples. Give at least 10 ms of sound.")
+    if _is_narrow(samples):
+        samples = samples.astype(np.int16)
     if samples.ndim == 1:
         return samples
     if samples.ndim == 2:
@@ -114,6 +121,7 @@ class Downmixer:
     def __init__(self) -> None:
         self._low, self._high, self._sum, self._count = np.inf, -np.inf, 0.0, 0
         self._all_integers = True  # all samples so far are whole numbers
+        self._narrow = False  # 16-bit numbers came as 32-bit integers
         self._buffer: Wave | None = None
         self._power = np.zeros(1)  # of each channel
         self._mixed_power = 0.0
@@ -150,7 +158,7 @@ class Downmixer:
             )
         reach = (self._high - self._low) / 2
         if reach <= STEPS * STEP / 2:
-            found.append(SILENCE)
+            found += [NARROW, SILENCE] if self._narrow else [SILENCE]
         elif reach <= QUIET:
             found.append(
                 f"The samples reach {reach:.2g} of full scale: they are very quiet, or were scaled wrongly, as 24-bit "
@@ -170,6 +178,7 @@ class Downmixer:
     def _scaled(self, samples: Samples) -> Wave:
         """Samples in full scales, or a `WaveError`."""
         if _is_integer_pcm(samples):
+            self._narrow = self._narrow or _is_narrow(samples)
             return scale_integers(samples)
         values: npt.NDArray[np.floating] = samples  # type: ignore[assignment]
         low, high = float(values.min()), float(values.max())
@@ -297,6 +306,16 @@ def _array(values: npt.ArrayLike) -> Samples:
 
 def _is_integer_pcm(samples: Samples) -> bool:
     return samples.dtype.str[1:] in _FULL_SCALES
+
+
+def _is_narrow(samples: Samples) -> bool:
+    """Whether 32-bit integers are 16-bit numbers: they use the range of 16 bits at most, but more of it than its noise,
+    and are no 24-bit numbers, which are multiples of 256."""
+    if samples.dtype.str[1:] != "i4":
+        return False
+    numbers: npt.NDArray[np.integer] = samples  # type: ignore[assignment]
+    low, high = int(numbers.min()), int(numbers.max())
+    return low >= -(2**15) and high < 2**15 and high - low > STEPS and bool((numbers % 2**8).any())
 
 
 def _is_channels(short: int, long: int) -> bool:

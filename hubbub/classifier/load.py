@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING
 
 from hubbub.classifier.base import SAVED_IN, Classifier, ClassifierError
 from hubbub.classifier.onnx_classifier import ENDING, OnnxClassifier
+from hubbub.errors import count, examples
 
 if TYPE_CHECKING:
     from hubbub.classifier.torch_classifier import TorchClassifier
     from hubbub.models.custom import NetworkFactory
 
 __all__ = ["default_model", "load", "load_torch"]
+
+#: The file that marks a run folder.
+_RECIPE = "recipe.toml"
 
 
 def load(name: str | os.PathLike[str], network: "NetworkFactory | None" = None) -> Classifier:
@@ -53,7 +57,24 @@ def load_torch(name: str | os.PathLike[str], network: "NetworkFactory | None" = 
         raise ClassifierError(
             f"{name} is not a folder. Give a run folder (runs/NAME), a saved classifier, or 'yamnet'."
         )
+    if not os.path.isfile(folder / CARD) and not os.path.isdir(folder / SAVED_IN):
+        _refuse_without_classifier(folder)
     return TorchClassifier.load(folder if os.path.isfile(folder / CARD) else folder / SAVED_IN, network)
+
+
+def _refuse_without_classifier(folder: Path) -> None:
+    """Raises `ClassifierError` for a run without a final classifier, and for a folder of runs."""
+    if os.path.isfile(folder / _RECIPE):
+        of_folds = sorted(place.parent for place in folder.glob(f"test-*/*/{SAVED_IN}"))
+        there = (
+            f"the classifier of one test fold is in {of_folds[0]}" if of_folds else "no test fold is finished either"
+        )
+        raise ClassifierError(
+            f"{folder} has no final classifier: --no-refit left it out, or the run was stopped. The command that made "
+            f"the run makes it, without --no-refit; {there}."
+        )
+    if runs := sorted(place.parent for place in folder.glob(f"*/{SAVED_IN}")):
+        raise ClassifierError(f"{folder} holds {count(len(runs), 'run')}, and is none. Give one: {examples(runs)}.")
 
 
 def default_model() -> str:

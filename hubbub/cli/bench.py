@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,6 +18,7 @@ from hubbub.cli.options import (
     Device,
     Engine,
     Folds,
+    From,
     Gpus,
     Jobs,
     Name,
@@ -44,20 +44,23 @@ __all__ = [
     "run_grid",
 ]
 
-#: Characters of a caveat in the terminal.
-CAVEAT = 200
+
+Names = Annotated[
+    list[str],
+    typer.Argument(metavar="RECIPE...", help="Names of recipes or suites (hubbub recipes lists them), or TOML files."),
+]
+Storage = Annotated[
+    str | None,
+    typer.Option("--storage", help="ray: URL that cells write to, if the machines do not share the run folders."),
+]
 
 
 def bench(
-    names: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="RECIPE...", help="Names of recipes or suites (hubbub recipes lists them), or TOML files."
-        ),
-    ],
+    names: Names,
     data: Data = None,
     folds: Folds = None,
     seeds: Seeds = None,
+    found: From = None,
     name: Name = None,
     quick: Quick = False,
     engine: Engine = "local",
@@ -65,10 +68,7 @@ def bench(
     address: Address = None,
     cpus: Cpus = 1.0,
     gpus: Gpus = None,
-    storage: Annotated[
-        str | None,
-        typer.Option("--storage", help="ray: URL that cells write to, if the machines do not share the run folders."),
-    ] = None,
+    storage: Storage = None,
     allow_missing: AllowMissing = False,
     allow_leaky: AllowLeaky = False,
     settings: Settings = None,
@@ -83,12 +83,27 @@ def bench(
     Example: hubbub bench esc50-attention --quick
 
     Example: hubbub bench us8k-resnet18 --data UrbanSound8K
+
+    Example: hubbub bench esc50-resnet18-final --from runs/esc50-resnet18-validation-tune
     """
+    from hubbub.config.recipe import Recipe
+    from hubbub.data.open import with_data
     from hubbub.experiment import suite
+    from hubbub.experiment.carry_over import NOTHING, carry_over
     from hubbub.report.run_folder import run_name
 
     extra = as_settings(settings, device, folds, seeds, allow_missing, allow_leaky)
-    runs = suite.runs_of(names, out_dir, name=name, settings=extra, quick=quick, data=data)
+    carried = NOTHING
+    if found:
+        if len(names) > 1 or suite.is_suite(names[0]):
+            raise HubbubError(f"--from {found}: its settings are for one recipe. Name one recipe.")
+        carried = carry_over(found, Recipe.load(names[0], with_data(names[0], data, extra)), names[0])
+    for line in carried.lines:
+        log(line)
+    runs = suite.runs_of(
+        names, out_dir, name=name, settings=[*carried.settings, *extra], quick=quick, data=data,
+        sections=carried.sections,
+    )  # fmt: skip
 
     def run() -> "list[Ended]":
         from hubbub.experiment.run import run_all  # slow to import: after the recipes are checked
@@ -125,7 +140,13 @@ def run_grid(runs: "Sequence[RunPlan]", run: "Callable[[], list[Ended]]") -> "li
 
 
 def exit_if_failed(ends: "Sequence[Ended]", debug: bool) -> None:
-    """Prints what failed. Exits with status 2 where no run could begin, else with 1 where steps failed."""
+    """Prints what failed. Exits with status 2 where no run could begin, else with 1 where steps failed.
+
+    Raises the `HubbubError` that refused a single run before it had begun.
+    """
+    refused = ends[0].failed[0] if len(ends) == 1 and ends[0].failed else None
+    if refused and refused.step.kind == "begin" and isinstance(refused.error, HubbubError):
+        raise refused.error
     if _report_failures(ends, debug):
         none_started = all(ended.failed and ended.failed[0].step.kind == "begin" for ended in ends)
         raise typer.Exit(2 if none_started else 1)
@@ -151,11 +172,11 @@ def _report_failures(ends: "Sequence[Ended]", debug: bool) -> int:
         if not ended.failed:
             continue
         first, *others = ended.failed
-        what = "" if first.step.kind == "begin" else f", {first.step}"
+        begun = first.step.kind != "begin"
+        what = f"{ended.run.folder}, {first.step}" if begun else ended.run.folder.name
         what += f" and {len(others)} more" if others else ""
-        logged = first.step.kind != "begin" or len(ends) > 1
-        reason = "the reason is above" if logged else first.reason
-        err.print(f"failed: {ended.run.folder}{what}: {reason}", style="red", soft_wrap=True)
+        reason = "the reason is above" if begun or len(ends) > 1 else first.reason
+        err.print(f"failed: {what}: {reason}", style="red", soft_wrap=True)
     for _, done in failed:
         if debug:
             err.print("".join(getattr(done.error, "__notes__", [])), soft_wrap=True)
@@ -175,25 +196,36 @@ def print_places(folder: Path) -> None:
 
 
 def print_overview(folders: Sequence[Path]) -> None:
-    """Prints one row for each run: clip accuracy, its spread, clip macro-F1, segment accuracy, minutes."""
-    from hubbub.experiment import suite
+    """Prints one row for each run: clip accuracy with its interval, clip macro-F1, segment accuracy, minutes."""
+    from hubbub.report.caveats import tags
+    from hubbub.report.run_folder import read_summary
 
-    frame = suite.overview(folders)
-    shown = frame.drop(columns=["cells", "read first"])
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="accuracy and macro-F1 of clips, accuracy of segments")
-    short = ("run", "clips", "sd folds", "sd seeds", "F1", "segm.", "min")
-    for name, head in zip(shown.columns, short, strict=True):  # heads may wrap, figures may not
-        table.add_column(head, min_width=max(map(len, frame[name])), overflow="fold")
-    for row in shown.itertuples(index=False):
-        table.add_row(*row)
-    out.print(table)
-    for reasons, runs in frame.groupby("read first", sort=False)["run"]:
+    summaries = {folder.name: read_summary(folder) for folder in folders}
+    rows = [
+        (
+            name,
+            _number(one.clip.accuracy.mean),
+            _interval(one.clip.accuracy.ci95),
+            _number(one.clip.macro_f1.mean),
+            _number(one.segment.accuracy.mean),
+            f"{(one.seconds.fit + one.seconds.predict) / 60:.1f}" if one.seconds else "-",
+        )
+        for name, one in summaries.items()
+    ]
+    _print_table(
+        "accuracy and macro-F1 of clips, accuracy of segments", ("run", "clips", "95 %", "F1", "segm.", "min"), rows
+    )
+    to_read: dict[str, list[str]] = {}
+    for name, one in summaries.items():
+        to_read.setdefault(tags(one.why_not_comparable), []).append(name)
+    for reasons, runs in to_read.items():
         if reasons:
-            out.print(f"{', '.join(map(str, runs))}: {reasons!s}", style="yellow", soft_wrap=True)
+            out.print(f"{', '.join(runs)}: {reasons}", style="yellow", soft_wrap=True)
 
 
 def print_summary(summary: "Summary") -> None:
     """Prints a run's main figure with its interval, what belongs beside it, and the weakest classes."""
+    from hubbub.report.caveats import tags
     from hubbub.report.summary import describe_interval, weakest
 
     out.print(f"\n{summary.title}", style="bold", soft_wrap=True)
@@ -209,8 +241,11 @@ def print_summary(summary: "Summary") -> None:
     for spread, over in ((accuracy.sd, "folds"), (accuracy.sd_seeds, "seeds")):
         others += [f"sd over {over} {spread:.3f}"] if spread is not None else []
     out.print("; ".join(others), soft_wrap=True)
-    for line in (*summary.why_not_comparable, *summary.caveats):
-        out.print(shorten(line, CAVEAT, placeholder=" ... (in full on the page)"), style="yellow", soft_wrap=True)
+    if summary.why_not_comparable:  # the run logged them in full when they were found
+        read_first = f"read first: {tags(summary.why_not_comparable)} (in full on the page)"
+        out.print(read_first, style="yellow", soft_wrap=True)
+    for line in summary.caveats:
+        out.print(line, style="yellow", soft_wrap=True)
     if weak := weakest(summary):
         out.print(f"weakest: {weak}", soft_wrap=True)
     if summary.more_recordings:

@@ -8,7 +8,19 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from hubbub.cli.options import AllowMissing, Data, Debug, Settings, finite, out, recipe_of
+from hubbub.cli.options import (
+    AllowMissing,
+    Background,
+    Data,
+    DataSettings,
+    Debug,
+    Group,
+    Settings,
+    TestData,
+    finite,
+    out,
+    recipe_of,
+)
 
 __all__ = ["app"]
 
@@ -48,19 +60,25 @@ def data_list() -> None:
 def data_check(
     name: Annotated[str, typer.Argument(help="A known data set, a CSV list or a folder.")],
     every: Annotated[bool, typer.Option("--all", help="List all classes, not only the smallest.")] = False,
+    group: Group = None,
+    test: TestData = None,
+    background: Background = False,
     allow_missing: AllowMissing = False,
+    settings: DataSettings = None,
     debug: Debug = False,
 ) -> None:
     """Check a data set: classes, unreadable or silent files, copies, and classes that their files give away.
 
-    Exit status 1 where something is wrong. Warnings may spoil a result, notes are good to know.
+    The data are read as by hubbub train with the same options. Exit status 1 where something is wrong. Warnings may
+    spoil a result, notes are good to know.
 
     Example: hubbub data check esc50
     """
     from hubbub.cli import data_check as shown
     from hubbub.data import check
+    from hubbub.data.open import clip_settings
 
-    found = check.check_data(name, allow_missing)
+    found = check.check_data(name, [*clip_settings(group, test, background, allow_missing), *(settings or [])])
     shown.show(found, every)
     if found.of("wrong"):
         raise typer.Exit(1)

@@ -8,12 +8,13 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from typer.core import TyperCommand
 
-from hubbub.cli import bench, classify, data, explain, export, hub, listen, report, score, serve, train, tune
+from hubbub.cli import bench, classify, data, explain, export, hub, listen, report, score, serve, show, train, tune
 from hubbub.cli.options import Debug, Device, Out, as_settings, err, log, out
 from hubbub.errors import HubbubError
 from hubbub.runtime import distributed
@@ -86,6 +87,7 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
         "bench": bench.bench,
         "demo": demo,
         "recipes": recipes,
+        "show": show.show,
         "report": report.report,
         "compare": report.compare,
         "score": score.score,
@@ -93,9 +95,29 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
         "lr-find": tune.lr_find,
     },
 }
+
+
+class _Command(TyperCommand):
+    """A command that says of an unknown option which setting it is, where another program calls it that."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:  # of click, whose classes are private to typer
+            option = getattr(error, "option_name", None)
+            if option and not {part for one in self.params for part in one.opts} & {option.replace("_", "-")}:
+                from hubbub.config.other_names import explain_name
+                from hubbub.config.recipe import Recipe
+
+                if near := explain_name(option, Recipe):
+                    message = f"No such option: {option}. {near} A setting is given as --set SECTION.FIELD=VALUE."
+                    vars(error).update(message=message, possibilities=None)
+            raise
+
+
 for group, commands in GROUPS.items():
     for name, command in commands.items():
-        app.command(name, rich_help_panel=group)(command)
+        app.command(name, rich_help_panel=group, cls=_Command)(command)
 data.app.add_typer(hub.app, name="hub")
 app.add_typer(data.app, name="data", rich_help_panel="Data")
 

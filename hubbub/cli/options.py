@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from hubbub.config.recipe import Recipe
 
 __all__ = [
-    *("Address", "AllowLeaky", "AllowMissing", "Cpus", "Data", "Debug", "Device", "Engine", "Folds", "Gap", "Gpus"),
-    *("Jobs", "MinDuration", "Model", "Name", "Out", "Quick", "Release", "Seeds", "Settings"),
+    *("Address", "AllowLeaky", "AllowMissing", "Background", "Cpus", "Data", "DataSettings", "Debug", "Device"),
+    *("Engine", "Folds", "From", "Gap", "Gpus", "Group", "Jobs", "MinDuration", "Model", "Name", "Out", "Quick"),
+    *("Release", "Seeds", "Settings", "TestData"),
     *("as_settings", "err", "finite", "log", "log_warnings", "out", "recipe_of"),
 ]
 
@@ -48,6 +49,10 @@ Data = Annotated[
 ]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="Override a recipe field, e.g. --set train.epochs=3. May be repeated.")
+]
+DataSettings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="How the data are read, e.g. --set data.columns.path=file. May be repeated."),
 ]
 Out = Annotated[Path, typer.Option("--out", help="Folder for run folders.")]
 Quick = Annotated[
@@ -85,6 +90,24 @@ Jobs = Annotated[
 Seeds = Annotated[
     str | None, typer.Option("--seeds", "--seed", help="Seeds to run, e.g. 42,43. Default: the recipe's.")
 ]
+Group = Annotated[
+    str | None,
+    typer.Option(
+        "--group",
+        help="Which clips are of one recording: a column, a regular expression for the paths, or 'file': each file is "
+        "a recording of its own. Default: guessed from the file names.",
+    ),
+]
+TestData = Annotated[
+    str | None, typer.Option("--test", help="Another folder or table with the same classes: the test part.")
+]
+Background = Annotated[bool, typer.Option("--background", help="Annotations: add a class of what is not annotated.")]
+From = Annotated[
+    Path | None,
+    typer.Option(
+        "--from", help="Take the settings that a search found: its best.toml, or its folder. Data and protocol stay."
+    ),
+]
 Model = Annotated[
     str | None, typer.Option("--model", help="A run folder, a saved or exported classifier, or 'yamnet'.")
 ]
@@ -113,20 +136,11 @@ def as_settings(
     allow_leaky: bool = False,
 ) -> list[str]:
     """The common options as `--set` settings, so that the resolved recipe holds them."""
-    from hubbub.config.recipe import as_setting
+    from hubbub.config.run_options import common_settings
 
-    settings = list(settings or [])
-    if device:
-        settings.append(as_setting("train.device", device))
-    if folds:
-        settings.append(as_setting("protocol.folds", [fold.strip() for fold in folds.split(",")]))
-    if seeds:
-        settings.append(f"train.seeds=[{seeds}]")
-    if allow_missing:
-        settings.append("data.allow_missing=true")
-    if allow_leaky:
-        settings.append("protocol.allow_leaky=true")
-    return settings
+    named = [fold.strip() for fold in folds.split(",")] if folds else None
+    options = common_settings(None, named, None, device, allow_missing, allow_leaky)
+    return [*(settings or []), *options, *([f"train.seeds=[{seeds}]"] if seeds else [])]
 
 
 def recipe_of(name: str, data: str | None, settings: list[str] | None, allow_missing: bool) -> "Recipe":

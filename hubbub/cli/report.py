@@ -14,12 +14,17 @@ __all__ = ["compare", "report"]
 
 
 def report(
-    runs: Annotated[list[Path] | None, typer.Argument(help="Run folders.")] = None,
+    runs: Annotated[
+        list[Path] | None, typer.Argument(help="Run folders, or folders of runs such as a suite's.")
+    ] = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="First recompute the figures from the predictions and compare them.")
     ] = False,
     show_goals: Annotated[
-        bool, typer.Option("--goals", help="The comparison of system A: those of its four recipes that have been run.")
+        bool,
+        typer.Option(
+            "--goals", help="The comparison of system A: those of its four recipes that have been run; also as files."
+        ),
     ] = False,
     out_dir: Out = Path("runs"),
     debug: Debug = False,
@@ -29,23 +34,19 @@ def report(
     Example: hubbub report runs/demo
     """
     from hubbub.report import run_folder
-    from hubbub.report.goals import goals_table
+    from hubbub.report.goals import goals_table, write_goals
     from hubbub.report.page import write_page
     from hubbub.report.summary import has_other_intervals
     from hubbub.report.summary import verify as differences_of
 
     if not runs and not show_goals:
         raise HubbubError("name a run folder, for example: hubbub report runs/demo, or add --goals.")
-    failed = False
-    for folder in runs or []:
-        if not run_folder.is_finished(folder):
-            raise HubbubError(
-                f"{folder} has no {run_folder.SUMMARY}: it is not a finished run. Give a run folder, or finish the run "
-                "with hubbub bench."
-            )
+    failed, folders = False, _finished_runs(runs or [])
+    for folder in folders:
         summary = run_folder.read_summary(folder)
         bench.print_summary(summary)
-        bench.print_tables(summary)
+        if folder in (runs or []):  # of a suite's runs, the tables are on their pages
+            bench.print_tables(summary)
         if verify and (differences := differences_of(folder)):
             failed = True
             for line in differences:
@@ -59,8 +60,8 @@ def report(
                     soft_wrap=True,
                 )
         out.print(f"page: {write_page(folder)}", soft_wrap=True)
-    if len(runs or []) > 1:
-        bench.print_overview(runs or [])
+    if len(folders) > 1:
+        bench.print_overview(folders)
     if show_goals:
         frame = goals_table(out_dir)
         table = Table("", title="system A: UrbanSound8K, test fold 10 alone")
@@ -69,8 +70,26 @@ def report(
         for row in frame.itertuples():
             table.add_row(*row)
         out.print(table)
+        out.print(f"files: {', '.join(map(str, write_goals(frame, out_dir)))}", soft_wrap=True)
     if failed:
         raise typer.Exit(1)
+
+
+def _finished_runs(runs: list[Path]) -> list[Path]:
+    """The finished runs in these folders: runs, or folders of runs such as a suite's. Raises `HubbubError`."""
+    from hubbub.report import run_folder
+    from hubbub.report.reading import SUMMARY
+
+    found = []
+    for folder in runs:
+        if not (own := run_folder.finished_runs(folder)):
+            what = f"it has no {SUMMARY}, nor has a folder in it" if folder.is_dir() else "there is no folder"
+            raise HubbubError(
+                f"{folder} is not a finished run ({what}). Give a run folder, or a suite's; the command that began a "
+                "run finishes it."
+            )
+        found += own
+    return found
 
 
 def compare(

@@ -10,70 +10,75 @@ from hubbub.cli.bench import exit_if_failed, print_results, run_grid
 from hubbub.cli.options import (
     AllowLeaky,
     AllowMissing,
+    Background,
     Data,
     Debug,
     Device,
+    From,
+    Group,
     Jobs,
     Name,
     Out,
     Quick,
     Seeds,
     Settings,
+    TestData,
     as_settings,
     finite,
     log,
     out,
 )
-from hubbub.runtime.names import safe_name
 
 __all__ = ["train"]
 
-Heads = Literal["logreg", "lda", "mlp", "lightgbm", "ensemble"]
+What = Annotated[
+    str,
+    typer.Argument(
+        metavar="WHAT",
+        help="A folder of recordings (one folder for each class, or annotation tables beside them), a table of files "
+        "and labels, a known data set, a recipe or a TOML file.",
+    ),
+]
+# What is trained.
+Recipe = Annotated[str | None, typer.Option("--recipe", help="Train this recipe on the data.")]
+Backbone = Annotated[str | None, typer.Option("--backbone", help="The frozen network under the head. Default: yamnet.")]
+Head = Annotated[
+    Literal["logreg", "lda", "mlp", "lightgbm", "ensemble"] | None,
+    typer.Option("--head", help="The head on the frozen network."),
+]
+FromScratch = Annotated[bool, typer.Option("--from-scratch", help="Train a small network on these recordings alone.")]
+# How the data are split.
+FoldsToMake = Annotated[
+    int | None, typer.Option("--folds", min=2, help="The number of folds to make, where the data have none.")
+]
+Fold = Annotated[str | None, typer.Option("--fold", help="Run these test folds only, e.g. 1 or 1,2.")]
+# How it is trained.
+Refit = Annotated[
+    bool, typer.Option(" /--no-refit", help="Stop after the evaluation, without a classifier trained on all clips.")
+]
+Epochs = Annotated[int | None, typer.Option("--epochs", help="The most epochs.")]
+LearningRate = Annotated[float | None, typer.Option("--lr", callback=finite, help="The largest learning rate.")]
+BatchSize = Annotated[int | None, typer.Option("--batch-size", help="Segments in a batch.")]
 
 
 def train(
-    what: Annotated[
-        str,
-        typer.Argument(
-            metavar="WHAT",
-            help="A folder of recordings (one folder for each class, or annotation tables beside them), a table of "
-            "files and labels, a known data set, a recipe or a TOML file.",
-        ),
-    ],
+    what: What,
     data: Data = None,
-    recipe: Annotated[str | None, typer.Option("--recipe", help="Train this recipe on the data.")] = None,
-    backbone: Annotated[
-        str | None, typer.Option("--backbone", help="The frozen network under the head. Default: yamnet.")
-    ] = None,
-    head: Annotated[Heads | None, typer.Option("--head", help="The head on the frozen network.")] = None,
-    from_scratch: Annotated[
-        bool, typer.Option("--from-scratch", help="Train a small network on these recordings alone.")
-    ] = False,
-    folds: Annotated[
-        int | None, typer.Option("--folds", min=2, help="The number of folds to make, where the data have none.")
-    ] = None,
-    group: Annotated[
-        str | None,
-        typer.Option(
-            "--group",
-            help="Which clips are of one recording: a column, a regular expression for the paths, or 'file': each file "
-            "is a recording of its own. Default: guessed from the file names.",
-        ),
-    ] = None,
-    test: Annotated[
-        str | None, typer.Option("--test", help="Another folder or table with the same classes: the test part.")
-    ] = None,
-    background: Annotated[
-        bool, typer.Option("--background", help="Annotations: add a class of what is not annotated.")
-    ] = False,
-    fold: Annotated[str | None, typer.Option("--fold", help="Run these test folds only, e.g. 1 or 1,2.")] = None,
-    refit: Annotated[
-        bool, typer.Option(" /--no-refit", help="Stop after the evaluation, without a classifier trained on all clips.")
-    ] = True,
+    recipe: Recipe = None,
+    backbone: Backbone = None,
+    head: Head = None,
+    from_scratch: FromScratch = False,
+    folds: FoldsToMake = None,
+    group: Group = None,
+    test: TestData = None,
+    background: Background = False,
+    fold: Fold = None,
+    refit: Refit = True,
     seeds: Seeds = None,
-    epochs: Annotated[int | None, typer.Option("--epochs", help="The most epochs.")] = None,
-    lr: Annotated[float | None, typer.Option("--lr", callback=finite, help="The largest learning rate.")] = None,
-    batch_size: Annotated[int | None, typer.Option("--batch-size", help="Segments in a batch.")] = None,
+    epochs: Epochs = None,
+    lr: LearningRate = None,
+    batch_size: BatchSize = None,
+    found: From = None,
     jobs: Jobs = None,
     name: Name = None,
     quick: Quick = False,
@@ -93,38 +98,29 @@ def train(
     Example: hubbub train street-cnn --fold 1 --no-refit
     """
     from hubbub.experiment.local import local_engine
-    from hubbub.experiment.own import plan, run_in_free_folder
-    from hubbub.experiment.steps import RunPlan
-    from hubbub.report.run_folder import run_name
+    from hubbub.experiment.own import plan
+    from hubbub.experiment.run import run_all
 
     options = {"train.epochs": epochs, "train.learning_rate": lr, "train.batch_size": batch_size}
     extra = [f"{key}={value}" for key, value in options.items() if value is not None]
     planned = plan(
         what, [*as_settings(settings, device, fold, seeds, allow_missing, allow_leaky), *extra], recipe=recipe,
         backbone=backbone, head=head, from_scratch=from_scratch, folds=folds, group=group, test=test,
-        background=background, quick=quick, data=data,
+        background=background, quick=quick, data=data, source=found,
     )  # fmt: skip
     for line in planned.lines:
         log(line)
-    own = planned.name + "-quick" * quick + (f"-fold{safe_name(fold)}" if fold else "")
-    folder = out_dir / run_name(what, given=own if name is None else name)
-    run = RunPlan(planned.recipe, folder, quick, refit)
-    (ended,) = run_grid(
-        [run], lambda: [run_in_free_folder(run, name is None, lambda one: local_engine([one], jobs, log), log)]
-    )
-    print_results([ended])
-    exit_if_failed([ended], debug)
+    runs = [planned.run(out_dir, name, refit=refit)]
+    ends = run_grid(runs, lambda: run_all(runs, local_engine(runs, jobs, log), log))
+    print_results(ends)
+    exit_if_failed(ends, debug)
     if refit:
-        _print_next(ended.run.folder, what)
+        _print_next(ends[0].run.folder, ends[0].recording)
 
 
-def _print_next(folder: Path, what: str) -> None:
+def _print_next(folder: Path, recording: str) -> None:
     """Prints the three commands that most people want next."""
-    from hubbub.audio.find_files import search
-
-    found = search(what).files if Path(what).is_dir() else []
-    file = shlex.quote(found[0]) if found else "FILE"
-    run = shlex.quote(str(folder))
+    run, file = shlex.quote(str(folder)), shlex.quote(recording) if recording else "FILE"
     out.print("next:")
     for line in (f"classify {file} --model {run}", f"explain {run} {file}", f"serve {run}"):
         out.print(f"  hubbub {line}", soft_wrap=True)

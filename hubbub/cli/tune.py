@@ -117,6 +117,7 @@ def _print_trials(summary: dict[str, Any], folder: Path) -> None:
     else:
         out.print(f"no importance: {summary['why_no_importance']}")
     out.print(
-        f"best: trial {best['trial']}, {name} {best['value']:.4f}. Next: hubbub bench {folder / 'best.toml'}",
+        f"best: trial {best['trial']}, {name} {best['value']:.4f}. Next: hubbub bench {folder / 'best.toml'}; or with "
+        f"these settings in another recipe: hubbub bench RECIPE --from {folder}",
         soft_wrap=True,
     )

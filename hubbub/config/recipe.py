@@ -8,30 +8,26 @@ The sections are in the other modules of `config/`; here are the recipe, the rul
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
-from typing import Any, Self, get_args
+from typing import Any, Self
 
 import tomli_w
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from hubbub.config.augment import SPECTROGRAM, Augment
-from hubbub.config.sections import (
-    AudioSettings,
-    Data,
-    Evaluate,
-    FrontEnd,
-    Head,
-    Network,
-    Protocol,
-    Section,
-    Windows,
-)
+from hubbub.config.data import Data, Protocol
+from hubbub.config.mistakes import explain_error
+from hubbub.config.other_names import explain_name
+from hubbub.config.seconds import in_samples
+from hubbub.config.sections import RETIRED, AudioSettings, Evaluate, FrontEnd, Head, Network, Section, Windows
+from hubbub.config.titles import title_after
 from hubbub.config.train import Train
 from hubbub.config.tune import Tune
 from hubbub.errors import HubbubError, did_you_mean
 
-__all__ = ["Recipe", "RecipeError", "as_setting", "data_title", "read_toml", "shipped"]
+__all__ = ["Recipe", "RecipeError", "as_setting", "read_toml", "shipped"]
 
 #: The sections that a search may change. All others define the task: which clips, and what is measured.
 SEARCHED = ("windows", "frontend", "network", "head", "augment", "train")
@@ -39,6 +35,8 @@ FIXED = (
     *("network.name", "network.weights", "network.mode", "head.name"),
     *("train.seeds", "train.monitor", "train.device", "train.devices", "train.nodes", "train.trackers"),
 )
+#: The setting of each head whose candidates the validation part chooses from.
+CANDIDATES = {"logreg": "c", "lda": "shrinkage", "mlp": "epochs", "ensemble": "epochs"}
 
 
 class RecipeError(HubbubError):
@@ -62,9 +60,14 @@ class Recipe(Section):
     tune: Tune | None = Field(None, description="the search of hubbub tune")
     quick: dict[str, Any] = Field(default_factory=dict, description="overrides of the sections above for --quick")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _seconds_are_samples(cls, content: Any) -> Any:
+        return in_samples(content, AudioSettings().rate_hz)
+
     @model_validator(mode="after")
     def _epochs_need_validation(self) -> Self:
-        tried = {"logreg": "c", "lda": "shrinkage", "mlp": "epochs", "ensemble": "epochs"}.get(self.head.name)
+        tried = CANDIDATES.get(self.head.name)
         if self.protocol.validation == "none" and tried and len(getattr(self.head, tried)) > 1:
             raise ValueError(f"protocol.validation is 'none', so head.{tried} must hold one value")
         return self
@@ -135,7 +138,7 @@ class Recipe(Section):
         except ValidationError as error:
             wrong = [e for e in error.errors() if e["type"] not in ("missing", "value_error")]
             if wrong:
-                raise ValueError("quick: " + "; ".join(_explain(e, type(self)) for e in wrong)) from error
+                raise ValueError("quick: " + "; ".join(explain_error(e, type(self)) for e in wrong)) from error
         return self
 
     @model_validator(mode="after")
@@ -174,49 +177,66 @@ class Recipe(Section):
         return self.head.name != "none" or (self.network.mode == "head" and self.network.attention == "none")
 
     def altered(self, fields: Mapping[str, Any]) -> Self:
-        """This recipe without `[tune]` and with dotted fields changed, e.g. `{"train.epochs": 3}`.
+        """This recipe without `[tune]`, `[quick.tune]` too, and with dotted fields changed, e.g. `{"train.epochs": 3}`.
 
         A field that holds a list takes a single value as a list of one. Raises `RecipeError`.
         """
-        content = self.model_dump(mode="json", exclude_none=True, exclude={"tune"})
+        content = self.model_dump(mode="json", exclude_none=True, exclude={"tune": True, "quick": {"tune"}})
         for field, value in fields.items():
             current: Any = content
             for key in field.split("."):
                 current = current.get(key) if isinstance(current, dict) else None
             listed = [value] if isinstance(current, list) and not isinstance(value, list | tuple) else value
             _merge(content, _nested(field.split("."), listed))
-        return self.of(content)
+        return self.of(content).retitled(self)
 
     def with_settings(self, settings: Sequence[str]) -> Self:
         """This recipe with `--set` settings applied. Raises `RecipeError`."""
         content = self.model_dump(mode="json", exclude_none=True)
         for setting in settings:
             _merge(content, _parse_setting(setting))
-        return self.of(content)
+        return self.of(content).retitled(self)
+
+    def retitled(self, before: "Recipe | None") -> Self:
+        """This recipe, which was made from `before`, with a title that is true of it; a title of its own stays."""
+        if before is not None and before.title != self.title:
+            return self
+        return self.model_copy(update={"title": title_after(self.title, before, self)})
 
     @classmethod
-    def load(cls, name: str | Path, settings: tuple[str, ...] | list[str] = (), *, quick: bool = False) -> Self:
-        """A shipped recipe's name or a TOML file -> Recipe, `[quick]` and then `--set` settings applied.
+    def load(
+        cls,
+        name: str | Path,
+        settings: tuple[str, ...] | list[str] = (),
+        *,
+        quick: bool = False,
+        sections: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """A shipped recipe's name or a TOML file -> Recipe: with `sections` in place of its own, then `[quick]`, then
+        `--set` settings applied. The title says what is run.
 
-        If `--set` names `protocol.kind`, the protocol of `[quick]` is ignored. If it names other data, these replace
-        the first part of the title, which ends in a colon.
+        If `--set` names `protocol.kind`, or folds where `[quick]` has a kind, the protocol of `[quick]` is ignored.
         """
         content, overrides = _read(name), [_parse_setting(setting) for setting in settings]
+        content |= sections or {}
         if quick:
             if not content.get("quick"):
                 raise RecipeError(f"{name} has no [quick] section. Run it in full, or add one.")
             if isinstance(content["quick"], dict):  # anything else is refused below
                 changes = dict(content["quick"])
-                if any(isinstance(part := one.get("protocol"), dict) and "kind" in part for one in overrides):
-                    changes.pop("protocol", None)
+                if _asks_for_another(changes.get("protocol"), overrides):
+                    changes.pop("protocol")
                 _merge(content, changes)
-        data, title = _field(content, "data", "name"), content.get("title")
         for one in overrides:
             _merge(content, one)
-        now = _field(content, "data", "name")
-        if isinstance(title, str) and content.get("title") == title and isinstance(now, str) and now != data:
-            content["title"] = f"{data_title(now)}: {title.partition(': ')[2] or title}"
-        return cls.of(content, str(name))
+        made = cls.of(content, str(name))
+        if not (quick or overrides or sections):
+            return made
+        written = {key: value for key, value in _read(name).items() if key not in ("quick", "tune")}
+        before = None if made.title == written.get("title") else made
+        with suppress(RecipeError):  # a file may be valid by these settings alone
+            before = cls.of(written)
+        return made.retitled(before)
 
     @classmethod
     def of(cls, content: dict[str, Any], source: str = "recipe") -> Self:
@@ -226,19 +246,13 @@ class Recipe(Section):
         except ValidationError as error:
             # A list with wrong values is reported as too short as well.
             found = [e for e in error.errors() if e["type"] != "too_short"] or error.errors()
-            raise RecipeError(f"{source}: " + "; ".join(_explain(e, cls) for e in found)) from error
+            raise RecipeError(f"{source}: " + "; ".join(explain_error(e, cls) for e in found)) from error
         except RecursionError as error:
             raise RecipeError(f"{source} is nested too deeply. No setting is more than a few levels deep.") from error
 
     def to_toml(self) -> str:
         """The recipe as TOML with all fields; a field without a value is left out (TOML has no null)."""
         return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
-
-
-def data_title(name: str) -> str:
-    """What a data set is called: the last part of its path, a table's up to its first dot (`night.selections.txt`)."""
-    path = Path(name)
-    return (path.absolute().name if os.path.isdir(name) else path.name.split(".")[0]) or name
 
 
 def shipped() -> dict[str, str]:
@@ -250,7 +264,14 @@ def shipped() -> dict[str, str]:
 
 def as_setting(field: str, value: Any) -> str:
     """A field and its value in the form that `--set` takes, quoted as TOML."""
+    if isinstance(value, Mapping):  # tomli_w writes a table over several lines, which --set does not take
+        return f"{field}={{{', '.join(as_setting(_key(key), one) for key, one in value.items())}}}"
     return f"{field}={tomli_w.dumps({'v': value}).partition('=')[2].strip()}"
+
+
+def _key(name: str) -> str:
+    """A key as TOML writes it, quoted where it must be."""
+    return tomli_w.dumps({name: 0}).removesuffix(" = 0\n")
 
 
 def read_toml(content: str | bytes, source: str) -> dict[str, Any]:
@@ -275,13 +296,15 @@ def _read(name: str | Path) -> dict[str, Any]:
     elif str(name) in shipped():
         content = resources.files("hubbub.config").joinpath("recipes", f"{name}.toml").read_bytes()
     else:
-        raise RecipeError(f"'{name}' is not a shipped recipe, nor a .toml file. {did_you_mean(str(name), shipped())}")
+        near = explain_name(str(name), Recipe) or did_you_mean(str(name), shipped())
+        raise RecipeError(f"'{name}' is not a shipped recipe, nor a .toml file. {near}")
     return read_toml(content, str(name))
 
 
-def _field(content: dict[str, Any], section: str, field: str) -> Any:
-    held = content.get(section)
-    return held.get(field) if isinstance(held, dict) else None
+def _asks_for_another(reduced: Any, overrides: list[dict[str, Any]]) -> bool:
+    """Whether settings name another protocol than the reduced one: its kind, or test folds of the recipe's own kind."""
+    named = {key for one in overrides if isinstance(part := one.get("protocol"), dict) for key in part}
+    return isinstance(reduced, dict) and ("kind" in named or ("folds" in named and "kind" in reduced))
 
 
 def _merge(content: dict[str, Any], changes: dict[str, Any]) -> None:
@@ -305,7 +328,16 @@ def _parse_setting(setting: str) -> dict[str, Any]:
         if isinstance(error.__cause__, RecursionError):
             raise RecipeError(f"--set {key.strip()}: {error}") from error
         parsed = value
-    return _nested(parts, parsed)
+    found = _nested(parts, parsed)
+    for name, reason in RETIRED.items():
+        if _field(found, *name.split(".")) is not None:
+            raise RecipeError(f"--set {name}: {reason}")
+    return found
+
+
+def _field(content: dict[str, Any], section: str, field: str) -> Any:
+    held = content.get(section)
+    return held.get(field) if isinstance(held, dict) else None
 
 
 def _nested(keys: list[str], value: Any) -> dict[str, Any]:
@@ -313,24 +345,3 @@ def _nested(keys: list[str], value: Any) -> dict[str, Any]:
     for key in reversed(keys):
         value = {key: value}
     return dict(value)
-
-
-def _explain(error: Any, model: type[BaseModel]) -> str:
-    where = ".".join(str(part) for part in error["loc"]) or "recipe"
-    if error["type"] != "extra_forbidden":
-        return f"{where}: {error['msg'].removeprefix('Value error, ')} (given: {_shorten(error['input'])})"
-    for part in error["loc"][:-1]:
-        if part not in model.model_fields:  # a name in a table
-            continue
-        annotation = model.model_fields[str(part)].annotation
-        kinds = [annotation, *get_args(annotation)]  # a section, or a section or None
-        model = next(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel))
-    return f"there is no {where}. {did_you_mean(str(error['loc'][-1]), model.model_fields)}"
-
-
-def _shorten(value: object, most: int = 60) -> str:
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):  # a number of thousands of digits; lists in lists
-        return type(value).__name__
-    return text if len(text) <= most else text[: most - 1] + "…"

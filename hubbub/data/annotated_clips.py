@@ -61,7 +61,7 @@ def from_annotations(
     if not source.found and not any(given.table["recording"]):
         raise ClipsError(
             f"{file} names no recording, and below {sounds.base} none is called {name}. Put the table beside its "
-            "recording under the same name, or name the recording's folder as data.root."
+            "recording under the same name, or name the recording's folder: --set data.root=FOLDER"
         )
     return _clips(name, sounds, [source], asked)
 
@@ -182,7 +182,7 @@ def _clips(name: str, sounds: Sounds, sources: Sequence[Source], asked: Asked, n
     rows, on_groups = _rows(found, missing, table, sounds.base)
     clips = build(
         name, rows, labels=labels, allow_missing=asked.allow_missing, notes=(*notes, *on_groups),
-        where=f"{sounds.base} (the recipe's data.root may name another folder)",
+        where=f"{sounds.base} (--set data.root=FOLDER names another folder)",
         group_source="given" if any(table["group"]) else "file",
     )  # fmt: skip
     if asked.group_column and any(asked.group_column in source.given.columns for source in sources):
@@ -199,7 +199,9 @@ def _checked(source: Source, base: Path) -> tuple[pd.DataFrame, pd.DataFrame, li
     ]
     same = table.duplicated(["clip", "start", "end", "label"])
     if same.any():
-        notes.append(f"REPEATED ROWS: {int(same.sum()):,} rows of {given.file.name} repeat others and count once")
+        notes.append(
+            f"REPEATED ROWS: {count(int(same.sum()), 'row')} of {given.file.name} like others; each counts once"
+        )
     table = table[~same]
     there = table[table["path"] != ""]
     point = there["start"] == there["end"]
@@ -249,7 +251,7 @@ def _summary(table: pd.DataFrame, found: pd.DataFrame, files: Sequence[str], rul
     length = (found["end"] - found["start"]).sum()
     yield (
         f"ANNOTATIONS: {len(table):,} in {count(len(files), 'recording')} gave {count(len(found), 'clip')} of "
-        f"{length:.6g} s in all; windows of {rule.window_s:g} s every {rule.hop_s:g} s have the label that fills "
+        f"{length:.1f} s in all; windows of {rule.window_s:g} s every {rule.hop_s:g} s have the label that fills "
         f"{rule.overlap:g} of them"
     )
 

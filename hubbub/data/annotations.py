@@ -7,6 +7,7 @@ Nothing here looks for recordings.
 
 import math
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -185,7 +186,7 @@ def _label(file: Path, rows: pd.DataFrame, names: Mapping[str, str]) -> str:
     if len(distinct) == 1 or "label" in filled:
         return "label" if "label" in filled else filled[0]
     name = (filled or list(rows.columns))[-1]
-    told = f'Name the right one in [data.columns], e.g. label = "{name}" (--set \'data.columns={{label="{name}"}}\').'
+    told = f"Name the right one: --set {shlex.quote(f'data.columns.label={name}')}"
     if filled:
         raise ClipsError(f"{file}: the label may be in the columns {' or '.join(map(repr, filled))}. {told}")
     raise ClipsError(

@@ -8,9 +8,11 @@ killed process, decoding and embedding go on where it stopped.
 import hashlib
 import io
 import json
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,7 +26,7 @@ from hubbub.audio.decode import AudioError
 from hubbub.data import entries
 from hubbub.data.clips import Clips, ClipsError
 from hubbub.data.inputs import Embedder, Inputs, Mapped, Segmenter
-from hubbub.data.properties import Properties, measure
+from hubbub.data.properties import Clipping, Properties, measure
 from hubbub.errors import examples
 from hubbub.runtime import files, homes
 from hubbub.runtime.processes import cores
@@ -48,12 +50,14 @@ __all__ = [
 Array = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.intp]
 T = TypeVar("T")
-#: Part of every key: increase it when decoding or resampling changes.
-VERSION = 4
+#: Part of every key: increase it when decoding, resampling or what is measured changes.
+VERSION = 5
+#: The same of the embeddings' keys, for when the entry holds something else.
+EMBEDDED = 5
 SEGMENTS_AT_ONCE = 256
 #: What is measured of each clip while it is decoded.
 FACTS = ("seconds", "rate_hz", "channels", "coding", "peak", *Properties().as_dict())
-_SAMPLES, _VALUES = "samples.f32", "values.npy"
+_SAMPLES, _VALUES, _COST = "samples.f32", "values.npy", "cost.json"
 
 
 class UnreadableError(ClipsError):
@@ -103,10 +107,15 @@ class Waves(Mapped):
 
 @dataclass(frozen=True)
 class Segments:
-    """One row of `values` `[S, D]` per segment; clip i has the rows `offsets[i] : offsets[i + 1]`."""
+    """One row of `values` `[S, D]` per segment; clip i has the rows `offsets[i] : offsets[i + 1]`.
+
+    Embeddings of the cache took `seconds` to compute, at the time `computed`.
+    """
 
     values: Array
     offsets: npt.NDArray[np.int64]
+    seconds: float = 0.0
+    computed: datetime | None = None
 
     @cached_property
     def clip(self) -> Rows:
@@ -116,7 +125,13 @@ class Segments:
     def of(self, clips: Rows) -> "Segments":
         """The segments of these clips, in their order."""
         rows, counts = rows_of(self.offsets, clips)
-        return Segments(self.values[rows], np.append(0, np.cumsum(counts)))
+        offsets = np.append(0, np.cumsum(counts))
+        return Segments(self.values[rows], offsets, self.seconds_of(clips), self.computed)
+
+    def seconds_of(self, clips: Rows) -> float:
+        """The time that the embeddings of these clips took to compute [s]: their share of all segments."""
+        segments = int((self.offsets[clips + 1] - self.offsets[clips]).sum())
+        return self.seconds * segments / max(len(self.values), 1)
 
 
 def rows_of(offsets: npt.NDArray[np.int64], clips: Rows) -> tuple[Rows, npt.NDArray[np.int64]]:
@@ -159,14 +174,17 @@ def decode_clips(clips: Clips, rate_hz: int) -> Waves:
 def embed(inputs: Inputs, model: Embedder) -> Segments:
     """A frozen network's embeddings of all segments, computed once per machine, data set and network.
 
-    They are identical to the last bit whether or not a process was killed in between.
+    They are identical to the last bit whether or not a process was killed in between. The time that they took is kept
+    with them.
     """
 
     def read(folder: Path) -> Segments:
         values, offsets = np.load(folder / _VALUES, mmap_mode="r"), np.load(folder / "offsets.npy")
-        return Segments(values, offsets_of(offsets, len(inputs), len(values)))
+        cost = json.loads((folder / _COST).read_text(encoding="utf-8"))
+        computed = datetime.fromisoformat(cost["computed"])
+        return Segments(values, offsets_of(offsets, len(inputs), len(values)), float(cost["seconds"]), computed)
 
-    folder = homes.cache_dir() / "embeddings" / key_of(VERSION, inputs.key, model.fingerprint())
+    folder = homes.cache_dir() / "embeddings" / key_of(EMBEDDED, inputs.key, model.fingerprint())
     return entries.entry(folder, lambda place: _embed_into(place, inputs, model), read)
 
 
@@ -202,12 +220,17 @@ def _embed_into(folder: Path, inputs: Inputs, model: Embedder) -> None:
     """Write a `.npy` file group by group; its header holds the final number of rows from the start."""
     offsets = np.cumsum([0, *(len(inputs.spans(clip, model)) for clip in range(len(inputs)))])
     with entries.JournalledFile(folder, _VALUES) as sink:
-        done = sum(map(len, sink.facts))  # clips: groups start where an uninterrupted run would start them
+        done = sum(facts["clips"] for facts in sink.facts)  # groups start where an uninterrupted run would start them
+        began = time.perf_counter()
         for counts, values in _groups(inputs, model, np.arange(done, len(inputs)), "embedding"):
+            seconds = time.perf_counter() - began
             if not sink.facts:
-                sink.add(_header((int(offsets[-1]), *values.shape[1:])), [])
-            sink.add(values, counts)
+                sink.add(_header((int(offsets[-1]), *values.shape[1:])), {"clips": 0, "seconds": 0.0})
+            sink.add(values, {"clips": len(counts), "seconds": seconds})
+            began = time.perf_counter()
     np.save(folder / "offsets.npy", offsets)
+    spent, now = sum(facts["seconds"] for facts in sink.facts), datetime.now(UTC).replace(microsecond=0)
+    (folder / _COST).write_text(json.dumps({"seconds": spent, "computed": now.isoformat()}), encoding="utf-8")
 
 
 def _header(shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
@@ -240,8 +263,8 @@ def _refuse_unreadable(clips: Clips, found: list[dict[str, Any]]) -> None:
     errors = [f["error"] for f in found if f["error"]]
     if errors:
         raise UnreadableError(
-            f"{clips.name}: {len(errors)} of {len(found)} sounds cannot be used. {examples(errors)} "
-            "Repair or remove them (hubbub data check lists all).",
+            f"{clips.name}: {len(errors)} of {len(found)} sounds cannot be used. "
+            f"{examples(error.rstrip('.') for error in errors)}. Repair or remove them (hubbub data check lists all).",
             _as_table(clips, found),
         )
 
@@ -264,6 +287,8 @@ def in_threads(read: Callable[[Any], T], clips: Clips, what: str, first: int = 0
 def _read(path: str, start_s: float, end_s: float, rate_hz: int | None) -> tuple[dict[str, Any], Array]:
     try:
         with decode.open_sound(path, start_s, end_s) as sound:
+            clipping = Clipping(sound.coding)
+            sound.watchers.append(clipping.feed)
             wave, own_rate = np.concatenate(list(sound.blocks)), sound.rate_hz
         facts = {
             "seconds": len(wave) / own_rate,
@@ -271,7 +296,7 @@ def _read(path: str, start_s: float, end_s: float, rate_hz: int | None) -> tuple
             "channels": sound.channels,
             "coding": sound.coding,
             "peak": float(np.abs(wave).max()),
-            **measure(wave, own_rate, sound.coding).as_dict(),
+            **measure(wave, own_rate, clipping.samples).as_dict(),
             "content": hashlib.sha256(f"{own_rate}".encode() + wave.tobytes()).hexdigest(),
             "warnings": sound.warnings,
             "error": "",

@@ -14,9 +14,9 @@ from hubbub.data.folds import JOINED, decide
 from hubbub.data.inputs import Inputs
 from hubbub.data.leaks import Audit, audit, duplicates
 from hubbub.data.near_duplicates import NearDuplicate
-from hubbub.data.open import open_clips, open_data
+from hubbub.data.open import data_recipe, open_clips
 from hubbub.data.sound_findings import confound_findings, copies, file_properties, sound_findings
-from hubbub.errors import examples
+from hubbub.errors import count, examples
 
 __all__ = ["check_data", "check_inputs", "check_leaks"]
 
@@ -33,12 +33,12 @@ _LEFT_OUT = "LEFT OUT: "
 _SAME_TAG = 3  # notes of one kind that are shown
 
 
-def check_data(name: str, allow_missing: bool = False) -> DataCheck:
-    """Open and read every clip -> classes and findings.
+def check_data(name: str, settings: Sequence[str] = ()) -> DataCheck:
+    """Open and read every clip -> classes and findings; `settings` are those of the data (`data_recipe`).
 
     Opening verifies that folds, labels and file names agree, and raises `ClipsError` where they do not.
     """
-    clips = open_data(name, allow_missing=allow_missing)
+    clips = open_clips(data_recipe(name, settings))
     if clips.kind != "sound":
         return _check(clips, _INSPECT[clips.kind](clips))
     try:
@@ -61,7 +61,7 @@ def _check(clips: Clips, found: pd.DataFrame, near: Sequence[NearDuplicate] = ()
     """`found` has a row per clip: `clip`, `content`, `error`, and what was measured."""
     table = found.assign(label=clips.table["label"].to_numpy(), group=clips.table["group"].to_numpy())
     readable = table[table["error"] == ""]
-    findings = [*_unusable(table), *_of_table(clips)]
+    findings = [*_unusable(clips, table), *_of_table(clips)]
     tests = []
     if clips.kind == "images" and "height" in readable:
         findings += _images(readable)
@@ -96,13 +96,15 @@ def _classes(clips: Clips, table: pd.DataFrame) -> Iterator[ClassFacts]:
         )  # fmt: skip
 
 
-def _unusable(table: pd.DataFrame) -> Iterator[Finding]:
+def _unusable(clips: Clips, table: pd.DataFrame) -> Iterator[Finding]:
     broken = table[table["error"] != ""]
     if len(broken):
-        files = "1 file" if len(broken) == 1 else f"{len(broken):,} files"
+        files, them = count(len(broken), "file"), "it" if len(broken) == 1 else "them"
+        not_sought = ": clips with the same recorded sound are looked for only where all can be used"
         yield Finding(
             kind="unreadable", severity="wrong", clips=tuple(broken["clip"]),
             text=f"{files} cannot be used: {examples((e.rstrip('.') for e in broken['error']), len(broken))}",
+            advice=f"Repair or remove {them}, and check again" + not_sought * (clips.kind == "sound") + ".",
         )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ other or their files are refused with their numbers.
 
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -36,9 +37,10 @@ def from_csv(
 ) -> Clips:
     """Clips from a CSV with at least the columns `path` and `label`, or the names that `columns` maps them to.
 
-    `fold`, `group`, `clip`, `start`, `end` and `split_hint` are used if present. Paths are relative to `root` (default:
-    the CSV's folder) and may not leave it. `group` asks for groups as `grouping.assign` does, and a note says how.
-    Raises `ClipsError` naming the rows that contradict themselves, each other or their files.
+    `fold`, `group`, `clip`, `start`, `end` and `split_hint` are used if present. Without `fold`, the only column that
+    names parts of a split (train, test ...) has the folds. Paths are relative to `root` (default: the CSV's folder) and
+    may not leave it. `group` asks for groups as `grouping.assign` does, and a note says how. Raises `ClipsError` naming
+    the rows that contradict themselves, each other or their files.
     """
     table, others, on_columns = _rows(file, dict(columns or {}))
     base = root or file.parent
@@ -58,7 +60,7 @@ def from_csv(
     given, on_overlaps = groups(found_groups.groups, recording, table[["start", "end"]])
     table["group"] = [one or at[recording[row]] for row, one in enumerate(given)]
     notes = (*found_groups.notes_on(given), *notes, *on_overlaps, *on_columns, *moved, *unlabelled)
-    where = f"{base} (the recipe's data.root may name another folder)"
+    where = f"{base} (--set data.root=FOLDER names another folder)"
     return _built(file.stem, table, found_groups, labels=labels, allow_missing=allow_missing, where=where, notes=notes)
 
 
@@ -86,7 +88,7 @@ def _built(name: str, table: pd.DataFrame, found: grouping.Grouping, **facts: An
 
 def _rows(file: Path, columns: dict[str, str]) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
     """A list's rows under our column names, as text, absent columns as NaN; its other columns; and notes on columns
-    with other names and on those that look like a split."""
+    with other names and on those that are a split or look like one."""
     unknown = sorted(set(columns) - set(COLUMNS))
     if unknown:
         raise ClipsError(f"{file}: there is no column '{unknown[0]}' to name. {did_you_mean(unknown[0], COLUMNS)}")
@@ -96,17 +98,37 @@ def _rows(file: Path, columns: dict[str, str]) -> tuple[pd.DataFrame, pd.DataFra
         raise ClipsError(f"{file} lists no clips. Write one per row.")
     table = pd.DataFrame({ours: rows[name] for ours, name in sources.items() if name in rows}, index=rows.index)
     if nowhere := [str(row) for row, path in table["path"].items() if not clean(path)]:
-        raise ClipsError(f"{file}: {len(nowhere)} rows name no file (row {examples(nowhere)}). Write its path there.")
-    not_used = list(renamed)
-    for name in sorted(set(rows.columns) - set(sources.values())):
-        cells = set(map(clean, values.text(rows[name])))
-        if len({part for part in map(class_folders.part_named, cells) if part.isalpha()}) > 1:
-            not_used.append(
-                f"NOT USED AS A SPLIT: the column '{name}' ({examples(sorted(cells - {''}))}). To use it, write "
-                f'fold = "{name}" in [data.columns], and in [protocol] kind = "fixed" and what trains and tests'
-            )
+        rows_name = "1 row names" if len(nowhere) == 1 else f"{len(nowhere):,} rows name"
+        raise ClipsError(f"{file}: {rows_name} no file (row {examples(nowhere)}). Write its path there.")
     others = rows.drop(columns=[name for name in sources.values() if name in rows])
-    return table.reindex(columns=list(COLUMNS)), others, not_used
+    splits = _split_columns(others)
+    only = next(iter(splits)) if len(splits) == 1 and "fold" not in sources else ""
+    if only and all(splits[only].values()):
+        table["fold"] = [splits[only].get(clean(cell), "") for cell in values.text(others[only])]
+        parts = ", ".join(values.in_order(set(table["fold"]) - {""}))
+        on_split = [
+            f"FOLDS FROM A COLUMN: the column '{only}' ({parts}) is the given split. To have folds made instead, give "
+            "--set protocol.kind=grouped"
+        ]
+        others = others.drop(columns=only)
+    else:
+        on_split = [
+            f"NOT USED AS A SPLIT: the column '{name}' ({examples(cells)}). To use it, give --set "
+            + shlex.quote(f"data.columns.fold={name}")
+            for name, cells in splits.items()
+        ]
+    return table.reindex(columns=list(COLUMNS)), others, [*renamed, *on_split]
+
+
+def _split_columns(rows: pd.DataFrame) -> dict[str, dict[str, str]]:
+    """The columns that name two parts of a split (train, test ...): each cell and the part that it names, else ""."""
+    found = {}
+    for name in sorted(rows.columns):
+        cells = {clean(cell) for cell in values.text(rows[name])} - {""}
+        parts = {cell: part for cell in sorted(cells) if not (part := class_folders.part_named(cell)).isdigit()}
+        if len(set(parts.values()) - {""}) > 1:
+            found[name] = parts
+    return found
 
 
 def seconds(file: Path, column: pd.Series) -> pd.Series:
@@ -152,15 +174,15 @@ def _unique_clips(source: Path, table: pd.DataFrame) -> tuple[pd.DataFrame, tupl
             again.append(at)
     if conflicting:
         raise ClipsError(
-            f"{source}: one file has two labels, {len(conflicting)} times ({examples(conflicting)}). A clip has one "
-            "label here: keep one of them, or give each the start and end of what it labels."
+            f"{source}: one file has two labels, {count(len(conflicting), 'time')} ({examples(conflicting)}). A clip "
+            "has one label here: keep one of them, or give each the start and end of what it labels."
         )
     text = [column for column in COLUMNS if column not in ("path", "start", "end")]
     cleaned = {column: [clean(cell) for cell in values.text(table[column])] for column in text}
     same = table.assign(**cleaned, path=[first[one] for one in part]).duplicated()  # similar paths may be two files
     notes = []
     if again_whole := int(same.sum()):
-        notes.append(f"REPEATED ROWS: {again_whole:,} rows repeat others and count once")
+        notes.append(f"REPEATED ROWS: {count(again_whole, 'row')} like others; each counts once")
     differing = [at for at in again if not same.iloc[at]]
     for at in differing:
         before = first[part[at]]
@@ -177,5 +199,6 @@ def _unique_clips(source: Path, table: pd.DataFrame) -> tuple[pd.DataFrame, tupl
         )
     if differing:
         clips = values.describe_rows(table, differing)
-        notes.append(f"REPEATED: {len(differing):,} clips are parts listed before under other names ({clips})")
+        are_parts = count(len(differing), "clip is a part", "clips are parts")
+        notes.append(f"REPEATED: {are_parts} listed before under other names ({clips})")
     return table[~same], tuple(notes)

@@ -1,6 +1,7 @@
 """Which columns of a table hold the path and the label, where they are not called `path` and `label`."""
 
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -44,14 +45,14 @@ def match(file: Path, names: list[str], columns: Mapping[str, str]) -> tuple[dic
         elif len(near) > 1 and ours in _OTHERS:
             raise ClipsError(
                 f"{file} has no column '{ours}', and {' or '.join(map(repr, near))} may be it. Rename the right one to "
-                f'{ours}, or name it in the recipe: [data.columns] {ours} = "{near[0]}".'
+                f"{ours}, or name it: --set {shlex.quote(f'data.columns.{ours}={near[0]}')}"
             )
     for ours in ("path", "label", *columns):
         if found.get(ours) not in names:
             theirs = found.get(ours, ours)
             raise ClipsError(
                 f"{file} has no column '{theirs}'. {did_you_mean(theirs, names)} Its first row must name the columns. "
-                f'Rename the right one to {ours}, or name it in the recipe: [data.columns] {ours} = "...".'
+                f"Rename the right one to {ours}, or name it: --set data.columns.{ours}=NAME"
             )
     return found, (f"COLUMNS: {', '.join(notes)}",) if notes else ()
 

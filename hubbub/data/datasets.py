@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 import soundfile
 
+from hubbub.config.titles import DATA_TITLES
 from hubbub.data import entries, layouts, synthetic, synthetic_models
 from hubbub.data.clips import Clips, ClipsError, build
 from hubbub.data.layouts import ESC50_NAME, URBANSOUND8K_NAME
@@ -29,10 +30,8 @@ _FOLD_FOLDER = re.compile(r"fold\d+", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class DataSet:
-    """Facts about a published data set: its title and folder in a data home, number of clips and classes, folds,
-    lengths [s]."""
+    """Facts about a published data set: its folder in a data home, number of clips and classes, folds, lengths [s]."""
 
-    title: str
     folder: str
     clips: int
     classes: int
@@ -186,20 +185,20 @@ _ESC50, _US8K, _EMODB = (download.ASSETS[name] for name in ("esc50", "urbansound
 
 DATASETS: dict[str, DataSet] = {
     "esc50": DataSet(
-        "ESC-50", "esc50", 2000, 50, _FIVE, (5.0, 5.0), _ESC50.licence, _ESC50.citation, _esc50,
+        "esc50", 2000, 50, _FIVE, (5.0, 5.0), _ESC50.licence, _ESC50.citation, _esc50,
         straddling=_ESC_STRADDLING,
     ),
-    "esc10": DataSet("ESC-10", "esc50", 400, 10, _FIVE, (5.0, 5.0), "CC BY 3.0", _ESC50.citation, _esc10),
+    "esc10": DataSet("esc50", 400, 10, _FIVE, (5.0, 5.0), "CC BY 3.0", _ESC50.citation, _esc10),
     "urbansound8k": DataSet(
-        "UrbanSound8K", "urbansound8k", 8732, 10, tuple(str(k) for k in range(1, 11)), (0.0, 4.1), _US8K.licence,
+        "urbansound8k", 8732, 10, tuple(str(k) for k in range(1, 11)), (0.0, 4.1), _US8K.licence,
         _US8K.citation, _urbansound8k, straddling=frozenset({"106905", "132016", "176638", "180937", "77751"}),
     ),
     "emodb": DataSet(
-        "EmoDB", "emodb", 535, 7, ("03", "08", "09", "10", "11", "12", "13", "14", "15", "16"), (0.9, 10.0),
+        "emodb", 535, 7, ("03", "08", "09", "10", "11", "12", "13", "14", "15", "16"), (0.9, 10.0),
         _EMODB.licence, _EMODB.citation, _emodb,
     ),
     "street": DataSet(
-        "street", "street", 400, 10, _FIVE, (4.0, 4.0), "CC0", "none: synthesised by hubbub (hubbub/data/synthetic.py)",
+        "street", 400, 10, _FIVE, (4.0, 4.0), "CC0", "none: synthesised by hubbub (hubbub/data/synthetic.py)",
         _street, synthetic=True,
     ),
 }  # fmt: skip
@@ -254,7 +253,7 @@ def recognised(place: str | Path) -> tuple[str, Path] | None:
     found = layouts.known_in(place)
     copies = [(name, home) for name, homes in found.items() for home in homes]
     if len(copies) > 1:
-        each = examples(f"{DATASETS[name].title} in {home}" for name, home in copies)
+        each = examples(f"{DATA_TITLES[name]} in {home}" for name, home in copies)
         raise ClipsError(f"{place} holds {len(copies)} known data sets: {each}. Name the folder of one.")
     return copies[0] if copies else None
 
@@ -280,7 +279,7 @@ def open_known(
         name, rows, labels=labels, allow_missing=allow_missing, where=str(folder), licence=known.licence,
         citation=known.citation, synthetic=known.synthetic, straddling=known.straddling, notes=notes,
         fold_source="official", left_out=_unlisted(rows, folder) if given and name in layouts.LISTS else (),
-        read_as=f"{given} is {known.title}: official folds and groups" if given else "",
+        read_as=f"{given} is {DATA_TITLES[name]}: official folds and groups" if given else "",
     )  # fmt: skip
     if len(clips.labels) != known.classes and not allow_missing:
         raise ClipsError(f"{name}: {len(clips.labels)} classes are listed, {known.classes} were published.")

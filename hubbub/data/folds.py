@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from hubbub.config.sections import Protocol
+from hubbub.config.data import Protocol
 from hubbub.data import class_folders
 from hubbub.data.clips import Clips
 from hubbub.data.values import in_order
@@ -40,7 +40,7 @@ def decide(clips: Clips, protocol: Protocol) -> Protocol:
         return protocol
     parts = {class_folders.part_named(fold) for fold in clips.folds}
     if parts and all(map(str.isalpha, parts)) and "train" in parts and len(parts) > 1:
-        return _fixed(clips, protocol)
+        return _of_named_parts(clips, protocol)
     if len(clips.folds) > 1:
         two = len(clips.folds) == 2 and protocol.validation != "none"
         return protocol.model_copy(update={"kind": "kfold", **({"validation": "none"} if two else {})})
@@ -53,16 +53,17 @@ def make_folds(clips: Clips, protocol: Protocol) -> tuple[Clips, Protocol]:
     """The clips with the folds of `grouped` or `time`, and the protocol with the number of folds that the clips allow.
 
     With two folds there is no validation part. Under `time`, each stretch of the recording becomes a group. Clips that
-    have such folds already are unchanged. Raises `FoldError` where no class can be both trained and tested.
+    have such folds already keep them. Raises `FoldError` where no class can be both trained and tested.
     """
-    if protocol.kind not in MADE or clips.fold_source == "made":
+    if protocol.kind not in MADE:
         return clips, protocol
-    folds = _grouped(clips, protocol) if protocol.kind == "grouped" else _timed(clips, protocol)
-    made = replace(clips, table=clips.table.assign(fold=folds), fold_source="made")
-    if protocol.kind == "time":  # each stretch counts as a recording, so that what it shares with others is no leak
-        made.table["group"] += " " + made.table["fold"].map("stretch {}".format)
-    k = len(made.folds)
-    return made, protocol.model_copy(update={"k": k, **({"validation": "none"} if k == 2 else {})})
+    if clips.fold_source != "made":
+        folds = _grouped(clips, protocol) if protocol.kind == "grouped" else _timed(clips, protocol)
+        clips = replace(clips, table=clips.table.assign(fold=folds), fold_source="made")
+        if protocol.kind == "time":  # each stretch counts as a recording, so that what it shares with others is no leak
+            clips.table["group"] += " " + clips.table["fold"].map("stretch {}".format)
+    k = len(clips.folds)
+    return clips, protocol.model_copy(update={"k": k, **({"validation": "none"} if k == 2 else {})})
 
 
 def far_from(table: pd.DataFrame, rows: npt.NDArray[np.intp], others: npt.NDArray[np.intp], gap_s: float) -> Flags:
@@ -74,7 +75,7 @@ def far_from(table: pd.DataFrame, rows: npt.NDArray[np.intp], others: npt.NDArra
     return far
 
 
-def _fixed(clips: Clips, protocol: Protocol) -> Protocol:
+def _of_named_parts(clips: Clips, protocol: Protocol) -> Protocol:
     """The protocol `fixed` of folds named like parts; without a test part, the validation part is tested."""
     by_part: dict[str, list[str]] = {"train": [], "validation": [], "test": []}
     for fold in clips.folds:

@@ -88,7 +88,7 @@ def open_images(
     if (found & (rows["clip"] != "") & rows[["clip", "variant"]].duplicated()).any():
         notes += ("SEGMENTS AS CLIPS: some sounds gave several images, and each is scored as a clip of its own",)
     order = labels or (tuple(facts["labels"]) if facts else ())
-    where = f"{base} (the recipe's data.root may name another folder)"
+    where = f"{base} (--set data.root=FOLDER names another folder)"
     clips = build(csv.stem, table, labels=order, allow_missing=allow_missing, where=where, notes=notes)
     sections = {name: (facts or {}).get(name) for name in ("audio", "windows", "frontend")}
     return replace(

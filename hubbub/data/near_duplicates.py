@@ -238,7 +238,8 @@ def _correlate(narrow: Narrow, one: Array, other: Array) -> _Peak | None:
 
 
 def join_groups(clips: Clips, pairs: Sequence[NearDuplicate]) -> tuple[Clips, tuple[str, ...]]:
-    """The clips with those of each pair in one group, and a note where any were joined.
+    """The clips with those of each pair in one group, and a note where any were joined. Folds that were made of the
+    groups are then removed.
 
     This is for splits that are made from the groups: where the folds are fixed, a group joined across them is a leak.
     """
@@ -259,4 +260,7 @@ def join_groups(clips: Clips, pairs: Sequence[NearDuplicate]) -> tuple[Clips, tu
         f"NEAR-DUPLICATES JOINED: {len(joined):,} {hold} the same sound, so each pair counts as one recording "
         f"({examples(joined)})"
     )
-    return replace(clips, table=clips.table.assign(group=merged)), (note,)
+    clips = replace(clips, table=clips.table.assign(group=merged))
+    if clips.fold_source == "made":
+        clips = replace(clips, table=clips.table.assign(fold=""), fold_source="none")
+    return clips, (note,)

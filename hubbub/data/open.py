@@ -11,7 +11,7 @@ import pandas as pd
 
 from hubbub.audio.decode import EXTENSIONS
 from hubbub.audio.find_files import near
-from hubbub.config.recipe import Recipe, as_setting
+from hubbub.config.recipe import Recipe, RecipeError, as_setting
 from hubbub.data import annotations, features, grouping, layouts, manifest, recordings, text_tables, values
 from hubbub.data.annotated_clips import Asked, from_annotated_folder, from_annotations
 from hubbub.data.annotation_windows import WindowRule
@@ -23,9 +23,37 @@ from hubbub.data.images import lists_images, open_images
 from hubbub.data.splits import PARTS, SplitError
 from hubbub.errors import count, did_you_mean, examples
 
-__all__ = ["data_settings", "known_data", "open_clips", "open_data", "open_section", "with_data"]
+__all__ = [
+    *("clip_settings", "data_recipe", "data_settings", "known_data", "open_clips", "open_data", "open_section"),
+    "with_data",
+]
 
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar")
+
+
+def clip_settings(
+    group: str | None = None, test: str | None = None, background: bool = False, allow_missing: bool = False
+) -> list[str]:
+    """The options that say how data are read, as `--set` settings."""
+    given = {
+        "data.group": group,
+        "data.test": test,
+        "data.background": background or None,
+        "data.allow_missing": allow_missing or None,
+    }
+    return [as_setting(field, value) for field, value in given.items() if value is not None]
+
+
+def data_recipe(name: str, settings: Sequence[str] = ()) -> Recipe:
+    """The data set `name` as a recipe, with `--set` settings, for what opens data and trains nothing. Raises
+    `RecipeError` for a setting that does not change the clips."""
+    for setting in settings:
+        if (section := setting.partition(".")[0].strip()) not in ("data", "windows", "audio"):
+            raise RecipeError(
+                f"--set {setting}: nothing is trained here, so [{section}] changes nothing. Leave it out; [data], "
+                "[windows] and [audio] say how data are read."
+            )
+    return Recipe.of({"title": name, "data": {"name": name}, "protocol": {"kind": "auto"}}).with_settings(settings)
 
 
 def open_section(recipe: Recipe, name: str = "") -> Clips:

@@ -1,7 +1,7 @@
 """Properties of a recording that its class should not depend on: level, silence, clipping, DC offset, band limit.
 
-They are measured from the mono wave at the file's own rate, while it is decoded. Clipping is therefore found where all
-channels clip at once; the limit of one channel is not seen.
+They are measured at the file's own rate, while it is decoded: clipping in each channel before they are mixed, all else
+in the mono wave.
 """
 
 from dataclasses import asdict, dataclass
@@ -12,7 +12,7 @@ import scipy.fft
 
 from hubbub.audio.waves import STEP, STEPS
 
-__all__ = ["CLIPPED_RUN", "SILENT_DB", "Properties", "band_limit", "clipped_samples", "measure"]
+__all__ = ["CLIPPED_RUN", "SILENT_DB", "Clipping", "Properties", "band_limit", "measure"]
 
 Wave = npt.NDArray[np.float32]
 
@@ -41,8 +41,8 @@ _SMOOTHED, _STEP = 8, 1.03  # bins, and the ratio of two frequencies that are tr
 class Properties:
     """`offset` is the mean of the samples; `level_db` the RMS about it and `floor_db` the level of the quietest frames
     that are not digital silence [dB of full scale]; `silent` the share of frames of digital silence; `clipped` the
-    number of samples in runs at full scale; `band_hz` the frequency above which there is no sound: half the sample rate
-    where no edge is found."""
+    number of samples in runs at full scale, in the channel that has most; `band_hz` the frequency above which there is
+    no sound: half the sample rate where no edge is found."""
 
     offset: float = 0.0
     level_db: float = SILENT_DB
@@ -55,8 +55,48 @@ class Properties:
         return asdict(self)
 
 
-def measure(wave: Wave, rate_hz: int, coding: str = "") -> Properties:
-    """The properties of a wave `[T]` at its own rate; `coding` is the file's, such as `WAV PCM_16`."""
+class Clipping:
+    """Counts the samples of a recording at full scale, channel by channel, in blocks of any size.
+
+    `coding` is the file's, such as `WAV PCM_16`.
+    """
+
+    def __init__(self, coding: str = "") -> None:
+        self._full_scale = _FULL_8 if coding.endswith(("_U8", "_S8")) else _FULL
+        self._counted: list[int] = []  # of each channel, in runs that have ended
+        self._running: list[int] = []  # of each channel, in the run that the last block ended with
+
+    def feed(self, block: Wave) -> None:
+        """The next samples, `[n]` or `[n, channels]`."""
+        if not len(block):
+            return
+        at_limit = np.abs(block.reshape(len(block), -1)) >= self._full_scale
+        if not self._counted:
+            self._counted, self._running = [0] * at_limit.shape[1], [0] * at_limit.shape[1]
+        for channel, flags in enumerate(at_limit.T):
+            changes = np.flatnonzero(np.diff(flags, prepend=False, append=False))
+            begins, ends = changes[::2], changes[1::2]
+            runs = ends - begins
+            if len(runs) and begins[0] == 0:
+                runs[0] += self._running[channel]
+            else:
+                self._count(channel, self._running[channel])
+            self._running[channel] = int(runs[-1]) if len(runs) and ends[-1] == len(flags) else 0
+            self._count(channel, *runs[: len(runs) - bool(self._running[channel])])
+
+    @property
+    def samples(self) -> int:
+        """The number of samples in runs of at least `CLIPPED_RUN` at or beyond full scale, in the channel that has
+        most."""
+        both = zip(self._counted, self._running, strict=True)
+        return max((counted + last * (last >= CLIPPED_RUN) for counted, last in both), default=0)
+
+    def _count(self, channel: int, *runs: int) -> None:
+        self._counted[channel] += sum(int(run) for run in runs if run >= CLIPPED_RUN)
+
+
+def measure(wave: Wave, rate_hz: int, clipped: int = 0) -> Properties:
+    """The properties of a wave `[T]` at its own rate, of whose samples so many are clipped."""
     offset = float(wave.mean(dtype=np.float64))
     levels, silent = _frames(wave, rate_hz)
     heard = levels[~silent]
@@ -65,7 +105,7 @@ def measure(wave: Wave, rate_hz: int, coding: str = "") -> Properties:
         level_db=_db(float(np.square(wave - np.float32(offset)).mean(dtype=np.float64))),
         floor_db=_db(float(np.percentile(heard, _QUIETEST))) if len(heard) else SILENT_DB,
         silent=round(float(silent.mean()), 4),
-        clipped=clipped_samples(wave, _FULL_8 if coding.endswith(("_U8", "_S8")) else _FULL),
+        clipped=clipped,
         band_hz=round(band_limit(wave, rate_hz), 1),
     )
 
@@ -80,16 +120,6 @@ def _frames(wave: Wave, rate_hz: int) -> tuple[npt.NDArray[np.float64], npt.NDAr
     frames = wave[: len(wave) // length * length].reshape(-1, length)
     silent = np.ptp(frames, axis=1) <= STEPS * STEP
     return frames.var(axis=1).astype(np.float64), silent
-
-
-def clipped_samples(wave: Wave, full_scale: float = _FULL) -> int:
-    """The number of samples in runs of at least `CLIPPED_RUN` samples at or beyond full scale."""
-    at_limit = np.abs(wave) >= full_scale
-    if not at_limit.any():
-        return 0
-    changes = np.flatnonzero(np.diff(at_limit, prepend=False, append=False))
-    runs = changes[1::2] - changes[::2]
-    return int(runs[runs >= CLIPPED_RUN].sum())
 
 
 def band_limit(wave: Wave, rate_hz: int) -> float:

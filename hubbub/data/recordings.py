@@ -14,7 +14,7 @@ import pandas as pd
 
 from hubbub.audio import decode
 from hubbub.data.values import ClipsError, describe_rows
-from hubbub.errors import HubbubError, examples
+from hubbub.errors import HubbubError, count, examples
 
 __all__ = ["DisjointSets", "groups", "identity", "recordings", "within_files", "without_ending"]
 
@@ -120,8 +120,9 @@ def within_files(name: str, table: pd.DataFrame) -> tuple[str, ...]:
         if why:
             wrong.append(f"{describe_rows(table, [at])}: {why}")
     if wrong:
-        raise ClipsError(f"{name}: {len(wrong)} spans hold no sound. {examples(wrong)}. Correct or remove these rows.")
-    note = f"SPANS CUT: {len(late):,} clips are listed to end after their file's end, and end with it"
+        spans_hold = count(len(wrong), "span holds", "spans hold")
+        raise ClipsError(f"{name}: {spans_hold} no sound ({examples(wrong)}). Correct or remove these rows.")
+    note = f"SPANS CUT: {count(len(late), 'clip ends', 'clips end')} with the file, although listed to end later"
     return (f"{note} ({describe_rows(table, late)})",) if late else ()
 
 

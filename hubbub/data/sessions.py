@@ -102,8 +102,9 @@ def by_pattern(ids: Sequence[str], pattern: str) -> tuple[list[str], tuple[str, 
             f"could be tested. {advice}"
         )
     without = sorted({clip for clip, name in zip(ids, found, strict=True) if not name})
+    do = "does" if len(without) == 1 else "do"
     note = (
-        f"NO GROUP: {count(len(without), 'file')} of {len(set(ids)):,} do not match --group {pattern} "
+        f"NO GROUP: {count(len(without), 'file')} of {len(set(ids)):,} {do} not match --group {pattern} "
         f"({examples(without)}); each counts as a recording of its own"
     )
     return [name or clip for clip, name in zip(ids, found, strict=True)], (note,) if without else ()

@@ -49,7 +49,7 @@ def sound_findings(clips: pd.DataFrame) -> list[Finding]:
     """All findings but copies and confounds."""
     silent = clips["warnings"].map(lambda warnings: SILENCE in warnings)
     heard = clips[~silent]
-    found = [*_silence(clips["clip"][silent]), *_decoder_warnings(heard), *_levels(heard), *_bands(heard)]
+    found = [*_silence(clips[silent]), *_decoder_warnings(heard), *_levels(heard), *_bands(heard)]
     short = clips[clips["seconds"] < _SHORT_S].sort_values("seconds", kind="stable")
     if len(short):
         found.append(
@@ -75,12 +75,10 @@ def _have(number: int) -> str:
     return f"{count(number, 'clip')} {'has' if number == 1 else 'have'}"
 
 
-def _silence(silent: pd.Series) -> Iterator[Finding]:
+def _silence(silent: pd.DataFrame) -> Iterator[Finding]:
     if len(silent):
-        yield Finding(
-            kind="silence", severity="wrong", text=f"{_are(len(silent))} digital silence: {examples(silent)}",
-            advice="Remove them, or copy or record them again.", clips=tuple(silent),
-        )  # fmt: skip
+        advice = "Remove them, or copy or record them again."
+        yield _finding("silence", "wrong", silent, f"{_are(len(silent))} digital silence", advice)
 
 
 def _decoder_warnings(clips: pd.DataFrame) -> Iterator[Finding]:
@@ -147,10 +145,10 @@ def _bands(clips: pd.DataFrame) -> Iterator[Finding]:
         )
         most = examples(f"{number:,} of {kind}" for kind, number in kinds.most_common())
         by_band = resampled.sort_values("band_hz", kind="stable")
-        yield Finding(
-            kind="resampled", severity="note", text=f"{_have(len(by_band))} less bandwidth than the sample rate "
-            f"promises, as after resampling from a lower rate ({most}): {examples(by_band['clip'])}", clips=tuple(
-            by_band["clip"]), advice="No conversion restores what is missing. It harms where it goes with the class.",
+        yield _finding(
+            "resampled", "note", by_band, f"{_have(len(by_band))} less bandwidth than the sample rate promises, as "
+            f"after resampling from a lower rate ({most})",
+            "No conversion restores what is missing. It harms where it goes with the class.",
         )  # fmt: skip
     if len(lossy):
         yield _finding(

@@ -12,14 +12,17 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from hubbub.config.sections import Protocol
+from hubbub.config.data import Protocol
 from hubbub.data import class_folders, manifest
 from hubbub.data.clips import Clips
 from hubbub.data.folds import MADE, decide, far_from, make_folds
 from hubbub.errors import HubbubError, count, did_you_mean, examples
 from hubbub.runtime.files import write_csv
 
-__all__ = ["Split", "SplitError", "make_splits", "sample_groups", "restrict", "untestable", "write_lists"]
+__all__ = [
+    *("Split", "SplitError", "make_splits", "refuse_one_class", "restrict", "sample_groups", "untestable"),
+    "write_lists",
+]
 
 Rows = npt.NDArray[np.intp]
 PARTS = ("train", "validation", "test")
@@ -63,13 +66,7 @@ def make_splits(clips: Clips, protocol: Protocol) -> list[Split]:
     `csv`, whose lists are used as they are. Classes that are not in `clips.labels` are held out of all parts. Folds
     that are missing are made (`folds.make_folds`).
     """
-    present = sorted(set(clips.labels) & set(clips.table["label"]))
-    if len(present) < 2:
-        raise SplitError(
-            f"{clips.name} has clips of {len(present)} class{'' if len(present) == 1 else 'es'} ({examples(present)}). "
-            "Two classes are needed: a classifier of one is always right. Add recordings of another class."
-            + _wrapped(clips)
-        )
+    refuse_one_class(clips)
     clips, protocol = make_folds(clips, decide(clips, protocol))
     if protocol.kind in ROTATING:
         splits = _rotating(clips, protocol)
@@ -88,6 +85,17 @@ def make_splits(clips: Clips, protocol: Protocol) -> list[Split]:
     for split in splits:
         _refuse_empty(clips, split, protocol)
     return splits
+
+
+def refuse_one_class(clips: Clips) -> None:
+    """Raises `SplitError` for clips of fewer than two classes."""
+    present = sorted(set(clips.labels) & set(clips.table["label"]))
+    if len(present) < 2:
+        raise SplitError(
+            f"{clips.name} has clips of {len(present)} class{'' if len(present) == 1 else 'es'} ({examples(present)}). "
+            "Two classes are needed: a classifier of one is always right. Add recordings of another class."
+            + _wrapped(clips)
+        )
 
 
 def restrict(
@@ -125,7 +133,10 @@ def untestable(clips: Clips, splits: Sequence[Split] = ()) -> list[str]:
     all its clips are from one recording or in a fixed test part, or there is no other class."""
     labels, lines = clips.table["label"], []
     if not splits and clips.table["path"].nunique() == 1 and clips.table["start"].notna().all():
-        return ["ONE RECORDING: training and test parts can only be stretches of it, 'within-recording' figures"]
+        return [
+            "ONE RECORDING: training and test parts can only be stretches of it, so figures say nothing about other "
+            "recordings. Annotate several"
+        ]
     if len(present := set(labels)) == 1:
         return [f"ONE CLASS ALONE: '{present.pop()}'; two classes are needed to train.{_wrapped(clips)}"]
     tested = set(labels.iloc[np.concatenate([split.test for split in splits])]) if splits else set()
@@ -220,8 +231,8 @@ def _rotating(clips: Clips, protocol: Protocol) -> list[Split]:
         if (without := values == "").any():
             raise SplitError(
                 f"{clips.name}: kfold needs a fold for every clip, and {without.sum():,} of {len(clips):,} have none "
-                f"({examples(clips.table['clip'][without])}). Write it in their rows, name its column in "
-                "[data.columns], or use holdout or logo."
+                f"({examples(clips.table['clip'][without])}). Write it in their rows, name another column (--set "
+                "data.columns.fold=NAME), or have folds made: --set protocol.kind=grouped"
             )
         _refuse_unknown(clips, protocol.train, list(clips.folds))
         folds = [fold for fold in clips.folds if not protocol.train or fold in protocol.train]
@@ -234,7 +245,7 @@ def _rotating(clips: Clips, protocol: Protocol) -> list[Split]:
         )
     if closed := [fold for fold in protocol.folds if protocol.train and fold not in protocol.train]:
         raise SplitError(f"protocol.train leaves out fold {', '.join(closed)} of protocol.folds. Name it in both.")
-    _refuse_unknown(clips, protocol.folds, folds, " Name them by --folds or protocol.folds.")
+    _refuse_unknown(clips, protocol.folds, folds, " Name them by --fold (train), --folds (bench) or protocol.folds.")
     step = {"next": 1, "previous": -1, "none": 0}[protocol.validation]
     splits, taking_part = [], np.isin(values, folds) | (values == "")  # made folds: no fold trains always
     for index, fold in enumerate(folds):

@@ -113,7 +113,8 @@ def clean_labels(name: str, table: pd.DataFrame) -> tuple[list[str], tuple[str, 
     cleaned = [clean(label) for label in given]
     if unlabelled := [at for at, label in enumerate(cleaned) if not label]:
         raise ClipsError(
-            f"{name}: {len(unlabelled)} clips have no label ({describe_rows(table, unlabelled)}). Label or remove them."
+            f"{name}: {count(len(unlabelled), 'clip has', 'clips have')} no label "
+            f"({describe_rows(table, unlabelled)}). Label or remove them."
         )
     for at, label in enumerate(cleaned):
         if len(label) > _LONGEST or any(unicodedata.category(letter) in ("Cc", "Zl", "Zp") for letter in label):
@@ -126,8 +127,8 @@ def clean_labels(name: str, table: pd.DataFrame) -> tuple[list[str], tuple[str, 
     if repaired:
         clips = sum(old in repaired for old in given)
         repairs = examples(f"{old!r} is read as '{new}'" for old, new in sorted(repaired.items()))
-        notes.insert(0, f"LABELS REPAIRED: blanks, invisible characters or another form of accents in {clips:,} clips' "
-                        f"labels ({repairs})")  # fmt: skip
+        notes.insert(0, "LABELS REPAIRED: blanks, invisible characters or another form of accents in "
+                        f"{count(clips, 'label')} ({repairs})")  # fmt: skip
     return cleaned, tuple(notes)
 
 
@@ -171,10 +172,10 @@ def _several(names: list[str]) -> list[str]:
     lists = sorted(n for n, parts in split.items() if len(set(parts)) > 1 and all(p and known[p] > 1 for p in parts))
     if not lists:
         return []
-    count, quoted = sum(name in lists for name in names), examples(f"'{name}'" for name in lists)
+    number, quoted = sum(name in lists for name in names), examples(f"'{name}'" for name in lists)
     return [
-        f"SEVERAL LABELS IN ONE CELL: {count:,} clips ({quoted}); a clip has one label here, so each such list counts "
-        "as a class of its own"
+        f"SEVERAL LABELS IN ONE CELL: {count(number, 'clip')} ({quoted}); a clip has one label here, so each such list "
+        "counts as a class of its own"
     ]
 
 
@@ -182,8 +183,8 @@ def _gaps(names: list[str]) -> list[str]:
     odd = sorted({name for name in names if name.casefold() in _GAPS})
     if not odd:
         return []
-    count, quoted = sum(name in odd for name in names), examples(f"'{name}'" for name in odd)
-    return [f"LABELS THAT MAY BE GAPS: {count:,} clips are of the class {quoted}, as programs write an empty cell"]
+    clips, quoted = count(sum(name in odd for name in names), "clip"), examples(f"'{name}'" for name in odd)
+    return [f"LABELS THAT MAY BE GAPS: {clips} of the class {quoted}, as programs write an empty cell"]
 
 
 def _key(value: str) -> str:

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hubbub.config.recipe import Recipe, RecipeError, as_setting
+from hubbub.config.recipe import Recipe, RecipeError
+from hubbub.config.run_options import common_settings
 from hubbub.data.open import data_settings
 from hubbub.experiment import suite
 from hubbub.experiment.run import run_plan
@@ -21,7 +22,7 @@ from hubbub.runtime.names import safe_name
 if TYPE_CHECKING:
     from hubbub.models.custom import NetworkFactory
 
-__all__ = ["bench", "common_settings", "print_line"]
+__all__ = ["bench", "print_line"]
 
 #: The settings of the network that count for one of the caller's own, too.
 KEPT = ("network.mode", "network.channels")
@@ -69,24 +70,6 @@ def bench(
     distributed.check_world_size(plan.recipe.train.nodes, plan.recipe.train.devices)
     run_plan(plan, jobs, (lambda line: None) if quiet else print_line)
     return Run(plan.folder, network)
-
-
-def common_settings(
-    settings: Mapping[str, Any] | None,
-    folds: Iterable[str | int] | None,
-    seeds: Iterable[int] | None,
-    device: str | None,
-    allow_missing: bool,
-    allow_leaky: bool,
-) -> list[str]:
-    """The common options as `--set` settings, so that the resolved recipe holds them."""
-    changes = dict(settings or {})
-    changes |= {"train.device": device} if device else {}
-    changes |= {"protocol.folds": [str(fold) for fold in folds]} if folds is not None else {}
-    changes |= {"train.seeds": list(seeds)} if seeds is not None else {}
-    changes |= {"data.allow_missing": True} if allow_missing else {}
-    changes |= {"protocol.allow_leaky": True} if allow_leaky else {}
-    return [as_setting(field, str(value) if isinstance(value, Path) else value) for field, value in changes.items()]
 
 
 def _planned(

@@ -5,8 +5,8 @@ test result is written last and marks the cell done.
 """
 
 import itertools
+import statistics
 import time
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,13 +24,23 @@ from hubbub.errors import HubbubError
 from hubbub.experiment.fit import Rows, fit
 from hubbub.experiment.prepare import Prepared
 from hubbub.experiment.provenance import classifier_card
+from hubbub.experiment.tracking import TRACKED, cell_loggers
 from hubbub.metrics import classification
 from hubbub.report import plots, run_folder
-from hubbub.report.results import CellResult, Confidence, PredictSeconds, Seconds, Throughput, ValidationResult
-from hubbub.report.summary import per_class_table
+from hubbub.report.class_report import per_class_table
+from hubbub.report.results import (
+    LEVELS,
+    CellResult,
+    Confidence,
+    EmbedSeconds,
+    PredictSeconds,
+    Seconds,
+    Throughput,
+    ValidationResult,
+)
 from hubbub.runtime import files
 from hubbub.runtime.escape import escape_table
-from hubbub.training.loggers import log_metrics, open_loggers
+from hubbub.training.loggers import log_artifacts, log_metrics
 
 if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
@@ -41,8 +51,10 @@ if TYPE_CHECKING:
 __all__ = ["CellError", "PartPredictions", "fit_with_history", "predict_part", "run_cell"]
 
 Array = npt.NDArray[np.float32]
-SPEED_BATCH, SPEED_SECONDS = 32, 1.0
-TRACKED = ("clip_accuracy", "clip_macro_f1", "segment_accuracy", "segment_macro_f1")
+#: A measurement of speed has at least so many batches, and lasts at least so long [s].
+SPEED_BATCHES, SPEED_SECONDS = 3, 1.0
+#: The same in a quick run, whose batches have at most so many segments.
+QUICK_BATCHES, QUICK_SECONDS, QUICK_BATCH = 2, 0.1, 8
 
 
 class CellError(HubbubError):
@@ -51,7 +63,8 @@ class CellError(HubbubError):
 
 @dataclass(frozen=True)
 class PartPredictions:
-    """The clips `rows` of the table, their segments, and the probabilities of both."""
+    """The clips `rows` of the table, their segments, and the probabilities of both; `seconds` is the time from decoded
+    sound to these, a frozen network's embeddings included."""
 
     rows: Rows
     segments: Segments
@@ -65,7 +78,7 @@ def run_cell(prepared: Prepared, split: Split, seed: int, place: Path) -> CellRe
     if not run_folder.has_checkpoint(place) and place.exists():
         files.remove_folder(place, run_folder.run_of(place), run_folder.RECIPE)
     place.mkdir(parents=True, exist_ok=True)
-    with _tracked(prepared, place, f"fold {split.name}, seed {seed}") as loggers:
+    with cell_loggers(prepared, place, f"fold {split.name}, seed {seed}") as loggers:
         began = time.perf_counter()
         fitted = fit_with_history(prepared, split.train, split.validation, seed, place, loggers)
         fit_s = time.perf_counter() - began
@@ -86,22 +99,15 @@ def run_cell(prepared: Prepared, split: Split, seed: int, place: Path) -> CellRe
             trainable_parameters=fitted.trainable,
             threads=list(fitted.threads),
             test_opened=opened,
-            seconds=Seconds(fit=fit_s, predict=predicted.seconds),
+            seconds=_seconds(prepared, split, fit_s, predicted.seconds),
         )
         _write_test(prepared, predicted, place)
         _write_part(prepared, predicted, place, "test")
         run_folder.write_result(place, result)
-        log_metrics(loggers, {f"test_{name}": getattr(result, name) for name in TRACKED})
+        names = [f"{level}_{name}" for level in LEVELS for name in TRACKED]
+        log_metrics(loggers, {f"test_{name}": getattr(result, name) for name in names})
+        log_artifacts(loggers, run_folder.result_files(place))
     return result
-
-
-def _tracked(prepared: Prepared, place: Path, run: str) -> AbstractContextManager[list["Logger"]]:
-    settings = prepared.recipe.model_dump(mode="json", exclude_none=True, exclude={"quick"})
-    folder = run_folder.run_of(place)
-    return open_loggers(
-        prepared.recipe.train.trackers, place, run=run, group=folder.name, settings=settings,
-        store=folder.parent / "mlflow.db",
-    )  # fmt: skip
 
 
 def fit_with_history(
@@ -131,7 +137,18 @@ def predict_part(prepared: Prepared, model: "TorchClassifier", rows: Rows) -> Pa
     by_segment, by_clip = model.predict_proba(segments.values, segments.offsets[:-1])
     if len(by_clip) != len(rows) or not np.isfinite(by_clip).all():
         raise CellError(f"{len(rows)} clips were listed, {len(by_clip)} predicted: figures over fewer are wrong.")
-    return PartPredictions(rows, segments, by_segment, by_clip, time.perf_counter() - began)
+    seconds = time.perf_counter() - began + segments.seconds
+    return PartPredictions(rows, segments, by_segment, by_clip, seconds)
+
+
+def _seconds(prepared: Prepared, split: Split, fit_s: float, predict_s: float) -> Seconds:
+    """The times of a cell, from that of fitting on what was prepared and that of `predict_part`."""
+    embedded = prepared.embedded
+    if embedded is None or embedded.computed is None:
+        return Seconds(fit=fit_s, predict=predict_s)
+    of_fit, of_predict = (embedded.seconds_of(rows) for rows in (np.append(split.train, split.validation), split.test))
+    embed = EmbedSeconds(fit=of_fit, predict=of_predict, computed=embedded.computed)
+    return Seconds(fit=fit_s + of_fit, predict=predict_s, embed=embed)
 
 
 def _validate(prepared: Prepared, fitted: "Fitted", split: Split, place: Path) -> None:
@@ -199,13 +216,20 @@ def _predictions_table(prepared: Prepared, predicted: PartPredictions) -> pd.Dat
 
 
 def _throughput(prepared: Prepared, model: "TorchClassifier", rows: Rows) -> Throughput:
-    """Segments a second from memory to probabilities, over about a second's work."""
-    cuts = (prepared.sound.cut(row, model) for row in rows)
-    segments = np.concatenate(list(itertools.islice(cuts, SPEED_BATCH)))[: 16 * SPEED_BATCH]
-    model.predict_proba(model.outputs(segments[:8]), np.arange(len(segments[:8])))
-    done, began = 0, time.perf_counter()
-    while done < len(segments) and time.perf_counter() - began < SPEED_SECONDS:
-        batch = segments[done : done + SPEED_BATCH]
-        model.predict_proba(model.outputs(batch), np.arange(len(batch)))
-        done += len(batch)
-    return Throughput(segments_per_second=done / (time.perf_counter() - began), segments=done)
+    """Segments a second from decoded sound to answers, with front end, network, head and pooling, in batches as
+    predictions use: the median over the batches after the first."""
+    size = min(model.batch, QUICK_BATCH) if prepared.quick else model.batch
+    batches, seconds = (QUICK_BATCHES, QUICK_SECONDS) if prepared.quick else (SPEED_BATCHES, SPEED_SECONDS)
+    segments: list[Array] = []
+    for row in itertools.cycle(rows):  # clips are repeated where there are few
+        segments.extend(prepared.sound.cut(row, model))
+        if len(segments) >= size:
+            break
+    batch, spent = np.stack(segments[:size]), list[float]()
+    model.predict_proba(model.outputs(batch), [0])
+    while len(spent) < batches or sum(spent) < seconds:
+        began = time.perf_counter()
+        model.predict_proba(model.outputs(batch), [0])
+        spent.append(time.perf_counter() - began)
+    speed = size / statistics.median(spent)
+    return Throughput(segments_per_second=speed, segments=size * len(spent), batches=len(spent))

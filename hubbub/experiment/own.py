@@ -1,31 +1,32 @@
 """From one's own recordings to a recipe: what `hubbub train` and `hubbub.train` do with what they are given."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from hubbub.config.recipe import Recipe, RecipeError, as_setting, data_title, shipped
+from hubbub.config.recipe import Recipe, RecipeError, as_setting, shipped
+from hubbub.config.run_options import common_settings
+from hubbub.config.titles import data_title
 from hubbub.data.clips import ClipsError
 from hubbub.data.datasets import DATASETS
 from hubbub.data.hub.dataset import is_hub_name
-from hubbub.data.open import known_data, with_data
+from hubbub.data.open import clip_settings, known_data, with_data
 from hubbub.errors import did_you_mean
-from hubbub.experiment.bench import common_settings, print_line
-from hubbub.experiment.engine import Engine
-from hubbub.experiment.local import local_engine
+from hubbub.experiment.bench import print_line
+from hubbub.experiment.carry_over import NOTHING, carry_over
 from hubbub.experiment.prepare import Log
-from hubbub.experiment.run import Ended, run_all
-from hubbub.experiment.steps import ExperimentError, OtherRunError, RunPlan
+from hubbub.experiment.run import run_plan
+from hubbub.experiment.steps import RunPlan
 from hubbub.report.run import Run
 from hubbub.report.run_folder import run_name
 from hubbub.runtime import distributed, download
 from hubbub.runtime.homes import StoreError
 from hubbub.runtime.names import name_problem, safe_name
 
-__all__ = ["Plan", "plan", "run_in_free_folder", "train"]
+__all__ = ["Plan", "plan", "train"]
 
 #: The recipes that are fitted to any recordings: a frozen backbone with a linear head, and a network from scratch.
 FROZEN, SCRATCH = "esc50-yamnet", "esc50-compact"
@@ -72,26 +73,9 @@ def train(
     log: Log = (lambda line: None) if quiet else print_line
     for line in planned.lines:
         log(line)
-    own = planned.name + "-quick" * quick
-    run = RunPlan(planned.recipe, Path(out) / run_name(str(what), given=own if name is None else name), quick, refit)
+    run = planned.run(Path(out), name, refit=refit)
     distributed.check_world_size(run.recipe.train.nodes, run.recipe.train.devices)
-    ended = run_in_free_folder(run, name is None, lambda one: local_engine([one], jobs, log), log)
-    if ended.failed:
-        raise ended.failed[0].error or ExperimentError(f"{ended.run.folder} could not be run.")
-    return Run(ended.run.folder)
-
-
-def run_in_free_folder(run: RunPlan, renamed: bool, engine: Callable[[RunPlan], Engine], log: Log) -> Ended:
-    """Runs what is left of `run`; if `renamed`, in NAME-2, NAME-3 ... where NAME holds the run of other clips or
-    settings."""
-    first, number = run.folder, 1
-    while True:
-        (ended,) = run_all([run], engine(run), log)
-        if not (renamed and ended.failed and isinstance(ended.failed[0].error, OtherRunError)):
-            return ended
-        number += 1
-        log(f"{run.folder} holds the run of other clips or settings, so this one goes to {first.name}-{number}")
-        run = replace(run, folder=first.with_name(f"{first.name}-{number}"))
+    return Run(run_plan(run, jobs, log).run.folder)
 
 
 @dataclass(frozen=True)
@@ -101,6 +85,13 @@ class Plan:
     recipe: Recipe
     name: str
     lines: tuple[str, ...]
+    quick: bool = False
+
+    def run(self, out: Path, name: str | None = None, *, refit: bool = True) -> RunPlan:
+        """The run in the folder `out`/`name`; by default under the plan's own name, or that with a number where another
+        run has it. Raises `RecipeError` for a `name` that cannot name a folder."""
+        folder = out / run_name("", given=self.name if name is None else name)
+        return RunPlan(self.recipe, folder, self.quick, refit, renamed=name is None)
 
 
 def plan(
@@ -117,33 +108,32 @@ def plan(
     background: bool = False,
     quick: bool = False,
     data: str | None = None,
+    source: Path | None = None,
 ) -> Plan:
     """The recipe for a folder, a table, annotations, a known data set, a shipped recipe or a TOML file.
 
     Data are evaluated by the protocol that they allow (`protocol.kind = "auto"`), with YAMNet's frozen embeddings and
     a linear head where its weights are at hand or can be downloaded, else with a small network from scratch. `data` are
-    other data for a recipe (`data.open.data_settings`). Raises `RecipeError` for options that contradict each other and
-    for what is none of these.
+    other data for a recipe (`data.open.data_settings`). `source` is a search's recipe or folder, whose settings are
+    taken over; the run folder's name then ends in `-tuned`. Raises `RecipeError` for options that contradict each other
+    and for what is none of these.
     """
-    chosen = [name for name, given in (("--recipe", recipe), ("--backbone", backbone), ("--from-scratch", from_scratch))
-              if given]  # fmt: skip
-    if len(chosen) > 1:
-        raise RecipeError(f"{' and '.join(chosen)} each name what is trained. Give one of them.")
-    if from_scratch and head:
-        raise RecipeError(
-            f"--head {head} is for a frozen backbone, and --from-scratch trains a network. Leave one out."
-        )
-    options = _data_settings(group, test, background, folds)
+    chosen = _chosen(recipe, backbone, head, from_scratch, source)
+    options = clip_settings(group, test, background)
+    if folds is not None:
+        options.append(as_setting("protocol.k", folds))
     if what in shipped() or Path(what).suffix == ".toml":
         if chosen:
-            raise RecipeError(f"'{what}' is a recipe already, so {chosen[0]} cannot name another. Give data instead.")
+            raise RecipeError(f"'{what}' is a recipe already, so {chosen} cannot name another. Give data instead.")
         if head:
             options.append(as_setting("head.name", head))
-        found = Recipe.load(what, with_data(what, data, [*options, *settings]), quick=quick)
-        name = Path(what).stem
-        if found.data.name != Recipe.load(what, quick=quick).data.name:
+        changes = with_data(what, data, [*options, *settings])
+        carried = carry_over(source, Recipe.load(what, changes), what) if source else NOTHING
+        found = Recipe.load(what, [*carried.settings, *changes], quick=quick, sections=carried.sections)
+        shipped_form, name = Recipe.load(what, quick=quick), Path(what).stem + "-tuned" * bool(source)
+        if found.data.name != shipped_form.data.name:
             name = f"{safe_name(data_title(found.data.name))}-{name}"
-        return Plan(found, name, ())
+        return Plan(found, name + _ending(found, shipped_form.protocol.folds, quick), carried.lines, quick)
     _refuse_unknown(what)
     if data is not None:
         raise RecipeError(f"'{what}' is data already, so --data {data} cannot name others. Give one of them.")
@@ -155,22 +145,54 @@ def plan(
         base, why = _recipe_of(backbone), f"network: {backbone}, frozen, as asked"
     else:
         base, why = _default()
-    content = Recipe.load(base, quick=quick).model_dump(
-        mode="json", exclude_none=True, exclude={"data", "protocol", "tune", "quick"}
-    )
     known = known_data(what)
-    source = {"name": known[0], "root": str(known[1] or "")} if known else {"name": what}
-    name = data_title(source["name"])
-    content |= {"data": source, "protocol": {"kind": "auto"}}
-    content["title"] = f"{name}: {content['title'].partition(': ')[2] or content['title']}"
+    place = {"name": known[0], "root": str(known[1] or "")} if known else {"name": what}
+    carried, name = NOTHING, data_title(place["name"])
+    if source:
+        whole = Recipe.of(_on_data(Recipe.load(base), place)).with_settings([*options, *settings])
+        carried = carry_over(source, whole, base)
+    sections = {**carried.sections, "protocol": {"kind": "auto"}}
+    found = Recipe.load(base, ["protocol.kind=auto"], quick=quick, sections=sections)
+    content = _on_data(found, place)
     content["train"]["seeds"] = content["train"]["seeds"][:1]
     if head or backbone:
         _freeze(content, head)
-        content["title"] = f"{name}: frozen {content['network']['name']}, head {content['head']['name']}"
     if quick:
         options += [as_setting("data.limit", _QUICK_CLIPS), as_setting("protocol.k", 2)]
-    made = Recipe.of(content).with_settings([*options, *settings])
-    return Plan(made, name if not name_problem(name) else safe_name(name), (_understood(what), why))
+    made = Recipe.of(content).retitled(found).with_settings([*options, *settings])
+    name = (name if not name_problem(name) else safe_name(name)) + "-tuned" * bool(source)
+    return Plan(made, name + _ending(made, (), quick), (_understood(what), why, *carried.lines), quick)
+
+
+def _chosen(recipe: str | None, backbone: str | None, head: str | None, from_scratch: bool, source: Path | None) -> str:
+    """The option that names what is trained; "" where none does. Raises `RecipeError` for options that contradict each
+    other."""
+    given = {"--recipe": recipe, "--backbone": backbone, "--from-scratch": from_scratch}
+    chosen = [option for option, value in given.items() if value]
+    if len(chosen) > 1:
+        raise RecipeError(f"{' and '.join(chosen)} each name what is trained. Give one of them.")
+    if from_scratch and head:
+        raise RecipeError(
+            f"--head {head} is for a frozen backbone, and --from-scratch trains a network. Leave one out."
+        )
+    if source and (backbone or head):
+        raise RecipeError(
+            f"--from {source} holds for one network and head. Leave {'--head' if head else '--backbone'} out, or name "
+            "its recipe: --recipe NAME."
+        )
+    return "".join(chosen)
+
+
+def _on_data(recipe: Recipe, place: dict[str, str]) -> dict[str, Any]:
+    """A recipe's content on other data, by the protocol that these allow."""
+    content = recipe.model_dump(mode="json", exclude_none=True, exclude={"data", "protocol", "tune", "quick"})
+    return content | {"data": place, "protocol": {"kind": "auto"}}
+
+
+def _ending(recipe: Recipe, folds: tuple[str, ...], quick: bool) -> str:
+    """What follows in the name of a quick run, and of a run of other test folds than the usual `folds`."""
+    chosen = recipe.protocol.folds
+    return "-quick" * quick + (f"-fold{safe_name(','.join(chosen))}" if chosen and chosen != folds else "")
 
 
 def _understood(what: str) -> str:
@@ -229,8 +251,3 @@ def _freeze(content: dict[str, Any], head: str | None) -> None:
         content["head"] = {"name": head or "logreg"}
     elif head:
         content["head"]["name"] = head
-
-
-def _data_settings(group: str | None, test: str | None, background: bool, folds: int | None) -> list[str]:
-    given = {"data.group": group, "data.test": test, "data.background": background or None, "protocol.k": folds}
-    return [as_setting(field, value) for field, value in given.items() if value is not None]

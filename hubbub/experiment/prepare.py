@@ -1,6 +1,6 @@
 """What the cells of a run share: clips, sound, splits, the initial network, and a frozen network's embeddings."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,16 +9,16 @@ import numpy as np
 import numpy.typing as npt
 
 from hubbub.config.recipe import Recipe
-from hubbub.data import arrays, cache, leaks, near_duplicates, splits
+from hubbub.data import arrays, cache, class_folders, leaks, near_duplicates, splits
 from hubbub.data.cache import Segments
 from hubbub.data.clips import Clips
-from hubbub.data.folds import JOINED, MADE
+from hubbub.data.folds import JOINED, make_folds
 from hubbub.data.inputs import Inputs
 from hubbub.data.leaks import Audit
 from hubbub.data.near_duplicates import NearDuplicate
 from hubbub.data.splits import Split
 from hubbub.errors import examples
-from hubbub.experiment.resolve import make_folds, resolve
+from hubbub.experiment.resolve import resolve, with_protocol
 from hubbub.runtime import distributed, homes
 from hubbub.runtime.names import colliding_names
 
@@ -59,6 +59,34 @@ class Prepared:
         """The inputs of training: the embeddings of a frozen network, else the sound or spectrograms."""
         return self.sound if self.embedded is None else self.embedded
 
+    @property
+    def why_not_comparable(self) -> list[str]:
+        """The reasons against comparing the figures with published ones; empty where there are none."""
+        reasons = [f"NOT COMPARABLE: {leak}" for leak in self.audit.leaks] + list(self.clips.notes)
+        if all(len(split.test) for split in self.splits):  # else the test parts are sealed
+            reasons += self._on_test_parts()
+        reasons += self.caveats
+        if self.quick:
+            reasons.append("QUICK: a reduced run to see that it works")
+        return reasons
+
+    def _on_test_parts(self) -> Iterator[str]:
+        protocol, names = self.recipe.protocol, [split.name for split in self.splits]
+        named_parts = all(class_folders.part_named(fold).isalpha() for fold in self.clips.folds)
+        if protocol.folds or (protocol.kind == "fixed" and not named_parts):
+            yield f"PART OF THE FOLDS: tested on fold {', '.join(names)} alone"
+        yield from splits.untestable(self.clips, self.splits)
+        if protocol.kind == "time":
+            yield (
+                "ONE RECORDING: training and test parts are stretches of one recording, each counted as a recording "
+                "here. The figures say nothing about other recordings: annotate several"
+            )
+        if any(split.without_test for split in self.splits):
+            yield (
+                "VALIDATION FIGURE: no list is a test part, so the figures are of the validation part, which also "
+                "chose epochs and settings; a test would be lower"
+            )
+
     def with_recipe(self, recipe: Recipe) -> "Prepared":
         """The same data for a recipe that differs in training, head or network settings only."""
         from hubbub.classifier.torch_classifier import TorchClassifier
@@ -83,12 +111,16 @@ def prepare(
     validate in turn.
     """
     from hubbub.classifier.torch_classifier import TorchClassifier
+    from hubbub.models.custom import is_custom
 
     resolved = resolve(recipe)
     recipe, clips, caveats = resolved.recipe, resolved.clips, resolved.caveats
     base = TorchClassifier(recipe, clips.labels, network=network).to(recipe.train.device)
-    weights, random = _load_weights(base, quick, log)  # may download, so after all that can refuse the recipe
+    weights, random = _load_weights(base, quick, log, network)  # may download, so after all that can refuse the recipe
     caveats += random
+    if random and not is_custom(recipe.network.name):
+        untrained = recipe.model_copy(update={"network": recipe.network.model_copy(update={"weights": "none"})})
+        recipe = recipe.model_copy(update={"title": untrained.retitled(recipe).title})
     sealed = set(parts) < set(splits.PARTS)
     log(f"{clips.name}: {len(clips):,} clips, {len(clips.labels)} classes; reading")
     for line in (*filter(None, [clips.read_as]), *resolved.notes, *(f"left out: {line}" for line in clips.left_out)):
@@ -100,8 +132,9 @@ def prepare(
     if recipe.protocol.kind in JOINED:
         clips, joined = near_duplicates.join_groups(clips, near)
         clips = replace(clips, notes=(*clips.notes, *joined))
-    if recipe.protocol.kind in MADE:
-        recipe, clips = make_folds(recipe, clips)
+    clips, protocol = make_folds(clips, recipe.protocol)  # again where clips were joined
+    if protocol != recipe.protocol:
+        recipe = with_protocol(recipe, protocol)
         base = TorchClassifier(recipe, base.labels, network=base.network)
     found = _split(clips, recipe)
     if sealed:
@@ -116,17 +149,17 @@ def prepare(
     audit = leaks.audit(clips, found, sound.contents, near, allow_leaky=recipe.protocol.allow_leaky)
     if isinstance(sound, cache.Waves) and sound.warnings:
         audit = replace(audit, warnings=(*audit.warnings, _decoding_warning(clips, sound.warnings)))
-    for line in (*clips.notes, *caveats, *audit.warnings, *(f"NOT COMPARABLE, it leaks: {x}" for x in audit.leaks)):
+    prepared = Prepared(
+        recipe, clips, sound, found, audit, near, base, weights, None, clips.targets(), quick, caveats, network
+    )
+    for line in (*audit.warnings, *prepared.why_not_comparable):
         log(f"warning: {line}")
-    embedded = None
     if base.frozen:
         if distributed.this_process().world_size > 1:
             log("frozen embeddings need no second device: one process does all the work, the others wait")
         log(f"{recipe.network.name}: embedding {len(clips):,} clips once")
-        embedded = cache.embed(sound, base)
-    return Prepared(
-        recipe, clips, sound, found, audit, near, base, weights, embedded, clips.targets(), quick, caveats, network
-    )
+        prepared = replace(prepared, embedded=cache.embed(sound, base))
+    return prepared
 
 
 def _read(recipe: Recipe, clips: Clips) -> tuple[Inputs, list[NearDuplicate]]:
@@ -138,12 +171,13 @@ def _read(recipe: Recipe, clips: Clips) -> tuple[Inputs, list[NearDuplicate]]:
     return sound, near_duplicates.find(sound, list(clips.table["group"]))
 
 
-def _load_weights(base: "TorchClassifier", quick: bool, log: Log) -> tuple[Path | None, tuple[str, ...]]:
+def _load_weights(
+    base: "TorchClassifier", quick: bool, log: Log, factory: "NetworkFactory | None"
+) -> tuple[Path | None, tuple[str, ...]]:
     """Loads the weights that the recipe names; returns their file, and the caveat of a network that should have some.
 
     A quick run goes on without published weights that cannot be downloaded.
     """
-    from hubbub.models.custom import PREFIX, is_custom
     from hubbub.models.weights import find_weights, load_weights, published
 
     network = base.recipe.network
@@ -155,14 +189,28 @@ def _load_weights(base: "TorchClassifier", quick: bool, log: Log) -> tuple[Path 
             raise
     if weights:
         log(load_weights(base.network, weights))
-    elif is_custom(network.name):
-        if not base.frozen and network.mode != "head":
-            return None, ()
-        mine = network.name.removeprefix(PREFIX)
-        return None, (f"UNKNOWN WEIGHTS: {mine} stayed as its class makes it; what it learnt from is not known",)
+    elif factory is not None:
+        return None, _own_weights(base, factory) if base.frozen or network.mode == "head" else ()
     elif base.frozen or network.mode == "head" or (network.weights != "none" and published(base.recipe)):
         return None, (f"RANDOM INITIALISATION: the {network.name}'s weights were drawn, not trained",)
     return weights, ()
+
+
+def _own_weights(base: "TorchClassifier", factory: "NetworkFactory") -> tuple[str, ...]:
+    """The caveat of a frozen network that the caller's class or function makes; none where it has no weights."""
+    from hubbub.models.custom import name_of, random_weights
+
+    drawn, weights = random_weights(factory, base.network, len(base.labels))
+    name = name_of(factory)
+    if not weights:
+        return ()
+    if not drawn:
+        return (
+            f"UNKNOWN WEIGHTS: {name} has the same weights each time it is made; what they learnt from is not known",
+        )
+    if len(drawn) == weights:
+        return (f"RANDOM INITIALISATION: the weights of {name} were drawn, not trained",)
+    return (f"RANDOM INITIALISATION: {len(drawn)} of {weights} weights of {name} were drawn ({examples(drawn)})",)
 
 
 def _split(clips: Clips, recipe: Recipe) -> list[Split]:

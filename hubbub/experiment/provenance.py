@@ -1,4 +1,4 @@
-"""Provenance of a run's figures: versions, machine, data, protocol, and the reasons against comparing them."""
+"""Provenance of a run's figures: versions, machine, data and protocol."""
 
 import hashlib
 import platform
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
-from hubbub.data import class_folders, splits
+from hubbub.data import splits
 from hubbub.data.clips import Clips
 from hubbub.experiment.prepare import Prepared
 from hubbub.report.results import DataFacts, Environment, Machine
@@ -27,6 +27,8 @@ def environment_of(prepared: Prepared) -> Environment:
     """Versions, machine, data and protocol of a run."""
     import torch
 
+    from hubbub.models.custom import fingerprint
+
     clips = prepared.clips
     return Environment(
         hubbub=metadata.version("hubbub"),
@@ -40,9 +42,10 @@ def environment_of(prepared: Prepared) -> Environment:
         ),
         data=data_facts(clips, data_manifest(prepared), prepared.audit.warnings),
         weights={path.name: files.sha256(path) for path in [prepared.weights] if path},
+        network=fingerprint(prepared.network, prepared.base.network) if prepared.network else {},
         protocol=_describe_protocol(prepared),
         test_folds=[split.name for split in prepared.splits],
-        why_not_comparable=_reasons(prepared),
+        why_not_comparable=prepared.why_not_comparable,
     )
 
 
@@ -66,36 +69,11 @@ def classifier_card(prepared: Prepared, trained_on: str) -> dict[str, Any]:
     clips = prepared.clips
     return {
         "trained_on": f"{clips.name}: {trained_on}",
-        "not_comparable": _reasons(prepared),
+        "not_comparable": prepared.why_not_comparable,
         "licence": clips.licence,
         "citation": clips.citation,
         "hubbub": metadata.version("hubbub"),
     }
-
-
-def _reasons(prepared: Prepared) -> list[str]:
-    """The reasons against comparing the figures with published ones; empty where there are none."""
-    reasons = [f"NOT COMPARABLE: {leak}" for leak in prepared.audit.leaks] + list(prepared.clips.notes)
-    protocol, names = prepared.recipe.protocol, [split.name for split in prepared.splits]
-    named_parts = all(class_folders.part_named(fold).isalpha() for fold in prepared.clips.folds)
-    if protocol.folds or (protocol.kind == "fixed" and not named_parts):
-        reasons.append(f"PART OF THE FOLDS: tested on fold {', '.join(names)} alone")
-    if all(len(split.test) for split in prepared.splits):  # else the test parts are sealed
-        reasons += splits.untestable(prepared.clips, prepared.splits)
-    if protocol.kind == "time":
-        reasons.append(
-            "ONE RECORDING: within-recording figure; training and test parts are of one recording, so it says nothing "
-            "about other recordings"
-        )
-    if any(split.without_test for split in prepared.splits):
-        reasons.append(
-            "VALIDATION FIGURE: no list is a test part, so the figures are of the validation part, which also chose "
-            "epochs and settings; a test would be lower"
-        )
-    reasons += prepared.caveats
-    if prepared.quick:
-        reasons.append("QUICK: a reduced run to see that it works")
-    return reasons
 
 
 def _describe_folds(prepared: Prepared) -> str:

@@ -8,15 +8,16 @@ recipe stays as it is when it is resolved again.
 from dataclasses import dataclass
 
 from hubbub.config.augment import SPECTROGRAM, Augment
+from hubbub.config.data import Protocol
 from hubbub.config.recipe import Recipe
-from hubbub.config.sections import Protocol
+from hubbub.config.sections import Head
 from hubbub.data import folds, splits
 from hubbub.data.clips import Clips, ClipsError, hold_out
 from hubbub.data.features import LATER
 from hubbub.data.folds import decide
 from hubbub.data.open import open_clips
 
-__all__ = ["Resolved", "fit_to_data", "make_folds", "resolve"]
+__all__ = ["Resolved", "fit_to_data", "middle_candidates", "resolve", "with_protocol"]
 
 #: Front-end settings that are applied after the stored arrays were made, so the recipe may change them.
 _APPLIED_LATER = {
@@ -29,7 +30,8 @@ _CHOSEN = ("c", "shrinkage", "epochs")
 
 @dataclass(frozen=True)
 class Resolved:
-    """A recipe with nothing left to decide, and its clips without held-out classes in training.
+    """A recipe with nothing left to decide but the number of folds that are made, and its clips with folds, without
+    held-out classes in training.
 
     `caveats` belong beside every figure of the recipe; `notes` are for the log.
     """
@@ -45,29 +47,29 @@ def resolve(recipe: Recipe) -> Resolved:
     together."""
     recipe, caveats = _fit_to_machine(recipe)
     clips = hold_out(open_clips(recipe), recipe.data.held_out)
-    recipe = _with_protocol(recipe, decide(clips, recipe.protocol))
+    recipe = with_protocol(recipe, decide(clips, recipe.protocol))
     recipe, notes = fit_to_data(recipe, clips)
+    splits.refuse_one_class(clips)
+    clips, _ = folds.make_folds(clips, recipe.protocol)
     splits.make_splits(clips, recipe.protocol)  # refuses what cannot be split, before anything is decoded
     return Resolved(recipe, clips, caveats, notes)
 
 
-def make_folds(recipe: Recipe, clips: Clips) -> tuple[Recipe, Clips]:
-    """The clips with folds where the recipe's protocol makes them, and the recipe with the number of folds. Raises
-    `FoldError`."""
-    clips, protocol = folds.make_folds(clips, recipe.protocol)
-    return _with_protocol(recipe, protocol), clips
-
-
-def _with_protocol(recipe: Recipe, protocol: Protocol) -> Recipe:
+def with_protocol(recipe: Recipe, protocol: Protocol) -> Recipe:
     """The recipe under another protocol. Without a validation part nothing is chosen: of several candidates of a head's
     setting the middle one stays."""
     if protocol == recipe.protocol:
         return recipe
     head = recipe.head
     if protocol.validation == "none" and recipe.protocol.validation != "none":
-        middle = {name: getattr(head, name)[(len(getattr(head, name)) - 1) // 2 :][:1] for name in _CHOSEN}
-        head = head.model_copy(update=middle)
+        head = head.model_copy(update=middle_candidates(head))
     return recipe.model_copy(update={"protocol": protocol, "head": head})
+
+
+def middle_candidates(head: Head) -> dict[str, tuple[float, ...]]:
+    """The middle one of the candidates of each of a head's settings, where no validation part chooses."""
+    candidates = {name: getattr(head, name) for name in _CHOSEN}
+    return {name: values[(len(values) - 1) // 2 :][:1] for name, values in candidates.items()}
 
 
 def _fit_to_machine(recipe: Recipe) -> tuple[Recipe, tuple[str, ...]]:
@@ -78,7 +80,7 @@ def _fit_to_machine(recipe: Recipe) -> tuple[Recipe, tuple[str, ...]]:
     mode = "head" if choose_device(recipe.train.device) == "cpu" else "finetune"
     network = recipe.network.model_copy(update={"mode": mode})
     caveat = "HEAD ONLY: without an accelerator the network stayed frozen, but for its last layer and any attention"
-    return recipe.model_copy(update={"network": network}), (caveat,) if mode == "head" else ()
+    return recipe.model_copy(update={"network": network}).retitled(recipe), (caveat,) if mode == "head" else ()
 
 
 def fit_to_data(recipe: Recipe, clips: Clips) -> tuple[Recipe, tuple[str, ...]]:

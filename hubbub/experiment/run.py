@@ -8,14 +8,14 @@ of the cells, never from memory.
 import unicodedata
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hubbub.config.recipe import Recipe
 from hubbub.experiment.engine import Done, Engine
 from hubbub.experiment.local import local_engine
 from hubbub.experiment.prepare import Log
-from hubbub.experiment.steps import ExperimentError, RunPlan, Step, describe_choice, refuse_foreign
+from hubbub.experiment.steps import ExperimentError, OtherRunError, RunPlan, Step, describe_choice, refuse_foreign
 from hubbub.report.results import Summary
 from hubbub.runtime import files
 from hubbub.runtime.progress import Tally
@@ -25,12 +25,13 @@ __all__ = ["Ended", "ExperimentError", "RunPlan", "run_all", "run_plan", "run_re
 
 @dataclass
 class Ended:
-    """How a run ended: its summary, or the steps that failed."""
+    """How a run ended: its summary, or the steps that failed. `recording` is the file of its first recording, or ""."""
 
     run: RunPlan
     summary: Summary | None = None
     failed: list[Done] = field(default_factory=list)
     left: int = 0
+    recording: str = ""
 
 
 def run_recipe(
@@ -43,21 +44,22 @@ def run_recipe(
 ) -> Summary:
     """Runs every cell that is not done yet, one after another, then writes summary, page and, with `refit`, the final
     classifier; as `run_plan`."""
-    return run_plan(RunPlan(recipe, folder, quick, refit), log=log)
+    summary = run_plan(RunPlan(recipe, folder, quick, refit), log=log).summary
+    assert summary is not None
+    return summary
 
 
-def run_plan(plan: RunPlan, jobs: int | None = 1, log: Log = lambda line: None) -> Summary:
+def run_plan(plan: RunPlan, jobs: int | None = 1, log: Log = lambda line: None) -> Ended:
     """Runs every cell of a plan that is not done yet, and ends the run.
 
-    `jobs` is the number of cells at once; None: as many as keep the machine busy. Returns the summary. Raises
+    `jobs` is the number of cells at once; None: as many as keep the machine busy. Returns the ended run. Raises
     `ExperimentError` where the folder holds another recipe's run, and the first error of its cells once the others have
     been run.
     """
     (ended,) = run_all([plan], local_engine([plan], jobs, log), log)
     if ended.failed:
-        raise ended.failed[0].error or ExperimentError(f"{plan.folder} could not be run.")
-    assert ended.summary is not None
-    return ended.summary
+        raise ended.failed[0].error or ExperimentError(f"{ended.run.folder} could not be run.")
+    return ended
 
 
 def run_all(runs: Sequence[RunPlan], engine: Engine, log: Log = lambda line: None) -> list[Ended]:
@@ -75,20 +77,21 @@ def run_all(runs: Sequence[RunPlan], engine: Engine, log: Log = lambda line: Non
         waiting: list[Step] = []
         tally = Tally(engine.slots)
         for one in runs:
-            done = engine.begin(one, log)
-            ended = Ended(one)
+            done = _begin(one, engine, held, log)
+            ended = Ended(done.step.run)
             ends.append(ended)
+            name = ended.run.folder.name
             if done.error:
                 ended.failed.append(done)
                 if len(runs) > 1:  # a single run's error is reported at the end
-                    log(f"{one.folder.name}: failed: {done.reason}")
+                    log(f"{name}: failed: {done.reason}")
                 continue
             ended.run = done.result.run
             cells, left = done.result.cells, done.result.left
             if before := len(cells) - len(left):
-                log(f"{one.folder.name}: {before} of {len(cells)} cells done before")
-            tally.add(str(one.folder), len(cells), len(left))
-            ended.left = len(left)
+                log(f"{name}: {before} of {len(cells)} cells done before")
+            tally.add(str(ended.run.folder), len(cells), len(left))
+            ended.left, ended.recording = len(left), done.result.recording
             waiting += left or [Step(ended.run, "end")]
         # The machine is shared by all cells, done or left, so that a resumed run gives the same figures.
         engine.slots = tally.slots = max(1, min(engine.slots, tally.cells()))
@@ -104,6 +107,20 @@ def run_all(runs: Sequence[RunPlan], engine: Engine, log: Log = lambda line: Non
                 running -= 1
                 waiting = _follow(by_folder[done.step.run.folder], done, tally, log) + waiting
     return ends
+
+
+def _begin(run: RunPlan, engine: Engine, held: ExitStack, log: Log) -> Done:
+    """Begins a run, a `renamed` one in the first folder that is free for it; the engine prepares its data once."""
+    number, place = 1, run.folder
+    while True:
+        done = engine.begin(run, log)
+        if not (run.renamed and isinstance(done.error, OtherRunError)):
+            return done
+        number += 1
+        taken, run = run.folder, replace(run, folder=place.with_name(f"{place.name}-{number}"))
+        log(f"{taken} holds the run of other clips or settings, so this one goes to {run.folder.name}")
+        refuse_foreign(run.folder)
+        held.enter_context(files.lock_folder(run.folder))
 
 
 def _follow(ended: Ended, done: Done, tally: Tally, log: Log) -> list[Step]:

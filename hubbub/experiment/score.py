@@ -6,31 +6,37 @@ The run folder has no classifier, no times and no training settings, as hubbub t
 
 import hashlib
 import platform
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import tomli_w
 
-from hubbub.config.recipe import Recipe, data_title
+from hubbub.config.data import Data
+from hubbub.config.recipe import Recipe
+from hubbub.config.run_options import common_settings
+from hubbub.config.titles import data_title
 from hubbub.data.clips import Clips
-from hubbub.data.open import open_data
+from hubbub.data.open import clip_settings, data_recipe, open_clips
 from hubbub.data.predictions import Predictions, PredictionsError, match_predictions, read_predictions
 from hubbub.errors import HubbubError, count, examples
 from hubbub.experiment.bench import print_line
 from hubbub.experiment.prepare import Log
 from hubbub.experiment.provenance import data_facts
 from hubbub.report import plots, run_folder
+from hubbub.report.class_report import per_class_table
 from hubbub.report.page import write_page
 from hubbub.report.results import LEVELS, CellResult, Environment, Scored
 from hubbub.report.run import Run
-from hubbub.report.summary import as_arrays, evaluate, per_class_table, summarise
+from hubbub.report.summary import as_arrays, evaluate, summarise
 from hubbub.runtime import files
 from hubbub.runtime.escape import escape_table
 from hubbub.runtime.names import colliding_names
 
-__all__ = ["ScoreError", "score"]
+__all__ = ["ScoreError", "score", "score_predictions"]
 
 ELSEWHERE = (
     "PREDICTIONS FROM ELSEWHERE: hubbub did not train this model and cannot know that each test clip was unseen in "
@@ -47,7 +53,9 @@ def score(
     data: str | Path,
     *,
     logits: bool = False,
+    group: str | None = None,
     allow_missing: bool = False,
+    settings: Mapping[str, Any] | None = None,
     out: str | Path = "runs",
     name: str | None = None,
     quiet: bool = False,
@@ -57,9 +65,25 @@ def score(
     `predictions` is a table, or a CSV, parquet or JSON-lines file: one row a clip or segment, with a column `clip` (its
     id, file name or path) and either a column `prediction` (a class) or one column of probabilities a class. Columns
     `start` and `end` [s] make rows segments; `fold` and `seed` are optional. `data` is a known data set, a table of
-    files and labels, or a folder. The run's folder is `out`/`name`, by default the file's name. Raises
-    `PredictionsError` for anything unknown, missing or given twice.
+    files and labels, or a folder. `group` says which clips are of one recording, as in `hubbub.train`; `settings` says
+    how the data are read, e.g. `{"data.root": "sounds", "data.columns": {"path": "file"}}`. The run's folder is
+    `out`/`name`, by default the file's name. Raises `PredictionsError` for anything unknown, missing or given twice.
     """
+    given = common_settings(settings, None, None, None, False, False)
+    opened = data_recipe(str(data), [*clip_settings(group, allow_missing=allow_missing), *given])
+    return score_predictions(predictions, opened, logits=logits, out=out, name=name, quiet=quiet)
+
+
+def score_predictions(
+    predictions: str | Path | pd.DataFrame,
+    data: Recipe,
+    *,
+    logits: bool = False,
+    out: str | Path = "runs",
+    name: str | None = None,
+    quiet: bool = False,
+) -> Run:
+    """`score` for the data of a recipe (`open.data_recipe`)."""
     if isinstance(predictions, pd.DataFrame):
         if name is None:
             raise ScoreError("a table has no file name to call the run's folder by. Give name=, e.g. name='theirs'.")
@@ -70,14 +94,14 @@ def score(
         digest = files.sha256(predictions)
     folder = Path(out) / run_folder.run_name(source, given=name)
     _refuse_trained(folder)
-    clips = open_data(str(data), allow_missing=allow_missing)
-    found = match_predictions(table, clips, logits=logits, allow_missing=allow_missing)
+    clips = open_clips(data)
+    found = match_predictions(table, clips, logits=logits, allow_missing=data.data.allow_missing)
     log: Log = (lambda line: None) if quiet else print_line
     log(_understood(found, clips))
     for line in (*found.remarks, *(f"warning: {note}" for note in (*found.notes, *clips.notes))):
         log(line)
     with files.whole_folder(folder, run_folder.RECIPE) as place:
-        _write(place, found, clips, str(data), Scored(file=source, sha256=digest, labels_alone=found.labels_alone))
+        _write(place, found, clips, data.data, Scored(file=source, sha256=digest, labels_alone=found.labels_alone))
     return Run(folder)
 
 
@@ -101,7 +125,7 @@ def _understood(found: Predictions, clips: Clips) -> str:
     )
 
 
-def _write(place: Path, found: Predictions, clips: Clips, data: str, scored: Scored) -> None:
+def _write(place: Path, found: Predictions, clips: Clips, data: Data, scored: Scored) -> None:
     """Writes the run's folder: what it is, its cells, the summary and the page."""
     table = found.table
     named = dict.fromkeys(table["fold"])
@@ -110,8 +134,8 @@ def _write(place: Path, found: Predictions, clips: Clips, data: str, scored: Sco
     if alike := colliding_names(folds):
         raise PredictionsError(f"the folds {alike[0]!r} and {alike[1]!r} differ only in case. Write them alike.")
     settings = {
-        "title": f"{data_title(data)}: predictions of {scored.file}",
-        "data": {"name": data},
+        "title": f"{data_title(data.name)}: predictions of {scored.file}",
+        "data": data.model_dump(mode="json", exclude_defaults=True),
         "train": {"seeds": [int(seed) for seed in seeds]},
     }
     Recipe.of(settings)

@@ -21,6 +21,7 @@ from hubbub.experiment import cell, gallery
 from hubbub.experiment.learning_curve import write_learning_curve
 from hubbub.experiment.prepare import Log, Prepared, prepare
 from hubbub.experiment.provenance import classifier_card, environment_of
+from hubbub.experiment.tracking import log_run
 from hubbub.report import run_folder
 from hubbub.report.page import write_page
 from hubbub.report.results import CellResult, Summary
@@ -55,7 +56,8 @@ class RunPlan:
     """One recipe in one folder: quick or full, with or without a final classifier refitted on all folds.
 
     `caveats` belong beside its figures; they are known once the run has begun. `network` makes the networks where the
-    recipe names a class of the caller's own.
+    recipe names a class of the caller's own. A `renamed` run goes to NAME-2, NAME-3 ... where its folder NAME holds the
+    run of other clips or settings.
     """
 
     recipe: Recipe
@@ -64,6 +66,7 @@ class RunPlan:
     refit: bool = True
     caveats: tuple[str, ...] = ()
     network: "NetworkFactory | None" = None
+    renamed: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,11 +89,13 @@ class Step:
 
 @dataclass(frozen=True)
 class Begun:
-    """A run that has begun: its resolved recipe, all its cells, and those that are left to do."""
+    """A run that has begun: its resolved recipe, all its cells, those that are left to do, and the file of its first
+    recording ("" where its data are no sound files)."""
 
     run: RunPlan
     cells: tuple[Step, ...]
     left: tuple[Step, ...]
+    recording: str = ""
 
 
 class Performer:
@@ -133,7 +138,8 @@ class Performer:
         self._prepared[_key(run)] = prepared
         folder, recipe = run.folder, prepared.recipe.to_toml()
         if run_folder.is_begun(folder):
-            if run_folder.read_recipe(folder).to_toml() != recipe:
+            before = run_folder.read_recipe(folder).model_copy(update={"title": prepared.recipe.title})
+            if before.to_toml() != recipe:  # a title is no setting
                 raise OtherRunError(
                     f"{folder} holds the run of another recipe. Give another --name, or remove that folder."
                 )
@@ -149,9 +155,11 @@ class Performer:
             if one not in left:  # a damaged file is reported now, not after the others have been trained
                 run_folder.read_result(one.place)
         if left:
+            run_folder.remove_learning_curve(folder)
             for name in run_folder.OF_ALL_CELLS:
                 files.remove_folder(folder / name, folder, run_folder.RECIPE)
-        return Begun(run, cells, left)
+        recording = prepared.clips.table["path"].iloc[0] if prepared.clips.kind == "sound" else ""
+        return Begun(run, cells, left, recording)
 
 
 def _key(run: RunPlan) -> tuple[str, bool]:
@@ -174,7 +182,8 @@ def refuse_foreign(folder: Path) -> None:
 
 
 def _refuse_other(prepared: Prepared, folder: Path) -> None:
-    """On another day or machine, a cell must use the clips and weights that the run began with."""
+    """On another day or machine, a cell must use the clips, the weights and the caller's own network that the run began
+    with."""
     before, now = run_folder.read_environment(folder), environment_of(prepared)
     for difference, one, other in (
         ("on other clips", before.data.manifest, now.data.manifest),
@@ -184,6 +193,14 @@ def _refuse_other(prepared: Prepared, folder: Path) -> None:
             raise OtherRunError(
                 f"{folder} was begun {difference} than are here now. Give another --name, or put the same files into "
                 "HUBBUB_HOME."
+            )
+    for what, begun in before.network.items():
+        if begun != now.network.get(what, begun):
+            name = prepared.recipe.network.name.partition(":")[2]
+            edited = {"source": "code", "shapes": "shapes of weights"}[what]
+            raise OtherRunError(
+                f"{folder} was begun with another {name}: the {edited} changed since. Undo the change to continue that "
+                "run, or give another name= to begin a new one."
             )
 
 
@@ -202,6 +219,7 @@ def _end(prepared: Prepared, run: RunPlan, log: Log) -> Summary:
         log("refitting on all folds: the classifier that hubbub.load gives")
         _refit(prepared, folder, summary)
     write_page(folder)
+    log_run(prepared, folder, summary, log)
     return summary
 
 
@@ -230,5 +248,7 @@ def _refit(prepared: Prepared, folder: Path, summary: Summary) -> None:
 
 
 def describe_choice(choice: dict[str, Any]) -> str:
-    """The choice of validation on one line."""
-    return ", ".join(f"{name} {value}" for name, value in choice.items()) or "nothing to choose"
+    """The choice of validation on one line: `epoch 9, lowered after epoch 4, 8`."""
+    words = {"lowered": "lowered after epoch"}
+    texts = {name: ", ".join(map(str, held)) if isinstance(held, list) else str(held) for name, held in choice.items()}
+    return ", ".join(f"{words.get(name, name)} {text}" for name, text in texts.items() if text) or "nothing to choose"

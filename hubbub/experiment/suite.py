@@ -6,21 +6,25 @@ recipe has its own run folder below the suite's.
 
 import os
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from pydantic import Field, ValidationError
 
 from hubbub.config import recipe
+from hubbub.config.other_names import explain_name
 from hubbub.config.recipe import Recipe, RecipeError
 from hubbub.config.sections import Distinct, Section, Seed
+from hubbub.config.titles import data_title
 from hubbub.data.open import with_data
 from hubbub.errors import HubbubError, did_you_mean
 from hubbub.experiment.run import Ended
 from hubbub.experiment.steps import RunPlan
 from hubbub.report import run_folder
+from hubbub.report.caveats import tags
 from hubbub.report.compare import compare_runs
 from hubbub.report.compare_page import write_comparison
 from hubbub.report.results import LevelName
@@ -70,24 +74,26 @@ def runs_of(
     settings: Sequence[str] = (),
     quick: bool = False,
     data: str | Path | None = None,
+    sections: Mapping[str, Any] | None = None,
 ) -> list[RunPlan]:
     """The runs of recipes and suites by name or file, in `out`/RECIPE, or `out`/SUITE/RECIPE for those of a suite; in
     `out`/DATA-RECIPE where `data` or `settings` name other data.
 
     `name` replaces the first part of a single recipe or suite. `settings` are `--set` settings for each recipe; they
-    override the seeds and folds of a suite. Quick runs keep the seeds and folds of `[quick]`. Raises `SuiteError` for
-    an invalid suite and `RecipeError` for an invalid recipe.
+    override the seeds and folds of a suite; `sections` replace those of a recipe, whose folder then ends in `-tuned`.
+    Quick runs keep the seeds and folds of `[quick]`. Raises `SuiteError` for an invalid suite and `RecipeError` for an
+    invalid recipe.
     """
     if name is not None and len(names) > 1:
         raise SuiteError(f"--name names one run, and {len(names)} were given. Leave it out, or run one at a time.")
     _refuse_unknown([one for one in names if not is_suite(one)])
     found = []
     for one in names:
-        place = out / run_folder.run_name(one, quick, name)
+        place = out / run_folder.run_name(one, quick, name, "-tuned" if sections else "")
         if not is_suite(one):
-            held = Recipe.load(one, with_data(one, data, settings), quick=quick)
-            if name is None and held.data.name != Recipe.load(one).data.name:
-                place = out / f"{safe_name(recipe.data_title(held.data.name))}-{place.name}"
+            held = Recipe.load(one, with_data(one, data, settings), quick=quick, sections=sections)
+            if name is None and held.data.name != Recipe.load(one, quick=quick).data.name:
+                place = out / f"{safe_name(data_title(held.data.name))}-{place.name}"
             found.append(RunPlan(held, place, quick))
             continue
         suite, beside = _read(one), Path(one).parent
@@ -106,7 +112,8 @@ def _refuse_unknown(names: Sequence[str], where: str = "") -> None:
     unknown = [n for n in names if n not in known and not n.endswith(".toml")]
     if unknown:
         what = "recipes" if where else "recipes or suites"
-        lines = (f"'{n}' is none of the shipped {what}, nor a .toml file. {did_you_mean(n, known)}" for n in unknown)
+        near = {n: explain_name(n, Recipe) or did_you_mean(n, known) for n in unknown}
+        lines = (f"'{n}' is none of the shipped {what}, nor a .toml file. {near[n]}" for n in unknown)
         raise RecipeError(where + " ".join(lines))
 
 
@@ -151,8 +158,8 @@ def _row(folder: Path) -> dict[str, str]:
         "sd seeds": figure("clip", "accuracy", "sd_seeds"),
         "clip macro-F1": figure("clip", "macro_f1", "mean"),
         "segment accuracy": figure("segment", "accuracy", "mean"),
-        "minutes": f"{(spent.fit + spent.predict) / 60:.1f}" if (spent := summary.seconds) else "-",
-        "read first": "; ".join(reason.partition(":")[0] for reason in summary.why_not_comparable),
+        "minutes": f"{(spent.total or spent.fit + spent.predict) / 60:.1f}" if (spent := summary.seconds) else "-",
+        "read first": tags(summary.why_not_comparable),
     }
 
 

@@ -20,6 +20,7 @@ __all__ = [
     "Calibration",
     "MetricsError",
     "aggregate",
+    "averages",
     "calibration",
     "confusion",
     "detection",
@@ -86,6 +87,29 @@ def per_class(targets: Targets, scores: npt.NDArray[Any]) -> dict[str, Array]:
     table = _rates(np.diagonal(matrix), support, matrix.sum(axis=0)) | {"support": support}
     areas = [_auc(targets == k, scores[:, k]) for k in range(scores.shape[1])]
     return table | {"roc_auc": np.array(areas)}
+
+
+def averages(targets: Targets, scores: npt.NDArray[Any]) -> dict[str, dict[str, float]]:
+    """The last rows of scikit-learn's `classification_report`: `accuracy`, `macro avg` and `weighted avg` of the
+    columns of `per_class`, with the number of examples as support. `accuracy` has a value in the column `f1` alone.
+
+    The macro average is over the classes that occur in targets or decisions, the weighted one by the classes' targets;
+    an AUC that is undefined is left out of both.
+    """
+    table = per_class(targets, scores)
+    support = table["support"]
+    occurs = support + confusion(targets, scores).sum(axis=0) > 0
+    nothing, examples = float("nan"), {"support": float(len(targets))}
+    accuracy = dict.fromkeys(("precision", "recall", "roc_auc"), nothing)
+    accuracy["f1"] = float((scores.argmax(axis=1) == targets).mean())
+    found = {"accuracy": accuracy | examples}
+    for name, weights in (("macro avg", occurs.astype(float)), ("weighted avg", support.astype(float))):
+        row = {}
+        for column in ("precision", "recall", "f1", "roc_auc"):
+            known = np.isfinite(table[column]) & (weights > 0)
+            row[column] = float(np.average(table[column][known], weights=weights[known])) if known.any() else nothing
+        found[name] = row | examples
+    return found
 
 
 def roc_curve(hits: npt.NDArray[np.bool_], scores: npt.NDArray[Any]) -> tuple[Array, Array]:

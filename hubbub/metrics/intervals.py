@@ -8,6 +8,9 @@ within a recording determines it. As that is an estimate, Student's t for the nu
 Methodology 24). If few recordings hold mistakes, the correlation is hardly known: the estimate is drawn towards 1. If
 all clips are right, it is 1.
 
+Macro-F1 is a weighted share too (`f1_weights`), but the weights are drawn with the clips: with few recordings a class
+it is too low on average (`f1_bias`). So the upper end is that of the figure without this bias.
+
 AUC and log loss are no shares of independent decisions and have no interval: a bootstrap of recordings is too narrow
 for few of them, and for an AUC near 1. `benchmarks/intervals.py` measures the coverage.
 """
@@ -16,11 +19,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from hubbub.metrics.classification import METRICS, TOP, MetricsError, confusion, in_top, macro_f1, validate
+from hubbub.metrics.classification import METRICS, TOP, MetricsError, in_top, validate
 
-__all__ = ["METHOD", "effective_number", "exact_interval", "intervals", "share_interval"]
+__all__ = ["METHOD", "effective_number", "exact_interval", "f1_bias", "f1_weights", "intervals", "share_interval"]
 
 Array = npt.NDArray[np.float64]
+Classes = npt.NDArray[np.int64]
 Groups = npt.NDArray[np.intp]
 #: The name of this method in stored results. Those of earlier versions are percentile bootstraps, without a name.
 METHOD = "mid-p"
@@ -44,33 +48,66 @@ def intervals(
     _, codes = np.unique(np.asarray(groups), return_inverse=True)
     if codes.shape != targets.shape:
         raise MetricsError(f"{codes.size} groups for {len(targets)} predictions: give each its source recording.")
-    right, f1 = scores.argmax(axis=1) == targets, macro_f1(confusion(targets, scores))
-    by_class = 1 / np.bincount(targets)[targets] / len(np.unique(targets))
+    decided = scores.argmax(axis=1)
+    right, by_class = decided == targets, 1 / np.bincount(targets)[targets] / len(np.unique(targets))
     found: dict[str, tuple[float, float] | None] = dict.fromkeys(METRICS)
     found["accuracy"] = share_interval(right, codes)
     found["balanced_accuracy"] = share_interval(right, codes, by_class)
-    found["macro_f1"] = share_interval(right, codes, by_class, share=f1)
+    found["macro_f1"] = share_interval(
+        right, codes, f1_weights(targets, decided), bias=f1_bias(targets, decided, codes)
+    )
     if scores.shape[1] > TOP:
         found["top3"] = share_interval(in_top(targets, scores), codes)
     return found
 
 
 def share_interval(
-    outcome: npt.NDArray[np.bool_], groups: npt.ArrayLike, weights: Array | None = None, share: float | None = None
+    outcome: npt.NDArray[np.bool_], groups: npt.ArrayLike, weights: Array | None = None, bias: float = 0.0
 ) -> tuple[float, float] | None:
     """The 95 % interval of the weighted share of `outcome` `[N]` in recordings `groups`; None for one recording.
 
-    `weights` sum to one and are equal by default. `share` replaces the share, where the figure is another one of the
-    same clips and weights.
+    `weights` sum to one and are equal by default. `bias` is the bias of the share: where it is negative, the upper end
+    is that of the share without it.
     """
     codes = np.unique(np.asarray(groups), return_inverse=True)[1]
     if codes.max() == 0:
         return None
     if weights is None:
         weights = np.full(len(outcome), 1 / len(outcome))
-    return exact_interval(
-        float(weights @ outcome) if share is None else share, effective_number(outcome, weights, codes)
-    )
+    share, number = float(weights @ outcome), effective_number(outcome, weights, codes)
+    without_bias = min(share + max(0.0, -bias), 1.0)
+    return exact_interval(share, number)[0], exact_interval(without_bias, number)[1]
+
+
+def f1_weights(targets: Classes, decided: Classes) -> Array:
+    """The weights `[N]`, of sum one, with which the share of right decisions is the macro-F1.
+
+    F1 of class k is 2 hits / size, where its size is the number of clips of it and of decisions for it. So a clip has
+    the mean of 1 / size of its class and of the class decided for, times 2 / number of classes.
+    """
+    sizes = np.bincount(targets, minlength=decided.max() + 1) + np.bincount(decided, minlength=targets.max() + 1)
+    return (1 / sizes[targets] + 1 / sizes[decided]) / np.count_nonzero(sizes)
+
+
+def f1_bias(targets: Classes, decided: Classes, groups: Groups) -> float:
+    """The expected macro-F1 of such clips minus that of endlessly many, to second order; mostly negative.
+
+    F1 is a ratio of two sums over recordings, x / y, whose bias is -cov(x - F1 y, y) / y^2 (Cochran 1977, Sampling
+    techniques, 6.8). The covariance is that within each class, as the number of recordings of a class is given. A
+    recording with several classes counts as one for each; a class with one recording adds nothing.
+    """
+    classes = max(targets.max(), decided.max()) + 1
+    units, unit = np.unique(np.stack([targets, groups]), axis=1, return_inverse=True)
+    pairs, place = np.unique(np.concatenate([unit * classes + targets, unit * classes + decided]), return_inverse=True)
+    own, other = units[0][pairs // classes], pairs % classes
+    y, x = np.bincount(place), np.bincount(place, np.tile(targets == decided, 2))
+    sizes = np.bincount(other, y, classes)
+    rest = x - (np.bincount(other, x, classes) / np.maximum(sizes, 1))[other] * y
+    cells, cell = np.unique(own * classes + other, return_inverse=True)
+    count = np.bincount(units[0])[cells // classes]
+    within = np.bincount(cell, rest * y) - np.bincount(cell, rest) * np.bincount(cell, y) / count
+    covariance = np.where(count > 1, count / np.maximum(count - 1, 1), 0) * within
+    return -float((covariance / sizes[cells % classes] ** 2).sum() / np.count_nonzero(sizes))
 
 
 def effective_number(outcome: npt.NDArray[np.bool_], weights: Array, groups: Groups) -> float:

@@ -5,6 +5,7 @@ takes and its last layer, so that training, explanations and export use it as an
 the recipe, and never imported from there.
 """
 
+import hashlib
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +19,10 @@ from hubbub.errors import HubbubError
 from hubbub.models.cnn import as_images
 from hubbub.models.network import Network, NetworkError
 
-__all__ = ["PREFIX", "Custom", "NetworkFactory", "build_custom", "is_custom", "name_of", "with_custom"]
+__all__ = [
+    *("PREFIX", "Custom", "NetworkFactory", "build_custom", "fingerprint", "is_custom", "name_of", "random_weights"),
+    "with_custom",
+]
 
 #: A class or a function that makes a new network, for a number of classes or, without an argument, of the right size.
 NetworkFactory = Callable[..., nn.Module]
@@ -33,11 +37,17 @@ def is_custom(name: str) -> bool:
     return name.startswith(PREFIX)
 
 
+def _inner(factory: NetworkFactory) -> Any:
+    """The class or function of a `functools.partial`."""
+    inner: Any = factory
+    while hasattr(inner, "func"):
+        inner = inner.func
+    return inner
+
+
 def name_of(factory: NetworkFactory) -> str:
     """The module and the name of a class or function: `mypackage.MyNet`."""
-    inner: Any = factory
-    while hasattr(inner, "func"):  # functools.partial
-        inner = inner.func
+    inner = _inner(factory)
     module = getattr(inner, "__module__", "?").replace("__mp_main__", "__main__")  # as a started process calls it
     return f"{module}.{getattr(inner, '__qualname__', type(inner).__name__)}"
 
@@ -56,6 +66,40 @@ def with_custom(recipe: Recipe, factory: NetworkFactory) -> Recipe:
     kept = {"mode": recipe.network.mode, "channels": recipe.network.channels}
     network = settings.Network(name=PREFIX + name_of(factory), weights="none", dropout=0.0, **kept)
     return recipe.model_copy(update={"network": network})
+
+
+def fingerprint(factory: NetworkFactory, network: nn.Module) -> dict[str, str]:
+    """sha256 of the `source` of the factory and of its network's classes, and of the `shapes` of the network's weights.
+
+    PyTorch's and hubbub's classes do not count. Without `source` where Python does not find all of it, as after typing
+    at a prompt.
+    """
+    kinds = {type(module) for module in network.modules()}
+    own = [kind for kind in kinds if kind.__module__.partition(".")[0] not in ("torch", "hubbub")]
+    shapes = "".join(f"{name} {list(x.shape)}\n" for name, x in sorted(network.state_dict().items()))
+    found = {"shapes": hashlib.sha256(shapes.encode()).hexdigest()}
+    try:
+        sources = sorted({inspect.getsource(one) for one in (_inner(factory), *own)})
+    except (OSError, TypeError):
+        return found
+    return {"source": hashlib.sha256("\n".join(sources).encode()).hexdigest()} | found
+
+
+def random_weights(factory: NetworkFactory, network: Network, num_classes: int) -> tuple[list[str], int]:
+    """The weights (arrays with two and more axes) of a frozen `network` that its factory draws anew each time, and how
+    many it has in all. Two networks that begin with different random states are compared. The last layer does not
+    count: a head takes its place."""
+    body, made = network.body if isinstance(network, Custom) else network, []
+    with torch.random.fork_rng(devices=[]):
+        for seed in (0, 1):
+            torch.manual_seed(seed)
+            made.append(_make(factory, name_of(factory), num_classes).state_dict())
+    used = [
+        name
+        for name, weights in body.state_dict().items()
+        if weights.dim() > 1 and (body is not network or not name.startswith("fc."))
+    ]
+    return [name for name in used if not torch.equal(made[0][name], made[1][name])], len(used)
 
 
 class Custom(Network):

@@ -99,39 +99,54 @@ class _Standardise(nn.Module):
 class LogisticHead(_DenseHead):
     """Multinomial logistic regression on standardised embeddings; `c` is the inverse L2 penalty, as in scikit-learn.
 
-    The objective is scikit-learn's, minimised by torch's L-BFGS in single precision: ten times faster on 50 classes,
-    where choosing `c` takes most of the time.
+    The objective is scikit-learn's. L-BFGS minimises it in single precision, in coordinates where its curvature is at
+    most 1 in every direction: half the covariance of the embeddings and the penalty are an upper bound of it (Böhning,
+    "Multinomial logistic regression algorithm", 1992). Units that go together then take no more steps than others.
     """
 
     def __init__(self, c: float = 0.01, balanced: bool = False, compress: bool = False) -> None:
         self.c, self.balanced, self.compress = c, balanced, compress
 
+    @torch.no_grad()
     def fit(self, x: Array, y: Targets) -> Self:
         rows = torch.from_numpy(self._standardise(x))
         classes = np.unique(y)
-        targets = torch.from_numpy(np.searchsorted(classes, y))
-        weights = torch.from_numpy(row_weights(y, self.balanced))
         # Two classes share one column, as in scikit-learn: with two columns, the penalty would be half.
         columns = len(classes) if len(classes) > 2 else 1
-        weight = torch.zeros(x.shape[1], columns, requires_grad=True)
-        bias = torch.zeros(columns, requires_grad=True)
+        truth = nn.functional.one_hot(torch.from_numpy(np.searchsorted(classes, y)), len(classes)).float()
+        shares = torch.from_numpy(row_weights(y, self.balanced))[:, None] / len(rows)
+        penalty = 1 / (self.c * len(rows))
+        root = _root_of_curvature(rows, penalty)
+        turned, bias = (torch.zeros(size, columns, requires_grad=True) for size in (x.shape[1], 1))
         optimiser = torch.optim.LBFGS(
-            [weight, bias], max_iter=LBFGS_STEPS, history_size=20, line_search_fn="strong_wolfe",
+            [turned, bias], max_iter=LBFGS_STEPS, history_size=20, line_search_fn="strong_wolfe",
             tolerance_grad=1e-6, tolerance_change=1e-9,
         )  # fmt: skip
 
+        def weight() -> Tensor:
+            return torch.linalg.solve_triangular(root.mT, turned, upper=True)
+
         def objective() -> Tensor:
-            optimiser.zero_grad()
-            logits = rows @ weight + bias
+            current = weight()
+            logits = rows @ current + bias
             if columns == 1:
                 logits = nn.functional.pad(logits, (1, 0))
-            losses = nn.functional.cross_entropy(logits, targets, reduction="none")
-            loss = (losses * weights).mean() + weight.square().sum() / (2 * self.c * len(rows))
-            loss.backward()
-            return loss
+            log_p = logits.log_softmax(dim=1)
+            slopes = ((log_p.exp() - truth) * shares)[:, -columns:]
+            slope = rows.mT @ slopes + penalty * current
+            turned.grad = torch.linalg.solve_triangular(root, slope, upper=False).contiguous()
+            bias.grad = slopes.sum(dim=0, keepdim=True)
+            return penalty / 2 * current.square().sum() - (truth * log_p * shares).sum()
 
         optimiser.step(objective)
-        return self._set_layers([weight.detach().numpy()], [bias.detach().numpy()], y)
+        return self._set_layers([weight().numpy()], [bias.detach()[0].numpy()], y)
+
+
+def _root_of_curvature(rows: Tensor, penalty: float) -> Tensor:
+    """The Cholesky factor `[D, D]` of an upper bound of the logistic loss's curvature, for `rows` `[N, D]`."""
+    bound = (rows.mT @ rows / (2 * len(rows))).double()
+    bound.diagonal().add_(max(penalty, 1e-7 * float(bound.trace())))  # so that rounding cannot make it singular
+    return torch.linalg.cholesky(bound).float()
 
 
 class DiscriminantHead(_DenseHead):

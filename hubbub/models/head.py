@@ -4,6 +4,7 @@ A fitted head is stored as arrays, or as LightGBM's text dump: loading it never 
 0 .. K-1, and each of them occurs. A row is the embedding of a segment or of a whole clip.
 """
 
+from abc import ABC, abstractmethod
 from typing import Self
 
 import numpy as np
@@ -19,15 +20,20 @@ Array = npt.NDArray[np.float32]
 Targets = npt.NDArray[np.int64]
 
 
-class Head(ClassifierMixin, BaseEstimator):
+class Head(ClassifierMixin, BaseEstimator, ABC):
     """A classifier of embeddings `[N, D]`: `fit(X, y [N])`, `decision_function(X)` -> logits `[N, K]`, `predict_proba`,
     `predict`. What was fitted is in `arrays` and `texts`, from which `restore` rebuilds the head.
     """
 
     classes_: Targets
 
+    @abstractmethod
+    def fit(self, x: Array, y: Targets) -> Self:
+        """Fits the head to embeddings `[N, D]` and their targets `[N]`."""
+
+    @abstractmethod
     def decision_function(self, x: Array) -> Array:
-        raise NotImplementedError
+        """Embeddings `[N, D]` -> logits `[N, K]`."""
 
     def module(self) -> nn.Module | None:
         """The fitted head as a torch module, embeddings `[N, D]` -> logits `[N, K]`; None where it has no gradient."""
@@ -41,9 +47,9 @@ class Head(ClassifierMixin, BaseEstimator):
         """The texts of the fitted head."""
         return {}
 
+    @abstractmethod
     def restore(self, arrays: dict[str, Array], texts: dict[str, str], classes: int) -> Self:
         """Restore the fitted head from its `arrays` and `texts`."""
-        raise NotImplementedError
 
     def predict_proba(self, x: Array) -> Array:
         return softmax(self.decision_function(x), axis=1)

@@ -13,7 +13,7 @@ from hubbub.models.network import Network, NetworkError
 if TYPE_CHECKING:
     from hubbub.models.custom import NetworkFactory
 
-__all__ = ["NETWORKS", "NetworkError", "build_network"]
+__all__ = ["NETWORKS", "NetworkError", "build_network", "input_size"]
 
 
 # fmt: off
@@ -149,7 +149,7 @@ def build_network(recipe: Recipe, num_classes: int, factory: "NetworkFactory | N
     if factory is not None:
         from hubbub.models.custom import build_custom
 
-        return build_custom(recipe, num_classes, factory, _input_size(recipe))
+        return build_custom(recipe, num_classes, factory, input_size(recipe))
     return NETWORKS.get(name, _timm)(recipe, num_classes)
 
 
@@ -192,7 +192,7 @@ def _input_shape(recipe: Recipe, smallest: int | tuple[int, int] = 1, channels: 
     return bands, frames
 
 
-def _input_size(recipe: Recipe) -> tuple[int, ...]:
+def input_size(recipe: Recipe) -> tuple[int, ...]:
     """The size of a segment at the network's input: of a wave, of a spectrogram, or of an image in colour."""
     settings, length = recipe.frontend, recipe.windows.length
     if settings.name == "none":

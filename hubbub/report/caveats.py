@@ -1,13 +1,13 @@
 """What belongs beside a run's figures: few recordings, seeds that change nothing, whether more data would help."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
 
 from hubbub.errors import count
 
-__all__ = ["FEWEST_IN_ALL", "FEWEST_OF_A_CLASS", "few_recordings", "more_recordings", "seeds_agree"]
+__all__ = ["FEWEST_IN_ALL", "FEWEST_OF_A_CLASS", "few_recordings", "more_recordings", "seeds_agree", "tags"]
 
 #: With 50 recordings, the interval of an accuracy of 0.9 reaches from about 0.79 to 0.96; with fewer it is wider.
 FEWEST_IN_ALL = 50
@@ -80,3 +80,8 @@ def _equal(first: pd.DataFrame, second: pd.DataFrame) -> bool:
     order = ["level", "clip", "start"]
     one, other = (table.sort_values(order).select_dtypes("number").to_numpy() for table in (first, second))
     return one.shape == other.shape and bool(np.array_equal(one, other))
+
+
+def tags(lines: Iterable[str]) -> str:
+    """The tags of caveats, each once: `NO GROUPS; QUICK`. A caveat without a tag stands as it is."""
+    return "; ".join(dict.fromkeys(line.partition(":")[0] for line in lines))

@@ -104,7 +104,7 @@ def _open(folder: Path, name: str) -> Run:
     return Run(
         name=name,
         environment=run_folder.read_environment(folder),
-        title=summary.recipe,
+        title=summary.title,
         reasons=summary.why_not_comparable,
         threads=tuple(sorted({count for cell in run_folder.threads(folder) for count in cell.threads})),
         rows=rows,

@@ -19,6 +19,7 @@ from hubbub.metrics import classification
 from hubbub.report import plots, run_folder, tables
 from hubbub.report.data_section import data_section
 from hubbub.report.results import LEVELS, Environment, Summary
+from hubbub.report.roc_choice import roc_choice
 from hubbub.report.summary import (
     INTERVALS,
     NAMES,
@@ -117,6 +118,7 @@ def _facts(folder: Path) -> dict[str, Any]:
         "unknown": tables.unknown_table(summary),
         "unknown_in_words": tables.describe_unknown(summary),
         "pictures": _plots(folder, clips, calibrated),
+        "rocs": roc_choice(*clips) if calibrated else None,
         "mistakes": [sample for sample in samples if sample["kind"] == "mistake"],
         "right": [sample for sample in samples if sample["kind"] == "right"],
         "speed": tables.speed_table(folder, summary, environment),

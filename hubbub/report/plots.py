@@ -39,6 +39,8 @@ FEW = 12
 WEAKEST = 5
 #: The shade of blue on which black and white have the same contrast, about 4.6 to 1.
 EVEN = 0.72
+#: Names of learning curves that do not say enough.
+CURVES = {"train_accuracy": "train accuracy, batches as trained on"}
 #: Inches per cell of a confusion matrix, characters of a class name.
 CELL, LONGEST_NAME = 0.21, 28
 
@@ -115,13 +117,14 @@ def reliability(levels: Mapping[str, Calibration], path: Path) -> None:
 
 
 def curves(histories: Sequence[pd.DataFrame], chosen: Sequence[int], path: Path) -> None:
-    """Losses and validation figures over the epochs; several trainings as thin lines, and their mean in bold.
+    """Losses and figures of segments over the epochs; several trainings as thin lines, and their mean in bold.
 
-    `chosen` is the epoch that each training chose. The mean ends with the shortest training.
+    `chosen` is the epoch that each training chose. The mean ends with the shortest training. Columns that one training
+    lacks, as those of earlier versions do, are left out.
     """
-    columns = list(histories[0].columns.drop("epoch"))
+    columns = [c for c in histories[0].columns.drop("epoch") if all(c in history for history in histories)]
     losses = [column for column in columns if column.endswith("loss")]
-    panels = {"cross-entropy": losses, "validation segments": [c for c in columns if c not in losses]}
+    panels = {"cross-entropy": losses, "segments": [c for c in columns if c not in losses]}
     panels = {title: shown for title, shown in panels.items() if shown}
     figure, places = _figure(4 * len(panels), 3.2, columns=len(panels))
     colours = dict(zip(columns, COLOURS, strict=False))
@@ -132,7 +135,7 @@ def curves(histories: Sequence[pd.DataFrame], chosen: Sequence[int], path: Path)
                 axes.plot(history["epoch"], history[column], color=colours[column], lw=0.7, alpha=0.45)
             mean = pd.concat([h.set_index("epoch")[column] for h in histories], axis=1).dropna().mean(axis=1)
             look = {"color": colours[column], "lw": 2, "marker": "." if len(mean) < 30 else None}
-            axes.plot(mean.index, mean, label=column.replace("_", " "), **look)
+            axes.plot(mean.index, mean, label=CURVES.get(column, column.replace("_", " ")), **look)
         for epoch in set(chosen):
             label = f"chosen: {epochs}" if epoch == chosen[0] else None
             axes.axvline(epoch, color="0.5", linestyle=":", lw=1, label=label)

@@ -16,6 +16,7 @@ __all__ = [
     "ClassScores",
     "Content",
     "DataFacts",
+    "EmbedSeconds",
     "Environment",
     "Figure",
     "FoldScores",
@@ -94,11 +95,26 @@ class Level(Content):
         return found
 
 
-class Seconds(Content):
-    """Time spent [s]."""
+class EmbedSeconds(Content):
+    """The time of a frozen network's embeddings within `fit` and `predict` [s]. They were computed once, at `computed`,
+    for all cells, and came from the cache."""
 
     fit: float
     predict: float
+    computed: datetime
+
+
+class Seconds(Content):
+    """Times from decoded sound [s]: `fit` to a fitted classifier, `predict` to the answers on the test part.
+
+    Both include a frozen network's embeddings of their clips, whose share is `embed`. A run has a `total`, in which
+    each clip is embedded once. Earlier versions left the embeddings out of all times.
+    """
+
+    fit: float
+    predict: float
+    embed: EmbedSeconds | None = None
+    total: float | None = None
 
 
 class Threads(Content):
@@ -240,7 +256,8 @@ class Scored(Content):
 
 
 class Environment(Content):
-    """Versions, machine, data and protocol of a run; `scored` where hubbub trained nothing."""
+    """Versions, machine, data and protocol of a run; `scored` where hubbub trained nothing. `network` is the
+    fingerprint of a network of the caller's own."""
 
     hubbub: str = ""
     python: str = ""
@@ -248,6 +265,7 @@ class Environment(Content):
     machine: Machine = Machine()
     data: DataFacts
     weights: dict[str, str] = {}
+    network: dict[str, str] = {}
     protocol: str
     test_folds: list[str] = Field(min_length=1)
     why_not_comparable: list[str]
@@ -286,7 +304,7 @@ class CellScores(Content):
 
 
 class PredictSeconds(Content):
-    """Time spent on predictions [s]."""
+    """Time from decoded sound to the answers on a part [s], a frozen network's embeddings included."""
 
     predict: float
 
@@ -318,7 +336,9 @@ class CellResult(CellScores):
 
 
 class Throughput(Content):
-    """The speed of a cell's classifier."""
+    """The speed of a cell's classifier from decoded sound to answers: the median over `batches`, which hold `segments`
+    in all."""
 
     segments_per_second: float
     segments: int = 0
+    batches: int = 0

@@ -9,6 +9,8 @@ import pandas as pd
 from hubbub.classifier.base import ClassifierError
 from hubbub.classifier.load import load
 from hubbub.report import run_folder
+from hubbub.report.caveats import tags
+from hubbub.report.reading import ReportError
 from hubbub.report.results import Summary
 from hubbub.runtime.escape import escape_control
 
@@ -32,7 +34,7 @@ class Run:
         self.folder = Path(folder)
         self._network = network
         if missing := run_folder.missing_file(self.folder):
-            raise run_folder.ReportError(
+            raise ReportError(
                 f"{folder} has no {missing}: it is not a finished run. Give the folder of a run, such as runs/NAME; "
                 "the command that began a run finishes it."
             )
@@ -74,5 +76,5 @@ class Run:
             f"clip accuracy {accuracy.mean:.3f}, 95 % interval {interval}; {tests}",
         ]
         if reasons := self.summary.why_not_comparable:
-            lines.append("read first: " + "; ".join(dict.fromkeys(line.partition(":")[0] for line in reasons)))
+            lines.append("read first: " + tags(reasons))
         return "\n".join(map(escape_control, lines))

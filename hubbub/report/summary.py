@@ -24,6 +24,7 @@ from hubbub.metrics.intervals import METHOD, share_interval
 from hubbub.metrics.intervals import intervals as intervals_of
 from hubbub.report import run_folder
 from hubbub.report.caveats import few_recordings, more_recordings, seeds_agree
+from hubbub.report.costs import run_seconds
 from hubbub.report.results import (
     LEVELS,
     ClassScores,
@@ -34,7 +35,6 @@ from hubbub.report.results import (
     LevelCalibration,
     LevelName,
     RawCalibration,
-    Seconds,
     Summary,
     Threads,
     Unknown,
@@ -51,7 +51,6 @@ __all__ = [
     "fold_table",
     "has_other_intervals",
     "level_figures",
-    "per_class_table",
     "summarise",
     "uncalibrated",
     "verify",
@@ -152,7 +151,8 @@ def _summary(folder: Path) -> Summary:
         level_figures(predicted[predicted["level"] == level], environment) for level in LEVELS
     )
     classes, recordings = class_scores(predicted[predicted["level"] == "clip"]), predicted["group"].nunique()
-    few = few_recordings({one.label: one.recordings for one in classes if one.clips}, recordings)
+    several = recipe.protocol.kind != "time"  # else each stretch of the one recording has a group of its own
+    few = few_recordings({one.label: one.recordings for one in classes if one.clips}, recordings) if several else None
     return Summary(
         recipe=recipe.title or folder.name,
         data=environment.data.name,
@@ -169,7 +169,7 @@ def _summary(folder: Path) -> Summary:
         classes=classes,
         unknown=_unknown(folder, recipe),
         **_measured(folder, predicted, environment),
-        more_recordings=more_recordings(run_folder.read_learning_curve(folder)),
+        more_recordings=more_recordings(run_folder.read_learning_curve(folder)) if several else None,
     )
 
 
@@ -182,7 +182,7 @@ def _measured(folder: Path, predicted: pd.DataFrame, environment: Environment) -
     spent = [seconds for place in places if (seconds := run_folder.read_result(place).seconds)]
     return {
         "calibration": _calibration(predicted, uncalibrated(folder, predicted)),
-        "seconds": Seconds(fit=sum(one.fit for one in spent), predict=sum(one.predict for one in spent)),
+        "seconds": run_seconds(spent, len(environment.test_folds)),
         "segments_per_second": statistics.median(run_folder.read_throughput(p).segments_per_second for p in places),
     }
 
@@ -315,23 +315,6 @@ def weakest(summary: Summary, most: int = 2) -> str:
         f"{one.label} (F1 {one.f1:.3f}, recall {one.recall:.3f}, {count(one.recordings, 'recording')})"
         for one in sorted(tested, key=lambda one: one.f1 or 0)[:most]
     )
-
-
-def per_class_table(
-    clip_targets: Targets,
-    clip_scores: Scores,
-    segment_targets: Targets,
-    segment_scores: Scores,
-    labels: tuple[str, ...],
-) -> pd.DataFrame:
-    """Precision, recall, F1, support and AUC of each class, at clip and at segment level."""
-    tables = []
-    for level, targets, scores in (("clip", clip_targets, clip_scores), ("segment", segment_targets, segment_scores)):
-        table = pd.DataFrame(classification.per_class(targets, scores))
-        table.insert(0, "class", labels)
-        table.insert(0, "level", level)
-        tables.append(table)
-    return pd.concat(tables, ignore_index=True)
 
 
 def fold_table(summary: Summary) -> pd.DataFrame:

@@ -139,10 +139,21 @@ def speed_table(folder: Path, summary: Summary, environment: Environment) -> Tab
     if (spent := summary.seconds) is None:
         return None
     trained = run_folder.read_result(run_folder.cells(folder)[0][2]).trainable_parameters
+    whole = f"{spent.total:,.1f} s" if spent.total is not None else "-"
     rows = [
-        ("segments a second, waves to probabilities", f"{summary.segments_per_second:,.0f}"),
-        ("fitting, all folds and seeds", f"{spent.fit:,.1f} s"),
-        ("predicting the test parts", f"{spent.predict:,.1f} s"),
+        ("segments a second, from decoded sound to answers", f"{summary.segments_per_second:,.1f}"),
+        ("fitting, all folds and seeds, from decoded sound", f"{spent.fit:,.1f} s"),
+        ("predicting the test parts, from decoded sound", f"{spent.predict:,.1f} s"),
+        ("both together, each clip embedded once" if spent.embed else "both together", whole),
+        *(
+            [
+                ("of these the embeddings of training and validation clips, cached", f"{spent.embed.fit:,.1f} s"),
+                ("of these the embeddings of test clips, cached", f"{spent.embed.predict:,.1f} s"),
+                ("embeddings computed, UTC", spent.embed.computed.astimezone(UTC).strftime("%Y-%m-%d %H:%M")),
+            ]
+            if spent.embed
+            else []
+        ),
         *([("trained parameters", f"{trained:,}")] if trained else []),
         ("accelerator", environment.machine.accelerator),
         ("processor threads", str(environment.machine.threads)),

@@ -2,7 +2,7 @@
 
 Lightning's loggers write. Here their runs are opened before a training, continued when a run folder is trained again,
 and closed. A tracker that cannot be used is an error before the training; one that fails later loses its own further
-metrics, and the training goes on. Only settings and metrics are sent.
+metrics, and the training goes on. Settings and metrics are sent, and to MLflow the results' files at the end.
 """
 
 import logging
@@ -22,7 +22,7 @@ from hubbub.runtime import files, homes
 if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
 
-__all__ = ["TrackerError", "log_metrics", "open_loggers"]
+__all__ = ["TrackerError", "log_artifacts", "log_metrics", "open_loggers"]
 
 _log = logging.getLogger("hubbub")
 # Defaults of the trackers during a run, which the user's environment overrides: print nothing, send no telemetry, and
@@ -60,9 +60,16 @@ class _Run:
 
 @contextmanager
 def open_loggers(
-    names: Collection[str], folder: Path, *, run: str, group: str, settings: dict[str, Any], store: Path
+    names: Collection[str],
+    folder: Path,
+    *,
+    run: str,
+    group: str,
+    settings: dict[str, Any],
+    store: Path,
+    tensorboard: bool = True,
 ) -> Iterator[list["Logger"]]:
-    """Yields Lightning's loggers of one training: TensorBoard's and those of `names` ("mlflow", "wandb").
+    """Yields Lightning's loggers of one training: TensorBoard's, if wanted, and those of `names` ("mlflow", "wandb").
 
     Each logs to a run named `run` in the experiment (MLflow) or project (W&B) `group`, with `settings` (nested) as
     hyperparameters. The run ends with the block: finished, or failed if the block raises. `folder` holds the files of
@@ -81,7 +88,7 @@ def open_loggers(
         stack.enter_context(_environment(_DEFAULTS, user_set))
         loggers = []
         with _environment(_BEFORE_TRAINING, user_set):
-            for name in ("tensorboard", *wanted):
+            for name in (*(("tensorboard",) if tensorboard else ()), *wanted):
                 logger, end = _OPEN[name](one)
                 stack.push(partial(_end, name, end))
                 loggers.append(logger)
@@ -92,6 +99,23 @@ def log_metrics(loggers: Iterable["Logger"], metrics: dict[str, float]) -> None:
     """Log metrics at the end of a training, such as those of the test part."""
     for logger in loggers:
         logger.log_metrics(metrics)
+
+
+def log_artifacts(loggers: Iterable["Logger"], paths: Iterable[Path]) -> None:
+    """Copies files and folders to MLflow's run at the end of a training; other loggers take none. If the server does
+    not take one, the rest is left out with a warning."""
+    from lightning.pytorch.loggers import MLFlowLogger
+
+    for logger in (one for one in loggers if isinstance(one, MLFlowLogger) and not getattr(one, "lost", False)):
+        assert logger.run_id is not None
+        try:
+            for path in paths:
+                if path.is_dir():
+                    logger.experiment.log_artifacts(logger.run_id, str(path), path.name)
+                else:
+                    logger.experiment.log_artifact(logger.run_id, str(path))
+        except Exception as error:  # of MLflow, requests or the server
+            _log.warning("MLflow has not all files of the run (%s); they are in its folder", _why(error))
 
 
 _Opened = tuple["Logger", Callable[[str], object]]

@@ -36,7 +36,10 @@ SIDE_SHARE = 0.4
 class Training(lightning.LightningModule):
     """Trains one network with cross-entropy on segments.
 
-    Logs `train_loss` and, on validation segments, `val_*`; `history` holds them for each epoch. `lowered` is for a
+    Logs `train_loss`, `train_accuracy` and, on validation segments, `val_*`; `history` holds them for each epoch.
+    `train_accuracy` is that of the training batches as the network got them: augmented, with dropout, and with the
+    weights of that moment. Mixed segments have no one class, so a training that mixes has none. Logs the learning rates
+    of each epoch's last step as `learning_rate` (of the head) and `backbone_learning_rate`. `lowered` is for a
     plateau schedule without validation: the epochs at whose end an earlier fit lowered its rate.
     """
 
@@ -71,6 +74,7 @@ class Training(lightning.LightningModule):
         self.history: list[dict[str, float]] = []
         self.threads: set[int] = set()  # numbers of CPU threads used in the epochs
         self._losses: list[Tensor] = []
+        self._right: list[Tensor] = []  # whether each training segment was decided right
         self._metrics: dict[str, float] = {}
         self._validated: list[tuple[Tensor, Tensor]] = []
 
@@ -133,6 +137,8 @@ class Training(lightning.LightningModule):
         if self.mixing:
             targets = nn.functional.one_hot(targets, len(self.classifier.labels)).float()
         logits, targets = self._forward(inputs, targets, generator)
+        if not self.mixing:
+            self._right.append(logits.detach().argmax(1) == targets)
         loss = self._loss(logits, targets)
         for side in self.network.side_logits():
             loss = loss + SIDE_SHARE * self._loss(side, targets)
@@ -165,12 +171,19 @@ class Training(lightning.LightningModule):
         self._swap_average()
 
     def on_train_epoch_end(self) -> None:
-        (losses,) = self._from_all_devices(float(torch.stack(self._losses).mean()))
+        right = torch.cat(self._right).float().cpu() if self._right else torch.zeros(0)
+        losses, hits, seen = self._from_all_devices(
+            float(torch.stack(self._losses).mean()), float(right.sum()), len(right)
+        )
         self._losses.clear()
-        row = {"epoch": self.current_epoch + 1, "train_loss": float(np.mean(losses)), **self._metrics}
+        self._right.clear()
+        trained = {"train_loss": float(np.mean(losses))}
+        if sum(seen):
+            trained["train_accuracy"] = sum(hits) / sum(seen)
+        row = {"epoch": self.current_epoch + 1, **trained, **self._metrics}
         self.history.append(row)
-        self.log("train_loss", row["train_loss"], prog_bar=True, sync_dist=True)
-        self.log("learning_rate", self._rate("head"), sync_dist=True)
+        self.log_dict(trained, prog_bar=True, sync_dist=True)
+        self.log_dict(self._last_rates(), sync_dist=True)
         if self.each_epoch:
             self.each_epoch(row)
 
@@ -211,6 +224,12 @@ class Training(lightning.LightningModule):
         if self.trainer.world_size > 1:
             torch.distributed.all_gather_object(gathered, values)
         return [list(parts) for parts in zip(*gathered, strict=True)]
+
+    def _last_rates(self) -> dict[str, float]:
+        """The learning rates of the epoch's last step; 0 for a backbone that it did not train."""
+        names = {"head": "learning_rate", "backbone": "backbone_learning_rate"}
+        groups = {group["name"]: group["lr"] for group in self.optimizers().param_groups}  # type: ignore[union-attr]
+        return {names[name]: 0.0 if name == "backbone" and self.freezing else lr for name, lr in groups.items()}
 
     def _rate(self, group: str) -> float:
         settings = self.settings

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 import hubbub
 from hubbub.audio import capture, decode, waves
 from hubbub.audio.decode import AudioError
-from hubbub.audio.waves import FRAME, SILENCE, Downmixer, WaveError
+from hubbub.audio.waves import FRAME, NARROW, SILENCE, Downmixer, WaveError
 from hubbub.classifier.calibration import Confidence
 from hubbub.classifier.torch_classifier import ClassifierError, TorchClassifier
 from hubbub.cli.main import app
@@ -97,6 +97,22 @@ def test_samples_of_any_kind_give_the_answer_of_the_float_wave(kind: str) -> Non
     assert streamed(KINDS[kind](WAVE))[0] == pytest.approx(RIGHT.scores, abs=tolerance)
 
 
+def test_16_bit_numbers_in_32_bit_integers_are_no_silence() -> None:
+    narrow = np.round(WAVE * 2**15).astype(np.int32)
+    for samples in (narrow, narrow.astype(">i4"), np.stack([narrow, narrow])):
+        heard = MODEL.classify(samples, RATE)
+        assert heard.scores == pytest.approx(RIGHT.scores, abs=1e-3) and heard.warnings == ()
+    assert streamed(narrow)[1] == (NARROW, SILENCE), "a stream cannot be scaled by what comes later"
+    assert not {NARROW, SILENCE} & set(streamed(np.concatenate([narrow, narrow * 2**15]))[1])
+
+
+@pytest.mark.parametrize("step", [2**8, 2**16])
+def test_dither_of_24_and_16_bits_in_32_bit_integers_is_silence(step: int) -> None:
+    dither = step * np.random.default_rng(0).integers(-1, 2, 2 * RATE, dtype=np.int32)
+    assert MODEL.classify(dither, RATE).warnings == (SILENCE,) == streamed(dither)[1]
+    assert MODEL.classify(np.zeros(2 * RATE, np.int32), RATE).warnings == (SILENCE,)
+
+
 REFUSED: dict[str, tuple[Any, str]] = {
     "int16 as float": (np.round(WAVE * 2**15), "only whole numbers, up to 1.*integers kept as floats.*divide"),
     "int16 as float, resampled": (WAVE * 2**15, "beyond 256 times full scale, up to .*divide 16-bit numbers by 32768"),
@@ -156,6 +172,8 @@ def test_a_float_stream_that_begins_with_silence_is_no_stream_of_integers() -> N
     stream.feed(np.zeros(RATE))
     stream.feed(2.5 * WAVE)
     stream.feed(np.array([2.0, -2.0]))
+    stream.end()
+    assert stream.seconds == 3 + 2 / RATE and stream.warnings == ()
 
 
 # Shapes

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from hubbub.cli.main import app
 from hubbub.cli.options import out
+from hubbub.errors import HubbubError
 from tests.helpers.sounds import sounds
 
 
@@ -34,6 +35,29 @@ def test_a_good_folder_gives_its_classes_and_no_problems(tmp_path: Path) -> None
     assert lines[0] == f"{tmp_path.name}: 6 clips of 2 classes, 3 s (0.5 s each), 6 recordings, no folds"
     assert lines[1].split() == ["class", "clips", "length", "recordings", "sample", "rates", "[Hz]"]
     assert lines[2].split() == ["class00", "3", "2", "s", "3", "8,000"]
+
+
+def test_the_data_are_read_with_the_options_of_train(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "mine", 2)
+    assert ", 3 recordings, " in checked(folder, "--group", r"(\d)\.wav")[1][0]
+    folder_of(tmp_path / "later", 2, each=1)
+    assert checked(folder, "--test", str(tmp_path / "later"))[1][0].endswith("folds test, train")
+    files = [str(file.relative_to(folder)) for file in sorted(folder.rglob("*.wav"))]
+    listed = tmp_path / "list.csv"
+    listed.write_text("take,kind\n" + "".join(f"{file},{file[:7]}\n" for file in files))
+    columns = ("--set", "data.columns.path=take", "--set", "data.columns.label=kind")
+    assert checked(listed, *columns, "--set", f"data.root={folder}")[1][0].startswith("list: 6 clips of 2 classes")
+    with pytest.raises(HubbubError, match=r"--set train\.epochs=3: nothing is trained here"):
+        CliRunner().invoke(app, ["data", "check", str(folder), "--set", "train.epochs=3"], catch_exceptions=False)
+
+
+def test_what_is_not_looked_for_among_broken_files_is_said(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, 2)
+    (folder / "class00" / "0.wav").write_text("not a sound")
+    status, lines = checked(folder)
+    assert status == 1 and "clips with the same recorded sound are looked for only where all can be used" in "".join(
+        lines
+    )
 
 
 def test_many_classes_are_shortened_to_those_of_the_fewest_recordings(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hubbub.cli.demo import run_demo
 from hubbub.runtime import download
 
-FAST = ["train.epochs=1", "network.width=2", "evaluate.resamples=20", "data.limit=2"]
+FAST = ["train.epochs=1", "network.width=2", "data.limit=2"]
 
 
 def run(tmp_path: Path, settings: list[str]) -> str:

@@ -194,7 +194,7 @@ def test_a_folder_of_ones_own_recordings_from_list_to_answer(sounds: Path, tmp_p
     assert "source recordings" in hubbub("data", "leaks", "street-cnn", *leaking, status=1).stdout
     settings = [
         *(f'data.name="{sounds / "list.csv"}"', "train.epochs=1", "network.width=2", "windows.length=8000"),
-        *("windows.hop=8000", "evaluate.resamples=20"),
+        *("windows.hop=8000"),
     ]
     options = [word for setting in settings for word in ("--set", setting)]
     done = hubbub("bench", "street-cnn", *options, "--out", tmp_path, "--name", "own")
@@ -208,7 +208,6 @@ def test_a_folder_of_ones_own_recordings_from_list_to_answer(sounds: Path, tmp_p
 def test_train_runs_one_split(sounds: Path, tmp_path: Path) -> None:
     settings = [
         *(f'data.name="{sounds / "list.csv"}"', "network.width=2", "windows.length=8000", "windows.hop=8000"),
-        "evaluate.resamples=20",
     ]
     options = [word for setting in settings for word in ("--set", setting)]
     words = ["--fold", "1", "--seed", "3", "--epochs", "1", "--lr", "0.01", "--batch-size", "8", "--out", tmp_path]
@@ -218,6 +217,15 @@ def test_train_runs_one_split(sounds: Path, tmp_path: Path) -> None:
     assert not (run / "classifier").exists()
     recipe = Recipe.load(run / "recipe.toml").train
     assert (recipe.epochs, recipe.learning_rate, recipe.batch_size, recipe.seeds) == (1, 0.01, 8, (3,))
+
+
+def test_a_run_that_is_refused_is_an_error_and_names_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "mine" / "dog").mkdir(parents=True)
+    soundfile.write(tmp_path / "mine" / "dog" / "a.wav", np.random.default_rng(0).normal(0, 0.1, RATE), RATE)
+    done = hubbub("train", tmp_path / "mine", "--from-scratch", "--out", tmp_path / "runs", status=2)
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("error: mine has clips of 1 class (dog). Two classes are needed")
+    assert "failed" not in done.stderr and "runs" not in done.stderr and not done.stdout
 
 
 def test_data_list_and_recipes_name_what_there_is() -> None:

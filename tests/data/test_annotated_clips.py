@@ -79,7 +79,7 @@ def test_a_table_is_a_data_set_by_its_name_and_by_that_of_its_folder(
         assert spans(clips) == EXPECTED and clips.labels == ("beep", "hiss")
         assert set(clips.table["group"]) == {"night.wav"} and clips.group_source == "file"
         assert note(clips, "ANNOTATIONS") == (
-            "ANNOTATIONS: 3 in 1 recording gave 3 clips of 5.805 s in all; windows of 0.975 s every 0.48 s have the "
+            "ANNOTATIONS: 3 in 1 recording gave 3 clips of 5.8 s in all; windows of 0.975 s every 0.48 s have the "
             "label that fills 0.5 of them"
         )
         assert len(clips.notes) == 1
@@ -234,7 +234,7 @@ def test_contradictions_repeats_and_points_are_counted_by_name(night: Path) -> N
         "CONTRADICTORY: 4 windows left out, which another label fills too (night.csv row 2: rain and dog, night.csv "
         "row 3: dog and rain); nothing is left of 1 annotation"
     )
-    assert note(clips, "REPEATED") == "REPEATED ROWS: 1 rows of night.csv repeat others and count once"
+    assert note(clips, "REPEATED") == "REPEATED ROWS: 1 row of night.csv like others; each counts once"
     assert note(clips, "LEFT OUT") == "LEFT OUT: 1 label of night.csv at a point in time (row 6: dog)"
     rows(night / "night.csv", "start,end,label", "4,5,dog", "4,5,rain")
     with pytest.raises(ClipsError, match=r"no clip is left of 2 annotations\. CONTRADICTORY: 4 windows"):

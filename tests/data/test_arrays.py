@@ -27,7 +27,7 @@ from hubbub.experiment.resolve import fit_to_data
 from hubbub.experiment.run import run_recipe
 from hubbub.training.batches import Stored
 
-TINY = ["data.limit=2", "train.epochs=2", "train.batch_size=16", "evaluate.resamples=50"]
+TINY = ["data.limit=2", "train.epochs=2", "train.batch_size=16"]
 GREY = ["frontend.size=[32,32]", 'frontend.scale="minmax"']
 MAGMA = [*GREY, 'frontend.colours="magma"', "network.name=baseline", "network.channels=3"]
 

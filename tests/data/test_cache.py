@@ -22,8 +22,9 @@ import torch
 
 from hubbub.audio import decode
 from hubbub.classifier.torch_classifier import TorchClassifier
+from hubbub.config.data import Data
 from hubbub.config.recipe import Recipe
-from hubbub.config.sections import Data, FrontEnd, Network, Windows
+from hubbub.config.sections import FrontEnd, Network, Windows
 from hubbub.data import cache
 from hubbub.data.cache import Segments, Waves
 from hubbub.data.clips import Clips, ClipsError, build
@@ -258,6 +259,10 @@ def test_embeddings_are_computed_once_for_a_network(
     assert len(cache.embed(fewer, classifier).offsets) == 3
     monkeypatch.setattr(TorchClassifier, "outputs", None)
     again = cache.embed(waves, classifier)
+    assert again.seconds == first.seconds > 0 and again.computed == first.computed, "what it cost is kept with it"
+    parts = [again.of(rows) for rows in np.array_split(np.random.default_rng(0).permutation(len(waves)), 3)]
+    assert sum(part.seconds for part in parts) == pytest.approx(first.seconds)
+    assert all(part.seconds == pytest.approx(first.seconds * len(part.values) / len(first.values)) for part in parts)
     assert isinstance(again.values, np.memmap)
     np.testing.assert_array_equal(again.values, first.values)
     np.testing.assert_array_equal(again.offsets, first.offsets)
@@ -293,7 +298,7 @@ def test_what_is_damaged_is_made_again_and_a_line_says_so(
     samples, rows = np.array(waves.samples), np.array(cache.embed(waves, classifier).values)
     kept = entries(own_cache)
     assert {Path(name).name for name in kept} == {
-        "samples.f32", "clips.json", "entry.json", "values.npy", "offsets.npy",
+        "samples.f32", "clips.json", "entry.json", "values.npy", "offsets.npy", "cost.json",
     }  # fmt: skip
     for name in kept:
         old = (own_cache / name).read_bytes()
@@ -308,7 +313,9 @@ def test_what_is_damaged_is_made_again_and_a_line_says_so(
         np.testing.assert_array_equal(cache.embed(again, classifier).values, rows)
         (said,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
         assert said.startswith("warning: damaged in the cache, made again: ") and name.rpartition("/")[0] in said
-        assert (own_cache / name).read_bytes() == old and entries(own_cache) == kept
+        assert entries(own_cache) == kept
+        timed = name.endswith("cost.json") or ("embeddings/" in name and name.endswith("entry.json"))
+        assert timed or (own_cache / name).read_bytes() == old, "all but the time it took is the same again"
         caplog.clear()
         cache.embed(cache.decode_clips(clips, RATE_HZ), classifier)
         assert not caplog.records
@@ -338,6 +345,9 @@ def test_offsets_of_other_clips_are_refused() -> None:
     with pytest.raises(ValueError, match="not 4 whole numbers"):
         cache.offsets_of(good.astype(float), 3, 5)
 
+
+# Files that hold the time that the entry took, and its checksums.
+MEASURED = ("cost.json", "entry.json")
 
 # Decodes, or embeds what is decoded, as the fixtures do; killed once so many pieces are written (0: never).
 FILLING = """
@@ -383,14 +393,14 @@ def test_a_killed_process_leaves_what_the_next_goes_on_from(
     assert len(filling(tmp_path, what, 1)) == 1
     assert len(filling(tmp_path, what, 0)) == pieces - 3
     assert {Path(name).name for name in entries(own_cache)} == {
-        "samples.f32", "clips.json", "entry.json", "values.npy", "offsets.npy",
+        "samples.f32", "clips.json", "entry.json", "values.npy", "offsets.npy", "cost.json",
     }  # fmt: skip
-    kept = {Path(name).name: (own_cache / name).read_bytes() for name in entries(own_cache) if "entry" not in name}
+    kept = {Path(n).name: (own_cache / n).read_bytes() for n in entries(own_cache) if Path(n).name not in MEASURED}
     # Uninterrupted, in a cache of its own: the same to the last bit.
     monkeypatch.setenv("HUBBUB_CACHE", str(tmp_path / "whole"))
     filling(tmp_path, what, 0)
     assert {Path(name).name: (tmp_path / "whole" / name).read_bytes() for name in entries(tmp_path / "whole")
-            if "entry" not in name} == kept  # fmt: skip
+            if Path(name).name not in MEASURED} == kept  # fmt: skip
 
 
 @pytest.mark.slow
@@ -415,7 +425,7 @@ def test_of_two_processes_that_want_the_same_one_fills_it(clips: Clips, own_cach
     assert [process.returncode for process in started] == [0, 0, 0], said
     assert sum(len(out.split()) for out, _ in said) == 6
     assert "damaged" not in "".join(err for _, err in said)
-    assert len(entries(own_cache)) == 6
+    assert len(entries(own_cache)) == 7
     assert not list(own_cache.rglob(".*"))
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from hubbub.config.data import Data, Protocol
 from hubbub.config.recipe import Recipe
-from hubbub.config.sections import Data, Protocol
 from hubbub.data.check import check_data, check_leaks
 from hubbub.data.clips import ClipsError
 from hubbub.experiment.prepare import prepare
@@ -73,7 +73,7 @@ def test_an_odd_duration_of_a_known_data_set_is_found(tmp_path: Path, monkeypatc
         soundfile.write(folder / f"1-{i}-A-{target}.wav", noise(seconds, RATE_HZ, seed=i), RATE_HZ)
         lines.append(f"1-{i}-A-{target}.wav,1,{target},{category},True,{i},A")
     (folder / "esc50.csv").write_text("\n".join(lines) + "\n")
-    (found,) = check_data("esc50", allow_missing=True).of("wrong")
+    (found,) = check_data("esc50", ["data.allow_missing=true"]).of("wrong")
     assert [found.text] == ["2 clips do not last 5 s: 1-1-A-1, 1-3-A-1"]
     with pytest.raises(ClipsError, match="4 clips are listed"):
         check_data("esc50")

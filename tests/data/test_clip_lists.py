@@ -72,7 +72,9 @@ def test_paths_start_from_the_root_that_is_given(tmp_path: Path, listed: Callabl
 def test_a_missing_column_is_named_with_the_near_one(
     listed: Callable[..., Path], header: str, missing: str, near: str
 ) -> None:
-    with pytest.raises(ClipsError, match=rf"list\.csv has no column '{missing}'\. .*{near}.*\[data\.columns\]"):
+    with pytest.raises(
+        ClipsError, match=rf"list\.csv has no column '{missing}'\. .*{near}.*--set data\.columns\.{missing}=NAME"
+    ):
         from_csv(listed(header, "a.wav,dog"))
 
 
@@ -83,7 +85,7 @@ def test_duplicated_ids_are_refused(listed: Callable[..., Path]) -> None:
 
 @pytest.mark.parametrize("label", ["", "  "])
 def test_empty_labels_are_refused(listed: Callable[..., Path], label: str) -> None:
-    with pytest.raises(ClipsError, match=r"1 clips have no label \(row 3: b\.wav\)\. Label or remove them"):
+    with pytest.raises(ClipsError, match=r"1 clip has no label \(row 3: b\.wav\)\. Label or remove them"):
         from_csv(listed("path,label", "a.wav,dog", f"b.wav,{label}"))
 
 
@@ -235,18 +237,47 @@ def test_find_sounds_goes_by_the_relative_path_without_extension(tmp_path: Path)
     assert found == {"c": tmp_path / "c.ogg", "fold1/a.b": tmp_path / "fold1" / "a.b.wav"}
 
 
-@pytest.mark.parametrize("column", ["split", "Subset", "set"])
-def test_a_column_that_looks_like_a_split_is_named_where_it_is_not_used(tmp_path: Path, column: str) -> None:
+@pytest.mark.parametrize("column", ["split", "Subset", "my set"])
+def test_a_column_of_parts_of_a_split_has_the_folds(tmp_path: Path, column: str) -> None:
     sounds(tmp_path, "a.wav", "b.wav")
-    file = rows(tmp_path / "l.csv", f"path,label,group,{column}", "a.wav,dog,1,train", "b.wav,cat,2,validation")
-    assert from_csv(file).notes == (
-        f"NOT USED AS A SPLIT: the column '{column}' (train, validation). To use it, write fold = \"{column}\" in "
-        '[data.columns], and in [protocol] kind = "fixed" and what trains and tests',
+    file = rows(tmp_path / "l.csv", f"path,label,group,{column}", "a.wav,dog,1,Training", "b.wav,cat,2,dev")
+    clips = from_csv(file)
+    assert list(clips.table["fold"]) == ["train", "validation"] and clips.fold_source == "given"
+    assert clips.notes == (
+        f"FOLDS FROM A COLUMN: the column '{column}' (train, validation) is the given split. To have folds made "
+        "instead, give --set protocol.kind=grouped",
     )
-    used = from_csv(file, {"fold": column})
-    assert used.notes == () and used.folds == ("train", "validation")
-    file = rows(tmp_path / "l.csv", f"path,label,group,{column}", "a.wav,dog,1,train", "b.wav,cat,2,plane")
-    assert from_csv(file).notes == ()
+    named = from_csv(file, {"fold": column})
+    assert named.notes == () and named.folds == ("Training", "dev")
+
+
+@pytest.mark.parametrize(
+    ("columns", "cells", "folds"),
+    [
+        (("split",), ("train", "test", "plane"), ()),  # one cell is no part of a split
+        (("split", "fold"), ("train,1", "test,2", "test,2"), ("1", "2")),  # there are folds
+        (("split", "subset"), ("train,dev", "test,train", "test,dev"), ()),  # two columns may be it
+    ],
+)
+def test_a_column_that_looks_like_a_split_is_named_where_it_is_not_used(
+    tmp_path: Path, columns: tuple[str, ...], cells: tuple[str, ...], folds: tuple[str, ...]
+) -> None:
+    sounds(tmp_path, "a.wav", "b.wav", "c.wav")
+    listed = (f"{clip}.wav,{clip},{clip},{own}" for clip, own in zip("abc", cells, strict=True))
+    clips = from_csv(rows(tmp_path / "l.csv", f"path,label,group,{','.join(columns)}", *listed))
+    assert clips.folds == folds
+    for note, name in zip(clips.notes, (one for one in columns if one != "fold"), strict=True):
+        assert note.startswith(f"NOT USED AS A SPLIT: the column '{name}' (")
+        assert note.endswith(f"). To use it, give --set data.columns.fold={name}")
+
+
+def test_columns_of_other_words_are_no_split(tmp_path: Path) -> None:
+    sounds(tmp_path, "a.wav", "b.wav")
+    for one, other in (("train", "plane"), ("fold1", "fold2"), ("train", "train"), ("1", "2")):
+        clips = from_csv(
+            rows(tmp_path / "l.csv", "path,label,group,kind", f"a.wav,dog,1,{one}", f"b.wav,cat,2,{other}")
+        )
+        assert clips.notes == () and clips.folds == ()
 
 
 def test_parts_of_a_split_below_the_classes_are_named(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hubbub.config.sections import Protocol
+from hubbub.config.data import Protocol
 from hubbub.data.clips import Clips, build, hold_out
 from hubbub.data.folds import FoldError, decide, far_from, make_folds
 from hubbub.data.leaks import Audit, audit
@@ -139,6 +139,8 @@ def test_held_out_classes_are_spread_over_the_folds_too() -> None:
 def test_folds_that_are_made_are_not_made_again() -> None:
     made, protocol = make_folds(clips_of({"a": [1] * 9, "b": [1] * 9}), GROUPED)
     assert make_folds(made, protocol) == (made, protocol)
+    few, reduced = make_folds(clips_of({"a": [1] * 9, "b": [1] * 3}), GROUPED)
+    assert make_folds(few, GROUPED) == (few, reduced) and reduced.k == 3, "the number of folds is that of the clips"
 
 
 # Folds over time

@@ -247,5 +247,9 @@ def test_clips_without_groups_are_joined_too_and_nothing_is_said_of_one_group() 
         "NEAR-DUPLICATES JOINED: 1 pair of clips holds the same sound, so each pair counts as one recording "
         "(1-0-0-0 ~ 1-0-2-0)",
     )
+    kept = replace(clips_of(3), fold_source="made")
+    again, _ = join_groups(kept, [NearDuplicate(0, 2, 0.1, 0.8)])
+    assert (again.folds, again.fold_source) == ((), "none"), "folds that were made of the groups hold no longer"
+    assert join_groups(kept, [])[0] is kept and joined.folds == clips_of(3).folds != ()
     clips = clips_of(2, ["a", "a"])
     assert join_groups(clips, [NearDuplicate(0, 1, 0.1, 0.8)]) == (clips, ())

@@ -1,6 +1,7 @@
 """properties: level, offset, silence, clipping and band limit of waves whose values are known."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -8,8 +9,9 @@ import pytest
 import soundfile
 import soxr
 
+from hubbub.data.cache import inspect_sounds
 from hubbub.data.open import open_data
-from hubbub.data.properties import SILENT_DB, band_limit, clipped_samples, measure
+from hubbub.data.properties import SILENT_DB, Clipping, band_limit, measure
 
 RATE = 44_100
 
@@ -47,6 +49,13 @@ def test_digital_silence_is_a_share_and_no_floor() -> None:
     assert (nothing.silent, nothing.floor_db, nothing.level_db, nothing.band_hz) == (1, SILENT_DB, SILENT_DB, RATE / 2)
 
 
+def clipped_samples(*blocks: npt.NDArray[np.float32], coding: str = "WAV PCM_16") -> int:
+    clipping = Clipping(coding)
+    for block in blocks:
+        clipping.feed(block)
+    return clipping.samples
+
+
 def test_only_runs_at_full_scale_are_clipping() -> None:
     loud = np.sin(2 * np.pi * 100 * np.arange(RATE) / RATE).astype(np.float32)
     clipped = np.clip(1.5 * loud, -1, 32_767 / 32_768).astype(np.float32)
@@ -57,7 +66,27 @@ def test_only_runs_at_full_scale_are_clipping() -> None:
     peaks[[10, 30, 31, 50, 51, 52, 99]] = 1, -1, -1, 1, 1, 1, 1  # one, two and three samples, and one at the end
     assert clipped_samples(peaks) == 3
     of_bytes = np.full(100, 127 / 128, np.float32)
-    assert measure(of_bytes, RATE, "WAV PCM_U8").clipped == 100 and measure(of_bytes, RATE, "WAV PCM_16").clipped == 0
+    assert clipped_samples(of_bytes, coding="WAV PCM_U8") == 100 and clipped_samples(of_bytes) == 0
+
+
+def test_clipping_is_counted_by_channel_in_blocks_of_any_size() -> None:
+    rng = np.random.default_rng(0)
+    wave = np.sign(rng.normal(size=(2000, 3))).repeat(rng.integers(1, 5, 2000), axis=0).astype(np.float32)
+    wave[rng.random(wave.shape) < 0.4] = 0.3  # runs of one to many samples, some across blocks
+    whole = clipped_samples(wave)
+    assert whole == max(clipped_samples(wave[:, channel]) for channel in range(3)) > 100
+    for size in (1, 2, 7, 1000):
+        assert clipped_samples(*(wave[at : at + size] for at in range(0, len(wave) + size, size))) == whole
+
+
+def test_a_recording_of_which_one_channel_clips_is_found(tmp_path: Path) -> None:
+    loud = np.sin(2 * np.pi * 100 * np.arange(RATE) / RATE)
+    file = tmp_path / "stereo.wav"
+    soundfile.write(file, np.stack([0.1 * loud, np.clip(1.5 * loud, -1, 1)], axis=1), RATE)
+    (tmp_path / "list.csv").write_text("path,label\nstereo.wav,a\n")
+    found = inspect_sounds(open_data(str(tmp_path / "list.csv")))
+    assert found["channels"][0] == 2 and found["peak"][0] < 0.6, "the mean of both is far from full scale"
+    assert found["clipped"][0] / RATE == pytest.approx(1 - 2 * np.arcsin(2 / 3) / np.pi, abs=0.01)
 
 
 @pytest.mark.parametrize("original_hz", [8_000, 11_025, 16_000, 22_050, 32_000])

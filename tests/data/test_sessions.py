@@ -195,7 +195,7 @@ IDS = ["dog/kitchen_01.wav", "dog/kitchen_02.wav", "cat/hall_1.wav", "cat/hall.w
 def test_a_pattern_names_the_recording_by_its_group_or_whole_match() -> None:
     groups, notes = by_pattern(IDS, r"([^/]+)_\d+\.")
     assert groups == ["kitchen", "kitchen", "hall", "cat/hall.wav"]
-    assert notes[0].startswith("NO GROUP: 1 file of 4 do not match --group ")
+    assert notes[0].startswith("NO GROUP: 1 file of 4 does not match --group ")
     assert by_pattern(IDS, "hall|kitchen") == (["kitchen", "kitchen", "hall", "hall"], ())
 
 

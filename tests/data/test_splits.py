@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 import soundfile
 
+from hubbub.config.data import Data, Protocol
 from hubbub.config.recipe import Recipe
-from hubbub.config.sections import Data, Protocol
 from hubbub.data import splits
 from hubbub.data.clip_lists import from_folder
 from hubbub.data.clips import ClipsError, build, hold_out
@@ -124,7 +124,9 @@ def test_a_holdout_is_drawn_by_its_seed() -> None:
 
 
 def test_an_unknown_fold_is_refused() -> None:
-    with pytest.raises(SplitError, match=r"made has no fold '11'\. .*1.* Name them by --folds or protocol\.folds"):
+    with pytest.raises(
+        SplitError, match=r"made has no fold '11'\. .*1.* Name them by --fold \(train\), --folds \(bench\) or"
+    ):
         make_splits(clip_table(), Protocol(folds=("11",)))
     with pytest.raises(SplitError, match=r"made has no fold '6'"):
         make_splits(clip_table(), Protocol(kind="fixed", train=("1",), val=("2",), test=("6",)))

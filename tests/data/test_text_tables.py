@@ -65,7 +65,7 @@ def test_names_stay_names(place: Path) -> None:
         (b"path,label\n" + b"x" * 10_000_000, "field larger than field limit"),
         (b"path,label,path\na.wav,dog,b.wav\n", "two columns called 'path'"),
         (b"path,label\n\n", "lists no clips"),
-        (b"path,label\n,dog\n", r"1 rows name no file \(row 2\)"),
+        (b"path,label\n,dog\n", r"1 row names no file \(row 2\)"),
         (b"path,label\ndeep,dog\n", r"1 rows name a folder \(row 2: deep\)"),
         (b"path,label\n.,dog\n", r"1 rows name a folder \(row 2: \.\)"),
         (b"path,label\n" + b"x" * 300 + b".wav,dog\n", "1 of 1 listed files are missing"),

@@ -21,14 +21,14 @@ EMPTY = ("", "  ", "\xa0", "\u200b", "\ufeff \t", "\u3164", "\u2800", float("nan
 
 @pytest.mark.parametrize("empty", EMPTY)
 def test_cells_that_look_empty_are_no_label(empty: object) -> None:
-    with pytest.raises(ClipsError, match=r"1 clips have no label \(c1\)"):
+    with pytest.raises(ClipsError, match=r"1 clip has no label \(c1\)"):
         labelled("dog", empty)
 
 
 def test_blanks_and_invisible_characters_are_no_part_of_a_label() -> None:
     clips = labelled("dog", "dog ", "\ufeffdog", "d\u200bog", "\xa0dog", "kra\u0308he", "krähe")
     assert clips.labels == ("dog", "krähe") and len(clips.notes) == 1
-    assert clips.notes[0].startswith("LABELS REPAIRED: ") and "in 5 clips' labels" in clips.notes[0]
+    assert clips.notes[0].startswith("LABELS REPAIRED: ") and "in 5 labels" in clips.notes[0]
     assert labelled("dog", "cat").notes == ()
 
 
@@ -52,13 +52,13 @@ def test_a_number_with_and_without_a_fraction_is_probably_one_label() -> None:
 
 def test_lists_of_labels_in_a_cell_are_named() -> None:
     (note,) = labelled("dog;cat", "dog", "cat").notes
-    assert note.startswith("SEVERAL LABELS IN ONE CELL: 1 clips ('dog;cat'); a clip has one label here")
+    assert note.startswith("SEVERAL LABELS IN ONE CELL: 1 clip ('dog;cat'); a clip has one label here")
     assert labelled("speech, child", "dog").notes == ()
 
 
 def test_what_programs_write_for_an_empty_cell_is_named() -> None:
     assert labelled("nan", "dog").notes == (
-        "LABELS THAT MAY BE GAPS: 1 clips are of the class 'nan', as programs write an empty cell",
+        "LABELS THAT MAY BE GAPS: 1 clip of the class 'nan', as programs write an empty cell",
     )
     assert labelled("NA", "None", "dog").notes == ()
 

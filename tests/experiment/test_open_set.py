@@ -26,7 +26,7 @@ from tests.helpers.files import read_json
 
 ROOT = Path(__file__).parents[2]
 HEAD = [
-    *("data.limit=3", "network.width=4", "evaluate.resamples=20", "head.name=logreg", "head.pool=segment"),
+    *("data.limit=3", "network.width=4", "head.name=logreg", "head.pool=segment"),
     *("head.c=[0.01,0.1]", 'protocol.folds=["1","2"]', "train.seeds=[1,2]"),
 ]
 HELD_OUT = ("siren", "drilling")

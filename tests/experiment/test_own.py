@@ -6,15 +6,16 @@ import pytest
 import soundfile
 
 import hubbub
-from hubbub.config.recipe import RecipeError
+from hubbub.config.recipe import RecipeError, as_setting
 from hubbub.data.clips import ClipsError
 from hubbub.experiment import own
 from hubbub.experiment.own import plan
+from hubbub.experiment.steps import Begun, Performer, RunPlan, Step
 from hubbub.runtime.homes import StoreError
 from tests.helpers.files import read_json
 from tests.helpers.sounds import noise, sounds
 
-SMALL = {"train.epochs": 1, "network.width": 4, "evaluate.resamples": 50, "train.device": "cpu"}
+SMALL = {"train.epochs": 1, "network.width": 4, "train.device": "cpu"}
 
 
 def class_folders(place: Path, classes: int = 3, clips: int = 6) -> Path:
@@ -62,6 +63,23 @@ def test_a_known_data_set_keeps_its_folds() -> None:
     assert (recipe.data.name, recipe.protocol.kind) == ("street", "auto")
 
 
+def test_the_run_folder_is_named_after_data_quickness_and_chosen_folds(tmp_path: Path) -> None:
+    out = Path("runs")
+    named = {
+        "mine": plan(str(class_folders(tmp_path / "mine")), from_scratch=True),
+        "mine-quick-fold1": plan(str(tmp_path / "mine"), ["protocol.folds=['1']"], from_scratch=True, quick=True),
+        "street-cnn-fold1-2": plan("street-cnn", ["protocol.folds=['1-2']"]),
+        "mine-street-cnn": plan("street-cnn", [as_setting("data.name", str(tmp_path / "mine"))]),
+    }
+    for name, planned in named.items():
+        run = planned.run(out)
+        assert run.folder == out / name and run.renamed and run.quick == ("quick" in name)
+    given = named["mine"].run(out, "other", refit=False)
+    assert given.folder == out / "other" and not given.renamed and not given.refit
+    with pytest.raises(RecipeError, match=r"--name '\.\.' cannot name a folder"):
+        named["mine"].run(out, "..")
+
+
 def test_options_reach_the_recipe(tmp_path: Path) -> None:
     found = plan(
         str(tmp_path), ["train.seeds=[1, 2]"], backbone="resnet18", head="lda", folds=3, group="site", test="more",
@@ -101,7 +119,7 @@ def test_a_misspelt_name_gets_the_nearest_of_any_kind(tmp_path: Path, monkeypatc
 # What is run
 
 
-def test_a_folder_from_start_to_classifier_and_again_with_more_recordings(tmp_path: Path) -> None:
+def test_a_folder_from_start_to_classifier_and_again_with_more_recordings(tmp_path: Path, capsys) -> None:
     folder = class_folders(tmp_path / "recordings")
     run = hubbub.train(folder, from_scratch=True, settings=SMALL, out=tmp_path / "runs", quiet=True)
     assert run.folder == tmp_path / "runs/recordings"
@@ -113,8 +131,12 @@ def test_a_folder_from_start_to_classifier_and_again_with_more_recordings(tmp_pa
     again = hubbub.train(folder, from_scratch=True, settings=SMALL, out=tmp_path / "runs", quiet=True)
     assert again.folder == run.folder and read_json(run.folder / "summary.json") == summary
     soundfile.write(folder / "a/new.wav", noise(0.5, 8000, seed=5), 8000)
-    more = hubbub.train(folder, from_scratch=True, settings=SMALL, out=tmp_path / "runs", quiet=True)
+    capsys.readouterr()
+    more = hubbub.train(folder, from_scratch=True, settings=SMALL, out=tmp_path / "runs")
     assert more.folder == tmp_path / "runs/recordings-2" and more.summary.clips == 19
+    log = capsys.readouterr().err
+    assert log.count("19 clips, 3 classes; reading") == 1, "prepared once, for whichever folder"
+    assert f"{run.folder} holds the run of other clips or settings, so this one goes to recordings-2" in log
     assert read_json(run.folder / "summary.json") == summary
 
 
@@ -131,6 +153,16 @@ def test_another_folder_is_the_test_part(tmp_path: Path) -> None:
     sounds(test, "wasp/four.wav")
     with pytest.raises(ClipsError, match=r"1 class of the test data cannot be learnt from mine \(wasp\)"):
         hubbub.train(folder, test=test, from_scratch=True, settings=SMALL, out=tmp_path / "runs2", quiet=True)
+
+
+def test_a_run_of_annotations_names_a_recording_for_the_next_command(tmp_path: Path) -> None:
+    sounds(tmp_path, "night.wav", seconds=20)
+    spans = [(k, k + 1.5, "ab"[k % 4 // 2]) for k in range(0, 20, 2)]
+    (tmp_path / "night.labels.txt").write_text("".join(f"{a}\t{b}\t{label}\n" for a, b, label in spans))
+    short = ["windows.length=8000", "windows.hop=8000", "protocol.gap_s=0", "network.width=4"]
+    recipe = plan(str(tmp_path / "night.labels.txt"), short, from_scratch=True).recipe
+    begun = Performer().perform(Step(RunPlan(recipe, tmp_path / "run"), "begin"))
+    assert isinstance(begun, Begun) and begun.recording == str(tmp_path / "night.wav")
 
 
 def test_one_class_is_refused_before_anything_is_trained_or_downloaded(tmp_path: Path, monkeypatch) -> None:

@@ -21,6 +21,7 @@ def test_what_is_not_tested_and_what_was_left_out_is_in_every_result(tmp_path: P
     reasons = environment_of(prepared).why_not_comparable
     assert "NEVER TESTED: class 'thunder' (1 clip) is in no test part; it has one recording only" in reasons
     assert "LEFT OUT: 1 class folder without recordings: rain" in reasons
+    assert [line for line in said if line.startswith("warning: ")] == [f"warning: {reason}" for reason in reasons]
     assert "left out: 1 file with another ending (.txt): dog/notes.txt" in said
     assert not any("notes.txt" in reason for reason in reasons)
 

@@ -27,7 +27,7 @@ from hubbub.runtime import processes, ray_cluster
 from hubbub.runtime.processes import EngineError
 from tests.helpers.runs import figures
 
-TINY = ["data.limit=2", "network.width=4", "train.batch_size=16", "evaluate.resamples=50"]
+TINY = ["data.limit=2", "network.width=4", "train.batch_size=16"]
 HEAD = [*TINY, "head.name=logreg", "head.pool=mean", "head.c=[1.0]", 'protocol.folds=["1","2"]']
 
 

@@ -31,7 +31,7 @@ from hubbub.experiment.prepare import prepare
 from hubbub.experiment.run import ExperimentError, run_recipe
 from hubbub.metrics import classification
 from hubbub.models.dense_heads import LogisticHead
-from hubbub.report import goals
+from hubbub.report import goals, run_folder
 from hubbub.runtime import files
 from hubbub.runtime.devices import choose_device
 from hubbub.training import module
@@ -99,7 +99,9 @@ def test_every_reason_against_a_figure_is_written_everywhere(trained: Path, head
     assert read_json(trained / "classifier" / "classifier.json")["card"]["not_comparable"] == reasons
     page = re.sub("<.*?>", "", (trained / "report.html").read_text(encoding="utf-8"))
     assert all(reason in html.unescape(page) for reason in reasons)
-    assert any(r.startswith("RANDOM INITIALISATION") for r in read_json(headed / "summary.json")["why_not_comparable"])
+    summary = read_json(headed / "summary.json")
+    assert any(r.startswith("RANDOM INITIALISATION") for r in summary["why_not_comparable"])
+    assert ": frozen a small CNN, random weights, logistic regression on clip embeddings" in summary["recipe"]
 
 
 def test_pooled_figures_are_those_of_the_predictions(headed: Path) -> None:
@@ -173,6 +175,8 @@ def test_a_finished_run_is_not_run_again_and_another_recipe_is_refused(headed: P
     assert run_recipe(Recipe.load("street-cnn", [*HEAD, "train.seeds=[1,2]"]), headed).as_json() == before
     with pytest.raises(ExperimentError, match="another recipe"):
         run_recipe(Recipe.load("street-cnn", [*HEAD, "train.seeds=[1,3]"]), headed)
+    other_title = Recipe.load("street-cnn", [*HEAD, "train.seeds=[1,2]", "title=mine"])
+    assert run_recipe(other_title, headed).as_json() == before, "a title is no setting"
 
 
 def test_a_killed_run_resumes_and_ends_with_the_same_figures(trained: Path, tmp_path: Path) -> None:
@@ -301,6 +305,7 @@ def test_auto_trains_the_head_alone_without_an_accelerator(tmp_path: Path) -> No
     summary = run_recipe(plan, tmp_path / "run")
     assert Recipe.load(tmp_path / "run" / "recipe.toml").network.mode == "head"
     assert any(reason.startswith("HEAD ONLY: without an accelerator") for reason in summary.why_not_comparable)
+    assert summary.title.endswith(", last layer alone")
     cell = tmp_path / "run" / "test-1" / "seed-42"
     assert read_json(cell / "metrics_test.json")["trainable_parameters"] == (4 * 8) * 10 + 10
     table = pd.read_parquet(cell / "predictions.parquet")
@@ -377,15 +382,25 @@ def test_mlflow_has_the_figures_of_a_run(tmp_path: Path) -> None:
     from mlflow import MlflowClient
 
     plan = recipe('protocol.folds=["1"]', 'train.trackers=["mlflow"]')
-    run_recipe(plan, tmp_path / "tracked", refit=False)
+    summary = run_recipe(plan, tmp_path / "tracked")
     client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
-    (run,) = client.search_runs([client.get_experiment_by_name("tracked").experiment_id])
+    runs = client.search_runs([client.get_experiment_by_name("tracked").experiment_id], order_by=["start_time ASC"])
+    run, whole = runs
     cell = tmp_path / "tracked" / "test-1" / "seed-42"
     assert run.info.run_name == "fold 1, seed 42"
     assert run.data.metrics["test_clip_accuracy"] == read_json(cell / "metrics_test.json")["clip_accuracy"]
     losses = [point.value for point in client.get_metric_history(run.info.run_id, "train_loss")]
     assert losses == pytest.approx(pd.read_csv(cell / "history.csv")["train_loss"].tolist())
     assert run.data.params["train/epochs"] == "2"
+    assert run.data.params["title"] == summary.title
+    of_cell = {file.path for file in client.list_artifacts(run.info.run_id)}
+    assert {"confusion_matrix_test.png", "curves.png", "classification_report_test.csv"} <= of_cell
+    assert whole.info.run_name == "all folds and seeds"
+    assert whole.data.metrics["mean_test_clip_accuracy"] == summary.clip.accuracy.mean
+    of_run = {file.path for file in client.list_artifacts(whole.info.run_id)}
+    assert {"report.html", "summary.json", "confusion_matrix.png", "gradcam", "classifier"} <= of_run
+    copy = client.download_artifacts(whole.info.run_id, "classifier")
+    assert load(copy).labels == load(tmp_path / "tracked").labels
 
 
 @pytest.mark.slow
@@ -409,8 +424,60 @@ def test_the_goals_table_shows_what_was_run_and_how_to_run_the_rest(tmp_path: Pa
     network = load(tmp_path / "us8k-esresnext" / "test-1" / "seed-42" / "classifier").network
     trainable = sum(p.numel() for p in network.parameters())
     assert table.loc["trainable parameters", "A2"] == f"{trainable:,}"
-    assert table.loc["GPU needed", "A2"] == "yes"
+    assert table.loc["trained here", "A2"] == "all layers of cnn"
     assert "SYNTHETIC" in table.loc["read first", "A2"]
+    assert table.loc["seconds of training", "A2"] == f"{summary.seconds.fit:,.0f}"
+    headed = Recipe.load("street-cnn", [*TINY, "network.mode=head", 'protocol.folds=["1"]'])
+    run_recipe(headed, tmp_path / "us8k-audioclip", refit=False)
+    table = goals.goals_table(tmp_path)
+    assert table.loc["trained here", "A3"] == "the head of cnn"
+    assert table.loc["the goal trains"].tolist() == [
+        *(
+            "lightgbm on frozen yamnet",
+            "ensemble on frozen yamnet",
+            "all layers of esresnext",
+            "all layers of audioclip",
+        ),
+    ]
+    assert table.loc["GPU needed"].tolist() == ["no", "no", "yes", "yes"], "whatever was trained here"
+
+
+def test_times_count_from_decoded_sound_to_answers_also_from_the_cache(headed: Path, tmp_path: Path) -> None:
+    recipe = Recipe.load("street-cnn", [*HEAD, 'protocol.folds=["1"]'])
+    (one,) = (run_folder.read_result(place) for _, _, place in run_folder.cells(_ran(recipe, tmp_path / "one")))
+    prepared = prepare(recipe, quick=False)
+    spent = prepared.embedded.seconds
+    embed = one.seconds.embed
+    assert embed.fit + embed.predict == pytest.approx(spent), "every clip is in one part"
+    assert embed.predict == pytest.approx(spent / 5, rel=0.05)
+    assert one.seconds.fit > embed.fit > 0 and one.seconds.predict > embed.predict > 0
+    assert one.seconds.fit + one.seconds.predict == pytest.approx(
+        read_json(tmp_path / "one/summary.json")["seconds"]["total"]
+    )
+    validated = run_folder.read_validation(run_folder.cells(tmp_path / "one")[0][2])
+    assert validated.seconds.predict > spent / 6
+    # All folds and seeds share one computation.
+    cells = [run_folder.read_result(place).seconds for _, _, place in run_folder.cells(headed)]
+    total = read_json(headed / "summary.json")["seconds"]
+    assert len(cells) == 10
+    assert total["embed"]["fit"] == pytest.approx(spent)
+    assert total["predict"] == pytest.approx(sum(cell.predict for cell in cells))
+    heads = sum(cell.fit + cell.predict - cell.embed.fit - cell.embed.predict for cell in cells)
+    assert total["total"] == pytest.approx(spent + heads)
+    page = re.sub("<.*?>", "", (headed / "report.html").read_text(encoding="utf-8"))
+    assert "of these the embeddings of test clips, cached" in page
+
+
+def _ran(recipe: Recipe, folder: Path) -> Path:
+    run_recipe(recipe, folder, refit=False)
+    return folder
+
+
+def test_speed_is_measured_over_several_batches(trained: Path) -> None:
+    for _, _, place in run_folder.cells(trained):
+        speed = read_json(place / "metrics_throughput.json")
+        assert speed["batches"] >= 3 and speed["segments"] == 32 * speed["batches"]
+        assert speed["segments"] > 0.5 * speed["segments_per_second"], "about a second of work"
 
 
 @pytest.mark.slow
@@ -421,7 +488,7 @@ def test_every_shipped_recipe_runs_quick_and_its_classifier_classifies(
     """Without a network: what is not at hand is drawn, and nobody waits for half a gigabyte."""
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # nobody answers there
     monkeypatch.setattr("hubbub.runtime.download.RETRIES", 0)
-    plan = Recipe.load(name, ["data.allow_missing=true", "evaluate.resamples=50"], quick=True)
+    plan = Recipe.load(name, ["data.allow_missing=true"], quick=True)
     if plan.data.name != "street":
         home("data", DATASETS[plan.data.name].folder)
     if plan.network.name == "yamnet":

@@ -10,6 +10,7 @@ from sklearn import metrics
 
 import hubbub
 from hubbub.classifier.base import ClassifierError
+from hubbub.config.recipe import RecipeError
 from hubbub.data.predictions import PredictionsError
 from hubbub.experiment.score import ScoreError
 from hubbub.report.compare import compare_runs
@@ -146,3 +147,21 @@ def test_scored_predictions_are_replaced_and_trained_runs_are_not(
     with pytest.raises(PredictionsError, match="in row 1, row 33"):
         hubbub.score(pd.concat([theirs, theirs[:1]]).reset_index(drop=True), tones, out=tmp_path, name="twice")
     assert not (tmp_path / "twice").exists()
+
+
+def test_the_data_are_read_as_train_reads_them(theirs: pd.DataFrame, tones: Path, tmp_path: Path) -> None:
+    """Other names of columns, another root, a column of groups: the figures stay; the run says how it was read."""
+    table = pd.read_csv(tones)
+    sites = table.rename(columns={"path": "sound", "label": "kind"}).drop(columns="group", errors="ignore")
+    sites.assign(site=[f"s{k % 4}" for k in range(len(sites))]).to_csv(tmp_path / "sites.csv", index=False)
+    settings = {"data.root": tones.parent, "data.columns": {"path": "sound", "label": "kind"}}
+    read = {"group": "site", "settings": settings, "out": tmp_path, "name": "sites", "quiet": True}
+    found = hubbub.score(theirs, tmp_path / "sites.csv", **read)
+    assert found.summary.recordings == 4
+    plain = hubbub.score(theirs, tones, out=tmp_path, name="plain", quiet=True)
+    assert found.summary.clip.accuracy.pooled == plain.summary.clip.accuracy.pooled
+    assert 'group = "site"' in (found.folder / "recipe.toml").read_text()
+    with pytest.raises(
+        RecipeError, match=r"--set train.epochs=3: nothing is trained here, so \[train\] changes nothing"
+    ):
+        hubbub.score(theirs, tones, settings={"train.epochs": 3}, out=tmp_path, name="no", quiet=True)

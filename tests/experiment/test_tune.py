@@ -47,7 +47,6 @@ def plan(sounds: Path, trials: int = 4, space: dict[str, Any] | None = None, **s
         "frontend": {"name": "logmel", "n_fft": 512, "hop": 256, "n_mels": 32},
         "network": {"name": "cnn", "width": 4},
         "train": {"epochs": 2, "device": "cpu"},
-        "evaluate": {"resamples": 20},
         "tune": {"space": space or SPACE, "trials": trials},
     }
     return Recipe.of({key: content.get(key, {}) | sections.get(key, {}) for key in {**content, **sections}})

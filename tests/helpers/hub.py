@@ -7,10 +7,14 @@ import base64
 import hashlib
 import json
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
 import yaml
 
 #: Who each token stands for.
@@ -242,3 +246,24 @@ class Handler(BaseHTTPRequestHandler):
 
 def git_oid(content: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
+@contextmanager
+def hub_next_door(patch: pytest.MonkeyPatch, user: Path) -> Iterator[Hub]:
+    """A hub that commands find by the environment, and this process by what the client read of it at import. `user` is
+    the folder where the client looks for the user's token."""
+    from huggingface_hub import constants
+
+    server = Hub()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    patch.setenv("HF_ENDPOINT", server.url)
+    patch.setattr(constants, "ENDPOINT", server.url)
+    template = server.url + "/{repo_id}/resolve/{revision}/{filename}"
+    patch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    patch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    patch.setattr(constants, "HF_TOKEN_PATH", str(user / "token"))
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -8,7 +8,7 @@ from tests.helpers.files import read_json
 
 __all__ = ["TINY", "figures", "tiny_recipe"]
 
-TINY = ("data.limit=2", "train.epochs=2", "network.width=4", "train.batch_size=16", "evaluate.resamples=50")
+TINY = ("data.limit=2", "train.epochs=2", "network.width=4", "train.batch_size=16")
 
 
 def tiny_recipe(*settings: str, name: str = "street-cnn") -> Recipe:

@@ -103,6 +103,25 @@ def test_per_class_and_confusion_are_scikit_learns(name: str) -> None:
         assert table["roc_auc"][k] == pytest.approx(area, nan_ok=True, **EXACT)
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_averages_are_those_of_scikit_learns_report(name: str) -> None:
+    targets, scores = CASES[name]
+    theirs = reference.classification_report(targets, scores.argmax(axis=1), output_dict=True, zero_division=0)
+    ours = classification.averages(targets, scores)
+    assert list(ours) == ["accuracy", "macro avg", "weighted avg"]
+    accuracy = reference.accuracy_score(targets, scores.argmax(axis=1))
+    assert ours["accuracy"]["f1"] == pytest.approx(accuracy, **EXACT)
+    for average in ("macro avg", "weighted avg"):
+        for column, name in (("precision",) * 2, ("recall",) * 2, ("f1", "f1-score"), ("support",) * 2):
+            assert ours[average][column] == pytest.approx(theirs[average][name], **EXACT), (average, column)
+    areas, support = (classification.per_class(targets, scores)[c] for c in ("roc_auc", "support"))
+    if np.isfinite(areas).any():
+        known = np.isfinite(areas) & (support > 0)
+        weighted = (areas[known] * support[known]).sum() / support[known].sum()
+        assert ours["weighted avg"]["roc_auc"] == pytest.approx(weighted, **EXACT)
+        assert ours["macro avg"]["roc_auc"] == pytest.approx(classification.roc_auc(targets, scores), **EXACT)
+
+
 @pytest.mark.parametrize("name", ["ten classes", "two classes", "ties", "all scores equal"])
 def test_roc_curve_is_scikit_learns(name: str) -> None:
     targets, scores = CASES[name]

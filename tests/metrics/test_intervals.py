@@ -3,11 +3,19 @@
 import numpy as np
 import pytest
 from scipy import optimize, stats
+from sklearn.metrics import f1_score
 
 from benchmarks.intervals import METRICS as SIMULATED
-from benchmarks.intervals import Kind, coverage
+from benchmarks.intervals import Kind, coverage, draw
 from hubbub.metrics.classification import METRICS, MetricsError
-from hubbub.metrics.intervals import effective_number, exact_interval, intervals, share_interval
+from hubbub.metrics.intervals import (
+    effective_number,
+    exact_interval,
+    f1_bias,
+    f1_weights,
+    intervals,
+    share_interval,
+)
 
 
 @pytest.mark.parametrize(("hits", "number"), [(5, 10), (8, 10), (23, 24), (1, 50), (190, 200)])
@@ -60,6 +68,45 @@ def test_which_figures_have_an_interval() -> None:
     assert three["top3"] is None, "of three classes, the first three always hold the right one"
 
 
+@pytest.mark.parametrize("classes", [2, 7])
+def test_macro_f1_is_a_weighted_share(classes: int) -> None:
+    """Over the classes that occur in targets or decisions: class 0 is never decided for, class 1 never right."""
+    rng = np.random.default_rng(classes)
+    targets, decided = rng.choice(np.delete(np.arange(classes + 2), 1), 60), rng.integers(1, classes, 60)
+    weights = f1_weights(targets, decided)
+    assert weights.sum() == pytest.approx(1)
+    assert weights @ (targets == decided) == pytest.approx(f1_score(targets, decided, average="macro"))
+
+
+@pytest.mark.parametrize("kind", [Kind(20, 10, 0.5, 0.5), Kind(50, 10, 0.8, 1), Kind(60, 30, 0.5, 1)], ids=str)
+def test_the_bias_of_macro_f1_is_that_of_many_small_test_sets(kind: Kind) -> None:
+    rng, found, expected = np.random.default_rng(11), [], []
+    for _ in range(1500):
+        targets, scores, groups = draw(kind, kind.accuracy, rng)
+        decided = scores.argmax(axis=1)
+        right = targets == decided
+        # Balanced accuracy has the same true value and varies alike, but without bias: fewer sets are enough.
+        recall = right @ (1 / np.bincount(targets)[targets] / kind.classes)
+        found.append(f1_weights(targets, decided) @ right - recall)
+        expected.append(f1_bias(targets, decided, groups))
+    assert np.mean(found) < -0.005
+    assert np.mean(expected) == pytest.approx(np.mean(found), rel=0.5)
+
+
+def test_macro_f1_without_mistakes_has_no_bias() -> None:
+    targets = np.arange(12) % 3
+    assert f1_bias(targets, targets, np.arange(12) // 2) == 0
+    assert f1_bias(targets, np.zeros(12, int), targets) == 0, "one recording of each class says nothing"
+
+
+def test_the_upper_end_is_that_of_the_figure_without_bias() -> None:
+    right, groups = np.arange(40) % 4 > 0, np.arange(40)
+    plain, raised = share_interval(right, groups), share_interval(right, groups, bias=-0.05)
+    assert plain == share_interval(right, groups, bias=0.05)
+    assert raised == pytest.approx((exact_interval(0.75, 40)[0], exact_interval(0.8, 40)[1]))
+    assert share_interval(right, groups, bias=-0.5)[1] == 1
+
+
 def test_names_and_order_of_recordings_do_not_matter() -> None:
     rng = np.random.default_rng(3)
     targets, scores, groups = rng.integers(0, 5, 200), rng.random((200, 5)), np.arange(200) // 4
@@ -97,6 +144,11 @@ def test_intervals_hold_the_truth_about_nineteen_times_in_twenty(kind: Kind) -> 
     """300 sets: the share's own sd is 1.3 %."""
     for metric, share in coverage(kind, 300, np.random.default_rng(7)).items():
         assert 0.92 <= share <= 0.985, metric
+
+
+def test_macro_f1_with_two_recordings_of_a_class() -> None:
+    """300 sets; .87 without the bias."""
+    assert coverage(Kind(100, 50, 0.5, 1), 300, np.random.default_rng(9))["macro_f1"] >= 0.91
 
 
 @pytest.mark.parametrize("kind", [Kind(10, 2, 0.99, 1), Kind(24, 4, 0.99, 0.5), Kind(50, 10, 0.99, 0)], ids=str)

@@ -1,5 +1,8 @@
 """Networks of the caller's own: how they are made and tried, what they are refused for, and that all else works."""
 
+import importlib
+import linecache
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -19,7 +22,7 @@ from hubbub.data import cache, splits
 from hubbub.data.open import open_clips
 from hubbub.inference.explain import explain
 from hubbub.models.cnn import SmallCNN
-from hubbub.models.custom import Custom, build_custom, with_custom
+from hubbub.models.custom import Custom, build_custom, fingerprint, with_custom
 from hubbub.models.network import Network, NetworkError
 from hubbub.models.weights import find_weights
 from hubbub.training import fit
@@ -263,3 +266,31 @@ def test_it_trains(network: Callable[..., nn.Module], tmp_path: Path) -> None:
     assert fitted.history is not None
     losses = fitted.history["train_loss"]
     assert losses.iloc[-1] < losses.iloc[0]
+
+
+def test_a_fingerprint_changes_with_the_code_and_with_the_shapes_of_weights(tmp_path: Path, monkeypatch) -> None:
+    code = (
+        "from torch import nn\nclass Block(nn.Linear):\n    gain = 1\nclass Net(nn.Sequential):\n"
+        "    def __init__(self, num_classes, width=4):\n"
+        "        super().__init__(Block(8, width), nn.Linear(width, num_classes))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+
+    def found(text: str, **sizes: int) -> dict[str, str]:
+        (tmp_path / "edited_net.py").write_text(text)
+        monkeypatch.delitem(sys.modules, "edited_net", raising=False)
+        linecache.clearcache()
+        made = importlib.import_module("edited_net").Net
+        return fingerprint(partial(made, **sizes), made(3, **sizes))
+
+    first = found(code)
+    assert found(code) == first and sorted(first) == ["shapes", "source"]
+    assert found("import math\n" + code) == first, "what stands around the classes does not count"
+    wider = found(code, width=5)
+    assert wider["source"] == first["source"] and wider["shapes"] != first["shapes"]
+    inner = found(code.replace("gain = 1", "gain = 2"))
+    assert inner["source"] != first["source"] and inner["shapes"] == first["shapes"], "the class of a layer"
+    typed: dict[str, Any] = {"__name__": "typed"}
+    exec(code, typed)
+    assert fingerprint(typed["Net"], typed["Net"](3)) == {"shapes": first["shapes"]}, "without a file, no source"

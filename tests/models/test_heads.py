@@ -48,6 +48,14 @@ def problem(classes: int, apart: float, seed: int = 0, rows: int = 300) -> tuple
     return (3 * x + 7).astype(np.float32), y  # neither centred nor of unit variance
 
 
+def test_a_head_without_its_methods_cannot_be_made() -> None:
+    class Nothing(Head):
+        pass
+
+    with pytest.raises(TypeError, match=r"decision_function.*fit.*restore"):
+        Nothing()
+
+
 @pytest.mark.parametrize("c", [0.01, 1.0])
 @pytest.mark.parametrize("balanced", [False, True])
 @pytest.mark.parametrize("classes", [2, 5])

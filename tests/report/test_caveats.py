@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from hubbub.cli.main import app
-from hubbub.report.caveats import few_recordings, more_recordings, seeds_agree
+from hubbub.report.caveats import few_recordings, more_recordings, seeds_agree, tags
 from tests.helpers.files import read_json
 
 STORED = Path(__file__).parents[1] / "files" / "stored" / "run"
@@ -89,3 +89,15 @@ def test_tables_fit_eighty_columns(tmp_path: Path) -> None:
     rows = [line for line in lines if line.lstrip().startswith(("balanced accuracy", "accuracy", "macro-F1"))]
     assert len(rows) == 6 and all(len(row) <= 80 for row in rows)
     assert np.all([" to " in row for row in rows])
+
+
+def test_below_the_figure_stand_tags_each_once_and_what_the_figures_themselves_show(tmp_path: Path) -> None:
+    never = [f"NEVER TESTED: class '{label}' is in no test part: it has one recording" for label in "ab"]
+    assert tags([*never, "SYNTHETIC: sounds made by hubbub"]) == "NEVER TESTED; SYNTHETIC"
+    run = shutil.copytree(STORED, tmp_path / "run")
+    summary = read_json(run / "summary.json")
+    summary |= {"why_not_comparable": [*never, "QUICK: a reduced run"], "caveats": ["FEW RECORDINGS: record more"]}
+    (run / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+    lines = CliRunner().invoke(app, ["report", str(run)]).output.splitlines()
+    assert "read first: NEVER TESTED; QUICK (in full on the page)" in lines and "FEW RECORDINGS: record more" in lines
+    assert not any("is in no test part" in line for line in lines)

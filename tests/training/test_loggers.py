@@ -24,7 +24,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor
 
 from hubbub.errors import HubbubError
-from hubbub.training.loggers import TrackerError, log_metrics, open_loggers
+from hubbub.training.loggers import TrackerError, log_artifacts, log_metrics, open_loggers
 
 SETTINGS = {"data": {"name": "street", "root": "", "limit": None}, "train": {"seeds": [42], "learning_rate": 0.001}}
 FLAT = {"data/name": "street", "data/root": "", "data/limit": "None", "train/seeds": "[42]"}
@@ -488,3 +488,28 @@ def test_a_store_whose_path_sqlite_cannot_take(track: Tracked, tmp_path: Path) -
     below, rule = tmp_path / "file" / "mlflow.db", r"/file/.* cannot be used: .*File exists"
     with pytest.raises(TrackerError, match=rule), track(("mlflow",), store=below):
         pytest.fail("trained")
+
+
+def test_files_and_folders_go_to_mlflow_at_the_end(track: Tracked, tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    (tmp_path / "classifier").mkdir()
+    (tmp_path / "classifier" / "network.bin").write_bytes(b"weights")
+    (tmp_path / "report.html").write_text("page", "utf-8")
+    with track(("mlflow",), tensorboard=False) as loggers:
+        assert len(loggers) == 1
+        log_artifacts(loggers, [tmp_path / "report.html", tmp_path / "classifier"])
+    store = tmp_path / "runs" / "mlflow.db"
+    (run,) = mlflow_runs(store)
+    place = Path(MlflowClient(f"sqlite:///{store}").download_artifacts(run.info.run_id, ""))
+    assert (place / "report.html").read_text("utf-8") == "page"
+    assert (place / "classifier" / "network.bin").read_bytes() == b"weights"
+    assert not (tmp_path / "runs" / "fold-1" / "tensorboard").exists()
+
+
+def test_files_that_mlflow_does_not_take_are_a_warning(
+    track: Tracked, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with track(BOTH[:1]) as loggers:
+        log_artifacts(loggers, [tmp_path / "gone.png"])
+    assert "MLflow has not all files of the run" in caplog.text

@@ -157,6 +157,20 @@ def test_bf16_takes_soft_targets(tmp_path: Path) -> None:
     assert rough != exact
 
 
+def test_training_accuracy_is_that_of_the_batches_and_mixed_segments_have_none(tmp_path: Path) -> None:
+    recipe = unmoved(train={"batch_size": 5})
+    row = fit(recipe, tmp_path / "plain").history.iloc[0]
+    figures = scored(TorchClassifier(recipe, LABELS, seed=1), TRAIN)
+    assert row["train_accuracy"] == pytest.approx(figures["accuracy"], abs=1e-6)
+    assert 0 < figures["accuracy"] < 1
+    assert "train_accuracy" not in fit(unmoved(augment=MIXED), tmp_path / "mixed").history
+    frozen = plan(network={"mode": "head"}, train={"learning_rate": 1e-12, "weight_decay": 0.0})
+    row = fit(frozen, tmp_path / "head").history.iloc[0]
+    assert row["train_accuracy"] == pytest.approx(
+        scored(TorchClassifier(frozen, LABELS, seed=1), TRAIN)["accuracy"], abs=1e-6
+    )
+
+
 def test_validation_is_neither_augmented_nor_mixed(tmp_path: Path) -> None:
     recipe = unmoved(augment=MIXED)
     row = fit(recipe, tmp_path).history.iloc[0]

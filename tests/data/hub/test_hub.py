@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ from hubbub.data.hub import build, dataset, transfer
 from hubbub.data.hub.transfer import HubError
 from hubbub.data.open import open_data
 from hubbub.experiment.prepare import prepare
-from tests.helpers.hub import Hub
+from tests.helpers.hub import Hub, hub_next_door
 
 RATE = 8000
 SETTINGS = [
@@ -57,20 +56,8 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def server(own: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """A hub next door: for commands by the environment, for this process by what the client read of it at import."""
-    from huggingface_hub import constants
-
-    server = Hub()
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    monkeypatch.setenv("HF_ENDPOINT", server.url)
-    monkeypatch.setattr(constants, "ENDPOINT", server.url)
-    template = server.url + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(own / "user" / "token"))
-    yield server
-    server.shutdown()
-    server.server_close()
+    with hub_next_door(monkeypatch, own / "user") as server:
+        yield server
 
 
 def command(*words: object) -> list[str]:
@@ -588,7 +575,7 @@ def test_gaps_in_labels_and_groups_are_gaps(own: Path) -> None:
     ]  # fmt: skip
     for number, empty in enumerate((None, "", " \xa0", "\u200b")):
         saved(own / f"gaps{number}", pa.table({"audio": audio(2), "label": ["a", empty]}))
-        with pytest.raises(ClipsError, match=r"1 clips have no label \(1\)"):
+        with pytest.raises(ClipsError, match=r"1 clip has no label \(1\)"):
             open_data(f"gaps{number}")
 
 
@@ -603,7 +590,7 @@ def test_gaps_in_labels_and_groups_are_gaps(own: Path) -> None:
         ({"mel_spectrogram": [[1.0, 2.0]], "label": ["a"]}, r"row 1: .* not a list of bands"),
         ({"mel_spectrogram": [[["x"]]], "label": ["a"]}, r"row 1: .* holds string, not numbers"),
         ({"mel_spectrogram": [[]], "label": ["a"]}, r"row 1: .*"),
-        ({"mel_spectrogram": [[[1.0]]], "label": [None]}, "1 clips have no label"),
+        ({"mel_spectrogram": [[[1.0]]], "label": [None]}, "1 clip has no label"),
     ],
 )
 def test_tables_that_are_no_data_set_are_refused(own: Path, columns: dict[str, Any], message: str) -> None:

@@ -1,0 +1,170 @@
+"""Titles that say what ran: one rule for all.
+
+A title is `DATA, PROTOCOL: NETWORK, WEIGHTS`. Each half stays as its author wrote it while what it names is as it was;
+a half that a changed recipe makes untrue is written from the recipe.
+"""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hubbub.config.recipe import Recipe
+
+__all__ = ["DATA_TITLES", "data_title", "title_after"]
+
+#: The known data sets, as their authors call them.
+DATA_TITLES = {
+    "esc50": "ESC-50",
+    "esc10": "ESC-10",
+    "urbansound8k": "UrbanSound8K",
+    "emodb": "EmoDB",
+    "street": "street (synthetic)",
+}
+_NETWORKS = {
+    "cnn": "a small CNN",
+    "compact": "hubbub's own small network",
+    "baseline": "the baseline CNN",
+    "cnn1d": "a 1-D CNN",
+    "transformer": "a Transformer encoder",
+    "alexnet": "AlexNet",
+    "vgg16": "VGG16",
+    "resnet18": "ResNet18",
+    "resnet50": "ResNet-50",
+    "mobilenet_v2": "MobileNetV2",
+    "inception_v3": "InceptionV3",
+    "efficientnet_b0": "EfficientNet-B0",
+    "convnext_tiny": "ConvNeXt-Tiny",
+    "yamnet": "YAMNet",
+    "esresnext": "ESResNeXt-fbsp",
+    "audioclip": "AudioCLIP's audio branch",
+}
+#: Where published weights come from; those of other networks are ImageNet's.
+_WEIGHTS = {
+    **dict.fromkeys(("cnn", "compact", "baseline", "cnn1d", "transformer"), "from scratch"),
+    **dict.fromkeys(("yamnet", "esresnext", "esresnext_audioset"), "from AudioSet"),
+    **dict.fromkeys(("audioclip", "audioclip_full", "audioclip_partial"), "from AudioCLIP"),
+}
+_ATTENTION = {"se": " with squeeze-and-excitation", "cbam": " with CBAM"}
+_HEADS = {
+    "logreg": "logistic regression",
+    "lda": "linear discriminant analysis",
+    "mlp": "MLP",
+    "lightgbm": "LightGBM",
+    "ensemble": "LightGBM + MLP",
+}
+_POOLS = {"segment": "segments", "mean": "mean clip embeddings", "max": "largest clip embeddings"}
+
+
+def title_after(title: str, before: "Recipe | None", after: "Recipe") -> str:
+    """The title of `after`, which was made from the recipe `before` that had this title; without `before`, both halves
+    are written anew."""
+    if not title:
+        return title
+    data, colon, network = title.partition(": ")
+    if not colon:
+        data, network = "", title
+    if before is None or _network_facts(before) != _network_facts(after):
+        data, network = data or _describe_data(after), _describe_network(after)
+    if before is None or _data_facts(before) != _data_facts(after):
+        data = _describe_data(after)
+    return f"{data}: {network}" if data else network
+
+
+def data_title(name: str) -> str:
+    """What a data set is called: the last part of its path, a table's up to its first dot (`night.selections.txt`)."""
+    path = Path(name)
+    return (path.absolute().name if os.path.isdir(name) else path.name.split(".")[0]) or name
+
+
+def _data_facts(recipe: "Recipe") -> tuple[Any, ...]:
+    data, protocol = recipe.data, recipe.protocol
+    parts = (protocol.kind, protocol.folds, protocol.train, protocol.val, protocol.test)
+    return data.name, data.test, data.labels, data.held_out, *parts, len(recipe.train.seeds)
+
+
+def _network_facts(recipe: "Recipe") -> tuple[Any, ...]:
+    network, head, frontend = recipe.network, recipe.head, recipe.frontend
+    named = (network.name, network.weights, network.mode, network.attention, network.width)
+    return *named, head.name, head.pool, recipe.windows.levels, frontend.name, frontend.colours
+
+
+def _describe_data(recipe: "Recipe") -> str:
+    """`ESC-50, folds 1-4, tested on fold 5`"""
+    data, protocol, seeds = recipe.data, recipe.protocol, len(recipe.train.seeds)
+    words = [_lists(recipe) if protocol.kind == "csv" else DATA_TITLES.get(data.name) or data_title(data.name)]
+    if data.labels:
+        words.append(f"{len(data.labels)} of its classes")
+    if data.held_out:
+        words.append(f"{len(data.held_out)} classes held out")
+    if data.test:
+        words.append(f"tested on {data_title(data.test)}")
+    if protocol.kind == "fixed":
+        words.append(_fixed(protocol.train, protocol.val, protocol.test))
+    elif protocol.folds:
+        words.append(f"tested on fold {_short(protocol.folds)} alone")
+    elif protocol.kind == "kfold":
+        words.append(f"folds {_short(protocol.train)} in turn" if protocol.train else "k-fold")
+    else:
+        of_kind = {"grouped": "grouped folds", "time": "parts of one recording", "holdout": "grouped hold-out"}
+        of_kind["logo"] = "leave one speaker out" if data.name == "emodb" else "leave one group out"
+        words += [of_kind[protocol.kind]] if protocol.kind in of_kind else []
+    if seeds > 1:
+        words.append(f"{seeds} seeds")
+    return ", ".join(words)
+
+
+def _fixed(train: tuple[str, ...], val: tuple[str, ...], test: tuple[str, ...]) -> str:
+    folds = "fold" if len(train) == 1 else "folds"
+    if val and val == test:
+        return f"{folds} {_short(train)}, chosen and scored on fold {_short(test)}"
+    if val:
+        return f"folds {_short(train)} / {_short(val)} / {_short(test)}"
+    return f"{folds} {_short(train)}, tested on fold {_short(test)}"
+
+
+def _lists(recipe: "Recipe") -> str:
+    """`train + val + test in lists`: the names of the lists, and their folder if it is one."""
+    protocol = recipe.protocol
+    paths = [Path(name) for part in (protocol.train, protocol.val, protocol.test) for name in part]
+    names = " + ".join(path.stem for path in paths)
+    folders = {path.absolute().parent.name for path in paths}
+    return f"{names} in {folders.pop()}" if len(folders) == 1 else names
+
+
+def _short(folds: tuple[str, ...]) -> str:
+    """`1-8` for whole numbers in a row, else `1, 3, 5`."""
+    if len(folds) > 2 and all(fold.isdecimal() for fold in folds):
+        numbers = [int(fold) for fold in folds]
+        if numbers == list(range(numbers[0], numbers[-1] + 1)):
+            return f"{folds[0]}-{folds[-1]}"
+    return ", ".join(folds)
+
+
+def _describe_network(recipe: "Recipe") -> str:
+    """`ResNet18 on colour spectrograms, from ImageNet`, or `frozen YAMNet, LightGBM on segments`"""
+    network, head = recipe.network, recipe.head
+    name = _NETWORKS.get(network.name, network.name) + _ATTENTION.get(network.attention, "")
+    weights = _describe_weights(recipe)
+    if head.name != "none":
+        untrained = ", random weights" if weights == "from scratch" else ""
+        levels = " at two levels" if len(recipe.windows.levels) > 1 else ""
+        return f"frozen {name}{untrained}, {_HEADS[head.name]} on {_POOLS.get(head.pool, 'clip embeddings')}{levels}"
+    if network.width is not None:
+        name += f", width {network.width},"
+    inputs = {"none": "", "precomputed": " on stored spectrograms"}.get(
+        recipe.frontend.name, " on log-mel spectrograms"
+    )
+    if recipe.frontend.name == "logmel" and recipe.frontend.colours != "none":
+        inputs = " on colour spectrograms"
+    return f"{name}{inputs}, {weights}" + (", last layer alone" if network.mode == "head" else "")
+
+
+def _describe_weights(recipe: "Recipe") -> str:
+    name, weights = recipe.network.name, recipe.network.weights
+    if weights == "none":
+        return "from scratch"
+    if weights == "default":
+        other_width = name.startswith("resnet") and recipe.network.width not in (None, 64)
+        return "from scratch" if other_width else _WEIGHTS.get(name, "from ImageNet")
+    return "from ImageNet" if weights == "imagenet" else _WEIGHTS.get(weights, f"from {Path(weights).name}")

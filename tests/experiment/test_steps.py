@@ -1,0 +1,20 @@
+"""Steps: what validation chose, in words."""
+
+from typing import Any
+
+import pytest
+
+from hubbub.experiment.steps import describe_choice
+
+
+@pytest.mark.parametrize(
+    ("choice", "words"),
+    [
+        ({"epoch": 9, "lowered": [4, 8]}, "epoch 9, lowered after epoch 4, 8"),
+        ({"epoch": 9, "lowered": []}, "epoch 9"),
+        ({"c": 0.01}, "c 0.01"),
+        ({}, "nothing to choose"),
+    ],
+)
+def test_a_choice_in_words(choice: dict[str, Any], words: str) -> None:
+    assert describe_choice(choice) == words
