@@ -42,6 +42,8 @@ _NAMES = {"esc50": ESC50_NAME, "urbansound8k": URBANSOUND8K_NAME, "emodb": EMODB
 #: Folders that hold a data set's list beside the folder of its sounds.
 _BESIDE = ("meta", "metadata")
 _DEPTH = 3
+#: The most tables in a folder whose columns are looked at.
+_TABLES = 20
 #: The share of a folder's recordings that must be named as a data set names them, and the fewest that show it.
 _MOST, _FEWEST = 0.5, 2
 
@@ -110,7 +112,8 @@ def _lists(places: Sequence[_Place], name: str) -> list[Path]:
     published, columns = LISTS[name]
     tables = [table for place in places for table in place.tables]
     named = [table for table in tables if table.name.casefold() == published.casefold()]
-    return named or [table for table in tables if set(columns) <= _head(table)]
+    few = (place.tables for place in places if len(place.tables) <= _TABLES)  # more are annotations, one a recording
+    return named or [table for some in few for table in some if set(columns) <= _head(table)]
 
 
 def _head(table: Path) -> set[str]:
@@ -145,7 +148,7 @@ def _places(folder: Path) -> Iterator[_Place]:
         for entry in items:
             if without_ending(entry.name) != entry.name:
                 place.sounds.append(entry.name)
-            elif entry.name.lower().endswith(".csv"):
+            elif entry.name.lower().endswith(".csv") and os.path.isfile(entry.path):  # opening a pipe would block
                 place.tables.append(Path(entry.path))
             elif depth < _DEPTH and os.path.isdir(entry.path):
                 waiting.append((Path(entry.path), depth + 1))

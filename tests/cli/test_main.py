@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.cli.main import app
 from hubbub.config.recipe import Recipe
+from hubbub.runtime.catalogue import ASSETS
 
 RATE = 16_000
 
@@ -232,6 +233,9 @@ def test_data_list_and_recipes_name_what_there_is() -> None:
     listed = hubbub("data", "list").stdout
     for name in ("esc50", "esc10", "urbansound8k", "emodb", "street"):
         assert name in listed
+    rows = {line.split("│")[1].strip(): line for line in listed.splitlines() if "│" in line}
+    for asset in ASSETS.values():  # weights, with the licence of each
+        assert asset.kind == "data" or asset.licence in rows[asset.name]
     assert "us8k-yamnet-lgbm" in hubbub("recipes").stdout
 
 

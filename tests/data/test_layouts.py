@@ -1,5 +1,6 @@
 """layouts: a known data set is recognised in any folder that holds it, and never read as folders of classes."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -105,6 +106,12 @@ def test_a_list_whose_files_are_not_there_is_refused(tmp_path: Path) -> None:
     lay_out(tmp_path / "other", [f"fold4/{Path(US8K_FILES[0]).name}"], {"UrbanSound8K.csv": US8K})
     with pytest.raises(ClipsError, match="none of the 3 listed files is there"):  # fold 4, where the list says 5
         open_data(str(tmp_path / "other"), allow_missing=True)
+
+
+def test_a_pipe_named_like_a_table_is_not_opened(tmp_path: Path) -> None:
+    lay_out(tmp_path, ESC50_FILES, {"meta/esc50.csv": ESC50})
+    os.mkfifo(tmp_path / "other.csv")
+    assert rows(open_data(str(tmp_path), allow_missing=True)) == ESC50_ROWS
 
 
 def test_recordings_that_the_list_does_not_name_are_said(tmp_path: Path) -> None:
