@@ -6,7 +6,7 @@ from scipy import optimize, stats
 from sklearn.metrics import f1_score
 
 from benchmarks.intervals import METRICS as SIMULATED
-from benchmarks.intervals import Kind, coverage, draw
+from benchmarks.intervals import Kind, coverage, draw, exact_coverage
 from hubbub.metrics.classification import METRICS, MetricsError
 from hubbub.metrics.intervals import (
     effective_number,
@@ -144,6 +144,13 @@ def test_intervals_hold_the_truth_about_nineteen_times_in_twenty(kind: Kind) -> 
     """300 sets: the share's own sd is 1.3 %."""
     for metric, share in coverage(kind, 300, np.random.default_rng(7)).items():
         assert 0.92 <= share <= 0.985, metric
+
+
+@pytest.mark.parametrize(("number", "mean"), [(10, 0.968), (50, 0.955), (200, 0.951)])
+def test_coverage_over_all_accuracies_of_independent_clips(number: int, mean: float) -> None:
+    """Wilson's interval falls to .84, Jeffreys' to .87."""
+    found = exact_coverage(number)
+    assert found.mean() == pytest.approx(mean, abs=0.001) and found.min() > 0.915
 
 
 def test_macro_f1_with_two_recordings_of_a_class() -> None:
