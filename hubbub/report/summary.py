@@ -65,7 +65,7 @@ OF_DECISIONS = ("accuracy", "balanced_accuracy", "macro_f1")
 #: Figures that differ by less are the same: sums of floats, added in another order.
 ROUNDING = 1e-9
 #: The methods of stored intervals, for people.
-INTERVALS = {METHOD: "exact binomial", None: "bootstrap"}
+INTERVALS = {METHOD: "exact binomial", "mid-p": "exact binomial", None: "bootstrap"}
 NAMES = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
