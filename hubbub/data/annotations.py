@@ -15,7 +15,7 @@ import pandas as pd
 
 from hubbub.data import annotation_json, text_tables, values
 from hubbub.data.annotation_json import Annotations
-from hubbub.data.clip_lists import seconds
+from hubbub.data.clip_lists import seconds, split_columns
 from hubbub.data.values import ClipsError, clean
 from hubbub.errors import count, did_you_mean, examples
 from hubbub.runtime.escape import escape_cell
@@ -107,7 +107,7 @@ def _table(file: Path, rows: pd.DataFrame, columns: dict[str, str]) -> Annotatio
         if unknown[0] not in _OF_LISTS:
             raise ClipsError(f"{file}: there is no column '{unknown[0]}' to name. {did_you_mean(unknown[0], _MINE)}")
         return None
-    if any(clean(name) in _OF_LISTS for name in rows.columns):
+    if any(clean(name) in _OF_LISTS for name in rows.columns) or split_columns(rows):
         return None
     names = {_plain(name): name for name in reversed(rows.columns)}
     found = {role: _first(names, role) for role in ("path", "start", "end", "duration")}

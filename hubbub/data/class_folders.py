@@ -60,13 +60,15 @@ def read(folder: Path) -> tuple[pd.DataFrame, tuple[str, ...], tuple[str, ...]]:
 def _without_classes(folder: Path, found: Found) -> ClipsError:
     lie = "lies" if len(found.files) == 1 else "lie"
     there = f"{count(len(found.files), 'recording')} {lie} in it directly. " if found.files else ""
-    above = f"If it is the folder of one class, name the folder above it: {folder.parent}. " if found.files else ""
     tables = sorted(name for names in found.left_out.values() for name in names if name.lower().endswith(_TABLES))
-    listed = f"If {tables[0]} lists them, name it: {folder / tables[0]}. " if tables and found.files else ""
+    if tables:
+        instead = f"If {tables[0]} lists them, name it: {folder / tables[0]}. "
+    else:
+        instead = f"If it is the folder of one class, name the folder above it: {folder.parent}. "
     left_out = " ".join(f"Left out: {line}." for line in describe(found.left_out))
     return ClipsError(
         f"{folder} holds no sound files in folders. {there}Put each class's recordings in a folder named after it, or "
-        f"write a CSV with the columns path and label. {listed}{above}{left_out}".rstrip()
+        f"write a CSV with the columns path and label. {instead * bool(found.files)}{left_out}".rstrip()
     )
 
 

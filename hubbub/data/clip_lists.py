@@ -23,7 +23,7 @@ from hubbub.data.recordings import groups, identity, recordings, within_files
 from hubbub.data.values import clean
 from hubbub.errors import count, did_you_mean, examples
 
-__all__ = ["from_csv", "from_folder", "seconds"]
+__all__ = ["from_csv", "from_folder", "seconds", "split_columns"]
 
 
 def from_csv(
@@ -101,7 +101,7 @@ def _rows(file: Path, columns: dict[str, str]) -> tuple[pd.DataFrame, pd.DataFra
         rows_name = "1 row names" if len(nowhere) == 1 else f"{len(nowhere):,} rows name"
         raise ClipsError(f"{file}: {rows_name} no file (row {examples(nowhere)}). Write its path there.")
     others = rows.drop(columns=[name for name in sources.values() if name in rows])
-    splits = _split_columns(others)
+    splits = split_columns(others)
     only = next(iter(splits)) if len(splits) == 1 and "fold" not in sources else ""
     if only and all(splits[only].values()):
         table["fold"] = [splits[only].get(clean(cell), "") for cell in values.text(others[only])]
@@ -120,7 +120,7 @@ def _rows(file: Path, columns: dict[str, str]) -> tuple[pd.DataFrame, pd.DataFra
     return table.reindex(columns=list(COLUMNS)), others, [*renamed, *on_split]
 
 
-def _split_columns(rows: pd.DataFrame) -> dict[str, dict[str, str]]:
+def split_columns(rows: pd.DataFrame) -> dict[str, dict[str, str]]:
     """The columns that name two parts of a split (train, test ...): each cell and the part that it names, else ""."""
     found = {}
     for name in sorted(rows.columns):

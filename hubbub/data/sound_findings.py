@@ -77,7 +77,7 @@ def _have(number: int) -> str:
 
 def _silence(silent: pd.DataFrame) -> Iterator[Finding]:
     if len(silent):
-        advice = "Remove them, or copy or record them again."
+        advice = "Remove such clips, or copy or record them again."
         yield _finding("silence", "wrong", silent, f"{_are(len(silent))} digital silence", advice)
 
 
@@ -277,7 +277,7 @@ def _told(family: confounds.Family, test: PropertyTest, clips: pd.DataFrame) -> 
         return f"{family.name} alone tells classes apart better than chance"
     whom = examples(f"'{label}'" for label in test.classes) + " from the other classes"
     if len(test.classes) == clips["label"].nunique():
-        whom = f"all {len(test.classes)} classes apart"
+        whom = f"{'both' if len(test.classes) == 2 else f'all {len(test.classes)}'} classes apart"
     return f"{family.name} alone tells {whom}{_difference(family, test.classes, clips)}"
 
 

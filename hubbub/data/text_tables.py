@@ -61,7 +61,7 @@ def lines(file: Path) -> list[tuple[int, str]]:
 
 def _content(file: Path) -> str:
     if not os.path.isfile(file):
-        raise _unreadable(file, "no such file, or a pipe or device")
+        raise ClipsError(f"{file} is not there, or is a pipe or device. Name a table.")
     try:
         raw = file.read_bytes()
     except OSError as error:

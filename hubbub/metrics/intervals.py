@@ -26,8 +26,9 @@ __all__ = ["METHOD", "effective_number", "exact_interval", "f1_bias", "f1_weight
 Array = npt.NDArray[np.float64]
 Classes = npt.NDArray[np.int64]
 Groups = npt.NDArray[np.intp]
-#: The name of this method in stored results. Those of earlier versions are percentile bootstraps, without a name.
-METHOD = "mid-p"
+#: The name of this method in stored results. Those of earlier versions are called "mid-p", with another interval of
+#: macro-F1, or are percentile bootstraps, without a name.
+METHOD = "mid-p 2"
 #: Weight of the assumption that a recording's clips are right or wrong together, in recordings with the rarer outcome.
 CAUTION = 1.0
 #: The normal quantile of a 95 % interval.

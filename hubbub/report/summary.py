@@ -65,7 +65,7 @@ OF_DECISIONS = ("accuracy", "balanced_accuracy", "macro_f1")
 #: Figures that differ by less are the same: sums of floats, added in another order.
 ROUNDING = 1e-9
 #: The methods of stored intervals, for people.
-INTERVALS = {METHOD: "exact binomial", None: "bootstrap"}
+INTERVALS = {METHOD: "exact binomial", "mid-p": "exact binomial", None: "bootstrap"}
 NAMES = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
@@ -121,7 +121,7 @@ def has_other_intervals(summary: Summary) -> bool:
 
 def _differences(name: str, written: Any, found: Any) -> Iterator[str]:
     if isinstance(written, dict) and isinstance(found, dict):
-        skipped = {"ci95"} if written.get("ci95") and written.get("interval") != METHOD else set()
+        skipped = {"ci95", "interval"} if written.get("ci95") and written.get("interval") != METHOD else set()
         if written.get("sd_seeds") == 0 and found.get("sd_seeds") is None:
             skipped.add("sd_seeds")  # seeds that gave the same predictions, in the file of an earlier version
         for key in (key for key in written if key not in skipped):

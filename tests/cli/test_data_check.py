@@ -86,4 +86,7 @@ def test_the_severe_comes_first_and_only_what_is_wrong_fails(tmp_path: Path) -> 
     kinds = [line.split(":")[0] for line in lines if line.startswith(("wrong:", "warning:", "note:"))]
     assert kinds == sorted(kinds, key=["wrong", "warning", "note"].index) and kinds[0] == "wrong"
     (silent,) = (line for line in lines if line.startswith("wrong"))
-    assert silent == "wrong: 1 clip is digital silence: class00/silent.wav. Remove them, or copy or record them again."
+    assert (
+        silent
+        == "wrong: 1 clip is digital silence: class00/silent.wav. Remove such clips, or copy or record them again."
+    )

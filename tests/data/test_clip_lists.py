@@ -9,6 +9,7 @@ import pytest
 from hubbub.data.clip_lists import from_csv, from_folder
 from hubbub.data.clips import COLUMNS, Clips, ClipsError
 from hubbub.data.locate import find_sounds
+from hubbub.data.open import open_data
 from tests.helpers.sounds import rows, sounds
 
 
@@ -187,7 +188,7 @@ def test_a_start_that_is_not_a_number_is_refused(listed: Callable[..., Path]) ->
 
 
 def test_a_list_that_cannot_be_read_is_refused(tmp_path: Path, listed: Callable[..., Path]) -> None:
-    with pytest.raises(ClipsError, match=r"absent\.csv cannot be read as a CSV"):
+    with pytest.raises(ClipsError, match=r"absent\.csv is not there"):
         from_csv(tmp_path / "absent.csv")
     (tmp_path / "empty.csv").touch()
     with pytest.raises(ClipsError, match=r"empty\.csv cannot be read as a CSV"):
@@ -269,6 +270,13 @@ def test_a_column_that_looks_like_a_split_is_named_where_it_is_not_used(
     for note, name in zip(clips.notes, (one for one in columns if one != "fold"), strict=True):
         assert note.startswith(f"NOT USED AS A SPLIT: the column '{name}' (")
         assert note.endswith(f"). To use it, give --set data.columns.fold={name}")
+
+
+def test_a_table_of_spans_with_a_split_is_a_list_and_no_annotations(tmp_path: Path) -> None:
+    sounds(tmp_path, "a.wav", "b.wav")
+    lines = ("a.wav,dog,0.02,0.06,train", "b.wav,cat,0.02,0.06,test")
+    clips = open_data(str(rows(tmp_path / "l.csv", "path,label,start,end,split", *lines)))
+    assert clips.folds == ("test", "train") and list(clips.table["end"]) == [0.06, 0.06]
 
 
 def test_columns_of_other_words_are_no_split(tmp_path: Path) -> None:

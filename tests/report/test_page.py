@@ -19,6 +19,7 @@ from hubbub.cli.main import app
 from hubbub.config.recipe import Recipe
 from hubbub.experiment.run import run_recipe
 from hubbub.metrics import classification
+from hubbub.metrics.intervals import METHOD
 from hubbub.report import page, plots, run_folder
 from hubbub.report.results import LEVELS
 from hubbub.report.summary import NAMES, as_arrays, summarise, verify
@@ -387,3 +388,14 @@ def test_verify_recomputes_the_figures_from_the_predictions(crowd: Path, tmp_pat
     doubted = CliRunner().invoke(app, ["report", "--verify", str(folder)])
     assert (doubted.exit_code, "clip.accuracy.mean is 0.999" in doubted.output) == (1, True)
     assert (folder / "report.html").stat().st_mtime_ns == written, "no page is made of figures that do not hold"
+
+
+@pytest.mark.parametrize(("method", "compared"), [("mid-p", False), (None, False), (METHOD, True)])
+def test_intervals_of_an_earlier_versions_method_are_not_compared(
+    crowd: Path, tmp_path: Path, method: str | None, compared: bool
+) -> None:
+    folder = shutil.copytree(crowd, tmp_path / "run")
+    summary = read_json(folder / "summary.json")
+    summary["clip"]["macro_f1"] |= {"interval": method, "ci95": [0.1, 0.2]}
+    (folder / "summary.json").write_text(json.dumps(summary))
+    assert bool(verify(folder)) == compared
