@@ -1,8 +1,9 @@
-"""How well events are found in `street` scenes: `python benchmarks/events.py FOLDER` (see docs/classify.md).
+"""How well events are found in `street` scenes: `python -m benchmarks.events FOLDER` (see docs/classify.md).
 
 A classifier of street's ten classes and of its background is trained on events and pauses of three folds' sources. In
 scenes of fold 2's sources the merging's settings are chosen by event-based F1; scenes of fold 1's sources, which
-neither has heard, give the figures.
+neither has heard, give the figures. Which segments are known, and so may hold an event, is decided as by
+`hubbub classify --events`.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from hubbub.classifier.base import Classifier
 from hubbub.classifier.load import load
 from hubbub.data import synthetic
 from hubbub.inference.events import Event, EventSettings, detect_events
+from hubbub.inference.scoring import event_scores
 from hubbub.metrics.events import Counts, event_based, segment_based
 from hubbub.runtime import files
 
@@ -56,12 +58,14 @@ def trained(folder: Path, recipe: str, hop: int) -> Classifier:
 
 
 def scored(model: Classifier, fold: int, count: int) -> Scored:
-    """Segments' times and scores of each scene, and its true events."""
+    """Segments' times and scores of each scene, 0 where a segment is not known, and its true events."""
     clips = [clip for clip in synthetic.plan(CLIPS, FOLDS, SEED) if clip.fold == fold]
     found = []
     for scene in scenes.plan(clips, count, seed=fold):
         wave = decode.resample(scenes.render(scene), synthetic.SAMPLE_RATE_HZ, model.rate_hz)
-        rows, _ = model.predict_proba(model.outputs(model.cut(wave)), [0])
+        segments = model.cut(wave)
+        scores, _ = model.predict_proba(model.outputs(segments), [0])
+        rows = event_scores(scores, segments, model.is_known(scores, segments))
         found.append((model.spans(len(wave)), rows, scene.events))
     return found
 

@@ -3,7 +3,7 @@
 Events are placed at known times in clips that no data set holds (another seed), so three things can be measured: the
 share of a map's sum that lies on the event, against the event's share of the time; the areas under the deletion and
 insertion curves, against those of random maps about as coarse; how much of the spectrum the mask lets through, and
-the scores of what was listened to and of the rest.
+the scores of the masked audio and of the rest.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from hubbub.inference.occlusion import occlude
 from hubbub.inference.stft import Grid
 
 SEED, EVENT_S, SNR_DB, RANDOM_MAPS = 7, 0.7, 12.0, 3
-COLUMNS = ("on the event", "deletion", "insertion", "mask", "listened", "rest")
+COLUMNS = ("on the event", "deletion", "insertion", "mask", "masked audio", "rest")
 Array = npt.NDArray[np.float32]
 
 

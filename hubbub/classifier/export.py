@@ -23,7 +23,7 @@ from hubbub.audio import decode
 from hubbub.classifier import onnx_classifier, quantize
 from hubbub.classifier.onnx_classifier import ANY_LENGTH, BATCH, EMBEDDINGS, LOGITS, SEGMENTS, OnnxClassifier
 from hubbub.classifier.torch_classifier import TorchClassifier
-from hubbub.config.sections import Data
+from hubbub.config.data import Data
 from hubbub.data.clips import ClipsError
 from hubbub.data.open import open_section
 from hubbub.errors import HubbubError

@@ -26,6 +26,7 @@ from hubbub.classifier import pooling
 from hubbub.classifier.base import Classifier, ClassifierError
 from hubbub.classifier.metadata import parse_json, read_metadata
 from hubbub.config import sections as settings
+from hubbub.config.data import Data
 from hubbub.config.recipe import Recipe
 from hubbub.models.custom import PREFIX, NetworkFactory, is_custom, name_of, with_custom
 from hubbub.models.network import FRONTEND, Network, NetworkError
@@ -279,7 +280,7 @@ class TorchClassifier(Classifier):
 def load_audioset() -> TorchClassifier:
     """YAMNet with its own 521 AudioSet classes."""
     recipe = Recipe(
-        data=settings.Data(name="audioset"),
+        data=Data(name="audioset"),
         network=settings.Network(name="yamnet"),
         title="YAMNet, AudioSet's classes",
     )

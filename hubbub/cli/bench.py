@@ -45,13 +45,18 @@ __all__ = [
 ]
 
 
+Names = Annotated[
+    list[str],
+    typer.Argument(metavar="RECIPE...", help="Names of recipes or suites (hubbub recipes lists them), or TOML files."),
+]
+Storage = Annotated[
+    str | None,
+    typer.Option("--storage", help="ray: URL that cells write to, if the machines do not share the run folders."),
+]
+
+
 def bench(
-    names: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="RECIPE...", help="Names of recipes or suites (hubbub recipes lists them), or TOML files."
-        ),
-    ],
+    names: Names,
     data: Data = None,
     folds: Folds = None,
     seeds: Seeds = None,
@@ -63,10 +68,7 @@ def bench(
     address: Address = None,
     cpus: Cpus = 1.0,
     gpus: Gpus = None,
-    storage: Annotated[
-        str | None,
-        typer.Option("--storage", help="ray: URL that cells write to, if the machines do not share the run folders."),
-    ] = None,
+    storage: Storage = None,
     allow_missing: AllowMissing = False,
     allow_leaky: AllowLeaky = False,
     settings: Settings = None,
@@ -195,6 +197,7 @@ def print_places(folder: Path) -> None:
 
 def print_overview(folders: Sequence[Path]) -> None:
     """Prints one row for each run: clip accuracy with its interval, clip macro-F1, segment accuracy, minutes."""
+    from hubbub.report.caveats import tags
     from hubbub.report.run_folder import read_summary
 
     summaries = {folder.name: read_summary(folder) for folder in folders}
@@ -214,7 +217,7 @@ def print_overview(folders: Sequence[Path]) -> None:
     )
     to_read: dict[str, list[str]] = {}
     for name, one in summaries.items():
-        to_read.setdefault("; ".join(reason.partition(":")[0] for reason in one.why_not_comparable), []).append(name)
+        to_read.setdefault(tags(one.why_not_comparable), []).append(name)
     for reasons, runs in to_read.items():
         if reasons:
             out.print(f"{', '.join(runs)}: {reasons}", style="yellow", soft_wrap=True)

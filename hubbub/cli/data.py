@@ -1,5 +1,7 @@
 """`hubbub data`: list, check, split, augment and convert data sets; one function a command."""
 
+import json
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -29,11 +31,14 @@ _VARIANTS = "A set of variants (d, b or emodb), names such as orig,noisy,stretch
 
 @app.command("list")
 def data_list() -> None:
-    """List the known data sets and where they are installed.
+    """List the known data sets and weights, their licences and where they are installed.
 
     Example: hubbub data list
     """
+    from rich.filesize import decimal
+
     from hubbub.data.datasets import DATASETS
+    from hubbub.runtime.catalogue import ASSETS
     from hubbub.runtime.homes import find
 
     table = Table("name", "clips", "classes", "folds", "licence", "where")
@@ -43,6 +48,12 @@ def data_list() -> None:
         )
         table.add_row(name, f"{known.clips:,}", str(known.classes), str(len(known.folds)), known.licence, where)
     out.print(table)
+    weights = Table("weights", "size", "licence", "where")
+    for asset in ASSETS.values():
+        if asset.kind == "weights":
+            place = str(find("weights", asset.file) or "not here: hubbub data get")
+            weights.add_row(asset.name, decimal(asset.size or 0), asset.licence, place)
+    out.print(weights)
 
 
 @app.command("check")
@@ -130,25 +141,42 @@ def data_leaks(
 @app.command("split")
 def data_split(
     name: Annotated[str, typer.Argument(help="A known data set, a CSV list or a folder.")],
-    folder: Annotated[Path, typer.Argument(help="Folder for train.csv and val.csv.")],
+    folder: Annotated[Path, typer.Argument(help="Folder for train.csv, val.csv and test.csv.")],
     val_ratio: Annotated[
         float, typer.Option("--val-ratio", callback=finite, min=0.01, max=0.99, help="Share of clips in val.csv.")
     ] = 0.2,
+    test_ratio: Annotated[
+        float | None,
+        typer.Option("--test-ratio", callback=finite, min=0.01, max=0.99, help="Share of clips in test.csv."),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the split.")] = 0,
     allow_missing: AllowMissing = False,
     debug: Debug = False,
 ) -> None:
-    """Split a data set into training and validation lists: stratified, and no source recording is in both.
+    """Split a data set into lists for training and validation, with --test-ratio also for testing: stratified, and no
+    source recording is in two of them.
 
     Example: hubbub data split esc50 lists --val-ratio 0.2
+
+    Example: hubbub data split esc50 lists --test-ratio 0.2
     """
     from hubbub.data import splits
     from hubbub.data.open import open_data
 
-    lists, root = splits.write_lists(open_data(name, allow_missing=allow_missing), folder, val_ratio, seed)
+    clips = open_data(name, allow_missing=allow_missing)
+    lists, root = splits.write_lists(clips, folder, val_ratio, seed, test_ratio or 0.0)
     for path in lists:
         out.print(str(path), soft_wrap=True)
     out.print(f'their paths are relative to data.root = "{root}"', soft_wrap=True)
+    parts = ", ".join(f"{path.stem}={json.dumps([str(path)])}" for path in lists)
+    protocol = f'protocol={{kind="csv", validation="next", {parts}, {"" if test_ratio else "test=[], "}folds=[]}}'
+    line = f"hubbub bench RECIPE --set {shlex.quote(protocol)} --set {shlex.quote(f'data.root={root}')}"
+    out.print(f"train from them: {line}", soft_wrap=True)
+    if test_ratio:
+        said = "val.csv chooses and test.csv is reported. With test=[], val.csv is reported too: a validation figure"
+    else:
+        said = "val.csv chooses and is reported: a validation figure. --test-ratio 0.2 writes a test.csv as well"
+    out.print(said, soft_wrap=True)
 
 
 @app.command("images")

@@ -90,12 +90,6 @@ Jobs = Annotated[
 Seeds = Annotated[
     str | None, typer.Option("--seeds", "--seed", help="Seeds to run, e.g. 42,43. Default: the recipe's.")
 ]
-From = Annotated[
-    Path | None,
-    typer.Option(
-        "--from", help="Take the settings that a search found: its best.toml, or its folder. Data and protocol stay."
-    ),
-]
 Group = Annotated[
     str | None,
     typer.Option(
@@ -108,6 +102,12 @@ TestData = Annotated[
     str | None, typer.Option("--test", help="Another folder or table with the same classes: the test part.")
 ]
 Background = Annotated[bool, typer.Option("--background", help="Annotations: add a class of what is not annotated.")]
+From = Annotated[
+    Path | None,
+    typer.Option(
+        "--from", help="Take the settings that a search found: its best.toml, or its folder. Data and protocol stay."
+    ),
+]
 Model = Annotated[
     str | None, typer.Option("--model", help="A run folder, a saved or exported classifier, or 'yamnet'.")
 ]

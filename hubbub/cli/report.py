@@ -78,13 +78,12 @@ def report(
 def _finished_runs(runs: list[Path]) -> list[Path]:
     """The finished runs in these folders: runs, or folders of runs such as a suite's. Raises `HubbubError`."""
     from hubbub.report import run_folder
+    from hubbub.report.reading import SUMMARY
 
     found = []
     for folder in runs:
         if not (own := run_folder.finished_runs(folder)):
-            what = (
-                f"it has no {run_folder.SUMMARY}, nor has a folder in it" if folder.is_dir() else "there is no folder"
-            )
+            what = f"it has no {SUMMARY}, nor has a folder in it" if folder.is_dir() else "there is no folder"
             raise HubbubError(
                 f"{folder} is not a finished run ({what}). Give a run folder, or a suite's; the command that began a "
                 "run finishes it."

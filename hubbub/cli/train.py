@@ -31,41 +31,53 @@ from hubbub.cli.options import (
 
 __all__ = ["train"]
 
-Heads = Literal["logreg", "lda", "mlp", "lightgbm", "ensemble"]
+What = Annotated[
+    str,
+    typer.Argument(
+        metavar="WHAT",
+        help="A folder of recordings (one folder for each class, or annotation tables beside them), a table of files "
+        "and labels, a known data set, a recipe or a TOML file.",
+    ),
+]
+# What is trained.
+Recipe = Annotated[str | None, typer.Option("--recipe", help="Train this recipe on the data.")]
+Backbone = Annotated[str | None, typer.Option("--backbone", help="The frozen network under the head. Default: yamnet.")]
+Head = Annotated[
+    Literal["logreg", "lda", "mlp", "lightgbm", "ensemble"] | None,
+    typer.Option("--head", help="The head on the frozen network."),
+]
+FromScratch = Annotated[bool, typer.Option("--from-scratch", help="Train a small network on these recordings alone.")]
+# How the data are split.
+FoldsToMake = Annotated[
+    int | None, typer.Option("--folds", min=2, help="The number of folds to make, where the data have none.")
+]
+Fold = Annotated[str | None, typer.Option("--fold", help="Run these test folds only, e.g. 1 or 1,2.")]
+# How it is trained.
+Refit = Annotated[
+    bool, typer.Option(" /--no-refit", help="Stop after the evaluation, without a classifier trained on all clips.")
+]
+Epochs = Annotated[int | None, typer.Option("--epochs", help="The most epochs.")]
+LearningRate = Annotated[float | None, typer.Option("--lr", callback=finite, help="The largest learning rate.")]
+BatchSize = Annotated[int | None, typer.Option("--batch-size", help="Segments in a batch.")]
 
 
 def train(
-    what: Annotated[
-        str,
-        typer.Argument(
-            metavar="WHAT",
-            help="A folder of recordings (one folder for each class, or annotation tables beside them), a table of "
-            "files and labels, a known data set, a recipe or a TOML file.",
-        ),
-    ],
+    what: What,
     data: Data = None,
-    recipe: Annotated[str | None, typer.Option("--recipe", help="Train this recipe on the data.")] = None,
-    backbone: Annotated[
-        str | None, typer.Option("--backbone", help="The frozen network under the head. Default: yamnet.")
-    ] = None,
-    head: Annotated[Heads | None, typer.Option("--head", help="The head on the frozen network.")] = None,
-    from_scratch: Annotated[
-        bool, typer.Option("--from-scratch", help="Train a small network on these recordings alone.")
-    ] = False,
-    folds: Annotated[
-        int | None, typer.Option("--folds", min=2, help="The number of folds to make, where the data have none.")
-    ] = None,
+    recipe: Recipe = None,
+    backbone: Backbone = None,
+    head: Head = None,
+    from_scratch: FromScratch = False,
+    folds: FoldsToMake = None,
     group: Group = None,
     test: TestData = None,
     background: Background = False,
-    fold: Annotated[str | None, typer.Option("--fold", help="Run these test folds only, e.g. 1 or 1,2.")] = None,
-    refit: Annotated[
-        bool, typer.Option(" /--no-refit", help="Stop after the evaluation, without a classifier trained on all clips.")
-    ] = True,
+    fold: Fold = None,
+    refit: Refit = True,
     seeds: Seeds = None,
-    epochs: Annotated[int | None, typer.Option("--epochs", help="The most epochs.")] = None,
-    lr: Annotated[float | None, typer.Option("--lr", callback=finite, help="The largest learning rate.")] = None,
-    batch_size: Annotated[int | None, typer.Option("--batch-size", help="Segments in a batch.")] = None,
+    epochs: Epochs = None,
+    lr: LearningRate = None,
+    batch_size: BatchSize = None,
     found: From = None,
     jobs: Jobs = None,
     name: Name = None,

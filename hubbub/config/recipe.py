@@ -17,21 +17,11 @@ import tomli_w
 from pydantic import Field, ValidationError, model_validator
 
 from hubbub.config.augment import SPECTROGRAM, Augment
+from hubbub.config.data import Data, Protocol
 from hubbub.config.mistakes import explain_error
 from hubbub.config.other_names import explain_name
 from hubbub.config.seconds import in_samples
-from hubbub.config.sections import (
-    RETIRED,
-    AudioSettings,
-    Data,
-    Evaluate,
-    FrontEnd,
-    Head,
-    Network,
-    Protocol,
-    Section,
-    Windows,
-)
+from hubbub.config.sections import RETIRED, AudioSettings, Evaluate, FrontEnd, Head, Network, Section, Windows
 from hubbub.config.titles import title_after
 from hubbub.config.train import Train
 from hubbub.config.tune import Tune

@@ -7,6 +7,7 @@ geometry only the time is read, and of a clip's own tags only those of clips wit
 
 import json
 import math
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -188,7 +189,7 @@ class _Aoef:
         if (tags and not key) or (self.key and self.key not in keys):
             raise ClipsError(
                 f"{self.file}: the label may be any of its tags ({', '.join(keys) or 'there are none'}). Name the key "
-                f'of the right one in [data.columns], e.g. label = "{keys[0] if keys else "species"}".'
+                "of the right one, e.g. --set " + shlex.quote(f"data.columns.label={keys[0] if keys else 'species'}")
             )
         labels = [[self.tags[tag][1] for tag in of_one if self.tags[tag][0] == key] for of_one in tags]
         if odd := [number for number, of_one in enumerate(labels, 1) if len(set(of_one)) != 1 or not of_one[0]]:

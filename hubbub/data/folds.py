@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from hubbub.config.sections import Protocol
+from hubbub.config.data import Protocol
 from hubbub.data import class_folders
 from hubbub.data.clips import Clips
 from hubbub.data.values import in_order

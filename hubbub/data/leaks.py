@@ -69,7 +69,7 @@ def audit(
     groups, copies = clips.table["group"].to_numpy(), clips.table["split_hint"].to_numpy() == "train"
     straddled, parted, leaks = set[str](), dict[str, None](), list[_Leak]()
     for split in splits:
-        parts, unknown = list(split.parts()), ("held-out classes", split.unknown)
+        parts, unknown = list(split.parts())[: 2 if split.without_test else 3], ("held-out classes", split.unknown)
         for (one, a), (other, b) in (*combinations(parts, 2), *((part, unknown) for part in parts[:2])):
             where, alike = f"test fold {split.name}: {one} and {other}", _parted(near, a, b, len(clips))
             leaks += _shared(clips, where, a, b)
@@ -81,7 +81,7 @@ def audit(
                 advice = _advice(clips, [(pair.first, pair.second) for pair in alike])
                 leaks.append(_Leak(f"{where} hold nearly identical sounds ({found})", advice))
             straddled |= set(groups[a]) & set(groups[b]) & clips.straddling
-        for part, rows in split.parts():
+        for part, rows in parts:
             if part != "train" and copies[rows].any():
                 line = f"test fold {split.name}: augmented copies in {part} ({examples(ids[rows][copies[rows]])})"
                 leaks.append(_Leak(line, frozenset({_ORIGINALS})))

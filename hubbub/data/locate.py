@@ -3,7 +3,8 @@
 import os
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from itertools import takewhile
 from pathlib import Path
 
@@ -30,9 +31,15 @@ def find_sounds(folder: Path) -> dict[str, Path]:
 
 
 def inside(file: Path, base: Path, path: str) -> Path:
-    """The listed path below `base`. Raises `ClipsError` where it leaves `base` by its text; links may lead out."""
+    """The listed path below `base`. Raises `ClipsError` where it leaves `base` by its text; links may lead out.
+
+    An absolute path may be below `base` by another way to write it: an absolute one, or a link.
+    """
     full = Path(os.path.normpath(base / path))
-    if not full.is_relative_to(os.path.normpath(base)):
+    same = full.is_relative_to(os.path.normpath(base))
+    if not same and os.path.isabs(path):
+        same = any(Path(way(full)).is_relative_to(way(base)) for way in (os.path.abspath, os.path.realpath))
+    if not same:
         raise ClipsError(
             f"{file}: the path '{path}' leaves {base}. Move the file there, or name another root (data.root)."
         )
@@ -47,7 +54,8 @@ def located(file: Path, base: Path, paths: Mapping[int, str]) -> tuple[dict[int,
     """
     values.refuse_undecodable([str(file), str(base)])
     direct = {row: os.path.normpath(base / path) for row, path in paths.items()}
-    found = {row: path if os.path.isfile(path) else "" for row, path in direct.items()}
+    names_in = lru_cache(maxsize=None)(_sounds_in)
+    found = {row: path if os.path.isfile(path) else _beside(path, names_in) for row, path in direct.items()}
     lost = [row for row, path in found.items() if not path]
     index = find_sounds(base) if lost else {}
     sounds = {_composed(stem): path for stem, path in reversed(index.items())}
@@ -78,6 +86,22 @@ def located(file: Path, base: Path, paths: Mapping[int, str]) -> tuple[dict[int,
         raise ClipsError(f"{file}: {len(folders)} rows name a folder ({examples(folders)}). List the files in it.")
     values.refuse_undecodable(found.values())
     return listed, found, moved
+
+
+def _sounds_in(folder: str) -> dict[str, str]:
+    """The sounds of a folder, by name without ending."""
+    try:
+        there = sorted(os.listdir(folder), reverse=True)
+    except (OSError, ValueError):
+        return {}
+    return {_composed(without_ending(name)): name for name in there if without_ending(name) != name}
+
+
+def _beside(path: str, names_in: Callable[[str], dict[str, str]]) -> str:
+    """The sound of this name with another ending in the same folder, or ""."""
+    folder, name = os.path.split(path)
+    there = names_in(folder).get(_composed(without_ending(name)), "")
+    return os.path.join(folder, there) if there and os.path.isfile(os.path.join(folder, there)) else ""
 
 
 def _moved(names: Mapping[int, str], stems: Sequence[str]) -> dict[int, str]:

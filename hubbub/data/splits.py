@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from hubbub.config.sections import Protocol
+from hubbub.config.data import Protocol
 from hubbub.data import class_folders, manifest
 from hubbub.data.clips import Clips
 from hubbub.data.folds import MADE, decide, far_from, make_folds
@@ -40,7 +40,8 @@ class SplitError(HubbubError):
 class Split:
     """Row numbers of the training, validation and test clips; `name` is the test fold's.
 
-    `unknown` are test clips of held-out classes, for open-set evaluation. They are in no part.
+    `unknown` are test clips of held-out classes, for open-set evaluation. They are in no part. Lists without a test
+    part report the validation part: then `test` holds the same rows.
     """
 
     name: str
@@ -51,6 +52,11 @@ class Split:
 
     def parts(self) -> Iterable[tuple[str, Rows]]:
         return zip(PARTS, (self.train, self.validation, self.test), strict=True)
+
+    @property
+    def without_test(self) -> bool:
+        """Whether the validation part is reported, as there is no test part."""
+        return len(self.test) > 0 and np.array_equal(self.validation, self.test)
 
 
 def make_splits(clips: Clips, protocol: Protocol) -> list[Split]:
@@ -100,13 +106,15 @@ def restrict(
     With `validate`, each of these folds (groups under `logo`) validates in turn, with all the rest for training: one
     split per fold. Raises `SplitError` where a clip is also in another part and the protocol does not allow leaks.
     """
+    none = np.zeros(0, dtype=np.intp)
+    if split.without_test:
+        split = replace(split, test=none)
     by_part = dict(split.parts())
     rows_in = np.unique(np.concatenate([by_part[part] for part in parts]))
     closed = np.concatenate([rows for part, rows in split.parts() if part not in parts])
     if len(np.intersect1d(rows_in, closed)) and not protocol.allow_leaky:
         raise SplitError(f"{clips.name}: clips of {' and '.join(parts)} are also in a part that must stay unseen.")
     inside = replace(clips, table=clips.table.iloc[rows_in].reset_index(drop=True))
-    none = np.zeros(0, dtype=np.intp)
     if not validate:
         opened = {part: np.searchsorted(rows_in, rows) if part in parts else none for part, rows in split.parts()}
         return inside, [Split(split.name, **opened)]
@@ -169,8 +177,11 @@ def sample_groups(labels: npt.NDArray[np.int64], groups: npt.ArrayLike, ratio: f
     return np.flatnonzero(best[codes])
 
 
-def write_lists(clips: Clips, folder: Path, val_ratio: float, seed: int) -> tuple[list[Path], str]:
-    """Write grouped, stratified lists `train.csv` and `val.csv`: no source recording or speaker is in both.
+def write_lists(
+    clips: Clips, folder: Path, val_ratio: float, seed: int, test_ratio: float = 0.0
+) -> tuple[list[Path], str]:
+    """Write grouped, stratified lists `train.csv`, `val.csv` and, with a `test_ratio`, `test.csv`: no source recording
+    or speaker is in two of them.
 
     Augmented copies are only in `train.csv`. Returns the lists and the folder that their paths start from, which
     `protocol.kind = "csv"` needs as `data.root`.
@@ -181,16 +192,26 @@ def write_lists(clips: Clips, folder: Path, val_ratio: float, seed: int) -> tupl
         )
     if manifest.holds_generated_files(folder):
         raise SplitError(f"{folder} holds images or sounds that hubbub made. Write the lists to another folder.")
-    val = sample_groups(clips.targets(), clips.table["group"].to_numpy(), val_ratio, seed)
-    train, val = np.setdiff1d(np.arange(len(clips)), val), _without_copies(clips, val)
-    if not len(val) or not len(train):
+    if val_ratio + test_ratio >= 1:
         raise SplitError(
-            f"{clips.name}: {clips.table['group'].nunique()} source recordings cannot give a validation part of "
-            f"{val_ratio:g}. Ask for another ratio."
+            f"a validation part of {val_ratio:g} and a test part of {test_ratio:g} leave nothing to train on."
         )
+    parts, rest = {}, np.arange(len(clips))
+    for part, ratio in (("test", test_ratio), ("validation", val_ratio)):
+        if not ratio:
+            continue
+        of_rest, groups = ratio * len(clips) / len(rest), clips.table["group"].to_numpy()[rest]
+        rows = rest[sample_groups(clips.targets()[rest], groups, of_rest, seed)]
+        rest, parts[part] = np.setdiff1d(rest, rows), _without_copies(clips, rows)
+        if not len(parts[part]) or not len(rest):
+            raise SplitError(
+                f"{clips.name}: {clips.table['group'].nunique()} source recordings cannot give a {part} part of "
+                f"{ratio:g}. Ask for another ratio."
+            )
     root = os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in clips.table["path"]])
     written = []
-    for name, rows in (("train", train), ("val", val)):
+    lists = {"train": rest, "val": parts["validation"]} | ({"test": parts["test"]} if test_ratio else {})
+    for name, rows in lists.items():
         table = clips.table.iloc[rows]
         paths = [Path(os.path.relpath(path, root)).as_posix() for path in table["path"]]
         table = table.assign(path=paths)
@@ -224,7 +245,7 @@ def _rotating(clips: Clips, protocol: Protocol) -> list[Split]:
         )
     if closed := [fold for fold in protocol.folds if protocol.train and fold not in protocol.train]:
         raise SplitError(f"protocol.train leaves out fold {', '.join(closed)} of protocol.folds. Name it in both.")
-    _refuse_unknown(clips, protocol.folds, folds, " Name them by --folds or protocol.folds.")
+    _refuse_unknown(clips, protocol.folds, folds, " Name them by --fold (train), --folds (bench) or protocol.folds.")
     step = {"next": 1, "previous": -1, "none": 0}[protocol.validation]
     splits, taking_part = [], np.isin(values, folds) | (values == "")  # made folds: no fold trains always
     for index, fold in enumerate(folds):
@@ -275,7 +296,8 @@ def _holdout(clips: Clips, protocol: Protocol) -> Split:
 
 def _from_lists(clips: Clips) -> Split:
     hints = clips.table["split_hint"].to_numpy()
-    return Split("csv", *(np.flatnonzero(hints == part) for part in PARTS))
+    train, validation, test = (np.flatnonzero(hints == part) for part in PARTS)
+    return Split("csv", train, validation, test) if len(test) else Split("validation", train, validation, validation)
 
 
 def _without_held_out(clips: Clips, split: Split) -> Split:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hubbub.config.data import Protocol
 from hubbub.config.recipe import CANDIDATES, FIXED, SEARCHED, Recipe, RecipeError, as_setting
-from hubbub.config.sections import Protocol
 from hubbub.experiment.resolve import middle_candidates
 
 __all__ = ["BEST", "NOTHING", "CarriedOver", "carry_over"]

@@ -27,12 +27,14 @@ MOST_FOLDS = 3
 
 
 def write_learning_curve(prepared: Prepared, folder: Path, log: Log) -> None:
-    """Writes the learning curve of a finished run's first test folds, if its head is quick to fit.
+    """Writes the learning curve of a finished run's first test folds, if its head is quick to fit and there is none.
 
     One row a fold and subset: `fold`, `recordings`, `clips`, and `clip_accuracy` and `clip_macro_f1` on validation.
     """
     splits = [split for split in prepared.splits if len(split.validation)][:MOST_FOLDS]
     if prepared.recipe.head.name not in QUICK_HEADS or not splits:
+        return
+    if run_folder.read_learning_curve(folder) is not None:
         return
     log("fitting on fewer recordings: would more of them help?")
     rows = [point for split in splits for point in _points(prepared, split, folder)]

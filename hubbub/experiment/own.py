@@ -118,25 +118,13 @@ def plan(
     taken over; the run folder's name then ends in `-tuned`. Raises `RecipeError` for options that contradict each other
     and for what is none of these.
     """
-    chosen = [name for name, given in (("--recipe", recipe), ("--backbone", backbone), ("--from-scratch", from_scratch))
-              if given]  # fmt: skip
-    if len(chosen) > 1:
-        raise RecipeError(f"{' and '.join(chosen)} each name what is trained. Give one of them.")
-    if from_scratch and head:
-        raise RecipeError(
-            f"--head {head} is for a frozen backbone, and --from-scratch trains a network. Leave one out."
-        )
-    if source and (backbone or head):
-        raise RecipeError(
-            f"--from {source} holds for one network and head. Leave {'--head' if head else '--backbone'} out, or name "
-            "its recipe: --recipe NAME."
-        )
+    chosen = _chosen(recipe, backbone, head, from_scratch, source)
     options = clip_settings(group, test, background)
     if folds is not None:
         options.append(as_setting("protocol.k", folds))
     if what in shipped() or Path(what).suffix == ".toml":
         if chosen:
-            raise RecipeError(f"'{what}' is a recipe already, so {chosen[0]} cannot name another. Give data instead.")
+            raise RecipeError(f"'{what}' is a recipe already, so {chosen} cannot name another. Give data instead.")
         if head:
             options.append(as_setting("head.name", head))
         changes = with_data(what, data, [*options, *settings])
@@ -174,6 +162,25 @@ def plan(
     made = Recipe.of(content).retitled(found).with_settings([*options, *settings])
     name = (name if not name_problem(name) else safe_name(name)) + "-tuned" * bool(source)
     return Plan(made, name + _ending(made, (), quick), (_understood(what), why, *carried.lines), quick)
+
+
+def _chosen(recipe: str | None, backbone: str | None, head: str | None, from_scratch: bool, source: Path | None) -> str:
+    """The option that names what is trained; "" where none does. Raises `RecipeError` for options that contradict each
+    other."""
+    given = {"--recipe": recipe, "--backbone": backbone, "--from-scratch": from_scratch}
+    chosen = [option for option, value in given.items() if value]
+    if len(chosen) > 1:
+        raise RecipeError(f"{' and '.join(chosen)} each name what is trained. Give one of them.")
+    if from_scratch and head:
+        raise RecipeError(
+            f"--head {head} is for a frozen backbone, and --from-scratch trains a network. Leave one out."
+        )
+    if source and (backbone or head):
+        raise RecipeError(
+            f"--from {source} holds for one network and head. Leave {'--head' if head else '--backbone'} out, or name "
+            "its recipe: --recipe NAME."
+        )
+    return "".join(chosen)
 
 
 def _on_data(recipe: Recipe, place: dict[str, str]) -> dict[str, Any]:

@@ -81,6 +81,11 @@ class Prepared:
                 "ONE RECORDING: training and test parts are stretches of one recording, each counted as a recording "
                 "here. The figures say nothing about other recordings: annotate several"
             )
+        if any(split.without_test for split in self.splits):
+            yield (
+                "VALIDATION FIGURE: no list is a test part, so the figures are of the validation part, which also "
+                "chose epochs and settings; a test would be lower"
+            )
 
     def with_recipe(self, recipe: Recipe) -> "Prepared":
         """The same data for a recipe that differs in training, head or network settings only."""

@@ -99,4 +99,5 @@ def _describe_protocol(prepared: Prepared) -> str:
         words = f"{count} {_describe_folds(prepared)}, each the test part once"
     else:
         words = {"holdout": "grouped hold-out", "csv": "given split files"}[protocol.kind]
-    return f"{words}; {chosen}; test opened once"
+    tested = "no test part" if any(split.without_test for split in prepared.splits) else "test opened once"
+    return f"{words}; {chosen}; {tested}"

@@ -8,8 +8,9 @@ recipe stays as it is when it is resolved again.
 from dataclasses import dataclass
 
 from hubbub.config.augment import SPECTROGRAM, Augment
+from hubbub.config.data import Protocol
 from hubbub.config.recipe import Recipe
-from hubbub.config.sections import Head, Protocol
+from hubbub.config.sections import Head
 from hubbub.data import folds, splits
 from hubbub.data.clips import Clips, ClipsError, hold_out
 from hubbub.data.features import LATER

@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 import tomli_w
 
+from hubbub.config.data import Data
 from hubbub.config.recipe import Recipe
 from hubbub.config.run_options import common_settings
-from hubbub.config.sections import Data
 from hubbub.config.titles import data_title
 from hubbub.data.clips import Clips
 from hubbub.data.open import clip_settings, data_recipe, open_clips

@@ -155,6 +155,7 @@ class Performer:
             if one not in left:  # a damaged file is reported now, not after the others have been trained
                 run_folder.read_result(one.place)
         if left:
+            run_folder.remove_learning_curve(folder)
             for name in run_folder.OF_ALL_CELLS:
                 files.remove_folder(folder / name, folder, run_folder.RECIPE)
         recording = prepared.clips.table["path"].iloc[0] if prepared.clips.kind == "sound" else ""

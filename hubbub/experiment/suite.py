@@ -81,8 +81,8 @@ def runs_of(
 
     `name` replaces the first part of a single recipe or suite. `settings` are `--set` settings for each recipe; they
     override the seeds and folds of a suite; `sections` replace those of a recipe, whose folder then ends in `-tuned`.
-    Quick runs keep the seeds and folds of `[quick]`. Raises `SuiteError` for
-    an invalid suite and `RecipeError` for an invalid recipe.
+    Quick runs keep the seeds and folds of `[quick]`. Raises `SuiteError` for an invalid suite and `RecipeError` for an
+    invalid recipe.
     """
     if name is not None and len(names) > 1:
         raise SuiteError(f"--name names one run, and {len(names)} were given. Leave it out, or run one at a time.")
@@ -92,7 +92,7 @@ def runs_of(
         place = out / run_folder.run_name(one, quick, name, "-tuned" if sections else "")
         if not is_suite(one):
             held = Recipe.load(one, with_data(one, data, settings), quick=quick, sections=sections)
-            if name is None and held.data.name != Recipe.load(one).data.name:
+            if name is None and held.data.name != Recipe.load(one, quick=quick).data.name:
                 place = out / f"{safe_name(data_title(held.data.name))}-{place.name}"
             found.append(RunPlan(held, place, quick))
             continue

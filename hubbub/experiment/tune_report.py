@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from hubbub.config.recipe import Recipe
+from hubbub.experiment.carry_over import BEST
 from hubbub.report import plots
 from hubbub.runtime import files
 
@@ -74,7 +75,7 @@ def write_report(recipe: Recipe, study: "Study", folder: Path, test: str) -> dic
         )
         found = min(done, key=lambda t: (t.value if smaller else -t.value, t.number))  # type: ignore[operator]
         fields = dict(found.user_attrs["fields"])
-        files.write_text(folder / "best.toml", recipe.altered(_sealed(recipe, test) | fields).to_toml())
+        files.write_text(folder / BEST, recipe.altered(_sealed(recipe, test) | fields).to_toml())
         best = {"trial": found.number, "value": found.value, "fields": fields}
     counts = Counter(t.state.name.lower() for t in trials)
     summary = {

@@ -17,16 +17,22 @@ from hubbub.inference.events import EventDetector, EventSettings, sort_events
 if TYPE_CHECKING:
     from hubbub.classifier.base import Classifier
 
-__all__ = ["Scorer"]
+__all__ = ["Scorer", "event_scores"]
+
+
+def event_scores(scores: Array, segments: npt.NDArray[Any], known: npt.NDArray[np.bool_] | None) -> Array:
+    """Scores of segments `[S, K]` in which events are found: 0 in segments that are not `known` (`model.is_known`), and
+    in digital silence."""
+    eligible = ~waves.is_silent(segments) if known is None else known
+    return np.where(eligible[:, None], scores, 0)
 
 
 class Scorer:
     """Scores one recording whose segments come a few at a time, as `model.predict_proba` does for all at once.
 
-    Without `events` there are no events. An event is active only in segments that are known (`model.is_known`), and
-    never in digital silence, so that a recording of none of the classes has no events. `prediction` holds the `top`
-    best classes of each segment, and all events; with `top` 0 neither, so that sound without an end needs no more
-    memory over time.
+    Without `events` there are no events. A recording of none of the classes has none either (`event_scores`).
+    `prediction` holds the `top` best classes of each segment, and all events; with `top` 0 neither, so that sound
+    without an end needs no more memory over time.
     """
 
     def __init__(self, model: "Classifier", events: EventSettings | None = None, top: int = 0) -> None:
@@ -47,8 +53,7 @@ class Scorer:
         known = self._model.is_known(scores, segments)
         if known is not None:
             self._known = bool(self._known or known.any())
-        eligible = ~waves.is_silent(segments) if known is None else known
-        events = self._detector.feed(spans, np.where(eligible[:, None], scores, 0)) if self._detector else []
+        events = self._detector.feed(spans, event_scores(scores, segments, known)) if self._detector else []
         if self._top:
             classes, class_scores = best_classes(scores, self._top)
             self._spans.append(spans)

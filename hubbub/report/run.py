@@ -10,6 +10,7 @@ from hubbub.classifier.base import ClassifierError
 from hubbub.classifier.load import load
 from hubbub.report import run_folder
 from hubbub.report.caveats import tags
+from hubbub.report.reading import ReportError
 from hubbub.report.results import Summary
 from hubbub.runtime.escape import escape_control
 
@@ -33,7 +34,7 @@ class Run:
         self.folder = Path(folder)
         self._network = network
         if missing := run_folder.missing_file(self.folder):
-            raise run_folder.ReportError(
+            raise ReportError(
                 f"{folder} has no {missing}: it is not a finished run. Give the folder of a run, such as runs/NAME; "
                 "the command that began a run finishes it."
             )

@@ -1,28 +1,26 @@
-"""The layout of a run folder: every path, file name, reader, writer and mark of completion.
+"""The layout of a run folder: every path, reader, writer and mark of completion.
 
 A run folder holds the recipe, the environment, one folder for each cell (`test-FOLD/seed-SEED`), and what all cells
 give together: summary, page, plots, gallery and classifier. This module computes no figures.
 """
 
-import json
 import os
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pandas as pd
-from pydantic import TypeAdapter, ValidationError
 
 from hubbub.classifier.base import SAVED_IN
 from hubbub.classifier.calibration import Confidence
 from hubbub.config.recipe import Recipe, RecipeError
 from hubbub.data.findings import DataCheck
-from hubbub.errors import HubbubError
+from hubbub.report.reading import DATA_CHECK, ENVIRONMENT, SUMMARY, ReportError, damaged, read_json, read_table
 from hubbub.report.results import CellResult, Environment, Summary, Threads, Throughput, ValidationResult
 from hubbub.runtime import files
 from hubbub.runtime.names import name_problem, safe_name
 
 __all__ = [
-    *("DEFINING", "LEFTOVERS", "OF_ALL_CELLS", "RECIPE", "SAMPLES", "SHARED", "SUMMARY", "ReportError"),
+    *("DEFINING", "LEFTOVERS", "OF_ALL_CELLS", "RECIPE", "SAMPLES", "SHARED"),
     *("belongs_to_a_cell", "calibration_of", "cell_folder", "cells", "class_table_file", "classifier_folder"),
     *("damaged_summary", "finished_runs", "fold_names", "gallery_folder", "has_checkpoint", "is_begun"),
     *("is_checkpoint", "is_done"),
@@ -32,12 +30,11 @@ __all__ = [
     *("result_files",),
     *("run_name", "run_of", "threads", "write_data_check", "write_environment", "write_history", "write_predictions"),
     *("write_recipe", "write_result", "write_summary", "write_throughput"),
-    *("read_learning_curve", "read_validation", "write_learning_curve"),
+    *("read_learning_curve", "read_validation", "remove_learning_curve", "write_learning_curve"),
 ]
 
 # Of a run.
-RECIPE, _ENVIRONMENT, SUMMARY, _PAGE = "recipe.toml", "environment.json", "summary.json", "report.html"
-_DATA_CHECK = "data_check.json"
+RECIPE, _PAGE = "recipe.toml", "report.html"
 _LEARNING_CURVE = "learning_curve.csv"
 #: Folders of a run: sample clips with explanations, and the training of the final classifier.
 GALLERY, _REFIT = "gradcam", "refit"
@@ -50,20 +47,15 @@ _PREDICTIONS, _UNKNOWN, _HISTORY = "predictions.parquet", "predictions_unknown.p
 _CHECKPOINTS = "checkpoints"
 
 #: Files that define a run. All machines that work on it need them.
-DEFINING = (RECIPE, _ENVIRONMENT)
+DEFINING = (RECIPE, ENVIRONMENT)
 #: Folders of a run that depend on all its cells. They are removed before a cell is run again.
 OF_ALL_CELLS = (GALLERY, SAVED_IN, _REFIT)
 #: A file by which machines of a cluster see that they share the run folder.
 SHARED = ".shared"
 #: What an interrupted start may leave in a folder that is no run yet.
-LEFTOVERS = (_ENVIRONMENT, _DATA_CHECK, SHARED)
+LEFTOVERS = (ENVIRONMENT, DATA_CHECK, SHARED)
 #: Columns of every predictions table; the classes follow.
 _FACTS = ("clip", "level", "group", "label", "start", "end")
-_Content = TypeVar("_Content")
-
-
-class ReportError(HubbubError):
-    """A run folder that is incomplete or damaged."""
 
 
 def run_name(name: str, quick: bool = False, given: str | None = None, ending: str = "") -> str:
@@ -144,7 +136,7 @@ def finished_runs(folder: Path) -> list[Path]:
 def result_files(folder: Path) -> list[Path]:
     """The page, tables, pictures and figures of a run or a cell, and a run's classifier and gallery: what others want
     to see of it."""
-    names = (_PAGE, SUMMARY, RECIPE, _ENVIRONMENT, _TEST, _VALIDATION, _THROUGHPUT)
+    names = (_PAGE, SUMMARY, RECIPE, ENVIRONMENT, _TEST, _VALIDATION, _THROUGHPUT)
     found = [folder / name for name in names] + sorted([*folder.glob("*.png"), *folder.glob("*.csv")])
     whole = [folder / name for name in (GALLERY, SAVED_IN)] if is_begun(folder) else []
     return [path for path in (*found, *whole) if path.exists()]
@@ -162,7 +154,7 @@ def is_done(place: Path) -> bool:
 
 def missing_file(folder: Path) -> str | None:
     """The first file that a finished run has and this folder lacks."""
-    names = (SUMMARY, _ENVIRONMENT, RECIPE)
+    names = (SUMMARY, ENVIRONMENT, RECIPE)
     return next((name for name in names if not os.path.isfile(folder / name)), None)
 
 
@@ -219,27 +211,27 @@ def write_recipe(folder: Path, recipe: str) -> None:
 
 def read_environment(folder: Path) -> Environment:
     """The environment of a run. Raises `ReportError`."""
-    return _read(folder / _ENVIRONMENT, Environment)
+    return read_json(folder / ENVIRONMENT, Environment)
 
 
 def write_environment(folder: Path, environment: Environment) -> None:
     """Writes the environment of a run."""
-    files.write_json(folder / _ENVIRONMENT, environment.as_json())
+    files.write_json(folder / ENVIRONMENT, environment.as_json())
 
 
 def read_data_check(folder: Path) -> DataCheck | None:
     """What was found in the data of a run; None where they were not checked. Raises `ReportError`."""
-    return _read(path, DataCheck) if (path := folder / _DATA_CHECK).is_file() else None
+    return read_json(path, DataCheck) if (path := folder / DATA_CHECK).is_file() else None
 
 
 def write_data_check(folder: Path, check: DataCheck) -> None:
     """Writes what was found in the data of a run."""
-    files.write_json(folder / _DATA_CHECK, check.model_dump(mode="json"))
+    files.write_json(folder / DATA_CHECK, check.model_dump(mode="json"))
 
 
 def read_summary(folder: Path) -> Summary:
     """The summary of a run. Raises `ReportError`."""
-    return _read(folder / SUMMARY, Summary)
+    return read_json(folder / SUMMARY, Summary)
 
 
 def write_summary(folder: Path, summary: Summary) -> None:
@@ -249,12 +241,12 @@ def write_summary(folder: Path, summary: Summary) -> None:
 
 def damaged_summary(folder: Path, why: str) -> ReportError:
     """The error for a summary that contradicts the other files of its run."""
-    return _damaged(folder / SUMMARY, why)
+    return damaged(folder / SUMMARY, why)
 
 
 def read_samples(folder: Path) -> list[dict[str, Any]]:
     """The list of the gallery's sample clips; none where there is no list. Raises `ReportError`."""
-    return _read(path, list[dict[str, Any]]) if (path := folder / GALLERY / SAMPLES).is_file() else []
+    return read_json(path, list[dict[str, Any]]) if (path := folder / GALLERY / SAMPLES).is_file() else []
 
 
 def threads(folder: Path) -> list[Threads]:
@@ -274,12 +266,12 @@ def predictions(folder: Path) -> pd.DataFrame:
 
 def read_result(place: Path) -> CellResult:
     """The test result of a cell. Raises `ReportError`."""
-    return _read(place / _TEST, CellResult)
+    return read_json(place / _TEST, CellResult)
 
 
 def read_validation(place: Path) -> ValidationResult:
     """The validation result of a cell. Raises `ReportError`."""
-    return _read(place / _VALIDATION, ValidationResult)
+    return read_json(place / _VALIDATION, ValidationResult)
 
 
 def write_result(place: Path, result: CellResult | ValidationResult) -> None:
@@ -295,7 +287,7 @@ def calibration_of(place: Path) -> Confidence:
 
 def read_throughput(place: Path) -> Throughput:
     """The speed of a cell's classifier. Raises `ReportError`."""
-    return _read(place / _THROUGHPUT, Throughput)
+    return read_json(place / _THROUGHPUT, Throughput)
 
 
 def write_throughput(place: Path, throughput: Throughput) -> None:
@@ -305,12 +297,12 @@ def write_throughput(place: Path, throughput: Throughput) -> None:
 
 def read_predictions(place: Path) -> pd.DataFrame:
     """The test predictions of a cell. Raises `ReportError`."""
-    return _read_predictions(place / _PREDICTIONS)
+    return read_table(place / _PREDICTIONS, _FACTS)
 
 
 def read_unknown_predictions(place: Path) -> pd.DataFrame | None:
     """A cell's predictions of test clips of held-out classes; None where no class is held out. Raises `ReportError`."""
-    return _read_predictions(place / _UNKNOWN) if (place / _UNKNOWN).is_file() else None
+    return read_table(place / _UNKNOWN, _FACTS) if (place / _UNKNOWN).is_file() else None
 
 
 def write_predictions(place: Path, table: pd.DataFrame, *, unknown: bool = False) -> None:
@@ -321,7 +313,7 @@ def write_predictions(place: Path, table: pd.DataFrame, *, unknown: bool = False
 
 def read_history(place: Path) -> pd.DataFrame | None:
     """Losses and figures of a training by epoch; None for a head. Raises `ReportError`."""
-    return _read_table(place / _HISTORY) if (place / _HISTORY).is_file() else None
+    return read_table(place / _HISTORY) if (place / _HISTORY).is_file() else None
 
 
 def write_history(place: Path, history: pd.DataFrame) -> None:
@@ -332,52 +324,14 @@ def write_history(place: Path, history: pd.DataFrame) -> None:
 def read_learning_curve(folder: Path) -> pd.DataFrame | None:
     """Validation figures by the number of training recordings; None where there are none. Raises `ReportError`."""
     path = folder / _LEARNING_CURVE
-    return _read_table(path) if path.is_file() else None
+    return read_table(path) if path.is_file() else None
+
+
+def remove_learning_curve(folder: Path) -> None:
+    """Removes the learning curve of a run whose cells are tested again."""
+    (folder / _LEARNING_CURVE).unlink(missing_ok=True)
 
 
 def write_learning_curve(folder: Path, table: pd.DataFrame) -> None:
     """Writes the validation figures by the number of training recordings."""
     files.write_csv(folder / _LEARNING_CURVE, table)
-
-
-def _read(path: Path, content: type[_Content]) -> _Content:
-    """A JSON file's content. Raises `ReportError` where it cannot be read or lacks a key."""
-    try:
-        return TypeAdapter(content).validate_python(json.loads(path.read_text(encoding="utf-8")))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the whole"
-        raise _damaged(path, f"{where}: {first['msg']}") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise _damaged(path, error) from error
-
-
-def _read_predictions(path: Path) -> pd.DataFrame:
-    table = _read_table(path)
-    if missing := [name for name in _FACTS if name not in table.columns]:
-        raise _damaged(path, f"it has no column {missing[0]}")
-    return table
-
-
-def _read_table(path: Path) -> pd.DataFrame:
-    """The content of a table, CSV or Parquet. Raises `ReportError`."""
-    try:
-        return pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path).reset_index(drop=True)
-    except (OSError, ValueError, KeyError) as error:  # pyarrow's errors are ValueErrors, KeyErrors and OSErrors
-        raise _damaged(path, error) from error
-
-
-def _damaged(path: Path, why: object) -> ReportError:
-    """The error that names a file of a run folder, its flaw, and the remedy."""
-    reason = (why.strerror if isinstance(why, OSError) else None) or " ".join(str(why).split()).rstrip(".")
-    if path.name == SUMMARY:
-        remedy = "The hubbub bench that made the run writes it again, from the cells that are done"
-    elif path.name == _ENVIRONMENT:
-        remedy = "It records what the run was made from: put a copy of it there, or run it again under another --name"
-    elif path.name == _DATA_CHECK:
-        remedy = "Only the page shows it: remove it to go on without it"
-    elif path.parent.name.startswith("seed-"):
-        remedy = f"Remove {path.parent}, and the hubbub bench that made the run makes this cell again"
-    else:
-        remedy = f"Remove {path.parent}, and the hubbub bench that made the run writes it again"
-    return ReportError(f"{path} is damaged or missing ({reason}). {remedy}.")

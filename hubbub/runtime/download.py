@@ -102,7 +102,6 @@ def _download(asset: Asset, target: Path, quiet: bool) -> Path:
     beginning = digits if algorithm == "sha256" and len(digits) < SHA256_DIGITS else ""
 
     def downloader(_url: str, output: str, _pooch: object) -> None:
-        _fetch(asset, part, quiet)
         os.replace(part, output)
         _version_file(part).unlink(missing_ok=True)
         # pooch compares only whole checksums. It also removes the file after this error.
@@ -113,6 +112,8 @@ def _download(asset: Asset, target: Path, quiet: bool) -> Path:
     level = logger.level
     logger.setLevel(logging.WARNING)  # the bar and the errors below report the same
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _fetch(asset, part, quiet)  # before pooch makes a file of its own, which a killed download would leave
         known = None if beginning else asset.hash
         pooch.retrieve(asset.url, known, fname=target.name, path=target.parent, downloader=downloader)
     except ValueError as error:  # pooch raises it for a wrong checksum and removes the file

@@ -112,11 +112,11 @@ def test_the_column_of_labels_is_never_guessed_and_the_advice_can_be_followed(tm
     lines = ["Begin Time (s)\tEnd Time (s)\tBegin File\tSpecies\tCall", "0\t1\ta.wav\twren\tsong"]
     several = rows(tmp_path / "a.txt", *lines)
     assert "the label may be in the columns 'Species' or 'Call'" in problem(several)
-    advice = problem(several).partition('label = "')[2].partition('"')[0]
+    advice = problem(several).partition("--set data.columns.label=")[2]
     assert spans(known(several, {"label": advice})) == [(0, 1, "song")]
     unknown = rows(tmp_path / "b.txt", lines[0].replace("Species\tCall", "Vogel"), "0\t1\ta.wav\tAmsel")
     assert "no column that is known to hold labels" in problem(unknown)
-    advice = problem(unknown).partition('label = "')[2].partition('"')[0]
+    advice = problem(unknown).partition("--set data.columns.label=")[2]
     assert spans(known(unknown, {"label": advice})) == [(0, 1, "Amsel")]
     named = rows(tmp_path / "label.csv", "file,start,end,label,type", "a.wav,0,1,wren,song")
     assert spans(known(named)) == [(0, 1, "wren")], "a column that is called label is the label"

@@ -22,8 +22,9 @@ import torch
 
 from hubbub.audio import decode
 from hubbub.classifier.torch_classifier import TorchClassifier
+from hubbub.config.data import Data
 from hubbub.config.recipe import Recipe
-from hubbub.config.sections import Data, FrontEnd, Network, Windows
+from hubbub.config.sections import FrontEnd, Network, Windows
 from hubbub.data import cache
 from hubbub.data.cache import Segments, Waves
 from hubbub.data.clips import Clips, ClipsError, build

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hubbub.audio import decode
-from hubbub.config.sections import Protocol
+from hubbub.config.data import Protocol
 from hubbub.data.clip_lists import from_folder
 from hubbub.data.clips import Clips, ClipsError
 from hubbub.data.splits import make_splits
@@ -92,7 +92,7 @@ def test_one_file_in_two_classes_is_refused(tmp_path: Path) -> None:
     sounds(tmp_path, *DOGS_AND_CATS)
     os.symlink("../cat/0.wav", tmp_path / "dog" / "x.wav")
     with pytest.raises(
-        ClipsError, match=r"one file has two labels, 1 times \(cat/0\.wav is 'cat' and dog/x\.wav 'dog'\)"
+        ClipsError, match=r"one file has two labels, 1 time \(cat/0\.wav is 'cat' and dog/x\.wav 'dog'\)"
     ):
         from_folder(tmp_path)
 

@@ -70,12 +70,11 @@ def test_half_of_the_classes_against_the_other_half_is_found() -> None:
 
 
 def test_luck_alarms_hardly_ever() -> None:
-    """Forty small data sets without differences: at the measured 2 % (`_SIGNIFICANT`), 4 alarms have a probability of
-    1 %."""
+    """Forty small data sets without differences: at 1 % each, 3 alarms have a probability of 1 %."""
     sizes = [(2, 3), (2, 8), (3, 8), (5, 16), (10, 4)]
     every = [property_tests(recordings(*sizes[seed % 5], seed=seed)) for seed in range(40)]
     tests = [test for each in every for test in each]
-    assert len(tests) == 280 and sum(test.alarming for test in tests) < 4
+    assert len(tests) == 280 and sum(test.alarming for test in tests) < 3
     guessed = np.mean([test.accuracy - test.chance for test in tests])
     assert abs(guessed) < 0.05, "a tree that does not see a recording is no better than a guess"
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hubbub.config.sections import Protocol
+from hubbub.config.data import Protocol
 from hubbub.data.clips import Clips, build, hold_out
 from hubbub.data.folds import FoldError, decide, far_from, make_folds
 from hubbub.data.leaks import Audit, audit

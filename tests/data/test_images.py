@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from hubbub.audio.image_files import read_image
-from hubbub.config.sections import Protocol
+from hubbub.config.data import Protocol
 from hubbub.data import leaks, splits
 from hubbub.data.check import check_data
 from hubbub.data.clips import ClipsError

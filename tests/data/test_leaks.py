@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.model_selection import StratifiedShuffleSplit
 
-from hubbub.config.sections import Protocol
+from hubbub.config.data import Protocol
 from hubbub.data.clips import Clips
 from hubbub.data.datasets import DATASETS
 from hubbub.data.leaks import Audit, LeakError, audit

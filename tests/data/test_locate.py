@@ -41,6 +41,38 @@ def test_a_list_from_another_machine_finds_its_files_and_says_so(tmp_path: Path,
     ]
 
 
+def test_absolute_paths_below_the_root_are_found_however_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "root"
+    sounds(root, *NAMES)
+    (tmp_path / "link").symlink_to(root, target_is_directory=True)
+    monkeypatch.chdir(tmp_path)
+    for written in (root, tmp_path / "link"):
+        list_of = rows(tmp_path / "l.csv", "path,label", *(f"{written / n},{'ab'[k % 2]}" for k, n in enumerate(NAMES)))
+        for given in (root, Path("root"), tmp_path / "link"):
+            clips = from_csv(list_of, root=given, group="file")
+            assert list(clips.table["path"]) == [str(written / name) for name in NAMES]
+            assert not any(note.startswith("PATHS") for note in clips.notes)
+    with pytest.raises(ClipsError, match="leaves"):
+        from_csv(list_of, root=tmp_path / "root/audio/deep")
+
+
+def test_a_listed_wav_is_an_ogg_behind_links(tmp_path: Path) -> None:
+    """Folders that are linked twice, or from within, hold the same files under each name."""
+    sounds(tmp_path, "real/a.ogg", "real/b.ogg")
+    for link in ("root/one", "root/deep/two"):
+        (tmp_path / link).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / link).symlink_to(tmp_path / "real", target_is_directory=True)
+    (tmp_path / "audio").symlink_to(tmp_path / "real", target_is_directory=True)
+    list_of = rows(tmp_path / "l.csv", "path,label", "one/a.wav,x", "deep/two/b.wav,y")
+    clips = from_csv(list_of, root=tmp_path / "root", group="file")
+    assert read_from(clips, tmp_path) == ["root/one/a.ogg", "root/deep/two/b.ogg"]
+    within = from_csv(rows(tmp_path / "m.csv", "path,label", "audio/a.wav,x", "audio/b.wav,y"), group="file")
+    assert read_from(within, tmp_path) == ["audio/a.ogg", "audio/b.ogg"]
+    assert not any(note.startswith("PATHS") for note in (*clips.notes, *within.notes))
+
+
 @pytest.mark.parametrize("paths", [["Audio/A.WAV", "audio/B.wav"], ["audio/a.wav", "AUDIO/B.WAV"]])
 def test_case_does_not_count_where_it_tells_no_two_files_apart(tmp_path: Path, paths: list[str]) -> None:
     assert read_from(listed(tmp_path, *paths), tmp_path) == ["audio/a.wav", "audio/b.wav"]

@@ -9,8 +9,8 @@ import pytest
 import soundfile
 from PIL import Image
 
+from hubbub.config.data import Data, Protocol
 from hubbub.config.recipe import Recipe
-from hubbub.config.sections import Data, Protocol
 from hubbub.data import splits
 from hubbub.data.leaks import Audit, LeakError, audit
 from hubbub.data.open import open_clips

@@ -47,7 +47,7 @@ def test_overlapping_parts_in_two_groups_are_joined_and_others_are_not(place: Pa
 
 
 def test_one_part_with_two_labels_is_refused(place: Path) -> None:
-    message = r"one file has two labels, 1 times \(row 2: 1\.wav is 'dog' and row 4: .*'cat'\)\. A clip has one label"
+    message = r"one file has two labels, 1 time \(row 2: 1\.wav is 'dog' and row 4: .*'cat'\)\. A clip has one label"
     for other in ("1.wav", "linked.wav", "./1.wav"):
         with pytest.raises(ClipsError, match=message):
             from_csv(rows(place / "l.csv", "path,label", "1.wav,dog", "0.wav,cat", f"{other},cat"))

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,8 @@ import pandas as pd
 import pytest
 import soundfile
 
+from hubbub.config.data import Data, Protocol
 from hubbub.config.recipe import Recipe
-from hubbub.config.sections import Data, Protocol
 from hubbub.data import splits
 from hubbub.data.clip_lists import from_folder
 from hubbub.data.clips import ClipsError, build, hold_out
@@ -123,7 +124,9 @@ def test_a_holdout_is_drawn_by_its_seed() -> None:
 
 
 def test_an_unknown_fold_is_refused() -> None:
-    with pytest.raises(SplitError, match=r"made has no fold '11'\. .*1.* Name them by --folds or protocol\.folds"):
+    with pytest.raises(
+        SplitError, match=r"made has no fold '11'\. .*1.* Name them by --fold \(train\), --folds \(bench\) or"
+    ):
         make_splits(clip_table(), Protocol(folds=("11",)))
     with pytest.raises(SplitError, match=r"made has no fold '6'"):
         make_splits(clip_table(), Protocol(kind="fixed", train=("1",), val=("2",), test=("6",)))
@@ -299,6 +302,33 @@ def test_written_lists_share_no_group_and_are_read_back(tmp_path: Path, monkeypa
     assert audit(again, [split], contents_of(again)) == Audit()
     same, _ = splits.write_lists(clips, tmp_path / "again", 0.3, seed=1)
     assert [path.read_bytes() for path in same] == [path.read_bytes() for path in written]
+
+
+def test_three_lists_have_no_recording_in_common(tmp_path: Path) -> None:
+    clips = clip_table(groups=8)
+    written, _ = splits.write_lists(clips, tmp_path, 0.2, seed=0, test_ratio=0.3)
+    assert [path.name for path in written] == ["train.csv", "val.csv", "test.csv"]
+    tables = [pd.read_csv(path, dtype=str) for path in written]
+    assert sorted(pd.concat(tables)["clip"]) == sorted(clips.table["clip"])
+    for one, other in combinations(tables, 2):
+        assert set(one["group"]).isdisjoint(other["group"])
+    shares = [len(table) / len(clips) for table in tables]
+    assert shares == pytest.approx([0.5, 0.2, 0.3], abs=0.05)
+    with pytest.raises(SplitError, match=r"0\.5 and a test part of 0\.5 leave nothing to train on"):
+        splits.write_lists(clips, tmp_path / "none", 0.5, seed=0, test_ratio=0.5)
+
+
+def test_two_lists_report_the_validation_part() -> None:
+    clips = clip_table()
+    hints = np.where(clips.table["fold"] == "1", "validation", "train")
+    clips = replace(clips, table=clips.table.assign(split_hint=hints))
+    (split,) = make_splits(clips, Protocol(kind="csv", train=("t",), val=("v",)))
+    assert split.without_test and split.name == "validation"
+    assert split.test.tolist() == split.validation.tolist() == np.flatnonzero(hints == "validation").tolist()
+    own = replace(clips, table=clips.table.assign(split_hint=""))
+    assert audit(own, [split], [str(n) for n in range(len(clips))]) == Audit()  # the part itself is no leak
+    inside, (opened,) = splits.restrict(own, split, Protocol(kind="csv"), ("train", "validation"))
+    assert len(inside) == len(clips) and not len(opened.test)
 
 
 def test_lists_that_cannot_be_are_refused(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import pytest
 import soundfile
 
 from hubbub.audio import decode
+from hubbub.config.data import Protocol
 from hubbub.config.recipe import Recipe
-from hubbub.config.sections import Protocol
 from hubbub.data import splits, write_augmented, write_images
 from hubbub.data.clips import ClipsError
 from hubbub.data.manifest import MANIFEST, ManifestError

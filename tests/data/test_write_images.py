@@ -17,8 +17,8 @@ from PIL import Image
 from hubbub.audio import decode, windows
 from hubbub.audio.frontend import FrontEnd
 from hubbub.audio.image_files import ImageError, read_image
+from hubbub.config.data import Protocol
 from hubbub.config.recipe import Recipe
-from hubbub.config.sections import Protocol
 from hubbub.data import origins, splits, write_augmented, write_images
 from hubbub.data.clips import ClipsError
 from hubbub.data.manifest import MANIFEST, ManifestError

@@ -80,6 +80,13 @@ def test_what_came_is_said_in_one_line(best: Best) -> None:
     assert "seeds" not in lines[0] and "protocol" not in lines[0]
 
 
+def test_the_run_has_a_folder_of_its_own(best: Best) -> None:
+    carried = carry_over(best(), Recipe.load(FINAL), FINAL)
+    for quick, name in ((False, f"{FINAL}-tuned"), (True, f"{FINAL}-quick-tuned")):
+        (run,) = suite.runs_of([FINAL], Path("runs"), quick=quick, sections=carried.sections)
+        assert run.folder == Path("runs") / name
+
+
 def test_settings_on_the_command_line_and_the_small_form_win(best: Best) -> None:
     assert final(best(), FINAL, "train.batch_size=4")[0].train.batch_size == 4
     assert final(best(), quick=True)[0].train.epochs == 3

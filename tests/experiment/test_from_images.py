@@ -53,11 +53,10 @@ def test_system_bs_own_pictures_train(tmp_path: Path) -> None:
         rows.append({"spec_file_name": name, "orig_file_name": f"{number}.wav", "fsID": number, "fold": fold,
                      "classID": number % 2, "class": label, "augmentation": "original"})  # fmt: skip
     pd.DataFrame(rows).to_csv(tmp_path / "UrbanSound8K_spec.csv", index=False)
-    settings = [f"data.name={tmp_path / 'UrbanSound8K_spec.csv'}", "data.limit=9", "network.weights=none",
-                "protocol.kind=kfold",
-                'protocol.folds=["1"]', "protocol.train=[]", "protocol.val=[]", "protocol.test=[]"]  # fmt: skip
+    protocol = 'protocol={kind="kfold", folds=["1"], train=[], val=[], test=[]}'
+    settings = [f"data.name={tmp_path / 'UrbanSound8K_spec.csv'}", "data.limit=9", "network.weights=none", protocol]
     runs = [tmp_path / "resnet18", tmp_path / "mobilenet_v2"]
-    for run, size in zip(runs, (64, 96), strict=True):
+    for run, size in zip(runs, (32, 48), strict=True):
         own = [*settings, f"frontend.size=[{size},{size}]", "train.epochs=1"]
         run_recipe(Recipe.load(f"us8k-{run.name}", own, quick=True), run, quick=True, refit=False)
     first, other = (json.loads((run / "environment.json").read_text()) for run in runs)

@@ -51,6 +51,20 @@ def test_a_run_of_a_head_has_a_curve_that_ends_with_its_validation_figure(tmp_pa
     assert "Would more recordings help?" in page and summary.more_recordings in page
 
 
+def test_a_finished_run_keeps_its_curve_until_a_cell_is_tested_again(tmp_path: Path, monkeypatch) -> None:
+    recipe = tiny_recipe("head.name=logreg", "head.c=[1.0]", 'protocol.folds=["1","2"]', "data.limit=4")
+    run_recipe(recipe, tmp_path / "run", refit=False)
+    first = run_folder.read_learning_curve(tmp_path / "run")
+    fitted: list[str] = []
+    fit = learning_curve.fit
+    monkeypatch.setattr(learning_curve, "fit", lambda *words, **more: fitted.append("") or fit(*words, **more))
+    run_recipe(recipe, tmp_path / "run", refit=False)
+    assert not fitted and first is not None and first.equals(run_folder.read_learning_curve(tmp_path / "run"))
+    (run_folder.cell_folder(tmp_path / "run", "1", recipe.train.seeds[0]) / "metrics_test.json").unlink()
+    run_recipe(recipe, tmp_path / "run", refit=False)
+    assert fitted and first.equals(run_folder.read_learning_curve(tmp_path / "run"))
+
+
 def test_trained_networks_and_slow_heads_have_none(tmp_path: Path) -> None:
     assert "none" not in learning_curve.QUICK_HEADS and "lightgbm" not in learning_curve.QUICK_HEADS
     run_recipe(tiny_recipe("train.epochs=1", 'protocol.folds=["1"]'), tmp_path / "run", refit=False)

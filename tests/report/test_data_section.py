@@ -7,6 +7,7 @@ import pytest
 from hubbub.data.findings import ClassFacts, DataCheck, Finding, PropertyTest
 from hubbub.report import run_folder
 from hubbub.report.data_section import data_section
+from hubbub.report.reading import ReportError
 
 CHECK = DataCheck(
     name="birds", kind="sound", folds=("1", "2"), recordings=7, shortest_s=0.5, longest_s=9,
@@ -33,7 +34,7 @@ def test_a_run_keeps_its_data_check(tmp_path: Path) -> None:
     run_folder.write_data_check(tmp_path, CHECK)
     assert run_folder.read_data_check(tmp_path) == CHECK
     (tmp_path / "data_check.json").write_text('{"name": "birds"}')
-    with pytest.raises(run_folder.ReportError, match=r"data_check\.json is damaged .* remove it to go on without it"):
+    with pytest.raises(ReportError, match=r"data_check\.json is damaged .* remove it to go on without it"):
         run_folder.read_data_check(tmp_path)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 import hubbub
 from hubbub.config.recipe import Recipe, RecipeError
-from hubbub.report import run_folder
+from hubbub.report.reading import ReportError
 from tests.helpers.files import read_json
 
 SMALL = {"data.limit": 2, "head.name": "logreg", "head.pool": "mean", "head.c": [0.01, 0.1]}
@@ -66,5 +66,5 @@ def test_a_recipe_object_needs_a_name_and_gives_the_same_run(run: hubbub.Run, tm
 
 
 def test_a_folder_without_a_summary_is_not_a_run(tmp_path: Path) -> None:
-    with pytest.raises(run_folder.ReportError, match="not a finished run"):
+    with pytest.raises(ReportError, match="not a finished run"):
         hubbub.Run(tmp_path)
