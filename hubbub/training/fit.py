@@ -24,6 +24,7 @@ from hubbub.config.recipe import Recipe
 from hubbub.data.arrays import Arrays
 from hubbub.data.cache import Segments, Waves, key_of
 from hubbub.data.inputs import Inputs
+from hubbub.errors import examples
 from hubbub.metrics import classification
 from hubbub.models.heads import build_head, candidates
 from hubbub.runtime import distributed
@@ -223,7 +224,14 @@ def fit_head(
     """Fit the recipe's head on the embeddings `segments` of all clips; `train` and `validation` are clip numbers.
 
     The candidate with the highest clip accuracy on validation is chosen; of equal ones, that with the lower log loss.
+    Raises `TrainError` where a class has no training clip.
     """
+    if unlearnt := [label for number, label in enumerate(base.labels) if number not in targets[train]]:
+        raise TrainError(
+            f"no training clip has the label {examples(unlearnt)}, and a head ({base.recipe.head.name}) learns only "
+            "classes that have clips. Add recordings of them, or give a table that lists the clips of the other classes "
+            "(data.name)."
+        )
     options = [choice] if choice else candidates(base.recipe.head)
     fitted = [(_fit_candidate(base, segments, targets, train, seed, option), option) for option in options]
     if not len(validation):

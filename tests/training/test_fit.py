@@ -4,6 +4,8 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,13 +15,13 @@ import torch
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config.recipe import Recipe
 from hubbub.data import cache, splits
-from hubbub.data.cache import Waves
+from hubbub.data.cache import Segments, Waves
 from hubbub.data.clips import Clips
 from hubbub.data.open import open_clips
 from hubbub.metrics import classification
 from hubbub.training import fit as train
 from hubbub.training.batches import Waveforms
-from hubbub.training.fit import TrainError
+from hubbub.training.fit import TrainError, fit_head
 
 SETTINGS = ["data.limit=2", "train.epochs=4", "network.width=4", "train.batch_size=16", "train.learning_rate=0.01"]
 
@@ -510,3 +512,11 @@ def test_the_threads_of_a_training_are_kept_over_a_resume(recipe: Recipe, materi
         assert fit(recipe.altered({"train.epochs": 2}), material, tmp_path).threads == (1, 2)
     finally:
         torch.set_num_threads(now)
+
+
+def test_a_head_says_which_class_has_no_training_clip() -> None:
+    """As of a copy of UrbanSound8K that lacks a class; LightGBM itself would name a number."""
+    base: Any = SimpleNamespace(recipe=Recipe.load("us8k-yamnet-lgbm"), labels=("dog_bark", "siren", "drilling"))
+    segments = Segments(np.zeros((4, 2), np.float32), np.arange(5))
+    with pytest.raises(TrainError, match=r"the label drilling, and a head \(lightgbm\) learns only"):
+        fit_head(base, segments, np.array([0, 1, 0, 1]), np.arange(4), np.arange(0), seed=0)
