@@ -125,6 +125,9 @@ def test_d_copies_images_and_lists(place: Path) -> None:
     for folder in ("lists", "lists-emodb"):
         train, val = (set(pd.read_csv(f"{folder}/{part}.csv", dtype=str)["group"]) for part in ("train", "val"))
         assert train and val and not train & val
+    assert sorted(path.name for path in Path("lists-test").iterdir() if path.suffix == ".csv") == [
+        *("test.csv", "train.csv", "val.csv")
+    ]
     assert len(said) >= 7
 
 

@@ -229,8 +229,7 @@ def fit_head(
     if unlearnt := [label for number, label in enumerate(base.labels) if number not in targets[train]]:
         raise TrainError(
             f"no training clip has the label {examples(unlearnt)}, and a head ({base.recipe.head.name}) learns only "
-            "classes that have clips. Add recordings of them, or give a table that lists the clips of the other "
-            "classes (data.name)."
+            "classes that have clips. Add recordings of them, or give a table that lists the clips of other classes."
         )
     options = [choice] if choice else candidates(base.recipe.head)
     fitted = [(_fit_candidate(base, segments, targets, train, seed, option), option) for option in options]
