@@ -37,6 +37,10 @@ class InProcess:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Frees the memory of the prepared data."""
         self._performer.release()
 
     def begin(self, run: RunPlan, log: Log) -> Done:
@@ -61,12 +65,13 @@ class Processes:
     """Performs steps in `jobs` processes of this machine, started when needed, each with its share of the cores.
 
     A run begins in this process, so that what its cells share is decoded and embedded once, with all cores. When a
-    process dies, its step fails and another process replaces it.
+    process dies, its step fails and another process replaces it. With one slot, as for a single cell, steps are
+    performed in this process: another one would import and prepare the same again.
     """
 
-    def __init__(self, jobs: int, accelerators: int = 0) -> None:
+    def __init__(self, jobs: int, accelerators: int = 0, log: Log = lambda line: None) -> None:
         self.slots, self.accelerators = jobs, accelerators
-        self._performer = Performer()
+        self._here = InProcess(log)
         self._workers: list[_Worker | None] = [None] * jobs
 
     def __enter__(self) -> Self:
@@ -79,13 +84,16 @@ class Processes:
                 worker.process.kill()
         for worker in filter(None, self._workers):
             worker.process.join()
-        self._performer.release()
+        self._here.release()
 
     def begin(self, run: RunPlan, log: Log) -> Done:
-        return attempt(self._performer, Step(run, "begin"), log)
+        return self._here.begin(run, log)
 
     def start(self, step: Step) -> None:
-        self._performer.release()  # the processes prepare their own
+        if self.slots == 1:
+            self._here.start(step)
+            return
+        self._here.release()  # the processes prepare their own
         number = next(n for n, worker in enumerate(self._workers) if worker is None or worker.step is None)
         worker = self._workers[number]
         if worker is None or not worker.process.is_alive():  # it may have been killed while it had nothing to do
@@ -95,6 +103,8 @@ class Processes:
         worker.pipe.send(step)
 
     def next(self) -> Done:
+        if self.slots == 1:
+            return self._here.next()
         busy = {worker.pipe: worker for worker in self._workers if worker and worker.step}
         worker = busy[connection.wait(busy)[0]]
         step, worker.step = worker.step, None
@@ -141,7 +151,7 @@ def local_engine(runs: list[RunPlan], jobs: int | None, log: Log) -> InProcess |
     if jobs and jobs > 1:
         distributed.require_one_process(f"a grid with --jobs {jobs}")
     wanted = jobs or (1 if alone else accelerators or (cores() if on_processor else 1))
-    return InProcess(log) if wanted == 1 else Processes(wanted, accelerators)
+    return InProcess(log) if wanted == 1 else Processes(wanted, accelerators, log)
 
 
 def _accelerator(number: int) -> str:
