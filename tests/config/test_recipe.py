@@ -342,6 +342,12 @@ def test_a_table_is_a_setting_too(columns: dict[str, str]) -> None:
     assert Recipe.load("street-cnn", [as_setting("data.columns", columns)]).data.columns == columns
 
 
+@pytest.mark.parametrize("setting", ["quick.data.labels=[inf]", "quick.network.name=nan"])
+def test_numbers_of_the_reduced_form_are_finite(setting: str) -> None:
+    with pytest.raises(RecipeError, match="is no finite number"):
+        Recipe.load("street-cnn", [setting])
+
+
 # Hostile recipes
 
 _FIELDS = [name for name, _ in fields() if "." in name]
