@@ -89,6 +89,10 @@ def lr_find(
     out.print(f"plot: {folder / 'lr-find.png'}", soft_wrap=True)
 
 
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
 def _print_trials(summary: dict[str, Any], folder: Path) -> None:
     import pandas as pd
 
@@ -98,14 +102,10 @@ def _print_trials(summary: dict[str, Any], folder: Path) -> None:
         name, ascending=summary["better"] == "smaller", kind="stable"
     )
     settings = [column for column in trials.columns if column not in ("trial", "state", name, "seconds", "why")]
-    table = Table(
-        "trial",
-        name,
-        *(setting.rpartition(".")[2] for setting in settings),
-        title=f"{summary['recipe']}\nthe best of {len(trials)} trials",
-    )
-    for row in done.head(SHOWN)[["trial", name, *settings]].itertuples(index=False):
-        table.add_row(*(f"{value:.4g}" if isinstance(value, float) else str(value) for value in row))
+    table = Table("trial", name, "settings", title=f"{summary['recipe']}\nthe best of {len(trials)} trials")
+    for _, row in done.head(SHOWN).iterrows():
+        named = (f"{setting} {_short(row[setting])}" for setting in settings if pd.notna(row[setting]))
+        table.add_row(str(row["trial"]), _short(row[name]), ", ".join(named))
     out.print(table)
     counts = summary["trials"]
     out.print(f"{counts['complete']} complete, {counts['pruned']} stopped early, {counts['fail']} failed")
