@@ -208,7 +208,7 @@ def print_overview(folders: Sequence[Path]) -> None:
             _interval(one.clip.accuracy.ci95),
             _number(one.clip.macro_f1.mean),
             _number(one.segment.accuracy.mean),
-            f"{(one.seconds.fit + one.seconds.predict) / 60:.1f}" if one.seconds else "-",
+            f"{one.seconds.minutes:.1f}" if one.seconds else "-",
         )
         for name, one in summaries.items()
     ]

@@ -158,7 +158,7 @@ def _row(folder: Path) -> dict[str, str]:
         "sd seeds": figure("clip", "accuracy", "sd_seeds"),
         "clip macro-F1": figure("clip", "macro_f1", "mean"),
         "segment accuracy": figure("segment", "accuracy", "mean"),
-        "minutes": f"{(spent.total or spent.fit + spent.predict) / 60:.1f}" if (spent := summary.seconds) else "-",
+        "minutes": f"{summary.seconds.minutes:.1f}" if summary.seconds else "-",
         "read first": tags(summary.why_not_comparable),
     }
 

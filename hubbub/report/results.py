@@ -116,6 +116,11 @@ class Seconds(Content):
     embed: EmbedSeconds | None = None
     total: float | None = None
 
+    @property
+    def minutes(self) -> float:
+        """The whole time [min]."""
+        return (self.fit + self.predict if self.total is None else self.total) / 60
+
 
 class Threads(Content):
     """The numbers of processor threads that one cell's network was trained with."""
