@@ -160,11 +160,11 @@ def data_split(
 
     Example: hubbub data split esc50 lists --test-ratio 0.2
     """
-    from hubbub.data import splits
     from hubbub.data.open import open_data
+    from hubbub.data.write_lists import write_lists
 
     clips = open_data(name, allow_missing=allow_missing)
-    lists, root = splits.write_lists(clips, folder, val_ratio, seed, test_ratio or 0.0)
+    lists, root = write_lists(clips, folder, val_ratio, seed, test_ratio or 0.0)
     for path in lists:
         out.print(str(path), soft_wrap=True)
     out.print(f'their paths are relative to data.root = "{root}"', soft_wrap=True)

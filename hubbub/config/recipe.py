@@ -22,13 +22,14 @@ from hubbub.config.data import Data, Protocol
 from hubbub.config.mistakes import explain_error
 from hubbub.config.other_names import explain_name
 from hubbub.config.seconds import in_samples
-from hubbub.config.sections import RETIRED, AudioSettings, Evaluate, FrontEnd, Head, Network, Section, Windows
+from hubbub.config.sections import AudioSettings, Evaluate, FrontEnd, Head, Network, Section, Windows
+from hubbub.config.settings import RecipeError, nested, parse_setting, read_toml
 from hubbub.config.titles import title_after
 from hubbub.config.train import Train
 from hubbub.config.tune import Tune
-from hubbub.errors import HubbubError, did_you_mean
+from hubbub.errors import did_you_mean
 
-__all__ = ["Recipe", "RecipeError", "as_setting", "read_toml", "shipped"]
+__all__ = ["Recipe", "RecipeError", "shipped"]
 
 #: The sections that a search may change. All others define the task: which clips, and what is measured.
 SEARCHED = ("windows", "frontend", "network", "head", "augment", "train")
@@ -38,10 +39,6 @@ FIXED = (
 )
 #: The setting of each head whose candidates the validation part chooses from.
 CANDIDATES = {"logreg": "c", "lda": "shrinkage", "mlp": "epochs", "ensemble": "epochs"}
-
-
-class RecipeError(HubbubError):
-    """A recipe that does not exist, cannot be read or contradicts itself."""
 
 
 class Recipe(Section):
@@ -199,14 +196,14 @@ class Recipe(Section):
             for key in field.split("."):
                 current = current.get(key) if isinstance(current, dict) else None
             listed = [value] if isinstance(current, list) and not isinstance(value, list | tuple) else value
-            _merge(content, _nested(field.split("."), listed))
+            _merge(content, nested(field.split("."), listed))
         return self.of(content).retitled(self)
 
     def with_settings(self, settings: Sequence[str]) -> Self:
         """This recipe with `--set` settings applied. Raises `RecipeError`."""
         content = self.model_dump(mode="json", exclude_none=True)
         for setting in settings:
-            _merge(content, _parse_setting(setting))
+            _merge(content, parse_setting(setting))
         return self.of(content).retitled(self)
 
     def retitled(self, before: "Recipe | None") -> Self:
@@ -229,7 +226,7 @@ class Recipe(Section):
 
         If `--set` names `protocol.kind`, or folds where `[quick]` has a kind, the protocol of `[quick]` is ignored.
         """
-        content, overrides = _read(name), [_parse_setting(setting) for setting in settings]
+        content, overrides = _read(name), [parse_setting(setting) for setting in settings]
         content |= sections or {}
         if quick:
             if not content.get("quick"):
@@ -274,28 +271,6 @@ def shipped() -> dict[str, str]:
     return dict(sorted(titles.items()))
 
 
-def as_setting(field: str, value: Any) -> str:
-    """A field and its value in the form that `--set` takes, quoted as TOML."""
-    if isinstance(value, Mapping):  # tomli_w writes a table over several lines, which --set does not take
-        return f"{field}={{{', '.join(as_setting(_key(key), one) for key, one in value.items())}}}"
-    return f"{field}={tomli_w.dumps({'v': value}).partition('=')[2].strip()}"
-
-
-def _key(name: str) -> str:
-    """A key as TOML writes it, quoted where it must be."""
-    return tomli_w.dumps({name: 0}).removesuffix(" = 0\n")
-
-
-def read_toml(content: str | bytes, source: str) -> dict[str, Any]:
-    """TOML -> a dict. Raises `RecipeError` for invalid or too deeply nested TOML."""
-    try:
-        return tomllib.loads(content.decode("utf-8") if isinstance(content, bytes) else content)
-    except ValueError as error:  # TOMLDecodeError, bytes that are not UTF-8, a number of thousands of digits
-        raise RecipeError(f"{source} is not valid TOML: {error}.") from error
-    except RecursionError as error:
-        raise RecipeError(f"{source} is nested too deeply. No setting is more than a few levels deep.") from error
-
-
 def _read(name: str | Path) -> dict[str, Any]:
     path = Path(name)
     if path.suffix == ".toml":
@@ -325,35 +300,3 @@ def _merge(content: dict[str, Any], changes: dict[str, Any]) -> None:
             _merge(content[key], value)
         else:
             content[key] = value
-
-
-def _parse_setting(setting: str) -> dict[str, Any]:
-    """`train.epochs=3` -> {"train": {"epochs": 3}}; what is not TOML is taken as a string."""
-    key, equals, value = setting.partition("=")
-    parts = key.strip().split(".")
-    if not equals or not all(parts):
-        raise RecipeError(f"--set {setting}: write section.field=value, for example --set train.epochs=3.")
-    try:
-        held = read_toml(f"v = {value}", "the value")
-        parsed: Any = held["v"] if len(held) == 1 else value
-    except RecipeError as error:
-        if isinstance(error.__cause__, RecursionError):
-            raise RecipeError(f"--set {key.strip()}: {error}") from error
-        parsed = value
-    found = _nested(parts, parsed)
-    for name, reason in RETIRED.items():
-        if _field(found, *name.split(".")) is not None:
-            raise RecipeError(f"--set {name}: {reason}")
-    return found
-
-
-def _field(content: dict[str, Any], section: str, field: str) -> Any:
-    held = content.get(section)
-    return held.get(field) if isinstance(held, dict) else None
-
-
-def _nested(keys: list[str], value: Any) -> dict[str, Any]:
-    """["train", "epochs"], 3 -> {"train": {"epochs": 3}}"""
-    for key in reversed(keys):
-        value = {key: value}
-    return dict(value)

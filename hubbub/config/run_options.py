@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from hubbub.config.recipe import as_setting
+from hubbub.config.settings import as_setting
 
 __all__ = ["common_settings"]
 

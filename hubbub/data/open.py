@@ -11,7 +11,8 @@ import pandas as pd
 
 from hubbub.audio.decode import EXTENSIONS
 from hubbub.audio.find_files import near
-from hubbub.config.recipe import Recipe, RecipeError, as_setting
+from hubbub.config.recipe import Recipe, RecipeError
+from hubbub.config.settings import as_setting
 from hubbub.data import annotations, features, grouping, layouts, manifest, recordings, text_tables, values
 from hubbub.data.annotated_clips import Asked, from_annotated_folder, from_annotations
 from hubbub.data.annotation_windows import WindowRule

@@ -4,24 +4,21 @@ validation, test.
 `leaks.audit` checks every split before anything is trained on it.
 """
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from hubbub.config.data import Protocol
-from hubbub.data import class_folders, manifest
+from hubbub.data import class_folders
 from hubbub.data.clips import Clips
 from hubbub.data.folds import MADE, decide, far_from, make_folds
 from hubbub.errors import HubbubError, count, did_you_mean, examples
-from hubbub.runtime.files import write_csv
 
 __all__ = [
     *("Split", "SplitError", "make_splits", "refuse_one_class", "restrict", "sample_groups", "untestable"),
-    "write_lists",
+    "without_copies",
 ]
 
 Rows = npt.NDArray[np.intp]
@@ -78,7 +75,7 @@ def make_splits(clips: Clips, protocol: Protocol) -> list[Split]:
         splits = [_from_lists(clips)]
     if protocol.kind != "csv":
         splits = [
-            replace(s, validation=_without_copies(clips, s.validation), test=_without_copies(clips, s.test))
+            replace(s, validation=without_copies(clips, s.validation), test=without_copies(clips, s.test))
             for s in splits
         ]
     splits = [_without_held_out(clips, split) for split in splits]
@@ -125,7 +122,7 @@ def restrict(
         raise SplitError(f"{clips.name}: '{split.name}' is the test part, so it cannot validate. Name other folds.")
     _refuse_unknown(clips, validate, sorted(set(values)))
     turns = [(np.flatnonzero(values != fold), np.flatnonzero(values == fold)) for fold in validate]
-    return inside, [Split(split.name, train, _without_copies(inside, chosen), none) for train, chosen in turns]
+    return inside, [Split(split.name, train, without_copies(inside, chosen), none) for train, chosen in turns]
 
 
 def untestable(clips: Clips, splits: Sequence[Split] = ()) -> list[str]:
@@ -175,53 +172,6 @@ def sample_groups(labels: npt.NDArray[np.int64], groups: npt.ArrayLike, ratio: f
         if np.square(lacking).sum() < nearest:
             nearest, best = np.square(lacking).sum(), taken
     return np.flatnonzero(best[codes])
-
-
-def write_lists(
-    clips: Clips, folder: Path, val_ratio: float, seed: int, test_ratio: float = 0.0
-) -> tuple[list[Path], str]:
-    """Write grouped, stratified lists `train.csv`, `val.csv` and, with a `test_ratio`, `test.csv`: no source recording
-    or speaker is in two of them.
-
-    Augmented copies are only in `train.csv`. Returns the lists and the folder that their paths start from, which
-    `protocol.kind = "csv"` needs as `data.root`.
-    """
-    if clips.kind == "spectrograms":
-        raise SplitError(
-            f"{clips.name} holds spectrograms, which a list cannot name. Split the sounds they were made from."
-        )
-    if manifest.holds_generated_files(folder):
-        raise SplitError(f"{folder} holds images or sounds that hubbub made. Write the lists to another folder.")
-    if val_ratio + test_ratio >= 1:
-        raise SplitError(
-            f"a validation part of {val_ratio:g} and a test part of {test_ratio:g} leave nothing to train on."
-        )
-    parts, rest = {}, np.arange(len(clips))
-    for part, ratio in (("test", test_ratio), ("validation", val_ratio)):
-        if not ratio:
-            continue
-        of_rest, groups = ratio * len(clips) / len(rest), clips.table["group"].to_numpy()[rest]
-        rows = rest[sample_groups(clips.targets()[rest], groups, of_rest, seed)]
-        rest, parts[part] = np.setdiff1d(rest, rows), _without_copies(clips, rows)
-        if not len(parts[part]) or not len(rest):
-            raise SplitError(
-                f"{clips.name}: {clips.table['group'].nunique()} source recordings cannot give a {part} part of "
-                f"{ratio:g}. Ask for another ratio."
-            )
-    root = os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in clips.table["path"]])
-    written = []
-    lists = {"train": rest, "val": parts["validation"]} | ({"test": parts["test"]} if test_ratio else {})
-    for name, rows in lists.items():
-        table = clips.table.iloc[rows]
-        paths = [Path(os.path.relpath(path, root)).as_posix() for path in table["path"]]
-        table = table.assign(path=paths)
-        if clips.kind == "images":
-            table = table.rename(columns={"path": "spec_file_name", "label": "class", "group": "source"})
-            table["augmentation"] = np.where(table.pop("split_hint") == "train", "augmented", "original")
-        write_csv(folder / f"{name}.csv", table)
-        written.append(folder / f"{name}.csv")
-    manifest.write_for_lists(clips, folder, [path.name for path in written])
-    return written, root
 
 
 def _rotating(clips: Clips, protocol: Protocol) -> list[Split]:
@@ -306,7 +256,7 @@ def _without_held_out(clips: Clips, split: Split) -> Split:
     return Split(split.name, **parts, unknown=split.test[~known[split.test]])
 
 
-def _without_copies(clips: Clips, rows: Rows) -> Rows:
+def without_copies(clips: Clips, rows: Rows) -> Rows:
     """Rows that are not augmented copies."""
     return rows[clips.table["split_hint"].to_numpy()[rows] != "train"]
 

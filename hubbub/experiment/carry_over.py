@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from hubbub.config.data import Protocol
-from hubbub.config.recipe import CANDIDATES, FIXED, SEARCHED, Recipe, RecipeError, as_setting
+from hubbub.config.recipe import CANDIDATES, FIXED, SEARCHED, Recipe, RecipeError
+from hubbub.config.settings import as_setting
 from hubbub.experiment.resolve import middle_candidates
 
 __all__ = ["BEST", "NOTHING", "CarriedOver", "carry_over"]

@@ -7,8 +7,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from hubbub.config.recipe import Recipe, RecipeError, as_setting, shipped
+from hubbub.config.recipe import Recipe, RecipeError, shipped
 from hubbub.config.run_options import common_settings
+from hubbub.config.settings import as_setting
 from hubbub.config.titles import data_title
 from hubbub.data.clips import ClipsError
 from hubbub.data.datasets import DATASETS

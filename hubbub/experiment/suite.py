@@ -18,6 +18,7 @@ from hubbub.config import recipe
 from hubbub.config.other_names import explain_name
 from hubbub.config.recipe import Recipe, RecipeError
 from hubbub.config.sections import Distinct, Section, Seed
+from hubbub.config.settings import as_setting, read_toml
 from hubbub.config.titles import data_title
 from hubbub.data.open import with_data
 from hubbub.errors import HubbubError, did_you_mean
@@ -61,7 +62,7 @@ def is_suite(name: str) -> bool:
     if path.suffix != ".toml" or not os.path.isfile(path):
         return name in shipped()
     try:
-        return "recipes" in recipe.read_toml(path.read_bytes(), name)
+        return "recipes" in read_toml(path.read_bytes(), name)
     except (RecipeError, OSError):
         return False  # reading it as a recipe reports what is wrong
 
@@ -125,7 +126,7 @@ def _read(name: str) -> Suite:
         else resources.files("hubbub.config").joinpath("recipes", "suites", f"{name}.toml")
     )
     try:
-        return Suite.model_validate(recipe.read_toml(place.read_bytes(), f"suite {name}"))
+        return Suite.model_validate(read_toml(place.read_bytes(), f"suite {name}"))
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
@@ -135,7 +136,7 @@ def _read(name: str) -> Suite:
 
 def _settings(suite: Suite) -> list[str]:
     given = {"train.seeds": suite.seeds, "protocol.folds": suite.folds}
-    return [recipe.as_setting(field, list(values)) for field, values in given.items() if values]
+    return [as_setting(field, list(values)) for field, values in given.items() if values]
 
 
 def overview(folders: Sequence[Path]) -> pd.DataFrame:

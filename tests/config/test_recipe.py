@@ -14,8 +14,9 @@ from pydantic.fields import FieldInfo
 
 from hubbub.cli.options import as_settings
 from hubbub.config import recipe as room
-from hubbub.config.recipe import Recipe, RecipeError, as_setting, shipped
+from hubbub.config.recipe import Recipe, RecipeError, shipped
 from hubbub.config.run_options import common_settings
+from hubbub.config.settings import as_setting
 from hubbub.errors import HubbubError
 from hubbub.experiment import suite
 

@@ -13,7 +13,7 @@ from hubbub.audio import decode
 from hubbub.classifier.prediction import Event, Prediction
 from hubbub.data.clips import Clips, ClipsError
 from hubbub.data.open import open_data
-from hubbub.data.splits import write_lists
+from hubbub.data.write_lists import write_lists
 from hubbub.errors import HubbubError
 from hubbub.inference.formats import FORMATS
 from hubbub.inference.result import FileResult

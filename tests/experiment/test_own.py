@@ -6,7 +6,8 @@ import pytest
 import soundfile
 
 import hubbub
-from hubbub.config.recipe import RecipeError, as_setting
+from hubbub.config.recipe import RecipeError
+from hubbub.config.settings import as_setting
 from hubbub.data.clips import ClipsError
 from hubbub.experiment import own
 from hubbub.experiment.own import plan
