@@ -1,5 +1,6 @@
 """`hubbub report` and `hubbub compare`: tables and pages of runs."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -83,7 +84,7 @@ def _finished_runs(runs: list[Path]) -> list[Path]:
     found = []
     for folder in runs:
         if not (own := run_folder.finished_runs(folder)):
-            what = f"it has no {SUMMARY}, nor has a folder in it" if folder.is_dir() else "there is no folder"
+            what = f"it has no {SUMMARY}, nor has a folder in it" if os.path.isdir(folder) else "there is no folder"
             raise HubbubError(
                 f"{folder} is not a finished run ({what}). Give a run folder, or a suite's; the command that began a "
                 "run finishes it."

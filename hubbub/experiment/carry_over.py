@@ -3,6 +3,7 @@
 Data, protocol and title stay the recipe's. So do the test parts closed: a recipe may not test on what the search used.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +46,7 @@ def carry_over(source: Path, recipe: Recipe, name: str) -> CarriedOver:
     reductions would, and of several candidates of a head's setting the middle one stays. Raises `RecipeError` where
     the settings are for another network, head or sample rate, and where the recipe tests on what the search used.
     """
-    file = source / BEST if source.is_dir() else source
+    file = source / BEST if os.path.isdir(source) else source
     found = Recipe.load(file)
     if other := [field for field in _SAME if _value(found, field) != _value(recipe, field)]:
         theirs = ", ".join(f"{field} = {_value(found, field)!r}" for field in other)

@@ -130,7 +130,9 @@ def is_finished(folder: Path) -> bool:
 
 def finished_runs(folder: Path) -> list[Path]:
     """A finished run itself, or the finished runs in a folder such as a suite's, by name."""
-    return [folder] if is_finished(folder) else sorted(path.parent for path in folder.glob(f"*/{SUMMARY}"))
+    if is_finished(folder):
+        return [folder]
+    return sorted(path.parent for path in folder.glob(f"*/{SUMMARY}")) if os.path.isdir(folder) else []
 
 
 def result_files(folder: Path) -> list[Path]:

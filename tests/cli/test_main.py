@@ -195,7 +195,7 @@ def test_a_folder_of_ones_own_recordings_from_list_to_answer(sounds: Path, tmp_p
     assert "source recordings" in hubbub("data", "leaks", "street-cnn", *leaking, status=1).stdout
     settings = [
         *(f'data.name="{sounds / "list.csv"}"', "train.epochs=1", "network.width=2", "windows.length=8000"),
-        *("windows.hop=8000"),
+        "windows.hop=8000",
     ]
     options = [word for setting in settings for word in ("--set", setting)]
     done = hubbub("bench", "street-cnn", *options, "--out", tmp_path, "--name", "own")
