@@ -153,8 +153,7 @@ def data_split(
     allow_missing: AllowMissing = False,
     debug: Debug = False,
 ) -> None:
-    """Split a data set into lists for training and validation, with --test-ratio also for testing: stratified, and no
-    source recording is in two of them.
+    """Split a data set into lists that have no recording in common: train.csv, val.csv, and test.csv if asked.
 
     Example: hubbub data split esc50 lists --val-ratio 0.2
 

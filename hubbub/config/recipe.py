@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import tomli_w
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from hubbub.config.augment import SPECTROGRAM, Augment
 from hubbub.config.data import Data, Protocol
@@ -57,17 +57,6 @@ class Recipe(Section):
     evaluate: Evaluate = Evaluate()
     tune: Tune | None = Field(None, description="the search of hubbub tune")
     quick: dict[str, Any] = Field(default_factory=dict, description="overrides of the sections above for --quick")
-
-    @field_validator("quick")
-    @classmethod
-    def _quick_is_finite(cls, quick: dict[str, Any]) -> dict[str, Any]:
-        waiting: list[Any] = [quick]
-        while waiting:
-            value = waiting.pop()
-            if isinstance(value, float) and not math.isfinite(value):
-                raise ValueError(f"{value} is no finite number, and no setting takes it: leave it out")
-            waiting += value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
-        return quick
 
     @model_validator(mode="before")
     @classmethod
@@ -148,6 +137,12 @@ class Recipe(Section):
             wrong = [e for e in error.errors() if e["type"] not in ("missing", "value_error")]
             if wrong:
                 raise ValueError("quick: " + "; ".join(explain_error(e, type(self)) for e in wrong)) from error
+        waiting: list[Any] = [self.quick]
+        while waiting:  # a number that is taken as a text
+            value = waiting.pop()
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"quick: {value} is no finite number, and no setting takes it: leave it out")
+            waiting += value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else []
         return self
 
     @model_validator(mode="after")

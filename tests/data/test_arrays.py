@@ -219,7 +219,7 @@ def test_spectrograms_are_checked_by_content(tmp_path: Path, monkeypatch: pytest
     clips = spectrograms(tmp_path, [25, 25, 25])
     np.save(tmp_path / "2.npy", np.load(tmp_path / "0.npy"))
     (tmp_path / "1.npy").write_bytes(b"text")
-    monkeypatch.setattr(check, "open_data", lambda *_, **__: clips)
+    monkeypatch.setattr(check, "open_clips", lambda *_, **__: clips)
     broken, twice = (one.text for one in check.check_data("hub").of("wrong"))
     assert re.match(r"1 file cannot be used: .*1\.npy cannot be read as a spectrogram", broken)
     assert twice == "1 spectrogram occurs more than once: 0 = 2"

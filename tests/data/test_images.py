@@ -14,6 +14,7 @@ from hubbub.data.check import check_data
 from hubbub.data.clips import ClipsError
 from hubbub.data.images import content, open_images
 from hubbub.data.open import open_data
+from hubbub.data.write_lists import write_lists
 
 CLASSES = (
     "dog_bark", "children_playing", "car_horn", "air_conditioner", "street_music", "gun_shot", "engine_idling",
@@ -211,7 +212,7 @@ def test_check_names_what_is_wrong_with_pictures(tmp_path: Path) -> None:
 def test_pictures_are_split_into_lists_that_are_read_back(tmp_path: Path) -> None:
     made(tmp_path)
     clips = open_data(str(tmp_path / "list.csv"))
-    (train, val), root = splits.write_lists(clips, tmp_path / "lists", 0.4, seed=0)
+    (train, val), root = write_lists(clips, tmp_path / "lists", 0.4, seed=0)
     parts = [open_data(str(path), root=root) for path in (train, val)]
     assert all(part.kind == "images" for part in parts)
     assert not set(parts[0].table["group"]) & set(parts[1].table["group"])
