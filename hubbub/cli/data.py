@@ -95,7 +95,7 @@ def data_get(
     """
     from hubbub.runtime import download
 
-    out.print(str(download.get(name)))
+    out.print(str(download.get(name)), soft_wrap=True)
 
 
 @app.command("synth")
@@ -111,7 +111,7 @@ def data_synth(
     """
     from hubbub.data import synthetic
 
-    out.print(str(synthetic.write(folder, clips, seed=seed)))
+    out.print(str(synthetic.write(folder, clips, seed=seed)), soft_wrap=True)
 
 
 @app.command("leaks")
@@ -130,9 +130,9 @@ def data_leaks(
 
     audit = check.check_leaks(recipe_of(recipe, data, settings, allow_missing))
     for line in audit.warnings:
-        out.print(f"warning: {line}")
+        out.print(f"warning: {line}", soft_wrap=True)
     for line in audit.leaks:
-        out.print(f"leak: {line}")
+        out.print(f"leak: {line}", soft_wrap=True)
     if audit.leaks:
         raise typer.Exit(1)
     out.print("no leaks")
