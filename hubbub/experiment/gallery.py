@@ -7,7 +7,7 @@ of the clip's test fold, which was not trained on the clip, explains it.
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,9 @@ from hubbub.report import plots, run_folder
 from hubbub.report.summary import as_arrays
 from hubbub.runtime import files
 from hubbub.runtime.progress import track
+
+if TYPE_CHECKING:
+    from hubbub.classifier.torch_classifier import TorchClassifier
 
 __all__ = ["write_gallery", "write_mp3"]
 
@@ -44,11 +47,14 @@ def write_gallery(prepared: Prepared, folder: Path) -> None:
 
     chosen = pd.concat(_chosen(run_folder.predictions(folder), MOST_QUICK if prepared.quick else MOST))
     with files.whole_folder(run_folder.gallery_folder(folder), run_folder.SAMPLES) as place:
-        samples = []
-        for number, row in enumerate(track(list(chosen.itertuples()), "explaining"), 1):
+        samples, model, loaded = {}, None, None
+        numbered = list(enumerate(chosen.itertuples(), 1))
+        for number, row in track(sorted(numbered, key=lambda one: (one[1].fold, one[1].seed)), "explaining"):
+            if model is None or loaded != (row.fold, row.seed):
+                model, loaded = _classifier(prepared, folder, row), (row.fold, row.seed)
             with suppress(ExplainError):
-                samples.append(_sample(prepared, folder, place, number, row))
-        files.write_json(place / run_folder.SAMPLES, samples)
+                samples[number] = _sample(prepared, model, place, number, row)
+        files.write_json(place / run_folder.SAMPLES, [samples[number] for number in sorted(samples)])
 
 
 def _chosen(predicted: pd.DataFrame, most: dict[str, int]) -> Iterator[pd.DataFrame]:
@@ -67,13 +73,18 @@ def _chosen(predicted: pd.DataFrame, most: dict[str, int]) -> Iterator[pd.DataFr
         yield once.drop_duplicates(["label", "decided"]).head(most[kind])
 
 
-def _sample(prepared: Prepared, folder: Path, place: Path, number: int, row: Any) -> dict[str, Any]:
-    """Draws and explains one clip with the classifier of its cell; returns its entry in the list."""
+def _classifier(prepared: Prepared, folder: Path, row: Any) -> "TorchClassifier":
+    """The classifier of a clip's cell."""
     from hubbub.classifier.torch_classifier import TorchClassifier
-    from hubbub.inference import explain
 
     saved = run_folder.classifier_folder(run_folder.cell_folder(folder, row.fold, row.seed))
-    model = TorchClassifier.load(saved, prepared.network).to(prepared.recipe.train.device)
+    return TorchClassifier.load(saved, prepared.network).to(prepared.recipe.train.device)
+
+
+def _sample(prepared: Prepared, model: "TorchClassifier", place: Path, number: int, row: Any) -> dict[str, Any]:
+    """Draws and explains one clip with the classifier of its cell; returns its entry in the list."""
+    from hubbub.inference import explain
+
     clip = int(np.flatnonzero(prepared.clips.table["clip"] == row.clip)[0])
     names = {part: f"{number:02d}-{part}.png" for part in ("spectrogram", "gradcam")}
     entry = {name: getattr(row, name) for name in ("clip", *_FACTS)} | names
