@@ -219,7 +219,9 @@ class LogMel(nn.Module):
         halves = halves.flatten(0, 1).unflatten(1, (kept, 2)).flatten(2).transpose(0, 1)
         angles = 2 * np.pi / n * (k2[:, None] * (k1[:, None, None] + rows * k2) % n)
         real, imaginary = np.cos(angles), -np.sin(angles)  # [kept, columns, columns]
-        spectrum = halves @ _constant(np.block([[real, imaginary], [-imaginary, real]]))  # [kept, B x frames, 2 x columns]
+        spectrum = halves @ _constant(
+            np.block([[real, imaginary], [-imaginary, real]])
+        )  # [kept, B x frames, 2 x columns]
         real, imaginary = spectrum.split(columns, dim=-1)
         power = (real * real + imaginary * imaginary).transpose(0, 1).flatten(1)
         bins = (k1[:, None] + rows * k2).ravel()

@@ -34,7 +34,7 @@ from hubbub.runtime.progress import track
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-__all__ = ["CLIPS", "INT8_CLIPS", "OPSET", "TOLERANCE", "ExportError", "Sounds", "export", "sounds"]
+__all__ = ["CLIPS", "INT8_CLIPS", "OPSET", "TOLERANCE", "ExportError", "Sounds", "export", "exported", "sounds"]
 
 Array = npt.NDArray[np.float32]
 OPSET = 20
@@ -88,6 +88,14 @@ def export(model: TorchClassifier, file: str | Path, checked_on: Sounds, *, int8
     the CPU. Raises `ExportError` where it cannot be exported, or where the file's scores differ from the
     classifier's by more than `TOLERANCE`.
     """
+    content = exported(model, checked_on, int8=int8)
+    with files.whole_file(file) as temporary:
+        temporary.write_bytes(content)
+    return OnnxClassifier(content, str(file))
+
+
+def exported(model: TorchClassifier, checked_on: Sounds, *, int8: bool = False) -> bytes:
+    """The content of the file that `export` writes; raises as it does."""
     _refuse_without_graph(model)
     if int8 and len(checked_on.waves) < 3:
         raise ExportError(f"{len(checked_on.waves)} clips are too few to measure what int8 costs. Give three or more.")
@@ -111,10 +119,7 @@ def export(model: TorchClassifier, file: str | Path, checked_on: Sounds, *, int8
     }
     if int8:
         proto, facts["int8"] = _quantized(proto, metadata, exact, checked_on)
-    content = metadata.to_bytes(proto, facts)
-    with files.whole_file(file) as temporary:
-        temporary.write_bytes(content)
-    return OnnxClassifier(content, str(file))
+    return metadata.to_bytes(proto, facts)
 
 
 @contextmanager

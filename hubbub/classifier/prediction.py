@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Embeddings", "Event", "Prediction", "best_classes"]
 
@@ -90,8 +92,10 @@ class Prediction:
         return sorted(self.scores.items(), key=lambda item: -item[1])[:most]
 
     @cached_property
-    def segments(self) -> pd.DataFrame:
+    def segments(self) -> "pd.DataFrame":
         """A row a segment: `start`, `end` [s], and one column a class; NaN where a class's score was not kept."""
+        import pandas as pd  # takes a third of a second, and most callers need no table
+
         scores = np.full((len(self.spans), len(self.scores)), np.nan, np.float32)
         np.put_along_axis(scores, self.classes, self.class_scores, axis=1)
         table = pd.DataFrame(scores, columns=list(self.scores))

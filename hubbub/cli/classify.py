@@ -131,7 +131,7 @@ def _classify_here(
     from hubbub.inference.formats import FORMATS
     from hubbub.inference.predict import predict_files
 
-    classifier = load(name).to(device)
+    classifier = load(name, device=device)
     search = find(paths, classifier.endings)
     found, missing = search.files, _report_left_out(search)
     form = FORMATS.get(form_name)

@@ -111,7 +111,7 @@ def listen(
     from hubbub.inference.live import LiveClassifier
 
     name = default_model() if model is None else model
-    classifier = load(name).to(device or "auto")
+    classifier = load(name, device=device or "auto")
     sound = capture.open_source(source, classifier.rate_hz, rate, channels, encoding, microphone)
     live = LiveClassifier(classifier, sound, EventSettings(threshold, release, shortest, gap))
     title = f"{name}, {sound.name}"

@@ -49,7 +49,7 @@ def serve(
     if token is None:  # typer ignores a variable that is set to ""
         token = os.environ.get(TOKEN)
     name = default_model() if model is None else model
-    classifier = load(name).to(device or "auto")
+    classifier = load(name, device=device or "auto")
     limits = Limits(max_mb=max_mb, max_seconds=max_seconds, queue=queue)
     server.run(classifier, name, limits, host=host, port=port, token=token, names=tuple(names or ()), log=_print)
 
