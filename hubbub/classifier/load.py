@@ -33,26 +33,38 @@ _RECIPE = "recipe.toml"
 _log = logging.getLogger(__name__)
 
 
-def load(name: str | os.PathLike[str], network: "NetworkFactory | None" = None, device: str = "auto") -> Classifier:
+def load(
+    name: str | os.PathLike[str],
+    network: "NetworkFactory | None" = None,
+    device: str = "auto",
+    *,
+    fast: bool = False,
+) -> Classifier:
     """The classifier of a run folder, a classifier folder or an exported file (.onnx), on a device; `yamnet` is YAMNet
     with its own 521 AudioSet classes.
 
     `device` is that of torch; `auto` is the fastest here. On the CPU the exported network that a classifier carries
-    runs, which imports no torch; one without runs on torch. `network` is the class or function that made the network
-    of a classifier that was trained with it. Raises `ClassifierError` for anything else, and for a damaged or
-    incomplete classifier.
+    runs, which imports no torch; one without runs on torch. `fast` computes in the shortest numbers that this processor
+    has, at a small loss of precision (docs/performance.md); it needs `hubbub[fast]`. `network` is the class or function
+    that made the network of a classifier that was trained with it. Raises `ClassifierError` for anything else, and for
+    a damaged or incomplete classifier.
     """
     if _is_exported(name):
         if network is not None:
             raise ClassifierError(f"{name} is an exported file, which holds its network. Leave network= out.")
-        return OnnxClassifier.load(Path(name)).to(device)
+        return OnnxClassifier.load(Path(name), fast=fast).to(device)
     if network is None and is_cpu(device):
         if str(name) == YAMNET:
-            return _load_yamnet()
+            return _load_yamnet(fast)
         folder = _classifier_folder(name)
         if os.path.isfile(folder / EXPORTED):
             read_card(folder)
-            return OnnxClassifier.load(folder / EXPORTED)
+            return OnnxClassifier.load(folder / EXPORTED, fast=fast)
+    if fast:
+        raise ClassifierError(
+            f"{name} runs on torch here, which --fast does not change: it is for classifiers that carry an exported "
+            "network, on the processor. Leave --fast out."
+        )
     return load_torch(name, network).to(device)
 
 
@@ -68,19 +80,20 @@ def load_torch(name: str | os.PathLike[str], network: "NetworkFactory | None" = 
     return TorchClassifier.load(_classifier_folder(name), network)
 
 
-def _load_yamnet() -> OnnxClassifier:
+def _load_yamnet(fast: bool) -> OnnxClassifier:
     """YAMNet, exported once a machine."""
     weights = download.get("yamnet")
     file = homes.cache_dir() / "exported" / f"{files.sha256(weights)[:16]}-{YAMNET_EXPORTED}{ENDING}"
     with suppress(ClassifierError):  # none yet, or a damaged one
-        return OnnxClassifier.load(file)
+        return OnnxClassifier.load(file, fast=fast)
     from hubbub.classifier.export import Sounds, export
     from hubbub.classifier.torch_classifier import load_audioset
 
     _log.info("exporting YAMNet, once on this machine")
     model, rng = load_audioset(), np.random.default_rng(0)
     file.parent.mkdir(parents=True, exist_ok=True)
-    return export(model, file, Sounds("noise", [rng.normal(0, 0.1, 3 * model.rate_hz).astype(np.float32)]))
+    export(model, file, Sounds("noise", [rng.normal(0, 0.1, 3 * model.rate_hz).astype(np.float32)]))
+    return OnnxClassifier.load(file, fast=fast)
 
 
 def _classifier_folder(name: str | os.PathLike[str]) -> Path:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from onnx import ModelProto
     from onnxruntime import InferenceSession
 
+    from hubbub.classifier.fast_session import FastSession
+
 __all__ = ["ANY_LENGTH", "BATCH", "EMBEDDINGS", "ENDING", "LOGITS", "SEGMENTS", "OnnxClassifier", "to_bytes"]
 
 Array = npt.NDArray[np.float32]
@@ -50,10 +52,11 @@ class OnnxClassifier(Classifier):
     """A classifier from the content of a file that `hubbub export` wrote. Raises `ClassifierError` for any other file;
     `load` also for one whose scores are not finite."""
 
-    def __init__(self, content: bytes, source: str = "an exported classifier") -> None:
+    def __init__(self, content: bytes, source: str = "an exported classifier", *, fast: bool = False) -> None:
         signed = _refuse_altered(content, source)
-        self._session = _session(content, source)
-        properties = _read_properties(self._session, signed, source)
+        session = _session(content, source)
+        self._session: InferenceSession | FastSession = session
+        properties = _read_properties(session, signed, source)
         metadata = read_metadata(properties, source)
         self.recipe, self.labels, self.card = metadata.recipe, metadata.labels, metadata.card
         self.activation: pooling.Activation = metadata.activation
@@ -61,6 +64,13 @@ class OnnxClassifier(Classifier):
         #: The versions that exported it, and the measurements made then; see `export.export`.
         self.exported: dict[str, Any] = properties["exported"]
         self._head = _session(properties["head"], source) if properties["head"] else None
+        #: How the network computes: single precision, and shorter numbers where `fast` was asked for.
+        self.precision = "single"
+        if fast:
+            from hubbub.classifier import fast_session
+
+            self._session = found = fast_session.FastSession(content, PART)
+            self.precision = found.precision
 
     def _check_scores(self, source: str) -> None:
         """Refuse a graph that does not take the metadata's segments, or whose scores are not finite."""
@@ -77,8 +87,9 @@ class OnnxClassifier(Classifier):
             ) from error
 
     @classmethod
-    def load(cls, file: str | Path) -> Self:
-        """Read an exported file. Raises `ClassifierError` where it is not one or is not whole."""
+    def load(cls, file: str | Path, *, fast: bool = False) -> Self:
+        """Read an exported file, to run in the fastest form that this processor has where `fast`. Raises
+        `ClassifierError` where it is not one or is not whole."""
         advice = f"Make it with: hubbub export MODEL --to onnx --out {file}"
         if not os.path.isfile(file):  # reading a pipe or a device might never end
             raise ClassifierError(f"{file} cannot be read: there is no such file. {advice}")
@@ -86,7 +97,7 @@ class OnnxClassifier(Classifier):
             content = Path(file).read_bytes()
         except OSError as error:
             raise ClassifierError(f"{file} cannot be read: {error.strerror}. {advice}") from error
-        model = cls(content, str(file))
+        model = cls(content, str(file), fast=fast)
         model._check_scores(str(file))
         return model
 
@@ -142,8 +153,6 @@ def _session(graph: bytes, source: str) -> "InferenceSession":
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors; its warnings are about its own choices
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    if b"QuantizeLinear" not in graph:  # weights alone have 8 bits: unpack them once, not in every pass
-        options.add_session_config_entry("session.disable_quant_qdq", "1")
     try:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions have no common base

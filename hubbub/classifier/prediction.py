@@ -110,20 +110,24 @@ class Prediction:
         for (start, end), classes, scores in rows:
             yield [Event(labels[k], start, end, score) for k, score in zip(classes, scores, strict=True)]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values: `seconds`, `label`, `score`, `known` and `warnings` where there are any, `scores`."""
+    def to_dict(self, most: int | None = None) -> dict[str, Any]:
+        """Plain values: `seconds`, `label`, `score`, `known` and `warnings` where there are any, `scores`: of all
+        classes, or of the `most` best, best first."""
         return {
             "seconds": self.seconds,
             "label": self.label,
             "score": self.score,
             **({} if self.known is None else {"known": self.known}),
             **({"warnings": list(self.warnings)} if self.warnings else {}),
-            "scores": self.scores,
+            "scores": self.scores if most is None else dict(self.top(most)),
         }
 
 
 def best_classes(scores: Array, most: int | None = None) -> tuple[Classes, Array]:
     """Scores of segments `[S, K]` -> the numbers of each segment's `most` best classes, best first, and their scores:
     both `[S, most]`."""
-    classes = np.argsort(-scores, axis=1, kind="stable")[:, :most].copy()
+    if most == 1:
+        classes = scores.argmax(axis=1)[:, None]
+    else:
+        classes = np.argsort(-scores, axis=1, kind="stable")[:, :most].copy()
     return classes, np.take_along_axis(scores, classes, axis=1)
