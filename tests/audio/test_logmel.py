@@ -242,3 +242,20 @@ def test_filters_are_librosas() -> None:
 def test_settings_are_no_weights() -> None:
     assert LogMel(RATE_HZ).state_dict() == {}
     assert list(LogMel(RATE_HZ).parameters()) == []
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"n_fft": 512, "win_length": 400, "hop": 160, "power": 1.0, "convention": "tensorflow", "norm": None},
+        {"n_fft": 2048, "hop": 512, "n_mels": 128},
+        {"n_fft": 1024, "win_length": 800, "hop": 320, "f_min_hz": 50.0, "f_max_hz": 6000.0},
+        {"n_fft": 1024, "hop": 441, "n_mels": 40},
+        {"n_fft": 400, "hop": 160, "n_mels": 40},
+    ],
+)
+def test_exported_graphs_compute_the_same_spectrum(settings: dict[str, Any]) -> None:
+    frontend = LogMel(16_000, **settings)
+    wave = torch.randn(2, 8_123, generator=torch.Generator().manual_seed(0)) * 0.1
+    exported = torch.export.export(frontend, (wave,)).module()
+    torch.testing.assert_close(exported(wave), frontend(wave), atol=2e-3, rtol=0)  # dB

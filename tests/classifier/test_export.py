@@ -25,6 +25,7 @@ from hubbub.classifier import pooling, quantize
 from hubbub.classifier.base import ClassifierError
 from hubbub.classifier.calibration import Confidence
 from hubbub.classifier.export import CLIPS, TOLERANCE, ExportError, Sounds, _adaptive_max_pool2d, export, sounds
+from hubbub.classifier.fast_session import front_end
 from hubbub.classifier.load import load_torch
 from hubbub.classifier.onnx_classifier import META, OnnxClassifier, to_bytes
 from hubbub.classifier.torch_classifier import TorchClassifier
@@ -287,29 +288,66 @@ def test_int8_is_smaller_and_its_cost_is_measured(tmp_path: Path) -> None:
     assert cost["accuracy"] == pytest.approx(np.mean([scores.argmax() == 0 for scores in after]))
     assert cost["accuracy_exact"] == pytest.approx(np.mean([scores.argmax() == 0 for scores in before]))
     kinds = {node.op_type for node in onnx.load_from_string((tmp_path / "x.onnx").read_bytes()).graph.node}
-    assert cost["rounded"] == "weights and maps" and {"QuantizeLinear", "DequantizeLinear"} <= kinds
+    assert {"QuantizeLinear", "DequantizeLinear"} <= kinds
+    assert 0 < cost["rounded"] <= cost["layers"] and cost["cosine"] >= quantize.ALIKE
     assert hubbub.load(tmp_path / "x.onnx").card == model.card
 
 
-def test_weights_alone_are_rounded_channel_by_channel_and_the_front_end_not_at_all() -> None:
+def segments_of(model: TorchClassifier) -> np.ndarray:
+    return np.concatenate([model.cut(wave) for wave in waves(RATE, model.recipe.windows.length)])
+
+
+def test_the_front_end_and_the_last_layer_are_not_rounded() -> None:
     model, content = small()
     proto = onnx.load_from_string(content)
-    before = {t.name: numpy_helper.to_array(t) for t in proto.graph.initializer}
-    after = {t.name: numpy_helper.to_array(t) for t in quantize.weights_only(proto).graph.initializer}
-    rounded = {name for name in before if name not in after}
-    assert rounded == {name for name in before if name.startswith("network.body") and before[name].size >= 1024}
-    for name in rounded:
-        values, scales = after[f"{name}_int8"], after[f"{name}_scale"]
-        assert values.dtype == np.int8
-        error = np.abs(values * scales[:, None, None, None] - before[name]).max(axis=(1, 2, 3))
-        assert (error <= scales / 2 * 1.001).all()
-        assert (np.abs(values).max(axis=(1, 2, 3)) == 127).all()
-    for name in set(before) - rounded:
-        np.testing.assert_array_equal(before[name], after[name])
-    smaller = OnnxClassifier(to_bytes(quantize.weights_only(proto), json.loads(proto.metadata_props[0].value), None))
-    segments = np.concatenate([model.cut(wave) for wave in waves(RATE, model.recipe.windows.length)])
-    ours, theirs = smaller.embeddings_and_logits(segments)[1], reference(model, segments)[1]
-    assert 0 < np.abs(ours - theirs).max() < 0.02 * np.abs(theirs).max()
+    after = quantize.quantized(proto, segments_of(model))[0]
+    first = front_end(after)
+    kinds = {node.op_type for node in after.graph.node if node.name in first}
+    assert "Log" in kinds and not kinds & {"QuantizeLinear", "DequantizeLinear"}
+    before, kept = ({t.name: numpy_helper.to_array(t) for t in one.graph.initializer} for one in (proto, after))
+    np.testing.assert_array_equal(kept["last.weight"], before["last.weight"])
+    assert sum(value.dtype == np.int8 for value in kept.values()) >= 2
+
+
+def test_rounding_stops_where_the_embeddings_would_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, content = small()
+    proto, segments = onnx.load_from_string(content), segments_of(model)
+    least = quantize.quantized(proto, segments)[1]
+    monkeypatch.setattr(quantize, "ALIKE", 1.1)  # which no rounding reaches
+    same, facts = quantize.quantized(proto, segments)
+    assert facts == {"rounded": 0, "layers": least["layers"], "cosine": 1.0}
+    # What is left of it is the scaling of channels, which changes no result.
+    meta = json.loads(proto.metadata_props[0].value)
+    ours = OnnxClassifier(to_bytes(same, meta, None)).embeddings_and_logits(segments)
+    theirs = OnnxClassifier(content).embeddings_and_logits(segments)
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4 * np.abs(other).max())
+
+
+def test_fast_gives_nearly_the_same_and_says_in_what_it_computes(tmp_path: Path) -> None:
+    pytest.importorskip("openvino", reason="the extra 'fast' is not installed")
+    model, content = small()
+    (tmp_path / "x.onnx").write_bytes(content)
+    export(model, tmp_path / "y.onnx", Sounds("noise", waves(RATE, model.recipe.windows.length) * 3), int8=True)
+    exact, fast, small8 = (
+        hubbub.load(tmp_path / name, fast=asked)
+        for name, asked in (("x.onnx", False), ("x.onnx", True), ("y.onnx", True))
+    )
+    assert exact.precision == "single" and fast.precision in ("bfloat16", "single")
+    assert small8.precision == f"8 bits, {fast.precision}"
+    segments = np.tile(segments_of(model), (9, 1))  # several parts, the last of which is not full
+    expected = exact.embeddings_and_logits(segments)
+    for one, least in ((fast, 0.999), (small8, 0.99)):
+        for ours, theirs in zip(one.embeddings_and_logits(segments), expected, strict=True):
+            assert ours.shape == theirs.shape
+            alike = (ours * theirs).sum(1) / np.linalg.norm(ours, axis=1) / np.linalg.norm(theirs, axis=1)
+            assert alike.min() > least
+
+
+def test_fast_without_openvino_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(ClassifierError, match=r"pip install 'hubbub\[fast\]'"):
+        OnnxClassifier(small()[1], fast=True)
 
 
 def test_too_few_clips_do_not_measure_int8(tmp_path: Path) -> None:
@@ -380,7 +418,10 @@ def test_the_commands_of_the_page_run(tmp_path: Path) -> None:
         r"demo\.onnx: \d\.\d MB, ONNX opset 20\nlargest difference on 20 clips of \S+: \d\.?\d*e-0\d", printed[0]
     )
     assert model.classify(tmp_path / "street.wav").label in printed[1]
-    assert re.search(r"int8: weights( and maps)? rounded; \d+\.\d% of predictions on 20 other clips", printed[2])
+    assert re.search(
+        r"int8: \d+ of \d+ layers rounded; cosine of embeddings [01]\.\d+; \d+\.\d% of predictions on 20 other ",
+        printed[2],
+    )
     assert "accuracy there" in printed[2]
     # The program for other readers of the file, as it stands there.
     [program] = re.findall(r"```python\n(.+?)```", text, re.DOTALL)
