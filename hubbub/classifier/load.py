@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from hubbub.classifier.base import SAVED_IN, Classifier, ClassifierError
 from hubbub.classifier.onnx_classifier import ENDING, OnnxClassifier
+from hubbub.config.recipe import RECIPE
 from hubbub.errors import count, examples
 
 if TYPE_CHECKING:
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
     from hubbub.models.custom import NetworkFactory
 
 __all__ = ["default_model", "load", "load_torch"]
-
-#: The file that marks a run folder.
-_RECIPE = "recipe.toml"
 
 
 def load(name: str | os.PathLike[str], network: "NetworkFactory | None" = None) -> Classifier:
@@ -64,7 +62,7 @@ def load_torch(name: str | os.PathLike[str], network: "NetworkFactory | None" = 
 
 def _refuse_without_classifier(folder: Path) -> None:
     """Raises `ClassifierError` for a run without a final classifier, and for a folder of runs."""
-    if os.path.isfile(folder / _RECIPE):
+    if os.path.isfile(folder / RECIPE):
         of_folds = sorted(place.parent for place in folder.glob(f"test-*/*/{SAVED_IN}"))
         there = (
             f"the classifier of one test fold is in {of_folds[0]}" if of_folds else "no test fold is finished either"

@@ -84,7 +84,7 @@ def _print_goals(frame: "pd.DataFrame") -> None:
         table.add_row(*row)
     out.print(table)
     for goal in frame.columns:
-        run, first = frame.at["run", goal], frame.at["read first", goal]
+        run, first = str(frame.at["run", goal]), str(frame.at["read first", goal])
         out.print(f"{goal}: {run}", soft_wrap=True)
         if first not in ("", "-"):
             out.print(f"    read first: {first}", style="yellow", soft_wrap=True)

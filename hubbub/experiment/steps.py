@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from hubbub.classifier import calibration
-from hubbub.config.recipe import Recipe
+from hubbub.config.recipe import RECIPE, Recipe
 from hubbub.data.check import check_inputs
 from hubbub.errors import HubbubError, examples
 from hubbub.experiment import cell, gallery
@@ -157,7 +157,7 @@ class Performer:
         if left:
             run_folder.remove_learning_curve(folder)
             for name in run_folder.OF_ALL_CELLS:
-                files.remove_folder(folder / name, folder, run_folder.RECIPE)
+                files.remove_folder(folder / name, folder, RECIPE)
         recording = prepared.clips.table["path"].iloc[0] if prepared.clips.kind == "sound" else ""
         return Begun(run, cells, left, recording)
 
@@ -168,7 +168,7 @@ def _key(run: RunPlan) -> tuple[str, bool]:
 
 def refuse_foreign(folder: Path) -> None:
     """Raises `ExperimentError` unless a folder is new, empty or a run's, without links that lead out of it."""
-    if strange := files.foreign_files(folder, run_folder.RECIPE, leftovers=run_folder.LEFTOVERS):
+    if strange := files.foreign_files(folder, RECIPE, leftovers=run_folder.LEFTOVERS):
         raise ExperimentError(
             f"{folder} holds {examples(strange)}, and is not a run. Give another --name or --out, or an empty folder."
         )
