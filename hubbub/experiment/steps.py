@@ -9,7 +9,7 @@ import os
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -38,7 +38,6 @@ __all__ = [
     "Performer",
     "RunPlan",
     "Step",
-    "describe_choice",
     "refuse_foreign",
 ]
 
@@ -245,10 +244,3 @@ def _refit(prepared: Prepared, folder: Path, summary: Summary) -> None:
         f"{summary.protocol}",
     }
     model.save(run_folder.classifier_folder(folder))
-
-
-def describe_choice(choice: dict[str, Any]) -> str:
-    """The choice of validation on one line: `epoch 9, lowered after epoch 4, 8`."""
-    words = {"lowered": "lowered after epoch"}
-    texts = {name: ", ".join(map(str, held)) if isinstance(held, list) else str(held) for name, held in choice.items()}
-    return ", ".join(f"{words.get(name, name)} {text}" for name, text in texts.items() if text) or "nothing to choose"
