@@ -14,6 +14,7 @@ import numpy as np
 from hubbub.classifier.base import SAVED_IN, Classifier, ClassifierError
 from hubbub.classifier.onnx_classifier import ENDING, OnnxClassifier
 from hubbub.classifier.saved import CARD, EXPORTED, read_card
+from hubbub.config.recipe import RECIPE
 from hubbub.errors import count, examples
 from hubbub.runtime import download, files, homes
 from hubbub.runtime.devices import is_cpu
@@ -27,8 +28,6 @@ __all__ = ["default_model", "load", "load_torch"]
 YAMNET = "yamnet"
 #: Part of the name of YAMNet's exported file. Raise it when exports change, so that it is exported again.
 YAMNET_EXPORTED = 1
-#: The file that marks a run folder.
-_RECIPE = "recipe.toml"
 
 _log = logging.getLogger(__name__)
 
@@ -121,7 +120,7 @@ def _classifier_folder(name: str | os.PathLike[str]) -> Path:
 
 def _refuse_without_classifier(folder: Path) -> None:
     """Raises `ClassifierError` for a run without a final classifier, and for a folder of runs."""
-    if os.path.isfile(folder / _RECIPE):
+    if os.path.isfile(folder / RECIPE):
         of_folds = sorted(place.parent for place in folder.glob(f"test-*/*/{SAVED_IN}"))
         there = (
             f"the classifier of one test fold is in {of_folds[0]}" if of_folds else "no test fold is finished either"

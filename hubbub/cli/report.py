@@ -2,14 +2,18 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich import box
 from rich.table import Table
 
 from hubbub.cli import bench
 from hubbub.cli.options import Debug, Out, err, out
 from hubbub.errors import HubbubError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["compare", "report"]
 
@@ -64,16 +68,26 @@ def report(
     if len(folders) > 1:
         bench.print_overview(folders)
     if show_goals:
-        frame = goals_table(out_dir)
-        table = Table("", title="system A: UrbanSound8K, test fold 10 alone")
-        for goal in frame.columns:
-            table.add_column(goal, overflow="fold")
-        for row in frame.itertuples():
-            table.add_row(*row)
-        out.print(table)
+        _print_goals(frame := goals_table(out_dir))
         out.print(f"files: {', '.join(map(str, write_goals(frame, out_dir)))}", soft_wrap=True)
     if failed:
         raise typer.Exit(1)
+
+
+def _print_goals(frame: "pd.DataFrame") -> None:
+    """Prints the comparison of the goals, within 80 columns; below it each goal's run and what to read first."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="system A: UrbanSound8K, test fold 10 alone")
+    table.add_column("", no_wrap=True)
+    for goal in frame.columns:
+        table.add_column(goal)
+    for row in frame.drop(index=["run", "read first"]).itertuples():
+        table.add_row(*row)
+    out.print(table)
+    for goal in frame.columns:
+        run, first = str(frame.at["run", goal]), str(frame.at["read first", goal])
+        out.print(f"{goal}: {run}", soft_wrap=True)
+        if first not in ("", "-"):
+            out.print(f"    read first: {first}", style="yellow", soft_wrap=True)
 
 
 def _finished_runs(runs: list[Path]) -> list[Path]:

@@ -7,6 +7,7 @@ import typer
 from rich.table import Table
 
 from hubbub.cli.options import AllowMissing, Data, Debug, Device, Name, Out, Quick, Settings, as_settings, log, out
+from hubbub.config.settings import short_value
 
 __all__ = ["lr_find", "tune"]
 
@@ -89,10 +90,6 @@ def lr_find(
     out.print(f"plot: {folder / 'lr-find.png'}", soft_wrap=True)
 
 
-def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
 def _print_trials(summary: dict[str, Any], folder: Path) -> None:
     import pandas as pd
 
@@ -104,8 +101,8 @@ def _print_trials(summary: dict[str, Any], folder: Path) -> None:
     settings = [column for column in trials.columns if column not in ("trial", "state", name, "seconds", "why")]
     table = Table("trial", name, "settings", title=f"{summary['recipe']}\nthe best of {len(trials)} trials")
     for _, row in done.head(SHOWN).iterrows():
-        named = (f"{setting} {_short(row[setting])}" for setting in settings if pd.notna(row[setting]))
-        table.add_row(str(row["trial"]), _short(row[name]), ", ".join(named))
+        named = (f"{setting} {short_value(row[setting])}" for setting in settings if pd.notna(row[setting]))
+        table.add_row(str(row["trial"]), short_value(row[name]), ", ".join(named))
     out.print(table)
     counts = summary["trials"]
     out.print(f"{counts['complete']} complete, {counts['pruned']} stopped early, {counts['fail']} failed")

@@ -29,7 +29,10 @@ from hubbub.config.train import Train
 from hubbub.config.tune import Tune
 from hubbub.errors import did_you_mean
 
-__all__ = ["Recipe", "RecipeError", "shipped"]
+__all__ = ["RECIPE", "Recipe", "RecipeError", "shipped"]
+
+#: The file of a run's resolved recipe. It marks a run folder.
+RECIPE = "recipe.toml"
 
 #: The sections that a search may change. All others define the task: which clips, and what is measured.
 SEARCHED = ("windows", "frontend", "network", "head", "augment", "train")

@@ -9,7 +9,7 @@ import tomli_w
 from hubbub.config.sections import RETIRED
 from hubbub.errors import HubbubError
 
-__all__ = ["RecipeError", "as_setting", "nested", "parse_setting", "read_toml"]
+__all__ = ["RecipeError", "as_setting", "nested", "parse_setting", "read_toml", "short_value"]
 
 
 class RecipeError(HubbubError):
@@ -21,6 +21,13 @@ def as_setting(field: str, value: Any) -> str:
     if isinstance(value, Mapping):  # tomli_w writes a table over several lines, which --set does not take
         return f"{field}={{{', '.join(as_setting(_key(key), one) for key, one in value.items())}}}"
     return f"{field}={tomli_w.dumps({'v': value}).partition('=')[2].strip()}"
+
+
+def short_value(value: Any) -> str:
+    """A setting's value for people: numbers with four digits, `[0.1, 8]` for a list."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(short_value, value))}]"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _key(name: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from hubbub.config.data import Protocol
 from hubbub.config.recipe import CANDIDATES, FIXED, SEARCHED, Recipe, RecipeError
-from hubbub.config.settings import as_setting
+from hubbub.config.settings import as_setting, short_value
 from hubbub.experiment.resolve import middle_candidates
 
 __all__ = ["BEST", "NOTHING", "CarriedOver", "carry_over"]
@@ -64,7 +64,7 @@ def carry_over(source: Path, recipe: Recipe, name: str) -> CarriedOver:
             sections[section][field] = own[section][field]
     lines = _fit_to_protocol(sections, own, found, recipe)
     before, after = dict(_flat(own)), dict(_flat(sections))
-    changed = [f"{field} = {_short(after[field])}" for field in after if before.get(field) != after[field]]
+    changed = [f"{field} = {short_value(after[field])}" for field in after if before.get(field) != after[field]]
     changed += [f"no {field}" for field in before if field not in after]
     lines.insert(0, f"from {file}: {', '.join(changed) or 'nothing, the recipe has these settings already'}")
     if folds:
@@ -155,9 +155,3 @@ def _flat(content: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
             yield from _flat(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, list):
-        return f"[{', '.join(map(_short, value))}]"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from hubbub.classifier import calibration
+from hubbub.config.recipe import RECIPE
 from hubbub.data import cache
 from hubbub.data.cache import Segments
 from hubbub.data.splits import Split
@@ -76,7 +77,7 @@ class PartPredictions:
 def run_cell(prepared: Prepared, split: Split, seed: int, place: Path) -> CellResult:
     """Runs a cell into the folder `place` and returns its test result."""
     if not run_folder.has_checkpoint(place) and place.exists():
-        files.remove_folder(place, run_folder.run_of(place), run_folder.RECIPE)
+        files.remove_folder(place, run_folder.run_of(place), RECIPE)
     place.mkdir(parents=True, exist_ok=True)
     with cell_loggers(prepared, place, f"fold {split.name}, seed {seed}") as loggers:
         began = time.perf_counter()

@@ -113,7 +113,8 @@ def prepare(
     from hubbub.classifier.torch_classifier import TorchClassifier
     from hubbub.models.custom import is_custom
 
-    resolved = resolve(recipe)
+    sealed = set(parts) < set(splits.PARTS)
+    resolved = resolve(recipe, one_fold=quick and not sealed)
     recipe, clips, caveats = resolved.recipe, resolved.clips, resolved.caveats
     base = TorchClassifier(recipe, clips.labels, network=network).to(recipe.train.device)
     weights, random = _load_weights(base, quick, log, network)  # may download, so after all that can refuse the recipe
@@ -121,7 +122,6 @@ def prepare(
     if random and not is_custom(recipe.network.name):
         untrained = recipe.model_copy(update={"network": recipe.network.model_copy(update={"weights": "none"})})
         recipe = recipe.model_copy(update={"title": untrained.retitled(recipe).title})
-    sealed = set(parts) < set(splits.PARTS)
     log(f"{clips.name}: {len(clips):,} clips, {len(clips.labels)} classes; reading")
     for line in (*filter(None, [clips.read_as]), *resolved.notes, *(f"left out: {line}" for line in clips.left_out)):
         log(line)

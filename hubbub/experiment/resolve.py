@@ -42,16 +42,20 @@ class Resolved:
     notes: tuple[str, ...]
 
 
-def resolve(recipe: Recipe) -> Resolved:
-    """Decides what a recipe leaves open. Raises `ClipsError` or `SplitError` where recipe and data do not fit
-    together."""
+def resolve(recipe: Recipe, *, one_fold: bool = False) -> Resolved:
+    """Decides what a recipe leaves open. With `one_fold`, k-fold and leave-one-group-out whose recipe names no folds
+    test their first fold only. Raises `ClipsError` or `SplitError` where recipe and data do not fit together."""
     recipe, caveats = _fit_to_machine(recipe)
     clips = hold_out(open_clips(recipe), recipe.data.held_out)
     recipe = with_protocol(recipe, decide(clips, recipe.protocol))
     recipe, notes = fit_to_data(recipe, clips)
     splits.refuse_one_class(clips)
     clips, _ = folds.make_folds(clips, recipe.protocol)
-    splits.make_splits(clips, recipe.protocol)  # refuses what cannot be split, before anything is decoded
+    found = splits.make_splits(clips, recipe.protocol)  # refuses what cannot be split, before anything is decoded
+    if one_fold and recipe.protocol.kind in ("kfold", "logo") and len(found) > 1 and not recipe.protocol.folds:
+        first = recipe.protocol.model_copy(update={"folds": (found[0].name,)})
+        recipe = with_protocol(recipe, first).retitled(recipe)
+        notes += (f"--quick tests fold {found[0].name} alone, the first of {len(found)}; protocol.folds names others",)
     return Resolved(recipe, clips, caveats, notes)
 
 

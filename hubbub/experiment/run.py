@@ -15,8 +15,9 @@ from hubbub.config.recipe import Recipe
 from hubbub.experiment.engine import Done, Engine
 from hubbub.experiment.local import local_engine
 from hubbub.experiment.prepare import Log
-from hubbub.experiment.steps import ExperimentError, OtherRunError, RunPlan, Step, describe_choice, refuse_foreign
+from hubbub.experiment.steps import ExperimentError, OtherRunError, RunPlan, Step, refuse_foreign
 from hubbub.report.results import Summary
+from hubbub.report.tables import describe_choice
 from hubbub.runtime import files
 from hubbub.runtime.progress import Tally
 

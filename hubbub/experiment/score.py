@@ -16,7 +16,7 @@ import pandas as pd
 import tomli_w
 
 from hubbub.config.data import Data
-from hubbub.config.recipe import Recipe
+from hubbub.config.recipe import RECIPE, Recipe
 from hubbub.config.run_options import common_settings
 from hubbub.config.titles import data_title
 from hubbub.data.clips import Clips
@@ -100,7 +100,7 @@ def score_predictions(
     log(_understood(found, clips))
     for line in (*found.remarks, *(f"warning: {note}" for note in (*found.notes, *clips.notes))):
         log(line)
-    with files.whole_folder(folder, run_folder.RECIPE) as place:
+    with files.whole_folder(folder, RECIPE) as place:
         _write(place, found, clips, data.data, Scored(file=source, sha256=digest, labels_alone=found.labels_alone))
     return Run(folder)
 

@@ -9,12 +9,12 @@ import os
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from hubbub.classifier import calibration
-from hubbub.config.recipe import Recipe
+from hubbub.config.recipe import RECIPE, Recipe
 from hubbub.data.cache import Waves
 from hubbub.data.check import check_inputs
 from hubbub.errors import HubbubError, examples
@@ -40,7 +40,6 @@ __all__ = [
     "Performer",
     "RunPlan",
     "Step",
-    "describe_choice",
     "refuse_foreign",
 ]
 
@@ -162,7 +161,7 @@ class Performer:
         if left:
             run_folder.remove_learning_curve(folder)
             for name in run_folder.OF_ALL_CELLS:
-                files.remove_folder(folder / name, folder, run_folder.RECIPE)
+                files.remove_folder(folder / name, folder, RECIPE)
         recording = prepared.clips.table["path"].iloc[0] if prepared.clips.kind == "sound" else ""
         return Begun(run, cells, left, recording)
 
@@ -173,7 +172,7 @@ def _key(run: RunPlan) -> tuple[str, bool]:
 
 def refuse_foreign(folder: Path) -> None:
     """Raises `ExperimentError` unless a folder is new, empty or a run's, without links that lead out of it."""
-    if strange := files.foreign_files(folder, run_folder.RECIPE, leftovers=run_folder.LEFTOVERS):
+    if strange := files.foreign_files(folder, RECIPE, leftovers=run_folder.LEFTOVERS):
         raise ExperimentError(
             f"{folder} holds {examples(strange)}, and is not a run. Give another --name or --out, or an empty folder."
         )
@@ -265,10 +264,3 @@ def _exported(prepared: Prepared, model: "TorchClassifier", log: Log) -> bytes |
     except Exception as error:  # of torch's exporter, which has many kinds for a caller's own network
         log(f"not exported, so predictions run on torch: {str(error).splitlines()[0]}")
         return None
-
-
-def describe_choice(choice: dict[str, Any]) -> str:
-    """The choice of validation on one line: `epoch 9, lowered after epoch 4, 8`."""
-    words = {"lowered": "lowered after epoch"}
-    texts = {name: ", ".join(map(str, held)) if isinstance(held, list) else str(held) for name, held in choice.items()}
-    return ", ".join(f"{words.get(name, name)} {text}" for name, text in texts.items() if text) or "nothing to choose"

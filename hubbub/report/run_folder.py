@@ -12,7 +12,7 @@ import pandas as pd
 
 from hubbub.classifier.base import SAVED_IN
 from hubbub.classifier.calibration import Confidence
-from hubbub.config.recipe import Recipe, RecipeError
+from hubbub.config.recipe import RECIPE, Recipe, RecipeError
 from hubbub.data.findings import DataCheck
 from hubbub.report.reading import DATA_CHECK, ENVIRONMENT, SUMMARY, ReportError, damaged, read_json, read_table
 from hubbub.report.results import CellResult, Environment, Summary, Threads, Throughput, ValidationResult
@@ -20,7 +20,7 @@ from hubbub.runtime import files
 from hubbub.runtime.names import name_problem, safe_name
 
 __all__ = [
-    *("DEFINING", "LEFTOVERS", "OF_ALL_CELLS", "RECIPE", "SAMPLES", "SHARED"),
+    *("DEFINING", "LEFTOVERS", "OF_ALL_CELLS", "SAMPLES", "SHARED"),
     *("belongs_to_a_cell", "calibration_of", "cell_folder", "cells", "class_table_file", "classifier_folder"),
     *("damaged_summary", "finished_runs", "fold_names", "gallery_folder", "has_checkpoint", "is_begun"),
     *("is_checkpoint", "is_done"),
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 # Of a run.
-RECIPE, _PAGE = "recipe.toml", "report.html"
+_PAGE = "report.html"
 _LEARNING_CURVE = "learning_curve.csv"
 #: Folders of a run: sample clips with explanations, and the training of the final classifier.
 GALLERY, _REFIT = "gradcam", "refit"

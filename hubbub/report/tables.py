@@ -20,6 +20,7 @@ __all__ = [
     "cell_table",
     "class_table",
     "confusion_table",
+    "describe_choice",
     "describe_unknown",
     "environment_table",
     "speed_table",
@@ -52,7 +53,7 @@ def cell_table(folder: Path, summary: Summary) -> Table:
         if result.test_opened is None:  # scored predictions
             rows.append((*texts, f"{result.clips:,}"))
             continue
-        chosen = ", ".join(f"{name} {value}" for name, value in result.choice.items()) or "nothing"
+        chosen = describe_choice(result.choice)
         opened = result.test_opened.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
         calibration = result.confidence
         if calibration.threshold is not None:  # there was a validation part
@@ -60,6 +61,13 @@ def cell_table(folder: Path, summary: Summary) -> Table:
         rows.append((*texts, f"{result.clips:,}", chosen, opened))
     words = (len(heads) - 2, len(heads) - 1)
     return Table("Every test fold and seed", heads[: len(rows[0])], rows, words)
+
+
+def describe_choice(choice: dict[str, Any]) -> str:
+    """The choice of validation on one line: `epoch 9, lowered after epoch 4, 8`."""
+    words = {"lowered": "lowered after epoch"}
+    texts = {name: ", ".join(map(str, held)) if isinstance(held, list) else str(held) for name, held in choice.items()}
+    return ", ".join(f"{words.get(name, name)} {text}" for name, text in texts.items() if text) or "nothing to choose"
 
 
 def class_table(

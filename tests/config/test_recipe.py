@@ -16,7 +16,7 @@ from hubbub.cli.options import as_settings
 from hubbub.config import recipe as room
 from hubbub.config.recipe import Recipe, RecipeError, shipped
 from hubbub.config.run_options import common_settings
-from hubbub.config.settings import as_setting
+from hubbub.config.settings import as_setting, short_value
 from hubbub.errors import HubbubError
 from hubbub.experiment import suite
 
@@ -475,3 +475,7 @@ def test_a_wrong_seed_is_told_once() -> None:
     with pytest.raises(RecipeError) as caught:
         Recipe.load("street-cnn", ["train.seeds=[-1]"])
     assert "at least 1 item" not in str(caught.value) and "-1" in str(caught.value)
+
+
+def test_a_value_is_short_for_people() -> None:
+    assert short_value([0.00012345678, 8, "mean_prob", [True]]) == "[0.0001235, 8, mean_prob, [True]]"

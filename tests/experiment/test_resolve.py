@@ -28,3 +28,21 @@ def test_a_recipe_with_nothing_open_stays_as_it_is() -> None:
 def test_sound_is_no_precomputed_spectrogram() -> None:
     with pytest.raises(ClipsError, match=r"frontend\.name = 'precomputed' does not take"):
         resolve(Recipe.load("street-cnn", [*SMALL, "frontend.name=precomputed", "frontend.size=[32,48]"]))
+
+
+def test_one_fold_is_the_first_and_only_where_the_recipe_names_none() -> None:
+    settings = [*SMALL, "protocol.kind=kfold"]
+    recipe = Recipe.load("street-cnn", settings, quick=True)
+    assert recipe.protocol.folds == (), "the small form's folds are of its own protocol"
+    assert resolve(recipe).recipe is recipe
+    one = resolve(recipe, one_fold=True)
+    assert one.recipe.protocol.folds == ("1",) and "tested on fold 1 alone" in one.recipe.title
+    assert one.notes == ("--quick tests fold 1 alone, the first of 5; protocol.folds names others",)
+    again = resolve(one.recipe, one_fold=True)
+    assert again.recipe == one.recipe and again.notes == ()
+
+
+def test_one_fold_leaves_named_folds_and_other_protocols() -> None:
+    for settings in (['protocol.folds=["2","3"]'], ["protocol.kind=grouped"], ["protocol.kind=holdout"]):
+        recipe = Recipe.load("street-cnn", [*SMALL, *settings], quick=True)
+        assert resolve(recipe, one_fold=True).recipe.protocol == resolve(recipe).recipe.protocol

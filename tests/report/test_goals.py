@@ -40,3 +40,12 @@ def test_the_command_writes_them_where_the_runs_are(tmp_path: Path) -> None:
     assert done.exit_code == 0
     assert list(read_json(tmp_path / "goals.json")) == list(GOALS) == list(goals_table(tmp_path))
     assert str(tmp_path / "goals.md") in done.output.replace("\n", "")
+
+
+def test_the_command_prints_names_whole_and_the_table_within_80_columns(tmp_path: Path) -> None:
+    lines = CliRunner().invoke(app, ["report", "--goals", "--out", str(tmp_path)]).output.splitlines()
+    for goal, recipe in GOALS.items():
+        assert f"{goal}: not yet: hubbub bench {recipe}" in lines
+    table = lines[: lines.index(f"A1: not yet: hubbub bench {GOALS['A1']}")]
+    assert any(line.split()[:3] == ["trainable", "parameters", "-"] for line in table)
+    assert all(len(line) <= 80 for line in table)

@@ -23,6 +23,7 @@ from hubbub.metrics.intervals import METHOD
 from hubbub.report import page, plots, run_folder
 from hubbub.report.results import LEVELS
 from hubbub.report.summary import NAMES, as_arrays, summarise, verify
+from hubbub.report.tables import cell_table, describe_choice
 from tests.helpers.browsing import CONTRAST, VIEWS, Show
 from tests.helpers.files import read_json
 
@@ -399,3 +400,10 @@ def test_intervals_of_an_earlier_versions_method_are_not_compared(
     summary["clip"]["macro_f1"] |= {"interval": method, "ci95": [0.1, 0.2]}
     (folder / "summary.json").write_text(json.dumps(summary))
     assert bool(verify(folder)) == compared
+
+
+def test_what_validation_chose_is_in_words(run: Path) -> None:
+    rows = cell_table(run, run_folder.read_summary(run)).rows
+    chosen = [run_folder.read_result(place).choice for _, _, place in run_folder.cells(run)]
+    assert [row[-2].partition(";")[0] for row in rows] == [describe_choice(choice) for choice in chosen]
+    assert not any("[" in row[-2] for row in rows)

@@ -1,10 +1,10 @@
-"""Steps: what validation chose, in words."""
+"""Tables of a page: what validation chose, in words; without a plateau that lowered the rate, not a word of it."""
 
 from typing import Any
 
 import pytest
 
-from hubbub.experiment.steps import describe_choice
+from hubbub.report.tables import describe_choice
 
 
 @pytest.mark.parametrize(
