@@ -27,10 +27,10 @@ _SLANEY_BREAK_MEL = _SLANEY_BREAK_HZ / _SLANEY_HZ_PER_MEL
 _SLANEY_LOG_STEP = math.log(6.4) / 27.0
 # Below any sound; keeps the gradient of the square root finite in silence.
 _SILENCE = 1e-30
-# Samples of the frames that a CPU transforms at once: they fit its cache, and the system need not provide new memory
-# for them; both together halve the time. Bands whose filters are multiplied at once: each needs only its own bins.
-_CPU_SAMPLES, _CPU_BANDS = 2**17, 32
-
+# Samples of the frames that a CPU transforms at once: few enough for its cache, but many, since threads wait for each
+# other after each step. Bands whose filters are multiplied at once: each needs only its own bins.
+_CPU_SAMPLES, _CPU_BANDS = 2**19, 32
+# All bands at once, of all bins.
 _ALL = ((slice(None), slice(None)),)
 
 
