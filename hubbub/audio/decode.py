@@ -57,8 +57,8 @@ EXTENSIONS = (
     ".ts", ".mts", ".m2ts", ".rm", ".mpc", ".ogv", ".ogx", ".spx",
 )  # fmt: skip
 BLOCK = 2**18  # samples of a decoded block, of all channels together
-#: Samples that soxr gets at once. soxr's buffers for a whole clip are so large that the system provides
-#: new pages for each clip, which takes as long as the resampling.
+#: Samples that soxr gets at once. For a whole clip its buffers are so large that the system provides new pages for each
+#: clip, which takes about as long as the resampling.
 _CHUNK = 2**15
 _SMALL_BYTES = 2**21  # files up to this size are read at once
 _KNOWN_FRAMES = 2**62  # libsndfile reports more where the header gives no length
@@ -149,6 +149,7 @@ class Resampler:
     def end(self) -> Wave:
         """The last resampled samples."""
         rest = self._process(np.zeros(0, np.float32), last=True)
+        # Less than one output period would give no sample, and no clip is dropped.
         return rest if self._has_output else self._first_sample
 
     def _process(self, block: Wave, last: bool = False) -> Wave:
