@@ -3,7 +3,7 @@
 import io
 from typing import BinaryIO
 
-__all__ = ["ByteReader", "View", "safe_view"]
+__all__ = ["ByteReader", "SafeBytes", "View", "safe_view"]
 
 
 class ByteReader:
@@ -53,6 +53,19 @@ class View(io.RawIOBase, BinaryIO):
         return len(got)
 
 
+class SafeBytes(io.BytesIO):
+    """Bytes in memory, as a stream whose `seek` never raises."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content)
+        self._size = len(content)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """As `View.seek`."""
+        at = (0, self.tell(), self._size)[whence] + offset
+        return super().seek(at) if at >= 0 else self.tell()
+
+
 def safe_view(stream: BinaryIO, size: int) -> BinaryIO:
     """The same `size` bytes as a stream whose `seek` never raises: libsndfile cannot report a seek that fails."""
-    return View(b"", ByteReader(stream, size), 0, size)
+    return stream if isinstance(stream, SafeBytes) else View(b"", ByteReader(stream, size), 0, size)

@@ -18,7 +18,7 @@ import soundfile
 import soxr
 
 from hubbub.audio import containers, ffmpeg, framing
-from hubbub.audio.byte_reader import ByteReader, safe_view
+from hubbub.audio.byte_reader import ByteReader, SafeBytes, safe_view
 from hubbub.audio.sound import (
     MAX_RATE_HZ,
     MIN_RATE_HZ,
@@ -57,6 +57,10 @@ EXTENSIONS = (
     ".ts", ".mts", ".m2ts", ".rm", ".mpc", ".ogv", ".ogx", ".spx",
 )  # fmt: skip
 BLOCK = 2**18  # samples of a decoded block, of all channels together
+#: Samples that soxr gets at once. For a whole clip its buffers are so large that the system provides new pages for each
+#: clip, which takes about as long as the resampling.
+_CHUNK = 2**15
+_SMALL_BYTES = 2**21  # files up to this size are read at once
 _KNOWN_FRAMES = 2**62  # libsndfile reports more where the header gives no length
 _QUALITY = "HQ"  # soxr's
 _MP3_LEAD_IN = 16 * 1_152  # samples; a frame needs bits that earlier frames left over
@@ -77,7 +81,8 @@ def decode(source: str | Path | BinaryIO, start_s: float | None = None, end_s: f
     exceed full scale a little; they are left as they are. Raises `AudioError`.
     """
     with open_sound(source, start_s, end_s) as sound:
-        return np.concatenate(list(sound.blocks)), sound.rate_hz
+        blocks = list(sound.blocks)
+        return blocks[0] if len(blocks) == 1 else np.concatenate(blocks), sound.rate_hz
 
 
 @contextmanager
@@ -114,9 +119,8 @@ def resample(wave: Wave, from_hz: int, to_hz: int) -> Wave:
     _refuse_rates(from_hz, to_hz)
     if from_hz == to_hz:
         return wave
-    resampled: Wave = soxr.resample(wave, from_hz, to_hz, quality=_QUALITY)
-    # Less than one output period would give no sample, and no clip is dropped.
-    return resampled if len(resampled) else wave[:1]
+    resampler = Resampler(from_hz, to_hz)
+    return np.concatenate([*resampler.parts(wave), resampler.end()])
 
 
 class Resampler:
@@ -132,13 +136,20 @@ class Resampler:
 
     def feed(self, block: Wave) -> Wave:
         """The next samples `[n]` -> the resampled samples that are ready."""
+        parts = list(self.parts(block))
+        return parts[0] if len(parts) == 1 else np.concatenate([*parts, block[:0]])
+
+    def parts(self, block: Wave) -> Iterator[Wave]:
+        """As `feed`, in parts."""
         if not len(self._first_sample):
             self._first_sample = block[:1].copy()
-        return self._process(block)
+        size = _CHUNK if self._stream else max(len(block), 1)
+        yield from (self._process(block[at : at + size]) for at in range(0, len(block), size))
 
     def end(self) -> Wave:
         """The last resampled samples."""
         rest = self._process(np.zeros(0, np.float32), last=True)
+        # Less than one output period would give no sample, and no clip is dropped.
         return rest if self._has_output else self._first_sample
 
     def _process(self, block: Wave, last: bool = False) -> Wave:
@@ -244,7 +255,7 @@ def _watched(blocks: Iterator[Wave], watchers: Sequence[Callable[[Wave], None]])
 
 def _mono(name: str, blocks: Iterator[Wave], warnings: list[str]) -> Iterator[Wave]:
     """Blocks `[n]` or `[n, channels]` -> mono blocks, checked; `warnings` are added when the blocks have ended."""
-    mixer, empty = Downmixer(), True
+    mixer, empty = Downmixer(copies=False), True
 
     def mono() -> Iterator[Wave]:
         yield from map(mixer.feed, blocks)
@@ -297,6 +308,15 @@ def _open_file(path: Path) -> BinaryIO:
         raise unreadable(path, error) from error
 
 
+def _in_memory(stream: BinaryIO, size: int) -> BinaryIO:
+    """A small stream's bytes, since decoders ask for them in many small pieces; a large stream as it is."""
+    if size > _SMALL_BYTES:
+        return stream
+    stream.seek(0)
+    content = stream.read(size)
+    return SafeBytes(content) if len(content) == size else stream
+
+
 def _checked(name: str, stream: BinaryIO) -> tuple[BinaryIO, list[str]]:
     """A view of a stream, with its header's sizes corrected if needed, and warnings about them.
 
@@ -305,6 +325,7 @@ def _checked(name: str, stream: BinaryIO) -> tuple[BinaryIO, list[str]]:
     size = stream.seek(0, os.SEEK_END)
     if size == 0:
         raise AudioError(f"{name} is empty (0 bytes). Copy or download it again.")
+    stream = _in_memory(stream, size)
     integrity = containers.check_integrity(stream, size)
     if integrity.truncated:
         raise AudioError(f"{name} is cut off: its end is missing. Copy or download it again.")

@@ -115,10 +115,11 @@ class Downmixer:
 
     Integers are divided by their full scale. Where the channels cancel each other, the loudest one replaces their mean
     from that frame on. With several channels only whole frames come out, so that the size of the blocks does not
-    matter; `end` gives the rest.
+    matter; `end` gives the rest. Mono samples share the memory of those that were given, unless `copies`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, copies: bool = True) -> None:
+        self._copies = copies
         self._low, self._high, self._sum, self._count = np.inf, -np.inf, 0.0, 0
         self._all_integers = True  # all samples so far are whole numbers
         self._narrow = False  # 16-bit numbers came as 32-bit integers
@@ -131,14 +132,15 @@ class Downmixer:
         """The next samples `[n]` or `[n, channels]` -> mono samples. Raises `WaveError`, and then skips the block."""
         if not samples.size:
             return np.zeros(0, np.float32)
-        wave = self._scaled(samples)
+        wave, limits = self._scaled(samples)
         if wave.ndim == 2 and wave.shape[1] == 1:
             wave = wave[:, 0]
         if wave.ndim == 2:
+            limits = None  # of the channels, not of their mean
             buffered = wave if self._buffer is None else np.concatenate([self._buffer, wave])
             frames = len(buffered) // FRAME * FRAME
             self._buffer, wave = buffered[frames:].copy(), self._mix(buffered[:frames])
-        return self._tracked(wave)
+        return self._tracked(wave, limits)
 
     def end(self) -> Wave:
         """The last mono samples."""
@@ -175,11 +177,11 @@ class Downmixer:
             )
         return found
 
-    def _scaled(self, samples: Samples) -> Wave:
-        """Samples in full scales, or a `WaveError`."""
+    def _scaled(self, samples: Samples) -> tuple[Wave, tuple[float, float] | None]:
+        """Samples in full scales, and their limits where they are known by then; or a `WaveError`."""
         if _is_integer_pcm(samples):
             self._narrow = self._narrow or _is_narrow(samples)
-            return scale_integers(samples)
+            return scale_integers(samples), None
         values: npt.NDArray[np.floating] = samples  # type: ignore[assignment]
         low, high = float(values.min()), float(values.max())
         peak = max(-low, high)
@@ -195,7 +197,7 @@ class Downmixer:
             beyond = _count(np.abs(values) > LOUDEST)
             raise WaveError(f"holds {beyond} beyond {LOUDEST:.0f} times full scale, up to {peak:,.0f}. {_FULL_SCALE}")
         self._all_integers = all_integers
-        return values.astype(np.float32)
+        return values.astype(np.float32, copy=self._copies), (float(np.float32(low)), float(np.float32(high)))
 
     def _mix(self, wave: Wave) -> Wave:
         """Whole frames `[n, channels]` -> `[n]`, a few at a time, since their powers are in double precision."""
@@ -224,9 +226,10 @@ class Downmixer:
                 break
         return mono
 
-    def _tracked(self, wave: Wave) -> Wave:
+    def _tracked(self, wave: Wave, limits: tuple[float, float] | None = None) -> Wave:
         if len(wave):
-            self._low, self._high = min(self._low, float(wave.min())), max(self._high, float(wave.max()))
+            low, high = limits or (float(wave.min()), float(wave.max()))
+            self._low, self._high = min(self._low, low), max(self._high, high)
             self._sum += float(wave.sum(dtype=np.float64))
             self._count += len(wave)
         return wave

@@ -314,7 +314,7 @@ def _view(segments: Array, level: windows.Level, shift: float) -> Array:
 
 def _as_mono(wave: npt.ArrayLike, rate_hz: int | None) -> tuple[Array, int, list[str]]:
     """An array -> mono `[T]`, its rate, and warnings. Raises `WaveError` and `ClassifierError`."""
-    samples, mixer = waves.as_wave(wave), waves.Downmixer()
+    samples, mixer = waves.as_wave(wave), waves.Downmixer(copies=False)
     if rate_hz is None:
         raise ClassifierError("a wave does not say its sample rate. Give rate_hz, e.g. classify(wave, rate_hz=44100).")
     return np.concatenate([mixer.feed(samples), mixer.end()]), rate_hz, mixer.warnings

@@ -289,15 +289,16 @@ def _read(path: str, start_s: float, end_s: float, rate_hz: int | None) -> tuple
         with decode.open_sound(path, start_s, end_s) as sound:
             clipping = Clipping(sound.coding)
             sound.watchers.append(clipping.feed)
-            wave, own_rate = np.concatenate(list(sound.blocks)), sound.rate_hz
+            blocks, own_rate = list(sound.blocks), sound.rate_hz
+            wave = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
         facts = {
             "seconds": len(wave) / own_rate,
             "rate_hz": own_rate,
             "channels": sound.channels,
             "coding": sound.coding,
-            "peak": float(np.abs(wave).max()),
+            "peak": max(-float(wave.min()), float(wave.max())),
             **measure(wave, own_rate, clipping.samples).as_dict(),
-            "content": hashlib.sha256(f"{own_rate}".encode() + wave.tobytes()).hexdigest(),
+            "content": _content(own_rate, wave),
             "warnings": sound.warnings,
             "error": "",
         }
@@ -305,6 +306,12 @@ def _read(path: str, start_s: float, end_s: float, rate_hz: int | None) -> tuple
     except AudioError as error:
         nothing = dict.fromkeys(FACTS, 0) | {"coding": "", "content": "", "warnings": [], "error": str(error)}
         return nothing, np.zeros(0, np.float32)
+
+
+def _content(rate_hz: int, wave: Array) -> str:
+    digest = hashlib.sha256(f"{rate_hz}".encode())
+    digest.update(np.ascontiguousarray(wave).data)
+    return digest.hexdigest()
 
 
 def file_hashes(clips: Clips) -> str:

@@ -26,6 +26,7 @@ SILENT_DB = -120.0
 _FRAME_S = 0.05
 _QUIETEST = 10  # percentile of the frames' levels
 _FFT, _FFTS = 2048, 128  # samples of a spectrum, and spectra per recording
+_FFTS_AT_ONCE, _SAMPLES_AT_ONCE = 8, 16_384  # small enough that the system gives no new memory for each recording
 #: A band limit is an edge of `_EDGE_DB` where what is left above it is flat (within `_FLAT_DB`), as quantisation noise
 #: is, or else of `_STEEP_DB`. The edge lies between `_BELOW` and `_ABOVE` times its frequency. Harmonics of animals and
 #: sirens end with up to 19 dB, but fall on above it; resampled recordings of UrbanSound8K and ESC-50 have 20 to 70 dB.
@@ -102,12 +103,18 @@ def measure(wave: Wave, rate_hz: int, clipped: int = 0) -> Properties:
     heard = levels[~silent]
     return Properties(
         offset=round(offset, 6),
-        level_db=_db(float(np.square(wave - np.float32(offset)).mean(dtype=np.float64))),
+        level_db=_db(_power(wave, offset)),
         floor_db=_db(float(np.percentile(heard, _QUIETEST))) if len(heard) else SILENT_DB,
         silent=round(float(silent.mean()), 4),
         clipped=clipped,
         band_hz=round(band_limit(wave, rate_hz), 1),
     )
+
+
+def _power(wave: Wave, offset: float) -> float:
+    """The mean square of the samples about `offset`."""
+    parts = (wave[at : at + _SAMPLES_AT_ONCE] - np.float32(offset) for at in range(0, len(wave), _SAMPLES_AT_ONCE))
+    return sum(float(np.square(part).sum(dtype=np.float64)) for part in parts) / len(wave)
 
 
 def _db(power: float) -> float:
@@ -151,8 +158,11 @@ def _spectrum(wave: Wave, rate_hz: int) -> tuple[npt.NDArray[np.float64], float]
     size = min(_FFT, 1 << max(len(wave).bit_length() - 1, 4))
     padded = np.pad(wave, (0, max(size - len(wave), 0)))
     frames = padded[: len(padded) // size * size].reshape(-1, size)
-    frames = frames[np.linspace(0, len(frames) - 1, min(len(frames), _FFTS)).astype(int)]
+    chosen = np.linspace(0, len(frames) - 1, min(len(frames), _FFTS)).astype(int)
     window = np.hanning(size).astype(np.float32)
-    spectra = scipy.fft.rfft((frames - frames.mean(axis=1, keepdims=True)) * window, axis=1)
-    power = (np.square(spectra.real) + np.square(spectra.imag)).mean(axis=0, dtype=np.float64)
-    return power / float(window.sum()) ** 2, rate_hz / size
+    power = np.zeros(size // 2 + 1)
+    for at in range(0, len(chosen), _FFTS_AT_ONCE):
+        part = frames[chosen[at : at + _FFTS_AT_ONCE]]
+        spectra = scipy.fft.rfft((part - part.mean(axis=1, keepdims=True)) * window, axis=1)
+        power += (np.square(spectra.real) + np.square(spectra.imag)).sum(axis=0, dtype=np.float64)
+    return power / len(chosen) / float(window.sum()) ** 2, rate_hz / size

@@ -12,12 +12,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import soundfile
+import soxr
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hubbub.audio import decode
 from hubbub.audio.decode import AudioError
-from hubbub.audio.waves import FRAME, mix_down
+from hubbub.audio.waves import FRAME, Downmixer, mix_down
 
 Wave = npt.NDArray[np.float32]
 RATE_HZ = 48_000
@@ -567,3 +568,28 @@ def test_what_is_no_sound_is_called_what_it_is(
         (tmp_path / f"x.{ending}").write_bytes(content)
         with pytest.raises(AudioError, match=f"cannot be read as audio: it holds {kind}"):
             decode.decode(tmp_path / f"x.{ending}")
+
+
+@pytest.mark.parametrize("rates", [(44_100, 16_000), (16_000, 44_100), (48_000, 32_000)])
+@pytest.mark.parametrize("samples", [1, 1_000, 2**15, 100_001])
+def test_resampling_in_chunks_is_soxrs_of_the_whole(rates: tuple[int, int], samples: int) -> None:
+    wave = np.random.default_rng(0).normal(0, 0.1, samples).astype(np.float32)
+    expected = soxr.resample(wave, *rates, quality="HQ")
+    np.testing.assert_array_equal(decode.resample(wave, *rates), expected if len(expected) else wave[:1])
+
+
+def test_a_file_decodes_alike_from_memory_and_from_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wave = np.random.default_rng(0).normal(0, 0.1, (50_000, 2)).astype(np.float32)
+    for name in ("a.wav", "a.flac", "a.ogg"):
+        soundfile.write(tmp_path / name, wave, 44_100)
+    from_memory = [decode.decode(tmp_path / name)[0] for name in ("a.wav", "a.flac", "a.ogg")]
+    monkeypatch.setattr(decode, "_SMALL_BYTES", 0)
+    for name, expected in zip(("a.wav", "a.flac", "a.ogg"), from_memory, strict=True):
+        np.testing.assert_array_equal(decode.decode(tmp_path / name)[0], expected)
+
+
+def test_the_samples_that_are_given_are_not_shared_with_a_mixer_that_copies() -> None:
+    block = np.full(100, 0.1, np.float32)
+    mono = Downmixer().feed(block)
+    assert not np.shares_memory(mono, block)
+    assert np.shares_memory(Downmixer(copies=False).feed(block), block)
