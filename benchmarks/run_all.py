@@ -2,8 +2,8 @@
 
     python -m benchmarks.run_all [NAME ...] [--repeats 5] [--out runs/benchmarks.md]
 
-Beside the table it writes the rows as they came, one JSON line each. Nothing else should run on the machine. All of them
-take about an hour on two cores; `python -m benchmarks.run_all files yamnet` runs two.
+Beside the table it writes the rows as they came, one JSON line each. Nothing else should run on the machine. All of
+them take about an hour on two cores; `python -m benchmarks.run_all files yamnet` runs two.
 """
 
 import json

@@ -2,9 +2,9 @@
 
     python -m benchmarks.yamnet [--segments 320] [--repeats 5]
 
-hubbub is `hubbub.load("yamnet")`, from waves to probabilities. Peers: the 8-bit network in LiteRT, one segment at a time;
-the Keras network in single precision, where tensorflow is installed; the same network in torch, called directly, in
-single precision and in bf16.
+hubbub is `hubbub.load("yamnet")`, from waves to probabilities. Peers: the 8-bit network in LiteRT, one segment at a
+time; the Keras network in single precision, where tensorflow is installed; the same network in torch, called directly,
+in single precision and in bf16.
 """
 
 from collections.abc import Callable
