@@ -3,8 +3,8 @@
     python -m benchmarks.growth [--clips 400 2000 8732] [--repeats 5] [--picture runs/growth.png]
 
 Clips and their memory: `hubbub classify` of a folder, whole process (ESC-50 has 2,000 clips; for more, they repeat
-under other names). Classes: heads on YAMNet's embeddings, ESC-10 and ESC-50, one fold, everything cached. Overlap: waves
-to probabilities. Workers: `hubbub bench` of eight small trainings. Large folders are measured fewer times.
+under other names). Classes: heads on YAMNet's embeddings, ESC-10 and ESC-50, one fold, everything cached. Overlap:
+waves to probabilities. Workers: `hubbub bench` of eight small trainings. Large folders are measured fewer times.
 """
 
 import statistics
