@@ -35,6 +35,7 @@ def write_features(recipe: Recipe, folder: Path) -> tuple[Path, Path]:
         n_mels=settings.n_mels,
         f_min_hz=settings.f_min_hz,
     )
+    torch.set_num_threads(1)  # for one clip at a time, threads cost more than they gain
     length, found = recipe.windows.length, []
     for path in clips.table["path"].iloc[rows]:
         wave = decode.load(path, recipe.audio.rate_hz)[:length]
