@@ -110,9 +110,9 @@ def draw(clips: dict[int, Cost], overlaps: dict[float, float], file: Path) -> No
     axes[1].set(xlabel="clips of 5 s", ylabel="peak memory [MB]", title="its memory")
     segments = [1 / (1 - share) for share in overlaps]
     axes[2].plot(segments, list(overlaps.values()), "o-")
-    axes[2].set(xlabel="segments, as a multiple of those without overlap", ylabel="seconds", title="overlap")
+    axes[2].set(xlabel="segments (1: no overlap)", ylabel="seconds", title="overlap")
     for axis in axes:
-        axis.set_ylim(bottom=0)
+        axis.set_ylim(0, 1.1 * axis.dataLim.y1)
         axis.set_xlim(left=0)
         axis.grid(alpha=0.3)
     file.parent.mkdir(parents=True, exist_ok=True)
