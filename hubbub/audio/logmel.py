@@ -12,6 +12,7 @@ import math
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -28,6 +29,8 @@ _SLANEY_LOG_STEP = math.log(6.4) / 27.0
 _SILENCE = 1e-30
 # The spectra of so many frames fit a CPU's cache, which halves the time.
 _CPU_FRAMES = 256
+# The samples of a row of `_mel_by_products`.
+_SHORTEST_ROW, _LONGEST_ROW = 8, 32
 
 
 class FrontEndError(HubbubError):
@@ -152,7 +155,10 @@ class LogMel(nn.Module):
 
     def frames(self, samples: int) -> int:
         """The number of frames of a wave of so many samples."""
-        return 1 + (max(samples, self.shortest) + 2 * self.margin - self.window.numel()) // self.hop
+        return self._count(max(samples, self.shortest) + 2 * self.margin)
+
+    def _count(self, padded: int) -> int:
+        return 1 + (padded - self.window.numel()) // self.hop
 
     def columns(self, seconds: Tensor, frames: int) -> Tensor:
         """Positions of times [s] along the frames, from 0 (start of the first) to `frames` (end of the last one); NaN
@@ -177,7 +183,7 @@ class LogMel(nn.Module):
         if self.margin:
             wave = nn.functional.pad(wave, (self.margin, self.margin), mode=self.pad_mode)
         if torch.compiler.is_exporting():
-            return self._mel_by_convolution(wave)
+            return self._mel_by_products(wave)
         frames = wave.unfold(-1, self.window.numel(), self.hop)
         # A compiled program accepts batches of any size, so it cannot count parts.
         if wave.device.type != "cpu" or torch.compiler.is_compiling():
@@ -189,8 +195,44 @@ class LogMel(nn.Module):
         # Three times as fast as the sum over the last dimension of `view_as_real`.
         return self._to_mel(spectrum.real.square() + spectrum.imag.square())
 
+    def _mel_by_products(self, wave: Tensor) -> Tensor:
+        """The same for exported graphs, whose runtimes have slow FFTs or none: the Fourier transform as two matrix
+        products (Cooley and Tukey 1965), a sixth of the work of sines and cosines of whole frames for an FFT of 512.
+
+        A frame is a matrix of `rows` x `columns` samples. The first product transforms its columns; only half of the
+        result is needed, since samples are real. The second transforms the rows, with the phases between the two.
+        """
+        n, columns = self.n_fft, math.gcd(self.hop, _LONGEST_ROW, self.n_fft)
+        if columns < _SHORTEST_ROW:
+            return self._mel_by_convolution(wave)
+        rows, kept = n // columns, n // columns // 2 + 1
+        used = -(-self.window.numel() // columns)  # the rest of a frame is zeros
+        count = self._count(wave.shape[-1])
+        blocks = nn.functional.pad(wave, (0, (-wave.shape[-1]) % columns + columns * used)).unflatten(-1, (-1, columns))
+        first = torch.arange(count) * (self.hop // columns)
+        frames = blocks[:, first[:, None] + torch.arange(used)]  # [B, frames, used, columns]
+        frames = frames * nn.functional.pad(self.window, (0, used * columns - self.window.numel())).view(used, columns)
+        k1, k2 = np.arange(kept), np.arange(columns)
+        angles = 2 * np.pi / rows * np.outer(k1, np.arange(used))
+        of_columns = np.stack([np.cos(angles), -np.sin(angles)], axis=1).reshape(-1, used)
+        halves = _constant(of_columns) @ frames  # [B, frames, kept x 2, columns]
+        halves = halves.flatten(0, 1).unflatten(1, (kept, 2)).flatten(2).transpose(0, 1)
+        angles = 2 * np.pi / n * (k2[:, None] * (k1[:, None, None] + rows * k2) % n)
+        real, imaginary = np.cos(angles), -np.sin(angles)  # [kept, columns, columns]
+        spectrum = halves @ _constant(
+            np.block([[real, imaginary], [-imaginary, real]])
+        )  # [kept, B x frames, 2 x columns]
+        real, imaginary = spectrum.split(columns, dim=-1)
+        power = (real * real + imaginary * imaginary).transpose(0, 1).flatten(1)
+        bins = (k1[:, None] + rows * k2).ravel()
+        bins = np.minimum(bins, n - bins)  # a bin above the middle is the same as one below; each is counted once
+        once = np.zeros((len(bins), 1))
+        once[np.unique(bins, return_index=True)[1]] = 1
+        mel = self._magnitude(power) @ (self.filters[torch.from_numpy(bins)] * _constant(once))
+        return mel.unflatten(0, (wave.shape[0], count))
+
     def _mel_by_convolution(self, wave: Tensor) -> Tensor:
-        """The same for exported graphs, whose runtimes have slow FFTs or none: sines and cosines as kernels."""
+        """The same for any hop: sines and cosines of whole frames as kernels."""
         bins = np.arange(self.n_fft // 2 + 1)[self.bins]
         angles = 2 * np.pi / self.n_fft * (np.outer(bins, np.arange(self.window.numel())) % self.n_fft)
         kernels = torch.from_numpy(np.concatenate([np.cos(angles), np.sin(angles)]).astype(np.float32))
@@ -200,9 +242,14 @@ class LogMel(nn.Module):
 
     def _to_mel(self, power: Tensor) -> Tensor:
         """Power of the bins `[B, frames, bins]` -> mel magnitude or power `[B, frames, n_mels]`."""
-        if self.power != 2.0:
-            power = power.clamp_min(_SILENCE).pow(self.power / 2)
-        return power @ self.filters[self.bins]
+        return self._magnitude(power) @ self.filters[self.bins]
+
+    def _magnitude(self, power: Tensor) -> Tensor:
+        """The power of magnitudes that `power` asks for."""
+        if self.power == 2.0:
+            return power
+        power = power.clamp_min(_SILENCE)
+        return power.sqrt() if self.power == 1.0 else power.pow(self.power / 2)
 
     def forward(self, wave: Tensor) -> Tensor:
         mel = self.mel(wave).transpose(1, 2)
@@ -215,3 +262,7 @@ class LogMel(nn.Module):
         if self.top_db:
             decibels = torch.maximum(decibels, loudest - self.top_db)
         return decibels
+
+
+def _constant(values: npt.NDArray[np.float64]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))

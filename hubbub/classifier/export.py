@@ -34,7 +34,7 @@ from hubbub.runtime.progress import track
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-__all__ = ["CLIPS", "INT8_CLIPS", "OPSET", "TOLERANCE", "ExportError", "Sounds", "export", "sounds"]
+__all__ = ["CLIPS", "INT8_CLIPS", "OPSET", "TOLERANCE", "ExportError", "Sounds", "export", "exported", "sounds"]
 
 Array = npt.NDArray[np.float32]
 OPSET = 20
@@ -43,8 +43,6 @@ OPSET = 20
 TOLERANCE = 1e-4
 #: How many clips the two are compared on, and how many int8 uses: a third sets ranges, the rest measure the cost.
 CLIPS, INT8_CLIPS = 20, 300
-#: Share of decisions that must stay the same for activations to be rounded as well as weights.
-SAME_DECISION = 0.95
 LARGEST = 2**31 - 1  # bytes of a protobuf message
 
 
@@ -88,6 +86,14 @@ def export(model: TorchClassifier, file: str | Path, checked_on: Sounds, *, int8
     the CPU. Raises `ExportError` where it cannot be exported, or where the file's scores differ from the
     classifier's by more than `TOLERANCE`.
     """
+    content = exported(model, checked_on, int8=int8)
+    with files.whole_file(file) as temporary:
+        temporary.write_bytes(content)
+    return OnnxClassifier(content, str(file))
+
+
+def exported(model: TorchClassifier, checked_on: Sounds, *, int8: bool = False) -> bytes:
+    """The content of the file that `export` writes; raises as it does."""
     _refuse_without_graph(model)
     if int8 and len(checked_on.waves) < 3:
         raise ExportError(f"{len(checked_on.waves)} clips are too few to measure what int8 costs. Give three or more.")
@@ -111,10 +117,7 @@ def export(model: TorchClassifier, file: str | Path, checked_on: Sounds, *, int8
     }
     if int8:
         proto, facts["int8"] = _quantized(proto, metadata, exact, checked_on)
-    content = metadata.to_bytes(proto, facts)
-    with files.whole_file(file) as temporary:
-        temporary.write_bytes(content)
-    return OnnxClassifier(content, str(file))
+    return metadata.to_bytes(proto, facts)
 
 
 @contextmanager
@@ -274,17 +277,13 @@ def _difference(model: TorchClassifier, graph: _Graph, written: OnnxClassifier, 
 def _quantized(
     proto: "ModelProto", metadata: _Metadata, exact: OnnxClassifier, sounds: Sounds
 ) -> tuple["ModelProto", dict[str, Any]]:
-    """The graph in 8 bits, activations too where nearly all decisions stay, and the cost."""
+    """The graph in 8 bits, and the cost."""
     count = len(sounds.waves) // 3
     ranges, waves = sounds.waves[:count], sounds.waves[count:]
     targets, before = None if sounds.targets is None else sounds.targets[count:], _clip_scores(exact, waves)
-    small = quantize.weights_and_maps(proto, np.concatenate([exact.cut(wave) for wave in ranges]))
+    small, facts = quantize.quantized(proto, np.concatenate([exact.cut(wave) for wave in ranges]))
     cost = quantize.cost(before, _clip_scores(OnnxClassifier(metadata.to_bytes(small)), waves), targets)
-    if cost["same_decision"] >= SAME_DECISION:
-        return small, {"rounded": "weights and maps", **cost}
-    small = quantize.weights_only(proto)
-    cost = quantize.cost(before, _clip_scores(OnnxClassifier(metadata.to_bytes(small)), waves), targets)
-    return small, {"rounded": "weights", **cost}
+    return small, {**facts, **cost}
 
 
 def _clip_scores(model: OnnxClassifier, waves: list[Array]) -> Array:

@@ -3,13 +3,20 @@
 torch is imported only for classifiers that need it: an exported file loads where torch is not installed.
 """
 
+import logging
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from hubbub.classifier.base import SAVED_IN, Classifier, ClassifierError
 from hubbub.classifier.onnx_classifier import ENDING, OnnxClassifier
+from hubbub.classifier.saved import CARD, EXPORTED, read_card
 from hubbub.errors import count, examples
+from hubbub.runtime import download, files, homes
+from hubbub.runtime.devices import is_cpu
 
 if TYPE_CHECKING:
     from hubbub.classifier.torch_classifier import TorchClassifier
@@ -17,32 +24,80 @@ if TYPE_CHECKING:
 
 __all__ = ["default_model", "load", "load_torch"]
 
+YAMNET = "yamnet"
+#: Part of the name of YAMNet's exported file. Raise it when exports change, so that it is exported again.
+YAMNET_EXPORTED = 1
 #: The file that marks a run folder.
 _RECIPE = "recipe.toml"
 
+_log = logging.getLogger(__name__)
 
-def load(name: str | os.PathLike[str], network: "NetworkFactory | None" = None) -> Classifier:
-    """The classifier of a run folder, a classifier folder or an exported file (.onnx); `yamnet` is YAMNet with its own
-    521 AudioSet classes.
 
-    `network` is the class or function that made the network of a classifier that was trained with it. Raises
-    `ClassifierError` for anything else, and for a damaged or incomplete classifier.
+def load(
+    name: str | os.PathLike[str],
+    network: "NetworkFactory | None" = None,
+    device: str = "auto",
+    *,
+    fast: bool = False,
+) -> Classifier:
+    """The classifier of a run folder, a classifier folder or an exported file (.onnx), on a device; `yamnet` is YAMNet
+    with its own 521 AudioSet classes.
+
+    `device` is that of torch; `auto` is the fastest here. On the CPU the exported network that a classifier carries
+    runs, which imports no torch; one without runs on torch. `fast` computes in the shortest numbers that this processor
+    has, at a small loss of precision (docs/performance.md); it needs `hubbub[fast]`. `network` is the class or function
+    that made the network of a classifier that was trained with it. Raises `ClassifierError` for anything else, and for
+    a damaged or incomplete classifier.
     """
-    if not _is_exported(name):
-        return load_torch(name, network)
-    if network is not None:
-        raise ClassifierError(f"{name} is an exported file, which holds its network. Leave network= out.")
-    return OnnxClassifier.load(Path(name))
+    if _is_exported(name):
+        if network is not None:
+            raise ClassifierError(f"{name} is an exported file, which holds its network. Leave network= out.")
+        return OnnxClassifier.load(Path(name), fast=fast).to(device)
+    if network is None and is_cpu(device):
+        if str(name) == YAMNET:
+            return _load_yamnet(fast)
+        folder = _classifier_folder(name)
+        if os.path.isfile(folder / EXPORTED):
+            read_card(folder)
+            return OnnxClassifier.load(folder / EXPORTED, fast=fast)
+    if fast:
+        raise ClassifierError(
+            f"{name} runs on torch here, which --fast does not change: it is for classifiers that carry an exported "
+            "network, on the processor. Leave --fast out."
+        )
+    return load_torch(name, network).to(device)
 
 
 def load_torch(name: str | os.PathLike[str], network: "NetworkFactory | None" = None) -> "TorchClassifier":
-    """As `load`, for what needs gradients or weights: an exported file, which has none, raises `ClassifierError`."""
-    from hubbub.classifier.torch_classifier import CARD, TorchClassifier, load_audioset
+    """As `load`, for what needs gradients or weights, on the CPU: an exported file, which has none, raises
+    `ClassifierError`."""
+    from hubbub.classifier.torch_classifier import TorchClassifier, load_audioset
 
-    if str(name) == "yamnet":
+    if str(name) == YAMNET:
         if network is not None:
             raise ClassifierError("'yamnet' is hubbub's own network. Leave network= out.")
         return load_audioset()
+    return TorchClassifier.load(_classifier_folder(name), network)
+
+
+def _load_yamnet(fast: bool) -> OnnxClassifier:
+    """YAMNet, exported once a machine."""
+    weights = download.get("yamnet")
+    file = homes.cache_dir() / "exported" / f"{files.sha256(weights)[:16]}-{YAMNET_EXPORTED}{ENDING}"
+    with suppress(ClassifierError):  # none yet, or a damaged one
+        return OnnxClassifier.load(file, fast=fast)
+    from hubbub.classifier.export import Sounds, export
+    from hubbub.classifier.torch_classifier import load_audioset
+
+    _log.info("exporting YAMNet, once on this machine")
+    model, rng = load_audioset(), np.random.default_rng(0)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    export(model, file, Sounds("noise", [rng.normal(0, 0.1, 3 * model.rate_hz).astype(np.float32)]))
+    return OnnxClassifier.load(file, fast=fast)
+
+
+def _classifier_folder(name: str | os.PathLike[str]) -> Path:
+    """The folder of a saved classifier: a run's, or the folder itself. Raises `ClassifierError` where there is none."""
     if not str(name):
         raise ClassifierError(
             "the model's name is empty. Give a run folder (runs/NAME), a saved classifier, or 'yamnet'."
@@ -57,9 +112,11 @@ def load_torch(name: str | os.PathLike[str], network: "NetworkFactory | None" = 
         raise ClassifierError(
             f"{name} is not a folder. Give a run folder (runs/NAME), a saved classifier, or 'yamnet'."
         )
-    if not os.path.isfile(folder / CARD) and not os.path.isdir(folder / SAVED_IN):
+    if os.path.isfile(folder / CARD):
+        return folder
+    if not os.path.isdir(folder / SAVED_IN):
         _refuse_without_classifier(folder)
-    return TorchClassifier.load(folder if os.path.isfile(folder / CARD) else folder / SAVED_IN, network)
+    return folder / SAVED_IN if os.path.isdir(folder / SAVED_IN) else folder
 
 
 def _refuse_without_classifier(folder: Path) -> None:
@@ -80,14 +137,12 @@ def _refuse_without_classifier(folder: Path) -> None:
 def default_model() -> str:
     """The model used where none is named: YAMNet's own classes. Raises `ClassifierError` where its weights are not
     installed."""
-    from hubbub.runtime import download, homes
-
     if homes.find("weights", download.ASSETS["yamnet"].file) is None:
         raise ClassifierError(
             "no --model was given, and YAMNet's weights are not installed. Train a model (hubbub demo makes "
             "runs/demo), or fetch YAMNet: hubbub data get yamnet."
         )
-    return "yamnet"
+    return YAMNET
 
 
 def _is_exported(name: str | os.PathLike[str]) -> bool:

@@ -10,6 +10,8 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -19,10 +21,13 @@ import numpy.typing as npt
 from hubbub.classifier import pooling
 from hubbub.classifier.base import Classifier, ClassifierError
 from hubbub.classifier.metadata import parse_json, read_metadata
+from hubbub.runtime.processes import cores
 
 if TYPE_CHECKING:
     from onnx import ModelProto
     from onnxruntime import InferenceSession
+
+    from hubbub.classifier.fast_session import FastSession
 
 __all__ = ["ANY_LENGTH", "BATCH", "EMBEDDINGS", "ENDING", "LOGITS", "SEGMENTS", "OnnxClassifier", "to_bytes"]
 
@@ -33,7 +38,9 @@ FORMAT = 1
 META = "hubbub"
 #: Names in the graphs; the last names the size of a segment where any length is taken.
 SEGMENTS, EMBEDDINGS, LOGITS, ANY_LENGTH = "segments", "embeddings", "logits", "samples"
-#: Larger batches fall out of a processor's caches.
+#: Segments that a core computes at a time: larger batches fall out of its cache.
+PART = 16
+#: Segments a pass when a graph is made and compared.
 BATCH = 32
 #: The placeholder in the metadata for the file's own sha256 while that is computed.
 UNSIGNED = b"the sha256 of this file with these words in its place".ljust(64)
@@ -45,10 +52,11 @@ class OnnxClassifier(Classifier):
     """A classifier from the content of a file that `hubbub export` wrote. Raises `ClassifierError` for any other file;
     `load` also for one whose scores are not finite."""
 
-    def __init__(self, content: bytes, source: str = "an exported classifier") -> None:
+    def __init__(self, content: bytes, source: str = "an exported classifier", *, fast: bool = False) -> None:
         signed = _refuse_altered(content, source)
-        self._session = _session(content, source)
-        properties = _read_properties(self._session, signed, source)
+        session = _session(content, source)
+        self._session: InferenceSession | FastSession = session
+        properties = _read_properties(session, signed, source)
         metadata = read_metadata(properties, source)
         self.recipe, self.labels, self.card = metadata.recipe, metadata.labels, metadata.card
         self.activation: pooling.Activation = metadata.activation
@@ -56,6 +64,13 @@ class OnnxClassifier(Classifier):
         #: The versions that exported it, and the measurements made then; see `export.export`.
         self.exported: dict[str, Any] = properties["exported"]
         self._head = _session(properties["head"], source) if properties["head"] else None
+        #: How the network computes: single precision, and shorter numbers where `fast` was asked for.
+        self.precision = "single"
+        if fast:
+            from hubbub.classifier import fast_session
+
+            self._session = found = fast_session.FastSession(content, PART)
+            self.precision = found.precision
 
     def _check_scores(self, source: str) -> None:
         """Refuse a graph that does not take the metadata's segments, or whose scores are not finite."""
@@ -72,8 +87,9 @@ class OnnxClassifier(Classifier):
             ) from error
 
     @classmethod
-    def load(cls, file: str | Path) -> Self:
-        """Read an exported file. Raises `ClassifierError` where it is not one or is not whole."""
+    def load(cls, file: str | Path, *, fast: bool = False) -> Self:
+        """Read an exported file, to run in the fastest form that this processor has where `fast`. Raises
+        `ClassifierError` where it is not one or is not whole."""
         advice = f"Make it with: hubbub export MODEL --to onnx --out {file}"
         if not os.path.isfile(file):  # reading a pipe or a device might never end
             raise ClassifierError(f"{file} cannot be read: there is no such file. {advice}")
@@ -81,7 +97,7 @@ class OnnxClassifier(Classifier):
             content = Path(file).read_bytes()
         except OSError as error:
             raise ClassifierError(f"{file} cannot be read: {error.strerror}. {advice}") from error
-        model = cls(content, str(file))
+        model = cls(content, str(file), fast=fast)
         model._check_scores(str(file))
         return model
 
@@ -95,17 +111,26 @@ class OnnxClassifier(Classifier):
 
     @property
     def batch(self) -> int:
-        return BATCH
+        return PART * cores()
+
+    def _run(self, names: list[str], segments: Array) -> list[Array]:
+        """The named outputs of the graph for segments `[B, N]`. Each core computes a part of them on its own: threads
+        that share an operation wait for each other at each of them, and longer where another program holds a core."""
+        if len(segments) == 1:
+            return self._session.run(names, {SEGMENTS: segments})
+        parts = np.array_split(segments, max(-(-len(segments) // PART), min(cores(), len(segments))))
+        found = list(_threads().map(lambda part: self._session.run(names, {SEGMENTS: part}), parts))
+        return [np.concatenate(values) for values in zip(*found, strict=True)]
 
     def embeddings_and_logits(self, segments: Array) -> tuple[Array, Array]:
         """Segments `[B, N]` -> embeddings `[B, D]` and logits `[B, K]`; a head on pooled embeddings takes each segment
         as a clip."""
-        embeddings, logits = self._session.run([EMBEDDINGS, LOGITS], {SEGMENTS: segments})
+        embeddings, logits = self._run([EMBEDDINGS, LOGITS], segments)
         return embeddings, logits
 
     def forward(self, segments: Array) -> Array:
         """Embeddings for a head on pooled ones, else logits."""
-        return self._session.run([EMBEDDINGS if self._head else LOGITS], {SEGMENTS: segments})[0]
+        return self._run([EMBEDDINGS if self._head else LOGITS], segments)[0]
 
     def segment_embeddings(self, segments: Array) -> Array:
         embeddings, logits = self.embeddings_and_logits(segments)
@@ -117,13 +142,17 @@ class OnnxClassifier(Classifier):
         return self._head.run([LOGITS], {EMBEDDINGS: outputs})[0] if self._head else outputs
 
 
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(cores(), "onnx")
+
+
 def _session(graph: bytes, source: str) -> "InferenceSession":
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors; its warnings are about its own choices
-    if b"QuantizeLinear" not in graph:  # weights alone have 8 bits: unpack them once, not in every pass
-        options.add_session_config_entry("session.disable_quant_qdq", "1")
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
     try:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions have no common base

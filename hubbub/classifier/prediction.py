@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Embeddings", "Event", "Prediction", "best_classes"]
 
@@ -90,8 +92,10 @@ class Prediction:
         return sorted(self.scores.items(), key=lambda item: -item[1])[:most]
 
     @cached_property
-    def segments(self) -> pd.DataFrame:
+    def segments(self) -> "pd.DataFrame":
         """A row a segment: `start`, `end` [s], and one column a class; NaN where a class's score was not kept."""
+        import pandas as pd  # takes a third of a second, and most callers need no table
+
         scores = np.full((len(self.spans), len(self.scores)), np.nan, np.float32)
         np.put_along_axis(scores, self.classes, self.class_scores, axis=1)
         table = pd.DataFrame(scores, columns=list(self.scores))
@@ -106,20 +110,24 @@ class Prediction:
         for (start, end), classes, scores in rows:
             yield [Event(labels[k], start, end, score) for k, score in zip(classes, scores, strict=True)]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values: `seconds`, `label`, `score`, `known` and `warnings` where there are any, `scores`."""
+    def to_dict(self, most: int | None = None) -> dict[str, Any]:
+        """Plain values: `seconds`, `label`, `score`, `known` and `warnings` where there are any, `scores`: of all
+        classes, or of the `most` best, best first."""
         return {
             "seconds": self.seconds,
             "label": self.label,
             "score": self.score,
             **({} if self.known is None else {"known": self.known}),
             **({"warnings": list(self.warnings)} if self.warnings else {}),
-            "scores": self.scores,
+            "scores": self.scores if most is None else dict(self.top(most)),
         }
 
 
 def best_classes(scores: Array, most: int | None = None) -> tuple[Classes, Array]:
     """Scores of segments `[S, K]` -> the numbers of each segment's `most` best classes, best first, and their scores:
     both `[S, most]`."""
-    classes = np.argsort(-scores, axis=1, kind="stable")[:, :most].copy()
+    if most == 1:
+        classes = scores.argmax(axis=1)[:, None]
+    else:
+        classes = np.argsort(-scores, axis=1, kind="stable")[:, :most].copy()
     return classes, np.take_along_axis(scores, classes, axis=1)

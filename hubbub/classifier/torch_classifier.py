@@ -26,7 +26,8 @@ from hubbub.audio import image_files
 from hubbub.audio.frontend import FrontEnd
 from hubbub.classifier import pooling
 from hubbub.classifier.base import Classifier, ClassifierError
-from hubbub.classifier.metadata import parse_json, read_metadata
+from hubbub.classifier.metadata import read_metadata
+from hubbub.classifier.saved import CARD, EXPORTED, FORMAT, HEAD, NETWORK, read_card, sign
 from hubbub.config import sections as settings
 from hubbub.config.data import Data
 from hubbub.config.recipe import Recipe
@@ -40,14 +41,11 @@ from hubbub.runtime.devices import choose_device
 if TYPE_CHECKING:
     from hubbub.models.head import Head
 
-__all__ = ["CARD", "TorchClassifier", "load_audioset"]
+__all__ = ["TorchClassifier", "load_audioset"]
 
 Array = npt.NDArray[np.float32]
-FORMAT = 2
 #: Part of the fingerprint. Raise it when outputs change, so that cached ones are computed again.
 OUTPUTS = 1
-CARD = "classifier.json"
-NETWORK, HEAD = "network.safetensors", "head.safetensors"
 #: Segments a pass: on a CPU larger batches exceed its caches, an accelerator needs them.
 BATCH, BATCH_ACCELERATOR = 32, 256
 
@@ -197,9 +195,10 @@ class TorchClassifier(Classifier):
             digest.update(self.forward(noise.astype(np.float32)).tobytes())
         return digest.hexdigest()
 
-    def save(self, folder: str | Path) -> Path:
-        """Write the folder that `TorchClassifier.load` reads, whole or not at all. Raises `StoreError` where the folder
-        holds anything but an earlier classifier."""
+    def save(self, folder: str | Path, exported: bytes | None = None) -> Path:
+        """Write the folder that `TorchClassifier.load` reads, whole or not at all; `exported` is the content of its
+        exported file, which predictions without torch use. Raises `StoreError` where the folder holds anything but an
+        earlier classifier."""
         card: dict[str, Any] = {
             "format": FORMAT,
             "labels": list(self.labels),
@@ -217,8 +216,9 @@ class TorchClassifier(Classifier):
                 safetensors.numpy.save_file(_plain(self.head.arrays()), temporary / HEAD)
                 for name, text in self.head.texts().items():
                     (temporary / f"head.{name}.txt").write_text(text, encoding="utf-8")
-            card["sha256"] = {file.name: files.sha256(file) for file in sorted(temporary.iterdir())}
-            card["sha256"][CARD] = _checksum(card)
+            if exported is not None:
+                (temporary / EXPORTED).write_bytes(exported)
+            sign(card, temporary)
             (temporary / CARD).write_text(json.dumps(card, indent=2, allow_nan=False), encoding="utf-8")
         return Path(folder)
 
@@ -248,8 +248,7 @@ class TorchClassifier(Classifier):
 
     @classmethod
     def _read(cls, folder: Path, network: NetworkFactory | None) -> Self:
-        content = parse_json((folder / CARD).read_text(encoding="utf-8"), str(folder / CARD), FORMAT)
-        _refuse_altered(folder, content)
+        content = read_card(folder)
         metadata = read_metadata(content, str(folder / CARD))
         recipe = metadata.recipe
         _check_factory(folder, recipe, network)
@@ -326,27 +325,6 @@ def _check_tensors(
             f"{saved.get(name, 'not there')} in the file and {made.get(name, 'not there')} in the network. Give "
             f"{recipe.network.name.removeprefix(PREFIX)} as it was in training."
         )
-
-
-def _checksum(card: dict[str, Any]) -> str:
-    """sha256 of a card without its own checksum."""
-    others = {name: digest for name, digest in card["sha256"].items() if name != CARD}
-    return hashlib.sha256(json.dumps(card | {"sha256": others}, sort_keys=True).encode()).hexdigest()
-
-
-def _refuse_altered(folder: Path, card: dict[str, Any]) -> None:
-    """Refuse files whose checksums differ. These find damage and mistakes, not forgery: whoever can write the files can
-    write checksums too."""
-    written = card.get("sha256")
-    if not isinstance(written, dict) or CARD not in written or any(Path(name).name != name for name in written):
-        raise ClassifierError(f"{folder / CARD} holds no checksums of the files beside it. Train or copy it again.")
-    found = {CARD: _checksum(card)} | {name: files.sha256(folder / name) for name in written if name != CARD}
-    for name, digest in found.items():
-        if digest != written[name]:
-            raise ClassifierError(
-                f"{folder / name} is not the file that was saved: its sha256 is {digest}, and {written[name]} was "
-                "noted. Copy the classifier again from its source, or train it again."
-            )
 
 
 def _refuse_not_finite(file: Path, tensors: dict[str, Tensor]) -> None:

@@ -17,6 +17,7 @@ from hubbub.cli.options import (
     Debug,
     Device,
     Engine,
+    Fast,
     Gap,
     Gpus,
     MinDuration,
@@ -24,6 +25,7 @@ from hubbub.cli.options import (
     Release,
     err,
     finite,
+    load_classifier,
     log_warnings,
     out,
 )
@@ -32,6 +34,7 @@ from hubbub.runtime.progress import bar
 
 if TYPE_CHECKING:
     from hubbub.audio.find_files import Found
+    from hubbub.classifier.base import Classifier
     from hubbub.inference.events import EventSettings
     from hubbub.inference.formats import Format
     from hubbub.inference.result import FileResult, PredictOptions
@@ -40,7 +43,7 @@ __all__ = ["classify"]
 
 #: The format by the suffix of --out, if no option names one.
 BY_SUFFIX = {".json": "json", ".jsonl": "json", ".csv": "csv", ".parquet": "parquet", "": "json"}
-TOP_IN_TABLE = 3
+TOP_IN_TABLE, TOP_IN_JSON = 3, 5
 NOT_KNOWN = "probably none of the classes"
 
 
@@ -68,7 +71,9 @@ def classify(
     top: Annotated[
         int | None,
         typer.Option(
-            "--top", min=1, help="Classes shown for each file (default 3), or for each segment in rows (default 1)."
+            "--top",
+            min=1,
+            help="Classes shown for each file (default 3, in JSON 5), or for each segment in rows (default 1).",
         ),
     ] = None,
     threshold: Annotated[
@@ -88,6 +93,7 @@ def classify(
     cpus: Cpus = 1.0,
     gpus: Gpus = None,
     device: Device = None,
+    fast: Fast = False,
     debug: Debug = False,
 ) -> None:
     """Classify recordings: the classes in each file, and when they occur.
@@ -105,13 +111,15 @@ def classify(
     options = PredictOptions(
         top or (1 if form or engine == "ray" else TOP_IN_TABLE),
         _event_settings(events or form in ("audacity", "raven"), threshold, release, shortest, gap),
+        top or TOP_IN_JSON,
     )
     if engine == "ray":
         if to is None or to.suffix or form not in ("json", "parquet") or as_json:
             raise HubbubError("--engine ray writes Parquet files into a folder. Name one: --out answers.")
         failed = _classify_on_ray(to, paths, name, options, threshold or 0.0, address=address, cpus=cpus, gpus=gpus)
     else:
-        failed = _classify_here(to, form, paths, name, options, threshold or 0.0, device or "auto")
+        classifier = load_classifier(name, device, fast)
+        failed = _classify_here(to, form, paths, name, classifier, options, threshold or 0.0)
     if failed:
         raise typer.Exit(1)
 
@@ -121,17 +129,15 @@ def _classify_here(
     form_name: str,
     paths: list[str],
     name: str,
+    classifier: "Classifier",
     options: "PredictOptions",
     threshold: float,
-    device: str,
 ) -> int:
     """Classifies on this machine and returns how many inputs failed."""
     from hubbub.audio.find_files import find
-    from hubbub.classifier.load import load
     from hubbub.inference.formats import FORMATS
     from hubbub.inference.predict import predict_files
 
-    classifier = load(name).to(device)
     search = find(paths, classifier.endings)
     found, missing = search.files, _report_left_out(search)
     form = FORMATS.get(form_name)
@@ -254,7 +260,7 @@ def _dependencies(name: str, options: "PredictOptions", threshold: float, form: 
         "format": form,
         "hubbub": __version__,
     }
-    return facts | {"top": options.top, "threshold": threshold, "events": events}
+    return facts | {"top": options.top, "scores": options.scores, "threshold": threshold, "events": events}
 
 
 def _print(form: "Format | None", results: "Iterator[FileResult]", options: "PredictOptions", threshold: float) -> int:

@@ -44,7 +44,10 @@ def _describe(file: Path, found: dict[str, Any]) -> Iterator[str]:
     yield f"largest difference on {found['clips']} clips of {found['of']}: {found['difference']:.1g}"
     if cost := found.get("int8"):
         same = cost["same_decision"]
-        yield f"int8: {cost['rounded']} rounded; {same:.1%} of predictions on {cost['clips']} other clips are the same"
+        yield (
+            f"int8: {cost['rounded']} of {cost['layers']} layers rounded; cosine of embeddings {cost['cosine']:.4f}; "
+            f"{same:.1%} of predictions on {cost['clips']} other clips are the same"
+        )
         if "accuracy" in cost:
             before, after = cost["accuracy_exact"], cost["accuracy"]
             yield f"accuracy there: {before:.4f} before, {after:.4f} after; it may have been trained on some of them"

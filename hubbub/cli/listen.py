@@ -14,7 +14,20 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from hubbub.cli.options import Debug, Device, Gap, MinDuration, Model, Release, err, finite, log_warnings, out
+from hubbub.cli.options import (
+    Debug,
+    Device,
+    Fast,
+    Gap,
+    MinDuration,
+    Model,
+    Release,
+    err,
+    finite,
+    load_classifier,
+    log_warnings,
+    out,
+)
 from hubbub.runtime.escape import escape_control
 
 if TYPE_CHECKING:
@@ -99,6 +112,7 @@ def listen(
         str | None, typer.Option("--microphone", help="Name of the microphone or a part of it, if there are several.")
     ] = None,
     device: Device = None,
+    fast: Fast = False,
     debug: Debug = False,
 ) -> None:
     """Classify live sound and show how far behind the answers are. Ctrl-C ends it.
@@ -106,12 +120,12 @@ def listen(
     Example: hubbub listen --model runs/demo
     """
     from hubbub.audio import capture
-    from hubbub.classifier.load import default_model, load
+    from hubbub.classifier.load import default_model
     from hubbub.inference.events import EventSettings
     from hubbub.inference.live import LiveClassifier
 
     name = default_model() if model is None else model
-    classifier = load(name).to(device or "auto")
+    classifier = load_classifier(name, device, fast)
     sound = capture.open_source(source, classifier.rate_hz, rate, channels, encoding, microphone)
     live = LiveClassifier(classifier, sound, EventSettings(threshold, release, shortest, gap))
     title = f"{name}, {sound.name}"

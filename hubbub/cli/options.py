@@ -13,13 +13,14 @@ from hubbub.errors import HubbubError
 from hubbub.runtime.escape import escape_control
 
 if TYPE_CHECKING:
+    from hubbub.classifier.base import Classifier
     from hubbub.config.recipe import Recipe
 
 __all__ = [
-    *("Address", "AllowLeaky", "AllowMissing", "Background", "Cpus", "Data", "DataSettings", "Debug", "Device"),
+    *("Address", "AllowLeaky", "AllowMissing", "Background", "Cpus", "Data", "DataSettings", "Debug", "Device", "Fast"),
     *("Engine", "Folds", "From", "Gap", "Gpus", "Group", "Jobs", "MinDuration", "Model", "Name", "Out", "Quick"),
     *("Release", "Seeds", "Settings", "TestData"),
-    *("as_settings", "err", "finite", "log", "log_warnings", "out", "recipe_of"),
+    *("as_settings", "err", "finite", "log", "load_classifier", "log_warnings", "out", "recipe_of"),
 ]
 
 
@@ -59,6 +60,13 @@ Quick = Annotated[
     bool, typer.Option("--quick", help="Use the recipe's small form: to see that it works, not for results.")
 ]
 Device = Annotated[str | None, typer.Option("--device", help="Where torch computes: auto, cpu, cuda or mps.")]
+Fast = Annotated[
+    bool,
+    typer.Option(
+        "--fast",
+        help="Compute in the shortest numbers that the processor has, by OpenVINO: pip install 'hubbub[fast]'.",
+    ),
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Engine = Annotated[
     Literal["local", "ray"], typer.Option("--engine", help="Where to compute: on this machine or on a Ray cluster.")
@@ -154,6 +162,17 @@ def recipe_of(name: str, data: str | None, settings: list[str] | None, allow_mis
 def log(line: str) -> None:
     """Prints a line of progress on standard error."""
     err.print(line, soft_wrap=True)
+
+
+def load_classifier(name: str, device: str | None, fast: bool) -> "Classifier":
+    """The classifier that a command names; `fast` says on standard error what it computes in."""
+    from hubbub.classifier.load import load
+    from hubbub.classifier.onnx_classifier import OnnxClassifier
+
+    classifier = load(name, device=device or "auto", fast=fast)
+    if fast and isinstance(classifier, OnnxClassifier):
+        err.print(f"fast: {classifier.precision}", soft_wrap=True)
+    return classifier
 
 
 def log_warnings(name: object, warnings: Iterable[str]) -> None:

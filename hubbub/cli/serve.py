@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hubbub.cli.options import Debug, Device, finite, out
+from hubbub.cli.options import Debug, Device, Fast, finite, load_classifier, out
 
 __all__ = ["serve"]
 
@@ -36,20 +36,21 @@ def serve(
     ] = 600.0,
     queue: Annotated[int, typer.Option("--queue", min=1, help="The most uploads at once; more get status 503.")] = 128,
     device: Device = None,
+    fast: Fast = False,
     debug: Debug = False,
 ) -> None:
     """Serve a classifier over HTTP and WebSocket, with a web page; by default only to this machine.
 
     Example: hubbub serve runs/demo
     """
-    from hubbub.classifier.load import default_model, load
+    from hubbub.classifier.load import default_model
     from hubbub.serve import server
     from hubbub.serve.limits import Limits
 
     if token is None:  # typer ignores a variable that is set to ""
         token = os.environ.get(TOKEN)
     name = default_model() if model is None else model
-    classifier = load(name).to(device or "auto")
+    classifier = load_classifier(name, device, fast)
     limits = Limits(max_mb=max_mb, max_seconds=max_seconds, queue=queue)
     server.run(classifier, name, limits, host=host, port=port, token=token, names=tuple(names or ()), log=_print)
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from hubbub.classifier import calibration
 from hubbub.config.recipe import Recipe
+from hubbub.data.cache import Waves
 from hubbub.data.check import check_inputs
 from hubbub.errors import HubbubError, examples
 from hubbub.experiment import cell, gallery
@@ -29,6 +30,7 @@ from hubbub.report.summary import summarise
 from hubbub.runtime import files
 
 if TYPE_CHECKING:
+    from hubbub.classifier.torch_classifier import TorchClassifier
     from hubbub.models.custom import NetworkFactory
 
 __all__ = [
@@ -41,6 +43,9 @@ __all__ = [
     "describe_choice",
     "refuse_foreign",
 ]
+
+#: Clips that a run's exported classifier is compared on.
+EXPORT_CLIPS = 8
 
 
 class ExperimentError(HubbubError):
@@ -217,13 +222,13 @@ def _end(prepared: Prepared, run: RunPlan, log: Log) -> Summary:
         gallery.write_gallery(prepared, folder)
     if run.refit and not run_folder.classifier_folder(folder).is_dir():
         log("refitting on all folds: the classifier that hubbub.load gives")
-        _refit(prepared, folder, summary)
+        _refit(prepared, folder, summary, log)
     write_page(folder)
     log_run(prepared, folder, summary, log)
     return summary
 
 
-def _refit(prepared: Prepared, folder: Path, summary: Summary) -> None:
+def _refit(prepared: Prepared, folder: Path, summary: Summary, log: Log) -> None:
     """Fits the recipe on all clips, with the most frequent choice of validation (a network: the middle epoch).
 
     The calibration is the cells' typical one.
@@ -244,7 +249,22 @@ def _refit(prepared: Prepared, folder: Path, summary: Summary) -> None:
         "evaluated": f"clip accuracy {summary.clip.accuracy.mean:.4f} by models that were not trained on the clips; "
         f"{summary.protocol}",
     }
-    model.save(run_folder.classifier_folder(folder))
+    model.save(run_folder.classifier_folder(folder), None if prepared.quick else _exported(prepared, model, log))
+
+
+def _exported(prepared: Prepared, model: "TorchClassifier", log: Log) -> bytes | None:
+    """The classifier's exported file, compared with it on clips of the run; None, with the reason in the log, where it
+    cannot be exported."""
+    from hubbub.classifier.export import Sounds, exported
+
+    if not isinstance(prepared.sound, Waves):
+        return None
+    rows = np.random.default_rng(0).permutation(len(prepared.clips))[:EXPORT_CLIPS]
+    try:
+        return exported(model, Sounds(prepared.clips.name, [prepared.sound.wave(row) for row in rows]))
+    except Exception as error:  # of torch's exporter, which has many kinds for a caller's own network
+        log(f"not exported, so predictions run on torch: {str(error).splitlines()[0]}")
+        return None
 
 
 def describe_choice(choice: dict[str, Any]) -> str:

@@ -71,7 +71,7 @@ def predict_files(
     batch = _Batch(model)
     with closing(prefetch((partial(_guarded, model, path) for path in paths), DECODERS, PIECES)) as queues:  # type: ignore[type-var]
         for path, pieces in zip(paths, queues, strict=True):
-            recording = _Recording(path, _scorer(model, options))
+            recording = _Recording(path, _scorer(model, options), options.scores)
             waiting.append(recording)
             for piece in pieces:
                 if isinstance(piece, HubbubError):
@@ -162,6 +162,7 @@ class _Recording:
 
     path: str
     scorer: Scorer
+    scores: int | None = None
     last: Piece | None = None
     pending: int = 0  # segments that are not scored yet
     ended: bool = False
@@ -182,11 +183,11 @@ class _Recording:
         if self.error:
             return FileResult(self.path, None, self.error)
         if self.last is None:
-            return FileResult(self.path, self.precomputed, model=name, highest_hz=model.rate_hz / 2)
+            return FileResult(self.path, self.precomputed, "", name, model.rate_hz / 2, self.scores)
         self.scorer.end()
         prediction = self.scorer.prediction(self.last.seconds, self.last.warnings)
         highest_hz = min(self.last.rate_hz, model.rate_hz) / 2
-        return FileResult(self.path, prediction, model=name, highest_hz=highest_hz)
+        return FileResult(self.path, prediction, "", name, highest_hz, self.scores)
 
 
 class _Batch:

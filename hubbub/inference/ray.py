@@ -146,7 +146,7 @@ class _Worker:
         from hubbub.classifier.load import load
 
         self.name, self.options, self.threshold = model, options, threshold
-        self.model = load(model).to("auto")
+        self.model = load(model)
         try:
             import torch
         except ImportError:  # an exported classifier needs none

@@ -12,17 +12,20 @@ __all__ = ["FileResult", "PredictOptions"]
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """How many of each segment's best classes are kept, and how segments become events; None: no events."""
+    """How many of each segment's best classes are kept, how segments become events (None: no events), and how many of a
+    recording's scores its JSON holds (None: all)."""
 
     top: int = 1
     events: EventSettings | None = None
+    scores: int | None = None
 
 
 @dataclass(frozen=True)
 class FileResult:
     """The prediction for a file, or the error why there is none.
 
-    `model` is the classifier's name. The file holds no sound above `highest_hz` that the classifier uses.
+    `model` is the classifier's name. The file holds no sound above `highest_hz` that the classifier uses. `scores` is
+    how many scores `to_dict` gives; None: all.
     """
 
     file: str
@@ -30,6 +33,7 @@ class FileResult:
     error: str = ""
     model: str = ""
     highest_hz: float = 0.0
+    scores: int | None = None
 
     def to_json(self) -> str:
         """One JSON object on one line, as `hubbub classify --json` prints it."""
@@ -44,7 +48,7 @@ class FileResult:
         events = {} if prediction.events is None else {"events": [event.to_dict() for event in prediction.events]}
         return {
             "file": self.file,
-            **prediction.to_dict(),
+            **prediction.to_dict(self.scores),
             "segments": [best[0].to_dict() for best in prediction.best_segments()],
             **events,
             "model": self.model,

@@ -1,0 +1,98 @@
+"""An exported graph in the fastest form that this processor has, by OpenVINO (https://docs.openvino.ai).
+
+The front end stays in single precision, by onnxruntime: its values span more decades than short numbers hold. The
+network behind it computes in bfloat16 where the processor does, and in 8 bits where the file was exported with
+`--int8`.
+"""
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hubbub.classifier.base import ClassifierError
+from hubbub.runtime.processes import cores
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+__all__ = ["FastSession", "front_end"]
+
+Array = npt.NDArray[np.float32]
+
+
+class FastSession:
+    """Runs a graph as onnxruntime's session does, in parts of `part` segments. Raises `ClassifierError` where OpenVINO
+    is not installed."""
+
+    def __init__(self, graph: bytes, part: int) -> None:
+        try:
+            import openvino
+        except ImportError as error:
+            raise ClassifierError(
+                "--fast needs OpenVINO, which is not here. Install it: pip install 'hubbub[fast]'. Or leave --fast out."
+            ) from error
+        import onnx
+        import onnxruntime
+
+        proto = onnx.load_from_string(graph)
+        front, body, self._between = _split(proto)
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        self._front = onnxruntime.InferenceSession(
+            front.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        core = openvino.Core()
+        short = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        settings = {
+            "INFERENCE_PRECISION_HINT": "bf16" if short else "f32",
+            "NUM_STREAMS": cores(),
+            "INFERENCE_NUM_THREADS": cores(),
+        }
+        model = core.read_model(body.SerializeToString())
+        sizes = {value.get_any_name(): value.get_partial_shape() for value in model.inputs}
+        model.reshape({name: [part, *list(size)[1:]] for name, size in sizes.items()})
+        self._network, self._part = core.compile_model(model, "CPU", settings), part
+        self._names = [value.get_any_name() for value in self._network.outputs]
+        self._own = threading.local()
+        self.precision = ("8 bits, " if b"QuantizeLinear" in graph else "") + ("bfloat16" if short else "single")
+
+    def run(self, names: list[str], inputs: dict[str, Array]) -> list[Array]:
+        """The named outputs for up to `part` segments."""
+        (segments,) = inputs.values()
+        if not hasattr(self._own, "request"):
+            self._own.request = self._network.create_infer_request()
+        between = self._front.run(self._between, inputs)
+        missing = self._part - len(segments)
+        padded = [np.pad(value, [(0, missing), *[(0, 0)] * (value.ndim - 1)]) for value in between]
+        self._own.request.infer(dict(zip(self._between, padded, strict=True)))
+        outputs = self._own.request
+        return [outputs.get_tensor(name).data[: len(segments)].copy() for name in names]
+
+
+def front_end(proto: "ModelProto") -> set[str]:
+    """The names of the nodes that the first logarithm is computed from, and its own; every front end ends with it."""
+    makers = {output: node for node in proto.graph.node for output in node.output}
+    found, waiting = set[str](), [next(node for node in proto.graph.node if node.op_type == "Log")]
+    while waiting:
+        node = waiting.pop()
+        if node.name not in found:
+            found.add(node.name)
+            waiting += [makers[name] for name in node.input if name in makers]
+    return found
+
+
+def _split(proto: "ModelProto") -> tuple["ModelProto", "ModelProto", list[str]]:
+    """The front end and the network behind it as graphs of their own, and the tensors between them."""
+    from onnx import shape_inference
+    from onnx.utils import Extractor
+
+    first = front_end(proto)
+    made = {name for node in proto.graph.node if node.name in first for name in node.output}
+    used = {name for node in proto.graph.node if node.name not in first for name in node.input}
+    between = sorted(made & used)
+    extractor: Any = Extractor(shape_inference.infer_shapes(proto))
+    inputs, outputs = ([value.name for value in values] for values in (proto.graph.input, proto.graph.output))
+    return extractor.extract_model(inputs, between), extractor.extract_model(between, outputs), between
