@@ -6,7 +6,7 @@ import typer
 from rich import box
 from rich.table import Table
 
-from hubbub.cli.options import Debug, Device, log, out
+from hubbub.cli.options import Debug, Device, Fast, log, out
 
 __all__ = ["speed"]
 
@@ -18,6 +18,7 @@ def speed(
     files: Annotated[
         list[str] | None, typer.Argument(help="Sound files, folders or patterns. Default: synthetic clips.")
     ] = None,
+    fast: Fast = False,
     device: Device = None,
     debug: Debug = False,
 ) -> None:
@@ -31,7 +32,7 @@ def speed(
 
     name = default_model() if model is None else model
     found = find(files).files if files else []
-    measured = measure_speed(name, found, device or "auto", log=log)
+    measured = measure_speed(name, found, device or "auto", log=log, fast=fast)
     out.print(f"{name}: {measured.engine}; {measured.sound}", soft_wrap=True)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("work")

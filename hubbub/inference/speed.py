@@ -68,9 +68,15 @@ class Speed:
 
 
 def measure_speed(
-    name: str, files: Sequence[str] = (), device: str = "auto", log: Callable[[str], None] = lambda line: None
+    name: str,
+    files: Sequence[str] = (),
+    device: str = "auto",
+    log: Callable[[str], None] = lambda line: None,
+    *,
+    fast: bool = False,
 ) -> Speed:
-    """The speed of the classifier of that name with these recordings, or with synthetic ones where none are given.
+    """The speed of the classifier of that name with these recordings, or with synthetic ones where none are given;
+    `device` and `fast` as in `load`.
 
     Of long recordings only the beginning is decoded. Raises what loading the classifier and reading the files do, and
     `SpeedError` for images and spectrograms.
@@ -83,17 +89,19 @@ def measure_speed(
         if files:
             sound = count(len(files), "file")
         began = time.perf_counter()
-        model = load(name).to(device)
+        model = load(name, device=device, fast=fast)
         load_s = time.perf_counter() - began
         log("one file in a new process")
-        cold_s = _cold(name, clips[0], device)
+        cold_s = _cold(name, clips[0], device, fast)
         log("each part alone")
         decode_rate, segments = _decode_rate(model, files or clips)
         segments_per_s = _segments_per_s(model, segments)
         log("files to answers")
         rate, files_per_s = _whole(model, files or clips)
     network_rate = segments_per_s * model.hop / model.rate_hz
-    return Speed(_engine(model), sound, cold_s, load_s, decode_rate, segments_per_s, network_rate, rate, files_per_s)
+    return Speed(
+        _engine(model, fast), sound, cold_s, load_s, decode_rate, segments_per_s, network_rate, rate, files_per_s
+    )
 
 
 def _synthetic(folder: Path) -> list[str]:
@@ -109,18 +117,20 @@ def _synthetic(folder: Path) -> list[str]:
     return files
 
 
-def _engine(model: "Classifier") -> str:
+def _engine(model: "Classifier", fast: bool) -> str:
     """The library that runs the network, and its threads."""
     if isinstance(model, OnnxClassifier):
-        return f"onnxruntime {version('onnxruntime')}, up to {cores()} threads"
+        engine = "openvino" if fast else "onnxruntime"
+        return f"{engine} {version(engine)}, up to {cores()} threads"
     import torch
 
     return f"torch {torch.__version__}, {torch.get_num_threads()} threads"
 
 
-def _cold(name: str, file: str, device: str) -> float:
+def _cold(name: str, file: str, device: str, fast: bool) -> float:
     """Seconds that `hubbub classify` takes for one file, from its start to its end."""
     command = [sys.executable, "-m", "hubbub.cli", "classify", file, "--model", name, "--json", "--device", device]
+    command += ["--fast"] if fast else []
     began = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     seconds = time.perf_counter() - began
