@@ -49,7 +49,7 @@ class SpeedError(HubbubError):
 class Speed:
     """How fast a classifier works here. Rates count seconds of sound in a second."""
 
-    #: What computes, and with how many threads.
+    #: What computes, in which numbers and with how many threads.
     engine: str
     #: What was classified.
     sound: str
@@ -118,10 +118,10 @@ def _synthetic(folder: Path) -> list[str]:
 
 
 def _engine(model: "Classifier", fast: bool) -> str:
-    """The library that runs the network, and its threads."""
+    """The library that runs the network, its numbers and its threads."""
     if isinstance(model, OnnxClassifier):
         engine = "openvino" if fast else "onnxruntime"
-        return f"{engine} {version(engine)}, up to {cores()} threads"
+        return f"{engine} {version(engine)}, {model.precision}, up to {cores()} threads"
     import torch
 
     return f"torch {torch.__version__}, {torch.get_num_threads()} threads"
