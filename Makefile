@@ -35,8 +35,9 @@ lock: setup
 	$(BIN)/uv pip compile --quiet --universal --all-extras --python-version 3.11 --no-header --no-annotate --upgrade \
 		pyproject.toml -o requirements.lock
 
+# Every row of docs/performance.md: about an hour with nothing else running. Peers are of the extra `bench`.
 benchmarks: setup
-	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python -m benchmarks.run_all
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache dist runs

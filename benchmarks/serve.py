@@ -1,20 +1,24 @@
-"""How fast a server answers: `python benchmarks/serve.py MODEL [--seconds 5] [--requests 200]`.
+"""How fast a server answers uploads of 5 s.
 
-Starts `hubbub serve` here, asks it with 1, 4, 16 and 64 clients at once, each with a recording of noise, and prints a
-table. Clients and server share the machine.
+    python -m benchmarks.serve [--model yamnet] [--seconds 5] [--requests 200] [--repeats 5]
+
+Starts `hubbub serve` here and asks it with 1, 4, 16 and 64 clients at once, each with a recording of noise. Clients and
+server share the machine. The figures are medians over the repeats; all numbers of clients take turns.
 """
 
-import argparse
 import io
 import re
+import statistics
 import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import numpy as np
 import soundfile
+
+from benchmarks.measure import cores, emit, hubbub, options, skip
+from hubbub.runtime import homes
 
 RATE = 44_100
 CLIENTS = (1, 4, 16, 64)
@@ -46,34 +50,51 @@ def ask(url: str, content: bytes, clients: int, requests: int) -> list[float]:
             return list(threads.map(one, range(requests)))
 
 
+def measure(url: str, content: bytes, clients: int, requests: int) -> dict[str, float]:
+    """Requests a second, seconds of a request (median and 95 %), and segments that go through the network at once."""
+    counts = ("hubbub_segments_total", "hubbub_batch_segments_count")
+    before = [figure(url, name) for name in counts]
+    begun = time.perf_counter()
+    took = ask(url, content, clients, requests)
+    rate = requests / (time.perf_counter() - begun)
+    segments, passes = (figure(url, name) - old for name, old in zip(counts, before, strict=True))
+    median, most = np.quantile(took, (0.5, 0.95))
+    return {"rate": rate, "median": float(median), "most": float(most), "batch": segments / passes}
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("model")
+    parser = options(__doc__)
+    parser.add_argument("--model", default="yamnet", help="a run folder, a saved or exported classifier, or yamnet")
     parser.add_argument("--seconds", type=float, default=5.0, help="length of the recording")
     parser.add_argument("--requests", type=int, default=200, help="for each number of clients")
     given = parser.parse_args()
+    if given.model == "yamnet" and not homes.find("weights", "yamnet.h5"):
+        skip("serve", "server", "no data home has weights/yamnet.h5")
+        return
     content = recording(given.seconds)
-    command = [sys.executable, "-m", "hubbub.cli", "serve", given.model, "--port", "0"]
+    command = hubbub("serve", given.model, "--port", "0")
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
-        assert server.stdout
-        url = server.stdout.readline().split(" at ")[1].strip()
-        while httpx.get(f"{url}/readyz").status_code != 200:
-            pass
-        ask(url, content, 1, 10)
-        print("| clients | requests/s | median [s] | 95 % within [s] | segments a pass | resident [MB] |")
-        print("|---|---|---|---|---|---|")
-        for clients in CLIENTS:
-            segments, passes = (figure(url, n) for n in ("hubbub_segments_total", "hubbub_batch_segments_count"))
-            begun = time.perf_counter()
-            took = ask(url, content, clients, given.requests)
-            rate = given.requests / (time.perf_counter() - begun)
-            size = (figure(url, "hubbub_segments_total") - segments) / (
-                figure(url, "hubbub_batch_segments_count") - passes
-            )
+        try:
+            assert server.stdout
+            url = server.stdout.readline().split(" at ")[1].strip()
+            while httpx.get(f"{url}/readyz").status_code != 200:
+                time.sleep(0.05)
+            ask(url, content, 4, 20)
+            found: dict[int, list[dict[str, float]]] = {clients: [] for clients in CLIENTS}
+            for _ in range(given.repeats):
+                for clients in CLIENTS:
+                    found[clients].append(measure(url, content, clients, given.requests))
             memory = figure(url, "process_resident_memory_bytes") / 1e6
-            median, most = np.quantile(took, (0.5, 0.95))
-            print(f"| {clients} | {rate:.1f} | {median:.3f} | {most:.3f} | {size:.1f} | {memory:.0f} |")
-        server.terminate()
+        finally:
+            server.terminate()
+    upload = f"server, uploads of {given.seconds:g} s"
+    for clients, each in found.items():
+        median = {key: statistics.median(one[key] for one in each) for key in each[0]}
+        facts = {"median_s": round(median["median"], 4), "segments_a_pass": round(median["batch"], 1)}
+        work = f"{upload}, {clients} clients"
+        emit(f"serve-{clients}", work, "requests/s", {"hubbub": median["rate"]}, cores(), given.repeats, **facts)
+        emit(f"serve-{clients}-95", f"{work}, 95 % within", "s", {"hubbub": median["most"]}, cores(), given.repeats)
+    emit("serve-memory", f"{upload}, resident memory", "MB", {"hubbub": memory}, cores(), given.repeats)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,22 @@ import typer
 from rich.table import Table
 from typer.core import TyperCommand
 
-from hubbub.cli import bench, classify, data, explain, export, hub, listen, report, score, serve, show, train, tune
+from hubbub.cli import (
+    bench,
+    classify,
+    data,
+    explain,
+    export,
+    hub,
+    listen,
+    report,
+    score,
+    serve,
+    show,
+    speed,
+    train,
+    tune,
+)
 from hubbub.cli.options import Debug, Device, Out, as_settings, err, log, out
 from hubbub.errors import HubbubError
 from hubbub.runtime import distributed
@@ -81,6 +96,7 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
         "serve": serve.serve,
         "explain": explain.explain,
         "export": export.export,
+        "speed": speed.speed,
     },
     "Train and evaluate": {
         "train": train.train,
