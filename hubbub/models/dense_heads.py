@@ -168,13 +168,22 @@ class MLPHead(_DenseHead):
         self.alpha, self.balanced, self.seed = alpha, balanced, seed
 
     def fit(self, x: Array, y: Targets) -> Self:
+        self.fit_each([self], x, y)
+        return self
+
+    @classmethod
+    def fit_each(cls, heads: Sequence[Self], x: Array, y: Targets, start: Self | None = None) -> None:
+        """Fits heads that differ in `epochs` only: each is the state of one training after its number of epochs."""
         from sklearn.neural_network import MLPClassifier
 
+        head, epochs = heads[0], max(head.epochs for head in heads)
         model = MLPClassifier(
-            (self.hidden,), alpha=self.alpha, learning_rate_init=self.learning_rate, random_state=self.seed
+            (head.hidden,), alpha=head.alpha, learning_rate_init=head.learning_rate, random_state=head.seed
         )
-        x = self._standardise(x)
-        weights = row_weights(y, self.balanced)
-        for _ in track(range(self.epochs), "training the MLP", self.epochs):
+        x = head._standardise(x)
+        weights = row_weights(y, head.balanced)
+        for epoch in track(range(1, epochs + 1), "training the MLP", epochs):
             model.partial_fit(x, y, classes=np.unique(y), sample_weight=weights)
-        return self._set_layers(list(model.coefs_), list(model.intercepts_), y)
+            for one in (one for one in heads if one.epochs == epoch):
+                one.mean_, one.scale_ = head.mean_, head.scale_
+                one._set_layers([layer.copy() for layer in model.coefs_], list(model.intercepts_), y)

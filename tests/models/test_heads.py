@@ -303,3 +303,12 @@ def test_the_start_of_a_fit_does_not_change_its_end(classes: int) -> None:
     start, head = LogisticHead(1.0).fit(2 * x[:200] + 5, y[:200]), LogisticHead(0.1)
     LogisticHead.fit_each([head], x, y, start)
     np.testing.assert_allclose(head.predict_proba(x), LogisticHead(0.1).fit(x, y).predict_proba(x), atol=1e-3)
+
+
+def test_one_training_gives_the_perceptrons_of_all_its_epochs() -> None:
+    x, y = problem(3, apart=1.5)
+    together = [MLPHead(hidden=8, epochs=epochs) for epochs in (5, 2, 9)]
+    MLPHead.fit_each(together, x, y)
+    for head in together:
+        alone = MLPHead(hidden=8, epochs=head.epochs).fit(x, y)
+        np.testing.assert_array_equal(head.predict_proba(x), alone.predict_proba(x))
