@@ -3,6 +3,7 @@
 All three are stored as weights and biases after a standardisation, and export as a torch module.
 """
 
+from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
@@ -10,11 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from hubbub.models.head import Array, Head, Targets, row_weights
+from hubbub.models.logistic import Solution, logistic_path
 from hubbub.runtime.progress import track
 
 __all__ = ["DiscriminantHead", "LogisticHead", "MLPHead"]
-
-LBFGS_STEPS = 300
 
 
 class _DenseHead(Head):
@@ -99,54 +99,37 @@ class _Standardise(nn.Module):
 class LogisticHead(_DenseHead):
     """Multinomial logistic regression on standardised embeddings; `c` is the inverse L2 penalty, as in scikit-learn.
 
-    The objective is scikit-learn's. L-BFGS minimises it in single precision, in coordinates where its curvature is at
-    most 1 in every direction: half the covariance of the embeddings and the penalty are an upper bound of it (Böhning,
-    "Multinomial logistic regression algorithm", 1992). Units that go together then take no more steps than others.
+    The objective is scikit-learn's; `logistic.py` minimises it.
     """
 
     def __init__(self, c: float = 0.01, balanced: bool = False, compress: bool = False) -> None:
         self.c, self.balanced, self.compress = c, balanced, compress
 
-    @torch.no_grad()
     def fit(self, x: Array, y: Targets) -> Self:
-        rows = torch.from_numpy(self._standardise(x))
-        classes = np.unique(y)
-        # Two classes share one column, as in scikit-learn: with two columns, the penalty would be half.
-        columns = len(classes) if len(classes) > 2 else 1
-        truth = nn.functional.one_hot(torch.from_numpy(np.searchsorted(classes, y)), len(classes)).float()
-        shares = torch.from_numpy(row_weights(y, self.balanced))[:, None] / len(rows)
-        penalty = 1 / (self.c * len(rows))
-        root = _root_of_curvature(rows, penalty)
-        turned, bias = (torch.zeros(size, columns, requires_grad=True) for size in (x.shape[1], 1))
-        optimiser = torch.optim.LBFGS(
-            [turned, bias], max_iter=LBFGS_STEPS, history_size=20, line_search_fn="strong_wolfe",
-            tolerance_grad=1e-6, tolerance_change=1e-9,
-        )  # fmt: skip
+        self.fit_each([self], x, y)
+        return self
 
-        def weight() -> Tensor:
-            return torch.linalg.solve_triangular(root.mT, turned, upper=True)
+    @classmethod
+    def fit_each(cls, heads: Sequence[Self], x: Array, y: Targets, start: Self | None = None) -> None:
+        """Fits heads that differ in `c` only: each search begins at the minimum of the next stronger penalty."""
+        ordered = sorted(heads, key=lambda head: head.c)
+        rows = torch.from_numpy(ordered[0]._standardise(x))
+        shares = torch.from_numpy(row_weights(y, ordered[0].balanced)) / len(rows)
+        truth = torch.from_numpy(np.searchsorted(np.unique(y), y))
+        near = start._in_units_of(ordered[0]) if start else None
+        path = logistic_path(rows, truth, shares, [1 / (head.c * len(rows)) for head in ordered], near)
+        for head, (weights, bias) in zip(ordered, path, strict=True):
+            head.mean_, head.scale_ = ordered[0].mean_, ordered[0].scale_
+            head._set_layers([weights.numpy()], [bias.numpy()], y)
 
-        def objective() -> Tensor:
-            current = weight()
-            logits = rows @ current + bias
-            if columns == 1:
-                logits = nn.functional.pad(logits, (1, 0))
-            log_p = logits.log_softmax(dim=1)
-            slopes = ((log_p.exp() - truth) * shares)[:, -columns:]
-            slope = rows.mT @ slopes + penalty * current
-            turned.grad = torch.linalg.solve_triangular(root, slope, upper=False).contiguous()
-            bias.grad = slopes.sum(dim=0, keepdim=True)
-            return penalty / 2 * current.square().sum() - (truth * log_p * shares).sum()
-
-        optimiser.step(objective)
-        return self._set_layers([weight().numpy()], [bias.detach()[0].numpy()], y)
-
-
-def _root_of_curvature(rows: Tensor, penalty: float) -> Tensor:
-    """The Cholesky factor `[D, D]` of an upper bound of the logistic loss's curvature, for `rows` `[N, D]`."""
-    bound = (rows.mT @ rows / (2 * len(rows))).double()
-    bound.diagonal().add_(max(penalty, 1e-7 * float(bound.trace())))  # so that rounding cannot make it singular
-    return torch.linalg.cholesky(bound).float()
+    def _in_units_of(self, other: Self) -> Solution:
+        """The weights and biases that give the same scores behind the standardisation of `other`."""
+        weights, bias = self.weights_[0], self.biases_[0]
+        if len(bias) == 2:  # two classes share one column, see _set_layers
+            weights, bias = weights[:, 1:], bias[1:]
+        slopes = weights / self.scale_[:, None]
+        bias = bias + (other.mean_ - self.mean_) @ slopes
+        return torch.from_numpy(slopes * other.scale_[:, None]), torch.from_numpy(bias)
 
 
 class DiscriminantHead(_DenseHead):
@@ -185,13 +168,22 @@ class MLPHead(_DenseHead):
         self.alpha, self.balanced, self.seed = alpha, balanced, seed
 
     def fit(self, x: Array, y: Targets) -> Self:
+        self.fit_each([self], x, y)
+        return self
+
+    @classmethod
+    def fit_each(cls, heads: Sequence[Self], x: Array, y: Targets, start: Self | None = None) -> None:
+        """Fits heads that differ in `epochs` only: each is the state of one training after its number of epochs."""
         from sklearn.neural_network import MLPClassifier
 
+        head, epochs = heads[0], max(head.epochs for head in heads)
         model = MLPClassifier(
-            (self.hidden,), alpha=self.alpha, learning_rate_init=self.learning_rate, random_state=self.seed
+            (head.hidden,), alpha=head.alpha, learning_rate_init=head.learning_rate, random_state=head.seed
         )
-        x = self._standardise(x)
-        weights = row_weights(y, self.balanced)
-        for _ in track(range(self.epochs), "training the MLP", self.epochs):
+        x = head._standardise(x)
+        weights = row_weights(y, head.balanced)
+        for epoch in track(range(1, epochs + 1), "training the MLP", epochs):
             model.partial_fit(x, y, classes=np.unique(y), sample_weight=weights)
-        return self._set_layers(list(model.coefs_), list(model.intercepts_), y)
+            for one in (one for one in heads if one.epochs == epoch):
+                one.mean_, one.scale_ = head.mean_, head.scale_
+                one._set_layers([layer.copy() for layer in model.coefs_], list(model.intercepts_), y)

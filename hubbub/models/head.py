@@ -5,6 +5,7 @@ A fitted head is stored as arrays, or as LightGBM's text dump: loading it never 
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
@@ -30,6 +31,15 @@ class Head(ClassifierMixin, BaseEstimator, ABC):
     @abstractmethod
     def fit(self, x: Array, y: Targets) -> Self:
         """Fits the head to embeddings `[N, D]` and their targets `[N]`."""
+
+    @classmethod
+    def fit_each(cls, heads: Sequence[Self], x: Array, y: Targets, start: Self | None = None) -> None:
+        """Fits heads that differ in the setting of `candidates` to the same rows, as `fit` does.
+
+        A kind of head may share work among them, and begin at `start`, a head fitted to similar rows.
+        """
+        for head in heads:
+            head.fit(x, y)
 
     @abstractmethod
     def decision_function(self, x: Array) -> Array:

@@ -65,7 +65,7 @@ def confusion(
     for row, column in zip(*np.nonzero(counts), strict=True):
         colour = "white" if shade[row, column] > EVEN else "black"
         text = f"{100 * shares[row, column]:.0f}" if normalised else str(counts[row, column])
-        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=TINY)
+        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=TINY, in_layout=False)
     _save(figure, path)
 
 

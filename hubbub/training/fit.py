@@ -26,6 +26,7 @@ from hubbub.data.cache import Segments, Waves, key_of
 from hubbub.data.inputs import Inputs
 from hubbub.errors import examples
 from hubbub.metrics import classification
+from hubbub.models.head import Head
 from hubbub.models.heads import build_head, candidates
 from hubbub.runtime import distributed
 from hubbub.runtime.devices import choose_device
@@ -232,23 +233,29 @@ def fit_head(
             "classes that have clips. Add recordings of them, or give a table that lists the clips of other classes."
         )
     options = [choice] if choice else candidates(base.recipe.head)
-    fitted = [(_fit_candidate(base, segments, targets, train, seed, option), option) for option in options]
+    fitted = _fit_each(base, segments, targets, train, seed, options)
     if not len(validation):
-        (model, option), *_ = fitted
-        return Fitted(model, model, option)
-    scores = []
-    for model, _ in fitted:
-        part = segments.of(validation)
+        return Fitted(fitted[0], fitted[0], options[0])
+    scores, part = [], segments.of(validation)
+    for model in fitted:
         metrics = classification.evaluate(targets[validation], model.predict_proba(part.values, part.offsets[:-1])[1])
         scores.append((metrics["accuracy"] or 0.0, -(metrics["log_loss"] or 0.0)))
-    chosen, option = fitted[max(range(len(scores)), key=scores.__getitem__)]
-    final = _fit_candidate(base, segments, targets, np.union1d(train, validation), seed, option)
+    best = max(range(len(scores)), key=scores.__getitem__)
+    chosen, option = fitted[best], options[best]
+    (final,) = _fit_each(base, segments, targets, np.union1d(train, validation), seed, [option], start=chosen.head)
     return Fitted(chosen, final, option)
 
 
-def _fit_candidate(
-    base: TorchClassifier, segments: Segments, targets: Targets, clips: Rows, seed: int, choice: dict[str, Any]
-) -> TorchClassifier:
+def _fit_each(
+    base: TorchClassifier,
+    segments: Segments,
+    targets: Targets,
+    clips: Rows,
+    seed: int,
+    options: Sequence[dict[str, Any]],
+    start: Head | None = None,
+) -> list[TorchClassifier]:
+    """One classifier for each of `options`, its head fitted on `clips`; `start` is a head fitted on some of them."""
     settings, part = base.recipe.head, segments.of(clips)
     levels = np.split(part.values, len(base.recipe.windows.levels), axis=1)
     if settings.pool == "segment":
@@ -256,8 +263,9 @@ def _fit_candidate(
     else:
         y = targets[clips]
         levels = [pooling.pool_embeddings(level, part.offsets[:-1], settings.pool) for level in levels]
-    head = build_head(settings, choice, seed).fit(np.concatenate(levels), np.tile(y, len(levels)))
-    return TorchClassifier(base.recipe, base.labels, network=base.network, head=head)
+    heads = [build_head(settings, option, seed) for option in options]
+    type(heads[0]).fit_each(heads, np.concatenate(levels), np.tile(y, len(levels)), start)
+    return [TorchClassifier(base.recipe, base.labels, network=base.network, head=head) for head in heads]
 
 
 @contextmanager

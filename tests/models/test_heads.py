@@ -286,3 +286,29 @@ def test_a_dense_head_in_torch_says_the_same(kind: Any, compress: bool, classes:
 @pytest.mark.parametrize("kind", ["lightgbm", "ensemble"])
 def test_trees_have_no_torch_form(kind: str) -> None:
     assert KINDS[kind]().module() is None
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+def test_heads_that_share_a_fit_are_those_fitted_alone(classes: int) -> None:
+    x, y = problem(classes, apart=1.5)
+    together = [LogisticHead(c) for c in (1.0, 0.01, 0.1)]
+    LogisticHead.fit_each(together, x, y)
+    for head in together:
+        np.testing.assert_allclose(head.predict_proba(x), LogisticHead(head.c).fit(x, y).predict_proba(x), atol=1e-3)
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+def test_the_start_of_a_fit_does_not_change_its_end(classes: int) -> None:
+    x, y = problem(classes, apart=1.5)
+    start, head = LogisticHead(1.0).fit(2 * x[:200] + 5, y[:200]), LogisticHead(0.1)
+    LogisticHead.fit_each([head], x, y, start)
+    np.testing.assert_allclose(head.predict_proba(x), LogisticHead(0.1).fit(x, y).predict_proba(x), atol=1e-3)
+
+
+def test_one_training_gives_the_perceptrons_of_all_its_epochs() -> None:
+    x, y = problem(3, apart=1.5)
+    together = [MLPHead(hidden=8, epochs=epochs) for epochs in (5, 2, 9)]
+    MLPHead.fit_each(together, x, y)
+    for head in together:
+        alone = MLPHead(hidden=8, epochs=head.epochs).fit(x, y)
+        np.testing.assert_array_equal(head.predict_proba(x), alone.predict_proba(x))

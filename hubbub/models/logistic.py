@@ -1,0 +1,161 @@
+"""Multinomial logistic regression: scikit-learn's objective, minimised for several penalties on the same rows.
+
+Newton's method: each step is found by conjugate gradients (Lin, Weng & Keerthi 2008, "Trust region Newton method for
+large-scale logistic regression"; here with a line search). The rows are rotated once to the axes of their covariance,
+where the diagonal of the curvature is a good preconditioner, and axes without variance are left out. Loss and gradient
+are in single precision; the curvature, which only directs the steps, is in bfloat16 where the processor has that.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Solution", "logistic_path"]
+
+#: Weights `[D, K]` and biases `[K]`; of two classes one column, of class 1 against class 0.
+Solution = tuple[Tensor, Tensor]
+
+_MOST_STEPS = 50
+# The search ends at a step that lowers the loss by less.
+_LEAST_GAIN = 3e-5
+# From zero, larger penalties come first: multiples of the first one, and the gain at which each search ends.
+_FROM_ZERO = ((100, 1e-2), (10, 1e-3))
+# Conjugate gradients end when a product adds less than this share of the mean gain, but not before, or after, so many.
+_FORCING, _LEAST_PRODUCTS, _MOST_PRODUCTS = 0.3, 10, 60
+# A step must gain this share of what the slope promises; shorter steps than the least are not tried.
+_ARMIJO, _LEAST_LENGTH = 1e-4, 1e-3
+# Axes are left out whose share of the total variance is below what single precision resolves.
+_LEAST_SHARE = 1e-8
+
+
+@torch.no_grad()
+def logistic_path(
+    rows: Tensor, truth: Tensor, shares: Tensor, penalties: Sequence[float], start: Solution | None = None
+) -> Iterator[Solution]:
+    """The minimum for each of `penalties`, in their order.
+
+    `rows` `[N, D]` are standardised, `truth` `[N]` are class numbers 0 .. K - 1, `shares` `[N]` weigh the rows and sum
+    to 1. The objective is the mean cross-entropy plus half a penalty times the sum of squared weights. Each search
+    begins at the minimum before; the first one at `start`, or at zero.
+    """
+    axes = _axes(rows)
+    problem = _Problem(rows @ axes, truth, shares)
+    if start is None:
+        columns = problem.classes if problem.classes > 2 else 1
+        here = (torch.zeros(axes.shape[1], columns), torch.zeros(columns))
+        for factor, gain in _FROM_ZERO:
+            here = _minimise(problem, factor * penalties[0], here, gain)
+    else:
+        here = (axes.mT @ start[0], start[1])
+    for penalty in penalties:
+        here = _minimise(problem, penalty, here, _LEAST_GAIN)
+        yield axes @ here[0], here[1]
+
+
+def _axes(rows: Tensor) -> Tensor:
+    """The axes of the rows' covariance along which they vary, `[D, R]`."""
+    variances, axes = torch.linalg.eigh((rows.mT @ rows / len(rows)).double())
+    return axes[:, variances > _LEAST_SHARE * variances.sum()].float()
+
+
+@dataclass(frozen=True)
+class _State:
+    """A solution, its loss, and the probabilities of all classes there, `[N, K]`."""
+
+    weights: Tensor
+    bias: Tensor
+    loss: float
+    scores: Tensor
+
+    def moved(self, problem: "_Problem", step: Solution, length: float, penalty: float) -> "_State":
+        return problem.at(self.weights + length * step[0], self.bias + length * step[1], penalty)
+
+
+class _Problem:
+    """The rows, classes and shares of one fit. A solution with one column is of class 1 against class 0."""
+
+    def __init__(self, rows: Tensor, truth: Tensor, shares: Tensor) -> None:
+        self.rows, self.truth, self.shares = rows, truth, shares[:, None]
+        self.classes = int(truth.max()) + 1
+        self.numbers = torch.arange(len(rows))
+        fast = torch.cpu._is_avx512_bf16_supported()
+        self.rough = rows.bfloat16() if fast else rows  # for products with the curvature
+
+    def at(self, weights: Tensor, bias: Tensor, penalty: float) -> _State:
+        logits = self._padded(torch.addmm(bias, self.rows, weights))
+        sums = logits.logsumexp(dim=1, keepdim=True)
+        losses = sums - logits[self.numbers, self.truth][:, None]
+        loss = float((losses * self.shares).sum() + penalty / 2 * weights.square().sum())
+        return _State(weights, bias, loss, logits.sub_(sums).exp_())
+
+    def gradient(self, state: _State, penalty: float) -> Solution:
+        slopes = state.scores.clone()
+        slopes[self.numbers, self.truth] -= 1
+        slopes = slopes.mul_(self.shares)[:, -len(state.bias) :]
+        return torch.addmm(state.weights.mT, slopes.mT, self.rows, beta=penalty).mT, slopes.sum(dim=0)
+
+    def diagonal(self, state: _State, penalty: float) -> Solution:
+        """The diagonal of the curvature."""
+        spread = (state.scores * (1 - state.scores) * self.shares)[:, -len(state.bias) :]
+        squares = (spread.mT.to(self.rough.dtype) @ self.rough.square()).mT.float()
+        return squares + penalty, spread.sum(dim=0).clamp_min(1e-6)
+
+    def curved(self, state: _State, step: Solution, penalty: float) -> Solution:
+        """The curvature times a step."""
+        moved = self._padded((self.rough @ step[0].to(self.rough.dtype)).float() + step[1]).mul_(state.scores)
+        moved = torch.addcmul(moved, state.scores, moved.sum(dim=1, keepdim=True), value=-1).mul_(self.shares)
+        moved = moved[:, -len(state.bias) :]
+        product = (moved.mT.to(self.rough.dtype) @ self.rough).mT.float()
+        return product.add_(step[0], alpha=penalty), moved.sum(dim=0)
+
+    def _padded(self, logits: Tensor) -> Tensor:
+        return nn.functional.pad(logits, (1, 0)) if logits.shape[1] == 1 else logits
+
+
+def _minimise(problem: _Problem, penalty: float, start: Solution, least_gain: float) -> Solution:
+    """The minimum along the axes, searched from `start` until a step gains less than `least_gain`."""
+    state = problem.at(*start, penalty)
+    for _ in range(_MOST_STEPS):
+        step, promised = _newton_step(problem, state, penalty)
+        length = 1.0
+        while (moved := state.moved(problem, step, length, penalty)).loss > state.loss - _ARMIJO * length * promised:
+            length /= 2
+            if length < _LEAST_LENGTH:
+                return state.weights, state.bias
+        gained, state = state.loss - moved.loss, moved
+        if gained < least_gain:
+            break
+    return state.weights, state.bias
+
+
+def _newton_step(problem: _Problem, state: _State, penalty: float) -> tuple[Solution, float]:
+    """Newton's step by conjugate gradients, and twice what it gains where the loss is a parabola."""
+    diagonal, slope = problem.diagonal(state, penalty), problem.gradient(state, penalty)
+    step = (torch.zeros_like(slope[0]), torch.zeros_like(slope[1]))
+    rest = (-slope[0], -slope[1])
+    direction = scaled = (rest[0] / diagonal[0], rest[1] / diagonal[1])
+    size, total = _dot(rest, scaled), 0.0
+    for count in range(1, _MOST_PRODUCTS + 1):
+        product = problem.curved(state, direction, penalty)
+        bend = _dot(direction, product)
+        if bend <= 0:  # the direction is rounding noise
+            break
+        along = size / bend
+        step, rest = _add(step, direction, along), _add(rest, product, -along)
+        total += along * size
+        if count >= _LEAST_PRODUCTS and count * along * size < _FORCING * total:
+            break
+        scaled = (rest[0] / diagonal[0], rest[1] / diagonal[1])
+        before, size = size, _dot(rest, scaled)
+        direction = _add(scaled, direction, size / before)
+    return step, total
+
+
+def _add(one: Solution, other: Solution, factor: float) -> Solution:
+    return torch.add(one[0], other[0], alpha=factor), torch.add(one[1], other[1], alpha=factor)
+
+
+def _dot(one: Solution, other: Solution) -> float:
+    return float((one[0] * other[0]).sum() + (one[1] * other[1]).sum())
