@@ -189,7 +189,8 @@ class TorchClassifier(Classifier):
         digest.update(self.recipe.network.model_dump_json(include={"name", "width"}).encode())
         for name, tensor in sorted((self.network.state_dict() | self._statistics()).items()):
             if not (self.frozen and name.startswith("fc.")):  # embeddings do not depend on it
-                digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+                digest.update(name.encode())
+                digest.update(tensor.cpu().contiguous().numpy())
         if is_custom(self.recipe.network.name):  # its code may have changed
             noise = np.random.default_rng(0).normal(0, 0.1, (2, self.recipe.windows.length))
             digest.update(self.forward(noise.astype(np.float32)).tobytes())
@@ -208,8 +209,12 @@ class TorchClassifier(Classifier):
             "confidence": asdict(self.confidence),
         }
         with files.whole_folder(folder, CARD) as temporary:
-            # Copies: safetensors refuses tensors that share memory, as tied weights do.
-            state = {n: x.detach().cpu().contiguous().clone() for n, x in self.network.state_dict().items()}
+            state, places = {}, set[int]()
+            for name, tensor in self.network.state_dict().items():
+                plain = tensor.detach().cpu().contiguous()
+                # safetensors refuses tensors that share memory, as tied weights do.
+                state[name] = plain.clone() if plain.untyped_storage().data_ptr() in places else plain
+                places.add(plain.untyped_storage().data_ptr())
             state |= {f"{FRONTEND}{name}": tensor.cpu() for name, tensor in self._statistics().items()}
             safetensors.torch.save_file(state, temporary / NETWORK)
             if self.head is not None:

@@ -55,7 +55,7 @@ Array = npt.NDArray[np.float32]
 #: A measurement of speed has at least so many batches, and lasts at least so long [s].
 SPEED_BATCHES, SPEED_SECONDS = 3, 1.0
 #: The same in a quick run, whose batches have at most so many segments.
-QUICK_BATCHES, QUICK_SECONDS, QUICK_BATCH = 2, 0.1, 8
+QUICK_BATCHES, QUICK_SECONDS, QUICK_BATCH = 2, 0.1, 4
 
 
 class CellError(HubbubError):

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["write_gallery", "write_mp3"]
 
 Wave = npt.NDArray[np.float32]
-#: How many mistakes and right decisions are shown; a quick run shows fewer.
-MOST, MOST_QUICK = {"mistake": 6, "right": 2}, {"mistake": 1, "right": 1}
+#: How many mistakes and right decisions are shown; of these, how many in a quick run.
+MOST, MOST_QUICK = {"mistake": 6, "right": 2}, 1
 _FACTS = ("label", "decided", "score", "score_of_truth", "fold", "seed", "kind")
 #: Longer recordings are shown up to here [s].
 LONGEST_S = 30.0
@@ -45,7 +45,7 @@ def write_gallery(prepared: Prepared, folder: Path) -> None:
     """
     from hubbub.inference.explain import ExplainError
 
-    chosen = pd.concat(_chosen(run_folder.predictions(folder), MOST_QUICK if prepared.quick else MOST))
+    chosen = pd.concat(_chosen(run_folder.predictions(folder)))[: MOST_QUICK if prepared.quick else None]
     with files.whole_folder(run_folder.gallery_folder(folder), run_folder.SAMPLES) as place:
         samples, model, loaded = {}, None, None
         numbered = list(enumerate(chosen.itertuples(), 1))
@@ -57,7 +57,7 @@ def write_gallery(prepared: Prepared, folder: Path) -> None:
         files.write_json(place / run_folder.SAMPLES, [samples[number] for number in sorted(samples)])
 
 
-def _chosen(predicted: pd.DataFrame, most: dict[str, int]) -> Iterator[pd.DataFrame]:
+def _chosen(predicted: pd.DataFrame) -> Iterator[pd.DataFrame]:
     """The most confident decisions on clips, wrong and right ones, each pair of classes and each clip once."""
     clips = predicted[predicted["level"] == "clip"]
     targets, scores, labels = as_arrays(clips)
@@ -68,9 +68,9 @@ def _chosen(predicted: pd.DataFrame, most: dict[str, int]) -> Iterator[pd.DataFr
     )
     facts["kind"] = np.where(facts["decided"] == facts["label"], "right", "mistake")
     facts = facts.sort_values("score", ascending=False, kind="stable")
-    for kind in most:
+    for kind, most in MOST.items():
         once = facts[facts["kind"] == kind].drop_duplicates("clip")
-        yield once.drop_duplicates(["label", "decided"]).head(most[kind])
+        yield once.drop_duplicates(["label", "decided"]).head(most)
 
 
 def _classifier(prepared: Prepared, folder: Path, row: Any) -> "TorchClassifier":
