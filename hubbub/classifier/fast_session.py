@@ -62,14 +62,14 @@ class FastSession:
     def run(self, names: list[str], inputs: dict[str, Array]) -> list[Array]:
         """The named outputs for up to `part` segments."""
         (segments,) = inputs.values()
-        if not hasattr(self._own, "request"):
+        if not hasattr(self._own, "request"):  # each thread has its own
             self._own.request = self._network.create_infer_request()
-        between = self._front.run(self._between, inputs)
-        missing = self._part - len(segments)
-        padded = [np.pad(value, [(0, missing), *[(0, 0)] * (value.ndim - 1)]) for value in between]
-        self._own.request.infer(dict(zip(self._between, padded, strict=True)))
-        outputs = self._own.request
-        return [outputs.get_tensor(name).data[: len(segments)].copy() for name in names]
+            self._own.inputs = [self._own.request.get_tensor(name).data for name in self._between]
+            self._own.outputs = {name: self._own.request.get_tensor(name).data for name in self._names}
+        for place, value in zip(self._own.inputs, self._front.run(self._between, inputs), strict=True):
+            place[: len(segments)] = value  # what an earlier, larger part left behind them is computed and not read
+        self._own.request.infer()
+        return [self._own.outputs[name][: len(segments)].copy() for name in names]
 
 
 def front_end(proto: "ModelProto") -> set[str]:
