@@ -141,6 +141,7 @@ class Resampler:
 
     def parts(self, block: Wave) -> Iterator[Wave]:
         """As `feed`, in parts."""
+        block = np.asarray(block, np.float32)  # soxr takes no subclasses, such as memory maps
         if not len(self._first_sample):
             self._first_sample = block[:1].copy()
         size = _CHUNK if self._stream else max(len(block), 1)

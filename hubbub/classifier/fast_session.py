@@ -23,10 +23,12 @@ Array = npt.NDArray[np.float32]
 
 
 class FastSession:
-    """Runs a graph as onnxruntime's session does, in parts of `part` segments. Raises `ClassifierError` where OpenVINO
-    is not installed."""
+    """Runs a graph as onnxruntime's session does, on up to `part` segments of `length` samples.
 
-    def __init__(self, graph: bytes, part: int) -> None:
+    Raises `ClassifierError` where OpenVINO is not installed.
+    """
+
+    def __init__(self, graph: bytes, part: int, length: int) -> None:
         try:
             import openvino
         except ImportError as error:
@@ -52,9 +54,9 @@ class FastSession:
             "INFERENCE_NUM_THREADS": cores(),
         }
         model = core.read_model(body.SerializeToString())
-        sizes = {value.get_any_name(): value.get_partial_shape() for value in model.inputs}
-        model.reshape({name: [part, *list(size)[1:]] for name, size in sizes.items()})
-        self._network, self._part = core.compile_model(model, "CPU", settings), part
+        example = self._front.run(self._between, {proto.graph.input[0].name: np.zeros((part, length), np.float32)})
+        model.reshape({name: list(value.shape) for name, value in zip(self._between, example, strict=True)})
+        self._network = core.compile_model(model, "CPU", settings)
         self._names = [value.get_any_name() for value in self._network.outputs]
         self._own = threading.local()
         self.precision = ("8 bits, " if b"QuantizeLinear" in graph else "") + ("bfloat16" if short else "single")

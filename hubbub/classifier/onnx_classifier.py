@@ -69,7 +69,7 @@ class OnnxClassifier(Classifier):
         if fast:
             from hubbub.classifier import fast_session
 
-            self._session = found = fast_session.FastSession(content, PART)
+            self._session = found = fast_session.FastSession(content, PART, self.recipe.windows.length)
             self.precision = found.precision
 
     def _check_scores(self, source: str) -> None:

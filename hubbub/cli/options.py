@@ -64,7 +64,7 @@ Fast = Annotated[
     bool,
     typer.Option(
         "--fast",
-        help="Compute in the shortest numbers that the processor has, by OpenVINO: pip install 'hubbub[fast]'.",
+        help="Compute in the shortest numbers that the processor has. It needs the extra 'fast'.",
     ),
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 import hubbub
 from hubbub.classifier.base import ClassifierError
+from hubbub.classifier.load import load_torch
 from hubbub.config.recipe import RecipeError
 from hubbub.experiment.prepare import prepare
 from hubbub.experiment.steps import ExperimentError, OtherRunError
@@ -72,11 +73,18 @@ def test_the_classifier_needs_the_class(run: hubbub.Run) -> None:
     prediction = run.classifier.classify(noise(2, 16_000)[:, 0], rate_hz=16_000)
     loaded = hubbub.load(run.folder, network=MyNet)
     assert loaded.classify(noise(2, 16_000)[:, 0], rate_hz=16_000).scores == prediction.scores
-    for wrong in (None, nn.Identity):
-        with pytest.raises((ClassifierError, NetworkError), match=r"MyNet|must give logits"):
-            hubbub.load(run.folder, network=wrong)
+    with pytest.raises((ClassifierError, NetworkError), match=r"MyNet|must give logits"):
+        hubbub.load(run.folder, network=nn.Identity)
     with pytest.raises(ClassifierError, match="network=MyNet"):
-        _ = hubbub.Run(run.folder).classifier
+        load_torch(run.folder)
+
+
+def test_the_exported_network_needs_no_class(run: hubbub.Run) -> None:
+    wave = noise(2, 16_000)[:, 0]
+    expected = list(run.classifier.classify(wave, rate_hz=16_000).scores.values())
+    for light in (hubbub.load(run.folder), hubbub.Run(run.folder).classifier):
+        found = light.classify(wave, rate_hz=16_000).scores
+        np.testing.assert_allclose(list(found.values()), expected, atol=1e-4)
 
 
 def test_it_resumes_with_the_same_class_alone(run: hubbub.Run, capsys: pytest.CaptureFixture[str]) -> None:

@@ -142,14 +142,20 @@ def test_a_head_is_refitted_on_training_and_validation(headed: Path) -> None:
     both = np.union1d(split.train, split.validation)
     nothing = np.zeros(0, dtype=np.intp)
     again = fit_with_history(data, both, nothing, 1, Path("unused"), [], fitted.choice)
-    assert np.array_equal(again.final.head.arrays()["weight0"], fitted.final.head.arrays()["weight0"])
-    assert not np.array_equal(fitted.chosen.head.arrays()["weight0"], fitted.final.head.arrays()["weight0"])
+    alone, final, chosen = (one.head.arrays()["weight0"] for one in (again.final, fitted.final, fitted.chosen))
+    # The same minimum, reached from zero and from the chosen head.
+    assert np.abs(alone - final).max() < 0.05 * np.abs(chosen - final).max()
 
 
 def test_levels_are_more_training_rows_of_the_same_clips(headed: Path, monkeypatch) -> None:
     rows = []
-    fit = LogisticHead.fit
-    monkeypatch.setattr(LogisticHead, "fit", lambda self, x, y: (rows.append((x, y)), fit(self, x, y))[1])
+    fit = LogisticHead.fit_each
+
+    def noted(cls: type, heads: list, x: np.ndarray, y: np.ndarray, start: object = None) -> None:
+        rows.append((x, y))
+        fit(heads, x, y, start)
+
+    monkeypatch.setattr(LogisticHead, "fit_each", classmethod(noted))
     for levels in ('["recorded"]', '["recorded","rms"]'):
         data = prepare(Recipe.load("street-cnn", [*HEAD, "head.c=[0.1]", f"windows.levels={levels}"]))
         split = data.splits[0]

@@ -1,7 +1,9 @@
 """kept: what a killed command had answered is not asked again, and nothing half-written is ever taken for an answer."""
 
+import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -190,6 +192,16 @@ def test_a_process_killed_in_the_middle_of_writing_leaves_whole_answers(
     assert not parts.exists()
 
 
+def assert_same_answers(one: bytes, other: bytes) -> None:
+    """The same text, and the same numbers but for the last digits, which depend on what shared a batch."""
+    if one.startswith(b"PAR1"):
+        one, other = (str(pd.read_parquet(io.BytesIO(content)).to_dict()).encode() for content in (one, other))
+    number = rb"-?\d+\.\d+(?:e-?\d+)?"
+    assert re.sub(number, b"", one) == re.sub(number, b"", other)
+    values = [[float(found) for found in re.findall(number, content)] for content in (one, other)]
+    np.testing.assert_allclose(*values, rtol=1e-5)
+
+
 @pytest.mark.parametrize("form", ["json", "csv", "parquet"])
 def test_a_recording_replaced_by_an_older_one_is_asked_again(
     model: TorchClassifier, folder: Path, tmp_path: Path, form: str
@@ -208,7 +220,8 @@ def test_a_recording_replaced_by_an_older_one_is_asked_again(
     assert classify(model, folder, out, form).missing == [str(sound)]
     (tmp_path / "moved").write_bytes(same)
     os.replace(tmp_path / "moved", sound)
-    assert classify(model, folder, out, form).missing == [str(sound)] and first.read_bytes() == before
+    assert classify(model, folder, out, form).missing == [str(sound)]
+    assert_same_answers(first.read_bytes(), before)
     (tmp_path / "copy").write_bytes(same)
     os.replace(tmp_path / "copy", sound)
     assert classify(model, folder, out, form).missing == [], "the same recording, copied"
