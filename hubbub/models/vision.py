@@ -30,6 +30,10 @@ WIDTH = 64  # channels of a ResNet's first stage, as published
 STAGES = 4  # of a ResNet
 _ATTENTION = {"se": SqueezeExcitation, "cbam": CBAM}
 
+#: Of fewer channels in its channels-last layout, oneDNN 3.13's gradient of a strided 1x1 convolution, as ResNets have,
+#: overwrites memory that is not its own.
+_LEAST_CHANNELS = 16
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -137,7 +141,8 @@ class Vision(ImageNetwork):
             _remove_layer(self.body, self.plan.dropout)
         if channels == 1:
             _sum_colours(self.body)
-        self.to(memory_format=torch.channels_last)
+        self._format = torch.channels_last if width >= _LEAST_CHANNELS else torch.contiguous_format
+        self.to(memory_format=self._format)
         self._side: list[Tensor] = []
 
     @property
@@ -150,7 +155,7 @@ class Vision(ImageNetwork):
 
     def embed(self, x: Tensor) -> Tensor:
         """Spectrograms `[B, F, W]` or images `[B, channels, F, W]` -> embeddings `[B, D]`."""
-        out = self.body(as_images(x, self.channels))
+        out = self.body(as_images(x, self.channels).contiguous(memory_format=self._format))
         self._side = []
         if isinstance(out, InceptionOutputs):
             self._side, out = [out.aux_logits], out.logits

@@ -1,6 +1,7 @@
 """vision: torchvision's and timm's networks against the originals, and the files that they start from."""
 
 import copy
+import os
 import pickle
 import re
 import socket
@@ -628,3 +629,21 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "resnet18.pth").write_bytes(b"<html>Sign in to this network</html>")
     with pytest.raises(CheckpointError, match="is not a weights file"):
         load_weights(build("resnet18", 5), tmp_path / "resnet18.pth")
+
+
+@pytest.mark.slow
+def test_narrow_resnets_train_without_harm_to_memory() -> None:
+    """In the channels-last layout, oneDNN's gradient of their strided convolutions writes past its own memory."""
+    code = (
+        "import torch\n"
+        "from hubbub.models.vision import Vision\n"
+        "model = Vision('resnet18', 10, width=4).train()\n"
+        "for size in (64, 96, 50):\n"
+        "    for batch in (3, 5, 16) * 8:\n"
+        "        with torch.autocast('cpu', torch.bfloat16):\n"
+        "            out = model.head(model.embed(torch.randn(batch, size, size)))\n"
+        "        out.float().sum().backward()\n"
+    )
+    environment = os.environ | {"MALLOC_PERTURB_": "165"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-500:]
