@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hubbub.classifier.base import ClassifierError
+from hubbub.classifier.onnx_classifier import open_session
 from hubbub.runtime.processes import cores
 
 if TYPE_CHECKING:
@@ -36,16 +37,10 @@ class FastSession:
                 "--fast needs OpenVINO, which is not here. Install it: pip install 'hubbub[fast]'. Or leave --fast out."
             ) from error
         import onnx
-        import onnxruntime
 
         proto = onnx.load_from_string(graph)
         front, body, self._between = _split(proto)
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        self._front = onnxruntime.InferenceSession(
-            front.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        self._front = open_session(front.SerializeToString(), "the front end")
         core = openvino.Core()
         short = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         settings = {

@@ -29,7 +29,17 @@ if TYPE_CHECKING:
 
     from hubbub.classifier.fast_session import FastSession
 
-__all__ = ["ANY_LENGTH", "BATCH", "EMBEDDINGS", "ENDING", "LOGITS", "SEGMENTS", "OnnxClassifier", "to_bytes"]
+__all__ = [
+    "ANY_LENGTH",
+    "BATCH",
+    "EMBEDDINGS",
+    "ENDING",
+    "LOGITS",
+    "SEGMENTS",
+    "OnnxClassifier",
+    "open_session",
+    "to_bytes",
+]
 
 Array = npt.NDArray[np.float32]
 ENDING = ".onnx"
@@ -54,7 +64,7 @@ class OnnxClassifier(Classifier):
 
     def __init__(self, content: bytes, source: str = "an exported classifier", *, fast: bool = False) -> None:
         signed = _refuse_altered(content, source)
-        session = _session(content, source)
+        session = open_session(content, source)
         self._session: InferenceSession | FastSession = session
         properties = _read_properties(session, signed, source)
         metadata = read_metadata(properties, source)
@@ -63,7 +73,7 @@ class OnnxClassifier(Classifier):
         self.confidence = metadata.confidence
         #: The versions that exported it, and the measurements made then; see `export.export`.
         self.exported: dict[str, Any] = properties["exported"]
-        self._head = _session(properties["head"], source) if properties["head"] else None
+        self._head = open_session(properties["head"], source) if properties["head"] else None
         #: How the network computes: single precision, and shorter numbers where `fast` was asked for.
         self.precision = "single"
         if fast:
@@ -147,7 +157,8 @@ def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(cores(), "onnx")
 
 
-def _session(graph: bytes, source: str) -> "InferenceSession":
+def open_session(graph: bytes, source: str) -> "InferenceSession":
+    """A session of one thread. Raises `ClassifierError` where the graph is damaged; `source` names it."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

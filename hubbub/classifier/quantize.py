@@ -40,7 +40,7 @@ def quantized(proto: "ModelProto", segments: Array) -> tuple["ModelProto", dict[
     """The graph with its layers in 8 bits, with ranges from segments `[S, N]`; how many of how many `layers` were
     `rounded`, and the mean `cosine` of the embeddings before and after."""
     with TemporaryDirectory() as folder:
-        plain = _prepared(proto, Path(folder))
+        plain = _prepared(proto, segments, Path(folder))
         ranges = _ranges(plain, segments, Path(folder))
         names = [node.name for node in _layers(plain)]
         checked = segments[np.linspace(0, len(segments) - 1, min(CHECKED, len(segments))).astype(int)]
@@ -68,7 +68,7 @@ def quantized(proto: "ModelProto", segments: Array) -> tuple["ModelProto", dict[
     return small, {"rounded": len(names) - most, "layers": len(names), "cosine": cosine}
 
 
-def _prepared(proto: "ModelProto", folder: Path) -> "ModelProto":
+def _prepared(proto: "ModelProto", segments: Array, folder: Path) -> "ModelProto":
     """The graph with BatchNorm folded into convolutions, so that its range counts, and channels of like ranges."""
     import onnx
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -76,11 +76,13 @@ def _prepared(proto: "ModelProto", folder: Path) -> "ModelProto":
     before, after = (str(folder / name) for name in ("exact.onnx", "plain.onnx"))
     onnx.save(proto, before)
     quant_pre_process(before, after, skip_symbolic_shape=True)
-    return onnx.load(after)
+    plain = onnx.load(after)
+    _make_channels_alike(plain, segments)
+    return plain
 
 
 def _ranges(proto: "ModelProto", segments: Array, folder: Path) -> Any:
-    """Makes the channels alike in the graph, and returns onnxruntime's ranges of its tensors."""
+    """onnxruntime's ranges of the graph's tensors."""
     import onnx
     from onnxruntime.quantization import CalibrationDataReader
     from onnxruntime.quantization.calibrate import create_calibrator
@@ -94,7 +96,6 @@ def _ranges(proto: "ModelProto", segments: Array, folder: Path) -> Any:
             start = next(self.batches, None)
             return None if start is None else {SEGMENTS: np.ascontiguousarray(segments[start : start + BATCH])}
 
-    _make_channels_alike(proto, segments)
     file = folder / "alike.onnx"
     onnx.save(proto, file)
     calibrator = create_calibrator(file, [*LAYERS, "Relu"], str(folder / "augmented.onnx"))
@@ -160,8 +161,7 @@ def _largest(proto: "ModelProto", names: list[str], segments: Array) -> list[Arr
     watched.CopyFrom(proto)
     watched.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names)
     found: list[Array] = []
-    for start in range(0, len(segments), BATCH):
-        values = _run(watched, names, segments[start : start + BATCH]) if names else []
+    for values in _batches(watched, names, segments) if names else ():
         tops = [value.max(axis=(0, *range(2, value.ndim))) for value in values]
         found = tops if not found else [np.maximum(a, b) for a, b in zip(found, tops, strict=True)]
     return found
@@ -196,14 +196,18 @@ def _layers(proto: "ModelProto") -> list["NodeProto"]:
 
 def _run(proto: "ModelProto", names: list[str], segments: Array) -> list[Array]:
     """The named outputs for segments `[S, N]`."""
+    return [np.concatenate(values) for values in zip(*_batches(proto, names, segments), strict=True)]
+
+
+def _batches(proto: "ModelProto", names: list[str], segments: Array) -> Iterator[list[Array]]:
+    """The same, batch by batch."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    parts = [segments[start : start + BATCH] for start in range(0, len(segments), BATCH)]
-    found = [session.run(names, {SEGMENTS: np.ascontiguousarray(part)}) for part in parts]
-    return [np.concatenate(values) for values in zip(*found, strict=True)]
+    for start in range(0, len(segments), BATCH):
+        yield session.run(names, {SEGMENTS: np.ascontiguousarray(segments[start : start + BATCH])})
 
 
 def _cosine(exact: Array, rounded: Array) -> float:
