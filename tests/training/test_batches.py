@@ -16,9 +16,10 @@ from torch import Tensor
 from hubbub.audio import windows
 from hubbub.audio.logmel import LogMel
 from hubbub.config.sections import Windows
+from hubbub.data.arrays import Arrays
 from hubbub.data.cache import Segments, Waves
 from hubbub.training import batches
-from hubbub.training.batches import Embeddings, Spectrograms, Waveforms, class_weights, epoch_batches
+from hubbub.training.batches import Embeddings, Spectrograms, Stored, Waveforms, class_weights, epoch_batches
 
 CPU = torch.device("cpu")
 #: Clips shorter than a window, as long as one, and longer; the fifth is one sample.
@@ -171,6 +172,20 @@ def test_clips_in_a_devices_memory_give_the_same_segments(
     resident = source_of(clips, crop=crop, pad=pad)
     assert len(resident._samples) == sum(LENGTHS[clip] for clip in clips)
     torch.testing.assert_close(resident.fetch(every, torch.Generator().manual_seed(0)), expected, rtol=0, atol=0)
+
+
+def test_stored_spectrograms_in_a_devices_memory_are_those_of_the_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(0).normal(size=(600, 2, 3)).astype(np.float32)
+    offsets = np.array([0, 300, 301, 600])
+    kept = Arrays(values, offsets, np.zeros((600, 2)), ("a", "b", "c"), "key")
+    source = Stored(kept, np.array([2, 1]), np.arange(3))
+    own = [*range(301, 600), 300]
+    for resident in (False, True):
+        monkeypatch.setattr(batches, "_fits", lambda size, device, fits=resident: fits)
+        source.to(CPU)
+        assert len(source._values) == (300 if resident else 600)
+        np.testing.assert_array_equal(source.fetch(torch.arange(300)).numpy(), values[own])
+        np.testing.assert_array_equal(source.fetch(rows(299, 0)).numpy(), values[[300, 301]])
 
 
 # Spectrograms

@@ -21,6 +21,7 @@ from hubbub.models.network import Network
 from hubbub.models.weights import load_weights
 from hubbub.training import fit as train
 from hubbub.training import module
+from hubbub.training.ema import EMA
 from hubbub.training.fitted import Fitted
 
 RATE, LENGTH, CLIPS = 16_000, 1_600, 18
@@ -377,6 +378,26 @@ def test_what_is_kept_is_the_running_mean_over_the_steps(
         assert ours.is_floating_point() != torch.equal(ours, steps[-1][name]), name
     counts = {int(tensor) for name, tensor in kept.items() if name.endswith("num_batches_tracked")}
     assert counts == {18 if mode == "finetune" else 0}
+
+
+def test_an_update_of_the_mean_does_not_wait_for_an_accelerator() -> None:
+    """Tensors of the meta device have no values: reading one raises an error."""
+    with torch.device("meta"):
+        mean = EMA(nn.BatchNorm1d(3), 0.9)
+        for _ in range(2):
+            mean.update(nn.BatchNorm1d(3))
+    assert mean.steps == 2
+    with pytest.raises(RuntimeError):
+        int(mean.n_averaged)
+
+
+def test_a_resumed_mean_knows_its_steps() -> None:
+    mean, model = EMA(nn.Linear(2, 2), 0.9), nn.Linear(2, 2)
+    for _ in range(3):
+        mean.update(model)
+    resumed = EMA(nn.Linear(2, 2), 0.9)
+    resumed.load_state_dict(mean.state_dict())
+    assert resumed.steps == int(resumed.n_averaged) == 3
 
 
 @pytest.mark.parametrize("monitor", ["val_loss", "val_accuracy"])
