@@ -2,9 +2,9 @@
 
     python -m benchmarks.epoch [--epochs 4] [--repeats 5]
 
-The peer (`peers/plain_training.py`) has the same network, batch size and data, but its spectrograms are computed once
-and are not augmented. hubbub's epoch is the difference between trainings of several epochs and of one, whole processes,
-so that it holds everything that an epoch costs: decoded sound to spectrograms, augmentation, mixup, checkpoints.
+The peer (`peers/plain_training.py`) has the same network, batch size and data, and no augmentation. Both compute their
+spectrograms once. hubbub's epoch is the difference between trainings of several epochs and of one, whole processes, so
+that it holds everything that an epoch costs: augmentation, mixup, the running mean of the weights, checkpoints.
 """
 
 import statistics
