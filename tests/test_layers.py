@@ -31,7 +31,7 @@ HEAVY = {"torch", "torchvision", "lightning", "timm", "captum"}
 WITH_TORCH = {
     *("audio.frontend", "audio.image", "audio.logmel", "augment", "models"),
     *("classifier.export", "classifier.torch_classifier", "experiment.lr_find"),
-    *("inference.explain", "inference.stretches", "inference.gradcam", "inference.occlusion", "report.explanation"),
+    "inference.gradcam",
     *("training.batches", "training.ema", "training.fit", "training.worker", "training.module", "training.trainer"),
 }
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hubbub.classifier.torch_classifier import TorchClassifier
     from hubbub.models.custom import NetworkFactory
 
-__all__ = ["default_model", "load", "load_torch"]
+__all__ = ["default_model", "is_exported", "load", "load_torch"]
 
 YAMNET = "yamnet"
 #: Part of the name of YAMNet's exported file. Raise it when exports change, so that it is exported again.
@@ -48,7 +48,7 @@ def load(
     that made the network of a classifier that was trained with it. Raises `ClassifierError` for anything else, and for
     a damaged or incomplete classifier.
     """
-    if _is_exported(name):
+    if is_exported(name):
         if network is not None:
             raise ClassifierError(f"{name} is an exported file, which holds its network. Leave network= out.")
         return OnnxClassifier.load(Path(name), fast=fast).to(device)
@@ -102,7 +102,7 @@ def _classifier_folder(name: str | os.PathLike[str]) -> Path:
             "the model's name is empty. Give a run folder (runs/NAME), a saved classifier, or 'yamnet'."
         )
     folder = Path(name)
-    if _is_exported(name):
+    if is_exported(name):
         raise ClassifierError(
             f"{name} is an exported file, which has no gradients and cannot be opened up. Give the run folder or "
             "classifier it came from."
@@ -144,5 +144,6 @@ def default_model() -> str:
     return YAMNET
 
 
-def _is_exported(name: str | os.PathLike[str]) -> bool:
+def is_exported(name: str | os.PathLike[str]) -> bool:
+    """Whether a classifier's name is that of an exported file."""
     return Path(name).suffix.lower() == ENDING

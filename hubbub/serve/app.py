@@ -91,8 +91,6 @@ async def explain(
     """Explain which parts of a recording make a class's score: `explanation.json` of `hubbub explain`, with its images
     and sounds as `data:` addresses under `media`."""
     service.refuse_unready()
-    if reason := service.why_not_explain():
-        raise RefusedError(501, reason)
     upload = await receive(request, service.limits)
     with upload.file, service.explanations.acquire(request.state.address):
         explain_upload = partial(service.explain, upload, label, start, end)
