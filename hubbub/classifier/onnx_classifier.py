@@ -121,7 +121,7 @@ class OnnxClassifier(Classifier):
 
     @property
     def batch(self) -> int:
-        return PART * cores()
+        return 2 * PART * cores()
 
     def _run(self, names: list[str], segments: Array) -> list[Array]:
         """The named outputs of the graph for segments `[B, N]`. Each core computes a part of them on its own: threads
