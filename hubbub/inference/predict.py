@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -55,7 +55,7 @@ def predict_recording(
     if isinstance(source, str | Path) and Path(source).suffix.lower() in PRECOMPUTED:
         return _predict_precomputed(model, Path(source), options)
     scorer = _scorer(model, options)
-    for piece in pieces(model, source):
+    for piece in _joined(pieces(model, source), model.batch):
         if len(piece.segments):
             scorer.add(model.outputs(piece.segments), piece.segments, piece.spans)
     scorer.end()
@@ -130,6 +130,25 @@ def pieces(model: "Classifier", source: str | Path | BinaryIO | decode.Sound) ->
             raise PredictError(f"{name}: {error}") from error
         warnings = tuple(dict.fromkeys([*sound.warnings, *stream.warnings]))
         yield Piece(*last, sound.rate_hz, stream.seconds, 1.0, warnings)
+
+
+def _joined(pieces: Iterator[Piece], least: int) -> Iterator[Piece]:
+    """Pieces joined until they have at least so many segments; the last one may have fewer."""
+    waiting: list[Piece] = []
+    for piece in pieces:
+        waiting.append(piece)
+        if sum(len(one.segments) for one in waiting) >= least:
+            yield _join(waiting)
+            waiting = []
+    if waiting:
+        yield _join(waiting)
+
+
+def _join(pieces: list[Piece]) -> Piece:
+    segments, spans = (
+        np.concatenate(parts) for parts in zip(*((one.segments, one.spans) for one in pieces), strict=True)
+    )
+    return replace(pieces[-1], segments=segments, spans=spans)
 
 
 def _guarded(model: "Classifier", path: str) -> Iterator[Piece | HubbubError]:

@@ -48,7 +48,7 @@ STATIC = Path(__file__).parent / "static"
 Number = partial(Query, allow_inf_nan=False)
 
 
-def _service(request: Request) -> Service:
+async def _service(request: Request) -> Service:  # a plain function would be called in a thread
     service: Service = request.app.state.service
     return service
 
