@@ -1,7 +1,7 @@
 """What an exported file costs and gains: `python benchmarks/exported.py runs/esc10-yamnet` (see docs/export.md).
 
-Each fold's classifier is exported, also to int8, and all three hear the fold's test clips, which none was trained on;
-the ranges of int8 come from clips of the other folds. Speed is that of all test clips' segments, from memory to
+Each fold's classifier is exported, also to int8, and these and their `--fast` forms hear the fold's test clips, which
+none was trained on; the ranges of int8 come from clips of the other folds. Speed is that of all test clips' segments, from memory to
 probabilities, with each library's own number of threads.
 """
 
@@ -17,11 +17,12 @@ from hubbub.audio import decode
 from hubbub.classifier.base import Classifier
 from hubbub.classifier.export import INT8_CLIPS, Sounds, export
 from hubbub.classifier.load import load_torch
+from hubbub.classifier.onnx_classifier import OnnxClassifier
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.data.open import open_clips
 
 Array = npt.NDArray[np.float32]
-KINDS = ("torch", "onnx", "int8")
+KINDS = ("torch", "onnx", "onnx --fast", "int8", "int8 --fast")
 
 
 def judged(model: Classifier, clips: list[Array]) -> tuple[Array, float]:
@@ -51,11 +52,14 @@ def of_fold(folder: Path, model: TorchClassifier, most: int | None) -> dict[str,
     for kind in KINDS:
         with tempfile.TemporaryDirectory() as temporary:
             file = Path(temporary) / "x.onnx"
-            heard = model if kind == "torch" else export(model, file, checked_on, int8=kind == "int8")
-            written = [file] if file.exists() else list((folder / "classifier").iterdir())
-            size = sum(part.stat().st_size for part in written) / 1e6
+            heard: Classifier = model
+            if kind != "torch":
+                written = export(model, file, checked_on, int8=kind.startswith("int8"))
+                heard = OnnxClassifier.load(file, fast=kind.endswith("--fast"))
+            parts = [file] if file.exists() else list((folder / "classifier").iterdir())
+            size = sum(part.stat().st_size for part in parts) / 1e6
             if kind == "int8":
-                print(f"fold {fold}: {heard.exported['int8']['rounded']} rounded")
+                print(f"fold {fold}: {written.exported['int8']['rounded']} rounded")
             scores, speed = judged(heard, cuts)
         decided = scores.argmax(axis=1)
         decisions = decided if decisions is None else decisions
