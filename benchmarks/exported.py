@@ -49,22 +49,20 @@ def of_fold(folder: Path, model: TorchClassifier, most: int | None) -> dict[str,
 
     checked_on, cuts = Sounds(clips.name, waves(others), targets[others]), [model.cut(wave) for wave in waves(tested)]
     found, decisions = {}, None
-    for kind in KINDS:
-        with tempfile.TemporaryDirectory() as temporary:
-            file = Path(temporary) / "x.onnx"
-            heard: Classifier = model
-            if kind != "torch":
-                written = export(model, file, checked_on, int8=kind.startswith("int8"))
-                heard = OnnxClassifier.load(file, fast=kind.endswith("--fast"))
+    with tempfile.TemporaryDirectory() as temporary:
+        for kind in KINDS:
+            form, _, fast = kind.partition(" ")
+            file = Path(temporary) / f"{form}.onnx"
+            if form != "torch" and not fast:
+                written = export(model, file, checked_on, int8=form == "int8")
+                print(f"fold {fold}: {written.exported}", flush=True)
+            heard = model if form == "torch" else OnnxClassifier.load(file, fast=bool(fast))
             parts = [file] if file.exists() else list((folder / "classifier").iterdir())
-            size = sum(part.stat().st_size for part in parts) / 1e6
-            if kind == "int8":
-                print(f"fold {fold}: {written.exported['int8']['rounded']} rounded")
             scores, speed = judged(heard, cuts)
-        decided = scores.argmax(axis=1)
-        decisions = decided if decisions is None else decisions
-        right, same = (decided == targets[tested]).mean(), (decided == decisions).mean()
-        found[kind] = (float(right), float(same), speed, size)
+            decided = scores.argmax(axis=1)
+            decisions = decided if decisions is None else decisions
+            right, same = (decided == targets[tested]).mean(), (decided == decisions).mean()
+            found[kind] = (float(right), float(same), speed, sum(part.stat().st_size for part in parts) / 1e6)
     return found
 
 
