@@ -28,6 +28,7 @@ SCRIPTS = (
     "epoch",
     "esc50",
     "growth",
+    "accelerator",
 )
 
 

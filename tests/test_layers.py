@@ -30,7 +30,7 @@ HEAVY = {"torch", "torchvision", "lightning", "timm", "captum"}
 #: Modules and wings that import torch when they are imported.
 WITH_TORCH = {
     *("audio.frontend", "audio.image", "audio.logmel", "augment", "models"),
-    *("classifier.export", "classifier.torch_classifier", "experiment.lr_find"),
+    *("classifier.export", "classifier.saved_torch", "classifier.torch_classifier", "experiment.lr_find"),
     "inference.gradcam",
     *("training.batches", "training.ema", "training.fit", "training.worker", "training.module", "training.trainer"),
 }

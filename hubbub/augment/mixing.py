@@ -84,8 +84,12 @@ class Mixup:
     def draw(self, inputs: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
         mixed = selected(inputs, generator, self.p)
         partner = torch.randperm(len(inputs), generator=generator, device=generator.device).to(inputs.device)
-        # torch's Beta takes no generator, and as a ratio of two Gammas it would be 0 / 0 for a small alpha.
-        seed = int(torch.randint(2**63 - 1, (), generator=generator, device=generator.device))
+        # torch's Beta takes no generator, and as a ratio of two Gammas it would be 0 / 0 for a small alpha. A number
+        # drawn on an accelerator would have to be waited for; the state of its generator is known here.
+        if generator.device.type == "cuda":
+            seed: int | list[int] = [generator.initial_seed(), generator.get_offset()]
+        else:
+            seed = int(torch.randint(2**63 - 1, (), generator=generator))
         share = torch.from_numpy(np.random.default_rng(seed).beta(self.alpha, self.alpha, len(inputs)))
         return partner, torch.where(mixed, share.float().to(inputs.device), 1.0)
 

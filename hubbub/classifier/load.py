@@ -17,7 +17,7 @@ from hubbub.classifier.saved import CARD, EXPORTED, read_card
 from hubbub.config.recipe import RECIPE
 from hubbub.errors import count, examples
 from hubbub.runtime import download, files, homes
-from hubbub.runtime.devices import is_cpu
+from hubbub.runtime.devices import has_bfloat16, is_cpu
 
 if TYPE_CHECKING:
     from hubbub.classifier.torch_classifier import TorchClassifier
@@ -44,7 +44,8 @@ def load(
 
     `device` is that of torch; `auto` is the fastest here. On the CPU the exported network that a classifier carries
     runs, which imports no torch; one without runs on torch. `fast` computes in the shortest numbers that this processor
-    has, at a small loss of precision (docs/performance.md); it needs `hubbub[fast]`. `network` is the class or function
+    has, at a small loss of precision (docs/performance.md), which needs `hubbub[fast]`; on an NVIDIA accelerator in
+    bfloat16. `network` is the class or function
     that made the network of a classifier that was trained with it. Raises `ClassifierError` for anything else, and for
     a damaged or incomplete classifier.
     """
@@ -59,12 +60,15 @@ def load(
         if os.path.isfile(folder / EXPORTED):
             read_card(folder)
             return OnnxClassifier.load(folder / EXPORTED, fast=fast)
+    classifier = load_torch(name, network).to(device)
     if fast:
-        raise ClassifierError(
-            f"{name} runs on torch here, which --fast does not change: it is for classifiers that carry an exported "
-            "network, on the processor. Leave --fast out."
-        )
-    return load_torch(name, network).to(device)
+        if not has_bfloat16(classifier.device.type):
+            raise ClassifierError(
+                f"{name} runs on torch here, which --fast does not change: it is for classifiers that carry an "
+                "exported network, on the processor, and for NVIDIA accelerators with bfloat16. Leave --fast out."
+            )
+        classifier.precision = "bfloat16"
+    return classifier
 
 
 def load_torch(name: str | os.PathLike[str], network: "NetworkFactory | None" = None) -> "TorchClassifier":

@@ -196,6 +196,11 @@ class Augment(Section):
     patches: Patches | None = Field(None, description="mask rectangles")
     mixup: Mixup | None = Field(None, description="mix spectrograms and their labels")
 
+    @property
+    def changes_waves(self) -> bool:
+        """Whether a segment's wave differs from epoch to epoch; if not, its spectrogram does not either."""
+        return any(value for name, value in self if name not in (*SPECTROGRAM, "mixup"))
+
 
 #: The augmentations of spectrograms, which need a front end.
 SPECTROGRAM = ("time_shift", "freq_shift", "magnitude", "time_mask", "freq_mask", "patches")

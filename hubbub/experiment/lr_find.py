@@ -5,6 +5,7 @@ network; only clips of the training part are opened.
 """
 
 import itertools
+import math
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,6 +131,8 @@ class _RateSweep(Callback):
         self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, index: int
     ) -> None:
         self._sum += outputs["loss"].item()
+        if not math.isfinite(self._sum):  # an accelerator's losses are not looked at in each step of a training
+            raise DivergedError("the loss is not finite")
         if (index + 1) % trainer.accumulate_grad_batches == 0:
             self.losses.append(self._sum)
             self._sum = 0.0

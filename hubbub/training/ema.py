@@ -4,33 +4,50 @@ Averaging: Polyak & Juditsky 1992, SIAM J. Control Optim. 30(4); exponential: Ta
 1703.01780. BatchNorm statistics are averaged with the weights.
 """
 
+from collections.abc import Iterator
+from copy import deepcopy
+from itertools import chain
+from typing import Any
+
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 __all__ = ["EMA"]
 
-Tensors = tuple[Tensor, ...] | list[Tensor]
 
+class EMA(nn.Module):
+    """The moving average of `model`'s weights in `module`, with `decay` per step.
 
-class EMA(AveragedModel):
-    """The moving average of `model`'s weights, with `decay` per step.
-
-    The decay is smaller in the first steps, so that the initial weights are soon forgotten.
+    The decay is smaller in the first steps, so that the initial weights are soon forgotten. `steps` is the number of
+    updates; in a checkpoint it is `n_averaged`, as torch's `AveragedModel` names it.
     """
 
+    n_averaged: Tensor
+
     def __init__(self, model: nn.Module, decay: float) -> None:
-        self.decay = decay
-        super().__init__(model, multi_avg_fn=self._update, use_buffers=True)
+        super().__init__()
+        self.decay, self.steps = decay, 0
+        self.module = deepcopy(model)
+        self.register_buffer("n_averaged", torch.tensor(0))
         self.requires_grad_(False)  # otherwise DDP waits for gradients that never come
 
     @torch.no_grad()
-    def _update(self, averaged: Tensors, current: Tensors, steps: Tensor | int) -> None:
-        if averaged[0].is_floating_point():
-            decay = min(self.decay, (1 + int(steps)) / (10 + int(steps)))
-            torch._foreach_lerp_(averaged, current, 1 - decay)
-        else:
-            torch._foreach_copy_(averaged, current)
+    def update(self, model: nn.Module) -> None:
+        """Move the average towards `model`'s weights; the first update copies them.
+
+        `steps` is a number of this process: to read it from an accelerator would wait for its work.
+        """
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps)) if self.steps else 0.0
+        fractions: list[tuple[Tensor, Tensor]] = []
+        counts: list[tuple[Tensor, Tensor]] = []
+        for pair in zip(_tensors(self.module), _tensors(model), strict=True):
+            (fractions if pair[0].is_floating_point() else counts).append(pair)
+        average, current = map(list, zip(*fractions, strict=True))
+        torch._foreach_lerp_(average, current, 1 - decay)
+        for count, latest in counts:
+            count.copy_(latest)
+        self.steps += 1
+        self.n_averaged += 1
 
     @torch.no_grad()
     def swap_with(self, model: nn.Module) -> None:
@@ -40,3 +57,11 @@ class EMA(AveragedModel):
             before = tensor.clone()
             tensor.copy_(average[name])
             average[name].copy_(before)
+
+    def _load_from_state_dict(self, *args: Any) -> None:
+        super()._load_from_state_dict(*args)
+        self.steps = int(self.n_averaged)
+
+
+def _tensors(model: nn.Module) -> Iterator[Tensor]:
+    return chain(model.parameters(), model.buffers())

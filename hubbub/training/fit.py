@@ -29,8 +29,9 @@ from hubbub.metrics import classification
 from hubbub.models.head import Head
 from hubbub.models.heads import build_head, candidates
 from hubbub.runtime import distributed
+from hubbub.runtime.allocator import keep_freed_memory
 from hubbub.runtime.devices import choose_device
-from hubbub.training.batches import Embeddings, Source, Stored, Waveforms
+from hubbub.training.batches import Embeddings, Source, Spectrograms, Stored, Waveforms
 from hubbub.training.module import EachEpoch, Training
 from hubbub.training.schedule import plateaus
 from hubbub.training.trainer import TrainError, build_trainer, checkpoint_callbacks, explain_errors, quiet
@@ -49,6 +50,8 @@ __all__ = [
 
 Rows = npt.NDArray[np.intp]
 Targets = npt.NDArray[np.int64]
+#: The largest size of the spectrograms that a part keeps [bytes]; larger ones are computed in each epoch.
+MOST_HELD = 2**30
 
 
 @dataclass(frozen=True)
@@ -171,7 +174,7 @@ def run_trainer(
 ) -> None:
     """Run Lightning's trainer on a module, seeded; `batches` replace the module's own. Raises `TrainError`."""
     settings = module.settings
-    with _seeded(module.seed), quiet(), explain_errors(settings):
+    with _seeded(module.seed), quiet(), explain_errors(settings), keep_freed_memory():
         trainer = build_trainer(
             settings, epochs, *_devices(module.classifier), callbacks=callbacks, loggers=loggers or []
         )
@@ -189,8 +192,8 @@ def build_module(
     each_epoch: EachEpoch | None = None,
 ) -> Training:
     """The Lightning module of a fit; the front end is fitted to the training part."""
-    source = _source(classifier, inputs, targets, train)
-    checks = _source(classifier, inputs, targets, validation) if len(validation) else None
+    source = _source(classifier, inputs, targets, train, True)
+    checks = _source(classifier, inputs, targets, validation, False) if len(validation) else None
     if len(source) and (frontend := classifier.frontend) and not classifier.frozen:
         source.to(torch.device("cpu"))
         rows = torch.arange(len(source)).split(classifier.recipe.train.batch_size)
@@ -202,14 +205,22 @@ def read_checkpoint(checkpoint: Path) -> dict[str, Any]:
     return torch.load(checkpoint, map_location="cpu", weights_only=True)
 
 
-def _source(classifier: TorchClassifier, inputs: Inputs | Segments, targets: Targets, clips: Rows) -> Source:
+def _source(
+    classifier: TorchClassifier, inputs: Inputs | Segments, targets: Targets, clips: Rows, learning: bool
+) -> Source:
+    """The examples of some clips; `learning` where they are augmented."""
     if isinstance(inputs, Segments):
         return Embeddings(inputs, clips, targets, classifier.network.fc.in_features)
     if isinstance(inputs, Arrays):
         return Stored(inputs, clips, targets)
     assert isinstance(inputs, Waves)
     recipe = classifier.recipe
-    return Waveforms(inputs, clips, targets, recipe.windows, crop=recipe.augment.crop)
+    waves = Waveforms(inputs, clips, targets, recipe.windows, crop=recipe.augment.crop)
+    frontend, size = classifier.frontend, recipe.windows.length
+    if frontend is None or frontend.logmel is None or (learning and recipe.augment.changes_waves):
+        return waves
+    held = len(waves) * frontend.n_mels * frontend.logmel.frames(size) * np.dtype(np.float32).itemsize
+    return Spectrograms(waves, frontend.logmel, recipe.train.batch_size) if held <= MOST_HELD else waves
 
 
 def fit_head(

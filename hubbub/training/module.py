@@ -31,6 +31,8 @@ __all__ = ["EachEpoch", "Training"]
 EachEpoch = Callable[[dict[str, float]], None]
 #: Weight of an auxiliary classifier's loss (Inception v3: Szegedy et al. 2016, as in torchvision).
 SIDE_SHARE = 0.4
+#: Steps of an accelerator between looks at their losses.
+UNCHECKED = 50
 
 
 class Training(lightning.LightningModule):
@@ -133,7 +135,7 @@ class Training(lightning.LightningModule):
         torch.manual_seed(step_seed)  # for dropout
         generator = torch.Generator(self.device if self.device.type == "cuda" else "cpu").manual_seed(step_seed)
         inputs = self.train_source.fetch(rows, generator)
-        targets = self.train_source.targets[rows].to(self.device)
+        targets = self.train_source.targets[rows].to(self.device, non_blocking=True)
         if self.mixing:
             targets = nn.functional.one_hot(targets, len(self.classifier.labels)).float()
         logits, targets = self._forward(inputs, targets, generator)
@@ -143,8 +145,9 @@ class Training(lightning.LightningModule):
         for side in self.network.side_logits():
             loss = loss + SIDE_SHARE * self._loss(side, targets)
         loss = loss * share + self.network.regulariser()
-        self._check_finite(loss.detach(), "the loss")
         self._losses.append(loss.detach())
+        if self.device.type == "cpu" or len(self._losses) % UNCHECKED == 0:
+            self._check_losses()
         return loss
 
     def _forward(self, inputs: Tensor, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -164,13 +167,15 @@ class Training(lightning.LightningModule):
         return nn.functional.cross_entropy(logits, targets, self.class_weights, label_smoothing=smoothing)
 
     def on_train_batch_end(self, outputs: Any, batch: Any, index: int) -> None:
-        if self.averaged and self.global_step > self.averaged.n_averaged:  # only after an optimizer step
-            self.averaged.update_parameters(self.learning)
+        if self.averaged and self.global_step > self.averaged.steps:  # only after an optimizer step
+            self.averaged.update(self.learning)
 
     def on_validation_epoch_start(self) -> None:
+        self._check_losses()
         self._swap_average()
 
     def on_train_epoch_end(self) -> None:
+        self._check_losses()
         right = torch.cat(self._right).float().cpu() if self._right else torch.zeros(0)
         losses, hits, seen = self._from_all_devices(
             float(torch.stack(self._losses).mean()), float(right.sum()), len(right)
@@ -191,14 +196,15 @@ class Training(lightning.LightningModule):
         rows = batch[0]
         inputs = self.validation_source.fetch(rows)  # type: ignore[union-attr]
         logits = self.network.head(inputs) if self.classifier.frozen else self.classifier.logits(inputs)
-        self._validated.append((rows, logits.float().cpu()))
+        self._validated.append((rows, logits.float()))
 
     def on_validation_epoch_end(self) -> None:
         self._swap_average()
         rows, logits = (torch.cat(parts) for parts in zip(*self._validated, strict=True))
         self._validated.clear()
-        rows, logits = (torch.cat(parts) for parts in self._from_all_devices(rows, logits))
-        self._check_finite(logits.sum(), "the sum of the validation logits")
+        rows, logits = (torch.cat(parts) for parts in self._from_all_devices(rows, logits.cpu()))
+        if not torch.isfinite(total := logits.sum()):
+            raise self._diverged("the sum of the validation logits", total)
         targets = self.validation_source.targets[rows]  # type: ignore[union-attr]
         metrics = classification.evaluate(targets.numpy(), logits.softmax(1).numpy())
         self._metrics = {
@@ -211,12 +217,21 @@ class Training(lightning.LightningModule):
         if self.averaged:
             self.averaged.swap_with(self.learning)
 
-    def _check_finite(self, value: Tensor, name: str) -> None:
-        if not torch.isfinite(value):
-            raise DivergedError(
-                f"{name} became {float(value)} in epoch {self.current_epoch + 1}, step {self.global_step + 1}. "
-                "The last good checkpoint is kept. Lower train.learning_rate, or set train.clip_norm."
-            )
+    def _check_losses(self) -> None:
+        """Raises `DivergedError` where one of the last losses is not finite. An accelerator's are looked at seldom,
+        because each look waits for all its work."""
+        infinite = ~torch.isfinite(torch.stack(self._losses[-UNCHECKED:]))
+        if infinite.any():
+            first = int(infinite.nonzero()[0])
+            raise self._diverged("the loss", self._losses[-UNCHECKED:][first], len(infinite) - 1 - first)
+
+    def _diverged(self, name: str, value: Tensor, before: int = 0) -> DivergedError:
+        """The error of a value that is not finite, `before` batches before this one."""
+        step = self.global_step + 1 - before // self.settings.accumulate
+        return DivergedError(
+            f"{name} became {float(value)} in epoch {self.current_epoch + 1}, step {step}. "
+            "The last good checkpoint is kept. Lower train.learning_rate, or set train.clip_norm."
+        )
 
     def _from_all_devices(self, *values: Any) -> list[list[Any]]:
         """The values of all devices: one list for each value."""

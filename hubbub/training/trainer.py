@@ -61,6 +61,7 @@ def build_trainer(
         logger=loggers,
         use_distributed_sampler=False,
         sync_batchnorm=several and device == "cuda",
+        benchmark=device == "cuda",  # the shapes of batches do not change
         reload_dataloaders_every_n_epochs=1,
         enable_progress_bar=sys.stderr.isatty(),
         enable_model_summary=False,

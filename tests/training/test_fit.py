@@ -20,7 +20,7 @@ from hubbub.data.clips import Clips
 from hubbub.data.open import open_clips
 from hubbub.metrics import classification
 from hubbub.training import fit as train
-from hubbub.training.batches import Waveforms
+from hubbub.training.batches import Spectrograms
 from hubbub.training.fit import TrainError, fit_head
 
 SETTINGS = ["data.limit=2", "train.epochs=4", "network.width=4", "train.batch_size=16", "train.learning_rate=0.01"]
@@ -254,15 +254,15 @@ def test_a_mode_head_trains_the_last_layer_on_embeddings_alone(recipe: Recipe, m
 def test_a_loss_that_is_no_number_stops_with_the_step_and_keeps_the_checkpoint(
     recipe: Recipe, material: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
-    """From the second epoch on, the sound of one part is infinite."""
-    fetch, calls = Waveforms.fetch, []
+    """From the second epoch on, the spectrograms of one part are infinite."""
+    fetch, calls = Spectrograms.fetch, []
 
-    def loud(self: Waveforms, rows: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
+    def loud(self: Spectrograms, rows: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
         calls.append(1)
         late = torch.inf if len(calls) > 15 and (generator is None) == (part == "validation") else 1.0
         return fetch(self, rows, generator) * late
 
-    monkeypatch.setattr(Waveforms, "fetch", loud)
+    monkeypatch.setattr(Spectrograms, "fetch", loud)
     with pytest.raises(TrainError, match=r"became nan in epoch 2, step \d+\. The last good checkpoint is kept\. Lower"):
         fit(recipe, material, tmp_path / "two")
     assert last(tmp_path / "two")["epoch"] == 0
@@ -427,7 +427,7 @@ def run(folder, **settings):
     waves = cache.decode_clips(clips, recipe.audio.rate_hz)
     split = splits.make_splits(clips, recipe.protocol)[0]
     model = TorchClassifier(recipe, clips.labels, seed=1)
-    def source(classifier, material, targets, rows):
+    def source(classifier, material, targets, rows, learning):
         made = Watched(material, rows, targets, recipe.windows)
         made.folder = folder
         return made
