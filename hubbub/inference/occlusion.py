@@ -17,7 +17,7 @@ Array = npt.NDArray[np.float32]
 #: A patch is two steps long and two bands high, and patches lie a step or a band apart.
 STEP_S, MOST_STEPS, BANDS = 0.125, 48, 6
 #: Rows of outputs that are scored at once.
-ROWS = 4096
+ROWS = 1024
 _LEAST = 1e-6  # a score nearer to 0 or 1 counts as this
 
 
