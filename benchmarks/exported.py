@@ -1,8 +1,8 @@
 """What an exported file costs and gains: `python benchmarks/exported.py runs/esc10-yamnet` (see docs/export.md).
 
-Each fold's classifier is exported, also to int8, and all three hear the fold's test clips, which none was trained on;
-the ranges of int8 come from clips of the other folds. Speed is that of all test clips' segments, from memory to
-probabilities, with each library's own number of threads.
+Each fold's classifier is exported, also to int8, and these and their `--fast` forms hear the fold's test clips, which
+none was trained on; the ranges of int8 come from clips of the other folds. Speed is that of all test clips' segments,
+from memory to probabilities, with each library's own number of threads.
 """
 
 import argparse
@@ -17,11 +17,12 @@ from hubbub.audio import decode
 from hubbub.classifier.base import Classifier
 from hubbub.classifier.export import INT8_CLIPS, Sounds, export
 from hubbub.classifier.load import load_torch
+from hubbub.classifier.onnx_classifier import OnnxClassifier
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.data.open import open_clips
 
 Array = npt.NDArray[np.float32]
-KINDS = ("torch", "onnx", "int8")
+KINDS = ("torch", "onnx", "onnx --fast", "int8", "int8 --fast")
 
 
 def judged(model: Classifier, clips: list[Array]) -> tuple[Array, float]:
@@ -48,19 +49,20 @@ def of_fold(folder: Path, model: TorchClassifier, most: int | None) -> dict[str,
 
     checked_on, cuts = Sounds(clips.name, waves(others), targets[others]), [model.cut(wave) for wave in waves(tested)]
     found, decisions = {}, None
-    for kind in KINDS:
-        with tempfile.TemporaryDirectory() as temporary:
-            file = Path(temporary) / "x.onnx"
-            heard = model if kind == "torch" else export(model, file, checked_on, int8=kind == "int8")
-            written = [file] if file.exists() else list((folder / "classifier").iterdir())
-            size = sum(part.stat().st_size for part in written) / 1e6
-            if kind == "int8":
-                print(f"fold {fold}: {heard.exported['int8']['rounded']} rounded")
+    with tempfile.TemporaryDirectory() as temporary:
+        for kind in KINDS:
+            form, _, fast = kind.partition(" ")
+            file = Path(temporary) / f"{form}.onnx"
+            if form != "torch" and not fast:
+                written = export(model, file, checked_on, int8=form == "int8")
+                print(f"fold {fold}: {written.exported}", flush=True)
+            heard = model if form == "torch" else OnnxClassifier.load(file, fast=bool(fast))
+            parts = [file] if file.exists() else list((folder / "classifier").iterdir())
             scores, speed = judged(heard, cuts)
-        decided = scores.argmax(axis=1)
-        decisions = decided if decisions is None else decisions
-        right, same = (decided == targets[tested]).mean(), (decided == decisions).mean()
-        found[kind] = (float(right), float(same), speed, size)
+            decided = scores.argmax(axis=1)
+            decisions = decided if decisions is None else decisions
+            right, same = (decided == targets[tested]).mean(), (decided == decisions).mean()
+            found[kind] = (float(right), float(same), speed, sum(part.stat().st_size for part in parts) / 1e6)
     return found
 
 

@@ -3,7 +3,8 @@
     python -m benchmarks.logmel [--clips 32] [--repeats 5]
 
 Peers: librosa, and `torch.stft` alone, which computes no mel bands and no logarithm. For the busy row, another process
-holds one core.
+holds one core. Threads that spin while they wait make that row several times as long; `run_all` and the command line of
+hubbub set OMP_WAIT_POLICY=PASSIVE.
 """
 
 from contextlib import nullcontext

@@ -28,13 +28,14 @@ SCRIPTS = (
     "epoch",
     "esc50",
     "growth",
+    "accelerator",
 )
 
 
 def rows_of(script: str, repeats: int) -> list[dict[str, Any]]:
     """The rows that a benchmark prints. Where it fails, a row says so, and the others go on."""
     # As the command line of hubbub sets it, so that waiting threads do not spin.
-    environment = {"GOMP_SPINCOUNT": "1000"} | os.environ
+    environment = {"OMP_WAIT_POLICY": "PASSIVE"} | os.environ
     command = [sys.executable, "-m", f"benchmarks.{script}", "--repeats", str(repeats)]
     rows = []
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:

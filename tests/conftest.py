@@ -14,7 +14,7 @@ from tests.helpers.serving import served, served_model, servers, strict
 __all__ = ["servers", "browser", "served", "served_model", "show", "strict"]
 
 # As the command line has it; before torch is imported.
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 if "PYTEST_XDIST_WORKER" in os.environ:  # a core each
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 # The same examples every time, on a busy machine too, and no .hypothesis folder.

@@ -21,7 +21,7 @@ from hubbub.classifier.prediction import Embeddings, Prediction, best_classes
 from hubbub.config.recipe import Recipe
 from hubbub.errors import HubbubError
 
-__all__ = ["PRECOMPUTED", "SAVED_IN", "Classifier", "ClassifierError", "InvalidScoresError"]
+__all__ = ["PRECOMPUTED", "SAVED_IN", "Classifier", "ClassifierError", "InvalidScoresError", "view_of"]
 
 Array = npt.NDArray[np.float32]
 #: The endings of files that are spectrograms, or images of them.
@@ -50,6 +50,8 @@ class Classifier(ABC):
     card: dict[str, Any]
     #: Temperatures and the threshold of open-set rejection, fitted on validation clips.
     confidence: Confidence = Confidence()
+    #: How the network computes: in single precision, or in shorter numbers where they were asked for.
+    precision: str = "single"
 
     @abstractmethod
     def to(self, device: str) -> Self:
@@ -127,7 +129,7 @@ class Classifier(ABC):
         rows = []
         for start in range(0, len(segments), self.batch):
             batch = segments[start : start + self.batch]
-            rows.append(np.concatenate([self.forward(_view(batch, *view)) for view in self.views], axis=1))
+            rows.append(np.concatenate([self.forward(view_of(batch, *view)) for view in self.views], axis=1))
         return np.concatenate(rows)
 
     @property
@@ -306,7 +308,7 @@ def _refuse_several(source: Any) -> None:
         )
 
 
-def _view(segments: Array, level: windows.Level, shift: float) -> Array:
+def view_of(segments: Array, level: windows.Level, shift: float) -> Array:
     """A copy of segments `[B, N]` in one of the views."""
     view = windows.at_level(segments, level)
     return np.roll(view, round(shift * view.shape[-1]), axis=-1) if shift else np.array(view)

@@ -23,12 +23,9 @@ from hubbub.audio import decode
 from hubbub.classifier import onnx_classifier, quantize
 from hubbub.classifier.onnx_classifier import ANY_LENGTH, BATCH, EMBEDDINGS, LOGITS, SEGMENTS, OnnxClassifier
 from hubbub.classifier.torch_classifier import TorchClassifier
-from hubbub.config.data import Data
-from hubbub.data.clips import ClipsError
-from hubbub.data.open import open_section
 from hubbub.errors import HubbubError
+from hubbub.models.network import Network
 from hubbub.runtime import files
-from hubbub.runtime.homes import StoreError
 from hubbub.runtime.progress import track
 
 if TYPE_CHECKING:
@@ -62,6 +59,12 @@ class Sounds:
 def sounds(model: TorchClassifier, most: int = CLIPS) -> Sounds:
     """Clips to check an export on: of the classifier's own data set, else of ESC-50, else of `street`, which is
     synthesised."""
+    # Here, since YAMNet's first export needs none of them, and pandas takes long to import.
+    from hubbub.config.data import Data
+    from hubbub.data.clips import ClipsError
+    from hubbub.data.open import open_section
+    from hubbub.runtime.homes import StoreError
+
     for data in (model.recipe.data, Data(name="esc50"), Data(name="street")):
         try:
             held = data.model_copy(update={"allow_missing": True})
@@ -123,9 +126,7 @@ def exported(model: TorchClassifier, checked_on: Sounds, *, int8: bool = False) 
 @contextmanager
 def _double_precision(network: nn.Module) -> Iterator[None]:
     """Compute spectra in double precision, where a network can, so that rounding does not count as a difference."""
-    from hubbub.models.esresnext import ESResNeXt
-
-    parts = [part for part in network.modules() if isinstance(part, ESResNeXt)]
+    parts = [part for part in network.modules() if isinstance(part, Network)]
     for part in parts:
         part.exact = True
     try:

@@ -17,13 +17,13 @@ from hubbub.classifier.saved import CARD, EXPORTED, read_card
 from hubbub.config.recipe import RECIPE
 from hubbub.errors import count, examples
 from hubbub.runtime import download, files, homes
-from hubbub.runtime.devices import is_cpu
+from hubbub.runtime.devices import has_bfloat16, is_cpu
 
 if TYPE_CHECKING:
     from hubbub.classifier.torch_classifier import TorchClassifier
     from hubbub.models.custom import NetworkFactory
 
-__all__ = ["default_model", "load", "load_torch"]
+__all__ = ["default_model", "is_exported", "load", "load_torch"]
 
 YAMNET = "yamnet"
 #: Part of the name of YAMNet's exported file. Raise it when exports change, so that it is exported again.
@@ -44,11 +44,12 @@ def load(
 
     `device` is that of torch; `auto` is the fastest here. On the CPU the exported network that a classifier carries
     runs, which imports no torch; one without runs on torch. `fast` computes in the shortest numbers that this processor
-    has, at a small loss of precision (docs/performance.md); it needs `hubbub[fast]`. `network` is the class or function
+    has, at a small loss of precision (docs/performance.md), which needs `hubbub[fast]`; on an NVIDIA accelerator in
+    bfloat16. `network` is the class or function
     that made the network of a classifier that was trained with it. Raises `ClassifierError` for anything else, and for
     a damaged or incomplete classifier.
     """
-    if _is_exported(name):
+    if is_exported(name):
         if network is not None:
             raise ClassifierError(f"{name} is an exported file, which holds its network. Leave network= out.")
         return OnnxClassifier.load(Path(name), fast=fast).to(device)
@@ -59,12 +60,15 @@ def load(
         if os.path.isfile(folder / EXPORTED):
             read_card(folder)
             return OnnxClassifier.load(folder / EXPORTED, fast=fast)
+    classifier = load_torch(name, network).to(device)
     if fast:
-        raise ClassifierError(
-            f"{name} runs on torch here, which --fast does not change: it is for classifiers that carry an exported "
-            "network, on the processor. Leave --fast out."
-        )
-    return load_torch(name, network).to(device)
+        if not has_bfloat16(classifier.device.type):
+            raise ClassifierError(
+                f"{name} runs on torch here, which --fast does not change: it is for classifiers that carry an "
+                "exported network, on the processor, and for NVIDIA accelerators with bfloat16. Leave --fast out."
+            )
+        classifier.precision = "bfloat16"
+    return classifier
 
 
 def load_torch(name: str | os.PathLike[str], network: "NetworkFactory | None" = None) -> "TorchClassifier":
@@ -102,7 +106,7 @@ def _classifier_folder(name: str | os.PathLike[str]) -> Path:
             "the model's name is empty. Give a run folder (runs/NAME), a saved classifier, or 'yamnet'."
         )
     folder = Path(name)
-    if _is_exported(name):
+    if is_exported(name):
         raise ClassifierError(
             f"{name} is an exported file, which has no gradients and cannot be opened up. Give the run folder or "
             "classifier it came from."
@@ -144,5 +148,6 @@ def default_model() -> str:
     return YAMNET
 
 
-def _is_exported(name: str | os.PathLike[str]) -> bool:
+def is_exported(name: str | os.PathLike[str]) -> bool:
+    """Whether a classifier's name is that of an exported file."""
     return Path(name).suffix.lower() == ENDING

@@ -74,8 +74,6 @@ class OnnxClassifier(Classifier):
         #: The versions that exported it, and the measurements made then; see `export.export`.
         self.exported: dict[str, Any] = properties["exported"]
         self._head = open_session(properties["head"], source) if properties["head"] else None
-        #: How the network computes: single precision, and shorter numbers where `fast` was asked for.
-        self.precision = "single"
         if fast:
             from hubbub.classifier import fast_session
 
@@ -121,7 +119,7 @@ class OnnxClassifier(Classifier):
 
     @property
     def batch(self) -> int:
-        return PART * cores()
+        return 2 * PART * cores()
 
     def _run(self, names: list[str], segments: Array) -> list[Array]:
         """The named outputs of the graph for segments `[B, N]`. Each core computes a part of them on its own: threads

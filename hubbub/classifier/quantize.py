@@ -28,7 +28,7 @@ Array = npt.NDArray[np.float32]
 #: Operations with weights.
 LAYERS = ("Conv", "Gemm", "MatMul")
 #: The mean cosine of the embeddings before and after that is kept.
-ALIKE = 0.995
+ALIKE = 0.99
 #: Segments that it is measured on.
 CHECKED = 64
 #: The smallest range of a channel as a share of the largest, when ranges are made alike: in one that was silent, other

@@ -8,8 +8,8 @@ text dump: loading never executes anything from it, and a file that was changed 
 import hashlib
 import json
 import os
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -25,18 +25,19 @@ from torch.overrides import TorchFunctionMode
 from hubbub.audio import image_files
 from hubbub.audio.frontend import FrontEnd
 from hubbub.classifier import pooling
-from hubbub.classifier.base import Classifier, ClassifierError
+from hubbub.classifier.base import Classifier, ClassifierError, view_of
 from hubbub.classifier.metadata import read_metadata
 from hubbub.classifier.saved import CARD, EXPORTED, FORMAT, HEAD, NETWORK, read_card, sign
+from hubbub.classifier.saved_torch import check_factory, check_tensors, refuse_not_finite
 from hubbub.config import sections as settings
 from hubbub.config.data import Data
 from hubbub.config.recipe import Recipe
-from hubbub.models.custom import PREFIX, NetworkFactory, is_custom, name_of, with_custom
+from hubbub.models.custom import PREFIX, NetworkFactory, is_custom, with_custom
 from hubbub.models.network import FRONTEND, Network, NetworkError
 from hubbub.models.registry import build_network
 from hubbub.models.yamnet import class_names, load_yamnet
 from hubbub.runtime import files
-from hubbub.runtime.devices import choose_device
+from hubbub.runtime.devices import choose_device, full_precision
 
 if TYPE_CHECKING:
     from hubbub.models.head import Head
@@ -131,9 +132,36 @@ class TorchClassifier(Classifier):
 
     def forward(self, segments: Array) -> Array:
         """Embeddings where the network is frozen, else logits."""
-        with torch.inference_mode():
-            batch = torch.from_numpy(segments).to(self.device)
-            return (self.embeddings if self.frozen else self.logits)(batch).float().cpu().numpy()
+        with self._predicting():
+            return self._forward(segments).cpu().numpy()
+
+    def outputs(self, segments: Array) -> Array:
+        """As every classifier's. An accelerator gets its next batch while it computes: it is waited for at the end."""
+        if self.device.type == "cpu":
+            return super().outputs(segments)
+        with self._predicting():
+            rows = []
+            for start in range(0, len(segments), self.batch):
+                batch = segments[start : start + self.batch]
+                rows.append(torch.cat([self._forward(view_of(batch, *view)) for view in self.views], dim=1))
+            return torch.cat(rows).cpu().numpy()
+
+    def _forward(self, segments: Array) -> Tensor:
+        """As `forward`, on the device, which may still be computing."""
+        return (self.embeddings if self.frozen else self.logits)(self._on_device(segments)).float()
+
+    def _on_device(self, segments: Array) -> Tensor:
+        batch = torch.from_numpy(segments)
+        if self.device.type == "cuda":  # it copies from pinned memory by itself
+            return batch.pin_memory().to(self.device, non_blocking=True)
+        return batch.to(self.device)
+
+    @contextmanager
+    def _predicting(self) -> Iterator[None]:
+        """No gradients, and the numbers of `precision`."""
+        short = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
+        with torch.inference_mode(), short, full_precision(self.device.type):
+            yield
 
     def segment_embeddings(self, segments: Array) -> Array:
         if self.recipe.head.name == "none" and not isinstance(self.network.fc, nn.Linear):
@@ -141,8 +169,8 @@ class TorchClassifier(Classifier):
                 f"the output of {self.recipe.network.name.removeprefix(PREFIX)} is not that of a linear layer, so it "
                 "has no embeddings. End it in nn.Linear and train it again."
             )
-        with torch.inference_mode():
-            return self.embeddings(torch.from_numpy(segments).to(self.device)).float().cpu().numpy()
+        with self._predicting():
+            return self.embeddings(self._on_device(segments)).float().cpu().numpy()
 
     def head_logits(self, outputs: Array) -> Array:
         if self.head is not None:
@@ -151,7 +179,7 @@ class TorchClassifier(Classifier):
             raise ClassifierError("this classifier's head has not been fitted. Train it first.")
         if not self.frozen:
             return outputs
-        with torch.inference_mode():
+        with self._predicting():
             return self.network.head(torch.from_numpy(outputs).to(self.device)).float().cpu().numpy()
 
     def load_precomputed(self, file: Path) -> npt.NDArray[Any]:
@@ -256,15 +284,15 @@ class TorchClassifier(Classifier):
         content = read_card(folder)
         metadata = read_metadata(content, str(folder / CARD))
         recipe = metadata.recipe
-        _check_factory(folder, recipe, network)
+        check_factory(folder, recipe, network)
         with nullcontext() if network is not None else _Uninitialised():
             model = cls(recipe, metadata.labels, network=network, activation=metadata.activation, card=metadata.card)
         model.recipe, model.confidence = recipe, metadata.confidence
         state = safetensors.torch.load_file(folder / NETWORK)
-        _refuse_not_finite(folder / NETWORK, state)
+        refuse_not_finite(folder / NETWORK, state)
         statistics = {name: state.pop(f"{FRONTEND}{name}") for name in model._statistics()}
         if network is not None:
-            _check_tensors(folder, recipe, network, state, model.network.state_dict())
+            check_tensors(folder, recipe, network, state, model.network.state_dict())
         model.network.load_state_dict(state, strict=True)
         if model.frontend:
             model.frontend.load_state_dict(statistics, strict=True)
@@ -277,7 +305,7 @@ class TorchClassifier(Classifier):
                 if name.endswith(".txt")
             }
             arrays = safetensors.torch.load_file(folder / HEAD)
-            _refuse_not_finite(folder / HEAD, arrays)
+            refuse_not_finite(folder / HEAD, arrays)
             unfitted = build_head(recipe.head, candidates(recipe.head)[0])
             plain = {name: tensor.numpy() for name, tensor in arrays.items()}
             model.head = unfitted.restore(plain, texts, len(metadata.labels))
@@ -302,43 +330,6 @@ def load_audioset() -> TorchClassifier:
     )
     card = {"trained_on": "AudioSet, by YAMNet's authors"}
     return TorchClassifier(recipe, class_names(), network=load_yamnet(), activation="sigmoid", card=card)
-
-
-def _check_factory(folder: Path, recipe: Recipe, network: NetworkFactory | None) -> None:
-    """Refuse a network of the caller's own that is missing, or that the classifier does not need."""
-    name = recipe.network.name
-    if is_custom(name) and network is None:
-        mine = name.removeprefix(PREFIX)
-        raise ClassifierError(
-            f"{folder}: this classifier's network is your class {mine}, which hubbub does not import. Load it in "
-            f"Python, with the class: hubbub.load('{folder}', network={mine.rpartition('.')[2]})"
-        )
-    if network is not None and not is_custom(name):
-        raise ClassifierError(f"{folder}: this classifier's network is hubbub's own '{name}'. Leave network= out.")
-
-
-def _check_tensors(
-    folder: Path, recipe: Recipe, network: NetworkFactory, state: dict[str, Tensor], own: dict[str, Tensor]
-) -> None:
-    """Refuse a network whose tensors are not those of the saved one."""
-    saved, made = ({name: list(x.shape) for name, x in tensors.items()} for tensors in (state, own))
-    differing = [name for name in (*saved, *made) if saved.get(name) != made.get(name)]
-    if differing:
-        name = differing[0]
-        raise ClassifierError(
-            f"{folder} does not fit network={name_of(network)}: '{name.removeprefix('body.')}' is "
-            f"{saved.get(name, 'not there')} in the file and {made.get(name, 'not there')} in the network. Give "
-            f"{recipe.network.name.removeprefix(PREFIX)} as it was in training."
-        )
-
-
-def _refuse_not_finite(file: Path, tensors: dict[str, Tensor]) -> None:
-    for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not tensor.isfinite().all():
-            raise ClassifierError(
-                f"{file}: '{name}' holds values that are not finite numbers. Train it again, e.g. with a lower "
-                "train.learning_rate, or copy it again from its source."
-            )
 
 
 def _plain(arrays: dict[str, Array]) -> dict[str, Array]:

@@ -13,7 +13,9 @@ WORDS = {"original": "the recording", "listened": "the part that the model used"
 
 
 def explain(
-    model: Annotated[str, typer.Argument(help="A run folder, a saved classifier, or 'yamnet'.")],
+    model: Annotated[
+        str, typer.Argument(help="A run folder, a saved classifier, an exported file (.onnx), or 'yamnet'.")
+    ],
     file: Annotated[Path, typer.Argument(help="A sound file; or an image or .npy file, if the model takes those.")],
     label: Annotated[
         str | None, typer.Option("--label", help="The class to explain. Default: the predicted one.")
@@ -21,6 +23,12 @@ def explain(
     out_dir: Annotated[
         Path | None, typer.Option("--out", help="Folder for images and sounds. Default: explanations/FILE.")
     ] = None,
+    occlusion: Annotated[
+        bool,
+        typer.Option(
+            "--occlusion", help="Remove patches of the sound, also where Grad-CAM is possible. Exported files: always."
+        ),
+    ] = False,
     device: Device = None,
     debug: Debug = False,
 ) -> None:
@@ -31,17 +39,19 @@ def explain(
     Example: hubbub explain runs/demo street.wav
     """
     from hubbub.classifier.base import PRECOMPUTED
-    from hubbub.classifier.load import load_torch
+    from hubbub.classifier.load import is_exported, load, load_torch
     from hubbub.inference.formats import name_of
     from hubbub.inference.stretches import explain_strongest
     from hubbub.report.explanation import write_spectrogram_explanation, write_strongest
 
-    classifier = load_torch(model).to(device or "auto")
+    device = device or "auto"
+    scores_suffice = occlusion or is_exported(model)  # then nothing needs torch
+    classifier = load(model, device=device) if scores_suffice else load_torch(model).to(device)
     folder = out_dir or Path("explanations") / file.stem
     if file.suffix.lower() in PRECOMPUTED:
         card = write_spectrogram_explanation(classifier, file, folder, label)
     else:
-        card = write_strongest(classifier, explain_strongest(classifier, file, label), folder)
+        card = write_strongest(classifier, explain_strongest(classifier, file, label, occlusion=occlusion), folder)
     out.print(f"{name_of(card['label'])}, by {card['method']}")
     for remark in card["remarks"]:
         out.print(remark, style="yellow", soft_wrap=True)

@@ -147,8 +147,8 @@ class _EscapingFormatter(logging.Formatter):
 
 def main() -> None:
     """Runs the command line. A `HubbubError` is printed as one line, and the exit status is 2."""
-    # OpenMP threads that spin long while they wait slow everything down as soon as another program needs a core.
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    # OpenMP threads that spin while they wait slow everything down as soon as another program needs a core.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if sys.stderr is None:  # it is closed for some services
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - until the process ends
     handler = logging.StreamHandler()

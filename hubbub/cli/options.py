@@ -64,7 +64,7 @@ Fast = Annotated[
     bool,
     typer.Option(
         "--fast",
-        help="Compute in the shortest numbers that the processor has. It needs the extra 'fast'.",
+        help="Compute in the shortest numbers that the processor has. It needs the extra 'fast', an accelerator none.",
     ),
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
@@ -167,10 +167,9 @@ def log(line: str) -> None:
 def load_classifier(name: str, device: str | None, fast: bool) -> "Classifier":
     """The classifier that a command names; `fast` says on standard error what it computes in."""
     from hubbub.classifier.load import load
-    from hubbub.classifier.onnx_classifier import OnnxClassifier
 
     classifier = load(name, device=device or "auto", fast=fast)
-    if fast and isinstance(classifier, OnnxClassifier):
+    if fast:
         err.print(f"fast: {classifier.precision}", soft_wrap=True)
     return classifier
 

@@ -7,7 +7,6 @@ import typer
 from rich.table import Table
 
 from hubbub.cli.options import AllowMissing, Data, Debug, Device, Name, Out, Quick, Settings, as_settings, log, out
-from hubbub.config.settings import short_value
 
 __all__ = ["lr_find", "tune"]
 
@@ -92,6 +91,8 @@ def lr_find(
 
 def _print_trials(summary: dict[str, Any], folder: Path) -> None:
     import pandas as pd
+
+    from hubbub.config.settings import short_value
 
     name, best = summary["objective"], summary["best"]
     trials = pd.read_csv(folder / "trials.csv")

@@ -2,7 +2,8 @@
 
 Grad-CAM is Selvaraju et al. 2017 (https://arxiv.org/abs/1610.02391), computed by captum from the gradient of the clip's
 decision, so that the head and the pooling of segments are part of it. Where there is no gradient, patches of the sound
-are removed and the scores compared (occlusion: Zeiler & Fergus 2014, https://arxiv.org/abs/1311.2901).
+are removed and the scores compared (occlusion: Zeiler & Fergus 2014, https://arxiv.org/abs/1311.2901). Occlusion needs
+scores only, so this module imports torch only for Grad-CAM.
 Deletion and insertion curves are Petsiuk et al. 2018 (https://arxiv.org/abs/1806.07421). Audio masked by a map, to be
 listened to, follows Parekh et al. 2022 (https://arxiv.org/abs/2202.11479); here the mask lies on the spectrum.
 
@@ -13,28 +14,28 @@ A map shows where the decision came from, not that it is right. Front ends and n
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import nn
 
 from hubbub.audio import decode, waves
 from hubbub.classifier.base import Classifier
-from hubbub.classifier.prediction import Prediction
-from hubbub.classifier.torch_classifier import TorchClassifier
+from hubbub.classifier.onnx_classifier import OnnxClassifier
+from hubbub.classifier.prediction import Array, Prediction
 from hubbub.errors import HubbubError, did_you_mean
-from hubbub.inference.gradcam import Array, class_maps, gradcam, why_not_gradcam
 from hubbub.inference.occlusion import occlude
 from hubbub.inference.stft import Grid
 from hubbub.inference.stream import limit_length
+
+if TYPE_CHECKING:
+    from hubbub.classifier.torch_classifier import TorchClassifier
 
 __all__ = [
     "ExplainError",
     "Explanation",
     "SegmentMap",
-    "check_classifier",
+    "check_label",
     "curves",
     "explain",
     "explain_spectrogram",
@@ -105,33 +106,38 @@ class Explanation:
 
 
 def explain(
-    classifier: TorchClassifier,
+    classifier: Classifier,
     source: str | Path | BinaryIO | decode.Sound | npt.ArrayLike,
     rate_hz: int | None = None,
     label: str | None = None,
+    *,
+    occlusion: bool = False,
 ) -> Explanation:
     """What `Classifier.read` takes -> the `Explanation` of `label`, by default the class with the highest score.
 
-    The plain view of each segment is explained: its first level, not shifted. Raises `ExplainError` for a label that
-    the classifier does not have and for an exported classifier, `AudioError` for a recording that cannot be read.
+    Grad-CAM explains the plain view of each segment: its first level, not shifted. `occlusion` is used where it is
+    asked for, and where Grad-CAM is not possible. Raises `ExplainError` for a label that the classifier does not have,
+    `AudioError` for a recording that cannot be read.
     """
-    check_classifier(classifier, label)
+    check_label(classifier, label)
     of_file = classifier.takes_sound and (isinstance(source, str | Path) or hasattr(source, "read"))
     with decode.open_sound(source) if of_file else nullcontext(source) as opened:  # type: ignore[arg-type]
         wave, seconds, warnings = classifier.read(
             limit_length(opened, _check_length) if isinstance(opened, decode.Sound) else opened, rate_hz
         )
     _check_length(seconds)
-    prediction = classifier.eval().classify(wave, classifier.rate_hz)
+    why_not = "" if occlusion else _why_not_gradcam(classifier)
+    prediction = classifier.classify(wave, classifier.rate_hz)
     prediction = replace(prediction, known=waves.known_unless_silent(prediction.known, warnings), warnings=warnings)
     label = label or prediction.label
     grid = Grid(len(wave), classifier.rate_hz)
-    why_not = why_not_gradcam(classifier)
-    if why_not:
+    if occlusion or why_not:
         clip, parts = occlude(classifier, wave, grid, label)
-        caveats = [why_not]
+        caveats = [why_not] if why_not else []
     else:
-        parts, caveats = gradcam(classifier, wave, grid, label, prediction)
+        from hubbub.inference.gradcam import gradcam
+
+        parts, caveats = gradcam(_with_gradients(classifier), wave, grid, label, prediction)
         clip = grid.joined(parts)
     if not clip.any():
         caveats.append(f"no part of the sound raises the score of '{label}': the map is empty.")
@@ -141,26 +147,50 @@ def explain(
         SegmentMap(float(start), float(end), float(score), grid.times[frames], part / np.float32(strongest))
         for (start, end), score, (frames, part) in zip(spans, scores, parts, strict=True)
     )
-    method = "occlusion" if why_not else "Grad-CAM"
+    method = "occlusion" if occlusion or why_not else "Grad-CAM"
     heat = clip / (clip.max() or 1.0)
     return Explanation(
         prediction, label, method, tuple(caveats), wave, classifier.rate_hz, heat, grid.times, grid.hz, segments
     )
 
 
-def explain_spectrogram(classifier: TorchClassifier, array: npt.NDArray[Any], label: str) -> tuple[Array, Array]:
+def _why_not_gradcam(classifier: Classifier) -> str:
+    """Why occlusion is used instead of Grad-CAM, where nobody asked for it; empty where Grad-CAM is possible."""
+    if isinstance(classifier, OnnxClassifier):
+        return (
+            "an exported network has no gradients: patches of the sound were removed instead. Grad-CAM needs the run "
+            "folder that it came from."
+        )
+    from hubbub.inference.gradcam import why_not_gradcam
+
+    return why_not_gradcam(_with_gradients(classifier))
+
+
+def _with_gradients(classifier: Classifier) -> "TorchClassifier":
+    from hubbub.classifier.torch_classifier import TorchClassifier
+
+    assert isinstance(classifier, TorchClassifier)
+    return classifier.eval()
+
+
+def explain_spectrogram(classifier: Classifier, array: npt.NDArray[Any], label: str) -> tuple[Array, Array]:
     """A stored spectrogram `[F, W]` or image `[C, F, W]` -> the network's input `[F', W']` or `[3, F', W']`, and the
     Grad-CAM map of `label` on it, `[F', W']` from 0 to 1. Row 0 is the lowest band.
 
     Raises `ExplainError` where the network has no feature map, or the head no gradient.
     """
-    assert classifier.frontend  # networks on waves take no arrays
-    if why_not_gradcam(classifier):
+    import torch
+    from torch import nn
+
+    from hubbub.inference.gradcam import class_maps
+
+    if _why_not_gradcam(classifier):
         raise ExplainError(f"no map of {classifier.recipe.network.name}: Grad-CAM needs gradients and a map.")
-    batch = array[None]
+    model, batch = _with_gradients(classifier), array[None]
+    assert model.frontend  # networks on waves take no arrays
     with torch.no_grad():
-        shown = classifier.frontend.render(torch.from_numpy(np.array(batch)).to(classifier.device))[0].cpu()
-    cam = class_maps(classifier.eval(), batch, label, np.ones(1, dtype=np.float32))
+        shown = model.frontend.render(torch.from_numpy(np.array(batch)).to(model.device))[0].cpu()
+    cam = class_maps(model, batch, label, np.ones(1, dtype=np.float32))
     heat = nn.functional.interpolate(cam[:, None], shown.shape[-2:], mode="bilinear")[0, 0]
     return shown.numpy(), (heat / heat.max().clamp_min(torch.finfo(heat.dtype).tiny)).numpy()
 
@@ -173,13 +203,8 @@ def _check_length(seconds: float) -> None:
         )
 
 
-def check_classifier(classifier: Classifier, label: str | None) -> None:
-    """Raise `ExplainError` for an exported classifier, and where it has no such class."""
-    if not isinstance(classifier, TorchClassifier):
-        raise ExplainError(
-            "this classifier is an exported file, which has no gradients and cannot be opened up. Give the run folder "
-            "or classifier it came from."
-        )
+def check_label(classifier: Classifier, label: str | None) -> None:
+    """Raise `ExplainError` where the classifier has no such class."""
     if label is not None and label not in classifier.labels:
         raise ExplainError(f"the classifier knows no '{label}'. {did_you_mean(label, classifier.labels)}")
 
@@ -192,7 +217,7 @@ def split_audio(explanation: Explanation) -> tuple[Array, Array]:
 
 
 def curves(
-    classifier: TorchClassifier, explanation: Explanation, heat: Array | None = None, steps: int = 10
+    classifier: Classifier, explanation: Explanation, heat: Array | None = None, steps: int = 10
 ) -> tuple[Array, Array]:
     """Deletion and insertion curves: the label's score after 0, 1 / `steps` .. all cells of the spectrum were removed,
     and after as many were added to silence, the strongest of the map (or of `heat` on its grid) first: two arrays

@@ -7,7 +7,7 @@ so that it works for any classifier, with or without gradients, and in all views
 import numpy as np
 import numpy.typing as npt
 
-from hubbub.classifier.torch_classifier import TorchClassifier
+from hubbub.classifier.base import Classifier
 from hubbub.inference.stft import Grid
 from hubbub.runtime.progress import track
 
@@ -17,13 +17,11 @@ Array = npt.NDArray[np.float32]
 #: A patch is two steps long and two bands high, and patches lie a step or a band apart.
 STEP_S, MOST_STEPS, BANDS = 0.125, 48, 6
 #: Rows of outputs that are scored at once.
-ROWS = 4096
+ROWS = 1024
 _LEAST = 1e-6  # a score nearer to 0 or 1 counts as this
 
 
-def occlude(
-    classifier: TorchClassifier, wave: Array, grid: Grid, label: str
-) -> tuple[Array, list[tuple[slice, Array]]]:
+def occlude(classifier: Classifier, wave: Array, grid: Grid, label: str) -> tuple[Array, list[tuple[slice, Array]]]:
     """Wave `[T]` -> the map `[bins, frames]` of how far the log-odds of the clip's score fall without each cell, 0 or
     more; and each segment's frames on the grid with a map of its own, times its score."""
     index, base = classifier.labels.index(label), classifier.cut(wave)
@@ -56,7 +54,7 @@ def occlude(
 
 
 def _outputs_without(
-    classifier: TorchClassifier,
+    classifier: Classifier,
     wave: Array,
     grid: Grid,
     spectrum: npt.NDArray[np.complex64],

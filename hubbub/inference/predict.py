@@ -10,8 +10,9 @@ import sys
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -35,8 +36,11 @@ if TYPE_CHECKING:
 
 __all__ = ["PredictError", "predict_files", "predict_recording"]
 
-#: Recordings decoded at the same time, and how many pieces of each, of some seconds, ahead of the network.
-DECODERS, PIECES = min(4, processes.cores()), 4
+#: Recordings decoded at the same time, how many pieces of each, of some seconds, and how many recordings ahead of the
+#: network: it takes the segments of several short ones at a time.
+DECODERS, PIECES, AHEAD = min(4, processes.cores()), 4, 8
+#: Batches that wait for the network, so that it never waits for them.
+IN_FLIGHT = 2
 
 
 class PredictError(HubbubError):
@@ -51,7 +55,7 @@ def predict_recording(
     if isinstance(source, str | Path) and Path(source).suffix.lower() in PRECOMPUTED:
         return _predict_precomputed(model, Path(source), options)
     scorer = _scorer(model, options)
-    for piece in pieces(model, source):
+    for piece in _joined(pieces(model, source), model.batch):
         if len(piece.segments):
             scorer.add(model.outputs(piece.segments), piece.segments, piece.spans)
     scorer.end()
@@ -68,8 +72,9 @@ def predict_files(
     """The result of each file, `-` being standard input, in order. A file that cannot be read gives an error, and the
     others go on. `progress(path, share)` is called with the share of a file that is done, where its length is known."""
     waiting: deque[_Recording] = deque()
-    batch = _Batch(model)
-    with closing(prefetch((partial(_guarded, model, path) for path in paths), DECODERS, PIECES)) as queues:  # type: ignore[type-var]
+    recordings = prefetch((partial(_guarded, model, path) for path in paths), DECODERS, PIECES, AHEAD)
+    with ThreadPoolExecutor(1) as network, closing(recordings) as queues:  # type: ignore[type-var]
+        batch = _Batch(model, network)
         for path, pieces in zip(paths, queues, strict=True):
             recording = _Recording(path, _scorer(model, options), options.scores)
             waiting.append(recording)
@@ -88,7 +93,7 @@ def predict_files(
             progress(path, 1.0)
             while waiting and waiting[0].done:
                 yield waiting.popleft().result(model, name)
-    batch.flush()
+        batch.flush()
     yield from (recording.result(model, name) for recording in waiting)
 
 
@@ -125,6 +130,25 @@ def pieces(model: "Classifier", source: str | Path | BinaryIO | decode.Sound) ->
             raise PredictError(f"{name}: {error}") from error
         warnings = tuple(dict.fromkeys([*sound.warnings, *stream.warnings]))
         yield Piece(*last, sound.rate_hz, stream.seconds, 1.0, warnings)
+
+
+def _joined(pieces: Iterator[Piece], least: int) -> Iterator[Piece]:
+    """Pieces joined until they have at least so many segments; the last one may have fewer."""
+    waiting: list[Piece] = []
+    for piece in pieces:
+        waiting.append(piece)
+        if sum(len(one.segments) for one in waiting) >= least:
+            yield _join(waiting)
+            waiting = []
+    if waiting:
+        yield _join(waiting)
+
+
+def _join(pieces: list[Piece]) -> Piece:
+    segments, spans = (
+        np.concatenate(parts) for parts in zip(*((one.segments, one.spans) for one in pieces), strict=True)
+    )
+    return replace(pieces[-1], segments=segments, spans=spans)
 
 
 def _guarded(model: "Classifier", path: str) -> Iterator[Piece | HubbubError]:
@@ -191,11 +215,12 @@ class _Recording:
 
 
 class _Batch:
-    """Segments of several recordings, which go through the network together."""
+    """Segments of several recordings, which go through the network together, while the next ones are collected."""
 
-    def __init__(self, model: "Classifier") -> None:
-        self._model = model
+    def __init__(self, model: "Classifier", network: ThreadPoolExecutor) -> None:
+        self._model, self._network = model, network
         self._waiting: list[tuple[_Recording, Piece]] = []
+        self._computed: deque[tuple[list[tuple[_Recording, Piece]], Future[npt.NDArray[Any]]]] = deque()
         self._count = 0
 
     def add(self, recording: _Recording, piece: Piece) -> None:
@@ -204,16 +229,26 @@ class _Batch:
             recording.pending += count
             self._count += count
         if self._count >= self._model.batch:
-            self.flush()
+            self._submit()
+            while len(self._computed) > IN_FLIGHT:
+                self._score()
 
     def flush(self) -> None:
-        if not self._waiting:
-            return
-        outputs = self._model.outputs(np.concatenate([piece.segments for _, piece in self._waiting]))
+        if self._waiting:
+            self._submit()
+        while self._computed:
+            self._score()
+
+    def _submit(self) -> None:
+        segments = np.concatenate([piece.segments for _, piece in self._waiting])
+        self._computed.append((self._waiting, self._network.submit(self._model.outputs, segments)))
+        self._waiting, self._count = [], 0
+
+    def _score(self) -> None:
+        waiting, outputs = self._computed.popleft()
         start = 0
-        for recording, piece in self._waiting:
+        for recording, piece in waiting:
             count = len(piece.segments)
-            recording.scorer.add(outputs[start : start + count], piece.segments, piece.spans)
+            recording.scorer.add(outputs.result()[start : start + count], piece.segments, piece.spans)
             recording.pending -= count
             start += count
-        self._waiting, self._count = [], 0

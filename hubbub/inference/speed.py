@@ -26,6 +26,7 @@ from hubbub.classifier.onnx_classifier import OnnxClassifier
 from hubbub.errors import HubbubError, count
 from hubbub.inference.predict import predict_files
 from hubbub.inference.stream import Stream
+from hubbub.runtime.devices import choose_device
 from hubbub.runtime.processes import cores
 
 if TYPE_CHECKING:
@@ -100,7 +101,15 @@ def measure_speed(
         rate, files_per_s = _whole(model, files or clips)
     network_rate = segments_per_s * model.hop / model.rate_hz
     return Speed(
-        _engine(model, fast), sound, cold_s, load_s, decode_rate, segments_per_s, network_rate, rate, files_per_s
+        _engine(model, device, fast),
+        sound,
+        cold_s,
+        load_s,
+        decode_rate,
+        segments_per_s,
+        network_rate,
+        rate,
+        files_per_s,
     )
 
 
@@ -117,13 +126,15 @@ def _synthetic(folder: Path) -> list[str]:
     return files
 
 
-def _engine(model: "Classifier", fast: bool) -> str:
-    """The library that runs the network, its numbers and its threads."""
+def _engine(model: "Classifier", device: str, fast: bool) -> str:
+    """The library that runs the network, its numbers, and its threads or accelerator."""
     if isinstance(model, OnnxClassifier):
         engine = "openvino" if fast else "onnxruntime"
         return f"{engine} {version(engine)}, {model.precision}, up to {cores()} threads"
     import torch
 
+    if choose_device(device) == "cuda":
+        return f"torch {torch.__version__}, {model.precision}, {torch.cuda.get_device_name()}"
     return f"torch {torch.__version__}, {torch.get_num_threads()} threads"
 
 

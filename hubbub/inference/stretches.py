@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hubbub.audio import decode, waves
+from hubbub.classifier.base import Classifier
 from hubbub.classifier.prediction import Prediction
-from hubbub.classifier.torch_classifier import TorchClassifier
-from hubbub.inference.explain import ExplainError, Explanation, check_classifier, explain
+from hubbub.inference.explain import ExplainError, Explanation, check_label, explain
 from hubbub.inference.predict import pieces
 from hubbub.inference.scoring import Scorer
 
@@ -47,15 +47,20 @@ class Strongest:
 
 
 def explain_strongest(
-    classifier: TorchClassifier, file: str | Path, label: str | None = None, most: int = MOST
+    classifier: Classifier,
+    file: str | Path,
+    label: str | None = None,
+    most: int = MOST,
+    *,
+    occlusion: bool = False,
 ) -> Strongest:
-    """Explain `label`, by default the class with the highest score, in a recording of any length.
+    """Explain `label`, by default the class with the highest score, in a recording of any length; by `occlusion` as
+    `explain` does.
 
     Segments that are known rank first (see `Classifier.is_known`), and digital silence does not count. Raises what
     `explain` raises, and `ExplainError` for a long recording of digital silence.
     """
-    check_classifier(classifier, label)
-    classifier.eval()
+    check_label(classifier, label)
     scorer = Scorer(classifier, top=KEPT)
     own: list[Scores] = []
     ranks: list[npt.NDArray[np.int64]] = []
@@ -67,7 +72,7 @@ def explain_strongest(
             ranks.append(np.where(waves.is_silent(piece.segments), 0, 1 if known is None else 1 + known))
     prediction = scorer.prediction(piece.seconds, piece.warnings)
     if prediction.seconds <= WHOLE_S:
-        whole = explain(classifier, file, label=label)
+        whole = explain(classifier, file, label=label, occlusion=occlusion)
         return Strongest(whole.prediction, whole.label, (whole,))
     chosen = label or prediction.label
     values = np.concatenate(own) if label else _kept(prediction, classifier.labels.index(chosen))
@@ -76,7 +81,12 @@ def explain_strongest(
         raise ExplainError(f"{file} is digital silence to its end: nothing in it can be explained. Give a sound.")
     length = max(STRETCH_S, classifier.recipe.windows.length / classifier.rate_hz)
     starts = _strongest(prediction.spans, np.where(rank == rank.max(), values, 0), length, prediction.seconds, most)
-    return Strongest(prediction, chosen, tuple(_explain_part(classifier, file, chosen, at, length) for at in starts))
+    parts = []
+    for start in starts:
+        wave = decode.load(file, classifier.rate_hz, start, start + length)
+        part = explain(classifier, wave, classifier.rate_hz, chosen, occlusion=occlusion)
+        parts.append(replace(part, start=start))
+    return Strongest(prediction, chosen, tuple(parts))
 
 
 def _kept(prediction: Prediction, index: int) -> Scores:
@@ -96,10 +106,3 @@ def _strongest(spans: Spans, scores: Scores, length: float, seconds: float, most
             if len(chosen) == most:
                 break
     return chosen
-
-
-def _explain_part(
-    classifier: TorchClassifier, file: str | Path, label: str, start: float, length: float
-) -> Explanation:
-    wave = decode.load(file, classifier.rate_hz, start, start + length)
-    return replace(explain(classifier, wave, classifier.rate_hz, label), start=start)

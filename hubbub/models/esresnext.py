@@ -54,6 +54,7 @@ class FBSP(nn.Module):
     """
 
     bias: Tensor
+    t: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,11 +64,13 @@ class FBSP(nn.Module):
         self.fc = nn.Parameter(torch.arange(bins, dtype=torch.float32))
         # The published checkpoints contain an empty bias.
         self.register_buffer("bias", torch.zeros(0))
+        # Computed on the CPU for all devices: with a last digit that differs, phases of 3,200 radians do too.
+        self.register_buffer("t", math.pi * torch.linspace(-1, 1, N_FFT) + _TINY, persistent=False)
 
     def filters(self) -> Tensor:
         """Real and imaginary parts of the filters, `[2, bins, N_FFT]`."""
         m, fb, fc = (_UnitGradient.apply(p)[:, None] for p in (self.m, self.fb, self.fc))
-        t = math.pi * torch.linspace(-1, 1, N_FFT, device=m.device) + _TINY
+        t = self.t
         x = fb * t / (m + _TINY)
         spline = torch.sin(x) / x
         # The complex power of a real number: if the spline is negative, its phase pi is multiplied by m.
@@ -88,8 +91,9 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, size: torch.Size) -> Tensor:
         """Maps `[B, channels, F, W]` -> weights `[B, filters, *size]`."""
-        pooled = functional.adaptive_max_pool2d(x, list(size))
-        return torch.sigmoid(self.bn(self.conv_point(self.conv_depth(pooled))))
+        if x.shape[2:] != size:  # the first stage keeps the size of its input
+            x = functional.adaptive_max_pool2d(x, list(size))
+        return torch.sigmoid(self.bn(self.conv_point(self.conv_depth(x))))
 
 
 class ESResNeXt(Network):
@@ -144,13 +148,16 @@ class ESResNeXt(Network):
         wave = (wave.float() * INT16 + INT16) * 2 / (2 * INT16 - 1) - 1
         frames, missing = _frames(wave.shape[-1])
         wave = functional.pad(wave, (missing // 2, missing - missing // 2))
-        # Half precision would lose quiet bins: its range is smaller than that of power.
+        # Half precision would lose quiet bins: its range is smaller than that of power. So would the TF32 that
+        # accelerators compute convolutions in, but not, unless asked to, matrix products.
         with torch.autocast(wave.device.type, enabled=False):
-            if self.exact:
-                kernels = self._kernels()[:, 0].double()
-                spectrum = (wave.double().unfold(-1, WINDOW, HOP) @ kernels.T).transpose(1, 2)
+            kernels = self._kernels()
+            if wave.device.type == "cpu" and not self.exact:
+                spectrum = functional.conv1d(wave[:, None], kernels, stride=HOP)
             else:
-                spectrum = functional.conv1d(wave[:, None], self._kernels(), stride=HOP)
+                numbers = torch.float64 if self.exact else torch.float32
+                pieces = wave.to(numbers).unfold(-1, WINDOW, HOP)
+                spectrum = (pieces @ kernels[:, 0].to(numbers).T).transpose(1, 2)
         power = spectrum.reshape(-1, 2, BANDS, BAND_BINS, frames).square().sum(1)
         return (10 * torch.log10(torch.where(power > 0, power, QUIETEST))).float()
 

@@ -3,11 +3,12 @@
 Newton's method: each step is found by conjugate gradients (Lin, Weng & Keerthi 2008, "Trust region Newton method for
 large-scale logistic regression"; here with a line search). The rows are rotated once to the axes of their covariance,
 where the diagonal of the curvature is a good preconditioner, and axes without variance are left out. Loss and gradient
-are in single precision; the curvature, which only directs the steps, is in bfloat16 where the processor has that.
+are in single precision. The curvature only directs the steps: it is in bfloat16 where the processor has that, and
+diagonal along axes of little variance, where the penalty bends the loss more than the rows do.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -26,8 +27,14 @@ _FROM_ZERO = ((100, 1e-2), (10, 1e-3))
 _FORCING, _LEAST_PRODUCTS, _MOST_PRODUCTS = 0.3, 10, 60
 # A step must gain this share of what the slope promises; shorter steps than the least are not tried.
 _ARMIJO, _LEAST_LENGTH = 1e-4, 1e-3
+# A step is poor that gains less than this share (of a parabola: half). The next one takes the curvature at scores that
+# are moved by so much towards the truth: rows that are wrong with confidence bend the loss only later along the step.
+_POOR, _TOWARDS_TRUTH = 0.35, 0.3
 # Axes are left out whose share of the total variance is below what single precision resolves.
 _LEAST_SHARE = 1e-8
+# The curvature is diagonal along axes where, if all classes score alike, the rows bend the loss less than this share of
+# the penalty.
+_LITTLE_BEND = 0.1
 
 
 @torch.no_grad()
@@ -55,9 +62,9 @@ def logistic_path(
 
 
 def _axes(rows: Tensor) -> Tensor:
-    """The axes of the rows' covariance along which they vary, `[D, R]`."""
-    variances, axes = torch.linalg.eigh((rows.mT @ rows / len(rows)).double())
-    return axes[:, variances > _LEAST_SHARE * variances.sum()].float()
+    """The axes of the rows' covariance along which they vary, `[D, R]`, that of the least variance first."""
+    variances, axes = torch.linalg.eigh(rows.mT @ rows / len(rows))
+    return axes[:, variances > _LEAST_SHARE * variances.sum()]
 
 
 @dataclass(frozen=True)
@@ -80,11 +87,12 @@ class _Problem:
         self.rows, self.truth, self.shares = rows, truth, shares[:, None]
         self.classes = int(truth.max()) + 1
         self.numbers = torch.arange(len(rows))
+        self.variances = rows.square().mean(dim=0)
         fast = torch.cpu._is_avx512_bf16_supported()
         self.rough = rows.bfloat16() if fast else rows  # for products with the curvature
 
     def at(self, weights: Tensor, bias: Tensor, penalty: float) -> _State:
-        logits = self._padded(torch.addmm(bias, self.rows, weights))
+        logits = self.padded(torch.addmm(bias, self.rows, weights))
         sums = logits.logsumexp(dim=1, keepdim=True)
         losses = sums - logits[self.numbers, self.truth][:, None]
         loss = float((losses * self.shares).sum() + penalty / 2 * weights.square().sum())
@@ -96,29 +104,49 @@ class _Problem:
         slopes = slopes.mul_(self.shares)[:, -len(state.bias) :]
         return torch.addmm(state.weights.mT, slopes.mT, self.rows, beta=penalty).mT, slopes.sum(dim=0)
 
-    def diagonal(self, state: _State, penalty: float) -> Solution:
-        """The diagonal of the curvature."""
-        spread = (state.scores * (1 - state.scores) * self.shares)[:, -len(state.bias) :]
-        squares = (spread.mT.to(self.rough.dtype) @ self.rough.square()).mT.float()
-        return squares + penalty, spread.sum(dim=0).clamp_min(1e-6)
+    def nearer(self, state: _State) -> _State:
+        """The state with scores nearer to the truth."""
+        scores = state.scores * (1 - _TOWARDS_TRUTH)
+        scores[self.numbers, self.truth] += _TOWARDS_TRUTH
+        return replace(state, scores=scores)
 
-    def curved(self, state: _State, step: Solution, penalty: float) -> Solution:
-        """The curvature times a step."""
-        moved = self._padded((self.rough @ step[0].to(self.rough.dtype)).float() + step[1]).mul_(state.scores)
-        moved = torch.addcmul(moved, state.scores, moved.sum(dim=1, keepdim=True), value=-1).mul_(self.shares)
-        moved = moved[:, -len(state.bias) :]
-        product = (moved.mT.to(self.rough.dtype) @ self.rough).mT.float()
-        return product.add_(step[0], alpha=penalty), moved.sum(dim=0)
-
-    def _padded(self, logits: Tensor) -> Tensor:
+    def padded(self, logits: Tensor) -> Tensor:
         return nn.functional.pad(logits, (1, 0)) if logits.shape[1] == 1 else logits
+
+
+class _Curvature:
+    """The curvature of a problem under a penalty: whole along the leading axes, diagonal along the `minor` others."""
+
+    def __init__(self, problem: _Problem, penalty: float) -> None:
+        self.problem, self.penalty = problem, penalty
+        evenly = (1 - 1 / problem.classes) / problem.classes
+        self.minor = int((problem.variances * evenly < _LITTLE_BEND * penalty).sum())
+        self.rows = problem.rough[:, self.minor :].contiguous()
+
+    def diagonal(self, state: _State) -> Solution:
+        """Its diagonal along all axes; along the minor ones as if a row's size had nothing to do with its scores."""
+        spread = (state.scores * (1 - state.scores) * self.problem.shares)[:, -len(state.bias) :]
+        squares = (spread.mT.to(self.rows.dtype) @ self.rows.square()).mT.float()
+        sums = spread.sum(dim=0)
+        minor = torch.outer(self.problem.variances[: self.minor], sums)
+        return torch.cat([minor, squares]) + self.penalty, sums.clamp_min(1e-6)
+
+    def times(self, state: _State, step: Solution) -> Solution:
+        """The product with a step along the leading axes."""
+        problem, scores = self.problem, state.scores
+        moved = problem.padded((self.rows @ step[0].to(self.rows.dtype)).float() + step[1]).mul_(scores)
+        moved = torch.addcmul(moved, scores, moved.sum(dim=1, keepdim=True), value=-1).mul_(problem.shares)
+        moved = moved[:, -len(state.bias) :]
+        product = (moved.mT.to(self.rows.dtype) @ self.rows).mT.float()
+        return product.add_(step[0], alpha=self.penalty), moved.sum(dim=0)
 
 
 def _minimise(problem: _Problem, penalty: float, start: Solution, least_gain: float) -> Solution:
     """The minimum along the axes, searched from `start` until a step gains less than `least_gain`."""
-    state = problem.at(*start, penalty)
+    state, curvature, poor = problem.at(*start, penalty), _Curvature(problem, penalty), False
     for _ in range(_MOST_STEPS):
-        step, promised = _newton_step(problem, state, penalty)
+        bent = problem.nearer(state) if poor else state
+        step, promised = _newton_step(curvature, bent, problem.gradient(state, penalty))
         length = 1.0
         while (moved := state.moved(problem, step, length, penalty)).loss > state.loss - _ARMIJO * length * promised:
             length /= 2
@@ -127,18 +155,22 @@ def _minimise(problem: _Problem, penalty: float, start: Solution, least_gain: fl
         gained, state = state.loss - moved.loss, moved
         if gained < least_gain:
             break
+        poor = gained < _POOR * promised
     return state.weights, state.bias
 
 
-def _newton_step(problem: _Problem, state: _State, penalty: float) -> tuple[Solution, float]:
+def _newton_step(curvature: _Curvature, state: _State, slope: Solution) -> tuple[Solution, float]:
     """Newton's step by conjugate gradients, and twice what it gains where the loss is a parabola."""
-    diagonal, slope = problem.diagonal(state, penalty), problem.gradient(state, penalty)
+    diagonal, minor = curvature.diagonal(state), curvature.minor
+    along_minor = -slope[0][:minor] / diagonal[0][:minor]
+    promised = -float((along_minor * slope[0][:minor]).sum())
+    slope, diagonal = (slope[0][minor:], slope[1]), (diagonal[0][minor:], diagonal[1])
     step = (torch.zeros_like(slope[0]), torch.zeros_like(slope[1]))
     rest = (-slope[0], -slope[1])
     direction = scaled = (rest[0] / diagonal[0], rest[1] / diagonal[1])
     size, total = _dot(rest, scaled), 0.0
     for count in range(1, _MOST_PRODUCTS + 1):
-        product = problem.curved(state, direction, penalty)
+        product = curvature.times(state, direction)
         bend = _dot(direction, product)
         if bend <= 0:  # the direction is rounding noise
             break
@@ -150,7 +182,7 @@ def _newton_step(problem: _Problem, state: _State, penalty: float) -> tuple[Solu
         scaled = (rest[0] / diagonal[0], rest[1] / diagonal[1])
         before, size = size, _dot(rest, scaled)
         direction = _add(scaled, direction, size / before)
-    return step, total
+    return (torch.cat([along_minor, step[0]]), step[1]), total + promised
 
 
 def _add(one: Solution, other: Solution, factor: float) -> Solution:

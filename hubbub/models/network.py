@@ -22,6 +22,8 @@ class Network(nn.Module):
     """`embed` computes embeddings, `head` logits from them; `fc` is the last layer."""
 
     fc: nn.Linear
+    #: Whether a network that computes spectra by itself does so in double precision, where it can.
+    exact = False
 
     def __init__(self, dropout: float = 0.0) -> None:
         super().__init__()

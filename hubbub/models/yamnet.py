@@ -92,8 +92,13 @@ class YAMNet(Network):
     def embed(self, segments: Tensor) -> Tensor:
         """Segments `[B, N]`, each zero-padded or cut to one patch (15,600 samples) -> `[B, 1024]`."""
         missing = PATCH_SAMPLES - segments.shape[-1]
-        log_mel = self.frontend(nn.functional.pad(segments, (0, missing)))
+        log_mel = self._log_mel(nn.functional.pad(segments, (0, missing)))
         return self._patches(log_mel.transpose(1, 2).unsqueeze(1))
+
+    def _log_mel(self, wave: Tensor) -> Tensor:
+        # Under autocast too in single precision, as every front end.
+        with torch.autocast(wave.device.type, enabled=False):
+            return self.frontend(wave)
 
     def _patches(self, patches: Tensor) -> Tensor:
         """Patches `[P, 1, 96, 64]` -> embeddings `[P, 1024]`."""
@@ -106,7 +111,7 @@ class YAMNet(Network):
         """
         samples = max(wave.shape[-1], PATCH_SAMPLES)
         samples = PATCH_SAMPLES + -(-(samples - PATCH_SAMPLES) // PATCH_HOP) * PATCH_HOP
-        log_mel = self.frontend(nn.functional.pad(wave, (0, samples - wave.shape[-1]))).transpose(1, 2)
+        log_mel = self._log_mel(nn.functional.pad(wave, (0, samples - wave.shape[-1]))).transpose(1, 2)
         patches = log_mel.unfold(1, PATCH_FRAMES, PATCH_HOP_FRAMES).transpose(2, 3)
         batch, count = patches.shape[:2]
         embeddings = self._patches(patches.reshape(batch * count, 1, PATCH_FRAMES, -1)).view(batch, count, -1)

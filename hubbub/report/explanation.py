@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from hubbub.classifier.torch_classifier import TorchClassifier
-from hubbub.inference.explain import ExplainError, Explanation, check_classifier, explain_spectrogram, split_audio
+from hubbub.classifier.base import Classifier
+from hubbub.inference.explain import ExplainError, Explanation, check_label, explain_spectrogram, split_audio
 from hubbub.inference.stretches import Strongest
 from hubbub.report import plots
 from hubbub.runtime import files
@@ -20,13 +20,13 @@ MOST_IMAGES = 8
 
 
 def write_spectrogram_explanation(
-    classifier: TorchClassifier, file: Path, folder: str | Path, label: str | None = None
+    classifier: Classifier, file: Path, folder: str | Path, label: str | None = None
 ) -> dict[str, Any]:
     """Write what `explain_spectrogram` gives for an image or a spectrogram: `shown.png`, `gradcam.png` and
     `explanation.json`; return what the JSON holds. Raises as `write_explanation` does."""
-    check_classifier(classifier, label)
+    check_label(classifier, label)
     folder = _check_folder(folder)
-    prediction = classifier.eval().classify(file)
+    prediction = classifier.classify(file)
     label = label or prediction.label
     shown, heat = explain_spectrogram(classifier, classifier.load_precomputed(file)[0], label)
     card = {"label": label, "method": "Grad-CAM", "remarks": [], "scores": {"original": prediction.scores}}
@@ -45,7 +45,7 @@ def _check_folder(folder: str | Path) -> Path:
     return folder
 
 
-def write_strongest(classifier: TorchClassifier, found: Strongest, folder: str | Path) -> dict[str, Any]:
+def write_strongest(classifier: Classifier, found: Strongest, folder: str | Path) -> dict[str, Any]:
     """As `write_explanation`; of a long recording each stretch has a folder of its own, `stretch-1` and so on, and
     `explanation.json` says where each of them begins and ends."""
     if found.is_whole:
@@ -74,7 +74,7 @@ def write_strongest(classifier: TorchClassifier, found: Strongest, folder: str |
     return card
 
 
-def write_explanation(classifier: TorchClassifier, explanation: Explanation, folder: str | Path) -> dict[str, Any]:
+def write_explanation(classifier: Classifier, explanation: Explanation, folder: str | Path) -> dict[str, Any]:
     """Write images, sounds and `explanation.json` into a folder, whole or not at all; return what the JSON holds.
 
     Only the `MOST_IMAGES` segments with the strongest maps are drawn. Sounds are 32-bit float WAV files, which
@@ -85,7 +85,7 @@ def write_explanation(classifier: TorchClassifier, explanation: Explanation, fol
         return _write(classifier, explanation, temporary)
 
 
-def _write(classifier: TorchClassifier, explanation: Explanation, place: Path) -> dict[str, Any]:
+def _write(classifier: Classifier, explanation: Explanation, place: Path) -> dict[str, Any]:
     """Write one explanation into a new folder; all times are those of the recording."""
     begin, times = explanation.start, explanation.start + explanation.times
     sounds = dict(zip(("listened", "rest"), split_audio(explanation), strict=True))

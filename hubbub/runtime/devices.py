@@ -4,8 +4,10 @@ import os
 import platform
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-__all__ = ["choose_device", "is_cpu"]
+__all__ = ["choose_device", "full_precision", "has_bfloat16", "is_cpu"]
 
 #: Devices of the drivers of NVIDIA, of AMD, and of Windows' Linux.
 _DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
@@ -29,3 +31,24 @@ def is_cpu(name: str) -> bool:
     if sys.platform == "darwin":
         return platform.machine() != "arm64"
     return shutil.which("nvidia-smi") is None and not any(map(os.path.exists, _DRIVERS))
+
+
+def has_bfloat16(name: str) -> bool:
+    """Whether the device of that name is an accelerator whose hardware computes in bfloat16."""
+    import torch
+
+    return name == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+@contextmanager
+def full_precision(name: str) -> Iterator[None]:
+    """Within it a device convolves single-precision numbers as they are. By default torch lets NVIDIA's accelerators
+    round them to TF32, whose 10 bits give other probabilities than the CPU."""
+    if name != "cuda":
+        yield
+        return
+    from torch.backends import cudnn
+
+    kept = {"enabled": cudnn.enabled, "benchmark": cudnn.benchmark, "deterministic": cudnn.deterministic}
+    with cudnn.flags(**kept, allow_tf32=False):
+        yield

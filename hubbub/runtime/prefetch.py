@@ -63,11 +63,11 @@ class _Queue(Generic[T]):
             yield item
 
 
-def prefetch(jobs: Iterable[Callable[[], Iterator[T]]], threads: int, depth: int) -> Iterator[Iterator[T]]:
+def prefetch(jobs: Iterable[Callable[[], Iterator[T]]], threads: int, depth: int, ahead: int) -> Iterator[Iterator[T]]:
     """Yields one iterator for each job, in order, over the items that the job generates.
 
-    `threads` jobs run at a time, each at most `depth` items ahead. An error of a job is raised where its items are
-    taken. Take all items of an iterator before the next one.
+    `threads` jobs run at a time, each at most `depth` items ahead; at most `ahead` jobs are begun whose items are not
+    all taken. An error of a job is raised where its items are taken. Take all items of an iterator before the next one.
     """
     stopped, queues, rest = threading.Event(), deque[_Queue[T]](), iter(jobs)
     with ThreadPoolExecutor(threads, thread_name_prefix="prefetch") as pool:
@@ -78,7 +78,7 @@ def prefetch(jobs: Iterable[Callable[[], Iterator[T]]], threads: int, depth: int
                 pool.submit(queues[-1].run, job)
 
         try:
-            for _ in range(threads):
+            for _ in range(ahead):
                 start()
             while queues:
                 yield queues[0].take()

@@ -48,7 +48,7 @@ STATIC = Path(__file__).parent / "static"
 Number = partial(Query, allow_inf_nan=False)
 
 
-def _service(request: Request) -> Service:
+async def _service(request: Request) -> Service:  # a plain function would be called in a thread
     service: Service = request.app.state.service
     return service
 
@@ -91,8 +91,6 @@ async def explain(
     """Explain which parts of a recording make a class's score: `explanation.json` of `hubbub explain`, with its images
     and sounds as `data:` addresses under `media`."""
     service.refuse_unready()
-    if reason := service.why_not_explain():
-        raise RefusedError(501, reason)
     upload = await receive(request, service.limits)
     with upload.file, service.explanations.acquire(request.state.address):
         explain_upload = partial(service.explain, upload, label, start, end)

@@ -153,7 +153,8 @@ class Batcher:
 
 
 class BatchedClassifier(Classifier):
-    """A model that several threads may use at once: its `Batcher` computes its network and head.
+    """A model that several threads may use at once: its `Batcher` computes its network. Its head is small, and each
+    thread computes it itself: in the queue it would end a batch.
 
     `gone` is called before each computation and tells whether the client has gone.
     """
@@ -180,7 +181,7 @@ class BatchedClassifier(Classifier):
 
     def head_logits(self, outputs: Array) -> Array:
         self._refuse_gone()
-        return self._batcher.run_exclusive(lambda: self._model.head_logits(outputs))
+        return self._model.head_logits(outputs)
 
     def _refuse_gone(self) -> None:
         if self._gone():

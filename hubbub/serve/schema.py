@@ -103,7 +103,6 @@ class ModelInfo(BaseModel):
     rate_hz: int
     segment_seconds: float
     hop_seconds: float
-    explains: bool
     warnings: list[str]
     card: dict[str, Any]
     limits: UploadLimits
@@ -120,7 +119,6 @@ _WHY = {
     422: "A damaged or unusable sound, or a class that the model does not know.",
     429: "Too many requests at once from one address; Retry-After says when to try again.",
     500: "An error inside the server; its log shows which.",
-    501: "This model cannot do this.",
     503: "Too many requests at once, not ready yet or shutting down; Retry-After says when to try again.",
 }
 REFUSALS: dict[int | str, dict[str, Any]] = {

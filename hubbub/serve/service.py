@@ -3,7 +3,7 @@
 The event loop only receives and sends bytes. A few threads decode recordings, and one thread owns the model
 (`batcher`), which computes segments of several requests in one batch.
 
-torch is needed to explain, but not to classify with an exported model.
+Grad-CAM needs torch; an exported model is explained by occlusion, which shares batches with other requests.
 """
 
 import asyncio
@@ -24,6 +24,7 @@ from fastapi import FastAPI
 from starlette.requests import ClientDisconnect, Request
 
 from hubbub.classifier.base import Classifier
+from hubbub.classifier.onnx_classifier import OnnxClassifier
 from hubbub.inference.predict import predict_recording
 from hubbub.inference.result import FileResult, PredictOptions
 from hubbub.serve.batcher import BatchedClassifier, Batcher, StoppedError
@@ -127,11 +128,13 @@ class Service:
 
         with open_limited(upload.file, self.limits, self.limits.explain_seconds, start_s, end_s) as sound:
             whole = replace(sound, blocks=iter([np.concatenate(list(sound.blocks))]))
-        model: Any = self.model
-        found = self.batcher.run_exclusive(lambda: explain(model, whole, label=label))
+        shared = BatchedClassifier(self.batcher, gone)
+        if isinstance(self.model, OnnxClassifier):
+            found = explain(shared, whole, label=label, occlusion=True)
+        else:
+            found = self.batcher.run_exclusive(lambda: explain(self.model, whole, label=label))
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary) / "explanation"
-            shared: Any = BatchedClassifier(self.batcher, gone)
             card = write_explanation(shared, found, folder)
             media = {p.name: _data_address(p) for p in sorted(folder.iterdir()) if p.suffix in MEDIA}
         return {**card, "file": upload.name, "model": self.name, "media": media}
@@ -146,7 +149,6 @@ class Service:
             "rate_hz": model.rate_hz,
             "segment_seconds": length / model.rate_hz,
             "hop_seconds": model.hop / model.rate_hz,
-            "explains": self.why_not_explain() == "",
             "warnings": list(model.card.get("not_comparable", [])),
             "card": model.card,
             "limits": {
@@ -156,16 +158,6 @@ class Service:
             },
             "hubbub": metadata.version("hubbub"),
         }
-
-    def why_not_explain(self) -> str:
-        """Why this model's answers cannot be explained here; "" if they can."""
-        try:
-            from hubbub.classifier.torch_classifier import TorchClassifier
-        except ImportError:
-            return "explaining needs torch, which is not installed here. Classify instead."
-        if not isinstance(self.model, TorchClassifier):
-            return "an exported model has no gradients to explain. Serve the run folder that it was exported from."
-        return ""
 
 
 async def _disconnected(request: Request) -> None:

@@ -2,6 +2,8 @@
 
 import copy
 import json
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from torch import Tensor, nn
 
 from hubbub.audio.frontend import FrontEnd
 from hubbub.classifier import pooling
+from hubbub.classifier.base import ClassifierError
 from hubbub.classifier.export import Sounds, export
 from hubbub.classifier.load import load_torch
 from hubbub.classifier.torch_classifier import TorchClassifier
@@ -22,12 +25,14 @@ from hubbub.config.recipe import Recipe
 from hubbub.data import synthetic
 from hubbub.inference import gradcam
 from hubbub.inference.explain import ExplainError, curves, explain, split_audio
+from hubbub.inference.occlusion import occlude
+from hubbub.inference.stft import Grid
 from hubbub.models.esresnext import ESResNeXt
 from hubbub.models.heads import build_head
 from hubbub.models.network import Network
 from hubbub.models.yamnet import YAMNet
 from hubbub.report import explanation
-from hubbub.report.explanation import write_explanation
+from hubbub.report.explanation import write_explanation, write_spectrogram_explanation
 from tests.helpers.classifiers import small_classifier
 from tests.models.test_registry import LARGE, SETTINGS, drawn, parameters
 from tests.models.test_registry import recipe as network_recipe
@@ -480,8 +485,55 @@ def test_yamnet_hears_a_bark_where_it_is(home: Any) -> None:
     assert model.classify(kept, RATE).scores["Dog"] > 2 * model.classify(rest, RATE).scores["Dog"]
 
 
-def test_an_exported_classifier_is_refused_with_advice(tmp_path: Path) -> None:
-    model = small_classifier("head.name=logreg")
-    written = export(model, tmp_path / "x.onnx", Sounds("noise", [burst(0.2, 900, 1.0)]))
-    with pytest.raises(ExplainError, match=r"exported file, which has no gradients.*Give the run folder or classifier"):
-        explain(written, burst(0.2, 900, 1.0), RATE)  # type: ignore[arg-type]
+# Without torch
+
+
+def test_an_exported_classifier_is_explained_as_its_original_is_by_occlusion(
+    street: TorchClassifier, tmp_path: Path
+) -> None:
+    model, wave = street, event("siren", 40, ONSET, OFFSET, 10)[: 4 * STREET]
+    file = export(model, tmp_path / "x.onnx", Sounds("noise", [wave]))
+    ours, theirs = explain(file, wave, STREET), explain(model, wave, STREET, occlusion=True)
+    assert (ours.method, ours.label) == (theirs.method, theirs.label) == ("occlusion", ours.label)
+    np.testing.assert_allclose(ours.map, theirs.map, atol=1e-4)
+    grid = Grid(len(ours.wave), ours.rate_hz)
+    (falls, parts), (expected, others) = (occlude(one, ours.wave, grid, ours.label) for one in (file, model))
+    np.testing.assert_allclose(falls, expected, atol=1e-4)  # of log-odds
+    assert expected.max() > 0.1
+    for (_, one), (_, other) in zip(parts, others, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+    assert len(ours.caveats) == 1 and ours.caveats[0].endswith("Grad-CAM needs the run folder that it came from.")
+    assert not theirs.caveats  # it was asked for
+    assert explain(model, wave, STREET).method == "Grad-CAM"
+    kept, rest = split_audio(ours)
+    np.testing.assert_allclose(kept + rest, ours.wave, atol=1e-6)
+
+
+@pytest.mark.parametrize("words", [["x.onnx"], ["run", "--occlusion"]], ids=" ".join)
+def test_occlusion_is_explained_where_torch_is_not_installed(words: list[str], tmp_path: Path) -> None:
+    model, wave = small_classifier(), burst(1.5, 900, 3.0, STREET)
+    export(model, tmp_path / "x.onnx", Sounds("noise", [wave]))
+    model.save(tmp_path / "run" / "classifier", (tmp_path / "x.onnx").read_bytes())
+    soundfile.write(tmp_path / "street.wav", wave, STREET, subtype="FLOAT")
+    code = (
+        "import sys\n"
+        "for name in ('torch', 'torchvision', 'lightning', 'timm', 'captum'):\n    sys.modules[name] = None\n"
+        "from hubbub.cli.main import main\n"
+        f"sys.argv = ['hubbub', 'explain', {words[0]!r}, 'street.wav', '--out', 'why', *{words[1:]}]\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    expected = explain(model, tmp_path / "street.wav", occlusion=True)
+    assert done.stdout.startswith(f"{expected.label}, by occlusion\n")
+    card = json.loads((tmp_path / "why" / "explanation.json").read_text())
+    assert card["method"] == "occlusion"
+    assert card["scores"]["original"] == pytest.approx(expected.prediction.scores, abs=1e-4)
+    listened = soundfile.read(tmp_path / "why" / "listened.wav")[0]
+    np.testing.assert_allclose(listened, split_audio(expected)[0], atol=1e-3)
+
+
+def test_an_exported_classifier_takes_no_images(tmp_path: Path) -> None:
+    file = export(small_classifier(), tmp_path / "x.onnx", Sounds("noise", [burst(0.2, 900, 1.0)]))
+    with pytest.raises(ClassifierError, match="this classifier takes sound"):
+        write_spectrogram_explanation(file, tmp_path / "street.png", tmp_path / "why")

@@ -20,7 +20,7 @@ def test_items_come_in_order_and_no_further_ahead_than_asked() -> None:
 
         return items
 
-    lines = prefetch([job(n) for n in range(4)], threads=2, depth=3)
+    lines = prefetch([job(n) for n in range(4)], threads=2, depth=3, ahead=2)
     first = next(lines)
     for _ in range(2 * 4):  # three in each queue, one in each hand
         assert passed.acquire(timeout=30)
@@ -43,7 +43,7 @@ def test_an_error_comes_out_where_its_items_are_taken_and_leaving_early_ends_the
             closed.set()
 
     before = threading.active_count()
-    lines = prefetch([broken, endless], threads=2, depth=1)
+    lines = prefetch([broken, endless], threads=2, depth=1, ahead=2)
     items = next(lines)
     assert next(items) == 1
     with pytest.raises(ValueError, match="no more"):

@@ -2,15 +2,18 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+import soundfile
 
 from hubbub.classifier.base import Classifier
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config.recipe import Recipe
+from hubbub.inference.predict import predict_recording
 from hubbub.serve.batcher import BatchedClassifier, Batcher, StoppedError
 
 Array = npt.NDArray[np.float32]
@@ -148,3 +151,14 @@ def test_answers_equal_those_of_the_model_alone(settings: list[str]) -> None:
         assert one.label == other.label
         np.testing.assert_allclose(list(other.scores.values()), list(one.scores.values()), atol=1e-5)
         np.testing.assert_allclose(other.segments.to_numpy(), one.segments.to_numpy(), atol=1e-5)
+
+
+def test_a_recording_that_fits_is_one_pass_and_its_head_none(tmp_path: Path) -> None:
+    model = BlockingClassifier()
+    model.gate.set()
+    model.batch = 10_000  # a recording's end comes in a piece of its own
+    soundfile.write(tmp_path / "short.wav", np.random.default_rng(0).normal(0, 0.1, 24_000), 24_000)
+    with Batcher(model) as batcher:
+        prediction = predict_recording(BatchedClassifier(batcher), tmp_path / "short.wav")
+    assert model.passes == [len(prediction.spans)] and len(prediction.spans) == 4_000
+    assert model.threads == {"model", threading.current_thread().name}  # in the queue it would end a batch

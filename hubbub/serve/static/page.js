@@ -184,7 +184,6 @@ function choose(number) {
   const segment = lanes.segments[number];
   $("segment").hidden = false;
   $("segment-title").textContent = inWords(segment);
-  $("why").hidden = !about.explains;
   $("why").textContent = `Why ${segment.label}?`;
   $("explanation").replaceChildren();
   if (shown) playSegment();
