@@ -138,15 +138,15 @@ def untestable(clips: Clips, splits: Sequence[Split] = ()) -> list[str]:
         return [f"ONE CLASS ALONE: '{present.pop()}'; two classes are needed to train.{_wrapped(clips)}"]
     tested = set(labels.iloc[np.concatenate([split.test for split in splits])]) if splits else set()
     copies = clips.table["split_hint"] == "train"
-    for label in clips.labels:
+    for label in (label for label in clips.labels if label not in tested):
         own = clips.table[(labels == label) & ~copies]
         folds = examples(sorted(set(own["fold"])))
-        if splits and label not in tested:
+        if splits:
             one = "; it has one recording only" if own["group"].nunique() == 1 and (own["group"] != "").all() else ""
             lines.append(f"NEVER TESTED: class '{label}' ({count(len(own), 'clip')}) is in no test part{one}")
-        elif not splits and len(own) and {class_folders.part_named(fold) for fold in own["fold"]} <= _NO_TRAINING:
+        elif len(own) and {class_folders.part_named(fold) for fold in own["fold"]} <= _NO_TRAINING:
             lines.append(f"NO TRAINING CLIPS: class '{label}' ({count(len(own), 'clip')}) is only in fold {folds}")
-        elif not splits and len(own) and (own["group"] != "").all() and own["group"].nunique() == 1:
+        elif len(own) and (own["group"] != "").all() and own["group"].nunique() == 1:
             lines.append(
                 f"CANNOT BE TESTED: class '{label}' ({count(len(own), 'clip')}) is of one recording or speaker"
             )

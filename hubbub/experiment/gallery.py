@@ -92,9 +92,9 @@ def _sample(prepared: Prepared, model: "TorchClassifier", place: Path, number: i
         whole = prepared.sound.wave(clip)
         wave = whole[: round(LONGEST_S * model.rate_hz)]
         found = explain.explain(model, wave, model.rate_hz, row.decided)
-        axes = (found.times, found.hz)
-        plots.spectrogram(found.decibels, *axes, place / names["spectrogram"])
-        plots.heatmap(found.decibels, found.map, *axes, place / names["gradcam"])
+        decibels, axes = found.decibels, (found.times, found.hz)
+        plots.spectrogram(decibels, *axes, place / names["spectrogram"])
+        plots.heatmap(decibels, found.map, *axes, place / names["gradcam"])
         sound = f"{number:02d}.mp3"
         write_mp3(place / sound, wave, model.rate_hz)
         seconds, shown = (len(w) / model.rate_hz for w in (whole, wave))

@@ -31,13 +31,18 @@ class _DenseHead(Head):
 
     def _scaled(self, x: Array) -> Array:
         x = np.asarray(x, dtype=np.float32)
-        return np.sign(x) * np.log1p(np.abs(x)) if self.compress else x
+        if not self.compress:
+            return x
+        sizes = np.abs(x)
+        return np.copysign(np.log1p(sizes, out=sizes), x, out=sizes)
 
     def _standardise(self, x: Array) -> Array:
         x = self._scaled(x)
         self.mean_, self.scale_ = x.mean(axis=0), x.std(axis=0)
         self.scale_[self.scale_ < 1e-8] = 1.0
-        return (x - self.mean_) / self.scale_
+        x = x - self.mean_
+        x /= self.scale_
+        return x
 
     def _set_layers(self, weights: list[Array], biases: list[Array], y: Targets) -> Self:
         if weights[-1].shape[1] == 1:  # two classes: the score is of class 1 against class 0
@@ -50,7 +55,8 @@ class _DenseHead(Head):
         return self
 
     def decision_function(self, x: Array) -> Array:
-        x = (self._scaled(x) - self.mean_) / self.scale_
+        x = self._scaled(x) - self.mean_
+        x /= self.scale_
         for weight, bias in zip(self.weights_[:-1], self.biases_[:-1], strict=True):
             x = np.maximum(x @ weight + bias, 0)
         return x @ self.weights_[-1] + self.biases_[-1]
