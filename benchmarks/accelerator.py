@@ -260,8 +260,8 @@ def epoch(bench: Bench, name: str, recipe_name: str, *settings: str, epochs: int
 
 def training_of(bench: Bench, name: str) -> None:
     """Segments a second and memory of training a recipe's network as it is, from random weights."""
-    given = ["train.epochs=3", "train.freeze_epochs=0", f"train.device={bench.device}", "network.mode=finetune"]
-    recipe = Recipe.load(name, given)
+    shortened = ["train.epochs=3", "train.freeze_epochs=0", "train.warmup_epochs=0", "network.mode=finetune"]
+    recipe = Recipe.load(name, [*shortened, f"train.device={bench.device}"])
     data = waves(recipe.audio.rate_hz, bench.size(256))
     if bench.device == "cuda":
         torch.cuda.reset_peak_memory_stats()

@@ -1,8 +1,8 @@
 """What an exported file costs and gains: `python benchmarks/exported.py runs/esc10-yamnet` (see docs/export.md).
 
 Each fold's classifier is exported, also to int8, and these and their `--fast` forms hear the fold's test clips, which
-none was trained on; the ranges of int8 come from clips of the other folds. Speed is that of all test clips' segments, from memory to
-probabilities, with each library's own number of threads.
+none was trained on; the ranges of int8 come from clips of the other folds. Speed is that of all test clips' segments,
+from memory to probabilities, with each library's own number of threads.
 """
 
 import argparse

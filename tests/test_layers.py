@@ -32,7 +32,16 @@ WITH_TORCH = {
     *("audio.frontend", "audio.image", "audio.logmel", "augment", "models"),
     *("classifier.export", "classifier.saved_torch", "classifier.torch_classifier", "experiment.lr_find"),
     "inference.gradcam",
-    *("training.batches", "training.ema", "training.fit", "training.worker", "training.module", "training.trainer"),
+    *(
+        "training.batches",
+        "training.ema",
+        "training.fit",
+        "training.fitted",
+        "training.head",
+        "training.worker",
+        "training.module",
+        "training.trainer",
+    ),
 }
 
 
@@ -183,7 +192,7 @@ def wrongs(module: str, source: str) -> list[str]:
         ("audio.windows", "from hubbub.augment import mixing"),
         ("audio.windows", "from hubbub import data"),
         ("audio.windows", "from .. import cli"),
-        ("audio.windows", "def f():\n    from hubbub.training.fit import fit_head"),
+        ("audio.windows", "def f():\n    from hubbub.training.head import fit_head"),
         ("audio.windows", "try:\n    import hubbub.cli\nexcept ImportError:\n    pass"),
         ("models.cnn", "from hubbub.data import clips"),
         ("models.cnn", "from ..classifier.load import load"),
@@ -204,7 +213,7 @@ def test_an_upward_import_is_seen(module: str, source: str) -> None:
         ("data.datasets", "from hubbub.data import clips\nfrom .clips import Clips"),
         (
             "data.cache",
-            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from hubbub.training.fit import fit_head",
+            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from hubbub.training.head import fit_head",
         ),
         ("audio.windows", "import numpy as np\nfrom hubbub.errors import HubbubError"),
         ("cli.main", "def version():\n    from hubbub import __version__"),

@@ -249,7 +249,7 @@ class Head(Section):
     colsample: float = Field(
         0.9, gt=0, le=1, description="lightgbm, ensemble: share of the columns that each tree is fitted on"
     )
-    max_bin: int = Field(255, ge=2, le=65_535, description="lightgbm, ensemble: histogram bins; fewer are faster")
+    max_bin: int = Field(31, ge=2, le=65_535, description="lightgbm, ensemble: histogram bins; more are slower")
     balanced: bool = Field(True, description="weight each class by 1 / its number of rows")
 
 

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
 
     from hubbub.classifier.torch_classifier import TorchClassifier
-    from hubbub.training.fit import Fitted
+    from hubbub.training.fitted import Fitted
 
 __all__ = ["CellError", "PartPredictions", "fit_with_history", "predict_part", "run_cell"]
 

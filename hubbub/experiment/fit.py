@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
 
     from hubbub.classifier.torch_classifier import TorchClassifier
-    from hubbub.training.fit import Fitted
+    from hubbub.training.fitted import Fitted
     from hubbub.training.module import EachEpoch
 
 __all__ = ["Rows", "fit", "initialised_classifier"]
@@ -33,13 +33,15 @@ def fit(
 ) -> "Fitted":
     """Fits the recipe's head or, if it has none, its network on the clips `rows`; `choice` is what an earlier fit chose
     on validation. A head has no epochs and no files: it does not use `place`, `loggers` and `each_epoch`."""
-    from hubbub.training.fit import fit_head, fit_network
-
     if prepared.recipe.head.name == "none":
+        from hubbub.training.fit import fit_network  # imports Lightning: three seconds
+
         return fit_network(
             initialised_classifier(prepared, seed), prepared.inputs, prepared.targets, rows, validation, place,
             seed=seed, choice=choice, loggers=loggers, each_epoch=each_epoch,
         )  # fmt: skip
+    from hubbub.training.head import fit_head
+
     assert prepared.embedded is not None
     return fit_head(prepared.base, prepared.embedded, prepared.targets, rows, validation, seed=seed, choice=choice)
 

@@ -26,8 +26,8 @@ from hubbub.report import plots
 from hubbub.runtime import distributed, files
 from hubbub.training.batches import epoch_batches
 from hubbub.training.fit import build_module, run_trainer
+from hubbub.training.fitted import DivergedError
 from hubbub.training.module import Training
-from hubbub.training.trainer import DivergedError
 
 __all__ = ["RangeTest", "RangeTestError", "run", "suggest"]
 

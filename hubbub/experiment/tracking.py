@@ -48,5 +48,5 @@ def _loggers(
     settings = prepared.recipe.model_dump(mode="json", exclude_none=True, exclude={"quick"})
     return open_loggers(
         trackers, place, run=name, group=folder.name, settings=settings, store=folder.parent / "mlflow.db",
-        tensorboard=place != folder,
+        tensorboard=place != folder, network=prepared.recipe.head.name == "none",
     )  # fmt: skip

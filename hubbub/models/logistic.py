@@ -8,7 +8,7 @@ diagonal along axes of little variance, where the penalty bends the loss more th
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -27,9 +27,13 @@ _FROM_ZERO = ((100, 1e-2), (10, 1e-3))
 _FORCING, _LEAST_PRODUCTS, _MOST_PRODUCTS = 0.3, 10, 60
 # A step must gain this share of what the slope promises; shorter steps than the least are not tried.
 _ARMIJO, _LEAST_LENGTH = 1e-4, 1e-3
+# A step is poor that gains less than this share (of a parabola: half). The next one takes the curvature at scores that
+# are moved by so much towards the truth: rows that are wrong with confidence bend the loss only later along the step.
+_POOR, _TOWARDS_TRUTH = 0.35, 0.3
 # Axes are left out whose share of the total variance is below what single precision resolves.
 _LEAST_SHARE = 1e-8
-# The curvature is diagonal along axes where, of equal scores, the rows bend the loss less than this share of the penalty.
+# The curvature is diagonal along axes where, if all classes score alike, the rows bend the loss less than this share of
+# the penalty.
 _LITTLE_BEND = 0.1
 
 
@@ -100,6 +104,12 @@ class _Problem:
         slopes = slopes.mul_(self.shares)[:, -len(state.bias) :]
         return torch.addmm(state.weights.mT, slopes.mT, self.rows, beta=penalty).mT, slopes.sum(dim=0)
 
+    def nearer(self, state: _State) -> _State:
+        """The state with scores nearer to the truth."""
+        scores = state.scores * (1 - _TOWARDS_TRUTH)
+        scores[self.numbers, self.truth] += _TOWARDS_TRUTH
+        return replace(state, scores=scores)
+
     def padded(self, logits: Tensor) -> Tensor:
         return nn.functional.pad(logits, (1, 0)) if logits.shape[1] == 1 else logits
 
@@ -133,9 +143,10 @@ class _Curvature:
 
 def _minimise(problem: _Problem, penalty: float, start: Solution, least_gain: float) -> Solution:
     """The minimum along the axes, searched from `start` until a step gains less than `least_gain`."""
-    state, curvature = problem.at(*start, penalty), _Curvature(problem, penalty)
+    state, curvature, poor = problem.at(*start, penalty), _Curvature(problem, penalty), False
     for _ in range(_MOST_STEPS):
-        step, promised = _newton_step(curvature, state, problem.gradient(state, penalty))
+        bent = problem.nearer(state) if poor else state
+        step, promised = _newton_step(curvature, bent, problem.gradient(state, penalty))
         length = 1.0
         while (moved := state.moved(problem, step, length, penalty)).loss > state.loss - _ARMIJO * length * promised:
             length /= 2
@@ -144,6 +155,7 @@ def _minimise(problem: _Problem, penalty: float, start: Solution, least_gain: fl
         gained, state = state.loss - moved.loss, moved
         if gained < least_gain:
             break
+        poor = gained < _POOR * promised
     return state.weights, state.bias
 
 

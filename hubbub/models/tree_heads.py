@@ -15,7 +15,8 @@ _SMALLEST = 1e-12
 
 class LightGBMHead(Head):
     """Gradient-boosted trees. The defaults are system A's; their `subsample_freq` 0 leaves `subsample` without effect,
-    as LightGBM documents."""
+    as LightGBM documents. System A leaves `max_bin` at LightGBM's 255, which takes three times as long and scores the
+    same: a leaf has far fewer rows than bins, and four fifths of YAMNet's embeddings are zeros."""
 
     def __init__(
         self,
@@ -25,7 +26,7 @@ class LightGBMHead(Head):
         subsample: float = 0.9,
         subsample_freq: int = 0,
         colsample: float = 0.9,
-        max_bin: int = 255,
+        max_bin: int = 31,
         balanced: bool = True,
         seed: int = 0,
     ) -> None:

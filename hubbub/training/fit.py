@@ -1,7 +1,7 @@
-"""Fit a network, or a head on frozen embeddings, on one split; the test part is never used.
+"""Fit a network on one split; the test part is never used.
 
-Network: validation chooses the epoch, whose weights are read from the checkpoint on disk; the training step is in
-`module.py`. Head: every candidate is fitted on the training part; the best on validation is fitted again on both.
+Validation chooses the epoch, whose weights are read from the checkpoint on disk; the training step is in `module.py`.
+Heads on frozen embeddings are fitted in `head.py`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,31 +18,24 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 from torch.utils.data import DataLoader
 
-from hubbub.classifier import pooling
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config.recipe import Recipe
 from hubbub.data.arrays import Arrays
 from hubbub.data.cache import Segments, Waves, key_of
 from hubbub.data.inputs import Inputs
-from hubbub.errors import examples
-from hubbub.metrics import classification
-from hubbub.models.head import Head
-from hubbub.models.heads import build_head, candidates
 from hubbub.runtime import distributed
 from hubbub.runtime.allocator import keep_freed_memory
 from hubbub.runtime.devices import choose_device
 from hubbub.training.batches import Embeddings, Source, Spectrograms, Stored, Waveforms
+from hubbub.training.fitted import Fitted, TrainError
 from hubbub.training.module import EachEpoch, Training
 from hubbub.training.schedule import plateaus
-from hubbub.training.trainer import TrainError, build_trainer, checkpoint_callbacks, explain_errors, quiet
+from hubbub.training.trainer import build_trainer, checkpoint_callbacks, explain_errors, quiet
 
 __all__ = [
     "FitRequest",
-    "Fitted",
-    "TrainError",
     "build_module",
     "data_key",
-    "fit_head",
     "fit_network",
     "run_trainer",
     "run_training",
@@ -52,24 +45,6 @@ Rows = npt.NDArray[np.intp]
 Targets = npt.NDArray[np.int64]
 #: The largest size of the spectrograms that a part keeps [bytes]; larger ones are computed in each epoch.
 MOST_HELD = 2**30
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """The result of a fit.
-
-    `chosen` was fitted on the training part only, so its validation metrics are unbiased. `final` is the one to test:
-    the same for a network, refitted on training + validation for a head. `choice` is what validation chose. Of a
-    network: `history`, the loss and validation metrics of each epoch; `trainable`, the number of trained parameters;
-    `threads`, the numbers of CPU threads used.
-    """
-
-    chosen: TorchClassifier
-    final: TorchClassifier
-    choice: dict[str, Any]
-    history: pd.DataFrame | None = None
-    trainable: int | None = None
-    threads: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -221,62 +196,6 @@ def _source(
         return waves
     held = len(waves) * frontend.n_mels * frontend.logmel.frames(size) * np.dtype(np.float32).itemsize
     return Spectrograms(waves, frontend.logmel, recipe.train.batch_size) if held <= MOST_HELD else waves
-
-
-def fit_head(
-    base: TorchClassifier,
-    segments: Segments,
-    targets: Targets,
-    train: Rows,
-    validation: Rows,
-    *,
-    seed: int,
-    choice: dict[str, Any] | None = None,
-) -> Fitted:
-    """Fit the recipe's head on the embeddings `segments` of all clips; `train` and `validation` are clip numbers.
-
-    The candidate with the highest clip accuracy on validation is chosen; of equal ones, that with the lower log loss.
-    Raises `TrainError` where a class has no training clip.
-    """
-    if unlearnt := [label for number, label in enumerate(base.labels) if number not in targets[train]]:
-        raise TrainError(
-            f"no training clip has the label {examples(unlearnt)}, and a head ({base.recipe.head.name}) learns only "
-            "classes that have clips. Add recordings of them, or give a table that lists the clips of other classes."
-        )
-    options = [choice] if choice else candidates(base.recipe.head)
-    fitted = _fit_each(base, segments, targets, train, seed, options)
-    if not len(validation):
-        return Fitted(fitted[0], fitted[0], options[0])
-    scores, part = [], segments.of(validation)
-    for model in fitted:
-        metrics = classification.evaluate(targets[validation], model.predict_proba(part.values, part.offsets[:-1])[1])
-        scores.append((metrics["accuracy"] or 0.0, -(metrics["log_loss"] or 0.0)))
-    best = max(range(len(scores)), key=scores.__getitem__)
-    chosen, option = fitted[best], options[best]
-    (final,) = _fit_each(base, segments, targets, np.union1d(train, validation), seed, [option], start=chosen.head)
-    return Fitted(chosen, final, option)
-
-
-def _fit_each(
-    base: TorchClassifier,
-    segments: Segments,
-    targets: Targets,
-    clips: Rows,
-    seed: int,
-    options: Sequence[dict[str, Any]],
-    start: Head | None = None,
-) -> list[TorchClassifier]:
-    """One classifier for each of `options`, its head fitted on `clips`; `start` is a head fitted on some of them."""
-    settings, part = base.recipe.head, segments.of(clips)
-    levels = np.split(part.values, len(base.recipe.windows.levels), axis=1)
-    if settings.pool == "segment":
-        y = targets[clips][part.clip]
-    else:
-        y = targets[clips]
-        levels = [pooling.pool_embeddings(level, part.offsets[:-1], settings.pool) for level in levels]
-    heads = [build_head(settings, option, seed) for option in options]
-    type(heads[0]).fit_each(heads, np.concatenate(levels), np.tile(y, len(levels)), start)
-    return [TorchClassifier(base.recipe, base.labels, network=base.network, head=head) for head in heads]
 
 
 @contextmanager

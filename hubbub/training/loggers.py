@@ -1,8 +1,9 @@
 """Loggers of training metrics: TensorBoard always, MLflow and Weights & Biases if the recipe names them.
 
-Lightning's loggers write. Here their runs are opened before a training, continued when a run folder is trained again,
-and closed. A tracker that cannot be used is an error before the training; one that fails later loses its own further
-metrics, and the training goes on. Settings and metrics are sent, and to MLflow the results' files at the end.
+Lightning's loggers write, except TensorBoard's of a head, which is fitted without Lightning. Here their runs are opened
+before a training, continued when a run folder is trained again, and closed. A tracker that cannot be used is an error
+before the training; one that fails later loses its own further metrics, and the training goes on. Settings and metrics
+are sent, and to MLflow the results' files at the end.
 """
 
 import logging
@@ -56,6 +57,7 @@ class _Run:
     group: str
     settings: dict[str, Any]
     store: Path
+    network: bool
 
 
 @contextmanager
@@ -68,21 +70,25 @@ def open_loggers(
     settings: dict[str, Any],
     store: Path,
     tensorboard: bool = True,
+    network: bool = True,
 ) -> Iterator[list["Logger"]]:
     """Yields Lightning's loggers of one training: TensorBoard's, if wanted, and those of `names` ("mlflow", "wandb").
 
     Each logs to a run named `run` in the experiment (MLflow) or project (W&B) `group`, with `settings` (nested) as
     hyperparameters. The run ends with the block: finished, or failed if the block raises. `folder` holds the files of
     TensorBoard and W&B and the ids of the runs (`mlflow.id`, `wandb.id`); runs with stored ids are continued. MLflow
-    writes to `MLFLOW_TRACKING_URI`, else to the SQLite file `store`, which any number of processes may share.
+    writes to `MLFLOW_TRACKING_URI`, else to the SQLite file `store`, which any number of processes may share. Where no
+    `network` is trained, TensorBoard's logger is not Lightning's, whose import takes seconds.
     In processes of rank 1 or higher only TensorBoard's logger is yielded, and it writes nothing.
 
     Raises TrackerError, before the training, if a package is missing or a server does not answer.
     """
-    from lightning.fabric.utilities.rank_zero import rank_zero_only
+    wanted = dict.fromkeys(names)
+    if network:
+        from lightning.fabric.utilities.rank_zero import rank_zero_only
 
-    wanted = [] if getattr(rank_zero_only, "rank", 0) else dict.fromkeys(names)
-    one = _Run(homes.absolute(folder), run, group, settings, homes.absolute(store))
+        wanted = {} if getattr(rank_zero_only, "rank", 0) else wanted
+    one = _Run(homes.absolute(folder), run, group, settings, homes.absolute(store), network)
     user_set = frozenset(os.environ)
     with ExitStack() as stack:
         stack.enter_context(_environment(_DEFAULTS, user_set))
@@ -104,6 +110,9 @@ def log_metrics(loggers: Iterable["Logger"], metrics: dict[str, float]) -> None:
 def log_artifacts(loggers: Iterable["Logger"], paths: Iterable[Path]) -> None:
     """Copies files and folders to MLflow's run at the end of a training; other loggers take none. If the server does
     not take one, the rest is left out with a warning."""
+    loggers = [logger for logger in loggers if not isinstance(logger, _TensorBoard)]
+    if not loggers:
+        return
     from lightning.pytorch.loggers import MLFlowLogger
 
     for logger in (one for one in loggers if isinstance(one, MLFlowLogger) and not getattr(one, "lost", False)):
@@ -118,16 +127,37 @@ def log_artifacts(loggers: Iterable["Logger"], paths: Iterable[Path]) -> None:
             _log.warning("MLflow has not all files of the run (%s); they are in its folder", _why(error))
 
 
-_Opened = tuple["Logger", Callable[[str], object]]
+#: A logger, and what ends its run.
+_Opened = tuple[Any, Callable[[str], object]]
 
 
 def _tensorboard(run: _Run) -> _Opened:
+    if not run.network:
+        alone = _TensorBoard(run)
+        return alone, alone.finalize
     from lightning.pytorch.loggers import TensorBoardLogger
 
     logger = TensorBoardLogger(run.folder, name="", version="tensorboard", default_hp_metric=False)
     logger.log_hyperparams(run.settings)  # to hparams.yaml; without a metric, not to the event file
     logger.experiment.add_hparams(dict(_flat(run.settings)), {}, run_name=".")
     return logger, logger.finalize
+
+
+class _TensorBoard:
+    """The files of TensorBoard, with the settings and the metrics of a training without Lightning."""
+
+    def __init__(self, run: _Run) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.writer = SummaryWriter(run.folder / "tensorboard")
+        self.writer.add_hparams(dict(_flat(run.settings)), {}, run_name=".")
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        for name, value in metrics.items():
+            self.writer.add_scalar(name, value, step)
+
+    def finalize(self, status: str) -> None:
+        self.writer.close()
 
 
 def _mlflow(run: _Run) -> _Opened:

@@ -22,8 +22,8 @@ from hubbub.models.network import Network
 from hubbub.training import batches
 from hubbub.training.batches import Source
 from hubbub.training.ema import EMA
+from hubbub.training.fitted import DivergedError
 from hubbub.training.schedule import learning_rate, plateaus
-from hubbub.training.trainer import DivergedError
 
 __all__ = ["EachEpoch", "Training"]
 

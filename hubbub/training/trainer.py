@@ -19,19 +19,11 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import DDPStrategy
 
 from hubbub.config.train import Train
-from hubbub.errors import HubbubError
 from hubbub.runtime import distributed, files
 from hubbub.runtime.devices import choose_device
+from hubbub.training.fitted import TrainError
 
-__all__ = ["DivergedError", "TrainError", "build_trainer", "checkpoint_callbacks", "explain_errors", "quiet"]
-
-
-class TrainError(HubbubError):
-    """A training that cannot start or go on."""
-
-
-class DivergedError(TrainError):
-    """A training whose loss is not finite any more."""
+__all__ = ["build_trainer", "checkpoint_callbacks", "explain_errors", "quiet"]
 
 
 def build_trainer(

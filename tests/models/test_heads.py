@@ -69,6 +69,19 @@ def test_logistic_head_is_scikit_learns(classes: int, balanced: bool, c: float) 
     np.testing.assert_allclose(ours, reference.predict_proba(scale.transform(new.astype(float))), rtol=0, atol=1e-3)
 
 
+@pytest.mark.parametrize("c", [1e-6, 0.01, 1.0])
+@pytest.mark.parametrize("classes", [2, 5])
+def test_logistic_head_of_columns_that_repeat_each_other_is_scikit_learns(classes: int, c: float) -> None:
+    """As embeddings are: most axes have little variance, or none."""
+    x, y = problem(classes, apart=1.5)
+    rng = np.random.default_rng(1)
+    mixed = x @ rng.normal(size=(SIZE, 60)) + rng.normal(size=(len(x), 60))
+    x = np.concatenate([mixed, mixed[:, :9] + mixed[:, 9:18]], axis=1).astype(np.float32)
+    scaled = StandardScaler().fit_transform(x.astype(float))
+    reference = LogisticRegression(C=c, tol=1e-8, max_iter=5000).fit(scaled, y)
+    np.testing.assert_allclose(LogisticHead(c).fit(x, y).predict_proba(x), reference.predict_proba(scaled), atol=2e-3)
+
+
 @pytest.mark.parametrize("balanced", [False, True])
 @pytest.mark.parametrize("classes", [2, 5])
 def test_discriminant_head_is_scikit_learns(classes: int, balanced: bool) -> None:

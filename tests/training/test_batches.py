@@ -14,9 +14,12 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor
 
 from hubbub.audio import windows
+from hubbub.audio.logmel import LogMel
 from hubbub.config.sections import Windows
+from hubbub.data.arrays import Arrays
 from hubbub.data.cache import Segments, Waves
-from hubbub.training.batches import Embeddings, Waveforms, class_weights, epoch_batches
+from hubbub.training import batches
+from hubbub.training.batches import Embeddings, Spectrograms, Stored, Waveforms, class_weights, epoch_batches
 
 CPU = torch.device("cpu")
 #: Clips shorter than a window, as long as one, and longer; the fifth is one sample.
@@ -152,6 +155,62 @@ def test_the_generator_alone_decides_a_crop() -> None:
     first, again, other = (source.fetch(every, torch.Generator().manual_seed(seed)) for seed in (3, 3, 4))
     torch.testing.assert_close(again, first, rtol=0, atol=0)
     assert (other - first).abs().max() > 0
+
+
+@pytest.mark.parametrize("pad", ["zeros", "repeat"])
+@pytest.mark.parametrize("crop", [False, True])
+def test_clips_in_a_devices_memory_give_the_same_segments(
+    monkeypatch: pytest.MonkeyPatch, pad: windows.Pad, crop: bool
+) -> None:
+    """The CPU stands for an accelerator: only the clips of the part are copied, and every sample is indexed."""
+    clips = [7, 0, 4, 4]
+    mapped = source_of(clips, crop=crop, pad=pad)
+    every = torch.arange(len(mapped))
+    expected = mapped.fetch(every, torch.Generator().manual_seed(0))
+    monkeypatch.setattr(batches, "_fits", lambda size, device: True)
+    monkeypatch.setattr(Waveforms, "_sliced", Waveforms._gathered)
+    resident = source_of(clips, crop=crop, pad=pad)
+    assert len(resident._samples) == sum(LENGTHS[clip] for clip in clips)
+    torch.testing.assert_close(resident.fetch(every, torch.Generator().manual_seed(0)), expected, rtol=0, atol=0)
+
+
+def test_stored_spectrograms_in_a_devices_memory_are_those_of_the_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(0).normal(size=(600, 2, 3)).astype(np.float32)
+    offsets = np.array([0, 300, 301, 600])
+    kept = Arrays(values, offsets, np.zeros((600, 2)), ("a", "b", "c"), "key")
+    source = Stored(kept, np.array([2, 1]), np.arange(3))
+    own = [*range(301, 600), 300]
+    for resident in (False, True):
+        monkeypatch.setattr(batches, "_fits", lambda size, device, fits=resident: fits)
+        source.to(CPU)
+        assert len(source._values) == (300 if resident else 600)
+        np.testing.assert_array_equal(source.fetch(torch.arange(300)).numpy(), values[own])
+        np.testing.assert_array_equal(source.fetch(rows(299, 0)).numpy(), values[[300, 301]])
+
+
+# Spectrograms
+
+
+def test_spectrograms_are_computed_once() -> None:
+    """They equal those of each batch to the last bit, in the memory layout that the front end gives."""
+    logmel, computed = LogMel(16_000, n_fft=32, hop=10, n_mels=4), list[int]()
+
+    def compute(waves: Tensor) -> Tensor:
+        computed.append(len(waves))
+        return logmel(waves)
+
+    waves = source_of(range(9))
+    source = Spectrograms(waves, compute, batch_size=4)
+    source.to(CPU)
+    assert len(source) == len(waves) and source.targets is waves.targets
+    assert not computed, "nothing before the first use, which is in the process that trains"
+    for some in (rows(5, 0, 5), torch.arange(len(source)), rows(2)):
+        fetched, expected = source.fetch(some), logmel(waves.fetch(some))
+        torch.testing.assert_close(fetched, expected, rtol=0, atol=0)
+        assert fetched.stride()[1:] == expected.stride()[1:]
+    assert sum(computed) == len(source) and max(computed) == 4
+    source.fetch(rows(0)).zero_()
+    assert source.fetch(rows(0)).any(), "what a step does to its batch does not reach the stored ones"
 
 
 # Embeddings

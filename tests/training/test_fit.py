@@ -21,7 +21,8 @@ from hubbub.data.open import open_clips
 from hubbub.metrics import classification
 from hubbub.training import fit as train
 from hubbub.training.batches import Spectrograms
-from hubbub.training.fit import TrainError, fit_head
+from hubbub.training.fitted import Fitted, TrainError
+from hubbub.training.head import fit_head
 
 SETTINGS = ["data.limit=2", "train.epochs=4", "network.width=4", "train.batch_size=16", "train.learning_rate=0.01"]
 
@@ -37,7 +38,7 @@ def material(recipe: Recipe) -> tuple[Clips, Waves, splits.Split]:
     return clips, cache.decode_clips(clips, recipe.audio.rate_hz), splits.make_splits(clips, recipe.protocol)[0]
 
 
-def fit(recipe: Recipe, material: tuple, folder: Path, seed: int = 1, **changes) -> train.Fitted:
+def fit(recipe: Recipe, material: tuple, folder: Path, seed: int = 1, **changes) -> Fitted:
     clips, waves, split = material
     model = TorchClassifier(recipe, clips.labels, seed=seed)
     given = {"train": split.train, "validation": split.validation, **changes}
@@ -45,12 +46,12 @@ def fit(recipe: Recipe, material: tuple, folder: Path, seed: int = 1, **changes)
 
 
 @pytest.fixture(scope="module")
-def fitted(recipe: Recipe, material: tuple, tmp_path_factory: pytest.TempPathFactory) -> tuple[train.Fitted, Path]:
+def fitted(recipe: Recipe, material: tuple, tmp_path_factory: pytest.TempPathFactory) -> tuple[Fitted, Path]:
     folder = tmp_path_factory.mktemp("fit")
     return fit(recipe, material, folder), folder
 
 
-def test_the_loss_falls(fitted: tuple[train.Fitted, Path]) -> None:
+def test_the_loss_falls(fitted: tuple[Fitted, Path]) -> None:
     losses = fitted[0].history["train_loss"]
     assert len(losses) == 4
     assert losses.iloc[-1] < 0.95 * losses.iloc[0]
@@ -104,7 +105,7 @@ def test_a_left_over_segment_does_not_stop_training(recipe: Recipe, material: tu
     assert np.isfinite(history["train_loss"]).all()
 
 
-def test_the_checkpoint_loads_without_executing_code(fitted: tuple[train.Fitted, Path]) -> None:
+def test_the_checkpoint_loads_without_executing_code(fitted: tuple[Fitted, Path]) -> None:
     given, folder = fitted
     state = torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
     kept = given.final.network.state_dict()
@@ -282,7 +283,7 @@ from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.data import cache, splits
 from hubbub.data.open import open_clips
 from hubbub.config.recipe import Recipe
-from hubbub.training.fit import TrainError
+from hubbub.training.fitted import TrainError
 recipe = Recipe.load("street-cnn", [*SETTINGS, "network.width=64"])
 recipe = changed(recipe, batch_size=4096)
 clips = open_clips(recipe)
@@ -293,7 +294,7 @@ used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 100_000_000, used + 100_000_000))
 try:
     train.fit_network(model, waves, clips.targets(), split.train, split.validation, Path({str(tmp_path)!r}), seed=1)
-except train.TrainError as error:
+except TrainError as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
@@ -408,7 +409,7 @@ from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.data import cache, splits
 from hubbub.data.open import open_clips
 from hubbub.config.recipe import Recipe
-from hubbub.training.fit import TrainError
+from hubbub.training.fitted import TrainError
 
 class Watched(Waveforms):
     def fetch(self, rows, generator=None):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,8 @@ from hubbub.models.network import Network
 from hubbub.models.weights import load_weights
 from hubbub.training import fit as train
 from hubbub.training import module
+from hubbub.training.ema import EMA
+from hubbub.training.fitted import Fitted
 
 RATE, LENGTH, CLIPS = 16_000, 1_600, 18
 LABELS = ("low", "middle", "high")
@@ -69,7 +72,7 @@ def unmoved(**sections: dict[str, Any]) -> Recipe:
 
 def fit(
     recipe: Recipe, folder: Path, *, validation: bool = True, waves: Waves = WAVES, network: Network | None = None
-) -> train.Fitted:
+) -> Fitted:
     model = TorchClassifier(recipe, LABELS, seed=1, network=network)
     material = cache.embed(waves, model) if model.frozen else waves
     checks = CHECKS if validation else CHECKS[:0]
@@ -185,6 +188,40 @@ def test_frozen_embeddings_are_not_mixed(tmp_path: Path) -> None:
     plain = fit(plan(**settings), tmp_path / "plain").history
     mixed = fit(plan(**settings, augment=MIXED), tmp_path / "mixed").history
     assert mixed.equals(plain)
+
+
+# Spectrograms that are computed once
+
+
+def sources(recipe: Recipe) -> list[str]:
+    """The kinds of source that a training reads its training and validation segments from."""
+    made = train.build_module(TorchClassifier(recipe, LABELS), WAVES, TARGETS, TRAIN, CHECKS, 1)
+    return [type(source).__name__ for source in (made.train_source, made.validation_source)]
+
+
+@pytest.mark.parametrize(
+    ("augment", "expected"),
+    [
+        ({}, "Spectrograms"),
+        ({"mixup": {}, "time_mask": {}, "patches": {}, "freq_shift": {}}, "Spectrograms"),
+        ({"crop": True}, "Waveforms"),
+        ({"gain": {}}, "Waveforms"),
+        ({"between": {}}, "Waveforms"),
+    ],
+)
+def test_only_what_changes_waves_needs_new_spectrograms_in_each_epoch(augment: dict, expected: str) -> None:
+    assert sources(plan(augment=augment)) == [expected, "Spectrograms"]
+
+
+def test_spectrograms_that_memory_should_not_hold_are_computed_in_each_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both ways give the same training; sums of other batches are rounded differently."""
+    recipe = plan(augment={"mixup": {}, "time_mask": {"frames": 4}}, train=STEPS)
+    held = fit(recipe, tmp_path / "held").history
+    monkeypatch.setattr(train, "MOST_HELD", 1)
+    assert sources(recipe) == ["Waveforms", "Waveforms"]
+    pd.testing.assert_frame_equal(fit(recipe, tmp_path / "again").history, held, rtol=1e-4)
 
 
 # Auxiliary classifiers, and what is frozen
@@ -341,6 +378,26 @@ def test_what_is_kept_is_the_running_mean_over_the_steps(
         assert ours.is_floating_point() != torch.equal(ours, steps[-1][name]), name
     counts = {int(tensor) for name, tensor in kept.items() if name.endswith("num_batches_tracked")}
     assert counts == {18 if mode == "finetune" else 0}
+
+
+def test_an_update_of_the_mean_does_not_wait_for_an_accelerator() -> None:
+    """Tensors of the meta device have no values: reading one raises an error."""
+    with torch.device("meta"):
+        mean = EMA(nn.BatchNorm1d(3), 0.9)
+        for _ in range(2):
+            mean.update(nn.BatchNorm1d(3))
+    assert mean.steps == 2
+    with pytest.raises(RuntimeError):
+        int(mean.n_averaged)
+
+
+def test_a_resumed_mean_knows_its_steps() -> None:
+    mean, model = EMA(nn.Linear(2, 2), 0.9), nn.Linear(2, 2)
+    for _ in range(3):
+        mean.update(model)
+    resumed = EMA(nn.Linear(2, 2), 0.9)
+    resumed.load_state_dict(mean.state_dict())
+    assert resumed.steps == int(resumed.n_averaged) == 3
 
 
 @pytest.mark.parametrize("monitor", ["val_loss", "val_accuracy"])

@@ -1,0 +1,81 @@
+"""Fit a head on frozen embeddings on one split; the test part is never used.
+
+Every candidate is fitted on the training part; the best on validation is fitted again on both. Lightning, which takes
+three seconds to import, is not needed.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hubbub.classifier import pooling
+from hubbub.classifier.torch_classifier import TorchClassifier
+from hubbub.data.cache import Segments
+from hubbub.errors import examples
+from hubbub.metrics import classification
+from hubbub.models.head import Head
+from hubbub.models.heads import build_head, candidates
+from hubbub.training.fitted import Fitted, TrainError
+
+__all__ = ["fit_head"]
+
+Rows = npt.NDArray[np.intp]
+Targets = npt.NDArray[np.int64]
+
+
+def fit_head(
+    base: TorchClassifier,
+    segments: Segments,
+    targets: Targets,
+    train: Rows,
+    validation: Rows,
+    *,
+    seed: int,
+    choice: dict[str, Any] | None = None,
+) -> Fitted:
+    """Fit the recipe's head on the embeddings `segments` of all clips; `train` and `validation` are clip numbers.
+
+    The candidate with the highest clip accuracy on validation is chosen; of equal ones, that with the lower log loss.
+    Raises `TrainError` where a class has no training clip.
+    """
+    if unlearnt := [label for number, label in enumerate(base.labels) if number not in targets[train]]:
+        raise TrainError(
+            f"no training clip has the label {examples(unlearnt)}, and a head ({base.recipe.head.name}) learns only "
+            "classes that have clips. Add recordings of them, or give a table that lists the clips of other classes."
+        )
+    options = [choice] if choice else candidates(base.recipe.head)
+    fitted = _fit_each(base, segments, targets, train, seed, options)
+    if not len(validation):
+        return Fitted(fitted[0], fitted[0], options[0])
+    scores, part = [], segments.of(validation)
+    for model in fitted:
+        metrics = classification.evaluate(targets[validation], model.predict_proba(part.values, part.offsets[:-1])[1])
+        scores.append((metrics["accuracy"] or 0.0, -(metrics["log_loss"] or 0.0)))
+    best = max(range(len(scores)), key=scores.__getitem__)
+    chosen, option = fitted[best], options[best]
+    (final,) = _fit_each(base, segments, targets, np.union1d(train, validation), seed, [option], start=chosen.head)
+    return Fitted(chosen, final, option)
+
+
+def _fit_each(
+    base: TorchClassifier,
+    segments: Segments,
+    targets: Targets,
+    clips: Rows,
+    seed: int,
+    options: Sequence[dict[str, Any]],
+    start: Head | None = None,
+) -> list[TorchClassifier]:
+    """One classifier for each of `options`, its head fitted on `clips`; `start` is a head fitted on some of them."""
+    settings, part = base.recipe.head, segments.of(clips)
+    levels = np.split(part.values, len(base.recipe.windows.levels), axis=1)
+    if settings.pool == "segment":
+        y = targets[clips][part.clip]
+    else:
+        y = targets[clips]
+        levels = [pooling.pool_embeddings(level, part.offsets[:-1], settings.pool) for level in levels]
+    heads = [build_head(settings, option, seed) for option in options]
+    type(heads[0]).fit_each(heads, np.concatenate(levels), np.tile(y, len(levels)), start)
+    return [TorchClassifier(base.recipe, base.labels, network=base.network, head=head) for head in heads]
