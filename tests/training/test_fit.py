@@ -24,7 +24,14 @@ from hubbub.training.batches import Spectrograms
 from hubbub.training.fitted import Fitted, TrainError
 from hubbub.training.head import fit_head
 
-SETTINGS = ["data.limit=2", "train.epochs=4", "network.width=4", "train.batch_size=16", "train.learning_rate=0.01"]
+SETTINGS = [
+    "data.limit=2",
+    "train.epochs=4",
+    "network.width=4",
+    "train.batch_size=16",
+    "train.learning_rate=0.01",
+    "train.device=cpu",
+]
 
 
 @pytest.fixture(scope="module")
