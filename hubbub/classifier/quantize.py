@@ -27,8 +27,9 @@ __all__ = ["ALIKE", "cost", "quantized"]
 Array = npt.NDArray[np.float32]
 #: Operations with weights.
 LAYERS = ("Conv", "Gemm", "MatMul")
-#: The mean cosine of the embeddings before and after that is kept.
-ALIKE = 0.99
+#: The cosines of the embeddings before and after that are kept: of real segments on average, and of digital silence.
+#: Silence gives the same error at each place of a map and in each of its segments, so that no mean makes it smaller.
+ALIKE, ALIKE_IN_SILENCE = 0.994, 0.999
 #: Segments that it is measured on.
 CHECKED = 64
 #: The smallest range of a channel as a share of the largest, when ranges are made alike: in one that was silent, other
@@ -44,28 +45,23 @@ def quantized(proto: "ModelProto", segments: Array) -> tuple["ModelProto", dict[
         ranges = _ranges(plain, segments, Path(folder))
         names = [node.name for node in _layers(plain)]
         checked = segments[np.linspace(0, len(segments) - 1, min(CHECKED, len(segments))).astype(int)]
+        checked = np.concatenate([checked, np.zeros_like(checked[:1])])
         exact = _run(plain, [EMBEDDINGS], checked)[0]
 
-        def alike(rounded: Sequence[str]) -> tuple["ModelProto", float]:
+        def alike(rounded: Sequence[str]) -> tuple["ModelProto", float, float]:
             small = _rounded(plain, ranges, rounded)
-            return small, _cosine(exact, _run(small, [EMBEDDINGS], checked)[0])
+            *of_sounds, of_silence = _cosines(exact, _run(small, [EMBEDDINGS], checked)[0])
+            return small, float(np.mean(of_sounds)), float(of_silence)
 
-        small, cosine = alike(names)
-        least, most = 0, len(names)  # layers that keep their precision: too few, enough
-        if cosine < ALIKE:
+        small, cosine, of_silence = alike(names)
+        kept = 0  # layers that keep their precision
+        if cosine < ALIKE or of_silence < ALIKE_IN_SILENCE:
             alone = {name: alike([name])[1] for name in track(names, "rounding each layer", len(names))}
             order = sorted(names, key=lambda name: alone[name])
-            small, cosine = plain, 1.0
-            while most - least > 1:
-                middle = (least + most) // 2
-                found = alike(order[middle:])
-                if found[1] >= ALIKE:
-                    most, (small, cosine) = middle, found
-                else:
-                    least = middle
-        else:
-            most = 0
-    return small, {"rounded": len(names) - most, "layers": len(names), "cosine": cosine}
+            while cosine < ALIKE or of_silence < ALIKE_IN_SILENCE:
+                kept += 1
+                small, cosine, of_silence = alike(order[kept:]) if kept < len(names) else (plain, 1.0, 1.0)
+    return small, {"rounded": len(names) - kept, "layers": len(names), "cosine": cosine}
 
 
 def _prepared(proto: "ModelProto", segments: Array, folder: Path) -> "ModelProto":
@@ -210,10 +206,11 @@ def _batches(proto: "ModelProto", names: list[str], segments: Array) -> Iterator
         yield session.run(names, {SEGMENTS: np.ascontiguousarray(segments[start : start + BATCH])})
 
 
-def _cosine(exact: Array, rounded: Array) -> float:
-    """The mean cosine of the rows of both."""
-    lengths = np.linalg.norm(exact, axis=1) * np.linalg.norm(rounded, axis=1)
-    return float(((exact * rounded).sum(axis=1) / np.maximum(lengths, 1e-30)).mean())
+def _cosines(exact: Array, rounded: Array) -> Array:
+    """The cosines of the rows of both, `[S]`; 1 where the exact one is zero."""
+    of_exact, of_rounded = (np.linalg.norm(rows, axis=1) for rows in (exact, rounded))
+    cosines: Array = (exact * rounded).sum(axis=1) / np.maximum(of_exact * of_rounded, 1e-30)
+    return np.where(of_exact > 0, cosines, 1.0)
 
 
 def cost(before: Array, after: Array, targets: npt.NDArray[np.int64] | None = None) -> dict[str, Any]:

@@ -38,7 +38,8 @@ __all__ = ["PredictError", "predict_files", "predict_recording"]
 
 #: Recordings decoded at the same time, how many pieces of each, of some seconds, and how many recordings ahead of the
 #: network: it takes the segments of several short ones at a time.
-DECODERS, PIECES, AHEAD = min(4, processes.cores()), 4, 8
+DECODERS, PIECES = min(16, processes.cores()), 4
+AHEAD = DECODERS + 6
 #: Batches that wait for the network, so that it never waits for them.
 IN_FLIGHT = 2
 
