@@ -126,7 +126,8 @@ class OnnxClassifier(Classifier):
         that share an operation wait for each other at each of them, and longer where another program holds a core."""
         if len(segments) == 1:
             return self._session.run(names, {SEGMENTS: segments})
-        parts = np.array_split(segments, max(-(-len(segments) // PART), min(cores(), len(segments))))
+        rounds = -(-len(segments) // (PART * cores()))  # each core computes as many parts as the others
+        parts = np.array_split(segments, min(rounds * cores(), len(segments)))
         found = list(_threads().map(lambda part: self._session.run(names, {SEGMENTS: part}), parts))
         return [np.concatenate(values) for values in zip(*found, strict=True)]
 

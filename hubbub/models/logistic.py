@@ -62,9 +62,11 @@ def logistic_path(
 
 
 def _axes(rows: Tensor) -> Tensor:
-    """The axes of the rows' covariance along which they vary, `[D, R]`, that of the least variance first."""
-    variances, axes = torch.linalg.eigh(rows.mT @ rows / len(rows))
-    return axes[:, variances > _LEAST_SHARE * variances.sum()]
+    """The axes of the rows' covariance along which they vary, `[D, R]`, that of the least variance first.
+
+    In double precision: in single, the search fails for fewer rows than columns, whose variances are mostly zero."""
+    variances, axes = torch.linalg.eigh((rows.mT @ rows / len(rows)).double())
+    return axes[:, variances > _LEAST_SHARE * variances.sum()].to(rows.dtype)
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,18 @@ def test_logistic_head_of_columns_that_repeat_each_other_is_scikit_learns(classe
     np.testing.assert_allclose(LogisticHead(c).fit(x, y).predict_proba(x), reference.predict_proba(scaled), atol=2e-3)
 
 
+def test_logistic_head_of_few_rows_and_many_columns_is_scikit_learns() -> None:
+    """As a user's first thirty recordings are: most axes have no variance at all."""
+    rng = np.random.default_rng(0)
+    y = np.repeat(np.arange(3), 4)
+    x = (rng.normal(size=(12, 512)) + 2 * rng.normal(size=(3, 512))[y]) * (rng.random(512) < 0.3)
+    x, y = np.repeat(x, 9, axis=0).astype(np.float32), np.repeat(y, 9)
+    scaled = StandardScaler().fit_transform(x.astype(float))
+    reference = LogisticRegression(C=0.003, tol=1e-8, max_iter=5000).fit(scaled, y)
+    found = LogisticHead(0.003).fit(x, y).predict_proba(x)
+    np.testing.assert_allclose(found, reference.predict_proba(scaled), atol=2e-3)
+
+
 @pytest.mark.parametrize("balanced", [False, True])
 @pytest.mark.parametrize("classes", [2, 5])
 def test_discriminant_head_is_scikit_learns(classes: int, balanced: bool) -> None:
