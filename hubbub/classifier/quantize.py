@@ -58,7 +58,7 @@ def quantized(proto: "ModelProto", segments: Array) -> tuple["ModelProto", dict[
         if cosine < ALIKE or of_silence < ALIKE_IN_SILENCE:
             alone = {name: alike([name])[1] for name in track(names, "rounding each layer", len(names))}
             order = sorted(names, key=lambda name: alone[name])
-            while cosine < ALIKE or of_silence < ALIKE_IN_SILENCE:
+            while kept < len(names) and (cosine < ALIKE or of_silence < ALIKE_IN_SILENCE):
                 kept += 1
                 small, cosine, of_silence = alike(order[kept:]) if kept < len(names) else (plain, 1.0, 1.0)
     return small, {"rounded": len(names) - kept, "layers": len(names), "cosine": cosine}
