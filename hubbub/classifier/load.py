@@ -45,9 +45,8 @@ def load(
     `device` is that of torch; `auto` is the fastest here. On the CPU the exported network that a classifier carries
     runs, which imports no torch; one without runs on torch. `fast` computes in the shortest numbers that this processor
     has, at a small loss of precision (docs/performance.md), which needs `hubbub[fast]`; on an NVIDIA accelerator in
-    bfloat16. `network` is the class or function
-    that made the network of a classifier that was trained with it. Raises `ClassifierError` for anything else, and for
-    a damaged or incomplete classifier.
+    bfloat16. `network` is the class or function that made the network of a classifier that was trained with it.
+    Raises `ClassifierError` for anything else, and for a damaged or incomplete classifier.
     """
     if is_exported(name):
         if network is not None:

@@ -48,19 +48,20 @@ def quantized(proto: "ModelProto", segments: Array) -> tuple["ModelProto", dict[
         checked = np.concatenate([checked, np.zeros_like(checked[:1])])
         exact = _run(plain, [EMBEDDINGS], checked)[0]
 
-        def alike(rounded: Sequence[str]) -> tuple["ModelProto", float, float]:
+        def tried(rounded: Sequence[str]) -> tuple["ModelProto", float, bool]:
             small = _rounded(plain, ranges, rounded)
             *of_sounds, of_silence = _cosines(exact, _run(small, [EMBEDDINGS], checked)[0])
-            return small, float(np.mean(of_sounds)), float(of_silence)
+            cosine = float(np.mean(of_sounds))
+            return small, cosine, cosine >= ALIKE and bool(of_silence >= ALIKE_IN_SILENCE)
 
-        small, cosine, of_silence = alike(names)
+        small, cosine, is_alike = tried(names)
         kept = 0  # layers that keep their precision
-        if cosine < ALIKE or of_silence < ALIKE_IN_SILENCE:
-            alone = {name: alike([name])[1] for name in track(names, "rounding each layer", len(names))}
+        if not is_alike:
+            alone = {name: tried([name])[1] for name in track(names, "rounding each layer", len(names))}
             order = sorted(names, key=lambda name: alone[name])
-            while kept < len(names) and (cosine < ALIKE or of_silence < ALIKE_IN_SILENCE):
+            while not is_alike:
                 kept += 1
-                small, cosine, of_silence = alike(order[kept:]) if kept < len(names) else (plain, 1.0, 1.0)
+                small, cosine, is_alike = tried(order[kept:]) if kept < len(names) else (plain, 1.0, True)
     return small, {"rounded": len(names) - kept, "layers": len(names), "cosine": cosine}
 
 
