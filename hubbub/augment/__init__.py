@@ -6,7 +6,8 @@ Waves go through `Waveform` and `Mixing.waves`; if a front end makes spectrogram
 """
 
 from hubbub.augment.mixing import Mixing
+from hubbub.augment.outliers import Outliers
 from hubbub.augment.spectrogram import Spectrogram
 from hubbub.augment.waveform import Waveform, crop_starts
 
-__all__ = ["Mixing", "Spectrogram", "Waveform", "crop_starts"]
+__all__ = ["Mixing", "Outliers", "Spectrogram", "Waveform", "crop_starts"]

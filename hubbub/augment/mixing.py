@@ -1,8 +1,10 @@
 """Mixes the examples of a batch with each other, and their labels alike.
 
-Labels are soft targets `[B, K]` that sum to 1 (one-hot before mixing). Waves: between-class learning (Tokozume, Ushiku
-& Harada 2018, https://arxiv.org/abs/1711.10282). Any inputs: mixup (Zhang et al. 2018,
-https://arxiv.org/abs/1710.09412). A row that is not selected stays bit-identical.
+Labels are soft targets `[B, K]` that sum to 1 (one-hot before mixing); columns behind them, such as what a teacher says
+of the segment, are mixed in the same shares. Waves: between-class learning (Tokozume, Ushiku & Harada 2018,
+https://arxiv.org/abs/1711.10282). Any inputs: mixup (Zhang et al. 2018, https://arxiv.org/abs/1710.09412).
+Spectrograms: CutMix (Yun et al. 2019, https://arxiv.org/abs/1905.04899) along time. A row that is not selected stays
+bit-identical.
 """
 
 import numpy as np
@@ -12,18 +14,22 @@ from torch import Generator, Tensor
 from hubbub.augment.transform import selected
 from hubbub.config import augment as settings
 
-__all__ = ["BetweenClass", "Mixing", "Mixup"]
+__all__ = ["BetweenClass", "CutMix", "Mixing", "Mixup"]
 
 # RMS at -120 dB, below the resolution of 16 bits; quieter segments are not mixed.
 _SILENCE = 1e-6
 
 
 class Mixing:
-    """Mixing as set in a recipe's `[augment]`: `between` for waves, `mixup` for the network's inputs."""
+    """Mixing as set in a recipe's `[augment]`: `between` for waves, `mixup` and `cutmix` for the network's inputs.
 
-    def __init__(self, augment: settings.Augment) -> None:
-        self.between = augment.between and BetweenClass(augment.between)
+    The first `classes` columns of targets are the labels.
+    """
+
+    def __init__(self, augment: settings.Augment, classes: int) -> None:
+        self.between = augment.between and BetweenClass(augment.between, classes)
         self.mixup = augment.mixup and Mixup(augment.mixup)
+        self.cutmix = augment.cutmix and CutMix(augment.cutmix)
 
     @torch.no_grad()
     def waves(self, waves: Tensor, targets: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
@@ -35,9 +41,16 @@ class Mixing:
     @torch.no_grad()
     def spectrograms(self, inputs: Tensor, targets: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
         """Spectrograms, images or waves `[B, ...]` and soft targets `[B, K]` -> the same, some of them mixed."""
-        if not self.mixup:
-            return inputs, targets
-        return self.mixup.apply(inputs, targets, self.mixup.draw(inputs, generator))
+        mixed, labels = inputs, targets
+        if self.mixup:
+            mixed, labels = self.mixup.apply(inputs, targets, self.mixup.draw(inputs, generator))
+        if self.cutmix:
+            drawn = self.cutmix.draw(inputs, generator)
+            joined, their_labels = self.cutmix.apply(inputs, targets, drawn)
+            chosen = drawn[1] < 1
+            mixed = torch.where(_over(chosen, inputs), joined, mixed)
+            labels = torch.where(chosen[:, None], their_labels, labels)
+        return mixed, labels
 
 
 class BetweenClass:
@@ -51,11 +64,11 @@ class BetweenClass:
     Parameters: partner `[B]` int, and the segment's own share r `[B]`, 1 where it is not mixed.
     """
 
-    def __init__(self, between: settings.Between) -> None:
-        self.p = between.p
+    def __init__(self, between: settings.Between, classes: int) -> None:
+        self.p, self.classes = between.p, classes
 
     def draw(self, waves: Tensor, targets: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
-        classes, audible = targets.argmax(1), _rms(waves) > _SILENCE
+        classes, audible = targets[:, : self.classes].argmax(1), _rms(waves) > _SILENCE
         eligible = (classes[:, None] != classes) & audible & audible[:, None]
         mixed = selected(waves, generator, self.p) & eligible.any(1)
         share = torch.rand(len(waves), generator=generator, device=generator.device).to(waves.device)
@@ -82,20 +95,49 @@ class Mixup:
         self.p, self.alpha = mixup.p, mixup.alpha
 
     def draw(self, inputs: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
-        mixed = selected(inputs, generator, self.p)
-        partner = torch.randperm(len(inputs), generator=generator, device=generator.device).to(inputs.device)
-        # torch's Beta takes no generator, and as a ratio of two Gammas it would be 0 / 0 for a small alpha. A number
-        # drawn on an accelerator would have to be waited for; the state of its generator is known here.
-        if generator.device.type == "cuda":
-            seed: int | list[int] = [generator.initial_seed(), generator.get_offset()]
-        else:
-            seed = int(torch.randint(2**63 - 1, (), generator=generator))
-        share = torch.from_numpy(np.random.default_rng(seed).beta(self.alpha, self.alpha, len(inputs)))
-        return partner, torch.where(mixed, share.float().to(inputs.device), 1.0)
+        return _draw_shares(inputs, generator, self.p, self.alpha)
 
     def apply(self, inputs: Tensor, targets: Tensor, parameters: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         partner, share = parameters
         return _mixed(inputs, partner, share, 1 - share, share), _labels(targets, partner, share)
+
+
+class CutMix:
+    """Joins the beginning of an example and the end of its partner at a frame. Parameters as those of `Mixup`; the
+    share is that of the frames before the cut."""
+
+    def __init__(self, cutmix: settings.CutMix) -> None:
+        self.p, self.alpha = cutmix.p, cutmix.alpha
+
+    def draw(self, inputs: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+        frames = inputs.shape[-1]
+        partner, share = _draw_shares(inputs, generator, self.p, self.alpha)
+        return partner, (share * frames).round() / frames
+
+    def apply(self, inputs: Tensor, targets: Tensor, parameters: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        partner, share = parameters
+        frames = inputs.shape[-1]
+        own = torch.arange(frames, device=inputs.device) < _over(share * frames, inputs)
+        return torch.where(own, inputs, inputs[partner]), _labels(targets, partner, share)
+
+
+def _draw_shares(inputs: Tensor, generator: Generator, p: float, alpha: float) -> tuple[Tensor, Tensor]:
+    """Partners `[B]`, a random permutation, and shares `[B]` from Beta(alpha, alpha), 1 with probability 1 - p."""
+    mixed = selected(inputs, generator, p)
+    partner = torch.randperm(len(inputs), generator=generator, device=generator.device).to(inputs.device)
+    # torch's Beta takes no generator, and as a ratio of two Gammas it would be 0 / 0 for a small alpha. A number
+    # drawn on an accelerator would have to be waited for; the state of its generator is known here.
+    if generator.device.type == "cuda":
+        seed: int | list[int] = [generator.initial_seed(), generator.get_offset()]
+    else:
+        seed = int(torch.randint(2**63 - 1, (), generator=generator))
+    share = torch.from_numpy(np.random.default_rng(seed).beta(alpha, alpha, len(inputs)))
+    return partner, torch.where(mixed, share.float().to(inputs.device), 1.0)
+
+
+def _over(values: Tensor, rows: Tensor) -> Tensor:
+    """One value a row, `[B]`, in a shape that spreads over `rows` `[B, ...]`."""
+    return values.view(-1, *[1] * (rows.ndim - 1))
 
 
 def _rms(waves: Tensor) -> Tensor:
@@ -108,5 +150,5 @@ def _labels(targets: Tensor, partner: Tensor, share: Tensor) -> Tensor:
 
 def _mixed(rows: Tensor, partner: Tensor, own: Tensor, other: Tensor, share: Tensor) -> Tensor:
     """Rows `[B, ...]` times `own` plus their partners times `other`; unchanged where `share` is 1."""
-    own, other, share = (weight.view(-1, *[1] * (rows.ndim - 1)) for weight in (own, other, share))
+    own, other, share = (_over(weight, rows) for weight in (own, other, share))
     return torch.where(share < 1, rows * own + rows[partner] * other, rows)

@@ -2,17 +2,18 @@
 
 Sources: masks are SpecAugment's (Park et al. 2019, https://arxiv.org/abs/1904.08779), without its time warping; patches
 of one size are random erasing (Zhong et al. 2017, https://arxiv.org/abs/1708.04896), known for spectrograms as
-PatchAugment. Masked cells get the segment's current mean, so masks work at any level. Sizes are limited to that of the
+PatchAugment; gains of bands are FilterAugment's linear type (Nam, Kim & Park 2022, https://arxiv.org/abs/2110.03282).
+Masked cells get the segment's current mean, so masks work at any level. Sizes are limited to that of the
 spectrogram.
 """
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from hubbub.augment.transform import Transform, roll, selected, uniform, uniform_int
 from hubbub.config import augment as settings
 
-__all__ = ["FreqMask", "FreqShift", "Magnitude", "Patches", "Spectrogram", "TimeMask", "TimeShift"]
+__all__ = ["BandGain", "FreqMask", "FreqShift", "Magnitude", "Patches", "Spectrogram", "TimeMask", "TimeShift"]
 
 
 class Spectrogram:
@@ -23,6 +24,7 @@ class Spectrogram:
             augment.time_shift and TimeShift(augment.time_shift),
             augment.freq_shift and FreqShift(augment.freq_shift),
             augment.magnitude and Magnitude(augment.magnitude),
+            augment.band_gain and BandGain(augment.band_gain),
             augment.time_mask and TimeMask(augment.time_mask),
             augment.freq_mask and FreqMask(augment.freq_mask),
             augment.patches and Patches(augment.patches),
@@ -84,6 +86,23 @@ class Magnitude:
         loudest = spectrograms.amax((1, 2), keepdim=True)
         # A factor of 1 would still round.
         return torch.where(factor == 1, spectrograms, loudest + (spectrograms - loudest) * factor)
+
+
+class BandGain:
+    """Adds a gain to each band, linear between points. Parameters: gains at the points `[B, points]` [dB]."""
+
+    def __init__(self, gain: settings.BandGain) -> None:
+        self.p, self.db, self.points = gain.p, gain.db, gain.points
+
+    def draw(self, spectrograms: Tensor, generator: Generator) -> Tensor:
+        share = torch.rand(len(spectrograms), self.points, generator=generator, device=generator.device)
+        gains = (self.db[0] + (self.db[1] - self.db[0]) * share).to(spectrograms.device)
+        return gains * selected(spectrograms, generator, self.p)[:, None]
+
+    def apply(self, spectrograms: Tensor, parameters: Tensor) -> Tensor:
+        bands = spectrograms.shape[1]
+        gains = nn.functional.interpolate(parameters[:, None], bands, mode="linear", align_corners=True)
+        return spectrograms + gains.mT
 
 
 class _Mask:

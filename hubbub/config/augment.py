@@ -12,7 +12,9 @@ from hubbub.config.sections import Section
 __all__ = [
     "SPECTROGRAM",
     "Augment",
+    "BandGain",
     "Between",
+    "CutMix",
     "FreqMask",
     "FreqShift",
     "Gain",
@@ -20,6 +22,7 @@ __all__ = [
     "Magnitude",
     "Mixup",
     "Noise",
+    "Outliers",
     "Patches",
     "Pitch",
     "Reverb",
@@ -130,6 +133,28 @@ class Mixup(_Augmentation):
     )
 
 
+class CutMix(_Augmentation):
+    """Join the beginning of one segment's spectrogram and the end of another's; the label gets their shares.
+
+    Such a segment is not averaged by mixup.
+    """
+
+    p: Probability = Field(0.5, description="probability that a segment is joined")
+    alpha: float = Field(
+        0.4, gt=0, description="the shares are drawn from Beta(alpha, alpha); 1: uniform; below 1: mostly near 0 or 1"
+    )
+
+
+class Outliers(_Augmentation):
+    """Replace segments by synthetic sounds that are of no class; the target is all classes alike.
+
+    Noise, tones, hums, sweeps, clicks, melodies and babble: a network so trained is less sure of sounds it does not
+    know.
+    """
+
+    p: Probability = Field(0.05, description="probability that a segment is replaced")
+
+
 class TimeMask(_Augmentation):
     """Replace stretches of time by the segment's mean (SpecAugment)."""
 
@@ -172,6 +197,15 @@ class Magnitude(_Augmentation):
     )
 
 
+class BandGain(_Augmentation):
+    """Raise and lower bands of the spectrogram, as another microphone or room would (FilterAugment)."""
+
+    db: Range = Field((-4.0, 4.0), description="range of the gain at each point [dB]; drawn uniformly")
+    points: int = Field(
+        6, ge=2, le=1000, description="points at equal distances over the bands; the gain is linear between them"
+    )
+
+
 class Augment(Section):
     """Augmentations of training segments, in this order; validation and test are never augmented."""
 
@@ -179,6 +213,7 @@ class Augment(Section):
         False,
         description="segments start at a random place of their clip; a shorter clip is placed at random between zeros",
     )
+    outliers: Outliers | None = Field(None, description="synthetic sounds of no class in place of segments")
     invert: Invert | None = Field(None, description="reverse in time")
     scale: Scale | None = Field(None, description="change speed and pitch")
     stretch: Stretch | None = Field(None, description="change speed, not pitch")
@@ -191,16 +226,18 @@ class Augment(Section):
     time_shift: TimeShift | None = Field(None, description="shift the spectrogram in time, circular")
     freq_shift: FreqShift | None = Field(None, description="shift the spectrogram in frequency")
     magnitude: Magnitude | None = Field(None, description="change the contrast of the spectrogram")
+    band_gain: BandGain | None = Field(None, description="raise and lower bands of the spectrogram")
     time_mask: TimeMask | None = Field(None, description="mask stretches of time")
     freq_mask: FreqMask | None = Field(None, description="mask bands")
     patches: Patches | None = Field(None, description="mask rectangles")
     mixup: Mixup | None = Field(None, description="mix spectrograms and their labels")
+    cutmix: CutMix | None = Field(None, description="join parts of two spectrograms and mix their labels")
 
     @property
     def changes_waves(self) -> bool:
         """Whether a segment's wave differs from epoch to epoch; if not, its spectrogram does not either."""
-        return any(value for name, value in self if name not in (*SPECTROGRAM, "mixup"))
+        return any(value for name, value in self if name not in (*SPECTROGRAM, "mixup", "outliers"))
 
 
 #: The augmentations of spectrograms, which need a front end.
-SPECTROGRAM = ("time_shift", "freq_shift", "magnitude", "time_mask", "freq_mask", "patches")
+SPECTROGRAM = ("time_shift", "freq_shift", "magnitude", "band_gain", "time_mask", "freq_mask", "patches", "cutmix")

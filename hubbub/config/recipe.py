@@ -24,6 +24,7 @@ from hubbub.config.other_names import explain_name
 from hubbub.config.seconds import in_samples
 from hubbub.config.sections import AudioSettings, Evaluate, FrontEnd, Head, Network, Section, Windows
 from hubbub.config.settings import RecipeError, nested, parse_setting, read_toml
+from hubbub.config.teacher import Teacher
 from hubbub.config.titles import title_after
 from hubbub.config.train import Train
 from hubbub.config.tune import Tune
@@ -58,6 +59,7 @@ class Recipe(Section):
     augment: Augment = Augment()
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
+    teacher: Teacher | None = Field(None, description="a frozen network to learn from, besides the labels")
     tune: Tune | None = Field(None, description="the search of hubbub tune")
     quick: dict[str, Any] = Field(default_factory=dict, description="overrides of the sections above for --quick")
 
@@ -96,6 +98,17 @@ class Recipe(Section):
         chosen = [name for name in SPECTROGRAM if getattr(self.augment, name)]
         if self.frontend.name == "none" and chosen:
             raise ValueError(f"augment.{chosen[0]} changes spectrograms, and frontend.name is 'none': leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _taught_networks_learn(self) -> Self:
+        if self.teacher and self.frozen:
+            raise ValueError(
+                "teacher is for a network that is trained: leave it out, or set head.name = 'none' and "
+                "network.mode = 'finetune'"
+            )
+        if self.teacher and self.augment.crop:
+            raise ValueError("teacher knows the sounds of the segments of windows: set augment.crop = false")
         return self
 
     @model_validator(mode="after")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hubbub.config.recipe import Recipe
 
-__all__ = ["DATA_TITLES", "data_title", "title_after"]
+__all__ = ["DATA_TITLES", "NETWORKS", "data_title", "title_after"]
 
 #: The known data sets, as their authors call them.
 DATA_TITLES = {
@@ -21,7 +21,7 @@ DATA_TITLES = {
     "emodb": "EmoDB",
     "street": "street (synthetic)",
 }
-_NETWORKS = {
+NETWORKS = {
     "cnn": "a small CNN",
     "compact": "hubbub's own small network",
     "baseline": "the baseline CNN",
@@ -86,7 +86,8 @@ def _data_facts(recipe: "Recipe") -> tuple[Any, ...]:
 def _network_facts(recipe: "Recipe") -> tuple[Any, ...]:
     network, head, frontend = recipe.network, recipe.head, recipe.frontend
     named = (network.name, network.weights, network.mode, network.attention, network.width)
-    return *named, head.name, head.pool, recipe.windows.levels, frontend.name, frontend.colours
+    taught = recipe.teacher is not None
+    return *named, taught, head.name, head.pool, recipe.windows.levels, frontend.name, frontend.colours
 
 
 def _describe_data(recipe: "Recipe") -> str:
@@ -144,7 +145,7 @@ def _short(folds: tuple[str, ...]) -> str:
 def _describe_network(recipe: "Recipe") -> str:
     """`ResNet18 on colour spectrograms, from ImageNet`, or `frozen YAMNet, LightGBM on segments`"""
     network, head = recipe.network, recipe.head
-    name = _NETWORKS.get(network.name, network.name) + _ATTENTION.get(network.attention, "")
+    name = NETWORKS.get(network.name, network.name) + _ATTENTION.get(network.attention, "")
     weights = _describe_weights(recipe)
     if head.name != "none":
         untrained = ", random weights" if weights == "from scratch" else ""
@@ -157,6 +158,8 @@ def _describe_network(recipe: "Recipe") -> str:
     )
     if recipe.frontend.name == "logmel" and recipe.frontend.colours != "none":
         inputs = " on colour spectrograms"
+    if recipe.teacher:
+        weights += f", taught by {NETWORKS[recipe.teacher.network]}"
     return f"{name}{inputs}, {weights}" + (", last layer alone" if network.mode == "head" else "")
 
 

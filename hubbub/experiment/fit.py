@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from hubbub.data.cache import Waves
 from hubbub.experiment.prepare import Prepared
 
 if TYPE_CHECKING:
@@ -14,8 +15,9 @@ if TYPE_CHECKING:
     from hubbub.classifier.torch_classifier import TorchClassifier
     from hubbub.training.fitted import Fitted
     from hubbub.training.module import EachEpoch
+    from hubbub.training.teacher import Lessons
 
-__all__ = ["Rows", "fit", "initialised_classifier"]
+__all__ = ["Rows", "fit", "initialised_classifier", "lessons"]
 
 Rows = npt.NDArray[np.intp]
 
@@ -38,12 +40,20 @@ def fit(
 
         return fit_network(
             initialised_classifier(prepared, seed), prepared.inputs, prepared.targets, rows, validation, place,
-            seed=seed, choice=choice, loggers=loggers, each_epoch=each_epoch,
+            seed=seed, choice=choice, loggers=loggers, each_epoch=each_epoch, lessons=lessons(prepared, rows),
         )  # fmt: skip
     from hubbub.training.head import fit_head
 
     assert prepared.embedded is not None
     return fit_head(prepared.base, prepared.embedded, prepared.targets, rows, validation, seed=seed, choice=choice)
+
+
+def lessons(prepared: Prepared, rows: Rows) -> "Lessons | None":
+    """What the recipe's teacher, if it has one, makes of the training clips `rows`."""
+    if prepared.teacher is None:
+        return None
+    assert isinstance(prepared.sound, Waves)
+    return prepared.teacher.lessons(prepared.recipe, rows, list(prepared.sound.lengths[rows]), prepared.targets)
 
 
 def initialised_classifier(prepared: Prepared, seed: int) -> "TorchClassifier":

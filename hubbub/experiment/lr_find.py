@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 
 from hubbub.config.recipe import Recipe
 from hubbub.errors import HubbubError
-from hubbub.experiment.fit import initialised_classifier
+from hubbub.experiment.fit import initialised_classifier, lessons
 from hubbub.experiment.prepare import Log, prepare
 from hubbub.report import plots
 from hubbub.runtime import distributed, files
@@ -71,7 +71,11 @@ def run(recipe: Recipe, folder: Path, *, quick: bool = False, log: Log = lambda 
     (split,) = prepared.splits
     seed = prepared.recipe.train.seeds[0]
     model = initialised_classifier(prepared, seed)
-    losses = _losses(build_module(model, prepared.inputs, prepared.targets, split.train, split.validation, seed))
+    module = build_module(
+        *(model, prepared.inputs, prepared.targets, split.train, split.validation, seed),
+        lessons=lessons(prepared, split.train),
+    )
+    losses = _losses(module)
     rates = _rates()[: len(losses)]
     smoothed = _smooth(losses)
     steepest, tenth = suggest(rates, np.array(losses))

@@ -25,6 +25,7 @@ from hubbub.runtime.names import colliding_names
 if TYPE_CHECKING:
     from hubbub.classifier.torch_classifier import TorchClassifier
     from hubbub.models.custom import NetworkFactory
+    from hubbub.training.teacher import TeacherOutputs
 
 __all__ = ["Log", "Prepared", "prepare"]
 
@@ -37,7 +38,8 @@ class Prepared:
 
     `recipe` is resolved. `near` are pairs of clips of different groups that hold nearly the same sound. `base` is the
     network before any training, `embedded` its embeddings where it is frozen. `caveats` belong beside every figure of
-    the run. `network` makes the networks where the caller gave a class.
+    the run. `network` makes the networks where the caller gave a class, `teacher` is what the recipe's teacher
+    makes of the clips.
     """
 
     recipe: Recipe
@@ -53,6 +55,7 @@ class Prepared:
     quick: bool
     caveats: tuple[str, ...]
     network: "NetworkFactory | None" = None
+    teacher: "TeacherOutputs | None" = None
 
     @property
     def inputs(self) -> Inputs | Segments:
@@ -159,6 +162,11 @@ def prepare(
             log("frozen embeddings need no second device: one process does all the work, the others wait")
         log(f"{recipe.network.name}: embedding {len(clips):,} clips once")
         prepared = replace(prepared, embedded=cache.embed(sound, base))
+    if recipe.teacher:
+        from hubbub.training.teacher import teach
+
+        log(f"{recipe.teacher.network}, the teacher: embedding {len(clips):,} clips once")
+        prepared = replace(prepared, teacher=teach(recipe, clips))
     return prepared
 
 

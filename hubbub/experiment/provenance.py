@@ -4,8 +4,10 @@ import hashlib
 import platform
 from collections.abc import Sequence
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
+from hubbub.config.titles import NETWORKS
 from hubbub.data import splits
 from hubbub.data.clips import Clips
 from hubbub.experiment.prepare import Prepared
@@ -41,12 +43,18 @@ def environment_of(prepared: Prepared) -> Environment:
             accelerator=torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
         ),
         data=data_facts(clips, data_manifest(prepared), prepared.audit.warnings),
-        weights={path.name: files.sha256(path) for path in [prepared.weights] if path},
+        weights={path.name: files.sha256(path) for path in _weights(prepared)},
         network=fingerprint(prepared.network, prepared.base.network) if prepared.network else {},
         protocol=_describe_protocol(prepared),
         test_folds=[split.name for split in prepared.splits],
         why_not_comparable=prepared.why_not_comparable,
     )
+
+
+def _weights(prepared: Prepared) -> list[Path]:
+    """The files of published weights that a run uses: the network's and the teacher's."""
+    teacher = prepared.teacher.weights if prepared.teacher else None
+    return [path for path in (prepared.weights, teacher) if path]
 
 
 def data_facts(clips: Clips, manifest: str, warnings: Sequence[str] = ()) -> DataFacts:
@@ -66,9 +74,9 @@ def data_facts(clips: Clips, manifest: str, warnings: Sequence[str] = ()) -> Dat
 
 def classifier_card(prepared: Prepared, trained_on: str) -> dict[str, Any]:
     """What a saved classifier says about its training data."""
-    clips = prepared.clips
+    clips, teacher = prepared.clips, prepared.recipe.teacher
     return {
-        "trained_on": f"{clips.name}: {trained_on}",
+        "trained_on": f"{clips.name}: {trained_on}" + (f"; taught by {NETWORKS[teacher.network]}" if teacher else ""),
         "not_comparable": prepared.why_not_comparable,
         "licence": clips.licence,
         "citation": clips.citation,

@@ -105,6 +105,10 @@ def fit_to_data(recipe: Recipe, clips: Clips) -> tuple[Recipe, tuple[str, ...]]:
             f"{recipe.network.name} takes sound, and {clips.name} holds {clips.kind}. Use a network that takes "
             "spectrograms, with frontend.name = 'logmel'."
         )
+    if recipe.teacher:
+        raise ClipsError(
+            f"the teacher takes sound, and {clips.name} holds {clips.kind}. Leave [teacher] out of the recipe."
+        )
     if recipe.evaluate.hop:
         raise ClipsError(
             f"evaluate.hop cuts sound into other segments, and {clips.name} holds {clips.kind}. Leave it out."

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import pandas as pd
 
 from hubbub.classifier import calibration
+from hubbub.classifier.calibration import Confidence
 from hubbub.config.recipe import RECIPE, Recipe
 from hubbub.data.cache import Waves
 from hubbub.data.check import check_inputs
@@ -228,10 +230,7 @@ def _end(prepared: Prepared, run: RunPlan, log: Log) -> Summary:
 
 
 def _refit(prepared: Prepared, folder: Path, summary: Summary, log: Log) -> None:
-    """Fits the recipe on all clips, with the most frequent choice of validation (a network: the middle epoch).
-
-    The calibration is the cells' typical one.
-    """
+    """Fits the recipe on all clips, with the most frequent choice of validation (a network: the middle epoch)."""
     places = [place for _, _, place in run_folder.cells(folder)]
     choices = [run_folder.read_result(place).choice for place in places]
     if prepared.recipe.head.name == "none":
@@ -241,7 +240,7 @@ def _refit(prepared: Prepared, folder: Path, summary: Summary, log: Log) -> None
     every, nothing = np.flatnonzero(prepared.targets >= 0), np.zeros(0, dtype=np.intp)
     seed, place = prepared.recipe.train.seeds[0], run_folder.refit_folder(folder)
     model = cell.fit_with_history(prepared, every, nothing, seed, place, choice=choice).final
-    model.confidence = calibration.average([run_folder.calibration_of(place) for place in places])
+    model.confidence = _typical_calibration(prepared, places)
     model.card = classifier_card(prepared, "all folds that took part, refitted after the evaluation") | {
         "choice": choice,
         "not_comparable": summary.why_not_comparable,
@@ -249,6 +248,28 @@ def _refit(prepared: Prepared, folder: Path, summary: Summary, log: Log) -> None
         f"{summary.protocol}",
     }
     model.save(run_folder.classifier_folder(folder), None if prepared.quick else _exported(prepared, model, log))
+
+
+def _typical_calibration(prepared: Prepared, places: list[Path]) -> Confidence:
+    """The average of the cells' calibrations. Without validation parts there are none: then it is fitted on the cells'
+    test predictions, after these have been scored; no figure depends on it."""
+    found = [run_folder.calibration_of(place) for place in places]
+    if any(one.threshold is not None for one in found) or not all(len(split.test) for split in prepared.splits):
+        return calibration.average(found)
+    labels, numbers = list(prepared.clips.labels), {label: i for i, label in enumerate(prepared.clips.labels)}
+    tables = [run_folder.read_predictions(place) for place in places]
+    segments, clips = (
+        pd.concat([table[table["level"] == level] for table in tables], keys=range(len(tables)), names=["cell", "row"])
+        for level in ("segment", "clip")
+    )
+    counts = segments.groupby(["cell", "clip"], sort=False).size()  # the segments of a clip stand together
+    return calibration.fit(
+        clips["label"].map(numbers).to_numpy(np.int64),
+        segments[labels].to_numpy(np.float32),
+        clips[labels].to_numpy(np.float32),
+        np.cumsum(counts.to_numpy()) - counts.to_numpy(),
+        prepared.recipe.evaluate.unknown,
+    )
 
 
 def _exported(prepared: Prepared, model: "TorchClassifier", log: Log) -> bytes | None:

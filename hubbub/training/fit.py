@@ -18,6 +18,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 from torch.utils.data import DataLoader
 
+from hubbub.augment import Outliers, outliers
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config.recipe import Recipe
 from hubbub.data.arrays import Arrays
@@ -30,6 +31,7 @@ from hubbub.training.batches import Embeddings, Source, Spectrograms, Stored, Wa
 from hubbub.training.fitted import Fitted, TrainError
 from hubbub.training.module import EachEpoch, Training
 from hubbub.training.schedule import plateaus
+from hubbub.training.teacher import Lessons
 from hubbub.training.trainer import build_trainer, checkpoint_callbacks, explain_errors, quiet
 
 __all__ = [
@@ -60,6 +62,7 @@ class FitRequest:
     checkpoints: Path
     epochs: int
     resume: bool
+    lessons: Lessons | None
 
 
 def fit_network(
@@ -74,20 +77,22 @@ def fit_network(
     choice: dict[str, Any] | None = None,
     loggers: list[Logger] | None = None,
     each_epoch: EachEpoch | None = None,
+    lessons: Lessons | None = None,
 ) -> Fitted:
     """Train `classifier.network` in place on the clips `train`; the clips `validation` choose the epoch.
 
     `inputs` are the decoded clips or, for a frozen network, the embeddings of their segments; `targets` `[clips]` are
     class numbers. Without validation clips the last epoch is kept; an earlier fit's `choice` sets their number.
     Checkpoints `best.ckpt` and `last.ckpt` are in `folder`/checkpoints; training continues from a `last.ckpt` there.
-    `loggers` and `each_epoch` receive the metrics of each epoch; `each_epoch` may raise to end the training.
+    `loggers` and `each_epoch` receive the metrics of each epoch; `each_epoch` may raise to end the training. `lessons`
+    are what the recipe's teacher makes of the segments of the training clips.
     Raises `TrainError`.
     """
     settings, checkpoints = classifier.recipe.train, folder / "checkpoints"
     nodes, devices = _devices(classifier)
     distributed.check_world_size(settings.nodes, settings.devices)
     lowered = choice.get("lowered", ()) if choice else ()
-    module = build_module(classifier, inputs, targets, train, validation, seed, lowered, each_epoch)
+    module = build_module(classifier, inputs, targets, train, validation, seed, lowered, each_epoch, lessons)
     checks = module.validation_source
     if len(module.train_source) < 2 * nodes * devices:
         raise TrainError(f"{len(module.train_source)} training segments are too few for {nodes * devices} devices.")
@@ -100,7 +105,8 @@ def fit_network(
             name = data_key(inputs, targets, settings.device)
             distributed.broadcast(
                 FitRequest(
-                    classifier.recipe, classifier.labels, train, validation, seed, lowered, checkpoints, epochs, resume
+                    *(classifier.recipe, classifier.labels, train, validation, seed, lowered, checkpoints, epochs),
+                    *(resume, lessons),
                 )
             )
             distributed.build_on_all(lambda: name, str, "clips or kind of device")
@@ -165,6 +171,7 @@ def build_module(
     seed: int,
     lowered: Sequence[int] = (),
     each_epoch: EachEpoch | None = None,
+    lessons: Lessons | None = None,
 ) -> Training:
     """The Lightning module of a fit; the front end is fitted to the training part."""
     source = _source(classifier, inputs, targets, train, True)
@@ -173,7 +180,9 @@ def build_module(
         source.to(torch.device("cpu"))
         rows = torch.arange(len(source)).split(classifier.recipe.train.batch_size)
         frontend.to("cpu").fit(source.fetch(some) for some in rows)
-    return Training(classifier, source, checks, seed, lowered, each_epoch)
+    return Training(
+        classifier, source, checks, seed, lowered, each_epoch, lessons, _outliers(classifier, source) if source else None
+    )
 
 
 def read_checkpoint(checkpoint: Path) -> dict[str, Any]:
@@ -196,6 +205,23 @@ def _source(
         return waves
     held = len(waves) * frontend.n_mels * frontend.logmel.frames(size) * np.dtype(np.float32).itemsize
     return Spectrograms(waves, frontend.logmel, recipe.train.batch_size) if held <= MOST_HELD else waves
+
+
+def _outliers(classifier: TorchClassifier, source: Source) -> Outliers | None:
+    """The recipe's outliers, in the form in which the source gives its examples."""
+    chosen, recipe = classifier.recipe.augment.outliers, classifier.recipe
+    if chosen is None or not isinstance(source, Waveforms | Spectrograms):
+        return None
+    size, rate = recipe.windows.length, recipe.audio.rate_hz
+    numbers = torch.arange(outliers.COUNT).split(recipe.train.batch_size)
+    waves = (torch.from_numpy(np.stack([outliers.outlier_wave(int(n), size, rate) for n in some])) for some in numbers)
+    if isinstance(source, Spectrograms):
+        assert classifier.frontend and classifier.frontend.logmel
+        with torch.no_grad():
+            bank = torch.cat([classifier.frontend.to("cpu").logmel(some) for some in waves])
+    else:
+        bank = torch.cat(list(waves))
+    return Outliers(chosen.p, bank, len(classifier.labels))
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
-from hubbub.augment import Mixing, Spectrogram, Waveform
+from hubbub.augment import Mixing, Outliers, Spectrogram, Waveform
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.metrics import classification
 from hubbub.models.network import Network
@@ -24,6 +24,7 @@ from hubbub.training.batches import Source
 from hubbub.training.ema import EMA
 from hubbub.training.fitted import DivergedError
 from hubbub.training.schedule import learning_rate, plateaus
+from hubbub.training.teacher import Lessons, distance
 
 __all__ = ["EachEpoch", "Training"]
 
@@ -42,7 +43,8 @@ class Training(lightning.LightningModule):
     `train_accuracy` is that of the training batches as the network got them: augmented, with dropout, and with the
     weights of that moment. Mixed segments have no one class, so a training that mixes has none. Logs the learning rates
     of each epoch's last step as `learning_rate` (of the head) and `backbone_learning_rate`. `lowered` is for a
-    plateau schedule without validation: the epochs at whose end an earlier fit lowered its rate.
+    plateau schedule without validation: the epochs at whose end an earlier fit lowered its rate. `lessons` are what a
+    teacher makes of the training segments, `outliers` replace some of them.
     """
 
     def __init__(
@@ -53,6 +55,8 @@ class Training(lightning.LightningModule):
         seed: int,
         lowered: Sequence[int] = (),
         each_epoch: EachEpoch | None = None,
+        lessons: Lessons | None = None,
+        outliers: Outliers | None = None,
     ) -> None:
         super().__init__()
         self.lowered, self.each_epoch = lowered, each_epoch
@@ -65,10 +69,17 @@ class Training(lightning.LightningModule):
         self.train_source, self.validation_source, self.seed = train, validation, seed
         augment = classifier.recipe.augment
         self.augment, self.mask = Waveform(augment, classifier.rate_hz), Spectrogram(augment)
-        mixes = (augment.between or augment.mixup) and not classifier.frozen
-        self.mixing = Mixing(augment) if mixes else None
-        classes, balance = len(classifier.labels), self.settings.balance
-        weights = batches.class_weights(train.targets, classes) if "weights" in balance else None
+        self.classes, balance = len(classifier.labels), self.settings.balance
+        mixes = (augment.between or augment.mixup or augment.cutmix) and not classifier.frozen
+        self.mixing = Mixing(augment, self.classes) if mixes else None
+        self.outliers, self.lessons = outliers, lessons
+        # Targets are shares of all classes, and lessons behind them, or else class numbers.
+        self.soft = bool(mixes or outliers or lessons)
+        if lessons:
+            with torch.random.fork_rng():
+                torch.manual_seed(seed)
+                self.projection = nn.Linear(classifier.network.fc.in_features, lessons.embeddings.shape[1])
+        weights = batches.class_weights(train.targets, self.classes) if "weights" in balance else None
         self.class_weights: Tensor | None
         self.register_buffer("class_weights", weights, persistent=False)
         decay = self.settings.average
@@ -135,32 +146,48 @@ class Training(lightning.LightningModule):
         torch.manual_seed(step_seed)  # for dropout
         generator = torch.Generator(self.device if self.device.type == "cuda" else "cpu").manual_seed(step_seed)
         inputs = self.train_source.fetch(rows, generator)
-        targets = self.train_source.targets[rows].to(self.device, non_blocking=True)
-        if self.mixing:
-            targets = nn.functional.one_hot(targets, len(self.classifier.labels)).float()
-        logits, targets = self._forward(inputs, targets, generator)
-        if not self.mixing:
-            self._right.append(logits.detach().argmax(1) == targets)
-        loss = self._loss(logits, targets)
+        embeddings, targets = self._forward(inputs, self._targets(rows), generator)
+        logits = self.network.head(embeddings)
+        labels = targets[:, : self.classes] if self.soft else targets
+        if not self.soft:
+            self._right.append(logits.detach().argmax(1) == labels)
+        loss = self._loss(logits, labels)
         for side in self.network.side_logits():
-            loss = loss + SIDE_SHARE * self._loss(side, targets)
+            loss = loss + SIDE_SHARE * self._loss(side, labels)
+        if teacher := self.classifier.recipe.teacher:
+            scores, taught = targets[:, self.classes :].split([self.classes, self.projection.out_features], dim=1)
+            taught_loss = distance(teacher, logits, scores, self.projection(embeddings), taught)
+            loss = (1 - teacher.scores) * loss + taught_loss
         loss = loss * share + self.network.regulariser()
         self._losses.append(loss.detach())
         if self.device.type == "cpu" or len(self._losses) % UNCHECKED == 0:
             self._check_losses()
         return loss
 
+    def _targets(self, rows: Tensor) -> Tensor:
+        """Class numbers `[B]` of training segments, or shares of the classes `[B, K]`, followed by their lessons."""
+        targets = self.train_source.targets[rows].to(self.device, non_blocking=True)
+        if not self.soft:
+            return targets
+        shares = nn.functional.one_hot(targets, self.classes).float()
+        if not self.lessons:
+            return shares
+        lessons = (self.lessons.scores[rows], self.lessons.embeddings[rows])
+        return torch.cat([shares, *(part.to(self.device, non_blocking=True) for part in lessons)], dim=1)
+
     def _forward(self, inputs: Tensor, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Examples and targets -> logits and targets, with augmentation and mixing."""
+        """Examples and targets -> embeddings and targets, with augmentation and mixing."""
         if self.classifier.frozen:
-            return self.network.head(inputs), targets
+            return inputs, targets
+        if self.outliers:
+            inputs, targets = self.outliers.replace(inputs, targets, generator)
         waves = self.augment(inputs, generator)
         if self.mixing:
             waves, targets = self.mixing.waves(waves, targets, generator)
         features = self.classifier.features(waves, lambda spectrograms: self.mask(spectrograms, generator))
         if self.mixing:
             features, targets = self.mixing.spectrograms(features, targets, generator)
-        return self.network.logits(features), targets
+        return self.network.embed(features), targets
 
     def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         smoothing = self.settings.label_smoothing
@@ -262,6 +289,8 @@ class Training(lightning.LightningModule):
             for name, parameters in self.network.groups().items()
             if name == "head" or not self.classifier.frozen
         ]
+        if self.lessons:
+            groups.append(groups[0] | {"params": list(self.projection.parameters()), "name": "head"})
         decay = self.settings.weight_decay
         if self.settings.optimizer == "sgd":
             momentum = self.settings.momentum

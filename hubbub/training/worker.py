@@ -49,6 +49,7 @@ def _data_key(data: _Data) -> str:
 def _fit(request: FitRequest, data: _Data) -> None:
     classifier = TorchClassifier(request.recipe, request.labels, seed=request.seed)  # DDP copies rank 0's weights
     module = fit.build_module(
-        classifier, data.inputs, data.targets, request.train, request.validation, request.seed, request.lowered
+        *(classifier, data.inputs, data.targets, request.train, request.validation, request.seed, request.lowered),
+        lessons=request.lessons,
     )
     fit.run_training(module, request.checkpoints, request.epochs, resume=request.resume, loggers=[])
