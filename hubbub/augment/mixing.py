@@ -117,7 +117,7 @@ class CutMix:
     def apply(self, inputs: Tensor, targets: Tensor, parameters: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         partner, share = parameters
         frames = inputs.shape[-1]
-        own = torch.arange(frames, device=inputs.device) < _over(share * frames, inputs)
+        own = torch.arange(frames, device=inputs.device) < _over((share * frames).round(), inputs)
         return torch.where(own, inputs, inputs[partner]), _labels(targets, partner, share)
 
 

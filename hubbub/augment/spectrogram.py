@@ -102,7 +102,7 @@ class BandGain:
     def apply(self, spectrograms: Tensor, parameters: Tensor) -> Tensor:
         bands = spectrograms.shape[1]
         gains = nn.functional.interpolate(parameters[:, None], bands, mode="linear", align_corners=True)
-        return spectrograms + gains.mT
+        return torch.where(parameters.any(1)[:, None, None], spectrograms + gains.mT, spectrograms)
 
 
 class _Mask:

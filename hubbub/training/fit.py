@@ -181,7 +181,14 @@ def build_module(
         rows = torch.arange(len(source)).split(classifier.recipe.train.batch_size)
         frontend.to("cpu").fit(source.fetch(some) for some in rows)
     return Training(
-        classifier, source, checks, seed, lowered, each_epoch, lessons, _outliers(classifier, source) if source else None
+        classifier,
+        source,
+        checks,
+        seed,
+        lowered,
+        each_epoch,
+        lessons,
+        _outliers(classifier, source) if source else None,
     )
 
 

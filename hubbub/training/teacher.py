@@ -66,9 +66,7 @@ class TeacherOutputs:
         inside[np.arange(len(spans)), nearest] |= ~inside.any(axis=1)
         return np.asarray((inside @ values) / inside.sum(axis=1, keepdims=True), dtype=np.float32)
 
-    def lessons(
-        self, recipe: Recipe, clips: Rows, samples: Sequence[int], targets: npt.NDArray[np.int64]
-    ) -> Lessons:
+    def lessons(self, recipe: Recipe, clips: Rows, samples: Sequence[int], targets: npt.NDArray[np.int64]) -> Lessons:
         """The lessons of the segments that the recipe cuts from training clips of so many `samples`, in their order.
 
         `targets` are the classes of all clips. The head is fitted on the training clips alone.

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from hubbub.augment import Mixing
-from hubbub.augment.mixing import BetweenClass, Mixup
+from hubbub.augment.mixing import BetweenClass, CutMix, Mixup
 from hubbub.config import augment as settings
 from tests.helpers.signals import seeded
 
@@ -44,7 +44,7 @@ def rms(waves: Tensor) -> Tensor:
 
 def mixed(p: float = 1.0, alpha: float = 0.4) -> list[Any]:
     """Both ways of mixing, as functions of inputs, targets and a generator."""
-    both = Mixing(settings.Augment(between=settings.Between(p=p), mixup=settings.Mixup(p=p, alpha=alpha)))
+    both = Mixing(settings.Augment(between=settings.Between(p=p), mixup=settings.Mixup(p=p, alpha=alpha)), CLASSES)
     return [both.waves, both.spectrograms]
 
 
@@ -61,7 +61,7 @@ def untouched(before: Tensor, after: Tensor) -> Tensor:
 def test_both_sounds_are_heard_as_their_shares_say(share: float, gain_db: float) -> None:
     waves = tones(2)
     waves[1] *= 10 ** (gain_db / 20)
-    heard, targets = BetweenClass(settings.Between()).apply(
+    heard, targets = BetweenClass(settings.Between(), CLASSES).apply(
         waves, labels(0, 1), (torch.tensor([1, 0]), torch.tensor([share, 1.0]))
     )
     # What of each tone is in the sum: at a share of one half they are equally loud, whatever they were.
@@ -74,7 +74,7 @@ def test_both_sounds_are_heard_as_their_shares_say(share: float, gain_db: float)
 def test_the_weights_are_the_papers() -> None:
     waves = noise(6) * torch.logspace(-3, 0, 6)[:, None]
     partner, share = torch.tensor([1, 2, 3, 4, 5, 0]), torch.tensor([0.1, 0.3, 0.5, 0.7, 0.9, 0.999])
-    heard, _ = BetweenClass(settings.Between()).apply(waves, in_turn(6), (partner, share))
+    heard, _ = BetweenClass(settings.Between(), CLASSES).apply(waves, in_turn(6), (partner, share))
     x, r = waves.double().numpy(), share.double().numpy()[:, None]
     g = 20 * np.log10(np.sqrt(np.mean(x**2, axis=1, keepdims=True)))
     p = 1 / (1 + 10 ** ((g - g[partner]) / 20) * (1 - r) / r)
@@ -90,7 +90,7 @@ def test_sounds_of_one_level_keep_it() -> None:
 
 
 def test_shares_are_drawn_evenly() -> None:
-    _, share = BetweenClass(settings.Between()).draw(noise(4_000, 50), in_turn(4_000), seeded())
+    _, share = BetweenClass(settings.Between(), CLASSES).draw(noise(4_000, 50), in_turn(4_000), seeded())
     assert scipy.stats.kstest(share.numpy(), "uniform").pvalue > 0.01
     _, targets = mixed()[0](noise(4_000, 50), in_turn(4_000), seeded())
     own = targets.gather(1, in_turn(4_000).argmax(1, keepdim=True))
@@ -101,7 +101,7 @@ def test_partners_are_of_another_class_any_of_them() -> None:
     classes = torch.tensor([0, 0, 0, 1, 1, 2])
     counts = torch.zeros(6, 6)
     for seed in range(1_500):
-        partner, _ = BetweenClass(settings.Between()).draw(noise(6, 20), labels(*classes), seeded(seed))
+        partner, _ = BetweenClass(settings.Between(), CLASSES).draw(noise(6, 20), labels(*classes), seeded(seed))
         counts[torch.arange(6), partner] += 1
     allowed = classes[:, None] != classes
     assert (counts[~allowed] == 0).all()
@@ -126,7 +126,7 @@ def test_silence_is_not_mixed() -> None:
         assert torch.isfinite(heard).all() and torch.isfinite(after).all()
         assert untouched(waves, heard).nonzero()[:, 0].tolist() == list(range(0, 60, 3))
         assert torch.equal(after[::3], targets[::3])
-    partner, share = BetweenClass(settings.Between()).draw(waves, targets, seeded())
+    partner, share = BetweenClass(settings.Between(), CLASSES).draw(waves, targets, seeded())
     assert (partner[share < 1] % 3 != 0).all()
 
 
@@ -138,9 +138,9 @@ def test_only_silence_stays_silent() -> None:
 
 def test_soft_labels_are_mixed_by_their_largest() -> None:
     targets = torch.tensor([[0.6, 0.4, 0, 0, 0], [0.7, 0, 0.3, 0, 0], [0.1, 0.9, 0, 0, 0]])
-    partner, share = BetweenClass(settings.Between()).draw(noise(3), targets, seeded())
+    partner, share = BetweenClass(settings.Between(), CLASSES).draw(noise(3), targets, seeded())
     assert partner.tolist()[:2] == [2, 2] and partner[2] != 2
-    _, after = BetweenClass(settings.Between()).apply(noise(3), targets, (partner, share))
+    _, after = BetweenClass(settings.Between(), CLASSES).apply(noise(3), targets, (partner, share))
     torch.testing.assert_close(after, share[:, None] * targets + (1 - share[:, None]) * targets[partner])
 
 
@@ -189,6 +189,48 @@ def test_mixup_of_one_is_itself() -> None:
     after, labelled = mixed()[1](inputs, targets, seeded())
     torch.testing.assert_close(after, inputs)
     torch.testing.assert_close(labelled, targets)
+
+
+# CutMix.
+
+
+def test_cutmix_joins_a_beginning_and_an_end_and_labels_by_their_lengths() -> None:
+    inputs, targets = noise(4, 3, 10), in_turn(4)
+    partner, share = torch.tensor([1, 2, 3, 0]), torch.tensor([0.3, 1.0, 0.0, 0.9])
+    after, labelled = CutMix(settings.CutMix()).apply(inputs, targets, (partner, share))
+    for row, (other, own) in enumerate(zip(partner.tolist(), share.tolist(), strict=True)):
+        cut = round(own * 10)
+        assert torch.equal(after[row, :, :cut], inputs[row, :, :cut])
+        assert torch.equal(after[row, :, cut:], inputs[other, :, cut:])
+        torch.testing.assert_close(labelled[row], own * targets[row] + (1 - own) * targets[other])
+
+
+def test_cutmix_cuts_between_frames() -> None:
+    _, share = CutMix(settings.CutMix(p=1.0, alpha=1.0)).draw(torch.zeros(2_000, 3, 10), seeded())
+    torch.testing.assert_close(share * 10, (share * 10).round())
+    counts = (share * 10).round().long().bincount()
+    assert len(counts) == 11
+    assert counts[1:-1].min() > 140 and counts[1:-1].max() < 260
+
+
+def test_a_segment_is_joined_or_averaged_not_both() -> None:
+    inputs, targets = noise(400, 3, 10), in_turn(400)
+    augment = settings.Augment(mixup=settings.Mixup(alpha=1.0), cutmix=settings.CutMix(p=0.5, alpha=1.0))
+    after, labelled = Mixing(augment, CLASSES).spectrograms(inputs, targets, seeded())
+    values = torch.cat([inputs.flatten(1), torch.zeros(400, 1)], dim=1).flatten()
+    whole = torch.isin(after, values).flatten(1).all(1)  # every cell is that of a segment: joined, not averaged
+    assert 0.4 < float(whole.float().mean()) < 0.6
+    torch.testing.assert_close(labelled.sum(1), torch.ones(400))
+
+
+@pytest.mark.parametrize("augment", [{"mixup": {}}, {"cutmix": {"p": 1.0}}, {"between": {}}])
+def test_columns_behind_the_labels_are_mixed_in_the_labels_shares(augment: dict[str, Any]) -> None:
+    mixing = Mixing(settings.Augment.model_validate(augment), CLASSES)
+    mix = mixing.waves if "between" in augment else mixing.spectrograms
+    labels_twice = torch.cat([in_turn(40), 100 * in_turn(40)], dim=1)
+    _, after = mix(noise(40, 60), labels_twice, seeded())
+    assert not torch.equal(after, labels_twice)
+    torch.testing.assert_close(after[:, CLASSES:], 100 * after[:, :CLASSES])
 
 
 # Both.
@@ -242,8 +284,8 @@ def test_any_size_works(way: int, samples: int) -> None:
 
 def test_what_is_not_set_is_not_mixed() -> None:
     inputs, targets = noise(4), in_turn(4)
-    between = Mixing(settings.Augment(between=settings.Between()))
-    mixup = Mixing(settings.Augment(mixup=settings.Mixup()))
+    between = Mixing(settings.Augment(between=settings.Between()), CLASSES)
+    mixup = Mixing(settings.Augment(mixup=settings.Mixup()), CLASSES)
     for same in (between.spectrograms, mixup.waves):
         after, labelled = same(inputs, targets, seeded())
         assert torch.equal(after, inputs) and torch.equal(labelled, targets)
@@ -272,6 +314,8 @@ def test_a_mixture_lies_between_its_classes() -> None:
         (settings.Mixup, {"alpha": 0.0}),
         (settings.Mixup, {"alpha": math.inf}),
         (settings.Mixup, {"p": 2.0}),
+        (settings.CutMix, {"alpha": 0.0}),
+        (settings.CutMix, {"p": -0.1}),
     ],
 )
 def test_what_makes_no_sense_is_refused(section: type[settings.Augment], values: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ SECTIONS: dict[str, Any] = {
     "time_shift": settings.TimeShift(fraction=0.5),
     "freq_shift": settings.FreqShift(),
     "magnitude": settings.Magnitude(),
+    "band_gain": settings.BandGain(),
     "time_mask": settings.TimeMask(count=2),
     "freq_mask": settings.FreqMask(count=2, bands=12),
     "patches": settings.Patches(),
@@ -113,6 +114,23 @@ def test_magnitudes_factor_is_drawn_evenly() -> None:
     assert 0.8 <= drawn.min() < 0.801 and 1.199 < drawn.max() <= 1.2
     assert float(drawn.mean()) == pytest.approx(1, abs=0.005)
     assert float(drawn.std()) == pytest.approx(0.4 / 12**0.5, abs=0.003)
+
+
+def test_band_gain_is_linear_between_its_points() -> None:
+    before = decibels(3, bands=9)
+    points = torch.tensor([[0.0, 4.0, -4.0], [0.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
+    after = spectrogram.BandGain(settings.BandGain(points=3)).apply(before, points)
+    assert torch.equal(after[1], before[1])
+    expected = torch.tensor([0.0, 1, 2, 3, 4, 2, 0, -2, -4])
+    torch.testing.assert_close(after[0] - before[0], expected[:, None].expand(9, FRAMES), rtol=0, atol=1e-5)
+    torch.testing.assert_close(after[2], before[2] + 1)
+
+
+def test_band_gains_are_drawn_evenly() -> None:
+    drawn = spectrogram.BandGain(settings.BandGain(db=(-3.0, 6.0))).draw(torch.zeros(4_000, 8, 1), seeded())
+    assert drawn.shape == (4_000, 6)
+    assert -3 <= drawn.min() < -2.99 and 5.99 < drawn.max() <= 6
+    assert float(drawn.mean()) == pytest.approx(1.5, abs=0.05)
 
 
 # Masks.
@@ -272,7 +290,7 @@ def test_any_size_works(name: str, bands: int, frames: int) -> None:
         assert torch.isfinite(after).all()
 
 
-@pytest.mark.parametrize("name", SECTIONS)
+@pytest.mark.parametrize("name", [name for name in SECTIONS if name != "band_gain"])
 def test_silence_stays_what_it_is(name: str) -> None:
     silence = torch.full((3, BANDS, FRAMES), -100.0)
     assert torch.equal(with_p(name, 1.0).apply(silence, with_p(name, 1.0).draw(silence, seeded())), silence)
@@ -316,6 +334,8 @@ def test_half_precision_around_it_changes_nothing() -> None:
         (settings.Magnitude, {"factor": (0.0, 1.0)}),
         (settings.Magnitude, {"factor": (1.2, 0.8)}),
         (settings.Magnitude, {"factor": (1.0, math.inf)}),
+        (settings.BandGain, {"points": 1}),
+        (settings.BandGain, {"db": (3.0, -3.0)}),
         (settings.TimeMask, {"count": 0}),
         (settings.TimeMask, {"frames": 0}),
         (settings.TimeMask, {"frames": 2.5}),
