@@ -99,24 +99,6 @@ def audit(
     return Audit((*warnings, *duplicates(clips.table, hashes, clips.kind)), tuple(leak.text for leak in leaks))
 
 
-<<<<<<< HEAD
-=======
-def trained_on_before(clips: Clips, *, allow_leaky: bool = False) -> tuple[str, ...]:
-    """The leak of clips that the network `small` was trained on with their labels: ESC-50's, told by their names. None
-    where there are none; raises `LeakError` without `allow_leaky`."""
-    known = [stem for stem in (Path(path).stem for path in clips.table["path"]) if _ESC50.fullmatch(stem)]
-    if not known:
-        return ()
-    leak = f"small was trained on {len(known):,} of these {len(clips):,} clips ({examples(known)}), labels included"
-    if not allow_leaky:
-        raise LeakError(
-            f"{clips.name}: {leak}, so its figure would be too good. Take another network: --backbone yamnet, or "
-            "--from-scratch. Or run it all the same with --allow-leaky: all results will say NOT COMPARABLE."
-        )
-    return (leak,)
-
-
->>>>>>> 2be268b (Docs: a teacher, outliers, CutMix and gains of bands; what was tried for esc50-small)
 def _refuse(name: str, leaks: Sequence[_Leak]) -> NoReturn:
     advice = frozenset[str]().union(*(leak.advice for leak in leaks))
     raise LeakError(

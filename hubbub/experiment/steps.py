@@ -264,7 +264,7 @@ def _typical_calibration(prepared: Prepared, places: list[Path]) -> Confidence:
     )
     counts = segments.groupby(["cell", "clip"], sort=False).size()  # the segments of a clip stand together
     return calibration.fit(
-        clips["label"].map(numbers).to_numpy(np.int64),
+        np.array([numbers[label] for label in clips["label"]]),
         segments[labels].to_numpy(np.float32),
         clips[labels].to_numpy(np.float32),
         np.cumsum(counts.to_numpy()) - counts.to_numpy(),

@@ -224,8 +224,9 @@ def _outliers(classifier: TorchClassifier, source: Source) -> Outliers | None:
     waves = (torch.from_numpy(np.stack([outliers.outlier_wave(int(n), size, rate) for n in some])) for some in numbers)
     if isinstance(source, Spectrograms):
         assert classifier.frontend and classifier.frontend.logmel
+        logmel = classifier.frontend.logmel.to("cpu")
         with torch.no_grad():
-            bank = torch.cat([classifier.frontend.to("cpu").logmel(some) for some in waves])
+            bank = torch.cat([logmel(some) for some in waves])
     else:
         bank = torch.cat(list(waves))
     return Outliers(chosen.p, bank, len(classifier.labels))
