@@ -26,9 +26,10 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-# docs/recipe-reference.md, from the descriptions of the settings.
+# docs/recipe-reference.md, from the descriptions of the settings; the table of docs/results.md, from docs/results/.
 docs: setup
 	$(BIN)/python docs/make_reference.py
+	$(BIN)/python docs/make_results.py
 
 # Versions only: what resolves together, for every platform, without the address of any index.
 lock: setup

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hubbub.config.recipe import Recipe
 
-__all__ = ["DATA_TITLES", "NETWORKS", "data_title", "title_after"]
+__all__ = ["DATA_TITLES", "NETWORKS", "data_title", "describe_weights", "title_after"]
 
 #: The known data sets, as their authors call them.
 DATA_TITLES = {
@@ -146,7 +146,7 @@ def _describe_network(recipe: "Recipe") -> str:
     """`ResNet18 on colour spectrograms, from ImageNet`, or `frozen YAMNet, LightGBM on segments`"""
     network, head = recipe.network, recipe.head
     name = NETWORKS.get(network.name, network.name) + _ATTENTION.get(network.attention, "")
-    weights = _describe_weights(recipe)
+    weights = describe_weights(recipe)
     if head.name != "none":
         untrained = ", random weights" if weights == "from scratch" else ""
         levels = " at two levels" if len(recipe.windows.levels) > 1 else ""
@@ -163,7 +163,7 @@ def _describe_network(recipe: "Recipe") -> str:
     return f"{name}{inputs}, {weights}" + (", last layer alone" if network.mode == "head" else "")
 
 
-def _describe_weights(recipe: "Recipe") -> str:
+def describe_weights(recipe: "Recipe") -> str:
     name, weights = recipe.network.name, recipe.network.weights
     if weights == "none":
         return "from scratch"
