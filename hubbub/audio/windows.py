@@ -1,6 +1,6 @@
 """Cuts a clip into segments of equal length.
 
-The last segment and short clips are padded, so no clip is dropped. Only NumPy is used, so that an exported classifier
+The last segment and short clips are padded, so no clip is dropped. torch is not used, so that an exported classifier
 cuts exactly as the original.
 """
 
@@ -9,10 +9,11 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import soxr
 
 from hubbub.errors import HubbubError
 
-__all__ = ["Pad", "WindowError", "at_level", "count", "cut", "spans"]
+__all__ = ["Pad", "WindowError", "at_level", "at_speed", "count", "cut", "spans"]
 
 Array = npt.NDArray[np.float32]
 Pad = Literal["zeros", "repeat"]
@@ -54,3 +55,16 @@ def at_level(segments: Array, level: Level) -> Array:
         return segments
     rms = np.sqrt(np.square(segments).mean(axis=1, keepdims=True))
     return segments * (LEVEL_RMS / np.maximum(rms, LEVEL_RMS / LARGEST_GAIN))
+
+
+def at_speed(segments: Array, speed: float) -> Array:
+    """Segments `[S, N]` played at another speed, pitch and all, in as many samples: slower (below 1) the middle of the
+    sound; faster (above 1) the sound, followed by its beginning."""
+    if speed == 1.0:
+        return segments
+    played = np.stack([soxr.resample(segment, speed, 1.0, quality="HQ") for segment in segments])
+    length = segments.shape[1]
+    if speed < 1:
+        start = (played.shape[1] - length) // 2
+        return played[:, start : start + length]
+    return np.concatenate([played, played[:, : length - played.shape[1]]], axis=1)

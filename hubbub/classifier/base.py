@@ -108,9 +108,10 @@ class Classifier(ABC):
         return decode.EXTENSIONS if self.takes_sound else PRECOMPUTED
 
     @property
-    def views(self) -> list[tuple[windows.Level, float]]:
-        """Test-time views of each segment: its level, and the share of its length that it is rolled to the right."""
-        return list(itertools.product(self.recipe.windows.levels, (0.0, *self.recipe.evaluate.shifts)))
+    def views(self) -> list[tuple[windows.Level, float, float]]:
+        """Views of each segment: its level, its speed, and the share of its length that it is rolled to the right."""
+        settings = self.recipe.windows
+        return list(itertools.product(settings.levels, settings.speeds, (0.0, *self.recipe.evaluate.shifts)))
 
     def cut(self, wave: Array) -> Array:
         """Wave `[T]` at `rate_hz` -> segments `[S, N]`, as for predictions."""
@@ -308,9 +309,9 @@ def _refuse_several(source: Any) -> None:
         )
 
 
-def view_of(segments: Array, level: windows.Level, shift: float) -> Array:
+def view_of(segments: Array, level: windows.Level, speed: float, shift: float) -> Array:
     """A copy of segments `[B, N]` in one of the views."""
-    view = windows.at_level(segments, level)
+    view = windows.at_level(windows.at_speed(segments, speed), level)
     return np.roll(view, round(shift * view.shape[-1]), axis=-1) if shift else np.array(view)
 
 

@@ -76,9 +76,10 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
-    def _levels_need_a_head(self) -> Self:
-        if self.head.name == "none" and self.windows.levels != ("recorded",):
-            raise ValueError("windows.levels are for heads on frozen embeddings: set head.name, or leave them out")
+    def _views_need_a_head(self) -> Self:
+        for name in ("levels", "speeds"):
+            if self.head.name == "none" and getattr(self.windows, name) != getattr(Windows(), name):
+                raise ValueError(f"windows.{name} are for heads on frozen embeddings: set head.name, or leave them out")
         return self
 
     @model_validator(mode="after")

@@ -74,6 +74,12 @@ class Windows(Section):
         description="heads: the levels at which each segment is scored; the scores are averaged; recorded: unchanged; "
         "rms: scaled to an RMS of 0.1",
     )
+    speeds: tuple[Annotated[float, Field(ge=0.5, le=2)], ...] = Field(
+        (1.0,),
+        min_length=1,
+        description="heads: the speeds at which each segment is scored at each level; the scores are averaged; "
+        "0.9: slower and lower by a tenth, its middle; 1.1: faster and higher by a tenth, then its beginning again",
+    )
 
     @model_validator(mode="after")
     def _hop_within_length(self) -> Self:

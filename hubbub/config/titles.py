@@ -53,6 +53,7 @@ _HEADS = {
     "lightgbm": "LightGBM",
     "ensemble": "LightGBM + MLP",
 }
+_COUNTS = {2: "two", 3: "three", 4: "four", 5: "five"}
 _POOLS = {"segment": "segments", "mean": "mean clip embeddings", "max": "largest clip embeddings"}
 
 
@@ -86,8 +87,8 @@ def _data_facts(recipe: "Recipe") -> tuple[Any, ...]:
 def _network_facts(recipe: "Recipe") -> tuple[Any, ...]:
     network, head, frontend = recipe.network, recipe.head, recipe.frontend
     named = (network.name, network.weights, network.mode, network.attention, network.width)
-    taught = recipe.teacher is not None
-    return *named, taught, head.name, head.pool, recipe.windows.levels, frontend.name, frontend.colours
+    taught, views = recipe.teacher is not None, (recipe.windows.levels, recipe.windows.speeds)
+    return *named, taught, head.name, head.pool, *views, frontend.name, frontend.colours
 
 
 def _describe_data(recipe: "Recipe") -> str:
@@ -149,8 +150,8 @@ def _describe_network(recipe: "Recipe") -> str:
     weights = describe_weights(recipe)
     if head.name != "none":
         untrained = ", random weights" if weights == "from scratch" else ""
-        levels = " at two levels" if len(recipe.windows.levels) > 1 else ""
-        return f"frozen {name}{untrained}, {_HEADS[head.name]} on {_POOLS.get(head.pool, 'clip embeddings')}{levels}"
+        pool = _POOLS.get(head.pool, "clip embeddings")
+        return f"frozen {name}{untrained}, {_HEADS[head.name]} on {pool}{_describe_views(recipe)}"
     if network.width is not None:
         name += f", width {network.width},"
     inputs = {"none": "", "precomputed": " on stored spectrograms"}.get(
@@ -161,6 +162,13 @@ def _describe_network(recipe: "Recipe") -> str:
     if recipe.teacher:
         weights += f", taught by {NETWORKS[recipe.teacher.network]}"
     return f"{name}{inputs}, {weights}" + (", last layer alone" if network.mode == "head" else "")
+
+
+def _describe_views(recipe: "Recipe") -> str:
+    """` at two levels and three speeds`, or nothing."""
+    counts = {"level": len(recipe.windows.levels), "speed": len(recipe.windows.speeds)}
+    several = [f"{_COUNTS.get(count, count)} {what}s" for what, count in counts.items() if count > 1]
+    return f" at {' and '.join(several)}" if several else ""
 
 
 def describe_weights(recipe: "Recipe") -> str:

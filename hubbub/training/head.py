@@ -70,12 +70,12 @@ def _fit_each(
 ) -> list[TorchClassifier]:
     """One classifier for each of `options`, its head fitted on `clips`; `start` is a head fitted on some of them."""
     settings, part = base.recipe.head, segments.of(clips)
-    levels = np.split(part.values, len(base.recipe.windows.levels), axis=1)
+    views = np.split(part.values, len(base.views), axis=1)
     if settings.pool == "segment":
         y = targets[clips][part.clip]
     else:
         y = targets[clips]
-        levels = [pooling.pool_embeddings(level, part.offsets[:-1], settings.pool) for level in levels]
+        views = [pooling.pool_embeddings(view, part.offsets[:-1], settings.pool) for view in views]
     heads = [build_head(settings, option, seed) for option in options]
-    type(heads[0]).fit_each(heads, np.concatenate(levels), np.tile(y, len(levels)), start)
+    type(heads[0]).fit_each(heads, np.concatenate(views), np.tile(y, len(views)), start)
     return [TorchClassifier(base.recipe, base.labels, network=base.network, head=head) for head in heads]

@@ -104,3 +104,25 @@ def test_a_level_changes_loudness_and_leaves_silence_silent() -> None:
     assert rms[2] == pytest.approx(100 * np.sqrt(np.square(noise[2]).mean()), rel=1e-5)  # 40 dB and no more
     assert rms[3] == 0
     assert np.corrcoef(levelled[0], noise[0])[0, 1] == pytest.approx(1, abs=1e-6)
+
+
+def test_a_speed_changes_pitch_and_keeps_the_length() -> None:
+    rate, hz = 16_000, 1_000.0
+    seconds = np.arange(rate) / rate
+    segments = np.stack([np.sin(2 * np.pi * hz * seconds), np.zeros(rate)]).astype(np.float32)
+    assert windows.at_speed(segments, 1.0) is segments
+    for speed in (0.5, 0.9, 1.1, 2.0):
+        played = windows.at_speed(segments, speed)
+        assert played.shape == segments.shape and played.dtype == np.float32
+        assert np.abs(np.fft.rfft(played[0])).argmax() == pytest.approx(speed * hz, abs=1)
+        assert not played[1].any()
+
+
+def test_slower_is_the_middle_and_faster_begins_again() -> None:
+    rate = 16_000
+    click = np.zeros((1, rate), np.float32)
+    click[0, rate // 2] = 1.0
+    assert abs(int(windows.at_speed(click, 0.8)[0].argmax()) - rate // 2) <= 1
+    click = np.roll(click, -rate // 4, axis=1)  # at a quarter: heard at an eighth, and again five eighths in
+    peaks = np.flatnonzero(windows.at_speed(click, 2.0)[0] > 0.1)
+    assert {round(place / rate, 2) for place in peaks} == {0.12, 0.62}

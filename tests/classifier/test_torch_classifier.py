@@ -45,6 +45,7 @@ HEADS = [
     ("head.name=lightgbm", "head.trees=5", "evaluate.pooling=max"),
     ("head.name=ensemble", "head.trees=5", "head.pool=max"),
     ("head.name=lda", "head.pool=mean+max", 'windows.levels=["recorded","rms"]'),
+    ("head.name=logreg", "head.pool=segment", "windows.speeds=[1,0.9]", 'windows.levels=["recorded","rms"]'),
     ("network.mode=head",),
     ("evaluate.shifts=[0.01,-0.2]",),
     ("network.mode=head", "evaluate.shifts=[0.3]", "evaluate.pooling=mean_logit"),
@@ -96,11 +97,14 @@ def test_judging_many_clips_at_once_equals_one_by_one() -> None:
         assert np.allclose(clips, np.concatenate([c for _, c in single]), atol=1e-6)
 
 
-def test_several_levels_average_what_each_would_say() -> None:
-    both = small_classifier("head.name=logreg", "head.pool=mean+max", 'windows.levels=["recorded","rms"]')
+@pytest.mark.parametrize(
+    "name, values", [("levels", ('"recorded"', '"rms"')), ("speeds", ("1.1", "0.9"))], ids=["levels", "speeds"]
+)
+def test_several_views_average_what_each_would_say(name: str, values: tuple[str, str]) -> None:
+    both = small_classifier("head.name=logreg", "head.pool=mean+max", f"windows.{name}=[{','.join(values)}]")
     said = []
-    for level in ("recorded", "rms"):
-        one = small_classifier("head.name=logreg", "head.pool=mean+max", f'windows.levels=["{level}"]')
+    for value in values:
+        one = small_classifier("head.name=logreg", "head.pool=mean+max", f"windows.{name}=[{value}]")
         one.head = both.head
         said.append(one.classify(NOISE, RATE))
     heard = both.classify(NOISE, RATE)
@@ -113,15 +117,15 @@ def test_several_levels_average_what_each_would_say() -> None:
 # Test-time shifts, crops, and a network that is frozen but for its last layer
 
 
-def test_views_are_levels_and_in_each_the_shifts() -> None:
-    assert small_classifier().views == [("recorded", 0.0)]
+def test_views_are_levels_and_in_each_the_speeds_and_in_these_the_shifts() -> None:
+    assert small_classifier().views == [("recorded", 1.0, 0.0)]
     assert small_classifier("evaluate.shifts=[0.1,-0.25]").views == [
-        ("recorded", 0.0),
-        ("recorded", 0.1),
-        ("recorded", -0.25),
+        ("recorded", 1.0, 0.0),
+        ("recorded", 1.0, 0.1),
+        ("recorded", 1.0, -0.25),
     ]
-    levels = small_classifier("head.name=logreg", 'windows.levels=["rms","recorded"]')
-    assert levels.views == [("rms", 0.0), ("recorded", 0.0)]
+    both = small_classifier("head.name=logreg", 'windows.levels=["rms","recorded"]', "windows.speeds=[1,0.9]")
+    assert both.views == [("rms", 1.0, 0.0), ("rms", 0.9, 0.0), ("recorded", 1.0, 0.0), ("recorded", 0.9, 0.0)]
 
 
 def rolled(segments: np.ndarray, share: float) -> torch.Tensor:

@@ -147,7 +147,7 @@ def test_a_head_is_refitted_on_training_and_validation(headed: Path) -> None:
     assert np.abs(alone - final).max() < 0.05 * np.abs(chosen - final).max()
 
 
-def test_levels_are_more_training_rows_of_the_same_clips(headed: Path, monkeypatch) -> None:
+def test_levels_and_speeds_are_more_training_rows_of_the_same_clips(headed: Path, monkeypatch) -> None:
     rows = []
     fit = LogisticHead.fit_each
 
@@ -156,14 +156,14 @@ def test_levels_are_more_training_rows_of_the_same_clips(headed: Path, monkeypat
         fit(heads, x, y, start)
 
     monkeypatch.setattr(LogisticHead, "fit_each", classmethod(noted))
-    for levels in ('["recorded"]', '["recorded","rms"]'):
-        data = prepare(Recipe.load("street-cnn", [*HEAD, "head.c=[0.1]", f"windows.levels={levels}"]))
+    for views in ([], ['windows.levels=["recorded","rms"]', "windows.speeds=[1,0.9]"]):
+        data = prepare(Recipe.load("street-cnn", [*HEAD, "head.c=[0.1]", *views]))
         split = data.splits[0]
         fit_with_history(data, split.train, np.zeros(0, dtype=np.intp), 1, Path("unused"), [])
-    (one, targets), (two, doubled) = rows
-    assert np.allclose(two[: len(one)], one, atol=1e-5)
-    assert len(two) == 2 * len(one)
-    assert np.array_equal(doubled, np.tile(targets, 2))
+    (one, targets), (four, repeated) = rows
+    assert np.allclose(four[: len(one)], one, atol=1e-5)
+    assert len(four) == 4 * len(one)
+    assert np.array_equal(repeated, np.tile(targets, 4))
 
 
 def test_embeddings_are_computed_once_for_all_folds_seeds_and_heads(headed: Path, monkeypatch) -> None:
