@@ -164,13 +164,25 @@ def test_the_page_says_both(opened: Path, tmp_path: Path) -> None:
     assert f"{raw:.3f} and " in html and "before temperature scaling" in html
 
 
-def test_without_validation_nothing_is_fitted_and_nothing_is_called_unknown(tmp_path: Path) -> None:
+def test_without_validation_only_the_refitted_classifier_is_calibrated(tmp_path: Path) -> None:
+    """On the test predictions of the cells, which were scored before."""
     settings = [*HEAD, 'protocol.validation="none"', "head.c=[0.1]", "train.seeds=[1]", 'protocol.folds=["1"]']
     summary = run_recipe(Recipe.load("street-cnn", settings), tmp_path / "run", quick=True)
-    for place in ("test-1/seed-1", "."):
-        model = load_torch(tmp_path / "run" / place / "classifier")
-        assert model.confidence == Confidence(1.0, 1.0, None)
-        assert model.classify(np.zeros(16_000, np.float32), 16_000).known is None
+    model = load_torch(tmp_path / "run" / "test-1" / "seed-1" / "classifier")
+    assert model.confidence == Confidence(1.0, 1.0, None)
+    assert model.classify(np.zeros(16_000, np.float32), 16_000).known is None
+    table = run_folder.predictions(tmp_path / "run").reset_index()
+    clips, segments = (table[table["level"] == level] for level in ("clip", "segment"))
+    labels = list(model.labels)
+    expected = calibration.fit(
+        clips["label"].map(labels.index).to_numpy(),
+        segments[labels].to_numpy(np.float32),
+        clips[labels].to_numpy(np.float32),
+        [int((segments["clip"] == clip).to_numpy().argmax()) for clip in clips["clip"]],
+        "max_logit",
+    )
+    assert load_torch(tmp_path / "run").confidence == expected
+    assert expected.threshold is not None
     assert read_json(tmp_path / "run" / "test-1" / "seed-1" / "metrics_test.json")["confidence"]["threshold"] is None
     assert summary.unknown is None
     for figures in summary.calibration.values():
