@@ -39,10 +39,10 @@ def fatal_step(self, batch, index):
     if [rank, self.current_epoch, index] == json.loads(at):
         os.kill(os.getpid(), signal.SIGKILL)
     return step(self, batch, index)
-def noted(model, sound, targets, rows, validation, *more):
+def noted(model, sound, targets, rows, validation, *more, **named):
     with open(f"heard-{rank}.json", "w" if len(validation) else "a") as file:
         file.write(json.dumps([*rows.tolist(), *validation.tolist()]) + "\\n")
-    return build(model, sound, targets, rows, validation, *more)
+    return build(model, sound, targets, rows, validation, *more, **named)
 module.Training.training_step, fit.build_module = fatal_step, noted
 cache.VERSION += rank * int(other)
 main.main()
