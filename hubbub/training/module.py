@@ -61,7 +61,7 @@ class Training(lightning.LightningModule):
         super().__init__()
         self.lowered, self.each_epoch = lowered, each_epoch
         self.classifier, self.settings = classifier, classifier.recipe.train
-        # The trained part, and the only one in a checkpoint.
+        # The trained part; a checkpoint holds it, its average, and the map to a teacher's embeddings.
         self.learning = classifier.network.fc if classifier.frozen else classifier.network
         self._freeze(
             classifier.recipe.network.mode == "head"
@@ -75,7 +75,7 @@ class Training(lightning.LightningModule):
         self.outliers, self.lessons = outliers, lessons
         # Targets are shares of all classes, and lessons behind them, or else class numbers.
         self.soft = bool(mixes or outliers or lessons)
-        if lessons:
+        if lessons:  # the map
             with torch.random.fork_rng():
                 torch.manual_seed(seed)
                 self.projection = nn.Linear(classifier.network.fc.in_features, lessons.embeddings.shape[1])
