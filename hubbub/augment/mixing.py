@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from hubbub.augment.transform import selected
+from hubbub.augment.transform import over, selected
 from hubbub.config import augment as settings
 
 __all__ = ["BetweenClass", "CutMix", "Mixing", "Mixup"]
@@ -48,7 +48,7 @@ class Mixing:
             drawn = self.cutmix.draw(inputs, generator)
             joined, their_labels = self.cutmix.apply(inputs, targets, drawn)
             chosen = drawn[1] < 1
-            mixed = torch.where(_over(chosen, inputs), joined, mixed)
+            mixed = torch.where(over(chosen, inputs), joined, mixed)
             labels = torch.where(chosen[:, None], their_labels, labels)
         return mixed, labels
 
@@ -117,7 +117,7 @@ class CutMix:
     def apply(self, inputs: Tensor, targets: Tensor, parameters: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         partner, share = parameters
         frames = inputs.shape[-1]
-        own = torch.arange(frames, device=inputs.device) < _over((share * frames).round(), inputs)
+        own = torch.arange(frames, device=inputs.device) < over((share * frames).round(), inputs)
         return torch.where(own, inputs, inputs[partner]), _labels(targets, partner, share)
 
 
@@ -135,11 +135,6 @@ def _draw_shares(inputs: Tensor, generator: Generator, p: float, alpha: float) -
     return partner, torch.where(mixed, share.float().to(inputs.device), 1.0)
 
 
-def _over(values: Tensor, rows: Tensor) -> Tensor:
-    """One value a row, `[B]`, in a shape that spreads over `rows` `[B, ...]`."""
-    return values.view(-1, *[1] * (rows.ndim - 1))
-
-
 def _rms(waves: Tensor) -> Tensor:
     return waves.square().mean(1).sqrt()
 
@@ -150,5 +145,5 @@ def _labels(targets: Tensor, partner: Tensor, share: Tensor) -> Tensor:
 
 def _mixed(rows: Tensor, partner: Tensor, own: Tensor, other: Tensor, share: Tensor) -> Tensor:
     """Rows `[B, ...]` times `own` plus their partners times `other`; unchanged where `share` is 1."""
-    own, other, share = (_over(weight, rows) for weight in (own, other, share))
+    own, other, share = (over(weight, rows) for weight in (own, other, share))
     return torch.where(share < 1, rows * own + rows[partner] * other, rows)

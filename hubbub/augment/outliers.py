@@ -14,7 +14,7 @@ from numpy.random import Generator as Random
 from scipy import signal
 from torch import Generator, Tensor
 
-from hubbub.augment.transform import selected
+from hubbub.augment.transform import over, selected
 
 __all__ = ["KINDS", "Outliers", "outlier_wave"]
 
@@ -46,11 +46,8 @@ class Outliers:
             self.bank = self.bank.to(rows.device)
         alike = torch.zeros_like(targets)
         alike[:, : self.classes] = 1 / self.classes
-        spread = chosen.view(-1, *[1] * (rows.ndim - 1))
-        return (
-            torch.where(spread, self.bank[which.to(rows.device)], rows),
-            torch.where(chosen[:, None], alike, targets),
-        )
+        replaced = torch.where(over(chosen, rows), self.bank[which.to(rows.device)], rows)
+        return replaced, torch.where(chosen[:, None], alike, targets)
 
 
 def outlier_wave(number: int, samples: int, rate_hz: int) -> npt.NDArray[np.float32]:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Generator, Tensor
 
-__all__ = ["Transform", "roll", "selected", "uniform", "uniform_int"]
+__all__ = ["Transform", "over", "roll", "selected", "uniform", "uniform_int"]
 
 
 class Transform(Protocol):
@@ -31,6 +31,11 @@ def uniform(rows: Tensor, generator: Generator, p: float, low: float, high: floa
 def selected(rows: Tensor, generator: Generator, p: float) -> Tensor:
     """Whether each row is transformed, `[B]` bool: with probability `p`."""
     return uniform(rows, generator, p, 1.0, 1.0, neutral=0.0) == 1
+
+
+def over(values: Tensor, rows: Tensor) -> Tensor:
+    """One value a row, `[B]`, in a shape that spreads over `rows` `[B, ...]`."""
+    return values.view(-1, *[1] * (rows.ndim - 1))
 
 
 def roll(rows: Tensor, steps: Tensor) -> Tensor:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import pandas as pd
 
 from hubbub.classifier import calibration
 from hubbub.classifier.calibration import Confidence
@@ -28,7 +27,7 @@ from hubbub.experiment.tracking import log_run
 from hubbub.report import run_folder
 from hubbub.report.page import write_page
 from hubbub.report.results import CellResult, Summary
-from hubbub.report.summary import summarise
+from hubbub.report.summary import as_arrays, summarise
 from hubbub.runtime import files
 
 if TYPE_CHECKING:
@@ -240,7 +239,7 @@ def _refit(prepared: Prepared, folder: Path, summary: Summary, log: Log) -> None
     every, nothing = np.flatnonzero(prepared.targets >= 0), np.zeros(0, dtype=np.intp)
     seed, place = prepared.recipe.train.seeds[0], run_folder.refit_folder(folder)
     model = cell.fit_with_history(prepared, every, nothing, seed, place, choice=choice).final
-    model.confidence = _typical_calibration(prepared, places)
+    model.confidence = _typical_calibration(prepared, folder)
     model.card = classifier_card(prepared, "all folds that took part, refitted after the evaluation") | {
         "choice": choice,
         "not_comparable": summary.why_not_comparable,
@@ -250,26 +249,18 @@ def _refit(prepared: Prepared, folder: Path, summary: Summary, log: Log) -> None
     model.save(run_folder.classifier_folder(folder), None if prepared.quick else _exported(prepared, model, log))
 
 
-def _typical_calibration(prepared: Prepared, places: list[Path]) -> Confidence:
+def _typical_calibration(prepared: Prepared, folder: Path) -> Confidence:
     """The average of the cells' calibrations. Without validation parts there are none: then it is fitted on the cells'
     test predictions, after these have been scored; no figure depends on it."""
-    found = [run_folder.calibration_of(place) for place in places]
+    found = [run_folder.calibration_of(place) for _, _, place in run_folder.cells(folder)]
     if any(one.threshold is not None for one in found) or not all(len(split.test) for split in prepared.splits):
         return calibration.average(found)
-    labels, numbers = list(prepared.clips.labels), {label: i for i, label in enumerate(prepared.clips.labels)}
-    tables = [run_folder.read_predictions(place) for place in places]
-    segments, clips = (
-        pd.concat([table[table["level"] == level] for table in tables], keys=range(len(tables)), names=["cell", "row"])
-        for level in ("segment", "clip")
-    )
-    counts = segments.groupby(["cell", "clip"], sort=False).size()  # the segments of a clip stand together
-    return calibration.fit(
-        np.array([numbers[label] for label in clips["label"]]),
-        segments[labels].to_numpy(np.float32),
-        clips[labels].to_numpy(np.float32),
-        np.cumsum(counts.to_numpy()) - counts.to_numpy(),
-        prepared.recipe.evaluate.unknown,
-    )
+    table = run_folder.predictions(folder)
+    clips, segments = (table[table["level"] == level] for level in ("clip", "segment"))
+    targets, by_clip, _ = as_arrays(clips)
+    counts = segments.groupby(["fold", "seed", "clip"], sort=False).size().to_numpy()  # those of a clip stand together
+    offsets = np.cumsum(counts) - counts
+    return calibration.fit(targets, as_arrays(segments)[1], by_clip, offsets, prepared.recipe.evaluate.unknown)
 
 
 def _exported(prepared: Prepared, model: "TorchClassifier", log: Log) -> bytes | None:
