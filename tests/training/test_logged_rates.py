@@ -10,7 +10,8 @@ from hubbub.config.recipe import Recipe
 from hubbub.training import fit as train
 from hubbub.training.loggers import open_loggers
 from hubbub.training.schedule import learning_rate, plateaus
-from tests.training.test_module import CHECKS, LABELS, TARGETS, TRAIN, WAVES, plan
+from tests.helpers.recipes import plan
+from tests.training.test_module import CHECKS, LABELS, TARGETS, TRAIN, WAVES
 
 #: 26 training segments in batches of 9 or fewer.
 STEPS = 3

@@ -23,8 +23,9 @@ from hubbub.training import fit as train
 from hubbub.training import module
 from hubbub.training.ema import EMA
 from hubbub.training.fitted import Fitted
+from tests.helpers.recipes import LENGTH, plan
 
-RATE, LENGTH, CLIPS = 16_000, 1_600, 18
+RATE, CLIPS = 16_000, 18
 LABELS = ("low", "middle", "high")
 TARGETS = np.arange(CLIPS) % len(LABELS)
 #: The classes are not equally frequent in the training part: 5, 4 and 4 clips.
@@ -48,20 +49,6 @@ MIXED = {
     "gain": {"db": [-6, 6]}, "between": {"p": 0.5}, "time_mask": {"frames": 4}, "freq_mask": {"bands": 4},
     "mixup": {"alpha": 1.0},
 }  # fmt: skip
-
-
-def plan(**sections: dict[str, Any]) -> Recipe:
-    """A recipe of the smallest CNN, without dropout, for one epoch of one step unless told otherwise."""
-    content: dict[str, dict[str, Any]] = {
-        "data": {"name": "noise"},
-        "windows": {"length": LENGTH, "hop": LENGTH},
-        "frontend": {"name": "logmel", "n_fft": 256, "hop": 160, "n_mels": 16, "ref": "max"},
-        "network": {"width": 2, "dropout": 0.0},
-        "train": {"epochs": 1, "batch_size": 100, "schedule": "constant", "learning_rate": 0.05, "device": "cpu"},
-    }
-    for section, values in sections.items():
-        content[section] = content.get(section, {}) | values
-    return Recipe.of(content)
 
 
 def unmoved(**sections: dict[str, Any]) -> Recipe:

@@ -14,8 +14,9 @@ from hubbub.data.cache import Segments, Waves
 from hubbub.training import fit as train
 from hubbub.training.fitted import Fitted
 from hubbub.training.teacher import Lessons, TeacherOutputs, distance
+from tests.helpers.recipes import LENGTH, plan
 
-RATE, LENGTH, CLIPS, DIMENSION = 16_000, 1_600, 24, 6
+RATE, CLIPS, DIMENSION = 16_000, 24, 6
 LABELS = ("low", "middle", "high")
 TARGETS = np.arange(CLIPS) % len(LABELS)
 TRAIN, TESTED = np.arange(18), np.arange(18, CLIPS)
@@ -32,17 +33,9 @@ def outputs(seed: int = 0) -> TeacherOutputs:
 
 
 def recipe(**sections: dict[str, object]) -> Recipe:
-    content: dict[str, dict[str, object]] = {
-        "data": {"name": "noise"},
-        "windows": {"length": LENGTH, "hop": LENGTH},
-        "frontend": {"name": "logmel", "n_fft": 256, "hop": 160, "n_mels": 16, "ref": "max"},
-        "network": {"width": 2, "dropout": 0.0},
-        "teacher": {},
-        "train": {"epochs": 2, "batch_size": 12, "learning_rate": 0.01, "device": "cpu"},
-    }
-    for section, values in sections.items():
-        content[section] = content.get(section, {}) | values
-    return Recipe.of(content)
+    """A taught recipe of two epochs of one-cycle training."""
+    train = {"epochs": 2, "batch_size": 12, "schedule": "onecycle", "learning_rate": 0.01}
+    return plan(**{"teacher": {}, **sections, "train": train | sections.get("train", {})})
 
 
 def lessons(of: TeacherOutputs, **sections: dict[str, object]) -> Lessons:
