@@ -40,6 +40,7 @@ WITH_TORCH = {
         "training.head",
         "training.worker",
         "training.module",
+        "training.pretrain",
         "training.teacher",
         "training.trainer",
     ),

@@ -110,6 +110,8 @@ class Recipe(Section):
             )
         if self.teacher and self.augment.crop:
             raise ValueError("teacher knows the sounds of the segments of windows: set augment.crop = false")
+        if self.teacher and self.teacher.pretrain and self.frontend.name != "logmel":
+            raise ValueError("teacher.pretrain is for networks on log-mel spectrograms: set frontend.name = 'logmel'")
         return self
 
     @model_validator(mode="after")

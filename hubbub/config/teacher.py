@@ -4,9 +4,20 @@ from typing import Literal
 
 from pydantic import Field
 
-from hubbub.config.sections import Section
+from hubbub.config.sections import Distinct, Section
 
-__all__ = ["Teacher"]
+__all__ = ["Pretrain", "Teacher"]
+
+
+class Pretrain(Section):
+    """Unlabelled sound, whose embeddings by the teacher the network learns to predict before it gets labels."""
+
+    data: str = Field(description="the unlabelled clips: a data set, as data.name; labels that it has are not used")
+    folds: Distinct[str] = Field((), description="its folds that are used; default: all")
+    sounds: int = Field(
+        20_000, ge=2, le=10**6, description="sounds that are made of the clips: other places, speeds, levels, mixtures"
+    )
+    epochs: int = Field(8, ge=1, le=100_000, description="passes over these sounds; the rest is as in train")
 
 
 class Teacher(Section):
@@ -27,3 +38,4 @@ class Teacher(Section):
     penalty: float = Field(
         6e-3, gt=0, description="L2 penalty of the linear head, which is fitted on the training clips' mean embeddings"
     )
+    pretrain: Pretrain | None = Field(None, description="unlabelled sound to learn from first")

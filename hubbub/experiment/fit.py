@@ -67,4 +67,6 @@ def initialised_classifier(prepared: Prepared, seed: int) -> "TorchClassifier":
     elif prepared.embedded is not None:
         ours = {name: tensor for name, tensor in model.network.state_dict().items() if name.startswith("fc.")}
         model.network.load_state_dict(prepared.base.network.state_dict() | ours)
+    if prepared.teacher and (before := prepared.teacher.pretrained):
+        model.network.load_state_dict(model.network.state_dict() | before.of("network"))
     return model

@@ -166,7 +166,14 @@ def prepare(
         from hubbub.training.teacher import teach
 
         log(f"{recipe.teacher.network}, the teacher: embedding {len(clips):,} clips once")
-        prepared = replace(prepared, teacher=teach(recipe, clips))
+        outputs = teach(recipe, clips)
+        if wanted := recipe.teacher.pretrain:
+            from hubbub.training.pretrain import pretrain, unlabelled
+
+            others = unlabelled(wanted, clips)
+            log(f"{recipe.network.name}: pretraining once on sounds made of {len(others):,} clips of {others.name}")
+            outputs = replace(outputs, pretrained=pretrain(base, others))
+        prepared = replace(prepared, teacher=outputs)
     return prepared
 
 

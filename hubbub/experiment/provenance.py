@@ -74,14 +74,25 @@ def data_facts(clips: Clips, manifest: str, warnings: Sequence[str] = ()) -> Dat
 
 def classifier_card(prepared: Prepared, trained_on: str) -> dict[str, Any]:
     """What a saved classifier says about its training data."""
-    clips, teacher = prepared.clips, prepared.recipe.teacher
+    clips = prepared.clips
     return {
-        "trained_on": f"{clips.name}: {trained_on}" + (f"; taught by {NETWORKS[teacher.network]}" if teacher else ""),
+        "trained_on": f"{clips.name}: {trained_on}{_describe_teacher(prepared)}",
         "not_comparable": prepared.why_not_comparable,
         "licence": clips.licence,
         "citation": clips.citation,
         "hubbub": metadata.version("hubbub"),
     }
+
+
+def _describe_teacher(prepared: Prepared) -> str:
+    """Who taught, and on which unlabelled clips; empty without a teacher."""
+    teacher, outputs = prepared.recipe.teacher, prepared.teacher
+    if teacher is None or outputs is None:
+        return ""
+    first = outputs.pretrained
+    return f"; taught by {NETWORKS[teacher.network]}" + (
+        f", first on sounds made of {first.clips:,} clips of {first.name} without labels" if first else ""
+    )
 
 
 def _describe_folds(prepared: Prepared) -> str:

@@ -79,6 +79,8 @@ class Training(lightning.LightningModule):
             with torch.random.fork_rng():
                 torch.manual_seed(seed)
                 self.projection = nn.Linear(classifier.network.fc.in_features, lessons.embeddings.shape[1])
+            if lessons.projection:
+                self.projection.load_state_dict(lessons.projection)
         weights = batches.class_weights(train.targets, self.classes) if "weights" in balance else None
         self.class_weights: Tensor | None
         self.register_buffer("class_weights", weights, persistent=False)
@@ -165,11 +167,12 @@ class Training(lightning.LightningModule):
         return loss
 
     def _targets(self, rows: Tensor) -> Tensor:
-        """Class numbers `[B]` of training segments, or shares of the classes `[B, K]`, followed by their lessons."""
+        """Class numbers `[B]` of training segments, or shares of the classes `[B, K]`, followed by their lessons. The
+        number -1 stands for no class, so all its shares are 0."""
         targets = self.train_source.targets[rows].to(self.device, non_blocking=True)
         if not self.soft:
             return targets
-        shares = nn.functional.one_hot(targets, self.classes).float()
+        shares = nn.functional.one_hot(targets.clamp_min(0), self.classes).float() * (targets >= 0)[:, None]
         if not self.lessons:
             return shares
         lessons = (self.lessons.scores[rows], self.lessons.embeddings[rows])

@@ -8,10 +8,13 @@ head is fitted on the training clips alone, so nothing of a validation or test c
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 
@@ -27,7 +30,7 @@ from hubbub.models.logistic import logistic_path
 from hubbub.models.yamnet import load_yamnet
 from hubbub.runtime import download
 
-__all__ = ["Lessons", "TeacherOutputs", "distance", "teach"]
+__all__ = ["Lessons", "Pretrained", "TeacherOutputs", "distance", "statistics", "teach"]
 
 Rows = npt.NDArray[np.intp]
 Array = npt.NDArray[np.float32]
@@ -38,23 +41,49 @@ _LEAST_DEVIATION = 1e-4
 @dataclass(frozen=True)
 class Lessons:
     """What the teacher makes of training segments: `embeddings` `[S, D]`, standardised, and `scores` `[S, K]`,
-    probabilities at the recipe's temperature."""
+    probabilities at the recipe's temperature. `projection` is the state of the map from the network's embeddings, where
+    pretraining has learnt one."""
 
     embeddings: Tensor
     scores: Tensor
+    projection: dict[str, Tensor] | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
 
 
 @dataclass(frozen=True)
+class Pretrained:
+    """What a network learnt from its teacher before it got labels, of so many `clips` of the data set `name`: the file
+    of its weights, of the map to the teacher's embeddings, and of their mean and deviation."""
+
+    file: Path
+    clips: int
+    name: str
+
+    def of(self, part: Literal["network", "projection"]) -> dict[str, Tensor]:
+        """The state of a part; the network's is without its last layer."""
+        return {n.removeprefix(f"{part}."): x for n, x in self._tensors.items() if n.startswith(f"{part}.")}
+
+    @property
+    def statistics(self) -> tuple[Tensor, Tensor]:
+        """Mean and deviation `[D]` of the teacher's embeddings in pretraining."""
+        return self._tensors["mean"], self._tensors["deviation"]
+
+    @cached_property
+    def _tensors(self) -> dict[str, Tensor]:
+        return safetensors.torch.load_file(self.file)
+
+
+@dataclass(frozen=True)
 class TeacherOutputs:
     """A teacher's embeddings of the segments of all clips, and the start and end of each in its clip `[S, 2]` [s];
-    `weights` is the teacher's file."""
+    `weights` is the teacher's file, `pretrained` what the network learnt before."""
 
     segments: Segments
     times: npt.NDArray[np.float64]
     weights: Path
+    pretrained: Pretrained | None = None
 
     def within(self, clip: int, spans: npt.NDArray[np.float64]) -> Array:
         """Parts of a clip, `[P, 2]` [s] -> the mean embedding of each part's segments `[P, D]`: those whose middle lies
@@ -75,10 +104,12 @@ class TeacherOutputs:
         assert teacher is not None
         spans = [windows.spans(count, rate, cut.length, cut.hop) for count in samples]
         whole = [np.array([[0.0, count / rate]]) for count in samples]
-        of_clips = np.concatenate([self.within(clip, span) for clip, span in zip(clips, whole, strict=True)])
-        of_segments = np.concatenate([self.within(clip, span) for clip, span in zip(clips, spans, strict=True)])
-        mean, deviation = of_clips.mean(axis=0), of_clips.std(axis=0) + _LEAST_DEVIATION
-        rows, embeddings = (torch.from_numpy((part - mean) / deviation) for part in (of_clips, of_segments))
+        of_clips, of_segments = (
+            torch.from_numpy(np.concatenate([self.within(clip, span) for clip, span in zip(clips, parts, strict=True)]))
+            for parts in (whole, spans)
+        )
+        mean, deviation = statistics(of_clips)
+        rows, embeddings = ((part - mean) / deviation for part in (of_clips, of_segments))
         # Classes that have no training clip get no score.
         known, truth = np.unique(targets[clips], return_inverse=True)
         shares = torch.full((len(rows),), 1 / len(rows))
@@ -88,7 +119,10 @@ class TeacherOutputs:
             logits = torch.cat([torch.zeros_like(logits), logits], dim=1)
         scores = torch.zeros(len(embeddings), int(targets.max()) + 1)
         scores[:, torch.from_numpy(known)] = (logits / teacher.temperature).softmax(1)
-        return Lessons(embeddings, scores)
+        if self.pretrained is None:
+            return Lessons(embeddings, scores)
+        mean, deviation = self.pretrained.statistics
+        return Lessons((of_segments - mean) / deviation, scores, self.pretrained.of("projection"))
 
 
 def teach(recipe: Recipe, clips: Clips) -> TeacherOutputs:
@@ -100,6 +134,11 @@ def teach(recipe: Recipe, clips: Clips) -> TeacherOutputs:
     waves = cache.decode_clips(clips, alone.audio.rate_hz)
     times = np.concatenate([waves.spans(clip, network) for clip in range(len(waves))])
     return TeacherOutputs(cache.embed(waves, network), times, weights)
+
+
+def statistics(embeddings: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of embeddings `[S, D]` -> two `[D]`; the deviation is never zero."""
+    return embeddings.mean(0), embeddings.std(0, correction=0) + _LEAST_DEVIATION
 
 
 def distance(teacher: Teacher, logits: Tensor, scores: Tensor, predicted: Tensor, embeddings: Tensor) -> Tensor:
