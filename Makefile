@@ -26,10 +26,12 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-# docs/recipe-reference.md, from the descriptions of the settings; the table of docs/results.md, from docs/results/.
+# docs/recipe-reference.md, from the descriptions of the settings; the table of docs/results.md and the figures of
+# docs/model-card.md, from docs/results/.
 docs: setup
 	$(BIN)/python docs/make_reference.py
 	$(BIN)/python docs/make_results.py
+	$(BIN)/python docs/make_card.py
 
 # Versions only: what resolves together, for every platform, without the address of any index.
 lock: setup

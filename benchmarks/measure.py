@@ -20,7 +20,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from hubbub.runtime import homes
-from hubbub.runtime.processes import cores
+from hubbub.runtime.processes import CPU_INFO, cores, processor_name
 
 __all__ = [
     *("FLAGS", "LESS_IS_FASTER", "Cost", "busy_core", "clips_of", "cost_of", "costs", "emit", "hubbub", "machine"),
@@ -149,11 +149,10 @@ def skip(row: str, work: str, reason: str) -> None:
 
 def machine() -> dict[str, object]:
     """This machine and the versions of what is measured."""
-    cpu, flags = platform.processor() or platform.machine(), set[str]()
+    flags = set[str]()
     with contextlib.suppress(OSError):
-        facts = [line.partition(":") for line in Path("/proc/cpuinfo").read_text().splitlines()]
+        facts = [line.partition(":") for line in CPU_INFO.read_text().splitlines()]
         named = {name.strip(): value.strip() for name, _, value in facts}
-        cpu = named.get("model name", cpu)
         flags = {*named.get("flags", "").split(), *named.get("Features", "").split()}
     versions = {}
     for name in _PACKAGES:
@@ -161,7 +160,7 @@ def machine() -> dict[str, object]:
             versions[name] = version(name)
     return {
         "date": time.strftime("%Y-%m-%d"),
-        "processor": cpu,
+        "processor": processor_name(),
         "cores": cores(),
         "instructions": [flag for flag in FLAGS if flag in flags],
         "load": round(os.getloadavg()[0], 2),

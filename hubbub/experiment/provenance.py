@@ -13,6 +13,7 @@ from hubbub.data.clips import Clips
 from hubbub.experiment.prepare import Prepared
 from hubbub.report.results import DataFacts, Environment, Machine
 from hubbub.runtime import files
+from hubbub.runtime.processes import processor_name
 
 __all__ = ["classifier_card", "data_facts", "data_manifest", "environment_of"]
 
@@ -38,7 +39,7 @@ def environment_of(prepared: Prepared) -> Environment:
         libraries={name: metadata.version(name) for name in _LIBRARIES},
         machine=Machine(
             system=platform.platform(),
-            processor=platform.processor() or platform.machine(),
+            processor=processor_name(),
             threads=torch.get_num_threads(),
             accelerator=torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
         ),

@@ -164,6 +164,7 @@ def speed_table(folder: Path, summary: Summary, environment: Environment) -> Tab
         ),
         *([("trained parameters", f"{trained:,}")] if trained else []),
         ("accelerator", environment.machine.accelerator),
+        ("processor", environment.machine.processor),
         ("processor threads", str(environment.machine.threads)),
     ]
     return Table("Speed on the machine of this run", ("what", "figure"), rows)

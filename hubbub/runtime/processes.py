@@ -1,8 +1,9 @@
-"""Processes of this machine: how many cores they may use, their environment, and their end."""
+"""Processes of this machine: the processor, how many cores they may use, their environment, and their end."""
 
 import math
 import multiprocessing
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import connection
@@ -10,10 +11,12 @@ from pathlib import Path
 
 from hubbub.errors import HubbubError
 
-__all__ = ["EngineError", "cores", "describe_exit", "set_environment", "exit_with_parent"]
+__all__ = ["EngineError", "cores", "describe_exit", "processor_name", "set_environment", "exit_with_parent"]
 
 #: A control group's share of the processors (Linux, cgroup v2): a quota and a period in microseconds, or `max`.
 CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
+#: What Linux says of each core, a line a fact.
+CPU_INFO = Path("/proc/cpuinfo")
 
 
 class EngineError(HubbubError):
@@ -28,6 +31,17 @@ def cores() -> int:
         return max(min(bound, math.ceil(quota / period)), 1)
     except (OSError, ValueError, ZeroDivisionError):  # no control group, or no limit
         return bound
+
+
+def processor_name(facts: Path = CPU_INFO) -> str:
+    """The processor's model name as Linux has it; elsewhere, and where it has none, what Python knows of it."""
+    try:
+        lines = (line.partition(":") for line in facts.read_text(encoding="utf-8", errors="replace").splitlines())
+        names = (value.strip() for name, _, value in lines if name.strip() == "model name")
+        found = next(filter(None, names), "")
+    except OSError:  # no Linux
+        found = ""
+    return found or platform.processor() or platform.machine()
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from hubbub.config.recipe import Recipe
 from hubbub.data.splits import SplitError
 from hubbub.experiment.prepare import prepare
 from hubbub.experiment.provenance import environment_of
+from hubbub.runtime.processes import processor_name
 from tests.helpers.sounds import sounds
 
 
@@ -18,7 +19,9 @@ def test_what_is_not_tested_and_what_was_left_out_is_in_every_result(tmp_path: P
     said: list[str] = []
     small = [f"data.name={tmp_path}", "protocol.kind=holdout", "network.width=2"]
     prepared = prepare(Recipe.load("street-cnn", small), said.append)
-    reasons = environment_of(prepared).why_not_comparable
+    environment = environment_of(prepared)
+    assert environment.machine.processor == processor_name()
+    reasons = environment.why_not_comparable
     assert "NEVER TESTED: class 'thunder' (1 clip) is in no test part; it has one recording only" in reasons
     assert "LEFT OUT: 1 class folder without recordings: rain" in reasons
     assert [line for line in said if line.startswith("warning: ")] == [f"warning: {reason}" for reason in reasons]
