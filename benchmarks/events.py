@@ -64,8 +64,9 @@ def scored(model: Classifier, fold: int, count: int) -> Scored:
     for scene in scenes.plan(clips, count, seed=fold):
         wave = decode.resample(scenes.render(scene), synthetic.SAMPLE_RATE_HZ, model.rate_hz)
         segments = model.cut(wave)
-        scores, _ = model.predict_proba(model.outputs(segments), [0])
-        rows = event_scores(scores, segments, model.is_known(scores, segments))
+        outputs = model.outputs(segments)
+        scores, _ = model.predict_proba(outputs, [0])
+        rows = event_scores(scores, segments, model.is_known(model.familiarity(scores, outputs, segments)))
         found.append((model.spans(len(wave)), rows, scene.events))
     return found
 

@@ -13,7 +13,7 @@ import soxr
 
 from hubbub.errors import HubbubError
 
-__all__ = ["Pad", "WindowError", "at_level", "at_speed", "count", "cut", "spans"]
+__all__ = ["Pad", "WindowError", "at_level", "at_speed", "count", "cut", "spans", "view_of"]
 
 Array = npt.NDArray[np.float32]
 Pad = Literal["zeros", "repeat"]
@@ -68,3 +68,9 @@ def at_speed(segments: Array, speed: float) -> Array:
         start = (played.shape[1] - length) // 2
         return played[:, start : start + length]
     return np.concatenate([played, played[:, : length - played.shape[1]]], axis=1)
+
+
+def view_of(segments: Array, level: Level, speed: float, shift: float) -> Array:
+    """A copy of segments `[B, N]` in one of the views."""
+    view = at_level(at_speed(segments, speed), level)
+    return np.roll(view, round(shift * view.shape[-1]), axis=-1) if shift else np.array(view)

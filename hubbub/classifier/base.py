@@ -16,14 +16,16 @@ import numpy.typing as npt
 
 from hubbub.audio import decode, image_files, waves, windows
 from hubbub.classifier import pooling
-from hubbub.classifier.calibration import Confidence, familiarity
+from hubbub.classifier.calibration import Confidence, familiarity, pool_familiarity
 from hubbub.classifier.prediction import Embeddings, Prediction, best_classes
+from hubbub.classifier.typicality import Typicality
 from hubbub.config.recipe import Recipe
 from hubbub.errors import HubbubError
 
-__all__ = ["PRECOMPUTED", "SAVED_IN", "Classifier", "ClassifierError", "InvalidScoresError", "view_of"]
+__all__ = ["PRECOMPUTED", "SAVED_IN", "Classifier", "ClassifierError", "InvalidScoresError"]
 
 Array = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
 #: The endings of files that are spectrograms, or images of them.
 PRECOMPUTED = (*image_files.EXTENSIONS, ".npy")
 #: Classes that `repr` names.
@@ -50,6 +52,8 @@ class Classifier(ABC):
     card: dict[str, Any]
     #: Temperatures and the threshold of open-set rejection, fitted on validation clips.
     confidence: Confidence = Confidence()
+    #: The training clips' embeddings, for open-set rejection by distance; None for other scores.
+    typicality: Typicality | None = None
     #: How the network computes: in single precision, or in shorter numbers where they were asked for.
     precision: str = "single"
 
@@ -66,6 +70,16 @@ class Classifier(ABC):
     def forward(self, segments: Array) -> Array:
         """Segments `[B, ...]` in one view -> their embeddings or logits `[B, ...]`; see `outputs`."""
 
+    @property
+    def gives_embeddings(self) -> bool:
+        """Whether `forward` gives embeddings, and not logits."""
+        return False
+
+    def embeddings_and_logits(self, segments: Array) -> tuple[Array, Array]:
+        """Segments `[B, ...]` in one view -> embeddings `[B, D]` and logits `[B, K]`, where `forward` gives only
+        logits. Raises `ClassifierError` where there are no embeddings."""
+        raise ClassifierError("this classifier gives no embeddings. Load the run folder or the file it came from.")
+
     @abstractmethod
     def head_logits(self, outputs: Array) -> Array:
         """Outputs of one view `[S, ...]`, pooled where the head is on pooled embeddings -> logits `[S, K]`."""
@@ -73,7 +87,7 @@ class Classifier(ABC):
     def segment_embeddings(self, segments: Array) -> Array:
         """Segments `[B, ...]` as they were recorded -> embeddings `[B, D]`: the input of the last layer, or of the
         head. Raises `ClassifierError` where there are none."""
-        raise ClassifierError("this classifier gives no embeddings. Load the run folder or the file it came from.")
+        return self.embeddings_and_logits(segments)[0]
 
     def __repr__(self) -> str:
         recipe, card = self.recipe, self.card
@@ -118,20 +132,32 @@ class Classifier(ABC):
         settings = self.recipe.windows
         return windows.cut(wave, settings.length, self.hop, settings.pad)
 
-    def spans(self, samples: int) -> npt.NDArray[np.float64]:
+    def spans(self, samples: int) -> Doubles:
         """Start and end of each segment that `cut` makes of a wave of `samples`: `[S, 2]` in seconds."""
         return windows.spans(samples, self.rate_hz, self.recipe.windows.length, self.hop)
 
     def outputs(self, segments: Array) -> Array:
         """Segments `[S, N]` -> what scores are computed from: embeddings, or logits where these suffice.
 
-        Those of all `views` stand side by side: `[S, views * D]` or `[S, views * K]`.
+        Those of all `views` stand side by side: `[S, views * D]` or `[S, views * K]`. Behind logits follows, where the
+        classifier has one, the `typicality` of the first view.
         """
         rows = []
         for start in range(0, len(segments), self.batch):
-            batch = segments[start : start + self.batch]
-            rows.append(np.concatenate([self.forward(view_of(batch, *view)) for view in self.views], axis=1))
+            views = [windows.view_of(segments[start : start + self.batch], *view) for view in self.views]
+            if self.typicality is not None and not self.gives_embeddings:
+                embeddings, first = self.embeddings_and_logits(views[0])
+                last = self.typicality.score(embeddings)[:, None].astype(np.float32)
+                rows.append(np.concatenate([first, *map(self.forward, views[1:]), last], axis=1))
+            else:
+                rows.append(np.concatenate([self.forward(view) for view in views], axis=1))
         return np.concatenate(rows)
+
+    def segment_typicality(self, outputs: Array) -> Doubles | None:
+        """Outputs `[S, ...]` -> the typicality of each segment `[S]`; None for a classifier without."""
+        if self.typicality is None or not self.gives_embeddings:
+            return None if self.typicality is None else outputs[:, -1].astype(np.float64)
+        return self.typicality.score(outputs[:, : outputs.shape[1] // len(self.views)])
 
     @property
     def row_pooling(self) -> pooling.EmbeddingPooling:
@@ -163,6 +189,8 @@ class Classifier(ABC):
             each = pooling.pool_embeddings(outputs, np.arange(len(outputs)), self.row_pooling)
             by_segment, rows = self._uncalibrated(each), outputs
         else:
+            if self.typicality is not None and not self.gives_embeddings:
+                outputs = outputs[:, :-1]
             logits = [self.head_logits(view) for view in np.split(outputs, len(self.views), axis=1)]
             if self.recipe.evaluate.pooling == "mean_logit":
                 rows = _mean(logits)
@@ -192,14 +220,22 @@ class Classifier(ABC):
             )
         return scores
 
-    def is_known(self, by_segment: Array, segments: npt.NDArray[Any]) -> npt.NDArray[np.bool_] | None:
-        """Probabilities `[S, K]` of segments, and these segments `[S, ...]` -> whether each belongs to the classes,
-        `[S]`: it reaches the threshold of `confidence` and is not digital silence. None without a threshold. A
-        recording is known where one of its segments is."""
+    def familiarity(self, by_segment: Array, outputs: Array, segments: npt.NDArray[Any]) -> Doubles | None:
+        """Probabilities `[S, K]` of segments, their outputs `[S, ...]`, and these segments `[S, ...]` -> the open-set
+        score of each, `[S]`: the higher, the more like the classes; NaN for digital silence. None without a threshold.
+        `calibration.pool_familiarity` gives that of a recording."""
         if self.confidence.threshold is None:
             return None
-        found = familiarity(by_segment, self.recipe.evaluate.unknown, self.activation)
-        return (found >= self.confidence.threshold) & ~waves.is_silent(segments)
+        how, weight = self.recipe.evaluate.unknown, self.confidence.typicality_weight
+        found = familiarity(by_segment, how, self.segment_typicality(outputs), weight, self.activation)
+        return np.where(waves.is_silent(segments), np.nan, found)
+
+    def is_known(self, values: npt.ArrayLike | None) -> npt.NDArray[np.bool_] | None:
+        """What `familiarity` gives for segments, or for recordings once it is pooled, `[N]` -> whether each belongs to
+        the classes, `[N]`: it reaches the threshold of `confidence`. None without a threshold."""
+        if values is None or self.confidence.threshold is None:
+            return None
+        return np.asarray(values) >= self.confidence.threshold
 
     def _uncalibrated(self, pooled: Array) -> Array:
         """As `clip_proba`, before temperature scaling."""
@@ -222,7 +258,11 @@ class Classifier(ABC):
                 "takes only such, not sound. For one that takes sound, train on what hubbub data images or features "
                 "made."
             )
-        _refuse_several(source)
+        if isinstance(source, list | tuple) and len(source) and isinstance(source[0], str | Path):
+            raise ClassifierError(
+                f"got {len(source)} files, and this takes one recording. For a table of many: hubbub.classify(files, "
+                "model)"
+            )
         name = str(source) if isinstance(source, str | Path) else "the wave"
         try:
             if isinstance(source, str | Path | decode.Sound) or hasattr(source, "read"):
@@ -256,16 +296,10 @@ class Classifier(ABC):
         made as those it was trained on; where that is not known, its `seconds` are 0. Raises `AudioError`,
         `ImageError` or `ClassifierError`.
         """
-        warnings: tuple[str, ...] = ()
-        if isinstance(source, str | Path) and Path(source).suffix.lower() in PRECOMPUTED:
-            segments = self.load_precomputed(Path(source))
-            seconds = self.precomputed_seconds
-            spans = np.array([[0.0, seconds]])
-        else:
-            wave, seconds, warnings = self.read(source, rate_hz)
-            segments, spans = self.cut(wave), self.spans(len(wave))
-        by_segment, clip = self.predict_proba(self.outputs(segments), [0])
-        known = self.is_known(by_segment, segments)
+        segments, spans, seconds, warnings = self._read_segments(source, rate_hz)
+        by_segment, clip = self.predict_proba(outputs := self.outputs(segments), [0])
+        each = self.familiarity(by_segment, outputs, segments)
+        known = self.is_known(None if each is None else pool_familiarity(each, [0], self.recipe.evaluate.unknown))
         scores = dict(zip(self.labels, map(float, clip[0]), strict=True))
         return Prediction(
             scores,
@@ -279,16 +313,20 @@ class Classifier(ABC):
     def embed(self, source: str | Path | BinaryIO | npt.ArrayLike, rate_hz: int | None = None) -> Embeddings:
         """What `classify` takes -> the embedding of each segment as it was recorded: the backbone's under a head, else
         the input of the network's last layer. Raises as `classify`, and `ClassifierError` where there are none."""
-        warnings: tuple[str, ...] = ()
-        if isinstance(source, str | Path) and Path(source).suffix.lower() in PRECOMPUTED:
-            segments, seconds = self.load_precomputed(Path(source)), self.precomputed_seconds
-            spans = np.array([[0.0, seconds]])
-        else:
-            wave, seconds, warnings = self.read(source, rate_hz)
-            segments, spans = self.cut(wave), self.spans(len(wave))
+        segments, spans, seconds, warnings = self._read_segments(source, rate_hz)
         batches = [segments[at : at + self.batch] for at in range(0, len(segments), self.batch)]
         values = np.concatenate([self.segment_embeddings(np.array(batch)) for batch in batches])
         return Embeddings(values, spans, seconds, warnings)
+
+    def _read_segments(
+        self, source: str | Path | BinaryIO | npt.ArrayLike, rate_hz: int | None
+    ) -> tuple[npt.NDArray[Any], Doubles, float, tuple[str, ...]]:
+        """What `classify` takes -> its segments `[S, ...]`, their spans, its length [s] and warnings."""
+        if isinstance(source, str | Path) and Path(source).suffix.lower() in PRECOMPUTED:
+            seconds = self.precomputed_seconds
+            return self.load_precomputed(Path(source)), np.array([[0.0, seconds]]), seconds, ()
+        wave, seconds, warnings = self.read(source, rate_hz)
+        return self.cut(wave), self.spans(len(wave)), seconds, warnings
 
     @property
     def precomputed_seconds(self) -> float:
@@ -298,21 +336,6 @@ class Classifier(ABC):
     def load_precomputed(self, file: Path) -> npt.NDArray[Any]:
         """An image or a spectrogram -> one segment. Raises `ClassifierError` where the classifier takes sound."""
         raise ClassifierError(f"{file} is an image or a spectrogram, and this classifier takes sound. Give it sound.")
-
-
-def _refuse_several(source: Any) -> None:
-    """Refuse a list of files, which is not a wave."""
-    first = source[0] if isinstance(source, list | tuple) and len(source) else None
-    if isinstance(first, str | Path):
-        raise ClassifierError(
-            f"got {len(source)} files, and this takes one recording. For a table of many: hubbub.classify(files, model)"
-        )
-
-
-def view_of(segments: Array, level: windows.Level, speed: float, shift: float) -> Array:
-    """A copy of segments `[B, N]` in one of the views."""
-    view = windows.at_level(windows.at_speed(segments, speed), level)
-    return np.roll(view, round(shift * view.shape[-1]), axis=-1) if shift else np.array(view)
 
 
 def _as_mono(wave: npt.ArrayLike, rate_hz: int | None) -> tuple[Array, int, list[str]]:

@@ -3,10 +3,11 @@
 A temperature divides the logits so that scores match how often decisions are right (Guo et al. 2017, On calibration of
 modern neural networks, https://arxiv.org/abs/1706.04599). Segments and clips have one each: networks are mostly
 overconfident about segments, and a mean of segments' scores is underconfident about the clip.
-Open-set rejection: a recording is unknown where every segment scores below the threshold. The score is the largest
-probability (Hendrycks & Gimpel 2017, https://arxiv.org/abs/1610.02136), the largest logit (Hendrycks et al. 2022,
-https://arxiv.org/abs/1911.11132) or the energy, the logarithm of the sum of the exponentials of the logits (Liu et al.
-2020, https://arxiv.org/abs/2010.03759).
+Open-set rejection: a recording is unknown where its familiarity is below the threshold: that of its most familiar
+segment, or for `distance` the mean of its segments. Familiarity is the largest probability (Hendrycks & Gimpel 2017,
+https://arxiv.org/abs/1610.02136), the largest logit (Hendrycks et al. 2022, https://arxiv.org/abs/1911.11132), the
+energy, which is the logarithm of the sum of the exponentials of the logits (Liu et al. 2020,
+https://arxiv.org/abs/2010.03759), or for `distance` the largest probability and the typicality (see `typicality`).
 """
 
 import math
@@ -21,13 +22,18 @@ import numpy.typing as npt
 from hubbub.classifier import pooling
 from hubbub.metrics import classification
 
-__all__ = ["UNKNOWN", "Confidence", "Unknown", "average", "familiarity", "fit", "temperature"]
+__all__ = [
+    *("DISTANCE", "UNKNOWN", "Confidence", "RunningFamiliarity", "Unknown", "average", "familiarity", "fit"),
+    *("pool_familiarity", "temperature"),
+]
 
 Scores = npt.NDArray[np.float32]
 Targets = npt.NDArray[np.int64]
 Array = npt.NDArray[np.float64]
-Unknown = Literal["max_logit", "energy", "max_prob"]
+Unknown = Literal["max_logit", "energy", "max_prob", "distance"]
+#: The scores that probabilities suffice for, and the one that needs embeddings too.
 UNKNOWN: tuple[Unknown, ...] = ("max_logit", "energy", "max_prob")
+DISTANCE: Unknown = "distance"
 #: Temperatures are searched between its inverse and it.
 FARTHEST = 100.0
 _TOLERANCE = 1e-5
@@ -35,27 +41,50 @@ _TOLERANCE = 1e-5
 
 @dataclass(frozen=True)
 class Confidence:
-    """The temperatures of segments and of clips, and the threshold of `familiarity` that a segment of a known clip
-    reaches, all fitted on validation clips; None where there were none."""
+    """The temperatures of segments and of clips, and the threshold that the familiarity of a known clip reaches, all
+    fitted on validation clips; None where there were none. `typicality_weight` is what typicality counts beside the
+    largest probability, None where it does not."""
 
     segment: float = 1.0
     clip: float = 1.0
     threshold: float | None = None
+    typicality_weight: float | None = None
 
 
-def fit(targets: Targets, by_segment: Scores, by_clip: Scores, offsets: npt.ArrayLike, how: Unknown) -> Confidence:
+def fit(
+    targets: Targets,
+    by_segment: Scores,
+    by_clip: Scores,
+    offsets: npt.ArrayLike,
+    how: Unknown,
+    typicality: Array | None = None,
+) -> Confidence:
     """Temperatures and threshold from clips `[C]` that the classifier was not trained on.
 
     `by_clip` `[C, K]` are their probabilities, `by_segment` `[S, K]` those of their segments, which start at `offsets`
-    `[C]`; none is calibrated yet.
+    `[C]`; none is calibrated yet. `distance` needs the segments' `typicality` `[S]` too (NaN: digital silence). It is
+    weighted so that it spreads as the largest probabilities do.
     """
     starts = np.asarray(offsets, dtype=np.intp)
     of_segments = np.repeat(targets, np.diff(np.append(starts, len(by_segment))))
     segment, clip = temperature(of_segments, by_segment), temperature(targets, by_clip)
-    each = familiarity(pooling.apply_temperature(by_segment, segment), how)
-    of_clips = np.sort(np.maximum.reduceat(each, starts))
+    scores, weight = pooling.apply_temperature(by_segment, segment), None
+    if how == DISTANCE:
+        assert typicality is not None
+        weight = _typicality_weight(scores, typicality)
+    of_clips = pool_familiarity(familiarity(scores, how, typicality, weight), starts, how)
+    of_clips = np.sort(of_clips[np.isfinite(of_clips)])
+    if not len(of_clips):
+        return Confidence(segment, clip)
     # The highest threshold that this share of clips reaches.
-    return Confidence(segment, clip, float(of_clips[int(len(of_clips) * (1 - classification.KNOWN_SHARE))]))
+    return Confidence(segment, clip, float(of_clips[int(len(of_clips) * (1 - classification.KNOWN_SHARE))]), weight)
+
+
+def _typicality_weight(scores: Scores, typicality: Array) -> float:
+    """What typicality `[S]` is multiplied by to spread as the largest of the probabilities `[S, K]`."""
+    counted = ~np.isnan(typicality)
+    spread = float(typicality[counted].std()) if counted.any() else 0.0
+    return float(scores[counted].max(axis=1).std()) / spread if spread > 0 else 0.0
 
 
 def temperature(targets: Targets, scores: Scores) -> float:
@@ -79,14 +108,22 @@ def temperature(targets: Targets, scores: Scores) -> float:
     return math.exp(found.x)
 
 
-def familiarity(scores: Scores, how: Unknown, activation: pooling.Activation = "softmax") -> Array:
-    """Probabilities `[S, K]` -> the open-set score of each row `[S]`: the higher, the more like the classes.
+def familiarity(
+    scores: Scores,
+    how: Unknown,
+    typicality: Array | None = None,
+    weight: float | None = None,
+    activation: pooling.Activation = "softmax",
+) -> Array:
+    """Probabilities `[S, K]` -> the open-set score of each row `[S]`: the higher, the more like the classes. For
+    `distance` the largest probability, and `weight` times the rows' `typicality` `[S]`.
 
     Softmax determines logits up to a constant a row; it is chosen so that their mean is 0. So the score is the same for
     all heads, also for those that give only probabilities.
     """
-    if how == "max_prob":
-        return np.asarray(scores.max(axis=1), dtype=np.float64)
+    if how in ("max_prob", DISTANCE):
+        largest_score = np.asarray(scores.max(axis=1), dtype=np.float64)
+        return largest_score if typicality is None or weight is None else largest_score + weight * typicality
     logits = pooling.logits(scores, activation)
     if activation == "softmax":
         logits -= logits.mean(axis=1, keepdims=True)
@@ -96,11 +133,45 @@ def familiarity(scores: Scores, how: Unknown, activation: pooling.Activation = "
     return np.asarray(largest[:, 0] + np.log(np.exp(logits - largest).sum(axis=1)))
 
 
+def pool_familiarity(each: Array, offsets: npt.ArrayLike, how: Unknown) -> Array:
+    """The familiarity of segments `[S]` of clips that start at `offsets` `[C]` -> that of the clips `[C]`: the mean for
+    `distance`, else the largest. NaN does not count; a clip of nothing else has -inf."""
+    starts = np.asarray(offsets, dtype=np.intp)
+    counted = ~np.isnan(each)
+    if how != DISTANCE:
+        return np.asarray(np.maximum.reduceat(np.where(counted, each, -np.inf), starts))
+    sums, counts = (np.add.reduceat(values, starts) for values in (np.where(counted, each, 0.0), counted.astype(int)))
+    return np.where(counts > 0, sums / np.maximum(counts, 1), -np.inf)
+
+
+class RunningFamiliarity:
+    """`pool_familiarity` for one recording whose segments come a few at a time and are not stored."""
+
+    def __init__(self, how: Unknown) -> None:
+        self._how, self._largest, self._sum, self._count = how, -math.inf, 0.0, 0
+
+    def add(self, each: Array) -> None:
+        """Adds the familiarity of the next segments `[S]`."""
+        counted = each[~np.isnan(each)]
+        self._largest = max(self._largest, float(counted.max(initial=-math.inf)))
+        self._sum += float(counted.sum())
+        self._count += len(counted)
+
+    def pooled(self) -> float:
+        """The familiarity of what was added; -inf where nothing of it counts."""
+        if self._how == DISTANCE:
+            return self._sum / self._count if self._count else -math.inf
+        return self._largest
+
+
 def average(found: Sequence[Confidence]) -> Confidence:
-    """The average of several fits of one recipe: the temperatures' geometric means and the median threshold."""
+    """The average of several fits of one recipe: the temperatures' geometric means, and the medians of thresholds and
+    of typicality's weights."""
     thresholds = [c.threshold for c in found if c.threshold is not None]
+    weights = [c.typicality_weight for c in found if c.typicality_weight is not None]
     return Confidence(
         geometric_mean(c.segment for c in found),
         geometric_mean(c.clip for c in found),
         median(thresholds) if thresholds else None,
+        median(weights) if weights else None,
     )

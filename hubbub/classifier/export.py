@@ -188,7 +188,8 @@ class _Metadata:
         }
         if (size := proto.ByteSize()) > LARGEST:
             raise ExportError(f"a graph of {size:,} bytes: an ONNX file holds 2 GB. Export a smaller network.")
-        return onnx_classifier.to_bytes(proto, content, self.head)
+        typicality = None if self.model.typicality is None else self.model.typicality.to_bytes()
+        return onnx_classifier.to_bytes(proto, content, self.head, typicality)
 
 
 def _pooled_head(model: TorchClassifier) -> bytes | None:

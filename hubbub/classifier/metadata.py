@@ -11,11 +11,11 @@ from dataclasses import dataclass, fields
 from typing import Any, get_args
 
 from hubbub.classifier.base import ClassifierError
-from hubbub.classifier.calibration import Confidence
+from hubbub.classifier.calibration import DISTANCE, Confidence
 from hubbub.classifier.pooling import Activation
 from hubbub.config.recipe import Recipe, RecipeError
 
-__all__ = ["Metadata", "parse_json", "read_metadata"]
+__all__ = ["Metadata", "parse_json", "read_metadata", "refuse_without_distances"]
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def read_metadata(content: Mapping[str, Any], source: str) -> Metadata:
     if not isinstance(card, dict) or not _is_list_of_texts(card.get("not_comparable", [])):
         raise _not_whole(source, "its card is not an object, or its not_comparable is not a list of texts")
     if not isinstance(confidence, dict) or not _is_confidence(confidence):
-        raise _not_whole(source, "its confidence is not two temperatures above 0 and a threshold")
+        raise _not_whole(source, "its confidence is not two temperatures above 0, a threshold and a weight")
     if not isinstance(content["recipe"], dict):
         raise _not_whole(source, "its recipe is not an object")
     try:
@@ -73,17 +73,26 @@ def read_metadata(content: Mapping[str, Any], source: str) -> Metadata:
     return Metadata(recipe, tuple(labels), activation, card, Confidence(**confidence))
 
 
+def refuse_without_distances(metadata: Metadata, has: bool, source: str) -> None:
+    """Raises `ClassifierError` where open-set rejection is by distance, and the distances are missing."""
+    confidence = metadata.confidence
+    if metadata.recipe.evaluate.unknown != DISTANCE or confidence.threshold is None:
+        return
+    if not has or confidence.typicality_weight is None:
+        raise _not_whole(source, "its threshold is for distances to training clips, which are missing")
+
+
 def _is_list_of_texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
 
 def _is_confidence(confidence: dict[str, Any]) -> bool:
-    """Whether these are fields of `Confidence`: temperatures above 0, and a finite threshold or None."""
-    names = {one.name for one in fields(Confidence)}
-    numbers = {name: value for name, value in confidence.items() if (name, value) != ("threshold", None)}
+    """Whether these are fields of `Confidence`: temperatures above 0, and a finite threshold and weight or None."""
+    names, optional = {one.name for one in fields(Confidence)}, ("threshold", "typicality_weight")
+    numbers = {name: value for name, value in confidence.items() if value is not None or name not in optional}
     if not confidence.keys() <= names or not all(_is_number(value) for value in numbers.values()):
         return False
-    return all(value > 0 for name, value in numbers.items() if name != "threshold")
+    return all(value > 0 for name, value in numbers.items() if name not in optional)
 
 
 def _is_number(value: Any) -> bool:

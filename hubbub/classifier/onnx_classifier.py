@@ -20,7 +20,8 @@ import numpy.typing as npt
 
 from hubbub.classifier import pooling
 from hubbub.classifier.base import Classifier, ClassifierError
-from hubbub.classifier.metadata import parse_json, read_metadata
+from hubbub.classifier.metadata import parse_json, read_metadata, refuse_without_distances
+from hubbub.classifier.typicality import Typicality, TypicalityError
 from hubbub.runtime.processes import cores
 
 if TYPE_CHECKING:
@@ -74,6 +75,12 @@ class OnnxClassifier(Classifier):
         #: The versions that exported it, and the measurements made then; see `export.export`.
         self.exported: dict[str, Any] = properties["exported"]
         self._head = open_session(properties["head"], source) if properties["head"] else None
+        if properties["typicality"]:
+            try:
+                self.typicality = Typicality.from_bytes(properties["typicality"], self.recipe.head.compress)
+            except TypicalityError as error:
+                raise ClassifierError(f"{source} is not whole: {error}. Export it again.") from error
+        refuse_without_distances(metadata, self.typicality is not None, source)
         if fast:
             from hubbub.classifier import fast_session
 
@@ -141,6 +148,10 @@ class OnnxClassifier(Classifier):
         """Embeddings for a head on pooled ones, else logits."""
         return self._run([EMBEDDINGS if self._head else LOGITS], segments)[0]
 
+    @property
+    def gives_embeddings(self) -> bool:
+        return self._head is not None
+
     def segment_embeddings(self, segments: Array) -> Array:
         embeddings, logits = self.embeddings_and_logits(segments)
         if np.array_equal(embeddings, logits):
@@ -190,7 +201,7 @@ def _refuse_altered(content: bytes, source: str) -> bool:
 
 
 def _read_properties(session: "InferenceSession", signed: bool, source: str) -> dict[str, Any]:
-    """The metadata that `to_bytes` wrote beside the graph, checked; `head` as bytes."""
+    """The metadata that `to_bytes` wrote beside the graph, checked; `head` and `typicality` as bytes."""
     try:
         properties = session.get_modelmeta().custom_metadata_map
     except UnicodeDecodeError as error:
@@ -205,20 +216,28 @@ def _read_properties(session: "InferenceSession", signed: bool, source: str) -> 
         raise ClassifierError(f"{source} is not whole: its metadata holds no sha256. Export it again.")
     if not isinstance(content.get("exported"), dict):
         raise ClassifierError(f"{source} is not whole: it does not say what exported it. Export it again.")
-    try:
-        content["head"] = base64.b64decode(content["head"], validate=True) if content["head"] is not None else b""
-    except (KeyError, TypeError, ValueError) as error:
-        raise ClassifierError(f"{source} is not whole: its head is not base64 ({error}). Export it again.") from error
+    content.setdefault("typicality", None)  # of earlier versions
+    for name in ("head", "typicality"):
+        try:
+            content[name] = base64.b64decode(content[name], validate=True) if content[name] is not None else b""
+        except (KeyError, TypeError, ValueError) as error:
+            raise ClassifierError(
+                f"{source} is not whole: its {name} is not base64 ({error}). Export it again."
+            ) from error
     return content
 
 
-def to_bytes(proto: "ModelProto", metadata: Mapping[str, Any], head: bytes | None) -> bytes:
-    """A graph, its metadata, and the head where it is a graph of its own -> the content of a file."""
+def to_bytes(
+    proto: "ModelProto", metadata: Mapping[str, Any], head: bytes | None, typicality: bytes | None = None
+) -> bytes:
+    """A graph, its metadata, the head where it is a graph of its own, and the content of the file of typicality where
+    there is one -> the content of a file."""
     properties = {
         **metadata,
         "format": FORMAT,
         "sha256": UNSIGNED.decode(),
         "head": base64.b64encode(head).decode() if head else None,
+        **({"typicality": base64.b64encode(typicality).decode()} if typicality else {}),
     }
     signed = type(proto)()
     signed.CopyFrom(proto)

@@ -12,10 +12,12 @@ from hubbub.classifier.base import ClassifierError
 from hubbub.classifier.metadata import parse_json
 from hubbub.runtime import files
 
-__all__ = ["CARD", "EXPORTED", "FORMAT", "HEAD", "NETWORK", "read_card", "sign"]
+__all__ = ["CARD", "EXPORTED", "FORMAT", "HEAD", "NETWORK", "TYPICALITY", "read_card", "sign"]
 
 FORMAT = 2
 CARD, NETWORK, HEAD = "classifier.json", "network.safetensors", "head.safetensors"
+#: The distances of open-set rejection, where it uses them.
+TYPICALITY = "typicality.safetensors"
 #: The classifier as an exported file.
 EXPORTED = "network.onnx"
 

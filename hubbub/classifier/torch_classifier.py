@@ -22,13 +22,14 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from hubbub.audio import image_files
+from hubbub.audio import image_files, windows
 from hubbub.audio.frontend import FrontEnd
 from hubbub.classifier import pooling
-from hubbub.classifier.base import Classifier, ClassifierError, view_of
-from hubbub.classifier.metadata import read_metadata
-from hubbub.classifier.saved import CARD, EXPORTED, FORMAT, HEAD, NETWORK, read_card, sign
+from hubbub.classifier.base import Classifier, ClassifierError
+from hubbub.classifier.metadata import read_metadata, refuse_without_distances
+from hubbub.classifier.saved import CARD, EXPORTED, FORMAT, HEAD, NETWORK, TYPICALITY, read_card, sign
 from hubbub.classifier.saved_torch import check_factory, check_tensors, refuse_not_finite
+from hubbub.classifier.typicality import Typicality
 from hubbub.config import sections as settings
 from hubbub.config.data import Data
 from hubbub.config.recipe import Recipe
@@ -106,6 +107,8 @@ class TorchClassifier(Classifier):
         """Whether only what comes after the embeddings was fitted to the data."""
         return self.recipe.frozen
 
+    gives_embeddings = frozen
+
     @property
     def batch(self) -> int:
         return BATCH if self.device.type == "cpu" else BATCH_ACCELERATOR
@@ -137,13 +140,13 @@ class TorchClassifier(Classifier):
 
     def outputs(self, segments: Array) -> Array:
         """As every classifier's. An accelerator gets its next batch while it computes: it is waited for at the end."""
-        if self.device.type == "cpu":
+        if self.device.type == "cpu" or (self.typicality is not None and not self.gives_embeddings):
             return super().outputs(segments)
         with self._predicting():
             rows = []
             for start in range(0, len(segments), self.batch):
                 batch = segments[start : start + self.batch]
-                rows.append(torch.cat([self._forward(view_of(batch, *view)) for view in self.views], dim=1))
+                rows.append(torch.cat([self._forward(windows.view_of(batch, *view)) for view in self.views], dim=1))
             return torch.cat(rows).cpu().numpy()
 
     def _forward(self, segments: Array) -> Tensor:
@@ -162,6 +165,11 @@ class TorchClassifier(Classifier):
         short = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
         with torch.inference_mode(), short, full_precision(self.device.type):
             yield
+
+    def embeddings_and_logits(self, segments: Array) -> tuple[Array, Array]:
+        with self._predicting():
+            embeddings = self.embeddings(self._on_device(segments))
+            return embeddings.float().cpu().numpy(), self.network.head(embeddings).float().cpu().numpy()
 
     def segment_embeddings(self, segments: Array) -> Array:
         if self.recipe.head.name == "none" and not isinstance(self.network.fc, nn.Linear):
@@ -249,6 +257,8 @@ class TorchClassifier(Classifier):
                 safetensors.numpy.save_file(_plain(self.head.arrays()), temporary / HEAD)
                 for name, text in self.head.texts().items():
                     (temporary / f"head.{name}.txt").write_text(text, encoding="utf-8")
+            if self.typicality is not None:
+                (temporary / TYPICALITY).write_bytes(self.typicality.to_bytes())
             if exported is not None:
                 (temporary / EXPORTED).write_bytes(exported)
             sign(card, temporary)
@@ -309,6 +319,9 @@ class TorchClassifier(Classifier):
             unfitted = build_head(recipe.head, candidates(recipe.head)[0])
             plain = {name: tensor.numpy() for name, tensor in arrays.items()}
             model.head = unfitted.restore(plain, texts, len(metadata.labels))
+        if TYPICALITY in content["sha256"]:
+            model.typicality = Typicality.from_bytes((folder / TYPICALITY).read_bytes(), recipe.head.compress)
+        refuse_without_distances(metadata, model.typicality is not None, str(folder))
         return model
 
 

@@ -146,6 +146,15 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _distances_are_scaled_on_validation_clips(self) -> Self:
+        if self.evaluate.unknown == "distance" and self.data.held_out and self.protocol.validation == "none":
+            raise ValueError(
+                "evaluate.unknown = 'distance' is scaled on validation clips, and protocol.validation is 'none', so "
+                "data.held_out cannot be scored: set protocol.validation, or evaluate.unknown = 'max_prob'"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _quick_names_known_fields(self) -> Self:
         """Check each override by the rule of its field; rules between fields are checked when they are applied."""
         if "quick" in self.quick:

@@ -276,10 +276,10 @@ class Evaluate(Section):
         description="test-time augmentation: each segment is also scored rolled right by these shares of its length; "
         "scores are averaged",
     )
-    unknown: Literal["max_logit", "energy", "max_prob"] = Field(
+    unknown: Literal["max_logit", "energy", "max_prob", "distance"] = Field(
         "max_logit",
-        description="open-set score: a clip is known if this score of at least one segment reaches the threshold; the "
-        "threshold is the value that 95 % of the validation clips reach",
+        description="open-set score: a clip is known if this score of at least one segment, or for distance its mean "
+        "over the segments, reaches the threshold; the threshold is the value that 95 % of the validation clips reach",
     )
 
     @model_validator(mode="before")

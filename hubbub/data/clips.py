@@ -32,7 +32,7 @@ FoldSource = Literal["official", "given", "folders", "made", "none"]
 GroupSource = Literal["official", "given", "guessed", "file"]
 COLUMNS = ("clip", "path", "start", "end", "label", "fold", "group", "split_hint")
 #: Columns of prediction tables, which no class may be named after.
-TAKEN = frozenset({"clip", "level", "group", "label", "start", "end"})
+TAKEN = frozenset({"clip", "level", "group", "label", "typicality", "start", "end"})
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def build(
     labels = tuple(dict.fromkeys(map(clean, labels))) or values.in_order(set(named))
     if taken := sorted(TAKEN & set(labels)):
         raise ClipsError(
-            f"{name}: a class is called '{taken[0]}', as a column of every table of predictions is. Rename it "
+            f"{name}: a class is called '{taken[0]}', as a column of prediction tables is. Rename it "
             f"(not {', '.join(sorted(TAKEN))})."
         )
     unknown = sorted(set(table["label"]) - set(labels))

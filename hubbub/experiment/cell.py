@@ -26,6 +26,7 @@ from hubbub.experiment.fit import Rows, fit
 from hubbub.experiment.prepare import Prepared
 from hubbub.experiment.provenance import classifier_card
 from hubbub.experiment.tracking import TRACKED, cell_loggers
+from hubbub.experiment.typicality import fit_typicality, part_typicality
 from hubbub.metrics import classification
 from hubbub.report import plots, run_folder
 from hubbub.report.class_report import per_class_table
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 __all__ = ["CellError", "PartPredictions", "fit_with_history", "predict_part", "run_cell"]
 
 Array = npt.NDArray[np.float32]
+Typical = npt.NDArray[np.float64]
 #: A measurement of speed has at least so many batches, and lasts at least so long [s].
 SPEED_BATCHES, SPEED_SECONDS = 3, 1.0
 #: The same in a quick run, whose batches have at most so many segments.
@@ -65,13 +67,15 @@ class CellError(HubbubError):
 @dataclass(frozen=True)
 class PartPredictions:
     """The clips `rows` of the table, their segments, and the probabilities of both; `seconds` is the time from decoded
-    sound to these, a frozen network's embeddings included."""
+    sound to these, a frozen network's embeddings included. `typicality` is that of segments and that of clips, where
+    open-set rejection needs it, NaN for digital silence."""
 
     rows: Rows
     segments: Segments
     by_segment: Array
     by_clip: Array
     seconds: float
+    typicality: tuple[Typical, Typical] | None = None
 
 
 def run_cell(prepared: Prepared, split: Split, seed: int, place: Path) -> CellResult:
@@ -120,8 +124,13 @@ def fit_with_history(
     loggers: list["Logger"] | None = None,
     choice: dict[str, Any] | None = None,
 ) -> "Fitted":
-    """Fits as `fit` does, and writes the learning curves of a network to `place`."""
+    """Fits as `fit` does, with the typicality that open-set rejection by distance needs, and writes the learning curves
+    of a network to `place`."""
     fitted = fit(prepared, rows, validation, seed, place, loggers=loggers, choice=choice)
+    if prepared.recipe.evaluate.unknown == calibration.DISTANCE:
+        fit_typicality(prepared, fitted.chosen, rows)
+        if fitted.final is not fitted.chosen:  # a head, fitted on both
+            fit_typicality(prepared, fitted.final, np.union1d(rows, validation))
     if fitted.history is not None:
         run_folder.write_history(place, fitted.history)
         plots.curves([fitted.history], [fitted.choice["epoch"]], run_folder.plot_file(place, "curves"))
@@ -139,7 +148,8 @@ def predict_part(prepared: Prepared, model: "TorchClassifier", rows: Rows) -> Pa
     if len(by_clip) != len(rows) or not np.isfinite(by_clip).all():
         raise CellError(f"{len(rows)} clips were listed, {len(by_clip)} predicted: figures over fewer are wrong.")
     seconds = time.perf_counter() - began + segments.seconds
-    return PartPredictions(rows, segments, by_segment, by_clip, seconds)
+    typicality = part_typicality(prepared, model, rows, segments)
+    return PartPredictions(rows, segments, by_segment, by_clip, seconds, typicality)
 
 
 def _seconds(prepared: Prepared, split: Split, fit_s: float, predict_s: float) -> Seconds:
@@ -165,6 +175,7 @@ def _validate(prepared: Prepared, fitted: "Fitted", split: Split, place: Path) -
         predicted.by_clip,
         predicted.segments.offsets[:-1],
         prepared.recipe.evaluate.unknown,
+        predicted.typicality and predicted.typicality[0],
     )
 
 
@@ -200,17 +211,22 @@ def _write_test(prepared: Prepared, predicted: PartPredictions, place: Path) -> 
 
 
 def _predictions_table(prepared: Prepared, predicted: PartPredictions) -> pd.DataFrame:
-    """One row a segment, then one row a clip (`level`), with the truth and one probability a class."""
+    """One row a segment, then one row a clip (`level`), with the truth, the typicality where it is measured, and one
+    probability a class."""
     clips, rows = prepared.clips, predicted.rows
     spans = [prepared.sound.spans(row, prepared.base) for row in rows]
     whole = np.array([(times[0, 0], times[-1, 1]) for times in spans])
     tables = []
-    for level, owner, times, scores in (
-        ("segment", predicted.segments.clip, np.concatenate(spans), predicted.by_segment),
-        ("clip", np.arange(len(rows)), whole, predicted.by_clip),
+    for number, (level, owner, times, scores) in enumerate(
+        (
+            ("segment", predicted.segments.clip, np.concatenate(spans), predicted.by_segment),
+            ("clip", np.arange(len(rows)), whole, predicted.by_clip),
+        )
     ):
         facts = clips.table.iloc[rows[owner]][["clip", "group", "label"]].reset_index(drop=True)
         facts.insert(1, "level", level)
+        if predicted.typicality is not None:
+            facts["typicality"] = predicted.typicality[number]
         facts["start"], facts["end"] = times[:, 0], times[:, 1]
         tables.append(pd.concat([facts, pd.DataFrame(scores, columns=list(clips.labels))], axis=1))
     return pd.concat(tables, ignore_index=True)

@@ -19,6 +19,7 @@ from hubbub.data.near_duplicates import NearDuplicate
 from hubbub.data.splits import Split
 from hubbub.errors import examples
 from hubbub.experiment.resolve import resolve, with_protocol
+from hubbub.experiment.typicality import refuse_few_clips
 from hubbub.runtime import distributed, homes
 from hubbub.runtime.names import colliding_names
 
@@ -149,6 +150,7 @@ def prepare(
         )
         sound, near = arrays.load_inputs(clips, recipe), []
     assert sound is not None
+    refuse_few_clips(recipe, found, clips.targets())
     audit = leaks.audit(clips, found, sound.contents, near, allow_leaky=recipe.protocol.allow_leaky)
     if isinstance(sound, cache.Waves) and sound.warnings:
         audit = replace(audit, warnings=(*audit.warnings, _decoding_warning(clips, sound.warnings)))

@@ -260,7 +260,9 @@ def _typical_calibration(prepared: Prepared, folder: Path) -> Confidence:
     targets, by_clip, _ = as_arrays(clips)
     counts = segments.groupby(["fold", "seed", "clip"], sort=False).size().to_numpy()  # those of a clip stand together
     offsets = np.cumsum(counts) - counts
-    return calibration.fit(targets, as_arrays(segments)[1], by_clip, offsets, prepared.recipe.evaluate.unknown)
+    typicality = segments["typicality"].to_numpy() if "typicality" in segments else None
+    unknown = prepared.recipe.evaluate.unknown
+    return calibration.fit(targets, as_arrays(segments)[1], by_clip, offsets, unknown, typicality)
 
 
 def _exported(prepared: Prepared, model: "TorchClassifier", log: Log) -> bytes | None:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hubbub.audio import waves
+from hubbub.classifier.calibration import RunningFamiliarity
 from hubbub.classifier.pooling import RunningPool
 from hubbub.classifier.prediction import Array, Classes, Event, Prediction, Spans, best_classes
 from hubbub.inference.events import EventDetector, EventSettings, sort_events
@@ -39,7 +40,7 @@ class Scorer:
         self._model, self._top = model, min(top, len(model.labels))
         self._pool = RunningPool(model.row_pooling)
         self._detector = EventDetector(model.labels, events) if events else None
-        self._known: bool | None = None
+        self._familiarity = RunningFamiliarity(model.recipe.evaluate.unknown)
         self._events: list[Event] = []
         self._spans: list[Spans] = []
         self._classes: list[Classes] = []
@@ -50,9 +51,10 @@ class Scorer:
         `[S, 2]` -> their probabilities `[S, K]` and the events that are over."""
         scores, rows = self._model.segment_proba(outputs)
         self._pool.add(rows)
-        known = self._model.is_known(scores, segments)
-        if known is not None:
-            self._known = bool(self._known or known.any())
+        familiarity = self._model.familiarity(scores, outputs, segments)
+        if familiarity is not None:
+            self._familiarity.add(familiarity)
+        known = self._model.is_known(familiarity)
         events = self._detector.feed(spans, event_scores(scores, segments, known)) if self._detector else []
         if self._top:
             classes, class_scores = best_classes(scores, self._top)
@@ -72,6 +74,7 @@ class Scorer:
     def prediction(self, seconds: float, warnings: tuple[str, ...] = ()) -> Prediction:
         """The prediction for what was added so far, at least one segment: `seconds` of sound with these warnings."""
         clip = self._model.clip_proba(self._pool.pooled())[0]
+        known = self._model.is_known([self._familiarity.pooled()])
         return Prediction(
             dict(zip(self._model.labels, map(float, clip), strict=True)),
             seconds,
@@ -79,6 +82,6 @@ class Scorer:
             np.concatenate([np.zeros((0, self._top), np.intp), *self._classes]),
             np.concatenate([np.zeros((0, self._top), np.float32), *self._class_scores]),
             tuple(sort_events(self._events)) if self._detector and self._top else None,
-            waves.known_unless_silent(self._known, warnings),
+            waves.known_unless_silent(None if known is None else bool(known[0]), warnings),
             warnings,
         )

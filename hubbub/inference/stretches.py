@@ -66,9 +66,10 @@ def explain_strongest(
     ranks: list[npt.NDArray[np.int64]] = []
     for piece in pieces(classifier, file):
         if len(piece.segments):
-            scores, _ = scorer.add(classifier.outputs(piece.segments), piece.segments, piece.spans)
+            outputs = classifier.outputs(piece.segments)
+            scores, _ = scorer.add(outputs, piece.segments, piece.spans)
             own.append(scores[:, classifier.labels.index(label)] if label else scores[:, 0])
-            known = classifier.is_known(scores, piece.segments)
+            known = classifier.is_known(classifier.familiarity(scores, outputs, piece.segments))
             ranks.append(np.where(waves.is_silent(piece.segments), 0, 1 if known is None else 1 + known))
     prediction = scorer.prediction(piece.seconds, piece.warnings)
     if prediction.seconds <= WHOLE_S:

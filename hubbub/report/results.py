@@ -169,11 +169,11 @@ class Unknown(Content):
     at_threshold: AtThreshold | None = None
     energy: dict[str, Spread]
     max_prob: dict[str, Spread]
+    distance: dict[str, Spread] | None = None
 
     def scores(self, method: str) -> dict[str, Spread]:
-        """AUROC and false positive rate of one method: `max_logit`, `energy` or `max_prob`."""
-        found: dict[str, Spread] = getattr(self, method)
-        return found
+        """AUROC and false positive rate of one method, as `evaluate.unknown` names it; empty where it was not used."""
+        return dict(getattr(self, method) or {})
 
 
 class ClassScores(Content):
@@ -286,6 +286,7 @@ class Confidence(BaseModel):
     segment: float = Field(default=1, gt=0)
     clip: float = Field(default=1, gt=0)
     threshold: float | None = None
+    typicality_weight: float | None = None
 
 
 class CellScores(Content):

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from hubbub.classifier import pooling
-from hubbub.classifier.calibration import UNKNOWN, familiarity
+from hubbub.classifier.calibration import DISTANCE, UNKNOWN, Confidence, familiarity, pool_familiarity
 from hubbub.classifier.calibration import Unknown as Method
 from hubbub.config.recipe import Recipe
 from hubbub.errors import count
@@ -270,10 +270,11 @@ def _unknown(folder: Path, recipe: Recipe) -> Unknown | None:
         held_out = run_folder.read_unknown_predictions(place)
         if held_out is None:
             continue
-        threshold, own = run_folder.calibration_of(place).threshold, run_folder.read_predictions(place)
+        confidence, own = run_folder.calibration_of(place), run_folder.read_predictions(place)
+        threshold, scaled = confidence.threshold, confidence.typicality_weight is not None
         figures: dict[tuple[str, str], float] = {}
-        for method in UNKNOWN:
-            known, unknown = _clip_familiarity(own, method), _clip_familiarity(held_out, method)
+        for method in (*UNKNOWN, DISTANCE) if scaled else UNKNOWN:
+            known, unknown = (_clip_familiarity(table, method, confidence) for table in (own, held_out))
             figures |= {(method, name): value for name, value in classification.detection(known, unknown).items()}
             if method == recipe.evaluate.unknown and threshold is not None:
                 figures["at_threshold", "known_kept"] = float((known >= threshold).mean())
@@ -292,11 +293,13 @@ def _unknown(folder: Path, recipe: Recipe) -> Unknown | None:
     return Unknown.model_validate(found)
 
 
-def _clip_familiarity(predicted: pd.DataFrame, method: Method) -> Scores:
-    """Each clip's familiarity: that of its most familiar segment."""
+def _clip_familiarity(predicted: pd.DataFrame, method: Method, confidence: Confidence) -> npt.NDArray[np.float64]:
+    """Each clip's familiarity."""
     segments = predicted[predicted["level"] == "segment"]
-    each = pd.Series(familiarity(as_arrays(segments)[1], method))
-    return each.groupby(segments["clip"].to_numpy(), sort=False).max().to_numpy()
+    typicality = segments["typicality"].to_numpy() if method == DISTANCE else None
+    each = familiarity(as_arrays(segments)[1], method, typicality, confidence.typicality_weight)
+    counts = segments.groupby("clip", sort=False).size().to_numpy()  # those of a clip stand together
+    return pool_familiarity(each, np.cumsum(counts) - counts, method)
 
 
 def describe_interval(figure: Figure, recordings: int | None) -> str:

@@ -29,7 +29,12 @@ __all__ = [
 
 Predicted = tuple[Targets, Scores, tuple[str, ...]]
 CONFUSIONS = 20
-UNKNOWN_NAMES = {"max_logit": "largest logit", "energy": "energy", "max_prob": "largest probability"}
+UNKNOWN_NAMES = {
+    "max_logit": "largest logit",
+    "energy": "energy",
+    "max_prob": "largest probability",
+    "distance": "largest probability and distance",
+}
 
 
 @dataclass(frozen=True)
@@ -116,6 +121,7 @@ def unknown_table(summary: Summary) -> Table | None:
             *map(_spread, unknown.scores(how).values()),
         )
         for how, name in UNKNOWN_NAMES.items()
+        if unknown.scores(how)
     ]
     caption = f"{unknown.clips:,} test clips of {len(unknown.classes)} held-out classes against those of known classes"
     return Table(caption, ("score", "AUROC", "false positive rate at 95 %"), rows)

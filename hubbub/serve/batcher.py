@@ -172,6 +172,10 @@ class BatchedClassifier(Classifier):
     def batch(self) -> int:
         return self._model.batch
 
+    @property
+    def gives_embeddings(self) -> bool:
+        return self._model.gives_embeddings
+
     def outputs(self, segments: Array) -> Array:
         self._refuse_gone()
         return self._batcher.outputs(segments)

@@ -328,8 +328,9 @@ def test_a_silent_segment_makes_no_recording_known() -> None:
     """Of a recording whose one loud part is like nothing: silence alone would reach the threshold."""
     wave = np.concatenate([np.zeros(RATE, np.float32), bursts(1.0)])
     segments = KNOWS_ALL.cut(wave)
-    scores, _ = KNOWS_ALL.predict_proba(KNOWS_ALL.outputs(segments), [0])
-    knows = KNOWS_ALL.is_known(scores, segments)
+    outputs = KNOWS_ALL.outputs(segments)
+    scores, _ = KNOWS_ALL.predict_proba(outputs, [0])
+    knows = KNOWS_ALL.is_known(KNOWS_ALL.familiarity(scores, outputs, segments))
     assert knows is not None and knows.tolist() == [False, True, True]
     scorer, spans = Scorer(KNOWS_ALL), KNOWS_ALL.spans(len(wave))
     scorer.add(KNOWS_ALL.outputs(segments[:1]), segments[:1], spans[:1])

@@ -85,7 +85,7 @@ def test_familiarity_is_the_papers_score(how: calibration.Unknown) -> None:
 def test_under_sigmoid_the_logits_are_those_of_the_classes() -> None:
     logits = RNG.normal(0, 3, (50, CLASSES))
     scores = special.expit(logits).astype(np.float32)
-    of = {how: calibration.familiarity(scores, how, "sigmoid") for how in calibration.UNKNOWN}
+    of = {how: calibration.familiarity(scores, how, activation="sigmoid") for how in calibration.UNKNOWN}
     np.testing.assert_allclose(of["max_logit"], logits.max(axis=1), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(of["energy"], special.logsumexp(logits, axis=1), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(of["max_prob"], scores.max(axis=1))

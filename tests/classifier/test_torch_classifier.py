@@ -445,11 +445,12 @@ def test_a_recording_is_known_where_a_segment_of_it_is(how: calibration.Unknown)
     model = small_classifier(f"evaluate.unknown={how}")
     assert model.classify(NOISE, RATE).known is None, "nothing was validated"
     segments = model.cut(NOISE)
-    by_segment, _ = model.predict_proba(model.outputs(segments), [0])
+    outputs = model.outputs(segments)
+    by_segment, _ = model.predict_proba(outputs, [0])
     low, high = np.sort(calibration.familiarity(by_segment, how))
     for threshold, each in ((low, [True, True]), ((low + high) / 2, [False, True]), (high + 1e-3, [False, False])):
         model.confidence = Confidence(threshold=float(threshold))
-        assert sorted(model.is_known(by_segment, segments)) == each
+        assert sorted(model.is_known(model.familiarity(by_segment, outputs, segments))) == each
         heard = model.classify(NOISE, RATE)
         assert heard.known is any(each)
         prediction = predict_recording(model, io.BytesIO(wav(NOISE)))

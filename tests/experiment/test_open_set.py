@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +10,20 @@ import pandas as pd
 import pytest
 import sklearn.metrics as reference
 import soundfile
+import torch
 
 from hubbub.classifier import calibration, pooling
 from hubbub.classifier.calibration import Confidence
 from hubbub.classifier.load import load, load_torch
-from hubbub.config.recipe import Recipe
+from hubbub.classifier.torch_classifier import TorchClassifier
+from hubbub.classifier.typicality import TypicalityError
+from hubbub.config.recipe import Recipe, RecipeError
 from hubbub.experiment.cell import fit_with_history
 from hubbub.experiment.prepare import prepare
 from hubbub.experiment.run import run_recipe
+from hubbub.experiment.typicality import refuse_few_clips
 from hubbub.metrics import classification
+from hubbub.models.network import NetworkError
 from hubbub.report import page, run_folder
 from hubbub.report.results import LEVELS
 from hubbub.report.summary import as_arrays, uncalibrated, verify
@@ -195,6 +200,82 @@ def test_a_refitted_classifier_has_the_middle_of_its_cells(opened: Path) -> None
     found = [run_folder.calibration_of(place) for _, _, place in run_folder.cells(opened)]
     assert load(opened).confidence == calibration.average(found)
     assert load(opened).classify(np.zeros(16_000, np.float32), 16_000).known in (True, False)
+
+
+def test_distances_are_those_to_the_training_clips(tmp_path: Path) -> None:
+    """Of a head: weight and threshold are of the validation part, figures of the predictions' column."""
+    folder = tmp_path / "run"
+    settings = [*OPEN, 'evaluate.unknown="distance"', "head.c=[0.1]", "train.seeds=[1]"]
+    summary = run_recipe(Recipe.load("street-cnn", settings), folder, quick=True)
+    assert summary.unknown is not None and summary.unknown.by == "distance"
+    aurocs = []
+    for _, _, place in run_folder.cells(folder):
+        confidence, sides = run_folder.calibration_of(place), []
+        assert confidence.typicality_weight is not None
+        for table in (run_folder.read_predictions(place), run_folder.read_unknown_predictions(place)):
+            assert table is not None
+            assert list(table.columns[:7]) == ["clip", "level", "group", "label", "typicality", "start", "end"]
+            segments, clips = (table[table["level"] == level] for level in ("segment", "clip"))
+            means = segments.groupby("clip", sort=False)["typicality"].mean()
+            np.testing.assert_allclose(clips["typicality"], means)
+            largest = segments.iloc[:, 7:].max(axis=1)
+            each = largest + confidence.typicality_weight * segments["typicality"]
+            sides.append(each.groupby(segments["clip"]).mean())
+        hits = np.arange(len(sides[0]) + len(sides[1])) < len(sides[0])
+        aurocs.append(reference.roc_auc_score(hits, np.concatenate(sides)))
+    assert summary.unknown.scores("distance")["auroc"].mean == pytest.approx(np.mean(aurocs))
+    assert summary.unknown.at_threshold is not None
+    assert verify(folder) == []
+    assert "largest probability and distance, which the classifier uses" in (folder / "report.html").read_text()
+    model = load(folder)
+    assert model.typicality is not None
+    assert model.classify(np.random.default_rng(0).normal(0, 0.1, 16_000), 16_000).known in (True, False)
+
+
+def test_a_trained_network_without_validation_has_distances_too(tmp_path: Path) -> None:
+    """Those of the refitted classifier are scaled on the test predictions of the cells."""
+    settings = ['evaluate.unknown="distance"', 'protocol.validation="none"', "train.epochs=1", "network.width=4"]
+    folder = tmp_path / "run"
+    run_recipe(Recipe.load("street-cnn", [*settings, "data.limit=3", 'protocol.folds=["1"]']), folder, quick=True)
+    cell = load_torch(folder / "test-1" / "seed-42" / "classifier")
+    assert cell.typicality is not None and cell.confidence == Confidence()
+    table, labels = run_folder.predictions(folder), list(cell.labels)
+    clips, segments = (table[table["level"] == level] for level in ("clip", "segment"))
+    sizes = segments.groupby("clip", sort=False).size().to_numpy()
+    expected = calibration.fit(
+        clips["label"].map(labels.index).to_numpy(),
+        segments[labels].to_numpy(np.float32),
+        clips[labels].to_numpy(np.float32),
+        np.cumsum(sizes) - sizes,
+        "distance",
+        segments["typicality"].to_numpy(),
+    )
+    assert load_torch(folder).confidence == expected
+    assert expected.threshold is not None and expected.typicality_weight is not None
+
+
+def test_a_run_that_cannot_have_distances_is_refused() -> None:
+    distance = 'evaluate.unknown="distance"'
+    with pytest.raises(RecipeError, match="is scaled on validation clips"):
+        Recipe.load("street-cnn", [distance, 'protocol.validation="none"', 'data.held_out=["siren"]'])
+    data = prepare(Recipe.load("street-cnn", ["data.limit=1", distance]))  # three training clips a class
+    few = [replace(split, train=split.train[:15]) for split in data.splits]
+    with pytest.raises(TypicalityError, match=r"needs 2 training clips a class on average, and there are 15 clips"):
+        refuse_few_clips(data.recipe, few, np.arange(len(data.targets)) % 10)
+    refuse_few_clips(Recipe.load("street-cnn"), few, data.targets)
+    with pytest.raises(NetworkError, match="compares embeddings, and the output of"):
+        TorchClassifier(Recipe.load("street-cnn", [distance]), data.clips.labels, network=Bounded)
+
+
+class Bounded(torch.nn.Module):
+    """A network that does not end in a linear layer."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(64, num_classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.tanh(self.layer(x.mean(dim=-1)))
 
 
 @pytest.mark.slow

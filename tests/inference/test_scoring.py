@@ -78,10 +78,11 @@ def test_a_recording_of_none_of_the_classes_has_no_events(monkeypatch: pytest.Mo
 def test_an_event_lasts_only_while_its_segments_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
     """With a threshold between the segments' scores, events lie where `is_known` says so."""
     model, wave = small_classifier(*TINY), noise(4 * RATE)
-    scores, _ = model.segment_proba(model.outputs(model.cut(wave)))
+    outputs = model.outputs(model.cut(wave))
+    scores, _ = model.segment_proba(outputs)
     between = float(np.median(familiarity(scores, model.recipe.evaluate.unknown)))
     monkeypatch.setattr(model, "confidence", Confidence(threshold=between))
-    known = model.is_known(scores, model.cut(wave))
+    known = model.is_known(model.familiarity(scores, outputs, model.cut(wave)))
     assert known is not None
     assert 0 < known.sum() < len(known)
     found, _ = events_of(model, wave)
