@@ -3,8 +3,8 @@
     python -m benchmarks.together runs/esc50-yamnet-views runs/esc50-small --out both.csv
     hubbub score both.csv --data esc50
 
-Nothing is fitted or chosen. A run with several seeds counts once: its seeds are averaged first, in the same way. Runs of
-other data, test folds, classes or clips are refused. `hubbub score` reads the table and gives figures and a page.
+Nothing is fitted or chosen. A run with several seeds counts once: its seeds are averaged first, in the same way. Runs
+of other data, test folds, classes or clips are refused. `hubbub score` reads the table and gives figures and a page.
 """
 
 import argparse

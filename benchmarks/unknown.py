@@ -1,10 +1,10 @@
 """How often does a classifier say "unknown"? `python -m benchmarks.unknown` asks it for sounds of none of its classes.
 
 Made sounds: silence, noise, tones, hum, clicks. Speech: EmoDB's recordings, where a data home has them. The training of
-`small` has heard other made sounds of these kinds (`augment.outliers`), but no recording of EmoDB. With `--run`, the run
-that the classifier comes from, also the share of its own test clips that the classifier's threshold rejects: each clip
-is scored by the network of a fold that was not trained on it. Without validation parts the threshold was fitted on these
-scores, so that one clip in twenty is rejected by design.
+`small` has heard other made sounds of these kinds (`augment.outliers`), but no recording of EmoDB. With `--run`, the
+run that the classifier comes from, also the share of its own test clips that the classifier's threshold rejects: each
+clip is scored by the network of a fold that was not trained on it. Without validation parts the threshold was fitted on
+these scores, so that one clip in twenty is rejected by design.
 """
 
 import argparse

@@ -30,7 +30,8 @@ def test_the_geometric_mean_sums_to_one_and_a_certain_score_weighs_more() -> Non
 def runs(tmp_path: Path) -> list[Path]:
     """A run and another whose clip probabilities lie in the reverse order."""
     found = [shutil.copytree(STORED, tmp_path / name) for name in ("a", "b")]
-    _change(found[1], lambda table: table.assign(**{c: table[d] for c, d in zip(_labels(table), _labels(table)[::-1])}))
+    labels = _labels(run_folder.predictions(STORED))
+    _change(found[1], lambda table: table.assign(**{one: table[labels[-1 - k]] for k, one in enumerate(labels)}))
     return found
 
 
