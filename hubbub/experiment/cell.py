@@ -216,17 +216,16 @@ def _predictions_table(prepared: Prepared, predicted: PartPredictions) -> pd.Dat
     clips, rows = prepared.clips, predicted.rows
     spans = [prepared.sound.spans(row, prepared.base) for row in rows]
     whole = np.array([(times[0, 0], times[-1, 1]) for times in spans])
+    of_segments, of_clips = predicted.typicality or (None, None)
     tables = []
-    for number, (level, owner, times, scores) in enumerate(
-        (
-            ("segment", predicted.segments.clip, np.concatenate(spans), predicted.by_segment),
-            ("clip", np.arange(len(rows)), whole, predicted.by_clip),
-        )
+    for level, owner, times, scores, typicality in (
+        ("segment", predicted.segments.clip, np.concatenate(spans), predicted.by_segment, of_segments),
+        ("clip", np.arange(len(rows)), whole, predicted.by_clip, of_clips),
     ):
         facts = clips.table.iloc[rows[owner]][["clip", "group", "label"]].reset_index(drop=True)
         facts.insert(1, "level", level)
-        if predicted.typicality is not None:
-            facts["typicality"] = predicted.typicality[number]
+        if typicality is not None:
+            facts["typicality"] = typicality
         facts["start"], facts["end"] = times[:, 0], times[:, 1]
         tables.append(pd.concat([facts, pd.DataFrame(scores, columns=list(clips.labels))], axis=1))
     return pd.concat(tables, ignore_index=True)
