@@ -16,16 +16,19 @@ from hubbub.classifier.onnx_classifier import ENDING, OnnxClassifier
 from hubbub.classifier.saved import CARD, EXPORTED, read_card
 from hubbub.config.recipe import RECIPE
 from hubbub.errors import count, examples
-from hubbub.runtime import download, files, homes
+from hubbub.runtime import download, files, homes, shipped
 from hubbub.runtime.devices import has_bfloat16, is_cpu
+from hubbub.runtime.shipped import SMALL
 
 if TYPE_CHECKING:
     from hubbub.classifier.torch_classifier import TorchClassifier
     from hubbub.models.custom import NetworkFactory
 
-__all__ = ["default_model", "is_exported", "load", "load_torch"]
+__all__ = ["NAMED", "is_exported", "load", "load_torch"]
 
 YAMNET = "yamnet"
+#: The classifiers that are loaded by a name.
+NAMED = (SMALL, YAMNET)
 #: Part of the name of YAMNet's exported file. Raise it when exports change, so that it is exported again.
 YAMNET_EXPORTED = 1
 
@@ -39,8 +42,8 @@ def load(
     *,
     fast: bool = False,
 ) -> Classifier:
-    """The classifier of a run folder, a classifier folder or an exported file (.onnx), on a device; `yamnet` is YAMNet
-    with its own 521 AudioSet classes.
+    """The classifier of a run folder, a classifier folder or an exported file (.onnx), on a device; `small` is the one
+    that comes with hubbub, of ESC-50's 50 classes, and `yamnet` YAMNet with its own 521 AudioSet classes.
 
     `device` is that of torch; `auto` is the fastest here. On the CPU the exported network that a classifier carries
     runs, which imports no torch; one without runs on torch. `fast` computes in the shortest numbers that this processor
@@ -100,9 +103,11 @@ def _load_yamnet(fast: bool) -> OnnxClassifier:
 
 def _classifier_folder(name: str | os.PathLike[str]) -> Path:
     """The folder of a saved classifier: a run's, or the folder itself. Raises `ClassifierError` where there is none."""
+    if str(name) == SMALL:
+        return shipped.FOLDER
     if not str(name):
         raise ClassifierError(
-            "the model's name is empty. Give a run folder (runs/NAME), a saved classifier, or 'yamnet'."
+            "the model's name is empty. Give a run folder (runs/NAME), a saved classifier, 'small' or 'yamnet'."
         )
     folder = Path(name)
     if is_exported(name):
@@ -112,7 +117,7 @@ def _classifier_folder(name: str | os.PathLike[str]) -> Path:
         )
     if not os.path.isdir(folder):
         raise ClassifierError(
-            f"{name} is not a folder. Give a run folder (runs/NAME), a saved classifier, or 'yamnet'."
+            f"{name} is not a folder. Give a run folder (runs/NAME), a saved classifier, 'small' or 'yamnet'."
         )
     if os.path.isfile(folder / CARD):
         return folder
@@ -134,17 +139,6 @@ def _refuse_without_classifier(folder: Path) -> None:
         )
     if runs := sorted(place.parent for place in folder.glob(f"*/{SAVED_IN}")):
         raise ClassifierError(f"{folder} holds {count(len(runs), 'run')}, and is none. Give one: {examples(runs)}.")
-
-
-def default_model() -> str:
-    """The model used where none is named: YAMNet's own classes. Raises `ClassifierError` where its weights are not
-    installed."""
-    if homes.find("weights", download.ASSETS["yamnet"].file) is None:
-        raise ClassifierError(
-            "no --model was given, and YAMNet's weights are not installed. Train a model (hubbub demo makes "
-            "runs/demo), or fetch YAMNet: hubbub data get yamnet."
-        )
-    return YAMNET
 
 
 def is_exported(name: str | os.PathLike[str]) -> bool:

@@ -232,10 +232,10 @@ class TorchClassifier(Classifier):
             digest.update(self.forward(noise.astype(np.float32)).tobytes())
         return digest.hexdigest()
 
-    def save(self, folder: str | Path, exported: bytes | None = None) -> Path:
+    def save(self, folder: str | Path, exported: bytes | None = None, *, half: bool = False) -> Path:
         """Write the folder that `TorchClassifier.load` reads, whole or not at all; `exported` is the content of its
-        exported file, which predictions without torch use. Raises `StoreError` where the folder holds anything but an
-        earlier classifier."""
+        exported file, which predictions without torch use. With `half` the network's weights are rounded to half
+        precision, in half the space. Raises `StoreError` where the folder holds anything but an earlier classifier."""
         card: dict[str, Any] = {
             "format": FORMAT,
             "labels": list(self.labels),
@@ -248,6 +248,7 @@ class TorchClassifier(Classifier):
             state, places = {}, set[int]()
             for name, tensor in self.network.state_dict().items():
                 plain = tensor.detach().cpu().contiguous()
+                plain = plain.half() if half and plain.is_floating_point() else plain
                 # safetensors refuses tensors that share memory, as tied weights do.
                 state[name] = plain.clone() if plain.untyped_storage().data_ptr() in places else plain
                 places.add(plain.untyped_storage().data_ptr())

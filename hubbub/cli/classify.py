@@ -27,6 +27,7 @@ from hubbub.cli.options import (
     finite,
     load_classifier,
     log_warnings,
+    model_or_default,
     out,
 )
 from hubbub.errors import HubbubError, count, examples
@@ -100,14 +101,13 @@ def classify(
 
     Example: hubbub classify street.wav --model runs/demo
     """
-    from hubbub.classifier.load import default_model
     from hubbub.inference.result import PredictOptions
 
     flags = {"json": as_json, "csv": as_csv, "audacity": as_audacity, "raven": as_raven, "parquet": as_parquet}
     form = _format(flags, to)
     if to is None and form == "parquet":
         raise HubbubError("--parquet is not text. Write it to a file: --out answers.parquet.")
-    name = default_model() if model is None else model
+    name = model_or_default(model)
     options = PredictOptions(
         top or (1 if form or engine == "ray" else TOP_IN_TABLE),
         _event_settings(events or form in ("audacity", "raven"), threshold, release, shortest, gap),

@@ -12,7 +12,7 @@ __all__ = ["export"]
 
 
 def export(
-    model: Annotated[str, typer.Argument(help="A run folder, a saved classifier, or 'yamnet'.")],
+    model: Annotated[str, typer.Argument(help="A run folder, a saved classifier, 'small' or 'yamnet'.")],
     to: Annotated[Literal["onnx"], typer.Option("--to", help="The format.")] = "onnx",
     file: Annotated[
         Path | None, typer.Option("--out", help="The file. Default: the model's name in this folder, e.g. demo.onnx.")

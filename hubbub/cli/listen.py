@@ -26,6 +26,7 @@ from hubbub.cli.options import (
     finite,
     load_classifier,
     log_warnings,
+    model_or_default,
     out,
 )
 from hubbub.runtime.escape import escape_control
@@ -120,11 +121,10 @@ def listen(
     Example: hubbub listen --model runs/demo
     """
     from hubbub.audio import capture
-    from hubbub.classifier.load import default_model
     from hubbub.inference.events import EventSettings
     from hubbub.inference.live import LiveClassifier
 
-    name = default_model() if model is None else model
+    name = model_or_default(model)
     classifier = load_classifier(name, device, fast)
     sound = capture.open_source(source, classifier.rate_hz, rate, channels, encoding, microphone)
     live = LiveClassifier(classifier, sound, EventSettings(threshold, release, shortest, gap))

@@ -64,7 +64,7 @@ def _common(
 
 
 def demo(out_dir: Out = Path("runs"), device: Device = None, debug: Debug = False) -> None:
-    """Train and test a first classifier on what is installed, write its report and classify a clip.
+    """Train and test a first classifier on synthetic sound, write its report and classify a clip. It needs no network.
 
     Example: hubbub demo
     """

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from hubbub.errors import HubbubError
 from hubbub.runtime.escape import escape_control
+from hubbub.runtime.shipped import NOT_FOR, SMALL
 
 if TYPE_CHECKING:
     from hubbub.classifier.base import Classifier
@@ -20,7 +21,7 @@ __all__ = [
     *("Address", "AllowLeaky", "AllowMissing", "Background", "Cpus", "Data", "DataSettings", "Debug", "Device", "Fast"),
     *("Engine", "Folds", "From", "Gap", "Gpus", "Group", "Jobs", "MinDuration", "Model", "Name", "Out", "Quick"),
     *("Release", "Seeds", "Settings", "TestData"),
-    *("as_settings", "err", "finite", "log", "load_classifier", "log_warnings", "out", "recipe_of"),
+    *("as_settings", "err", "finite", "log", "load_classifier", "log_warnings", "model_or_default", "out", "recipe_of"),
 ]
 
 
@@ -117,7 +118,11 @@ From = Annotated[
     ),
 ]
 Model = Annotated[
-    str | None, typer.Option("--model", help="A run folder, a saved or exported classifier, or 'yamnet'.")
+    str | None,
+    typer.Option(
+        "--model",
+        help="A run folder, a saved or exported classifier, or 'yamnet'. Default: 'small', which comes with hubbub.",
+    ),
 ]
 Release = Annotated[
     float | None,
@@ -162,6 +167,14 @@ def recipe_of(name: str, data: str | None, settings: list[str] | None, allow_mis
 def log(line: str) -> None:
     """Prints a line of progress on standard error."""
     err.print(line, soft_wrap=True)
+
+
+def model_or_default(model: str | None) -> str:
+    """The model that a command names; without one `small`, and a line on standard error about it."""
+    if model is not None:
+        return model
+    err.print(f"model: {SMALL}, which comes with hubbub: {NOT_FOR}", soft_wrap=True)
+    return SMALL
 
 
 def load_classifier(name: str, device: str | None, fast: bool) -> "Classifier":

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hubbub.cli.options import Debug, Device, Fast, finite, load_classifier, out
+from hubbub.cli.options import Debug, Device, Fast, finite, load_classifier, model_or_default, out
 
 __all__ = ["serve"]
 
@@ -16,7 +16,10 @@ TOKEN = "HUBBUB_TOKEN"
 
 def serve(
     model: Annotated[
-        str | None, typer.Argument(help="A run folder, a saved classifier, an .onnx file, or 'yamnet'.")
+        str | None,
+        typer.Argument(
+            help="A run folder, a saved classifier, an .onnx file, or 'yamnet'. Default: 'small', which comes along."
+        ),
     ] = None,
     host: Annotated[str, typer.Option("--host", help="The address to listen at; 0.0.0.0 for all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="The port; 0 for a free one.")] = 8000,
@@ -43,13 +46,12 @@ def serve(
 
     Example: hubbub serve runs/demo
     """
-    from hubbub.classifier.load import default_model
     from hubbub.serve import server
     from hubbub.serve.limits import Limits
 
     if token is None:  # typer ignores a variable that is set to ""
         token = os.environ.get(TOKEN)
-    name = default_model() if model is None else model
+    name = model_or_default(model)
     classifier = load_classifier(name, device, fast)
     limits = Limits(max_mb=max_mb, max_seconds=max_seconds, queue=queue)
     server.run(classifier, name, limits, host=host, port=port, token=token, names=tuple(names or ()), log=_print)

@@ -6,14 +6,15 @@ import typer
 from rich import box
 from rich.table import Table
 
-from hubbub.cli.options import Debug, Device, Fast, log, out
+from hubbub.cli.options import Debug, Device, Fast, log, model_or_default, out
 
 __all__ = ["speed"]
 
 
 def speed(
     model: Annotated[
-        str | None, typer.Argument(help="A run folder, a saved or exported classifier, or 'yamnet'. Default: 'yamnet'.")
+        str | None,
+        typer.Argument(help="A run folder, a saved or exported classifier, 'small' or 'yamnet'. Default: 'small'."),
     ] = None,
     files: Annotated[
         list[str] | None, typer.Argument(help="Sound files, folders or patterns. Default: synthetic clips.")
@@ -27,10 +28,9 @@ def speed(
     Example: hubbub speed runs/demo recordings
     """
     from hubbub.audio.find_files import find
-    from hubbub.classifier.load import default_model
     from hubbub.inference.speed import measure_speed
 
-    name = default_model() if model is None else model
+    name = model_or_default(model)
     found = find(files).files if files else []
     measured = measure_speed(name, found, device or "auto", log=log, fast=fast)
     out.print(f"{name}: {measured.engine}; {measured.sound}", soft_wrap=True)

@@ -41,7 +41,9 @@ What = Annotated[
 ]
 # What is trained.
 Recipe = Annotated[str | None, typer.Option("--recipe", help="Train this recipe on the data.")]
-Backbone = Annotated[str | None, typer.Option("--backbone", help="The frozen network under the head. Default: yamnet.")]
+Backbone = Annotated[
+    str | None, typer.Option("--backbone", help="The frozen network under the head, e.g. yamnet or small.")
+]
 Head = Annotated[
     Literal["logreg", "lda", "mlp", "lightgbm", "ensemble"] | None,
     typer.Option("--head", help="The head on the frozen network."),

@@ -179,8 +179,8 @@ class Network(Section):
     name: str = Field(
         "cnn",
         description="one of cnn, compact, baseline, cnn1d, transformer, alexnet, vgg16, resnet18, resnet50, "
-        "mobilenet_v2, inception_v3, efficientnet_b0, convnext_tiny, yamnet, esresnext, audioclip, or any model name "
-        "of timm",
+        "mobilenet_v2, inception_v3, efficientnet_b0, convnext_tiny, small, yamnet, esresnext, audioclip, or any "
+        "model name of timm",
     )
     weights: str = Field(
         "default",

@@ -35,6 +35,7 @@ NETWORKS = {
     "inception_v3": "InceptionV3",
     "efficientnet_b0": "EfficientNet-B0",
     "convnext_tiny": "ConvNeXt-Tiny",
+    "small": "hubbub-small",
     "yamnet": "YAMNet",
     "esresnext": "ESResNeXt-fbsp",
     "audioclip": "AudioCLIP's audio branch",
@@ -42,6 +43,7 @@ NETWORKS = {
 #: Where published weights come from; those of other networks are ImageNet's.
 _WEIGHTS = {
     **dict.fromkeys(("cnn", "compact", "baseline", "cnn1d", "transformer"), "from scratch"),
+    "small": "from ESC-50",
     **dict.fromkeys(("yamnet", "esresnext", "esresnext_audioset"), "from AudioSet"),
     **dict.fromkeys(("audioclip", "audioclip_full", "audioclip_partial"), "from AudioCLIP"),
 }

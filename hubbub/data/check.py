@@ -193,4 +193,5 @@ def check_leaks(recipe: Recipe) -> Audit:
         contents = tuple(_INSPECT[clips.kind](clips)["content"])
     if protocol.kind in JOINED:
         clips, _ = near_duplicates.join_groups(clips, near)
-    return audit(clips, splits.make_splits(clips, protocol), contents, near, allow_leaky=True)
+    found = splits.make_splits(clips, protocol)
+    return audit(clips, found, contents, near, network=recipe.network, allow_leaky=True)

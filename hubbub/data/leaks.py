@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from hubbub.config.sections import Network
+from hubbub.data import trained_before
 from hubbub.data.clips import Clips
 from hubbub.data.near_duplicates import NearDuplicate
 from hubbub.data.splits import Rows, Split
@@ -25,12 +27,13 @@ class LeakError(HubbubError):
 
 
 #: What to do about a leak, by its kind.
-_ADVICE = _ONE_LABEL, _ONE_COPY, _BY_GROUP, _ORIGINALS = (
+_ADVICE = _ONE_LABEL, _ONE_COPY, _BY_GROUP, _ORIGINALS, _OTHER_NETWORK = (
     "Where one sound has two labels, correct the wrong one.",
     "Of clips with the same sound delete all but one, or give them the same group.",
     "Split by group: hubbub train does so by itself where the data have no folds, and hubbub data split writes such a "
     "split.",
     "Keep augmented copies in the training part.",
+    "Take another network: hubbub train --backbone yamnet, or --from-scratch.",
 )
 
 
@@ -54,6 +57,7 @@ def audit(
     contents: Sequence[str],
     near: Sequence[NearDuplicate] = (),
     *,
+    network: Network | None = None,
     allow_leaky: bool = False,
 ) -> Audit:
     """Compare all pairs of parts of every split.
@@ -61,13 +65,16 @@ def audit(
     `contents` holds one hash of the decoded sound per clip, "" if undecodable; `near` the pairs of clips with nearly
     identical sounds. Groups that the official folds are known to straddle give one warning with their names, and
     nearly identical sounds in different official folds another. Any other leak raises `LeakError`, or is listed in
-    `leaks` with `allow_leaky`.
+    `leaks` with `allow_leaky`; clips that the recipe's `network` has been trained on before are such a leak.
     """
     hashes, ids = np.asarray(contents), clips.table["clip"].to_numpy()
     near = [pair for pair in near if not hashes[pair.first] or hashes[pair.first] != hashes[pair.second]]
     official = clips.fold_source == "official"
     groups, copies = clips.table["group"].to_numpy(), clips.table["split_hint"].to_numpy() == "train"
     straddled, parted, leaks = set[str](), dict[str, None](), list[_Leak]()
+    if network is not None:
+        texts = trained_before.refused(clips, splits, network)
+        leaks += [_Leak(text, frozenset({_OTHER_NETWORK})) for text in texts]
     for split in splits:
         parts, unknown = list(split.parts())[: 2 if split.without_test else 3], ("held-out classes", split.unknown)
         for (one, a), (other, b) in (*combinations(parts, 2), *((part, unknown) for part in parts[:2])):
@@ -96,7 +103,8 @@ def audit(
     if parted:
         hold = f"hold {count(len(parted), 'pair')} of nearly identical sounds in different parts"
         warnings.append(f"the official folds of {clips.name} {hold}: {examples(parted)}")
-    return Audit((*warnings, *duplicates(clips.table, hashes, clips.kind)), tuple(leak.text for leak in leaks))
+    known = [] if network is None else trained_before.shared(clips, splits, network)
+    return Audit((*warnings, *duplicates(clips.table, hashes, clips.kind)), (*(leak.text for leak in leaks), *known))
 
 
 def _refuse(name: str, leaks: Sequence[_Leak]) -> NoReturn:

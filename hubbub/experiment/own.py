@@ -11,6 +11,7 @@ from hubbub.config.recipe import Recipe, RecipeError, shipped
 from hubbub.config.run_options import common_settings
 from hubbub.config.settings import as_setting
 from hubbub.config.titles import data_title
+from hubbub.data import trained_before
 from hubbub.data.clips import ClipsError
 from hubbub.data.datasets import DATASETS
 from hubbub.data.hub.dataset import is_hub_name
@@ -26,11 +27,13 @@ from hubbub.report.run_folder import run_name
 from hubbub.runtime import distributed, download
 from hubbub.runtime.homes import StoreError
 from hubbub.runtime.names import name_problem, safe_name
+from hubbub.runtime.shipped import SMALL
 
 __all__ = ["Plan", "plan", "train"]
 
-#: The recipes that are fitted to any recordings: a frozen backbone with a linear head, and a network from scratch.
-FROZEN, SCRATCH = "esc50-yamnet", "esc50-compact"
+#: The recipes that are fitted to any recordings: a frozen backbone with a linear head, the best one and the one that
+#: comes with the package, and a network from scratch.
+FROZEN, SHIPPED, SCRATCH = "esc50-yamnet", "street-small", "esc50-compact"
 #: What a small run of one's own data is reduced to: clips of each class and fold.
 _QUICK_CLIPS = 8
 
@@ -114,10 +117,11 @@ def plan(
     """The recipe for a folder, a table, annotations, a known data set, a shipped recipe or a TOML file.
 
     Data are evaluated by the protocol that they allow (`protocol.kind = "auto"`), with YAMNet's frozen embeddings and
-    a linear head where its weights are at hand or can be downloaded, else with a small network from scratch. `data` are
-    other data for a recipe (`data.open.data_settings`). `source` is a search's recipe or folder, whose settings are
-    taken over; the run folder's name then ends in `-tuned`. Raises `RecipeError` for options that contradict each other
-    and for what is none of these.
+    a linear head where its weights are at hand or can be downloaded, else with those of the network that comes with
+    hubbub or, where that has been trained on the data, with a network from scratch. `data` are other data for a recipe
+    (`data.open.data_settings`). `source` is a search's recipe or folder, whose settings are taken over; the run
+    folder's name then ends in `-tuned`. Raises `RecipeError` for options that contradict each other and for what is
+    none of these.
     """
     chosen = _chosen(recipe, backbone, head, from_scratch, source)
     options = clip_settings(group, test, background)
@@ -138,6 +142,7 @@ def plan(
     _refuse_unknown(what)
     if data is not None:
         raise RecipeError(f"'{what}' is data already, so --data {data} cannot name others. Give one of them.")
+    known = known_data(what)
     if recipe:
         base, why = recipe, f"recipe: {recipe}, as asked"
     elif from_scratch:
@@ -145,8 +150,7 @@ def plan(
     elif backbone:
         base, why = _recipe_of(backbone), f"network: {backbone}, frozen, as asked"
     else:
-        base, why = _default()
-    known = known_data(what)
+        base, why = _default(known)
     place = {"name": known[0], "root": str(known[1] or "")} if known else {"name": what}
     carried, name = NOTHING, data_title(place["name"])
     if source:
@@ -217,20 +221,24 @@ def _refuse_unknown(what: str) -> None:
     )
 
 
-def _default() -> tuple[str, str]:
+def _default(known: tuple[str, Path | None] | None) -> tuple[str, str]:
+    """The recipe for data, where nothing else is asked for, and why."""
     try:
         place = download.get("yamnet")
     except StoreError as error:
-        return SCRATCH, (
-            f"network: a small one, trained from scratch ({SCRATCH}), as YAMNet's weights are not here and could not "
-            f"be downloaded ({error})"
-        )
+        why = f"as YAMNet's weights are not here and could not be downloaded ({error})"
+        if known and known[0] in trained_before.DATA:
+            return SCRATCH, (
+                f"network: a small one, trained from scratch ({SCRATCH}), {why}, and {SMALL}, which comes with hubbub, "
+                "has been trained on these clips"
+            )
+        return SHIPPED, f"network: {SMALL}, which comes with hubbub, frozen, with a linear head ({SHIPPED}), {why}"
     return FROZEN, f"network: YAMNet, frozen, with a linear head ({FROZEN}); its weights are {place}"
 
 
 def _recipe_of(backbone: str) -> str:
-    """A shipped recipe with this network, one of ESC-50 first."""
-    names = sorted(shipped(), key=lambda name: not name.startswith("esc50"))
+    """A shipped recipe with this network: the one that is also the default, or one of ESC-50 first."""
+    names = sorted(shipped(), key=lambda name: (name != SHIPPED, not name.startswith("esc50")))
     networks = {name: Recipe.load(name).network.name for name in names}
     found = next((name for name, network in networks.items() if network == backbone), None)
     if found is None:

@@ -142,7 +142,9 @@ def prepare(
         base = TorchClassifier(recipe, base.labels, network=base.network)
     found = _split(clips, recipe)
     if sealed:
-        leaks.audit(clips, found[:1], [""] * len(clips), allow_leaky=recipe.protocol.allow_leaky)  # by recording alone
+        leaks.audit(  # by recording alone
+            clips, found[:1], [""] * len(clips), network=recipe.network, allow_leaky=recipe.protocol.allow_leaky
+        )
         turns = recipe.tune.folds if recipe.tune and "validation" in parts else ()
         clips, found = splits.restrict(clips, found[0], recipe.protocol, parts, turns)
         log(
@@ -151,7 +153,9 @@ def prepare(
         sound, near = arrays.load_inputs(clips, recipe), []
     assert sound is not None
     refuse_few_clips(recipe, found, clips.targets())
-    audit = leaks.audit(clips, found, sound.contents, near, allow_leaky=recipe.protocol.allow_leaky)
+    audit = leaks.audit(
+        clips, found, sound.contents, near, network=recipe.network, allow_leaky=recipe.protocol.allow_leaky
+    )
     if isinstance(sound, cache.Waves) and sound.warnings:
         audit = replace(audit, warnings=(*audit.warnings, _decoding_warning(clips, sound.warnings)))
     prepared = Prepared(

@@ -22,7 +22,7 @@ from hubbub.data.origins import Origins
 from hubbub.errors import HubbubError, examples
 from hubbub.inference.formats import Format
 from hubbub.inference.result import FileResult
-from hubbub.runtime import files, homes
+from hubbub.runtime import files, homes, shipped
 
 __all__ = ["ResultFiles", "ResumeError", "model_checksums", "open_results"]
 
@@ -92,7 +92,7 @@ def open_results(
 
 def model_checksums(model: str) -> dict[str, str]:
     """The checksums of a model's files, which tell it from another of the same name; empty for `yamnet`."""
-    path = Path(model)
+    path = shipped.FOLDER if model == shipped.SMALL else Path(model)
     if path.is_file():
         return {path.name: files.sha256(path)}
     folder = path / SAVED_IN if (path / SAVED_IN).is_dir() else path

@@ -103,6 +103,16 @@ def _yamnet(recipe: Recipe, num_classes: int) -> Network:
     return network
 
 
+def _small(recipe: Recipe, num_classes: int) -> Network:
+    from hubbub.models import small
+
+    _check_waves(recipe, small.RATE_HZ)
+    network = small.Small(dropout=recipe.network.dropout)
+    if recipe.head.name == "none":
+        network.reset_head(num_classes)
+    return network
+
+
 def _esresnext(recipe: Recipe, num_classes: int) -> Network:
     from hubbub.models import esresnext
 
@@ -124,6 +134,7 @@ NETWORKS: dict[str, Callable[[Recipe, int], Network]] = {
     "cnn1d": _cnn1d,
     "transformer": _transformer,
     **dict.fromkeys(TORCHVISION, _torchvision),
+    "small": _small,
     "yamnet": _yamnet,
     "esresnext": _esresnext,
     "audioclip": _audioclip,

@@ -10,7 +10,7 @@ from hubbub.errors import did_you_mean
 from hubbub.models.custom import is_custom
 from hubbub.models.network import FRONTEND, Network, NetworkError
 from hubbub.models.registry import NETWORKS, RESNETS, TORCHVISION, check_name
-from hubbub.runtime import download, homes
+from hubbub.runtime import download, homes, shipped
 
 __all__ = ["PUBLISHED", "find_weights", "load_weights", "published"]
 
@@ -48,7 +48,8 @@ def published(recipe: Recipe) -> download.Asset | None:
 def find_weights(recipe: Recipe) -> Path | None:
     """The file of the recipe's initial weights, downloaded if necessary; None for random weights.
 
-    `imagenet` is the default of an image network, and an error for other networks. Raises `StoreError` if the download
+    Those of `small` come with the package. `imagenet` is the default of an image network, and an error for other
+    networks. Raises `StoreError` if the download
     fails, which names the file and its place, and `NetworkError` for weights that do not exist.
     """
     wanted, name = recipe.network.weights, recipe.network.name
@@ -58,6 +59,8 @@ def find_weights(recipe: Recipe) -> Path | None:
         if wanted == "imagenet" and not (asset and of_images):
             width = f" of width {recipe.network.width}" if name in RESNETS else ""
             raise NetworkError(f"{name}{width} has no ImageNet weights. Set network.weights = 'default' or 'none'.")
+        if name == shipped.SMALL:
+            return shipped.WEIGHTS
         return download.get(asset) if asset else None
     if wanted == "none":
         return None

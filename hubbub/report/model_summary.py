@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hubbub.classifier.base import Classifier, ClassifierError
+from hubbub.classifier.load import NAMED, load_torch
 from hubbub.classifier.onnx_classifier import ENDING, OnnxClassifier
 from hubbub.config.recipe import Recipe
 from hubbub.data.datasets import DATASETS
@@ -46,7 +47,7 @@ class ModelSummary:
 def summarise_model(
     what: str, settings: Sequence[str] = (), *, depth: int = 2, classes: int | None = None
 ) -> ModelSummary:
-    """Summarises a run folder, a saved classifier, an exported file, `yamnet`, a shipped recipe or a TOML file.
+    """Summarises a run folder, a saved classifier, an exported file, `small`, `yamnet`, a shipped recipe or a TOML.
 
     A recipe's network gets random weights, so that none need be installed; `settings` override its fields, and
     `classes` is its number of classes where the data are not at hand. Layers are listed down to `depth`. Raises
@@ -55,7 +56,7 @@ def summarise_model(
     if what.lower().endswith(ENDING):
         _refuse(what, settings, classes)
         return _of_exported(Path(what))
-    if what == "yamnet" or os.path.isdir(what):
+    if what in NAMED or os.path.isdir(what):
         _refuse(what, settings, classes)
         return _of_saved(what, depth)
     from hubbub.classifier.torch_classifier import TorchClassifier
@@ -90,13 +91,12 @@ def _classes(recipe: Recipe, given: int | None) -> tuple[int, str]:
 
 
 def _of_saved(what: str, depth: int) -> ModelSummary:
-    from hubbub.classifier.load import load_torch
 
     place = Path(what)
-    if what != "yamnet" and run_folder.is_begun(place) and not run_folder.classifier_folder(place).is_dir():
+    if what not in NAMED and run_folder.is_begun(place) and not run_folder.classifier_folder(place).is_dir():
         of_cells = [run_folder.classifier_folder(cell) for _, _, cell in run_folder.cells(place)]
         place = next((folder for folder in of_cells if folder.is_dir()), place)
-    model = load_torch("yamnet" if what == "yamnet" else place)
+    model = load_torch(what if what in NAMED else place)
     title = what if str(place) == what else f"{what}: the classifier of {place.relative_to(what).parent}"
     return _of_torch(model, title, str(len(model.labels)), depth)
 

@@ -41,14 +41,36 @@ def test_a_folder_gets_yamnet_and_the_protocol_that_its_data_allow(tmp_path: Pat
     assert found.lines[0] == f"data: the folder {tmp_path / 'recordings'}" and "/weights/yamnet.h5" in found.lines[1]
 
 
-def test_without_yamnets_weights_a_small_network_is_trained_and_it_says_why(tmp_path: Path, monkeypatch) -> None:
+@pytest.fixture
+def without_yamnet(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(name: str) -> Path:
         raise StoreError("no network")
 
     monkeypatch.setattr(own.download, "get", refuse)
+
+
+def test_without_yamnets_weights_the_network_that_comes_along_is_used_and_it_says_why(
+    tmp_path: Path, without_yamnet: None
+) -> None:
     found = plan(str(class_folders(tmp_path / "mine")))
-    assert found.recipe.network.name == "compact" and found.recipe.head.name == "none"
-    assert "from scratch" in found.lines[1] and "no network" in found.lines[1]
+    assert found.recipe == plan(str(tmp_path / "mine"), backbone="small").recipe
+    assert (found.recipe.network.name, found.recipe.head.name) == ("small", "logreg")
+    assert found.recipe.title == "mine: frozen hubbub-small, logistic regression on segments"
+    assert "small, which comes with hubbub, frozen" in found.lines[1] and "no network" in found.lines[1]
+
+
+@pytest.mark.parametrize("name", ["esc50", "esc10", "urbansound8k"])
+def test_what_that_network_has_been_trained_on_is_trained_from_scratch(name: str, without_yamnet: None) -> None:
+    found = plan(name)
+    assert (found.recipe.network.name, found.recipe.head.name) == ("compact", "none")
+    assert "from scratch" in found.lines[1] and "has been trained on these clips" in found.lines[1]
+
+
+def test_recordings_from_start_to_classifier_by_the_network_that_comes_along(
+    tmp_path: Path, without_yamnet: None
+) -> None:
+    run = hubbub.train(class_folders(tmp_path / "mine"), out=tmp_path / "runs", quiet=True)
+    assert run.summary.recipe.startswith("mine: frozen hubbub-small") and run.classifier.labels == ("a", "b", "c")
 
 
 def test_a_recipe_stays_as_it_is(tmp_path: Path) -> None:

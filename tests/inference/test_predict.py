@@ -14,7 +14,6 @@ import soundfile
 
 from hubbub.audio import decode
 from hubbub.audio.find_files import find
-from hubbub.classifier.load import default_model
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.errors import HubbubError
 from hubbub.inference.events import EventSettings, detect_events
@@ -183,18 +182,6 @@ def test_how_much_is_done_is_told(model: TorchClassifier, tmp_path: Path, monkey
     told: list[float] = []
     list(predict_files(model, [str(tmp_path / "a.wav")], progress=lambda path, share: told.append(share)))
     np.testing.assert_allclose(told, [*np.arange(0.1, 1.05, 0.1), 1, 1])
-
-
-def test_without_a_model_and_without_weights_the_message_says_how_to_get_either(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setenv("HUBBUB_HOME", str(tmp_path))
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    with pytest.raises(HubbubError, match=r"(?s)hubbub demo.*hubbub data get yamnet"):
-        default_model()
-
-
-def test_without_a_model_yamnet_answers_where_its_weights_are(home) -> None:
-    home("weights", "yamnet.h5")
-    assert default_model() == "yamnet"
 
 
 # Length

@@ -50,6 +50,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "convnext_tiny": picture("convnext_tiny", 64),
     "mobilenetv4_conv_small": picture("mobilenetv4_conv_small", 64),
     "test_vit": picture("test_vit", 160),
+    "small": {"audio": {"rate_hz": 22_050}, "network": {"name": "small"}},
     "yamnet": {"network": {"name": "yamnet"}},
     "esresnext": {**_44_KHZ, "network": {"name": "esresnext"}},
     "audioclip": {**_44_KHZ, "network": {"name": "audioclip"}},
@@ -77,6 +78,7 @@ SIZES: dict[str, list[tuple[int, ...]]] = {
     "convnext_tiny": [(32, 32), (40, 67)],
     "mobilenetv4_conv_small": [(40, 131)],
     "test_vit": [(160, 160)],
+    "small": [(1,), (6_271,), (6_272,), (22_050,)],
     "yamnet": [(1,), (399,), (7_919,), (15_360,)],
     "esresnext": [(1,), (1_653,), (5_003,), (11_027,)],
     "audioclip": [(1,), (7_919,)],
@@ -93,7 +95,7 @@ EMBEDDING = {
     },
     **{"resnet18": 512, "resnet50": 2048, "mobilenet_v2": 1280, "inception_v3": 2048, "efficientnet_b0": 1280},
     **{"convnext_tiny": 768, "mobilenetv4_conv_small": 1280, "test_vit": 64},
-    **{"yamnet": 1024, "esresnext": 2048, "audioclip": 1024},
+    **{"small": 256, "yamnet": 1024, "esresnext": 2048, "audioclip": 1024},
 }
 
 #: Up to 138 M parameters, and pictures of 299 by 299 in training: their whole contract takes over a minute.
@@ -250,12 +252,11 @@ def test_parameters_are_as_many_as_published(name: str, home: Callable[[str, str
     if name == "cnn":
         convolutions = 9 * (1 * 8 + 8 * 16 + 16 * 32 + 32 * 64)
         expected = 2 * 40 + convolutions + 2 * (8 + 16 + 32 + 64) + head
-    elif name == "compact":
-        steps = [
-            (1, 8, 25),
-            *((a, b, 9) for a, b in ((8, 8), (8, 16), (16, 16), (16, 32), (32, 32), (32, 64), (64, 64))),
-        ]
-        expected = 2 * 40 + sum(kernel * a * b + 2 * b for a, b, kernel in steps) + head
+    elif name in ("compact", "small"):
+        width, bands = (8, 40) if name == "compact" else (32, 64)
+        pairs = ((1, 1), (1, 2), (2, 2), (2, 4), (4, 4), (4, 8), (8, 8))
+        steps = [(1, width, 25), *((width * a, width * b, 9) for a, b in pairs)]
+        expected = 2 * bands + sum(kernel * a * b + 2 * b for a, b, kernel in steps) + head
     elif name == "baseline":
         convolutions = 9 * (1 * 32 + 32 * 64 + 64 * 128 + 128 * 256 + 256 * 256)
         expected = convolutions + 2 * (32 + 64 + 128 + 256 + 256) + (256 + 1) * 256 + head
@@ -477,6 +478,7 @@ def test_an_unknown_network_names_the_near_one() -> None:
     ("name", "sections", "message"),
     [
         ("cnn", {"frontend": {"name": "none"}}, "set frontend.name = 'logmel'"),
+        ("small", {"audio": {"rate_hz": 16_000}}, "small takes sound at 22050 Hz, not 16000"),
         ("yamnet", {"audio": {"rate_hz": 22_050}}, "yamnet takes sound at 16000 Hz, not 22050"),
         ("yamnet", {"frontend": {"name": "logmel"}}, "set frontend.name = 'none', not 'logmel'"),
         ("yamnet", {"windows": {"length": 15_601}}, "15600 samples at a time, not 15601"),
@@ -594,7 +596,7 @@ def starting_from(name: str, weights: str) -> Recipe:
 
 
 def test_published_weights_are_found_by_default(own_home: Path) -> None:
-    assert set(PUBLISHED) == set(NETWORKS) - {"cnn", "compact", "baseline", "cnn1d", "transformer"}
+    assert set(PUBLISHED) == set(NETWORKS) - {"cnn", "compact", "baseline", "cnn1d", "transformer", "small"}
     assert find_weights(recipe("cnn")) is None
     assert find_weights(recipe("yamnet")) == own_home / "yamnet.h5"
     assert find_weights(recipe("esresnext")) == own_home / "ESResNeXtFBSP_AudioSet.pt"
