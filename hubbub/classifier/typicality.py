@@ -22,7 +22,7 @@ Array = npt.NDArray[np.float32]
 AXES, SHRINKAGE = 250, 0.3
 #: Training clips a class, on average, that covariances need.
 CLIPS_A_CLASS = 2
-#: A unit, or an axis, with less spread than this share of the widest has none.
+#: An axis with less spread than this share of the widest has none.
 LEAST_SPREAD = 1e-6
 
 
@@ -34,7 +34,8 @@ class TypicalityError(HubbubError):
 class Typicality:
     """Scores embeddings `[S, D]`, which first become `axes.T @ ((e - centre) / scale)` `[S, M]`, or with `compress` the
     same of their signed logarithm. `means` `[K, M]` are the classes', `weights` `[M]` those of the distance to all
-    clips, whose mean is 0. `axes` and `means` are stored in half precision."""
+    clips, whose mean is 0. `scale` `[1]` is the embeddings' standard deviation, so that half precision can store `axes`
+    and `means`."""
 
     centre: Array
     scale: Array
@@ -46,15 +47,14 @@ class Typicality:
     @classmethod
     def fit(cls, embeddings: Array, offsets: npt.ArrayLike, classes: npt.NDArray[np.int64], *, compress: bool) -> Self:
         """From embeddings `[S, D]` of the segments of training clips that start at `offsets` `[C]`, and the clips'
-        classes `[C]`; a clip counts by the mean of its segments. Raises `TypicalityError` where clips are few."""
+        classes `[C]`; a clip counts by the mean of its embeddings. Raises `TypicalityError` where clips are few."""
         from scipy import linalg
 
         refuse_few(len(classes), len(np.unique(classes)))
         starts = np.asarray(offsets, dtype=np.intp)
         sizes = np.diff(np.append(starts, len(embeddings)))[:, None]
-        x = np.add.reduceat(_compressed(embeddings, compress), starts, dtype=np.float64) / sizes
-        centre, scale = x.mean(axis=0), x.std(axis=0)
-        scale[scale <= LEAST_SPREAD * scale.max()] = 1.0
+        x = _compressed(np.add.reduceat(embeddings, starts, dtype=np.float64) / sizes, compress)
+        centre, scale = x.mean(axis=0), np.sqrt(x.var(axis=0).mean()) or 1.0
         x = (x - centre) / scale
         _, spread, rows = linalg.svd(x, full_matrices=False)
         principal = rows[:AXES][spread[:AXES] > LEAST_SPREAD * spread[0]].T
@@ -65,7 +65,7 @@ class Typicality:
         ratios, axes = linalg.eigh(whole, within) if x.shape[1] else (np.ones(0), np.zeros((0, 0)))
         return cls(
             centre.astype(np.float32),
-            scale.astype(np.float32),
+            np.array([scale], np.float32),
             _in_half(principal @ axes),
             _in_half(means @ axes),
             (1 / ratios).astype(np.float32),
@@ -102,7 +102,7 @@ class Typicality:
         size, classes, axes = (len(np.atleast_1d(one)) for one in (found.centre, found.means, found.weights))
         shapes: dict[str, tuple[Any, ...]] = {
             "centre": (size,),
-            "scale": (size,),
+            "scale": (1,),
             "axes": (size, axes),
             "means": (classes, axes),
             "weights": (axes,),
@@ -125,7 +125,7 @@ def refuse_few(clips: int, classes: int) -> None:
         )
 
 
-def _compressed(embeddings: Array, compress: bool) -> Array:
+def _compressed(embeddings: npt.NDArray[Any], compress: bool) -> npt.NDArray[Any]:
     return np.sign(embeddings) * np.log1p(np.abs(embeddings)) if compress else embeddings
 
 

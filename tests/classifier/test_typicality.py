@@ -47,9 +47,8 @@ def clips(count: int, size: int, classes: int) -> tuple[np.ndarray, np.ndarray, 
 
 def by_hand(x: np.ndarray, train: np.ndarray, classes: np.ndarray) -> list[float]:
     """The relative distance of rows `x` to training rows, after PCA, with scikit-learn's shrunk covariances."""
-    mean, sd = train.mean(axis=0), train.std(axis=0)
-    pca = PCA(min(typicality.AXES, len(train) - 1, train.shape[1]), svd_solver="full").fit((train - mean) / sd)
-    x, train = (pca.transform((rows - mean) / sd) for rows in (x, train))
+    pca = PCA(min(typicality.AXES, len(train) - 1, train.shape[1]), svd_solver="full").fit(train)
+    x, train = pca.transform(x), pca.transform(train)
     means = [train[classes == k].mean(axis=0) for k in np.unique(classes)]
     rest = train - np.array(means)[classes]
     whole, within = (
@@ -77,10 +76,12 @@ def test_what_is_like_a_class_is_more_typical_than_what_is_like_none() -> None:
 
 
 def test_compressed_embeddings_count_by_their_signed_logarithm() -> None:
+    """Also the clips' means."""
     values, offsets, classes = clips(60, 8, 3)
-    plain = Typicality.fit(np.sign(values) * np.log1p(np.abs(values)), offsets, classes, compress=False)
+    means = values.reshape(60, 3, 8).mean(axis=1)
+    logs, of_means = (np.sign(x) * np.log1p(np.abs(x)) for x in (values, means))
+    plain = Typicality.fit(of_means, np.arange(60), classes, compress=False)
     found = Typicality.fit(values, offsets, classes, compress=True)
-    logs = np.sign(values) * np.log1p(np.abs(values))
     np.testing.assert_allclose(found.score(values), plain.score(logs), rtol=1e-3, atol=1e-2)
 
 
