@@ -87,7 +87,7 @@ def _union(parts: Iterable[Rows]) -> Rows:
 def _known(clips: Clips, pattern: str, rows: Rows) -> dict[int, re.Match[str]]:
     """Those of the rows whose file, or else id, has a published name, and the name."""
     table = clips.table.iloc[rows]
-    found = {}
+    found: dict[int, re.Match[str]] = {}
     for row, path, clip in zip(rows, table["path"], table["clip"], strict=True):
         names = (re.match(pattern, Path(path).name), re.match(pattern, f"{Path(clip).name}."))
         found |= {int(row): name for name in names if name}
