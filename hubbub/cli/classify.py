@@ -186,14 +186,14 @@ def _classify_on_ray(
     to: Path, paths: list[str], name: str, options: "PredictOptions", threshold: float, **cluster: Any
 ) -> int:
     from hubbub.audio.find_files import STDIN, find
-    from hubbub.classifier.load import load
+    from hubbub.classifier.load import NAMED, load
     from hubbub.inference import ray
 
     if STDIN in paths:
         raise HubbubError("only this machine has standard input. Name files that all machines can read.")
     search = find(paths, load(name).endings)
     found, missing = [os.path.abspath(path) for path in search.files], _report_left_out(search)
-    name = os.path.abspath(name) if os.path.exists(name) else name
+    name = os.path.abspath(name) if name not in NAMED and os.path.exists(name) else name
     dependencies = _dependencies(name, options, threshold, "parquet")
     before, failed, odd = ray.classify(found, name, options, threshold, to.absolute(), dependencies, **cluster)
     _report_resumed(before, len(found))

@@ -13,8 +13,8 @@ SMALL = "small"
 FOLDER = Path(__file__).parents[1] / "models" / "shipped" / SMALL
 #: The weights of the network.
 WEIGHTS = FOLDER / "network.safetensors"
-#: The most bytes that all its files may have.
-LARGEST = 4_000_000
+#: The most bytes that all its files may have: 4 MiB.
+LARGEST = 4 * 2**20
 #: What is said wherever it answers without having been asked for by name.
 NOT_FOR = (
     "50 everyday sounds of ESC-50; not for alarms or safety, speech, or commercial use (ESC-50 is CC BY-NC); "
