@@ -1,7 +1,7 @@
 """Makes the classifier that comes with hubbub from a finished run: `python -m benchmarks.ship runs/esc50-small`.
 
 The folder `hubbub/models/shipped/small` gets the run's final classifier with its weights in half precision, the same
-exported in 8 bits, whose ranges and cost are measured on 300 clips of its data, and the text of docs/model-card.md.
+as an exported file, which takes its weights from there, and the text of docs/model-card.md.
 """
 
 import argparse
@@ -10,8 +10,9 @@ from pathlib import Path
 
 import torch
 
-from hubbub.classifier.export import INT8_CLIPS, exported, sounds
+from hubbub.classifier.export import exported, sounds
 from hubbub.classifier.load import load_torch
+from hubbub.classifier.saved import NETWORK
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.errors import HubbubError
 from hubbub.models.small import RATE_HZ, Small
@@ -20,16 +21,17 @@ from hubbub.runtime.shipped import FOLDER, LARGEST
 MODEL_CARD = Path(__file__).parents[1] / "docs" / "model-card.md"
 
 
-def ship(run: str | Path, folder: Path = FOLDER, clips: int = INT8_CLIPS) -> dict[str, int]:
+def ship(run: str | Path, folder: Path = FOLDER) -> dict[str, int]:
     """Writes the folder, whole or not at all -> the bytes of each of its files. Raises `HubbubError` where the run's
     classifier is not the backbone's network, or the files are too large."""
     model = load_torch(run)
     model.network.half().float()  # as it will be read again
     _refuse_other_network(model)
     model.card["model_card"] = MODEL_CARD.read_text(encoding="utf-8")
-    content = exported(model, sounds(model, clips), int8=True)
     with tempfile.TemporaryDirectory() as temporary:
-        tried = model.save(Path(temporary) / "small", content, half=True)
+        tried = model.save(Path(temporary) / "small", half=True)
+        content = exported(model, sounds(model), beside=tried / NETWORK)
+        model.save(tried, content, half=True)
         sizes = {file.name: file.stat().st_size for file in sorted(tried.iterdir())}
     if sum(sizes.values()) > LARGEST:
         raise HubbubError(f"the files have {sum(sizes.values()):,} bytes ({sizes}), and {LARGEST:,} are allowed.")

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 
 from hubbub.audio import decode
 from hubbub.classifier import onnx_classifier, quantize
+from hubbub.classifier.linked_weights import link
 from hubbub.classifier.onnx_classifier import ANY_LENGTH, BATCH, EMBEDDINGS, LOGITS, SEGMENTS, OnnxClassifier
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.errors import HubbubError
@@ -95,8 +97,9 @@ def export(model: TorchClassifier, file: str | Path, checked_on: Sounds, *, int8
     return OnnxClassifier(content, str(file))
 
 
-def exported(model: TorchClassifier, checked_on: Sounds, *, int8: bool = False) -> bytes:
-    """The content of the file that `export` writes; raises as it does."""
+def exported(model: TorchClassifier, checked_on: Sounds, *, int8: bool = False, beside: Path | None = None) -> bytes:
+    """The content of the file that `export` writes; raises as it does. Weights that the safetensors file `beside` holds
+    in half precision are not in it: both must lie in one folder."""
     _refuse_without_graph(model)
     if int8 and len(checked_on.waves) < 3:
         raise ExportError(f"{len(checked_on.waves)} clips are too few to measure what int8 costs. Give three or more.")
@@ -104,7 +107,7 @@ def exported(model: TorchClassifier, checked_on: Sounds, *, int8: bool = False) 
     metadata = _Metadata(model, _pooled_head(model))
     waves, name = checked_on.waves, checked_on.name
     with _double_precision(model.network):
-        proto, any_length = _traced(graph, metadata)
+        proto, any_length = _traced(graph, metadata, optimize=beside is None)
         exact = OnnxClassifier(metadata.to_bytes(proto))
         difference = _difference(model, graph, exact, waves[:CLIPS])
     if not difference <= TOLERANCE:
@@ -120,7 +123,7 @@ def exported(model: TorchClassifier, checked_on: Sounds, *, int8: bool = False) 
     }
     if int8:
         proto, facts["int8"] = _quantized(proto, metadata, exact, checked_on)
-    return metadata.to_bytes(proto, facts)
+    return metadata.to_bytes(link(proto, beside) if beside else proto, facts)
 
 
 @contextmanager
@@ -201,29 +204,38 @@ def _pooled_head(model: TorchClassifier) -> bytes | None:
     return _as_onnx(fitted, example, (EMBEDDINGS,), (LOGITS,)).SerializeToString()
 
 
-def _traced(graph: _Graph, metadata: _Metadata) -> tuple["ModelProto", bool]:
-    """The graph in ONNX for any batch, and whether it takes segments of any length."""
+def _traced(graph: _Graph, metadata: _Metadata, *, optimize: bool) -> tuple["ModelProto", bool]:
+    """The graph in ONNX for any batch, and whether it takes segments of any length. Without `optimize` it has the
+    network's own weights: else BatchNorm is folded into convolutions."""
     length = metadata.model.recipe.windows.length
     other = 0.1 * torch.randn(3, length + length // 3, generator=torch.Generator().manual_seed(0))
     example = other[:, :length].clone()
-    names = ((SEGMENTS,), (EMBEDDINGS, LOGITS))
+    to_onnx = partial(_as_onnx, graph, example, (SEGMENTS,), (EMBEDDINGS, LOGITS), optimize=optimize)
     with torch.no_grad():
         short = graph(example)  # fills caches before tracing
     with suppress(Exception):  # torch, its exporter and the runtime each raise where a length is fixed
         with torch.no_grad():
             expected = graph(other)
         if not torch.equal(expected[1], short[1]):  # else it ignores the end
-            proto = _as_onnx(graph, example, *names, any_length=True)
+            proto = to_onnx(any_length=True)
             found = OnnxClassifier(metadata.to_bytes(proto)).embeddings_and_logits(other.numpy())
             if all(_share(ours, theirs.numpy()) <= TOLERANCE for ours, theirs in zip(found, expected, strict=True)):
                 return proto, True
-    return _as_onnx(graph, example, *names), False
+    return to_onnx(), False
 
 
 def _as_onnx(
-    module: nn.Module, example: Tensor, inputs: tuple[str], outputs: tuple[str, ...], *, any_length: bool = False
+    module: nn.Module,
+    example: Tensor,
+    inputs: tuple[str],
+    outputs: tuple[str, ...],
+    *,
+    any_length: bool = False,
+    optimize: bool = True,
 ) -> "ModelProto":
     """A module of one input `[B, N]`, of any batch and where asked any length, as an ONNX graph."""
+    from onnxscript import optimizer
+
     sizes = {0: torch.export.Dim("batch"), 1: torch.export.Dim.AUTO if any_length else torch.export.Dim.STATIC}
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about the exporter's own future
@@ -232,9 +244,13 @@ def _as_onnx(
         if any(node.target is pooling for node in program.graph.nodes):
             program = program.run_decompositions({pooling: _adaptive_max_pool2d})
         exported = torch.onnx.export(
-            program, dynamo=True, opset_version=OPSET, input_names=inputs, output_names=outputs, verbose=False
-        )
+            program, dynamo=True, opset_version=OPSET, input_names=inputs, output_names=outputs, verbose=False,
+            optimize=optimize,
+        )  # fmt: skip
     assert exported is not None
+    if not optimize:
+        optimizer.fold_constants(exported.model, onnx_shape_inference=True)
+        optimizer.remove_unused_nodes(exported.model)
     proto: ModelProto = exported.model_proto
     del proto.graph.value_info[:]  # torch's names of sizes; a runtime infers them
     for value in (*proto.graph.input, *proto.graph.output):

@@ -6,6 +6,7 @@ network behind it computes in bfloat16 where the processor does, and in 8 bits w
 """
 
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,12 +25,13 @@ Array = npt.NDArray[np.float32]
 
 
 class FastSession:
-    """Runs a graph as onnxruntime's session does, on up to `part` segments of `length` samples.
+    """Runs a graph as onnxruntime's session does, on up to `part` segments of `length` samples. `folder` holds the
+    weights that the graph does not.
 
     Raises `ClassifierError` where OpenVINO is not installed.
     """
 
-    def __init__(self, graph: bytes, part: int, length: int) -> None:
+    def __init__(self, graph: bytes, part: int, length: int, folder: Path | None = None) -> None:
         try:
             import openvino
         except ImportError as error:
@@ -39,6 +41,8 @@ class FastSession:
         import onnx
 
         proto = onnx.load_from_string(graph)
+        if folder is not None:
+            onnx.load_external_data_for_model(proto, str(folder))
         front, body, self._between = _split(proto)
         self._front = open_session(front.SerializeToString(), "the front end")
         core = openvino.Core()
@@ -48,10 +52,11 @@ class FastSession:
             "NUM_STREAMS": cores(),
             "INFERENCE_NUM_THREADS": cores(),
         }
-        model = core.read_model(body.SerializeToString())
         example = self._front.run(self._between, {proto.graph.input[0].name: np.zeros((part, length), np.float32)})
-        model.reshape({name: list(value.shape) for name, value in zip(self._between, example, strict=True)})
-        self._network = core.compile_model(model, "CPU", settings)
+        for place, value in zip(self._between, example, strict=True):
+            (taken,) = (one for one in body.graph.input if one.name == place)
+            taken.CopyFrom(onnx.helper.make_tensor_value_info(place, onnx.TensorProto.FLOAT, value.shape))
+        self._network = core.compile_model(core.read_model(body.SerializeToString()), "CPU", settings)
         self._names = [value.get_any_name() for value in self._network.outputs]
         self._own = threading.local()
         self.precision = ("8 bits, " if b"QuantizeLinear" in graph else "") + ("bfloat16" if short else "single")

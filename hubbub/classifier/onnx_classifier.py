@@ -61,11 +61,18 @@ SIGNED = re.compile(rb'"format": ([0-9]{1,9}), "sha256": "([0-9a-f]{64})"')
 
 class OnnxClassifier(Classifier):
     """A classifier from the content of a file that `hubbub export` wrote. Raises `ClassifierError` for any other file;
-    `load` also for one whose scores are not finite."""
+    `load` also for one whose scores are not finite. `folder` holds the weights that the file does not."""
 
-    def __init__(self, content: bytes, source: str = "an exported classifier", *, fast: bool = False) -> None:
+    def __init__(
+        self,
+        content: bytes,
+        source: str = "an exported classifier",
+        *,
+        fast: bool = False,
+        folder: Path | None = None,
+    ) -> None:
         signed = _refuse_altered(content, source)
-        session = open_session(content, source)
+        session = open_session(content, source, folder)
         self._session: InferenceSession | FastSession = session
         properties = _read_properties(session, signed, source)
         metadata = read_metadata(properties, source)
@@ -84,7 +91,7 @@ class OnnxClassifier(Classifier):
         if fast:
             from hubbub.classifier import fast_session
 
-            self._session = found = fast_session.FastSession(content, PART, self.recipe.windows.length)
+            self._session = found = fast_session.FastSession(content, PART, self.recipe.windows.length, folder)
             self.precision = found.precision
 
     def _check_scores(self, source: str) -> None:
@@ -112,7 +119,7 @@ class OnnxClassifier(Classifier):
             content = Path(file).read_bytes()
         except OSError as error:
             raise ClassifierError(f"{file} cannot be read: {error.strerror}. {advice}") from error
-        model = cls(content, str(file), fast=fast)
+        model = cls(content, str(file), fast=fast, folder=Path(file).parent)
         model._check_scores(str(file))
         return model
 
@@ -167,11 +174,14 @@ def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(cores(), "onnx")
 
 
-def open_session(graph: bytes, source: str) -> "InferenceSession":
-    """A session of one thread. Raises `ClassifierError` where the graph is damaged; `source` names it."""
+def open_session(graph: bytes, source: str, folder: Path | None = None) -> "InferenceSession":
+    """A session of one thread; `folder` holds the weights that the graph does not. Raises `ClassifierError` where the
+    graph is damaged; `source` names it."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
+    if folder is not None:
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
     options.log_severity_level = 3  # errors; its warnings are about its own choices
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     try:
