@@ -16,7 +16,7 @@ import torch
 import hubbub
 from hubbub.classifier.load import load, load_torch
 from hubbub.classifier.onnx_classifier import OnnxClassifier
-from hubbub.classifier.saved import CARD, EXPORTED, NETWORK
+from hubbub.classifier.saved import CARD, EXPORTED, NETWORK, TYPICALITY
 from hubbub.config.recipe import Recipe
 from hubbub.data.datasets import DATASETS
 from hubbub.models.registry import build_network
@@ -27,6 +27,7 @@ from hubbub.runtime import shipped
 
 ROOT = Path(__file__).parents[1]
 RATE_HZ = 22_050
+FILES = (CARD, NETWORK, EXPORTED, TYPICALITY)
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def test_who_names_it_is_told_nothing(street: Path) -> None:
 
 def test_its_files_are_in_the_package_and_small() -> None:
     folder = files("hubbub").joinpath("models/shipped/small")
-    sizes = {name: len(folder.joinpath(name).read_bytes()) for name in (CARD, NETWORK, EXPORTED)}
+    sizes = {name: len(folder.joinpath(name).read_bytes()) for name in FILES}
     assert Path(str(folder)) == shipped.FOLDER and shipped.WEIGHTS.name == NETWORK
     assert {file.name for file in shipped.FOLDER.iterdir()} == set(sizes)
     assert sum(sizes.values()) <= shipped.LARGEST
@@ -78,10 +79,18 @@ def test_both_forms_are_one_classifier_of_esc50s_classes() -> None:
     exported, weights = load("small", device="cpu"), load_torch("small")
     assert isinstance(exported, OnnxClassifier) and exported.labels == weights.labels
     assert len(weights.labels) == CLASSES == DATASETS["esc50"].classes
-    assert exported.card == weights.card and exported.card["model_card"].startswith("# hubbub-small")
+    assert exported.card == weights.card and exported.card["model_card"].startswith("# Model card: `small`")
     assert exported.confidence == weights.confidence and weights.confidence.threshold is not None
-    assert exported.exported["int8"]["rounded"] > 0
+    waves = np.random.default_rng(0).normal(0, 0.1, (2, 2 * RATE_HZ)).astype(np.float32)
+    np.testing.assert_allclose(exported.outputs(waves), weights.outputs(waves), atol=1e-4)
     assert "CC BY-NC" in weights.card["licence"]
+
+
+@pytest.mark.parametrize("level", [0.0, 1e-4, 1e-2, 0.3])
+def test_silence_and_noise_are_unknown(level: float) -> None:
+    wave = np.random.default_rng(1).normal(0, 1, 5 * RATE_HZ).astype(np.float32) * level
+    prediction = load("small").classify(wave.clip(-1, 1), RATE_HZ)
+    assert prediction.known is False
 
 
 def test_its_weights_are_halves_on_disk_and_exactly_these_in_memory() -> None:
@@ -145,5 +154,5 @@ def test_a_built_package_contains_it(kind: str, tmp_path: Path) -> None:
     else:
         with tarfile.open(built) as archive:
             names = archive.getnames()
-    for file in (CARD, NETWORK, EXPORTED):
+    for file in FILES:
         assert [name for name in names if name.endswith(f"hubbub/models/shipped/small/{file}")]

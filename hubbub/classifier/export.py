@@ -234,7 +234,7 @@ def _as_onnx(
     optimize: bool = True,
 ) -> "ModelProto":
     """A module of one input `[B, N]`, of any batch and where asked any length, as an ONNX graph."""
-    from onnxscript import optimizer
+    from onnxscript import ir, optimizer
 
     sizes = {0: torch.export.Dim("batch"), 1: torch.export.Dim.AUTO if any_length else torch.export.Dim.STATIC}
     with torch.no_grad(), warnings.catch_warnings():
@@ -251,6 +251,7 @@ def _as_onnx(
     if not optimize:
         optimizer.fold_constants(exported.model, onnx_shape_inference=True)
         optimizer.remove_unused_nodes(exported.model)
+        ir.passes.common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(exported.model)
     proto: ModelProto = exported.model_proto
     del proto.graph.value_info[:]  # torch's names of sizes; a runtime infers them
     for value in (*proto.graph.input, *proto.graph.output):

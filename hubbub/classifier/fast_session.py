@@ -52,11 +52,10 @@ class FastSession:
             "NUM_STREAMS": cores(),
             "INFERENCE_NUM_THREADS": cores(),
         }
+        model = core.read_model(body.SerializeToString())
         example = self._front.run(self._between, {proto.graph.input[0].name: np.zeros((part, length), np.float32)})
-        for place, value in zip(self._between, example, strict=True):
-            (taken,) = (one for one in body.graph.input if one.name == place)
-            taken.CopyFrom(onnx.helper.make_tensor_value_info(place, onnx.TensorProto.FLOAT, value.shape))
-        self._network = core.compile_model(core.read_model(body.SerializeToString()), "CPU", settings)
+        model.reshape({name: list(value.shape) for name, value in zip(self._between, example, strict=True)})
+        self._network = core.compile_model(model, "CPU", settings)
         self._names = [value.get_any_name() for value in self._network.outputs]
         self._own = threading.local()
         self.precision = ("8 bits, " if b"QuantizeLinear" in graph else "") + ("bfloat16" if short else "single")
