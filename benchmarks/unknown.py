@@ -1,10 +1,8 @@
 """How often does a classifier say "unknown"? `python -m benchmarks.unknown` asks it for sounds of none of its classes.
 
 Made sounds: silence, noise, tones, hum, clicks. Speech: EmoDB's recordings, where a data home has them. The training of
-`small` has heard other made sounds of these kinds (`augment.outliers`), but no recording of EmoDB. With `--run`, the
-run that the classifier comes from, also the share of its own test clips that the classifier's threshold rejects: each
-clip is scored by the network of a fold that was not trained on it. Without validation parts the threshold was fitted on
-these scores, so that one clip in twenty is rejected by design.
+`small` has heard other made sounds of these kinds (`augment.outliers`), but no recording of EmoDB. Of the clips of its
+own classes one in twenty is rejected by design: so the threshold is chosen.
 """
 
 import argparse
@@ -17,14 +15,10 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
-from hubbub.classifier import pooling
 from hubbub.classifier.base import Classifier, ClassifierError
-from hubbub.classifier.calibration import familiarity
 from hubbub.classifier.load import load
 from hubbub.data.clips import ClipsError
 from hubbub.data.open import open_data
-from hubbub.report import run_folder
-from hubbub.report.summary import as_arrays, uncalibrated
 from hubbub.runtime import files
 
 Wave = npt.NDArray[np.float32]
@@ -106,16 +100,6 @@ def speech_rate(model: Classifier) -> dict[str, object] | None:
     return _row("speech (EmoDB, 2 s)", [model.classify(path).known is False for path in paths])
 
 
-def own_rate(model: Classifier, run: Path) -> dict[str, object]:
-    """The share of a run's own test clips that the classifier's threshold rejects."""
-    rows = uncalibrated(run, run_folder.predictions(run))
-    rows = rows[rows["level"] == "segment"]
-    scores = pooling.apply_temperature(as_arrays(rows)[1], model.confidence.segment)
-    found = familiarity(scores, model.recipe.evaluate.unknown, model.activation)
-    best = rows.assign(found=found).groupby(["fold", "seed", "clip"])["found"].max()
-    return _row("its own classes: test clips of the folds", list(best < model.confidence.threshold))
-
-
 def _row(name: str, unknown: list[bool]) -> dict[str, object]:
     return {"sounds": name, "count": len(unknown), "unknown": round(float(np.mean(unknown)), 4)}
 
@@ -123,11 +107,10 @@ def _row(name: str, unknown: list[bool]) -> dict[str, object]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="small", help="as for hubbub.load")
-    parser.add_argument("--run", type=Path, help="the run that the classifier comes from")
     parser.add_argument("--out", type=Path, default=OUT, help="the file for the figures")
     given = parser.parse_args()
     model = load(given.model)
-    found = [*made_rates(model), speech_rate(model), own_rate(model, given.run) if given.run else None]
+    found = [*made_rates(model), speech_rate(model)]
     rows = [row for row in found if row]
     content = {"model": given.model, "date": datetime.date.today().isoformat(), "rates": rows}
     files.write_json(given.out, content)
