@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from hubbub.classifier.load import load
 from hubbub.config.recipe import Recipe, shipped
-from hubbub.config.titles import describe_weights
+from hubbub.config.titles import DATA_TITLES, describe_weights
 from hubbub.errors import HubbubError
 from hubbub.report import run_folder
 from hubbub.report.caveats import tags
@@ -193,9 +193,11 @@ def _task(environment: Environment, recipe: Recipe) -> str | None:
 def _learnt_from(recipe: Recipe) -> str:
     """What the network has learnt from beside the training clips; "" for nothing."""
     if recipe.network.name == "small":
-        return f"ESC-50; {TAUGHT}"
+        return f"ESC-50; UrbanSound8K, folds 1 to 9, without labels; {TAUGHT}"
     own = describe_weights(recipe).removeprefix("from ").replace("scratch", "")
-    return "; ".join(filter(None, (own, TAUGHT if recipe.teacher else "")))
+    pretrained = recipe.teacher.pretrain if recipe.teacher else None
+    unlabelled = f"{DATA_TITLES.get(pretrained.data, pretrained.data)}, without labels" if pretrained else ""
+    return "; ".join(filter(None, (own, unlabelled, TAUGHT if recipe.teacher else "")))
 
 
 def _fitted_numbers(run: Path, recipe: Recipe) -> int | None:

@@ -19,7 +19,7 @@ LABELS = ("a", "b", "c")
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A saved classifier in half precision, whose exported graph has its weights in the same file."""
-    model = TorchClassifier(plan(network={"name": "compact", "width": 8}), LABELS, seed=1)
+    model = TorchClassifier(plan(network={"width": 8}), LABELS, seed=1)
     model.network.half().float()
     place = tmp_path_factory.mktemp("linked") / "classifier"
     model.save(place, half=True)

@@ -92,13 +92,13 @@ def test_only_the_named_folds_are_used(home: Callable[[str, str], Path]) -> None
 
 def recipe(**sections: dict[str, object]) -> Recipe:
     """Pretraining of a small network for some steps on .5 s of log-mel."""
-    return plan(
-        windows={"length": RATE // 2, "hop": RATE // 2},
-        network={"width": 8},
-        teacher={"pretrain": {"data": "unused", "sounds": 96, "epochs": 6}},
-        train={"epochs": 1, "batch_size": 12, "learning_rate": 0.01, "schedule": "onecycle", "average": 0.9},
-        **sections,
-    )
+    given: dict[str, dict[str, object]] = {
+        "windows": {"length": RATE // 2, "hop": RATE // 2},
+        "network": {"width": 8},
+        "teacher": {"pretrain": {"data": "unused", "sounds": 96, "epochs": 6}},
+        "train": {"epochs": 1, "batch_size": 12, "learning_rate": 0.01, "schedule": "onecycle", "average": 0.9},
+    }
+    return plan(**given | sections)
 
 
 @pytest.fixture
