@@ -10,8 +10,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-#: Used by a package that we import: FastAPI's forms, Lightning's TensorBoard logger, torch's ONNX export.
-INDIRECT = {"python-multipart", "tensorboard", "onnxscript"}
+#: Used by a package that we import: FastAPI's forms, Lightning's TensorBoard logger.
+INDIRECT = {"python-multipart", "tensorboard"}
 OURS = {"hubbub", "tests", "benchmarks"}
 DISTRIBUTIONS = packages_distributions()
 
