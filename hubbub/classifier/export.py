@@ -254,6 +254,8 @@ def _as_onnx(
         ir.passes.common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(exported.model)
     proto: ModelProto = exported.model_proto
     del proto.graph.value_info[:]  # torch's names of sizes; a runtime infers them
+    for node in proto.graph.node:
+        del node.metadata_props[:]  # where in the source it comes from, with the paths of this machine
     for value in (*proto.graph.input, *proto.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
     if any_length:
