@@ -234,8 +234,6 @@ def _as_onnx(
     optimize: bool = True,
 ) -> "ModelProto":
     """A module of one input `[B, N]`, of any batch and where asked any length, as an ONNX graph."""
-    from onnxscript import ir, optimizer
-
     sizes = {0: torch.export.Dim("batch"), 1: torch.export.Dim.AUTO if any_length else torch.export.Dim.STATIC}
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about the exporter's own future
@@ -249,6 +247,8 @@ def _as_onnx(
         )  # fmt: skip
     assert exported is not None
     if not optimize:
+        from onnxscript import ir, optimizer
+
         optimizer.fold_constants(exported.model, onnx_shape_inference=True)
         optimizer.remove_unused_nodes(exported.model)
         ir.passes.common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(exported.model)

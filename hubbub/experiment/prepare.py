@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hubbub.config.recipe import Recipe
+from hubbub.config.teacher import Teacher
 from hubbub.data import arrays, cache, class_folders, leaks, near_duplicates, splits
 from hubbub.data.cache import Segments
 from hubbub.data.clips import Clips
@@ -169,17 +170,7 @@ def prepare(
         log(f"{recipe.network.name}: embedding {len(clips):,} clips once")
         prepared = replace(prepared, embedded=cache.embed(sound, base))
     if recipe.teacher:
-        from hubbub.training.teacher import teach
-
-        log(f"{recipe.teacher.network}, the teacher: embedding {len(clips):,} clips once")
-        outputs = teach(recipe, clips)
-        if wanted := recipe.teacher.pretrain:
-            from hubbub.training.pretrain import pretrain, unlabelled
-
-            others = unlabelled(wanted, clips)
-            log(f"{recipe.network.name}: pretraining once on sounds made of {len(others):,} clips of {others.name}")
-            outputs = replace(outputs, pretrained=pretrain(base, others))
-        prepared = replace(prepared, teacher=outputs)
+        prepared = replace(prepared, teacher=_teacher_outputs(prepared, recipe.teacher, log))
     return prepared
 
 
@@ -232,6 +223,22 @@ def _own_weights(base: "TorchClassifier", factory: "NetworkFactory") -> tuple[st
     if len(drawn) == weights:
         return (f"RANDOM INITIALISATION: the weights of {name} were drawn, not trained",)
     return (f"RANDOM INITIALISATION: {len(drawn)} of {weights} weights of {name} were drawn ({examples(drawn)})",)
+
+
+def _teacher_outputs(prepared: Prepared, teacher: Teacher, log: Log) -> "TeacherOutputs":
+    """What the recipe's teacher makes of the clips, and what the network learns from it before it gets labels."""
+    from hubbub.training.teacher import teach
+
+    clips = prepared.clips
+    log(f"{teacher.network}, the teacher: embedding {len(clips):,} clips once")
+    outputs = teach(prepared.recipe, clips)
+    if teacher.pretrain is None:
+        return outputs
+    from hubbub.training.pretrain import pretrain, unlabelled
+
+    others, network = unlabelled(teacher.pretrain, clips), prepared.recipe.network.name
+    log(f"{network}: pretraining once on sounds made of {len(others):,} clips of {others.name}")
+    return replace(outputs, pretrained=pretrain(prepared.base, others))
 
 
 def _split(clips: Clips, recipe: Recipe) -> list[Split]:

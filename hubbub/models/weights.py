@@ -49,8 +49,8 @@ def find_weights(recipe: Recipe) -> Path | None:
     """The file of the recipe's initial weights, downloaded if necessary; None for random weights.
 
     Those of `small` come with the package. `imagenet` is the default of an image network, and an error for other
-    networks. Raises `StoreError` if the download
-    fails, which names the file and its place, and `NetworkError` for weights that do not exist.
+    networks. Raises `StoreError` if the download fails, which names the file and its place, and `NetworkError` for
+    weights that do not exist.
     """
     wanted, name = recipe.network.weights, recipe.network.name
     if wanted in ("default", "imagenet"):

@@ -91,7 +91,6 @@ def _classes(recipe: Recipe, given: int | None) -> tuple[int, str]:
 
 
 def _of_saved(what: str, depth: int) -> ModelSummary:
-
     place = Path(what)
     if what not in NAMED and run_folder.is_begun(place) and not run_folder.classifier_folder(place).is_dir():
         of_cells = [run_folder.classifier_folder(cell) for _, _, cell in run_folder.cells(place)]
