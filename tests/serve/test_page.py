@@ -66,7 +66,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     else:
         from hubbub.data.synthetic import SAMPLE_RATE_HZ, plan, render
 
-        wave, rate = render(plan(10, 5)[0]), SAMPLE_RATE_HZ
+        wave, rate = render(plan()[0]), SAMPLE_RATE_HZ
     file = tmp_path_factory.mktemp("clip") / "dog & <b>bold.wav"
     soundfile.write(file, np.resize(wave, 4 * rate), rate, subtype="PCM_16")
     return file
