@@ -155,7 +155,10 @@ class Vision(ImageNetwork):
 
     def embed(self, x: Tensor) -> Tensor:
         """Spectrograms `[B, F, W]` or images `[B, channels, F, W]` -> embeddings `[B, D]`."""
-        out = self.body(as_images(x, self.channels).contiguous(memory_format=self._format))
+        images = as_images(x, self.channels)
+        if self._format != torch.channels_last:  # new strides: those of one channel count as either layout
+            images = images.flatten(1).view(images.shape)
+        out = self.body(images)
         self._side = []
         if isinstance(out, InceptionOutputs):
             self._side, out = [out.aux_logits], out.logits

@@ -216,6 +216,17 @@ def test_channels_lie_last_in_memory(name: str, file: Any) -> None:
     assert made[0].is_contiguous(memory_format=torch.channels_last)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_channels_of_a_narrow_network_do_not_lie_last(channels: int) -> None:
+    """A picture of one channel lies in memory as either layout says, and convolutions then take channels last."""
+    network = Vision("resnet18", 5, channels=channels, width=4)
+    made: list[Tensor] = []
+    for layer in (network.body.conv1, network.body.layer2):
+        layer.register_forward_hook(lambda layer, given, out: made.append(out))
+    network(torch.zeros(2, 64, 96, channels).permute(0, 3, 1, 2))
+    assert len(made) == 2 and all(one.is_contiguous() for one in made)
+
+
 def test_networks_that_need_neither_library_load_neither() -> None:
     code = (
         "import sys\nfrom hubbub.models.registry import build_network\nfrom hubbub.config.recipe import Recipe\n"
