@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from hubbub.audio import decode
-from hubbub.classifier import onnx_classifier, quantize
+from hubbub.classifier import onnx_classifier, quantize, shipped_graph
 from hubbub.classifier.linked_weights import link
 from hubbub.classifier.onnx_classifier import ANY_LENGTH, BATCH, EMBEDDINGS, LOGITS, SEGMENTS, OnnxClassifier
 from hubbub.classifier.torch_classifier import TorchClassifier
@@ -106,8 +106,10 @@ def exported(model: TorchClassifier, checked_on: Sounds, *, int8: bool = False, 
     graph = _Graph(model.to("cpu").eval())
     metadata = _Metadata(model, _pooled_head(model))
     waves, name = checked_on.waves, checked_on.name
+    # The shipped graph is not in the form that can be rounded.
+    shipped = model.head is not None and not int8 and shipped_graph.computes(model.network)
     with _double_precision(model.network):
-        proto, any_length = _traced(graph, metadata, optimize=beside is None)
+        proto, any_length = _headed(graph) if shipped else _traced(graph, metadata, optimize=beside is None)
         exact = OnnxClassifier(metadata.to_bytes(proto))
         difference = _difference(model, graph, exact, waves[:CLIPS])
     if not difference <= TOLERANCE:
@@ -147,13 +149,24 @@ class _Graph(nn.Module):
         self.frontend = model.frontend or nn.Identity()
         self.network = model.network
         self.last: nn.Module = model.network.fc
-        self.twice = False
         if model.head is not None and (fitted := model.head.module()):
-            self.last, self.twice = fitted, model.recipe.head.pool == "mean+max"
+            self.last = _Twice(fitted) if model.recipe.head.pool == "mean+max" else fitted
 
     def forward(self, segments: Tensor) -> tuple[Tensor, Tensor]:
         embeddings = self.network.embed(self.frontend(segments))
-        return embeddings, self.last(torch.cat([embeddings, embeddings], dim=1) if self.twice else embeddings)
+        return embeddings, self.last(embeddings)
+
+
+class _Twice(nn.Module):
+    """A head on means and maxima, for clips of one segment: both are its embedding."""
+
+    def __init__(self, head: nn.Module) -> None:
+        super().__init__()
+        self.head = head
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        logits: Tensor = self.head(torch.cat([embeddings, embeddings], dim=1))
+        return logits
 
 
 def _refuse_without_graph(model: TorchClassifier) -> None:
@@ -202,6 +215,12 @@ def _pooled_head(model: TorchClassifier) -> bytes | None:
         return None
     example = torch.zeros(3, len(model.head.arrays()["mean"]))
     return _as_onnx(fitted, example, (EMBEDDINGS,), (LOGITS,)).SerializeToString()
+
+
+def _headed(graph: _Graph) -> tuple["ModelProto", bool]:
+    """The shipped graph with the classifier's head behind it, which takes segments of any length."""
+    example = torch.zeros(3, graph.network.fc.in_features)
+    return shipped_graph.with_head(_as_onnx(graph.last, example, (EMBEDDINGS,), (LOGITS,))), True
 
 
 def _traced(graph: _Graph, metadata: _Metadata, *, optimize: bool) -> tuple["ModelProto", bool]:

@@ -6,13 +6,15 @@ of the exported graph, which predictions use. `benchmarks/ship.py` makes it from
 
 from pathlib import Path
 
-__all__ = ["FOLDER", "LARGEST", "NOT_FOR", "SMALL", "WEIGHTS"]
+__all__ = ["FOLDER", "GRAPH", "LARGEST", "NOT_FOR", "SMALL", "WEIGHTS"]
 
 #: The name of the classifier, of the network in recipes, and of the backbone.
 SMALL = "small"
 FOLDER = Path(__file__).parents[1] / "models" / "shipped" / SMALL
 #: The weights of the network.
 WEIGHTS = FOLDER / "network.safetensors"
+#: Its exported form, which takes its weights from that file.
+GRAPH = FOLDER / "network.onnx"
 #: The most bytes that all its files may have.
 LARGEST = 4_000_000
 #: What is said wherever it answers without having been asked for by name.
