@@ -29,7 +29,7 @@ def computes(network: nn.Module) -> bool:
 
 
 def with_head(head: "ModelProto") -> "ModelProto":
-    """Segments `[B, N]` of any length -> embeddings `[B, D]`, and logits `[B, K]`, which the graph `head` makes of them."""
+    """Segments `[B, N]` of any length -> embeddings `[B, D]` and the logits `[B, K]` that `head` makes of them."""
     import onnx
     from onnx.compose import add_prefix
     from onnx.utils import Extractor
