@@ -30,7 +30,13 @@ HEAVY = {"torch", "torchvision", "lightning", "timm", "captum"}
 #: Modules and wings that import torch when they are imported.
 WITH_TORCH = {
     *("audio.frontend", "audio.image", "audio.logmel", "augment", "models"),
-    *("classifier.export", "classifier.saved_torch", "classifier.torch_classifier", "experiment.lr_find"),
+    *(
+        "classifier.export",
+        "classifier.saved_torch",
+        "classifier.shipped_graph",
+        "classifier.torch_classifier",
+        "experiment.lr_find",
+    ),
     "inference.gradcam",
     *(
         "training.batches",

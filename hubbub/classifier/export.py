@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from hubbub.audio import decode
 from hubbub.classifier import onnx_classifier, quantize, shipped_graph
+from hubbub.classifier.head_graph import OPSET, head_graph
 from hubbub.classifier.linked_weights import link
 from hubbub.classifier.onnx_classifier import ANY_LENGTH, BATCH, EMBEDDINGS, LOGITS, SEGMENTS, OnnxClassifier
 from hubbub.classifier.torch_classifier import TorchClassifier
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 __all__ = ["CLIPS", "INT8_CLIPS", "OPSET", "TOLERANCE", "ExportError", "Sounds", "export", "exported", "sounds"]
 
 Array = npt.NDArray[np.float32]
-OPSET = 20
 #: The largest difference between a classifier and its file: of probabilities, and of embeddings and logits as shares of
 #: the largest of them.
 TOLERANCE = 1e-4
@@ -109,7 +109,7 @@ def exported(model: TorchClassifier, checked_on: Sounds, *, int8: bool = False, 
     # The shipped graph is not in the form that can be rounded.
     shipped = model.head is not None and not int8 and shipped_graph.computes(model.network)
     with _double_precision(model.network):
-        proto, any_length = _headed(graph) if shipped else _traced(graph, metadata, optimize=beside is None)
+        proto, any_length = _headed(model) if shipped else _traced(graph, metadata, optimize=beside is None)
         exact = OnnxClassifier(metadata.to_bytes(proto))
         difference = _difference(model, graph, exact, waves[:CLIPS])
     if not difference <= TOLERANCE:
@@ -149,24 +149,13 @@ class _Graph(nn.Module):
         self.frontend = model.frontend or nn.Identity()
         self.network = model.network
         self.last: nn.Module = model.network.fc
+        self.twice = False
         if model.head is not None and (fitted := model.head.module()):
-            self.last = _Twice(fitted) if model.recipe.head.pool == "mean+max" else fitted
+            self.last, self.twice = fitted, model.recipe.head.pool == "mean+max"
 
     def forward(self, segments: Tensor) -> tuple[Tensor, Tensor]:
         embeddings = self.network.embed(self.frontend(segments))
-        return embeddings, self.last(embeddings)
-
-
-class _Twice(nn.Module):
-    """A head on means and maxima, for clips of one segment: both are its embedding."""
-
-    def __init__(self, head: nn.Module) -> None:
-        super().__init__()
-        self.head = head
-
-    def forward(self, embeddings: Tensor) -> Tensor:
-        logits: Tensor = self.head(torch.cat([embeddings, embeddings], dim=1))
-        return logits
+        return embeddings, self.last(torch.cat([embeddings, embeddings], dim=1) if self.twice else embeddings)
 
 
 def _refuse_without_graph(model: TorchClassifier) -> None:
@@ -210,17 +199,16 @@ class _Metadata:
 
 def _pooled_head(model: TorchClassifier) -> bytes | None:
     """A head on pooled embeddings as a graph of its own, for clips of several segments; None for other heads."""
-    fitted = None if model.head is None or model.recipe.head.pool == "segment" else model.head.module()
-    if fitted is None or model.head is None:
+    if model.head is None or model.recipe.head.pool == "segment":
         return None
-    example = torch.zeros(3, len(model.head.arrays()["mean"]))
-    return _as_onnx(fitted, example, (EMBEDDINGS,), (LOGITS,)).SerializeToString()
+    return head_graph(model.head.arrays(), model.recipe.head.compress).SerializeToString()
 
 
-def _headed(graph: _Graph) -> tuple["ModelProto", bool]:
+def _headed(model: TorchClassifier) -> tuple["ModelProto", bool]:
     """The shipped graph with the classifier's head behind it, which takes segments of any length."""
-    example = torch.zeros(3, graph.network.fc.in_features)
-    return shipped_graph.with_head(_as_onnx(graph.last, example, (EMBEDDINGS,), (LOGITS,))), True
+    assert model.head is not None
+    twice = model.recipe.head.pool == "mean+max"
+    return shipped_graph.with_head(head_graph(model.head.arrays(), model.recipe.head.compress, twice=twice)), True
 
 
 def _traced(graph: _Graph, metadata: _Metadata, *, optimize: bool) -> tuple["ModelProto", bool]:

@@ -55,7 +55,7 @@ __all__ = ["CellError", "PartPredictions", "fit_with_history", "predict_part", "
 Array = npt.NDArray[np.float32]
 Typical = npt.NDArray[np.float64]
 #: A measurement of speed has at least so many batches, and lasts at least so long [s].
-SPEED_BATCHES, SPEED_SECONDS = 3, 1.0
+SPEED_BATCHES, SPEED_SECONDS = 3, 0.3
 #: The same in a quick run, whose batches have at most so many segments.
 QUICK_BATCHES, QUICK_SECONDS, QUICK_BATCH = 2, 0.1, 4
 
