@@ -64,9 +64,16 @@ def logistic_path(
 def _axes(rows: Tensor) -> Tensor:
     """The axes of the rows' covariance along which they vary, `[D, R]`, that of the least variance first.
 
-    In double precision: in single, the search fails for fewer rows than columns, whose variances are mostly zero."""
-    variances, axes = torch.linalg.eigh((rows.mT @ rows / len(rows)).double())
-    return axes[:, variances > _LEAST_SHARE * variances.sum()].to(rows.dtype)
+    In double precision, and for fewer rows than columns from the products of rows with rows, which have the same
+    variances: the covariance has hundreds of zeros then, for which LAPACK's search does not always end.
+    """
+    exact, few = rows.double(), len(rows) < rows.shape[1]
+    variances, axes = torch.linalg.eigh((exact @ exact.mT if few else (rows.mT @ rows).double()) / len(rows))
+    varies = variances > _LEAST_SHARE * variances.sum()
+    axes = axes[:, varies]
+    if few:
+        axes = exact.mT @ axes / (len(rows) * variances[varies]).sqrt()
+    return axes.to(rows.dtype)
 
 
 @dataclass(frozen=True)

@@ -94,6 +94,16 @@ def test_logistic_head_of_few_rows_and_many_columns_is_scikit_learns() -> None:
     np.testing.assert_allclose(found, reference.predict_proba(scaled), atol=2e-3)
 
 
+def test_of_few_rows_no_covariance_of_columns_is_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its many zeros can keep LAPACK's search from ending."""
+    sizes, search = list[int](), torch.linalg.eigh
+    monkeypatch.setattr(torch.linalg, "eigh", lambda matrix: sizes.append(len(matrix)) or search(matrix))
+    x, y = problem(3, 2.0, rows=30)
+    for columns in (np.tile(x, 5), x):
+        LogisticHead(0.1).fit(columns, y)
+    assert sizes == [30, SIZE]
+
+
 @pytest.mark.parametrize("balanced", [False, True])
 @pytest.mark.parametrize("classes", [2, 5])
 def test_discriminant_head_is_scikit_learns(classes: int, balanced: bool) -> None:
