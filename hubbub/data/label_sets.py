@@ -85,7 +85,7 @@ def build(
     if rows.empty:
         raise ClipsError(f"{source} lists no clips. Write one per row.")
     table, repeated = _one_row_a_clip(source, rows)
-    used = {name for labels in table["labels"] for name in labels}
+    used = _checked_names(source, table)
     order = tuple(dict.fromkeys(map(clean, classes))) or values.in_order(used)
     if strange := sorted(used - set(order)):
         at = next(row for row, labels in table["labels"].items() if strange[0] in labels)
@@ -122,6 +122,11 @@ def from_column(
     in its name is quoted inside the cell: `"Rain, heavy",Wind`. Raises `ClipsError` where more than one separator may
     be meant, and where an unquoted name holds it.
     """
+    if len(separator) > 1:
+        raise ClipsError(
+            f"{source}: the separator '{separator}' has {len(separator)} signs. Name one sign; blanks beside it do not "
+            "count."
+        )
     cells = [clean(cell) for cell in values.text(table["label"])]
     between = separator or _separator(source, cells, classes)
     parts = [_split(source, row, cell, between) for row, cell in zip(table.index, cells, strict=True)]
@@ -216,6 +221,17 @@ def _one_row_a_clip(source: str, rows: pd.DataFrame) -> tuple[pd.DataFrame, list
     return table, [_finding("repeated labels", "note", text)] if again else []
 
 
+def _checked_names(source: str, table: pd.DataFrame) -> set[str]:
+    """The labels of all clips. Raises `ClipsError` for those that are no names of classes."""
+    first: dict[str, object] = {}
+    for row, labels in table["labels"].items():
+        for name in labels:
+            first.setdefault(name, row)
+    rows = pd.Index(list(first.values()), name="row", dtype=object)
+    values.clean_labels(source, pd.DataFrame({"label": list(first), "clip": list(first)}, index=rows, dtype=object))
+    return set(first)
+
+
 def _flags(sets: pd.Series, classes: Sequence[str]) -> Flags:
     return np.array([[name in own for name in classes] for own in sets], dtype=bool).reshape(len(sets), len(classes))
 
@@ -239,7 +255,7 @@ def _split(source: str, row: object, cell: str, separator: str) -> list[str]:
         return cell.split(separator) if separator else [cell]
     try:
         return next(csv.reader([cell], delimiter=separator, skipinitialspace=True, strict=True), [])
-    except (csv.Error, TypeError) as error:
+    except csv.Error as error:
         raise ClipsError(
             f"{source}: the labels {cell!r} in row {row} cannot be told apart ({error}). Close the quotation marks."
         ) from error

@@ -196,6 +196,13 @@ def test_a_label_that_is_none_of_the_classes_is_refused() -> None:
         from_column(table(["Dog,Cat", "Dgo,Cat"]), "list.csv", classes=("Dog", "Cat"))
 
 
+def test_what_is_no_name_and_no_separator_is_refused() -> None:
+    with pytest.raises(ClipsError, match=r"has 300 characters or a line break"):
+        from_column(table(["Dog,Cat", f"Dog,{'x' * 300}"]), "list.csv")
+    with pytest.raises(ClipsError, match=r"the separator ', ' has 2 signs\. Name one sign"):
+        from_column(table(["Dog, Cat"]), "list.csv", ", ")
+
+
 def test_many_clips_are_read_as_they_are() -> None:
     rng, names = np.random.default_rng(0), np.array([f"class {k}" for k in range(20)])
     truth = rng.random((300, 20)) < 0.2
