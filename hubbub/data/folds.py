@@ -13,8 +13,9 @@ import pandas as pd
 from hubbub.config.data import Protocol
 from hubbub.data import class_folders
 from hubbub.data.clips import Clips
+from hubbub.data.stratified_folds import FoldError
 from hubbub.data.values import in_order
-from hubbub.errors import HubbubError, count, examples
+from hubbub.errors import count, examples
 
 __all__ = ["FoldError", "JOINED", "MADE", "decide", "far_from", "make_folds"]
 
@@ -24,10 +25,6 @@ MADE = ("grouped", "time")
 #: Protocols that split by group here, so that near-duplicates can be kept in one group.
 JOINED = ("grouped", "holdout")
 _TRIALS = 20
-
-
-class FoldError(HubbubError):
-    """Clips that cannot be split into folds."""
 
 
 def decide(clips: Clips, protocol: Protocol) -> Protocol:

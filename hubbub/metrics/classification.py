@@ -29,6 +29,7 @@ __all__ = [
     "macro_f1",
     "macro_roc_curve",
     "per_class",
+    "rates",
     "roc_auc",
     "roc_curve",
 ]
@@ -69,7 +70,7 @@ def confusion(targets: Targets, scores: npt.NDArray[Any]) -> npt.NDArray[np.int6
     return cells.reshape(classes, classes)
 
 
-def _rates(hits: Array, support: Array, decided: Array) -> dict[str, Array]:
+def rates(hits: Array, support: Array, decided: Array) -> dict[str, Array]:
     """Precision, recall and F1 from counts of the same shape; 0 where undefined."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return {
@@ -84,7 +85,7 @@ def per_class(targets: Targets, scores: npt.NDArray[Any]) -> dict[str, Array]:
     validate(targets, scores)
     matrix = confusion(targets, scores)
     support = matrix.sum(axis=1)
-    table = _rates(np.diagonal(matrix), support, matrix.sum(axis=0)) | {"support": support}
+    table = rates(np.diagonal(matrix), support, matrix.sum(axis=0)) | {"support": support}
     areas = [_auc(targets == k, scores[:, k]) for k in range(scores.shape[1])]
     return table | {"roc_auc": np.array(areas)}
 
