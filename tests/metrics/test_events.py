@@ -1,4 +1,4 @@
-"""event_scores: counts of hand-made truths, as the paper and sed_eval define them."""
+"""events: counts of hand-made truths, as the paper and sed_eval define them."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hubbub.inference.events import Event
-from hubbub.metrics.events import Counts, event_based, segment_based
+from hubbub.metrics.classification import MetricsError
+from hubbub.metrics.events import Counts, Criteria, event_based, intersection_based, segment_based
 
 LABELS = ("dog", "rain")
 
@@ -142,3 +143,45 @@ def test_figures_are_sed_evals(seed: int) -> None:
     for score, expected in zip((segment_based, event_based), SED_EVAL[seed], strict=True):
         of = score(true, found, ("dog", "rain", "siren"))
         assert (of.f1, of.precision, of.recall) == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_found_event_that_covers_two_true_ones_hits_both() -> None:
+    true = events(("dog", 0.0, 1.0), ("dog", 1.2, 2.2))
+    assert counts(intersection_based([true], [events(("dog", 0.0, 2.2))], LABELS)) == [[2, 0], [0, 0], [0, 0]]
+    # 2 of 2.2 s are too little for 95 %: then no true event is hit by it either.
+    strict = intersection_based([true], [events(("dog", 0.0, 2.2))], LABELS, Criteria(0.95, 0.5))
+    assert counts(strict) == [[0, 0], [1, 0], [2, 0]]
+
+
+def test_found_events_hit_a_true_one_together() -> None:
+    true, found = events(("dog", 0.0, 2.0)), events(("dog", 0.0, 0.6), ("dog", 1.0, 1.6))
+    assert intersection_based([true], [found], LABELS, Criteria(0.5, 0.6)).f1 == 1
+    assert intersection_based([true], [found], LABELS, Criteria(0.5, 0.61)).f1 == 0
+
+
+def test_overlapping_events_are_one_in_intersections() -> None:
+    overlapping = events(("dog", 0.0, 2.0), ("dog", 1.0, 3.0), ("dog", 5.0, 5.0))
+    of = intersection_based([overlapping], [events(("dog", 0.0, 3.0))], LABELS)
+    assert counts(of) == [[1, 0], [0, 0], [0, 0]]
+
+
+def test_a_cross_trigger_is_a_false_alarm_in_another_class() -> None:
+    true, found = events(("rain", 0.0, 4.0)), events(("dog", 3.0, 5.0), ("dog", 8.0, 9.0))
+    of = intersection_based([true], [found], LABELS, Criteria(0.5, 0.5, 0.5))
+    assert counts(of) == [[0, 0], [2, 0], [0, 1]]
+    assert of.cross is not None and of.cross.tolist() == [[[0, 1], [0, 0]]]
+
+
+@given(true=recordings(), found=recordings())
+def test_all_definitions_agree_on_their_own_truth_and_stay_in_bounds(true: list[Event], found: list[Event]) -> None:
+    of = intersection_based([true], [found], LABELS)
+    assert 0 <= of.f1 <= 1 and 0 <= of.macro_f1 <= 1
+    if any(event.end > event.start for event in true):
+        assert intersection_based([true], [true], LABELS, Criteria(1.0, 1.0, 1.0)).f1 == 1
+
+
+def test_false_alarms_an_hour() -> None:
+    of = event_based([[]], [events(("dog", 0.0, 1.0), ("dog", 5.0, 6.0), ("rain", 0.0, 1.0))], LABELS)
+    assert of.false_an_hour(1800).tolist() == [4, 2]
+    with pytest.raises(MetricsError, match="needs time"):
+        of.false_an_hour(0)
