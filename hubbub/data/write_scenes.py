@@ -181,7 +181,7 @@ def _facts(clips: Clips, background: Sequence[str], planned: Sequence[Scene], as
         f"{count(used, 'clip')} of {clips.name}; each is in {len(placed) / used:.1f} events of its fold, so scenes are "
         "not independent and intervals are too narrow"
     )
-    settings = {
+    settings: dict[str, Any] = {
         "hours": asked.hours, "length_s": asked.length_s, "overlap": asked.overlap, "snr_db": list(asked.snr_db),
         "reverb": asked.reverb, "background": list(background),
     }  # fmt: skip
