@@ -222,6 +222,48 @@ def data_augment(
     out.print(str(write_augmented.write(name, folder, variants, seed, allow_missing=allow_missing)), soft_wrap=True)
 
 
+@app.command("scenes")
+def data_scenes(
+    name: Annotated[str, typer.Argument(help="A known data set, a CSV list, a folder or annotations.")],
+    folder: Annotated[Path, typer.Argument(help="Folder for audio/ and the tables.")],
+    hours: Annotated[float, typer.Option("--hours", help="Length of all scenes together.")] = 1.0,
+    length: Annotated[float, typer.Option("--length", help="Length of a scene in seconds.")] = 60.0,
+    classes: Annotated[
+        str | None, typer.Option("--classes", help="Classes of events, e.g. dog,siren. Default: all.")
+    ] = None,
+    background: Annotated[
+        str | None,
+        typer.Option("--background", help="Classes that lie under the events, e.g. rain,wind. Default: noise."),
+    ] = None,
+    overlap: Annotated[int, typer.Option("--overlap", help="Events at once, at most.")] = 3,
+    snr: Annotated[
+        tuple[float, float], typer.Option("--snr", help="Level of events over the background in dB: from, to.")
+    ] = (-3.0, 20.0),
+    reverb: Annotated[float, typer.Option("--reverb", help="Share of the scenes that are in a room.")] = 0.5,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of all random numbers.")] = 0,
+    rate: Annotated[
+        int | None, typer.Option("--rate", help="Sample rate of the scenes in Hz. Default: that of most clips.")
+    ] = None,
+    allow_missing: AllowMissing = False,
+    debug: Debug = False,
+) -> None:
+    """Mix scenes from a data set's clips: several events at once, at known times; an interrupted run continues.
+
+    The scenes keep the folds: all recordings in a scene are of its fold. hubbub train FOLDER trains on them.
+
+    Example: hubbub data scenes esc50 scenes --hours 2 --classes dog,siren,car_horn --background rain,wind
+    """
+    from hubbub.data import write_scenes
+    from hubbub.data.scenes import SceneSettings
+
+    asked = SceneSettings(hours, length, overlap, snr, reverb, seed)
+    events, under = (
+        [one.strip() for one in (names or "").split(",") if one.strip()] for names in (classes, background)
+    )
+    table = write_scenes.write(name, folder, asked, events, under, rate, allow_missing=allow_missing)
+    out.print(str(table), soft_wrap=True)
+
+
 @app.command("features")
 def data_features(
     recipe: Annotated[str, typer.Argument(help="A recipe, whose data, audio, windows and frontend sections are used.")],

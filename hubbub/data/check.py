@@ -45,7 +45,8 @@ def check_data(name: str, settings: Sequence[str] = ()) -> DataCheck:
         sound = cache.decode_clips(clips, _RATE_HZ)
     except cache.UnreadableError as error:
         return _check(clips, error.found)  # without near-duplicates: waves are kept of data sets that are whole
-    return check_inputs(clips, sound, near_duplicates.find(sound))
+    # Scenes repeat their clips; `leaks` knows which.
+    return check_inputs(clips, sound, () if clips.mixed else near_duplicates.find(sound))
 
 
 def check_inputs(clips: Clips, inputs: Inputs, near: Sequence[NearDuplicate] = ()) -> DataCheck:
@@ -187,7 +188,7 @@ def check_leaks(recipe: Recipe) -> Audit:
     try:
         sound = arrays.load_inputs(clips, recipe)
         contents = sound.contents
-        if isinstance(sound, cache.Waves) and protocol.kind != "time":
+        if isinstance(sound, cache.Waves) and protocol.kind != "time" and not clips.mixed:
             near = near_duplicates.find(sound, list(clips.table["group"]))
     except cache.UnreadableError:
         contents = tuple(_INSPECT[clips.kind](clips)["content"])

@@ -6,7 +6,7 @@ train, such as augmented copies, else "").
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -44,7 +44,8 @@ class Clips:
     which known data set a folder was read. `kind` says what the
     paths lead to: sounds, spectrograms or images of spectrograms; `settings` are the recipe sections `audio`, `windows`
     and `frontend` that these were computed with, None if unknown. `fold_source` and `group_source` say where folds and
-    groups come from. Example: `clips.table.groupby("fold").size()`.
+    groups come from. `mixed` says of the path of a made scene which clips it was mixed from, each with its source
+    recording. Example: `clips.table.groupby("fold").size()`.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Clips:
     settings: Mapping[str, Any] | None = None
     fold_source: FoldSource = "none"
     group_source: GroupSource = "given"
+    mixed: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.table)

@@ -212,9 +212,11 @@ def _one_row_a_clip(source: str, rows: pd.DataFrame) -> tuple[pd.DataFrame, list
     places = sorted(first.values())
     table = rows.iloc[places].reindex(columns=[name for name in _FACTS if name in rows])
     table = table.assign(**{name: "" for name in _FACTS if name not in rows})[list(_FACTS)]
-    table["labels"] = [frozenset(sets["labels"][one]) for one in places]
+    held = [frozenset(sets["labels"][one]) for one in places]
     said = (sets["labels"][one] | sets["absent"][one] for one in places)
-    table["unknown"] = [frozenset(sets["unknown"][one] - own) for one, own in zip(places, said, strict=True)]
+    unknown = [frozenset(sets["unknown"][one] - own) for one, own in zip(places, said, strict=True)]
+    for column, cells in (("labels", held), ("unknown", unknown)):
+        table[column] = pd.Series(cells, index=table.index, dtype=object)
     text = (
         f"{count(again, 'row repeats', 'rows repeat')} labels that other rows of the same clip have; each counts once"
     )

@@ -27,13 +27,14 @@ class LeakError(HubbubError):
 
 
 #: What to do about a leak, by its kind.
-_ADVICE = _ONE_LABEL, _ONE_COPY, _BY_GROUP, _ORIGINALS, _OTHER_NETWORK = (
+_ADVICE = _ONE_LABEL, _ONE_COPY, _BY_GROUP, _ORIGINALS, _OTHER_NETWORK, _BY_FOLD = (
     "Where one sound has two labels, correct the wrong one.",
     "Of clips with the same sound delete all but one, or give them the same group.",
     "Split by group: hubbub train does so by itself where the data have no folds, and hubbub data split writes such a "
     "split.",
     "Keep augmented copies in the training part.",
     "Take another network: hubbub train --backbone yamnet, or --from-scratch.",
+    "Split scenes by the folds that they were made with: --set protocol.kind=kfold.",
 )
 
 
@@ -117,7 +118,7 @@ def _refuse(name: str, leaks: Sequence[_Leak]) -> NoReturn:
 
 
 def _shared(clips: Clips, where: str, a: Rows, b: Rows) -> Iterator[_Leak]:
-    """Leaks of clips and groups in both parts."""
+    """Leaks of clips, groups and sources of scenes in both parts."""
     ids, groups = clips.table["clip"].to_numpy(), clips.table["group"].to_numpy()
     twice = sorted(ids[np.intersect1d(a, b)])
     if twice:
@@ -126,6 +127,12 @@ def _shared(clips: Clips, where: str, a: Rows, b: Rows) -> Iterator[_Leak]:
     if names:
         what = f"{where} share {len(names)} source recordings or speakers ({examples(names)})"
         yield _Leak(what, frozenset({_BY_GROUP}))
+    if clips.mixed:
+        paths = clips.table["path"].to_numpy()
+        used = [{source for path in set(paths[rows]) for _, source in clips.mixed[path]} for rows in (a, b)]
+        if both := sorted(used[0] & used[1]):
+            what = f"{where} are scenes mixed from {count(len(both), 'recording')} in both ({examples(both)})"
+            yield _Leak(what, frozenset({_BY_FOLD}))
 
 
 def _identical(clips: Clips, hashes: npt.NDArray[np.str_], where: str, a: Rows, b: Rows) -> Iterator[_Leak]:

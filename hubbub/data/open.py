@@ -13,7 +13,17 @@ from hubbub.audio.decode import EXTENSIONS
 from hubbub.audio.find_files import near
 from hubbub.config.recipe import Recipe, RecipeError
 from hubbub.config.settings import as_setting
-from hubbub.data import annotations, features, grouping, layouts, manifest, recordings, text_tables, values
+from hubbub.data import (
+    annotations,
+    features,
+    grouping,
+    layouts,
+    made_scenes,
+    manifest,
+    recordings,
+    text_tables,
+    values,
+)
 from hubbub.data.annotated_clips import Asked, from_annotated_folder, from_annotations
 from hubbub.data.annotation_windows import WindowRule
 from hubbub.data.clip_lists import from_csv, from_folder
@@ -179,6 +189,9 @@ def _open_annotated(name: str, columns: dict[str, str] | None, root: str, asked:
     """The clips of an annotation table or a folder of annotated recordings; None where `name` is neither."""
     if dataset.is_hub_name(name):
         return None
+    if not columns and (scenes := made_scenes.table_in(Path(name))):
+        clips = from_annotations(scenes, None, Path(root) if root else None, asked)
+        return made_scenes.with_sources(clips, scenes, Path(root or scenes.parent)) if clips else None
     if Path(name).suffix.lower() in annotations.ENDINGS and os.path.isfile(name):
         return from_annotations(Path(name), columns, Path(root) if root else None, asked)
     return from_annotated_folder(Path(name), columns, asked) if os.path.isdir(name) else None
@@ -278,6 +291,7 @@ def _with_test(clips: Clips, test: Clips) -> Clips:
         table=pd.concat(tables, ignore_index=True),
         listed=clips.listed + test.listed,
         missing=(*clips.missing, *test.missing),
+        mixed={**clips.mixed, **test.mixed},
         notes=tuple(dict.fromkeys((*note, *clips.notes, *test.notes))),
         left_out=(*clips.left_out, *test.left_out),
         fold_source="given",

@@ -1,7 +1,7 @@
 """Which clips the network `small` has been trained on before any recipe uses it: a split with them leaks.
 
 It has learnt from all of ESC-50, with labels, and from UrbanSound8K's folds 1 to 9, without. Clips are known by their
-published names, in folders of one's own as well; copies under other names are not found.
+published names, in folders of one's own and in made scenes as well; copies under other names are not found.
 """
 
 import re
@@ -85,11 +85,13 @@ def _union(parts: Iterable[Rows]) -> Rows:
 
 
 def _known(clips: Clips, pattern: str, rows: Rows) -> dict[int, re.Match[str]]:
-    """Those of the rows whose file, or else id, has a published name, and the name."""
+    """Those of the rows whose file, or else id, has a published name, and the name; scenes are known by the clips that
+    they were mixed from."""
     table = clips.table.iloc[rows]
     found: dict[int, re.Match[str]] = {}
     for row, path, clip in zip(rows, table["path"], table["clip"], strict=True):
-        names = (re.match(pattern, Path(path).name), re.match(pattern, f"{Path(clip).name}."))
+        ids = [clip, *(used for used, _ in clips.mixed.get(path, ()))]
+        names = (re.match(pattern, Path(path).name), *(re.match(pattern, f"{Path(one).name}.") for one in ids))
         found |= {int(row): name for name in names if name}
     return found
 

@@ -26,6 +26,11 @@ def write_lists(
         raise SplitError(
             f"{clips.name} holds spectrograms, which a list cannot name. Split the sounds they were made from."
         )
+    if clips.mixed:
+        raise SplitError(
+            f"{clips.name}: scenes of one fold are mixed from the same recordings, so lists would part these. Use the "
+            "folds: hubbub train takes them as they are."
+        )
     if manifest.holds_generated_files(folder):
         raise SplitError(f"{folder} holds images or sounds that hubbub made. Write the lists to another folder.")
     if val_ratio + test_ratio >= 1:

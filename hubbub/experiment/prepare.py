@@ -176,9 +176,9 @@ def prepare(
 
 def _read(recipe: Recipe, clips: Clips) -> tuple[Inputs, list[NearDuplicate]]:
     """The decoded clips, and pairs of different groups that hold nearly the same sound. A single recording repeats
-    itself, so there is no search among its parts."""
+    itself, and scenes repeat their clips, so there is no search among these."""
     sound = arrays.load_inputs(clips, recipe)
-    if not isinstance(sound, cache.Waves) or recipe.protocol.kind == "time":
+    if not isinstance(sound, cache.Waves) or recipe.protocol.kind == "time" or clips.mixed:
         return sound, []
     return sound, near_duplicates.find(sound, list(clips.table["group"]))
 
