@@ -134,13 +134,13 @@ def from_column(
         _refuse_split_names(source, list(table.index), cells, parts, between, classes)
     findings = _always_together(parts, between) if between and not classes else []
     labels = [[name for part in own if (name := clean(part))] for own in parts]
-    return build(source, table.assign(labels=labels), classes, empty=empty, findings=findings)
+    return build(source, table.assign(labels=_cells(table, labels)), classes, empty=empty, findings=findings)
 
 
 def from_rows(table: pd.DataFrame, source: str, classes: Sequence[str] = (), empty: Empty = "refuse") -> LabelSets:
     """Label sets of a column `label` with one label a row, whatever signs are in it, and several rows a file."""
     labels = [[name] if (name := clean(cell)) else [] for cell in values.text(table["label"])]
-    return build(source, table.assign(labels=labels), classes, empty=empty)
+    return build(source, table.assign(labels=_cells(table, labels)), classes, empty=empty)
 
 
 def class_columns(table: pd.DataFrame) -> tuple[str, ...]:
@@ -174,7 +174,7 @@ def from_class_columns(table: pd.DataFrame, source: str, classes: Sequence[str] 
             )
     rows = range(len(table))
     marked = {
-        column: [[clean(name) for name in names if states[name][at] in kind] for at in rows]
+        column: _cells(table, [[clean(name) for name in names if states[name][at] in kind] for at in rows])
         for column, kind in (("labels", _PRESENT), ("unknown", _UNKNOWN), ("absent", _ABSENT))
     }
     return build(source, table.assign(**marked), names, empty="none")
@@ -216,7 +216,7 @@ def _one_row_a_clip(source: str, rows: pd.DataFrame) -> tuple[pd.DataFrame, list
     said = (sets["labels"][one] | sets["absent"][one] for one in places)
     unknown = [frozenset(sets["unknown"][one] - own) for one, own in zip(places, said, strict=True)]
     for column, cells in (("labels", held), ("unknown", unknown)):
-        table[column] = pd.Series(cells, index=table.index, dtype=object)
+        table[column] = _cells(table, cells)
     text = (
         f"{count(again, 'row repeats', 'rows repeat')} labels that other rows of the same clip have; each counts once"
     )
@@ -232,6 +232,11 @@ def _checked_names(source: str, table: pd.DataFrame) -> set[str]:
     rows = pd.Index(list(first.values()), name="row", dtype=object)
     values.clean_labels(source, pd.DataFrame({"label": list(first), "clip": list(first)}, index=rows, dtype=object))
     return set(first)
+
+
+def _cells(table: pd.DataFrame, cells: Sequence[object]) -> pd.Series:
+    """A column of lists or sets."""
+    return pd.Series(cells, index=table.index, dtype=object)
 
 
 def _flags(sets: pd.Series, classes: Sequence[str]) -> Flags:
