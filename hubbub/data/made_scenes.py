@@ -22,8 +22,8 @@ EVENTS, SCENES, SOURCES, README = "events.csv", "scenes.csv", "sources.csv", "RE
 
 def table_in(place: Path) -> Path | None:
     """The annotations of a folder of scenes, which `place` is, or whose table it is; None for all others."""
-    table = place / EVENTS if place.is_dir() else place
-    if table.name != EVENTS or not (table.parent / manifest.MANIFEST).is_file():
+    table = place / EVENTS if os.path.isdir(place) else place  # a name that is too long is no folder
+    if table.name != EVENTS or not os.path.isfile(table.parent / manifest.MANIFEST):
         return None
     facts = manifest.read_beside(table)
     if facts is None or facts["kind"] != KIND:

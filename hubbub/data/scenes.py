@@ -13,8 +13,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 from numpy.random import Generator
-from scipy.fft import irfft, next_fast_len, rfftfreq
-from scipy.signal import oaconvolve
+from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 
 from hubbub.data.synthetic import generator
 from hubbub.errors import HubbubError, count
@@ -216,7 +215,10 @@ def reverberate(wave: Wave, rate_hz: int, rt60_s: float, wet: float, rng: Genera
     times = np.arange(1, round(rt60_s * rate_hz)) / rate_hz
     tail = rng.standard_normal(len(times)) * 10 ** (-3 * times / rt60_s)
     response = np.concatenate([[np.sqrt(1 - wet)], tail * np.sqrt(wet / np.square(tail).sum())])
-    return np.asarray(oaconvolve(wave, response.astype(np.float32)), dtype=np.float32)
+    length = len(wave) + len(response) - 1
+    size = next_fast_len(length, real=True)
+    both = rfft(wave, size) * rfft(response.astype(np.float32), size)
+    return np.asarray(irfft(both, size)[:length], dtype=np.float32)
 
 
 class _Deck:
