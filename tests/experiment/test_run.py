@@ -483,7 +483,7 @@ def test_speed_is_measured_over_several_batches(trained: Path) -> None:
     for _, _, place in run_folder.cells(trained):
         speed = read_json(place / "metrics_throughput.json")
         assert speed["batches"] >= 3 and speed["segments"] == 32 * speed["batches"]
-        assert speed["segments"] > 0.5 * speed["segments_per_second"], "about a second of work"
+        assert speed["segments"] > 0.15 * speed["segments_per_second"], "about a third of a second of work"
 
 
 @pytest.mark.slow
