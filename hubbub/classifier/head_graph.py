@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["OPSET", "head_graph"]
 
 OPSET = 20
-ONE = np.ones(1, np.float32)
+_ONE = np.ones(1, np.float32)
 #: The version of the file format that came with it (https://onnx.ai/onnx/intro/concepts.html#what-is-an-opset-version).
 _FORMAT = 9
 
@@ -41,6 +41,7 @@ def head_graph(arrays: Mapping[str, npt.NDArray[np.float32]], compress: bool, *,
 
     sizes = {EMBEDDINGS: len(arrays["mean"]) // (2 if twice else 1), LOGITS: len(arrays[f"bias{layers - 1}"])}
     given, found = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", n]) for name, n in sizes.items())
-    constants = [numpy_helper.from_array(array, name) for name, array in {**arrays, "one": ONE}.items()]
+    held = {**arrays, "one": _ONE} if compress else arrays
+    constants = [numpy_helper.from_array(array, name) for name, array in held.items()]
     graph = helper.make_graph(nodes, "head", [given], [found], constants)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=_FORMAT)

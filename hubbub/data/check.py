@@ -188,8 +188,7 @@ def check_leaks(recipe: Recipe) -> Audit:
     try:
         sound = arrays.load_inputs(clips, recipe)
         contents = sound.contents
-        if isinstance(sound, cache.Waves) and protocol.kind != "time" and not clips.mixed:
-            near = near_duplicates.find(sound, list(clips.table["group"]))
+        near = near_duplicates.between_groups(clips, sound, protocol.kind)
     except cache.UnreadableError:
         contents = tuple(_INSPECT[clips.kind](clips)["content"])
     if protocol.kind in JOINED:

@@ -17,11 +17,12 @@ import numpy.typing as npt
 from hubbub.data.cache import Waves
 from hubbub.data.clips import Clips
 from hubbub.data.fingerprints import Fingerprints, Narrow, fingerprint, narrow_of
+from hubbub.data.inputs import Inputs
 from hubbub.data.recordings import DisjointSets
 from hubbub.errors import examples
 from hubbub.runtime.processes import cores
 
-__all__ = ["NearDuplicate", "find", "join_groups"]
+__all__ = ["NearDuplicate", "between_groups", "find", "join_groups"]
 
 Array = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
@@ -88,6 +89,17 @@ def find(sound: Waves, groups: Sequence[str] = ()) -> list[NearDuplicate]:
         confirmed = pool.map(lambda candidate: _confirm(sound, candidate), candidates)
         pairs = [pair for pair in (*identical, *confirmed) if pair and named[pair.first] != named[pair.second]]
     return sorted(pairs, key=lambda pair: (pair.first, pair.second))
+
+
+def between_groups(clips: Clips, sound: Inputs, protocol: str) -> list[NearDuplicate]:
+    """Near-duplicates of different groups, which a split of this protocol might part; none among pictures.
+
+    A single recording (`time`) repeats itself, and scenes repeat their clips, so there is no search among these; which
+    scenes share a source is known to `leaks`.
+    """
+    if not isinstance(sound, Waves) or protocol == "time" or clips.mixed:
+        return []
+    return find(sound, list(clips.table["group"]))
 
 
 def _identical(sound: Waves) -> tuple[list[NearDuplicate], Rows]:

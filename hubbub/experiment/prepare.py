@@ -175,12 +175,9 @@ def prepare(
 
 
 def _read(recipe: Recipe, clips: Clips) -> tuple[Inputs, list[NearDuplicate]]:
-    """The decoded clips, and pairs of different groups that hold nearly the same sound. A single recording repeats
-    itself, and scenes repeat their clips, so there is no search among these."""
+    """The decoded clips, and pairs of different groups that hold nearly the same sound."""
     sound = arrays.load_inputs(clips, recipe)
-    if not isinstance(sound, cache.Waves) or recipe.protocol.kind == "time" or clips.mixed:
-        return sound, []
-    return sound, near_duplicates.find(sound, list(clips.table["group"]))
+    return sound, near_duplicates.between_groups(clips, sound, recipe.protocol.kind)
 
 
 def _load_weights(

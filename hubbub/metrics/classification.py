@@ -20,6 +20,7 @@ __all__ = [
     "Calibration",
     "MetricsError",
     "aggregate",
+    "auc",
     "averages",
     "calibration",
     "confusion",
@@ -86,7 +87,7 @@ def per_class(targets: Targets, scores: npt.NDArray[Any]) -> dict[str, Array]:
     matrix = confusion(targets, scores)
     support = matrix.sum(axis=1)
     table = rates(np.diagonal(matrix), support, matrix.sum(axis=0)) | {"support": support}
-    areas = [_auc(targets == k, scores[:, k]) for k in range(scores.shape[1])]
+    areas = [auc(targets == k, scores[:, k]) for k in range(scores.shape[1])]
     return table | {"roc_auc": np.array(areas)}
 
 
@@ -144,7 +145,7 @@ def detection(known: npt.NDArray[Any], unknown: npt.NDArray[Any]) -> dict[str, f
         raise MetricsError(f"{len(known)} known and {len(unknown)} unknown: there must be some of both.")
     hits, scores = np.arange(len(known) + len(unknown)) < len(known), np.append(known, unknown)
     false, true = roc_curve(hits, scores)
-    return {"auroc": _auc(hits, scores), "fpr95": float(false[np.argmax(true >= KNOWN_SHARE)])}
+    return {"auroc": auc(hits, scores), "fpr95": float(false[np.argmax(true >= KNOWN_SHARE)])}
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,7 @@ def calibration(targets: Targets, scores: npt.NDArray[Any], bins: int = 15) -> C
     return Calibration(confidence, accuracy, count, float(error))
 
 
-def _auc(hits: npt.NDArray[np.bool_], scores: npt.NDArray[Any]) -> float:
+def auc(hits: npt.NDArray[np.bool_], scores: npt.NDArray[Any]) -> float:
     """Area under the ROC curve; NaN where one side is empty.
 
     The share of (positive, negative) pairs in the right order, ties counted half (Mann-Whitney).
@@ -190,7 +191,7 @@ def _auc(hits: npt.NDArray[np.bool_], scores: npt.NDArray[Any]) -> float:
 
 def roc_auc(targets: Targets, scores: npt.NDArray[Any]) -> float:
     """Macro one-against-rest AUC; NaN where no class has examples on both sides."""
-    areas = [area for k in np.unique(targets) if np.isfinite(area := _auc(targets == k, scores[:, k]))]
+    areas = [area for k in np.unique(targets) if np.isfinite(area := auc(targets == k, scores[:, k]))]
     return float(np.mean(areas)) if areas else float("nan")
 
 

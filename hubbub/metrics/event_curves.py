@@ -68,7 +68,7 @@ class Curve:
     @property
     def f1(self) -> Array:
         """F1 at each threshold; 0 if there is nothing true and nothing found."""
-        return f1_of(self.hits, self.false, self.true)
+        return share(2 * self.hits, self.hits + self.false + self.true)
 
     @property
     def false_an_hour(self) -> Array:
@@ -177,11 +177,6 @@ def best_f1(changes: Changes, weights: Int | None = None) -> Array:
     """
     curves = [changes.curve(label, weights) for label in changes.labels]
     return np.array([curve.best_f1 if curve.true else np.nan for curve in curves])
-
-
-def f1_of(hits: Int, false: Int, true: int) -> Array:
-    """F1 of hits, false alarms and the number of what is true; 0 if there is nothing."""
-    return share(2 * hits, hits + false + true)
 
 
 def _summed(changes: Int, lasts: Int) -> Int:
