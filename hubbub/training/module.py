@@ -145,7 +145,10 @@ class Training(lightning.LightningModule):
         rows, share = batch
         entropy = [self.seed, self.current_epoch, index, self.global_rank]
         step_seed = int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1)
-        torch.manual_seed(step_seed)  # for dropout
+        # For dropout. torch.manual_seed takes milliseconds: it notes a stack for each kind of device that is not in use.
+        torch.default_generator.manual_seed(step_seed)
+        if self.device.type != "cpu":
+            getattr(torch, self.device.type).manual_seed(step_seed)
         generator = torch.Generator(self.device if self.device.type == "cuda" else "cpu").manual_seed(step_seed)
         inputs = self.train_source.fetch(rows, generator)
         embeddings, targets = self._forward(inputs, self._targets(rows), generator)
