@@ -40,7 +40,16 @@ if TYPE_CHECKING:
     from hubbub.report.results import Summary
 
 __all__ = [
-    *("bench", "exit_if_failed", "print_overview", "print_places", "print_results", "print_summary", "print_tables"),
+    *(
+        "bench",
+        "exit_if_failed",
+        "print_overview",
+        "print_places",
+        "print_results",
+        "print_summary",
+        "print_table",
+        "print_tables",
+    ),
     "run_grid",
 ]
 
@@ -212,7 +221,7 @@ def print_overview(folders: Sequence[Path]) -> None:
         )
         for name, one in summaries.items()
     ]
-    _print_table(
+    print_table(
         "accuracy and macro-F1 of clips, accuracy of segments", ("run", "clips", "95 %", "F1", "segm.", "min"), rows
     )
     to_read: dict[str, list[str]] = {}
@@ -264,7 +273,7 @@ def print_tables(summary: "Summary") -> None:
             figure = summary.level(level).figure(metric)
             values = (figure.mean, *(getattr(figure, key) for key in spreads.values()), figure.pooled)
             figures.append((name, *map(_number, values), _interval(figure.ci95)))
-        _print_table(f"{level}s, all folds", (f"{level} figure", "mean", *spreads, "pooled", "95 %"), figures)
+        print_table(f"{level}s, all folds", (f"{level} figure", "mean", *spreads, "pooled", "95 %"), figures)
     if summary.classes:
         heads = ("class", "clips", "recordings", "F1", "recall", "95 % of recall")
         rows = [
@@ -278,17 +287,17 @@ def print_tables(summary: "Summary") -> None:
             )
             for one in summary.classes
         ]
-        _print_table("classes, clips of all test folds", heads, rows)
+        print_table("classes, clips of all test folds", heads, rows)
     frame = fold_table(summary)
     cells = [
         tuple(_number(value) if isinstance(value, float) else str(value) for value in row)
         for row in frame.itertuples(index=False)
     ]
     cell_heads = ("test fold", "seed", "clip acc.", "clip F1", "segm. acc.", "segm. F1")
-    _print_table("test folds and seeds", cell_heads, cells)
+    print_table("test folds and seeds", cell_heads, cells)
 
 
-def _print_table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def print_table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Prints a table whose first column alone may wrap."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
     for number, head in enumerate(heads):

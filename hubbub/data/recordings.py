@@ -16,7 +16,7 @@ from hubbub.audio import decode
 from hubbub.data.values import ClipsError, describe_rows
 from hubbub.errors import HubbubError, count, examples
 
-__all__ = ["DisjointSets", "groups", "identity", "recordings", "within_files", "without_ending"]
+__all__ = ["DisjointSets", "groups", "identity", "recordings", "sound_seconds", "within_files", "without_ending"]
 
 #: Annotations are rounded: an end up to this much [s] after the file's end is accepted without a note.
 ROUNDED_S = 0.05
@@ -103,7 +103,7 @@ def within_files(name: str, table: pd.DataFrame) -> tuple[str, ...]:
     Raises `ClipsError` naming the rows without sound: start after the file's end, or end before start.
     """
     timed = np.flatnonzero(table[["start", "end"]].notna().any(axis=1)).tolist()
-    lengths = {path: _seconds(path) for path in dict.fromkeys(table["path"].iloc[timed])}
+    lengths = {path: sound_seconds(path) for path in dict.fromkeys(table["path"].iloc[timed])}
     wrong, late = [], []
     spans = list(zip(table["start"], table["end"], table["path"], strict=True))
     for at in timed:
@@ -126,7 +126,7 @@ def within_files(name: str, table: pd.DataFrame) -> tuple[str, ...]:
     return (f"{note} ({describe_rows(table, late)})",) if late else ()
 
 
-def _seconds(path: str) -> float | None:
+def sound_seconds(path: str) -> float | None:
     """A file's length by its header; None if unknown, which decoding then reports."""
     try:
         with decode.open_sound(path) as sound:

@@ -31,7 +31,7 @@ from hubbub.report.summary import (
 from hubbub.runtime import files
 from hubbub.runtime.escape import escape_cell, escape_control
 
-__all__ = ["render", "split_tag", "write_page"]
+__all__ = ["Plot", "embedded_plot", "render", "split_tag", "write_page"]
 
 #: CSS pixels per inch.
 CSS_DPI = 96
@@ -191,7 +191,7 @@ def _plots(
             f"Learning curves of {len(trained)} trainings: losses and validation figures over the epochs; "
             f"epochs {min(chosen)} to {max(chosen)} were chosen."
         )
-    return {name: _plot(place, alts[name]) if name in alts else None for name, place in places.items()}
+    return {name: embedded_plot(place, alts[name]) if name in alts else None for name, place in places.items()}
 
 
 def _samples(folder: Path) -> Iterator[dict[str, Any]]:
@@ -210,8 +210,8 @@ def _sample(folder: Path, sample: dict[str, Any]) -> dict[str, Any]:
         {"part": ""}
         | sample
         | {
-            "spectrogram": _plot(spectrogram, f"Spectrogram of {sample['clip']}, a clip of {truth}"),
-            "gradcam": _plot(gradcam, f"{method}: the parts of that spectrogram that speak for {decided}"),
+            "spectrogram": embedded_plot(spectrogram, f"Spectrogram of {sample['clip']}, a clip of {truth}"),
+            "gradcam": embedded_plot(gradcam, f"{method}: the parts of that spectrogram that speak for {decided}"),
             "sound": None if sound is None else _uri(sound),
         }
     )
@@ -224,7 +224,8 @@ def _inside(folder: Path, name: str | None) -> Path | None:
     return folder / name
 
 
-def _plot(path: Path, alt: str) -> Plot:
+def embedded_plot(path: Path, alt: str) -> Plot:
+    """A PNG file as the page holds it."""
     with path.open("rb") as file:
         width, height = struct.unpack(">16x2I", file.read(24))  # a PNG's header
     return Plot(_uri(path), alt, round(width * CSS_DPI / plots.DPI), round(height * CSS_DPI / plots.DPI))

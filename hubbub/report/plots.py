@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["DPI", "FEW", "confusion", "curves", "explained", "heatmap", "importance",
-           "learning_curve", "network_input", "rates", "reliability", "roc", "search", "spectrogram"]  # fmt: skip
+           "learning_curve", "network_input", "new_figure", "rates", "reliability", "roc", "save_figure", "search",
+           "short_name", "spectrogram"]  # fmt: skip
 
 Scores = npt.NDArray[np.float32]
 Targets = npt.NDArray[np.int64]
@@ -52,9 +53,9 @@ def confusion(
     counts = classification.confusion(targets, scores)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     shade = shares if normalised else counts / max(counts.max(), 1)
-    names = [_short(label) for label in labels]
+    names = [short_name(label) for label in labels]
     side = CELL * len(labels) + 0.6 + 0.065 * max(map(len, names))
-    figure, axes = _figure(side, side)
+    figure, axes = new_figure(side, side)
     axes.imshow(np.ma.masked_equal(shade, 0), cmap="Blues", vmin=0, vmax=1, zorder=1)
     axes.grid(color="0.92", lw=0.6, zorder=0)  # leads the eye from a name to its cells
     axes.set_axisbelow(True)
@@ -66,12 +67,12 @@ def confusion(
         colour = "white" if shade[row, column] > EVEN else "black"
         text = f"{100 * shares[row, column]:.0f}" if normalised else str(counts[row, column])
         axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=TINY, in_layout=False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def roc(targets: Targets, scores: Scores, labels: tuple[str, ...], path: Path) -> None:
     """ROC curve of each class against the rest, and their mean; with many classes, only the weakest in colour."""
-    figure, axes = _figure(5, 5)
+    figure, axes = new_figure(5, 5)
     areas = classification.per_class(targets, scores)["roc_auc"]
     known = [int(k) for k in np.argsort(areas) if np.isfinite(areas[k])]
     shown = set(known if len(known) <= FEW else known[:WEAKEST])
@@ -79,7 +80,7 @@ def roc(targets: Targets, scores: Scores, labels: tuple[str, ...], path: Path) -
         false, true = classification.roc_curve(targets == k, scores[:, k])
         if k in shown:
             line = {"color": COLOURS[place % 6], "linestyle": "--" if place >= 6 else "-", "lw": 1.3, "zorder": 3}
-            axes.plot(false, true, label=_plain(f"{_short(labels[k])} {areas[k]:.3f}"), **line)
+            axes.plot(false, true, label=_plain(f"{short_name(labels[k])} {areas[k]:.3f}"), **line)
         else:
             axes.plot(false, true, color=FAINT, lw=0.6)
     if known:
@@ -89,12 +90,12 @@ def roc(targets: Targets, scores: Scores, labels: tuple[str, ...], path: Path) -
         axes.legend(fontsize=SMALL, loc="lower right", frameon=False, title=title, title_fontsize=SMALL)
     axes.plot([0, 1], [0, 1], color="0.5", linestyle=":", lw=1)
     axes.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(-0.01, 1), ylim=(0, 1.01))
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def reliability(levels: Mapping[str, Calibration], path: Path) -> None:
     """Reliability diagram: accuracy at each confidence, and below it the share of decisions."""
-    figure, (above, below) = _figure(5, 5, rows=2, height_ratios=(4, 1), sharex=True)
+    figure, (above, below) = new_figure(5, 5, rows=2, height_ratios=(4, 1), sharex=True)
     above.plot([0, 1], [0, 1], color="0.5", linestyle=":", lw=1, label="perfect calibration")
     for (level, found), colour, marker in zip(levels.items(), COLOURS, ("o", "s"), strict=False):
         some = found.count > 0
@@ -113,7 +114,7 @@ def reliability(levels: Mapping[str, Calibration], path: Path) -> None:
     above.set(ylabel="accuracy", xlim=(0, 1.01), ylim=(-0.02, 1.03))
     above.legend(fontsize=SMALL, loc="upper left", frameon=False)
     below.set(xlabel="confidence: the decided class's score", ylabel="share", ylim=(0, None))
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def curves(histories: Sequence[pd.DataFrame], chosen: Sequence[int], path: Path) -> None:
@@ -126,7 +127,7 @@ def curves(histories: Sequence[pd.DataFrame], chosen: Sequence[int], path: Path)
     losses = [column for column in columns if column.endswith("loss")]
     panels = {"cross-entropy": losses, "segments": [c for c in columns if c not in losses]}
     panels = {title: shown for title, shown in panels.items() if shown}
-    figure, places = _figure(4 * len(panels), 3.2, columns=len(panels))
+    figure, places = new_figure(4 * len(panels), 3.2, columns=len(panels))
     colours = dict(zip(columns, COLOURS, strict=False))
     epochs = f"epoch {chosen[0]}" if len(set(chosen)) == 1 else f"epochs {min(chosen)} to {max(chosen)}"
     for axes, (title, shown) in zip(np.atleast_1d(places), panels.items(), strict=True):
@@ -143,12 +144,12 @@ def curves(histories: Sequence[pd.DataFrame], chosen: Sequence[int], path: Path)
         _title(axes, title)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(fontsize=SMALL, frameon=False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def learning_curve(curve: pd.DataFrame, path: Path) -> None:
     """Validation accuracy against the number of training recordings: each fold as a thin line, and their mean."""
-    figure, axes = _figure(5, 3.2)
+    figure, axes = new_figure(5, 3.2)
     folds = [rows for _, rows in curve.groupby("fold", sort=False)]
     for rows in folds if len(folds) > 1 else ():
         axes.plot(rows["recordings"], rows["clip_accuracy"], color=FAINT, lw=1)
@@ -160,12 +161,12 @@ def learning_curve(curve: pd.DataFrame, path: Path) -> None:
         axes.set_xticks(sizes, labels=[f"{size:,.0f}" for size in sizes])
         axes.minorticks_off()
     axes.set(xlabel="training recordings", ylabel="validation accuracy")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def search(values: Places, complete: npt.NDArray[np.bool_], smaller: bool, name: str, path: Path) -> None:
     """The value of each trial, and the best so far. Trials not `complete` were stopped early; NaN failed."""
-    figure, axes = _figure(6, 3.2)
+    figure, axes = new_figure(6, 3.2)
     number = np.arange(len(values))
     best = (np.fmin if smaller else np.fmax).accumulate(np.where(complete, values, np.nan))
     axes.scatter(number[complete], values[complete], color=COLOURS[0], s=16, label="trial", zorder=3)
@@ -175,24 +176,24 @@ def search(values: Places, complete: npt.NDArray[np.bool_], smaller: bool, name:
     axes.set(xlabel="trial", ylabel=name.replace("_", " "))
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(fontsize=SMALL, frameon=False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def importance(shares: Mapping[str, float], path: Path) -> None:
     """The importance of each searched setting as bars; the shares sum to 1."""
     names = sorted(shares, key=lambda name: shares[name])
-    figure, axes = _figure(6, 0.9 + 0.28 * len(names))
+    figure, axes = new_figure(6, 0.9 + 0.28 * len(names))
     bars = axes.barh(range(len(names)), [shares[name] for name in names], color=COLOURS[0])
     axes.bar_label(bars, fmt="{:.2f}", fontsize=SMALL, padding=2, color=INK)
     axes.set(xlabel="share of importance", yticks=range(len(names)))
-    axes.set_yticklabels([_short(name) for name in names], parse_math=False)
+    axes.set_yticklabels([short_name(name) for name in names], parse_math=False)
     axes.margins(x=0.12)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def rates(table: pd.DataFrame, suggested: float | None, path: Path) -> None:
     """A learning-rate range test: columns `learning_rate`, `loss`, `smoothed`; a line at the suggested rate."""
-    figure, axes = _figure(6, 3.4)
+    figure, axes = new_figure(6, 3.4)
     axes.plot(table["learning_rate"], table["loss"], color=FAINT, lw=0.8, label="loss of a step")
     axes.plot(table["learning_rate"], table["smoothed"], color=COLOURS[0], lw=1.8, label="smoothed")
     if suggested:
@@ -201,36 +202,37 @@ def rates(table: pd.DataFrame, suggested: float | None, path: Path) -> None:
     margin = max(high - low, 1e-3)
     axes.set(xscale="log", xlabel="learning rate", ylabel="cross-entropy", ylim=(low - margin, high + margin))
     axes.legend(fontsize=SMALL, frameon=False, loc="lower left")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def spectrogram(decibels: Scores, times: Places, hz: Places, path: Path) -> None:
     """A spectrogram in decibels `[bins, frames]`, at `times` [s] and `hz`, as a small PNG."""
-    figure, axes = _figure(4.5, 2.6)
+    figure, axes = new_figure(4.5, 2.6)
     image = _on_mels(axes, decibels, times, hz, cmap="magma", vmin=-SHOWN_DB, vmax=0)
     _bar(axes, image, "dB")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def heatmap(decibels: Scores, heat: Scores, times: Places, hz: Places, path: Path, title: str = "") -> None:
     """A saliency map from 0 to 1 `[bins, frames]` over its grey spectrogram, as a small PNG."""
-    figure, axes = _figure(4.5, 2.6)
+    figure, axes = new_figure(4.5, 2.6)
     _bar(axes, _heat(axes, decibels, heat, times, hz), "importance")
     _title(axes, title)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def explained(decibels: Scores, heat: Scores, times: Places, hz: Places, title: str, path: Path) -> None:
     """A spectrogram, and beside it the saliency map of a decision, as a PNG."""
-    figure, (left, right) = _figure(9, 3.2, columns=2)
+    figure, (left, right) = new_figure(9, 3.2, columns=2)
     image = _on_mels(left, decibels, times, hz, cmap="magma", vmin=-SHOWN_DB, vmax=0)
     _bar(left, image, "dB")
     _bar(right, _heat(right, decibels, heat, times, hz), "importance")
     figure.suptitle(title, fontsize=FONT, color=INK, parse_math=False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
-def _short(label: str) -> str:
+def short_name(label: str) -> str:
+    """A class name on one line, cut where it is long."""
     label = single_line(escape_control(label))
     return label if len(label) <= LONGEST_NAME else label[: LONGEST_NAME - 1] + "…"
 
@@ -245,13 +247,13 @@ def network_input(shown: Scores, path: Path, heat: Scores | None = None) -> None
 
     `heat` is a saliency map from 0 to 1 `[F, W]` over it.
     """
-    figure, axes = _figure(4.5, 2.6)
+    figure, axes = new_figure(4.5, 2.6)
     axes.set_axis_off()
     grey = shown.mean(axis=0) if shown.ndim == 3 and heat is not None else shown
     axes.imshow(grey if grey.ndim == 2 else grey.transpose(1, 2, 0), origin="lower", aspect="auto", cmap="gray")
     if heat is not None:
         axes.imshow(heat, origin="lower", aspect="auto", cmap=HEAT, vmin=0, vmax=1, alpha=0.85 * heat)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _heat(axes: Any, decibels: Scores, heat: Scores, times: Places, hz: Places) -> Any:
@@ -279,7 +281,8 @@ def _on_mels(axes: Any, values: Scores, times: Places, hz: Places, **style: Any)
     return image
 
 
-def _figure(width: float, height: float, rows: int = 1, columns: int = 1, **layout: Any) -> tuple["Figure", Any]:
+def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **layout: Any) -> tuple["Figure", Any]:
+    """A figure of that size [in] and its axes, in the style of all plots."""
     # matplotlib's object interface has no global state: it works in any thread and without a display.
     from matplotlib.figure import Figure
 
@@ -309,7 +312,7 @@ def _bar(axes: "Axes", colours: Any, label: str) -> None:
     bar.outline.set_visible(False)
 
 
-def _save(figure: "Figure", path: Path) -> None:
+def save_figure(figure: "Figure", path: Path) -> None:
     """Writes a PNG of 256 colours: it looks the same at a third of the size, and pages embed it."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image

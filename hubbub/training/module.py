@@ -145,7 +145,7 @@ class Training(lightning.LightningModule):
         rows, share = batch
         entropy = [self.seed, self.current_epoch, index, self.global_rank]
         step_seed = int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1)
-        # For dropout. torch.manual_seed takes milliseconds: it notes a stack for each kind of device that is not in use.
+        # For dropout. torch.manual_seed takes milliseconds: it notes a stack for every kind of device that is not used.
         torch.default_generator.manual_seed(step_seed)
         if self.device.type != "cpu":
             getattr(torch, self.device.type).manual_seed(step_seed)
