@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hubbub.experiment.bench import bench
     from hubbub.experiment.own import train
     from hubbub.experiment.score import score
+    from hubbub.experiment.score_events import score_events
     from hubbub.inference.explain import explain
     from hubbub.inference.stream import Stream
     from hubbub.inference.table import classify
@@ -36,6 +37,7 @@ __all__ = [
     "explain",
     "load",
     "score",
+    "score_events",
     "train",
 ]
 
@@ -51,6 +53,7 @@ _MODULES = {
     "explain": "hubbub.inference.explain",
     "load": "hubbub.classifier.load",
     "score": "hubbub.experiment.score",
+    "score_events": "hubbub.experiment.score_events",
     "train": "hubbub.experiment.own",
 }
 

@@ -25,6 +25,9 @@ from hubbub.errors import count, did_you_mean, examples
 
 __all__ = ["from_csv", "from_folder", "seconds", "split_columns"]
 
+#: A time with hours: two parts alone may be hours and minutes, or minutes and seconds.
+_CLOCK = re.compile(r"(?P<hours>\d{1,3}):(?P<minutes>[0-5]\d):(?P<seconds>[0-5]\d([.,]\d+)?)")
+
 
 def from_csv(
     file: Path,
@@ -132,16 +135,21 @@ def split_columns(rows: pd.DataFrame) -> dict[str, dict[str, str]]:
 
 
 def seconds(file: Path, column: pd.Series) -> pd.Series:
-    """Text -> seconds; empty cells become NaN."""
+    """Text, numbers or `hours:minutes:seconds` -> seconds; empty cells become NaN. Raises `ClipsError`."""
     cells = [clean(cell) for cell in values.text(column)]
     if not any("." in cell for cell in cells):  # a comma is a decimal point in most of Europe
         cells = [re.sub(r"^([+-]?\d+),(\d+)$", r"\1.\2", cell) for cell in cells]
+    clocks = [_CLOCK.fullmatch(cell) for cell in cells]
+    cells = [
+        str(3600 * int(at["hours"]) + 60 * int(at["minutes"]) + float(at["seconds"].replace(",", "."))) if at else cell
+        for cell, at in zip(cells, clocks, strict=True)
+    ]
     found = pd.to_numeric(pd.Series(cells, index=column.index, dtype=object), errors="coerce")
     odd = [row for row, cell in zip(column.index, cells, strict=True) if cell and pd.isna(found[row])]
     if odd:
         raise ClipsError(
-            f"{file}: the {column.name} '{column[odd[0]]}' is not a number of seconds. Write 1.5, or nothing, in "
-            f"row {odd[0]}."
+            f"{file}: the {column.name} '{column[odd[0]]}' is not a number of seconds. Write 1.5, or 0:00:01.5 "
+            f"(hours, minutes and seconds), or nothing, in row {odd[0]}."
         )
     return found.astype(float)
 

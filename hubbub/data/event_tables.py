@@ -110,7 +110,11 @@ def read_events(path: Path, *, with_sounds: bool = True) -> EventTables:
                 seconds[_relative(place, base)] = length
     if not events:
         raise ClipsError(f"{path} holds no table of events. Give tables with the columns file, start, end and label.")
-    joined = {name: _joined(rows) for name, rows in events.items()}
+    cut = {
+        name: [event._replace(end=min(event.end, seconds.get(name, np.inf))) for event in rows]
+        for name, rows in events.items()
+    }
+    joined = {name: _joined(rows) for name, rows in cut.items()}
     if fewer := sum(map(len, events.values())) - sum(map(len, joined.values())):
         notes.append(
             f"OVERLAPS JOINED: {count(fewer, 'event overlaps', 'events overlap')} another of its class in the same "

@@ -69,10 +69,10 @@ def class_table(summary: EventSummary) -> Table:
             texts += ["-" if best is None else f"{best:.3f}", "-" if at is None else f"{at:.3f}"]
         counts = (own.hits + own.missed, own.hits, own.missed, own.false)
         rows.append((own.label, *(f"{number:,}" for number in counts), *texts))
-    heads = ("class", "events", "hits", "missed", "false", *(f"F1, {name}s" for name in DEFINITIONS))
+    heads = ("class", "events", "hits", "missed", "false", *(f"F1, {NAMES[name]}" for name in DEFINITIONS))
     if summary.threshold is not None:
-        heads = (*heads, "best F1", "at score")
-    return Table("The weakest first; counts are of events whose onset and offset are near", heads, rows)
+        heads = (*heads, "best F1, onsets", "at score")
+    return Table("The weakest first; counts are by onsets", heads, rows)
 
 
 def psds_in_words(summary: EventSummary) -> str:

@@ -40,7 +40,7 @@ def lanes(recordings: Sequence[Lane], labels: Sequence[str], path: Path) -> None
         WIDTH, 0.35 + sum(heights), len(recordings), 1, squeeze=False, gridspec_kw={"height_ratios": heights}
     )
     for one, classes, place in zip(recordings, shown, axes[:, 0], strict=True):
-        for events, colour, low in ((one.true, TRUE, 0.05), (one.found, FOUND, -0.37)):
+        for events, colour, low in ((one.true, TRUE, -0.37), (one.found, FOUND, 0.05)):
             for event in events:
                 at = classes.index(event.label)
                 place.broken_barh([(event.start, event.end - event.start)], (at + low, 0.32), color=colour, lw=0)
@@ -51,8 +51,8 @@ def lanes(recordings: Sequence[Lane], labels: Sequence[str], path: Path) -> None
         place.set_xlim(0, one.seconds or max(ends))
         place.tick_params(axis="y", length=0)
     axes[-1, 0].set_xlabel("seconds")
-    handles = [axes[0, 0].barh([0], [0], color=colour) for colour in (FOUND, TRUE)]
-    figure.legend(handles, ("found", "true"), loc="outside upper right", ncols=2, fontsize=SMALL, frameon=False)
+    handles = [axes[0, 0].barh([0], [0], color=colour) for colour in (TRUE, FOUND)]
+    figure.legend(handles, ("true", "found"), loc="outside upper right", ncols=2, fontsize=SMALL, frameon=False)
     save_figure(figure, path)
 
 

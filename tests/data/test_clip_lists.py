@@ -181,6 +181,12 @@ def test_several_clips_of_one_file(listed: Callable[..., Path]) -> None:
     np.testing.assert_array_equal(clips.table["end"], [0.05, 0.1, np.nan])
 
 
+def test_times_with_hours_are_read(listed: Callable[..., Path]) -> None:
+    clips = from_csv(listed("path;label;start;end", "a.wav;dog;0:00:00,05;0:00:00.1", "b.wav;dog;;"))
+    np.testing.assert_allclose(clips.table["start"], [0.05, np.nan])
+    np.testing.assert_allclose(clips.table["end"], [0.1, np.nan])
+
+
 def test_a_start_that_is_not_a_number_is_refused(listed: Callable[..., Path]) -> None:
     """Read as nothing, it would make the whole file of a part."""
     with pytest.raises(ClipsError, match=r"the start '0:05' is not a number of seconds\. Write 1\.5"):
