@@ -79,6 +79,8 @@ def read_events(path: Path, *, with_sounds: bool = True) -> EventTables:
     Overlapping events of a class in a recording become one. Raises `ClipsError` where a file is no annotation table, a
     recording is annotated twice or in parts alone, and for times that are not within it.
     """
+    if not path.exists():
+        raise ClipsError(f"{path} is not there. Name a table of events, or a folder of them.")
     base = path if path.is_dir() else path.parent
     sounds = Sounds(base) if with_sounds else None
     names = search(path, annotations.ENDINGS).files if path.is_dir() else [str(path)]

@@ -72,6 +72,11 @@ def test_a_table_without_sense_is_refused(tmp_path: Path, lines: tuple[str, ...]
         read_events(rows(tmp_path / "t.csv", *lines))
 
 
+def test_a_table_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ClipsError, match="is not there"):
+        read_events(tmp_path / "truth.csv")
+
+
 def test_a_recording_with_two_tables_is_refused(tmp_path: Path) -> None:
     sounds(tmp_path, "a.wav", seconds=3.0)
     rows(tmp_path / "a.txt", "0.5\t1.25\tdog")
