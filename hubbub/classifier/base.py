@@ -29,7 +29,7 @@ Doubles = npt.NDArray[np.float64]
 #: The endings of files that are spectrograms, or images of them.
 PRECOMPUTED = (*image_files.EXTENSIONS, ".npy")
 #: Classes that `repr` names.
-SHOWN = 10
+SAID, SHOWN = ("trained_on", "evaluated", "events"), 10
 #: The folder in a run folder that holds the saved classifier.
 SAVED_IN = "classifier"
 
@@ -97,7 +97,7 @@ class Classifier(ABC):
         lines = [
             f"{type(self).__name__} of {len(self.labels)} classes: {shown}",
             f"{network}; segments of {window:.2f} s every {hop:.2f} s at {self.rate_hz} Hz",
-            *(f"{name.replace('_', ' ')}: {card[name]}" for name in ("trained_on", "evaluated") if card.get(name)),
+            *(f"{name.replace('_', ' ')}: {card[name]}" for name in SAID if card.get(name)),
             *(f"caveat: {caveat}" for caveat in card.get("not_comparable", ())),
         ]
         return "\n  ".join(lines)

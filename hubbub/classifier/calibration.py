@@ -19,7 +19,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from hubbub.classifier import pooling
+from hubbub.classifier import event_thresholds, pooling
+from hubbub.config.sections import Evaluate
 from hubbub.metrics import classification
 
 __all__ = [
@@ -43,12 +44,14 @@ _TOLERANCE = 1e-5
 class Confidence:
     """The temperatures of segments and of clips, and the threshold that the familiarity of a known clip reaches, all
     fitted on validation clips; None where there were none. `typicality_weight` is what typicality counts beside the
-    largest probability, None where it does not."""
+    largest probability, None where it does not. `events` is the score that an event of each class reaches, None where
+    the recipe asks for none (`event_thresholds`)."""
 
     segment: float = 1.0
     clip: float = 1.0
     threshold: float | None = None
     typicality_weight: float | None = None
+    events: tuple[float, ...] | None = None
 
 
 def fit(
@@ -56,28 +59,31 @@ def fit(
     by_segment: Scores,
     by_clip: Scores,
     offsets: npt.ArrayLike,
-    how: Unknown,
+    evaluate: Evaluate,
+    segment_s: float,
     typicality: Array | None = None,
 ) -> Confidence:
-    """Temperatures and threshold from clips `[C]` that the classifier was not trained on.
+    """Temperatures and thresholds from clips `[C]` that the classifier was not trained on.
 
     `by_clip` `[C, K]` are their probabilities, `by_segment` `[S, K]` those of their segments, which start at `offsets`
-    `[C]`; none is calibrated yet. `distance` needs the segments' `typicality` `[S]` too (NaN: digital silence). It is
-    weighted so that it spreads as the largest probabilities do.
+    `[C]` and follow each other every `segment_s` [s]; none is calibrated yet. `distance` needs the segments'
+    `typicality` `[S]` too (NaN: digital silence). It is weighted so that it spreads as the largest probabilities do.
     """
     starts = np.asarray(offsets, dtype=np.intp)
     of_segments = np.repeat(targets, np.diff(np.append(starts, len(by_segment))))
     segment, clip = temperature(of_segments, by_segment), temperature(targets, by_clip)
-    scores, weight = pooling.apply_temperature(by_segment, segment), None
+    scores, weight, how = pooling.apply_temperature(by_segment, segment), None, evaluate.unknown
+    events = event_thresholds.choose(of_segments, scores, evaluate, segment_s * len(scores))
     if how == DISTANCE:
         assert typicality is not None
         weight = _typicality_weight(scores, typicality)
     of_clips = pool_familiarity(familiarity(scores, how, typicality, weight), starts, how)
     of_clips = np.sort(of_clips[np.isfinite(of_clips)])
     if not len(of_clips):
-        return Confidence(segment, clip)
+        return Confidence(segment, clip, events=events)
     # The highest threshold that this share of clips reaches.
-    return Confidence(segment, clip, float(of_clips[int(len(of_clips) * (1 - classification.KNOWN_SHARE))]), weight)
+    threshold = float(of_clips[int(len(of_clips) * (1 - classification.KNOWN_SHARE))])
+    return Confidence(segment, clip, threshold, weight, events)
 
 
 def _typicality_weight(scores: Scores, typicality: Array) -> float:
@@ -165,13 +171,15 @@ class RunningFamiliarity:
 
 
 def average(found: Sequence[Confidence]) -> Confidence:
-    """The average of several fits of one recipe: the temperatures' geometric means, and the medians of thresholds and
-    of typicality's weights."""
+    """The average of several fits of one recipe: the temperatures' geometric means, and the medians of thresholds, of
+    typicality's weights and of each class's threshold of events."""
     thresholds = [c.threshold for c in found if c.threshold is not None]
     weights = [c.typicality_weight for c in found if c.typicality_weight is not None]
+    events = [c.events for c in found if c.events is not None]
     return Confidence(
         geometric_mean(c.segment for c in found),
         geometric_mean(c.clip for c in found),
         median(thresholds) if thresholds else None,
         median(weights) if weights else None,
+        tuple(np.median(events, axis=0).tolist()) if events else None,
     )

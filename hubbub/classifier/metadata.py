@@ -63,14 +63,18 @@ def read_metadata(content: Mapping[str, Any], source: str) -> Metadata:
     if not isinstance(card, dict) or not _is_list_of_texts(card.get("not_comparable", [])):
         raise _not_whole(source, "its card is not an object, or its not_comparable is not a list of texts")
     if not isinstance(confidence, dict) or not _is_confidence(confidence):
-        raise _not_whole(source, "its confidence is not two temperatures above 0, a threshold and a weight")
+        raise _not_whole(source, "its confidence is not two temperatures above 0, a threshold, a weight and shares")
+    if confidence.get("events") is not None and len(confidence["events"]) != len(labels):
+        raise _not_whole(source, "its thresholds of events are not as many as its labels")
     if not isinstance(content["recipe"], dict):
         raise _not_whole(source, "its recipe is not an object")
     try:
         recipe = Recipe.of(content["recipe"], source)
     except RecipeError as error:
         raise _not_whole(source, str(error)) from error
-    return Metadata(recipe, tuple(labels), activation, card, Confidence(**confidence))
+    events = confidence.get("events")
+    of_events = {"events": None if events is None else tuple(map(float, events))}
+    return Metadata(recipe, tuple(labels), activation, card, Confidence(**confidence | of_events))
 
 
 def refuse_without_distances(metadata: Metadata, has: bool, source: str) -> None:
@@ -89,10 +93,21 @@ def _is_list_of_texts(value: Any) -> bool:
 def _is_confidence(confidence: dict[str, Any]) -> bool:
     """Whether these are fields of `Confidence`: temperatures above 0, and a finite threshold and weight or None."""
     names, optional = {one.name for one in fields(Confidence)}, ("threshold", "typicality_weight")
-    numbers = {name: value for name, value in confidence.items() if value is not None or name not in optional}
+    events = confidence.get("events")
+    if events is not None and not (isinstance(events, list) and all(_is_share(one) for one in events)):
+        return False
+    numbers = {
+        name: value
+        for name, value in confidence.items()
+        if name != "events" and (value is not None or name not in optional)
+    }
     if not confidence.keys() <= names or not all(_is_number(value) for value in numbers.values()):
         return False
     return all(value > 0 for name, value in numbers.items() if name not in optional)
+
+
+def _is_share(value: Any) -> bool:
+    return _is_number(value) and 0 < value <= 1
 
 
 def _is_number(value: Any) -> bool:

@@ -82,7 +82,8 @@ def classify(
         typer.Option(
             "--threshold",
             callback=finite,
-            help="Leave out lower scores. For events: the score that an event reaches (default 0.5).",
+            help="Leave out lower scores. For events: the score that an event reaches (default: the classifier's own "
+            "of each class, or 0.5).",
         ),
     ] = None,
     events: Annotated[bool, typer.Option("--events", help="Merge neighbouring segments into events.")] = False,
@@ -119,6 +120,8 @@ def classify(
         failed = _classify_on_ray(to, paths, name, options, threshold or 0.0, address=address, cpus=cpus, gpus=gpus)
     else:
         classifier = load_classifier(name, device, fast)
+        if options.events:  # a release that does not fit is refused before anything is heard
+            options.events.limits(classifier.confidence.events, len(classifier.labels))
         failed = _classify_here(to, form, paths, name, classifier, options, threshold or 0.0)
     if failed:
         raise typer.Exit(1)
@@ -176,7 +179,7 @@ def _event_settings(
     from hubbub.inference.events import EventSettings
 
     if events:
-        return EventSettings(EventSettings.threshold if threshold is None else threshold, release, shortest, gap)
+        return EventSettings(threshold, release, shortest, gap)
     if release is not None or shortest or gap:
         raise HubbubError("--release, --min-duration and --gap are about events. Add --events.")
     return None

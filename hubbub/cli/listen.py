@@ -3,7 +3,7 @@
 import json
 import signal
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -92,8 +92,13 @@ def listen(
         typer.Option("--seconds", min=0.001, callback=finite, help="Stop after this many seconds of sound."),
     ] = None,
     threshold: Annotated[
-        float, typer.Option("--threshold", callback=finite, help="The score that an event reaches.")
-    ] = 0.5,
+        float | None,
+        typer.Option(
+            "--threshold",
+            callback=finite,
+            help="The score that an event reaches. Default: the classifier's own of each class, or 0.5.",
+        ),
+    ] = None,
     release: Release = None,
     shortest: MinDuration = 0.0,
     gap: Gap = 0.0,
@@ -127,13 +132,15 @@ def listen(
     name = model_or_default(model)
     classifier = load_classifier(name, device, fast)
     sound = capture.open_source(source, classifier.rate_hz, rate, channels, encoding, microphone)
-    live = LiveClassifier(classifier, sound, EventSettings(threshold, release, shortest, gap))
+    settings = EventSettings(threshold, release, shortest, gap)
+    live = LiveClassifier(classifier, sound, settings)
     title = f"{name}, {sound.name}"
     with _stop_on_ctrl_c(live):
         if as_json:
             _print_json(live, seconds, name)
         elif out.is_terminal:
-            _show(live, seconds, title, threshold)
+            reach, _ = settings.limits(classifier.confidence.events, len(classifier.labels))
+            _show(live, seconds, title, dict(zip(classifier.labels, reach.tolist(), strict=True)))
         else:
             err.print(f"{title}\n   from      to  score  class", soft_wrap=True)
             _print_events(live, seconds)
@@ -193,8 +200,8 @@ def _text(text: str, **style: Any) -> Text:
     return Text(escape_control(text), **style)
 
 
-def _show(live: "LiveClassifier", seconds: float | None, title: str, threshold: float) -> None:
-    """Shows the display and updates it with every segment."""
+def _show(live: "LiveClassifier", seconds: float | None, title: str, reach: Mapping[str, float]) -> None:
+    """Shows the display and updates it with every segment; `reach` is the score of an event of each class."""
     from hubbub.classifier.prediction import Event
 
     last: deque[Event] = deque(maxlen=LAST)
@@ -203,13 +210,13 @@ def _show(live: "LiveClassifier", seconds: float | None, title: str, threshold: 
             if isinstance(one, Event):
                 last.appendleft(one)
             else:
-                display.update(_display(one, live, title, threshold, last))
+                display.update(_display(one, live, title, reach, last))
 
 
 def _display(
-    segment: "Prediction", live: "LiveClassifier", title: str, threshold: float, last: "deque[Event]"
+    segment: "Prediction", live: "LiveClassifier", title: str, reach: Mapping[str, float], last: "deque[Event]"
 ) -> Group:
-    is_event = segment.score >= threshold
+    is_event = segment.score >= reach[segment.label]
     word = Text(
         big_letters(escape_control(segment.label), out.width - 1),
         style="bold bright_green" if is_event else "dim",
@@ -217,12 +224,11 @@ def _display(
     )
     bars = Table.grid(padding=(0, 2))
     for label, score in segment.top(BARS):
-        style = "bright_green" if score >= threshold else "white"
+        style = "bright_green" if score >= reach[label] else "white"
         bar = ProgressBar(total=1.0, completed=score, width=max(out.width - 40, 10), complete_style=style)
         bars.add_row(_text(label, style="bold", overflow="ellipsis", no_wrap=True), f"{score:.2f}", bar)
-    lines = [_text(_row(event)) for event in last] or [
-        Text(f"no event yet: none has reached {threshold:g}", style="dim")
-    ]
+    least = f"{min(reach.values()):g}" if len(set(reach.values())) == 1 else "its threshold"
+    lines = [_text(_row(event)) for event in last] or [Text(f"no event yet: none has reached {least}", style="dim")]
     return Group(_text(title, style="dim"), "", word, "", bars, "", *lines, "", Text(_latency_line(live), style="dim"))
 
 

@@ -282,6 +282,28 @@ class Evaluate(Section):
         "over the segments, reaches the threshold; the threshold is the value that 95 % of the validation clips reach",
     )
 
+    events: Literal["none", "best_f1", "precision", "false_alarms"] = Field(
+        "none",
+        description="what the score that an event of each class reaches is chosen for, on segments of validation "
+        "clips: the best F1, a precision, or a number of false alarms an hour; none: .5 for all classes",
+    )
+    aim: float | None = Field(
+        None, gt=0, description="the precision that is kept (up to 1), or the most false alarms an hour of a class"
+    )
+
+    @model_validator(mode="after")
+    def _aim_is_of_its_kind(self) -> Self:
+        needed = self.events in ("precision", "false_alarms")
+        if needed != (self.aim is not None):
+            raise ValueError(
+                f"evaluate.events = '{self.events}' needs evaluate.aim: the precision, or the false alarms an hour"
+                if needed
+                else f"evaluate.aim is for evaluate.events = 'precision' or 'false_alarms', and it is '{self.events}'"
+            )
+        if self.events == "precision" and self.aim is not None and self.aim > 1:
+            raise ValueError(f"evaluate.aim is a precision of {self.aim:g}: give a share up to 1")
+        return self
+
     @model_validator(mode="before")
     @classmethod
     def _without_retired(cls, content: Any) -> Any:

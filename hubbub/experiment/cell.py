@@ -89,7 +89,9 @@ def run_cell(prepared: Prepared, split: Split, seed: int, place: Path) -> CellRe
         fit_s = time.perf_counter() - began
         if len(split.validation):
             _validate(prepared, fitted, split, place)
-        fitted.final.card = classifier_card(prepared, f"the training part of test fold {split.name}, seed {seed}")
+        fitted.final.card = classifier_card(
+            prepared, f"the training part of test fold {split.name}, seed {seed}", fitted.final.confidence
+        )
         fitted.final.save(run_folder.classifier_folder(place))
         run_folder.write_throughput(place, _throughput(prepared, fitted.final, split.test))
         opened = datetime.now(UTC).replace(microsecond=0)
@@ -174,9 +176,15 @@ def _validate(prepared: Prepared, fitted: "Fitted", split: Split, place: Path) -
         predicted.by_segment,
         predicted.by_clip,
         predicted.segments.offsets[:-1],
-        prepared.recipe.evaluate.unknown,
+        prepared.recipe.evaluate,
+        segment_seconds(prepared),
         predicted.typicality and predicted.typicality[0],
     )
+
+
+def segment_seconds(prepared: Prepared) -> float:
+    """The time from one scored segment to the next [s]."""
+    return prepared.base.hop / prepared.base.rate_hz
 
 
 def _part_scores(prepared: Prepared, predicted: PartPredictions) -> dict[str, Any]:

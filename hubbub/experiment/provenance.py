@@ -7,6 +7,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from hubbub.classifier import event_thresholds
+from hubbub.classifier.calibration import Confidence
 from hubbub.config.titles import NETWORKS
 from hubbub.data import splits
 from hubbub.data.clips import Clips
@@ -73,15 +75,17 @@ def data_facts(clips: Clips, manifest: str, warnings: Sequence[str] = ()) -> Dat
     )
 
 
-def classifier_card(prepared: Prepared, trained_on: str) -> dict[str, Any]:
-    """What a saved classifier says about its training data."""
+def classifier_card(prepared: Prepared, trained_on: str, confidence: Confidence) -> dict[str, Any]:
+    """What a saved classifier says about its training data and its thresholds of events."""
     clips = prepared.clips
+    events = event_thresholds.describe(prepared.recipe.evaluate, clips.labels, confidence.events)
     return {
         "trained_on": f"{clips.name}: {trained_on}{_describe_teacher(prepared)}",
         "not_comparable": prepared.why_not_comparable,
         "licence": clips.licence,
         "citation": clips.citation,
         "hubbub": metadata.version("hubbub"),
+        **({"events": events} if events else {}),
     }
 
 

@@ -240,7 +240,9 @@ def _refit(prepared: Prepared, folder: Path, summary: Summary, log: Log) -> None
     seed, place = prepared.recipe.train.seeds[0], run_folder.refit_folder(folder)
     model = cell.fit_with_history(prepared, every, nothing, seed, place, choice=choice).final
     model.confidence = _typical_calibration(prepared, folder)
-    model.card = classifier_card(prepared, "all folds that took part, refitted after the evaluation") | {
+    model.card = classifier_card(
+        prepared, "all folds that took part, refitted after the evaluation", model.confidence
+    ) | {
         "choice": choice,
         "not_comparable": summary.why_not_comparable,
         "evaluated": f"clip accuracy {summary.clip.accuracy.mean:.4f} by models that were not trained on the clips; "
@@ -261,8 +263,8 @@ def _typical_calibration(prepared: Prepared, folder: Path) -> Confidence:
     counts = segments.groupby(["fold", "seed", "clip"], sort=False).size().to_numpy()  # those of a clip stand together
     offsets = np.cumsum(counts) - counts
     typicality = segments["typicality"].to_numpy() if "typicality" in segments else None
-    unknown = prepared.recipe.evaluate.unknown
-    return calibration.fit(targets, as_arrays(segments)[1], by_clip, offsets, unknown, typicality)
+    evaluate, every = prepared.recipe.evaluate, cell.segment_seconds(prepared)
+    return calibration.fit(targets, as_arrays(segments)[1], by_clip, offsets, evaluate, every, typicality)
 
 
 def _exported(prepared: Prepared, model: "TorchClassifier", log: Log) -> bytes | None:

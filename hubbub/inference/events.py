@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from hubbub.classifier.event_thresholds import DEFAULT
 from hubbub.classifier.prediction import Event
 from hubbub.errors import HubbubError
 
@@ -26,40 +27,55 @@ class EventError(HubbubError):
 
 @dataclass(frozen=True)
 class EventSettings:
-    """What counts as an event: it reaches `threshold` and lasts while at `release` or above (None: `threshold`). Events
-    at most `gap` seconds apart are joined, and those under `shortest` seconds dropped."""
+    """What counts as an event: it reaches `threshold` (None: the classifier's own of each class, or .5) and lasts while
+    at `release` or above (None: `threshold`). Events at most `gap` seconds apart are joined, and those under `shortest`
+    seconds dropped."""
 
-    threshold: float = 0.5
+    threshold: float | None = None
     release: float | None = None
     shortest: float = 0.0
     gap: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.leave <= self.threshold <= 1:
-            raise EventError(
-                f"a threshold of {self.threshold:g} and a release of {self.leave:g}: both must be above 0 and at most "
-                "1, and the release not above the threshold."
-            )
+        threshold = 1.0 if self.threshold is None else self.threshold
+        release = threshold if self.release is None else self.release
+        if not 0 < release <= threshold <= 1:
+            raise _not_in_order(threshold, release)
         if not (0 <= self.shortest < float("inf") and 0 <= self.gap < float("inf")):
             raise EventError(
                 f"a minimum duration of {self.shortest:g} s and a gap of {self.gap:g} s: both are 0 or more."
             )
 
-    @property
-    def leave(self) -> float:
-        return self.threshold if self.release is None else self.release
+    def limits(self, own: Sequence[float] | None, classes: int) -> tuple[Array, Array]:
+        """The score that an event of each class reaches, and that at which it ends, `[K]` each; `own` are the
+        classifier's. A release above a class's own threshold counts as that threshold. Raises `EventError` for one that
+        is above all."""
+        given = own if own is not None else [DEFAULT] * classes
+        reach = np.full(classes, self.threshold) if self.threshold is not None else np.array(given, float)
+        if self.release is None:
+            return reach, reach
+        if self.release > reach.max():
+            raise _not_in_order(float(reach.max()), self.release)
+        return reach, np.minimum(reach, self.release)
 
 
 class EventDetector:
     """Segments in, in order; events out as soon as no later segment can change them.
 
     Where segments overlap, each covers its half of the overlap, so that every instant has one score: that of the
-    segment whose centre is nearest. The last segment is held back until the next one or `end`.
+    segment whose centre is nearest. The last segment is held back until the next one or `end`. `thresholds` `[K]` are
+    the classifier's own.
     """
 
-    def __init__(self, labels: Sequence[str], settings: EventSettings = EventSettings()) -> None:
+    def __init__(
+        self,
+        labels: Sequence[str],
+        settings: EventSettings = EventSettings(),
+        thresholds: Sequence[float] | None = None,
+    ) -> None:
         self.labels, self._settings = tuple(labels), settings
         size = len(self.labels)
+        self._reach, self._leave = settings.limits(thresholds, size)
         self._last: tuple[float, float, Array] | None = None  # the segment held back: from, to, scores
         self._begun = 0.0  # its start, which may lie before what it covers
         self._now = 0.0
@@ -103,7 +119,7 @@ class EventDetector:
         """The events that go on now, up to the last segment but one; short ones too, since they may grow."""
         return [
             Event(self.labels[k], self._start_of(k), self._now, float(self._peak[k]))
-            for k in np.flatnonzero(self._on & (self._peak >= self._settings.threshold)).tolist()
+            for k in np.flatnonzero(self._on & (self._peak >= self._reach)).tolist()
         ]
 
     def _start_of(self, k: int) -> float:
@@ -115,7 +131,7 @@ class EventDetector:
         found: list[Event] = []
         if start > self._now + _ROUNDING_S:  # a gap without segments
             found += self._close(self._on.copy())
-        above = row >= self._settings.leave
+        above = row >= self._leave
         begun = above & ~self._on
         found += self._close(self._on & ~above)
         self._start[begun], self._peak[begun] = start, 0.0
@@ -130,7 +146,7 @@ class EventDetector:
     def _close(self, over: npt.NDArray[np.bool_]) -> list[Event]:
         """End these classes' stretches now; those that reached the threshold are held, or joined to the held event."""
         self._on &= ~over
-        over = over & (self._peak >= self._settings.threshold)
+        over = over & (self._peak >= self._reach)
         joined = over & self._held & (self._start - self._held_end <= self._settings.gap + _ROUNDING_S)
         found = self._release(over & self._held & ~joined)
         new = over & ~joined
@@ -159,6 +175,13 @@ def detect_events(
     """The spans `[S, 2]` [s] and scores `[S, K]` of all segments of a recording -> its events, by start."""
     detector = EventDetector(labels, settings)
     return sort_events(detector.feed(spans, scores) + detector.end())
+
+
+def _not_in_order(threshold: float, release: float) -> EventError:
+    return EventError(
+        f"a threshold of {threshold:g} and a release of {release:g}: both must be above 0 and at most 1, and the "
+        "release not above the threshold."
+    )
 
 
 def sort_events(found: list[Event]) -> list[Event]:

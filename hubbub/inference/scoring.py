@@ -39,7 +39,7 @@ class Scorer:
     def __init__(self, model: "Classifier", events: EventSettings | None = None, top: int = 0) -> None:
         self._model, self._top = model, min(top, len(model.labels))
         self._pool = RunningPool(model.row_pooling)
-        self._detector = EventDetector(model.labels, events) if events else None
+        self._detector = EventDetector(model.labels, events, model.confidence.events) if events else None
         self._familiarity = RunningFamiliarity(model.recipe.evaluate.unknown)
         self._events: list[Event] = []
         self._spans: list[Spans] = []

@@ -287,6 +287,7 @@ class Confidence(BaseModel):
     clip: float = Field(default=1, gt=0)
     threshold: float | None = None
     typicality_weight: float | None = None
+    events: tuple[float, ...] | None = None
 
 
 class CellScores(Content):

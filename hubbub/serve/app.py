@@ -61,6 +61,9 @@ router = APIRouter()
 async def classify(
     request: Request,
     service: Serving,
+    events: Annotated[
+        bool, Query(description="Also return events, by the classifier's own threshold of each class, or .5.")
+    ] = False,
     threshold: Annotated[
         float | None, Number(description="Also return events of classes that reach this score.")
     ] = None,
@@ -73,7 +76,8 @@ async def classify(
     The recording is the file of a form (multipart/form-data) or the body itself. Its content tells its format.
     """
     service.refuse_unready()
-    options = PredictOptions(events=None if threshold is None else EventSettings(threshold, release, shortest, gap))
+    wanted = EventSettings(threshold, release, shortest, gap) if events or threshold is not None else None
+    options = PredictOptions(events=wanted)
     upload = await receive(request, service.limits)
     with upload.file:
         answer = await service.run_in_pool(request, service.decoders, partial(service.classify, upload, options))

@@ -44,7 +44,7 @@ class ClassifyResponse(BaseModel):
     warnings: list[str] | None = Field(None, description=WARNINGS)
     scores: dict[str, float] = Field(description="The probability of each class, for the whole recording.")
     segments: list[Segment]
-    events: list[Segment] | None = Field(None, description="Only if a threshold was given.")
+    events: list[Segment] | None = Field(None, description="Only if events or a threshold were asked for.")
     model: str
 
 

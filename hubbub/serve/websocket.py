@@ -49,7 +49,7 @@ class Start(BaseModel):
     rate: int = Field(ge=MIN_RATE_HZ)
     encoding: Literal["s16le", "f32le"]
     channels: int = Field(default=1, ge=1)
-    threshold: float = 0.5
+    threshold: float | None = None
     release: float | None = None
     shortest: float = 0.0
     gap: float = 0.0

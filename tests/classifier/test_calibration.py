@@ -6,6 +6,7 @@ from scipy import special
 
 from hubbub.classifier import calibration, pooling
 from hubbub.classifier.calibration import Confidence
+from hubbub.config.sections import Evaluate
 from hubbub.metrics import classification
 
 RNG = np.random.default_rng(0)
@@ -105,7 +106,7 @@ def test_scores_of_zero_and_one_are_familiar_by_a_finite_number(how: calibration
 def test_segments_and_clips_have_each_their_own() -> None:
     logits, targets = honest(800)
     shy, sure = (special.softmax(logits * k, axis=1).astype(np.float32) for k in (0.4, 2.5))
-    found = calibration.fit(targets, sure, shy, np.arange(800), "max_logit")
+    found = calibration.fit(targets, sure, shy, np.arange(800), Evaluate(), 1.0)
     assert found.segment == calibration.temperature(targets, sure)
     assert found.clip == calibration.temperature(targets, shy)
 
@@ -119,7 +120,7 @@ def test_the_threshold_is_the_highest_that_95_per_cent_of_the_clips_reach(how: c
     clips = targets[offsets]
     by_segment = special.softmax(3 * logits, axis=1).astype(np.float32)
     by_clip = np.array([part.mean(axis=0) for part in np.split(by_segment, offsets[1:])])
-    found = calibration.fit(clips, by_segment, by_clip, offsets, how)
+    found = calibration.fit(clips, by_segment, by_clip, offsets, Evaluate(unknown=how), 1.0)
     of_segments = calibration.familiarity(pooling.apply_temperature(by_segment, found.segment), how)
     of_clips = np.array([part.max() for part in np.split(of_segments, offsets[1:])])
     assert (of_clips >= found.threshold).mean() >= 0.95

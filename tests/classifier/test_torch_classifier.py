@@ -427,7 +427,8 @@ def test_temperatures_change_how_sure_answers_are_and_nothing_else(settings: tup
     model = small_classifier(*settings)
     outputs = np.concatenate([model.outputs(model.cut(NOISE[:n])) for n in (100, 2 * RATE + 1, 3 * RATE)])
     raw = model.predict_proba(outputs, [0, 1, 3])
-    model.confidence = Confidence(segment=0.5, clip=2.5, threshold=1.25)
+    own = tuple(0.1 * (k + 1) for k in range(len(model.labels)))
+    model.confidence = Confidence(segment=0.5, clip=2.5, threshold=1.25, events=own)
     tempered = model.predict_proba(outputs, [0, 1, 3])
     for before, after, temperature in zip(raw, tempered, (0.5, 2.5), strict=True):
         np.testing.assert_array_equal(after, pooling.apply_temperature(before, temperature))

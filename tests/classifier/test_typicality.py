@@ -19,6 +19,7 @@ from hubbub.classifier.onnx_classifier import OnnxClassifier
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.classifier.typicality import Typicality, TypicalityError
 from hubbub.config.recipe import Recipe
+from hubbub.config.sections import Evaluate
 from hubbub.data.clips import ClipsError
 from hubbub.data.open import open_clips
 from hubbub.inference.predict import predict_recording
@@ -189,7 +190,7 @@ def test_the_weight_makes_both_spread_alike() -> None:
     typical = Typicality.fit(values, offsets, classes, compress=False).score(values)
     typical[7] = np.nan
     scores = RNG.dirichlet(np.ones(5), len(values)).astype(np.float32)
-    found = calibration.fit(classes, scores, scores[::3], offsets, "distance", typical)
+    found = calibration.fit(classes, scores, scores[::3], offsets, Evaluate(unknown="distance"), 1.0, typical)
     assert found.typicality_weight is not None and found.threshold is not None
     largest = calibration.pooling.apply_temperature(scores, found.segment).max(axis=1)
     counted = np.arange(len(values)) != 7

@@ -81,6 +81,18 @@ def test_events_and_the_decision_on_the_file_agree(place: Path) -> None:
     assert line.endswith("silence.wav  (no events)")
 
 
+def test_events_reach_the_classifiers_own_thresholds(place: Path) -> None:
+    """Saved with it, and overruled by `--threshold`."""
+    model = TorchClassifier.load("runs/demo/classifier")
+    model.confidence = Confidence(events=(1.0, 1e-6))
+    model.save("runs/own/classifier")
+    asked = ("street.wav", "--model", "runs/own", "--events", "--csv")
+    rows = list(csv.DictReader(io.StringIO(classify(*asked).stdout)))
+    assert {row["label"] for row in rows} == {model.labels[1]}
+    both = list(csv.DictReader(io.StringIO(classify(*asked, "--threshold", "0.000001").stdout)))
+    assert {row["label"] for row in both} == set(model.labels)
+
+
 def test_rows_have_as_many_classes_as_asked_for(place: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(classify("recordings", "--csv", "--top", "2").stdout, newline="")))
     assert len(rows) == 2 * 3 * 2 and rows[-1]["file"] == "recordings/deep/b\nc.wav"

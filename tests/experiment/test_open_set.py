@@ -18,6 +18,7 @@ from hubbub.classifier.load import load, load_torch
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.classifier.typicality import TypicalityError
 from hubbub.config.recipe import Recipe, RecipeError
+from hubbub.config.sections import Evaluate
 from hubbub.experiment.cell import fit_with_history
 from hubbub.experiment.prepare import prepare
 from hubbub.experiment.run import run_recipe
@@ -52,7 +53,7 @@ def test_how_sure_a_cell_may_be_is_decided_by_its_validation_part_alone(opened: 
     chosen = fit_with_history(data, split.train, split.validation, 1, Path("unused"), []).chosen
     part, targets = data.embedded.of(split.validation), data.targets[split.validation]
     by_segment, by_clip = chosen.predict_proba(part.values, part.offsets[:-1])
-    expected = calibration.fit(targets, by_segment, by_clip, part.offsets[:-1], "max_logit")
+    expected = calibration.fit(targets, by_segment, by_clip, part.offsets[:-1], Evaluate(), 1.0)
     place = opened / "test-1" / "seed-1"
     assert read_json(place / "metrics_test.json")["confidence"] == pytest.approx(asdict(expected))
     assert asdict(load_torch(place / "classifier").confidence) == pytest.approx(asdict(expected))
@@ -184,7 +185,8 @@ def test_without_validation_only_the_refitted_classifier_is_calibrated(tmp_path:
         segments[labels].to_numpy(np.float32),
         clips[labels].to_numpy(np.float32),
         [int((segments["clip"] == clip).to_numpy().argmax()) for clip in clips["clip"]],
-        "max_logit",
+        Evaluate(),
+        1.0,
     )
     assert load_torch(tmp_path / "run").confidence == expected
     assert expected.threshold is not None
@@ -247,7 +249,8 @@ def test_a_trained_network_without_validation_has_distances_too(tmp_path: Path) 
         segments[labels].to_numpy(np.float32),
         clips[labels].to_numpy(np.float32),
         np.cumsum(sizes) - sizes,
-        "distance",
+        Evaluate(unknown="distance"),
+        1.0,
         segments["typicality"].to_numpy(),
     )
     assert load_torch(folder).confidence == expected

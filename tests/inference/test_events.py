@@ -114,13 +114,34 @@ def test_what_makes_no_events_is_refused(make, said: str) -> None:
         make()
 
 
+# A threshold for each class
+
+
+def test_each_class_reaches_the_classifiers_own_threshold_unless_one_is_given() -> None:
+    spans, labels, own = [[n, n + 1] for n in range(4)], ("dog", "rain"), (0.8, 0.3)
+    scores = [[0.7, 0.4], [0.9, 0.2], [0.7, 0.31], [0.1, 0.1]]
+
+    def found(settings: EventSettings, thresholds: tuple[float, ...] | None) -> list[tuple[str, float, float]]:
+        detector = EventDetector(labels, settings, thresholds)
+        return [(e.label, e.start, e.end) for e in [*detector.feed(spans, scores), *detector.end()]]
+
+    assert found(EventSettings(), own) == [("rain", 0, 1), ("dog", 1, 2), ("rain", 2, 3)]
+    assert found(EventSettings(), None) == [("dog", 0, 3)], "without its own: .5"
+    assert found(EventSettings(threshold=0.35), own) == [("rain", 0, 1), ("dog", 0, 3)]
+    # A release above a class's own threshold is that threshold.
+    assert found(EventSettings(release=0.6), own) == [("rain", 0, 1), ("dog", 0, 3), ("rain", 2, 3)]
+    with pytest.raises(EventError, match=r"a threshold of 0\.8 and a release of 0\.9"):
+        found(EventSettings(release=0.9), own)
+
+
 # Against a second way
 
 
 def slowly(scores: list[float], settings: EventSettings) -> list[tuple[float, float, float]]:
     """Seconds of one class, the definition word by word."""
     runs = []
-    for above, group in itertools.groupby(enumerate(scores), key=lambda item: item[1] >= settings.leave):
+    assert settings.threshold is not None and settings.release is not None
+    for above, group in itertools.groupby(enumerate(scores), key=lambda item: item[1] >= settings.release):
         items = list(group)
         if above and max(score for _, score in items) >= settings.threshold:
             runs.append((items[0][0], items[-1][0] + 1, max(score for _, score in items)))

@@ -95,6 +95,8 @@ def test_events_are_those_of_classify(served: Server, served_model: Path, tmp_pa
         (e["label"], e["start"], e["end"]) for e in expected["events"]
     ]
     assert answer["events"]
+    own = httpx.post(f"{served.url}/v1/classify?events=true", content=content, timeout=60).json()
+    assert_same(own, alone(served_model, content, tmp_path, PredictOptions(events=EventSettings())))
     for query, status in (("threshold=2", 422), ("threshold=x", 400), ("threshold=0.5&release=0.9", 422)):
         reply = httpx.post(f"{served.url}/v1/classify?{query}", content=content)
         assert (reply.status_code, list(reply.json())) == (status, ["error"])

@@ -41,11 +41,15 @@ def test_parameters_that_nobody_knows_are_refused_by_name(served: Server, path: 
 @pytest.mark.parametrize(
     ("route", "query", "said"),
     [
-        ("classify", "min_duration=1", "no parameter 'min_duration' here. Known: gap, release, shortest, threshold."),
+        (
+            "classify",
+            "min_duration=1",
+            "no parameter 'min_duration' here. Known: events, gap, release, shortest, threshold.",
+        ),
         (
             "classify",
             "treshold=.5",
-            "'treshold' here. Did you mean 'threshold'? It takes gap, release, shortest, thresh",
+            "'treshold' here. Did you mean 'threshold'? It takes events, gap, release, shortest,",
         ),
         ("classify", "threshold=.5&Gap=1", "no parameter 'Gap' here. Did you mean 'gap'?"),
         ("classify", "gap=1&threshold=.5&gap=1", "the parameter 'gap' was given 2 times. Give it once."),

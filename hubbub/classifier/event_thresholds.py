@@ -1,0 +1,54 @@
+"""The score that an event of each class reaches, chosen on segments of validation clips for the aim of the recipe.
+
+A clip's segments count as holding its class throughout, and no other: thresholds are of segments, and an event may
+last over several.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from hubbub.config.sections import Evaluate
+from hubbub.metrics import thresholds
+from hubbub.metrics.thresholds import Thresholds
+
+__all__ = ["DEFAULT", "choose", "describe"]
+
+#: The threshold of events of classifiers that have none of their own.
+DEFAULT = 0.5
+#: What thresholds are chosen for, in words; `{}` is the aim.
+AIMS = {
+    "best_f1": "the best F1 of segments",
+    "precision": "a precision of {:g}",
+    "false_alarms": "{:g} false alarms an hour",
+}
+
+
+def choose(
+    targets: npt.NDArray[np.int64], scores: npt.NDArray[np.float32], evaluate: Evaluate, seconds: float
+) -> tuple[float, ...] | None:
+    """The threshold of each class `[K]`, at most 1, from calibrated probabilities `[S, K]` of segments of classes `[S]`
+    that last `seconds` together; None where the recipe asks for none."""
+    if evaluate.events == "none":
+        return None
+    present = targets[:, None] == np.arange(scores.shape[1])
+    if evaluate.events == "best_f1":
+        found: Thresholds = thresholds.best_f1(present, scores)
+    elif evaluate.events == "precision":
+        assert evaluate.aim is not None
+        found = thresholds.keep_precision(present, scores, evaluate.aim)
+    else:
+        assert evaluate.aim is not None
+        found = thresholds.limit_false_alarms(present, scores, evaluate.aim, seconds / 3600)
+    # An event reaches a threshold of 1 where a score is 1; a threshold of 0 would make an event of everything.
+    return tuple(np.clip(found.values, np.finfo(np.float32).tiny, 1.0).tolist())
+
+
+def describe(evaluate: Evaluate, labels: Sequence[str], chosen: Sequence[float] | None) -> str:
+    """The thresholds of events in words: what they are for, the lowest and the highest; "" where there are none."""
+    if chosen is None:
+        return ""
+    low, high = int(np.argmin(chosen)), int(np.argmax(chosen))
+    span = f"from {chosen[low]:.2f} ({labels[low]}) to {chosen[high]:.2f} ({labels[high]})"
+    return f"each class reaches a score of its own, {span}, chosen for {AIMS[evaluate.events].format(evaluate.aim)}"
