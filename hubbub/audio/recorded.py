@@ -92,8 +92,10 @@ def when_recorded(path: str, stream: BinaryIO | None = None) -> Recorded | None:
     with ExitStack() as stack:
         found: list[Recorded] = []
         try:
-            stream = stream or stack.enter_context(open(path, "rb"))
-            found = list(_in_metadata(ByteReader(stream, stream.seek(0, os.SEEK_END))))
+            if stream is None and os.path.isfile(path):  # a pipe would lose what is read
+                stream = stack.enter_context(open(path, "rb"))
+            if stream:
+                found = list(_in_metadata(ByteReader(stream, stream.seek(0, os.SEEK_END))))
         except (OSError, ValueError):  # a NUL in the path; the name is left
             pass
     found.sort(key=lambda one: list(_SOURCES).index(one.source))

@@ -213,9 +213,9 @@ def _write(
     threshold: float,
     predict: "Callable[[Sequence[str]], Iterator[FileResult]]",
 ) -> int:
-    from hubbub.inference import resume
+    from hubbub.inference import formats, resume
 
-    dependencies = _dependencies(name, options, threshold, form.ending)
+    dependencies = _dependencies(name, options, threshold, form.ending) | {"columns": list(formats.COLUMNS)}
     with resume.open_results(to, form, found, given, threshold, dependencies) as results:
         _report_resumed(len(found) - len(results.missing), len(found))
         if results.unrelated:
