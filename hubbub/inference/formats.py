@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hubbub.classifier.prediction import Event
 from hubbub.inference.result import FileResult
@@ -105,7 +105,7 @@ def _table(result: FileResult, threshold: float) -> "pyarrow.Table":
     import pyarrow
 
     found = list(rows(result, threshold))
-    columns = [[readable(result.file)] * len(found)]
+    columns: list[list[Any]] = [[readable(result.file)] * len(found)]
     columns += [[getattr(event, name) for event in found] for name in COLUMNS[1:-1]]
     columns += [[result.clock(event.start) or None for event in found]]
     return pyarrow.table(columns, schema=schema())

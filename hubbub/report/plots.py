@@ -1,13 +1,13 @@
 """Plots: confusion matrix, ROC, reliability, learning curves, spectrograms and saliency maps.
 
-All plots have one style and are written whole. Colours are those of Okabe & Ito (https://jfly.uni-koeln.de/color/),
+All plots have one style (`figures`). Colours are those of Okabe & Ito (https://jfly.uni-koeln.de/color/),
 which colour-blind readers can tell apart; maps have one hue or even lightness. Class names come from users: they are
 drawn as they are, never read as formulas.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +15,21 @@ import pandas as pd
 
 from hubbub.metrics import classification
 from hubbub.metrics.classification import Calibration
-from hubbub.runtime import files
-from hubbub.runtime.escape import escape_control, single_line
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from hubbub.report.figures import (
+    DPI,
+    EVEN,
+    FAINT,
+    FONT,
+    INK,
+    SMALL,
+    TINY,
+    colour_bar,
+    new_figure,
+    plain,
+    save,
+    set_title,
+    shortened,
+)
 
 __all__ = ["DPI", "FEW", "confusion", "curves", "explained", "heatmap", "importance",
            "learning_curve", "network_input", "rates", "reliability", "roc", "search", "spectrogram"]  # fmt: skip
@@ -32,17 +41,13 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 #: From bright to dark with even steps; weak values stay near white.
 HEAT = "plasma"
 SHOWN_DB, SHOWN_ROWS = 70.0, 256
-FAINT, INK = "0.75", "0.15"
-FONT, SMALL, TINY, DPI = 9, 8, 7, 144
 #: With more classes than this, only the weakest are in colour.
 FEW = 12
 WEAKEST = 5
-#: The shade of blue on which black and white have the same contrast, about 4.6 to 1.
-EVEN = 0.72
 #: Names of learning curves that do not say enough.
 CURVES = {"train_accuracy": "train accuracy, batches as trained on"}
-#: Inches per cell of a confusion matrix, characters of a class name.
-CELL, LONGEST_NAME = 0.21, 28
+#: Inches per cell of a confusion matrix.
+CELL = 0.21
 
 
 def confusion(
@@ -52,9 +57,9 @@ def confusion(
     counts = classification.confusion(targets, scores)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     shade = shares if normalised else counts / max(counts.max(), 1)
-    names = [_short(label) for label in labels]
+    names = [shortened(label) for label in labels]
     side = CELL * len(labels) + 0.6 + 0.065 * max(map(len, names))
-    figure, axes = _figure(side, side)
+    figure, axes = new_figure(side, side)
     axes.imshow(np.ma.masked_equal(shade, 0), cmap="Blues", vmin=0, vmax=1, zorder=1)
     axes.grid(color="0.92", lw=0.6, zorder=0)  # leads the eye from a name to its cells
     axes.set_axisbelow(True)
@@ -66,12 +71,12 @@ def confusion(
         colour = "white" if shade[row, column] > EVEN else "black"
         text = f"{100 * shares[row, column]:.0f}" if normalised else str(counts[row, column])
         axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=TINY, in_layout=False)
-    _save(figure, path)
+    save(figure, path)
 
 
 def roc(targets: Targets, scores: Scores, labels: tuple[str, ...], path: Path) -> None:
     """ROC curve of each class against the rest, and their mean; with many classes, only the weakest in colour."""
-    figure, axes = _figure(5, 5)
+    figure, axes = new_figure(5, 5)
     areas = classification.per_class(targets, scores)["roc_auc"]
     known = [int(k) for k in np.argsort(areas) if np.isfinite(areas[k])]
     shown = set(known if len(known) <= FEW else known[:WEAKEST])
@@ -79,7 +84,7 @@ def roc(targets: Targets, scores: Scores, labels: tuple[str, ...], path: Path) -
         false, true = classification.roc_curve(targets == k, scores[:, k])
         if k in shown:
             line = {"color": COLOURS[place % 6], "linestyle": "--" if place >= 6 else "-", "lw": 1.3, "zorder": 3}
-            axes.plot(false, true, label=_plain(f"{_short(labels[k])} {areas[k]:.3f}"), **line)
+            axes.plot(false, true, label=plain(f"{shortened(labels[k])} {areas[k]:.3f}"), **line)
         else:
             axes.plot(false, true, color=FAINT, lw=0.6)
     if known:
@@ -89,12 +94,12 @@ def roc(targets: Targets, scores: Scores, labels: tuple[str, ...], path: Path) -
         axes.legend(fontsize=SMALL, loc="lower right", frameon=False, title=title, title_fontsize=SMALL)
     axes.plot([0, 1], [0, 1], color="0.5", linestyle=":", lw=1)
     axes.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(-0.01, 1), ylim=(0, 1.01))
-    _save(figure, path)
+    save(figure, path)
 
 
 def reliability(levels: Mapping[str, Calibration], path: Path) -> None:
     """Reliability diagram: accuracy at each confidence, and below it the share of decisions."""
-    figure, (above, below) = _figure(5, 5, rows=2, height_ratios=(4, 1), sharex=True)
+    figure, (above, below) = new_figure(5, 5, rows=2, height_ratios=(4, 1), sharex=True)
     above.plot([0, 1], [0, 1], color="0.5", linestyle=":", lw=1, label="perfect calibration")
     for (level, found), colour, marker in zip(levels.items(), COLOURS, ("o", "s"), strict=False):
         some = found.count > 0
@@ -113,7 +118,7 @@ def reliability(levels: Mapping[str, Calibration], path: Path) -> None:
     above.set(ylabel="accuracy", xlim=(0, 1.01), ylim=(-0.02, 1.03))
     above.legend(fontsize=SMALL, loc="upper left", frameon=False)
     below.set(xlabel="confidence: the decided class's score", ylabel="share", ylim=(0, None))
-    _save(figure, path)
+    save(figure, path)
 
 
 def curves(histories: Sequence[pd.DataFrame], chosen: Sequence[int], path: Path) -> None:
@@ -126,7 +131,7 @@ def curves(histories: Sequence[pd.DataFrame], chosen: Sequence[int], path: Path)
     losses = [column for column in columns if column.endswith("loss")]
     panels = {"cross-entropy": losses, "segments": [c for c in columns if c not in losses]}
     panels = {title: shown for title, shown in panels.items() if shown}
-    figure, places = _figure(4 * len(panels), 3.2, columns=len(panels))
+    figure, places = new_figure(4 * len(panels), 3.2, columns=len(panels))
     colours = dict(zip(columns, COLOURS, strict=False))
     epochs = f"epoch {chosen[0]}" if len(set(chosen)) == 1 else f"epochs {min(chosen)} to {max(chosen)}"
     for axes, (title, shown) in zip(np.atleast_1d(places), panels.items(), strict=True):
@@ -140,15 +145,15 @@ def curves(histories: Sequence[pd.DataFrame], chosen: Sequence[int], path: Path)
             label = f"chosen: {epochs}" if epoch == chosen[0] else None
             axes.axvline(epoch, color="0.5", linestyle=":", lw=1, label=label)
         axes.set_xlabel("epoch")
-        _title(axes, title)
+        set_title(axes, title)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(fontsize=SMALL, frameon=False)
-    _save(figure, path)
+    save(figure, path)
 
 
 def learning_curve(curve: pd.DataFrame, path: Path) -> None:
     """Validation accuracy against the number of training recordings: each fold as a thin line, and their mean."""
-    figure, axes = _figure(5, 3.2)
+    figure, axes = new_figure(5, 3.2)
     folds = [rows for _, rows in curve.groupby("fold", sort=False)]
     for rows in folds if len(folds) > 1 else ():
         axes.plot(rows["recordings"], rows["clip_accuracy"], color=FAINT, lw=1)
@@ -160,12 +165,12 @@ def learning_curve(curve: pd.DataFrame, path: Path) -> None:
         axes.set_xticks(sizes, labels=[f"{size:,.0f}" for size in sizes])
         axes.minorticks_off()
     axes.set(xlabel="training recordings", ylabel="validation accuracy")
-    _save(figure, path)
+    save(figure, path)
 
 
 def search(values: Places, complete: npt.NDArray[np.bool_], smaller: bool, name: str, path: Path) -> None:
     """The value of each trial, and the best so far. Trials not `complete` were stopped early; NaN failed."""
-    figure, axes = _figure(6, 3.2)
+    figure, axes = new_figure(6, 3.2)
     number = np.arange(len(values))
     best = (np.fmin if smaller else np.fmax).accumulate(np.where(complete, values, np.nan))
     axes.scatter(number[complete], values[complete], color=COLOURS[0], s=16, label="trial", zorder=3)
@@ -175,24 +180,24 @@ def search(values: Places, complete: npt.NDArray[np.bool_], smaller: bool, name:
     axes.set(xlabel="trial", ylabel=name.replace("_", " "))
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(fontsize=SMALL, frameon=False)
-    _save(figure, path)
+    save(figure, path)
 
 
 def importance(shares: Mapping[str, float], path: Path) -> None:
     """The importance of each searched setting as bars; the shares sum to 1."""
     names = sorted(shares, key=lambda name: shares[name])
-    figure, axes = _figure(6, 0.9 + 0.28 * len(names))
+    figure, axes = new_figure(6, 0.9 + 0.28 * len(names))
     bars = axes.barh(range(len(names)), [shares[name] for name in names], color=COLOURS[0])
     axes.bar_label(bars, fmt="{:.2f}", fontsize=SMALL, padding=2, color=INK)
     axes.set(xlabel="share of importance", yticks=range(len(names)))
-    axes.set_yticklabels([_short(name) for name in names], parse_math=False)
+    axes.set_yticklabels([shortened(name) for name in names], parse_math=False)
     axes.margins(x=0.12)
-    _save(figure, path)
+    save(figure, path)
 
 
 def rates(table: pd.DataFrame, suggested: float | None, path: Path) -> None:
     """A learning-rate range test: columns `learning_rate`, `loss`, `smoothed`; a line at the suggested rate."""
-    figure, axes = _figure(6, 3.4)
+    figure, axes = new_figure(6, 3.4)
     axes.plot(table["learning_rate"], table["loss"], color=FAINT, lw=0.8, label="loss of a step")
     axes.plot(table["learning_rate"], table["smoothed"], color=COLOURS[0], lw=1.8, label="smoothed")
     if suggested:
@@ -201,43 +206,33 @@ def rates(table: pd.DataFrame, suggested: float | None, path: Path) -> None:
     margin = max(high - low, 1e-3)
     axes.set(xscale="log", xlabel="learning rate", ylabel="cross-entropy", ylim=(low - margin, high + margin))
     axes.legend(fontsize=SMALL, frameon=False, loc="lower left")
-    _save(figure, path)
+    save(figure, path)
 
 
 def spectrogram(decibels: Scores, times: Places, hz: Places, path: Path) -> None:
     """A spectrogram in decibels `[bins, frames]`, at `times` [s] and `hz`, as a small PNG."""
-    figure, axes = _figure(4.5, 2.6)
+    figure, axes = new_figure(4.5, 2.6)
     image = _on_mels(axes, decibels, times, hz, cmap="magma", vmin=-SHOWN_DB, vmax=0)
-    _bar(axes, image, "dB")
-    _save(figure, path)
+    colour_bar(axes, image, "dB")
+    save(figure, path)
 
 
 def heatmap(decibels: Scores, heat: Scores, times: Places, hz: Places, path: Path, title: str = "") -> None:
     """A saliency map from 0 to 1 `[bins, frames]` over its grey spectrogram, as a small PNG."""
-    figure, axes = _figure(4.5, 2.6)
-    _bar(axes, _heat(axes, decibels, heat, times, hz), "importance")
-    _title(axes, title)
-    _save(figure, path)
+    figure, axes = new_figure(4.5, 2.6)
+    colour_bar(axes, _heat(axes, decibels, heat, times, hz), "importance")
+    set_title(axes, title)
+    save(figure, path)
 
 
 def explained(decibels: Scores, heat: Scores, times: Places, hz: Places, title: str, path: Path) -> None:
     """A spectrogram, and beside it the saliency map of a decision, as a PNG."""
-    figure, (left, right) = _figure(9, 3.2, columns=2)
+    figure, (left, right) = new_figure(9, 3.2, columns=2)
     image = _on_mels(left, decibels, times, hz, cmap="magma", vmin=-SHOWN_DB, vmax=0)
-    _bar(left, image, "dB")
-    _bar(right, _heat(right, decibels, heat, times, hz), "importance")
+    colour_bar(left, image, "dB")
+    colour_bar(right, _heat(right, decibels, heat, times, hz), "importance")
     figure.suptitle(title, fontsize=FONT, color=INK, parse_math=False)
-    _save(figure, path)
-
-
-def _short(label: str) -> str:
-    label = single_line(escape_control(label))
-    return label if len(label) <= LONGEST_NAME else label[: LONGEST_NAME - 1] + "…"
-
-
-def _plain(text: str) -> str:
-    """A text for a legend that matplotlib neither reads as a formula nor leaves out."""
-    return (" " if text.startswith("_") else "") + text.replace("$", r"\$")
+    save(figure, path)
 
 
 def network_input(shown: Scores, path: Path, heat: Scores | None = None) -> None:
@@ -245,13 +240,13 @@ def network_input(shown: Scores, path: Path, heat: Scores | None = None) -> None
 
     `heat` is a saliency map from 0 to 1 `[F, W]` over it.
     """
-    figure, axes = _figure(4.5, 2.6)
+    figure, axes = new_figure(4.5, 2.6)
     axes.set_axis_off()
     grey = shown.mean(axis=0) if shown.ndim == 3 and heat is not None else shown
     axes.imshow(grey if grey.ndim == 2 else grey.transpose(1, 2, 0), origin="lower", aspect="auto", cmap="gray")
     if heat is not None:
         axes.imshow(heat, origin="lower", aspect="auto", cmap=HEAT, vmin=0, vmax=1, alpha=0.85 * heat)
-    _save(figure, path)
+    save(figure, path)
 
 
 def _heat(axes: Any, decibels: Scores, heat: Scores, times: Places, hz: Places) -> Any:
@@ -277,51 +272,3 @@ def _on_mels(axes: Any, values: Scores, times: Places, hz: Places, **style: Any)
     axes.set(xlabel="seconds", ylabel="Hz", xlim=(extent[0], extent[1]))
     axes.set_yticks(np.log1p(np.array(ticks) / 700), labels=[str(tick) for tick in ticks])
     return image
-
-
-def _figure(width: float, height: float, rows: int = 1, columns: int = 1, **layout: Any) -> tuple["Figure", Any]:
-    # matplotlib's object interface has no global state: it works in any thread and without a display.
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.subplots(rows, columns, **layout)
-    for one in np.atleast_1d(axes).flat:
-        _style(one)
-    return figure, axes
-
-
-def _style(axes: "Axes") -> None:
-    axes.tick_params(labelsize=SMALL, colors=INK)
-    for text in (axes.xaxis.label, axes.yaxis.label):
-        text.set_fontsize(FONT)
-        text.set_color(INK)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color("0.6")
-
-
-def _title(axes: "Axes", text: str) -> None:
-    axes.set_title(single_line(escape_control(text)), fontsize=FONT, color=INK, parse_math=False)
-
-
-def _bar(axes: "Axes", colours: Any, label: str) -> None:
-    bar = axes.figure.colorbar(colours, ax=axes, label=label)
-    _style(bar.ax)
-    bar.outline.set_visible(False)
-
-
-def _save(figure: "Figure", path: Path) -> None:
-    """Writes a PNG of 256 colours: it looks the same at a third of the size, and pages embed it."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from PIL import Image
-
-    figure.set_dpi(DPI)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    drawn = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-    colours = drawn.quantize(256, method=Image.Quantize.MAXCOVERAGE)
-    palette = np.reshape(colours.getpalette() or [], (-1, 3))
-    palette[palette.min(axis=1) > 245] = 255  # the background stays white
-    colours.putpalette(palette.ravel().tolist())
-    with files.whole_file(path) as temporary:
-        # Dithering keeps smooth maps smooth.
-        drawn.quantize(palette=colours, dither=Image.Dither.FLOYDSTEINBERG).save(temporary, optimize=True)
