@@ -1,7 +1,6 @@
 """`hubbub classify`: classify files, folders and standard input; answers are printed or written to files."""
 
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hubbub.cli.day import Day, day_of
 from hubbub.cli.options import (
     Address,
     Cpus,
@@ -26,10 +26,10 @@ from hubbub.cli.options import (
     err,
     finite,
     load_classifier,
-    log_warnings,
     model_or_default,
     out,
 )
+from hubbub.cli.print_results import print_results, report_problems
 from hubbub.errors import HubbubError, count, examples
 from hubbub.runtime.progress import bar
 
@@ -45,7 +45,6 @@ __all__ = ["classify"]
 #: The format by the suffix of --out, if no option names one.
 BY_SUFFIX = {".json": "json", ".jsonl": "json", ".csv": "csv", ".parquet": "parquet", "": "json"}
 TOP_IN_TABLE, TOP_IN_JSON = 3, 5
-NOT_KNOWN = "probably none of the classes"
 
 
 def classify(
@@ -87,6 +86,12 @@ def classify(
         ),
     ] = None,
     events: Annotated[bool, typer.Option("--events", help="Merge neighbouring segments into events.")] = False,
+    overview: Annotated[
+        Path | None,
+        typer.Option(
+            "--overview", help="A picture of the day: classes by hour of the clock (.png or .svg); needs --events."
+        ),
+    ] = None,
     release: Release = None,
     shortest: MinDuration = 0.0,
     gap: Gap = 0.0,
@@ -114,6 +119,7 @@ def classify(
         _event_settings(events or form in ("audacity", "raven"), threshold, release, shortest, gap),
         top or TOP_IN_JSON,
     )
+    day = day_of(overview, options.events is not None, engine) if overview else None
     if engine == "ray":
         if to is None or to.suffix or form not in ("json", "parquet") or as_json:
             raise HubbubError("--engine ray writes Parquet files into a folder. Name one: --out answers.")
@@ -122,7 +128,9 @@ def classify(
         classifier = load_classifier(name, device, fast)
         if options.events:  # a release that does not fit is refused before anything is heard
             options.events.limits(classifier.confidence.events, len(classifier.labels))
-        failed = _classify_here(to, form, paths, name, classifier, options, threshold or 0.0)
+        failed = _classify_here(to, form, paths, name, classifier, options, threshold or 0.0, day)
+    if day:
+        day.draw()
     if failed:
         raise typer.Exit(1)
 
@@ -135,6 +143,7 @@ def _classify_here(
     classifier: "Classifier",
     options: "PredictOptions",
     threshold: float,
+    day: Day | None,
 ) -> int:
     """Classifies on this machine and returns how many inputs failed."""
     from hubbub.audio.find_files import find
@@ -151,11 +160,12 @@ def _classify_here(
 
     def predict(files: Sequence[str]) -> "Iterator[FileResult]":
         with _progress(files) as update:
-            yield from predict_files(classifier, files, name, options, update)
+            results = predict_files(classifier, files, name, options, update)
+            yield from day.watch(results) if day else results
 
     if to is not None and form is not None:
-        return missing + _write(to, form, found, paths, name, options, threshold, predict)
-    return missing + _print(form, predict(found), options, threshold)
+        return missing + _write(to, form, found, paths, name, options, threshold, predict, day)
+    return missing + print_results(form, predict(found), options, threshold)
 
 
 def _format(flags: dict[str, bool], to: Path | None) -> str:
@@ -215,12 +225,16 @@ def _write(
     options: "PredictOptions",
     threshold: float,
     predict: "Callable[[Sequence[str]], Iterator[FileResult]]",
+    day: Day | None,
 ) -> int:
-    from hubbub.inference import resume
+    from hubbub.inference import formats, resume
 
-    dependencies = _dependencies(name, options, threshold, form.ending)
+    dependencies = _dependencies(name, options, threshold, form.ending) | {"columns": list(formats.COLUMNS)}
     with resume.open_results(to, form, found, given, threshold, dependencies) as results:
         _report_resumed(len(found) - len(results.missing), len(found))
+        if day:
+            missing = set(results.missing)
+            day.add_saved([results.files[path] for path in found if path not in missing], form)
         if results.unrelated:
             there = count(
                 len(results.unrelated),
@@ -230,7 +244,7 @@ def _write(
             err.print(f"{there}: {examples(file.relative_to(to) for file in results.unrelated)}", soft_wrap=True)
         for result in predict(results.missing):
             results.add(result)
-            _report_problems(result)
+            report_problems(result)
     out.print(f"answers: {to}", soft_wrap=True)
     return len(results.failed)
 
@@ -264,71 +278,6 @@ def _dependencies(name: str, options: "PredictOptions", threshold: float, form: 
         "hubbub": __version__,
     }
     return facts | {"top": options.top, "scores": options.scores, "threshold": threshold, "events": events}
-
-
-def _print(form: "Format | None", results: "Iterator[FileResult]", options: "PredictOptions", threshold: float) -> int:
-    from hubbub.inference.formats import FORMATS
-
-    failed = 0
-    if form:
-        sys.stdout.write(form.header)
-    else:
-        out.print(HEADERS[options.events is not None])
-    for result in results:
-        failed += result.prediction is None
-        if form is not FORMATS["json"]:  # which holds the error itself
-            _report_problems(result)
-        if result.prediction is None and form is not FORMATS["json"]:
-            continue
-        if form:
-            sys.stdout.write(form.body(result, threshold))
-            sys.stdout.flush()
-        elif options.events:
-            _print_events(result)
-        else:
-            _print_row(result, options.top, threshold)
-    return failed
-
-
-def _report_problems(result: "FileResult") -> None:
-    """Prints why there is no prediction, or the warnings about the recording."""
-    if result.prediction is None:
-        err.print(f"error: {result.error}", soft_wrap=True)
-    else:
-        log_warnings(result.file, result.prediction.warnings)
-
-
-#: The first line of the tables of files and of events.
-HEADERS = (
-    f"{'seconds':>9}  {'class':<24} score  file  (next)",
-    f"{'start':>9}  {'end':>9}  {'class':<24} score  file",
-)
-
-
-def _print_row(result: "FileResult", top: int, threshold: float) -> None:
-    from hubbub.inference.formats import name_of
-
-    prediction = result.prediction
-    if prediction is None:
-        return
-    best = [one for one in prediction.top(top) if one[1] >= threshold]
-    (label, score), *others = best or [("-", prediction.score)]
-    also = ", ".join(f"{name_of(name)} {other:.2f}" for name, other in others)
-    if prediction.known is False:
-        also = NOT_KNOWN + (f"; {also}" if also else "")
-    file = name_of(result.file)
-    out.print(f"{prediction.seconds:>9.2f}  {name_of(label):<24}  {score:.2f}  {file}  ({also})", soft_wrap=True)
-
-
-def _print_events(result: "FileResult") -> None:
-    from hubbub.inference.formats import name_of, rows
-
-    file = name_of(result.file)
-    if result.prediction and not result.prediction.events:
-        why = NOT_KNOWN if result.prediction.known is False else "no events"
-        out.print(f"{'-':>9}  {'-':>9}  {'-':<24}  {'-':>4}  {file}  ({why})", soft_wrap=True)
-    for e in rows(result):
-        out.print(f"{e.start:>9.2f}  {e.end:>9.2f}  {name_of(e.label):<24}  {e.score:.2f}  {file}", soft_wrap=True)
 
 
 @contextmanager

@@ -51,6 +51,8 @@ _NAMES = {
 _SCORES = ("score", "confidence", "probability")
 #: Columns that only a list of clips has, and a list of images: its rows are clips as they are.
 _OF_LISTS = {"clip", "fold", "split_hint", "spec_file_name"}
+#: What `hubbub classify` writes; its earlier versions wrote no clock.
+_OURS = ("file", "start", "end", "label", "score", "clock")
 _MINE = ("path", "start", "end", "label", "group")
 #: What BirdNET writes for a recording in which it finds nothing.
 _NOTHING = "nocall"
@@ -137,7 +139,7 @@ def _table(file: Path, rows: pd.DataFrame, columns: dict[str, str]) -> Annotatio
         return annotation_json.unusable(file, list(table["recording"]), problem)
     table["label"] = [clean(cell) for cell in values.text(rows[chosen])] if chosen else ""
     table["group"] = values.text(rows[found["group"]]) if found["group"] else ""
-    is_ours = tuple(rows.columns) == ("file", "start", "end", "label", "score")
+    is_ours = tuple(rows.columns) in (_OURS[:-1], _OURS)
     if is_ours:
         for column in ("recording", "label"):
             table[column] = [_unescaped(cell) for cell in table[column]]

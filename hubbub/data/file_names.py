@@ -9,10 +9,11 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from statistics import median
 from typing import Literal
 
+from hubbub.audio.time_stamps import DATE, DAY_FIRST, STAMP, time_of
 from hubbub.data import class_folders
 from hubbub.data.recordings import without_ending
 
@@ -45,24 +46,9 @@ _PIECES = frozenset(
         "cut", "clip", "split", "crop", "excerpt", "frame", "window", "win"
     }
 )  # fmt: skip
-_DATE = r"(?P<{0}y>(?:19|20)\d\d)[-_.]?(?P<{0}mo>0[1-9]|1[0-2])[-_.]?(?P<{0}d>0[1-9]|[12]\d|3[01])"
-_DAY_FIRST = r"(?P<{0}d>0[1-9]|[12]\d|3[01])[-_.](?P<{0}mo>0[1-9]|1[0-2])[-_.](?P<{0}y>(?:19|20)\d\d)"
-_SHORT = r"(?P<{0}y>\d\d)(?P<{0}mo>0[1-9]|1[0-2])(?P<{0}d>0[1-9]|[12]\d|3[01])"
-_H, _M = r"(?:[01]\d|2[0-3])", r"[0-5]\d"
-#: The time of day, as six digits and a fraction or with separators; hours and minutes alone need a separator.
-_CLOCK = (
-    rf"(?:(?P<{{0}}c>{_H}{_M}{_M})\d{{{{0,6}}}}|(?P<{{0}}h>{_H})[-_.:h ](?P<{{0}}mi>{_M})"
-    rf"(?:[-_.:m ](?P<{{0}}s>{_M}))?)(?!\d)(?:[ _]?(?P<{{0}}half>[AP]M)\b)?"
-)
-_BETWEEN = r"(?:[-_. T]|[-_. ]+[A-Za-z]{{1,3}}[-_. ]+|, | )?"
-_STAMPS = (
-    (_DATE + _BETWEEN + _CLOCK).format("a"),
-    (_DAY_FIRST + r"[-_. ,]+" + _CLOCK).format("b"),
-    (_SHORT + r"[-_T]" + _CLOCK).format("c"),
-)
 _TOKEN = re.compile(
-    rf"(?P<time>(?<!\d)(?:{'|'.join(_STAMPS)}))"
-    rf"|(?P<date>(?<!\d)(?:{_DATE.format('e')}|{_DAY_FIRST.format('f')})(?!\d))"
+    rf"(?P<time>(?<!\d)(?:{STAMP}))"
+    rf"|(?P<date>(?<!\d)(?:{DATE.format('e')}|{DAY_FIRST.format('f')})(?!\d))"
     r"|(?P<copy>\(\d{1,3}\)|\[\d{1,3}\])"
     r"|(?P<offset>(?<![\d.])\d+\.\d+(?![\d.]))"
     r"|(?P<number>\d+)"
@@ -93,7 +79,7 @@ def tokens(name: str) -> list[Token]:
     for match in _TOKEN.finditer(name):
         text, before = match.group(), name[end : match.start()]
         kind = next(kind for kind in _KINDS if match[kind] is not None)
-        at = _time(match) if kind == "time" else None
+        at = time_of(match) if kind == "time" else None
         if kind == "time" and at is None:
             kind = "word"
         starts = before or not found or found[-1].kind == "number"
@@ -101,22 +87,6 @@ def tokens(name: str) -> list[Token]:
             kind = "letter"
         found.append(Token(kind, text, before, at))
         end = match.end()
-    return found
-
-
-def _time(match: re.Match[str]) -> datetime | None:
-    at = {name[1:]: text for name, text in match.groupdict().items() if text and name not in _KINDS}
-    clock = at.get("c") or at["h"] + at["mi"] + at.get("s", "00")
-    year = at["y"] if len(at["y"]) == 4 else "20" + at["y"]
-    try:
-        found = datetime.strptime(year + at["mo"] + at["d"] + clock, "%Y%m%d%H%M%S")
-    except ValueError:  # 31 February
-        return None
-    half = at.get("half", "")
-    if half == "PM" and found.hour < 12:
-        found += timedelta(hours=12)
-    elif half == "AM" and found.hour == 12:
-        found -= timedelta(hours=12)
     return found
 
 

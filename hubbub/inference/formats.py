@@ -1,8 +1,9 @@
 """Results as text and tables: JSON lines, CSV, Audacity's labels, Raven's selection tables, parquet.
 
-Rows are events where they were asked for, else segments with their best classes. JSON and parquet hold names as they
-are. In CSV, which people open in spreadsheets, a name that looks like a formula is preceded by an apostrophe, and names
-with tabs or line ends are quoted; Audacity and Raven, which know no quoting, get blanks in their place.
+Rows are events where they were asked for, else segments with their best classes. `clock` is the time at which a row
+begins, empty where it is not known when the recording began. JSON and parquet hold names as they are. In CSV, which
+people open in spreadsheets, a name that looks like a formula is preceded by an apostrophe, and names with tabs or line
+ends are quoted; Audacity and Raven, which know no quoting, get blanks in their place.
 """
 
 import csv
@@ -11,7 +12,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hubbub.classifier.prediction import Event
 from hubbub.inference.result import FileResult
@@ -21,9 +22,9 @@ from hubbub.runtime.escape import escape_cell, escape_control, single_line
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["FORMATS", "Format", "name_of", "readable", "rows"]
+__all__ = ["FORMATS", "Format", "name_of", "readable", "rows", "schema"]
 
-COLUMNS = ("file", "start", "end", "label", "score")
+COLUMNS = ("file", "start", "end", "label", "score", "clock")
 #: https://www.ravensoundsoftware.com/knowledge-base/
 RAVEN = ("Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low Freq (Hz)", "High Freq (Hz)",
          "Begin File", "Label", "Score")  # fmt: skip
@@ -85,16 +86,18 @@ class Parquet(Format):
     def join(self, file: Path, parts: Sequence[Path | FileResult]) -> None:
         from pyarrow import parquet
 
-        with files.whole_file(file) as temporary, parquet.ParquetWriter(temporary, _schema()) as whole:
+        with files.whole_file(file) as temporary, parquet.ParquetWriter(temporary, schema()) as whole:
             for part in parts:
                 if isinstance(part, Path):
-                    whole.write_table(parquet.read_table(part, schema=_schema()))
+                    whole.write_table(parquet.read_table(part, schema=schema()))
 
 
-def _schema() -> "pyarrow.Schema":
+def schema() -> "pyarrow.Schema":
+    """The columns of Parquet files and their types."""
     import pyarrow
 
-    kinds = (pyarrow.string(), pyarrow.float64(), pyarrow.float64(), pyarrow.string(), pyarrow.float32())
+    string, number = pyarrow.string(), pyarrow.float64()
+    kinds = (string, number, number, string, pyarrow.float32(), string)
     return pyarrow.schema(list(zip(COLUMNS, kinds, strict=True)))
 
 
@@ -102,9 +105,10 @@ def _table(result: FileResult, threshold: float) -> "pyarrow.Table":
     import pyarrow
 
     found = list(rows(result, threshold))
-    columns = [[readable(result.file)] * len(found)]
-    columns += [[getattr(event, name) for event in found] for name in COLUMNS[1:]]
-    return pyarrow.table(columns, schema=_schema())
+    columns: list[list[Any]] = [[readable(result.file)] * len(found)]
+    columns += [[getattr(event, name) for event in found] for name in COLUMNS[1:-1]]
+    columns += [[result.clock(event.start) or None for event in found]]
+    return pyarrow.table(columns, schema=schema())
 
 
 def _json(result: FileResult, threshold: float) -> str:
@@ -114,7 +118,8 @@ def _json(result: FileResult, threshold: float) -> str:
 def _csv(result: FileResult, threshold: float) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(
-        (escape_cell(result.file), e.start, e.end, escape_cell(e.label), e.score) for e in rows(result, threshold)
+        (escape_cell(result.file), e.start, e.end, escape_cell(e.label), e.score, result.clock(e.start))
+        for e in rows(result, threshold)
     )
     return text.getvalue()
 

@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from hubbub.audio import decode
 from hubbub.audio.find_files import STDIN, near
+from hubbub.audio.recorded import Recorded, when_recorded
 from hubbub.classifier.base import PRECOMPUTED
 from hubbub.classifier.prediction import Prediction, Spans
 from hubbub.errors import HubbubError
@@ -82,6 +83,8 @@ def predict_files(
             for piece in pieces:
                 if isinstance(piece, HubbubError):
                     recording.error = str(piece)
+                elif isinstance(piece, Recorded):
+                    recording.recorded = piece
                 else:
                     recording.last = piece
                     batch.add(recording, piece)
@@ -152,8 +155,9 @@ def _join(pieces: list[Piece]) -> Piece:
     return replace(pieces[-1], segments=segments, spans=spans)
 
 
-def _guarded(model: "Classifier", path: str) -> Iterator[Piece | HubbubError]:
-    """The pieces of a file, an error as the last of them. Precomputed spectrograms, which are small, have none."""
+def _guarded(model: "Classifier", path: str) -> Iterator[Recorded | Piece | HubbubError]:
+    """When a file was recorded, where that is known, and its pieces, an error as the last of them. Precomputed
+    spectrograms, which are small, have no pieces."""
     try:
         with ExitStack() as stack:
             source: str | BinaryIO = path
@@ -165,7 +169,9 @@ def _guarded(model: "Classifier", path: str) -> Iterator[Piece | HubbubError]:
             elif not os.path.exists(path):
                 what = "a link that leads nowhere" if os.path.islink(path) else "not a file"
                 raise PredictError(f"{path} is {what}. {near(path)}")
-            elif Path(path).suffix.lower() in PRECOMPUTED:
+            if recorded := when_recorded(path, None if isinstance(source, str) else source):
+                yield recorded
+            if Path(path).suffix.lower() in PRECOMPUTED:
                 return
             yield from pieces(model, source)
     except HubbubError as error:
@@ -192,6 +198,7 @@ class _Recording:
     pending: int = 0  # segments that are not scored yet
     ended: bool = False
     error: str = ""
+    recorded: Recorded | None = None
     precomputed: Prediction | None = None
 
     @property
@@ -208,11 +215,14 @@ class _Recording:
         if self.error:
             return FileResult(self.path, None, self.error)
         if self.last is None:
-            return FileResult(self.path, self.precomputed, "", name, model.rate_hz / 2, self.scores)
+            return FileResult(self.path, self.precomputed, "", name, model.rate_hz / 2, self.scores, self.recorded)
         self.scorer.end()
-        prediction = self.scorer.prediction(self.last.seconds, self.last.warnings)
+        warnings = self.last.warnings
+        if self.recorded and self.recorded.warning:
+            warnings += (self.recorded.warning,)
+        prediction = self.scorer.prediction(self.last.seconds, warnings)
         highest_hz = min(self.last.rate_hz, model.rate_hz) / 2
-        return FileResult(self.path, prediction, "", name, highest_hz, self.scores)
+        return FileResult(self.path, prediction, "", name, highest_hz, self.scores, self.recorded)
 
 
 class _Batch:

@@ -100,7 +100,7 @@ def _refuse_other(folder: Path, facts: dict[str, Any]) -> None:
 
 
 def _drop_parts(folder: Path) -> None:
-    """Remove half-written files of a killed command, and results that do not name their recordings."""
+    """Remove half-written files of a killed command, and results of an earlier version with other columns."""
     from pyarrow import ArrowException, parquet
 
     old = 0
@@ -109,11 +109,11 @@ def _drop_parts(folder: Path) -> None:
             names = parquet.read_schema(part).names
         except (ArrowException, OSError):
             names = []
-        old += names == list(COLUMNS[:-1])
+        old += bool(names) and names != list(COLUMNS)
         if names != list(COLUMNS):
             part.unlink()
     if old:
-        _log.warning("warning: %s does not say of which recordings its results are, so they are made again", folder)
+        _log.warning("warning: %s holds results of an earlier version, with other columns: they are made again", folder)
 
 
 def _finished(folder: Path, paths: dict[str, str]) -> set[str]:
@@ -157,20 +157,23 @@ class _Worker:
         import pyarrow
 
         found: list[tuple[Any, ...]] = []
+        nothing = (None,) * (len(formats.COLUMNS) - 1)
         paths = [os.fsdecode(path) for path in batch["file"]]
         before = {path: origins.stamp(path) for path in paths}
         for result in predict_files(self.model, paths, self.name, self.options):
             file = formats.readable(result.file)
             if result.prediction is None:
-                found.append((file, None, None, None, None, result.error, None, None))
+                found.append((file, *nothing, result.error, None, None))
                 continue
             known = origins.identity(result.file, before[result.file])
             recording = None if known is None else json.dumps(known)
             rows, warnings = list(formats.rows(result, self.threshold)), " ".join(result.prediction.warnings) or None
-            found += [(file, e.start, e.end, e.label, e.score, None, warnings, recording) for e in rows]
+            found += [
+                (file, e.start, e.end, e.label, e.score, result.clock(e.start) or None, None, warnings, recording)
+                for e in rows
+            ]
             if not rows:  # classified, and no segment or event to list
-                found.append((file, None, None, None, None, None, warnings, recording))
-        string, number = pyarrow.string(), pyarrow.float64()
-        kinds = (string, number, number, string, pyarrow.float32(), string, string, string)
+                found.append((file, *nothing, None, warnings, recording))
         columns = dict(zip(COLUMNS, zip(*found, strict=True), strict=True))
-        return pyarrow.table(columns, schema=pyarrow.schema(list(zip(COLUMNS, kinds, strict=True))))
+        more = [pyarrow.field(name, pyarrow.string()) for name in COLUMNS[len(formats.COLUMNS) :]]
+        return pyarrow.table(columns, schema=pyarrow.schema([*formats.schema(), *more]))

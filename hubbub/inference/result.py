@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from hubbub.audio.recorded import Recorded
 from hubbub.classifier.prediction import Prediction
 from hubbub.inference.events import EventSettings
 
@@ -25,7 +26,7 @@ class FileResult:
     """The prediction for a file, or the error why there is none.
 
     `model` is the classifier's name. The file holds no sound above `highest_hz` that the classifier uses. `scores` is
-    how many scores `to_dict` gives; None: all.
+    how many scores `to_dict` gives; None: all. `recorded` says when the recording began, where that is known.
     """
 
     file: str
@@ -34,20 +35,26 @@ class FileResult:
     model: str = ""
     highest_hz: float = 0.0
     scores: int | None = None
+    recorded: Recorded | None = None
+
+    def clock(self, seconds: float) -> str:
+        """The time `seconds` after the beginning of the recording, in ISO 8601; "" where it is not known."""
+        return self.recorded.clock(seconds) if self.recorded else ""
 
     def to_json(self) -> str:
         """One JSON object on one line, as `hubbub classify --json` prints it."""
         return json.dumps(self.to_dict(), allow_nan=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values: `file`, what `Prediction.to_dict` gives, `segments` with their best classes, `events` where
-        they were asked for, `model`; or `file` and `error`."""
+        """Plain values: `file`, `recorded` (ISO 8601) where it is known, what `Prediction.to_dict` gives, `segments`
+        with their best classes, `events` where they were asked for, `model`; or `file` and `error`."""
         if self.prediction is None:
             return {"file": self.file, "error": self.error}
         prediction = self.prediction
         events = {} if prediction.events is None else {"events": [event.to_dict() for event in prediction.events]}
         return {
             "file": self.file,
+            **({"recorded": self.clock(0.0)} if self.recorded else {}),
             **prediction.to_dict(self.scores),
             "segments": [best[0].to_dict() for best in prediction.best_segments()],
             **events,

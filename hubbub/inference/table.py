@@ -26,10 +26,11 @@ def classify(
 ) -> pd.DataFrame:
     """Files, folders or patterns, one or several, and a classifier or its name -> a table with one row a file.
 
-    Its columns are `file`, `seconds`, `label`, `score`, `known`, `warnings`, `error`, and one column a class with its
-    probability (with " (class)" behind a name that is taken). With `segments` there is one row a segment, with `start`
-    and `end` [s]. What cannot be read or found is a row with its `error`. `attrs["left_out"]` lists by reason what was
-    skipped in folders. Raises `FindError` where nothing at all is found.
+    Its columns are `file`, `seconds`, `label`, `score`, `known`, `warnings`, `error`, `clock` (when the recording
+    began, in ISO 8601; "" where that is not known), and one column a class with its probability (with " (class)" behind
+    a name that is taken). With `segments` there is one row a segment, with `start` and `end` [s] and its own `clock`.
+    What cannot be read or found is a row with its `error`. `attrs["left_out"]` lists by reason what was skipped in
+    folders. Raises `FindError` where nothing at all is found.
     """
     classifier = load(model) if isinstance(model, str | os.PathLike) else model
     given = [os.fspath(one) for one in ([files] if isinstance(files, str | os.PathLike) else files)]
@@ -50,7 +51,8 @@ def classify(
     paths = list(dict.fromkeys(paths))
     options = PredictOptions(top=len(classifier.labels))
     results = [*track(predict_files(classifier, paths, options=options), "classifying", len(paths)), *missing]
-    fixed = ("file", "seconds", *(("start", "end") if segments else ()), "label", "score", "known", "warnings", "error")
+    spans = ("start", "end") if segments else ()
+    fixed = ("file", "seconds", *spans, "label", "score", "known", "warnings", "error", "clock")
     classes = {label: f"{label} (class)" if label in fixed else label for label in classifier.labels}
     rows = [row for result in results for row in _rows(result, classes, segments)]
     table = pd.DataFrame(rows, columns=[*fixed, *classes.values()])
@@ -61,19 +63,20 @@ def classify(
 def _rows(result: FileResult, classes: dict[str, str], segments: bool) -> list[dict[str, Any]]:
     prediction = result.prediction
     if prediction is None:
-        return [{"file": result.file, "warnings": "", "error": result.error}]
+        return [{"file": result.file, "warnings": "", "error": result.error, "clock": ""}]
     file = {
         "file": result.file,
         "seconds": prediction.seconds,
         "known": prediction.known,
         "warnings": " ".join(prediction.warnings),
         "error": "",
+        "clock": result.clock(0.0),
     }
     if not segments:
         scores = {classes[label]: score for label, score in prediction.scores.items()}
         return [{**file, "label": prediction.label, "score": prediction.score, **scores}]
     return [
         {**file, "start": best[0].start, "end": best[0].end, "label": best[0].label, "score": best[0].score}
-        | {classes[one.label]: one.score for one in best}
+        | {"clock": result.clock(best[0].start), **{classes[one.label]: one.score for one in best}}
         for best in prediction.best_segments()
     ]

@@ -9,7 +9,8 @@ import numpy as np
 from hubbub.metrics.events import Event
 from hubbub.metrics.psds import PSDS1
 from hubbub.report.event_results import EventSummary
-from hubbub.report.plots import COLOURS, FONT, INK, SMALL, new_figure, save_figure, short_name
+from hubbub.report.figures import FONT, INK, SMALL, new_figure, save, shortened
+from hubbub.report.plots import COLOURS
 
 __all__ = ["Lane", "lanes", "psds"]
 
@@ -45,15 +46,15 @@ def lanes(recordings: Sequence[Lane], labels: Sequence[str], path: Path) -> None
                 at = classes.index(event.label)
                 place.broken_barh([(event.start, event.end - event.start)], (at + low, 0.32), color=colour, lw=0)
         place.set(ylim=(len(classes) - 0.5, -0.5), yticks=range(len(classes)))
-        place.set_yticklabels([short_name(label) for label in classes], parse_math=False)
-        place.set_title(short_name(one.name), fontsize=FONT, loc="left", color=INK, parse_math=False)
+        place.set_yticklabels([shortened(label) for label in classes], parse_math=False)
+        place.set_title(shortened(one.name), fontsize=FONT, loc="left", color=INK, parse_math=False)
         ends = [event.end for event in (*one.true, *one.found)]
         place.set_xlim(0, one.seconds or max(ends))
         place.tick_params(axis="y", length=0)
     axes[-1, 0].set_xlabel("seconds")
     handles = [axes[0, 0].barh([0], [0], color=colour) for colour in (TRUE, FOUND)]
     figure.legend(handles, ("true", "found"), loc="outside upper right", ncols=2, fontsize=SMALL, frameon=False)
-    save_figure(figure, path)
+    save(figure, path)
 
 
 def psds(summary: EventSummary, path: Path) -> None:
@@ -66,4 +67,4 @@ def psds(summary: EventSummary, path: Path) -> None:
             axes.step(rates, hits, where="post", color=colour, label=f"{name} {score.value:.3f}")
     axes.set(xlim=(0, PSDS1.most_an_hour), ylim=(0, 1), xlabel="effective false alarms an hour", ylabel="share of hits")
     axes.legend(fontsize=SMALL, frameon=False, loc="lower right")
-    save_figure(figure, path)
+    save(figure, path)

@@ -1,13 +1,13 @@
 """Plots: confusion matrix, ROC, reliability, learning curves, spectrograms and saliency maps.
 
-All plots have one style and are written whole. Colours are those of Okabe & Ito (https://jfly.uni-koeln.de/color/),
+All plots have one style (`figures`). Colours are those of Okabe & Ito (https://jfly.uni-koeln.de/color/),
 which colour-blind readers can tell apart; maps have one hue or even lightness. Class names come from users: they are
 drawn as they are, never read as formulas.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,16 +15,24 @@ import pandas as pd
 
 from hubbub.metrics import classification
 from hubbub.metrics.classification import Calibration
-from hubbub.runtime import files
-from hubbub.runtime.escape import escape_control, single_line
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from hubbub.report.figures import (
+    DPI,
+    EVEN,
+    FAINT,
+    FONT,
+    INK,
+    SMALL,
+    TINY,
+    colour_bar,
+    new_figure,
+    plain,
+    save,
+    set_title,
+    shortened,
+)
 
 __all__ = ["DPI", "FEW", "confusion", "curves", "explained", "heatmap", "importance",
-           "learning_curve", "network_input", "new_figure", "rates", "reliability", "roc", "save_figure", "search",
-           "short_name", "spectrogram"]  # fmt: skip
+           "learning_curve", "network_input", "rates", "reliability", "roc", "search", "spectrogram"]  # fmt: skip
 
 Scores = npt.NDArray[np.float32]
 Targets = npt.NDArray[np.int64]
@@ -33,17 +41,13 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 #: From bright to dark with even steps; weak values stay near white.
 HEAT = "plasma"
 SHOWN_DB, SHOWN_ROWS = 70.0, 256
-FAINT, INK = "0.75", "0.15"
-FONT, SMALL, TINY, DPI = 9, 8, 7, 144
 #: With more classes than this, only the weakest are in colour.
 FEW = 12
 WEAKEST = 5
-#: The shade of blue on which black and white have the same contrast, about 4.6 to 1.
-EVEN = 0.72
 #: Names of learning curves that do not say enough.
 CURVES = {"train_accuracy": "train accuracy, batches as trained on"}
-#: Inches per cell of a confusion matrix, characters of a class name.
-CELL, LONGEST_NAME = 0.21, 28
+#: Inches per cell of a confusion matrix.
+CELL = 0.21
 
 
 def confusion(
@@ -53,7 +57,7 @@ def confusion(
     counts = classification.confusion(targets, scores)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     shade = shares if normalised else counts / max(counts.max(), 1)
-    names = [short_name(label) for label in labels]
+    names = [shortened(label) for label in labels]
     side = CELL * len(labels) + 0.6 + 0.065 * max(map(len, names))
     figure, axes = new_figure(side, side)
     axes.imshow(np.ma.masked_equal(shade, 0), cmap="Blues", vmin=0, vmax=1, zorder=1)
@@ -67,7 +71,7 @@ def confusion(
         colour = "white" if shade[row, column] > EVEN else "black"
         text = f"{100 * shares[row, column]:.0f}" if normalised else str(counts[row, column])
         axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=TINY, in_layout=False)
-    save_figure(figure, path)
+    save(figure, path)
 
 
 def roc(targets: Targets, scores: Scores, labels: tuple[str, ...], path: Path) -> None:
@@ -80,7 +84,7 @@ def roc(targets: Targets, scores: Scores, labels: tuple[str, ...], path: Path) -
         false, true = classification.roc_curve(targets == k, scores[:, k])
         if k in shown:
             line = {"color": COLOURS[place % 6], "linestyle": "--" if place >= 6 else "-", "lw": 1.3, "zorder": 3}
-            axes.plot(false, true, label=_plain(f"{short_name(labels[k])} {areas[k]:.3f}"), **line)
+            axes.plot(false, true, label=plain(f"{shortened(labels[k])} {areas[k]:.3f}"), **line)
         else:
             axes.plot(false, true, color=FAINT, lw=0.6)
     if known:
@@ -90,7 +94,7 @@ def roc(targets: Targets, scores: Scores, labels: tuple[str, ...], path: Path) -
         axes.legend(fontsize=SMALL, loc="lower right", frameon=False, title=title, title_fontsize=SMALL)
     axes.plot([0, 1], [0, 1], color="0.5", linestyle=":", lw=1)
     axes.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(-0.01, 1), ylim=(0, 1.01))
-    save_figure(figure, path)
+    save(figure, path)
 
 
 def reliability(levels: Mapping[str, Calibration], path: Path) -> None:
@@ -114,7 +118,7 @@ def reliability(levels: Mapping[str, Calibration], path: Path) -> None:
     above.set(ylabel="accuracy", xlim=(0, 1.01), ylim=(-0.02, 1.03))
     above.legend(fontsize=SMALL, loc="upper left", frameon=False)
     below.set(xlabel="confidence: the decided class's score", ylabel="share", ylim=(0, None))
-    save_figure(figure, path)
+    save(figure, path)
 
 
 def curves(histories: Sequence[pd.DataFrame], chosen: Sequence[int], path: Path) -> None:
@@ -141,10 +145,10 @@ def curves(histories: Sequence[pd.DataFrame], chosen: Sequence[int], path: Path)
             label = f"chosen: {epochs}" if epoch == chosen[0] else None
             axes.axvline(epoch, color="0.5", linestyle=":", lw=1, label=label)
         axes.set_xlabel("epoch")
-        _title(axes, title)
+        set_title(axes, title)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(fontsize=SMALL, frameon=False)
-    save_figure(figure, path)
+    save(figure, path)
 
 
 def learning_curve(curve: pd.DataFrame, path: Path) -> None:
@@ -161,7 +165,7 @@ def learning_curve(curve: pd.DataFrame, path: Path) -> None:
         axes.set_xticks(sizes, labels=[f"{size:,.0f}" for size in sizes])
         axes.minorticks_off()
     axes.set(xlabel="training recordings", ylabel="validation accuracy")
-    save_figure(figure, path)
+    save(figure, path)
 
 
 def search(values: Places, complete: npt.NDArray[np.bool_], smaller: bool, name: str, path: Path) -> None:
@@ -176,7 +180,7 @@ def search(values: Places, complete: npt.NDArray[np.bool_], smaller: bool, name:
     axes.set(xlabel="trial", ylabel=name.replace("_", " "))
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(fontsize=SMALL, frameon=False)
-    save_figure(figure, path)
+    save(figure, path)
 
 
 def importance(shares: Mapping[str, float], path: Path) -> None:
@@ -186,9 +190,9 @@ def importance(shares: Mapping[str, float], path: Path) -> None:
     bars = axes.barh(range(len(names)), [shares[name] for name in names], color=COLOURS[0])
     axes.bar_label(bars, fmt="{:.2f}", fontsize=SMALL, padding=2, color=INK)
     axes.set(xlabel="share of importance", yticks=range(len(names)))
-    axes.set_yticklabels([short_name(name) for name in names], parse_math=False)
+    axes.set_yticklabels([shortened(name) for name in names], parse_math=False)
     axes.margins(x=0.12)
-    save_figure(figure, path)
+    save(figure, path)
 
 
 def rates(table: pd.DataFrame, suggested: float | None, path: Path) -> None:
@@ -202,44 +206,33 @@ def rates(table: pd.DataFrame, suggested: float | None, path: Path) -> None:
     margin = max(high - low, 1e-3)
     axes.set(xscale="log", xlabel="learning rate", ylabel="cross-entropy", ylim=(low - margin, high + margin))
     axes.legend(fontsize=SMALL, frameon=False, loc="lower left")
-    save_figure(figure, path)
+    save(figure, path)
 
 
 def spectrogram(decibels: Scores, times: Places, hz: Places, path: Path) -> None:
     """A spectrogram in decibels `[bins, frames]`, at `times` [s] and `hz`, as a small PNG."""
     figure, axes = new_figure(4.5, 2.6)
     image = _on_mels(axes, decibels, times, hz, cmap="magma", vmin=-SHOWN_DB, vmax=0)
-    _bar(axes, image, "dB")
-    save_figure(figure, path)
+    colour_bar(axes, image, "dB")
+    save(figure, path)
 
 
 def heatmap(decibels: Scores, heat: Scores, times: Places, hz: Places, path: Path, title: str = "") -> None:
     """A saliency map from 0 to 1 `[bins, frames]` over its grey spectrogram, as a small PNG."""
     figure, axes = new_figure(4.5, 2.6)
-    _bar(axes, _heat(axes, decibels, heat, times, hz), "importance")
-    _title(axes, title)
-    save_figure(figure, path)
+    colour_bar(axes, _heat(axes, decibels, heat, times, hz), "importance")
+    set_title(axes, title)
+    save(figure, path)
 
 
 def explained(decibels: Scores, heat: Scores, times: Places, hz: Places, title: str, path: Path) -> None:
     """A spectrogram, and beside it the saliency map of a decision, as a PNG."""
     figure, (left, right) = new_figure(9, 3.2, columns=2)
     image = _on_mels(left, decibels, times, hz, cmap="magma", vmin=-SHOWN_DB, vmax=0)
-    _bar(left, image, "dB")
-    _bar(right, _heat(right, decibels, heat, times, hz), "importance")
+    colour_bar(left, image, "dB")
+    colour_bar(right, _heat(right, decibels, heat, times, hz), "importance")
     figure.suptitle(title, fontsize=FONT, color=INK, parse_math=False)
-    save_figure(figure, path)
-
-
-def short_name(label: str) -> str:
-    """A class name on one line, cut where it is long."""
-    label = single_line(escape_control(label))
-    return label if len(label) <= LONGEST_NAME else label[: LONGEST_NAME - 1] + "…"
-
-
-def _plain(text: str) -> str:
-    """A text for a legend that matplotlib neither reads as a formula nor leaves out."""
-    return (" " if text.startswith("_") else "") + text.replace("$", r"\$")
+    save(figure, path)
 
 
 def network_input(shown: Scores, path: Path, heat: Scores | None = None) -> None:
@@ -253,7 +246,7 @@ def network_input(shown: Scores, path: Path, heat: Scores | None = None) -> None
     axes.imshow(grey if grey.ndim == 2 else grey.transpose(1, 2, 0), origin="lower", aspect="auto", cmap="gray")
     if heat is not None:
         axes.imshow(heat, origin="lower", aspect="auto", cmap=HEAT, vmin=0, vmax=1, alpha=0.85 * heat)
-    save_figure(figure, path)
+    save(figure, path)
 
 
 def _heat(axes: Any, decibels: Scores, heat: Scores, times: Places, hz: Places) -> Any:
@@ -279,52 +272,3 @@ def _on_mels(axes: Any, values: Scores, times: Places, hz: Places, **style: Any)
     axes.set(xlabel="seconds", ylabel="Hz", xlim=(extent[0], extent[1]))
     axes.set_yticks(np.log1p(np.array(ticks) / 700), labels=[str(tick) for tick in ticks])
     return image
-
-
-def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **layout: Any) -> tuple["Figure", Any]:
-    """A figure of that size [in] and its axes, in the style of all plots."""
-    # matplotlib's object interface has no global state: it works in any thread and without a display.
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.subplots(rows, columns, **layout)
-    for one in np.atleast_1d(axes).flat:
-        _style(one)
-    return figure, axes
-
-
-def _style(axes: "Axes") -> None:
-    axes.tick_params(labelsize=SMALL, colors=INK)
-    for text in (axes.xaxis.label, axes.yaxis.label):
-        text.set_fontsize(FONT)
-        text.set_color(INK)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color("0.6")
-
-
-def _title(axes: "Axes", text: str) -> None:
-    axes.set_title(single_line(escape_control(text)), fontsize=FONT, color=INK, parse_math=False)
-
-
-def _bar(axes: "Axes", colours: Any, label: str) -> None:
-    bar = axes.figure.colorbar(colours, ax=axes, label=label)
-    _style(bar.ax)
-    bar.outline.set_visible(False)
-
-
-def save_figure(figure: "Figure", path: Path) -> None:
-    """Writes a PNG of 256 colours: it looks the same at a third of the size, and pages embed it."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from PIL import Image
-
-    figure.set_dpi(DPI)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    drawn = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-    colours = drawn.quantize(256, method=Image.Quantize.MAXCOVERAGE)
-    palette = np.reshape(colours.getpalette() or [], (-1, 3))
-    palette[palette.min(axis=1) > 245] = 255  # the background stays white
-    colours.putpalette(palette.ravel().tolist())
-    with files.whole_file(path) as temporary:
-        # Dithering keeps smooth maps smooth.
-        drawn.quantize(palette=colours, dither=Image.Dither.FLOYDSTEINBERG).save(temporary, optimize=True)

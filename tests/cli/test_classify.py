@@ -30,11 +30,13 @@ PAGE = Path(__file__).parents[2] / "docs" / "classify.md"
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder as the page has it: runs/demo, street.wav, recordings/, and of day.wav the beginning."""
+    """A folder as the page has it: runs/demo, street.wav, recordings/, night/, and of day.wav the beginning."""
     recipe = Recipe.load("street-cnn", ["network.width=2", "windows.length=16000", "windows.hop=8000"])
     TorchClassifier(recipe, ("dog", "rain"), seed=0).save(tmp_path / "runs" / "demo" / "classifier")
     noise = np.random.default_rng(0).normal(0, 0.1, (4, 2 * RATE))
     (tmp_path / "recordings" / "deep").mkdir(parents=True)
+    (tmp_path / "night").mkdir()
+    soundfile.write(tmp_path / "night" / "20240514_041500.wav", noise[0], RATE)
     for name, wave in zip(
         ("street.wav", "recordings/a.wav", "recordings/deep/b\nc.wav", "day.wav"), noise, strict=True
     ):

@@ -111,7 +111,7 @@ def test_classify_prints_a_table_json_or_csv(model: Path, sounds: Path) -> None:
     assert set(content["scores"]) == {"dog", "rain"}
     rows = list(csv.DictReader(hubbub("classify", sounds, "--model", model, "--csv").stdout.splitlines()))
     assert len(rows) == 24
-    assert list(rows[0]) == ["file", "start", "end", "label", "score"]
+    assert list(rows[0]) == ["file", "start", "end", "label", "score", "clock"]
 
 
 def test_classify_goes_on_past_a_bad_file_and_ends_with_status_1(model: Path, sounds: Path, tmp_path: Path) -> None:

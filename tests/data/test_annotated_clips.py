@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 
@@ -334,6 +335,10 @@ def test_labels_that_look_like_formulas_come_back(night: Path) -> None:
     nothing = np.zeros((0, 2))
     prediction = Prediction({"=1+1": 1.0}, 20.0, nothing, nothing.astype(int), nothing.astype("f4"), events)
     FORMATS["csv"].save(night / "a.csv", FileResult("night.wav", prediction, model="m"), 0.0)
+    assert open_data(str(night / "a.csv")).labels == ("'quoted", "=1+1")
+    table = pd.read_csv(night / "a.csv")
+    assert list(table.pop("clock").isna()) == [True, True]
+    table.to_csv(night / "a.csv", index=False)  # as before there was a clock
     assert open_data(str(night / "a.csv")).labels == ("'quoted", "=1+1")
 
 

@@ -209,7 +209,7 @@ def test_a_cluster_answers_a_folder_as_one_machine_does_and_goes_on_where_it_was
     for part in heard.glob("*.parquet"):
         pd.read_parquet(part).drop(columns="recording").to_parquet(part, index=False)
     again = subprocess.run(spread, capture_output=True, text=True, check=True)
-    assert "does not say of which recordings" in again.stderr and "answers from an earlier run" not in again.stderr
+    assert "holds results of an earlier version" in again.stderr and "answers from an earlier run" not in again.stderr
     assert pd.read_parquet(heard).groupby("file")[["start", "label", "score"]].agg(list).equals(told)
     other = subprocess.run([*spread, "--threshold", "0.9"], capture_output=True, text=True)
     assert other.returncode == 2 and "or other settings. Name a new folder" in other.stderr

@@ -3,12 +3,15 @@
 import csv
 import io
 import json
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from hubbub.audio.recorded import Recorded
 from hubbub.classifier.prediction import Event, Prediction
 from hubbub.inference.formats import FORMATS, name_of, readable, rows
 from hubbub.inference.result import FileResult
@@ -58,10 +61,24 @@ def test_csv_is_read_back_whatever_a_file_is_called() -> None:
     text = form.header + form.body(answer(ODD, EVENTS), 0) + form.body(REFUSED, 0)
     found = list(csv.reader(io.StringIO(text, newline="")))
     assert found == [
-        ["file", "start", "end", "label", "score"],
-        [ODD, "0.0", "1.5", "dog", "0.75"],
-        [ODD, "1.0", "2.25", LABELS[1], "0.5"],
+        ["file", "start", "end", "label", "score", "clock"],
+        [ODD, "0.0", "1.5", "dog", "0.75", ""],
+        [ODD, "1.0", "2.25", LABELS[1], "0.5", ""],
     ]
+
+
+def test_rows_have_the_time_of_day_at_which_they_begin(tmp_path: Path) -> None:
+    recorded = Recorded(datetime(2024, 5, 14, 23, 59, 59), timedelta(hours=2), "GUANO")
+    dated = replace(answer(events=EVENTS), recorded=recorded)
+    times = ["2024-05-14T23:59:59.000+02:00", "2024-05-15T00:00:00.000+02:00"]
+    assert [line.split(",")[-1] for line in FORMATS["csv"].body(dated, 0).splitlines()] == times
+    FORMATS["parquet"].save(tmp_path / "a.parquet", dated, 0)
+    assert list(pd.read_parquet(tmp_path / "a.parquet")["clock"]) == times
+    body = json.loads(FORMATS["json"].body(dated, 0))
+    assert body["recorded"] == times[0] and list(body)[:2] == ["file", "recorded"]
+    assert "recorded" not in json.loads(FORMATS["json"].body(answer(), 0))
+    for plain in ("audacity", "raven"):
+        assert FORMATS[plain].body(dated, 0) == FORMATS[plain].body(answer(events=EVENTS), 0)
 
 
 def test_audacity_gets_one_line_an_event() -> None:
@@ -94,7 +111,7 @@ def test_saved_answers_become_one_file(name: str, tmp_path: Path) -> None:
         assert found[1]["error"] == REFUSED.error
         return
     table = pd.read_parquet(tmp_path / "all") if name == "parquet" else pd.read_csv(tmp_path / "all")
-    assert list(table.columns) == ["file", "start", "end", "label", "score"]
+    assert list(table.columns) == ["file", "start", "end", "label", "score", "clock"] and table["clock"].isna().all()
     assert list(table["file"]) == [f"1 {ODD}", f"2 {ODD}", f"2 {ODD}"]
     assert list(table["label"]) == ["dog", "dog", LABELS[1]] and list(table["score"]) == [0.75, 0.75, 0.5]
 
@@ -111,8 +128,8 @@ def test_formulas_stand_behind_an_apostrophe_in_csv_and_nowhere_else(tmp_path: P
     heard = answer(name, (Event(label, 0.0, 1.5, 0.75), Event("a-b", 0.0, 1.0, 0.5)))
     table = FORMATS["csv"].header + FORMATS["csv"].body(heard, 0)
     assert list(csv.reader(io.StringIO(table)))[1:] == [
-        ["'" + name, "0.0", "1.5", "'-2+3", "0.75"],
-        ["'" + name, "0.0", "1.0", "a-b", "0.5"],
+        ["'" + name, "0.0", "1.5", "'-2+3", "0.75", ""],
+        ["'" + name, "0.0", "1.0", "a-b", "0.5", ""],
     ]
     exact = json.loads(FORMATS["json"].body(heard, 0))
     assert (exact["file"], exact["events"][0]["label"]) == (name, label)

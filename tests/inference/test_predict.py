@@ -21,6 +21,7 @@ from hubbub.inference.predict import predict_files, predict_recording
 from hubbub.inference.result import FileResult, PredictOptions
 from tests.audio.test_decode import ogg_that_declares
 from tests.helpers.classifiers import small_classifier
+from tests.helpers.dated_wav import guano, wav
 
 RATE = 16_000
 WINDOWS = ("windows.length=16000", "windows.hop=8000")
@@ -149,6 +150,21 @@ def test_standard_input_is_one_sounds_bytes(
     same(answer((folder / "b.wav").read_bytes()), model, folder / "b.wav")
     assert "the stream is empty (0 bytes)" in answer(b"").error
     assert "the stream is cut off" in answer((folder / "b.wav").read_bytes()[:999]).error
+
+
+def test_results_say_when_recordings_began(
+    model: TorchClassifier, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dated = wav(guano("Timestamp: 2024-05-14T10:15:00+02:00"), seconds=1)
+    (folder / "20200101_000000.wav").write_bytes(dated)
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(dated)))
+    paths = [str(folder / "20200101_000000.wav"), "-", str(folder / "b.wav"), str(folder / "bad.wav")]
+    named, piped, unknown, bad = predict_files(model, paths)
+    for result in (named, piped):
+        assert result.to_dict()["recorded"] == "2024-05-14T10:15:00.000+02:00"
+    assert named.prediction and piped.prediction and piped.prediction.warnings == ()
+    assert "file name disagree about when it was recorded" in named.prediction.warnings[0]
+    assert unknown.recorded is bad.recorded is None and "recorded" not in unknown.to_dict()
 
 
 def test_a_terminal_is_not_waited_for(model: TorchClassifier, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 import torch
@@ -42,6 +43,16 @@ def test_segments_are_rows_on_request(folder: Path) -> None:
     table = hubbub.classify(str(folder / "a.wav"), model, segments=True)
     expected = model.classify(folder / "a.wav").segments
     np.testing.assert_allclose(table[["start", "end", *LABELS]], expected[["start", "end", *LABELS]], atol=1e-5)
+
+
+def test_rows_say_when_they_begin(folder: Path) -> None:
+    (folder / "a.wav").rename(folder / "20240514T101500Z.wav")
+    table = hubbub.classify(folder, small_classifier()).set_index("file")["clock"]
+    expected = {"20240514T101500Z.wav": "2024-05-14T10:15:00.000+00:00", "b.wav": "", "broken.wav": ""}
+    assert table.to_dict() == {str(folder / name): clock for name, clock in expected.items()}
+    segments = hubbub.classify(folder / "20240514T101500Z.wav", small_classifier(), segments=True)
+    begin = pd.to_datetime(segments["clock"]) - pd.Timestamp("2024-05-14T10:15:00Z")
+    assert list(begin.dt.total_seconds()) == pytest.approx(list(segments["start"]), abs=5e-4)
 
 
 def test_nothing_found_is_an_error(tmp_path: Path) -> None:
