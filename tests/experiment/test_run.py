@@ -20,8 +20,7 @@ import torch
 from hubbub.audio import decode
 from hubbub.classifier.load import load, load_torch
 from hubbub.classifier.torch_classifier import TorchClassifier
-from hubbub.config.recipe import Recipe, shipped
-from hubbub.data.datasets import DATASETS
+from hubbub.config.recipe import Recipe
 from hubbub.data.leaks import LeakError
 from hubbub.data.open import open_clips
 from hubbub.errors import HubbubError
@@ -484,29 +483,3 @@ def test_speed_is_measured_over_several_batches(trained: Path) -> None:
         speed = read_json(place / "metrics_throughput.json")
         assert speed["batches"] >= 3 and speed["segments"] == 32 * speed["batches"]
         assert speed["segments"] > 0.15 * speed["segments_per_second"], "about a third of a second of work"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", shipped())
-def test_every_shipped_recipe_runs_quick_and_its_classifier_classifies(
-    name: str, home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Without a network: what is not at hand is drawn, and nobody waits for half a gigabyte."""
-    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # nobody answers there
-    monkeypatch.setattr("hubbub.runtime.download.RETRIES", 0)
-    plan = Recipe.load(name, ["data.allow_missing=true"], quick=True)
-    if plan.data.name != "street":
-        home("data", DATASETS[plan.data.name].folder)
-    if plan.network.name == "yamnet":
-        home("weights", "yamnet.h5")
-    summary = run_recipe(plan, tmp_path / "run", quick=True)
-    assert any(reason.startswith("QUICK") for reason in summary.why_not_comparable)
-    assert load(tmp_path / "run").card["not_comparable"] == summary.why_not_comparable
-    if plan.data.name == "emodb":
-        assert any(reason.startswith("ANOTHER VERSION: every") for reason in summary.why_not_comparable)
-    assert summary.clips == len({c for split in prepare(plan, quick=True).splits for c in split.test})
-    for history in (tmp_path / "run").glob("test-*/seed-*/history.csv"):
-        losses = pd.read_csv(history)["train_loss"]
-        assert losses.iloc[-1] < losses.iloc[0]
-    clip = open_clips(plan).table["path"].iloc[0]
-    assert tuple(load(tmp_path / "run").classify(clip).scores) == prepare(plan, quick=True).clips.labels

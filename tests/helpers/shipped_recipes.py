@@ -1,0 +1,38 @@
+"""A shipped recipe in its small form: it runs, learns, and its classifier classifies."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from hubbub.classifier.load import load
+from hubbub.config.recipe import Recipe
+from hubbub.data.datasets import DATASETS
+from hubbub.data.open import open_clips
+from hubbub.experiment.prepare import prepare
+from hubbub.experiment.run import run_recipe
+
+__all__ = ["runs_quick"]
+
+
+def runs_quick(name: str, home: Callable[[str, str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a network: what is not at hand is drawn, and nobody waits for half a gigabyte."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # nobody answers there
+    monkeypatch.setattr("hubbub.runtime.download.RETRIES", 0)
+    plan = Recipe.load(name, ["data.allow_missing=true"], quick=True)
+    if plan.data.name != "street":
+        home("data", DATASETS[plan.data.name].folder)
+    if plan.network.name == "yamnet":
+        home("weights", "yamnet.h5")
+    summary = run_recipe(plan, tmp_path / "run", quick=True)
+    assert any(reason.startswith("QUICK") for reason in summary.why_not_comparable)
+    assert load(tmp_path / "run").card["not_comparable"] == summary.why_not_comparable
+    if plan.data.name == "emodb":
+        assert any(reason.startswith("ANOTHER VERSION: every") for reason in summary.why_not_comparable)
+    assert summary.clips == len({c for split in prepare(plan, quick=True).splits for c in split.test})
+    for history in (tmp_path / "run").glob("test-*/seed-*/history.csv"):
+        losses = pd.read_csv(history)["train_loss"]
+        assert losses.iloc[-1] < losses.iloc[0]
+    clip = open_clips(plan).table["path"].iloc[0]
+    assert tuple(load(tmp_path / "run").classify(clip).scores) == prepare(plan, quick=True).clips.labels
