@@ -23,6 +23,7 @@ from hubbub.data.predictions import read_predictions
 from hubbub.data.recordings import sound_seconds, within_files, without_ending
 from hubbub.data.values import ClipsError, clean
 from hubbub.errors import count, examples
+from hubbub.metrics.events import joined, times
 
 __all__ = ["EventTables", "Frames", "TimedEvent", "match", "read_events", "read_frames"]
 
@@ -116,13 +117,13 @@ def read_events(path: Path, *, with_sounds: bool = True) -> EventTables:
         name: [event._replace(end=min(event.end, seconds.get(name, np.inf))) for event in rows]
         for name, rows in events.items()
     }
-    joined = {name: _joined(rows) for name, rows in cut.items()}
-    if fewer := sum(map(len, events.values())) - sum(map(len, joined.values())):
+    whole = {name: _joined(rows) for name, rows in cut.items()}
+    if fewer := sum(map(len, events.values())) - sum(map(len, whole.values())):
         notes.append(
             f"OVERLAPS JOINED: {count(fewer, 'event overlaps', 'events overlap')} another of its class in the same "
             "recording; together they are one"
         )
-    return EventTables(joined, seconds, tuple(notes))
+    return EventTables(whole, seconds, tuple(notes))
 
 
 def read_frames(path: Path, labels: Sequence[str]) -> tuple[dict[str, Frames], tuple[str, ...]] | None:
@@ -275,14 +276,11 @@ def _refuse_parts(source: Source) -> None:
 
 def _joined(events: Sequence[TimedEvent]) -> list[TimedEvent]:
     """The same events by onset, those of one class that overlap as one."""
-    found: dict[str, list[TimedEvent]] = {}
-    for event in sorted(events, key=lambda one: (one.start, one.end)):
-        own = found.setdefault(event.label, [])
-        if own and event.start < own[-1].end:
-            own[-1] = own[-1]._replace(end=max(own[-1].end, event.end))
-        else:
-            own.append(event)
-    return sorted((event for own in found.values() for event in own), key=lambda one: (one.start, one.label))
+    found = []
+    for label in dict.fromkeys(event.label for event in events):
+        starts, ends = joined(*times([event for event in events if event.label == label]))
+        found += [TimedEvent(label, *span) for span in zip(starts.tolist(), ends.tolist(), strict=True)]
+    return sorted(found, key=lambda one: (one.start, one.label))
 
 
 def _relative(path: str, base: Path) -> str:

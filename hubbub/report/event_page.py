@@ -9,7 +9,7 @@ from pathlib import Path
 from hubbub.errors import count
 from hubbub.report import event_plots
 from hubbub.report.event_plots import Lane
-from hubbub.report.event_results import DEFINITIONS, Definition, EventFigure, EventSummary
+from hubbub.report.event_results import DEFINITIONS, ClassEvents, Definition, EventFigure, EventSummary
 from hubbub.report.page import Plot, embedded_plot, render, split_tag
 from hubbub.report.tables import Table
 from hubbub.runtime import files
@@ -85,7 +85,8 @@ def psds_in_words(summary: EventSummary) -> str:
     return ", ".join(parts)
 
 
-def _by_class(summary: EventSummary) -> Sequence[tuple]:  # type: ignore[type-arg]
+def _by_class(summary: EventSummary) -> Sequence[tuple[ClassEvents, ...]]:
+    """The counts of each class by every definition."""
     return list(zip(*(summary.by(name).classes for name in DEFINITIONS), strict=True))
 
 
