@@ -44,6 +44,23 @@ class Data(Section):
         description="annotations: the share of a window (or of an annotation that is shorter) that an annotation must "
         "fill to label the window",
     )
+    multilabel: bool = Field(
+        False,
+        description="a clip may hold several classes, or none. Tables: several labels in a cell, or several rows a "
+        "file; columns of 0 and 1, one a class, are always read so. Annotations: recordings are cut into clips of "
+        "chunk_s, and each segment has the labels that fill it",
+    )
+    separator: str = Field(
+        "", max_length=1, description="multilabel: what separates the labels in a cell; default: , or ; or |"
+    )
+    empty: Literal["refuse", "none", "unlabelled"] = Field(
+        "refuse",
+        description="multilabel: what a clip without any label means; none: it holds none of the classes; unlabelled: "
+        "nobody labelled it, and it is left out",
+    )
+    chunk_s: float = Field(
+        10.0, gt=0, le=3600, description="multilabel annotations: length of the clips that recordings are cut into [s]"
+    )
     background: bool = Field(
         False, description="annotations: sample clips of a class `background` where nothing is annotated"
     )

@@ -44,6 +44,11 @@ class Train(Section):
         0, ge=0, le=100_000, description="first epochs in which only the head is trained, at the largest learning rate"
     )
     bn_eval: bool = Field(False, description="keep the BatchNorm statistics of the initial weights")
+    loss: Literal["auto", "cross_entropy", "bce", "focal", "asymmetric"] = Field(
+        "auto",
+        description="auto: cross_entropy for clips of one label, bce for data.multilabel; bce: binary cross-entropy of "
+        "each class; focal, asymmetric: the same, in which pairs of clip and class that are right already count less",
+    )
     label_smoothing: float = Field(
         0.0, ge=0, lt=1, description="label smoothing: share of the target that is spread over all classes"
     )
@@ -66,8 +71,10 @@ class Train(Section):
         le=100_000,
         description="early stopping: training ends after this many epochs without improvement of the monitor",
     )
-    monitor: Literal["val_loss", "val_accuracy", "val_macro_f1"] = Field(
-        "val_loss", description="the metric, over validation segments, that chooses the epoch"
+    monitor: Literal["val_loss", "val_accuracy", "val_macro_f1", "val_macro_map"] = Field(
+        "val_loss",
+        description="the metric, over validation segments, that chooses the epoch; val_accuracy is for clips of one "
+        "label, val_macro_map for data.multilabel",
     )
     precision: Literal["fp32", "bf16", "fp16", "amp"] = Field(
         "fp32", description="precision of the forward pass; amp: bf16 or fp16, whichever suits the device, else fp32"

@@ -3,13 +3,16 @@
 Columns: `clip` (unique id), `path`, `start` and `end` [s, NaN for the whole file], `label`, `fold`, `group` (the source
 recording or speaker, which must never be on both sides of a split) and `split_hint` ("train" for clips that may only
 train, such as augmented copies, else "").
+Clips that may hold several classes or none have two more columns: `labels`, a tuple of the classes that a clip holds,
+and `unknown`, a tuple of those that nobody annotated in it; `label` is then text for people, such as "Rain; Wind".
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from hubbub.data import values
@@ -20,8 +23,10 @@ __all__ = [
     "COLUMNS",
     "Clips",
     "ClipsError",
+    "SET_COLUMNS",
     "build",
     "hold_out",
+    "label_set_targets",
     "limit",
 ]
 
@@ -31,6 +36,8 @@ FoldSource = Literal["official", "given", "folders", "made", "none"]
 #: Where groups come from; `file`: each file counts as a recording of its own.
 GroupSource = Literal["official", "given", "guessed", "file"]
 COLUMNS = ("clip", "path", "start", "end", "label", "fold", "group", "split_hint")
+#: The further columns of clips with label sets.
+SET_COLUMNS = ("labels", "unknown")
 #: Columns of prediction tables, which no class may be named after.
 TAKEN = frozenset({"clip", "level", "group", "label", "typicality", "start", "end"})
 
@@ -45,7 +52,8 @@ class Clips:
     paths lead to: sounds, spectrograms or images of spectrograms; `settings` are the recipe sections `audio`, `windows`
     and `frontend` that these were computed with, None if unknown. `fold_source` and `group_source` say where folds and
     groups come from. `mixed` says of the path of a made scene which clips it was mixed from, each with its source
-    recording. Example: `clips.table.groupby("fold").size()`.
+    recording. `timed` are the annotated events of recordings that were cut into clips with label sets: `path`, `start`,
+    `end` [s], `label`. Example: `clips.table.groupby("fold").size()`.
     """
 
     name: str
@@ -65,6 +73,7 @@ class Clips:
     fold_source: FoldSource = "none"
     group_source: GroupSource = "given"
     mixed: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
+    timed: pd.DataFrame | None = None
 
     def __len__(self) -> int:
         return len(self.table)
@@ -76,8 +85,16 @@ class Clips:
         numbers = {name for name in names if values.is_number(name)}
         return (*values.in_order(numbers), *sorted(names - numbers))
 
+    @property
+    def multilabel(self) -> bool:
+        """Whether a clip may hold several classes, or none."""
+        return "labels" in self.table
+
     def targets(self) -> np.ndarray:
-        """Class index of each clip, `[clips]`; -1 for a held-out class."""
+        """Class index of each clip, `[clips]`; -1 for a held-out class. Of clips with label sets `[clips, classes]`:
+        1 for a class that the clip holds, 0 for one that it does not hold, -1 for one that nobody annotated."""
+        if self.multilabel:
+            return label_set_targets(self.table["labels"], self.table["unknown"], self.labels)
         return pd.Categorical(self.table["label"], categories=list(self.labels)).codes.astype(np.int64)
 
 
@@ -95,7 +112,7 @@ def build(
     An index named `row` numbers the rows for messages. Raises `ClipsError` for missing files unless `allow_missing`,
     duplicate ids, empty or unknown labels, unknown hints.
     """
-    table = table.reindex(columns=list(COLUMNS))
+    table = table.reindex(columns=[*COLUMNS, *(name for name in SET_COLUMNS if name in table)])
     for column in ("clip", "path", "group"):
         table[column] = pd.Series(values.text(table[column]), index=table.index, dtype=str)
     table[["start", "end"]] = table[["start", "end"]].astype(float)
@@ -142,6 +159,19 @@ def limit(clips: Clips, most: int, seed: int = 0) -> Clips:
     if len(table) == len(clips):
         return clips
     return replace(clips, table=table, notes=(*clips.notes, f"REDUCED DATA: {len(table):,} of {len(clips):,} clips"))
+
+
+def label_set_targets(
+    held: Iterable[Iterable[str]], unknown: Iterable[Iterable[str]], labels: Sequence[str]
+) -> npt.NDArray[np.int8]:
+    """The targets `[N, K]` of label sets: 1 present, 0 absent, -1 not annotated; other names than `labels` are left
+    out."""
+    number, held, unknown = {name: k for k, name in enumerate(labels)}, list(held), list(unknown)
+    targets = np.zeros((len(held), len(labels)), dtype=np.int8)
+    for value, sets in ((-1, unknown), (1, held)):
+        for row, names in enumerate(sets):
+            targets[row, [number[name] for name in names if name in number]] = value
+    return targets
 
 
 def hold_out(clips: Clips, labels: tuple[str, ...]) -> Clips:
