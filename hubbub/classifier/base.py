@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hubbub.audio import decode, image_files, waves, windows
-from hubbub.classifier import pooling
+from hubbub.classifier import event_thresholds, pooling
 from hubbub.classifier.calibration import Confidence, familiarity, pool_familiarity
 from hubbub.classifier.prediction import Embeddings, Prediction, best_classes
 from hubbub.classifier.typicality import Typicality
@@ -204,7 +204,7 @@ class Classifier(ABC):
         """Pooled rows of clips, `[C, M]` or for mean+max `[C, 2 M]` -> their probabilities `[C, K]`."""
         return self._calibrated(self._uncalibrated(pooled), self.confidence.clip)
 
-    def _calibrated(self, scores: Array, temperature: float) -> Array:
+    def _calibrated(self, scores: Array, temperature: pooling.Scaling) -> Array:
         """Scores `[N, K]` after temperature scaling. Raises `InvalidScoresError` where one is not finite, or where they
         are not one a label."""
         scores = pooling.apply_temperature(scores, temperature, self.activation)
@@ -230,6 +230,27 @@ class Classifier(ABC):
         found = familiarity(by_segment, how, self.segment_typicality(outputs), weight, self.activation)
         return np.where(waves.is_silent(segments), np.nan, found)
 
+    @property
+    def multilabel(self) -> bool:
+        """Whether a recording may hold several of the classes, or none: each has a probability of its own."""
+        return self.activation == "sigmoid"
+
+    def present(self, scores: Array) -> dict[str, float] | None:
+        """Probabilities of a recording `[K]` -> the classes that it holds and their scores, the likeliest first: those
+        that reach their threshold (`confidence.clips`, or .5). None for a classifier of one label a recording."""
+        if not self.multilabel:
+            return None
+        reached = scores >= np.asarray(self.confidence.clips or event_thresholds.DEFAULT, np.float32)
+        return {self.labels[k]: float(scores[k]) for k in np.argsort(-scores, kind="stable").tolist() if reached[k]}
+
+    def held(self, classes: npt.NDArray[np.intp], scores: Array) -> npt.NDArray[np.bool_] | None:
+        """Numbers of classes and their scores in segments, `[S, k]` each -> whether the segment holds them, `[S, k]`:
+        they reach their threshold (`confidence.events`, or .5). None for a classifier of one label a recording."""
+        if not self.multilabel:
+            return None
+        own = np.broadcast_to(self.confidence.events or event_thresholds.DEFAULT, len(self.labels))
+        return scores >= own.astype(np.float32)[classes]
+
     def is_known(self, values: npt.ArrayLike | None) -> npt.NDArray[np.bool_] | None:
         """What `familiarity` gives for segments, or for recordings once it is pooled, `[N]` -> whether each belongs to
         the classes, `[N]`: it reaches the threshold of `confidence`. None without a threshold."""
@@ -242,7 +263,7 @@ class Classifier(ABC):
         if self._pools_embeddings:
             parts = pooled.reshape(len(pooled), len(self.row_pooling.split("+")), len(self.views), -1)
             views = [parts[:, :, view].reshape(len(pooled), -1) for view in range(len(self.views))]
-            return _mean([pooling.probabilities(self.head_logits(view)) for view in views])
+            return _mean([pooling.probabilities(self.head_logits(view), self.activation) for view in views])
         how = self.recipe.evaluate.pooling
         views = [pooled] if how == "mean_logit" else np.split(pooled, len(self.views), axis=1)
         return _mean([pooling.normalise(view, how, self.activation) for view in views])
@@ -301,14 +322,12 @@ class Classifier(ABC):
         each = self.familiarity(by_segment, outputs, segments)
         known = self.is_known(None if each is None else pool_familiarity(each, [0], self.recipe.evaluate.unknown))
         scores = dict(zip(self.labels, map(float, clip[0]), strict=True))
+        classes, class_scores = best_classes(by_segment)
         return Prediction(
-            scores,
-            seconds,
-            spans,
-            *best_classes(by_segment),
+            scores, seconds, spans, classes, class_scores,
             known=waves.known_unless_silent(None if known is None else bool(known.any()), warnings),
-            warnings=warnings,
-        )
+            warnings=warnings, present=self.present(clip[0]), held=self.held(classes, class_scores),
+        )  # fmt: skip
 
     def embed(self, source: str | Path | BinaryIO | npt.ArrayLike, rate_hz: int | None = None) -> Embeddings:
         """What `classify` takes -> the embedding of each segment as it was recorded: the backbone's under a head, else

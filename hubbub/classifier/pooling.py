@@ -12,6 +12,7 @@ __all__ = [
     "EmbeddingPooling",
     "Pooling",
     "RunningPool",
+    "Scaling",
     "apply_temperature",
     "logits",
     "normalise",
@@ -23,6 +24,8 @@ __all__ = [
 Float = TypeVar("Float", bound=np.floating[Any])
 Pooling = Literal["mean_prob", "mean_logit", "max"]
 Activation = Literal["softmax", "sigmoid"]
+#: A temperature of all classes, or a temperature and an offset of each class.
+Scaling = float | tuple[tuple[float, float], ...]
 EmbeddingPooling = Literal["mean", "max", "mean+max"]
 #: Replaces a probability of 0, which has no logarithm.
 SMALLEST = float(np.finfo(np.float32).tiny)
@@ -36,12 +39,17 @@ def probabilities(logits: npt.NDArray[Float], activation: Activation = "softmax"
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
 
-def apply_temperature(scores: Array, temperature: float, activation: Activation = "softmax") -> Array:
+def apply_temperature(scores: Array, temperature: Scaling, activation: Activation = "softmax") -> Array:
     """Probabilities `[..., K]` -> those of their logits divided by `temperature`: above 1 less confident, below 1 more;
-    the order of a row's classes stays (Guo et al. 2017, https://arxiv.org/abs/1706.04599)."""
+    the order of a row's classes stays (Guo et al. 2017, https://arxiv.org/abs/1706.04599). For one temperature and one
+    offset a class, logits are divided by the one, and the other is added (`platt`)."""
     if temperature == 1.0:
         return scores
-    return probabilities(logits(scores, activation) / temperature, activation).astype(np.float32)
+    found = logits(scores, activation)
+    if isinstance(temperature, tuple):
+        temperatures, offsets = np.array(temperature).T
+        return probabilities(found / temperatures + offsets, activation).astype(np.float32)
+    return probabilities(found / temperature, activation).astype(np.float32)
 
 
 def logits(scores: Array, activation: Activation = "softmax") -> npt.NDArray[np.float64]:
