@@ -55,7 +55,9 @@ class FileResult:
         segments = [best[0].to_dict() for best in prediction.best_segments()]
         if prediction.held is not None:
             held = prediction.held_by_segment()
-            segments = [one | {"present": {e.label: e.score for e in own}} for one, own in zip(segments, held, strict=True)]
+            segments = [
+                one | {"present": {e.label: e.score for e in own}} for one, own in zip(segments, held, strict=True)
+            ]
         return {
             "file": self.file,
             **({"recorded": self.clock(0.0)} if self.recorded else {}),
