@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from hubbub.classifier import calibration, event_thresholds
+from hubbub.classifier.frames import frame_samples
 from hubbub.config.recipe import RECIPE
 from hubbub.data import cache
 from hubbub.data.cache import Segments
@@ -71,11 +72,13 @@ class CellError(HubbubError):
 @dataclass(frozen=True)
 class PartPredictions:
     """The clips `rows` of the table, their segments, and the probabilities of both; `seconds` is the time from decoded
-    sound to these, a frozen network's embeddings included. `typicality` is that of segments and that of clips, where
+    sound to these, a frozen network's embeddings included. `owner` `[S]` is the place in `rows` of each row of
+    `by_segment`, which are frames for a frame-wise network. `typicality` is that of segments and that of clips, where
     open-set rejection needs it, NaN for digital silence."""
 
     rows: Rows
     segments: Segments
+    owner: Rows
     by_segment: Array
     by_clip: Array
     seconds: float
@@ -150,12 +153,15 @@ def predict_part(prepared: Prepared, model: "TorchClassifier", rows: Rows) -> Pa
         segments = prepared.embedded.of(rows)
     else:
         segments = cache.outputs(prepared.sound, model, rows)
-    by_segment, by_clip = model.predict_proba(segments.values, segments.offsets[:-1])
+    spans = np.concatenate([prepared.sound.spans(int(row), model) for row in rows])
+    inside = model.frame_spans(spans)[1]
+    by_segment, by_clip = model.predict_proba(segments.values, segments.offsets[:-1], inside)
+    owner = np.repeat(segments.clip, model.frames)[inside]
     if len(by_clip) != len(rows) or not np.isfinite(by_clip).all():
         raise CellError(f"{len(rows)} clips were listed, {len(by_clip)} predicted: figures over fewer are wrong.")
     seconds = time.perf_counter() - began + segments.seconds
     typicality = part_typicality(prepared, model, rows, segments)
-    return PartPredictions(rows, segments, by_segment, by_clip, seconds, typicality)
+    return PartPredictions(rows, segments, owner, by_segment, by_clip, seconds, typicality)
 
 
 def _seconds(prepared: Prepared, split: Split, fit_s: float, predict_s: float) -> Seconds:
@@ -188,8 +194,9 @@ def _validate(prepared: Prepared, fitted: "Fitted", split: Split, place: Path) -
 
 
 def segment_seconds(prepared: Prepared) -> float:
-    """The time from one scored segment to the next [s]."""
-    return prepared.base.hop / prepared.base.rate_hz
+    """The time from one scored segment, or frame, to the next [s]."""
+    step = frame_samples(prepared.recipe) if prepared.base.frames > 1 else prepared.base.hop
+    return step / prepared.base.rate_hz
 
 
 def _truth(prepared: Prepared, predicted: PartPredictions) -> tuple[Targets, Targets]:
@@ -239,13 +246,13 @@ def _predictions_table(prepared: Prepared, predicted: PartPredictions) -> pd.Dat
     """One row a segment, then one row a clip (`level`), with the truth, the typicality where it is measured, and one
     probability a class."""
     clips, rows = prepared.clips, predicted.rows
-    spans = [prepared.sound.spans(row, prepared.base) for row in rows]
+    spans = [prepared.frame_spans(row) for row in rows]
     whole = np.array([(times[0, 0], times[-1, 1]) for times in spans])
     of_segments, of_clips = predicted.typicality or (None, None)
     tables = []
     truth = _truth(prepared, predicted)
     for level, owner, times, scores, typicality, targets in (
-        ("segment", predicted.segments.clip, np.concatenate(spans), predicted.by_segment, of_segments, truth[0]),
+        ("segment", predicted.owner, np.concatenate(spans), predicted.by_segment, of_segments, truth[0]),
         ("clip", np.arange(len(rows)), whole, predicted.by_clip, of_clips, truth[1]),
     ):
         facts = clips.table.iloc[rows[owner]][["clip", "group", "label"]].reset_index(drop=True)

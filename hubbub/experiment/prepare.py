@@ -40,9 +40,9 @@ class Prepared:
     """The data and the initial network that all cells of a run share.
 
     `recipe` is resolved. `near` are pairs of clips of different groups that hold nearly the same sound. `base` is the
-    network before any training, `embedded` its embeddings where it is frozen. `caveats` belong beside every figure of
-    the run. `targets` are those of `clips.targets()`. `network` makes the networks where the caller gave a class, `teacher` is what the recipe's teacher
-    makes of the clips.
+    network before any training, `embedded` its embeddings where it is frozen. `targets` are those of `clips.targets()`.
+    `caveats` belong beside every figure of the run. `network` makes the networks where the caller gave a class,
+    `teacher` is what the recipe's teacher makes of the clips.
     """
 
     recipe: Recipe
@@ -65,10 +65,15 @@ class Prepared:
         """The inputs of training: the embeddings of a frozen network, else the sound or spectrograms."""
         return self.sound if self.embedded is None else self.embedded
 
+    def frame_spans(self, row: int) -> npt.NDArray[np.float64]:
+        """Start and end [s] of what is scored in a clip: its segments, or for a frame-wise network its frames."""
+        times, inside = self.base.frame_spans(self.sound.spans(row, self.base))
+        return times[inside]
+
     def segment_targets(self, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.integer]:
-        """The targets of all segments of the clips `rows`, `[S]` or for label sets `[S, K]`: those of their clips, or
-        by the times of the annotations."""
-        spans = [self.sound.spans(int(row), self.base) for row in rows]
+        """The targets of all segments (or frames) of the clips `rows`, `[S]` or for label sets `[S, K]`: those of their
+        clips, or by the times of the annotations."""
+        spans = [self.frame_spans(int(row)) for row in rows]
         if self.clips.timed is None:
             return np.repeat(self.targets[rows], [len(one) for one in spans], axis=0)
         overlap = self.recipe.data.overlap

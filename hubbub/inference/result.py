@@ -47,7 +47,8 @@ class FileResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values: `file`, `recorded` (ISO 8601) where it is known, what `Prediction.to_dict` gives, `segments`
-        with their best classes (and where these may be several, those `present`), `events` where they were asked for, `model`; or `file` and `error`."""
+        with their best classes (and where these may be several, those `present`), `events` where they were asked for,
+        `model`; or `file` and `error`."""
         if self.prediction is None:
             return {"file": self.file, "error": self.error}
         prediction = self.prediction

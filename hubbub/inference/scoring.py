@@ -53,14 +53,20 @@ class Scorer:
 
     def add(self, outputs: Array, segments: npt.NDArray[Any], spans: Spans) -> tuple[Array, list[Event]]:
         """What `model.outputs` gives for the next segments `[S, ...]`, these segments, and start and end [s] of each
-        `[S, 2]` -> their probabilities `[S, K]` and the events that are over."""
+        `[S, 2]` -> their probabilities `[S, K]` and the events that are over. Of a frame-wise network, S counts the frames
+        in the recording."""
         scores, rows = self._model.segment_proba(outputs)
+        times, inside = self._model.frame_spans(spans)
+        scores, rows, spans = scores[inside], rows[inside], times[inside]
         self._pool.add(rows)
         familiarity = self._model.familiarity(scores, outputs, segments)
         if familiarity is not None:
             self._familiarity.add(familiarity)
         known = self._model.is_known(familiarity)
-        events = self._detector.feed(spans, event_scores(scores, segments, known)) if self._detector else []
+        events = []
+        if self._detector:
+            owners = np.arange(len(inside))[inside] // self._model.frames
+            events = self._detector.feed(spans, event_scores(scores, segments[owners], known))
         if self._top:
             classes, class_scores = best_classes(scores, self._top)
             self._spans.append(spans)
@@ -70,9 +76,10 @@ class Scorer:
         return scores, events
 
     def segment_predictions(self, spans: Spans, scores: Array) -> Iterator[Prediction]:
-        """A prediction for each single segment from start and end [s] `[S, 2]` and probabilities `[S, K]`."""
-        labels = self._model.labels
-        for (start, end), row in zip(spans.tolist(), scores, strict=True):
+        """A prediction for each single segment, or frame, from start and end of segments [s] `[S, 2]` and what `add`
+        gave for them."""
+        labels, (times, inside) = self._model.labels, self._model.frame_spans(spans)
+        for (start, end), row in zip(times[inside].tolist(), scores, strict=True):
             classes, best = best_classes(row[None])
             held, present = self._model.held(classes, best), None
             if held is not None:
