@@ -25,20 +25,19 @@ from hubbub.metrics.intervals import intervals as intervals_of
 from hubbub.report import run_folder
 from hubbub.report.caveats import few_recordings, more_recordings, seeds_agree
 from hubbub.report.costs import run_seconds
-from hubbub.report.results import (
+from hubbub.report.headline import NAMES
+from hubbub.report.level_results import (
     LEVELS,
     ClassScores,
-    Environment,
     Figure,
     FoldScores,
     Level,
     LevelCalibration,
     LevelName,
     RawCalibration,
-    Summary,
-    Threads,
     Unknown,
 )
+from hubbub.report.results import Environment, Summary, Threads
 
 __all__ = [
     "NAMES",
@@ -66,14 +65,6 @@ OF_DECISIONS = ("accuracy", "balanced_accuracy", "macro_f1")
 ROUNDING = 1e-9
 #: The methods of stored intervals, for people.
 INTERVALS = {METHOD: "exact binomial", "mid-p": "exact binomial", None: "bootstrap"}
-NAMES = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "macro_f1": "macro-F1",
-    "top3": "top-3 accuracy",
-    "roc_auc": "ROC AUC",
-    "log_loss": "log loss",
-}
 
 
 def as_arrays(predicted: pd.DataFrame) -> tuple[Targets, Scores, tuple[str, ...]]:

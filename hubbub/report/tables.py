@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from hubbub.metrics import classification
 from hubbub.report import run_folder
-from hubbub.report.results import ClassScores, Environment, Spread, Summary
+from hubbub.report.level_results import ClassScores, Spread
+from hubbub.report.results import Environment, Summary
 from hubbub.report.summary import Scores, Targets, fold_table
 
 __all__ = [
