@@ -26,6 +26,7 @@ from hubbub.experiment.provenance import classifier_card, environment_of
 from hubbub.experiment.tracking import log_run
 from hubbub.report import run_folder
 from hubbub.report.page import write_page
+from hubbub.report.headline import describe_headline
 from hubbub.report.results import CellResult, Summary
 from hubbub.report.summary import as_arrays, summarise
 from hubbub.runtime import files
@@ -246,8 +247,7 @@ def _refit(prepared: Prepared, folder: Path, summary: Summary, log: Log) -> None
     ) | {
         "choice": choice,
         "not_comparable": summary.why_not_comparable,
-        "evaluated": f"clip accuracy {summary.clip.accuracy.mean:.4f} by models that were not trained on the clips; "
-        f"{summary.protocol}",
+        "evaluated": f"{describe_headline(summary)} by models that were not trained on the clips; {summary.protocol}",
     }
     model.save(run_folder.classifier_folder(folder), None if prepared.quick else _exported(prepared, model, log))
 
