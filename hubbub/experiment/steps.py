@@ -23,10 +23,12 @@ from hubbub.experiment import cell, gallery
 from hubbub.experiment.learning_curve import write_learning_curve
 from hubbub.experiment.prepare import Log, Prepared, prepare
 from hubbub.experiment.provenance import classifier_card, environment_of
+from hubbub.experiment.run_events import write_events
 from hubbub.experiment.tracking import log_run
 from hubbub.report import run_folder
-from hubbub.report.page import write_page
+from hubbub.report.event_page import describe_events
 from hubbub.report.headline import describe_headline
+from hubbub.report.page import write_page
 from hubbub.report.results import CellResult, Summary
 from hubbub.report.summary import as_arrays, summarise
 from hubbub.runtime import files
@@ -218,6 +220,8 @@ def _end(prepared: Prepared, run: RunPlan, log: Log) -> Summary:
     run_folder.write_environment(folder, environment)
     write_learning_curve(prepared, folder, log)
     summary = summarise(folder)
+    if events := write_events(prepared, folder):
+        log(describe_events(events))
     if not run_folder.gallery_folder(folder).is_dir():
         log("explaining the worst mistakes")
         gallery.write_gallery(prepared, folder)
