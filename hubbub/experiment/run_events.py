@@ -36,7 +36,7 @@ def write_events(prepared: Prepared, folder: Path) -> EventSummary | None:
     if clips.timed is None:
         return None
     seed, names, every = prepared.recipe.train.seeds[0], list[str](), list[tuple[ScoredRecording, list[Event]]]()
-    for fold, own_seed, place in run_folder.cells(folder):
+    for _, own_seed, place in run_folder.cells(folder):
         if own_seed != seed:
             continue
         rows = run_folder.read_predictions(place)
@@ -46,8 +46,12 @@ def write_events(prepared: Prepared, folder: Path) -> EventSummary | None:
             every.append((recording, _found(recording, clips.labels, run_folder.calibration_of(place))))
     scored = [recording for recording, _ in every]
     found = FoundEvents(
-        names, [list(one.true) for one in scored], [events for _, events in every], [one.length for one in scored], scored
-    )  # fmt: skip
+        names,
+        [list(one.true) for one in scored],
+        [events for _, events in every],
+        [one.length for one in scored],
+        scored,
+    )
     predictions = f"test-*/seed-{seed}/{run_folder.PREDICTIONS}"
     facts = {
         "title": f"{prepared.recipe.title}: events",
@@ -67,7 +71,7 @@ def _recordings(clips: Clips, segments: pd.DataFrame) -> list[tuple[str, ScoredR
     assert clips.timed is not None
     places = clips.table.set_index("clip")[["path", "start", "end"]]
     own = segments.join(places.rename(columns={"start": "from", "end": "to"}), on="clip")
-    true = {path: rows for path, rows in clips.timed.groupby("path")}
+    true = dict(iter(clips.timed.groupby("path")))
     found = []
     for path, rows in own.groupby("path", sort=False):
         starts, ends = (rows[edge].to_numpy(float) + rows["from"].to_numpy(float) for edge in ("start", "end"))
