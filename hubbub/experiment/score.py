@@ -95,7 +95,9 @@ def score_predictions(
     folder = Path(out) / run_folder.run_name(source, given=name)
     _refuse_trained(folder)
     clips = open_clips(data)
-    found = match_predictions(table, clips, logits=logits, allow_missing=data.data.allow_missing)
+    found = match_predictions(
+        table, clips, logits=logits, allow_missing=data.data.allow_missing, overlap=data.data.overlap
+    )
     log: Log = (lambda line: None) if quiet else print_line
     log(_understood(found, clips))
     for line in (*found.remarks, *(f"warning: {note}" for note in (*found.notes, *clips.notes))):
@@ -135,7 +137,8 @@ def _write(place: Path, found: Predictions, clips: Clips, data: Data, scored: Sc
         raise PredictionsError(f"the folds {alike[0]!r} and {alike[1]!r} differ only in case. Write them alike.")
     settings = {
         "title": f"{data_title(data.name)}: predictions of {scored.file}",
-        "data": data.model_dump(mode="json", exclude_defaults=True),
+        "data": data.model_dump(mode="json", exclude_defaults=True)
+        | ({"multilabel": True} if clips.multilabel else {}),
         "train": {"seeds": [int(seed) for seed in seeds]},
     }
     Recipe.of(settings)
@@ -160,7 +163,7 @@ def _write_cell(place: Path, table: pd.DataFrame, environment: Environment) -> N
         by_class["roc_auc"] = np.nan
     run_folder.write_predictions(place, table)
     files.write_csv(run_folder.class_table_file(place, "test"), escape_table(by_class))
-    plots.confusion(targets, scores, labels, run_folder.plot_file(place, "confusion_matrix_test"))
+    plots.truth_and_decisions(targets, scores, labels, place, "test")
     run_folder.write_result(
         place, CellResult.model_validate(figures | {"clips": len(targets), "segments": len(by_segment)})
     )
