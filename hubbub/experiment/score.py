@@ -135,10 +135,10 @@ def _write(place: Path, found: Predictions, clips: Clips, data: Data, scored: Sc
     seeds = list(dict.fromkeys(table["seed"]))
     if alike := colliding_names(folds):
         raise PredictionsError(f"the folds {alike[0]!r} and {alike[1]!r} differ only in case. Write them alike.")
+    of_sets = {"multilabel": True} if clips.multilabel else {}
     settings = {
         "title": f"{data_title(data.name)}: predictions of {scored.file}",
-        "data": data.model_dump(mode="json", exclude_defaults=True)
-        | ({"multilabel": True} if clips.multilabel else {}),
+        "data": data.model_dump(mode="json", exclude_defaults=True) | of_sets,
         "train": {"seeds": [int(seed) for seed in seeds]},
     }
     Recipe.of(settings)
@@ -163,7 +163,7 @@ def _write_cell(place: Path, table: pd.DataFrame, environment: Environment) -> N
         by_class["roc_auc"] = np.nan
     run_folder.write_predictions(place, table)
     files.write_csv(run_folder.class_table_file(place, "test"), escape_table(by_class))
-    plots.truth_and_decisions(targets, scores, labels, place, "test")
+    plots.confusion(targets, scores, labels, run_folder.plot_file(place, "confusion_matrix_test"))
     run_folder.write_result(
         place, CellResult.model_validate(figures | {"clips": len(targets), "segments": len(by_segment)})
     )
