@@ -213,7 +213,9 @@ class Classifier(ABC):
                 by_segment = pooling.probabilities(rows, self.activation)
             else:
                 scores = [pooling.probabilities(view, self.activation) for view in logits]
-                by_segment, rows = _mean(scores), np.concatenate(scores, axis=1)
+                how = self.recipe.evaluate.pooling
+                by_segment = _mean(scores)
+                rows = np.concatenate([pooling.rows_to_pool(view, how) for view in scores], axis=1)
         return self._calibrated(by_segment, self.confidence.segment), rows
 
     def clip_proba(self, pooled: Array) -> Array:
