@@ -264,8 +264,8 @@ class Evaluate(Section):
 
     pooling: Literal["mean_prob", "mean_logit", "max", "linear_softmax"] = Field(
         "mean_prob",
-        description="pooling of segments to a clip: mean of probabilities, mean of logits, largest probability, or mean "
-        "of probabilities weighted by themselves (linear_softmax)",
+        description="pooling of segments to a clip: mean of probabilities, mean of logits, largest probability, or "
+        "mean of probabilities weighted by themselves (linear_softmax)",
     )
     hop: int | None = Field(
         None,

@@ -183,7 +183,7 @@ def _scores(table: pd.DataFrame, columns: Columns, clips: Clips, logits: bool) -
 def _each_class(table: pd.DataFrame, found: Array, logits: bool) -> Array:
     """The probability of each class on its own. Raises `PredictionsError` for scores outside 0 to 1 that are no
     logits."""
-    outside = ((found < 0) | (found > 1)).any(axis=1)
+    outside: npt.NDArray[np.bool_] = ((found < 0) | (found > 1)).any(axis=1)
     if logits and not outside.any():
         raise PredictionsError("all scores are from 0 to 1: these are probabilities already. Leave --logits out.")
     if not logits and outside.any():

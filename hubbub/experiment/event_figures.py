@@ -37,7 +37,7 @@ class FoundEvents:
     """True and found events of each recording, and what is known beside them. `scored` are the scores of frames."""
 
     names: list[str]
-    true: list[Sequence[Event]]
+    true: Sequence[Sequence[Event]]
     found: Sequence[Sequence[Event]]
     seconds: list[float | None]
     scored: list[ScoredRecording] | None
