@@ -32,7 +32,10 @@ def test_every_metric_has_a_name_and_its_figure() -> None:
 def test_a_run_of_label_sets_is_known_by_its_macro_map() -> None:
     one, sets = summary(classification.METRICS), summary(multilabel.METRICS)
     assert (one.multilabel, sets.multilabel) == (False, True)
-    assert (headline(one)[0], headline(sets, "segment")) == ("accuracy", ("macro mAP", sets.segment.figure("macro_map")))
+    assert (headline(one)[0], headline(sets, "segment")) == (
+        "accuracy",
+        ("macro mAP", sets.segment.figure("macro_map")),
+    )
     assert (describe_headline(one), describe_headline(sets)) == ("clip accuracy 0.0000", "clip macro mAP 0.0000")
 
 
