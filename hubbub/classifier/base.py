@@ -7,7 +7,6 @@ else is the same code. This module knows neither torch nor files of weights.
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO, Self, cast
 
@@ -17,10 +16,11 @@ import numpy.typing as npt
 from hubbub.audio import decode, image_files, waves, windows
 from hubbub.classifier import event_thresholds, pooling
 from hubbub.classifier.calibration import Confidence, familiarity, pool_familiarity
+from hubbub.classifier.frames import frame_spans, frames_of
 from hubbub.classifier.prediction import Embeddings, Prediction, best_classes
+from hubbub.classifier.read_sound import ClassifierError, read_sound
 from hubbub.classifier.typicality import Typicality
 from hubbub.config.recipe import Recipe
-from hubbub.errors import HubbubError
 
 __all__ = ["PRECOMPUTED", "SAVED_IN", "Classifier", "ClassifierError", "InvalidScoresError"]
 
@@ -32,10 +32,6 @@ PRECOMPUTED = (*image_files.EXTENSIONS, ".npy")
 SAID, SHOWN = ("trained_on", "evaluated", "events"), 10
 #: The folder in a run folder that holds the saved classifier.
 SAVED_IN = "classifier"
-
-
-class ClassifierError(HubbubError):
-    """A saved classifier that is damaged or incomplete, or input that it cannot take."""
 
 
 class InvalidScoresError(ClassifierError):
@@ -136,6 +132,16 @@ class Classifier(ABC):
         """Start and end of each segment that `cut` makes of a wave of `samples`: `[S, 2]` in seconds."""
         return windows.spans(samples, self.rate_hz, self.recipe.windows.length, self.hop)
 
+    @property
+    def frames(self) -> int:
+        """The number of rows of scores of a segment: more than one for a frame-wise network."""
+        return frames_of(self.recipe)
+
+    def frame_spans(self, spans: Doubles) -> tuple[Doubles, npt.NDArray[np.bool_]]:
+        """Start and end of segments `[S, 2]` [s] -> those of their rows of scores, and whether each lies in the
+        recording (`frames.frame_spans`)."""
+        return frame_spans(self.recipe, spans)
+
     def outputs(self, segments: Array) -> Array:
         """Segments `[S, N]` -> what scores are computed from: embeddings, or logits where these suffice.
 
@@ -170,21 +176,31 @@ class Classifier(ABC):
     def _pools_embeddings(self) -> bool:
         return self.recipe.head.name != "none" and self.recipe.head.pool != "segment"
 
-    def predict_proba(self, outputs: Array, offsets: npt.ArrayLike) -> tuple[Array, Array]:
+    def predict_proba(
+        self, outputs: Array, offsets: npt.ArrayLike, inside: npt.NDArray[np.bool_] | None = None
+    ) -> tuple[Array, Array]:
         """Outputs `[S, ...]` of clips that start at `offsets` `[C]` -> probabilities `[S, K]` and `[C, K]`.
 
         Views are averaged as segments are: their logits under `mean_logit`, else their probabilities. A head on
-        pooled embeddings scores a segment as a clip of one segment. Last, both are calibrated (`confidence`).
+        pooled embeddings scores a segment as a clip of one segment. Last, both are calibrated (`confidence`). Of a
+        frame-wise network, S counts frames; those that are not `inside` the recordings (`frame_spans`) are left out.
         """
         by_segment, rows = self.segment_proba(outputs)
-        return by_segment, self.clip_proba(pooling.pool_embeddings(rows, offsets, self.row_pooling))
+        starts = np.asarray(offsets, dtype=np.intp) * self.frames
+        if inside is not None and not inside.all():
+            by_segment, rows = by_segment[inside], rows[inside]
+            starts = np.append(0, np.cumsum(inside))[starts]
+        return by_segment, self.clip_proba(pooling.pool_embeddings(rows, starts, self.row_pooling))
 
     def segment_proba(self, outputs: Array) -> tuple[Array, Array]:
         """Outputs `[S, ...]` -> probabilities `[S, K]`, and the rows `[S, M]` that are pooled for the clip: embeddings
         for a head on pooled ones, logits under `mean_logit`, else probabilities.
 
-        `clip_proba` takes the rows pooled as `row_pooling` says, so that a recording need not be held whole.
+        `clip_proba` takes the rows pooled as `row_pooling` says, so that a recording need not be held whole. Of a
+        frame-wise network, outputs are `[S, F, K]`, and each frame has a row.
         """
+        if self.frames > 1:
+            outputs = outputs.reshape(-1, outputs.shape[-1])
         if self._pools_embeddings:
             each = pooling.pool_embeddings(outputs, np.arange(len(outputs)), self.row_pooling)
             by_segment, rows = self._uncalibrated(each), outputs
@@ -279,34 +295,9 @@ class Classifier(ABC):
                 "takes only such, not sound. For one that takes sound, train on what hubbub data images or features "
                 "made."
             )
-        if isinstance(source, list | tuple) and len(source) and isinstance(source[0], str | Path):
-            raise ClassifierError(
-                f"got {len(source)} files, and this takes one recording. For a table of many: hubbub.classify(files, "
-                "model)"
-            )
-        name = str(source) if isinstance(source, str | Path) else "the wave"
-        try:
-            if isinstance(source, str | Path | decode.Sound) or hasattr(source, "read"):
-                with nullcontext(source) if isinstance(source, decode.Sound) else decode.open_sound(source) as sound:  # type: ignore[arg-type]
-                    if rate_hz not in (None, sound.rate_hz):
-                        raise ClassifierError(
-                            f"rate_hz {waves.short_repr(rate_hz)}: {name} says {sound.rate_hz} Hz itself. "
-                            "Leave rate_hz out."
-                        )
-                    wave, own_rate = np.concatenate(list(sound.blocks)), sound.rate_hz
-                warnings = sound.warnings
-            else:
-                wave, own_rate, warnings = _as_mono(source, rate_hz)
-            resampled = decode.resample(wave, own_rate, self.rate_hz)
-            waves.refuse_short(len(wave), own_rate)
-        except waves.WaveError as error:
-            raise ClassifierError(f"{name} {error}") from error
-        seconds = len(wave) / own_rate
-        return (
-            resampled,
-            seconds,
-            (*warnings, *waves.padding_warnings(seconds, self.recipe.windows.length / self.rate_hz)),
-        )
+        wave, seconds, warnings = read_sound(source, rate_hz, self.rate_hz)
+        window_s = self.recipe.windows.length / self.rate_hz
+        return wave, seconds, (*warnings, *waves.padding_warnings(seconds, window_s))
 
     def classify(self, source: str | Path | BinaryIO | npt.ArrayLike, rate_hz: int | None = None) -> Prediction:
         """A file, an open stream or a wave -> `Prediction`.
@@ -318,13 +309,14 @@ class Classifier(ABC):
         `ImageError` or `ClassifierError`.
         """
         segments, spans, seconds, warnings = self._read_segments(source, rate_hz)
-        by_segment, clip = self.predict_proba(outputs := self.outputs(segments), [0])
+        rows, inside = self.frame_spans(spans)
+        by_segment, clip = self.predict_proba(outputs := self.outputs(segments), [0], inside)
         each = self.familiarity(by_segment, outputs, segments)
         known = self.is_known(None if each is None else pool_familiarity(each, [0], self.recipe.evaluate.unknown))
         scores = dict(zip(self.labels, map(float, clip[0]), strict=True))
         classes, class_scores = best_classes(by_segment)
         return Prediction(
-            scores, seconds, spans, classes, class_scores,
+            scores, seconds, rows[inside], classes, class_scores,
             known=waves.known_unless_silent(None if known is None else bool(known.any()), warnings),
             warnings=warnings, present=self.present(clip[0]), held=self.held(classes, class_scores),
         )  # fmt: skip
@@ -355,14 +347,6 @@ class Classifier(ABC):
     def load_precomputed(self, file: Path) -> npt.NDArray[Any]:
         """An image or a spectrogram -> one segment. Raises `ClassifierError` where the classifier takes sound."""
         raise ClassifierError(f"{file} is an image or a spectrogram, and this classifier takes sound. Give it sound.")
-
-
-def _as_mono(wave: npt.ArrayLike, rate_hz: int | None) -> tuple[Array, int, list[str]]:
-    """An array -> mono `[T]`, its rate, and warnings. Raises `WaveError` and `ClassifierError`."""
-    samples, mixer = waves.as_wave(wave), waves.Downmixer(copies=False)
-    if rate_hz is None:
-        raise ClassifierError("a wave does not say its sample rate. Give rate_hz, e.g. classify(wave, rate_hz=44100).")
-    return np.concatenate([mixer.feed(samples), mixer.end()]), rate_hz, mixer.warnings
 
 
 def _mean(arrays: Sequence[Array]) -> Array:

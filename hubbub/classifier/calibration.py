@@ -56,6 +56,11 @@ class Confidence:
     events: tuple[float, ...] | None = None
     clips: tuple[float, ...] | None = None
 
+    @property
+    def fitted(self) -> bool:
+        """Whether there were validation clips."""
+        return self.threshold is not None or isinstance(self.clip, tuple)
+
 
 def fit(
     targets: Targets,
@@ -104,9 +109,7 @@ def fit_label_sets(
         segment,
         clip,
         events=event_thresholds.choose(of_segments, scores, evaluate, seconds),
-        clips=event_thresholds.choose(
-            of_clips, pooling.apply_temperature(by_clip, clip, "sigmoid"), evaluate, seconds
-        ),
+        clips=event_thresholds.choose(of_clips, pooling.apply_temperature(by_clip, clip, "sigmoid"), evaluate, seconds),
     )
 
 

@@ -84,7 +84,9 @@ def read_metadata(content: Mapping[str, Any], source: str) -> Metadata:
         raise _not_whole(source, str(error)) from error
     if activation == "softmax" and any(isinstance(confidence.get(name), list) for name in ("segment", "clip", "clips")):
         raise _not_whole(source, "its classes exclude each other, and are calibrated one by one")
-    return Metadata(recipe, tuple(labels), activation, card, Confidence(**{k: _frozen(v) for k, v in confidence.items()}))
+    return Metadata(
+        recipe, tuple(labels), activation, card, Confidence(**{k: _frozen(v) for k, v in confidence.items()})
+    )
 
 
 def refuse_without_distances(metadata: Metadata, has: bool, source: str) -> None:

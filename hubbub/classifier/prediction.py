@@ -112,7 +112,9 @@ class Prediction:
         """Of each segment its kept classes as events, best first; of a classifier whose recordings may hold several
         classes or none, only those that the segment holds."""
         for number, best in enumerate(self.best_segments()):
-            yield best if self.held is None else [one for one, held in zip(best, self.held[number], strict=True) if held]
+            yield (
+                best if self.held is None else [one for one, held in zip(best, self.held[number], strict=True) if held]
+            )
 
     def to_dict(self, most: int | None = None) -> dict[str, Any]:
         """Plain values: `seconds`, `label`, `score`, `present`, `known` and `warnings` where there are any, `scores`:

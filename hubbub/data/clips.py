@@ -25,6 +25,7 @@ __all__ = [
     "ClipsError",
     "SET_COLUMNS",
     "build",
+    "describe_label_set",
     "hold_out",
     "label_set_targets",
     "limit",
@@ -159,6 +160,11 @@ def limit(clips: Clips, most: int, seed: int = 0) -> Clips:
     if len(table) == len(clips):
         return clips
     return replace(clips, table=table, notes=(*clips.notes, f"REDUCED DATA: {len(table):,} of {len(clips):,} clips"))
+
+
+def describe_label_set(names: Iterable[str]) -> str:
+    """`Rain; Wind`; `(none)` for an empty set."""
+    return "; ".join(names) or "(none)"
 
 
 def label_set_targets(

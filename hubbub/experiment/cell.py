@@ -16,10 +16,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from hubbub.classifier import calibration
+from hubbub.classifier import calibration, event_thresholds
+from hubbub.classifier.frames import frame_samples
 from hubbub.config.recipe import RECIPE
 from hubbub.data import cache
 from hubbub.data.cache import Segments
+from hubbub.data.clips import describe_label_set
 from hubbub.data.splits import Split
 from hubbub.errors import HubbubError
 from hubbub.experiment.fit import Rows, fit
@@ -27,7 +29,7 @@ from hubbub.experiment.prepare import Prepared
 from hubbub.experiment.provenance import classifier_card
 from hubbub.experiment.tracking import TRACKED, cell_loggers
 from hubbub.experiment.typicality import fit_typicality, part_typicality
-from hubbub.metrics import classification
+from hubbub.metrics import classification, multilabel
 from hubbub.report import plots, run_folder
 from hubbub.report.class_report import per_class_table
 from hubbub.report.results import (
@@ -45,6 +47,8 @@ from hubbub.runtime.escape import escape_table
 from hubbub.training.loggers import log_artifacts, log_metrics
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from lightning.pytorch.loggers import Logger
 
     from hubbub.classifier.torch_classifier import TorchClassifier
@@ -53,6 +57,7 @@ if TYPE_CHECKING:
 __all__ = ["CellError", "PartPredictions", "fit_with_history", "predict_part", "run_cell"]
 
 Array = npt.NDArray[np.float32]
+Targets = npt.NDArray[np.integer]
 Typical = npt.NDArray[np.float64]
 #: A measurement of speed has at least so many batches, and lasts at least so long [s].
 SPEED_BATCHES, SPEED_SECONDS = 3, 0.3
@@ -67,11 +72,13 @@ class CellError(HubbubError):
 @dataclass(frozen=True)
 class PartPredictions:
     """The clips `rows` of the table, their segments, and the probabilities of both; `seconds` is the time from decoded
-    sound to these, a frozen network's embeddings included. `typicality` is that of segments and that of clips, where
+    sound to these, a frozen network's embeddings included. `owner` `[S]` is the place in `rows` of each row of
+    `by_segment`, which are frames for a frame-wise network. `typicality` is that of segments and that of clips, where
     open-set rejection needs it, NaN for digital silence."""
 
     rows: Rows
     segments: Segments
+    owner: Rows
     by_segment: Array
     by_clip: Array
     seconds: float
@@ -100,7 +107,7 @@ def run_cell(prepared: Prepared, split: Split, seed: int, place: Path) -> CellRe
             run_folder.write_predictions(place, _predictions_table(prepared, unknown), unknown=True)
         predicted = predict_part(prepared, fitted.final, split.test)
         result = CellResult(
-            **_part_scores(prepared, predicted),
+            **_part_scores(prepared, predicted, fitted.final.confidence),
             choice=fitted.choice,
             confidence=Confidence(**asdict(fitted.final.confidence)),
             trainable_parameters=fitted.trainable,
@@ -146,12 +153,15 @@ def predict_part(prepared: Prepared, model: "TorchClassifier", rows: Rows) -> Pa
         segments = prepared.embedded.of(rows)
     else:
         segments = cache.outputs(prepared.sound, model, rows)
-    by_segment, by_clip = model.predict_proba(segments.values, segments.offsets[:-1])
+    spans = np.concatenate([prepared.sound.spans(int(row), model) for row in rows])
+    inside = model.frame_spans(spans)[1]
+    by_segment, by_clip = model.predict_proba(segments.values, segments.offsets[:-1], inside)
+    owner = np.repeat(segments.clip, model.frames)[inside]
     if len(by_clip) != len(rows) or not np.isfinite(by_clip).all():
         raise CellError(f"{len(rows)} clips were listed, {len(by_clip)} predicted: figures over fewer are wrong.")
     seconds = time.perf_counter() - began + segments.seconds
     typicality = part_typicality(prepared, model, rows, segments)
-    return PartPredictions(rows, segments, by_segment, by_clip, seconds, typicality)
+    return PartPredictions(rows, segments, owner, by_segment, by_clip, seconds, typicality)
 
 
 def _seconds(prepared: Prepared, split: Split, fit_s: float, predict_s: float) -> Seconds:
@@ -169,38 +179,52 @@ def _validate(prepared: Prepared, fitted: "Fitted", split: Split, place: Path) -
     predicted = predict_part(prepared, fitted.chosen, split.validation)
     _write_part(prepared, predicted, place, "val")
     seconds = PredictSeconds(predict=predicted.seconds)
-    result = ValidationResult(**_part_scores(prepared, predicted), choice=fitted.choice, seconds=seconds)
-    run_folder.write_result(place, result)
-    fitted.final.confidence = calibration.fit(
-        prepared.targets[predicted.rows],
-        predicted.by_segment,
-        predicted.by_clip,
-        predicted.segments.offsets[:-1],
-        prepared.recipe.evaluate,
-        segment_seconds(prepared),
-        predicted.typicality and predicted.typicality[0],
-    )
+    scores = _part_scores(prepared, predicted, fitted.chosen.confidence)
+    run_folder.write_result(place, ValidationResult(**scores, choice=fitted.choice, seconds=seconds))
+    by_segment, by_clip, evaluate = predicted.by_segment, predicted.by_clip, prepared.recipe.evaluate
+    if prepared.clips.multilabel:
+        fitted.final.confidence = calibration.fit_label_sets(
+            _truth(prepared, predicted), by_segment, by_clip, evaluate, segment_seconds(prepared)
+        )
+    else:
+        fitted.final.confidence = calibration.fit(
+            prepared.targets[predicted.rows], by_segment, by_clip, predicted.segments.offsets[:-1], evaluate,
+            segment_seconds(prepared), predicted.typicality and predicted.typicality[0],
+        )  # fmt: skip
 
 
 def segment_seconds(prepared: Prepared) -> float:
-    """The time from one scored segment to the next [s]."""
-    return prepared.base.hop / prepared.base.rate_hz
+    """The time from one scored segment, or frame, to the next [s]."""
+    step = frame_samples(prepared.recipe) if prepared.base.frames > 1 else prepared.base.hop
+    return step / prepared.base.rate_hz
 
 
-def _part_scores(prepared: Prepared, predicted: PartPredictions) -> dict[str, Any]:
-    """All metrics of both levels, and the numbers of clips and segments."""
-    targets = prepared.targets[predicted.rows]
-    clip = classification.evaluate(targets, predicted.by_clip)
-    segment = classification.evaluate(targets[predicted.segments.clip], predicted.by_segment)
+def _truth(prepared: Prepared, predicted: PartPredictions) -> tuple[Targets, Targets]:
+    """The targets of a part's segments and clips."""
+    return prepared.segment_targets(predicted.rows), prepared.targets[predicted.rows]
+
+
+def _part_scores(prepared: Prepared, predicted: PartPredictions, confidence: calibration.Confidence) -> dict[str, Any]:
+    """All metrics of both levels, and the numbers of clips and segments; label sets are decided at the thresholds of
+    `confidence`."""
+    of_segments, of_clips = _truth(prepared, predicted)
+    clip = _figures(of_clips, predicted.by_clip, confidence.clips)
+    segment = _figures(of_segments, predicted.by_segment, confidence.events)
     scores: dict[str, Any] = {f"clip_{name}": value for name, value in clip.items()}
     scores |= {f"segment_{name}": value for name, value in segment.items()}
     return scores | {"clips": len(predicted.rows), "segments": len(predicted.by_segment)}
 
 
+def _figures(targets: Targets, scores: Array, thresholds: tuple[float, ...] | None) -> "Mapping[str, float | None]":
+    if targets.ndim == 1:
+        return classification.evaluate(targets, scores)
+    own = np.array(thresholds) if thresholds else event_thresholds.DEFAULT
+    return multilabel.evaluate(targets > 0, scores, own, targets >= 0).figures
+
+
 def _write_part(prepared: Prepared, predicted: PartPredictions, place: Path, part: str) -> None:
     """Writes the table of classes and the confusion matrix of a part."""
-    targets, labels = prepared.targets[predicted.rows], prepared.clips.labels
-    of_segments = targets[predicted.segments.clip]
+    labels, (of_segments, targets) = prepared.clips.labels, _truth(prepared, predicted)
     by_class = per_class_table(targets, predicted.by_clip, of_segments, predicted.by_segment, labels)
     files.write_csv(run_folder.class_table_file(place, part), escape_table(by_class))
     plots.confusion(targets, predicted.by_clip, labels, run_folder.plot_file(place, f"confusion_matrix_{part}"))
@@ -222,21 +246,30 @@ def _predictions_table(prepared: Prepared, predicted: PartPredictions) -> pd.Dat
     """One row a segment, then one row a clip (`level`), with the truth, the typicality where it is measured, and one
     probability a class."""
     clips, rows = prepared.clips, predicted.rows
-    spans = [prepared.sound.spans(row, prepared.base) for row in rows]
+    spans = [prepared.frame_spans(row) for row in rows]
     whole = np.array([(times[0, 0], times[-1, 1]) for times in spans])
     of_segments, of_clips = predicted.typicality or (None, None)
     tables = []
-    for level, owner, times, scores, typicality in (
-        ("segment", predicted.segments.clip, np.concatenate(spans), predicted.by_segment, of_segments),
-        ("clip", np.arange(len(rows)), whole, predicted.by_clip, of_clips),
+    truth = _truth(prepared, predicted)
+    for level, owner, times, scores, typicality, targets in (
+        ("segment", predicted.owner, np.concatenate(spans), predicted.by_segment, of_segments, truth[0]),
+        ("clip", np.arange(len(rows)), whole, predicted.by_clip, of_clips, truth[1]),
     ):
         facts = clips.table.iloc[rows[owner]][["clip", "group", "label"]].reset_index(drop=True)
         facts.insert(1, "level", level)
+        if clips.multilabel:
+            facts["labels"], facts["unknown"] = (_names(found, clips.labels) for found in (targets > 0, targets < 0))
+            facts["label"] = facts["labels"].map(describe_label_set)
         if typicality is not None:
             facts["typicality"] = typicality
         facts["start"], facts["end"] = times[:, 0], times[:, 1]
         tables.append(pd.concat([facts, pd.DataFrame(scores, columns=list(clips.labels))], axis=1))
     return pd.concat(tables, ignore_index=True)
+
+
+def _names(flags: npt.NDArray[np.bool_], labels: tuple[str, ...]) -> list[list[str]]:
+    """The names of the classes that are marked in each row `[N, K]`."""
+    return [[labels[k] for k in np.flatnonzero(row)] for row in flags]
 
 
 def _throughput(prepared: Prepared, model: "TorchClassifier", rows: Rows) -> Throughput:

@@ -19,23 +19,17 @@ from hubbub.inference.events import EventDetector, EventSettings, sort_events
 if TYPE_CHECKING:
     from hubbub.classifier.base import Classifier
 
-__all__ = ["AT_ONCE", "Scorer", "event_scores"]
+__all__ = ["AT_ONCE", "Scorer"]
 
 #: How many classes of a segment are kept at least where it may hold several.
 AT_ONCE = 5
 
 
-def event_scores(scores: Array, segments: npt.NDArray[Any], known: npt.NDArray[np.bool_] | None) -> Array:
-    """Scores of segments `[S, K]` in which events are found: 0 in segments that are not `known` (`model.is_known`), and
-    in digital silence."""
-    eligible = ~waves.is_silent(segments) if known is None else known
-    return np.where(eligible[:, None], scores, 0)
-
-
 class Scorer:
     """Scores one recording whose segments come a few at a time, as `model.predict_proba` does for all at once.
 
-    Without `events` there are no events. A recording of none of the classes has none either (`event_scores`).
+    Without `events` there are no events. They are found in scores that are 0 where a segment is digital silence, or is
+    not known (`model.is_known`).
     `prediction` holds the `top` best classes of each segment (`AT_ONCE` at least where it may hold several), and all
     events; with `top` 0 neither, so that sound without an end needs no more memory over time.
     """
@@ -53,14 +47,21 @@ class Scorer:
 
     def add(self, outputs: Array, segments: npt.NDArray[Any], spans: Spans) -> tuple[Array, list[Event]]:
         """What `model.outputs` gives for the next segments `[S, ...]`, these segments, and start and end [s] of each
-        `[S, 2]` -> their probabilities `[S, K]` and the events that are over."""
+        `[S, 2]` -> their probabilities `[S, K]` and the events that are over. Of a frame-wise network, S counts the
+        frames in the recording."""
         scores, rows = self._model.segment_proba(outputs)
+        times, inside = self._model.frame_spans(spans)
+        scores, rows, spans = scores[inside], rows[inside], times[inside]
         self._pool.add(rows)
         familiarity = self._model.familiarity(scores, outputs, segments)
         if familiarity is not None:
             self._familiarity.add(familiarity)
         known = self._model.is_known(familiarity)
-        events = self._detector.feed(spans, event_scores(scores, segments, known)) if self._detector else []
+        events = []
+        if self._detector:
+            eligible = ~waves.is_silent(segments) if known is None else known
+            active = np.repeat(eligible, self._model.frames)[inside]
+            events = self._detector.feed(spans, np.where(active[:, None], scores, 0))
         if self._top:
             classes, class_scores = best_classes(scores, self._top)
             self._spans.append(spans)
@@ -70,9 +71,10 @@ class Scorer:
         return scores, events
 
     def segment_predictions(self, spans: Spans, scores: Array) -> Iterator[Prediction]:
-        """A prediction for each single segment from start and end [s] `[S, 2]` and probabilities `[S, K]`."""
-        labels = self._model.labels
-        for (start, end), row in zip(spans.tolist(), scores, strict=True):
+        """A prediction for each single segment, or frame, from start and end of segments [s] `[S, 2]` and what `add`
+        gave for them."""
+        labels, (times, inside) = self._model.labels, self._model.frame_spans(spans)
+        for (start, end), row in zip(times[inside].tolist(), scores, strict=True):
             classes, best = best_classes(row[None])
             held, present = self._model.held(classes, best), None
             if held is not None:

@@ -19,7 +19,10 @@ class Error(BaseModel):
 #: Of the field `warnings`.
 WARNINGS = "What may spoil the answer for this recording; only if there is something."
 #: Of the field `present`.
-PRESENT = "The classes that it holds and their scores, the likeliest first; only if the model can find several at once, or none."
+PRESENT = (
+    "The classes that it holds and their scores, the likeliest first; only if the model can find several at once, or "
+    "none."
+)
 
 
 class Segment(BaseModel):
