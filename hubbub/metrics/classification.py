@@ -237,11 +237,11 @@ def aggregate(
 
     `sd` is over folds, after averaging the seeds of each fold; `sd_seeds` is over seeds, after averaging the folds of
     each seed. Both divide by n - 1 and are None for n = 1; `sd_seeds` is None also where all seeds predicted `alike`.
-    `pooled` holds, for each seed, the metrics of all test predictions together.
+    `pooled` holds, for each seed, the metrics of all test predictions together. The metrics are those of `intervals`.
     """
     pooled = list(pooled)
     result = {}
-    for name in METRICS:
+    for name in intervals:
         values = _means(folds, name, "fold")
         result[name] = {
             "mean": _mean(values),

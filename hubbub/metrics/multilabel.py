@@ -179,10 +179,11 @@ class Rates:
 
 
 def rates_at(targets: Flags, scores: npt.NDArray[Any], thresholds: float | Array, known: Flags | None = None) -> Rates:
-    """The decisions at one threshold, or at one for each class `[K]`; a score that equals its threshold reaches it."""
+    """The decisions at one threshold, at one for each class `[K]`, or at one for each clip and class `[N, K]` where
+    several classifiers scored the clips; a score that equals its threshold reaches it."""
     targets, scores, known = checked(targets, scores, known)
     given = np.asarray(thresholds, dtype=np.float64)
-    if given.shape not in ((), targets.shape[1:]) or np.isnan(given).any():
+    if given.shape not in ((), targets.shape[1:], targets.shape) or np.isnan(given).any():
         raise MetricsError(
             f"thresholds of shape {given.shape} for {targets.shape[1]} classes: give one number, or one for each class."
         )
@@ -192,7 +193,8 @@ def rates_at(targets: Flags, scores: npt.NDArray[Any], thresholds: float | Array
     shares = {
         name: np.where(found.two_sided, rate, np.nan) for name, rate in rates(hits, support, hits + false).items()
     }
-    return Rates(np.broadcast_to(given, targets.shape[1:]).copy(), hits, false, support - hits, **shares)
+    by_class = given if given.ndim == 2 else np.broadcast_to(given, targets.shape[1:]).copy()
+    return Rates(by_class, hits, false, support - hits, **shares)
 
 
 @dataclass(frozen=True)
@@ -250,7 +252,7 @@ class Evaluation:
 def evaluate(
     targets: Flags, scores: npt.NDArray[Any], thresholds: float | Array = 0.5, known: Flags | None = None
 ) -> Evaluation:
-    """All figures; F1, precision and recall are at `thresholds`, one number or one for each class `[K]`."""
+    """All figures; F1, precision and recall are at `thresholds`, as `rates_at` takes them."""
     targets, scores, known = checked(targets, scores, known)
     decisions = rates_at(targets, scores, thresholds, known)
     precisions, areas = average_precision(targets, scores, known), roc_auc(targets, scores, known)
