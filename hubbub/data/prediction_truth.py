@@ -24,10 +24,10 @@ def true_columns(rows: pd.DataFrame, clips: Clips, overlap: float) -> pd.DataFra
     timed = (rows["level"] == "segment").to_numpy() & rows[["start", "end"]].notna().all(axis=1).to_numpy()
     if clips.timed is None or not timed.any():
         return found
-    names = np.array(clips.labels, dtype=object)
-    for row, own in rows[timed].groupby("row"):
-        targets = segment_targets(clips, int(row), own[["start", "end"]].to_numpy(), overlap)
-        for at, values in zip(own.index, targets, strict=True):
-            found.at[at, "labels"] = list(names[values > 0])
-            found.at[at, "label"] = describe_label_set(names[values > 0])
-    return found
+    names, labels = np.array(clips.labels, dtype=object), list(found["labels"])
+    owners, times = rows["row"].to_numpy(), rows[["start", "end"]].to_numpy(float)
+    for row in np.unique(owners[timed]):
+        places = np.flatnonzero(timed & (owners == row))
+        for at, values in zip(places, segment_targets(clips, int(row), times[places], overlap), strict=True):
+            labels[at] = list(names[values > 0])
+    return found.assign(labels=labels, label=[describe_label_set(own) for own in labels])

@@ -109,8 +109,9 @@ def match_predictions(
     whole = pd.concat([facts, pd.DataFrame(scores, columns=labels)], axis=1)
     folds, whose, on_folds = _fold_of(whole, clips)
     whole = _both_levels(whole.assign(fold=folds), labels)
-    truth, scores = true_columns(whole, clips, overlap), whole[labels].astype(np.float32)
-    whole = pd.concat([whole[["fold", "seed"]], truth, whole[["level", "start", "end"]], scores], axis=1)
+    truth = true_columns(whole, clips, overlap)
+    parts = [whole[["fold", "seed"]], truth, whole[["level", "start", "end"]], whole[labels].astype(np.float32)]
+    whole = pd.concat(parts, axis=1)
     facts_of = [name for name in truth if name != "clip"]
     whole = whole[["fold", "seed", "clip", "level", *facts_of, "start", "end", *labels]]
     _refuse_gaps(whole)
@@ -183,7 +184,7 @@ def _scores(table: pd.DataFrame, columns: Columns, clips: Clips, logits: bool) -
 def _each_class(table: pd.DataFrame, found: Array, logits: bool) -> Array:
     """The probability of each class on its own. Raises `PredictionsError` for scores outside 0 to 1 that are no
     logits."""
-    outside: npt.NDArray[np.bool_] = ((found < 0) | (found > 1)).any(axis=1)
+    outside = np.any((found < 0) | (found > 1), axis=1)
     if logits and not outside.any():
         raise PredictionsError("all scores are from 0 to 1: these are probabilities already. Leave --logits out.")
     if not logits and outside.any():
