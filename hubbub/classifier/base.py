@@ -142,6 +142,14 @@ class Classifier(ABC):
         recording (`frames.frame_spans`)."""
         return frame_spans(self.recipe, spans)
 
+    def by_window(self, values: Array, spans: Doubles) -> Array:
+        """Values of the rows of scores within the recording `[R]` -> of each segment those of its rows, `[S, F]`, 0 for
+        rows behind the recording's end; `spans` `[S, 2]` are those of the segments."""
+        inside = self.frame_spans(spans)[1]
+        every = np.zeros(len(inside), np.float32)
+        every[inside] = values
+        return every.reshape(-1, self.frames)
+
     def outputs(self, segments: Array) -> Array:
         """Segments `[S, N]` -> what scores are computed from: embeddings, or logits where these suffice.
 

@@ -85,7 +85,7 @@ def normalise(pooled: Array, how: Pooling, activation: Activation = "softmax") -
         return probabilities(pooled, activation)
     if how == "linear_softmax":
         means, squares = np.split(pooled, 2, axis=1)
-        pooled = squares / np.maximum(means, np.float32(SMALLEST))
+        pooled = np.divide(squares, np.maximum(means, SMALLEST), dtype=pooled.dtype)
     if how in ("max", "linear_softmax") and activation == "softmax":
         return pooled / pooled.sum(axis=1, keepdims=True)
     return pooled
