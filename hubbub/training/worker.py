@@ -15,7 +15,8 @@ from hubbub.data.inputs import Inputs
 from hubbub.data.open import open_clips
 from hubbub.runtime import distributed
 from hubbub.training import fit
-from hubbub.training.fit import FitRequest, Targets
+from hubbub.training.fit import FitRequest
+from hubbub.training.targets import Targets
 
 __all__ = ["run_worker"]
 
