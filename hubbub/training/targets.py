@@ -7,9 +7,13 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from hubbub.classifier.base import Classifier
 from hubbub.data.cache import Segments, rows_of
+from hubbub.data.clips import Clips
+from hubbub.data.inputs import Inputs
+from hubbub.data.timed_labels import segment_targets
 
-__all__ = ["ClipTargets", "SegmentTargets", "Targets", "of_clips", "of_embeddings"]
+__all__ = ["ClipTargets", "SegmentTargets", "Targets", "of_clips", "of_embeddings", "targets_of"]
 
 Rows = npt.NDArray[np.intp]
 Spans = npt.NDArray[np.float64]
@@ -37,6 +41,18 @@ class SegmentTargets:
 
 #: What a fit gets: the targets of clips, which all their segments share, or timed ones.
 Targets = ClipTargets | SegmentTargets
+
+
+def targets_of(clips: Clips, inputs: Inputs, model: Classifier) -> Targets:
+    """The targets of clips, whose segments share them; or, where labels are timed, those of segments by their place."""
+    if clips.timed is None:
+        return clips.targets()
+    overlap = model.recipe.data.overlap
+    return SegmentTargets(
+        clips.targets(),
+        lambda clip, spans: segment_targets(clips, clip, spans, overlap),
+        lambda clip: inputs.spans(clip, model),
+    )
 
 
 def of_clips(targets: Targets) -> ClipTargets:
