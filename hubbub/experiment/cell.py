@@ -28,6 +28,7 @@ from hubbub.experiment.tracking import cell_loggers
 from hubbub.experiment.typicality import fit_typicality
 from hubbub.metrics import classification, multilabel
 from hubbub.report import plots, run_folder
+from hubbub.report.headline import headline_metric
 from hubbub.report.results import (
     CellResult,
     Confidence,
@@ -92,7 +93,9 @@ def run_cell(prepared: Prepared, split: Split, seed: int, place: Path) -> CellRe
         write_test(prepared, predicted, place)
         write_part(prepared, predicted, place, "test", fitted.final.confidence)
         run_folder.write_result(place, result)
-        log_metrics(loggers, {f"test_{name}": value for name, value in tracked_figures(result).items()})
+        names = (headline_metric(prepared.clips.multilabel)[0], "macro_f1")
+        tracked = {f"test_{level}_{name}": result.figure(level, name) for level in LEVELS for name in names}
+        log_metrics(loggers, {name: value for name, value in tracked.items() if value is not None})
         log_artifacts(loggers, run_folder.result_files(place))
     return result
 

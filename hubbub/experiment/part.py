@@ -32,8 +32,8 @@ class CellError(HubbubError):
 class PartPredictions:
     """The clips `rows` of the table, their segments, and the probabilities of both; `seconds` is the time from decoded
     sound to these, a frozen network's embeddings included. `owner` `[S]` is the place in `rows` of each row of
-    `by_segment`, which are frames for a frame-wise network; `segment_targets` are theirs. `typicality` is that of segments and that of clips, where
-    open-set rejection needs it, NaN for digital silence."""
+    `by_segment`, which are frames for a frame-wise network; `segment_targets` are theirs. `typicality` is that of
+    segments and that of clips, where open-set rejection needs it, NaN for digital silence."""
 
     rows: Rows
     segments: Segments

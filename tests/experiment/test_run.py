@@ -24,7 +24,7 @@ from hubbub.config.recipe import Recipe
 from hubbub.data.leaks import LeakError
 from hubbub.data.open import open_clips
 from hubbub.errors import HubbubError
-from hubbub.experiment import part
+from hubbub.experiment import cell, part
 from hubbub.experiment.cell import fit_with_history
 from hubbub.experiment.prepare import prepare
 from hubbub.experiment.run import ExperimentError, run_recipe
