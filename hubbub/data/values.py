@@ -175,7 +175,7 @@ def _several(names: list[str]) -> list[str]:
     number, quoted = sum(name in lists for name in names), examples(f"'{name}'" for name in lists)
     return [
         f"SEVERAL LABELS IN ONE CELL: {count(number, 'clip')} ({quoted}); a clip has one label here, so each such list "
-        "counts as a class of its own"
+        "counts as a class of its own; in a table, --multilabel reads them as several labels"
     ]
 
 
