@@ -29,6 +29,7 @@ from hubbub.experiment.typicality import fit_typicality
 from hubbub.metrics import classification, multilabel
 from hubbub.report import plots, run_folder
 from hubbub.report.headline import headline_metric
+from hubbub.report.level_results import LEVELS
 from hubbub.report.results import (
     CellResult,
     Confidence,
