@@ -44,11 +44,13 @@ WITH_TORCH = {
         "training.fit",
         "training.fitted",
         "training.head",
+        "training.losses",
         "training.worker",
         "training.module",
         "training.pretrain",
         "training.teacher",
         "training.trainer",
+        "training.validation",
     ),
 }
 

@@ -1,7 +1,9 @@
 """Mixes the examples of a batch with each other, and their labels alike.
 
-Labels are soft targets `[B, K]` that sum to 1 (one-hot before mixing); columns behind them, such as what a teacher says
-of the segment, are mixed in the same shares. Waves: between-class learning (Tokozume, Ushiku & Harada 2018,
+Labels are soft targets `[B, K]` that sum to 1 (one-hot before mixing), or label sets: 1 for each class that is present.
+Columns behind them are mixed in the same shares: what a teacher says of the segment, or which classes are annotated. A
+pair of mixture and class that only one of the two parts has annotated so keeps that part's share as its weight, and is
+present or absent as in that part. Waves: between-class learning (Tokozume, Ushiku & Harada 2018,
 https://arxiv.org/abs/1711.10282). Any inputs: mixup (Zhang et al. 2018, https://arxiv.org/abs/1710.09412).
 Spectrograms: CutMix (Yun et al. 2019, https://arxiv.org/abs/1905.04899) along time. A row that is not selected stays
 bit-identical.
@@ -23,11 +25,11 @@ _SILENCE = 1e-6
 class Mixing:
     """Mixing as set in a recipe's `[augment]`: `between` for waves, `mixup` and `cutmix` for the network's inputs.
 
-    The first `classes` columns of targets are the labels.
+    The first `classes` columns of targets are the labels: of one class each, or label `sets`.
     """
 
-    def __init__(self, augment: settings.Augment, classes: int) -> None:
-        self.between = augment.between and BetweenClass(augment.between, classes)
+    def __init__(self, augment: settings.Augment, classes: int, sets: bool = False) -> None:
+        self.between = augment.between and BetweenClass(augment.between, classes, sets)
         self.mixup = augment.mixup and Mixup(augment.mixup)
         self.cutmix = augment.cutmix and CutMix(augment.cutmix)
 
@@ -58,17 +60,18 @@ class BetweenClass:
 
     Both sounds are scaled to equal levels, then their amplitudes to r and 1 - r, and the sum to the energy of two
     uncorrelated sounds with these weights: equation 2 of the paper. The paper's level is the largest A-weighted one of
-    a sound's windows; here it is the segment's RMS. A segment's class is that of its largest target. A silent segment,
-    and one without a partner of another class, stays unchanged.
+    a sound's windows; here it is the segment's RMS. A segment's class is that of its largest target; of label `sets`
+    each other set is another class. A silent segment, and one without a partner of another class, stays unchanged.
 
     Parameters: partner `[B]` int, and the segment's own share r `[B]`, 1 where it is not mixed.
     """
 
-    def __init__(self, between: settings.Between, classes: int) -> None:
-        self.p, self.classes = between.p, classes
+    def __init__(self, between: settings.Between, classes: int, sets: bool = False) -> None:
+        self.p, self.classes, self.sets = between.p, classes, sets
 
     def draw(self, waves: Tensor, targets: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
-        classes, audible = targets[:, : self.classes].argmax(1), _rms(waves) > _SILENCE
+        labels, audible = targets[:, : self.classes], _rms(waves) > _SILENCE
+        classes = torch.unique(labels, dim=0, return_inverse=True)[1] if self.sets else labels.argmax(1)
         eligible = (classes[:, None] != classes) & audible & audible[:, None]
         mixed = selected(waves, generator, self.p) & eligible.any(1)
         share = torch.rand(len(waves), generator=generator, device=generator.device).to(waves.device)

@@ -142,6 +142,14 @@ class Classifier(ABC):
         recording (`frames.frame_spans`)."""
         return frame_spans(self.recipe, spans)
 
+    def by_window(self, values: Array, spans: Doubles) -> Array:
+        """Values of the rows of scores within the recording `[R]` -> of each segment those of its rows, `[S, F]`, 0 for
+        rows behind the recording's end; `spans` `[S, 2]` are those of the segments."""
+        inside = self.frame_spans(spans)[1]
+        every = np.zeros(len(inside), np.float32)
+        every[inside] = values
+        return every.reshape(-1, self.frames)
+
     def outputs(self, segments: Array) -> Array:
         """Segments `[S, N]` -> what scores are computed from: embeddings, or logits where these suffice.
 
@@ -213,7 +221,9 @@ class Classifier(ABC):
                 by_segment = pooling.probabilities(rows, self.activation)
             else:
                 scores = [pooling.probabilities(view, self.activation) for view in logits]
-                by_segment, rows = _mean(scores), np.concatenate(scores, axis=1)
+                how = self.recipe.evaluate.pooling
+                by_segment = _mean(scores)
+                rows = np.concatenate([pooling.rows_to_pool(view, how) for view in scores], axis=1)
         return self._calibrated(by_segment, self.confidence.segment), rows
 
     def clip_proba(self, pooled: Array) -> Array:

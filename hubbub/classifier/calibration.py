@@ -95,7 +95,7 @@ def fit(
 
 
 def fit_label_sets(
-    targets: tuple[npt.NDArray[np.int8], npt.NDArray[np.int8]],
+    targets: tuple[npt.NDArray[np.integer], npt.NDArray[np.integer]],
     by_segment: Scores,
     by_clip: Scores,
     evaluate: Evaluate,

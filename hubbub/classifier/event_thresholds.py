@@ -5,6 +5,7 @@ an event may last over several. Of clips with label sets, the score at which a c
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +27,7 @@ AIMS = {
 
 
 def choose(
-    targets: npt.NDArray[np.integer], scores: npt.NDArray[np.float32], evaluate: Evaluate, seconds: float
+    targets: npt.NDArray[Any], scores: npt.NDArray[np.float32], evaluate: Evaluate, seconds: float
 ) -> tuple[float, ...] | None:
     """The threshold of each class `[K]`, at most 1, from calibrated probabilities `[S, K]` of segments of classes
     `[S]`, or of label sets `[S, K]` (-1: not annotated), that last `seconds` together; None where the recipe asks for

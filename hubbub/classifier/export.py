@@ -55,7 +55,7 @@ class Sounds:
 
     name: str
     waves: list[Array]
-    targets: npt.NDArray[np.integer] | None = None
+    targets: npt.NDArray[Any] | None = None
 
 
 def sounds(model: TorchClassifier, most: int = CLIPS) -> Sounds:

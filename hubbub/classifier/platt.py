@@ -18,14 +18,14 @@ FARTHEST = 100.0
 _OFFSET = 50.0
 
 
-def fit(targets: npt.NDArray[np.int8], scores: npt.NDArray[np.float32]) -> Platt:
+def fit(targets: npt.NDArray[np.integer], scores: npt.NDArray[np.float32]) -> Platt:
     """Temperature and offset of each class `[K]` from held-out probabilities `[N, K]` and their targets `[N, K]`: 1
     present, 0 absent, -1 not annotated. A class that is present nowhere, or absent nowhere, keeps its probabilities."""
     logits = pooling.logits(scores, "sigmoid")
     return tuple(_of_class(own, values) for own, values in zip(targets.T, logits.T, strict=True))
 
 
-def _of_class(targets: npt.NDArray[np.int8], logits: npt.NDArray[np.float64]) -> tuple[float, float]:
+def _of_class(targets: npt.NDArray[np.integer], logits: npt.NDArray[np.float64]) -> tuple[float, float]:
     from scipy import optimize, special
 
     known = targets >= 0

@@ -215,7 +215,7 @@ def _cosines(exact: Array, rounded: Array) -> Array:
 
 
 def cost(
-    before: Array, after: Array, targets: npt.NDArray[np.integer] | None = None, *, multilabel: bool = False
+    before: Array, after: Array, targets: npt.NDArray[Any] | None = None, *, multilabel: bool = False
 ) -> dict[str, Any]:
     """How decisions on the same clips differ between probabilities `[C, K]` before and after; both accuracies where
     the clips' classes are known. The decisions on label sets are all pairs of clip and class, each at .5."""

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 __all__ = ["CellError", "PartPredictions", "fit_with_history", "predict_part", "run_cell"]
 
 Array = npt.NDArray[np.float32]
-Targets = npt.NDArray[np.integer]
+Targets = npt.NDArray[Any]
 Typical = npt.NDArray[np.float64]
 #: A measurement of speed has at least so many batches, and lasts at least so long [s].
 SPEED_BATCHES, SPEED_SECONDS = 3, 0.3

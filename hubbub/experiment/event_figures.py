@@ -6,7 +6,6 @@ from importlib import metadata
 
 import numpy as np
 
-from hubbub.data.event_tables import TimedEvent
 from hubbub.errors import count
 from hubbub.metrics.event_changes import collar_changes, intersection_changes, segment_changes
 from hubbub.metrics.event_curves import Changes
@@ -38,7 +37,7 @@ class FoundEvents:
     """True and found events of each recording, and what is known beside them. `scored` are the scores of frames."""
 
     names: list[str]
-    true: list[Sequence[TimedEvent]]
+    true: Sequence[Sequence[Event]]
     found: Sequence[Sequence[Event]]
     seconds: list[float | None]
     scored: list[ScoredRecording] | None

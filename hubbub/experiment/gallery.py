@@ -79,7 +79,7 @@ def _chosen(predicted: pd.DataFrame) -> Iterator[pd.DataFrame]:
 
 
 def _decided_sets(
-    facts: pd.DataFrame, targets: npt.NDArray[np.int8], scores: Wave, labels: tuple[str, ...]
+    facts: pd.DataFrame, targets: npt.NDArray[Any], scores: Wave, labels: tuple[str, ...]
 ) -> pd.DataFrame:
     """A row for each annotated pair of clip and class with a score of .5 or more: right where the clip holds the
     class."""

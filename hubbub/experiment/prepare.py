@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -54,7 +54,7 @@ class Prepared:
     base: "TorchClassifier"
     weights: Path | None
     embedded: Segments | None
-    targets: npt.NDArray[np.integer]
+    targets: npt.NDArray[Any]
     quick: bool
     caveats: tuple[str, ...]
     network: "NetworkFactory | None" = None
@@ -70,7 +70,7 @@ class Prepared:
         times, inside = self.base.frame_spans(self.sound.spans(row, self.base))
         return times[inside]
 
-    def segment_targets(self, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.integer]:
+    def segment_targets(self, rows: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
         """The targets of all segments (or frames) of the clips `rows`, `[S]` or for label sets `[S, K]`: those of their
         clips, or by the times of the annotations."""
         spans = [self.frame_spans(int(row)) for row in rows]

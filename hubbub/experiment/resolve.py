@@ -100,9 +100,9 @@ def fit_to_labels(recipe: Recipe, clips: Clips) -> tuple[Recipe, tuple[str, ...]
     name, loss, monitor = clips.name, recipe.train.loss, recipe.train.monitor
     if not clips.multilabel:
         if loss not in ("auto", "cross_entropy") or monitor == "val_macro_map":
-            wrong = f"train.loss = '{loss}'" if monitor != "val_macro_map" else f"train.monitor = '{monitor}'"
+            setting = f"train.loss = '{loss}'" if monitor != "val_macro_map" else f"train.monitor = '{monitor}'"
             raise ClipsError(
-                f"{name}: each clip has one label, and {wrong} is for clips that may hold several. Leave it out, or "
+                f"{name}: each clip has one label, and {setting} is for clips that may hold several. Leave it out, or "
                 "add --multilabel if they may."
             )
         return recipe, ()

@@ -68,18 +68,17 @@ def write_events(prepared: Prepared, folder: Path) -> EventSummary | None:
 
 def _recordings(clips: Clips, segments: pd.DataFrame) -> list[tuple[str, ScoredRecording]]:
     """The recordings whose clips have these segments, each with the scores of all and its true events, by name."""
-    assert clips.timed is not None
     places = clips.table.set_index("clip")[["path", "start", "end"]]
     own = segments.join(places.rename(columns={"start": "from", "end": "to"}), on="clip")
-    true = dict(iter(clips.timed.groupby("path")))
     found = []
     for path, rows in own.groupby("path", sort=False):
         starts, ends = (rows[edge].to_numpy(float) + rows["from"].to_numpy(float) for edge in ("start", "end"))
         edges, scores = _joined(starts, ends, as_arrays(rows)[1].astype(np.float64))
         events = [
             TimedEvent(label, start, end)
-            for start, end, label in true[path][["start", "end", "label"]].itertuples(index=False)
-        ] if path in true else []  # fmt: skip
+            for label, (starts_of, ends_of) in clips.events.get(path, {}).items()
+            for start, end in zip(starts_of.tolist(), ends_of.tolist(), strict=True)
+        ]
         name = str(rows["clip"].iloc[0]).rpartition("@")[0]
         found.append((name, ScoredRecording(scores, edges, events, float(rows["to"].max()))))
     return found

@@ -19,19 +19,26 @@ from hubbub.audio import windows
 from hubbub.config.sections import Windows
 from hubbub.data.arrays import Arrays
 from hubbub.data.cache import Segments, Waves, rows_of
+from hubbub.training.fitted import TrainError
+from hubbub.training.targets import SegmentTargets, Targets, of_embeddings
 
-__all__ = ["Embeddings", "Source", "Spectrograms", "Stored", "Waveforms", "class_weights", "epoch_batches"]
+__all__ = [
+    *("Embeddings", "Source", "Spectrograms", "Stored", "Waveforms"),
+    *("class_weights", "epoch_batches", "positive_weights"),
+]
 
 Rows = npt.NDArray[np.intp]
-Targets = npt.NDArray[np.int64]
 #: The largest share of a device's free memory for the data.
 SHARE_OF_MEMORY = 0.5
 #: Spectrograms or images that are copied to a device at once.
 AT_ONCE = 256
+#: The largest weight of what is present against what is absent, and one over the smallest.
+MOST_POSITIVE = 20.0
 
 
 class Source(Protocol):
-    """Examples by number, each with its class in `targets` `[S]`."""
+    """Examples by number, each with its class in `targets` `[S]`, or with those of all classes, `[S, K]`: 1 present, 0
+    absent, -1 not annotated."""
 
     targets: Tensor
     device: torch.device
@@ -49,14 +56,25 @@ class Waveforms:
     """Segments of clips, cut on the device.
 
     `fetch` returns the same segments as `windows.cut`; with `crop` and a generator, each starts at a random place of
-    its clip.
+    its clip. Raises `TrainError` for `crop` of clips with timed labels.
     """
 
     def __init__(self, waves: Waves, clips: Rows, targets: Targets, settings: Windows, *, crop: bool = False) -> None:
         self.waves, self.settings, self.crop = waves, settings, crop
         lengths = np.diff(waves.offsets)[clips]
         counts = [windows.count(int(n), settings.length, settings.hop) for n in lengths]
-        self.targets = torch.from_numpy(np.repeat(targets[clips], counts))
+        if not isinstance(targets, SegmentTargets):
+            own = np.repeat(targets[clips], counts, 0)
+        elif crop:
+            raise TrainError(
+                "augment.crop moves segments to other places of their clips, and these clips' labels are timed: a "
+                "moved segment may hold other classes. Set augment.crop = false."
+            )
+        else:
+            cut = (windows.spans(int(n), waves.rate_hz, settings.length, settings.hop) for n in lengths)
+            parts = [targets.of(int(clip), spans) for clip, spans in zip(clips, cut, strict=True)]
+            own = np.concatenate([targets.clips[:0], *parts])
+        self.targets = torch.from_numpy(own)
         self._clips = clips
         self._own = torch.from_numpy(np.repeat(np.arange(len(clips)), counts))  # the place of its clip in `clips`
         self._start = torch.from_numpy(np.concatenate([np.arange(n) for n in counts] or [np.arange(0)])) * settings.hop
@@ -161,7 +179,12 @@ class Stored:
 
     def __init__(self, arrays: Arrays, clips: Rows, targets: Targets) -> None:
         self._own, counts = rows_of(arrays.offsets, clips)
-        self.targets = torch.from_numpy(np.repeat(targets[clips], counts))
+        if isinstance(targets, SegmentTargets):
+            raise TrainError(
+                "these clips are spectrograms or images, and their labels are timed: it is not known where in a clip "
+                "each lies. Train on the sound."
+            )
+        self.targets = torch.from_numpy(np.repeat(targets[clips], counts, 0))
         self.arrays, self.device = arrays, torch.device("cpu")
 
     def __len__(self) -> int:
@@ -186,7 +209,7 @@ class Embeddings:
 
     def __init__(self, segments: Segments, clips: Rows, targets: Targets, dimension: int) -> None:
         part = segments.of(clips)
-        self.targets = torch.from_numpy(targets[clips][part.clip])
+        self.targets = torch.from_numpy(of_embeddings(targets, segments, clips))
         # The first columns embed the segment itself; those of its shifts follow and are for prediction only.
         self._values = torch.from_numpy(np.ascontiguousarray(part.values[:, :dimension]))
         self.device = torch.device("cpu")
@@ -227,14 +250,13 @@ def epoch_batches(
 
     Every example occurs once. The epoch has the fewest steps that batches of at most `batch_size` per device allow, and
     all batches have nearly equal size. Each device takes its part of each step; the weight, near 1, makes the mean over
-    devices the mean over examples. Without `rng` the order is kept; `balanced` draws each class equally often, with
-    replacement.
+    devices the mean over examples. Without `rng` the order is kept; `balanced` draws with replacement, in the shares of
+    `_draw_shares`.
     """  # fmt: skip
     count = len(targets)
     order: npt.NDArray[np.int64] = np.arange(count)
     if balanced and rng is not None:
-        share = class_weights(targets)[targets].double().numpy()
-        order = rng.choice(count, count, p=share / share.sum())
+        order = rng.choice(count, count, p=_draw_shares(targets))
     elif rng is not None:
         order = rng.permutation(count)
     batches = []
@@ -251,3 +273,32 @@ def class_weights(targets: Tensor, classes: int = 0) -> Tensor:
     """
     counts = torch.bincount(targets, minlength=classes)
     return (counts > 0) * len(targets) / ((counts > 0).sum() * counts.clamp_min(1).float())
+
+
+def positive_weights(targets: Tensor) -> Tensor:
+    """For each class, the weight of what is present: how many examples without the class there are to one with it.
+    `[S, K]` -> `[K]`.
+
+    So present and absent weigh the same in the loss. At most `MOST_POSITIVE`, and at least one over it: a class with
+    one example in a thousand would decide each batch that it is in. 1 for a class that is present or absent nowhere.
+    """
+    present, absent = (targets > 0).sum(0), (targets == 0).sum(0)
+    weights = (absent / present).clamp(1 / MOST_POSITIVE, MOST_POSITIVE)
+    return torch.where((present > 0) & (absent > 0), weights, 1.0)
+
+
+def _draw_shares(targets: Tensor) -> npt.NDArray[np.float64]:
+    """The probability of each example in a balanced draw, `[S]`.
+
+    Examples of one class `[S]`: 1 / count of the class, so that classes are drawn equally often. Label sets `[S, K]`:
+    that of the rarest class of the set, whatever else the set holds; the mean of the others' where it is empty.
+    """
+    if targets.ndim == 1:
+        share = class_weights(targets)[targets].double().numpy()
+    else:
+        present = (targets > 0).numpy()
+        inverse = 1 / np.maximum(present.sum(axis=0), 1)
+        share = np.where(present, inverse.astype(np.float32), np.float32(0)).max(axis=1).astype(np.float64)
+        filled = share > 0
+        share[~filled] = share[filled].mean() if filled.any() else 1.0
+    return np.asarray(share / share.sum())

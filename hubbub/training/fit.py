@@ -4,6 +4,7 @@ Validation chooses the epoch, whose weights are read from the checkpoint on disk
 Heads on frozen embeddings are fitted in `head.py`.
 """
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from hubbub.training.batches import Embeddings, Source, Spectrograms, Stored, Wa
 from hubbub.training.fitted import Fitted, TrainError
 from hubbub.training.module import EachEpoch, Training
 from hubbub.training.schedule import plateaus
+from hubbub.training.targets import SegmentTargets, Targets
 from hubbub.training.teacher import Lessons
 from hubbub.training.trainer import build_trainer, checkpoint_callbacks, explain_errors, quiet
 
@@ -44,7 +46,6 @@ __all__ = [
 ]
 
 Rows = npt.NDArray[np.intp]
-Targets = npt.NDArray[np.int64]
 #: The largest size of the spectrograms that a part keeps [bytes]; larger ones are computed in each epoch.
 MOST_HELD = 2**30
 
@@ -81,11 +82,12 @@ def fit_network(
 ) -> Fitted:
     """Train `classifier.network` in place on the clips `train`; the clips `validation` choose the epoch.
 
-    `inputs` are the decoded clips or, for a frozen network, the embeddings of their segments; `targets` `[clips]` are
-    class numbers. Without validation clips the last epoch is kept; an earlier fit's `choice` sets their number.
-    Checkpoints `best.ckpt` and `last.ckpt` are in `folder`/checkpoints; training continues from a `last.ckpt` there.
-    `loggers` and `each_epoch` receive the metrics of each epoch; `each_epoch` may raise to end the training. `lessons`
-    are what the recipe's teacher makes of the segments of the training clips.
+    `inputs` are the decoded clips or, for a frozen network, the embeddings of their segments; `targets` are class
+    numbers `[clips]`, label sets `[clips, K]`, or timed label sets. Without validation clips the last epoch is kept; an
+    earlier fit's `choice` sets their number. Checkpoints `best.ckpt` and `last.ckpt` are in `folder`/checkpoints;
+    training continues from a `last.ckpt` there. `loggers` and `each_epoch` receive the metrics of each epoch;
+    `each_epoch` may raise to end the training. `lessons` are what the recipe's teacher makes of the segments of the
+    training clips.
     Raises `TrainError`.
     """
     settings, checkpoints = classifier.recipe.train, folder / "checkpoints"
@@ -135,7 +137,8 @@ def _devices(classifier: TorchClassifier) -> tuple[int, int]:
 
 def data_key(sound: Inputs, targets: Targets, device: str) -> str:
     """A hash of what all processes of a training must share: clips, their classes, the kind of device."""
-    return key_of(sound.key, targets.tolist(), choose_device(device))
+    every = targets.embeddings if isinstance(targets, SegmentTargets) else targets
+    return key_of(sound.key, hashlib.sha256(every.tobytes()).hexdigest(), choose_device(device))
 
 
 def run_training(module: Training, folder: Path, epochs: int, *, resume: bool, loggers: list[Logger]) -> None:

@@ -17,14 +17,15 @@ from torch.utils.data import DataLoader
 
 from hubbub.augment import Mixing, Outliers, Spectrogram, Waveform
 from hubbub.classifier.torch_classifier import TorchClassifier
-from hubbub.metrics import classification
 from hubbub.models.network import Network
 from hubbub.training import batches
 from hubbub.training.batches import Source
 from hubbub.training.ema import EMA
-from hubbub.training.fitted import DivergedError
+from hubbub.training.fitted import DivergedError, TrainError
+from hubbub.training.losses import check_fit, multilabel_loss
 from hubbub.training.schedule import learning_rate, plateaus
 from hubbub.training.teacher import Lessons, distance
+from hubbub.training.validation import figures
 
 __all__ = ["EachEpoch", "Training"]
 
@@ -37,14 +38,15 @@ UNCHECKED = 50
 
 
 class Training(lightning.LightningModule):
-    """Trains one network with cross-entropy on segments.
+    """Trains one network on segments: with cross-entropy where each has one class, else with a loss of `losses.py`.
 
     Logs `train_loss`, `train_accuracy` and, on validation segments, `val_*`; `history` holds them for each epoch.
     `train_accuracy` is that of the training batches as the network got them: augmented, with dropout, and with the
-    weights of that moment. Mixed segments have no one class, so a training that mixes has none. Logs the learning rates
-    of each epoch's last step as `learning_rate` (of the head) and `backbone_learning_rate`. `lowered` is for a
-    plateau schedule without validation: the epochs at whose end an earlier fit lowered its rate. `lessons` are what a
-    teacher makes of the training segments, `outliers` replace some of them.
+    weights of that moment. Mixed segments and label sets have no one class, so their trainings have none. Logs the
+    learning rates of each epoch's last step as `learning_rate` (of the head) and `backbone_learning_rate`. `lowered` is
+    for a plateau schedule without validation: the epochs at whose end an earlier fit lowered its rate. `lessons` are
+    what a teacher makes of the training segments, `outliers` replace some of them. Raises `TrainError` for settings
+    that do not fit the targets.
     """
 
     def __init__(
@@ -70,18 +72,28 @@ class Training(lightning.LightningModule):
         augment = classifier.recipe.augment
         self.augment, self.mask = Waveform(augment, classifier.rate_hz), Spectrogram(augment)
         self.classes, balance = len(classifier.labels), self.settings.balance
+        self.multilabel = train.targets.ndim == 2
+        check_fit(self.settings, self.multilabel)
+        if self.multilabel and (outliers or lessons):
+            raise TrainError(
+                f"{'augment.outliers' if outliers else '[teacher]'} is for clips of one label each, and these may hold "
+                "several. Leave it out."
+            )
         mixes = (augment.between or augment.mixup or augment.cutmix) and not classifier.frozen
-        self.mixing = Mixing(augment, self.classes) if mixes else None
+        self.mixing = Mixing(augment, self.classes, self.multilabel) if mixes else None
         self.outliers, self.lessons = outliers, lessons
-        # Targets are shares of all classes, and lessons behind them, or else class numbers.
-        self.soft = bool(mixes or outliers or lessons)
+        # Targets are shares of all classes, with lessons or what is annotated behind them, or else class numbers.
+        self.soft = bool(mixes or outliers or lessons or self.multilabel)
         if lessons:  # the map
             with torch.random.fork_rng():
                 torch.manual_seed(seed)
                 self.projection = nn.Linear(classifier.network.fc.in_features, lessons.embeddings.shape[1])
             if lessons.projection:
                 self.projection.load_state_dict(lessons.projection)
-        weights = batches.class_weights(train.targets, self.classes) if "weights" in balance else None
+        weights = None
+        if "weights" in balance:
+            of_sets, of_classes = batches.positive_weights, batches.class_weights
+            weights = of_sets(train.targets) if self.multilabel else of_classes(train.targets, self.classes)
         self.class_weights: Tensor | None
         self.register_buffer("class_weights", weights, persistent=False)
         decay = self.settings.average
@@ -153,7 +165,7 @@ class Training(lightning.LightningModule):
         inputs = self.train_source.fetch(rows, generator)
         embeddings, targets = self._forward(inputs, self._targets(rows), generator)
         logits = self.network.head(embeddings)
-        labels = targets[:, : self.classes] if self.soft else targets
+        labels = targets[:, : self.classes] if self.soft and not self.multilabel else targets
         if not self.soft:
             self._right.append(logits.detach().argmax(1) == labels)
         loss = self._loss(logits, labels)
@@ -171,8 +183,11 @@ class Training(lightning.LightningModule):
 
     def _targets(self, rows: Tensor) -> Tensor:
         """Class numbers `[B]` of training segments, or shares of the classes `[B, K]`, followed by their lessons. The
-        number -1 stands for no class, so all its shares are 0."""
+        number -1 stands for no class, so all its shares are 0. Of label sets: which classes are present, followed by
+        which are annotated, `[B, 2 K]`."""
         targets = self.train_source.targets[rows].to(self.device, non_blocking=True)
+        if self.multilabel:
+            return torch.cat([targets > 0, targets >= 0], dim=1).float()
         if not self.soft:
             return targets
         shares = nn.functional.one_hot(targets.clamp_min(0), self.classes).float() * (targets >= 0)[:, None]
@@ -197,6 +212,11 @@ class Training(lightning.LightningModule):
 
     def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         smoothing = self.settings.label_smoothing
+        if self.multilabel:
+            present, known = targets.split(self.classes, dim=1)
+            shares = present / known.clamp_min(torch.finfo(known.dtype).tiny)
+            name = "bce" if self.settings.loss == "auto" else self.settings.loss
+            return multilabel_loss(name, logits, shares, known, self.class_weights, smoothing)
         return nn.functional.cross_entropy(logits, targets, self.class_weights, label_smoothing=smoothing)
 
     def on_train_batch_end(self, outputs: Any, batch: Any, index: int) -> None:
@@ -239,11 +259,7 @@ class Training(lightning.LightningModule):
         if not torch.isfinite(total := logits.sum()):
             raise self._diverged("the sum of the validation logits", total)
         targets = self.validation_source.targets[rows]  # type: ignore[union-attr]
-        metrics = classification.evaluate(targets.numpy(), logits.softmax(1).numpy())
-        self._metrics = {
-            f"val_{name}": float(metrics[metric] or 0.0)
-            for metric, name in (("log_loss", "loss"), ("accuracy", "accuracy"), ("macro_f1", "macro_f1"))
-        }
+        self._metrics = figures(targets, logits)
         self.log_dict(self._metrics, prog_bar=True, sync_dist=True)
 
     def _swap_average(self) -> None:

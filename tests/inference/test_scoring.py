@@ -17,6 +17,7 @@ DECIDING = [
     ("evaluate.pooling=max",),
     ("network.mode=head", "evaluate.shifts=[0.3]", "evaluate.pooling=mean_logit"),
     ("evaluate.shifts=[0.3]", "evaluate.pooling=max"),
+    ("evaluate.shifts=[0.3]", "evaluate.pooling=linear_softmax"),
     ("head.name=logreg", "head.pool=mean+max", 'windows.levels=["recorded","rms"]'),
     ("head.name=mlp", "head.pool=mean", "head.compress=true"),
     ("head.name=mlp", "head.pool=segment", "evaluate.pooling=mean_logit"),

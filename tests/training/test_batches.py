@@ -19,7 +19,17 @@ from hubbub.config.sections import Windows
 from hubbub.data.arrays import Arrays
 from hubbub.data.cache import Segments, Waves
 from hubbub.training import batches
-from hubbub.training.batches import Embeddings, Spectrograms, Stored, Waveforms, class_weights, epoch_batches
+from hubbub.training.batches import (
+    Embeddings,
+    Spectrograms,
+    Stored,
+    Waveforms,
+    class_weights,
+    epoch_batches,
+    positive_weights,
+)
+from hubbub.training.fitted import TrainError
+from hubbub.training.targets import SegmentTargets, Targets
 
 CPU = torch.device("cpu")
 #: Clips shorter than a window, as long as one, and longer; the fifth is one sample.
@@ -385,3 +395,93 @@ def test_classes_that_do_not_occur_weigh_nothing() -> None:
     torch.testing.assert_close(weights[:2], class_weights(targets))
     # Label smoothing asks for them: they must not draw the network towards what is never heard.
     assert weights[2:].tolist() == [0.0, 0.0, 0.0]
+
+
+# Label sets
+
+#: Two of four classes in the first clip, none in the second, one that nobody annotated in the others.
+SETS = np.array([[1, 0, 1, 0], [0, 0, 0, 0], [-1, 1, 0, 0]] * 3, np.int8)
+
+
+def of_sets(clips: Sequence[int], targets: Targets = SETS, crop: bool = False) -> Waveforms:
+    return Waveforms(waves_of(), np.array(clips, np.intp), targets, Windows(length=100, hop=50), crop=crop)
+
+
+def timed(clip: int, spans: npt.NDArray[np.float64]) -> npt.NDArray[np.int8]:
+    """Every class begins a hundredth of a second after the one before it; the last one was not annotated."""
+    begin = np.arange(4) / 100
+    return np.where(np.arange(4) < 3, spans[:, :1] >= begin, -1).astype(np.int8)
+
+
+def test_segments_share_the_label_set_of_their_clip() -> None:
+    source = of_sets([7, 1, 0])
+    counts = [windows.count(LENGTHS[clip], 100, 50) for clip in (7, 1, 0)]
+    np.testing.assert_array_equal(source.targets.numpy(), np.repeat(SETS[[7, 1, 0]], counts, axis=0))
+    assert source.targets.dtype == torch.int8
+    segments = Segments(np.zeros((10, 6), np.float32), np.array([0, 3, 4, 8, 10]))
+    embedded = Embeddings(segments, np.array([3, 0]), SETS, 6)
+    np.testing.assert_array_equal(embedded.targets.numpy(), SETS[[3, 3, 0, 0, 0]])
+    values = np.zeros((10, 2, 3), np.float32)
+    stored = Stored(Arrays(values, segments.offsets, np.zeros((10, 2)), tuple("abcd"), "key"), np.array([3, 0]), SETS)
+    np.testing.assert_array_equal(stored.targets.numpy(), SETS[[3, 3, 0, 0, 0]])
+
+
+def test_segments_of_timed_labels_have_those_of_their_place() -> None:
+    targets = SegmentTargets(SETS, timed, lambda clip: windows.spans(LENGTHS[clip], 16_000, 100, 50))
+    source = of_sets([7, 1], targets)
+    starts = np.array([0, 50, 100, 150, 200, 250, 300, 0]) / 16_000
+    np.testing.assert_array_equal(source.targets.numpy(), timed(0, starts[:, None]))
+    assert (source.targets[:, :3].sum(1) > 1).any() and source.targets.dtype == torch.int8
+    offsets = np.append(0, np.cumsum([windows.count(n, 100, 50) for n in LENGTHS]))
+    embedded = Embeddings(Segments(np.zeros((offsets[-1], 6), np.float32), offsets), np.array([7, 1]), targets, 6)
+    np.testing.assert_array_equal(embedded.targets.numpy(), source.targets.numpy())
+    assert len(of_sets([], targets).targets) == 0
+
+
+def test_timed_labels_need_segments_in_their_places() -> None:
+    targets = SegmentTargets(SETS, timed, lambda clip: np.zeros((1, 2)))
+    with pytest.raises(TrainError, match=r"Set augment\.crop = false"):
+        of_sets([7, 1], targets, crop=True)
+    arrays = Arrays(np.zeros((9, 2, 3), np.float32), np.arange(10), np.zeros((9, 2)), tuple("abcdefghi"), "key")
+    with pytest.raises(TrainError, match="Train on the sound"):
+        Stored(arrays, np.array([0]), targets)
+
+
+def test_an_epoch_of_label_sets_holds_every_example_once() -> None:
+    made = epoch_batches(torch.from_numpy(SETS), 4, np.random.default_rng(0))
+    assert sorted(torch.cat([part for part, _ in made]).tolist()) == list(range(9))
+
+
+def test_a_label_set_is_drawn_as_often_as_its_rarest_class_asks() -> None:
+    """90 examples of class 0 alone, 9 of both classes, 1 of neither, which has the mean share of the others."""
+    targets = torch.tensor([[1, 0]] * 90 + [[1, 1]] * 9 + [[0, -1]], dtype=torch.int8)
+    picked = np.concatenate(
+        [
+            part.numpy()
+            for epoch in range(200)
+            for part, _ in epoch_batches(targets, 50, np.random.default_rng(epoch), balanced=True)
+        ]
+    )
+    assert len(picked) == 200 * 100
+    counts = np.bincount(picked, minlength=100)
+    shares = np.array([1 / 99] * 90 + [1 / 9] * 9 + [(90 / 99 + 1) / 99])
+    expected = len(picked) * shares / shares.sum()
+    assert (np.abs(counts - expected) < 5 * np.sqrt(expected)).all()
+
+
+def test_examples_without_any_label_are_drawn_alike() -> None:
+    made = epoch_batches(torch.zeros(40, 3, dtype=torch.int8), 50, np.random.default_rng(0), balanced=True)
+    assert len(made[0][0]) == 40
+
+
+def test_positive_weights_make_present_and_absent_weigh_the_same() -> None:
+    targets = torch.zeros(200, 6, dtype=torch.int8)
+    targets[:50, 0] = 1
+    targets[:160, 1], targets[160:180, 1] = 1, -1
+    targets[:2, 2] = 1
+    targets[:199, 3] = 1
+    targets[:, 4] = 1
+    weights = positive_weights(targets)
+    assert weights.tolist() == pytest.approx([3, 20 / 160, 20, 1 / 20, 1, 1])
+    known = targets[targets[:, 1] >= 0, 1].long()
+    assert float(weights[1] * (known == 1).sum()) == pytest.approx(float((known == 0).sum()))
