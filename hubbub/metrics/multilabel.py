@@ -25,6 +25,7 @@ __all__ = [
     "average_precision",
     "checked",
     "cooccurrence",
+    "decided_with",
     "evaluate",
     "lwlrap",
     "micro_average_precision",
@@ -32,6 +33,7 @@ __all__ = [
     "presence",
     "rates_at",
     "roc_auc",
+    "wrong_pairs",
 ]
 
 Array = npt.NDArray[np.float64]
@@ -97,6 +99,21 @@ def cooccurrence(targets: Flags, known: Flags | None = None) -> Counts:
     """In how many clips two classes are both present, `[K, K]`; the diagonal counts the clips of each class."""
     present = (targets if known is None else targets & known).astype(np.float64)  # so that BLAS multiplies; exact
     return (present.T @ present).astype(np.int64)
+
+
+def decided_with(targets: Flags, decided: Flags, known: Flags | None = None) -> Counts:
+    """In how many clips that hold the class of the row the class of the column is decided, `[K, K]`; the diagonal
+    counts hits."""
+    known = np.ones(targets.shape, dtype=bool) if known is None else known
+    present, found = ((flags & known).astype(np.float64) for flags in (targets, decided))
+    return (present.T @ found).astype(np.int64)
+
+
+def wrong_pairs(targets: Flags, decided: Flags, known: Flags | None = None) -> Counts:
+    """In how many clips the class of the row is missed and that of the column decided though absent, `[K, K]`."""
+    known = np.ones(targets.shape, dtype=bool) if known is None else known
+    missed, false = (flags.astype(np.float64) for flags in (targets & known & ~decided, decided & known & ~targets))
+    return (missed.T @ false).astype(np.int64)
 
 
 def average_precision(targets: Flags, scores: npt.NDArray[Any], known: Flags | None = None) -> Array:

@@ -15,16 +15,20 @@ import pandas as pd
 from hubbub.classifier import pooling
 from hubbub.data.clips import label_set_targets
 from hubbub.metrics import classification, multilabel
+from hubbub.metrics.multilabel_calibration import presence_calibration
 from hubbub.metrics.thresholds import FALLBACK
 from hubbub.report import run_folder
 from hubbub.report.level_results import LEVELS, LevelName
 
 __all__ = [
+    "Flags",
     "Predicted",
     "Scores",
     "Targets",
     "Thresholds",
+    "against_rest",
     "as_arrays",
+    "calibration_of",
     "cell_thresholds",
     "figures_of",
     "has_label_sets",
@@ -35,6 +39,7 @@ __all__ = [
 Scores = npt.NDArray[np.float32]
 #: `[N]` numbers of classes, or `[N, K]` of label sets.
 Targets = npt.NDArray[Any]
+Flags = npt.NDArray[np.bool_]
 Predicted = tuple[Targets, Scores, tuple[str, ...]]
 #: The thresholds of a cell's classifier at one level, by fold and seed; 0.5 for the cells that it lacks.
 Thresholds = Mapping[tuple[str, int], tuple[float, ...]]
@@ -67,6 +72,20 @@ def figures_of(
     if targets.ndim == 1:
         return classification.evaluate(targets, scores)
     return dict(multilabel.evaluate(targets > 0, scores, np.asarray(thresholds), targets >= 0).figures)
+
+
+def calibration_of(targets: Targets, scores: npt.NDArray[Any]) -> classification.Calibration:
+    """The calibration of the decisions or, of label sets, of the presence of classes."""
+    if targets.ndim == 1:
+        return classification.calibration(targets, scores)
+    return presence_calibration(targets > 0, scores, targets >= 0)
+
+
+def against_rest(targets: Targets, scores: Scores) -> list[tuple[Flags, Scores]]:
+    """Of each class: which examples are of it, and their scores; those in which it was not annotated are left out."""
+    if targets.ndim == 1:
+        return [(targets == k, scores[:, k]) for k in range(scores.shape[1])]
+    return [(column[column >= 0] > 0, scores[column >= 0, k]) for k, column in enumerate(targets.T)]
 
 
 def cell_thresholds(folder: Path, level: LevelName) -> Thresholds:

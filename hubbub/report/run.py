@@ -51,8 +51,8 @@ class Run:
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
-        """All test predictions: `fold`, `seed`, `clip`, `level` (clip or segment), `group`, `label` (the truth; of label
-        sets also `labels` and `unknown`), `start` and `end` [s], and one column of probabilities a class."""
+        """All test predictions: `fold`, `seed`, `clip`, `level` (clip or segment), `group`, `label` (the truth),
+        `start` and `end` [s], and one column of probabilities a class; of label sets also `labels` and `unknown`."""
         return run_folder.predictions(self.folder).reset_index(["fold", "seed"]).reset_index(drop=True)
 
     @cached_property

@@ -37,16 +37,15 @@ def weighted(rows: pd.DataFrame, thresholds: Thresholds, groups: npt.NDArray[np.
 def set_class_scores(clips: pd.DataFrame, thresholds: Thresholds) -> list[SetClassScores]:
     """Each class's figures over the clip predictions of all cells, in the order of the classes.
 
-    Average precision and AUC are averaged over seeds; precision, recall and F1 are of the decisions of all seeds.
+    The predictions of several seeds count together.
     """
     targets, scores, labels = as_arrays(clips)
     present, known, at = targets > 0, targets >= 0, row_thresholds(clips, thresholds)
     rates = multilabel.rates_at(present, scores, at, known)
-    seeds, names, groups = clips.index.get_level_values("seed"), clips["clip"].to_numpy(), clips["group"].to_numpy()
-    of_seeds = [seeds == seed for seed in dict.fromkeys(seeds)]
+    names, groups = clips["clip"].to_numpy(), clips["group"].to_numpy()
     areas = {
-        name: np.mean([compute(present[own], scores[own], known[own]) for own in of_seeds], axis=0)
-        for name, compute in (("average_precision", multilabel.average_precision), ("roc_auc", multilabel.roc_auc))
+        "average_precision": multilabel.average_precision(present, scores, known),
+        "roc_auc": multilabel.roc_auc(present, scores, known),
     }
     cells = clips.index.to_frame()[["fold", "seed"]]
     threshold = at[~cells.duplicated().to_numpy()].mean(axis=0)
