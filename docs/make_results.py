@@ -22,17 +22,8 @@ from hubbub.config.titles import DATA_TITLES, describe_weights
 from hubbub.errors import HubbubError
 from hubbub.report import run_folder
 from hubbub.report.caveats import tags
-from hubbub.report.results import (
-    LEVELS,
-    Environment,
-    Figure,
-    FoldScores,
-    LevelCalibration,
-    LevelName,
-    Seconds,
-    Spread,
-    Unknown,
-)
+from hubbub.report.level_results import LEVELS, Figure, FoldScores, LevelCalibration, LevelName, Spread, Unknown
+from hubbub.report.results import Environment, Seconds
 from hubbub.report.summary import INTERVALS, as_arrays, verify
 from hubbub.report.tables import UNKNOWN_NAMES
 from hubbub.runtime import files

@@ -7,7 +7,6 @@ else is the same code. This module knows neither torch nor files of weights.
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO, Self, cast
 
@@ -15,12 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from hubbub.audio import decode, image_files, waves, windows
-from hubbub.classifier import pooling
+from hubbub.classifier import event_thresholds, pooling
 from hubbub.classifier.calibration import Confidence, familiarity, pool_familiarity
+from hubbub.classifier.frames import frame_spans, frames_of
 from hubbub.classifier.prediction import Embeddings, Prediction, best_classes
+from hubbub.classifier.read_sound import ClassifierError, read_sound
 from hubbub.classifier.typicality import Typicality
 from hubbub.config.recipe import Recipe
-from hubbub.errors import HubbubError
 
 __all__ = ["PRECOMPUTED", "SAVED_IN", "Classifier", "ClassifierError", "InvalidScoresError"]
 
@@ -32,10 +32,6 @@ PRECOMPUTED = (*image_files.EXTENSIONS, ".npy")
 SAID, SHOWN = ("trained_on", "evaluated", "events"), 10
 #: The folder in a run folder that holds the saved classifier.
 SAVED_IN = "classifier"
-
-
-class ClassifierError(HubbubError):
-    """A saved classifier that is damaged or incomplete, or input that it cannot take."""
 
 
 class InvalidScoresError(ClassifierError):
@@ -136,6 +132,24 @@ class Classifier(ABC):
         """Start and end of each segment that `cut` makes of a wave of `samples`: `[S, 2]` in seconds."""
         return windows.spans(samples, self.rate_hz, self.recipe.windows.length, self.hop)
 
+    @property
+    def frames(self) -> int:
+        """The number of rows of scores of a segment: more than one for a frame-wise network."""
+        return frames_of(self.recipe)
+
+    def frame_spans(self, spans: Doubles) -> tuple[Doubles, npt.NDArray[np.bool_]]:
+        """Start and end of segments `[S, 2]` [s] -> those of their rows of scores, and whether each lies in the
+        recording (`frames.frame_spans`)."""
+        return frame_spans(self.recipe, spans)
+
+    def by_window(self, values: Array, spans: Doubles) -> Array:
+        """Values of the rows of scores within the recording `[R]` -> of each segment those of its rows, `[S, F]`, 0 for
+        rows behind the recording's end; `spans` `[S, 2]` are those of the segments."""
+        inside = self.frame_spans(spans)[1]
+        every = np.zeros(len(inside), np.float32)
+        every[inside] = values
+        return every.reshape(-1, self.frames)
+
     def outputs(self, segments: Array) -> Array:
         """Segments `[S, N]` -> what scores are computed from: embeddings, or logits where these suffice.
 
@@ -170,21 +184,31 @@ class Classifier(ABC):
     def _pools_embeddings(self) -> bool:
         return self.recipe.head.name != "none" and self.recipe.head.pool != "segment"
 
-    def predict_proba(self, outputs: Array, offsets: npt.ArrayLike) -> tuple[Array, Array]:
+    def predict_proba(
+        self, outputs: Array, offsets: npt.ArrayLike, inside: npt.NDArray[np.bool_] | None = None
+    ) -> tuple[Array, Array]:
         """Outputs `[S, ...]` of clips that start at `offsets` `[C]` -> probabilities `[S, K]` and `[C, K]`.
 
         Views are averaged as segments are: their logits under `mean_logit`, else their probabilities. A head on
-        pooled embeddings scores a segment as a clip of one segment. Last, both are calibrated (`confidence`).
+        pooled embeddings scores a segment as a clip of one segment. Last, both are calibrated (`confidence`). Of a
+        frame-wise network, S counts frames; those that are not `inside` the recordings (`frame_spans`) are left out.
         """
         by_segment, rows = self.segment_proba(outputs)
-        return by_segment, self.clip_proba(pooling.pool_embeddings(rows, offsets, self.row_pooling))
+        starts = np.asarray(offsets, dtype=np.intp) * self.frames
+        if inside is not None and not inside.all():
+            by_segment, rows = by_segment[inside], rows[inside]
+            starts = np.append(0, np.cumsum(inside))[starts]
+        return by_segment, self.clip_proba(pooling.pool_embeddings(rows, starts, self.row_pooling))
 
     def segment_proba(self, outputs: Array) -> tuple[Array, Array]:
         """Outputs `[S, ...]` -> probabilities `[S, K]`, and the rows `[S, M]` that are pooled for the clip: embeddings
         for a head on pooled ones, logits under `mean_logit`, else probabilities.
 
-        `clip_proba` takes the rows pooled as `row_pooling` says, so that a recording need not be held whole.
+        `clip_proba` takes the rows pooled as `row_pooling` says, so that a recording need not be held whole. Of a
+        frame-wise network, outputs are `[S, F, K]`, and each frame has a row.
         """
+        if self.frames > 1:
+            outputs = outputs.reshape(-1, outputs.shape[-1])
         if self._pools_embeddings:
             each = pooling.pool_embeddings(outputs, np.arange(len(outputs)), self.row_pooling)
             by_segment, rows = self._uncalibrated(each), outputs
@@ -197,14 +221,16 @@ class Classifier(ABC):
                 by_segment = pooling.probabilities(rows, self.activation)
             else:
                 scores = [pooling.probabilities(view, self.activation) for view in logits]
-                by_segment, rows = _mean(scores), np.concatenate(scores, axis=1)
+                how = self.recipe.evaluate.pooling
+                by_segment = _mean(scores)
+                rows = np.concatenate([pooling.rows_to_pool(view, how) for view in scores], axis=1)
         return self._calibrated(by_segment, self.confidence.segment), rows
 
     def clip_proba(self, pooled: Array) -> Array:
         """Pooled rows of clips, `[C, M]` or for mean+max `[C, 2 M]` -> their probabilities `[C, K]`."""
         return self._calibrated(self._uncalibrated(pooled), self.confidence.clip)
 
-    def _calibrated(self, scores: Array, temperature: float) -> Array:
+    def _calibrated(self, scores: Array, temperature: pooling.Scaling) -> Array:
         """Scores `[N, K]` after temperature scaling. Raises `InvalidScoresError` where one is not finite, or where they
         are not one a label."""
         scores = pooling.apply_temperature(scores, temperature, self.activation)
@@ -230,6 +256,27 @@ class Classifier(ABC):
         found = familiarity(by_segment, how, self.segment_typicality(outputs), weight, self.activation)
         return np.where(waves.is_silent(segments), np.nan, found)
 
+    @property
+    def multilabel(self) -> bool:
+        """Whether a recording may hold several of the classes, or none: each has a probability of its own."""
+        return self.activation == "sigmoid"
+
+    def present(self, scores: Array) -> dict[str, float] | None:
+        """Probabilities of a recording `[K]` -> the classes that it holds and their scores, the likeliest first: those
+        that reach their threshold (`confidence.clips`, or .5). None for a classifier of one label a recording."""
+        if not self.multilabel:
+            return None
+        reached = scores >= np.asarray(self.confidence.clips or event_thresholds.DEFAULT, np.float32)
+        return {self.labels[k]: float(scores[k]) for k in np.argsort(-scores, kind="stable").tolist() if reached[k]}
+
+    def held(self, classes: npt.NDArray[np.intp], scores: Array) -> npt.NDArray[np.bool_] | None:
+        """Numbers of classes and their scores in segments, `[S, k]` each -> whether the segment holds them, `[S, k]`:
+        they reach their threshold (`confidence.events`, or .5). None for a classifier of one label a recording."""
+        if not self.multilabel:
+            return None
+        own = np.broadcast_to(self.confidence.events or event_thresholds.DEFAULT, len(self.labels))
+        return scores >= own.astype(np.float32)[classes]
+
     def is_known(self, values: npt.ArrayLike | None) -> npt.NDArray[np.bool_] | None:
         """What `familiarity` gives for segments, or for recordings once it is pooled, `[N]` -> whether each belongs to
         the classes, `[N]`: it reaches the threshold of `confidence`. None without a threshold."""
@@ -242,7 +289,7 @@ class Classifier(ABC):
         if self._pools_embeddings:
             parts = pooled.reshape(len(pooled), len(self.row_pooling.split("+")), len(self.views), -1)
             views = [parts[:, :, view].reshape(len(pooled), -1) for view in range(len(self.views))]
-            return _mean([pooling.probabilities(self.head_logits(view)) for view in views])
+            return _mean([pooling.probabilities(self.head_logits(view), self.activation) for view in views])
         how = self.recipe.evaluate.pooling
         views = [pooled] if how == "mean_logit" else np.split(pooled, len(self.views), axis=1)
         return _mean([pooling.normalise(view, how, self.activation) for view in views])
@@ -258,34 +305,9 @@ class Classifier(ABC):
                 "takes only such, not sound. For one that takes sound, train on what hubbub data images or features "
                 "made."
             )
-        if isinstance(source, list | tuple) and len(source) and isinstance(source[0], str | Path):
-            raise ClassifierError(
-                f"got {len(source)} files, and this takes one recording. For a table of many: hubbub.classify(files, "
-                "model)"
-            )
-        name = str(source) if isinstance(source, str | Path) else "the wave"
-        try:
-            if isinstance(source, str | Path | decode.Sound) or hasattr(source, "read"):
-                with nullcontext(source) if isinstance(source, decode.Sound) else decode.open_sound(source) as sound:  # type: ignore[arg-type]
-                    if rate_hz not in (None, sound.rate_hz):
-                        raise ClassifierError(
-                            f"rate_hz {waves.short_repr(rate_hz)}: {name} says {sound.rate_hz} Hz itself. "
-                            "Leave rate_hz out."
-                        )
-                    wave, own_rate = np.concatenate(list(sound.blocks)), sound.rate_hz
-                warnings = sound.warnings
-            else:
-                wave, own_rate, warnings = _as_mono(source, rate_hz)
-            resampled = decode.resample(wave, own_rate, self.rate_hz)
-            waves.refuse_short(len(wave), own_rate)
-        except waves.WaveError as error:
-            raise ClassifierError(f"{name} {error}") from error
-        seconds = len(wave) / own_rate
-        return (
-            resampled,
-            seconds,
-            (*warnings, *waves.padding_warnings(seconds, self.recipe.windows.length / self.rate_hz)),
-        )
+        wave, seconds, warnings = read_sound(source, rate_hz, self.rate_hz)
+        window_s = self.recipe.windows.length / self.rate_hz
+        return wave, seconds, (*warnings, *waves.padding_warnings(seconds, window_s))
 
     def classify(self, source: str | Path | BinaryIO | npt.ArrayLike, rate_hz: int | None = None) -> Prediction:
         """A file, an open stream or a wave -> `Prediction`.
@@ -297,18 +319,17 @@ class Classifier(ABC):
         `ImageError` or `ClassifierError`.
         """
         segments, spans, seconds, warnings = self._read_segments(source, rate_hz)
-        by_segment, clip = self.predict_proba(outputs := self.outputs(segments), [0])
+        rows, inside = self.frame_spans(spans)
+        by_segment, clip = self.predict_proba(outputs := self.outputs(segments), [0], inside)
         each = self.familiarity(by_segment, outputs, segments)
         known = self.is_known(None if each is None else pool_familiarity(each, [0], self.recipe.evaluate.unknown))
         scores = dict(zip(self.labels, map(float, clip[0]), strict=True))
+        classes, class_scores = best_classes(by_segment)
         return Prediction(
-            scores,
-            seconds,
-            spans,
-            *best_classes(by_segment),
+            scores, seconds, rows[inside], classes, class_scores,
             known=waves.known_unless_silent(None if known is None else bool(known.any()), warnings),
-            warnings=warnings,
-        )
+            warnings=warnings, present=self.present(clip[0]), held=self.held(classes, class_scores),
+        )  # fmt: skip
 
     def embed(self, source: str | Path | BinaryIO | npt.ArrayLike, rate_hz: int | None = None) -> Embeddings:
         """What `classify` takes -> the embedding of each segment as it was recorded: the backbone's under a head, else
@@ -336,14 +357,6 @@ class Classifier(ABC):
     def load_precomputed(self, file: Path) -> npt.NDArray[Any]:
         """An image or a spectrogram -> one segment. Raises `ClassifierError` where the classifier takes sound."""
         raise ClassifierError(f"{file} is an image or a spectrogram, and this classifier takes sound. Give it sound.")
-
-
-def _as_mono(wave: npt.ArrayLike, rate_hz: int | None) -> tuple[Array, int, list[str]]:
-    """An array -> mono `[T]`, its rate, and warnings. Raises `WaveError` and `ClassifierError`."""
-    samples, mixer = waves.as_wave(wave), waves.Downmixer(copies=False)
-    if rate_hz is None:
-        raise ClassifierError("a wave does not say its sample rate. Give rate_hz, e.g. classify(wave, rate_hz=44100).")
-    return np.concatenate([mixer.feed(samples), mixer.end()]), rate_hz, mixer.warnings
 
 
 def _mean(arrays: Sequence[Array]) -> Array:

@@ -1,8 +1,9 @@
-"""Calibration and open-set rejection: temperatures and a threshold, fitted on validation clips.
+"""Calibration and open-set rejection: temperatures and thresholds, fitted on validation clips.
 
 A temperature divides the logits so that scores match how often decisions are right (Guo et al. 2017, On calibration of
 modern neural networks, https://arxiv.org/abs/1706.04599). Segments and clips have one each: networks are mostly
 overconfident about segments, and a mean of segments' scores is underconfident about the clip.
+Label sets are calibrated class by class (`platt`), and a recording of none of the classes has none of them.
 Open-set rejection: a recording is unknown where its familiarity is below the threshold: that of its most familiar
 segment, or for `distance` the mean of its segments. Familiarity is the largest probability (Hendrycks & Gimpel 2017,
 https://arxiv.org/abs/1610.02136), the largest logit (Hendrycks et al. 2022, https://arxiv.org/abs/1911.11132), the
@@ -19,13 +20,13 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from hubbub.classifier import event_thresholds, pooling
+from hubbub.classifier import event_thresholds, platt, pooling
 from hubbub.config.sections import Evaluate
 from hubbub.metrics import classification
 
 __all__ = [
     *("DISTANCE", "UNKNOWN", "Confidence", "RunningFamiliarity", "Unknown", "average", "familiarity", "fit"),
-    *("pool_familiarity", "temperature"),
+    *("fit_label_sets", "pool_familiarity", "temperature"),
 ]
 
 Scores = npt.NDArray[np.float32]
@@ -42,16 +43,23 @@ _TOLERANCE = 1e-5
 
 @dataclass(frozen=True)
 class Confidence:
-    """The temperatures of segments and of clips, and the threshold that the familiarity of a known clip reaches, all
-    fitted on validation clips; None where there were none. `typicality_weight` is what typicality counts beside the
-    largest probability, None where it does not. `events` is the score that an event of each class reaches, None where
-    the recipe asks for none (`event_thresholds`)."""
+    """The temperatures of segments and of clips (with an offset, for each class, where clips have label sets), and the
+    threshold that the familiarity of a known clip reaches, all fitted on validation clips; None where there were none.
+    `typicality_weight` is what typicality counts beside the largest probability, None where it does not. `events` is
+    the score that an event of each class reaches, `clips` the score at which a clip with a label set holds each class,
+    None where the recipe asks for none (`event_thresholds`)."""
 
-    segment: float = 1.0
-    clip: float = 1.0
+    segment: pooling.Scaling = 1.0
+    clip: pooling.Scaling = 1.0
     threshold: float | None = None
     typicality_weight: float | None = None
     events: tuple[float, ...] | None = None
+    clips: tuple[float, ...] | None = None
+
+    @property
+    def fitted(self) -> bool:
+        """Whether there were validation clips."""
+        return self.threshold is not None or isinstance(self.clip, tuple)
 
 
 def fit(
@@ -84,6 +92,25 @@ def fit(
     # The highest threshold that this share of clips reaches.
     threshold = float(of_clips[int(len(of_clips) * (1 - classification.KNOWN_SHARE))])
     return Confidence(segment, clip, threshold, weight, events)
+
+
+def fit_label_sets(
+    targets: tuple[npt.NDArray[np.integer], npt.NDArray[np.integer]],
+    by_segment: Scores,
+    by_clip: Scores,
+    evaluate: Evaluate,
+    segment_s: float,
+) -> Confidence:
+    """As `fit`, for label sets: `targets` are those of segments `[S, K]` and of clips `[C, K]` (`platt.fit`)."""
+    of_segments, of_clips = targets
+    segment, clip = platt.fit(of_segments, by_segment), platt.fit(of_clips, by_clip)
+    seconds, scores = segment_s * len(by_segment), pooling.apply_temperature(by_segment, segment, "sigmoid")
+    return Confidence(
+        segment,
+        clip,
+        events=event_thresholds.choose(of_segments, scores, evaluate, seconds),
+        clips=event_thresholds.choose(of_clips, pooling.apply_temperature(by_clip, clip, "sigmoid"), evaluate, seconds),
+    )
 
 
 def _typicality_weight(scores: Scores, typicality: Array) -> float:
@@ -172,14 +199,24 @@ class RunningFamiliarity:
 
 def average(found: Sequence[Confidence]) -> Confidence:
     """The average of several fits of one recipe: the temperatures' geometric means, and the medians of thresholds, of
-    typicality's weights and of each class's threshold of events."""
+    typicality's weights and of each class's thresholds."""
     thresholds = [c.threshold for c in found if c.threshold is not None]
     weights = [c.typicality_weight for c in found if c.typicality_weight is not None]
-    events = [c.events for c in found if c.events is not None]
     return Confidence(
-        geometric_mean(c.segment for c in found),
-        geometric_mean(c.clip for c in found),
+        _average_scaling([c.segment for c in found]),
+        _average_scaling([c.clip for c in found]),
         median(thresholds) if thresholds else None,
         median(weights) if weights else None,
-        tuple(np.median(events, axis=0).tolist()) if events else None,
+        _medians([c.events for c in found if c.events is not None]),
+        _medians([c.clips for c in found if c.clips is not None]),
     )
+
+
+def _average_scaling(found: Sequence[pooling.Scaling]) -> pooling.Scaling:
+    """Without validation clips there is one temperature, which is 1."""
+    by_class = [one for one in found if isinstance(one, tuple)]
+    return platt.average(by_class) if by_class else geometric_mean(one for one in found if isinstance(one, float))
+
+
+def _medians(found: Sequence[tuple[float, ...]]) -> tuple[float, ...] | None:
+    return tuple(np.median(found, axis=0).tolist()) if found else None

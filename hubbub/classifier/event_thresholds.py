@@ -1,10 +1,11 @@
 """The score that an event of each class reaches, chosen on segments of validation clips for the aim of the recipe.
 
-A clip's segments count as holding its class throughout, and no other: thresholds are of segments, and an event may
-last over several.
+The segments of a clip of one label count as holding its class throughout, and no other: thresholds are of segments, and
+an event may last over several. Of clips with label sets, the score at which a clip holds a class is chosen likewise.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,21 +27,24 @@ AIMS = {
 
 
 def choose(
-    targets: npt.NDArray[np.int64], scores: npt.NDArray[np.float32], evaluate: Evaluate, seconds: float
+    targets: npt.NDArray[Any], scores: npt.NDArray[np.float32], evaluate: Evaluate, seconds: float
 ) -> tuple[float, ...] | None:
-    """The threshold of each class `[K]`, at most 1, from calibrated probabilities `[S, K]` of segments of classes `[S]`
-    that last `seconds` together; None where the recipe asks for none."""
+    """The threshold of each class `[K]`, at most 1, from calibrated probabilities `[S, K]` of segments of classes
+    `[S]`, or of label sets `[S, K]` (-1: not annotated), that last `seconds` together; None where the recipe asks for
+    none."""
     if evaluate.events == "none":
         return None
-    present = targets[:, None] == np.arange(scores.shape[1])
+    present = targets > 0 if targets.ndim == 2 else targets[:, None] == np.arange(scores.shape[1])
+    known = targets >= 0 if targets.ndim == 2 else np.ones(scores.shape, dtype=bool)
     if evaluate.events == "best_f1":
-        found: Thresholds = thresholds.best_f1(present, scores)
+        found: Thresholds = thresholds.best_f1(present, scores, known)
     elif evaluate.events == "precision":
         assert evaluate.aim is not None
-        found = thresholds.keep_precision(present, scores, evaluate.aim)
+        found = thresholds.keep_precision(present, scores, evaluate.aim, known)
     else:
         assert evaluate.aim is not None
-        found = thresholds.limit_false_alarms(present, scores, evaluate.aim, seconds / 3600)
+        hours = seconds / 3600 * np.maximum(known.mean(axis=0), np.finfo(np.float64).tiny)
+        found = thresholds.limit_false_alarms(present, scores, evaluate.aim, hours, known)
     # An event reaches a threshold of 1 where a score is 1; a threshold of 0 would make an event of everything.
     return tuple(np.clip(found.values, np.finfo(np.float32).tiny, 1.0).tolist())
 

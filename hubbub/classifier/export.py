@@ -55,7 +55,7 @@ class Sounds:
 
     name: str
     waves: list[Array]
-    targets: npt.NDArray[np.int64] | None = None
+    targets: npt.NDArray[Any] | None = None
 
 
 def sounds(model: TorchClassifier, most: int = CLIPS) -> Sounds:
@@ -310,7 +310,8 @@ def _quantized(
     ranges, waves = sounds.waves[:count], sounds.waves[count:]
     targets, before = None if sounds.targets is None else sounds.targets[count:], _clip_scores(exact, waves)
     small, facts = quantize.quantized(proto, np.concatenate([exact.cut(wave) for wave in ranges]))
-    cost = quantize.cost(before, _clip_scores(OnnxClassifier(metadata.to_bytes(small)), waves), targets)
+    after = _clip_scores(OnnxClassifier(metadata.to_bytes(small)), waves)
+    cost = quantize.cost(before, after, targets, multilabel=metadata.model.multilabel)
     return small, {**facts, **cost}
 
 

@@ -18,6 +18,15 @@ from hubbub.config.recipe import Recipe, RecipeError
 __all__ = ["Metadata", "parse_json", "read_metadata", "refuse_without_distances"]
 
 
+#: The fields of `Confidence` that may have an entry for each class.
+_BY_CLASS = {
+    "events": "thresholds of events",
+    "clips": "thresholds of clips",
+    "segment": "temperatures of segments",
+    "clip": "temperatures of clips",
+}
+
+
 @dataclass(frozen=True)
 class Metadata:
     """All of a classifier except its network and its head."""
@@ -64,17 +73,20 @@ def read_metadata(content: Mapping[str, Any], source: str) -> Metadata:
         raise _not_whole(source, "its card is not an object, or its not_comparable is not a list of texts")
     if not isinstance(confidence, dict) or not _is_confidence(confidence):
         raise _not_whole(source, "its confidence is not two temperatures above 0, a threshold, a weight and shares")
-    if confidence.get("events") is not None and len(confidence["events"]) != len(labels):
-        raise _not_whole(source, "its thresholds of events are not as many as its labels")
+    for name in _BY_CLASS:
+        if isinstance(confidence.get(name), list) and len(confidence[name]) != len(labels):
+            raise _not_whole(source, f"its {_BY_CLASS[name]} are not as many as its labels")
     if not isinstance(content["recipe"], dict):
         raise _not_whole(source, "its recipe is not an object")
     try:
         recipe = Recipe.of(content["recipe"], source)
     except RecipeError as error:
         raise _not_whole(source, str(error)) from error
-    events = confidence.get("events")
-    of_events = {"events": None if events is None else tuple(map(float, events))}
-    return Metadata(recipe, tuple(labels), activation, card, Confidence(**confidence | of_events))
+    if activation == "softmax" and any(isinstance(confidence.get(name), list) for name in ("segment", "clip", "clips")):
+        raise _not_whole(source, "its classes exclude each other, and are calibrated one by one")
+    return Metadata(
+        recipe, tuple(labels), activation, card, Confidence(**{k: _frozen(v) for k, v in confidence.items()})
+    )
 
 
 def refuse_without_distances(metadata: Metadata, has: bool, source: str) -> None:
@@ -91,19 +103,37 @@ def _is_list_of_texts(value: Any) -> bool:
 
 
 def _is_confidence(confidence: dict[str, Any]) -> bool:
-    """Whether these are fields of `Confidence`: temperatures above 0, and a finite threshold and weight or None."""
-    names, optional = {one.name for one in fields(Confidence)}, ("threshold", "typicality_weight")
-    events = confidence.get("events")
-    if events is not None and not (isinstance(events, list) and all(_is_share(one) for one in events)):
-        return False
-    numbers = {
-        name: value
-        for name, value in confidence.items()
-        if name != "events" and (value is not None or name not in optional)
+    """Whether these are fields of `Confidence`: temperatures above 0, a finite threshold and weight or None, and
+    thresholds of classes that are shares."""
+    checks = {
+        "segment": _is_scaling,
+        "clip": _is_scaling,
+        "threshold": lambda value: value is None or _is_number(value),
+        "typicality_weight": lambda value: value is None or _is_number(value),
+        "events": _are_shares,
+        "clips": _are_shares,
     }
-    if not confidence.keys() <= names or not all(_is_number(value) for value in numbers.values()):
-        return False
-    return all(value > 0 for name, value in numbers.items() if name not in optional)
+    assert checks.keys() == {one.name for one in fields(Confidence)}
+    return confidence.keys() <= checks.keys() and all(checks[name](value) for name, value in confidence.items())
+
+
+def _is_scaling(value: Any) -> bool:
+    """Whether this is a temperature, or a list of pairs of a temperature and an offset."""
+    if not isinstance(value, list):
+        return _is_number(value) and value > 0
+    pairs = all(isinstance(pair, list) and len(pair) == 2 and all(map(_is_number, pair)) for pair in value)
+    return bool(value) and pairs and all(temperature > 0 for temperature, _ in value)
+
+
+def _are_shares(value: Any) -> bool:
+    return value is None or (isinstance(value, list) and all(_is_share(one) for one in value))
+
+
+def _frozen(value: Any) -> Any:
+    """JSON's lists as tuples, whose numbers are floats."""
+    if isinstance(value, list):
+        return tuple(map(_frozen, value))
+    return value
 
 
 def _is_share(value: Any) -> bool:

@@ -12,17 +12,21 @@ __all__ = [
     "EmbeddingPooling",
     "Pooling",
     "RunningPool",
+    "Scaling",
     "apply_temperature",
     "logits",
     "normalise",
     "pool",
     "pool_embeddings",
     "probabilities",
+    "rows_to_pool",
 ]
 
 Float = TypeVar("Float", bound=np.floating[Any])
-Pooling = Literal["mean_prob", "mean_logit", "max"]
+Pooling = Literal["mean_prob", "mean_logit", "max", "linear_softmax"]
 Activation = Literal["softmax", "sigmoid"]
+#: A temperature of all classes, or a temperature and an offset of each class.
+Scaling = float | tuple[tuple[float, float], ...]
 EmbeddingPooling = Literal["mean", "max", "mean+max"]
 #: Replaces a probability of 0, which has no logarithm.
 SMALLEST = float(np.finfo(np.float32).tiny)
@@ -36,12 +40,17 @@ def probabilities(logits: npt.NDArray[Float], activation: Activation = "softmax"
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
 
-def apply_temperature(scores: Array, temperature: float, activation: Activation = "softmax") -> Array:
+def apply_temperature(scores: Array, temperature: Scaling, activation: Activation = "softmax") -> Array:
     """Probabilities `[..., K]` -> those of their logits divided by `temperature`: above 1 less confident, below 1 more;
-    the order of a row's classes stays (Guo et al. 2017, https://arxiv.org/abs/1706.04599)."""
+    the order of a row's classes stays (Guo et al. 2017, https://arxiv.org/abs/1706.04599). For one temperature and one
+    offset a class, logits are divided by the one, and the other is added (`platt`)."""
     if temperature == 1.0:
         return scores
-    return probabilities(logits(scores, activation) / temperature, activation).astype(np.float32)
+    found = logits(scores, activation)
+    if isinstance(temperature, tuple):
+        temperatures, offsets = np.array(temperature).T
+        return probabilities(found / temperatures + offsets, activation).astype(np.float32)
+    return probabilities(found / temperature, activation).astype(np.float32)
 
 
 def logits(scores: Array, activation: Activation = "softmax") -> npt.NDArray[np.float64]:
@@ -55,18 +64,29 @@ def pool(logits: Array, offsets: npt.ArrayLike, how: Pooling, activation: Activa
     """Segment logits `[S, K]` of clips that start at `offsets` `[C]` -> clip probabilities `[C, K]`.
 
     `mean_prob` averages probabilities, `mean_logit` averages logits before the activation, `max` takes the largest
-    probability of each class over the segments (scaled to sum to one again under softmax).
+    probability of each class over the segments (scaled to sum to one again under softmax). `linear_softmax` averages
+    probabilities weighted by themselves (Wang, Li & Metze 2019, https://arxiv.org/abs/1810.09050; scaled likewise):
+    between the mean and the largest.
     """
-    rows = logits if how == "mean_logit" else probabilities(logits, activation)
+    rows = logits if how == "mean_logit" else rows_to_pool(probabilities(logits, activation), how)
     return normalise(pool_embeddings(rows, offsets, "max" if how == "max" else "mean"), how, activation)
 
 
+def rows_to_pool(scores: Array, how: Pooling) -> Array:
+    """Probabilities of segments `[S, K]` -> the rows whose means, or largest values, `normalise` takes: the same, with
+    their squares behind them for `linear_softmax`."""
+    return np.concatenate([scores, np.square(scores)], axis=1) if how == "linear_softmax" else scores
+
+
 def normalise(pooled: Array, how: Pooling, activation: Activation = "softmax") -> Array:
-    """The last step of `pool`: means of logits under `mean_logit`, else means or the largest of probabilities `[C, K]`
+    """The last step of `pool`: means of logits under `mean_logit`, else means or the largest of `rows_to_pool` `[C, M]`
     -> probabilities `[C, K]`."""
     if how == "mean_logit":
         return probabilities(pooled, activation)
-    if how == "max" and activation == "softmax":
+    if how == "linear_softmax":
+        means, squares = np.split(pooled, 2, axis=1)
+        pooled = np.divide(squares, np.maximum(means, SMALLEST), dtype=pooled.dtype)
+    if how in ("max", "linear_softmax") and activation == "softmax":
         return pooled / pooled.sum(axis=1, keepdims=True)
     return pooled
 

@@ -50,7 +50,9 @@ class Prediction:
     end [s], `classes` `[S, k]` the numbers of its k best classes, best first, and `class_scores` `[S, k]` their scores:
     all classes from `classify`, fewer where long recordings must fit in memory. `events` is None where none were asked
     for. `known` is False where the recording probably belongs to none of the classes, None where the classifier cannot
-    tell. `warnings` are sentences about the recording.
+    tell. `warnings` are sentences about the recording. Of a classifier whose recordings may hold several classes or
+    none, `present` has the classes that this one holds with their scores, the likeliest first, and `held` `[S, k]` says
+    whether a segment holds each of its k best classes; else both are None.
     """
 
     scores: dict[str, float]
@@ -61,16 +63,12 @@ class Prediction:
     events: tuple[Event, ...] | None = None
     known: bool | None = None
     warnings: tuple[str, ...] = ()
+    present: dict[str, float] | None = None
+    held: npt.NDArray[np.bool_] | None = field(default=None, repr=False)
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={value!r}" for name, value in self.to_dict().items())
         return f"Prediction({shown})"
-
-    @classmethod
-    def of_segment(cls, labels: tuple[str, ...], start: float, end: float, scores: Array) -> "Prediction":
-        """The prediction for a single segment from its scores `[K]`."""
-        named = dict(zip(labels, map(float, scores), strict=True))
-        return cls(named, end - start, np.array([[start, end]]), *best_classes(scores[None]))
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -110,13 +108,22 @@ class Prediction:
         for (start, end), classes, scores in rows:
             yield [Event(labels[k], start, end, score) for k, score in zip(classes, scores, strict=True)]
 
+    def held_by_segment(self) -> Iterator[list[Event]]:
+        """Of each segment its kept classes as events, best first; of a classifier whose recordings may hold several
+        classes or none, only those that the segment holds."""
+        for number, best in enumerate(self.best_segments()):
+            yield (
+                best if self.held is None else [one for one, held in zip(best, self.held[number], strict=True) if held]
+            )
+
     def to_dict(self, most: int | None = None) -> dict[str, Any]:
-        """Plain values: `seconds`, `label`, `score`, `known` and `warnings` where there are any, `scores`: of all
-        classes, or of the `most` best, best first."""
+        """Plain values: `seconds`, `label`, `score`, `present`, `known` and `warnings` where there are any, `scores`:
+        of all classes, or of the `most` best, best first."""
         return {
             "seconds": self.seconds,
             "label": self.label,
             "score": self.score,
+            **({} if self.present is None else {"present": self.present}),
             **({} if self.known is None else {"known": self.known}),
             **({"warnings": list(self.warnings)} if self.warnings else {}),
             "scores": self.scores if most is None else dict(self.top(most)),

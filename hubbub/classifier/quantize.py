@@ -214,10 +214,17 @@ def _cosines(exact: Array, rounded: Array) -> Array:
     return np.where(of_exact > 0, cosines, 1.0)
 
 
-def cost(before: Array, after: Array, targets: npt.NDArray[np.int64] | None = None) -> dict[str, Any]:
+def cost(
+    before: Array, after: Array, targets: npt.NDArray[Any] | None = None, *, multilabel: bool = False
+) -> dict[str, Any]:
     """How decisions on the same clips differ between probabilities `[C, K]` before and after; both accuracies where
-    the clips' classes are known."""
-    decided, then = after.argmax(axis=1), before.argmax(axis=1)
+    the clips' classes are known. The decisions on label sets are all pairs of clip and class, each at .5."""
+    if multilabel:
+        known = np.ones(after.shape, dtype=bool) if targets is None else targets >= 0
+        targets = None if targets is None else targets[known] > 0
+        decided, then = (scores[known] >= 0.5 for scores in (after, before))
+    else:
+        decided, then = after.argmax(axis=1), before.argmax(axis=1)
     found = {
         "clips": len(after),
         "same_decision": float((decided == then).mean()),

@@ -56,7 +56,8 @@ class TorchClassifier(Classifier):
     """A network, and a head where the recipe has one, that turn a recording into class probabilities.
 
     `network` is the network itself, or a class or function of the caller's own that makes one (see `models.custom`),
-    which the recipe then names; without it the recipe's is built. A new one is initialised from `seed`. `card` says
+    which the recipe then names; without it the recipe's is built. A new one is initialised from `seed`. Probabilities
+    are by softmax, or by the logistic function (`sigmoid`) where the recipe's clips have label sets. `card` says
     what it was trained on, with caveats about its predictions, and `confidence` how they are calibrated; both are saved
     with it.
     """
@@ -68,13 +69,14 @@ class TorchClassifier(Classifier):
         *,
         network: Network | NetworkFactory | None = None,
         head: "Head | None" = None,
-        activation: pooling.Activation = "softmax",
+        activation: pooling.Activation | None = None,
         card: dict[str, Any] | None = None,
         seed: int = 0,
     ) -> None:
         factory = None if isinstance(network, Network) else network
         recipe = recipe if factory is None else with_custom(recipe, factory)
-        self.recipe, self.labels, self.head, self.activation = recipe, labels, head, activation
+        self.recipe, self.labels, self.head = recipe, labels, head
+        self.activation = activation or ("sigmoid" if recipe.data.multilabel else "softmax")
         self.card: dict[str, Any] = card or {}
         has_frontend = recipe.frontend.name != "none"
         self.frontend = FrontEnd(recipe.frontend, recipe.audio.rate_hz) if has_frontend else None

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LETTERS", "big_letters", "listen"]
 
-#: Classes with a bar, and events in the list.
-BARS, LAST = 3, 6
+#: Classes with a bar, classes that are written large at once, and events in the list.
+BARS, BIG, LAST = 3, 3, 6
 REFRESH_HZ = 8
 #: Block letters, to be read from a distance: A to Z and digits.
 HEIGHT = 5
@@ -147,7 +147,10 @@ def listen(
     if not as_json:
         whole = live.prediction
         unknown = ", probably none of the classes" if whole.known is False else ""
-        _print_line(f"whole recording: {whole.label} {whole.score:.2f}{unknown}; {_latency_line(live)}")
+        found = f"{whole.label} {whole.score:.2f}"
+        if whole.present is not None:
+            found = ", ".join(f"{name} {score:.2f}" for name, score in whole.present.items()) or "none of the classes"
+        _print_line(f"whole recording: {found}{unknown}; {_latency_line(live)}")
         log_warnings(sound.name, whole.warnings)
 
 
@@ -170,8 +173,11 @@ def _print_json(live: "LiveClassifier", seconds: float | None, name: str) -> Non
     from hubbub.classifier.prediction import Event
 
     for one in live.run(seconds):
-        event = one if isinstance(one, Event) else next(one.best_segments())[0]
-        _print_line(json.dumps({"type": "event" if one is event else "segment", **event.to_dict()}))
+        if isinstance(one, Event):
+            _print_line(json.dumps({"type": "event", **one.to_dict()}))
+        else:
+            present = {} if one.present is None else {"present": one.present}
+            _print_line(json.dumps({"type": "segment", **next(one.best_segments())[0].to_dict(), **present}))
     figures = live.figures
     latency = {"mean": figures.mean_latency_s, "worst": figures.worst_latency_s}
     dropped = {"dropped_blocks": figures.dropped_blocks, "dropped_seconds": figures.dropped_s}
@@ -216,12 +222,10 @@ def _show(live: "LiveClassifier", seconds: float | None, title: str, reach: Mapp
 def _display(
     segment: "Prediction", live: "LiveClassifier", title: str, reach: Mapping[str, float], last: "deque[Event]"
 ) -> Group:
-    is_event = segment.score >= reach[segment.label]
-    word = Text(
-        big_letters(escape_control(segment.label), out.width - 1),
-        style="bold bright_green" if is_event else "dim",
-        no_wrap=True,
-    )
+    active = [label for label, score in segment.top(BIG) if score >= reach[label]]
+    large = 1 if len(active) > 1 else 2
+    names = [big_letters(escape_control(label), out.width - 1, large) for label in active or [segment.label]]
+    word = Text("\n\n".join(names), style="bold bright_green" if active else "dim", no_wrap=True)
     bars = Table.grid(padding=(0, 2))
     for label, score in segment.top(BARS):
         style = "bright_green" if score >= reach[label] else "white"

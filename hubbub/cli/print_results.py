@@ -64,9 +64,11 @@ def _print_row(result: "FileResult", top: int, threshold: float) -> None:
     prediction = result.prediction
     if prediction is None:
         return
-    best = [one for one in prediction.top(top) if one[1] >= threshold]
+    best = [one for one in prediction.top(max(top, len(prediction.present or ()))) if one[1] >= threshold]
     (label, score), *others = best or [("-", prediction.score)]
     also = ", ".join(f"{name_of(name)} {other:.2f}" for name, other in others)
+    if prediction.present is not None and label not in prediction.present:
+        label, also = "-", f"none of the classes; {name_of(label)} {score:.2f}{', ' * bool(also)}{also}"
     if prediction.known is False:
         also = NOT_KNOWN + (f"; {also}" if also else "")
     file = name_of(result.file)

@@ -204,6 +204,11 @@ class Recipe(Section):
             )
 
     @property
+    def framewise(self) -> bool:
+        """Whether the network scores the frames of a segment, and not the segment as a whole."""
+        return self.network.name == "framewise"
+
+    @property
     def frozen(self) -> bool:
         """Whether only what follows the network's embeddings is fitted to the data."""
         return self.head.name != "none" or (self.network.mode == "head" and self.network.attention == "none")

@@ -262,9 +262,10 @@ class Head(Section):
 class Evaluate(Section):
     """How the scores of a clip are computed from those of its segments, and how figures are computed."""
 
-    pooling: Literal["mean_prob", "mean_logit", "max"] = Field(
+    pooling: Literal["mean_prob", "mean_logit", "max", "linear_softmax"] = Field(
         "mean_prob",
-        description="pooling of segments to a clip: mean of probabilities, mean of logits, or largest probability",
+        description="pooling of segments to a clip: mean of probabilities, mean of logits, largest probability, or "
+        "mean of probabilities weighted by themselves (linear_softmax)",
     )
     hop: int | None = Field(
         None,

@@ -13,12 +13,13 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.special import softmax
+from scipy.special import expit, softmax
 
 from hubbub.data import text_tables, values
 from hubbub.data.clip_names import find_clips
-from hubbub.data.clips import Clips
+from hubbub.data.clips import Clips, refuse_label_sets
 from hubbub.data.prediction_columns import Columns, PredictionsError, choose_columns
+from hubbub.data.prediction_truth import true_columns
 from hubbub.errors import count, did_you_mean, examples
 
 __all__ = ["Predictions", "PredictionsError", "match_predictions", "read_predictions"]
@@ -75,14 +76,15 @@ def _flat(line: Any) -> dict[str, Any]:
 
 
 def match_predictions(
-    table: pd.DataFrame, clips: Clips, *, logits: bool = False, allow_missing: bool = False
+    table: pd.DataFrame, clips: Clips, *, logits: bool = False, allow_missing: bool = False, overlap: float = 0.5
 ) -> Predictions:
     """Predictions of the clips of a data set, each once a seed. With `logits` the scores are made probabilities by
-    softmax.
+    softmax, or for label sets by the logistic function. `overlap` is for timed annotations (`true_columns`).
 
     Segments are pooled to clips by the mean of their probabilities. Raises `PredictionsError` naming the rows for what
     is unknown, given twice or not given (unless `allow_missing`), and for scores that are no probabilities.
     """
+    refuse_label_sets(clips, "hubbub score")
     if not len(table):
         raise PredictionsError("the table of predictions has no rows. Give one row a clip or segment.")
     if table.index.name != "row":
@@ -92,6 +94,11 @@ def match_predictions(
     at = [f"row {row}" for row in table.index]
     rows = np.array(find_clips(clips, [values.clean(n) for n in values.text(table[columns.clip])], at), dtype=np.intp)
     _refuse_other_truth(table, columns, clips, rows, at)
+    if columns.labels_alone and clips.multilabel:
+        raise PredictionsError(
+            f"a clip of {clips.name} may hold several classes, and column '{columns.predicted}' names one. Give one "
+            "column a class, with its probability."
+        )
     scores = _one_hot(table, columns, clips, at) if columns.labels_alone else _scores(table, columns, clips, logits)
     facts = pd.DataFrame({"row": rows, "seed": _seeds(table, columns), "given": _folds(table, columns), "at": at})
     facts["level"] = _levels(table, columns)
@@ -103,10 +110,11 @@ def match_predictions(
     whole = pd.concat([facts, pd.DataFrame(scores, columns=labels)], axis=1)
     folds, whose, on_folds = _fold_of(whole, clips)
     whole = _both_levels(whole.assign(fold=folds), labels)
-    truth = clips.table.iloc[whole["row"]].reset_index(drop=True)
-    whole = whole.assign(clip=truth["clip"], group=truth["group"], label_=truth["label"])
-    whole = whole[["fold", "seed", "clip", "level", "group", "label_", "start", "end", *labels]]
-    whole = whole.rename(columns={"label_": "label"}).astype(dict.fromkeys(labels, np.float32))
+    truth = true_columns(whole, clips, overlap)
+    parts = [whole[["fold", "seed"]], truth, whole[["level", "start", "end"]], whole[labels].astype(np.float32)]
+    whole = pd.concat(parts, axis=1)
+    facts_of = [name for name in truth if name != "clip"]
+    whole = whole[["fold", "seed", "clip", "level", *facts_of, "start", "end", *labels]]
     _refuse_gaps(whole)
     remarks = (*columns.remarks, *on_folds)
     return Predictions(whole, columns.labels_alone, whose, tuple(notes), remarks)
@@ -153,6 +161,11 @@ def _scores(table: pd.DataFrame, columns: Columns, clips: Clips, logits: bool) -
         raise PredictionsError(
             f"logits need a column for each class; none is there for {examples(lacking)}. Give them, or probabilities."
         )
+    whole = np.zeros((len(table), len(clips.labels)))
+    places = [clips.labels.index(label) for label in given]
+    if clips.multilabel:
+        whole[:, places] = _each_class(table, found, logits)
+        return whole
     sums, exact = found.sum(axis=1), _tolerance(found)
     outside = (found < -exact).any(axis=1) | (np.abs(sums - 1) > SUM_TOLERANCE + exact * found.shape[1])
     if logits and not outside.any():
@@ -165,9 +178,22 @@ def _scores(table: pd.DataFrame, columns: Columns, clips: Clips, logits: bool) -
             "--logits (logits=True) if they are logits, which softmax makes probabilities. For scores of each class on "
             "its own, give the class with the highest one in a column 'prediction' instead."
         )
-    whole = np.zeros((len(table), len(clips.labels)))
-    whole[:, [clips.labels.index(label) for label in given]] = softmax(found, axis=1) if logits else found
+    whole[:, places] = softmax(found, axis=1) if logits else found
     return whole
+
+
+def _each_class(table: pd.DataFrame, found: Array, logits: bool) -> Array:
+    """The probability of each class on its own. Raises `PredictionsError` for scores outside 0 to 1 that are no
+    logits."""
+    outside = np.any((found < 0) | (found > 1), axis=1)
+    if logits and not outside.any():
+        raise PredictionsError("all scores are from 0 to 1: these are probabilities already. Leave --logits out.")
+    if not logits and outside.any():
+        raise PredictionsError(
+            f"{_rows(table, outside)}: the scores are no probabilities from 0 to 1. Add --logits (logits=True) if they "
+            "are logits."
+        )
+    return expit(found) if logits else found
 
 
 def _tolerance(scores: Array) -> float:

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from hubbub.classifier.torch_classifier import TorchClassifier
     from hubbub.training.fitted import Fitted
     from hubbub.training.module import EachEpoch
+    from hubbub.training.targets import Targets
     from hubbub.training.teacher import Lessons
 
-__all__ = ["Rows", "fit", "initialised_classifier", "lessons"]
+__all__ = ["Rows", "fit", "initialised_classifier", "lessons", "training_targets"]
 
 Rows = npt.NDArray[np.intp]
 
@@ -35,17 +36,25 @@ def fit(
 ) -> "Fitted":
     """Fits the recipe's head or, if it has none, its network on the clips `rows`; `choice` is what an earlier fit chose
     on validation. A head has no epochs and no files: it does not use `place`, `loggers` and `each_epoch`."""
+    targets = training_targets(prepared)
     if prepared.recipe.head.name == "none":
         from hubbub.training.fit import fit_network  # imports Lightning: three seconds
 
         return fit_network(
-            initialised_classifier(prepared, seed), prepared.inputs, prepared.targets, rows, validation, place,
-            seed=seed, choice=choice, loggers=loggers, each_epoch=each_epoch, lessons=lessons(prepared, rows),
+            initialised_classifier(prepared, seed), prepared.inputs, targets, rows, validation, place, seed=seed,
+            choice=choice, loggers=loggers, each_epoch=each_epoch, lessons=lessons(prepared, rows),
         )  # fmt: skip
     from hubbub.training.head import fit_head
 
     assert prepared.embedded is not None
-    return fit_head(prepared.base, prepared.embedded, prepared.targets, rows, validation, seed=seed, choice=choice)
+    return fit_head(prepared.base, prepared.embedded, targets, rows, validation, seed=seed, choice=choice)
+
+
+def training_targets(prepared: Prepared) -> "Targets":
+    """What is learnt of the clips (`training.targets.targets_of`)."""
+    from hubbub.training.targets import targets_of
+
+    return targets_of(prepared.clips, prepared.sound, prepared.base)
 
 
 def lessons(prepared: Prepared, rows: Rows) -> "Lessons | None":

@@ -15,6 +15,7 @@ import pandas as pd
 import soundfile
 
 from hubbub.audio import decode
+from hubbub.classifier import event_thresholds
 from hubbub.data.cache import Waves
 from hubbub.experiment.prepare import Prepared
 from hubbub.report import plots, run_folder
@@ -61,16 +62,35 @@ def _chosen(predicted: pd.DataFrame) -> Iterator[pd.DataFrame]:
     """The most confident decisions on clips, wrong and right ones, each pair of classes and each clip once."""
     clips = predicted[predicted["level"] == "clip"]
     targets, scores, labels = as_arrays(clips)
-    facts = clips.reset_index()[["clip", "label", "fold", "seed"]].assign(
-        decided=np.array(labels)[scores.argmax(axis=1)],
-        score=scores.max(axis=1).astype(float),
-        score_of_truth=scores[np.arange(len(clips)), targets].astype(float),
-    )
-    facts["kind"] = np.where(facts["decided"] == facts["label"], "right", "mistake")
+    facts = clips.reset_index()[["clip", "label", "fold", "seed"]]
+    if targets.ndim == 2:
+        facts = _decided_sets(facts, targets, scores, labels)
+    else:
+        facts = facts.assign(
+            decided=np.array(labels)[scores.argmax(axis=1)],
+            score=scores.max(axis=1).astype(float),
+            score_of_truth=scores[np.arange(len(clips)), targets].astype(float),
+        )
+        facts["kind"] = np.where(facts["decided"] == facts["label"], "right", "mistake")
     facts = facts.sort_values("score", ascending=False, kind="stable")
     for kind, most in MOST.items():
         once = facts[facts["kind"] == kind].drop_duplicates("clip")
         yield once.drop_duplicates(["label", "decided"]).head(most)
+
+
+def _decided_sets(
+    facts: pd.DataFrame, targets: npt.NDArray[Any], scores: Wave, labels: tuple[str, ...]
+) -> pd.DataFrame:
+    """A row for each annotated pair of clip and class with a score of .5 or more: right where the clip holds the
+    class."""
+    clip, k = np.nonzero((targets >= 0) & (scores >= event_thresholds.DEFAULT))
+    best = np.where(targets > 0, scores, 0).max(axis=1)
+    return facts.iloc[clip].assign(
+        decided=np.array(labels)[k],
+        score=scores[clip, k].astype(float),
+        score_of_truth=best[clip].astype(float),
+        kind=np.where(targets[clip, k] > 0, "right", "mistake"),
+    )
 
 
 def _classifier(prepared: Prepared, folder: Path, row: Any) -> "TorchClassifier":

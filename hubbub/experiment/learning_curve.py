@@ -1,7 +1,7 @@
 """Accuracy against the number of training recordings, for a frozen network's head: would more recordings help?
 
 The head is fitted on nested random subsets of the training recordings and scored on the validation part; the test part
-is never used. Networks that are trained, and heads that are slow to fit, have no such curve.
+is never used. Networks that are trained, heads that are slow to fit, and label sets have no such curve.
 """
 
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ def write_learning_curve(prepared: Prepared, folder: Path, log: Log) -> None:
     One row a fold and subset: `fold`, `recordings`, `clips`, and `clip_accuracy` and `clip_macro_f1` on validation.
     """
     splits = [split for split in prepared.splits if len(split.validation)][:MOST_FOLDS]
-    if prepared.recipe.head.name not in QUICK_HEADS or not splits:
+    if prepared.recipe.head.name not in QUICK_HEADS or not splits or prepared.clips.multilabel:
         return
     if run_folder.read_learning_curve(folder) is not None:
         return

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 
 from hubbub.config.recipe import Recipe
 from hubbub.errors import HubbubError
-from hubbub.experiment.fit import initialised_classifier, lessons
+from hubbub.experiment.fit import initialised_classifier, lessons, training_targets
 from hubbub.experiment.prepare import Log, prepare
 from hubbub.report import plots
 from hubbub.runtime import distributed, files
@@ -72,7 +72,7 @@ def run(recipe: Recipe, folder: Path, *, quick: bool = False, log: Log = lambda 
     seed = prepared.recipe.train.seeds[0]
     model = initialised_classifier(prepared, seed)
     module = build_module(
-        *(model, prepared.inputs, prepared.targets, split.train, split.validation, seed),
+        *(model, prepared.inputs, training_targets(prepared), split.train, split.validation, seed),
         lessons=lessons(prepared, split.train),
     )
     losses = _losses(module)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from hubbub.data.inputs import Inputs
 from hubbub.data.leaks import Audit
 from hubbub.data.near_duplicates import NearDuplicate
 from hubbub.data.splits import Split
+from hubbub.data.timed_labels import segment_targets
 from hubbub.errors import examples
 from hubbub.experiment.resolve import resolve, with_protocol
 from hubbub.experiment.typicality import refuse_few_clips
@@ -39,9 +40,9 @@ class Prepared:
     """The data and the initial network that all cells of a run share.
 
     `recipe` is resolved. `near` are pairs of clips of different groups that hold nearly the same sound. `base` is the
-    network before any training, `embedded` its embeddings where it is frozen. `caveats` belong beside every figure of
-    the run. `network` makes the networks where the caller gave a class, `teacher` is what the recipe's teacher
-    makes of the clips.
+    network before any training, `embedded` its embeddings where it is frozen. `targets` are those of `clips.targets()`.
+    `caveats` belong beside every figure of the run. `network` makes the networks where the caller gave a class,
+    `teacher` is what the recipe's teacher makes of the clips.
     """
 
     recipe: Recipe
@@ -53,7 +54,7 @@ class Prepared:
     base: "TorchClassifier"
     weights: Path | None
     embedded: Segments | None
-    targets: npt.NDArray[np.int64]
+    targets: npt.NDArray[Any]
     quick: bool
     caveats: tuple[str, ...]
     network: "NetworkFactory | None" = None
@@ -63,6 +64,21 @@ class Prepared:
     def inputs(self) -> Inputs | Segments:
         """The inputs of training: the embeddings of a frozen network, else the sound or spectrograms."""
         return self.sound if self.embedded is None else self.embedded
+
+    def frame_spans(self, row: int) -> npt.NDArray[np.float64]:
+        """Start and end [s] of what is scored in a clip: its segments, or for a frame-wise network its frames."""
+        times, inside = self.base.frame_spans(self.sound.spans(row, self.base))
+        return times[inside]
+
+    def segment_targets(self, rows: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
+        """The targets of all segments (or frames) of the clips `rows`, `[S]` or for label sets `[S, K]`: those of their
+        clips, or by the times of the annotations."""
+        spans = [self.frame_spans(int(row)) for row in rows]
+        if self.clips.timed is None:
+            return np.repeat(self.targets[rows], [len(one) for one in spans], axis=0)
+        overlap = self.recipe.data.overlap
+        each = [segment_targets(self.clips, int(row), one, overlap) for row, one in zip(rows, spans, strict=True)]
+        return np.concatenate([np.zeros((0, len(self.clips.labels)), np.int8), *each])
 
     @property
     def why_not_comparable(self) -> list[str]:

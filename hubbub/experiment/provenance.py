@@ -11,7 +11,7 @@ from hubbub.classifier import event_thresholds
 from hubbub.classifier.calibration import Confidence
 from hubbub.config.titles import NETWORKS
 from hubbub.data import splits
-from hubbub.data.clips import Clips
+from hubbub.data.clips import SET_COLUMNS, Clips
 from hubbub.experiment.prepare import Prepared
 from hubbub.report.results import DataFacts, Environment, Machine
 from hubbub.runtime import files
@@ -24,8 +24,12 @@ _LIBRARIES = ("torch", "lightning", "numpy", "scipy", "scikit-learn", "lightgbm"
 
 def data_manifest(prepared: Prepared) -> str:
     """A hash of the clip table and the decoded content of each clip: other data have another hash."""
-    table = prepared.clips.table[["clip", "start", "end", "label", "fold", "group"]]
-    return hashlib.sha256(table.assign(content=prepared.sound.contents).to_csv(index=False).encode()).hexdigest()
+    clips = prepared.clips
+    of_sets = SET_COLUMNS if clips.multilabel else ()
+    table = clips.table[["clip", "start", "end", "label", "fold", "group", *of_sets]]
+    text = table.assign(content=prepared.sound.contents).to_csv(index=False)
+    timed = "" if clips.timed is None else clips.timed.drop(columns="path").to_csv(index=False)
+    return hashlib.sha256((text + timed).encode()).hexdigest()
 
 
 def environment_of(prepared: Prepared) -> Environment:

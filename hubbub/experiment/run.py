@@ -16,6 +16,7 @@ from hubbub.experiment.engine import Done, Engine
 from hubbub.experiment.local import local_engine
 from hubbub.experiment.prepare import Log
 from hubbub.experiment.steps import ExperimentError, OtherRunError, RunPlan, Step, refuse_foreign
+from hubbub.report.headline import describe_cell
 from hubbub.report.results import Summary
 from hubbub.report.tables import describe_choice
 from hubbub.runtime import files
@@ -138,8 +139,8 @@ def _follow(ended: Ended, done: Done, tally: Tally, log: Log) -> list[Step]:
     elif done.step.kind == "cell":
         result = done.result
         log(
-            f"{tally} {name}, {done.step}: clip accuracy {result.clip_accuracy:.4f}, "
-            f"segment {result.segment_accuracy:.4f} ({describe_choice(result.choice)}){tally.time_left()}"
+            f"{tally} {name}, {done.step}: {describe_cell(result)} ({describe_choice(result.choice)})"
+            f"{tally.time_left()}"
         )
     last = done.step.kind == "cell" and not ended.left and not ended.failed
     return [Step(ended.run, "end")] if last else []

@@ -95,7 +95,9 @@ def score_predictions(
     folder = Path(out) / run_folder.run_name(source, given=name)
     _refuse_trained(folder)
     clips = open_clips(data)
-    found = match_predictions(table, clips, logits=logits, allow_missing=data.data.allow_missing)
+    found = match_predictions(
+        table, clips, logits=logits, allow_missing=data.data.allow_missing, overlap=data.data.overlap
+    )
     log: Log = (lambda line: None) if quiet else print_line
     log(_understood(found, clips))
     for line in (*found.remarks, *(f"warning: {note}" for note in (*found.notes, *clips.notes))):
@@ -133,9 +135,10 @@ def _write(place: Path, found: Predictions, clips: Clips, data: Data, scored: Sc
     seeds = list(dict.fromkeys(table["seed"]))
     if alike := colliding_names(folds):
         raise PredictionsError(f"the folds {alike[0]!r} and {alike[1]!r} differ only in case. Write them alike.")
+    of_sets = {"multilabel": True} if clips.multilabel else {}
     settings = {
         "title": f"{data_title(data.name)}: predictions of {scored.file}",
-        "data": data.model_dump(mode="json", exclude_defaults=True),
+        "data": data.model_dump(mode="json", exclude_defaults=True) | of_sets,
         "train": {"seeds": [int(seed) for seed in seeds]},
     }
     Recipe.of(settings)

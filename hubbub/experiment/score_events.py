@@ -2,61 +2,30 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from hubbub.data.event_tables import EventTables, Frames, TimedEvent, match, read_events, read_frames
+from hubbub.data.event_tables import EventTables, Frames, match, read_events, read_frames
 from hubbub.errors import HubbubError, count, examples
 from hubbub.experiment.bench import print_line
+from hubbub.experiment.event_figures import FoundEvents, event_summary, worst_recordings
 from hubbub.experiment.prepare import Log
 from hubbub.inference.events import EventSettings, detect_events
-from hubbub.metrics.event_changes import collar_changes, intersection_changes, segment_changes
-from hubbub.metrics.event_curves import Changes
-from hubbub.metrics.event_intervals import f1_intervals, psds_interval
-from hubbub.metrics.events import Counts, Event, event_based, intersection_based, segment_based
-from hubbub.metrics.psds import PSDS1, PSDS2, Setting, psds_of
 from hubbub.metrics.scored import ScoredRecording
 from hubbub.report import event_page, run_folder
-from hubbub.report.event_page import Lane
-from hubbub.report.event_results import (
-    DEFINITIONS,
-    ClassEvents,
-    Definition,
-    EventFigure,
-    EventScores,
-    EventSummary,
-    PsdsFigure,
-)
+from hubbub.report.event_results import EventSummary
 from hubbub.runtime import files
-from hubbub.runtime.progress import track
 
 __all__ = ["EventScoreError", "Unlisted", "event_folder", "score_events"]
 
 #: What recordings of the predictions are that no annotation table names.
 Unlisted = Literal["refuse", "empty", "leave-out"]
-#: Draws of recordings for an interval of PSDS, which takes a hundred times as long as one of F1.
-PSDS_RESAMPLES = 200
-#: Recordings that the page draws.
-DRAWN = 4
 
 
 class EventScoreError(HubbubError):
     """Predictions and annotations that cannot be scored together."""
-
-
-@dataclass(frozen=True)
-class _Scored:
-    """True and found events of each recording, and what is known beside them. `scored` are the scores of frames."""
-
-    names: list[str]
-    true: list[Sequence[TimedEvent]]
-    found: Sequence[Sequence[Event]]
-    seconds: list[float | None]
-    scored: list[ScoredRecording] | None
 
 
 def score_events(
@@ -96,9 +65,16 @@ def score_events(
         notes += frames[1]
     for line in notes:
         log(f"warning: {line}")
-    summary = _summary(given, annotated, events, scored, threshold, notes)
+    facts = {
+        "title": f"{annotated.stem}: events of {given.name}",
+        "predictions": given.name,
+        "predictions_sha256": _sha256(given),
+        "truth": annotated.name,
+        "threshold": None if scored.scored is None else threshold,
+    }
+    summary = event_summary(scored, events.labels, facts, notes)
     with files.whole_folder(folder, event_page.SCORES) as place:
-        event_page.write_event_page(place, summary, _worst(scored, events.labels))
+        event_page.write_event_page(place, summary, worst_recordings(scored, events.labels))
     return summary
 
 
@@ -112,7 +88,7 @@ def _refuse_other(folder: Path) -> None:
         raise EventScoreError(f"{folder} holds other things, which are not replaced. Give another --name (name=).")
 
 
-def _events_of(given: Path, events: EventTables, unlisted: Unlisted, notes: list[str]) -> _Scored:
+def _events_of(given: Path, events: EventTables, unlisted: Unlisted, notes: list[str]) -> FoundEvents:
     """True and found events, from tables of found events."""
     found = read_events(given, with_sounds=False)
     names = _recordings(list(found.events), events, unlisted, notes)
@@ -130,7 +106,7 @@ def _events_of(given: Path, events: EventTables, unlisted: Unlisted, notes: list
             "not searched, leave them out of the annotations"
         )
     everything = list(dict.fromkeys([*events.events, *own]))
-    return _Scored(
+    return FoundEvents(
         everything,
         [events.events.get(name, ()) for name in everything],
         [[event for event in own.get(name, ()) if event.label in events.labels] for name in everything],
@@ -141,7 +117,7 @@ def _events_of(given: Path, events: EventTables, unlisted: Unlisted, notes: list
 
 def _frames_of(
     frames: Mapping[str, Frames], events: EventTables, threshold: float, unlisted: Unlisted, notes: list[str]
-) -> _Scored:
+) -> FoundEvents:
     """True and found events, from scores of frames."""
     names = _recordings(list(frames), events, unlisted, notes)
     own = {recording: frames[name] for name, recording in names.items()}
@@ -164,7 +140,7 @@ def _frames_of(
         ScoredRecording(own[name].scores, own[name].edges, rows, length)
         for name, rows, length in zip(everything, true, seconds, strict=True)
     ]
-    return _Scored(everything, true, found, seconds, scored)
+    return FoundEvents(everything, true, found, seconds, scored)
 
 
 def _recordings(names: Sequence[str], events: EventTables, unlisted: Unlisted, notes: list[str]) -> dict[str, str]:
@@ -186,101 +162,6 @@ def _recordings(names: Sequence[str], events: EventTables, unlisted: Unlisted, n
         said = "taken as without events" if unlisted == "empty" else "left out"
         notes.append(f"WITHOUT ANNOTATIONS: {count(len(others), 'recording')} {said} ({examples(others)})")
     return matched | ({name: name for name in others} if unlisted == "empty" else {})
-
-
-def _summary(
-    given: Path, annotated: Path, events: EventTables, scored: _Scored, threshold: float, notes: Sequence[str]
-) -> EventSummary:
-    lengths = [length for length in scored.seconds if length is not None]
-    known = len(lengths) == len(scored.names)
-    counts, changes = _counts(scored, events.labels, threshold)
-    figures: dict[str, object] = {
-        name: _scores(counts[name], lengths if known else None, changes.get(name)) for name in DEFINITIONS
-    }
-    if scored.scored is not None:
-        for name, setting in track((("psds1", PSDS1), ("psds2", PSDS2)), "drawing recordings for PSDS", 2):
-            figures[name] = _psds(scored.scored, events.labels, setting)
-    said = list(notes)
-    if not known:
-        said.append(
-            f"NO RATES: the length of {count(len(scored.names) - len(lengths), 'recording')} is not known, so false "
-            "alarms an hour are not given; put the sounds beside the annotations"
-        )
-    return EventSummary.model_validate(
-        {
-            "title": f"{annotated.stem}: events of {given.name}",
-            "hubbub": metadata.version("hubbub"),
-            "predictions": given.name,
-            "predictions_sha256": _sha256(given),
-            "truth": annotated.name,
-            "recordings": len(scored.names),
-            "seconds": sum(lengths) if known else None,
-            "events": sum(map(len, scored.true)),
-            "labels": list(events.labels),
-            "threshold": None if scored.scored is None else threshold,
-            "notes": said,
-            **figures,
-        }
-    )
-
-
-def _counts(
-    scored: _Scored, labels: Sequence[str], threshold: float
-) -> tuple[dict[Definition, Counts], dict[Definition, Changes]]:
-    """The counts by each definition, and their changes over all thresholds where there are scores."""
-    if scored.scored is None:
-        true, found = scored.true, scored.found
-        return {
-            "segment": segment_based(true, found, labels),
-            "collar": event_based(true, found, labels),
-            "intersection": intersection_based(true, found, labels),
-        }, {}
-    changes: dict[Definition, Changes] = {
-        "segment": segment_changes(scored.scored, labels),
-        "collar": collar_changes(scored.scored, labels),
-        "intersection": intersection_changes(scored.scored, labels),
-    }
-    return {name: one.at(threshold) for name, one in changes.items()}, changes
-
-
-def _scores(counts: Counts, lengths: Sequence[float] | None, changes: Changes | None) -> EventScores:
-    seconds = [1.0] * len(counts.each) if lengths is None else lengths
-    intervals = f1_intervals(counts, seconds)
-    values = {name: getattr(counts, name) for name in ("f1", "macro_f1", "precision", "recall")}
-    figures = {name: EventFigure(value=value, ci95=intervals[name]) for name, value in values.items()}
-    rate = None
-    if lengths is not None:
-        rate = EventFigure(value=counts.false_an_hour(sum(lengths)).sum(), ci95=intervals["false_an_hour"])
-    curves = changes.curves if changes else {}
-    classes = []
-    for label, (hits, false, missed) in zip(counts.labels, counts.totals.tolist(), strict=True):
-        best = {}
-        if (curve := curves.get(label)) and curve.true:
-            at = curve.best_threshold
-            best = {"best_f1": curve.best_f1, "best_threshold": at if np.isfinite(at) else None}
-        f1 = counts.by_class.get(label, 0.0)
-        classes.append(ClassEvents(label=label, hits=hits, false=false, missed=missed, f1=f1, **best))
-    return EventScores(**figures, false_an_hour=rate, classes=classes)
-
-
-def _psds(recordings: Sequence[ScoredRecording], labels: Sequence[str], setting: Setting) -> PsdsFigure:
-    changes = intersection_changes(recordings, labels, setting.criteria)
-    score = psds_of(changes, setting)
-    return PsdsFigure(
-        value=score.value,
-        ci95=psds_interval(changes, setting, PSDS_RESAMPLES),
-        by_class=score.by_class,
-        rates=score.rates.tolist(),
-        hits=score.hits.tolist(),
-    )
-
-
-def _worst(scored: _Scored, labels: Sequence[str]) -> list[Lane]:
-    """The recordings with most mistakes, for the page's picture."""
-    counts = event_based(scored.true, scored.found, labels).each
-    mistakes = counts[..., 1:].sum(axis=(1, 2))
-    order = [int(n) for n in np.argsort(-mistakes, kind="stable")[:DRAWN] if scored.true[n] or scored.found[n]]
-    return [Lane(scored.names[n], scored.true[n], scored.found[n], scored.seconds[n]) for n in order]
 
 
 def _sha256(path: Path) -> str:

@@ -23,8 +23,11 @@ from hubbub.experiment import cell, gallery
 from hubbub.experiment.learning_curve import write_learning_curve
 from hubbub.experiment.prepare import Log, Prepared, prepare
 from hubbub.experiment.provenance import classifier_card, environment_of
+from hubbub.experiment.run_events import write_events
 from hubbub.experiment.tracking import log_run
 from hubbub.report import run_folder
+from hubbub.report.event_page import describe_events
+from hubbub.report.headline import describe_headline
 from hubbub.report.page import write_page
 from hubbub.report.results import CellResult, Summary
 from hubbub.report.summary import as_arrays, summarise
@@ -217,6 +220,8 @@ def _end(prepared: Prepared, run: RunPlan, log: Log) -> Summary:
     run_folder.write_environment(folder, environment)
     write_learning_curve(prepared, folder, log)
     summary = summarise(folder)
+    if events := write_events(prepared, folder):
+        log(describe_events(events))
     if not run_folder.gallery_folder(folder).is_dir():
         log("explaining the worst mistakes")
         gallery.write_gallery(prepared, folder)
@@ -236,7 +241,8 @@ def _refit(prepared: Prepared, folder: Path, summary: Summary, log: Log) -> None
         choice = sorted(choices, key=lambda choice: choice["epoch"])[(len(choices) - 1) // 2]
     else:
         choice = json.loads(Counter(json.dumps(c) for c in choices).most_common(1)[0][0])
-    every, nothing = np.flatnonzero(prepared.targets >= 0), np.zeros(0, dtype=np.intp)
+    held_out = prepared.targets < 0 if prepared.targets.ndim == 1 else np.zeros(len(prepared.targets), dtype=bool)
+    every, nothing = np.flatnonzero(~held_out), np.zeros(0, dtype=np.intp)
     seed, place = prepared.recipe.train.seeds[0], run_folder.refit_folder(folder)
     model = cell.fit_with_history(prepared, every, nothing, seed, place, choice=choice).final
     model.confidence = _typical_calibration(prepared, folder)
@@ -245,8 +251,7 @@ def _refit(prepared: Prepared, folder: Path, summary: Summary, log: Log) -> None
     ) | {
         "choice": choice,
         "not_comparable": summary.why_not_comparable,
-        "evaluated": f"clip accuracy {summary.clip.accuracy.mean:.4f} by models that were not trained on the clips; "
-        f"{summary.protocol}",
+        "evaluated": f"{describe_headline(summary)} by models that were not trained on the clips; {summary.protocol}",
     }
     model.save(run_folder.classifier_folder(folder), None if prepared.quick else _exported(prepared, model, log))
 
@@ -255,7 +260,7 @@ def _typical_calibration(prepared: Prepared, folder: Path) -> Confidence:
     """The average of the cells' calibrations. Without validation parts there are none: then it is fitted on the cells'
     test predictions, after these have been scored; no figure depends on it."""
     found = [run_folder.calibration_of(place) for _, _, place in run_folder.cells(folder)]
-    if any(one.threshold is not None for one in found) or not all(len(split.test) for split in prepared.splits):
+    if any(one.fitted for one in found) or not all(len(split.test) for split in prepared.splits):
         return calibration.average(found)
     table = run_folder.predictions(folder)
     clips, segments = (table[table["level"] == level] for level in ("clip", "segment"))
@@ -263,8 +268,12 @@ def _typical_calibration(prepared: Prepared, folder: Path) -> Confidence:
     counts = segments.groupby(["fold", "seed", "clip"], sort=False).size().to_numpy()  # those of a clip stand together
     offsets = np.cumsum(counts) - counts
     typicality = segments["typicality"].to_numpy() if "typicality" in segments else None
-    evaluate, every = prepared.recipe.evaluate, cell.segment_seconds(prepared)
-    return calibration.fit(targets, as_arrays(segments)[1], by_clip, offsets, evaluate, every, typicality)
+    evaluate, every, (of_segments, by_segment, _) = (
+        prepared.recipe.evaluate, cell.segment_seconds(prepared), as_arrays(segments),
+    )  # fmt: skip
+    if prepared.clips.multilabel:
+        return calibration.fit_label_sets((of_segments, targets), by_segment, by_clip, evaluate, every)
+    return calibration.fit(targets, by_segment, by_clip, offsets, evaluate, every, typicality)
 
 
 def _exported(prepared: Prepared, model: "TorchClassifier", log: Log) -> bytes | None:

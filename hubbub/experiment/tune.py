@@ -27,7 +27,7 @@ from hubbub.experiment.fit import fit
 from hubbub.experiment.prepare import Log, Prepared, prepare
 from hubbub.experiment.provenance import data_manifest
 from hubbub.experiment.study import TuneError
-from hubbub.metrics import classification
+from hubbub.metrics import classification, multilabel
 from hubbub.report import run_folder
 from hubbub.runtime import distributed, files, homes, processes
 
@@ -202,7 +202,7 @@ def _value(search: _Search, trial: "Trial", fields: dict[str, Any], place: Path)
 
 
 def _figure(prepared: Prepared, split: Split, place: Path, report: Any) -> float:
-    """A network's monitored figure at its best epoch, or the clip accuracy of a head."""
+    """A network's monitored figure at its best epoch, or the clip accuracy of a head (for label sets, the mAP)."""
     monitor, seed = prepared.recipe.train.monitor, prepared.recipe.train.seeds[0]
 
     def each_epoch(row: Any) -> None:
@@ -214,4 +214,7 @@ def _figure(prepared: Prepared, split: Split, place: Path, report: Any) -> float
     assert prepared.embedded is not None
     part = prepared.embedded.of(split.validation)
     scores = fitted.chosen.predict_proba(part.values, part.offsets[:-1])[1]
-    return classification.evaluate(prepared.targets[split.validation], scores)["accuracy"] or 0.0
+    targets = prepared.targets[split.validation]
+    if targets.ndim == 2:
+        return multilabel.evaluate(targets > 0, scores, known=targets >= 0).figures["macro_map"] or 0.0
+    return classification.evaluate(targets, scores)["accuracy"] or 0.0

@@ -29,8 +29,11 @@ FEWEST = 8
 
 
 def objective(recipe: Recipe) -> str:
-    """The validation figure to optimise: the one that chooses a network's epoch, or a head's clip accuracy."""
-    return recipe.train.monitor if recipe.head.name == "none" else "val_clip_accuracy"
+    """The validation figure to optimise: the one that chooses a network's epoch, or a head's clip accuracy (for label
+    sets, its macro mAP)."""
+    if recipe.head.name == "none":
+        return recipe.train.monitor
+    return "val_clip_macro_map" if recipe.data.multilabel else "val_clip_accuracy"
 
 
 def is_lost(trial: "FrozenTrial") -> bool:

@@ -142,7 +142,8 @@ def explain(
     if not clip.any():
         caveats.append(f"no part of the sound raises the score of '{label}': the map is empty.")
     strongest = max(part.max(initial=0) for _, part in parts) or 1.0
-    spans, scores = classifier.spans(len(wave)), prediction.segments[label]
+    spans = classifier.spans(len(wave))
+    scores = classifier.by_window(prediction.segments[label].to_numpy(np.float32), spans).max(axis=1)
     segments = tuple(
         SegmentMap(float(start), float(end), float(score), grid.times[frames], part / np.float32(strongest))
         for (start, end), score, (frames, part) in zip(spans, scores, parts, strict=True)
@@ -190,7 +191,7 @@ def explain_spectrogram(classifier: Classifier, array: npt.NDArray[Any], label: 
     assert model.frontend  # networks on waves take no arrays
     with torch.no_grad():
         shown = model.frontend.render(torch.from_numpy(np.array(batch)).to(model.device))[0].cpu()
-    cam = class_maps(model, batch, label, np.ones(1, dtype=np.float32))
+    cam = class_maps(model, batch, label, np.ones(model.frames, dtype=np.float32))
     heat = nn.functional.interpolate(cam[:, None], shown.shape[-2:], mode="bilinear")[0, 0]
     return shown.numpy(), (heat / heat.max().clamp_min(torch.finfo(heat.dtype).tiny)).numpy()
 

@@ -31,12 +31,13 @@ RAVEN = ("Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low 
 
 
 def rows(result: FileResult, threshold: float = 0.0) -> Iterator[Event]:
-    """The events of a result, or else its segments' best classes that score `threshold` or more; none for an error."""
+    """The events of a result, or else its segments' best classes that score `threshold` or more (only those that a
+    segment holds, where it may hold several or none); none for an error."""
     prediction = result.prediction
     if prediction is not None and prediction.events is not None:
         yield from prediction.events
     elif prediction is not None:
-        for segment in prediction.best_segments():
+        for segment in prediction.held_by_segment():
             yield from (best for best in segment if best.score >= threshold)
 
 

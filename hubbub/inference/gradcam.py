@@ -50,7 +50,8 @@ def gradcam(
     """Each segment's frames on the grid and its map on them `[bins, frames]`, 0 or more; and caveats."""
     segments = classifier.cut(wave)
     plain = windows.at_level(segments, classifier.recipe.windows.levels[0])
-    cams = class_maps(classifier, plain, label, prediction.segments[label].to_numpy(np.float32, copy=True))
+    scores = classifier.by_window(prediction.segments[label].to_numpy(np.float32), classifier.spans(len(wave)))
+    cams = class_maps(classifier, plain, label, scores.ravel())
     length = classifier.recipe.windows.length
     caveats = []
     if cams.shape[1] == 1:
@@ -86,7 +87,8 @@ def _audible(levels: Array, segment: slice, frames: slice) -> Array:
 
 
 def class_maps(classifier: TorchClassifier, segments: npt.NDArray[Any], label: str, scores: Array) -> Tensor:
-    """Segments `[S, ...]` and their scores of a class `[S]` -> the map of each, `[S, f, w]`."""
+    """Segments `[S, ...]` and their scores of a class `[S]` (or those of their frames) -> the map of each,
+    `[S, f, w]`."""
     network, index = classifier.network, classifier.labels.index(label)
     batches = torch.from_numpy(np.array(segments)).split(BATCH)
     with torch.no_grad():
@@ -94,7 +96,7 @@ def class_maps(classifier: TorchClassifier, segments: npt.NDArray[Any], label: s
     weights = decision_gradient(classifier, embeddings, index, scores)
 
     def outputs(features: Tensor, weight: Tensor) -> Tensor:
-        return (network.embed(features) * weight).sum(dim=1)
+        return (network.embed(features) * weight).flatten(1).sum(dim=1)
 
     method, maps = LayerGradCam(outputs, network.cam_layer), []
     for batch, weight in zip(batches, weights.split(BATCH), strict=True):
@@ -109,15 +111,16 @@ def class_maps(classifier: TorchClassifier, segments: npt.NDArray[Any], label: s
 
 
 def decision_gradient(classifier: TorchClassifier, embeddings: Tensor, index: int, scores: Array) -> Tensor:
-    """Segments' embeddings `[S, D]` and their scores of a class `[S]` -> the gradient of the decision for it `[S, D]`.
+    """Segments' embeddings `[S, D]` and their scores of a class `[S]` -> the gradient of the decision for it `[S, D]`;
+    of a frame-wise network `[S, F, D]` and `[S * F]`.
 
-    For a head on pooled embeddings that is the gradient of the clip's logit. Where segments are scored, it is each
-    one's logit weighted by its score, so that a segment without the class stays dark.
+    For a head on pooled embeddings that is the gradient of the clip's logit. Where segments (or frames) are scored, it
+    is each one's logit weighted by its score, so that a segment without the class stays dark.
     """
 
     def own(values: Tensor) -> Tensor:
         # A number added to all logits changes no softmax; of two classes a head scores one against zeros.
-        return values[:, index] - (values.mean(dim=1) if classifier.activation == "softmax" else 0)
+        return values[..., index] - (values.mean(dim=-1) if classifier.activation == "softmax" else 0)
 
     embeddings, head, pool = embeddings.requires_grad_(), classifier.head, classifier.recipe.head.pool
     module = head.module() if head is not None else None
@@ -127,7 +130,7 @@ def decision_gradient(classifier: TorchClassifier, embeddings: Tensor, index: in
         parts += [embeddings.amax(dim=0)] if "max" in pool else []
         decides = own(logits(torch.cat(parts)[None]))[0]
     else:
-        decides = own(logits(embeddings)) @ torch.from_numpy(scores).to(embeddings.device)
+        decides = own(logits(embeddings)).flatten() @ torch.from_numpy(scores).to(embeddings.device)
     return torch.autograd.grad(decides, embeddings)[0]
 
 

@@ -140,10 +140,10 @@ class LiveClassifier:
             return
         scores, events = self._scorer.add(self._model.outputs(segments), segments, spans)
         now = time.monotonic()
-        for (start, end), row in zip(spans.tolist(), scores, strict=True):
+        for end in spans[:, 1].tolist():
             arrived = next((b.arrived for b in blocks if b.end >= round(end * self._source.rate_hz)), None)
             self.figures.add_segment(now - arrived if arrived is not None else 0.0)
-            yield Prediction.of_segment(self._model.labels, start, end, row)
+        yield from self._scorer.segment_predictions(spans, scores)
         yield from events
 
     def _runs(self) -> Iterator[list[_Block]]:

@@ -26,7 +26,8 @@ def occlude(classifier: Classifier, wave: Array, grid: Grid, label: str) -> tupl
     more; and each segment's frames on the grid with a map of its own, times its score."""
     index, base = classifier.labels.index(label), classifier.cut(wave)
     unchanged = classifier.outputs(base)
-    by_segment, by_clip = classifier.predict_proba(unchanged, [0])
+    by_row, by_clip = classifier.predict_proba(unchanged, [0])
+    by_segment = by_row.reshape(len(base), classifier.frames, -1).max(axis=1)  # of a frame-wise network, the best frame
     patches, spectrum = grid_patches(grid), grid.analyse(wave)
     clip, count = np.zeros(grid.shape, np.float32), np.zeros(grid.shape, np.float32)
     spans = [grid.frames(*span) for span in classifier.spans(len(wave))]
@@ -35,11 +36,12 @@ def occlude(classifier: Classifier, wave: Array, grid: Grid, label: str) -> tupl
     for start in track(range(0, len(patches), size), "removing patches", -(-len(patches) // size)):
         some = patches[start : start + size]
         outputs, touched = _outputs_without(classifier, wave, grid, spectrum, some, base, unchanged)
-        segments, clips = classifier.predict_proba(
-            outputs.reshape(-1, unchanged.shape[1]), np.arange(len(some)) * len(base)
+        rows, clips = classifier.predict_proba(
+            outputs.reshape(-1, *unchanged.shape[1:]), np.arange(len(some)) * len(base)
         )
+        segments = rows[:, index].reshape(len(some), len(base), classifier.frames).max(axis=2)
         falls = _log_odds(by_clip[:, index]) - _log_odds(clips[:, index])
-        own = _log_odds(by_segment[:, index]) - _log_odds(segments[:, index].reshape(len(some), -1))
+        own = _log_odds(by_segment[:, index]) - _log_odds(segments)
         for patch, fall, by_part, at in zip(some, falls, own, touched, strict=True):
             clip[patch] += max(fall, 0)
             count[patch] += 1

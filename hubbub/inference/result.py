@@ -47,16 +47,23 @@ class FileResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values: `file`, `recorded` (ISO 8601) where it is known, what `Prediction.to_dict` gives, `segments`
-        with their best classes, `events` where they were asked for, `model`; or `file` and `error`."""
+        with their best classes (and where these may be several, those `present`), `events` where they were asked for,
+        `model`; or `file` and `error`."""
         if self.prediction is None:
             return {"file": self.file, "error": self.error}
         prediction = self.prediction
         events = {} if prediction.events is None else {"events": [event.to_dict() for event in prediction.events]}
+        segments = [best[0].to_dict() for best in prediction.best_segments()]
+        if prediction.held is not None:
+            held = prediction.held_by_segment()
+            segments = [
+                one | {"present": {e.label: e.score for e in own}} for one, own in zip(segments, held, strict=True)
+            ]
         return {
             "file": self.file,
             **({"recorded": self.clock(0.0)} if self.recorded else {}),
             **prediction.to_dict(self.scores),
-            "segments": [best[0].to_dict() for best in prediction.best_segments()],
+            "segments": segments,
             **events,
             "model": self.model,
         }

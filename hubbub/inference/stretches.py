@@ -70,7 +70,8 @@ def explain_strongest(
             scores, _ = scorer.add(outputs, piece.segments, piece.spans)
             own.append(scores[:, classifier.labels.index(label)] if label else scores[:, 0])
             known = classifier.is_known(classifier.familiarity(scores, outputs, piece.segments))
-            ranks.append(np.where(waves.is_silent(piece.segments), 0, 1 if known is None else 1 + known))
+            rank = np.where(waves.is_silent(piece.segments), 0, 1 if known is None else 1 + known)
+            ranks.append(np.repeat(rank, classifier.frames)[classifier.frame_spans(piece.spans)[1]])
     prediction = scorer.prediction(piece.seconds, piece.warnings)
     if prediction.seconds <= WHOLE_S:
         whole = explain(classifier, file, label=label, occlusion=occlusion)

@@ -26,7 +26,8 @@ def classify(
 ) -> pd.DataFrame:
     """Files, folders or patterns, one or several, and a classifier or its name -> a table with one row a file.
 
-    Its columns are `file`, `seconds`, `label`, `score`, `known`, `warnings`, `error`, `clock` (when the recording
+    Its columns are `file`, `seconds`, `label`, `score`, `present` (a list of the classes that it holds, where these may
+    be several or none), `known`, `warnings`, `error`, `clock` (when the recording
     began, in ISO 8601; "" where that is not known), and one column a class with its probability (with " (class)" behind
     a name that is taken). With `segments` there is one row a segment, with `start` and `end` [s] and its own `clock`.
     What cannot be read or found is a row with its `error`. `attrs["left_out"]` lists by reason what was skipped in
@@ -52,7 +53,8 @@ def classify(
     options = PredictOptions(top=len(classifier.labels))
     results = [*track(predict_files(classifier, paths, options=options), "classifying", len(paths)), *missing]
     spans = ("start", "end") if segments else ()
-    fixed = ("file", "seconds", *spans, "label", "score", "known", "warnings", "error", "clock")
+    present = ("present",) if classifier.multilabel else ()
+    fixed = ("file", "seconds", *spans, "label", "score", *present, "known", "warnings", "error", "clock")
     classes = {label: f"{label} (class)" if label in fixed else label for label in classifier.labels}
     rows = [row for result in results for row in _rows(result, classes, segments)]
     table = pd.DataFrame(rows, columns=[*fixed, *classes.values()])
@@ -74,9 +76,11 @@ def _rows(result: FileResult, classes: dict[str, str], segments: bool) -> list[d
     }
     if not segments:
         scores = {classes[label]: score for label, score in prediction.scores.items()}
-        return [{**file, "label": prediction.label, "score": prediction.score, **scores}]
+        present = {} if prediction.present is None else {"present": list(prediction.present)}
+        return [{**file, "label": prediction.label, "score": prediction.score, **present, **scores}]
     return [
         {**file, "start": best[0].start, "end": best[0].end, "label": best[0].label, "score": best[0].score}
+        | ({} if prediction.held is None else {"present": [one.label for one in held]})
         | {"clock": result.clock(best[0].start), **{classes[one.label]: one.score for one in best}}
-        for best in prediction.best_segments()
+        for best, held in zip(prediction.best_segments(), prediction.held_by_segment(), strict=True)
     ]

@@ -29,6 +29,7 @@ __all__ = [
     "in_top",
     "macro_f1",
     "macro_roc_curve",
+    "mean_roc_curve",
     "per_class",
     "rates",
     "roc_auc",
@@ -127,8 +128,14 @@ def macro_roc_curve(targets: Targets, scores: npt.NDArray[Any], points: int = 10
 
     NaN throughout where no class has examples on both sides.
     """
+    return mean_roc_curve(
+        [roc_curve(targets == k, scores[:, k]) for k in np.unique(targets) if (targets != k).any()], points
+    )
+
+
+def mean_roc_curve(curves: Sequence[tuple[Array, Array]], points: int = 1001) -> tuple[Array, Array]:
+    """The mean of ROC curves at `points` false positive rates; NaN throughout where there are none."""
     false = np.linspace(0, 1, points)
-    curves = [roc_curve(targets == k, scores[:, k]) for k in np.unique(targets) if (targets != k).any()]
     if not curves:
         return false, np.full(points, np.nan)
     mean = np.mean([np.interp(false, *curve) for curve in curves], axis=0)
@@ -237,11 +244,11 @@ def aggregate(
 
     `sd` is over folds, after averaging the seeds of each fold; `sd_seeds` is over seeds, after averaging the folds of
     each seed. Both divide by n - 1 and are None for n = 1; `sd_seeds` is None also where all seeds predicted `alike`.
-    `pooled` holds, for each seed, the metrics of all test predictions together.
+    `pooled` holds, for each seed, the metrics of all test predictions together. The metrics are those of `intervals`.
     """
     pooled = list(pooled)
     result = {}
-    for name in METRICS:
+    for name in intervals:
         values = _means(folds, name, "fold")
         result[name] = {
             "mean": _mean(values),

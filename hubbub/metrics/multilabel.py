@@ -25,6 +25,7 @@ __all__ = [
     "average_precision",
     "checked",
     "cooccurrence",
+    "decided_with",
     "evaluate",
     "lwlrap",
     "micro_average_precision",
@@ -32,6 +33,7 @@ __all__ = [
     "presence",
     "rates_at",
     "roc_auc",
+    "wrong_pairs",
 ]
 
 Array = npt.NDArray[np.float64]
@@ -97,6 +99,21 @@ def cooccurrence(targets: Flags, known: Flags | None = None) -> Counts:
     """In how many clips two classes are both present, `[K, K]`; the diagonal counts the clips of each class."""
     present = (targets if known is None else targets & known).astype(np.float64)  # so that BLAS multiplies; exact
     return (present.T @ present).astype(np.int64)
+
+
+def decided_with(targets: Flags, decided: Flags, known: Flags | None = None) -> Counts:
+    """In how many clips that hold the class of the row the class of the column is decided, `[K, K]`; the diagonal
+    counts hits."""
+    known = np.ones(targets.shape, dtype=bool) if known is None else known
+    present, found = ((flags & known).astype(np.float64) for flags in (targets, decided))
+    return (present.T @ found).astype(np.int64)
+
+
+def wrong_pairs(targets: Flags, decided: Flags, known: Flags | None = None) -> Counts:
+    """In how many clips the class of the row is missed and that of the column decided though absent, `[K, K]`."""
+    known = np.ones(targets.shape, dtype=bool) if known is None else known
+    missed, false = (flags.astype(np.float64) for flags in (targets & known & ~decided, decided & known & ~targets))
+    return (missed.T @ false).astype(np.int64)
 
 
 def average_precision(targets: Flags, scores: npt.NDArray[Any], known: Flags | None = None) -> Array:
@@ -179,10 +196,11 @@ class Rates:
 
 
 def rates_at(targets: Flags, scores: npt.NDArray[Any], thresholds: float | Array, known: Flags | None = None) -> Rates:
-    """The decisions at one threshold, or at one for each class `[K]`; a score that equals its threshold reaches it."""
+    """The decisions at one threshold, at one for each class `[K]`, or at one for each clip and class `[N, K]` where
+    several classifiers scored the clips; a score that equals its threshold reaches it."""
     targets, scores, known = checked(targets, scores, known)
     given = np.asarray(thresholds, dtype=np.float64)
-    if given.shape not in ((), targets.shape[1:]) or np.isnan(given).any():
+    if given.shape not in ((), targets.shape[1:], targets.shape) or np.isnan(given).any():
         raise MetricsError(
             f"thresholds of shape {given.shape} for {targets.shape[1]} classes: give one number, or one for each class."
         )
@@ -192,7 +210,8 @@ def rates_at(targets: Flags, scores: npt.NDArray[Any], thresholds: float | Array
     shares = {
         name: np.where(found.two_sided, rate, np.nan) for name, rate in rates(hits, support, hits + false).items()
     }
-    return Rates(np.broadcast_to(given, targets.shape[1:]).copy(), hits, false, support - hits, **shares)
+    by_class = given if given.ndim == 2 else np.broadcast_to(given, targets.shape[1:]).copy()
+    return Rates(by_class, hits, false, support - hits, **shares)
 
 
 @dataclass(frozen=True)
@@ -250,7 +269,7 @@ class Evaluation:
 def evaluate(
     targets: Flags, scores: npt.NDArray[Any], thresholds: float | Array = 0.5, known: Flags | None = None
 ) -> Evaluation:
-    """All figures; F1, precision and recall are at `thresholds`, one number or one for each class `[K]`."""
+    """All figures; F1, precision and recall are at `thresholds`, as `rates_at` takes them."""
     targets, scores, known = checked(targets, scores, known)
     decisions = rates_at(targets, scores, thresholds, known)
     precisions, areas = average_precision(targets, scores, known), roc_auc(targets, scores, known)

@@ -7,7 +7,9 @@ import pandas as pd
 
 from hubbub.errors import count
 
-__all__ = ["FEWEST_IN_ALL", "FEWEST_OF_A_CLASS", "few_recordings", "more_recordings", "seeds_agree", "tags"]
+__all__ = [
+    *("FEWEST_IN_ALL", "FEWEST_OF_A_CLASS", "few_recordings", "left_out", "more_recordings", "seeds_agree", "tags"),
+]
 
 #: With 50 recordings, the interval of an accuracy of 0.9 reaches from about 0.79 to 0.96; with fewer it is wider.
 FEWEST_IN_ALL = 50
@@ -35,6 +37,19 @@ def few_recordings(by_class: Mapping[str, int], in_all: int) -> str | None:
         classes = count(len(few), "class has", "classes have")
         found = f"{classes} fewer than {FEWEST_OF_A_CLASS} independent recordings in the test parts"
     return f"FEW RECORDINGS: {found}. Record more of: {named}{more}"
+
+
+def left_out(folds_by_class: Mapping[str, Iterable[str]]) -> str | None:
+    """The caveat of classes that the macro means of test folds leave out; None where they are over all classes."""
+    if not folds_by_class:
+        return None
+    named = [f"{label} (test fold {', '.join(folds)})" for label, folds in list(folds_by_class.items())[:_NAMED]]
+    more = f" and {count(len(folds_by_class) - _NAMED, 'more class', 'more classes')}"
+    return (
+        "CLASSES LEFT OUT: macro means are without the classes that no clip of a test part holds, or every clip: "
+        + ", ".join(named)
+        + (more if len(folds_by_class) > _NAMED else "")
+    )
 
 
 def more_recordings(curve: pd.DataFrame | None) -> str | None:

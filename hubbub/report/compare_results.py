@@ -1,6 +1,6 @@
 """Typed content of a comparison."""
 
-from hubbub.report.results import Content, Level
+from hubbub.report.level_results import Content, LevelFigures
 
 __all__ = ["ComparedRun", "Comparison", "Pair", "PairTest"]
 
@@ -38,7 +38,7 @@ class ComparedRun(Content):
     recipe: str
     seeds: list[int]
     standing: str
-    clip: Level
+    clip: LevelFigures
 
 
 class Comparison(Content):

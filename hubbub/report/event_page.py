@@ -14,7 +14,16 @@ from hubbub.report.page import Plot, embedded_plot, render, split_tag
 from hubbub.report.tables import Table
 from hubbub.runtime import files
 
-__all__ = ["PAGE", "SCORES", "Lane", "class_table", "figure_table", "psds_in_words", "write_event_page"]
+__all__ = [
+    "PAGE",
+    "SCORES",
+    "Lane",
+    "class_table",
+    "describe_events",
+    "figure_table",
+    "psds_in_words",
+    "write_event_page",
+]
 
 SCORES, PAGE = "event_scores.json", "report.html"
 #: What a hit is.
@@ -42,6 +51,14 @@ def write_event_page(folder: Path, summary: EventSummary, worst: Sequence[Lane])
     }
     files.write_text(folder / PAGE, render("events.html", facts))
     return folder / PAGE
+
+
+def describe_events(summary: EventSummary) -> str:
+    """`events: F1 .812 in seconds, .503 by onsets (200 ms), PSDS1 .351`."""
+    psds = f", PSDS1 {summary.psds1.value:.3f}" if summary.psds1 else ""
+    return (
+        f"events: F1 {summary.segment.f1.value:.3f} in seconds, {summary.collar.f1.value:.3f} by onsets (200 ms){psds}"
+    )
 
 
 def figure_table(summary: EventSummary) -> Table:

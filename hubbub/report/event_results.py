@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from hubbub.report.results import Content
+from hubbub.report.level_results import Content
 
 __all__ = ["DEFINITIONS", "ClassEvents", "Definition", "EventFigure", "EventScores", "EventSummary", "PsdsFigure"]
 

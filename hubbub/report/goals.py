@@ -7,7 +7,7 @@ import pandas as pd
 from hubbub.config.recipe import Recipe
 from hubbub.report import run_folder
 from hubbub.report.caveats import tags
-from hubbub.report.results import LevelName
+from hubbub.report.level_results import LevelName
 from hubbub.report.summary import NAMES
 from hubbub.runtime import files
 from hubbub.runtime.escape import escape_control, escape_table

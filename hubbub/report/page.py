@@ -9,25 +9,24 @@ and no request.
 import base64
 import mimetypes
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hubbub.metrics import classification
+import pandas as pd
+
+from hubbub.metrics.classification import Calibration
 from hubbub.report import plots, run_folder, tables
 from hubbub.report.data_section import data_section
-from hubbub.report.results import LEVELS, Environment, Summary
+from hubbub.report.headline import headline, metric_names
+from hubbub.report.level_results import LEVELS, ClassScores
+from hubbub.report.predicted import Predicted, as_arrays, calibration_of, cell_thresholds, uncalibrated
+from hubbub.report.results import Environment, Summary
 from hubbub.report.roc_choice import roc_choice
-from hubbub.report.summary import (
-    INTERVALS,
-    NAMES,
-    as_arrays,
-    class_scores,
-    describe_interval,
-    uncalibrated,
-)
+from hubbub.report.set_page import draw_label_sets, label_set_facts
+from hubbub.report.summary import INTERVALS, class_scores, describe_interval
 from hubbub.runtime import files
 from hubbub.runtime.escape import escape_cell, escape_control
 
@@ -83,41 +82,38 @@ def _facts(folder: Path) -> dict[str, Any]:
         raise run_folder.damaged_summary(folder, "its folds and seeds are not those of the run")
     predicted = run_folder.predictions(folder)
     clips, segments = (as_arrays(predicted[predicted["level"] == level]) for level in LEVELS)
-    calibrated = {
-        "clips": classification.calibration(*clips[:2]),
-        "segments": classification.calibration(*segments[:2]),
-    }
+    calibrated = {"clips": calibration_of(*clips[:2]), "segments": calibration_of(*segments[:2])}
     if environment.scored and environment.scored.labels_alone:
         calibrated = {}
     raw = predicted if environment.scored else uncalibrated(folder, predicted)
-    seeds = predicted.index.get_level_values("seed").nunique()
-    samples = list(_samples(folder))
-    return {
+    samples, (metric, main), at = list(_samples(folder)), headline(summary), cell_thresholds(folder, "clip")
+    classes = class_scores(predicted[predicted["level"] == "clip"], at)
+    pictures = _plots(folder, clips, calibrated)
+    if summary.multilabel:
+        own = label_set_facts(predicted, classes, at)
+        alts = draw_label_sets(folder, predicted, at, summary)
+        pictures |= {name: embedded_plot(run_folder.plot_file(folder, name), alt) for name, alt in alts.items()}
+    else:
+        own = _single_label_facts(predicted, classes, clips, segments, with_auc=bool(calibrated))
+    return own | {
         "title": summary.title,
         "summary": summary,
         "environment": environment,
         "warnings": [split_tag(line) for line in _warnings(summary, environment)],
-        "names": NAMES,
-        "interval": describe_interval(summary.clip.accuracy, summary.recordings),
-        "method": INTERVALS.get(summary.clip.accuracy.interval, summary.clip.accuracy.interval),
+        "metric": metric,
+        "main": main,
+        "main_of_segments": headline(summary, "segment")[1],
+        "names": metric_names(summary.multilabel),
+        "interval": describe_interval(main, summary.recordings),
+        "method": INTERVALS.get(main.interval, main.interval),
         "calibration": {level: found.error for level, found in calibrated.items()},
-        "raw": {
-            level: classification.calibration(*as_arrays(raw[raw["level"] == level])[:2]).error for level in LEVELS
-        },
+        "raw": {level: calibration_of(*as_arrays(raw[raw["level"] == level])[:2]).error for level in LEVELS},
         "levels_in_words": _describe_levels(summary),
         "folds": tables.cell_table(folder, summary),
-        "classes": tables.class_table(
-            class_scores(predicted[predicted["level"] == "clip"]),
-            clips,
-            segments,
-            _describe_seeds(seeds),
-            with_auc=bool(calibrated),
-        ),
-        "confusions": tables.confusion_table(clips),
         "many": len(clips[2]) > plots.FEW,
         "unknown": tables.unknown_table(summary),
         "unknown_in_words": tables.describe_unknown(summary),
-        "pictures": _plots(folder, clips, calibrated),
+        "pictures": pictures,
         "rocs": roc_choice(*clips) if calibrated else None,
         "mistakes": [sample for sample in samples if sample["kind"] == "mistake"],
         "right": [sample for sample in samples if sample["kind"] == "right"],
@@ -125,6 +121,22 @@ def _facts(folder: Path) -> dict[str, Any]:
         "machine": tables.environment_table(environment),
         "recipe": run_folder.recipe_text(folder),
         "data_check": data_section(run_folder.read_data_check(folder)),
+    }
+
+
+def _single_label_facts(
+    predicted: pd.DataFrame,
+    classes: Sequence[ClassScores],
+    clips: Predicted,
+    segments: Predicted,
+    *,
+    with_auc: bool,
+) -> dict[str, Any]:
+    """The values that the page of clips of one label has in place of those of label sets."""
+    repeated = _describe_seeds(predicted.index.get_level_values("seed").nunique())
+    return {
+        "classes": tables.class_table(classes, clips, segments, repeated, with_auc=with_auc),
+        "confusions": tables.confusion_table(clips),
     }
 
 
@@ -142,42 +154,47 @@ def _warnings(summary: Summary, environment: Environment) -> list[str]:
 def _describe_levels(summary: Summary) -> str:
     if summary.clips == summary.segments:
         return "Every clip is one segment here, so both levels score the same decisions."
-    gain = summary.clip.accuracy.mean - summary.segment.accuracy.mean
+    (metric, clip), (_, segment) = headline(summary), headline(summary, "segment")
+    pooled = f"{'scores pool' if summary.multilabel else 'decision pools'} {summary.segments / summary.clips:.1f}"
+    if clip.mean is None or segment.mean is None:
+        return f"A clip's {pooled} segments on average."
+    gain = clip.mean - segment.mean
     against = f"{abs(gain):.3f} {'above' if gain > 0 else 'below'}" if round(gain, 3) else "the same as"
     return (
-        f"A clip's decision pools {summary.segments / summary.clips:.1f} segments on average; its accuracy is "
+        f"A clip's {pooled} segments on average; {'their' if summary.multilabel else 'its'} {metric} is "
         f"{against} that of single segments. Expect the clip's figure for whole recordings, the segment's for live "
         "answers."
     )
 
 
-def _plots(
-    folder: Path, clips: tables.Predicted, calibrated: Mapping[str, classification.Calibration]
-) -> dict[str, Plot | None]:
+def _plots(folder: Path, clips: Predicted, calibrated: Mapping[str, Calibration]) -> dict[str, Plot | None]:
     """The plots of all cells together, drawn into the run folder and embedded from there."""
     targets, scores, labels = clips
+    sets, alts = targets.ndim == 2, dict[str, str]()
     names = ("confusion_matrix", "confusion_matrix_normalised", "roc", "reliability", "curves", "learning_curve")
     places = {name: run_folder.plot_file(folder, name) for name in names}
-    plots.confusion(*clips, places["confusion_matrix"])
-    plots.confusion(*clips, places["confusion_matrix_normalised"], normalised=True)
+    if not sets:
+        plots.confusion(*clips, places["confusion_matrix"])
+        plots.confusion(*clips, places["confusion_matrix_normalised"], normalised=True)
+        right = int((scores.argmax(axis=1) == targets).sum())
+        alts = {
+            "confusion_matrix": f"Confusion matrix of {len(labels)} classes, counts: {right:,} of {len(targets):,} "
+            "clips lie on the diagonal. The table beside it lists the others.",
+            "confusion_matrix_normalised": f"Confusion matrix of {len(labels)} classes, per cent of each true class.",
+        }
     if calibrated:
         plots.roc(*clips, places["roc"])
-        plots.reliability(calibrated, places["reliability"])
+        plots.reliability(calibrated, places["reliability"], presence=sets)
     curve = run_folder.read_learning_curve(folder)
     if curve is not None:
         plots.learning_curve(curve, places["learning_curve"])
-    right = int((scores.argmax(axis=1) == targets).sum())
-    alts = {
-        "confusion_matrix": f"Confusion matrix of {len(labels)} classes, counts: {right:,} of {len(targets):,} clips "
-        "lie on the diagonal. The table beside it lists the others.",
-        "confusion_matrix_normalised": f"Confusion matrix of {len(labels)} classes, per cent of each true class.",
-    }
     if calibrated:
         alts["roc"] = (
             f"ROC curves of {len(labels)} classes and their mean. Each class's AUC is in the table of classes."
         )
         errors = ", ".join(f"{found.error:.3f} for {level}" for level, found in calibrated.items())
-        alts["reliability"] = f"Reliability diagram: accuracy against confidence. Calibration error {errors}."
+        against = "shares of clips that hold a class against its score" if sets else "accuracy against confidence"
+        alts["reliability"] = f"Reliability diagram: {against}. Calibration error {errors}."
     if curve is not None:
         alts["learning_curve"] = (
             "Validation accuracy against the number of training recordings. The text beside it has the last two points."

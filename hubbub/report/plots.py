@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from hubbub.metrics import classification
+from hubbub.metrics import classification, multilabel
 from hubbub.metrics.classification import Calibration
 from hubbub.report.figures import (
     DPI,
@@ -30,12 +30,12 @@ from hubbub.report.figures import (
     set_title,
     shortened,
 )
+from hubbub.report.predicted import Flags, Scores, Targets, against_rest
 
-__all__ = ["DPI", "FEW", "confusion", "curves", "explained", "heatmap", "importance",
-           "learning_curve", "network_input", "rates", "reliability", "roc", "search", "spectrogram"]  # fmt: skip
+__all__ = ["DPI", "FEW", "confusion", "cooccurrence", "curves", "explained", "heatmap", "importance", "learning_curve",
+           "network_input", "precision_recall", "rates", "reliability", "roc", "search", "spectrogram",
+           "steps"]  # fmt: skip
 
-Scores = npt.NDArray[np.float32]
-Targets = npt.NDArray[np.int64]
 Places = npt.NDArray[np.float64]
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 #: From bright to dark with even steps; weak values stay near white.
@@ -45,7 +45,7 @@ SHOWN_DB, SHOWN_ROWS = 70.0, 256
 FEW = 12
 WEAKEST = 5
 #: Names of learning curves that do not say enough.
-CURVES = {"train_accuracy": "train accuracy, batches as trained on"}
+CURVES = {"train_accuracy": "train accuracy, batches as trained on", "val_macro_map": "val macro mAP"}
 #: Inches per cell of a confusion matrix.
 CELL = 0.21
 
@@ -57,19 +57,38 @@ def confusion(
     counts = classification.confusion(targets, scores)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     shade = shares if normalised else counts / max(counts.max(), 1)
+    _matrix(100 * shares if normalised else counts, shade, labels, ("true", "decided"), path)
+
+
+def cooccurrence(targets: Targets, labels: tuple[str, ...], path: Path, decided: Flags | None = None) -> None:
+    """Which classes are together: of the clips that hold the class of the row, those that hold the class of the column
+    or, with decisions `[N, K]`, those in which it is decided. The shade is the share of the row's clips."""
+    present, known = targets > 0, targets >= 0
+    if decided is None:
+        counts, axes = multilabel.cooccurrence(present, known), ("present", "present too")
+    else:
+        counts, axes = multilabel.decided_with(present, decided, known), ("present", "decided")
+    shade = counts / np.maximum(present.sum(axis=0), 1)[:, None]
+    _matrix(counts, shade, labels, axes, path)
+
+
+def _matrix(
+    values: npt.NDArray[Any], shade: Places, labels: tuple[str, ...], axes_names: tuple[str, str], path: Path
+) -> None:
+    """A matrix of classes: whole numbers in cells of the given shade, from 0 to 1."""
     names = [shortened(label) for label in labels]
     side = CELL * len(labels) + 0.6 + 0.065 * max(map(len, names))
     figure, axes = new_figure(side, side)
     axes.imshow(np.ma.masked_equal(shade, 0), cmap="Blues", vmin=0, vmax=1, zorder=1)
     axes.grid(color="0.92", lw=0.6, zorder=0)  # leads the eye from a name to its cells
     axes.set_axisbelow(True)
-    axes.set(xlabel="decided", ylabel="true", xticks=range(len(labels)), yticks=range(len(labels)))
+    axes.set(xlabel=axes_names[1], ylabel=axes_names[0], xticks=range(len(labels)), yticks=range(len(labels)))
     axes.set_xticklabels(names, rotation=90, parse_math=False)
     axes.set_yticklabels(names, parse_math=False)
     axes.tick_params(length=0)
-    for row, column in zip(*np.nonzero(counts), strict=True):
+    for row, column in zip(*np.nonzero(values), strict=True):
         colour = "white" if shade[row, column] > EVEN else "black"
-        text = f"{100 * shares[row, column]:.0f}" if normalised else str(counts[row, column])
+        text = f"{values[row, column]:.0f}"
         axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=TINY, in_layout=False)
     save(figure, path)
 
@@ -77,28 +96,65 @@ def confusion(
 def roc(targets: Targets, scores: Scores, labels: tuple[str, ...], path: Path) -> None:
     """ROC curve of each class against the rest, and their mean; with many classes, only the weakest in colour."""
     figure, axes = new_figure(5, 5)
-    areas = classification.per_class(targets, scores)["roc_auc"]
-    known = [int(k) for k in np.argsort(areas) if np.isfinite(areas[k])]
-    shown = set(known if len(known) <= FEW else known[:WEAKEST])
-    for place, k in enumerate(known):
-        false, true = classification.roc_curve(targets == k, scores[:, k])
-        if k in shown:
-            line = {"color": COLOURS[place % 6], "linestyle": "--" if place >= 6 else "-", "lw": 1.3, "zorder": 3}
-            axes.plot(false, true, label=plain(f"{shortened(labels[k])} {areas[k]:.3f}"), **line)
-        else:
-            axes.plot(false, true, color=FAINT, lw=0.6)
-    if known:
+    pairs = against_rest(targets, scores)
+    areas = np.array([classification.auc(*pair) for pair in pairs])
+    curves = {k: classification.roc_curve(*pairs[k]) for k in _weakest_first(areas)}
+    title = _class_curves(axes, curves, areas, labels, "AUC")
+    if curves:
         macro = f"macro {np.nanmean(areas):.3f}"
-        axes.plot(*classification.macro_roc_curve(targets, scores), color="black", lw=2.2, label=macro, zorder=4)
-        title = "AUC of each class" if len(shown) == len(known) else f"AUC of the weakest {len(shown)} of {len(known)}"
+        mean = classification.mean_roc_curve([curves[k] for k in sorted(curves)])
+        axes.plot(*mean, color="black", lw=2.2, label=macro, zorder=4)
         axes.legend(fontsize=SMALL, loc="lower right", frameon=False, title=title, title_fontsize=SMALL)
     axes.plot([0, 1], [0, 1], color="0.5", linestyle=":", lw=1)
     axes.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(-0.01, 1), ylim=(0, 1.01))
     save(figure, path)
 
 
-def reliability(levels: Mapping[str, Calibration], path: Path) -> None:
-    """Reliability diagram: accuracy at each confidence, and below it the share of decisions."""
+def precision_recall(targets: Targets, scores: Scores, labels: tuple[str, ...], path: Path) -> None:
+    """Precision against recall of each class of label sets `[N, K]`, as steps whose area is the average precision; with
+    many classes, only the weakest in colour."""
+    figure, axes = new_figure(5, 5)
+    present, known = targets > 0, targets >= 0
+    areas = multilabel.average_precision(present, scores, known)
+    found = multilabel.precision_recall_curves(present, scores, known)
+    curves = {k: steps(found[k]) for k in _weakest_first(areas)}
+    title = _class_curves(axes, curves, areas, labels, "average precision")
+    if curves:
+        axes.legend(fontsize=SMALL, loc="best", frameon=False, title=title, title_fontsize=SMALL)
+    axes.set(xlabel="recall", ylabel="precision", xlim=(-0.01, 1.01), ylim=(0, 1.02))
+    save(figure, path)
+
+
+def steps(curve: multilabel.Curve) -> tuple[Places, Places]:
+    """Recall and precision of a curve as the corners of steps: each rise of recall has the precision that it ends
+    with."""
+    before = np.append(0.0, curve.recall[:-1])
+    return np.stack([before, curve.recall], axis=1).ravel(), np.repeat(curve.precision, 2)
+
+
+def _weakest_first(areas: Places) -> list[int]:
+    """The numbers of the classes that have an area, the smallest first."""
+    return [int(k) for k in np.argsort(areas) if np.isfinite(areas[k])]
+
+
+def _class_curves(
+    axes: Any, curves: Mapping[int, tuple[Places, Places]], areas: Places, labels: tuple[str, ...], name: str
+) -> str:
+    """Draws the classes' curves, of many only the weakest in colour; returns the title of their legend."""
+    shown = list(curves) if len(curves) <= FEW else list(curves)[:WEAKEST]
+    for place, (k, points) in enumerate(curves.items()):
+        if k in shown:
+            line = {"color": COLOURS[place % 6], "linestyle": "--" if place >= 6 else "-", "lw": 1.3, "zorder": 3}
+            axes.plot(*points, label=plain(f"{shortened(labels[k])} {areas[k]:.3f}"), **line)
+        else:
+            axes.plot(*points, color=FAINT, lw=0.6)
+    few = len(shown) == len(curves)
+    return f"{name} of each class" if few else f"{name} of the weakest {len(shown)} of {len(curves)}"
+
+
+def reliability(levels: Mapping[str, Calibration], path: Path, *, presence: bool = False) -> None:
+    """Reliability diagram: accuracy at each confidence, and below it the share of decisions; with `presence`, the share
+    of clips that hold a class at each score, and below it the share of scores."""
     figure, (above, below) = new_figure(5, 5, rows=2, height_ratios=(4, 1), sharex=True)
     above.plot([0, 1], [0, 1], color="0.5", linestyle=":", lw=1, label="perfect calibration")
     for (level, found), colour, marker in zip(levels.items(), COLOURS, ("o", "s"), strict=False):
@@ -115,9 +171,10 @@ def reliability(levels: Mapping[str, Calibration], path: Path) -> None:
         )
         edges = np.linspace(0, 1, len(share) + 1)
         below.stairs(share, edges, color=colour, lw=1.3, fill=False)
-    above.set(ylabel="accuracy", xlim=(0, 1.01), ylim=(-0.02, 1.03))
+    above.set(ylabel="share that holds the class" if presence else "accuracy", xlim=(0, 1.01), ylim=(-0.02, 1.03))
     above.legend(fontsize=SMALL, loc="upper left", frameon=False)
-    below.set(xlabel="confidence: the decided class's score", ylabel="share", ylim=(0, None))
+    score = "score of a class" if presence else "confidence: the decided class's score"
+    below.set(xlabel=score, ylabel="share", ylim=(0, None))
     save(figure, path)
 
 
@@ -129,7 +186,10 @@ def curves(histories: Sequence[pd.DataFrame], chosen: Sequence[int], path: Path)
     """
     columns = [c for c in histories[0].columns.drop("epoch") if all(c in history for history in histories)]
     losses = [column for column in columns if column.endswith("loss")]
-    panels = {"cross-entropy": losses, "segments": [c for c in columns if c not in losses]}
+    panels = {
+        "loss" if "val_macro_map" in columns else "cross-entropy": losses,
+        "segments": [c for c in columns if c not in losses],
+    }
     panels = {title: shown for title, shown in panels.items() if shown}
     figure, places = new_figure(4 * len(panels), 3.2, columns=len(panels))
     colours = dict(zip(columns, COLOURS, strict=False))

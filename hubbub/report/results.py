@@ -1,98 +1,49 @@
-"""Typed content of a run's JSON files.
-
-A model is validated when its file is read. It keeps keys that it does not know, as other versions may have written
-them, and `as_json` gives the keys that were set.
-"""
+"""Typed content of a run's JSON files: summary, environment, results of cells. `level_results` has their figures."""
 
 import re
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_serializer, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_serializer,
+    model_serializer,
+    model_validator,
+)
+
+from hubbub.report.level_results import (
+    LEVELS,
+    ClassFigures,
+    Content,
+    FoldScores,
+    LevelCalibration,
+    LevelFigures,
+    LevelName,
+    SetLevel,
+    Unknown,
+)
 
 __all__ = [
     "LEVELS",
+    "CellResult",
     "CellScores",
-    "ClassScores",
-    "Content",
+    "Confidence",
     "DataFacts",
     "EmbedSeconds",
     "Environment",
-    "Figure",
-    "FoldScores",
-    "Level",
-    "LevelCalibration",
     "LevelName",
     "Machine",
     "PredictSeconds",
-    "RawCalibration",
     "Scored",
     "Seconds",
-    "Spread",
     "Summary",
-    "CellResult",
     "Threads",
     "Throughput",
-    "Unknown",
     "ValidationResult",
 ]
-
-LevelName = Literal["clip", "segment"]
-LEVELS: tuple[LevelName, ...] = ("clip", "segment")
-
-
-class Content(BaseModel):
-    """The content of a JSON file: required keys, optional keys, and others that are kept as they are."""
-
-    model_config = ConfigDict(extra="allow")
-
-    def as_json(self) -> dict[str, Any]:
-        """The content as JSON has it, without the keys that were never set."""
-        return self.model_dump(mode="json", exclude_unset=True)
-
-
-class Spread(Content):
-    """A mean over folds with its standard deviation; None for one fold."""
-
-    mean: float
-    sd: float | None
-
-
-class Figure(Content):
-    """A metric over folds and seeds: `pooled` is over all test predictions, as is its 95 % interval `ci95`.
-
-    `interval` names the method of the interval: `intervals.METHOD`. Earlier versions wrote percentile bootstraps and no
-    name.
-    """
-
-    mean: float | None
-    sd: float | None
-    sd_seeds: float | None = None
-    pooled: float | None = None
-    ci95: tuple[float, float] | None = None
-    interval: str | None = None
-
-
-class KnownFigure(Figure):
-    """A metric that always has a value."""
-
-    mean: float
-
-
-class Level(Content):
-    """All metrics of one level, in the order of `classification.METRICS`."""
-
-    accuracy: KnownFigure
-    balanced_accuracy: Figure
-    macro_f1: KnownFigure
-    top3: Figure
-    roc_auc: Figure
-    log_loss: Figure
-
-    def figure(self, metric: str) -> Figure:
-        """The figure of a metric by its name."""
-        found: Figure = getattr(self, metric)
-        return found
 
 
 class EmbedSeconds(Content):
@@ -130,67 +81,6 @@ class Threads(Content):
     threads: list[int]
 
 
-class FoldScores(Content):
-    """One cell's metrics at both levels."""
-
-    fold: str
-    seed: int
-    clip: dict[str, float | None]
-    segment: dict[str, float | None]
-
-
-class RawCalibration(Content):
-    """Calibration error and log loss before temperature scaling."""
-
-    error: float
-    log_loss: float | None
-
-
-class LevelCalibration(RawCalibration):
-    """Calibration error and log loss of one level after temperature scaling, and before it (`raw`)."""
-
-    raw: RawCalibration
-
-
-class AtThreshold(Content):
-    """The share of known clips, and of clips of held-out classes, at or above the threshold."""
-
-    known_kept: Spread
-    unknown_passed: Spread
-
-
-class Unknown(Content):
-    """Open-set rejection: how well each score separates known clips from clips of held-out classes."""
-
-    classes: list[str]
-    clips: int
-    by: str
-    max_logit: dict[str, Spread]
-    at_threshold: AtThreshold | None = None
-    energy: dict[str, Spread]
-    max_prob: dict[str, Spread]
-    distance: dict[str, Spread] | None = None
-
-    def scores(self, method: str) -> dict[str, Spread]:
-        """AUROC and false positive rate of one method, as `evaluate.unknown` names it; empty where it was not used."""
-        return dict(getattr(self, method) or {})
-
-
-class ClassScores(Content):
-    """One class's figures over all test clips; `recall_ci95` is None for one recording.
-
-    A class that was never tested has no clips and no figures.
-    """
-
-    label: str
-    clips: int
-    recordings: int
-    precision: float | None = None
-    recall: float | None = None
-    f1: float | None = None
-    recall_ci95: tuple[float, float] | None = None
-
-
 class Summary(Content):
     """The figures of a run. Summaries of earlier versions lack the keys with a default.
 
@@ -204,15 +94,15 @@ class Summary(Content):
     protocol: str
     comparable: bool
     why_not_comparable: list[str]
-    caveats: list[str] = []
+    caveats: list[str] = Field([])
     clips: int
     segments: int
     recordings: int | None = None
     folds: list[FoldScores]
-    clip: Level
-    segment: Level
-    classes: list[ClassScores] = []
-    calibration: dict[LevelName, LevelCalibration] = {}
+    clip: LevelFigures
+    segment: LevelFigures
+    classes: list[ClassFigures] = Field([])
+    calibration: dict[LevelName, LevelCalibration] = Field({})
     unknown: Unknown | None = None
     seconds: Seconds | None = None
     segments_per_second: float | None = None
@@ -224,7 +114,12 @@ class Summary(Content):
         first, data = (re.sub(r"\W", "", text).casefold() for text in (self.recipe, self.data))
         return self.recipe if first.startswith(data) else f"{self.data}: {self.recipe}"
 
-    def level(self, name: LevelName) -> Level:
+    @property
+    def multilabel(self) -> bool:
+        """Whether clips may hold several classes, or none."""
+        return isinstance(self.clip, SetLevel)
+
+    def level(self, name: LevelName) -> LevelFigures:
         """The metrics of one level."""
         return self.clip if name == "clip" else self.segment
 
@@ -237,8 +132,8 @@ class DataFacts(Content):
     citation: str = ""
     clips: int
     listed: int = 0
-    missing: list[str] = []
-    notes: list[str] = []
+    missing: list[str] = Field([])
+    notes: list[str] = Field([])
     warnings: list[str]
     manifest: str
 
@@ -266,32 +161,43 @@ class Environment(Content):
 
     hubbub: str = ""
     python: str = ""
-    libraries: dict[str, str] = {}
+    libraries: dict[str, str] = Field({})
     machine: Machine = Machine()
     data: DataFacts
-    weights: dict[str, str] = {}
-    network: dict[str, str] = {}
+    weights: dict[str, str] = Field({})
+    network: dict[str, str] = Field({})
     protocol: str
     test_folds: list[str] = Field(min_length=1)
     why_not_comparable: list[str]
-    training_threads: list[Threads] = []
+    training_threads: list[Threads] = Field([])
     scored: Scored | None = None
 
 
+#: A temperature of all classes, or a temperature and an offset of each class.
+Scaling = Annotated[float, Field(gt=0)] | tuple[tuple[Annotated[float, Field(gt=0)], float], ...]
+
+
 class Confidence(BaseModel):
-    """The calibration of a cell's classifier."""
+    """The calibration of a cell's classifier. `clips` are the thresholds of clips with label sets."""
 
     model_config = ConfigDict(extra="forbid")
 
-    segment: float = Field(default=1, gt=0)
-    clip: float = Field(default=1, gt=0)
+    segment: Scaling = 1
+    clip: Scaling = 1
     threshold: float | None = None
     typicality_weight: float | None = None
     events: tuple[float, ...] | None = None
+    clips: tuple[float, ...] | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        found: dict[str, Any] = handler(self)
+        return {key: value for key, value in found.items() if key != "clips" or value is not None}
 
 
 class CellScores(Content):
-    """The metrics of a cell on one part, at both levels, and what validation chose."""
+    """The metrics of a cell on one part, at both levels, and what validation chose. Those of label sets are further
+    keys, such as `clip_macro_map`."""
 
     clip_accuracy: float | None = None
     clip_balanced_accuracy: float | None = None
@@ -307,7 +213,17 @@ class CellScores(Content):
     segment_log_loss: float | None = None
     clips: int
     segments: int = 0
-    choice: dict[str, Any] = {}
+    choice: dict[str, Any] = Field({})
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether clips may hold several classes, or none."""
+        return "clip_macro_map" in (self.model_extra or {})
+
+    def figure(self, level: LevelName, metric: str) -> float | None:
+        """The value of a metric at a level; None where it is not defined."""
+        value: float | None = getattr(self, f"{level}_{metric}")
+        return value
 
 
 class PredictSeconds(Content):
@@ -327,7 +243,7 @@ class CellResult(CellScores):
 
     confidence: Confidence = Confidence()
     trainable_parameters: int | None = None
-    threads: list[int] = []
+    threads: list[int] = Field([])
     test_opened: datetime | None = None
     seconds: Seconds | None = None
 

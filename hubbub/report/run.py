@@ -10,6 +10,7 @@ from hubbub.classifier.base import ClassifierError
 from hubbub.classifier.load import load
 from hubbub.report import run_folder
 from hubbub.report.caveats import tags
+from hubbub.report.headline import headline
 from hubbub.report.reading import ReportError
 from hubbub.report.results import Summary
 from hubbub.runtime.escape import escape_control
@@ -44,13 +45,14 @@ class Run:
 
     @cached_property
     def summary(self) -> Summary:
-        """The figures: `summary.clip.accuracy.mean`, `.ci95`, `summary.folds`, `summary.why_not_comparable`."""
+        """The figures: `summary.clip.accuracy.mean` (of label sets `.macro_map`), `.ci95`, `summary.folds`,
+        `summary.why_not_comparable`."""
         return run_folder.read_summary(self.folder)
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
         """All test predictions: `fold`, `seed`, `clip`, `level` (clip or segment), `group`, `label` (the truth),
-        `start` and `end` [s], and one column of probabilities a class."""
+        `start` and `end` [s], and one column of probabilities a class; of label sets also `labels` and `unknown`."""
         return run_folder.predictions(self.folder).reset_index(["fold", "seed"]).reset_index(drop=True)
 
     @cached_property
@@ -67,13 +69,14 @@ class Run:
         return run_folder.page_file(self.folder)
 
     def __repr__(self) -> str:
-        """Title, clip accuracy with its interval, and the tags of the caveats, one line each."""
-        accuracy, cells = self.summary.clip.accuracy, len(self.summary.folds)
-        interval = " to ".join(f"{end:.3f}" for end in accuracy.ci95) if accuracy.ci95 else "not known"
+        """Title, clip accuracy or macro mAP with its interval, and the tags of the caveats, one line each."""
+        (name, figure), cells = headline(self.summary), len(self.summary.folds)
+        mean = "not defined" if figure.mean is None else f"{figure.mean:.3f}"
+        interval = " to ".join(f"{end:.3f}" for end in figure.ci95) if figure.ci95 else "not known"
         tests = f"{self.summary.clips:,} clips, {cells} {'test' if cells == 1 else 'tests'}"
         lines = [
             f"Run {self.folder}: {self.summary.recipe}",
-            f"clip accuracy {accuracy.mean:.3f}, 95 % interval {interval}; {tests}",
+            f"clip {name} {mean}, 95 % interval {interval}; {tests}",
         ]
         if reasons := self.summary.why_not_comparable:
             lines.append("read first: " + tags(reasons))

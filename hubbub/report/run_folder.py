@@ -20,7 +20,7 @@ from hubbub.runtime import files
 from hubbub.runtime.names import name_problem, safe_name
 
 __all__ = [
-    *("DEFINING", "LEFTOVERS", "OF_ALL_CELLS", "SAMPLES", "SHARED"),
+    *("DEFINING", "LEFTOVERS", "OF_ALL_CELLS", "PREDICTIONS", "SAMPLES", "SHARED", "events_folder"),
     *("belongs_to_a_cell", "calibration_of", "cell_folder", "cells", "class_table_file", "classifier_folder"),
     *("damaged_summary", "finished_runs", "fold_names", "gallery_folder", "has_checkpoint", "is_begun"),
     *("is_checkpoint", "is_done"),
@@ -36,20 +36,20 @@ __all__ = [
 # Of a run.
 _PAGE = "report.html"
 _LEARNING_CURVE = "learning_curve.csv"
-#: Folders of a run: sample clips with explanations, and the training of the final classifier.
-GALLERY, _REFIT = "gradcam", "refit"
+#: Folders of a run: sample clips with explanations, how well events were found, the training of the final classifier.
+GALLERY, EVENTS, _REFIT = "gradcam", "events", "refit"
 #: The list of what the gallery shows; it marks the gallery whole.
 SAMPLES = "samples.json"
 # Of a cell. The test result is written last and marks the cell done.
 _TEST, _VALIDATION, _THROUGHPUT = "metrics_test.json", "metrics_val.json", "metrics_throughput.json"
-_PREDICTIONS, _UNKNOWN, _HISTORY = "predictions.parquet", "predictions_unknown.parquet", "history.csv"
+PREDICTIONS, _UNKNOWN, _HISTORY = "predictions.parquet", "predictions_unknown.parquet", "history.csv"
 #: The folder that `train` writes checkpoints to.
 _CHECKPOINTS = "checkpoints"
 
 #: Files that define a run. All machines that work on it need them.
 DEFINING = (RECIPE, ENVIRONMENT)
 #: Folders of a run that depend on all its cells. They are removed before a cell is run again.
-OF_ALL_CELLS = (GALLERY, SAVED_IN, _REFIT)
+OF_ALL_CELLS = (GALLERY, EVENTS, SAVED_IN, _REFIT)
 #: A file by which machines of a cluster see that they share the run folder.
 SHARED = ".shared"
 #: What an interrupted start may leave in a folder that is no run yet.
@@ -162,7 +162,7 @@ def missing_file(folder: Path) -> str | None:
 
 def missing_predictions(folder: Path) -> Path | None:
     """The first cell's predictions file that is missing."""
-    found = (place / _PREDICTIONS for _, _, place in cells(folder))
+    found = (place / PREDICTIONS for _, _, place in cells(folder))
     return next((path for path in found if not path.is_file()), None)
 
 
@@ -194,6 +194,11 @@ def refit_folder(folder: Path) -> Path:
 def gallery_folder(folder: Path) -> Path:
     """The sample clips of a run."""
     return folder / GALLERY
+
+
+def events_folder(folder: Path) -> Path:
+    """The folder that says how well a run found events."""
+    return folder / EVENTS
 
 
 def read_recipe(folder: Path) -> Recipe:
@@ -299,7 +304,7 @@ def write_throughput(place: Path, throughput: Throughput) -> None:
 
 def read_predictions(place: Path) -> pd.DataFrame:
     """The test predictions of a cell. Raises `ReportError`."""
-    return read_table(place / _PREDICTIONS, _FACTS)
+    return read_table(place / PREDICTIONS, _FACTS)
 
 
 def read_unknown_predictions(place: Path) -> pd.DataFrame | None:
@@ -309,7 +314,7 @@ def read_unknown_predictions(place: Path) -> pd.DataFrame | None:
 
 def write_predictions(place: Path, table: pd.DataFrame, *, unknown: bool = False) -> None:
     """Writes a cell's predictions of its test clips or, with `unknown`, of those of held-out classes."""
-    with files.whole_file(place / (_UNKNOWN if unknown else _PREDICTIONS)) as temporary:
+    with files.whole_file(place / (_UNKNOWN if unknown else PREDICTIONS)) as temporary:
         table.to_parquet(temporary, index=False)
 
 

@@ -6,39 +6,50 @@ stopped.
 
 import math
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from hubbub.classifier import pooling
-from hubbub.classifier.calibration import DISTANCE, UNKNOWN, Confidence, familiarity, pool_familiarity
-from hubbub.classifier.calibration import Unknown as Method
-from hubbub.config.recipe import Recipe
 from hubbub.errors import count
 from hubbub.metrics import classification
+from hubbub.metrics import multilabel_intervals as of_sets
 from hubbub.metrics.intervals import METHOD, share_interval
 from hubbub.metrics.intervals import intervals as intervals_of
+from hubbub.metrics.thresholds import FALLBACK
 from hubbub.report import run_folder
-from hubbub.report.caveats import few_recordings, more_recordings, seeds_agree
+from hubbub.report.caveats import few_recordings, left_out, more_recordings, seeds_agree
 from hubbub.report.costs import run_seconds
-from hubbub.report.results import (
+from hubbub.report.headline import NAMES, headline_metric, metric_names
+from hubbub.report.level_results import (
     LEVELS,
     ClassScores,
-    Environment,
     Figure,
     FoldScores,
     Level,
     LevelCalibration,
+    LevelFigures,
     LevelName,
     RawCalibration,
-    Summary,
-    Threads,
-    Unknown,
+    SetClassScores,
+    SetLevel,
 )
+from hubbub.report.open_set import open_set_figures
+from hubbub.report.predicted import (
+    Scores,
+    Targets,
+    Thresholds,
+    as_arrays,
+    cell_thresholds,
+    figures_of,
+    has_label_sets,
+    row_thresholds,
+    uncalibrated,
+)
+from hubbub.report.results import Environment, Summary, Threads
+from hubbub.report.set_summary import classes_left_out, presence_error, set_class_scores, set_intervals
 
 __all__ = [
     "NAMES",
@@ -57,44 +68,18 @@ __all__ = [
     "weakest",
 ]
 
-Scores = npt.NDArray[np.float32]
-Targets = npt.NDArray[np.int64]
 Value = TypeVar("Value")
 #: The metrics that need no probabilities.
-OF_DECISIONS = ("accuracy", "balanced_accuracy", "macro_f1")
+OF_DECISIONS = (
+    *("accuracy", "balanced_accuracy", "macro_f1"),
+    *("macro_precision", "macro_recall", "micro_f1", "micro_precision", "micro_recall"),
+)
 #: Figures that differ by less are the same: sums of floats, added in another order.
 ROUNDING = 1e-9
 #: The methods of stored intervals, for people.
 INTERVALS = {METHOD: "exact binomial", "mid-p": "exact binomial", None: "bootstrap"}
-NAMES = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "macro_f1": "macro-F1",
-    "top3": "top-3 accuracy",
-    "roc_auc": "ROC AUC",
-    "log_loss": "log loss",
-}
-
-
-def as_arrays(predicted: pd.DataFrame) -> tuple[Targets, Scores, tuple[str, ...]]:
-    """Targets, scores and labels of a predictions table: the classes are the columns after `end`."""
-    labels = tuple(predicted.columns[list(predicted.columns).index("end") + 1 :])
-    targets = pd.Categorical(predicted["label"], categories=list(labels)).codes.astype(np.int64)
-    return targets, predicted[list(labels)].to_numpy(), labels
-
-
-def uncalibrated(folder: Path, predicted: pd.DataFrame) -> pd.DataFrame:
-    """The predictions of a run before temperature scaling."""
-    _, scores, labels = as_arrays(predicted)
-    scores = scores.copy()
-    folds, seeds = (predicted.index.get_level_values(key) for key in ("fold", "seed"))
-    for fold, seed, place in run_folder.cells(folder):
-        calibration = run_folder.calibration_of(place)
-        for level in LEVELS:
-            rows = (folds == fold) & (seeds == seed) & (predicted["level"] == level).to_numpy()
-            scores[rows] = pooling.apply_temperature(scores[rows], 1 / getattr(calibration, level))
-    facts = predicted.drop(columns=list(labels))
-    return facts.join(pd.DataFrame(scores, columns=list(labels), index=predicted.index))
+#: The methods of the intervals that are computed here, of one label and of label sets.
+_METHODS = (METHOD, of_sets.METHOD)
 
 
 def summarise(folder: Path) -> Summary:
@@ -115,13 +100,14 @@ def verify(folder: Path) -> list[str]:
 
 def has_other_intervals(summary: Summary) -> bool:
     """Whether a summary has intervals of another method than this version's."""
-    figures = (summary.level(level).figure(metric) for level in LEVELS for metric in NAMES)
-    return any(figure.ci95 is not None and figure.interval != METHOD for figure in figures)
+    metrics = metric_names(summary.multilabel)
+    figures = (summary.level(level).figure(metric) for level in LEVELS for metric in metrics)
+    return any(figure.ci95 is not None and figure.interval not in _METHODS for figure in figures)
 
 
 def _differences(name: str, written: Any, found: Any) -> Iterator[str]:
     if isinstance(written, dict) and isinstance(found, dict):
-        skipped = {"ci95", "interval"} if written.get("ci95") and written.get("interval") != METHOD else set()
+        skipped = {"ci95", "interval"} if written.get("ci95") and written.get("interval") not in _METHODS else set()
         if written.get("sd_seeds") == 0 and found.get("sd_seeds") is None:
             skipped.add("sd_seeds")  # seeds that gave the same predictions, in the file of an earlier version
         for key in (key for key in written if key not in skipped):
@@ -140,17 +126,18 @@ def _summary(folder: Path) -> Summary:
     recipe = run_folder.read_recipe(folder)
     environment = run_folder.read_environment(folder)
     predicted = run_folder.predictions(folder)
-    entries = []
+    entries, at = [], {level: cell_thresholds(folder, level) for level in LEVELS}
     by_cell = predicted.groupby(level=["fold", "seed"], sort=False)
     for (fold, seed, _), (_, own) in zip(run_folder.cells(folder), by_cell, strict=True):
-        clip, segment = (evaluate(own[own["level"] == level], environment) for level in LEVELS)
+        clip, segment = (evaluate(own[own["level"] == level], environment, at[level]) for level in LEVELS)
         entries.append(FoldScores(fold=fold, seed=seed, clip=clip, segment=segment))
     reasons = environment.why_not_comparable + _mixed_threads(run_folder.threads(folder))
     clips, segments = (int((predicted["level"] == level).sum()) // len(recipe.train.seeds) for level in LEVELS)
     clip_figures, segment_figures = (
-        level_figures(predicted[predicted["level"] == level], environment) for level in LEVELS
+        level_figures(predicted[predicted["level"] == level], environment, at[level]) for level in LEVELS
     )
-    classes, recordings = class_scores(predicted[predicted["level"] == "clip"]), predicted["group"].nunique()
+    of_clips = predicted[predicted["level"] == "clip"]
+    classes, recordings = class_scores(of_clips, at["clip"]), predicted["group"].nunique()
     several = recipe.protocol.kind != "time"  # else each stretch of the one recording has a group of its own
     few = few_recordings({one.label: one.recordings for one in classes if one.clips}, recordings) if several else None
     return Summary(
@@ -159,7 +146,7 @@ def _summary(folder: Path) -> Summary:
         protocol=environment.protocol,
         comparable=not reasons,
         why_not_comparable=reasons,
-        caveats=[line for line in (few, seeds_agree(predicted)) if line],
+        caveats=[line for line in (few, seeds_agree(predicted), _left_out(of_clips)) if line],
         clips=clips,
         segments=segments,
         recordings=recordings,
@@ -167,7 +154,7 @@ def _summary(folder: Path) -> Summary:
         clip=clip_figures,
         segment=segment_figures,
         classes=classes,
-        unknown=_unknown(folder, recipe),
+        unknown=open_set_figures(folder, recipe),
         **_measured(folder, predicted, environment),
         more_recordings=more_recordings(run_folder.read_learning_curve(folder)) if several else None,
     )
@@ -187,9 +174,19 @@ def _measured(folder: Path, predicted: pd.DataFrame, environment: Environment) -
     }
 
 
-def evaluate(predicted: pd.DataFrame, environment: Environment) -> dict[str, float | None]:
-    """All metrics of rows of a predictions table; None for those that labels alone do not give."""
-    return _known(classification.evaluate(*as_arrays(predicted)[:2]), environment)
+def evaluate(
+    predicted: pd.DataFrame, environment: Environment, thresholds: Thresholds = MappingProxyType({})
+) -> dict[str, float | None]:
+    """All metrics of rows of a predictions table; None for those that labels alone do not give.
+
+    `thresholds` are for label sets; with any, the rows have the index levels `fold` and `seed`.
+    """
+    at = row_thresholds(predicted, thresholds) if has_label_sets(predicted) else FALLBACK
+    return _known(figures_of(*as_arrays(predicted)[:2], at), environment)
+
+
+def _left_out(clips: pd.DataFrame) -> str | None:
+    return left_out(classes_left_out(clips)) if has_label_sets(clips) else None
 
 
 def _known(values: Mapping[str, Value], environment: Environment) -> dict[str, Value | None]:
@@ -207,26 +204,38 @@ def _mixed_threads(trained: list[Threads]) -> list[str]:
     return [f"MIXED THREADS: trained with {numbers} processor threads; a cell's figures depend on their number"]
 
 
-def level_figures(rows: pd.DataFrame, environment: Environment) -> Level:
-    """All metrics over folds and seeds, from predictions of one level with the index levels `fold` and `seed`."""
-    targets, scores, _ = as_arrays(rows)
+def level_figures(
+    rows: pd.DataFrame, environment: Environment, thresholds: Thresholds = MappingProxyType({})
+) -> LevelFigures:
+    """All metrics over folds and seeds, from predictions of one level with the index levels `fold` and `seed`.
+
+    Of label sets, the figures of clips have intervals; those of segments have none.
+    """
     cells = [
-        {"fold": fold, "seed": seed, **evaluate(own, environment)}
+        {"fold": fold, "seed": seed, **evaluate(own, environment, thresholds)}
         for (fold, seed), own in rows.groupby(level=["fold", "seed"], sort=False)
     ]
-    pooled = [evaluate(own, environment) for _, own in rows.groupby(level="seed", sort=False)]
-    intervals = _known(intervals_of(targets, scores, rows["group"]), environment)
+    pooled = [evaluate(own, environment, thresholds) for _, own in rows.groupby(level="seed", sort=False)]
+    sets, found = has_label_sets(rows), dict[str, tuple[float, float] | None]()
+    if not sets:
+        targets, scores, _ = as_arrays(rows)
+        found = intervals_of(targets, scores, rows["group"])
+    elif (rows["level"] == "clip").all():
+        found = set_intervals(rows, thresholds)
+    intervals = _known({name: found.get(name) for name in metric_names(sets)}, environment)
     figures = classification.aggregate(cells, pooled, intervals, alike=seeds_agree(rows) is not None)
     for figure in figures.values():
-        figure["interval"] = METHOD if figure["ci95"] else None
-    return Level.model_validate(figures)
+        figure["interval"] = _METHODS[sets] if figure["ci95"] else None
+    return SetLevel.model_validate(figures) if sets else Level.model_validate(figures)
 
 
-def class_scores(clips: pd.DataFrame) -> list[ClassScores]:
+def class_scores(clips: pd.DataFrame, thresholds: Thresholds = MappingProxyType({})) -> Sequence[ClassScores]:
     """Each class's figures over the clip predictions of all cells, in the order of the classes."""
+    if has_label_sets(clips):
+        return set_class_scores(clips, thresholds)
     targets, scores, labels = as_arrays(clips)
     table, groups = classification.per_class(targets, scores), clips["group"].to_numpy()
-    right, found = scores.argmax(axis=1) == targets, []
+    right, found = scores.argmax(axis=1) == targets, list[ClassScores]()
     for k, label in enumerate(labels):
         own = targets == k
         if not own.any():
@@ -258,48 +267,12 @@ def _calibration(predicted: pd.DataFrame, raw: pd.DataFrame) -> dict[LevelName, 
 
 
 def _calibration_error(predicted: pd.DataFrame, level: LevelName) -> tuple[float, float | None]:
-    targets, scores, _ = as_arrays(predicted[predicted["level"] == level])
+    rows = predicted[predicted["level"] == level]
+    if has_label_sets(rows):
+        return presence_error(rows)
+    targets, scores, _ = as_arrays(rows)
     error = classification.calibration(targets, scores).error
     return error, classification.evaluate(targets, scores)["log_loss"]
-
-
-def _unknown(folder: Path, recipe: Recipe) -> Unknown | None:
-    """Open-set rejection: mean and sd over folds, seeds averaged first; None where no class is held out."""
-    folds, rows, clips = [], [], set[str]()
-    for fold, _, place in run_folder.cells(folder):
-        held_out = run_folder.read_unknown_predictions(place)
-        if held_out is None:
-            continue
-        confidence, own = run_folder.calibration_of(place), run_folder.read_predictions(place)
-        threshold, scaled = confidence.threshold, confidence.typicality_weight is not None
-        figures: dict[tuple[str, str], float] = {}
-        for method in (*UNKNOWN, DISTANCE) if scaled else UNKNOWN:
-            known, unknown = (_clip_familiarity(table, method, confidence) for table in (own, held_out))
-            figures |= {(method, name): value for name, value in classification.detection(known, unknown).items()}
-            if method == recipe.evaluate.unknown and threshold is not None:
-                figures["at_threshold", "known_kept"] = float((known >= threshold).mean())
-                figures["at_threshold", "unknown_passed"] = float((unknown >= threshold).mean())
-        folds.append(fold)
-        rows.append(figures)
-        clips |= set(held_out["clip"])
-    if not rows:
-        return None
-    by_fold = pd.DataFrame(rows, index=folds).groupby(level=0, sort=False).mean()
-    found: dict[str, Any] = {"classes": recipe.data.held_out, "clips": len(clips), "by": recipe.evaluate.unknown}
-    for group, name in rows[0]:
-        values = by_fold[group, name]
-        sd = float(values.std(ddof=1)) if len(values) > 1 else None
-        found.setdefault(group, {})[name] = {"mean": float(values.mean()), "sd": sd}
-    return Unknown.model_validate(found)
-
-
-def _clip_familiarity(predicted: pd.DataFrame, method: Method, confidence: Confidence) -> npt.NDArray[np.float64]:
-    """Each clip's familiarity."""
-    segments = predicted[predicted["level"] == "segment"]
-    typicality = segments["typicality"].to_numpy() if method == DISTANCE else None
-    each = familiarity(as_arrays(segments)[1], method, typicality, confidence.typicality_weight)
-    counts = segments.groupby("clip", sort=False).size().to_numpy()  # those of a clip stand together
-    return pool_familiarity(each, np.cumsum(counts) - counts, method)
 
 
 def describe_interval(figure: Figure, recordings: int | None) -> str:
@@ -312,7 +285,16 @@ def describe_interval(figure: Figure, recordings: int | None) -> str:
 
 
 def weakest(summary: Summary, most: int = 2) -> str:
-    """The classes with the lowest F1, with recall and recordings; "" where all decisions were right."""
+    """The classes with the lowest F1, with recall and recordings, or of label sets those with the lowest average
+    precision; "" where all decisions were right."""
+    sets = [one for one in summary.classes if isinstance(one, SetClassScores) and one.average_precision is not None]
+    if sets:
+        return ", ".join(
+            f"{one.label} (average precision {one.average_precision:.3f}, F1 {one.f1:.3f}, "
+            f"{count(one.recordings, 'recording')})"
+            for one in sorted(sets, key=lambda one: one.average_precision or 0)[:most]
+            if (one.average_precision or 0) < 1
+        )
     tested = [one for one in summary.classes if one.f1 is not None and one.recall is not None and one.f1 < 1]
     return ", ".join(
         f"{one.label} (F1 {one.f1:.3f}, recall {one.recall:.3f}, {count(one.recordings, 'recording')})"
@@ -322,13 +304,14 @@ def weakest(summary: Summary, most: int = 2) -> str:
 
 def fold_table(summary: Summary) -> pd.DataFrame:
     """Fold, seed, and the main figures at both levels, one row a cell."""
+    metric, name = headline_metric(summary.multilabel)
     return pd.DataFrame(
         {
             "test fold": entry.fold,
             "seed": entry.seed,
-            "clip accuracy": entry.clip["accuracy"],
+            f"clip {name}": entry.clip[metric],
             "clip macro-F1": entry.clip["macro_f1"],
-            "segment accuracy": entry.segment["accuracy"],
+            f"segment {name}": entry.segment[metric],
             "segment macro-F1": entry.segment["macro_f1"],
         }
         for entry in summary.folds

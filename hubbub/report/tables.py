@@ -11,11 +11,12 @@ import numpy.typing as npt
 
 from hubbub.metrics import classification
 from hubbub.report import run_folder
-from hubbub.report.results import ClassScores, Environment, Spread, Summary
-from hubbub.report.summary import Scores, Targets, fold_table
+from hubbub.report.level_results import ClassScores, Spread
+from hubbub.report.predicted import Predicted, Scores, Targets
+from hubbub.report.results import Environment, Summary
+from hubbub.report.summary import fold_table
 
 __all__ = [
-    "Predicted",
     "Table",
     "cell_table",
     "class_table",
@@ -27,7 +28,6 @@ __all__ = [
     "unknown_table",
 ]
 
-Predicted = tuple[Targets, Scores, tuple[str, ...]]
 CONFUSIONS = 20
 UNKNOWN_NAMES = {
     "max_logit": "largest logit",
@@ -61,8 +61,11 @@ def cell_table(folder: Path, summary: Summary) -> Table:
         chosen = describe_choice(result.choice)
         opened = result.test_opened.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
         calibration = result.confidence
-        if calibration.threshold is not None:  # there was a validation part
-            chosen += f"; temperature {calibration.clip:.2f} (clips), {calibration.segment:.2f} (segments)"
+        of_clips, of_segments = calibration.clip, calibration.segment
+        if isinstance(of_clips, tuple) or isinstance(of_segments, tuple):
+            chosen += "; every class scaled and given its threshold"
+        elif calibration.threshold is not None:  # there was a validation part
+            chosen += f"; temperature {of_clips:.2f} (clips), {of_segments:.2f} (segments)"
         rows.append((*texts, f"{result.clips:,}", chosen, opened))
     words = (len(heads) - 2, len(heads) - 1)
     return Table("Every test fold and seed", heads[: len(rows[0])], rows, words)

@@ -18,6 +18,11 @@ class Error(BaseModel):
 
 #: Of the field `warnings`.
 WARNINGS = "What may spoil the answer for this recording; only if there is something."
+#: Of the field `present`.
+PRESENT = (
+    "The classes that it holds and their scores, the likeliest first; only if the model can find several at once, or "
+    "none."
+)
 
 
 class Segment(BaseModel):
@@ -27,6 +32,7 @@ class Segment(BaseModel):
     end: float
     label: str
     score: float
+    present: dict[str, float] | None = Field(None, description=PRESENT)
 
 
 class ClassifyResponse(BaseModel):
@@ -38,6 +44,7 @@ class ClassifyResponse(BaseModel):
     seconds: float
     label: str = Field(description="The class with the highest score.")
     score: float
+    present: dict[str, float] | None = Field(None, description=PRESENT)
     known: bool | None = Field(
         None, description="False: probably none of the classes. Missing if the model cannot tell."
     )

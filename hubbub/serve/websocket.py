@@ -105,13 +105,8 @@ class Session:
         if not len(segments):
             return []
         scores, events = self._scorer.add(self._model.outputs(segments), segments, spans)
-        messages = [self._segment(start, end, row) for (start, end), row in zip(spans.tolist(), scores, strict=True)]
+        messages = list(map(_segment, self._scorer.segment_predictions(spans, scores)))
         return messages + [_event(one) for one in events]
-
-    def _segment(self, start: float, end: float, row: npt.NDArray[np.float32]) -> Message:
-        segment = Prediction.of_segment(self._model.labels, start, end, row)
-        fields = {"start": start, "end": end, "label": segment.label, "score": segment.score, "scores": segment.scores}
-        return {"type": "segment", **fields}
 
 
 class Streams:
@@ -241,6 +236,13 @@ class _Connection:
         if stopping in done:
             return None
         raise RefusedError(408, f"nothing came for {self._stall_s:g} s. Send silence as zeros.")
+
+
+def _segment(segment: Prediction) -> Message:
+    start, end = segment.spans[0].tolist()
+    fields = {"start": start, "end": end, "label": segment.label, "score": segment.score, "scores": segment.scores}
+    present = {} if segment.present is None else {"present": segment.present}
+    return {"type": "segment", **fields, **present}
 
 
 def _event(event: Event) -> Message:

@@ -7,9 +7,16 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from hubbub.classifier.base import Classifier
 from hubbub.data.cache import Segments, rows_of
+from hubbub.data.clips import Clips
+from hubbub.data.inputs import Inputs
+from hubbub.data.timed_labels import segment_targets
 
-__all__ = ["ClipTargets", "SegmentTargets", "Targets", "of_clips", "of_embeddings"]
+__all__ = ["SOMEWHERE", "ClipTargets", "SegmentTargets", "Targets", "of_clips", "of_embeddings", "targets_of"]
+
+#: The target of a frame of a clip that holds the class, it is not known where.
+SOMEWHERE = 2
 
 Rows = npt.NDArray[np.intp]
 Spans = npt.NDArray[np.float64]
@@ -37,6 +44,25 @@ class SegmentTargets:
 
 #: What a fit gets: the targets of clips, which all their segments share, or timed ones.
 Targets = ClipTargets | SegmentTargets
+
+
+def targets_of(clips: Clips, inputs: Inputs, model: Classifier) -> Targets:
+    """The targets of clips, whose segments share them; or, where labels are timed, those of segments by their place.
+    Of a frame-wise network those of a segment are those of its frames, one after another, `[S, F * K]`."""
+    if clips.timed is None and model.frames == 1:
+        return clips.targets()
+    overlap = model.recipe.data.overlap
+
+    def of(clip: int, spans: Spans) -> ClipTargets:
+        times, inside = model.frame_spans(spans)
+        found = segment_targets(clips, clip, times, overlap)
+        if model.frames > 1:
+            found[~inside] = -1
+            if clips.timed is None:
+                found[found > 0] = SOMEWHERE
+        return found.reshape(len(spans), -1)
+
+    return SegmentTargets(clips.targets(), of, lambda clip: inputs.spans(clip, model))
 
 
 def of_clips(targets: Targets) -> ClipTargets:

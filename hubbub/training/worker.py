@@ -16,7 +16,7 @@ from hubbub.data.open import open_clips
 from hubbub.runtime import distributed
 from hubbub.training import fit
 from hubbub.training.fit import FitRequest
-from hubbub.training.targets import Targets
+from hubbub.training.targets import Targets, targets_of
 
 __all__ = ["run_worker"]
 
@@ -40,7 +40,8 @@ def _load_data(recipe: Recipe, loaded: _Data | None) -> _Data:
     if loaded and loaded.recipe == recipe:
         return loaded
     clips = hold_out(open_clips(recipe), recipe.data.held_out)
-    return _Data(recipe, arrays.load_inputs(clips, recipe), clips.targets())
+    inputs = arrays.load_inputs(clips, recipe)
+    return _Data(recipe, inputs, targets_of(clips, inputs, TorchClassifier(recipe, clips.labels)))
 
 
 def _data_key(data: _Data) -> str:

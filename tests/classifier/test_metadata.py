@@ -5,6 +5,7 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +73,45 @@ def test_a_value_of_another_kind_is_refused_or_does_no_harm(way: tuple[Any, ...]
             continue
         assert len(set(said.labels)) == len(said.labels) > 0 and all(one.strip() for one in said.labels)
         assert said.activation in ("softmax", "sigmoid")
-        numbers = [said.confidence.segment, said.confidence.clip, said.confidence.threshold or 0]
+        numbers: list[Any] = [said.confidence.segment, said.confidence.clip, said.confidence.threshold or 0]
         assert all(type(one) in (int, float) and math.isfinite(one) for one in numbers) and min(numbers[:2]) > 0
+
+
+PAIRS = [[1.5, 0.0], [0.5, -2]]
+
+
+@pytest.mark.parametrize(
+    ("confidence", "fits"),
+    [
+        ({"segment": PAIRS, "clip": PAIRS, "clips": [0.5, 1]}, True),
+        ({"segment": 1, "clip": 1.0}, True),
+        ({"segment": PAIRS[:1]}, False),
+        ({"clip": [*PAIRS, [1, 1]]}, False),
+        ({"clip": [[0, 0], [1, 1]]}, False),
+        ({"clip": [[1], [1]]}, False),
+        ({"clip": [[1, None], [1, 1]]}, False),
+        ({"clip": [1.0, 1.0]}, False),
+        ({"clip": []}, False),
+        ({"clips": [0.5]}, False),
+        ({"clips": [0.5, 2]}, False),
+        ({"clips": 0.5}, False),
+    ],
+    ids=str,
+)
+def test_label_sets_are_calibrated_class_by_class(confidence: dict[str, Any], fits: bool) -> None:
+    content = CARD | {"activation": "sigmoid", "confidence": confidence}
+    if fits:
+        said = read_metadata(parse_json(json.dumps(content), "x", 2), "x").confidence
+        assert json.loads(json.dumps(asdict(said))) == json.loads(json.dumps(asdict(Confidence()))) | confidence
+        return
+    with pytest.raises(ClassifierError, match="x is not whole"):
+        read_metadata(parse_json(json.dumps(content), "x", 2), "x")
+
+
+def test_classes_that_exclude_each_other_are_not_calibrated_one_by_one() -> None:
+    content = CARD | {"confidence": {"segment": PAIRS}}
+    with pytest.raises(ClassifierError, match="classes exclude each other"):
+        read_metadata(parse_json(json.dumps(content), "x", 2), "x")
 
 
 @pytest.mark.parametrize("name", CARD)

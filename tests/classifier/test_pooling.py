@@ -30,7 +30,7 @@ def sigmoid(row: Array) -> Array:
 
 
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
-@pytest.mark.parametrize("how", ["mean_prob", "mean_logit", "max"])
+@pytest.mark.parametrize("how", ["mean_prob", "mean_logit", "max", "linear_softmax"])
 def test_pooling_equals_a_loop_over_clips(how: Pooling, activation: pooling.Activation) -> None:
     activate = softmax if activation == "softmax" else sigmoid
     expected = []
@@ -40,6 +40,10 @@ def test_pooling_equals_a_loop_over_clips(how: Pooling, activation: pooling.Acti
             scores = sum(activate(row) for row in clip) / size
         elif how == "mean_logit":
             scores = activate(sum(clip) / size)
+        elif how == "linear_softmax":
+            each = np.array([activate(row) for row in clip])
+            scores = np.array([np.average(column, weights=column) for column in each.T])
+            scores = scores / scores.sum() if activation == "softmax" else scores
         else:
             scores = np.array([max(column) for column in np.array([activate(row) for row in clip]).T])
             scores = scores / scores.sum() if activation == "softmax" else scores
@@ -54,7 +58,7 @@ def test_pooling_equals_a_loop_over_clips(how: Pooling, activation: pooling.Acti
     np.testing.assert_allclose(pooling.pool(logits()[5:6], [0], how, activation)[0], pooled[2], atol=1e-6)
 
 
-@pytest.mark.parametrize("how", ["mean_prob", "mean_logit", "max"])
+@pytest.mark.parametrize("how", ["mean_prob", "mean_logit", "max", "linear_softmax"])
 def test_pooling_does_not_mind_the_order_of_segments_or_clips(how: Pooling) -> None:
     pooled = pooling.pool(logits(), OFFSETS, how)
     clips = [logits()[a : a + n] for a, n in zip(OFFSETS, SIZES, strict=True)]

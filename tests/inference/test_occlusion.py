@@ -23,6 +23,7 @@ class BandClassifier:
     low_hz: float = 1_000
     high_hz: float = 2_000
     labels: tuple[str, ...] = ("quiet", "loud")
+    frames: int = 1
 
     def cut(self, wave: np.ndarray) -> np.ndarray:
         return windows.cut(wave, self.length, self.hop, self.pad)

@@ -17,6 +17,7 @@ DECIDING = [
     ("evaluate.pooling=max",),
     ("network.mode=head", "evaluate.shifts=[0.3]", "evaluate.pooling=mean_logit"),
     ("evaluate.shifts=[0.3]", "evaluate.pooling=max"),
+    ("evaluate.shifts=[0.3]", "evaluate.pooling=linear_softmax"),
     ("head.name=logreg", "head.pool=mean+max", 'windows.levels=["recorded","rms"]'),
     ("head.name=mlp", "head.pool=mean", "head.compress=true"),
     ("head.name=mlp", "head.pool=segment", "evaluate.pooling=mean_logit"),
@@ -102,3 +103,41 @@ def test_digital_silence_has_no_events_with_and_without_a_threshold(
     found, _ = events_of(model, np.concatenate([noise(RATE), silence, noise(RATE)]))
     assert found
     assert not [e for e in found if e.start < 1.2 and e.end > 1.8]
+
+
+def sets_classifier(*settings: str) -> TorchClassifier:
+    """A classifier of label sets, whose thresholds lie among its scores."""
+    model = small_classifier(*TINY, "data.multilabel=true", *settings)
+    scores = model.predict_proba(model.outputs(model.cut(noise(4 * RATE))), [0])[0]
+    model.confidence = Confidence(events=tuple(np.median(scores, axis=0).tolist()), clips=(0.99, 1e-6, 1e-6))
+    return model
+
+
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_a_recording_of_label_sets_holds_the_classes_that_reach_their_threshold(size: int) -> None:
+    model, wave = sets_classifier(), noise(4 * RATE)
+    segments, spans = model.cut(wave), model.spans(len(wave))
+    outputs = model.outputs(segments)
+    by_segment, by_clip = model.predict_proba(outputs, [0])
+    scorer = Scorer(model, top=1)
+    for at in range(0, len(outputs), size):
+        scorer.add(outputs[at : at + size], segments[at : at + size], spans[at : at + size])
+    for found in (scorer.prediction(4.0), model.classify(wave, RATE)):
+        assert found.present is not None and found.held is not None
+        assert set(found.present) == {"rain", "siren"}
+        assert list(found.present.values()) == sorted(found.present.values(), reverse=True)
+        assert found.present["rain"] == pytest.approx(by_clip[0, 1], abs=1e-6)
+        held = [{event.label for event in own} for own in found.held_by_segment()]
+        reached = by_segment >= np.float32(model.confidence.events)
+        assert held == [{model.labels[k] for k in np.flatnonzero(row)} for row in reached]
+        assert any(len(one) != 1 for one in held)  # several, or none
+    each = list(scorer.segment_predictions(spans, by_segment))
+    assert [set(one.present or ()) for one in each] == held
+    assert [tuple(one.spans[0]) for one in each] == [tuple(span) for span in spans]
+
+
+def test_a_classifier_of_one_label_says_nothing_about_several() -> None:
+    found = small_classifier(*TINY).classify(noise(RATE), RATE)
+    assert found.present is None and found.held is None
+    assert "present" not in found.to_dict()
+    assert list(map(len, found.held_by_segment())) == [3] * len(found.spans)

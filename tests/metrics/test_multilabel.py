@@ -297,3 +297,13 @@ def test_thresholds_that_do_not_fit_are_refused() -> None:
             multilabel.rates_at(targets, scores, thresholds)
     with pytest.raises(MetricsError, match="1 points are no curve"):
         multilabel.precision_recall_curves(targets, scores, points=1)
+
+
+def test_thresholds_of_each_clip_are_those_of_several_classifiers() -> None:
+    rng = np.random.default_rng(4)
+    targets, scores = rng.random((30, 3)) < 0.4, rng.random((30, 3))
+    each = np.where(np.arange(30)[:, None] < 10, [0.2, 0.5, 0.8], [0.6, 0.4, 0.1])
+    found = multilabel.rates_at(targets, scores, each)
+    parts = [multilabel.rates_at(targets[rows], scores[rows], each[rows][0]) for rows in (slice(10), slice(10, 30))]
+    for counts in ("hits", "false", "missed"):
+        assert np.array_equal(getattr(found, counts), sum(getattr(part, counts) for part in parts))

@@ -30,10 +30,12 @@ export class Lanes {
     place.addEventListener("keydown", event => this.move(event));
   }
 
-  /** Show the segments between `start` and `end` [s]; they can be clicked if `choosable`. */
-  show(segments, start, end, choosable = true) {
-    this.segments = segments;
-    this.stretches = stretches(segments);
+  /** Show the segments between `start` and `end` [s]; they can be clicked if `choosable`. A segment that may hold several
+   * classes, or none, has a button for each that it holds. */
+  show(given, start, end, choosable = true) {
+    const times = stretches(given), parts = given.map(held);
+    const segments = this.segments = parts.flat();
+    this.stretches = parts.flatMap((own, i) => own.map(() => times[i]));
     const names = lanes(segments), strips = new Map();
     this.place.replaceChildren(...names.map(name => {
       const row = make("div", "row lane"), strip = make("div", "strip");
@@ -57,11 +59,11 @@ export class Lanes {
     this.tick(start, end);
   }
 
-  /** Mark the segment at a time and return its number; -1 if there is none. */
+  /** Mark the segments at a time and return them. */
   follow(time) {
-    const number = this.stretches.findIndex(({ from, to }) => from <= time && time < to);
-    this.buttons.forEach((button, i) => button.classList.toggle("now", i === number));
-    return number;
+    const now = this.stretches.map(({ from, to }) => from <= time && time < to);
+    this.buttons.forEach((button, i) => button.classList.toggle("now", now[i]));
+    return this.segments.filter((_, i) => now[i]);
   }
 
   mark(number) {
@@ -89,6 +91,12 @@ export class Lanes {
       return mark;
     }));
   }
+}
+
+/** A segment, or one for each class that it holds. */
+function held(segment) {
+  if (!segment.present) return [segment];
+  return Object.entries(segment.present).map(([label, score]) => ({ ...segment, label, score }));
 }
 
 /** The classes with a lane, in the order of their first segment: those with the largest sums of scores. */

@@ -7,6 +7,7 @@ import { request, setToken, Trouble } from "./server.js";
 import { decode, wav } from "./sound.js";
 
 const BARS = 5;
+const NONE = "none of the classes";
 const $ = id => document.getElementById(id);
 const player = $("player");
 
@@ -106,7 +107,10 @@ function showAnswer(answer, file, sound) {
   headline(answer);
   $("segment").hidden = true;
   const unknown = answer.known === false ? " Probably none of the classes." : "";
-  setStatus([`${answer.label}, ${answer.score.toFixed(2)}, in ${seconds(answer.seconds)} s of sound.${unknown}`, ...odd].join(" "));
+  const found = answer.present
+    ? Object.entries(answer.present).map(([label, score]) => `${label}, ${score.toFixed(2)}`).join("; ") || NONE
+    : `${answer.label}, ${answer.score.toFixed(2)}`;
+  setStatus([`${found}, in ${seconds(answer.seconds)} s of sound.${unknown}`, ...odd].join(" "));
   loadPlayer(sound && file);
   $("play").hidden = $("wave").parentElement.hidden = $("spectrogram").parentElement.hidden = !sound;
   lanes.show(answer.segments, 0, answer.seconds);
@@ -123,8 +127,8 @@ function draw() {
   $("highest").textContent = `0 to ${(shown.rate / 2000).toFixed(1).replace(".0", "")} kHz`;
 }
 
-function headline({ label, score, scores }) {
-  $("label").textContent = label;
+function headline({ label, score, scores, present }) {
+  $("label").textContent = present ? Object.keys(present).join(" + ") || NONE : label;
   $("score").textContent = score.toFixed(2);
   const best = Object.entries(scores).sort((a, b) => b[1] - a[1]).slice(0, BARS);
   while ($("bars").children.length > best.length) $("bars").lastChild.remove();
@@ -165,8 +169,8 @@ function followPlayer() {
     stopAt = Infinity;
   }
   moveCursor(player.currentTime);
-  const now = lanes.segments[lanes.follow(player.currentTime)];
-  $("now").textContent = now ? `${seconds(player.currentTime)} s: ${now.label} ${now.score.toFixed(2)}` : "";
+  const now = lanes.follow(player.currentTime).map(({ label, score }) => `${label} ${score.toFixed(2)}`);
+  $("now").textContent = now.length ? `${seconds(player.currentTime)} s: ${now.join(", ")}` : "";
   if (!player.paused) requestAnimationFrame(followPlayer);
 }
 

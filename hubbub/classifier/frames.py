@@ -1,0 +1,42 @@
+"""The frames of frame-wise classifiers, whose segments have not one row of scores but many, one after another.
+
+What is done with segments elsewhere (events, tables, thresholds, figures) is done with frames for these classifiers.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from hubbub.config.recipe import Recipe
+
+__all__ = ["frame_samples", "frame_spans", "frames_of"]
+
+#: The length of a frame [s], rounded to whole columns of the spectrogram.
+FRAME_S = 0.04
+Spans = npt.NDArray[np.float64]
+
+
+def frame_samples(recipe: Recipe) -> int:
+    """The length of a frame [samples]; that of a segment for a network without frames."""
+    if not recipe.framewise:
+        return recipe.windows.length
+    hop = recipe.frontend.hop
+    return max(round(FRAME_S * recipe.audio.rate_hz / hop), 1) * hop
+
+
+def frames_of(recipe: Recipe) -> int:
+    """The number of frames of a segment; 1 for a network without frames."""
+    columns = recipe.windows.length // recipe.frontend.hop * recipe.frontend.hop
+    return max(-(-columns // frame_samples(recipe)), 1) if recipe.framewise else 1
+
+
+def frame_spans(recipe: Recipe, spans: Spans) -> tuple[Spans, npt.NDArray[np.bool_]]:
+    """Start and end of segments `[S, 2]` [s], which end with the recording -> those of their frames `[S * F, 2]`, and
+    whether a frame lies in the recording: those behind its end are of padding."""
+    count = frames_of(recipe)
+    if count == 1:
+        return spans, np.ones(len(spans), dtype=bool)
+    step = frame_samples(recipe) / recipe.audio.rate_hz
+    starts = (spans[:, :1] + np.arange(count) * step).ravel()
+    ends = np.minimum(starts + step, np.repeat(spans[:, 1], count))
+    # A last frame that a rounded length leaves less than a thousandth of is padding too.
+    return np.stack([starts, ends], axis=1), ends - starts > step / 1000
