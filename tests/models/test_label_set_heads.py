@@ -165,7 +165,7 @@ def test_rows_in_which_a_class_is_not_annotated_say_nothing_about_it(kind: str) 
     found, misled = (
         recall_score(truth[:, 2], SET_KINDS[kind]().fit(x, targets).predict(new)[:, 2]) for targets in (other, wrong)
     )
-    assert found > 0.85 and misled < found - 0.2
+    assert found > 0.65 and misled < found - 0.25
 
 
 @pytest.mark.parametrize("kind", SET_KINDS)
