@@ -14,7 +14,9 @@ from hubbub.cli.options import (
     Data,
     DataSettings,
     Debug,
+    Empty,
     Group,
+    Multilabel,
     Settings,
     TestData,
     finite,
@@ -63,6 +65,8 @@ def data_check(
     group: Group = None,
     test: TestData = None,
     background: Background = False,
+    multilabel: Multilabel = False,
+    empty: Empty = None,
     allow_missing: AllowMissing = False,
     settings: DataSettings = None,
     debug: Debug = False,
@@ -78,7 +82,8 @@ def data_check(
     from hubbub.data import check
     from hubbub.data.open import clip_settings
 
-    found = check.check_data(name, [*clip_settings(group, test, background, allow_missing), *(settings or [])])
+    options = clip_settings(group, test, background, allow_missing, multilabel, empty)
+    found = check.check_data(name, [*options, *(settings or [])])
     shown.show(found, every)
     if found.of("wrong"):
         raise typer.Exit(1)

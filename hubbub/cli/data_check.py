@@ -18,6 +18,8 @@ def show(found: DataCheck, every: bool = False) -> None:
         out.print(found.read_as, soft_wrap=True)
     out.print(found.summary, soft_wrap=True)
     _show_classes(found, every)
+    for line in found.sets.lines if found.sets else ():
+        out.print(line, soft_wrap=True)
     for line in found.left_out:
         out.print(f"left out: {line}", soft_wrap=True)
     for severity in SEVERITIES:

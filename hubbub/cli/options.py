@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from hubbub.config.recipe import Recipe
 
 __all__ = [
-    *("Address", "AllowLeaky", "AllowMissing", "Background", "Cpus", "Data", "DataSettings", "Debug", "Device", "Fast"),
+    *("Address", "AllowLeaky", "AllowMissing", "Background", "Cpus", "Data", "DataSettings", "Debug", "Device"),
+    *("Empty", "Fast", "Multilabel"),
     *("Engine", "Folds", "From", "Gap", "Gpus", "Group", "Jobs", "MinDuration", "Model", "Name", "Out", "Quick"),
     *("Release", "Seeds", "Settings", "TestData"),
     *("as_settings", "err", "finite", "log", "load_classifier", "log_warnings", "model_or_default", "out", "recipe_of"),
@@ -111,6 +112,22 @@ TestData = Annotated[
     str | None, typer.Option("--test", help="Another folder or table with the same classes: the test part.")
 ]
 Background = Annotated[bool, typer.Option("--background", help="Annotations: add a class of what is not annotated.")]
+Multilabel = Annotated[
+    bool,
+    typer.Option(
+        "--multilabel",
+        help="A clip may hold several labels, or none: several in a cell, or several rows a file; annotated recordings "
+        "are cut into clips. A table with one column of 0 and 1 a class is always read so.",
+    ),
+]
+Empty = Annotated[
+    Literal["refuse", "none", "unlabelled"] | None,
+    typer.Option(
+        "--empty",
+        help="--multilabel: a clip without any label is refused (default), holds none of the classes, or is left out, "
+        "as nobody labelled it.",
+    ),
+]
 From = Annotated[
     Path | None,
     typer.Option(

@@ -14,9 +14,11 @@ from hubbub.cli.options import (
     Data,
     Debug,
     Device,
+    Empty,
     From,
     Group,
     Jobs,
+    Multilabel,
     Name,
     Out,
     Quick,
@@ -74,6 +76,8 @@ def train(
     group: Group = None,
     test: TestData = None,
     background: Background = False,
+    multilabel: Multilabel = False,
+    empty: Empty = None,
     fold: Fold = None,
     refit: Refit = True,
     seeds: Seeds = None,
@@ -97,6 +101,8 @@ def train(
 
     Example: hubbub train labels.csv --group site --head lda
 
+    Example: hubbub train labels.csv --multilabel --empty none
+
     Example: hubbub train street-cnn --fold 1 --no-refit
     """
     from hubbub.experiment.local import local_engine
@@ -108,7 +114,7 @@ def train(
     planned = plan(
         what, [*as_settings(settings, device, fold, seeds, allow_missing, allow_leaky), *extra], recipe=recipe,
         backbone=backbone, head=head, from_scratch=from_scratch, folds=folds, group=group, test=test,
-        background=background, quick=quick, data=data, source=found,
+        background=background, multilabel=multilabel, empty=empty, quick=quick, data=data, source=found,
     )  # fmt: skip
     for line in planned.lines:
         log(line)

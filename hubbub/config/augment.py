@@ -239,5 +239,7 @@ class Augment(Section):
         return any(value for name, value in self if name not in (*SPECTROGRAM, "mixup", "outliers"))
 
 
+#: The augmentations that move sound within a segment, so that its frames hold other classes.
+MOVES = ("crop", "invert", "scale", "stretch", "roll", "time_shift", "cutmix")
 #: The augmentations of spectrograms, which need a front end.
 SPECTROGRAM = ("time_shift", "freq_shift", "magnitude", "band_gain", "time_mask", "freq_mask", "patches", "cutmix")

@@ -49,6 +49,13 @@ class Train(Section):
         description="auto: cross_entropy for clips of one label, bce for data.multilabel; bce: binary cross-entropy of "
         "each class; focal, asymmetric: the same, in which pairs of clip and class that are right already count less",
     )
+    weak: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="framewise: share of the loss that is of whole segments, whose scores are pooled from those of "
+        "their frames; all else is learnt frame by frame, where annotations have times",
+    )
     label_smoothing: float = Field(
         0.0, ge=0, lt=1, description="label smoothing: share of the target that is spread over all classes"
     )

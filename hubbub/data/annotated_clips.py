@@ -4,7 +4,7 @@ One clip an annotation, with the recording as its group; what is left out, and w
 """
 
 import os
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,10 +12,11 @@ import pandas as pd
 
 from hubbub.audio import decode
 from hubbub.audio.find_files import LOST, describe, search
-from hubbub.data import annotations, grouping, values
+from hubbub.data import annotated_chunks, annotation_notes, annotations, grouping, values
 from hubbub.data.annotation_sources import Sounds, Source, locate, stems
-from hubbub.data.annotation_windows import BACKGROUND, Labelled, Length, WindowRule, background, label_windows
+from hubbub.data.annotation_windows import BACKGROUND, Length, WindowRule, background, label_windows
 from hubbub.data.clips import COLUMNS, Clips, ClipsError, build
+from hubbub.data.multilabel_lists import SINGLE, SetRule
 from hubbub.data.recordings import groups, identity, recordings, within_files
 from hubbub.errors import count, examples
 
@@ -25,13 +26,16 @@ __all__ = ["from_annotations", "from_annotated_folder"]
 @dataclass(frozen=True)
 class Asked:
     """How windows are labelled, whether a class `background` is added, which classes there are, whether recordings may
-    be missing, and what says which clips are of one recording (`grouping.assign`)."""
+    be missing, what says which clips are of one recording (`grouping.assign`), and whether recordings are cut into
+    chunks of `chunk_s` [s] with label sets."""
 
     rule: WindowRule = field(default_factory=WindowRule)
     background: bool = False
     labels: tuple[str, ...] = ()
     allow_missing: bool = False
     group: str = ""
+    sets: SetRule = SINGLE
+    chunk_s: float = 10.0
 
     @property
     def group_column(self) -> str:
@@ -108,11 +112,15 @@ def from_annotated_folder(
     rest = [path for path in sounds.files if identity(str(path)) not in tables]
     _refuse_classes(folder, rest, list(tables.values()))
     notes = []
-    if rest:
+    if rest and asked.sets.asked and asked.sets.empty == "none":
+        sources.append(
+            Source(annotations.Annotations(folder, "", sources[0].given.table.iloc[:0]), [], [*map(str, rest)], {})
+        )
+    elif rest:
         named = examples(path.relative_to(folder).as_posix() for path in rest)
         notes.append(
             f"LEFT OUT: {count(len(rest), 'recording')} without annotations ({named}); an empty table says "
-            "that nothing is in a recording"
+            "that nothing is in a recording" + ", and --empty none says it of all" * asked.sets.asked
         )
     if idle:
         named = examples(file.relative_to(folder).as_posix() for file in idle)
@@ -148,6 +156,14 @@ def _clips(name: str, sounds: Sounds, sources: Sequence[Source], asked: Asked, n
     missing = pd.concat([lost for _, lost, _ in checked], ignore_index=True)
     files = list(dict.fromkeys(first.values()))
     lengths = {path: _length(path) for path in files}
+    on_rows = [
+        *annotation_notes.machine(sources),
+        *notes,
+        *(note for source, (_, _, own) in zip(sources, checked, strict=True) for note in (*source.given.notes, *own)),
+    ]
+    if asked.sets.asked:
+        searched = {path: _searched(path, sources, first) for path in files}
+        return _chunked(name, sounds.base, table, missing, lengths, searched, asked, on_rows)
     by_file = {str(path): rows for path, rows in table.groupby("path")}
     labelled = {
         path: label_windows(rows.loc[rows["end"] > rows["start"], ["start", "end", "label"]], lengths[path], asked.rule)
@@ -155,16 +171,10 @@ def _clips(name: str, sounds: Sounds, sources: Sequence[Source], asked: Asked, n
     }
     found = pd.concat([one.clips.assign(path=path) for path, one in labelled.items()] or [table], ignore_index=True)
     notes = [
-        *_summary(table, found, files, asked.rule),
-        *_machine(sources),
-        *notes,
-        *(
-            note
-            for source, (_, _, on_rows) in zip(sources, checked, strict=True)
-            for note in (*source.given.notes, *on_rows)
-        ),
-        *_contradictions(table, labelled),
-        *_nothing([_relative(path, sounds.base) for path in files if path not in by_file]),
+        *annotation_notes.summary(table, found, files, asked.rule),
+        *on_rows,
+        *annotation_notes.contradictions(table, labelled),
+        *annotation_notes.nothing([_relative(path, sounds.base) for path in files if path not in by_file]),
     ]
     if found.empty and missing.empty:
         raise ClipsError(f"{name}: no clip is left of {count(len(table), 'annotation')}. {'. '.join(notes[1:])}.")
@@ -180,14 +190,57 @@ def _clips(name: str, sounds: Sounds, sources: Sequence[Source], asked: Asked, n
         found, notes = pd.concat([found, added], ignore_index=True), [*notes, on_background]
         labels = (*labels, BACKGROUND) if labels and BACKGROUND not in labels else labels
     rows, on_groups = _rows(found, missing, table, sounds.base)
-    clips = build(
-        name, rows, labels=labels, allow_missing=asked.allow_missing, notes=(*notes, *on_groups),
-        where=f"{sounds.base} (--set data.root=FOLDER names another folder)",
-        group_source="given" if any(table["group"]) else "file",
-    )  # fmt: skip
+    clips = _built(
+        name, rows, sounds.base, asked, labels=labels, notes=(*notes, *on_groups), grouped=any(table["group"])
+    )
     if asked.group_column and any(asked.group_column in source.given.columns for source in sources):
         return clips
     return grouping.regroup(clips, asked.group)
+
+
+def _built(name: str, rows: pd.DataFrame, base: Path, asked: Asked, *, grouped: bool, **facts: object) -> Clips:
+    return build(
+        name, rows, allow_missing=asked.allow_missing, group_source="given" if grouped else "file",
+        where=f"{base} (--set data.root=FOLDER names another folder)", **facts,
+    )  # fmt: skip
+
+
+def _chunked(
+    name: str,
+    base: Path,
+    table: pd.DataFrame,
+    missing: pd.DataFrame,
+    lengths: Mapping[str, Length],
+    searched: Mapping[str, list[tuple[float, float]]],
+    asked: Asked,
+    on_rows: Sequence[str],
+) -> Clips:
+    """The clips with label sets of located annotations: chunks of their recordings."""
+    if asked.background:
+        raise ClipsError(
+            f"{name}: with --multilabel, parts of recordings without any class are clips already. Leave --background "
+            "(data.background) out."
+        )
+    found = annotated_chunks.cut(name, table, searched, lengths, asked.rule, asked.chunk_s, asked.labels)
+    if found.timed.empty and not asked.labels and lengths:
+        raise ClipsError(f"{name}: no event is left of {count(len(table), 'annotation')}. {'. '.join(on_rows)}".strip())
+    rows, idle = found.table, [path for path in lengths if path not in set(table["path"])]
+    named = [_relative(path, base) for path in rows["path"]]
+    rows = rows.assign(
+        clip=[f"{one}@{a:.3f}-{b:.3f}" for one, a, b in zip(named, rows["start"], rows["end"], strict=True)],
+        group=[group or one for group, one in zip(rows["group"], named, strict=True)],
+    )
+    lost = pd.DataFrame({"clip": list(dict.fromkeys(missing["clip"])), "path": "", "group": ""})
+    lost["labels"] = lost["unknown"] = [()] * len(lost)
+    notes = (
+        found.notes[0],
+        *on_rows,
+        *found.notes[1:],
+        *annotation_notes.nothing([_relative(path, base) for path in idle]),
+    )
+    both, labels = pd.concat([rows, lost], ignore_index=True), found.labels
+    clips = _built(name, both, base, asked, labels=labels, notes=notes, timed=found.timed, grouped=any(table["group"]))
+    return clips if any(table["group"]) and not asked.group else grouping.regroup(clips, asked.group)
 
 
 def _checked(source: Source, base: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
@@ -223,13 +276,18 @@ def _busy(
     table: pd.DataFrame, path: str, sources: Sequence[Source], first: Mapping[str, str], seconds: float
 ) -> pd.DataFrame:
     """The spans of a recording that are annotated, or that nobody searched."""
-    searched = [span for one in sources for at, spans in one.regions.items() if first.get(at) == path for span in spans]
+    searched = _searched(path, sources, first)
     outside, reach = [], 0.0
     for start, end in sorted([*searched, (seconds, seconds)] if searched else []):
         if start > reach:
             outside.append((reach, start))
         reach = max(reach, end)
     return pd.concat([table[["start", "end"]], pd.DataFrame(outside, columns=["start", "end"], dtype=float)])
+
+
+def _searched(path: str, sources: Sequence[Source], first: Mapping[str, str]) -> list[tuple[float, float]]:
+    """The spans of a recording that were searched; none where all of it was."""
+    return [span for one in sources for at, spans in one.regions.items() if first.get(at) == path for span in spans]
 
 
 def _background(
@@ -245,45 +303,6 @@ def _background(
         f"{rule.window_s / 2:g} s of an annotation"
     )
     return pd.DataFrame(rows, columns=["start", "end", "label", "path"]), note
-
-
-def _summary(table: pd.DataFrame, found: pd.DataFrame, files: Sequence[str], rule: WindowRule) -> Iterator[str]:
-    length = (found["end"] - found["start"]).sum()
-    yield (
-        f"ANNOTATIONS: {len(table):,} in {count(len(files), 'recording')} gave {count(len(found), 'clip')} of "
-        f"{length:.1f} s in all; windows of {rule.window_s:g} s every {rule.hop_s:g} s have the label that fills "
-        f"{rule.overlap:g} of them"
-    )
-
-
-def _machine(sources: Sequence[Source]) -> Iterator[str]:
-    if files := [source.given.file.name for source in sources if source.given.is_machine]:
-        yield (
-            f"MACHINE LABELS: detections of a program, not labels of a person ({examples(files)}). A classifier learns "
-            "the program's errors too, and every figure is agreement with the program"
-        )
-
-
-def _nothing(names: list[str]) -> Iterator[str]:
-    if names:
-        yield f"WITHOUT ANNOTATIONS: nothing is marked in {count(len(names), 'recording')} ({examples(names)})"
-
-
-def _contradictions(table: pd.DataFrame, labelled: Mapping[str, Labelled]) -> list[str]:
-    left_out = [one.contradictory for one in labelled.values() if len(one.contradictory)]
-    if not left_out:
-        return []
-    whole = pd.concat(left_out)
-    named = examples(
-        f"{table['file'][at]} row {table['row'][at]}: {label} and {other}"
-        for at, label, other in whole[["row", "label", "other"]].itertuples(index=False)
-    )
-    gone = int(whole["whole"].sum())
-    lost = f"; nothing is left of {count(gone, 'annotation')}" if gone else ""
-    return [
-        f"CONTRADICTORY: {count(int(whole['windows'].sum()), 'window')} left out, which another label fills too "
-        f"({named}){lost}"
-    ]
 
 
 def _rows(

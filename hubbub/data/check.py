@@ -3,13 +3,14 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
+import numpy as np
 import pandas as pd
 
 from hubbub.config.recipe import Recipe
 from hubbub.data import arrays, cache, confounds, images, near_duplicates, splits, values
 from hubbub.data.clips import Clips, hold_out
 from hubbub.data.datasets import DATASETS
-from hubbub.data.findings import ClassFacts, DataCheck, Finding, in_order
+from hubbub.data.findings import ClassFacts, DataCheck, Finding, SetFacts, in_order
 from hubbub.data.folds import JOINED, decide
 from hubbub.data.inputs import Inputs
 from hubbub.data.leaks import Audit, audit, duplicates
@@ -27,10 +28,12 @@ _INSPECT = {"sound": cache.inspect_sounds, "spectrograms": arrays.inspect_spectr
 #: Notes of clip tables that may spoil a result; others are good to know.
 _WARNINGS = {
     "SIMILAR LABELS", "SEVERAL LABELS IN ONE CELL", "LABELS THAT MAY BE GAPS", "CANNOT BE TESTED", "NO TRAINING CLIPS",
+    "NEVER PRESENT", "ALWAYS PRESENT", "ALWAYS TOGETHER",
     "NO FOLD", "NO GROUP", "PARTIAL DATA", "CONTRADICTORY", "COLLIDING NAMES", "AUGMENTED COPIES", "MACHINE LABELS",
 }  # fmt: skip
 _LEFT_OUT = "LEFT OUT: "
 _SAME_TAG = 3  # notes of one kind that are shown
+_PAIRS = 5  # pairs of classes that are shown
 
 
 def check_data(name: str, settings: Sequence[str] = ()) -> DataCheck:
@@ -68,9 +71,10 @@ def _check(clips: Clips, found: pd.DataFrame, near: Sequence[NearDuplicate] = ()
         findings += _images(readable)
     if "seconds" in readable and len(readable):
         findings += [*_lengths(clips, readable), *sound_findings(readable), *copies(table, near)]
-        own = file_properties(readable[(clips.table["split_hint"] != "train").to_numpy()[readable.index]])
-        tests = confounds.property_tests(own)
-        findings += confound_findings(tests, own)
+        if not clips.multilabel:  # whose classes do not exclude each other
+            own = file_properties(readable[(clips.table["split_hint"] != "train").to_numpy()[readable.index]])
+            tests = confounds.property_tests(own)
+            findings += confound_findings(tests, own)
     findings += _same_contents(readable, clips.kind)
     left_out = [note.removeprefix(_LEFT_OUT) for note in clips.notes if note.startswith(_LEFT_OUT)]
     timed = "seconds" in readable and len(readable) > 0
@@ -80,14 +84,29 @@ def _check(clips: Clips, found: pd.DataFrame, near: Sequence[NearDuplicate] = ()
         left_out=(*left_out, *clips.left_out), recordings=clips.table["group"].nunique(),
         shortest_s=float(readable["seconds"].min()) if timed else None,
         longest_s=float(readable["seconds"].max()) if timed else None,
+        sets=_sets(clips, float(readable["seconds"].sum()) if timed else None) if clips.multilabel else None,
+    )  # fmt: skip
+
+
+def _sets(clips: Clips, seconds: float | None) -> SetFacts:
+    """Facts on label sets: how many classes are in a clip, which are together, and what was not annotated."""
+    targets = clips.targets()
+    present, unknown = (targets > 0).astype(np.int64), (targets < 0).sum(axis=0)
+    together = np.triu(present.T @ present, 1)
+    most = np.argsort(-together, axis=None, kind="stable")[:_PAIRS]
+    pairs = [(*np.unravel_index(at, together.shape), int(together.flat[at])) for at in most if together.flat[at]]
+    return SetFacts(
+        clips=len(clips), seconds=seconds, without=int((present.sum(axis=1) == 0).sum()),
+        classes_a_clip=float(present.sum(axis=1).mean()),
+        pairs=tuple((clips.labels[one], clips.labels[other], number) for one, other, number in pairs),
+        unknown={label: int(number) for label, number in zip(clips.labels, unknown, strict=True) if number},
     )  # fmt: skip
 
 
 def _classes(clips: Clips, table: pd.DataFrame) -> Iterator[ClassFacts]:
     """The classes in the data set's order; those that are held out come last."""
-    by_label = {str(label): own for label, own in table.groupby("label")}
-    for label in dict.fromkeys([*clips.labels, *sorted(by_label)]):
-        own = by_label.get(label, table[:0])
+    for label, rows in clips.rows_of_classes().items():
+        own = table.iloc[rows]
         known = own[own["error"] == ""]
         timed = "seconds" in own
         yield ClassFacts(
@@ -112,7 +131,7 @@ def _unusable(clips: Clips, table: pd.DataFrame) -> Iterator[Finding]:
 def _of_table(clips: Clips) -> Iterator[Finding]:
     """What the clip table shows: untestable classes, the notes of its reader, odd folds."""
     untestable = splits.untestable(clips)
-    if clips.table["label"].nunique() == 1:  # nothing can be trained
+    if not clips.multilabel and clips.table["label"].nunique() == 1:  # nothing can be trained
         yield Finding(kind="one class alone", severity="wrong", text=untestable.pop().rstrip("."))
     by_tag: dict[str, list[str]] = {}
     for note in (*clips.notes, *untestable):

@@ -19,6 +19,7 @@ from hubbub.data import class_folders, grouping, text_tables, values
 from hubbub.data.clips import COLUMNS, Clips, ClipsError, build
 from hubbub.data.columns import match
 from hubbub.data.locate import located
+from hubbub.data.multilabel_lists import SINGLE, SetRule, classes_in, join_rows
 from hubbub.data.recordings import groups, identity, recordings, within_files
 from hubbub.data.values import clean
 from hubbub.errors import count, did_you_mean, examples
@@ -37,15 +38,17 @@ def from_csv(
     labels: tuple[str, ...] = (),
     allow_missing: bool = False,
     group: str = "",
+    sets: SetRule = SINGLE,
 ) -> Clips:
-    """Clips from a CSV with at least the columns `path` and `label`, or the names that `columns` maps them to.
+    """Clips from a CSV with at least the columns `path` and `label`, or the names that `columns` maps them to; or with
+    `path` and one column of 0 and 1 for each class. `sets` says whether cells of labels and rows of a file are sets.
 
     `fold`, `group`, `clip`, `start`, `end` and `split_hint` are used if present. Without `fold`, the only column that
     names parts of a split (train, test ...) has the folds. Paths are relative to `root` (default: the CSV's folder) and
     may not leave it. `group` asks for groups as `grouping.assign` does, and a note says how. Raises `ClipsError` naming
     the rows that contradict themselves, each other or their files.
     """
-    table, others, on_columns = _rows(file, dict(columns or {}))
+    table, others, marks, on_columns = _rows(file, dict(columns or {}), labels)
     base = root or file.parent
     listed, found, moved = located(file, base, dict(zip(table.index, table["path"], strict=True)))
     for column in ("start", "end"):
@@ -53,7 +56,11 @@ def from_csv(
     table["clip"] = _ids(table)
     table["path"] = list(found.values())
     table, unlabelled = values.without_unlabelled(table) if values.UNLABELLED not in labels else (table, ())
-    table, notes = _unique_clips(file, table)
+    if sets.asked or len(marks.columns):
+        table, joined = join_rows(file, table, marks, labels, sets)
+        notes, labels = joined.notes, joined.classes
+    else:
+        table, notes = _unique_clips(file, table)
     at = [listed[row] or found[row] for row in table.index]
     notes += within_files(str(file), table)
     recording = recordings([found[row] or listed[row] for row in table.index])
@@ -89,21 +96,32 @@ def _built(name: str, table: pd.DataFrame, found: grouping.Grouping, **facts: An
     return replace(clips, straddling=grouping.straddling(clips.table)) if found.source == "guessed" else clips
 
 
-def _rows(file: Path, columns: dict[str, str]) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
-    """A list's rows under our column names, as text, absent columns as NaN; its other columns; and notes on columns
-    with other names and on those that are a split or look like one."""
+def _rows(
+    file: Path, columns: dict[str, str], labels: tuple[str, ...]
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, list[str]]:
+    """A list's rows under our column names, as text, absent columns as NaN; its other columns; those of 0 and 1 that
+    are a class each; and notes on columns with other names, of classes, and that are a split or look like one."""
     unknown = sorted(set(columns) - set(COLUMNS))
     if unknown:
         raise ClipsError(f"{file}: there is no column '{unknown[0]}' to name. {did_you_mean(unknown[0], COLUMNS)}")
     rows = text_tables.read(file)
-    sources, renamed = match(file, list(rows.columns), columns)
+    classes = list(classes_in(rows, columns, labels))
+    sources, notes = match(file, list(rows.columns), columns, ("path",) if classes else ("path", "label"))
     if rows.empty:
         raise ClipsError(f"{file} lists no clips. Write one per row.")
     table = pd.DataFrame({ours: rows[name] for ours, name in sources.items() if name in rows}, index=rows.index)
     if nowhere := [str(row) for row, path in table["path"].items() if not clean(path)]:
         rows_name = "1 row names" if len(nowhere) == 1 else f"{len(nowhere):,} rows name"
         raise ClipsError(f"{file}: {rows_name} no file (row {examples(nowhere)}). Write its path there.")
-    others = rows.drop(columns=[name for name in sources.values() if name in rows])
+    if lost := [name for name in classes if name not in rows]:
+        raise ClipsError(f"{file} has no column '{lost[0]}'. {did_you_mean(lost[0], map(str, rows.columns))}")
+    if classes:
+        named = examples(f"'{name}'" for name in classes)
+        notes += (
+            f"CLASS COLUMNS: {count(len(classes), 'column')} of 0 and 1 ({named}) are read as a class each, as there "
+            "is no column of labels",
+        )
+    others = rows.drop(columns=[name for name in (*sources.values(), *classes) if name in rows])
     splits = split_columns(others)
     only = next(iter(splits)) if len(splits) == 1 and "fold" not in sources else ""
     if only and all(splits[only].values()):
@@ -120,7 +138,7 @@ def _rows(file: Path, columns: dict[str, str]) -> tuple[pd.DataFrame, pd.DataFra
             + shlex.quote(f"data.columns.fold={name}")
             for name, cells in splits.items()
         ]
-    return table.reindex(columns=list(COLUMNS)), others, [*renamed, *on_split]
+    return table.reindex(columns=list(COLUMNS)), others, rows[classes], [*notes, *on_split]
 
 
 def split_columns(rows: pd.DataFrame) -> dict[str, dict[str, str]]:
@@ -183,7 +201,8 @@ def _unique_clips(source: Path, table: pd.DataFrame) -> tuple[pd.DataFrame, tupl
     if conflicting:
         raise ClipsError(
             f"{source}: one file has two labels, {count(len(conflicting), 'time')} ({examples(conflicting)}). A clip "
-            "has one label here: keep one of them, or give each the start and end of what it labels."
+            "has one label here: keep one of them, or give each the start and end of what it labels. In a table, "
+            "--multilabel reads several rows of a file as one clip with several labels."
         )
     text = [column for column in COLUMNS if column not in ("path", "start", "end")]
     cleaned = {column: [clean(cell) for cell in values.text(table[column])] for column in text}

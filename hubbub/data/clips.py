@@ -7,8 +7,10 @@ Clips that may hold several classes or none have two more columns: `labels`, a t
 and `unknown`, a tuple of those that nobody annotated in it; `label` is then text for people, such as "Rain; Wind".
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -21,6 +23,7 @@ from hubbub.errors import count, did_you_mean, examples
 
 __all__ = [
     "COLUMNS",
+    "NOTHING",
     "Clips",
     "ClipsError",
     "SET_COLUMNS",
@@ -29,9 +32,12 @@ __all__ = [
     "hold_out",
     "label_set_targets",
     "limit",
+    "refuse_label_sets",
 ]
 
 Kind = Literal["sound", "spectrograms", "images"]
+#: Starts and ends [s].
+Times = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 #: Where folds come from: published with the data set, given by the user, folders, made by `folds`, or none.
 FoldSource = Literal["official", "given", "folders", "made", "none"]
 #: Where groups come from; `file`: each file counts as a recording of its own.
@@ -39,8 +45,11 @@ GroupSource = Literal["official", "given", "guessed", "file"]
 COLUMNS = ("clip", "path", "start", "end", "label", "fold", "group", "split_hint")
 #: The further columns of clips with label sets.
 SET_COLUMNS = ("labels", "unknown")
-#: Columns of prediction tables, which no class may be named after.
+#: The text of a clip that holds none of the classes.
+NOTHING = "(none)"
+#: Columns of prediction tables, which no class may be named after; in clips with label sets all those of lists too.
 TAKEN = frozenset({"clip", "level", "group", "label", "typicality", "start", "end"})
+_TAKEN_OF_SETS = TAKEN | {*COLUMNS, *SET_COLUMNS}
 
 
 @dataclass(frozen=True)
@@ -98,6 +107,35 @@ class Clips:
             return label_set_targets(self.table["labels"], self.table["unknown"], self.labels)
         return pd.Categorical(self.table["label"], categories=list(self.labels)).codes.astype(np.int64)
 
+    def rows_of_classes(self) -> dict[str, npt.NDArray[np.intp]]:
+        """The rows of the clips that hold each class: `labels` in their order, then held-out classes."""
+        if not self.multilabel:
+            found = {str(label): rows for label, rows in self.table.groupby("label").indices.items()}
+            return {
+                label: np.asarray(found.get(label, []), dtype=np.intp)
+                for label in dict.fromkeys([*self.labels, *sorted(found)])
+            }
+        present = self.targets() > 0
+        return {label: np.flatnonzero(present[:, k]) for k, label in enumerate(self.labels)}
+
+    @cached_property
+    def events(self) -> Mapping[str, Mapping[str, Times]]:
+        """The timed labels by path and class: starts and ends [s] in order, those that overlap as one."""
+        from hubbub.metrics.events import joined
+
+        if self.timed is None or self.timed.empty:
+            return {}
+        path_of, paths = pd.factorize(self.timed["path"])
+        label_of, labels = pd.factorize(self.timed["label"])
+        spans = self.timed[["start", "end"]].to_numpy(float)
+        found: dict[str, dict[str, Times]] = {}
+        order = np.lexsort((spans[:, 0], label_of, path_of))
+        edges = np.flatnonzero(np.diff(path_of[order]) | np.diff(label_of[order])) + 1
+        for rows in np.split(order, edges):
+            path, label = str(paths[path_of[rows[0]]]), str(labels[label_of[rows[0]]])
+            found.setdefault(path, {})[label] = joined(spans[rows, 0], spans[rows, 1])
+        return found
+
 
 def build(
     name: str,
@@ -110,8 +148,8 @@ def build(
 ) -> Clips:
     """Checked Clips from rows; rows with an empty `path` are missing files and are left out.
 
-    An index named `row` numbers the rows for messages. Raises `ClipsError` for missing files unless `allow_missing`,
-    duplicate ids, empty or unknown labels, unknown hints.
+    An index named `row` numbers the rows for messages. Label sets need no column `label`. Raises `ClipsError` for
+    missing files unless `allow_missing`, duplicate ids, empty or unknown labels, unknown hints.
     """
     table = table.reindex(columns=[*COLUMNS, *(name for name in SET_COLUMNS if name in table)])
     for column in ("clip", "path", "group"):
@@ -123,18 +161,23 @@ def build(
             f"{name}: {count(len(twice), 'id')} given twice ({examples(twice)}). Give every clip an id of its own."
         )
     hints = values.check_hints(name, table)
-    named, on_labels = values.clean_labels(name, table)
+    labels, on_labels = tuple(dict.fromkeys(map(clean, labels))), tuple[str, ...]()
+    if "labels" in table:
+        named, used = _in_order(table, labels)
+        reserved = _TAKEN_OF_SETS
+    else:
+        named, on_labels = values.clean_labels(name, table)
+        used, reserved = set(named), TAKEN
     folds, on_folds = values.clean_folds(table)
     for column, cells in (("split_hint", hints), ("label", named), ("fold", folds)):
         table[column] = pd.Series(cells, index=table.index, dtype=str)
-    labels = tuple(dict.fromkeys(map(clean, labels))) or values.in_order(set(named))
-    if taken := sorted(TAKEN & set(labels)):
+    labels = labels or values.in_order(used)
+    if taken := sorted(reserved & set(labels)):
         raise ClipsError(
             f"{name}: a class is called '{taken[0]}', as a column of prediction tables is. Rename it "
-            f"(not {', '.join(sorted(TAKEN))})."
+            f"(not {', '.join(sorted(reserved))})."
         )
-    unknown = sorted(set(table["label"]) - set(labels))
-    if unknown:
+    if unknown := sorted(used - set(labels)):
         raise ClipsError(f"{name}: unknown label '{unknown[0]}'. {did_you_mean(unknown[0], labels)}")
     absent = table["path"] == ""
     missing = tuple(table["clip"][absent])
@@ -152,19 +195,55 @@ def build(
     return replace(clips, notes=(*clips.notes, *on_labels, *on_folds, *partial))
 
 
+def _in_order(table: pd.DataFrame, labels: Sequence[str]) -> tuple[list[str], set[str]]:
+    """Puts the label sets of a table in the order of the classes; the text of each clip, and the labels that occur."""
+    used = {str(name) for own in table["labels"] for name in own}
+    place = {name: k for k, name in enumerate([*labels, *values.in_order(used - set(labels))])}
+    for column in SET_COLUMNS:
+        sets = table[column] if column in table else [()] * len(table)
+        ordered = [tuple(sorted(own, key=lambda name: place.get(name, len(place)))) for own in sets]
+        table[column] = pd.Series(ordered, index=table.index, dtype=object)
+    return [describe_label_set(own) for own in table["labels"]], used
+
+
+def refuse_label_sets(clips: Clips, what: str) -> None:
+    """Raises `ClipsError` where clips may hold several labels and `what` is for clips of one label."""
+    if clips.multilabel:
+        raise ClipsError(f"{clips.name}: its clips may hold several labels, and {what} is for clips of one label.")
+
+
 def limit(clips: Clips, most: int, seed: int = 0) -> Clips:
-    """At most `most` clips per class and fold and as many augmented copies, sampled with `seed`; a note says so."""
+    """At most `most` clips per class and fold and as many augmented copies, sampled with `seed`; a note says so.
+
+    A clip with several labels is taken if fewer than `most` clips with one of them are there yet, so that a frequent
+    class may have more; of clips that hold none of the classes there are `most` too.
+    """
     order = np.random.default_rng(seed).permutation(len(clips))
-    sample = clips.table.iloc[order].groupby(["label", "fold", "split_hint"]).head(most).index
+    if clips.multilabel:
+        sample = _first_of_each(clips.table.iloc[order], most)
+    else:
+        sample = list(clips.table.iloc[order].groupby(["label", "fold", "split_hint"]).head(most).index)
     table = clips.table.loc[sorted(sample)].reset_index(drop=True)
     if len(table) == len(clips):
         return clips
     return replace(clips, table=table, notes=(*clips.notes, f"REDUCED DATA: {len(table):,} of {len(clips):,} clips"))
 
 
+def _first_of_each(table: pd.DataFrame, most: int) -> list[int]:
+    """The rows that are among the first `most` of a class that they hold, of their fold and their hint."""
+    taken: Counter[tuple[str, str, str]] = Counter()
+    rows = []
+    for row, held, fold, hint in table[["labels", "fold", "split_hint"]].itertuples(name=None):
+        kinds = [(name, fold, hint) for name in held or ("",)]
+        if any(taken[kind] < most for kind in kinds):
+            taken.update(kinds)
+            rows.append(int(row))
+    return rows
+
+
 def describe_label_set(names: Iterable[str]) -> str:
     """`Rain; Wind`; `(none)` for an empty set."""
-    return "; ".join(names) or "(none)"
+    return "; ".join(names) or NOTHING
 
 
 def label_set_targets(
@@ -184,6 +263,7 @@ def hold_out(clips: Clips, labels: tuple[str, ...]) -> Clips:
     """The same clips with some classes removed from `labels`. Raises `ClipsError` unless two classes are left."""
     if not labels:
         return clips
+    refuse_label_sets(clips, "data.held_out")
     for label in labels:
         if label not in clips.labels:
             raise ClipsError(f"{clips.name} has no class '{label}' to hold out. {did_you_mean(label, clips.labels)}")

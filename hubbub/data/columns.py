@@ -9,7 +9,7 @@ from hubbub.data.clips import COLUMNS
 from hubbub.data.values import ClipsError
 from hubbub.errors import did_you_mean
 
-__all__ = ["match"]
+__all__ = ["has_label", "match"]
 
 #: Other names of columns, without case and separators.
 _OTHERS = {
@@ -21,11 +21,19 @@ _OTHERS = {
 }  # fmt: skip
 
 
-def match(file: Path, names: list[str], columns: Mapping[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:
+def has_label(names: list[str]) -> bool:
+    """Whether a column is called as columns of labels are."""
+    return any(_plain(name) in _OTHERS["label"] for name in names)
+
+
+def match(
+    file: Path, names: list[str], columns: Mapping[str, str], needed: tuple[str, ...] = ("path", "label")
+) -> tuple[dict[str, str], tuple[str, ...]]:
     """Our names of columns -> the table's, for those that it has; and a note on those that it calls otherwise.
 
     `columns` says what some are called. Else a column of our name is taken, then one that differs by case alone, then
-    for path and label the only one with another usual name. Raises `ClipsError` where path or label cannot be told.
+    for path and label the only one with another usual name. Raises `ClipsError` where one that is `needed` cannot be
+    told.
     """
     found, notes = dict(columns), []
     taken = set(columns.values())
@@ -47,7 +55,7 @@ def match(file: Path, names: list[str], columns: Mapping[str, str]) -> tuple[dic
                 f"{file} has no column '{ours}', and {' or '.join(map(repr, near))} may be it. Rename the right one to "
                 f"{ours}, or name it: --set {shlex.quote(f'data.columns.{ours}={near[0]}')}"
             )
-    for ours in ("path", "label", *columns):
+    for ours in (*needed, *columns):
         if found.get(ours) not in names:
             theirs = found.get(ours, ours)
             raise ClipsError(

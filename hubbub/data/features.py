@@ -24,7 +24,7 @@ from hubbub.config import sections
 from hubbub.config.recipe import Recipe
 from hubbub.data import cache
 from hubbub.data.cache import Waves
-from hubbub.data.clips import Clips, ClipsError, build
+from hubbub.data.clips import Clips, ClipsError, build, refuse_label_sets
 from hubbub.data.manifest import sources
 from hubbub.errors import HubbubError
 from hubbub.runtime import files
@@ -81,6 +81,7 @@ def write_features(clips: Clips, recipe: Recipe, folder: Path) -> None:
         )
     if clips.kind != "sound":
         raise ClipsError(f"{clips.name} holds {clips.kind}; features are made from sound. Name a data set of sounds.")
+    refuse_label_sets(clips, "a file of features")
     waves = cache.decode_clips(clips, recipe.audio.rate_hz)
     times = [windows.spans(int(n), waves.rate_hz, recipe.windows.length, recipe.windows.hop) for n in waves.lengths]
     offsets = np.cumsum([0, *map(len, times)])

@@ -1,13 +1,16 @@
 """The result of checking a data set: its classes, what was found in it, and how its classes differ as files."""
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 from hubbub.errors import count
 
-__all__ = ["CLASS_HEADS", "SEVERITIES", "ClassFacts", "DataCheck", "Finding", "PropertyTest", "Severity", "in_order"]
+__all__ = [
+    *("CLASS_HEADS", "SEVERITIES", "ClassFacts", "DataCheck", "Finding", "PropertyTest", "SetFacts", "Severity"),
+    "in_order",
+]
 
 Severity = Literal["wrong", "warning", "note"]
 CLASS_HEADS = ("class", "clips", "length", "recordings", "sample rates [Hz]")
@@ -35,6 +38,35 @@ class ClassFacts(_Frozen):
         """The row of a table with the heads `CLASS_HEADS`."""
         rates = ", ".join(f"{rate:,}" for rate in self.rates_hz)
         return self.label, f"{self.clips:,}", _duration(self.seconds), f"{self.recordings:,}", rates or "-"
+
+
+class SetFacts(_Frozen):
+    """Clips with label sets: how many there are and how long they are [s], how many hold none of the classes, how many
+    classes a clip holds on average, and the pairs of classes that are together in most clips, with their number.
+
+    `unknown` counts the clips in which nobody annotated a class, for those classes where there are any.
+    """
+
+    clips: int
+    seconds: float | None = None
+    without: int = 0
+    classes_a_clip: float = 0.0
+    pairs: tuple[tuple[str, str, int], ...] = ()
+    unknown: dict[str, int] = {}
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What there is to say about them, a sentence each."""
+        found = [
+            f"{self.classes_a_clip:.2f} classes a clip on average; {count(self.without, 'clip')} with none of them"
+        ]
+        if self.pairs:
+            pairs = ", ".join(f"{one} and {other} ({number:,})" for one, other, number in self.pairs)
+            found.append(f"most often together: {pairs}")
+        if self.unknown:
+            named = ", ".join(f"{label} ({number:,})" for label, number in self.unknown.items())
+            found.append(f"clips in which nobody annotated a class: {named}")
+        return tuple(found)
 
 
 class Finding(_Frozen):
@@ -73,7 +105,8 @@ class PropertyTest(_Frozen):
 
 
 class DataCheck(_Frozen):
-    """All that was found in a data set. `left_out` lists files and rows that were skipped, with the reason."""
+    """All that was found in a data set. `left_out` lists files and rows that were skipped, with the reason. `sets` is
+    about clips that may hold several classes, each of which counts a clip."""
 
     name: str
     read_as: str = ""
@@ -86,6 +119,14 @@ class DataCheck(_Frozen):
     shortest_s: float | None = None
     longest_s: float | None = None
     recordings: int
+    sets: SetFacts | None = None
+
+    @model_serializer(mode="wrap")
+    def _only_facts(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = serialise(self)
+        if self.sets is None:
+            del written["sets"]
+        return written
 
     def of(self, severity: Severity) -> tuple[Finding, ...]:
         """The findings of one severity."""
@@ -93,11 +134,13 @@ class DataCheck(_Frozen):
 
     @property
     def clips(self) -> int:
-        return sum(one.clips for one in self.classes)
+        return self.sets.clips if self.sets else sum(one.clips for one in self.classes)
 
     @property
     def seconds(self) -> float | None:
         """The length of all clips [s]; None for images and spectrograms."""
+        if self.sets:
+            return self.sets.seconds
         lengths = [one.seconds for one in self.classes if one.seconds is not None]
         return sum(lengths) if lengths else None
 

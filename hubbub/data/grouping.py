@@ -12,7 +12,7 @@ from hubbub.data.clips import Clips, GroupSource
 from hubbub.data.values import ClipsError, clean
 from hubbub.errors import count, did_you_mean
 
-__all__ = ["FILE", "Grouping", "assign", "regroup", "straddling"]
+__all__ = ["FILE", "Grouping", "assign", "regroup", "source_columns", "straddling"]
 
 #: What to ask for so that each file counts as a recording of its own.
 FILE = "file"
@@ -70,7 +70,7 @@ def assign(
     if any(map(clean, given)):
         return _given(given, "the column 'group'")
     unused = []
-    for column in _source_columns(columns):
+    for column in source_columns(columns):
         cells = values.text(columns[column])
         if _parts_classes(cells, labels):
             note = (
@@ -115,7 +115,7 @@ def _without_own(groups: Sequence[str], ids: Sequence[str]) -> list[str]:
     return ["" if group == clip else group for group, clip in zip(groups, ids, strict=True)]
 
 
-def _source_columns(columns: pd.DataFrame) -> list[str]:
+def source_columns(columns: pd.DataFrame) -> list[str]:
     """The columns that are named like one of sources, in the order of `_SOURCES`."""
     plain = {re.sub(r"[\W_]+", "", str(name)).casefold(): str(name) for name in columns.columns}
     return [plain[name] for name in _SOURCES if name in plain]

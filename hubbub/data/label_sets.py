@@ -18,7 +18,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from hubbub.data import values
-from hubbub.data.findings import Finding
 from hubbub.data.values import ClipsError, clean
 from hubbub.errors import count, did_you_mean, examples
 
@@ -31,6 +30,7 @@ __all__ = [
     "from_class_columns",
     "from_column",
     "from_rows",
+    "on_classes",
 ]
 
 Flags = npt.NDArray[np.bool_]
@@ -52,12 +52,12 @@ class LabelSets:
 
     `table` has the columns `path`, `start`, `end`, `group` and `fold` ("" where not known), `labels` (a frozenset of
     names) and `unknown` (a frozenset of the classes that were not annotated for the clip). `classes` is the order of
-    the columns of `targets` and `known`.
+    the columns of `targets` and `known`. `notes` are caveats for every result.
     """
 
     table: pd.DataFrame
     classes: tuple[str, ...]
-    findings: tuple[Finding, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def targets(self) -> Flags:
         """Whether each clip holds each class, `[N, K]`."""
@@ -74,7 +74,7 @@ def build(
     classes: Sequence[str] = (),
     *,
     empty: Empty = "refuse",
-    findings: Sequence[Finding] = (),
+    notes: Sequence[str] = (),
 ) -> LabelSets:
     """Label sets of rows with the columns `path`, `labels` (iterables of names) and perhaps `unknown`.
 
@@ -97,20 +97,20 @@ def build(
     if bare.any() and empty == "refuse":
         raise ClipsError(
             f"{source}: {count(int(bare.sum()), 'clip has', 'clips have')} no label (row "
-            f"{examples(table.index[bare])}). Say whether such clips hold none of the classes "
-            "(empty='none') or nobody labelled them (empty='unlabelled'), or remove them."
+            f"{examples(table.index[bare])}). Say whether such clips hold none of the classes (--empty none) or nobody "
+            "labelled them (--empty unlabelled), or remove them."
         )
-    said = [*findings, *repeated]
+    said = [*notes, *repeated]
     if bare.any() and empty == "none":
-        said.append(_finding("clips without labels", "note", f"{count(int(bare.sum()), 'clip')} without any label"))
+        said.append(f"WITHOUT LABELS: {count(int(bare.sum()), 'clip')} of {len(table):,} held none of the classes")
     if (unlabelled := blank | bare if empty == "unlabelled" else blank).any():
-        number = count(int(unlabelled.sum()), "clip that nobody labelled", "clips that nobody labelled")
-        said.append(_finding("unlabelled clips", "warning", f"{number}, left out"))
+        named = examples(f"row {row}" for row in table.index[unlabelled])
+        said.append(f"UNLABELLED: {count(int(unlabelled.sum()), 'clip')} that nobody labelled, left out ({named})")
         table = table[~unlabelled]
     if table.empty:
         raise ClipsError(f"{source}: no clip is labelled. Label some.")
     found = LabelSets(table, order)
-    return LabelSets(table, order, (*said, *_on_classes(found), *_on_names(order)))
+    return LabelSets(table, order, (*said, *on_classes(found), *values.similar(set(order))))
 
 
 def from_column(
@@ -132,9 +132,9 @@ def from_column(
     parts = [_split(source, row, cell, between) for row, cell in zip(table.index, cells, strict=True)]
     if between:
         _refuse_split_names(source, list(table.index), cells, parts, between, classes)
-    findings = _always_together(parts, between) if between and not classes else []
+    notes = _always_together(parts, between) if between and not classes else []
     labels = [[name for part in own if (name := clean(part))] for own in parts]
-    return build(source, table.assign(labels=_cells(table, labels)), classes, empty=empty, findings=findings)
+    return build(source, table.assign(labels=_cells(table, labels)), classes, empty=empty, notes=notes)
 
 
 def from_rows(table: pd.DataFrame, source: str, classes: Sequence[str] = (), empty: Empty = "refuse") -> LabelSets:
@@ -180,9 +180,10 @@ def from_class_columns(table: pd.DataFrame, source: str, classes: Sequence[str] 
     return build(source, table.assign(**marked), names, empty="none")
 
 
-def _one_row_a_clip(source: str, rows: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
+def _one_row_a_clip(source: str, rows: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """The rows of each clip joined; its index is the first row's."""
-    facts = {name: values.text(rows[name]) if name in rows else [""] * len(rows) for name in _FACTS}
+    names = (*_FACTS, "split_hint")
+    facts = {name: values.text(rows[name]) if name in rows else [""] * len(rows) for name in names}
     marks = {name: list(rows[name]) if name in rows else [()] * len(rows) for name in ("labels", "unknown", "absent")}
     first: dict[tuple[str, ...], int] = {}
     sets: dict[str, dict[int, set[str]]] = {name: defaultdict(set) for name in marks}
@@ -192,7 +193,7 @@ def _one_row_a_clip(source: str, rows: pd.DataFrame) -> tuple[pd.DataFrame, list
         if not clean(facts["path"][at]):
             raise ClipsError(f"{source}: row {row} names no file. Write its path there.")
         one = first.setdefault(tuple(clean(facts[name][at]) for name in ("path", "start", "end")), at)
-        for column in ("group", "fold"):
+        for column in ("group", "fold", "split_hint"):
             if clean(facts[column][one]) != clean(facts[column][at]):
                 raise ClipsError(
                     f"{source}: rows {rows.index[one]} and {row} are of one clip, and have the {column} "
@@ -217,10 +218,9 @@ def _one_row_a_clip(source: str, rows: pd.DataFrame) -> tuple[pd.DataFrame, list
     unknown = [frozenset(sets["unknown"][one] - own) for one, own in zip(places, said, strict=True)]
     for column, cells in (("labels", held), ("unknown", unknown)):
         table[column] = _cells(table, cells)
-    text = (
-        f"{count(again, 'row repeats', 'rows repeat')} labels that other rows of the same clip have; each counts once"
-    )
-    return table, [_finding("repeated labels", "note", text)] if again else []
+    repeat = count(again, "row repeats", "rows repeat")
+    note = f"REPEATED LABELS: {repeat} labels that other rows of the same clip have; each counts once"
+    return table, [note] if again else []
 
 
 def _checked_names(source: str, table: pd.DataFrame) -> set[str]:
@@ -250,8 +250,8 @@ def _separator(source: str, cells: Sequence[str], classes: Sequence[str]) -> str
     if len(found) > 1:
         signs = " and ".join(f"'{sign}'" for sign in found)
         raise ClipsError(
-            f"{source}: the labels may be separated by {signs}, as both are in its cells. Name the separator, or write "
-            'quotation marks around a label that holds one: "Rain, heavy".'
+            f"{source}: the labels may be separated by {signs}, as both are in its cells. Name the separator (--set "
+            "'data.separator=;'), or write quotation marks around a label that holds one: \"Rain, heavy\"."
         )
     return found[0] if found else ""
 
@@ -301,39 +301,39 @@ def _refuse_split_names(
             )
 
 
-def _always_together(parts: Sequence[Sequence[str]], separator: str) -> list[Finding]:
-    """Pairs of labels that never occur without each other and always in one order: perhaps one name."""
+def _always_together(parts: Sequence[Sequence[str]], separator: str) -> list[str]:
+    """A note on pairs of labels that never occur without each other and always in one order: perhaps one name."""
     named = [[clean(part) for part in own] for own in parts]
     each = Counter(name for own in named for name in own)
     pairs = Counter(pair for own in named for pair in pairwise(own))
     alike = [pair for pair, n in pairs.items() if n >= _TOGETHER and n == each[pair[0]] == each[pair[1]]]
     quoted = examples(f"'{one}{separator} {other}'" for one, other in sorted(alike))
-    advice = "If that is one name, write quotation marks around it inside the cells."
-    text = f"labels that always occur together, in this order: {quoted}"
-    return [_finding("labels always together", "warning", text, advice)] if alike else []
+    return (
+        [
+            f"ALWAYS TOGETHER: labels that occur only together, in this order: {quoted}; if that is one name, write "
+            "quotation marks around it inside the cells"
+        ]
+        if alike
+        else []
+    )
 
 
-def _on_classes(found: LabelSets) -> Iterable[Finding]:
+def on_classes(found: LabelSets) -> Iterable[str]:
+    """Notes on classes that no clip holds, and on those that all hold."""
     targets, known = found.targets(), found.known()
     never = [name for k, name in enumerate(found.classes) if not targets[:, k].any()]
     always = [name for k, name in enumerate(found.classes) if known[:, k].any() and targets[known[:, k], k].all()]
     if never:
-        text = f"no clip holds the class {_quoted(never)}"
-        yield _finding(
-            "class never present", "warning", text, "Nothing can be learnt of it: add clips, or leave it out."
+        yield (
+            f"NEVER PRESENT: no clip holds the class {_quoted(never)}; nothing can be learnt of it: add clips, or "
+            "leave it out"
         )
     if always:
-        text = f"every clip for which it was annotated holds the class {_quoted(always)}"
-        yield _finding("class always present", "warning", text, "Add clips without it, or leave it out.")
+        yield (
+            f"ALWAYS PRESENT: every clip for which it was annotated holds the class {_quoted(always)}; add clips "
+            "without it, or leave it out"
+        )
 
 
 def _quoted(names: Iterable[str]) -> str:
     return examples(f"'{name}'" for name in names)
-
-
-def _on_names(classes: Sequence[str]) -> Iterable[Finding]:
-    yield from (_finding("similar labels", "warning", line) for line in values.similar(set(classes)))
-
-
-def _finding(kind: str, severity: Literal["warning", "note"], text: str, advice: str = "") -> Finding:
-    return Finding(kind=kind, severity=severity, text=text, advice=advice)

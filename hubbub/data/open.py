@@ -28,11 +28,14 @@ from hubbub.data.annotated_clips import Asked, from_annotated_folder, from_annot
 from hubbub.data.annotation_windows import WindowRule
 from hubbub.data.clip_lists import from_csv, from_folder
 from hubbub.data.clips import Clips, ClipsError, limit
+from hubbub.data.combine import of_folds, refuse_mixed, timed_of, with_test
 from hubbub.data.datasets import DATASETS, open_known, recognised
 from hubbub.data.hub import dataset
 from hubbub.data.images import lists_images, open_images
+from hubbub.data.label_sets import Empty
+from hubbub.data.multilabel_lists import SetRule, from_published, is_published, refuse_rule
 from hubbub.data.splits import PARTS, SplitError
-from hubbub.errors import count, did_you_mean, examples
+from hubbub.errors import did_you_mean
 
 __all__ = [
     *("clip_settings", "data_recipe", "data_settings", "known_data", "open_clips", "open_data", "open_section"),
@@ -43,7 +46,12 @@ _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar"
 
 
 def clip_settings(
-    group: str | None = None, test: str | None = None, background: bool = False, allow_missing: bool = False
+    group: str | None = None,
+    test: str | None = None,
+    background: bool = False,
+    allow_missing: bool = False,
+    multilabel: bool = False,
+    empty: str | None = None,
 ) -> list[str]:
     """The options that say how data are read, as `--set` settings."""
     given = {
@@ -51,6 +59,8 @@ def clip_settings(
         "data.test": test,
         "data.background": background or None,
         "data.allow_missing": allow_missing or None,
+        "data.multilabel": multilabel or None,
+        "data.empty": empty,
     }
     return [as_setting(field, value) for field, value in given.items() if value is not None]
 
@@ -73,7 +83,8 @@ def open_section(recipe: Recipe, name: str = "") -> Clips:
     return open_data(
         name or data.name, columns=data.columns, root=data.root, labels=data.labels, allow_missing=data.allow_missing,
         most=data.limit, group=data.group, overlap=data.overlap, background=data.background,
-        window_s=windows.length / rate_hz, hop_s=windows.hop / rate_hz,
+        window_s=windows.length / rate_hz, hop_s=windows.hop / rate_hz, multilabel=data.multilabel,
+        separator=data.separator, empty=data.empty, chunk_s=data.chunk_s,
     )  # fmt: skip
 
 
@@ -90,16 +101,24 @@ def open_data(
     background: bool = False,
     window_s: float = 0.975,
     hop_s: float = 0.48,
+    multilabel: bool = False,
+    separator: str = "",
+    empty: Empty = "refuse",
+    chunk_s: float = 10.0,
 ) -> Clips:
     """Open a known data set's name, a table, features, a hub data set, a folder with one folder per class, or
     annotations: a table, or a folder of recordings with their tables.
 
     `most` limits the clips per class and fold; `group` says which clips are of one recording, where the data do not
     (`grouping.assign`). The rest is about annotations: windows of `window_s` every `hop_s` [s] belong to a label that
-    fills the share `overlap` of them; `background` adds a class of windows without annotations. Raises `ClipsError` or
-    `StoreError`.
+    fills the share `overlap` of them; `background` adds a class of windows without annotations.
+
+    With `multilabel` a clip may hold several labels or none: those of a cell, between `separator`, or of several rows;
+    annotated recordings are cut into clips of `chunk_s`. `empty` says what a clip without any label means. One column a
+    class, AudioSet's and FSD50K's lists are read so without it. Raises `ClipsError` or `StoreError`.
     """
-    asked = Asked(WindowRule(window_s, hop_s, overlap), background, labels, allow_missing, group)
+    sets = SetRule(multilabel, separator, empty)
+    asked = Asked(WindowRule(window_s, hop_s, overlap), background, labels, allow_missing, group, sets, chunk_s)
     if not name:
         raise ClipsError("the data set has no name. Give a known one (hubbub data list), a CSV file or a folder.")
     known = known_data(name, root) if not columns else None
@@ -115,9 +134,9 @@ def open_data(
     elif Path(name).suffix.lower() == ".npz":
         clips = features.open_features(Path(name), labels=labels)
     elif Path(name).suffix.lower() in text_tables.ENDINGS:
-        clips = _open_csv(Path(name), columns, Path(root) if root else None, labels, allow_missing, group)
+        clips = _open_csv(Path(name), columns, Path(root) if root else None, asked)
     elif dataset.is_hub_name(name):
-        clips = dataset.open_hub(name, labels=labels, allow_missing=allow_missing, group=group)
+        clips = dataset.open_hub(name, labels=labels, allow_missing=allow_missing, group=group, sets=sets)
     elif os.path.isdir(name):
         clips = from_folder(Path(name), labels=labels, group=group)
     elif os.path.exists(name):
@@ -128,6 +147,8 @@ def open_data(
             f"'{name}' is not a data set, a CSV file, a file of features or a folder. "
             f"{beside if beside.startswith('Did you mean') else close}"
         )
+    if not clips.multilabel:
+        refuse_rule(name, sets)
     return limit(clips, most) if most else clips
 
 
@@ -197,15 +218,13 @@ def _open_annotated(name: str, columns: dict[str, str] | None, root: str, asked:
     return from_annotated_folder(Path(name), columns, asked) if os.path.isdir(name) else None
 
 
-def _open_csv(
-    file: Path,
-    columns: dict[str, str] | None,
-    root: Path | None,
-    labels: tuple[str, ...],
-    allow_missing: bool,
-    group: str,
-) -> Clips:
+def _open_csv(file: Path, columns: dict[str, str] | None, root: Path | None, asked: Asked) -> Clips:
     """Open a list of sounds or images, with the facts of `made.json` where hubbub made them."""
+    labels, allow_missing, group = asked.labels, asked.allow_missing, asked.group
+    if is_published(file) and not columns:
+        if group:
+            raise ClipsError(f"{file} says which clips are of one recording. Leave --group (data.group) out.")
+        return from_published(file, root, labels, allow_missing)
     if lists_images(file):
         if columns:
             raise ClipsError(f"{file} lists images, whose columns have fixed names. Leave [data.columns] out.")
@@ -214,7 +233,7 @@ def _open_csv(
         return open_images(file, root=root, labels=labels, allow_missing=allow_missing)
     facts = manifest.read_beside(file)
     labels = labels or (tuple(facts["labels"]) if facts else ())
-    clips = from_csv(file, columns, root=root, labels=labels, allow_missing=allow_missing, group=group)
+    clips = from_csv(file, columns, root=root, labels=labels, allow_missing=allow_missing, group=group, sets=asked.sets)
     return manifest.with_manifest(clips, facts)
 
 
@@ -226,14 +245,14 @@ def open_clips(recipe: Recipe) -> Clips:
     data, protocol = recipe.data, recipe.protocol
     opened = partial(open_section, recipe)
     if data.test:
-        return _with_test(opened(), opened(data.test))
+        return with_test(opened(), opened(data.test))
     if protocol.kind == "fixed":
-        return _of_folds(opened(), {*protocol.train, *protocol.val, *protocol.test})
+        return of_folds(opened(), {*protocol.train, *protocol.val, *protocol.test})
     if protocol.kind == "kfold" and protocol.train:
         clips = opened()
         out = [fold for fold in clips.folds if fold not in protocol.train]
         note = f"PART OF THE FOLDS: fold {', '.join(out)} took no part, neither in training nor in testing"
-        return _of_folds(replace(clips, notes=(*clips.notes, note) if out else clips.notes), set(protocol.train))
+        return of_folds(replace(clips, notes=(*clips.notes, note) if out else clips.notes), set(protocol.train))
     if protocol.kind != "csv":
         return opened()
     files = {
@@ -253,7 +272,9 @@ def open_clips(recipe: Recipe) -> Clips:
     table["group"], on_overlaps = recordings.groups(
         merged, recordings.recordings(list(table["path"])), table[["start", "end"]]
     )
-    warned = [*on_spellings, *on_overlaps, *values.similar(set(table["label"]))]
+    refuse_mixed(list(parts.values()))
+    used = {label for clips in parts.values() for label, rows in clips.rows_of_classes().items() if len(rows)}
+    warned = [*on_spellings, *on_overlaps, *values.similar(used)]
     copies = {part: int((c.table["split_hint"] == "train").sum()) for part, c in parts.items() if part != "train"}
     warned += [f"AUGMENTED COPIES: {count:,} in the {part} file" for part, count in copies.items() if count]
     guessed = any(c.group_source == "guessed" for c in parts.values())
@@ -264,41 +285,9 @@ def open_clips(recipe: Recipe) -> Clips:
         straddling=first.straddling
         | (grouping.straddling(table.assign(fold=table["split_hint"])) if guessed else set()),
         settings=first.settings if len(known) == len(parts) else None,
+        timed=timed_of(list(parts.values())),
         labels=data.labels or tuple(sorted({label for clips in parts.values() for label in clips.labels})),
         listed=sum(clips.listed for clips in parts.values()),
         missing=tuple(clip for clips in parts.values() for clip in clips.missing),
         notes=tuple(dict.fromkeys([*warned, *(note for clips in parts.values() for note in clips.notes)])),
     )
-
-
-def _with_test(clips: Clips, test: Clips) -> Clips:
-    """Two data sets as one, the folds `train` and `test`. Raises `ClipsError` where they do not fit together."""
-    if clips.kind != test.kind:
-        raise ClipsError(f"{clips.name} holds {clips.kind}, and the test data {test.name} {test.kind}. Give one kind.")
-    if new := [label for label in test.labels if label not in clips.labels]:
-        raise ClipsError(
-            f"{test.name}: {count(len(new), 'class', 'classes')} of the test data cannot be learnt from {clips.name} "
-            f"({examples(new)}). {did_you_mean(new[0], clips.labels)} Name the classes alike, or leave these out."
-        )
-    tables = []
-    for fold, one in (("train", clips), ("test", test)):
-        own = one.group_source in ("file", "guessed")  # names from files, which may repeat in another folder
-        groups = f"{fold}: " + one.table["group"] if own else one.table["group"]
-        tables.append(one.table.assign(fold=fold, clip=f"{fold}/" + one.table["clip"], group=groups))
-    note = (f"FOLDS NOT USED: all clips of {clips.name} train, as {test.name} is the test part",) if clips.folds else ()
-    return replace(
-        clips,
-        table=pd.concat(tables, ignore_index=True),
-        listed=clips.listed + test.listed,
-        missing=(*clips.missing, *test.missing),
-        mixed={**clips.mixed, **test.mixed},
-        notes=tuple(dict.fromkeys((*note, *clips.notes, *test.notes))),
-        left_out=(*clips.left_out, *test.left_out),
-        fold_source="given",
-    )
-
-
-def _of_folds(clips: Clips, named: set[str]) -> Clips:
-    """The clips of these folds, so that others need not be decoded; all clips if a name is unknown."""
-    rows = clips.table["fold"].isin(named) | (not named <= set(clips.folds))
-    return replace(clips, table=clips.table[rows].reset_index(drop=True))

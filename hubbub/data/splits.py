@@ -85,7 +85,11 @@ def make_splits(clips: Clips, protocol: Protocol) -> list[Split]:
 
 
 def refuse_one_class(clips: Clips) -> None:
-    """Raises `SplitError` for clips of fewer than two classes."""
+    """Raises `SplitError` for clips of fewer than two classes; for clips with label sets where no class is in some of
+    them and not in others."""
+    if clips.multilabel:
+        _refuse_nothing_to_tell(clips)
+        return
     present = sorted(set(clips.labels) & set(clips.table["label"]))
     if len(present) < 2:
         raise SplitError(
@@ -128,18 +132,19 @@ def restrict(
 def untestable(clips: Clips, splits: Sequence[Split] = ()) -> list[str]:
     """One line per class that is in no test part. Without splits, one per class that no split can both train and test:
     all its clips are from one recording or in a fixed test part, or there is no other class."""
-    labels, lines = clips.table["label"], []
+    table, lines = clips.table, list[str]()
     if not splits and clips.table["path"].nunique() == 1 and clips.table["start"].notna().all():
         return [
             "ONE RECORDING: training and test parts can only be stretches of it, so figures say nothing about other "
             "recordings. Annotate several"
         ]
-    if len(present := set(labels)) == 1:
+    if not clips.multilabel and len(present := set(table["label"])) == 1:
         return [f"ONE CLASS ALONE: '{present.pop()}'; two classes are needed to train.{_wrapped(clips)}"]
-    tested = set(labels.iloc[np.concatenate([split.test for split in splits])]) if splits else set()
-    copies = clips.table["split_hint"] == "train"
-    for label in (label for label in clips.labels if label not in tested):
-        own = clips.table[(labels == label) & ~copies]
+    by_class, copies = clips.rows_of_classes(), table["split_hint"].to_numpy() == "train"
+    tested = np.unique(np.concatenate([split.test for split in splits])) if splits else np.zeros(0, dtype=np.intp)
+    for label in (label for label in clips.labels if not np.isin(by_class[label], tested).any()):
+        rows = by_class[label]
+        own = table.iloc[rows[~copies[rows]]]
         folds = examples(sorted(set(own["fold"])))
         if splits:
             one = "; it has one recording only" if own["group"].nunique() == 1 and (own["group"] != "").all() else ""
@@ -153,15 +158,22 @@ def untestable(clips: Clips, splits: Sequence[Split] = ()) -> list[str]:
     return lines
 
 
-def sample_groups(labels: npt.NDArray[np.int64], groups: npt.ArrayLike, ratio: float, seed: int) -> Rows:
-    """Rows of about `ratio` of the clips: whole groups only, stratified by class.
+def sample_groups(targets: npt.NDArray[np.integer], groups: npt.ArrayLike, ratio: float, seed: int) -> Rows:
+    """Rows of about `ratio` of the clips: whole groups only, stratified by class; `targets` are those of the clips.
 
     Groups are visited in random order and taken if that brings the class counts nearer to the target. The best of
     `_TRIALS` such samples is returned. `StratifiedGroupKFold` only makes parts of 1/k and would change every split.
+    Of label sets `[clips, classes]`, rare classes weigh as much as frequent ones, and all clips as much as a class.
     """
     _, codes = np.unique(np.asarray(groups), return_inverse=True)
-    counts = np.zeros((codes.max() + 1, labels.max() + 1))
-    np.add.at(counts, (codes, labels), 1)
+    if targets.ndim == 2:
+        held = np.column_stack([targets > 0, np.ones(len(targets), dtype=bool)])
+        counts = np.zeros((codes.max() + 1, held.shape[1]))
+        np.add.at(counts, codes, held)
+        counts /= np.sqrt(np.maximum(counts.sum(axis=0), 1))
+    else:
+        counts = np.zeros((codes.max() + 1, targets.max() + 1))
+        np.add.at(counts, (codes, targets), 1)
     rng = np.random.default_rng(seed)
     nearest, best = np.inf, np.zeros(len(counts), dtype=bool)
     for _ in range(_TRIALS):
@@ -225,22 +237,32 @@ def _fixed(clips: Clips, protocol: Protocol) -> Split:
 
 def _sampled(clips: Clips, rows: Rows, ratio: float, seed: int) -> Rows:
     """Positions in `rows` of about `ratio` of these clips: whole groups, stratified, none with a class's only group."""
-    table = clips.table.iloc[rows]
-    several = table.groupby("label")["group"].transform("nunique") > 1
-    free = np.flatnonzero(several.groupby(table["group"]).transform("all"))
+    table, targets = clips.table.iloc[rows], _classes_of(clips)[rows]
+    if clips.multilabel:
+        present, codes = targets > 0, table.groupby("group", sort=False).ngroup().to_numpy()
+        of_group = np.zeros((codes.max(initial=-1) + 1, present.shape[1]), dtype=bool)
+        np.logical_or.at(of_group, codes, present)
+        free = np.flatnonzero(~of_group[:, of_group.sum(axis=0) == 1].any(axis=1)[codes])
+    else:
+        several = table.groupby("label")["group"].transform("nunique") > 1
+        free = np.flatnonzero(several.groupby(table["group"]).transform("all"))
     if not len(free):
         return free
-    labels = clips.targets()[rows[free]] % (len(clips.labels) + 1)
-    return free[sample_groups(labels, table["group"].to_numpy()[free], ratio, seed)]
+    return free[sample_groups(targets[free], table["group"].to_numpy()[free], ratio, seed)]
+
+
+def _classes_of(clips: Clips) -> npt.NDArray[np.integer]:
+    """The targets that a sample is stratified by: all held-out classes together are one more class."""
+    targets = clips.targets()
+    return targets if clips.multilabel else targets % (len(clips.labels) + 1)
 
 
 def _holdout(clips: Clips, protocol: Protocol) -> Split:
-    # All held-out classes together are stratified as one more class.
-    labels, groups = clips.targets() % (len(clips.labels) + 1), clips.table["group"].to_numpy()
-    test = sample_groups(labels, groups, protocol.test_ratio, protocol.seed)
+    targets, groups = _classes_of(clips), clips.table["group"].to_numpy()
+    test = sample_groups(targets, groups, protocol.test_ratio, protocol.seed)
     rest = np.setdiff1d(np.arange(len(clips)), test)
     share = 0.0 if protocol.validation == "none" else protocol.val_ratio / (1 - protocol.test_ratio)
-    val = rest[sample_groups(labels[rest], groups[rest], share, protocol.seed + 1)]
+    val = rest[sample_groups(targets[rest], groups[rest], share, protocol.seed + 1)]
     return Split("holdout", np.setdiff1d(rest, val), val, test)
 
 
@@ -251,6 +273,8 @@ def _from_lists(clips: Clips) -> Split:
 
 
 def _without_held_out(clips: Clips, split: Split) -> Split:
+    if clips.multilabel:
+        return split
     known = clips.targets() >= 0
     parts = {part: rows[known[rows]] for part, rows in split.parts()}
     return Split(split.name, **parts, unknown=split.test[~known[split.test]])
@@ -265,6 +289,16 @@ def _refuse_unknown(clips: Clips, asked: Iterable[str], folds: list[str], advice
     for fold in asked:
         if fold not in folds:
             raise SplitError(f"{clips.name} has no fold '{fold}'. {did_you_mean(fold, folds)}{advice}")
+
+
+def _refuse_nothing_to_tell(clips: Clips) -> None:
+    """Raises `SplitError` where each class is in all clips for which it was annotated, or in none."""
+    targets = clips.targets()
+    if not ((targets > 0).any(axis=0) & (targets == 0).any(axis=0)).any():
+        raise SplitError(
+            f"{clips.name}: no class is in some of its clips and absent from others, so there is nothing to tell "
+            "apart. Add recordings with and without it."
+        )
 
 
 def _wrapped(clips: Clips) -> str:
@@ -285,8 +319,9 @@ def _wrapped(clips: Clips) -> str:
 
 def _too_few(clips: Clips, needed: int) -> str:
     """Which classes have fewer recordings than parts, and what to do; "" where there are none."""
-    found = clips.table.groupby("label")["group"].nunique()
-    few = [f"class '{label}' has {number}" for label, number in found.items() if number < needed]
+    groups = clips.table["group"]
+    found = {label: groups.iloc[rows].nunique() for label, rows in clips.rows_of_classes().items() if len(rows)}
+    few = [f"class '{label}' has {number}" for label, number in sorted(found.items()) if number < needed]
     return f"{examples(few)} and needs {needed}: one recording for each part. Add recordings." if few else ""
 
 
@@ -298,8 +333,10 @@ def _refuse_empty(clips: Clips, split: Split, protocol: Protocol) -> None:
                 + (_too_few(clips, 2 + (protocol.validation != "none")) if protocol.kind == "holdout" else "")
                 or "Name its clips."
             )
-    labels = clips.table["label"].to_numpy()
-    unlearnt = sorted(set(clips.labels) & set(labels) - set(labels[split.train]))
+    by_class = clips.rows_of_classes()
+    unlearnt = sorted(
+        label for label in clips.labels if len(by_class[label]) and not np.isin(by_class[label], split.train).any()
+    )
     if unlearnt:
         raise SplitError(
             f"{clips.name}: no training clip of test fold '{split.name}' has the label {examples(unlearnt)}. "

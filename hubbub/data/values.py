@@ -112,9 +112,12 @@ def clean_labels(name: str, table: pd.DataFrame) -> tuple[list[str], tuple[str, 
     given = text(table["label"])
     cleaned = [clean(label) for label in given]
     if unlabelled := [at for at, label in enumerate(cleaned) if not label]:
+        sets = (
+            " With --multilabel a clip may hold several labels, or none." if _several([*filter(None, cleaned)]) else ""
+        )
         raise ClipsError(
             f"{name}: {count(len(unlabelled), 'clip has', 'clips have')} no label "
-            f"({describe_rows(table, unlabelled)}). Label or remove them."
+            f"({describe_rows(table, unlabelled)}). Label or remove them.{sets}"
         )
     for at, label in enumerate(cleaned):
         if len(label) > _LONGEST or any(unicodedata.category(letter) in ("Cc", "Zl", "Zp") for letter in label):
@@ -175,7 +178,7 @@ def _several(names: list[str]) -> list[str]:
     number, quoted = sum(name in lists for name in names), examples(f"'{name}'" for name in lists)
     return [
         f"SEVERAL LABELS IN ONE CELL: {count(number, 'clip')} ({quoted}); a clip has one label here, so each such list "
-        "counts as a class of its own"
+        "counts as a class of its own; in a table, --multilabel reads them as several labels"
     ]
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 from hubbub.audio import decode
 from hubbub.data import manifest, variants
 from hubbub.data.clips import Clips, ClipsError
+from hubbub.data.multilabel_lists import class_cells
 from hubbub.data.open import open_data
 from hubbub.data.origins import Origins
 from hubbub.runtime import files
@@ -79,7 +80,7 @@ class _Writer:
             rows.append(
                 {
                     "path": path.relative_to(self.folder).as_posix(),
-                    "label": clip["label"],
+                    **(class_cells(clip, self.clips.labels) if self.clips.multilabel else {"label": clip["label"]}),
                     "fold": clip["fold"],
                     "group": clip["source"],
                     "clip": path.stem,

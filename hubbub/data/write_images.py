@@ -17,7 +17,7 @@ from hubbub.audio import decode, image_files, windows
 from hubbub.audio.image_files import ImageError, Pixels
 from hubbub.config.recipe import Recipe
 from hubbub.data import manifest, variants
-from hubbub.data.clips import Clips
+from hubbub.data.clips import Clips, refuse_label_sets
 from hubbub.data.open import open_section
 from hubbub.data.origins import Origins
 from hubbub.runtime import files
@@ -48,6 +48,7 @@ def write(recipe: Recipe, folder: Path, names: str = variants.ORIGINAL, seed: in
     if rgba and recipe.frontend.colours == "none":
         raise ImageError("RGBA images are coloured, and frontend.colours is 'none'. Add --set frontend.colours=magma.")
     clips = open_section(recipe)
+    refuse_label_sets(clips, "a list of images")
     if clips.kind != "sound":
         raise ImageError(f"{clips.name} holds {clips.kind}. Images are made from sounds: name a data set of sounds.")
     frontend = FrontEnd(recipe.frontend, recipe.audio.rate_hz)

@@ -18,7 +18,7 @@ from hubbub.audio import decode
 from hubbub.audio.sound import MAX_RATE_HZ, MIN_RATE_HZ
 from hubbub.config.data import Protocol
 from hubbub.data import cache, folds, made_scenes, manifest, near_duplicates, scenes
-from hubbub.data.clips import Clips
+from hubbub.data.clips import Clips, refuse_label_sets
 from hubbub.data.open import open_data
 from hubbub.data.scenes import Scene, ScenesError, SceneSettings, Stretch
 from hubbub.errors import count, did_you_mean, examples
@@ -91,6 +91,7 @@ class _Analysed:
 
 def _chosen(clips: Clips, classes: Sequence[str], background: Sequence[str]) -> tuple[Clips, tuple[str, ...]]:
     """The clips of these classes, without augmented copies, and the classes of events."""
+    refuse_label_sets(clips, "hubbub data scenes")
     if clips.kind != "sound" or clips.mixed:
         what = "scenes already" if clips.mixed else clips.kind
         raise ScenesError(f"{clips.name} holds {what}. Scenes are mixed from clips: name a data set of sounds.")

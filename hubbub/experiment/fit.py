@@ -36,17 +36,17 @@ def fit(
 ) -> "Fitted":
     """Fits the recipe's head or, if it has none, its network on the clips `rows`; `choice` is what an earlier fit chose
     on validation. A head has no epochs and no files: it does not use `place`, `loggers` and `each_epoch`."""
+    targets = training_targets(prepared)
     if prepared.recipe.head.name == "none":
         from hubbub.training.fit import fit_network  # imports Lightning: three seconds
 
         return fit_network(
-            initialised_classifier(prepared, seed), prepared.inputs, training_targets(prepared), rows, validation, place,
-            seed=seed, choice=choice, loggers=loggers, each_epoch=each_epoch, lessons=lessons(prepared, rows),
+            initialised_classifier(prepared, seed), prepared.inputs, targets, rows, validation, place, seed=seed,
+            choice=choice, loggers=loggers, each_epoch=each_epoch, lessons=lessons(prepared, rows),
         )  # fmt: skip
     from hubbub.training.head import fit_head
 
     assert prepared.embedded is not None
-    targets = training_targets(prepared)
     return fit_head(prepared.base, prepared.embedded, targets, rows, validation, seed=seed, choice=choice)
 
 

@@ -49,6 +49,8 @@ def train(
     group: str | None = None,
     test: str | Path | None = None,
     background: bool = False,
+    multilabel: bool = False,
+    empty: str | None = None,
     settings: Mapping[str, Any] | None = None,
     seeds: Iterable[int] | None = None,
     quick: bool = False,
@@ -66,13 +68,15 @@ def train(
     `what` is a folder with one folder a class, a table of files and labels, annotations, a known data set's name, or a
     recipe. `group` says which clips are of one recording: a column, a regular expression for their paths, or "file";
     by default it is guessed from the file names. `folds` is the number of folds that are made where the data have
-    none, `test` another folder or table that is the test part. `settings` overrides fields of the recipe, e.g.
-    `{"head.c": [0.01]}`. Progress goes to standard error unless `quiet`. Raises `HubbubError`.
+    none, `test` another folder or table that is the test part. With `multilabel` a clip may hold several labels, and
+    `empty` says what one without any means: "none" of the classes, or "unlabelled". `settings` overrides fields of the
+    recipe, e.g. `{"head.c": [0.01]}`. Progress goes to standard error unless `quiet`. Raises `HubbubError`.
     """
     changes = common_settings(settings, None, seeds, device, allow_missing, allow_leaky)
     planned = plan(
         str(what), changes, recipe=recipe, backbone=backbone, head=head, from_scratch=from_scratch, folds=folds,
-        group=group, test=None if test is None else str(test), background=background, quick=quick,
+        group=group, test=None if test is None else str(test), background=background, multilabel=multilabel,
+        empty=empty, quick=quick,
     )  # fmt: skip
     log: Log = (lambda line: None) if quiet else print_line
     for line in planned.lines:
@@ -110,6 +114,8 @@ def plan(
     group: str | None = None,
     test: str | None = None,
     background: bool = False,
+    multilabel: bool = False,
+    empty: str | None = None,
     quick: bool = False,
     data: str | None = None,
     source: Path | None = None,
@@ -124,7 +130,7 @@ def plan(
     none of these.
     """
     chosen = _chosen(recipe, backbone, head, from_scratch, source)
-    options = clip_settings(group, test, background)
+    options = clip_settings(group, test, background, multilabel=multilabel, empty=empty)
     if folds is not None:
         options.append(as_setting("protocol.k", folds))
     if what in shipped() or Path(what).suffix == ".toml":

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hubbub.classifier.calibration import DISTANCE, UNKNOWN
-from hubbub.config.augment import SPECTROGRAM, Augment
+from hubbub.config.augment import MOVES, SPECTROGRAM, Augment
 from hubbub.config.data import Protocol
 from hubbub.config.recipe import Recipe
 from hubbub.config.sections import Head
@@ -99,6 +99,11 @@ def fit_to_labels(recipe: Recipe, clips: Clips) -> tuple[Recipe, tuple[str, ...]
     """
     name, loss, monitor = clips.name, recipe.train.loss, recipe.train.monitor
     if not clips.multilabel:
+        if recipe.framewise:
+            raise ClipsError(
+                f"{name}: each clip has one label, and {recipe.network.name} finds several classes at once. Add "
+                "--multilabel where clips may hold several, or use another network."
+            )
         if loss not in ("auto", "cross_entropy") or monitor == "val_macro_map":
             setting = f"train.loss = '{loss}'" if monitor != "val_macro_map" else f"train.monitor = '{monitor}'"
             raise ClipsError(
@@ -111,6 +116,7 @@ def fit_to_labels(recipe: Recipe, clips: Clips) -> tuple[Recipe, tuple[str, ...]
         "data.held_out": bool(recipe.data.held_out),
         "head.name = 'lda'": recipe.head.name == "lda",
         "train.loss = 'cross_entropy'": loss == "cross_entropy",
+        "a balance of 'sampler'": recipe.framewise and "sampler" in recipe.train.balance,
     }
     if wrong := [setting for setting, there in unfit.items() if there]:
         instead = "Use head.name = 'logreg'." if "lda" in wrong[0] else "Leave it out, or use another recipe."
@@ -122,15 +128,16 @@ def fit_to_labels(recipe: Recipe, clips: Clips) -> tuple[Recipe, tuple[str, ...]
     if recipe.evaluate.unknown == DISTANCE:
         sections["evaluate"] = {"unknown": UNKNOWN[0]}
         left_out.append("evaluate.unknown = 'distance'")
-    if recipe.augment.outliers:
-        sections["augment"] = {"outliers": None}
-        left_out.append("augment.outliers")
+    unfit_too = ("outliers", *(MOVES if recipe.framewise else ()), *(("crop",) if clips.timed is not None else ()))
+    if dropped := [key for key in dict.fromkeys(unfit_too) if getattr(recipe.augment, key)]:
+        sections["augment"] = {key: Augment.model_fields[key].default for key in dropped}
+        left_out += [f"augment.{key}" for key in dropped]
     if monitor == "val_accuracy":
         sections["train"] = {"monitor": "val_macro_map"}
         left_out.append("train.monitor = 'val_accuracy' (val_macro_map chooses the epoch)")
     changed = {key: getattr(recipe, key).model_copy(update=values) for key, values in sections.items()}
     recipe = recipe.model_copy(update=changed).retitled(recipe)
-    notes = (f"left out, for clips of one label only: {', '.join(left_out)}",) if left_out else ()
+    notes = (f"left out, not applicable to these labels: {', '.join(left_out)}",) if left_out else ()
     return recipe, notes
 
 

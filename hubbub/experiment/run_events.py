@@ -17,7 +17,6 @@ from hubbub.inference.events import EventDetector, sort_events
 from hubbub.metrics.scored import ScoredRecording
 from hubbub.report import event_page, run_folder
 from hubbub.report.event_results import EventSummary
-from hubbub.report.summary import as_arrays
 from hubbub.runtime import files
 
 __all__ = ["write_events"]
@@ -73,7 +72,7 @@ def _recordings(clips: Clips, segments: pd.DataFrame) -> list[tuple[str, ScoredR
     found = []
     for path, rows in own.groupby("path", sort=False):
         starts, ends = (rows[edge].to_numpy(float) + rows["from"].to_numpy(float) for edge in ("start", "end"))
-        edges, scores = _joined(starts, ends, as_arrays(rows)[1].astype(np.float64))
+        edges, scores = _joined(starts, ends, rows[list(clips.labels)].to_numpy(np.float64))
         events = [
             TimedEvent(label, start, end)
             for label, (starts_of, ends_of) in clips.events.get(path, {}).items()

@@ -73,7 +73,7 @@ class Waveforms:
         else:
             cut = (windows.spans(int(n), waves.rate_hz, settings.length, settings.hop) for n in lengths)
             parts = [targets.of(int(clip), spans) for clip, spans in zip(clips, cut, strict=True)]
-            own = np.concatenate([targets.clips[:0], *parts])
+            own = np.concatenate(parts or [targets.clips[:0]])
         self.targets = torch.from_numpy(own)
         self._clips = clips
         self._own = torch.from_numpy(np.repeat(np.arange(len(clips)), counts))  # the place of its clip in `clips`

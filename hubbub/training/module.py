@@ -22,6 +22,7 @@ from hubbub.training import batches
 from hubbub.training.batches import Source
 from hubbub.training.ema import EMA
 from hubbub.training.fitted import DivergedError, TrainError
+from hubbub.training.frame_loss import encoded, frame_loss, to_validate
 from hubbub.training.losses import check_fit, multilabel_loss
 from hubbub.training.schedule import learning_rate, plateaus
 from hubbub.training.teacher import Lessons, distance
@@ -80,7 +81,8 @@ class Training(lightning.LightningModule):
                 "several. Leave it out."
             )
         mixes = (augment.between or augment.mixup or augment.cutmix) and not classifier.frozen
-        self.mixing = Mixing(augment, self.classes, self.multilabel) if mixes else None
+        self.frames = classifier.frames  # of a frame-wise network: its targets are those of all frames, [S, F * K]
+        self.mixing = Mixing(augment, self.classes * self.frames, self.multilabel) if mixes else None
         self.outliers, self.lessons = outliers, lessons
         # Targets are shares of all classes, with lessons or what is annotated behind them, or else class numbers.
         self.soft = bool(mixes or outliers or lessons or self.multilabel)
@@ -93,7 +95,8 @@ class Training(lightning.LightningModule):
         weights = None
         if "weights" in balance:
             of_sets, of_classes = batches.positive_weights, batches.class_weights
-            weights = of_sets(train.targets) if self.multilabel else of_classes(train.targets, self.classes)
+            sets = train.targets.view(-1, self.classes) if self.multilabel else train.targets
+            weights = of_sets(sets) if self.multilabel else of_classes(train.targets, self.classes)
         self.class_weights: Tensor | None
         self.register_buffer("class_weights", weights, persistent=False)
         decay = self.settings.average
@@ -184,8 +187,10 @@ class Training(lightning.LightningModule):
     def _targets(self, rows: Tensor) -> Tensor:
         """Class numbers `[B]` of training segments, or shares of the classes `[B, K]`, followed by their lessons. The
         number -1 stands for no class, so all its shares are 0. Of label sets: which classes are present, followed by
-        which are annotated, `[B, 2 K]`."""
+        which are annotated, `[B, 2 K]`; of frames as `frame_loss.encoded` has them."""
         targets = self.train_source.targets[rows].to(self.device, non_blocking=True)
+        if self.frames > 1:
+            return encoded(targets, self.classes)
         if self.multilabel:
             return torch.cat([targets > 0, targets >= 0], dim=1).float()
         if not self.soft:
@@ -212,10 +217,13 @@ class Training(lightning.LightningModule):
 
     def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         smoothing = self.settings.label_smoothing
+        name = "bce" if self.settings.loss == "auto" else self.settings.loss
+        if self.frames > 1:
+            weak, weights = self.settings.weak, self.class_weights
+            return frame_loss(name, self.network, logits, targets, weak, weights, smoothing)
         if self.multilabel:
             present, known = targets.split(self.classes, dim=1)
             shares = present / known.clamp_min(torch.finfo(known.dtype).tiny)
-            name = "bce" if self.settings.loss == "auto" else self.settings.loss
             return multilabel_loss(name, logits, shares, known, self.class_weights, smoothing)
         return nn.functional.cross_entropy(logits, targets, self.class_weights, label_smoothing=smoothing)
 
@@ -259,6 +267,8 @@ class Training(lightning.LightningModule):
         if not torch.isfinite(total := logits.sum()):
             raise self._diverged("the sum of the validation logits", total)
         targets = self.validation_source.targets[rows]  # type: ignore[union-attr]
+        if self.frames > 1:
+            targets, logits = to_validate(self.network, targets, logits)
         self._metrics = figures(targets, logits)
         self.log_dict(self._metrics, prog_bar=True, sync_dist=True)
 

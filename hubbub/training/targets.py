@@ -13,7 +13,10 @@ from hubbub.data.clips import Clips
 from hubbub.data.inputs import Inputs
 from hubbub.data.timed_labels import segment_targets
 
-__all__ = ["ClipTargets", "SegmentTargets", "Targets", "of_clips", "of_embeddings", "targets_of"]
+__all__ = ["SOMEWHERE", "ClipTargets", "SegmentTargets", "Targets", "of_clips", "of_embeddings", "targets_of"]
+
+#: The target of a frame of a clip that holds the class, it is not known where.
+SOMEWHERE = 2
 
 Rows = npt.NDArray[np.intp]
 Spans = npt.NDArray[np.float64]
@@ -44,15 +47,22 @@ Targets = ClipTargets | SegmentTargets
 
 
 def targets_of(clips: Clips, inputs: Inputs, model: Classifier) -> Targets:
-    """The targets of clips, whose segments share them; or, where labels are timed, those of segments by their place."""
-    if clips.timed is None:
+    """The targets of clips, whose segments share them; or, where labels are timed, those of segments by their place.
+    Of a frame-wise network those of a segment are those of its frames, one after another, `[S, F * K]`."""
+    if clips.timed is None and model.frames == 1:
         return clips.targets()
     overlap = model.recipe.data.overlap
-    return SegmentTargets(
-        clips.targets(),
-        lambda clip, spans: segment_targets(clips, clip, spans, overlap),
-        lambda clip: inputs.spans(clip, model),
-    )
+
+    def of(clip: int, spans: Spans) -> ClipTargets:
+        times, inside = model.frame_spans(spans)
+        found = segment_targets(clips, clip, times, overlap)
+        if model.frames > 1:
+            found[~inside] = -1
+            if clips.timed is None:
+                found[found > 0] = SOMEWHERE
+        return found.reshape(len(spans), -1)
+
+    return SegmentTargets(clips.targets(), of, lambda clip: inputs.spans(clip, model))
 
 
 def of_clips(targets: Targets) -> ClipTargets:

@@ -233,7 +233,7 @@ def test_contradictions_repeats_and_points_are_counted_by_name(night: Path) -> N
     assert [row[3] for row in spans(clips)] == ["rain", "rain", "dog"]
     assert note(clips, "CONTRADICTORY") == (
         "CONTRADICTORY: 4 windows left out, which another label fills too (night.csv row 2: rain and dog, night.csv "
-        "row 3: dog and rain); nothing is left of 1 annotation"
+        "row 3: dog and rain); nothing is left of 1 annotation; --multilabel keeps them, with both labels"
     )
     assert note(clips, "REPEATED") == "REPEATED ROWS: 1 row of night.csv like others; each counts once"
     assert note(clips, "LEFT OUT") == "LEFT OUT: 1 label of night.csv at a point in time (row 6: dog)"

@@ -26,7 +26,7 @@ def sets(found: LabelSets) -> list[set[str]]:
 
 
 def kinds(found: LabelSets) -> list[str]:
-    return [finding.kind for finding in found.findings]
+    return [note.partition(": ")[0] for note in found.notes]
 
 
 # One result from every form
@@ -35,7 +35,7 @@ def kinds(found: LabelSets) -> list[str]:
 @pytest.mark.parametrize("sign", [",", ";", "|", ", ", " | "])
 def test_labels_in_one_cell(sign: str) -> None:
     found = from_column(table([sign.join(sorted(labels)) for labels in SETS]), "list.csv")
-    assert sets(found) == SETS and found.classes == ("Cat", "Dog", "Rain") and found.findings == ()
+    assert sets(found) == SETS and found.classes == ("Cat", "Dog", "Rain") and found.notes == ()
     assert found.targets().tolist() == [[c in labels for c in ("Cat", "Dog", "Rain")] for labels in SETS]
     assert found.known().all() and found.targets().dtype == bool
 
@@ -73,12 +73,12 @@ def test_parts_of_a_file_are_clips_and_groups_and_folds_stay() -> None:
 
 def test_a_repeated_label_counts_once_and_is_said() -> None:
     found = from_rows(table(["Dog", "Dog", "Cat"], ["a", "a", "b"]), "list.csv")
-    assert sets(found) == [{"Dog"}, {"Cat"}] and kinds(found) == ["repeated labels"]
+    assert sets(found) == [{"Dog"}, {"Cat"}] and kinds(found) == ["REPEATED LABELS"]
 
 
 def test_labels_are_cleaned_and_similar_ones_are_said() -> None:
     found = from_column(table([" Dog ; Rain;", "Dog;dog"]), "list.csv")
-    assert sets(found) == [{"Dog", "Rain"}, {"Dog", "dog"}] and "similar labels" in kinds(found)
+    assert sets(found) == [{"Dog", "Rain"}, {"Dog", "dog"}] and "SIMILAR LABELS" in kinds(found)
 
 
 # Separators
@@ -116,8 +116,8 @@ def test_a_known_class_alone_in_its_cell_is_that_class() -> None:
 
 def test_labels_that_are_never_apart_are_said_to_be_perhaps_one() -> None:
     found = from_column(table(["Rain, heavy", "Dog, Rain, heavy", "Rain, heavy, Cat", "Dog, Cat"]), "list.csv")
-    (finding,) = found.findings
-    assert finding.kind == "labels always together" and "'Rain, heavy'" in finding.text
+    (note,) = found.notes
+    assert note.startswith("ALWAYS TOGETHER: ") and "'Rain, heavy'" in note
 
 
 # Clips without labels, and classes that nobody annotated
@@ -129,16 +129,16 @@ def test_what_a_clip_without_labels_means_must_be_said() -> None:
         from_column(rows, "list.csv")
     none = from_column(rows, "list.csv", empty="none")
     assert sets(none) == [{"Dog", "Cat"}, set(), {"Cat"}] and none.known().all()
-    assert kinds(none) == ["clips without labels"]
+    assert kinds(none) == ["WITHOUT LABELS"]
     left = from_column(rows, "list.csv", empty="unlabelled")
-    assert sets(left) == [{"Dog", "Cat"}, {"Cat"}] and kinds(left)[0] == "unlabelled clips"
+    assert sets(left) == [{"Dog", "Cat"}, {"Cat"}] and kinds(left)[0] == "UNLABELLED"
 
 
 def test_a_gap_in_a_class_column_is_neither_present_nor_absent() -> None:
     found = from_class_columns(marks(list("abcd"), Dog=["1", "0", "", "-1"], Cat=["TRUE", "", "no", "?"]), "list.csv")
     assert found.targets().tolist() == [[True, True], [False, False], [False, False]]
     assert found.known().tolist() == [[True, True], [True, False], [False, True]]
-    assert "unlabelled clips" in kinds(found), "the last clip, about which nothing is said, is left out"
+    assert "UNLABELLED" in kinds(found), "the last clip, about which nothing is said, is left out"
 
 
 def test_rows_of_one_file_add_to_what_is_known() -> None:
@@ -165,12 +165,11 @@ def test_class_columns_are_told_by_their_cells() -> None:
 
 def test_classes_never_and_always_present_are_found() -> None:
     found = from_column(table(["Dog,Rain", "Rain", "Cat,Rain"]), "list.csv", classes=("Dog", "Cat", "Rain", "Owl"))
-    texts = {finding.kind: finding.text for finding in found.findings}
-    assert texts["class never present"] == "no clip holds the class 'Owl'"
-    assert texts["class always present"].endswith("holds the class 'Rain'")
-    assert all(finding.severity == "warning" for finding in found.findings)
+    never, always = found.notes
+    assert never.startswith("NEVER PRESENT: no clip holds the class 'Owl'; ")
+    assert always.startswith("ALWAYS PRESENT: ") and "holds the class 'Rain'; " in always
     known = from_class_columns(marks(list("abc"), Dog=["1", "", "1"], Cat=["0", "1", "0"]), "list.csv")
-    assert kinds(known) == ["class always present"], "where it was annotated"
+    assert kinds(known) == ["ALWAYS PRESENT"], "where it was annotated"
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from hubbub.config.recipe import Recipe
 from hubbub.data.leaks import LeakError
 from hubbub.data.open import open_clips
 from hubbub.errors import HubbubError
-from hubbub.experiment import cell
+from hubbub.experiment import cell, part
 from hubbub.experiment.cell import fit_with_history
 from hubbub.experiment.prepare import prepare
 from hubbub.experiment.run import ExperimentError, run_recipe
@@ -233,8 +233,8 @@ def test_a_clip_that_was_listed_but_not_predicted_is_an_error(headed: Path, tmp_
     model = fit_with_history(data, split.train, split.validation, 1, tmp_path, []).final
     predict = model.predict_proba
     monkeypatch.setattr(model, "predict_proba", lambda *given: (predict(*given)[0], predict(*given)[1][:-1]))
-    with pytest.raises(cell.CellError, match="20 clips were listed, 19 predicted"):
-        cell.predict_part(data, model, split.test)
+    with pytest.raises(part.CellError, match="20 clips were listed, 19 predicted"):
+        part.predict_part(data, model, split.test)
 
 
 def test_a_leaking_run_is_refused_and_stamped_when_allowed(tmp_path: Path) -> None:

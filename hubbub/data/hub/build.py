@@ -23,7 +23,7 @@ from hubbub.config import sections
 from hubbub.config.recipe import Recipe
 from hubbub.data import cache
 from hubbub.data.cache import Waves
-from hubbub.data.clips import Clips, ClipsError
+from hubbub.data.clips import Clips, ClipsError, refuse_label_sets
 from hubbub.data.hub.dataset import CARD, FACTS, Facts, SpectrogramSettings
 from hubbub.data.hub.tables import MEL
 from hubbub.data.open import open_section
@@ -61,6 +61,7 @@ def build_dataset(recipe: Recipe, folder: Path) -> Clips:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ClipsError(f"{folder} is not empty. Give a new folder, or remove what is there.")
     clips = open_section(recipe)
+    refuse_label_sets(clips, "hubbub data hub build")
     if clips.kind != "sound":
         raise ClipsError(f"{clips.name} holds {clips.kind} already. Name a data set of sounds.")
     waves = cache.decode_clips(clips, recipe.audio.rate_hz)

@@ -16,11 +16,13 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hubbub.config import sections
-from hubbub.data import grouping, values
+from hubbub.data import grouping, label_sets, values
 from hubbub.data.clips import Clips, ClipsError, build
 from hubbub.data.datasets import DATASETS, check_names, check_published
+from hubbub.data.hub.label_lists import class_names, list_column, sets_of
 from hubbub.data.hub.tables import AUDIO, MEL, rows_of, schema_of, splits_of, tables, unpack
 from hubbub.data.layouts import LISTS, URBANSOUND8K_NAME
+from hubbub.data.multilabel_lists import SINGLE, SetRule, with_sets
 from hubbub.runtime import homes
 
 __all__ = [
@@ -74,12 +76,19 @@ def is_hub_name(name: str) -> bool:
     return bool(tables(Path(name))) if os.path.isdir(name) else not os.path.exists(name) and bool(NAME.fullmatch(name))
 
 
-def open_hub(name: str, *, labels: tuple[str, ...] = (), allow_missing: bool = False, group: str = "") -> Clips:
+def open_hub(
+    name: str,
+    *,
+    labels: tuple[str, ...] = (),
+    allow_missing: bool = False,
+    group: str = "",
+    sets: SetRule = SINGLE,
+) -> Clips:
     """OWNER/NAME in a data home, or a folder of parquet or arrow files -> Clips of kind "sound" or "spectrograms".
 
     Labels are the column `class`, `label` or `category`; folds `fold`, else the names of the splits; groups as `group`
     asks, else a column that names sources, else a guess by the names (`grouping.assign`). Rows without a sound or
-    spectrogram count as missing. Raises `ClipsError`.
+    spectrogram count as missing. Lists of labels, and cells with several, are read as `sets` says. Raises `ClipsError`.
     """
     folder = Path(name) if Path(name).is_dir() else find_folder(name)
     name = folder.absolute().name if folder == Path(name) else name
@@ -92,27 +101,33 @@ def open_hub(name: str, *, labels: tuple[str, ...] = (), allow_missing: bool = F
         raise ClipsError(
             f"{name} has no column '{AUDIO}' or '{MEL}'. It has {', '.join(schema.names)}. Choose a data set of sounds."
         )
-    rows, splits = rows_of(found, schema), splits_of(found)
+    listing = list_column(schema)
+    rows, splits = rows_of(found, schema, (listing,) if listing and sets.asked else ()), splits_of(found)
     if not splits:
         raise ClipsError(f"{name} has no rows. Fetch or save it again.")
-    table = _table(name, rows, schema, splits)
+    table, label = _table(name, rows, schema, splits, listing if sets.asked else "")
     facts = _facts(name, folder, rows, allow_missing)
     unpacked, listed = unpack(name, found, column, rows)
     table["path"] = [str(unpacked / file) if file else "" for _, file in listed]
     if "clip" not in table:
         table["clip"] = [stem for stem, _ in listed]
     known_column = "fsID" if set(LISTS["urbansound8k"][1]) <= set(rows) else "group"
-    is_numbered = any(_class_names(schema, column) for column in _LABELS)
-    table, unlabelled = values.without_unlabelled(table, always=is_numbered)
+    is_numbered = any(class_names(schema, column) for column in _LABELS)
+    known = facts.pop("labels", ())
+    if sets.asked or not label:
+        held = sets_of(name, rows, table, label, class_names(schema, label), labels or known, sets)
+        table, unlabelled = with_sets(table.loc[held.table.index], held), held.notes
+        known = held.classes
+    else:
+        table, unlabelled = values.without_unlabelled(table, always=is_numbered)
     rows = rows.loc[table.index]
     ids, own = list(table["clip"]), values.text(rows[known_column]) if known_column in rows else [""] * len(rows)
-    others = rows.drop(columns=[c for c in ("group", "fold", "clip", "split_hint") if c in rows])
+    others = rows.drop(columns=[c for c in ("group", "fold", "clip", "split_hint", label) if c in rows])
     sources = grouping.assign(ids, list(table["label"]), own, others, group)
     table["group"] = [one or clip for one, clip in zip(sources.groups, ids, strict=True)]
     facts["notes"] = (*facts.get("notes", ()), *sources.notes_on(sources.groups), *unlabelled)
     facts["group_source"] = sources.source
     facts["kind"] = "sound" if column == AUDIO else "spectrograms"
-    known = facts.pop("labels", ())
     return build(name, table, labels=labels or known, allow_missing=allow_missing, where=str(folder), **facts)
 
 
@@ -149,31 +164,28 @@ def read_facts(folder: Path) -> Facts:
         ) from error
 
 
-def _table(name: str, rows: pd.DataFrame, schema: pa.Schema, splits: list[str]) -> pd.DataFrame:
-    """The clip table's columns, from those of the rows."""
-    label = next((column for column in _LABELS if column in rows), None)
-    if label is None:
+def _table(
+    name: str, rows: pd.DataFrame, schema: pa.Schema, splits: list[str], listing: str
+) -> tuple[pd.DataFrame, str]:
+    """The clip table's columns, from those of the rows, and the column of labels: `listing` holds lists of them; "" for
+    one column a class."""
+    label = listing or next((column for column in _LABELS if column in rows), "")
+    if not label and len(label_sets.class_columns(rows)) < 2:
+        if several := list_column(schema):
+            raise ClipsError(f"{name}: the column '{several}' holds several labels a clip. Read them by --multilabel.")
         raise ClipsError(
             f"{name} has none of the columns {', '.join(_LABELS)}, so the classes are unknown. "
             f"It has {', '.join(schema.names)}. Rename the column of classes."
         )
-    table = pd.DataFrame({"label": _label_names(name, rows[label], _class_names(schema, label))})
+    names = class_names(schema, label) if label else []
+    given = _label_names(name, rows[label], names) if label and not listing else pd.Series("", index=rows.index)
+    table = pd.DataFrame({"label": given})
     for column in ("fold", "clip", "split_hint"):
         if column in rows:
             table[column] = values.text(rows[column])
     if "fold" not in table and len(set(splits)) > 1:
         table["fold"] = splits
-    return table
-
-
-def _class_names(schema: pa.Schema, column: str) -> list[str]:
-    """The class names of a numeric column, which `datasets` stores in the schema's metadata (its `ClassLabel`)."""
-    try:
-        info = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
-        names = info["info"]["features"][column]["names"]
-    except (ValueError, LookupError, TypeError):
-        return []
-    return [str(name) for name in names]
+    return table, label
 
 
 def _label_names(name: str, column: pd.Series, names: list[str]) -> pd.Series:

@@ -68,9 +68,14 @@ def schema_of(found: list[Path]) -> pa.Schema:
     return schemas[0]
 
 
-def rows_of(found: list[Path], schema: pa.Schema) -> pd.DataFrame:
-    """The plain columns of all files; sounds, spectrograms and other nested columns are not read."""
-    plain = [field.name for field in schema if not pa.types.is_nested(field.type) and field.name not in (AUDIO, MEL)]
+def rows_of(found: list[Path], schema: pa.Schema, lists: tuple[str, ...] = ()) -> pd.DataFrame:
+    """The plain columns of all files, and the columns `lists`; sounds, spectrograms and other nested columns are not
+    read."""
+    plain = [
+        field.name
+        for field in schema
+        if field.name in lists or (not pa.types.is_nested(field.type) and field.name not in (AUDIO, MEL))
+    ]
     parts = []
     for file in found:
         with _readable(file):

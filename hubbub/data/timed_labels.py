@@ -1,0 +1,91 @@
+"""Which classes are in a part of a recording, by annotations with times.
+
+A segment is judged by what of it lies in its clip: what is padded beyond the clip's end does not count. Events of one
+class that overlap count as one.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from hubbub.data.clips import Clips, Times
+
+__all__ = ["clip_targets", "segment_targets"]
+
+Flags = npt.NDArray[np.bool_]
+Array = npt.NDArray[np.float64]
+#: Times are compared with this tolerance [s].
+_ROUNDING_S = 1e-9
+
+
+def segment_targets(clips: Clips, row: int, spans: npt.ArrayLike, overlap: float) -> npt.NDArray[np.int8]:
+    """The targets `[S, K]` of segments of a clip with label sets: 1 present, 0 absent, -1 not annotated.
+
+    `spans` `[S, 2]` are seconds from the clip's start. A class is in a segment if its events fill the share `overlap`
+    of it, or if one of its events that is shorter than the segment lies in it with that share of its own length.
+    Without timed labels a segment has the targets of its clip.
+    """
+    found, spans = _of_clip(clips, row), np.asarray(spans, dtype=np.float64).reshape(-1, 2)
+    targets = np.repeat(found[None], len(spans), axis=0)
+    if clips.timed is None:
+        return targets
+    path, begin, end = clips.table[["path", "start", "end"]].iloc[row]
+    begin, end = float(np.nan_to_num(begin)), float(np.inf if np.isnan(end) else end)
+    heard = np.clip(spans + begin, begin, end)
+    events = clips.events.get(path, {})
+    for k, label in enumerate(clips.labels):
+        if found[k] >= 0:
+            targets[:, k] = _holds(events[label], heard, overlap) if label in events else 0
+    return targets
+
+
+def clip_targets(events: Times, clips: npt.ArrayLike, window_s: float, overlap: float) -> Flags:
+    """Whether each of the clips `[N, 2]` of a recording [s] holds a class with these events, `[N]`.
+
+    It does if of one event so much lies in the clip: the share `overlap` of the event, of a window or of the clip,
+    whichever is shortest.
+    """
+    starts, ends = events
+    spans = np.asarray(clips, dtype=np.float64).reshape(-1, 2)
+    found = np.zeros(len(spans), dtype=bool)
+    for at, (begin, end) in enumerate(spans):
+        first, last = np.searchsorted(ends, begin, "right"), np.searchsorted(starts, end, "left")
+        inside = np.minimum(ends[first:last], end) - np.maximum(starts[first:last], begin)
+        least = np.minimum(ends[first:last] - starts[first:last], min(window_s, end - begin))
+        found[at] = (inside >= overlap * least - _ROUNDING_S).any()
+    return found
+
+
+def _of_clip(clips: Clips, row: int) -> npt.NDArray[np.int8]:
+    """The targets of one clip `[K]`."""
+    held, unknown = (set(clips.table[column].iloc[row]) for column in ("labels", "unknown"))
+    states = [1 if label in held else -1 if label in unknown else 0 for label in clips.labels]
+    return np.array(states, dtype=np.int8)
+
+
+def _holds(events: Times, spans: Array, overlap: float) -> Flags:
+    """Whether each of the spans `[S, 2]` holds a class with these events, which are in order and do not overlap."""
+    starts, ends = events
+    lengths = ends - starts
+    span_s = spans[:, 1] - spans[:, 0]
+    found: Flags = _filled(events, spans) >= overlap * span_s - _ROUNDING_S
+    # An event lies in a span with its share if the span begins before `latest` and ends after `earliest`. Both rise
+    # from event to event, so of the events that the span does not begin too late for, the first decides.
+    latest, earliest = ends - overlap * lengths + _ROUNDING_S, starts + overlap * lengths - _ROUNDING_S
+    sizes, size_of = np.unique(np.round(span_s, 6), return_inverse=True)
+    for number, size in enumerate(sizes):
+        short = np.flatnonzero(lengths < size)
+        rows = np.flatnonzero(size_of == number)
+        if len(short):
+            at = np.searchsorted(latest[short], spans[rows, 0], "left")
+            near = np.minimum(at, len(short) - 1)
+            found[rows] |= (at < len(short)) & (earliest[short][near] <= spans[rows, 1])
+    return found & (span_s > 0)
+
+
+def _filled(events: Times, spans: Array) -> Array:
+    """How many seconds of each span the events fill."""
+    edges = np.stack(events, axis=1).ravel()
+    level = np.concatenate([[0.0], np.cumsum(events[1] - events[0])])
+    levels = np.stack([level[:-1], level[1:]], axis=1).ravel()
+    until, since = (np.interp(spans[:, side], edges, levels) for side in (1, 0))
+    return np.asarray(until - since)
