@@ -13,6 +13,7 @@ from torch.nn.functional import logsigmoid
 
 from hubbub.models.cnn import convolution
 from hubbub.models.network import Network, NetworkError
+from hubbub.models.recurrent import BiGRU
 
 __all__ = ["FRAME_S", "Framewise", "linear_softmax"]
 
@@ -55,7 +56,7 @@ class Framewise(Network):
                 layers += convolution(channels, width * 2**block)
                 channels = width * 2**block
         self.body = nn.Sequential(*layers).to(memory_format=torch.channels_last)
-        self.recurrent = nn.GRU(channels, channels // 2, batch_first=True, bidirectional=True)
+        self.recurrent = BiGRU(channels, channels // 2)
         self.fc = nn.Linear(channels, num_classes)
 
     @property
@@ -82,7 +83,7 @@ class Framewise(Network):
         x = nn.functional.pad(self.norm(x), (0, missing))
         x = self.body(x.unsqueeze(1).contiguous(memory_format=torch.channels_last))
         x = x.mean(dim=2) + x.amax(dim=2)
-        return self.recurrent(x.transpose(1, 2))[0]
+        return self.recurrent(x.transpose(1, 2))
 
     def segment_logits(self, logits: Tensor) -> Tensor:
         return linear_softmax(logits)
