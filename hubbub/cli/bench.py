@@ -205,25 +205,29 @@ def print_places(folder: Path) -> None:
 
 
 def print_overview(folders: Sequence[Path]) -> None:
-    """Prints one row for each run: clip accuracy with its interval, clip macro-F1, segment accuracy, minutes."""
+    """Prints one row for each run: clip accuracy (of label sets macro mAP) with its interval, clip macro-F1, the same of
+    segments, minutes; runs of label sets in a table of their own."""
     from hubbub.report.caveats import tags
+    from hubbub.report.headline import headline, headline_metric
     from hubbub.report.run_folder import read_summary
 
     summaries = {folder.name: read_summary(folder) for folder in folders}
-    rows = [
-        (
-            name,
-            _number(one.clip.accuracy.mean),
-            _interval(one.clip.accuracy.ci95),
-            _number(one.clip.macro_f1.mean),
-            _number(one.segment.accuracy.mean),
-            f"{one.seconds.minutes:.1f}" if one.seconds else "-",
-        )
-        for name, one in summaries.items()
-    ]
-    print_table(
-        "accuracy and macro-F1 of clips, accuracy of segments", ("run", "clips", "95 %", "F1", "segm.", "min"), rows
-    )
+    for multilabel in (False, True):
+        rows = [
+            (
+                name,
+                _number(headline(one)[1].mean),
+                _interval(headline(one)[1].ci95),
+                _number(one.clip.macro_f1.mean),
+                _number(headline(one, "segment")[1].mean),
+                f"{one.seconds.minutes:.1f}" if one.seconds else "-",
+            )
+            for name, one in summaries.items()
+            if one.multilabel == multilabel
+        ]
+        metric, heads = headline_metric(multilabel)[1], ("run", "clips", "95 %", "F1", "segm.", "min")
+        if rows:
+            print_table(f"{metric} and macro-F1 of clips, {metric} of segments", heads, rows)
     to_read: dict[str, list[str]] = {}
     for name, one in summaries.items():
         to_read.setdefault(tags(one.why_not_comparable), []).append(name)
@@ -235,19 +239,21 @@ def print_overview(folders: Sequence[Path]) -> None:
 def print_summary(summary: "Summary") -> None:
     """Prints a run's main figure with its interval, what belongs beside it, and the weakest classes."""
     from hubbub.report.caveats import tags
+    from hubbub.report.headline import headline
     from hubbub.report.summary import describe_interval, weakest
 
     out.print(f"\n{summary.title}", style="bold", soft_wrap=True)
-    accuracy, folds = summary.clip.accuracy, len({one.fold for one in summary.folds})
-    interval = describe_interval(accuracy, summary.recordings)
+    (metric, main), folds = headline(summary), len({one.fold for one in summary.folds})
+    interval = describe_interval(main, summary.recordings)
     out.print(
-        f"clip accuracy {accuracy.mean:.3f}" + (f", {interval}" if interval else ", no interval: one recording"),
+        f"clip {metric} {_number(main.mean)}" + (f", {interval}" if interval else ", no interval: one recording"),
         style="bold",
         soft_wrap=True,
     )
-    others = [f"clip macro-F1 {summary.clip.macro_f1.mean:.3f}, segment accuracy {summary.segment.accuracy.mean:.3f}"]
+    of_segments = _number(headline(summary, "segment")[1].mean)
+    others = [f"clip macro-F1 {_number(summary.clip.macro_f1.mean)}, segment {metric} {of_segments}"]
     others.append(count(folds, "test fold"))
-    for spread, over in ((accuracy.sd, "folds"), (accuracy.sd_seeds, "seeds")):
+    for spread, over in ((main.sd, "folds"), (main.sd_seeds, "seeds")):
         others += [f"sd over {over} {spread:.3f}"] if spread is not None else []
     out.print("; ".join(others), soft_wrap=True)
     if summary.why_not_comparable:  # the run logged them in full when they were found
@@ -263,18 +269,31 @@ def print_summary(summary: "Summary") -> None:
 
 def print_tables(summary: "Summary") -> None:
     """Prints a table of all figures of each level, of the classes, and of the cells, each within 80 columns."""
-    from hubbub.report.results import LEVELS
-    from hubbub.report.summary import NAMES, fold_table
+    from hubbub.report.headline import headline, metric_names
+    from hubbub.report.level_results import LEVELS, SetClassScores
+    from hubbub.report.summary import fold_table
 
-    spreads = {"sd folds": "sd"} | ({"sd seeds": "sd_seeds"} if summary.clip.accuracy.sd_seeds is not None else {})
+    several = headline(summary)[1].sd_seeds is not None
+    spreads = {"sd folds": "sd"} | ({"sd seeds": "sd_seeds"} if several else {})
     for level in LEVELS:
         figures = []
-        for metric, name in NAMES.items():
+        for metric, name in metric_names(summary.multilabel).items():
             figure = summary.level(level).figure(metric)
             values = (figure.mean, *(getattr(figure, key) for key in spreads.values()), figure.pooled)
             figures.append((name, *map(_number, values), _interval(figure.ci95)))
         print_table(f"{level}s, all folds", (f"{level} figure", "mean", *spreads, "pooled", "95 %"), figures)
-    if summary.classes:
+    if sets := [one for one in summary.classes if isinstance(one, SetClassScores)]:
+        heads = ("class", "with", "without", "recordings", "AP", "F1", "recall", "threshold")
+        rows = [
+            (
+                one.label,
+                *(f"{number:,}" for number in (one.clips, one.without, one.recordings)),
+                *(_number(value) for value in (one.average_precision, one.f1, one.recall, one.threshold)),
+            )
+            for one in sets
+        ]
+        print_table("classes, clips of all test folds with the class and without it", heads, rows)
+    elif summary.classes:
         heads = ("class", "clips", "recordings", "F1", "recall", "95 % of recall")
         rows = [
             (
@@ -293,7 +312,8 @@ def print_tables(summary: "Summary") -> None:
         tuple(_number(value) if isinstance(value, float) else str(value) for value in row)
         for row in frame.itertuples(index=False)
     ]
-    cell_heads = ("test fold", "seed", "clip acc.", "clip F1", "segm. acc.", "segm. F1")
+    short = "mAP" if summary.multilabel else "acc."
+    cell_heads = ("test fold", "seed", f"clip {short}", "clip F1", f"segm. {short}", "segm. F1")
     print_table("test folds and seeds", cell_heads, cells)
 
 

@@ -28,7 +28,8 @@ from hubbub.report import run_folder
 from hubbub.report.caveats import tags
 from hubbub.report.compare import compare_runs
 from hubbub.report.compare_page import write_comparison
-from hubbub.report.results import LevelName
+from hubbub.report.headline import headline_metric
+from hubbub.report.level_results import LevelName
 from hubbub.runtime import files
 from hubbub.runtime.escape import escape_table
 from hubbub.runtime.names import safe_name
@@ -140,12 +141,14 @@ def _settings(suite: Suite) -> list[str]:
 
 
 def overview(folders: Sequence[Path]) -> pd.DataFrame:
-    """One row a run: its figures over folds and seeds, its duration, and its caveats; all as text."""
-    return pd.DataFrame([_row(folder) for folder in folders])
+    """One row a run: its figures over folds and seeds, its duration, and its caveats; all as text. Where some runs are
+    of label sets and others are not, each kind lacks the figures of the other ("-")."""
+    return pd.DataFrame([_row(folder) for folder in folders]).fillna("-")
 
 
 def _row(folder: Path) -> dict[str, str]:
     summary = run_folder.read_summary(folder)
+    metric, name = headline_metric(summary.multilabel)
 
     def figure(level: LevelName, metric: str, part: str) -> str:
         value = getattr(summary.level(level).figure(metric), part)
@@ -154,11 +157,11 @@ def _row(folder: Path) -> dict[str, str]:
     return {
         "run": folder.name,
         "cells": str(len(summary.folds)),
-        "clip accuracy": figure("clip", "accuracy", "mean"),
-        "sd folds": figure("clip", "accuracy", "sd"),
-        "sd seeds": figure("clip", "accuracy", "sd_seeds"),
+        f"clip {name}": figure("clip", metric, "mean"),
+        "sd folds": figure("clip", metric, "sd"),
+        "sd seeds": figure("clip", metric, "sd_seeds"),
         "clip macro-F1": figure("clip", "macro_f1", "mean"),
-        "segment accuracy": figure("segment", "accuracy", "mean"),
+        f"segment {name}": figure("segment", metric, "mean"),
         "minutes": f"{summary.seconds.minutes:.1f}" if summary.seconds else "-",
         "read first": tags(summary.why_not_comparable),
     }

@@ -1,25 +1,26 @@
-"""Comparison of runs: which differences of clip accuracy are more than noise?
+"""Comparison of runs: which differences of clip accuracy or, of label sets, of macro mAP are more than noise?
 
 The paired bootstrap over source recordings decides, adjusted for the number of pairs (Holm); the other tests of
 `metrics.significance` are given beside it. Several seeds of a run are averaged clip by clip. Runs of different
 protocols or data are refused, unless the caller insists; the result is then labelled NOT COMPARABLE.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from hubbub.errors import HubbubError, examples
 from hubbub.metrics import significance
 from hubbub.report import run_folder
-from hubbub.report.compare_results import ComparedRun, Comparison, Pair, PairTest
+from hubbub.report.compare_results import ComparedRun, Comparison, Pair, PairFigures, PairTest
+from hubbub.report.compare_sets import describe_sets, macro_map, set_pairs
+from hubbub.report.predicted import Thresholds, as_arrays, cell_thresholds, has_label_sets
 from hubbub.report.results import Environment
-from hubbub.report.summary import as_arrays, level_figures, verify
+from hubbub.report.summary import level_figures, verify
 
 __all__ = ["LEVEL", "RESAMPLES", "TESTS", "CompareError", "compare_runs", "listed"]
 
@@ -40,7 +41,8 @@ class CompareError(HubbubError):
 class Run:
     """A finished run: `rows` are its clips' predictions as `run_folder.predictions` gives them.
 
-    By clip, `table` has `fold`, `group` and `label`, and `right` one column for each seed: was the decision right?
+    By clip, `table` has `fold`, `group` and `label`, and `right` one column for each seed: was the decision right? For
+    label sets, which are not right or wrong as a whole, it has none; `thresholds` are those of their clips.
     """
 
     name: str
@@ -49,18 +51,27 @@ class Run:
     reasons: list[str]
     threads: tuple[int, ...]
     rows: pd.DataFrame
+    seeds: list[int]
     table: pd.DataFrame
     right: pd.DataFrame
+    thresholds: Thresholds
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether clips may hold several classes, or none."""
+        return has_label_sets(self.rows)
 
 
 def compare_runs(folders: Sequence[Path], *, anyway: bool = False) -> Comparison:
     """All figures of a comparison, the best run first; `docs/compare.md` describes them.
 
     Raises `CompareError` for fewer than two runs, one run twice, a run that is not finished or whose summary does not
-    follow from its predictions, runs without a clip in common, and, unless `anyway`, runs of different protocols, data
+    follow from its predictions, runs of one label a clip beside runs of label sets, or of other classes than these,
+    runs without a clip in common, and, unless `anyway`, runs of different protocols, data
     or test clips. With `anyway` the clips in common are compared and the result says NOT COMPARABLE.
     """
     runs = _load(folders)
+    _refuse_mixed(runs)
     reasons = _reasons(runs)
     if reasons and not anyway:
         raise CompareError(
@@ -99,7 +110,11 @@ def _open(folder: Path, name: str) -> Run:
     targets, scores, _ = as_arrays(rows)
     facts = pd.DataFrame({key: rows[key].to_numpy() for key in ("clip", "group", "label")})
     facts = facts.assign(**{key: rows.index.get_level_values(key) for key in ("fold", "seed")})
-    right = facts.assign(right=scores.argmax(axis=1) == targets).pivot(index="clip", columns="seed", values="right")
+    if sets := has_label_sets(rows):
+        facts["label"] = describe_sets(rows).to_numpy()
+    correct = np.nan if sets else scores.argmax(axis=1) == targets
+    right = facts.assign(right=correct).pivot(index="clip", columns="seed", values="right")
+    seeds = list(dict.fromkeys(facts["seed"]))
     summary = run_folder.read_summary(folder)
     return Run(
         name=name,
@@ -108,9 +123,28 @@ def _open(folder: Path, name: str) -> Run:
         reasons=summary.why_not_comparable,
         threads=tuple(sorted({count for cell in run_folder.threads(folder) for count in cell.threads})),
         rows=rows,
+        seeds=seeds,
         table=facts.drop_duplicates("clip").set_index("clip")[["fold", "group", "label"]].loc[right.index],
-        right=right[list(dict.fromkeys(facts["seed"]))],
+        right=right[[] if sets else seeds],
+        thresholds=cell_thresholds(folder, "clip") if sets else {},
     )
+
+
+def _refuse_mixed(runs: Sequence[Run]) -> None:
+    """Raises `CompareError` unless all runs have one label a clip, or all have label sets of the same classes."""
+    sets, others = ([run.name for run in runs if run.multilabel == wanted] for wanted in (True, False))
+    if sets and others:
+        raise CompareError(
+            f"the clips of {listed(sets)} have label sets, those of {listed(others)} one label each: their figures are "
+            "of different kinds and cannot be compared. Give runs of one kind."
+        )
+    classes = {run.name: set(as_arrays(run.rows)[2]) for run in runs if run.multilabel}
+    for name, own in classes.items():
+        if other := sorted(own ^ classes[runs[0].name]):
+            raise CompareError(
+                f"{runs[0].name} and {name} have different classes ({examples(other)}): their macro mAP are means over "
+                "other classes and cannot be compared. Give runs of the same classes."
+            )
 
 
 def _reasons(runs: Sequence[Run]) -> list[str]:
@@ -160,19 +194,23 @@ def _common(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def _figures(runs: Sequence[Run], table: pd.DataFrame, reasons: Sequence[str]) -> Comparison:
-    right = {run.name: run.right.loc[table.index].astype(float) for run in runs}
-    shares = {name: seeds.mean(axis=1).to_numpy() for name, seeds in right.items()}
-    runs = sorted(runs, key=lambda run: -shares[run.name].mean())
-    names = list(combinations([run.name for run in runs], 2))
-    columns = [shares[first] - shares[second] for first, second in names]
-    draws = significance.resample(np.stack(columns, axis=1), table["group"], RESAMPLES)
-    resampled = [None] * len(columns) if draws is None else list(draws.T)
     folds = table["fold"] if all(run.table.loc[table.index, "fold"].equals(table["fold"]) for run in runs) else None
-    clips = runs[0].environment.data.clips
-    pairs = [
-        _pair((first, right[first]), (second, right[second]), differences, folds, clips)
-        for (first, second), differences in zip(names, resampled, strict=True)
-    ]
+    if runs[0].multilabel:
+        rows = {run.name: run.rows[run.rows["clip"].isin(table.index)] for run in runs}
+        main = {name: macro_map(own) for name, own in rows.items()}
+        if not np.isfinite(list(main.values())).all():
+            raise CompareError(
+                "the compared clips have no class that some of them hold and others do not: there is no macro mAP to "
+                "compare. Give runs with more clips in common."
+            )
+        runs = sorted(runs, key=lambda run: -main[run.name])
+        found = set_pairs({run.name: rows[run.name] for run in runs}, table["group"], folds, RESAMPLES)
+    else:
+        right = {run.name: run.right.loc[table.index].astype(float) for run in runs}
+        runs = sorted(runs, key=lambda run: -right[run.name].mean(axis=1).to_numpy().mean())
+        found = _accuracy_pairs({run.name: right[run.name] for run in runs}, table["group"], folds)
+    tested = len(table) / folds.nunique() if folds is not None else runs[0].environment.data.clips
+    pairs = [_pair(figures, tested / max(runs[0].environment.data.clips - tested, 1)) for figures in found]
     _adjust(pairs)
     groups = int(table["group"].nunique())
     return Comparison(
@@ -188,9 +226,9 @@ def _figures(runs: Sequence[Run], table: pd.DataFrame, reasons: Sequence[str]) -
             ComparedRun(
                 name=run.name,
                 recipe=run.title,
-                seeds=run.right.columns.tolist(),
+                seeds=run.seeds,
                 standing=_standing(run.name, runs[0].name, pairs),
-                clip=level_figures(run.rows[run.rows["clip"].isin(table.index)], run.environment),
+                clip=level_figures(run.rows[run.rows["clip"].isin(table.index)], run.environment, run.thresholds),
             )
             for run in runs
         ],
@@ -198,39 +236,51 @@ def _figures(runs: Sequence[Run], table: pd.DataFrame, reasons: Sequence[str]) -
     )
 
 
-def _pair(
-    first: tuple[str, pd.DataFrame],
-    second: tuple[str, pd.DataFrame],
-    differences: npt.NDArray[np.float64] | None,
-    folds: pd.Series | None,
-    clips: int,
-) -> Pair:
-    """Two runs' difference and its tests; `first` and `second` are a name and what was right, `[clips, seeds]`."""
-    (first_name, first_right), (second_name, second_right) = first, second
-    difference = first_right.mean(axis=1) - second_right.mean(axis=1)
-    # McNemar's test is about two sets of decisions: of several seeds, the first.
-    only_first, only_second, p = significance.mcnemar(
-        first_right.iloc[:, 0].to_numpy() > 0, second_right.iloc[:, 0].to_numpy() > 0
-    )
-    by_fold = {} if folds is None else difference.groupby(folds, sort=False).mean().round(12).to_dict()
-    tested = clips if folds is None else len(folds) / folds.nunique()
-    ratio = tested / max(clips - tested, 1)
+def _accuracy_pairs(right: Mapping[str, pd.DataFrame], groups: pd.Series, folds: pd.Series | None) -> list[PairFigures]:
+    """The difference of clip accuracy of each pair of runs; `right` says what each had right, `[clips, seeds]`."""
+    names = list(combinations(right, 2))
+    shares = {name: seeds.mean(axis=1) for name, seeds in right.items()}
+    differences = [shares[first] - shares[second] for first, second in names]
+    draws = significance.resample(np.stack([d.to_numpy() for d in differences], axis=1), groups, RESAMPLES)
+    resampled = [None] * len(names) if draws is None else list(draws.T)
+    return [
+        PairFigures(
+            first,
+            second,
+            difference=float(difference.mean()),
+            by_fold={} if folds is None else _by_fold(difference, folds),
+            resampled=drawn,
+            # McNemar's test is about two sets of decisions: of several seeds, the first.
+            alone=significance.mcnemar(right[first].iloc[:, 0].to_numpy() > 0, right[second].iloc[:, 0].to_numpy() > 0),
+        )
+        for (first, second), difference, drawn in zip(names, differences, resampled, strict=True)
+    ]
+
+
+def _by_fold(difference: pd.Series, folds: pd.Series) -> dict[str, float]:
+    means = difference.groupby(folds, sort=False).mean().round(12)
+    return {str(fold): float(mean) for fold, mean in means.items()}
+
+
+def _pair(figures: PairFigures, ratio: float) -> Pair:
+    """Two runs' difference and its tests; `ratio` is that of test clips to training clips of a fold."""
+    drawn, by_fold = figures.resampled, figures.by_fold
     p_values = {
-        "bootstrap": None if differences is None else significance.p_value(differences),
-        "mcnemar": p,
+        "bootstrap": None if drawn is None else significance.p_value(drawn),
+        "mcnemar": None if figures.alone is None else figures.alone[2],
         "corrected_t": significance.corrected_t(list(by_fold.values()), ratio),
         "wilcoxon": significance.wilcoxon(list(by_fold.values())),
     }
-    interval = None if differences is None else significance.interval(differences)
+    interval = None if drawn is None else significance.interval(drawn)
     return Pair(
-        difference=float(difference.mean()),
+        difference=figures.difference,
         ci95=(interval[0], interval[1]) if interval else None,
-        only_first=only_first,
-        only_second=only_second,
+        only_first=None if figures.alone is None else figures.alone[0],
+        only_second=None if figures.alone is None else figures.alone[1],
         folds=by_fold,
         tests={name: None if value is None else PairTest(p=value) for name, value in p_values.items()},
-        first=first_name,
-        second=second_name,
+        first=figures.first,
+        second=figures.second,
     )
 
 
@@ -271,7 +321,7 @@ def _warnings(runs: Sequence[Run], reasons: Sequence[str], groups: int) -> list[
         )
     if groups < FEW_GROUPS:
         lines.append(f"FEW RECORDINGS: only {groups}; intervals are narrower and p-values smaller than they should be")
-    if single := [run.name for run in runs if run.right.shape[1] == 1]:
+    if single := [run.name for run in runs if len(run.seeds) == 1]:
         names = "all runs" if len(single) == len(runs) else listed(single)
         lines.append(f"ONE SEED: the spread over repeated trainings is not measured ({names})")
     return lines

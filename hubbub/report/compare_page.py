@@ -46,16 +46,16 @@ def write_comparison(result: Comparison, out: Path) -> Path:
 def headline(result: Comparison) -> str:
     """The comparison in a sentence; labelled where the runs are not comparable."""
     best, *others = result.runs
-    highest = best.clip.accuracy.pooled
-    equal = [run.name for run in others if _is_equal(run.clip.accuracy.pooled, highest)]
+    highest = best.main.pooled
+    equal = [run.name for run in others if _is_equal(run.main.pooled, highest)]
     others = [run for run in others if run.name not in equal]
     near, behind = ([run.name for run in others if run.standing.startswith(s)] for s in ("within", "behind"))
     text = "" if result.comparable else "NOT COMPARABLE: "
     if equal:
-        text += f"{listed([best.name, *equal])} have the same clip accuracy"
+        text += f"{listed([best.name, *equal])} have the same clip {result.metric}"
         text += ", the highest" if others else ""
     else:
-        text += f"{best.name} has the highest clip accuracy"
+        text += f"{best.name} has the highest clip {result.metric}"
     if near:
         text += f"; {listed(near)} {'is' if len(near) == 1 else 'are'} within noise of {'them' if equal else 'it'}"
     if behind:
@@ -73,16 +73,16 @@ def ranking_table(result: Comparison) -> Table:
     """Every run, the highest first: its figures over the compared clips and its standing."""
     rows = []
     for run in result.runs:
-        accuracy = run.clip.accuracy
-        figures = (_number(accuracy.pooled), _interval(accuracy.ci95))
-        spreads = (_number(value) for value in (accuracy.sd, accuracy.sd_seeds, accuracy.mean))
+        main = run.main
+        figures = (_number(main.pooled), _interval(main.ci95))
+        spreads = (_number(value) for value in (main.sd, main.sd_seeds, main.mean))
         macro = _number(run.clip.macro_f1.pooled)
         rows.append((run.name, run.standing, *figures, *spreads, macro, str(len(run.seeds))))
     heads = (
-        *("run", "standing", "clip accuracy", "95 %", "sd over folds", "sd over seeds", "mean of folds"),
+        *("run", "standing", f"clip {result.metric}", "95 %", "sd over folds", "sd over seeds", "mean of folds"),
         *("macro-F1", "seeds"),
     )
-    return Table("The runs, the highest clip accuracy first", heads, rows, words=(1,))
+    return Table(f"The runs, the highest clip {result.metric} first", heads, rows, words=(1,))
 
 
 def pair_table(result: Comparison) -> Table:
@@ -91,22 +91,23 @@ def pair_table(result: Comparison) -> Table:
     for pair in result.pairs:
         tests = (_p(pair.tests[name]) for name in computed)
         figures = (f"{pair.difference:+.4f}", _interval(pair.ci95, "+.3f"))
-        alone = f"{pair.only_first:,} : {pair.only_second:,}"
-        rows.append((pair.name, VERDICTS[pair.within_noise], *figures, *tests, alone))
-    heads = ("pair", "verdict", "difference", "95 %", *(NAMES[name] for name in computed), "alone right")
-    return Table("The pairs: differences of clip accuracy", heads, rows, words=(1,))
+        alone = [] if result.multilabel else [f"{pair.only_first:,} : {pair.only_second:,}"]
+        rows.append((pair.name, VERDICTS[pair.within_noise], *figures, *tests, *alone))
+    decisions = [] if result.multilabel else ["alone right"]
+    heads = ("pair", "verdict", "difference", "95 %", *(NAMES[name] for name in computed), *decisions)
+    return Table(f"The pairs: differences of clip {result.metric}", heads, rows, words=(1,))
 
 
 def _fold_table(result: Comparison) -> Table | None:
     """The difference in every fold; None where the runs do not have the same folds."""
     folds = list(result.pairs[0].folds)
     rows = [(pair.name, *(f"{pair.folds[fold]:+.4f}" for fold in folds)) for pair in result.pairs]
-    return Table("Differences of clip accuracy in each test fold", ("pair", *folds), rows) if folds else None
+    return Table(f"Differences of clip {result.metric} in each test fold", ("pair", *folds), rows) if folds else None
 
 
 def _axis(result: Comparison) -> list[dict[str, Any]]:
     """Each run's interval in per cent of the axis that all share; empty where there are no intervals."""
-    known = [(run.name, run.clip.accuracy.pooled, ci95) for run in result.runs if (ci95 := run.clip.accuracy.ci95)]
+    known = [(run.name, run.main.pooled, ci95) for run in result.runs if (ci95 := run.main.ci95)]
     ends = [end for _, _, ci95 in known for end in ci95]
     if not ends or max(ends) == min(ends):
         return []

@@ -1,8 +1,31 @@
 """Typed content of a comparison."""
 
-from hubbub.report.level_results import Content, LevelFigures
+from dataclasses import dataclass, field
 
-__all__ = ["ComparedRun", "Comparison", "Pair", "PairTest"]
+import numpy as np
+import numpy.typing as npt
+
+from hubbub.report.headline import headline_metric
+from hubbub.report.level_results import Content, Figure, LevelFigures, SetLevel
+
+__all__ = ["ComparedRun", "Comparison", "Pair", "PairFigures", "PairTest"]
+
+
+@dataclass(frozen=True)
+class PairFigures:
+    """What the tests of a pair need: the difference of two runs' main figures, `first` minus `second`, in all, in each
+    fold, and in each draw of source recordings (`resampled`, None where they cannot be drawn).
+
+    `alone` are the clips that only the first run decided right, those that only the second did, and McNemar's p; None
+    for label sets, which are not right or wrong as a whole.
+    """
+
+    first: str
+    second: str
+    difference: float
+    by_fold: dict[str, float] = field(default_factory=dict)
+    resampled: npt.NDArray[np.float64] | None = None
+    alone: tuple[int, int, float] | None = None
 
 
 class PairTest(Content):
@@ -13,12 +36,12 @@ class PairTest(Content):
 
 
 class Pair(Content):
-    """The difference of two runs' clip accuracy, `first` minus `second`, and its tests."""
+    """The difference of two runs' clip accuracy or, of label sets, macro mAP, `first` minus `second`, and its tests."""
 
     difference: float
     ci95: tuple[float, float] | None
-    only_first: int
-    only_second: int
+    only_first: int | None
+    only_second: int | None
     folds: dict[str, float]
     tests: dict[str, PairTest | None]
     first: str
@@ -40,6 +63,11 @@ class ComparedRun(Content):
     standing: str
     clip: LevelFigures
 
+    @property
+    def main(self) -> Figure:
+        """The figure that the runs are compared by."""
+        return self.clip.figure(headline_metric(isinstance(self.clip, SetLevel))[0])
+
 
 class Comparison(Content):
     """All figures of a comparison, the best run first."""
@@ -54,3 +82,13 @@ class Comparison(Content):
     resamples: int
     runs: list[ComparedRun]
     pairs: list[Pair]
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether the clips may hold several classes, or none."""
+        return isinstance(self.runs[0].clip, SetLevel)
+
+    @property
+    def metric(self) -> str:
+        """The name of the metric that the runs are compared by."""
+        return headline_metric(self.multilabel)[1]
