@@ -205,8 +205,8 @@ def print_places(folder: Path) -> None:
 
 
 def print_overview(folders: Sequence[Path]) -> None:
-    """Prints one row for each run: clip accuracy (of label sets macro mAP) with its interval, clip macro-F1, the same of
-    segments, minutes; runs of label sets in a table of their own."""
+    """Prints one row for each run: clip accuracy (of label sets macro mAP) with its interval, clip macro-F1, the same
+    of segments, minutes; runs of label sets in a table of their own."""
     from hubbub.report.caveats import tags
     from hubbub.report.headline import headline, headline_metric
     from hubbub.report.run_folder import read_summary

@@ -143,6 +143,7 @@ def _validate(prepared: Prepared, fitted: "Fitted", split: Split, place: Path) -
     run_folder.write_result(place, ValidationResult(**scores, choice=fitted.choice, seconds=seconds))
     by_segment, by_clip, evaluate = predicted.by_segment, predicted.by_clip, prepared.recipe.evaluate
     if prepared.clips.multilabel:
+        targets = predicted.segment_targets, predicted.clip_targets
         found = calibration.fit_label_sets(targets, by_segment, by_clip, evaluate, segment_seconds(prepared))
         fitted.final.confidence = _with_filters(prepared, predicted, found)
     else:

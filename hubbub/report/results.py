@@ -14,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 
+from hubbub.classifier.postprocess import Filter
 from hubbub.report.level_results import (
     LEVELS,
     ClassFigures,
