@@ -75,6 +75,7 @@ def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
             hidden_size=int(recurrent.shape[2]), linear_before_reset=1,
         )  # fmt: skip
         by_frame: Any = op.Transpose(rows, perm=[2, 0, 1, 3])
-        return op.Reshape(by_frame, op.Constant(value_ints=[0, 0, -1]))
+        sizes: Any = op.Constant(value_ints=[0, 0, -1])
+        return op.Reshape(by_frame, sizes)
 
     return {torch.ops.hubbub.bigru.default: to_onnx}
