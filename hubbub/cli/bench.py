@@ -205,8 +205,8 @@ def print_places(folder: Path) -> None:
 
 
 def print_overview(folders: Sequence[Path]) -> None:
-    """Prints one row for each run: clip accuracy (of label sets macro mAP) with its interval, clip macro-F1, the same of
-    segments, minutes; runs of label sets in a table of their own."""
+    """Prints one row for each run: clip accuracy (of label sets macro mAP) with its interval, clip macro-F1, the same
+    of segments, minutes; runs of label sets in a table of their own."""
     from hubbub.report.caveats import tags
     from hubbub.report.headline import headline, headline_metric
     from hubbub.report.run_folder import read_summary
@@ -294,8 +294,8 @@ def print_tables(summary: "Summary") -> None:
         ]
         print_table("classes, clips of all test folds with the class and without it", heads, rows)
     elif summary.classes:
-        heads = ("class", "clips", "recordings", "F1", "recall", "95 % of recall")
-        rows = [
+        columns = ("class", "clips", "recordings", "F1", "recall", "95 % of recall")
+        of_classes = [
             (
                 one.label,
                 f"{one.clips:,}",
@@ -306,7 +306,7 @@ def print_tables(summary: "Summary") -> None:
             )
             for one in summary.classes
         ]
-        print_table("classes, clips of all test folds", heads, rows)
+        print_table("classes, clips of all test folds", columns, of_classes)
     frame = fold_table(summary)
     cells = [
         tuple(_number(value) if isinstance(value, float) else str(value) for value in row)
