@@ -28,6 +28,7 @@ from hubbub.classifier.onnx_classifier import ANY_LENGTH, BATCH, EMBEDDINGS, LOG
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.errors import HubbubError
 from hubbub.models.network import Network
+from hubbub.models.recurrent import translations
 from hubbub.runtime import files
 from hubbub.runtime.progress import track
 
@@ -250,7 +251,7 @@ def _as_onnx(
             program = program.run_decompositions({pooling: _adaptive_max_pool2d})
         exported = torch.onnx.export(
             program, dynamo=True, opset_version=OPSET, input_names=inputs, output_names=outputs, verbose=False,
-            optimize=optimize,
+            optimize=optimize, custom_translation_table=translations(),
         )  # fmt: skip
     assert exported is not None
     if not optimize:

@@ -178,9 +178,9 @@ class Network(Section):
 
     name: str = Field(
         "cnn",
-        description="one of cnn, compact, baseline, cnn1d, transformer, alexnet, vgg16, resnet18, resnet50, "
-        "mobilenet_v2, inception_v3, efficientnet_b0, convnext_tiny, small, yamnet, esresnext, audioclip, or any "
-        "model name of timm",
+        description="one of cnn, compact, framewise (frames of 40 ms), baseline, cnn1d, transformer, alexnet, vgg16, "
+        "resnet18, resnet50, mobilenet_v2, inception_v3, efficientnet_b0, convnext_tiny, small, yamnet, esresnext, "
+        "audioclip, or any model name of timm",
     )
     weights: str = Field(
         "default",
@@ -202,8 +202,8 @@ class Network(Section):
         None,
         ge=1,
         le=8192,
-        description="cnn, compact, resnet: number of channels of the first block, which later blocks double; default: "
-        "that of the network",
+        description="cnn, compact, framewise, resnet: number of channels of the first block, which later blocks "
+        "double; default: that of the network",
     )
     dropout: float = Field(0.2, ge=0, lt=1, description="dropout rate before the last layer")
 

@@ -24,6 +24,7 @@ DATA_TITLES = {
 NETWORKS = {
     "cnn": "a small CNN",
     "compact": "hubbub's own small network",
+    "framewise": "hubbub's own frame-wise network",
     "baseline": "the baseline CNN",
     "cnn1d": "a 1-D CNN",
     "transformer": "a Transformer encoder",
@@ -42,7 +43,7 @@ NETWORKS = {
 }
 #: Where published weights come from; those of other networks are ImageNet's.
 _WEIGHTS = {
-    **dict.fromkeys(("cnn", "compact", "baseline", "cnn1d", "transformer"), "from scratch"),
+    **dict.fromkeys(("cnn", "compact", "framewise", "baseline", "cnn1d", "transformer"), "from scratch"),
     "small": "from ESC-50",
     **dict.fromkeys(("yamnet", "esresnext", "esresnext_audioset"), "from AudioSet"),
     **dict.fromkeys(("audioclip", "audioclip_full", "audioclip_partial"), "from AudioCLIP"),

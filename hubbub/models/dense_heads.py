@@ -3,15 +3,16 @@
 All three are stored as weights and biases after a standardisation, and export as a torch module.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hubbub.models.head import Array, Head, Targets, row_weights
+from hubbub.models.head import Array, Head, HeadError, Targets, row_weights
 from hubbub.models.logistic import Solution, logistic_path
+from hubbub.models.one_vs_rest import constant_logits, one_vs_rest_path, pair_weights, perceptrons, two_sided
 from hubbub.runtime.progress import track
 
 __all__ = ["DiscriminantHead", "LogisticHead", "MLPHead"]
@@ -45,13 +46,17 @@ class _DenseHead(Head):
         return x
 
     def _set_layers(self, weights: list[Array], biases: list[Array], y: Targets) -> Self:
-        if weights[-1].shape[1] == 1:  # two classes: the score is of class 1 against class 0
+        self.multilabel = y.ndim == 2
+        if self.multilabel:
+            learnt = two_sided(y)
+            weights[-1], biases[-1] = weights[-1] * learnt, np.where(learnt, biases[-1], constant_logits(y))
+        elif weights[-1].shape[1] == 1:  # two classes: the score is of class 1 against class 0
             weights[-1] = np.concatenate([np.zeros_like(weights[-1]), weights[-1]], axis=1)
             biases[-1] = np.concatenate([np.zeros_like(biases[-1]), biases[-1]])
         # Same memory layout as in a file, so that a restored head gives identical results.
         self.weights_ = [np.ascontiguousarray(w, dtype=np.float32) for w in weights]
         self.biases_ = [b.astype(np.float32) for b in biases]
-        self.classes_ = np.unique(y)
+        self.classes_ = np.arange(y.shape[1]) if self.multilabel else np.unique(y)
         return self
 
     def decision_function(self, x: Array) -> Array:
@@ -75,12 +80,12 @@ class _DenseHead(Head):
         }
         return {"mean": self.mean_, "scale": self.scale_, **layers}
 
-    def restore(self, arrays: dict[str, Array], texts: dict[str, str], classes: int) -> Self:
+    def restore(self, arrays: dict[str, Array], texts: dict[str, str], classes: int, multilabel: bool = False) -> Self:
         self.mean_, self.scale_ = arrays["mean"], arrays["scale"]
         layers = sum(name.startswith("weight") for name in arrays)
         self.weights_ = [arrays[f"weight{i}"] for i in range(layers)]
         self.biases_ = [arrays[f"bias{i}"] for i in range(layers)]
-        self.classes_ = np.arange(classes)
+        self.classes_, self.multilabel = np.arange(classes), multilabel
         return self
 
 
@@ -105,7 +110,7 @@ class _Standardise(nn.Module):
 class LogisticHead(_DenseHead):
     """Multinomial logistic regression on standardised embeddings; `c` is the inverse L2 penalty, as in scikit-learn.
 
-    The objective is scikit-learn's; `logistic.py` minimises it.
+    The objective is scikit-learn's; `logistic.py` minimises it, and of label sets `one_vs_rest.py`.
     """
 
     def __init__(self, c: float = 0.01, balanced: bool = False, compress: bool = False) -> None:
@@ -120,10 +125,11 @@ class LogisticHead(_DenseHead):
         """Fits heads that differ in `c` only: each search begins at the minimum of the next stronger penalty."""
         ordered = sorted(heads, key=lambda head: head.c)
         rows = torch.from_numpy(ordered[0]._standardise(x))
-        shares = torch.from_numpy(row_weights(y, ordered[0].balanced)) / len(rows)
-        truth = torch.from_numpy(np.searchsorted(np.unique(y), y))
         near = start._in_units_of(ordered[0]) if start else None
-        path = logistic_path(rows, truth, shares, [1 / (head.c * len(rows)) for head in ordered], near)
+        if y.ndim == 2:
+            path = _binary_path(rows, y, ordered[0].balanced, [head.c for head in ordered], near)
+        else:
+            path = _multinomial_path(rows, y, ordered[0].balanced, [head.c for head in ordered], near)
         for head, (weights, bias) in zip(ordered, path, strict=True):
             head.mean_, head.scale_ = ordered[0].mean_, ordered[0].scale_
             head._set_layers([weights.numpy()], [bias.numpy()], y)
@@ -131,11 +137,35 @@ class LogisticHead(_DenseHead):
     def _in_units_of(self, other: Self) -> Solution:
         """The weights and biases that give the same scores behind the standardisation of `other`."""
         weights, bias = self.weights_[0], self.biases_[0]
-        if len(bias) == 2:  # two classes share one column, see _set_layers
+        if len(bias) == 2 and not self.multilabel:  # two classes share one column, see _set_layers
             weights, bias = weights[:, 1:], bias[1:]
         slopes = weights / self.scale_[:, None]
         bias = bias + (other.mean_ - self.mean_) @ slopes
         return torch.from_numpy(slopes * other.scale_[:, None]), torch.from_numpy(bias)
+
+
+def _multinomial_path(
+    rows: Tensor, y: Targets, balanced: bool, cs: Sequence[float], start: Solution | None
+) -> Iterator[Solution]:
+    shares = torch.from_numpy(row_weights(y, balanced)) / len(rows)
+    truth = torch.from_numpy(np.searchsorted(np.unique(y), y))
+    return logistic_path(rows, truth, shares, [1 / (c * len(rows)) for c in cs], start)
+
+
+def _binary_path(
+    rows: Tensor, y: Targets, balanced: bool, cs: Sequence[float], start: Solution | None
+) -> Iterator[Solution]:
+    """The minima of all classes; those of classes that cannot be learnt are zero."""
+    learnt = np.flatnonzero(two_sided(y))
+    if start is not None:
+        start = start[0][:, learnt], start[1][learnt]
+    counts = torch.from_numpy((y[:, learnt] >= 0).sum(axis=0)).float()
+    shares = torch.from_numpy(pair_weights(y[:, learnt], balanced)) / counts
+    present = torch.from_numpy((y[:, learnt] > 0).astype(np.float32))
+    for found in one_vs_rest_path(rows, present, shares, [1 / (c * counts) for c in cs], start):
+        weights, bias = torch.zeros(rows.shape[1], y.shape[1]), torch.zeros(y.shape[1])
+        weights[:, learnt], bias[learnt] = found
+        yield weights, bias
 
 
 class DiscriminantHead(_DenseHead):
@@ -148,6 +178,11 @@ class DiscriminantHead(_DenseHead):
     def fit(self, x: Array, y: Targets) -> Self:
         from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
+        if y.ndim == 2:
+            raise HeadError(
+                "head.name 'lda' is for clips of one label each, and these may hold several. Use 'logreg', 'mlp', "
+                "'lightgbm' or 'ensemble'."
+            )
         classes = len(np.unique(y))
         priors = np.full(classes, 1 / classes) if self.balanced else None
         model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=self.shrinkage, priors=priors)
@@ -183,6 +218,14 @@ class MLPHead(_DenseHead):
         from sklearn.neural_network import MLPClassifier
 
         head, epochs = heads[0], max(head.epochs for head in heads)
+        if y.ndim == 2:
+            rows, weights = head._standardise(x), pair_weights(y, head.balanced) * two_sided(y)
+            path = perceptrons(rows, y, weights, head.hidden, epochs, head.learning_rate, head.alpha, head.seed)
+            for epoch, layers in enumerate(track(path, "training the MLP", epochs), 1):
+                for one in (one for one in heads if one.epochs == epoch):
+                    one.mean_, one.scale_ = head.mean_, head.scale_
+                    one._set_layers(*layers, y)
+            return
         model = MLPClassifier(
             (head.hidden,), alpha=head.alpha, learning_rate_init=head.learning_rate, random_state=head.seed
         )

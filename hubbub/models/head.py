@@ -1,7 +1,9 @@
 """The base class of heads: small classifiers on frozen embeddings, in scikit-learn's conventions.
 
 A fitted head is stored as arrays, or as LightGBM's text dump: loading it never runs code. Targets are class numbers
-0 .. K-1, and each of them occurs. A row is the embedding of a segment or of a whole clip.
+0 .. K-1, and each of them occurs; or label sets `[N, K]`, of which a head decides each class on its own (one-vs-rest):
+1 present, 0 absent, -1 not annotated, which leaves the row out for that class. A class that is present in no annotated
+row, or absent in none, has a constant logit. A row is the embedding of a segment or of a whole clip.
 """
 
 from abc import ABC, abstractmethod
@@ -10,27 +12,35 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import softmax
+from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.class_weight import compute_sample_weight
 from torch import nn
 
-__all__ = ["Array", "Head", "Targets", "row_weights"]
+from hubbub.errors import HubbubError
+
+__all__ = ["Array", "Head", "HeadError", "Targets", "row_weights"]
 
 Array = npt.NDArray[np.float32]
-Targets = npt.NDArray[np.int64]
+Targets = npt.NDArray[np.integer]
+
+
+class HeadError(HubbubError):
+    """A head that cannot learn the targets."""
 
 
 class Head(ClassifierMixin, BaseEstimator, ABC):
-    """A classifier of embeddings `[N, D]`: `fit(X, y [N])`, `decision_function(X)` -> logits `[N, K]`, `predict_proba`,
-    `predict`. What was fitted is in `arrays` and `texts`, from which `restore` rebuilds the head.
+    """A classifier of embeddings `[N, D]`: `fit(X, y [N] or [N, K])`, `decision_function(X)` -> logits `[N, K]`,
+    `predict_proba`, `predict`. What was fitted is in `arrays` and `texts`, from which `restore` rebuilds the head.
+    `multilabel` says whether it was fitted to label sets.
     """
 
     classes_: Targets
+    multilabel = False
 
     @abstractmethod
     def fit(self, x: Array, y: Targets) -> Self:
-        """Fits the head to embeddings `[N, D]` and their targets `[N]`."""
+        """Fits the head to embeddings `[N, D]` and their targets, `[N]` or `[N, K]`."""
 
     @classmethod
     def fit_each(cls, heads: Sequence[Self], x: Array, y: Targets, start: Self | None = None) -> None:
@@ -58,14 +68,18 @@ class Head(ClassifierMixin, BaseEstimator, ABC):
         return {}
 
     @abstractmethod
-    def restore(self, arrays: dict[str, Array], texts: dict[str, str], classes: int) -> Self:
-        """Restore the fitted head from its `arrays` and `texts`."""
+    def restore(self, arrays: dict[str, Array], texts: dict[str, str], classes: int, multilabel: bool = False) -> Self:
+        """Restore the fitted head from its `arrays` and `texts`; `multilabel` where it was fitted to label sets."""
 
     def predict_proba(self, x: Array) -> Array:
-        return softmax(self.decision_function(x), axis=1)
+        """Embeddings `[N, D]` -> probabilities `[N, K]`, which sum to 1 or, of label sets, are each on their own."""
+        logits = self.decision_function(x)
+        return expit(logits) if self.multilabel else softmax(logits, axis=1)
 
     def predict(self, x: Array) -> Targets:
-        return self.classes_[self.decision_function(x).argmax(axis=1)]
+        """The likeliest class of each row `[N]`; of label sets, whether each class is likelier than not, `[N, K]`."""
+        logits = self.decision_function(x)
+        return (logits >= 0).astype(np.int8) if self.multilabel else self.classes_[logits.argmax(axis=1)]
 
 
 def row_weights(y: Targets, balanced: bool) -> Array:

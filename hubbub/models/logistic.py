@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Solution", "logistic_path"]
+__all__ = ["Solution", "axes_of", "logistic_path"]
 
 #: Weights `[D, K]` and biases `[K]`; of two classes one column, of class 1 against class 0.
 Solution = tuple[Tensor, Tensor]
@@ -47,7 +47,7 @@ def logistic_path(
     to 1. The objective is the mean cross-entropy plus half a penalty times the sum of squared weights. Each search
     begins at the minimum before; the first one at `start`, or at zero.
     """
-    axes = _axes(rows)
+    axes = axes_of(rows)
     problem = _Problem(rows @ axes, truth, shares)
     if start is None:
         columns = problem.classes if problem.classes > 2 else 1
@@ -61,7 +61,7 @@ def logistic_path(
         yield axes @ here[0], here[1]
 
 
-def _axes(rows: Tensor) -> Tensor:
+def axes_of(rows: Tensor) -> Tensor:
     """The axes of the rows' covariance along which they vary, `[D, R]`, that of the least variance first.
 
     In double precision, and for fewer rows than columns from the products of rows with rows, which have the same

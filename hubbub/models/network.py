@@ -1,7 +1,7 @@
 """The base class of all networks, which training, classifier and explanations rely on.
 
 Input: segments `[B, N]`, spectrograms `[B, F, W]` or images `[B, C, F, W]`; then embeddings `[B, D]`; output: logits
-`[B, K]`.
+`[B, K]`. A frame-wise network has embeddings `[B, T, D]` and logits `[B, T, K]` of the frames of each segment.
 """
 
 from torch import Tensor, nn
@@ -24,6 +24,8 @@ class Network(nn.Module):
     fc: nn.Linear
     #: Whether a network that computes spectra by itself does so in double precision, where it can.
     exact = False
+    #: The length of a frame of a frame-wise network [s]; None of a network that has one output for a segment.
+    frame_s: float | None = None
 
     def __init__(self, dropout: float = 0.0) -> None:
         super().__init__()
@@ -45,17 +47,26 @@ class Network(nn.Module):
         networks with their own front end."""
         raise NotImplementedError
 
+    def frames(self, samples: int) -> int:
+        """The number of frames T of a segment of so many samples; for frame-wise networks. Frame t is the sound from t
+        to t + 1 times `frame_s` after the segment's start."""
+        raise NotImplementedError
+
     def embed(self, x: Tensor) -> Tensor:
-        """Input (see above) -> embeddings `[B, D]`."""
+        """Input (see above) -> embeddings `[B, D]`, of frames `[B, T, D]`."""
         raise NotImplementedError
 
     def head(self, embeddings: Tensor) -> Tensor:
-        """Embeddings `[B, D]` -> logits `[B, K]`."""
+        """Embeddings `[B, D]` -> logits `[B, K]`, of frames `[B, T, D]` -> `[B, T, K]`."""
         return self.fc(self.dropout(embeddings))
 
     def logits(self, x: Tensor) -> Tensor:
-        """Input (see above) -> logits `[B, K]`."""
+        """Input (see above) -> logits `[B, K]`, of frames `[B, T, K]`."""
         return self.head(self.embed(x))
+
+    def segment_logits(self, logits: Tensor) -> Tensor:
+        """Logits `[B, K]`, or of frames `[B, T, K]` -> logits of the segments `[B, K]`."""
+        return logits
 
     def forward(self, x: Tensor) -> Tensor:
         return self.logits(x)

@@ -39,6 +39,28 @@ def _compact(recipe: Recipe, num_classes: int) -> Network:
     return Compact(num_classes, bands, recipe.network.width or Compact.WIDTH, recipe.network.dropout)
 
 
+def _framewise(recipe: Recipe, num_classes: int) -> Network:
+    from hubbub.models.framewise import FRAME_S, Framewise
+
+    bands, columns = _input_shape(recipe, (Framewise.LOWEST, 2))
+    settings, length, hop = recipe.frontend, recipe.windows.length, recipe.frontend.hop
+    if not settings.centre or settings.convention != "librosa" or settings.n_fft % 2 or columns != 1 + length // hop:
+        raise NetworkError(
+            "the framewise needs a column of the spectrogram at each multiple of frontend.hop: set frontend.centre = "
+            "true and frontend.convention = 'librosa', an even frontend.n_fft, and neither frontend.frames nor "
+            "frontend.size."
+        )
+    steps = [step for step in Framewise.STEPS if step * hop == FRAME_S * recipe.audio.rate_hz]
+    if not steps:
+        hops = [f"{FRAME_S * recipe.audio.rate_hz / step:g}" for step in Framewise.STEPS]
+        raise NetworkError(
+            f"the framewise has frames of 40 ms, which are 2, 4 or 8 columns: set frontend.hop = {' or '.join(hops)} "
+            f"at {recipe.audio.rate_hz} Hz, not {hop}."
+        )
+    width = recipe.network.width or Framewise.WIDTH
+    return Framewise(num_classes, bands, steps[0], hop, width, recipe.network.dropout)
+
+
 def _baseline(recipe: Recipe, num_classes: int) -> Network:
     from hubbub.models.cnn import Baseline
 
@@ -130,6 +152,7 @@ def _audioclip(recipe: Recipe, num_classes: int) -> Network:
 NETWORKS: dict[str, Callable[[Recipe, int], Network]] = {
     "cnn": _cnn,
     "compact": _compact,
+    "framewise": _framewise,
     "baseline": _baseline,
     "cnn1d": _cnn1d,
     "transformer": _transformer,
@@ -142,7 +165,7 @@ NETWORKS: dict[str, Callable[[Recipe, int], Network]] = {
 #: Settings that only some networks have, and these networks; timm's also have `channels`.
 _SETTINGS = {
     "channels": ("baseline", *TORCHVISION),
-    "width": ("cnn", "compact", *RESNETS),
+    "width": ("cnn", "compact", "framewise", *RESNETS),
     "attention": RESNETS,
 }
 

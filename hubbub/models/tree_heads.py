@@ -1,22 +1,27 @@
 """Heads with gradient-boosted trees: LightGBM (Ke et al. 2017), alone or averaged with an MLP."""
 
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+from scipy.special import expit, logit
 
 from hubbub.models.dense_heads import MLPHead
 from hubbub.models.head import Array, Head, Targets, row_weights
+from hubbub.models.one_vs_rest import constant_logits, pair_weights, two_sided
 from hubbub.runtime.progress import track
 
 __all__ = ["EnsembleHead", "LightGBMHead"]
 
 _SMALLEST = 1e-12
+#: The name of the text of all classes; those of single classes have the class's number behind it.
+_WHOLE = "lightgbm"
 
 
 class LightGBMHead(Head):
-    """Gradient-boosted trees. The defaults are system A's; their `subsample_freq` 0 leaves `subsample` without effect,
-    as LightGBM documents. System A leaves `max_bin` at LightGBM's 255, which takes three times as long and scores the
-    same: a leaf has far fewer rows than bins, and four fifths of YAMNet's embeddings are zeros."""
+    """Gradient-boosted trees; of label sets those of each class on their own. The defaults are system A's; their
+    `subsample_freq` 0 leaves `subsample` without effect, as LightGBM documents. System A leaves `max_bin` at LightGBM's
+    255, which takes three times as long and scores the same: a leaf has far fewer rows than bins, and four fifths of
+    YAMNet's embeddings are zeros."""
 
     def __init__(
         self,
@@ -37,14 +42,22 @@ class LightGBMHead(Head):
     def fit(self, x: Array, y: Targets) -> Self:
         import lightgbm
 
+        self.multilabel = y.ndim == 2
+        if self.multilabel:
+            return self._fit_sets(x, y)
         self.classes_ = np.unique(y)
         # max_bin is a parameter of the data set, not of the trees.
         data = lightgbm.Dataset(
             x, y, weight=row_weights(y, self.balanced), params={"max_bin": self.max_bin, "verbosity": -1}
         )
-        settings = {
-            "objective": "multiclass",
-            "num_class": len(self.classes_),
+        settings = self._settings() | {"objective": "multiclass", "num_class": len(self.classes_)}
+        self._boosters = {_WHOLE: lightgbm.Booster(settings, data)}
+        for _ in track(range(self.trees), "boosting", self.trees):
+            self._boosters[_WHOLE].update()
+        return self
+
+    def _settings(self) -> dict[str, Any]:
+        return {
             "num_leaves": self.leaves,
             "learning_rate": self.learning_rate,
             "bagging_fraction": self.subsample,
@@ -55,22 +68,47 @@ class LightGBMHead(Head):
             "force_col_wise": True,
             "verbosity": -1,
         }
-        self._booster = lightgbm.Booster(settings, data)
-        for _ in track(range(self.trees), "boosting", self.trees):
-            self._booster.update()
+
+    def _fit_sets(self, x: Array, y: Targets) -> Self:
+        """Trees for each class, on the rows in which it was annotated."""
+        import lightgbm
+
+        self.classes_, self._boosters, self._constant = np.arange(y.shape[1]), {}, constant_logits(y)
+        weights, learnt = pair_weights(y, self.balanced), np.flatnonzero(two_sided(y))
+        settings = {"max_bin": self.max_bin, "verbosity": -1}
+        data = lightgbm.Dataset(x, y[:, 0], params=settings, free_raw_data=False).construct()
+        for k in track(learnt, "boosting", len(learnt)):
+            rows = np.flatnonzero(y[:, k] >= 0)
+            # The bins are those of all rows: finding them takes as long as many trees.
+            own = data.subset(rows).construct()
+            own.set_label(y[rows, k]).set_weight(weights[rows, k])
+            booster = lightgbm.Booster(self._settings() | {"objective": "binary"}, own)
+            for _ in range(self.trees):
+                booster.update()
+            self._boosters[f"{_WHOLE}{k}"] = booster
         return self
 
     def decision_function(self, x: Array) -> Array:
-        return np.asarray(self._booster.predict(x, raw_score=True), dtype=np.float32)
+        if not self.multilabel:
+            return np.asarray(self._boosters[_WHOLE].predict(x, raw_score=True), dtype=np.float32)
+        logits = np.tile(self._constant, (len(x), 1))
+        for name, booster in self._boosters.items():
+            logits[:, int(name.removeprefix(_WHOLE))] = booster.predict(x, raw_score=True)
+        return logits
+
+    def arrays(self) -> dict[str, Array]:
+        return {"constant": self._constant} if self.multilabel else {}
 
     def texts(self) -> dict[str, str]:
-        return {"lightgbm": self._booster.model_to_string()}
+        return {name: booster.model_to_string() for name, booster in self._boosters.items()}
 
-    def restore(self, arrays: dict[str, Array], texts: dict[str, str], classes: int) -> Self:
+    def restore(self, arrays: dict[str, Array], texts: dict[str, str], classes: int, multilabel: bool = False) -> Self:
         import lightgbm
 
-        self._booster = lightgbm.Booster(model_str=texts["lightgbm"])
-        self.classes_ = np.arange(classes)
+        self._boosters = {name: lightgbm.Booster(model_str=text) for name, text in texts.items()}
+        self.classes_, self.multilabel = np.arange(classes), multilabel
+        if multilabel:
+            self._constant = arrays["constant"]
         return self
 
 
@@ -83,21 +121,24 @@ class EnsembleHead(Head):
     def fit(self, x: Array, y: Targets) -> Self:
         self.trees.fit(x, y)
         self.mlp.fit(x, y)
-        self.classes_ = self.trees.classes_
+        self.classes_, self.multilabel = self.trees.classes_, self.trees.multilabel
         return self
 
     def decision_function(self, x: Array) -> Array:
+        if self.multilabel:
+            trees, mlp = (expit(head.decision_function(x).astype(np.float64)) for head in (self.trees, self.mlp))
+            return logit(np.clip((trees + mlp) / 2, _SMALLEST, 1 - _SMALLEST)).astype(np.float32)
         mean = (self.trees.predict_proba(x) + self.mlp.predict_proba(x)) / 2
         return np.log(np.maximum(mean, _SMALLEST))
 
     def arrays(self) -> dict[str, Array]:
-        return self.mlp.arrays()
+        return self.mlp.arrays() | self.trees.arrays()
 
     def texts(self) -> dict[str, str]:
         return self.trees.texts()
 
-    def restore(self, arrays: dict[str, Array], texts: dict[str, str], classes: int) -> Self:
-        self.trees.restore({}, texts, classes)
-        self.mlp.restore(arrays, {}, classes)
-        self.classes_ = np.arange(classes)
+    def restore(self, arrays: dict[str, Array], texts: dict[str, str], classes: int, multilabel: bool = False) -> Self:
+        self.trees.restore(arrays, texts, classes, multilabel)
+        self.mlp.restore(arrays, {}, classes, multilabel)
+        self.classes_, self.multilabel = np.arange(classes), multilabel
         return self

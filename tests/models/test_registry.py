@@ -37,6 +37,7 @@ _LOGMEL = {"name": "logmel", "n_mels": 40}
 SETTINGS: dict[str, dict[str, Any]] = {
     "cnn": {"frontend": _LOGMEL, "network": {"name": "cnn", "width": 8}},
     "compact": {"frontend": _LOGMEL, "network": {"name": "compact", "width": 8}},
+    "framewise": {"frontend": _LOGMEL, "network": {"name": "framewise", "width": 8}},
     "baseline": picture("baseline", 64),
     "cnn1d": {"frontend": _LOGMEL, "network": {"name": "cnn1d"}},
     "transformer": {"frontend": _LOGMEL, "network": {"name": "transformer"}},
@@ -65,6 +66,7 @@ SAMPLES = dict.fromkeys(SETTINGS, 15_600) | dict.fromkeys(("esresnext", "audiocl
 SIZES: dict[str, list[tuple[int, ...]]] = {
     "cnn": [(40, 8), (40, 9), (40, 131)],
     "compact": [(40, 15), (40, 131)],
+    "framewise": [(40, 2), (40, 3), (40, 132)],
     "baseline": [(32, 32), (64, 101), (33, 47)],
     "cnn1d": [(40, 49)],
     "transformer": [(40, 1), (40, 7), (40, 301)],
@@ -87,6 +89,7 @@ EMBEDDING = {
     **{
         "cnn": 8 * 8,
         "compact": 8 * 8,
+        "framewise": 8 * 8,
         "baseline": 256,
         "cnn1d": 128,
         "transformer": 256,
@@ -97,6 +100,9 @@ EMBEDDING = {
     **{"convnext_tiny": 768, "mobilenetv4_conv_small": 1280, "test_vit": 64},
     **{"small": 256, "yamnet": 1024, "esresnext": 2048, "audioclip": 1024},
 }
+
+#: Networks with an output for each frame of 640 samples.
+FRAMEWISE = ("framewise",)
 
 #: Up to 138 M parameters, and pictures of 299 by 299 in training: their whole contract takes over a minute.
 LARGE = ("alexnet", "vgg16", "resnet50", "inception_v3")
@@ -151,7 +157,8 @@ def heard(name: str, waves: Tensor, *, small: bool = False) -> Tensor:
 def loss_of(network: Network, inputs: Tensor) -> Tensor:
     """As training has it."""
     targets = torch.arange(len(inputs))
-    loss = nn.functional.cross_entropy(network.logits(inputs), targets) + network.regulariser()
+    logits = network.segment_logits(network.logits(inputs))
+    loss = nn.functional.cross_entropy(logits, targets) + network.regulariser()
     return loss + sum(0.4 * nn.functional.cross_entropy(side, targets) for side in network.side_logits())
 
 
@@ -164,6 +171,11 @@ def state_of(network: Network) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in network.state_dict().items()}
 
 
+def outputs_of(name: str, samples: int) -> tuple[int, ...]:
+    """The axis of frames, of networks that have one."""
+    return (samples // 640,) if name in FRAMEWISE else ()
+
+
 def test_every_network_is_tested() -> None:
     assert set(SETTINGS) == set(SAMPLES) == set(SIZES) == set(EMBEDDING) == {*NETWORKS, *TIMM}
 
@@ -173,21 +185,26 @@ def test_contract(name: str) -> None:
     network, inputs = fresh(name)
     with torch.inference_mode():
         out = network.logits(inputs)
-        assert out.shape == (4, CLASSES)
+        frames = outputs_of(name, SAMPLES[name])
+        assert out.shape == (4, *frames, CLASSES)
         assert out.dtype == torch.float32
         assert torch.isfinite(out).all()
         # Relative, for fresh BatchNorms have met no data: values shrink or grow with each layer.
         scale = (out - network.fc.bias).abs().max()
-        assert (out - out[0]).abs().amax(dim=1)[1:].min() > 1e-3 * scale, "inputs do not matter"
+        assert (out - out[0]).abs().flatten(1).amax(dim=1)[1:].min() > 1e-3 * scale, "inputs do not matter"
         # Rows do not see each other: alone, or in another order, each gives the same.
         same(network.logits(inputs[2:3]), out[2:3])
         order = torch.tensor([2, 0, 3, 1])
         same(network.logits(inputs[order]), out[order])
         torch.testing.assert_close(network.logits(inputs), out, rtol=0, atol=0)
         embeddings = network.embed(inputs)
-        assert embeddings.shape == (4, EMBEDDING[name]) == (4, network.fc.in_features)
+        assert embeddings.shape == (4, *frames, EMBEDDING[name]) == (4, *frames, network.fc.in_features)
         same(network.head(embeddings), out)
         same(network.fc(embeddings), out)
+        segments = network.segment_logits(out)
+        assert segments.shape == (4, CLASSES) and torch.isfinite(segments).all()
+        assert (segments is out) == (network.frame_s is None) == (name not in FRAMEWISE)
+        assert not frames or (network.frame_s, network.frames(SAMPLES[name])) == (640 / 16_000, *frames)
 
 
 @each
@@ -197,7 +214,7 @@ def test_any_length(name: str) -> None:
         inputs = 0.1 * torch.randn(2, *size, generator=torch.Generator().manual_seed(0))
         with torch.inference_mode():
             out = network.logits(inputs)
-            assert out.shape == (2, CLASSES)
+            assert out.shape == (2, *outputs_of(name, size[-1] * 320), CLASSES)
             assert torch.isfinite(out).all()
             same(network.logits(inputs[1:]), out[1:])
 
@@ -226,7 +243,7 @@ def test_gradients_reach_every_parameter(name: str) -> None:
 def test_gradients_reach_the_wave(name: str) -> None:
     network, inputs = fresh(name)
     inputs = inputs.clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(network.logits(inputs)[:, 0].sum(), inputs)
+    (gradient,) = torch.autograd.grad(network.logits(inputs)[..., 0].sum(), inputs)
     assert torch.isfinite(gradient).all()
     assert (gradient.flatten(1).norm(dim=1) > 0).all()
 
@@ -257,6 +274,11 @@ def test_parameters_are_as_many_as_published(name: str, home: Callable[[str, str
         pairs = ((1, 1), (1, 2), (2, 2), (2, 4), (4, 4), (4, 8), (8, 8))
         steps = [(1, width, 25), *((width * a, width * b, 9) for a, b in pairs)]
         expected = 2 * bands + sum(kernel * a * b + 2 * b for a, b, kernel in steps) + head
+    elif name == "framewise":
+        pairs = ((1, 1), (1, 2), (2, 2), (2, 4), (4, 4), (4, 8), (8, 8))
+        steps = [(1, 8, 25), *((8 * a, 8 * b, 9) for a, b in pairs)]
+        recurrent = 2 * 3 * 32 * (64 + 32 + 2)
+        expected = 2 * 40 + sum(kernel * a * b + 2 * b for a, b, kernel in steps) + recurrent + head
     elif name == "baseline":
         convolutions = 9 * (1 * 32 + 32 * 64 + 64 * 128 + 128 * 256 + 256 * 256)
         expected = convolutions + 2 * (32 + 64 + 128 + 256 + 256) + (256 + 1) * 256 + head
@@ -292,7 +314,7 @@ def test_half_precision_is_close(name: str) -> None:
         with torch.autocast("cpu", torch.bfloat16):
             rough = network.logits(inputs).float()
     # bfloat16 rounds by 2**-9 at most: over some 50 layers at random about 1.4 %, thrice that is unlikely.
-    error = (rough - exact).norm(dim=1) / exact.norm(dim=1)
+    error = (rough - exact).flatten(1).norm(dim=1) / exact.flatten(1).norm(dim=1)
     assert 0 < error.max() < 0.05
 
 
@@ -397,7 +419,7 @@ def test_a_fresh_head_changes_the_last_layer_alone(name: str) -> None:
     assert after["fc.weight"].std() > 0 and network.fc.weight.requires_grad
     with torch.inference_mode():
         torch.testing.assert_close(network.embed(inputs), embeddings, rtol=0, atol=0)
-        assert network.logits(inputs).shape == (len(inputs), 3)
+        assert network.logits(inputs).shape == (len(inputs), *outputs_of(name, SAMPLES[name]), 3)
     heads = {id(p) for p in network.groups()["head"]}
     assert heads >= {id(p) for p in network.fc.parameters()}
     assert heads == {id(p) for key, p in network.named_parameters() if key.startswith(fresh_ones)}
@@ -531,7 +553,7 @@ def test_a_colour_picture_is_refused_by_one_channel(name: str) -> None:
         network.logits(colours)
 
 
-@pytest.mark.parametrize("name", ["cnn", "compact"])
+@pytest.mark.parametrize("name", ["cnn", "compact", "framewise"])
 @pytest.mark.parametrize("shape", [(2, 39, 64), (2, 1, 40, 64), (2, 3, 40, 64), (40, 64)])
 def test_a_network_that_knows_its_bands_is_given_no_others(name: str, shape: tuple[int, ...]) -> None:
     with pytest.raises(NetworkError, match=r"but spectrograms \[B, 40, frames\] are expected"):
@@ -596,7 +618,15 @@ def starting_from(name: str, weights: str) -> Recipe:
 
 
 def test_published_weights_are_found_by_default(own_home: Path) -> None:
-    assert set(PUBLISHED) == set(NETWORKS) - {"cnn", "compact", "baseline", "cnn1d", "transformer", "small"}
+    assert set(PUBLISHED) == set(NETWORKS) - {
+        "cnn",
+        "compact",
+        "framewise",
+        "baseline",
+        "cnn1d",
+        "transformer",
+        "small",
+    }
     assert find_weights(recipe("cnn")) is None
     assert find_weights(recipe("yamnet")) == own_home / "yamnet.h5"
     assert find_weights(recipe("esresnext")) == own_home / "ESResNeXtFBSP_AudioSet.pt"
