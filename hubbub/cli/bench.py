@@ -205,8 +205,8 @@ def print_places(folder: Path) -> None:
 
 
 def print_overview(folders: Sequence[Path]) -> None:
-    """Prints one row for each run: clip accuracy (of label sets macro mAP) with its interval, clip macro-F1, the same
-    of segments, minutes; runs of label sets in a table of their own."""
+    """Prints one row for each run: clip accuracy with its interval, clip macro-F1, segment accuracy, minutes; runs of
+    label sets in a table of their own, with macro mAP in place of accuracy."""
     from hubbub.report.caveats import tags
     from hubbub.report.headline import headline, headline_metric
     from hubbub.report.run_folder import read_summary
@@ -283,8 +283,8 @@ def print_tables(summary: "Summary") -> None:
             figures.append((name, *map(_number, values), _interval(figure.ci95)))
         print_table(f"{level}s, all folds", (f"{level} figure", "mean", *spreads, "pooled", "95 %"), figures)
     if sets := [one for one in summary.classes if isinstance(one, SetClassScores)]:
-        heads = ("class", "with", "without", "recordings", "AP", "F1", "recall", "threshold")
-        rows = [
+        set_heads = ("class", "with", "without", "recordings", "AP", "F1", "recall", "threshold")
+        set_rows = [
             (
                 one.label,
                 *(f"{number:,}" for number in (one.clips, one.without, one.recordings)),
@@ -292,10 +292,10 @@ def print_tables(summary: "Summary") -> None:
             )
             for one in sets
         ]
-        print_table("classes, clips of all test folds with the class and without it", heads, rows)
+        print_table("classes, clips of all test folds with the class and without it", set_heads, set_rows)
     elif summary.classes:
-        columns = ("class", "clips", "recordings", "F1", "recall", "95 % of recall")
-        of_classes = [
+        heads = ("class", "clips", "recordings", "F1", "recall", "95 % of recall")
+        rows = [
             (
                 one.label,
                 f"{one.clips:,}",
@@ -306,7 +306,7 @@ def print_tables(summary: "Summary") -> None:
             )
             for one in summary.classes
         ]
-        print_table("classes, clips of all test folds", columns, of_classes)
+        print_table("classes, clips of all test folds", heads, rows)
     frame = fold_table(summary)
     cells = [
         tuple(_number(value) if isinstance(value, float) else str(value) for value in row)

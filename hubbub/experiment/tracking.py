@@ -6,35 +6,20 @@ from typing import TYPE_CHECKING
 
 from hubbub.experiment.prepare import Log, Prepared
 from hubbub.report import run_folder
+from hubbub.report.headline import headline_metric
 from hubbub.report.level_results import LEVELS
-from hubbub.report.results import CellResult, Summary
+from hubbub.report.results import Summary
 from hubbub.training.loggers import TrackerError, log_artifacts, log_metrics, open_loggers
 
 if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
 
-__all__ = ["TRACKED", "cell_figures", "cell_loggers", "log_run"]
-
-#: The figures that are logged: of a cell's test part, and their means over all cells.
-TRACKED = ("accuracy", "macro_f1")
-#: The same of label sets.
-TRACKED_OF_SETS = ("macro_map", "macro_f1")
+__all__ = ["cell_loggers", "log_run"]
 
 
 def cell_loggers(prepared: Prepared, place: Path, name: str) -> AbstractContextManager[list["Logger"]]:
     """The loggers of the cell in the folder `place`: a run `name` in the experiment of the run folder's name."""
     return _loggers(prepared, run_folder.run_of(place), place, name, prepared.recipe.train.trackers)
-
-
-def cell_figures(result: CellResult) -> dict[str, float]:
-    """The figures of a cell's test part that are logged, where they are defined."""
-    names = TRACKED_OF_SETS if result.multilabel else TRACKED
-    return {
-        f"test_{level}_{name}": value
-        for level in LEVELS
-        for name in names
-        if (value := result.figure(level, name)) is not None
-    }
 
 
 def log_run(prepared: Prepared, folder: Path, summary: Summary, log: Log) -> None:
@@ -45,7 +30,7 @@ def log_run(prepared: Prepared, folder: Path, summary: Summary, log: Log) -> Non
     figures = {
         f"mean_test_{level}_{name}": value
         for level in LEVELS
-        for name in (TRACKED_OF_SETS if summary.multilabel else TRACKED)
+        for name in (headline_metric(summary.multilabel)[0], "macro_f1")
         if (value := summary.level(level).figure(name).mean) is not None
     }
     try:

@@ -135,8 +135,8 @@ def _refuse_mixed(runs: Sequence[Run]) -> None:
     sets, others = ([run.name for run in runs if run.multilabel == wanted] for wanted in (True, False))
     if sets and others:
         raise CompareError(
-            f"the clips of {listed(sets)} have label sets, those of {listed(others)} one label each: their figures are "
-            "of different kinds and cannot be compared. Give runs of one kind."
+            f"the clips of {listed(sets)} have label sets and the clips of {listed(others)} have one label each: their "
+            "figures are of different kinds and cannot be compared. Give runs of one kind."
         )
     classes = {run.name: set(as_arrays(run.rows)[2]) for run in runs if run.multilabel}
     for name, own in classes.items():

@@ -38,7 +38,7 @@ def label_set_facts(predicted: pd.DataFrame, classes: Sequence[ClassScores], thr
 
 
 def _describe_seeds(seeds: int) -> str:
-    return f"; {seeds} seeds, whose decisions are added up and whose curves' areas are averaged" if seeds > 1 else ""
+    return f"; {seeds} seeds, whose predictions count together" if seeds > 1 else ""
 
 
 def _decided(rows: pd.DataFrame, thresholds: Thresholds) -> Flags:
@@ -66,10 +66,14 @@ def set_class_table(classes: Sequence[ClassScores], repeated: str = "") -> Table
         texts = ("-" if figure is None else f"{figure:.3f}" for figure in figures)
         rows.append((one.label, *counts, *texts, f"{one.threshold:.3f}"))
     heads = (
-        *("class", "clips with it", "without", "not annotated", "recordings with it"),
-        *("average precision", "AUC", "precision", "recall", "F1", "threshold"),
+        *("class", "with it", "without", "not annotated", "recordings"),
+        *("AP", "AUC", "precision", "recall", "F1", "threshold"),
     )
-    return Table(f"The weakest first: clips of all test folds together{repeated}", heads, rows)
+    caption = (
+        "The lowest average precision (AP) first: clips with the class, without it, and those in which it was not "
+        f"annotated, of all test folds together{repeated}; recordings with it"
+    )
+    return Table(caption, heads, rows)
 
 
 def wrong_pair_table(clips: Predicted, decided: Flags) -> Table:
@@ -83,7 +87,7 @@ def wrong_pair_table(clips: Predicted, decided: Flags) -> Table:
         for true, other in zip(*np.unravel_index(order, counts.shape), strict=True)
         if counts[true, other]
     ]
-    heads = ("missed", "decided, but absent", "clips", "share of the clips with the missed class")
+    heads = ("missed", "decided, but absent", "clips", "share of the missed class")
     return Table("The most frequent pairs of mistakes in one clip", heads, rows, words=(1,))
 
 
