@@ -287,6 +287,11 @@ class Evaluate(Section):
         description="what the score that an event of each class reaches is chosen for, on segments of validation "
         "clips: the best F1, a precision, or a number of false alarms an hour; none: .5 for all classes",
     )
+    postprocess: Literal["none", "event_f1", "psds1"] = Field(
+        "none",
+        description="frame-wise networks: what the filter of each class's frame scores (a median, or boxes between "
+        "changes) is chosen for on validation recordings: event F1 with times within .2 s, or PSDS1; none: no filter",
+    )
     aim: float | None = Field(
         None, gt=0, description="the precision that is kept (up to 1), or the most false alarms an hour of a class"
     )

@@ -143,7 +143,10 @@ def test_a_setting_that_says_nothing_is_refused(setting: str, written: Path) -> 
         ("train.epoch=3", r"there is no train\.epoch\. Did you mean 'epochs'\?"),
         ("tran.epochs=3", r"there is no tran\. Did you mean 'train'\?"),
         ("windows.lenght=3", r"there is no windows\.lenght\. Did you mean 'length'\?"),
-        ("evaluate.zzz=3", r"there is no evaluate\.zzz\. Known: aim, events, hop, pooling, shifts, unknown\."),
+        (
+            "evaluate.zzz=3",
+            r"there is no evaluate\.zzz\. Known: aim, events, hop, pooling, postprocess, shifts, unknown\.",
+        ),
         ("train.epochs=ten", r"train\.epochs: .*valid integer.*\(given: 'ten'\)"),
         ("train.epochs=2.5", r"train\.epochs: .*valid integer.*\(given: 2\.5\)"),
         ("train.epochs=0", r"train\.epochs: .*greater than or equal to 1 \(given: 0\)"),
