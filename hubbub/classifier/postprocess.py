@@ -19,7 +19,6 @@ from hubbub.errors import HubbubError
 
 __all__ = [
     *("Box", "Filter", "FrameFilters", "PostProcessError", "boxed", "boxes", "filtered", "median", "most_frequent"),
-    "seconds_of_context",
 ]
 
 Array = npt.NDArray[np.float64]
@@ -148,13 +147,6 @@ def filtered(scores: npt.ArrayLike, filters: Sequence[Filter], frame_s: float) -
         raise PostProcessError("scores below 0 or above 1, or not numbers: filters take probabilities.")
     columns = [one(values[:, k], frame_s) for k, one in enumerate(filters)]
     return np.stack(columns, axis=1) if columns else values
-
-
-def seconds_of_context(filters: Sequence[Filter]) -> float | None:
-    """How far from a frame [s] its filtered score depends on scores; None for boxes, which may join without end."""
-    if any(one.kind == "boxes" for one in filters):
-        return None
-    return max((one.length / 2 for one in filters if one.kind == "median"), default=0.0)
 
 
 def frames_of(length: float, frame_s: float, *, odd: bool) -> int:

@@ -320,7 +320,7 @@ class TorchClassifier(Classifier):
             refuse_not_finite(folder / HEAD, arrays)
             unfitted = build_head(recipe.head, candidates(recipe.head)[0])
             plain = {name: tensor.numpy() for name, tensor in arrays.items()}
-            model.head = unfitted.restore(plain, texts, len(metadata.labels))
+            model.head = unfitted.restore(plain, texts, len(metadata.labels), model.multilabel)
         if TYPICALITY in content["sha256"]:
             model.typicality = Typicality.from_bytes((folder / TYPICALITY).read_bytes(), recipe.head.compress)
         refuse_without_distances(metadata, model.typicality is not None, str(folder))

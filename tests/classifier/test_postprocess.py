@@ -7,13 +7,14 @@ import pytest
 from hubbub.classifier.postprocess import (
     Box,
     Filter,
+    FrameFilters,
     PostProcessError,
     boxed,
     boxes,
     filtered,
     frames_of,
     median,
-    seconds_of_context,
+    most_frequent,
 )
 from hubbub.inference.events import EventSettings, detect_events
 
@@ -179,11 +180,7 @@ def test_lengths_in_seconds_are_frames() -> None:
     assert [frames_of(s, FRAME_S, odd=False) for s in (0.01, 0.08, 0.32, 0.4)] == [2, 2, 8, 10]
 
 
-def test_how_much_sound_a_filter_needs() -> None:
-    assert seconds_of_context([Filter(), Filter("median", 0.2), Filter("median", 1.0)]) == 0.5
-    assert seconds_of_context([Filter()]) == 0
-    assert seconds_of_context([Filter(), Filter("boxes", 0.4)]) is None
-    # A median beyond that reach does not change.
+def test_a_median_reaches_half_its_length() -> None:
     scores = np.random.default_rng(0).random(100)
     changed = scores.copy()
     changed[50] = 1 - changed[50]
@@ -211,3 +208,56 @@ def test_wrong_filters_and_scores_are_refused() -> None:
     for wrong in (-1.0, 1.5, np.nan):
         with pytest.raises(PostProcessError, match="filters take probabilities"):
             filtered(np.full((10, 1), wrong), [Filter()], FRAME_S)
+
+
+FRAME_S = 0.04
+
+
+def _recording(seconds: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Spans and scores of frames of three classes that come and go."""
+    rng, count = np.random.default_rng(seed), round(seconds / FRAME_S)
+    edges = np.arange(count + 1) * FRAME_S
+    steps = rng.integers(0, 2, (count // 20 + 1, 3)).repeat(20, axis=0)[:count]
+    return np.stack([edges[:-1], edges[1:]], axis=1), np.clip(steps * 0.8 + rng.normal(0, 0.15, steps.shape), 0, 1)
+
+
+FILTERS = (Filter(), Filter("median", 0.44), Filter("boxes", 0.64, 0.15, 0.7))
+
+
+@pytest.mark.parametrize("seconds", [0.04, 3.0, 9.0, 61.0])
+@pytest.mark.parametrize("size", [1, 37, 250, 10_000])
+def test_frames_are_filtered_alike_however_they_come(seconds: float, size: int) -> None:
+    spans, scores = _recording(seconds)
+    whole, parts = FrameFilters(FILTERS), FrameFilters(FILTERS)
+    expected = [whole.feed(spans, scores), whole.end()]
+    found = [parts.feed(spans[at : at + size], scores[at : at + size]) for at in range(0, len(spans), size)]
+    found.append(parts.end())
+    for k in range(2):
+        np.testing.assert_array_equal(*(np.concatenate([one[k] for one in side]) for side in (found, expected)))
+    np.testing.assert_array_equal(np.concatenate([one for one, _ in found]), spans)
+
+
+def test_a_filter_of_live_sound_is_that_of_the_whole_recording() -> None:
+    """Exactly for medians, whose context is seen; for short recordings also for boxes."""
+    spans, scores = _recording(61.0)
+    filters = FrameFilters(FILTERS[:2])
+    found = np.concatenate([filters.feed(spans, scores[:, :2])[1], filters.end()[1]])
+    np.testing.assert_allclose(found, filtered(scores[:, :2], FILTERS[:2], FRAME_S))
+    spans, scores = _recording(9.0)
+    boxes_of = FrameFilters(FILTERS)
+    found = np.concatenate([boxes_of.feed(spans, scores)[1], boxes_of.end()[1]])
+    np.testing.assert_allclose(found, filtered(scores, FILTERS, FRAME_S))
+
+
+def test_after_the_end_a_new_recording_begins() -> None:
+    spans, scores = _recording(12.0)
+    filters = FrameFilters(FILTERS)
+    first = [filters.feed(spans, scores)[1], filters.end()[1]]
+    again = [filters.feed(spans, scores)[1], filters.end()[1]]
+    np.testing.assert_array_equal(np.concatenate(first), np.concatenate(again))
+
+
+def test_a_refit_has_the_filter_that_most_cells_chose() -> None:
+    one, other = Filter("median", 0.2), Filter("boxes", 0.32, 0.15, 0.7)
+    assert most_frequent([(one, other), (one, one), (other, one)]) == (one, one)
+    assert most_frequent([(other,), (one,)]) == (other,)

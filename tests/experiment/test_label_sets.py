@@ -1,0 +1,173 @@
+"""Runs on clips with label sets, and on annotated recordings: from sound to figures, classifier and answers."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import hubbub
+from hubbub.classifier.export import Sounds, export
+from hubbub.classifier.load import load_torch
+from hubbub.classifier.torch_classifier import TorchClassifier
+from hubbub.config.recipe import Recipe
+from hubbub.experiment.run import run_recipe
+from hubbub.experiment.score import score
+from hubbub.inference.events import EventSettings
+from hubbub.inference.predict import predict_files
+from hubbub.inference.result import PredictOptions
+from hubbub.report import run_folder
+from hubbub.report.event_results import EventSummary
+from hubbub.report.results import Summary
+from hubbub.report.summary import verify
+from tests.helpers.label_sets import CLASSES, RATE, write_annotated, write_clips
+from tests.helpers.sounds import noise
+
+SECTIONS = {
+    "protocol": {"kind": "auto", "k": 3},
+    "audio": {"rate_hz": RATE},
+    "frontend": {"name": "logmel", "hop": 320, "n_mels": 32},
+    "train": {"batch_size": 8, "learning_rate": 1e-2, "monitor": "val_macro_map"},
+}
+
+
+def recipe(data: Path, network: str, length: float, epochs: int, *settings: str) -> Recipe:
+    """A small recipe for label sets."""
+    sections = SECTIONS | {
+        "data": {"name": str(data), "multilabel": True, "chunk_s": length},
+        "windows": {"length": round(length * RATE), "hop": round(length * RATE)},
+        "network": {"name": network, "width": 4, "dropout": 0.0},
+    }
+    return Recipe.of({"title": "several at once", **sections}).with_settings([f"train.epochs={epochs}", *settings])
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_clips(tmp_path_factory.mktemp("clips"))
+
+
+@pytest.fixture(scope="module")
+def trained(clips: Path) -> Path:
+    """A network that was trained on clips with several labels."""
+    folder = clips.parent / "runs" / "network"
+    run_recipe(recipe(clips, "compact", 1.0, 12, "evaluate.events=best_f1"), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def annotated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_annotated(tmp_path_factory.mktemp("annotated"))
+
+
+@pytest.fixture(scope="module")
+def framewise(annotated: Path) -> Path:
+    """A frame-wise network that was trained on annotated recordings, with filters of its scores."""
+    folder, settings = annotated.parent / "runs" / "frames", ("evaluate.pooling=linear_softmax",)
+    run_recipe(recipe(annotated, "framewise", 4.0, 40, "evaluate.events=event_f1", *settings), folder)
+    return folder
+
+
+def summary_of(folder: Path) -> Summary:
+    return Summary.model_validate(json.loads((folder / "summary.json").read_text()))
+
+
+def test_a_network_learns_several_classes_at_once(trained: Path) -> None:
+    summary = summary_of(trained)
+    assert summary.multilabel and summary.clip.figure("macro_map").mean > 0.9
+    assert not verify(trained)
+    assert (trained / "report.html").is_file() and not (trained / "confusion_matrix.png").exists()
+    cells = [place for _, _, place in run_folder.cells(trained)]
+    assert len(cells) == 2
+    for place in cells:
+        assert (place / "cooccurrence_test.png").is_file() and (place / "precision_recall.png").is_file()
+        calibration = run_folder.calibration_of(place)
+        assert calibration.threshold is None and calibration.clip == 1.0  # two folds leave no validation part
+
+
+def test_the_recipe_of_a_run_says_that_it_is_of_label_sets(clips: Path, trained: Path) -> None:
+    """The table has one column a class, which says so by itself."""
+    silent = recipe(clips, "compact", 1.0, 1).with_settings(["data.multilabel=false"])
+    folder = clips.parent / "runs" / "silent"
+    run_recipe(silent, folder, refit=False)
+    assert Recipe.load(folder / "recipe.toml").data.multilabel
+
+
+@pytest.mark.parametrize("exported", [False, True])
+def test_the_classifier_says_what_a_recording_holds(clips: Path, trained: Path, exported: bool) -> None:
+    model = hubbub.load(trained) if exported else load_torch(trained)
+    assert isinstance(model, TorchClassifier) is not exported and model.multilabel
+    right = 0
+    table = {line.split(",")[0]: line.split(",")[2:] for line in clips.read_text().split()[1:]}
+    for name, cells in table.items():
+        found = model.classify(clips.parent / name)
+        right += set(found.present or ()) == {label for label, cell in zip(CLASSES, cells, strict=True) if cell == "1"}
+        assert found.to_dict()["present"] == found.present
+    assert right > 0.8 * len(table)
+
+
+@pytest.mark.parametrize("head", ["logreg", "mlp", "lightgbm"])
+@pytest.mark.parametrize("pool", ["segment", "mean+max"])
+def test_a_head_on_frozen_embeddings_learns_them_too(clips: Path, tmp_path: Path, head: str, pool: str) -> None:
+    chosen = ("head.c=[0.1]", "head.epochs=[20]", "head.trees=20")
+    asked = recipe(clips, "compact", 0.5, 1, f"head.name={head}", f"head.pool={pool}", *chosen)
+    summary = run_recipe(asked, tmp_path / "run")
+    assert summary.clip.figure("macro_map").mean > 0.8
+    assert set(hubbub.load(tmp_path / "run").classify(noise(1, RATE), RATE).scores) == set(CLASSES)
+
+
+def test_predictions_of_another_program_are_scored_alike(clips: Path, trained: Path, tmp_path: Path) -> None:
+    rows = run_folder.predictions(trained).reset_index()
+    own = rows[rows["level"] == "clip"][["clip", "fold", *CLASSES]]
+    run = score(own, clips, out=tmp_path, name="theirs", quiet=True)
+    ours, theirs = summary_of(trained).clip, run.summary.clip
+    for metric in ("macro_map", "micro_map", "lwlrap", "roc_auc"):
+        assert theirs.figure(metric).pooled == pytest.approx(ours.figure(metric).pooled)
+
+
+def test_frames_are_learnt_and_events_found(framewise: Path) -> None:
+    summary = summary_of(framewise)
+    assert summary.clip.figure("macro_map").mean > 0.9 and summary.segment.figure("macro_map").mean > 0.85
+    events = EventSummary.model_validate_json((framewise / "events" / "event_scores.json").read_text())
+    assert events.recordings == 9 and events.segment.f1.value > 0.8 and events.collar.f1.value > 0.6
+    assert events.psds1 is not None and events.psds1.value > 0.4
+    for _, _, place in run_folder.cells(framewise):
+        calibration = run_folder.calibration_of(place)
+        assert calibration.filters is not None and len(calibration.filters) == len(CLASSES)
+        assert isinstance(calibration.clip, tuple) and len(calibration.clip) == len(CLASSES)
+
+
+def test_files_are_answered_frame_by_frame(annotated: Path, framewise: Path) -> None:
+    """Events of a file as of the run's own figures; the rows of its table are frames."""
+    model = hubbub.load(framewise)
+    options = PredictOptions(events=EventSettings())
+    (result,) = predict_files(model, [str(annotated.parent / "0.wav")], options=options)
+    prediction = result.prediction
+    assert prediction is not None and prediction.events
+    assert len(prediction.spans) == 200 and prediction.spans[-1, 1] == pytest.approx(8.0)
+    true = [line.split(",") for line in annotated.read_text().split()[1:] if line.startswith("0.wav")]
+    hits = [
+        any(e.label == label and abs(e.start - float(start)) < 0.2 for e in prediction.events)
+        for _, start, _, label in true
+    ]
+    assert np.mean(hits) > 0.6
+    whole = model.classify(annotated.parent / "0.wav")
+    assert whole.present == pytest.approx(prediction.present)
+
+
+def test_a_frame_wise_network_is_exported_with_its_filters(framewise: Path, tmp_path: Path) -> None:
+    model = load_torch(framewise)
+    sounds = Sounds("noise", [noise(seconds, RATE, seed=k) for k, seconds in enumerate((4.0, 6.5, 1.0))])
+    found = export(model, tmp_path / "frames.onnx", sounds)
+    assert found.frames == model.frames == 100 and found.confidence == model.confidence
+    wave = noise(5.0, RATE, seed=7)
+    ours, theirs = (one.classify(wave, RATE) for one in (model, found))
+    np.testing.assert_allclose(ours.segments.to_numpy(), theirs.segments.to_numpy(), atol=1e-4)
+
+
+def test_an_explanation_marks_what_a_class_hangs_on(annotated: Path, framewise: Path) -> None:
+    model = load_torch(framewise)
+    for occlusion in (False, True):
+        found = hubbub.explain(model, annotated.parent / "0.wav", label="high", occlusion=occlusion)
+        loud = found.map.sum(axis=1)
+        assert 1_500 < found.hz[int(loud.argmax())] < 4_500
+        assert len(found.segments) == 2
