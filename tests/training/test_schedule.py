@@ -72,7 +72,7 @@ def test_one_cycle_of_few_steps_has_rates(epochs: int) -> None:
     st.lists(st.sampled_from([0.1, 0.3, 0.5, 0.5, 0.7, 0.9]), max_size=40),
     st.integers(0, 5),
     st.sampled_from([0.1, 0.5, 0.9]),
-    st.sampled_from(["val_loss", "val_accuracy", "val_macro_f1"]),
+    st.sampled_from(["val_loss", "val_accuracy", "val_macro_f1", "val_macro_map"]),
 )
 def test_plateau_is_torchs(values: list[float], patience: int, factor: float, monitor: Any) -> None:
     settings = Train(
@@ -86,7 +86,8 @@ def test_plateau_is_torchs(values: list[float], patience: int, factor: float, mo
     history: History = []
     for epoch, value in enumerate(values):
         # Other figures of the epochs say the contrary, and are not looked at.
-        history.append({"val_loss": -value, "val_accuracy": -value, "val_macro_f1": -value} | {monitor: value})
+        names = ("val_loss", "val_accuracy", "val_macro_f1", "val_macro_map")
+        history.append(dict.fromkeys(names, -value) | {monitor: value})
         scheduler.step(value)
         for step in (3 * epoch + 3, 3 * epoch + 5):  # the epoch that follows, of three steps
             ours = learning_rate(settings, LARGEST, step, 3, plateaus(settings, history))
