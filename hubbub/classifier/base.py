@@ -138,17 +138,8 @@ class Classifier(ABC):
         return frames_of(self.recipe)
 
     def frame_spans(self, spans: Doubles) -> tuple[Doubles, npt.NDArray[np.bool_]]:
-        """Start and end of segments `[S, 2]` [s] -> those of their rows of scores, and whether each lies in the
-        recording (`frames.frame_spans`)."""
+        """Start and end of segments `[S, 2]` [s] -> those of their rows of scores, as `frames.frame_spans`."""
         return frame_spans(self.recipe, spans)
-
-    def by_window(self, values: Array, spans: Doubles) -> Array:
-        """Values of the rows of scores within the recording `[R]` -> of each segment those of its rows, `[S, F]`, 0 for
-        rows behind the recording's end; `spans` `[S, 2]` are those of the segments."""
-        inside = self.frame_spans(spans)[1]
-        every = np.zeros(len(inside), np.float32)
-        every[inside] = values
-        return every.reshape(-1, self.frames)
 
     def outputs(self, segments: Array) -> Array:
         """Segments `[S, N]` -> what scores are computed from: embeddings, or logits where these suffice.
@@ -270,8 +261,8 @@ class Classifier(ABC):
         return {self.labels[k]: float(scores[k]) for k in np.argsort(-scores, kind="stable").tolist() if reached[k]}
 
     def held(self, classes: npt.NDArray[np.intp], scores: Array) -> npt.NDArray[np.bool_] | None:
-        """Numbers of classes and their scores in segments, `[S, k]` each -> whether the segment holds them, `[S, k]`:
-        they reach their threshold (`confidence.events`, or .5). None for a classifier of one label a recording."""
+        """Numbers of classes and their scores in segments, `[S, k]` each -> whether the segment holds each, `[S, k]`;
+        as `present`, by `confidence.events`."""
         if not self.multilabel:
             return None
         own = np.broadcast_to(self.confidence.events or event_thresholds.DEFAULT, len(self.labels))

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hubbub.classifier import event_thresholds, platt, pooling
+from hubbub.classifier.postprocess import Filter, most_frequent
 from hubbub.config.sections import Evaluate
 from hubbub.metrics import classification
 
@@ -47,7 +48,8 @@ class Confidence:
     threshold that the familiarity of a known clip reaches, all fitted on validation clips; None where there were none.
     `typicality_weight` is what typicality counts beside the largest probability, None where it does not. `events` is
     the score that an event of each class reaches, `clips` the score at which a clip with a label set holds each class,
-    None where the recipe asks for none (`event_thresholds`)."""
+    None where the recipe asks for none (`event_thresholds`). `filters` are those that the scores of each class go
+    through before events are found in them (`postprocess`)."""
 
     segment: pooling.Scaling = 1.0
     clip: pooling.Scaling = 1.0
@@ -55,6 +57,7 @@ class Confidence:
     typicality_weight: float | None = None
     events: tuple[float, ...] | None = None
     clips: tuple[float, ...] | None = None
+    filters: tuple[Filter, ...] | None = None
 
     @property
     def fitted(self) -> bool:
@@ -199,7 +202,7 @@ class RunningFamiliarity:
 
 def average(found: Sequence[Confidence]) -> Confidence:
     """The average of several fits of one recipe: the temperatures' geometric means, and the medians of thresholds, of
-    typicality's weights and of each class's thresholds."""
+    typicality's weights and of each class's thresholds; of each class the filter that most have."""
     thresholds = [c.threshold for c in found if c.threshold is not None]
     weights = [c.typicality_weight for c in found if c.typicality_weight is not None]
     return Confidence(
@@ -209,6 +212,7 @@ def average(found: Sequence[Confidence]) -> Confidence:
         median(weights) if weights else None,
         _medians([c.events for c in found if c.events is not None]),
         _medians([c.clips for c in found if c.clips is not None]),
+        most_frequent(filters) if (filters := [c.filters for c in found if c.filters is not None]) else None,
     )
 
 

@@ -14,15 +14,19 @@ from hubbub.config.sections import Evaluate
 from hubbub.metrics import thresholds
 from hubbub.metrics.thresholds import Thresholds
 
-__all__ = ["DEFAULT", "choose", "describe"]
+__all__ = ["DEFAULT", "FILTERED", "choose", "describe"]
 
 #: The threshold of events of classifiers that have none of their own.
 DEFAULT = 0.5
+#: The aims for which frame scores are filtered too (`postprocess_choice`).
+FILTERED = ("event_f1", "psds1")
 #: What thresholds are chosen for, in words; `{}` is the aim.
 AIMS = {
     "best_f1": "the best F1 of segments",
     "precision": "a precision of {:g}",
     "false_alarms": "{:g} false alarms an hour",
+    "event_f1": "the best F1 of events (onsets within 200 ms), with filters of frame scores",
+    "psds1": "PSDS1 and the best F1 of events, with filters of frame scores",
 }
 
 
@@ -34,6 +38,8 @@ def choose(
     none."""
     if evaluate.events == "none":
         return None
+    if evaluate.events in FILTERED:  # of whole events: here those of segments, for clips
+        evaluate = evaluate.model_copy(update={"events": "best_f1"})
     present = targets > 0 if targets.ndim == 2 else targets[:, None] == np.arange(scores.shape[1])
     known = targets >= 0 if targets.ndim == 2 else np.ones(scores.shape, dtype=bool)
     if evaluate.events == "best_f1":

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from hubbub.config.recipe import Recipe
 
-__all__ = ["frame_samples", "frame_spans", "frames_of"]
+__all__ = ["by_window", "frame_samples", "frame_spans", "frames_of"]
 
 #: The length of a frame [s], rounded to whole columns of the spectrogram.
 FRAME_S = 0.04
@@ -40,3 +40,12 @@ def frame_spans(recipe: Recipe, spans: Spans) -> tuple[Spans, npt.NDArray[np.boo
     ends = np.minimum(starts + step, np.repeat(spans[:, 1], count))
     # A last frame that a rounded length leaves less than a thousandth of is padding too.
     return np.stack([starts, ends], axis=1), ends - starts > step / 1000
+
+
+def by_window(recipe: Recipe, values: npt.NDArray[np.float32], spans: Spans) -> npt.NDArray[np.float32]:
+    """Values of the rows of scores within the recording `[R]` -> of each segment those of its rows, `[S, F]`, 0 for
+    rows behind the recording's end; `spans` `[S, 2]` are those of the segments."""
+    inside = frame_spans(recipe, spans)[1]
+    every = np.zeros(len(inside), np.float32)
+    every[inside] = values
+    return every.reshape(len(spans), -1)

@@ -13,6 +13,7 @@ from typing import Any, get_args
 from hubbub.classifier.base import ClassifierError
 from hubbub.classifier.calibration import DISTANCE, Confidence
 from hubbub.classifier.pooling import Activation
+from hubbub.classifier.postprocess import Filter, PostProcessError
 from hubbub.config.recipe import Recipe, RecipeError
 
 __all__ = ["Metadata", "parse_json", "read_metadata", "refuse_without_distances"]
@@ -24,6 +25,7 @@ _BY_CLASS = {
     "clips": "thresholds of clips",
     "segment": "temperatures of segments",
     "clip": "temperatures of clips",
+    "filters": "filters of frames",
 }
 
 
@@ -112,6 +114,7 @@ def _is_confidence(confidence: dict[str, Any]) -> bool:
         "typicality_weight": lambda value: value is None or _is_number(value),
         "events": _are_shares,
         "clips": _are_shares,
+        "filters": _are_filters,
     }
     assert checks.keys() == {one.name for one in fields(Confidence)}
     return confidence.keys() <= checks.keys() and all(checks[name](value) for name, value in confidence.items())
@@ -129,11 +132,24 @@ def _are_shares(value: Any) -> bool:
     return value is None or (isinstance(value, list) and all(_is_share(one) for one in value))
 
 
+def _are_filters(value: Any) -> bool:
+    if value is None:
+        return True
+    if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+        return False
+    try:
+        return all(_is_number(part) for one in value for name, part in one.items() if name != "kind") and bool(
+            [Filter.of(one) for one in value]
+        )
+    except (PostProcessError, TypeError):
+        return False
+
+
 def _frozen(value: Any) -> Any:
-    """JSON's lists as tuples, whose numbers are floats."""
+    """JSON's lists as tuples, and its objects as filters."""
     if isinstance(value, list):
         return tuple(map(_frozen, value))
-    return value
+    return Filter.of(value) if isinstance(value, dict) else value
 
 
 def _is_share(value: Any) -> bool:

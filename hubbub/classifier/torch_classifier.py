@@ -56,10 +56,9 @@ class TorchClassifier(Classifier):
     """A network, and a head where the recipe has one, that turn a recording into class probabilities.
 
     `network` is the network itself, or a class or function of the caller's own that makes one (see `models.custom`),
-    which the recipe then names; without it the recipe's is built. A new one is initialised from `seed`. Probabilities
-    are by softmax, or by the logistic function (`sigmoid`) where the recipe's clips have label sets. `card` says
-    what it was trained on, with caveats about its predictions, and `confidence` how they are calibrated; both are saved
-    with it.
+    which the recipe then names; without it the recipe's is built. A new one is initialised from `seed`. `activation` is
+    softmax by default, or sigmoid where clips have label sets. `card` says what it was trained on, with caveats about
+    its predictions, and `confidence` how they are calibrated; both are saved with it.
     """
 
     def __init__(

@@ -7,7 +7,7 @@ test result is written last and marks the cell done.
 import itertools
 import statistics
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from hubbub.classifier import calibration, event_thresholds
+from hubbub.classifier import calibration, event_thresholds, pooling
 from hubbub.classifier.frames import frame_samples
 from hubbub.config.recipe import RECIPE
 from hubbub.data.splits import Split
@@ -24,6 +24,7 @@ from hubbub.experiment.fit import Rows, fit
 from hubbub.experiment.part import PartPredictions, predict_part
 from hubbub.experiment.prepare import Prepared
 from hubbub.experiment.provenance import classifier_card
+from hubbub.experiment.recordings import scored_recordings
 from hubbub.experiment.tracking import cell_loggers
 from hubbub.experiment.typicality import fit_typicality
 from hubbub.metrics import classification, multilabel
@@ -142,18 +143,31 @@ def _validate(prepared: Prepared, fitted: "Fitted", split: Split, place: Path) -
     run_folder.write_result(place, ValidationResult(**scores, choice=fitted.choice, seconds=seconds))
     by_segment, by_clip, evaluate = predicted.by_segment, predicted.by_clip, prepared.recipe.evaluate
     if prepared.clips.multilabel:
-        fitted.final.confidence = calibration.fit_label_sets(
-            (predicted.segment_targets, predicted.clip_targets),
-            by_segment,
-            by_clip,
-            evaluate,
-            segment_seconds(prepared),
-        )
+        targets = predicted.segment_targets, predicted.clip_targets
+        found = calibration.fit_label_sets(targets, by_segment, by_clip, evaluate, segment_seconds(prepared))
+        fitted.final.confidence = _with_filters(prepared, predicted, found)
     else:
         fitted.final.confidence = calibration.fit(
             prepared.targets[predicted.rows], by_segment, by_clip, predicted.segments.offsets[:-1], evaluate,
             segment_seconds(prepared), predicted.typicality and predicted.typicality[0],
         )  # fmt: skip
+
+
+def _with_filters(
+    prepared: Prepared, predicted: PartPredictions, confidence: calibration.Confidence
+) -> calibration.Confidence:
+    """The calibration with the filters of frame scores and the thresholds that find the recordings' events best, where
+    the recipe asks for them."""
+    aim = prepared.recipe.evaluate.events
+    if aim != "event_f1" and aim != "psds1":
+        return confidence
+    from hubbub.classifier.postprocess_choice import choose
+
+    scores = pooling.apply_temperature(predicted.by_segment, confidence.segment, "sigmoid")
+    table = predictions_table(prepared, replace(predicted, by_segment=scores))
+    recordings = scored_recordings(prepared.clips, table[table["level"] == "segment"])
+    chosen = choose(list(recordings.values()), prepared.clips.labels, aim)
+    return replace(confidence, events=chosen.thresholds, filters=chosen.filters)
 
 
 def segment_seconds(prepared: Prepared) -> float:

@@ -6,10 +6,8 @@ recipe stays as it is when it is resolved again.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
-from hubbub.classifier.calibration import DISTANCE, UNKNOWN
-from hubbub.config.augment import MOVES, SPECTROGRAM, Augment
+from hubbub.config.augment import SPECTROGRAM, Augment
 from hubbub.config.data import Protocol
 from hubbub.config.recipe import Recipe
 from hubbub.config.sections import Head
@@ -18,8 +16,9 @@ from hubbub.data.clips import Clips, ClipsError, hold_out
 from hubbub.data.features import LATER
 from hubbub.data.folds import decide
 from hubbub.data.open import open_clips
+from hubbub.experiment.fit_to_labels import fit_to_labels
 
-__all__ = ["Resolved", "fit_to_data", "fit_to_labels", "middle_candidates", "resolve", "with_protocol"]
+__all__ = ["Resolved", "fit_to_data", "middle_candidates", "resolve", "with_protocol"]
 
 #: Front-end settings that are applied after the stored arrays were made, so the recipe may change them.
 _APPLIED_LATER = {
@@ -90,55 +89,6 @@ def _fit_to_machine(recipe: Recipe) -> tuple[Recipe, tuple[str, ...]]:
     network = recipe.network.model_copy(update={"mode": mode})
     caveat = "HEAD ONLY: without an accelerator the network stayed frozen, but for its last layer and any attention"
     return recipe.model_copy(update={"network": network}).retitled(recipe), (caveat,) if mode == "head" else ()
-
-
-def fit_to_labels(recipe: Recipe, clips: Clips) -> tuple[Recipe, tuple[str, ...]]:
-    """The recipe as it applies to clips of one label, or with label sets, and notes on what is left out of it.
-
-    Raises `ClipsError` where recipe and labels do not fit together.
-    """
-    name, loss, monitor = clips.name, recipe.train.loss, recipe.train.monitor
-    if not clips.multilabel:
-        if recipe.framewise:
-            raise ClipsError(
-                f"{name}: each clip has one label, and {recipe.network.name} finds several classes at once. Add "
-                "--multilabel where clips may hold several, or use another network."
-            )
-        if loss not in ("auto", "cross_entropy") or monitor == "val_macro_map":
-            setting = f"train.loss = '{loss}'" if monitor != "val_macro_map" else f"train.monitor = '{monitor}'"
-            raise ClipsError(
-                f"{name}: each clip has one label, and {setting} is for clips that may hold several. Leave it out, or "
-                "add --multilabel if they may."
-            )
-        return recipe, ()
-    unfit = {
-        "[teacher]": recipe.teacher is not None,
-        "data.held_out": bool(recipe.data.held_out),
-        "head.name = 'lda'": recipe.head.name == "lda",
-        "train.loss = 'cross_entropy'": loss == "cross_entropy",
-        "a balance of 'sampler'": recipe.framewise and "sampler" in recipe.train.balance,
-    }
-    if wrong := [setting for setting, there in unfit.items() if there]:
-        instead = "Use head.name = 'logreg'." if "lda" in wrong[0] else "Leave it out, or use another recipe."
-        raise ClipsError(
-            f"{name}: a clip may hold several classes, and {wrong[0]} is for clips of one label. {instead}"
-        )
-    sections: dict[str, dict[str, Any]] = {"data": {"multilabel": True}}
-    left_out = []
-    if recipe.evaluate.unknown == DISTANCE:
-        sections["evaluate"] = {"unknown": UNKNOWN[0]}
-        left_out.append("evaluate.unknown = 'distance'")
-    unfit_too = ("outliers", *(MOVES if recipe.framewise else ()), *(("crop",) if clips.timed is not None else ()))
-    if dropped := [key for key in dict.fromkeys(unfit_too) if getattr(recipe.augment, key)]:
-        sections["augment"] = {key: Augment.model_fields[key].default for key in dropped}
-        left_out += [f"augment.{key}" for key in dropped]
-    if monitor == "val_accuracy":
-        sections["train"] = {"monitor": "val_macro_map"}
-        left_out.append("train.monitor = 'val_accuracy' (val_macro_map chooses the epoch)")
-    changed = {key: getattr(recipe, key).model_copy(update=values) for key, values in sections.items()}
-    recipe = recipe.model_copy(update=changed).retitled(recipe)
-    notes = (f"left out, not applicable to these labels: {', '.join(left_out)}",) if left_out else ()
-    return recipe, notes
 
 
 def fit_to_data(recipe: Recipe, clips: Clips) -> tuple[Recipe, tuple[str, ...]]:

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from hubbub.audio import decode, waves
 from hubbub.classifier.base import Classifier
+from hubbub.classifier.frames import by_window
 from hubbub.classifier.onnx_classifier import OnnxClassifier
 from hubbub.classifier.prediction import Array, Prediction
 from hubbub.errors import HubbubError, did_you_mean
@@ -143,7 +144,7 @@ def explain(
         caveats.append(f"no part of the sound raises the score of '{label}': the map is empty.")
     strongest = max(part.max(initial=0) for _, part in parts) or 1.0
     spans = classifier.spans(len(wave))
-    scores = classifier.by_window(prediction.segments[label].to_numpy(np.float32), spans).max(axis=1)
+    scores = by_window(classifier.recipe, prediction.segments[label].to_numpy(np.float32), spans).max(axis=1)
     segments = tuple(
         SegmentMap(float(start), float(end), float(score), grid.times[frames], part / np.float32(strongest))
         for (start, end), score, (frames, part) in zip(spans, scores, parts, strict=True)

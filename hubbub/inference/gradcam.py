@@ -17,6 +17,7 @@ from captum.attr import LayerGradCam
 from torch import Tensor, nn
 
 from hubbub.audio import waves, windows
+from hubbub.classifier.frames import by_window
 from hubbub.classifier.prediction import Prediction
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.inference.stft import Grid
@@ -50,7 +51,8 @@ def gradcam(
     """Each segment's frames on the grid and its map on them `[bins, frames]`, 0 or more; and caveats."""
     segments = classifier.cut(wave)
     plain = windows.at_level(segments, classifier.recipe.windows.levels[0])
-    scores = classifier.by_window(prediction.segments[label].to_numpy(np.float32), classifier.spans(len(wave)))
+    own = prediction.segments[label].to_numpy(np.float32)
+    scores = by_window(classifier.recipe, own, classifier.spans(len(wave)))
     cams = class_maps(classifier, plain, label, scores.ravel())
     length = classifier.recipe.windows.length
     caveats = []

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from hubbub.audio import waves
 from hubbub.classifier.calibration import RunningFamiliarity
 from hubbub.classifier.pooling import RunningPool
+from hubbub.classifier.postprocess import FrameFilters
 from hubbub.classifier.prediction import Array, Classes, Event, Prediction, Spans, best_classes
 from hubbub.inference.events import EventDetector, EventSettings, sort_events
 
@@ -39,6 +40,7 @@ class Scorer:
         self._model, self._top = model, min(max(top, at_least), len(model.labels))
         self._pool = RunningPool(model.row_pooling)
         self._detector = EventDetector(model.labels, events, model.confidence.events) if events else None
+        self._filters = FrameFilters(filters) if (filters := model.confidence.filters) else None
         self._familiarity = RunningFamiliarity(model.recipe.evaluate.unknown)
         self._events: list[Event] = []
         self._spans: list[Spans] = []
@@ -61,7 +63,8 @@ class Scorer:
         if self._detector:
             eligible = ~waves.is_silent(segments) if known is None else known
             active = np.repeat(eligible, self._model.frames)[inside]
-            events = self._detector.feed(spans, np.where(active[:, None], scores, 0))
+            heard = spans, np.where(active[:, None], scores, 0)
+            events = self._detector.feed(*(self._filters.feed(*heard) if self._filters else heard))
         if self._top:
             classes, class_scores = best_classes(scores, self._top)
             self._spans.append(spans)
@@ -84,7 +87,10 @@ class Scorer:
 
     def end(self) -> list[Event]:
         """The events that end with the recording, or with a gap in it."""
-        events = self._detector.end() if self._detector else []
+        events: list[Event] = []
+        if self._detector:
+            events = self._detector.feed(*self._filters.end()) if self._filters else []
+            events = sort_events(events + self._detector.end())
         if self._top:
             self._events += events
         return events

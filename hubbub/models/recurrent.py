@@ -74,6 +74,8 @@ def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
             op.Transpose(x, perm=[1, 0, 2]), weights, recurrent, biases, direction="bidirectional",
             hidden_size=int(recurrent.shape[2]), linear_before_reset=1,
         )  # fmt: skip
-        return op.Reshape(op.Transpose(rows, perm=[2, 0, 1, 3]), op.Constant(value_ints=[0, 0, -1]))
+        by_frame: Any = op.Transpose(rows, perm=[2, 0, 1, 3])
+        sizes: Any = op.Constant(value_ints=[0, 0, -1])
+        return op.Reshape(by_frame, sizes)
 
     return {torch.ops.hubbub.bigru.default: to_onnx}

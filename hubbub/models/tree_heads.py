@@ -80,12 +80,13 @@ class LightGBMHead(Head):
         for k in track(learnt, "boosting", len(learnt)):
             rows = np.flatnonzero(y[:, k] >= 0)
             # The bins are those of all rows: finding them takes as long as many trees.
-            own = data.subset(rows).construct()
+            own = data.subset(rows.tolist()).construct()
             own.set_label(y[rows, k]).set_weight(weights[rows, k])
             booster = lightgbm.Booster(self._settings() | {"objective": "binary"}, own)
             for _ in range(self.trees):
                 booster.update()
-            self._boosters[f"{_WHOLE}{k}"] = booster
+            # Without its rows, of which each class has a copy.
+            self._boosters[f"{_WHOLE}{k}"] = lightgbm.Booster(model_str=booster.model_to_string())
         return self
 
     def decision_function(self, x: Array) -> Array:
@@ -93,7 +94,7 @@ class LightGBMHead(Head):
             return np.asarray(self._boosters[_WHOLE].predict(x, raw_score=True), dtype=np.float32)
         logits = np.tile(self._constant, (len(x), 1))
         for name, booster in self._boosters.items():
-            logits[:, int(name.removeprefix(_WHOLE))] = booster.predict(x, raw_score=True)
+            logits[:, int(name.removeprefix(_WHOLE))] = np.asarray(booster.predict(x, raw_score=True))
         return logits
 
     def arrays(self) -> dict[str, Array]:

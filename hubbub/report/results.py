@@ -14,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 
+from hubbub.classifier.postprocess import Filter
 from hubbub.report.level_results import (
     LEVELS,
     ClassFigures,
@@ -178,7 +179,8 @@ Scaling = Annotated[float, Field(gt=0)] | tuple[tuple[Annotated[float, Field(gt=
 
 
 class Confidence(BaseModel):
-    """The calibration of a cell's classifier. `clips` are the thresholds of clips with label sets."""
+    """The calibration of a cell's classifier. `clips` are the thresholds of clips with label sets, `filters` those of
+    frame scores."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -188,11 +190,12 @@ class Confidence(BaseModel):
     typicality_weight: float | None = None
     events: tuple[float, ...] | None = None
     clips: tuple[float, ...] | None = None
+    filters: tuple[Filter, ...] | None = None
 
     @model_serializer(mode="wrap")
     def _without_unused(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         found: dict[str, Any] = handler(self)
-        return {key: value for key, value in found.items() if key != "clips" or value is not None}
+        return {key: value for key, value in found.items() if key not in ("clips", "filters") or value is not None}
 
 
 class CellScores(Content):

@@ -289,7 +289,8 @@ def write_result(place: Path, result: CellResult | ValidationResult) -> None:
 
 def calibration_of(place: Path) -> Confidence:
     """The calibration of a cell's classifier; the identity for runs made before there were temperatures."""
-    return Confidence(**read_result(place).confidence.model_dump())
+    stored = read_result(place).confidence
+    return Confidence(**dict(stored))
 
 
 def read_throughput(place: Path) -> Throughput:

@@ -102,7 +102,7 @@ def _check_classes(base: TorchClassifier, targets: ClipTargets) -> None:
 def _rank(targets: ClipTargets, scores: npt.NDArray[np.float32]) -> tuple[float, float]:
     """What a candidate is chosen by, higher is better: accuracy or macro mAP of clips, then the log loss, negative."""
     if targets.ndim == 1:
-        metrics = classification.evaluate(targets, scores)
+        metrics = classification.evaluate(targets.astype(np.int64, copy=False), scores)
         return metrics["accuracy"] or 0.0, -(metrics["log_loss"] or 0.0)
     present, known = targets > 0, targets >= 0
     precision = multilabel.evaluate(present, scores, known=known).figures["macro_map"]

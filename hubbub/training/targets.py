@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,7 @@ SOMEWHERE = 2
 Rows = npt.NDArray[np.intp]
 Spans = npt.NDArray[np.float64]
 #: Class numbers `[C]` int64, or `[C, K]` int8: 1 present, 0 absent, -1 not annotated.
-ClipTargets = npt.NDArray[np.integer]
+ClipTargets = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)

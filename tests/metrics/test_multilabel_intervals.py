@@ -1,4 +1,4 @@
-"""multilabel_intervals: the fast bootstrap is the slow one, which repeats clips; ties, gaps, empty sides included."""
+"""multilabel_intervals: the fast bootstrap is the slow one, which repeats clips; with ties, gaps, empty sides."""
 
 import numpy as np
 import pytest

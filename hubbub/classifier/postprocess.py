@@ -6,6 +6,7 @@ Le Roux 2024, https://arxiv.org/abs/2406.04212): where a class begins and ends d
 only decides which boxes are events. `postprocess_choice.py` chooses the settings on validation recordings.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Self
@@ -16,9 +17,14 @@ from scipy.ndimage import median_filter
 
 from hubbub.errors import HubbubError
 
-__all__ = ["Box", "Filter", "PostProcessError", "boxed", "boxes", "filtered", "median", "seconds_of_context"]
+__all__ = [
+    *("Box", "Filter", "FrameFilters", "PostProcessError", "boxed", "boxes", "filtered", "median", "most_frequent"),
+    "seconds_of_context",
+]
 
 Array = npt.NDArray[np.float64]
+#: How much is filtered at once, and how much before and after it is seen [s].
+BLOCK_S, CONTEXT_S = 10.0, 5.0
 #: Steps of scores from 0 to 1 in the search for changes.
 STEPS = 2**30
 
@@ -73,6 +79,53 @@ class Filter:
         if self.kind == "median":
             return median(values, frames_of(self.length, frame_s, odd=True))
         return boxed(values, frames_of(self.length, frame_s, odd=False), self.absolute, self.relative)
+
+
+class FrameFilters:
+    """Frames in, in order; filtered frames out, the same ones however they come: live sound is filtered as files are.
+
+    Frames are filtered in blocks of `BLOCK_S` with `CONTEXT_S` before and after. Boxes that reach beyond are judged by
+    what lies within.
+    """
+
+    def __init__(self, filters: Sequence[Filter]) -> None:
+        self._filters = tuple(filters)
+        self._spans, self._scores = np.zeros((0, 2)), np.zeros((0, len(self._filters)))
+        self._done = 0  # how many of the kept frames were given back: the context before the next block
+
+    def feed(self, spans: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[Array, Array]:
+        """The next frames: start and end `[S, 2]` [s] and scores `[S, K]` -> those of the frames that are done."""
+        self._spans = np.concatenate([self._spans, np.asarray(spans, float).reshape(-1, 2)])
+        self._scores = np.concatenate([self._scores, np.asarray(scores, float)])
+        return self._give(end=False)
+
+    def end(self) -> tuple[Array, Array]:
+        """The frames that are left at the end of the recording, or before a gap in it."""
+        found = self._give(end=True)
+        self.__init__(self._filters)  # type: ignore[misc]
+        return found
+
+    def _give(self, *, end: bool) -> tuple[Array, Array]:
+        done: list[tuple[Array, Array]] = []
+        while len(self._spans) > self._done:
+            frame_s = float(np.median(np.diff(self._spans[:, 0]))) if len(self._spans) > 1 else BLOCK_S
+            block, context = (max(round(seconds / frame_s), 1) for seconds in (BLOCK_S, CONTEXT_S))
+            last = self._done + block
+            if len(self._spans) < last + context:
+                if not end:
+                    break
+                last = len(self._spans)
+            scores = filtered(self._scores[: last + context], self._filters, frame_s)
+            done.append((self._spans[self._done : last], scores[self._done : last]))
+            first = max(last - context, 0)
+            self._spans, self._scores, self._done = self._spans[first:], self._scores[first:], last - first
+        spans = np.concatenate([np.zeros((0, 2)), *(one for one, _ in done)])
+        return spans, np.concatenate([np.zeros((0, len(self._filters))), *(one for _, one in done)])
+
+
+def most_frequent(found: Sequence[Sequence[Filter]]) -> tuple[Filter, ...]:
+    """The filter of each class that most of several choices have; of equally many the first."""
+    return tuple(Counter(own).most_common(1)[0][0] for own in zip(*found, strict=True))
 
 
 class Box(NamedTuple):

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hubbub.classifier.postprocess import Filter, PostProcessError, filtered
+from hubbub.classifier.postprocess_choice import FILTERS, choose
 from hubbub.classifier.prediction import Event
-from hubbub.inference.postprocess import Filter, PostProcessError, filtered
-from hubbub.inference.postprocess_choice import FILTERS, choose
 from hubbub.metrics.event_changes import collar_changes
 from hubbub.metrics.psds import PSDS1, psds
 from hubbub.metrics.scored import ScoredRecording

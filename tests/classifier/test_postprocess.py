@@ -4,8 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from hubbub.inference.events import EventSettings, detect_events
-from hubbub.inference.postprocess import (
+from hubbub.classifier.postprocess import (
     Box,
     Filter,
     PostProcessError,
@@ -16,6 +15,7 @@ from hubbub.inference.postprocess import (
     median,
     seconds_of_context,
 )
+from hubbub.inference.events import EventSettings, detect_events
 
 Array = npt.NDArray[np.float64]
 FRAME_S = 0.04

@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from hubbub.inference.postprocess import Filter, PostProcessError, filtered
+from hubbub.classifier.postprocess import Filter, PostProcessError, filtered
 from hubbub.metrics.event_changes import collar_changes, intersection_changes
 from hubbub.metrics.event_curves import Changes
 from hubbub.metrics.psds import PSDS1, psds_of
@@ -51,8 +51,8 @@ def choose(
 ) -> Choice:
     """The filter of each class for the aim; of equal ones the first. No filter is a candidate always, and the first.
 
-    Recordings are in frames of equal length. Raises `PostProcessError` for other ones and for scores that are no
-    probabilities, `MetricsError` for recordings that cannot be scored.
+    A filter counts frames, and the length of most of them is that of all. Raises `PostProcessError` for scores that are
+    no probabilities, `MetricsError` for recordings that cannot be scored.
     """
     tried = list(dict.fromkeys([Filter(), *candidates]))
     frame_s = _frame_s(recordings)
@@ -109,13 +109,10 @@ def _threshold(changes: Changes, label: str) -> float:
 
 
 def _frame_s(recordings: Sequence[ScoredRecording]) -> float:
+    """The length of most frames [s]."""
     lengths = np.concatenate([np.diff(one.edges) for one in recordings] or [np.empty(0)])
     if not len(lengths):
         raise PostProcessError("there are no frames to choose a filter on: give recordings with scores.")
-    if np.ptp(lengths) > 1e-6:
-        raise PostProcessError(
-            f"frames from {lengths.min():g} to {lengths.max():g} s: a filter is for frames of one length."
-        )
     return float(np.median(lengths))
 
 

@@ -1,0 +1,51 @@
+"""The scores of whole recordings, from those of the clips that they were cut into, and their true events."""
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from hubbub.data.clips import Clips
+from hubbub.data.event_tables import TimedEvent
+from hubbub.metrics.scored import ScoredRecording
+
+__all__ = ["scored_recordings"]
+
+Array = npt.NDArray[np.float64]
+_ROUNDING_S = 1e-6
+
+
+def scored_recordings(clips: Clips, segments: pd.DataFrame) -> dict[str, ScoredRecording]:
+    """The recordings whose clips have these segments, by name: the scores of all rows in order, and the true events.
+
+    `segments` has `clip`, `start` and `end` from the clip's start [s], and one column a class, as predictions have.
+    """
+    places = clips.table.set_index("clip")[["path", "start", "end"]]
+    own = segments.join(places.rename(columns={"start": "from", "end": "to"}), on="clip")
+    found = {}
+    for path, rows in own.groupby("path", sort=False):
+        starts, ends = (rows[edge].to_numpy(float) + rows["from"].to_numpy(float) for edge in ("start", "end"))
+        edges, scores = _joined(starts, ends, rows[list(clips.labels)].to_numpy(np.float64))
+        events = [
+            TimedEvent(label, start, end)
+            for label, (starts_of, ends_of) in clips.events.get(str(path), {}).items()
+            for start, end in zip(starts_of.tolist(), ends_of.tolist(), strict=True)
+        ]
+        name = str(rows["clip"].iloc[0]).rpartition("@")[0]
+        found[name] = ScoredRecording(scores, edges, events, float(rows["to"].max()))
+    return found
+
+
+def _joined(starts: Array, ends: Array, scores: Array) -> tuple[Array, Array]:
+    """Edges `[T + 1]` and scores `[T, K]` of one row after another from 0 on: where segments overlap, each covers its
+    half; where there are none, scores are 0."""
+    order = np.argsort(starts, kind="stable")
+    edges, rows = [0.0], []
+    for at, number in enumerate(order):
+        start, end = starts[number], ends[number]
+        if start > edges[-1] + _ROUNDING_S:
+            edges.append(start)
+            rows.append(np.zeros(scores.shape[1]))
+        following = starts[order[at + 1]] if at + 1 < len(order) else end
+        edges.append((following + end) / 2 if following < end else end)
+        rows.append(scores[number])
+    return np.array(edges), np.stack(rows)
