@@ -75,3 +75,22 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
     targets, scores, decided, groups, known = data(0)
     with pytest.raises(MetricsError, match="59 groups"):
         Weighted(targets, scores, decided, groups[1:], known)
+
+
+def test_the_intervals_hold_the_true_figures_of_simulated_recordings() -> None:
+    """Fifty recordings of three clips each, whose scores go up and down together; the truth is that of 20,000."""
+    rng = np.random.default_rng(0)
+
+    def drawn(recordings: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        groups = np.repeat(np.arange(recordings), 3)
+        held = (rng.random((recordings, 4)) < [0.5, 0.3, 0.2, 0.1])[groups]
+        logits = rng.normal(-1, 0.8, held.shape) + 1.8 * held + rng.normal(0, 0.7, (recordings, 4))[groups]
+        return held, 1 / (1 + np.exp(-logits)), groups
+
+    truth = multilabel.evaluate(*drawn(20_000)[:2]).figures
+    held_truth = dict.fromkeys(BOOTSTRAPPED, 0)
+    for _ in range(60):
+        targets, scores, groups = drawn(50)
+        for name, ends in intervals([Weighted(targets, scores, scores >= 0.5, groups)], 50, 200).items():
+            held_truth[name] += ends[0] <= truth[name] <= ends[1]
+    assert min(held_truth.values()) >= 50, held_truth
