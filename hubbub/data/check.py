@@ -28,7 +28,8 @@ _INSPECT = {"sound": cache.inspect_sounds, "spectrograms": arrays.inspect_spectr
 #: Notes of clip tables that may spoil a result; others are good to know.
 _WARNINGS = {
     "SIMILAR LABELS", "SEVERAL LABELS IN ONE CELL", "LABELS THAT MAY BE GAPS", "CANNOT BE TESTED", "NO TRAINING CLIPS",
-    "NEVER PRESENT", "ALWAYS PRESENT", "ALWAYS TOGETHER", "NO FOLD", "NO GROUP", "PARTIAL DATA", "CONTRADICTORY", "COLLIDING NAMES", "AUGMENTED COPIES", "MACHINE LABELS",
+    "NEVER PRESENT", "ALWAYS PRESENT", "ALWAYS TOGETHER",
+    "NO FOLD", "NO GROUP", "PARTIAL DATA", "CONTRADICTORY", "COLLIDING NAMES", "AUGMENTED COPIES", "MACHINE LABELS",
 }  # fmt: skip
 _LEFT_OUT = "LEFT OUT: "
 _SAME_TAG = 3  # notes of one kind that are shown

@@ -112,9 +112,12 @@ def clean_labels(name: str, table: pd.DataFrame) -> tuple[list[str], tuple[str, 
     given = text(table["label"])
     cleaned = [clean(label) for label in given]
     if unlabelled := [at for at, label in enumerate(cleaned) if not label]:
+        sets = (
+            " With --multilabel a clip may hold several labels, or none." if _several([*filter(None, cleaned)]) else ""
+        )
         raise ClipsError(
             f"{name}: {count(len(unlabelled), 'clip has', 'clips have')} no label "
-            f"({describe_rows(table, unlabelled)}). Label or remove them."
+            f"({describe_rows(table, unlabelled)}). Label or remove them.{sets}"
         )
     for at, label in enumerate(cleaned):
         if len(label) > _LONGEST or any(unicodedata.category(letter) in ("Cc", "Zl", "Zp") for letter in label):

@@ -69,8 +69,8 @@ def train(
     recipe. `group` says which clips are of one recording: a column, a regular expression for their paths, or "file";
     by default it is guessed from the file names. `folds` is the number of folds that are made where the data have
     none, `test` another folder or table that is the test part. With `multilabel` a clip may hold several labels, and
-    `empty` says what one without any means: "none" of the classes, or "unlabelled". `settings` overrides fields of the recipe, e.g.
-    `{"head.c": [0.01]}`. Progress goes to standard error unless `quiet`. Raises `HubbubError`.
+    `empty` says what one without any means: "none" of the classes, or "unlabelled". `settings` overrides fields of the
+    recipe, e.g. `{"head.c": [0.01]}`. Progress goes to standard error unless `quiet`. Raises `HubbubError`.
     """
     changes = common_settings(settings, None, seeds, device, allow_missing, allow_leaky)
     planned = plan(
