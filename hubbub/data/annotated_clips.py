@@ -7,6 +7,7 @@ import os
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -198,7 +199,7 @@ def _clips(name: str, sounds: Sounds, sources: Sequence[Source], asked: Asked, n
     return grouping.regroup(clips, asked.group)
 
 
-def _built(name: str, rows: pd.DataFrame, base: Path, asked: Asked, *, grouped: bool, **facts: object) -> Clips:
+def _built(name: str, rows: pd.DataFrame, base: Path, asked: Asked, *, grouped: bool, **facts: Any) -> Clips:
     return build(
         name, rows, allow_missing=asked.allow_missing, group_source="given" if grouped else "file",
         where=f"{base} (--set data.root=FOLDER names another folder)", **facts,

@@ -4,9 +4,11 @@
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -77,9 +79,13 @@ def join_rows(
 
     Raises `ClipsError` where the rows of a clip contradict each other, and where labels cannot be told apart.
     """
-    first: dict[object, str] = {}
+    first: dict[Hashable, str] = {}
     paths = [first.setdefault(identity(path), path) for path in table["path"].where(table["path"] != "", table["clip"])]
-    keys = {"path": paths, "start": table["start"].fillna(0).map(repr), "end": table["end"].fillna(np.inf).map(repr)}
+    keys: dict[str, Any] = {
+        "path": paths,
+        "start": table["start"].fillna(0).map(repr),
+        "end": table["end"].fillna(np.inf).map(repr),
+    }
     keyed = table.assign(**keys)
     if len(marks.columns):
         found = label_sets.from_class_columns(keyed.join(marks), str(file), tuple(marks.columns))
@@ -187,10 +193,14 @@ def _first_names(file: Path, most: int = 20) -> list[str]:
 
 
 def _refuse_lists_in_rows(file: Path, column: pd.Series) -> None:
-    """Raises `ClipsError` for rows of one file whose cells hold a separator: a name with it, or a list in each row."""
-    for row, cell in zip(column.index, map(clean, values.text(column)), strict=True):
+    """Raises `ClipsError` for a cell with a separator and a part that is in no other cell, where files have several
+    rows: it may be one name, or a list in each row."""
+    cells = [clean(cell) for cell in values.text(column)]
+    cells_with = Counter(part for cell in set(cells) for part in {clean(part) for part in re.split("[,;|]", cell)})
+    for row, cell in zip(column.index, cells, strict=True):
         bare = re.sub(r'"[^"]*"', "", cell)
-        if sign := next((sign for sign in label_sets.SEPARATORS if sign in bare), ""):
+        sign = next((sign for sign in label_sets.SEPARATORS if sign in bare), "")
+        if sign and any(cells_with[clean(part)] == 1 for part in bare.split(sign)):
             other = next(one for one in reversed(label_sets.SEPARATORS) if one != sign)
             raise ClipsError(
                 f"{file}: some files have several rows, and the label '{cell}' in row {row} may be one name or "

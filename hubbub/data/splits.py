@@ -242,7 +242,8 @@ def _sampled(clips: Clips, rows: Rows, ratio: float, seed: int) -> Rows:
         present, codes = targets > 0, table.groupby("group", sort=False).ngroup().to_numpy()
         of_group = np.zeros((codes.max(initial=-1) + 1, present.shape[1]), dtype=bool)
         np.logical_or.at(of_group, codes, present)
-        free = np.flatnonzero(~of_group[:, of_group.sum(axis=0) == 1].any(axis=1)[codes])
+        alone = np.asarray(of_group[:, of_group.sum(axis=0) == 1].any(axis=1))
+        free = np.flatnonzero(~alone[codes])
     else:
         several = table.groupby("label")["group"].transform("nunique") > 1
         free = np.flatnonzero(several.groupby(table["group"]).transform("all"))

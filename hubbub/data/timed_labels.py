@@ -4,6 +4,8 @@ A segment is judged by what of it lies in its clip: what is padded beyond the cl
 class that overlap count as one.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -13,6 +15,7 @@ __all__ = ["clip_targets", "segment_targets"]
 
 Flags = npt.NDArray[np.bool_]
 Array = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.intp]
 #: Times are compared with this tolerance [s].
 _ROUNDING_S = 1e-9
 
@@ -28,13 +31,15 @@ def segment_targets(clips: Clips, row: int, spans: npt.ArrayLike, overlap: float
     targets = np.repeat(found[None], len(spans), axis=0)
     if clips.timed is None:
         return targets
-    path, begin, end = clips.table[["path", "start", "end"]].iloc[row]
+    path, begin, end = (clips.table[column].iat[row] for column in ("path", "start", "end"))
     begin, end = float(np.nan_to_num(begin)), float(np.inf if np.isnan(end) else end)
     heard = np.clip(spans + begin, begin, end)
+    sizes, size_of = np.unique(np.round(heard[:, 1] - heard[:, 0], 6), return_inverse=True)
+    by_size = [(size, np.flatnonzero(size_of == number)) for number, size in enumerate(sizes)]
     events = clips.events.get(path, {})
     for k, label in enumerate(clips.labels):
         if found[k] >= 0:
-            targets[:, k] = _holds(events[label], heard, overlap) if label in events else 0
+            targets[:, k] = _holds(events[label], heard, by_size, overlap) if label in events else 0
     return targets
 
 
@@ -57,13 +62,14 @@ def clip_targets(events: Times, clips: npt.ArrayLike, window_s: float, overlap: 
 
 def _of_clip(clips: Clips, row: int) -> npt.NDArray[np.int8]:
     """The targets of one clip `[K]`."""
-    held, unknown = (set(clips.table[column].iloc[row]) for column in ("labels", "unknown"))
+    held, unknown = (set(clips.table[column].iat[row]) for column in ("labels", "unknown"))
     states = [1 if label in held else -1 if label in unknown else 0 for label in clips.labels]
     return np.array(states, dtype=np.int8)
 
 
-def _holds(events: Times, spans: Array, overlap: float) -> Flags:
-    """Whether each of the spans `[S, 2]` holds a class with these events, which are in order and do not overlap."""
+def _holds(events: Times, spans: Array, by_size: Sequence[tuple[float, Rows]], overlap: float) -> Flags:
+    """Whether each of the spans `[S, 2]` holds a class with these events, which are in order and do not overlap;
+    `by_size` are the rows of the spans of each length."""
     starts, ends = events
     lengths = ends - starts
     span_s = spans[:, 1] - spans[:, 0]
@@ -71,14 +77,12 @@ def _holds(events: Times, spans: Array, overlap: float) -> Flags:
     # An event lies in a span with its share if the span begins before `latest` and ends after `earliest`. Both rise
     # from event to event, so of the events that the span does not begin too late for, the first decides.
     latest, earliest = ends - overlap * lengths + _ROUNDING_S, starts + overlap * lengths - _ROUNDING_S
-    sizes, size_of = np.unique(np.round(span_s, 6), return_inverse=True)
-    for number, size in enumerate(sizes):
-        short = np.flatnonzero(lengths < size)
-        rows = np.flatnonzero(size_of == number)
-        if len(short):
+    for size, rows in by_size:
+        short = lengths < size
+        if short.any():
             at = np.searchsorted(latest[short], spans[rows, 0], "left")
-            near = np.minimum(at, len(short) - 1)
-            found[rows] |= (at < len(short)) & (earliest[short][near] <= spans[rows, 1])
+            near = np.minimum(at, short.sum() - 1)
+            found[rows] |= (at < short.sum()) & (earliest[short][near] <= spans[rows, 1])
     return found & (span_s > 0)
 
 

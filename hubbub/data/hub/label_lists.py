@@ -20,8 +20,8 @@ def list_column(schema: pa.Schema) -> str:
     """The column that holds a list of labels for each clip, "" if there is none."""
     there = {field.name: field.type for field in schema}
     for name in _LISTS:
-        kind = there.get(name)
-        is_list = kind is not None and (pa.types.is_list(kind) or pa.types.is_large_list(kind))
+        kind = there.get(name, pa.null())
+        is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
         if is_list and (pa.types.is_string(kind.value_type) or pa.types.is_integer(kind.value_type)):
             return name
     return ""
