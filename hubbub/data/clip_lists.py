@@ -19,7 +19,7 @@ from hubbub.data import class_folders, grouping, text_tables, values
 from hubbub.data.clips import COLUMNS, Clips, ClipsError, build
 from hubbub.data.columns import match
 from hubbub.data.locate import located
-from hubbub.data.multilabel_lists import SINGLE, SetRule, classes_in, join_rows
+from hubbub.data.multilabel_lists import SINGLE, SetRule, class_note, classes_in, join_rows
 from hubbub.data.recordings import groups, identity, recordings, within_files
 from hubbub.data.values import clean
 from hubbub.errors import count, did_you_mean, examples
@@ -115,12 +115,7 @@ def _rows(
         raise ClipsError(f"{file}: {rows_name} no file (row {examples(nowhere)}). Write its path there.")
     if lost := [name for name in classes if name not in rows]:
         raise ClipsError(f"{file} has no column '{lost[0]}'. {did_you_mean(lost[0], map(str, rows.columns))}")
-    if classes:
-        named = examples(f"'{name}'" for name in classes)
-        notes += (
-            f"CLASS COLUMNS: {count(len(classes), 'column')} of 0 and 1 ({named}) are read as a class each, as there "
-            "is no column of labels",
-        )
+    notes += class_note(classes)
     others = rows.drop(columns=[name for name in (*sources.values(), *classes) if name in rows])
     splits = split_columns(others)
     only = next(iter(splits)) if len(splits) == 1 and "fold" not in sources else ""

@@ -21,12 +21,13 @@ from hubbub.data.label_sets import Empty, LabelSets
 from hubbub.data.locate import located
 from hubbub.data.recordings import identity, sound_seconds, within_files
 from hubbub.data.values import clean
-from hubbub.errors import did_you_mean, examples
+from hubbub.errors import count, did_you_mean, examples
 
 __all__ = [
     "SINGLE",
     "SetRule",
     "class_cells",
+    "class_note",
     "classes_in",
     "from_published",
     "is_published",
@@ -69,6 +70,16 @@ def classes_in(rows: pd.DataFrame, columns: Mapping[str, str], labels: Sequence[
     sources = grouping.source_columns(rest)
     found = [name for name in label_sets.class_columns(rest) if name not in sources]
     return tuple(labels or found) if len(found) > 1 else ()
+
+
+def class_note(classes: Sequence[str]) -> tuple[str, ...]:
+    """The note on columns that are read as a class each; none without any."""
+    named = examples(f"'{name}'" for name in classes)
+    note = (
+        f"CLASS COLUMNS: {count(len(classes), 'column')} of 0 and 1 ({named}) are read as a class each, as there is no "
+        "column of labels"
+    )
+    return (note,) if classes else ()
 
 
 def join_rows(
@@ -143,6 +154,10 @@ def from_published(file: Path, root: Path | None, labels: tuple[str, ...], allow
 
 
 def _audioset(file: Path, base: Path) -> tuple[LabelSets, pd.DataFrame, tuple[str, ...]]:
+    if not (file.parent / NAMES).is_file():
+        raise ClipsError(
+            f"{file} names its classes by numbers. Put AudioSet's {NAMES} beside it, which has their names."
+        )
     found = label_set_layouts.from_audioset(file, file.parent / NAMES)
     values.refuse_undecodable([str(file), str(base)])
     whole, parts = dict[str, str](), dict[tuple[str, float], str]()

@@ -5,6 +5,7 @@ class that overlap count as one.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,8 +32,8 @@ def segment_targets(clips: Clips, row: int, spans: npt.ArrayLike, overlap: float
     targets = np.repeat(found[None], len(spans), axis=0)
     if clips.timed is None:
         return targets
-    path, begin, end = (clips.table[column].iat[row] for column in ("path", "start", "end"))
-    begin, end = float(np.nan_to_num(begin)), float(np.inf if np.isnan(end) else end)
+    path, start, stop = (_cell(clips, row, column) for column in ("path", "start", "end"))
+    begin, end = float(np.nan_to_num(start)), float(np.inf if np.isnan(stop) else stop)
     heard = np.clip(spans + begin, begin, end)
     sizes, size_of = np.unique(np.round(heard[:, 1] - heard[:, 0], 6), return_inverse=True)
     by_size = [(size, np.flatnonzero(size_of == number)) for number, size in enumerate(sizes)]
@@ -62,9 +63,13 @@ def clip_targets(events: Times, clips: npt.ArrayLike, window_s: float, overlap: 
 
 def _of_clip(clips: Clips, row: int) -> npt.NDArray[np.int8]:
     """The targets of one clip `[K]`."""
-    held, unknown = (set(clips.table[column].iat[row]) for column in ("labels", "unknown"))
+    held, unknown = (set(_cell(clips, row, column)) for column in ("labels", "unknown"))
     states = [1 if label in held else -1 if label in unknown else 0 for label in clips.labels]
     return np.array(states, dtype=np.int8)
+
+
+def _cell(clips: Clips, row: int, column: str) -> Any:
+    return clips.table[column].iat[row]
 
 
 def _holds(events: Times, spans: Array, by_size: Sequence[tuple[float, Rows]], overlap: float) -> Flags:

@@ -45,6 +45,12 @@ def test_audiosets_segments_are_found_by_the_names_that_downloads_give_them(audi
     assert any(note.startswith("NEVER PRESENT: ") for note in clips.notes)
 
 
+def test_a_list_without_the_names_of_its_classes_says_which_file_to_add(audioset: Path) -> None:
+    (audioset.parent / "class_labels_indices.csv").unlink()
+    with pytest.raises(ClipsError, match=r"Put AudioSet's class_labels_indices\.csv beside it"):
+        open_data(str(audioset))
+
+
 def test_of_a_whole_video_its_segment_is_taken(audioset: Path) -> None:
     sounds(audioset.parent, "--PJHxphWEs.wav", "-0RWZT-miFs.wav", seconds=55)
     sounds(audioset.parent, "b0RFKhbpFJA.wav", seconds=10)

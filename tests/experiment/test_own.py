@@ -111,6 +111,8 @@ def test_options_reach_the_recipe(tmp_path: Path) -> None:
     assert (found.network.name, found.network.attention, found.head.name) == ("resnet18", "none", "lda")
     assert (found.protocol.k, found.data.group, found.data.test, found.data.background) == (3, "site", "more", True)
     assert found.train.seeds == (1, 2) and found.frozen
+    sets = plan(str(tmp_path), multilabel=True, empty="none", from_scratch=True).recipe.data
+    assert sets.multilabel and sets.empty == "none" and not found.data.multilabel
 
 
 @pytest.mark.parametrize(

@@ -16,13 +16,13 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hubbub.config import sections
-from hubbub.data import grouping, label_sets, values
+from hubbub.data import grouping, values
 from hubbub.data.clips import Clips, ClipsError, build
 from hubbub.data.datasets import DATASETS, check_names, check_published
 from hubbub.data.hub.label_lists import class_names, list_column, sets_of
 from hubbub.data.hub.tables import AUDIO, MEL, rows_of, schema_of, splits_of, tables, unpack
 from hubbub.data.layouts import LISTS, URBANSOUND8K_NAME
-from hubbub.data.multilabel_lists import SINGLE, SetRule, with_sets
+from hubbub.data.multilabel_lists import SINGLE, SetRule, classes_in, with_sets
 from hubbub.runtime import homes
 
 __all__ = [
@@ -170,7 +170,7 @@ def _table(
     """The clip table's columns, from those of the rows, and the column of labels: `listing` holds lists of them; "" for
     one column a class."""
     label = listing or next((column for column in _LABELS if column in rows), "")
-    if not label and len(label_sets.class_columns(rows)) < 2:
+    if not label and not classes_in(rows, {}):
         if several := list_column(schema):
             raise ClipsError(f"{name}: the column '{several}' holds several labels a clip. Read them by --multilabel.")
         raise ClipsError(

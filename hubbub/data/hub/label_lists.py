@@ -1,13 +1,14 @@
 """The label sets of hub data sets: a column of lists, cells with several labels, or one column a class."""
 
 import json
+from dataclasses import replace
 
 import pandas as pd
 import pyarrow as pa
 
 from hubbub.data import label_sets
 from hubbub.data.label_sets import LabelSets
-from hubbub.data.multilabel_lists import SetRule
+from hubbub.data.multilabel_lists import SetRule, class_note, classes_in
 from hubbub.data.values import ClipsError
 
 __all__ = ["class_names", "list_column", "sets_of"]
@@ -52,7 +53,9 @@ def sets_of(
     those of numbered classes. Raises `ClipsError`."""
     own = table.assign(path=[f"row {row}" for row in rows.index])  # each row has a sound of its own
     if not label:
-        return label_sets.from_class_columns(own.join(rows[list(label_sets.class_columns(rows))]), name, labels)
+        classes = classes_in(rows, {}, labels)
+        found = label_sets.from_class_columns(own.join(rows[[one for one in classes if one in rows]]), name, classes)
+        return replace(found, notes=(*class_note(classes), *found.notes))
     if not rows[label].map(lambda cell: hasattr(cell, "__len__") and not isinstance(cell, str)).any():
         return label_sets.from_column(own, name, rule.separator, labels or names, rule.empty)
     cells = [[] if cell is None or isinstance(cell, float) else list(cell) for cell in rows[label]]

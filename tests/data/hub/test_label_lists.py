@@ -75,3 +75,4 @@ def test_cells_of_text_and_columns_of_classes_are_read_as_in_tables(tmp_path: Pa
     columns = saved(tmp_path / "columns", {"dog": [1, 0, 1, None], "rain": [True, True, False, False]})
     clips = open_data(columns)
     assert clips.targets().tolist() == [[1, 1], [0, 1], [1, 0], [-1, 0]]
+    assert any(note.startswith("CLASS COLUMNS: 2 columns of 0 and 1 ('dog', 'rain')") for note in clips.notes)
