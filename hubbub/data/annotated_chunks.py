@@ -15,6 +15,7 @@ import pandas as pd
 from hubbub.data import label_sets, values
 from hubbub.data.annotation_windows import Length, WindowRule
 from hubbub.data.clips import SET_COLUMNS
+from hubbub.data.event_index import Times, events_by_class
 from hubbub.data.recordings import DisjointSets
 from hubbub.data.timed_labels import clip_targets
 from hubbub.errors import count, examples
@@ -37,7 +38,6 @@ class Chunks:
 
 
 def cut(
-    name: str,
     annotations: pd.DataFrame,
     searched: Mapping[str, Spans],
     lengths: Mapping[str, Length],
@@ -50,20 +50,20 @@ def cut(
     `annotations` has `path`, `start`, `end`, `label`, `group`. A chunk holds the classes that `clip_targets` finds. All
     chunks of a recording have one group: that of its annotations, else "".
     """
-    timed = _events(annotations, lengths)
+    annotations = annotations[annotations["end"] > annotations["start"]]
+    until = annotations["path"].map({path: length.seconds for path, length in lengths.items()}).astype(float)
+    events = events_by_class(annotations.assign(end=np.minimum(annotations["end"], until)))
+    timed = _table(events)
     order = tuple(dict.fromkeys(labels)) or values.in_order(set(timed["label"]))
-    by_path = {str(path): own for path, own in timed.groupby("path")}
-    tables = []
+    rows: list[tuple[str, float, float, list[str]]] = []
     for path, length in lengths.items():
         spans = chunks_of(length, searched.get(path, ()), chunk_s, rule.window_s)
         held: list[list[str]] = [[] for _ in spans]
-        for label, own in by_path.get(path, timed.iloc[:0]).groupby("label"):
-            events = own["start"].to_numpy(float), own["end"].to_numpy(float)
-            for at in np.flatnonzero(clip_targets(events, spans, rule.window_s, rule.overlap)):
-                held[at].append(str(label))
-        tables.append(pd.DataFrame({"path": path, "start": spans[:, 0], "end": spans[:, 1], "labels": held}))
-    columns = ["path", "start", "end", "labels"]
-    table = pd.concat(tables or [pd.DataFrame(columns=columns)], ignore_index=True)
+        for label, times in events.get(path, {}).items():
+            for at in np.flatnonzero(clip_targets(times, spans, rule.window_s, rule.overlap)):
+                held[at].append(label)
+        rows += [(path, start, end, own) for (start, end), own in zip(spans.tolist(), held, strict=True)]
+    table = pd.DataFrame(rows, columns=["path", "start", "end", "labels"])
     table["unknown"] = [()] * len(table)
     groups, on_groups = _groups(annotations)
     table["group"] = table["path"].map(groups).fillna("")
@@ -107,13 +107,14 @@ def _merged(spans: Spans, seconds: float) -> list[tuple[float, float]]:
     return list(zip(starts.tolist(), ends.tolist(), strict=True))
 
 
-def _events(annotations: pd.DataFrame, lengths: Mapping[str, Length]) -> pd.DataFrame:
-    """The annotations that have a length, none beyond its recording's end; those of a class that overlap as one."""
-    rows = []
-    for (path, label), own in annotations.groupby(["path", "label"], sort=False):
-        ends = np.minimum(own["end"].to_numpy(float), lengths[str(path)].seconds)
-        for start, end in zip(*joined(own["start"].to_numpy(float), ends), strict=True):
-            rows.append((path, start, end, label))
+def _table(events: Mapping[str, Mapping[str, Times]]) -> pd.DataFrame:
+    """The events as rows of `path`, `start`, `end`, `label`, in order."""
+    rows = [
+        (path, start, end, label)
+        for path, of_path in events.items()
+        for label, (starts, ends) in of_path.items()
+        for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
+    ]
     timed = pd.DataFrame(rows, columns=["path", "start", "end", "label"])
     timed = timed.astype({"path": str, "start": float, "end": float, "label": str})
     return timed.sort_values(["path", "start", "end"], kind="stable", ignore_index=True)

@@ -222,7 +222,7 @@ def _chunked(
             f"{name}: with --multilabel, parts of recordings without any class are clips already. Leave --background "
             "(data.background) out."
         )
-    found = annotated_chunks.cut(name, table, searched, lengths, asked.rule, asked.chunk_s, asked.labels)
+    found = annotated_chunks.cut(table, searched, lengths, asked.rule, asked.chunk_s, asked.labels)
     if found.timed.empty and not asked.labels and lengths:
         raise ClipsError(f"{name}: no event is left of {count(len(table), 'annotation')}. {'. '.join(on_rows)}".strip())
     rows, idle = found.table, [path for path in lengths if path not in set(table["path"])]

@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from hubbub.data import values
+from hubbub.data.event_index import Times, events_by_class
 from hubbub.data.values import ClipsError, clean
 from hubbub.errors import count, did_you_mean, examples
 
@@ -35,8 +36,6 @@ __all__ = [
 ]
 
 Kind = Literal["sound", "spectrograms", "images"]
-#: Starts and ends [s].
-Times = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 #: Where folds come from: published with the data set, given by the user, folders, made by `folds`, or none.
 FoldSource = Literal["official", "given", "folders", "made", "none"]
 #: Where groups come from; `file`: each file counts as a recording of its own.
@@ -120,20 +119,7 @@ class Clips:
     @cached_property
     def events(self) -> Mapping[str, Mapping[str, Times]]:
         """The timed labels by path and class: starts and ends [s] in order, those that overlap as one."""
-        from hubbub.metrics.events import joined
-
-        if self.timed is None or self.timed.empty:
-            return {}
-        path_of, paths = pd.factorize(self.timed["path"])
-        label_of, labels = pd.factorize(self.timed["label"])
-        spans = self.timed[["start", "end"]].to_numpy(float)
-        found: dict[str, dict[str, Times]] = {}
-        order = np.lexsort((spans[:, 0], label_of, path_of))
-        edges = np.flatnonzero(np.diff(path_of[order]) | np.diff(label_of[order])) + 1
-        for rows in np.split(order, edges):
-            path, label = str(paths[path_of[rows[0]]]), str(labels[label_of[rows[0]]])
-            found.setdefault(path, {})[label] = joined(spans[rows, 0], spans[rows, 1])
-        return found
+        return {} if self.timed is None else events_by_class(self.timed)
 
 
 def build(

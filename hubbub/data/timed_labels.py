@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hubbub.data.clips import Clips, Times
+from hubbub.data.clips import Clips
+from hubbub.data.event_index import Times
 
 __all__ = ["clip_targets", "segment_targets"]
 

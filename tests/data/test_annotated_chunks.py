@@ -93,6 +93,13 @@ def test_overlapping_annotations_of_one_class_count_as_one(night: Path) -> None:
     assert "; 2 annotations joined to others of the same class" in noted(clips, "ANNOTATIONS: 4 in")
 
 
+def test_points_in_time_are_left_out(night: Path) -> None:
+    clips = opened(night, "1,2,dog", "5,5,rain", "12,13,rain")
+    assert noted(clips, "LEFT OUT: 1 label of night.csv at a point in time (row 3: rain)")
+    assert clips.table["labels"].tolist() == [("dog",), ("rain",), ()]
+    assert noted(clips, "ANNOTATIONS: 2 in 1 recording") and "joined" not in noted(clips, "ANNOTATIONS")
+
+
 def test_times_may_be_clocks_or_have_decimal_commas(night: Path) -> None:
     rows(night / "night.csv", "start;end;label", "0:00:01;0:00:02;dog", "3,25;4,5;rain", "9,5;11;dog", "20;21;dog")
     clips = open_data(str(night), multilabel=True)
