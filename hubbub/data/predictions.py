@@ -17,7 +17,7 @@ from scipy.special import expit, softmax
 
 from hubbub.data import text_tables, values
 from hubbub.data.clip_names import find_clips
-from hubbub.data.clips import Clips, refuse_label_sets
+from hubbub.data.clips import Clips
 from hubbub.data.prediction_columns import Columns, PredictionsError, choose_columns
 from hubbub.data.prediction_truth import true_columns
 from hubbub.errors import count, did_you_mean, examples
@@ -84,7 +84,6 @@ def match_predictions(
     Segments are pooled to clips by the mean of their probabilities. Raises `PredictionsError` naming the rows for what
     is unknown, given twice or not given (unless `allow_missing`), and for scores that are no probabilities.
     """
-    refuse_label_sets(clips, "hubbub score")
     if not len(table):
         raise PredictionsError("the table of predictions has no rows. Give one row a clip or segment.")
     if table.index.name != "row":

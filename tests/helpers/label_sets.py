@@ -23,7 +23,7 @@ def _sound(name: str, samples: int, rng: np.random.Generator) -> npt.NDArray[np.
     return 0.3 * np.sin(2 * np.pi * _HZ[name] * rng.uniform(0.97, 1.03) * np.arange(samples) / RATE)
 
 
-def write_clips(folder: Path, clips: int = 40, seed: int = 0) -> Path:
+def write_clips(folder: Path, clips: int = 100, seed: int = 0) -> Path:
     """A table of clips of one second with one, several or no labels each, over two folds -> the table."""
     rng, rows = np.random.default_rng(seed), []
     folder.mkdir(parents=True, exist_ok=True)
