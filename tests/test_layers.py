@@ -44,6 +44,7 @@ WITH_TORCH = {
         "training.fit",
         "training.fitted",
         "training.head",
+        "training.frame_loss",
         "training.losses",
         "training.worker",
         "training.module",

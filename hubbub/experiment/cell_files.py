@@ -1,6 +1,7 @@
 """The files that a cell writes about its predictions: tables of classes, plots, and the predictions themselves."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,7 @@ from hubbub.report.class_report import per_class_table
 from hubbub.runtime import files
 from hubbub.runtime.escape import escape_table
 
-__all__ = ["predictions_table", "write_part", "write_test"]
+__all__ = ["draw_decisions", "predictions_table", "write_part", "write_test"]
 
 
 def write_part(prepared: Prepared, predicted: PartPredictions, place: Path, part: str, confidence: Confidence) -> None:
@@ -32,11 +33,23 @@ def write_part(prepared: Prepared, predicted: PartPredictions, place: Path, part
         targets, predicted.by_clip, predicted.segment_targets, predicted.by_segment, labels, (clips, segments)
     )
     files.write_csv(run_folder.class_table_file(place, part), escape_table(by_class))
+    draw_decisions(targets, predicted.by_clip, clips, labels, place, part)
+
+
+def draw_decisions(
+    targets: npt.NDArray[Any],
+    scores: npt.NDArray[np.float32],
+    thresholds: npt.ArrayLike,
+    labels: tuple[str, ...],
+    place: Path,
+    part: str,
+) -> None:
+    """Draws the confusion matrix of clips; of label sets, which classes are decided together with which."""
     if targets.ndim == 2:
         file = run_folder.plot_file(place, f"cooccurrence_{part}")
-        plots.cooccurrence(targets, labels, file, predicted.by_clip >= clips)
+        plots.cooccurrence(targets, labels, file, scores >= np.asarray(thresholds))
     else:
-        plots.confusion(targets, predicted.by_clip, labels, run_folder.plot_file(place, f"confusion_matrix_{part}"))
+        plots.confusion(targets, scores, labels, run_folder.plot_file(place, f"confusion_matrix_{part}"))
 
 
 def write_test(prepared: Prepared, predicted: PartPredictions, place: Path) -> None:

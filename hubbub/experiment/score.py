@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import tomli_w
 
+from hubbub.classifier import event_thresholds
 from hubbub.config.data import Data
 from hubbub.config.recipe import RECIPE, Recipe
 from hubbub.config.run_options import common_settings
@@ -24,9 +25,10 @@ from hubbub.data.open import clip_settings, data_recipe, open_clips
 from hubbub.data.predictions import Predictions, PredictionsError, match_predictions, read_predictions
 from hubbub.errors import HubbubError, count, examples
 from hubbub.experiment.bench import print_line
+from hubbub.experiment.cell_files import draw_decisions
 from hubbub.experiment.prepare import Log
 from hubbub.experiment.provenance import data_facts
-from hubbub.report import plots, run_folder
+from hubbub.report import run_folder
 from hubbub.report.class_report import per_class_table
 from hubbub.report.page import write_page
 from hubbub.report.results import LEVELS, CellResult, Environment, Scored
@@ -163,7 +165,7 @@ def _write_cell(place: Path, table: pd.DataFrame, environment: Environment) -> N
         by_class["roc_auc"] = np.nan
     run_folder.write_predictions(place, table)
     files.write_csv(run_folder.class_table_file(place, "test"), escape_table(by_class))
-    plots.confusion(targets, scores, labels, run_folder.plot_file(place, "confusion_matrix_test"))
+    draw_decisions(targets, scores, event_thresholds.DEFAULT, labels, place, "test")
     run_folder.write_result(
         place, CellResult.model_validate(figures | {"clips": len(targets), "segments": len(by_segment)})
     )
