@@ -18,7 +18,7 @@ from hubbub.data.inputs import Inputs
 from hubbub.data.leaks import Audit
 from hubbub.data.near_duplicates import NearDuplicate
 from hubbub.data.splits import Split
-from hubbub.data.timed_labels import segment_targets
+from hubbub.data.timed_labels import nearest_parts, segment_targets
 from hubbub.errors import examples
 from hubbub.experiment.resolve import resolve, with_protocol
 from hubbub.experiment.typicality import refuse_few_clips
@@ -77,7 +77,10 @@ class Prepared:
         if self.clips.timed is None:
             return np.repeat(self.targets[rows], [len(one) for one in spans], axis=0)
         overlap = self.recipe.data.overlap
-        each = [segment_targets(self.clips, int(row), one, overlap) for row, one in zip(rows, spans, strict=True)]
+        each = [
+            segment_targets(self.clips, int(row), nearest_parts(one), overlap)
+            for row, one in zip(rows, spans, strict=True)
+        ]
         return np.concatenate([np.zeros((0, len(self.clips.labels)), np.int8), *each])
 
     @property

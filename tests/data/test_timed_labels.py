@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hubbub.data.clips import Clips, build
-from hubbub.data.timed_labels import clip_targets, segment_targets
+from hubbub.data.timed_labels import clip_targets, nearest_parts, segment_targets
 
 LABELS = ("dog", "rain")
 Spans = list[tuple[int, int]]
@@ -124,3 +124,15 @@ def test_clips_hold_an_event_of_which_enough_lies_in_them() -> None:
     chunks = [[0.0, 4.1], [4.11, 9.5], [0.0, 10.0], [10.0, 20.0], [20.0, 20.6], [30.0, 40.0]]
     assert clip_targets(events, chunks, 1.0, 0.5).tolist() == [True, False, True, True, True, False]
     assert not clip_targets(events, [[20.0, 30.0]], 1.0, 0.5)[0], "0.3 s of an event that lasts longer than a window"
+
+
+def test_every_instant_belongs_to_the_segment_whose_centre_is_nearest() -> None:
+    spans = np.array([[0.0, 0.96], [0.24, 1.2], [0.48, 1.44], [2.0, 2.5]])
+    parts = nearest_parts(spans)
+    np.testing.assert_allclose(parts, [[0, 0.6], [0.6, 0.84], [0.84, 1.44], [2.0, 2.5]])
+    for instant in (0.1, 0.59, 0.7, 0.9, 1.3, 2.2):
+        own = int(np.abs(spans.mean(axis=1) - instant).argmin())
+        assert parts[own, 0] <= instant <= parts[own, 1]
+    frames = np.stack([np.arange(5) * 0.04, np.arange(1, 6) * 0.04], axis=1)
+    np.testing.assert_array_equal(nearest_parts(frames), frames)
+    assert nearest_parts(np.zeros((0, 2))).shape == (0, 2)
