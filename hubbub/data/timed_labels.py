@@ -46,8 +46,8 @@ def segment_targets(clips: Clips, row: int, spans: npt.ArrayLike, overlap: float
 
 
 def nearest_parts(spans: npt.ArrayLike) -> Array:
-    """Start and end of segments `[S, 2]` [s], in order -> the part that each answers for: of an overlap its half, so that
-    every instant belongs to the segment whose centre is nearest. Events are found in these parts, and so are they
+    """Start and end of segments `[S, 2]` [s], in order -> the part that each answers for: of an overlap its half, so
+    that every instant belongs to the segment whose centre is nearest. Events are found in these parts, and so are they
     learnt: a segment of a second every .24 s says what is in its middle."""
     parts = np.array(spans, dtype=np.float64).reshape(-1, 2)
     overlap = parts[1:, 0] < parts[:-1, 1]
