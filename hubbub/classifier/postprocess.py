@@ -13,7 +13,6 @@ from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import median_filter
 
 from hubbub.errors import HubbubError
 
@@ -157,6 +156,8 @@ def frames_of(length: float, frame_s: float, *, odd: bool) -> int:
 
 def median(scores: Array, frames: int) -> Array:
     """Scores `[T]` -> the median of the `frames` (odd) around each; the first and last score go on beyond the ends."""
+    from scipy.ndimage import median_filter  # takes .2 s, and few classifiers need it
+
     return median_filter(scores, frames, mode="nearest")
 
 

@@ -55,7 +55,8 @@ def test_how_sure_a_cell_may_be_is_decided_by_its_validation_part_alone(opened: 
     by_segment, by_clip = chosen.predict_proba(part.values, part.offsets[:-1])
     expected = calibration.fit(targets, by_segment, by_clip, part.offsets[:-1], Evaluate(), 1.0)
     place = opened / "test-1" / "seed-1"
-    assert read_json(place / "metrics_test.json")["confidence"] == pytest.approx(asdict(expected))
+    stored = {name: value for name, value in asdict(expected).items() if name not in ("clips", "filters")}
+    assert read_json(place / "metrics_test.json")["confidence"] == pytest.approx(stored)
     assert asdict(load_torch(place / "classifier").confidence) == pytest.approx(asdict(expected))
     # Its own validation figures are those before.
     assert (

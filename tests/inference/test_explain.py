@@ -150,7 +150,7 @@ def test_every_network_is_explained(name: str) -> None:
     assert found.map.shape == (len(found.hz), len(found.times))
     assert np.isfinite(found.map).all() and found.map.min() >= 0
     assert found.map.max() == 1 or "no part of the sound raises" in found.caveats[-1]
-    assert len(found.segments) == len(found.prediction.segments)
+    assert len(found.segments) == len(model.spans(len(wave)))
     for one, (start, end) in zip(found.segments, model.spans(len(wave)), strict=True):
         assert (one.start, one.end) == (start, end)
         assert one.map.shape == (len(found.hz), len(one.times))

@@ -14,6 +14,7 @@ from hubbub.audio.frontend import FrontEnd
 from hubbub.config.recipe import Recipe
 from hubbub.models.framewise import FRAME_S, Framewise, linear_softmax
 from hubbub.models.network import NetworkError
+from hubbub.models.recurrent import translations
 from hubbub.models.registry import build_network
 
 CLASSES = 3
@@ -178,7 +179,13 @@ def test_an_onnx_file_gives_the_same_for_any_batch() -> None:
     graph = Graph(frontend, network).eval()
     waves = 0.1 * torch.randn(5, 32_000, generator=torch.Generator().manual_seed(0))
     program = torch.onnx.export(
-        graph, (waves[:2],), dynamo=True, dynamic_shapes=({0: torch.export.Dim("batch")},), optimize=True, verbose=False
+        graph,
+        (waves[:2],),
+        dynamo=True,
+        dynamic_shapes=({0: torch.export.Dim("batch")},),
+        optimize=True,
+        verbose=False,
+        custom_translation_table=translations(),
     )
     assert program is not None
     file = io.BytesIO()

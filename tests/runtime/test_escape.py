@@ -129,7 +129,14 @@ def test_a_page_only_shows_them() -> None:
     assert "'=1+1" in hostile.text
 
 
-RESULT = {"clips": 10, "recordings": 3, "resamples": 100, "data": HOSTILE[:2], "protocols": HOSTILE[2:]}
+RESULT = {
+    "clips": 10,
+    "recordings": 3,
+    "resamples": 100,
+    "metric": "accuracy",
+    "data": HOSTILE[:2],
+    "protocols": HOSTILE[2:],
+}
 
 
 def test_a_terminal_is_shown_them_as_text() -> None:
