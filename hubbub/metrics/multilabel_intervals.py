@@ -80,7 +80,7 @@ class Weighted:
         if "micro_map" in metrics:
             found["micro_map"] = _areas(self._pairs, weights)[0]
         if "macro_f1" in metrics:
-            hits, decided, support, known = (weights @ counts for counts in self._counts)
+            hits, decided, support, known = (weights[:, : len(counts)] @ counts for counts in self._counts)
             with np.errstate(invalid="ignore", divide="ignore"):
                 f1 = 2 * hits / (support + decided)
             found["macro_f1"] = _mean(np.where((support > 0) & (support < known), f1, np.nan).T)
@@ -88,14 +88,14 @@ class Weighted:
 
 
 def intervals(predictions: Sequence[Weighted], recordings: int, resamples: int = RESAMPLES) -> dict[str, Any]:
-    """The 95 % interval of each of `BOOTSTRAPPED`, of the mean over `predictions` (several seeds) of the same
+    """The 95 % interval of each of `BOOTSTRAPPED`, of the mean over `predictions` (several folds and seeds) of these
     recordings; None for one recording."""
     if recordings == 1:
         return dict.fromkeys(BOOTSTRAPPED)
 
     def figures(weights: Int) -> Array:
-        of_seeds = [np.stack(list(one.figures(weights).values()), axis=1) for one in predictions]
-        return np.mean(of_seeds, axis=0)
+        each = [np.stack(list(one.figures(weights).values()), axis=1) for one in predictions]
+        return np.mean(each, axis=0)
 
     return dict(zip(BOOTSTRAPPED, bootstrap(figures, recordings, resamples), strict=True))
 

@@ -49,7 +49,8 @@ class Spread(Content):
 
 
 class Figure(Content):
-    """A metric over folds and seeds: `pooled` is over all test predictions, as is its 95 % interval `ci95`.
+    """A metric over folds and seeds: `pooled` is over all test predictions, as is its 95 % interval `ci95`;
+    of label sets the interval is that of `mean`.
 
     `interval` names the method of the interval: `intervals.METHOD`. Earlier versions wrote percentile bootstraps and no
     name.

@@ -16,10 +16,16 @@ Interval = tuple[float, float]
 
 
 def set_intervals(rows: pd.DataFrame, thresholds: Thresholds) -> dict[str, Interval | None]:
-    """The 95 % interval of each metric of all clips together; several seeds are averaged in each draw of recordings."""
+    """The 95 % interval of the mean over folds and seeds of each metric: all cells share the draws of recordings.
+
+    Cells are not pooled: their models score differently high, so one ranking of all clips is worse than that of any.
+    """
     names, codes = np.unique(rows["group"].to_numpy(), return_inverse=True)
+    folds, cells = rows.index.get_level_values("fold").to_numpy(), list[Weighted]()
+    for fold in dict.fromkeys(folds):
+        cells += weighted(rows[folds == fold], thresholds, codes[folds == fold])
     found: dict[str, Interval | None] = dict.fromkeys(multilabel.METRICS)
-    return found | intervals(weighted(rows, thresholds, codes), len(names))
+    return found | intervals(cells, len(names))
 
 
 def weighted(rows: pd.DataFrame, thresholds: Thresholds, groups: npt.NDArray[np.int64]) -> list[Weighted]:

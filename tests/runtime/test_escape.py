@@ -134,6 +134,7 @@ RESULT = {
     "recordings": 3,
     "resamples": 100,
     "metric": "accuracy",
+    "multilabel": False,
     "data": HOSTILE[:2],
     "protocols": HOSTILE[2:],
 }
