@@ -1,5 +1,6 @@
 """How well a run found the events of annotated recordings, from the scores of its test parts: figures and a page."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -32,10 +33,12 @@ def write_events(prepared: Prepared, folder: Path) -> EventSummary | None:
     if clips.timed is None:
         return None
     seed, names, every = prepared.recipe.train.seeds[0], list[str](), list[tuple[ScoredRecording, list[Event]]]()
+    digest = hashlib.sha256()
     for _, own_seed, place in run_folder.cells(folder):
         if own_seed != seed:
             continue
         rows = run_folder.read_predictions(place)
+        digest.update(files.sha256(place / run_folder.PREDICTIONS).encode())
         segments = rows[rows["level"] == "segment"]
         for name, recording in scored_recordings(clips, segments).items():
             names.append(name)
@@ -52,7 +55,7 @@ def write_events(prepared: Prepared, folder: Path) -> EventSummary | None:
     facts = {
         "title": f"{prepared.recipe.title}: events",
         "predictions": predictions,
-        "predictions_sha256": "",
+        "predictions_sha256": digest.hexdigest(),
         "truth": clips.name,
         "threshold": None,
     }
