@@ -64,13 +64,13 @@ def _print_row(result: "FileResult", top: int, threshold: float) -> None:
     prediction = result.prediction
     if prediction is None:
         return
-    best = [one for one in prediction.top(max(top, len(prediction.present or ()))) if one[1] >= threshold]
+    found = prediction.top(top) if prediction.present is None else list(prediction.present.items())
+    best = [one for one in found if one[1] >= threshold]
     (label, score), *others = best or [("-", prediction.score)]
     also = ", ".join(f"{name_of(name)} {other:.2f}" for name, other in others)
-    if prediction.present is not None and label not in prediction.present:
-        label, also = "-", f"none of the classes; {name_of(label)} {score:.2f}{', ' * bool(also)}{also}"
-    if prediction.known is False:
-        also = NOT_KNOWN + (f"; {also}" if also else "")
+    if prediction.known is False or prediction.present == {}:
+        nearest = f"none of the classes; {name_of(prediction.label)} is nearest"
+        also = (NOT_KNOWN if prediction.known is False else nearest) + (f"; {also}" if also else "")
     file = name_of(result.file)
     out.print(f"{prediction.seconds:>9.2f}  {name_of(label):<24}  {score:.2f}  {file}  ({also})", soft_wrap=True)
 

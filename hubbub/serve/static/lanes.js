@@ -1,6 +1,6 @@
 // The timeline: a lane for each class, a button for each segment. One button is in the tab order; arrow keys move on.
 
-const MOST = 6; // lanes; all other classes share another one
+const MOST = 6, MOST_AT_ONCE = 20; // lanes, of one class a segment or of several; all other classes share another one
 const OTHERS = "others";
 // Okabe and Ito's colours, which people with any colour vision can tell apart.
 const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c8c8c"];
@@ -50,7 +50,7 @@ export class Lanes {
       button.setAttribute("aria-label", inWords(segment));
       button.style.left = `${100 * (from - start) / (end - start)}%`;
       button.style.width = `${100 * (to - from) / (end - start)}%`;
-      button.style.background = COLOURS[names.indexOf(name)];
+      button.style.background = name === OTHERS ? COLOURS.at(-1) : COLOURS[names.indexOf(name) % MOST];
       button.style.setProperty("--score", segment.score);
       strips.get(name).append(button);
       return button;
@@ -103,9 +103,10 @@ function held(segment) {
 function lanes(segments) {
   const sums = new Map();
   for (const { label, score } of segments) sums.set(label, (sums.get(label) ?? 0) + score);
-  const largest = new Set([...sums].sort((a, b) => b[1] - a[1]).slice(0, MOST).map(([label]) => label));
+  const most = segments.some(({ present }) => present) ? MOST_AT_ONCE : MOST;
+  const largest = new Set([...sums].sort((a, b) => b[1] - a[1]).slice(0, most).map(([label]) => label));
   const names = [...sums.keys()].filter(label => largest.has(label));
-  return sums.size > MOST ? [...names, OTHERS] : names;
+  return sums.size > most ? [...names, OTHERS] : names;
 }
 
 /** An element with plain text. */

@@ -6,7 +6,7 @@ import { Live, WINDOW_S } from "./live.js";
 import { request, setToken, Trouble } from "./server.js";
 import { decode, wav } from "./sound.js";
 
-const BARS = 5;
+const BARS = 5, LARGE = 3; // classes with a bar; classes in large letters at once
 const NONE = "none of the classes";
 const $ = id => document.getElementById(id);
 const player = $("player");
@@ -127,8 +127,14 @@ function draw() {
   $("highest").textContent = `0 to ${(shown.rate / 2000).toFixed(1).replace(".0", "")} kHz`;
 }
 
+/** `siren + dog`, `siren + dog + rain and 3 more`; that there is none. */
+function several(names) {
+  const more = names.length - LARGE;
+  return names.length ? names.slice(0, LARGE).join(" + ") + (more > 0 ? ` and ${more} more` : "") : NONE;
+}
+
 function headline({ label, score, scores, present }) {
-  $("label").textContent = present ? Object.keys(present).join(" + ") || NONE : label;
+  $("label").textContent = present ? several(Object.keys(present)) : label;
   $("score").textContent = score.toFixed(2);
   const best = Object.entries(scores).sort((a, b) => b[1] - a[1]).slice(0, BARS);
   while ($("bars").children.length > best.length) $("bars").lastChild.remove();
