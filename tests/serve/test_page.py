@@ -451,3 +451,24 @@ def test_the_page_asks_for_nothing_that_is_not_there(served: Server) -> None:
     for file in static.iterdir():
         text = file.read_text(encoding="utf-8")
         assert "innerHTML" not in text and "https://" not in text.replace("https://arxiv.org", "")
+
+
+def test_a_segment_of_several_classes_has_a_button_in_each_of_their_lanes(
+    visit: Open, clip: Path, tmp_path: Path
+) -> None:
+    recipe = Recipe.load(
+        "street-cnn", ["network.width=4", "windows.length=16000", "windows.hop=8000", "data.multilabel=true"]
+    )
+    model = TorchClassifier(recipe, LABELS, seed=0)
+    model.confidence = Confidence(clips=(1e-6, 1e-6, 1.0), events=(1e-6, 1e-6, 1.0))
+    with serving(tmp_path / "served", model.save(tmp_path / "classifier")) as server:
+        answer = httpx.post(f"{server.url}/v1/classify", files={"file": clip.open("rb")}, timeout=60).json()
+        assert set(answer["present"]) == {"dog", HOSTILE}
+        assert all(set(one["present"]) == {"dog", HOSTILE} for one in answer["segments"])
+        page = visit(server)
+        upload(page, clip)
+        expect(page.locator("#lanes .lane")).to_have_count(2)
+        expect(page.locator("#label")).to_have_text(" + ".join(answer["present"]))
+        for number in range(2):
+            buttons = page.locator("#lanes .lane").nth(number).locator("button")
+            expect(buttons).to_have_count(len(answer["segments"]))
