@@ -28,7 +28,6 @@ __all__ = [
     "evaluate",
     "in_top",
     "macro_f1",
-    "macro_roc_curve",
     "mean_roc_curve",
     "per_class",
     "rates",
@@ -121,16 +120,6 @@ def roc_curve(hits: npt.NDArray[np.bool_], scores: npt.NDArray[Any]) -> tuple[Ar
     last = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
     true, false = np.cumsum(hits[order])[last], np.cumsum(~hits[order])[last]
     return np.append(0, false / max(false[-1], 1)), np.append(0, true / max(true[-1], 1))
-
-
-def macro_roc_curve(targets: Targets, scores: npt.NDArray[Any], points: int = 1001) -> tuple[Array, Array]:
-    """The mean of the classes' ROC curves at `points` false positive rates; classes without an AUC are left out.
-
-    NaN throughout where no class has examples on both sides.
-    """
-    return mean_roc_curve(
-        [roc_curve(targets == k, scores[:, k]) for k in np.unique(targets) if (targets != k).any()], points
-    )
 
 
 def mean_roc_curve(curves: Sequence[tuple[Array, Array]], points: int = 1001) -> tuple[Array, Array]:
