@@ -6,6 +6,7 @@ import pandas as pd
 
 from hubbub.data.clips import Clips
 from hubbub.data.event_tables import TimedEvent
+from hubbub.data.timed_labels import nearest_parts
 from hubbub.metrics.scored import ScoredRecording
 
 __all__ = ["scored_recordings"]
@@ -40,12 +41,10 @@ def _joined(starts: Array, ends: Array, scores: Array) -> tuple[Array, Array]:
     half; where there are none, scores are 0."""
     order = np.argsort(starts, kind="stable")
     edges, rows = [0.0], []
-    for at, number in enumerate(order):
-        start, end = starts[number], ends[number]
+    for (start, end), row in zip(nearest_parts(np.stack([starts, ends], axis=1)[order]), scores[order], strict=True):
         if start > edges[-1] + _ROUNDING_S:
             edges.append(start)
             rows.append(np.zeros(scores.shape[1]))
-        following = starts[order[at + 1]] if at + 1 < len(order) else end
-        edges.append((following + end) / 2 if following < end else end)
-        rows.append(scores[number])
+        edges.append(end)
+        rows.append(row)
     return np.array(edges), np.stack(rows)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from hubbub.models.network import Network
-from hubbub.training.losses import multilabel_loss
+from hubbub.training.losses import annotated_shares, multilabel_loss
 from hubbub.training.targets import SOMEWHERE
 
 __all__ = ["encoded", "frame_loss", "to_validate"]
@@ -42,7 +42,7 @@ def frame_loss(
         multilabel_loss(
             name,
             values,
-            _shares(here, there).view(-1, classes),
+            annotated_shares(here, there).reshape(-1, classes),
             there.reshape(-1, classes),
             positive_weights,
             label_smoothing,
@@ -60,8 +60,3 @@ def to_validate(network: Network, targets: Tensor, logits: Tensor) -> tuple[Tens
     if not (targets == SOMEWHERE).any():
         return frames.flatten(0, 1), logits.flatten(0, 1)
     return frames.clamp_max(1).amax(1), network.segment_logits(logits)
-
-
-def _shares(present: Tensor, known: Tensor) -> Tensor:
-    """The share of what is annotated that is present."""
-    return (present / known.clamp_min(torch.finfo(known.dtype).tiny)).contiguous()

@@ -16,7 +16,7 @@ from torch.nn.functional import logsigmoid
 from hubbub.config.train import Train
 from hubbub.training.fitted import TrainError
 
-__all__ = ["MULTILABEL", "check_fit", "multilabel_loss"]
+__all__ = ["MULTILABEL", "annotated_shares", "check_fit", "multilabel_loss"]
 
 #: Focal loss: the power of what a pair's probability lacks.
 FOCUS = 2
@@ -43,6 +43,12 @@ def multilabel_loss(
     shares = shares.float() * (1 - label_smoothing) + label_smoothing / 2
     weights = shares if positive_weights is None else shares * positive_weights
     return (known * (weights * present + (1 - shares) * absent)).sum() / len(logits)
+
+
+def annotated_shares(present: Tensor, known: Tensor) -> Tensor:
+    """The share of what is annotated that is present, of a mixture's `present` and `known` shares; 0 where nothing is
+    annotated."""
+    return present / known.clamp_min(torch.finfo(known.dtype).tiny)
 
 
 def _binary_cross_entropy(logits: Tensor) -> tuple[Tensor, Tensor]:

@@ -23,7 +23,7 @@ from hubbub.training.batches import Source
 from hubbub.training.ema import EMA
 from hubbub.training.fitted import DivergedError, TrainError
 from hubbub.training.frame_loss import encoded, frame_loss, to_validate
-from hubbub.training.losses import check_fit, multilabel_loss
+from hubbub.training.losses import annotated_shares, check_fit, multilabel_loss
 from hubbub.training.schedule import learning_rate, plateaus
 from hubbub.training.teacher import Lessons, distance
 from hubbub.training.validation import figures
@@ -223,7 +223,7 @@ class Training(lightning.LightningModule):
             return frame_loss(name, self.network, logits, targets, weak, weights, smoothing)
         if self.multilabel:
             present, known = targets.split(self.classes, dim=1)
-            shares = present / known.clamp_min(torch.finfo(known.dtype).tiny)
+            shares = annotated_shares(present, known)
             return multilabel_loss(name, logits, shares, known, self.class_weights, smoothing)
         return nn.functional.cross_entropy(logits, targets, self.class_weights, label_smoothing=smoothing)
 
