@@ -70,7 +70,8 @@ class Framewise(Network):
 
     def _frames_of(self, columns: int) -> int:
         """The number of frames of a spectrogram: the last column only ends one, unless it is the first."""
-        return max(-(-(columns - 1) // self.step), 1)
+        # Division of what is never negative: ONNX rounds towards zero.
+        return max((columns + self.step - 2) // self.step, 1)
 
     def embed(self, x: Tensor) -> Tensor:
         """Spectrograms `[B, F, W]` -> embeddings `[B, T, D]`. Raises `NetworkError` for other shapes."""
