@@ -10,7 +10,7 @@ from hubbub.config.recipe import Recipe
 
 __all__ = ["by_window", "frame_samples", "frame_spans", "frames_of"]
 
-#: The length of a frame [s], rounded to whole columns of the spectrogram.
+#: The length of a frame [s], rounded to whole columns of the spectrogram, or samples.
 FRAME_S = 0.04
 Spans = npt.NDArray[np.float64]
 
@@ -19,14 +19,19 @@ def frame_samples(recipe: Recipe) -> int:
     """The length of a frame [samples]; that of a segment for a network without frames."""
     if not recipe.framewise:
         return recipe.windows.length
-    hop = recipe.frontend.hop
+    hop = _hop(recipe)
     return max(round(FRAME_S * recipe.audio.rate_hz / hop), 1) * hop
 
 
 def frames_of(recipe: Recipe) -> int:
     """The number of frames of a segment; 1 for a network without frames."""
-    columns = recipe.windows.length // recipe.frontend.hop * recipe.frontend.hop
+    columns = recipe.windows.length // _hop(recipe) * _hop(recipe)
     return max(-(-columns // frame_samples(recipe)), 1) if recipe.framewise else 1
+
+
+def _hop(recipe: Recipe) -> int:
+    """The step of the columns that frames consist of [samples]; 1 for networks that take waves."""
+    return 1 if recipe.frontend.name == "none" else recipe.frontend.hop
 
 
 def frame_spans(recipe: Recipe, spans: Spans) -> tuple[Spans, npt.NDArray[np.bool_]]:

@@ -41,6 +41,8 @@ FIXED = (
     *("network.name", "network.weights", "network.mode", "head.name"),
     *("train.seeds", "train.monitor", "train.device", "train.devices", "train.nodes", "train.trackers"),
 )
+#: Networks that score the frames of a segment.
+FRAMEWISE = ("framewise", "yamnet_framewise")
 #: The setting of each head whose candidates the validation part chooses from.
 CANDIDATES = {"logreg": "c", "lda": "shrinkage", "mlp": "epochs", "ensemble": "epochs"}
 
@@ -134,6 +136,25 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _frames_learn(self) -> Self:
+        if self.head.name != "none" and self.framewise:
+            raise ValueError(
+                f"a head is for one embedding a segment, and network.name = '{self.network.name}' has one a frame: set "
+                "head.name = 'none' (network.mode = 'head' keeps published weights), or name another network"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _frames_are_scored_once(self) -> Self:
+        for name, hop in (("windows.hop", self.windows.hop), ("evaluate.hop", self.evaluate.hop or self.windows.hop)):
+            if self.framewise and hop != self.windows.length:
+                raise ValueError(
+                    f"{name} {hop} is not windows.length {self.windows.length}: segments of network.name = "
+                    f"'{self.network.name}' lie beside each other, so that each frame is scored once. Set both alike"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _one_test_part(self) -> Self:
         if self.data.test and self.protocol.kind not in ("auto", "fixed"):
             raise ValueError(f"data.test is the test part, so protocol.kind cannot be '{self.protocol.kind}': set auto")
@@ -206,12 +227,13 @@ class Recipe(Section):
     @property
     def framewise(self) -> bool:
         """Whether the network scores the frames of a segment, and not the segment as a whole."""
-        return self.network.name == "framewise"
+        return self.network.name in FRAMEWISE
 
     @property
     def frozen(self) -> bool:
         """Whether only what follows the network's embeddings is fitted to the data."""
-        return self.head.name != "none" or (self.network.mode == "head" and self.network.attention == "none")
+        added = self.network.attention != "none" or self.framewise
+        return self.head.name != "none" or (self.network.mode == "head" and not added)
 
     def altered(self, fields: Mapping[str, Any]) -> Self:
         """This recipe without `[tune]`, `[quick.tune]` too, and with dotted fields changed, e.g. `{"train.epochs": 3}`.

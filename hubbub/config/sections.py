@@ -179,8 +179,8 @@ class Network(Section):
     name: str = Field(
         "cnn",
         description="one of cnn, compact, framewise (frames of 40 ms), baseline, cnn1d, transformer, alexnet, vgg16, "
-        "resnet18, resnet50, mobilenet_v2, inception_v3, efficientnet_b0, convnext_tiny, small, yamnet, esresnext, "
-        "audioclip, or any model name of timm",
+        "resnet18, resnet50, mobilenet_v2, inception_v3, efficientnet_b0, convnext_tiny, small, yamnet, "
+        "yamnet_framewise (frames of 40 ms), esresnext, audioclip, or any model name of timm",
     )
     weights: str = Field(
         "default",
@@ -189,8 +189,8 @@ class Network(Section):
     )
     mode: Literal["finetune", "head", "auto"] = Field(
         "finetune",
-        description="finetune: train the whole network; head: train the last layer (and attention), freeze the rest; "
-        "auto: finetune on an accelerator, head on the CPU",
+        description="finetune: train the whole network; head: train the layers that published weights lack (the last "
+        "one, attention, what joins frames), freeze the rest; auto: finetune on an accelerator, head on the CPU",
     )
     channels: Literal[1, 3] = Field(
         1, description="image networks: input channels; a spectrogram without colours is copied to each of them"

@@ -38,6 +38,7 @@ NETWORKS = {
     "convnext_tiny": "ConvNeXt-Tiny",
     "small": "hubbub-small",
     "yamnet": "YAMNet",
+    "yamnet_framewise": "YAMNet frame by frame",
     "esresnext": "ESResNeXt-fbsp",
     "audioclip": "AudioCLIP's audio branch",
 }
@@ -45,7 +46,7 @@ NETWORKS = {
 _WEIGHTS = {
     **dict.fromkeys(("cnn", "compact", "framewise", "baseline", "cnn1d", "transformer"), "from scratch"),
     "small": "from ESC-50",
-    **dict.fromkeys(("yamnet", "esresnext", "esresnext_audioset"), "from AudioSet"),
+    **dict.fromkeys(("yamnet", "yamnet_framewise", "esresnext", "esresnext_audioset"), "from AudioSet"),
     **dict.fromkeys(("audioclip", "audioclip_full", "audioclip_partial"), "from AudioCLIP"),
 }
 _ATTENTION = {"se": " with squeeze-and-excitation", "cbam": " with CBAM"}

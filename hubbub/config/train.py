@@ -53,8 +53,8 @@ class Train(Section):
         0.2,
         ge=0,
         le=1,
-        description="framewise: share of the loss that is of whole segments, whose scores are pooled from those of "
-        "their frames; all else is learnt frame by frame, where annotations have times",
+        description="framewise, yamnet_framewise: share of the loss that is of whole segments, whose scores are pooled "
+        "from those of their frames; all else is learnt frame by frame, where annotations have times",
     )
     label_smoothing: float = Field(
         0.0, ge=0, lt=1, description="label smoothing: share of the target that is spread over all classes"

@@ -1,10 +1,11 @@
 """Clips with label sets from annotated recordings: chunks of equal length, each with the classes of its events.
 
 Parts of a recording that nobody searched are no clips. The events themselves are kept, so that segments of a chunk have
-labels of their own (`timed_labels`).
+labels of their own (`timed_labels`). A label without times is somewhere in its recording: a recording of one chunk
+holds it, and in each chunk of a longer one it is unknown.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -47,28 +48,31 @@ def cut(
 ) -> Chunks:
     """The chunks of recordings of these lengths: of all of each, or of the spans of it that were `searched`.
 
-    `annotations` has `path`, `start`, `end`, `label`, `group`. A chunk holds the classes that `clip_targets` finds. All
-    chunks of a recording have one group: that of its annotations, else "".
+    `annotations` has `path`, `start`, `end`, `label`, `group`; without times, start and end are NaN. A chunk holds the
+    classes that `clip_targets` finds. All chunks of a recording have one group: that of its annotations, else "".
     """
+    untimed = annotations[annotations["start"].isna()]
     annotations = annotations[annotations["end"] > annotations["start"]]
     until = annotations["path"].map({path: length.seconds for path, length in lengths.items()}).astype(float)
     events = events_by_class(annotations.assign(end=np.minimum(annotations["end"], until)))
     timed = _table(events)
-    order = tuple(dict.fromkeys(labels)) or values.in_order(set(timed["label"]))
-    rows: list[tuple[str, float, float, list[str]]] = []
+    order = tuple(dict.fromkeys(labels)) or values.in_order({*timed["label"], *untimed["label"]})
+    somewhere = untimed.groupby("path")["label"].agg(set).to_dict()
+    rows: list[tuple[str, float, float, list[str], list[str]]] = []
     for path, length in lengths.items():
         spans = chunks_of(length, searched.get(path, ()), chunk_s, rule.window_s)
         held: list[list[str]] = [[] for _ in spans]
         for label, times in events.get(path, {}).items():
             for at in np.flatnonzero(clip_targets(times, spans, rule.window_s, rule.overlap)):
                 held[at].append(label)
-        rows += [(path, start, end, own) for (start, end), own in zip(spans.tolist(), held, strict=True)]
-    table = pd.DataFrame(rows, columns=["path", "start", "end", "labels"])
-    table["unknown"] = [()] * len(table)
-    groups, on_groups = _groups(annotations)
+        unplaced = sorted(somewhere.get(path, set()) - events.get(path, {}).keys())
+        present, unknown = (unplaced, []) if len(spans) == 1 else ([], unplaced)
+        rows += [(path, *span, [*own, *present], unknown) for span, own in zip(spans.tolist(), held, strict=True)]
+    table = pd.DataFrame(rows, columns=["path", "start", "end", "labels", "unknown"])
+    groups, on_groups = _groups(pd.concat([annotations, untimed]))
     table["group"] = table["path"].map(groups).fillna("")
     found = label_sets.LabelSets(
-        table[[*SET_COLUMNS]], tuple({**dict.fromkeys(order), **dict.fromkeys(timed["label"])})
+        table[[*SET_COLUMNS]], tuple(dict.fromkeys([*order, *timed["label"], *untimed["label"]]))
     )
     empty = int((table["labels"].map(len) == 0).sum())
     overlapping = len(annotations) - len(timed)
@@ -78,10 +82,23 @@ def cut(
         f"class that fills {rule.overlap:g} of it"
         + f"; {count(overlapping, 'annotation')} joined to others of the same class that overlap"
         * (overlapping > 0),
+        *_on_untimed(untimed, table, chunk_s),
         *on_groups,
         *label_sets.on_classes(found),
     )
     return Chunks(table, timed, order, notes)
+
+
+def _on_untimed(untimed: pd.DataFrame, table: pd.DataFrame, chunk_s: float) -> Iterator[str]:
+    """A note on labels without times."""
+    if untimed.empty:
+        return
+    note = f"WITHOUT TIMES: {count(len(untimed), 'label')} of {count(untimed['path'].nunique(), 'recording')}"
+    longer = table.loc[table["unknown"].map(len) > 0, "path"].nunique()
+    yield note + (
+        f"; {count(longer, 'recording')} of several clips, in any of which such a class may be, so it is unknown in "
+        f"each: data.chunk_s of more than {chunk_s:g} keeps them whole"
+    ) * (longer > 0)
 
 
 def chunks_of(length: Length, searched: Spans, chunk_s: float, window_s: float) -> npt.NDArray[np.float64]:

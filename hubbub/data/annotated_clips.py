@@ -55,7 +55,7 @@ def from_annotations(
     One clip an annotation, `group` the recording. Recordings are looked for below `root` (default: the table's folder).
     Raises `ClipsError` for annotations that contradict themselves or their recordings.
     """
-    given = annotations.read(file, columns, asked.group_column)
+    given = annotations.read(file, columns, asked.group_column, untimed=asked.sets.asked)
     if given is None:
         return None
     if given.problem:
@@ -87,7 +87,7 @@ def from_annotated_folder(
     for file in map(Path, there.files):
         if file.suffix.lower() not in annotations.ENDINGS:
             continue
-        given = annotations.read(file, columns, asked.group_column)
+        given = annotations.read(file, columns, asked.group_column, untimed=asked.sets.asked)
         if given is None:
             others.append(file.relative_to(folder).as_posix())
             continue
@@ -223,7 +223,7 @@ def _chunked(
             "(data.background) out."
         )
     found = annotated_chunks.cut(table, searched, lengths, asked.rule, asked.chunk_s, asked.labels)
-    if found.timed.empty and not asked.labels and lengths:
+    if not found.labels and lengths:
         raise ClipsError(f"{name}: no event is left of {count(len(table), 'annotation')}. {'. '.join(on_rows)}".strip())
     rows, idle = found.table, [path for path in lengths if path not in set(table["path"])]
     named = [_relative(path, base) for path in rows["path"]]

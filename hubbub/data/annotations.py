@@ -59,12 +59,15 @@ _NOTHING = "nocall"
 _FREQUENCIES = "\\"
 
 
-def read(file: Path, columns: Mapping[str, str] | None = None, group: str = "") -> Annotations | None:
+def read(
+    file: Path, columns: Mapping[str, str] | None = None, group: str = "", *, untimed: bool = False
+) -> Annotations | None:
     """A file's annotations; None where it is no annotation table, and a list of clips among others.
 
     `columns` maps `path`, `start`, `end`, `label` and `group` to names in the table; `group` may be the name of the
-    column of groups, which a table need not have. Where times or labels cannot be
-    used, `problem` says why, with the rows. Raises `ClipsError` where `columns` do not fit.
+    column of groups, which a table need not have. Rows may be `untimed` in a table with a header: with neither start
+    nor end, which are NaN then, what they name is somewhere in the recording. Where times or labels cannot be used,
+    `problem` says why, with the rows. Raises `ClipsError` where `columns` do not fit.
     """
     columns = dict(columns or {})
     if file.suffix.lower() == ".parquet":
@@ -83,7 +86,7 @@ def read(file: Path, columns: Mapping[str, str] | None = None, group: str = "") 
         rows = text_tables.read(file)
     except ClipsError:
         return None
-    return _table(file, rows, {**columns, "group": group} if group in rows.columns else columns)
+    return _table(file, rows, {**columns, "group": group} if group in rows.columns else columns, untimed)
 
 
 def _label_track(file: Path, lines: list[tuple[int, str]]) -> Annotations | None:
@@ -103,7 +106,7 @@ def _label_track(file: Path, lines: list[tuple[int, str]]) -> Annotations | None
     return _labelled(Annotations(file, "Audacity", table, is_machine=any(row[3:] for _, row in spans)))
 
 
-def _table(file: Path, rows: pd.DataFrame, columns: dict[str, str]) -> Annotations | None:
+def _table(file: Path, rows: pd.DataFrame, columns: dict[str, str], untimed: bool) -> Annotations | None:
     """A table with a header."""
     if unknown := sorted(set(columns) - set(_MINE)):
         if unknown[0] not in _OF_LISTS:
@@ -134,9 +137,11 @@ def _table(file: Path, rows: pd.DataFrame, columns: dict[str, str]) -> Annotatio
     table["recording"] = rows[found["path"]] if found["path"] else ""
     try:
         chosen = found.get("label") or (names["common name"] if birdnet else _label(file, rows, names))
-        table["start"], table["end"] = _times(file, rows, found)
+        timed = rows[_timed(rows, found)] if untimed else rows
+        start, end = _times(file, timed, found)
     except ClipsError as problem:
         return annotation_json.unusable(file, list(table["recording"]), problem)
+    table["start"], table["end"] = start.reindex(rows.index), end.reindex(rows.index)
     table["label"] = [clean(cell) for cell in values.text(rows[chosen])] if chosen else ""
     table["group"] = values.text(rows[found["group"]]) if found["group"] else ""
     is_ours = tuple(rows.columns) in (_OURS[:-1], _OURS)
@@ -215,12 +220,19 @@ def _times(file: Path, rows: pd.DataFrame, found: Mapping[str, str]) -> tuple[pd
     return start, start + length
 
 
+def _timed(rows: pd.DataFrame, found: Mapping[str, str]) -> pd.Series:
+    """Which rows have any time."""
+    cells = zip(*(values.text(rows[found[role]]) for role in ("start", "end", "duration") if found[role]), strict=True)
+    return pd.Series([any(map(clean, row)) for row in cells], index=rows.index, dtype=bool)
+
+
 def _filled(file: Path, rows: pd.DataFrame, column: str) -> pd.Series:
     found = seconds(file, rows[column])
     if found.isna().any():
         empty = [f"row {row}" for row in found.index[found.isna()]]
         raise ClipsError(
-            f"{file}: {count(len(empty), 'annotation')} without {column} ({examples(empty)}). Write it there."
+            f"{file}: {count(len(empty), 'annotation')} without {column} ({examples(empty)}). Write it there. With "
+            "--multilabel, what has neither start nor end is somewhere in its recording."
         )
     return found
 

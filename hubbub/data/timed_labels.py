@@ -13,7 +13,7 @@ import numpy.typing as npt
 from hubbub.data.clips import Clips
 from hubbub.data.event_index import Times
 
-__all__ = ["clip_targets", "nearest_parts", "segment_targets"]
+__all__ = ["clip_targets", "nearest_parts", "segment_targets", "unplaced"]
 
 Flags = npt.NDArray[np.bool_]
 Array = npt.NDArray[np.float64]
@@ -26,8 +26,8 @@ def segment_targets(clips: Clips, row: int, spans: npt.ArrayLike, overlap: float
     """The targets `[S, K]` of segments of a clip with label sets: 1 present, 0 absent, -1 not annotated.
 
     `spans` `[S, 2]` are seconds from the clip's start. A class is in a segment if its events fill the share `overlap`
-    of it, or if one of its events that is shorter than the segment lies in it with that share of its own length.
-    Without timed labels a segment has the targets of its clip.
+    of it, or if one of its events that is shorter than the segment lies in it with that share of its own length. What
+    its clip holds without times (`unplaced`) is in every segment.
     """
     found, spans = _of_clip(clips, row), np.asarray(spans, dtype=np.float64).reshape(-1, 2)
     targets = np.repeat(found[None], len(spans), axis=0)
@@ -40,9 +40,15 @@ def segment_targets(clips: Clips, row: int, spans: npt.ArrayLike, overlap: float
     by_size = [(size, np.flatnonzero(size_of == number)) for number, size in enumerate(sizes)]
     events = clips.events.get(path, {})
     for k, label in enumerate(clips.labels):
-        if found[k] >= 0:
-            targets[:, k] = _holds(events[label], heard, by_size, overlap) if label in events else 0
+        if found[k] >= 0 and label in events:
+            targets[:, k] = _holds(events[label], heard, by_size, overlap)
     return targets
+
+
+def unplaced(clips: Clips, row: int) -> Flags:
+    """Which classes a clip with label sets holds without times, `[K]`: it is not known where in the clip."""
+    found, events = _of_clip(clips, row), clips.events.get(_cell(clips, row, "path"), {})
+    return np.array([held > 0 and label not in events for held, label in zip(found, clips.labels, strict=True)])
 
 
 def nearest_parts(spans: npt.ArrayLike) -> Array:

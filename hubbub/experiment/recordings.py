@@ -6,10 +6,10 @@ import pandas as pd
 
 from hubbub.data.clips import Clips
 from hubbub.data.event_tables import TimedEvent
-from hubbub.data.timed_labels import nearest_parts
+from hubbub.data.timed_labels import nearest_parts, unplaced
 from hubbub.metrics.scored import ScoredRecording
 
-__all__ = ["scored_recordings"]
+__all__ = ["recordings_without_times", "scored_recordings"]
 
 Array = npt.NDArray[np.float64]
 _ROUNDING_S = 1e-6
@@ -18,12 +18,15 @@ _ROUNDING_S = 1e-6
 def scored_recordings(clips: Clips, segments: pd.DataFrame) -> dict[str, ScoredRecording]:
     """The recordings whose clips have these segments, by name: the scores of all rows in order, and the true events.
 
-    `segments` has `clip`, `start` and `end` from the clip's start [s], and one column a class, as predictions have.
+    A recording is left out if some class in it has no times. `segments` has `clip`, `start` and `end` from the clip's
+    start [s], and one column a class, as predictions have.
     """
     places = clips.table.set_index("clip")[["path", "start", "end"]]
     own = segments.join(places.rename(columns={"start": "from", "end": "to"}), on="clip")
-    found = {}
+    found, untimed = {}, recordings_without_times(clips)
     for path, rows in own.groupby("path", sort=False):
+        if path in untimed:
+            continue
         starts, ends = (rows[edge].to_numpy(float) + rows["from"].to_numpy(float) for edge in ("start", "end"))
         edges, scores = _joined(starts, ends, rows[list(clips.labels)].to_numpy(np.float64))
         events = [
@@ -34,6 +37,15 @@ def scored_recordings(clips: Clips, segments: pd.DataFrame) -> dict[str, ScoredR
         name = str(rows["clip"].iloc[0]).rpartition("@")[0]
         found[name] = ScoredRecording(scores, edges, events, float(rows["to"].max()))
     return found
+
+
+def recordings_without_times(clips: Clips) -> set[str]:
+    """The paths of annotated recordings in which some class sounds, it is not known when. A class that is unknown in
+    all recordings is not among them."""
+    table = clips.table
+    never = set.intersection(*map(set, table["unknown"])) if len(table) else set()
+    some = [bool(unplaced(clips, row).any() or set(unknown) - never) for row, unknown in enumerate(table["unknown"])]
+    return {str(path) for path in table["path"][some]}
 
 
 def _joined(starts: Array, ends: Array, scores: Array) -> tuple[Array, Array]:

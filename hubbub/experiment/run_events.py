@@ -10,9 +10,10 @@ import numpy as np
 from hubbub.classifier.calibration import Confidence
 from hubbub.classifier.postprocess import FrameFilters
 from hubbub.classifier.prediction import Event
+from hubbub.errors import count
 from hubbub.experiment.event_figures import FoundEvents, event_summary, worst_recordings
 from hubbub.experiment.prepare import Prepared
-from hubbub.experiment.recordings import scored_recordings
+from hubbub.experiment.recordings import recordings_without_times, scored_recordings
 from hubbub.inference.events import EventDetector, sort_events
 from hubbub.metrics.scored import ScoredRecording
 from hubbub.report import event_page, run_folder
@@ -24,13 +25,14 @@ __all__ = ["write_events"]
 
 def write_events(prepared: Prepared, folder: Path) -> EventSummary | None:
     """Writes how well a finished run found the events of its recordings, and returns the figures; None where its clips
-    are not parts of annotated recordings.
+    are not parts of annotated recordings with times.
 
     The recordings of all test parts count, each scored by the model of its fold with the run's first seed, at the
     thresholds, and through the filters, that this model's validation part chose (`evaluate.events`; else .5 and none).
     """
     clips = prepared.clips
-    if clips.timed is None:
+    untimed = recordings_without_times(clips) if clips.timed is not None else set()
+    if clips.timed is None or untimed.issuperset(clips.table["path"]):
         return None
     seed, names, every = prepared.recipe.train.seeds[0], list[str](), list[tuple[ScoredRecording, list[Event]]]()
     digest = hashlib.sha256()
@@ -59,7 +61,10 @@ def write_events(prepared: Prepared, folder: Path) -> EventSummary | None:
         "truth": clips.name,
         "threshold": None,
     }
-    summary = event_summary(found, clips.labels, facts, prepared.why_not_comparable)
+    notes = prepared.why_not_comparable
+    if untimed:
+        notes.append(f"NOT SCORED: {count(len(untimed), 'recording')} with labels without times")
+    summary = event_summary(found, clips.labels, facts, notes)
     with files.whole_folder(run_folder.events_folder(folder), event_page.SCORES) as place:
         event_page.write_event_page(place, summary, worst_recordings(found, clips.labels))
     return summary

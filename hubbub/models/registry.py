@@ -125,6 +125,13 @@ def _yamnet(recipe: Recipe, num_classes: int) -> Network:
     return network
 
 
+def _yamnet_framewise(recipe: Recipe, num_classes: int) -> Network:
+    from hubbub.models import yamnet, yamnet_framewise
+
+    _check_waves(recipe, yamnet.RATE_HZ)
+    return yamnet_framewise.FramewiseYAMNet(num_classes, recipe.network.dropout)
+
+
 def _small(recipe: Recipe, num_classes: int) -> Network:
     from hubbub.models import small
 
@@ -159,6 +166,7 @@ NETWORKS: dict[str, Callable[[Recipe, int], Network]] = {
     **dict.fromkeys(TORCHVISION, _torchvision),
     "small": _small,
     "yamnet": _yamnet,
+    "yamnet_framewise": _yamnet_framewise,
     "esresnext": _esresnext,
     "audioclip": _audioclip,
 }

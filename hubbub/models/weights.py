@@ -18,7 +18,7 @@ __all__ = ["PUBLISHED", "find_weights", "load_weights", "published"]
 #: The asset with the default weights of each network.
 PUBLISHED = {
     **{name: f"{name}_imagenet" for name in TORCHVISION},
-    "yamnet": "yamnet",
+    **dict.fromkeys(("yamnet", "yamnet_framewise"), "yamnet"),
     "esresnext": "esresnext_audioset",
     "audioclip": "audioclip_full",
 }

@@ -17,7 +17,7 @@ from hubbub.errors import HubbubError
 from hubbub.models.network import Network
 from hubbub.runtime import download
 
-__all__ = ["YAMNet", "YAMNetError", "class_names", "load_yamnet"]
+__all__ = ["RATE_HZ", "STFT_HOP", "YAMNet", "YAMNetError", "class_names", "load_yamnet", "log_mel"]
 
 RATE_HZ = 16_000
 PATCH_FRAMES = 96
@@ -77,7 +77,8 @@ class YAMNet(Network):
             if isinstance(layer, _SameConv):
                 # With torch's default initialisation signals vanish over 27 layers without BatchNorm.
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-        self.body = nn.Sequential(*layers)
+        # In the order of its inputs: else the gradient of the first kernels takes as long as all others together.
+        self.body = nn.Sequential(*layers).to(memory_format=torch.channels_last)
         self.map = _Upright()
         self.fc = nn.Linear(EMBEDDING, CLASSES)
 
@@ -92,13 +93,8 @@ class YAMNet(Network):
     def embed(self, segments: Tensor) -> Tensor:
         """Segments `[B, N]`, each zero-padded or cut to one patch (15,600 samples) -> `[B, 1024]`."""
         missing = PATCH_SAMPLES - segments.shape[-1]
-        log_mel = self._log_mel(nn.functional.pad(segments, (0, missing)))
-        return self._patches(log_mel.transpose(1, 2).unsqueeze(1))
-
-    def _log_mel(self, wave: Tensor) -> Tensor:
-        # Under autocast too in single precision, as every front end.
-        with torch.autocast(wave.device.type, enabled=False):
-            return self.frontend(wave)
+        columns = log_mel(self.frontend, nn.functional.pad(segments, (0, missing)))
+        return self._patches(columns.transpose(1, 2).unsqueeze(1))
 
     def _patches(self, patches: Tensor) -> Tensor:
         """Patches `[P, 1, 96, 64]` -> embeddings `[P, 1024]`."""
@@ -111,11 +107,18 @@ class YAMNet(Network):
         """
         samples = max(wave.shape[-1], PATCH_SAMPLES)
         samples = PATCH_SAMPLES + -(-(samples - PATCH_SAMPLES) // PATCH_HOP) * PATCH_HOP
-        log_mel = self._log_mel(nn.functional.pad(wave, (0, samples - wave.shape[-1]))).transpose(1, 2)
-        patches = log_mel.unfold(1, PATCH_FRAMES, PATCH_HOP_FRAMES).transpose(2, 3)
+        columns = log_mel(self.frontend, nn.functional.pad(wave, (0, samples - wave.shape[-1]))).transpose(1, 2)
+        patches = columns.unfold(1, PATCH_FRAMES, PATCH_HOP_FRAMES).transpose(2, 3)
         batch, count = patches.shape[:2]
         embeddings = self._patches(patches.reshape(batch * count, 1, PATCH_FRAMES, -1)).view(batch, count, -1)
-        return log_mel, embeddings, self.fc(embeddings).sigmoid()
+        return columns, embeddings, self.fc(embeddings).sigmoid()
+
+
+def log_mel(frontend: LogMel, waves: Tensor) -> Tensor:
+    """Waves `[B, T]` -> `[B, 64, frames]`; under autocast too in single precision, as every front end."""
+    with torch.autocast(waves.device.type, enabled=False):
+        spectrograms: Tensor = frontend(waves)
+    return spectrograms
 
 
 def read_h5(path: Path) -> dict[str, Tensor]:

@@ -12,7 +12,7 @@ from hubbub.classifier.base import Classifier
 from hubbub.data.cache import Segments, rows_of
 from hubbub.data.clips import Clips
 from hubbub.data.inputs import Inputs
-from hubbub.data.timed_labels import nearest_parts, segment_targets
+from hubbub.data.timed_labels import nearest_parts, segment_targets, unplaced
 
 __all__ = ["SOMEWHERE", "ClipTargets", "SegmentTargets", "Targets", "of_clips", "of_embeddings", "targets_of"]
 
@@ -59,8 +59,7 @@ def targets_of(clips: Clips, inputs: Inputs, model: Classifier) -> Targets:
         found = segment_targets(clips, clip, nearest_parts(times), overlap)
         if model.frames > 1:
             found[~inside] = -1
-            if clips.timed is None:
-                found[found > 0] = SOMEWHERE
+            found[(found > 0) & unplaced(clips, clip)] = SOMEWHERE
         return found.reshape(len(spans), -1)
 
     return SegmentTargets(clips.targets(), of, lambda clip: inputs.spans(clip, model))

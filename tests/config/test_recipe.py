@@ -335,6 +335,19 @@ def test_published_figures_are_for_values_from_0_to_1(name: str) -> None:
         Recipe.of(SMALL | {"frontend": {"name": "logmel", "standardise": name}})
 
 
+@pytest.mark.parametrize("name", ["framewise", "yamnet_framewise"])
+def test_frames_are_learnt_by_the_network_and_scored_once(name: str) -> None:
+    beside = {"length": "10 s", "hop": "10 s"}
+    sections = SMALL | {"windows": beside, "network": {"name": name, "mode": "head"}}
+    assert Recipe.of(sections).framewise and not Recipe.of(sections).frozen
+    with pytest.raises(RecipeError, match=rf"'{name}' has one a frame: set head\.name = 'none'"):
+        Recipe.of(sections | {"head": {"name": "logreg"}})
+    with pytest.raises(RecipeError, match=r"windows\.hop 80000 is not windows\.length 160000"):
+        Recipe.of(sections | {"windows": beside | {"hop": "5 s"}})
+    with pytest.raises(RecipeError, match=r"evaluate\.hop 80000 is not windows\.length 160000"):
+        Recipe.of(sections | {"evaluate": {"hop": "5 s"}})
+
+
 def test_no_head_hears_through_attention_that_never_learnt() -> None:
     sections = SMALL | {"network": {"name": "resnet18", "attention": "cbam"}}
     assert Recipe.of(sections | {"head": {"name": "none"}}).network.attention == "cbam"

@@ -13,7 +13,7 @@ from hubbub.data.annotation_windows import Length
 from hubbub.data.clips import Clips, ClipsError
 from hubbub.data.open import data_recipe, open_clips, open_data
 from hubbub.data.splits import SplitError, make_splits
-from hubbub.data.timed_labels import segment_targets
+from hubbub.data.timed_labels import segment_targets, unplaced
 from hubbub.data.write_lists import write_lists
 from tests.helpers.sounds import rows, sounds
 
@@ -91,6 +91,30 @@ def test_overlapping_annotations_of_one_class_count_as_one(night: Path) -> None:
     assert clips.timed is not None
     assert clips.timed[["start", "end", "label"]].to_numpy().tolist() == [[1, 5, "dog"], [3, 4, "rain"]]
     assert "; 2 annotations joined to others of the same class" in noted(clips, "ANNOTATIONS: 4 in")
+
+
+def test_a_row_without_times_is_somewhere_in_its_recording(night: Path) -> None:
+    clips = opened(night, "1,2,dog", ",,rain", ",,dog", chunk_s=25.0)
+    assert spans(clips) == [(0, 25, ("dog", "rain"))] and clips.table["unknown"].tolist() == [()]
+    assert noted(clips, "WITHOUT TIMES: 2 labels of 1 recording").endswith("recording")
+    windows = segment_targets(clips, 0, np.arange(25)[:, None] + [0, 1], 0.5)
+    assert windows.T.tolist() == [[0, 1] + [0] * 23, [1] * 25], "dog when its times say, rain everywhere"
+    assert unplaced(clips, 0).tolist() == [False, True]
+
+
+def test_in_each_clip_of_a_longer_recording_it_is_unknown(night: Path) -> None:
+    clips = opened(night, "1,2,dog", ",,rain")
+    assert spans(clips) == [(0, 10, ("dog",)), (10, 20, ()), (20, 25, ())]
+    assert clips.table["unknown"].tolist() == [("rain",)] * 3 and clips.labels == ("dog", "rain")
+    assert "1 recording of several clips" in noted(clips, "WITHOUT TIMES") and "data.chunk_s" in noted(clips, "WITHOUT")
+
+
+def test_half_a_time_is_refused_and_so_is_none_for_clips_of_one_label(night: Path) -> None:
+    with pytest.raises(ClipsError, match=r"1 annotation without end \(row 3\)"):
+        opened(night, "1,2,dog", "3,,rain")
+    rows(night / "night.csv", HEAD, "1,2,dog", ",,rain")
+    with pytest.raises(ClipsError, match=r"without start \(row 3\).*With --multilabel"):
+        open_data(str(night))
 
 
 def test_points_in_time_are_left_out(night: Path) -> None:

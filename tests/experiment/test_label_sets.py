@@ -11,6 +11,7 @@ from hubbub.classifier.export import Sounds, export
 from hubbub.classifier.load import load_torch
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config.recipe import Recipe
+from hubbub.experiment.prepare import prepare
 from hubbub.experiment.run import run_recipe
 from hubbub.experiment.score import score
 from hubbub.inference.events import EventSettings
@@ -20,6 +21,7 @@ from hubbub.report import run_folder
 from hubbub.report.event_results import EventSummary
 from hubbub.report.results import Summary
 from hubbub.report.summary import verify
+from hubbub.training.targets import SOMEWHERE, SegmentTargets, targets_of
 from tests.helpers.label_sets import CLASSES, RATE, write_annotated, write_clips
 from tests.helpers.sounds import noise
 
@@ -133,6 +135,31 @@ def test_frames_are_learnt_and_events_found(framewise: Path) -> None:
         calibration = run_folder.calibration_of(place)
         assert calibration.filters is not None and len(calibration.filters) == len(CLASSES)
         assert isinstance(calibration.clip, tuple) and len(calibration.clip) == len(CLASSES)
+
+
+def test_recordings_without_times_teach_and_their_events_are_not_scored(annotated: Path, tmp_path: Path) -> None:
+    """Of a third of the recordings only the classes are known. (All hold all classes; some are not named.)"""
+    head, *lines = annotated.read_text().split()
+    cells = [line.split(",") for line in lines]
+    number = {file: int(file.removesuffix(".wav")) for file, *_ in cells}
+    untimed = {file: at % 3 == 0 for file, at in number.items()}
+    cells = [(file, a, b, label) for file, a, b, label in cells if label != CLASSES[number[file] // 3]]
+    kept = [f"{file},,,{label}" if untimed[file] else f"{file},{a},{b},{label}" for file, a, b, label in cells]
+    for wave in annotated.parent.glob("*.wav"):
+        (tmp_path / wave.name).symlink_to(wave)
+    table = tmp_path / "annotations.csv"
+    table.write_text("\n".join([head, *dict.fromkeys(kept)]))
+    asked = recipe(table, "framewise", 8.0, 2, "evaluate.events=event_f1")
+    prepared = prepare(asked)
+    targets = targets_of(prepared.clips, prepared.sound, prepared.base)
+    assert isinstance(targets, SegmentTargets)
+    for clip, name in enumerate(prepared.clips.table["clip"]):
+        found = targets.of(clip, np.array([[0.0, 8.0]])).reshape(-1, len(CLASSES))
+        assert (SOMEWHERE in found, 1 in found) == ((True, False) if untimed[name.partition("@")[0]] else (False, True))
+    run_recipe(asked, tmp_path / "run", refit=False)
+    events = EventSummary.model_validate_json((tmp_path / "run" / "events" / "event_scores.json").read_text())
+    assert events.recordings == sum(not one for one in untimed.values())
+    assert f"NOT SCORED: {sum(untimed.values())} recordings with labels without times" in events.notes
 
 
 def test_files_are_answered_frame_by_frame(annotated: Path, framewise: Path) -> None:

@@ -33,11 +33,12 @@ def picture(name: str, size: int, **network: Any) -> dict[str, Any]:
 
 
 _44_KHZ = {"audio": {"rate_hz": 44_100}, "windows": {"length": 42_336, "hop": 21_168}}
+_BESIDE = {"length": 15_600, "hop": 15_600}
 _LOGMEL = {"name": "logmel", "n_mels": 40}
 SETTINGS: dict[str, dict[str, Any]] = {
     "cnn": {"frontend": _LOGMEL, "network": {"name": "cnn", "width": 8}},
     "compact": {"frontend": _LOGMEL, "network": {"name": "compact", "width": 8}},
-    "framewise": {"frontend": _LOGMEL, "network": {"name": "framewise", "width": 8}},
+    "framewise": {"windows": _BESIDE, "frontend": _LOGMEL, "network": {"name": "framewise", "width": 8}},
     "baseline": picture("baseline", 64),
     "cnn1d": {"frontend": _LOGMEL, "network": {"name": "cnn1d"}},
     "transformer": {"frontend": _LOGMEL, "network": {"name": "transformer"}},
@@ -53,6 +54,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "test_vit": picture("test_vit", 160),
     "small": {"audio": {"rate_hz": 22_050}, "network": {"name": "small"}},
     "yamnet": {"network": {"name": "yamnet"}},
+    "yamnet_framewise": {"windows": _BESIDE, "network": {"name": "yamnet_framewise"}},
     "esresnext": {**_44_KHZ, "network": {"name": "esresnext"}},
     "audioclip": {**_44_KHZ, "network": {"name": "audioclip"}},
 }
@@ -82,6 +84,7 @@ SIZES: dict[str, list[tuple[int, ...]]] = {
     "test_vit": [(160, 160)],
     "small": [(1,), (6_271,), (6_272,), (22_050,)],
     "yamnet": [(1,), (399,), (7_919,), (15_360,)],
+    "yamnet_framewise": [(1,), (640,), (641,), (5_119,), (5_120,), (40_007,)],
     "esresnext": [(1,), (1_653,), (5_003,), (11_027,)],
     "audioclip": [(1,), (7_919,)],
 }
@@ -98,11 +101,8 @@ EMBEDDING = {
     },
     **{"resnet18": 512, "resnet50": 2048, "mobilenet_v2": 1280, "inception_v3": 2048, "efficientnet_b0": 1280},
     **{"convnext_tiny": 768, "mobilenetv4_conv_small": 1280, "test_vit": 64},
-    **{"small": 256, "yamnet": 1024, "esresnext": 2048, "audioclip": 1024},
+    **{"small": 256, "yamnet": 1024, "yamnet_framewise": 256, "esresnext": 2048, "audioclip": 1024},
 }
-
-#: Networks with an output for each frame of 640 samples.
-FRAMEWISE = ("framewise",)
 
 #: Up to 138 M parameters, and pictures of 299 by 299 in training: their whole contract takes over a minute.
 LARGE = ("alexnet", "vgg16", "resnet50", "inception_v3")
@@ -172,8 +172,8 @@ def state_of(network: Network) -> dict[str, Tensor]:
 
 
 def outputs_of(name: str, samples: int) -> tuple[int, ...]:
-    """The axis of frames, of networks that have one."""
-    return (samples // 640,) if name in FRAMEWISE else ()
+    """The axis of frames, of networks that have one: of whole columns of a spectrogram, or of all samples."""
+    return {"framewise": (samples // 640,), "yamnet_framewise": (-(-samples // 640),)}.get(name, ())
 
 
 def test_every_network_is_tested() -> None:
@@ -203,7 +203,7 @@ def test_contract(name: str) -> None:
         same(network.fc(embeddings), out)
         segments = network.segment_logits(out)
         assert segments.shape == (4, CLASSES) and torch.isfinite(segments).all()
-        assert (segments is out) == (network.frame_s is None) == (name not in FRAMEWISE)
+        assert (segments is out) == (network.frame_s is None) == (not frames)
         assert not frames or (network.frame_s, network.frames(SAMPLES[name])) == (640 / 16_000, *frames)
 
 
@@ -214,7 +214,7 @@ def test_any_length(name: str) -> None:
         inputs = 0.1 * torch.randn(2, *size, generator=torch.Generator().manual_seed(0))
         with torch.inference_mode():
             out = network.logits(inputs)
-            assert out.shape == (2, *outputs_of(name, size[-1] * 320), CLASSES)
+            assert out.shape == (2, *outputs_of(name, size[-1] * (320 if len(size) == 2 else 1)), CLASSES)
             assert torch.isfinite(out).all()
             same(network.logits(inputs[1:]), out[1:])
 
@@ -293,6 +293,10 @@ def test_parameters_are_as_many_as_published(name: str, home: Callable[[str, str
     elif name == "yamnet":
         # What Keras counts as trainable (the statistics of BatchNorm come on top), with 521 outputs.
         expected = 3_729_481 - 1025 * 521 + head
+    elif name == "yamnet_framewise":
+        joins = sum(2 * 2 * channels + (2 * channels + 1) * 128 for channels in (128, 256, 512, 1024))
+        recurrent = 2 * 3 * 128 * (128 + 128 + 2)
+        expected = 3_729_481 - 1025 * 521 + joins + 2 * 128 + recurrent + head
     else:
         path = home("data", "esc50").parents[1] / "golden" / "esresnext_state_dict.json"
         if not path.is_file():
@@ -422,7 +426,8 @@ def test_a_fresh_head_changes_the_last_layer_alone(name: str) -> None:
         assert network.logits(inputs).shape == (len(inputs), *outputs_of(name, SAMPLES[name]), 3)
     heads = {id(p) for p in network.groups()["head"]}
     assert heads >= {id(p) for p in network.fc.parameters()}
-    assert heads == {id(p) for key, p in network.named_parameters() if key.startswith(fresh_ones)}
+    joined = ("joins.", "norm.", "recurrent.") if name == "yamnet_framewise" else ()
+    assert heads == {id(p) for key, p in network.named_parameters() if key.startswith((*fresh_ones, *joined))}
 
 
 @each
