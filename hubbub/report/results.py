@@ -111,7 +111,10 @@ class Summary(Content):
 
     @property
     def title(self) -> str:
-        """The recipe's title after the name of the data, unless it begins with that."""
+        """The recipe's title after the name of the data, unless it begins with that, or with its last part."""
+        sources, _, folder = self.data.rpartition(", ")
+        if sources and self.recipe.startswith(folder):  # scenes in a folder, after what they were mixed from
+            return f"{sources}, {self.recipe}"
         first, data = (re.sub(r"\W", "", text).casefold() for text in (self.recipe, self.data))
         return self.recipe if first.startswith(data) else f"{self.data}: {self.recipe}"
 

@@ -6,6 +6,7 @@ import pytest
 
 from hubbub.config.recipe import Recipe, shipped
 from hubbub.config.titles import data_title, title_after
+from hubbub.report.results import Summary
 
 
 @pytest.mark.parametrize("name", shipped())
@@ -105,3 +106,19 @@ def test_a_recipe_that_its_settings_complete_gets_a_title_of_what_it_is(tmp_path
 def test_a_data_set_is_called_by_the_last_part_of_its_path(tmp_path: Path) -> None:
     assert data_title(str(tmp_path)) == tmp_path.name
     assert data_title("a/night.selections.txt") == "night"
+
+
+@pytest.mark.parametrize(
+    ("data", "recipe", "title"),
+    [
+        ("esc50", "ESC-50: frozen YAMNet", "ESC-50: frozen YAMNet"),
+        ("night", "ESC-50: frozen YAMNet", "night: ESC-50: frozen YAMNet"),
+        (
+            "esc50, scenes",
+            "scenes, tested on fold 1 alone: a network",
+            "esc50, scenes, tested on fold 1 alone: a network",
+        ),
+    ],
+)
+def test_the_title_of_results_begins_with_their_data_once(data: str, recipe: str, title: str) -> None:
+    assert Summary.model_construct(recipe=recipe, data=data).title == title
