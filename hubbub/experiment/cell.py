@@ -166,6 +166,8 @@ def _with_filters(
     scores = pooling.apply_temperature(predicted.by_segment, confidence.segment, "sigmoid")
     table = predictions_table(prepared, replace(predicted, by_segment=scores))
     recordings = scored_recordings(prepared.clips, table[table["level"] == "segment"])
+    if not recordings:  # all of the validation part is without times
+        return confidence
     chosen = choose(list(recordings.values()), prepared.clips.labels, aim)
     return replace(confidence, events=chosen.thresholds, filters=chosen.filters)
 

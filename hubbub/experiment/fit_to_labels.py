@@ -16,7 +16,7 @@ def fit_to_labels(recipe: Recipe, clips: Clips) -> tuple[Recipe, tuple[str, ...]
 
     Raises `ClipsError` where recipe and labels do not fit together.
     """
-    if recipe.evaluate.events in FILTERED and clips.timed is None:
+    if recipe.evaluate.events in FILTERED and (clips.timed is None or clips.timed.empty):
         raise ClipsError(
             f"{clips.name}: evaluate.events = '{recipe.evaluate.events}' is for annotations with times, with "
             "data.multilabel. Set it to best_f1, precision, false_alarms or none."

@@ -18,7 +18,7 @@ from hubbub.data.inputs import Inputs
 from hubbub.data.leaks import Audit
 from hubbub.data.near_duplicates import NearDuplicate
 from hubbub.data.splits import Split
-from hubbub.data.timed_labels import nearest_parts, segment_targets
+from hubbub.data.timed_labels import nearest_parts, segment_targets, unplaced
 from hubbub.errors import examples
 from hubbub.experiment.resolve import resolve, with_protocol
 from hubbub.experiment.typicality import refuse_few_clips
@@ -72,15 +72,15 @@ class Prepared:
 
     def segment_targets(self, rows: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
         """The targets of all segments (or frames) of the clips `rows`, `[S]` or for label sets `[S, K]`: those of their
-        clips, or by the times of the annotations."""
+        clips, or by the times of the annotations, where a class without times is unknown in each."""
         spans = [self.frame_spans(int(row)) for row in rows]
         if self.clips.timed is None:
             return np.repeat(self.targets[rows], [len(one) for one in spans], axis=0)
-        overlap = self.recipe.data.overlap
-        each = [
-            segment_targets(self.clips, int(row), nearest_parts(one), overlap)
-            for row, one in zip(rows, spans, strict=True)
-        ]
+        overlap, each = self.recipe.data.overlap, []
+        for row, one in zip(rows, spans, strict=True):
+            targets = segment_targets(self.clips, int(row), nearest_parts(one), overlap)
+            targets[:, unplaced(self.clips, int(row))] = -1
+            each.append(targets)
         return np.concatenate([np.zeros((0, len(self.clips.labels)), np.int8), *each])
 
     @property

@@ -156,6 +156,7 @@ def test_recordings_without_times_teach_and_their_events_are_not_scored(annotate
     for clip, name in enumerate(prepared.clips.table["clip"]):
         found = targets.of(clip, np.array([[0.0, 8.0]])).reshape(-1, len(CLASSES))
         assert (SOMEWHERE in found, 1 in found) == ((True, False) if untimed[name.partition("@")[0]] else (False, True))
+        assert (-1 in prepared.segment_targets(np.array([clip]))) == untimed[name.partition("@")[0]]
     run_recipe(asked, tmp_path / "run", refit=False)
     events = EventSummary.model_validate_json((tmp_path / "run" / "events" / "event_scores.json").read_text())
     assert events.recordings == sum(not one for one in untimed.values())
