@@ -81,6 +81,7 @@ def _counts(found: FoundEvents, labels: Sequence[str]) -> dict[Definition, Count
     """The counts by each definition."""
     return {
         "segment": segment_based(found.true, found.found, labels),
+        "onset": event_based(found.true, found.found, labels, length_share=np.inf),
         "collar": event_based(found.true, found.found, labels),
         "intersection": intersection_based(found.true, found.found, labels),
     }
@@ -92,6 +93,7 @@ def _changes(found: FoundEvents, labels: Sequence[str]) -> dict[Definition, Chan
         return {}
     return {
         "segment": segment_changes(found.scored, labels),
+        "onset": collar_changes(found.scored, labels, length_share=np.inf),
         "collar": collar_changes(found.scored, labels),
         "intersection": intersection_changes(found.scored, labels),
     }

@@ -6,8 +6,8 @@ from hubbub.report.level_results import Content
 
 __all__ = ["DEFINITIONS", "ClassEvents", "Definition", "EventFigure", "EventScores", "EventSummary", "PsdsFigure"]
 
-Definition = Literal["segment", "collar", "intersection"]
-DEFINITIONS: tuple[Definition, ...] = ("segment", "collar", "intersection")
+Definition = Literal["segment", "onset", "collar", "intersection"]
+DEFINITIONS: tuple[Definition, ...] = ("segment", "onset", "collar", "intersection")
 
 
 class EventFigure(Content):
@@ -67,6 +67,7 @@ class EventSummary(Content):
     threshold: float | None
     notes: list[str]
     segment: EventScores
+    onset: EventScores
     collar: EventScores
     intersection: EventScores
     psds1: PsdsFigure | None = None

@@ -38,8 +38,10 @@ def scored(
 
 def test_hits_misses_and_false_alarms_by_hand(tmp_path: Path) -> None:
     summary = scored(tmp_path)
-    by_onset = {one.label: (one.hits, one.false, one.missed) for one in summary.collar.classes}
-    assert by_onset == {"dog": (2, 0, 1), "rain": (0, 2, 1)}
+    for by in (summary.collar, summary.onset):
+        assert {one.label: (one.hits, one.false, one.missed) for one in by.classes} == {
+            "dog": (2, 0, 1), "rain": (0, 2, 1)
+        }  # fmt: skip
     assert summary.collar.f1.value == pytest.approx(2 * 2 / (2 * 2 + 2 + 2))
     by_half = {one.label: (one.hits, one.false, one.missed) for one in summary.intersection.classes}
     assert by_half == {"dog": (2, 0, 1), "rain": (1, 1, 0)}
@@ -64,7 +66,7 @@ def test_the_folder_holds_the_figures_and_the_page(tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "found"
     assert EventSummary.model_validate_json((folder / "event_scores.json").read_text()) == summary
     page = (folder / "report.html").read_text()
-    for text in (f"{summary.collar.f1.value:.3f}", "NOT SCORED", "onsets, 200 ms", "a.wav"):
+    for text in (f"{summary.collar.f1.value:.3f}", "NOT SCORED", "onsets, 200 ms", "onsets and ends", "a.wav"):
         assert text in page
     again = scored(tmp_path)  # it replaces its own folder
     assert again == summary

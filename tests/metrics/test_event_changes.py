@@ -20,6 +20,10 @@ from tests.helpers.scored import LABELS, found_at, scored_recordings
 CRITERIA = Criteria(0.3, 0.6, 0.4)
 DEFINITIONS = {
     "segment": (segment_based, lambda r, k: event_changes.segment_changes(r, k)),
+    "onset": (
+        lambda true, found, labels: event_based(true, found, labels, length_share=np.inf),
+        lambda r, k: event_changes.collar_changes(r, k, length_share=np.inf),
+    ),
     "collar": (event_based, lambda r, k: event_changes.collar_changes(r, k)),
     "intersection": (intersection_based, lambda r, k: event_changes.intersection_changes(r, k)),
     "cross": (

@@ -145,6 +145,12 @@ def test_figures_are_sed_evals(seed: int) -> None:
         assert (of.f1, of.precision, of.recall) == pytest.approx(expected, abs=1e-9)
 
 
+def test_an_onset_counts_whenever_the_event_ends_where_ends_may_be_anywhere() -> None:
+    true, found = [events(("dog", 1.0, 2.0))], [events(("dog", 1.2, 9.0), ("dog", 1.3, 2.0))]
+    assert counts(event_based(true, found, LABELS)) == [[0, 0], [2, 0], [1, 0]]
+    assert counts(event_based(true, found, LABELS, length_share=np.inf)) == [[1, 0], [1, 0], [0, 0]]
+
+
 def test_a_found_event_that_covers_two_true_ones_hits_both() -> None:
     true = events(("dog", 0.0, 1.0), ("dog", 1.2, 2.2))
     assert counts(intersection_based([true], [events(("dog", 0.0, 2.2))], LABELS)) == [[2, 0], [0, 0], [0, 0]]
