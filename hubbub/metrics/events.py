@@ -191,7 +191,7 @@ def event_based(
     """True and found events of each recording -> counts of events, collar-based.
 
     A hit is a pair of the same class whose onsets differ by at most `collar_s`, and whose offsets by at most that or
-    `length_share` of the true event's length, whichever is more. Each event is in at most one pair; the number of pairs
+    `length_share` of the true event's length, whichever is more (infinity: ends may be anywhere). Each event is in at most one pair; the number of pairs
     is the largest possible, as in sed_scores_eval and by default in sed_eval (its "greedy" matching may find fewer).
     Every event counts, also one that overlaps another of its class.
     """
@@ -263,7 +263,8 @@ def meets(covered: Array, least: float, lengths: Array) -> npt.NDArray[np.bool_]
 
 def within_collars(true: Times, found: Times, collar_s: float, length_share: float) -> npt.NDArray[np.bool_]:
     """Are onsets and offsets of true and found events within the collars? Arrays of any shape, broadcast."""
-    collars = np.maximum(collar_s, length_share * (true[1] - true[0]))
+    anywhere = np.full(np.shape(true[0]), np.inf)
+    collars = anywhere if np.isinf(length_share) else np.maximum(collar_s, length_share * (true[1] - true[0]))
     onsets, offsets = np.abs(true[0] - found[0]) - collar_s, np.abs(true[1] - found[1]) - collars
     return (np.round(onsets, DECIMALS) <= 0) & (np.round(offsets, DECIMALS) <= 0)
 
