@@ -191,9 +191,9 @@ def event_based(
     """True and found events of each recording -> counts of events, collar-based.
 
     A hit is a pair of the same class whose onsets differ by at most `collar_s`, and whose offsets by at most that or
-    `length_share` of the true event's length, whichever is more (infinity: ends may be anywhere). Each event is in at most one pair; the number of pairs
-    is the largest possible, as in sed_scores_eval and by default in sed_eval (its "greedy" matching may find fewer).
-    Every event counts, also one that overlaps another of its class.
+    `length_share` of the true event's length, whichever is more (infinity: ends may be anywhere). Each event is in at
+    most one pair; the number of pairs is the largest possible, as in sed_scores_eval and by default in sed_eval (its
+    "greedy" matching may find fewer). Every event counts, also one that overlaps another of its class.
     """
 
     def count(here: Events, there: Events) -> tuple[int, int, int]:
