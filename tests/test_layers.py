@@ -29,7 +29,7 @@ FACE = "__init__"
 HEAVY = {"torch", "torchvision", "lightning", "timm", "captum"}
 #: Modules and wings that import torch when they are imported.
 WITH_TORCH = {
-    *("audio.frontend", "audio.image", "audio.logmel", "augment", "models"),
+    *("audio.frontend", "audio.image", "audio.kaldi", "audio.logmel", "augment", "models"),
     *(
         "classifier.export",
         "classifier.saved_torch",

@@ -96,7 +96,8 @@ class LogMel(nn.Module):
     loudest cell), limited below at a power of `amin` and, unless `top_db` is 0, at `top_db` below the loudest cell.
     `log="offset"` gives ln(mel + `offset`). `power` is 1 for magnitude, 2 for power. With `centre`, frames are centred
     on their hop by reflection (`pad_mode="reflect"`) or zeros (`"constant"`); a wave too short to reflect is
-    zero-padded first. Raises `FrontEndError` for invalid bands or windows.
+    zero-padded first. `periodic` is for the window. `filters` `[n_fft // 2 + 1, n_mels]` replace those of `convention`
+    and `norm`. Raises `FrontEndError` for invalid bands or windows.
     """
 
     window: Tensor
@@ -123,6 +124,8 @@ class LogMel(nn.Module):
         ref: Literal["one", "max"] = "one",
         amin: float = 1e-10,
         top_db: float = 80.0,
+        periodic: bool = True,
+        filters: Tensor | None = None,
     ) -> None:
         super().__init__()
         win_length = win_length or n_fft
@@ -139,13 +142,14 @@ class LogMel(nn.Module):
         # Samples of padding at either end.
         self.margin = n_fft // 2 if centre else 0
         self.log, self.offset, self.ref, self.amin, self.top_db = log, offset, ref, amin, top_db
-        window = torch.hann_window(win_length, periodic=True, dtype=torch.float64).float()
+        window = torch.hann_window(win_length, periodic=periodic, dtype=torch.float64).float()
         if convention == "librosa":
             before = (n_fft - win_length) // 2
             window = nn.functional.pad(window, (before, n_fft - win_length - before))
-        filters = mel_filters(
-            rate_hz, n_fft, n_mels, f_min_hz, f_max_hz, convention=convention, mel_scale=mel_scale, norm=norm
-        )
+        if filters is None:
+            filters = mel_filters(
+                rate_hz, n_fft, n_mels, f_min_hz, f_max_hz, convention=convention, mel_scale=mel_scale, norm=norm
+            )
         self.shortest = (1 if pad_mode == "constant" else self.margin + 1) if centre else window.numel()
         nonzero_bins = filters.any(dim=1).nonzero()
         if not len(nonzero_bins):

@@ -180,7 +180,8 @@ class Network(Section):
         "cnn",
         description="one of cnn, compact, framewise (frames of 40 ms), baseline, cnn1d, transformer, alexnet, vgg16, "
         "resnet18, resnet50, mobilenet_v2, inception_v3, efficientnet_b0, convnext_tiny, small, yamnet, "
-        "yamnet_framewise (frames of 40 ms), esresnext, audioclip, or any model name of timm",
+        "yamnet_framewise (frames of 40 ms), esresnext, audioclip, mn04_as, mn10_as, cnn14, beats, or any model name "
+        "of timm",
     )
     weights: str = Field(
         "default",

@@ -41,12 +41,20 @@ NETWORKS = {
     "yamnet_framewise": "YAMNet frame by frame",
     "esresnext": "ESResNeXt-fbsp",
     "audioclip": "AudioCLIP's audio branch",
+    "mn04_as": "EfficientAT mn04",
+    "mn10_as": "EfficientAT mn10",
+    "cnn14": "PANNs' Cnn14",
+    "beats": "BEATs",
 }
 #: Where published weights come from; those of other networks are ImageNet's.
 _WEIGHTS = {
     **dict.fromkeys(("cnn", "compact", "framewise", "baseline", "cnn1d", "transformer"), "from scratch"),
     "small": "from ESC-50",
     **dict.fromkeys(("yamnet", "yamnet_framewise", "esresnext", "esresnext_audioset"), "from AudioSet"),
+    **dict.fromkeys(("mn04_as", "mn10_as"), "from AudioSet"),
+    **dict.fromkeys(("cnn14", "cnn14_audioset"), "from AudioSet"),
+    **dict.fromkeys(("beats", "beats_audioset"), "from AudioSet"),
+    "beats_unlabelled": "from AudioSet without labels",
     **dict.fromkeys(("audioclip", "audioclip_full", "audioclip_partial"), "from AudioCLIP"),
 }
 _ATTENTION = {"se": " with squeeze-and-excitation", "cbam": " with CBAM"}

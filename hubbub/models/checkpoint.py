@@ -1,8 +1,9 @@
 """Published PyTorch weights: read without executing code, loaded completely or not at all, with a report.
 
 A pickle can run code while it is opened, so files are read by torch's restricted reader (`weights_only`), which accepts
-tensors, numbers, text and containers only. Loading is strict by name and shape, except for what the caller lists: a
-head for other classes, names that may be absent. Formats:
+tensors, numbers, text and containers only. NumPy's values, which training leaves beside the tensors (PANNs' sampler),
+are skipped: a placeholder takes their place, and nothing of NumPy is called. Loading is strict by name and shape,
+except for what the caller lists: a head for other classes, names that may be absent. Formats:
 https://docs.pytorch.org/docs/stable/notes/serialization.html and https://github.com/huggingface/safetensors.
 """
 
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 
 from hubbub.errors import HubbubError, examples
 
-__all__ = ["CheckpointError", "Loaded", "load", "read"]
+__all__ = ["CheckpointError", "Loaded", "Translated", "load", "read"]
 
 Shape = tuple[int, ...]
 
@@ -31,6 +32,11 @@ _PICKLE = b"\x80"
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _NAMED = re.compile(r"GLOBAL ([\w.<>]+)")  # the name that torch's reader refuses to import
 _LISTED = 4  # names of each kind in a message
+# What a pickle names to build NumPy's values, in NumPy 1 and 2.
+_NUMPY = (
+    *("numpy.dtype", "numpy.ndarray"),
+    *(f"numpy.{core}.multiarray.{name}" for core in ("core", "_core") for name in ("_reconstruct", "scalar")),
+)
 
 
 class CheckpointError(HubbubError):
@@ -66,12 +72,29 @@ class Loaded:
         return "\n".join(lines)
 
 
+@dataclass(frozen=True)
+class Translated:
+    """A state dict under our names; names that may be absent or unknown to the network; notes on what was changed."""
+
+    state: dict[str, Tensor]
+    optional: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+class _NumPyValue:
+    """Stands for an array, a number or a type of NumPy in a pickle: it takes what builds one, and keeps nothing."""
+
+    def __init__(self, *parts: object) -> None: ...
+
+    def __setstate__(self, state: object) -> None: ...
+
+
 def read(path: Path) -> dict[str, Tensor]:
     """The state dict in a `.safetensors` file or in a file of torch.save (.pt, .pth, .ckpt), on the CPU.
 
-    Unwraps {"state_dict": ...} and the like. If the format allows, the tensors are memory-mapped: they are valid as
-    long as the file does not change. Raises CheckpointError for a file that is missing or damaged, contains more than
-    tensors (which is never executed), or has other values in its state dict.
+    Unwraps {"state_dict": ...} and the like, and leaves out what is beside it. If the format allows, the tensors are
+    memory-mapped: they are valid as long as the file does not change. Raises CheckpointError for a file that is missing
+    or damaged, contains more than tensors (which is never executed), or has other values in its state dict.
     """
     path = Path(path)
     try:
@@ -162,7 +185,8 @@ def _read_torch(path: Path) -> object:
     # A compressed entry, which only another zip tool writes, cannot be memory-mapped.
     mapped = start.startswith(_ZIP) and all(e.compress_type == zipfile.ZIP_STORED for e in _entries(path))
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+        with torch.serialization.safe_globals([(_NumPyValue, name) for name in _NUMPY]):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except UnpicklingError as error:  # without torch's text, which explains how to execute the file
         named = _NAMED.search(str(error))
         if named or saved:

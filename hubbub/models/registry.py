@@ -22,6 +22,7 @@ TORCHVISION = (
 )
 # fmt: on
 RESNETS = ("resnet18", "resnet50")
+EFFICIENTAT = ("mn04_as", "mn10_as")
 
 
 # The networks take seconds to import, so each is imported only when it is built.
@@ -156,6 +157,30 @@ def _audioclip(recipe: Recipe, num_classes: int) -> Network:
     return esresnext.AudioCLIP(num_classes, recipe.network.dropout)
 
 
+def _efficientat(recipe: Recipe, num_classes: int) -> Network:
+    from hubbub.models import efficientat
+
+    _check_waves(recipe, efficientat.RATE_HZ)
+    network = efficientat.EfficientAT(efficientat.WIDTHS[recipe.network.name], recipe.network.dropout)
+    if recipe.head.name == "none":
+        network.reset_head(num_classes)
+    return network
+
+
+def _cnn14(recipe: Recipe, num_classes: int) -> Network:
+    from hubbub.models import panns
+
+    _check_waves(recipe, panns.RATE_HZ)
+    return panns.Cnn14(num_classes, recipe.network.dropout)
+
+
+def _beats(recipe: Recipe, num_classes: int) -> Network:
+    from hubbub.models import beats
+
+    _check_waves(recipe, beats.RATE_HZ)
+    return beats.BEATs(num_classes, recipe.network.dropout)
+
+
 NETWORKS: dict[str, Callable[[Recipe, int], Network]] = {
     "cnn": _cnn,
     "compact": _compact,
@@ -169,6 +194,9 @@ NETWORKS: dict[str, Callable[[Recipe, int], Network]] = {
     "yamnet_framewise": _yamnet_framewise,
     "esresnext": _esresnext,
     "audioclip": _audioclip,
+    **dict.fromkeys(EFFICIENTAT, _efficientat),
+    "cnn14": _cnn14,
+    "beats": _beats,
 }
 #: Settings that only some networks have, and these networks; timm's also have `channels`.
 _SETTINGS = {

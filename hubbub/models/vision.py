@@ -20,6 +20,7 @@ from torchvision.models.inception import Inception3, InceptionOutputs
 from torchvision.models.resnet import Bottleneck, ResNet
 
 from hubbub.models.attention import CBAM, SqueezeExcitation
+from hubbub.models.checkpoint import Translated
 from hubbub.models.cnn import as_images
 from hubbub.models.network import Network, NetworkError
 from hubbub.runtime.download import Asset
@@ -59,15 +60,6 @@ PLANS = {
     "efficientnet_b0": Plan(1, "classifier.1", "features", "classifier.0"),
     "convnext_tiny": Plan(32, "classifier.2", "features"),
 }
-
-
-@dataclass(frozen=True)
-class Translated:
-    """A state dict under our names; names that may be unknown to the network; notes on what was changed."""
-
-    state: dict[str, Tensor]
-    optional: tuple[str, ...]
-    notes: tuple[str, ...]
 
 
 class ImageNetwork(Network):

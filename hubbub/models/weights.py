@@ -9,7 +9,7 @@ from hubbub.config.recipe import Recipe
 from hubbub.errors import did_you_mean
 from hubbub.models.custom import is_custom
 from hubbub.models.network import FRONTEND, Network, NetworkError
-from hubbub.models.registry import NETWORKS, RESNETS, TORCHVISION, check_name
+from hubbub.models.registry import EFFICIENTAT, NETWORKS, RESNETS, TORCHVISION, check_name
 from hubbub.runtime import download, homes, shipped
 
 __all__ = ["PUBLISHED", "find_weights", "load_weights", "published"]
@@ -21,6 +21,9 @@ PUBLISHED = {
     **dict.fromkeys(("yamnet", "yamnet_framewise"), "yamnet"),
     "esresnext": "esresnext_audioset",
     "audioclip": "audioclip_full",
+    **{name: name for name in EFFICIENTAT},
+    "cnn14": "cnn14_audioset",
+    "beats": "beats_audioset",
 }
 
 
@@ -96,7 +99,7 @@ def load_weights(network: Network, path: Path) -> str:
         prefix = "audio."
         if hasattr(network, "audio"):
             inner, head = network.audio, ()
-    elif hasattr(inner, "translated"):  # an image network
+    elif hasattr(inner, "translated"):  # published under other names
         translated = inner.translated(state)
         state, notes = translated.state, translated.notes
         optional += translated.optional

@@ -17,7 +17,7 @@ from hubbub.errors import HubbubError
 from hubbub.models.network import Network
 from hubbub.runtime import download
 
-__all__ = ["RATE_HZ", "STFT_HOP", "YAMNet", "YAMNetError", "class_names", "load_yamnet", "log_mel"]
+__all__ = ["RATE_HZ", "STFT_HOP", "Upright", "YAMNet", "YAMNetError", "class_names", "load_yamnet", "log_mel"]
 
 RATE_HZ = 16_000
 PATCH_FRAMES = 96
@@ -51,7 +51,7 @@ class _SameConv(nn.Conv2d):
         return super().forward(nn.functional.pad(x, pads) if any(pads) else x)
 
 
-class _Upright(nn.Module):
+class Upright(nn.Module):
     """Maps `[B, C, time, bands]` -> `[B, C, bands, time]`."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -79,7 +79,7 @@ class YAMNet(Network):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
         # In the order of its inputs: else the gradient of the first kernels takes as long as all others together.
         self.body = nn.Sequential(*layers).to(memory_format=torch.channels_last)
-        self.map = _Upright()
+        self.map = Upright()
         self.fc = nn.Linear(EMBEDDING, CLASSES)
 
     @property

@@ -40,7 +40,25 @@ _ESRESNEXT = (
 _AUDIOCLIP = (
     "Guzhov, Raue, Hees, Dengel: AudioCLIP: Extending CLIP to Image, Text and Audio, ICASSP, 2022, arXiv 2106.13043"
 )
+_PANNS = (
+    "Kong, Cao, Iqbal, Wang, Wang, Plumbley: PANNs: Large-Scale Pretrained Audio Neural Networks for Audio Pattern "
+    "Recognition, IEEE/ACM TASLP 28, 2020, arXiv 1912.10211"
+)
+_BEATS = "Chen et al.: BEATs: Audio Pre-Training with Acoustic Tokenizers, ICML, 2023, arXiv 2212.09058"
+#: The authors' own addresses (https://github.com/microsoft/unilm/tree/master/beats) no longer give the files.
+_BEATS_NOTE = "a copy, since the authors' addresses are dead; no checksum is published; size approximate"
 _RESNET = "He, Zhang, Ren, Sun: Deep Residual Learning for Image Recognition, CVPR, 2016, arXiv 1512.03385"
+_EFFICIENTAT = (
+    "Schmid, Koutini, Widmer: Efficient Large-Scale Audio Tagging via Transformer-to-CNN Knowledge Distillation, "
+    "ICASSP, 2023, arXiv 2211.04772"
+)
+
+
+def _efficientat(network: str, file: str, size: int, digits: str) -> Asset:
+    """EfficientAT's weights, released beside its code. Its authors state no checksums; these are of programs that pin
+    the files."""
+    url = f"https://github.com/fschmid56/EfficientAT/releases/download/v0.0.1/{file}"
+    return Asset(network, "weights", url, file, f"sha256:{digits}", size, "MIT", _EFFICIENTAT)
 
 
 def _imagenet(network: str, file: str, size: int, paper: str) -> Asset:
@@ -70,6 +88,19 @@ _CATALOGUE = (
           "https://github.com/AndreyGuzhov/AudioCLIP/releases/download/v0.1/AudioCLIP-Partial-Training.pt",
           "AudioCLIP-Partial-Training.pt", "sha256:1921885b6c3b5de0619f2ef4a9700ecbade758a398b34eb064230c30baef0c75",
           537_302_068, "MIT", _AUDIOCLIP),
+    _efficientat("mn04_as", "mn04_as_mAP_432.pt", 4_080_000,  # what its tensors come to: none is stated
+                 "899a8c6217063f6941793102a2780b3dd788ab11fce468d9cf5f0577c453321c"),
+    _efficientat("mn10_as", "mn10_as_mAP_471.pt", 19_708_753,
+                 "0bd7dc2443af498c289a2e739f02ebb515d6aa3fd3ab9db539c86123ae368a4e"),
+    Asset("cnn14_audioset", "weights", "https://zenodo.org/record/3987831/files/Cnn14_mAP%3D0.431.pth?download=1",
+          "Cnn14_mAP=0.431.pth", "md5:541141fa2ee191a88f24a3219fff024e", 327_428_481,
+          "CC BY 4.0, as others quote Zenodo's record; its repository states none for the weights", _PANNS),
+    Asset("beats_audioset", "weights",
+          "https://huggingface.co/camenduru/beats/resolve/main/BEATs_iter3_plus_AS2M_finetuned_on_AS2M_cpt2.pt",
+          "BEATs_iter3_plus_AS2M_finetuned_on_AS2M_cpt2.pt", None, 363_000_000, "MIT", _BEATS, note=_BEATS_NOTE),
+    Asset("beats_unlabelled", "weights",
+          "https://huggingface.co/datasets/Bencr/beats-checkpoints/resolve/main/BEATs_iter3_plus_AS2M.pt",
+          "BEATs_iter3_plus_AS2M.pt", None, 361_000_000, "MIT", _BEATS, note=_BEATS_NOTE),
     # torchvision's IMAGENET1K_V1, except for ResNet-50: its V2, trained longer, is better by 4.7 points on ImageNet.
     # Sizes are torchvision's, in thousandths of a mebibyte.
     _imagenet("alexnet", "alexnet-owt-7be5be79.pth", 244_409_000,

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -100,6 +101,28 @@ def test_a_name_like_a_wrapping_is_not_taken_for_one(tmp_path: Path) -> None:
     assert list(checkpoint.read(tmp_path / "own.pt")) == ["model", "state_dict.weight"]
 
 
+@pytest.mark.parametrize("write", [torch.save, legacy, compressed])
+def test_numpys_values_beside_the_tensors_are_skipped(tmp_path: Path, write: Callable) -> None:
+    path, numbers = tmp_path / "small.pt", [np.arange(5), np.array(["a"]), np.array([1.0, None], dtype=object)]
+    beside = {"sampler": {"indexes": numbers, "pointer": np.int64(3)}, "best": np.float64(0.4), "kind": np.dtype("f4")}
+    write({"model": state(), **beside}, path)
+    assert same(checkpoint.read(path), state())
+    write({**state(), "mean": np.zeros(3)}, path)  # in place of a tensor
+    with pytest.raises(CheckpointError, match=r"1 of its \d+ values are not plain dense named tensors: mean"):
+        checkpoint.read(path)
+    # And torch reads no more of other files than before.
+    with pytest.raises(pickle.UnpicklingError, match=r"Unsupported global: GLOBAL numpy"):
+        torch.load(path, weights_only=True)
+
+
+def test_numpys_code_is_not_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.save({"model": state(), "sampler": np.arange(3)}, tmp_path / "small.pt")
+    monkeypatch.delattr("numpy._core.multiarray._reconstruct")
+    with pytest.raises(AttributeError, match="_reconstruct"):
+        torch.load(tmp_path / "small.pt", weights_only=False)
+    assert same(checkpoint.read(tmp_path / "small.pt"), state())
+
+
 # Files that are refused
 
 
@@ -124,6 +147,7 @@ def bare(protocol: int) -> Callable[[object, Path], None]:
         lambda trap: trap,
         lambda trap: {**state(), "trap": trap},
         lambda trap: {"state_dict": state(), "optimizer": [trap]},
+        lambda trap: {"state_dict": state(), "sampler": np.array([trap], dtype=object)},
     ],
 )
 def test_code_is_refused_and_not_executed(tmp_path: Path, write: Callable, wrap: Callable) -> None:

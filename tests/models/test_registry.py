@@ -33,6 +33,7 @@ def picture(name: str, size: int, **network: Any) -> dict[str, Any]:
 
 
 _44_KHZ = {"audio": {"rate_hz": 44_100}, "windows": {"length": 42_336, "hop": 21_168}}
+_32_KHZ = {"audio": {"rate_hz": 32_000}, "windows": {"length": 32_000, "hop": 16_000}}
 _BESIDE = {"length": 15_600, "hop": 15_600}
 _LOGMEL = {"name": "logmel", "n_mels": 40}
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -57,13 +58,17 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "yamnet_framewise": {"windows": _BESIDE, "network": {"name": "yamnet_framewise"}},
     "esresnext": {**_44_KHZ, "network": {"name": "esresnext"}},
     "audioclip": {**_44_KHZ, "network": {"name": "audioclip"}},
+    "mn04_as": {**_32_KHZ, "network": {"name": "mn04_as"}},
+    "mn10_as": {**_32_KHZ, "network": {"name": "mn10_as"}},
+    "cnn14": {"audio": {"rate_hz": 32_000}, "network": {"name": "cnn14"}},
+    "beats": {"network": {"name": "beats"}},
 }
 MAGMA = {**_LOGMEL, "ref": "max", "scale": "top_db", "colours": "magma"}
 #: Not in the table: timm has them.
 TIMM = ("mobilenetv4_conv_small", "test_vit")
 SEQUENCES = ("cnn1d", "transformer")
-#: One whole input of YAMNet; the larger networks that hear waves get an eighth of a second, for speed.
-SAMPLES = dict.fromkeys(SETTINGS, 15_600) | dict.fromkeys(("esresnext", "audioclip"), 5_512)
+#: One whole input of YAMNet; the larger networks that hear waves get an eighth or a third of a second, for speed.
+SAMPLES = dict.fromkeys(SETTINGS, 15_600) | dict.fromkeys(("esresnext", "audioclip", "beats"), 5_512)
 #: Inputs of other sizes than the usual: samples, or bands and frames.
 SIZES: dict[str, list[tuple[int, ...]]] = {
     "cnn": [(40, 8), (40, 9), (40, 131)],
@@ -87,6 +92,10 @@ SIZES: dict[str, list[tuple[int, ...]]] = {
     "yamnet_framewise": [(1,), (640,), (641,), (5_119,), (5_120,), (40_007,)],
     "esresnext": [(1,), (1_653,), (5_003,), (11_027,)],
     "audioclip": [(1,), (7_919,)],
+    "mn04_as": [(1,), (513,), (514,), (33_001,)],
+    "mn10_as": [(1,), (514,), (7_919,)],
+    "cnn14": [(1,), (9_919,), (9_920,), (20_479,), (40_007,)],
+    "beats": [(1,), (2_799,), (5_360,)],
 }
 EMBEDDING = {
     **{
@@ -102,10 +111,13 @@ EMBEDDING = {
     **{"resnet18": 512, "resnet50": 2048, "mobilenet_v2": 1280, "inception_v3": 2048, "efficientnet_b0": 1280},
     **{"convnext_tiny": 768, "mobilenetv4_conv_small": 1280, "test_vit": 64},
     **{"small": 256, "yamnet": 1024, "yamnet_framewise": 256, "esresnext": 2048, "audioclip": 1024},
+    **{"mn04_as": 384, "mn10_as": 960},
+    "cnn14": 2048,
+    "beats": 768,
 }
 
 #: Up to 138 M parameters, and pictures of 299 by 299 in training: their whole contract takes over a minute.
-LARGE = ("alexnet", "vgg16", "resnet50", "inception_v3")
+LARGE = ("alexnet", "vgg16", "resnet50", "inception_v3", "cnn14", "beats")
 
 
 def parameters(names: Iterable[str]) -> list[Any]:
@@ -293,10 +305,24 @@ def test_parameters_are_as_many_as_published(name: str, home: Callable[[str, str
     elif name == "yamnet":
         # What Keras counts as trainable (the statistics of BatchNorm come on top), with 521 outputs.
         expected = 3_729_481 - 1025 * 521 + head
+    elif name in ("mn04_as", "mn10_as"):
+        # As its authors state them (.983 M, 4.88 M) with a hidden layer and 527 outputs, of the size of our last layer.
+        hidden = {"mn04_as": 512, "mn10_as": 1280}[name]
+        published = {"mn04_as": 983_599, "mn10_as": 4_876_831}[name]
+        expected = published - (EMBEDDING[name] + 1) * hidden - (hidden + 1) * 527 + head
     elif name == "yamnet_framewise":
         joins = sum(2 * 2 * channels + (2 * channels + 1) * 128 for channels in (128, 256, 512, 1024))
         recurrent = 2 * 3 * 128 * (128 + 128 + 2)
         expected = 3_729_481 - 1025 * 521 + joins + 2 * 128 + recurrent + head
+    elif name == "cnn14":
+        steps = zip((1, 64, 128, 256, 512, 1024), (64, 128, 256, 512, 1024, 2048), strict=True)
+        expected = 2 * 64 + sum(9 * (a + b) * b + 2 * 2 * b for a, b in steps) + (2048 + 1) * 2048 + head
+    elif name == "beats":
+        patches = 512 * 16 * 16 + 2 * 512 + (512 + 1) * 768
+        positions = 768 * 48 * 128 + 128 + 768 + 320 * 12
+        attention = 4 * (768 + 1) * 768 + (64 + 1) * 8 + 12
+        layer = attention + (768 + 1) * 3072 + (3072 + 1) * 768 + 2 * 2 * 768
+        expected = patches + positions + 2 * 768 + 12 * layer + head
     else:
         path = home("data", "esc50").parents[1] / "golden" / "esresnext_state_dict.json"
         if not path.is_file():
@@ -496,6 +522,11 @@ def test_yamnet_under_a_head_keeps_its_own_classes() -> None:
     assert network.fc.out_features == 521
 
 
+def test_efficientat_under_a_head_keeps_its_own_classes() -> None:
+    network = build_network(recipe("mn04_as", head={"name": "logreg"}), 3)
+    assert network.fc.out_features == 527
+
+
 def test_an_unknown_network_names_the_near_one() -> None:
     with pytest.raises(NetworkError, match=r"there is no network 'yamnett', here or in timm\. Did you mean 'yamnet'\?"):
         build_network(recipe("yamnet", network={"name": "yamnett"}), 3)
@@ -512,7 +543,13 @@ def test_an_unknown_network_names_the_near_one() -> None:
         ("esresnext", {"audio": {"rate_hz": 16_000}}, "esresnext takes sound at 44100 Hz, not 16000"),
         ("esresnext", {"frontend": {"name": "logmel"}}, "esresnext has its own front end: set frontend.name"),
         ("audioclip", {"audio": {"rate_hz": 48_000}}, "audioclip takes sound at 44100 Hz, not 48000"),
+        ("mn04_as", {"audio": {"rate_hz": 16_000}}, "mn04_as takes sound at 32000 Hz, not 16000"),
+        ("mn10_as", {"frontend": {"name": "logmel"}}, "mn10_as has its own front end: set frontend.name = 'none'"),
         ("audioclip", {"frontend": {"name": "logmel"}}, "audioclip has its own front end: set frontend.name"),
+        ("cnn14", {"audio": {"rate_hz": 16_000}}, "cnn14 takes sound at 32000 Hz, not 16000"),
+        ("cnn14", {"frontend": {"name": "logmel"}}, "cnn14 has its own front end: set frontend.name"),
+        ("beats", {"audio": {"rate_hz": 32_000}}, "beats takes sound at 16000 Hz, not 32000"),
+        ("beats", {"frontend": {"name": "logmel"}}, "beats has its own front end: set frontend.name"),
         ("resnet18", {"frontend": {"name": "none"}}, "the resnet18 takes spectrograms: set frontend.name = 'logmel'"),
         (
             "compact",
@@ -636,12 +673,17 @@ def test_published_weights_are_found_by_default(own_home: Path) -> None:
     assert find_weights(recipe("yamnet")) == own_home / "yamnet.h5"
     assert find_weights(recipe("esresnext")) == own_home / "ESResNeXtFBSP_AudioSet.pt"
     assert find_weights(recipe("audioclip")) == own_home / "AudioCLIP-Full-Training.pt"
+    assert find_weights(recipe("mn04_as")) == own_home / "mn04_as_mAP_432.pt"
+    assert find_weights(recipe("mn10_as")) == own_home / "mn10_as_mAP_471.pt"
+    assert find_weights(recipe("cnn14")) == own_home / "Cnn14_mAP=0.431.pth"
+    assert find_weights(recipe("beats")) == own_home / "BEATs_iter3_plus_AS2M_finetuned_on_AS2M_cpt2.pt"
 
 
 def test_other_weights_are_found_by_name_or_path(own_home: Path, tmp_path: Path) -> None:
     partial = find_weights(starting_from("audioclip", "audioclip_partial"))
     assert partial == own_home / "AudioCLIP-Partial-Training.pt"
     assert find_weights(starting_from("esresnext", "audioclip_full")) == own_home / "AudioCLIP-Full-Training.pt"
+    assert find_weights(starting_from("beats", "beats_unlabelled")) == own_home / "BEATs_iter3_plus_AS2M.pt"
     (tmp_path / "mine.safetensors").write_bytes(b"weights")
     for name in NETWORKS:
         assert find_weights(starting_from(name, "none")) is None

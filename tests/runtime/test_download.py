@@ -298,6 +298,7 @@ def test_an_unknown_name_names_the_near_one() -> None:
 
 def test_the_catalogue_is_complete() -> None:
     weights = ["yamnet", "yamnet_class_map", "esresnext_audioset", "audioclip_full", "audioclip_partial"]
+    weights += ["mn04_as", "mn10_as", "cnn14_audioset", "beats_audioset", "beats_unlabelled"]
     networks = ["alexnet", "vgg16", "resnet18", "resnet50"]
     networks += ["mobilenet_v2", "inception_v3", "efficientnet_b0", "convnext_tiny"]
     imagenet = [f"{network}_imagenet" for network in networks]
@@ -318,8 +319,9 @@ PUBLISHED = {
     "audioclip_full": "AudioCLIP-Full-Training.pt",
     "audioclip_partial": "AudioCLIP-Partial-Training.pt",
     "resnet18_imagenet": "resnet18-f37072fd.pth",
+    "mn10_as": "mn10_as_mAP_471.pt",
 }
-SIZES = {"esresnext_audioset": "124.8 MB", "resnet18_imagenet": "46.8 MB"}
+SIZES = {"esresnext_audioset": "124.8 MB", "resnet18_imagenet": "46.8 MB", "mn10_as": "19.7 MB"}
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -383,6 +385,11 @@ def test_offline_a_published_checkpoint_can_be_put_there_by_hand(
 def test_a_checkpoint_without_a_licence_says_so() -> None:
     assert ASSETS["esresnext_audioset"].licence == "none stated, its repository has no licence file"
     assert ASSETS["audioclip_full"].licence == ASSETS["audioclip_partial"].licence == "MIT"
+
+
+def test_copies_of_dead_addresses_say_so() -> None:
+    for name in ("beats_audioset", "beats_unlabelled"):
+        assert ASSETS[name].hash is None and ASSETS[name].note.startswith("a copy, since the authors' addresses")
 
 
 # Archives
