@@ -220,10 +220,10 @@ class BEATs(Network):
         table = state.get(f"encoder.layers.0.{_TABLE}")
         translated = {}
         for name, tensor in state.items():
-            repeated = name.endswith(_TABLE) and table is not None and tensor is not table
-            if not (repeated and torch.equal(tensor, table)):
-                first, dot, rest = name.partition(".")
-                translated["fc" + dot + rest if first == "predictor" else name] = tensor
+            if name.endswith(_TABLE) and table is not None and tensor is not table and torch.equal(tensor, table):
+                continue  # a repetition
+            first, dot, rest = name.partition(".")
+            translated["fc" + dot + rest if first == "predictor" else name] = tensor
         headless = not any(name.startswith("fc.") for name in translated)
         return Translated(translated, ("fc.weight", "fc.bias") if headless else (), ())
 
