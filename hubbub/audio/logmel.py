@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from hubbub.errors import HubbubError
 
-__all__ = ["FrontEndError", "LogMel", "mel_filters"]
+__all__ = ["FrontEndError", "LogMel", "log_mel", "mel_filters"]
 
 # Slaney's Auditory Toolbox scale: linear below 1 kHz, logarithmic above.
 _SLANEY_HZ_PER_MEL = 200.0 / 3.0
@@ -282,6 +282,13 @@ class LogMel(nn.Module):
         if self.top_db:
             decibels = torch.maximum(decibels, loudest - self.top_db)
         return decibels
+
+
+def log_mel(frontend: LogMel, waves: Tensor) -> Tensor:
+    """Waves `[B, T]` -> spectrograms `[B, n_mels, frames]` in a network: in single precision, under autocast too."""
+    with torch.autocast(waves.device.type, enabled=False):
+        spectrograms: Tensor = frontend(waves)
+    return spectrograms
 
 
 def _constant(values: npt.NDArray[np.float64]) -> Tensor:

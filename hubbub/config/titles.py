@@ -51,9 +51,7 @@ _WEIGHTS = {
     **dict.fromkeys(("cnn", "compact", "framewise", "baseline", "cnn1d", "transformer"), "from scratch"),
     "small": "from ESC-50",
     **dict.fromkeys(("yamnet", "yamnet_framewise", "esresnext", "esresnext_audioset"), "from AudioSet"),
-    **dict.fromkeys(("mn04_as", "mn10_as"), "from AudioSet"),
-    **dict.fromkeys(("cnn14", "cnn14_audioset"), "from AudioSet"),
-    **dict.fromkeys(("beats", "beats_audioset"), "from AudioSet"),
+    **dict.fromkeys(("mn04_as", "mn10_as", "cnn14", "cnn14_audioset", "beats", "beats_audioset"), "from AudioSet"),
     "beats_unlabelled": "from AudioSet without labels",
     **dict.fromkeys(("audioclip", "audioclip_full", "audioclip_partial"), "from AudioCLIP"),
 }

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hubbub.audio.kaldi import kaldi_mel_filters
-from hubbub.audio.logmel import LogMel
+from hubbub.audio.logmel import LogMel, log_mel
 from hubbub.models.checkpoint import Translated
 from hubbub.models.network import Network
 
@@ -82,14 +82,10 @@ class EfficientAT(Network):
         return self.frontend.columns(seconds, frames) / frames, self.frontend.rows(hz) / N_MELS
 
     def log_mel(self, waves: Tensor) -> Tensor:
-        """Waves `[B, T]` -> `[B, 128, frames]`; those that are too short are padded with zeros. Under autocast too in
-        single precision, as every front end."""
+        """Waves `[B, T]` -> `[B, 128, frames]`; those that are too short are padded with zeros."""
         if waves.shape[-1] < SHORTEST:
             waves = functional.pad(waves, (0, SHORTEST - waves.shape[-1]))
-        with torch.autocast(waves.device.type, enabled=False):
-            waves = waves.float()
-            spectrograms: Tensor = self.frontend(waves[:, 1:] - PRE_EMPHASIS * waves[:, :-1])
-            return (spectrograms + 4.5) / 5
+        return (log_mel(self.frontend, waves[:, 1:] - PRE_EMPHASIS * waves[:, :-1]) + 4.5) / 5
 
     def embed(self, x: Tensor) -> Tensor:
         """Waves `[B, T]` -> embeddings `[B, 960 * width]`."""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from hubbub.errors import HubbubError
 
-__all__ = ["FRONTEND", "Network", "NetworkError"]
+__all__ = ["FRONTEND", "Network", "NetworkError", "Upright"]
 
 #: The prefix of the front end's tensors in the file of a saved classifier.
 FRONTEND = "frontend:"
@@ -92,3 +92,10 @@ class Network(nn.Module):
     def regulariser(self) -> Tensor | float:
         """The network's own term of the training loss of the last pass; call once per pass."""
         return 0.0
+
+
+class Upright(nn.Module):
+    """Maps `[B, C, time, bands]` -> `[B, C, bands, time]`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.transpose(2, 3)

@@ -11,10 +11,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from hubbub.audio.logmel import LogMel
+from hubbub.audio.logmel import LogMel, log_mel
 from hubbub.models.checkpoint import Translated
-from hubbub.models.network import Network
-from hubbub.models.yamnet import Upright, log_mel
+from hubbub.models.network import Network, Upright
 
 __all__ = ["RATE_HZ", "Cnn14"]
 

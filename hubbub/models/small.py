@@ -3,10 +3,9 @@
 Its weights are the shipped file's, which depend on the front end of the recipe `esc50-small`.
 """
 
-import torch
 from torch import Tensor, nn
 
-from hubbub.audio.logmel import LogMel
+from hubbub.audio.logmel import LogMel, log_mel
 from hubbub.models.cnn import Compact
 
 __all__ = ["CLASSES", "RATE_HZ", "Small"]
@@ -33,9 +32,7 @@ class Small(Compact):
         """Waves `[B, T]` -> embeddings `[B, 256]`."""
         if x.shape[-1] < self._shortest:
             x = nn.functional.pad(x, (0, self._shortest - x.shape[-1]))
-        with torch.autocast(x.device.type, enabled=False):  # in single precision, as every front end
-            spectrograms = self.frontend(x)
-        return super().embed(spectrograms)
+        return super().embed(log_mel(self.frontend, x))
 
     @property
     def _shortest(self) -> int:

@@ -12,12 +12,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from hubbub.audio.logmel import LogMel
+from hubbub.audio.logmel import LogMel, log_mel
 from hubbub.errors import HubbubError
-from hubbub.models.network import Network
+from hubbub.models.network import Network, Upright
 from hubbub.runtime import download
 
-__all__ = ["RATE_HZ", "STFT_HOP", "Upright", "YAMNet", "YAMNetError", "class_names", "load_yamnet", "log_mel"]
+__all__ = ["RATE_HZ", "STFT_HOP", "YAMNet", "YAMNetError", "class_names", "load_yamnet"]
 
 RATE_HZ = 16_000
 PATCH_FRAMES = 96
@@ -49,13 +49,6 @@ class _SameConv(nn.Conv2d):
         if pads == [1, 1, 1, 1]:
             return nn.functional.conv2d(x, self.weight, self.bias, self.stride, 1, 1, self.groups)
         return super().forward(nn.functional.pad(x, pads) if any(pads) else x)
-
-
-class Upright(nn.Module):
-    """Maps `[B, C, time, bands]` -> `[B, C, bands, time]`."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x.transpose(2, 3)
 
 
 class YAMNet(Network):
@@ -112,13 +105,6 @@ class YAMNet(Network):
         batch, count = patches.shape[:2]
         embeddings = self._patches(patches.reshape(batch * count, 1, PATCH_FRAMES, -1)).view(batch, count, -1)
         return columns, embeddings, self.fc(embeddings).sigmoid()
-
-
-def log_mel(frontend: LogMel, waves: Tensor) -> Tensor:
-    """Waves `[B, T]` -> `[B, 64, frames]`; under autocast too in single precision, as every front end."""
-    with torch.autocast(waves.device.type, enabled=False):
-        spectrograms: Tensor = frontend(waves)
-    return spectrograms
 
 
 def read_h5(path: Path) -> dict[str, Tensor]:

@@ -8,10 +8,11 @@ directions, as in `framewise`.
 import torch
 from torch import Tensor, nn
 
+from hubbub.audio.logmel import log_mel
 from hubbub.models.framewise import FRAME_S, linear_softmax
 from hubbub.models.network import Network
 from hubbub.models.recurrent import BiGRU
-from hubbub.models.yamnet import RATE_HZ, STFT_HOP, YAMNet, log_mel
+from hubbub.models.yamnet import RATE_HZ, STFT_HOP, YAMNet
 
 __all__ = ["FRAME", "FramewiseYAMNet"]
 

@@ -13,10 +13,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from hubbub.audio.logmel import log_mel
 from hubbub.models.checkpoint import CheckpointError
 from hubbub.models.panns import HOP, RATE_HZ, SHORTEST, Cnn14
 from hubbub.models.weights import load_weights
-from hubbub.models.yamnet import log_mel
 from tests.helpers.filled import filled, golden_folder
 from tests.helpers.signals import seeded
 
