@@ -99,7 +99,6 @@ def bench(
     from hubbub.data.open import with_data
     from hubbub.experiment import suite
     from hubbub.experiment.carry_over import NOTHING, carry_over
-    from hubbub.report.run_folder import run_name
 
     extra = as_settings(settings, device, folds, seeds, allow_missing, allow_leaky)
     carried = NOTHING
@@ -111,7 +110,7 @@ def bench(
         log(line)
     runs = suite.runs_of(
         names, out_dir, name=name, settings=[*carried.settings, *extra], quick=quick, data=data,
-        sections=carried.sections,
+        sections=carried.sections, log=log,
     )  # fmt: skip
 
     def run() -> "list[Ended]":
@@ -128,9 +127,8 @@ def bench(
 
     ends = run_grid(runs, run)
     print_results(ends)
-    for one in names:
-        if suite.is_suite(one):
-            place = out_dir / run_name(one, quick, name)
+    for place in dict.fromkeys(ended.run.folder.parent for ended in ends):
+        if place != out_dir:  # a suite's
             out.print(suite.write_overview(place, [e for e in ends if e.run.folder.parent == place]), soft_wrap=True)
     exit_if_failed(ends, debug)
 

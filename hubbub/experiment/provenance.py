@@ -5,7 +5,7 @@ import platform
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hubbub.classifier import event_thresholds
 from hubbub.classifier.calibration import Confidence
@@ -13,9 +13,12 @@ from hubbub.config.titles import NETWORKS
 from hubbub.data import splits
 from hubbub.data.clips import SET_COLUMNS, Clips
 from hubbub.experiment.prepare import Prepared
-from hubbub.report.results import DataFacts, Environment, Machine
+from hubbub.report.results import DataFacts, Environment, Machine, NetworkSize
 from hubbub.runtime import files
 from hubbub.runtime.processes import processor_name
+
+if TYPE_CHECKING:
+    from hubbub.models.network import Network
 
 __all__ = ["classifier_card", "data_facts", "data_manifest", "environment_of"]
 
@@ -52,10 +55,17 @@ def environment_of(prepared: Prepared) -> Environment:
         data=data_facts(clips, data_manifest(prepared), prepared.audit.warnings),
         weights={path.name: files.sha256(path) for path in _weights(prepared)},
         network=fingerprint(prepared.network, prepared.base.network) if prepared.network else {},
+        size=_size(prepared.base.network),
         protocol=_describe_protocol(prepared),
         test_folds=[split.name for split in prepared.splits],
         why_not_comparable=prepared.why_not_comparable,
     )
+
+
+def _size(network: "Network") -> NetworkSize:
+    last = sum(p.numel() for p in network.fc.parameters())
+    parameters = sum(p.numel() for p in network.parameters()) - last
+    return NetworkSize(parameters=parameters, embedding=getattr(network.fc, "in_features", None))
 
 
 def _weights(prepared: Prepared) -> list[Path]:

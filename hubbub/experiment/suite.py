@@ -22,6 +22,7 @@ from hubbub.config.settings import as_setting, read_toml
 from hubbub.config.titles import data_title
 from hubbub.data.open import with_data
 from hubbub.errors import HubbubError, did_you_mean
+from hubbub.experiment.prepare import Log
 from hubbub.experiment.run import Ended
 from hubbub.experiment.steps import RunPlan
 from hubbub.report import run_folder
@@ -32,6 +33,7 @@ from hubbub.report.headline import headline_metric
 from hubbub.report.level_results import LevelName
 from hubbub.runtime import files
 from hubbub.runtime.escape import escape_table
+from hubbub.runtime.homes import StoreError
 from hubbub.runtime.names import safe_name
 
 __all__ = ["Suite", "SuiteError", "is_suite", "overview", "runs_of", "shipped", "write_overview"]
@@ -48,6 +50,7 @@ class Suite(Section):
     recipes: tuple[str, ...] = Field(min_length=1, description="shipped recipes' names, or TOML files beside the suite")
     seeds: Distinct[Seed] | None = Field(None, min_length=1, description="instead of the recipes' own")
     folds: Distinct[str] | None = Field(None, min_length=1, description="test folds, instead of all")
+    optional: bool = Field(False, description="leave out recipes whose weights are not here and cannot be downloaded")
 
 
 def shipped() -> dict[str, str]:
@@ -77,14 +80,15 @@ def runs_of(
     quick: bool = False,
     data: str | Path | None = None,
     sections: Mapping[str, Any] | None = None,
+    log: Log = lambda line: None,
 ) -> list[RunPlan]:
     """The runs of recipes and suites by name or file, in `out`/RECIPE, or `out`/SUITE/RECIPE for those of a suite; in
-    `out`/DATA-RECIPE where `data` or `settings` name other data.
+    `out`/DATA-RECIPE or `out`/DATA-SUITE/RECIPE where `data` or `settings` name other data.
 
     `name` replaces the first part of a single recipe or suite. `settings` are `--set` settings for each recipe; they
     override the seeds and folds of a suite; `sections` replace those of a recipe, whose folder then ends in `-tuned`.
-    Quick runs keep the seeds and folds of `[quick]`. Raises `SuiteError` for an invalid suite and `RecipeError` for an
-    invalid recipe.
+    Quick runs keep the seeds and folds of `[quick]`. `log` gets a line for each recipe that a suite leaves out. Raises
+    `SuiteError` for an invalid suite and `RecipeError` for an invalid recipe.
     """
     if name is not None and len(names) > 1:
         raise SuiteError(f"--name names one run, and {len(names)} were given. Leave it out, or run one at a time.")
@@ -94,17 +98,45 @@ def runs_of(
         place = out / run_folder.run_name(one, quick, name, "-tuned" if sections else "")
         if not is_suite(one):
             held = Recipe.load(one, with_data(one, data, settings), quick=quick, sections=sections)
-            if name is None and held.data.name != Recipe.load(one, quick=quick).data.name:
-                place = out / f"{safe_name(data_title(held.data.name))}-{place.name}"
+            if name is None and _on_other_data(held, one, quick):
+                place = _named_after_data(place, held)
             found.append(RunPlan(held, place, quick))
             continue
         suite, beside = _read(one), Path(one).parent
         own = [] if quick else _settings(suite)
         members = [str(beside / m) if m.endswith(".toml") else m for m in suite.recipes]
         _refuse_unknown(members, f"suite {one}: ")
-        for member in members:
-            held = Recipe.load(member, with_data(member, data, (*own, *settings)), quick=quick)
-            found.append(RunPlan(held, place / run_folder.run_name(member), quick))
+        held_by = {m: Recipe.load(m, with_data(m, data, (*own, *settings)), quick=quick) for m in members}
+        if suite.optional:
+            held_by = _with_weights(one, held_by, log)
+        if name is None and any(_on_other_data(held, member, quick) for member, held in held_by.items()):
+            place = _named_after_data(place, next(iter(held_by.values())))
+        found += [RunPlan(held, place / run_folder.run_name(member), quick) for member, held in held_by.items()]
+    return found
+
+
+def _on_other_data(held: Recipe, name: str, quick: bool) -> bool:
+    return held.data.name != Recipe.load(name, quick=quick).data.name
+
+
+def _named_after_data(place: Path, held: Recipe) -> Path:
+    return place.with_name(f"{safe_name(data_title(held.data.name))}-{place.name}")
+
+
+def _with_weights(name: str, recipes: Mapping[str, Recipe], log: Log) -> dict[str, Recipe]:
+    """The recipes whose weights are here or are downloaded now. Raises `SuiteError` where there are none."""
+    from hubbub.models.weights import find_weights  # imports torch
+
+    found = {}
+    for member, held in recipes.items():
+        try:
+            find_weights(held)
+        except StoreError as error:
+            log(f"left out: {member}: {error}")
+        else:
+            found[member] = held
+    if not found:
+        raise SuiteError(f"suite {name}: the weights of none of its recipes are here, for the reasons above.")
     return found
 
 

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from hubbub.data.pretraining import overlap
 from hubbub.errors import HubbubError, examples
 from hubbub.metrics import significance
 from hubbub.report import run_folder
-from hubbub.report.compare_results import ComparedRun, Comparison, Pair, PairFigures, PairTest
+from hubbub.report.compare_results import ComparedNetwork, ComparedRun, Comparison, Pair, PairFigures, PairTest
 from hubbub.report.compare_sets import describe_sets, macro_map, set_pairs
 from hubbub.report.predicted import Thresholds, as_arrays, cell_thresholds, has_label_sets
 from hubbub.report.results import Environment
@@ -55,6 +56,7 @@ class Run:
     table: pd.DataFrame
     right: pd.DataFrame
     thresholds: Thresholds
+    network: ComparedNetwork | None
 
     @property
     def multilabel(self) -> bool:
@@ -127,6 +129,24 @@ def _open(folder: Path, name: str) -> Run:
         table=facts.drop_duplicates("clip").set_index("clip")[["fold", "group", "label"]].loc[right.index],
         right=right[[] if sets else seeds],
         thresholds=cell_thresholds(folder, "clip") if sets else {},
+        network=_network(folder),
+    )
+
+
+def _network(folder: Path) -> ComparedNetwork | None:
+    """The network of a run; None for predictions of another program."""
+    environment, recipe = run_folder.read_environment(folder), run_folder.read_recipe(folder)
+    if environment.scored:
+        return None
+    size, past = environment.size, overlap(recipe.network, environment.data.name)
+    return ComparedNetwork(
+        parameters=size.parameters if size else None,
+        embedding=size.embedding if size else None,
+        segment_s=recipe.windows.length / recipe.audio.rate_hz,
+        segments_per_second=run_folder.read_summary(folder).segments_per_second,
+        learnt_from=past.learnt_from,
+        overlap=past.overlap,
+        source=past.source,
     )
 
 
@@ -228,6 +248,7 @@ def _figures(runs: Sequence[Run], table: pd.DataFrame, reasons: Sequence[str]) -
                 recipe=run.title,
                 seeds=run.seeds,
                 standing=_standing(run.name, runs[0].name, pairs),
+                network=run.network,
                 clip=level_figures(run.rows[run.rows["clip"].isin(table.index)], run.environment, run.thresholds),
             )
             for run in runs

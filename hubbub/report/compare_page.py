@@ -10,12 +10,12 @@ from typing import Any
 
 from hubbub.report import compare
 from hubbub.report.compare import CompareError, listed
-from hubbub.report.compare_results import Comparison, PairTest
+from hubbub.report.compare_results import ComparedRun, Comparison, PairTest
 from hubbub.report.page import render, split_tag
 from hubbub.report.tables import Table
 from hubbub.runtime import files
 
-__all__ = ["headline", "pair_table", "ranking_table", "write_comparison"]
+__all__ = ["headline", "network_table", "pair_table", "ranking_table", "write_comparison"]
 
 #: The names of `compare.TESTS`.
 NAMES = dict(zip(compare.TESTS, ("bootstrap p", "McNemar", "corrected t", "Wilcoxon"), strict=True))
@@ -33,6 +33,8 @@ def write_comparison(result: Comparison, out: Path) -> Path:
         "headline": headline(result),
         "warnings": [split_tag(line) for line in result.warnings],
         "ranking": ranking_table(result),
+        "networks": network_table(result),
+        "sources": {name: run.network.source for name, run in _networks(result).items() if run.network.source},
         "pairs": pair_table(result),
         "folds": _fold_table(result),
         "axis": _axis(result),
@@ -83,6 +85,37 @@ def ranking_table(result: Comparison) -> Table:
         *("macro-F1", "seeds"),
     )
     return Table(f"The runs, the highest clip {result.metric} first", heads, rows, words=(1,))
+
+
+def _networks(result: Comparison) -> dict[str, ComparedRun]:
+    return {run.name: run for run in result.runs if run.network}
+
+
+def network_table(result: Comparison) -> Table | None:
+    """The networks of the runs: what they cost, and what their weights had learnt from; None for predictions alone."""
+    rows = []
+    for run in result.runs:
+        if (one := run.network) is None:
+            continue
+        speed = one.segments_per_second
+        rows.append(
+            (
+                run.name,
+                f"{run.main.pooled:.4f}" if run.main.pooled is not None else "-",
+                "-" if one.parameters is None else f"{one.parameters:,}",
+                "-" if one.embedding is None else f"{one.embedding:,}",
+                f"{one.segment_s:.3g}",
+                "-" if speed is None else f"{speed:,.1f}",
+                "-" if speed is None else f"{speed * one.segment_s:,.0f}",
+                one.learnt_from,
+                one.overlap,
+            )
+        )
+    heads = (
+        *("run", f"clip {result.metric}", "parameters", "embedding", "segment [s]", "segments/s", "times real time"),
+        *("weights learnt from", "overlap with these clips"),
+    )
+    return Table("The networks: cost, and what their weights knew", heads, rows, words=(7, 8)) if rows else None
 
 
 def pair_table(result: Comparison) -> Table:

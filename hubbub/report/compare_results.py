@@ -8,7 +8,7 @@ import numpy.typing as npt
 from hubbub.report.headline import headline_metric
 from hubbub.report.level_results import Content, Figure, LevelFigures, SetLevel
 
-__all__ = ["ComparedRun", "Comparison", "Pair", "PairFigures", "PairTest"]
+__all__ = ["ComparedNetwork", "ComparedRun", "Comparison", "Pair", "PairFigures", "PairTest"]
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,29 @@ class Pair(Content):
         return f"{self.first} over {self.second}"
 
 
+class ComparedNetwork(Content):
+    """The network of a run: its size without the last layer (None in runs of earlier versions), the length of a
+    segment [s], its speed on the run's machine, and whether its weights may have learnt from the compared clips."""
+
+    parameters: int | None
+    embedding: int | None
+    segment_s: float
+    segments_per_second: float | None
+    learnt_from: str
+    overlap: str
+    source: str
+
+
 class ComparedRun(Content):
-    """One run of a comparison, its standing, and its figures over the compared clips."""
+    """One run of a comparison, its standing, and its figures over the compared clips; scored predictions have no
+    `network`."""
 
     name: str
     recipe: str
     seeds: list[int]
     standing: str
     clip: LevelFigures
+    network: ComparedNetwork | None = None
 
     @property
     def main(self) -> Figure:

@@ -37,6 +37,7 @@ __all__ = [
     "Environment",
     "LevelName",
     "Machine",
+    "NetworkSize",
     "PredictSeconds",
     "Scored",
     "Seconds",
@@ -151,6 +152,13 @@ class Machine(Content):
     accelerator: str = "-"
 
 
+class NetworkSize(Content):
+    """A network's parameters without its last layer, and the length of its embedding, if it has one."""
+
+    parameters: int
+    embedding: int | None
+
+
 class Scored(Content):
     """Predictions of another program that were scored: their file, and whether it gives labels alone."""
 
@@ -161,7 +169,7 @@ class Scored(Content):
 
 class Environment(Content):
     """Versions, machine, data and protocol of a run; `scored` where hubbub trained nothing. `network` is the
-    fingerprint of a network of the caller's own."""
+    fingerprint of a network of the caller's own, `size` that of any network."""
 
     hubbub: str = ""
     python: str = ""
@@ -170,6 +178,7 @@ class Environment(Content):
     data: DataFacts
     weights: dict[str, str] = Field({})
     network: dict[str, str] = Field({})
+    size: NetworkSize | None = None
     protocol: str
     test_folds: list[str] = Field(min_length=1)
     why_not_comparable: list[str]

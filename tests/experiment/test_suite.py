@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -12,14 +13,18 @@ from hubbub.config.recipe import Recipe, RecipeError
 from hubbub.experiment import suite
 from hubbub.experiment.suite import SuiteError
 from hubbub.runtime import progress
+from hubbub.runtime.catalogue import ASSETS
 
 SHIPPED = {
     "emodb-attention": 3,
-    "esc50-all": 19,
+    "esc50-all": 23,
     "esc50-attention": 3,
+    "frozen-backbones": 5,
     "us8k-goals": 4,
     "us8k-images": 7,
 }
+#: So that no weights are looked for.
+RANDOM = ["network.weights=none"]
 
 
 def test_the_shipped_suites() -> None:
@@ -29,7 +34,7 @@ def test_the_shipped_suites() -> None:
 @pytest.mark.parametrize(("name", "recipes"), SHIPPED.items())
 @pytest.mark.parametrize("quick", [False, True])
 def test_a_shipped_suite_holds(name: str, recipes: int, quick: bool, tmp_path: Path) -> None:
-    found = suite.runs_of([name], tmp_path, quick=quick)
+    found = suite.runs_of([name], tmp_path, quick=quick, settings=RANDOM)
     assert len({run.folder for run in found}) == recipes
     place = tmp_path / (name + ("-quick" if quick else ""))
     assert all(run.folder.parent == place and run.quick == quick for run in found)
@@ -42,7 +47,7 @@ def test_a_shipped_suite_holds(name: str, recipes: int, quick: bool, tmp_path: P
 @pytest.mark.parametrize("quick", [False, True])
 def test_the_members_of_a_suite_can_be_compared(name: str, quick: bool, tmp_path: Path) -> None:
     """One protocol on the same clips, in full and in the small form."""
-    recipes = [run.recipe for run in suite.runs_of([name], tmp_path, quick=quick)]
+    recipes = [run.recipe for run in suite.runs_of([name], tmp_path, quick=quick, settings=RANDOM)]
     assert len({one.protocol.model_dump_json() for one in recipes}) == 1
     assert len({one.data.model_dump_json() for one in recipes}) == 1
 
@@ -75,6 +80,30 @@ def test_recipes_and_suites_side_by_side(tmp_path: Path) -> None:
     assert folders[0] == tmp_path / "street-cnn" and folders[1].parent == tmp_path / "emodb-attention"
     with pytest.raises(SuiteError, match="--name names one run, and 2 were given"):
         suite.runs_of(["street-cnn", "emodb-attention"], tmp_path, name="x")
+
+
+def test_runs_on_other_data_are_named_after_these(tmp_path: Path) -> None:
+    found = suite.runs_of(["frozen-backbones"], tmp_path, settings=RANDOM, data="emodb")
+    assert {run.folder.parent for run in found} == {tmp_path / "emodb-frozen-backbones"}
+    assert {run.recipe.data.name for run in found} == {"emodb"} and len(found) == SHIPPED["frozen-backbones"]
+    (own, *_) = suite.runs_of(["frozen-backbones"], tmp_path, settings=RANDOM, data="esc50")
+    assert own.folder == tmp_path / "frozen-backbones" / "esc50-yamnet"
+
+
+def test_an_optional_suite_leaves_out_recipes_whose_weights_are_not_to_be_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HUBBUB_HOME", str(tmp_path))
+    nowhere = replace(ASSETS["cnn14_audioset"], url="http://127.0.0.1:9/cnn14.pth")
+    monkeypatch.setitem(ASSETS, "cnn14_audioset", nowhere)
+    file, lines = tmp_path / "mine.toml", list[str]()
+    write(file, 'title = "t"\noptional = true\nrecipes = ["esc50-cnn14", "street-small"]\n')
+    (found,) = suite.runs_of([str(file)], tmp_path / "runs", log=lines.append)
+    assert found.folder.name == "street-small"
+    assert len(lines) == 1 and lines[0].startswith("left out: esc50-cnn14: cnn14_audioset could not be downloaded")
+    write(file, 'title = "t"\noptional = true\nrecipes = ["esc50-cnn14"]\n')
+    with pytest.raises(SuiteError, match="the weights of none of its recipes are here"):
+        suite.runs_of([str(file)], tmp_path / "runs")
 
 
 @pytest.mark.parametrize(

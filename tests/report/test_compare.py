@@ -215,6 +215,26 @@ def test_one_recording_alone_decides_nothing(tmp_path: Path) -> None:
     assert "not known" in html
 
 
+def test_the_networks_are_beside_the_figures(tmp_path: Path) -> None:
+    """Sizes where the run recorded them; speed in segments and times real time; what the weights knew."""
+    sized = {"size": {"parameters": 12_345, "embedding": 64}}
+    folders = [run(tmp_path / "a", {1: GOOD}, **sized), run(tmp_path / "b", {1: POOR})]
+    text = (tmp_path / "b" / "recipe.toml").read_text()
+    (tmp_path / "b" / "recipe.toml").write_text(text.replace('name = "cnn"', 'name = "cnn14"'))
+    found = compare_runs(folders)
+    first, second = (one.network for one in found.runs)
+    assert first and second and (first.parameters, first.embedding, second.parameters) == (12_345, 64, None)
+    assert first.learnt_from == "nothing" and second.learnt_from == "AudioSet"
+    shown = compare_page.network_table(found)
+    assert shown
+    row = dict(zip(shown.heads, shown.rows[0], strict=True))
+    assert row["parameters"] == "12,345" and row["segments/s"] == "9.0"
+    assert row["times real time"] == f"{9 * first.segment_s:,.0f}"
+    assert shown.rows[1][2] == "-" and shown.rows[1][-1].startswith("not known: sounds of YouTube")
+    html = compare_page.write_comparison(found, tmp_path / "page.html").read_text()
+    assert "Kong et al., arXiv 1912.10211" in html and "12,345" in html
+
+
 def test_warnings_say_whose_they_are(tmp_path: Path) -> None:
     a = run(tmp_path / "a", {1: GOOD}, why_not_comparable=["QUICK: a reduced run"])
     b = run(tmp_path / "b", {1: POOR, 2: POOR})
