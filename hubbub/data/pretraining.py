@@ -68,7 +68,7 @@ def overlap(network: Network, data: str) -> Overlap:
     """Whether the clips of a data set, or of a folder or table, may have been among what a network's weights learnt
     from, as a short text: `yes`, `likely`, `none known` or `not known`, and the reason."""
     if network.weights == "none" or (network.weights == "default" and network.name in SCRATCH):
-        return Overlap("nothing", "none: random weights before training")
+        return Overlap("nothing", "none: random weights")
     by_default = network.weights in ("default", "imagenet")
     known = KNOWN.get(network.name if by_default else network.weights, _IMAGENET if by_default else None)
     if known is None:

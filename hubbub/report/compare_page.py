@@ -101,7 +101,6 @@ def network_table(result: Comparison) -> Table | None:
         rows.append(
             (
                 run.name,
-                f"{run.main.pooled:.4f}" if run.main.pooled is not None else "-",
                 "-" if one.parameters is None else f"{one.parameters:,}",
                 "-" if one.embedding is None else f"{one.embedding:,}",
                 f"{one.segment_s:.3g}",
@@ -112,10 +111,10 @@ def network_table(result: Comparison) -> Table | None:
             )
         )
     heads = (
-        *("run", f"clip {result.metric}", "parameters", "embedding", "segment [s]", "segments/s", "times real time"),
+        *("run", "parameters", "embedding", "segment [s]", "segments/s", "times real time"),
         *("weights learnt from", "overlap with these clips"),
     )
-    return Table("The networks: cost, and what their weights knew", heads, rows, words=(7, 8)) if rows else None
+    return Table("The networks: cost, and what their weights knew", heads, rows, words=(6, 7)) if rows else None
 
 
 def pair_table(result: Comparison) -> Table:

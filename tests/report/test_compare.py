@@ -230,7 +230,7 @@ def test_the_networks_are_beside_the_figures(tmp_path: Path) -> None:
     row = dict(zip(shown.heads, shown.rows[0], strict=True))
     assert row["parameters"] == "12,345" and row["segments/s"] == "9.0"
     assert row["times real time"] == f"{9 * first.segment_s:,.0f}"
-    assert shown.rows[1][2] == "-" and shown.rows[1][-1].startswith("not known: sounds of YouTube")
+    assert shown.rows[1][1] == "-" and shown.rows[1][-1].startswith("not known: sounds of YouTube")
     html = compare_page.write_comparison(found, tmp_path / "page.html").read_text()
     assert "Kong et al., arXiv 1912.10211" in html and "12,345" in html
 
