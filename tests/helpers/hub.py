@@ -1,6 +1,7 @@
 """A hub on the loopback that answers what the real `huggingface_hub` client asks: as the real one, without xet.
 
-Repositories are lists of commits, each a dict of files; large files go through Git LFS, as parquet does there.
+Repositories are lists of commits, each a dict of files; large files go through Git LFS, as parquet and weights do
+there. A data set's key is OWNER/NAME, a model's `models/OWNER/NAME`.
 """
 
 import base64
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
+LARGE = (".parquet", ".safetensors", ".onnx", ".bin", ".pkl", ".pt")
 #: Who each token stands for.
 PEOPLE = {
     "hf_writer": {"name": "me", "orgs": [{"name": "team"}], "auth": {"accessToken": {"role": "write"}}},
@@ -26,7 +28,8 @@ PEOPLE = {
 
 class Hub(ThreadingHTTPServer):
     """`stall` holds an upload of a large file after its first bytes, and then sets `stalled`; `spoil` names a large
-    file whose downloads give other bytes; `asked` holds method and path of every request."""
+    file whose downloads give other bytes; `asked` holds method and path of every request, `agents` who asked; `tags`
+    the commits that names stand for."""
 
     daemon_threads = True
 
@@ -34,7 +37,9 @@ class Hub(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.repositories: dict[str, dict[str, Any]] = {}
         self.large: dict[str, bytes] = {}
+        self.tags: dict[str, str] = {}
         self.asked: list[str] = []
+        self.agents: set[str] = set()
         self.stall, self.spoil = False, ""
         self.stalled = threading.Event()
         self.received = 0
@@ -51,11 +56,11 @@ class Hub(ThreadingHTTPServer):
         return sha
 
     def put(self, name: str, files: dict[str, bytes]) -> str:
-        """A data set as somebody else published it."""
+        """A data set or model as somebody else published it."""
         for content in files.values():
             self.large[hashlib.sha256(content).hexdigest()] = content
         stored = {
-            path: hashlib.sha256(content).hexdigest() if path.endswith(".parquet") else content
+            path: hashlib.sha256(content).hexdigest() if path.endswith(LARGE) else content
             for path, content in files.items()
         }
         return self.commit(name, stored)
@@ -78,6 +83,7 @@ class Handler(BaseHTTPRequestHandler):
     def route(self) -> None:
         path = urlsplit(self.path).path
         self.server.asked.append(f"{self.command} {path}")
+        self.server.agents.add(self.headers.get("User-Agent", ""))
         parts = path.strip("/").split("/")
         token = self.headers.get("Authorization", "").removeprefix("Bearer ")
         self.person = PEOPLE.get(token)
@@ -91,18 +97,22 @@ class Handler(BaseHTTPRequestHandler):
             return self.create()
         if parts[0] == "large":
             return self.receive(parts[1])
-        if parts[0] == "datasets" and parts[2].endswith(".git"):
-            return self.batch()
         api = parts[0] == "api"
+        if not api and parts[0] != "datasets":  # pages and files of models have no prefix
+            parts = ["models", *parts]
+        if not api and parts[2].endswith(".git"):
+            return self.batch()
         name = "/".join(parts[2:4] if api else parts[1:3])
         rest = parts[4:] if api else parts[3:]
+        if parts[api] == "models":
+            name = f"models/{name}"
         repository = self.server.repositories.get(name)
         if repository is None or (repository["private"] and not self.person):
             return self.refuse(404 if self.person else 401, "RepoNotFound", "Repository not found")
         if not api:
             return self.resolve(name, rest[1], "/".join(rest[2:]))
         if rest[:1] in ([], ["revision"]):
-            return self.describe(name, repository)
+            return self.describe(name, repository, rest[1] if rest else "main")
         if rest[0] == "tree":
             return self.answer([self.entry(path, of) for path, of in self.at(name, rest[1]).items()])
         if rest[0] == "preupload":
@@ -116,6 +126,13 @@ class Handler(BaseHTTPRequestHandler):
     def at(self, name: str, sha: str) -> dict[str, bytes | str]:
         return next(c["files"] for c in self.server.repositories[name]["commits"] if c["sha"] == sha)
 
+    def named(self, repository: dict[str, Any], revision: str) -> dict[str, Any] | None:
+        """The commit of a branch, tag or commit."""
+        if revision == "main":
+            return repository["commits"][-1]
+        sha = self.server.tags.get(revision, revision)
+        return next((commit for commit in repository["commits"] if commit["sha"] == sha), None)
+
     def entry(self, path: str, of: bytes | str) -> dict[str, Any]:
         if isinstance(of, bytes):
             return {"type": "file", "path": path, "size": len(of), "oid": git_oid(of)}
@@ -123,8 +140,10 @@ class Handler(BaseHTTPRequestHandler):
         lfs = {"oid": of, "size": size, "pointerSize": 130}
         return {"type": "file", "path": path, "size": size, "oid": git_oid(of.encode()), "lfs": lfs}
 
-    def describe(self, name: str, repository: dict[str, Any]) -> None:
-        head = repository["commits"][-1]
+    def describe(self, name: str, repository: dict[str, Any], revision: str) -> None:
+        head = self.named(repository, revision)
+        if head is None:
+            return self.refuse(404, "RevisionNotFound", f"Invalid rev id: {revision}")
         siblings = []
         for path, of in head["files"].items():
             sibling = {"rfilename": path}
@@ -153,8 +172,10 @@ class Handler(BaseHTTPRequestHandler):
             return self.refuse(401, "", "Who are you?")
         name = f"{asked['organization']}/{asked['name']}"
         address = {"url": f"{self.server.url}/datasets/{name}"}
+        if asked.get("type", "model") == "model":
+            address, name = {"url": f"{self.server.url}/{name}"}, f"models/{name}"
         if name in self.server.repositories:
-            return self.answer({"error": "You already created this dataset repo", **address}, 409)
+            return self.answer({"error": "You already created this repo", **address}, 409)
         private = asked.get("visibility") == "private" or asked.get("private", False)
         self.server.commit(name, {".gitattributes": b"*.parquet filter=lfs\n"}, private)
         self.answer(address)
@@ -171,7 +192,7 @@ class Handler(BaseHTTPRequestHandler):
         for file in json.loads(self.body())["files"]:
             there = files.get(file["path"])
             oid = git_oid(there) if isinstance(there, bytes) else there
-            mode = "lfs" if file["path"].endswith(".parquet") else "regular"
+            mode = "lfs" if file["path"].endswith(LARGE) else "regular"
             answers.append({"path": file["path"], "uploadMode": mode, "shouldIgnore": False, "oid": oid})
         self.answer({"files": answers})
 
@@ -211,7 +232,8 @@ class Handler(BaseHTTPRequestHandler):
             elif item["key"] == "deletedFile":
                 del files[value["path"]]
         sha = self.server.commit(name, files)
-        self.answer({"commitUrl": f"{self.server.url}/datasets/{name}/commit/{sha}", "commitOid": sha})
+        page = name.removeprefix("models/") if name.startswith("models/") else f"datasets/{name}"
+        self.answer({"commitUrl": f"{self.server.url}/{page}/commit/{sha}", "commitOid": sha})
 
     # How
 

@@ -24,12 +24,11 @@ from hubbub.data.hub.tables import AUDIO, MEL, rows_of, schema_of, splits_of, ta
 from hubbub.data.layouts import LISTS, URBANSOUND8K_NAME
 from hubbub.data.multilabel_lists import SINGLE, SetRule, classes_in, with_sets
 from hubbub.runtime import homes
+from hubbub.runtime.hub import NAME, SOURCE
 
 __all__ = [
     "CARD",
     "FACTS",
-    "NAME",
-    "SOURCE",
     "Facts",
     "SpectrogramSettings",
     "find_folder",
@@ -39,10 +38,8 @@ __all__ = [
     "folder_name",
 ]
 
-#: OWNER/NAME as the hub allows it: neither holds `--` or `..`, so the folder names `OWNER--NAME` are unique.
-NAME = re.compile(r"(?!.*(--|\.\.))[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}", re.ASCII)
-#: Files beside the tables: the data card, the facts from `hub.build`, the source from `hub.transfer`.
-CARD, FACTS, SOURCE = "README.md", "hubbub.json", "source.json"
+#: Files beside the tables: the data card, and the facts from `hub.build`.
+CARD, FACTS = "README.md", "hubbub.json"
 _LABELS = ("class", "label", "category")
 
 

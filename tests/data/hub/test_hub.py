@@ -27,9 +27,9 @@ from hubbub.data import cache
 from hubbub.data.clips import Clips, ClipsError
 from hubbub.data.datasets import DATASETS
 from hubbub.data.hub import build, dataset, transfer
-from hubbub.data.hub.transfer import HubError
 from hubbub.data.open import open_data
 from hubbub.experiment.prepare import prepare
+from hubbub.runtime.hub import HubError, read_token
 from tests.helpers.hub import Hub, hub_next_door
 
 RATE = 8000
@@ -325,15 +325,15 @@ def test_a_refused_token_creates_nothing(
 )
 def test_the_token_in_a_file(own: Path, text: str, token: str | None) -> None:
     (own / ".env").write_text(text)
-    assert transfer.read_token() == token
+    assert read_token() == token
 
 
 def test_the_environments_token_comes_before_the_files(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (own / ".env").write_text("HF_TOKEN=hf_file\n")
     monkeypatch.setenv("HF_TOKEN", "hf_environment")
-    assert transfer.read_token() == "hf_environment"
+    assert read_token() == "hf_environment"
     monkeypatch.setenv("HF_TOKEN", "")
-    assert transfer.read_token() == "hf_file"
+    assert read_token() == "hf_file"
 
 
 def test_publishing_again_replaces_the_tables_in_one_commit(
