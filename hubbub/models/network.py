@@ -4,11 +4,17 @@ Input: segments `[B, N]`, spectrograms `[B, F, W]` or images `[B, C, F, W]`; the
 `[B, K]`. A frame-wise network has embeddings `[B, T, D]` and logits `[B, T, K]` of the frames of each segment.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from torch import Tensor, nn
 
 from hubbub.errors import HubbubError
 
-__all__ = ["FRONTEND", "Network", "NetworkError", "Upright"]
+__all__ = ["FRONTEND", "Architecture", "Network", "NetworkError", "Upright"]
+
+#: What a network needs beside its recipe to be built again, as JSON: a published checkpoint's config, for example.
+Architecture = Mapping[str, Any]
 
 #: The prefix of the front end's tensors in the file of a saved classifier.
 FRONTEND = "frontend:"
@@ -26,6 +32,8 @@ class Network(nn.Module):
     exact = False
     #: The length of a frame of a frame-wise network [s]; None of a network that has one output for a segment.
     frame_s: float | None = None
+    #: What `build_network` needs beside the recipe; None where the recipe tells all. A saved classifier contains it.
+    architecture: Architecture | None = None
 
     def __init__(self, dropout: float = 0.0) -> None:
         super().__init__()

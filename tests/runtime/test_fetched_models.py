@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from hubbub.runtime import hub
+from hubbub.runtime.fetched_models import fetch_model, split_name
 from hubbub.runtime.hub import HubError
-from hubbub.runtime.hub_models import fetch_model, split_name
 from tests.helpers.hub import Hub, hub_next_door
 
 FILES = {"config.json": b"{}", "model.safetensors": b"weights", "pytorch_model.bin": b"pickle", "README.md": b"hello"}
