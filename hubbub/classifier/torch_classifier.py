@@ -34,7 +34,7 @@ from hubbub.config import sections as settings
 from hubbub.config.data import Data
 from hubbub.config.recipe import Recipe
 from hubbub.models.custom import PREFIX, NetworkFactory, is_custom, with_custom
-from hubbub.models.network import FRONTEND, Network, NetworkError
+from hubbub.models.network import FRONTEND, Architecture, Network, NetworkError
 from hubbub.models.registry import build_network
 from hubbub.models.yamnet import class_names, load_yamnet
 from hubbub.runtime import files
@@ -56,7 +56,8 @@ class TorchClassifier(Classifier):
     """A network, and a head where the recipe has one, that turn a recording into class probabilities.
 
     `network` is the network itself, or a class or function of the caller's own that makes one (see `models.custom`),
-    which the recipe then names; without it the recipe's is built. A new one is initialised from `seed`. `activation` is
+    which the recipe then names; without it the recipe's is built, a saved one of the Hugging Face hub from its
+    `architecture`. A new one is initialised from `seed`. `activation` is
     softmax by default, or sigmoid where clips have label sets. `card` says what it was trained on, with caveats about
     its predictions, and `confidence` how they are calibrated; both are saved with it.
     """
@@ -71,6 +72,7 @@ class TorchClassifier(Classifier):
         activation: pooling.Activation | None = None,
         card: dict[str, Any] | None = None,
         seed: int = 0,
+        architecture: Architecture | None = None,
     ) -> None:
         factory = None if isinstance(network, Network) else network
         recipe = recipe if factory is None else with_custom(recipe, factory)
@@ -81,7 +83,8 @@ class TorchClassifier(Classifier):
         self.frontend = FrontEnd(recipe.frontend, recipe.audio.rate_hz) if has_frontend else None
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            made = network if isinstance(network, Network) else build_network(recipe, len(labels), factory)
+            own = isinstance(network, Network)
+            made = network if own else build_network(recipe, len(labels), factory, architecture)
         self.network: Network = made
         self.to("cpu").eval()
 
@@ -228,6 +231,8 @@ class TorchClassifier(Classifier):
             if not (self.frozen and name.startswith("fc.")):  # embeddings do not depend on it
                 digest.update(name.encode())
                 digest.update(tensor.cpu().contiguous().numpy())
+        if self.network.architecture is not None:
+            digest.update(json.dumps(self.network.architecture, sort_keys=True).encode())
         if is_custom(self.recipe.network.name):  # its code may have changed
             noise = np.random.default_rng(0).normal(0, 0.1, (2, self.recipe.windows.length))
             digest.update(self.forward(noise.astype(np.float32)).tobytes())
@@ -245,6 +250,8 @@ class TorchClassifier(Classifier):
             "card": self.card,
             "confidence": asdict(self.confidence),
         }
+        if self.network.architecture is not None:
+            card["architecture"] = self.network.architecture
         with files.whole_folder(folder, CARD) as temporary:
             state, places = {}, set[int]()
             for name, tensor in self.network.state_dict().items():
@@ -298,7 +305,14 @@ class TorchClassifier(Classifier):
         recipe = metadata.recipe
         check_factory(folder, recipe, network)
         with nullcontext() if network is not None else _Uninitialised():
-            model = cls(recipe, metadata.labels, network=network, activation=metadata.activation, card=metadata.card)
+            model = cls(
+                recipe,
+                metadata.labels,
+                network=network,
+                activation=metadata.activation,
+                card=metadata.card,
+                architecture=content.get("architecture"),
+            )
         model.recipe, model.confidence = recipe, metadata.confidence
         state = safetensors.torch.load_file(folder / NETWORK)
         refuse_not_finite(folder / NETWORK, state)

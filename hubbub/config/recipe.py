@@ -128,10 +128,10 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _attention_learns(self) -> Self:
-        if self.head.name != "none" and self.network.attention != "none":
+        if self.head.name != "none" and self.network.learnt:
             raise ValueError(
-                "network.attention must be trained, but under a head the network is frozen: leave it out, or set "
-                "head.name = 'none' and network.mode = 'head', which trains attention and last layer"
+                f"network.{self.network.learnt} must be trained, but under a head the network is frozen: leave it out, "
+                "or set head.name = 'none' and network.mode = 'head', which trains it and the last layer"
             )
         return self
 
@@ -232,7 +232,7 @@ class Recipe(Section):
     @property
     def frozen(self) -> bool:
         """Whether only what follows the network's embeddings is fitted to the data."""
-        added = self.network.attention != "none" or self.framewise
+        added = self.network.learnt or self.framewise
         return self.head.name != "none" or (self.network.mode == "head" and not added)
 
     def altered(self, fields: Mapping[str, Any]) -> Self:

@@ -180,13 +180,14 @@ class Network(Section):
         "cnn",
         description="one of cnn, compact, framewise (frames of 40 ms), baseline, cnn1d, transformer, alexnet, vgg16, "
         "resnet18, resnet50, mobilenet_v2, inception_v3, efficientnet_b0, convnext_tiny, small, yamnet, "
-        "yamnet_framewise (frames of 40 ms), esresnext, audioclip, mn04_as, mn10_as, cnn14, beats, or any model name "
-        "of timm",
+        "yamnet_framewise (frames of 40 ms), esresnext, audioclip, mn04_as, mn10_as, cnn14, beats, wav2vec2, hubert, "
+        "wavlm, transformers (any encoder on waves that this library has; weights names it), or any model name of timm",
     )
     weights: str = Field(
         "default",
         description="initial weights: default (the published ones, if any), none (random, from the seed), imagenet, "
-        "the name of published weights, or a checkpoint file",
+        "the name of published weights, or a checkpoint file; for networks of the Hugging Face hub default, none, "
+        "OWNER/NAME, OWNER/NAME@REVISION, or a folder",
     )
     mode: Literal["finetune", "head", "auto"] = Field(
         "finetune",
@@ -206,7 +207,24 @@ class Network(Section):
         description="cnn, compact, framewise, resnet: number of channels of the first block, which later blocks "
         "double; default: that of the network",
     )
+    layer: int | Literal["mix"] = Field(
+        -1,
+        description="wav2vec2, hubert, wavlm, transformers: the layer whose output is embedded; -1: the network's "
+        "output; 0: what the first layer gets; mix: a mean of all layers whose weights are learnt",
+    )
+    token_pooling: Literal["mean", "attention"] = Field(
+        "mean",
+        description="wav2vec2, hubert, wavlm, transformers: the embedding is the mean of the tokens, or a mean whose "
+        "weights are learnt (attention)",
+    )
     dropout: float = Field(0.2, ge=0, lt=1, description="dropout rate before the last layer")
+
+    @property
+    def learnt(self) -> str:
+        """The setting that adds layers before the last one, which published weights lack; empty if none does."""
+        if self.attention != "none":
+            return "attention"
+        return "layer = 'mix'" if self.layer == "mix" else "token_pooling" if self.token_pooling != "mean" else ""
 
 
 class Head(Section):

@@ -45,6 +45,10 @@ NETWORKS = {
     "mn10_as": "EfficientAT mn10",
     "cnn14": "PANNs' Cnn14",
     "beats": "BEATs",
+    "wav2vec2": "wav2vec 2.0",
+    "hubert": "HuBERT",
+    "wavlm": "WavLM",
+    "transformers": "an encoder of transformers",
 }
 #: Where published weights come from; those of other networks are ImageNet's.
 _WEIGHTS = {
@@ -53,6 +57,8 @@ _WEIGHTS = {
     **dict.fromkeys(("yamnet", "yamnet_framewise", "esresnext", "esresnext_audioset"), "from AudioSet"),
     **dict.fromkeys(("mn04_as", "mn10_as", "cnn14", "cnn14_audioset", "beats", "beats_audioset"), "from AudioSet"),
     "beats_unlabelled": "from AudioSet without labels",
+    **dict.fromkeys(("wav2vec2", "hubert"), "from LibriSpeech without labels"),
+    "wavlm": "from 94,000 h of speech without labels",
     **dict.fromkeys(("audioclip", "audioclip_full", "audioclip_partial"), "from AudioCLIP"),
 }
 _ATTENTION = {"se": " with squeeze-and-excitation", "cbam": " with CBAM"}

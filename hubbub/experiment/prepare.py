@@ -23,6 +23,7 @@ from hubbub.errors import examples
 from hubbub.experiment.resolve import resolve, with_protocol
 from hubbub.experiment.typicality import refuse_few_clips
 from hubbub.runtime import distributed, homes
+from hubbub.runtime.hub import HubError
 from hubbub.runtime.names import colliding_names
 
 if TYPE_CHECKING:
@@ -206,20 +207,21 @@ def _load_weights(
 
     A quick run goes on without published weights that cannot be downloaded.
     """
-    from hubbub.models.weights import find_weights, load_weights, published
+    from hubbub.models.weights import find_weights, load_weights
 
     network = base.recipe.network
-    weights = None
+    weights, missing = None, False
     try:
         weights = find_weights(base.recipe)
-    except homes.StoreError:
+    except (homes.StoreError, HubError):
         if not quick:
             raise
+        missing = True
     if weights:
         log(load_weights(base.network, weights))
     elif factory is not None:
         return None, _own_weights(base, factory) if base.frozen or network.mode == "head" else ()
-    elif base.frozen or network.mode == "head" or (network.weights != "none" and published(base.recipe)):
+    elif base.frozen or network.mode == "head" or missing:
         return None, (f"RANDOM INITIALISATION: the {network.name}'s weights were drawn, not trained",)
     return weights, ()
 

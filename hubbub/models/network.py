@@ -93,6 +93,10 @@ class Network(nn.Module):
         own = {id(p) for p in head}
         return {"head": head, "backbone": [p for p in self.parameters() if id(p) not in own]}
 
+    def check(self, architecture: Architecture) -> None:
+        """Raises `CheckpointError` where a checkpoint's architecture is another one; for networks that have one."""
+        raise NotImplementedError
+
     def side_logits(self) -> list[Tensor]:
         """Logits `[B, K]` of auxiliary classifiers in the last training pass; call once per pass."""
         return []

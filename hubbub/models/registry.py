@@ -12,6 +12,7 @@ from hubbub.models.network import Network, NetworkError
 
 if TYPE_CHECKING:
     from hubbub.models.custom import NetworkFactory
+    from hubbub.models.network import Architecture
 
 __all__ = ["NETWORKS", "NetworkError", "build_network", "input_size"]
 
@@ -23,6 +24,10 @@ TORCHVISION = (
 # fmt: on
 RESNETS = ("resnet18", "resnet50")
 EFFICIENTAT = ("mn04_as", "mn10_as")
+#: The networks on waves of the library transformers; the last one is whichever its checkpoint says.
+WAVE_ENCODERS = ("wav2vec2", "hubert", "wavlm", "transformers")
+#: The networks whose architecture is in a checkpoint's config.
+HUB = WAVE_ENCODERS
 
 
 # The networks take seconds to import, so each is imported only when it is built.
@@ -181,7 +186,18 @@ def _beats(recipe: Recipe, num_classes: int) -> Network:
     return beats.BEATs(num_classes, recipe.network.dropout)
 
 
-NETWORKS: dict[str, Callable[[Recipe, int], Network]] = {
+def _wave_encoder(recipe: Recipe, num_classes: int, architecture: "Architecture | None") -> Network:
+    from hubbub.models import wave_encoder
+
+    settings = recipe.network
+    architecture = architecture or wave_encoder.architecture_of(settings.name, settings.weights)
+    _check_waves(recipe, wave_encoder.rate_hz(architecture))
+    return wave_encoder.WaveEncoder(
+        num_classes, architecture, layer=settings.layer, pooling=settings.token_pooling, dropout=settings.dropout
+    )
+
+
+NETWORKS: dict[str, Callable[..., Network]] = {
     "cnn": _cnn,
     "compact": _compact,
     "framewise": _framewise,
@@ -197,18 +213,27 @@ NETWORKS: dict[str, Callable[[Recipe, int], Network]] = {
     **dict.fromkeys(EFFICIENTAT, _efficientat),
     "cnn14": _cnn14,
     "beats": _beats,
+    **dict.fromkeys(WAVE_ENCODERS, _wave_encoder),
 }
 #: Settings that only some networks have, and these networks; timm's also have `channels`.
 _SETTINGS = {
     "channels": ("baseline", *TORCHVISION),
     "width": ("cnn", "compact", "framewise", *RESNETS),
     "attention": RESNETS,
+    "layer": WAVE_ENCODERS,
+    "token_pooling": WAVE_ENCODERS,
 }
 
 
-def build_network(recipe: Recipe, num_classes: int, factory: "NetworkFactory | None" = None) -> Network:
-    """The recipe's network with random weights, or the one that `factory` makes. Raises `NetworkError` if the recipe
-    does not fit it."""
+def build_network(
+    recipe: Recipe,
+    num_classes: int,
+    factory: "NetworkFactory | None" = None,
+    architecture: "Architecture | None" = None,
+) -> Network:
+    """The recipe's network with random weights, or the one that `factory` makes. `architecture` is that of a saved
+    network of the hub; without it, it is read from the checkpoint that the recipe names, which may be downloaded.
+    Raises `NetworkError` if the recipe does not fit it."""
     name = recipe.network.name
     if factory is None:
         check_name(name)
@@ -220,6 +245,8 @@ def build_network(recipe: Recipe, num_classes: int, factory: "NetworkFactory | N
         from hubbub.models.custom import build_custom
 
         return build_custom(recipe, num_classes, factory, input_size(recipe))
+    if name in HUB:
+        return NETWORKS[name](recipe, num_classes, architecture)
     return NETWORKS.get(name, _timm)(recipe, num_classes)
 
 

@@ -9,10 +9,10 @@ from hubbub.config.recipe import Recipe
 from hubbub.errors import did_you_mean
 from hubbub.models.custom import is_custom
 from hubbub.models.network import FRONTEND, Network, NetworkError
-from hubbub.models.registry import EFFICIENTAT, NETWORKS, RESNETS, TORCHVISION, check_name
+from hubbub.models.registry import EFFICIENTAT, HUB, NETWORKS, RESNETS, TORCHVISION, check_name
 from hubbub.runtime import download, homes, shipped
 
-__all__ = ["PUBLISHED", "find_weights", "load_weights", "published"]
+__all__ = ["CHECKPOINTS", "PUBLISHED", "find_weights", "load_weights", "published"]
 
 
 #: The asset with the default weights of each network.
@@ -24,6 +24,12 @@ PUBLISHED = {
     **{name: name for name in EFFICIENTAT},
     "cnn14": "cnn14_audioset",
     "beats": "beats_audioset",
+}
+#: The default checkpoint of networks of the Hugging Face hub.
+CHECKPOINTS = {
+    "wav2vec2": "facebook/wav2vec2-base",
+    "hubert": "facebook/hubert-base-ls960",
+    "wavlm": "microsoft/wavlm-base-plus",
 }
 
 
@@ -51,11 +57,17 @@ def published(recipe: Recipe) -> download.Asset | None:
 def find_weights(recipe: Recipe) -> Path | None:
     """The file of the recipe's initial weights, downloaded if necessary; None for random weights.
 
-    Those of `small` come with the package. `imagenet` is the default of an image network, and an error for other
+    Those of `small` come with the package; of a checkpoint of the Hugging Face hub in shards it is their index. `imagenet` is the default of an image network, and an error for other
     networks. Raises `StoreError` if the download fails, which names the file and its place, and `NetworkError` for
     weights that do not exist.
     """
     wanted, name = recipe.network.weights, recipe.network.name
+    if name in HUB:
+        from hubbub.models import hub_models
+
+        if wanted == "none":
+            return None
+        return hub_models.weights_file(hub_models.find(CHECKPOINTS[name] if wanted == "default" else wanted))
     if wanted in ("default", "imagenet"):
         asset = published(recipe)
         of_images = name in TORCHVISION or name not in NETWORKS
@@ -85,9 +97,14 @@ def load_weights(network: Network, path: Path) -> str:
     Attention that the file does not contain keeps its random weights. Raises `CheckpointError` (`YAMNetError` for its
     .h5 file) and loads nothing if the file does not fit the network.
     """
-    from hubbub.models import checkpoint, yamnet
+    from hubbub.models import checkpoint, hub_models, yamnet
 
-    state = yamnet.read_h5(path) if path.suffix == ".h5" else _network_state(checkpoint.read(path))
+    if network.architecture is not None and (path.parent / hub_models.CONFIG).is_file():
+        network.check(hub_models.read_architecture(path.parent))
+    if path.name == hub_models.INDEX:
+        state = hub_models.read_shards(path)
+    else:
+        state = yamnet.read_h5(path) if path.suffix == ".h5" else _network_state(checkpoint.read(path))
     inner: Any = network
     prefix, notes = "", tuple[str, ...]()
     added = {name: module for name, module in network.named_modules() if any(module is one for one in network.added())}
