@@ -2,8 +2,8 @@
 
 A checkpoint is a folder with `config.json`, `model.safetensors` (or its index and shards) and, mostly,
 `preprocessor_config.json` (https://huggingface.co/docs/safetensors, https://huggingface.co/docs/transformers);
-`runtime.fetched_models` downloads it. Weights are safetensors and never pickles. `auto_map`, which names code that comes
-with a checkpoint, is ignored: the classes are those of the library `transformers`, which the extra
+`runtime.fetched_models` downloads it. Weights are safetensors and never pickles. `auto_map`, which names code that
+comes with a checkpoint, is ignored: the classes are those of the library `transformers`, which the extra
 `hubbub[transformers]` installs and which is imported only when such a network is built.
 
 What such a network needs beside its recipe, its `Architecture`, is stored in `classifier.json` of a saved classifier,
@@ -25,7 +25,7 @@ from hubbub.models.checkpoint import CheckpointError
 from hubbub.models.network import Architecture, NetworkError
 from hubbub.runtime import homes
 from hubbub.runtime.fetched_models import fetch_model
-from hubbub.runtime.hub import NAME
+from hubbub.runtime.hub import NAME, PICKLES
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -39,7 +39,6 @@ CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 #: Fetched where a checkpoint has them: what CLAP's tokenizer needs is small.
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt")
-_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 #: What a config does not decide here: code, numbers' precision, and what was noted about its file.
 _IGNORED = ("auto_map", "custom_pipelines", "dtype", "torch_dtype", "quantization_config", "_name_or_path")
 
@@ -173,7 +172,7 @@ def _weights_of(names: Iterable[str], where: str) -> list[str]:
         return [WEIGHTS]
     if INDEX in names:
         return [INDEX, *(name for name in names if name.startswith("model-") and name.endswith(".safetensors"))]
-    pickled = [name for name in names if name.endswith(_PICKLES)]
+    pickled = [name for name in names if name.endswith(PICKLES)]
     if not pickled:
         raise CheckpointError(f"{where} has no {WEIGHTS}, but {examples(names) or 'nothing'}. Give a whole checkpoint.")
     raise CheckpointError(

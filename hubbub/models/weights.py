@@ -25,11 +25,11 @@ PUBLISHED = {
     "cnn14": "cnn14_audioset",
     "beats": "beats_audioset",
 }
-#: The default checkpoint of networks of the Hugging Face hub.
+#: The default checkpoint of networks of the Hugging Face hub; pull requests hold the hub's own conversions of pickles.
 CHECKPOINTS = {
-    "wav2vec2": "facebook/wav2vec2-base",
-    "hubert": "facebook/hubert-base-ls960",
-    "wavlm": "microsoft/wavlm-base-plus",
+    "wav2vec2": "facebook/wav2vec2-base@9f0eb264dec63c8511a7905d0a854ca6d2a39e45",
+    "hubert": "facebook/hubert-base-ls960@refs/pr/2",
+    "wavlm": "microsoft/wavlm-base-plus@refs/pr/1",
 }
 
 
@@ -57,9 +57,10 @@ def published(recipe: Recipe) -> download.Asset | None:
 def find_weights(recipe: Recipe) -> Path | None:
     """The file of the recipe's initial weights, downloaded if necessary; None for random weights.
 
-    Those of `small` come with the package; of a checkpoint of the Hugging Face hub in shards it is their index. `imagenet` is the default of an image network, and an error for other
-    networks. Raises `StoreError` if the download fails, which names the file and its place, and `NetworkError` for
-    weights that do not exist.
+    Those of `small` come with the package; of a checkpoint of the Hugging Face hub in shards it is their index.
+    `imagenet` is the default of an image network, and an error for other networks. Raises `StoreError`, or `HubError`
+    for such a checkpoint, if the download fails, which names the file and its place, and `NetworkError` for weights
+    that do not exist.
     """
     wanted, name = recipe.network.weights, recipe.network.name
     if name in HUB:

@@ -38,8 +38,9 @@ def fetch_model(name: str, choose: Choose) -> Path:
     """The folder of the model ORG/NAME or ORG/NAME@REVISION in a data home; if it is in none, the files that `choose`
     returns are downloaded to the first writable one.
 
-    REVISION is a commit of 40 hexadecimal digits, a tag or a branch; without one, the newest commit is meant. Names of
-    commits are resolved once and recorded. The folder's name is the commit. Raises `HubError`.
+    REVISION is a commit of 40 hexadecimal digits, a tag or a branch; without one, the newest commit is meant or, if
+    that has its weights in pickles alone, their conversion by the hub's own bot. Names of commits are resolved once and
+    recorded. The folder's name is the commit. Raises `HubError`.
     """
     repository, revision = split_name(name)
     place = f"hub/{repository.replace('/', '--')}"
@@ -47,6 +48,8 @@ def fetch_model(name: str, choose: Choose) -> Path:
     if pinned and (found := homes.find("weights", f"{place}/{pinned}")):
         return found
     commit = hub.look_up(Repository("model", repository), pinned or revision or None)
+    if pinned is None and not revision:
+        commit = hub.converted(commit) or commit
     home = homes.writable_home() / "weights" / place
     folder = homes.find("weights", f"{place}/{commit.revision}")  # it may be here by another name
     if folder is None:

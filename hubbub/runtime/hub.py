@@ -26,6 +26,10 @@ __all__ = ["NAME", "SOURCE", "Commit", "HubError", "Repository", "download", "lo
 
 #: OWNER/NAME as the hub allows it: neither holds `--` or `..`, so the folder names `OWNER--NAME` are unique.
 NAME = re.compile(r"(?!.*(--|\.\.))[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}", re.ASCII)
+#: Endings of files that can hold any code, and are never opened.
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+#: Who proposes, in pull requests with this title, models' pickles as safetensors.
+_BOT, _CONVERTED = "SFconvertbot", "Adding `safetensors` variant of this model"
 #: The file in a downloaded folder that names its repository and commit.
 SOURCE = "source.json"
 _HOW = (
@@ -77,6 +81,21 @@ def look_up(repository: Repository, revision: str | None = None) -> Commit:
     listed = {one.rfilename: one.lfs.sha256 if one.lfs else None for one in info.siblings or []}
     _refuse_outside_names(repository.name, [info.sha or "", *listed])
     return Commit(repository, str(info.sha), listed)
+
+
+def converted(commit: Commit) -> Commit | None:
+    """The commit in which the hub's own bot converted a model's pickles to safetensors, for one that has pickles alone;
+    None for others, and where there is none. Raises `HubError`."""
+    repository, ending = commit.repository, ".safetensors"
+    if any(name.endswith(ending) for name in commit.files) or not any(name.endswith(PICKLES) for name in commit.files):
+        return None
+    with _as_hub_errors(repository):
+        proposed = [
+            one.git_reference
+            for one in _client().get_repo_discussions(repository.name, author=_BOT, discussion_type="pull_request")
+            if (one.title, one.author) == (_CONVERTED, _BOT)
+        ]
+    return look_up(repository, proposed[0]) if proposed and proposed[0] else None
 
 
 def download(commit: Commit, wanted: Sequence[str], target: Path) -> None:
