@@ -4,10 +4,10 @@ Modules define their own exceptions under `HubbubError`. A message says what was
 next; the command line prints it without a traceback.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
-__all__ = ["HubbubError", "count", "did_you_mean", "examples"]
+__all__ = ["HubbubError", "count", "did_you_mean", "examples", "listed"]
 
 
 class HubbubError(Exception):
@@ -33,3 +33,8 @@ def examples(items: Iterable[object], most: int = 3) -> str:
     listed = [str(i) for i in items]
     more = f" and {len(listed) - most} more" if len(listed) > most else ""
     return ", ".join(listed[:most]) + more
+
+
+def listed(names: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

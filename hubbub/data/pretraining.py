@@ -8,6 +8,7 @@ from recordings of Freesound, and 94 of these recordings are in both (the number
 from dataclasses import dataclass
 
 from hubbub.config.sections import Network
+from hubbub.errors import listed
 
 __all__ = ["Overlap", "overlap"]
 
@@ -43,6 +44,21 @@ KNOWN = {
     **dict.fromkeys(("beats", "beats_audioset", "beats_unlabelled"), _BEATS),
     **dict.fromkeys(("esresnext", "esresnext_audioset"), _ESRESNEXT),
     **dict.fromkeys(("audioclip", "audioclip_full", "audioclip_partial"), _AUDIOCLIP),
+    "ast": Weights(("ImageNet", "AudioSet"), ("YouTube",), "Gong, Chung, Glass, Interspeech 2021, arXiv 2104.01778"),
+    "clap": Weights(
+        ("LAION-Audio-630K", "AudioSet"),
+        ("Freesound", "YouTube", "sound libraries"),
+        "Wu et al., arXiv 2211.06687; github.com/LAION-AI/audio-dataset, issue 97",
+        "it has recordings of Freesound, as these are; its authors left shared ones out of their own tests",
+    ),
+    "wav2vec2": Weights(("LibriSpeech",), ("audio books",), "Baevski et al., NeurIPS 2020, arXiv 2006.11477"),
+    "hubert": Weights(("LibriSpeech",), ("audio books",), "Hsu et al., TASLP 2021, arXiv 2106.07447"),
+    "wavlm": Weights(
+        ("Libri-Light", "GigaSpeech", "VoxPopuli"),
+        ("audio books", "YouTube", "the European Parliament"),
+        "Chen et al., JSTSP 2022, arXiv 2110.13900",
+    ),
+    "whisper": Weights(("680,000 h of speech",), ("the web",), "Radford et al., 2022, arXiv 2212.04356"),
     "small": Weights(
         ("ESC-50", "UrbanSound8K's folds 1 to 9, without labels", "AudioSet through its teacher YAMNet"),
         ("Freesound", "YouTube"),
@@ -72,14 +88,14 @@ def overlap(network: Network, data: str) -> Overlap:
     by_default = network.weights in ("default", "imagenet")
     known = KNOWN.get(network.name if by_default else network.weights, _IMAGENET if by_default else None)
     if known is None:
-        return Overlap(network.weights, "not known: weights from a file")
+        return Overlap(network.weights, "not known: see what their authors state")
     learnt_from = "; ".join(known.learnt_from)
     if not known.origins:
         return Overlap(learnt_from, "none: no sounds", known.source)
     if data not in ORIGINS:
-        return Overlap(learnt_from, f"not known: sounds of {' and '.join(known.origins)}", known.source)
+        return Overlap(learnt_from, f"not known: sounds of {listed(known.origins)}", known.source)
     if any(part.startswith(PARTS[data]) for part in known.learnt_from):
         return Overlap(learnt_from, f"yes: {known.note or 'these clips'}", known.source)
     if ORIGINS[data] in known.origins:
         return Overlap(learnt_from, f"likely: {known.note or f'both are of {ORIGINS[data]}'}", known.source)
-    return Overlap(learnt_from, f"none known: {ORIGINS[data]} here, {' and '.join(known.origins)} there", known.source)
+    return Overlap(learnt_from, f"none known: {ORIGINS[data]} here, {listed(known.origins)} there", known.source)

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from hubbub.data.pretraining import overlap
-from hubbub.errors import HubbubError, examples
+from hubbub.errors import HubbubError, examples, listed
 from hubbub.metrics import significance
 from hubbub.report import run_folder
 from hubbub.report.compare_results import ComparedNetwork, ComparedRun, Comparison, Pair, PairFigures, PairTest
@@ -23,7 +23,7 @@ from hubbub.report.predicted import Thresholds, as_arrays, cell_thresholds, has_
 from hubbub.report.results import Environment
 from hubbub.report.summary import level_figures, verify
 
-__all__ = ["LEVEL", "RESAMPLES", "TESTS", "CompareError", "compare_runs", "listed"]
+__all__ = ["LEVEL", "RESAMPLES", "TESTS", "CompareError", "compare_runs"]
 
 #: Bootstrap resamples: p is at least 2 / (resamples + 1), and Holm multiplies it by up to the number of pairs.
 RESAMPLES = 10_000
@@ -356,8 +356,3 @@ def _only_over_recordings(pairs: Sequence[Pair]) -> list[str]:
         if pair.within_noise is False and (test := pair.tests["corrected_t"]) is not None and test.p_holm >= LEVEL
     ]
     return [f"NOT SEEN OVER FOLDS: more than noise over recordings alone: {examples(doubted)}"] if doubted else []
-
-
-def listed(names: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from hubbub.errors import listed
 from hubbub.report import compare
-from hubbub.report.compare import CompareError, listed
+from hubbub.report.compare import CompareError
 from hubbub.report.compare_results import ComparedRun, Comparison, PairTest
 from hubbub.report.page import render, split_tag
 from hubbub.report.tables import Table

@@ -22,7 +22,11 @@ from hubbub.models.weights import PUBLISHED
         (Network(name="vit_tiny_patch16_224"), "esc50", "none: no sounds"),
         (Network(name="compact"), "esc50", "none: random weights"),
         (Network(name="cnn14", weights="none"), "esc50", "none: random weights"),
-        (Network(name="cnn14", weights="mine.pth"), "esc50", "not known: weights from a file"),
+        (Network(name="cnn14", weights="mine.pth"), "esc50", "not known: see"),
+        (Network(name="wavlm"), "emodb", "none known: a studio in Berlin here, audio books, YouTube and"),
+        (Network(name="clap"), "esc50", "likely: it has recordings of Freesound"),
+        (Network(name="clap"), "emodb", "none known"),
+        (Network(name="transformers", weights="me/mine"), "esc50", "not known"),
         (Network(name="beats", weights="beats_unlabelled"), "esc50", "none known"),
     ],
 )
