@@ -20,7 +20,6 @@ import safetensors.numpy
 import safetensors.torch
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from hubbub.audio import image_files, windows
 from hubbub.audio.frontend import FrontEnd
@@ -28,7 +27,14 @@ from hubbub.classifier import pooling
 from hubbub.classifier.base import Classifier, ClassifierError
 from hubbub.classifier.metadata import read_metadata, refuse_without_distances
 from hubbub.classifier.saved import CARD, EXPORTED, FORMAT, HEAD, NETWORK, TYPICALITY, read_card, sign
-from hubbub.classifier.saved_torch import check_factory, check_tensors, refuse_not_finite
+from hubbub.classifier.saved_torch import (
+    Uninitialised,
+    architecture_in,
+    check_factory,
+    check_tensors,
+    plain_tensors,
+    refuse_not_finite,
+)
 from hubbub.classifier.typicality import Typicality
 from hubbub.config import sections as settings
 from hubbub.config.data import Data
@@ -56,10 +62,10 @@ class TorchClassifier(Classifier):
     """A network, and a head where the recipe has one, that turn a recording into class probabilities.
 
     `network` is the network itself, or a class or function of the caller's own that makes one (see `models.custom`),
-    which the recipe then names; without it the recipe's is built, a saved one of the Hugging Face hub from its
-    `architecture`. A new one is initialised from `seed`. `activation` is
-    softmax by default, or sigmoid where clips have label sets. `card` says what it was trained on, with caveats about
-    its predictions, and `confidence` how they are calibrated; both are saved with it.
+    which the recipe then names; without it the recipe's is built, from `architecture` where that was saved with it. A
+    new one is initialised from `seed`. `activation` is softmax by default, or sigmoid where clips have label sets.
+    `card` says what it was trained on, with caveats about its predictions, and `confidence` how they are calibrated;
+    both are saved with it.
     """
 
     def __init__(
@@ -253,13 +259,7 @@ class TorchClassifier(Classifier):
         if self.network.architecture is not None:
             card["architecture"] = self.network.architecture
         with files.whole_folder(folder, CARD) as temporary:
-            state, places = {}, set[int]()
-            for name, tensor in self.network.state_dict().items():
-                plain = tensor.detach().cpu().contiguous()
-                plain = plain.half() if half and plain.is_floating_point() else plain
-                # safetensors refuses tensors that share memory, as tied weights do.
-                state[name] = plain.clone() if plain.untyped_storage().data_ptr() in places else plain
-                places.add(plain.untyped_storage().data_ptr())
+            state = plain_tensors(self.network, half=half)
             state |= {f"{FRONTEND}{name}": tensor.cpu() for name, tensor in self._statistics().items()}
             safetensors.torch.save_file(state, temporary / NETWORK)
             if self.head is not None:
@@ -304,14 +304,14 @@ class TorchClassifier(Classifier):
         metadata = read_metadata(content, str(folder / CARD))
         recipe = metadata.recipe
         check_factory(folder, recipe, network)
-        with nullcontext() if network is not None else _Uninitialised():
+        with nullcontext() if network is not None else Uninitialised():
             model = cls(
                 recipe,
                 metadata.labels,
                 network=network,
                 activation=metadata.activation,
                 card=metadata.card,
-                architecture=content.get("architecture"),
+                architecture=architecture_in(content, folder, recipe),
             )
         model.recipe, model.confidence = recipe, metadata.confidence
         state = safetensors.torch.load_file(folder / NETWORK)
@@ -339,15 +339,6 @@ class TorchClassifier(Classifier):
             model.typicality = Typicality.from_bytes((folder / TYPICALITY).read_bytes(), recipe.head.compress)
         refuse_without_distances(metadata, model.typicality is not None, str(folder))
         return model
-
-
-class _Uninitialised(TorchFunctionMode):
-    """Within it random initialisation does nothing: a state dict follows, and drawing VGG16's weights takes 2 s."""
-
-    _SKIPPED = (nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_)
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return kwargs["tensor"] if func in self._SKIPPED else func(*args, **(kwargs or {}))
 
 
 def load_audioset() -> TorchClassifier:

@@ -70,8 +70,14 @@ def _size(network: "Network") -> NetworkSize:
 
 def _weights(prepared: Prepared) -> list[Path]:
     """The files of published weights that a run uses: the network's and the teacher's."""
+    from hubbub.models.hub_models import INDEX
+
     teacher = prepared.teacher.weights if prepared.teacher else None
-    return [path for path in (prepared.weights, teacher) if path]
+    found = [path for path in (prepared.weights, teacher) if path]
+    return [
+        *found,
+        *(shard for path in found if path.name == INDEX for shard in path.parent.glob("model-*.safetensors")),
+    ]
 
 
 def data_facts(clips: Clips, manifest: str, warnings: Sequence[str] = ()) -> DataFacts:

@@ -17,7 +17,9 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from hubbub.errors import did_you_mean, examples
 from hubbub.models import checkpoint
@@ -39,6 +41,8 @@ CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 #: Fetched where a checkpoint has them: what CLAP's tokenizer needs is small.
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt")
+#: The names of a weight's length and direction where a layer has weight normalisation, older and newer ones.
+_NORMALISED = ((".weight_g", ".weight_v"), (".parametrizations.weight.original0", ".parametrizations.weight.original1"))
 #: What a config does not decide here: code, numbers' precision, and what was noted about its file.
 _IGNORED = ("auto_map", "custom_pipelines", "dtype", "torch_dtype", "quantization_config", "_name_or_path")
 
@@ -118,32 +122,36 @@ def library_config(config: Mapping[str, Any]) -> "PretrainedConfig":
 
 
 def library_model(config: "PretrainedConfig") -> Any:
-    """The library's network without a head, with random weights in single precision."""
-    import torch
+    """The library's network without a head, with random weights in single precision. Weight normalisation is
+    multiplied out: a module that has it cannot be pickled."""
     from transformers import AutoModel
 
-    return AutoModel.from_config(config, trust_remote_code=False, dtype=torch.float32)
+    model = AutoModel.from_config(config, trust_remote_code=False, dtype=torch.float32)
+    for module in list(model.modules()):
+        if parametrize.is_parametrized(module, "weight"):
+            parametrize.remove_parametrizations(module, "weight")
+    return model
 
 
 def without_heads(state: Mapping[str, Tensor], model: nn.Module) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     """A checkpoint's state dict -> the tensors of the library's network without a head, under its own names; and a note
     on what was left out.
 
-    Where names begin with the network's (`wav2vec2.`), all others are heads. Convolutions with weight normalisation
-    have PyTorch's newer names.
+    Where names begin with the network's (`wav2vec2.`), all others are heads.
     """
     prefix = f"{getattr(model, 'base_model_prefix', '')}."
     prefixed = prefix != "." and any(name.startswith(prefix) for name in state)
     kept = {name.removeprefix(prefix): x for name, x in state.items() if not prefixed or name.startswith(prefix)}
     left_out = Counter(name.partition(".")[0] for name in state if prefixed and not name.startswith(prefix))
-    renamed = {}
-    for name, tensor in kept.items():
-        for old, new in (("weight_g", "original0"), ("weight_v", "original1")):
-            if name.endswith(f".{old}"):
-                name = f"{name.removesuffix(old)}parametrizations.weight.{new}"
-        renamed[name] = tensor
+    for of_length, of_direction in _NORMALISED:
+        for name in [name for name in kept if name.endswith(of_length)]:
+            layer = name.removesuffix(of_length)
+            if f"{layer}{of_direction}" in kept:
+                length, direction = kept.pop(name), kept.pop(f"{layer}{of_direction}")
+                axes = [axis for axis, size in enumerate(length.shape) if size == 1]
+                kept[f"{layer}.weight"] = direction * (length / direction.norm(dim=axes, keepdim=True))
     note = ", ".join(f"{name} ({number})" for name, number in left_out.items())
-    return renamed, (f"heads left out: {note}",) if left_out else ()
+    return kept, (f"heads left out: {note}",) if left_out else ()
 
 
 def _files(names: Collection[str], where: str) -> list[str]:

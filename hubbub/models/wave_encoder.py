@@ -6,6 +6,8 @@ strides of convolutions make tokens of a wave (of 20 ms each), and a Transformer
 out: `fc` classifies the mean of the tokens, or a mean whose weights are learnt. SpecAugment and leaving out layers at
 random, which configs ask for in training, are off.
 
+The weight normalisation of the convolution that tells positions is multiplied out when weights are loaded.
+
 The classifier cuts segments of one length and fills up short ones with zeros, so no lengths reach a network: it takes
 all of a segment for sound. `tokens` and `embed` take which samples are padding, for callers that know.
 """

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from hubbub.config.recipe import shipped
-from tests.helpers.shipped_recipes import runs_quick
+from tests.helpers.shipped_recipes import own_networks, runs_quick
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in shipped() if name.startswith("esc")])
+@pytest.mark.parametrize("name", own_networks(esc=True))
 def test_a_recipe_of_esc_runs_quick(name: str, home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runs_quick(name, home, tmp_path, monkeypatch)

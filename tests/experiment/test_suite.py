@@ -17,7 +17,7 @@ from hubbub.runtime.catalogue import ASSETS
 
 SHIPPED = {
     "emodb-attention": 3,
-    "esc50-all": 23,
+    "esc50-all": 26,
     "esc50-attention": 3,
     "frozen-backbones": 5,
     "us8k-goals": 4,

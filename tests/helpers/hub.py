@@ -1,7 +1,7 @@
 """A hub on the loopback that answers what the real `huggingface_hub` client asks: as the real one, without xet.
 
 Repositories are lists of commits, each a dict of files; large files go through Git LFS, as parquet and weights do
-there. A data set's key is OWNER/NAME, a model's `models/OWNER/NAME`.
+there. A data set's key is OWNER/NAME, a model's `models/OWNER/NAME`; `discussions` are its pull requests.
 """
 
 import base64
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pytest
 import yaml
@@ -50,7 +50,7 @@ class Hub(ThreadingHTTPServer):
 
     def commit(self, name: str, files: dict[str, bytes | str], private: bool = False) -> str:
         """`files`: content by path, text standing for the digest of a large file."""
-        repository = self.repositories.setdefault(name, {"private": private, "commits": []})
+        repository = self.repositories.setdefault(name, {"private": private, "commits": [], "discussions": []})
         sha = hashlib.sha1(f"{name} {len(repository['commits'])}".encode()).hexdigest()
         repository["commits"].append({"sha": sha, "files": files})
         return sha
@@ -81,7 +81,7 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
     def route(self) -> None:
-        path = urlsplit(self.path).path
+        path = unquote(urlsplit(self.path).path)
         self.server.asked.append(f"{self.command} {path}")
         self.server.agents.add(self.headers.get("User-Agent", ""))
         parts = path.strip("/").split("/")
@@ -112,7 +112,10 @@ class Handler(BaseHTTPRequestHandler):
         if not api:
             return self.resolve(name, rest[1], "/".join(rest[2:]))
         if rest[:1] in ([], ["revision"]):
-            return self.describe(name, repository, rest[1] if rest else "main")
+            return self.describe(name, repository, "/".join(rest[1:]) or "main")
+        if rest[0] == "discussions":
+            there = repository["discussions"]
+            return self.answer({"discussions": there, "count": len(there), "start": 0})
         if rest[0] == "tree":
             return self.answer([self.entry(path, of) for path, of in self.at(name, rest[1]).items()])
         if rest[0] == "preupload":

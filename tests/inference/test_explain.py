@@ -34,7 +34,7 @@ from hubbub.models.yamnet import YAMNet
 from hubbub.report import explanation
 from hubbub.report.explanation import write_explanation, write_spectrogram_explanation
 from tests.helpers.classifiers import small_classifier
-from tests.models.test_registry import LARGE, SETTINGS, drawn, parameters
+from tests.models.test_registry import LARGE, SEQUENCES, SETTINGS, drawn, parameters
 from tests.models.test_registry import recipe as network_recipe
 
 RATE = 16_000
@@ -157,7 +157,7 @@ def test_every_network_is_explained(name: str) -> None:
         assert one.map.shape == (len(found.hz), len(one.times))
         assert start - 1e-6 <= one.times[0] <= one.times[-1] <= end + 1e-6
         assert one.map.min() >= 0 and one.map.max() <= 1
-    assert any("when, not how high" in caveat for caveat in found.caveats) == (name in ("cnn1d", "transformer"))
+    assert any("when, not how high" in caveat for caveat in found.caveats) == (name in SEQUENCES)
     kept, rest = split_audio(found)
     assert np.abs(kept + rest - wave).max() < 1e-6
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.network.state_dict().items())

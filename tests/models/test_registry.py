@@ -20,10 +20,11 @@ from hubbub.audio.frontend import FrontEnd
 from hubbub.config.recipe import Recipe
 from hubbub.models import cnn
 from hubbub.models.checkpoint import CheckpointError
-from hubbub.models.registry import NETWORKS, Network, NetworkError, build_network
+from hubbub.models.registry import HUB, NETWORKS, WAVE_ENCODERS, Network, NetworkError, build_network
 from hubbub.models.weights import PUBLISHED, find_weights, load_weights
 from hubbub.models.yamnet import load_yamnet
 from hubbub.runtime import download
+from tests.helpers.checkpoints import tiny
 
 CLASSES = 7
 
@@ -62,11 +63,14 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "mn10_as": {**_32_KHZ, "network": {"name": "mn10_as"}},
     "cnn14": {"audio": {"rate_hz": 32_000}, "network": {"name": "cnn14"}},
     "beats": {"network": {"name": "beats"}},
+    **{name: {"network": {"name": name}} for name in WAVE_ENCODERS},
 }
+#: The type of the tiny checkpoint that a network of the hub is built from.
+TYPES = {name: name for name in WAVE_ENCODERS} | {"transformers": "data2vec-audio"}
 MAGMA = {**_LOGMEL, "ref": "max", "scale": "top_db", "colours": "magma"}
 #: Not in the table: timm has them.
 TIMM = ("mobilenetv4_conv_small", "test_vit")
-SEQUENCES = ("cnn1d", "transformer")
+SEQUENCES = ("cnn1d", "transformer", *WAVE_ENCODERS)
 #: One whole input of YAMNet; the larger networks that hear waves get an eighth or a third of a second, for speed.
 SAMPLES = dict.fromkeys(SETTINGS, 15_600) | dict.fromkeys(("esresnext", "audioclip", "beats"), 5_512)
 #: Inputs of other sizes than the usual: samples, or bands and frames.
@@ -96,6 +100,7 @@ SIZES: dict[str, list[tuple[int, ...]]] = {
     "mn10_as": [(1,), (514,), (7_919,)],
     "cnn14": [(1,), (9_919,), (9_920,), (20_479,), (40_007,)],
     "beats": [(1,), (2_799,), (5_360,)],
+    **{name: [(1,), (399,), (1_601,), (40_007,)] for name in WAVE_ENCODERS},
 }
 EMBEDDING = {
     **{
@@ -114,6 +119,7 @@ EMBEDDING = {
     **{"mn04_as": 384, "mn10_as": 960},
     "cnn14": 2048,
     "beats": 768,
+    **dict.fromkeys(WAVE_ENCODERS, 24),
 }
 
 #: Up to 138 M parameters, and pictures of 299 by 299 in training: their whole contract takes over a minute.
@@ -128,7 +134,10 @@ each = pytest.mark.parametrize("name", parameters(SETTINGS))
 
 
 def recipe(name: str, **sections: Any) -> Recipe:
-    return Recipe.of({"data": {"name": "street"}, **SETTINGS[name], **sections})
+    content = {"data": {"name": "street"}, **SETTINGS[name], **sections}
+    if name in HUB:
+        content["network"] = {"weights": tiny(TYPES[name]), **content["network"]}
+    return Recipe.of(content)
 
 
 @cache
@@ -323,6 +332,11 @@ def test_parameters_are_as_many_as_published(name: str, home: Callable[[str, str
         attention = 4 * (768 + 1) * 768 + (64 + 1) * 8 + 12
         layer = attention + (768 + 1) * 3072 + (3072 + 1) * 768 + 2 * 2 * 768
         expected = patches + positions + 2 * 768 + 12 * layer + head
+    elif name in HUB:
+        state = safetensors.torch.load_file(Path(tiny(TYPES[name])) / "model.safetensors")
+        lengths = [tensor for key, tensor in state.items() if key.endswith("original0")]  # multiplied out
+        unused = [*lengths, state["masked_spec_embed"]]
+        expected = sum(one.numel() for one in state.values()) - sum(one.numel() for one in unused) + head
     else:
         path = home("data", "esc50").parents[1] / "golden" / "esresnext_state_dict.json"
         if not path.is_file():
@@ -660,7 +674,7 @@ def starting_from(name: str, weights: str) -> Recipe:
 
 
 def test_published_weights_are_found_by_default(own_home: Path) -> None:
-    assert set(PUBLISHED) == set(NETWORKS) - {
+    assert set(PUBLISHED) == set(NETWORKS) - set(HUB) - {
         "cnn",
         "compact",
         "framewise",
@@ -687,6 +701,8 @@ def test_other_weights_are_found_by_name_or_path(own_home: Path, tmp_path: Path)
     (tmp_path / "mine.safetensors").write_bytes(b"weights")
     for name in NETWORKS:
         assert find_weights(starting_from(name, "none")) is None
+        if name in HUB:
+            continue
         path = find_weights(starting_from(name, str(tmp_path / "mine.safetensors")))
         assert path == tmp_path / "mine.safetensors"
 
