@@ -46,7 +46,9 @@ def test_the_newest_commit_is_downloaded_once_and_kept(server: Hub, tmp_path: Pa
     )
     folder = find("me/net")
     assert folder == tmp_path / "home" / "weights" / "hub" / "me--net" / first
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == FILES  # nothing else of it
+    kept = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert json.loads(kept.pop("source.json"))["revision"] == first
+    assert kept == FILES  # nothing else of it
     asked = len(server.asked)
     second = server.put("models/me/net", FILES)
     assert find("me/net") == folder and len(server.asked) == asked
