@@ -3,7 +3,7 @@
 import json
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -24,6 +24,9 @@ from hubbub.cli.options import (
     recipe_of,
 )
 
+if TYPE_CHECKING:
+    from hubbub.runtime.catalogue import Asset
+
 __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, help="Data sets: list, get, check, split, augment, convert, publish.")
@@ -33,7 +36,10 @@ _VARIANTS = "A set of variants (d, b or emodb), names such as orig,noisy,stretch
 
 @app.command("list")
 def data_list() -> None:
-    """List the known data sets and weights, their licences and where they are installed.
+    """List the known data sets and weights, their sizes, licences and checksums, and where they are installed.
+
+    A checksum is published, or it is that of the list of clips in an archive, or that of the first download, which
+    every later one must have.
 
     Example: hubbub data list
     """
@@ -41,20 +47,28 @@ def data_list() -> None:
 
     from hubbub.data.datasets import DATASETS
     from hubbub.runtime.catalogue import ASSETS
-    from hubbub.runtime.homes import find
+    from hubbub.runtime.first_download import first_download
+    from hubbub.runtime.homes import find, homes
 
-    table = Table("name", "clips", "classes", "folds", "licence", "where")
+    def facts(asset: "Asset") -> tuple[str, str, str]:
+        checksum = "published" if asset.hash else "of its list" if asset.check else "none yet"
+        if first_download(asset, homes()):
+            checksum = "first download"
+        return decimal(asset.size or 0), asset.licence, checksum
+
+    table = Table("name", "clips", "classes", "folds", "size", "licence", "checksum", "where")
     for name, known in DATASETS.items():
+        asset = ASSETS.get(known.folder)
         where = (
             "generated on demand" if known.synthetic else str(find("data", known.folder) or "not here: hubbub data get")
         )
-        table.add_row(name, f"{known.clips:,}", str(known.classes), str(len(known.folds)), known.licence, where)
+        of_file = facts(asset) if asset else ("-", known.licence, "-")
+        table.add_row(name, f"{known.clips:,}", str(known.classes), str(len(known.folds)), *of_file, where)
     out.print(table)
-    weights = Table("weights", "size", "licence", "where")
+    weights = Table("weights", "size", "licence", "checksum", "where")
     for asset in ASSETS.values():
         if asset.kind == "weights":
-            place = str(find("weights", asset.file) or "not here: hubbub data get")
-            weights.add_row(asset.name, decimal(asset.size or 0), asset.licence, place)
+            weights.add_row(asset.name, *facts(asset), str(find("weights", asset.file) or "not here: hubbub data get"))
     out.print(weights)
 
 

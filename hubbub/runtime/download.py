@@ -1,7 +1,8 @@
 """Finds or downloads what the catalogue lists, verifies it and unpacks it.
 
 What a user put into a data home is used as is. What is missing is downloaded (pooch), verified and only then given its
-name. An interrupted download continues: HTTP range requests, RFC 9110 sections 13.1.5 and 14.
+name. An interrupted download continues: HTTP range requests, RFC 9110 sections 13.1.5 and 14. Where no checksum is
+published, that of the first download is recorded (`first_download.py`), and another file is refused later.
 This module does not know what a data set or a weights file holds. It does not lock: two processes should not download
 the same asset at once.
 """
@@ -26,6 +27,7 @@ from urllib.parse import urlsplit
 from hubbub.errors import did_you_mean
 from hubbub.runtime.catalogue import ASSETS, Asset
 from hubbub.runtime.files import sha256, whole_folder
+from hubbub.runtime.first_download import FirstDownload, first_download, forget, remember
 from hubbub.runtime.homes import StoreError, absolute, find_in, homes, writable_home
 from hubbub.runtime.names import name_problem
 
@@ -48,7 +50,6 @@ _BROKEN_ARCHIVE = (
     EOFError,
     RuntimeError,
 )  # RuntimeError: what zipfile raises for passwords and unknown methods
-_log = logging.getLogger("hubbub")
 
 SetDone = Callable[[int], None]  # takes the bytes done so far
 
@@ -82,6 +83,7 @@ def get(name_or_asset: str | Asset, home: Path | None = None, *, quiet: bool = F
     except _BadArchive:
         if existing is None:
             archive.unlink()
+            forget(asset, archive)
         raise
     if existing is None:
         archive.unlink()
@@ -100,13 +102,17 @@ def _download(asset: Asset, target: Path, quiet: bool) -> Path:
     part = target.with_name(target.name + ".part")
     algorithm, _, digits = (asset.hash or "").partition(":")
     beginning = digits if algorithm == "sha256" and len(digits) < SHA256_DIGITS else ""
+    unchecked = not (asset.hash or asset.check)
+    first = first_download(asset, [target.parents[1], *homes()]) if unchecked else None
 
     def downloader(_url: str, output: str, _pooch: object) -> None:
         os.replace(part, output)
         _version_file(part).unlink(missing_ok=True)
-        # pooch compares only whole checksums. It also removes the file after this error.
+        # pooch compares only whole checksums. It also removes the file after these errors.
         if beginning and not (got := sha256(Path(output))).startswith(beginning):
             raise ValueError(f"its sha256 must begin with {beginning}, but it is {got}")
+        if first and (got := sha256(Path(output))) != first.sha256:
+            raise ValueError(_not_the_first(first, got))
 
     logger = pooch.get_logger()
     level = logger.level
@@ -125,9 +131,17 @@ def _download(asset: Asset, target: Path, quiet: bool) -> Path:
         ) from error
     finally:
         logger.setLevel(level)
-    if asset.hash is None:
-        _log.warning("%s: no checksum is published; sha256 of the download is %s", target.name, sha256(target))
+    if unchecked and first is None:
+        remember(asset, target)
     return target
+
+
+def _not_the_first(first: FirstDownload, got: str) -> str:
+    return (
+        f"its sha256 is {got}, but that of the first download was {first.sha256}, as {first.file} recorded on "
+        f"{first.date}. Either its authors have changed the file, and figures with it are not those with the earlier "
+        "one, or somebody else has. If you know that the authors have, delete this record and call again."
+    )
 
 
 def _fetch(asset: Asset, part: Path, quiet: bool) -> None:

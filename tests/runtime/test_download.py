@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-import logging
+import json
 import os
 import random
 import socket
@@ -261,10 +261,51 @@ def test_a_download_with_the_beginning_of_a_checksum_goes_on_where_it_broke_off(
     assert site.asked[1]["Range"] == "bytes=300000-" and site.sent == len(BODY)
 
 
-def test_without_a_checksum_the_one_that_came_is_noted(site: Site, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, logger="hubbub"):
+def test_without_a_checksum_the_one_of_the_first_download_holds(site: Site, home: Path) -> None:
+    place, first = download.get(asset_at(site.url, None)), hashlib.sha256(BODY).hexdigest()
+    record = home / "weights" / "thing.bin.first.json"
+    held = json.loads(record.read_text())
+    assert (held["sha256"], held["bytes"], held["url"]) == (first, len(BODY), site.url)
+    place.unlink()
+    assert download.get(asset_at(site.url, None)).read_bytes() == BODY
+    assert json.loads(record.read_text()) == held
+    place.unlink()
+    site.body = BODY[::-1]
+    with pytest.raises(StoreError, match="was refused: its sha256 is") as caught:
         download.get(asset_at(site.url, None))
-    assert hashlib.sha256(BODY).hexdigest() in caplog.text
+    other = hashlib.sha256(site.body).hexdigest()
+    assert all(part in str(caught.value) for part in (first, other, str(record), "delete this record"))
+    assert files_under(home) == ["weights/thing.bin.first.json"]
+    record.unlink()  # as the message says
+    assert download.get(asset_at(site.url, None)).read_bytes() == site.body
+    assert json.loads(record.read_text())["sha256"] == other
+
+
+def test_the_first_download_is_remembered_in_every_home(
+    site: Site, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    download.get(asset_at(site.url, None)).unlink()
+    monkeypatch.setenv("HUBBUB_HOME", os.pathsep.join([str(tmp_path / "other"), str(home)]))
+    site.body = BODY[::-1]
+    with pytest.raises(StoreError, match="that of the first download was"):
+        download.get(asset_at(site.url, None))
+
+
+def test_nothing_is_recorded_of_files_with_a_checksum_or_that_the_user_put_there(site: Site, home: Path) -> None:
+    download.get(asset_at(site.url))
+    assert files_under(home) == ["weights/thing.bin"]
+    (home / "weights" / "thing.bin").write_text("mine")
+    assert download.get(asset_at(site.url, None)).read_text() == "mine"
+    assert files_under(home) == ["weights/thing.bin"]
+
+
+def test_a_damaged_record_of_a_first_download_is_named(site: Site, home: Path) -> None:
+    (home / "weights").mkdir(parents=True)
+    record = home / "weights" / "thing.bin.first.json"
+    record.write_text('{"sha256": "12"}')
+    with pytest.raises(StoreError, match=r"is damaged\. Delete it") as caught:
+        download.get(asset_at(site.url, None))
+    assert str(record) in str(caught.value) and not site.asked
 
 
 def test_an_error_status_says_what_to_fetch_and_where_to_put_it(site: Site, home: Path) -> None:
@@ -447,6 +488,15 @@ def test_an_archive_becomes_a_folder(site: Site, home: Path, unpack: str, body: 
     assert (folder / "audio" / "1.wav").read_bytes() == BODY[:5000]
 
 
+def test_an_archive_whose_list_is_verified_may_be_packed_anew(site: Site, home: Path, tmp_path: Path) -> None:
+    """As GitHub packs one for each request: the list of clips is the checksum."""
+    download.get(replace(archive_at(site, "zip", zipped(GOOD)), hash=None))
+    (home / "data" / "thing").rename(tmp_path / "moved")
+    again = zipped(GOOD | {"top/more.txt": b"new"})
+    folder = download.get(replace(archive_at(site, "zip", again), hash=None))
+    assert (folder / "more.txt").is_file() and not list((home / "data").glob("*.first.json"))
+
+
 #: A device of Windows, what cannot be seen, and names that some file systems take for one that is there.
 NO_NAMES = ["top/nul.txt", "top/a\nb", "top/a\u202eb", "top/x. /y", "top/Meta/A.csv", "top/meta/\uff41.csv", "top/a|b"]
 LEAVING = ["../evil", "top/../../evil", "/tmp/hubbub-evil", "..\\evil", "C:/evil"]
@@ -476,7 +526,7 @@ def test_a_bad_archive_is_refused_with_nothing_left(
     site: Site, home: Path, tmp_path: Path, unpack: str, body: bytes
 ) -> None:
     with pytest.raises(StoreError, match=rf"thing\.{unpack} "):
-        download.get(archive_at(site, unpack, body))
+        download.get(replace(archive_at(site, unpack, body), hash=None))  # nor is its checksum recorded
     assert files_under(tmp_path) == [] and os.listdir(home / "data") == []
     assert not Path("/tmp/hubbub-evil").exists()
 
