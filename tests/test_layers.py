@@ -32,6 +32,7 @@ WITH_TORCH = {
     *("audio.frontend", "audio.image", "audio.kaldi", "audio.logmel", "augment", "models"),
     *(
         "classifier.export",
+        "classifier.joined_graph",
         "classifier.saved_torch",
         "classifier.shipped_graph",
         "classifier.torch_classifier",

@@ -21,12 +21,13 @@ import torch
 from torch import Tensor, nn
 
 from hubbub.audio import decode
-from hubbub.classifier import onnx_classifier, quantize, shipped_graph
-from hubbub.classifier.head_graph import OPSET, head_graph
+from hubbub.classifier import joined_graph, onnx_classifier, quantize, shipped_graph
+from hubbub.classifier.head_graph import OPSET, head_graph, linear_graph
+from hubbub.classifier.joined_graph import ExportError
 from hubbub.classifier.linked_weights import link
 from hubbub.classifier.onnx_classifier import ANY_LENGTH, BATCH, EMBEDDINGS, LOGITS, SEGMENTS, OnnxClassifier
 from hubbub.classifier.torch_classifier import TorchClassifier
-from hubbub.errors import HubbubError
+from hubbub.models.foreign import Foreign
 from hubbub.models.network import Network
 from hubbub.models.recurrent import translations
 from hubbub.runtime import files
@@ -44,10 +45,6 @@ TOLERANCE = 1e-4
 #: How many clips the two are compared on, and how many int8 uses: a third sets ranges, the rest measure the cost.
 CLIPS, INT8_CLIPS = 20, 300
 LARGEST = 2**31 - 1  # bytes of a protobuf message
-
-
-class ExportError(HubbubError):
-    """A classifier that cannot be exported, or whose file gives other scores."""
 
 
 @dataclass(frozen=True)
@@ -101,16 +98,19 @@ def export(model: TorchClassifier, file: str | Path, checked_on: Sounds, *, int8
 def exported(model: TorchClassifier, checked_on: Sounds, *, int8: bool = False, beside: Path | None = None) -> bytes:
     """The content of the file that `export` writes; raises as it does. Weights that the safetensors file `beside` holds
     in half precision are not in it: both must lie in one folder."""
-    _refuse_without_graph(model)
+    _refuse_without_graph(model, int8)
     if int8 and len(checked_on.waves) < 3:
         raise ExportError(f"{len(checked_on.waves)} clips are too few to measure what int8 costs. Give three or more.")
     graph = _Graph(model.to("cpu").eval())
     metadata = _Metadata(model, _pooled_head(model))
     waves, name = checked_on.waves, checked_on.name
-    # The shipped graph is not in the form that can be rounded.
-    shipped = model.head is not None and not int8 and shipped_graph.computes(model.network)
     with _double_precision(model.network):
-        proto, any_length = _headed(model) if shipped else _traced(graph, metadata, optimize=beside is None)
+        if isinstance(model.network, Foreign):
+            proto, any_length = _joined(model, model.network), False
+        elif model.head is not None and not int8 and shipped_graph.computes(model.network):
+            proto, any_length = shipped_graph.with_head(_head(model)), True
+        else:  # also with the shipped graph, which is not in the form that can be rounded
+            proto, any_length = _traced(graph, metadata, optimize=beside is None)
         exact = OnnxClassifier(metadata.to_bytes(proto))
         difference = _difference(model, graph, exact, waves[:CLIPS])
     if not difference <= TOLERANCE:
@@ -159,7 +159,7 @@ class _Graph(nn.Module):
         return embeddings, self.last(torch.cat([embeddings, embeddings], dim=1) if self.twice else embeddings)
 
 
-def _refuse_without_graph(model: TorchClassifier) -> None:
+def _refuse_without_graph(model: TorchClassifier, int8: bool) -> None:
     if not model.takes_sound:
         raise ExportError(
             "this classifier takes spectrograms or images, and an exported file takes sound. Export one that was "
@@ -168,6 +168,8 @@ def _refuse_without_graph(model: TorchClassifier) -> None:
     name = model.recipe.head.name
     if name != "none" and model.head is None:
         raise ExportError("this classifier's head has not been fitted. Train it before it is exported.")
+    if int8 and isinstance(model.network, Foreign):
+        raise ExportError("--int8 rounds hubbub's own networks, not an ONNX file of another team. Leave it out.")
     if model.head is not None and model.head.module() is None:
         raise ExportError(
             f"a classifier with the head '{name}' cannot be exported: trees are not tensors. Train one with "
@@ -205,11 +207,19 @@ def _pooled_head(model: TorchClassifier) -> bytes | None:
     return head_graph(model.head.arrays(), model.recipe.head.compress).SerializeToString()
 
 
-def _headed(model: TorchClassifier) -> tuple["ModelProto", bool]:
-    """The shipped graph with the classifier's head behind it, which takes segments of any length."""
-    assert model.head is not None
-    twice = model.recipe.head.pool == "mean+max"
-    return shipped_graph.with_head(head_graph(model.head.arrays(), model.recipe.head.compress, twice=twice)), True
+def _head(model: TorchClassifier) -> "ModelProto":
+    """The classifier's head, or else its last layer, as a graph."""
+    if model.head is None:
+        return linear_graph(model.network.fc.weight.detach().numpy(), model.network.fc.bias.detach().numpy())
+    return head_graph(model.head.arrays(), model.recipe.head.compress, twice=model.recipe.head.pool == "mean+max")
+
+
+def _joined(model: TorchClassifier, network: Foreign) -> "ModelProto":
+    """The ONNX file of another team between the front end and the classifier's head."""
+    length, front = model.recipe.windows.length, None
+    if model.frontend:
+        front = _as_onnx(model.frontend, torch.zeros(3, length), (SEGMENTS,), ("features",))
+    return joined_graph.joined(network, _head(model), length, front)
 
 
 def _traced(graph: _Graph, metadata: _Metadata, *, optimize: bool) -> tuple["ModelProto", bool]:

@@ -11,7 +11,7 @@ from hubbub.classifier.onnx_classifier import EMBEDDINGS, LOGITS
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
 
-__all__ = ["OPSET", "head_graph"]
+__all__ = ["OPSET", "head_graph", "linear_graph"]
 
 OPSET = 20
 _ONE = np.ones(1, np.float32)
@@ -45,3 +45,10 @@ def head_graph(arrays: Mapping[str, npt.NDArray[np.float32]], compress: bool, *,
     constants = [numpy_helper.from_array(array, name) for name, array in held.items()]
     graph = helper.make_graph(nodes, "head", [given], [found], constants)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=_FORMAT)
+
+
+def linear_graph(weight: npt.NDArray[np.float32], bias: npt.NDArray[np.float32]) -> "ModelProto":
+    """Embeddings `[N, D]` -> logits `[N, K]`, from the weights `[K, D]` of a network's last layer."""
+    ones = np.ones(weight.shape[1], np.float32)
+    arrays = {"mean": np.zeros_like(ones), "scale": ones, "weight0": np.ascontiguousarray(weight.T), "bias0": bias}
+    return head_graph(arrays, compress=False)

@@ -10,8 +10,6 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -22,6 +20,8 @@ from hubbub.classifier import pooling
 from hubbub.classifier.base import Classifier, ClassifierError
 from hubbub.classifier.metadata import parse_json, read_metadata, refuse_without_distances
 from hubbub.classifier.typicality import Typicality, TypicalityError
+from hubbub.runtime import onnx_session
+from hubbub.runtime.onnx_session import PART
 from hubbub.runtime.processes import cores
 
 if TYPE_CHECKING:
@@ -49,8 +49,6 @@ FORMAT = 1
 META = "hubbub"
 #: Names in the graphs; the last names the size of a segment where any length is taken.
 SEGMENTS, EMBEDDINGS, LOGITS, ANY_LENGTH = "segments", "embeddings", "logits", "samples"
-#: Segments that a core computes at a time: larger batches fall out of its cache.
-PART = 16
 #: Segments a pass when a graph is made and compared.
 BATCH = 32
 #: The placeholder in the metadata for the file's own sha256 while that is computed.
@@ -88,6 +86,8 @@ class OnnxClassifier(Classifier):
             except TypicalityError as error:
                 raise ClassifierError(f"{source} is not whole: {error}. Export it again.") from error
         refuse_without_distances(metadata, self.typicality is not None, source)
+        if fast and self.recipe.network.name == "onnx":
+            raise ClassifierError(f"{source}: --fast is not for the ONNX file of another team. Leave it out.")
         if fast:
             from hubbub.classifier import fast_session
 
@@ -136,14 +136,8 @@ class OnnxClassifier(Classifier):
         return 2 * PART * cores()
 
     def _run(self, names: list[str], segments: Array) -> list[Array]:
-        """The named outputs of the graph for segments `[B, N]`. Each core computes a part of them on its own: threads
-        that share an operation wait for each other at each of them, and longer where another program holds a core."""
-        if len(segments) == 1:
-            return self._session.run(names, {SEGMENTS: segments})
-        rounds = -(-len(segments) // (PART * cores()))  # each core computes as many parts as the others
-        parts = np.array_split(segments, min(rounds * cores(), len(segments)))
-        found = list(_threads().map(lambda part: self._session.run(names, {SEGMENTS: part}), parts))
-        return [np.concatenate(values) for values in zip(*found, strict=True)]
+        """The named outputs of the graph for segments `[B, N]`."""
+        return onnx_session.run_batch(self._session, names, SEGMENTS, segments)
 
     def embeddings_and_logits(self, segments: Array) -> tuple[Array, Array]:
         """Segments `[B, N]` -> embeddings `[B, D]` and logits `[B, K]`; a head on pooled embeddings takes each segment
@@ -169,23 +163,11 @@ class OnnxClassifier(Classifier):
         return self._head.run([LOGITS], {EMBEDDINGS: outputs})[0] if self._head else outputs
 
 
-@cache
-def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(cores(), "onnx")
-
-
 def open_session(graph: bytes, source: str, folder: Path | None = None) -> "InferenceSession":
     """A session of one thread; `folder` holds the weights that the graph does not. Raises `ClassifierError` where the
     graph is damaged; `source` names it."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    if folder is not None:
-        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
-    options.log_severity_level = 3  # errors; its warnings are about its own choices
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
     try:
-        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        return onnx_session.open_session(graph, folder)
     except Exception as error:  # its exceptions have no common base
         why = str(error).splitlines()[0]
         raise ClassifierError(f"{source} is not a whole ONNX file ({why}). Export or copy it again.") from error

@@ -232,14 +232,15 @@ class TorchClassifier(Classifier):
         digest = hashlib.sha256(f"{OUTPUTS} {self.frozen} {self.hop} {self.views}".encode())
         for section in (self.recipe.audio, self.recipe.windows, self.recipe.frontend):
             digest.update(section.model_dump_json().encode())
-        digest.update(self.recipe.network.model_dump_json(include={"name", "width"}).encode())
+        network = self.recipe.network
+        digest.update((network.model_dump_json(include={"name", "width"}) + network.output).encode())
         for name, tensor in sorted((self.network.state_dict() | self._statistics()).items()):
             if not (self.frozen and name.startswith("fc.")):  # embeddings do not depend on it
                 digest.update(name.encode())
                 digest.update(tensor.cpu().contiguous().numpy())
         if self.network.architecture is not None:
             digest.update(json.dumps(self.network.architecture, sort_keys=True).encode())
-        if is_custom(self.recipe.network.name):  # its code may have changed
+        if is_custom(network.name):  # its code may have changed
             noise = np.random.default_rng(0).normal(0, 0.1, (2, self.recipe.windows.length))
             digest.update(self.forward(noise.astype(np.float32)).tobytes())
         return digest.hexdigest()

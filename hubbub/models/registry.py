@@ -197,6 +197,23 @@ def _wave_encoder(recipe: Recipe, num_classes: int, architecture: "Architecture 
     )
 
 
+def _foreign(recipe: Recipe, num_classes: int) -> Network:
+    from hubbub.models.foreign import Foreign
+
+    settings = recipe.network
+    if settings.weights in ("default", "imagenet", "none"):
+        raise NetworkError(
+            f"onnx is the network of a file: set network.weights to the path of an .onnx file, not "
+            f"'{settings.weights}'."
+        )
+    if recipe.head.name == "none" and settings.mode != "head":
+        raise NetworkError(
+            "an ONNX file is computed as it is and cannot be fine-tuned: set head.name, e.g. 'logreg', or network.mode "
+            "= 'head' for a last layer."
+        )
+    return Foreign(num_classes, input_size(recipe), recipe.audio.rate_hz, settings.output, settings.dropout)
+
+
 NETWORKS: dict[str, Callable[..., Network]] = {
     "cnn": _cnn,
     "compact": _compact,
@@ -214,6 +231,7 @@ NETWORKS: dict[str, Callable[..., Network]] = {
     "cnn14": _cnn14,
     "beats": _beats,
     **dict.fromkeys(WAVE_ENCODERS, _wave_encoder),
+    "onnx": _foreign,
 }
 #: Settings that only some networks have, and these networks; timm's also have `channels`.
 _SETTINGS = {
@@ -222,6 +240,7 @@ _SETTINGS = {
     "attention": RESNETS,
     "layer": WAVE_ENCODERS,
     "token_pooling": WAVE_ENCODERS,
+    "output": ("onnx",),
 }
 
 

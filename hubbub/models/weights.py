@@ -96,10 +96,13 @@ def load_weights(network: Network, path: Path) -> str:
     """Load a checkpoint into the network, except last layers for other classes; returns a report.
 
     Attention that the file does not contain keeps its random weights. Raises `CheckpointError` (`YAMNetError` for its
-    .h5 file) and loads nothing if the file does not fit the network.
+    .h5 file, `NetworkError` for an ONNX file) and loads nothing if the file does not fit the network.
     """
     from hubbub.models import checkpoint, hub_models, yamnet
+    from hubbub.models.foreign import Foreign
 
+    if isinstance(network, Foreign):
+        return network.read(path)
     if network.architecture is not None and (path.parent / hub_models.CONFIG).is_file():
         network.check(hub_models.read_architecture(path.parent))
     if path.name == hub_models.INDEX:
