@@ -33,8 +33,6 @@ from hubbub.report.headline import headline_metric
 from hubbub.report.level_results import LevelName
 from hubbub.runtime import files
 from hubbub.runtime.escape import escape_table
-from hubbub.runtime.homes import StoreError
-from hubbub.runtime.hub import HubError
 from hubbub.runtime.names import safe_name
 
 __all__ = ["Suite", "SuiteError", "is_suite", "overview", "runs_of", "shipped", "write_overview"]
@@ -132,7 +130,7 @@ def _with_weights(name: str, recipes: Mapping[str, Recipe], log: Log) -> dict[st
     for member, held in recipes.items():
         try:
             find_weights(held)
-        except (StoreError, HubError) as error:
+        except HubbubError as error:
             log(f"left out: {member}: {error}")
         else:
             found[member] = held

@@ -14,6 +14,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     *("CONFIG", "INDEX", "WEIGHTS", "find", "is_named", "library_config", "library_model", "read_architecture"),
-    *("read_shards", "weights_file", "without_heads"),
+    *("read_shards", "require_library", "weights_file", "without_heads"),
 ]
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
@@ -97,15 +98,18 @@ def read_shards(index: Path) -> dict[str, Tensor]:
     return state
 
 
+def require_library() -> None:
+    """Raises `NetworkError` where the library is not installed."""
+    if find_spec("transformers") is None:
+        raise NetworkError("networks of the Hugging Face hub need transformers: pip install 'hubbub[transformers]'")
+
+
 def library_config(config: Mapping[str, Any]) -> "PretrainedConfig":
     """A config of the library for the content of `config.json`. Raises `NetworkError` where the library does not know
     its type."""
-    try:
-        from transformers import CONFIG_MAPPING
-    except ImportError as error:
-        raise NetworkError(
-            "networks of the Hugging Face hub need transformers: pip install 'hubbub[transformers]'"
-        ) from error
+    require_library()
+    from transformers import CONFIG_MAPPING
+
     kind = str(config.get("model_type"))
     if kind not in CONFIG_MAPPING:
         raise NetworkError(

@@ -66,6 +66,7 @@ def find_weights(recipe: Recipe) -> Path | None:
     if name in HUB:
         from hubbub.models import hub_models
 
+        hub_models.require_library()
         if wanted == "none":
             return None
         return hub_models.weights_file(hub_models.find(CHECKPOINTS[name] if wanted == "default" else wanted))
