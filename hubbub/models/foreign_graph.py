@@ -225,11 +225,10 @@ class ForeignGraph:
 def read_graph(content: bytes, source: str) -> "ModelProto":
     """The content of an ONNX file, which must hold all of its weights. Raises `NetworkError`."""
     import onnx
-    from google.protobuf.message import DecodeError
 
     try:
         proto = onnx.load_model_from_string(content)
-    except DecodeError as error:
+    except Exception as error:  # protobuf's, which is no dependency of ours
         raise NetworkError(f"{source} is not a whole ONNX file ({error}). Download or export it again.") from error
     if not proto.graph.node:
         raise NetworkError(f"{source} is not a whole ONNX file (it has no operators). Download or export it again.")
