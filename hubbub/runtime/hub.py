@@ -196,12 +196,12 @@ def read_token(file: Path = Path(".env")) -> str | None:
 
 
 def _client(known: str | None = None) -> "HfApi":
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # the client reads it when it is imported
     try:
-        from huggingface_hub import HfApi
+        from huggingface_hub import HfApi, constants
         from huggingface_hub.utils.tqdm import disable_progress_bars
     except ImportError as error:
         raise HubError("The Hugging Face hub needs huggingface_hub: pip install 'hubbub[hub]'") from error
+    constants.HF_HUB_DISABLE_TELEMETRY = True  # read from the environment at the import, which may be long ago
     if not sys.stderr.isatty():
         disable_progress_bars()
     return HfApi(token=known or read_token(), library_name="hubbub")
