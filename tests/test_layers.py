@@ -36,6 +36,7 @@ WITH_TORCH = {
         "classifier.saved_torch",
         "classifier.shipped_graph",
         "classifier.torch_classifier",
+        "classifier.zero_shot",
         "experiment.lr_find",
     ),
     "inference.gradcam",

@@ -17,7 +17,7 @@ from hubbub.audio import decode, image_files, waves, windows
 from hubbub.classifier import event_thresholds, pooling
 from hubbub.classifier.calibration import Confidence, familiarity, pool_familiarity
 from hubbub.classifier.frames import frame_spans, frames_of
-from hubbub.classifier.prediction import Embeddings, Prediction, best_classes
+from hubbub.classifier.prediction import Embeddings, Prediction, best_classes, relative_scores
 from hubbub.classifier.read_sound import ClassifierError, read_sound
 from hubbub.classifier.typicality import Typicality
 from hubbub.config.recipe import Recipe
@@ -298,7 +298,7 @@ class Classifier(ABC):
             )
         wave, seconds, warnings = read_sound(source, rate_hz, self.rate_hz)
         window_s = self.recipe.windows.length / self.rate_hz
-        return wave, seconds, (*warnings, *waves.padding_warnings(seconds, window_s))
+        return wave, seconds, (*warnings, *waves.padding_warnings(seconds, window_s), *relative_scores(self.recipe))
 
     def classify(self, source: str | Path | BinaryIO | npt.ArrayLike, rate_hz: int | None = None) -> Prediction:
         """A file, an open stream or a wave -> `Prediction`.

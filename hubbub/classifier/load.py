@@ -21,12 +21,14 @@ from hubbub.runtime.devices import has_bfloat16, is_cpu
 from hubbub.runtime.shipped import SMALL
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hubbub.classifier.torch_classifier import TorchClassifier
     from hubbub.models.custom import NetworkFactory
 
 __all__ = ["NAMED", "is_exported", "load", "load_torch"]
 
-YAMNET = "yamnet"
+YAMNET, CLAP = "yamnet", "clap"
 #: The classifiers that are loaded by a name.
 NAMED = (SMALL, YAMNET)
 #: Part of the name of YAMNet's exported file. Raise it when exports change, so that it is exported again.
@@ -40,6 +42,8 @@ def load(
     network: "NetworkFactory | None" = None,
     device: str = "auto",
     *,
+    labels: "Sequence[str] | None" = None,
+    template: str | None = None,
     fast: bool = False,
 ) -> Classifier:
     """The classifier of a run folder, a classifier folder or an exported file (.onnx), on a device; `small` is the one
@@ -49,8 +53,21 @@ def load(
     runs, which imports no torch; one without runs on torch. `fast` computes in the shortest numbers that this processor
     has, at a small loss of precision (docs/performance.md), which needs `hubbub[fast]`; on an NVIDIA accelerator in
     bfloat16. `network` is the class or function that made the network of a classifier that was trained with it.
+    `labels` are for CLAP, which compares sounds with texts about any labels: `clap`, OWNER/NAME@REVISION of the Hugging
+    Face hub or the folder of a checkpoint; `template` is the text, in which {} stands for a label.
     Raises `ClassifierError` for anything else, and for a damaged or incomplete classifier.
     """
+    if labels is not None:
+        if network is not None:
+            raise ClassifierError("labels= is for CLAP, which is hubbub's own. Leave network= out.")
+        from hubbub.classifier.zero_shot import zero_shot
+
+        return _on_torch(zero_shot(name, labels, template), name, device, fast)
+    if template is not None or str(name) == CLAP:
+        raise ClassifierError(
+            "clap has no labels of its own. Give some: hubbub.load('clap', labels=['dog barking', 'rain']), or "
+            "--labels 'dog barking, rain'."
+        )
     if is_exported(name):
         if network is not None:
             raise ClassifierError(f"{name} is an exported file, which holds its network. Leave network= out.")
@@ -62,7 +79,13 @@ def load(
         if os.path.isfile(folder / EXPORTED):
             read_card(folder)
             return OnnxClassifier.load(folder / EXPORTED, fast=fast)
-    classifier = load_torch(name, network).to(device)
+    return _on_torch(load_torch(name, network), name, device, fast)
+
+
+def _on_torch(
+    classifier: "TorchClassifier", name: str | os.PathLike[str], device: str, fast: bool
+) -> "TorchClassifier":
+    classifier.to(device)
     if fast:
         if not has_bfloat16(classifier.device.type):
             raise ClassifierError(

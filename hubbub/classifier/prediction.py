@@ -11,7 +11,9 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Embeddings", "Event", "Prediction", "best_classes"]
+    from hubbub.config.recipe import Recipe
+
+__all__ = ["Embeddings", "Event", "Prediction", "best_classes", "relative_scores"]
 
 Array = npt.NDArray[np.float32]
 Spans = npt.NDArray[np.float64]
@@ -138,3 +140,10 @@ def best_classes(scores: Array, most: int | None = None) -> tuple[Classes, Array
     else:
         classes = np.argsort(-scores, axis=1, kind="stable")[:, :most].copy()
     return classes, np.take_along_axis(scores, classes, axis=1)
+
+
+def relative_scores(recipe: "Recipe") -> tuple[str, ...]:
+    """A warning about the scores of zero-shot classification; none for other classifiers."""
+    if recipe.head.name != "zeroshot":
+        return ()
+    return ("the scores compare these labels with each other: one is always the highest, even where none fits.",)

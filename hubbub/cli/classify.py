@@ -53,6 +53,14 @@ def classify(
         typer.Argument(help="Sound files, folders of them, patterns such as '**/*.wav', or - for standard input."),
     ],
     model: Model = None,
+    labels: Annotated[
+        str | None,
+        typer.Option("--labels", help="Classes in words, for --model clap: 'dog barking, rain, siren'."),
+    ] = None,
+    template: Annotated[
+        str | None,
+        typer.Option("--template", help="With --labels: the text about a label, e.g. 'I hear {}.'"),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for each file.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print one line for each segment, or each event.")] = False,
     as_audacity: Annotated[
@@ -113,6 +121,9 @@ def classify(
     form = _format(flags, to)
     if to is None and form == "parquet":
         raise HubbubError("--parquet is not text. Write it to a file: --out answers.parquet.")
+    classes = None if labels is None else [label.strip() for label in labels.split(",")]
+    if model is None and classes is not None:
+        raise HubbubError("--labels needs a model that understands words. Add --model clap.")
     name = model_or_default(model)
     options = PredictOptions(
         top or (1 if form or engine == "ray" else TOP_IN_TABLE),
@@ -121,11 +132,15 @@ def classify(
     )
     day = day_of(overview, options.events is not None, engine) if overview else None
     if engine == "ray":
+        if classes is not None:
+            raise HubbubError("--engine ray takes no --labels. Save the classifier in Python, and give its folder.")
         if to is None or to.suffix or form not in ("json", "parquet") or as_json:
             raise HubbubError("--engine ray writes Parquet files into a folder. Name one: --out answers.")
         failed = _classify_on_ray(to, paths, name, options, threshold or 0.0, address=address, cpus=cpus, gpus=gpus)
     else:
-        classifier = load_classifier(name, device, fast)
+        classifier = load_classifier(name, device, fast, classes, template)
+        if classes is not None:
+            name = f"{name} of {', '.join(classes)}" + (f" ({template})" if template else "")
         if options.events:  # a release that does not fit is refused before anything is heard
             options.events.limits(classifier.confidence.events, len(classifier.labels))
         failed = _classify_here(to, form, paths, name, classifier, options, threshold or 0.0, day)

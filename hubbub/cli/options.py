@@ -194,11 +194,14 @@ def model_or_default(model: str | None) -> str:
     return SMALL
 
 
-def load_classifier(name: str, device: str | None, fast: bool) -> "Classifier":
-    """The classifier that a command names; `fast` says on standard error what it computes in."""
+def load_classifier(
+    name: str, device: str | None, fast: bool, labels: list[str] | None = None, template: str | None = None
+) -> "Classifier":
+    """The classifier that a command names, or that of CLAP for `labels`; `fast` says on standard error what it computes
+    in."""
     from hubbub.classifier.load import load
 
-    classifier = load(name, device=device or "auto", fast=fast)
+    classifier = load(name, device=device or "auto", labels=labels, template=template, fast=fast)
     if fast:
         err.print(f"fast: {classifier.precision}", soft_wrap=True)
     return classifier

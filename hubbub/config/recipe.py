@@ -136,6 +136,12 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _texts_are_claps(self) -> Self:
+        if self.head.name == "zeroshot" and self.network.name != "clap":
+            raise ValueError("head.name = 'zeroshot' compares sounds with texts, as clap does: set network.name")
+        return self
+
+    @model_validator(mode="after")
     def _frames_learn(self) -> Self:
         if self.head.name != "none" and self.framewise:
             raise ValueError(

@@ -181,8 +181,8 @@ class Network(Section):
         description="one of cnn, compact, framewise (frames of 40 ms), baseline, cnn1d, transformer, alexnet, vgg16, "
         "resnet18, resnet50, mobilenet_v2, inception_v3, efficientnet_b0, convnext_tiny, small, yamnet, "
         "yamnet_framewise (frames of 40 ms), esresnext, audioclip, mn04_as, mn10_as, cnn14, beats, wav2vec2, hubert, "
-        "wavlm, transformers (any encoder on waves that this library has; weights names it), onnx (a file of another "
-        "team, which stays frozen), or any model name of timm",
+        "wavlm, transformers (any encoder on waves that this library has; weights names it), ast, clap, whisper (its "
+        "encoder), onnx (a file of another team, which stays frozen), or any model name of timm",
     )
     weights: str = Field(
         "default",
@@ -213,13 +213,13 @@ class Network(Section):
     )
     layer: int | Literal["mix"] = Field(
         -1,
-        description="wav2vec2, hubert, wavlm, transformers: the layer whose output is embedded; -1: the network's "
-        "output; 0: what the first layer gets; mix: a mean of all layers whose weights are learnt",
+        description="wav2vec2, hubert, wavlm, transformers, ast, whisper: the layer whose output is embedded; -1: the "
+        "network's output; 0: what the first layer gets; mix: a mean of all layers whose weights are learnt",
     )
     token_pooling: Literal["mean", "attention"] = Field(
         "mean",
-        description="wav2vec2, hubert, wavlm, transformers: the embedding is the mean of the tokens, or a mean whose "
-        "weights are learnt (attention)",
+        description="wav2vec2, hubert, wavlm, transformers, whisper: the embedding is the mean of the tokens, or a "
+        "mean whose weights are learnt (attention)",
     )
     dropout: float = Field(0.2, ge=0, lt=1, description="dropout rate before the last layer")
 
@@ -234,10 +234,13 @@ class Network(Section):
 class Head(Section):
     """A classifier on the embeddings of a frozen network; `none` trains the network itself."""
 
-    name: Literal["none", "logreg", "lda", "mlp", "lightgbm", "ensemble"] = Field(
+    name: Literal["none", "logreg", "lda", "mlp", "lightgbm", "ensemble", "zeroshot"] = Field(
         "none",
-        description="logistic regression, linear discriminant analysis, MLP, LightGBM, or (ensemble) the mean of the "
-        "scores of MLP and LightGBM",
+        description="logistic regression, linear discriminant analysis, MLP, LightGBM, (ensemble) the mean of the "
+        "scores of MLP and LightGBM, or (zeroshot) clap's comparison with texts about the labels, which learns nothing",
+    )
+    template: str = Field(
+        "This is a sound of {}.", pattern=r"\{\}", description="zeroshot: the text about a label, which replaces {}"
     )
     pool: Literal["segment", "mean", "max", "mean+max"] = Field(
         "segment",
@@ -280,6 +283,12 @@ class Head(Section):
     )
     max_bin: int = Field(31, ge=2, le=65_535, description="lightgbm, ensemble: histogram bins; more are slower")
     balanced: bool = Field(True, description="weight each class by 1 / its number of rows")
+
+    @model_validator(mode="after")
+    def _texts_are_compared_with_segments(self) -> Self:
+        if self.name == "zeroshot" and (self.pool != "segment" or self.compress):
+            raise ValueError("head.name = 'zeroshot' compares the embeddings of segments: leave out pool and compress")
+        return self
 
 
 class Evaluate(Section):

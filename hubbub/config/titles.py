@@ -49,6 +49,9 @@ NETWORKS = {
     "hubert": "HuBERT",
     "wavlm": "WavLM",
     "transformers": "an encoder of transformers",
+    "ast": "AST",
+    "clap": "CLAP",
+    "whisper": "Whisper's encoder",
 }
 #: Where published weights come from; those of other networks are ImageNet's.
 _WEIGHTS = {
@@ -59,6 +62,9 @@ _WEIGHTS = {
     "beats_unlabelled": "from AudioSet without labels",
     **dict.fromkeys(("wav2vec2", "hubert"), "from LibriSpeech without labels"),
     "wavlm": "from 94,000 h of speech without labels",
+    "ast": "from AudioSet",
+    "clap": "from sounds and texts",
+    "whisper": "from 680,000 h of speech with transcripts",
     **dict.fromkeys(("audioclip", "audioclip_full", "audioclip_partial"), "from AudioCLIP"),
 }
 _ATTENTION = {"se": " with squeeze-and-excitation", "cbam": " with CBAM"}
@@ -68,6 +74,7 @@ _HEADS = {
     "mlp": "MLP",
     "lightgbm": "LightGBM",
     "ensemble": "LightGBM + MLP",
+    "zeroshot": "zero-shot",
 }
 _COUNTS = {2: "two", 3: "three", 4: "four", 5: "five"}
 _POOLS = {"segment": "segments", "mean": "mean clip embeddings", "max": "largest clip embeddings"}

@@ -47,10 +47,11 @@ def _for_label_sets(recipe: Recipe, clips: Clips) -> tuple[Recipe, tuple[str, ..
         "[teacher]": recipe.teacher is not None,
         "data.held_out": bool(recipe.data.held_out),
         "head.name = 'lda'": recipe.head.name == "lda",
+        "head.name = 'zeroshot'": recipe.head.name == "zeroshot",
         "train.loss = 'cross_entropy'": recipe.train.loss == "cross_entropy",
     }
     if wrong := [setting for setting, there in of_one.items() if there]:
-        instead = "Use head.name = 'logreg'." if "lda" in wrong[0] else "Leave it out, or use another recipe."
+        instead = "Use head.name = 'logreg'." if "head.name" in wrong[0] else "Leave it out, or use another recipe."
         raise ClipsError(
             f"{clips.name}: a clip may hold several classes, and {wrong[0]} is for clips of one label. {instead}"
         )

@@ -116,7 +116,7 @@ class Prepared:
         """The same data for a recipe that differs in training, head or network settings only."""
         from hubbub.classifier.torch_classifier import TorchClassifier
 
-        base = TorchClassifier(recipe, self.base.labels, network=self.base.network)
+        base = TorchClassifier(recipe, self.base.labels, network=self.base.network, head=self.base.head)
         return replace(self, recipe=recipe, base=base)
 
 
@@ -161,6 +161,10 @@ def prepare(
     if protocol != recipe.protocol:
         recipe = with_protocol(recipe, protocol)
         base = TorchClassifier(recipe, base.labels, network=base.network)
+    if recipe.head.name == "zeroshot":
+        from hubbub.models.zero_shot import zero_shot_head
+
+        base.head = zero_shot_head(base.labels, recipe.head.template, weights, base.network.fc.in_features)
     found = _split(clips, recipe)
     if sealed:
         leaks.audit(  # by recording alone

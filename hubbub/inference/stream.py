@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from hubbub.audio import decode, waves, windows
 from hubbub.audio.waves import Downmixer, WaveError
+from hubbub.classifier.prediction import relative_scores
 from hubbub.errors import HubbubError
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Stream:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Sentences about the sound so far."""
-        return (*self._mixer.warnings, *self.padded)
+        return (*self._mixer.warnings, *self.padded, *relative_scores(self._model.recipe))
 
     def feed(self, block: npt.ArrayLike) -> tuple[Array, Spans]:
         """Samples `[n]` or `[n, channels]`, floats in [-1, 1] or 8, 16 or 32-bit integers -> the segments that they

@@ -14,19 +14,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hubbub.audio.kaldi import kaldi_mel_filters
-from hubbub.audio.logmel import hz_to_mel
+from hubbub.audio.kaldi import FRAME, HOP, RATE_HZ, Fbank
 from hubbub.models.checkpoint import Translated
 from hubbub.models.network import Network
 
-__all__ = ["RATE_HZ", "BEATs", "Fbank", "token_padding"]
+__all__ = ["RATE_HZ", "BEATs", "token_padding"]
 
-RATE_HZ = 16_000
 INT16 = 32_768.0
-FRAME, HOP, N_FFT, BANDS = 400, 160, 512, 128
-LOWEST_HZ, HIGHEST_HZ = 20.0, 8_000.0
-PRE_EMPHASIS, POVEY = 0.97, 0.85
-QUIETEST = 2.0**-23
+BANDS = 128
+POVEY = 0.85  # its window is Hann's to this power
 #: Of the log-mel energies of AudioSet; BEATs is given half of what they standardise to.
 MEAN, SD = 15.41663, 6.55582
 PATCH = 16
@@ -39,36 +35,6 @@ TAPS, GROUPS = 128, 16
 BUCKETS, FARTHEST = 160, 800
 _GATES = 4  # outputs of `grep_linear` that are summed for one gate
 _TABLE = "self_attn.relative_attention_bias.weight"
-
-
-class Fbank(nn.Module):
-    """Waves `[B, T]` at 16 kHz in [-1, 1] -> Kaldi's log-mel energies `[B, frames, 128]`, standardised as published.
-
-    The Fourier transform is a matrix product, which exported graphs can have too: beside the Transformer it is little.
-    """
-
-    fourier: Tensor
-    filters: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        window = torch.hann_window(FRAME, periodic=False, dtype=torch.float64) ** POVEY
-        turns = torch.outer(torch.arange(FRAME), torch.arange(N_FFT // 2 + 1)) % N_FFT
-        angles = 2 * math.pi / N_FFT * turns.double()
-        fourier = window[:, None] * torch.cat([angles.cos(), angles.sin()], dim=1)
-        self.register_buffer("fourier", fourier.float(), persistent=False)
-        filters = kaldi_mel_filters(RATE_HZ, N_FFT, BANDS, LOWEST_HZ, HIGHEST_HZ)
-        self.register_buffer("filters", filters, persistent=False)
-
-    def forward(self, waves: Tensor) -> Tensor:
-        """In single precision, under autocast too."""
-        with torch.autocast(waves.device.type, enabled=False):
-            frames = waves.float().unfold(-1, FRAME, HOP) * INT16
-            frames = frames - frames.mean(dim=-1, keepdim=True)
-            frames = frames - PRE_EMPHASIS * torch.cat([frames[..., :1], frames[..., :-1]], dim=-1)
-            real, imaginary = (frames @ self.fourier).chunk(2, dim=-1)
-            mel = (real.square() + imaginary.square()) @ self.filters
-            return (mel.clamp_min(QUIETEST).log() - MEAN) / (2 * SD)
 
 
 class _PositionConv(nn.Module):
@@ -176,7 +142,7 @@ class BEATs(Network):
         patch_width: int = 512,
     ) -> None:
         super().__init__(dropout)
-        self.frontend = Fbank()
+        self.frontend = Fbank(BANDS, MEAN, 2 * SD, power=POVEY, gain=INT16)
         self.patch_embedding = nn.Conv2d(1, patch_width, PATCH, stride=PATCH, bias=False)
         self.layer_norm = nn.LayerNorm(patch_width)
         self.post_extract_proj = nn.Linear(patch_width, width)
@@ -190,14 +156,7 @@ class BEATs(Network):
 
     def positions(self, seconds: Tensor, hz: Tensor, samples: int) -> tuple[Tensor, Tensor]:
         frames = _columns(max(samples, SHORTEST)) * PATCH
-        reach = FRAME / HOP / 2
-        centred = seconds.double() * RATE_HZ / HOP - reach
-        within = (centred >= -reach) & (centred <= frames - 1 + reach)
-        lowest, highest = hz_to_mel(torch.tensor([LOWEST_HZ, HIGHEST_HZ], dtype=torch.float64), "htk")
-        bands = (hz_to_mel(hz.double(), "htk") - lowest) / (highest - lowest) * (BANDS + 1)
-        columns = torch.where(within, (centred + 0.5).clamp(0, frames), torch.nan)
-        rows = torch.where((bands >= 0) & (bands <= BANDS + 1), (bands - 0.5).clamp(0, BANDS), torch.nan)
-        return columns / frames, rows / BANDS
+        return self.frontend.columns(seconds, frames) / frames, self.frontend.rows(hz) / BANDS
 
     def tokens(self, waves: Tensor, padding: Tensor | None = None) -> Tensor:
         """Waves `[B, T]`, which of their samples are padding `[B, T]` -> tokens `[B, N, C]`, eight bands of one time

@@ -6,6 +6,7 @@ from hubbub.config.sections import Head as HeadSettings
 from hubbub.models.dense_heads import DiscriminantHead, LogisticHead, MLPHead
 from hubbub.models.head import Head
 from hubbub.models.tree_heads import EnsembleHead, LightGBMHead
+from hubbub.models.zero_shot import ZeroShotHead
 
 __all__ = ["HEADS", "build_head", "candidates"]
 
@@ -36,7 +37,18 @@ def _ensemble(settings: HeadSettings, seed: int, choice: dict[str, Any]) -> Head
     return EnsembleHead(_lightgbm(settings, seed, choice), _mlp(settings, seed, choice))
 
 
-HEADS = {"logreg": _logistic, "lda": _discriminant, "mlp": _mlp, "lightgbm": _lightgbm, "ensemble": _ensemble}
+def _zero_shot(settings: HeadSettings, seed: int, choice: dict[str, Any]) -> Head:
+    return ZeroShotHead()
+
+
+HEADS = {
+    "logreg": _logistic,
+    "lda": _discriminant,
+    "mlp": _mlp,
+    "lightgbm": _lightgbm,
+    "ensemble": _ensemble,
+    "zeroshot": _zero_shot,
+}
 
 
 def candidates(settings: HeadSettings) -> list[dict[str, Any]]:

@@ -26,8 +26,10 @@ RESNETS = ("resnet18", "resnet50")
 EFFICIENTAT = ("mn04_as", "mn10_as")
 #: The networks on waves of the library transformers; the last one is whichever its checkpoint says.
 WAVE_ENCODERS = ("wav2vec2", "hubert", "wavlm", "transformers")
+#: Those on spectrograms, with their own front ends.
+SPECTROGRAM_ENCODERS = ("ast", "clap", "whisper")
 #: The networks whose architecture is in a checkpoint's config.
-HUB = WAVE_ENCODERS
+HUB = (*WAVE_ENCODERS, *SPECTROGRAM_ENCODERS)
 
 
 # The networks take seconds to import, so each is imported only when it is built.
@@ -214,6 +216,30 @@ def _foreign(recipe: Recipe, num_classes: int) -> Network:
     return Foreign(num_classes, input_size(recipe), recipe.audio.rate_hz, settings.output, settings.dropout)
 
 
+def _spectrogram_encoder(recipe: Recipe, num_classes: int, architecture: "Architecture | None") -> Network:
+    from hubbub.models import ast, clap, spectrogram_encoder, whisper
+
+    settings, name = recipe.network, recipe.network.name
+    module = {"ast": ast, "clap": clap, "whisper": whisper}[name]
+    _check_waves(recipe, module.RATE_HZ)
+    architecture = architecture or spectrogram_encoder.architecture_of(name, settings.weights, module.BASE)
+    network: ast.AST | clap.CLAP | whisper.Whisper
+    if name == "ast":
+        network = ast.AST(num_classes, architecture, layer=settings.layer, dropout=settings.dropout)
+    elif name == "clap":
+        network = clap.CLAP(num_classes, architecture, dropout=settings.dropout)
+    else:
+        network = whisper.Whisper(
+            num_classes, architecture, layer=settings.layer, pooling=settings.token_pooling, dropout=settings.dropout
+        )
+    if recipe.windows.length > network.frontend.longest:
+        raise NetworkError(
+            f"{name} takes {network.frontend.longest} samples at most, and cuts off the rest of segments of "
+            f"{recipe.windows.length}. Set windows.length."
+        )
+    return network
+
+
 NETWORKS: dict[str, Callable[..., Network]] = {
     "cnn": _cnn,
     "compact": _compact,
@@ -232,14 +258,15 @@ NETWORKS: dict[str, Callable[..., Network]] = {
     "beats": _beats,
     **dict.fromkeys(WAVE_ENCODERS, _wave_encoder),
     "onnx": _foreign,
+    **dict.fromkeys(SPECTROGRAM_ENCODERS, _spectrogram_encoder),
 }
 #: Settings that only some networks have, and these networks; timm's also have `channels`.
 _SETTINGS = {
     "channels": ("baseline", *TORCHVISION),
     "width": ("cnn", "compact", "framewise", *RESNETS),
     "attention": RESNETS,
-    "layer": WAVE_ENCODERS,
-    "token_pooling": WAVE_ENCODERS,
+    "layer": (*WAVE_ENCODERS, "ast", "whisper"),
+    "token_pooling": (*WAVE_ENCODERS, "whisper"),
     "output": ("onnx",),
 }
 

@@ -23,7 +23,7 @@ from hubbub.models import hub_models
 from hubbub.models.checkpoint import CheckpointError, Translated
 from hubbub.models.network import Architecture, Network, NetworkError
 
-__all__ = ["BASES", "WaveEncoder", "architecture_of", "rate_hz"]
+__all__ = ["BASES", "Mix", "WaveEncoder", "architecture_of", "rate_hz"]
 
 RATE_HZ = 16_000
 #: Added to the variance of waves, as the library does.
@@ -68,7 +68,7 @@ def rate_hz(architecture: Architecture) -> int:
     return int(architecture["preprocessor"].get("sampling_rate", RATE_HZ))
 
 
-class _Mix(nn.Module):
+class Mix(nn.Module):
     """Outputs of layers `[B, L, N, C]` -> their weighted mean `[B, N, C]`; at first all count alike."""
 
     def __init__(self, layers: int) -> None:
@@ -105,7 +105,7 @@ class WaveEncoder(Network):
         self.layer, self._layers = layer, config.num_hidden_layers
         if layer == "mix":
             _refuse_resampled(config)
-            self.mix = _Mix(self._layers + 1)
+            self.mix = Mix(self._layers + 1)
         elif layer != -1:
             self._keep_layers(config, int(layer))
         self.map = nn.Identity()

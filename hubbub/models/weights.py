@@ -30,6 +30,9 @@ CHECKPOINTS = {
     "wav2vec2": "facebook/wav2vec2-base@9f0eb264dec63c8511a7905d0a854ca6d2a39e45",
     "hubert": "facebook/hubert-base-ls960@refs/pr/2",
     "wavlm": "microsoft/wavlm-base-plus@refs/pr/1",
+    "ast": "MIT/ast-finetuned-audioset-10-10-0.4593",
+    "clap": "laion/clap-htsat-unfused",
+    "whisper": "openai/whisper-base",
 }
 
 

@@ -42,8 +42,11 @@ def fit_head(
     `targets` are class numbers `[clips]`, label sets `[clips, K]`, or timed label sets, which a head that is fitted on
     segments learns. The candidate with the highest clip accuracy or, of label sets, macro mAP on validation is chosen;
     of equal ones, that with the lower log loss. Raises `TrainError` where a class has no training clip or, of label
-    sets, none has.
+    sets, none has. A head that the base has already, as one of zero-shot classification, learns nothing and stays.
     """
+    if base.head is not None:
+        model = TorchClassifier(base.recipe, base.labels, network=base.network, head=base.head)
+        return Fitted(model, model, {})
     _check_classes(base, of_clips(targets)[train])
     options = [choice] if choice else candidates(base.recipe.head)
     fitted = _fit_each(base, segments, targets, train, seed, options)

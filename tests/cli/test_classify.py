@@ -23,6 +23,7 @@ from hubbub.cli.main import app
 from hubbub.config.recipe import Recipe
 from hubbub.errors import HubbubError
 from hubbub.runtime.progress import bar
+from tests.helpers.spectrogram_checkpoints import save_clap
 
 RATE = 16_000
 PAGE = Path(__file__).parents[2] / "docs" / "classify.md"
@@ -188,6 +189,9 @@ def test_the_commands_of_the_page_run(place: Path, command: str, home, monkeypat
     if "--model" not in words:
         home("weights", "yamnet.h5")
         words += ["--model", "yamnet"]
+    if "--labels" in words:
+        words[words.index("--model") + 1] = str(place / "clap")
+        save_clap(place / "clap")
     done = classify(*words, stdin=piped)
     assert done.exception is None and done.stdout.strip()
     if "--out" in words:

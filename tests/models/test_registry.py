@@ -20,11 +20,20 @@ from hubbub.audio.frontend import FrontEnd
 from hubbub.config.recipe import Recipe
 from hubbub.models import cnn
 from hubbub.models.checkpoint import CheckpointError
-from hubbub.models.registry import HUB, NETWORKS, WAVE_ENCODERS, Network, NetworkError, build_network
+from hubbub.models.registry import (
+    HUB,
+    NETWORKS,
+    SPECTROGRAM_ENCODERS,
+    WAVE_ENCODERS,
+    Network,
+    NetworkError,
+    build_network,
+)
 from hubbub.models.weights import PUBLISHED, find_weights, load_weights
 from hubbub.models.yamnet import load_yamnet
 from hubbub.runtime import download
 from tests.helpers.checkpoints import tiny
+from tests.helpers.spectrogram_checkpoints import saved
 
 CLASSES = 7
 
@@ -63,7 +72,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "mn10_as": {**_32_KHZ, "network": {"name": "mn10_as"}},
     "cnn14": {"audio": {"rate_hz": 32_000}, "network": {"name": "cnn14"}},
     "beats": {"network": {"name": "beats"}},
-    **{name: {"network": {"name": name}} for name in WAVE_ENCODERS},
+    **{name: {"network": {"name": name}} for name in (*WAVE_ENCODERS, "ast", "whisper")},
+    "clap": {"audio": {"rate_hz": 48_000}, "network": {"name": "clap"}},
 }
 #: The type of the tiny checkpoint that a network of the hub is built from.
 TYPES = {name: name for name in WAVE_ENCODERS} | {"transformers": "data2vec-audio"}
@@ -72,7 +82,7 @@ MAGMA = {**_LOGMEL, "ref": "max", "scale": "top_db", "colours": "magma"}
 FILES = {"onnx"}
 #: Not in the table: timm has them.
 TIMM = ("mobilenetv4_conv_small", "test_vit")
-SEQUENCES = ("cnn1d", "transformer", *WAVE_ENCODERS)
+SEQUENCES = ("cnn1d", "transformer", *WAVE_ENCODERS, "whisper")
 #: One whole input of YAMNet; the larger networks that hear waves get an eighth or a third of a second, for speed.
 SAMPLES = dict.fromkeys(SETTINGS, 15_600) | dict.fromkeys(("esresnext", "audioclip", "beats"), 5_512)
 #: Inputs of other sizes than the usual: samples, or bands and frames.
@@ -102,7 +112,8 @@ SIZES: dict[str, list[tuple[int, ...]]] = {
     "mn10_as": [(1,), (514,), (7_919,)],
     "cnn14": [(1,), (9_919,), (9_920,), (20_479,), (40_007,)],
     "beats": [(1,), (2_799,), (5_360,)],
-    **{name: [(1,), (399,), (1_601,), (40_007,)] for name in WAVE_ENCODERS},
+    **{name: [(1,), (399,), (1_601,), (40_007,)] for name in (*WAVE_ENCODERS, "ast", "whisper")},
+    "clap": [(1,), (48_001,), (500_000,)],
 }
 EMBEDDING = {
     **{
@@ -121,7 +132,8 @@ EMBEDDING = {
     **{"mn04_as": 384, "mn10_as": 960},
     "cnn14": 2048,
     "beats": 768,
-    **dict.fromkeys(WAVE_ENCODERS, 24),
+    **dict.fromkeys((*WAVE_ENCODERS, "ast", "whisper"), 24),
+    "clap": 12,
 }
 
 #: Up to 138 M parameters, and pictures of 299 by 299 in training: their whole contract takes over a minute.
@@ -138,7 +150,8 @@ each = pytest.mark.parametrize("name", parameters(SETTINGS))
 def recipe(name: str, **sections: Any) -> Recipe:
     content = {"data": {"name": "street"}, **SETTINGS[name], **sections}
     if name in HUB:
-        content["network"] = {"weights": tiny(TYPES[name]), **content["network"]}
+        weights = saved(name)[0] if name in SPECTROGRAM_ENCODERS else tiny(TYPES[name])
+        content["network"] = {"weights": weights, **content["network"]}
     return Recipe.of(content)
 
 
@@ -334,6 +347,12 @@ def test_parameters_are_as_many_as_published(name: str, home: Callable[[str, str
         attention = 4 * (768 + 1) * 768 + (64 + 1) * 8 + 12
         layer = attention + (768 + 1) * 3072 + (3072 + 1) * 768 + 2 * 2 * 768
         expected = patches + positions + 2 * 768 + 12 * layer + head
+    elif name in SPECTROGRAM_ENCODERS:
+        model = saved(name)[1]
+        tower = {"ast": "audio_spectrogram_transformer", "clap": "audio_model", "whisper": "model.encoder"}[name]
+        parts = [model.get_submodule(tower), *([model.audio_projection] if name == "clap" else [])]
+        expected = sum(value.numel() for part in parts for value in part.parameters()) + head
+        expected -= 100 * 24 if name == "whisper" else 0  # positions, which are not learnt
     elif name in HUB:
         state = safetensors.torch.load_file(Path(tiny(TYPES[name])) / "model.safetensors")
         lengths = [tensor for key, tensor in state.items() if key.endswith("original0")]  # multiplied out
