@@ -89,9 +89,9 @@ class TorchClassifier(Classifier):
         self.frontend = FrontEnd(recipe.frontend, recipe.audio.rate_hz) if has_frontend else None
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            own = isinstance(network, Network)
-            made = network if own else build_network(recipe, len(labels), factory, architecture)
-        self.network: Network = made
+            self.network: Network = (
+                network if isinstance(network, Network) else build_network(recipe, len(labels), factory, architecture)
+            )
         self.to("cpu").eval()
 
     def to(self, device: str | torch.device) -> Self:

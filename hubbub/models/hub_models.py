@@ -134,6 +134,7 @@ def library_model(config: "PretrainedConfig") -> Any:
     for module in list(model.modules()):
         if parametrize.is_parametrized(module, "weight"):
             parametrize.remove_parametrizations(module, "weight")
+            module._load_state_dict_pre_hooks.clear()  # which stays, and cannot be pickled either
     return model
 
 
