@@ -52,6 +52,7 @@ NETWORKS = {
     "ast": "AST",
     "clap": "CLAP",
     "whisper": "Whisper's encoder",
+    "onnx": "an ONNX network",
 }
 #: Where published weights come from; those of other networks are ImageNet's.
 _WEIGHTS = {
@@ -171,6 +172,8 @@ def _describe_network(recipe: "Recipe") -> str:
     network, head = recipe.network, recipe.head
     name = NETWORKS.get(network.name, network.name) + _ATTENTION.get(network.attention, "")
     weights = describe_weights(recipe)
+    if network.name == "onnx":
+        name = Path(network.weights).stem
     if head.name != "none":
         untrained = ", random weights" if weights == "from scratch" else ""
         pool = _POOLS.get(head.pool, "clip embeddings")

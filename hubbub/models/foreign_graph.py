@@ -25,6 +25,8 @@ __all__ = ["ForeignGraph", "read_graph"]
 Array = npt.NDArray[np.float32]
 #: The largest file [bytes], which is that of a protobuf message.
 LARGEST = 2**31 - 1
+#: Marks LiteRT files, behind an offset.
+LITERT = b"TFL3"
 #: Single precision, as onnxruntime calls it.
 FLOAT = "tensor(float)"
 #: What the names of outputs with scores of classes contain.
@@ -226,6 +228,11 @@ def read_graph(content: bytes, source: str) -> "ModelProto":
     """The content of an ONNX file, which must hold all of its weights. Raises `NetworkError`."""
     import onnx
 
+    if content[4:8] == LITERT:
+        raise NetworkError(
+            f"{source} is a LiteRT file, and a network here is an ONNX file. Convert it, e.g. with tf2onnx: python -m "
+            "tf2onnx.convert --tflite in.tflite --output out.onnx"
+        )
     try:
         proto = onnx.load_model_from_string(content)
     except Exception as error:  # protobuf's, which is no dependency of ours

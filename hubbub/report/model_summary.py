@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import onnx
 
     from hubbub.classifier.torch_classifier import TorchClassifier
+    from hubbub.models.foreign import Foreign
     from hubbub.models.summary import NetworkSummary
 
 __all__ = ["ModelSummary", "summarise_model"]
@@ -49,9 +50,9 @@ def summarise_model(
 ) -> ModelSummary:
     """Summarises a run folder, a saved classifier, an exported file, `small`, `yamnet`, a shipped recipe or a TOML.
 
-    A recipe's network gets random weights, so that none need be installed; `settings` override its fields, and
-    `classes` is its number of classes where the data are not at hand. Layers are listed down to `depth`. Raises
-    `ClassifierError`, `RecipeError` or `NetworkError`.
+    A recipe's network gets random weights, so that none need be installed; the ONNX file of another team is read.
+    `settings` override the recipe's fields, and `classes` is its number of classes where the data are not at hand.
+    Layers are listed down to `depth`. Raises `ClassifierError`, `RecipeError` or `NetworkError`.
     """
     if what.lower().endswith(ENDING):
         _refuse(what, settings, classes)
@@ -60,10 +61,14 @@ def summarise_model(
         _refuse(what, settings, classes)
         return _of_saved(what, depth)
     from hubbub.classifier.torch_classifier import TorchClassifier
+    from hubbub.models.foreign import Foreign
+    from hubbub.models.weights import find_weights
 
     recipe = Recipe.load(what, list(settings))
     number, source = _classes(recipe, classes)
     model = TorchClassifier(recipe, tuple(map(str, range(number))))
+    if isinstance(model.network, Foreign) and (file := find_weights(recipe)):
+        model.network.read(file)
     title = f"{what}: {recipe.title or recipe.network.name}"
     return _of_torch(model, title, f"{number} ({source})", depth)
 
@@ -104,6 +109,7 @@ def _of_torch(model: "TorchClassifier", title: str, classes: str, depth: int) ->
     import torch
     from torch import nn
 
+    from hubbub.models.foreign import Foreign
     from hubbub.models.registry import input_size
     from hubbub.models.summary import summarise_network
 
@@ -119,6 +125,7 @@ def _of_torch(model: "TorchClassifier", title: str, classes: str, depth: int) ->
         **_of_recipe(recipe, found.input, classes),
         "head": _head(model, dimension) if under_head else f"the network's last layer, on embeddings of {dimension}",
         **_sizes(recipe, found, sum(p.numel() for p in groups["head"])),
+        **(_of_foreign(network) if isinstance(network, Foreign) else {}),
     }
     rows = [
         (
@@ -196,6 +203,27 @@ def _mb(size: float) -> str:
     return f"{size / 1e6:,.1f} MB"
 
 
+def _of_foreign(network: "Foreign") -> dict[str, str]:
+    """The ONNX file of another team, whose numbers are no parameters here."""
+    from hubbub.models.foreign_graph import read_graph
+
+    graph = read_graph(network.content, "the ONNX file").graph
+    return {
+        "ONNX file": f"{network.opened.describe()}; {len(graph.node):,} operators, {_mb(len(network.graph))}",
+        "stored numbers": f"{_stored(graph)}; frozen, and not counted above",
+    }
+
+
+def _stored(graph: "onnx.GraphProto") -> str:
+    """The numbers that a graph stores, in all and by kind."""
+    import onnx
+
+    kinds = Counter[str]()
+    for one in graph.initializer:
+        kinds[onnx.TensorProto.DataType.Name(one.data_type).lower()] += int(np.prod(one.dims, dtype=np.int64))
+    return f"{kinds.total():,}: " + ", ".join(f"{number:,} {kind}" for kind, number in kinds.most_common())
+
+
 def _of_exported(file: Path) -> ModelSummary:
     """An exported file: its graph has operators and stored numbers, and says nothing about training."""
     classifier: Classifier = OnnxClassifier.load(file)
@@ -204,11 +232,6 @@ def _of_exported(file: Path) -> ModelSummary:
     except ImportError as error:
         raise ClassifierError(f"{file} can only be summarised where onnx is installed: pip install onnx.") from error
     graph = onnx.load(file).graph
-    numbers, kinds = 0, Counter[str]()
-    for one in graph.initializer:
-        size = int(np.prod(one.dims, dtype=np.int64))
-        numbers += size
-        kinds[onnx.TensorProto.DataType.Name(one.data_type).lower()] += size
     recipe = classifier.recipe
     facts = {
         "classes": str(len(classifier.labels)),
@@ -219,7 +242,7 @@ def _of_exported(file: Path) -> ModelSummary:
         "front end": "part of the graph" if recipe.frontend.name == "logmel" else "none",
         "input": _named(graph.input),
         "outputs": _named(graph.output),
-        "stored numbers": f"{numbers:,}: " + ", ".join(f"{number:,} {kind}" for kind, number in kinds.most_common()),
+        "stored numbers": _stored(graph),
         "file": _mb(file.stat().st_size),
         "not in the file": "layers, what was trained, multiply-adds: show the run that it came from",
     }

@@ -4,6 +4,7 @@ import copy
 import io
 import json
 import pickle
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,7 @@ WHOLE = foreign().SerializeToString()
 BAD: list[tuple[bytes, dict[str, Any], str]] = [
     (b"", {}, "is not a whole ONNX file"),
     (b"\x89PNG\r\n\x1a\n", {}, "is not a whole ONNX file"),
+    (b"\x1c\0\0\0TFL3" + bytes(100), {}, "is a LiteRT file.*tf2onnx.convert"),
     (b"PK\x03\x04" + bytes(100), {}, "is not a whole ONNX file"),
     (WHOLE[: len(WHOLE) // 2], {}, "is not a whole ONNX file"),
     (external(), {}, r"takes its weights from another file.*onnx.save\(onnx.load"),
@@ -203,6 +205,15 @@ def test_it_is_never_fine_tuned(mode: str) -> None:
     asked = recipe(Path("theirs.onnx"), head={"name": "none"}, network={"mode": mode})
     with pytest.raises(NetworkError, match=r"cannot be fine-tuned: set head.name.*or network.mode = 'head'"):
         build_network(asked, 3)
+
+
+def test_the_recipe_in_the_documentation_is_one() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+    section = page.partition("## A network of another team (ONNX)")[2]
+    block = section.partition("\n\n    title")[2].partition("\n\nhubbub")[0]
+    found = Recipe.of(tomllib.loads(f"title{block}".replace("\n    ", "\n")))
+    assert (found.network.name, found.windows.length, found.windows.hop) == ("onnx", 160_000, 80_000)
+    assert isinstance(build_network(found, 3), Foreign)
 
 
 def test_output_is_for_onnx_alone() -> None:
