@@ -151,6 +151,10 @@ class BEATs(Network):
         self.fc = nn.Linear(width, num_classes)
 
     @property
+    def blocks(self) -> list[nn.Module]:
+        return list(self.encoder.layers)
+
+    @property
     def cam_layer(self) -> nn.Module:
         return self.map
 

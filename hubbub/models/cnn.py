@@ -9,6 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from hubbub.models.blocks import cut
 from hubbub.models.network import Network, NetworkError
 
 __all__ = ["Banded", "Baseline", "Compact", "SmallCNN", "as_images", "convolution"]
@@ -43,6 +44,10 @@ class Banded(Network):
         self.norm = nn.BatchNorm1d(n_mels)
         self.body = body
         self.fc = nn.Linear(channels, num_classes)
+
+    @property
+    def blocks(self) -> list[nn.Module]:
+        return cut(self.body, lambda layer: isinstance(layer, nn.Conv2d))
 
     @property
     def cam_layer(self) -> nn.Module:
@@ -100,6 +105,10 @@ class Baseline(Network):
         self.body = nn.Sequential(*blocks)
         self.hidden = nn.Linear(self.FILTERS[-1], self.EMBEDDING)
         self.fc = nn.Linear(self.EMBEDDING, num_classes)
+
+    @property
+    def blocks(self) -> list[nn.Module]:
+        return cut(self.body, lambda layer: isinstance(layer, nn.Conv2d))
 
     @property
     def cam_layer(self) -> nn.Module:

@@ -17,7 +17,7 @@ from hubbub.config import sections as settings
 from hubbub.config.recipe import Recipe
 from hubbub.errors import HubbubError
 from hubbub.models.cnn import as_images
-from hubbub.models.network import Network, NetworkError
+from hubbub.models.network import Network, NetworkError, no_blocks
 
 __all__ = [
     *("PREFIX", "Custom", "NetworkFactory", "build_custom", "fingerprint", "is_custom", "name_of", "random_weights"),
@@ -117,6 +117,10 @@ class Custom(Network):
     def has_embeddings(self) -> bool:
         """Whether embeddings are something else than logits."""
         return not isinstance(self.fc, nn.Identity)
+
+    @property
+    def blocks(self) -> list[nn.Module]:
+        raise no_blocks(self._name)
 
     @property
     def cam_layer(self) -> nn.Module:

@@ -74,6 +74,10 @@ class EfficientAT(Network):
         self.fc = nn.Linear(hidden.out_features, CLASSES)
 
     @property
+    def blocks(self) -> list[nn.Module]:
+        return list(self.features)
+
+    @property
     def cam_layer(self) -> nn.Module:
         return self.features
 

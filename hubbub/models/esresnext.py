@@ -128,6 +128,20 @@ class ESResNeXt(Network):
         self.register_load_state_dict_pre_hook(_fill_in)
 
     @property
+    def blocks(self) -> list[nn.Module]:
+        """The stages, each with its attention, which takes the same input."""
+        return [nn.ModuleList(stage) for stage in self._stages]
+
+    @property
+    def _stages(self) -> list[tuple[nn.Module, nn.Module]]:
+        return [
+            (self.layer1, self.att1),
+            (self.layer2, self.att2),
+            (self.layer3, self.att3),
+            (self.layer4, self.att4),
+        ]
+
+    @property
     def cam_layer(self) -> nn.Module:
         return self.layer4
 
@@ -167,12 +181,7 @@ class ESResNeXt(Network):
             return self.embed(x.flatten(0, 1)).view(*x.shape[:2], -1).sum(1)
         x = self.bands(self.log_power(x)).contiguous(memory_format=torch.channels_last)
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
-        for stage, attention in (
-            (self.layer1, self.att1),
-            (self.layer2, self.att2),
-            (self.layer3, self.att3),
-            (self.layer4, self.att4),
-        ):
+        for stage, attention in self._stages:
             out = stage(x)
             x = out * attention(x, out.shape[2:])
         pooled = x.mean(dim=(2, 3), keepdim=True)
@@ -219,6 +228,10 @@ class AudioCLIP(Network):
         super().__init__(dropout)
         self.audio = ESResNeXt(EMBEDDING)
         self.fc = nn.Linear(EMBEDDING, num_classes)
+
+    @property
+    def blocks(self) -> list[nn.Module]:
+        return self.audio.blocks
 
     @property
     def cam_layer(self) -> nn.Module:

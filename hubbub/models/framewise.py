@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
+from hubbub.models.blocks import cut
 from hubbub.models.cnn import convolution
 from hubbub.models.network import Network, NetworkError
 from hubbub.models.recurrent import BiGRU
@@ -58,6 +59,10 @@ class Framewise(Network):
         self.body = nn.Sequential(*layers).to(memory_format=torch.channels_last)
         self.recurrent = BiGRU(channels, channels // 2)
         self.fc = nn.Linear(channels, num_classes)
+
+    @property
+    def blocks(self) -> list[nn.Module]:
+        return cut(self.body, lambda layer: isinstance(layer, nn.Conv2d))
 
     @property
     def cam_layer(self) -> nn.Module:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from hubbub.errors import HubbubError
 
-__all__ = ["FRONTEND", "Architecture", "Network", "NetworkError", "Upright"]
+__all__ = ["FRONTEND", "Architecture", "Network", "NetworkError", "Upright", "no_blocks"]
 
 #: What a network needs beside its recipe to be built again, as JSON: a published checkpoint's config, for example.
 Architecture = Mapping[str, Any]
@@ -22,6 +22,14 @@ FRONTEND = "frontend:"
 
 class NetworkError(HubbubError):
     """A network that does not exist, does not fit the recipe, or does not take the input."""
+
+
+def no_blocks(name: str) -> NetworkError:
+    """The error of a network whose blocks are not known."""
+    return NetworkError(
+        f"the blocks of {name} are not known, and network.trained_blocks, network.lora_rank, train.layer_decay and "
+        "train.checkpointing go by them. Leave these settings out."
+    )
 
 
 class Network(nn.Module):
@@ -38,6 +46,15 @@ class Network(nn.Module):
     def __init__(self, dropout: float = 0.0) -> None:
         super().__init__()
         self.dropout = nn.Dropout(dropout)
+
+    @property
+    def blocks(self) -> list[nn.Module]:
+        """The blocks that data pass through one after another, from input to output, without the `added` layers.
+
+        Where the layers of a block are called one by one and not as one module, the block is a `Sequential` of them, or
+        a `ModuleList` if they do not follow each other. Raises `NetworkError` for a network without blocks.
+        """
+        raise no_blocks(type(self).__name__)
 
     @property
     def cam_layer(self) -> nn.Module:

@@ -31,18 +31,20 @@ _SAME = 1e-3
 
 
 class _Block(nn.Module):
-    """Maps `[B, before, time, bands]` -> `[B, after, time, bands]`: two 3x3 convolutions with BatchNorm and ReLU."""
+    """Maps `[B, before, time, bands]` -> `[B, after, time, bands]`: two 3x3 convolutions with BatchNorm and ReLU, then
+    dropout."""
 
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(before, after, 3, padding=1, bias=False)
         self.conv2 = nn.Conv2d(after, after, 3, padding=1, bias=False)
         self.bn1, self.bn2 = nn.BatchNorm2d(after), nn.BatchNorm2d(after)
+        self.dropout = nn.Dropout(BLOCK_DROPOUT)
         for convolution in (self.conv1, self.conv2):
             nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.bn2(self.conv2(self.bn1(self.conv1(x)).relu())).relu()
+        return self.dropout(self.bn2(self.conv2(self.bn1(self.conv1(x)).relu())).relu())
 
 
 class Cnn14(Network):
@@ -59,11 +61,15 @@ class Cnn14(Network):
         self.bn0 = nn.BatchNorm1d(BANDS)
         for number, (before, after) in enumerate(zip((1, *CHANNELS), CHANNELS, strict=False), start=1):
             self.add_module(f"conv_block{number}", _Block(before, after))
-        self.block_dropout, self.hidden_dropout = nn.Dropout(BLOCK_DROPOUT), nn.Dropout(HIDDEN_DROPOUT)
+        self.hidden_dropout = nn.Dropout(HIDDEN_DROPOUT)
         self.map = Upright()
         self.fc1 = nn.Linear(CHANNELS[-1], EMBEDDING)
         self.fc = nn.Linear(EMBEDDING, num_classes)
         self.to(memory_format=torch.channels_last)
+
+    @property
+    def blocks(self) -> list[nn.Module]:
+        return [self.get_submodule(f"conv_block{number}") for number in range(1, len(CHANNELS) + 1)]
 
     @property
     def cam_layer(self) -> nn.Module:
@@ -81,10 +87,8 @@ class Cnn14(Network):
             x = nn.functional.pad(x, (0, SHORTEST - x.shape[-1]))
         x = self.bn0(log_mel(self.frontend, x)).transpose(1, 2).unsqueeze(1)
         x = x.contiguous(memory_format=torch.channels_last)
-        for number in range(1, len(CHANNELS) + 1):
-            if number > 1:
-                x = nn.functional.avg_pool2d(x, 2)
-            x = self.block_dropout(self.get_submodule(f"conv_block{number}")(x))
+        for number, block in enumerate(self.blocks):
+            x = block(nn.functional.avg_pool2d(x, 2) if number else x)
         x = self.map(x).mean(dim=2)
         x = x.amax(dim=2) + x.mean(dim=2)
         return self.fc1(self.hidden_dropout(x)).relu()

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
+from hubbub.models.blocks import cut
 from hubbub.models.network import Network, NetworkError
 
 __all__ = ["AudioCNN1D", "EncoderLayer", "Transformer", "positions"]
@@ -37,6 +38,10 @@ class AudioCNN1D(Network):
         self.body = nn.Sequential(*layers, nn.Unflatten(2, (1, -1)))
         self.hidden = nn.Linear(self.FILTERS[-1] * (frames // self.SMALLEST), self.EMBEDDING)
         self.fc = nn.Linear(self.EMBEDDING, num_classes)
+
+    @property
+    def blocks(self) -> list[nn.Module]:
+        return cut(self.body, lambda layer: isinstance(layer, nn.Conv1d))
 
     @property
     def cam_layer(self) -> nn.Module:
@@ -112,6 +117,10 @@ class Transformer(Network):
         self.body = nn.Sequential(*layers, _Map())
         self.hidden = nn.Linear(self.WIDTH, self.EMBEDDING)
         self.fc = nn.Linear(self.EMBEDDING, num_classes)
+
+    @property
+    def blocks(self) -> list[nn.Module]:
+        return [layer for layer in self.body if isinstance(layer, EncoderLayer)]
 
     @property
     def cam_layer(self) -> nn.Module:

@@ -22,7 +22,8 @@ from torchvision.models.resnet import Bottleneck, ResNet
 from hubbub.models.attention import CBAM, SqueezeExcitation
 from hubbub.models.checkpoint import Translated
 from hubbub.models.cnn import as_images
-from hubbub.models.network import Network, NetworkError
+from hubbub.models.image_blocks import timm_blocks, torchvision_blocks
+from hubbub.models.network import Network, NetworkError, no_blocks
 from hubbub.runtime.download import Asset
 
 __all__ = ["PLANS", "ImageNetwork", "Timm", "Vision", "is_timm", "timm_asset", "timm_models"]
@@ -142,6 +143,10 @@ class Vision(ImageNetwork):
         return (self.plan.last,)
 
     @property
+    def blocks(self) -> list[nn.Module]:
+        return torchvision_blocks(self.body)
+
+    @property
     def cam_layer(self) -> nn.Module:
         return self.body.get_submodule(self.plan.cam)
 
@@ -208,6 +213,13 @@ class Timm(ImageNetwork):
     def published_heads(self) -> tuple[str, ...]:
         heads = self.body.pretrained_cfg.get("classifier") or "fc"
         return (heads,) if isinstance(heads, str) else tuple(heads)
+
+    @property
+    def blocks(self) -> list[nn.Module]:
+        found = timm_blocks(self.body)
+        if not found:
+            raise no_blocks(self.name)
+        return found
 
     @property
     def cam_layer(self) -> nn.Module:

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 
 from hubbub.audio.logmel import LogMel, log_mel
 from hubbub.errors import HubbubError
+from hubbub.models.blocks import cut
 from hubbub.models.network import Network, Upright
 from hubbub.runtime import download
 
-__all__ = ["RATE_HZ", "STFT_HOP", "YAMNet", "YAMNetError", "class_names", "load_yamnet"]
+__all__ = ["RATE_HZ", "STFT_HOP", "YAMNet", "YAMNetError", "class_names", "load_yamnet", "separable_blocks"]
 
 RATE_HZ = 16_000
 PATCH_FRAMES = 96
@@ -76,6 +77,10 @@ class YAMNet(Network):
         self.fc = nn.Linear(EMBEDDING, CLASSES)
 
     @property
+    def blocks(self) -> list[nn.Module]:
+        return separable_blocks(self.body)
+
+    @property
     def cam_layer(self) -> nn.Module:
         return self.map
 
@@ -105,6 +110,11 @@ class YAMNet(Network):
         batch, count = patches.shape[:2]
         embeddings = self._patches(patches.reshape(batch * count, 1, PATCH_FRAMES, -1)).view(batch, count, -1)
         return columns, embeddings, self.fc(embeddings).sigmoid()
+
+
+def separable_blocks(body: nn.Sequential) -> list[nn.Module]:
+    """The first convolution, and each depthwise convolution with the one of 1x1 behind it."""
+    return cut(body, lambda layer: getattr(layer, "kernel_size", 1) == (3, 3))
 
 
 def read_h5(path: Path) -> dict[str, Tensor]:

@@ -12,7 +12,7 @@ from hubbub.audio.logmel import log_mel
 from hubbub.models.framewise import FRAME_S, linear_softmax
 from hubbub.models.network import Network
 from hubbub.models.recurrent import BiGRU
-from hubbub.models.yamnet import RATE_HZ, STFT_HOP, YAMNet
+from hubbub.models.yamnet import RATE_HZ, STFT_HOP, YAMNet, separable_blocks
 
 __all__ = ["FRAME", "FramewiseYAMNet"]
 
@@ -43,6 +43,10 @@ class FramewiseYAMNet(Network):
         self.norm = nn.LayerNorm(self.SIZE)
         self.recurrent = BiGRU(self.SIZE, self.SIZE)
         self.fc = nn.Linear(2 * self.SIZE, num_classes)
+
+    @property
+    def blocks(self) -> list[nn.Module]:
+        return separable_blocks(self.body)
 
     @property
     def cam_layer(self) -> nn.Module:

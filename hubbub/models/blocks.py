@@ -1,0 +1,35 @@
+"""The blocks of a network: cutting a row of layers into blocks, and which module lies at which depth.
+
+Fine-tuning the last blocks, learning rates by depth and gradient checkpointing go by `Network.blocks`.
+"""
+
+from collections.abc import Callable
+
+from torch import nn
+
+from hubbub.models.network import Network
+
+__all__ = ["by_depth", "cut"]
+
+
+def cut(layers: nn.Sequential, begins: Callable[[nn.Module], bool]) -> list[nn.Module]:
+    """The blocks of a row of layers, each from a layer that `begins` one to the next such layer."""
+    starts = [place for place, layer in enumerate(layers) if begins(layer)]
+    return [layers[first:last] for first, last in zip([0, *starts[1:]], [*starts[1:], len(layers)], strict=True)]
+
+
+def by_depth(network: Network) -> list[list[nn.Module]]:
+    """All modules of a network of n blocks by depth: at 0 those before its first block, at 1 to n those of the blocks,
+    at n + 1 those behind the last one.
+
+    Modules outside of blocks lie behind the last block if they are registered after its beginning.
+    """
+    blocks = network.blocks
+    depth = {id(module): number for number, block in enumerate(blocks, start=1) for module in block.modules()}
+    levels: list[list[nn.Module]] = [[] for _ in range(len(blocks) + 2)]
+    outside = 0
+    for module in network.modules():
+        at = depth.get(id(module), outside)
+        outside = len(blocks) + 1 if at == len(blocks) else outside
+        levels[at].append(module)
+    return levels
