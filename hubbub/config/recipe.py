@@ -21,6 +21,7 @@ from hubbub.config.augment import SPECTROGRAM, Augment
 from hubbub.config.data import Data, Protocol
 from hubbub.config.mistakes import explain_error
 from hubbub.config.other_names import explain_name
+from hubbub.config.searchable import refuse_unsearchable
 from hubbub.config.seconds import in_samples
 from hubbub.config.sections import AudioSettings, Evaluate, FrontEnd, Head, Network, Section, Windows
 from hubbub.config.settings import RecipeError, nested, parse_setting, read_toml
@@ -35,12 +36,6 @@ __all__ = ["RECIPE", "Recipe", "RecipeError", "shipped"]
 #: The file of a run's resolved recipe. It marks a run folder.
 RECIPE = "recipe.toml"
 
-#: The sections that a search may change. All others define the task: which clips, and what is measured.
-SEARCHED = ("windows", "frontend", "network", "head", "augment", "train")
-FIXED = (
-    *("network.name", "network.weights", "network.mode", "head.name"),
-    *("train.seeds", "train.monitor", "train.device", "train.devices", "train.nodes", "train.trackers"),
-)
 #: Networks that score the frames of a segment.
 FRAMEWISE = ("framewise", "yamnet_framewise")
 #: The setting of each head whose candidates the validation part chooses from.
@@ -212,23 +207,8 @@ class Recipe(Section):
                         f"tune.space '{name}' = {value!r}: {str(error).removeprefix('recipe: ')}"
                     ) from error
                 for field in fields:
-                    self._refuse_unsearchable(field)
+                    refuse_unsearchable(self, field)
         return self
-
-    def _refuse_unsearchable(self, field: str) -> None:
-        if field.partition(".")[0] not in SEARCHED or field in FIXED:
-            raise ValueError(
-                f"tune.space: {field} must stay the same for all trials to be comparable: search fields of "
-                f"{', '.join(SEARCHED)}, except {', '.join(FIXED)}"
-            )
-        if self.head.name != "none" and not field.startswith("head."):
-            raise ValueError(f"tune.space: {field} is not used by a head on frozen embeddings: search head's fields")
-        frozen = self.network.mode != "finetune" and self.head.name == "none"
-        if frozen and not field.startswith("train.") and field != "network.dropout":
-            raise ValueError(
-                f"tune.space: {field} changes the embeddings of a frozen network, which are computed once: search "
-                "fields of train and network.dropout, or set network.mode = 'finetune'"
-            )
 
     @property
     def framewise(self) -> bool:

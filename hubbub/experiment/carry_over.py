@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from hubbub.config.data import Protocol
-from hubbub.config.recipe import CANDIDATES, FIXED, SEARCHED, Recipe, RecipeError
+from hubbub.config.recipe import CANDIDATES, Recipe, RecipeError
+from hubbub.config.searchable import FIXED, SEARCHED
 from hubbub.config.settings import as_setting, short_value
 from hubbub.experiment.resolve import middle_candidates
 
