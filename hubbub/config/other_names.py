@@ -28,6 +28,8 @@ _NETWORK = ("network.name", "the network")
 _BALANCE = ("train.balance", "'weights', 'sampler' or 'weights+sampler', against class imbalance")
 _RECIPE = ("", "every setting of a run, resolved, is in its recipe.toml: hubbub bench RUN/recipe.toml")
 _LOADERS = ("", "data stay decoded in memory, so there are no loader processes to set")
+_ALPHA = ("", "adapters have the factor 1, as if alpha were lora_rank: train.backbone_learning_rate does the rest")
+_TARGETS = ("network.lora_rank", "adapters are on all linear layers of the blocks, without dropout of their own")
 _OUT = ("--out", "the folder for run folders; --name names one")
 
 #: Name elsewhere -> the setting or option here ("" where there is none), and the reason.
@@ -76,6 +78,19 @@ OTHER_NAMES: dict[str, tuple[str, str]] = {
                     ("protocol.kind", "'kfold' runs the data set's folds; protocol.k is for folds that are made")),
     **dict.fromkeys(("image_size", "img_size", "input_size"), ("frontend.size", "height and width, [224, 224]")),
     "spec_file_name": ("data.name", "the CSV that lists the images, with its own columns"),
+    # peft and timm
+    **dict.fromkeys(("r", "lora", "lora_r", "use_lora", "lora_config", "peft"),
+                    ("network.lora_rank", "the rank of low-rank adapters, 8 for example")),
+    **dict.fromkeys(("lora_alpha", "lora_scaling", "rslora"), _ALPHA),
+    **dict.fromkeys(("lora_dropout", "lora_target_modules", "target_modules", "modules_to_save"), _TARGETS),
+    **dict.fromkeys(("llrd", "layerwise_lr_decay", "layer_wise_lr_decay", "layer_lr_decay", "lr_layer_decay"),
+                    ("train.layer_decay", "the factor of the rate from each block to the one before it")),
+    **dict.fromkeys(("gradient_checkpointing", "grad_checkpointing", "activation_checkpointing", "use_checkpoint"),
+                    ("train.checkpointing", "computes blocks again instead of keeping what is in them")),
+    **dict.fromkeys(("unfreeze_last_n", "unfreeze_layers", "trainable_layers", "unfreeze_blocks"),
+                    ("network.trained_blocks", "how many of the last blocks are trained")),
+    **dict.fromkeys(("frozen_layers", "freeze_layers", "freeze_blocks", "num_frozen_layers"),
+                    ("network.trained_blocks", "the last blocks, which are trained; all before them is frozen")),
     "resume": ("", "the same command continues a run that was stopped"),
     # System C
     **dict.fromkeys(("sample_rate", "sampling_rate", "sr"), ("audio.rate_hz", "every recording is resampled to it")),

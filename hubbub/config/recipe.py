@@ -24,7 +24,7 @@ from hubbub.config.other_names import explain_name
 from hubbub.config.searchable import refuse_unsearchable
 from hubbub.config.seconds import in_samples
 from hubbub.config.sections import AudioSettings, Evaluate, FrontEnd, Head, Network, Section, Windows
-from hubbub.config.settings import RecipeError, nested, parse_setting, read_toml
+from hubbub.config.settings import RecipeError, asks_for_another, merge, nested, parse_setting, read_toml
 from hubbub.config.teacher import Teacher
 from hubbub.config.titles import title_after
 from hubbub.config.train import Train
@@ -109,6 +109,15 @@ class Recipe(Section):
             raise ValueError("teacher knows the sounds of the segments of windows: set augment.crop = false")
         if self.teacher and self.teacher.pretrain and self.frontend.name != "logmel":
             raise ValueError("teacher.pretrain is for networks on log-mel spectrograms: set frontend.name = 'logmel'")
+        return self
+
+    @model_validator(mode="after")
+    def _blocks_are_fine_tuned(self) -> Self:
+        if (chosen := self.by_blocks) and (self.head.name != "none" or self.network.mode != "finetune"):
+            raise ValueError(
+                f"{chosen[0]} is for a network that is fine-tuned: leave it out, or set head.name = 'none' and "
+                "network.mode = 'finetune'"
+            )
         return self
 
     @model_validator(mode="after")
@@ -211,6 +220,17 @@ class Recipe(Section):
         return self
 
     @property
+    def by_blocks(self) -> list[str]:
+        """The settings of this recipe that go by the blocks of its network."""
+        chosen = {
+            "network.trained_blocks": self.network.trained_blocks is not None,
+            "network.lora_rank": self.network.lora_rank > 0,
+            "train.layer_decay": self.train.layer_decay < 1,
+            "train.checkpointing": self.train.checkpointing,
+        }
+        return [name for name, one in chosen.items() if one]
+
+    @property
     def framewise(self) -> bool:
         """Whether the network scores the frames of a segment, and not the segment as a whole."""
         return self.network.name in FRAMEWISE
@@ -232,14 +252,14 @@ class Recipe(Section):
             for key in field.split("."):
                 current = current.get(key) if isinstance(current, dict) else None
             listed = [value] if isinstance(current, list) and not isinstance(value, list | tuple) else value
-            _merge(content, nested(field.split("."), listed))
+            merge(content, nested(field.split("."), listed))
         return self.of(content).retitled(self)
 
     def with_settings(self, settings: Sequence[str]) -> Self:
         """This recipe with `--set` settings applied. Raises `RecipeError`."""
         content = self.model_dump(mode="json", exclude_none=True)
         for setting in settings:
-            _merge(content, parse_setting(setting))
+            merge(content, parse_setting(setting))
         return self.of(content).retitled(self)
 
     def retitled(self, before: "Recipe | None") -> Self:
@@ -269,11 +289,11 @@ class Recipe(Section):
                 raise RecipeError(f"{name} has no [quick] section. Run it in full, or add one.")
             if isinstance(content["quick"], dict):  # anything else is refused below
                 changes = dict(content["quick"])
-                if _asks_for_another(changes.get("protocol"), overrides):
+                if asks_for_another(changes.get("protocol"), overrides):
                     changes.pop("protocol")
-                _merge(content, changes)
+                merge(content, changes)
         for one in overrides:
-            _merge(content, one)
+            merge(content, one)
         made = cls.of(content, str(name))
         if not (quick or overrides or sections):
             return made
@@ -322,17 +342,3 @@ def _read(name: str | Path) -> dict[str, Any]:
         near = explain_name(str(name), Recipe) or did_you_mean(str(name), shipped())
         raise RecipeError(f"'{name}' is not a shipped recipe, nor a .toml file. {near}")
     return read_toml(content, str(name))
-
-
-def _asks_for_another(reduced: Any, overrides: list[dict[str, Any]]) -> bool:
-    """Whether settings name another protocol than the reduced one: its kind, or test folds of the recipe's own kind."""
-    named = {key for one in overrides if isinstance(part := one.get("protocol"), dict) for key in part}
-    return isinstance(reduced, dict) and ("kind" in named or ("folds" in named and "kind" in reduced))
-
-
-def _merge(content: dict[str, Any], changes: dict[str, Any]) -> None:
-    for key, value in changes.items():
-        if isinstance(value, dict) and isinstance(content.get(key), dict):
-            _merge(content[key], value)
-        else:
-            content[key] = value

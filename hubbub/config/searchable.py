@@ -12,6 +12,7 @@ SEARCHED = ("windows", "frontend", "network", "head", "augment", "train")
 FIXED = (
     *("network.name", "network.weights", "network.mode", "head.name"),
     *("train.seeds", "train.monitor", "train.device", "train.devices", "train.nodes", "train.trackers"),
+    "train.checkpointing",
 )
 
 

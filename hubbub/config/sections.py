@@ -198,6 +198,19 @@ class Network(Section):
         description="finetune: train the whole network; head: train the layers that published weights lack (the last "
         "one, attention, what joins frames), freeze the rest; auto: finetune on an accelerator, head on the CPU",
     )
+    trained_blocks: int | None = Field(
+        None,
+        ge=1,
+        description="finetune: train only the last blocks of the network, so many, with what lies behind them and the "
+        "added layers; all before them stays as in a frozen network; default: all",
+    )
+    lora_rank: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        description="finetune: keep the weights and train, beside the added layers, a low-rank adapter (LoRA) of this "
+        "rank on each linear layer of the blocks; saving merges the adapters into the weights; 0: off",
+    )
     channels: Literal[1, 3] = Field(
         1, description="image networks: input channels; a spectrogram without colours is copied to each of them"
     )
@@ -229,6 +242,11 @@ class Network(Section):
         if self.attention != "none":
             return "attention"
         return "layer = 'mix'" if self.layer == "mix" else "token_pooling" if self.token_pooling != "mean" else ""
+
+    @property
+    def keeps_weights(self) -> bool:
+        """Whether at least a part of the network keeps its initial weights in training."""
+        return self.mode == "head" or self.trained_blocks is not None or self.lora_rank > 0
 
 
 class Head(Section):

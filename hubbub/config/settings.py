@@ -9,7 +9,9 @@ import tomli_w
 from hubbub.config.sections import RETIRED
 from hubbub.errors import HubbubError
 
-__all__ = ["RecipeError", "as_setting", "nested", "parse_setting", "read_toml", "short_value"]
+__all__ = [
+    *("RecipeError", "as_setting", "asks_for_another", "merge", "nested", "parse_setting", "read_toml", "short_value"),
+]
 
 
 class RecipeError(HubbubError):
@@ -75,3 +77,18 @@ def nested(keys: list[str], value: Any) -> dict[str, Any]:
     for key in reversed(keys):
         value = {key: value}
     return dict(value)
+
+
+def asks_for_another(reduced: Any, overrides: list[dict[str, Any]]) -> bool:
+    """Whether settings name another protocol than the reduced one: its kind, or test folds of the recipe's own kind."""
+    named = {key for one in overrides if isinstance(part := one.get("protocol"), dict) for key in part}
+    return isinstance(reduced, dict) and ("kind" in named or ("folds" in named and "kind" in reduced))
+
+
+def merge(content: dict[str, Any], changes: dict[str, Any]) -> None:
+    """Apply nested changes to the content of a recipe, in place."""
+    for key, value in changes.items():
+        if isinstance(value, dict) and isinstance(content.get(key), dict):
+            merge(content[key], value)
+        else:
+            content[key] = value

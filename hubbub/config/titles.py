@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hubbub.config.recipe import Recipe
+    from hubbub.config.sections import Network
 
 __all__ = ["DATA_TITLES", "NETWORKS", "data_title", "describe_weights", "title_after"]
 
@@ -111,8 +112,9 @@ def _data_facts(recipe: "Recipe") -> tuple[Any, ...]:
 def _network_facts(recipe: "Recipe") -> tuple[Any, ...]:
     network, head, frontend = recipe.network, recipe.head, recipe.frontend
     named = (network.name, network.weights, network.mode, network.attention, network.width)
+    tuned = (network.trained_blocks, network.lora_rank)
     taught, views = recipe.teacher is not None, (recipe.windows.levels, recipe.windows.speeds)
-    return *named, taught, head.name, head.pool, *views, frontend.name, frontend.colours
+    return *named, *tuned, taught, head.name, head.pool, *views, frontend.name, frontend.colours
 
 
 def _describe_data(recipe: "Recipe") -> str:
@@ -187,7 +189,16 @@ def _describe_network(recipe: "Recipe") -> str:
         inputs = " on colour spectrograms"
     if recipe.teacher:
         weights += f", taught by {NETWORKS[recipe.teacher.network]}"
-    return f"{name}{inputs}, {weights}" + (", last layer alone" if network.mode == "head" else "")
+    return ", ".join([f"{name}{inputs}, {weights}", *_describe_tuning(network)])
+
+
+def _describe_tuning(network: "Network") -> list[str]:
+    """What is trained, if it is not the whole network."""
+    if network.mode == "head":
+        return ["last layer alone"]
+    blocks = network.trained_blocks
+    last = [] if blocks is None else ["last block" if blocks == 1 else f"last {_COUNTS.get(blocks, blocks)} blocks"]
+    return [f"adapters of rank {network.lora_rank}", *last] if network.lora_rank else last
 
 
 def _describe_views(recipe: "Recipe") -> str:

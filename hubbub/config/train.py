@@ -29,6 +29,13 @@ class Train(Section):
         1e-3, gt=0, description="largest learning rate; of the head only, if backbone_learning_rate is set"
     )
     backbone_learning_rate: float | None = Field(None, gt=0, description="largest learning rate of all but the head")
+    layer_decay: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="factor of the backbone's learning rate from each block of the network to the one before it; the "
+        "last block has the whole rate, what lies before the first one the smallest; 1: one rate for all",
+    )
     weight_decay: float = Field(1e-2, ge=0, description="weight decay of the optimizer")
     schedule: Literal["constant", "onecycle", "cosine", "exponential", "plateau"] = Field(
         "onecycle", description="course of the learning rate; plateau: lowered when the monitor does not improve"
@@ -85,6 +92,11 @@ class Train(Section):
     )
     precision: Literal["fp32", "bf16", "fp16", "amp"] = Field(
         "fp32", description="precision of the forward pass; amp: bf16 or fp16, whichever suits the device, else fp32"
+    )
+    checkpointing: bool = Field(
+        False,
+        description="gradient checkpointing: compute each block of the network again in the backward pass, instead of "
+        "keeping what is in it; needs less memory and more time; results stay the same",
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="device of the network")
     devices: int = Field(1, ge=1, le=1024, description="devices per machine that train one network together")

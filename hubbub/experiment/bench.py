@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["bench", "print_line"]
 
 #: The settings of the network that count for one of the caller's own, too.
-KEPT = ("network.mode", "network.channels")
+KEPT = ("network.mode", "network.channels", "network.trained_blocks", "network.lora_rank")
 
 
 def bench(

@@ -129,7 +129,7 @@ class _RateSweep(Callback):
         rate, largest = float(_rates()[len(self.losses)]), settings.learning_rate
         shares = {"head": 1.0, "backbone": (settings.backbone_learning_rate or largest) / largest}
         for group in optimizer.param_groups:
-            group["lr"] = rate * shares[group["name"]]
+            group["lr"] = rate * shares[group["name"]] * group["share"]
 
     def on_train_batch_end(
         self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, index: int

@@ -224,8 +224,8 @@ def _load_weights(
     if weights:
         log(load_weights(base.network, weights))
     elif factory is not None:
-        return None, _own_weights(base, factory) if base.frozen or network.mode == "head" else ()
-    elif base.frozen or network.mode == "head" or missing:
+        return None, _own_weights(base, factory) if base.frozen or network.keeps_weights else ()
+    elif base.frozen or network.keeps_weights or missing:
         return None, (f"RANDOM INITIALISATION: the {network.name}'s weights were drawn, not trained",)
     return weights, ()
 

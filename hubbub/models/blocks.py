@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 from torch import nn
 
-from hubbub.models.network import Network
+from hubbub.config import sections as settings
+from hubbub.models.network import Network, NetworkError
 
-__all__ = ["by_depth", "cut"]
+__all__ = ["by_depth", "check_blocks", "cut", "linear_layers"]
 
 
 def cut(layers: nn.Sequential, begins: Callable[[nn.Module], bool]) -> list[nn.Module]:
@@ -33,3 +34,24 @@ def by_depth(network: Network) -> list[list[nn.Module]]:
         outside = len(blocks) + 1 if at == len(blocks) else outside
         levels[at].append(module)
     return levels
+
+
+def check_blocks(network: Network, wanted: settings.Network) -> None:
+    """Raises `NetworkError` for a network without blocks, with fewer than are to be trained, or without linear layers
+    for adapters."""
+    blocks, count = network.blocks, wanted.trained_blocks or 0
+    if count > len(blocks):
+        raise NetworkError(
+            f"network.trained_blocks is {count}, and {wanted.name} has {len(blocks)} blocks. Give {len(blocks)} or "
+            "fewer, or leave it out to train the whole network."
+        )
+    if wanted.lora_rank and not any(map(linear_layers, blocks[-count:])):
+        raise NetworkError(
+            f"network.lora_rank is for linear layers, as Transformers have them, and the blocks of {wanted.name} that "
+            "are trained have none. Set network.trained_blocks instead, or take another network."
+        )
+
+
+def linear_layers(block: nn.Module) -> list[nn.Linear]:
+    """The linear layers of a block, which adapters are for."""
+    return [layer for layer in block.modules() if type(layer) is nn.Linear]

@@ -63,7 +63,7 @@ def with_custom(recipe: Recipe, factory: NetworkFactory) -> Recipe:
             f"network= got a {type(factory).__name__}, and every fold begins with a new network. Give the class or a "
             f"function that makes one: network={type(factory).__name__ if callable(factory) else 'MyNet'}."
         )
-    kept = {"mode": recipe.network.mode, "channels": recipe.network.channels}
+    kept = recipe.network.model_dump(include={"mode", "channels", "trained_blocks", "lora_rank"})
     network = settings.Network(name=PREFIX + name_of(factory), weights="none", dropout=0.0, **kept)
     return recipe.model_copy(update={"network": network})
 

@@ -194,7 +194,7 @@ class ESResNeXt(Network):
 
     def _kernels(self) -> Tensor:
         """The windowed filters as convolution kernels `[2 * BINS, 1, WINDOW]`; constant outside training."""
-        if self.training and torch.is_grad_enabled():
+        if self.fbsp.training and torch.is_grad_enabled():
             filters = self.fbsp.filters()
             self._norms = filters.square().sum(dim=(0, 2)).sqrt()
             return self._windowed(filters)

@@ -8,6 +8,7 @@ from hubbub.audio.frontend import FrontEnd
 from hubbub.audio.image import MEAN_SD
 from hubbub.config.recipe import Recipe
 from hubbub.errors import did_you_mean
+from hubbub.models.blocks import check_blocks
 from hubbub.models.network import Network, NetworkError
 
 if TYPE_CHECKING:
@@ -290,10 +291,14 @@ def build_network(
     if factory is not None:
         from hubbub.models.custom import build_custom
 
-        return build_custom(recipe, num_classes, factory, input_size(recipe))
-    if name in HUB:
-        return NETWORKS[name](recipe, num_classes, architecture)
-    return NETWORKS.get(name, _timm)(recipe, num_classes)
+        network = build_custom(recipe, num_classes, factory, input_size(recipe))
+    elif name in HUB:
+        network = NETWORKS[name](recipe, num_classes, architecture)
+    else:
+        network = NETWORKS.get(name, _timm)(recipe, num_classes)
+    if recipe.by_blocks:
+        check_blocks(network, recipe.network)
+    return network
 
 
 def check_name(name: str) -> None:

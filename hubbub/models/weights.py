@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from hubbub.config.recipe import Recipe
 from hubbub.errors import did_you_mean
 from hubbub.models.custom import is_custom
+from hubbub.models.lora import merged_state
 from hubbub.models.network import FRONTEND, Network, NetworkError
 from hubbub.models.registry import EFFICIENTAT, HUB, NETWORKS, RESNETS, TORCHVISION, check_name
 from hubbub.runtime import download, homes, shipped
@@ -137,5 +138,5 @@ def _network_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
     of other files unchanged."""
     for prefix in ("averaged.module.", "learning."):
         if tensors := {n.removeprefix(prefix): tensor for n, tensor in state.items() if n.startswith(prefix)}:
-            return tensors
+            return merged_state(tensors)
     return {name: tensor for name, tensor in state.items() if not name.startswith(FRONTEND)}

@@ -112,6 +112,7 @@ def _of_torch(model: "TorchClassifier", title: str, classes: str, depth: int) ->
     from hubbub.models.foreign import Foreign
     from hubbub.models.registry import input_size
     from hubbub.models.summary import summarise_network
+    from hubbub.training.tuning import Tuning
 
     recipe, network = model.recipe, model.network
     under_head, dimension = recipe.head.name != "none", getattr(network.fc, "in_features", 0)
@@ -119,7 +120,7 @@ def _of_torch(model: "TorchClassifier", title: str, classes: str, depth: int) ->
         network.fc = nn.Identity()  # type: ignore[assignment]  # the head replaces it
     segment = torch.zeros(1, *input_size(recipe))
     groups = network.groups()
-    trained = [] if under_head else groups["head"] if recipe.network.mode == "head" else [*network.parameters()]
+    trained = [] if under_head else Tuning(network, recipe, 0).trained
     found = summarise_network(network, segment, trained, depth)
     facts = {
         **_of_recipe(recipe, found.input, classes),
@@ -180,6 +181,8 @@ def _sizes(recipe: Recipe, found: "NetworkSummary", added: int) -> dict[str, str
     """Parameters, multiply-adds and memory."""
     frozen, settings = found.parameters - found.trained, recipe.train
     trained = f"{found.trained:,} trained, {frozen:,} frozen"
+    if recipe.network.lora_rank:
+        trained += f"; {found.trained - added:,} are adapters, which a saved classifier has merged into its weights"
     if recipe.head.name == "none" and recipe.network.mode == "auto":
         trained += f"; without an accelerator {added:,} trained, {found.parameters - added:,} frozen"
     elif recipe.head.name == "none" and recipe.network.mode == "finetune" and settings.freeze_epochs:

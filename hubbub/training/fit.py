@@ -25,6 +25,7 @@ from hubbub.config.recipe import Recipe
 from hubbub.data.arrays import Arrays
 from hubbub.data.cache import Segments, Waves, key_of
 from hubbub.data.inputs import Inputs
+from hubbub.models.lora import merge
 from hubbub.runtime import distributed
 from hubbub.runtime.allocator import keep_freed_memory
 from hubbub.runtime.devices import choose_device
@@ -117,10 +118,9 @@ def fit_network(
     module.load_state_dict(best["state_dict"], strict=True)
     if module.averaged:
         module.learning.load_state_dict(module.averaged.module.state_dict())
+    trainable = sum(p.numel() for p in (module.learning.parameters() if classifier.frozen else module.tuning.trained))
+    merge(classifier.network)
     classifier.to(settings.device).eval()
-    only_added = classifier.recipe.network.mode == "head" and not classifier.frozen
-    trained = classifier.network.groups()["head"] if only_added else module.learning.parameters()
-    trainable = sum(p.numel() for p in trained)
     final = read_checkpoint(last)
     history = final["history"]
     chosen: dict[str, Any] = {"epoch": int(best["epoch"]) + 1}

@@ -6,13 +6,13 @@ ends with the same weights.
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import lightning
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
 from hubbub.augment import Mixing, Outliers, Spectrogram, Waveform
@@ -24,8 +24,10 @@ from hubbub.training.ema import EMA
 from hubbub.training.fitted import DivergedError, TrainError
 from hubbub.training.frame_loss import encoded, frame_loss, to_validate
 from hubbub.training.losses import annotated_shares, check_fit, multilabel_loss
+from hubbub.training.recompute import recomputed
 from hubbub.training.schedule import learning_rate, plateaus
 from hubbub.training.teacher import Lessons, distance
+from hubbub.training.tuning import Tuning
 from hubbub.training.validation import figures
 
 __all__ = ["EachEpoch", "Training"]
@@ -44,8 +46,9 @@ class Training(lightning.LightningModule):
     Logs `train_loss`, `train_accuracy` and, on validation segments, `val_*`; `history` holds them for each epoch.
     `train_accuracy` is that of the training batches as the network got them: augmented, with dropout, and with the
     weights of that moment. Mixed segments and label sets have no one class, so their trainings have none. Logs the
-    learning rates of each epoch's last step as `learning_rate` (of the head) and `backbone_learning_rate`. `lowered` is
-    for a plateau schedule without validation: the epochs at whose end an earlier fit lowered its rate. `lessons` are
+    learning rates of each epoch's last step as `learning_rate` (of the head) and `backbone_learning_rate`. A recipe
+    with adapters gives the network some, which `lora.merge` adds to its weights after the training. `lowered` is for a
+    plateau schedule without validation: the epochs at whose end an earlier fit lowered its rate. `lessons` are
     what a teacher makes of the training segments, `outliers` replace some of them. Raises `TrainError` for settings
     that do not fit the targets.
     """
@@ -64,11 +67,10 @@ class Training(lightning.LightningModule):
         super().__init__()
         self.lowered, self.each_epoch = lowered, each_epoch
         self.classifier, self.settings = classifier, classifier.recipe.train
+        self.tuning = Tuning(classifier.network, classifier.recipe, seed)
         # The trained part; a checkpoint holds it, its average, and the map to a teacher's embeddings.
         self.learning = classifier.network.fc if classifier.frozen else classifier.network
-        self._freeze(
-            classifier.recipe.network.mode == "head"
-        )  # here too: DDP needs to know which parameters are trained
+        self.tuning.freeze(classifier.recipe.network.mode == "head")  # DDP needs to know which parameters are trained
         self.train_source, self.validation_source, self.seed = train, validation, seed
         augment = classifier.recipe.augment
         self.augment, self.mask = Waveform(augment, classifier.rate_hz), Spectrogram(augment)
@@ -138,23 +140,12 @@ class Training(lightning.LightningModule):
         """Whether only the layers added to the published network are trained in this epoch."""
         return self.classifier.recipe.network.mode == "head" or self.current_epoch < self.settings.freeze_epochs
 
-    def _freeze(self, frozen: bool) -> None:
-        for parameter in self.network.groups()["backbone"]:
-            parameter.requires_grad_(not frozen)
-
     def on_train_epoch_start(self) -> None:
-        self._freeze(self.freezing)
-        self.network.train(not self.freezing)
-        for module in (self.network.dropout, *self.network.added()):
-            module.train()
-        if self.settings.bn_eval:
-            for module in self.network.modules():
-                if isinstance(module, _BatchNorm):
-                    module.eval()
+        self.tuning.start_epoch(self.freezing)
 
     def on_train_batch_start(self, batch: Any, index: int) -> None:
         for group in self.optimizers().param_groups:  # type: ignore[union-attr]
-            group["lr"] = self._rate(group["name"])
+            group["lr"] = self._rate(group["name"]) * group.get("share", 1.0)  # of earlier versions' checkpoints
 
     def training_step(self, batch: tuple[Tensor, float], index: int) -> Tensor:
         rows, share = batch
@@ -213,7 +204,8 @@ class Training(lightning.LightningModule):
         features = self.classifier.features(waves, lambda spectrograms: self.mask(spectrograms, generator))
         if self.mixing:
             features, targets = self.mixing.spectrograms(features, targets, generator)
-        return self.network.embed(features), targets
+        with recomputed(self.network) if self.settings.checkpointing else nullcontext():
+            return self.network.embed(features), targets
 
     def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         smoothing = self.settings.label_smoothing
@@ -300,10 +292,19 @@ class Training(lightning.LightningModule):
         return [list(parts) for parts in zip(*gathered, strict=True)]
 
     def _last_rates(self) -> dict[str, float]:
-        """The learning rates of the epoch's last step; 0 for a backbone that it did not train."""
-        names = {"head": "learning_rate", "backbone": "backbone_learning_rate"}
-        groups = {group["name"]: group["lr"] for group in self.optimizers().param_groups}  # type: ignore[union-attr]
-        return {names[name]: 0.0 if name == "backbone" and self.freezing else lr for name, lr in groups.items()}
+        """The learning rates of the epoch's last step; 0 for a backbone that it did not train. Of a backbone with rates
+        by depth the largest, and the smallest as `lowest_learning_rate`."""
+        rates: dict[str, float] = {}
+        for group in self.optimizers().param_groups:  # type: ignore[union-attr]
+            if group["name"] == "head":
+                rates["learning_rate"] = group["lr"]
+                continue
+            rate = 0.0 if self.freezing else group["lr"]
+            rates |= {"lowest_learning_rate": rate} if "backbone_learning_rate" not in rates else {}
+            rates["backbone_learning_rate"] = rate
+        if self.settings.layer_decay == 1:
+            rates.pop("lowest_learning_rate", None)
+        return rates
 
     def _rate(self, group: str) -> float:
         settings = self.settings
@@ -316,11 +317,7 @@ class Training(lightning.LightningModule):
         return learning_rate(settings, largest, self.global_step, per_epoch, lowered)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        groups = [
-            {"params": parameters, "name": name, "lr": self.settings.learning_rate}
-            for name, parameters in self.network.groups().items()
-            if name == "head" or not self.classifier.frozen
-        ]
+        groups = [group | {"lr": self.settings.learning_rate} for group in self.tuning.groups()]
         if self.lessons:
             groups.append(groups[0] | {"params": list(self.projection.parameters()), "name": "head"})
         decay = self.settings.weight_decay

@@ -82,7 +82,8 @@ def pretrain(base: TorchClassifier, sounds: Clips) -> Pretrained:
     student, count = _student(base), base.recipe.teacher.pretrain.sounds
     teacher, weights = load("yamnet", device=base.recipe.train.device), download.get("yamnet")
     waves = cache.decode_clips(sounds, base.rate_hz)
-    settings = student.recipe.train.model_dump_json(exclude={"seeds", "trackers", "monitor", "patience", "device"})
+    idle = {"seeds", "trackers", "monitor", "patience", "device", "layer_decay", "checkpointing"}
+    settings = student.recipe.train.model_dump_json(exclude=idle)
     key = cache.key_of(VERSION, waves.key, count, settings, student.fingerprint(), files.sha256(weights))
     checkpoints = homes.cache_dir() / "pretraining" / key
 
@@ -110,10 +111,11 @@ def pretrain(base: TorchClassifier, sounds: Clips) -> Pretrained:
 
 
 def _student(base: TorchClassifier) -> TorchClassifier:
-    """A copy of a classifier, whose recipe trains on embeddings alone, on one device."""
+    """A copy of a classifier, whose recipe trains the whole network on embeddings alone, on one device."""
     recipe = base.recipe
     assert recipe.teacher and recipe.teacher.pretrain
     alone = {
+        "layer_decay": 1.0,
         "label_smoothing": 0.0,
         "balance": "none",
         "freeze_epochs": 0,
@@ -123,7 +125,9 @@ def _student(base: TorchClassifier) -> TorchClassifier:
     }
     train = recipe.train.model_copy(update={**alone, "epochs": recipe.teacher.pretrain.epochs})
     teacher = recipe.teacher.model_copy(update={"embedding": 1.0, "scores": 0.0})
-    changed = recipe.model_copy(update={"train": train, "teacher": teacher, "augment": Augment()})
+    network = recipe.network.model_copy(update={"trained_blocks": None, "lora_rank": 0})
+    sections = {"network": network, "train": train, "teacher": teacher, "augment": Augment()}
+    changed = recipe.model_copy(update=sections)
     return TorchClassifier(changed, base.labels, network=copy.deepcopy(base.network))
 
 

@@ -119,7 +119,7 @@ def explain_errors(settings: Train) -> Iterator[None]:
         if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text:
             raise TrainError(
                 f"a batch of {settings.batch_size} segments does not fit into memory. Lower train.batch_size and raise "
-                "train.accumulate by the same factor, or use shorter windows."
+                "train.accumulate by the same factor, set train.checkpointing = true, or use shorter windows."
             ) from error
         if "more than 1 value per channel" in text:
             raise TrainError(

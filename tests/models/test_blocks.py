@@ -1,12 +1,15 @@
 """blocks: every network's lie one behind the other, and share nothing."""
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
 from hubbub.models.blocks import by_depth, cut
 from hubbub.models.network import Network, NetworkError
-from tests.models.test_registry import each, fresh
+from tests.models.test_registry import TIMM, each, fresh
 
 #: The blocks of each network.
 COUNTS = {
@@ -66,6 +69,16 @@ def test_what_is_before_the_blocks_and_what_is_behind(name: str) -> None:
     before, behind = ({id(module) for module in level} for level in (levels[0], levels[-1]))
     assert {id(network.get_submodule(part)) for part in expected[:2]} <= before
     assert id(network.get_submodule(expected[2])) in behind
+
+
+def test_the_guide_has_the_number_of_blocks_of_each_network() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+    written = {}
+    for line in guide.partition("| `network.name` | blocks |")[2].partition("\n\n")[0].splitlines():
+        cells = line.split("|")
+        names, counts = re.findall(r"`(\w+)`", cells[1]), re.findall(r"\d+", cells[2])
+        written |= dict(zip(names, map(int, counts * (len(names) if len(counts) == 1 else 1)), strict=True))
+    assert written == {name: count for name, count in COUNTS.items() if name not in TIMM}
 
 
 def test_a_row_of_layers_is_cut_before_each_first_layer() -> None:

@@ -50,6 +50,16 @@ def test_attention_is_counted() -> None:
     assert number(row(found, "0")[5]) == pytest.approx(layer / 1e6, abs=0.06)
 
 
+def test_adapters_and_the_last_layer_are_what_is_trained() -> None:
+    """System E's encoder: two layers of 128 numbers, whose linear layers have 3 * 128, 128, 2,048 and 128 outputs."""
+    adapters, last = 2 * 4 * ((128 + 384) + (128 + 128) + 2 * (128 + 2048)), 256 * 10 + 10
+    found = summarise_model("us8k-transformer", ["network.lora_rank=4"])
+    assert f": {adapters + last:,} trained, " in found.facts["parameters"]
+    assert f"{adapters:,} are adapters" in found.facts["parameters"]
+    assert row(found, "0")[4] == "part"
+    assert row(found, "hidden")[4] == "no"
+
+
 def test_audioclip_needs_no_weights_and_says_what_each_mode_trains() -> None:
     found = summarise_model("us8k-audioclip", depth=3)
     last, others = 1024 * 10 + 10, 32_104_771
