@@ -64,6 +64,7 @@ def test_it_learns_and_says_what_it_is(run: hubbub.Run) -> None:
     assert list(weights) == ["theirs.onnx"]
 
 
+@pytest.mark.slow
 def test_it_is_used_in_another_process_without_the_file(run: hubbub.Run, tmp_path: Path) -> None:
     tone = 0.1 * np.sin(2 * np.pi * 1_200 * np.arange(4_000) / RATE)
     soundfile.write(tmp_path / "tone.wav", tone, RATE)

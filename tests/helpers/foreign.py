@@ -32,7 +32,7 @@ def foreign(
     """
     rng = np.random.default_rng(0)
     times = np.arange(_SAMPLES) / 16_000
-    waves = [np.cos(2 * np.pi * hz * times) for hz in np.linspace(200, 3_200, BANDS)]
+    waves = [np.cos(2 * np.pi * hz * times + np.pi / 4) for hz in np.linspace(200, 3_200, BANDS)]
     constants = {
         "filters": np.stack(waves)[:, None].astype(np.float32),
         "shape": np.array([0, 1, -1] if together else [1, 1, -1], np.int64),
