@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hubbub.classifier.prediction import Prediction
     from hubbub.experiment.bench import bench
     from hubbub.experiment.own import train
+    from hubbub.experiment.publish import publish
     from hubbub.experiment.score import score
     from hubbub.experiment.score_events import score_events
     from hubbub.inference.explain import explain
@@ -36,6 +37,7 @@ __all__ = [
     "classify",
     "explain",
     "load",
+    "publish",
     "score",
     "score_events",
     "train",
@@ -52,6 +54,7 @@ _MODULES = {
     "classify": "hubbub.inference.table",
     "explain": "hubbub.inference.explain",
     "load": "hubbub.classifier.load",
+    "publish": "hubbub.experiment.publish",
     "score": "hubbub.experiment.score",
     "score_events": "hubbub.experiment.score_events",
     "train": "hubbub.experiment.own",

@@ -209,6 +209,7 @@ COMMANDS: dict[str, Callable[[str, str], list[str]]] = {
     "export": lambda value, model: ["export", value, "--to", "onnx", "--out", "exported.onnx"],
     "listen": lambda value, model: ["listen", value, "--model", model, "--json", "--seconds", "1"],
     "serve": lambda value, model: ["serve", value, "--port", "0"],
+    "publish": lambda value, model: ["publish", value, "me/birds"],
     "report": lambda value, model: ["report", value, "--verify"],
     "compare": lambda value, model: ["compare", value, "run"],
     "bench": lambda value, model: ["bench", value, "--quick"],

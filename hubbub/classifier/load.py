@@ -5,6 +5,7 @@ torch is imported only for classifiers that need it: an exported file loads wher
 
 import logging
 import os
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,11 +14,13 @@ import numpy as np
 
 from hubbub.classifier.base import SAVED_IN, Classifier, ClassifierError
 from hubbub.classifier.onnx_classifier import ENDING, OnnxClassifier
-from hubbub.classifier.saved import CARD, EXPORTED, read_card
+from hubbub.classifier.saved import CARD, EXPORTED, is_part, read_card
 from hubbub.config.recipe import RECIPE
 from hubbub.errors import count, examples
 from hubbub.runtime import download, files, homes, shipped
 from hubbub.runtime.devices import has_bfloat16, is_cpu
+from hubbub.runtime.fetched_models import fetch_model, split_name
+from hubbub.runtime.hub import NAME
 from hubbub.runtime.shipped import SMALL
 
 if TYPE_CHECKING:
@@ -26,11 +29,13 @@ if TYPE_CHECKING:
     from hubbub.classifier.torch_classifier import TorchClassifier
     from hubbub.models.custom import NetworkFactory
 
-__all__ = ["NAMED", "is_exported", "load", "load_torch"]
+__all__ = ["HUB", "NAMED", "folder_of", "is_exported", "is_on_hub", "load", "load_torch", "pinned"]
 
 YAMNET, CLAP = "yamnet", "clap"
 #: The classifiers that are loaded by a name.
 NAMED = (SMALL, YAMNET)
+#: The names of classifiers on the Hugging Face hub begin with it.
+HUB = "hf:"
 #: Part of the name of YAMNet's exported file. Raise it when exports change, so that it is exported again.
 YAMNET_EXPORTED = 1
 
@@ -47,7 +52,9 @@ def load(
     fast: bool = False,
 ) -> Classifier:
     """The classifier of a run folder, a classifier folder or an exported file (.onnx), on a device; `small` is the one
-    that comes with hubbub, of ESC-50's 50 classes, and `yamnet` YAMNet with its own 521 AudioSet classes.
+    that comes with hubbub, of ESC-50's 50 classes, and `yamnet` YAMNet with its own 521 AudioSet classes;
+    `hf:ORG/NAME` or `hf:ORG/NAME@REVISION` is one that was published on the Hugging Face hub. It is fetched once, and
+    a name without a commit means that one from then on (`pinned`).
 
     `device` is that of torch; `auto` is the fastest here. On the CPU the exported network that a classifier carries
     runs, which imports no torch; one without runs on torch. `fast` computes in the shortest numbers that this processor
@@ -75,7 +82,7 @@ def load(
     if network is None and is_cpu(device):
         if str(name) == YAMNET:
             return _load_yamnet(fast)
-        folder = _classifier_folder(name)
+        folder = folder_of(name)
         if os.path.isfile(folder / EXPORTED):
             read_card(folder)
             return OnnxClassifier.load(folder / EXPORTED, fast=fast)
@@ -105,7 +112,15 @@ def load_torch(name: str | os.PathLike[str], network: "NetworkFactory | None" = 
         if network is not None:
             raise ClassifierError("'yamnet' is hubbub's own network. Leave network= out.")
         return load_audioset()
-    return TorchClassifier.load(_classifier_folder(name), network)
+    return TorchClassifier.load(folder_of(name), network)
+
+
+def pinned(name: str) -> str:
+    """The name of a classifier on the hub with the commit that it means here, once it is fetched; other names as they
+    are. Raises `HubError`, or `ClassifierError` where the hub has no classifier of that name."""
+    if not is_on_hub(name):
+        return name
+    return f"{HUB}{split_name(name.removeprefix(HUB))[0]}@{folder_of(name).name}"
 
 
 def _load_yamnet(fast: bool) -> OnnxClassifier:
@@ -124,14 +139,17 @@ def _load_yamnet(fast: bool) -> OnnxClassifier:
     return OnnxClassifier.load(file, fast=fast)
 
 
-def _classifier_folder(name: str | os.PathLike[str]) -> Path:
-    """The folder of a saved classifier: a run's, or the folder itself. Raises `ClassifierError` where there is none."""
+def folder_of(name: str | os.PathLike[str]) -> Path:
+    """The folder of a saved classifier by its name: a run's, the folder itself, or that of one on the hub. Raises
+    `ClassifierError` where there is none."""
     if str(name) == SMALL:
         return shipped.FOLDER
     if not str(name):
         raise ClassifierError(
             "the model's name is empty. Give a run folder (runs/NAME), a saved classifier, 'small' or 'yamnet'."
         )
+    if is_on_hub(name):
+        return fetch_model(str(name).removeprefix(HUB), lambda listed: _parts(str(name), listed))
     folder = Path(name)
     if is_exported(name):
         raise ClassifierError(
@@ -139,14 +157,25 @@ def _classifier_folder(name: str | os.PathLike[str]) -> Path:
             "classifier it came from."
         )
     if not os.path.isdir(folder):
+        published = f", or {HUB}{name} for one on the Hugging Face hub" if NAME.fullmatch(str(name)) else ""
         raise ClassifierError(
-            f"{name} is not a folder. Give a run folder (runs/NAME), a saved classifier, 'small' or 'yamnet'."
+            f"{name} is not a folder. Give a run folder (runs/NAME), a saved classifier, 'small' or 'yamnet'"
+            f"{published}."
         )
     if os.path.isfile(folder / CARD):
         return folder
     if not os.path.isdir(folder / SAVED_IN):
         _refuse_without_classifier(folder)
     return folder / SAVED_IN if os.path.isdir(folder / SAVED_IN) else folder
+
+
+def _parts(name: str, listed: Collection[str]) -> list[str]:
+    """The files of a saved classifier among those of a repository; nothing else of it is fetched."""
+    if CARD not in listed:
+        raise ClassifierError(
+            f"{name} holds no classifier that hubbub published: it has no {CARD}, but {examples(listed) or 'nothing'}."
+        )
+    return [one for one in listed if is_part(one)]
 
 
 def _refuse_without_classifier(folder: Path) -> None:
@@ -166,4 +195,9 @@ def _refuse_without_classifier(folder: Path) -> None:
 
 def is_exported(name: str | os.PathLike[str]) -> bool:
     """Whether a classifier's name is that of an exported file."""
-    return Path(name).suffix.lower() == ENDING
+    return not is_on_hub(name) and Path(name).suffix.lower() == ENDING
+
+
+def is_on_hub(name: str | os.PathLike[str]) -> bool:
+    """Whether a classifier's name is that of one on the Hugging Face hub."""
+    return str(name).startswith(HUB)

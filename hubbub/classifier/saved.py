@@ -5,6 +5,7 @@ It is read without torch: `network.onnx`, where there is one, holds all that pre
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from hubbub.classifier.base import ClassifierError
 from hubbub.classifier.metadata import parse_json
 from hubbub.runtime import files
 
-__all__ = ["CARD", "EXPORTED", "FORMAT", "HEAD", "NETWORK", "TYPICALITY", "read_card", "sign"]
+__all__ = ["CARD", "EXPORTED", "FORMAT", "HEAD", "NETWORK", "TYPICALITY", "is_part", "read_card", "sign"]
 
 FORMAT = 2
 CARD, NETWORK, HEAD = "classifier.json", "network.safetensors", "head.safetensors"
@@ -20,6 +21,13 @@ CARD, NETWORK, HEAD = "classifier.json", "network.safetensors", "head.safetensor
 TYPICALITY = "typicality.safetensors"
 #: The classifier as an exported file.
 EXPORTED = "network.onnx"
+#: The texts of a head that safetensors cannot hold, such as trees.
+_TEXT = re.compile(r"head\.[A-Za-z0-9_]+\.txt")
+
+
+def is_part(name: str) -> bool:
+    """Whether a saved classifier may have a file of that name: arrays, text and JSON, nothing that runs when read."""
+    return name in (CARD, NETWORK, HEAD, TYPICALITY, EXPORTED) or bool(_TEXT.fullmatch(name))
 
 
 def sign(card: dict[str, Any], folder: Path) -> None:
@@ -37,6 +45,8 @@ def read_card(folder: Path) -> dict[str, Any]:
     written = card.get("sha256")
     if not isinstance(written, dict) or CARD not in written or any(Path(name).name != name for name in written):
         raise ClassifierError(f"{folder / CARD} holds no checksums of the files beside it. Train or copy it again.")
+    if missing := [name for name in written if name != CARD and not (folder / name).is_file()]:
+        raise ClassifierError(f"{folder} is not a whole classifier ({missing[0]} is missing). Train or copy it again.")
     found = {CARD: _checksum(card)} | {name: files.sha256(folder / name) for name in written if name != CARD}
     for name, digest in found.items():
         if digest != written[name]:

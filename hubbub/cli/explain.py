@@ -14,7 +14,7 @@ WORDS = {"original": "the recording", "listened": "the part that the model used"
 
 def explain(
     model: Annotated[
-        str, typer.Argument(help="A run folder, a saved classifier, an exported file (.onnx), 'small' or 'yamnet'.")
+        str, typer.Argument(help="A run folder, a saved or exported classifier, 'small', 'yamnet' or hf:ORG/NAME.")
     ],
     file: Annotated[Path, typer.Argument(help="A sound file; or an image or .npy file, if the model takes those.")],
     label: Annotated[

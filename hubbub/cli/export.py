@@ -12,7 +12,7 @@ __all__ = ["export"]
 
 
 def export(
-    model: Annotated[str, typer.Argument(help="A run folder, a saved classifier, 'small' or 'yamnet'.")],
+    model: Annotated[str, typer.Argument(help="A run folder, a saved classifier, 'small', 'yamnet' or hf:ORG/NAME.")],
     to: Annotated[Literal["onnx"], typer.Option("--to", help="The format.")] = "onnx",
     file: Annotated[
         Path | None, typer.Option("--out", help="The file. Default: the model's name in this folder, e.g. demo.onnx.")
@@ -29,10 +29,11 @@ def export(
     """
     from hubbub.classifier.export import CLIPS, INT8_CLIPS, sounds
     from hubbub.classifier.export import export as export_onnx
-    from hubbub.classifier.load import load_torch
+    from hubbub.classifier.load import is_on_hub, load_torch
 
     classifier = load_torch(model)
-    target = file or Path(f"{Path(model).resolve().name}{'-int8' if int8 else ''}.{to}")
+    stem = model.rpartition("/")[2].partition("@")[0] if is_on_hub(model) else Path(model).resolve().name
+    target = file or Path(f"{stem}{'-int8' if int8 else ''}.{to}")
     clips = sounds(classifier, INT8_CLIPS if int8 else CLIPS)
     found = export_onnx(classifier, target, clips, int8=int8).exported
     for line in _describe(target, found):

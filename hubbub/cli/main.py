@@ -22,6 +22,7 @@ from hubbub.cli import (
     export,
     hub,
     listen,
+    publish,
     report,
     score,
     serve,
@@ -96,6 +97,7 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
         "serve": serve.serve,
         "explain": explain.explain,
         "export": export.export,
+        "publish": publish.publish,
         "speed": speed.speed,
     },
     "Train and evaluate": {

@@ -138,7 +138,8 @@ Model = Annotated[
     str | None,
     typer.Option(
         "--model",
-        help="A run folder, a saved or exported classifier, or 'yamnet'. Default: 'small', which comes with hubbub.",
+        help="A run folder, a saved or exported classifier, 'yamnet' or hf:ORG/NAME. Default: 'small', which comes "
+        "with hubbub.",
     ),
 ]
 Release = Annotated[
@@ -187,9 +188,14 @@ def log(line: str) -> None:
 
 
 def model_or_default(model: str | None) -> str:
-    """The model that a command names; without one `small`, and a line on standard error about it."""
+    """The model that a command names, one on the hub with its commit, as a line on standard error says; without one
+    `small`, and a line about it."""
     if model is not None:
-        return model
+        from hubbub.classifier.load import pinned
+
+        if (name := pinned(model)) != model:
+            err.print(f"model: {name}", soft_wrap=True)
+        return name
     err.print(f"model: {SMALL}, which comes with hubbub: {NOT_FOR}", soft_wrap=True)
     return SMALL
 

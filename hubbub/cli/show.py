@@ -15,7 +15,7 @@ def show(
     what: Annotated[
         str,
         typer.Argument(
-            help="A shipped recipe, a TOML file, a run folder, a saved or exported classifier, 'small' or 'yamnet'."
+            help="A recipe, a TOML, a run folder, a saved or exported classifier, 'small', 'yamnet' or hf:ORG/NAME."
         ),
     ],
     depth: Annotated[int, typer.Option("--depth", min=1, help="How deep into the network layers are listed.")] = 2,

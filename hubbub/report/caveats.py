@@ -6,9 +6,11 @@ import numpy as np
 import pandas as pd
 
 from hubbub.errors import count
+from hubbub.report.results import Environment, Summary
 
 __all__ = [
-    *("FEWEST_IN_ALL", "FEWEST_OF_A_CLASS", "few_recordings", "left_out", "more_recordings", "seeds_agree", "tags"),
+    *("FEWEST_IN_ALL", "FEWEST_OF_A_CLASS", "few_recordings", "left_out", "more_recordings", "read_first"),
+    *("seeds_agree", "tags"),
 ]
 
 #: With 50 recordings, the interval of an accuracy of 0.9 reaches from about 0.79 to 0.96; with fewer it is wider.
@@ -95,6 +97,14 @@ def _equal(first: pd.DataFrame, second: pd.DataFrame) -> bool:
     order = ["level", "clip", "start"]
     one, other = (table.sort_values(order).select_dtypes("number").to_numpy() for table in (first, second))
     return one.shape == other.shape and bool(np.array_equal(one, other))
+
+
+def read_first(summary: Summary, environment: Environment) -> list[str]:
+    """The caveats of a run: what is to be read before its figures."""
+    lines = [*summary.why_not_comparable, *summary.caveats, *environment.data.warnings]
+    if len(environment.test_folds) == 1:
+        lines.append("SINGLE FOLD: only one test part; the spread over folds is not known")
+    return lines
 
 
 def tags(lines: Iterable[str]) -> str:

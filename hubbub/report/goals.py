@@ -10,7 +10,7 @@ from hubbub.report.caveats import tags
 from hubbub.report.level_results import LevelName
 from hubbub.report.summary import NAMES
 from hubbub.runtime import files
-from hubbub.runtime.escape import escape_control, escape_table
+from hubbub.runtime.escape import escape_markdown, escape_table
 
 __all__ = ["goals_table", "write_goals"]
 
@@ -75,7 +75,7 @@ def write_goals(table: pd.DataFrame, folder: Path) -> list[Path]:
     files.write_csv(paths[0], escape_table(rows))
     files.write_json(paths[1], by_goal)
     cells = [["", *table.columns], ["---"] * (1 + len(table.columns)), *map(list, table.itertuples())]
-    lines = ["| " + " | ".join(_markdown(str(cell)) for cell in row) + " |" for row in cells]
+    lines = ["| " + " | ".join(escape_markdown(str(cell)) for cell in row) + " |" for row in cells]
     files.write_text(paths[2], "\n".join(lines) + "\n")
     return paths
 
@@ -89,10 +89,6 @@ def _value(text: str) -> str | float | int | None:
         return int(plain) if plain.isdecimal() else float(plain)
     except ValueError:
         return text
-
-
-def _markdown(text: str) -> str:
-    return escape_control(text).replace("|", r"\|")
 
 
 def _fine_tunes(recipe: Recipe) -> bool:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hubbub.classifier.base import Classifier, ClassifierError
-from hubbub.classifier.load import NAMED, load_torch
-from hubbub.classifier.onnx_classifier import ENDING, OnnxClassifier
+from hubbub.classifier.load import NAMED, is_exported, is_on_hub, load_torch
+from hubbub.classifier.onnx_classifier import OnnxClassifier
 from hubbub.config.recipe import Recipe
 from hubbub.data.datasets import DATASETS
 from hubbub.data.open import open_section
@@ -48,16 +48,16 @@ class ModelSummary:
 def summarise_model(
     what: str, settings: Sequence[str] = (), *, depth: int = 2, classes: int | None = None
 ) -> ModelSummary:
-    """Summarises a run folder, a saved classifier, an exported file, `small`, `yamnet`, a shipped recipe or a TOML.
+    """Summarises a run folder, a saved or exported classifier, `small`, `yamnet`, `hf:ORG/NAME`, a recipe or a TOML.
 
     A recipe's network gets random weights, so that none need be installed; the ONNX file of another team is read.
     `settings` override the recipe's fields, and `classes` is its number of classes where the data are not at hand.
     Layers are listed down to `depth`. Raises `ClassifierError`, `RecipeError` or `NetworkError`.
     """
-    if what.lower().endswith(ENDING):
+    if is_exported(what):
         _refuse(what, settings, classes)
         return _of_exported(Path(what))
-    if what in NAMED or os.path.isdir(what):
+    if _is_named(what) or os.path.isdir(what):
         _refuse(what, settings, classes)
         return _of_saved(what, depth)
     from hubbub.classifier.torch_classifier import TorchClassifier
@@ -97,12 +97,18 @@ def _classes(recipe: Recipe, given: int | None) -> tuple[int, str]:
 
 def _of_saved(what: str, depth: int) -> ModelSummary:
     place = Path(what)
-    if what not in NAMED and run_folder.is_begun(place) and not run_folder.classifier_folder(place).is_dir():
+    if not _is_named(what) and run_folder.is_begun(place) and not run_folder.classifier_folder(place).is_dir():
         of_cells = [run_folder.classifier_folder(cell) for _, _, cell in run_folder.cells(place)]
         place = next((folder for folder in of_cells if folder.is_dir()), place)
-    model = load_torch(what if what in NAMED else place)
-    title = what if str(place) == what else f"{what}: the classifier of {place.relative_to(what).parent}"
+    model = load_torch(what if _is_named(what) else place)
+    title = (
+        what if _is_named(what) or str(place) == what else f"{what}: the classifier of {place.relative_to(what).parent}"
+    )
     return _of_torch(model, title, str(len(model.labels)), depth)
+
+
+def _is_named(what: str) -> bool:
+    return what in NAMED or is_on_hub(what)
 
 
 def _of_torch(model: "TorchClassifier", title: str, classes: str, depth: int) -> ModelSummary:

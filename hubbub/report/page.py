@@ -19,11 +19,12 @@ import pandas as pd
 
 from hubbub.metrics.classification import Calibration
 from hubbub.report import plots, run_folder, tables
+from hubbub.report.caveats import read_first
 from hubbub.report.data_section import data_section
 from hubbub.report.headline import headline, metric_names
 from hubbub.report.level_results import LEVELS, ClassScores
 from hubbub.report.predicted import Predicted, as_arrays, calibration_of, cell_thresholds, uncalibrated
-from hubbub.report.results import Environment, Summary
+from hubbub.report.results import Summary
 from hubbub.report.roc_choice import roc_choice
 from hubbub.report.set_page import draw_label_sets, label_set_facts
 from hubbub.report.summary import INTERVALS, class_scores, describe_interval
@@ -99,7 +100,7 @@ def _facts(folder: Path) -> dict[str, Any]:
         "title": summary.title,
         "summary": summary,
         "environment": environment,
-        "warnings": [split_tag(line) for line in _warnings(summary, environment)],
+        "warnings": [split_tag(line) for line in read_first(summary, environment)],
         "metric": metric,
         "main": main,
         "main_of_segments": headline(summary, "segment")[1],
@@ -142,13 +143,6 @@ def _single_label_facts(
 
 def _describe_seeds(seeds: int) -> str:
     return f"; {seeds} seeds, whose confusions are added up" if seeds > 1 else ""
-
-
-def _warnings(summary: Summary, environment: Environment) -> list[str]:
-    lines = [*summary.why_not_comparable, *summary.caveats, *environment.data.warnings]
-    if len(environment.test_folds) == 1:
-        lines.append("SINGLE FOLD: only one test part; the spread over folds is not known")
-    return lines
 
 
 def _describe_levels(summary: Summary) -> str:

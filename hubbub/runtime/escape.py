@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["escape_cell", "escape_control", "escape_table", "single_line"]
+__all__ = ["escape_cell", "escape_control", "escape_markdown", "escape_table", "single_line"]
 
 #: Control characters except tab and line ends, surrogates, direction marks and characters without width.
 _INVISIBLE = re.compile(
@@ -31,6 +31,11 @@ def escape_control(text: str) -> str:
 def single_line(text: str) -> str:
     """A text with a blank in place of tabs and line ends, which separate the fields of lists and tables."""
     return _LINE_ENDS.sub(" ", text)
+
+
+def escape_markdown(text: str) -> str:
+    """A text on one line of Markdown, or in a cell of a table there: no markup of HTML, no end of the cell."""
+    return escape_control(single_line(text)).replace("|", r"\|").replace("<", "&lt;")
 
 
 def escape_cell(text: str) -> str:

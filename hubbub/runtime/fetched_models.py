@@ -6,6 +6,7 @@ This module does not know what the files hold.
 """
 
 import json
+import logging
 import re
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ __all__ = ["Choose", "fetch_model", "split_name"]
 #: Takes the names of a repository's files, and returns those to download; raises where it cannot be used.
 Choose = Callable[[Collection[str]], Sequence[str]]
 
+_log = logging.getLogger(__name__)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _REVISION = re.compile(r"(?!.*\.\.)[A-Za-z0-9][\w./-]{0,199}", re.ASCII)
 _RECORD = "revisions.json"
@@ -57,6 +59,7 @@ def fetch_model(name: str, choose: Choose) -> Path:
         hub.download(commit, choose(commit.files), folder)
     if pinned is None:
         files.write_json(home / _RECORD, _read_record(home / _RECORD) | {revision: commit.revision})
+        _log.warning("%s is commit %s here from now on, as %s says", name, commit.revision, home / _RECORD)
     return folder
 
 

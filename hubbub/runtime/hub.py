@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from glob import escape
 from pathlib import Path, PureWindowsPath
+from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
 from hubbub.errors import HubbubError, examples
@@ -22,7 +23,18 @@ from hubbub.runtime import files, homes
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-__all__ = ["NAME", "SOURCE", "Commit", "HubError", "Repository", "download", "look_up", "publish", "read_token"]
+__all__ = [
+    "NAME",
+    "SOURCE",
+    "Commit",
+    "HubError",
+    "Repository",
+    "check_name",
+    "download",
+    "look_up",
+    "publish",
+    "read_token",
+]
 
 #: OWNER/NAME as the hub allows it: neither holds `--` or `..`, so the folder names `OWNER--NAME` are unique.
 NAME = re.compile(r"(?!.*(--|\.\.))[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}", re.ASCII)
@@ -57,9 +69,7 @@ class Repository:
     @property
     def address(self) -> str:
         """The repository's page."""
-        from huggingface_hub import constants
-
-        return f"{constants.ENDPOINT}/{'datasets/' if self.kind == 'dataset' else ''}{self.name}"
+        return f"{_library().constants.ENDPOINT}/{'datasets/' if self.kind == 'dataset' else ''}{self.name}"
 
 
 @dataclass(frozen=True)
@@ -75,9 +85,8 @@ def look_up(repository: Repository, revision: str | None = None) -> Commit:
     """The commit that a branch, tag or commit of a repository names; without one, its newest. Raises `HubError`."""
     client = _client()
     with _as_hub_errors(repository, revision):
-        info = client.repo_info(
-            repository.name, repo_type=repository.kind, revision=revision, files_metadata=True
-        )  # fmt: skip
+        describe = client.model_info if repository.kind == "model" else client.dataset_info
+        info = describe(repository.name, revision=revision, files_metadata=True)
     listed = {one.rfilename: one.lfs.sha256 if one.lfs else None for one in info.siblings or []}
     _refuse_outside_names(repository.name, [info.sha or "", *listed])
     return Commit(repository, str(info.sha), listed)
@@ -139,6 +148,12 @@ def _refuse_outside_names(name: str, listed: list[str]) -> None:
             raise HubError(f"{name} was refused: {one!r}, which the hub names, leads out of its folder or is no name.")
 
 
+def check_name(name: str) -> None:
+    """Raises `HubError` for a name that no repository can have."""
+    if not NAME.fullmatch(name):
+        raise HubError(f"'{name}' is not a name on the hub. Write OWNER/NAME, OWNER being you or your organisation.")
+
+
 def publish(
     repository: Repository,
     contents: Mapping[str, Path | bytes],
@@ -153,10 +168,7 @@ def publish(
     file `mark`, which says that hubbub published it; its files that are `replaced` and not in `contents` are deleted in
     the same commit. Raises `HubError`.
     """
-    if not NAME.fullmatch(repository.name):
-        raise HubError(
-            f"'{repository.name}' is not a name on the hub. Write OWNER/NAME, OWNER being you or your organisation."
-        )
+    check_name(repository.name)
     known = read_token()
     if known is None:
         raise HubError(f"There is no token to publish with. {_HOW}")
@@ -195,16 +207,27 @@ def read_token(file: Path = Path(".env")) -> str | None:
     return found or None
 
 
-def _client(known: str | None = None) -> "HfApi":
+def _library() -> ModuleType:
+    """`huggingface_hub`, which reports nothing about this machine unless the user has asked for it."""
+    asked = "HF_HUB_DISABLE_TELEMETRY" in os.environ
     try:
-        from huggingface_hub import HfApi, constants
-        from huggingface_hub.utils.tqdm import disable_progress_bars
+        import huggingface_hub
+        from huggingface_hub import constants
     except ImportError as error:
         raise HubError("The Hugging Face hub needs huggingface_hub: pip install 'hubbub[hub]'") from error
-    constants.HF_HUB_DISABLE_TELEMETRY = True  # read from the environment at the import, which may be long ago
+    if not asked:
+        constants.HF_HUB_DISABLE_TELEMETRY = True  # it was read at the first import, which may be long ago
+    return huggingface_hub
+
+
+def _client(known: str | None = None) -> "HfApi":
+    library = _library()
+    from huggingface_hub.utils.tqdm import disable_progress_bars
+
     if not sys.stderr.isatty():
         disable_progress_bars()
-    return HfApi(token=known or read_token(), library_name="hubbub")
+    client: HfApi = library.HfApi(token=known or read_token(), library_name="hubbub")
+    return client
 
 
 def _check_rights(client: "HfApi", repository: Repository) -> None:
@@ -225,7 +248,8 @@ def _existing_files(client: "HfApi", repository: Repository, private: bool, mark
     from huggingface_hub.errors import RepositoryNotFoundError
 
     try:
-        info = client.repo_info(repository.name, repo_type=repository.kind)
+        describe = client.model_info if repository.kind == "model" else client.dataset_info
+        info = describe(repository.name)
     except RepositoryNotFoundError:
         return []
     there = [sibling.rfilename for sibling in info.siblings or []]

@@ -1,4 +1,4 @@
-"""hub_models: models of the hub are fetched once, at a commit that is recorded; the real client, a hub next door."""
+"""fetched_models: models of the hub are fetched once, at a commit that is recorded; the real client, a hub next door."""
 
 import os
 from collections.abc import Collection, Iterator
