@@ -1,4 +1,4 @@
-"""fetched_models: models of the hub are fetched once, at a commit that is recorded; the real client, a hub next door."""
+"""fetched_models: models of the hub are fetched once, at a commit that is recorded; the real client, a hub of ours."""
 
 import os
 from collections.abc import Collection, Iterator
