@@ -30,7 +30,7 @@ def publish(run: Run | str | Path, name: str, *, private: bool = True, quiet: bo
     the owners of ORG see a `private` model. The token is `HF_TOKEN`, of the environment or a file `.env`. Raises
     `HubbubError`.
     """
-    folder = Run(run).folder
+    folder = (run if isinstance(run, Run) else Run(run)).folder
     hub.check_name(name)
     if run_folder.read_environment(folder).scored:
         raise ReportError(f"{folder} holds scored predictions: hubbub trained no classifier that could be published.")

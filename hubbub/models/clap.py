@@ -28,7 +28,7 @@ BASE: Architecture = {
 #: The towers of sounds in a checkpoint; the others are of texts.
 _OF_SOUNDS = ("audio_model.", "audio_projection.")
 #: The settings of ClapFeatureExtractor, as it has them by default.
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "feature_size": 64, "hop_length": 480, "max_length_s": 10, "fft_window_size": 1024,
     "frequency_min": 0, "frequency_max": 14_000, "truncation": "fusion", "padding": "repeatpad",
 }  # fmt: skip

@@ -37,8 +37,10 @@ BASES: dict[str, Architecture] = {
 #: Settings of training alone, which are replaced.
 _OFF = {"apply_spec_augment": False, "mask_time_prob": 0.0, "mask_feature_prob": 0.0, "layerdrop": 0.0}
 #: What a config decides beside the shapes of weights.
-_DECIDES = ("hidden_act", "feat_extract_activation", "feat_extract_norm", "conv_stride", "num_attention_heads")
-_DECIDES += ("layer_norm_eps", "do_stable_layer_norm", "max_bucket_distance")
+_DECIDES = (
+    *("hidden_act", "feat_extract_activation", "feat_extract_norm", "conv_stride", "num_attention_heads"),
+    *("layer_norm_eps", "do_stable_layer_norm", "max_bucket_distance"),
+)
 
 
 def architecture_of(name: str, weights: str) -> Architecture:

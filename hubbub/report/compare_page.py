@@ -11,7 +11,7 @@ from typing import Any
 from hubbub.errors import listed
 from hubbub.report import compare
 from hubbub.report.compare import CompareError
-from hubbub.report.compare_results import ComparedRun, Comparison, PairTest
+from hubbub.report.compare_results import Comparison, PairTest
 from hubbub.report.page import render, split_tag
 from hubbub.report.tables import Table
 from hubbub.runtime import files
@@ -35,7 +35,7 @@ def write_comparison(result: Comparison, out: Path) -> Path:
         "warnings": [split_tag(line) for line in result.warnings],
         "ranking": ranking_table(result),
         "networks": network_table(result),
-        "sources": {name: run.network.source for name, run in _networks(result).items() if run.network.source},
+        "sources": {run.name: run.network.source for run in result.runs if run.network and run.network.source},
         "pairs": pair_table(result),
         "folds": _fold_table(result),
         "axis": _axis(result),
@@ -86,10 +86,6 @@ def ranking_table(result: Comparison) -> Table:
         *("macro-F1", "seeds"),
     )
     return Table(f"The runs, the highest clip {result.metric} first", heads, rows, words=(1,))
-
-
-def _networks(result: Comparison) -> dict[str, ComparedRun]:
-    return {run.name: run for run in result.runs if run.network}
 
 
 def network_table(result: Comparison) -> Table | None:

@@ -18,9 +18,8 @@ def download(name: str) -> Path:
     `source.json` there names the commit. Files of an interrupted download are reused. Raises `HubError`.
     """
     folder = folder_name(name)
-    found = homes.find("data", folder)
-    if found is not None:
-        return found
+    if (present := homes.find("data", folder)) is not None:
+        return present
     target = homes.writable_home() / "data" / folder
     commit = hub.look_up(Repository("dataset", name))
     # As `tables` finds them.
