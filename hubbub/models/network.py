@@ -110,8 +110,9 @@ class Network(nn.Module):
         own = {id(p) for p in head}
         return {"head": head, "backbone": [p for p in self.parameters() if id(p) not in own]}
 
-    def check(self, architecture: Architecture) -> None:
-        """Raises `CheckpointError` where a checkpoint's architecture is another one; for networks that have one."""
+    def adopt(self, architecture: Architecture) -> None:
+        """Take over the architecture of a checkpoint whose weights follow, what prepares its input included; for
+        networks that have one. Raises `CheckpointError` where that is another network."""
         raise NotImplementedError
 
     def side_logits(self) -> list[Tensor]:

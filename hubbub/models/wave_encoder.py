@@ -70,6 +70,11 @@ def rate_hz(architecture: Architecture) -> int:
     return int(architecture["preprocessor"].get("sampling_rate", RATE_HZ))
 
 
+def _is_normalised(architecture: Architecture) -> bool:
+    """Whether each wave gets mean 0 and variance 1; so it does where nothing is said, as in the library."""
+    return bool(architecture["preprocessor"].get("do_normalize", True))
+
+
 class Mix(nn.Module):
     """Outputs of layers `[B, L, N, C]` -> their weighted mean `[B, N, C]`; at first all count alike."""
 
@@ -103,7 +108,7 @@ class WaveEncoder(Network):
         _refuse_other_inputs(config.model_type)
         self.architecture = architecture
         self.body = hub_models.library_model(config)
-        self.normalise = bool(architecture["preprocessor"].get("do_normalize", True))
+        self.normalise = _is_normalised(architecture)
         self.layer, self._layers = layer, config.num_hidden_layers
         if layer == "mix":
             _refuse_resampled(config)
@@ -172,8 +177,7 @@ class WaveEncoder(Network):
         unused += [name for name in translated if self._is_left_out(name)]
         return Translated(translated, (*added, *unused), notes)
 
-    def check(self, architecture: Architecture) -> None:
-        """Raises `CheckpointError` where a checkpoint's config computes something else than this network."""
+    def adopt(self, architecture: Architecture) -> None:
         theirs: Any = hub_models.library_config(architecture["config"])
         ours = self.body.config
         differing = [
@@ -181,13 +185,14 @@ class WaveEncoder(Network):
             for name in _DECIDES
             if _plain(getattr(theirs, name, None)) != _plain(getattr(ours, name, None))
         ]
-        if bool(architecture["preprocessor"].get("do_normalize", True)) != self.normalise:
-            differing.append(f"do_normalize = {not self.normalise} instead of {self.normalise}")
+        if rate_hz(architecture) != rate_hz(self.architecture or architecture):
+            differing.append(f"sampling_rate = {rate_hz(architecture)}")
         if differing:
             raise CheckpointError(
                 f"the checkpoint's config differs from the network that it is for: {', '.join(differing)}. Name the "
                 "checkpoint in network.weights, OWNER/NAME, instead of 'default'."
             )
+        self.architecture, self.normalise = architecture, _is_normalised(architecture)
 
     def _keep_layers(self, config: Any, layer: int) -> None:
         """Remove the layers behind the chosen one, and the norm behind the last, which is for the output alone."""

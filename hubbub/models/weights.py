@@ -109,7 +109,7 @@ def load_weights(network: Network, path: Path) -> str:
     if isinstance(network, Foreign):
         return network.read(path)
     if network.architecture is not None and (path.parent / hub_models.CONFIG).is_file():
-        network.check(hub_models.read_architecture(path.parent))
+        network.adopt(hub_models.read_architecture(path.parent))
     if path.name == hub_models.INDEX:
         state = hub_models.read_shards(path)
     else:

@@ -188,13 +188,19 @@ def test_older_names_of_normalised_weights_are_known(tmp_path: Path) -> None:
     assert all(torch.equal(found[key], tensor) for key, tensor in expected.items() if key.startswith("body."))
 
 
-def test_default_weights_must_be_of_the_network_that_is_built_in(tmp_path: Path) -> None:
+def test_default_weights_are_of_the_network_that_is_built_in_or_refused(tmp_path: Path) -> None:
     folder = save_checkpoint(tmp_path / "net", "wav2vec2", layer_norm_eps=1e-3)
     network = WaveEncoder(5, {"config": {**BASES["wav2vec2"]["config"], **tiny_sizes()}, "preprocessor": {}})
     with pytest.raises(CheckpointError, match=r"differs from .*: layer_norm_eps = 0\.001 instead of 1e-05\. Name the"):
         load_weights(network, folder / "model.safetensors")
+    folder = save_checkpoint(tmp_path / "other", "wav2vec2")
     (folder / "preprocessor_config.json").write_text('{"do_normalize": false}')
-    with pytest.raises(CheckpointError, match="do_normalize = False instead of True"):
+    load_weights(network, folder / "model.safetensors")  # how waves are prepared is the checkpoint's
+    sound = 3 + waves()[0]
+    with torch.inference_mode():
+        same(network.eval().embed(sound), library(str(folder))(sound).last_hidden_state.mean(dim=1))
+    (folder / "preprocessor_config.json").write_text('{"sampling_rate": 8000}')
+    with pytest.raises(CheckpointError, match="sampling_rate = 8000"):
         load_weights(network, folder / "model.safetensors")
 
 
