@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import ModelProto
+from onnx import ModelProto, TensorProto
 
 from hubbub.classifier.base import ClassifierError
 from hubbub.classifier.export import ExportError, Sounds, export
@@ -80,6 +80,21 @@ def test_what_the_embedding_does_not_need_is_left_out(tmp_path: Path) -> None:
     export(model, tmp_path / "ours.onnx", Sounds("noise", waves()))
     kinds = [node.op_type for node in onnx.load(tmp_path / "ours.onnx").graph.node]
     assert "If" in kinds and "Sqrt" not in kinds and kinds.count("MatMul") == 0
+
+
+def test_functions_of_the_file_are_kept(tmp_path: Path) -> None:
+    made, helper = on_spectrograms(40, "frames"), onnx.helper
+    opsets, mul = list(made.opset_import), helper.make_node("Mul", ["a", "a"], ["b"])
+    made.functions.append(helper.make_function("theirs", "Square", ["a"], ["b"], [mul], opsets))
+    made.opset_import.append(helper.make_opsetid("theirs", 1))
+    made.graph.node[1].input[0] = "squared"
+    made.graph.node.insert(1, helper.make_node("Square", ["maps"], ["squared"], domain="theirs"))
+    made.graph.input[0].CopyFrom(helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", LENGTH]))
+    model = classifier(write(tmp_path / "theirs.onnx", made))
+    file = export(model, tmp_path / "ours.onnx", Sounds("noise", waves()))
+    segments = waves()[0].reshape(3, LENGTH)
+    squares = np.square(segments.reshape(3, 40, -1)).mean(axis=2)
+    np.testing.assert_allclose(file.embeddings_and_logits(segments)[0], squares, rtol=1e-4)
 
 
 def test_a_file_that_hubbub_exported_is_a_network_too(tmp_path: Path) -> None:
