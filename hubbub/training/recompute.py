@@ -44,7 +44,7 @@ def recomputed(network: Network) -> Iterator[None]:
 @contextmanager
 def _forward(module: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
     """Give a module another `forward`."""
-    module.forward = forward  # type: ignore[method-assign]
+    module.forward = forward
     try:
         yield
     finally:

@@ -1,6 +1,7 @@
 """lr_find: the rates, the closed parts, the suggestion where the answer is known."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -103,3 +104,19 @@ def test_heads_have_no_rate_to_find(sounds: Path, tmp_path: Path) -> None:
 
 def test_public_names() -> None:
     assert all(hasattr(lr_find, name) for name in lr_find.__all__)
+
+
+def test_each_layer_has_its_share_of_the_rate_that_rises() -> None:
+    settings = Recipe.of(
+        {"data": {"name": "esc50"}, "train": {"learning_rate": 0.01, "backbone_learning_rate": 0.001}}
+    ).train
+    groups: list[dict[str, Any]] = [
+        {"name": "head", "share": 1.0},
+        {"name": "backbone", "share": 0.25},
+        {"name": "backbone", "share": 1.0},
+    ]
+    nobody: Any = None
+    module: Any = SimpleNamespace(settings=settings)
+    optimizer: Any = SimpleNamespace(param_groups=groups)
+    lr_find._RateSweep().on_before_optimizer_step(nobody, module, optimizer)
+    assert [group["lr"] for group in groups] == pytest.approx([1e-7, 0.25e-8, 1e-8])

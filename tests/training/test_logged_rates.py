@@ -17,15 +17,15 @@ from tests.training.test_module import CHECKS, LABELS, TARGETS, TRAIN, WAVES
 STEPS = 3
 
 
-def logged(recipe: Recipe, folder: Path) -> tuple[dict[str, list[tuple[int, float]]], Any]:
-    """Steps and values of both learning rates in TensorBoard's files, and the result of the fit."""
+def logged(recipe: Recipe, folder: Path, *more: str) -> tuple[dict[str, list[tuple[int, float]]], Any]:
+    """Steps and values of both learning rates, and of `more`, in TensorBoard's files, and the result of the fit."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     model = TorchClassifier(recipe, LABELS, seed=1)
     with open_loggers((), folder, run="r", group="g", settings={}, store=folder / "mlflow.db") as loggers:
         fitted = train.fit_network(model, WAVES, TARGETS, TRAIN, CHECKS, folder, seed=1, loggers=loggers)
     events = EventAccumulator(str(folder / "tensorboard")).Reload()
-    names = ("learning_rate", "backbone_learning_rate")
+    names = ("learning_rate", "backbone_learning_rate", *more)
     return {name: [(e.step, e.value) for e in events.Scalars(name)] for name in names}, fitted
 
 
@@ -63,3 +63,13 @@ def test_a_plateaus_rate_is_lowered_after_the_epoch_that_did_not_improve(tmp_pat
     assert lowered, "the test needs a rate that was lowered"
     expected = [1e-12 * 0.1 ** sum(epoch < now for epoch in lowered) for now in range(1, 7)]
     assert [value for _, value in rates["learning_rate"]] == pytest.approx(expected, rel=1e-5)
+
+
+def test_of_rates_by_depth_the_largest_and_the_smallest_are_logged(tmp_path: Path) -> None:
+    """Four blocks and a BatchNorm before them, which rests while the head is trained alone."""
+    settings = {"layer_decay": 0.5, "backbone_learning_rate": 0.01, "freeze_epochs": 1, "epochs": 2, "patience": 50}
+    rates, _ = logged(plan(train=settings), tmp_path, "lowest_learning_rate")
+    found = {name: [value for _, value in values] for name, values in rates.items()}
+    assert found["learning_rate"] == pytest.approx([0.05, 0.05])
+    assert found["backbone_learning_rate"] == pytest.approx([0.0, 0.01])
+    assert found["lowest_learning_rate"] == pytest.approx([0.0, 0.01 / 2**4])
