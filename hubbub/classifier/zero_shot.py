@@ -35,7 +35,7 @@ def zero_shot(name: str | os.PathLike[str], labels: Sequence[str], template: str
         "title": "CLAP, zero-shot",
         "data": {"name": "labels"},
         "audio": {"rate_hz": RATE_HZ},
-        "windows": {"length": SEGMENT_S * RATE_HZ, "hop": SEGMENT_S * RATE_HZ},
+        "windows": {"length": SEGMENT_S * RATE_HZ, "hop": SEGMENT_S * RATE_HZ, "pad": "repeat"},
         "network": {"name": "clap", "weights": "default" if str(name) == "clap" else str(name)},
         "head": {"name": "zeroshot", **({} if template is None else {"template": template})},
     }

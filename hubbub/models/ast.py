@@ -24,7 +24,13 @@ __all__ = ["AST", "BASE", "RATE_HZ", "ASTFrontEnd"]
 BASE: Architecture = {"config": {"model_type": "audio-spectrogram-transformer"}, "preprocessor": {}}
 
 #: The settings of ASTFeatureExtractor, as it has them by default.
-SETTINGS = {"num_mel_bins": 128, "max_length": 1024, "mean": -4.2677393, "std": 4.5689974, "do_normalize": True}
+SETTINGS: dict[str, Any] = {
+    "num_mel_bins": 128,
+    "max_length": 1024,
+    "mean": -4.2677393,
+    "std": 4.5689974,
+    "do_normalize": True,
+}
 #: Tokens before those of the patches: of the class, and of the distillation.
 PREFIX = 2
 #: The names of layers in checkpoints, and those of the library.
@@ -60,9 +66,9 @@ class ASTFrontEnd(nn.Module):
 
     def forward(self, waves: Tensor) -> Tensor:
         missing = max(FRAME - waves.shape[-1], 0)
-        spectrograms = self.fbank(nn.functional.pad(waves[:, : self.longest], (0, missing)))
-        after = self.frames - spectrograms.shape[1]
-        return nn.functional.pad(spectrograms, (0, 0, 0, after), value=self.padding)
+        spectrograms = self.fbank(nn.functional.pad(waves, (0, missing)))
+        # The same number of frames for every length, so that exported graphs take any.
+        return nn.functional.pad(spectrograms, (0, 0, 0, self.frames), value=self.padding)[:, : self.frames]
 
 
 class AST(Network):

@@ -32,7 +32,7 @@ BASE: Architecture = {
     "preprocessor": {},
 }  # fmt: skip
 #: The settings of WhisperFeatureExtractor, as it has them by default.
-SETTINGS = {"feature_size": 80, "hop_length": 160, "chunk_length": 30, "n_fft": 400}
+SETTINGS: dict[str, Any] = {"feature_size": 80, "hop_length": 160, "chunk_length": 30, "n_fft": 400}
 QUIETEST = 1e-10
 #: The longest of the sines that tell positions, as a multiple of the shortest.
 LONGEST_WAVE = 10_000
@@ -55,10 +55,11 @@ class WhisperFrontEnd(nn.Module):
     def forward(self, waves: Tensor) -> Tensor:
         """In single precision, under autocast too. The frames of silence are not computed, but known."""
         with torch.autocast(waves.device.type, enabled=False):
-            missing = max(self.longest - waves.shape[-1], 0)
-            waves = nn.functional.pad(waves[:, : self.longest].float(), (0, min(missing, self.mel.n_fft)))
-            mel = self.mel.mel(waves)[:, : self.frames]
-            mel = nn.functional.pad(mel, (0, 0, 0, self.frames - mel.shape[1])).transpose(1, 2)
+            waves, enough = waves[:, : self.longest].float(), self.mel.n_fft
+            missing = self.longest - waves.shape[-1]
+            mel = self.mel.mel(nn.functional.pad(waves, (0, enough if missing > enough else missing)))
+            # The same number of frames for every length, so that exported graphs take any.
+            mel = nn.functional.pad(mel, (0, 0, 0, self.frames))[:, : self.frames].transpose(1, 2)
             decades = mel.clamp_min(QUIETEST).log10()
             decades = torch.maximum(decades, decades.amax(dim=(1, 2), keepdim=True) - DECADES)
             return (decades + 4.0) / 4.0

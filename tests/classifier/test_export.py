@@ -37,7 +37,7 @@ from tests.models.test_registry import CLASSES, SETTINGS, recipe
 RATE = 16_000
 LABELS = tuple("abcdefg")
 #: Networks that take one length alone: by their layers, because they hear no more, or because ONNX has no such pooling.
-ONE_LENGTH = {"cnn1d", "yamnet", "esresnext", "audioclip"}
+ONE_LENGTH = {"cnn1d", "yamnet", "esresnext", "audioclip", "clap"}
 FAST = {"cnn", "yamnet"}
 DOC = Path(__file__).parents[2] / "docs" / "export.md"
 

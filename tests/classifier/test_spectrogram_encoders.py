@@ -46,7 +46,7 @@ def waves(name: str) -> list[np.ndarray]:
     return [one.astype(np.float32) for one in (noise[0], 0.3 * tone + 0.01 * noise[1])]
 
 
-@each
+@pytest.mark.parametrize("name", ["ast", pytest.param("clap", marks=pytest.mark.slow), "whisper"])
 def test_saved_and_exported_it_needs_no_checkpoint(name: str, tmp_path: Path) -> None:
     shutil.copytree(saved(name)[0], tmp_path / "checkpoint")
     plan = recipe(name, tmp_path / "checkpoint")
@@ -59,7 +59,7 @@ def test_saved_and_exported_it_needs_no_checkpoint(name: str, tmp_path: Path) ->
     model.save(tmp_path / "saved")
     written = export(model, tmp_path / "x.onnx", Sounds("noise", waves(name)))
     assert written.exported["difference"] <= TOLERANCE
-    assert written.exported["any_length"]
+    assert written.exported["any_length"] == (name != "clap")
     shutil.rmtree(tmp_path / "checkpoint")
     for place in ("saved", "x.onnx"):
         again = hubbub.load(tmp_path / place, device="cpu")
