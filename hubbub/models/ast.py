@@ -139,9 +139,10 @@ class AST(Network):
     def added(self) -> list[nn.Module]:
         return [self.fc, *([self.mix] if self.mix is not None else [])]
 
-    def check(self, architecture: Architecture) -> None:
+    def adopt(self, architecture: Architecture) -> None:
         decisive = ("hidden_act", "layer_norm_eps", "num_attention_heads", "frequency_stride", "time_stride")
         refuse_other(self.architecture or BASE, architecture, decisive, SETTINGS)
+        self.architecture = architecture
 
     def translated(self, state: Mapping[str, Tensor]) -> Translated:
         """A checkpoint's state dict, or one of ours, with the names of this network."""

@@ -115,9 +115,10 @@ class CLAP(Network):
         last = self.body.audio_model(self.frontend(x).unsqueeze(1)).last_hidden_state
         return self.body.audio_projection(self.map(last).mean(dim=(2, 3)))
 
-    def check(self, architecture: Architecture) -> None:
+    def adopt(self, architecture: Architecture) -> None:
         decisive = ("hidden_act", "num_attention_heads", "patch_stride", "spec_size", "layer_norm_eps", "enable_fusion")
         refuse_other(self.architecture or BASE, architecture, decisive, SETTINGS, part="audio_config")
+        self.architecture = architecture
 
     def translated(self, state: Mapping[str, Tensor]) -> Translated:
         """A checkpoint's state dict, or one of ours, with the names of this network."""

@@ -151,9 +151,10 @@ class Whisper(Network):
     def added(self) -> list[nn.Module]:
         return [self.fc, *(module for module in (self.mix, self.attention) if module is not None)]
 
-    def check(self, architecture: Architecture) -> None:
+    def adopt(self, architecture: Architecture) -> None:
         decisive = ("encoder_attention_heads", "activation_function", "max_source_positions")
         refuse_other(self.architecture or BASE, architecture, decisive, SETTINGS)
+        self.architecture = architecture
 
     def _tokens(self, samples: int) -> int:
         """The number of tokens whose middle lies in the wave."""

@@ -15,14 +15,20 @@ import safetensors.torch
 import soundfile
 import torch
 
+from hubbub.audio import decode
+from hubbub.classifier.export import TOLERANCE, Sounds, export
 from hubbub.classifier.load import load_torch
+from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config.recipe import Recipe
 from hubbub.experiment.run import run_recipe
 from hubbub.inference.explain import explain
-from tests.helpers.checkpoints import save_checkpoint
+from hubbub.models.weights import load_weights
+from hubbub.report import run_folder
+from tests.helpers.checkpoints import save_checkpoint, tiny
 from tests.helpers.serving import serving
 from tests.helpers.shipped_recipes import runs_quick
 from tests.helpers.sounds import noise
+from tests.helpers.spectrogram_checkpoints import saved
 
 PLAN = {
     "data": {"name": "street", "limit": 2},
@@ -78,6 +84,46 @@ def test_a_fine_tuned_network_with_learnt_means_is_explained(tmp_path: Path) -> 
     for occlusion, method in ((False, "Grad-CAM"), (True, "occlusion")):
         found = explain(model, wave, 16_000, occlusion=occlusion)
         assert found.method == method and np.isfinite(found.map).all() and found.map.max() > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "rate_hz"), [("wav2vec2", 16_000), ("ast", 16_000), ("clap", 48_000)])
+def test_adapters_are_trained_on_real_clips_and_merged(
+    name: str, rate_hz: int, home: Callable[[str, str], Path], tmp_path: Path
+) -> None:
+    """Low-rank adapters on 50 clips of ESC-10: saved, loaded elsewhere, explained, exported."""
+    home("data", "esc50")
+    checkpoint = tiny(name) if name == "wav2vec2" else str(saved(name)[0])
+    plan = Recipe.of(
+        {
+            "data": {"name": "esc10", "limit": 1},
+            "protocol": {"kind": "fixed", "train": ["1", "2", "3"], "val": ["4"], "test": ["5"]},
+            "audio": {"rate_hz": rate_hz},
+            "windows": {"length": "0.5 s", "hop": "0.5 s"},
+            "network": {"name": name, "weights": checkpoint, "lora_rank": 2},
+            "train": {"epochs": 1, "batch_size": 32, "learning_rate": 1e-2, "device": "cpu"},
+        }
+    )
+    run_recipe(plan, tmp_path / "run", refit=False)
+    [place] = (tmp_path / "run").glob("test-*/seed-*/classifier")
+    model, fresh = load_torch(place), TorchClassifier(plan, tuple(map(str, range(10))))
+    load_weights(fresh.network, Path(checkpoint) / "model.safetensors")
+    before, after = fresh.network.state_dict(), model.network.state_dict()
+    assert before.keys() == after.keys()  # no adapters are left
+    changed = [key for key, value in after.items() if not torch.equal(value, before[key]) and not key.startswith("fc.")]
+    adapted = {f"{key}.weight" for key, layer in fresh.network.named_modules() if isinstance(layer, torch.nn.Linear)}
+    assert changed and set(changed) <= adapted
+    clip = run_folder.predictions(tmp_path / "run")["clip"].iloc[0]
+    [sound] = (home("data", "esc50")).rglob(f"{clip}.*")
+    code = "import json, sys, hubbub; print(json.dumps(hubbub.load(sys.argv[1]).classify(sys.argv[2]).scores))"
+    words = [sys.executable, "-c", code, str(place), str(sound)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    expected = model.classify(sound).scores
+    assert json.loads(done.stdout) == pytest.approx(expected, abs=1e-4)
+    explained = explain(model, decode.load(sound, rate_hz)[:rate_hz], rate_hz)
+    assert np.isfinite(explained.map).all()
+    written = export(model, tmp_path / "x.onnx", Sounds("esc10", [decode.load(sound, rate_hz)]))
+    assert written.exported["difference"] <= TOLERANCE
 
 
 @pytest.mark.slow
