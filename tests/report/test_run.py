@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 import hubbub
 from hubbub.config.recipe import Recipe, RecipeError
+from hubbub.report.model_card import model_card
 from hubbub.report.reading import ReportError
 from tests.helpers.files import read_json
 
@@ -45,6 +47,16 @@ def test_a_run_says_its_figure_with_its_interval(run: hubbub.Run) -> None:
     assert first == f"Run {run.folder}: {run.summary.recipe}"
     assert f"{accuracy.mean:.3f}" in second and accuracy.ci95 and f"{accuracy.ci95[1]:.3f}" in second
     assert "4 tests" in second and "SYNTHETIC" in third
+
+
+def test_its_card_has_its_figures_below_its_caveats(run: hubbub.Run) -> None:
+    text = model_card(run.folder, "me/street")
+    accuracy, top = run.summary.clip.accuracy, text.partition("## Use")[0]
+    assert accuracy.ci95 and f"Clip accuracy **{accuracy.mean:.3f}**, 95 % interval {accuracy.ci95[0]:.3f}" in text
+    assert "- SYNTHETIC: " in top and "- PART OF THE FOLDS: " in top
+    assert yaml.safe_load(text.split("---")[1])["license"] == "cc0-1.0"
+    for one in run.summary.classes:
+        assert f"| {one.label} | {one.clips:,} | {one.recordings:,} | {one.recall:.3f} | " in text
 
 
 def test_the_same_call_reads_the_finished_run(run: hubbub.Run, capsys: pytest.CaptureFixture[str]) -> None:

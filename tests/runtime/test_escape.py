@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from hubbub.report import page, plots
 from hubbub.report.tables import Table
-from hubbub.runtime.escape import escape_cell, escape_control, escape_table, single_line
+from hubbub.runtime.escape import escape_cell, escape_control, escape_markdown, escape_table, single_line
 
 #: What nobody should call a class, and people do.
 HOSTILE = (
@@ -69,6 +69,11 @@ def test_what_begins_a_formula_stands_behind_an_apostrophe(text: str) -> None:
 @pytest.mark.parametrize("text", ["", "-", "dog", "a=b", "'=1", "1-2", "a\n=1", "é", "犬", "_x", "#1", " dog"])
 def test_other_texts_stay_as_they_are(text: str) -> None:
     assert escape_cell(text) == text
+
+
+def test_a_text_in_markdown_stays_in_its_cell_and_is_no_markup() -> None:
+    assert escape_markdown("a|b\n<script>\x1b") == r"a\|b &lt;script>\x1b"
+    assert escape_markdown("washing_machine, 0.5") == "washing_machine, 0.5"
 
 
 def test_numbers_and_what_is_missing_stay_so_in_a_table() -> None:

@@ -23,11 +23,11 @@ def download(name: str) -> Path:
     target = homes.writable_home() / "data" / folder
     commit = hub.look_up(Repository("dataset", name))
     # As `tables` finds them.
-    found = [one for one in commit.files if one.endswith(".parquet") and one.count("/") <= 1 and one[0] != "."]
-    if not found:
+    parquet = [one for one in commit.files if one.endswith(".parquet") and one.count("/") <= 1 and one[0] != "."]
+    if not parquet:
         there = examples(commit.files) or "nothing"
         raise HubError(f"{name} has no parquet files at its top or in its folders, but {there}.")
-    hub.download(commit, [*found, *({CARD, FACTS} & set(commit.files))], target)
+    hub.download(commit, [*parquet, *({CARD, FACTS} & set(commit.files))], target)
     return target
 
 
