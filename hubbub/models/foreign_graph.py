@@ -58,7 +58,7 @@ class ForeignGraph:
         self._check_rate(rate_hz)
         self.input, self.taken, free = self._find_input()
         #: Whether it takes one segment at a time.
-        self.singly = isinstance(batch := self._session.get_inputs()[0].shape[0], int) and batch == 1
+        self.singly = self._session.get_inputs()[0].shape[0] == 1
         sounds = _sounds(size)
         found = self._outputs(sounds, output)
         self.output = output or self._choose(found)
