@@ -56,8 +56,9 @@ def test_a_frozen_network_goes_all_the_way_without_its_checkpoint(tmp_path: Path
     code = (
         "import json, sys, hubbub\n"
         "from hubbub.classifier.load import load_torch\n"
-        "for model in (hubbub.load(sys.argv[1]), load_torch(sys.argv[1])):\n"
-        "    print(json.dumps(model.classify(sys.argv[2]).scores), 'transformers' in sys.modules)"
+        "for load in (hubbub.load, load_torch):\n"
+        "    scores = load(sys.argv[1]).classify(sys.argv[2]).scores\n"
+        "    print(json.dumps(scores), 'transformers' in sys.modules)"
     )
     words = [sys.executable, "-c", code, str(tmp_path / "run"), str(tmp_path / "x.wav")]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
