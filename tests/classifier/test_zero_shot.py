@@ -146,7 +146,7 @@ def plan(folder: Path, clap: Path, **head: Any) -> Recipe:
     return Recipe.of(
         {
             "data": {"name": str(folder / "list.csv")},
-            "protocol": {"kind": "kfold", "validation": "none"},
+            "protocol": {"kind": "kfold", "validation": "none", "folds": ["1"]},
             "audio": {"rate_hz": RATE},
             "windows": {"length": RATE // 4, "hop": RATE // 4},
             "network": {"name": "clap", "weights": str(clap)},
@@ -156,18 +156,18 @@ def plan(folder: Path, clap: Path, **head: Any) -> Recipe:
     )
 
 
-def test_a_run_fits_nothing_and_tests_every_clip(clap: tuple[Path, Any], tmp_path: Path) -> None:
+def test_a_run_fits_nothing_and_tests_every_clip_of_a_fold(clap: tuple[Path, Any], tmp_path: Path) -> None:
     folder = write_tones(tmp_path / "tones")
     summary = run_recipe(plan(folder, clap[0]), tmp_path / "run", refit=False)
     table = run_folder.predictions(tmp_path / "run")
     by_clip = table[table["level"] == "clip"].set_index("clip")
-    assert summary.clips == len(by_clip) == 32
+    assert summary.clips == len(by_clip) == 8
     one = hubbub.load(tmp_path / "run" / "test-1" / "seed-42" / "classifier", device="cpu")
     texts = hubbub.load(clap[0], labels=["a", "b"], device="cpu")
     assert isinstance(one, TorchClassifier) and isinstance(texts, TorchClassifier) and one.head and texts.head
     np.testing.assert_array_equal(one.head.arrays()["weights"], texts.head.arrays()["weights"])
     assert (one.confidence.segment, one.confidence.clip, one.confidence.threshold) == (1.0, 1.0, None)
-    for clip in ("1-0", "3-17", "4-31"):
+    for clip in ("1-0", "1-5", "1-7"):
         [name] = [known for known in by_clip.index if clip in known]
         expected = one.classify(folder / f"{clip}.wav").scores
         np.testing.assert_allclose(by_clip.loc[name, ["a", "b"]].astype(float), [*expected.values()], atol=1e-3)
