@@ -51,8 +51,10 @@ WITH_TORCH = {
         "training.worker",
         "training.module",
         "training.pretrain",
+        "training.recompute",
         "training.teacher",
         "training.trainer",
+        "training.tuning",
         "training.validation",
     ),
 }
