@@ -89,7 +89,7 @@ def test_the_help_groups_commands_by_what_they_are_for() -> None:
     names = re.findall(r"^. ([a-z][a-z-]*) {2,}|^.─ ([A-Z][a-z ]+) ─", shown, re.MULTILINE)
     order = [name or group for name, group in names]
     assert order == [
-        *("Options", "Use a classifier", "classify", "listen", "serve", "explain", "export", "speed"),
+        *("Options", "Use a classifier", "classify", "listen", "serve", "explain", "export", "publish", "speed"),
         *("Train and evaluate", "train", "bench", "demo", "recipes", "show", "report", "compare", "score"),
         *("tune", "lr-find"),
         *("Data", "data"),

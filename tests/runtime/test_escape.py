@@ -120,7 +120,8 @@ def test_a_page_only_shows_them() -> None:
             "level": 0.05,
         }
         facts["axis"] = [{"name": names[5], "text": names[6], "left": 1, "right": 3, "at": 2}]
-        facts |= {"ranking": table, "pairs": table, "folds": table, "result": RESULT}
+        facts |= {"ranking": table, "networks": table, "pairs": table, "folds": table, "result": RESULT}
+        facts["sources"] = {names[7]: names[8]}
         reader = Reader()
         reader.feed(page.render("comparison.html", facts))
         return reader

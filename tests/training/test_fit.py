@@ -525,7 +525,8 @@ def test_the_threads_of_a_training_are_kept_over_a_resume(recipe: Recipe, materi
 
 def test_a_head_says_which_class_has_no_training_clip() -> None:
     """As of a copy of UrbanSound8K that lacks a class; LightGBM itself would name a number."""
-    base: Any = SimpleNamespace(recipe=Recipe.load("us8k-yamnet-lgbm"), labels=("dog_bark", "siren", "drilling"))
+    labels = ("dog_bark", "siren", "drilling")
+    base: Any = SimpleNamespace(recipe=Recipe.load("us8k-yamnet-lgbm"), labels=labels, head=None)
     segments = Segments(np.zeros((4, 2), np.float32), np.arange(5))
     with pytest.raises(TrainError, match=r"the label drilling, and a head \(lightgbm\) learns only"):
         fit_head(base, segments, np.array([0, 1, 0, 1]), np.arange(4), np.arange(0), seed=0)
