@@ -97,7 +97,7 @@ def test_a_frozen_network_under_a_head(name: str, tmp_path: Path) -> None:
 @each
 def test_the_whole_network_learns(name: str, tmp_path: Path) -> None:
     data = write_tones(tmp_path / "tones") / "list.csv"
-    train = {"epochs": 6, "batch_size": 8, "learning_rate": 3e-3, "schedule": "constant", "warmup_epochs": 0}
+    train = {"epochs": 12, "batch_size": 8, "learning_rate": 3e-3, "schedule": "constant", "warmup_epochs": 0}
     plan = recipe(name, saved(name)[0], data, 0.25, protocol={"kind": "kfold", "folds": ["1"]}, train=train)
     run_recipe(plan, tmp_path / "run", refit=False)
     [history] = (tmp_path / "run").glob("test-*/seed-*/history.csv")
