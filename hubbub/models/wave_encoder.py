@@ -13,6 +13,7 @@ all of a segment for sound. `tokens` and `embed` take which samples are padding,
 """
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -219,11 +220,10 @@ class WaveEncoder(Network):
 
 def _refuse_other_inputs(kind: str) -> None:
     """Raises `NetworkError` for a type of model that takes no waves, as the library's own tables say."""
-    from transformers.models.auto.feature_extraction_auto import FEATURE_EXTRACTOR_MAPPING_NAMES as EXTRACTORS
-    from transformers.models.auto.modeling_auto import MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING_NAMES as CLASSIFIERS
-
+    extractors = import_module("transformers.models.auto.feature_extraction_auto").FEATURE_EXTRACTOR_MAPPING_NAMES
+    classifiers = import_module("transformers.models.auto.modeling_auto").MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING_NAMES
     # wav2vec2-bert has the same extractor in this table, but takes spectrograms.
-    on_waves = [name for name in CLASSIFIERS if EXTRACTORS.get(name) == "Wav2Vec2FeatureExtractor"]
+    on_waves = [name for name in classifiers if extractors.get(name) == "Wav2Vec2FeatureExtractor"]
     on_waves.remove("wav2vec2-bert")
     if kind not in on_waves:
         raise NetworkError(

@@ -74,7 +74,8 @@ def reference(model: TorchClassifier, segments: np.ndarray) -> tuple[np.ndarray,
         return embeddings.numpy(), model.network.head(embeddings).numpy()
 
 
-@pytest.mark.parametrize("name", slow_but(SETTINGS, FAST))
+# ESResNeXt is a part of AudioCLIP.
+@pytest.mark.parametrize("name", slow_but([name for name in SETTINGS if name != "esresnext"], FAST))
 def test_a_file_answers_as_its_network_whatever_the_batch(name: str, tmp_path: Path) -> None:
     model = TorchClassifier(recipe(name), LABELS, seed=0)
     file = export(model, tmp_path / "x.onnx", noises(model))
