@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from hubbub.audio.kaldi import FRAME, HOP, RATE_HZ, Fbank
 from hubbub.models.checkpoint import Translated
-from hubbub.models.hub_models import library_config, library_model, without_heads
+from hubbub.models.hub_models import library_config, library_model, refuse_other, without_heads
 from hubbub.models.network import Architecture, Network, NetworkError
-from hubbub.models.spectrogram_encoder import chosen, cut_layers, refuse_other
+from hubbub.models.spectrogram_encoder import chosen, cut_layers
 from hubbub.models.wave_encoder import Mix
 
 __all__ = ["AST", "BASE", "RATE_HZ", "ASTFrontEnd"]

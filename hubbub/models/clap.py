@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from hubbub.audio.logmel import LogMel, log_mel
 from hubbub.models.checkpoint import Translated
-from hubbub.models.hub_models import library_config
+from hubbub.models.hub_models import library_config, refuse_other
 from hubbub.models.network import Architecture, Network, NetworkError
-from hubbub.models.spectrogram_encoder import chosen, refuse_other
+from hubbub.models.spectrogram_encoder import chosen
 
 __all__ = ["BASE", "CLAP", "RATE_HZ", "ClapFrontEnd"]
 

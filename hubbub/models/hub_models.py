@@ -13,7 +13,7 @@ which so loads without hub and folder.
 import json
 import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     *("CONFIG", "INDEX", "WEIGHTS", "find", "is_named", "library_config", "library_model", "read_architecture"),
-    *("read_shards", "require_library", "weights_file", "without_heads"),
+    *("read_state", "refuse_other", "require_library", "weights_file", "without_heads"),
 ]
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
@@ -83,8 +83,13 @@ def read_architecture(folder: Path) -> Architecture:
     return {"config": config, "preprocessor": _read_json(folder / PREPROCESSOR) if has_preprocessor else {}}
 
 
-def read_shards(index: Path) -> dict[str, Tensor]:
-    """The state dict in the files that an index lists. Raises `CheckpointError` where it is not whole."""
+def read_state(file: Path) -> dict[str, Tensor]:
+    """The state dict in a file of weights, or in the files that an index lists. Raises `CheckpointError` where it is
+    not whole."""
+    return _read_shards(file) if file.name == INDEX else checkpoint.read(file)
+
+
+def _read_shards(index: Path) -> dict[str, Tensor]:
     places = _read_json(index).get("weight_map")
     if not isinstance(places, dict) or not places or not all(isinstance(one, str) for one in places.values()):
         raise CheckpointError(f"{index} lists no tensors (weight_map). Fetch it again.")
@@ -159,6 +164,30 @@ def without_heads(state: Mapping[str, Tensor], model: nn.Module) -> tuple[dict[s
     return kept, (f"heads left out: {note}",) if left_out else ()
 
 
+def refuse_other(
+    ours: Architecture, theirs: Architecture, decisive: Sequence[str], settings: Mapping[str, Any], part: str = ""
+) -> None:
+    """Raises `CheckpointError` where a checkpoint's config, or its `part`, or its preprocessor decides something that
+    the shapes of weights do not tell, and otherwise than this network's."""
+    configs: list[Any] = [library_config(one["config"]) for one in (ours, theirs)]
+    own, given = (getattr(config, part) if part else config for config in configs)
+    pairs = {name: (getattr(own, name, None), getattr(given, name, None)) for name in decisive}
+    pairs |= {
+        name: (ours["preprocessor"].get(name, default), theirs["preprocessor"].get(name, default))
+        for name, default in settings.items()
+    }
+    differing = [f"{name} = {b!r} instead of {a!r}" for name, (a, b) in pairs.items() if _plain(a) != _plain(b)]
+    if differing:
+        raise CheckpointError(
+            f"the checkpoint's config differs from the network that it is for: {', '.join(differing)}. Name the "
+            "checkpoint in network.weights, OWNER/NAME, instead of 'default'."
+        )
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, list | tuple) else value
+
+
 def _files(names: Collection[str], where: str) -> list[str]:
     """Those of a repository's files that a checkpoint needs."""
     weights = _weights_of(names, where)
@@ -191,5 +220,5 @@ def _weights_of(names: Iterable[str], where: str) -> list[str]:
     raise CheckpointError(
         f"{where} has its weights only as {pickled[0]}, a pickle, which can hold any code and is not opened. Name a "
         f"revision with {WEIGHTS} (OWNER/NAME@refs/pr/N for a pull request on its page), or convert it: "
-        "docs/troubleshooting.md has the two lines."
+        "docs/troubleshooting.md has the command."
     )

@@ -1,15 +1,14 @@
 """What AST, CLAP and Whisper's encoder share: their checkpoints, the settings of their front ends, their layers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
 
 from hubbub.models import hub_models
-from hubbub.models.checkpoint import CheckpointError
 from hubbub.models.network import Architecture, NetworkError
 
-__all__ = ["architecture_of", "chosen", "cut_layers", "refuse_other"]
+__all__ = ["architecture_of", "chosen", "cut_layers"]
 
 #: The types of model in `config.json`.
 KINDS = {"ast": "audio-spectrogram-transformer", "clap": "clap", "whisper": "whisper"}
@@ -54,27 +53,3 @@ def cut_layers(layers: nn.ModuleList, layer: int) -> nn.ModuleList:
             "or 'mix'."
         )
     return layers[:number]
-
-
-def refuse_other(
-    ours: Architecture, theirs: Architecture, decisive: Sequence[str], settings: Mapping[str, Any], part: str = ""
-) -> None:
-    """Raises `CheckpointError` where a checkpoint's config, or its `part`, or its preprocessor decides something that
-    the shapes of weights do not tell, and otherwise than this network's."""
-    configs: list[Any] = [hub_models.library_config(one["config"]) for one in (ours, theirs)]
-    own, given = (getattr(config, part) if part else config for config in configs)
-    pairs = {name: (getattr(own, name), getattr(given, name)) for name in decisive}
-    pairs |= {
-        name: (ours["preprocessor"].get(name, default), theirs["preprocessor"].get(name, default))
-        for name, default in settings.items()
-    }
-    differing = [f"{name} = {b!r} instead of {a!r}" for name, (a, b) in pairs.items() if _plain(a) != _plain(b)]
-    if differing:
-        raise CheckpointError(
-            f"the checkpoint's config differs from the network that it is for: {', '.join(differing)}. Name the "
-            "checkpoint in network.weights, OWNER/NAME, instead of 'default'."
-        )
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, list | tuple) else value

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hubbub.models import hub_models
-from hubbub.models.checkpoint import CheckpointError, Translated
+from hubbub.models.checkpoint import Translated
 from hubbub.models.network import Architecture, Network, NetworkError
 
 __all__ = ["BASES", "Mix", "WaveEncoder", "architecture_of", "rate_hz"]
@@ -179,20 +179,8 @@ class WaveEncoder(Network):
         return Translated(translated, (*added, *unused), notes)
 
     def adopt(self, architecture: Architecture) -> None:
-        theirs: Any = hub_models.library_config(architecture["config"])
-        ours = self.body.config
-        differing = [
-            f"{name} = {getattr(theirs, name, None)!r} instead of {getattr(ours, name, None)!r}"
-            for name in _DECIDES
-            if _plain(getattr(theirs, name, None)) != _plain(getattr(ours, name, None))
-        ]
-        if rate_hz(architecture) != rate_hz(self.architecture or architecture):
-            differing.append(f"sampling_rate = {rate_hz(architecture)}")
-        if differing:
-            raise CheckpointError(
-                f"the checkpoint's config differs from the network that it is for: {', '.join(differing)}. Name the "
-                "checkpoint in network.weights, OWNER/NAME, instead of 'default'."
-            )
+        ours = self.architecture or architecture
+        hub_models.refuse_other(ours, architecture, _DECIDES, {"sampling_rate": RATE_HZ})
         self.architecture, self.normalise = architecture, _is_normalised(architecture)
 
     def _keep_layers(self, config: Any, layer: int) -> None:
@@ -269,7 +257,3 @@ def _standardised(waves: Tensor, padding: Tensor | None) -> Tensor:
         count = real.sum(dim=-1, keepdim=True).clamp_min(1)
         centred = (waves - (waves * real).sum(dim=-1, keepdim=True) / count) * real
         return centred * torch.rsqrt(centred.square().sum(dim=-1, keepdim=True) / count + TINY)
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, list | tuple) else value

@@ -110,10 +110,7 @@ def load_weights(network: Network, path: Path) -> str:
         return network.read(path)
     if network.architecture is not None and (path.parent / hub_models.CONFIG).is_file():
         network.adopt(hub_models.read_architecture(path.parent))
-    if path.name == hub_models.INDEX:
-        state = hub_models.read_shards(path)
-    else:
-        state = yamnet.read_h5(path) if path.suffix == ".h5" else _network_state(checkpoint.read(path))
+    state = yamnet.read_h5(path) if path.suffix == ".h5" else _network_state(hub_models.read_state(path))
     inner: Any = network
     prefix, notes = "", tuple[str, ...]()
     added = {name: module for name, module in network.named_modules() if any(module is one for one in network.added())}

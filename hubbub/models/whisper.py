@@ -15,9 +15,9 @@ from torch.nn import functional
 
 from hubbub.audio.logmel import LogMel
 from hubbub.models.checkpoint import Translated
-from hubbub.models.hub_models import library_config
+from hubbub.models.hub_models import library_config, refuse_other
 from hubbub.models.network import Architecture, Network, NetworkError
-from hubbub.models.spectrogram_encoder import chosen, cut_layers, refuse_other
+from hubbub.models.spectrogram_encoder import chosen, cut_layers
 from hubbub.models.wave_encoder import Mix
 
 __all__ = ["BASE", "RATE_HZ", "Whisper", "WhisperFrontEnd"]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from hubbub.models import checkpoint
 from hubbub.models.checkpoint import CheckpointError
 from hubbub.models.head import Array, Head, Targets
-from hubbub.models.hub_models import INDEX, library_config, read_architecture, read_shards, weights_file
+from hubbub.models.hub_models import library_config, read_architecture, read_state, weights_file
 
 __all__ = ["ZeroShotHead", "prompts", "zero_shot_head"]
 
@@ -101,7 +101,7 @@ def _embed(texts: Sequence[str], folder: Path) -> tuple[Array, float]:
 
     tower: Any = ClapTextModelWithProjection._from_config(config, dtype=torch.float32).eval()
     file = weights_file(folder)
-    state = read_shards(file) if file.name == INDEX else checkpoint.read(file)
+    state = read_state(file)
     own = {name: tensor for name, tensor in state.items() if name.startswith(_OF_TEXTS)}
     if not own or _SCALE not in state:
         raise CheckpointError(f"{folder} has no tower of texts, which labels need. Give a whole checkpoint of CLAP.")

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from hubbub.config.recipe import Recipe
 from hubbub.data.pretraining import overlap
 from hubbub.errors import HubbubError, examples, listed
 from hubbub.metrics import significance
@@ -20,7 +21,7 @@ from hubbub.report import run_folder
 from hubbub.report.compare_results import ComparedNetwork, ComparedRun, Comparison, Pair, PairFigures, PairTest
 from hubbub.report.compare_sets import describe_sets, macro_map, set_pairs
 from hubbub.report.predicted import Thresholds, as_arrays, cell_thresholds, has_label_sets
-from hubbub.report.results import Environment
+from hubbub.report.results import Environment, Summary
 from hubbub.report.summary import level_figures, verify
 
 __all__ = ["LEVEL", "RESAMPLES", "TESTS", "CompareError", "compare_runs"]
@@ -117,10 +118,10 @@ def _open(folder: Path, name: str) -> Run:
     correct = np.nan if sets else scores.argmax(axis=1) == targets
     right = facts.assign(right=correct).pivot(index="clip", columns="seed", values="right")
     seeds = list(dict.fromkeys(facts["seed"]))
-    summary = run_folder.read_summary(folder)
+    summary, environment = run_folder.read_summary(folder), run_folder.read_environment(folder)
     return Run(
         name=name,
-        environment=run_folder.read_environment(folder),
+        environment=environment,
         title=summary.title,
         reasons=summary.why_not_comparable,
         threads=tuple(sorted({count for cell in run_folder.threads(folder) for count in cell.threads})),
@@ -129,13 +130,12 @@ def _open(folder: Path, name: str) -> Run:
         table=facts.drop_duplicates("clip").set_index("clip")[["fold", "group", "label"]].loc[right.index],
         right=right[[] if sets else seeds],
         thresholds=cell_thresholds(folder, "clip") if sets else {},
-        network=_network(folder),
+        network=_network(run_folder.read_recipe(folder), environment, summary),
     )
 
 
-def _network(folder: Path) -> ComparedNetwork | None:
+def _network(recipe: Recipe, environment: Environment, summary: Summary) -> ComparedNetwork | None:
     """The network of a run; None for predictions of another program."""
-    environment, recipe = run_folder.read_environment(folder), run_folder.read_recipe(folder)
     if environment.scored:
         return None
     size, past = environment.size, overlap(recipe.network, environment.data.name)
@@ -143,7 +143,7 @@ def _network(folder: Path) -> ComparedNetwork | None:
         parameters=size.parameters if size else None,
         embedding=size.embedding if size else None,
         segment_s=recipe.windows.length / recipe.audio.rate_hz,
-        segments_per_second=run_folder.read_summary(folder).segments_per_second,
+        segments_per_second=summary.segments_per_second,
         learnt_from=past.learnt_from,
         overlap=past.overlap,
         source=past.source,

@@ -25,11 +25,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NAME",
+    "PICKLES",
     "SOURCE",
     "Commit",
     "HubError",
     "Repository",
     "check_name",
+    "converted",
     "download",
     "look_up",
     "publish",

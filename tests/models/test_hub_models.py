@@ -121,7 +121,7 @@ def test_shards_are_one_state_dict_and_refused_unless_whole(tmp_path: Path) -> N
     index = weights_file(folder)
     assert index.name == "model.safetensors.index.json" and len(list(folder.glob("model-*.safetensors"))) > 1
     expected = safetensors.torch.load_file(whole / "model.safetensors")
-    state = hub_models.read_shards(index)
+    state = hub_models.read_state(index)
     assert state.keys() == expected.keys() and all(torch.equal(state[name], expected[name]) for name in expected)
     content = json.loads(index.read_text())
     first = next(iter(content["weight_map"]))
@@ -132,10 +132,10 @@ def test_shards_are_one_state_dict_and_refused_unless_whole(tmp_path: Path) -> N
     ):
         index.write_text(json.dumps({"weight_map": places}))
         with pytest.raises(CheckpointError, match=message):
-            hub_models.read_shards(index)
+            hub_models.read_state(index)
     shutil.rmtree(folder)
     with pytest.raises(CheckpointError, match="cannot be read as JSON"):
-        hub_models.read_shards(index)
+        hub_models.read_state(index)
 
 
 def test_code_of_a_checkpoint_is_never_executed(tmp_path: Path) -> None:
