@@ -24,7 +24,7 @@ from hubbub.report.headline import NAMES
 from hubbub.runtime import files
 from hubbub.runtime.hub import HubError
 from tests.helpers.classifiers import LABELS, small_classifier
-from tests.helpers.hub import Hub, hub_next_door
+from tests.helpers.hub import Hub, hub_next_door, own_folders
 from tests.helpers.sounds import sounds
 
 ROOT = Path(__file__).parents[2]
@@ -71,14 +71,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> hubbub.Run:
 @pytest.fixture(autouse=True)
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder and a home, and no token but this test's."""
-    for name in ("HOME", "XDG_DATA_HOME", "HF_HOME"):
-        monkeypatch.setenv(name, str(tmp_path / "user"))
-    monkeypatch.setenv("HUBBUB_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")  # which the hub next door does not speak
+    own_folders(tmp_path, monkeypatch)
     monkeypatch.setenv("HF_TOKEN", "hf_writer")
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    monkeypatch.chdir(tmp_path)
     return tmp_path
 
 

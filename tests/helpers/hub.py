@@ -273,6 +273,18 @@ def git_oid(content: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
 
+def own_folders(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """A working folder, a user's folder and a data home below `folder`, and no token."""
+    for name in ("HOME", "XDG_DATA_HOME", "HF_HOME"):
+        patch.setenv(name, str(folder / "user"))
+    patch.setenv("HUBBUB_HOME", str(folder / "home"))
+    patch.setenv("NO_PROXY", "127.0.0.1")
+    patch.setenv("HF_HUB_DISABLE_XET", "1")  # which the hub next door does not speak
+    for name in ("HF_TOKEN", "HF_HUB_OFFLINE"):
+        patch.delenv(name, raising=False)
+    patch.chdir(folder)
+
+
 @contextmanager
 def hub_next_door(patch: pytest.MonkeyPatch, user: Path) -> Iterator[Hub]:
     """A hub that commands find by the environment, and this process by what the client read of it at import. `user` is

@@ -17,7 +17,7 @@ from hubbub.models.hub_models import find, weights_file
 from hubbub.models.network import NetworkError
 from hubbub.runtime.hub import HubError
 from tests.helpers.checkpoints import save_checkpoint
-from tests.helpers.hub import Hub, hub_next_door
+from tests.helpers.hub import Hub, hub_next_door, own_folders
 
 FILES = {
     "config.json": b'{"model_type": "wav2vec2"}',
@@ -29,13 +29,7 @@ FILES = {
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """A hub, and homes and folders of this test's own."""
-    for name in ("HOME", "XDG_DATA_HOME", "HF_HOME"):
-        monkeypatch.setenv(name, str(tmp_path / "user"))
-    monkeypatch.setenv("HUBBUB_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    for name in ("HF_TOKEN", "HF_HUB_OFFLINE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.chdir(tmp_path)
+    own_folders(tmp_path, monkeypatch)
     with hub_next_door(monkeypatch, tmp_path / "user") as hub:
         yield hub
 

@@ -9,7 +9,7 @@ import pytest
 from hubbub.runtime import hub
 from hubbub.runtime.fetched_models import fetch_model, split_name
 from hubbub.runtime.hub import HubError
-from tests.helpers.hub import Hub, hub_next_door
+from tests.helpers.hub import Hub, hub_next_door, own_folders
 
 FILES = {"config.json": b"{}", "model.safetensors": b"weights", "pytorch_model.bin": b"pickle", "README.md": b"hello"}
 
@@ -17,13 +17,8 @@ FILES = {"config.json": b"{}", "model.safetensors": b"weights", "pytorch_model.b
 @pytest.fixture(autouse=True)
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder and two homes, and no token but this test's."""
-    for name in ("HOME", "XDG_DATA_HOME", "HF_HOME"):
-        monkeypatch.setenv(name, str(tmp_path / "user"))
+    own_folders(tmp_path, monkeypatch)
     monkeypatch.setenv("HUBBUB_HOME", os.pathsep.join([str(tmp_path / "home"), str(tmp_path / "second")]))
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    for name in ("HF_TOKEN", "HF_HUB_OFFLINE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.chdir(tmp_path)
     return tmp_path
 
 

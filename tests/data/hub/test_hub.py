@@ -30,7 +30,7 @@ from hubbub.data.hub import build, dataset, transfer
 from hubbub.data.open import open_data
 from hubbub.experiment.prepare import prepare
 from hubbub.runtime.hub import HubError, read_token
-from tests.helpers.hub import Hub, hub_next_door
+from tests.helpers.hub import Hub, hub_next_door, own_folders
 
 RATE = 8000
 SETTINGS = [
@@ -42,15 +42,8 @@ SETTINGS = [
 @pytest.fixture(autouse=True)
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder, a home, no token and no cache but this test's."""
-    for name in ("HOME", "XDG_DATA_HOME", "HF_HOME"):
-        monkeypatch.setenv(name, str(tmp_path / "user"))
-    monkeypatch.setenv("HUBBUB_HOME", str(tmp_path / "home"))
+    own_folders(tmp_path, monkeypatch)
     monkeypatch.setenv("HUBBUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")  # which the hub next door does not speak
-    for name in ("HF_TOKEN", "HF_HUB_OFFLINE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
