@@ -19,7 +19,7 @@ TIERS = (
     ("data", "models"),
     ("classifier",),
     ("training", "inference"),
-    ("report",),
+    ("report", "archive"),
     ("serve", "experiment"),
     ("cli",),
 )

@@ -2,9 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
-from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,7 +29,7 @@ from hubbub.cli.options import (
 )
 from hubbub.cli.print_results import print_results, report_problems
 from hubbub.errors import HubbubError, count, examples
-from hubbub.runtime.progress import bar
+from hubbub.runtime.progress import file_bar
 
 if TYPE_CHECKING:
     from hubbub.audio.find_files import Found
@@ -174,7 +172,7 @@ def _classify_here(
         )
 
     def predict(files: Sequence[str]) -> "Iterator[FileResult]":
-        with _progress(files) as update:
+        with file_bar("classifying", files) as update:
             results = predict_files(classifier, files, name, options, update)
             yield from day.watch(results) if day else results
 
@@ -293,13 +291,3 @@ def _dependencies(name: str, options: "PredictOptions", threshold: float, form: 
         "hubbub": __version__,
     }
     return facts | {"top": options.top, "scores": options.scores, "threshold": threshold, "events": events}
-
-
-@contextmanager
-def _progress(paths: Sequence[str]) -> "Iterator[Callable[[str, float], None]]":
-    """A progress bar over the bytes of all files; yields a function that sets the share of a file that is done."""
-    sizes = [os.path.getsize(path) if os.path.isfile(path) else 0 for path in paths]
-    before = dict(zip(paths, accumulate(sizes, initial=0), strict=False))
-    size = dict(zip(paths, sizes, strict=True))
-    with bar("classifying", sum(sizes)) as update:
-        yield lambda path, share: update(before[path] + share * size[path])

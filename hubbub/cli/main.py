@@ -21,6 +21,7 @@ from hubbub.cli import (
     explain,
     export,
     hub,
+    index,
     listen,
     publish,
     report,
@@ -99,6 +100,9 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
         "export": export.export,
         "publish": publish.publish,
         "speed": speed.speed,
+    },
+    "Unlabelled recordings": {
+        "index": index.index,
     },
     "Train and evaluate": {
         "train": train.train,

@@ -1,16 +1,18 @@
 """Progress on standard error: bars for long loops, a tally for the cells of runs. Bars are hidden if it is not a
 terminal, and in processes of a rank above 0."""
 
+import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import accumulate
 from typing import Any, Self, TypeVar
 
 from hubbub.runtime import distributed
 
-__all__ = ["Tally", "bar", "track"]
+__all__ = ["Tally", "bar", "file_bar", "track"]
 
 T = TypeVar("T")
 
@@ -41,6 +43,16 @@ def bar(what: str, total: float) -> Iterator[Callable[[float], None]]:
     with Progress(*columns, console=console, transient=True, redirect_stdout=not piped) as shown:
         task = shown.add_task(what, total=total)
         yield lambda done: shown.update(task, completed=done)
+
+
+@contextmanager
+def file_bar(what: str, paths: Sequence[str]) -> Iterator[Callable[[str, float], None]]:
+    """Shows a bar over the bytes of all files and yields a function that sets the share of a file that is done."""
+    sizes = [os.path.getsize(path) if os.path.isfile(path) else 0 for path in paths]
+    before = dict(zip(paths, accumulate(sizes, initial=0), strict=False))
+    size = dict(zip(paths, sizes, strict=True))
+    with bar(what, sum(sizes)) as update:
+        yield lambda path, share: update(before[path] + share * size[path])
 
 
 @dataclass

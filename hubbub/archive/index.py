@@ -1,0 +1,299 @@
+"""Adds recordings to an archive: embeds what is new, and stores it recording by recording.
+
+What is stored when the process ends stays, and the same command continues. A recording's embeddings are written before
+its row in the database, which makes them count.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from hubbub.archive import vectors
+from hubbub.archive.archive import About, Archive, create, refuse_other_network
+from hubbub.archive.changes import Changes, Task, find_changes, insert, site_pattern
+from hubbub.audio.find_files import search
+from hubbub.audio.recorded import when_recorded
+from hubbub.classifier.load import NAMED, load
+from hubbub.data.archive_file import ArchiveError, connect, is_archive, transaction
+from hubbub.errors import HubbubError, examples
+from hubbub.inference.predict import AHEAD, DECODERS, PIECES, Piece, pieces
+from hubbub.runtime import download, files
+from hubbub.runtime.homes import StoreError
+from hubbub.runtime.prefetch import prefetch
+from hubbub.runtime.progress import file_bar
+from hubbub.runtime.shipped import SMALL
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from hubbub.classifier.base import Classifier
+
+__all__ = ["Embedded", "Engine", "Indexed", "embed_files", "index", "load_backbone"]
+
+Array = npt.NDArray[np.float32]
+Log = Callable[[str], None]
+BACKBONE = "yamnet"
+#: Finished recordings are stored together after so many seconds: each time waits for the disk.
+STORE_S = 2.0
+
+
+@dataclass
+class Indexed:
+    """What a call of `index` did: recordings and sound [s] that were added, what changed, what was left out and why."""
+
+    changes: Changes
+    left_out: dict[str, list[str]]
+    added: int = 0
+    seconds: float = 0.0
+    unreadable: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A recording's segments `[S, D]` and length [s], or why it cannot be read."""
+
+    task: Task
+    embeddings: Array
+    seconds: float = 0.0
+    why: str = ""
+
+
+#: Embeds recordings, in any order; its last argument is called with each file and the share of it that is done.
+Engine = Callable[[list[Task], About, Callable[[str, float], None]], Iterator[Embedded]]
+
+
+def index(
+    recordings: str | os.PathLike[str],
+    to: str | os.PathLike[str],
+    *,
+    model: str | None = None,
+    site: str | None = None,
+    device: str = "auto",
+    engine: Engine | None = None,
+    log: Log = lambda line: None,
+) -> Indexed:
+    """Embed the recordings below a folder into the archive `to`, which is made where there is none.
+
+    `model` is a classifier whose backbone embeds: a new archive takes YAMNet, or where that cannot be had the one that
+    comes with hubbub. `site` is a regular expression for paths below the folder, whose group `site`, or first group, is
+    the recording's site; by default that is the first folder of the path. `engine` embeds in place of this process.
+    Raises `ArchiveError`, and what `load` raises.
+    """
+    folder, to = Path(os.path.abspath(recordings)), Path(to)
+    if not folder.is_dir():
+        raise ArchiveError(f"{recordings} is no folder. Give the folder that holds the recordings.")
+    site_of = site_pattern(site)
+    if not is_archive(to) and (there := files.foreign_files(to)):
+        raise ArchiveError(f"{to} holds other files ({examples(there)}). Name a new folder for the archive.")
+    found = search(folder)
+    if not found.files:
+        raise ArchiveError(f"{recordings} holds no recordings. Give the folder that holds them.")
+    with files.lock_folder(to):
+        about, backbone = _network(to, model, device, log)
+        with closing(connect(to)) as database:
+            changes = find_changes(database, folder, found, site_of)
+            result = Indexed(changes, found.left_out, unreadable=dict(changes.unreadable))
+            log(f"{len(changes.tasks):,} recordings to embed with {about.model}, {changes.known:,} known")
+            _store_all(database, to, about, changes, engine or partial(embed_files, backbone), result)
+    return result
+
+
+def _network(to: Path, model: str | None, device: str, log: Log) -> tuple[About, "Classifier"]:
+    """The network of the archive, which a new archive notes."""
+    about = Archive(to).about if is_archive(to) and _is_begun(to) else None
+    name = model or (about.model if about else _default(log))
+    if name not in NAMED and os.path.exists(name):
+        name = os.path.abspath(name)
+    backbone = load_backbone(name, device)
+    if about:
+        refuse_other_network(about, backbone, name, to)
+        return about, backbone
+    about = About.of(backbone, name)
+    create(to, about).close()
+    return about, backbone
+
+
+def _is_begun(to: Path) -> bool:
+    """Whether an archive knows its network: a process that was killed at once may have left one that does not."""
+    with closing(connect(to)) as database:
+        return bool(database.execute("SELECT count(*) FROM about").fetchone()[0])
+
+
+def _default(log: Log) -> str:
+    try:
+        download.get(BACKBONE)
+    except StoreError as error:
+        log(f"network: {SMALL}, which comes with hubbub, as {BACKBONE} cannot be had: {error}")
+        return SMALL
+    return BACKBONE
+
+
+def load_backbone(name: str, device: str = "auto") -> "Classifier":
+    """A classifier whose windows do not overlap, which halves the work. Raises `ArchiveError` where it takes no
+    sound."""
+    model = load(name, device=device)
+    if not model.takes_sound:
+        raise ArchiveError(f"{name} takes spectrograms, not sound. Give a classifier of sound.")
+    evaluate = model.recipe.evaluate.model_copy(update={"hop": model.recipe.windows.length})
+    model.recipe = model.recipe.model_copy(update={"evaluate": evaluate})
+    return model
+
+
+def _store_all(
+    database: "sqlite3.Connection", to: Path, about: About, changes: Changes, engine: Engine, result: Indexed
+) -> None:
+    """Embed the tasks and store them, several recordings at a time."""
+    waiting: list[Embedded] = []
+    stored = time.monotonic()
+    with file_bar("embedding", [task.file for task in changes.tasks]) as progress:
+        for one in engine(changes.tasks, about, progress):
+            waiting.append(one)
+            if time.monotonic() - stored > STORE_S:
+                _store(database, to, about, waiting, result)
+                waiting, stored = [], time.monotonic()
+    _store(database, to, about, waiting, result)
+    with transaction(database):
+        for copy in changes.copies:
+            first = database.execute("SELECT id FROM files WHERE content = ? AND state = 'here'", (copy.identity[0],))
+            if row := first.fetchone():
+                insert(database, copy, "copy", copy_of=row[0])
+
+
+def _store(database: "sqlite3.Connection", to: Path, about: About, waiting: list[Embedded], result: Indexed) -> None:
+    """Write embeddings, then the rows that make them count."""
+    if not waiting:
+        return
+    (first,) = database.execute("SELECT ifnull(max(first + count), 0) FROM files").fetchone()
+    values = [one.embeddings for one in waiting if len(one.embeddings)]
+    if values:
+        vectors.append(to, first, np.concatenate(values))
+    with transaction(database):
+        for one in waiting:
+            if one.why:
+                insert(database, one.task, "unreadable", why=one.why)
+                result.unreadable[one.task.file] = one.why
+                continue
+            recorded = when_recorded(one.task.file)
+            offset = recorded.offset.total_seconds() if recorded and recorded.offset is not None else None
+            insert(
+                database, one.task, "here", seconds=one.seconds, rows=(first, len(one.embeddings)),
+                began=(recorded.at.isoformat() if recorded else None, None if offset is None else int(offset)),
+            )  # fmt: skip
+            first += len(one.embeddings)
+            result.added += 1
+            result.seconds += one.seconds
+
+
+def embed_files(
+    model: "Classifier", tasks: list[Task], about: About, progress: Callable[[str, float], None]
+) -> Iterator[Embedded]:
+    """Embed recordings on this machine, in order: threads decode the next ones while the network computes; windows of
+    several recordings share its batches."""
+    batch, half = _Batch(model, about), model.recipe.windows.length / model.rate_hz / 2
+    jobs = (partial(_guarded, model, task.file) for task in tasks)
+    with closing(prefetch(jobs, DECODERS, PIECES, AHEAD)) as queues:  # type: ignore[type-var]
+        for task, parts in zip(tasks, queues, strict=True):
+            recording = _Recording(task)
+            for part in parts:
+                if isinstance(part, HubbubError):
+                    recording.why = str(part)
+                else:
+                    recording.seconds = part.seconds
+                    batch.add(recording, part.segments[recording.worth(part.spans, half)])
+                    progress(task.file, part.share)
+            recording.ended = True
+            progress(task.file, 1.0)
+            yield from batch.finished(recording)
+        batch.flush()
+        yield from batch.finished()
+
+
+def _guarded(model: "Classifier", file: str) -> Iterator[Piece | HubbubError]:
+    try:
+        yield from pieces(model, file)
+    except HubbubError as error:
+        yield error
+
+
+@dataclass
+class _Recording:
+    """A recording on its way: sums of its windows' embeddings for each segment."""
+
+    task: Task
+    seconds: float = 0.0
+    why: str = ""
+    ended: bool = False
+    pending: int = 0
+    windows: int = 0
+    sums: list[Array] = field(default_factory=list)
+
+    def worth(self, spans: npt.NDArray[np.float64], half: float) -> npt.NDArray[np.bool_]:
+        """Which windows count: not one that is padded by more than half, unless it is the only one."""
+        filled = np.diff(spans, axis=1)[:, 0] >= half
+        if len(spans) and not (self.pending or self.windows or filled.any()):
+            filled[0] = True
+        return np.asarray(filled)
+
+    def add(self, embeddings: Array, about: About) -> None:
+        for row in embeddings:
+            if self.windows % about.windows == 0:
+                self.sums.append(np.zeros(about.width, np.float32))
+            self.sums[-1] += row
+            self.windows += 1
+
+    def embedded(self, about: About) -> Embedded:
+        """Each segment's mean; a rest of less than half a segment belongs to the segment before."""
+        if self.why:
+            return Embedded(self.task, np.zeros((0, about.width), np.float32), why=self.why)
+        counts = np.full(len(self.sums), about.windows)
+        counts[-1] = self.windows - about.windows * (len(self.sums) - 1)
+        sums, segments = np.stack(self.sums), max(int(self.seconds / about.segment_s + 0.5), 1)
+        if segments < len(sums):
+            sums[segments - 1] = sums[segments - 1 :].sum(axis=0)
+            counts[segments - 1] = counts[segments - 1 :].sum()
+        return Embedded(self.task, sums[:segments] / counts[:segments, None], self.seconds)
+
+
+class _Batch:
+    """Windows of several recordings, which go through the network together."""
+
+    def __init__(self, model: "Classifier", about: About) -> None:
+        self._model, self._about = model, about
+        self._waiting: list[tuple[_Recording, Array]] = []
+        self._order: list[_Recording] = []
+        self._count = 0
+
+    def add(self, recording: _Recording, windows: Array) -> None:
+        if not len(windows):
+            return
+        self._waiting.append((recording, windows))
+        recording.pending += len(windows)
+        self._count += len(windows)
+        if self._count >= self._model.batch:
+            self.flush()
+
+    def flush(self) -> None:
+        if not self._waiting:
+            return
+        embeddings = self._model.segment_embeddings(np.concatenate([windows for _, windows in self._waiting]))
+        start = 0
+        for recording, windows in self._waiting:
+            recording.add(embeddings[start : start + len(windows)], self._about)
+            recording.pending -= len(windows)
+            start += len(windows)
+        self._waiting, self._count = [], 0
+
+    def finished(self, recording: _Recording | None = None) -> Iterator[Embedded]:
+        """Those at the front whose embeddings are all there; `recording` is the next that has ended."""
+        if recording:
+            self._order.append(recording)
+        while self._order and not self._order[0].pending:
+            yield self._order.pop(0).embedded(self._about)
