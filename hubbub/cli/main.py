@@ -26,6 +26,7 @@ from hubbub.cli import (
     publish,
     report,
     score,
+    search,
     serve,
     show,
     speed,
@@ -103,6 +104,7 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
     },
     "Unlabelled recordings": {
         "index": index.index,
+        "search": search.search,
     },
     "Train and evaluate": {
         "train": train.train,

@@ -26,6 +26,8 @@ from hubbub.data import (
 )
 from hubbub.data.annotated_clips import Asked, from_annotated_folder, from_annotations
 from hubbub.data.annotation_windows import WindowRule
+from hubbub.data.archive_clips import from_archive
+from hubbub.data.archive_file import is_archive
 from hubbub.data.clip_lists import from_csv, from_folder
 from hubbub.data.clips import Clips, ClipsError, limit
 from hubbub.data.combine import of_folds, refuse_mixed, timed_of, with_test
@@ -119,6 +121,8 @@ def open_data(
     """
     sets = SetRule(multilabel, separator, empty)
     asked = Asked(WindowRule(window_s, hop_s, overlap), background, labels, allow_missing, group, sets, chunk_s)
+    if is_archive(name):
+        return _open_archive(name, asked, bool(columns or root or background), most)
     if not name:
         raise ClipsError("the data set has no name. Give a known one (hubbub data list), a CSV file or a folder.")
     known = known_data(name, root) if not columns else None
@@ -194,6 +198,14 @@ def _copy_of(name: str, data: str) -> tuple[str, Path] | None:
         return (name, found[1]) if found and found[0] == DATASETS[name].folder else None
     homes = layouts.known_in(Path(data)).get(DATASETS[name].folder, []) if os.path.isdir(data) else []
     return (name, homes[0]) if len(homes) == 1 else None
+
+
+def _open_archive(name: str, asked: Asked, more: bool, most: int | None) -> Clips:
+    """The labelled segments of an archive."""
+    if more:
+        raise ClipsError(f"{name} is an archive, which has no columns and no background. Leave those settings out.")
+    clips = from_archive(Path(name), labels=asked.labels, group=asked.group, multilabel=asked.sets.asked)
+    return limit(clips, most) if most else clips
 
 
 def _instead(file: Path) -> str:
