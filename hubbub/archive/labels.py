@@ -97,10 +97,10 @@ def undo(database: sqlite3.Connection, who: str, request: str) -> list[int]:
         ).fetchall()
         for first, segment, name, how in rows:
             said = database.execute(
-                "SELECT id, value, request FROM labels WHERE segment = ? AND class IS ? ORDER BY id", (segment, name)
+                "SELECT id, value, who FROM labels WHERE segment = ? AND class IS ? ORDER BY id", (segment, name)
             ).fetchall()
             before = next((value for number, value, _ in reversed(said) if number < first), "")
-            value = before if said[-1][2] == last else said[-1][1]
+            value = before if said[-1][2] == who else said[-1][1]
             database.execute(
                 "INSERT INTO labels (request, segment, class, value, who, at, how, undoes) VALUES (?,?,?,?,?,?,?,?)",
                 (request, segment, name, value, who, now(), how, last),
