@@ -20,6 +20,7 @@ from hubbub.archive import vectors
 from hubbub.archive.archive import About, Archive, create, refuse_other_network
 from hubbub.archive.backbone import absolute_name, load_backbone
 from hubbub.archive.changes import Changes, Task, find_changes, insert, site_pattern
+from hubbub.archive.nearest import make_index
 from hubbub.audio.find_files import search
 from hubbub.audio.recorded import when_recorded
 from hubbub.data.archive_file import ArchiveError, connect, is_archive, transaction
@@ -103,6 +104,9 @@ def index(
             result = Indexed(changes, found.left_out, unreadable=dict(changes.unreadable))
             log(f"{len(changes.tasks):,} recordings to embed with {about.model}, {changes.known:,} known")
             _store_all(database, to, about, changes, engine or partial(embed_files, backbone), result)
+        opened = Archive(to)
+        if make_index(to, opened.vectors):
+            log(f"an index of {opened.segments:,} segments was made, for quick searches")
     return result
 
 
