@@ -23,7 +23,7 @@ Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 Targets = npt.NDArray[Any]
 #: A label is likely wrong below this share of its class's threshold.
-SHARE = 0.1
+SHARE = 0.15
 #: Two classes may be one where the share of either that is taken for the other is at least `CONFUSED`, and the area
 #: under the ROC curve of one against the other, .5 for guessing, is at most `SEPARATED`; both have `LEAST` clips.
 CONFUSED, SEPARATED, LEAST = 0.2, 0.75, 5
@@ -68,7 +68,7 @@ def judge(targets: Targets, scores: npt.NDArray[Any]) -> Judged:
 
 def judge_sets(targets: Targets, scores: npt.NDArray[Any]) -> Judged:
     """Judges label sets: each class on its own, as present against absent. A class that is present, or absent, in all
-    annotated clips is never wrong."""
+    annotated clips cannot be judged: its quality is NaN."""
     if targets.ndim != 2 or targets.shape != scores.shape:
         raise MetricsError(
             f"targets of shape {targets.shape} and scores of shape {scores.shape}: give [N, classes] for both."
@@ -77,7 +77,7 @@ def judge_sets(targets: Targets, scores: npt.NDArray[Any]) -> Judged:
     suggested = targets > 0
     for k in range(targets.shape[1]):
         rows = np.flatnonzero(targets[:, k] >= 0)
-        if len(rows):
+        if len(np.unique(targets[rows, k])) == 2:
             present = scores[rows, k].astype(np.float64)
             one = judge(targets[rows, k].astype(np.intp), np.stack([1 - present, present], axis=1))
             wrong[rows, k], quality[rows, k] = one.wrong, one.quality
