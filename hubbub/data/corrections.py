@@ -90,6 +90,7 @@ def _refuse_stale(clips: Clips, file: Path, found: list[_Correction]) -> None:
 
 def _applied(clips: Clips, file: Path, found: list[_Correction]) -> Clips:
     table, new = clips.table.copy(), dict[str, None]()
+    labels, sets = list(table["label"]), list(table["labels"]) if clips.multilabel else []
     removed, given, confirmed, undecided = list[int](), dict[str, str](), 0, 0
     for one in found:
         if not one.corrected or one.corrected == REMOVE:
@@ -103,9 +104,12 @@ def _applied(clips: Clips, file: Path, found: list[_Correction]) -> Clips:
             confirmed += 1
             continue
         given[str(table["clip"].iloc[one.row])] = str(table["label"].iloc[one.row])
-        table.iat[one.row, table.columns.get_loc("label")] = label
+        labels[one.row] = label
         if clips.multilabel:
-            table.iat[one.row, table.columns.get_loc("labels")] = names
+            sets[one.row] = names
+    table["label"] = labels
+    if clips.multilabel:
+        table["labels"] = pd.Series(sets, index=table.index, dtype=object)
     kept = np.setdiff1d(np.arange(len(table)), removed)
     gone = tuple(table["clip"].iloc[removed])
     left, notes = _labels_left(clips, table.iloc[kept], tuple(new))

@@ -121,7 +121,7 @@ def _parts(found: LabelAudit) -> list[dict[str, Any]]:
             ),
         },
         {
-            "id": "classes",
+            "id": "by-class",
             "title": "Suspects by class",
             "words": f"{count(len(classes), 'class has', 'classes have')} likely wrong labels.",
             "table": _table(
@@ -139,7 +139,7 @@ def _parts(found: LabelAudit) -> list[dict[str, Any]]:
             "words": f"{count(len(far), 'clip')} far from their class and from all others.",
             "table": _table(
                 ("clip", "label", "deviations above the median"),
-                [(one.clip, one.label, f"{one.far:.1f}") for one in far.itertuples()],
+                [(str(one.clip), str(one.label), f"{one.far:.1f}") for one in far.itertuples()],
                 "outliers.csv",
             ),
         },

@@ -23,6 +23,7 @@ from tests.helpers.browsing import Show
 from tests.helpers.files import read_json
 from tests.helpers.sounds import noise, sounds
 
+pytestmark = pytest.mark.slow  # each audit embeds its clips
 #: Rows of the synthetic set whose labels are flipped, each to the next class.
 FLIPPED = 4
 
@@ -107,6 +108,8 @@ def decided(page: Page) -> str:
 def test_the_page_is_worked_by_keyboard_alone(found: LabelAudit, page: Page, tmp_path: Path) -> None:
     first, second, third, fourth = found.suspects.head(4).itertuples()
     assert page.locator("#label").inner_text() == first.label
+    ids = page.evaluate("[...document.querySelectorAll('[id]')].map(one => one.id)")
+    assert len(ids) == len(set(ids))
     page.keyboard.press(" ")
     expect(page.locator("#sound")).to_have_js_property("paused", False)
     page.keyboard.press(" ")
@@ -152,7 +155,6 @@ def test_the_page_fits_and_can_be_read(found: LabelAudit, show: Show, view: str)
     assert shown.locator("button:visible").count() >= 7
 
 
-@pytest.mark.slow
 def test_names_from_data_are_text(tmp_path: Path, show: Show) -> None:
     nasty = "</script><b onclick=alert(1)>&"
     rows = []
@@ -176,7 +178,6 @@ def test_names_from_data_are_text(tmp_path: Path, show: Show) -> None:
 # Corrections
 
 
-@pytest.mark.slow
 def test_the_report_says_how_the_figures_change(data: Path, tmp_path: Path) -> None:
     labels, truth = open_data(str(data)).table, truth_of(data)
     wrong = labels[labels["clip"].map(truth) != labels["label"]]
@@ -201,7 +202,6 @@ def test_the_report_says_how_the_figures_change(data: Path, tmp_path: Path) -> N
     assert "LABELS AS GIVEN" in (run.folder / "report.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.slow
 def test_the_command_prints_what_was_found(data: Path, tmp_path: Path, found: LabelAudit) -> None:
     options = ["--backbone", "small", "--group", "source", "--listen", "1", "--out", str(tmp_path)]
     done = CliRunner().invoke(app, ["data", "audit", str(data), *options])
@@ -212,7 +212,6 @@ def test_the_command_prints_what_was_found(data: Path, tmp_path: Path, found: La
 # Other data
 
 
-@pytest.mark.slow
 def test_label_sets_are_judged_class_by_class(tmp_path: Path) -> None:
     sounds(tmp_path, *(f"{k}.wav" for k in range(40)), seconds=1)
     rng, rows = np.random.default_rng(1), []
@@ -228,7 +227,6 @@ def test_label_sets_are_judged_class_by_class(tmp_path: Path) -> None:
     assert odd.multilabel and (first["clip"], first["label"], first["suggested"]) == ("7.wav", "high", "(none)")
 
 
-@pytest.mark.slow
 def test_a_class_of_one_recording_is_not_judged_and_it_says_so(tmp_path: Path) -> None:
     sounds(tmp_path / "mine", *(f"{name}/{name} {k}.wav" for name in "ab" for k in range(6)), "c/only.wav", seconds=0.6)
     odd = audit(tmp_path / "mine", backbone="small", group="file", out=tmp_path / "audits", quiet=True)
@@ -252,7 +250,6 @@ def test_what_cannot_be_audited_is_refused(tmp_path: Path, monkeypatch: pytest.M
         audit(tmp_path / "one", out=tmp_path / "audits", quiet=True)
 
 
-@pytest.mark.slow
 def test_one_label_in_twenty_of_esc50_flipped(tmp_path: Path) -> None:
     table = open_data("esc50").table
     classes, rng = np.array(sorted(set(table["label"]))), np.random.default_rng(0)
