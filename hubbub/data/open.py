@@ -15,6 +15,7 @@ from hubbub.config.recipe import Recipe, RecipeError
 from hubbub.config.settings import as_setting
 from hubbub.data import (
     annotations,
+    corrections,
     features,
     grouping,
     layouts,
@@ -54,6 +55,7 @@ def clip_settings(
     allow_missing: bool = False,
     multilabel: bool = False,
     empty: str | None = None,
+    corrected_by: str | Path | None = None,
 ) -> list[str]:
     """The options that say how data are read, as `--set` settings."""
     given = {
@@ -63,6 +65,7 @@ def clip_settings(
         "data.allow_missing": allow_missing or None,
         "data.multilabel": multilabel or None,
         "data.empty": empty,
+        "data.corrections": None if corrected_by is None else str(corrected_by),
     }
     return [as_setting(field, value) for field, value in given.items() if value is not None]
 
@@ -80,14 +83,19 @@ def data_recipe(name: str, settings: Sequence[str] = ()) -> Recipe:
 
 
 def open_section(recipe: Recipe, name: str = "") -> Clips:
-    """Open the data set of a recipe's section `[data]`, or `name` with its other settings."""
+    """Open the data set of a recipe's section `[data]`, with its corrections; or `name` with its other settings."""
     data, windows, rate_hz = recipe.data, recipe.windows, recipe.audio.rate_hz
-    return open_data(
+    corrected = "" if name else data.corrections
+    clips = open_data(
         name or data.name, columns=data.columns, root=data.root, labels=data.labels, allow_missing=data.allow_missing,
-        most=data.limit, group=data.group, overlap=data.overlap, background=data.background,
+        most=None if corrected else data.limit, group=data.group, overlap=data.overlap, background=data.background,
         window_s=windows.length / rate_hz, hop_s=windows.hop / rate_hz, multilabel=data.multilabel,
         separator=data.separator, empty=data.empty, chunk_s=data.chunk_s,
     )  # fmt: skip
+    if corrected:  # before any clip is left out
+        clips = corrections.correct(clips, Path(corrected))
+        return limit(clips, data.limit) if data.limit else clips
+    return clips
 
 
 def open_data(
@@ -267,6 +275,8 @@ def open_clips(recipe: Recipe) -> Clips:
         return of_folds(replace(clips, notes=(*clips.notes, note) if out else clips.notes), set(protocol.train))
     if protocol.kind != "csv":
         return opened()
+    if data.corrections:
+        raise SplitError("protocol.kind = 'csv' reads one list a part. Correct the labels in these lists.")
     files = {
         part: names for part, names in zip(PARTS, (protocol.train, protocol.val, protocol.test), strict=True) if names
     }
