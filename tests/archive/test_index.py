@@ -223,3 +223,18 @@ def test_an_indexer_that_is_killed_at_any_time_continues_and_embeds_nothing_twic
     assert len(by_path) == 60
     for number in range(expected.segments):
         assert np.allclose(by_path[expected.place(number).path], expected.vectors.take([number]), atol=1e-2)
+
+
+@pytest.mark.slow
+def test_a_cluster_gives_the_embeddings_of_this_machine(tmp_path: Path, made: tuple[Path, Path]) -> None:
+    pytest.importorskip("ray")
+    from hubbub.archive.ray import ray_engine
+
+    (made[1] / "broken.wav").write_bytes(b"RIFF" + bytes(40))
+    done = index(made[1], tmp_path / "archive", model="small", engine=ray_engine(cpus=1))
+    (made[1] / "broken.wav").unlink()
+    assert (done.added, len(done.unreadable)) == (12, 1)
+    expected, found = Archive(made[0]), Archive(tmp_path / "archive")
+    by_path = {found.place(n).path: found.vectors.take([n]) for n in range(found.segments)}
+    for number in range(expected.segments):
+        assert np.allclose(by_path[expected.place(number).path], expected.vectors.take([number]), atol=1e-2)
