@@ -2,6 +2,7 @@
 
 import os
 from contextlib import suppress
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -47,6 +48,7 @@ def serve(
     Example: hubbub serve runs/demo
     """
     from hubbub.serve import server
+    from hubbub.serve.app import create_app
     from hubbub.serve.limits import Limits
 
     if token is None:  # typer ignores a variable that is set to ""
@@ -54,7 +56,8 @@ def serve(
     name = model_or_default(model)
     classifier = load_classifier(name, device, fast)
     limits = Limits(max_mb=max_mb, max_seconds=max_seconds, queue=queue)
-    server.run(classifier, name, limits, host=host, port=port, token=token, names=tuple(names or ()), log=_print)
+    create = partial(create_app, classifier, name)
+    server.run(create, limits, host=host, port=port, token=token, names=tuple(names or ()), log=_print)
 
 
 def _print(line: str) -> None:
