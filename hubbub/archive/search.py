@@ -18,7 +18,7 @@ from hubbub.errors import did_you_mean
 if TYPE_CHECKING:
     from hubbub.classifier.base import Classifier
 
-__all__ = ["Filters", "Hits", "around", "by_score", "embed_example", "embed_text", "like"]
+__all__ = ["Filters", "Hits", "around", "by_score", "embed_example", "embed_text", "embed_wave", "like"]
 
 Array = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -108,7 +108,11 @@ def embed_example(model: "Classifier", file: str | Path, start: float = 0.0, end
     """A part of a recording [s] -> the mean embedding of its windows, `[1, D]`. Raises `AudioError`."""
     from hubbub.audio import decode
 
-    wave = decode.load(file, model.rate_hz, start or None, end)
+    return embed_wave(model, decode.load(file, model.rate_hz, start or None, end))
+
+
+def embed_wave(model: "Classifier", wave: Array) -> Array:
+    """A wave `[T]` at the classifier's rate -> the mean embedding of its windows, `[1, D]`."""
     segments = model.cut(wave)
     found = [model.segment_embeddings(segments[at : at + model.batch]) for at in range(0, len(segments), model.batch)]
     return np.concatenate(found).mean(axis=0, keepdims=True)
@@ -125,7 +129,7 @@ def embed_text(archive: Archive, texts: Sequence[str]) -> Array:
         classifier = load(archive.about.model, labels=list(texts), template="{}")
     except HubbubError as error:
         raise ArchiveError(
-            f"{archive.folder} was indexed with {archive.about.model}, which understands no words ({error}). Index the "
+            f"the archive was indexed with {archive.about.model}, which understands no words ({error}). Index the "
             "recordings with a network that does: hubbub index RECORDINGS --to FOLDER --model clap"
         ) from error
     head = getattr(classifier, "head", None)

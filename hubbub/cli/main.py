@@ -19,6 +19,7 @@ from hubbub.cli import (
     classify,
     data,
     explain,
+    explore,
     export,
     hub,
     index,
@@ -103,6 +104,7 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
     },
     "Unlabelled recordings": {
         "index": index.index,
+        "explore": explore.explore,
     },
     "Train and evaluate": {
         "train": train.train,
