@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hubbub.classifier.base import Classifier
     from hubbub.classifier.load import load
     from hubbub.classifier.prediction import Prediction
+    from hubbub.experiment.audit import audit
     from hubbub.experiment.bench import bench
     from hubbub.experiment.own import train
     from hubbub.experiment.publish import publish
@@ -33,6 +34,7 @@ __all__ = [
     "Run",
     "Stream",
     "__version__",
+    "audit",
     "bench",
     "classify",
     "explain",
@@ -50,6 +52,7 @@ _MODULES = {
     "Prediction": "hubbub.classifier.prediction",
     "Run": "hubbub.report.run",
     "Stream": "hubbub.inference.stream",
+    "audit": "hubbub.experiment.audit",
     "bench": "hubbub.experiment.bench",
     "classify": "hubbub.inference.table",
     "explain": "hubbub.inference.explain",

@@ -163,7 +163,7 @@ def probe(model: "Classifier") -> npt.NDArray[np.float32]:
 
     Raises `ClassifierError` where it gives no embeddings."""
     wave = np.random.default_rng(0).normal(0, 0.1, model.recipe.windows.length).astype(np.float32)
-    return normalised(model.segment_embeddings(model.cut(wave)).mean(axis=0, keepdims=True))[0]
+    return normalised(model.segment_embeddings(np.array(model.cut(wave))).mean(axis=0, keepdims=True))[0]
 
 
 def refuse_other_network(about: About, model: "Classifier", name: str, folder: Path) -> None:

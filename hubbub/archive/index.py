@@ -18,10 +18,11 @@ import numpy.typing as npt
 
 from hubbub.archive import vectors
 from hubbub.archive.archive import About, Archive, create, refuse_other_network
+from hubbub.archive.backbone import absolute_name, load_backbone
 from hubbub.archive.changes import Changes, Task, find_changes, insert, site_pattern
+from hubbub.archive.nearest import make_index
 from hubbub.audio.find_files import search
 from hubbub.audio.recorded import when_recorded
-from hubbub.classifier.load import NAMED, load
 from hubbub.data.archive_file import ArchiveError, connect, is_archive, transaction
 from hubbub.errors import HubbubError, examples
 from hubbub.inference.predict import AHEAD, DECODERS, PIECES, Piece, pieces
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
     from hubbub.classifier.base import Classifier
 
-__all__ = ["Embedded", "Engine", "Indexed", "embed_files", "index", "load_backbone"]
+__all__ = ["Embedded", "Engine", "Indexed", "embed_files", "index"]
 
 Array = npt.NDArray[np.float32]
 Log = Callable[[str], None]
@@ -103,6 +104,9 @@ def index(
             result = Indexed(changes, found.left_out, unreadable=dict(changes.unreadable))
             log(f"{len(changes.tasks):,} recordings to embed with {about.model}, {changes.known:,} known")
             _store_all(database, to, about, changes, engine or partial(embed_files, backbone), result)
+        opened = Archive(to)
+        if make_index(to, opened.vectors):
+            log(f"an index of {opened.segments:,} segments was made, for quick searches")
     return result
 
 
@@ -110,8 +114,7 @@ def _network(to: Path, model: str | None, device: str, log: Log) -> tuple[About,
     """The network of the archive, which a new archive notes."""
     about = Archive(to).about if is_archive(to) and _is_begun(to) else None
     name = model or (about.model if about else _default(log))
-    if name not in NAMED and os.path.exists(name):
-        name = os.path.abspath(name)
+    name = absolute_name(name)
     backbone = load_backbone(name, device)
     if about:
         refuse_other_network(about, backbone, name, to)
@@ -134,17 +137,6 @@ def _default(log: Log) -> str:
         log(f"network: {SMALL}, which comes with hubbub, as {BACKBONE} cannot be had: {error}")
         return SMALL
     return BACKBONE
-
-
-def load_backbone(name: str, device: str = "auto") -> "Classifier":
-    """A classifier whose windows do not overlap, which halves the work. Raises `ArchiveError` where it takes no
-    sound."""
-    model = load(name, device=device)
-    if not model.takes_sound:
-        raise ArchiveError(f"{name} takes spectrograms, not sound. Give a classifier of sound.")
-    evaluate = model.recipe.evaluate.model_copy(update={"hop": model.recipe.windows.length})
-    model.recipe = model.recipe.model_copy(update={"evaluate": evaluate})
-    return model
 
 
 def _store_all(

@@ -1,8 +1,7 @@
-"""What people said about the segments of an archive, and what follows for each class.
+"""Stores what people say about the segments of an archive.
 
-Statements are only ever added, so that two people at once lose nothing; for each segment and class the latest counts. A
-segment with a class in it, or with none of them, was heard whole: the classes that existed then and were not named are
-not in it.
+Statements are only ever added, so that two people at once lose nothing. What follows from them for each class is in
+`data/archive_labels.py`.
 """
 
 import sqlite3
@@ -11,16 +10,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from hubbub.archive.changes import now
 from hubbub.data.archive_file import ArchiveError, transaction
+from hubbub.data.archive_labels import class_names
 from hubbub.errors import did_you_mean
 
-__all__ = [
-    *("HOW", "LabelState", "Said", "Statement"),
-    *("add_class", "class_names", "label_state", "said", "state", "undo"),
-]
+__all__ = ["HOW", "Said", "Statement", "add_class", "said", "state", "undo"]
 
 Value = Literal["yes", "no", "nothing", "unsure", ""]
 #: Values of a class, and those of a whole segment; "" takes back what was said before.
@@ -50,28 +46,6 @@ class Said:
     value: Value
     who: str
     at: str
-
-
-@dataclass(frozen=True)
-class LabelState:
-    """What is known of the n segments about which something was said: `y` `[n, K]` is 1 (in it), 0 (not in it) or -1
-    (unknown), by the order of `classes`; `unsure` `[n]`; `drawn` `[n]` is the weight of a random draw, else NaN."""
-
-    classes: tuple[str, ...]
-    segments: npt.NDArray[np.int64]
-    y: npt.NDArray[np.int8]
-    unsure: npt.NDArray[np.bool_]
-    drawn: npt.NDArray[np.float64]
-
-    @property
-    def complete(self) -> npt.NDArray[np.bool_]:
-        """Whether all classes of a segment are known, `[n]`."""
-        return np.asarray((self.y >= 0).all(axis=1) & (self.y.shape[1] > 0))
-
-
-def class_names(database: sqlite3.Connection) -> tuple[str, ...]:
-    """The classes in the order in which they were added."""
-    return tuple(name for (name,) in database.execute("SELECT name FROM classes ORDER BY added, name"))
 
 
 def add_class(database: sqlite3.Connection, name: str, who: str) -> str:
@@ -133,10 +107,10 @@ def undo(database: sqlite3.Connection, who: str, request: str) -> list[int]:
         ).fetchall()
         for first, segment, name, how in rows:
             said = database.execute(
-                "SELECT id, value, request FROM labels WHERE segment = ? AND class IS ? ORDER BY id", (segment, name)
+                "SELECT id, value, who FROM labels WHERE segment = ? AND class IS ? ORDER BY id", (segment, name)
             ).fetchall()
             before = next((value for number, value, _ in reversed(said) if number < first), "")
-            value = before if said[-1][2] == last else said[-1][1]
+            value = before if said[-1][2] == who else said[-1][1]
             database.execute(
                 "INSERT INTO labels (request, segment, class, value, who, at, how, undoes) VALUES (?,?,?,?,?,?,?,?)",
                 (request, segment, name, value, who, now(), how, last),
@@ -155,7 +129,7 @@ def _last_request(database: sqlite3.Connection, who: str) -> str | None:
 
 
 def said(database: sqlite3.Connection, segments: Sequence[int]) -> dict[int, list[Said]]:
-    """The latest statements about each of some segments, the newest last; those that were taken back are left out."""
+    """The latest words on each of some segments, the newest last; those that were taken back are left out."""
     found: dict[int, list[Said]] = {segment: [] for segment in segments}
     rows = database.execute(
         "SELECT segment, class, value, who, at FROM labels WHERE id IN (SELECT max(id) FROM labels "
@@ -165,46 +139,3 @@ def said(database: sqlite3.Connection, segments: Sequence[int]) -> dict[int, lis
     for segment, *rest in rows:
         found[segment].append(Said(*rest))
     return found
-
-
-def label_state(database: sqlite3.Connection) -> LabelState:
-    """What all statements together say, for each segment about which there is one that was not taken back."""
-    added = dict(database.execute("SELECT name, added FROM classes").fetchall())
-    classes = class_names(database)
-    column = {name: number for number, name in enumerate(classes)}
-    rows = database.execute(
-        "SELECT segment, class, value, id, at FROM labels "
-        "WHERE id IN (SELECT max(id) FROM labels GROUP BY segment, class)"
-    ).fetchall()
-    draws = dict(database.execute("SELECT segment, max(weight) FROM labels WHERE how = 'random' GROUP BY segment"))
-    by_segment: dict[int, list[tuple[str | None, str, int, str]]] = {}
-    for segment, *rest in rows:
-        by_segment.setdefault(segment, []).append(tuple(rest))
-    found, sets, unsure = [], [], []
-    for segment, said in sorted(by_segment.items()):
-        y = np.full(len(classes), -1, np.int8)
-        heard = max((at for name, value, _, at in said if value == ("yes" if name else "nothing")), default="")
-        y[[added[name] <= heard for name in classes]] = 0
-        for name, value, _, _ in said:
-            if name and value:
-                y[column[name]] = value == "yes"
-        is_unsure = _is_unsure(said)
-        if is_unsure:
-            y[:] = -1
-        if is_unsure or (y >= 0).any() or any(value == "nothing" for _, value, _, _ in said):
-            found.append(segment)
-            sets.append(y)
-            unsure.append(is_unsure)
-    return LabelState(
-        classes,
-        np.array(found, dtype=np.int64),
-        np.stack(sets) if sets else np.zeros((0, len(classes)), np.int8),
-        np.array(unsure, dtype=bool),
-        np.array([draws.get(segment) or np.nan for segment in found], dtype=np.float64),
-    )
-
-
-def _is_unsure(said: Sequence[tuple[str | None, str, int, str]]) -> bool:
-    """Whether `unsure` is the latest word on a segment, but for words that were taken back."""
-    latest = max((one for one in said if one[1]), key=lambda one: one[2], default=None)
-    return latest is not None and latest[1] == "unsure"

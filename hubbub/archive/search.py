@@ -12,13 +12,15 @@ import numpy.typing as npt
 from hubbub.archive.archive import Archive
 from hubbub.archive.nearest import Nearest
 from hubbub.archive.vectors import normalised
+from hubbub.audio import decode
 from hubbub.data.archive_file import ArchiveError
+from hubbub.data.archive_labels import label_state
 from hubbub.errors import did_you_mean
 
 if TYPE_CHECKING:
     from hubbub.classifier.base import Classifier
 
-__all__ = ["Filters", "Hits", "around", "by_score", "embed_example", "embed_text", "embed_wave", "like"]
+__all__ = ["Filters", "Hits", "around", "by_score", "class_scores", "embed_examples", "like"]
 
 Array = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -104,34 +106,27 @@ def _best(order: Array, scores: Array, mask: Mask, top: int) -> Hits:
     return Hits(best, scores[best])
 
 
-def embed_example(model: "Classifier", file: str | Path, start: float = 0.0, end: float | None = None) -> Array:
-    """A part of a recording [s] -> the mean embedding of its windows, `[1, D]`. Raises `AudioError`."""
-    from hubbub.audio import decode
+def embed_examples(model: "Classifier", parts: Sequence[tuple[str | Path, float, float | None]]) -> Array:
+    """Files, each with start and end [s] of a part of it -> the mean embedding of each part's windows, `[n, D]`.
 
-    return embed_wave(model, decode.load(file, model.rate_hz, start or None, end))
-
-
-def embed_wave(model: "Classifier", wave: Array) -> Array:
-    """A wave `[T]` at the classifier's rate -> the mean embedding of its windows, `[1, D]`."""
-    segments = model.cut(wave)
-    found = [model.segment_embeddings(segments[at : at + model.batch]) for at in range(0, len(segments), model.batch)]
-    return np.concatenate(found).mean(axis=0, keepdims=True)
+    Raises `AudioError` for a file that cannot be read and a part that is not in it.
+    """
+    means = [
+        model.embed(decode.load(file, model.rate_hz, start or None, end), model.rate_hz).values.mean(axis=0)
+        for file, start, end in parts
+    ]
+    return np.stack(means) if means else np.zeros((0, 1), np.float32)
 
 
-def embed_text(archive: Archive, texts: Sequence[str]) -> Array:
-    """What CLAP's tower of texts makes of some texts, `[n, D]`. Raises `ArchiveError` where the archive's network
-    understands none."""
-    from hubbub.classifier.load import load
-    from hubbub.errors import HubbubError
-    from hubbub.models.zero_shot import ZeroShotHead
+def class_scores(archive: Archive, name: str) -> Array:
+    """The probability of a class in each segment `[S]`, by a head on the segments that were labelled. Raises
+    `ArchiveError` where there is no such class, or none of its segments was labelled."""
+    from hubbub.archive import quick_head  # with torch
 
-    try:
-        classifier = load(archive.about.model, labels=list(texts), template="{}")
-    except HubbubError as error:
-        raise ArchiveError(
-            f"the archive was indexed with {archive.about.model}, which understands no words ({error}). Index the "
-            "recordings with a network that does: hubbub index RECORDINGS --to FOLDER --model clap"
-        ) from error
-    head = getattr(classifier, "head", None)
-    assert isinstance(head, ZeroShotHead) and head.vectors is not None
-    return np.asarray(head.vectors, dtype=np.float32)
+    known = label_state(archive.database)
+    if name not in known.classes:
+        raise ArchiveError(f"there is no class '{name}' in {archive.folder}. {did_you_mean(name, known.classes)}")
+    column = known.classes.index(name)
+    if not (known.y[:, column] == 1).any():
+        raise ArchiveError(f"no segment was labelled '{name}' yet. Label some: hubbub explore {archive.folder}")
+    return quick_head.scores(archive.vectors, known.segments, known.y)[:, column]

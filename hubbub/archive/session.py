@@ -18,8 +18,9 @@ import numpy.typing as npt
 
 from hubbub.archive import labels
 from hubbub.archive.archive import Archive
-from hubbub.archive.labels import LabelState, Statement
+from hubbub.archive.labels import Statement
 from hubbub.data.archive_file import ArchiveError, connect
+from hubbub.data.archive_labels import LabelState, label_state
 from hubbub.errors import HubbubError, did_you_mean
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class Session:
         self._reader, self._writer = archive.database, connect(folder)
         self._reading, self._writing = threading.RLock(), threading.Lock()
         self._seen = self._data_version()
-        self.state = State(time.time_ns() // 1_000_000, archive, labels.label_state(self._reader))
+        self.state = State(time.time_ns() // 1_000_000, archive, label_state(self._reader))
         self._wake, self._asked, self._closed = threading.Event(), False, False
         self._thread = threading.Thread(target=self._work, name="session", daemon=True)
 
@@ -162,7 +163,7 @@ class Session:
                 self._seen = seen
                 archive = copy.copy(self.state.archive)
                 grown = archive.refresh()
-                self._replace(archive=archive if grown else self.state.archive, labels=labels.label_state(self._reader))
+                self._replace(archive=archive if grown else self.state.archive, labels=label_state(self._reader))
                 self._wake.set()
             return self.state
 

@@ -168,6 +168,11 @@ def _refuse_without_graph(model: TorchClassifier, int8: bool) -> None:
     name = model.recipe.head.name
     if name != "none" and model.head is None:
         raise ExportError("this classifier's head has not been fitted. Train it before it is exported.")
+    if isinstance(model.network, Foreign) and model.network.opened.runner.format != "ONNX":
+        raise ExportError(
+            f"a {model.network.opened.runner.format} file of another team cannot be part of an ONNX graph. Use the "
+            "classifier as it is, or convert the file to ONNX and train on that."
+        )
     if int8 and isinstance(model.network, Foreign):
         raise ExportError("--int8 rounds hubbub's own networks, not an ONNX file of another team. Leave it out.")
     if model.head is not None and model.head.module() is None:

@@ -11,7 +11,7 @@ from hubbub.classifier.head_graph import OPSET
 from hubbub.classifier.onnx_classifier import EMBEDDINGS, LOGITS, SEGMENTS
 from hubbub.errors import HubbubError
 from hubbub.models.foreign import Foreign
-from hubbub.models.foreign_graph import read_graph
+from hubbub.models.onnx_graph import read_graph
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto
@@ -45,8 +45,8 @@ def joined(network: Foreign, head: "ModelProto", length: int, front: "ModelProto
     _prune(graph, found)
     source = AROUND + "segment"
     embedding = AROUND + "embedding" if opened.singly else EMBEDDINGS
-    batch = 1 if opened.singly else -1
-    shape = helper.make_tensor(AROUND + "shape", TensorProto.INT64, [len(opened.taken) + 1], [batch, *opened.taken])
+    sizes = [*[1 if opened.singly else -1] * opened.batched, *opened.taken]
+    shape = helper.make_tensor(AROUND + "shape", TensorProto.INT64, [len(sizes)], sizes)
     before = helper.make_node("Reshape", [source, AROUND + "shape"], [taken])
     after = list(_averaged(found, embedding, opened.frames_axis))
     graph.initializer.append(shape)
@@ -58,9 +58,9 @@ def joined(network: Foreign, head: "ModelProto", length: int, front: "ModelProto
         constants += graph.initializer
     last = _prefixed(head, "head/").graph
     nodes = [*front_nodes, *inner, *last.node]
-    sizes = {SEGMENTS: length, EMBEDDINGS: opened.width, LOGITS: network.fc.out_features}
+    widths = {SEGMENTS: length, EMBEDDINGS: opened.width, LOGITS: network.fc.out_features}
     given, *results = (
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", n]) for name, n in sizes.items()
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", n]) for name, n in widths.items()
     )
     whole = helper.make_graph(nodes, "classifier", [given], results, [*constants, *last.initializer])
     whole.sparse_initializer.extend([] if opened.singly else graph.sparse_initializer)

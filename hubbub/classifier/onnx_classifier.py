@@ -21,7 +21,7 @@ from hubbub.classifier.base import Classifier, ClassifierError
 from hubbub.classifier.metadata import parse_json, read_metadata, refuse_without_distances
 from hubbub.classifier.typicality import Typicality, TypicalityError
 from hubbub.runtime import onnx_session
-from hubbub.runtime.onnx_session import PART
+from hubbub.runtime.parts import PART, run_parts
 from hubbub.runtime.processes import cores
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class OnnxClassifier(Classifier):
 
     def _run(self, names: list[str], segments: Array) -> list[Array]:
         """The named outputs of the graph for segments `[B, N]`."""
-        return onnx_session.run_batch(self._session, names, SEGMENTS, segments)
+        return run_parts(lambda part: list(self._session.run(names, {SEGMENTS: part})), segments)
 
     def embeddings_and_logits(self, segments: Array) -> tuple[Array, Array]:
         """Segments `[B, N]` -> embeddings `[B, D]` and logits `[B, K]`; a head on pooled embeddings takes each segment

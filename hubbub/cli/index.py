@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hubbub.cli.options import Debug, Device, log, out
+from hubbub.cli.options import Address, Cpus, Debug, Device, Engine, Gpus, log, out
 from hubbub.errors import count, examples
 
 if TYPE_CHECKING:
@@ -28,6 +28,10 @@ def index(
             help="A regular expression for paths, with the site in parentheses. Default: the path's first folder.",
         ),
     ] = None,
+    engine: Engine = "local",
+    address: Address = None,
+    cpus: Cpus = 1.0,
+    gpus: Gpus = None,
     device: Device = None,
     debug: Debug = False,
 ) -> None:
@@ -40,7 +44,12 @@ def index(
     from hubbub.archive.archive import Archive
     from hubbub.archive.index import index as run
 
-    done = run(recordings, to, model=model, site=site, device=device or "auto", log=log)
+    cluster = None
+    if engine == "ray":
+        from hubbub.archive.ray import ray_engine
+
+        cluster = ray_engine(address, cpus, gpus)
+    done = run(recordings, to, model=model, site=site, device=device or "auto", engine=cluster, log=log)
     for line in _lines(done):
         out.print(line, soft_wrap=True)
     held = Archive(to).summary()

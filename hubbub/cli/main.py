@@ -15,6 +15,7 @@ from rich.table import Table
 from typer.core import TyperCommand
 
 from hubbub.cli import (
+    audit,
     bench,
     classify,
     data,
@@ -27,6 +28,7 @@ from hubbub.cli import (
     publish,
     report,
     score,
+    search,
     serve,
     show,
     speed,
@@ -105,6 +107,7 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
     "Unlabelled recordings": {
         "index": index.index,
         "explore": explore.explore,
+        "search": search.search,
     },
     "Train and evaluate": {
         "train": train.train,
@@ -142,6 +145,7 @@ class _Command(TyperCommand):
 for group, commands in GROUPS.items():
     for name, command in commands.items():
         app.command(name, rich_help_panel=group, cls=_Command)(command)
+data.app.command("audit")(audit.data_audit)
 data.app.add_typer(hub.app, name="hub")
 app.add_typer(data.app, name="data", rich_help_panel="Data")
 

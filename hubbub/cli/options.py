@@ -18,7 +18,18 @@ if TYPE_CHECKING:
     from hubbub.config.recipe import Recipe
 
 __all__ = [
-    *("Address", "AllowLeaky", "AllowMissing", "Background", "Cpus", "Data", "DataSettings", "Debug", "Device"),
+    *(
+        "Address",
+        "AllowLeaky",
+        "AllowMissing",
+        "Background",
+        "Corrections",
+        "Cpus",
+        "Data",
+        "DataSettings",
+        "Debug",
+        "Device",
+    ),
     *("Empty", "Fast", "Multilabel"),
     *("Engine", "Folds", "From", "Gap", "Gpus", "Group", "Jobs", "MinDuration", "Model", "Name", "Out", "Quick"),
     *("Release", "Seeds", "Settings", "TestData"),
@@ -132,6 +143,12 @@ From = Annotated[
     Path | None,
     typer.Option(
         "--from", help="Take the settings that a search found: its best.toml, or its folder. Data and protocol stay."
+    ),
+]
+Corrections = Annotated[
+    Path | None,
+    typer.Option(
+        "--corrections", help="A table of corrected labels, as the page of hubbub data audit saves it; the data stay."
     ),
 ]
 Model = Annotated[

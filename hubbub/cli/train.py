@@ -11,6 +11,7 @@ from hubbub.cli.options import (
     AllowLeaky,
     AllowMissing,
     Background,
+    Corrections,
     Data,
     Debug,
     Device,
@@ -78,6 +79,7 @@ def train(
     background: Background = False,
     multilabel: Multilabel = False,
     empty: Empty = None,
+    corrections: Corrections = None,
     fold: Fold = None,
     refit: Refit = True,
     seeds: Seeds = None,
@@ -103,6 +105,8 @@ def train(
 
     Example: hubbub train labels.csv --multilabel --empty none
 
+    Example: hubbub train labels.csv --corrections corrections.csv
+
     Example: hubbub train street-cnn --fold 1 --no-refit
     """
     from hubbub.experiment.local import local_engine
@@ -114,7 +118,8 @@ def train(
     planned = plan(
         what, [*as_settings(settings, device, fold, seeds, allow_missing, allow_leaky), *extra], recipe=recipe,
         backbone=backbone, head=head, from_scratch=from_scratch, folds=folds, group=group, test=test,
-        background=background, multilabel=multilabel, empty=empty, quick=quick, data=data, source=found,
+        background=background, multilabel=multilabel, empty=empty, corrections=corrections, quick=quick,
+        data=data, source=found,
     )  # fmt: skip
     for line in planned.lines:
         log(line)

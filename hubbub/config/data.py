@@ -61,6 +61,11 @@ class Data(Section):
     chunk_s: float = Field(
         10.0, gt=0, le=3600, description="multilabel annotations: length of the clips that recordings are cut into [s]"
     )
+    corrections: str = Field(
+        "",
+        description="a table of corrected labels (clip, given, corrected), as the page of hubbub data audit saves it; "
+        "it is applied when the data are read, and the data stay as they are",
+    )
     background: bool = Field(
         False, description="annotations: sample clips of a class `background` where nothing is annotated"
     )

@@ -182,16 +182,18 @@ class Network(Section):
         "resnet18, resnet50, mobilenet_v2, inception_v3, efficientnet_b0, convnext_tiny, small, yamnet, "
         "yamnet_framewise (frames of 40 ms), esresnext, audioclip, mn04_as, mn10_as, cnn14, beats, wav2vec2, hubert, "
         "wavlm, transformers (any encoder on waves that this library has; weights names it), ast, clap, whisper (its "
-        "encoder), onnx (a file of another team, which stays frozen), or any model name of timm",
+        "encoder), onnx (an ONNX or LiteRT file of another team, which stays frozen), or any model name of timm",
     )
     weights: str = Field(
         "default",
         description="initial weights: default (the published ones, if any), none (random, from the seed), imagenet, "
         "the name of published weights, or a checkpoint file; for networks of the Hugging Face hub default, none, "
-        "OWNER/NAME, OWNER/NAME@REVISION, or a folder; onnx: the .onnx file",
+        "OWNER/NAME, OWNER/NAME@REVISION, or a folder; onnx: the .onnx or .tflite file",
     )
     output: str = Field(
-        "", description="onnx: the name of the output that is the embedding; default: found where it is unmistakable"
+        "",
+        description="onnx: the name of the output that is the embedding, or of a value inside of a LiteRT file; "
+        "default: found where it is unmistakable",
     )
     mode: Literal["finetune", "head", "auto"] = Field(
         "finetune",

@@ -27,6 +27,7 @@ __all__ = [
     "NOTHING",
     "Clips",
     "ClipsError",
+    "Corrected",
     "SET_COLUMNS",
     "build",
     "describe_label_set",
@@ -52,6 +53,27 @@ _TAKEN_OF_SETS = TAKEN | {*COLUMNS, *SET_COLUMNS}
 
 
 @dataclass(frozen=True)
+class Corrected:
+    """What a table of corrections, `file`, changed: the label that each corrected clip had (`given`), the clips that
+    were `removed`, how many labels were `confirmed`, and how many clips nobody could decide on."""
+
+    file: str
+    given: Mapping[str, str]
+    removed: tuple[str, ...]
+    confirmed: int = 0
+    undecided: int = 0
+
+    @property
+    def in_words(self) -> str:
+        """`12 labels corrected and 3 clips removed by corrections.csv; 5 labels confirmed`."""
+        confirmed = f"; {count(self.confirmed, 'label')} confirmed" if self.confirmed else ""
+        return (
+            f"{count(len(self.given), 'label')} corrected and {count(len(self.removed), 'clip')} removed by {self.file}"
+            f"{confirmed}"
+        )
+
+
+@dataclass(frozen=True)
 class Clips:
     """A data set: the clip table, its facts, and the caveats that go with every figure from it.
 
@@ -62,7 +84,8 @@ class Clips:
     and `frontend` that these were computed with, None if unknown. `fold_source` and `group_source` say where folds and
     groups come from. `mixed` says of the path of a made scene which clips it was mixed from, each with its source
     recording. `timed` are the annotated events of recordings that were cut into clips with label sets: `path`, `start`,
-    `end` [s], `label`. Example: `clips.table.groupby("fold").size()`.
+    `end` [s], `label`. `corrected` says how a table of corrections changed the labels.
+    Example: `clips.table.groupby("fold").size()`.
     """
 
     name: str
@@ -83,6 +106,7 @@ class Clips:
     group_source: GroupSource = "given"
     mixed: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
     timed: pd.DataFrame | None = None
+    corrected: Corrected | None = None
 
     def __len__(self) -> int:
         return len(self.table)

@@ -15,6 +15,7 @@ from hubbub.config.recipe import Recipe, RecipeError
 from hubbub.config.settings import as_setting
 from hubbub.data import (
     annotations,
+    corrections,
     features,
     grouping,
     layouts,
@@ -26,6 +27,8 @@ from hubbub.data import (
 )
 from hubbub.data.annotated_clips import Asked, from_annotated_folder, from_annotations
 from hubbub.data.annotation_windows import WindowRule
+from hubbub.data.archive_clips import from_archive
+from hubbub.data.archive_file import is_archive
 from hubbub.data.clip_lists import from_csv, from_folder
 from hubbub.data.clips import Clips, ClipsError, limit
 from hubbub.data.combine import of_folds, refuse_mixed, timed_of, with_test
@@ -52,6 +55,7 @@ def clip_settings(
     allow_missing: bool = False,
     multilabel: bool = False,
     empty: str | None = None,
+    corrected_by: str | Path | None = None,
 ) -> list[str]:
     """The options that say how data are read, as `--set` settings."""
     given = {
@@ -61,6 +65,7 @@ def clip_settings(
         "data.allow_missing": allow_missing or None,
         "data.multilabel": multilabel or None,
         "data.empty": empty,
+        "data.corrections": None if corrected_by is None else str(corrected_by),
     }
     return [as_setting(field, value) for field, value in given.items() if value is not None]
 
@@ -78,14 +83,19 @@ def data_recipe(name: str, settings: Sequence[str] = ()) -> Recipe:
 
 
 def open_section(recipe: Recipe, name: str = "") -> Clips:
-    """Open the data set of a recipe's section `[data]`, or `name` with its other settings."""
+    """Open the data set of a recipe's section `[data]`, with its corrections; or `name` with its other settings."""
     data, windows, rate_hz = recipe.data, recipe.windows, recipe.audio.rate_hz
-    return open_data(
+    corrected = "" if name else data.corrections
+    clips = open_data(
         name or data.name, columns=data.columns, root=data.root, labels=data.labels, allow_missing=data.allow_missing,
-        most=data.limit, group=data.group, overlap=data.overlap, background=data.background,
+        most=None if corrected else data.limit, group=data.group, overlap=data.overlap, background=data.background,
         window_s=windows.length / rate_hz, hop_s=windows.hop / rate_hz, multilabel=data.multilabel,
         separator=data.separator, empty=data.empty, chunk_s=data.chunk_s,
     )  # fmt: skip
+    if corrected:  # before any clip is left out
+        clips = corrections.correct(clips, Path(corrected))
+        return limit(clips, data.limit) if data.limit else clips
+    return clips
 
 
 def open_data(
@@ -119,6 +129,8 @@ def open_data(
     """
     sets = SetRule(multilabel, separator, empty)
     asked = Asked(WindowRule(window_s, hop_s, overlap), background, labels, allow_missing, group, sets, chunk_s)
+    if is_archive(name):
+        return _open_archive(name, asked, bool(columns or root or background), most)
     if not name:
         raise ClipsError("the data set has no name. Give a known one (hubbub data list), a CSV file or a folder.")
     known = known_data(name, root) if not columns else None
@@ -196,6 +208,14 @@ def _copy_of(name: str, data: str) -> tuple[str, Path] | None:
     return (name, homes[0]) if len(homes) == 1 else None
 
 
+def _open_archive(name: str, asked: Asked, more: bool, most: int | None) -> Clips:
+    """The labelled segments of an archive."""
+    if more:
+        raise ClipsError(f"{name} is an archive, which has no columns and no background. Leave those settings out.")
+    clips = from_archive(Path(name), labels=asked.labels, group=asked.group, multilabel=asked.sets.asked)
+    return limit(clips, most) if most else clips
+
+
 def _instead(file: Path) -> str:
     """What to give instead of a file that is no data set."""
     ending = file.suffix.lower()
@@ -255,6 +275,8 @@ def open_clips(recipe: Recipe) -> Clips:
         return of_folds(replace(clips, notes=(*clips.notes, note) if out else clips.notes), set(protocol.train))
     if protocol.kind != "csv":
         return opened()
+    if data.corrections:
+        raise SplitError("protocol.kind = 'csv' reads one list a part. Correct the labels in these lists.")
     files = {
         part: names for part, names in zip(PARTS, (protocol.train, protocol.val, protocol.test), strict=True) if names
     }

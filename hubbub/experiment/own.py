@@ -51,6 +51,7 @@ def train(
     background: bool = False,
     multilabel: bool = False,
     empty: str | None = None,
+    corrections: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
     seeds: Iterable[int] | None = None,
     quick: bool = False,
@@ -69,14 +70,15 @@ def train(
     recipe. `group` says which clips are of one recording: a column, a regular expression for their paths, or "file";
     by default it is guessed from the file names. `folds` is the number of folds that are made where the data have
     none, `test` another folder or table that is the test part. With `multilabel` a clip may hold several labels, and
-    `empty` says what one without any means: "none" of the classes, or "unlabelled". `settings` overrides fields of the
-    recipe, e.g. `{"head.c": [0.01]}`. Progress goes to standard error unless `quiet`. Raises `HubbubError`.
+    `empty` says what one without any means: "none" of the classes, or "unlabelled". `corrections` is a table of
+    corrected labels (`hubbub data audit`). `settings` overrides fields of the recipe, e.g. `{"head.c": [0.01]}`.
+    Progress goes to standard error unless `quiet`. Raises `HubbubError`.
     """
     changes = common_settings(settings, None, seeds, device, allow_missing, allow_leaky)
     planned = plan(
         str(what), changes, recipe=recipe, backbone=backbone, head=head, from_scratch=from_scratch, folds=folds,
         group=group, test=None if test is None else str(test), background=background, multilabel=multilabel,
-        empty=empty, quick=quick,
+        empty=empty, corrections=corrections, quick=quick,
     )  # fmt: skip
     log: Log = (lambda line: None) if quiet else print_line
     for line in planned.lines:
@@ -116,6 +118,7 @@ def plan(
     background: bool = False,
     multilabel: bool = False,
     empty: str | None = None,
+    corrections: str | Path | None = None,
     quick: bool = False,
     data: str | None = None,
     source: Path | None = None,
@@ -130,7 +133,7 @@ def plan(
     none of these.
     """
     chosen = _chosen(recipe, backbone, head, from_scratch, source)
-    options = clip_settings(group, test, background, multilabel=multilabel, empty=empty)
+    options = clip_settings(group, test, background, multilabel=multilabel, empty=empty, corrected_by=corrections)
     if folds is not None:
         options.append(as_setting("protocol.k", folds))
     if what in shipped() or Path(what).suffix == ".toml":

@@ -11,9 +11,9 @@ from hubbub.classifier import event_thresholds
 from hubbub.classifier.calibration import Confidence
 from hubbub.config.titles import NETWORKS
 from hubbub.data import splits
-from hubbub.data.clips import SET_COLUMNS, Clips
+from hubbub.data.clips import SET_COLUMNS, Clips, Corrected
 from hubbub.experiment.prepare import Prepared
-from hubbub.report.results import DataFacts, Environment, Machine, NetworkSize
+from hubbub.report.results import Corrections, DataFacts, Environment, Machine, NetworkSize
 from hubbub.runtime import files
 from hubbub.runtime.processes import processor_name
 
@@ -82,6 +82,8 @@ def _weights(prepared: Prepared) -> list[Path]:
 
 def data_facts(clips: Clips, manifest: str, warnings: Sequence[str] = ()) -> DataFacts:
     """What a run records of its data set."""
+    corrected = clips.corrected
+    changed = {} if corrected is None else {"corrections": _corrections(corrected)}
     return DataFacts(
         name=clips.name,
         licence=clips.licence,
@@ -92,6 +94,18 @@ def data_facts(clips: Clips, manifest: str, warnings: Sequence[str] = ()) -> Dat
         notes=list(clips.notes),
         warnings=list(warnings),
         manifest=manifest,
+        **changed,
+    )
+
+
+def _corrections(corrected: Corrected) -> Corrections:
+    return Corrections(
+        file=corrected.file,
+        corrected=len(corrected.given),
+        removed=len(corrected.removed),
+        confirmed=corrected.confirmed,
+        undecided=corrected.undecided,
+        given=dict(corrected.given),
     )
 
 

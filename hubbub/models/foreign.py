@@ -1,7 +1,7 @@
-"""A network of another team: an ONNX file from waves or spectrograms to embeddings, which stays as it is.
+"""A network of another team: an ONNX or LiteRT file from waves or spectrograms to embeddings, which stays as it is.
 
-onnxruntime computes it on the CPU, without gradients. The file itself is a tensor of the network, so that a saved
-classifier holds it among the weights, with their checksum.
+onnxruntime or LiteRT computes it on the CPU, without gradients. The file itself is a tensor of the network, so that a
+saved classifier holds it among the weights, with their checksum.
 """
 
 from pathlib import Path
@@ -10,14 +10,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hubbub.models.foreign_graph import LARGEST, ForeignGraph
+from hubbub.models.foreign_graph import ForeignGraph
+from hubbub.models.litert_graph import is_litert
+from hubbub.models.litert_trial import refuse_crashing
 from hubbub.models.network import Network, NetworkError
 
 __all__ = ["Foreign"]
 
+#: The largest file [bytes], which is that of both formats.
+LARGEST = 2**31 - 1
+
 
 class Foreign(Network):
-    """An ONNX file as a frozen network for segments of one size; `fc` takes its embeddings.
+    """An ONNX or LiteRT file as a frozen network for segments of one size; `fc` takes its embeddings.
 
     `read` reads the file; a saved classifier holds it. The session is made when it is needed, and is not copied or
     sent to other processes.
@@ -37,14 +42,16 @@ class Foreign(Network):
         self.fc = nn.Linear(1, num_classes)
 
     def read(self, file: Path) -> str:
-        """Take the content of an ONNX file, checked, and a new last layer -> a report. Raises `NetworkError`."""
+        """Take the content of a file, checked, and a new last layer -> a report. Raises `NetworkError`."""
         try:
             if (size := file.stat().st_size) > LARGEST:
-                raise NetworkError(f"{file} has {size:,} bytes: an ONNX file holds 2 GB. Give a smaller network.")
+                raise NetworkError(
+                    f"{file} has {size:,} bytes: ONNX and LiteRT files hold 2 GB. Give a smaller network."
+                )
             content = file.read_bytes()
         except OSError as error:
             raise NetworkError(f"{file} cannot be read: {error.strerror}. Give a file that can be.") from error
-        self._opened = opened = ForeignGraph(content, str(file), self._size, self._rate_hz, self._output)
+        self._opened = opened = self._open(content, str(file))
         self.graph = torch.frombuffer(bytearray(content), dtype=torch.uint8)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed)
@@ -53,22 +60,26 @@ class Foreign(Network):
 
     @property
     def content(self) -> bytes:
-        """The content of the ONNX file. Raises `NetworkError` where none was read."""
+        """The content of the file. Raises `NetworkError` where none was read."""
         if not len(self.graph):
-            raise NetworkError("no ONNX file was read: network.weights names it, and load_weights reads it.")
+            raise NetworkError("no ONNX or LiteRT file was read: network.weights names it, and load_weights reads it.")
         return self.graph.cpu().numpy().tobytes()
 
     @property
     def opened(self) -> ForeignGraph:
         """The graph, checked and ready to run."""
         if self._opened is None:
-            source = "the ONNX file in this classifier"
-            self._opened = ForeignGraph(self.content, source, self._size, self._rate_hz, self._output)
+            self._opened = self._open(self.content, "the file in this classifier")
         return self._opened
+
+    def _open(self, content: bytes, source: str) -> ForeignGraph:
+        if is_litert(content):
+            refuse_crashing(content, source, self._size, self._rate_hz, self._output)
+        return ForeignGraph(content, source, self._size, self._rate_hz, self._output)
 
     @property
     def cam_layer(self) -> nn.Module:
-        raise NetworkError("an ONNX file of another team has no gradients and no map.")
+        raise NetworkError("a file of another team has no gradients and no map.")
 
     def embed(self, x: Tensor) -> Tensor:
         return torch.from_numpy(self.opened.run(x.detach().float().cpu().numpy())).to(x.device)

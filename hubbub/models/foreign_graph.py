@@ -1,38 +1,23 @@
-"""An ONNX graph of another team: what it takes, and which of its outputs is the embedding.
+"""A graph of another team: what it takes, and which of its outputs is the embedding.
 
-Both are found by running it on a few sounds. A file is read as data: it is refused where it takes weights from other
-files, and libraries of operators are never loaded.
+Both are found by running it on a few sounds.
 """
 
-import json
-from collections.abc import Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from hubbub.errors import did_you_mean
-from hubbub.models.network import NetworkError
-from hubbub.runtime import onnx_session
+from hubbub.models.errors import NetworkError
+from hubbub.models.graph_runner import Array, GraphRunner, Port, first_line
+from hubbub.models.litert_graph import LiteRtGraph, is_litert
+from hubbub.models.onnx_graph import OnnxGraph
+from hubbub.runtime.parts import PART, run_parts
 
-if TYPE_CHECKING:
-    from onnx import GraphProto, ModelProto, TensorProto
-    from onnxruntime import InferenceSession, NodeArg
+__all__ = ["ForeignGraph"]
 
-__all__ = ["ForeignGraph", "read_graph"]
-
-Array = npt.NDArray[np.float32]
-#: The largest file [bytes], which is that of a protobuf message.
-LARGEST = 2**31 - 1
-#: Marks LiteRT files, behind an offset.
-LITERT = b"TFL3"
-#: Single precision, as onnxruntime calls it.
-FLOAT = "tensor(float)"
 #: What the names of outputs with scores of classes contain.
 SCORES = ("label", "logit", "class", "score", "prob", "pred")
-#: The key of the metadata in files that hubbub exported, which is JSON.
-META = "hubbub"
 #: The largest difference between a segment in a batch and on its own, as a share of the largest value.
 TOLERANCE = 1e-3
 
@@ -41,24 +26,21 @@ class ForeignGraph:
     """A checked graph of segments of one size `(N,)`, `(F, W)` or `(C, F, W)`, to embeddings `[B, D]`.
 
     `output` names the embedding; without it, it is found where it is unmistakable. Raises `NetworkError` for what is no
-    whole ONNX file, and for a graph that does not take these segments or has no such output. `source` names the file.
+    whole ONNX or LiteRT file, and for a graph that does not take these segments or has no such output. `source` names
+    the file.
     """
 
     def __init__(self, content: bytes, source: str, size: tuple[int, ...], rate_hz: int, output: str = "") -> None:
         self._source, self._size = source, size
-        read_graph(content, source)
-        try:
-            self._session: InferenceSession = onnx_session.open_session(content)
-        except Exception as error:  # its exceptions have no common base
-            why = str(error).splitlines()[0].rstrip(".")
-            raise NetworkError(
-                f"{source} cannot be run by onnxruntime ({why}). Download it again, or export it with the operators of "
-                "ONNX alone."
-            ) from error
+        self.runner: GraphRunner = (
+            LiteRtGraph(content, source, output) if is_litert(content) else OnnxGraph(content, source)
+        )
         self._check_rate(rate_hz)
         self.input, self.taken, free = self._find_input()
-        #: Whether it takes one segment at a time.
-        self.singly = self._session.get_inputs()[0].shape[0] == 1
+        sizes = self.runner.inputs[0].shape
+        #: Whether it has an axis for segments, and whether it takes one segment at a time.
+        self.batched = len(sizes) > len(self.taken)
+        self.singly = not self.runner.batches or not self.batched or sizes[0] == 1
         sounds = _sounds(size)
         found = self._outputs(sounds, output)
         self.output = output or self._choose(found)
@@ -69,9 +51,9 @@ class ForeignGraph:
 
     def run(self, segments: Array) -> Array:
         """Segments `[B, ...]` -> embeddings `[B, D]`."""
-        most = 1 if self.singly else onnx_session.PART
         batch = np.ascontiguousarray(segments.reshape(-1, *self.taken), dtype=np.float32)
-        (values,) = onnx_session.run_batch(self._session, [self.output], self.input, batch, most)
+        most = 1 if self.singly else PART
+        (values,) = run_parts(lambda part: self._run([self.output], part), batch, most)
         return values if self.frames_axis is None else values.mean(axis=self.frames_axis, dtype=np.float32)
 
     def describe(self) -> str:
@@ -82,12 +64,9 @@ class ForeignGraph:
         return f"'{self.input}' {taken} to '{self.output}' of {self.width} values{frames}; {how}, on the CPU"
 
     def _check_rate(self, rate_hz: int) -> None:
-        """Refuse another sample rate than the one that a file of hubbub's own says."""
-        try:
-            written = json.loads(self._session.get_modelmeta().custom_metadata_map[META])["recipe"]["audio"]["rate_hz"]
-        except (KeyError, TypeError, ValueError):  # of another team, or not hubbub's metadata
-            return
-        if written != rate_hz:
+        """Refuse another sample rate than the one that the file states."""
+        written = self.runner.rate_hz
+        if written is not None and written != rate_hz:
             raise NetworkError(
                 f"{self._source} takes sound at {written} Hz, as its metadata says, and not {rate_hz}. Set "
                 f"audio.rate_hz = {written}."
@@ -95,15 +74,17 @@ class ForeignGraph:
 
     def _find_input(self) -> tuple[str, tuple[int, ...], bool]:
         """The only input: its name, the shape of a segment in it, and whether the last axis may have any length."""
-        inputs = self._session.get_inputs()
-        if len(inputs) != 1 or inputs[0].type != FLOAT:
+        inputs = self.runner.inputs
+        if len(inputs) != 1 or not inputs[0].single:
             raise NetworkError(
-                f"{self._source} takes {_listed(inputs)}, and a network here takes one input of single precision "
-                f"({FLOAT}). Export it with such an input, and all else as constants."
+                f"{self._source} takes {_listed(inputs)}, and a network here takes one input of single precision. "
+                "Export it with such an input, and all else as constants."
             )
-        name, shape, size = inputs[0].name, list(inputs[0].shape), self._size
+        name, shape, size = inputs[0].name, inputs[0].shape, self._size
+        if len(shape) == len(size) == 1:  # one wave
+            shape = (1, *shape)
         said = f"{self._source} takes {_listed(inputs)}"
-        if shape and isinstance(shape[0], int) and shape[0] != 1:
+        if shape and shape[0] not in (1, None):
             raise NetworkError(f"{said}, which is {shape[0]} segments at a time. Export it for 1, or for any number.")
         taken = size if len(shape) == len(size) + 1 else (1, *size)
         rest = shape[1:]
@@ -113,7 +94,7 @@ class ForeignGraph:
             else:
                 advice = f"the front end gives {'x'.join(map(str, size))}. Set frontend.name = 'none' if it takes waves"
             raise NetworkError(f"{said}, and {advice}.")
-        wrong = [theirs for ours, theirs in zip(taken, rest, strict=True) if isinstance(theirs, int) and theirs != ours]
+        wrong = [theirs for ours, theirs in zip(taken, rest, strict=True) if theirs not in (None, ours)]
         if wrong and len(size) == 1:
             raise NetworkError(f"{said}, and a segment is {size[0]} samples. Set windows.length = {wrong[0]}.")
         if wrong:
@@ -121,20 +102,21 @@ class ForeignGraph:
                 f"{said}, and the front end gives {'x'.join(map(str, size))}. Set frontend.n_mels, and frontend.frames "
                 "or windows.length."
             )
-        return name, taken, not isinstance(rest[-1], int)
+        return name, taken, rest[-1] is None
 
     def _outputs(self, sounds: Array, output: str) -> dict[str, Array]:
         """All outputs of single precision for each sound alone, `[3, ...]`, or the one that was asked for."""
-        outputs = {one.name: one for one in self._session.get_outputs()}
+        outputs = {one.name: one for one in self.runner.outputs}
         if output and output not in outputs:
             raise NetworkError(
-                f"{self._source} has no output '{output}' (network.output). {did_you_mean(output, outputs)}"
+                f"{self._source} has no output '{output}' (network.output). "
+                f"{did_you_mean(output, {*outputs, *self.runner.inner})}"
             )
-        names = [name for name, one in outputs.items() if one.type == FLOAT and output in ("", name)]
+        names = [name for name, one in outputs.items() if one.single and output in ("", name)]
         if not names:
             raise NetworkError(
-                f"{self._source} gives {_listed(list(outputs.values()))}, and an embedding is of single precision "
-                f"({FLOAT}). Name another output in network.output, or export it so."
+                f"{self._source} gives {_listed(list(outputs.values()))}, and an embedding is of single "
+                "precision. Name another output in network.output, or export it so."
             )
         alone = [self._try(names, sound[None]) for sound in sounds]
         found = {
@@ -154,17 +136,21 @@ class ForeignGraph:
         """The named outputs for sounds `[B, ...]` in one pass."""
         batch = sounds.reshape(len(sounds), *self.taken[:-1], sounds.shape[-1])
         try:
-            return list(self._session.run(names, {self.input: batch}))
-        except Exception as error:  # any of onnxruntime's
-            why = str(error).splitlines()[0].rstrip(".")
+            return self._run(names, batch)
+        except NetworkError:
+            raise
+        except Exception as error:  # any of the library's
             raise NetworkError(
-                f"{self._source} cannot be run on a segment of {'x'.join(map(str, self._size))} ({why}). Set "
-                "windows.length and audio.rate_hz, or the front end, as its authors say."
+                f"{self._source} cannot be run on a segment of {'x'.join(map(str, self._size))} ({first_line(error)}). "
+                "Set windows.length and audio.rate_hz, or the front end, as its authors say."
             ) from error
+
+    def _run(self, names: list[str], batch: Array) -> list[Array]:
+        return self.runner.run(names, batch if self.batched else batch[0])
 
     def _choose(self, found: dict[str, Array]) -> str:
         """The only output; else the only vector that is named as an embedding, or that is left beside class scores."""
-        if sum(one.type == FLOAT for one in self._session.get_outputs()) == 1:
+        if sum(one.single for one in self.runner.outputs) == 1:
             return next(iter(found))
         vectors = [name for name, values in found.items() if values.ndim == 2]
         named = [name for name in vectors if "embed" in name.lower()]
@@ -175,7 +161,7 @@ class ForeignGraph:
             return others[0]
         shapes = ", ".join(f"'{name}' [B, {', '.join(map(str, values.shape[1:]))}]" for name, values in found.items())
         raise NetworkError(
-            f"{self._source} has {len(self._session.get_outputs())} outputs, and which is the embedding is not clear: "
+            f"{self._source} has {len(self.runner.outputs)} outputs, and which is the embedding is not clear: "
             f"{shapes}. Name it: network.output = '{(others or vectors or list(found))[0]}'."
         )
 
@@ -224,50 +210,8 @@ class ForeignGraph:
             self.singly = together.shape != values.shape or not np.abs(together - values).max() <= within
 
 
-def read_graph(content: bytes, source: str) -> "ModelProto":
-    """The content of an ONNX file, which must hold all of its weights. Raises `NetworkError`."""
-    import onnx
-
-    if content[4:8] == LITERT:
-        raise NetworkError(
-            f"{source} is a LiteRT file, and a network here is an ONNX file. Convert it, e.g. with tf2onnx: python -m "
-            "tf2onnx.convert --tflite in.tflite --output out.onnx"
-        )
-    try:
-        proto = onnx.load_model_from_string(content)
-    except Exception as error:  # protobuf's, which is no dependency of ours
-        raise NetworkError(f"{source} is not a whole ONNX file ({error}). Download or export it again.") from error
-    if not proto.graph.node:
-        raise NetworkError(f"{source} is not a whole ONNX file (it has no operators). Download or export it again.")
-    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in _tensors(proto)):
-        raise NetworkError(
-            f"{source} takes its weights from another file, and a network here is one file. Join them in Python: "
-            "onnx.save(onnx.load('in.onnx'), 'out.onnx')."
-        )
-    return proto
-
-
-def _tensors(proto: "ModelProto") -> "Iterator[TensorProto]":
-    """All tensors that a file stores, also those of its functions, of attributes and of graphs inside of nodes."""
-    waiting: list[Any] = [proto.graph, *proto.functions]
-    while waiting:
-        graph: GraphProto | Any = waiting.pop()
-        yield from getattr(graph, "initializer", ())
-        sparse = list(getattr(graph, "sparse_initializer", ()))
-        for attribute in (one for node in graph.node for one in node.attribute):
-            yield from (attribute.t, *attribute.tensors)
-            sparse += [attribute.sparse_tensor, *attribute.sparse_tensors]
-            waiting += [attribute.g, *attribute.graphs]
-        for one in sparse:
-            yield from (one.values, one.indices)
-
-
-def _listed(values: "list[NodeArg]") -> str:
-    """Names, shapes and types of inputs or outputs."""
-    return ", ".join(
-        f"'{one.name}' [{', '.join('any' if not isinstance(n, int) else str(n) for n in one.shape)}] {one.type}"
-        for one in values
-    )
+def _listed(values: list[Port]) -> str:
+    return ", ".join(map(str, values)) or "nothing"
 
 
 def _sounds(size: tuple[int, ...]) -> Array:

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from hubbub.errors import HubbubError
+from hubbub.models.errors import NetworkError
 
 __all__ = ["FRONTEND", "Architecture", "Network", "NetworkError", "Upright", "no_blocks"]
 
@@ -18,10 +18,6 @@ Architecture = Mapping[str, Any]
 
 #: The prefix of the front end's tensors in the file of a saved classifier.
 FRONTEND = "frontend:"
-
-
-class NetworkError(HubbubError):
-    """A network that does not exist, does not fit the recipe, or does not take the input."""
 
 
 def no_blocks(name: str) -> NetworkError:

@@ -206,13 +206,13 @@ def _foreign(recipe: Recipe, num_classes: int) -> Network:
     settings = recipe.network
     if settings.weights in ("default", "imagenet", "none"):
         raise NetworkError(
-            f"onnx is the network of a file: set network.weights to the path of an .onnx file, not "
+            f"onnx is the network of a file: set network.weights to the path of an .onnx or .tflite file, not "
             f"'{settings.weights}'."
         )
     if recipe.head.name == "none" and settings.mode != "head":
         raise NetworkError(
-            "an ONNX file is computed as it is and cannot be fine-tuned: set head.name, e.g. 'logreg', or network.mode "
-            "= 'head' for a last layer."
+            "a file of another team is computed as it is and cannot be fine-tuned: set head.name, e.g. 'logreg', or "
+            "network.mode = 'head' for a last layer."
         )
     return Foreign(num_classes, input_size(recipe), recipe.audio.rate_hz, settings.output, settings.dropout)
 

@@ -101,7 +101,7 @@ def load_weights(network: Network, path: Path) -> str:
     """Load a checkpoint into the network, except last layers for other classes; returns a report.
 
     Attention that the file does not contain keeps its random weights. Raises `CheckpointError` (`YAMNetError` for its
-    .h5 file, `NetworkError` for an ONNX file) and loads nothing if the file does not fit the network.
+    .h5 file, `NetworkError` for an ONNX or LiteRT file) and loads nothing if the file does not fit the network.
     """
     from hubbub.models import checkpoint, hub_models, yamnet
     from hubbub.models.foreign import Foreign

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from hubbub.classifier.base import Classifier, ClassifierError
 from hubbub.classifier.load import NAMED, is_exported, is_on_hub, load_torch
 from hubbub.classifier.onnx_classifier import OnnxClassifier
@@ -50,7 +48,7 @@ def summarise_model(
 ) -> ModelSummary:
     """Summarises a run folder, a saved or exported classifier, `small`, `yamnet`, `hf:ORG/NAME`, a recipe or a TOML.
 
-    A recipe's network gets random weights, so that none need be installed; the ONNX file of another team is read.
+    A recipe's network gets random weights, so that none need be installed; the file of another team is read.
     `settings` override the recipe's fields, and `classes` is its number of classes where the data are not at hand.
     Layers are listed down to `depth`. Raises `ClassifierError`, `RecipeError` or `NetworkError`.
     """
@@ -213,23 +211,17 @@ def _mb(size: float) -> str:
 
 
 def _of_foreign(network: "Foreign") -> dict[str, str]:
-    """The ONNX file of another team, whose numbers are no parameters here."""
-    from hubbub.models.foreign_graph import read_graph
-
-    graph = read_graph(network.content, "the ONNX file").graph
+    """The file of another team, whose numbers are no parameters here."""
+    runner = network.opened.runner
     return {
-        "ONNX file": f"{network.opened.describe()}; {len(graph.node):,} operators, {_mb(len(network.graph))}",
-        "stored numbers": f"{_stored(graph)}; frozen, and not counted above",
+        f"{runner.format} file": f"{network.opened.describe()}; {runner.operators:,} operators, "
+        f"{_mb(len(network.graph))}",
+        "stored numbers": f"{_stored(runner.stored)}; frozen, and not counted above",
     }
 
 
-def _stored(graph: "onnx.GraphProto") -> str:
+def _stored(kinds: Counter[str]) -> str:
     """The numbers that a graph stores, in all and by kind."""
-    import onnx
-
-    kinds = Counter[str]()
-    for one in graph.initializer:
-        kinds[onnx.TensorProto.DataType.Name(one.data_type).lower()] += int(np.prod(one.dims, dtype=np.int64))
     return f"{kinds.total():,}: " + ", ".join(f"{number:,} {kind}" for kind, number in kinds.most_common())
 
 
@@ -240,6 +232,8 @@ def _of_exported(file: Path) -> ModelSummary:
         import onnx
     except ImportError as error:
         raise ClassifierError(f"{file} can only be summarised where onnx is installed: pip install onnx.") from error
+    from hubbub.models.onnx_graph import stored_numbers
+
     graph = onnx.load(file).graph
     recipe = classifier.recipe
     facts = {
@@ -251,7 +245,7 @@ def _of_exported(file: Path) -> ModelSummary:
         "front end": "part of the graph" if recipe.frontend.name == "logmel" else "none",
         "input": _named(graph.input),
         "outputs": _named(graph.output),
-        "stored numbers": _stored(graph),
+        "stored numbers": _stored(stored_numbers(graph)),
         "file": _mb(file.stat().st_size),
         "not in the file": "layers, what was trained, multiply-adds: show the run that it came from",
     }

@@ -32,6 +32,7 @@ __all__ = [
     "CellResult",
     "CellScores",
     "Confidence",
+    "Corrections",
     "DataFacts",
     "EmbedSeconds",
     "Environment",
@@ -88,7 +89,7 @@ class Summary(Content):
 
     `why_not_comparable` are the reasons against comparing the figures with others; `caveats` are what else belongs
     beside them; `more_recordings` says what the learning curve shows. `clips`, `segments` and `recordings` count each
-    one once, whatever the number of seeds.
+    one once, whatever the number of seeds. `as_given` are the figures of clips against the labels before corrections.
     """
 
     recipe: str
@@ -103,6 +104,7 @@ class Summary(Content):
     folds: list[FoldScores]
     clip: LevelFigures
     segment: LevelFigures
+    as_given: LevelFigures | None = None
     classes: list[ClassFigures] = Field([])
     calibration: dict[LevelName, LevelCalibration] = Field({})
     unknown: Unknown | None = None
@@ -129,6 +131,18 @@ class Summary(Content):
         return self.clip if name == "clip" else self.segment
 
 
+class Corrections(Content):
+    """What a table of corrections changed: how many labels were `corrected` and `confirmed`, how many clips `removed`
+    and left `undecided`, and the label that each corrected clip had (`given`)."""
+
+    file: str
+    corrected: int
+    removed: int
+    confirmed: int
+    undecided: int
+    given: dict[str, str]
+
+
 class DataFacts(Content):
     """The data of a run."""
 
@@ -141,6 +155,7 @@ class DataFacts(Content):
     notes: list[str] = Field([])
     warnings: list[str]
     manifest: str
+    corrections: Corrections | None = None
 
 
 class Machine(Content):

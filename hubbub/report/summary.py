@@ -20,6 +20,7 @@ from hubbub.metrics.intervals import METHOD, share_interval
 from hubbub.metrics.intervals import intervals as intervals_of
 from hubbub.metrics.thresholds import FALLBACK
 from hubbub.report import run_folder
+from hubbub.report.as_given import describe_as_given, with_given
 from hubbub.report.caveats import few_recordings, left_out, more_recordings, seeds_agree
 from hubbub.report.costs import run_seconds
 from hubbub.report.headline import NAMES, headline_metric, metric_names
@@ -140,24 +141,39 @@ def _summary(folder: Path) -> Summary:
     classes, recordings = class_scores(of_clips, at["clip"]), predicted["group"].nunique()
     several = recipe.protocol.kind != "time"  # else each stretch of the one recording has a group of its own
     few = few_recordings({one.label: one.recordings for one in classes if one.clips}, recordings) if several else None
+    given = _as_given(of_clips, environment, at["clip"])
+    on_given = _on_given(environment, clip_figures, given) if given else None
     return Summary(
         recipe=recipe.title or folder.name,
         data=environment.data.name,
         protocol=environment.protocol,
         comparable=not reasons,
         why_not_comparable=reasons,
-        caveats=[line for line in (few, seeds_agree(predicted), _left_out(of_clips)) if line],
+        caveats=[line for line in (few, seeds_agree(predicted), _left_out(of_clips), on_given) if line],
         clips=clips,
         segments=segments,
         recordings=recordings,
         folds=entries,
         clip=clip_figures,
         segment=segment_figures,
+        **({"as_given": given} if given else {}),
         classes=classes,
         unknown=open_set_figures(folder, recipe),
         **_measured(folder, predicted, environment),
         more_recordings=more_recordings(run_folder.read_learning_curve(folder)) if several else None,
     )
+
+
+def _as_given(clips: pd.DataFrame, environment: Environment, at: Thresholds) -> LevelFigures | None:
+    """The figures of clips against the labels before they were corrected; None where none was."""
+    corrections = environment.data.corrections
+    if corrections is None or not corrections.given:
+        return None
+    return level_figures(with_given(clips, corrections.given), environment, at)
+
+
+def _on_given(environment: Environment, corrected: LevelFigures, given: LevelFigures) -> str:
+    return describe_as_given(environment.data, *headline_metric(isinstance(given, SetLevel)), corrected, given)
 
 
 def _measured(folder: Path, predicted: pd.DataFrame, environment: Environment) -> dict[str, Any]:

@@ -1,23 +1,12 @@
 """Runs ONNX graphs on the CPU by onnxruntime (https://onnxruntime.ai). Loading executes nothing but graphs."""
 
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
-
-import numpy as np
-import numpy.typing as npt
-
-from hubbub.runtime.processes import cores
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-__all__ = ["PART", "Session", "open_session", "run_batch"]
-
-Array = npt.NDArray[np.float32]
-#: Segments that a core computes at a time: larger batches fall out of its cache.
-PART = 16
+__all__ = ["Session", "open_session"]
 
 
 class Session(Protocol):
@@ -38,20 +27,3 @@ def open_session(graph: bytes, folder: Path | None = None) -> "InferenceSession"
     options.log_severity_level = 3  # errors; its warnings are about its own choices
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-
-
-def run_batch(session: Session, names: list[str], name: str, batch: Array, most: int = PART) -> list[Array]:
-    """The named outputs for the input `name` `[B, ...]`. Each core computes parts of up to `most` rows on its own:
-    threads that share an operation wait for each other at each of them, and longer where another program holds a
-    core."""
-    if len(batch) == 1:
-        return list(session.run(names, {name: batch}))
-    rounds = -(-len(batch) // (most * cores()))  # each core computes as many parts as the others
-    parts = np.array_split(batch, min(rounds * cores(), len(batch)))
-    found = list(_threads().map(lambda part: session.run(names, {name: part}), parts))
-    return [np.concatenate(values) for values in zip(*found, strict=True)]
-
-
-@cache
-def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(cores(), "onnx")

@@ -55,6 +55,7 @@ slow = pytest.mark.slow
         (foreign(batch=1), {"head": {"name": "mlp", "hidden": 8, "pool": "mean+max", "compress": True}}),
         (foreign(["turned"]), {"head": {"name": "none"}, "network": {"mode": "head"}}),
         (foreign(["power"], batch=1), {}),
+        (foreign(axis=False), {}),  # one wave
         (foreign(opset=11), {}),  # converted: too old for what is put around it
         (foreign(opset=21), {}),
         pytest.param(on_spectrograms(40, "frames"), FRONT, marks=slow),

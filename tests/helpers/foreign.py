@@ -23,19 +23,21 @@ def foreign(
     channel: bool = False,
     kind: int = TensorProto.FLOAT,
     together: bool = True,
+    axis: bool = True,
     opset: int = 17,
 ) -> ModelProto:
     """Waves `[batch, length]` to outputs by name: `power` `[B, 16, T]` and `turned` `[B, T, 16]` of frames, `one`
     `[B, 1, 16]`, `embedding` `[B, 16]`, `label` `[B, 3]` scores of classes, `steep` without a value for
     silence, `broken` with NaN, `constant` of any sound,
-    `count` of whole numbers. Without `together` it takes batches by its word, and adds them up.
+    `count` of whole numbers. Without `together` it takes batches by its word, and adds them up; without `axis` it takes
+    one wave `[length]`.
     """
     rng = np.random.default_rng(0)
     times = np.arange(_SAMPLES) / 16_000
     waves = [np.cos(2 * np.pi * hz * times + np.pi / 4) for hz in np.linspace(200, 3_200, BANDS)]
     constants = {
         "filters": np.stack(waves)[:, None].astype(np.float32),
-        "shape": np.array([0, 1, -1] if together else [1, 1, -1], np.int64),
+        "shape": np.array([0, 1, -1] if together and axis else [1, 1, -1], np.int64),
         "weights": rng.normal(size=(BANDS, 3)).astype(np.float32),
         "row": np.array([0, 1, BANDS], np.int64),
         "yes": np.array(True),
@@ -73,9 +75,8 @@ def foreign(
         **{name: [batch, BANDS] for name in ("embedding", "steep", "broken", "constant")},
         **{"label": [batch, 3], "count": [batch, 1]},
     }
-    return _model(
-        nodes, ("x", kind, [batch, 1, length] if channel else [batch, length]), outputs, shapes, constants, opset
-    )
+    size = [batch, 1, length] if channel else [batch, length] if axis else [length]
+    return _model(nodes, ("x", kind, size), outputs, shapes, constants, opset)
 
 
 def on_spectrograms(bands: Size, frames: Size, *, channel: bool = False, opset: int = 17) -> ModelProto:

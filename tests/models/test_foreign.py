@@ -77,6 +77,15 @@ def test_a_channel_is_added_where_the_file_has_one(tmp_path: Path) -> None:
     np.testing.assert_allclose(read(file).embed(x).numpy(), directly(file, "embedding", x[:, None]), rtol=1e-5)
 
 
+def test_a_file_may_take_one_wave_without_an_axis_for_segments(tmp_path: Path) -> None:
+    file, x = write(tmp_path / "theirs.onnx", foreign(axis=False, length=LENGTH)), noise(3, LENGTH)
+    network = read(file)
+    session = onnxruntime.InferenceSession(file)
+    expected = np.concatenate([session.run(["embedding"], {"x": one.numpy()})[0] for one in x])
+    assert network.opened.singly
+    np.testing.assert_allclose(network.embed(x).numpy(), expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize("channel", [False, True])
 def test_spectrograms_of_the_recipes_front_end(tmp_path: Path, channel: bool) -> None:
     file = write(tmp_path / "theirs.onnx", on_spectrograms(40, "frames", channel=channel))
@@ -150,7 +159,6 @@ WHOLE = foreign().SerializeToString()
 BAD: list[tuple[bytes, dict[str, Any], str]] = [
     (b"", {}, "is not a whole ONNX file"),
     (b"\x89PNG\r\n\x1a\n", {}, "is not a whole ONNX file"),
-    (b"\x1c\0\0\0TFL3" + bytes(100), {}, "is a LiteRT file.*tf2onnx.convert"),
     (b"PK\x03\x04" + bytes(100), {}, "is not a whole ONNX file"),
     (WHOLE[: len(WHOLE) // 2], {}, "is not a whole ONNX file"),
     (external(), {}, r"takes its weights from another file.*onnx.save\(onnx.load"),
@@ -196,7 +204,9 @@ def test_a_file_that_needs_another_is_refused_until_they_are_joined(tmp_path: Pa
 
 @pytest.mark.parametrize("weights", ["default", "none", "imagenet"])
 def test_the_recipe_must_name_a_file(weights: str) -> None:
-    with pytest.raises(NetworkError, match=rf"set network.weights to the path of an .onnx file, not '{weights}'"):
+    with pytest.raises(
+        NetworkError, match=rf"set network.weights to the path of an .onnx or .tflite file, not '{weights}'"
+    ):
         build_network(recipe(Path(weights)), 3)
 
 
@@ -209,7 +219,7 @@ def test_it_is_never_fine_tuned(mode: str) -> None:
 
 def test_the_recipe_in_the_documentation_is_one() -> None:
     page = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
-    section = page.partition("## A network of another team (ONNX)")[2]
+    section = page.partition("## A network of another team (ONNX, LiteRT)")[2]
     block = section.partition("\n\n    title")[2].partition("\n\nhubbub")[0]
     found = Recipe.of(tomllib.loads(f"title{block}".replace("\n    ", "\n")))
     assert (found.network.name, found.windows.length, found.windows.hop) == ("onnx", 160_000, 80_000)
@@ -223,7 +233,7 @@ def test_output_is_for_onnx_alone() -> None:
 
 
 def test_without_a_file_there_is_no_embedding() -> None:
-    with pytest.raises(NetworkError, match="no ONNX file was read"):
+    with pytest.raises(NetworkError, match="no ONNX or LiteRT file was read"):
         build_network(recipe(Path("theirs.onnx")), 3)(noise(1, LENGTH))
 
 

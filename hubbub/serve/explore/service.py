@@ -18,10 +18,9 @@ import numpy.typing as npt
 from fastapi import FastAPI
 
 from hubbub.archive import map as archive_map
-from hubbub.archive import search
 from hubbub.archive.archive import refuse_other_network
+from hubbub.archive.backbone import embed_texts, load_backbone
 from hubbub.archive.session import Session, State
-from hubbub.audio import decode
 from hubbub.data.archive_file import ArchiveError
 from hubbub.errors import HubbubError
 from hubbub.serve.explore import answers
@@ -125,8 +124,6 @@ class Service:
     @cached_property
     def _backbone(self) -> "Classifier":
         """The archive's network. Raises `ArchiveError` where it cannot be had, or is another one."""
-        from hubbub.archive.index import load_backbone
-
         about = self.state.archive.about
         try:
             model = load_backbone(about.model)
@@ -151,11 +148,11 @@ class Service:
     def _embed(self, wave: npt.NDArray[np.float32], rate: int) -> npt.NDArray[np.float32]:
         if not len(wave):
             raise RefusedError(422, "this part holds no sound. Give another one.")
-        model = self._backbone
-        return search.embed_wave(model, decode.resample(wave, rate, model.rate_hz))
+        values: npt.NDArray[np.float32] = self._backbone.embed(wave, rate).values
+        return values.mean(axis=0, keepdims=True)
 
     def _text(self, text: str) -> npt.NDArray[np.float32]:
-        return search.embed_text(self.state.archive, [text])
+        return embed_texts(self.state.archive.about.model, [text])
 
     # The map.
 
