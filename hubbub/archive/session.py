@@ -6,6 +6,7 @@ What callers read is a `State`, which never changes: a newer one replaces it.
 
 import copy
 import os
+import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -24,27 +25,32 @@ from hubbub.data.archive_labels import LabelState, label_state
 from hubbub.errors import HubbubError, did_you_mean
 
 if TYPE_CHECKING:
-    from hubbub.archive.quick_head import Fitted
+    from hubbub.archive.choose import Pick
+    from hubbub.archive.quick_head import Space
 
 __all__ = ["Session", "State"]
 
+Array = npt.NDArray[np.float32]
+
 #: How often the thread looks for what other processes have written [s].
 POLL_S = 0.5
+#: Who says again what is known of a segment that is drawn.
+DRAWN = "(drawn)"
 
 
 @dataclass(frozen=True)
 class State:
     """What is known at a moment. `version` is larger in every newer state, also of a program that starts again.
 
-    `fitted` is the newest head's, of the labels `of` (perhaps fewer than `labels`); None before there is one. `fits`
+    `scores` `[S, K]` are the newest head's, which learned the labels `learned` (perhaps fewer than `labels`). `fits`
     counts the heads, `seconds` is what the newest took, `trouble` says for a person why there is none.
     """
 
     version: int
     archive: Archive
     labels: LabelState
-    fitted: "Fitted | None" = None
-    of: LabelState | None = None
+    scores: Array | None = None
+    learned: LabelState | None = None
     fits: int = 0
     seconds: float = 0.0
     trouble: str = ""
@@ -52,7 +58,8 @@ class State:
     @property
     def up_to_date(self) -> bool:
         """Whether the head has learned from all labels and scored all segments."""
-        return self.of is self.labels and (self.fitted is None or len(self.fitted.scores) == self.archive.segments)
+        whole = self.scores is None or len(self.scores) == self.archive.segments
+        return self.learned is self.labels and whole
 
     def column(self, name: str) -> int:
         """The number of a class. Raises `ArchiveError` where there is none of the name."""
@@ -60,16 +67,17 @@ class State:
             raise ArchiveError(f"there is no class '{name}'. {did_you_mean(name, self.labels.classes)} Add it first.")
         return self.labels.classes.index(name)
 
-    def scores(self, name: str) -> npt.NDArray[np.float32] | None:
-        """The head's scores of a class, `[S]`, NaN where there is none; None where the head does not know the class."""
+    def scores_of(self, name: str) -> Array | None:
+        """The head's scores of a class, `[S]`, NaN for segments that it has not seen yet; None where it does not know
+        the class."""
         self.column(name)
-        if self.fitted is None or name not in self.fitted.classes:
+        if self.scores is None or self.learned is None or name not in self.learned.classes:
             return None
-        found = self.fitted.scores[:, self.fitted.classes.index(name)]
+        found = self.scores[:, self.learned.classes.index(name)]
         if np.isnan(found).all():
             return None
         added = np.full(self.archive.segments - len(found), np.nan, np.float32)
-        return np.concatenate([found, added]) if len(added) else found
+        return np.concatenate([found, added])
 
 
 class Session:
@@ -88,6 +96,7 @@ class Session:
         self._reading, self._writing = threading.RLock(), threading.Lock()
         self._seen = self._data_version()
         self.state = State(time.time_ns() // 1_000_000, archive, label_state(self._reader))
+        self._space: tuple[int, Space] | None = None
         self._wake, self._asked, self._closed = threading.Event(), False, False
         self._thread = threading.Thread(target=self._work, name="session", daemon=True)
 
@@ -144,6 +153,38 @@ class Session:
         found: dict[int, list[labels.Said]] = self.read(labels.said, segments)
         return found
 
+    def next(self, count: int, kinds: Sequence[str] = (), skip: Sequence[int] = ()) -> "list[Pick]":
+        """What to label next, `count` segments but those to `skip`: of some kinds (`choose.MIX`), or of all.
+
+        Random draws of segments that are known already are noted, and not asked again."""
+        from hubbub.archive import choose
+
+        state = self.state
+        mask = state.archive.here.copy()
+        seen = np.array(skip, dtype=np.int64)
+        mask[seen[seen < len(mask)]] = False
+        scores = state.scores
+        if scores is not None and len(scores) < len(mask):
+            scores = np.pad(scores, ((0, len(mask) - len(scores)), (0, 0)), constant_values=np.nan)
+        mix = choose.MIX if not kinds else {kind: share for kind, share in choose.MIX.items() if kind in kinds}
+        whole = sum(mix.values())
+        shares = {kind: share / whole for kind, share in mix.items()}
+        vectors, random = state.archive.vectors, np.random.default_rng()
+        picks = choose.next_segments(vectors, scores, state.labels, mask, count, random, mix=shares)
+        self._note([pick for pick in picks if pick.known])
+        return [pick for pick in picks if not pick.known]
+
+    def _note(self, drawn: "Sequence[Pick]") -> None:
+        """Say again of drawn segments what was said of them, as of a draw."""
+        said = self.said([pick.segment for pick in drawn])
+        again = [
+            Statement(pick.segment, one.name, one.value, "random", pick.weight)
+            for pick in drawn
+            for one in said[pick.segment]
+        ]
+        if again:
+            self.label(again, DRAWN, secrets.token_hex(16))
+
     def latest(self, after: int) -> tuple[int, list[int]]:
         """The number of the latest statement, and the segments about which something was said after a number."""
         (number,) = self.query("SELECT ifnull(max(id), 0) FROM labels")[0]
@@ -192,15 +233,16 @@ class Session:
 
     def _fit(self) -> None:
         """Train the head on the labels of now; many labels that come meanwhile are learned together, next."""
-        from hubbub.archive.quick_head import fit_and_score
+        from hubbub.archive import quick_head  # with torch, and only once there are labels
 
         state, started = self.state, time.monotonic()
         self.training = True
         try:
-            fitted, trouble = fit_and_score(state.archive, state.labels), ""
-        except HubbubError as error:
-            fitted, trouble = None, str(error)
+            vectors = state.archive.vectors
+            if self._space is None or self._space[0] != len(vectors):
+                self._space = (len(vectors), quick_head.Space.of(vectors))
+            scores = quick_head.scores(vectors, state.labels.segments, state.labels.y, self._space[1])
         finally:
             self.training = False
         seconds = time.monotonic() - started
-        self._replace(fitted=fitted, of=state.labels, trouble=trouble, seconds=seconds, fits=state.fits + 1)
+        self._replace(scores=scores, learned=state.labels, trouble="", seconds=seconds, fits=state.fits + 1)

@@ -38,7 +38,9 @@ def labels_csv(session: Session) -> Iterator[str]:
 def scores_csv(state: State, threshold: float) -> Iterator[str]:
     """The scores of all classes from a threshold on, of the recordings that are there."""
     head = ("file", "start", "end", "label", "score", "clock", "site")
-    scores = [(escape_cell(name), found) for name in state.labels.classes if (found := state.scores(name)) is not None]
+    scores = [
+        (escape_cell(name), found) for name in state.labels.classes if (found := state.scores_of(name)) is not None
+    ]
 
     def table() -> Iterator[tuple[Any, ...]]:
         for segment in np.flatnonzero(state.archive.here).tolist():

@@ -53,7 +53,7 @@ def segment(state: State, number: int, said: Sequence[Said]) -> dict[str, Any]:
 def segment_facts(session: Session, state: State, number: int) -> dict[str, Any]:
     """A segment, its scores of all classes, and everything that was said about it."""
     (shown,) = segments(session, state, [number])
-    scores = {name: found[number] for name in state.labels.classes if (found := state.scores(name)) is not None}
+    scores = {name: found[number] for name in state.labels.classes if (found := state.scores_of(name)) is not None}
     rows = session.query(
         "SELECT class, value, who, at, how, undoes IS NOT NULL FROM labels WHERE segment = ? ORDER BY id", (number,)
     )
@@ -69,7 +69,7 @@ def classes(session: Session, state: State) -> dict[str, Any]:
     """The classes with their counts, and where the head is."""
     labels, rows = state.labels, []
     for column, name in enumerate(labels.classes):
-        scores, known = state.scores(name), labels.y[:, column]
+        scores, known = state.scores_of(name), labels.y[:, column]
         rows.append(
             {
                 "name": name, "yes": int((known == 1).sum()), "no": int((known == 0).sum()),
@@ -99,7 +99,7 @@ def map_values(state: State, name: str | None) -> dict[str, Any]:
     rows, y = labels.segments[there], labels.y[there]
     if name is not None:
         known[rows] = y[:, state.column(name)]
-        if (found := state.scores(name)) is not None:
+        if (found := state.scores_of(name)) is not None:
             scores = np.where(np.isnan(found), -1, np.round(1000 * found)).astype(int)
     elif y.shape[1]:
         known[rows] = np.where((y == 1).any(axis=1), (y == 1).argmax(axis=1), -1)

@@ -30,6 +30,9 @@ __all__ = ["create_app"]
 
 STATIC = Path(__file__).parent / "static"
 
+#: Why a segment is asked about, in a word or two.
+REASONS = {"random": "random", "uncertain": "unsure", "diverse": "unlike others", "likely-wrong": "wrong label?"}
+
 
 async def _service(request: Request) -> Service:  # a plain function would be called in a thread
     service: Service = request.app.state.service
@@ -153,6 +156,16 @@ def _stored(service: Service, numbers: list[int]) -> Response:
     state = service.state
     shown = answers.segments(service.session, state, numbers)
     return JSONResponse({"segments": shown, "version": state.version})
+
+
+@router.post("/v1/next", responses=_answers(schema.Segments))
+def next_segments(service: Serving, asked: schema.Next) -> Response:
+    """What to label next, each segment with the reason why. Labels must repeat its `how` and `weight`."""
+    picks = service.session.next(asked.count, () if asked.how == "all" else (asked.how,), asked.skip)
+    state = service.state
+    how = {one.segment: {"how": one.reason, "weight": one.weight, "reason": REASONS[one.reason]} for one in picks}
+    shown = answers.segments(service.session, state, list(how), how=how)
+    return JSONResponse({"segments": shown, "total": int(state.archive.here.sum()), "version": state.version})
 
 
 @router.post("/v1/train", responses=_answers(schema.Classes))

@@ -58,7 +58,7 @@ def _these(state: State, search: Search) -> Found:
     for segment in search.skip:
         wanted.pop(segment, None)
     rows = list(wanted)[: search.limit]
-    scores = None if search.class_ is None else state.scores(search.class_)
+    scores = None if search.class_ is None else state.scores_of(search.class_)
     return Found(rows, _rounded(np.full(len(rows), np.nan) if scores is None else scores[rows]), len(set(search.like)))
 
 
@@ -108,7 +108,7 @@ def _by_sound(state: State, search: Search, mask: Mask, text: Array | None) -> H
 def _by_class(state: State, search: Search, mask: Mask) -> Hits:
     if search.class_ is None:
         raise ArchiveError("an order by scores needs a class. Choose one.")
-    scores = state.scores(search.class_)
+    scores = state.scores_of(search.class_)
     if scores is None:
         raise ArchiveError(
             f"there are no scores of '{search.class_}' yet. Label some segments that hold it, and some that do not."

@@ -190,11 +190,10 @@ class Train(Strict):
 
 
 class Next(Strict):
-    """What to label next: some segments, by one way of choosing or by all in turn, perhaps for one class."""
+    """What to label next: some segments, chosen in one way or in all."""
 
     count: Annotated[int, Field(ge=1, le=PAGE)] = 12
     how: Literal["random", "uncertain", "diverse", "likely-wrong", "all"] = "all"
-    class_: Annotated[Name | None, Field(alias="class")] = None
     skip: Annotated[list[Number], Field(max_length=SEEN)] = []
 
 

@@ -13,7 +13,7 @@ import { Player } from "./player.js";
 import { fill, Search } from "./search.js";
 import { Wall } from "./wall.js";
 
-const HOVER_MS = 150, PADDING_S = 2, REFRESHED = 200;
+const HOVER_MS = 150, PADDING_S = 2, REFRESHED = 200, ASKED = 20;
 let about = null, outbox = null;
 let who = localStorage.getItem("hubbub.who") ?? "";
 let seen = { version: 0, step: 0, statement: 0, fits: 0 }; // of the server's state, as far as the page shows it
@@ -205,9 +205,8 @@ const addClass = guarded(async name => {
 });
 
 const askNext = guarded(async () => {
-  const how = $("how").value, name = search.ordered ? search.class : null;
-  const words = `to label next, ${$("how").selectedOptions[0].textContent}${name ? `, for ${name}` : ""}`;
-  await showList(words, skip => request("v1/next", { how, class: name, count: 24, skip }), true);
+  const how = $("how").value, words = `to label next, ${$("how").selectedOptions[0].textContent}`;
+  await showList(words, skip => request("v1/next", { how, count: ASKED, skip }), true);
 });
 
 // Labels.
