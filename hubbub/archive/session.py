@@ -6,7 +6,6 @@ What callers read is a `State`, which never changes: a newer one replaces it.
 
 import copy
 import os
-import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -25,7 +24,6 @@ from hubbub.data.archive_labels import LabelState, label_state
 from hubbub.errors import HubbubError, did_you_mean
 
 if TYPE_CHECKING:
-    from hubbub.archive.choose import Pick
     from hubbub.archive.quick_head import Space
 
 __all__ = ["Session", "State"]
@@ -34,8 +32,6 @@ Array = npt.NDArray[np.float32]
 
 #: How often the thread looks for what other processes have written [s].
 POLL_S = 0.5
-#: Who says again what is known of a segment that is drawn.
-DRAWN = "(drawn)"
 
 
 @dataclass(frozen=True)
@@ -153,38 +149,6 @@ class Session:
         found: dict[int, list[labels.Said]] = self.read(labels.said, segments)
         return found
 
-    def next(self, count: int, kinds: Sequence[str] = (), skip: Sequence[int] = ()) -> "list[Pick]":
-        """What to label next, `count` segments but those to `skip`: of some kinds (`choose.MIX`), or of all.
-
-        Random draws of segments that are known already are noted, and not asked again."""
-        from hubbub.archive import choose
-
-        state = self.state
-        mask = state.archive.here.copy()
-        seen = np.array(skip, dtype=np.int64)
-        mask[seen[seen < len(mask)]] = False
-        scores = state.scores
-        if scores is not None and len(scores) < len(mask):
-            scores = np.pad(scores, ((0, len(mask) - len(scores)), (0, 0)), constant_values=np.nan)
-        mix = choose.MIX if not kinds else {kind: share for kind, share in choose.MIX.items() if kind in kinds}
-        whole = sum(mix.values())
-        shares = {kind: share / whole for kind, share in mix.items()}
-        vectors, random = state.archive.vectors, np.random.default_rng()
-        picks = choose.next_segments(vectors, scores, state.labels, mask, count, random, mix=shares)
-        self._note([pick for pick in picks if pick.known])
-        return [pick for pick in picks if not pick.known]
-
-    def _note(self, drawn: "Sequence[Pick]") -> None:
-        """Say again of drawn segments what was said of them, as of a draw."""
-        said = self.said([pick.segment for pick in drawn])
-        again = [
-            Statement(pick.segment, one.name, one.value, "random", pick.weight)
-            for pick in drawn
-            for one in said[pick.segment]
-        ]
-        if again:
-            self.label(again, DRAWN, secrets.token_hex(16))
-
     def latest(self, after: int) -> tuple[int, list[int]]:
         """The number of the latest statement, and the segments about which something was said after a number."""
         (number,) = self.query("SELECT ifnull(max(id), 0) FROM labels")[0]
@@ -218,6 +182,8 @@ class Session:
         return int(self._reader.execute("PRAGMA data_version").fetchone()[0])
 
     def _work(self) -> None:
+        from hubbub.archive import choose  # noqa: F401 - it imports torch, for which no first label should wait
+
         while not self._closed:
             try:
                 self.catch_up()

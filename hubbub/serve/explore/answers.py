@@ -12,10 +12,21 @@ from hubbub.archive.archive import Archive
 from hubbub.archive.labels import Said
 from hubbub.archive.session import Session, State
 from hubbub.classifier.load import CLAP
+from hubbub.errors import count
 from hubbub.runtime.escape import escape_control
 from hubbub.serve.limits import Limits
 
-__all__ = ["archive_facts", "classes", "map_values", "segment", "segment_facts", "segments"]
+__all__ = [
+    "archive_facts",
+    "classes",
+    "estimates",
+    "identity",
+    "map_values",
+    "name_of",
+    "segment",
+    "segment_facts",
+    "segments",
+]
 
 
 def segments(
@@ -90,12 +101,24 @@ def classes(session: Session, state: State) -> dict[str, Any]:
     }
 
 
+def estimates(state: State) -> list[dict[str, Any]]:
+    """What random draws say of each class."""
+    labels, shown = state.labels, []
+    drawn = ~np.isnan(labels.drawn)
+    for column, name in enumerate(labels.classes):
+        known = labels.y[drawn, column]
+        draws, with_it = int((known >= 0).sum()), int((known == 1).sum())
+        words = f"{with_it} of {count(draws, 'random draw')}" if draws else "no random draws yet"
+        shown.append({"name": name, "draws": draws, "with_it": with_it, "words": words})
+    return shown
+
+
 def map_values(state: State, name: str | None) -> dict[str, Any]:
     """Of each segment, the score of a class in thousandths and what is known of it; without a class, which class it is
     known to hold."""
-    labels, count = state.labels, state.archive.segments
-    scores, known = np.full(count, -1), np.full(count, -1)
-    there = labels.segments < count
+    labels, number = state.labels, state.archive.segments
+    scores, known = np.full(number, -1), np.full(number, -1)
+    there = labels.segments < number
     rows, y = labels.segments[there], labels.y[there]
     if name is not None:
         known[rows] = y[:, state.column(name)]

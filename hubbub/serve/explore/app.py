@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from hubbub.archive import kept_searches, labels, tables
+from hubbub.archive.ask import ask
 from hubbub.archive.labels import Statement
 from hubbub.archive.session import Session
 from hubbub.data.archive_file import ArchiveError
@@ -161,11 +162,17 @@ def _stored(service: Service, numbers: list[int]) -> Response:
 @router.post("/v1/next", responses=_answers(schema.Segments))
 def next_segments(service: Serving, asked: schema.Next) -> Response:
     """What to label next, each segment with the reason why. Labels must repeat its `how` and `weight`."""
-    picks = service.session.next(asked.count, () if asked.how == "all" else (asked.how,), asked.skip)
+    picks = ask(service.session, asked.count, () if asked.how == "all" else (asked.how,))
     state = service.state
     how = {one.segment: {"how": one.reason, "weight": one.weight, "reason": REASONS[one.reason]} for one in picks}
     shown = answers.segments(service.session, state, list(how), how=how)
-    return JSONResponse({"segments": shown, "total": int(state.archive.here.sum()), "version": state.version})
+    return JSONResponse({"segments": shown, "total": len(shown), "version": state.version})
+
+
+@router.get("/v1/estimates", responses=_answers(schema.Estimates))
+def estimates(service: Serving) -> Response:
+    """What random draws say of each class in the whole archive."""
+    return JSONResponse({"classes": answers.estimates(service.state)})
 
 
 @router.post("/v1/train", responses=_answers(schema.Classes))

@@ -194,7 +194,6 @@ class Next(Strict):
 
     count: Annotated[int, Field(ge=1, le=PAGE)] = 12
     how: Literal["random", "uncertain", "diverse", "likely-wrong", "all"] = "all"
-    skip: Annotated[list[Number], Field(max_length=SEEN)] = []
 
 
 class Keep(Strict):
@@ -266,7 +265,16 @@ class ArchiveFacts(BaseModel):
     hubbub: str
 
 
-class Estimates(BaseModel):
-    """What random draws say about each class."""
+class Estimate(BaseModel):
+    """A class, how many random draws are labelled for it, how many of these hold it, and that in words."""
 
-    classes: list[dict[str, Any]]
+    name: str
+    draws: int
+    with_it: int
+    words: str
+
+
+class Estimates(BaseModel):
+    """What random draws say of each class."""
+
+    classes: list[Estimate]

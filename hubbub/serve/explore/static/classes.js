@@ -43,11 +43,9 @@ export class Classes {
     open.addEventListener("click", () => this.callbacks.show(name, scored));
     near.addEventListener("click", () => this.callbacks.near(name));
     const counts = make("span", "counts");
-    counts.append(make("b", "", String(yes)), make("span", "", ` / ${no}`));
-    counts.title = `${yes} labelled with it, ${no} without it`;
-    const all = make("span", "found", scored ? `${found.toLocaleString("en")} found` : "no scores yet");
-    all.title = "Segments that score .5 or more";
-    row.append(key, open, counts, near, all);
+    counts.append(make("b", "", String(yes)), ` with, ${no} without${scored ? ` · ${found.toLocaleString("en")} found` : ""}`);
+    counts.title = `${yes} segments are labelled with it, ${no} without it${scored ? `; ${found} score .5 or more` : ""}`;
+    row.append(key, open, near, counts);
     return row;
   }
 

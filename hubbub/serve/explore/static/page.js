@@ -91,7 +91,7 @@ const showList = guarded(async (words, ask, focus = false) => {
   $("fresh").hidden = true;
   const answer = await ask([]);
   if (mine !== turn) return;
-  source = { words, ask, total: answer.total };
+  source = { words, ask, total: answer.total ?? answer.segments.length };
   wall.show(marked(answer.segments));
   showCount(answer.segments.length);
   if (focus || (document.activeElement === document.body && navigator.userActivation?.hasBeenActive)) wall.focus(wall.tiles[0]);
@@ -99,7 +99,8 @@ const showList = guarded(async (words, ask, focus = false) => {
 
 function showCount(added) {
   const count = wall.tiles.length;
-  $("shown").textContent = `${count.toLocaleString("en")} of ${source.total.toLocaleString("en")}: ${source.words}`;
+  const of = source.total > count ? ` of ${source.total.toLocaleString("en")}` : "";
+  $("shown").textContent = `${count.toLocaleString("en")}${of}: ${source.words}`;
   $("more").hidden = !added || count >= source.total;
   $("empty").hidden = count > 0;
   $("empty").textContent = "No segment is like that. Change the search or its filters.";
@@ -177,11 +178,11 @@ const exampleOfPart = guarded(async () => {
 const classes = new Classes($("classes"), {
   show(name, scored) {
     search.set({ by: scored ? "highest" : "place", class: name, labelled: scored ? "any" : "yes" });
-    runSearch();
+    runSearch(true);
   },
   near(name) {
     search.set({ by: "around", class: name, value: 0.5, labelled: "unknown" });
-    runSearch();
+    runSearch(true);
   },
 });
 
@@ -196,6 +197,17 @@ function showClasses(facts) {
   if (wall.current) showDetails();
 }
 
+/** What random draws say of each class. */
+async function showEstimates() {
+  if (!$("estimates").open) return;
+  const { classes: rows } = await request("v1/estimates");
+  $("estimated").replaceChildren(...rows.map(({ name, words }) => {
+    const row = make("tr");
+    row.append(make("th", "", name), make("td", "", words));
+    return row;
+  }));
+}
+
 const train = guarded(async body => showClasses(await request("v1/train", body)));
 
 const addClass = guarded(async name => {
@@ -206,7 +218,7 @@ const addClass = guarded(async name => {
 
 const askNext = guarded(async () => {
   const how = $("how").value, words = `to label next, ${$("how").selectedOptions[0].textContent}`;
-  await showList(words, skip => request("v1/next", { how, count: ASKED, skip }), true);
+  await showList(words, async () => ({ segments: (await request("v1/next", { how, count: ASKED })).segments }), true);
 });
 
 // Labels.
@@ -266,7 +278,7 @@ async function follow() {
       const { version, step, statement } = seen, now = await request(`v1/changes?version=${version}&step=${step}&statement=${statement}`);
       const before = seen;
       seen = now;
-      if (now.version !== before.version) showClasses(await request("v1/classes"));
+      if (now.version !== before.version) await Promise.all([request("v1/classes").then(showClasses), showEstimates()]);
       const fitted = now.fits !== before.fits;
       if (before.version) await refresh(fitted && search.ordered ? near() : now.segments);
       if (before.version && fitted && search.ordered) $("fresh").hidden = false;
@@ -371,7 +383,7 @@ const ACTIONS = {
   like: () => example("like"),
   unlike: () => example("unlike"),
   next: askNext,
-  show: () => source && showList(source.words, source.ask, true),
+  show: () => runSearch(true),
   train: () => train({}),
   map: () => map.toggle(),
   search: () => $("by").focus(),
@@ -398,6 +410,15 @@ document.addEventListener("keydown", event => {
 for (const [id, action] of Object.entries({ next: "next", undo: "undo", all: "all", none: "clear", fresh: "show", play: "play", around: "around", like: "like", unlike: "unlike", train: "train", "map-open": "map", "help-open": "help" })) {
   $(id).addEventListener("click", () => ACTIONS[action]());
 }
+$("draw").addEventListener("click", () => {
+  $("how").value = "random";
+  askNext();
+});
+$("estimates").addEventListener("toggle", guarded(showEstimates));
+$("side-open").addEventListener("click", () => {
+  const open = $("side").classList.toggle("open");
+  $("side-open").setAttribute("aria-expanded", String(open));
+});
 $("more").addEventListener("click", () => showMore());
 new IntersectionObserver(entries => entries.some(one => one.isIntersecting) && showMore(), { rootMargin: "600px" }).observe($("more"));
 $("automatic").addEventListener("change", event => train({ automatic: event.target.checked }));
