@@ -39,6 +39,7 @@ WITH_TORCH = {
         "classifier.zero_shot",
         "experiment.lr_find",
     ),
+    *("archive.choose", "archive.quick_head"),
     "inference.gradcam",
     *(
         "training.batches",

@@ -13,7 +13,7 @@ from hubbub.archive.archive import Archive
 from hubbub.archive.index import index
 from hubbub.archive.labels import Statement
 
-__all__ = ["RATE", "copy_of", "label", "recordings_of_tones", "tone_archive", "tones"]
+__all__ = ["RATE", "copy_of", "kinds", "label", "recordings_of_tones", "tone_archive", "tones"]
 
 RATE = 16_000
 #: The pitch of each class's tones [Hz].
@@ -57,3 +57,12 @@ def label(archive: Archive, said: Sequence[tuple[int, str | None, str]], who: st
     statements = [Statement(segment, name, value, how) for segment, name, value in said]  # type: ignore[arg-type]
     labels.state(archive.database, statements, who, request, archive.segments)
     return request
+
+
+def kinds(of: np.ndarray, width: int = 64, seed: int = 0) -> np.ndarray:
+    """Embeddings `[n, D]` of segments of some kinds `[n]`, as a network with ReLUs gives them: not negative, those of a
+    kind alike, some louder than others."""
+    rng = np.random.default_rng(seed)
+    centres = np.maximum(np.random.default_rng(1).normal(size=(of.max() + 1, width)), 0)
+    points = np.maximum(centres[of] + 0.2 * rng.normal(size=(len(of), width)), 0)
+    return (points * rng.uniform(0.5, 2, (len(of), 1))).astype(np.float32)
