@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from hubbub.archive.labels import Statement
 from hubbub.archive.session import Session, State
@@ -23,8 +24,9 @@ DRAWN = "(drawn)"
 
 
 def ask(session: Session, count: int, kinds: Sequence[str] = ()) -> "list[Pick]":
-    """What to label next, `count` segments or fewer where fewer are left: of some kinds (`choose.MIX`), or of all. Those
-    that are drawn, but known already, are noted and not asked."""
+    """What to label next, `count` segments or fewer where fewer are left: of some kinds (`choose.MIX`), or of all.
+
+    Segments that are drawn, but known already, are noted and not asked."""
     from hubbub.archive import choose  # with torch
 
     state = session.state
@@ -36,10 +38,12 @@ def ask(session: Session, count: int, kinds: Sequence[str] = ()) -> "list[Pick]"
         shares.pop("random", None)
     mask = state.archive.here.copy()
     mask[list(waiting)] = False
-    whole = sum(shares.values())
-    mix = {kind: share / whole for kind, share in shares.items()}
-    vectors, random = state.archive.vectors, np.random.default_rng()
-    new = choose.next_segments(vectors, _scores(state), state.labels, mask, count - len(again), random, mix=mix)
+    mix = {kind: share / sum(shares.values()) for kind, share in shares.items()}
+    doubted = [row[0] for row in session.query("SELECT DISTINCT segment FROM labels WHERE how = 'likely-wrong'")]
+    new = choose.next_segments(
+        state.archive.vectors, _scores(state), state.labels, mask, count - len(again), np.random.default_rng(),
+        again=[one for one in doubted if one < len(mask)], mix=mix,
+    )  # fmt: skip
     _note(session, [pick for pick in new if pick.reason == "random"])
     return again + [pick for pick in new if not pick.known]
 
@@ -64,7 +68,7 @@ def _note(session: Session, drawn: "Sequence[Pick]") -> None:
         session.label(statements, DRAWN, secrets.token_hex(16))
 
 
-def _scores(state: State) -> "np.ndarray | None":
+def _scores(state: State) -> npt.NDArray[np.float32] | None:
     """The head's scores of all segments, NaN for those that it has not seen yet."""
     if state.scores is None:
         return None

@@ -8,7 +8,7 @@ export const COMMANDS = [
   ["a", "select all that are shown", "all"],
   ["Esc", "clear the selection", "clear"],
   ["1–9, b–v", "a class is in it, or no longer: of the selection, or of the segment with the focus"],
-  ["y", "yes: the class that the list is about is in it; go on", "yes"],
+  ["y", "yes: the class that the list is about is in it, or without one its labels are right; go on", "yes"],
   ["w", "wrong: that class is not in it; go on", "no"],
   ["0", "none of the classes is in it", "nothing"],
   ["u", "unsure", "unsure"],

@@ -14,6 +14,10 @@ function said(one, name) {
 }
 
 export const yes = (targets, name) => targets.flatMap(one => said(one, name));
+/** The labels of these segments are right as they are. */
+export const confirmed = targets => targets.flatMap(one => [
+  ...one.yes.map(name => statement(one, "yes", name)), ...one.no.map(name => statement(one, "no", name)), ...(one.nothing ? [statement(one, "nothing")] : []),
+]);
 export const no = (targets, name) => targets.map(one => statement(one, "no", name));
 
 /** None of the classes is in these segments; or that is taken back where all have it. */

@@ -17,7 +17,7 @@ const HOVER_MS = 150, PADDING_S = 2, REFRESHED = 200, ASKED = 20;
 let about = null, outbox = null;
 let who = localStorage.getItem("hubbub.who") ?? "";
 let seen = { version: 0, step: 0, statement: 0, fits: 0 }; // of the server's state, as far as the page shows it
-let source = null; // asks for more segments of the list on the wall: (skip) => answer
+let source = null; // the list on the wall: its words, the class that it is about, ask(skip) for more, and their total
 let turn = 0; // the newest list that was asked for
 let hoverTimer = null;
 
@@ -85,13 +85,13 @@ const wall = new Wall($("wall"), {
 });
 
 /** Show a list: `ask(skip)` gives its first segments, and later those that follow. */
-const showList = guarded(async (words, ask, focus = false) => {
+const showList = guarded(async (words, ask, focus = false, name = null) => {
   const mine = ++turn;
   $("shown").textContent = "Searching.";
   $("fresh").hidden = true;
   const answer = await ask([]);
   if (mine !== turn) return;
-  source = { words, ask, total: answer.total ?? answer.segments.length };
+  source = { words, ask, class: name, total: answer.total ?? answer.segments.length };
   wall.show(marked(answer.segments));
   showCount(answer.segments.length);
   if (focus || (document.activeElement === document.body && navigator.userActivation?.hasBeenActive)) wall.focus(wall.tiles[0]);
@@ -145,7 +145,7 @@ function runSearch(focus = false) {
     return;
   }
   const query = search.query();
-  showList(search.words(), skip => request("v1/search", { ...query, skip }), focus);
+  showList(search.words(), skip => request("v1/search", { ...query, skip }), focus, search.class);
 }
 
 function example(kind) {
@@ -373,8 +373,8 @@ const ACTIONS = {
   select: () => wall.current && wall.toggle(wall.current.data.segment),
   all: () => wall.choose(wall.data.map(({ segment }) => segment)),
   clear: () => wall.choose([]),
-  yes: () => search.class && act(targets => labelling.yes(targets, search.class), true),
-  no: () => search.class && act(targets => labelling.no(targets, search.class), true),
+  yes: () => act(targets => source?.class ? labelling.yes(targets, source?.class) : labelling.confirmed(targets), true),
+  no: () => source?.class && act(targets => labelling.no(targets, source?.class), true),
   nothing: () => act(labelling.nothing),
   unsure: () => act(labelling.unsure),
   undo,
