@@ -85,13 +85,13 @@ const wall = new Wall($("wall"), {
 });
 
 /** Show a list: `ask(skip)` gives its first segments, and later those that follow. */
-const showList = guarded(async (words, ask, focus = false, name = null) => {
+const showList = guarded(async (words, ask, focus = false, of = {}) => {
   const mine = ++turn;
   $("shown").textContent = "Searching.";
   $("fresh").hidden = true;
   const answer = await ask([]);
   if (mine !== turn) return;
-  source = { words, ask, class: name, total: answer.total ?? answer.segments.length };
+  source = { words, ask, ...of, total: answer.total ?? answer.segments.length };
   wall.show(marked(answer.segments));
   showCount(answer.segments.length);
   if (focus || (document.activeElement === document.body && navigator.userActivation?.hasBeenActive)) wall.focus(wall.tiles[0]);
@@ -145,7 +145,7 @@ function runSearch(focus = false) {
     return;
   }
   const query = search.query();
-  showList(search.words(), skip => request("v1/search", { ...query, skip }), focus, search.class);
+  showList(search.words(), skip => request("v1/search", { ...query, skip }), focus, { class: search.class, ordered: search.ordered });
 }
 
 function example(kind) {
@@ -261,7 +261,7 @@ const makeOutbox = () => new Outbox(about.id, {
 async function refresh(segments) {
   const shown = new Set(wall.data.map(({ segment }) => segment)), like = [...new Set(segments)].filter(one => shown.has(one)).slice(0, REFRESHED);
   if (!like.length) return;
-  const answer = await request("v1/search", { by: "these", like, limit: REFRESHED, ...(search.ordered && search.class ? { class: search.class } : {}) });
+  const answer = await request("v1/search", { by: "these", like, limit: REFRESHED, ...(source.ordered ? { class: source.class } : {}) });
   update(answer.segments);
 }
 
@@ -280,8 +280,8 @@ async function follow() {
       seen = now;
       if (now.version !== before.version) await Promise.all([request("v1/classes").then(showClasses), showEstimates()]);
       const fitted = now.fits !== before.fits;
-      if (before.version) await refresh(fitted && search.ordered ? near() : now.segments);
-      if (before.version && fitted && search.ordered) $("fresh").hidden = false;
+      if (before.version) await refresh(fitted && source?.ordered ? near() : now.segments);
+      if (before.version && fitted && source?.ordered) $("fresh").hidden = false;
       await map.changed(before, now);
       if (outbox.waiting.length) outbox.send();
     } catch (error) {
