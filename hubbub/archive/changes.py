@@ -101,8 +101,9 @@ def find_changes(database: sqlite3.Connection, folder: Path, found: Found, site_
             _count_known(result, before)
         else:
             new.append(file)
+    identities = _identities(new)  # before the transaction: reading takes long, and people may want to label meanwhile
     with transaction(database):
-        for file, identity in zip(new, _identities(new), strict=True):
+        for file, identity in zip(new, identities, strict=True):
             path = Path(file).relative_to(folder).as_posix()
             if identity is None:
                 result.unreadable[file] = "it cannot be opened, or it changes while it is read"

@@ -4,6 +4,7 @@ Uncertain and diverse ones are those that tell most about others: many segments 
 near. For diverse picks all those count alike, for uncertain ones by how uncertain the head is of them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -50,21 +51,26 @@ def next_segments(
     count: int,
     random: np.random.Generator,
     again: npt.ArrayLike = (),
+    mix: Mapping[Reason, float] = MIX,
 ) -> list[Pick]:
     """The next `count` segments to label, fewer where fewer are left; and those that were drawn, but are known.
 
     `scores` `[S, K]` are the head's, NaN where it knows nothing. Only segments under the `mask` `[S]` are picked;
-    `again` are segments whose label was asked for twice, which are not doubted any more.
+    `again` are segments whose label was asked for twice, which are not doubted any more. `mix` has the share of each
+    kind; kinds that it lacks are not picked.
 
     Random ones are drawn uniformly, without replacement, from all segments under the mask, whether they were labelled
     by choice or not: so all draws of an archive together are a random sample of it, and what is chosen between them
     does not matter. A draw that is labelled for all classes is `known`.
     """
-    space, shares = Space.of(vectors), {reason: int(share * count + random.random()) for reason, share in MIX.items()}
+    shares = {reason: int(mix.get(reason, 0) * count + random.random()) for reason in MIX}
+    space = Space.of(vectors)
     drawn = labels.segments[~np.isnan(labels.drawn)]
     picks = _draw(_without(mask, drawn), labels, shares["random"], random)
     doubted = _without(_without(mask, again), [pick.segment for pick in picks])
     picks += _doubted(vectors, space, labels, doubted, shares["likely-wrong"])
+    if not mix.get("diverse") and not mix.get("uncertain"):
+        return picks
     told = np.union1d(labels.segments, [pick.segment for pick in picks]).astype(np.intp)
     candidates = _some(np.flatnonzero(_without(mask, told)), CANDIDATES, random)
     others = _some(np.flatnonzero(mask), OTHERS, random)

@@ -16,7 +16,7 @@ from hubbub.data.archive_file import ArchiveError, transaction
 from hubbub.data.archive_labels import class_names
 from hubbub.errors import did_you_mean
 
-__all__ = ["HOW", "Statement", "add_class", "state", "undo"]
+__all__ = ["HOW", "Said", "Statement", "add_class", "said", "state", "undo"]
 
 Value = Literal["yes", "no", "nothing", "unsure", ""]
 #: Values of a class, and those of a whole segment; "" takes back what was said before.
@@ -36,6 +36,16 @@ class Statement:
     value: Value
     how: str
     weight: float | None = None
+
+
+@dataclass(frozen=True)
+class Said:
+    """The latest word on a class of a segment, or without a name on the whole segment."""
+
+    name: str | None
+    value: Value
+    who: str
+    at: str
 
 
 def add_class(database: sqlite3.Connection, name: str, who: str) -> str:
@@ -116,3 +126,16 @@ def _last_request(database: sqlite3.Connection, who: str) -> str | None:
         (who,),
     ).fetchone()
     return found[0] if found else None
+
+
+def said(database: sqlite3.Connection, segments: Sequence[int]) -> dict[int, list[Said]]:
+    """The latest words on each of some segments, the newest last; those that were taken back are left out."""
+    found: dict[int, list[Said]] = {segment: [] for segment in segments}
+    rows = database.execute(
+        "SELECT segment, class, value, who, at FROM labels WHERE id IN (SELECT max(id) FROM labels "
+        f"WHERE segment IN ({', '.join('?' * len(found))}) GROUP BY segment, class) AND value != '' ORDER BY id",
+        list(found),
+    )
+    for segment, *rest in rows:
+        found[segment].append(Said(*rest))
+    return found

@@ -20,6 +20,8 @@ FILE = "embeddings.f16"
 HALF = np.dtype("<f2")
 #: Rows that are turned into single precision at a time: larger blocks fall out of the cache.
 BLOCK = 4_096
+#: Up to so many numbers are held in memory in single precision (64 MB): reading them is most of a search.
+IN_MEMORY = 2**24
 
 
 class Vectors:
@@ -37,19 +39,24 @@ class Vectors:
                 f"{file} holds {there:,} bytes, and {rows:,} embeddings of {width} numbers take {needed:,}. Put a "
                 "whole copy of the archive back, or index the recordings into a new folder."
             )
-        self._values = np.memmap(file, HALF, "r", shape=(rows, width)) if rows else np.zeros((0, width), HALF)
+        self._values: npt.NDArray[np.floating] = np.zeros((0, width), HALF)
+        if rows:
+            self._values = np.memmap(file, HALF, "r", shape=(rows, width))
+        if rows * width <= IN_MEMORY:
+            self._values = self._values.astype(np.float32)
+            self._values.setflags(write=False)  # callers get views of it
 
     def __len__(self) -> int:
         return self.rows
 
     def take(self, rows: npt.ArrayLike) -> Array:
         """The embeddings of some segments `[n, D]`."""
-        return self._values[np.asarray(rows, dtype=np.intp)].astype(np.float32)
+        return self._values[np.asarray(rows, dtype=np.intp)].astype(np.float32, copy=False)
 
     def blocks(self, start: int = 0) -> Iterator[tuple[int, Array]]:
         """All embeddings from a row on, in blocks `[n, D]`, with the row of the first of each."""
         for first in range(start, self.rows, BLOCK):
-            yield first, self._values[first : first + BLOCK].astype(np.float32)
+            yield first, self._values[first : first + BLOCK].astype(np.float32, copy=False)
 
     def cosines(self, directions: Array, start: int = 0) -> Array:
         """The cosines of all embeddings from a row on with directions `[D, K]` of length 1 -> `[S, K]`."""

@@ -20,6 +20,7 @@ from hubbub.cli import (
     classify,
     data,
     explain,
+    explore,
     export,
     hub,
     index,
@@ -105,6 +106,7 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
     },
     "Unlabelled recordings": {
         "index": index.index,
+        "explore": explore.explore,
         "search": search.search,
     },
     "Train and evaluate": {

@@ -5,46 +5,27 @@ What a request asks of the model is in `service`, its limits in `limits`, its ch
 
 import os
 from functools import partial
-from importlib import metadata
-from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Query
-from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
-from starlette.staticfiles import StaticFiles
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 from starlette.websockets import WebSocket
 
-from hubbub.audio import decode
-from hubbub.classifier.base import Classifier, InvalidScoresError
+from hubbub.classifier.base import Classifier
 from hubbub.errors import HubbubError
 from hubbub.inference.events import EventSettings
 from hubbub.inference.result import PredictOptions
-from hubbub.serve.batcher import StoppedError
+from hubbub.serve.build import STATIC, build
 from hubbub.serve.limits import Limits, RefusedError
-from hubbub.serve.metrics import CONTENT_TYPE, Metrics
-from hubbub.serve.middleware import CLIENT_GONE, RequestMiddleware, Token
-from hubbub.serve.schema import (
-    ALWAYS,
-    METRICS,
-    READY,
-    REFUSALS,
-    UPLOAD,
-    ClassifyResponse,
-    ExplainResponse,
-    ModelInfo,
-    Status,
-)
+from hubbub.serve.metrics import Metrics
+from hubbub.serve.middleware import Token
+from hubbub.serve.schema import ALWAYS, REFUSALS, UPLOAD, ClassifyResponse, ExplainResponse, ModelInfo
 from hubbub.serve.service import Service
 from hubbub.serve.uploads import receive
 
 __all__ = ["create_app"]
 
-STATIC = Path(__file__).parent / "static"
 Number = partial(Query, allow_inf_nan=False)
 
 
@@ -121,31 +102,6 @@ async def model(service: Serving) -> Response:
     return JSONResponse(service.model_info())
 
 
-@router.get("/healthz", responses={200: {"model": Status}, **ALWAYS})
-async def healthz() -> Response:
-    """Whether the process answers."""
-    return JSONResponse({"status": "ok"})
-
-
-@router.get("/readyz", responses={200: {"model": Status}, **READY})
-async def readyz(service: Serving) -> Response:
-    """Whether the model answers: 503 until it has classified a first segment, and while the server shuts down."""
-    service.refuse_unready()
-    return JSONResponse({"status": "ready"})
-
-
-@router.get("/", include_in_schema=False)
-async def page() -> Response:
-    """The web page; its files are under /static."""
-    return FileResponse(STATIC / "index.html")
-
-
-@router.get("/metrics", responses=METRICS, response_class=PlainTextResponse)
-async def metrics(service: Serving) -> Response:
-    """Metrics for Prometheus."""
-    return Response(service.metrics.text(), media_type=CONTENT_TYPE)
-
-
 def create_app(
     model: Classifier,
     name: str,
@@ -164,64 +120,15 @@ def create_app(
     if not model.takes_sound:
         raise HubbubError(f"{name} takes images or spectrograms, not sound: it cannot be served. Give one for sound.")
     name = os.path.basename(os.path.abspath(name))  # answers must not show the server's folders
-    limits, counts = limits or Limits(), Metrics()
-    service = Service(model, name, limits, counts, Token(token))
-    app = FastAPI(
-        title="hubbub",
-        version=metadata.version("hubbub"),
-        description=f"Classifies recordings with {name}.",
-        docs_url=None,  # they load scripts from other servers
-        redoc_url=None,
-        lifespan=service.running,
-    )
-    app.state.service = service
-    app.include_router(router)
-    app.mount("/static", StaticFiles(directory=STATIC))
-    app.add_middleware(
-        RequestMiddleware,
-        limits=limits,
-        metrics=counts,
-        token=Token(token),
+    service = Service(model, name, limits or Limits(), Metrics(), Token(token))
+    return build(
+        service,
+        router,
+        f"Classifies recordings with {name}.",
+        page=STATIC,
+        uploads=("/v1/classify", "/v1/explain"),
+        stream="/v1/stream",
+        token=token,
         loopback=loopback,
-        public_names=names,
-        parameters={
-            route.path: _parameters(route) for route in (*router.routes, *app.routes) if isinstance(route, Route)
-        },
+        names=names,
     )
-    app.add_exception_handler(HubbubError, _refuse)
-    app.add_exception_handler(HTTPException, _refuse_route)
-    app.add_exception_handler(RequestValidationError, _refuse_parameters)
-    app.add_exception_handler(ClientDisconnect, _client_gone)
-    return app
-
-
-async def _refuse(request: Request, error: Exception) -> Response:
-    if isinstance(error, InvalidScoresError):
-        raise error  # the middleware logs it
-    if isinstance(error, RefusedError):
-        return error.response()
-    if isinstance(error, StoppedError):
-        return RefusedError.retry_after(503, str(error), 5).response()
-    if isinstance(error, decode.FormatError):
-        return RefusedError(415, str(error)).response()
-    return RefusedError(422, str(error)).response()
-
-
-async def _refuse_route(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return RefusedError(error.status_code, str(error.detail), error.headers).response()
-
-
-async def _refuse_parameters(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    reasons = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-    return RefusedError(400, reasons).response()
-
-
-async def _client_gone(request: Request, error: Exception) -> Response:
-    return Response(status_code=CLIENT_GONE)
-
-
-def _parameters(route: Route) -> frozenset[str]:
-    """The names of a route's query parameters."""
-    return frozenset(one.alias for one in route.dependant.query_params) if isinstance(route, APIRoute) else frozenset()

@@ -28,7 +28,7 @@ from hubbub.errors import did_you_mean
 from hubbub.serve.limits import Limits, RefusedError, Slots
 from hubbub.serve.metrics import Metrics
 
-__all__ = ["CLIENT_GONE", "SERVER_ERROR", "RequestMiddleware", "Token", "refuse_unknown_parameters"]
+__all__ = ["CLIENT_GONE", "SERVER_ERROR", "RequestMiddleware", "Routes", "Token", "refuse_unknown_parameters"]
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +41,6 @@ SERVER_ERROR = "an error inside the server; its log shows which. Tell the person
 ENVELOPE_BYTES = 65_536
 #: Routes without a token: probes carry none. The page needs none either, for the token is typed there.
 PROBES = ("/healthz", "/readyz")
-UPLOADS = ("/v1/classify", "/v1/explain")
-STREAM = "/v1/stream"
-ROUTES = (*PROBES, *UPLOADS, STREAM, "/v1/model", "/metrics", "/openapi.json")
 PAGE = "page"
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self' data: blob:;"
@@ -76,11 +73,26 @@ class Token:
         return self._value is None or hmac.compare_digest(sent.encode(errors="replace"), self._value.encode())
 
 
+@dataclass(frozen=True)
+class Routes:
+    """An app's routes: the query parameters of each path, which paths take recordings, and that of streams. Every other
+    path, and `/`, is the page, its files or nothing."""
+
+    parameters: Mapping[str, Collection[str]]
+    uploads: Collection[str] = ()
+    stream: str = ""
+
+    def of(self, path: str) -> str:
+        """The route of a path, or `PAGE`."""
+        return path if path != "/" and (path in self.parameters or path == self.stream) else PAGE
+
+
 @dataclass
 class _Exchange:
-    """One request or stream: its limits, and what is logged of it."""
+    """One request or stream: its route, its limits, and what is logged of it."""
 
     scope: Scope
+    route: str
     limits: Limits
     id: str = field(default_factory=lambda: secrets.token_hex(8))
     started: float = field(default_factory=time.monotonic)
@@ -88,10 +100,6 @@ class _Exchange:
     received: int = 0
     complete: bool = False
     answered: bool = False
-
-    @property
-    def route(self) -> str:
-        return self.scope["path"] if self.scope["path"] in ROUTES else PAGE
 
     @property
     def address(self) -> str:
@@ -145,8 +153,7 @@ class _Exchange:
 class RequestMiddleware:
     """Checks, limits, counts and logs every request.
 
-    `loopback`: only this machine reaches the server; `public_names`: host names under which a proxy reaches it;
-    `parameters`: the query parameters of each path that has a route.
+    `loopback`: only this machine reaches the server; `public_names`: host names under which a proxy reaches it.
     """
 
     def __init__(
@@ -157,10 +164,10 @@ class RequestMiddleware:
         token: Token,
         loopback: bool,
         public_names: tuple[str, ...],
-        parameters: Mapping[str, Collection[str]],
+        routes: Routes,
     ) -> None:
         self.app, self.limits, self.metrics = app, limits, metrics
-        self._token, self._loopback, self._public_names, self._parameters = token, loopback, public_names, parameters
+        self._token, self._loopback, self._public_names, self._routes = token, loopback, public_names, routes
         self.uploads = Slots(limits.queue, "uploads")
         self.streams = Slots(limits.streams, "streams")
         metrics.add_gauge("uploads", lambda: self.uploads.taken)
@@ -170,7 +177,7 @@ class RequestMiddleware:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
-        exchange = _Exchange(scope, self.limits)
+        exchange = _Exchange(scope, self._routes.of(scope["path"]), self.limits)
         send = exchange.with_headers(send)
         try:
             await self._forward(exchange, receive, send)
@@ -194,14 +201,14 @@ class RequestMiddleware:
             address=exchange.address, authorised=self._is_authorised(exchange, headers)
         )
         if exchange.scope["type"] == "websocket":
-            with self.streams.acquire(exchange.address) if exchange.route == STREAM else nullcontext():
+            with self.streams.acquire(exchange.address) if exchange.route == self._routes.stream else nullcontext():
                 await self.app(exchange.scope, exchange.counted(receive), send)
             return
-        if (path := exchange.scope["path"]) in self._parameters:
+        if (path := exchange.scope["path"]) in self._routes.parameters:
             refuse_unknown_parameters(
-                parse_qsl(exchange.scope["query_string"].decode("latin-1"), True), self._parameters[path]
+                parse_qsl(exchange.scope["query_string"].decode("latin-1"), True), self._routes.parameters[path]
             )
-        with self.uploads.acquire(exchange.address) if exchange.route in UPLOADS else nullcontext():
+        with self.uploads.acquire(exchange.address) if exchange.route in self._routes.uploads else nullcontext():
             self.limits.refuse_size(_content_length(headers) - ENVELOPE_BYTES)
             await self.app(exchange.scope, exchange.limited(receive), send)
 

@@ -21,14 +21,13 @@ from typing import Any
 
 import h11
 import uvicorn
+from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from hubbub.classifier.base import Classifier
 from hubbub.errors import HubbubError
-from hubbub.serve.app import create_app
+from hubbub.serve.build import Served
 from hubbub.serve.limits import Limits
 from hubbub.serve.logs import json_log
-from hubbub.serve.service import Service
 
 __all__ = ["ServeError", "run"]
 
@@ -45,8 +44,7 @@ class ServeError(HubbubError):
 
 
 def run(
-    model: Classifier,
-    name: str,
+    create: Callable[..., FastAPI],
     limits: Limits,
     *,
     host: str = "127.0.0.1",
@@ -55,9 +53,10 @@ def run(
     names: tuple[str, ...] = (),
     log: Callable[[str], None],
 ) -> None:
-    """Serves a model until a signal stops it; `log` gets a line with the address, and a warning if it is unsafe.
+    """Serves an app until a signal stops it; `log` gets a line with the address, and a warning if it is unsafe.
 
-    Port 0 stands for a free one. Raises `ServeError` if the address is not free or the token is not valid.
+    `create` makes the app, of the limits and the options `token`, `loopback` and `names` (`build.build`). Port 0 stands
+    for a free one. Raises `ServeError` if the address is not free or the token is not valid.
     """
     if token is not None and not TOKEN.fullmatch(token):
         raise ServeError(
@@ -69,7 +68,7 @@ def run(
     loopback = ipaddress.ip_address(address).is_loopback
     if not loopback and token is None:
         log("warning: anyone who reaches this address may use the server. Start with --token, or listen at 127.0.0.1.")
-    app = create_app(model, name, limits, token=token, loopback=loopback, names=names)
+    app = create(limits, token=token, loopback=loopback, names=names)
     config = uvicorn.Config(
         app,
         http=partial(Connection, limits.stall_s, limits.upload_s),  # type: ignore[arg-type]
@@ -85,8 +84,8 @@ def run(
         # uvicorn raises the signal again when it is done.
         signal.signal(number, lambda *_: sys.exit(0))
     host = f"[{address}]" if ":" in address else address
-    service: Service = app.state.service
-    server = _Server(config, service, lambda: log(f"hubbub serves {service.name} at http://{host}:{port}"))
+    service: Served = app.state.service
+    server = _Server(config, service, lambda: log(f"{service.title} at http://{host}:{port}"))
     with json_log():
         server.run(sockets=[listening])
 
@@ -164,7 +163,7 @@ class Connection(H11Protocol):
 class _Server(uvicorn.Server):
     """Calls `started` when it listens, and lets streams end before connections are closed."""
 
-    def __init__(self, config: uvicorn.Config, service: Service, started: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, service: Served, started: Callable[[], None]) -> None:
         super().__init__(config)
         self._service, self._started = service, started
 

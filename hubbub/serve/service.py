@@ -54,6 +54,7 @@ class Service:
 
     def __init__(self, model: Classifier, name: str, limits: Limits, metrics: Metrics, token: Token) -> None:
         self.model, self.name, self.limits, self.metrics, self._token = model, name, limits, metrics, token
+        self.title = f"hubbub serves {name}"
         self.ready = self.closing = False
         self.explanations = Slots(limits.explanations, "explanations")
         metrics.add_gauge("ready", lambda: self.ready)

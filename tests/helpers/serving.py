@@ -23,10 +23,13 @@ LIMITED = """
 import json, sys
 model, limits, options, missing = (json.loads(word) for word in sys.argv[1:])
 for name in missing: sys.modules[name] = None
+from functools import partial
 from hubbub.serve import server
+from hubbub.serve.app import create_app
 from hubbub.classifier.load import load
 from hubbub.serve.limits import Limits
-server.run(load(model), model, Limits(**limits), port=0, log=lambda line: print(line, flush=True), **options)
+create = partial(create_app, load(model), model)
+server.run(create, Limits(**limits), port=0, log=lambda line: print(line, flush=True), **options)
 """
 
 

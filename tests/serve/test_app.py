@@ -8,6 +8,7 @@ import signal
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from hubbub.inference.predict import predict_files
 from hubbub.inference.result import PredictOptions
 from hubbub.report.explanation import write_explanation
 from hubbub.serve import server as process
+from hubbub.serve.app import create_app
 from hubbub.serve.limits import Limits
 from hubbub.serve.schema import ClassifyResponse, ExplainResponse, ModelInfo
 from hubbub.serve.server import ServeError
@@ -498,7 +500,7 @@ def test_what_cannot_be_started_is_said(
     if "port" in options:
         options = {"port": served.port}  # taken
     with pytest.raises(ServeError, match=message):
-        process.run(TorchClassifier.load(served_model), "m", Limits(), log=print, **options)
+        process.run(partial(create_app, TorchClassifier.load(served_model), "m"), Limits(), log=print, **options)
 
 
 @pytest.mark.slow

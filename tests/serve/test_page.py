@@ -17,7 +17,7 @@ from hubbub.classifier.calibration import Confidence
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config.recipe import Recipe
 from hubbub.runtime import homes
-from hubbub.serve import app
+from hubbub.serve.build import STATIC
 from tests.helpers.browsing import CONTRAST, FLAGS, VIEWS
 from tests.helpers.serving import Server, serving
 
@@ -447,8 +447,7 @@ def test_numbers_of_the_page_are_right(served: Server, visit: Open) -> None:
 def test_the_page_asks_for_nothing_that_is_not_there(served: Server) -> None:
     page = httpx.get(served.url + "/").text
     assert "<script>" not in page and "style=" not in page and "onclick" not in page
-    static = app.STATIC
-    for file in static.iterdir():
+    for file in STATIC.iterdir():
         text = file.read_text(encoding="utf-8")
         assert "innerHTML" not in text and "https://" not in text.replace("https://arxiv.org", "")
 

@@ -1,9 +1,9 @@
 // The timeline: a lane for each class, a button for each segment. One button is in the tab order; arrow keys move on.
 
+import { COLOURS, make } from "./parts.js";
+
 const MOST = 6, MOST_AT_ONCE = 20; // lanes, of one class a segment or of several; all other classes share another one
 const OTHERS = "others";
-// Okabe and Ito's colours, which people with any colour vision can tell apart.
-const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c8c8c"];
 
 export const seconds = value => value.toFixed(value < 100 ? 1 : 0);
 export const inWords = ({ label, score, start, end }) => `${label}, ${score.toFixed(2)}, ${start.toFixed(2)} to ${end.toFixed(2)} s`;
@@ -107,12 +107,4 @@ function lanes(segments) {
   const largest = new Set([...sums].sort((a, b) => b[1] - a[1]).slice(0, most).map(([label]) => label));
   const names = [...sums.keys()].filter(label => largest.has(label));
   return sums.size > most ? [...names, OTHERS] : names;
-}
-
-/** An element with plain text. */
-export function make(tag, kind = "", text = "") {
-  const element = document.createElement(tag);
-  if (kind) element.className = kind;
-  element.textContent = text;
-  return element;
 }

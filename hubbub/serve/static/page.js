@@ -1,14 +1,14 @@
 // The page: classifies a recording or the microphone. Text from the server is only ever shown as text, never as HTML.
 
 import { drawSpectrogram, drawWave } from "./draw.js";
-import { inWords, Lanes, make, seconds } from "./lanes.js";
+import { inWords, Lanes, seconds } from "./lanes.js";
 import { Live, WINDOW_S } from "./live.js";
+import { $, make } from "./parts.js";
 import { request, setToken, Trouble } from "./server.js";
 import { decode, wav } from "./sound.js";
 
 const BARS = 5, LARGE = 3; // classes with a bar; classes in large letters at once
 const NONE = "none of the classes";
-const $ = id => document.getElementById(id);
 const player = $("player");
 
 let about = null; // the model, once the server has described it

@@ -15,13 +15,22 @@ export class Trouble extends Error {
 
 const GONE = "The server does not answer. Check that it still runs and that you are connected.";
 
-/** The JSON of a route. Throws `Trouble`. */
-export async function request(path, body, signal) {
+/** The JSON of a route, to which a form, or an object as JSON, is sent. Throws `Trouble`. */
+export const request = (path, body, signal) => answerOf(path, body, signal, reply => reply.json());
+
+/** The bytes of a route, as a blob. Throws `Trouble`. */
+export const bytes = (path, signal) => answerOf(path, null, signal, reply => reply.blob());
+
+async function answerOf(path, body, signal, read) {
   let reply, answer;
   try {
     const headers = token ? { Authorization: `Bearer ${token}` } : {};
+    if (body && !(body instanceof FormData)) {
+      headers["Content-Type"] = "application/json";
+      body = JSON.stringify(body);
+    }
     reply = await fetch(path, { method: body ? "POST" : "GET", body, headers, signal });
-    answer = await reply.json();
+    answer = await (reply.ok ? read(reply) : reply.json());
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Trouble(GONE, { retry: 0 });
