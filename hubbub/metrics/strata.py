@@ -16,7 +16,7 @@ approximation has no width in a large stratum without a positive; here its upper
 ratio: its interval has the values r at which the interval of (1 - r) positives above - r positives below holds 0, after
 Fieller. Nothing is assumed about how precision depends on the score, nor about how segments of a recording agree.
 `benchmarks/coverage.py` measures the coverage: 91 % or more, the least with fewer than ten labels a stratum or where
-they hold a single positive.
+a positive is seldom found.
 
 All arrays `[..., H]` have the stratum of the lowest scores first; leading axes are archives of their own.
 """
