@@ -22,7 +22,7 @@ Value = Literal["yes", "no", "nothing", "unsure", ""]
 #: Values of a class, and those of a whole segment; "" takes back what was said before.
 OF_CLASS, OF_SEGMENT = ("yes", "no", ""), ("nothing", "unsure", "")
 #: How a segment came to be heard.
-HOW = ("random", "uncertain", "diverse", "likely-wrong", "search", "list", "map")
+HOW = ("random", "stratum", "uncertain", "diverse", "likely-wrong", "search", "list", "map")
 LONGEST_NAME = 100
 
 

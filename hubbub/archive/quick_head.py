@@ -14,7 +14,7 @@ import torch
 from hubbub.archive.vectors import Vectors, normalised
 from hubbub.models.one_vs_rest import one_vs_rest_path, pair_weights, two_sided
 
-__all__ = ["Space", "scores", "votes_against"]
+__all__ = ["QuickHead", "Space", "scores", "votes_against"]
 
 Array = npt.NDArray[np.float32]
 Sets = npt.NDArray[np.integer]
@@ -45,23 +45,41 @@ class Space:
         return normalised(_roots(embeddings) - self.mean)
 
 
-def scores(vectors: Vectors, segments: npt.ArrayLike, y: Sets, space: Space | None = None) -> Array:
-    """The probability of each class in each segment of the archive, `[S, K]`, from the labels `y` `[n, K]` of some
-    `segments` `[n]`: 1 (in it), 0 (not in it) or -1 (unknown).
+@dataclass(frozen=True)
+class QuickHead:
+    """A head that learned from labels `y` `[n, K]`: 1 (in it), 0 (not in it) or -1 (unknown).
 
-    A class needs one yes; without it, its column is NaN. Without a no, it scores by the likeness to its segments alone.
+    A class needs one yes: without it, it scores NaN. Without a no, it scores by the likeness to its segments alone.
     """
-    space = space or Space.of(vectors)
-    labelled = space.place(vectors.take(segments))
-    weights, biases, learnt = _regression(labelled, y)
-    found = np.empty((len(vectors), y.shape[1]), np.float32)
-    for first, block in vectors.blocks():
-        here = space.place(block)
-        votes = _shares(_nearness(here, labelled), y, 1)
-        chances = torch.from_numpy(here @ weights + biases).sigmoid().numpy()
-        found[first : first + len(block)] = np.where(learnt, (votes + chances) / 2, votes)
-    found[:, ~(y > 0).any(axis=0)] = np.nan
-    return found
+
+    space: Space
+    labelled: Array
+    y: Sets
+    weights: Array
+    biases: Array
+    learnt: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, vectors: Vectors, segments: npt.ArrayLike, y: Sets, space: Space) -> Self:
+        """The head of some labelled `segments` `[n]` of an archive."""
+        labelled = space.place(vectors.take(segments))
+        return cls(space, labelled, y, *_regression(labelled, y))
+
+    def scores(self, embeddings: Array) -> Array:
+        """The probability of each class `[n, K]` by embeddings `[n, D]`."""
+        here = self.space.place(embeddings)
+        votes = _shares(_nearness(here, self.labelled), self.y, 1)
+        chances = torch.from_numpy(here @ self.weights + self.biases).sigmoid().numpy()
+        found = np.where(self.learnt, (votes + chances) / 2, votes).astype(np.float32)
+        found[:, ~(self.y > 0).any(axis=0)] = np.nan
+        return found
+
+
+def scores(vectors: Vectors, segments: npt.ArrayLike, y: Sets, space: Space | None = None) -> Array:
+    """The probability of each class in each segment of the archive, `[S, K]`, by a head of some labelled ones."""
+    head = QuickHead.of(vectors, segments, y, space or Space.of(vectors))
+    parts = [head.scores(block) for _, block in vectors.blocks()]
+    return np.concatenate(parts) if parts else np.zeros((0, y.shape[1]), np.float32)
 
 
 def votes_against(vectors: Vectors, segments: npt.ArrayLike, y: Sets, space: Space | None = None) -> Array:

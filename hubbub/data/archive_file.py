@@ -56,8 +56,9 @@ CREATE TABLE classes (name TEXT PRIMARY KEY, added TEXT NOT NULL, who TEXT NOT N
 
 -- Everything that anyone said about segments, in order; the latest counts. Of a class: yes, no, or empty (taken back).
 -- Without a class, of the whole segment: nothing (none of the classes is in it), unsure, or empty.
--- `how` it came to be heard: random, uncertain, diverse, likely-wrong, search, list or map. `weight`: of a random draw,
--- how many segments it stands for. `request` is the sender's own number, so that nothing is written twice;
+-- `how` it came to be heard: random (from the whole archive), stratum (at random from a stratum of scores), uncertain,
+-- diverse, likely-wrong, search, list or map. `weight`: of a random draw, how many segments it stands for.
+-- `request` is the sender's own number, so that nothing is written twice;
 -- `undoes` is the request that a row takes back.
 CREATE TABLE labels (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -73,6 +74,23 @@ CREATE TABLE labels (
 );
 CREATE INDEX labels_segment ON labels (segment);
 CREATE INDEX labels_request ON labels (request);
+
+-- A round of draws for a class: the inner edges of the strata of its scores, and their numbers of segments (JSON).
+-- Its draws are random within their stratum, and kept whether they were labelled or not.
+CREATE TABLE rounds (
+    id INTEGER PRIMARY KEY,
+    class TEXT NOT NULL REFERENCES classes (name),
+    at TEXT NOT NULL,
+    who TEXT NOT NULL,
+    edges TEXT NOT NULL,
+    sizes TEXT NOT NULL
+);
+CREATE TABLE draws (
+    round INTEGER NOT NULL REFERENCES rounds (id),
+    segment INTEGER NOT NULL,
+    stratum INTEGER NOT NULL,
+    PRIMARY KEY (round, segment)
+) WITHOUT ROWID;
 
 CREATE TABLE searches (id INTEGER PRIMARY KEY, at TEXT NOT NULL, who TEXT NOT NULL, query TEXT NOT NULL);
 

@@ -154,4 +154,5 @@ def _embeddings(prepared: Prepared) -> npt.NDArray[np.float32]:
     assert segments is not None
     values = np.sign(segments.values) * np.log1p(np.abs(segments.values))
     sums = np.add.reduceat(values, segments.offsets[:-1], axis=0)
-    return sums / np.diff(segments.offsets)[:, None].astype(np.float32)
+    means: npt.NDArray[np.float32] = np.divide(sums, np.diff(segments.offsets)[:, None], dtype=np.float32)
+    return means

@@ -109,8 +109,8 @@ def _parts(found: LabelAudit) -> list[dict[str, Any]]:
                 ("class", "and", "first taken for second", "second taken for first", "AUC"),
                 [
                     (
-                        one.first,
-                        one.second,
+                        str(one.first),
+                        str(one.second),
                         f"{one.first_as_second:.0%}",
                         f"{one.second_as_first:.0%}",
                         f"{one.auc:.2f}",
