@@ -191,6 +191,25 @@ def test_what_to_label_next_has_reasons_and_draws_are_asked_again(explore: Explo
     assert {one["how"] for one in every} >= {"diverse"}
 
 
+def test_draws_within_scores_give_figures_of_the_whole_archive(explore: Explore) -> None:
+    server = explore()
+    post(server, "classes", name="low", **WHO)
+    assert post(server, "draws", who="ann", **{"class": "low"}).status_code == 422
+    low, high = segments_of(server, "low"), segments_of(server, "high")
+    say(server, (low[0], "low", "yes"), (high[0], "low", "no"))
+    until(server, lambda one: one["trained"])
+    drawn = post(server, "draws", who="ann", **{"class": "low"}).json()
+    assert drawn["total"] == 10  # all but those that are known
+    assert {one["how"] for one in drawn["segments"]} == {"stratum"}
+    again = post(server, "draws", who="bob", **{"class": "low"}).json()
+    assert sorted(one["segment"] for one in again["segments"]) == sorted(one["segment"] for one in drawn["segments"])
+    for one in drawn["segments"]:
+        say(server, (one["segment"], "low", "yes" if one["segment"] in low else "no"))
+    (estimate,) = get(server, "estimates").json()["classes"]
+    assert (estimate["draws"], estimate["open"]) == (12, 0)
+    assert [estimate["segments"][end] for end in ("value", "low", "high")] == [4, 4, 4]
+
+
 def test_a_segment_is_heard_and_seen(served: Server, tones: Path) -> None:
     archive = Archive(tones)
     for number in (0, 11):
