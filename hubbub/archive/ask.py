@@ -1,7 +1,7 @@
 """Asks what to label next in an open archive, and keeps the books of random draws.
 
-All draws of an archive together are a random sample of it, as long as none is lost: a draw is noted when it is made, and
-one that nobody has answered is asked again before new ones are made.
+All draws of an archive together are a random sample of it, as long as none is lost: a draw is noted when it is made,
+and one that nobody has answered is asked again before new ones are made.
 """
 
 import secrets
@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from hubbub.archive import estimate
 from hubbub.archive.labels import Statement
 from hubbub.archive.session import Session, State
+from hubbub.data.archive_file import ArchiveError
 
 if TYPE_CHECKING:
     from hubbub.archive.choose import Pick
 
-__all__ = ["DRAWN", "ask"]
+__all__ = ["DRAWN", "ask", "draw"]
 
 #: Who notes draws.
 DRAWN = "(drawn)"
@@ -46,6 +48,21 @@ def ask(session: Session, count: int, kinds: Sequence[str] = ()) -> "list[Pick]"
     )  # fmt: skip
     _note(session, [pick for pick in new if pick.reason == "random"])
     return again + [pick for pick in new if not pick.known]
+
+
+def draw(session: Session, name: str, who: str, count: int) -> list[int]:
+    """The draws of a class's latest round that nobody has labelled; of a new round of about `count`, where there are
+    none. Raises `ArchiveError` for a class without scores."""
+    state = session.state
+    scores = state.scores_of(name)
+    if left := session.read(estimate.open_draws, state.labels, name):
+        return [one for one in left if state.archive.here[one]] or left
+    if scores is None:
+        raise ArchiveError(f"'{name}' has no scores yet. Label some segments that hold it, and some that do not.")
+    random = np.random.default_rng()
+    drawn: list[int] = session.write(estimate.begin_round, name, scores, state.archive.here, who, count, random)
+    open_ones = set(session.read(estimate.open_draws, session.state.labels, name))
+    return [one for one in drawn if one in open_ones]
 
 
 def _unanswered(session: Session, state: State) -> dict[int, float]:

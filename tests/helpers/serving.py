@@ -67,6 +67,21 @@ def serving(
     if limits is not None:
         given = (str(model), limits, options, missing)
         command = [sys.executable, "-c", LIMITED, *map(json.dumps, given)]
+    with _started(folder, command) as server:
+        yield server
+
+
+@contextmanager
+def exploring(folder: Path, archive: Path, *words: str, port: int = 0) -> Iterator[Server]:
+    """`hubbub explore` of an archive with these words; its log is in a folder."""
+    command = [sys.executable, "-m", "hubbub.cli", "explore", str(archive), "--port", str(port), *words]
+    with _started(folder, command) as server:
+        yield server
+
+
+@contextmanager
+def _started(folder: Path, command: list[str]) -> Iterator[Server]:
+    """A command that serves, from when it answers; its log is in a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "log.jsonl"
     with (

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from hubbub.archive import estimate
 from hubbub.archive.archive import Archive
 from hubbub.archive.labels import Said
 from hubbub.archive.session import Session, State
 from hubbub.classifier.load import CLAP
-from hubbub.errors import count
 from hubbub.runtime.escape import escape_control
 from hubbub.serve.limits import Limits
 
@@ -101,16 +101,10 @@ def classes(session: Session, state: State) -> dict[str, Any]:
     }
 
 
-def estimates(state: State) -> list[dict[str, Any]]:
+def estimates(session: Session, state: State) -> list[dict[str, Any]]:
     """What random draws say of each class."""
-    labels, shown = state.labels, []
-    drawn = ~np.isnan(labels.drawn)
-    for column, name in enumerate(labels.classes):
-        known = labels.y[drawn, column]
-        draws, with_it = int((known >= 0).sum()), int((known == 1).sum())
-        words = f"{with_it} of {count(draws, 'random draw')}" if draws else "no random draws yet"
-        shown.append({"name": name, "draws": draws, "with_it": with_it, "words": words})
-    return shown
+    found = session.read(estimate.estimates, state.labels, int(state.archive.here.sum()))
+    return [one.to_dict() for one in found]
 
 
 def map_values(state: State, name: str | None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from hubbub.archive import kept_searches, labels, tables
-from hubbub.archive.ask import ask
+from hubbub.archive.ask import ask, draw
 from hubbub.archive.labels import Statement
 from hubbub.archive.session import Session
 from hubbub.data.archive_file import ArchiveError
@@ -171,8 +171,18 @@ def next_segments(service: Serving, asked: schema.Next) -> Response:
 
 @router.get("/v1/estimates", responses=_answers(schema.Estimates))
 def estimates(service: Serving) -> Response:
-    """What random draws say of each class in the whole archive."""
-    return JSONResponse({"classes": answers.estimates(service.state)})
+    """How many segments of the archive hold each class, and how good its scores are, by random draws."""
+    return JSONResponse({"classes": answers.estimates(service.session, service.state)})
+
+
+@router.post("/v1/draws", responses=_answers(schema.Segments))
+def draws(service: Serving, asked: schema.Draw) -> Response:
+    """The random draws of a class that are still to be labelled; a new round, where there are none."""
+    drawn = draw(service.session, asked.class_, asked.who, asked.count)
+    state = service.state
+    how = {"how": "stratum", "weight": None, "reason": "random"}
+    shown = answers.segments(service.session, state, drawn[: schema.PAGE], how=dict.fromkeys(drawn, how))
+    return JSONResponse({"segments": shown, "total": len(drawn), "version": state.version})
 
 
 @router.post("/v1/train", responses=_answers(schema.Classes))

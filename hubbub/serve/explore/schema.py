@@ -32,7 +32,7 @@ Request = Annotated[
     str,
     Field(pattern=r"^[A-Za-z0-9_-]{8,64}$", description="The sender's own number of it: sent twice, it counts once."),
 ]
-How = Literal["random", "uncertain", "diverse", "likely-wrong", "search", "list", "map"]
+How = Literal["random", "stratum", "uncertain", "diverse", "likely-wrong", "search", "list", "map"]
 
 
 class Strict(BaseModel):
@@ -196,6 +196,14 @@ class Next(Strict):
     how: Literal["random", "uncertain", "diverse", "likely-wrong", "all"] = "all"
 
 
+class Draw(Strict):
+    """Draws of a class to label: those of its latest round that are open, or of a new round of about `count`."""
+
+    who: Who
+    class_: Annotated[Name, Field(alias="class")]
+    count: Annotated[int, Field(ge=1, le=BULK)] = 60
+
+
 class Keep(Strict):
     who: Who
     name: Annotated[str, Field(max_length=200), AfterValidator(_clean)]
@@ -265,16 +273,43 @@ class ArchiveFacts(BaseModel):
     hubbub: str
 
 
+class Figure(BaseModel):
+    """A figure (null: not known yet), the ends of its 95 % interval, and about how many more random labels bring the
+    share behind it to ±.05 (null: that is not known yet)."""
+
+    value: float | None
+    low: float
+    high: float
+    more: int | None
+
+
+class Stratum(BaseModel):
+    """The segments whose scores were from `low` to below `high` when the round began, the draws of them that are
+    labelled, how many of those hold the class, and the precision."""
+
+    low: float
+    high: float
+    segments: int
+    labelled: int
+    positives: int
+    precision: Figure
+
+
 class Estimate(BaseModel):
-    """A class, how many random draws are labelled for it, how many of these hold it, and that in words."""
+    """What random draws say of a class: the number of segments that hold it, and of a round also the precision and
+    recall of scores from .5 on."""
 
     name: str
     draws: int
-    with_it: int
-    words: str
+    open: int
+    unsure: int
+    segments: Figure
+    precision: Figure | None
+    recall: Figure | None
+    strata: list[Stratum]
 
 
 class Estimates(BaseModel):
-    """What random draws say of each class."""
+    """The classes of which a random draw is labelled."""
 
     classes: list[Estimate]

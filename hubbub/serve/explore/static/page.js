@@ -3,6 +3,7 @@
 import { $, make } from "../parts.js";
 import { bytes, request, setToken, Trouble } from "../server.js";
 import { Classes } from "./classes.js";
+import { showFigures } from "./estimates.js";
 import { showFocus } from "./focus.js";
 import { actionOf, COMMANDS } from "./keys.js";
 import * as labelling from "./labelling.js";
@@ -199,14 +200,13 @@ function showClasses(facts) {
 
 /** What random draws say of each class. */
 async function showEstimates() {
-  if (!$("estimates").open) return;
-  const { classes: rows } = await request("v1/estimates");
-  $("estimated").replaceChildren(...rows.map(({ name, words }) => {
-    const row = make("tr");
-    row.append(make("th", "", name), make("td", "", words));
-    return row;
-  }));
+  if ($("estimates").open) showFigures($("estimated"), classes.rows, (await request("v1/estimates")).classes, askDraws);
 }
+
+const askDraws = guarded(async name => {
+  if (!who) return askWho();
+  await showList(`random draws for ${name}: y if it is in it, w if not`, async () => request("v1/draws", { who, class: name }), true, { class: name });
+});
 
 const train = guarded(async body => showClasses(await request("v1/train", body)));
 
@@ -410,10 +410,6 @@ document.addEventListener("keydown", event => {
 for (const [id, action] of Object.entries({ next: "next", undo: "undo", all: "all", none: "clear", fresh: "show", play: "play", around: "around", like: "like", unlike: "unlike", train: "train", "map-open": "map", "help-open": "help" })) {
   $(id).addEventListener("click", () => ACTIONS[action]());
 }
-$("draw").addEventListener("click", () => {
-  $("how").value = "random";
-  askNext();
-});
 $("estimates").addEventListener("toggle", guarded(showEstimates));
 $("side-open").addEventListener("click", () => {
   const open = $("side").classList.toggle("open");
