@@ -5,6 +5,7 @@ nearest ones, with 8 bits a number. It is a file beside the embeddings that may 
 were added since it was made are compared one by one. It needs the extra `archive`: without it, all are.
 """
 
+import importlib
 import importlib.util
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ class Nearest:
 
     def __init__(self, folder: Path, vectors: Vectors) -> None:
         self.vectors = vectors
-        self._index = _read(folder) if len(vectors) >= LARGE else None
+        self._index: Any = _read(folder) if len(vectors) >= LARGE else None
         self._indexed = min(self._index.ntotal, len(vectors)) if self._index else 0
 
     def candidates(self, examples: Array, mask: npt.NDArray[np.bool_], count: int) -> npt.NDArray[np.int64]:
@@ -60,8 +61,7 @@ class Nearest:
 
     def _by_index(self, examples: Array, mask: npt.NDArray[np.bool_], count: int) -> npt.NDArray[np.int64]:
         """Among those in the index: the fewer are under the mask, the more lists are read."""
-        import faiss
-
+        faiss = _faiss()
         chosen = mask[: self._indexed]
         only = faiss.IDSelectorBitmap(np.packbits(chosen, bitorder="little"))
         probes = min(int(PROBES / max(chosen.mean(), 1e-6)), LISTS)
@@ -77,8 +77,7 @@ def make_index(folder: Path, vectors: Vectors) -> bool:
     old = _read(folder)
     if old and (1 - STALE) * len(vectors) <= old.ntotal <= len(vectors):
         return False
-    import faiss
-
+    faiss = _faiss()
     faiss.omp_set_num_threads(cores())
     lists = min(int(4 * np.sqrt(len(vectors))), len(vectors) // EACH, LISTS)
     made = faiss.index_factory(vectors.width, f"IVF{lists},SQ8", faiss.METRIC_INNER_PRODUCT)
@@ -95,13 +94,17 @@ def _is_installed() -> bool:
     return importlib.util.find_spec("faiss") is not None
 
 
+def _faiss() -> Any:
+    """The library, whose types do not say what it takes."""
+    return importlib.import_module("faiss")
+
+
 def _read(folder: Path) -> Any:
     """The index of an archive, its lists on the disk; None where there is none, or a damaged one."""
     file = folder / FILE
     if not file.is_file() or not _is_installed():
         return None
-    import faiss
-
+    faiss = _faiss()
     try:
         return faiss.read_index(str(file), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
     except RuntimeError:  # faiss's

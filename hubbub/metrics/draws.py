@@ -50,9 +50,9 @@ def stratum_of(scores: npt.ArrayLike, edges: Array) -> Int:
 
 
 def inclusion_weights(rates: npt.ArrayLike) -> Array:
-    """The weights `[D]` of draws of several rounds, from the `rates` `[D, R]` at which each round drew segments like it.
+    """The weights `[D]` of draws of several rounds, from the `rates` `[D, R]` of the rounds.
 
-    A round's rate is the number of its draws in a stratum of its own, divided by the segments there that had no label
+    A round's rate is its number of draws in a stratum of its own, divided by the segments there that had no label
     then. It is that of the stratum in which the segment was in this round, also where another round drew it: the weight
     is the inverse of the probability that any round draws it. Raises `MetricsError` where that is 0.
     """

@@ -9,13 +9,14 @@ The number of positives is estimated by the stratified estimator (Cochran 1977, 
 size times share of each stratum. A stratum's share has Jeffreys' interval, which is good for shares near 0 too (Brown,
 Cai & DasGupta 2001, https://doi.org/10.1214/ss/1009213286); with no positive, or with nothing else, its outer end is
 the mid-p one. A stratum that is labelled in part counts as more labels, since it is finite; one that is labelled
-completely is known. The distances of the ends from the estimate are joined
-as standard errors are, by their squares (Zou, Huang & Zhang 2009, A note on confidence interval estimation for a linear
-function of binomial proportions, Computational Statistics & Data Analysis 53). Ends of numbers are rounded outward to
-whole positives. The normal approximation has no width in a large stratum without a positive; here its upper end is
-about 3 / labels. Recall is a ratio: its interval has the values r at which the interval of (1 - r) positives above
-- r positives below holds 0, after Fieller. Nothing is assumed about how precision depends on the score.
-`benchmarks/coverage.py` measures the coverage; with fewer than ten labels a stratum it can be below 93 %.
+completely is known. The distances of the ends from the estimate are joined as standard errors are, by their squares
+(Zou, Huang & Zhang 2009, A note on confidence interval estimation for a linear function of binomial proportions,
+Computational Statistics & Data Analysis 53). Ends of numbers are rounded outward to whole positives. The normal
+approximation has no width in a large stratum without a positive; here its upper end is about 3 / labels. Recall is a
+ratio: its interval has the values r at which the interval of (1 - r) positives above - r positives below holds 0, after
+Fieller. Nothing is assumed about how precision depends on the score, nor about how segments of a recording agree.
+`benchmarks/coverage.py` measures the coverage: 91 % or more, the least with fewer than ten labels a stratum or where
+a positive is seldom found.
 
 All arrays `[..., H]` have the stratum of the lowest scores first; leading axes are archives of their own.
 """
