@@ -62,7 +62,8 @@ def embed_texts(name: str, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         if not recipe:
             raise ArchiveError("it is no network of sounds and texts")
         loaded = Recipe.load(recipe, ["head.name=zeroshot"])
-        found = zero_shot_head(list(texts), loaded.head.template, find_weights(loaded), 1).vectors
+        network, template = loaded.network.name, loaded.head.template
+        found = zero_shot_head(network, list(texts), template, find_weights(loaded), 1).vectors
     except HubbubError as error:
         raise ArchiveError(
             f"the archive was indexed with {name}, which understands no words ({error}). Index the recordings with one "

@@ -24,8 +24,8 @@ Reason = Literal["random", "uncertain", "diverse", "likely-wrong"]
 MIX: dict[Reason, float] = {"random": 0.2, "likely-wrong": 0.05, "diverse": 0.15, "uncertain": 0.6}
 #: Segments that may be picked, and segments for which they stand: random ones, up to so many of each.
 CANDIDATES, OTHERS = 1_000, 2_000
-#: How fast nearness fades: by a factor of e for each sixth by which the cosine is smaller. Slower than the head's votes,
-#: as those for which a segment stands are a sample.
+#: How fast nearness fades: by a factor of e for each sixth by which the cosine is smaller. Slower than the head's
+#: votes, as those for which a segment stands are a sample.
 STEEP = 6.0
 #: So many segments must be labelled before the head is asked what is uncertain or wrong.
 LEAST = 20
