@@ -182,10 +182,10 @@ class Session:
         return int(self._reader.execute("PRAGMA data_version").fetchone()[0])
 
     def _work(self) -> None:
-        from hubbub.archive import choose  # noqa: F401 - it imports torch, for which no first label should wait
-
         while not self._closed:
             try:
+                from hubbub.archive import choose  # noqa: F401 - it imports torch, for which no first label should wait
+
                 self.catch_up()
                 if (self.automatic or self._asked) and len(self.state.labels.segments) and not self.state.up_to_date:
                     self._fit()

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any
@@ -96,7 +97,7 @@ def classes(session: Session, state: State) -> dict[str, Any]:
         "training": session.training,
         "trained": state.up_to_date,
         "seconds": round(state.seconds, 3),
-        "trouble": state.trouble,
+        "trouble": hide(session, state.trouble),
         "version": state.version,
     }
 
@@ -141,6 +142,13 @@ def archive_facts(session: Session, state: State, limits: Limits) -> dict[str, A
     }  # fmt: skip
 
 
+def hide(session: Session, text: str) -> str:
+    """A message without the folders of the archive and of its recordings."""
+    for folder in sorted(filter(None, {str(session.folder), *session.folders()}), key=len, reverse=True):
+        text = text.replace(f"{folder}/", "").replace(folder, "the archive")
+    return re.sub(r"(?<![\w.])/(?:[^\s/'\"]+/)+", "", text)
+
+
 def name_of(archive: Archive) -> str:
     """The archive's name: that of its folder."""
     return os.path.basename(os.path.abspath(archive.folder))
@@ -152,4 +160,4 @@ def identity(archive: Archive) -> str:
 
 
 def _knows_texts(model: str) -> bool:
-    return model == CLAP or "@" in model
+    return CLAP in os.path.basename(model)

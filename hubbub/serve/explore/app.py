@@ -288,4 +288,4 @@ def create_app(
 
 async def _refuse(request: Request, error: Exception) -> Response:
     service: Service = request.app.state.service
-    return RefusedError(422, service.hide(str(error))).response()
+    return RefusedError(422, answers.hide(service.session, str(error))).response()

@@ -12,8 +12,8 @@ __all__ = [
     *("Search", "Segment", "SegmentFacts", "Segments", "Spoken", "Statements", "Stored", "Train", "Undo"),
 ]
 
-#: The most segments in one answer, that one request is about, and that a page may have seen before.
-PAGE, BULK, SEEN = 200, 1_000, 20_000
+#: The most segments in one answer, in a list of a request, and that a page may have seen before; the most statements.
+PAGE, BULK, SEEN, SAID = 200, 1_000, 20_000, 10_000
 #: The widest embedding.
 WIDEST = 8_192
 
@@ -136,7 +136,7 @@ class Statements(Strict):
 
     who: Who
     request: Request
-    statements: Annotated[list[Statement], Field(min_length=1, max_length=BULK)]
+    statements: Annotated[list[Statement], Field(min_length=1, max_length=SAID)]
 
 
 class Undo(Strict):
@@ -221,11 +221,13 @@ class Kept(BaseModel):
 
 
 class MapPoints(BaseModel):
-    """Places of the first segments in the plane, in thousandths; `final` where no better map will come."""
+    """Places of the first segments in the plane, in thousandths; `final` where no better map will come, `failed` where
+    it cannot be computed."""
 
     x: list[int]
     y: list[int]
     final: bool
+    failed: bool
     step: int
 
 

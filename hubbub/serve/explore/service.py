@@ -5,7 +5,6 @@ Threads answer the routes; the event loop waits for changes on behalf of pages t
 
 import asyncio
 import logging
-import re
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -66,7 +65,11 @@ class Service:
     async def running(self, app: FastAPI) -> AsyncIterator[None]:
         """The app's lifespan: labels are trained on and other processes' are taken in while it lasts."""
         loop = asyncio.get_running_loop()
-        self.session.changed = lambda: loop.call_soon_threadsafe(self._tell)
+
+        def changed() -> None:
+            loop.call_soon_threadsafe(self._tell)
+
+        self.session.changed = changed
         with ThreadPoolExecutor(1, "network") as self.network, self.session:
             self.ready = True
             yield
@@ -106,14 +109,6 @@ class Service:
         last, segments = await asyncio.to_thread(self.session.latest, statement)
         facts = {"version": state.version, "step": self.step, "fits": state.fits, "statement": last}
         return {**facts, "segments": segments[-CHANGED:]}
-
-    def hide(self, text: str) -> str:
-        """A message without the folders of the archive and of its recordings."""
-        folders = {str(self.session.folder), *self.session.folders()}
-        known = sorted(filter(None, folders), key=len, reverse=True)
-        for folder in known:
-            text = text.replace(f"{folder}/", "").replace(folder, "the archive")
-        return re.sub(r"(?<![\w.])/(?:[^\s/'\"]+/)+", "", text)
 
     # The network.
 
@@ -161,12 +156,13 @@ class Service:
         folder = self.state.archive.folder
         found = await asyncio.to_thread(archive_map.read, folder)
         whole = found is not None and found.final and len(found.points) >= self.state.archive.segments
+        failed = self._mapping is not None and not self._mapping.is_alive() and bool(self._mapping.exitcode)
         if not whole and self._mapping is None:
             self._mapping = archive_map.start(folder)
             self._watching = asyncio.create_task(self._watch(self._mapping))
         points = np.zeros((0, 2), np.float32) if found is None else found.points
         x, y = np.round(1000 * points.T).astype(int).tolist() if len(points) else ([], [])
-        return {"x": x, "y": y, "final": whole, "step": self.step}
+        return {"x": x, "y": y, "final": whole, "failed": failed, "step": self.step}
 
     async def _watch(self, process: BaseProcess) -> None:
         """Tell pages of each new step of the map, until its process has ended."""

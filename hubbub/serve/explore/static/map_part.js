@@ -42,7 +42,7 @@ export class MapPart {
       const found = await request("v1/map");
       this.map.points(found);
       const hint = "Near points sound alike. Drag to bring segments to the wall, click for the nearest.";
-      this.words.textContent = found.final ? hint : found.x.length ? `A better map is being computed. ${hint}` : "The map is being computed.";
+      this.words.textContent = found.failed ? "The map cannot be computed; the server's log says why." : found.final ? hint : found.x.length ? `A better map is being computed. ${hint}` : "The map is being computed.";
     } catch (error) {
       this.failed(error);
     }

@@ -2,7 +2,7 @@
 
 import { bytes } from "../server.js";
 
-const AT_ONCE = 6; // pictures that are fetched at once, so that sounds need not wait behind them
+const AT_ONCE = 3; // pictures that are fetched at once: a browser opens six connections, and a sound must not wait
 
 class Kept {
   addresses = new Map(); // segment -> promise of an address

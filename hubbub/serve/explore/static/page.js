@@ -275,6 +275,7 @@ function near() {
 async function follow() {
   for (;;) {
     try {
+      if (document.hidden) await new Promise(resolve => document.addEventListener("visibilitychange", resolve, { once: true }));
       const { version, step, statement } = seen, now = await request(`v1/changes?version=${version}&step=${step}&statement=${statement}`);
       const before = seen;
       seen = now;
