@@ -32,6 +32,8 @@ from hubbub.runtime import homes
 __all__ = ["Figures", "chosen", "random_ones", "simulate", "truth_of"]
 
 Sets = npt.NDArray[np.int8]
+#: The number of labels so far, the labels, and the scores `[S, K]` of the head that learned from them.
+Step = tuple[int, LabelState, npt.NDArray[np.float32]]
 #: Segments that the person labels between two heads.
 BATCH = 10
 
@@ -57,26 +59,27 @@ def truth_of(archive: Archive, data: str) -> Sets:
     return (np.array(names)[:, None] == np.array(sorted(set(names)))).astype(np.int8)
 
 
-def chosen(vectors: Vectors, space: Space, truth: Sets, most: int, seed: int) -> Iterator[tuple[int, LabelState]]:
-    """The labels after each batch that hubbub asked for, with their number."""
-    random, scores = np.random.default_rng(seed), None
-    labels, asked, again = _state(truth, {}), 0, list[int]()
+def chosen(vectors: Vectors, space: Space, truth: Sets, most: int, seed: int) -> Iterator[Step]:
+    """The steps of a person who labels what hubbub asks for."""
+    random, scores, asked, again = np.random.default_rng(seed), None, 0, list[int]()
     drawn: dict[int, float] = {}
     while asked < most:
-        picks = next_segments(vectors, scores, labels, np.ones(len(truth), bool), BATCH, random, again)
+        everything = np.ones(len(truth), bool)
+        picks = next_segments(vectors, scores, _state(truth, drawn), everything, BATCH, random, again)
         asked += sum(not pick.known for pick in picks)
         again += [pick.segment for pick in picks if pick.reason == "likely-wrong"]
         drawn |= {pick.segment: pick.weight or drawn.get(pick.segment, np.nan) for pick in picks}
         labels = _state(truth, drawn)
         scores = quick_head.scores(vectors, labels.segments, labels.y, space)
-        yield asked, labels
+        yield asked, labels, scores
 
 
-def random_ones(truth: Sets, most: int, seed: int) -> Iterator[tuple[int, LabelState]]:
-    """The labels after each batch of random segments, with their number."""
+def random_ones(vectors: Vectors, space: Space, truth: Sets, most: int, seed: int) -> Iterator[Step]:
+    """The steps of a person who labels random segments."""
     order = np.random.default_rng(seed).permutation(len(truth))
     for asked in range(BATCH, most + 1, BATCH):
-        yield asked, _state(truth, dict.fromkeys(order[:asked].tolist(), np.nan))
+        labels = _state(truth, dict.fromkeys(order[:asked].tolist(), np.nan))
+        yield asked, labels, quick_head.scores(vectors, labels.segments, labels.y, space)
 
 
 def _state(truth: Sets, drawn: dict[int, float]) -> LabelState:
@@ -92,10 +95,8 @@ def simulate(vectors: Vectors, truth: Sets, most: int, seeds: Sequence[int]) -> 
     space = Space.of(vectors)
     found: dict[str, dict[int, list[float]]] = {"chosen": {}, "random": {}}
     for seed in seeds:
-        ways = {"chosen": chosen(vectors, space, truth, most, seed), "random": random_ones(truth, most, seed)}
-        for name, way in ways.items():
-            for asked, labels in way:
-                scores = quick_head.scores(vectors, labels.segments, labels.y, space)
+        for name, way in (("chosen", chosen), ("random", random_ones)):
+            for asked, labels, scores in way(vectors, space, truth, most, seed):
                 found[name].setdefault(asked, []).append(_mean_precision(scores, truth, labels))
     return {name: Figures(by_labels) for name, by_labels in found.items()}
 

@@ -1,6 +1,5 @@
-"""What to label next: the mix, where random draws are uniform, what diverse and uncertain picks are, and speed."""
+"""What to label next: the mix, where random draws are uniform, what diverse and uncertain picks are."""
 
-import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -63,13 +62,13 @@ def test_a_seed_gives_the_same_picks_and_another_one_others(vectors: Vectors) ->
 def test_later_ones_are_in_the_stated_mix(vectors: Vectors) -> None:
     found = picks(vectors, known(list(range(40))), 20)
     asked = reasons([pick for pick in found if not pick.known])
-    assert asked.total() == 20 and reasons(found)["random"] == 4 and asked["diverse"] == 4
-    assert asked["uncertain"] == 20 - asked["random"] - 4
+    assert asked.total() == 20 and reasons(found)["random"] == 4 and asked["diverse"] == 3
+    assert asked["uncertain"] == 20 - asked["random"] - 3
 
 
 def test_one_at_a_time_gives_the_random_share_too(vectors: Vectors) -> None:
-    found = reasons([pick for seed in range(200) for pick in picks(vectors, known([]), 1, seed)])
-    assert found["random"] == pytest.approx(40, abs=20)
+    found = reasons([pick for seed in range(100) for pick in picks(vectors, known([]), 1, seed)])
+    assert found["random"] == pytest.approx(20, abs=12)
 
 
 def test_nothing_that_is_labelled_or_not_under_the_mask_is_chosen(vectors: Vectors) -> None:
@@ -125,11 +124,11 @@ def test_an_archive_that_is_labelled_whole_gives_nothing_to_ask(vectors: Vectors
     assert picks(vectors, known([]), 10, mask=~EVERY) == []
 
 
-def test_choosing_is_quick_in_a_large_archive(tmp_path: Path) -> None:
-    kind = np.random.default_rng(0).integers(0, 50, 40_000)
-    append(tmp_path, 0, kinds(kind, width=256))
-    large = Vectors(tmp_path, len(kind), 256)
-    started = time.perf_counter()
+def test_of_a_large_archive_only_a_sample_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = np.random.default_rng(0).integers(0, 50, 20_000)
+    append(tmp_path, 0, kinds(kind, width=64))
+    large, read = Vectors(tmp_path, len(kind), 64), []
+    monkeypatch.setattr(large, "take", lambda rows: read.append(len(rows)) or Vectors.take(large, rows))
     found = next_segments(large, None, known([]), np.ones(len(kind), bool), 10, np.random.default_rng(0))
-    assert time.perf_counter() - started < 1.5 and len(found) == 10
-    assert len(kind) > choose.CANDIDATES
+    assert len(found) == 10
+    assert sum(read) <= quick_head.MOST + choose.CANDIDATES + choose.OTHERS + 10
