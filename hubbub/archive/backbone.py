@@ -16,7 +16,7 @@ from hubbub.errors import HubbubError
 if TYPE_CHECKING:
     from hubbub.classifier.base import Classifier
 
-__all__ = ["absolute_name", "embed_texts", "load_backbone"]
+__all__ = ["absolute_name", "embed_texts", "knows_texts", "load_backbone"]
 
 #: What a network's recipe is called: that of ESC-50, which each published network has.
 _RECIPE = "esc50-{}"
@@ -53,6 +53,12 @@ def recipe_name(name: str) -> str:
     return _RECIPE.format(name) if _RECIPE.format(name) in shipped() else ""
 
 
+def knows_texts(name: str) -> bool:
+    """Whether the network of this name learned from sounds and texts. Raises `RecipeError` for a damaged recipe."""
+    recipe = recipe_name(name)
+    return bool(recipe) and Recipe.load(recipe).network.name in WITH_TEXTS
+
+
 def embed_texts(name: str, texts: Sequence[str]) -> npt.NDArray[np.float32]:
     """What the tower of texts of the network of this name makes of some texts, `[n, D]`. Raises `ArchiveError` where it
     has none."""
@@ -61,9 +67,9 @@ def embed_texts(name: str, texts: Sequence[str]) -> npt.NDArray[np.float32]:
 
     recipe = recipe_name(name)
     try:
-        loaded = Recipe.load(recipe) if recipe else None
-        if loaded is None or loaded.network.name not in WITH_TEXTS:
+        if not knows_texts(name):
             raise ArchiveError("it has learned nothing about texts")
+        loaded = Recipe.load(recipe)
         network, template = loaded.network.name, loaded.head.template
         found = zero_shot_head(network, list(texts), template, find_weights(loaded), 1).vectors
     except HubbubError as error:

@@ -11,9 +11,9 @@ import numpy as np
 
 from hubbub.archive import estimate
 from hubbub.archive.archive import Archive
+from hubbub.archive.backbone import knows_texts
 from hubbub.archive.labels import Said
 from hubbub.archive.session import Session, State
-from hubbub.classifier.load import CLAP
 from hubbub.runtime.escape import escape_control
 from hubbub.serve.limits import Limits
 
@@ -136,7 +136,7 @@ def archive_facts(session: Session, state: State, limits: Limits) -> dict[str, A
         "missing": sum(number for name, number in held["states"].items() if name in ("gone", "changed")),
         "hours": held["hours"], "segments": held["segments"], "segment_s": held["segment_s"],
         "sites": [site for site in held["sites"] if site], "since": since, "until": until,
-        "model": os.path.basename(archive.about.model), "texts": _knows_texts(archive.about.model),
+        "model": os.path.basename(archive.about.model), "texts": knows_texts(archive.about.model),
         "limits": {"max_mb": limits.max_mb, "max_seconds": limits.max_seconds},
         "version": state.version, "hubbub": metadata.version("hubbub"),
     }  # fmt: skip
@@ -157,7 +157,3 @@ def name_of(archive: Archive) -> str:
 def identity(archive: Archive) -> str:
     """The same text for the same archive, by which a page knows what it holds for it."""
     return hashlib.sha256(os.path.realpath(archive.folder).encode(errors="surrogateescape")).hexdigest()[:16]
-
-
-def _knows_texts(model: str) -> bool:
-    return CLAP in os.path.basename(model)
