@@ -20,6 +20,8 @@ __all__ = ["absolute_name", "embed_texts", "load_backbone"]
 
 #: What a network's recipe is called: that of ESC-50, which each published network has.
 _RECIPE = "esc50-{}"
+#: The networks that learned from sounds and texts.
+WITH_TEXTS = ("clap", "audioclip")
 
 
 def load_backbone(name: str, device: str = "auto") -> "Classifier":
@@ -59,10 +61,11 @@ def embed_texts(name: str, texts: Sequence[str]) -> npt.NDArray[np.float32]:
 
     recipe = recipe_name(name)
     try:
-        if not recipe:
-            raise ArchiveError("it is no network of sounds and texts")
-        loaded = Recipe.load(recipe, ["head.name=zeroshot"])
-        found = zero_shot_head(list(texts), loaded.head.template, find_weights(loaded), 1).vectors
+        loaded = Recipe.load(recipe) if recipe else None
+        if loaded is None or loaded.network.name not in WITH_TEXTS:
+            raise ArchiveError("it has learned nothing about texts")
+        network, template = loaded.network.name, loaded.head.template
+        found = zero_shot_head(network, list(texts), template, find_weights(loaded), 1).vectors
     except HubbubError as error:
         raise ArchiveError(
             f"the archive was indexed with {name}, which understands no words ({error}). Index the recordings with one "

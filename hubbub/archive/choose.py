@@ -21,11 +21,12 @@ Array = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 Reason = Literal["random", "uncertain", "diverse", "likely-wrong"]
 #: The share of each kind. Where none is likely wrong, or no head has learned yet, others take their place.
-MIX: dict[Reason, float] = {"random": 0.2, "likely-wrong": 0.1, "diverse": 0.2, "uncertain": 0.5}
+MIX: dict[Reason, float] = {"random": 0.2, "likely-wrong": 0.05, "diverse": 0.15, "uncertain": 0.6}
 #: Segments that may be picked, and segments for which they stand: random ones, up to so many of each.
 CANDIDATES, OTHERS = 1_000, 2_000
-#: How fast nearness fades: by a factor of e for each third by which the cosine is smaller.
-STEEP = 3.0
+#: How fast nearness fades: by a factor of e for each sixth by which the cosine is smaller. Slower than the head's
+#: votes, as those for which a segment stands are a sample.
+STEEP = 6.0
 #: So many segments must be labelled before the head is asked what is uncertain or wrong.
 LEAST = 20
 #: A label is likely wrong where so large a share of the others' votes is against it.
@@ -116,9 +117,10 @@ def _doubted(vectors: Vectors, space: Space, labels: LabelState, mask: Mask, cou
 
 
 def _uncertainty(scores: Array) -> Array:
-    """How uncertain the head is of each segment, `[n]`: the mean over classes, each of which has the same sum."""
+    """How uncertain the head is of each segment, `[n]`: the sum over classes, each of which weighs less the more
+    uncertain it is on the whole, so that a rare class is not outweighed."""
     spread = np.nan_to_num(scores * (1 - scores))
-    return np.asarray((spread / np.maximum(spread.sum(axis=0), 1e-9)).sum(axis=1), dtype=np.float32)
+    return np.asarray(spread @ (1 / np.sqrt(np.maximum(spread.sum(axis=0), 1e-9))), dtype=np.float32)
 
 
 class _Cover:

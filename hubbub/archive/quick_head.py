@@ -25,7 +25,7 @@ STEEP = 10.0
 #: What is added to all votes, so that far ones alone decide nothing: a segment that is like no labelled one votes 0.
 DOUBT = 1e-3
 #: The inverse L2 penalty of the regression, on embeddings whose length is the root of their width.
-C = 0.1
+C = 0.3
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
 __all__ = ["HUB", "NAMED", "folder_of", "is_exported", "is_on_hub", "load", "load_torch", "pinned"]
 
-YAMNET, CLAP = "yamnet", "clap"
+YAMNET = "yamnet"
+#: Networks that compare sounds with texts about any labels.
+OF_WORDS = ("clap", "audioclip")
 #: The classifiers that are loaded by a name.
 NAMED = (SMALL, YAMNET)
 #: The names of classifiers on the Hugging Face hub begin with it.
@@ -60,19 +62,22 @@ def load(
     runs, which imports no torch; one without runs on torch. `fast` computes in the shortest numbers that this processor
     has, at a small loss of precision (docs/performance.md), which needs `hubbub[fast]`; on an NVIDIA accelerator in
     bfloat16. `network` is the class or function that made the network of a classifier that was trained with it.
-    `labels` are for CLAP, which compares sounds with texts about any labels: `clap`, OWNER/NAME@REVISION of the Hugging
-    Face hub or the folder of a checkpoint; `template` is the text, in which {} stands for a label.
+    `labels` are for CLAP and AudioCLIP, which compare sounds with texts about any labels: `clap`, OWNER/NAME@REVISION
+    of the Hugging Face hub or the folder of a checkpoint of CLAP, or `audioclip`; `template` is the text, in which {}
+    stands for a label.
     Raises `ClassifierError` for anything else, and for a damaged or incomplete classifier.
     """
     if labels is not None:
         if network is not None:
-            raise ClassifierError("labels= is for CLAP, which is hubbub's own. Leave network= out.")
+            raise ClassifierError("labels= is for CLAP and AudioCLIP, which are hubbub's own. Leave network= out.")
         from hubbub.classifier.zero_shot import zero_shot
 
         return _on_torch(zero_shot(name, labels, template), name, device, fast)
-    if template is not None or str(name) == CLAP:
+    if template is not None:
+        raise ClassifierError("template= is the text about labels. Give labels= too, or leave it out.")
+    if str(name) in OF_WORDS:
         raise ClassifierError(
-            "clap has no labels of its own. Give some: hubbub.load('clap', labels=['dog barking', 'rain']), or "
+            f"{name} has no labels of its own. Give some: hubbub.load('{name}', labels=['dog barking', 'rain']), or "
             "--labels 'dog barking, rain'."
         )
     if is_exported(name):

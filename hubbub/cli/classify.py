@@ -53,7 +53,7 @@ def classify(
     model: Model = None,
     labels: Annotated[
         str | None,
-        typer.Option("--labels", help="Classes in words, for --model clap: 'dog barking, rain, siren'."),
+        typer.Option("--labels", help="Classes in words, for --model clap or audioclip: 'dog barking, rain, siren'."),
     ] = None,
     template: Annotated[
         str | None,
@@ -121,7 +121,7 @@ def classify(
         raise HubbubError("--parquet is not text. Write it to a file: --out answers.parquet.")
     classes = None if labels is None else [label.strip() for label in labels.split(",")]
     if model is None and classes is not None:
-        raise HubbubError("--labels needs a model that understands words. Add --model clap.")
+        raise HubbubError("--labels needs a model that understands words. Add --model clap, or audioclip.")
     name = model_or_default(model)
     options = PredictOptions(
         top or (1 if form or engine == "ray" else TOP_IN_TABLE),

@@ -220,8 +220,8 @@ def model_or_default(model: str | None) -> str:
 def load_classifier(
     name: str, device: str | None, fast: bool, labels: list[str] | None = None, template: str | None = None
 ) -> "Classifier":
-    """The classifier that a command names, or that of CLAP for `labels`; `fast` says on standard error what it computes
-    in."""
+    """The classifier that a command names, or that of CLAP or AudioCLIP for `labels`; `fast` says on standard error
+    what it computes in."""
     from hubbub.classifier.load import load
 
     classifier = load(name, device=device or "auto", labels=labels, template=template, fast=fast)

@@ -141,8 +141,10 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _texts_are_claps(self) -> Self:
-        if self.head.name == "zeroshot" and self.network.name != "clap":
-            raise ValueError("head.name = 'zeroshot' compares sounds with texts, as clap does: set network.name")
+        if self.head.name == "zeroshot" and self.network.name not in ("clap", "audioclip"):
+            raise ValueError(
+                "head.name = 'zeroshot' compares sounds with texts, as clap and audioclip do: set network.name"
+            )
         return self
 
     @model_validator(mode="after")

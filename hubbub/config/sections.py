@@ -257,10 +257,13 @@ class Head(Section):
     name: Literal["none", "logreg", "lda", "mlp", "lightgbm", "ensemble", "zeroshot"] = Field(
         "none",
         description="logistic regression, linear discriminant analysis, MLP, LightGBM, (ensemble) the mean of the "
-        "scores of MLP and LightGBM, or (zeroshot) clap's comparison with texts about the labels, which learns nothing",
+        "scores of MLP and LightGBM, or (zeroshot) the comparison of clap or audioclip with texts about the labels, "
+        "which learns nothing",
     )
     template: str = Field(
-        "This is a sound of {}.", pattern=r"\{\}", description="zeroshot: the text about a label, which replaces {}"
+        "This is a sound of {}.",
+        pattern=r"\{\}",
+        description="zeroshot: the text about a label, which replaces {}; audioclip has learnt labels alone, {}",
     )
     pool: Literal["segment", "mean", "max", "mean+max"] = Field(
         "segment",

@@ -12,6 +12,7 @@ from hubbub.config.run_options import common_settings
 from hubbub.config.settings import as_setting
 from hubbub.config.titles import data_title
 from hubbub.data import trained_before
+from hubbub.data.archive_file import is_archive
 from hubbub.data.clips import ClipsError
 from hubbub.data.datasets import DATASETS
 from hubbub.data.hub.dataset import is_hub_name
@@ -213,7 +214,7 @@ def _understood(what: str) -> str:
     if what in DATASETS:
         return f"data: {what}, a known data set"
     if os.path.isdir(what):
-        return f"data: the folder {what}"
+        return f"data: the {'archive' if is_archive(what) else 'folder'} {what}"
     return f"data: the table {what}" if os.path.isfile(what) else f"data: {what} of the Hugging Face hub"
 
 

@@ -164,7 +164,9 @@ def prepare(
     if recipe.head.name == "zeroshot":
         from hubbub.models.zero_shot import zero_shot_head
 
-        base.head = zero_shot_head(base.labels, recipe.head.template, weights, base.network.fc.in_features)
+        base.head = zero_shot_head(
+            recipe.network.name, base.labels, recipe.head.template, weights, base.network.fc.in_features
+        )
     found = _split(clips, recipe)
     if sealed:
         leaks.audit(  # by recording alone

@@ -16,7 +16,7 @@ from hubbub.archive.nearest import Nearest
 from hubbub.archive.search import Filters
 from hubbub.archive.write_hits import write_hits
 from hubbub.data.archive_file import ArchiveError
-from tests.helpers.archives import RATE, copy_of, label, tones
+from tests.helpers.archives import RATE, copy_of, label, recordings_of_tones, tones
 from tests.helpers.dated_wav import guano, wav
 
 
@@ -91,6 +91,26 @@ def test_a_class_is_found_by_the_labels_of_the_archive(made: tuple[Path, Path], 
 def test_words_need_a_network_of_words(made: tuple[Path, Path]) -> None:
     with pytest.raises(ArchiveError, match=r"understands no words.*--model clap"):
         embed_texts(Archive(made[0]).about.model, ["rain"])
+
+
+@pytest.mark.slow
+def test_words_find_what_the_network_of_an_archive_says(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    import hubbub
+    from tests.helpers.spectrogram_checkpoints import saved
+
+    checkpoint, _ = saved("clap")
+    recipe = tmp_path / "clap.toml"
+    text = (Path(hubbub.__file__).parent / "config" / "recipes" / "esc50-clap.toml").read_text(encoding="utf-8")
+    recipe.write_text(text.replace('name = "clap"', f'name = "clap"\nweights = "{checkpoint}"'), encoding="utf-8")
+    index(recordings_of_tones(tmp_path / "in", 1), tmp_path / "archive", model=str(recipe))
+    archive = Archive(tmp_path / "archive")
+    texts = embed_texts(archive.about.model, ["dog barking", "rain"])
+    hits = search.like(Nearest(archive.folder, archive.vectors), texts[:1], texts[:0], archive.here, 3)
+    classifier = hubbub.load(checkpoint, labels=["dog barking", "rain"], device="cpu")
+    expected = classifier.embed(archive.place(int(hits.segments[0])).file).values.mean(axis=0)
+    cosine = float(expected @ texts[0] / np.linalg.norm(expected) / np.linalg.norm(texts[0]))
+    assert hits.scores[0] == pytest.approx(cosine, abs=2e-3)
 
 
 def test_hits_are_written_as_sounds_and_a_table(made: tuple[Path, Path], tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Zero-shot classification: what CLAP gives in the library, as a classifier, a saved one, a file and a run."""
+"""Zero-shot classification: what CLAP gives in the library and AudioCLIP by its towers, as classifiers and runs."""
 
 import json
 import shutil
@@ -21,7 +21,9 @@ from hubbub.config.recipe import Recipe
 from hubbub.data.clips import ClipsError
 from hubbub.errors import HubbubError
 from hubbub.experiment.run import run_recipe
+from hubbub.models.audioclip_texts import TextTower, tokens
 from hubbub.models.checkpoint import CheckpointError
+from hubbub.models.esresnext import ESResNeXt
 from hubbub.models.zero_shot import prompts
 from hubbub.report import run_folder
 from tests.helpers.shipped_recipes import runs_quick
@@ -116,6 +118,10 @@ def test_labels_that_cannot_be_compared_are_refused(labels: Any, clap: tuple[Pat
 def test_clap_without_labels_says_what_to_do() -> None:
     with pytest.raises(ClassifierError, match="clap has no labels of its own"):
         hubbub.load("clap")
+    with pytest.raises(ClassifierError, match=r"audioclip has no labels of its own.*load\('audioclip', labels="):
+        hubbub.load("audioclip")
+    with pytest.raises(ClassifierError, match="template= is the text about labels"):
+        hubbub.load("small", template="a {}")
     with pytest.raises(HubbubError, match="Add --model clap"):
         raise CliRunner().invoke(app, ["classify", "x.wav", "--labels", "dog, rain"]).exception  # type: ignore[misc]
 
@@ -175,7 +181,7 @@ def test_a_run_fits_nothing_and_tests_every_clip_of_a_fold(clap: tuple[Path, Any
 
 def test_recipes_that_it_does_not_fit_are_refused(clap: tuple[Path, Any], tmp_path: Path) -> None:
     good = plan(tmp_path, clap[0]).model_dump(exclude_none=True)
-    with pytest.raises(HubbubError, match="compares sounds with texts, as clap does"):
+    with pytest.raises(HubbubError, match="compares sounds with texts, as clap and audioclip do"):
         Recipe.of({**good, "network": {"name": "yamnet"}})
     with pytest.raises(HubbubError, match="leave out pool and compress"):
         Recipe.of({**good, "head": {"name": "zeroshot", "pool": "mean"}})
@@ -195,3 +201,61 @@ def test_the_recipe_runs_quick_with_random_weights(
     runs_quick("esc50-clap-zeroshot", home, tmp_path, monkeypatch)
     reasons = run_folder.read_summary(tmp_path / "run").why_not_comparable
     assert any(reason.startswith("RANDOM INITIALISATION: the clap's weights") for reason in reasons)
+
+
+@pytest.fixture(scope="module")
+def audioclip(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ESResNeXt, TextTower]:
+    """A data home with a file as AudioCLIP's authors published it, but random, and the towers in it."""
+    home = tmp_path_factory.mktemp("home")
+    torch.manual_seed(0)
+    sound, text = ESResNeXt(1_024).eval(), TextTower().eval()
+    state = {f"audio.{name}": tensor for name, tensor in sound.state_dict().items()}
+    (home / "weights").mkdir()
+    torch.save(
+        {**state, **text.state_dict(), "visual.conv1.weight": torch.zeros(2), "logit_scale_at": torch.tensor(3.0)},
+        home / "weights" / "AudioCLIP-Full-Training.pt",
+    )
+    return home, sound, text
+
+
+@pytest.mark.slow
+def test_audioclip_compares_sounds_with_labels(
+    audioclip: tuple[Path, ESResNeXt, TextTower], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, sound, text = audioclip
+    monkeypatch.setenv("HUBBUB_HOME", str(home))
+    model = hubbub.load("audioclip", labels=LABELS, device="cpu")
+    assert isinstance(model, TorchClassifier) and model.recipe.head.template == "{}"
+    segment = np.random.default_rng(0).normal(0, 0.1, 5 * 44_100).astype(np.float32)
+    with torch.inference_mode():
+        of_sound, of_texts = sound(torch.from_numpy(segment)[None]), text(tokens(LABELS))
+        cosines = torch.nn.functional.cosine_similarity(of_sound, of_texts)
+        expected = (np.exp(3) * cosines).softmax(dim=0).numpy()
+    prediction = model.classify(segment, rate_hz=44_100)
+    np.testing.assert_allclose([prediction.scores[label] for label in LABELS], expected, atol=1e-4)
+    assert np.ptp(expected) > 0.01 and prediction.warnings == (RELATIVE,)
+    model.save(tmp_path / "saved")
+    again = hubbub.load(tmp_path / "saved", device="cpu").classify(segment, rate_hz=44_100)
+    np.testing.assert_allclose(list(again.scores.values()), list(prediction.scores.values()), atol=1e-6)
+    soundfile.write(tmp_path / "x.wav", segment, 44_100, subtype="FLOAT")
+    words = ["classify", str(tmp_path / "x.wav"), "--model", "audioclip", "--labels", ", ".join(LABELS), "--json"]
+    done = CliRunner().invoke(app, words)
+    assert done.exception is None, done.output
+    assert json.loads(done.stdout)["scores"] == pytest.approx(prediction.scores, abs=1e-4)
+
+
+@pytest.mark.slow
+def test_a_run_of_audioclip_fits_nothing(
+    audioclip: tuple[Path, ESResNeXt, TextTower], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HUBBUB_HOME", str(audioclip[0]))
+    folder = write_tones(tmp_path / "tones")
+    content = plan(folder, Path("default")).model_dump(exclude_none=True)
+    content |= {"audio": {"rate_hz": 44_100}, "windows": {"length": 11_025, "hop": 11_025}}
+    content |= {"network": {"name": "audioclip"}, "head": {"name": "zeroshot", "template": "{}"}}
+    summary = run_recipe(Recipe.of(content), tmp_path / "run", refit=False)
+    assert summary.clips == 8
+    one = hubbub.load(tmp_path / "run" / "test-1" / "seed-42" / "classifier", device="cpu")
+    texts = hubbub.load("audioclip", labels=["a", "b"], device="cpu")
+    assert isinstance(one, TorchClassifier) and isinstance(texts, TorchClassifier) and one.head and texts.head
+    np.testing.assert_array_equal(one.head.arrays()["weights"], texts.head.arrays()["weights"])

@@ -17,7 +17,7 @@ from hubbub.runtime.catalogue import ASSETS
 
 SHIPPED = {
     "emodb-attention": 3,
-    "esc50-all": 30,
+    "esc50-all": 31,
     "esc50-attention": 3,
     "frozen-backbones": 11,
     "us8k-goals": 4,
