@@ -4,7 +4,7 @@ import { make } from "../parts.js";
 
 const number = value => Math.round(value).toLocaleString("en");
 const share = value => value.toFixed(2);
-const interval = ({ value, low, high }, write) => value === null ? "not known yet" : `${write(value)} (${write(low)} to ${write(high)})`;
+const interval = ({ value, low, high }, write) => `${value === null ? "?" : write(value)} (${write(low)} to ${write(high)})`;
 
 /** Fill a list with the figures of all classes; `draw(name)` asks for the draws of one. */
 export function showFigures(place, rows, estimates, draw) {

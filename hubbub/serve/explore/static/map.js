@@ -62,7 +62,7 @@ export class Map {
     for (let segment = 0; segment < this.x.length; segment++) {
       const score = this.scores[segment] ?? -1, known = this.known[segment] ?? -1;
       if (known >= (this.byScore ? 1 : 0)) later.push(segment);
-      else if (this.byScore && score >= 0) dot(segment, score >= 500 ? COLOURS[1] : muted, 0.15 + 0.85 * Math.abs(score - 500) / 500, size);
+      else if (this.byScore && score >= 0) dot(segment, score >= 500 ? COLOURS[1] : muted, score >= 500 ? score / 1000 : 0.2 + score / 1000, size);
       else dot(segment, muted, 0.4, size);
     }
     for (const segment of later) dot(segment, this.byScore ? COLOURS[0] : COLOURS[this.known[segment] % COLOURS.length], 1, size + 4);

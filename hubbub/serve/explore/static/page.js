@@ -88,6 +88,7 @@ const wall = new Wall($("wall"), {
 /** Show a list: `ask(skip)` gives its first segments, and later those that follow. */
 const showList = guarded(async (words, ask, focus = false, of = {}) => {
   const mine = ++turn;
+  openSide(false);
   $("shown").textContent = "Searching.";
   $("fresh").hidden = true;
   const answer = await ask([]);
@@ -97,6 +98,12 @@ const showList = guarded(async (words, ask, focus = false, of = {}) => {
   showCount(answer.segments.length);
   if (focus || (document.activeElement === document.body && navigator.userActivation?.hasBeenActive)) wall.focus(wall.tiles[0]);
 });
+
+/** Open what is beside the wall, where there is room for one of them only. */
+function openSide(open) {
+  $("side").classList.toggle("open", open);
+  $("side-open").setAttribute("aria-expanded", String(open));
+}
 
 function showCount(added) {
   const count = wall.tiles.length;
@@ -412,10 +419,7 @@ for (const [id, action] of Object.entries({ next: "next", undo: "undo", all: "al
   $(id).addEventListener("click", () => ACTIONS[action]());
 }
 $("estimates").addEventListener("toggle", guarded(showEstimates));
-$("side-open").addEventListener("click", () => {
-  const open = $("side").classList.toggle("open");
-  $("side-open").setAttribute("aria-expanded", String(open));
-});
+$("side-open").addEventListener("click", () => openSide(!$("side").classList.contains("open")));
 $("more").addEventListener("click", () => showMore());
 new IntersectionObserver(entries => entries.some(one => one.isIntersecting) && showMore(), { rootMargin: "600px" }).observe($("more"));
 $("automatic").addEventListener("change", event => train({ automatic: event.target.checked }));
