@@ -20,6 +20,7 @@ from hubbub.runtime.files import write_text
 SCRIPTS = (
     "files",
     "yamnet",
+    "archive",
     "backbones",
     "logmel",
     "decoding",
