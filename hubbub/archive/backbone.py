@@ -81,6 +81,15 @@ def embed_texts(name: str, texts: Sequence[str]) -> npt.NDArray[np.float32]:
     return np.asarray(found, dtype=np.float32)
 
 
+def knows_texts(name: str) -> bool:
+    """Whether the network of this name compares sounds with texts."""
+    try:
+        recipe = recipe_name(name)
+        return bool(recipe) and Recipe.load(recipe).network.name in WITH_TEXTS
+    except HubbubError:  # a recipe's file that is gone
+        return False
+
+
 def _of_recipe(name: str, recipe: str, device: str) -> "Classifier":
     from hubbub.classifier.torch_classifier import TorchClassifier
     from hubbub.models.weights import find_weights, load_weights
