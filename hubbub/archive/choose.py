@@ -133,8 +133,8 @@ class _Cover:
 
     def take(self, weights: Array) -> int:
         """The number of the candidate that adds most nearness to the others, by their weights `[n]`."""
-        gains = weights @ np.maximum(self._near - self._covered[:, None], 0)
-        best = int(np.where(self._left, gains, -np.inf).argmax())
+        covered = weights @ np.maximum(self._near, self._covered[:, None])
+        best = int(np.where(self._left, covered, -np.inf).argmax())
         self._covered = np.maximum(self._covered, self._near[:, best])
         self._left[best] = False
         return best

@@ -19,7 +19,7 @@ __all__ = ["QuickHead", "Space", "scores", "votes_against"]
 Array = npt.NDArray[np.float32]
 Sets = npt.NDArray[np.integer]
 #: Segments by whose mean the others are centred: all of an archive, up to so many.
-MOST = 4_096
+MOST = 2_048
 #: How fast a vote fades: by a factor of e for each tenth by which the cosine is smaller.
 STEEP = 10.0
 #: What is added to all votes, so that far ones alone decide nothing: a segment that is like no labelled one votes 0.

