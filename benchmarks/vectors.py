@@ -8,6 +8,7 @@ LanceDB (IVF_PQ) where they are installed: they take much longer to build.
 """
 
 import argparse
+import importlib
 import importlib.util
 import json
 import shutil
@@ -85,17 +86,14 @@ def ours(folder: Path, rows: Vectors, indexed: bool) -> Found:
 
 
 def by_usearch(rows: Vectors) -> Found:
-    from usearch.index import Index
-
-    made = Index(ndim=rows.width, metric="cos", dtype="i8")
+    made = importlib.import_module("usearch.index").Index(ndim=rows.width, metric="cos", dtype="i8")
     for first, block in rows.blocks():
         made.add(np.arange(first, first + len(block)), block, threads=cores())
     return lambda query: made.search(query, TOP).keys.astype(np.int64)
 
 
 def by_lancedb(rows: Vectors, folder: Path) -> Found:
-    import lancedb
-    import pyarrow as pa
+    lancedb, pa = importlib.import_module("lancedb"), importlib.import_module("pyarrow")
 
     def batches() -> Any:
         for first, block in rows.blocks():

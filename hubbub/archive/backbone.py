@@ -53,12 +53,6 @@ def recipe_name(name: str) -> str:
     return _RECIPE.format(name) if _RECIPE.format(name) in shipped() else ""
 
 
-def knows_texts(name: str) -> bool:
-    """Whether the network of this name learned from sounds and texts. Raises `RecipeError` for a damaged recipe."""
-    recipe = recipe_name(name)
-    return bool(recipe) and Recipe.load(recipe).network.name in WITH_TEXTS
-
-
 def embed_texts(name: str, texts: Sequence[str]) -> npt.NDArray[np.float32]:
     """What the tower of texts of the network of this name makes of some texts, `[n, D]`. Raises `ArchiveError` where it
     has none."""

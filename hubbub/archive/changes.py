@@ -185,8 +185,8 @@ def insert(
 
 
 def now() -> str:
-    """The time, in UTC, to the millisecond (ISO 8601)."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+    """The time, in UTC, to the microsecond (ISO 8601)."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 def _identities(paths: Sequence[str]) -> list[Identity | None]:

@@ -90,7 +90,7 @@ def test_the_help_groups_commands_by_what_they_are_for() -> None:
     order = [name or group for name, group in names]
     assert order == [
         *("Options", "Use a classifier", "classify", "listen", "serve", "explain", "export", "publish", "speed"),
-        *("Unlabelled recordings", "index", "search"),
+        *("Unlabelled recordings", "index", "explore", "search"),
         *("Train and evaluate", "train", "bench", "demo", "recipes", "show", "report", "compare", "score"),
         *("tune", "lr-find"),
         *("Data", "data"),
