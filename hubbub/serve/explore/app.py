@@ -18,7 +18,7 @@ from hubbub.archive.labels import Statement
 from hubbub.archive.session import Session
 from hubbub.data.archive_file import ArchiveError
 from hubbub.serve.build import build
-from hubbub.serve.explore import answers, schema
+from hubbub.serve.explore import answers, questions, schema
 from hubbub.serve.explore.find import find
 from hubbub.serve.explore.service import Service
 from hubbub.serve.explore.sounds import MOST_PADDING_S
@@ -66,14 +66,14 @@ def classes(service: Serving) -> Response:
 
 
 @router.post("/v1/classes", responses=_answers(schema.Classes))
-def add_class(service: Serving, asked: schema.NewClass) -> Response:
+def add_class(service: Serving, asked: questions.NewClass) -> Response:
     """Add a class; one that is there already stays as it is."""
     service.session.write(labels.add_class, asked.name, asked.who)
     return JSONResponse(answers.classes(service.session, service.state))
 
 
 @router.post("/v1/search", responses=_answers(schema.Segments))
-async def search(service: Serving, asked: schema.Search) -> Response:
+async def search(service: Serving, asked: questions.Search) -> Response:
     """Segments by their sound, a text, a class's scores, site, time and labels."""
     text = None
     if asked.by == "text":
@@ -113,7 +113,7 @@ def spectrogram(service: Serving, segment: Segment) -> Response:
     return Response(service.sounds.png(segment), media_type="image/png")
 
 
-@router.post("/v1/example", responses={200: {"model": schema.Example}, **REFUSALS}, openapi_extra=UPLOAD)
+@router.post("/v1/example", responses={200: {"model": questions.Example}, **REFUSALS}, openapi_extra=UPLOAD)
 async def example(
     request: Request,
     service: Serving,
@@ -127,7 +127,7 @@ async def example(
     return JSONResponse({"name": upload.name, "values": found[0].tolist()})
 
 
-@router.get("/v1/part", responses={200: {"model": schema.Example}, **GONE})
+@router.get("/v1/part", responses={200: {"model": questions.Example}, **GONE})
 async def part(
     service: Serving,
     segment: Segment,
@@ -140,7 +140,7 @@ async def part(
 
 
 @router.post("/v1/labels", responses=_answers(schema.Stored))
-def label(service: Serving, asked: schema.Statements) -> Response:
+def label(service: Serving, asked: questions.Statements) -> Response:
     """Store what a person says: it is on the disk when this answers. The same request again changes nothing."""
     said = [Statement(one.segment, one.class_, one.value, one.how, one.weight) for one in asked.statements]
     service.session.label(said, asked.who, asked.request)
@@ -148,7 +148,7 @@ def label(service: Serving, asked: schema.Statements) -> Response:
 
 
 @router.post("/v1/undo", responses=_answers(schema.Stored))
-def undo(service: Serving, asked: schema.Undo) -> Response:
+def undo(service: Serving, asked: questions.Undo) -> Response:
     """Take back what a person said last; what was said before counts again."""
     return _stored(service, service.session.undo(asked.who, asked.request))
 
@@ -160,7 +160,7 @@ def _stored(service: Service, numbers: list[int]) -> Response:
 
 
 @router.post("/v1/next", responses=_answers(schema.Segments))
-def next_segments(service: Serving, asked: schema.Next) -> Response:
+def next_segments(service: Serving, asked: questions.Next) -> Response:
     """What to label next, each segment with the reason why. Labels must repeat its `how` and `weight`."""
     picks = ask(service.session, asked.count, () if asked.how == "all" else (asked.how,))
     state = service.state
@@ -176,17 +176,17 @@ def estimates(service: Serving) -> Response:
 
 
 @router.post("/v1/draws", responses=_answers(schema.Segments))
-def draws(service: Serving, asked: schema.Draw) -> Response:
+def draws(service: Serving, asked: questions.Draw) -> Response:
     """The random draws of a class that are still to be labelled; a new round, where there are none."""
     drawn = draw(service.session, asked.class_, asked.who, asked.count)
     state = service.state
     how = {"how": "stratum", "weight": None, "reason": "random"}
-    shown = answers.segments(service.session, state, drawn[: schema.PAGE], how=dict.fromkeys(drawn, how))
+    shown = answers.segments(service.session, state, drawn[: questions.PAGE], how=dict.fromkeys(drawn, how))
     return JSONResponse({"segments": shown, "total": len(drawn), "version": state.version})
 
 
 @router.post("/v1/train", responses=_answers(schema.Classes))
-def train(service: Serving, asked: schema.Train) -> Response:
+def train(service: Serving, asked: questions.Train) -> Response:
     """Train the head now; or choose whether it is trained after each label."""
     if asked.automatic is not None:
         service.session.automatic = asked.automatic
@@ -228,7 +228,7 @@ def searches(service: Serving) -> Response:
 
 
 @router.post("/v1/searches", responses=_answers(schema.Kept))
-def keep(service: Serving, asked: schema.Keep) -> Response:
+def keep(service: Serving, asked: questions.Keep) -> Response:
     """Keep a search."""
     query = asked.query.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"skip"})
     service.session.write(kept_searches.keep, asked.name, query, asked.who)
@@ -236,7 +236,7 @@ def keep(service: Serving, asked: schema.Keep) -> Response:
 
 
 @router.post("/v1/searches/delete", responses=_answers(schema.Kept))
-def forget(service: Serving, asked: schema.Forget) -> Response:
+def forget(service: Serving, asked: questions.Forget) -> Response:
     """Delete a kept search."""
     service.session.write(kept_searches.forget, asked.id)
     return JSONResponse({"searches": service.session.read(kept_searches.kept)})

@@ -9,7 +9,7 @@ from hubbub.archive.nearest import Nearest
 from hubbub.archive.search import Filters, Hits, around, by_score, like
 from hubbub.archive.session import State
 from hubbub.data.archive_file import ArchiveError
-from hubbub.serve.explore.schema import Search
+from hubbub.serve.explore.questions import Search
 
 __all__ = ["Found", "find"]
 

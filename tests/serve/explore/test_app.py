@@ -18,9 +18,11 @@ import numpy as np
 import pytest
 import soundfile
 from PIL import Image
+from pydantic import BaseModel
 
 from hubbub.archive.archive import Archive
 from hubbub.archive.index import index
+from hubbub.serve.explore import schema
 from tests.helpers.archives import copy_of, label, recordings_of_tones, tone_archive, tones
 from tests.helpers.serving import Server, exploring
 
@@ -75,6 +77,26 @@ def test_the_archive_is_described_without_its_place(served: Server, tones: Path)
     assert facts["model"] == "small"
     for text in (json.dumps(facts), json.dumps(found(served))):
         assert str(tones.parent) not in text
+
+
+def test_answers_are_as_described(served: Server) -> None:
+    post(served, "classes", name="described", **WHO)
+    say(served, (2, "described", "yes"))
+    answers: list[tuple[type[BaseModel], httpx.Response]] = [
+        (schema.ArchiveFacts, get(served, "archive")),
+        (schema.Classes, get(served, "classes")),
+        (schema.Segments, post(served, "search", by="these", like=[2])),
+        (schema.SegmentFacts, get(served, "segment", segment=2)),
+        (schema.Stored, say(served, (2, "described", "no"))),
+        (schema.Change, get(served, "changes")),
+        (schema.MapValues, get(served, "map/values", **{"class": "described"})),
+        (schema.Kept, get(served, "searches")),
+        (schema.Estimates, get(served, "estimates")),
+        (schema.Segments, post(served, "next", count=2, how="diverse")),
+    ]
+    for model, reply in answers:
+        assert reply.status_code == 200, reply.text
+        assert model.model_validate(reply.json()).model_dump(by_alias=True) == reply.json()
 
 
 def test_like_finds_its_own_kind_and_unlike_moves_away_from_another(served: Server) -> None:

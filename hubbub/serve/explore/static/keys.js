@@ -1,7 +1,9 @@
 // The keys, and what they do, for the page and for its help.
 
+import { $, make } from "../parts.js";
+
 /** [keys, what they do, action]; `actions` are called with the event. */
-export const COMMANDS = [
+const COMMANDS = [
   ["← → ↑ ↓", "move; the segment with the focus plays"],
   ["Shift + arrows", "select on the way"],
   ["x", "select, or not", "select"],
@@ -36,4 +38,13 @@ export function actionOf(event) {
   if (field) return null;
   if (event.key === " " && event.target.closest?.("button, summary, input, a") && !event.target.closest(".tile")) return null;
   return NAMED[event.key] ?? BY_KEY[event.key] ?? null;
+}
+
+/** Fill the help. */
+export function showKeys() {
+  $("keys").replaceChildren(...COMMANDS.flatMap(([key, words]) => {
+    const term = make("dt");
+    term.append(make("kbd", "", key));
+    return [term, make("dd", "", words)];
+  }));
 }

@@ -1,47 +1,28 @@
 // The page of `hubbub explore`. Text from the server is only ever shown as text, never as HTML.
 
-import { $, make } from "../parts.js";
-import { bytes, request, setToken, Trouble } from "../server.js";
+import { $ } from "../parts.js";
+import { request, setToken, Trouble } from "../server.js";
 import { Classes } from "./classes.js";
 import { showFigures } from "./estimates.js";
 import { showFocus } from "./focus.js";
-import { actionOf, COMMANDS } from "./keys.js";
+import { keepSearches } from "./kept.js";
+import { actionOf, showKeys } from "./keys.js";
 import * as labelling from "./labelling.js";
-import { pictures, sounds } from "./media.js";
+import { List } from "./list.js";
 import { MapPart } from "./map_part.js";
+import { pictures, sounds } from "./media.js";
 import { Outbox } from "./outbox.js";
+import { known, person } from "./people.js";
 import { Player } from "./player.js";
 import { fill, Search } from "./search.js";
+import { goesOn, playsFocus, playsPointer } from "./settings.js";
+import { guarded, showError } from "./trouble.js";
 import { Wall } from "./wall.js";
 
 const HOVER_MS = 150, PADDING_S = 2, REFRESHED = 200, ASKED = 20;
 let about = null, outbox = null;
-let who = localStorage.getItem("hubbub.who") ?? "";
 let seen = { version: 0, step: 0, statement: 0, fits: 0 }; // of the server's state, as far as the page shows it
-let source = null; // the list on the wall: its words, the class that it is about, ask(skip) for more, and their total
-let turn = 0; // the newest list that was asked for
 let hoverTimer = null;
-
-// Status and errors.
-
-function showError(trouble) {
-  if (trouble.name === "AbortError") return;
-  if (!(trouble instanceof Trouble)) throw trouble;
-  if (trouble.status === 401) {
-    $("door").hidden = false;
-    $("token").focus();
-  }
-  $("error").hidden = false;
-  $("error").firstElementChild.textContent = trouble.message;
-}
-
-const guarded = work => async (...args) => {
-  try {
-    return await work(...args);
-  } catch (error) {
-    showError(error);
-  }
-};
 
 function showSaved(waiting, trouble) {
   const labels = waiting.length === 1 ? "1 label is" : `${waiting.length} labels are`;
@@ -53,7 +34,6 @@ function showSaved(waiting, trouble) {
 // Sound.
 
 const player = new Player((segment, share) => wall.follow(segment, share), words => { $("chosen").textContent = words; });
-const around = ({ segment, start, end }) => player.playAround(segment, PADDING_S);
 
 function prefetch() {
   const at = wall.tiles.indexOf(wall.current);
@@ -65,19 +45,19 @@ function prefetch() {
 const wall = new Wall($("wall"), {
   colour: name => classes.colour(name),
   focused(data) {
-    if ($("on-focus").checked) player.play(data.segment).then(prefetch);
+    if (playsFocus()) player.play(data.segment).then(prefetch);
     showDetails();
   },
   hovered(data) {
     clearTimeout(hoverTimer);
-    if ($("on-hover").checked) hoverTimer = setTimeout(() => player.play(data.segment), HOVER_MS);
+    if (playsPointer()) hoverTimer = setTimeout(() => player.play(data.segment), HOVER_MS);
   },
   left(data) {
     clearTimeout(hoverTimer);
-    if ($("on-hover").checked && player.segment === data.segment && wall.current?.data !== data) player.stop();
+    if (playsPointer() && player.segment === data.segment && wall.current?.data !== data) player.stop();
   },
-  clicked(data) {
-    if (wall.current?.data.segment === data.segment || !$("on-focus").checked) player.toggle(data.segment);
+  clicked(data, again) {
+    if (again || !playsFocus()) player.toggle(data.segment);
   },
   chosen(selected) {
     $("chosen").textContent = selected.size ? `${selected.size} selected: keys label all of them` : "";
@@ -85,48 +65,13 @@ const wall = new Wall($("wall"), {
   },
 });
 
-/** Show a list: `ask(skip)` gives its first segments, and later those that follow. */
-const showList = guarded(async (words, ask, focus = false, of = {}) => {
-  const mine = ++turn;
-  openSide(false);
-  $("shown").textContent = "Searching.";
-  $("fresh").hidden = true;
-  const answer = await ask([]);
-  if (mine !== turn) return;
-  source = { words, ask, ...of, total: answer.total ?? answer.segments.length };
-  wall.show(marked(answer.segments));
-  showCount(answer.segments.length);
-  if (focus || (document.activeElement === document.body && navigator.userActivation?.hasBeenActive)) wall.focus(wall.tiles[0]);
-});
+const list = new List(wall, marked, () => openSide(false));
 
 /** Open what is beside the wall, where there is room for one of them only. */
 function openSide(open) {
   $("side").classList.toggle("open", open);
   $("side-open").setAttribute("aria-expanded", String(open));
 }
-
-function showCount(added) {
-  const count = wall.tiles.length;
-  const of = source.total > count ? ` of ${source.total.toLocaleString("en")}` : "";
-  $("shown").textContent = `${count.toLocaleString("en")}${of}: ${source.words}`;
-  $("more").hidden = !added || count >= source.total;
-  $("empty").hidden = count > 0;
-  $("empty").textContent = "No segment is like that. Change the search or its filters.";
-}
-
-let adding = false;
-const showMore = guarded(async () => {
-  if (adding || !source || $("more").hidden) return;
-  adding = true;
-  try {
-    const mine = turn, answer = await source.ask(wall.data.map(({ segment }) => segment));
-    if (mine !== turn) return;
-    wall.add(marked(answer.segments));
-    showCount(answer.segments.length);
-  } finally {
-    adding = false;
-  }
-});
 
 /** Segments with what the server does not know yet. */
 function marked(segments) {
@@ -153,7 +98,7 @@ function runSearch(focus = false) {
     return;
   }
   const query = search.query();
-  showList(search.words(), skip => request("v1/search", { ...query, skip }), focus, { class: search.class, ordered: search.ordered });
+  list.show(search.words(), skip => request("v1/search", { ...query, skip }), focus, { class: search.class, ordered: search.ordered });
 }
 
 function example(kind) {
@@ -211,45 +156,45 @@ async function showEstimates() {
 }
 
 const askDraws = guarded(async name => {
-  if (!who) return askWho();
-  await showList(`random draws for ${name}: y if it is in it, w if not`, async () => request("v1/draws", { who, class: name }), true, { class: name });
+  if (!known()) return;
+  await list.show(`random draws for ${name}: y if it is in it, w if not`, async () => request("v1/draws", { who: person.name, class: name }), true, { class: name });
 });
 
 const train = guarded(async body => showClasses(await request("v1/train", body)));
 
 const addClass = guarded(async name => {
-  if (!who) return askWho();
-  showClasses(await request("v1/classes", { who, name }));
+  if (!known()) return;
+  showClasses(await request("v1/classes", { who: person.name, name }));
   $("add").reset();
 });
 
 const askNext = guarded(async () => {
   const how = $("how").value, words = `to label next, ${$("how").selectedOptions[0].textContent}`;
-  await showList(words, async () => ({ segments: (await request("v1/next", { how, count: ASKED })).segments }), true);
+  await list.show(words, async () => ({ segments: (await request("v1/next", { how, count: ASKED })).segments }), true);
 });
 
 // Labels.
 
 function label(statements) {
-  if (!who) return askWho();
+  if (!known()) return;
   if (!statements.length) return;
-  outbox.add("v1/labels", { who, statements });
+  outbox.add("v1/labels", { who: person.name, statements });
   const about = new Set(statements.map(({ segment }) => segment));
   update(wall.data.filter(({ segment }) => about.has(segment)).map(data => ({ ...labelling.after(data, statements), score: null })));
   if (wall.selected.size) wall.settled = true;
 }
 
 /** A label of what the keys are about; `go` on to the next tile where it is one. */
-function act(work, go = $("advance").checked) {
+function act(work, go = goesOn()) {
   const targets = wall.targets(), several = wall.selected.size > 0;
   if (!targets.length) return;
   label(work(targets));
-  if (go && who && !several && !wall.next()) showMore().then(() => wall.next());
+  if (go && person.name && !several && !wall.next()) list.more().then(() => wall.next());
 }
 
 function undo() {
-  if (!who) return askWho();
-  outbox.add("v1/undo", { who });
+  if (!known()) return;
+  outbox.add("v1/undo", { who: person.name });
 }
 
 const makeOutbox = () => new Outbox(about.id, {
@@ -268,7 +213,7 @@ const makeOutbox = () => new Outbox(about.id, {
 async function refresh(segments) {
   const shown = new Set(wall.data.map(({ segment }) => segment)), like = [...new Set(segments)].filter(one => shown.has(one)).slice(0, REFRESHED);
   if (!like.length) return;
-  const answer = await request("v1/search", { by: "these", like, limit: REFRESHED, ...(source.ordered ? { class: source.class } : {}) });
+  const answer = await request("v1/search", { by: "these", like, limit: REFRESHED, ...(list.ordered ? { class: list.class } : {}) });
   update(answer.segments);
 }
 
@@ -288,8 +233,8 @@ async function follow() {
       seen = now;
       if (now.version !== before.version) await Promise.all([request("v1/classes").then(showClasses), showEstimates()]);
       const fitted = now.fits !== before.fits;
-      if (before.version) await refresh(fitted && source?.ordered ? near() : now.segments);
-      if (before.version && fitted && source?.ordered) $("fresh").hidden = false;
+      if (before.version) await refresh(fitted && list.ordered ? near() : now.segments);
+      if (before.version && fitted && list.ordered) $("fresh").hidden = false;
       await map.changed(before, now);
       if (outbox.waiting.length) outbox.send();
     } catch (error) {
@@ -300,19 +245,19 @@ async function follow() {
   }
 }
 
-// Details, map, people.
+// Details and the map.
 
 function showDetails() {
   showFocus(wall.current?.data, classes, name => name === null ? act(labelling.nothing, false) : act(targets => labelling.toggled(targets, name), false), () => act(labelling.unsure, false));
 }
 
 const map = new MapPart({
-  play: segment => { if ($("on-hover").checked) player.play(segment); },
+  play: segment => { if (playsPointer()) player.play(segment); },
   stop: () => player.stop(),
   picture: segment => pictures.get(segment),
   bring(segments, total) {
     const words = total > segments.length ? `of ${total} on the map, the nearest to the middle` : "on the map";
-    showList(words, async skip => {
+    list.show(words, async skip => {
       const like = segments.filter(one => !skip.includes(one)).slice(0, 60);
       const answer = like.length ? await request("v1/search", { by: "these", like, limit: 60 }) : { segments: [] };
       return { segments: answer.segments.map(data => ({ ...data, how: "map" })), total: segments.length };
@@ -320,40 +265,6 @@ const map = new MapPart({
   },
   failed: showError,
 });
-
-function askWho() {
-  $("who-name").value = who;
-  $("who-ask").showModal();
-}
-
-function setWho(name) {
-  who = name.trim().replace(/\s+/g, " ");
-  if (who) localStorage.setItem("hubbub.who", who);
-  $("who").hidden = !who;
-  $("who").textContent = who;
-  $("who").setAttribute("aria-label", `You are ${who}: change the name`);
-}
-
-const download = guarded(async (path, name) => {
-  const link = make("a");
-  link.href = URL.createObjectURL(await bytes(path));
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-});
-
-function showKept({ searches }) {
-  $("searches").replaceChildren(...searches.map(({ id, name, query, who: by }) => {
-    const row = make("li"), open = make("button", "small", name), forget = make("button", "small", "✕");
-    open.type = forget.type = "button";
-    open.title = `Kept by ${by}`;
-    forget.setAttribute("aria-label", `Delete the search ${name}`);
-    open.addEventListener("click", () => { search.set(query); runSearch(); });
-    forget.addEventListener("click", guarded(async () => showKept(await request("v1/searches/delete", { id }))));
-    row.append(open, forget);
-    return row;
-  }));
-}
 
 // Start.
 
@@ -366,14 +277,14 @@ const start = guarded(async () => {
   $("about").textContent = `${about.hours.toFixed(1)} h, ${about.recordings.toLocaleString("en")} recordings${missing}, ${about.segments.toLocaleString("en")} segments of ${about.segment_s.toFixed(1)} s`;
   fill($("search").elements.site, about.sites, "all");
   $("by").querySelector("[value=text]").disabled = !about.texts;
+  for (const name of ["since", "until", "from", "to"]) $("search").elements[name].closest("label").hidden = !about.since;
+  $("search").elements.site.closest("label").hidden = about.sites.length < 2;
   $("work").hidden = false;
-  setWho(who);
   outbox = makeOutbox();
   showClasses(await request("v1/classes"));
   search.set(JSON.parse(sessionStorage.getItem(`hubbub.search.${about.id}`)) ?? { by: "random" });
   runSearch();
-  if (!who) askWho();
-  request("v1/searches").then(showKept, showError);
+  known();
   follow();
 });
 
@@ -381,13 +292,13 @@ const ACTIONS = {
   select: () => wall.current && wall.toggle(wall.current.data.segment),
   all: () => wall.choose(wall.data.map(({ segment }) => segment)),
   clear: () => wall.choose([]),
-  yes: () => act(targets => source?.class ? labelling.yes(targets, source?.class) : labelling.confirmed(targets), true),
-  no: () => source?.class && act(targets => labelling.no(targets, source?.class), true),
+  yes: () => act(targets => list.class ? labelling.yes(targets, list.class) : labelling.confirmed(targets), true),
+  no: () => list.class && act(targets => labelling.no(targets, list.class), true),
   nothing: () => act(labelling.nothing),
   unsure: () => act(labelling.unsure),
   undo,
   play: () => wall.current && player.toggle(wall.current.data.segment),
-  around: () => wall.current && around(wall.current.data),
+  around: () => wall.current && player.playAround(wall.current.data.segment, PADDING_S),
   like: () => example("like"),
   unlike: () => example("unlike"),
   next: askNext,
@@ -410,7 +321,7 @@ document.addEventListener("keydown", event => {
   if (free && /^(Arrow|Home|End)/.test(event.key) && !event.ctrlKey && !event.altKey && !event.metaKey) {
     event.preventDefault();
     const wanted = wall.move(event.key, event.shiftKey);
-    if (!wanted && event.key === "ArrowDown") showMore();
+    if (!wanted && event.key === "ArrowDown") list.more();
   }
   const name = !event.ctrlKey && !event.metaKey && !event.altKey && !event.target.closest?.("input, select, dialog") && classes.named(event.key);
   if (name) act(targets => labelling.toggled(targets, name));
@@ -420,8 +331,6 @@ for (const [id, action] of Object.entries({ next: "next", undo: "undo", all: "al
 }
 $("estimates").addEventListener("toggle", guarded(showEstimates));
 $("side-open").addEventListener("click", () => openSide(!$("side").classList.contains("open")));
-$("more").addEventListener("click", () => showMore());
-new IntersectionObserver(entries => entries.some(one => one.isIntersecting) && showMore(), { rootMargin: "600px" }).observe($("more"));
 $("automatic").addEventListener("change", event => train({ automatic: event.target.checked }));
 $("add").addEventListener("submit", event => { event.preventDefault(); if (event.target.elements.name.value.trim()) addClass(event.target.elements.name.value); });
 $("file").addEventListener("change", event => {
@@ -430,33 +339,13 @@ $("file").addEventListener("change", event => {
   if (file) exampleOfFile(file);
 });
 $("part").addEventListener("submit", event => { event.preventDefault(); exampleOfPart(); });
-$("keep").addEventListener("submit", guarded(async event => {
-  event.preventDefault();
-  const { name } = event.target.elements;
-  if (!who) return askWho();
-  showKept(await request("v1/searches", { who, name: name.value.trim() || search.words(), query: search.query() }));
-  event.target.reset();
-}));
-$("save-labels").addEventListener("click", () => download("v1/export/labels", "labels.csv"));
-$("save-scores").addEventListener("click", () => download("v1/export/scores", "scores.csv"));
 $("try").addEventListener("click", () => outbox.send());
-$("error-close").addEventListener("click", () => { $("error").hidden = true; });
-$("who").addEventListener("click", askWho);
-$("who-ask").addEventListener("close", () => setWho($("who-name").value || who));
-for (const id of ["on-focus", "on-hover", "advance"]) {
-  const kept = localStorage.getItem(`hubbub.${id}`);
-  if (kept) $(id).checked = kept === "true";
-  $(id).addEventListener("change", () => localStorage.setItem(`hubbub.${id}`, $(id).checked));
-}
-$("keys").replaceChildren(...COMMANDS.flatMap(([key, words]) => {
-  const term = make("dt");
-  term.append(make("kbd", "", key));
-  return [term, make("dd", "", words)];
-}));
 $("door").addEventListener("submit", event => {
   event.preventDefault();
   setToken($("token").value.trim());
   start();
 });
+keepSearches(search, query => { search.set(query); runSearch(); });
+showKeys();
 addEventListener("beforeunload", event => { if (outbox?.waiting.length) event.preventDefault(); });
 start();

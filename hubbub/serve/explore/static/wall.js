@@ -12,12 +12,13 @@ export class Wall {
   anchor = null; // where a selection by shift began
   settled = false; // whether the selection was labelled: the next step of the focus ends it
 
-  /** Callbacks: `focused(data)`, `hovered(data)`, `left(data)`, `clicked(data)`, `chosen(selected)`; `colour(name)` is that
+  /** Callbacks: `focused(data)`, `hovered(data)`, `left(data)`, `clicked(data, again)` with whether it had the focus before, `chosen(selected)`; `colour(name)` is that
    * of a class. */
   constructor(place, callbacks) {
     Object.assign(this, { place, ...callbacks });
     this.seen = new IntersectionObserver(entries => entries.forEach(one => one.isIntersecting && this.load(one.target)), { rootMargin: "400px" });
     place.addEventListener("pointerdown", event => { // before the focus moves
+      this.before = this.current;
       if (event.shiftKey) this.anchor ??= Math.max(this.tiles.indexOf(this.current), 0);
     });
     place.addEventListener("click", event => this.click(event));
@@ -189,7 +190,7 @@ export class Wall {
       this.anchor ??= 0;
       this.range(number);
     } else if (event.ctrlKey || event.metaKey) this.toggle(tile.data.segment);
-    else this.clicked(tile.data);
+    else this.clicked(tile.data, event.detail === 0 || tile === this.before); // 0: by a key
     this.focus(tile);
   }
 
