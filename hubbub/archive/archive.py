@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from hubbub.archive.vectors import Vectors, normalised
 from hubbub.audio.recorded import Recorded
-from hubbub.data.archive_file import ArchiveError, connect, transaction
+from hubbub.data.archive_file import ArchiveError, connect, span_of, transaction
 
 if TYPE_CHECKING:
     import sqlite3
@@ -46,6 +46,15 @@ class About:
         found = probe(model)
         return cls(name, windows, windows * window_s, len(found), tuple(found.tolist()))
 
+    @classmethod
+    def read(cls, database: "sqlite3.Connection") -> "About | None":
+        """What the database of an archive says of it; None where it says nothing yet."""
+        stored = dict(database.execute("SELECT key, value FROM about").fetchall())
+        if not stored:
+            return None
+        sizes = int(stored["windows"]), float(stored["segment_s"]), int(stored["width"])
+        return cls(stored["model"], *sizes, tuple(json.loads(stored["probe"])))
+
 
 @dataclass(frozen=True)
 class Place:
@@ -75,14 +84,15 @@ class Archive:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
         self.database = connect(self.folder)
-        stored = dict(self.database.execute("SELECT key, value FROM about").fetchall())
-        if not stored:
+        about = About.read(self.database)
+        if about is None:
             raise ArchiveError(f"{folder} holds no recordings yet. Add some: hubbub index RECORDINGS --to {folder}")
-        self.about = About(
-            stored["model"], int(stored["windows"]), float(stored["segment_s"]), int(stored["width"]),
-            tuple(json.loads(stored["probe"])),
-        )  # fmt: skip
+        self.about = about
         self.refresh()
+
+    def close(self) -> None:
+        """Close its database."""
+        self.database.close()
 
     def refresh(self) -> bool:
         """Take in the recordings that were added since; whether there were any."""
@@ -130,8 +140,7 @@ class Archive:
         if not 0 <= segment < self.segments:
             raise ArchiveError(f"there is no segment {segment}: the archive has 0 to {self.segments - 1}.")
         _, folder, path, _, seconds, first, count, site, began, offset = self._rows[int(self.recordings(segment))]
-        start = (segment - first) * self.about.segment_s
-        end = seconds if segment == first + count - 1 else start + self.about.segment_s
+        start, end = span_of(segment, first, count, seconds, self.about.segment_s)
         clock = ""
         if began:
             zone = None if offset is None else timedelta(seconds=offset)

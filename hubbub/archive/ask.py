@@ -14,7 +14,6 @@ import numpy.typing as npt
 from hubbub.archive import estimate
 from hubbub.archive.labels import Statement
 from hubbub.archive.session import Session, State
-from hubbub.data.archive_file import ArchiveError
 
 if TYPE_CHECKING:
     from hubbub.archive.choose import Pick
@@ -57,8 +56,6 @@ def draw(session: Session, name: str, who: str, count: int) -> list[int]:
     scores = state.scores_of(name)
     if left := session.read(estimate.open_draws, state.labels, name):
         return [one for one in left if state.archive.here[one]] or left
-    if scores is None:
-        raise ArchiveError(f"'{name}' has no scores yet. Label some segments that hold it, and some that do not.")
     random = np.random.default_rng()
     drawn: list[int] = session.write(estimate.begin_round, name, scores, state.archive.here, who, count, random)
     open_ones = set(session.read(estimate.open_draws, session.state.labels, name))

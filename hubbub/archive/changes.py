@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hubbub.audio.find_files import Found
+from hubbub.audio.recorded import Recorded
 from hubbub.data import origins
 from hubbub.data.archive_file import ArchiveError, transaction
 from hubbub.data.origins import Identity
@@ -139,6 +140,9 @@ def _sort_in(
     if same and same.state == "here" and same.file != task.file and os.path.lexists(same.file):
         insert(database, task, "copy", copy_of=same.id)
         result.copied += 1
+    elif same and same.state == "new":  # of a task of this call
+        result.copies.append(task)
+        result.copied += 1
     elif same:
         database.execute(
             "UPDATE files SET folder = ?, path = ?, site = ?, stamp = ?, state = 'here' WHERE id = ?",
@@ -146,11 +150,9 @@ def _sort_in(
         )
         result.moved += 1
         contents[content] = _Known(same.id, task.file, "here", "", task.identity)
-    elif any(one.identity[0] == content for one in result.tasks):
-        result.copies.append(task)
-        result.copied += 1
     else:
         result.tasks.append(task)
+        contents[content] = _Known(0, task.file, "new", "", task.identity)
 
 
 def _retire(database: sqlite3.Connection, result: Changes, one: _Known) -> None:
@@ -170,10 +172,12 @@ def insert(
     copy_of: int | None = None,
     seconds: float = 0.0,
     rows: tuple[int, int] = (0, 0),
-    began: tuple[str | None, int | None] = (None, None),
+    recorded: Recorded | None = None,
 ) -> None:
     """Add a recording to the database, within a transaction; `rows` are its first segment and their number."""
     content, stamp = task.identity
+    offset = recorded.offset if recorded else None
+    began = recorded.at.isoformat() if recorded else None, None if offset is None else int(offset.total_seconds())
     database.execute(
         "INSERT INTO files (folder, path, content, stamp, state, why, copy_of, seconds, first, count, site, began, "
         "utc_offset, indexed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

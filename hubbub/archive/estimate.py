@@ -77,7 +77,7 @@ class ClassEstimate:
 def begin_round(
     database: sqlite3.Connection,
     name: str,
-    scores: Array,
+    scores: Array | None,
     mask: Mask,
     who: str,
     count: int,
@@ -90,7 +90,7 @@ def begin_round(
     Raises `ArchiveError` for a class without scores.
     """
     rows = np.flatnonzero(mask)
-    if not np.isfinite(scores[rows]).all() or not len(rows):
+    if scores is None or not len(rows) or not np.isfinite(scores[rows]).all():
         raise ArchiveError(f"'{name}' has no scores yet. Label some segments that hold it, and some that do not.")
     edges = draws.edges(scores[rows], at=(FOUND,))
     stratum = draws.stratum_of(scores[rows], edges)
@@ -129,7 +129,7 @@ def estimates(database: sqlite3.Connection, labels: LabelState, segments: int) -
 
 def _known(labels: LabelState, name: str) -> dict[int, int]:
     """Whether segments hold a class (1, 0), or that somebody is unsure (-1)."""
-    y = labels.y[:, labels.classes.index(name)] if name in labels.classes else labels.y[:, :0].sum(axis=1) - 1
+    y = labels.y[:, labels.classes.index(name)]
     told = (y >= 0) | labels.unsure
     return dict(zip(labels.segments[told].tolist(), y[told].tolist(), strict=True))
 
@@ -157,17 +157,15 @@ def _of_round(database: sqlite3.Connection, labels: LabelState, name: str) -> Cl
     if facts is None or not any(y >= 0 for _, y in told):
         return None
     edges, sizes = facts
-    labelled, positives = np.zeros(len(sizes)), np.zeros(len(sizes))
-    for h, y in told:
-        labelled[h] += y >= 0
-        positives[h] += y == 1
-    some = np.asarray(sizes) > 0
-    counts = Strata(np.asarray(sizes, float)[some], labelled[some], positives[some])
+    heard = [(h, y == 1) for h, y in told if y >= 0]
+    whole = draws.tally(sizes, *zip(*heard, strict=True))
+    some = whole.sizes > 0
+    counts = Strata(whole.sizes[some], whole.labelled[some], whole.positives[some])
     first = int((np.flatnonzero(some) < np.searchsorted(edges, FOUND, side="right")).sum())
     found, missed = first < some.sum(), first > 0
     bounds, each = [0.0, *edges, 1.0], strata.precision(counts)
     rows = [
-        Stratum(bounds[h], bounds[h + 1], sizes[h], int(labelled[h]), int(positives[h]), _figure(each, n))
+        Stratum(bounds[h], bounds[h + 1], sizes[h], int(whole.labelled[h]), int(whole.positives[h]), _figure(each, n))
         for n, h in enumerate(np.flatnonzero(some).tolist())
     ]
     return ClassEstimate(

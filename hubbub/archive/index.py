@@ -6,9 +6,11 @@ its row in the database, which makes them count.
 
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,13 +24,12 @@ from hubbub.archive.backbone import absolute_name, load_backbone
 from hubbub.archive.changes import Changes, Task, find_changes, insert, site_pattern
 from hubbub.archive.nearest import make_index
 from hubbub.audio.find_files import search
-from hubbub.audio.recorded import when_recorded
+from hubbub.audio.recorded import Recorded
 from hubbub.data.archive_file import ArchiveError, connect, is_archive, transaction
 from hubbub.errors import HubbubError, examples
-from hubbub.inference.predict import AHEAD, DECODERS, PIECES, Piece, pieces
+from hubbub.inference.predict import Batches, Piece, recordings_ahead
 from hubbub.runtime import download, files
 from hubbub.runtime.homes import StoreError
-from hubbub.runtime.prefetch import prefetch
 from hubbub.runtime.progress import file_bar
 from hubbub.runtime.shipped import SMALL
 
@@ -59,11 +60,12 @@ class Indexed:
 
 @dataclass(frozen=True)
 class Embedded:
-    """A recording's segments `[S, D]` and length [s], or why it cannot be read."""
+    """A recording's segments `[S, D]`, length [s] and time, or why it cannot be read."""
 
     task: Task
     embeddings: Array
     seconds: float = 0.0
+    recorded: Recorded | None = None
     why: str = ""
 
 
@@ -104,17 +106,19 @@ def index(
             result = Indexed(changes, found.left_out, unreadable=dict(changes.unreadable))
             log(f"{len(changes.tasks):,} recordings to embed with {about.model}, {changes.known:,} known")
             _store_all(database, to, about, changes, engine or partial(embed_files, backbone), result)
-        opened = Archive(to)
-        if make_index(to, opened.vectors):
-            log(f"an index of {opened.segments:,} segments was made, for quick searches")
+        with closing(Archive(to)) as opened:
+            if make_index(to, opened.vectors):
+                log(f"an index of {opened.segments:,} segments was made, for quick searches")
     return result
 
 
 def _network(to: Path, model: str | None, device: str, log: Log) -> tuple[About, "Classifier"]:
     """The network of the archive, which a new archive notes."""
-    about = Archive(to).about if is_archive(to) and _is_begun(to) else None
-    name = model or (about.model if about else _default(log))
-    name = absolute_name(name)
+    about = None
+    if is_archive(to):
+        with closing(connect(to)) as database:
+            about = About.read(database)  # None where a process was killed that had just begun it
+    name = absolute_name(model or (about.model if about else _default(log)))
     backbone = load_backbone(name, device)
     if about:
         refuse_other_network(about, backbone, name, to)
@@ -122,12 +126,6 @@ def _network(to: Path, model: str | None, device: str, log: Log) -> tuple[About,
     about = About.of(backbone, name)
     create(to, about).close()
     return about, backbone
-
-
-def _is_begun(to: Path) -> bool:
-    """Whether an archive knows its network: a process that was killed at once may have left one that does not."""
-    with closing(connect(to)) as database:
-        return bool(database.execute("SELECT count(*) FROM about").fetchone()[0])
 
 
 def _default(log: Log) -> str:
@@ -173,12 +171,8 @@ def _store(database: "sqlite3.Connection", to: Path, about: About, waiting: list
                 insert(database, one.task, "unreadable", why=one.why)
                 result.unreadable[one.task.file] = one.why
                 continue
-            recorded = when_recorded(one.task.file)
-            offset = recorded.offset.total_seconds() if recorded and recorded.offset is not None else None
-            insert(
-                database, one.task, "here", seconds=one.seconds, rows=(first, len(one.embeddings)),
-                began=(recorded.at.isoformat() if recorded else None, None if offset is None else int(offset)),
-            )  # fmt: skip
+            rows = first, len(one.embeddings)
+            insert(database, one.task, "here", seconds=one.seconds, rows=rows, recorded=one.recorded)
             first += len(one.embeddings)
             result.added += 1
             result.seconds += one.seconds
@@ -189,30 +183,28 @@ def embed_files(
 ) -> Iterator[Embedded]:
     """Embed recordings on this machine, in order: threads decode the next ones while the network computes; windows of
     several recordings share its batches."""
-    batch, half = _Batch(model, about), model.recipe.windows.length / model.rate_hz / 2
-    jobs = (partial(_guarded, model, task.file) for task in tasks)
-    with closing(prefetch(jobs, DECODERS, PIECES, AHEAD)) as queues:  # type: ignore[type-var]
+    half = model.recipe.windows.length / model.rate_hz / 2
+    waiting: deque[_Recording] = deque()
+    ahead = recordings_ahead(model, [task.file for task in tasks])
+    with ThreadPoolExecutor(1) as network, closing(ahead) as queues:  # type: ignore[type-var]
+        batch = Batches(model.segment_embeddings, model.batch, network)
         for task, parts in zip(tasks, queues, strict=True):
-            recording = _Recording(task)
+            recording = _Recording(task, about)
             for part in parts:
                 if isinstance(part, HubbubError):
                     recording.why = str(part)
+                elif isinstance(part, Recorded):
+                    recording.recorded = part
                 else:
                     recording.seconds = part.seconds
-                    batch.add(recording, part.segments[recording.worth(part.spans, half)])
+                    batch.add(recording, recording.worth(part, half))
                     progress(task.file, part.share)
-            recording.ended = True
+            waiting.append(recording)
             progress(task.file, 1.0)
-            yield from batch.finished(recording)
+            while waiting and not waiting[0].pending:
+                yield waiting.popleft().embedded()
         batch.flush()
-        yield from batch.finished()
-
-
-def _guarded(model: "Classifier", file: str) -> Iterator[Piece | HubbubError]:
-    try:
-        yield from pieces(model, file)
-    except HubbubError as error:
-        yield error
+    yield from (recording.embedded() for recording in waiting)
 
 
 @dataclass
@@ -220,29 +212,32 @@ class _Recording:
     """A recording on its way: sums of its windows' embeddings for each segment."""
 
     task: Task
+    about: About
+    recorded: Recorded | None = None
     seconds: float = 0.0
     why: str = ""
-    ended: bool = False
     pending: int = 0
     windows: int = 0
     sums: list[Array] = field(default_factory=list)
 
-    def worth(self, spans: npt.NDArray[np.float64], half: float) -> npt.NDArray[np.bool_]:
-        """Which windows count: not one that is padded by more than half, unless it is the only one."""
-        filled = np.diff(spans, axis=1)[:, 0] >= half
-        if len(spans) and not (self.pending or self.windows or filled.any()):
+    def worth(self, piece: Piece, half: float) -> Piece:
+        """The windows that count: not one that is padded by more than half, unless it is the only one."""
+        filled = np.diff(piece.spans, axis=1)[:, 0] >= half
+        if len(filled) and not (self.pending or self.windows or filled.any()):
             filled[0] = True
-        return np.asarray(filled)
+        return replace(piece, segments=piece.segments[filled], spans=piece.spans[filled])
 
-    def add(self, embeddings: Array, about: About) -> None:
-        for row in embeddings:
-            if self.windows % about.windows == 0:
-                self.sums.append(np.zeros(about.width, np.float32))
+    def take(self, outputs: Array, piece: Piece) -> None:
+        """Add the embeddings of windows to the sums of their segments."""
+        for row in outputs:
+            if self.windows % self.about.windows == 0:
+                self.sums.append(np.zeros(self.about.width, np.float32))
             self.sums[-1] += row
             self.windows += 1
 
-    def embedded(self, about: About) -> Embedded:
+    def embedded(self) -> Embedded:
         """Each segment's mean; a rest of less than half a segment belongs to the segment before."""
+        about = self.about
         if self.why:
             return Embedded(self.task, np.zeros((0, about.width), np.float32), why=self.why)
         counts = np.full(len(self.sums), about.windows)
@@ -251,41 +246,4 @@ class _Recording:
         if segments < len(sums):
             sums[segments - 1] = sums[segments - 1 :].sum(axis=0)
             counts[segments - 1] = counts[segments - 1 :].sum()
-        return Embedded(self.task, sums[:segments] / counts[:segments, None], self.seconds)
-
-
-class _Batch:
-    """Windows of several recordings, which go through the network together."""
-
-    def __init__(self, model: "Classifier", about: About) -> None:
-        self._model, self._about = model, about
-        self._waiting: list[tuple[_Recording, Array]] = []
-        self._order: list[_Recording] = []
-        self._count = 0
-
-    def add(self, recording: _Recording, windows: Array) -> None:
-        if not len(windows):
-            return
-        self._waiting.append((recording, windows))
-        recording.pending += len(windows)
-        self._count += len(windows)
-        if self._count >= self._model.batch:
-            self.flush()
-
-    def flush(self) -> None:
-        if not self._waiting:
-            return
-        embeddings = self._model.segment_embeddings(np.concatenate([windows for _, windows in self._waiting]))
-        start = 0
-        for recording, windows in self._waiting:
-            recording.add(embeddings[start : start + len(windows)], self._about)
-            recording.pending -= len(windows)
-            start += len(windows)
-        self._waiting, self._count = [], 0
-
-    def finished(self, recording: _Recording | None = None) -> Iterator[Embedded]:
-        """Those at the front whose embeddings are all there; `recording` is the next that has ended."""
-        if recording:
-            self._order.append(recording)
-        while self._order and not self._order[0].pending:
-            yield self._order.pop(0).embedded(self._about)
+        return Embedded(self.task, sums[:segments] / counts[:segments, None], self.seconds, self.recorded)

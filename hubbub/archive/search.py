@@ -20,7 +20,7 @@ from hubbub.errors import did_you_mean
 if TYPE_CHECKING:
     from hubbub.classifier.base import Classifier
 
-__all__ = ["Filters", "Hits", "around", "by_score", "class_scores", "embed_examples", "like"]
+__all__ = ["Filters", "Hits", "around", "by_score", "class_scores", "embed_examples", "embed_wave", "like"]
 
 Array = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -111,11 +111,15 @@ def embed_examples(model: "Classifier", parts: Sequence[tuple[str | Path, float,
 
     Raises `AudioError` for a file that cannot be read and a part that is not in it.
     """
-    means = [
-        model.embed(decode.load(file, model.rate_hz, start or None, end), model.rate_hz).values.mean(axis=0)
-        for file, start, end in parts
-    ]
-    return np.stack(means) if means else np.zeros((0, 1), np.float32)
+    waves = (decode.load(file, model.rate_hz, start or None, end) for file, start, end in parts)
+    means = [embed_wave(model, wave, model.rate_hz) for wave in waves]
+    return np.concatenate(means) if means else np.zeros((0, 1), np.float32)
+
+
+def embed_wave(model: "Classifier", wave: Array, rate_hz: int) -> Array:
+    """A wave `[T]` -> the mean embedding of its windows, `[1, D]`. Raises what `Classifier.embed` does."""
+    values: Array = model.embed(wave, rate_hz).values
+    return values.mean(axis=0, keepdims=True)
 
 
 def class_scores(archive: Archive, name: str) -> Array:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from hubbub.data import grouping
-from hubbub.data.archive_file import ArchiveError, connect
+from hubbub.data.archive_file import ArchiveError, connect, span_of
 from hubbub.data.archive_labels import LabelState, label_state
 from hubbub.data.clips import COLUMNS, Clips, build
 from hubbub.errors import count, listed
@@ -62,8 +62,7 @@ class _Places:
             "ORDER BY first DESC LIMIT 1",
             (segment,),
         ).fetchone()
-        start = (segment - first) * self.segment_s
-        return root, path, state, start, seconds if segment == first + number - 1 else start + self.segment_s
+        return root, path, state, *span_of(segment, first, number, seconds, self.segment_s)
 
 
 def _rows(known: LabelState, places: _Places) -> Iterator[tuple[Any, ...]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hubbub.errors import HubbubError
 
-__all__ = ["FILE", "FORMAT", "ArchiveError", "connect", "is_archive", "transaction"]
+__all__ = ["FILE", "FORMAT", "ArchiveError", "connect", "is_archive", "span_of", "transaction"]
 
 #: The name of the database in an archive's folder.
 FILE = "archive.sqlite"
@@ -156,6 +156,14 @@ def _create(database: sqlite3.Connection) -> None:
     database.executescript(
         f"BEGIN EXCLUSIVE; {TABLES} PRAGMA application_id = {MARK}; PRAGMA user_version = {FORMAT}; COMMIT;"
     )
+
+
+def span_of(segment: int, first: int, count: int, seconds: float, segment_s: float) -> tuple[float, float]:
+    """Start and end [s] of a segment of a recording of `seconds`, whose segments are `first` .. `first + count - 1`.
+
+    The last one ends with the recording. The view `labelled` says the same."""
+    start = (segment - first) * segment_s
+    return start, seconds if segment == first + count - 1 else start + segment_s
 
 
 @contextmanager

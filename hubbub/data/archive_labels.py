@@ -14,7 +14,7 @@ import numpy.typing as npt
 __all__ = ["LabelState", "class_names", "label_state"]
 
 #: Class (None: the whole segment), value, number and time of a statement.
-Said = tuple[str | None, str, int, str]
+Latest = tuple[str | None, str, int, str]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def label_state(database: sqlite3.Connection) -> LabelState:
         "WHERE id IN (SELECT max(id) FROM labels GROUP BY segment, class)"
     ).fetchall()
     draws = dict(database.execute("SELECT segment, max(weight) FROM labels WHERE how = 'random' GROUP BY segment"))
-    by_segment: dict[int, list[Said]] = {}
+    by_segment: dict[int, list[Latest]] = {}
     for segment, *said in rows:
         by_segment.setdefault(segment, []).append(tuple(said))
     found, sets, whole, unsure = [], [], [], []
@@ -76,7 +76,7 @@ def label_state(database: sqlite3.Connection) -> LabelState:
     )
 
 
-def _is_unsure(said: Sequence[Said]) -> bool:
+def _is_unsure(said: Sequence[Latest]) -> bool:
     """Whether `unsure` is the latest word on a segment, but for words that were taken back."""
     latest = max((one for one in said if one[1]), key=lambda one: one[2], default=None)
     return latest is not None and latest[1] == "unsure"

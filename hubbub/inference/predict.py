@@ -9,13 +9,13 @@ import shutil
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +35,7 @@ from hubbub.runtime.prefetch import prefetch
 if TYPE_CHECKING:
     from hubbub.classifier.base import Classifier
 
-__all__ = ["PredictError", "predict_files", "predict_recording"]
+__all__ = ["Batches", "Piece", "PredictError", "predict_files", "predict_recording", "recordings_ahead"]
 
 #: Recordings decoded at the same time, how many pieces of each, of some seconds, and how many recordings ahead of the
 #: network: it takes the segments of several short ones at a time.
@@ -74,9 +74,8 @@ def predict_files(
     """The result of each file, `-` being standard input, in order. A file that cannot be read gives an error, and the
     others go on. `progress(path, share)` is called with the share of a file that is done, where its length is known."""
     waiting: deque[_Recording] = deque()
-    recordings = prefetch((partial(_guarded, model, path) for path in paths), DECODERS, PIECES, AHEAD)
-    with ThreadPoolExecutor(1) as network, closing(recordings) as queues:  # type: ignore[type-var]
-        batch = _Batch(model, network)
+    with ThreadPoolExecutor(1) as network, closing(recordings_ahead(model, paths)) as queues:  # type: ignore[type-var]
+        batch = Batches(model.outputs, model.batch, network)
         for path, pieces in zip(paths, queues, strict=True):
             recording = _Recording(path, _scorer(model, options), options.scores)
             waiting.append(recording)
@@ -155,6 +154,12 @@ def _join(pieces: list[Piece]) -> Piece:
     return replace(pieces[-1], segments=segments, spans=spans)
 
 
+def recordings_ahead(model: "Classifier", paths: Iterable[str]) -> Iterator[Iterator[Recorded | Piece | HubbubError]]:
+    """Of each file when it was recorded, where that is known, and its pieces; an error is the last of them. Threads
+    decode the next files meanwhile."""
+    return prefetch((partial(_guarded, model, path) for path in paths), DECODERS, PIECES, AHEAD)
+
+
 def _guarded(model: "Classifier", path: str) -> Iterator[Recorded | Piece | HubbubError]:
     """When a file was recorded, where that is known, and its pieces, an error as the last of them. Precomputed
     spectrograms, which are small, have no pieces."""
@@ -205,6 +210,10 @@ class _Recording:
     def done(self) -> bool:
         return self.ended and (not self.pending or bool(self.error))
 
+    def take(self, outputs: npt.NDArray[Any], piece: Piece) -> None:
+        """Score a piece by its outputs."""
+        self.scorer.add(outputs, piece.segments, piece.spans)
+
     def predict_precomputed(self, model: "Classifier", options: PredictOptions) -> None:
         try:
             self.precomputed = _predict_precomputed(model, Path(self.path), options)
@@ -225,41 +234,54 @@ class _Recording:
         return FileResult(self.path, prediction, "", name, highest_hz, self.scores, self.recorded)
 
 
-class _Batch:
-    """Segments of several recordings, which go through the network together, while the next ones are collected."""
+class Taker(Protocol):
+    """Takes the outputs of its pieces, in their order; `pending` counts the segments whose outputs it waits for."""
 
-    def __init__(self, model: "Classifier", network: ThreadPoolExecutor) -> None:
-        self._model, self._network = model, network
-        self._waiting: list[tuple[_Recording, Piece]] = []
-        self._computed: deque[tuple[list[tuple[_Recording, Piece]], Future[npt.NDArray[Any]]]] = deque()
+    pending: int
+
+    def take(self, outputs: npt.NDArray[Any], piece: Piece) -> None: ...
+
+
+class Batches:
+    """Segments of several recordings, which go through the network together, while the next ones are collected.
+
+    `compute` gives the outputs of segments, in the thread `network`, for `size` of them or more at a time.
+    """
+
+    def __init__(self, compute: Callable[..., npt.NDArray[Any]], size: int, network: ThreadPoolExecutor) -> None:
+        self._compute, self._size, self._network = compute, size, network
+        self._waiting: list[tuple[Taker, Piece]] = []
+        self._computed: deque[tuple[list[tuple[Taker, Piece]], Future[npt.NDArray[Any]]]] = deque()
         self._count = 0
 
-    def add(self, recording: _Recording, piece: Piece) -> None:
+    def add(self, recording: Taker, piece: Piece) -> None:
+        """Add a piece; gives recordings the outputs of earlier ones."""
         if count := len(piece.segments):
             self._waiting.append((recording, piece))
             recording.pending += count
             self._count += count
-        if self._count >= self._model.batch:
+        if self._count >= self._size:
             self._submit()
             while len(self._computed) > IN_FLIGHT:
-                self._score()
+                self._hand_out()
 
     def flush(self) -> None:
+        """Gives recordings all outputs."""
         if self._waiting:
             self._submit()
         while self._computed:
-            self._score()
+            self._hand_out()
 
     def _submit(self) -> None:
         segments = np.concatenate([piece.segments for _, piece in self._waiting])
-        self._computed.append((self._waiting, self._network.submit(self._model.outputs, segments)))
+        self._computed.append((self._waiting, self._network.submit(self._compute, segments)))
         self._waiting, self._count = [], 0
 
-    def _score(self) -> None:
+    def _hand_out(self) -> None:
         waiting, outputs = self._computed.popleft()
         start = 0
         for recording, piece in waiting:
             count = len(piece.segments)
-            recording.scorer.add(outputs.result()[start : start + count], piece.segments, piece.spans)
+            recording.take(outputs.result()[start : start + count], piece)
             recording.pending -= count
             start += count

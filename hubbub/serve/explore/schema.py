@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
+from hubbub.archive.estimate import ClassEstimate
 from hubbub.serve.explore.questions import How
 
 __all__ = [
@@ -153,43 +154,7 @@ class ArchiveFacts(BaseModel):
     hubbub: str
 
 
-class Figure(BaseModel):
-    """A figure (null: not known yet), the ends of its 95 % interval, and about how many more random labels bring the
-    share behind it to ±.05 (null: that is not known yet)."""
-
-    value: float | None
-    low: float
-    high: float
-    more: int | None
-
-
-class Stratum(BaseModel):
-    """The segments whose scores were from `low` to below `high` when the round began, the draws of them that are
-    labelled, how many of those hold the class, and the precision."""
-
-    low: float
-    high: float
-    segments: int
-    labelled: int
-    positives: int
-    precision: Figure
-
-
-class Estimate(BaseModel):
-    """What random draws say of a class: the number of segments that hold it, and of a round also the precision and
-    recall of scores from .5 on."""
-
-    name: str
-    draws: int
-    open: int
-    unsure: int
-    segments: Figure
-    precision: Figure | None
-    recall: Figure | None
-    strata: list[Stratum]
-
-
 class Estimates(BaseModel):
     """The classes of which a random draw is labelled."""
 
-    classes: list[Estimate]
+    classes: list[ClassEstimate]

@@ -19,6 +19,7 @@ from fastapi import FastAPI
 from hubbub.archive import map as archive_map
 from hubbub.archive.archive import refuse_other_network
 from hubbub.archive.backbone import embed_texts, load_backbone
+from hubbub.archive.search import embed_wave
 from hubbub.archive.session import Session, State
 from hubbub.data.archive_file import ArchiveError
 from hubbub.errors import HubbubError
@@ -143,8 +144,7 @@ class Service:
     def _embed(self, wave: npt.NDArray[np.float32], rate: int) -> npt.NDArray[np.float32]:
         if not len(wave):
             raise RefusedError(422, "this part holds no sound. Give another one.")
-        values: npt.NDArray[np.float32] = self._backbone.embed(wave, rate).values
-        return values.mean(axis=0, keepdims=True)
+        return embed_wave(self._backbone, wave, rate)
 
     def _text(self, text: str) -> npt.NDArray[np.float32]:
         return embed_texts(self.state.archive.about.model, [text])

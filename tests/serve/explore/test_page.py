@@ -1,6 +1,5 @@
 """The page of `hubbub explore` in a real browser, by keyboard."""
 
-import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,12 +7,12 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from hubbub.serve.build import STATIC as SHARED
 from hubbub.serve.explore.app import STATIC
 from tests.helpers.archives import copy_of
-from tests.helpers.browsing import CONTRAST, FLAGS, VIEWS
+from tests.helpers.browsing import CONTRAST, VIEWS
 from tests.helpers.serving import Server, exploring
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -24,24 +23,13 @@ Explore = Callable[..., Server]
 NARROW: dict[str, Any] = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("there is no chromium here: apt-get install chromium")
-    with sync_playwright() as tools:
-        browser = tools.chromium.launch(executable_path=program, args=FLAGS)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
-def visit(chromium: Browser) -> Iterator[Visit]:
+def visit(browser: Browser) -> Iterator[Visit]:
     """`visit(server, who="ann")`; in the end, that nothing went wrong or left the server, but for `wrong_but`."""
     contexts, wrong, allowed = [], [], []
 
     def open_page(server: Server, who: str = "ann", wrong_but: str = "-", **view: Any) -> Page:
-        contexts.append(chromium.new_context(**(view or VIEWS["desktop"])))
+        contexts.append(browser.new_context(**(view or VIEWS["desktop"])))
         page = contexts[-1].new_page()
         page.set_default_timeout(PATIENCE_MS)
         allowed.append(wrong_but)
