@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test test-slow check docs lock benchmarks clean
+.PHONY: setup demo test test-slow faults check docs lock benchmarks clean
 
 setup: .venv/ready
 
@@ -20,6 +20,10 @@ test: setup
 
 test-slow: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
+
+# The long form of tests/faults: damaged files, kills, full disks, hostile clients. Hours; docs/reliability.md has the figures.
+faults: setup
+	HUBBUB_FAULTS=long $(BIN)/python -m pytest -n 2 --dist loadfile --timeout 36000 tests/faults
 
 check: setup
 	$(BIN)/ruff format --check .
