@@ -23,8 +23,9 @@ from hubbub.experiment import suite
 from hubbub.inference.predict import predict_files
 from hubbub.inference.stream import Stream
 from hubbub.report import compare, summary
+from tests.faults.amount import amount
 
-VALUES = 150
+VALUES = amount(40, 600)
 PLAIN = (
     ". .. ~nobody/x C:\\x.wav \\\\host\\x nan inf -1 1e999 0x10 true null None [] {} ' \" $HOME `id` %s {0} * ** [ [a "
     "? **/*.wav CON NUL.wav 🔊 http://127.0.0.1:9/x.wav file:///etc/passwd =1+1 <b> [red] YAMNET runs "
