@@ -16,10 +16,10 @@ demo: setup
 	$(BIN)/hubbub demo
 
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-slow: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m slow
 
 # The long form of tests/faults: damaged files, kills, full disks, hostile clients. Hours; docs/reliability.md has the figures.
 faults: setup

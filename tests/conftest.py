@@ -22,6 +22,19 @@ settings.register_profile("hubbub", deadline=None, derandomize=True, database=No
 settings.load_profile("hubbub")
 
 
+#: Folders whose files take longest, and those that take seconds.
+LONGEST = {
+    "experiment": 0,
+    "training": 0,
+    "classifier": 1,
+    "serve": 1,
+    "archive": 1,
+    "config": 3,
+    "metrics": 3,
+    "audio": 3,
+}
+
+
 @pytest.fixture(scope="session")
 def home() -> Callable[[str, str], Path]:
     """`home("data", "esc50")`: the folder or file in the homes of whoever runs the tests, else the test is skipped."""
@@ -41,6 +54,11 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HUBBUB_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first: else one worker runs the last of them alone."""
+    items.sort(key=lambda item: LONGEST.get(item.path.relative_to(Path(__file__).parent).parts[0], 2))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

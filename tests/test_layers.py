@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,7 @@ def imports(tree: ast.AST, package: str, on_import: bool = True) -> Iterator[Imp
             yield from imports(node, package, on_import and not inside)
 
 
+@cache
 def imports_of(module: str) -> list[Import]:
     package = ".".join(["hubbub", *module.split(".")[:-1]])
     return list(imports(ast.parse(MODULES[module].read_text(encoding="utf-8")), package))

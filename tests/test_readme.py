@@ -1,8 +1,7 @@
 """The README and the docs say what is there: files, commands, recipes, settings."""
 
 import re
-import subprocess
-import sys
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 
 from hubbub.config.recipe import Recipe, shipped
 from hubbub.experiment import suite
-from tests.helpers.command_line import parsed
+from tests.helpers.command_line import parsed, run_hubbub
 from tests.helpers.sounds import sounds
 
 ROOT = Path(__file__).parents[1]
@@ -94,8 +93,7 @@ def test_the_first_commands_and_the_python_of_the_readme_run(
     sounds(tmp_path, "street.wav", *(f"recordings/{c}/{n}.wav" for c in ("dog", "siren") for n in range(10)), seconds=1)
     monkeypatch.chdir(tmp_path)
     for command in typed:
-        line = command.replace("hubbub", f"{sys.executable} -m hubbub.cli", 1)
-        done = subprocess.run(line, shell=True, capture_output=True, text=True)
+        done = run_hubbub(*shlex.split(command)[1:])
         assert done.returncode == 0, done.stderr
     assert (tmp_path / "runs" / "recordings" / "report.html").is_file()
     exec(text.partition("```python\n")[2].partition("```")[0], {})

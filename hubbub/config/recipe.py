@@ -10,7 +10,9 @@ import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Self
 
@@ -322,11 +324,17 @@ class Recipe(Section):
         return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
 
 
-def shipped() -> dict[str, str]:
+@cache
+def shipped() -> Mapping[str, str]:
     """Names and titles of the shipped recipes."""
-    files = [f for f in resources.files("hubbub.config").joinpath("recipes").iterdir() if f.name.endswith(".toml")]
-    titles = {f.name.removesuffix(".toml"): tomllib.loads(f.read_text(encoding="utf-8"))["title"] for f in files}
-    return dict(sorted(titles.items()))
+    return {name: tomllib.loads(file.read_text(encoding="utf-8"))["title"] for name, file in _shipped_files().items()}
+
+
+@cache
+def _shipped_files() -> dict[str, Traversable]:
+    files = resources.files("hubbub.config").joinpath("recipes").iterdir()
+    named = {f.name.removesuffix(".toml"): f for f in files if f.name.endswith(".toml")}
+    return dict(sorted(named.items()))
 
 
 def _read(name: str | Path) -> dict[str, Any]:
@@ -338,9 +346,9 @@ def _read(name: str | Path) -> dict[str, Any]:
             content = path.read_bytes()
         except OSError as error:
             raise RecipeError(f"{path} cannot be read: {error.strerror or error}. Make it readable.") from error
-    elif str(name) in shipped():
-        content = resources.files("hubbub.config").joinpath("recipes", f"{name}.toml").read_bytes()
+    elif str(name) in _shipped_files():
+        content = _shipped_files()[str(name)].read_bytes()
     else:
-        near = explain_name(str(name), Recipe) or did_you_mean(str(name), shipped())
+        near = explain_name(str(name), Recipe) or did_you_mean(str(name), _shipped_files())
         raise RecipeError(f"'{name}' is not a shipped recipe, nor a .toml file. {near}")
     return read_toml(content, str(name))

@@ -7,6 +7,7 @@ recipe has its own run folder below the suite's.
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,8 @@ class Suite(Section):
     optional: bool = Field(False, description="leave out recipes whose weights are not here and cannot be downloaded")
 
 
-def shipped() -> dict[str, str]:
+@cache
+def shipped() -> Mapping[str, str]:
     """Names and titles of the suites in the package."""
     places = resources.files("hubbub.config").joinpath("recipes", "suites").iterdir()
     found = {p.name.removesuffix(".toml"): tomllib.loads(p.read_text(encoding="utf-8"))["title"] for p in places}

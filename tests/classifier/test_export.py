@@ -31,6 +31,7 @@ from hubbub.classifier.onnx_classifier import META, OnnxClassifier, to_bytes
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.models import cnn
 from tests.classifier.test_torch_classifier import HEADS
+from tests.helpers import command_line
 from tests.helpers.classifiers import small_classifier
 from tests.models.test_registry import CLASSES, SETTINGS, recipe
 
@@ -74,8 +75,11 @@ def reference(model: TorchClassifier, segments: np.ndarray) -> tuple[np.ndarray,
         return embeddings.numpy(), model.network.head(embeddings).numpy()
 
 
-# ESResNeXt is a part of AudioCLIP.
-@pytest.mark.parametrize("name", slow_but([name for name in SETTINGS if name != "esresnext"], FAST))
+#: Networks whose layers another one has too: ESResNeXt is a part of AudioCLIP.
+ALIKE = {"esresnext", "mn10_as", "resnet50", "alexnet", "mobilenet_v2"}
+
+
+@pytest.mark.parametrize("name", slow_but([name for name in SETTINGS if name not in ALIKE], FAST))
 def test_a_file_answers_as_its_network_whatever_the_batch(name: str, tmp_path: Path) -> None:
     model = TorchClassifier(recipe(name), LABELS, seed=0)
     file = export(model, tmp_path / "x.onnx", noises(model))
@@ -412,8 +416,7 @@ def test_the_commands_of_the_page_run(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "street.wav", waves(RATE, 40_000)[0], RATE)
     printed = []
     for words in commands:
-        command = [sys.executable, "-m", "hubbub.cli", *words]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        done = command_line.run_hubbub(*words, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         printed.append(done.stdout)
     assert re.search(

@@ -3,13 +3,13 @@
 import csv
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.helpers.command_line import run_hubbub
 from tests.helpers.dated_wav import comment, guano, wav
 
 CLOCKS = {
@@ -36,8 +36,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def classify(*words: str, status: int = 0) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "hubbub.cli", "classify", *words]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = run_hubbub("classify", *words)
     assert done.returncode == status, done.stderr
     return done
 

@@ -2,10 +2,8 @@
 
 import csv
 import json
-import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,13 +19,13 @@ from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.cli.main import app
 from hubbub.config.recipe import Recipe
 from hubbub.runtime.catalogue import ASSETS
+from tests.helpers import command_line
 
 RATE = 16_000
 
 
 def hubbub(*words: object, status: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "hubbub.cli", *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | environment | {"COLUMNS": "200"})
+    done = command_line.run_hubbub(*words, **environment)
     assert done.returncode == status, done.stderr
     return done
 

@@ -1,12 +1,13 @@
 """recipes of the systems: each setting that a published system states, beside the field of ours that holds it."""
 
-from functools import reduce
+from functools import cache, reduce
 from typing import Any
 
 import pytest
 
 from hubbub.config.recipe import Recipe
 
+load = cache(Recipe.load)
 Table = dict[str, tuple[str, Any]]
 #: What the system's description says -> (field, value).
 SPLIT: Table = {
@@ -252,24 +253,24 @@ ROWS = [(name, said, *held) for name, table in RECIPES.items() for said, held in
 
 @pytest.mark.parametrize(("name", "said", "field", "value"), ROWS)
 def test_a_recipe_holds_what_its_system_says(name: str, said: str, field: str, value: object) -> None:
-    held = reduce(getattr, field.split("."), Recipe.load(name))
+    held = reduce(getattr, field.split("."), load(name))
     assert held == value, said
 
 
 @pytest.mark.parametrize("name", [name for name, table in RECIPES.items() if table.items() >= SPLIT.items()])
 def test_the_split_is_by_official_fold(name: str) -> None:
-    recipe = Recipe.load(name)
+    recipe = load(name)
     assert (recipe.data.name, recipe.protocol.kind) == ("urbansound8k", "fixed")
 
 
 def test_every_recipe_is_on_the_data_it_is_named_after() -> None:
     data = {"us8k": "urbansound8k", "esc50": "esc50", "emodb": "emodb"}
     for name in RECIPES:
-        assert Recipe.load(name).data.name == data[name.partition("-")[0]], name
+        assert load(name).data.name == data[name.partition("-")[0]], name
 
 
 def test_no_recipe_chooses_on_what_it_tests_but_the_one_that_says_so() -> None:
-    leaky = {name for name in RECIPES if Recipe.load(name).protocol.allow_leaky}
+    leaky = {name for name in RECIPES if load(name).protocol.allow_leaky}
     assert leaky == {"esc50-resnet18-validation", "esc50-resnet18half-validation"}
 
 
@@ -286,7 +287,7 @@ SEARCH: dict[str, Any] = {
 
 
 def test_system_cs_search_is_as_it_says() -> None:
-    search = Recipe.load("esc50-resnet18-validation").tune
+    search = load("esc50-resnet18-validation").tune
     assert search is not None
     assert (search.trials, search.epochs, search.seed) == (25, 10, 42)
     assert {name: values.ends for name, values in search.space.items()} == dict(SEARCH.values())
@@ -296,13 +297,13 @@ def test_system_cs_search_is_as_it_says() -> None:
 
 
 def test_the_transformer_takes_its_batch_in_parts() -> None:
-    train = Recipe.load("us8k-transformer").train
+    train = load("us8k-transformer").train
     assert train.batch_size * train.accumulate == 512
 
 
 @pytest.mark.parametrize("network", ["esresnext", "audioclip"])
 def test_esc50_is_trained_with_the_same_settings_on_its_own_folds(network: str) -> None:
-    ours, theirs = Recipe.load(f"esc50-{network}"), Recipe.load(f"us8k-{network}")
+    ours, theirs = load(f"esc50-{network}"), load(f"us8k-{network}")
     assert (ours.data.name, ours.protocol.kind, ours.protocol.folds) == ("esc50", "kfold", ())
     for section in ("audio", "windows", "frontend", "network", "head", "augment", "train", "evaluate"):
         assert getattr(ours, section) == getattr(theirs, section), section
@@ -313,5 +314,5 @@ def test_nothing_else_is_augmented(name: str) -> None:
     stated = {field.split(".")[1] for field, _ in RECIPES[name].values() if field.startswith("augment")}
     if name.startswith("emodb"):
         stated.add("reverb")
-    augment = Recipe.load(name).augment
+    augment = load(name).augment
     assert {key for key, value in augment if value} == stated

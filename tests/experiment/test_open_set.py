@@ -1,7 +1,6 @@
 """Runs that say how sure they may be: temperatures from validation, and classes that were held out."""
 
-import subprocess
-import sys
+import shlex
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from hubbub.models.network import NetworkError
 from hubbub.report import page, run_folder
 from hubbub.report.results import LEVELS
 from hubbub.report.summary import as_arrays, uncalibrated, verify
+from tests.helpers.command_line import run_hubbub
 from tests.helpers.files import read_json
 
 ROOT = Path(__file__).parents[2]
@@ -293,6 +293,5 @@ def test_the_commands_of_the_page_run(tmp_path: Path) -> None:
         if "esc50" in command:
             continue  # minutes: its recipe is run by the test of all recipes
         extra = f" --folds 1,2 {small}" if " bench " in command else ""
-        line = command.partition("#")[0].replace("hubbub ", f"{sys.executable} -m hubbub.cli ", 1) + extra
-        done = subprocess.run(line, shell=True, cwd=tmp_path, capture_output=True, text=True)
+        done = run_hubbub(*shlex.split(command.partition("#")[0] + extra)[1:], cwd=tmp_path)
         assert done.returncode == 0, (command, done.stderr[-2000:])

@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from hubbub.experiment.run import run_recipe
 from hubbub.experiment.steps import ExperimentError
 from hubbub.report import page, run_folder, summary
 from hubbub.runtime.names import safe_name
+from tests.helpers.command_line import run_hubbub
 from tests.helpers.sounds import sounds
 
 TINY = [
@@ -54,9 +54,9 @@ def below(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
-def bench(csv: Path, *more: str) -> list[str]:
+def bench(csv: Path, *more: str) -> "subprocess.CompletedProcess[str]":
     settings = [f"--set={one}" for one in (f"data.name={json.dumps(str(csv))}", *TINY)]
-    return [sys.executable, "-m", "hubbub.cli", "bench", "street-cnn", *settings, "--jobs", "1", *more]
+    return run_hubbub("bench", "street-cnn", *settings, "--jobs", "1", *more)
 
 
 @pytest.mark.slow
@@ -71,7 +71,7 @@ def test_folds_that_are_paths_write_and_delete_nothing_outside_the_run(tmp_path:
         victim.parent.mkdir(parents=True)
         victim.write_text("kept")
     before = below(tmp_path)
-    done = subprocess.run(bench(csv, "--out", str(world / "runs"), "--name", "x"), capture_output=True, text=True)
+    done = bench(csv, "--out", str(world / "runs"), "--name", "x")
     assert done.returncode == 0, done.stderr
     after = below(tmp_path)
     assert {name: content for name, content in after.items() if not name.startswith("a/b/c/runs/x/")} == before

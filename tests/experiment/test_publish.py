@@ -1,9 +1,6 @@
 """publish: a run's classifier goes to the hub with its card, and comes back; the real client, a hub next door."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +21,7 @@ from hubbub.report.headline import NAMES
 from hubbub.runtime import files
 from hubbub.runtime.hub import HubError
 from tests.helpers.classifiers import LABELS, small_classifier
+from tests.helpers.command_line import run_hubbub
 from tests.helpers.hub import Hub, hub_next_door, own_folders
 from tests.helpers.sounds import sounds
 
@@ -87,14 +85,8 @@ def content(server: Hub, path: str) -> bytes:
     return of if isinstance(of, bytes) else server.large[of]
 
 
-def command(*words: str) -> "subprocess.CompletedProcess[str]":
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    line = [sys.executable, "-m", "hubbub.cli", *words]
-    return subprocess.run(line, capture_output=True, text=True, env=environment, check=False)
-
-
 def test_published_by_command_and_classified_with_in_a_new_process(server: Hub, run: hubbub.Run, own: Path) -> None:
-    done = command("publish", str(run.folder), "me/street")
+    done = run_hubbub("publish", str(run.folder), "me/street")
     assert done.returncode == 0, done.stderr
     commit = server.head(KEY)["sha"]
     assert done.stdout.strip() == f"hf:me/street@{commit}"
@@ -113,7 +105,7 @@ def test_published_by_command_and_classified_with_in_a_new_process(server: Hub, 
     assert set(server.head(KEY)["files"]) == {".gitattributes", "README.md", *saved}
 
     sounds(own, "a.wav", seconds=3)
-    done = command("classify", "a.wav", "--model", "hf:me/street", "--json")
+    done = run_hubbub("classify", "a.wav", "--model", "hf:me/street", "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["model"] == f"hf:me/street@{commit}" and f"model: hf:me/street@{commit}" in done.stderr
@@ -125,7 +117,7 @@ def test_published_by_command_and_classified_with_in_a_new_process(server: Hub, 
     assert {path.name for path in folder.iterdir()} == {*saved, "source.json"}  # not the card
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-        offline = command("classify", "a.wav", "--model", "hf:me/street", "--json")
+        offline = run_hubbub("classify", "a.wav", "--model", "hf:me/street", "--json")
     assert json.loads(offline.stdout) == found
 
 

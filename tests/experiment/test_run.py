@@ -34,6 +34,7 @@ from hubbub.report import goals, run_folder
 from hubbub.runtime import files
 from hubbub.runtime.devices import choose_device
 from hubbub.training import module
+from tests.helpers.command_line import run_hubbub
 from tests.helpers.files import read_json
 from tests.helpers.runs import TINY
 from tests.helpers.runs import tiny_recipe as recipe
@@ -216,9 +217,7 @@ def test_a_saved_classifier_in_a_new_process_gives_the_probabilities_of_training
     row = table[table["level"] == "clip"].iloc[3]
     recipe = Recipe.load(folder / "recipe.toml")
     clips = open_clips(recipe).table.set_index("clip")
-    command = [sys.executable, "-m", "hubbub.cli", "classify", clips.loc[row["clip"], "path"]]
-    command += ["--model", str(cell), "--json"]
-    answer = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    answer = json.loads(run_hubbub("classify", clips.loc[row["clip"], "path"], "--model", cell, "--json").stdout)
     for label, score in answer["scores"].items():
         assert score == pytest.approx(row[label], abs=1e-5)
     segments = table[(table["level"] == "segment") & (table["clip"] == row["clip"])]

@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from hubbub.experiment import suite
 from hubbub.experiment.suite import SuiteError
 from hubbub.runtime import progress
 from hubbub.runtime.catalogue import ASSETS
+from tests.helpers.command_line import run_hubbub
 
 SHIPPED = {
     "emodb-attention": 3,
@@ -135,8 +135,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.Co
         plan = Recipe.load("street-cnn", [*tiny, f"head.pool={pool}", "head.c=[1.0]"])
         (place / f"{name}.toml").write_text(plan.to_toml(), encoding="utf-8")
     write(place / "two.toml", 'title = "two heads"\nrecipes = ["mean.toml", "both.toml"]\nseeds = [1, 2]\n')
-    command = [sys.executable, "-m", "hubbub.cli", "bench", str(place / "two.toml"), "--out", str(place / "runs")]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = run_hubbub("bench", place / "two.toml", "--out", place / "runs")
     assert done.returncode == 0, done.stderr
     return place / "runs" / "two", done
 
@@ -149,8 +148,7 @@ def test_a_suite_ends_in_one_table_and_a_comparison(ended) -> None:
     assert (folder / "comparison.html").read_text(encoding="utf-8").startswith("<!doctype html>")
     assert [line[:5] for line in done.stderr.splitlines() if line.startswith("[")] == [f"[{n}/8]" for n in range(1, 9)]
     # read again by report, side by side
-    report = [sys.executable, "-m", "hubbub.cli", "report", str(folder), "--verify"]
-    said = subprocess.run(report, capture_output=True, text=True, check=True).stdout
+    said = run_hubbub("report", folder, "--verify").stdout
     assert said.count("verified") == 2 and "95 %" in said
 
 
@@ -160,9 +158,7 @@ def test_failures_are_told_at_the_end_with_exit_status_1(ended, tmp_path: Path) 
     (tmp_path / "bad.toml").write_text(
         Recipe.load(folder / "mean" / "recipe.toml", [weights]).to_toml(), encoding="utf-8"
     )
-    good = str(folder.parents[1] / "mean.toml")
-    command = [sys.executable, "-m", "hubbub.cli", "bench", str(tmp_path / "bad.toml"), good, "--out", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = run_hubbub("bench", tmp_path / "bad.toml", folder.parents[1] / "mean.toml", "--out", tmp_path)
     assert done.returncode == 1
     assert "failed: " in done.stderr and "none.safetensors" in done.stderr
     assert (tmp_path / "mean" / "summary.json").is_file()

@@ -25,6 +25,7 @@ from hubbub.inference.predict import predict_files
 from hubbub.inference.resume import ResultFiles, ResumeError, model_checksums, open_results
 from hubbub.runtime import files
 from tests.helpers.classifiers import small_classifier
+from tests.helpers.command_line import run_hubbub
 
 RATE = 16_000
 
@@ -77,10 +78,9 @@ def test_answers_of_recordings_that_are_not_given_now_stay_and_are_told(
         os.rename(tmp_path / "a.wav", folder / "deep" / "a.wav")
     model.save(tmp_path / "model")
     words = ["classify", str(folder), "--model", str(tmp_path / "model"), "--csv", "--out", str(tmp_path / "heard")]
-    command = [sys.executable, "-m", "hubbub.cli", *words]
-    subprocess.run(command, check=True, capture_output=True)
+    assert run_hubbub(*words).returncode == 0
     (folder / "b.wav").unlink()
-    said = subprocess.run(command, check=True, capture_output=True, text=True).stderr
+    said = run_hubbub(*words).stderr
     assert "1 answer there is for a recording that is not among these: b.wav.csv" in said
 
 

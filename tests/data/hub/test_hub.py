@@ -30,6 +30,7 @@ from hubbub.data.hub import build, dataset, transfer
 from hubbub.data.open import open_data
 from hubbub.experiment.prepare import prepare
 from hubbub.runtime.hub import HubError, read_token
+from tests.helpers.command_line import run_hubbub
 from tests.helpers.hub import Hub, hub_next_door, own_folders
 
 RATE = 8000
@@ -53,14 +54,9 @@ def server(own: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         yield server
 
 
-def command(*words: object) -> list[str]:
-    return [sys.executable, "-m", "hubbub.cli", "data", "hub", *map(str, words)]
-
-
 def run(*words: object, status: int = 0) -> str:
     """The command's output, both streams."""
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
-    done = subprocess.run(command(*words), capture_output=True, text=True, env=environment)
+    done = run_hubbub("data", "hub", *words)
     assert done.returncode == status, done.stderr
     return done.stdout + done.stderr
 
@@ -261,7 +257,8 @@ def test_killed_in_mid_upload_nothing_is_published_and_the_next_run_completes(
     monkeypatch.setenv("HF_TOKEN", "hf_writer")
     server.stall = True
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
-    client = subprocess.Popen(command("publish", built, "me/mel"), env=environment)
+    command = [sys.executable, "-m", "hubbub.cli", "data", "hub", "publish", str(built), "me/mel"]
+    client = subprocess.Popen(command, env=environment)
     assert server.stalled.wait(120)
     client.send_signal(signal.SIGKILL)
     assert client.wait() == -signal.SIGKILL
