@@ -1,4 +1,5 @@
-"""What all tests share: real data where a home offers it, a cache of their own, and no silent skipping in CI."""
+"""What all tests share: real data where a home offers it, a cache of their own, no contact beyond this machine, and no
+silent skipping in CI."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from hypothesis import settings
 
 from hubbub.runtime import homes
 from tests.helpers.browsing import browser, show
+from tests.helpers.contacts import refuse_contacts, refused
 from tests.helpers.serving import served, served_model, servers, strict
 
 __all__ = ["servers", "browser", "served", "served_model", "show", "strict"]
@@ -20,6 +22,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # a core each
 # The same examples every time, on a busy machine too, and no .hypothesis folder.
 settings.register_profile("hubbub", deadline=None, derandomize=True, database=None)
 settings.load_profile("hubbub")
+refuse_contacts()
 
 
 @pytest.fixture(scope="session")
@@ -41,6 +44,14 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HUBBUB_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _contacts_nobody() -> Iterator[None]:
+    """Nothing that a test does looks up a name or connects beyond this machine."""
+    before = len(refused)
+    yield
+    assert refused[before:] == []
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
