@@ -36,6 +36,7 @@ docs: setup
 	$(BIN)/python docs/make_reference.py
 	$(BIN)/python docs/make_results.py
 	$(BIN)/python docs/make_card.py
+	$(BIN)/python docs/make_licences.py
 
 # Versions only: what resolves together, for every platform, without the address of any index.
 lock: setup

@@ -7,6 +7,7 @@
 Names are imported when they are first used: `import hubbub` is instant, and torch is imported only where it is needed.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,9 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+# onnxruntime reports to its makers, unless this is set before it is first imported. Who asks for it sets another value.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _MODULES = {
     "Classifier": "hubbub.classifier.base",

@@ -1,4 +1,5 @@
-"""What all tests share: real data where a home offers it, a cache of their own, and no silent skipping in CI."""
+"""What all tests share: real data where a home offers it, a cache of their own, no contact beyond this machine, and no
+silent skipping in CI."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from hypothesis import settings
 
 from hubbub.runtime import homes
 from tests.helpers.browsing import browser, show
+from tests.helpers.contacts import refuse_contacts, refused
 from tests.helpers.serving import served, served_model, servers, strict
 
 __all__ = ["servers", "browser", "served", "served_model", "show", "strict"]
@@ -20,19 +22,11 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # a core each
 # The same examples every time, on a busy machine too, and no .hypothesis folder.
 settings.register_profile("hubbub", deadline=None, derandomize=True, database=None)
 settings.load_profile("hubbub")
+refuse_contacts()
 
 
 #: Folders whose files take longest, and those that take seconds.
-LONGEST = {
-    "experiment": 0,
-    "training": 0,
-    "classifier": 1,
-    "serve": 1,
-    "archive": 1,
-    "config": 3,
-    "metrics": 3,
-    "audio": 3,
-}
+LONGEST, SHORTEST = ("experiment", "training", "classifier", "archive", "serve"), ("config", "metrics", "audio")
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +52,20 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long files first: else one worker runs the last of them alone."""
-    items.sort(key=lambda item: LONGEST.get(item.path.relative_to(Path(__file__).parent).parts[0], 2))
+
+    def order(item: pytest.Item) -> int:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        return LONGEST.index(folder) if folder in LONGEST else len(LONGEST) + (folder in SHORTEST)
+
+    items.sort(key=order)
+
+
+@pytest.fixture(autouse=True)
+def _contacts_nobody() -> Iterator[None]:
+    """Nothing that a test does looks up a name or connects beyond this machine."""
+    before = len(refused)
+    yield
+    assert refused[before:] == []
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -157,8 +157,17 @@ class _EscapingFormatter(logging.Formatter):
         return escape_control(super().format(record))
 
 
+def _name_files_in_utf8() -> None:
+    """Starts this process again in Python's UTF-8 mode where the locale has names of files in another encoding: there,
+    JSON, Parquet and SQLite refuse every name that is not ASCII."""
+    if sys.getfilesystemencoding() != "utf-8":
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, [sys.executable, "-m", "hubbub.cli", *sys.argv[1:]])
+
+
 def main() -> None:
     """Runs the command line. A `HubbubError` is printed as one line, and the exit status is 2."""
+    _name_files_in_utf8()
     # OpenMP threads that spin while they wait slow everything down as soon as another program needs a core.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if sys.stderr is None:  # it is closed for some services

@@ -16,12 +16,32 @@ __all__ = ["FILE", "FORMAT", "ArchiveError", "connect", "is_archive", "span_of",
 
 #: The name of the database in an archive's folder.
 FILE = "archive.sqlite"
-#: The version of the tables: another one is refused.
-FORMAT = 1
+#: The version of the tables. Format 1 gets what it lacks when it is opened, and others are refused.
+FORMAT = 2
 #: How long a writer waits for another one [s].
 PATIENCE_S = 30.0
 #: Kept in the file's header (SQLite's `application_id`): "hubb".
 MARK = 0x68756262
+
+#: What format 2 added. Some archives of format 1 have it already.
+ROUNDS = """
+-- A round of draws for a class: the inner edges of the strata of its scores, and their numbers of segments (JSON).
+-- Its draws are random within their stratum, and kept whether they were labelled or not.
+CREATE TABLE IF NOT EXISTS rounds (
+    id INTEGER PRIMARY KEY,
+    class TEXT NOT NULL REFERENCES classes (name),
+    at TEXT NOT NULL,
+    who TEXT NOT NULL,
+    edges TEXT NOT NULL,
+    sizes TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS draws (
+    round INTEGER NOT NULL REFERENCES rounds (id),
+    segment INTEGER NOT NULL,
+    stratum INTEGER NOT NULL,
+    PRIMARY KEY (round, segment)
+) WITHOUT ROWID;
+"""
 
 TABLES = """
 -- What the archive is: the network that embeds, the length of a segment [s], ...
@@ -75,23 +95,6 @@ CREATE TABLE labels (
 CREATE INDEX labels_segment ON labels (segment);
 CREATE INDEX labels_request ON labels (request);
 
--- A round of draws for a class: the inner edges of the strata of its scores, and their numbers of segments (JSON).
--- Its draws are random within their stratum, and kept whether they were labelled or not.
-CREATE TABLE rounds (
-    id INTEGER PRIMARY KEY,
-    class TEXT NOT NULL REFERENCES classes (name),
-    at TEXT NOT NULL,
-    who TEXT NOT NULL,
-    edges TEXT NOT NULL,
-    sizes TEXT NOT NULL
-);
-CREATE TABLE draws (
-    round INTEGER NOT NULL REFERENCES rounds (id),
-    segment INTEGER NOT NULL,
-    stratum INTEGER NOT NULL,
-    PRIMARY KEY (round, segment)
-) WITHOUT ROWID;
-
 CREATE TABLE searches (id INTEGER PRIMARY KEY, at TEXT NOT NULL, who TEXT NOT NULL, query TEXT NOT NULL);
 
 -- The labels with their recordings and times, for other programs.
@@ -133,7 +136,10 @@ def connect(folder: str | os.PathLike[str], *, create: bool = False) -> sqlite3.
         found.execute("PRAGMA synchronous = FULL")
         if new or not found.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             _create(found)
-        marks = [found.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
+        marks = _marks(found)
+        if marks == [MARK, 1]:
+            found.executescript(f"BEGIN IMMEDIATE; {ROUNDS} PRAGMA user_version = {FORMAT}; COMMIT;")
+            marks = _marks(found)
     except sqlite3.Error as error:
         found.close()
         raise ArchiveError(
@@ -142,19 +148,24 @@ def connect(folder: str | os.PathLike[str], *, create: bool = False) -> sqlite3.
     if marks != [MARK, FORMAT]:
         found.close()
         raise ArchiveError(
-            f"{file} is an archive of format {marks[1]}, and this version of hubbub reads format {FORMAT}. Use the "
-            "version that wrote it, or index the recordings into a new folder."
+            f"{file} is an archive of format {marks[1]}, and this version of hubbub reads formats up to {FORMAT}. Use "
+            "the version that wrote it, or index the recordings into a new folder."
             if marks[0] == MARK
             else f"{file} is a database of another program. Name another folder."
         )
     return found
 
 
+def _marks(database: sqlite3.Connection) -> list[int]:
+    """Whose database it is, and its format."""
+    return [database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
+
+
 def _create(database: sqlite3.Connection) -> None:
     """The tables, all or none of them."""
     database.execute("PRAGMA journal_mode = WAL")
     database.executescript(
-        f"BEGIN EXCLUSIVE; {TABLES} PRAGMA application_id = {MARK}; PRAGMA user_version = {FORMAT}; COMMIT;"
+        f"BEGIN EXCLUSIVE; {TABLES} {ROUNDS} PRAGMA application_id = {MARK}; PRAGMA user_version = {FORMAT}; COMMIT;"
     )
 
 

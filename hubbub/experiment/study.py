@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hubbub.config.recipe import Recipe
+from hubbub.config.recipe import Recipe, RecipeError
 from hubbub.config.tune import Range, Tune
 from hubbub.errors import HubbubError, examples
 from hubbub.experiment import tune_report
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["DATABASE", "LEFTOVERS", "TuneError", "ask", "locked", "open_study", "trial_folder", "worker_folder"]
 
 DATABASE = "study.db"
+#: The format of what hubbub notes in a study. Studies that name none are of format 1.
+FORMAT = 1
 _LOCK, _WORKERS = ".study.lock", "workers"
 #: What an interrupted start may leave in a folder that is no search yet.
 LEFTOVERS = (_LOCK, _WORKERS)
@@ -40,10 +42,7 @@ def open_study(recipe: Recipe, data_manifest: str, folder: Path) -> "Study":
     from sqlalchemy.exc import SQLAlchemyError
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    about = recipe.model_dump(
-        mode="json", exclude_none=True, exclude={"title": True, "quick": True, "tune": {"trials"}}
-    )
-    about["clips"] = data_manifest
+    about = _about(recipe, data_manifest)
     try:
         with locked(folder):
             study = optuna.create_study(
@@ -58,14 +57,41 @@ def open_study(recipe: Recipe, data_manifest: str, folder: Path) -> "Study":
             before = study.user_attrs.get("about")
             if before is None:
                 study.set_user_attr("about", about)
+                study.set_user_attr("format", FORMAT)
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         raise TuneError(f"{folder / DATABASE} is not a readable study. Remove it, or give another --name.") from error
-    if before and before != about:
+    except RuntimeError as error:  # Optuna's, for tables of another version of it
         raise TuneError(
-            f"{folder} holds another search: {examples(_changed(before, about), 5)}. Its trials cannot be compared "
-            "with new ones. Give another --name, or undo the change."
+            f"{folder / DATABASE} is of another version of Optuna: {' '.join(str(error).split())} Or give another "
+            "--name."
+        ) from error
+    if (written := study.user_attrs.get("format", FORMAT)) != FORMAT:
+        raise TuneError(
+            f"{folder} is a search of format {written}, and this version of hubbub continues format {FORMAT}. Update "
+            "hubbub (pip install --upgrade hubbub), or give another --name."
+        )
+    if before and (changed := _changed(_with_new_settings(before), about)):
+        raise TuneError(
+            f"{folder} holds another search: {examples(changed, 5)}. Its trials cannot be compared with new ones. Give "
+            "another --name, or undo the change."
         )
     return study
+
+
+def _about(recipe: Recipe, data_manifest: str) -> dict[str, Any]:
+    """What all trials of a study must share."""
+    settings = {"title": True, "quick": True, "tune": {"trials"}}
+    return {**recipe.model_dump(mode="json", exclude_none=True, exclude=settings), "clips": data_manifest}
+
+
+def _with_new_settings(before: dict[str, Any]) -> dict[str, Any]:
+    """What a study notes, with the settings that came after the version that noted it, at their defaults."""
+    settings = dict(before)
+    clips = settings.pop("clips", "")
+    try:
+        return _about(Recipe.of(settings), clips)
+    except RecipeError:  # it has settings that are unknown here: they are named as differences
+        return before
 
 
 def _changed(before: Any, now: Any, name: str = "") -> list[str]:

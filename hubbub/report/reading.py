@@ -10,14 +10,33 @@ from pydantic import TypeAdapter, ValidationError
 
 from hubbub.errors import HubbubError
 
-__all__ = ["DATA_CHECK", "ENVIRONMENT", "SUMMARY", "ReportError", "damaged", "read_json", "read_table"]
+__all__ = [
+    *("DATA_CHECK", "ENVIRONMENT", "FORMAT", "SUMMARY"),
+    *("ReportError", "damaged", "read_json", "read_table", "refuse_other_format"),
+]
 
+#: The format of a run folder, which its environment names. Runs that name none are of format 1.
+FORMAT = 1
 ENVIRONMENT, SUMMARY, DATA_CHECK = "environment.json", "summary.json", "data_check.json"
 _Content = TypeVar("_Content")
 
 
 class ReportError(HubbubError):
     """A run folder that is incomplete or damaged."""
+
+
+def refuse_other_format(folder: Path) -> None:
+    """Raises `ReportError` where a run is of a format that this version cannot read. A damaged environment passes:
+    whoever reads it says so."""
+    try:
+        content = dict(json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError):
+        return
+    if (found := content.get("format", 1)) != FORMAT:
+        raise ReportError(
+            f"{folder} is a run of format {str(found)[:80]}, written by hubbub {str(content.get('hubbub', '?'))[:80]}, "
+            f"and this version reads format {FORMAT}. Update hubbub: pip install --upgrade hubbub"
+        )
 
 
 def read_json(path: Path, content: type[_Content]) -> _Content:

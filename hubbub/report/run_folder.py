@@ -14,7 +14,17 @@ from hubbub.classifier.base import SAVED_IN
 from hubbub.classifier.calibration import Confidence
 from hubbub.config.recipe import RECIPE, Recipe, RecipeError
 from hubbub.data.findings import DataCheck
-from hubbub.report.reading import DATA_CHECK, ENVIRONMENT, SUMMARY, ReportError, damaged, read_json, read_table
+from hubbub.report.reading import (
+    DATA_CHECK,
+    ENVIRONMENT,
+    FORMAT,
+    SUMMARY,
+    ReportError,
+    damaged,
+    read_json,
+    read_table,
+    refuse_other_format,
+)
 from hubbub.report.results import CellResult, Environment, Summary, Threads, Throughput, ValidationResult
 from hubbub.runtime import files
 from hubbub.runtime.names import name_problem, safe_name
@@ -202,7 +212,8 @@ def events_folder(folder: Path) -> Path:
 
 
 def read_recipe(folder: Path) -> Recipe:
-    """The recipe of a run. Raises `RecipeError`."""
+    """The recipe of a run. Raises `RecipeError`, and `ReportError` for a run of another format."""
+    refuse_other_format(folder)
     return Recipe.load(folder / RECIPE)
 
 
@@ -218,12 +229,13 @@ def write_recipe(folder: Path, recipe: str) -> None:
 
 def read_environment(folder: Path) -> Environment:
     """The environment of a run. Raises `ReportError`."""
+    refuse_other_format(folder)
     return read_json(folder / ENVIRONMENT, Environment)
 
 
 def write_environment(folder: Path, environment: Environment) -> None:
-    """Writes the environment of a run."""
-    files.write_json(folder / ENVIRONMENT, environment.as_json())
+    """Writes the environment of a run, and the format of its folder."""
+    files.write_json(folder / ENVIRONMENT, {"format": FORMAT} | environment.as_json())
 
 
 def read_data_check(folder: Path) -> DataCheck | None:
@@ -238,6 +250,7 @@ def write_data_check(folder: Path, check: DataCheck) -> None:
 
 def read_summary(folder: Path) -> Summary:
     """The summary of a run. Raises `ReportError`."""
+    refuse_other_format(folder)
     return read_json(folder / SUMMARY, Summary)
 
 

@@ -19,7 +19,7 @@ from hubbub.archive.archive import Archive
 from hubbub.archive.index import index
 from hubbub.archive.vectors import normalised
 from hubbub.audio import decode
-from hubbub.data.archive_file import FILE, ArchiveError
+from hubbub.data.archive_file import FILE, FORMAT, ArchiveError
 from hubbub.runtime.homes import StoreError
 from tests.helpers.archives import RATE, recordings_of_tones, tones
 from tests.helpers.dated_wav import guano, wav
@@ -238,3 +238,20 @@ def test_a_cluster_gives_the_embeddings_of_this_machine(tmp_path: Path, made: tu
     by_path = {found.place(n).path: found.vectors.take([n]) for n in range(found.segments)}
     for number in range(expected.segments):
         assert np.allclose(by_path[expected.place(number).path], expected.vectors.take([number]), atol=1e-2)
+
+
+def test_an_archive_of_format_1_gets_what_it_lacks_and_a_later_one_is_refused(
+    made: tuple[Path, Path], tmp_path: Path
+) -> None:
+    old = shutil.copytree(made[0], tmp_path / "old")
+    with sqlite3.connect(old / FILE) as database:  # as a6d4321 wrote it
+        database.executescript("DROP TABLE draws; DROP TABLE rounds; PRAGMA user_version = 1;")
+    opened, same = Archive(old), Archive(made[0])
+    assert opened.segments == same.segments and states(old) == states(made[0])
+    assert opened.database.execute("SELECT count(*) FROM rounds JOIN draws ON id = round").fetchone() == (0,)
+    assert opened.database.execute("PRAGMA user_version").fetchone() == (FORMAT,)
+    opened.database.execute(f"PRAGMA user_version = {FORMAT + 1}")
+    with pytest.raises(
+        ArchiveError, match=rf"of format {FORMAT + 1}, .* up to {FORMAT}\. Use the version that wrote it"
+    ):
+        Archive(old)

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -226,6 +227,39 @@ def test_a_search_of_something_else_is_refused_by_what_changed(searched: Path, s
     other = write_tones(tmp_path / "sounds", seed=1)
     with pytest.raises(TuneError, match="the clips"):
         tune.search_settings(plan(other), tmp_path / "run")
+
+
+def noted(folder: Path) -> optuna.Study:
+    """The study of a search."""
+    return optuna.load_study(study_name="hubbub", storage=f"sqlite:///{folder / 'study.db'}")
+
+
+def test_a_search_of_an_earlier_version_goes_on_and_one_of_a_later_is_refused(
+    searched: Path, sounds: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(searched, tmp_path / "run")
+    about = dict(noted(searched).user_attrs["about"])
+    assert noted(searched).user_attrs["format"] == 1
+    del about["train"]["layer_decay"]
+    noted(tmp_path / "run").set_user_attr("about", about)  # as before there was such a setting
+    tune.search_settings(plan(sounds), tmp_path / "run")
+    pd.testing.assert_frame_equal(found(tmp_path / "run"), found(searched))
+    about["train"]["levity"] = 3
+    noted(tmp_path / "run").set_user_attr("about", about)
+    with pytest.raises(TuneError, match=r"train\.levity was 3, is nothing"):
+        tune.search_settings(plan(sounds), tmp_path / "run")
+    noted(tmp_path / "run").set_user_attr("format", 2)
+    with pytest.raises(TuneError, match=r"format 2, and this version .* continues format 1\. Update hubbub"):
+        tune.search_settings(plan(sounds), tmp_path / "run")
+
+
+def test_a_study_of_another_optuna_is_refused_with_what_to_do(searched: Path, sounds: Path, tmp_path: Path) -> None:
+    shutil.copytree(searched, tmp_path / "run")
+    with sqlite3.connect(tmp_path / "run" / "study.db") as database:
+        database.execute("UPDATE version_info SET schema_version = 99")
+        database.execute("UPDATE alembic_version SET version_num = 'v99.0.0.a'")
+    with pytest.raises(TuneError, match=r"of another version of Optuna: .*another --name"):
+        tune.search_settings(plan(sounds), tmp_path / "run")
 
 
 def test_what_falls_behind_the_median_is_stopped_and_leaves_nothing(

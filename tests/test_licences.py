@@ -1,0 +1,23 @@
+"""docs/licences.md: every locked package that is installed has a licence that somebody has looked at."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[1] / "docs"
+MAKER = runpy.run_path(str(DOCS / "make_licences.py"))
+
+
+def test_every_package_has_a_known_licence() -> None:
+    unknown = {name: text for name, text in MAKER["licences"]().items() if not MAKER["parts"](text) <= MAKER["KNOWN"]}
+    assert unknown == {}
+
+
+def test_the_page_is_current() -> None:
+    assert (DOCS / "licences.md").read_text(encoding="utf-8") == MAKER["page"](), "packages have changed: run make docs"
+
+
+@pytest.mark.parametrize("licence", ["", "GPL-3.0-or-later", "MIT AND SSPL-1.0", "Apache-2.0 OR Secret"])
+def test_others_are_not_known(licence: str) -> None:
+    assert not MAKER["parts"](licence) <= MAKER["KNOWN"]
