@@ -24,8 +24,9 @@ from hubbub.report import run_folder
 from hubbub.report.caveats import tags
 from hubbub.report.level_results import LEVELS, Figure, FoldScores, LevelCalibration, LevelName, Spread, Unknown
 from hubbub.report.results import Environment, Seconds
-from hubbub.report.summary import INTERVALS, as_arrays, verify
+from hubbub.report.summary import INTERVALS, as_arrays
 from hubbub.report.tables import UNKNOWN_NAMES
+from hubbub.report.verify import verify
 from hubbub.runtime import files
 
 PAGE = Path(__file__).with_name("results.md")

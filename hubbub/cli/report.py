@@ -15,6 +15,8 @@ from hubbub.errors import HubbubError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from hubbub.report.results import Summary
+
 __all__ = ["compare", "report"]
 
 
@@ -41,8 +43,6 @@ def report(
     from hubbub.report import run_folder
     from hubbub.report.goals import goals_table, write_goals
     from hubbub.report.page import write_page
-    from hubbub.report.summary import has_other_intervals
-    from hubbub.report.summary import verify as differences_of
 
     if not runs and not show_goals:
         raise HubbubError("name a run folder, for example: hubbub report runs/demo, or add --goals.")
@@ -52,18 +52,9 @@ def report(
         bench.print_summary(summary)
         if folder in (runs or []):  # of a suite's runs, the tables are on their pages
             bench.print_tables(summary)
-        if verify and (differences := differences_of(folder)):
+        if verify and not _agrees(folder, summary):
             failed = True
-            for line in differences:
-                err.print(f"does not agree: {line}", style="red", soft_wrap=True)
             continue
-        if verify:
-            out.print("verified: the summary agrees with the predictions")
-            if has_other_intervals(summary):
-                out.print(
-                    "not compared: the 95 % intervals, which an earlier version computed by another method",
-                    soft_wrap=True,
-                )
         out.print(f"page: {write_page(folder)}", soft_wrap=True)
     if len(folders) > 1:
         bench.print_overview(folders)
@@ -72,6 +63,32 @@ def report(
         out.print(f"files: {', '.join(map(str, write_goals(frame, out_dir)))}", soft_wrap=True)
     if failed:
         raise typer.Exit(1)
+
+
+def _agrees(folder: Path, summary: "Summary") -> bool:
+    """Whether a run's figures are those of its predictions; prints which are not, what could not be compared, and which
+    versions and what of the machine are others now."""
+    from hubbub.experiment.run_events import verify_events
+    from hubbub.report import run_folder
+    from hubbub.report.verify import changes_since, has_other_intervals
+    from hubbub.report.verify import verify as differences_of
+
+    differences, left_out = differences_of(folder), []
+    try:
+        differences += verify_events(folder)
+    except HubbubError as error:
+        left_out.append(f"the figures of events, whose annotations cannot be read: {error}")
+    if has_other_intervals(summary):
+        left_out.append("the 95 % intervals, which an earlier version computed by another method")
+    for line in differences:
+        err.print(f"does not agree: {line}", style="red", soft_wrap=True)
+    if not differences:
+        out.print("verified: the summary agrees with the predictions")
+    for line in left_out:
+        out.print(f"not compared: {line}", soft_wrap=True)
+    for line in changes_since(run_folder.read_environment(folder)):
+        out.print(f"other than in the run: {line}", soft_wrap=True)
+    return not differences
 
 
 def _print_goals(frame: "pd.DataFrame") -> None:

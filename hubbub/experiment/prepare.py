@@ -19,7 +19,7 @@ from hubbub.data.leaks import Audit
 from hubbub.data.near_duplicates import NearDuplicate
 from hubbub.data.splits import Split
 from hubbub.data.timed_labels import nearest_parts, segment_targets, unplaced
-from hubbub.errors import examples
+from hubbub.errors import count, examples
 from hubbub.experiment.resolve import resolve, with_protocol
 from hubbub.experiment.typicality import refuse_few_clips
 from hubbub.runtime import distributed, homes
@@ -258,9 +258,13 @@ def _teacher_outputs(prepared: Prepared, teacher: Teacher, log: Log) -> "Teacher
     outputs = teach(prepared.recipe, clips)
     if teacher.pretrain is None:
         return outputs
-    from hubbub.training.pretrain import pretrain, unlabelled
+    from hubbub.training.pretrain import pretrain, unlabelled, without_copies_of
 
-    others, network = unlabelled(teacher.pretrain, clips), prepared.recipe.network.name
+    found, network = unlabelled(teacher.pretrain, clips), prepared.recipe.network.name
+    assert isinstance(prepared.sound, cache.Waves)
+    others = without_copies_of(prepared.sound, found)
+    if copies := len(found) - len(others):
+        log(f"{network}: {count(copies, 'clip')} of {found.name} left out, whose sound {clips.name} has too")
     log(f"{network}: pretraining once on sounds made of {len(others):,} clips of {others.name}")
     return replace(outputs, pretrained=pretrain(prepared.base, others))
 

@@ -22,7 +22,8 @@ from hubbub.report.compare_results import ComparedNetwork, ComparedRun, Comparis
 from hubbub.report.compare_sets import describe_sets, macro_map, set_pairs
 from hubbub.report.predicted import Thresholds, as_arrays, cell_thresholds, has_label_sets
 from hubbub.report.results import Environment, Summary
-from hubbub.report.summary import level_figures, verify
+from hubbub.report.summary import level_figures
+from hubbub.report.verify import verify
 
 __all__ = ["LEVEL", "RESAMPLES", "TESTS", "CompareError", "compare_runs"]
 

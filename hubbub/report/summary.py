@@ -4,9 +4,8 @@ Everything comes from the files of the run folder, so a resumed run ends with th
 stopped.
 """
 
-import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -54,6 +53,7 @@ from hubbub.report.set_summary import classes_left_out, presence_error, set_clas
 
 __all__ = [
     "NAMES",
+    "OWN_INTERVALS",
     "Scores",
     "Targets",
     "as_arrays",
@@ -61,11 +61,10 @@ __all__ = [
     "describe_interval",
     "evaluate",
     "fold_table",
-    "has_other_intervals",
     "level_figures",
     "summarise",
+    "summary_of",
     "uncalibrated",
-    "verify",
     "weakest",
 ]
 
@@ -75,55 +74,21 @@ OF_DECISIONS = (
     *("accuracy", "balanced_accuracy", "macro_f1"),
     *("macro_precision", "macro_recall", "micro_f1", "micro_precision", "micro_recall"),
 )
-#: Figures that differ by less are the same: sums of floats, added in another order.
-ROUNDING = 1e-9
 #: The methods of stored intervals, for people.
 INTERVALS = {METHOD: "exact binomial", "mid-p": "exact binomial", None: "bootstrap"}
 #: The methods of the intervals that are computed here, of one label and of label sets.
-_METHODS = (METHOD, of_sets.METHOD)
+OWN_INTERVALS = (METHOD, of_sets.METHOD)
 
 
 def summarise(folder: Path) -> Summary:
     """The run's figures from its cells' predictions, written to the summary file and returned."""
-    summary = _summary(folder)
+    summary = summary_of(folder)
     run_folder.write_summary(folder, summary)
     return summary
 
 
-def verify(folder: Path) -> list[str]:
-    """The figures of the summary file that differ from those of the predictions, a line each; empty if all agree.
-
-    Compared are the figures that the file has: earlier versions wrote fewer. Intervals are compared where both are of
-    one method; `has_other_intervals` says whether any are not.
-    """
-    return list(_differences("", run_folder.read_summary(folder).as_json(), _summary(folder).as_json()))
-
-
-def has_other_intervals(summary: Summary) -> bool:
-    """Whether a summary has intervals of another method than this version's."""
-    metrics = metric_names(summary.multilabel)
-    figures = (summary.level(level).figure(metric) for level in LEVELS for metric in metrics)
-    return any(figure.ci95 is not None and figure.interval not in _METHODS for figure in figures)
-
-
-def _differences(name: str, written: Any, found: Any) -> Iterator[str]:
-    if isinstance(written, dict) and isinstance(found, dict):
-        skipped = {"ci95", "interval"} if written.get("ci95") and written.get("interval") not in _METHODS else set()
-        if written.get("sd_seeds") == 0 and found.get("sd_seeds") is None:
-            skipped.add("sd_seeds")  # seeds that gave the same predictions, in the file of an earlier version
-        for key in (key for key in written if key not in skipped):
-            yield from _differences(f"{name}.{key}".lstrip("."), written[key], found.get(key))
-    elif isinstance(written, list) and isinstance(found, list) and len(written) == len(found):
-        for number, pair in enumerate(zip(written, found, strict=True)):
-            yield from _differences(f"{name}[{number}]", *pair)
-    elif isinstance(written, float) and isinstance(found, float):
-        if not math.isclose(written, found, rel_tol=ROUNDING, abs_tol=ROUNDING):
-            yield f"{name} is {written}; the predictions give {found}"
-    elif written != found:
-        yield f"{name} is {written}; the predictions give {found}"
-
-
-def _summary(folder: Path) -> Summary:
+def summary_of(folder: Path) -> Summary:
+    """The run's figures from its cells' predictions."""
     recipe = run_folder.read_recipe(folder)
     environment = run_folder.read_environment(folder)
     predicted = run_folder.predictions(folder)
@@ -241,7 +206,7 @@ def level_figures(
     intervals = _known({name: found.get(name) for name in metric_names(sets)}, environment)
     figures = classification.aggregate(cells, pooled, intervals, alike=seeds_agree(rows) is not None)
     for figure in figures.values():
-        figure["interval"] = _METHODS[sets] if figure["ci95"] else None
+        figure["interval"] = OWN_INTERVALS[sets] if figure["ci95"] else None
     return SetLevel.model_validate(figures) if sets else Level.model_validate(figures)
 
 

@@ -2,8 +2,8 @@
 
 The sounds are made of unlabelled clips: other places, speeds, levels and mixtures, so that some recordings give many
 sounds. The teacher gets the same sounds as the network (consistent teaching: Beyer et al. 2022,
-https://arxiv.org/abs/2106.05237). It is done once for all folds and seeds: clips of the recipe's own recordings are
-left out, so no network has learnt from its test clips.
+https://arxiv.org/abs/2106.05237). It is done once for all folds and seeds: clips of the recipe's own recordings, and
+copies of its clips under other names, are left out, so no network has learnt from its test clips.
 """
 
 import copy
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import safetensors.torch
 import torch
 from torch import Tensor
@@ -40,7 +41,7 @@ from hubbub.training.fitted import TrainError
 from hubbub.training.module import Training
 from hubbub.training.teacher import Lessons, Pretrained, statistics
 
-__all__ = ["made_sound", "pretrain", "unlabelled"]
+__all__ = ["made_sound", "pretrain", "unlabelled", "without_copies_of"]
 
 Wave = npt.NDArray[np.float32]
 #: Part of the key of what is kept. Raise it when the sounds or the training change.
@@ -67,6 +68,18 @@ def unlabelled(wanted: Pretrain, clips: Clips) -> Clips:
     own = found.table["group"].isin(set(clips.table["group"]))
     named = found.table["fold"].isin(wanted.folds) | (not wanted.folds)
     table = found.table[named & ~own].reset_index(drop=True)
+    return _of_others(found, table)
+
+
+def without_copies_of(own: Waves, sounds: Clips) -> Clips:
+    """The clips for pretraining whose sound is not that of a clip of the recipe's `own` data, under whatever name.
+    Raises `TrainError` where none is left."""
+    other = ~np.isin(cache.decode_clips(sounds, own.rate_hz).contents, own.contents)
+    return sounds if other.all() else _of_others(sounds, sounds.table[other].reset_index(drop=True))
+
+
+def _of_others(found: Clips, table: pd.DataFrame) -> Clips:
+    """Only these clips. Raises `TrainError` where there are none."""
     if not len(table):
         raise TrainError(
             f"teacher.pretrain: no clip of {found.name} is in the named folds and not of a recording of the recipe's "

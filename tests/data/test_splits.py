@@ -200,6 +200,16 @@ def test_copies_train_and_neither_choose_nor_test(protocol: Protocol) -> None:
         assert [len(s.test) for s in found] == [len(s.test) for s in make_splits(alone, protocol)]
 
 
+def test_copies_do_not_choose_where_folds_validate_in_turn() -> None:
+    clips = with_copies()
+    (first, *_), parts = make_splits(clips, Protocol()), ("train", "validation")
+    inside, turns = splits.restrict(clips, first, Protocol(), parts, ("3", "4"))
+    hints = inside.table["split_hint"].to_numpy()
+    for turn, fold in zip(turns, ("3", "4"), strict=True):
+        assert set(inside.table["fold"].iloc[turn.validation]) == {fold}
+        assert (hints[turn.validation] == "").all() and (hints[turn.train] == "train").any()
+
+
 def test_a_fold_of_nothing_but_copies_tests_nothing() -> None:
     clips = with_copies()
     only_copies = clips.table[(clips.table["fold"] != "2") | (clips.table["split_hint"] == "train")]

@@ -1,18 +1,22 @@
 """Runs on clips with label sets, and on annotated recordings: from sound to figures, classifier and answers."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import hubbub
 from hubbub.classifier.export import Sounds, export
 from hubbub.classifier.load import load_torch
 from hubbub.classifier.torch_classifier import TorchClassifier
+from hubbub.cli.main import app
 from hubbub.config.recipe import Recipe
 from hubbub.experiment.prepare import prepare
 from hubbub.experiment.run import run_recipe
+from hubbub.experiment.run_events import verify_events
 from hubbub.experiment.score import score
 from hubbub.inference.events import EventSettings
 from hubbub.inference.predict import predict_files
@@ -20,7 +24,7 @@ from hubbub.inference.result import PredictOptions
 from hubbub.report import run_folder
 from hubbub.report.event_results import EventSummary
 from hubbub.report.results import Summary
-from hubbub.report.summary import verify
+from hubbub.report.verify import verify
 from hubbub.training.targets import SOMEWHERE, SegmentTargets, targets_of
 from tests.helpers.label_sets import CLASSES, RATE, write_annotated, write_clips
 from tests.helpers.sounds import noise
@@ -135,6 +139,23 @@ def test_frames_are_learnt_and_events_found(framewise: Path) -> None:
         calibration = run_folder.calibration_of(place)
         assert calibration.filters is not None and len(calibration.filters) == len(CLASSES)
         assert isinstance(calibration.clip, tuple) and len(calibration.clip) == len(CLASSES)
+
+
+def test_the_figures_of_events_are_those_of_predictions_and_annotations(
+    annotated: Path, framewise: Path, tmp_path: Path
+) -> None:
+    assert verify(framewise) == [] and verify_events(framewise) == []
+    other = shutil.copytree(framewise, tmp_path / "run")
+    file = other / "events" / "event_scores.json"
+    held = json.loads(file.read_text())
+    held["psds1"]["value"] += 0.01
+    file.write_text(json.dumps(held))
+    doubted = CliRunner().invoke(app, ["report", "--verify", str(other)])
+    assert (doubted.exit_code, "does not agree: events.psds1.value is" in doubted.output) == (1, True)
+    recipe = (other / "recipe.toml").read_text()
+    (other / "recipe.toml").write_text(recipe.replace(str(annotated), str(tmp_path / "gone.csv")))
+    done = CliRunner().invoke(app, ["report", "--verify", str(other)])
+    assert (done.exit_code, "not compared: the figures of events" in done.output) == (0, True)
 
 
 def test_recordings_without_times_teach_and_their_events_are_not_scored(annotated: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from hubbub.experiment import local
 from hubbub.experiment.engine import Done
 from hubbub.experiment.local import InProcess, Processes
 from hubbub.experiment.run import ExperimentError, RunPlan, run_all, run_recipe
-from hubbub.report.summary import verify
+from hubbub.report.verify import verify
 from hubbub.runtime import files, homes, processes
 from tests.helpers.runs import TINY, figures
 

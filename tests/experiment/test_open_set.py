@@ -26,7 +26,8 @@ from hubbub.metrics import classification
 from hubbub.models.network import NetworkError
 from hubbub.report import page, run_folder
 from hubbub.report.results import LEVELS
-from hubbub.report.summary import as_arrays, uncalibrated, verify
+from hubbub.report.summary import as_arrays, uncalibrated
+from hubbub.report.verify import verify
 from tests.helpers.command_line import run_hubbub
 from tests.helpers.files import read_json
 

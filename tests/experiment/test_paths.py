@@ -23,7 +23,8 @@ from hubbub.data.splits import SplitError
 from hubbub.errors import HubbubError
 from hubbub.experiment.run import run_recipe
 from hubbub.experiment.steps import ExperimentError
-from hubbub.report import page, run_folder, summary
+from hubbub.report import page, run_folder
+from hubbub.report.verify import verify
 from hubbub.runtime.names import safe_name
 from tests.helpers.command_line import run_hubbub
 from tests.helpers.sounds import sounds
@@ -76,7 +77,7 @@ def test_folds_that_are_paths_write_and_delete_nothing_outside_the_run(tmp_path:
     after = below(tmp_path)
     assert {name: content for name, content in after.items() if not name.startswith("a/b/c/runs/x/")} == before
     run = world / "runs" / "x"
-    assert len(run_folder.cells(run)) == len(hostile) and summary.verify(run) == []
+    assert len(run_folder.cells(run)) == len(hostile) and verify(run) == []
     assert {place.parent.parent for _, _, place in run_folder.cells(run)} == {run}
     assert [e["fold"] for e in json.loads((run / "summary.json").read_text())["folds"]] == sorted(hostile)
 
@@ -97,12 +98,12 @@ def test_run_folders_of_earlier_versions_load_and_go_on(plain: tuple[Recipe, Pat
     old = shutil.copytree(run, tmp_path / "old")
     for fold in ("New York", "Köln"):
         os.rename(old / f"test-{safe_name(fold)}", old / f"test-{fold}")
-    assert summary.verify(old) == []
+    assert verify(old) == []
     shutil.rmtree(old / "test-Köln" / "seed-42")
     (old / "test-Köln" / "kept").touch()
     before = {p: p.stat().st_mtime_ns for p in (old / "test-New York").rglob("*") if p.is_file()}
     run_recipe(recipe, old, refit=False)
-    assert (old / "test-Köln" / "seed-42" / "metrics_test.json").is_file() and summary.verify(old) == []
+    assert (old / "test-Köln" / "seed-42" / "metrics_test.json").is_file() and verify(old) == []
     assert {p: p.stat().st_mtime_ns for p in before} == before
     assert sorted(p.name for p in old.glob("test-*")) == ["test-1", "test-Köln", "test-New York"]
 
@@ -264,13 +265,13 @@ def test_the_advice_about_a_damaged_file_can_be_followed(plain: tuple[Recipe, Pa
     with pytest.raises(HubbubError, match=r"summary\.json is damaged or missing .*bench .* writes it again"):
         run_folder.read_summary(broken)
     run_recipe(recipe, broken, refit=False)
-    assert summary.verify(broken) == []
+    assert verify(broken) == []
     (broken / "test-1" / "seed-42" / "predictions.parquet").write_bytes(b"PAR1")
     with pytest.raises(HubbubError, match=r"Remove .*test-1/seed-42, and the hubbub bench .* makes this cell again"):
-        summary.verify(broken)
+        verify(broken)
     shutil.rmtree(broken / "test-1" / "seed-42")
     run_recipe(recipe, broken, refit=False)
-    assert summary.verify(broken) == []
+    assert verify(broken) == []
     (broken / "test-1" / "seed-42" / "metrics_test.json").write_bytes(b"")
     with pytest.raises(HubbubError, match=r"seed-42/metrics_test\.json is damaged"):
         run_recipe(recipe, broken, refit=False)

@@ -22,7 +22,7 @@ from hubbub.experiment.ray import Ray
 from hubbub.experiment.run import RunPlan, run_all, run_recipe
 from hubbub.experiment.steps import Step
 from hubbub.report import run_folder
-from hubbub.report.summary import verify
+from hubbub.report.verify import verify
 from hubbub.runtime import processes, ray_cluster
 from hubbub.runtime.processes import EngineError
 from tests.helpers.runs import figures

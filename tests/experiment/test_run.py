@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,12 +30,13 @@ from hubbub.experiment.run import ExperimentError, run_recipe
 from hubbub.metrics import classification
 from hubbub.models.dense_heads import LogisticHead
 from hubbub.report import goals, run_folder
+from hubbub.report.verify import verify
 from hubbub.runtime import files
 from hubbub.runtime.devices import choose_device
 from hubbub.training import module
 from tests.helpers.command_line import run_hubbub
 from tests.helpers.files import read_json
-from tests.helpers.runs import TINY
+from tests.helpers.runs import TINY, with_other_labels
 from tests.helpers.runs import tiny_recipe as recipe
 
 HEAD = [*TINY, "head.name=logreg", "head.pool=mean+max", "head.c=[0.01,0.1]"]
@@ -119,6 +119,7 @@ def test_pooled_figures_are_those_of_the_predictions(headed: Path) -> None:
     means = by_fold.groupby("fold")["a"].mean()
     assert summary["clip"]["accuracy"]["mean"] == pytest.approx(means.mean(), abs=1e-12)
     assert summary["clip"]["accuracy"]["sd"] == pytest.approx(means.std(ddof=1), abs=1e-12)
+    assert verify(headed) == []
 
 
 def test_choices_see_validation_only_and_the_test_part_is_opened_after(headed: Path, monkeypatch) -> None:
@@ -126,9 +127,8 @@ def test_choices_see_validation_only_and_the_test_part_is_opened_after(headed: P
     data = prepare(Recipe.load("street-cnn", HEAD))
     split = data.splits[0]
     honest = fit_with_history(data, split.train, split.validation, 1, Path("unused"), [])
-    targets = data.targets.copy()
-    targets[split.test] = (targets[split.test] + 1) % 10
-    scrambled = replace(data, targets=targets)
+    scrambled = with_other_labels(data, split.test)
+    assert (scrambled.targets != data.targets).sum() == len(split.test)
     other = fit_with_history(scrambled, split.train, split.validation, 1, Path("unused"), [])
     assert other.choice == honest.choice
     for name, array in honest.final.head.arrays().items():

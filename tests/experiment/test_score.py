@@ -15,7 +15,7 @@ from hubbub.data.predictions import PredictionsError
 from hubbub.experiment.score import ScoreError
 from hubbub.report.compare import compare_runs
 from hubbub.report.page import write_page
-from hubbub.report.summary import verify
+from hubbub.report.verify import verify
 from tests.helpers.files import read_json
 from tests.helpers.sounds import write_tones
 

@@ -22,7 +22,8 @@ from hubbub.errors import HubbubError
 from hubbub.experiment import suite
 from hubbub.inference.predict import predict_files
 from hubbub.inference.stream import Stream
-from hubbub.report import compare, summary
+from hubbub.report import compare
+from hubbub.report.verify import verify
 from tests.faults.amount import amount
 
 VALUES = amount(40, 600)
@@ -133,7 +134,7 @@ def python_calls(model: Any) -> dict[str, Callable[[str], Any]]:
         "suite": lambda value: suite.runs_of([value], Path("runs")),
         "run name": lambda value: suite.runs_of(["street-cnn"], Path("runs"), name=value),
         "compare": lambda value: compare.compare_runs([Path(value), Path("run")]),
-        "verify": lambda value: summary.verify(Path(value)),
+        "verify": lambda value: verify(Path(value)),
     }
 
 

@@ -8,7 +8,7 @@ from hubbub.metrics.classification import MetricsError
 from hubbub.metrics.event_changes import collar_changes, intersection_changes
 from hubbub.metrics.event_curves import best_f1
 from hubbub.metrics.event_intervals import best_f1_intervals, bootstrap, f1_intervals, psds_interval
-from hubbub.metrics.events import event_based
+from hubbub.metrics.events import Counts, event_based
 from hubbub.metrics.psds import PSDS1, psds_of
 from hubbub.metrics.scored import ScoredRecording
 
@@ -47,6 +47,38 @@ def test_the_figure_is_within_its_interval() -> None:
     changes = intersection_changes(made, LABELS, PSDS1.criteria)
     interval = psds_interval(changes, PSDS1, resamples=200)
     assert interval is not None and interval[0] < psds_of(changes, PSDS1).value < interval[1]
+
+
+def simulated(recordings: int, rng: np.random.Generator) -> Counts:
+    """A minute each, of two classes: some recordings have more events, and some are harder than others."""
+    shape = (recordings, 2)
+    true = rng.poisson(rng.gamma(2, 1.5, (recordings, 1)), shape)
+    hits = rng.binomial(true, rng.beta(6, 2, (recordings, 1)))
+    return Counts(("dog", "cat"), np.stack([hits, rng.poisson(rng.gamma(1, 0.8, shape)), true - hits], axis=-1))
+
+
+def test_the_intervals_hold_the_true_figures_of_simulated_recordings() -> None:
+    """Sixty recordings; the truth is that of 200,000. A bootstrap of few recordings covers a little less than 95 %."""
+    rng, held, times = np.random.default_rng(0), dict[str, int](), 200
+    many = simulated(200_000, rng)
+    truth = {name: getattr(many, name) for name in ("f1", "macro_f1", "precision", "recall")}
+    truth["false_an_hour"] = many.false_an_hour(60.0 * len(many.each)).sum()
+    for _ in range(times):
+        for name, ends in f1_intervals(simulated(60, rng), np.full(60, 60.0), 300).items():
+            held[name] = held.get(name, 0) + (ends is not None and ends[0] <= truth[name] <= ends[1])
+    assert all(0.91 <= count / times <= 0.98 for count in held.values()), held
+
+
+@pytest.mark.slow
+def test_the_interval_of_psds_holds_that_of_many_recordings() -> None:
+    rng, held, times = np.random.default_rng(1), 0, 60
+    everything = recordings(2_000)
+    truth = psds_of(intersection_changes(everything, LABELS, PSDS1.criteria), PSDS1).value
+    for _ in range(times):
+        some = [everything[number] for number in rng.integers(len(everything), size=40)]
+        interval = psds_interval(intersection_changes(some, LABELS, PSDS1.criteria), PSDS1, 100)
+        held += interval is not None and interval[0] <= truth <= interval[1]
+    assert held / times >= 0.85, held
 
 
 def test_draws_repeat_with_their_seed() -> None:

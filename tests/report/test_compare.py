@@ -20,7 +20,8 @@ from hubbub.metrics import classification
 from hubbub.report import compare_page, run_folder
 from hubbub.report.compare import TESTS, CompareError, compare_runs
 from hubbub.report.compare_results import Comparison, PairTest
-from hubbub.report.summary import summarise, verify
+from hubbub.report.summary import summarise
+from hubbub.report.verify import verify
 from tests.helpers.browsing import CONTRAST, VIEWS, Show
 from tests.helpers.files import read_json
 

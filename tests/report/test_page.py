@@ -22,8 +22,9 @@ from hubbub.metrics import classification
 from hubbub.metrics.intervals import METHOD
 from hubbub.report import page, plots, run_folder
 from hubbub.report.results import LEVELS
-from hubbub.report.summary import NAMES, as_arrays, summarise, verify
+from hubbub.report.summary import NAMES, as_arrays, summarise
 from hubbub.report.tables import cell_table, describe_choice
+from hubbub.report.verify import verify
 from tests.helpers.browsing import CONTRAST, VIEWS, Show
 from tests.helpers.files import read_json
 

@@ -20,12 +20,11 @@ from hubbub.report.summary import (
     as_arrays,
     describe_interval,
     fold_table,
-    has_other_intervals,
     summarise,
     uncalibrated,
-    verify,
     weakest,
 )
+from hubbub.report.verify import has_other_intervals, verify
 from tests.helpers.files import read_json
 from tests.helpers.label_set_runs import LABELS, clip_table, write_label_set_run
 

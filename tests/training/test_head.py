@@ -111,13 +111,13 @@ def test_a_head_on_segments_learns_timed_labels_and_one_on_clips_does_not() -> N
     np.testing.assert_array_equal(pooled.weights_[0], of_sets.weights_[0])
 
 
-def test_the_candidate_with_the_highest_macro_map_is_chosen() -> None:
+@pytest.mark.parametrize("cs", [[1e-4, 1e-2, 1.0, 100.0], [100.0, 1.0, 1e-2, 1e-4]])
+def test_the_candidate_with_the_highest_macro_map_is_chosen(cs: list[float]) -> None:
     segments, sets, _ = embedded()
     random = np.random.default_rng(1)
     values = segments.values + random.normal(scale=3, size=segments.values.shape).astype(np.float32)
     noisy = Segments(values, segments.offsets)
     train, validation = np.arange(30), np.arange(30, 60)
-    cs = [1e-4, 1e-2, 1.0, 100.0]
     fitted = fit_head(base_of(c=cs), noisy, sets, train, validation, seed=0)
     part, ranked = noisy.of(validation), []
     for c in cs:

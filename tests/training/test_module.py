@@ -161,12 +161,32 @@ def test_training_accuracy_is_that_of_the_batches_and_mixed_segments_have_none(t
     )
 
 
-def test_validation_is_neither_augmented_nor_mixed(tmp_path: Path) -> None:
-    recipe = unmoved(augment=MIXED)
+@pytest.mark.parametrize("held", [train.MOST_HELD, 1])
+def test_validation_is_neither_augmented_nor_mixed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: int) -> None:
+    """Whether its spectrograms are held or computed in each epoch."""
+    monkeypatch.setattr(train, "MOST_HELD", held)
+    recipe = unmoved(augment=MIXED | {"crop": True})
     row = fit(recipe, tmp_path).history.iloc[0]
     figures = scored(TorchClassifier(recipe, LABELS, seed=1), CHECKS)
     assert row["val_loss"] == pytest.approx(figures["log_loss"], rel=1e-5)
     assert row["val_accuracy"] == pytest.approx(figures["accuracy"], abs=1e-6)
+
+
+@pytest.mark.parametrize("monitor", ["val_loss", "val_accuracy"])
+def test_the_best_epoch_on_validation_is_kept(tmp_path: Path, monitor: str) -> None:
+    """The validation clips have the labels of other classes: the better a network learns, the worse it validates."""
+    targets = TARGETS.copy()
+    targets[CHECKS] = (targets[CHECKS] + 1) % len(LABELS)
+    recipe = plan(train={"epochs": 12, "learning_rate": 0.02, "monitor": monitor, "bn_eval": True})
+    model = TorchClassifier(recipe, LABELS, seed=1)
+    given = train.fit_network(model, WAVES, targets, TRAIN, CHECKS, tmp_path, seed=1)
+    history = given.history.set_index("epoch")
+    best = history[monitor].idxmin() if monitor == "val_loss" else history[monitor].idxmax()
+    assert given.choice["epoch"] == best < history["train_loss"].idxmin()
+    outputs = cache.outputs(WAVES, given.final, CHECKS)
+    scores = given.final.predict_proba(outputs.values, outputs.offsets[:-1])[0]
+    found = classification.evaluate(targets[CHECKS][outputs.clip], scores)
+    assert found["log_loss"] == pytest.approx(history["val_loss"][best], rel=1e-4)
 
 
 def test_frozen_embeddings_are_not_mixed(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """pretrain: sounds made of unlabelled clips, and a network that learns its teacher's embeddings of them."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,13 @@ from hubbub.classifier.load import load
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.config.recipe import Recipe, RecipeError
 from hubbub.config.teacher import Pretrain
+from hubbub.data import cache
 from hubbub.data.cache import Waves
 from hubbub.data.clips import Clips
 from hubbub.data.open import open_data
 from hubbub.training import pretrain as module
 from hubbub.training.fitted import TrainError
-from hubbub.training.pretrain import made_sound, pretrain, unlabelled
+from hubbub.training.pretrain import made_sound, pretrain, unlabelled, without_copies_of
 from tests.helpers.recipes import plan
 
 RATE = 16_000
@@ -76,6 +78,18 @@ def test_recordings_of_the_recipes_own_data_are_left_out() -> None:
     assert set(found.table["clip"]) == set(everything.table["clip"][~everything.table["group"].isin(half["group"])])
     with pytest.raises(TrainError, match="Name other data or folds"):
         unlabelled(Pretrain(data="street"), everything)
+
+
+def test_copies_under_other_names_are_left_out() -> None:
+    everything = open_data("street")
+    few = replace(everything, table=everything.table.iloc[:12].reset_index(drop=True))
+    names = [f"mine {number}" for number in range(4)]
+    own = Clips("own", few.table.iloc[:4].assign(clip=names, group=names), everything.labels)
+    assert len(unlabelled(Pretrain(data="street"), own)) == len(everything), "the names alone do not tell"
+    found = without_copies_of(cache.decode_clips(own, RATE), few)
+    assert list(found.table["clip"]) == list(few.table["clip"].iloc[4:])
+    with pytest.raises(TrainError, match="Name other data or folds"):
+        without_copies_of(cache.decode_clips(few, RATE), few)
 
 
 def test_only_the_named_folds_are_used(home: Callable[[str, str], Path]) -> None:
