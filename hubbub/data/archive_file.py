@@ -134,7 +134,7 @@ def connect(folder: str | os.PathLike[str], *, create: bool = False) -> sqlite3.
         if new or not found.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             _create(found)
         marks = [found.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter from SQLite's message about a damaged name
         found.close()
         raise ArchiveError(
             f"{file} is damaged ({error}). Put a copy of it back, or move it away and index the recordings again."
