@@ -36,7 +36,8 @@ _RULES = {
     "a label of no segment, no class or no one": (
         "labels",
         "typeof(segment) != 'integer' OR segment < 0 OR "
-        "segment >= (SELECT ifnull(max(first + count), 0) FROM files) OR (class IS NOT NULL AND class NOT IN (SELECT name FROM classes)) OR typeof(who) != 'text' OR "
+        "segment >= (SELECT ifnull(max(first + count), 0) FROM files) OR "
+        "(class IS NOT NULL AND class NOT IN (SELECT name FROM classes)) OR typeof(who) != 'text' OR "
         "typeof(at) != 'text' OR typeof(how) != 'text' OR typeof(request) != 'text' OR "
         "(weight IS NOT NULL AND NOT (weight > 0 AND weight < 1e300))",
     ),
