@@ -29,7 +29,8 @@ _RULES = {
     "a recording with an impossible time": (
         "files",
         "(began IS NOT NULL AND (typeof(began) != 'text' OR began NOT GLOB '????-??-??T??:??:??*' OR "
-        "began GLOB '*[^0-9T:.-]*' OR ifnull(date(began), '') != substr(began, 1, 10) OR time(began) IS NULL)) OR "
+        "began GLOB '*[^0-9T:.-]*' OR time(began) IS NULL OR "
+        "ifnull(date(began, '+0 days'), '') != substr(began, 1, 10))) OR "  # with 0 days: else February has 31
         "(utc_offset IS NOT NULL AND (typeof(utc_offset) != 'integer' OR abs(utc_offset) >= 86400))",
     ),
     "a class without a name": ("classes", "typeof(name) != 'text' OR typeof(added) != 'text'"),

@@ -17,7 +17,6 @@ import pytest
 from tests.faults.amount import amount
 from tests.faults.guard import Forbidden, guarded
 from tests.faults.watched import Watched
-from tests.helpers.serving import Server
 
 #: Kinds and doors, with the number of cases of the long form: 20,000 in all. The short form has one in 400 of them, at
 #: least one.
@@ -44,10 +43,10 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind, door", CASES)
 def test_a_hostile_file_is_answered_or_refused(
-    kind: str, door: str, watched: Watched, served: Server, monkeypatch: pytest.MonkeyPatch
+    kind: str, door: str, watched: Watched, request: pytest.FixtureRequest
 ) -> None:
     cases = amount(max(CASES[kind, door] // 400, 1), CASES[kind, door])
-    server = served.url if (kind, door) == ("sounds", "server") else ""
+    server = request.getfixturevalue("served").url if (kind, door) == ("sounds", "server") else ""
     tally = watched.run(kind, door, cases, whole=amount(2, 999), server=server)
     assert not tally.failed, "\n".join(tally.failed)
     assert tally.counts.total() == cases
