@@ -2,6 +2,7 @@
 
 import json
 import os
+import sqlite3
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -13,11 +14,10 @@ import numpy.typing as npt
 
 from hubbub.archive.vectors import Vectors, normalised
 from hubbub.audio.recorded import Recorded
+from hubbub.data.archive_check import refuse_damaged
 from hubbub.data.archive_file import ArchiveError, connect, span_of, transaction
 
 if TYPE_CHECKING:
-    import sqlite3
-
     from hubbub.classifier.base import Classifier
 
 __all__ = ["About", "Archive", "Place", "probe"]
@@ -26,6 +26,8 @@ __all__ = ["About", "Archive", "Place", "probe"]
 SAME = 0.999
 #: The length of a segment [s]: as many of the network's windows as come closest to it.
 SEGMENT_S = 5.0
+#: A longer segment is damage.
+MOST_SEGMENT_S = 1e5
 
 
 @dataclass(frozen=True)
@@ -47,13 +49,24 @@ class About:
         return cls(name, windows, windows * window_s, len(found), tuple(found.tolist()))
 
     @classmethod
-    def read(cls, database: "sqlite3.Connection") -> "About | None":
-        """What the database of an archive says of it; None where it says nothing yet."""
-        stored = dict(database.execute("SELECT key, value FROM about").fetchall())
-        if not stored:
-            return None
-        sizes = int(stored["windows"]), float(stored["segment_s"]), int(stored["width"])
-        return cls(stored["model"], *sizes, tuple(json.loads(stored["probe"])))
+    def read(cls, database: sqlite3.Connection) -> "About | None":
+        """What the database of an archive says of it; None where it says nothing yet. Raises `ArchiveError` where that
+        cannot be."""
+        try:
+            stored = dict(database.execute("SELECT key, value FROM about").fetchall())
+            if not stored:
+                return None
+            sizes = int(stored["windows"]), float(stored["segment_s"]), int(stored["width"])
+            found = cls(str(stored["model"]), *sizes, tuple(map(float, json.loads(stored["probe"]))))
+            whole = found.windows > 0 and 0 < found.segment_s < MOST_SEGMENT_S and found.width > 0
+            if not whole or len(found.probe) != found.width or not np.isfinite(found.probe).all():
+                raise ValueError("sizes that cannot be")
+        except (sqlite3.Error, KeyError, TypeError, ValueError, RecursionError) as error:
+            raise ArchiveError(
+                f"the archive's database is damaged: what it says of its network is {type(error).__name__} ({error}). "
+                "Put a copy of it back, or index the recordings into a new folder."
+            ) from error
+        return found
 
 
 @dataclass(frozen=True)
@@ -84,11 +97,19 @@ class Archive:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
         self.database = connect(self.folder)
-        about = About.read(self.database)
-        if about is None:
-            raise ArchiveError(f"{folder} holds no recordings yet. Add some: hubbub index RECORDINGS --to {folder}")
-        self.about = about
-        self.refresh()
+        try:
+            refuse_damaged(self.database, self.folder)
+            about = About.read(self.database)
+            if about is None:
+                raise ArchiveError(f"{folder} holds no recordings yet. Add some: hubbub index RECORDINGS --to {folder}")
+            self.about = about
+            self.refresh()
+        except sqlite3.Error as error:  # text that is none
+            self.database.close()
+            raise ArchiveError(f"{folder} is damaged ({error}). Put a copy of it back.") from error
+        except BaseException:
+            self.database.close()
+            raise
 
     def close(self) -> None:
         """Close its database."""
@@ -185,7 +206,7 @@ def refuse_other_network(about: About, model: "Classifier", name: str, folder: P
         )
 
 
-def create(folder: Path, about: About) -> "sqlite3.Connection":
+def create(folder: Path, about: About) -> sqlite3.Connection:
     """The database of a new archive in a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     database = connect(folder, create=True)

@@ -25,6 +25,7 @@ from hubbub.archive.changes import Changes, Task, find_changes, insert, site_pat
 from hubbub.archive.nearest import make_index
 from hubbub.audio.find_files import search
 from hubbub.audio.recorded import Recorded
+from hubbub.data.archive_check import refuse_damaged
 from hubbub.data.archive_file import ArchiveError, connect, is_archive, transaction
 from hubbub.errors import HubbubError, examples
 from hubbub.inference.predict import Batches, Piece, recordings_ahead
@@ -117,6 +118,7 @@ def _network(to: Path, model: str | None, device: str, log: Log) -> tuple[About,
     about = None
     if is_archive(to):
         with closing(connect(to)) as database:
+            refuse_damaged(database, to)
             about = About.read(database)  # None where a process was killed that had just begun it
     name = absolute_name(model or (about.model if about else _default(log)))
     backbone = load_backbone(name, device)

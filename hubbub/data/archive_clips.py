@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from hubbub.data import grouping
+from hubbub.data.archive_check import refuse_damaged
 from hubbub.data.archive_file import ArchiveError, connect, span_of
 from hubbub.data.archive_labels import LabelState, label_state
 from hubbub.data.clips import COLUMNS, Clips, build
@@ -29,8 +30,9 @@ def from_archive(folder: Path, *, labels: tuple[str, ...] = (), group: str = "",
     nothing is labelled.
     """
     with closing(connect(folder)) as database:
+        refuse_damaged(database, folder)
         known = label_state(database)
-        segment_s = float(database.execute("SELECT value FROM about WHERE key = 'segment_s'").fetchone()[0])
+        segment_s = _segment_s(database, folder)
         rows = list(_rows(known, _Places(database, segment_s)))
     table = pd.DataFrame(rows, columns=[*COLUMNS, "labels", "unknown", "drawn", "state"])
     there = table[table["state"] == "here"].reset_index(drop=True)
@@ -46,6 +48,17 @@ def from_archive(folder: Path, *, labels: tuple[str, ...] = (), group: str = "",
         folder.absolute().name or "archive", there, labels=classes, notes=notes, group_source="file", where=str(folder)
     )
     return grouping.regroup(clips, group)
+
+
+def _segment_s(database: sqlite3.Connection, folder: Path) -> float:
+    """The length of a segment [s]. Raises `ArchiveError` where there is none."""
+    found = database.execute("SELECT value FROM about WHERE key = 'segment_s'").fetchone()
+    try:
+        if found and 0 < (length := float(found[0])) < float("inf"):
+            return length
+    except (TypeError, ValueError):
+        pass
+    raise ArchiveError(f"{folder} is damaged: it does not say how long a segment is. Put a copy of it back.")
 
 
 @dataclass(frozen=True)

@@ -140,7 +140,7 @@ def connect(folder: str | os.PathLike[str], *, create: bool = False) -> sqlite3.
         if marks == [MARK, 1]:
             found.executescript(f"BEGIN IMMEDIATE; {ROUNDS} PRAGMA user_version = {FORMAT}; COMMIT;")
             marks = _marks(found)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter from SQLite's message about a damaged name
         found.close()
         raise ArchiveError(
             f"{file} is damaged ({error}). Put a copy of it back, or move it away and index the recordings again."

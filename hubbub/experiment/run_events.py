@@ -84,7 +84,7 @@ def _found_events(clips: Clips, recipe: Recipe, folder: Path) -> tuple[FoundEven
         scored,
     )
     predictions = f"test-*/seed-{seed}/{run_folder.PREDICTIONS}"
-    facts = {
+    facts: dict[str, object] = {
         "title": f"{recipe.title}: events",
         "predictions": predictions,
         "predictions_sha256": digest.hexdigest(),

@@ -80,8 +80,10 @@ def open_study(recipe: Recipe, data_manifest: str, folder: Path) -> "Study":
 
 def _about(recipe: Recipe, data_manifest: str) -> dict[str, Any]:
     """What all trials of a study must share."""
-    settings = {"title": True, "quick": True, "tune": {"trials"}}
-    return {**recipe.model_dump(mode="json", exclude_none=True, exclude=settings), "clips": data_manifest}
+    content = recipe.model_dump(
+        mode="json", exclude_none=True, exclude={"title": True, "quick": True, "tune": {"trials"}}
+    )
+    return {**content, "clips": data_manifest}
 
 
 def _with_new_settings(before: dict[str, Any]) -> dict[str, Any]:

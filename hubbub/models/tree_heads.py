@@ -5,9 +5,12 @@ from typing import Any, Self
 import numpy as np
 from scipy.special import expit, logit
 
+from hubbub.errors import examples
 from hubbub.models.dense_heads import MLPHead
+from hubbub.models.errors import NetworkError
 from hubbub.models.head import Array, Head, Targets, row_weights
 from hubbub.models.one_vs_rest import constant_logits, pair_weights, two_sided
+from hubbub.models.tree_text import check_trees
 from hubbub.runtime.progress import track
 
 __all__ = ["EnsembleHead", "LightGBMHead"]
@@ -106,10 +109,15 @@ class LightGBMHead(Head):
     def restore(self, arrays: dict[str, Array], texts: dict[str, str], classes: int, multilabel: bool = False) -> Self:
         import lightgbm
 
+        known = {f"{_WHOLE}{k}" for k in range(classes)} if multilabel else {_WHOLE}
+        if not (texts.keys() <= known if multilabel else texts.keys() == known):
+            raise NetworkError(f"its trees are called {examples(sorted(texts))}. Train or copy it again.")
+        for text in texts.values():
+            check_trees(text, 1 if multilabel else classes)
         self._boosters = {name: lightgbm.Booster(model_str=text) for name, text in texts.items()}
         self.classes_, self.multilabel = np.arange(classes), multilabel
         if multilabel:
-            self._constant = arrays["constant"]
+            self._constant = arrays["constant"].reshape(classes)
         return self
 
 

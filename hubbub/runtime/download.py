@@ -7,12 +7,13 @@ This module does not know what a data set or a weights file holds. It does not l
 the same asset at once.
 """
 
-import gzip
+import errno
 import logging
 import lzma
 import os
 import shutil
 import stat
+import struct
 import sys
 import tarfile
 import time
@@ -44,12 +45,16 @@ BOMB_RATIO, BOMB_BYTES = 100, 1_000_000_000
 _BROKEN_ARCHIVE = (
     zipfile.BadZipFile,
     tarfile.TarError,
-    gzip.BadGzipFile,
     zlib.error,
     lzma.LZMAError,
     EOFError,
     RuntimeError,
-)  # RuntimeError: what zipfile raises for passwords and unknown methods
+    ValueError,
+    OverflowError,
+    struct.error,
+)  # RuntimeError: what zipfile raises for passwords and unknown methods; the last three: for impossible offsets
+#: The `errno` of an `OSError` about the archive: bz2 and gzip give none, and a member before the file's start EINVAL.
+_NOT_THE_DISKS = (None, errno.EINVAL)
 
 SetDone = Callable[[int], None]  # takes the bytes done so far
 
@@ -245,7 +250,9 @@ def _unpack(asset: Asset, archive: Path, target: Path, quiet: bool) -> None:
     with whole_folder(target) as folder, _bar(f"unpacking {asset.file}", archive.stat().st_size, quiet) as bar:
         try:
             extract(asset, archive, folder, bar)
-        except _BROKEN_ARCHIVE as error:
+        except (*_BROKEN_ARCHIVE, OSError) as error:
+            if isinstance(error, OSError) and error.errno not in _NOT_THE_DISKS:
+                raise
             raise _BadArchive(f"{archive} cannot be unpacked: {error}. Nothing of it was kept.") from error
         if not any(folder.iterdir()):
             raise _BadArchive(f"{archive} has nothing under '{asset.strip}/': it is not {asset.name}.")
