@@ -31,6 +31,7 @@ def test_a_list_that_is_out_of_date_is_refused() -> None:
             mutation.mutated(other)
 
 
+@pytest.mark.slow
 def test_a_guard_that_is_taken_out_is_missed() -> None:
     command = [sys.executable, "-m", "tests.faults.mutations", *([] if amount(0, 1) else QUICK)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
