@@ -135,6 +135,8 @@ class Predicted(Kind):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
+        import matplotlib.font_manager  # noqa: F401 - it asks a program for the fonts, once
+
         self.data = folder / "data"
         self.data.mkdir(exist_ok=True)
         for name in "abcd":
