@@ -19,6 +19,7 @@ from hubbub.data.values import ClipsError
 from hubbub.experiment.audit import AuditError, audit
 from hubbub.experiment.own import SCRATCH
 from hubbub.report.label_audit import LabelAudit
+from tests.faults.amount import amount
 from tests.helpers.browsing import Show
 from tests.helpers.files import read_json
 from tests.helpers.sounds import noise, sounds
@@ -251,7 +252,9 @@ def test_what_cannot_be_audited_is_refused(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_one_label_in_twenty_of_esc50_flipped(tmp_path: Path) -> None:
+    """On two of the five folds, as embedding takes time; with HUBBUB_FAULTS=long on all."""
     table = open_data("esc50").table
+    table = table[table["fold"].isin([*"12345"][: amount(2, 5)])].reset_index(drop=True)
     classes, rng = np.array(sorted(set(table["label"]))), np.random.default_rng(0)
     flipped = rng.choice(len(table), len(table) // 20, replace=False)
     labels = table["label"].to_numpy(object).copy()
@@ -270,6 +273,6 @@ def test_one_label_in_twenty_of_esc50_flipped(tmp_path: Path) -> None:
         quiet=True,
     )
     wrong = {names[row] for row in flipped}
-    first, suspects = found.labels["clip"].head(100), found.suspects["clip"]
+    first, suspects = found.labels["clip"].head(len(flipped)), found.suspects["clip"]
     assert first.isin(wrong).mean() >= 0.7
-    assert suspects.isin(wrong).sum() >= 0.8 * len(flipped) and len(suspects) < 250
+    assert suspects.isin(wrong).sum() >= 0.8 * len(flipped) and len(suspects) < 2.5 * len(flipped)
