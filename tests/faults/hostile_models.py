@@ -7,6 +7,7 @@ import os
 import pickle
 import random
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,8 @@ import soundfile
 import torch
 
 import hubbub
-from hubbub.classifier.export import Sounds, export
 from hubbub.classifier.load import load_torch
-from hubbub.classifier.onnx_classifier import META, to_bytes
+from hubbub.classifier.onnx_classifier import EMBEDDINGS, LOGITS, META, SEGMENTS, to_bytes
 from hubbub.classifier.saved import CARD, sign
 from hubbub.models import checkpoint
 from hubbub.models.foreign import Foreign
@@ -95,9 +95,7 @@ class Exported(Kind):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        model = small_classifier("head.name=logreg", "head.pool=mean+max")  # the head is a graph of its own
-        export(model, folder / "made.onnx", Sounds("noise", [NOISE]))
-        self.files = {"exported.onnx": (folder / "made.onnx").read_bytes()}
+        self.files = {"exported.onnx": _exported()}
         self.wave = folder / "x.wav"
         soundfile.write(self.wave, NOISE, 16_000)
         self.doors = {"python": self.load, "cli": self.classify}
@@ -111,6 +109,22 @@ class Exported(Kind):
 
     def classify(self, path: Path) -> None:
         command("classify", str(self.wave), "--model", str(path), "--json")
+
+
+def _exported() -> bytes:
+    """An exported file, around a small graph: torch takes a minute to export a network."""
+    graph, model = foreign(("embedding", "label")), small_classifier()
+    names = {"x": SEGMENTS, "embedding": EMBEDDINGS, "label": LOGITS}
+    for one in (*graph.graph.input, *graph.graph.output):
+        one.name = names[one.name]
+    for node in graph.graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
+    metadata = {
+        "labels": list(model.labels), "activation": model.activation, "card": {}, "exported": {"hubbub": "0.1.0"},
+        "recipe": model.recipe.model_dump(mode="json", exclude_none=True), "confidence": asdict(model.confidence),
+    }  # fmt: skip
+    return to_bytes(graph, metadata, None)
 
 
 def _signed(content: bytes) -> bytes:

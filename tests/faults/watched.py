@@ -13,8 +13,8 @@ from typing import Any, Self
 
 __all__ = ["Tally", "Watched"]
 
-#: Seconds of the clock after which a case hangs, on a machine that others use too; whole files may load libraries.
-PATIENCE_S, FIRST_S = 40.0, 240.0
+#: Seconds of the clock after which a case hangs, on a machine that is busy; before the first case libraries are loaded.
+PATIENCE_S, FIRST_S = 120.0, 900.0
 
 
 @dataclass
