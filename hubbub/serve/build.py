@@ -22,9 +22,10 @@ from hubbub.audio import decode
 from hubbub.classifier.base import InvalidScoresError
 from hubbub.errors import HubbubError
 from hubbub.serve.batcher import StoppedError
+from hubbub.serve.exchange import CLIENT_GONE
 from hubbub.serve.limits import Limits, RefusedError
 from hubbub.serve.metrics import CONTENT_TYPE, Metrics
-from hubbub.serve.middleware import CLIENT_GONE, RequestMiddleware, Routes, Token
+from hubbub.serve.middleware import RequestMiddleware, Routes, Token
 from hubbub.serve.schema import ALWAYS, METRICS, READY, Status
 
 __all__ = ["STATIC", "Served", "build"]

@@ -8,54 +8,35 @@ name.
 This module knows nothing of sounds or models.
 """
 
-import asyncio
 import hmac
 import ipaddress
 import logging
-import secrets
 import time
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
 from hubbub.errors import did_you_mean
+from hubbub.serve.exchange import ENVELOPE_BYTES, Exchange, declared_bytes
 from hubbub.serve.limits import Limits, RefusedError, Slots
 from hubbub.serve.metrics import Metrics
 
-__all__ = ["CLIENT_GONE", "SERVER_ERROR", "RequestMiddleware", "Routes", "Token", "refuse_unknown_parameters"]
+__all__ = ["SERVER_ERROR", "RequestMiddleware", "Routes", "Token", "refuse_unknown_parameters"]
 
 log = logging.getLogger(__name__)
 
-#: The status in the log and metrics of a request whose client did not wait for the answer; never sent.
-CLIENT_GONE = 499
 #: The status in the log and metrics of a request that failed inside the server, even if an answer had begun.
 FAILED = 500
 SERVER_ERROR = "an error inside the server; its log shows which. Tell the person who runs it."
-#: How many bytes a multipart body may hold beside the file.
-ENVELOPE_BYTES = 65_536
 #: Routes without a token: probes carry none. The page needs none either, for the token is typed there.
 PROBES = ("/healthz", "/readyz")
 PAGE = "page"
-CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self' data: blob:;"
-    " connect-src 'self'; worker-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none';"
-    " frame-ancestors 'none'"
-)
-HEADERS = {
-    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "Permissions-Policy": "microphone=(self)",
-    "Cache-Control": "no-cache",
-}
 
 
 class Token:
@@ -87,69 +68,6 @@ class Routes:
         return path if path != "/" and (path in self.parameters or path == self.stream) else PAGE
 
 
-@dataclass
-class _Exchange:
-    """One request or stream: its route, its limits, and what is logged of it."""
-
-    scope: Scope
-    route: str
-    limits: Limits
-    id: str = field(default_factory=lambda: secrets.token_hex(8))
-    started: float = field(default_factory=time.monotonic)
-    status: int = CLIENT_GONE
-    received: int = 0
-    complete: bool = False
-    answered: bool = False
-
-    @property
-    def address(self) -> str:
-        return self.scope["client"][0] if self.scope.get("client") else ""
-
-    def limited(self, receive: Receive) -> Receive:
-        """A `receive` that enforces the limits of size and time until the body is complete."""
-
-        async def limited_receive() -> Message:
-            if self.complete:
-                return await receive()
-            left = self.started + self.limits.upload_s - time.monotonic()
-            try:
-                async with asyncio.timeout(min(self.limits.stall_s, left)):
-                    message = await receive()
-            except TimeoutError:
-                reason = "the rest of the request did not arrive in time. Send it again, without a pause."
-                raise RefusedError(408, reason, {"Connection": "close"}) from None
-            self.received += len(message.get("body", b""))
-            self.complete = not message.get("more_body", False)
-            self.limits.refuse_size(self.received - ENVELOPE_BYTES)
-            return message
-
-        return limited_receive
-
-    def counted(self, receive: Receive) -> Receive:
-        """A `receive` that counts the bytes of a stream."""
-
-        async def counted_receive() -> Message:
-            message = await receive()
-            self.received += len(message.get("bytes") or message.get("text") or b"")
-            return message
-
-        return counted_receive
-
-    def with_headers(self, send: Send) -> Send:
-        """A `send` that adds the security headers and records the status."""
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] in ("http.response.start", "websocket.http.response.start"):
-                self.status, self.answered = message["status"], True
-                headers = {**HEADERS, "X-Request-Id": self.id}
-                message["headers"] = [*message["headers"], *((k.encode(), v.encode()) for k, v in headers.items())]
-            elif message["type"] == "websocket.accept":
-                self.status, self.answered = 101, True
-            await send(message)
-
-        return send_with_headers
-
-
 class RequestMiddleware:
     """Checks, limits, counts and logs every request.
 
@@ -177,8 +95,12 @@ class RequestMiddleware:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
-        exchange = _Exchange(scope, self._routes.of(scope["path"]), self.limits)
-        send = exchange.with_headers(send)
+        exchange = Exchange(scope, self._routes.of(scope["path"]), self.limits)
+        await self._answer(exchange, receive, exchange.with_headers(send))
+        await exchange.finish(receive, send)
+
+    async def _answer(self, exchange: Exchange, receive: Receive, send: Send) -> None:
+        scope = exchange.scope
         try:
             await self._forward(exchange, receive, send)
         except RefusedError as refused:
@@ -194,7 +116,7 @@ class RequestMiddleware:
         finally:
             self._log(exchange)
 
-    async def _forward(self, exchange: _Exchange, receive: Receive, send: Send) -> None:
+    async def _forward(self, exchange: Exchange, receive: Receive, send: Send) -> None:
         headers = Headers(scope=exchange.scope)
         self._check_origin(headers)
         exchange.scope.setdefault("state", {}).update(
@@ -209,10 +131,10 @@ class RequestMiddleware:
                 parse_qsl(exchange.scope["query_string"].decode("latin-1"), True), self._routes.parameters[path]
             )
         with self.uploads.acquire(exchange.address) if exchange.route in self._routes.uploads else nullcontext():
-            self.limits.refuse_size(_content_length(headers) - ENVELOPE_BYTES)
+            self.limits.refuse_size(declared_bytes(headers) - ENVELOPE_BYTES)
             await self.app(exchange.scope, exchange.limited(receive), send)
 
-    def _is_authorised(self, exchange: _Exchange, headers: Headers) -> bool:
+    def _is_authorised(self, exchange: Exchange, headers: Headers) -> bool:
         """Whether the token is right; a stream may still send it in its first message. Raises `RefusedError` if not."""
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if not self._token.required or exchange.route in (*PROBES, PAGE):
@@ -241,7 +163,7 @@ class RequestMiddleware:
         if caller.netloc != host and (caller.hostname or "") not in self._public_names:
             raise RefusedError(403, "pages of other origins may not use this server. Use its own page.")
 
-    def _log(self, exchange: _Exchange) -> None:
+    def _log(self, exchange: Exchange) -> None:
         seconds = time.monotonic() - exchange.started
         self.metrics.observe_request(exchange.route, exchange.status, seconds)
         fields = {
@@ -269,11 +191,6 @@ def refuse_unknown_parameters(parameters: Iterable[tuple[str, str]], known: Coll
             raise RefusedError(400, f"there is no parameter {name[:80]!r} here. {advice}")
         if names.count(name) > 1:
             raise RefusedError(400, f"the parameter {name!r} was given {names.count(name)} times. Give it once.")
-
-
-def _content_length(headers: Headers) -> int:
-    """The number of bytes that the request declares; h11 refuses one that is no number."""
-    return int(headers.get("content-length") or 0)
 
 
 def _split(address: str) -> SplitResult:

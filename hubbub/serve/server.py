@@ -1,15 +1,14 @@
-"""Runs the server as a process: its socket, its connections, its log and its shutdown.
+"""Runs the server as a process: its socket, its log and its shutdown.
 
 On SIGTERM or SIGINT the server accepts no more requests, sends streams their last events, answers accepted requests and
 ends with status 0. It closes connections that send no request, for which uvicorn (https://www.uvicorn.org) would wait
 for ever.
 
-This module knows no route.
+Its connections are in `connections`. This module knows no route.
 """
 
 import asyncio
 import ipaddress
-import json
 import re
 import signal
 import socket
@@ -17,15 +16,13 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any
 
-import h11
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from hubbub.errors import HubbubError
 from hubbub.serve.build import Served
+from hubbub.serve.connections import HttpConnection, StreamConnection
 from hubbub.serve.limits import Limits
 from hubbub.serve.logs import json_log
 
@@ -71,8 +68,9 @@ def run(
     app = create(limits, token=token, loopback=loopback, names=names)
     config = uvicorn.Config(
         app,
-        http=partial(Connection, limits.stall_s, limits.upload_s),  # type: ignore[arg-type]
-        ws="websockets-sansio",
+        http=partial(HttpConnection, limits.stall_s, limits.upload_s),  # type: ignore[arg-type]
+        ws=partial(StreamConnection, limits.stall_s),  # type: ignore[arg-type]
+        ws_ping_interval=None,  # a client that has gone sends nothing; pongs wait behind the samples of a fast one
         ws_max_size=MAX_MESSAGE,
         ws_per_message_deflate=False,
         log_config=None,
@@ -88,76 +86,6 @@ def run(
     server = _Server(config, service, lambda: log(f"{service.title} at http://{host}:{port}"))
     with json_log():
         server.run(sockets=[listening])
-
-
-class Connection(H11Protocol):
-    """A connection with time limits for a request's head, for a body that no route reads and for reading an answer.
-
-    It refuses in JSON."""
-
-    def __init__(self, stall_s: float, answer_s: float, **options: Any) -> None:
-        super().__init__(**options)
-        self._stall_s, self._answer_s = stall_s, answer_s
-        self._deadline: asyncio.TimerHandle | None = None
-        self._write_deadline: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        transport.set_write_buffer_limits(high=0)  # writing is paused until the client has read everything
-        self._update_deadline()
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        self._update_deadline()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        self._update_deadline()
-        self._cancel_write_deadline()
-
-    def handle_websocket_upgrade(self, event: h11.Request) -> None:
-        super().handle_websocket_upgrade(event)
-        self._cancel_write_deadline()  # from now on another protocol has the connection
-        if not self.transport.get_protocol().handshake_initiated:  # type: ignore[attr-defined]
-            # websockets found no handshake, and would never answer.
-            self._refuse(
-                "this is not a valid WebSocket handshake. Send a GET without a body: without Content-Length "
-                "and Transfer-Encoding, and with headers of a few kB at most."
-            )
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self._write_deadline = self._write_deadline or self.loop.call_later(self._answer_s, self.transport.abort)
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self._cancel_write_deadline()
-
-    def _cancel_write_deadline(self) -> None:
-        if self._write_deadline:
-            self._write_deadline.cancel()
-            self._write_deadline = None
-
-    def _update_deadline(self) -> None:
-        """Runs a time limit while no request is being answered."""
-        here = self in self.connections  # neither closed nor a WebSocket
-        if here and (self.cycle is None or self.cycle.response_complete):
-            self._deadline = self._deadline or self.loop.call_later(self._stall_s, self.timeout_keep_alive_handler)
-        elif self._deadline:
-            self._deadline.cancel()
-            self._deadline = None
-
-    def send_400_response(self, msg: str) -> None:
-        self._refuse("this is not a valid HTTP request. Send one by HTTP/1.1.")
-
-    def _refuse(self, reason: str) -> None:
-        """Answers with 400 and closes the connection."""
-        body = json.dumps({"error": reason}).encode()
-        headers = [("content-type", "application/json"), ("content-length", str(len(body))), ("connection", "close")]
-        with suppress(h11.LocalProtocolError):  # an answer has begun
-            for event in (h11.Response(status_code=400, headers=headers), h11.Data(data=body), h11.EndOfMessage()):
-                self.transport.write(self.conn.send(event) or b"")
-        self.transport.close()
 
 
 class _Server(uvicorn.Server):
