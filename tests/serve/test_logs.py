@@ -21,8 +21,9 @@ from starlette.testclient import TestClient
 
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.serve.app import create_app
+from hubbub.serve.exchange import HEADERS
 from hubbub.serve.logs import JsonLines
-from hubbub.serve.middleware import HEADERS, SERVER_ERROR
+from hubbub.serve.middleware import SERVER_ERROR
 from tests.helpers.serving import Server, figures, serving, wave
 
 
