@@ -13,14 +13,14 @@ from uvicorn._types import ASGIReceiveEvent
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-__all__ = ["HttpConnection", "StreamConnection"]
+__all__ = ["HttpConnection", "ShortReads", "StreamConnection"]
 
 #: How much a connection reads before others have their turn [bytes]: asyncio's 262,144 hold 40,000 empty frames or
 #: chunks, which take a second.
 READ_BYTES = 8_192
 
 
-class _ShortReads(asyncio.BufferedProtocol):
+class ShortReads(asyncio.BufferedProtocol):
     """A protocol whose `data_received` gets at most `READ_BYTES` at once."""
 
     def __init__(self, **options: Any) -> None:
@@ -34,7 +34,7 @@ class _ShortReads(asyncio.BufferedProtocol):
         self.data_received(bytes(self._buffer[:nbytes]))  # type: ignore[attr-defined]
 
 
-class HttpConnection(_ShortReads, H11Protocol):
+class HttpConnection(ShortReads, H11Protocol):
     """A connection with time limits for a request's head, for a body that no route reads and for reading an answer.
 
     It refuses in JSON."""
@@ -104,7 +104,7 @@ class HttpConnection(_ShortReads, H11Protocol):
         self.transport.close()
 
 
-class StreamConnection(_ShortReads, WebSocketsSansIOProtocol):
+class StreamConnection(ShortReads, WebSocketsSansIOProtocol):
     """A WebSocket that reads nothing more while its client does not read: answers to pings would pile up in memory. It
     is cut off if the client reads nothing for `stall_s`."""
 
