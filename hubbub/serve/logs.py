@@ -86,12 +86,13 @@ def _log_to(stream: Any) -> None:
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.captureWarnings(True)
     logging.getLogger("hubbub").setLevel(logging.INFO)
-    # uvicorn reports a refused stream as one that was not answered.
-    logging.getLogger("uvicorn.error").addFilter(_is_not_refusal)
+    # uvicorn reports a refused stream as one that was not answered, and text that is not UTF-8 as an error of its own.
+    logging.getLogger("uvicorn.error").addFilter(_is_the_servers)
 
 
-def _is_not_refusal(record: logging.LogRecord) -> bool:
-    return "completing handshake" not in record.getMessage()
+def _is_the_servers(record: logging.LogRecord) -> bool:
+    """Whether a message is of the server's own trouble, not of what a client did."""
+    return not any(words in record.getMessage() for words in ("completing handshake", "Invalid UTF-8 sequence"))
 
 
 def _log_lines(read_end: int) -> None:
