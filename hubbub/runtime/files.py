@@ -6,6 +6,7 @@ This module does not know what the files hold. It removes only what hubbub made.
 import errno
 import hashlib
 import json
+import logging
 import os
 import platform
 import re
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 __all__ = [
     "foreign_files",
     "lock_folder",
+    "lock_path",
     "remove_folder",
+    "remove_leftovers",
     "sha256",
     "whole_file",
     "whole_folder",
@@ -37,6 +40,7 @@ __all__ = [
 
 _NO_ROOM = {getattr(errno, name, None) for name in ("ENOSPC", "EFBIG", "EDQUOT", "EROFS", "EACCES")}
 _BLOCK, _BLOCKS = 1 << 16, 16
+_log = logging.getLogger(__name__)
 #: What `lock_folder` leaves in a folder.
 _LOCK_FILES = {".lock", ".holder.json"}
 #: Temporary names: of `whole_file` and `whole_folder`, and of a download from the hub.
@@ -172,6 +176,42 @@ def lock_folder(folder: str | os.PathLike[str]) -> Iterator[None]:
                 (place / ".lock").unlink()
                 place.rmdir()
         held.release()
+
+
+@contextmanager
+def lock_path(path: str | os.PathLike[str], what: str, advice: str) -> Iterator[None]:
+    """Locks a file or folder that is to be made, until the block ends; waits where another process has it, and says so.
+
+    The lock is the operating system's, on the file `.NAME.lock` beside it, which is removed in the end. `what` says
+    what its holder does. Raises StoreError with the `advice` if that file cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    target = absolute(path)
+    lock = FileLock(target.with_name(f".{target.name}.lock"))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            _log.warning("waiting for another process that %s %s", what, target)
+            lock.acquire()
+    except (OSError, NotImplementedError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise StoreError(f"{target} could not be written: {reason}. {advice}") from error
+    try:
+        yield
+    finally:
+        _remove(Path(lock.lock_file))
+        lock.release()
+
+
+def remove_leftovers(path: str | os.PathLike[str]) -> None:
+    """Removes what killed processes left beside a path that they were writing whole. The caller has locked it."""
+    target = absolute(path)
+    ours = re.compile(rf"\.{re.escape(target.stem[:40])}\.\d+-[0-9a-f]{{8}}{re.escape(target.suffix)}")  # `_beside`
+    for name in filter(ours.fullmatch, os.listdir(target.parent)):
+        _remove(target.with_name(name))
 
 
 def _holder(path: Path) -> str:
