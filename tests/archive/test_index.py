@@ -3,10 +3,7 @@
 import json
 import os
 import shutil
-import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -190,39 +187,6 @@ def test_two_indexers_at_once_are_refused(tmp_path: Path) -> None:
     recordings = recordings_of_tones(tmp_path / "in", 1)
     with lock_folder(tmp_path / "archive"), pytest.raises(StoreError, match="is in use"):
         index(recordings, tmp_path / "archive", model="small")
-
-
-INDEX = """
-import sys
-from hubbub.archive import index
-index.STORE_S = 0.0
-index.index(sys.argv[1], sys.argv[2], model="small")
-"""
-
-
-@pytest.mark.slow
-def test_an_indexer_that_is_killed_at_any_time_continues_and_embeds_nothing_twice(tmp_path: Path) -> None:
-    recordings = recordings_of_tones(tmp_path / "in", 20)
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    index(recordings, whole, model="small")
-    rng, kills = np.random.default_rng(0), 0
-    while kills < 25:
-        process = subprocess.Popen([sys.executable, "-c", INDEX, recordings, killed])
-        started = time.monotonic()
-        while not killed.is_dir() and process.poll() is None:
-            time.sleep(0.005)
-        time.sleep(rng.uniform(0, 0.25))
-        kills += 1
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        assert time.monotonic() - started < 60
-    index(recordings, killed, model="small")
-    expected, found = Archive(whole), Archive(killed)
-    assert found.segments == expected.segments == 60
-    by_path = {found.place(n).path: found.vectors.take([n]) for n in range(found.segments)}
-    assert len(by_path) == 60
-    for number in range(expected.segments):
-        assert np.allclose(by_path[expected.place(number).path], expected.vectors.take([number]), atol=1e-2)
 
 
 @pytest.mark.slow
