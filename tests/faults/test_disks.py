@@ -43,7 +43,9 @@ def commands(folder: Path) -> dict[str, list[object]]:
     """Commands that write below the place that comes behind each."""
     recipe = recipe_file(folder, **HEAD)
     recordings_of_tones(folder / "recordings", 20)
-    small_classifier("network.width=2", "windows.length=4000", "windows.hop=4000", labels=("dog", "rain")).save(folder / "model")
+    small_classifier("network.width=2", "windows.length=4000", "windows.hop=4000", labels=("dog", "rain")).save(
+        folder / "model"
+    )
     return {
         "train": ["train", recipe, "--name", "run", "--out"],
         "classify": ["classify", folder / "recordings", "--model", folder / "model", "--csv", "--out"],

@@ -98,13 +98,14 @@ class Lives:
 
     `begin(folder, log)` starts the command in a new folder, or again in the same one. `look(folder)` is called after
     each kill, `ended(folder)` when the command came to its end after at least one. `most` is the number of kills before
-    the command may end.
+    the command may end. `sign` is what it prints when its work begins: kills come between that and the end.
     """
 
     begin: Callable[[Path, Path], BaseProcess]
     ended: Callable[[Path], None]
     look: Callable[[Path], None] = lambda folder: None
     most: int = 4
+    sign: bytes = b""
     seed: int = 0
     killed: int = 0
     lives: int = 0
@@ -113,11 +114,19 @@ class Lives:
     def __post_init__(self) -> None:
         self._chance = random.Random(self.seed)
 
-    def undisturbed(self, folder: Path) -> float:
-        """Lets the command run to its end in a folder; how long that takes [s]."""
+    def _at_work(self, folder: Path) -> tuple[BaseProcess, Path]:
+        """A command whose work has begun, or that has ended; what it prints."""
         folder.mkdir(parents=True, exist_ok=True)
-        log, began = folder.with_name(f"{folder.name}.log"), time.monotonic()
+        log = folder.with_name(f"{folder.name}.log")
+        before = log.stat().st_size if log.is_file() else 0
         process = self.begin(folder, log)
+        until(lambda: process.exitcode is not None or (log.is_file() and self.sign in log.read_bytes()[before:]), 300)
+        return process, log
+
+    def undisturbed(self, folder: Path) -> float:
+        """Lets the command run to its end in a folder; how long its work takes [s]."""
+        process, log = self._at_work(folder)
+        began = time.monotonic()
         process.join(300)
         assert process.exitcode == 0, (process.exitcode, log.read_text())
         return time.monotonic() - began
@@ -128,16 +137,15 @@ class Lives:
         whole_s = self.undisturbed(folder / "whole")
         print(f"undisturbed: {whole_s:.1f} s")
         while self.killed < kills:
-            place = folder / f"life-{self.lives}"
-            place.mkdir()
-            self._live(place, min(self._chance.randint(1, self.most), kills - self.killed), whole_s)
+            self._live(
+                folder / f"life-{self.lives}", min(self._chance.randint(1, self.most), kills - self.killed), whole_s
+            )
             self.lives += 1
 
     def _live(self, place: Path, kills: int, whole_s: float) -> None:
         before = self.killed
-        log = place.with_name(f"{place.name}.log")
         for _ in range(kills):
-            process = self.begin(place, log)
+            process, log = self._at_work(place)
             process.join(self._chance.uniform(0, whole_s))
             if process.exitcode is not None:  # it came to its end first
                 assert process.exitcode == 0, log.read_text()
