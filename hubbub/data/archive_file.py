@@ -20,6 +20,8 @@ FILE = "archive.sqlite"
 FORMAT = 1
 #: How long a writer waits for another one [s].
 PATIENCE_S = 30.0
+#: What SQLite says of a file that is none of its own, or no longer.
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 #: Kept in the file's header (SQLite's `application_id`): "hubb".
 MARK = 0x68756262
 
@@ -136,6 +138,10 @@ def connect(folder: str | os.PathLike[str], *, create: bool = False) -> sqlite3.
         marks = [found.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
     except sqlite3.Error as error:
         found.close()
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DAMAGED:
+            raise ArchiveError(
+                f"{file} cannot be used ({error}). Make room if the disk is full, or name a folder that can be written."
+            ) from error
         raise ArchiveError(
             f"{file} is damaged ({error}). Put a copy of it back, or move it away and index the recordings again."
         ) from error

@@ -22,7 +22,7 @@ from typing import Any, Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from hubbub.runtime.files import lock_path
+from hubbub.runtime.files import lock_path, why_not_written
 from hubbub.runtime.homes import StoreError
 from hubbub.runtime.processes import cores
 
@@ -75,7 +75,7 @@ def entry(folder: Path, fill: Callable[[Path], None], read: Callable[[Path], T])
             if isinstance(error, Exception) or not (unfinished / JOURNAL).is_file():
                 _remove(unfinished)  # an interrupted one is continued next time
             if isinstance(error, OSError):
-                raise StoreError(f"{folder} could not be written: {error.strerror or error}. {_ELSEWHERE}") from error
+                raise StoreError(f"{folder} could not be written: {why_not_written(error)}. {_ELSEWHERE}") from error
             raise
         return read(folder)
 

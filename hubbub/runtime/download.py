@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 
 from hubbub.errors import did_you_mean
 from hubbub.runtime.catalogue import ASSETS, Asset
-from hubbub.runtime.files import lock_path, remove_leftovers, sha256, whole_folder
+from hubbub.runtime.files import lock_path, remove_leftovers, sha256, whole_folder, why_not_written
 from hubbub.runtime.first_download import FirstDownload, first_download, forget, remember
 from hubbub.runtime.homes import StoreError, absolute, find_in, homes, writable_home
 from hubbub.runtime.names import name_problem
@@ -138,9 +138,9 @@ def _download(asset: Asset, target: Path, quiet: bool) -> Path:
     except ValueError as error:  # pooch raises it for a wrong checksum and removes the file
         raise StoreError(f"{asset.name} from {asset.url} was refused: {error}") from error
     except OSError as error:
-        reason = error.strerror or error
         raise StoreError(
-            f"{target} could not be written: {reason}. Make room and call again.{_partial_note(asset, part)}"
+            f"{target} could not be written: {why_not_written(error)}. Make room and call again."
+            f"{_partial_note(asset, part)}"
         ) from error
     finally:
         logger.setLevel(level)

@@ -33,6 +33,7 @@ __all__ = [
     "sha256",
     "whole_file",
     "whole_folder",
+    "why_not_written",
     "write_csv",
     "write_json",
     "write_text",
@@ -63,8 +64,7 @@ def remove_folder(path: str | os.PathLike[str], within: str | os.PathLike[str] |
     """Removes a folder and all in it, if it exists; links are not followed.
 
     Raises StoreError unless hubbub made it: it lies in (or is) the folder `within`, which holds the file `mark` or has
-    a temporary name; without `within`, it has such a name itself. Also raises it if the system cannot remove it.
-    """
+    a temporary name; without `within`, it has such a name itself. Also raises it if the system cannot remove it."""
     target = absolute(path)
     if not os.path.lexists(target):
         return
@@ -182,9 +182,8 @@ def lock_folder(folder: str | os.PathLike[str]) -> Iterator[None]:
 def lock_path(path: str | os.PathLike[str], what: str, advice: str) -> Iterator[None]:
     """Locks a file or folder that is to be made, until the block ends; waits where another process has it, and says so.
 
-    The lock is the operating system's, on the file `.NAME.lock` beside it, which is removed in the end. `what` says
-    what its holder does. Raises StoreError with the `advice` if that file cannot be written.
-    """
+    The lock is the system's, on the file `.NAME.lock` beside it. `what` says what its holder does. Raises StoreError
+    with the `advice` if that file cannot be written."""
     from filelock import FileLock, Timeout
 
     target = absolute(path)
@@ -196,9 +195,10 @@ def lock_path(path: str | os.PathLike[str], what: str, advice: str) -> Iterator[
         except Timeout:
             _log.warning("waiting for another process that %s %s", what, target)
             lock.acquire()
-    except (OSError, NotImplementedError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise StoreError(f"{target} could not be written: {reason}. {advice}") from error
+    except OSError as error:
+        raise StoreError(f"{target} could not be written: {why_not_written(error)}. {advice}") from error
+    except NotImplementedError as error:  # a file system without locks
+        raise StoreError(f"{target} cannot be locked: {error}. {advice}") from error
     try:
         yield
     finally:
@@ -260,8 +260,13 @@ def _write_error(error: BaseException, target: Path, temporary: Path) -> str:
             cause = found
     if not isinstance(cause, OSError) or not _is_ours(cause, target, temporary):
         return ""
-    reason = cause.strerror or str(cause)
-    return f"the disk is full ({reason})" if cause.errno in (errno.ENOSPC, errno.EDQUOT) else reason
+    return why_not_written(cause)
+
+
+def why_not_written(error: OSError) -> str:
+    """The system's reason why a file was not written; that of a full disk in plain words."""
+    reason = error.strerror or str(error)
+    return f"the disk is full ({reason})" if error.errno in (errno.ENOSPC, errno.EDQUOT) else reason
 
 
 def _is_ours(error: OSError, target: Path, temporary: Path) -> bool:
