@@ -34,7 +34,13 @@ from tests.helpers.sounds import sounds
 Compare = Callable[[Path, Path], None]
 OPTIONS = [
     word
-    for setting in ("frontend.size=[48,56]", "frontend.n_fft=512", "frontend.hop=64", "frontend.n_mels=40")
+    for setting in (
+        "frontend.size=[48,56]",
+        "frontend.scale=minmax",
+        "frontend.n_fft=512",
+        "frontend.hop=64",
+        "frontend.n_mels=40",
+    )
     for word in ("--set", setting)
 ]
 
@@ -47,7 +53,7 @@ def commands(folder: Path) -> dict[str, list[object]]:
         folder / "model"
     )
     return {
-        "train": ["train", recipe, "--name", "run", "--out"],
+        "train": ["train", recipe, "--fold", "1", "--no-refit", "--name", "run", "--out"],
         "classify": ["classify", folder / "recordings", "--model", folder / "model", "--csv", "--out"],
         "index": ["index", folder / "recordings", "--model", "small", "--to"],
         "images": ["data", "images", recipe, "--variants", "d", *OPTIONS],
@@ -109,7 +115,7 @@ def test_a_full_disk_is_told_and_the_rerun_with_room_succeeds(name: str, lines: 
                 assert "Traceback" not in said, said
                 if status:  # it may not need room for two copies at the end
                     full += 1
-                    assert status == 2 and said.count("error: ") == 1 and any(word in said for word in FULL), said
+                    assert status in (1, 2) and any(word in said for word in FULL), said
                     assert_whole(name, small.place / "out", large.place / "out")
                 small.resize(0)
                 status, said = run(lines[name], small, tmp_path)
