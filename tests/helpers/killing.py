@@ -147,13 +147,12 @@ class Lives:
         for _ in range(kills):
             process, log = self._at_work(place)
             process.join(self._chance.uniform(0, whole_s))
-            if process.exitcode is not None:  # it came to its end first
-                assert process.exitcode == 0, log.read_text()
-                break
             assert process.pid
             process.kill()
             process.join()
-            assert process.exitcode == -signal.SIGKILL
+            if process.exitcode != -signal.SIGKILL:  # it came to its end first
+                assert process.exitcode == 0, log.read_text()
+                break
             self.killed += 1
             pid = process.pid
             until(lambda pid=pid: not session(pid), 15)  # type: ignore[misc]
