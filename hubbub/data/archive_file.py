@@ -140,7 +140,7 @@ def connect(folder: str | os.PathLike[str], *, create: bool = False) -> sqlite3.
         found.close()
         if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DAMAGED:
             raise ArchiveError(
-                f"{file} cannot be used ({error}). Make room if the disk is full, or name a folder that can be written."
+                f"{file} cannot be used: {_reason(error)}. Make room if the disk is full, or name a folder that can be written."
             ) from error
         raise ArchiveError(
             f"{file} is damaged ({error}). Put a copy of it back, or move it away and index the recordings again."
@@ -154,6 +154,12 @@ def connect(folder: str | os.PathLike[str], *, create: bool = False) -> sqlite3.
             else f"{file} is a database of another program. Name another folder."
         )
     return found
+
+
+def _reason(error: sqlite3.Error) -> str:
+    """What SQLite says; of a full disk as all messages say it."""
+    full = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL
+    return f"the disk is full ({error})" if full else str(error)
 
 
 def _create(database: sqlite3.Connection) -> None:
@@ -179,7 +185,9 @@ def transaction(database: sqlite3.Connection) -> Iterator[None]:
     try:
         database.execute("BEGIN IMMEDIATE")
     except sqlite3.Error as error:
-        raise ArchiveError(f"the archive cannot be written ({error}). Nothing was changed. Try again.") from error
+        raise ArchiveError(
+            f"the archive cannot be written: {_reason(error)}. Nothing was changed. Try again."
+        ) from error
     try:
         yield
         database.execute("COMMIT")
@@ -187,5 +195,5 @@ def transaction(database: sqlite3.Connection) -> Iterator[None]:
         if database.in_transaction:
             database.execute("ROLLBACK")
         if isinstance(error, sqlite3.Error):
-            raise ArchiveError(f"the archive cannot be written ({error}). Nothing was changed.") from error
+            raise ArchiveError(f"the archive cannot be written: {_reason(error)}. Nothing was changed.") from error
         raise

@@ -1,17 +1,20 @@
-"""Indexing: segments and their embeddings, what a second call does, what cannot be read, processes that are killed."""
+"""Indexing: segments and their embeddings, what a second call does, what cannot be read."""
 
+import errno
 import json
 import os
 import shutil
 import sqlite3
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
 
 import hubbub
+from hubbub.archive import vectors
 from hubbub.archive.archive import Archive
 from hubbub.archive.index import index
 from hubbub.archive.vectors import normalised
@@ -202,3 +205,19 @@ def test_a_cluster_gives_the_embeddings_of_this_machine(tmp_path: Path, made: tu
     by_path = {found.place(n).path: found.vectors.take([n]) for n in range(found.segments)}
     for number in range(expected.segments):
         assert np.allclose(by_path[expected.place(number).path], expected.vectors.take([number]), atol=1e-2)
+
+
+def test_a_full_disk_is_told_and_what_is_stored_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recordings, archive = recordings_of_tones(tmp_path / "in", 1), tmp_path / "archive"
+    index(recordings, archive, model="small")
+    soundfile.write(recordings / "new.wav", tones("high", 5, seed=9), RATE)
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(vectors, "os", SimpleNamespace(fsync=full))
+        with pytest.raises(ArchiveError, match=r"the disk is full .* what is stored stays"):
+            index(recordings, archive)
+    assert Archive(archive).segments == 3
+    assert index(recordings, archive).added == 1
