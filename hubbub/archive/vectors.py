@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hubbub.data.archive_file import ArchiveError
+from hubbub.runtime.files import why_not_written
 
 __all__ = ["Vectors", "append", "normalised"]
 
@@ -68,7 +69,7 @@ class Vectors:
 
 def append(folder: Path, rows: int, embeddings: Array) -> None:
     """Write embeddings `[n, D]` behind the first `rows`; they are on the disk when it returns. Raises `ArchiveError`
-    where one is not a finite number in half precision."""
+    where one is not a finite number in half precision, and where the disk is full."""
     with np.errstate(over="ignore"):
         halves = embeddings.astype(HALF)
     if not np.isfinite(halves).all():
@@ -77,12 +78,17 @@ def append(folder: Path, rows: int, embeddings: Array) -> None:
             "another one: hubbub index --model."
         )
     start, file = rows * embeddings.shape[1] * HALF.itemsize, folder / FILE
-    with open(file, "r+b" if file.is_file() else "w+b") as stream:
-        stream.truncate(start)  # what a killed process left
-        stream.seek(start)
-        stream.write(halves.tobytes())
-        stream.flush()
-        os.fsync(stream.fileno())
+    try:
+        with open(file, "r+b" if file.is_file() else "w+b") as stream:
+            stream.truncate(start)  # what a killed process left
+            stream.seek(start)
+            stream.write(halves.tobytes())
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        raise ArchiveError(
+            f"{file} could not be written: {why_not_written(error)}. Make room and index again: what is stored stays."
+        ) from error
 
 
 def normalised(embeddings: Array) -> Array:

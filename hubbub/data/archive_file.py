@@ -20,6 +20,8 @@ FILE = "archive.sqlite"
 FORMAT = 2
 #: How long a writer waits for another one [s].
 PATIENCE_S = 30.0
+#: What SQLite says of a file that is none of its own, or no longer.
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 #: Kept in the file's header (SQLite's `application_id`): "hubb".
 MARK = 0x68756262
 
@@ -142,6 +144,10 @@ def connect(folder: str | os.PathLike[str], *, create: bool = False) -> sqlite3.
             marks = _marks(found)
     except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter from SQLite's message about a damaged name
         found.close()
+        if isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DAMAGED:
+            raise ArchiveError(
+                f"{file} cannot be used: {_reason(error)}. Make room, or name a folder that can be written."
+            ) from error
         raise ArchiveError(
             f"{file} is damaged ({error}). Put a copy of it back, or move it away and index the recordings again."
         ) from error
@@ -159,6 +165,12 @@ def connect(folder: str | os.PathLike[str], *, create: bool = False) -> sqlite3.
 def _marks(database: sqlite3.Connection) -> list[int]:
     """Whose database it is, and its format."""
     return [database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
+
+
+def _reason(error: sqlite3.Error) -> str:
+    """What SQLite says; of a full disk as all messages say it."""
+    full = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL
+    return f"the disk is full ({error})" if full else str(error)
 
 
 def _create(database: sqlite3.Connection) -> None:
@@ -184,7 +196,9 @@ def transaction(database: sqlite3.Connection) -> Iterator[None]:
     try:
         database.execute("BEGIN IMMEDIATE")
     except sqlite3.Error as error:
-        raise ArchiveError(f"the archive cannot be written ({error}). Nothing was changed. Try again.") from error
+        raise ArchiveError(
+            f"the archive cannot be written: {_reason(error)}. Nothing was changed. Try again."
+        ) from error
     try:
         yield
         database.execute("COMMIT")
@@ -192,5 +206,5 @@ def transaction(database: sqlite3.Connection) -> Iterator[None]:
         if database.in_transaction:
             database.execute("ROLLBACK")
         if isinstance(error, sqlite3.Error):
-            raise ArchiveError(f"the archive cannot be written ({error}). Nothing was changed.") from error
+            raise ArchiveError(f"the archive cannot be written: {_reason(error)}. Nothing was changed.") from error
         raise

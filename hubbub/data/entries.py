@@ -15,13 +15,14 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from hubbub.runtime.files import lock_path, why_not_written
 from hubbub.runtime.homes import StoreError
 from hubbub.runtime.processes import cores
 
@@ -36,6 +37,7 @@ _BLOCK, _PIECE = 1 << 26, 1 << 20
 _OURS = re.compile(r"\.(?P<name>.+)\.(unfinished|lock)")
 _TEMPORARY = re.compile(r"\..+\.(?P<pid>\d+)-[0-9a-f]{8}(\.\w+)?")  # as files.whole_folder names them
 _WEEK_S, _HOUR_S = 7 * 86_400, 3600
+_ELSEWHERE = "Make room, or set HUBBUB_CACHE to a folder that has it and can be written."
 _log = logging.getLogger(__name__)
 
 
@@ -54,7 +56,7 @@ def entry(folder: Path, fill: Callable[[Path], None], read: Callable[[Path], T])
     with suppress(_Damaged):
         return _checked(folder, read)
     unfinished = folder.with_name(f".{folder.name}.unfinished")
-    with _locked(folder):
+    with lock_path(folder, "fills", _ELSEWHERE):
         try:
             return _checked(folder, read)  # another process has filled it meanwhile
         except _Damaged as why:
@@ -73,10 +75,7 @@ def entry(folder: Path, fill: Callable[[Path], None], read: Callable[[Path], T])
             if isinstance(error, Exception) or not (unfinished / JOURNAL).is_file():
                 _remove(unfinished)  # an interrupted one is continued next time
             if isinstance(error, OSError):
-                raise StoreError(
-                    f"{folder} could not be written: {error.strerror or error}. Make room, or set HUBBUB_CACHE to a "
-                    "folder that has it."
-                ) from error
+                raise StoreError(f"{folder} could not be written: {why_not_written(error)}. {_ELSEWHERE}") from error
             raise
         return read(folder)
 
@@ -189,28 +188,6 @@ def _crc(file: Path, start: int, length: int) -> int:
         while length and (piece := source.read(min(length, _PIECE))):
             crc, length = zlib.crc32(piece, crc), length - len(piece)
     return crc
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Lock an entry, waiting where another process has it. The operating system frees the locks of killed processes."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            _log.warning("waiting for another process that fills %s", folder)
-            lock.acquire()
-    except (OSError, NotImplementedError) as error:
-        raise StoreError(f"{folder} cannot be locked: {error}. Set HUBBUB_CACHE to a folder that can be.") from error
-    try:
-        yield
-    finally:
-        _remove(Path(lock.lock_file))
-        lock.release()
 
 
 def _sweep(place: Path) -> None:

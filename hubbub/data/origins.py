@@ -138,7 +138,7 @@ class Origins:
                     sink.write(("\n" if self._torn else "").encode() + line.encode())
             except OSError as error:
                 raise homes.StoreError(
-                    f"{self._journal} could not be written: {error.strerror or error}. Make room and run again: "
+                    f"{self._journal} could not be written: {files.why_not_written(error)}. Make room and run again: "
                     "finished files stay."
                 ) from error
             self._torn = False

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import secrets
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -120,7 +121,7 @@ def _share(recipe: Recipe, folder: Path, jobs: int, quick: bool, log: Log) -> No
     log(f"{jobs} processes")
     context = multiprocessing.get_context("spawn")
     try:
-        with ProcessPoolExecutor(jobs, mp_context=context) as pool:
+        with ProcessPoolExecutor(jobs, mp_context=context, initializer=_leave_with_parent) as pool:
             for done in [pool.submit(_process, recipe, folder, jobs, quick) for _ in range(jobs)]:
                 done.result()
     except BrokenProcessPool as error:
@@ -128,6 +129,11 @@ def _share(recipe: Recipe, folder: Path, jobs: int, quick: bool, log: Log) -> No
             "a process of the search was killed, perhaps for lack of memory. The same command resumes the search; "
             "with fewer --jobs each process has more memory."
         ) from error
+
+
+def _leave_with_parent() -> None:
+    """A pool's processes would wait for work for ever where the command is killed."""
+    threading.Thread(target=processes.exit_with_parent, daemon=True).start()
 
 
 def _process(recipe: Recipe, folder: Path, jobs: int, quick: bool) -> None:
@@ -147,10 +153,7 @@ def _process(recipe: Recipe, folder: Path, jobs: int, quick: bool) -> None:
 
 
 def _work(search: _Search) -> None:
-    parent = multiprocessing.parent_process()
-    while (parent is None or parent.is_alive()) and (
-        asked := study.ask(search.study, search.settings, search.folder, search.worker)
-    ):
+    while asked := study.ask(search.study, search.settings, search.folder, search.worker):
         _try(search, *asked)
 
 

@@ -3,8 +3,8 @@
 What a user put into a data home is used as is. What is missing is downloaded (pooch), verified and only then given its
 name. An interrupted download continues: HTTP range requests, RFC 9110 sections 13.1.5 and 14. Where no checksum is
 published, that of the first download is recorded (`first_download.py`), and another file is refused later.
-This module does not know what a data set or a weights file holds. It does not lock: two processes should not download
-the same asset at once.
+This module does not know what a data set or a weights file holds. Of two processes that want the same asset, one
+downloads it and the other waits.
 """
 
 import errno
@@ -27,7 +27,7 @@ from urllib.parse import urlsplit
 
 from hubbub.errors import did_you_mean
 from hubbub.runtime.catalogue import ASSETS, Asset
-from hubbub.runtime.files import sha256, whole_folder
+from hubbub.runtime.files import lock_path, remove_leftovers, sha256, whole_folder, why_not_written
 from hubbub.runtime.first_download import FirstDownload, first_download, forget, remember
 from hubbub.runtime.homes import StoreError, absolute, find_in, homes, writable_home
 from hubbub.runtime.names import name_problem
@@ -79,19 +79,30 @@ def get(name_or_asset: str | Asset, home: Path | None = None, *, quiet: bool = F
         return present
     quiet = quiet or not sys.stderr.isatty()
     target = (chosen[0] if chosen else writable_home()) / asset.kind / final
+    with lock_path(target, "downloads", "Make room, or set HUBBUB_HOME to a folder that can be written."):
+        if os.path.lexists(target):  # another process has downloaded it meanwhile
+            return target
+        remove_leftovers(target)
+        return _bring(asset, target, searched, quiet)
+
+
+def _bring(asset: Asset, target: Path, searched: list[Path], quiet: bool) -> Path:
+    """Downloads an asset, and unpacks it where it is an archive, to the path `target`."""
     if not asset.unpack:
         return _download(asset, target, quiet)
-    existing = find_in(searched, asset.kind, asset.file)
-    archive = existing or _download(asset, target.with_name(asset.file), quiet)
+    if existing := find_in(searched, asset.kind, asset.file):
+        _unpack(asset, existing, target, quiet)
+        return target
+    archive = target.with_name(f".downloaded.{asset.file}")  # so that a later call knows it for ours, which goes
+    if not archive.is_file():
+        _download(asset, archive, quiet)
     try:
         _unpack(asset, archive, target, quiet)
     except _BadArchive:
-        if existing is None:
-            archive.unlink()
-            forget(asset, archive)
-        raise
-    if existing is None:
         archive.unlink()
+        forget(asset, archive)
+        raise
+    archive.unlink()
     return target
 
 
@@ -104,7 +115,7 @@ def _named(name: str) -> Asset:
 def _download(asset: Asset, target: Path, quiet: bool) -> Path:
     import pooch
 
-    part = target.with_name(target.name + ".part")
+    part = target.with_name(asset.file + ".part")
     algorithm, _, digits = (asset.hash or "").partition(":")
     beginning = digits if algorithm == "sha256" and len(digits) < SHA256_DIGITS else ""
     unchecked = not (asset.hash or asset.check)
@@ -118,6 +129,8 @@ def _download(asset: Asset, target: Path, quiet: bool) -> Path:
             raise ValueError(f"its sha256 must begin with {beginning}, but it is {got}")
         if first and (got := sha256(Path(output))) != first.sha256:
             raise ValueError(_not_the_first(first, got))
+        if unchecked and first is None:
+            remember(asset, Path(output))
 
     logger = pooch.get_logger()
     level = logger.level
@@ -130,14 +143,12 @@ def _download(asset: Asset, target: Path, quiet: bool) -> Path:
     except ValueError as error:  # pooch raises it for a wrong checksum and removes the file
         raise StoreError(f"{asset.name} from {asset.url} was refused: {error}") from error
     except OSError as error:
-        reason = error.strerror or error
         raise StoreError(
-            f"{target} could not be written: {reason}. Make room and call again.{_partial_note(asset, part)}"
+            f"{target} could not be written: {why_not_written(error)}. Make room and call again."
+            f"{_partial_note(asset, part)}"
         ) from error
     finally:
         logger.setLevel(level)
-    if unchecked and first is None:
-        remember(asset, target)
     return target
 
 

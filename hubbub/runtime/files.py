@@ -6,6 +6,7 @@ This module does not know what the files hold. It removes only what hubbub made.
 import errno
 import hashlib
 import json
+import logging
 import os
 import platform
 import re
@@ -26,10 +27,13 @@ if TYPE_CHECKING:
 __all__ = [
     "foreign_files",
     "lock_folder",
+    "lock_path",
     "remove_folder",
+    "remove_leftovers",
     "sha256",
     "whole_file",
     "whole_folder",
+    "why_not_written",
     "write_csv",
     "write_json",
     "write_text",
@@ -37,6 +41,7 @@ __all__ = [
 
 _NO_ROOM = {getattr(errno, name, None) for name in ("ENOSPC", "EFBIG", "EDQUOT", "EROFS", "EACCES")}
 _BLOCK, _BLOCKS = 1 << 16, 16
+_log = logging.getLogger(__name__)
 #: What `lock_folder` leaves in a folder.
 _LOCK_FILES = {".lock", ".holder.json"}
 #: Temporary names: of `whole_file` and `whole_folder`, and of a download from the hub.
@@ -59,8 +64,7 @@ def remove_folder(path: str | os.PathLike[str], within: str | os.PathLike[str] |
     """Removes a folder and all in it, if it exists; links are not followed.
 
     Raises StoreError unless hubbub made it: it lies in (or is) the folder `within`, which holds the file `mark` or has
-    a temporary name; without `within`, it has such a name itself. Also raises it if the system cannot remove it.
-    """
+    a temporary name; without `within`, it has such a name itself. Also raises it if the system cannot remove it."""
     target = absolute(path)
     if not os.path.lexists(target):
         return
@@ -174,6 +178,42 @@ def lock_folder(folder: str | os.PathLike[str]) -> Iterator[None]:
         held.release()
 
 
+@contextmanager
+def lock_path(path: str | os.PathLike[str], what: str, advice: str) -> Iterator[None]:
+    """Locks a file or folder that is to be made, until the block ends; waits where another process has it, and says so.
+
+    The lock is the system's, on the file `.NAME.lock` beside it. `what` says what its holder does. Raises StoreError
+    with the `advice` if that file cannot be written."""
+    from filelock import FileLock, Timeout
+
+    target = absolute(path)
+    lock = FileLock(target.with_name(f".{target.name}.lock"))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            _log.warning("waiting for another process that %s %s", what, target)
+            lock.acquire()
+    except OSError as error:
+        raise StoreError(f"{target} could not be written: {why_not_written(error)}. {advice}") from error
+    except NotImplementedError as error:  # a file system without locks
+        raise StoreError(f"{target} cannot be locked: {error}. {advice}") from error
+    try:
+        yield
+    finally:
+        _remove(Path(lock.lock_file))
+        lock.release()
+
+
+def remove_leftovers(path: str | os.PathLike[str]) -> None:
+    """Removes what killed processes left beside a path that they were writing whole. The caller has locked it."""
+    target = absolute(path)
+    ours = re.compile(rf"\.{re.escape(target.stem[:40])}\.\d+-[0-9a-f]{{8}}{re.escape(target.suffix)}")  # `_beside`
+    for name in filter(ours.fullmatch, os.listdir(target.parent)):
+        _remove(target.with_name(name))
+
+
 def _holder(path: Path) -> str:
     """The process that holds a lock; "another process" if the file is of one that was killed."""
     try:
@@ -220,8 +260,13 @@ def _write_error(error: BaseException, target: Path, temporary: Path) -> str:
             cause = found
     if not isinstance(cause, OSError) or not _is_ours(cause, target, temporary):
         return ""
-    reason = cause.strerror or str(cause)
-    return f"the disk is full ({reason})" if cause.errno in (errno.ENOSPC, errno.EDQUOT) else reason
+    return why_not_written(cause)
+
+
+def why_not_written(error: OSError) -> str:
+    """The system's reason why a file was not written; that of a full disk in plain words."""
+    reason = error.strerror or str(error)
+    return f"the disk is full ({reason})" if error.errno in (errno.ENOSPC, errno.EDQUOT) else reason
 
 
 def _is_ours(error: OSError, target: Path, temporary: Path) -> bool:

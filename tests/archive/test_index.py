@@ -1,20 +1,20 @@
-"""Indexing: segments and their embeddings, what a second call does, what cannot be read, processes that are killed."""
+"""Indexing: segments and their embeddings, what a second call does, what cannot be read."""
 
+import errno
 import json
 import os
 import shutil
-import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
 
 import hubbub
+from hubbub.archive import vectors
 from hubbub.archive.archive import Archive
 from hubbub.archive.index import index
 from hubbub.archive.vectors import normalised
@@ -192,39 +192,6 @@ def test_two_indexers_at_once_are_refused(tmp_path: Path) -> None:
         index(recordings, tmp_path / "archive", model="small")
 
 
-INDEX = """
-import sys
-from hubbub.archive import index
-index.STORE_S = 0.0
-index.index(sys.argv[1], sys.argv[2], model="small")
-"""
-
-
-@pytest.mark.slow
-def test_an_indexer_that_is_killed_at_any_time_continues_and_embeds_nothing_twice(tmp_path: Path) -> None:
-    recordings = recordings_of_tones(tmp_path / "in", 20)
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    index(recordings, whole, model="small")
-    rng, kills = np.random.default_rng(0), 0
-    while kills < 25:
-        process = subprocess.Popen([sys.executable, "-c", INDEX, recordings, killed])
-        started = time.monotonic()
-        while not killed.is_dir() and process.poll() is None:
-            time.sleep(0.005)
-        time.sleep(rng.uniform(0, 0.25))
-        kills += 1
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        assert time.monotonic() - started < 60
-    index(recordings, killed, model="small")
-    expected, found = Archive(whole), Archive(killed)
-    assert found.segments == expected.segments == 60
-    by_path = {found.place(n).path: found.vectors.take([n]) for n in range(found.segments)}
-    assert len(by_path) == 60
-    for number in range(expected.segments):
-        assert np.allclose(by_path[expected.place(number).path], expected.vectors.take([number]), atol=1e-2)
-
-
 @pytest.mark.slow
 def test_a_cluster_gives_the_embeddings_of_this_machine(tmp_path: Path, made: tuple[Path, Path]) -> None:
     pytest.importorskip("ray")
@@ -255,3 +222,19 @@ def test_an_archive_of_format_1_gets_what_it_lacks_and_a_later_one_is_refused(
         ArchiveError, match=rf"of format {FORMAT + 1}, .* up to {FORMAT}\. Use the version that wrote it"
     ):
         Archive(old)
+
+
+def test_a_full_disk_is_told_and_what_is_stored_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recordings, archive = recordings_of_tones(tmp_path / "in", 1), tmp_path / "archive"
+    index(recordings, archive, model="small")
+    soundfile.write(recordings / "new.wav", tones("high", 5, seed=9), RATE)
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(vectors, "os", SimpleNamespace(fsync=full))
+        with pytest.raises(ArchiveError, match=r"the disk is full .* what is stored stays"):
+            index(recordings, archive)
+    assert Archive(archive).segments == 3
+    assert index(recordings, archive).added == 1

@@ -233,6 +233,45 @@ def test_begun_again_where_a_range_is_ignored_or_could_be_of_another_file(
     assert site.sent == 1000 + len(BODY)
 
 
+TWO = """
+import sys
+from pathlib import Path
+from hubbub.runtime import download
+from tests.runtime.test_download import asset_at
+print(download.get(asset_at(sys.argv[1], None, unpack=sys.argv[2] or None), Path(sys.argv[3])))
+"""
+
+
+@pytest.mark.parametrize("unpack", ["", "zip"])
+def test_of_two_processes_that_want_the_same_one_downloads_it(site: Site, home: Path, unpack: str) -> None:
+    """Without a checksum nothing would show that both had written to one file."""
+    if unpack:
+        content = io.BytesIO()
+        with zipfile.ZipFile(content, "w") as archive:
+            archive.writestr("file", BODY)
+        site.body = content.getvalue()
+    words = [sys.executable, "-c", TWO, site.url, unpack, str(home)]
+    started = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    told = [process.communicate()[0].strip() for process in started]
+    assert [process.returncode for process in started] == [0, 0]
+    assert told[0] == told[1] and site.sent == len(site.body)
+    place = Path(told[0])
+    assert (place / "file" if unpack else place).read_bytes() == BODY
+    assert not [name for name in files_under(home) if ".lock" in name or ".part" in name]
+
+
+def test_what_a_killed_process_had_unpacked_goes_when_it_is_unpacked_again(site: Site, home: Path) -> None:
+    """And nothing else does that lies beside it."""
+    others = [".thing2.123-0123abcd", ".thing.notes", "thing2"]
+    for name in [".thing.123-0123abcd", *others]:
+        (home / "data" / name).mkdir(parents=True)
+        (home / "data" / name / "half").touch()
+    with zipfile.ZipFile(home / "data" / "thing.zip", "w") as archive:
+        archive.writestr("file", "content")
+    download.get(asset_at(site.url, kind="data", file="thing.zip", unpack="zip"), home)
+    assert sorted(os.listdir(home / "data")) == sorted([*others, "thing", "thing.zip"])
+
+
 def test_a_wrong_checksum_is_refused_and_removed(site: Site, home: Path) -> None:
     wanted, got = hashlib.sha256(b"another").hexdigest(), hashlib.sha256(BODY).hexdigest()
     with pytest.raises(StoreError, match=f"expected sha256:{wanted} but got {got}"):
