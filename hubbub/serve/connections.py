@@ -34,7 +34,7 @@ class ShortReads(asyncio.BufferedProtocol):
         self.data_received(bytes(self._buffer[:nbytes]))  # type: ignore[attr-defined]
 
 
-class HttpConnection(ShortReads, H11Protocol):
+class HttpConnection(ShortReads, H11Protocol):  # type: ignore[misc]  # both have eof_received
     """A connection with time limits for a request's head, for a body that no route reads and for reading an answer.
 
     It refuses in JSON."""
@@ -104,7 +104,7 @@ class HttpConnection(ShortReads, H11Protocol):
         self.transport.close()
 
 
-class StreamConnection(ShortReads, WebSocketsSansIOProtocol):
+class StreamConnection(ShortReads, WebSocketsSansIOProtocol):  # type: ignore[misc]  # as above
     """A WebSocket that reads nothing more while its client does not read: answers to pings would pile up in memory. It
     is cut off if the client reads nothing for `stall_s`."""
 
