@@ -47,7 +47,6 @@ def write_gallery(prepared: Prepared, folder: Path) -> None:
     from hubbub.inference.explain import ExplainError
 
     chosen = pd.concat(_chosen(run_folder.predictions(folder)))[: MOST_QUICK if prepared.quick else None]
-    files.remove_leftovers(run_folder.gallery_folder(folder))
     with files.whole_folder(run_folder.gallery_folder(folder), run_folder.SAMPLES) as place:
         samples, model, loaded = {}, None, None
         numbered = list(enumerate(chosen.itertuples(), 1))

@@ -43,7 +43,6 @@ def write_events(prepared: Prepared, folder: Path) -> EventSummary | None:
         notes.append(f"NOT SCORED: {count(len(untimed), 'recording')} with labels without times")
     found, facts = _found_events(clips, prepared.recipe, folder)
     summary = event_summary(found, clips.labels, facts, notes)
-    files.remove_leftovers(run_folder.events_folder(folder))
     with files.whole_folder(run_folder.events_folder(folder), event_page.SCORES) as place:
         event_page.write_event_page(place, summary, worst_recordings(found, clips.labels))
     return summary
