@@ -140,7 +140,7 @@ def connect(folder: str | os.PathLike[str], *, create: bool = False) -> sqlite3.
         found.close()
         if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DAMAGED:
             raise ArchiveError(
-                f"{file} cannot be used: {_reason(error)}. Make room if the disk is full, or name a folder that can be written."
+                f"{file} cannot be used: {_reason(error)}. Make room, or name a folder that can be written."
             ) from error
         raise ArchiveError(
             f"{file} is damaged ({error}). Put a copy of it back, or move it away and index the recordings again."
