@@ -24,7 +24,7 @@ from hubbub.data.datasets import DATASETS
 from hubbub.data.origins import Origins
 from hubbub.data.variants import VARIANTS
 from hubbub.errors import HubbubError, examples
-from hubbub.runtime import files
+from hubbub.runtime import files, leftovers
 from hubbub.runtime.names import safe_name
 from hubbub.runtime.processes import cores
 from hubbub.runtime.progress import track
@@ -49,7 +49,6 @@ T = TypeVar("T")
 
 MANIFEST = "made.json"
 _REQUIRED = ("file", "name", "kind", "labels", "licence", "citation", "synthetic", "straddling", "notes")
-_TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]{8}\.\w+")  # as files.whole_file names them
 
 
 class ManifestError(HubbubError):
@@ -141,9 +140,7 @@ def generating(folder: Path, facts: Manifest) -> Iterator[Origins]:
         raise ManifestError(f"{folder} holds other files ({examples(there)}). Give an empty or a new folder.")
     with files.lock_folder(folder):
         _refuse_other(folder / MANIFEST, facts)
-        for path in folder.rglob(".*"):
-            if _TEMPORARY.fullmatch(path.name):  # unfinished, from a killed run
-                path.unlink()
+        leftovers.remove_below(folder)
         files.write_json(folder / MANIFEST, facts)
         yield Origins(folder)
 

@@ -19,7 +19,7 @@ from hubbub.experiment.steps import ExperimentError, OtherRunError, RunPlan, Ste
 from hubbub.report.headline import describe_cell
 from hubbub.report.results import Summary
 from hubbub.report.tables import describe_choice
-from hubbub.runtime import files
+from hubbub.runtime import files, leftovers
 from hubbub.runtime.progress import Tally
 
 __all__ = ["Ended", "ExperimentError", "RunPlan", "run_all", "run_plan", "run_recipe"]
@@ -74,6 +74,7 @@ def run_all(runs: Sequence[RunPlan], engine: Engine, log: Log = lambda line: Non
     with ExitStack() as held:
         for one in runs:
             held.enter_context(files.lock_folder(one.folder))
+            leftovers.remove_below(one.folder)
         held.enter_context(engine)
         ends: list[Ended] = []
         waiting: list[Step] = []

@@ -26,8 +26,9 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from urllib.parse import urlsplit
 
 from hubbub.errors import did_you_mean
+from hubbub.runtime import leftovers
 from hubbub.runtime.catalogue import ASSETS, Asset
-from hubbub.runtime.files import lock_path, remove_leftovers, sha256, whole_folder, why_not_written
+from hubbub.runtime.files import lock_path, sha256, whole_folder, why_not_written
 from hubbub.runtime.first_download import FirstDownload, first_download, forget, remember
 from hubbub.runtime.homes import StoreError, absolute, find_in, homes, writable_home
 from hubbub.runtime.names import name_problem
@@ -82,7 +83,7 @@ def get(name_or_asset: str | Asset, home: Path | None = None, *, quiet: bool = F
     with lock_path(target, "downloads", "Make room, or set HUBBUB_HOME to a folder that can be written."):
         if os.path.lexists(target):  # another process has downloaded it meanwhile
             return target
-        remove_leftovers(target)
+        leftovers.remove_beside(target)
         return _bring(asset, target, searched, quiet)
 
 

@@ -29,7 +29,7 @@ __all__ = [
     "lock_folder",
     "lock_path",
     "remove_folder",
-    "remove_leftovers",
+    "TEMPORARY",
     "sha256",
     "whole_file",
     "whole_folder",
@@ -45,7 +45,7 @@ _log = logging.getLogger(__name__)
 #: What `lock_folder` leaves in a folder.
 _LOCK_FILES = {".lock", ".holder.json"}
 #: Temporary names: of `whole_file` and `whole_folder`, and of a download from the hub.
-_TEMPORARY = re.compile(r"\..+\.(\d+-[0-9a-f]{8}(\.\w+)?|[0-9a-f]{12}\.part)")
+TEMPORARY = re.compile(r"\..+\.(\d+-[0-9a-f]{8}(\.\w+)?|[0-9a-f]{12}\.part)")
 
 
 def foreign_files(folder: Path, *ours: str, leftovers: Iterable[str] = ()) -> list[str]:
@@ -57,7 +57,7 @@ def foreign_files(folder: Path, *ours: str, leftovers: Iterable[str] = ()) -> li
     there = os.listdir(folder)
     if set(ours) & set(there):
         return []
-    return sorted(name for name in there if name not in {*_LOCK_FILES, *leftovers} and not _TEMPORARY.fullmatch(name))
+    return sorted(name for name in there if name not in {*_LOCK_FILES, *leftovers} and not TEMPORARY.fullmatch(name))
 
 
 def remove_folder(path: str | os.PathLike[str], within: str | os.PathLike[str] | None = None, mark: str = "") -> None:
@@ -71,7 +71,7 @@ def remove_folder(path: str | os.PathLike[str], within: str | os.PathLike[str] |
     base = target if within is None else absolute(within)
     real, inside = Path(os.path.realpath(target)), Path(os.path.realpath(base))
     marked = within is not None and (inside / mark).is_file()
-    if target.is_symlink() or not real.is_relative_to(inside) or not (marked or _TEMPORARY.fullmatch(inside.name)):
+    if target.is_symlink() or not real.is_relative_to(inside) or not (marked or TEMPORARY.fullmatch(inside.name)):
         raise StoreError(
             f"{target} was not removed: it does not lie in a folder that hubbub made. Look at it, and move it away."
         )
@@ -204,14 +204,6 @@ def lock_path(path: str | os.PathLike[str], what: str, advice: str) -> Iterator[
     finally:
         _remove(Path(lock.lock_file))
         lock.release()
-
-
-def remove_leftovers(path: str | os.PathLike[str]) -> None:
-    """Removes what killed processes left beside a path that they were writing whole. The caller has locked it."""
-    target = absolute(path)
-    ours = re.compile(rf"\.{re.escape(target.stem[:40])}\.\d+-[0-9a-f]{{8}}{re.escape(target.suffix)}")  # `_beside`
-    for name in filter(ours.fullmatch, os.listdir(target.parent)):
-        _remove(target.with_name(name))
 
 
 def _holder(path: Path) -> str:

@@ -200,10 +200,12 @@ def test_a_killed_run_resumes_and_ends_with_the_same_figures(trained: Path, tmp_
     first = (folder / "test-1" / "seed-42" / "metrics_test.json").stat().st_mtime_ns
     (folder / "test-2" / "seed-42").mkdir(parents=True, exist_ok=True)
     (folder / "test-2" / "seed-42" / "half.json").write_text("{")
+    left = folder / ".gradcam.123-0123abcd"  # what a kill leaves of a folder that is written whole
+    left.mkdir()
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "killed: 1 of 2 cells done before" in done.stderr
     assert (folder / "test-1" / "seed-42" / "metrics_test.json").stat().st_mtime_ns == first
-    assert not (folder / "test-2" / "seed-42" / "half.json").exists()
+    assert not (folder / "test-2" / "seed-42" / "half.json").exists() and not left.exists()
     resumed, whole = read_json(folder / "summary.json"), read_json(trained / "summary.json")
     for key in ("clips", "segments", "folds", "clip", "segment", "why_not_comparable"):
         assert resumed[key] == whole[key], key

@@ -127,7 +127,7 @@ class Lives:
         """Lets the command run to its end in a folder; how long its work takes [s]."""
         process, log = self._at_work(folder)
         began = time.monotonic()
-        process.join(300)
+        process.join(500)
         assert process.exitcode == 0, (process.exitcode, log.read_text())
         return time.monotonic() - began
 
@@ -155,7 +155,7 @@ class Lives:
                 break
             self.killed += 1
             pid = process.pid
-            until(lambda pid=pid: not session(pid), 15)  # type: ignore[misc]
+            until(lambda pid=pid: not session(pid), 60)  # type: ignore[misc]
             self.look(place)
         if self.killed > before:
             self.undisturbed(place)
