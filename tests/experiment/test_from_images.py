@@ -15,6 +15,7 @@ from hubbub.data import write_images
 from hubbub.data.open import open_data
 from hubbub.experiment.run import run_recipe
 from hubbub.report.compare import compare_runs
+from tests.helpers.contacts import without_network
 
 B = ("alexnet", "vgg16", "resnet18", "mobilenet_v2", "inception_v3", "efficientnet_b0", "convnext_tiny")
 D = ("baseline", "alexnet", "resnet50", "resnet50-se", "resnet50-cbam")
@@ -64,8 +65,9 @@ def test_system_bs_own_pictures_train(tmp_path: Path) -> None:
     assert compare_runs(runs).protocols == [first["protocol"]]
 
 
-def trained(recipe: str, pictures: Path, folder: Path) -> None:
+def trained(recipe: str, pictures: Path, folder: Path, patch: pytest.MonkeyPatch) -> None:
     """A `--quick` run on pictures: its loss falls, copies train and nothing else, and what it saved hears sound."""
+    without_network(patch)
     settings = [f"data.name={pictures}", "data.limit=1"]
     run_recipe(Recipe.load(recipe, settings, quick=True), folder, quick=True, refit=False)
     cell = next(folder.glob("test-*/seed-*"))
@@ -85,11 +87,15 @@ def trained(recipe: str, pictures: Path, folder: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("network", B)
-def test_system_b_trains_from_pictures(network: str, b: Path, tmp_path: Path) -> None:
-    trained(f"us8k-{network}", b, tmp_path / "run")
+def test_system_b_trains_from_pictures(
+    network: str, b: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained(f"us8k-{network}", b, tmp_path / "run", monkeypatch)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("network", D)
-def test_system_d_trains_from_pictures(network: str, d: Path, tmp_path: Path) -> None:
-    trained(f"esc50-{network}", d, tmp_path / "run")
+def test_system_d_trains_from_pictures(
+    network: str, d: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained(f"esc50-{network}", d, tmp_path / "run", monkeypatch)

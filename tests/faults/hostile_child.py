@@ -11,6 +11,7 @@ import resource
 import sys
 import time
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,18 @@ KINDS = DATA | MODELS | {"failing": Failing}
 MEMORY, MEMORY_TIMES = 300_000_000, 20
 #: The most seconds of the processor of a case.
 SECONDS = 5.0
-#: The most address space that cases may take beyond what the process has after its imports: a machine is left usable.
+#: The most address space that the cases of a door may take beyond what the process has: a machine is left usable.
 ROOM = 4 * 2**30
 
 
+def forget_peak() -> None:
+    """Let `peak` begin anew, where the system can: a case must not hide behind an earlier one that took more."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 def peak() -> int:
-    """The most memory that this process has had [bytes]."""
+    """The most memory that this process has had since `forget_peak` [bytes]."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
@@ -88,19 +95,18 @@ def cases(kind: Kind, asked: dict[str, Any], folder: Path) -> Any:
 
 def main(folder: Path) -> None:
     warnings.simplefilter("ignore")
-    limit_room()
     told = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what libraries print
     kinds: dict[str, Kind] = {}
     for line in sys.stdin:
         asked = json.loads(line)
+        limit_room()  # anew: libraries of earlier kinds take room too
         name = asked["kind"]
         if name not in kinds:
             (folder / name).mkdir(exist_ok=True)
             kinds[name] = KINDS[name](folder / name)
         kind = kinds[name]
         kind.server = asked["server"]  # type: ignore[attr-defined]
-        most = peak()
         for number, file, write in cases(kind, asked, folder):
             print(json.dumps({"at": number, "file": file}), file=told)
             path = write()
@@ -109,16 +115,17 @@ def main(folder: Path) -> None:
                 if path.is_dir()
                 else path.stat().st_size
             )
+            forget_peak()
+            most = peak()
             started, before = time.process_time(), time.monotonic()
             found, why = outcome(kind, asked["door"], path, folder, asked)
             seconds, wall = time.process_time() - started, time.monotonic() - before
             grown = peak() - most
-            if number == "whole":
-                most = peak()
-            elif found != "failed" and seconds > SECONDS:
+            judged = number != "whole" and found != "failed"  # the first files load libraries
+            if judged and seconds > SECONDS:
                 found, why = "failed", f"it took {seconds:.1f} s of the processor"
-            elif found != "failed" and grown > MEMORY + MEMORY_TIMES * size:
-                found, why, most = "failed", f"it took {grown / 1e6:.0f} MB for {size} bytes", peak()
+            elif judged and grown > MEMORY + MEMORY_TIMES * size:
+                found, why = "failed", f"it took {grown / 1e6:.0f} MB for {size} bytes"
             told.write(
                 json.dumps(
                     {

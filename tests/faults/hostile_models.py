@@ -114,7 +114,7 @@ class Exported(Kind):
 def _exported() -> bytes:
     """An exported file, around a small graph: torch takes a minute to export a network."""
     graph, model = foreign(("embedding", "label")), small_classifier()
-    names = {"x": SEGMENTS, "embedding": EMBEDDINGS, "label": LOGITS}
+    names = {"x": SEGMENTS, SEGMENTS: "reshaped", "embedding": EMBEDDINGS, "label": LOGITS}
     for one in (*graph.graph.input, *graph.graph.output):
         one.name = names[one.name]
     for node in graph.graph.node:

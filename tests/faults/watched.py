@@ -23,8 +23,9 @@ class Tally:
 
     counts: Counter[str] = field(default_factory=Counter)
     failed: list[str] = field(default_factory=list)
-    #: The names of whole files that were answered.
+    #: The names of whole files that were answered, and those that were refused with the reason.
     answered: set[str] = field(default_factory=set)
+    refused: dict[str, str] = field(default_factory=dict)
     slowest: float = 0.0
     most_mb: float = 0.0
 
@@ -95,6 +96,8 @@ class Watched:
         if line["done"] == "whole":
             if line["found"] == "answered":
                 tally.answered.add(line["file"])
+            elif line["found"] == "refused":
+                tally.refused[line["file"]] = line["why"]
             elif line["found"] == "failed":
                 tally.failed.append(f"{asked['kind']} {asked['door']} whole {line['file']}: {line['why']}")
             return

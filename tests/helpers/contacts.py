@@ -5,6 +5,8 @@ import socket
 import sys
 from typing import Any
 
+import pytest
+
 #: What was refused.
 refused: list[str] = []
 
@@ -12,6 +14,12 @@ refused: list[str] = []
 def refuse_contacts() -> None:
     """From now on until the process ends, looking up a name and connecting beyond this machine raise OSError."""
     sys.addaudithook(_refuse)
+
+
+def without_network(patch: pytest.MonkeyPatch) -> None:
+    """Downloads fail at once: what is not at hand is drawn at random, and nobody waits for half a gigabyte."""
+    patch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # nobody answers there
+    patch.setattr("hubbub.runtime.download.RETRIES", 0)
 
 
 def _refuse(event: str, arguments: tuple[Any, ...]) -> None:

@@ -15,6 +15,7 @@ from hubbub.data.scenes import SceneSettings
 from hubbub.experiment.prepare import prepare
 from hubbub.experiment.run import run_recipe
 from hubbub.models.registry import HUB
+from tests.helpers.contacts import without_network
 
 __all__ = ["own_networks", "runs_quick"]
 
@@ -38,9 +39,7 @@ def own_networks(esc: bool) -> list[str]:
 def runs_quick(
     name: str, home: Callable[[str, str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *settings: str
 ) -> None:
-    """Without a network: what is not at hand is drawn, and nobody waits for half a gigabyte."""
-    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # nobody answers there
-    monkeypatch.setattr("hubbub.runtime.download.RETRIES", 0)
+    without_network(monkeypatch)
     plan = Recipe.load(name, ["data.allow_missing=true", *settings], quick=True)
     if plan.data.name == "scenes":  # made of another data set, as the recipe says
         monkeypatch.chdir(tmp_path)
