@@ -24,8 +24,8 @@ from hubbub.data.clips import Clips, ClipsError, build
 from hubbub.data.features import ARRAYS, open_features, write_features
 from hubbub.data.open import open_clips
 from hubbub.experiment.resolve import fit_to_data
-from hubbub.experiment.run import run_recipe
 from hubbub.training.batches import Stored
+from tests.helpers.runs import bare_run
 
 TINY = ["data.limit=2", "train.epochs=2", "train.batch_size=16"]
 GREY = ["frontend.size=[32,32]", 'frontend.scale="minmax"']
@@ -165,7 +165,7 @@ def test_a_network_trains_on_pictures_and_then_hears_sound(
     monkeypatch.setattr("hubbub.data.open.open_section", lambda *_, **__: magma)
     ours = recipe(*MAGMA, 'protocol.folds=["1"]', "augment.gain={}", "augment.mixup={}", "train.epochs=4")
     said: list[str] = []
-    run_recipe(ours, tmp_path / "run", log=said.append)
+    bare_run(ours, tmp_path / "run", log=said.append)
     assert any("left out" in line and "gain" in line for line in said)
     resolved = Recipe.load(tmp_path / "run" / "recipe.toml")
     assert resolved.augment.gain is None and resolved.augment.mixup is not None
@@ -183,7 +183,7 @@ def test_where_it_is_not_known_how_pictures_were_made_only_such_are_taken(
     magma: Clips, sound: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hubbub.data.open.open_section", lambda *_, **__: replace(magma, settings=None))
-    run_recipe(recipe(*MAGMA, 'protocol.folds=["1"]'), tmp_path / "run")
+    bare_run(recipe(*MAGMA, 'protocol.folds=["1"]'), tmp_path / "run")
     model = load_torch(tmp_path / "run")
     assert model.recipe.frontend.name == "precomputed"
     assert model.classify(magma.table["path"][0]).label in magma.labels

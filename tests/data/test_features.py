@@ -17,8 +17,7 @@ from hubbub.data.clips import ClipsError
 from hubbub.data.features import ARRAYS, LABELS, METADATA, open_features, read_hashes, read_shape, write_features
 from hubbub.data.open import open_clips
 from hubbub.experiment.prepare import prepare
-from hubbub.experiment.run import run_recipe
-from tests.helpers.runs import tiny_recipe
+from tests.helpers.runs import bare_run, tiny_recipe
 
 MASKED = ["augment.time_mask={frames=40}", "augment.freq_mask={bands=20}", 'protocol.folds=["1"]']
 
@@ -37,12 +36,12 @@ def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def from_features(features: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "features"
-    run_recipe(recipe(f"data.name={features}", "data.limit=100"), folder)
+    bare_run(recipe(f"data.name={features}", "data.limit=100"), folder)
     return folder
 
 
 def test_training_from_features_gives_the_figures_of_sound(from_features: Path, tmp_path: Path) -> None:
-    run_recipe(recipe(), tmp_path / "sound")
+    bare_run(recipe(), tmp_path / "sound")
     ours, theirs = (json.loads((f / "summary.json").read_text()) for f in (from_features, tmp_path / "sound"))
     for level in ("clip", "segment"):
         assert ours[level] == theirs[level]

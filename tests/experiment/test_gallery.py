@@ -25,7 +25,7 @@ def samples(run: Path) -> list[dict]:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "run"
-    run_recipe(tiny_recipe("data.limit=3", 'protocol.folds=["1","2"]'), folder)
+    run_recipe(tiny_recipe("data.limit=3", 'protocol.folds=["1","2"]'), folder, refit=False)
     return folder
 
 
@@ -66,7 +66,7 @@ def test_its_pictures_differ(run: Path) -> None:
 
 def test_a_run_that_goes_on_keeps_what_it_has_shown(run: Path) -> None:
     before = (run / run_folder.GALLERY / "samples.json").stat().st_mtime_ns
-    run_recipe(tiny_recipe("data.limit=3", 'protocol.folds=["1","2"]'), run)
+    run_recipe(tiny_recipe("data.limit=3", 'protocol.folds=["1","2"]'), run, refit=False)
     assert (run / run_folder.GALLERY / "samples.json").stat().st_mtime_ns == before
 
 

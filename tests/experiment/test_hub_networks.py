@@ -25,6 +25,7 @@ from hubbub.inference.explain import explain
 from hubbub.models.weights import load_weights
 from hubbub.report import run_folder
 from tests.helpers.checkpoints import save_checkpoint, tiny
+from tests.helpers.runs import bare_run
 from tests.helpers.serving import serving
 from tests.helpers.shipped_recipes import runs_quick
 from tests.helpers.sounds import noise
@@ -73,9 +74,7 @@ def test_a_frozen_network_goes_all_the_way_without_its_checkpoint(tmp_path: Path
 @pytest.mark.slow
 def test_a_fine_tuned_network_with_learnt_means_is_explained(tmp_path: Path) -> None:
     checkpoint = save_checkpoint(tmp_path / "net", "wav2vec2")
-    run_recipe(
-        recipe(checkpoint, network={"layer": "mix", "token_pooling": "attention"}), tmp_path / "run", refit=False
-    )
+    bare_run(recipe(checkpoint, network={"layer": "mix", "token_pooling": "attention"}), tmp_path / "run", refit=False)
     model = load_torch(next((tmp_path / "run").glob("test-*/seed-*/classifier")))
     own = safetensors.torch.load_file(checkpoint / "model.safetensors")
     for name in ("encoder.layers.0.feed_forward.output_dense.weight", "feature_extractor.conv_layers.0.conv.weight"):
@@ -107,7 +106,7 @@ def test_adapters_are_trained_on_real_clips_and_merged(
             "train": {"epochs": 1, "batch_size": 32, "learning_rate": 1e-2, "device": "cpu"},
         }
     )
-    run_recipe(plan, tmp_path / "run", refit=False)
+    bare_run(plan, tmp_path / "run", refit=False)
     [place] = (tmp_path / "run").glob("test-*/seed-*/classifier")
     model, fresh = load_torch(place), TorchClassifier(plan, tuple(map(str, range(10))))
     load_weights(fresh.network, Path(checkpoint) / "model.safetensors")

@@ -27,6 +27,7 @@ from hubbub.report.results import Summary
 from hubbub.report.verify import verify
 from hubbub.training.targets import SOMEWHERE, SegmentTargets, targets_of
 from tests.helpers.label_sets import CLASSES, RATE, write_annotated, write_clips
+from tests.helpers.runs import bare_run
 from tests.helpers.sounds import noise
 
 SECTIONS = {
@@ -94,7 +95,7 @@ def test_the_recipe_of_a_run_says_that_it_is_of_label_sets(clips: Path, trained:
     """The table has one column a class, which says so by itself."""
     silent = recipe(clips, "compact", 1.0, 1).with_settings(["data.multilabel=false"])
     folder = clips.parent / "runs" / "silent"
-    run_recipe(silent, folder, refit=False)
+    bare_run(silent, folder, refit=False)
     assert Recipe.load(folder / "recipe.toml").data.multilabel
 
 
@@ -115,7 +116,7 @@ def test_the_classifier_says_what_a_recording_holds(clips: Path, trained: Path, 
 def test_a_head_on_frozen_embeddings_learns_them_too(clips: Path, tmp_path: Path, head: str, pool: str) -> None:
     chosen = ("head.c=[0.1]", "head.epochs=[20]", "head.trees=20")
     asked = recipe(clips, "compact", 0.5, 1, f"head.name={head}", f"head.pool={pool}", *chosen)
-    summary = run_recipe(asked, tmp_path / "run")
+    summary = bare_run(asked, tmp_path / "run")
     assert summary.clip.figure("macro_map").mean > 0.8
     assert set(hubbub.load(tmp_path / "run").classify(noise(1, RATE), RATE).scores) == set(CLASSES)
 
@@ -178,7 +179,7 @@ def test_recordings_without_times_teach_and_their_events_are_not_scored(annotate
         found = targets.of(clip, np.array([[0.0, 8.0]])).reshape(-1, len(CLASSES))
         assert (SOMEWHERE in found, 1 in found) == ((True, False) if untimed[name.partition("@")[0]] else (False, True))
         assert (-1 in prepared.segment_targets(np.array([clip]))) == untimed[name.partition("@")[0]]
-    run_recipe(asked, tmp_path / "run", refit=False)
+    bare_run(asked, tmp_path / "run", refit=False)
     events = EventSummary.model_validate_json((tmp_path / "run" / "events" / "event_scores.json").read_text())
     assert events.recordings == sum(not one for one in untimed.values())
     assert f"NOT SCORED: {sum(untimed.values())} recordings with labels without times" in events.notes

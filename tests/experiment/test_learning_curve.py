@@ -6,9 +6,8 @@ import numpy as np
 
 from hubbub.experiment import learning_curve
 from hubbub.experiment.learning_curve import nested_subsets
-from hubbub.experiment.run import run_recipe
 from hubbub.report import run_folder
-from tests.helpers.runs import tiny_recipe
+from tests.helpers.runs import bare_run, tiny_recipe
 
 SHARES = (1 / 8, 1 / 4, 1 / 2)
 
@@ -39,7 +38,7 @@ def test_a_class_keeps_a_recording_and_repeated_subsets_are_left_out() -> None:
 
 def test_a_run_of_a_head_has_a_curve_that_ends_with_its_validation_figure(tmp_path: Path) -> None:
     recipe = tiny_recipe("head.name=logreg", "head.c=[1.0]", 'protocol.folds=["1","2"]', "data.limit=4")
-    summary = run_recipe(recipe, tmp_path / "run", refit=False)
+    summary = bare_run(recipe, tmp_path / "run", refit=False)
     curve = run_folder.read_learning_curve(tmp_path / "run")
     assert curve is not None and list(dict.fromkeys(curve["fold"].astype(str))) == ["1", "2"]
     for fold, _, place in run_folder.cells(tmp_path / "run"):
@@ -53,19 +52,19 @@ def test_a_run_of_a_head_has_a_curve_that_ends_with_its_validation_figure(tmp_pa
 
 def test_a_finished_run_keeps_its_curve_until_a_cell_is_tested_again(tmp_path: Path, monkeypatch) -> None:
     recipe = tiny_recipe("head.name=logreg", "head.c=[1.0]", 'protocol.folds=["1","2"]', "data.limit=4")
-    run_recipe(recipe, tmp_path / "run", refit=False)
+    bare_run(recipe, tmp_path / "run", refit=False)
     first = run_folder.read_learning_curve(tmp_path / "run")
     fitted: list[str] = []
     fit = learning_curve.fit
     monkeypatch.setattr(learning_curve, "fit", lambda *words, **more: fitted.append("") or fit(*words, **more))
-    run_recipe(recipe, tmp_path / "run", refit=False)
+    bare_run(recipe, tmp_path / "run", refit=False)
     assert not fitted and first is not None and first.equals(run_folder.read_learning_curve(tmp_path / "run"))
     (run_folder.cell_folder(tmp_path / "run", "1", recipe.train.seeds[0]) / "metrics_test.json").unlink()
-    run_recipe(recipe, tmp_path / "run", refit=False)
+    bare_run(recipe, tmp_path / "run", refit=False)
     assert fitted and first.equals(run_folder.read_learning_curve(tmp_path / "run"))
 
 
 def test_trained_networks_and_slow_heads_have_none(tmp_path: Path) -> None:
     assert "none" not in learning_curve.QUICK_HEADS and "lightgbm" not in learning_curve.QUICK_HEADS
-    run_recipe(tiny_recipe("train.epochs=1", 'protocol.folds=["1"]'), tmp_path / "run", refit=False)
+    bare_run(tiny_recipe("train.epochs=1", 'protocol.folds=["1"]'), tmp_path / "run", refit=False)
     assert run_folder.read_learning_curve(tmp_path / "run") is None

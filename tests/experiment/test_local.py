@@ -13,10 +13,10 @@ from hubbub.config.recipe import Recipe
 from hubbub.experiment import local
 from hubbub.experiment.engine import Done
 from hubbub.experiment.local import InProcess, Processes
-from hubbub.experiment.run import ExperimentError, RunPlan, run_all, run_recipe
+from hubbub.experiment.run import ExperimentError, RunPlan, run_all
 from hubbub.report.verify import verify
 from hubbub.runtime import files, homes, processes
-from tests.helpers.runs import TINY, figures
+from tests.helpers.runs import TINY, bare_run, figures
 
 TWO_FOLDS = (*TINY, 'protocol.folds=["1","2"]')
 
@@ -32,7 +32,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder, threads = tmp_path_factory.mktemp("alone") / "cnn", torch.get_num_threads()
     torch.set_num_threads(max(processes.cores() // 2, 1))
-    run_recipe(recipe("train.seeds=[1,2]"), folder)
+    bare_run(recipe("train.seeds=[1,2]"), folder)
     torch.set_num_threads(threads)
     return folder
 
@@ -62,7 +62,8 @@ def test_a_cell_that_fails_is_reported_and_the_rest_go_on(engine, tmp_path: Path
 
     engine.begin = begin_and_block
     other = recipe("head.name=logreg", "head.pool=mean", "head.c=[1.0]")
-    broken, whole = run_all([RunPlan(recipe("train.epochs=1"), folder), RunPlan(other, tmp_path / "head")], engine)
+    runs = [RunPlan(recipe("train.epochs=1"), folder), RunPlan(other, tmp_path / "head", refit=False)]
+    broken, whole = run_all(runs, engine)
     assert [str(done.step) for done in broken.failed] == ["test fold 1, seed 42"]
     assert "test-1/seed-42 cannot be removed: Not a directory" in str(broken.failed[0].error)
     assert "Traceback" in broken.failed[0].error.__notes__[0]
@@ -74,7 +75,8 @@ def test_a_cell_that_fails_is_reported_and_the_rest_go_on(engine, tmp_path: Path
 def test_a_run_that_cannot_begin_does_not_keep_others_from_it(tmp_path: Path) -> None:
     missing = Recipe.load("street-cnn", [*TWO_FOLDS, f'network.weights="{tmp_path}/none.safetensors"'])
     other = recipe("head.name=logreg", "head.pool=mean", "head.c=[1.0]")
-    broken, whole = run_all([RunPlan(missing, tmp_path / "a"), RunPlan(other, tmp_path / "b")], InProcess())
+    runs = [RunPlan(missing, tmp_path / "a"), RunPlan(other, tmp_path / "b", refit=False)]
+    broken, whole = run_all(runs, InProcess())
     assert broken.failed[0].step.kind == "begin" and "none.safetensors" in str(broken.failed[0].error)
     assert whole.summary
 

@@ -20,7 +20,6 @@ from hubbub.config.recipe import Recipe, RecipeError
 from hubbub.config.sections import Evaluate
 from hubbub.experiment.cell import fit_with_history
 from hubbub.experiment.prepare import prepare
-from hubbub.experiment.run import run_recipe
 from hubbub.experiment.typicality import refuse_few_clips
 from hubbub.metrics import classification
 from hubbub.models.network import NetworkError
@@ -30,6 +29,7 @@ from hubbub.report.summary import as_arrays, uncalibrated
 from hubbub.report.verify import verify
 from tests.helpers.command_line import run_hubbub
 from tests.helpers.files import read_json
+from tests.helpers.runs import bare_run
 
 ROOT = Path(__file__).parents[2]
 HEAD = [
@@ -44,7 +44,7 @@ OPEN = [*HEAD, 'data.held_out=["siren","drilling"]']
 def opened(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of a head on frozen (here: random) features, without two of the ten classes."""
     folder = tmp_path_factory.mktemp("runs") / "open"
-    run_recipe(Recipe.load("street-cnn", OPEN), folder, quick=True)
+    bare_run(Recipe.load("street-cnn", OPEN), folder, quick=True)
     return folder
 
 
@@ -175,7 +175,7 @@ def test_the_page_says_both(opened: Path, tmp_path: Path) -> None:
 def test_without_validation_only_the_refitted_classifier_is_calibrated(tmp_path: Path) -> None:
     """On the test predictions of the cells, which were scored before."""
     settings = [*HEAD, 'protocol.validation="none"', "head.c=[0.1]", "train.seeds=[1]", 'protocol.folds=["1"]']
-    summary = run_recipe(Recipe.load("street-cnn", settings), tmp_path / "run", quick=True)
+    summary = bare_run(Recipe.load("street-cnn", settings), tmp_path / "run", quick=True)
     model = load_torch(tmp_path / "run" / "test-1" / "seed-1" / "classifier")
     assert model.confidence == Confidence(1.0, 1.0, None)
     assert model.classify(np.zeros(16_000, np.float32), 16_000).known is None
@@ -210,7 +210,7 @@ def test_distances_are_those_to_the_training_clips(tmp_path: Path) -> None:
     """Of a head: weight and threshold are of the validation part, figures of the predictions' column."""
     folder = tmp_path / "run"
     settings = [*OPEN, 'evaluate.unknown="distance"', "head.c=[0.1]", "train.seeds=[1]"]
-    summary = run_recipe(Recipe.load("street-cnn", settings), folder, quick=True)
+    summary = bare_run(Recipe.load("street-cnn", settings), folder, quick=True)
     assert summary.unknown is not None and summary.unknown.by == "distance"
     aurocs = []
     for _, _, place in run_folder.cells(folder):
@@ -240,7 +240,7 @@ def test_a_trained_network_without_validation_has_distances_too(tmp_path: Path) 
     """Those of the refitted classifier are scaled on the test predictions of the cells."""
     settings = ['evaluate.unknown="distance"', 'protocol.validation="none"', "train.epochs=1", "network.width=4"]
     folder = tmp_path / "run"
-    run_recipe(Recipe.load("street-cnn", [*settings, "data.limit=3", 'protocol.folds=["1"]']), folder, quick=True)
+    bare_run(Recipe.load("street-cnn", [*settings, "data.limit=3", 'protocol.folds=["1"]']), folder, quick=True)
     cell = load_torch(folder / "test-1" / "seed-42" / "classifier")
     assert cell.typicality is not None and cell.confidence == Confidence()
     table, labels = run_folder.predictions(folder), list(cell.labels)
@@ -293,6 +293,6 @@ def test_the_commands_of_the_page_run(tmp_path: Path) -> None:
     for command in commands:
         if "esc50" in command:
             continue  # minutes: its recipe is run by the test of all recipes
-        extra = f" --folds 1,2 {small}" if " bench " in command else ""
+        extra = f" --folds 1,2 --quick {small}" if " bench " in command else ""
         done = run_hubbub(*shlex.split(command.partition("#")[0] + extra)[1:], cwd=tmp_path)
         assert done.returncode == 0, (command, done.stderr[-2000:])

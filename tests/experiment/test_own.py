@@ -14,6 +14,7 @@ from hubbub.experiment.own import plan
 from hubbub.experiment.steps import Begun, Performer, RunPlan, Step
 from hubbub.runtime.homes import StoreError
 from tests.helpers.files import read_json
+from tests.helpers.runs import bare
 from tests.helpers.sounds import noise, sounds
 
 SMALL = {"train.epochs": 1, "network.width": 4, "train.device": "cpu"}
@@ -144,6 +145,7 @@ def test_a_misspelt_name_gets_the_nearest_of_any_kind(tmp_path: Path, monkeypatc
 # What is run
 
 
+@bare()
 def test_a_folder_from_start_to_classifier_and_again_with_more_recordings(tmp_path: Path, capsys) -> None:
     folder = class_folders(tmp_path / "recordings")
     run = hubbub.train(folder, from_scratch=True, settings=SMALL, out=tmp_path / "runs", quiet=True)

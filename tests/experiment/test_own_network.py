@@ -18,7 +18,7 @@ from hubbub.models.custom import with_custom
 from hubbub.models.network import NetworkError
 from hubbub.report import run_folder
 from tests.helpers.files import read_json
-from tests.helpers.runs import tiny_recipe
+from tests.helpers.runs import bare, tiny_recipe
 from tests.helpers.sounds import noise
 
 SMALL = {"data.limit": 2, "train.epochs": 2, "train.batch_size": 16}
@@ -87,6 +87,7 @@ def test_the_exported_network_needs_no_class(run: hubbub.Run) -> None:
         np.testing.assert_allclose(list(found.values()), expected, atol=1e-4)
 
 
+@bare()
 def test_it_resumes_with_the_same_class_alone(run: hubbub.Run, capsys: pytest.CaptureFixture[str]) -> None:
     place, cell = run.folder.parent, run_folder.cells(run.folder)[0][2]
     before = read_json(run.folder / "summary.json")["clip"]
@@ -121,6 +122,7 @@ def test_it_does_not_resume_with_a_class_that_was_edited(run: hubbub.Run) -> Non
     run_folder.write_environment(run.folder, environment)
 
 
+@bare()
 def test_a_frozen_network_of_ones_own_says_what_its_weights_are(tmp_path: Path) -> None:
     head = {"data.limit": 2, "head.name": "logreg", "head.pool": "mean", "head.c": [0.1]}
     waves = np.linspace(0, 1, 8, dtype=np.float32)

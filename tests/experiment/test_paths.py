@@ -21,12 +21,12 @@ from hubbub.data import write_images
 from hubbub.data.open import open_data
 from hubbub.data.splits import SplitError
 from hubbub.errors import HubbubError
-from hubbub.experiment.run import run_recipe
 from hubbub.experiment.steps import ExperimentError
 from hubbub.report import page, run_folder
 from hubbub.report.verify import verify
 from hubbub.runtime.names import safe_name
 from tests.helpers.command_line import run_hubbub
+from tests.helpers.runs import bare_run
 from tests.helpers.sounds import sounds
 
 TINY = [
@@ -88,7 +88,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Recipe, Path]:
     place = tmp_path_factory.mktemp("plain")
     csv = listed(place / "data", ["1", "New York", "Köln"])
     recipe = Recipe.load("street-cnn", [f"data.name={json.dumps(str(csv))}", *TINY])
-    run_recipe(recipe, place / "runs" / "x", refit=False)
+    bare_run(recipe, place / "runs" / "x", refit=False)
     return recipe, place / "runs" / "x"
 
 
@@ -102,7 +102,7 @@ def test_run_folders_of_earlier_versions_load_and_go_on(plain: tuple[Recipe, Pat
     shutil.rmtree(old / "test-Köln" / "seed-42")
     (old / "test-Köln" / "kept").touch()
     before = {p: p.stat().st_mtime_ns for p in (old / "test-New York").rglob("*") if p.is_file()}
-    run_recipe(recipe, old, refit=False)
+    bare_run(recipe, old, refit=False)
     assert (old / "test-Köln" / "seed-42" / "metrics_test.json").is_file() and verify(old) == []
     assert {p: p.stat().st_mtime_ns for p in before} == before
     assert sorted(p.name for p in old.glob("test-*")) == ["test-1", "test-Köln", "test-New York"]
@@ -122,7 +122,7 @@ def test_a_link_out_of_a_run_is_not_followed_when_it_goes_on(
     (copy / link).symlink_to(tmp_path / "victim")
     before = below(tmp_path)
     with pytest.raises(ExperimentError, match=r"is a link out of the run's folder.*Remove the link"):
-        run_recipe(recipe, copy)
+        bare_run(recipe, copy)
     assert below(tmp_path) == before
 
 
@@ -131,7 +131,7 @@ def test_a_run_into_a_folder_of_something_else_is_refused(plain: tuple[Recipe, P
     (tmp_path / "thesis" / "chapter-1.doc").write_text("years of work")
     before = below(tmp_path)
     with pytest.raises(ExperimentError, match=r"thesis holds chapter-1\.doc, and is not a run\. Give another --name"):
-        run_recipe(plain[0], tmp_path / "thesis")
+        bare_run(plain[0], tmp_path / "thesis")
     assert below(tmp_path) == before
 
 
@@ -145,7 +145,7 @@ def test_groups_that_some_file_systems_would_mix_are_refused_as_folds(tmp_path: 
     sounds(tmp_path / "pets", *(f"{kind}/{number}.wav" for kind in ("Cat", "cat", "dog") for number in range(3)))
     recipe = Recipe.load("street-cnn", [f"data.name={json.dumps(str(tmp_path / 'pets'))}", *TINY, "protocol.kind=logo"])
     with pytest.raises(SplitError, match=r"'Cat/0\.wav' and 'cat/0\.wav' differ only in case .* Write them alike"):
-        run_recipe(recipe, tmp_path / "run")
+        bare_run(recipe, tmp_path / "run")
 
 
 @pytest.mark.parametrize(
@@ -264,14 +264,14 @@ def test_the_advice_about_a_damaged_file_can_be_followed(plain: tuple[Recipe, Pa
     (broken / "summary.json").write_bytes(b"")
     with pytest.raises(HubbubError, match=r"summary\.json is damaged or missing .*bench .* writes it again"):
         run_folder.read_summary(broken)
-    run_recipe(recipe, broken, refit=False)
+    bare_run(recipe, broken, refit=False)
     assert verify(broken) == []
     (broken / "test-1" / "seed-42" / "predictions.parquet").write_bytes(b"PAR1")
     with pytest.raises(HubbubError, match=r"Remove .*test-1/seed-42, and the hubbub bench .* makes this cell again"):
         verify(broken)
     shutil.rmtree(broken / "test-1" / "seed-42")
-    run_recipe(recipe, broken, refit=False)
+    bare_run(recipe, broken, refit=False)
     assert verify(broken) == []
     (broken / "test-1" / "seed-42" / "metrics_test.json").write_bytes(b"")
     with pytest.raises(HubbubError, match=r"seed-42/metrics_test\.json is damaged"):
-        run_recipe(recipe, broken, refit=False)
+        bare_run(recipe, broken, refit=False)

@@ -36,7 +36,7 @@ from hubbub.runtime.devices import choose_device
 from hubbub.training import module
 from tests.helpers.command_line import run_hubbub
 from tests.helpers.files import read_json
-from tests.helpers.runs import TINY, with_other_labels
+from tests.helpers.runs import TINY, bare_run, with_other_labels
 from tests.helpers.runs import tiny_recipe as recipe
 
 HEAD = [*TINY, "head.name=logreg", "head.pool=mean+max", "head.c=[0.01,0.1]"]
@@ -54,7 +54,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def headed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of a head on frozen (here: random) features over all five folds and two seeds."""
     folder = tmp_path_factory.mktemp("runs") / "head"
-    run_recipe(Recipe.load("street-cnn", [*HEAD, "train.seeds=[1,2]"]), folder)
+    bare_run(Recipe.load("street-cnn", [*HEAD, "train.seeds=[1,2]"]), folder)
     return folder
 
 
@@ -178,11 +178,11 @@ def test_embeddings_are_computed_once_for_all_folds_seeds_and_heads(headed: Path
 def test_a_finished_run_is_not_run_again_and_another_recipe_is_refused(headed: Path, monkeypatch) -> None:
     monkeypatch.setattr(cell, "run_cell", lambda *_: pytest.fail("a finished cell was run again"))
     before = read_json(headed / "summary.json")
-    assert run_recipe(Recipe.load("street-cnn", [*HEAD, "train.seeds=[1,2]"]), headed).as_json() == before
+    assert bare_run(Recipe.load("street-cnn", [*HEAD, "train.seeds=[1,2]"]), headed).as_json() == before
     with pytest.raises(ExperimentError, match="another recipe"):
-        run_recipe(Recipe.load("street-cnn", [*HEAD, "train.seeds=[1,3]"]), headed)
+        bare_run(Recipe.load("street-cnn", [*HEAD, "train.seeds=[1,3]"]), headed)
     other_title = Recipe.load("street-cnn", [*HEAD, "train.seeds=[1,2]", "title=mine"])
-    assert run_recipe(other_title, headed).as_json() == before, "a title is no setting"
+    assert bare_run(other_title, headed).as_json() == before, "a title is no setting"
 
 
 def test_a_killed_run_resumes_and_ends_with_the_same_figures(trained: Path, tmp_path: Path) -> None:
@@ -244,9 +244,9 @@ def test_a_leaking_run_is_refused_and_stamped_when_allowed(tmp_path: Path) -> No
     table.drop(columns="split_hint").to_csv(tmp_path / "mixed.csv", index=False)
     settings = [*HEAD, f'data.name="{tmp_path / "mixed.csv"}"', 'data.root="/"', "data.limit=1"]
     with pytest.raises(LeakError, match="--allow-leaky"):
-        run_recipe(Recipe.load("street-cnn", settings), tmp_path / "run")
+        bare_run(Recipe.load("street-cnn", settings), tmp_path / "run")
     assert not (tmp_path / "run").exists()
-    summary = run_recipe(Recipe.load("street-cnn", [*settings, "protocol.allow_leaky=true"]), tmp_path / "run")
+    summary = bare_run(Recipe.load("street-cnn", [*settings, "protocol.allow_leaky=true"]), tmp_path / "run")
     assert not summary.comparable
     for place in ("summary.json", "report.html", "environment.json", "test-0/seed-42/classifier/classifier.json"):
         assert "NOT COMPARABLE" in (tmp_path / "run" / place).read_text(encoding="utf-8"), place
@@ -254,7 +254,7 @@ def test_a_leaking_run_is_refused_and_stamped_when_allowed(tmp_path: Path) -> No
 
 def test_a_protocol_without_validation_keeps_the_last_epoch(tmp_path: Path) -> None:
     settings = ['protocol.validation="none"', 'protocol.folds=["1"]']
-    run_recipe(recipe(*settings), tmp_path / "run", refit=False)
+    bare_run(recipe(*settings), tmp_path / "run", refit=False)
     cell = tmp_path / "run" / "test-1" / "seed-42"
     assert read_json(cell / "metrics_test.json")["choice"] == {"epoch": 2}
     assert not (cell / "metrics_val.json").exists()
@@ -270,8 +270,8 @@ def test_missing_clips_are_written_into_every_result(tmp_path: Path) -> None:
     table.assign(path=["audio/" + Path(p).name for p in table["path"]]).to_csv(root / "list.csv", index=False)
     settings = [*HEAD, f'data.name="{root / "list.csv"}"', "data.limit=99", "head.c=[0.1]"]
     with pytest.raises(HubbubError, match="5 of 100 listed files are missing"):
-        run_recipe(Recipe.load("street-cnn", settings), tmp_path / "run")
-    run_recipe(Recipe.load("street-cnn", [*settings, "data.allow_missing=true"]), tmp_path / "run")
+        bare_run(Recipe.load("street-cnn", settings), tmp_path / "run")
+    bare_run(Recipe.load("street-cnn", [*settings, "data.allow_missing=true"]), tmp_path / "run")
     for place in ("summary.json", "report.html", "environment.json", "classifier/classifier.json"):
         assert "5 of 100 listed clips are missing" in (tmp_path / "run" / place).read_text(encoding="utf-8"), place
     assert len(read_json(tmp_path / "run" / "environment.json")["data"]["missing"]) == 5
@@ -297,10 +297,10 @@ def test_a_training_that_broke_off_goes_on_from_its_checkpoint(
     monkeypatch.setattr(module.Training, "training_step", fatal)
     plan = recipe('protocol.folds=["1","2"]')
     with pytest.raises(RuntimeError, match="power cut"):
-        run_recipe(plan, tmp_path / "run")
+        bare_run(plan, tmp_path / "run")
     assert (tmp_path / "run" / "test-2" / "seed-42" / "metrics_test.json").is_file(), "the other fold went on"
     epochs.append("again")
-    run_recipe(plan, tmp_path / "run")
+    bare_run(plan, tmp_path / "run")
     assert epochs[epochs.index("again") + 1] == 1, "the first epoch is not repeated"
     resumed, whole = read_json(tmp_path / "run" / "summary.json"), read_json(trained / "summary.json")
     assert resumed["folds"] == whole["folds"]
@@ -308,7 +308,7 @@ def test_a_training_that_broke_off_goes_on_from_its_checkpoint(
 
 def test_auto_trains_the_head_alone_without_an_accelerator(tmp_path: Path) -> None:
     plan = recipe('protocol.folds=["1"]', 'network.mode="auto"', "network.dropout=0", 'train.device="cpu"')
-    summary = run_recipe(plan, tmp_path / "run")
+    summary = bare_run(plan, tmp_path / "run")
     assert Recipe.load(tmp_path / "run" / "recipe.toml").network.mode == "head"
     assert any(reason.startswith("HEAD ONLY: without an accelerator") for reason in summary.why_not_comparable)
     assert summary.title.endswith(", last layer alone")
@@ -327,7 +327,7 @@ def test_a_network_starts_from_the_weights_it_is_given(trained: Path, tmp_path: 
     lines: list[str] = []
     still = [f'network.weights="{weights}"', "train.epochs=1", "train.learning_rate=1e-30", "train.bn_eval=true"]
     plan = recipe('protocol.folds=["1"]', 'train.schedule="constant"', "train.weight_decay=0", *still)
-    run_recipe(plan, tmp_path / "run", refit=False, log=lines.append)
+    bare_run(plan, tmp_path / "run", refit=False, log=lines.append)
     assert any(line.startswith("network.safetensors: 31 tensors") for line in lines), lines
     state = read_json(tmp_path / "run" / "environment.json")["weights"]
     assert state == {"network.safetensors": files.sha256(weights)}
@@ -342,7 +342,7 @@ def test_a_network_starts_from_the_weights_it_is_given(trained: Path, tmp_path: 
 def test_weights_of_another_network_are_refused(weights: str, message: str, home, tmp_path: Path) -> None:
     home("weights", "yamnet.h5")
     with pytest.raises(HubbubError, match=message):
-        run_recipe(recipe(f'network.weights="{weights}"'), tmp_path / "run")
+        bare_run(recipe(f'network.weights="{weights}"'), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -363,7 +363,7 @@ def test_published_weights_that_cannot_be_had_are_named(
     own = [f'data.name="{tmp_path / "list.csv"}"', 'protocol.kind="kfold"']
     own += [f"protocol.{part}=[]" for part in ("train", "val", "test")]
     with pytest.raises(HubbubError) as caught:
-        run_recipe(Recipe.load(name, own), tmp_path / "run")
+        bare_run(Recipe.load(name, own), tmp_path / "run")
     assert file in str(caught.value)
     assert str(tmp_path / "weights") in str(caught.value)
     assert not (tmp_path / "run").exists()
@@ -372,14 +372,14 @@ def test_published_weights_that_cannot_be_had_are_named(
 def test_a_device_that_is_not_there_is_refused_before_anything_is_done(tmp_path: Path) -> None:
     other = "cuda" if choose_device() == "mps" else "mps"
     with pytest.raises(HubbubError, match=f"there is no device '{other}' here. Use auto, which is"):
-        run_recipe(recipe(f'train.device="{other}"'), tmp_path / "run")
+        bare_run(recipe(f'train.device="{other}"'), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_a_run_folder_in_use_is_refused_and_left_alone(trained: Path) -> None:
     before = (trained / "summary.json").stat().st_mtime_ns
     with files.lock_folder(trained), pytest.raises(HubbubError, match="is in use"):
-        run_recipe(recipe('protocol.folds=["1","2"]'), trained)
+        bare_run(recipe('protocol.folds=["1","2"]'), trained)
     assert (trained / "summary.json").stat().st_mtime_ns == before
 
 
@@ -413,7 +413,7 @@ def test_mlflow_has_the_figures_of_a_run(tmp_path: Path) -> None:
 def test_two_devices_give_a_whole_run_folder(tmp_path: Path) -> None:
     settings = [part for s in (*TINY, "train.devices=2", 'train.device="cpu"') for part in ("--set", s)]
     command = [sys.executable, "-m", "hubbub.cli", "train", "street-cnn", "--fold", "1", "--out", str(tmp_path)]
-    subprocess.run([*command, "--name", "two", *settings], check=True, capture_output=True)
+    subprocess.run([*command, "--no-refit", "--name", "two", *settings], check=True, capture_output=True)
     cell = tmp_path / "two" / "test-1" / "seed-42"
     assert len(pd.read_csv(cell / "history.csv")) == 2
     assert read_json(tmp_path / "two" / "summary.json")["clips"] == 20
@@ -421,7 +421,7 @@ def test_two_devices_give_a_whole_run_folder(tmp_path: Path) -> None:
 
 def test_the_goals_table_shows_what_was_run_and_how_to_run_the_rest(tmp_path: Path) -> None:
     done = Recipe.load("street-cnn", [*TINY, 'protocol.folds=["1"]'])
-    summary = run_recipe(done, tmp_path / "us8k-esresnext", refit=False)
+    summary = bare_run(done, tmp_path / "us8k-esresnext", refit=False)
     table = goals.goals_table(tmp_path)
     assert list(table) == ["A1", "A1-V5", "A2", "A3"]
     assert table.loc["run", "A1"] == "not yet: hubbub bench us8k-yamnet-lgbm"
@@ -434,7 +434,7 @@ def test_the_goals_table_shows_what_was_run_and_how_to_run_the_rest(tmp_path: Pa
     assert "SYNTHETIC" in table.loc["read first", "A2"]
     assert table.loc["seconds of training", "A2"] == f"{summary.seconds.fit:,.0f}"
     headed = Recipe.load("street-cnn", [*TINY, "network.mode=head", 'protocol.folds=["1"]'])
-    run_recipe(headed, tmp_path / "us8k-audioclip", refit=False)
+    bare_run(headed, tmp_path / "us8k-audioclip", refit=False)
     table = goals.goals_table(tmp_path)
     assert table.loc["trained here", "A3"] == "the head of cnn"
     assert table.loc["the goal trains"].tolist() == [
@@ -475,7 +475,7 @@ def test_times_count_from_decoded_sound_to_answers_also_from_the_cache(headed: P
 
 
 def _ran(recipe: Recipe, folder: Path) -> Path:
-    run_recipe(recipe, folder, refit=False)
+    bare_run(recipe, folder, refit=False)
     return folder
 
 

@@ -17,6 +17,7 @@ from hubbub.report.compare import compare_runs
 from hubbub.report.page import write_page
 from hubbub.report.verify import verify
 from tests.helpers.files import read_json
+from tests.helpers.runs import bare
 from tests.helpers.sounds import write_tones
 
 LABELS = ["a", "b"]
@@ -33,6 +34,7 @@ def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+@bare()
 def run(tones: Path) -> hubbub.Run:
     """A run of hubbub's own on the tones: all folds, two seeds."""
     head = {"head.name": "logreg", "head.pool": "mean", "head.c": [0.01, 0.1]}

@@ -1,17 +1,23 @@
 """Small runs on the synthetic data set: seconds on one core."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 
 from hubbub.config.recipe import Recipe
+from hubbub.experiment import gallery, steps
 from hubbub.experiment.prepare import Prepared
+from hubbub.experiment.run import run_recipe
+from hubbub.report.results import Summary
 from tests.helpers.files import read_json
 
-__all__ = ["TINY", "figures", "tiny_recipe", "with_other_labels"]
+__all__ = ["TINY", "bare", "bare_run", "figures", "tiny_recipe", "with_other_labels"]
 
 TINY = ("data.limit=2", "train.epochs=2", "network.width=4", "train.batch_size=16")
 
@@ -19,6 +25,22 @@ TINY = ("data.limit=2", "train.epochs=2", "network.width=4", "train.batch_size=1
 def tiny_recipe(*settings: str, name: str = "street-cnn") -> Recipe:
     """The recipe `name` with little data and a small network; `settings` come last."""
     return Recipe.load(name, [*TINY, *settings])
+
+
+@contextmanager
+def bare() -> Iterator[None]:
+    """Runs of this process end without an exported file and explained mistakes: two thirds of a tiny run's time, for
+    what tests of exports and of the gallery look at."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(steps, "_exported", lambda *_: None)
+        patch.setattr(gallery, "write_gallery", lambda *_: None)
+        yield
+
+
+@bare()
+def bare_run(recipe: Recipe, folder: Path, **settings: Any) -> Summary:
+    """`run_recipe`, `bare`."""
+    return run_recipe(recipe, folder, **settings)
 
 
 def figures(folder: Path) -> dict[str, Any]:

@@ -11,11 +11,13 @@ from hubbub.config.recipe import Recipe, RecipeError
 from hubbub.report.model_card import model_card
 from hubbub.report.reading import ReportError
 from tests.helpers.files import read_json
+from tests.helpers.runs import bare
 
 SMALL = {"data.limit": 2, "head.name": "logreg", "head.pool": "mean", "head.c": [0.01, 0.1]}
 
 
 @pytest.fixture(scope="module")
+@bare()
 def run(tmp_path_factory: pytest.TempPathFactory) -> hubbub.Run:
     """A small run of a head on frozen features: two folds, two seeds."""
     return hubbub.bench(
@@ -65,6 +67,7 @@ def test_the_same_call_reads_the_finished_run(run: hubbub.Run, capsys: pytest.Ca
     assert again.summary.clip == run.summary.clip
 
 
+@bare()
 def test_a_recipe_object_needs_a_name_and_gives_the_same_run(run: hubbub.Run, tmp_path: Path) -> None:
     recipe = Recipe.load("street-cnn")
     with pytest.raises(RecipeError, match="Give name="):
