@@ -52,7 +52,7 @@ def test_a_suite_outlives_one_of_two_nodes_and_gives_the_figures_of_the_local_en
     headed = Recipe.load("street-cnn", HEAD)
 
     def suite(place: Path) -> list[RunPlan]:
-        return [RunPlan(trained, place / "cnn"), RunPlan(headed, place / "head")]
+        return [RunPlan(trained, place / "cnn", refit=False), RunPlan(headed, place / "head", refit=False)]
 
     killed: list[int] = []
     over = threading.Event()
