@@ -31,6 +31,12 @@ TINY = ["data.limit=2", "network.width=4", "train.batch_size=16"]
 HEAD = [*TINY, "head.name=logreg", "head.pool=mean", "head.c=[1.0]", 'protocol.folds=["1","2"]']
 
 
+@pytest.fixture(autouse=True)
+def _not_last_in_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray gives its workers a low priority, with which they would wait for all other tests."""
+    monkeypatch.setenv("RAY_worker_niceness", "0")
+
+
 @pytest.fixture
 def nodes() -> Iterator[Any]:
     """A cluster of two nodes, with a core each."""
