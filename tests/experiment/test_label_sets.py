@@ -70,7 +70,7 @@ def annotated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def framewise(annotated: Path) -> Path:
     """A frame-wise network that was trained on annotated recordings, with filters of its scores."""
     folder, settings = annotated.parent / "runs" / "frames", ("evaluate.pooling=linear_softmax",)
-    run_recipe(recipe(annotated, "framewise", 4.0, 40, "evaluate.events=event_f1", *settings), folder)
+    bare_run(recipe(annotated, "framewise", 4.0, 40, "evaluate.events=event_f1", *settings), folder)
     return folder
 
 
