@@ -46,7 +46,7 @@ def tune(
     from hubbub.data.open import with_data
     from hubbub.report.run_folder import run_name
 
-    extra = with_data(recipe, data, as_settings(settings, device, fold, allow_missing=allow_missing))
+    extra = with_data(recipe, data, as_settings(settings, device, fold, allow_missing=allow_missing), quick=quick)
     plan = Recipe.load(recipe, extra + ([f"tune.trials={trials}"] if trials else []), quick=quick)
     from hubbub.experiment.tune import search_settings  # slow to import: after the recipe is checked
 
@@ -75,7 +75,7 @@ def lr_find(
     from hubbub.data.open import with_data
     from hubbub.report.run_folder import run_name
 
-    extra = with_data(recipe, data, as_settings(settings, device, fold, allow_missing=allow_missing))
+    extra = with_data(recipe, data, as_settings(settings, device, fold, allow_missing=allow_missing), quick=quick)
     plan = Recipe.load(recipe, extra, quick=quick)
     from hubbub.experiment.lr_find import run as find_rate
 

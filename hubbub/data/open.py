@@ -41,10 +41,13 @@ from hubbub.data.splits import PARTS, SplitError
 from hubbub.errors import did_you_mean
 
 __all__ = [
+    "QUICK",
     *("clip_settings", "data_recipe", "data_settings", "known_data", "open_clips", "open_data", "open_section"),
     "with_data",
 ]
 
+#: What a small run of one's own data is reduced to: clips of each class and fold, and two folds.
+QUICK = {"data.limit": 8, "protocol.k": 2}
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar")
 
 
@@ -175,11 +178,12 @@ def known_data(name: str, root: str = "") -> tuple[str, Path | None] | None:
     return None if root else recognised(name)
 
 
-def data_settings(recipe: Recipe, data: str | Path) -> list[str]:
+def data_settings(recipe: Recipe, data: str | Path, *, quick: bool = False) -> list[str]:
     """`--set` settings that put other data in a recipe: a known name, a folder, a table or a name on a hub.
 
     Where they are the recipe's own data set, in a data home or in a folder, its protocol stays. Other data are
-    evaluated by the protocol that they allow (`protocol.kind = "auto"`).
+    evaluated by the protocol that they allow (`protocol.kind = "auto"`), and `quick` takes `QUICK` of data that are not
+    known: the recipe's own small form may be too small for data without folds.
     """
     data = str(data)
     own = recipe.data.name
@@ -191,12 +195,13 @@ def data_settings(recipe: Recipe, data: str | Path) -> list[str]:
         changed |= {f"protocol.{part}": [] for part in ("folds", "train", "val", "test")}
         if recipe.tune and recipe.tune.folds:
             changed["tune.folds"] = []
+        changed |= QUICK if quick and not known else {}
     return [as_setting(field, value) for field, value in changed.items()]
 
 
-def with_data(recipe: str, data: str | Path | None, settings: Sequence[str]) -> list[str]:
+def with_data(recipe: str, data: str | Path | None, settings: Sequence[str], *, quick: bool = False) -> list[str]:
     """The settings that put `data` in a recipe by its name, before the others, which may change them."""
-    return [*([] if data is None else data_settings(Recipe.load(recipe), data)), *settings]
+    return [*([] if data is None else data_settings(Recipe.load(recipe), data, quick=quick)), *settings]
 
 
 def _copy_of(name: str, data: str) -> tuple[str, Path] | None:

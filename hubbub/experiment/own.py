@@ -16,7 +16,7 @@ from hubbub.data.archive_file import is_archive
 from hubbub.data.clips import ClipsError
 from hubbub.data.datasets import DATASETS
 from hubbub.data.hub.dataset import is_hub_name
-from hubbub.data.open import clip_settings, known_data, with_data
+from hubbub.data.open import QUICK, clip_settings, known_data, with_data
 from hubbub.errors import did_you_mean
 from hubbub.experiment.bench import print_line
 from hubbub.experiment.carry_over import NOTHING, carry_over
@@ -35,8 +35,6 @@ __all__ = ["Plan", "plan", "train"]
 #: The recipes that are fitted to any recordings: a frozen backbone with a linear head, the best one and the one that
 #: comes with the package, and a network from scratch.
 FROZEN, SHIPPED, SCRATCH = "esc50-yamnet", "street-small", "esc50-compact"
-#: What a small run of one's own data is reduced to: clips of each class and fold.
-_QUICK_CLIPS = 8
 
 
 def train(
@@ -142,7 +140,7 @@ def plan(
             raise RecipeError(f"'{what}' is a recipe already, so {chosen} cannot name another. Give data instead.")
         if head:
             options.append(as_setting("head.name", head))
-        changes = with_data(what, data, [*options, *settings])
+        changes = with_data(what, data, [*options, *settings], quick=quick)
         carried = carry_over(source, Recipe.load(what, changes), what) if source else NOTHING
         found = Recipe.load(what, [*carried.settings, *changes], quick=quick, sections=carried.sections)
         shipped_form, name = Recipe.load(what, quick=quick), Path(what).stem + "-tuned" * bool(source)
@@ -173,7 +171,7 @@ def plan(
     if head or backbone:
         _freeze(content, head)
     if quick:
-        options += [as_setting("data.limit", _QUICK_CLIPS), as_setting("protocol.k", 2)]
+        options += [as_setting(field, value) for field, value in QUICK.items()]
     made = Recipe.of(content).retitled(found).with_settings([*options, *settings])
     name = (name if not name_problem(name) else safe_name(name)) + "-tuned" * bool(source)
     return Plan(made, name + _ending(made, (), quick), (_understood(what), why, *carried.lines), quick)

@@ -98,7 +98,7 @@ def runs_of(
     for one in names:
         place = out / run_folder.run_name(one, quick, name, "-tuned" if sections else "")
         if not is_suite(one):
-            held = Recipe.load(one, with_data(one, data, settings), quick=quick, sections=sections)
+            held = Recipe.load(one, with_data(one, data, settings, quick=quick), quick=quick, sections=sections)
             if name is None and _on_other_data(held, one, quick):
                 place = _named_after_data(place, held)
             found.append(RunPlan(held, place, quick))
@@ -107,7 +107,8 @@ def runs_of(
         own = [] if quick else _settings(suite)
         members = [str(beside / m) if m.endswith(".toml") else m for m in suite.recipes]
         _refuse_unknown(members, f"suite {one}: ")
-        held_by = {m: Recipe.load(m, with_data(m, data, (*own, *settings)), quick=quick) for m in members}
+        given = (*own, *settings)
+        held_by = {m: Recipe.load(m, with_data(m, data, given, quick=quick), quick=quick) for m in members}
         if suite.optional:
             held_by = _with_weights(one, held_by, log)
         if name is None and any(_on_other_data(held, member, quick) for member, held in held_by.items()):

@@ -75,6 +75,16 @@ def test_a_suite_of_ones_own(tmp_path: Path) -> None:
     assert said.recipe.train.seeds == (5,)
 
 
+def test_a_small_run_of_ones_own_data_is_not_too_small(tmp_path: Path) -> None:
+    """`[quick]` of ESC-50's recipes takes one clip a class and fold, and a folder has no folds."""
+    (tmp_path / "mine").mkdir()
+    both, small = ["frozen-backbones", "esc50-yamnet"], {"settings": RANDOM, "quick": True}
+    found = [run.recipe for run in suite.runs_of(both, tmp_path, data=tmp_path / "mine", **small)]
+    assert {(one.data.limit, one.protocol.k, one.protocol.kind) for one in found} == {(8, 2, "auto")}
+    (known,) = suite.runs_of(["esc50-yamnet"], tmp_path, data="emodb", **small)
+    assert known.recipe.data.limit == 1
+
+
 def test_recipes_and_suites_side_by_side(tmp_path: Path) -> None:
     folders = [run.folder for run in suite.runs_of(["street-cnn", "emodb-attention"], tmp_path)]
     assert folders[0] == tmp_path / "street-cnn" and folders[1].parent == tmp_path / "emodb-attention"
