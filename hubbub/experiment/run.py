@@ -78,9 +78,9 @@ def run_all(runs: Sequence[RunPlan], engine: Engine, log: Log = lambda line: Non
         held.enter_context(engine)
         ends: list[Ended] = []
         waiting: list[Step] = []
-        tally = Tally(engine.slots)
+        tally, once = Tally(engine.slots), _warn_once(log)
         for one in runs:
-            done = _begin(one, engine, held, log)
+            done = _begin(one, engine, held, once)
             ended = Ended(done.step.run)
             ends.append(ended)
             name = ended.run.folder.name
@@ -110,6 +110,18 @@ def run_all(runs: Sequence[RunPlan], engine: Engine, log: Log = lambda line: Non
                 running -= 1
                 waiting = _follow(by_folder[done.step.run.folder], done, tally, log) + waiting
     return ends
+
+
+def _warn_once(log: Log) -> Log:
+    """`log` without warnings that were said before: runs on the same data have most of them in common."""
+    said: set[str] = set()
+
+    def once(line: str) -> None:
+        if not line.startswith("warning: ") or line not in said:
+            log(line)
+        said.add(line)
+
+    return once
 
 
 def _begin(run: RunPlan, engine: Engine, held: ExitStack, log: Log) -> Done:
