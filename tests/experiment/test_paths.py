@@ -21,6 +21,7 @@ from hubbub.data import write_images
 from hubbub.data.open import open_data
 from hubbub.data.splits import SplitError
 from hubbub.errors import HubbubError
+from hubbub.experiment.run import run_recipe
 from hubbub.experiment.steps import ExperimentError
 from hubbub.report import page, run_folder
 from hubbub.report.verify import verify
@@ -88,7 +89,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Recipe, Path]:
     place = tmp_path_factory.mktemp("plain")
     csv = listed(place / "data", ["1", "New York", "Köln"])
     recipe = Recipe.load("street-cnn", [f"data.name={json.dumps(str(csv))}", *TINY])
-    bare_run(recipe, place / "runs" / "x", refit=False)
+    run_recipe(recipe, place / "runs" / "x", refit=False)
     return recipe, place / "runs" / "x"
 
 
