@@ -293,6 +293,6 @@ def test_the_commands_of_the_page_run(tmp_path: Path) -> None:
     for command in commands:
         if "esc50" in command:
             continue  # minutes: its recipe is run by the test of all recipes
-        extra = f" --folds 1,2 --quick {small}" if " bench " in command else ""
+        extra = f" --folds 1,2 --jobs 1 --quick {small}" if " bench " in command else ""
         done = run_hubbub(*shlex.split(command.partition("#")[0] + extra)[1:], cwd=tmp_path)
         assert done.returncode == 0, (command, done.stderr[-2000:])

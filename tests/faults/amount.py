@@ -1,4 +1,4 @@
-"""How many cases a test of faults takes: few in `make test`, many in `make faults`."""
+"""How many cases a test takes: few in `make test` and `make test-slow`, many in `make faults`."""
 
 import os
 
