@@ -79,17 +79,8 @@ def reference(model: TorchClassifier, segments: np.ndarray) -> tuple[np.ndarray,
 #: Exported by `make faults` alone, for time: another network has their layers too (ESResNeXt is a part of AudioCLIP),
 #: or another test exports them.
 ALIKE = {
-    *(
-        "esresnext",
-        "mn10_as",
-        "resnet50",
-        "vgg16",
-        "mobilenet_v2",
-        "efficientnet_b0",
-        "mobilenetv4_conv_small",
-        "small",
-    ),
-    *("hubert", "transformers", "wav2vec2"),
+    *("esresnext", "mn10_as", "resnet50", "vgg16", "mobilenet_v2", "efficientnet_b0", "mobilenetv4_conv_small"),
+    *("small", "hubert", "transformers", "wav2vec2"),
     *("ast", "whisper", "clap"),  # test_spectrogram_encoders.py
     *("framewise", "yamnet_framewise"),  # experiment/test_label_sets.py
 }
