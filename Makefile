@@ -22,10 +22,11 @@ test-slow: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m slow
 
 # The long form of tests/faults: damaged files, kills, full disks, hostile clients. Hours; docs/reliability.md has the figures.
-# And every recipe and every exported network: `make test-slow` has one of those that are alike.
+# And every recipe, exported network and network on pictures: `make test-slow` has one or two of those that are alike.
 faults: setup
 	HUBBUB_FAULTS=long $(BIN)/python -m pytest -n 2 --dist loadfile --timeout 36000 tests/faults \
-		tests/experiment/test_shipped_esc.py tests/experiment/test_shipped_others.py tests/classifier/test_export.py
+		tests/experiment/test_shipped_esc.py tests/experiment/test_shipped_others.py \
+		tests/experiment/test_from_images.py tests/classifier/test_export.py
 
 check: setup
 	$(BIN)/ruff format --check .

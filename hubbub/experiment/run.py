@@ -117,9 +117,10 @@ def _warn_once(log: Log) -> Log:
     said: set[str] = set()
 
     def once(line: str) -> None:
-        if not line.startswith("warning: ") or line not in said:
+        if line not in said:
             log(line)
-        said.add(line)
+        if line.startswith("warning: "):
+            said.add(line)
 
     return once
 

@@ -31,8 +31,8 @@ from hubbub.classifier.onnx_classifier import META, OnnxClassifier, to_bytes
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.models import cnn
 from tests.classifier.test_torch_classifier import HEADS
-from tests.faults.amount import amount
 from tests.helpers import command_line
+from tests.helpers.amount import LONG
 from tests.helpers.classifiers import small_classifier
 from tests.models.test_registry import CLASSES, SETTINGS, recipe
 
@@ -84,7 +84,7 @@ ALIKE = {
     *("ast", "whisper", "clap"),  # test_spectrogram_encoders.py
     *("framewise", "yamnet_framewise"),  # experiment/test_label_sets.py
 }
-EXPORTED = [name for name in SETTINGS if name not in amount(1, 0) * sorted(ALIKE)]
+EXPORTED = [name for name in SETTINGS if LONG or name not in ALIKE]
 
 
 def shorten(network: nn.Module) -> None:
@@ -101,7 +101,8 @@ def shorten(network: nn.Module) -> None:
 @pytest.mark.parametrize("name", slow_but(EXPORTED, FAST))
 def test_a_file_answers_as_its_network_whatever_the_batch(name: str, tmp_path: Path) -> None:
     model = TorchClassifier(recipe(name), LABELS, seed=0)
-    shorten(model.network)
+    if not LONG:
+        shorten(model.network)
     file = export(model, tmp_path / "x.onnx", noises(model))
     assert 0 < file.exported["difference"] <= TOLERANCE
     assert file.exported["any_length"] == (name not in ONE_LENGTH)

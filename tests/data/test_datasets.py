@@ -299,7 +299,7 @@ def test_street_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("harm", ["cut", "changed", "list", "checksums"])
+@pytest.mark.parametrize("harm", ["gone", "empty", "cut", "changed", "list", "checksums", "folder"])
 def test_street_is_made_again_where_a_file_of_it_is_not_whole(
     harm: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -314,12 +314,14 @@ def test_street_is_made_again_where_a_file_of_it_is_not_whole(
     monkeypatch.setattr(datasets.synthetic, "write", write)
     folder = sound.parents[1]
     file = {"list": folder / "street.csv", "checksums": folder / "entry.json"}.get(harm, sound)
-    if harm == "changed":
+    if harm == "folder":
+        shutil.rmtree(folder / "audio")
+    elif harm == "changed":
         sound.write_bytes(content[:-100] + bytes(100))
-    elif harm == "cut":
-        sound.write_bytes(content[:500])
-    else:
+    elif harm in ("gone", "list", "checksums"):
         file.unlink()
+    else:
+        sound.write_bytes(content[:500] if harm == "cut" else b"")
     again = open_data("street")
     assert len(made) == 1 and "made again" in caplog.text
     pd.testing.assert_frame_equal(again.table, clips.table)

@@ -19,7 +19,7 @@ from hubbub.data.values import ClipsError
 from hubbub.experiment.audit import AuditError, audit
 from hubbub.experiment.own import SCRATCH
 from hubbub.report.label_audit import LabelAudit
-from tests.faults.amount import amount
+from tests.helpers.amount import amount
 from tests.helpers.browsing import Show
 from tests.helpers.files import read_json
 from tests.helpers.sounds import noise, sounds

@@ -39,12 +39,11 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_several_processes_give_the_same_figures(alone: Path, tmp_path: Path) -> None:
     said: list[str] = []
-    runs = [RunPlan(recipe("train.seeds=[1,2]"), tmp_path / "cnn", refit=False)]
-    (ended,) = run_all(runs, Processes(2), said.append)
+    (ended,) = run_all([RunPlan(recipe("train.seeds=[1,2]"), tmp_path / "cnn")], Processes(2), said.append)
     assert not ended.failed
     assert figures(tmp_path / "cnn") == figures(alone)
     assert sorted(line[:5] for line in said if line.startswith("[")) == ["[1/4]", "[2/4]", "[3/4]", "[4/4]"]
-    assert (tmp_path / "cnn" / "report.html").is_file()
+    assert (tmp_path / "cnn" / "report.html").is_file() and (tmp_path / "cnn" / "classifier").is_dir()
     assert verify(tmp_path / "cnn") == []
 
 

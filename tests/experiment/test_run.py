@@ -35,6 +35,7 @@ from hubbub.runtime import files
 from hubbub.runtime.devices import choose_device
 from hubbub.training import module
 from tests.helpers.command_line import run_hubbub
+from tests.helpers.contacts import without_network
 from tests.helpers.files import read_json
 from tests.helpers.runs import TINY, bare_run, with_other_labels
 from tests.helpers.runs import tiny_recipe as recipe
@@ -354,8 +355,7 @@ def test_published_weights_that_cannot_be_had_are_named(
     name: str, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HUBBUB_HOME", str(tmp_path))
-    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # nobody answers there
-    monkeypatch.setattr("hubbub.runtime.download.RETRIES", 0)
+    without_network(monkeypatch)
     rows = [f"{fold}{label}.wav,{label},{fold}" for fold in "123" for label in "ab"]
     for row in rows:
         soundfile.write(tmp_path / row.split(",")[0], np.zeros(800), 8000)

@@ -157,6 +157,8 @@ def test_a_suite_ends_in_one_table_and_a_comparison(ended) -> None:
     assert "both" in done.stdout and "comparison.html" in done.stdout
     assert (folder / "comparison.html").read_text(encoding="utf-8").startswith("<!doctype html>")
     assert [line[:5] for line in done.stderr.splitlines() if line.startswith("[")] == [f"[{n}/8]" for n in range(1, 9)]
+    warnings = [line for line in done.stderr.splitlines() if line.startswith("warning: ")]
+    assert warnings and len(warnings) == len(set(warnings)), "what the runs have in common is said once"
     # read again by report, side by side
     said = run_hubbub("report", folder, "--verify").stdout
     assert said.count("verified") == 2 and "95 %" in said

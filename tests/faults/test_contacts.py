@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from tests.faults.amount import amount
+from tests.helpers.amount import LONG
 from tests.helpers.contacts import refused
 from tests.helpers.sounds import noise
 
@@ -82,7 +82,7 @@ def test_who_has_decided_about_reports_is_heeded(asked: str, tmp_path: Path) -> 
     assert done.stdout.strip() == asked
 
 
-if amount(0, 1):
+if LONG:
 
     def test_the_first_steps_contact_nobody_by_any_library(tmp_path: Path) -> None:
         """Under strace (of Debian), which sees the calls of every library and child process."""

@@ -22,8 +22,8 @@ from hubbub.data import origins
 from hubbub.inference.formats import FORMATS
 from hubbub.inference.predict import predict_files
 from hubbub.inference.resume import open_results
-from tests.faults.amount import amount
 from tests.faults.test_kills import HEAD, names, recipe_file, visible
+from tests.helpers.amount import amount
 from tests.helpers.archives import recordings_of_tones
 from tests.helpers.classifiers import small_classifier
 from tests.helpers.disks import FULL, Disk, disk, is_root

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from tests.faults.amount import amount
 from tests.faults.mutations import MUTATIONS, ROOT, Mutation
+from tests.helpers.amount import LONG
 
 PAGE = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8").partition("## Honest by construction")[2]
 #: The tests of the guards that are really taken out in the short form: they train nothing.
@@ -33,6 +33,6 @@ def test_a_list_that_is_out_of_date_is_refused() -> None:
 
 @pytest.mark.slow
 def test_a_guard_that_is_taken_out_is_missed() -> None:
-    command = [sys.executable, "-m", "tests.faults.mutations", *([] if amount(0, 1) else QUICK)]
+    command = [sys.executable, "-m", "tests.faults.mutations", *([] if LONG else QUICK)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

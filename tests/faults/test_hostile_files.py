@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.amount import amount
 from tests.faults.guard import Forbidden, guarded
 from tests.faults.watched import Watched
+from tests.helpers.amount import amount
 
 #: Kinds and doors, with the number of cases of the long form: 20,000 in all. The short form has one in 400 of them, at
 #: least one.

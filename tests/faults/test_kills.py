@@ -33,7 +33,7 @@ from hubbub.archive.labels import add_class
 from hubbub.config.recipe import Recipe
 from hubbub.data import origins
 from hubbub.runtime.catalogue import ASSETS
-from tests.faults.amount import amount
+from tests.helpers.amount import amount
 from tests.helpers.archives import recordings_of_tones, tone_archive
 from tests.helpers.classifiers import small_classifier
 from tests.helpers.files import read_json
@@ -102,9 +102,9 @@ def recipe_file(folder: Path, **sections: dict[str, Any]) -> Path:
     return file
 
 
-#: Frozen embeddings of random weights, and a head: for commands that start processes of their own. Trees are not
-#: exported, which would take most of the time.
+#: Frozen embeddings of random weights, and a head: for commands that start processes of their own.
 HEAD = {"head": {"name": "logreg", "pool": "mean"}}
+#: They are not exported, which would take most of the time.
 TREES = {"head": {"name": "lightgbm", "pool": "mean", "trees": 10}}
 RUNS: dict[str, tuple[list[str], dict[str, Any], int]] = {
     "train": (["train", "--fold", "1", "--no-refit"], {}, 12),
@@ -113,7 +113,7 @@ RUNS: dict[str, tuple[list[str], dict[str, Any], int]] = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", list(RUNS)[: amount(1, 2)])  # experiment/test_local.py kills a `bench`, too
+@pytest.mark.parametrize("name", list(RUNS)[: amount(1, len(RUNS))])  # experiment/test_local.py kills a `bench`, too
 def test_a_killed_run_ends_as_an_undisturbed_one(name: str, tmp_path: Path) -> None:
     (command, *options), sections, many = RUNS[name]
     recipe = recipe_file(tmp_path, **sections)

@@ -24,7 +24,7 @@ from hubbub.inference.predict import predict_files
 from hubbub.inference.stream import Stream
 from hubbub.report import compare
 from hubbub.report.verify import verify
-from tests.faults.amount import amount
+from tests.helpers.amount import amount
 
 VALUES = amount(40, 600)
 PLAIN = (

@@ -11,7 +11,7 @@ import pytest
 from hubbub.report import run_folder
 from hubbub.report.predicted import as_arrays
 from hubbub.runtime import files
-from tests.faults.amount import amount
+from tests.helpers.amount import LONG, amount
 from tests.helpers.runs import TINY, figures
 
 HEAD = "network.weights=none"
@@ -65,7 +65,7 @@ def test_two_processes_write_the_same_bytes(kind: str, tmp_path: Path) -> None:
     one, other = (trained(tmp_path / name, KINDS[kind]) for name in ("one", "other"))
     assert certain(one) == certain(other) and figures(one) == figures(other)
     assert {Path(name).suffix for name in certain(one)} >= {".safetensors", ".parquet", ".csv"}
-    if amount(0, 1):
+    if LONG:
         two = trained(tmp_path / "two", KINDS[kind], threads=2)
         (_, scores, _), (_, others, _) = (as_arrays(run_folder.predictions(run)) for run in (one, two))
         losses, apart = first_losses(one), float(np.abs(scores - others).max())

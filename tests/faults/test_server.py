@@ -22,7 +22,7 @@ import pytest
 import requests
 from playwright.sync_api import Browser
 
-from tests.faults.amount import amount
+from tests.helpers.amount import amount
 from tests.helpers.browsing import browser
 from tests.helpers.serving import Server, raw, serving
 from tests.serve.test_app import alone, posting, sound

@@ -29,8 +29,8 @@ def tiny_recipe(*settings: str, name: str = "street-cnn") -> Recipe:
 
 @contextmanager
 def bare() -> Iterator[None]:
-    """Runs of this process end without an exported file and explained mistakes: two thirds of a tiny run's time, for
-    what tests of exports and of the gallery look at."""
+    """Runs of this process end without an exported file and explained mistakes, which are two thirds of a tiny run's
+    time. Tests of exports and of the gallery look at these."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(steps, "_exported", lambda *_: None)
         patch.setattr(gallery, "write_gallery", lambda *_: None)

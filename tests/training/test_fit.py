@@ -450,11 +450,12 @@ if __name__ == "__main__":
 """
 
 
+ATTENTION = ["network.name=resnet18", "network.weights=none", "network.attention=se", "network.mode=head"]
 BLOCKS = ["network.trained_blocks=2", "train.layer_decay=0.5", "train.checkpointing=true"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("network", [[], BLOCKS], ids=["whole", "blocks"])
+@pytest.mark.parametrize("network", [[], ATTENTION, BLOCKS], ids=["whole", "attention", "blocks"])
 def test_two_processes_train_as_one(tmp_path: Path, network: list[str]) -> None:
     """Two CPU processes with batches of 30 and one with batches of 60: the same steps, figures, weights and means."""
     script = tmp_path / "together.py"
