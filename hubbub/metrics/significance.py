@@ -19,6 +19,8 @@ __all__ = ["PairedError", "corrected_t", "holm", "interval", "mcnemar", "p_value
 Array = npt.NDArray[np.float64]
 #: With fewer folds Wilcoxon's test cannot reach p < 0.05: the smallest p of five folds is 2 / 2**5 = 0.0625.
 FEWEST_FOLDS = 6
+#: Folds whose differences are closer than this differ by the same amount, but for rounding.
+SAME = 1e-12
 _CHUNK = 4_000_000
 
 
@@ -78,7 +80,8 @@ def mcnemar(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> tupl
 
 
 def corrected_t(differences: Sequence[float], ratio: float) -> float | None:
-    """The p of Nadeau & Bengio's corrected resampled t-test over J folds' differences; None for one fold.
+    """The p of Nadeau & Bengio's corrected resampled t-test over J folds' differences; None for one fold, and for folds
+    that all differ by the same, which tell nothing of the spread.
 
     The variance is multiplied by 1 / J + `ratio` (test clips / training clips) instead of 1 / J, because the training
     parts of folds overlap. It was derived for random splits and is customary for folds (Bouckaert & Frank 2004,
@@ -88,8 +91,8 @@ def corrected_t(differences: Sequence[float], ratio: float) -> float | None:
     if len(values) < 2:
         return None
     mean, variance = values.mean(), values.var(ddof=1) * (1 / len(values) + ratio)
-    if variance == 0:
-        return float(mean == 0)
+    if np.ptp(values) < SAME:
+        return 1.0 if abs(mean) < SAME else None
     from scipy import stats
 
     return float(2 * stats.t.sf(abs(mean) / np.sqrt(variance), len(values) - 1))

@@ -47,7 +47,8 @@ def test_without_a_correction_it_is_the_paired_t_test() -> None:
 def test_corrected_t_at_its_limits() -> None:
     assert significance.corrected_t([0.1], 0.1) is None
     assert significance.corrected_t([0.0, 0.0], 0.1) == 1
-    assert significance.corrected_t([0.5, 0.5], 0.1) == 0
+    assert significance.corrected_t([0.5, 0.5], 0.1) is None
+    assert significance.corrected_t([0.3, 0.1 + 0.2], 0.1) is None  # the same but for rounding
 
 
 def test_wilcoxon_over_six_folds_is_counted_out() -> None:
