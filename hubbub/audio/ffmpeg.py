@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -108,7 +108,9 @@ def _open_container(stack: ExitStack, name: str, stream: BinaryIO) -> "InputCont
     stream.seek(0)
     try:
         options = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "none"}
-        return stack.enter_context(av.open(stream, "r", options=options, metadata_errors="replace"))
+        # Metadata that are not UTF-8 are an error up to PyAV 18 unless asked otherwise; from 19 on there is no option.
+        lenient: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+        return stack.enter_context(av.open(stream, "r", options=options, **lenient))
     except (av.FFmpegError, ValueError) as error:
         if Path(name).suffix.lower() in _RAW:
             raise FormatError(
