@@ -37,6 +37,9 @@ __all__ = [
 
 ARRAYS, METADATA, LABELS = "features.npz", "metadata.json", "label_mapping.json"
 
+#: Of the three files, in `metadata.json`; where it says none, this one.
+FORMAT = 1
+
 #: Settings of the front end that are applied in training, to whatever the file holds.
 LATER = ("frames", "scale", "size", "colours", "standardise")
 
@@ -52,6 +55,7 @@ class _Facts(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
+    format: int = FORMAT
     name: str
     licence: str
     citation: str
@@ -110,7 +114,7 @@ def write_features(clips: Clips, recipe: Recipe, folder: Path) -> None:
             **columns,
         )
         (temporary / "features.npy").unlink()
-        files.write_json(temporary / METADATA, {**facts, "made": made, "later": later})
+        files.write_json(temporary / METADATA, {"format": FORMAT, **facts, "made": made, "later": later})
         files.write_json(temporary / LABELS, {label: number for number, label in enumerate(clips.labels)})
 
 
@@ -146,6 +150,11 @@ def open_features(file: Path, *, labels: tuple[str, ...] = ()) -> Clips:
             if not os.path.isfile(part):  # reading a pipe would block
                 raise ValueError(f"{part.name}: it is not a file")
         facts = _Facts.model_validate_json((file.parent / METADATA).read_text(encoding="utf-8"))
+        if facts.format != FORMAT:
+            raise ClipsError(
+                f"{file.parent / METADATA} is of format {facts.format}, and this version reads format {FORMAT}. Update "
+                "hubbub: pip install --upgrade hubbub; or make the features again: hubbub data features."
+            )
         named = tuple(json.loads((file.parent / LABELS).read_text(encoding="utf-8")))
         if not all(isinstance(label, str) for label in named):
             raise ValueError(f"{LABELS} holds labels that are not text")
@@ -158,7 +167,7 @@ def open_features(file: Path, *, labels: tuple[str, ...] = ()) -> Clips:
         facts.name, table, labels=labels or named, kind="spectrograms", settings=settings,
         straddling=facts.straddling,
     )  # fmt: skip
-    return replace(clips, **facts.model_dump(exclude={"name", "straddling", "made"}))
+    return replace(clips, **facts.model_dump(exclude={"format", "name", "straddling", "made"}))
 
 
 def read_features(

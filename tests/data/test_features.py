@@ -172,6 +172,20 @@ def test_facts_that_are_none_are_refused(features: Path, tmp_path: Path, name: s
         open_features(tmp_path / "f" / ARRAYS)
 
 
+def test_a_later_format_is_refused_and_none_is_the_first(features: Path, tmp_path: Path) -> None:
+    shutil.copytree(features.parent, tmp_path / "f")
+    file = tmp_path / "f" / METADATA
+    facts = json.loads(file.read_text())
+    assert facts.pop("format") == 1
+    file.write_text(json.dumps(facts))
+    assert len(open_features(tmp_path / "f" / ARRAYS)) == len(open_features(features))
+    file.write_text(json.dumps(facts | {"format": 2}))
+    with pytest.raises(
+        ClipsError, match=r"metadata\.json is of format 2, and this version reads format 1\. Update hubbub"
+    ):
+        open_features(tmp_path / "f" / ARRAYS)
+
+
 def test_a_header_that_lies_asks_for_no_memory(features: Path, tmp_path: Path) -> None:
     """Numpy would set aside 2 TB for these 200 spectrograms."""
     shutil.copytree(features.parent, tmp_path / "f")
