@@ -146,8 +146,7 @@ class _Aoef:
         found = [*self._of_events(marked), *self._of_clips(of_clips)]
         labels = self._labels([tags for *_, tags in found])
         rows = [(path, start, end, label, "") for (path, start, end, _), label in zip(found, labels, strict=True)]
-        searched = [self.clips[one["clip"]] for one in of_clips]
-        regions = tuple((self._path(one["recording"]), one["start_time"], one["end_time"]) for one in searched)
+        regions = tuple(self._span(one) for one in of_clips)
         named = {row[0] for row in rows}
         without = tuple(dict.fromkeys(path for path, _, _ in regions if path not in named))
         table = table_of(rows, range(1, len(rows) + 1))
@@ -163,6 +162,14 @@ class _Aoef:
             )
         return str(facts["path"])
 
+    def _span(self, of_clip: Json) -> tuple[str, float, float]:
+        """The recording of an annotated clip, and its start and end there [s]."""
+        clip = self.clips[of_clip["clip"]]
+        start, end = float(clip["start_time"]), float(clip["end_time"])
+        if not (math.isfinite(start) and math.isfinite(end)):
+            raise ValueError(f"a clip lasts from {start} to {end} s")
+        return self._path(clip["recording"]), start, end
+
     def _of_events(self, marked: list[Json]) -> Iterator[tuple[str, float, float, list[int]]]:
         for one in marked:
             event = self.events[one["sound_event"]]
@@ -173,8 +180,7 @@ class _Aoef:
         """Whole clips with tags and without sound events."""
         for one in of_clips:
             if one.get("tags") and not one.get("sound_events"):
-                clip = self.clips[one["clip"]]
-                yield self._path(clip["recording"]), float(clip["start_time"]), float(clip["end_time"]), self._tags(one)
+                yield *self._span(one), self._tags(one)
 
     def _tags(self, one: Json) -> list[int]:
         """A tag's id, or the best of several predicted ones: id and score."""

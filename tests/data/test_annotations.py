@@ -196,3 +196,12 @@ def test_an_aoef_file_that_does_not_fit_says_so(tmp_path: Path) -> None:
     file.write_text(json.dumps(content))
     with pytest.raises(ClipsError, match="a part of it is missing"):
         read(file)
+
+
+@pytest.mark.parametrize("odd", [[0.0], None, "soon", float("nan"), float("inf")])
+def test_an_annotated_clip_whose_times_are_no_numbers_is_refused(tmp_path: Path, odd: object) -> None:
+    file, content = tmp_path / "a.json", json.loads(AOEF.read_text())
+    content["data"]["clips"][0]["start_time"] = odd
+    file.write_text(json.dumps(content))
+    with pytest.raises(ClipsError, match="a part of it is missing or does not fit"):
+        read(file)

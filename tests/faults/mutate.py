@@ -65,7 +65,10 @@ def mutated_json(rng: random.Random, whole: bytes) -> bytes:
         return mutated_text(rng, whole)
     lines = whole.decode().splitlines() if whole.count(b"\n{") else [whole.decode()]
     at = rng.randrange(len(lines))
-    lines[at] = json.dumps(mutated_tree(rng, json.loads(lines[at])))
+    try:
+        lines[at] = json.dumps(mutated_tree(rng, json.loads(lines[at])))
+    except ValueError:  # an earlier fault has left no JSON
+        return mutated_text(rng, whole)
     return "\n".join(lines).encode("utf-8", "surrogatepass")
 
 
