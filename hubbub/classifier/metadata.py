@@ -40,10 +40,10 @@ class Metadata:
     confidence: Confidence
 
 
-def parse_json(text: str, source: str, reads: int) -> dict[str, Any]:
+def parse_json(text: str | bytes, source: str, reads: int) -> dict[str, Any]:
     """The JSON object that `source` holds, in format `reads`. Raises `ClassifierError`."""
     try:
-        content = json.loads(text)
+        content = json.loads(text if isinstance(text, str) else text.decode("utf-8"))
         json.dumps(content, allow_nan=False)  # JSON has no NaN, and Python reads them
     except (ValueError, RecursionError) as error:
         raise ClassifierError(

@@ -41,7 +41,7 @@ def read_card(folder: Path) -> dict[str, Any]:
 
     The checksums find damage and mistakes, not forgery: whoever can write the files can write checksums too.
     """
-    card = parse_json((folder / CARD).read_text(encoding="utf-8"), str(folder / CARD), FORMAT)
+    card = parse_json((folder / CARD).read_bytes(), str(folder / CARD), FORMAT)
     written = card.get("sha256")
     if not isinstance(written, dict) or CARD not in written or any(Path(name).name != name for name in written):
         raise ClassifierError(f"{folder / CARD} holds no checksums of the files beside it. Train or copy it again.")

@@ -33,6 +33,7 @@ _RULES = {
         "ifnull(date(began, '+0 days'), '') != substr(began, 1, 10))) OR "  # with 0 days: else February has 31
         "(utc_offset IS NOT NULL AND (typeof(utc_offset) != 'integer' OR abs(utc_offset) >= 86400))",
     ),
+    "a fact without a name": ("about", "typeof(key) != 'text'"),
     "a class without a name": ("classes", "typeof(name) != 'text' OR typeof(added) != 'text'"),
     "a label of no segment, no class or no one": (
         "labels",

@@ -37,13 +37,13 @@ class OnnxGraph:
         graph = read_graph(content, source).graph
         try:
             self._session: InferenceSession = onnx_session.open_session(content)
+            self.inputs = [_port(one) for one in self._session.get_inputs()]  # a name in it may be no text
+            self.outputs = [_port(one) for one in self._session.get_outputs()]
         except Exception as error:  # its exceptions have no common base
             raise NetworkError(
                 f"{source} cannot be run by onnxruntime ({first_line(error)}). Download it again, or export it with "
                 "the operators of ONNX alone."
             ) from error
-        self.inputs = [_port(one) for one in self._session.get_inputs()]
-        self.outputs = [_port(one) for one in self._session.get_outputs()]
         self.inner: list[str] = []
         self.operators, self.stored = len(graph.node), stored_numbers(graph)
 
