@@ -7,8 +7,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-import numpy as np
-
 from hubbub.audio import sniff
 from hubbub.audio.sound import (
     AudioError,
@@ -56,8 +54,9 @@ def open_stream(
     try:
         if not container.streams.audio:
             raise FormatError(f"{name} has no audio stream. Give a file with one.")
-        planar = av.AudioResampler(format="fltp")
-        frames = (out for frame in _of_one_rate(name, container.decode(audio=0)) for out in planar.resample(frame))
+        # Packed: of frames with a plane a channel, PyAV reads beyond the list of planes where they are more than eight.
+        packed = av.AudioResampler(format="flt")
+        frames = (out for frame in _of_one_rate(name, container.decode(audio=0)) for out in packed.resample(frame))
         first_frame = next(frames, None)
     except (av.FFmpegError, ValueError) as error:
         raise unreadable(name, error) from error
@@ -73,7 +72,7 @@ def open_stream(
         at = 0
         try:
             for frame in itertools.chain([first_frame], frames):
-                wave = frame.to_ndarray().T.astype(np.float32)
+                wave = frame.to_ndarray().reshape(-1, frame.layout.nb_channels)
                 yield wave[max(first - at, 0) : max(last - at, 0)]
                 at += len(wave)
                 if at >= last:
@@ -91,7 +90,7 @@ def open_stream(
         first, last = sample_range(int(exact_s * rate_hz), rate_hz, start_s, end_s)
         seconds = (last - first) / rate_hz
     coding = container.streams.audio[0].codec_context.name
-    return Sound(rate_hz, seconds, blocks(), channels=len(first_frame.layout.channels), coding=coding)
+    return Sound(rate_hz, seconds, blocks(), channels=first_frame.layout.nb_channels, coding=coding)
 
 
 def _open_container(stack: ExitStack, name: str, stream: BinaryIO) -> "InputContainer":

@@ -140,6 +140,22 @@ def test_an_mp3_that_does_not_say_its_length_is_read_to_its_end(tmp_path: Path, 
     assert len(wave) == pytest.approx(RATE_HZ, abs=3 * 1152) and is_the_tone(wave[: RATE_HZ * 9 // 10], rate_hz, 0.1)
 
 
+@pytest.mark.parametrize("layout, channels", [("7.1", 8), ("hexadecagonal", 16)])
+def test_many_channels_are_read(tmp_path: Path, layout: str, channels: int) -> None:
+    """Beyond eight channels PyAV's own planes end in memory of others, and in a crash."""
+    av = pytest.importorskip("av")
+    path, values = tmp_path / "a.mkv", np.arange(1, channels + 1, dtype=np.int16) * 1000
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=RATE_HZ, layout=layout)
+        block = av.AudioFrame.from_ndarray(np.tile(values, RATE_HZ)[None], format="s16", layout=layout)
+        block.sample_rate = RATE_HZ
+        container.mux([*stream.encode(block), *stream.encode(None)])
+    with decode.open_sound(path) as sound:
+        assert sound.channels == channels
+        mono = np.concatenate(list(sound.blocks))
+    np.testing.assert_allclose(mono, np.full(RATE_HZ, values.mean() / 2**15), atol=1e-6)
+
+
 def test_a_video_without_sound_says_so(tmp_path: Path) -> None:
     av = pytest.importorskip("av")
     path = tmp_path / "silent.mp4"
