@@ -57,7 +57,14 @@ class Day:
                 f"{count(len(answers), 'answer is', 'answers are')} from an earlier run. Give a new --out, or write "
                 "JSON lines: --out answers.jsonl."
             )
-        self.recordings += [Listened.of_saved(json.loads(file.read_text(encoding="utf-8"))) for file in answers]
+        for file in answers:
+            try:
+                self.recordings.append(Listened.of_saved(json.loads(file.read_text(encoding="utf-8"))))
+            except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+                raise HubbubError(
+                    f"{file} is no answer of `hubbub classify --json --events` ({error!r}). Delete it: the recording "
+                    "is then classified again."
+                ) from error
 
     def draw(self) -> None:
         """Draw the picture. Raises `HubbubError` where no recording has a known time."""

@@ -66,6 +66,11 @@ def test_an_overview_goes_on_with_the_answers_of_an_earlier_run(place: Path) -> 
     assert "2019-04-06 to 2024-05-14: 4 recordings with a known time, 1 without" in picture
     assert "hour of the clock (UTC, UTC+2, UTC+5:30, zone not known)" in picture
 
+    damaged = sorted(Path("answers").glob("[!.]*.jsonl"))[0]
+    damaged.write_text("{}")
+    done = classify(*EVENTS, "--out", "answers", "--json", "--overview", "other.png", status=2)
+    assert f"{damaged} is no answer of" in done.stderr and "Delete it" in done.stderr
+
     classify(*EVENTS, "--out", "rows", "--csv")
     (place / "night" / "20240515_101500.wav").write_bytes((place / "night" / "a.wav").read_bytes())
     done = classify(*EVENTS, "--out", "rows", "--csv", "--overview", "other.png", status=2)

@@ -201,10 +201,15 @@ def _facts(name: str, folder: Path, rows: pd.DataFrame, allow_missing: bool) -> 
         facts = read_facts(folder)
         given = facts.model_dump(exclude={"made_from", "made"})
         return {**given, "straddling": frozenset(facts.straddling), "settings": facts.made.model_dump(mode="json")}
-    source: dict[str, Any] = {}
+    where = ""
     if (folder / SOURCE).is_file():
-        source = json.loads((folder / SOURCE).read_text(encoding="utf-8"))
-    where = f"{source['url']}, revision {source['revision']}" if source else ""
+        try:
+            source = json.loads((folder / SOURCE).read_text(encoding="utf-8"))
+            where = f"{source['url']}, revision {source['revision']}"
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise ClipsError(
+                f"{folder / SOURCE} does not say where the data are from ({error!r}). Fetch the data set again."
+            ) from error
     if set(LISTS["urbansound8k"][1]) <= set(rows):
         return _urbansound8k(name, where, rows, allow_missing)
     card = (folder / CARD).read_text(encoding="utf-8", errors="replace") if (folder / CARD).is_file() else ""

@@ -373,6 +373,15 @@ def test_only_a_whole_built_folder_is_published(server: Hub, own: Path, sounds: 
     assert not server.asked
 
 
+def test_a_source_that_says_nothing_is_refused(built: Path) -> None:
+    (built / "hubbub.json").unlink()
+    (built / "source.json").write_text("{}")
+    with pytest.raises(
+        ClipsError, match=r"source\.json does not say where the data are from .*Fetch the data set again"
+    ):
+        open_data(str(built))
+
+
 def test_a_download_with_other_bytes_than_published_is_refused_and_goes_on_with_that_file(server: Hub) -> None:
     names = [f"data/train-0000{k}-of-00002.parquet" for k in range(2)]
     server.put("me/sounds", {name: name.encode() * 100 for name in names})
