@@ -7,6 +7,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+import numpy as np
+
 from hubbub.audio import sniff
 from hubbub.audio.sound import (
     AudioError,
@@ -72,7 +74,7 @@ def open_stream(
         at = 0
         try:
             for frame in itertools.chain([first_frame], frames):
-                wave = frame.to_ndarray().reshape(-1, frame.layout.nb_channels)
+                wave = frame.to_ndarray().reshape(-1, frame.layout.nb_channels).astype(np.float32, copy=False)
                 yield wave[max(first - at, 0) : max(last - at, 0)]
                 at += len(wave)
                 if at >= last:
