@@ -13,9 +13,9 @@ PAGE = Path(__file__).with_name("licences.md")
 HEAD = """# Licences of what hubbub needs
 
 hubbub itself is under the Apache License 2.0. Below is the licence of every package that `requirements.lock` names and
-that is installed where this page was made, as the package's own metadata give it. A test fails where a package has no
-licence, or one that nobody has looked at. Data sets, published weights and the classifier `small`, which is in the
-package, have licences of their own: [model card](model-card.md), [data](data.md).
+that is installed where this page was made, with Python 3.11, as the package's own metadata give it. A test fails where
+a package has no licence, or one that nobody has looked at. Data sets, published weights and the classifier `small`,
+which is in the package, have licences of their own: [model card](model-card.md), [data](data.md).
 
 This page is generated: change `docs/make_licences.py`, then run `make docs`.
 

@@ -1,6 +1,7 @@
 """docs/licences.md: every locked package that is installed has a licence that somebody has looked at."""
 
 import runpy
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ def test_every_package_has_a_known_licence() -> None:
     assert unknown == {}
 
 
+@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="the page is made with Python 3.11; others lock others")
 def test_the_page_is_current() -> None:
     assert (DOCS / "licences.md").read_text(encoding="utf-8") == MAKER["page"](), "packages have changed: run make docs"
 

@@ -202,7 +202,7 @@ def test_how_much_is_done_is_told(model: TorchClassifier, tmp_path: Path, monkey
 
 # Length
 
-MEASURE = """
+MEASURE = r"""
 import re, sys
 from hubbub.inference.predict import predict_files, predict_recording
 from hubbub.classifier.load import load
