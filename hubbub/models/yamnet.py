@@ -9,6 +9,7 @@ https://github.com/tensorflow/models/tree/master/research/audioset/yamnet
 import csv
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -121,11 +122,19 @@ def read_h5(path: Path) -> dict[str, Tensor]:
     """The tensors of the Keras file by our parameter names, with BatchNorm folded in."""
     import h5py
 
+    arrays: dict[str, Tensor] = {}
     try:
+        room = path.stat().st_size
+
+        def add(name: str, item: object) -> None:
+            numbers = sum(one.numel() for one in arrays.values()) + (getattr(item, "size", None) or 0)
+            if 2 * numbers > room:  # the shortest number has two bytes
+                raise ValueError(f"{name} says that it has more numbers than the file can hold")
+            arrays.update(_entry(name, item))
+
         with h5py.File(path, "r") as file:
-            arrays: dict[str, Tensor] = {}
-            file.visititems(lambda name, item: arrays.update(_entry(name, item)))
-    except OSError as error:
+            file.visititems(add)
+    except Exception as error:  # damage shows as errors of many kinds
         raise YAMNetError(f"{path} is not a Keras weights file ({error}). Fetch yamnet.h5 again.") from error
     state: dict[str, Tensor] = {}
     convolutions = [("layer1", "conv")]
@@ -144,6 +153,10 @@ def read_h5(path: Path) -> dict[str, Tensor]:
         state["fc.bias"] = arrays["dense/bias"]
     except KeyError as error:
         raise YAMNetError(f"{path} lacks {error}: it is not YAMNet's yamnet.h5. Fetch that file again.") from error
+    except (RuntimeError, IndexError) as error:
+        raise YAMNetError(
+            f"{path} holds layers of other shapes ({error}): it is not YAMNet's yamnet.h5. Fetch that file again."
+        ) from error
     return {name: tensor.contiguous() for name, tensor in state.items()}
 
 
@@ -151,11 +164,11 @@ def _entry(name: str, item: object) -> dict[str, Tensor]:
     """One data set of the file as `layer1/conv/kernel`; Keras repeats the layer's name inside its group."""
     import h5py
 
-    if not isinstance(item, h5py.Dataset) or item.dtype.kind != "f" or not item.shape:
+    if not isinstance(item, h5py.Dataset) or item.external or item.dtype.kind != "f" or not item.shape:
         return {}
     parts = name.removesuffix(":0").split("/")
     half = (len(parts) - 1) // 2
-    return {"/".join([*parts[:half], parts[-1]]): torch.from_numpy(item[()]).double()}
+    return {"/".join([*parts[:half], parts[-1]]): torch.from_numpy(np.asarray(item, np.float64))}
 
 
 def load_yamnet(path: Path | str | None = None) -> YAMNet:

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import onnx
 import safetensors.torch
@@ -21,7 +22,7 @@ import hubbub
 from hubbub.classifier.load import load_torch
 from hubbub.classifier.onnx_classifier import EMBEDDINGS, LOGITS, META, SEGMENTS, to_bytes
 from hubbub.classifier.saved import CARD, sign
-from hubbub.models import checkpoint
+from hubbub.models import checkpoint, yamnet
 from hubbub.models.foreign import Foreign
 from hubbub.runtime.shipped import FOLDER as SHIPPED
 from tests.faults.hostile_archives import Archives
@@ -203,7 +204,29 @@ class Weights(Kind):
         return mutated_tensors(rng, self.files[name]) if name.endswith("rs") else super().mutated(rng, name)
 
 
+class Keras(Kind):
+    """Files of Keras, as YAMNet's, with layers of two channels."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        with h5py.File(folder / "w.h5", "w") as file:
+            for number in range(1, 15):
+                for kind in ("conv",) if number == 1 else ("depthwise_conv", "pointwise_conv"):
+                    layer = f"layer{number}/{kind}"
+                    kernel = "depthwise_kernel" if kind == "depthwise_conv" else "kernel"
+                    file[f"{layer}/{layer}/{kernel}:0"] = np.ones((3, 3, 2, 1 if "depth" in kind else 2), np.float32)
+                    for name in ("beta", "moving_mean", "moving_variance"):
+                        file[f"{layer}/bn/{layer}/bn/{name}:0"] = np.ones(2, np.float32)
+            file["dense/dense/kernel:0"], file["dense/dense/bias:0"] = (
+                np.ones((2, 2), np.float32),
+                np.ones(2, np.float32),
+            )
+        self.files["w.h5"] = (folder / "w.h5").read_bytes()
+        self.doors = {"python": yamnet.read_h5}
+
+
 MODELS: dict[str, type[Kind]] = {
+    "keras": Keras,
     "classifiers": Classifiers,
     "exported": Exported,
     "theirs": Theirs,

@@ -127,6 +127,21 @@ def test_another_networks_file_is_refused(tmp_path: Path) -> None:
         load_yamnet(path)
 
 
+def test_numbers_that_the_file_does_not_hold_are_refused(tmp_path: Path) -> None:
+    large, elsewhere = tmp_path / "large.h5", tmp_path / "elsewhere.h5"
+    with h5py.File(large, "w") as file:  # never written, so the file has no room for them
+        file.create_dataset("conv1/conv1/kernel:0", (1_000_000, 1_000_000), np.float32)
+    with pytest.raises(YAMNetError, match="has more numbers than the file can hold"):
+        load_yamnet(large)
+    (tmp_path / "secret").write_bytes(bytes(800))
+    with h5py.File(elsewhere, "w") as file:
+        file["other"] = np.zeros(1000, np.float32)
+        outside = [(str(tmp_path / "secret"), 0, 800)]
+        file.create_dataset("layer1/conv/layer1/conv/kernel:0", (10, 10), np.float64, external=outside)
+    with pytest.raises(YAMNetError, match="lacks 'layer1/conv/kernel'"):
+        load_yamnet(elsewhere)
+
+
 @pytest.mark.parametrize("layer", ["layer5/pointwise_conv/kernel", "dense/bias"])
 def test_a_truncated_or_retrained_file_is_refused(layer: str, tmp_path: Path, home: Home) -> None:
     source = home("weights", "yamnet.h5")
