@@ -169,7 +169,7 @@ def _marks(database: sqlite3.Connection) -> list[int]:
 
 def _reason(error: sqlite3.Error) -> str:
     """What SQLite says; of a full disk as all messages say it."""
-    full = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL
+    full = getattr(error, "sqlite_errorcode", 0) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
     return f"the disk is full ({error})" if full else str(error)
 
 

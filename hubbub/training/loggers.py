@@ -9,6 +9,7 @@ are sent, and to MLflow the results' files at the end.
 import logging
 import os
 import re
+import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -92,6 +93,7 @@ def open_loggers(
     user_set = frozenset(os.environ)
     with ExitStack() as stack:
         stack.enter_context(_environment(_DEFAULTS, user_set))
+        stack.enter_context(_without_tracebacks_of_writers())
         loggers = []
         with _environment(_BEFORE_TRAINING, user_set):
             for name in (*(("tensorboard",) if tensorboard else ()), *wanted):
@@ -99,6 +101,23 @@ def open_loggers(
                 stack.push(partial(_end, name, end))
                 loggers.append(logger)
         yield loggers
+
+
+@contextmanager
+def _without_tracebacks_of_writers() -> Iterator[None]:
+    """Where TensorBoard's thread cannot write, as on a full disk, its error is raised where something is logged next.
+    Python would print its traceback besides."""
+    before = threading.excepthook
+
+    def hook(error: threading.ExceptHookArgs) -> None:
+        if not (isinstance(error.exc_value, OSError) and type(error.thread).__name__ == "_AsyncWriterThread"):
+            before(error)
+
+    threading.excepthook = hook
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 def log_metrics(loggers: Iterable["Logger"], metrics: dict[str, float]) -> None:

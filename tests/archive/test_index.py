@@ -19,6 +19,7 @@ from hubbub.archive.archive import Archive
 from hubbub.archive.index import index
 from hubbub.archive.vectors import normalised
 from hubbub.audio import decode
+from hubbub.data import archive_file
 from hubbub.data.archive_file import FILE, FORMAT, ArchiveError
 from hubbub.runtime.homes import StoreError
 from tests.helpers.archives import RATE, recordings_of_tones, tones
@@ -238,3 +239,11 @@ def test_a_full_disk_is_told_and_what_is_stored_stays(tmp_path: Path, monkeypatc
             index(recordings, archive)
     assert Archive(archive).segments == 3
     assert index(recordings, archive).added == 1
+
+
+def test_where_sqlite_finds_no_room_for_its_own_files_the_disk_is_called_full() -> None:
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE
+    assert archive_file._reason(error) == "the disk is full (disk I/O error)"
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_READ
+    assert archive_file._reason(error) == "disk I/O error"

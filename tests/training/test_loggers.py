@@ -1,5 +1,6 @@
 """trackers: the same figures in TensorBoard, MLflow and Weights & Biases, read back with their own means."""
 
+import errno
 import os
 import pickle
 import re
@@ -8,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -163,6 +165,33 @@ def test_a_following_run_is_another_one(track: Tracked, tmp_path: Path) -> None:
     assert one[0] != two[0] and b"only_1" in one[1] and b"only_1" not in two[1]
     # W&B takes no slash in a project, MLflow does.
     assert b"esc50-quick" in one[1]
+
+
+def test_a_full_disk_is_told_once_and_errors_of_other_threads_as_ever(
+    track: Tracked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tensorboard.compat.tensorflow_stub.io.gfile import LocalFileSystem
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    told: list[type[BaseException]] = []
+    monkeypatch.setattr(threading, "excepthook", lambda error: told.append(error.exc_type))
+    with (
+        pytest.raises(OSError, match="No space left"),
+        track((), network=False) as (logger,),
+        monkeypatch.context() as disk,
+    ):
+        for name in ("_write", "append"):
+            disk.setattr(LocalFileSystem, name, full)
+        logger.log_metrics({"loss": 1.0}, 1)
+        logger.writer.flush()
+    assert told == []
+    with track((), "other", network=False):
+        thread = threading.Thread(target=full)
+        thread.start()
+        thread.join()
+    assert told == [OSError]
 
 
 def test_tensorboard_alone_by_default(track: Tracked, tmp_path: Path) -> None:
