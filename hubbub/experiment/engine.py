@@ -8,7 +8,7 @@ from typing import Any, Protocol, Self
 from hubbub.errors import HubbubError
 from hubbub.experiment.prepare import Log
 from hubbub.experiment.steps import Performer, RunPlan, Step
-from hubbub.runtime import distributed
+from hubbub.runtime import distributed, files
 
 __all__ = ["Done", "Engine", "attempt"]
 
@@ -25,7 +25,11 @@ class Done:
     @property
     def reason(self) -> str:
         """Why the step failed: the message, and the type of an error that hubbub does not raise itself."""
-        return str(self.error) if isinstance(self.error, HubbubError) else f"{type(self.error).__name__}: {self.error}"
+        if isinstance(self.error, HubbubError):
+            return str(self.error)
+        if files.is_full(self.error):
+            return f"the disk is full ({self.error}). Make room."
+        return f"{type(self.error).__name__}: {self.error}"
 
 
 class Engine(Protocol):

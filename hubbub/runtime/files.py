@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "foreign_files",
+    "is_full",
     "lock_folder",
     "lock_path",
     "remove_folder",
@@ -258,7 +259,12 @@ def _write_error(error: BaseException, target: Path, temporary: Path) -> str:
 def why_not_written(error: OSError) -> str:
     """The system's reason why a file was not written; that of a full disk in plain words."""
     reason = error.strerror or str(error)
-    return f"the disk is full ({reason})" if error.errno in (errno.ENOSPC, errno.EDQUOT) else reason
+    return f"the disk is full ({reason})" if is_full(error) else reason
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether an error says that a disk is full, or a user's part of it."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _is_ours(error: OSError, target: Path, temporary: Path) -> bool:
