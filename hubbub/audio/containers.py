@@ -75,7 +75,10 @@ def check_integrity(stream: BinaryIO, size: int) -> Integrity:
     if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
         return _aiff(data)
     truncated, end = framing.find_end(data)
-    damaged = head[:4] == b"OggS" and not truncated and framing.ogg_is_damaged(data)
+    damaged = not truncated and (
+        (head[:4] == b"OggS" and framing.ogg_is_damaged(data))
+        or (head[:2] == b"\xf0\x7e" and framing.sds_is_damaged(data))
+    )
     # FFmpeg takes bytes after the last frame for a broken frame.
     shorter = end < size and not truncated and _is_padding(data, end)
     return Integrity(truncated, damaged, View(b"", data, 0, end) if shorter else None)

@@ -332,6 +332,7 @@ def _checked(name: str, stream: BinaryIO) -> tuple[BinaryIO, list[str]]:
         raise AudioError(f"{name} is cut off: its end is missing. Copy or download it again.")
     if integrity.damaged:
         raise AudioError(
-            f"{name} is damaged: Ogg pages are missing, or their checksums do not match. Copy or download it again."
+            f"{name} is damaged: pages or packets are missing, or do not hold what they should. Copy or download it "
+            "again."
         )
     return integrity.view or safe_view(stream, size), [integrity.warning] if integrity.warning else []

@@ -22,6 +22,7 @@ __all__ = [
     "mp3_counts_its_frames",
     "ogg_is_damaged",
     "ogg_is_joined",
+    "sds_is_damaged",
 ]
 
 #: The first bytes of a record -> its length; None where they are not a record.
@@ -43,6 +44,7 @@ _BITS_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _FLAC = b"fLaC\0\0\0\x22"  # and the length of the first block
 _SEARCHED_BYTES = 2**20
 _NIST_HEAD_BYTES = 65_536
+_SDS_HEADER_BYTES = 21
 _MAT4_BYTES = (8, 4, 4, 2, 2, 1)
 
 
@@ -116,6 +118,12 @@ def ogg_is_damaged(data: ByteReader) -> bool:
             return True
         end, numbers[stream] = at + size, (number + 1) % 2**32
     return _last_ogg_page(data)[0] >= end
+
+
+def sds_is_damaged(data: ByteReader) -> bool:
+    """Whether a packet of a MIDI sample dump does not begin as one. libsndfile prints of each such packet to the
+    standard output, where answers are."""
+    return any(data.at(at, 2) != b"\xf0\x7e" for at in range(_SDS_HEADER_BYTES, data.size - 1, records.SDS_BYTES))
 
 
 def _ogg_pages(data: ByteReader) -> Iterator[tuple[int, int, bytes]]:
@@ -315,7 +323,7 @@ _KINDS: dict[bytes, Callable[[ByteReader], bool]] = {
     b"2BIT": _avr,
     b"\x01\x04": _mpc,
     b"ALawSoundFile": lambda data: 32 + int.from_bytes(data.at(18, 4), "big") > data.size,
-    b"\xf0\x7e": _Chain(21, records.sds_packet, 4).is_truncated,
+    b"\xf0\x7e": _Chain(_SDS_HEADER_BYTES, records.sds_packet, 4).is_truncated,
     _EBML: _Chain(0, records.element, 12).is_truncated,
     _ASF: _Chain(0, records.asf_object, 24, (0, 16), complete=(_ASF_DATA,), needed=(_ASF_DATA,)).is_truncated,
     b".RMF": _Chain(0, records.real_record, 10, needed=(b"DATA",)).is_truncated,

@@ -8,6 +8,7 @@ the inner records come next.
 from typing import Literal
 
 __all__ = [
+    "SDS_BYTES",
     "Order",
     "ac3_frame",
     "adts_frame",
@@ -27,6 +28,9 @@ __all__ = [
 ]
 
 Order = Literal["little", "big"]
+
+#: Of a packet of a MIDI sample dump.
+SDS_BYTES = 127
 
 _SEGMENT, _CLUSTER = b"\x18\x53\x80\x67", b"\x1f\x43\xb6\x75"
 _MPEG_RATES_HZ = (44_100, 48_000, 32_000)
@@ -123,7 +127,7 @@ def voc_block(head: bytes) -> int | None:
 
 
 def sds_packet(head: bytes) -> int | None:
-    return 127 if head[:2] == b"\xf0\x7e" and head[3:4] == b"\x02" else None
+    return SDS_BYTES if head[:2] == b"\xf0\x7e" and head[3:4] == b"\x02" else None
 
 
 def mpeg_frame(head: bytes) -> int | None:
