@@ -20,6 +20,7 @@ from hubbub.archive.index import index
 from hubbub.archive.vectors import normalised
 from hubbub.audio import decode
 from hubbub.data import archive_file
+from hubbub.data.archive_clips import from_archive
 from hubbub.data.archive_file import FILE, FORMAT, ArchiveError
 from hubbub.runtime.homes import StoreError
 from tests.helpers.archives import RATE, recordings_of_tones, tones
@@ -180,6 +181,10 @@ def test_a_damaged_archive_and_one_of_another_format_are_refused(tmp_path: Path,
         database.execute("PRAGMA user_version = 99")
     with pytest.raises(ArchiveError, match="format 99"):
         Archive(archive)
+    with sqlite3.connect(archive / FILE) as database:
+        database.executescript(f"PRAGMA user_version = {FORMAT}; DROP VIEW labelled; DROP TABLE about;")
+    with pytest.raises(ArchiveError, match=r"is damaged .*no such table: about"):
+        from_archive(archive)
     (tmp_path / FILE).write_bytes(b"no database" * 1000)
     with pytest.raises(ArchiveError, match="is damaged"):
         Archive(tmp_path)

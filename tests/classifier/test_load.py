@@ -102,3 +102,10 @@ def test_a_changed_file_is_refused_whichever_is_read(saved: Path, tmp_path: Path
     for reader in (hubbub.load, load_torch):
         with pytest.raises(ClassifierError, match=f"{name} is not the file that was saved"):
             reader(folder)
+
+
+def test_a_card_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    small_classifier().save(tmp_path / "model")
+    (tmp_path / "model" / "classifier.json").write_bytes(b'{"format": 2, "labels": ["\xff"]}')
+    with pytest.raises(ClassifierError, match=r"classifier\.json is not a whole classifier: it is not JSON"):
+        load(tmp_path / "model")

@@ -267,3 +267,11 @@ def test_the_last_layer_follows_from_the_seed(tmp_path: Path) -> None:
         weights.append(network.fc.weight)
     assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
     assert [p.shape for p in network.parameters()] == [(3, BANDS), (3,)], "nothing but the last layer is trained"
+
+
+def test_names_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    content = foreign(batch="qqqqqq").SerializeToString()
+    assert b"qqqqqq" in content
+    (tmp_path / "odd.onnx").write_bytes(content.replace(b"qqqqqq", b"qqqqq\xff"))
+    with pytest.raises(NetworkError, match=r"odd\.onnx (cannot be run|is not a whole ONNX file)"):
+        read(tmp_path / "odd.onnx")
