@@ -47,15 +47,20 @@ LATER = ("frames", "scale", "size", "colours", "standardise")
 _COLUMNS = ("clip", "label", "fold", "group", "split_hint")
 
 
-class _Facts(BaseModel):
+class _Format(BaseModel):
+    """What `metadata.json` of any format says."""
+
+    model_config = ConfigDict(strict=True)
+
+    format: int = FORMAT
+
+
+class _Facts(_Format):
     """`metadata.json`: facts about the data set, and `made`, the settings that the features were computed with.
 
     It also says what the values are (`features`), and which of the recipe's settings training applies (`later`).
     """
 
-    model_config = ConfigDict(strict=True)
-
-    format: int = FORMAT
     name: str
     licence: str
     citation: str
@@ -149,12 +154,13 @@ def open_features(file: Path, *, labels: tuple[str, ...] = ()) -> Clips:
         for part in (file, file.parent / METADATA, file.parent / LABELS):
             if not os.path.isfile(part):  # reading a pipe would block
                 raise ValueError(f"{part.name}: it is not a file")
-        facts = _Facts.model_validate_json((file.parent / METADATA).read_text(encoding="utf-8"))
-        if facts.format != FORMAT:
+        written = (file.parent / METADATA).read_text(encoding="utf-8")
+        if (found := _Format.model_validate_json(written).format) != FORMAT:
             raise ClipsError(
-                f"{file.parent / METADATA} is of format {facts.format}, and this version reads format {FORMAT}. Update "
+                f"{file.parent / METADATA} is of format {found}, and this version reads format {FORMAT}. Update "
                 "hubbub: pip install --upgrade hubbub; or make the features again: hubbub data features."
             )
+        facts = _Facts.model_validate_json(written)
         named = tuple(json.loads((file.parent / LABELS).read_text(encoding="utf-8")))
         if not all(isinstance(label, str) for label in named):
             raise ValueError(f"{LABELS} holds labels that are not text")

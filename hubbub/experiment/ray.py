@@ -19,7 +19,6 @@ from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
-from hubbub.errors import HubbubError
 from hubbub.experiment.engine import Done, attempt
 from hubbub.experiment.prepare import Log
 from hubbub.experiment.steps import Begun, Performer, RunPlan, Step
@@ -150,8 +149,7 @@ def perform_task(step: Step, place: Place, threads: int) -> Done:
     except EngineError as error:
         done = Done(step, 0.0, error=error)
     if done.error:
-        kind = "" if isinstance(done.error, HubbubError) else f"{type(done.error).__name__}: "
-        where = EngineError(f"on {platform.node()}: {kind}{done.error}")
+        where = EngineError(f"on {platform.node()}: {done.reason}")
         for note in getattr(done.error, "__notes__", ()):
             where.add_note(note)
         return Done(step, done.seconds, error=where)

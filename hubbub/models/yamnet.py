@@ -124,11 +124,12 @@ def read_h5(path: Path) -> dict[str, Tensor]:
 
     arrays: dict[str, Tensor] = {}
     try:
-        room = path.stat().st_size
+        room = path.stat().st_size // 2  # of the shortest numbers, which have two bytes
 
         def add(name: str, item: object) -> None:
-            numbers = sum(one.numel() for one in arrays.values()) + (getattr(item, "size", None) or 0)
-            if 2 * numbers > room:  # the shortest number has two bytes
+            nonlocal room
+            room -= getattr(item, "size", None) or 0
+            if room < 0:
                 raise ValueError(f"{name} says that it has more numbers than the file can hold")
             arrays.update(_entry(name, item))
 
