@@ -84,7 +84,7 @@ OURS = ("test", "dev", "bench")
 
 def licences() -> dict[str, str]:
     """The licence of each package of requirements.lock that is installed here, by SPDX; "" where it is not known."""
-    return {name: _licence(name) for name in _locked() if _installed(name)}
+    return {name: _licence(name) for name, for_here in _locked().items() if for_here and _installed(name)}
 
 
 def parts(licence: str) -> set[str]:
@@ -110,9 +110,14 @@ def page() -> str:
     )  # fmt: skip
 
 
-def _locked() -> list[str]:
-    lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
-    return list(dict.fromkeys(line.split("==")[0] for line in lines if "==" in line))
+def _locked() -> dict[str, bool]:
+    """Each package of requirements.lock: whether one of its lines is for this system and this version of Python."""
+    locked: dict[str, bool] = {}
+    for line in (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines():
+        if "==" in line:
+            one = Requirement(line)
+            locked[one.name] = locked.get(one.name, False) or one.marker is None or one.marker.evaluate()
+    return locked
 
 
 def _installed(name: str) -> bool:

@@ -20,6 +20,14 @@ def test_the_page_is_current() -> None:
     assert (DOCS / "licences.md").read_text(encoding="utf-8") == MAKER["page"](), "packages have changed: run make docs"
 
 
+def test_packages_for_other_systems_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray has a folder of its own packages, which it puts on the path: colorama, locked for Windows alone, is there."""
+    (tmp_path / "colorama-0.4.6.dist-info").mkdir()
+    (tmp_path / "colorama-0.4.6.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: colorama\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "colorama" not in MAKER["licences"]()
+
+
 @pytest.mark.parametrize("licence", ["", "GPL-3.0-or-later", "MIT AND SSPL-1.0", "Apache-2.0 OR Secret"])
 def test_others_are_not_known(licence: str) -> None:
     assert not MAKER["parts"](licence) <= MAKER["KNOWN"]
