@@ -229,7 +229,8 @@ class Network(Section):
     layer: int | Literal["mix"] = Field(
         -1,
         description="wav2vec2, hubert, wavlm, transformers, ast, whisper: the layer whose output is embedded; -1: the "
-        "network's output; 0: what the first layer gets; mix: a mean of all layers whose weights are learnt",
+        "network's output; 0: what the first layer gets; mix: a mean of all layers whose weights are learnt; yamnet: "
+        "the block, 1 to 14, or -1",
     )
     token_pooling: Literal["mean", "attention"] = Field(
         "mean",

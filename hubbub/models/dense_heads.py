@@ -170,7 +170,11 @@ def _binary_path(
 
 class DiscriminantHead(_DenseHead):
     """Linear discriminant analysis (Fisher 1936; scikit-learn's): one covariance for all classes, shrunk by `shrinkage`
-    towards a multiple of the identity. Embeddings are not standardised, since the identity is in their units."""
+    towards a multiple of the identity. Embeddings are not standardised, since the identity is in their units.
+
+    Scores are without the part that all classes share. It changes no probability, but is so much larger than the rest
+    that single precision would lose digits.
+    """
 
     def __init__(self, shrinkage: float = 0.1, balanced: bool = False, compress: bool = False) -> None:
         self.shrinkage, self.balanced, self.compress = shrinkage, balanced, compress
@@ -186,9 +190,13 @@ class DiscriminantHead(_DenseHead):
         classes = len(np.unique(y))
         priors = np.full(classes, 1 / classes) if self.balanced else None
         model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=self.shrinkage, priors=priors)
-        model.fit(self._scaled(x), y)
-        self.mean_, self.scale_ = np.zeros(x.shape[1], np.float32), np.ones(x.shape[1], np.float32)
-        return self._set_layers([model.coef_.T], [model.intercept_], y)
+        rows = self._scaled(x).astype(np.float64)
+        model.fit(rows, y)
+        self.mean_, self.scale_ = rows.mean(axis=0).astype(np.float32), np.ones(x.shape[1], np.float32)
+        weights, bias = model.coef_.T, model.intercept_ + model.coef_ @ self.mean_
+        if len(bias) > 1:
+            weights, bias = weights - weights.mean(axis=1, keepdims=True), bias - bias.mean()
+        return self._set_layers([weights], [bias], y)
 
 
 class MLPHead(_DenseHead):

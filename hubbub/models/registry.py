@@ -128,8 +128,8 @@ def _yamnet(recipe: Recipe, num_classes: int) -> Network:
         raise NetworkError(
             f"yamnet takes {yamnet.PATCH_SAMPLES} samples at a time, not {recipe.windows.length}. Set windows.length."
         )
-    network = yamnet.YAMNet(recipe.network.dropout)
-    if recipe.head.name == "none":
+    network = yamnet.YAMNet(recipe.network.dropout, layer=recipe.network.layer)
+    if recipe.head.name == "none" or recipe.network.layer != -1:
         network.reset_head(num_classes)
     return network
 
@@ -266,7 +266,7 @@ _SETTINGS = {
     "channels": ("baseline", *TORCHVISION),
     "width": ("cnn", "compact", "framewise", *RESNETS),
     "attention": RESNETS,
-    "layer": (*WAVE_ENCODERS, "ast", "whisper"),
+    "layer": (*WAVE_ENCODERS, "ast", "whisper", "yamnet"),
     "token_pooling": (*WAVE_ENCODERS, "whisper"),
     "output": ("onnx",),
 }

@@ -7,6 +7,7 @@ https://github.com/tensorflow/models/tree/master/research/audioset/yamnet
 """
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from torch import Tensor, nn
 from hubbub.audio.logmel import LogMel, log_mel
 from hubbub.errors import HubbubError
 from hubbub.models.blocks import cut
-from hubbub.models.network import Network, Upright
+from hubbub.models.checkpoint import Translated
+from hubbub.models.network import Network, NetworkError, Upright
 from hubbub.runtime import download
 
 __all__ = ["RATE_HZ", "STFT_HOP", "YAMNet", "YAMNetError", "class_names", "load_yamnet", "separable_blocks"]
@@ -54,9 +56,13 @@ class _SameConv(nn.Conv2d):
 
 
 class YAMNet(Network):
-    """Waves `[B, T]` at 16 kHz in [-1, 1] -> log-mel, embeddings, scores; see `forward`."""
+    """Waves `[B, T]` at 16 kHz in [-1, 1] -> log-mel, embeddings, scores; see `forward`.
 
-    def __init__(self, dropout: float = 0.0) -> None:
+    An embedding is the mean of the map of `layer`: -1 is the last of 14 blocks, as published, 1 the first convolution.
+    Blocks behind it are left out. Raises `NetworkError` if there is no such block.
+    """
+
+    def __init__(self, dropout: float = 0.0, *, layer: int | str = -1) -> None:
         super().__init__(dropout)
         self.frontend = LogMel(
             RATE_HZ, 512, 400, STFT_HOP, 64, 125.0, 7500.0, convention="tensorflow", mel_scale="htk", norm=None,
@@ -68,14 +74,19 @@ class YAMNet(Network):
             layers += [_SameConv(channels, channels, 3, stride=stride, groups=channels), nn.ReLU(inplace=True)]
             layers += [_SameConv(channels, filters, 1), nn.ReLU(inplace=True)]
             channels = filters
-        for layer in layers:
-            if isinstance(layer, _SameConv):
+        for module in layers:
+            if isinstance(module, _SameConv):
                 # With torch's default initialisation signals vanish over 27 layers without BatchNorm.
-                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
         # In the order of its inputs: else the gradient of the first kernels takes as long as all others together.
         self.body = nn.Sequential(*layers).to(memory_format=torch.channels_last)
+        whole = set(self.body.state_dict(prefix="body."))
+        if layer != -1:
+            self.body = self.body[: _length(self.blocks, layer)]
+        #: The published tensors of the blocks that are left out.
+        self._left_out = tuple(sorted(whole.difference(self.body.state_dict(prefix="body."))))
         self.map = Upright()
-        self.fc = nn.Linear(EMBEDDING, CLASSES)
+        self.fc = nn.Linear((32, *(filters for _, filters in _BLOCKS))[len(self.blocks) - 1], CLASSES)
 
     @property
     def blocks(self) -> list[nn.Module]:
@@ -90,13 +101,13 @@ class YAMNet(Network):
         return columns / PATCH_FRAMES, rows / self.frontend.n_mels
 
     def embed(self, segments: Tensor) -> Tensor:
-        """Segments `[B, N]`, each zero-padded or cut to one patch (15,600 samples) -> `[B, 1024]`."""
+        """Segments `[B, N]`, each zero-padded or cut to one patch (15,600 samples) -> `[B, D]`, as published 1024."""
         missing = PATCH_SAMPLES - segments.shape[-1]
         columns = log_mel(self.frontend, nn.functional.pad(segments, (0, missing)))
         return self._patches(columns.transpose(1, 2).unsqueeze(1))
 
     def _patches(self, patches: Tensor) -> Tensor:
-        """Patches `[P, 1, 96, 64]` -> embeddings `[P, 1024]`."""
+        """Patches `[P, 1, 96, 64]` -> embeddings `[P, D]`."""
         return self.map(self.body(patches.contiguous(memory_format=torch.channels_last))).mean(dim=(2, 3))
 
     def forward(self, wave: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
@@ -111,6 +122,20 @@ class YAMNet(Network):
         batch, count = patches.shape[:2]
         embeddings = self._patches(patches.reshape(batch * count, 1, PATCH_FRAMES, -1)).view(batch, count, -1)
         return columns, embeddings, self.fc(embeddings).sigmoid()
+
+    def translated(self, state: Mapping[str, Tensor]) -> Translated:
+        """The published tensors, or ours, of which those of blocks that are left out may be there."""
+        return Translated(dict(state), self._left_out, ())
+
+
+def _length(blocks: list[nn.Module], layer: int | str) -> int:
+    """The number of layers up to the end of a block."""
+    if not isinstance(layer, int) or not 1 <= layer <= len(blocks):
+        raise NetworkError(
+            f"network.layer = {layer!r}: yamnet has {len(blocks)} blocks. Set -1 (the output), or 1 (the first) to "
+            f"{len(blocks)}."
+        )
+    return sum(len(list(block.children())) for block in blocks[:layer])
 
 
 def separable_blocks(body: nn.Sequential) -> list[nn.Module]:

@@ -115,6 +115,17 @@ def test_discriminant_head_is_scikit_learns(classes: int, balanced: bool) -> Non
     np.testing.assert_allclose(ours, reference.predict_proba(new.astype(float)), rtol=0, atol=1e-3)
 
 
+def test_discriminant_head_keeps_digits_in_single_precision() -> None:
+    """Columns that differ little from their mean, as averages over a network's map do: all scores are large, and nearly
+    alike."""
+    rng = np.random.default_rng(0)
+    y = np.arange(300) % 6
+    x = (3 + 0.02 * rng.normal(size=(300, 64)) + 0.01 * rng.normal(size=(6, 64))[y]).astype(np.float32)
+    reference = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.01).fit(x.astype(float), y)
+    ours = DiscriminantHead(0.01).fit(x, y).predict_proba(x)
+    np.testing.assert_allclose(ours, reference.predict_proba(x.astype(float)), rtol=0, atol=2e-5)
+
+
 def test_every_head_is_tested() -> None:
     assert set(KINDS) == set(HEADS) - {"zeroshot"}  # which learns nothing: tests/classifier/test_zero_shot.py
 

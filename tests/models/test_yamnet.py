@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from hubbub.audio import windows
+from hubbub.models.errors import NetworkError
+from hubbub.models.weights import load_weights
 from hubbub.models.yamnet import (
     CLASSES,
     EMBEDDING,
@@ -81,6 +83,32 @@ def test_a_bark_is_heard_as_a_dogs(network: YAMNet, golden: dict[str, np.ndarray
     heard = [class_names()[k] for k in best]  # one bark in five seconds
     assert "Dog" in heard
     assert heard.count("Silence") > len(heard) / 2
+
+
+def test_an_earlier_block_is_embedded(home: Home, network: YAMNet, golden: dict[str, np.ndarray]) -> None:
+    """Its map in the whole network, averaged; with the same published file, of which the rest is not loaded."""
+    segment, maps = wave_of(golden, "rain")[:, :PATCH_SAMPLES], []
+    hook = network.body[29].register_forward_hook(lambda _module, _inputs, output: maps.append(output))
+    network.embed(segment)
+    hook.remove()
+    cut = YAMNet(layer=8)
+    report = load_weights(cut, home("weights", "yamnet.h5"))
+    assert "body.30.weight" not in cut.state_dict() and "body.30" in report
+    assert len(cut.blocks) == 8 and cut.fc.in_features == 512
+    torch.testing.assert_close(cut.eval().embed(segment), maps[0].mean(dim=(2, 3)), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("layer", "width"), [(-1, 1024), (14, 1024), (13, 1024), (12, 512), (1, 32)])
+def test_the_width_of_each_embedding(layer: int, width: int) -> None:
+    network = YAMNet(layer=layer)
+    assert network.embed(torch.zeros(2, 8_000)).shape == (2, width)
+    assert network.head(torch.zeros(2, width)).shape == (2, CLASSES)
+
+
+@pytest.mark.parametrize("layer", [0, 15, -2, "mix"])
+def test_a_block_that_is_not_there_is_refused(layer: int | str) -> None:
+    with pytest.raises(NetworkError, match=r"yamnet has 14 blocks. Set -1 \(the output\), or 1"):
+        YAMNet(layer=layer)
 
 
 @pytest.mark.parametrize("samples", [1, 400, 15_599, 15_600, 15_601, 23_280, 23_281])
