@@ -25,8 +25,10 @@ FILE = "nearest.faiss"
 LARGE, STALE = 200_000, 0.1
 #: Up to so many segments under a mask are all candidates.
 FEW = 5_000
-#: The most lists, embeddings a list to find them by, and lists that a search reads.
-LISTS, EACH, PROBES = 4_096, 40, 48
+#: The most lists, and embeddings a list to find them by.
+LISTS, EACH = 4_096, 40
+#: A search reads so many lists, and fewer where these have more embeddings together than this.
+PROBES, READ = 48, 30_000
 #: The share of candidates beyond those that were asked for, which are compared exactly.
 MORE = 2
 
@@ -64,7 +66,8 @@ class Nearest:
         faiss = _faiss()
         chosen = mask[: self._indexed]
         only = faiss.IDSelectorBitmap(np.packbits(chosen, bitorder="little"))
-        probes = min(int(PROBES / max(chosen.mean(), 1e-6)), LISTS)
+        probes = min(PROBES, max(READ * self._index.nlist // self._index.ntotal, 1))
+        probes = min(int(probes / max(chosen.mean(), 1e-6)), LISTS)
         parameters = faiss.SearchParametersIVF(nprobe=probes, sel=only)
         rows = self._index.search(examples, count, params=parameters)[1]
         return np.asarray(rows[rows >= 0], dtype=np.int64)

@@ -56,6 +56,14 @@ def test_a_mask_holds_in_the_index_too(large: Path) -> None:
     assert recall(large, ROWS, mask) >= 0.95
 
 
+def test_of_long_lists_fewer_are_read(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shares = []
+    for read in (nearest.READ, 400, 40, 1):  # 48, 10, 1 and 1 of 500 lists, with 40 embeddings on average
+        monkeypatch.setattr(nearest, "READ", read)
+        shares.append(recall(large, ROWS, np.ones(ROWS, bool)))
+    assert shares[0] >= shares[1] > 0.9 > shares[2] == shares[3] > 0
+
+
 def test_what_was_added_since_is_compared_too(large: Path) -> None:
     added = embeddings(100, 5)
     append(large, ROWS, added)
