@@ -220,7 +220,7 @@ def tiny_sizes() -> dict[str, Any]:
         ({"name": "transformers", "layer": 4}, r"network\.layer = 4: this wav2vec2 has 3 layers"),
         ({"name": "transformers", "layer": -5}, r"network\.layer = -5: this wav2vec2 has 3 layers"),
         (
-            {"name": "yamnet", "weights": "none", "layer": 2},
+            {"name": "beats", "weights": "none", "layer": 2},
             r"network\.layer is for wav2vec2, hubert, wavlm, transform",
         ),
     ],
