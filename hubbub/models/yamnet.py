@@ -29,7 +29,6 @@ PATCH_HOP_FRAMES = 48
 STFT_HOP = 160
 PATCH_HOP = PATCH_HOP_FRAMES * STFT_HOP
 PATCH_SAMPLES = (PATCH_FRAMES - 1) * STFT_HOP + 400
-EMBEDDING = 1024
 CLASSES = 521
 BN_EPSILON = 1e-4
 # (stride, filters) of each separable block after the first convolution.
@@ -70,7 +69,7 @@ class YAMNet(Network):
         )  # fmt: skip
         layers = [_SameConv(1, 32, 3, stride=2), nn.ReLU(inplace=True)]
         channels = 32
-        for stride, filters in _BLOCKS:
+        for stride, filters in _BLOCKS[: _count(layer) - 1]:
             layers += [_SameConv(channels, channels, 3, stride=stride, groups=channels), nn.ReLU(inplace=True)]
             layers += [_SameConv(channels, filters, 1), nn.ReLU(inplace=True)]
             channels = filters
@@ -80,13 +79,8 @@ class YAMNet(Network):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
         # In the order of its inputs: else the gradient of the first kernels takes as long as all others together.
         self.body = nn.Sequential(*layers).to(memory_format=torch.channels_last)
-        whole = set(self.body.state_dict(prefix="body."))
-        if layer != -1:
-            self.body = self.body[: _length(self.blocks, layer)]
-        #: The published tensors of the blocks that are left out.
-        self._left_out = tuple(sorted(whole.difference(self.body.state_dict(prefix="body."))))
         self.map = Upright()
-        self.fc = nn.Linear((32, *(filters for _, filters in _BLOCKS))[len(self.blocks) - 1], CLASSES)
+        self.fc = nn.Linear(channels, CLASSES)
 
     @property
     def blocks(self) -> list[nn.Module]:
@@ -125,17 +119,22 @@ class YAMNet(Network):
 
     def translated(self, state: Mapping[str, Tensor]) -> Translated:
         """The published tensors, or ours, of which those of blocks that are left out may be there."""
-        return Translated(dict(state), self._left_out, ())
+        # A convolution and a ReLU at the beginning, and two of each in each separable block.
+        behind = range(len(self.body), 2 + 4 * len(_BLOCKS), 2)
+        left_out = [f"body.{place}.{leaf}" for place in behind for leaf in ("weight", "bias")]
+        return Translated(dict(state), tuple(left_out), ())
 
 
-def _length(blocks: list[nn.Module], layer: int | str) -> int:
-    """The number of layers up to the end of a block."""
-    if not isinstance(layer, int) or not 1 <= layer <= len(blocks):
+def _count(layer: int | str) -> int:
+    """The number of blocks up to `layer`."""
+    blocks = 1 + len(_BLOCKS)
+    if layer == -1:
+        return blocks
+    if not isinstance(layer, int) or not 1 <= layer <= blocks:
         raise NetworkError(
-            f"network.layer = {layer!r}: yamnet has {len(blocks)} blocks. Set -1 (the output), or 1 (the first) to "
-            f"{len(blocks)}."
+            f"network.layer = {layer!r}: yamnet has {blocks} blocks. Set -1 (the output), or 1 (the first) to {blocks}."
         )
-    return sum(len(list(block.children())) for block in blocks[:layer])
+    return layer
 
 
 def separable_blocks(body: nn.Sequential) -> list[nn.Module]:

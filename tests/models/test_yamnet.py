@@ -13,7 +13,6 @@ from hubbub.models.errors import NetworkError
 from hubbub.models.weights import load_weights
 from hubbub.models.yamnet import (
     CLASSES,
-    EMBEDDING,
     PATCH_HOP,
     PATCH_SAMPLES,
     YAMNet,
@@ -118,7 +117,7 @@ def test_any_length_gives_patches(samples: int) -> None:
     with torch.inference_mode():
         log_mel, embeddings, scores = network(torch.zeros(1, samples))
     patches = windows.count(samples, PATCH_SAMPLES, PATCH_HOP)
-    assert embeddings.shape == (1, patches, EMBEDDING)
+    assert embeddings.shape == (1, patches, 1024)
     assert scores.shape == (1, patches, CLASSES)
     assert log_mel.shape == (1, 96 + 48 * (patches - 1), 64)
 
