@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import soundfile
 from typer.testing import CliRunner, Result
 
 from hubbub.cli.main import app
+from tests.helpers.runs import bare
 from tests.test_readme import commands
 
 PAGE = (Path(__file__).parents[1] / "docs" / "own-recordings.md").read_text(encoding="utf-8")
@@ -71,9 +73,11 @@ def _type(line: str) -> Result:
     words = shlex.split(line)[1:]
     if words[0] == "train":
         words += ["--jobs", "1"]  # in this process: nothing is imported again
-    if words[0] == "train" and len(words) > 4 and "--name" not in words:  # variants, to see that they run
+    variant = words[0] == "train" and len(words) > 4 and "--name" not in words  # only to see that it runs
+    if variant:
         words += ["--set", "protocol.k=2", "--set", "train.epochs=1"]
-    done = CliRunner().invoke(app, words)
+    with bare() if variant else nullcontext():
+        done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, f"{line}: {done.output}\n{done.exception}"
     return done
 

@@ -128,6 +128,8 @@ def class_scores(archive: Archive, name: str) -> Array:
     from hubbub.archive import quick_head  # with torch
 
     known = label_state(archive.database)
+    if not known.classes:
+        raise ArchiveError(f"{archive.folder} has no classes yet. Label some: hubbub explore {archive.folder}")
     if name not in known.classes:
         raise ArchiveError(f"there is no class '{name}' in {archive.folder}. {did_you_mean(name, known.classes)}")
     column = known.classes.index(name)

@@ -19,13 +19,14 @@ __all__ = ["DEFAULT", "FILTERED", "choose", "describe"]
 #: The threshold of events of classifiers that have none of their own.
 DEFAULT = 0.5
 #: The aims for which frame scores are filtered too (`postprocess_choice`).
-FILTERED = ("event_f1", "psds1")
+FILTERED = ("event_f1", "segment_f1", "psds1")
 #: What thresholds are chosen for, in words; `{}` is the aim.
 AIMS = {
     "best_f1": "the best F1 of segments",
     "precision": "a precision of {:g}",
     "false_alarms": "{:g} false alarms an hour",
     "event_f1": "the best F1 of events (onsets within 200 ms), with filters of frame scores",
+    "segment_f1": "the best F1 of seconds, with filters of frame scores",
     "psds1": "PSDS1 and the best F1 of events, with filters of frame scores",
 }
 

@@ -1,7 +1,7 @@
 """The filter of each class's frame scores that does best on validation recordings, and its threshold.
 
-For a stated aim: the best event F1 within the collars of `metrics.events`, or PSDS1. What is chosen is never worse on
-these recordings than no filter. Counts of a class do not depend on other classes' filters, so each filter of each class
+For a stated aim: the best F1 of events within the collars of `metrics.events`, the best F1 of seconds, or PSDS1. What is
+chosen is never worse on these recordings than no filter. Counts of a class do not depend on other classes' filters, so each filter of each class
 is counted once.
 """
 
@@ -12,14 +12,14 @@ from typing import Literal
 import numpy as np
 
 from hubbub.classifier.postprocess import Filter, PostProcessError, filtered
-from hubbub.metrics.event_changes import collar_changes, intersection_changes
+from hubbub.metrics.event_changes import collar_changes, intersection_changes, segment_changes
 from hubbub.metrics.event_curves import Changes
 from hubbub.metrics.psds import PSDS1, psds_of
 from hubbub.metrics.scored import ScoredRecording
 
 __all__ = ["FILTERS", "Aim", "Choice", "choose"]
 
-Aim = Literal["event_f1", "psds1"]
+Aim = Literal["event_f1", "segment_f1", "psds1"]
 #: The candidates: none, medians from .2 to 2 s, and boxes of short and long sounds that are joined easily or rarely.
 FILTERS = (
     Filter(),
@@ -34,9 +34,10 @@ FILTERS = (
 
 @dataclass(frozen=True)
 class Choice:
-    """The `filters` of all classes, their `thresholds` of best event F1, and the aim's figure `before` and `after`.
+    """The `filters` of all classes, their `thresholds` of best F1 (of seconds for that aim, else of events), and the
+    aim's figure `before` and `after`.
 
-    Figures are those of the validation recordings: the mean over classes of the best event F1, or PSDS1. A class
+    Figures are those of the validation recordings: the mean over classes of the best F1, or PSDS1. A class
     without true events there has no filter, and the threshold .5.
     """
 
@@ -56,19 +57,21 @@ def choose(
     """
     tried = list(dict.fromkeys([Filter(), *candidates]))
     frame_s = _frame_s(recordings)
-    collars = [collar_changes(_through(recordings, one, frame_s), labels) for one in tried]
-    if aim == "event_f1":
-        f1 = np.array([[changes.curve(label).best_f1 for label in labels] for changes in collars])
+    f1_changes = segment_changes if aim == "segment_f1" else collar_changes
+    counted = [f1_changes(_through(recordings, one, frame_s), labels) for one in tried]
+    if aim != "psds1":
+        f1 = np.array([[changes.curve(label).best_f1 for label in labels] for changes in counted])
         chosen = [int(place) for place in f1.argmax(axis=0)]
-        occurs = collars[0].true.any(axis=0)
+        occurs = counted[0].true.any(axis=0)
         before, after = (
             float(values[occurs].mean()) if occurs.any() else float("nan")
             for values in (f1[0], f1[chosen, range(len(labels))])
         )
     else:
-        counted = [intersection_changes(_through(recordings, one, frame_s), labels, PSDS1.criteria) for one in tried]
-        chosen, before, after = _best_psds(counted)
-    best = _mixed(collars, chosen)
+        chosen, before, after = _best_psds(
+            [intersection_changes(_through(recordings, one, frame_s), labels, PSDS1.criteria) for one in tried]
+        )
+    best = _mixed(counted, chosen)
     return Choice(
         tuple(tried[place] for place in chosen),
         tuple(_threshold(best, label) for label in labels),

@@ -339,12 +339,12 @@ class Evaluate(Section):
         "over the segments, reaches the threshold; the threshold is the value that 95 % of the validation clips reach",
     )
 
-    events: Literal["none", "best_f1", "precision", "false_alarms", "event_f1", "psds1"] = Field(
+    events: Literal["none", "best_f1", "precision", "false_alarms", "event_f1", "segment_f1", "psds1"] = Field(
         "none",
         description="what the score that an event of each class reaches is chosen for, on segments of validation "
         "clips: the best F1, a precision, or a number of false alarms an hour; none: .5 for all classes. For timed "
-        "annotations with data.multilabel also event_f1 (of events whose onsets are within 200 ms) and psds1, for "
-        "which each class's scores get a median filter or boxes between change points, too",
+        "annotations with data.multilabel also event_f1 (of events whose onsets are within 200 ms), segment_f1 (of "
+        "seconds) and psds1, for which each class's scores get a median filter or boxes between change points, too",
     )
     aim: float | None = Field(
         None, gt=0, description="the precision that is kept (up to 1), or the most false alarms an hour of a class"

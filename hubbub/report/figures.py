@@ -90,4 +90,4 @@ def save(figure: "Figure", path: Path) -> None:
     colours.putpalette(palette.ravel().tolist())
     with files.whole_file(path) as temporary:
         # Dithering keeps smooth maps smooth.
-        drawn.quantize(palette=colours, dither=Image.Dither.FLOYDSTEINBERG).save(temporary, optimize=True)
+        drawn.quantize(palette=colours, dither=Image.Dither.FLOYDSTEINBERG).save(temporary)

@@ -83,6 +83,7 @@ ALIKE = {
     *("small", "hubert", "transformers", "wav2vec2"),
     *("ast", "whisper", "clap"),  # test_spectrogram_encoders.py
     *("framewise", "yamnet_framewise"),  # experiment/test_label_sets.py
+    *("cnn14", "inception_v3"),  # convolutions and pooling, as compact; torchvision's, as alexnet
 }
 EXPORTED = [name for name in SETTINGS if LONG or name not in ALIKE]
 

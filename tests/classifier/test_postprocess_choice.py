@@ -1,19 +1,23 @@
 """postprocess_choice: the filters chosen are those that score best when each is tried by itself."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
 from hubbub.classifier.postprocess import Filter, PostProcessError, filtered
-from hubbub.classifier.postprocess_choice import FILTERS, choose
+from hubbub.classifier.postprocess_choice import FILTERS, Aim, choose
 from hubbub.classifier.prediction import Event
-from hubbub.metrics.event_changes import collar_changes
+from hubbub.metrics.event_changes import collar_changes, segment_changes
+from hubbub.metrics.event_curves import Changes
 from hubbub.metrics.psds import PSDS1, psds
 from hubbub.metrics.scored import ScoredRecording
 
 LABELS = ("long", "knocks", "never")
 FRAME_S = 0.04
+AIMS = get_args(Aim)
 
 
 def recording(seed: int, frames: int = 1500) -> ScoredRecording:
@@ -39,14 +43,17 @@ def through(filters: tuple[Filter, ...]) -> list[ScoredRecording]:
     return [replace(one, scores=filtered(one.scores, filters, FRAME_S)) for one in RECORDINGS]
 
 
-def test_event_f1_is_the_best_of_each_class() -> None:
-    chosen = choose(RECORDINGS, LABELS, "event_f1")
-    alone = [collar_changes(through((one,) * 3), LABELS) for one in FILTERS]
+@pytest.mark.parametrize(
+    ("aim", "counted", "gain"), [("event_f1", collar_changes, 0.3), ("segment_f1", segment_changes, 0.05)]
+)
+def test_f1_is_the_best_of_each_class(aim: Any, counted: Callable[..., Changes], gain: float) -> None:
+    chosen = choose(RECORDINGS, LABELS, aim)
+    alone = [counted(through((one,) * 3), LABELS) for one in FILTERS]
     for k, label in enumerate(LABELS[:2]):
         values = [changes.curve(label).best_f1 for changes in alone]
         assert chosen.filters[k] == FILTERS[int(np.argmax(values))]
-    assert chosen.filters[0].kind != "none" and chosen.after > chosen.before + 0.3
-    changes = collar_changes(through(chosen.filters), LABELS)
+    assert chosen.filters[0].kind != "none" and chosen.after > chosen.before + gain
+    changes = counted(through(chosen.filters), LABELS)
     assert chosen.after == pytest.approx(np.mean([changes.curve(label).best_f1 for label in LABELS[:2]]))
     reached = changes.at(dict(zip(LABELS, chosen.thresholds, strict=True)))
     assert np.mean([reached.by_class[label] for label in LABELS[:2]]) == pytest.approx(chosen.after)
@@ -61,7 +68,7 @@ def test_psds1_is_that_of_all_classes_and_never_worse_than_without() -> None:
         assert chosen.after >= psds(through((one, *chosen.filters[1:])), LABELS, PSDS1).value
 
 
-@pytest.mark.parametrize("aim", ["event_f1", "psds1"])
+@pytest.mark.parametrize("aim", AIMS)
 def test_bad_candidates_are_worse_than_none_and_are_not_taken(aim: str) -> None:
     knocks = [replace(one, scores=one.scores[:, 1:2]) for one in RECORDINGS]
     chosen = choose(knocks, ("knocks",), aim, [Filter("median", 1.0)])  # type: ignore[arg-type]
@@ -70,14 +77,14 @@ def test_bad_candidates_are_worse_than_none_and_are_not_taken(aim: str) -> None:
 
 
 def test_a_class_that_never_sounds_has_no_filter_and_the_usual_threshold() -> None:
-    for aim in ("event_f1", "psds1"):
+    for aim in AIMS:
         chosen = choose(RECORDINGS, LABELS, aim)  # type: ignore[arg-type]
         assert (chosen.filters[2], chosen.thresholds[2]) == (Filter(), 0.5)
 
 
 def test_nothing_true_anywhere_leaves_all_as_it_is() -> None:
     silent = [replace(one, true=[]) for one in RECORDINGS]
-    for aim in ("event_f1", "psds1"):
+    for aim in AIMS:
         chosen = choose(silent, LABELS, aim)  # type: ignore[arg-type]
         assert chosen.filters == (Filter(),) * 3 and chosen.thresholds == (0.5,) * 3
         assert np.isnan(chosen.before) and np.isnan(chosen.after)

@@ -23,6 +23,7 @@ from hubbub.training import fit as train
 from hubbub.training.batches import Spectrograms
 from hubbub.training.fitted import Fitted, TrainError
 from hubbub.training.head import fit_head
+from tests.helpers.amount import amount
 
 SETTINGS = [
     "data.limit=2",
@@ -368,11 +369,11 @@ for folder, at in {runs!r}:  # each in a process of its own, that need not impor
 @pytest.mark.parametrize(
     "settings",
     [
-        {"schedule": "onecycle"},
         {"schedule": "plateau", "plateau_patience": 0, "optimizer": "sgd", "accumulate": 2, "balance": "sampler"},
         {"schedule": "cosine", "freeze_epochs": 1, "warmup_epochs": 1, "monitor": "val_accuracy", "average": 0.9},
-    ],
-    ids=["onecycle", "plateau", "cosine"],
+        {"schedule": "onecycle"},
+    ][: amount(2, 3)],
+    ids=["plateau", "cosine", "onecycle"][: amount(2, 3)],
 )
 def test_a_killed_training_ends_with_the_weights_of_an_unbroken_one(tmp_path: Path, settings: dict) -> None:
     """Killed by SIGKILL in the first epoch, within the second, while a checkpoint is renamed, and near the end."""
