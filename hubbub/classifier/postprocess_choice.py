@@ -1,8 +1,8 @@
 """The filter of each class's frame scores that does best on validation recordings, and its threshold.
 
-For a stated aim: the best F1 of events within the collars of `metrics.events`, the best F1 of seconds, or PSDS1. What is
-chosen is never worse on these recordings than no filter. Counts of a class do not depend on other classes' filters, so each filter of each class
-is counted once.
+For a stated aim: the best F1 of events within the collars of `metrics.events`, the best F1 of seconds, or PSDS1. What
+is chosen is never worse on these recordings than no filter. Counts of a class do not depend on other classes' filters,
+so each filter of each class is counted once.
 """
 
 from collections.abc import Sequence

@@ -79,12 +79,12 @@ def test_scores_around_a_value(made: tuple[Path, Path]) -> None:
 
 def test_a_class_is_found_by_the_labels_of_the_archive(made: tuple[Path, Path], tmp_path: Path) -> None:
     archive = Archive(copy_of(made[0], tmp_path))
-    with pytest.raises(ArchiveError, match="has no classes yet. Label some: hubbub explore"):
+    with pytest.raises(ArchiveError, match=r"has no classes yet\. Label some: hubbub explore"):
         search.class_scores(archive, "low")
     of = {name: [n for n in range(12) if name in archive.place(n).path] for name in ("low", "middle", "high")}
     label(archive, [(of[name][0], name, "yes") for name in of])
     scores = search.class_scores(archive, "low")
-    with pytest.raises(ArchiveError, match="no class 'lo' .*Did you mean 'low'"):
+    with pytest.raises(ArchiveError, match=r"no class 'lo' .*Did you mean 'low'"):
         search.class_scores(archive, "lo")
     assert scores.shape == (12,)
     assert set(np.argsort(-scores)[:4].tolist()) == set(of["low"])
