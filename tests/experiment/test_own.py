@@ -167,6 +167,7 @@ def test_a_folder_from_start_to_classifier_and_again_with_more_recordings(tmp_pa
     assert read_json(run.folder / "summary.json") == summary
 
 
+@bare()
 def test_another_folder_is_the_test_part(tmp_path: Path) -> None:
     folder, test = class_folders(tmp_path / "mine", clips=8), tmp_path / "later"
     for seed, name in enumerate(("a/one.wav", "b/two.wav", "a/three.wav")):

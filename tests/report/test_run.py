@@ -61,6 +61,7 @@ def test_its_card_has_its_figures_below_its_caveats(run: hubbub.Run) -> None:
         assert f"| {one.label} | {one.clips:,} | {one.recordings:,} | {one.recall:.3f} | " in text
 
 
+@bare()
 def test_the_same_call_reads_the_finished_run(run: hubbub.Run, capsys: pytest.CaptureFixture[str]) -> None:
     again = hubbub.bench("street-cnn", settings=SMALL, folds=["1", "2"], seeds=[3, 4], out=run.folder.parent)
     assert "4 of 4 cells done before" in capsys.readouterr().err
