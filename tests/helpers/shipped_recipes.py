@@ -33,6 +33,8 @@ LEFT_OUT = {
     *("esc50-resnet50", "esc50-resnet18-final", "street-yamnet", "emodb-yamnet"),  # as -cbam, -cv, esc50-yamnet
     *("scenes-compact", "us8k-compact", "us8k-efficientnet_b0"),  # as scenes-yamnet, esc50-compact, us8k-mobilenet_v2
     *("esc50-cnn14", "esc50-mn10_as", "emodb-small", "us8k-small"),  # as esc50-mn04_as, esc50-small
+    *("esc10-cnn", "us8k-convnext_tiny"),  # as street-cnn, us8k-mobilenet_v2
+    *("us8k-inception_v3", "us8k-resnet18"),  # test_from_images.py, from pictures
     "esc50-audioclip-zeroshot",  # test_audioclip_texts.py, test_zero_shot.py
 }
 
