@@ -5,7 +5,7 @@ an event may last over several. Of clips with label sets, the score at which a c
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +14,13 @@ from hubbub.config.sections import Evaluate
 from hubbub.metrics import thresholds
 from hubbub.metrics.thresholds import Thresholds
 
-__all__ = ["DEFAULT", "FILTERED", "choose", "describe"]
+__all__ = ["DEFAULT", "FILTERED", "FilteredAim", "choose", "describe"]
 
 #: The threshold of events of classifiers that have none of their own.
 DEFAULT = 0.5
 #: The aims for which frame scores are filtered too (`postprocess_choice`).
-FILTERED = ("event_f1", "segment_f1", "psds1")
+FilteredAim = Literal["event_f1", "segment_f1", "psds1"]
+FILTERED: tuple[FilteredAim, ...] = get_args(FilteredAim)
 #: What thresholds are chosen for, in words; `{}` is the aim.
 AIMS = {
     "best_f1": "the best F1 of segments",

@@ -7,19 +7,18 @@ so each filter of each class is counted once.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
+from hubbub.classifier.event_thresholds import FilteredAim
 from hubbub.classifier.postprocess import Filter, PostProcessError, filtered
 from hubbub.metrics.event_changes import collar_changes, intersection_changes, segment_changes
 from hubbub.metrics.event_curves import Changes
 from hubbub.metrics.psds import PSDS1, psds_of
 from hubbub.metrics.scored import ScoredRecording
 
-__all__ = ["FILTERS", "Aim", "Choice", "choose"]
+__all__ = ["FILTERS", "Choice", "choose"]
 
-Aim = Literal["event_f1", "segment_f1", "psds1"]
 #: The candidates: none, medians from .2 to 2 s, and boxes of short and long sounds that are joined easily or rarely.
 FILTERS = (
     Filter(),
@@ -48,7 +47,10 @@ class Choice:
 
 
 def choose(
-    recordings: Sequence[ScoredRecording], labels: Sequence[str], aim: Aim, candidates: Sequence[Filter] = FILTERS
+    recordings: Sequence[ScoredRecording],
+    labels: Sequence[str],
+    aim: FilteredAim,
+    candidates: Sequence[Filter] = FILTERS,
 ) -> Choice:
     """The filter of each class for the aim; of equal ones the first. No filter is a candidate always, and the first.
 

@@ -159,7 +159,7 @@ def _with_filters(
     """The calibration with the filters of frame scores and the thresholds that find the recordings' events best, where
     the recipe asks for them."""
     aim = prepared.recipe.evaluate.events
-    if aim != "event_f1" and aim != "segment_f1" and aim != "psds1":
+    if aim not in event_thresholds.FILTERED:
         return confidence
     from hubbub.classifier.postprocess_choice import choose
 
