@@ -29,6 +29,9 @@ BINS = BANDS * BAND_BINS
 INT16 = 32_768.0
 QUIETEST = 1e-18
 EMBEDDING = 1_024  # AudioCLIP's
+#: The stages halve the frames three times. With these or fewer, some map is one frame wide, of which oneDNN leaves parts
+#: unwritten where a processor with AMX computes a grouped convolution of stride 2 in bfloat16: it is in single precision.
+NARROW = 8
 _TINY = 1e-8
 
 
@@ -181,6 +184,13 @@ class ESResNeXt(Network):
             return self.embed(x.flatten(0, 1)).view(*x.shape[:2], -1).sum(1)
         x = self.bands(self.log_power(x)).contiguous(memory_format=torch.channels_last)
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        if x.device.type == "cpu" and torch.is_autocast_enabled("cpu") and x.shape[3] <= NARROW:
+            with torch.autocast("cpu", enabled=False):
+                return self._pooled(x.float())
+        return self._pooled(x)
+
+    def _pooled(self, x: Tensor) -> Tensor:
+        """A map `[B, 64, H, W]` -> features `[B, 2048]`."""
         for stage, attention in self._stages:
             out = stage(x)
             x = out * attention(x, out.shape[2:])
