@@ -29,8 +29,8 @@ BINS = BANDS * BAND_BINS
 INT16 = 32_768.0
 QUIETEST = 1e-18
 EMBEDDING = 1_024  # AudioCLIP's
-#: The stages halve the frames three times. With these or fewer, a map may be one frame wide: of a grouped convolution with
-#: stride 2 in bfloat16, oneDNN then leaves parts unwritten on processors with AMX. So it is in single precision.
+#: The stages halve the frames three times. With these or fewer, a map may be one frame wide. Of such a map, from a
+#: grouped convolution with stride 2 in bfloat16, oneDNN leaves parts unwritten on processors with AMX.
 NARROW = 8
 _TINY = 1e-8
 
