@@ -17,6 +17,7 @@ from hubbub.audio import decode, image_files, waves, windows
 from hubbub.classifier import event_thresholds, pooling
 from hubbub.classifier.calibration import Confidence, familiarity, pool_familiarity
 from hubbub.classifier.frames import frame_spans, frames_of
+from hubbub.classifier.known_outliers import KnownOutliers
 from hubbub.classifier.prediction import Embeddings, Prediction, best_classes, relative_scores
 from hubbub.classifier.read_sound import ClassifierError, read_sound
 from hubbub.classifier.typicality import Typicality
@@ -48,8 +49,8 @@ class Classifier(ABC):
     card: dict[str, Any]
     #: Temperatures and the threshold of open-set rejection, fitted on validation clips.
     confidence: Confidence = Confidence()
-    #: The training clips' embeddings, for open-set rejection by distance; None for other scores.
-    typicality: Typicality | None = None
+    #: What embeddings say of how typical a sound is, for open-set rejection by distance or outliers, else None.
+    typicality: Typicality | KnownOutliers | None = None
     #: How the network computes: in single precision, or in shorter numbers where they were asked for.
     precision: str = "single"
 

@@ -8,7 +8,8 @@ Open-set rejection: a recording is unknown where its familiarity is below the th
 segment, or for `distance` the mean of its segments. Familiarity is the largest probability (Hendrycks & Gimpel 2017,
 https://arxiv.org/abs/1610.02136), the largest logit (Hendrycks et al. 2022, https://arxiv.org/abs/1911.11132), the
 energy, which is the logarithm of the sum of the exponentials of the logits (Liu et al. 2020,
-https://arxiv.org/abs/2010.03759), or for `distance` the largest probability and the typicality (see `typicality`).
+https://arxiv.org/abs/2010.03759), or the largest probability and what embeddings say: for `distance` the typicality
+(see `typicality`), for `outliers` the probability of being no outlier that is known (see `known_outliers`).
 """
 
 import math
@@ -26,17 +27,20 @@ from hubbub.config.sections import Evaluate
 from hubbub.metrics import classification
 
 __all__ = [
-    *("DISTANCE", "UNKNOWN", "Confidence", "RunningFamiliarity", "Unknown", "average", "familiarity", "fit"),
+    *("BY_EMBEDDING", "DISTANCE", "OUTLIERS", "UNKNOWN"),
+    *("Confidence", "RunningFamiliarity", "Unknown", "average", "familiarity", "fit"),
     *("fit_label_sets", "pool_familiarity", "temperature"),
 ]
 
 Scores = npt.NDArray[np.float32]
 Targets = npt.NDArray[np.int64]
 Array = npt.NDArray[np.float64]
-Unknown = Literal["max_logit", "energy", "max_prob", "distance"]
-#: The scores that probabilities suffice for, and the one that needs embeddings too.
+Unknown = Literal["max_logit", "energy", "max_prob", "distance", "outliers"]
+#: The scores that probabilities suffice for, and those that need embeddings too.
 UNKNOWN: tuple[Unknown, ...] = ("max_logit", "energy", "max_prob")
 DISTANCE: Unknown = "distance"
+OUTLIERS: Unknown = "outliers"
+BY_EMBEDDING = (DISTANCE, OUTLIERS)
 #: Temperatures are searched between its inverse and it.
 FARTHEST = 100.0
 _TOLERANCE = 1e-5
@@ -77,8 +81,9 @@ def fit(
     """Temperatures and thresholds from clips `[C]` that the classifier was not trained on.
 
     `by_clip` `[C, K]` are their probabilities, `by_segment` `[S, K]` those of their segments, which start at `offsets`
-    `[C]` and follow each other every `segment_s` [s]; none is calibrated yet. `distance` needs the segments'
-    `typicality` `[S]` too (NaN: digital silence). It is weighted so that it spreads as the largest probabilities do.
+    `[C]` and follow each other every `segment_s` [s]; none is calibrated yet. `distance` and `outliers` need the
+    segments' `typicality` `[S]` too (NaN: digital silence). For `distance` it is weighted so that it spreads as the
+    largest probabilities do.
     """
     starts = np.asarray(offsets, dtype=np.intp)
     of_segments = np.repeat(targets, np.diff(np.append(starts, len(by_segment))))
@@ -152,13 +157,16 @@ def familiarity(
     activation: pooling.Activation = "softmax",
 ) -> Array:
     """Probabilities `[S, K]` -> the open-set score of each row `[S]`: the higher, the more like the classes. For
-    `distance` the largest probability, and `weight` times the rows' `typicality` `[S]`.
+    `distance` the largest probability, and `weight` times the rows' `typicality` `[S]`; for `outliers` it times the
+    probability of being no known outlier, whose logarithm `typicality` is.
 
     Softmax determines logits up to a constant a row; it is chosen so that their mean is 0. So the score is the same for
     all heads, also for those that give only probabilities.
     """
-    if how in ("max_prob", DISTANCE):
+    if how in ("max_prob", *BY_EMBEDDING):
         largest_score = np.asarray(scores.max(axis=1), dtype=np.float64)
+        if how == OUTLIERS and typicality is not None:
+            return np.asarray(largest_score * np.exp(typicality))
         return largest_score if typicality is None or weight is None else largest_score + weight * typicality
     logits = pooling.logits(scores, activation)
     if activation == "softmax":

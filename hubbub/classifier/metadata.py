@@ -11,12 +11,14 @@ from dataclasses import dataclass, fields
 from typing import Any, get_args
 
 from hubbub.classifier.base import ClassifierError
-from hubbub.classifier.calibration import DISTANCE, Confidence
+from hubbub.classifier.calibration import BY_EMBEDDING, DISTANCE, OUTLIERS, Confidence
+from hubbub.classifier.known_outliers import KnownOutliers
 from hubbub.classifier.pooling import Activation
 from hubbub.classifier.postprocess import Filter, PostProcessError
+from hubbub.classifier.typicality import Typicality, TypicalityError
 from hubbub.config.recipe import Recipe, RecipeError
 
-__all__ = ["Metadata", "parse_json", "read_metadata", "refuse_without_distances"]
+__all__ = ["Metadata", "parse_json", "read_metadata", "read_typicality"]
 
 
 #: The fields of `Confidence` that may have an entry for each class.
@@ -91,13 +93,22 @@ def read_metadata(content: Mapping[str, Any], source: str) -> Metadata:
     )
 
 
-def refuse_without_distances(metadata: Metadata, has: bool, source: str) -> None:
-    """Raises `ClassifierError` where open-set rejection is by distance, and the distances are missing."""
-    confidence = metadata.confidence
-    if metadata.recipe.evaluate.unknown != DISTANCE or confidence.threshold is None:
-        return
-    if not has or confidence.typicality_weight is None:
-        raise _not_whole(source, "its threshold is for distances to training clips, which are missing")
+def read_typicality(metadata: Metadata, content: bytes | None, source: str) -> Typicality | KnownOutliers | None:
+    """What open-set rejection needs of embeddings, from the content of its file; None where there is no file. Raises
+    `ClassifierError` where it is damaged, and where the classifier's threshold needs it and it is missing."""
+    how, confidence = metadata.recipe.evaluate.unknown, metadata.confidence
+    missing = content is None or (how == DISTANCE and confidence.typicality_weight is None)
+    if missing and how in BY_EMBEDDING and confidence.threshold is not None:
+        needed = "known outliers" if how == OUTLIERS else "distances to training clips"
+        raise _not_whole(source, f"its threshold is for {needed}, which are missing")
+    if content is None:
+        return None
+    try:
+        if how == OUTLIERS:
+            return KnownOutliers.from_bytes(content)
+        return Typicality.from_bytes(content, metadata.recipe.head.compress)
+    except TypicalityError as error:
+        raise _not_whole(source, str(error)) from error
 
 
 def _is_list_of_texts(value: Any) -> bool:

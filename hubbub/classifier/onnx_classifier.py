@@ -18,8 +18,7 @@ import numpy.typing as npt
 
 from hubbub.classifier import pooling
 from hubbub.classifier.base import Classifier, ClassifierError
-from hubbub.classifier.metadata import parse_json, read_metadata, refuse_without_distances
-from hubbub.classifier.typicality import Typicality, TypicalityError
+from hubbub.classifier.metadata import parse_json, read_metadata, read_typicality
 from hubbub.runtime import onnx_session
 from hubbub.runtime.parts import PART, run_parts
 from hubbub.runtime.processes import cores
@@ -80,12 +79,7 @@ class OnnxClassifier(Classifier):
         #: The versions that exported it, and the measurements made then; see `export.export`.
         self.exported: dict[str, Any] = properties["exported"]
         self._head = open_session(properties["head"], source) if properties["head"] else None
-        if properties["typicality"]:
-            try:
-                self.typicality = Typicality.from_bytes(properties["typicality"], self.recipe.head.compress)
-            except TypicalityError as error:
-                raise ClassifierError(f"{source} is not whole: {error}. Export it again.") from error
-        refuse_without_distances(metadata, self.typicality is not None, source)
+        self.typicality = read_typicality(metadata, properties["typicality"] or None, source)
         if fast and self.recipe.network.name == "onnx":
             raise ClassifierError(f"{source}: --fast is not for the ONNX file of another team. Leave it out.")
         if fast:

@@ -25,7 +25,7 @@ from hubbub.audio import image_files, windows
 from hubbub.audio.frontend import FrontEnd
 from hubbub.classifier import pooling
 from hubbub.classifier.base import Classifier, ClassifierError
-from hubbub.classifier.metadata import read_metadata, refuse_without_distances
+from hubbub.classifier.metadata import read_metadata, read_typicality
 from hubbub.classifier.saved import CARD, EXPORTED, FORMAT, HEAD, NETWORK, TYPICALITY, read_card, sign
 from hubbub.classifier.saved_torch import (
     Uninitialised,
@@ -35,7 +35,6 @@ from hubbub.classifier.saved_torch import (
     plain_tensors,
     refuse_not_finite,
 )
-from hubbub.classifier.typicality import Typicality
 from hubbub.config import sections as settings
 from hubbub.config.data import Data
 from hubbub.config.recipe import Recipe
@@ -336,9 +335,8 @@ class TorchClassifier(Classifier):
             unfitted = build_head(recipe.head, candidates(recipe.head)[0])
             plain = {name: tensor.numpy() for name, tensor in arrays.items()}
             model.head = unfitted.restore(plain, texts, len(metadata.labels), model.multilabel)
-        if TYPICALITY in content["sha256"]:
-            model.typicality = Typicality.from_bytes((folder / TYPICALITY).read_bytes(), recipe.head.compress)
-        refuse_without_distances(metadata, model.typicality is not None, str(folder))
+        distances = (folder / TYPICALITY).read_bytes() if TYPICALITY in content["sha256"] else None
+        model.typicality = read_typicality(metadata, distances, str(folder))
         return model
 
 

@@ -111,6 +111,11 @@ class Recipe(Section):
             raise ValueError("teacher knows the sounds of the segments of windows: set augment.crop = false")
         if self.teacher and self.teacher.pretrain and self.frontend.name != "logmel":
             raise ValueError("teacher.pretrain is for networks on log-mel spectrograms: set frontend.name = 'logmel'")
+        wanted = self.teacher and self.teacher.pretrain and self.teacher.pretrain.outliers
+        if wanted and self.evaluate.unknown != "outliers":
+            raise ValueError(
+                "teacher.pretrain.outliers is for open-set rejection by outliers: set evaluate.unknown = 'outliers'"
+            )
         return self
 
     @model_validator(mode="after")

@@ -333,10 +333,12 @@ class Evaluate(Section):
         description="test-time augmentation: each segment is also scored rolled right by these shares of its length; "
         "scores are averaged",
     )
-    unknown: Literal["max_logit", "energy", "max_prob", "distance"] = Field(
+    unknown: Literal["max_logit", "energy", "max_prob", "distance", "outliers"] = Field(
         "max_logit",
         description="open-set score: a clip is known if this score of at least one segment, or for distance its mean "
-        "over the segments, reaches the threshold; the threshold is the value that 95 % of the validation clips reach",
+        "over the segments, reaches the threshold; the threshold is the value that 95 % of the validation clips reach. "
+        "outliers: the largest probability, times that of being no made sound, as noise and tones, and none of "
+        "teacher.pretrain.outliers",
     )
 
     events: Literal["none", "best_f1", "precision", "false_alarms", "event_f1", "segment_f1", "psds1"] = Field(

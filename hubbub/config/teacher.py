@@ -18,6 +18,11 @@ class Pretrain(Section):
         20_000, ge=2, le=10**6, description="sounds that are made of the clips: other places, speeds, levels, mixtures"
     )
     epochs: int = Field(8, ge=1, le=100_000, description="passes over these sounds; the rest is as in train")
+    outliers: Distinct[str] = Field(
+        (),
+        description="classes of AudioSet that are none of the data's: clips that the teacher takes for one of them are "
+        "outliers for evaluate.unknown = 'outliers'",
+    )
 
 
 class Teacher(Section):

@@ -111,10 +111,10 @@ def fit_with_history(
     loggers: list["Logger"] | None = None,
     choice: dict[str, Any] | None = None,
 ) -> "Fitted":
-    """Fits as `fit` does, with the typicality that open-set rejection by distance needs, and writes the learning curves
-    of a network to `place`."""
+    """Fits as `fit` does, with what open-set rejection needs of embeddings, and writes the learning curves of a network
+    to `place`."""
     fitted = fit(prepared, rows, validation, seed, place, loggers=loggers, choice=choice)
-    if prepared.recipe.evaluate.unknown == calibration.DISTANCE:
+    if prepared.recipe.evaluate.unknown in calibration.BY_EMBEDDING:
         fit_typicality(prepared, fitted.chosen, rows)
         if fitted.final is not fitted.chosen:  # a head, fitted on both
             fit_typicality(prepared, fitted.final, np.union1d(rows, validation))

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hubbub.classifier.calibration import DISTANCE, UNKNOWN
+from hubbub.classifier.calibration import BY_EMBEDDING, UNKNOWN
 from hubbub.classifier.event_thresholds import FILTERED
 from hubbub.config.augment import MOVES, Augment
 from hubbub.config.recipe import Recipe
@@ -59,9 +59,9 @@ def _for_label_sets(recipe: Recipe, clips: Clips) -> tuple[Recipe, tuple[str, ..
         raise ClipsError(f"{clips.name}: a sampler cannot balance frames. Set train.balance to weights or none.")
     changed: dict[str, dict[str, Any]] = {"data": {"multilabel": True}}
     left_out = []
-    if recipe.evaluate.unknown == DISTANCE:
+    if recipe.evaluate.unknown in BY_EMBEDDING:
         changed["evaluate"] = {"unknown": UNKNOWN[0]}
-        left_out.append("evaluate.unknown = 'distance'")
+        left_out.append(f"evaluate.unknown = '{recipe.evaluate.unknown}'")
     moving = (*(MOVES if recipe.framewise else ()), *(("crop",) if clips.timed is not None else ()))
     if dropped := [key for key in dict.fromkeys(("outliers", *moving)) if getattr(recipe.augment, key)]:
         changed["augment"] = {key: Augment.model_fields[key].default for key in dropped}

@@ -21,7 +21,7 @@ from hubbub.data.splits import Split
 from hubbub.data.timed_labels import nearest_parts, segment_targets, unplaced
 from hubbub.errors import count, examples
 from hubbub.experiment.resolve import resolve, with_protocol
-from hubbub.experiment.typicality import refuse_few_clips
+from hubbub.experiment.typicality import refuse_few_clips, refuse_pictures
 from hubbub.runtime import distributed, homes
 from hubbub.runtime.hub import HubError
 from hubbub.runtime.names import colliding_names
@@ -180,6 +180,7 @@ def prepare(
         sound, near = arrays.load_inputs(clips, recipe), []
     assert sound is not None
     refuse_few_clips(recipe, found, clips.targets())
+    refuse_pictures(base)
     audit = leaks.audit(
         clips, found, sound.contents, near, network=recipe.network, allow_leaky=recipe.protocol.allow_leaky
     )
@@ -258,7 +259,7 @@ def _teacher_outputs(prepared: Prepared, teacher: Teacher, log: Log) -> "Teacher
     outputs = teach(prepared.recipe, clips)
     if teacher.pretrain is None:
         return outputs
-    from hubbub.training.pretrain import pretrain, unlabelled, without_copies_of
+    from hubbub.training.pretrain import heard, pretrain, unlabelled, without_copies_of
 
     found, network = unlabelled(teacher.pretrain, clips), prepared.recipe.network.name
     assert isinstance(prepared.sound, cache.Waves)
@@ -266,7 +267,15 @@ def _teacher_outputs(prepared: Prepared, teacher: Teacher, log: Log) -> "Teacher
     if copies := len(found) - len(others):
         log(f"{network}: {count(copies, 'clip')} of {found.name} left out, whose sound {clips.name} has too")
     log(f"{network}: pretraining once on sounds made of {len(others):,} clips of {others.name}")
-    return replace(outputs, pretrained=pretrain(prepared.base, others))
+    outputs = replace(outputs, pretrained=pretrain(prepared.base, others))
+    if not teacher.pretrain.outliers:
+        return outputs
+    taken = heard(prepared.base, others)
+    log(
+        f"{teacher.network} takes {count(len(taken.outliers), 'clip')} of {others.name} for "
+        f"{' or '.join(teacher.pretrain.outliers)}: outliers of open-set rejection"
+    )
+    return replace(outputs, heard=taken)
 
 
 def _split(clips: Clips, recipe: Recipe) -> list[Split]:

@@ -1,5 +1,5 @@
-"""Typicality in a run: what open-set rejection by distance needs of the training clips, and the refusal of runs that
-cannot have it."""
+"""Typicality in a run: what open-set rejection by distance or by outliers needs of embeddings, and the refusal of runs
+that cannot have it."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -7,10 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from hubbub.audio import waves, windows
-from hubbub.classifier.calibration import DISTANCE, pool_familiarity
-from hubbub.classifier.typicality import Typicality, refuse_few
+from hubbub.classifier.calibration import DISTANCE, OUTLIERS, pool_familiarity
+from hubbub.classifier.known_outliers import KnownOutliers
+from hubbub.classifier.typicality import Typicality, TypicalityError, refuse_few
 from hubbub.data import cache
-from hubbub.data.cache import Segments
+from hubbub.data.cache import Segments, Waves
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,10 +21,13 @@ if TYPE_CHECKING:
     from hubbub.data.splits import Split
     from hubbub.experiment.prepare import Prepared
 
-__all__ = ["fit_typicality", "part_typicality", "refuse_few_clips"]
+__all__ = ["fit_typicality", "part_typicality", "refuse_few_clips", "refuse_pictures"]
 
 Rows = npt.NDArray[np.intp]
 Typical = npt.NDArray[np.float64]
+Array = npt.NDArray[np.float32]
+#: Made sounds that are outliers of every classifier, and how many of them are made at once.
+MADE, AT_ONCE = 1024, 32
 
 
 def refuse_few_clips(recipe: "Recipe", splits: "Sequence[Split]", targets: npt.NDArray[np.int64]) -> None:
@@ -32,16 +36,56 @@ def refuse_few_clips(recipe: "Recipe", splits: "Sequence[Split]", targets: npt.N
         refuse_few(len(split.train), len(np.unique(targets[split.train])))
 
 
+def refuse_pictures(model: "TorchClassifier") -> None:
+    """Raises `TypicalityError` where open-set rejection is by outliers, which are sounds, and the model takes none."""
+    if model.recipe.evaluate.unknown == OUTLIERS and not model.takes_sound:
+        raise TypicalityError(
+            "evaluate.unknown = 'outliers' makes sounds of none of the classes, and this network takes spectrograms or "
+            "images. Set evaluate.unknown to 'max_prob'."
+        )
+
+
 def fit_typicality(prepared: "Prepared", model: "TorchClassifier", rows: Rows) -> None:
-    """Gives a classifier the typicality of its training clips `rows`, by their embeddings in the first view."""
+    """Gives a classifier what open-set rejection needs, by embeddings in the first view: the typicality of its training
+    clips `rows`, or what tells them from outliers."""
     if prepared.embedded is not None:
         part = prepared.embedded.of(rows)
         values = part.values[:, : part.values.shape[1] // len(model.views)]
     else:
         part = cache.outputs(prepared.sound, _FirstView(model), rows, "embedding")
         values = part.values
+    if prepared.recipe.evaluate.unknown == OUTLIERS:
+        groups = [(_made(model), np.zeros((0, values.shape[1]), np.float32))]
+        if prepared.teacher and (heard := prepared.teacher.heard):
+            groups.append(
+                (_of_clips(heard.sounds, model, heard.outliers), _of_clips(heard.sounds, model, heard.others))
+            )
+        model.typicality = KnownOutliers.fit(_means(values, part.offsets), groups)
+        return
     compress = model.recipe.head.compress
     model.typicality = Typicality.fit(values, part.offsets[:-1], prepared.targets[rows], compress=compress)
+
+
+def _made(model: "TorchClassifier") -> Array:
+    """Embeddings `[S, D]` of the made sounds."""
+    from hubbub.augment.outliers import outlier_wave  # imports torch
+
+    length, rate, embedder, found = model.recipe.windows.length, model.rate_hz, _FirstView(model), []
+    for first in range(0, MADE, AT_ONCE):
+        cuts = [model.cut(outlier_wave(number, length, rate)) for number in range(first, first + AT_ONCE)]
+        found.append(embedder.outputs(np.concatenate(cuts)))
+    return np.concatenate(found)
+
+
+def _of_clips(sounds: Waves, model: "TorchClassifier", rows: Rows) -> Array:
+    """The mean embedding of each of the clips `rows`, `[C, D]`."""
+    part = cache.outputs(sounds, _FirstView(model), rows, "outliers")
+    return _means(part.values, part.offsets)
+
+
+def _means(values: Array, offsets: npt.NDArray[np.int64]) -> Array:
+    """The mean of each clip's rows, `[C, D]`."""
+    return np.asarray(np.add.reduceat(values, offsets[:-1]) / np.diff(offsets)[:, None], dtype=np.float32)
 
 
 def part_typicality(

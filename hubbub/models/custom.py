@@ -188,9 +188,10 @@ def _finished(recipe: Recipe, made: nn.Module, x: Tensor, logits: Tensor, name: 
             f"network.mode = 'head' trains the last layer only, and the output of network={name} is not that of a "
             "linear layer. End it in nn.Linear, or set network.mode = 'finetune'."
         )
-    if recipe.head.name == "none" and recipe.evaluate.unknown == "distance" and not network.has_embeddings:
+    how = recipe.evaluate.unknown
+    if recipe.head.name == "none" and how in ("distance", "outliers") and not network.has_embeddings:
         raise NetworkError(
-            f"evaluate.unknown = 'distance' compares embeddings, and the output of network={name} is not that of a "
+            f"evaluate.unknown = '{how}' compares embeddings, and the output of network={name} is not that of a "
             "linear layer. End it in nn.Linear, or set evaluate.unknown = 'max_prob'."
         )
     return network

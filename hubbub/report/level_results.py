@@ -156,6 +156,7 @@ class Unknown(Content):
     energy: dict[str, Spread]
     max_prob: dict[str, Spread]
     distance: dict[str, Spread] | None = None
+    outliers: dict[str, Spread] | None = None
 
     def scores(self, method: str) -> dict[str, Spread]:
         """AUROC and false positive rate of one method, as `evaluate.unknown` names it; empty where it was not used."""

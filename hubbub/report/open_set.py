@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from hubbub.classifier.calibration import DISTANCE, UNKNOWN, Confidence, familiarity, pool_familiarity
+from hubbub.classifier.calibration import BY_EMBEDDING, UNKNOWN, Confidence, familiarity, pool_familiarity
 from hubbub.classifier.calibration import Unknown as Method
 from hubbub.config.recipe import Recipe
 from hubbub.metrics import classification
@@ -26,9 +26,9 @@ def open_set_figures(folder: Path, recipe: Recipe) -> Unknown | None:
         if held_out is None:
             continue
         confidence, own = run_folder.calibration_of(place), run_folder.read_predictions(place)
-        threshold, scaled = confidence.threshold, confidence.typicality_weight is not None
+        threshold = confidence.threshold
         figures: dict[tuple[str, str], float] = {}
-        for method in (*UNKNOWN, DISTANCE) if scaled else UNKNOWN:
+        for method in dict.fromkeys((*UNKNOWN, recipe.evaluate.unknown)):
             known, unknown = (_clip_familiarity(table, method, confidence) for table in (own, held_out))
             figures |= {(method, name): value for name, value in classification.detection(known, unknown).items()}
             if method == recipe.evaluate.unknown and threshold is not None:
@@ -51,7 +51,7 @@ def open_set_figures(folder: Path, recipe: Recipe) -> Unknown | None:
 def _clip_familiarity(predicted: pd.DataFrame, method: Method, confidence: Confidence) -> npt.NDArray[np.float64]:
     """Each clip's familiarity."""
     segments = predicted[predicted["level"] == "segment"]
-    typicality = segments["typicality"].to_numpy() if method == DISTANCE else None
+    typicality = segments["typicality"].to_numpy() if method in BY_EMBEDDING else None
     each = familiarity(as_arrays(segments)[1], method, typicality, confidence.typicality_weight)
     counts = segments.groupby("clip", sort=False).size().to_numpy()  # those of a clip stand together
     return pool_familiarity(each, np.cumsum(counts) - counts, method)

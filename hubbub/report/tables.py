@@ -34,6 +34,7 @@ UNKNOWN_NAMES = {
     "energy": "energy",
     "max_prob": "largest probability",
     "distance": "largest probability and distance",
+    "outliers": "largest probability and known outliers",
 }
 
 

@@ -24,7 +24,7 @@ from hubbub.audio import decode
 from hubbub.augment.outliers import outlier_wave
 from hubbub.classifier.base import Classifier
 from hubbub.classifier.load import load
-from hubbub.classifier.torch_classifier import TorchClassifier
+from hubbub.classifier.torch_classifier import TorchClassifier, load_audioset
 from hubbub.config.augment import Augment
 from hubbub.config.teacher import Pretrain
 from hubbub.data import cache, entries
@@ -39,9 +39,9 @@ from hubbub.runtime.progress import track
 from hubbub.training.fit import run_training
 from hubbub.training.fitted import TrainError
 from hubbub.training.module import Training
-from hubbub.training.teacher import Lessons, Pretrained, statistics
+from hubbub.training.teacher import Heard, Lessons, Pretrained, statistics
 
-__all__ = ["made_sound", "pretrain", "unlabelled", "without_copies_of"]
+__all__ = ["heard", "made_sound", "pretrain", "unlabelled", "without_copies_of"]
 
 Wave = npt.NDArray[np.float32]
 #: Part of the key of what is kept. Raise it when the sounds or the training change.
@@ -50,6 +50,8 @@ VERSION = 1
 SECOND, SYNTHETIC, REPEATED = 0.5, 0.1, 0.5
 #: Speeds of a part; level of the second part against the first, and peak of the whole [dB].
 SPEEDS, SECOND_DB, PEAK_DB = (0.8, 1.25), (-15.0, 0.0), (-30.0, -0.5)
+#: From this mean score of a class, the teacher takes a clip for it; below the other it surely does not.
+TAKEN, NOT_TAKEN = 0.3, 0.05
 #: Sounds that teacher and front end get at once.
 _AT_ONCE = 32
 #: The least deviation and peak that a sound is scaled by.
@@ -121,6 +123,28 @@ def pretrain(base: TorchClassifier, sounds: Clips) -> Pretrained:
     )
     shutil.rmtree(checkpoints, ignore_errors=True)
     return pretrained
+
+
+def heard(base: TorchClassifier, sounds: Clips) -> Heard:
+    """Which of the clips for pretraining the teacher takes for one of `teacher.pretrain.outliers`. Raises `TrainError`
+    for a class that AudioSet does not have, and where there is no such clip."""
+    assert base.recipe.teacher and base.recipe.teacher.pretrain
+    wanted, teacher = base.recipe.teacher.pretrain.outliers, load_audioset().to(base.recipe.train.device)
+    if missing := [name for name in wanted if name not in teacher.labels]:
+        raise TrainError(
+            f"teacher.pretrain.outliers: AudioSet has no class '{missing[0]}'. "
+            f"{did_you_mean(missing[0], teacher.labels)}"
+        )
+    segments = cache.embed(cache.decode_clips(sounds, teacher.rate_hz), teacher)
+    scores = teacher.predict_proba(segments.values, segments.offsets[:-1])[1]
+    score = scores[:, [teacher.labels.index(name) for name in wanted]].max(axis=1)
+    taken, not_taken = np.flatnonzero(score >= TAKEN), np.flatnonzero(score < NOT_TAKEN)
+    if not len(taken):
+        raise TrainError(
+            f"teacher.pretrain.outliers: the teacher takes no clip of {sounds.name} for {' or '.join(wanted)}. Name "
+            "other classes or data."
+        )
+    return Heard(cache.decode_clips(sounds, base.rate_hz), taken, not_taken)
 
 
 def _student(base: TorchClassifier) -> TorchClassifier:

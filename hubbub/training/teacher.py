@@ -24,13 +24,13 @@ from hubbub.config import sections as settings
 from hubbub.config.recipe import Recipe
 from hubbub.config.teacher import Teacher
 from hubbub.data import cache
-from hubbub.data.cache import Segments
+from hubbub.data.cache import Segments, Waves
 from hubbub.data.clips import Clips
 from hubbub.models.logistic import logistic_path
 from hubbub.models.yamnet import load_yamnet
 from hubbub.runtime import download
 
-__all__ = ["Lessons", "Pretrained", "TeacherOutputs", "distance", "statistics", "teach"]
+__all__ = ["Heard", "Lessons", "Pretrained", "TeacherOutputs", "distance", "statistics", "teach"]
 
 Rows = npt.NDArray[np.intp]
 Array = npt.NDArray[np.float32]
@@ -76,14 +76,26 @@ class Pretrained:
 
 
 @dataclass(frozen=True)
+class Heard:
+    """Unlabelled clips: those that the teacher takes for a class that none of the data's is, and those that it surely
+    does not. `sounds` are all of them."""
+
+    sounds: Waves
+    outliers: Rows
+    others: Rows
+
+
+@dataclass(frozen=True)
 class TeacherOutputs:
     """A teacher's embeddings of the segments of all clips, and the start and end of each in its clip `[S, 2]` [s];
-    `weights` is the teacher's file, `pretrained` what the network learnt before."""
+    `weights` is the teacher's file, `pretrained` what the network learnt before, `heard` what the teacher takes of the
+    unlabelled clips for outliers."""
 
     segments: Segments
     times: npt.NDArray[np.float64]
     weights: Path
     pretrained: Pretrained | None = None
+    heard: Heard | None = None
 
     def within(self, clip: int, spans: npt.NDArray[np.float64]) -> Array:
         """Parts of a clip, `[P, 2]` [s] -> the mean embedding of each part's segments `[P, D]`: those whose middle lies

@@ -13,20 +13,25 @@ import torch
 
 from hubbub.classifier import calibration, pooling
 from hubbub.classifier.calibration import Confidence
+from hubbub.classifier.known_outliers import KnownOutliers
 from hubbub.classifier.load import load, load_torch
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.classifier.typicality import TypicalityError
 from hubbub.config.recipe import Recipe, RecipeError
 from hubbub.config.sections import Evaluate
+from hubbub.data import cache
+from hubbub.data.cache import Segments
 from hubbub.experiment.cell import fit_with_history
 from hubbub.experiment.prepare import prepare
-from hubbub.experiment.typicality import refuse_few_clips
+from hubbub.experiment.typicality import fit_typicality, part_typicality, refuse_few_clips, refuse_pictures
 from hubbub.metrics import classification
 from hubbub.models.network import NetworkError
 from hubbub.report import page, run_folder
 from hubbub.report.results import LEVELS
 from hubbub.report.summary import as_arrays, uncalibrated
 from hubbub.report.verify import verify
+from hubbub.training.teacher import Heard, TeacherOutputs
+from tests.helpers.classifiers import small_classifier
 from tests.helpers.command_line import run_hubbub
 from tests.helpers.files import read_json
 from tests.helpers.runs import bare_run
@@ -257,6 +262,55 @@ def test_a_trained_network_without_validation_has_distances_too(tmp_path: Path) 
     )
     assert load_torch(folder).confidence == expected
     assert expected.threshold is not None and expected.typicality_weight is not None
+
+
+def test_known_outliers_lower_the_familiarity(tmp_path: Path) -> None:
+    """Figures are those of the predictions' column, with `protocol.validation` or without."""
+    folder = tmp_path / "run"
+    settings = [*OPEN, 'evaluate.unknown="outliers"', "head.c=[0.1]", "train.seeds=[1]", 'protocol.validation="none"']
+    summary = bare_run(Recipe.load("street-cnn", settings), folder, quick=True)
+    assert summary.unknown is not None and summary.unknown.by == "outliers"
+    aurocs = []
+    for _, _, place in run_folder.cells(folder):
+        sides = []
+        for table in (run_folder.read_predictions(place), run_folder.read_unknown_predictions(place)):
+            assert table is not None
+            segments = table[table["level"] == "segment"]
+            each = segments.iloc[:, 7:].max(axis=1) * np.exp(segments["typicality"])
+            sides.append(each.groupby(segments["clip"]).max())
+        hits = np.arange(len(sides[0]) + len(sides[1])) < len(sides[0])
+        aurocs.append(reference.roc_auc_score(hits, np.concatenate(sides)))
+    assert summary.unknown.scores("outliers")["auroc"].mean == pytest.approx(np.mean(aurocs))
+    assert verify(folder) == []
+    assert "largest probability and known outliers, which the classifier uses" in (folder / "report.html").read_text()
+    model = load(folder)
+    assert isinstance(model.typicality, KnownOutliers) and model.confidence.threshold is not None
+    assert model.confidence.typicality_weight is None
+
+
+def test_clips_that_the_teacher_names_are_outliers_besides_made_sounds() -> None:
+    """Of a network with random weights: the sirens of its own data are called outliers, the rest is not."""
+    data = prepare(Recipe.load("street-cnn", ["data.limit=4", 'evaluate.unknown="outliers"', "network.width=8"]))
+    sirens = data.targets == data.clips.labels.index("siren")
+    heard = Heard(data.sound, np.flatnonzero(sirens), np.flatnonzero(~sirens))
+    taught = replace(
+        data, teacher=TeacherOutputs(Segments(np.zeros((0, 1)), np.zeros(1)), np.zeros((0, 2)), Path(), None, heard)
+    )
+    rows, model = np.flatnonzero(~sirens), taught.base
+    fit_typicality(taught, model, rows)
+    assert isinstance(model.typicality, KnownOutliers) and model.typicality.weights.shape[1] == 2
+    part = cache.outputs(data.sound, data.base, np.arange(len(data.clips)))
+    each = part_typicality(data, model, np.arange(len(data.clips)), part)
+    assert each is not None
+    assert np.nanmean(each[1][sirens]) < np.nanmean(each[1][~sirens])
+
+
+def test_outliers_are_for_networks_that_take_sound() -> None:
+    precomputed = ("frontend.name=precomputed", "frontend.n_mels=32", "frontend.frames=48")
+    with pytest.raises(TypicalityError, match="sounds of none of the classes, and this network takes spectrograms"):
+        refuse_pictures(small_classifier(*precomputed, "evaluate.unknown=outliers"))
+    refuse_pictures(small_classifier(*precomputed))
+    refuse_pictures(small_classifier("evaluate.unknown=outliers"))
 
 
 def test_a_run_that_cannot_have_distances_is_refused() -> None:

@@ -19,7 +19,7 @@ from hubbub.data.clips import Clips
 from hubbub.data.open import open_data
 from hubbub.training import pretrain as module
 from hubbub.training.fitted import TrainError
-from hubbub.training.pretrain import made_sound, pretrain, unlabelled, without_copies_of
+from hubbub.training.pretrain import heard, made_sound, pretrain, unlabelled, without_copies_of
 from tests.helpers.recipes import plan
 
 RATE = 16_000
@@ -99,6 +99,29 @@ def test_only_the_named_folds_are_used(home: Callable[[str, str], Path]) -> None
     assert set(found.table["fold"]) == {"4", "5"}
     with pytest.raises(TrainError, match="no fold '11'"):
         unlabelled(Pretrain(data="urbansound8k", folds=("4", "11")), nothing)
+
+
+def outliers_of(*names: str) -> TorchClassifier:
+    pretraining = {"data": "unused", "sounds": 96, "epochs": 6, "outliers": list(names)}
+    return TorchClassifier(recipe(teacher={"pretrain": pretraining}, evaluate={"unknown": "outliers"}), ("a", "b"))
+
+
+def test_the_teacher_says_which_clips_are_outliers(clips: Clips) -> None:
+    """By AudioSet's names: of twenty clips, those of babies and of dogs, and the others are surely neither."""
+    found, labels = heard(outliers_of("Baby cry, infant cry", "Dog"), clips), clips.table["label"]
+    assert set(labels.iloc[found.outliers]) == {"crying_baby", "dog"}
+    assert len(found.outliers) >= 3 and len(found.others) >= 10
+    assert not {"crying_baby", "dog"} & set(labels.iloc[found.others])
+    assert found.sounds.rate_hz == RATE and len(found.sounds) == len(clips)
+
+
+def test_classes_that_cannot_be_outliers_are_refused(clips: Clips) -> None:
+    with pytest.raises(TrainError, match=r"AudioSet has no class 'Speach'\. Did you mean 'Speech'"):
+        heard(outliers_of("Speach"), clips)
+    with pytest.raises(TrainError, match=r"takes no clip of esc10 for Bagpipes\. Name other classes or data"):
+        heard(outliers_of("Bagpipes"), clips)
+    with pytest.raises(RecipeError, match=r"teacher\.pretrain\.outliers .* set evaluate\.unknown = 'outliers'"):
+        recipe(teacher={"pretrain": {"data": "unused", "outliers": ["Speech"]}})
 
 
 # The training
