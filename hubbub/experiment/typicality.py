@@ -11,7 +11,7 @@ from hubbub.classifier.calibration import DISTANCE, OUTLIERS, pool_familiarity
 from hubbub.classifier.known_outliers import KnownOutliers
 from hubbub.classifier.typicality import Typicality, TypicalityError, refuse_few
 from hubbub.data import cache
-from hubbub.data.cache import Segments, Waves
+from hubbub.data.cache import Segments
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,11 +55,13 @@ def fit_typicality(prepared: "Prepared", model: "TorchClassifier", rows: Rows) -
         part = cache.outputs(prepared.sound, _FirstView(model), rows, "embedding")
         values = part.values
     if prepared.recipe.evaluate.unknown == OUTLIERS:
-        groups = [(_made(model), np.zeros((0, values.shape[1]), np.float32))]
+        groups = [(made := _made(model), made[:0])]
         if prepared.teacher and (heard := prepared.teacher.heard):
-            groups.append(
-                (_of_clips(heard.sounds, model, heard.outliers), _of_clips(heard.sounds, model, heard.others))
+            taken = cache.outputs(
+                heard.sounds, _FirstView(model), np.append(heard.outliers, heard.others), "known outliers"
             )
+            means = _means(taken.values, taken.offsets)
+            groups.append((means[: len(heard.outliers)], means[len(heard.outliers) :]))
         model.typicality = KnownOutliers.fit(_means(values, part.offsets), groups)
         return
     compress = model.recipe.head.compress
@@ -75,12 +77,6 @@ def _made(model: "TorchClassifier") -> Array:
         cuts = [model.cut(outlier_wave(number, length, rate)) for number in range(first, first + AT_ONCE)]
         found.append(embedder.outputs(np.concatenate(cuts)))
     return np.concatenate(found)
-
-
-def _of_clips(sounds: Waves, model: "TorchClassifier", rows: Rows) -> Array:
-    """The mean embedding of each of the clips `rows`, `[C, D]`."""
-    part = cache.outputs(sounds, _FirstView(model), rows, "outliers")
-    return _means(part.values, part.offsets)
 
 
 def _means(values: Array, offsets: npt.NDArray[np.int64]) -> Array:

@@ -303,6 +303,9 @@ def test_clips_that_the_teacher_names_are_outliers_besides_made_sounds() -> None
     each = part_typicality(data, model, np.arange(len(data.clips)), part)
     assert each is not None
     assert np.nanmean(each[1][sirens]) < np.nanmean(each[1][~sirens])
+    alone = replace(heard, others=rows[:0])
+    fit_typicality(replace(taught, teacher=replace(taught.teacher, heard=alone)), model, rows)
+    assert model.typicality.weights.shape[1] == 2
 
 
 def test_outliers_are_for_networks_that_take_sound() -> None:
