@@ -142,6 +142,7 @@ def prepare(
     resolved = resolve(recipe, one_fold=quick and not sealed)
     recipe, clips, caveats = resolved.recipe, resolved.clips, resolved.caveats
     base = TorchClassifier(recipe, clips.labels, network=network).to(recipe.train.device)
+    refuse_pictures(base)
     weights, random = _load_weights(base, quick, log, network)  # may download, so after all that can refuse the recipe
     caveats += random
     if random and not is_custom(recipe.network.name):
@@ -180,7 +181,6 @@ def prepare(
         sound, near = arrays.load_inputs(clips, recipe), []
     assert sound is not None
     refuse_few_clips(recipe, found, clips.targets())
-    refuse_pictures(base)
     audit = leaks.audit(
         clips, found, sound.contents, near, network=recipe.network, allow_leaky=recipe.protocol.allow_leaky
     )
@@ -266,16 +266,15 @@ def _teacher_outputs(prepared: Prepared, teacher: Teacher, log: Log) -> "Teacher
     others = without_copies_of(prepared.sound, found)
     if copies := len(found) - len(others):
         log(f"{network}: {count(copies, 'clip')} of {found.name} left out, whose sound {clips.name} has too")
+    if teacher.pretrain.outliers:  # may refuse their names, so before the long pretraining
+        taken = heard(prepared.base, others)
+        log(
+            f"{teacher.network} takes {count(len(taken.outliers), 'clip')} of {others.name} for "
+            f"{' or '.join(teacher.pretrain.outliers)}: outliers of open-set rejection"
+        )
+        outputs = replace(outputs, heard=taken)
     log(f"{network}: pretraining once on sounds made of {len(others):,} clips of {others.name}")
-    outputs = replace(outputs, pretrained=pretrain(prepared.base, others))
-    if not teacher.pretrain.outliers:
-        return outputs
-    taken = heard(prepared.base, others)
-    log(
-        f"{teacher.network} takes {count(len(taken.outliers), 'clip')} of {others.name} for "
-        f"{' or '.join(teacher.pretrain.outliers)}: outliers of open-set rejection"
-    )
-    return replace(outputs, heard=taken)
+    return replace(outputs, pretrained=pretrain(prepared.base, others))
 
 
 def _split(clips: Clips, recipe: Recipe) -> list[Split]:

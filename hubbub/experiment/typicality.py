@@ -9,6 +9,7 @@ import numpy.typing as npt
 from hubbub.audio import waves, windows
 from hubbub.classifier.calibration import DISTANCE, OUTLIERS, pool_familiarity
 from hubbub.classifier.known_outliers import KnownOutliers
+from hubbub.classifier.pooling import pool_embeddings
 from hubbub.classifier.typicality import Typicality, TypicalityError, refuse_few
 from hubbub.data import cache
 from hubbub.data.cache import Segments
@@ -60,9 +61,9 @@ def fit_typicality(prepared: "Prepared", model: "TorchClassifier", rows: Rows) -
             taken = cache.outputs(
                 heard.sounds, _FirstView(model), np.append(heard.outliers, heard.others), "known outliers"
             )
-            means = _means(taken.values, taken.offsets)
+            means = pool_embeddings(taken.values, taken.offsets[:-1], "mean")
             groups.append((means[: len(heard.outliers)], means[len(heard.outliers) :]))
-        model.typicality = KnownOutliers.fit(_means(values, part.offsets), groups)
+        model.typicality = KnownOutliers.fit(pool_embeddings(values, part.offsets[:-1], "mean"), groups)
         return
     compress = model.recipe.head.compress
     model.typicality = Typicality.fit(values, part.offsets[:-1], prepared.targets[rows], compress=compress)
@@ -77,11 +78,6 @@ def _made(model: "TorchClassifier") -> Array:
         cuts = [model.cut(outlier_wave(number, length, rate)) for number in range(first, first + AT_ONCE)]
         found.append(embedder.outputs(np.concatenate(cuts)))
     return np.concatenate(found)
-
-
-def _means(values: Array, offsets: npt.NDArray[np.int64]) -> Array:
-    """The mean of each clip's rows, `[C, D]`."""
-    return np.asarray(np.add.reduceat(values, offsets[:-1]) / np.diff(offsets)[:, None], dtype=np.float32)
 
 
 def part_typicality(

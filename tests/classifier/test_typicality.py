@@ -11,11 +11,9 @@ from sklearn.covariance import shrunk_covariance
 from sklearn.decomposition import PCA
 
 from hubbub.classifier import calibration, typicality
-from hubbub.classifier.base import Classifier, ClassifierError
+from hubbub.classifier.base import ClassifierError
 from hubbub.classifier.calibration import Confidence, pool_familiarity
-from hubbub.classifier.export import Sounds, export
-from hubbub.classifier.load import load, load_torch
-from hubbub.classifier.onnx_classifier import OnnxClassifier
+from hubbub.classifier.load import load_torch
 from hubbub.classifier.torch_classifier import TorchClassifier
 from hubbub.classifier.typicality import Typicality, TypicalityError
 from hubbub.config.recipe import Recipe
@@ -25,6 +23,7 @@ from hubbub.data.open import open_clips
 from hubbub.inference.predict import predict_recording
 from hubbub.serve.batcher import BatchedClassifier, Batcher
 from tests.helpers.classifiers import small_classifier
+from tests.helpers.open_set import assert_kept, familiarity, probabilities_and_typicality
 
 RATE = 16_000
 RNG = np.random.default_rng(0)
@@ -128,28 +127,13 @@ def open_classifier(*settings: str) -> TorchClassifier:
     return model
 
 
-def familiarity(model: Classifier, wave: np.ndarray) -> np.ndarray:
-    segments = model.cut(wave)
-    by_segment, _ = model.predict_proba(outputs := model.outputs(segments), [0])
-    found = model.familiarity(by_segment, outputs, segments)
-    assert found is not None
-    return found
-
-
 @pytest.mark.parametrize("settings", KINDS, ids=" ".join)
 def test_saved_loaded_and_exported_classifiers_are_alike(settings: tuple[str, ...], tmp_path: Path) -> None:
     model = open_classifier(*settings)
     expected = familiarity(model, NOISE)
-    first = model.segment_embeddings(model.cut(NOISE).copy())
-    scores = model.predict_proba(model.outputs(model.cut(NOISE)), [0])[0].max(axis=1)
-    assert model.typicality is not None
-    np.testing.assert_allclose(expected, scores + 0.01 * model.typicality.score(first), rtol=1e-4, atol=1e-4)
-    export(model, tmp_path / "file.onnx", Sounds("noise", [NOISE]))
-    model.save(tmp_path / "model", (tmp_path / "file.onnx").read_bytes())
-    for other in (load_torch(tmp_path / "model"), load(tmp_path / "model", device="cpu"), load(tmp_path / "file.onnx")):
-        np.testing.assert_allclose(familiarity(other, NOISE), expected, rtol=1e-3, atol=1e-3)
-        assert other.confidence == model.confidence
-    assert isinstance(other, OnnxClassifier)
+    scores, typicality = probabilities_and_typicality(model, NOISE)
+    np.testing.assert_allclose(expected, scores + 0.01 * typicality, rtol=1e-4, atol=1e-4)
+    assert_kept(model, NOISE, expected, tmp_path, atol=1e-3)
 
 
 def test_a_saved_classifier_without_its_distances_is_refused(tmp_path: Path) -> None:

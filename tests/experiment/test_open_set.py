@@ -265,7 +265,7 @@ def test_a_trained_network_without_validation_has_distances_too(tmp_path: Path) 
 
 
 def test_known_outliers_lower_the_familiarity(tmp_path: Path) -> None:
-    """Figures are those of the predictions' column, with `protocol.validation` or without."""
+    """Figures are those of the predictions' column. Nothing is scaled, so no validation part is needed."""
     folder = tmp_path / "run"
     settings = [*OPEN, 'evaluate.unknown="outliers"', "head.c=[0.1]", "train.seeds=[1]", 'protocol.validation="none"']
     summary = bare_run(Recipe.load("street-cnn", settings), folder, quick=True)
